@@ -1,0 +1,589 @@
+"""The state of the scheduler, and the few primitives that may change it.
+
+Guarantees: every block of a tier is free or backs exactly one `Block`, and the plain data here changes only
+through the methods marked *primitive*; everything else is read. It knows nothing about policies, queues'
+order, token ids, clocks on the wall or devices.
+
+A table names `Block` records, not places in a pool: swapping a block out changes its tier and its place and
+leaves every table that names it alone, so sharing survives a swap. Each primitive has a second
+interpretation on formulas in `symbolic.py`; docs/trust.md lists them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from lineclear_spec.lifecycle import EVENTS, Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+T = TypeVar("T")
+
+__all__ = ["CPU", "GPU", "Block", "Broken", "Ledger", "Limits", "Operation", "Pool", "Refused", "Request", "Sequence"]
+
+GPU = 0
+CPU = 1
+
+FORWARD = "forward"
+COPY_BLOCK = "copy_block"
+SWAP_OUT = "swap_out"
+SWAP_IN = "swap_in"
+#: Operations of the compute stream: they run in the order in which they are numbered.
+COMPUTE = frozenset({FORWARD, COPY_BLOCK})
+
+
+class Refused(Exception):
+    """A guard was false: the action did not happen and the ledger is as it was."""
+
+    def __init__(self, guard: str) -> None:
+        super().__init__(guard)
+        self.guard = guard
+
+
+class Broken(AssertionError):
+    """A primitive was called outside its precondition: the table is wrong, not the caller."""
+
+
+class Limits:
+    """The constants of one scheduler.
+
+    Args:
+        block_size: tokens a block has room for, at least 1.
+        gpu_blocks: blocks of the GPU pool, at least 1.
+        cpu_blocks: blocks of the CPU pool, 0 or more.
+        max_num_batched_tokens: tokens one step may schedule.
+        max_num_seqs: sequences one step may schedule.
+        max_model_len: tokens a sequence may know, prompt included.
+        chunked: whether a prompt may be computed in several steps.
+        depth: steps that may be in flight, 1 or 2.
+    """
+
+    __slots__ = (
+        "block_size",
+        "chunked",
+        "cpu_blocks",
+        "depth",
+        "gpu_blocks",
+        "max_model_len",
+        "max_num_batched_tokens",
+        "max_num_seqs",
+    )
+
+    def __init__(
+        self,
+        *,
+        block_size: int,
+        gpu_blocks: int,
+        cpu_blocks: int = 0,
+        max_num_batched_tokens: int = 1 << 30,
+        max_num_seqs: int = 1 << 30,
+        max_model_len: int = 1 << 30,
+        chunked: bool = True,
+        depth: int = 2,
+    ) -> None:
+        self.block_size = block_size
+        self.gpu_blocks = gpu_blocks
+        self.cpu_blocks = cpu_blocks
+        self.max_num_batched_tokens = max_num_batched_tokens
+        self.max_num_seqs = max_num_seqs
+        self.max_model_len = max_model_len
+        self.chunked = chunked
+        self.depth = depth
+
+
+class Block:
+    """One block's worth of KV: where it lives, and how many table entries name it."""
+
+    __slots__ = ("place", "ref", "request", "tier")
+
+    def __init__(self, request: Request, tier: int, place: int) -> None:
+        self.request = request
+        self.tier = tier
+        self.place = place
+        self.ref = 0
+
+    def __repr__(self) -> str:
+        return f"{'gpu' if self.tier == GPU else 'cpu'}:{self.place}"
+
+
+class Pool:
+    """The blocks of one tier: a permutation of the places, the first `free` of them free.
+
+    `until[place]` is the number of the last operation that may still touch the place when it was given up: the
+    place is fenced while that operation is not done, and whoever is granted it must wait for that operation.
+    """
+
+    __slots__ = ("free", "name", "order", "position", "total", "until")
+
+    def __init__(self, name: str, total: int) -> None:
+        self.name = name
+        self.total = total
+        self.free = total
+        self.order = list(range(total - 1, -1, -1))  # the lowest place is granted first
+        self.position = list(range(total - 1, -1, -1))
+        self.until = [0] * total
+
+    def grant(self) -> int:
+        """Primitive: take any free place out of the pool."""
+        if self.free < 1:
+            raise Broken(f"no free {self.name} block to grant")
+        self.free -= 1
+        return self.order[self.free]
+
+    def give_up(self, place: int, until: int) -> None:
+        """Primitive: put a place back, fenced until operation `until` is done."""
+        order, position, free = self.order, self.position, self.free
+        at = position[place]
+        if at < free:
+            raise Broken(f"{self.name} block {place} is free already")
+        other = order[free]
+        order[at] = other
+        position[other] = at
+        order[free] = place
+        position[place] = free
+        self.free = free + 1
+        self.until[place] = until
+
+
+class Request:
+    """A group of one or more sequences with one prompt; ids are never reused."""
+
+    __slots__ = ("copy", "held", "id", "limit", "members", "moved", "parallel", "phase", "prompt")
+
+    def __init__(self, request_id: int, prompt: int, limit: int, parallel: int) -> None:
+        self.id = request_id
+        self.prompt = prompt  # tokens
+        self.limit = limit  # tokens a sequence may know, prompt included
+        self.parallel = parallel  # sequences the request may ever have at once
+        self.phase = Phase.NEW
+        self.members: list[Sequence] = []
+        self.held: dict[Block, None] = {}  # the distinct blocks of its tables, in the order they were taken
+        self.copy = 0  # number of its copy that is not complete, 0 if none
+        self.moved = 0  # number of its last copy, complete or not
+
+    @property
+    def width(self) -> int:
+        """Sequences that are alive."""
+        return len(self.members)
+
+    @property
+    def blocks(self) -> int:
+        """Distinct blocks that its tables name."""
+        return len(self.held)
+
+    def __repr__(self) -> str:
+        return f"r{self.id}"
+
+
+class Sequence:
+    """One branch of a request, its block table, and how far it has come.
+
+    A *steady* sequence decodes one token in every step: its counters are `offset` plus the ledger's clocks, so a
+    step costs nothing for it. Any other sequence carries its counters itself.
+    """
+
+    __slots__ = (
+        "alive",
+        "drafts",
+        "id",
+        "known_tokens",
+        "last_step",
+        "last_tokens",
+        "offset",
+        "previous_tokens",
+        "promised_samples",
+        "reach_tokens",
+        "request",
+        "slot_tokens",
+        "steady",
+        "table",
+        "void",
+    )
+
+    def __init__(self, sequence_id: int, request: Request) -> None:
+        self.id = sequence_id
+        self.request = request
+        self.alive = False
+        self.table: list[Block] = []
+        self.steady = False
+        self.offset = 0
+        self.known_tokens = 0  # prompt and generated tokens
+        self.reach_tokens = 0  # positions computed or being computed by a step
+        self.slot_tokens = 0  # positions the table has room for
+        self.promised_samples = 0  # steps that will sample and have not
+        self.last_step = 0  # the last step that scheduled it
+        self.last_tokens = 0  # tokens in that step
+        self.previous_tokens = 0  # tokens in the step before that one
+        self.drafts = 0  # guesses among the positions of the last step, not yet verified
+        self.void = 0  # samples of steps up to this one are worthless
+
+    @property
+    def length(self) -> int:
+        """Entries of the block table."""
+        return len(self.table)
+
+    def __repr__(self) -> str:
+        return f"s{self.id}"
+
+
+class Operation:
+    """A forward, a block copy or a swap: numbered when it is decided, complete when the executor says so."""
+
+    __slots__ = ("blocks", "kind", "number", "request", "wait")
+
+    def __init__(self, number: int, kind: str, request: Request | None) -> None:
+        self.number = number
+        self.kind = kind
+        self.wait = 0  # it starts after every operation up to this number
+        self.request = request
+        self.blocks: list[tuple[int, int]] = []  # (source place, target place)
+
+    def __repr__(self) -> str:
+        return f"{self.kind}#{self.number}"
+
+
+class Several(Generic[T]):
+    """A snapshot of records that a loop goes through."""
+
+    __slots__ = ("count", "records")
+
+    def __init__(self, records: Iterable[T]) -> None:
+        self.records = tuple(records)
+        self.count = len(self.records)
+
+    def __getitem__(self, k: int) -> T:
+        return self.records[k]
+
+
+NONE_DUE: Several[Sequence] = Several(())
+
+
+class Ledger:
+    """Requests, sequences, tables and two pools; the reader of `actions.py` that runs."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.gpu = Pool("GPU", limits.gpu_blocks)
+        self.cpu = Pool("CPU", limits.cpu_blocks)
+        self.waiting: dict[Request, None] = {}
+        self.running: dict[Request, None] = {}
+        self.swapped: dict[Request, None] = {}
+        self.queues: tuple[dict[Request, None] | None, ...] = (None, self.waiting, self.running, self.swapped, None)
+        self.batch: dict[Sequence, None] = {}  # the steady sequences
+        self.batch_changes = 0  # grows whenever the batch does or shrinks
+        self.boundaries: dict[int, dict[Sequence, None]] = {}  # step -> steady sequences whose table is full then
+        self.endings: dict[int, dict[Sequence, None]] = {}  # step -> steady sequences that reach their limit then
+        self.operations: dict[int, Operation] = {}  # decided and not complete
+        self.issued = 0  # number of the last operation decided
+        self.done = 0  # every operation up to this number is complete
+        self.carried = 0  # every operation up to this number is in a plan
+        self.barrier = 0  # the next forward waits for every operation up to this number
+        self.steps = 0  # steps issued
+        self.settled = 0  # steps committed, first in, first out
+        self.step_tokens = 0  # tokens in the step that is being built, steady sequences aside
+        self.step_sequences = 0  # sequences in it, steady sequences aside
+        self.step_operations: dict[int, int] = {}  # step in flight -> its forward
+        self.requests_made = 0
+        self.sequences_made = 0
+        self.grown: list[tuple[Sequence, int]] = []  # entries added since the last plan: (sequence, place)
+        self.journal: Callable[[str, tuple[object, ...]], None] | None = None
+
+    # ---- reading -----------------------------------------------------------------------------------------------
+
+    def need(self, tokens: int) -> int:
+        """Blocks that `tokens` positions occupy; the only place where tokens become blocks."""
+        return -(-tokens // self.limits.block_size)
+
+    def block_of(self, position: int) -> int:
+        """Index of the table entry that `position` falls into."""
+        return position // self.limits.block_size
+
+    def reach(self, sequence: Sequence) -> int:
+        """Positions computed or being computed by a step that was decided."""
+        return sequence.offset + self.steps if sequence.steady else sequence.reach_tokens
+
+    def in_flight(self, sequence: Sequence) -> int:
+        """Positions that steps not yet committed are computing."""
+        settled = self.settled
+        if sequence.steady:
+            return self.steps - settled
+        last = sequence.last_step
+        return (sequence.last_tokens if last > settled else 0) + (sequence.previous_tokens if last > settled + 1 else 0)
+
+    def computed(self, sequence: Sequence) -> int:
+        """Positions whose KV is valid: every step that computes them is committed."""
+        return self.reach(sequence) - self.in_flight(sequence)
+
+    def known(self, sequence: Sequence) -> int:
+        """Prompt and generated tokens."""
+        return sequence.offset + self.settled + 1 if sequence.steady else sequence.known_tokens
+
+    def promised(self, sequence: Sequence) -> int:
+        """Steps in flight that will sample a token for the sequence."""
+        return self.steps - self.settled if sequence.steady else sequence.promised_samples
+
+    def slots(self, sequence: Sequence) -> int:
+        """Positions that the table has room for; a block is taken for each block size of them begun."""
+        return sequence.offset + self.steps if sequence.steady else sequence.slot_tokens
+
+    def due(self) -> Several[Sequence]:
+        """Steady sequences whose table is full, so that the next step needs one block for each."""
+        due = self.boundaries.get(self.steps)
+        return Several(due) if due else NONE_DUE
+
+    def ended(self) -> bool:
+        """Whether some steady sequence has every position it may ever need, so that a step would overrun it."""
+        return bool(self.endings.get(self.steps))
+
+    def writable(self, sequence: Sequence) -> bool:
+        """Whether every block that the next positions fall into is named by this sequence alone."""
+        table = sequence.table
+        return all(table[i].ref == 1 for i in range(self.block_of(self.computed(sequence)), len(table)))
+
+    def allowed(self, event: str, request: Request) -> bool:
+        """Whether the lifecycle has a transition for the event from the request's phase."""
+        return request.phase in EVENTS[event][0]
+
+    def worst_case(self, request: Request) -> int:
+        """Blocks that the request holds at most, in an otherwise empty pool.
+
+        After a recompute its branches share only the full blocks of the prompt; the last token of a sequence
+        needs no KV, so p + m tokens peak at p + m - 1 positions.
+        """
+        shared = self.block_of(request.prompt)
+        return shared + request.parallel * (self.need(request.limit - 1) - shared)
+
+    def retired(self) -> int:
+        """The last number up to which every operation is complete."""
+        return min(self.operations, default=self.issued + 1) - 1
+
+    # ---- guards and control ------------------------------------------------------------------------------------
+
+    def require(self, condition: bool, guard: str) -> None:
+        """A guard: refuse the action unless the condition holds."""
+        if not condition:
+            raise Refused(guard)
+
+    def demand(self, condition: bool, what: str) -> None:
+        """A primitive's precondition: implied by guards and invariants, so never false."""
+        if not condition:
+            raise Broken(what)
+
+    def branch(self, condition: bool, then: Callable[[], None]) -> None:
+        """Run `then` if the condition holds."""
+        if condition:
+            then()
+
+    def repeat(self, loop: str, count: int, step: Callable[[int], None], *arguments: object) -> None:
+        """Run `step` for 0 .. count - 1; `loop` names the contract that it is proved against."""
+        for k in range(count):
+            step(k)
+
+    def leader(self, request: Request) -> Sequence:
+        """The first sequence of a request."""
+        return request.members[0]
+
+    def blocks(self, request: Request) -> list[Block]:
+        """The distinct blocks that the request's tables name."""
+        return list(request.held)
+
+    def runs(self, sequence: Sequence) -> bool:
+        """Whether the sequence is alive and its request runs."""
+        return sequence.alive and sequence.request.phase == Phase.RUNNING
+
+    def on_gpu(self, request: Request) -> bool:
+        """Whether the request runs, so that its blocks are GPU blocks."""
+        return request.phase == Phase.RUNNING
+
+    def idle(self, request: Request) -> bool:
+        """Whether no sequence of the request is steady or in the step being built."""
+        steps = self.steps
+        return all(not sequence.steady and sequence.last_step <= steps for sequence in request.members)
+
+    def differ(self, first: object, second: object) -> bool:
+        """Whether these are two records, not one."""
+        return first is not second
+
+    def is_open(self, number: int) -> bool:
+        """Whether the operation is decided and not complete."""
+        return number in self.operations
+
+    def is_copy(self, number: int) -> bool:
+        """Whether the operation is a copy and no forward."""
+        return self.operations[number].kind != FORWARD
+
+    def forward_of(self, step: int) -> int:
+        """The number of the forward of a step in flight."""
+        return self.step_operations[step]
+
+    @property
+    def batch_size(self) -> int:
+        """Steady sequences."""
+        return len(self.batch)
+
+    # ---- primitives --------------------------------------------------------------------------------------------
+
+    def move(self, request: Request, event: str) -> None:
+        """Primitive: take the lifecycle's transition, and change queues with it."""
+        source, target = self.queues[request.phase], EVENTS[event][1]
+        if source is not None:
+            del source[request]
+        request.phase = target
+        into = self.queues[target]
+        if into is not None:
+            into[request] = None
+
+    def add_member(self, request: Request) -> Sequence:
+        """Primitive: a new sequence that belongs to the request and holds nothing."""
+        self.sequences_made += 1
+        sequence = Sequence(self.sequences_made, request)
+        sequence.alive = True
+        request.members.append(sequence)
+        return sequence
+
+    def remove_members(self, request: Request) -> None:
+        """Primitive: the request has no sequence any more."""
+        for sequence in request.members:
+            sequence.alive = False
+        request.members.clear()
+
+    def remove_member(self, sequence: Sequence) -> None:
+        """Primitive: the sequence leaves its request; the others keep their order."""
+        sequence.alive = False
+        sequence.request.members.remove(sequence)
+
+    def name_block(self, sequence: Sequence, block: Block) -> None:
+        """Primitive: append an entry that names the block to the sequence's table."""
+        sequence.table.append(block)
+        block.ref += 1
+
+    def new_block(self, request: Request, place: int) -> Block:
+        """Primitive: a block of the request, named by nobody yet, at a GPU place just granted."""
+        block = Block(request, GPU, place)
+        request.held[block] = None
+        return block
+
+    def relocate(self, block: Block, tier: int, place: int) -> None:
+        """Primitive: the block lives elsewhere from now on; every table that names it still does."""
+        block.tier = tier
+        block.place = place
+
+    def unname_last(self, sequence: Sequence) -> Block:
+        """Primitive: remove the last entry of the sequence's table; the block that it named."""
+        block = sequence.table.pop()
+        block.ref -= 1
+        return block
+
+    def rename_entry(self, sequence: Sequence, index: int, block: Block) -> Block:
+        """Primitive: let one entry name another block; the block that it named."""
+        old = sequence.table[index]
+        old.ref -= 1
+        sequence.table[index] = block
+        block.ref += 1
+        return old
+
+    def forget_block(self, block: Block) -> None:
+        """Primitive: a block that no entry names any more leaves its request."""
+        if block.ref != 0:
+            raise Broken(f"{block} is still named {block.ref} times")
+        del block.request.held[block]
+
+    def new_request(self, prompt: int, limit: int, parallel: int) -> Request:
+        """Primitive: a request with a fresh id; new, and in no queue."""
+        self.requests_made += 1
+        return Request(self.requests_made, prompt, limit, parallel)
+
+    def join(self, sequence: Sequence, offset: int) -> None:
+        """Primitive: the sequence becomes steady; its counters become offset plus clock."""
+        sequence.offset = offset
+        sequence.steady = True
+        self.batch[sequence] = None
+        self.batch_changes += 1
+        self._mark(self.boundaries, len(sequence.table) * self.limits.block_size - offset, sequence)
+        self._mark(self.endings, sequence.request.limit - 1 - offset, sequence)
+
+    def leave(self, sequence: Sequence) -> None:
+        """Primitive: the sequence is no longer steady; the caller has written its counters down."""
+        offset = sequence.offset
+        self._unmark(self.boundaries, len(sequence.table) * self.limits.block_size - offset, sequence)
+        self._unmark(self.endings, sequence.request.limit - 1 - offset, sequence)
+        sequence.steady = False
+        del self.batch[sequence]
+        self.batch_changes += 1
+
+    @staticmethod
+    def _mark(calendar: dict[int, dict[Sequence, None]], step: int, sequence: Sequence) -> None:
+        calendar.setdefault(step, {})[sequence] = None
+
+    @staticmethod
+    def _unmark(calendar: dict[int, dict[Sequence, None]], step: int, sequence: Sequence) -> None:
+        bucket = calendar[step]
+        del bucket[sequence]
+        if not bucket:
+            del calendar[step]
+
+    def advance(self, number: int) -> None:
+        """Primitive: the clock of issued steps moves, and with it every steady sequence by one token.
+
+        A sequence that was due has been given its block, so its table is full again a block size of steps later.
+        """
+        grown = self.boundaries.pop(self.steps, None)
+        if grown:
+            after = self.steps + self.limits.block_size
+            bucket = self.boundaries.get(after)
+            if bucket is None:
+                self.boundaries[after] = grown
+            else:
+                bucket.update(grown)
+        self.steps += 1
+        self.step_operations[self.steps] = number
+
+    def decide(self, kind: str, request: Request | None) -> int:
+        """Primitive: number a new operation, open until it is closed; it travels with the next plan."""
+        self.issued += 1
+        self.operations[self.issued] = Operation(self.issued, kind, request)
+        return self.issued
+
+    def order(self, number: int, wait: int) -> None:
+        """Primitive: the operation starts after every operation up to `wait`."""
+        self.operations[number].wait = wait
+
+    def close(self, number: int) -> None:
+        """Primitive: the operation is complete."""
+        if self.operations.pop(number).kind == FORWARD:
+            del self.step_operations[self.settled + 1]
+
+    def forget_copy(self, number: int) -> None:
+        """Primitive: the request that a copy moved waits for it no longer."""
+        request = self.operations[number].request
+        if request is not None and request.copy == number:
+            request.copy = 0
+
+    def void_samples(self, request: Request) -> None:
+        """Primitive: what steps issued so far sample for the request is worthless and will be dropped."""
+        for sequence in request.members:
+            sequence.void = self.steps
+            sequence.promised_samples = 0
+            sequence.drafts = 0
+
+    def write_kv(self, sequence: Sequence, tokens: int) -> None:
+        """Primitive, ghost: the step being built writes the KV of the next `tokens` positions."""
+
+    def share_kv(self, parent: Sequence, child: Sequence, count: int) -> None:
+        """Primitive, ghost: the child has the KV of the first `count` blocks of the parent."""
+
+    def lose_kv(self, sequence: Sequence) -> None:
+        """Primitive, ghost: the sequence has no KV."""
+
+    def note_growth(self, sequence: Sequence, place: int) -> None:
+        """Primitive: the next plan tells the executor of a new table entry."""
+        self.grown.append((sequence, place))
+
+    def note_copy(self, source_tier: int, source: int, target_tier: int, target: int) -> None:
+        """Primitive: the operation decided last copies the block at `source` to `target`."""
+        self.operations[self.issued].blocks.append((source, target))
+
+    def give_up(self, tier: int, place: int) -> None:
+        """Primitive: a place is free again, fenced until every operation decided so far is done."""
+        (self.gpu if tier == GPU else self.cpu).give_up(place, self.issued)

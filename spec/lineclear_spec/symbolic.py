@@ -1,0 +1,926 @@
+"""The ledger on formulas: what an action does to any state at all.
+
+Guarantees: a value of the symbolic ledger can't be branched on, hashed, iterated or used as an index by accident,
+every primitive emits its precondition as an obligation, and a loop is replaced by its contract. It knows nothing
+about which actions exist or what must hold after them.
+
+A state is a dict of fields. A field is a term, or a Python function from terms to a term; a write makes a new
+function that is an `If` over the old one, so no array theory is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import z3
+
+from lineclear_spec.contracts import CONTRACTS
+from lineclear_spec.invariants import GPU, INVARIANTS, clauses, is_free
+from lineclear_spec.ledger import COMPUTE, CPU, FORWARD
+from lineclear_spec.lifecycle import EVENTS
+from lineclear_spec.view import Derived
+
+__all__ = ["FIELDS", "Misuse", "State", "SymbolicLedger", "Term", "background", "instance", "quantify"]
+
+Request = z3.DeclareSort("Request")
+Sequence = z3.DeclareSort("Sequence")
+Block = z3.DeclareSort("Block")
+Int = z3.IntSort()
+Bool = z3.BoolSort()
+DOMAINS: dict[str, Any] = {
+    "request": Request,
+    "sequence": Sequence,
+    "block": Block,
+    **{name: Int for name in ("place", "index", "operation", "step", "tokens")},
+}
+
+#: field -> (argument sorts, result sort)
+FIELDS: dict[str, tuple[tuple[Any, ...], Any]] = {}
+for _tier in ("gpu", "cpu"):
+    FIELDS |= {
+        f"free_{_tier}": ((), Int),
+        f"order_{_tier}": ((Int,), Int),
+        f"position_{_tier}": ((Int,), Int),
+        f"until_{_tier}": ((Int,), Int),
+        f"owner_{_tier}": ((Int,), Block),
+        f"touch_{_tier}": ((Int, Int), Bool),
+    }
+FIELDS |= {name: ((Block,), Int) for name in ("ref", "tier", "place", "slot")}
+FIELDS |= {"group": ((Block,), Request), "holder": ((Block, Int), Sequence)}
+FIELDS |= {
+    name: ((Sequence,), Int)
+    for name in (
+        "length offset known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens previous_tokens "
+        "drafts void kv seat batch_seat"
+    ).split()
+}
+FIELDS |= {"alive": ((Sequence,), Bool), "steady": ((Sequence,), Bool), "request": ((Sequence,), Request)}
+FIELDS |= {"table": ((Sequence, Int), Block), "index": ((Sequence, Block), Int), "rank": ((Sequence, Block), Int)}
+FIELDS |= {
+    name: ((Request,), Int)
+    for name in "phase queue width blocks prompt limit parallel copy moved releases".split()
+}
+FIELDS |= {"member": ((Request, Int), Sequence), "held": ((Request, Int), Block), "batch": ((Int,), Sequence)}
+FIELDS |= {
+    name: ((), Int)
+    for name in "batch_size issued done carried barrier steps settled step_tokens step_sequences".split()
+}
+FIELDS |= {name: ((Int,), Bool) for name in ("open", "is_forward", "compute")}
+FIELDS |= {name: ((Int,), Int) for name in ("wait", "forward_of", "step_of", "tokens_of", "sequences_of")}
+FIELDS |= {"request_of": ((Int,), Request)}
+
+CONSTANTS = {name: z3.Int(name) for name in "total_gpu total_cpu max_num_batched_tokens max_num_seqs max_model_len depth".split()}
+NEED = z3.Function("need", Int, Int)
+BLOCK_OF = z3.Function("block_of", Int, Int)
+WORST_CASE = z3.Function("worst_case", Int, Int, Int, Int)
+
+
+def background() -> list[Any]:
+    """What holds of the constants and of ceil(n / block_size), for every block size of at least 1."""
+    a, b = z3.Ints("a b")
+    n = z3.Int("n")
+    return [
+        CONSTANTS["total_gpu"] >= 1,
+        CONSTANTS["total_cpu"] >= 0,
+        CONSTANTS["depth"] >= 1,
+        CONSTANTS["depth"] <= 2,
+        NEED(0) == 0,
+        BLOCK_OF(0) == 0,
+        z3.ForAll([n], z3.Implies(n >= 0, NEED(n) >= 0), patterns=[NEED(n)]),
+        z3.ForAll([n], z3.Implies(n >= 1, NEED(n) == BLOCK_OF(n - 1) + 1), patterns=[NEED(n)]),
+        z3.ForAll(
+            [n],
+            z3.Implies(n >= 0, z3.And(BLOCK_OF(n) >= 0, BLOCK_OF(n) <= NEED(n), NEED(n) <= BLOCK_OF(n) + 1)),
+            patterns=[BLOCK_OF(n)],
+        ),
+        z3.ForAll([a, b], z3.Implies(z3.And(0 <= a, a <= b), NEED(a) <= NEED(b)), patterns=[z3.MultiPattern(NEED(a), NEED(b))]),
+        z3.ForAll(
+            [a, b],
+            z3.Implies(z3.And(0 <= a, a <= b), BLOCK_OF(a) <= BLOCK_OF(b)),
+            patterns=[z3.MultiPattern(BLOCK_OF(a), BLOCK_OF(b))],
+        ),
+    ]
+
+
+class Misuse(TypeError):
+    """An action treated a formula as if it were a value."""
+
+
+def raw(value: Any) -> Any:
+    """The z3 expression inside a wrapper, or the plain value."""
+    return value.z if isinstance(value, Term | Record) else value
+
+
+class Term:
+    """A number or truth value nobody knows: it can be combined and compared, and nothing else."""
+
+    __slots__ = ("z",)
+
+    def __init__(self, z: Any) -> None:
+        self.z = z
+
+    def _misused(self, *_: Any) -> NoReturn:
+        raise Misuse("a symbolic value has no truth value, hash, index, length or items: use lineclear_spec.logic")
+
+    __bool__ = __hash__ = __index__ = __int__ = __len__ = __iter__ = __contains__ = _misused  # type: ignore[assignment]
+
+    def __add__(self, other: Any) -> Term:
+        return Term(self.z + raw(other))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Term:
+        return Term(self.z - raw(other))
+
+    def __rsub__(self, other: Any) -> Term:
+        return Term(raw(other) - self.z)
+
+    def __lt__(self, other: Any) -> Term:
+        return Term(self.z < raw(other))
+
+    def __le__(self, other: Any) -> Term:
+        return Term(self.z <= raw(other))
+
+    def __gt__(self, other: Any) -> Term:
+        return Term(self.z > raw(other))
+
+    def __ge__(self, other: Any) -> Term:
+        return Term(self.z >= raw(other))
+
+    def __eq__(self, other: object) -> Term:  # type: ignore[override]
+        return Term(self.z == raw(other))
+
+    def __ne__(self, other: object) -> Term:  # type: ignore[override]
+        return Term(self.z != raw(other))
+
+    def __and__(self, other: Any) -> Term:
+        return Term(z3.And(self.z, raw(other)))
+
+    __rand__ = __and__
+
+    def __or__(self, other: Any) -> Term:
+        return Term(z3.Or(self.z, raw(other)))
+
+    __ror__ = __or__
+
+    def __invert__(self) -> Term:
+        return Term(z3.Not(self.z))
+
+    def either(self, then: Any, otherwise: Any) -> Term:
+        """`then` where this holds, else `otherwise`."""
+        return Term(z3.If(self.z, raw(then), raw(otherwise)))
+
+
+class State(Derived):
+    """One state: every field, and which of them were read."""
+
+    def __init__(self, fields: dict[str, Any], reads: set[str] | None = None) -> None:
+        self.fields = fields
+        self.reads: set[str] = set() if reads is None else reads
+
+    @classmethod
+    def arbitrary(cls, suffix: str = "") -> State:
+        """Any state at all."""
+        return cls({name: fresh(name + suffix, name) for name in FIELDS})
+
+    def snapshot(self) -> State:
+        """A state with the same fields, to be written apart."""
+        return State(dict(self.fields))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in CONSTANTS:
+            return CONSTANTS[name]
+        if name not in FIELDS:
+            raise AttributeError(name)
+        self.reads.add(name)
+        return self.fields[name]
+
+    def _tiered(self, name: str, tier: int) -> Any:
+        return getattr(self, f"{name}_{'gpu' if tier == GPU else 'cpu'}")
+
+    def free(self, tier: int) -> Any:
+        """Free places."""
+        return self._tiered("free", tier)
+
+    def total(self, tier: int) -> Any:
+        """Places."""
+        return CONSTANTS["total_gpu" if tier == GPU else "total_cpu"]
+
+    def order(self, tier: int, j: Any) -> Any:
+        """Place at index j of the pool's list."""
+        return self._tiered("order", tier)(j)
+
+    def position(self, tier: int, p: Any) -> Any:
+        """Index of place p in the pool's list."""
+        return self._tiered("position", tier)(p)
+
+    def until(self, tier: int, p: Any) -> Any:
+        """Last operation that may touch p, when it was given up."""
+        return self._tiered("until", tier)(p)
+
+    def owner(self, tier: int, p: Any) -> Any:
+        """Block that p backs."""
+        return self._tiered("owner", tier)(p)
+
+    def touch(self, tier: int, o: Any, p: Any) -> Any:
+        """Whether operation o touches p."""
+        return self._tiered("touch", tier)(o, p)
+
+    def need(self, n: Any) -> Any:
+        """ceil(n / block_size)."""
+        return NEED(n)
+
+    def block_of(self, n: Any) -> Any:
+        """floor(n / block_size)."""
+        return BLOCK_OF(n)
+
+    @staticmethod
+    def either(condition: Any, then: Any, otherwise: Any) -> Any:
+        """If-then-else."""
+        return z3.If(condition, then, otherwise)
+
+    def put(self, name: str, arguments: tuple[Any, ...], value: Any) -> None:
+        """Write one point of a field."""
+        old = self.fields[name]
+        if not arguments:
+            self.fields[name] = value
+            return
+        self.fields[name] = lambda *a: z3.If(z3.And(*[x == y for x, y in zip(a, arguments, strict=True)]), value, old(*a))
+
+
+_counter = [0]
+
+
+def fresh(name: str, field: str) -> Any:
+    """An unknown field."""
+    arguments, result = FIELDS[field]
+    if not arguments:
+        return z3.Const(name, result)
+    function = z3.Function(name, *arguments, result)
+    return lambda *a: function(*a)
+
+
+def unique(prefix: str) -> str:
+    """A name that was not used before."""
+    _counter[0] += 1
+    return f"{prefix}!{_counter[0]}"
+
+
+def quantify(domains: tuple[str, ...], predicate: Callable[..., Any]) -> Any:
+    """The predicate for every value of its variables."""
+    if not domains:
+        return predicate()
+    variables = [z3.Const(f"{'oqbripst'[i]}_{d}", DOMAINS[d]) for i, d in enumerate(domains)]
+    return z3.ForAll(variables, predicate(*variables))
+
+
+def instance(domains: tuple[str, ...], predicate: Callable[..., Any]) -> Any:
+    """The predicate for unknown values of its variables: what is to be shown."""
+    return predicate(*[z3.Const(unique(d), DOMAINS[d]) for d in domains])
+
+
+class Record:
+    """A request, sequence or block nobody knows; attributes are fields of the present state."""
+
+    __slots__ = ("ledger", "z")
+    _own = ("ledger", "z")
+
+    def __init__(self, ledger: SymbolicLedger, z: Any) -> None:
+        object.__setattr__(self, "ledger", ledger)
+        object.__setattr__(self, "z", z)
+
+    def __bool__(self) -> NoReturn:
+        raise Misuse("a symbolic record has no truth value")
+
+    def __eq__(self, other: object) -> NoReturn:  # type: ignore[override]
+        raise Misuse("compare records with ledger.differ")
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getattr__(self, name: str) -> Any:
+        return self.ledger.wrap(FIELDS[name][1], getattr(self.ledger.state, name)(self.z))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.ledger.wrote = True
+        self.ledger.state.put(name, (self.z,), raw(value))
+
+
+class Table:
+    """A block table, or another list of a record."""
+
+    def __init__(self, ledger: SymbolicLedger, field: str, owner: Any, result: Any) -> None:
+        self.ledger, self.field, self.owner, self.result = ledger, field, owner, result
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.ledger.wrap(self.result, getattr(self.ledger.state, self.field)(self.owner, raw(index)))
+
+
+class SequenceRecord(Record):
+    """A sequence."""
+
+    __slots__ = ()
+
+    @property
+    def table(self) -> Table:
+        """Its block table."""
+        return Table(self.ledger, "table", self.z, Block)
+
+
+class RequestRecord(Record):
+    """A request."""
+
+    __slots__ = ()
+
+    @property
+    def members(self) -> Table:
+        """Its sequences."""
+        return Table(self.ledger, "member", self.z, Sequence)
+
+
+class SymbolicPool:
+    """One pool of the symbolic ledger."""
+
+    def __init__(self, ledger: SymbolicLedger, tier: int) -> None:
+        self.ledger, self.tier, self.name = ledger, tier, "gpu" if tier == GPU else "cpu"
+
+    @property
+    def free(self) -> Term:
+        """Free places."""
+        return Term(self.ledger.state.free(self.tier))
+
+    @property
+    def total(self) -> Term:
+        """Places."""
+        return Term(self.ledger.state.total(self.tier))
+
+    @property
+    def until(self) -> Any:
+        """Per place, the last operation that may touch it."""
+        pool = self
+
+        class _Until:
+            def __getitem__(self, place: Term) -> Term:
+                return Term(pool.ledger.state.until(pool.tier, raw(place)))
+
+        return _Until()
+
+    def _swap(self, place: Any, target: Any) -> None:
+        state, tier, name = self.ledger.state, self.tier, self.name
+        at, other = state.position(tier, place), state.order(tier, target)
+        state.put(f"order_{name}", (at,), other)
+        state.put(f"position_{name}", (other,), at)
+        state.put(f"order_{name}", (target,), place)
+        state.put(f"position_{name}", (place,), target)
+
+    def grant(self) -> Term:
+        """Any free place."""
+        ledger, state, tier = self.ledger, self.ledger.state, self.tier
+        free = state.free(tier)
+        ledger.demand(Term(free >= 1), "a free place to grant")
+        place = z3.Int(unique("granted"))
+        ledger.assume(z3.And(0 <= place, place < state.total(tier), state.position(tier, place) < free))
+        self._swap(place, free - 1)
+        state.put(f"free_{self.name}", (), free - 1)
+        ledger.wrote = True
+        return Term(place)
+
+    def give_up(self, place: Any, until: Any) -> None:
+        """Put a place back."""
+        ledger, state, tier = self.ledger, self.ledger.state, self.tier
+        ledger.demand(
+            Term(z3.And(0 <= place, place < state.total(tier), z3.Not(is_free_z(state, tier, place)))),
+            "the place given up is not free",
+        )
+        free = state.free(tier)
+        self._swap(place, free)
+        state.put(f"free_{self.name}", (), free + 1)
+        state.put(f"until_{self.name}", (place,), until)
+        ledger.wrote = True
+
+
+def is_free_z(state: State, tier: int, place: Any) -> Any:
+    """`is_free`, for a place given as an expression."""
+    return is_free(state, tier, place)
+
+
+class Due:
+    """The steady sequences whose table is full, in some order."""
+
+    def __init__(self, ledger: SymbolicLedger) -> None:
+        state = ledger.state.snapshot()
+        self.ledger = ledger
+        self.z = z3.Function(unique("due"), Int, Sequence)
+        self.seat = z3.Function(unique("due_seat"), Sequence, Int)
+        size = z3.Int(unique("due_count"))
+        self.count = Term(size)
+
+        def is_due(q: Any) -> Any:
+            return z3.And(state.steady(q), NEED(state.reach(q) + 1) > state.length(q))
+
+        self.is_due = is_due
+        j, q = z3.Const("j", Int), z3.Const("q", Sequence)
+        ledger.assume(size >= 0)
+        ledger.assume(
+            z3.ForAll([j], z3.Implies(z3.And(0 <= j, j < size), z3.And(is_due(self.z(j)), self.seat(self.z(j)) == j)))
+        )
+        ledger.assume(
+            z3.ForAll([q], z3.Implies(is_due(q), z3.And(0 <= self.seat(q), self.seat(q) < size, self.z(self.seat(q)) == q)))
+        )
+
+    def __getitem__(self, k: Any) -> Any:
+        return SequenceRecord(self.ledger, self.z(raw(k)))
+
+
+class SymbolicLimits:
+    """The constants of any scheduler."""
+
+    chunked = Term(z3.Bool("chunked"))
+
+    def __getattr__(self, name: str) -> Term:
+        return Term(CONSTANTS[name])
+
+
+class SymbolicLedger:
+    """The ledger that actions are run on to find out what they do to any state.
+
+    Args:
+        state: the state before, usually arbitrary.
+        induct: name of the loop to prove; every other loop is replaced by its contract.
+    """
+
+    symbolic = True
+    journal = None
+
+    def __init__(self, state: State, induct: str | None = None) -> None:
+        object.__setattr__(self, "state", state)
+        self.induct = induct
+        self.assumptions: list[Any] = []
+        self.guards: list[tuple[str, Any]] = []
+        self.obligations: list[tuple[str, str, int, Any]] = []  # kind, label, assumptions so far, goal
+        self.limits = SymbolicLimits()
+        self.gpu = SymbolicPool(self, GPU)
+        self.cpu = SymbolicPool(self, CPU)
+        self.wrote = False
+        self.condition: Any = None
+        self.proved_state: dict[str, Any] = {}
+
+    def wrap(self, sort: Any, z: Any) -> Any:
+        """A value of the ledger as an action sees it."""
+        if sort == Request:
+            return RequestRecord(self, z)
+        if sort == Sequence:
+            return SequenceRecord(self, z)
+        if sort == Block:
+            return Record(self, z)
+        return Term(z)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in FIELDS and not FIELDS[name][0]:
+            return Term(getattr(self.state, name))
+        raise AttributeError(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in FIELDS:
+            self.wrote = True
+            self.state.put(name, (), raw(value))
+        else:
+            object.__setattr__(self, name, value)
+
+    # ---- control -----------------------------------------------------------------------------------------------
+
+    def assume(self, formula: Any) -> None:
+        """A fact about fresh values."""
+        self.assumptions.append(formula if self.condition is None else z3.Implies(self.condition, formula))
+
+    def require(self, condition: Any, guard: str) -> None:
+        """A guard."""
+        if self.wrote:
+            raise Misuse(f"guard after a write: {guard}")
+        z = raw(condition)
+        self.guards.append((guard, z))
+        self.assumptions.append(z)
+
+    def demand(self, condition: Any, what: str) -> None:
+        """A primitive's precondition: an obligation."""
+        goal = raw(condition)
+        whole = goal if self.condition is None else z3.Implies(self.condition, goal)
+        self.obligations.append(("defined", what, len(self.assumptions), whole))
+        self.assumptions.append(whole)  # proved just before, so it may be used from here on
+
+    def branch(self, condition: Any, then: Callable[[], None]) -> None:
+        """Run `then` where the condition holds."""
+        outer, before = self.condition, dict(self.state.fields)
+        test = raw(condition)
+        self.condition = test if outer is None else z3.And(outer, test)
+        then()
+        self.condition = outer
+        for name, new in self.state.fields.items():
+            old = before[name]
+            if new is not old:
+                if FIELDS[name][0]:
+                    self.state.fields[name] = lambda *a, new=new, old=old: z3.If(test, new(*a), old(*a))
+                else:
+                    self.state.fields[name] = z3.If(test, new, old)
+
+    def repeat(self, loop: str, count: Any, step: Callable[[Any], None], *arguments: Any) -> None:
+        """Replace the loop by its contract, or prove the contract by induction."""
+        contract = CONTRACTS[loop]
+        values = [a if isinstance(a, Due) else raw(a) for a in arguments]
+        n = raw(count)
+        before = self.state.snapshot()
+        requirements = contract.requirements(before, n, *values)
+        proving = self.induct == loop
+        for label, domains, predicate in requirements:
+            if proving:
+                self.assume(quantify(domains, predicate))
+            else:
+                self.obligations.append(
+                    ("defined", f"{loop}: {label}", len(self.assumptions), instance(domains, predicate))
+                )
+        self.wrote = True
+        if proving:
+            for clause in clauses("step"):
+                self.assume(quantify(clause.domains, lambda *x, c=clause: c.predicate(before, *x)))
+            for label, domains, predicate in contract.promises(before, before, z3.IntVal(0), *values):
+                self.obligations.append(("base", label, len(self.assumptions), instance(domains, predicate)))
+            k = z3.Int(unique("k"))
+            self.assume(z3.And(0 <= k, k < n))
+            self._forget(contract.modifies(*values), before, k, contract, values)
+            step(Term(k))
+            for clause in clauses("step"):
+                goal = instance(clause.domains, lambda *x, c=clause: c.predicate(self.state, *x))
+                self.obligations.append(("step", clause.name, len(self.assumptions), goal))
+            for label, domains, predicate in contract.promises(before, self.state, k + 1, *values):
+                self.obligations.append(("step", label, len(self.assumptions), instance(domains, predicate)))
+        else:
+            self._forget(contract.modifies(*values), before, n, contract, values)
+
+    def _forget(self, modifies: tuple[str, ...], before: State, k: Any, contract: Any, values: list[Any]) -> None:
+        for name in modifies:
+            self.state.fields[name] = fresh(unique(name), name)
+        after = self.state.snapshot()
+        for clause in clauses("step"):
+            after.reads.clear()
+            formula = quantify(clause.domains, lambda *x, c=clause: c.predicate(after, *x))
+            if after.reads & set(modifies):
+                self.assume(formula)
+                self.proved_state |= {f"{clause.name}/{name}": after.fields[name] for name in after.reads}
+        for _, domains, predicate in contract.promises(before, after, k, *values):
+            self.assume(quantify(domains, predicate))
+
+    # ---- queries -----------------------------------------------------------------------------------------------
+
+    def need(self, tokens: Any) -> Term:
+        """ceil(tokens / block_size)."""
+        return Term(NEED(raw(tokens)))
+
+    def block_of(self, position: Any) -> Term:
+        """floor(position / block_size)."""
+        return Term(BLOCK_OF(raw(position)))
+
+    def worst_case(self, request: Any) -> Term:
+        """Blocks that the request holds at most."""
+        s, r = self.state, request.z
+        return Term(WORST_CASE(s.prompt(r), s.limit(r), s.parallel(r)))
+
+    def _of_sequence(self, name: str, sequence: Any) -> Term:
+        return Term(getattr(self.state, name)(sequence.z))
+
+    def reach(self, sequence: Any) -> Term:
+        """Positions computed or being computed."""
+        return self._of_sequence("reach", sequence)
+
+    def in_flight(self, sequence: Any) -> Term:
+        """Positions that steps in flight compute."""
+        return self._of_sequence("in_flight", sequence)
+
+    def computed(self, sequence: Any) -> Term:
+        """Positions whose KV is valid."""
+        return self._of_sequence("computed", sequence)
+
+    def known(self, sequence: Any) -> Term:
+        """Prompt and generated tokens."""
+        return self._of_sequence("known", sequence)
+
+    def promised(self, sequence: Any) -> Term:
+        """Samples that steps in flight will bring."""
+        return self._of_sequence("promised", sequence)
+
+    def slots(self, sequence: Any) -> Term:
+        """Positions the table has room for."""
+        return self._of_sequence("slots", sequence)
+
+    def runs(self, sequence: Any) -> Term:
+        """Whether the sequence is alive and its request runs."""
+        return self._of_sequence("runs", sequence)
+
+    def due(self) -> Due:
+        """The steady sequences whose table is full."""
+        return Due(self)
+
+    def ended(self) -> Term:
+        """Whether a steady sequence is at its limit."""
+        s, q = self.state, z3.Const("q", Sequence)
+        return Term(z3.Exists([q], z3.And(s.steady(q), s.reach(q) >= s.limit(s.request(q)) - 1)))
+
+    def writable(self, sequence: Any) -> Term:
+        """Whether nobody else names a block that the sequence's next positions fall into."""
+        s, q, i = self.state, sequence.z, z3.Int("i")
+        span = z3.And(BLOCK_OF(s.computed(q)) <= i, i < s.length(q))
+        return Term(z3.ForAll([i], z3.Implies(span, s.ref(s.table(q, i)) == 1)))
+
+    def allowed(self, event: str, request: Any) -> Term:
+        """Whether the lifecycle has a transition for the event from the request's phase."""
+        phase = self.state.phase(request.z)
+        return Term(z3.Or(*[phase == int(source) for source in sorted(EVENTS[event][0])]))
+
+    def on_gpu(self, request: Any) -> Term:
+        """Whether the request runs."""
+        return Term(self.state.phase(request.z) == 2)
+
+    def idle(self, request: Any) -> Term:
+        """Whether no sequence of the request is steady or in the step being built."""
+        s, q = self.state, z3.Const("q", Sequence)
+        mine = z3.And(s.alive(q), s.request(q) == request.z)
+        return Term(z3.ForAll([q], z3.Implies(mine, z3.And(z3.Not(s.steady(q)), s.last_step(q) <= s.steps))))
+
+    def leader(self, request: Any) -> Any:
+        """The first sequence."""
+        return SequenceRecord(self, self.state.member(request.z, 0))
+
+    def blocks(self, request: Any) -> Table:
+        """The distinct blocks of the request."""
+        return Table(self, "held", request.z, Block)
+
+    def differ(self, first: Any, second: Any) -> Term:
+        """Whether these are two records."""
+        return Term(first.z != second.z)
+
+    def is_open(self, number: Any) -> Term:
+        """Whether the operation is not complete."""
+        return Term(self.state.open(raw(number)))
+
+    def is_copy(self, number: Any) -> Term:
+        """Whether the operation is a copy."""
+        return Term(z3.Not(self.state.is_forward(raw(number))))
+
+    def forward_of(self, step: Any) -> Term:
+        """The forward of a step in flight."""
+        return Term(self.state.forward_of(raw(step)))
+
+    def retired(self) -> Term:
+        """A number up to which every operation is complete."""
+        s, number, o = self.state, z3.Int(unique("retired")), z3.Int("o")
+        self.assume(z3.And(s.done <= number, number <= s.issued))
+        self.assume(z3.ForAll([o], z3.Implies(z3.And(s.done < o, o <= number), z3.Not(s.open(o)))))
+        return Term(number)
+
+    # ---- primitives --------------------------------------------------------------------------------------------
+
+    def move(self, request: Any, event: str) -> None:
+        """Take the lifecycle's transition, and change queues with it."""
+        s, r, target = self.state, request.z, int(EVENTS[event][1])
+        s.put("phase", (r,), z3.IntVal(target))
+        s.put("queue", (r,), z3.IntVal(target))
+        if target == 4:
+            s.put("releases", (r,), s.releases(r) + 1)
+        self.wrote = True
+
+    def add_member(self, request: Any) -> Any:
+        """A new sequence of the request, with every counter 0."""
+        s, r = self.state, request.z
+        q = z3.Const(unique("child"), Sequence)
+        zero = "length known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens previous_tokens drafts void kv"
+        self.assume(z3.And(z3.Not(s.alive(q)), z3.Not(s.steady(q)), s.length(q) == 0))
+        for name in zero.split():
+            if name != "length":
+                s.put(name, (q,), z3.IntVal(0))
+        s.put("alive", (q,), z3.BoolVal(True))
+        s.put("request", (q,), r)
+        s.put("seat", (q,), s.width(r))
+        s.put("member", (r, s.width(r)), q)
+        s.put("width", (r,), s.width(r) + 1)
+        self.wrote = True
+        return SequenceRecord(self, q)
+
+    def remove_member(self, sequence: Any) -> None:
+        """The sequence leaves its request; the others keep their order."""
+        s, q = self.state, sequence.z
+        r, at = s.request(q), s.seat(q)
+        old = s.snapshot()
+        s.fields["member"] = lambda x, j: z3.If(z3.And(x == r, j >= at), old.member(x, j + 1), old.member(x, j))
+        s.fields["seat"] = lambda x: z3.If(
+            z3.And(old.alive(x), old.request(x) == r, old.seat(x) > at), old.seat(x) - 1, old.seat(x)
+        )
+        s.put("alive", (q,), z3.BoolVal(False))
+        s.put("width", (r,), old.width(r) - 1)
+        self.wrote = True
+
+    def remove_members(self, request: Any) -> None:
+        """The request has no sequence any more."""
+        s, r = self.state, request.z
+        old = s.snapshot()
+        s.fields["alive"] = lambda q: z3.And(old.alive(q), old.request(q) != r)
+        s.put("width", (r,), z3.IntVal(0))
+        self.wrote = True
+
+    def _name(self, q: Any, b: Any, at: Any) -> None:
+        s = self.state
+        count = s.ref(b)
+        s.put("table", (q, at), b)
+        s.put("index", (q, b), at)
+        s.put("holder", (b, count), q)
+        s.put("rank", (q, b), count)
+        s.put("ref", (b,), count + 1)
+        self.wrote = True
+
+    def _unname(self, q: Any, b: Any) -> None:
+        s = self.state
+        rank, count = s.rank(q, b), s.ref(b)
+        last = s.holder(b, count - 1)
+        s.put("holder", (b, rank), last)
+        s.put("rank", (last, b), rank)
+        s.put("ref", (b,), count - 1)
+        self.wrote = True
+
+    def name_block(self, sequence: Any, block: Any) -> None:
+        """Append an entry that names the block."""
+        s, q, b = self.state, sequence.z, block.z
+        at = s.length(q)
+        taken = z3.And(0 <= s.index(q, b), s.index(q, b) < at, s.table(q, s.index(q, b)) == b)
+        self.demand(Term(z3.Not(taken)), "the table does not name the block yet")
+        self._name(q, b, at)
+        s.put("length", (q,), at + 1)
+
+    def new_block(self, request: Any, place: Any) -> Any:
+        """A block nobody names yet, at a GPU place just granted."""
+        s, r, p = self.state, request.z, raw(place)
+        b = z3.Const(unique("block"), Block)
+        self.assume(s.ref(b) == 0)
+        s.put("tier", (b,), z3.IntVal(GPU))
+        s.put("place", (b,), p)
+        s.put("group", (b,), r)
+        s.put("owner_gpu", (p,), b)
+        s.put("slot", (b,), s.blocks(r))
+        s.put("held", (r, s.blocks(r)), b)
+        s.put("blocks", (r,), s.blocks(r) + 1)
+        self.wrote = True
+        return Record(self, b)
+
+    def relocate(self, block: Any, tier: int, place: Any) -> None:
+        """The block lives elsewhere."""
+        s, b, p = self.state, block.z, raw(place)
+        s.put("tier", (b,), z3.IntVal(tier))
+        s.put("place", (b,), p)
+        s.put("owner_gpu" if tier == GPU else "owner_cpu", (p,), b)
+        self.wrote = True
+
+    def unname_last(self, sequence: Any) -> Any:
+        """Remove the last entry."""
+        s, q = self.state, sequence.z
+        self.demand(Term(s.length(q) >= 1), "the table has an entry")
+        b = s.table(q, s.length(q) - 1)
+        self._unname(q, b)
+        s.put("length", (q,), s.length(q) - 1)
+        return Record(self, b)
+
+    def rename_entry(self, sequence: Any, index: Any, block: Any) -> Any:
+        """Let one entry name another block."""
+        s, q, i = self.state, sequence.z, raw(index)
+        self.demand(Term(z3.And(0 <= i, i < s.length(q))), "the table has the entry")
+        old = s.table(q, i)
+        self._unname(q, old)
+        self._name(q, block.z, i)
+        return Record(self, old)
+
+    def forget_block(self, block: Any) -> None:
+        """A block that nobody names leaves its request."""
+        s, b = self.state, block.z
+        self.demand(Term(s.ref(b) == 0), "nobody names the block")
+        r, at = s.group(b), s.slot(b)
+        last = s.held(r, s.blocks(r) - 1)
+        s.put("held", (r, at), last)
+        s.put("slot", (last,), at)
+        s.put("blocks", (r,), s.blocks(r) - 1)
+        self.wrote = True
+
+    def give_up(self, tier: Any, place: Any) -> None:
+        """A place is free again, fenced until everything decided so far is done."""
+        p, until = raw(place), self.state.issued
+        if isinstance(tier, int):
+            (self.gpu if tier == GPU else self.cpu).give_up(p, until)
+            return
+        self.branch(tier == GPU, lambda: self.gpu.give_up(p, until))
+        self.branch(tier == CPU, lambda: self.cpu.give_up(p, until))
+
+    def join(self, sequence: Any, offset: Any) -> None:
+        """The sequence becomes steady."""
+        s, q = self.state, sequence.z
+        s.put("offset", (q,), raw(offset))
+        s.put("steady", (q,), z3.BoolVal(True))
+        s.put("batch", (s.batch_size,), q)
+        s.put("batch_seat", (q,), s.batch_size)
+        s.put("batch_size", (), s.batch_size + 1)
+        self.wrote = True
+
+    def leave(self, sequence: Any) -> None:
+        """The sequence is no longer steady."""
+        s, q = self.state, sequence.z
+        at, last = s.batch_seat(q), s.batch(s.batch_size - 1)
+        s.put("batch", (at,), last)
+        s.put("batch_seat", (last,), at)
+        s.put("batch_size", (), s.batch_size - 1)
+        s.put("steady", (q,), z3.BoolVal(False))
+        self.wrote = True
+
+    def decide(self, kind: str, request: Any) -> Term:
+        """Number a new operation."""
+        s = self.state
+        number = s.issued + 1
+        s.put("issued", (), number)
+        s.put("open", (number,), z3.BoolVal(True))
+        s.put("is_forward", (number,), z3.BoolVal(kind == FORWARD))
+        s.put("compute", (number,), z3.BoolVal(kind in COMPUTE))
+        s.put("wait", (number,), z3.IntVal(0))
+        if request is not None:
+            s.put("request_of", (number,), request.z)
+        self.wrote = True
+        return Term(number)
+
+    def order(self, number: Any, wait: Any) -> None:
+        """The operation starts after every operation up to `wait`."""
+        self.state.put("wait", (raw(number),), raw(wait))
+
+    def advance(self, number: Any) -> None:
+        """The clock of issued steps moves; the forward touches every block held."""
+        s, o = self.state, raw(number)
+        old = s.snapshot()
+        step = old.steps + 1
+        s.fields["touch_gpu"] = lambda x, p: z3.Or(
+            old.touch(GPU, x, p),
+            z3.And(x == o, 0 <= p, p < old.total(GPU), z3.Not(is_free_z(old, GPU, p))),
+        )
+        s.fields["kv"] = lambda q: z3.If(z3.And(old.steady(q), old.kv(q) >= old.reach(q)), old.kv(q) + 1, old.kv(q))
+        s.put("tokens_of", (step,), old.step_tokens + old.batch_size)
+        s.put("sequences_of", (step,), old.step_sequences + old.batch_size)
+        s.put("forward_of", (step,), o)
+        s.put("step_of", (o,), step)
+        s.put("steps", (), step)
+        self.wrote = True
+
+    def close(self, number: Any) -> None:
+        """The operation is complete."""
+        o = raw(number)
+        self.demand(Term(self.state.open(o)), "the operation is open")
+        self.state.put("open", (o,), z3.BoolVal(False))
+        self.wrote = True
+
+    def forget_copy(self, number: Any) -> None:
+        """The request that a copy moved waits for it no longer."""
+        s, o = self.state, raw(number)
+        r = s.request_of(o)
+        s.put("copy", (r,), z3.If(s.copy(r) == o, 0, s.copy(r)))
+        self.wrote = True
+
+    def void_samples(self, request: Any) -> None:
+        """What steps issued so far sample for the request is worthless."""
+        s, r = self.state, request.z
+        old = s.snapshot()
+
+        def mine(q: Any) -> Any:
+            return z3.And(old.alive(q), old.request(q) == r)
+
+        s.fields["void"] = lambda q: z3.If(mine(q), old.steps, old.void(q))
+        s.fields["promised_samples"] = lambda q: z3.If(mine(q), 0, old.promised_samples(q))
+        s.fields["drafts"] = lambda q: z3.If(mine(q), 0, old.drafts(q))
+        self.wrote = True
+
+    def write_kv(self, sequence: Any, tokens: Any) -> None:
+        """The step being built writes the KV of the next positions."""
+        s, q = self.state, sequence.z
+        kv, end = s.kv(q), s.reach_tokens(q) + raw(tokens)
+        s.put("kv", (q,), z3.If(z3.And(kv >= s.reach_tokens(q), end > kv), end, kv))
+
+    def share_kv(self, parent: Any, child: Any, count: Any) -> None:
+        """The child has the KV of the parent's first blocks."""
+        s = self.state
+        size, x = z3.Int(unique("shared_kv")), z3.Int("x")
+        whole = s.kv(parent.z)
+        self.assume(0 <= size)
+        self.assume(z3.ForAll([x], z3.Implies(z3.And(0 <= x, x <= whole, NEED(x) <= raw(count)), x <= size), patterns=[NEED(x)]))
+        s.put("kv", (child.z,), size)
+
+    def lose_kv(self, sequence: Any) -> None:
+        """The sequence has no KV."""
+        self.state.put("kv", (sequence.z,), z3.IntVal(0))
+
+    def note_growth(self, sequence: Any, place: Any) -> None:
+        """Nothing that a proof needs."""
+
+    def note_copy(self, source_tier: int, source: Any, target_tier: int, target: Any) -> None:
+        """The operation decided last touches both places."""
+        s = self.state
+        for tier, place in ((source_tier, source), (target_tier, target)):
+            s.put("touch_gpu" if tier == GPU else "touch_cpu", (s.issued, raw(place)), z3.BoolVal(True))
+        self.wrote = True
