@@ -1,10 +1,11 @@
 """The five phases of a request and the events that lead from one to another.
 
-Guarantees: `RequestLifecycle` is the only place that says which event may happen in which phase; `EVENTS` is the
-same machine compiled to a dict. It knows nothing about blocks, sequences or why an event happens.
+Guarantees: `RequestLifecycle` is the only place that says which event may happen in which phase;
+`EVENTS` is the same machine compiled to a dict. It knows nothing about blocks, sequences or why an
+event happens.
 
-An instance of the machine costs about 230 us and an event about 100 us, so the ledger builds none: it looks the
-event up in `EVENTS`, and a test walks the real machine beside the dict.
+An instance of the machine costs about 230 us and an event about 100 us, so the ledger builds none:
+it looks the event up in `EVENTS`, and a test walks the real machine beside the dict.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class RequestLifecycle(StateMachine):
 
 
 def compile_events(states: Iterable[State]) -> dict[str, tuple[frozenset[Phase], Phase]]:
-    """Reads a machine's transitions into a dict from event to its allowed sources and its one target.
+    """Reads a machine's transitions: for each event its allowed sources and its one target.
 
     Raises:
         ValueError: an event leads to more than one phase.

@@ -1,0 +1,84 @@
+"""The command `lineclear`: picks the subcommand and turns every way to end into an exit code.
+
+Guarantees: nothing heavy is imported before a subcommand runs, no traceback for a wrong argument,
+a missing extra or a closed pipe, and 0 only for what ran and passed. It knows nothing about what
+the subcommands do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from lineclear import __version__
+from lineclear.cli.exits import BROKEN_PIPE, INTERRUPTED, USAGE, UsageError, missing_extra
+
+__all__ = ["COMMANDS", "main", "make_parser"]
+
+#: In the order of `--help`; a module each, with `add_parser(subparsers)` and `run(arguments)`.
+COMMANDS = ("check", "prove", "simulate", "replay", "explain", "diagram")
+
+EPILOG = """\
+exit codes:
+  0  everything was proved or passed
+  1  something was refuted, a replay differs, or a generated file is stale
+  2  the command was not understood, or an input file or an extra is missing
+  3  inconclusive: a solver gave no answer, or a bound was reached first
+
+examples:
+  lineclear check                          what CI runs: one screen
+  lineclear prove swap_out                 every obligation of one action
+  lineclear simulate trace.csv --num-gpu-blocks 512 --preemption-mode swap
+  lineclear explain conservation           what an invariant or an action means
+  lineclear diagram lifecycle --format svg -o lifecycle.svg
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the command and all its subcommands."""
+    parser = argparse.ArgumentParser(
+        prog="lineclear",
+        description="A paged KV cache scheduler for LLM serving; every action is proved safe.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"lineclear {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        import_module(f"lineclear.cli.{name}").add_parser(subparsers)
+    return parser
+
+
+def complain(line: str) -> int:
+    """Says in one line why the command could not be carried out."""
+    sys.stderr.write(f"{line}\n")
+    return USAGE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    try:
+        arguments = make_parser().parse_args(argv)
+    except SystemExit as ended:  # argparse has written help, the version or the error
+        return ended.code if isinstance(ended.code, int) else USAGE
+    command: str = arguments.command
+    try:
+        status: int = import_module(f"lineclear.cli.{command}").run(arguments)
+        sys.stdout.flush()
+    except UsageError as error:
+        return complain(f"lineclear {command}: {error}")
+    except ModuleNotFoundError as error:
+        line = missing_extra(command, error)
+        if line is None:
+            raise
+        return complain(line)
+    except BrokenPipeError:
+        # The reader has gone; what is left in the buffer would raise again when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return status

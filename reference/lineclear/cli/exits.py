@@ -1,0 +1,49 @@
+"""How a command ends: the exit codes and the errors that lead to them.
+
+Guarantees: one meaning for each code, and 0 only for what ran and passed. It knows nothing about
+what the commands do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BROKEN_PIPE",
+    "INCONCLUSIVE",
+    "INTERRUPTED",
+    "PASSED",
+    "REFUTED",
+    "USAGE",
+    "UsageError",
+    "missing_extra",
+]
+
+PASSED = 0
+REFUTED = 1
+USAGE = 2
+INCONCLUSIVE = 3
+#: What shells report for a program ended by SIGINT and by SIGPIPE.
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+#: Import name of each optional package: its name in the registry and the extra that installs it.
+EXTRAS = {
+    "z3": ("z3-solver", "verify"),
+    "cvc5": ("cvc5", "verify"),
+    "hypothesis": ("hypothesis", "verify"),
+    "pytest": ("pytest", "verify"),
+    "torch": ("torch", "gpu"),
+    "triton": ("triton", "gpu"),
+}
+
+
+class UsageError(Exception):
+    """The command cannot be carried out as given; the message is one line that says what to do."""
+
+
+def missing_extra(command: str, error: ModuleNotFoundError) -> str | None:
+    """The line that says what to install, or None if the missing module is not optional."""
+    module = (error.name or "").partition(".")[0]
+    if module not in EXTRAS:
+        return None
+    package, extra = EXTRAS[module]
+    return f'lineclear {command} needs {package}: pip install "lineclear[{extra}]"'
