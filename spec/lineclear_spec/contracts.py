@@ -247,6 +247,17 @@ contract(
             ),
         ),
         ("touched", ("operation", "place"), lambda o, p: implies(old.touch(GPU, o, p), new.touch(GPU, o, p))),
+        (
+            "copied",
+            (),
+            lambda: implies(
+                k == 1,
+                both(
+                    new.touch(GPU, old.issued, old.place(old.table(q, i))),
+                    new.touch(GPU, old.issued, new.place(new.table(q, i))),
+                ),
+            ),
+        ),
     ],
 )
 
@@ -270,6 +281,14 @@ contract(
             lambda q, i: implies(q != child, new.table(q, i) == old.table(q, i)),
         ),
         ("shared", ("index",), lambda i: implies(within(0, i, k), new.table(child, i) == old.table(parent, i))),
+        (
+            "exclusive",
+            ("sequence", "index"),
+            lambda q, i: implies(
+                both(q != parent, within(0, i, old.length(q)), old.ref(old.table(q, i)) == 1),
+                new.ref(old.table(q, i)) == 1,
+            ),
+        ),
         (
             "ref",
             ("block",),
@@ -441,6 +460,24 @@ def moved(old: Any, new: Any, k: Any, r: Any, tier: int) -> list[Part]:
             ),
         ),
     ]
+    for tier_moved, name in ((source, source_name), (target, target_name)):
+        parts.append(
+            (
+                f"touched_{name}",
+                ("operation", "place"),
+                lambda o, p, t=tier_moved: implies(old.touch(t, o, p), new.touch(t, o, p)),
+            )
+        )
+    parts.append(
+        (
+            "copied",
+            ("block",),
+            lambda b: implies(
+                mine(b),
+                both(new.touch(source, old.issued, old.place(b)), new.touch(target, old.issued, new.place(b))),
+            ),
+        )
+    )
     if target == GPU:
         parts.append(("barrier", (), lambda: both(old.barrier <= new.barrier, new.barrier <= old.issued)))
     return parts

@@ -208,6 +208,11 @@ declare(
             both(within(0, v.slot(b), v.blocks(v.group(b))), v.held(v.group(b), v.slot(b)) == b),
         ),
     ),
+    (
+        "first",
+        ("request",),
+        lambda v, r: implies(v.blocks(r) >= 1, both(v.ref(v.held(r, 0)) >= 1, v.group(v.held(r, 0)) == r)),
+    ),
     ("count", ("request",), lambda v, r: v.blocks(r) >= 0),
 )
 
