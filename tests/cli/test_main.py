@@ -1,0 +1,171 @@
+"""How the command starts, refuses and ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import lineclear
+from lineclear.cli import COMMANDS, main, make_parser
+from lineclear.cli.exits import BROKEN_PIPE, EXTRAS, INTERRUPTED, missing_extra
+from lineclear.pytest_plugin import pytest_configure
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("spec", "reference")),
+}
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs a fresh interpreter that sees this checkout."""
+    return subprocess.run(
+        [sys.executable, *arguments], env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from lineclear.cli import main; main(['--help'])\n"
+        "print(*sorted(set(sys.modules) & "
+        "{'statemachine', 'numpy', 'rich', 'z3', 'cvc5', 'hypothesis', 'torch', 'pytest'}),"
+        " file=sys.stderr)"
+    )
+    done = python("-c", code)
+    assert done.returncode == 0
+    assert done.stderr.strip() == ""
+    assert done.stdout.startswith("usage: lineclear")
+
+
+def test_help_is_quick() -> None:
+    def seconds() -> float:
+        start = time.perf_counter()
+        assert python("-m", "lineclear", "--help").returncode == 0
+        return time.perf_counter() - start
+
+    # The fastest of several runs is what the command costs; the rest is the machine.
+    assert min(seconds() for _ in range(5)) < 0.3
+
+
+def test_help_documents_every_command_and_exit_code() -> None:
+    text = make_parser().format_help()
+    for command in COMMANDS:
+        assert f"\n    {command} " in text
+    for code in range(4):
+        assert f"\n  {code}  " in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_of_its_own(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: lineclear {command}")
+    assert "--format" in text
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"lineclear {lineclear.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "argv", [[], ["fly"], ["explain", "--format", "yaml"], ["diagram"], ["--format"]]
+)
+def test_a_command_that_is_not_understood_ends_with_2(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == 2
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert "error:" in written.err
+
+
+@pytest.mark.parametrize("module", sorted(EXTRAS))
+def test_a_missing_extra_is_one_line(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_: object) -> int:
+        raise ModuleNotFoundError(f"No module named '{module}'", name=f"{module}.part")
+
+    monkeypatch.setattr("lineclear.cli.explain.run", run)
+    assert main(["explain", "admit"]) == 2
+    written = capsys.readouterr()
+    package, extra = EXTRAS[module]
+    assert written.err == f'lineclear explain needs {package}: pip install "lineclear[{extra}]"\n'
+    assert written.out == ""
+
+
+def test_the_matrix_without_a_solver_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['z3'] = None\n"
+        "from lineclear.cli import main; sys.exit(main(['diagram', 'matrix']))"
+    )
+    done = python("-c", code)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == 'lineclear diagram needs z3-solver: pip install "lineclear[verify]"\n'
+
+
+def test_a_module_of_our_own_that_is_missing_is_not_called_an_extra() -> None:
+    assert missing_extra("check", ModuleNotFoundError("no", name="lineclear.nothing")) is None
+    assert missing_extra("check", ModuleNotFoundError("no")) is None
+
+
+def test_an_interrupt_ends_quietly(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lineclear.cli.explain.run", run)
+    assert main(["explain"]) == INTERRUPTED
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_closed_pipe_ends_without_a_traceback() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "lineclear", "explain"],
+        env=ENVIRONMENT,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+    os.close(writer)
+    assert done.returncode == BROKEN_PIPE
+    assert done.stderr == ""
+
+
+def test_python_m_is_the_command() -> None:
+    done = python("-m", "lineclear", "diagram", "lifecycle", "--format", "json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["phases"][0] == "NEW"
+
+
+def test_unknown_public_names_are_refused() -> None:
+    with pytest.raises(AttributeError, match="'lineclear' has no attribute 'Signal'"):
+        lineclear.Signal  # noqa: B018
+    assert set(lineclear.__all__) <= set(dir(lineclear))
+
+
+def test_the_pytest_plugin_loads_nothing_heavy_and_registers_its_marker(
+    pytestconfig: pytest.Config,
+) -> None:
+    code = (
+        "import sys; import pytest; before = set(sys.modules)\n"
+        "import lineclear.pytest_plugin\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    assert python("-c", code).stdout.split() == ["lineclear", "lineclear.pytest_plugin"]
+    pytest_configure(pytestconfig)
+    markers: list[str] = pytestconfig.getini("markers")
+    assert any(marker.startswith("lineclear: ") for marker in markers)
