@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types docs check bench clean
+.PHONY: help demo test lint format types docs diagrams check bench clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -39,8 +39,15 @@ types: $(DEVELOPMENT)  ## mypy and pyright, both strict
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-docs: $(DEVELOPMENT)  ## run every example of README.md and docs/
+docs: $(DEVELOPMENT)  ## run every example of README.md and docs/, and look for stale diagrams
 	$(BIN)/python -m pytest --doctest-glob='*.md' README.md docs
+	$(MAKE) --no-print-directory diagrams CHECK=--check
+
+diagrams: $(DEVELOPMENT)  ## draw every generated diagram again
+	$(BIN)/lineclear diagram lifecycle --format mermaid -o README.md $(CHECK)
+	$(BIN)/lineclear diagram lifecycle -o docs/lifecycle.svg $(CHECK)
+	$(BIN)/lineclear diagram actions -o docs/actions.md $(CHECK)
+	$(BIN)/lineclear diagram matrix -o docs/matrix.md $(CHECK)
 
 check: $(DEVELOPMENT)  ## what `lineclear check` says
 	$(BIN)/lineclear check
