@@ -171,7 +171,6 @@ def copy_on_write(ledger: Any, sequence: Any) -> None:
     # GUARD
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
     ledger.require(negate(sequence.steady), "the sequence is not steady")
-    ledger.require(ledger.in_flight(sequence) == 0, "no step in flight computes for the sequence")
     index = ledger.block_of(sequence.reach_tokens)
     ledger.require(index < sequence.length, "the next position falls into a block that the table names")
     ledger.require(sequence.table[index].ref >= 2, "another table entry names that block too")
@@ -196,12 +195,12 @@ def schedule_tokens(ledger: Any, sequence: Any, tokens: Any, drafts: Any) -> Non
     ledger.require(sequence.last_step <= ledger.steps, "the sequence is not in the step being built")
     ledger.require(drafts >= 0, "the number of drafts is not negative")
     ledger.require(tokens > drafts, "at least one token is no draft")
-    ledger.require(sequence.drafts == 0, "its earlier drafts are verified")
     ledger.require(any_of(drafts == 0, sequence.promised_samples == 0), "drafts follow a token that is known")
     ledger.require(sequence.reach_tokens + tokens <= sequence.slot_tokens, "the table has room for the tokens")
     sure = sequence.reach_tokens + tokens - drafts
     exist = sequence.known_tokens + sequence.promised_samples
     ledger.require(sure <= exist, "the tokens exist when the step runs")
+    ledger.require(any_of(drafts == 0, sure == exist), "drafts come after the newest token")
     ledger.require(ledger.writable(sequence), "no other table entry names a block that the step writes")
     ledger.require(ledger.step_tokens + tokens <= limits.max_num_batched_tokens, "the tokens fit into max_num_batched_tokens")
     ledger.require(ledger.step_sequences < limits.max_num_seqs, "the sequence fits into max_num_seqs")
@@ -261,13 +260,11 @@ def sample(ledger: Any, sequence: Any, step: Any, accepted: Any, rejected: Any) 
     ledger.require(sequence.promised_samples >= 1, "a sample is outstanding")
     ledger.require(step <= ledger.settled, "the step is committed")
     ledger.require(step > sequence.void, "the step computed on valid KV")
-    ledger.require(accepted >= 1, "there is a token")
     ledger.require(sequence.known_tokens + accepted <= sequence.request.limit, "the sequence stays within its limit")
     ledger.require(rejected >= 0, "the number of rejected drafts is not negative")
     ledger.require(rejected <= sequence.drafts, "only drafts are rejected")
-    ledger.require(sequence.drafts < accepted + rejected, "every draft is accepted or rejected")
+    ledger.require(sequence.drafts < accepted + rejected, "a token is accepted besides, and every draft is accepted or rejected")
     ledger.require(any_of(rejected == 0, ledger.in_flight(sequence) == 0), "no later step builds on a rejected draft")
-    ledger.require(rejected <= sequence.reach_tokens, "the rejected drafts were computed")
     # EFFECT
     sequence.known_tokens = sequence.known_tokens + accepted
     sequence.promised_samples = sequence.promised_samples - 1
@@ -282,8 +279,6 @@ def join_batch(ledger: Any, sequence: Any) -> None:
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
     ledger.require(negate(sequence.steady), "the sequence is not steady")
     in_flight = ledger.steps - ledger.settled
-    ledger.require(sequence.last_step <= ledger.steps, "the sequence is not in the step being built")
-    ledger.require(sequence.drafts == 0, "its drafts are verified")
     ledger.require(sequence.promised_samples == in_flight, "every step in flight samples for it")
     ledger.require(ledger.in_flight(sequence) == in_flight, "every step in flight computes one position of it")
     ledger.require(any_of(in_flight == 0, sequence.last_tokens == 1), "the last of them computes one position")
@@ -299,14 +294,12 @@ def join_batch(ledger: Any, sequence: Any) -> None:
 def leave_batch(ledger: Any, sequence: Any) -> None:
     """A steady sequence carries its own counters again."""
     # GUARD
-    ledger.require(sequence.alive, "the sequence is alive")
     ledger.require(sequence.steady, "the sequence is steady")
     # EFFECT
     sequence.known_tokens = ledger.known(sequence)
     sequence.reach_tokens = ledger.reach(sequence)
     sequence.slot_tokens = ledger.slots(sequence)
     sequence.promised_samples = ledger.promised(sequence)
-    sequence.drafts = 0
     sequence.last_step = ledger.steps
     sequence.last_tokens = 1
     sequence.previous_tokens = 1
@@ -324,7 +317,6 @@ def fork(ledger: Any, parent: Any, tokens: Any) -> Any:
     ledger.require(parent.alive, "the parent is alive")
     ledger.require(negate(parent.steady), "the parent is not steady")
     ledger.require(ledger.in_flight(parent) == 0, "no step in flight computes for the parent")
-    ledger.require(parent.drafts == 0, "its drafts are verified")
     ledger.require(request.width < request.parallel, "the request may have another sequence")
     ledger.require(tokens >= 1, "the child has a token of its own")
     ledger.require(parent.reach_tokens <= parent.known_tokens, "every position that the parent computed is known")
@@ -346,7 +338,6 @@ def rejoin(ledger: Any, sequence: Any, shared: Any) -> None:
     ledger.require(negate(sequence.steady), "the sequence is not steady")
     ledger.require(sequence.slot_tokens == 0, "the sequence holds nothing")
     leader = ledger.leader(sequence.request)
-    ledger.require(ledger.differ(leader, sequence), "another sequence leads")
     ledger.require(shared >= 1, "there is something to share")
     ledger.require(shared <= sequence.request.prompt, "only the prompt is shared")
     ledger.require(shared <= ledger.computed(leader), "the leader has computed what is shared")
@@ -466,7 +457,6 @@ def carry(ledger: Any) -> None:
     """A plan without a step carries the operations that were decided."""
     # GUARD
     ledger.require(ledger.carried < ledger.issued, "an operation is not in a plan yet")
-    ledger.require(ledger.step_sequences == 0, "no step is being built")
     # EFFECT
     ledger.carried = ledger.issued
 

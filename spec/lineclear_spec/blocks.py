@@ -41,7 +41,6 @@ def take_block(ledger: Any, sequence: Any) -> None:
     """Append one free GPU block to the sequence's table."""
     place = grant_gpu(ledger)
     ledger.name_block(sequence, ledger.new_block(sequence.request, place))
-    ledger.note_growth(sequence, place)
 
 
 def share_entry(ledger: Any, parent: Any, child: Any, index: Any) -> None:

@@ -15,7 +15,7 @@ from lineclear_spec.logic import any_of, both, implies, negate
 
 __all__ = ["DELTAS"]
 
-REQUEST = ("phase", "queue", "width", "blocks", "copy", "moved", "releases", "prompt", "limit", "parallel")
+REQUEST = ("phase", "queue", "width", "blocks", "copy", "moved", "born", "releases", "prompt", "limit", "parallel")
 LAZY = ("offset", "known_tokens", "reach_tokens", "slot_tokens", "promised_samples", "last_step", "last_tokens", "previous_tokens")
 SEQUENCE = ("alive", "steady", "drafts", "void", "length", "kv", *LAZY)
 OBSERVED = ("known", "reach", "computed", "slots", "promised", "in_flight", "length", "drafts")
@@ -191,7 +191,7 @@ def admit(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
         now("runs", lambda: new.phase(r) == RUNNING),
         now("room", lambda: new.slot_tokens(q) == old.known_tokens(q), lambda: new.length(q) == blocks),
         now("taken", lambda: new.free(GPU) == old.free(GPU) - blocks, lambda: new.blocks(r) == old.blocks(r) + blocks),
-        request_same(old, new, r, "phase", "queue", "blocks"),
+        request_same(old, new, r, "phase", "queue", "blocks", "born"),
         sequence_same(old, new, q, "length", "slot_tokens"),
         *others(old, new, r, lambda x: x == q),
         clocks(old, new, "barrier"),
@@ -404,6 +404,8 @@ def sample(old: Any, new: Any, q: Any, step: Any, accepted: Any, rejected: Any, 
             lambda: new.reach(q) == old.reach(q) - rejected,
             lambda: new.drafts(q) == 0,
         ),
+        now("gains", lambda: new.known(q) > old.known(q), lambda: new.reach(q) >= old.reach(q) - old.drafts(q)),
+        now("owed", lambda: old.alive(q), lambda: step <= old.settled, lambda: step > old.void(q)),
         sequence_same(old, new, q, "known_tokens", "promised_samples", "reach_tokens", "drafts"),
         request_same(old, new, r),
         *others(old, new, r, lambda x: x == q),
@@ -430,8 +432,16 @@ def unobserved(old: Any, new: Any, q: Any, size: int) -> list[Part]:
 
 @promise
 def join_batch(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
-    """Steady, with the same counters."""
-    return [now("steady", lambda: new.steady(q)), *unobserved(old, new, q, 1)]
+    """Steady, with the same counters, also once the oldest step in flight is committed."""
+    later = old.reach(q) - old.either(old.last_step(q) > old.settled + 1, old.last_tokens(q), 0)
+    return [
+        now("steady", lambda: new.steady(q)),
+        now(
+            "later",
+            lambda: implies(old.steps > old.settled, later == new.reach(q) - (new.steps - (new.settled + 1))),
+        ),
+        *unobserved(old, new, q, 1),
+    ]
 
 
 @promise
@@ -678,7 +688,10 @@ def quiet(old: Any, new: Any, clock: str) -> list[Part]:
 @promise
 def carry(old: Any, new: Any, _: Any) -> list[Part]:
     """Every operation decided is in a plan."""
-    return [now("carried", lambda: new.carried == old.issued), *quiet(old, new, "carried")]
+    return [
+        now("carried", lambda: new.carried == old.issued, lambda: new.carried > old.carried),
+        *quiet(old, new, "carried"),
+    ]
 
 
 @promise

@@ -294,6 +294,38 @@ declare(
 )
 
 declare(
+    "drafts",
+    "boundary",
+    "drafts follow the newest token, and nothing builds on them before they are verified",
+    (
+        "",
+        ("sequence",),
+        lambda v, q: implies(
+            both(v.alive(q), v.drafts(q) >= 1), both(v.promised(q) == 1, v.reach(q) == v.known(q) + v.drafts(q))
+        ),
+    ),
+)
+
+declare(
+    "fits",
+    "boundary",
+    "a live request's worst case fits alone into the empty pool and into every budget",
+    (
+        "",
+        ("request",),
+        lambda v, r: implies(
+            live(v.phase(r)),
+            both(
+                v.worst_case(r) <= v.total(GPU),
+                v.parallel(r) <= v.max_num_seqs,
+                v.limit(r) <= v.max_model_len,
+                any_of(v.chunked, v.limit(r) - 1 <= v.max_num_batched_tokens),
+            ),
+        ),
+    ),
+)
+
+declare(
     "frontier",
     "boundary",
     "what counts as computed has KV in the present table, once the operations decided so far are done",
@@ -462,12 +494,12 @@ declare(
         "scheduled",
         ("sequence",),
         lambda v, q: implies(
-            v.alive(q),
+            any_of(v.alive(q), v.last_step(q) > v.steps),
             both(
                 v.last_step(q) <= v.steps + 1,
                 implies(
                     both(v.last_step(q) == v.steps + 1, negate(v.steady(q))),
-                    both(v.phase(v.request(q)) == RUNNING, v.steps < v.settled + v.depth),
+                    both(v.runs(q), v.steps < v.settled + v.depth, v.last_tokens(q) >= 1),
                 ),
             ),
         ),
@@ -492,6 +524,26 @@ declare(
             ),
         ),
     ),
+)
+
+declare(
+    "attributed",
+    "boundary",
+    "an open copy that moved what a request holds is the one whose success it waits for",
+    (
+        "",
+        ("operation",),
+        lambda v, o: implies(
+            both(
+                v.open(o),
+                negate(v.compute(o)),
+                o > v.born(v.request_of(o)),
+                any_of(v.phase(v.request_of(o)) == RUNNING, v.phase(v.request_of(o)) == SWAPPED),
+            ),
+            v.copy(v.request_of(o)) == o,
+        ),
+    ),
+    ("born", ("request",), lambda v, r: v.born(r) <= v.issued),
 )
 
 declare(

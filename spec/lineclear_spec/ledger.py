@@ -401,10 +401,6 @@ class Ledger:
         steps = self.steps
         return all(not sequence.steady and sequence.last_step <= steps for sequence in request.members)
 
-    def differ(self, first: object, second: object) -> bool:
-        """Whether these are two records, not one."""
-        return first is not second
-
     def is_open(self, number: int) -> bool:
         """Whether the operation is decided and not complete."""
         return number in self.operations
@@ -454,9 +450,10 @@ class Ledger:
         sequence.request.members.remove(sequence)
 
     def name_block(self, sequence: Sequence, block: Block) -> None:
-        """Primitive: append an entry that names the block to the sequence's table."""
+        """Primitive: append an entry that names the block to the sequence's table; the next plan tells of it."""
         sequence.table.append(block)
         block.ref += 1
+        self.grown.append((sequence, block.place))
 
     def new_block(self, request: Request, place: int) -> Block:
         """Primitive: a block of the request, named by nobody yet, at a GPU place just granted."""
@@ -575,10 +572,6 @@ class Ledger:
 
     def lose_kv(self, sequence: Sequence) -> None:
         """Primitive, ghost: the sequence has no KV."""
-
-    def note_growth(self, sequence: Sequence, place: int) -> None:
-        """Primitive: the next plan tells the executor of a new table entry."""
-        self.grown.append((sequence, place))
 
     def note_copy(self, source_tier: int, source: int, target_tier: int, target: int) -> None:
         """Primitive: the operation decided last copies the block at `source` to `target`."""

@@ -59,7 +59,7 @@ FIELDS |= {"alive": ((Sequence,), Bool), "steady": ((Sequence,), Bool), "request
 FIELDS |= {"table": ((Sequence, Int), Block), "index": ((Sequence, Block), Int), "rank": ((Sequence, Block), Int)}
 FIELDS |= {
     name: ((Request,), Int)
-    for name in "phase queue width blocks prompt limit parallel copy moved releases".split()
+    for name in "phase queue width blocks prompt limit parallel copy moved releases born".split()
 }
 FIELDS |= {"member": ((Request, Int), Sequence), "held": ((Request, Int), Block), "batch": ((Int,), Sequence)}
 FIELDS |= {
@@ -73,6 +73,7 @@ FIELDS |= {"request_of": ((Int,), Request)}
 CONSTANTS = {name: z3.Int(name) for name in "total_gpu total_cpu max_num_batched_tokens max_num_seqs max_model_len depth".split()}
 NEED = z3.Function("need", Int, Int)
 BLOCK_OF = z3.Function("block_of", Int, Int)
+CHUNKED = z3.Bool("chunked")
 WORST_CASE = z3.Function("worst_case", Int, Int, Int, Int)
 
 
@@ -227,6 +228,15 @@ class State(Derived):
         """Whether operation o touches p."""
         return self._tiered("touch", tier)(o, p)
 
+    @property
+    def chunked(self) -> Any:
+        """Whether a prompt may be computed in several steps."""
+        return CHUNKED
+
+    def worst_case(self, r: Any) -> Any:
+        """Blocks that the request holds at most."""
+        return WORST_CASE(self.prompt(r), self.limit(r), self.parallel(r))
+
     def need(self, n: Any) -> Any:
         """ceil(n / block_size)."""
         return NEED(n)
@@ -294,7 +304,7 @@ class Record:
         raise Misuse("a symbolic record has no truth value")
 
     def __eq__(self, other: object) -> NoReturn:  # type: ignore[override]
-        raise Misuse("compare records with ledger.differ")
+        raise Misuse("a symbolic record can't be compared")
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -435,7 +445,7 @@ class Due:
 class SymbolicLimits:
     """The constants of any scheduler."""
 
-    chunked = Term(z3.Bool("chunked"))
+    chunked = Term(CHUNKED)
 
     def __getattr__(self, name: str) -> Term:
         return Term(CONSTANTS[name])
@@ -463,7 +473,9 @@ class SymbolicLedger:
         self.cpu = SymbolicPool(self, CPU)
         self.wrote = False
         self.condition: Any = None
-        self.proved_state: dict[str, Any] = {}
+        self.promised_fields: dict[str, Any] = {}
+        self.at_start: dict[str, Any] | None = None
+        self.unchanged_at_guards = True
 
     def wrap(self, sort: Any, z: Any) -> Any:
         """A value of the ledger as an action sees it."""
@@ -489,6 +501,10 @@ class SymbolicLedger:
 
     # ---- control -----------------------------------------------------------------------------------------------
 
+    def start_watching(self) -> None:
+        """From here on, note whether the state is as it is now whenever a guard is evaluated."""
+        self.at_start = dict(self.state.fields)
+
     def assume(self, formula: Any) -> None:
         """A fact about fresh values."""
         self.assumptions.append(formula if self.condition is None else z3.Implies(self.condition, formula))
@@ -497,6 +513,9 @@ class SymbolicLedger:
         """A guard."""
         if self.wrote:
             raise Misuse(f"guard after a write: {guard}")
+        if self.at_start is not None:
+            fields = self.state.fields
+            self.unchanged_at_guards &= all(fields[name] is value for name, value in self.at_start.items())
         z = raw(condition)
         self.guards.append((guard, z))
         self.assumptions.append(z)
@@ -565,7 +584,7 @@ class SymbolicLedger:
             formula = quantify(clause.domains, lambda *x, c=clause: c.predicate(after, *x))
             if after.reads & set(modifies):
                 self.assume(formula)
-                self.proved_state |= {f"{clause.name}/{name}": after.fields[name] for name in after.reads}
+                self.promised_fields |= {f"{clause.name}/{name}": after.fields[name] for name in after.reads}
         for _, domains, predicate in contract.promises(before, after, k, *values):
             self.assume(quantify(domains, predicate))
 
@@ -581,8 +600,7 @@ class SymbolicLedger:
 
     def worst_case(self, request: Any) -> Term:
         """Blocks that the request holds at most."""
-        s, r = self.state, request.z
-        return Term(WORST_CASE(s.prompt(r), s.limit(r), s.parallel(r)))
+        return Term(self.state.worst_case(request.z))
 
     def _of_sequence(self, name: str, sequence: Any) -> Term:
         return Term(getattr(self.state, name)(sequence.z))
@@ -653,10 +671,6 @@ class SymbolicLedger:
         """The distinct blocks of the request."""
         return Table(self, "held", request.z, Block)
 
-    def differ(self, first: Any, second: Any) -> Term:
-        """Whether these are two records."""
-        return Term(first.z != second.z)
-
     def is_open(self, number: Any) -> Term:
         """Whether the operation is not complete."""
         return Term(self.state.open(raw(number)))
@@ -683,6 +697,8 @@ class SymbolicLedger:
         s, r, target = self.state, request.z, int(EVENTS[event][1])
         s.put("phase", (r,), z3.IntVal(target))
         s.put("queue", (r,), z3.IntVal(target))
+        if event == "admit":
+            s.put("born", (r,), s.issued)
         if target == 4:
             s.put("releases", (r,), s.releases(r) + 1)
         self.wrote = True
@@ -914,9 +930,6 @@ class SymbolicLedger:
     def lose_kv(self, sequence: Any) -> None:
         """The sequence has no KV."""
         self.state.put("kv", (sequence.z,), z3.IntVal(0))
-
-    def note_growth(self, sequence: Any, place: Any) -> None:
-        """Nothing that a proof needs."""
 
     def note_copy(self, source_tier: int, source: Any, target_tier: int, target: Any) -> None:
         """The operation decided last touches both places."""

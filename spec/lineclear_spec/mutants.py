@@ -1,0 +1,151 @@
+"""Deliberately broken tables, made from the table's own source, that the proofs must refuse.
+
+Guarantees: a mutant differs from the table in one statement, is named after it, and counts as *refuted* only when a
+concrete execution breaks a named rule; *equivalent* only when the solver proves that it makes no difference. It
+knows nothing about particular actions.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from lineclear_spec import actions, blocks
+
+__all__ = ["STEPS", "Mutant", "body_of", "generate", "installed", "statements"]
+
+#: block steps and loops -> the loops whose proofs depend on them
+STEPS: dict[str, tuple[str, ...]] = {
+    "grant_gpu": ("take_blocks", "give_each_one", "move_blocks_in", "replace_entry"),
+    "take_block": ("take_blocks", "give_each_one"),
+    "share_entry": ("share_table",),
+    "release": ("clear_table",),
+    "drop_last": ("clear_table",),
+    "move_block": ("move_blocks_in", "move_blocks_out"),
+    "copy_entry": ("replace_entry",),
+    "forget_computed": ("clear_tables",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One broken table.
+
+    Attributes:
+        name: `swap_out.guard.4`, `finish.effect.1`: function, kind and position, counted from 1.
+        function: the action or block step that is broken.
+        kind: `guard dropped` or `effect dropped`.
+        text: the statement that is gone, or the guard's sentence.
+        line: its line in the source file.
+        units: whose proofs must notice.
+    """
+
+    name: str
+    function: str
+    kind: str
+    text: str
+    line: int
+    units: tuple[str, ...]
+    index: int
+
+    @property
+    def module(self) -> ModuleType:
+        """Where the function lives."""
+        return actions if self.function in actions.ACTIONS else blocks
+
+
+def parsed(module: ModuleType, name: str) -> ast.FunctionDef:
+    """The function's syntax tree, with the file's own line numbers, and without decorators."""
+    function = actions.ACTIONS[name].body if module is actions else getattr(module, name)
+    lines, first = inspect.getsourcelines(function)
+    tree = ast.parse(textwrap.dedent("".join(lines)))
+    ast.increment_lineno(tree, first - 1)
+    node = tree.body[0]
+    if not isinstance(node, ast.FunctionDef):
+        raise TypeError(f"{name} is not a plain function")
+    node.decorator_list = []
+    return node
+
+
+def is_guard(node: ast.stmt) -> bool:
+    """Whether the statement is a call of `require`."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Attribute)
+        and node.value.func.attr == "require"
+    )
+
+
+def is_effect(node: ast.stmt) -> bool:
+    """Whether the statement writes the ledger, and nothing after it needs a name that it binds."""
+    if isinstance(node, ast.Expr):
+        return not is_guard(node) and not isinstance(node.value, ast.Constant)
+    return isinstance(node, ast.Assign) and all(isinstance(target, ast.Attribute) for target in node.targets)
+
+
+def statements(name: str) -> list[tuple[int, str, str, int]]:
+    """Position, kind, text and line of each statement that a mutant may drop."""
+    module = actions if name in actions.ACTIONS else blocks
+    found: list[tuple[int, str, str, int]] = []
+    for index, node in enumerate(parsed(module, name).body):
+        if is_guard(node):
+            assert isinstance(node, ast.Expr)
+            assert isinstance(node.value, ast.Call)
+            sentence = node.value.args[1]
+            found.append((index, "guard", sentence.value if isinstance(sentence, ast.Constant) else "", node.lineno))
+        elif is_effect(node):
+            found.append((index, "effect", ast.unparse(node), node.lineno))
+    return found
+
+
+def generate() -> list[Mutant]:
+    """Every guard dropped and every effect statement dropped, over actions and block steps."""
+    made: list[Mutant] = []
+    for name in (*actions.ACTIONS, *STEPS):
+        counts = {"guard": 0, "effect": 0}
+        for index, kind, text, line in statements(name):
+            counts[kind] += 1
+            units = STEPS.get(name, (name,))
+            made.append(Mutant(f"{name}.{kind}.{counts[kind]}", name, f"{kind} dropped", str(text), line, units, index))
+    return made
+
+
+def body_of(mutant: Mutant) -> Callable[..., Any]:
+    """The broken function."""
+    node = parsed(mutant.module, mutant.function)
+    node.body[mutant.index] = ast.copy_location(ast.Pass(), node.body[mutant.index])
+    tree = ast.fix_missing_locations(ast.Module([node], []))
+    scope: dict[str, Any] = {}
+    exec(compile(tree, inspect.getsourcefile(mutant.module) or "<mutant>", "exec"), mutant.module.__dict__, scope)
+    function: Callable[..., Any] = scope[mutant.function]
+    return function
+
+
+class installed:  # noqa: N801 (reads as a phrase: with installed(mutant))
+    """Within the block, the broken block step stands in for the real one; the broken action is returned."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self.mutant = mutant
+        self.body = body_of(mutant)
+
+    def __enter__(self) -> Callable[..., Any] | None:
+        if self.mutant.function in actions.ACTIONS:
+            return self.body
+        self.original = getattr(blocks, self.mutant.function)
+        setattr(blocks, self.mutant.function, self.body)
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        if self.mutant.function not in actions.ACTIONS:
+            setattr(blocks, self.mutant.function, self.original)
+
+
+def names() -> Iterator[str]:
+    """Every mutant's name."""
+    return (mutant.name for mutant in generate())

@@ -1,0 +1,197 @@
+"""What has to be proved, unit by unit: each action, each loop, the start state and the arithmetic.
+
+Guarantees: an obligation is a list of hypotheses and a goal, made by running the very functions of `actions.py` and
+`blocks.py` on a symbolic ledger. It knows nothing about solvers' answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import z3
+
+from lineclear_spec import blocks
+from lineclear_spec.actions import ACTIONS
+from lineclear_spec.deltas import DELTAS
+from lineclear_spec.invariants import CPU, GPU, INVARIANTS, clauses
+from lineclear_spec.symbolic import (
+    CONSTANTS,
+    FIELDS,
+    Request,
+    Sequence,
+    State,
+    SymbolicLedger,
+    Term,
+    background,
+    instance,
+    quantify,
+    raw,
+)
+
+__all__ = ["LOOPS", "Goal", "Unit", "build", "units"]
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """One obligation of a unit.
+
+    Attributes:
+        kind: initiation, preserved, contract, defined, refusal, base, step or arithmetic.
+        label: the invariant's clause, the contract's part or the primitive's precondition.
+        depth: how many of the unit's assumptions it may use.
+        formula: what is to be shown; None if nothing that the clause reads is written (*frame*).
+    """
+
+    kind: str
+    label: str
+    depth: int
+    formula: Any
+
+
+@dataclass(slots=True)
+class Unit:
+    """The obligations of one action or loop, over shared hypotheses."""
+
+    name: str
+    hypotheses: list[Any]
+    assumptions: list[Any] = field(default_factory=list)
+    goals: list[Goal] = field(default_factory=list)
+    guards: list[tuple[str, Any]] = field(default_factory=list)
+    before: State | None = None
+    after: State | None = None
+
+
+def record(ledger: SymbolicLedger, name: str) -> Any:
+    """An unknown argument of an action, by the name of its parameter."""
+    if name == "request":
+        return ledger.wrap(Request, z3.Const(name, Request))
+    if name in ("sequence", "parent", "child"):
+        return ledger.wrap(Sequence, z3.Const(name, Sequence))
+    return Term(z3.Int(name))
+
+
+LOOPS: dict[str, tuple[str, Callable[[SymbolicLedger], Any]]] = {
+    "take_blocks": ("take_blocks", lambda s: blocks.take_blocks(s, record(s, "sequence"), record(s, "count"))),
+    "give_each_one": ("give_each_one", lambda s: blocks.give_each_one(s, s.due())),
+    "share_table": (
+        "share_table",
+        lambda s: blocks.share_table(s, record(s, "parent"), record(s, "child"), record(s, "count")),
+    ),
+    "clear_table": ("clear_table", lambda s: blocks.clear_table(s, record(s, "sequence"))),
+    "clear_tables": ("clear_tables", lambda s: blocks.clear_tables(s, record(s, "request"))),
+    "move_blocks_in": ("move_blocks", lambda s: blocks.move_blocks(s, record(s, "request"), GPU)),
+    "move_blocks_out": ("move_blocks", lambda s: blocks.move_blocks(s, record(s, "request"), CPU)),
+    "replace_entry": ("replace_entry", lambda s: blocks.replace_entry(s, record(s, "sequence"), record(s, "index"))),
+}
+
+
+def units() -> list[str]:
+    """Names of everything that is proved."""
+    return ["start", "arithmetic", *LOOPS, *ACTIONS]
+
+
+def build(name: str, body: Callable[..., Any] | None = None) -> Unit:
+    """The obligations of one unit; `body` stands in for the action's function (mutants).
+
+    Raises:
+        Misuse: the function treats a formula as a value, or guards after it has written.
+    """
+    if name == "start":
+        return start()
+    if name == "arithmetic":
+        return arithmetic()
+    return loop(name) if name in LOOPS else action(name, body)
+
+
+def action(name: str, body: Callable[..., Any] | None = None) -> Unit:
+    """Invariants are preserved, promises kept, every primitive's precondition met, and refusals change nothing."""
+    row = ACTIONS[name]
+    before = State.arbitrary()
+    ledger = SymbolicLedger(before.snapshot())
+    ledger.start_watching()
+    arguments = [record(ledger, parameter) for parameter in row.parameters]
+    result = (body or row.body)(ledger, *arguments)
+    unit = Unit(
+        name,
+        [*background(), *[quantify(c.domains, lambda *x, c=c: c.predicate(before, *x)) for c in clauses()]],
+        ledger.assumptions,
+        [Goal("defined", *rest) for _, *rest in ledger.obligations],
+        ledger.guards,
+        before,
+        ledger.state,
+    )
+    unit.goals.append(Goal("refusal", "a refused action changes nothing", 0, z3.BoolVal(ledger.unchanged_at_guards)))
+    everything = len(ledger.assumptions)
+    after = ledger.state
+    for clause in clauses():
+        after.reads.clear()
+        goal = instance(clause.domains, lambda *x, c=clause: c.predicate(after, *x))
+        reads = set(after.reads)
+        untouched = all(after.fields[f] is before.fields[f] for f in reads)
+        promised = bool(reads) and all(ledger.promised_fields.get(f"{clause.name}/{f}") is after.fields[f] for f in reads)
+        unit.goals.append(Goal("preserved", clause.name, everything, None if untouched or promised else goal))
+    values = [raw(argument) for argument in arguments]
+    for label, domains, predicate in DELTAS[name](before, after, *values, raw(result)):
+        unit.goals.append(Goal("contract", label, everything, instance(domains, predicate)))
+    unit.goals.sort(key=lambda g: g.depth)
+    return unit
+
+
+def loop(name: str) -> Unit:
+    """A loop keeps its contract, by induction over its iterations."""
+    contract, call = LOOPS[name]
+    ledger = SymbolicLedger(State.arbitrary(), induct=contract)
+    call(ledger)
+    goals = [Goal(*obligation) for obligation in ledger.obligations]
+    return Unit(name, background(), ledger.assumptions, sorted(goals, key=lambda g: g.depth))
+
+
+def start() -> Unit:
+    """Every invariant holds of the empty ledger."""
+    fields: dict[str, Any] = {}
+    zero, no = z3.IntVal(0), z3.BoolVal(False)
+    for name, (arguments, result) in FIELDS.items():
+        if result == z3.IntSort():
+            fields[name] = (lambda *_: zero) if arguments else zero
+        elif result == z3.BoolSort():
+            fields[name] = lambda *_: no
+        else:
+            function = z3.Function(f"start_{name}", *arguments, result)
+            fields[name] = lambda *a, function=function: function(*a)
+    for tier in ("gpu", "cpu"):
+        total = CONSTANTS[f"total_{tier}"]
+        fields[f"free_{tier}"] = total
+        fields[f"order_{tier}"] = lambda j, total=total: total - 1 - j
+        fields[f"position_{tier}"] = lambda p, total=total: total - 1 - p
+    state = State(fields)
+    bounds = [CONSTANTS["max_num_batched_tokens"] >= 0, CONSTANTS["max_num_seqs"] >= 0]
+    goals = [
+        Goal("initiation", c.name, 0, instance(c.domains, lambda *x, c=c: c.predicate(state, *x))) for c in clauses()
+    ]
+    return Unit("start", [*background(), *bounds], [], goals)
+
+
+def arithmetic() -> Unit:
+    """The facts assumed of ceil(n / block_size) and floor(n / block_size) hold, for every block size of at least 1.
+
+    With quotients f and g of a and b and any block size s: f * s <= a < f * s + s, and likewise for b.
+    """
+    a, b, f, g, s = z3.Ints("a b f g s")
+    quotients = [s >= 1, f * s <= a, a < f * s + s, g * s <= b, b < g * s + s]
+    goals = [
+        ("floor is monotone", z3.Implies(a <= b, f <= g)),
+        ("floor of a non-negative number is not negative", z3.Implies(a >= 0, f >= 0)),
+        # ceil(n / s) is floor((n + s - 1) / s): with b = a + s - 1 its quotient g is floor((a - 1) / s) + 1
+        ("ceil is at least floor", z3.Implies(b == a + s - 1, f <= g)),
+        ("ceil is at most floor plus one", z3.Implies(b == a + s - 1, g <= f + 1)),
+        ("ceil(n) is floor(n - 1) + 1", z3.Implies(b == a + s, g == f + 1)),
+        ("ceil(0) is 0", z3.Implies(z3.And(a == 0, b == s - 1), z3.And(f == 0, g == 0))),
+    ]
+    return Unit("arithmetic", quotients, [], [Goal("arithmetic", label, 0, goal) for label, goal in goals])
+
+
+def sentence(clause: str) -> str:
+    """The English sentence of the invariant that a clause belongs to."""
+    return INVARIANTS[clause.split(".")[0]].sentence

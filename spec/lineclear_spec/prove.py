@@ -1,0 +1,166 @@
+"""The proofs: every obligation checked by Z3, for any number of requests, sequences, blocks and tokens.
+
+Guarantees: `unknown` is reported as a failure, and budgets are solver resources, never wall time. It knows nothing
+about what an obligation means.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import z3
+
+from lineclear_spec.obligations import Unit, build, units
+
+__all__ = ["BASELINE", "Result", "prove", "prove_unit", "read_baseline", "solver_version", "unstable", "write_baseline"]
+
+BUDGET = 4_000_000
+BASELINE = Path(__file__).with_name("baseline.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The answer to one obligation.
+
+    Attributes:
+        action: the unit: an action, a loop, `start` or `arithmetic`.
+        invariant: the clause, the contract's part or the precondition.
+        kind: see `obligations.Goal`; `frame` if nothing that the clause reads is written.
+        status: proved, refuted or unknown.
+        seconds: wall time, for people only.
+        rlimit: solver resources used.
+        seed: the solver's random seed.
+    """
+
+    action: str
+    invariant: str
+    kind: str
+    status: str
+    seconds: float
+    rlimit: int
+    seed: int = 0
+
+    @property
+    def key(self) -> str:
+        """Name of the obligation, without the answer."""
+        return f"{self.action}/{self.kind}/{self.invariant}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def solver_version() -> str:
+    """The solver, as results name it."""
+    return f"z3 {z3.get_version_string()}"
+
+
+def make_solver(seed: int, budget: int) -> z3.Solver:
+    """A solver for proofs: no model-based instantiation, a fixed seed, a budget of resources."""
+    solver = z3.Solver()
+    solver.set("auto_config", False)
+    solver.set("mbqi", False)
+    solver.set("random_seed", seed)
+    solver.set("rlimit", budget)
+    return solver
+
+
+def used(solver: z3.Solver) -> int:
+    """Resources used in this context so far."""
+    statistics = solver.statistics()
+    for k in range(len(statistics)):
+        key, value = statistics[k]
+        if key == "rlimit count":
+            return int(value)
+    return 0
+
+
+def prove_unit(unit: Unit, seed: int = 0, budget: int = BUDGET, *, stop_at_failure: bool = False) -> list[Result]:
+    """Check the goals of one unit in order."""
+    solver = make_solver(seed, budget)
+    arithmetic = unit.name == "arithmetic"
+    if arithmetic:
+        solver = z3.SolverFor("QF_NIA")
+        solver.set("random_seed", seed)
+        solver.set("rlimit", budget)
+    solver.add(*unit.hypotheses)
+    results: list[Result] = []
+    added = 0
+    before = used(solver)
+    for goal in unit.goals:
+        if goal.formula is None:
+            results.append(Result(unit.name, goal.label, "frame", "proved", 0.0, 0, seed))
+            continue
+        if goal.depth > added:
+            solver.add(*unit.assumptions[added : goal.depth])
+            added = goal.depth
+        started = time.perf_counter()
+        solver.push()
+        solver.add(z3.Not(goal.formula))
+        answer = solver.check()
+        now = used(solver)
+        solver.pop()
+        status = "proved" if bool(answer == z3.unsat) else "refuted" if bool(answer == z3.sat) else "unknown"
+        seconds = round(time.perf_counter() - started, 4)
+        results.append(Result(unit.name, goal.label, goal.kind, status, seconds, max(0, now - before), seed))
+        before = now
+        if stop_at_failure and status != "proved":
+            break
+    return results
+
+
+def _job(job: tuple[str, int, int]) -> list[Result]:
+    name, seed, budget = job
+    return prove_unit(build(name), seed, budget)
+
+
+def in_parallel(function: Callable[[Any], Any], jobs: Sequence[Any], workers: int | None = None) -> Iterable[Any]:
+    """Results of the jobs in order, on every core this process may use."""
+    count = min(len(jobs), workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    if count <= 1:
+        yield from map(function, jobs)
+        return
+    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+    with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context(method)) as pool:
+        yield from pool.map(function, jobs)
+
+
+def prove(
+    names: Sequence[str] | None = None,
+    seeds: Sequence[int] = (0,),
+    workers: int | None = None,
+    budget: int = BUDGET,
+    progress: Callable[[str], None] | None = None,
+) -> list[Result]:
+    """Check every obligation of the named units (all if None), once for each seed."""
+    jobs = [(name, seed, budget) for seed in seeds for name in (names or units())]
+    results: list[Result] = []
+    for job, part in zip(jobs, in_parallel(_job, jobs, workers), strict=True):
+        results.extend(part)
+        if progress is not None:
+            progress(job[0])
+    return results
+
+
+def read_baseline() -> dict[str, int]:
+    """Resources that each obligation used when the baseline was written, at seed 0."""
+    return json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+
+
+def write_baseline(results: Iterable[Result]) -> None:
+    """Record the resources used at seed 0."""
+    baseline = {r.key: r.rlimit for r in results if r.seed == 0 and r.kind != "frame"}
+    BASELINE.write_text(json.dumps(baseline, indent=0, sort_keys=True) + "\n")
+
+
+def unstable(results: Iterable[Result], baseline: dict[str, int], factor: int = 10, floor: int = 50_000) -> list[Result]:
+    """Obligations that took more than `factor` times their baseline; `floor` spares the tiny ones."""
+    return [r for r in results if r.rlimit > max(floor, factor * baseline.get(r.key, 0))]
