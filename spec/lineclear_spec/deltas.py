@@ -11,7 +11,7 @@ from typing import Any
 
 from lineclear_spec.contracts import Part, same
 from lineclear_spec.invariants import CPU, FINISHED, GPU, RUNNING, SWAPPED, WAITING, within
-from lineclear_spec.logic import any_of, both, implies, negate
+from lineclear_spec.logic import both, implies, negate
 
 __all__ = ["DELTAS"]
 

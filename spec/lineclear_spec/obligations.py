@@ -16,19 +16,18 @@ from lineclear_spec import blocks
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.deltas import DELTAS
 from lineclear_spec.invariants import CPU, GPU, INVARIANTS, clauses
-from lineclear_spec.symbolic import (
+from lineclear_spec.state import (
     CONSTANTS,
     FIELDS,
     Request,
     Sequence,
     State,
-    SymbolicLedger,
-    Term,
     background,
     instance,
     quantify,
-    raw,
 )
+from lineclear_spec.symbolic import SymbolicLedger
+from lineclear_spec.terms import Term, raw
 
 __all__ = ["LOOPS", "Goal", "Unit", "build", "units"]
 
@@ -128,10 +127,8 @@ def action(name: str, body: Callable[..., Any] | None = None) -> Unit:
     for clause in clauses():
         after.reads.clear()
         goal = instance(clause.domains, lambda *x, c=clause: c.predicate(after, *x))
-        reads = set(after.reads)
-        untouched = all(after.fields[f] is before.fields[f] for f in reads)
-        promised = bool(reads) and all(ledger.promised_fields.get(f"{clause.name}/{f}") is after.fields[f] for f in reads)
-        unit.goals.append(Goal("preserved", clause.name, everything, None if untouched or promised else goal))
+        frame = ledger.holds_already(clause.name, after)
+        unit.goals.append(Goal("preserved", clause.name, everything, None if frame else goal))
     values = [raw(argument) for argument in arguments]
     for label, domains, predicate in DELTAS[name](before, after, *values, raw(result)):
         unit.goals.append(Goal("contract", label, everything, instance(domains, predicate)))

@@ -1,351 +1,40 @@
 """The ledger on formulas: what an action does to any state at all.
 
-Guarantees: a value of the symbolic ledger can't be branched on, hashed, iterated or used as an index by accident,
-every primitive emits its precondition as an obligation, and a loop is replaced by its contract. It knows nothing
-about which actions exist or what must hold after them.
-
-A state is a dict of fields. A field is a term, or a Python function from terms to a term; a write makes a new
-function that is an `If` over the old one, so no array theory is needed.
+Guarantees: every primitive emits its precondition as an obligation, and a loop is replaced by its contract, once
+what the contract requires is an obligation too. It knows nothing about which actions exist or what must hold after
+them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import z3
 
 from lineclear_spec.contracts import CONTRACTS
-from lineclear_spec.invariants import GPU, INVARIANTS, clauses, is_free
-from lineclear_spec.ledger import COMPUTE, CPU, FORWARD
+from lineclear_spec.invariants import clauses, is_free
+from lineclear_spec.ledger import COMPUTE, CPU, FORWARD, GPU
 from lineclear_spec.lifecycle import EVENTS
-from lineclear_spec.view import Derived
-
-__all__ = ["FIELDS", "Misuse", "State", "SymbolicLedger", "Term", "background", "instance", "quantify"]
-
-Request = z3.DeclareSort("Request")
-Sequence = z3.DeclareSort("Sequence")
-Block = z3.DeclareSort("Block")
-Int = z3.IntSort()
-Bool = z3.BoolSort()
-DOMAINS: dict[str, Any] = {
-    "request": Request,
-    "sequence": Sequence,
-    "block": Block,
-    **{name: Int for name in ("place", "index", "operation", "step", "tokens")},
-}
-
-#: field -> (argument sorts, result sort)
-FIELDS: dict[str, tuple[tuple[Any, ...], Any]] = {}
-for _tier in ("gpu", "cpu"):
-    FIELDS |= {
-        f"free_{_tier}": ((), Int),
-        f"order_{_tier}": ((Int,), Int),
-        f"position_{_tier}": ((Int,), Int),
-        f"until_{_tier}": ((Int,), Int),
-        f"owner_{_tier}": ((Int,), Block),
-        f"touch_{_tier}": ((Int, Int), Bool),
-    }
-FIELDS |= {name: ((Block,), Int) for name in ("ref", "tier", "place", "slot")}
-FIELDS |= {"group": ((Block,), Request), "holder": ((Block, Int), Sequence)}
-FIELDS |= {
-    name: ((Sequence,), Int)
-    for name in (
-        "length offset known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens previous_tokens "
-        "drafts void kv seat batch_seat"
-    ).split()
-}
-FIELDS |= {"alive": ((Sequence,), Bool), "steady": ((Sequence,), Bool), "request": ((Sequence,), Request)}
-FIELDS |= {"table": ((Sequence, Int), Block), "index": ((Sequence, Block), Int), "rank": ((Sequence, Block), Int)}
-FIELDS |= {
-    name: ((Request,), Int)
-    for name in "phase queue width blocks prompt limit parallel copy moved releases born".split()
-}
-FIELDS |= {"member": ((Request, Int), Sequence), "held": ((Request, Int), Block), "batch": ((Int,), Sequence)}
-FIELDS |= {
-    name: ((), Int)
-    for name in "batch_size issued done carried barrier steps settled step_tokens step_sequences".split()
-}
-FIELDS |= {name: ((Int,), Bool) for name in ("open", "is_forward", "compute")}
-FIELDS |= {name: ((Int,), Int) for name in ("wait", "forward_of", "step_of", "tokens_of", "sequences_of")}
-FIELDS |= {"request_of": ((Int,), Request)}
-
-CONSTANTS = {name: z3.Int(name) for name in "total_gpu total_cpu max_num_batched_tokens max_num_seqs max_model_len depth".split()}
-NEED = z3.Function("need", Int, Int)
-BLOCK_OF = z3.Function("block_of", Int, Int)
-CHUNKED = z3.Bool("chunked")
-WORST_CASE = z3.Function("worst_case", Int, Int, Int, Int)
-
-
-def background() -> list[Any]:
-    """What holds of the constants and of ceil(n / block_size), for every block size of at least 1."""
-    a, b = z3.Ints("a b")
-    n = z3.Int("n")
-    return [
-        CONSTANTS["total_gpu"] >= 1,
-        CONSTANTS["total_cpu"] >= 0,
-        CONSTANTS["depth"] >= 1,
-        CONSTANTS["depth"] <= 2,
-        NEED(0) == 0,
-        BLOCK_OF(0) == 0,
-        z3.ForAll([n], z3.Implies(n >= 0, NEED(n) >= 0), patterns=[NEED(n)]),
-        z3.ForAll([n], z3.Implies(n >= 1, NEED(n) == BLOCK_OF(n - 1) + 1), patterns=[NEED(n)]),
-        z3.ForAll(
-            [n],
-            z3.Implies(n >= 0, z3.And(BLOCK_OF(n) >= 0, BLOCK_OF(n) <= NEED(n), NEED(n) <= BLOCK_OF(n) + 1)),
-            patterns=[BLOCK_OF(n)],
-        ),
-        z3.ForAll([a, b], z3.Implies(z3.And(0 <= a, a <= b), NEED(a) <= NEED(b)), patterns=[z3.MultiPattern(NEED(a), NEED(b))]),
-        z3.ForAll(
-            [a, b],
-            z3.Implies(z3.And(0 <= a, a <= b), BLOCK_OF(a) <= BLOCK_OF(b)),
-            patterns=[z3.MultiPattern(BLOCK_OF(a), BLOCK_OF(b))],
-        ),
-    ]
-
-
-class Misuse(TypeError):
-    """An action treated a formula as if it were a value."""
-
-
-def raw(value: Any) -> Any:
-    """The z3 expression inside a wrapper, or the plain value."""
-    return value.z if isinstance(value, Term | Record) else value
-
-
-class Term:
-    """A number or truth value nobody knows: it can be combined and compared, and nothing else."""
-
-    __slots__ = ("z",)
-
-    def __init__(self, z: Any) -> None:
-        self.z = z
-
-    def _misused(self, *_: Any) -> NoReturn:
-        raise Misuse("a symbolic value has no truth value, hash, index, length or items: use lineclear_spec.logic")
-
-    __bool__ = __hash__ = __index__ = __int__ = __len__ = __iter__ = __contains__ = _misused  # type: ignore[assignment]
-
-    def __add__(self, other: Any) -> Term:
-        return Term(self.z + raw(other))
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> Term:
-        return Term(self.z - raw(other))
-
-    def __rsub__(self, other: Any) -> Term:
-        return Term(raw(other) - self.z)
-
-    def __lt__(self, other: Any) -> Term:
-        return Term(self.z < raw(other))
-
-    def __le__(self, other: Any) -> Term:
-        return Term(self.z <= raw(other))
-
-    def __gt__(self, other: Any) -> Term:
-        return Term(self.z > raw(other))
-
-    def __ge__(self, other: Any) -> Term:
-        return Term(self.z >= raw(other))
-
-    def __eq__(self, other: object) -> Term:  # type: ignore[override]
-        return Term(self.z == raw(other))
-
-    def __ne__(self, other: object) -> Term:  # type: ignore[override]
-        return Term(self.z != raw(other))
-
-    def __and__(self, other: Any) -> Term:
-        return Term(z3.And(self.z, raw(other)))
-
-    __rand__ = __and__
-
-    def __or__(self, other: Any) -> Term:
-        return Term(z3.Or(self.z, raw(other)))
-
-    __ror__ = __or__
-
-    def __invert__(self) -> Term:
-        return Term(z3.Not(self.z))
-
-    def either(self, then: Any, otherwise: Any) -> Term:
-        """`then` where this holds, else `otherwise`."""
-        return Term(z3.If(self.z, raw(then), raw(otherwise)))
-
-
-class State(Derived):
-    """One state: every field, and which of them were read."""
-
-    def __init__(self, fields: dict[str, Any], reads: set[str] | None = None) -> None:
-        self.fields = fields
-        self.reads: set[str] = set() if reads is None else reads
-
-    @classmethod
-    def arbitrary(cls, suffix: str = "") -> State:
-        """Any state at all."""
-        return cls({name: fresh(name + suffix, name) for name in FIELDS})
-
-    def snapshot(self) -> State:
-        """A state with the same fields, to be written apart."""
-        return State(dict(self.fields))
-
-    def __getattr__(self, name: str) -> Any:
-        if name in CONSTANTS:
-            return CONSTANTS[name]
-        if name not in FIELDS:
-            raise AttributeError(name)
-        self.reads.add(name)
-        return self.fields[name]
-
-    def _tiered(self, name: str, tier: int) -> Any:
-        return getattr(self, f"{name}_{'gpu' if tier == GPU else 'cpu'}")
-
-    def free(self, tier: int) -> Any:
-        """Free places."""
-        return self._tiered("free", tier)
-
-    def total(self, tier: int) -> Any:
-        """Places."""
-        return CONSTANTS["total_gpu" if tier == GPU else "total_cpu"]
-
-    def order(self, tier: int, j: Any) -> Any:
-        """Place at index j of the pool's list."""
-        return self._tiered("order", tier)(j)
-
-    def position(self, tier: int, p: Any) -> Any:
-        """Index of place p in the pool's list."""
-        return self._tiered("position", tier)(p)
-
-    def until(self, tier: int, p: Any) -> Any:
-        """Last operation that may touch p, when it was given up."""
-        return self._tiered("until", tier)(p)
-
-    def owner(self, tier: int, p: Any) -> Any:
-        """Block that p backs."""
-        return self._tiered("owner", tier)(p)
-
-    def touch(self, tier: int, o: Any, p: Any) -> Any:
-        """Whether operation o touches p."""
-        return self._tiered("touch", tier)(o, p)
-
-    @property
-    def chunked(self) -> Any:
-        """Whether a prompt may be computed in several steps."""
-        return CHUNKED
-
-    def worst_case(self, r: Any) -> Any:
-        """Blocks that the request holds at most."""
-        return WORST_CASE(self.prompt(r), self.limit(r), self.parallel(r))
-
-    def need(self, n: Any) -> Any:
-        """ceil(n / block_size)."""
-        return NEED(n)
-
-    def block_of(self, n: Any) -> Any:
-        """floor(n / block_size)."""
-        return BLOCK_OF(n)
-
-    @staticmethod
-    def either(condition: Any, then: Any, otherwise: Any) -> Any:
-        """If-then-else."""
-        return z3.If(condition, then, otherwise)
-
-    def put(self, name: str, arguments: tuple[Any, ...], value: Any) -> None:
-        """Write one point of a field."""
-        old = self.fields[name]
-        if not arguments:
-            self.fields[name] = value
-            return
-        self.fields[name] = lambda *a: z3.If(z3.And(*[x == y for x, y in zip(a, arguments, strict=True)]), value, old(*a))
-
-
-_counter = [0]
-
-
-def fresh(name: str, field: str) -> Any:
-    """An unknown field."""
-    arguments, result = FIELDS[field]
-    if not arguments:
-        return z3.Const(name, result)
-    function = z3.Function(name, *arguments, result)
-    return lambda *a: function(*a)
-
-
-def unique(prefix: str) -> str:
-    """A name that was not used before."""
-    _counter[0] += 1
-    return f"{prefix}!{_counter[0]}"
-
-
-def quantify(domains: tuple[str, ...], predicate: Callable[..., Any]) -> Any:
-    """The predicate for every value of its variables."""
-    if not domains:
-        return predicate()
-    variables = [z3.Const(f"{'oqbripst'[i]}_{d}", DOMAINS[d]) for i, d in enumerate(domains)]
-    return z3.ForAll(variables, predicate(*variables))
-
-
-def instance(domains: tuple[str, ...], predicate: Callable[..., Any]) -> Any:
-    """The predicate for unknown values of its variables: what is to be shown."""
-    return predicate(*[z3.Const(unique(d), DOMAINS[d]) for d in domains])
-
-
-class Record:
-    """A request, sequence or block nobody knows; attributes are fields of the present state."""
-
-    __slots__ = ("ledger", "z")
-    _own = ("ledger", "z")
-
-    def __init__(self, ledger: SymbolicLedger, z: Any) -> None:
-        object.__setattr__(self, "ledger", ledger)
-        object.__setattr__(self, "z", z)
-
-    def __bool__(self) -> NoReturn:
-        raise Misuse("a symbolic record has no truth value")
-
-    def __eq__(self, other: object) -> NoReturn:  # type: ignore[override]
-        raise Misuse("a symbolic record can't be compared")
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __getattr__(self, name: str) -> Any:
-        return self.ledger.wrap(FIELDS[name][1], getattr(self.ledger.state, name)(self.z))
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        self.ledger.wrote = True
-        self.ledger.state.put(name, (self.z,), raw(value))
-
-
-class Table:
-    """A block table, or another list of a record."""
-
-    def __init__(self, ledger: SymbolicLedger, field: str, owner: Any, result: Any) -> None:
-        self.ledger, self.field, self.owner, self.result = ledger, field, owner, result
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.ledger.wrap(self.result, getattr(self.ledger.state, self.field)(self.owner, raw(index)))
-
-
-class SequenceRecord(Record):
-    """A sequence."""
-
-    __slots__ = ()
-
-    @property
-    def table(self) -> Table:
-        """Its block table."""
-        return Table(self.ledger, "table", self.z, Block)
-
-
-class RequestRecord(Record):
-    """A request."""
-
-    __slots__ = ()
-
-    @property
-    def members(self) -> Table:
-        """Its sequences."""
-        return Table(self.ledger, "member", self.z, Sequence)
+from lineclear_spec.state import (
+    BLOCK_OF,
+    CHUNKED,
+    CONSTANTS,
+    FIELDS,
+    NEED,
+    Block,
+    Int,
+    Request,
+    Sequence,
+    State,
+    fresh,
+    instance,
+    quantify,
+    unique,
+)
+from lineclear_spec.terms import Misuse, Record, RequestRecord, SequenceRecord, Table, Term, raw
+
+__all__ = ["Due", "SymbolicLedger", "SymbolicPool"]
 
 
 class SymbolicPool:
@@ -548,6 +237,8 @@ class SymbolicLedger:
         values = [a if isinstance(a, Due) else raw(a) for a in arguments]
         n = raw(count)
         before = self.state.snapshot()
+        if self.induct == loop:
+            self.start_watching()
         requirements = contract.requirements(before, n, *values)
         proving = self.induct == loop
         for label, domains, predicate in requirements:
@@ -558,6 +249,8 @@ class SymbolicLedger:
                     ("defined", f"{loop}: {label}", len(self.assumptions), instance(domains, predicate))
                 )
         self.wrote = True
+        if not proving:
+            self._demand_step_invariants(loop, before)
         if proving:
             for clause in clauses("step"):
                 self.assume(quantify(clause.domains, lambda *x, c=clause: c.predicate(before, *x)))
@@ -574,6 +267,21 @@ class SymbolicLedger:
                 self.obligations.append(("step", label, len(self.assumptions), instance(domains, predicate)))
         else:
             self._forget(contract.modifies(*values), before, n, contract, values)
+
+    def _demand_step_invariants(self, loop: str, state: State) -> None:
+        """The loop's proof starts from the step invariants: those whose fields were written are obligations."""
+        for clause in clauses("step"):
+            state.reads.clear()
+            goal = instance(clause.domains, lambda *x, c=clause: c.predicate(state, *x))
+            if not self.holds_already(clause.name, state):
+                self.obligations.append(("defined", f"{loop}: {clause.name}", len(self.assumptions), goal))
+
+    def holds_already(self, clause: str, state: State) -> bool:
+        """Whether no field that the clause read was written since it was assumed to hold."""
+        start = self.at_start or {}
+        untouched = all(state.fields[f] is start.get(f) for f in state.reads)
+        promised = all(self.promised_fields.get(f"{clause}/{f}") is state.fields[f] for f in state.reads)
+        return untouched or promised
 
     def _forget(self, modifies: tuple[str, ...], before: State, k: Any, contract: Any, values: list[Any]) -> None:
         for name in modifies:

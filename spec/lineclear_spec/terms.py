@@ -1,0 +1,145 @@
+"""What an action sees of a symbolic ledger: values and records that nobody knows.
+
+Guarantees: a value can be combined and compared, and nothing else; using one as a truth value, a key, an index or a
+length raises `Misuse`, where z3 itself would silently take one branch. It knows nothing about primitives.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import z3
+
+from lineclear_spec.state import FIELDS, Block, Sequence
+
+if TYPE_CHECKING:
+    from lineclear_spec.symbolic import SymbolicLedger
+
+__all__ = ["Misuse", "Record", "RequestRecord", "SequenceRecord", "Table", "Term", "raw"]
+
+
+class Misuse(TypeError):
+    """An action treated a formula as if it were a value."""
+
+
+def raw(value: Any) -> Any:
+    """The z3 expression inside a wrapper, or the plain value."""
+    return value.z if isinstance(value, Term | Record) else value
+
+
+class Term:
+    """A number or truth value nobody knows: it can be combined and compared, and nothing else."""
+
+    __slots__ = ("z",)
+
+    def __init__(self, z: Any) -> None:
+        self.z = z
+
+    def _misused(self, *_: Any) -> NoReturn:
+        raise Misuse("a symbolic value has no truth value, hash, index, length or items: use lineclear_spec.logic")
+
+    __bool__ = __hash__ = __index__ = __int__ = __len__ = __iter__ = __contains__ = _misused  # type: ignore[assignment]
+
+    def __add__(self, other: Any) -> Term:
+        return Term(self.z + raw(other))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Term:
+        return Term(self.z - raw(other))
+
+    def __rsub__(self, other: Any) -> Term:
+        return Term(raw(other) - self.z)
+
+    def __lt__(self, other: Any) -> Term:
+        return Term(self.z < raw(other))
+
+    def __le__(self, other: Any) -> Term:
+        return Term(self.z <= raw(other))
+
+    def __gt__(self, other: Any) -> Term:
+        return Term(self.z > raw(other))
+
+    def __ge__(self, other: Any) -> Term:
+        return Term(self.z >= raw(other))
+
+    def __eq__(self, other: object) -> Term:  # type: ignore[override]
+        return Term(self.z == raw(other))
+
+    def __ne__(self, other: object) -> Term:  # type: ignore[override]
+        return Term(self.z != raw(other))
+
+    def __and__(self, other: Any) -> Term:
+        return Term(z3.And(self.z, raw(other)))
+
+    __rand__ = __and__
+
+    def __or__(self, other: Any) -> Term:
+        return Term(z3.Or(self.z, raw(other)))
+
+    __ror__ = __or__
+
+    def __invert__(self) -> Term:
+        return Term(z3.Not(self.z))
+
+    def either(self, then: Any, otherwise: Any) -> Term:
+        """`then` where this holds, else `otherwise`."""
+        return Term(z3.If(self.z, raw(then), raw(otherwise)))
+
+
+class Record:
+    """A request, sequence or block nobody knows; attributes are fields of the present state."""
+
+    __slots__ = ("ledger", "z")
+    _own = ("ledger", "z")
+
+    def __init__(self, ledger: SymbolicLedger, z: Any) -> None:
+        object.__setattr__(self, "ledger", ledger)
+        object.__setattr__(self, "z", z)
+
+    def __bool__(self) -> NoReturn:
+        raise Misuse("a symbolic record has no truth value")
+
+    def __eq__(self, other: object) -> NoReturn:  # type: ignore[override]
+        raise Misuse("a symbolic record can't be compared")
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getattr__(self, name: str) -> Any:
+        return self.ledger.wrap(FIELDS[name][1], getattr(self.ledger.state, name)(self.z))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.ledger.wrote = True
+        self.ledger.state.put(name, (self.z,), raw(value))
+
+
+class Table:
+    """A block table, or another list of a record."""
+
+    def __init__(self, ledger: SymbolicLedger, field: str, owner: Any, result: Any) -> None:
+        self.ledger, self.field, self.owner, self.result = ledger, field, owner, result
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.ledger.wrap(self.result, getattr(self.ledger.state, self.field)(self.owner, raw(index)))
+
+
+class SequenceRecord(Record):
+    """A sequence."""
+
+    __slots__ = ()
+
+    @property
+    def table(self) -> Table:
+        """Its block table."""
+        return Table(self.ledger, "table", self.z, Block)
+
+
+class RequestRecord(Record):
+    """A request."""
+
+    __slots__ = ()
+
+    @property
+    def members(self) -> Table:
+        """Its sequences."""
+        return Table(self.ledger, "member", self.z, Sequence)
