@@ -14,7 +14,9 @@ import z3
 
 from lineclear_spec.actions import ACTIONS, Action
 from lineclear_spec.invariants import INVARIANTS, Invariant
-from lineclear_spec.symbolic import Request, Sequence, State, SymbolicLedger, Term, quantify
+from lineclear_spec.state import Request, Sequence, State, quantify
+from lineclear_spec.symbolic import SymbolicLedger
+from lineclear_spec.terms import Term
 
 __all__ = ["NOTE", "OBLIGATION", "UNTOUCHED", "footprint", "reads", "writes"]
 
