@@ -1,33 +1,30 @@
 # pyright: basic
-"""Which invariants an action may touch: those that read a field it writes.
+"""What each action has to be proved to keep: by itself, by its block steps, or nothing.
 
-Guarantees: reads and writes are recorded while the invariant and the action run on a symbolic
-state, so they are those of the table that is proved. It asks no solver anything.
+Guarantees: the marks are those of the obligations that are proved, recorded while actions and
+invariants run on a symbolic state. It asks no solver anything itself.
 """
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+from collections.abc import Mapping
+from functools import cache, partial
 
-import z3
-
-from lineclear_spec.actions import ACTIONS, Action
+from lineclear_spec.actions import ACTIONS
 from lineclear_spec.invariants import INVARIANTS, Invariant
-from lineclear_spec.state import Request, Sequence, State, quantify
-from lineclear_spec.symbolic import SymbolicLedger
-from lineclear_spec.terms import Term
+from lineclear_spec.obligations import build
+from lineclear_spec.state import State, quantify
 
-__all__ = ["NOTE", "OBLIGATION", "UNTOUCHED", "footprint", "reads", "writes"]
+__all__ = ["ASKED", "NOTE", "STEPWISE", "UNTOUCHED", "footprint", "reads"]
 
-OBLIGATION = "x"
+ASKED = "x"
+STEPWISE = "o"
 UNTOUCHED = "."
 NOTE = (
-    f"{OBLIGATION} the action writes a field that the invariant reads, so there is something to "
-    f"prove; {UNTOUCHED} it writes none"
+    f"{ASKED} the solver is asked of the whole action; "
+    f"{STEPWISE} only block steps write what the invariant reads, and the solver is asked of each; "
+    f"{UNTOUCHED} nothing that the invariant reads is written"
 )
-
-SORTS = {"request": Request, "sequence": Sequence, "parent": Sequence}
 
 
 def reads(invariant: Invariant) -> frozenset[str]:
@@ -38,29 +35,26 @@ def reads(invariant: Invariant) -> frozenset[str]:
     return frozenset(state.reads)
 
 
-def writes(action: Action) -> frozenset[str]:
-    """The fields that the action may change."""
-    state = State.arbitrary()
-    before = dict(state.fields)
-    ledger = SymbolicLedger(state)
-    action.body(ledger, *(argument(ledger, name) for name in action.parameters))
-    return frozenset(name for name, field in state.fields.items() if field is not before[name])
-
-
-def argument(ledger: SymbolicLedger, name: str) -> Any:
-    """An unknown argument: a record where the name says so, else a number."""
-    if name in SORTS:
-        return ledger.wrap(SORTS[name], z3.Const(name, SORTS[name]))
-    return Term(z3.Int(name))
-
-
-def footprint() -> dict[str, dict[str, str]]:
-    """For each action and invariant whether there is something to prove."""
+@cache
+def footprint() -> Mapping[str, Mapping[str, str]]:
+    """For each action and invariant what there is to prove."""
     read = {name: reads(invariant) for name, invariant in INVARIANTS.items()}
+    return {action: row(action, read) for action in ACTIONS}
+
+
+def row(action: str, read: Mapping[str, frozenset[str]]) -> dict[str, str]:
+    """One action's marks, in the order of the invariants."""
+    unit = build(action)
+    if unit.before is None or unit.after is None:
+        raise ValueError(f"{action} has no state before and after")
+    before, after = unit.before.fields, unit.after.fields
+    written = {name for name, field in after.items() if field is not before[name]}
+    asked = {
+        goal.label.partition(".")[0]
+        for goal in unit.goals
+        if goal.kind == "preserved" and goal.formula is not None
+    }
     return {
-        name: {
-            invariant: OBLIGATION if written & fields else UNTOUCHED
-            for invariant, fields in read.items()
-        }
-        for name, written in ((name, writes(action)) for name, action in ACTIONS.items())
+        name: ASKED if name in asked else STEPWISE if written & fields else UNTOUCHED
+        for name, fields in read.items()
     }
