@@ -91,7 +91,9 @@ def give_each_one(ledger: Any, due: Any) -> None:
 
 def share_table(ledger: Any, parent: Any, child: Any, count: Any) -> None:
     """Let the child's empty table name the first `count` blocks of the parent's."""
-    ledger.repeat("share_table", count, lambda k: share_entry(ledger, parent, child, k), parent, child, count)
+    ledger.repeat(
+        "share_table", count, lambda k: share_entry(ledger, parent, child, k), parent, child, count
+    )
     ledger.share_kv(parent, child, count)
 
 
@@ -103,7 +105,12 @@ def clear_table(ledger: Any, sequence: Any) -> None:
 
 def clear_tables(ledger: Any, request: Any) -> None:
     """Remove every entry of every table of the request, and forget what its sequences have computed."""
-    ledger.repeat("clear_tables", request.width, lambda k: forget_computed(ledger, request.members[k]), request)
+    ledger.repeat(
+        "clear_tables",
+        request.width,
+        lambda k: forget_computed(ledger, request.members[k]),
+        request,
+    )
 
 
 def forget_computed(ledger: Any, sequence: Any) -> None:
@@ -119,9 +126,13 @@ def forget_computed(ledger: Any, sequence: Any) -> None:
 def move_blocks(ledger: Any, request: Any, tier: Any) -> None:
     """Let every distinct block of the request live in the other tier, so that sharing is kept."""
     blocks = ledger.blocks(request)
-    ledger.repeat("move_blocks", request.blocks, lambda k: move_block(ledger, blocks[k], tier), request, tier)
+    ledger.repeat(
+        "move_blocks", request.blocks, lambda k: move_block(ledger, blocks[k], tier), request, tier
+    )
 
 
 def replace_entry(ledger: Any, sequence: Any, index: Any) -> None:
     """Copy the block of one entry to a free GPU block, once."""
-    ledger.repeat("replace_entry", 1, lambda _: copy_entry(ledger, sequence, index), sequence, index)
+    ledger.repeat(
+        "replace_entry", 1, lambda _: copy_entry(ledger, sequence, index), sequence, index
+    )

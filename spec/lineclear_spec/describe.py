@@ -61,7 +61,7 @@ class Description:
         target: the phase that the event leads to; None without an event.
         guards: each conjunct as (its formula, what it says).
         effects: the lines after `# EFFECT`.
-        file: the source file's name inside its package.
+        file: the source file, from the package's folder on.
         line: where the function begins.
     """
 
@@ -90,7 +90,6 @@ def describe(action: TableAction) -> Description:
     effects = textwrap.dedent(source.split("# EFFECT\n", 1)[1]).splitlines()
     sources, target = EVENTS[action.event] if action.event else (frozenset[Phase](), None)
     skipped = next(index for index, line in enumerate(lines) if line.lstrip().startswith("def "))
-    path = Path(inspect.getsourcefile(action.body) or "")
     return Description(
         name=action.name,
         parameters=action.parameters,
@@ -100,9 +99,16 @@ def describe(action: TableAction) -> Description:
         target=target,
         guards=guards_of(action.name, source),
         effects=tuple(line.rstrip() for line in effects if line.strip()),
-        file=f"{path.parent.name}/{path.name}",
+        file=source_file(action.body),
         line=first + skipped,
     )
+
+
+def source_file(body: Callable[..., Any]) -> str:
+    """Where the function stands, without the folders that differ between machines."""
+    parts = Path(inspect.getsourcefile(body) or "").parts
+    first = parts.index("lineclear_spec") if "lineclear_spec" in parts else len(parts) - 2
+    return "/".join(parts[first:])
 
 
 def guards_of(name: str, source: str) -> tuple[tuple[str, str], ...]:

@@ -22,7 +22,7 @@ STEPWISE = "o"
 UNTOUCHED = "."
 NOTE = (
     f"{ASKED} the solver is asked of the whole action; "
-    f"{STEPWISE} only block steps write what the invariant reads, and the solver is asked of each; "
+    f"{STEPWISE} only block steps write what the invariant reads, and it is asked of each; "
     f"{UNTOUCHED} nothing that the invariant reads is written"
 )
 

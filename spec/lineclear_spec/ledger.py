@@ -20,7 +20,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["CPU", "GPU", "Block", "Broken", "Ledger", "Limits", "Operation", "Pool", "Refused", "Request", "Sequence"]
+__all__ = [
+    "CPU",
+    "GPU",
+    "Block",
+    "Broken",
+    "Ledger",
+    "Limits",
+    "Operation",
+    "Pool",
+    "Refused",
+    "Request",
+    "Sequence",
+]
 
 GPU = 0
 CPU = 1
@@ -158,7 +170,9 @@ class Request:
         self.parallel = parallel  # sequences the request may ever have at once
         self.phase = Phase.NEW
         self.members: list[Sequence] = []
-        self.held: dict[Block, None] = {}  # the distinct blocks of its tables, in the order they were taken
+        self.held: dict[
+            Block, None
+        ] = {}  # the distinct blocks of its tables, in the order they were taken
         self.copy = 0  # number of its copy that is not complete, 0 if none
         self.moved = 0  # number of its last copy, complete or not
 
@@ -269,11 +283,21 @@ class Ledger:
         self.waiting: dict[Request, None] = {}
         self.running: dict[Request, None] = {}
         self.swapped: dict[Request, None] = {}
-        self.queues: tuple[dict[Request, None] | None, ...] = (None, self.waiting, self.running, self.swapped, None)
+        self.queues: tuple[dict[Request, None] | None, ...] = (
+            None,
+            self.waiting,
+            self.running,
+            self.swapped,
+            None,
+        )
         self.batch: dict[Sequence, None] = {}  # the steady sequences
         self.batch_changes = 0  # grows whenever the batch does or shrinks
-        self.boundaries: dict[int, dict[Sequence, None]] = {}  # step -> steady sequences whose table is full then
-        self.endings: dict[int, dict[Sequence, None]] = {}  # step -> steady sequences that reach their limit then
+        self.boundaries: dict[
+            int, dict[Sequence, None]
+        ] = {}  # step -> steady sequences whose table is full then
+        self.endings: dict[
+            int, dict[Sequence, None]
+        ] = {}  # step -> steady sequences that reach their limit then
         self.operations: dict[int, Operation] = {}  # decided and not complete
         self.issued = 0  # number of the last operation decided
         self.done = 0  # every operation up to this number is complete
@@ -286,7 +310,9 @@ class Ledger:
         self.step_operations: dict[int, int] = {}  # step in flight -> its forward
         self.requests_made = 0
         self.sequences_made = 0
-        self.grown: list[tuple[Sequence, int]] = []  # entries added since the last plan: (sequence, place)
+        self.grown: list[
+            tuple[Sequence, int]
+        ] = []  # entries added since the last plan: (sequence, place)
         self.journal: Callable[[str, tuple[object, ...]], None] | None = None
 
     # ---- reading -----------------------------------------------------------------------------------------------
@@ -309,7 +335,9 @@ class Ledger:
         if sequence.steady:
             return self.steps - settled
         last = sequence.last_step
-        return (sequence.last_tokens if last > settled else 0) + (sequence.previous_tokens if last > settled + 1 else 0)
+        return (sequence.last_tokens if last > settled else 0) + (
+            sequence.previous_tokens if last > settled + 1 else 0
+        )
 
     def computed(self, sequence: Sequence) -> int:
         """Positions whose KV is valid: every step that computes them is committed."""
@@ -339,7 +367,9 @@ class Ledger:
     def writable(self, sequence: Sequence) -> bool:
         """Whether every block that the next positions fall into is named by this sequence alone."""
         table = sequence.table
-        return all(table[i].ref == 1 for i in range(self.block_of(self.computed(sequence)), len(table)))
+        return all(
+            table[i].ref == 1 for i in range(self.block_of(self.computed(sequence)), len(table))
+        )
 
     def allowed(self, event: str, request: Request) -> bool:
         """Whether the lifecycle has a transition for the event from the request's phase."""
@@ -375,7 +405,9 @@ class Ledger:
         if condition:
             then()
 
-    def repeat(self, loop: str, count: int, step: Callable[[int], None], *arguments: object) -> None:
+    def repeat(
+        self, loop: str, count: int, step: Callable[[int], None], *arguments: object
+    ) -> None:
         """Run `step` for 0 .. count - 1; `loop` names the contract that it is proved against."""
         for k in range(count):
             step(k)
@@ -399,7 +431,9 @@ class Ledger:
     def idle(self, request: Request) -> bool:
         """Whether no sequence of the request is steady or in the step being built."""
         steps = self.steps
-        return all(not sequence.steady and sequence.last_step <= steps for sequence in request.members)
+        return all(
+            not sequence.steady and sequence.last_step <= steps for sequence in request.members
+        )
 
     def is_open(self, number: int) -> bool:
         """Whether the operation is decided and not complete."""
@@ -497,13 +531,17 @@ class Ledger:
         sequence.steady = True
         self.batch[sequence] = None
         self.batch_changes += 1
-        self._mark(self.boundaries, len(sequence.table) * self.limits.block_size - offset, sequence)
+        self._mark(
+            self.boundaries, len(sequence.table) * self.limits.block_size - offset, sequence
+        )
         self._mark(self.endings, sequence.request.limit - 1 - offset, sequence)
 
     def leave(self, sequence: Sequence) -> None:
         """Primitive: the sequence is no longer steady; the caller has written its counters down."""
         offset = sequence.offset
-        self._unmark(self.boundaries, len(sequence.table) * self.limits.block_size - offset, sequence)
+        self._unmark(
+            self.boundaries, len(sequence.table) * self.limits.block_size - offset, sequence
+        )
         self._unmark(self.endings, sequence.request.limit - 1 - offset, sequence)
         sequence.steady = False
         del self.batch[sequence]

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from lineclear_spec import actions, blocks
+from lineclear_spec import blocks
+from lineclear_spec.actions import ACTIONS
 
 __all__ = ["STEPS", "Mutant", "body_of", "generate", "installed", "statements"]
 
@@ -56,12 +58,18 @@ class Mutant:
     @property
     def module(self) -> ModuleType:
         """Where the function lives."""
-        return actions if self.function in actions.ACTIONS else blocks
+        return sys.modules[function_of(self.function).__module__]
 
 
-def parsed(module: ModuleType, name: str) -> ast.FunctionDef:
+def function_of(name: str) -> Callable[..., Any]:
+    """The action or block step of that name."""
+    function: Callable[..., Any] = ACTIONS[name].body if name in ACTIONS else getattr(blocks, name)
+    return function
+
+
+def parsed(name: str) -> ast.FunctionDef:
     """The function's syntax tree, with the file's own line numbers, and without decorators."""
-    function = actions.ACTIONS[name].body if module is actions else getattr(module, name)
+    function = function_of(name)
     lines, first = inspect.getsourcelines(function)
     tree = ast.parse(textwrap.dedent("".join(lines)))
     ast.increment_lineno(tree, first - 1)
@@ -86,19 +94,27 @@ def is_effect(node: ast.stmt) -> bool:
     """Whether the statement writes the ledger, and nothing after it needs a name that it binds."""
     if isinstance(node, ast.Expr):
         return not is_guard(node) and not isinstance(node.value, ast.Constant)
-    return isinstance(node, ast.Assign) and all(isinstance(target, ast.Attribute) for target in node.targets)
+    return isinstance(node, ast.Assign) and all(
+        isinstance(target, ast.Attribute) for target in node.targets
+    )
 
 
 def statements(name: str) -> list[tuple[int, str, str, int]]:
     """Position, kind, text and line of each statement that a mutant may drop."""
-    module = actions if name in actions.ACTIONS else blocks
     found: list[tuple[int, str, str, int]] = []
-    for index, node in enumerate(parsed(module, name).body):
+    for index, node in enumerate(parsed(name).body):
         if is_guard(node):
             assert isinstance(node, ast.Expr)
             assert isinstance(node.value, ast.Call)
             sentence = node.value.args[1]
-            found.append((index, "guard", sentence.value if isinstance(sentence, ast.Constant) else "", node.lineno))
+            found.append(
+                (
+                    index,
+                    "guard",
+                    sentence.value if isinstance(sentence, ast.Constant) else "",
+                    node.lineno,
+                )
+            )
         elif is_effect(node):
             found.append((index, "effect", ast.unparse(node), node.lineno))
     return found
@@ -107,22 +123,36 @@ def statements(name: str) -> list[tuple[int, str, str, int]]:
 def generate() -> list[Mutant]:
     """Every guard dropped and every effect statement dropped, over actions and block steps."""
     made: list[Mutant] = []
-    for name in (*actions.ACTIONS, *STEPS):
+    for name in (*ACTIONS, *STEPS):
         counts = {"guard": 0, "effect": 0}
         for index, kind, text, line in statements(name):
             counts[kind] += 1
             units = STEPS.get(name, (name,))
-            made.append(Mutant(f"{name}.{kind}.{counts[kind]}", name, f"{kind} dropped", str(text), line, units, index))
+            made.append(
+                Mutant(
+                    f"{name}.{kind}.{counts[kind]}",
+                    name,
+                    f"{kind} dropped",
+                    str(text),
+                    line,
+                    units,
+                    index,
+                )
+            )
     return made
 
 
 def body_of(mutant: Mutant) -> Callable[..., Any]:
     """The broken function."""
-    node = parsed(mutant.module, mutant.function)
+    node = parsed(mutant.function)
     node.body[mutant.index] = ast.copy_location(ast.Pass(), node.body[mutant.index])
     tree = ast.fix_missing_locations(ast.Module([node], []))
     scope: dict[str, Any] = {}
-    exec(compile(tree, inspect.getsourcefile(mutant.module) or "<mutant>", "exec"), mutant.module.__dict__, scope)
+    exec(
+        compile(tree, inspect.getsourcefile(mutant.module) or "<mutant>", "exec"),
+        mutant.module.__dict__,
+        scope,
+    )
     function: Callable[..., Any] = scope[mutant.function]
     return function
 
@@ -135,14 +165,14 @@ class installed:  # noqa: N801 (reads as a phrase: with installed(mutant))
         self.body = body_of(mutant)
 
     def __enter__(self) -> Callable[..., Any] | None:
-        if self.mutant.function in actions.ACTIONS:
+        if self.mutant.function in ACTIONS:
             return self.body
         self.original = getattr(blocks, self.mutant.function)
         setattr(blocks, self.mutant.function, self.body)
         return None
 
     def __exit__(self, *_: object) -> None:
-        if self.mutant.function not in actions.ACTIONS:
+        if self.mutant.function not in ACTIONS:
             setattr(blocks, self.mutant.function, self.original)
 
 

@@ -1,3 +1,4 @@
+# pyright: basic
 """What has to be proved, unit by unit: each action, each loop, the start state and the arithmetic.
 
 Guarantees: an obligation is a list of hypotheses and a goal, made by running the very functions of `actions.py` and
@@ -72,17 +73,25 @@ def record(ledger: SymbolicLedger, name: str) -> Any:
 
 
 LOOPS: dict[str, tuple[str, Callable[[SymbolicLedger], Any]]] = {
-    "take_blocks": ("take_blocks", lambda s: blocks.take_blocks(s, record(s, "sequence"), record(s, "count"))),
+    "take_blocks": (
+        "take_blocks",
+        lambda s: blocks.take_blocks(s, record(s, "sequence"), record(s, "count")),
+    ),
     "give_each_one": ("give_each_one", lambda s: blocks.give_each_one(s, s.due())),
     "share_table": (
         "share_table",
-        lambda s: blocks.share_table(s, record(s, "parent"), record(s, "child"), record(s, "count")),
+        lambda s: blocks.share_table(
+            s, record(s, "parent"), record(s, "child"), record(s, "count")
+        ),
     ),
     "clear_table": ("clear_table", lambda s: blocks.clear_table(s, record(s, "sequence"))),
     "clear_tables": ("clear_tables", lambda s: blocks.clear_tables(s, record(s, "request"))),
     "move_blocks_in": ("move_blocks", lambda s: blocks.move_blocks(s, record(s, "request"), GPU)),
     "move_blocks_out": ("move_blocks", lambda s: blocks.move_blocks(s, record(s, "request"), CPU)),
-    "replace_entry": ("replace_entry", lambda s: blocks.replace_entry(s, record(s, "sequence"), record(s, "index"))),
+    "replace_entry": (
+        "replace_entry",
+        lambda s: blocks.replace_entry(s, record(s, "sequence"), record(s, "index")),
+    ),
 }
 
 
@@ -114,14 +123,24 @@ def action(name: str, body: Callable[..., Any] | None = None) -> Unit:
     result = (body or row.body)(ledger, *arguments)
     unit = Unit(
         name,
-        [*background(), *[quantify(c.domains, lambda *x, c=c: c.predicate(before, *x)) for c in clauses()]],
+        [
+            *background(),
+            *[quantify(c.domains, lambda *x, c=c: c.predicate(before, *x)) for c in clauses()],
+        ],
         ledger.assumptions,
         [Goal("defined", *rest) for _, *rest in ledger.obligations],
         ledger.guards,
         before,
         ledger.state,
     )
-    unit.goals.append(Goal("refusal", "a refused action changes nothing", 0, z3.BoolVal(ledger.unchanged_at_guards)))
+    unit.goals.append(
+        Goal(
+            "refusal",
+            "a refused action changes nothing",
+            0,
+            z3.BoolVal(ledger.unchanged_at_guards),
+        )
+    )
     everything = len(ledger.assumptions)
     after = ledger.state
     for clause in clauses():
@@ -165,7 +184,8 @@ def start() -> Unit:
     state = State(fields)
     bounds = [CONSTANTS["max_num_batched_tokens"] >= 0, CONSTANTS["max_num_seqs"] >= 0]
     goals = [
-        Goal("initiation", c.name, 0, instance(c.domains, lambda *x, c=c: c.predicate(state, *x))) for c in clauses()
+        Goal("initiation", c.name, 0, instance(c.domains, lambda *x, c=c: c.predicate(state, *x)))
+        for c in clauses()
     ]
     return Unit("start", [*background(), *bounds], [], goals)
 
@@ -186,7 +206,9 @@ def arithmetic() -> Unit:
         ("ceil(n) is floor(n - 1) + 1", z3.Implies(b == a + s, g == f + 1)),
         ("ceil(0) is 0", z3.Implies(z3.And(a == 0, b == s - 1), z3.And(f == 0, g == 0))),
     ]
-    return Unit("arithmetic", quotients, [], [Goal("arithmetic", label, 0, goal) for label, goal in goals])
+    return Unit(
+        "arithmetic", quotients, [], [Goal("arithmetic", label, 0, goal) for label, goal in goals]
+    )
 
 
 def sentence(clause: str) -> str:

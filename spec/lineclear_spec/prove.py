@@ -1,3 +1,4 @@
+# pyright: basic
 """The proofs: every obligation checked by Z3, for any number of requests, sequences, blocks and tokens.
 
 Guarantees: `unknown` is reported as a failure, and budgets are solver resources, never wall time. It knows nothing
@@ -20,7 +21,16 @@ import z3
 
 from lineclear_spec.obligations import Unit, build, units
 
-__all__ = ["BASELINE", "Result", "prove", "prove_unit", "read_baseline", "solver_version", "unstable", "write_baseline"]
+__all__ = [
+    "BASELINE",
+    "Result",
+    "prove",
+    "prove_unit",
+    "read_baseline",
+    "solver_version",
+    "unstable",
+    "write_baseline",
+]
 
 BUDGET = 4_000_000
 BASELINE = Path(__file__).with_name("baseline.json")
@@ -83,7 +93,9 @@ def used(solver: z3.Solver) -> int:
     return 0
 
 
-def prove_unit(unit: Unit, seed: int = 0, budget: int = BUDGET, *, stop_at_failure: bool = False) -> list[Result]:
+def prove_unit(
+    unit: Unit, seed: int = 0, budget: int = BUDGET, *, stop_at_failure: bool = False
+) -> list[Result]:
     """Check the goals of one unit in order."""
     solver = make_solver(seed, budget)
     arithmetic = unit.name == "arithmetic"
@@ -108,9 +120,17 @@ def prove_unit(unit: Unit, seed: int = 0, budget: int = BUDGET, *, stop_at_failu
         answer = solver.check()
         now = used(solver)
         solver.pop()
-        status = "proved" if bool(answer == z3.unsat) else "refuted" if bool(answer == z3.sat) else "unknown"
+        status = (
+            "proved"
+            if bool(answer == z3.unsat)
+            else "refuted"
+            if bool(answer == z3.sat)
+            else "unknown"
+        )
         seconds = round(time.perf_counter() - started, 4)
-        results.append(Result(unit.name, goal.label, goal.kind, status, seconds, max(0, now - before), seed))
+        results.append(
+            Result(unit.name, goal.label, goal.kind, status, seconds, max(0, now - before), seed)
+        )
         before = now
         if stop_at_failure and status != "proved":
             break
@@ -122,9 +142,16 @@ def _job(job: tuple[str, int, int]) -> list[Result]:
     return prove_unit(build(name), seed, budget)
 
 
-def in_parallel(function: Callable[[Any], Any], jobs: Sequence[Any], workers: int | None = None) -> Iterable[Any]:
+def in_parallel(
+    function: Callable[[Any], Any], jobs: Sequence[Any], workers: int | None = None
+) -> Iterable[Any]:
     """Results of the jobs in order, on every core this process may use."""
-    count = min(len(jobs), workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    count = min(
+        len(jobs),
+        workers or len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1,
+    )
     if count <= 1:
         yield from map(function, jobs)
         return
@@ -161,6 +188,8 @@ def write_baseline(results: Iterable[Result]) -> None:
     BASELINE.write_text(json.dumps(baseline, indent=0, sort_keys=True) + "\n")
 
 
-def unstable(results: Iterable[Result], baseline: dict[str, int], factor: int = 10, floor: int = 50_000) -> list[Result]:
+def unstable(
+    results: Iterable[Result], baseline: dict[str, int], factor: int = 10, floor: int = 50_000
+) -> list[Result]:
     """Obligations that took more than `factor` times their baseline; `floor` spares the tiny ones."""
     return [r for r in results if r.rlimit > max(floor, factor * baseline.get(r.key, 0))]

@@ -1,3 +1,4 @@
+# pyright: basic
 """A symbolic state: every field of the ledger as a term or as a function from terms to terms.
 
 Guarantees: a write makes a new function that is an `If` over the old one, so no array theory is needed, and every
@@ -64,22 +65,39 @@ FIELDS |= {
         "drafts void kv seat batch_seat"
     ).split()
 }
-FIELDS |= {"alive": ((Sequence,), Bool), "steady": ((Sequence,), Bool), "request": ((Sequence,), Request)}
-FIELDS |= {"table": ((Sequence, Int), Block), "index": ((Sequence, Block), Int), "rank": ((Sequence, Block), Int)}
+FIELDS |= {
+    "alive": ((Sequence,), Bool),
+    "steady": ((Sequence,), Bool),
+    "request": ((Sequence,), Request),
+}
+FIELDS |= {
+    "table": ((Sequence, Int), Block),
+    "index": ((Sequence, Block), Int),
+    "rank": ((Sequence, Block), Int),
+}
 FIELDS |= {
     name: ((Request,), Int)
     for name in "phase queue width blocks prompt limit parallel copy moved releases born".split()
 }
-FIELDS |= {"member": ((Request, Int), Sequence), "held": ((Request, Int), Block), "batch": ((Int,), Sequence)}
+FIELDS |= {
+    "member": ((Request, Int), Sequence),
+    "held": ((Request, Int), Block),
+    "batch": ((Int,), Sequence),
+}
 FIELDS |= {
     name: ((), Int)
     for name in "batch_size issued done carried barrier steps settled step_tokens step_sequences".split()
 }
 FIELDS |= {name: ((Int,), Bool) for name in ("open", "is_forward", "compute")}
-FIELDS |= {name: ((Int,), Int) for name in ("wait", "forward_of", "step_of", "tokens_of", "sequences_of")}
+FIELDS |= {
+    name: ((Int,), Int) for name in ("wait", "forward_of", "step_of", "tokens_of", "sequences_of")
+}
 FIELDS |= {"request_of": ((Int,), Request)}
 
-CONSTANTS = {name: z3.Int(name) for name in "total_gpu total_cpu max_num_batched_tokens max_num_seqs max_model_len depth".split()}
+CONSTANTS = {
+    name: z3.Int(name)
+    for name in "total_gpu total_cpu max_num_batched_tokens max_num_seqs max_model_len depth".split()
+}
 NEED = z3.Function("need", Int, Int)
 BLOCK_OF = z3.Function("block_of", Int, Int)
 CHUNKED = z3.Bool("chunked")
@@ -101,10 +119,17 @@ def background() -> list[Any]:
         z3.ForAll([n], z3.Implies(n >= 1, NEED(n) == BLOCK_OF(n - 1) + 1), patterns=[NEED(n)]),
         z3.ForAll(
             [n],
-            z3.Implies(n >= 0, z3.And(BLOCK_OF(n) >= 0, BLOCK_OF(n) <= NEED(n), NEED(n) <= BLOCK_OF(n) + 1)),
+            z3.Implies(
+                n >= 0,
+                z3.And(BLOCK_OF(n) >= 0, BLOCK_OF(n) <= NEED(n), NEED(n) <= BLOCK_OF(n) + 1),
+            ),
             patterns=[BLOCK_OF(n)],
         ),
-        z3.ForAll([a, b], z3.Implies(z3.And(0 <= a, a <= b), NEED(a) <= NEED(b)), patterns=[z3.MultiPattern(NEED(a), NEED(b))]),
+        z3.ForAll(
+            [a, b],
+            z3.Implies(z3.And(0 <= a, a <= b), NEED(a) <= NEED(b)),
+            patterns=[z3.MultiPattern(NEED(a), NEED(b))],
+        ),
         z3.ForAll(
             [a, b],
             z3.Implies(z3.And(0 <= a, a <= b), BLOCK_OF(a) <= BLOCK_OF(b)),
@@ -196,7 +221,9 @@ class State(Derived):
         if not arguments:
             self.fields[name] = value
             return
-        self.fields[name] = lambda *a: z3.If(z3.And(*[x == y for x, y in zip(a, arguments, strict=True)]), value, old(*a))
+        self.fields[name] = lambda *a: z3.If(
+            z3.And(*[x == y for x, y in zip(a, arguments, strict=True)]), value, old(*a)
+        )
 
 
 _counter = [0]

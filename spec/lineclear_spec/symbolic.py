@@ -1,3 +1,4 @@
+# pyright: basic
 """The ledger on formulas: what an action does to any state at all.
 
 Guarantees: every primitive emits its precondition as an obligation, and a loop is replaced by its contract, once
@@ -13,17 +14,15 @@ from typing import Any
 import z3
 
 from lineclear_spec.contracts import CONTRACTS
-from lineclear_spec.invariants import clauses, is_free
-from lineclear_spec.ledger import COMPUTE, CPU, FORWARD, GPU
-from lineclear_spec.lifecycle import EVENTS
+from lineclear_spec.invariants import clauses
+from lineclear_spec.ledger import CPU, GPU
+from lineclear_spec.primitives import Primitives, SymbolicPool
+from lineclear_spec.queries import Due, Queries
 from lineclear_spec.state import (
-    BLOCK_OF,
     CHUNKED,
     CONSTANTS,
     FIELDS,
-    NEED,
     Block,
-    Int,
     Request,
     Sequence,
     State,
@@ -32,103 +31,9 @@ from lineclear_spec.state import (
     quantify,
     unique,
 )
-from lineclear_spec.terms import Misuse, Record, RequestRecord, SequenceRecord, Table, Term, raw
+from lineclear_spec.terms import Misuse, Record, RequestRecord, SequenceRecord, Term, raw
 
-__all__ = ["Due", "SymbolicLedger", "SymbolicPool"]
-
-
-class SymbolicPool:
-    """One pool of the symbolic ledger."""
-
-    def __init__(self, ledger: SymbolicLedger, tier: int) -> None:
-        self.ledger, self.tier, self.name = ledger, tier, "gpu" if tier == GPU else "cpu"
-
-    @property
-    def free(self) -> Term:
-        """Free places."""
-        return Term(self.ledger.state.free(self.tier))
-
-    @property
-    def total(self) -> Term:
-        """Places."""
-        return Term(self.ledger.state.total(self.tier))
-
-    @property
-    def until(self) -> Any:
-        """Per place, the last operation that may touch it."""
-        pool = self
-
-        class _Until:
-            def __getitem__(self, place: Term) -> Term:
-                return Term(pool.ledger.state.until(pool.tier, raw(place)))
-
-        return _Until()
-
-    def _swap(self, place: Any, target: Any) -> None:
-        state, tier, name = self.ledger.state, self.tier, self.name
-        at, other = state.position(tier, place), state.order(tier, target)
-        state.put(f"order_{name}", (at,), other)
-        state.put(f"position_{name}", (other,), at)
-        state.put(f"order_{name}", (target,), place)
-        state.put(f"position_{name}", (place,), target)
-
-    def grant(self) -> Term:
-        """Any free place."""
-        ledger, state, tier = self.ledger, self.ledger.state, self.tier
-        free = state.free(tier)
-        ledger.demand(Term(free >= 1), "a free place to grant")
-        place = z3.Int(unique("granted"))
-        ledger.assume(z3.And(0 <= place, place < state.total(tier), state.position(tier, place) < free))
-        self._swap(place, free - 1)
-        state.put(f"free_{self.name}", (), free - 1)
-        ledger.wrote = True
-        return Term(place)
-
-    def give_up(self, place: Any, until: Any) -> None:
-        """Put a place back."""
-        ledger, state, tier = self.ledger, self.ledger.state, self.tier
-        ledger.demand(
-            Term(z3.And(0 <= place, place < state.total(tier), z3.Not(is_free_z(state, tier, place)))),
-            "the place given up is not free",
-        )
-        free = state.free(tier)
-        self._swap(place, free)
-        state.put(f"free_{self.name}", (), free + 1)
-        state.put(f"until_{self.name}", (place,), until)
-        ledger.wrote = True
-
-
-def is_free_z(state: State, tier: int, place: Any) -> Any:
-    """`is_free`, for a place given as an expression."""
-    return is_free(state, tier, place)
-
-
-class Due:
-    """The steady sequences whose table is full, in some order."""
-
-    def __init__(self, ledger: SymbolicLedger) -> None:
-        state = ledger.state.snapshot()
-        self.ledger = ledger
-        self.z = z3.Function(unique("due"), Int, Sequence)
-        self.seat = z3.Function(unique("due_seat"), Sequence, Int)
-        size = z3.Int(unique("due_count"))
-        self.count = Term(size)
-
-        def is_due(q: Any) -> Any:
-            return z3.And(state.steady(q), NEED(state.reach(q) + 1) > state.length(q))
-
-        self.is_due = is_due
-        j, q = z3.Const("j", Int), z3.Const("q", Sequence)
-        ledger.assume(size >= 0)
-        ledger.assume(
-            z3.ForAll([j], z3.Implies(z3.And(0 <= j, j < size), z3.And(is_due(self.z(j)), self.seat(self.z(j)) == j)))
-        )
-        ledger.assume(
-            z3.ForAll([q], z3.Implies(is_due(q), z3.And(0 <= self.seat(q), self.seat(q) < size, self.z(self.seat(q)) == q)))
-        )
-
-    def __getitem__(self, k: Any) -> Any:
-        return SequenceRecord(self.ledger, self.z(raw(k)))
+__all__ = ["SymbolicLedger"]
 
 
 class SymbolicLimits:
@@ -140,7 +45,7 @@ class SymbolicLimits:
         return Term(CONSTANTS[name])
 
 
-class SymbolicLedger:
+class SymbolicLedger(Queries, Primitives):
     """The ledger that actions are run on to find out what they do to any state.
 
     Args:
@@ -156,7 +61,9 @@ class SymbolicLedger:
         self.induct = induct
         self.assumptions: list[Any] = []
         self.guards: list[tuple[str, Any]] = []
-        self.obligations: list[tuple[str, str, int, Any]] = []  # kind, label, assumptions so far, goal
+        self.obligations: list[
+            tuple[str, str, int, Any]
+        ] = []  # kind, label, assumptions so far, goal
         self.limits = SymbolicLimits()
         self.gpu = SymbolicPool(self, GPU)
         self.cpu = SymbolicPool(self, CPU)
@@ -196,7 +103,9 @@ class SymbolicLedger:
 
     def assume(self, formula: Any) -> None:
         """A fact about fresh values."""
-        self.assumptions.append(formula if self.condition is None else z3.Implies(self.condition, formula))
+        self.assumptions.append(
+            formula if self.condition is None else z3.Implies(self.condition, formula)
+        )
 
     def require(self, condition: Any, guard: str) -> None:
         """A guard."""
@@ -204,7 +113,9 @@ class SymbolicLedger:
             raise Misuse(f"guard after a write: {guard}")
         if self.at_start is not None:
             fields = self.state.fields
-            self.unchanged_at_guards &= all(fields[name] is value for name, value in self.at_start.items())
+            self.unchanged_at_guards &= all(
+                fields[name] is value for name, value in self.at_start.items()
+            )
         z = raw(condition)
         self.guards.append((guard, z))
         self.assumptions.append(z)
@@ -227,7 +138,9 @@ class SymbolicLedger:
             old = before[name]
             if new is not old:
                 if FIELDS[name][0]:
-                    self.state.fields[name] = lambda *a, new=new, old=old: z3.If(test, new(*a), old(*a))
+                    self.state.fields[name] = lambda *a, new=new, old=old: z3.If(
+                        test, new(*a), old(*a)
+                    )
                 else:
                     self.state.fields[name] = z3.If(test, new, old)
 
@@ -246,7 +159,12 @@ class SymbolicLedger:
                 self.assume(quantify(domains, predicate))
             else:
                 self.obligations.append(
-                    ("defined", f"{loop}: {label}", len(self.assumptions), instance(domains, predicate))
+                    (
+                        "defined",
+                        f"{loop}: {label}",
+                        len(self.assumptions),
+                        instance(domains, predicate),
+                    )
                 )
         self.wrote = True
         if not proving:
@@ -254,8 +172,12 @@ class SymbolicLedger:
         if proving:
             for clause in clauses("step"):
                 self.assume(quantify(clause.domains, lambda *x, c=clause: c.predicate(before, *x)))
-            for label, domains, predicate in contract.promises(before, before, z3.IntVal(0), *values):
-                self.obligations.append(("base", label, len(self.assumptions), instance(domains, predicate)))
+            for label, domains, predicate in contract.promises(
+                before, before, z3.IntVal(0), *values
+            ):
+                self.obligations.append(
+                    ("base", label, len(self.assumptions), instance(domains, predicate))
+                )
             k = z3.Int(unique("k"))
             self.assume(z3.And(0 <= k, k < n))
             self._forget(contract.modifies(*values), before, k, contract, values)
@@ -264,7 +186,9 @@ class SymbolicLedger:
                 goal = instance(clause.domains, lambda *x, c=clause: c.predicate(self.state, *x))
                 self.obligations.append(("step", clause.name, len(self.assumptions), goal))
             for label, domains, predicate in contract.promises(before, self.state, k + 1, *values):
-                self.obligations.append(("step", label, len(self.assumptions), instance(domains, predicate)))
+                self.obligations.append(
+                    ("step", label, len(self.assumptions), instance(domains, predicate))
+                )
         else:
             self._forget(contract.modifies(*values), before, n, contract, values)
 
@@ -274,16 +198,22 @@ class SymbolicLedger:
             state.reads.clear()
             goal = instance(clause.domains, lambda *x, c=clause: c.predicate(state, *x))
             if not self.holds_already(clause.name, state):
-                self.obligations.append(("defined", f"{loop}: {clause.name}", len(self.assumptions), goal))
+                self.obligations.append(
+                    ("defined", f"{loop}: {clause.name}", len(self.assumptions), goal)
+                )
 
     def holds_already(self, clause: str, state: State) -> bool:
         """Whether no field that the clause read was written since it was assumed to hold."""
         start = self.at_start or {}
         untouched = all(state.fields[f] is start.get(f) for f in state.reads)
-        promised = all(self.promised_fields.get(f"{clause}/{f}") is state.fields[f] for f in state.reads)
+        promised = all(
+            self.promised_fields.get(f"{clause}/{f}") is state.fields[f] for f in state.reads
+        )
         return untouched or promised
 
-    def _forget(self, modifies: tuple[str, ...], before: State, k: Any, contract: Any, values: list[Any]) -> None:
+    def _forget(
+        self, modifies: tuple[str, ...], before: State, k: Any, contract: Any, values: list[Any]
+    ) -> None:
         for name in modifies:
             self.state.fields[name] = fresh(unique(name), name)
         after = self.state.snapshot()
@@ -292,356 +222,8 @@ class SymbolicLedger:
             formula = quantify(clause.domains, lambda *x, c=clause: c.predicate(after, *x))
             if after.reads & set(modifies):
                 self.assume(formula)
-                self.promised_fields |= {f"{clause.name}/{name}": after.fields[name] for name in after.reads}
+                self.promised_fields |= {
+                    f"{clause.name}/{name}": after.fields[name] for name in after.reads
+                }
         for _, domains, predicate in contract.promises(before, after, k, *values):
             self.assume(quantify(domains, predicate))
-
-    # ---- queries -----------------------------------------------------------------------------------------------
-
-    def need(self, tokens: Any) -> Term:
-        """ceil(tokens / block_size)."""
-        return Term(NEED(raw(tokens)))
-
-    def block_of(self, position: Any) -> Term:
-        """floor(position / block_size)."""
-        return Term(BLOCK_OF(raw(position)))
-
-    def worst_case(self, request: Any) -> Term:
-        """Blocks that the request holds at most."""
-        return Term(self.state.worst_case(request.z))
-
-    def _of_sequence(self, name: str, sequence: Any) -> Term:
-        return Term(getattr(self.state, name)(sequence.z))
-
-    def reach(self, sequence: Any) -> Term:
-        """Positions computed or being computed."""
-        return self._of_sequence("reach", sequence)
-
-    def in_flight(self, sequence: Any) -> Term:
-        """Positions that steps in flight compute."""
-        return self._of_sequence("in_flight", sequence)
-
-    def computed(self, sequence: Any) -> Term:
-        """Positions whose KV is valid."""
-        return self._of_sequence("computed", sequence)
-
-    def known(self, sequence: Any) -> Term:
-        """Prompt and generated tokens."""
-        return self._of_sequence("known", sequence)
-
-    def promised(self, sequence: Any) -> Term:
-        """Samples that steps in flight will bring."""
-        return self._of_sequence("promised", sequence)
-
-    def slots(self, sequence: Any) -> Term:
-        """Positions the table has room for."""
-        return self._of_sequence("slots", sequence)
-
-    def runs(self, sequence: Any) -> Term:
-        """Whether the sequence is alive and its request runs."""
-        return self._of_sequence("runs", sequence)
-
-    def due(self) -> Due:
-        """The steady sequences whose table is full."""
-        return Due(self)
-
-    def ended(self) -> Term:
-        """Whether a steady sequence is at its limit."""
-        s, q = self.state, z3.Const("q", Sequence)
-        return Term(z3.Exists([q], z3.And(s.steady(q), s.reach(q) >= s.limit(s.request(q)) - 1)))
-
-    def writable(self, sequence: Any) -> Term:
-        """Whether nobody else names a block that the sequence's next positions fall into."""
-        s, q, i = self.state, sequence.z, z3.Int("i")
-        span = z3.And(BLOCK_OF(s.computed(q)) <= i, i < s.length(q))
-        return Term(z3.ForAll([i], z3.Implies(span, s.ref(s.table(q, i)) == 1)))
-
-    def allowed(self, event: str, request: Any) -> Term:
-        """Whether the lifecycle has a transition for the event from the request's phase."""
-        phase = self.state.phase(request.z)
-        return Term(z3.Or(*[phase == int(source) for source in sorted(EVENTS[event][0])]))
-
-    def on_gpu(self, request: Any) -> Term:
-        """Whether the request runs."""
-        return Term(self.state.phase(request.z) == 2)
-
-    def idle(self, request: Any) -> Term:
-        """Whether no sequence of the request is steady or in the step being built."""
-        s, q = self.state, z3.Const("q", Sequence)
-        mine = z3.And(s.alive(q), s.request(q) == request.z)
-        return Term(z3.ForAll([q], z3.Implies(mine, z3.And(z3.Not(s.steady(q)), s.last_step(q) <= s.steps))))
-
-    def leader(self, request: Any) -> Any:
-        """The first sequence."""
-        return SequenceRecord(self, self.state.member(request.z, 0))
-
-    def blocks(self, request: Any) -> Table:
-        """The distinct blocks of the request."""
-        return Table(self, "held", request.z, Block)
-
-    def is_open(self, number: Any) -> Term:
-        """Whether the operation is not complete."""
-        return Term(self.state.open(raw(number)))
-
-    def is_copy(self, number: Any) -> Term:
-        """Whether the operation is a copy."""
-        return Term(z3.Not(self.state.is_forward(raw(number))))
-
-    def forward_of(self, step: Any) -> Term:
-        """The forward of a step in flight."""
-        return Term(self.state.forward_of(raw(step)))
-
-    def retired(self) -> Term:
-        """A number up to which every operation is complete."""
-        s, number, o = self.state, z3.Int(unique("retired")), z3.Int("o")
-        self.assume(z3.And(s.done <= number, number <= s.issued))
-        self.assume(z3.ForAll([o], z3.Implies(z3.And(s.done < o, o <= number), z3.Not(s.open(o)))))
-        return Term(number)
-
-    # ---- primitives --------------------------------------------------------------------------------------------
-
-    def move(self, request: Any, event: str) -> None:
-        """Take the lifecycle's transition, and change queues with it."""
-        s, r, target = self.state, request.z, int(EVENTS[event][1])
-        s.put("phase", (r,), z3.IntVal(target))
-        s.put("queue", (r,), z3.IntVal(target))
-        if event == "admit":
-            s.put("born", (r,), s.issued)
-        if target == 4:
-            s.put("releases", (r,), s.releases(r) + 1)
-        self.wrote = True
-
-    def add_member(self, request: Any) -> Any:
-        """A new sequence of the request, with every counter 0."""
-        s, r = self.state, request.z
-        q = z3.Const(unique("child"), Sequence)
-        zero = "length known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens previous_tokens drafts void kv"
-        self.assume(z3.And(z3.Not(s.alive(q)), z3.Not(s.steady(q)), s.length(q) == 0))
-        for name in zero.split():
-            if name != "length":
-                s.put(name, (q,), z3.IntVal(0))
-        s.put("alive", (q,), z3.BoolVal(True))
-        s.put("request", (q,), r)
-        s.put("seat", (q,), s.width(r))
-        s.put("member", (r, s.width(r)), q)
-        s.put("width", (r,), s.width(r) + 1)
-        self.wrote = True
-        return SequenceRecord(self, q)
-
-    def remove_member(self, sequence: Any) -> None:
-        """The sequence leaves its request; the others keep their order."""
-        s, q = self.state, sequence.z
-        r, at = s.request(q), s.seat(q)
-        old = s.snapshot()
-        s.fields["member"] = lambda x, j: z3.If(z3.And(x == r, j >= at), old.member(x, j + 1), old.member(x, j))
-        s.fields["seat"] = lambda x: z3.If(
-            z3.And(old.alive(x), old.request(x) == r, old.seat(x) > at), old.seat(x) - 1, old.seat(x)
-        )
-        s.put("alive", (q,), z3.BoolVal(False))
-        s.put("width", (r,), old.width(r) - 1)
-        self.wrote = True
-
-    def remove_members(self, request: Any) -> None:
-        """The request has no sequence any more."""
-        s, r = self.state, request.z
-        old = s.snapshot()
-        s.fields["alive"] = lambda q: z3.And(old.alive(q), old.request(q) != r)
-        s.put("width", (r,), z3.IntVal(0))
-        self.wrote = True
-
-    def _name(self, q: Any, b: Any, at: Any) -> None:
-        s = self.state
-        count = s.ref(b)
-        s.put("table", (q, at), b)
-        s.put("index", (q, b), at)
-        s.put("holder", (b, count), q)
-        s.put("rank", (q, b), count)
-        s.put("ref", (b,), count + 1)
-        self.wrote = True
-
-    def _unname(self, q: Any, b: Any) -> None:
-        s = self.state
-        rank, count = s.rank(q, b), s.ref(b)
-        last = s.holder(b, count - 1)
-        s.put("holder", (b, rank), last)
-        s.put("rank", (last, b), rank)
-        s.put("ref", (b,), count - 1)
-        self.wrote = True
-
-    def name_block(self, sequence: Any, block: Any) -> None:
-        """Append an entry that names the block."""
-        s, q, b = self.state, sequence.z, block.z
-        at = s.length(q)
-        taken = z3.And(0 <= s.index(q, b), s.index(q, b) < at, s.table(q, s.index(q, b)) == b)
-        self.demand(Term(z3.Not(taken)), "the table does not name the block yet")
-        self._name(q, b, at)
-        s.put("length", (q,), at + 1)
-
-    def new_block(self, request: Any, place: Any) -> Any:
-        """A block nobody names yet, at a GPU place just granted."""
-        s, r, p = self.state, request.z, raw(place)
-        b = z3.Const(unique("block"), Block)
-        self.assume(s.ref(b) == 0)
-        s.put("tier", (b,), z3.IntVal(GPU))
-        s.put("place", (b,), p)
-        s.put("group", (b,), r)
-        s.put("owner_gpu", (p,), b)
-        s.put("slot", (b,), s.blocks(r))
-        s.put("held", (r, s.blocks(r)), b)
-        s.put("blocks", (r,), s.blocks(r) + 1)
-        self.wrote = True
-        return Record(self, b)
-
-    def relocate(self, block: Any, tier: int, place: Any) -> None:
-        """The block lives elsewhere."""
-        s, b, p = self.state, block.z, raw(place)
-        s.put("tier", (b,), z3.IntVal(tier))
-        s.put("place", (b,), p)
-        s.put("owner_gpu" if tier == GPU else "owner_cpu", (p,), b)
-        self.wrote = True
-
-    def unname_last(self, sequence: Any) -> Any:
-        """Remove the last entry."""
-        s, q = self.state, sequence.z
-        self.demand(Term(s.length(q) >= 1), "the table has an entry")
-        b = s.table(q, s.length(q) - 1)
-        self._unname(q, b)
-        s.put("length", (q,), s.length(q) - 1)
-        return Record(self, b)
-
-    def rename_entry(self, sequence: Any, index: Any, block: Any) -> Any:
-        """Let one entry name another block."""
-        s, q, i = self.state, sequence.z, raw(index)
-        self.demand(Term(z3.And(0 <= i, i < s.length(q))), "the table has the entry")
-        old = s.table(q, i)
-        self._unname(q, old)
-        self._name(q, block.z, i)
-        return Record(self, old)
-
-    def forget_block(self, block: Any) -> None:
-        """A block that nobody names leaves its request."""
-        s, b = self.state, block.z
-        self.demand(Term(s.ref(b) == 0), "nobody names the block")
-        r, at = s.group(b), s.slot(b)
-        last = s.held(r, s.blocks(r) - 1)
-        s.put("held", (r, at), last)
-        s.put("slot", (last,), at)
-        s.put("blocks", (r,), s.blocks(r) - 1)
-        self.wrote = True
-
-    def give_up(self, tier: Any, place: Any) -> None:
-        """A place is free again, fenced until everything decided so far is done."""
-        p, until = raw(place), self.state.issued
-        if isinstance(tier, int):
-            (self.gpu if tier == GPU else self.cpu).give_up(p, until)
-            return
-        self.branch(tier == GPU, lambda: self.gpu.give_up(p, until))
-        self.branch(tier == CPU, lambda: self.cpu.give_up(p, until))
-
-    def join(self, sequence: Any, offset: Any) -> None:
-        """The sequence becomes steady."""
-        s, q = self.state, sequence.z
-        s.put("offset", (q,), raw(offset))
-        s.put("steady", (q,), z3.BoolVal(True))
-        s.put("batch", (s.batch_size,), q)
-        s.put("batch_seat", (q,), s.batch_size)
-        s.put("batch_size", (), s.batch_size + 1)
-        self.wrote = True
-
-    def leave(self, sequence: Any) -> None:
-        """The sequence is no longer steady."""
-        s, q = self.state, sequence.z
-        at, last = s.batch_seat(q), s.batch(s.batch_size - 1)
-        s.put("batch", (at,), last)
-        s.put("batch_seat", (last,), at)
-        s.put("batch_size", (), s.batch_size - 1)
-        s.put("steady", (q,), z3.BoolVal(False))
-        self.wrote = True
-
-    def decide(self, kind: str, request: Any) -> Term:
-        """Number a new operation."""
-        s = self.state
-        number = s.issued + 1
-        s.put("issued", (), number)
-        s.put("open", (number,), z3.BoolVal(True))
-        s.put("is_forward", (number,), z3.BoolVal(kind == FORWARD))
-        s.put("compute", (number,), z3.BoolVal(kind in COMPUTE))
-        s.put("wait", (number,), z3.IntVal(0))
-        if request is not None:
-            s.put("request_of", (number,), request.z)
-        self.wrote = True
-        return Term(number)
-
-    def order(self, number: Any, wait: Any) -> None:
-        """The operation starts after every operation up to `wait`."""
-        self.state.put("wait", (raw(number),), raw(wait))
-
-    def advance(self, number: Any) -> None:
-        """The clock of issued steps moves; the forward touches every block held."""
-        s, o = self.state, raw(number)
-        old = s.snapshot()
-        step = old.steps + 1
-        s.fields["touch_gpu"] = lambda x, p: z3.Or(
-            old.touch(GPU, x, p),
-            z3.And(x == o, 0 <= p, p < old.total(GPU), z3.Not(is_free_z(old, GPU, p))),
-        )
-        s.fields["kv"] = lambda q: z3.If(z3.And(old.steady(q), old.kv(q) >= old.reach(q)), old.kv(q) + 1, old.kv(q))
-        s.put("tokens_of", (step,), old.step_tokens + old.batch_size)
-        s.put("sequences_of", (step,), old.step_sequences + old.batch_size)
-        s.put("forward_of", (step,), o)
-        s.put("step_of", (o,), step)
-        s.put("steps", (), step)
-        self.wrote = True
-
-    def close(self, number: Any) -> None:
-        """The operation is complete."""
-        o = raw(number)
-        self.demand(Term(self.state.open(o)), "the operation is open")
-        self.state.put("open", (o,), z3.BoolVal(False))
-        self.wrote = True
-
-    def forget_copy(self, number: Any) -> None:
-        """The request that a copy moved waits for it no longer."""
-        s, o = self.state, raw(number)
-        r = s.request_of(o)
-        s.put("copy", (r,), z3.If(s.copy(r) == o, 0, s.copy(r)))
-        self.wrote = True
-
-    def void_samples(self, request: Any) -> None:
-        """What steps issued so far sample for the request is worthless."""
-        s, r = self.state, request.z
-        old = s.snapshot()
-
-        def mine(q: Any) -> Any:
-            return z3.And(old.alive(q), old.request(q) == r)
-
-        s.fields["void"] = lambda q: z3.If(mine(q), old.steps, old.void(q))
-        s.fields["promised_samples"] = lambda q: z3.If(mine(q), 0, old.promised_samples(q))
-        s.fields["drafts"] = lambda q: z3.If(mine(q), 0, old.drafts(q))
-        self.wrote = True
-
-    def write_kv(self, sequence: Any, tokens: Any) -> None:
-        """The step being built writes the KV of the next positions."""
-        s, q = self.state, sequence.z
-        kv, end = s.kv(q), s.reach_tokens(q) + raw(tokens)
-        s.put("kv", (q,), z3.If(z3.And(kv >= s.reach_tokens(q), end > kv), end, kv))
-
-    def share_kv(self, parent: Any, child: Any, count: Any) -> None:
-        """The child has the KV of the parent's first blocks."""
-        s = self.state
-        size, x = z3.Int(unique("shared_kv")), z3.Int("x")
-        whole = s.kv(parent.z)
-        self.assume(0 <= size)
-        self.assume(z3.ForAll([x], z3.Implies(z3.And(0 <= x, x <= whole, NEED(x) <= raw(count)), x <= size), patterns=[NEED(x)]))
-        s.put("kv", (child.z,), size)
-
-    def lose_kv(self, sequence: Any) -> None:
-        """The sequence has no KV."""
-        self.state.put("kv", (sequence.z,), z3.IntVal(0))
-
-    def note_copy(self, source_tier: int, source: Any, target_tier: int, target: Any) -> None:
-        """The operation decided last touches both places."""
-        s = self.state
-        for tier, place in ((source_tier, source), (target_tier, target)):
-            s.put("touch_gpu" if tier == GPU else "touch_cpu", (s.issued, raw(place)), z3.BoolVal(True))
-        self.wrote = True

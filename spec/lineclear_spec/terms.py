@@ -1,3 +1,4 @@
+# pyright: basic
 """What an action sees of a symbolic ledger: values and records that nobody knows.
 
 Guarantees: a value can be combined and compared, and nothing else; using one as a truth value, a key, an index or a
@@ -36,7 +37,9 @@ class Term:
         self.z = z
 
     def _misused(self, *_: Any) -> NoReturn:
-        raise Misuse("a symbolic value has no truth value, hash, index, length or items: use lineclear_spec.logic")
+        raise Misuse(
+            "a symbolic value has no truth value, hash, index, length or items: use lineclear_spec.logic"
+        )
 
     __bool__ = __hash__ = __index__ = __int__ = __len__ = __iter__ = __contains__ = _misused  # type: ignore[assignment]
 
@@ -120,7 +123,9 @@ class Table:
         self.ledger, self.field, self.owner, self.result = ledger, field, owner, result
 
     def __getitem__(self, index: Any) -> Any:
-        return self.ledger.wrap(self.result, getattr(self.ledger.state, self.field)(self.owner, raw(index)))
+        return self.ledger.wrap(
+            self.result, getattr(self.ledger.state, self.field)(self.owner, raw(index))
+        )
 
 
 class SequenceRecord(Record):

@@ -1,0 +1,57 @@
+"""The action table: every change to a request or a block, each once, as a guard and an effect.
+
+Guarantees: an action whose guard is false changes nothing, and one whose guard is true keeps every invariant of
+`invariants.py`. It knows nothing about policies: which action happens when is decided elsewhere. The same
+functions run on the plain ledger (`ledger.py`) and, in `prove.py`, on formulas.
+
+Each action is a docstring of one sentence, then `# GUARD`, then `# EFFECT`. All guards come before the first write.
+"""
+
+from __future__ import annotations
+
+# isort: off  (the order of the table)
+from lineclear_spec.actions.arrival import abort, finish, reject, submit
+from lineclear_spec.actions.branches import fork, prune, rejoin
+from lineclear_spec.actions.growth import admit, append_slots, copy_on_write
+from lineclear_spec.actions.operations import carry, fail_copy, retire, settle_copy
+from lineclear_spec.actions.preemption import discard_swapped, recompute, swap_in, swap_out
+from lineclear_spec.actions.steps import (
+    issue_step,
+    join_batch,
+    leave_batch,
+    sample,
+    schedule_tokens,
+    settle_step,
+)
+from lineclear_spec.actions.table import ACTIONS, Action
+
+# isort: on
+
+__all__ = [
+    "ACTIONS",
+    "Action",
+    "abort",
+    "admit",
+    "append_slots",
+    "carry",
+    "copy_on_write",
+    "discard_swapped",
+    "fail_copy",
+    "finish",
+    "fork",
+    "issue_step",
+    "join_batch",
+    "leave_batch",
+    "prune",
+    "recompute",
+    "reject",
+    "rejoin",
+    "retire",
+    "sample",
+    "schedule_tokens",
+    "settle_copy",
+    "settle_step",
+    "submit",
+    "swap_in",
+    "swap_out",
+]

@@ -1,0 +1,72 @@
+"""How a request begins and ends.
+
+Guarantees: what `deltas/` promises of each action. It knows nothing about when the action is wanted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear_spec.actions.table import action
+from lineclear_spec.blocks import clear_tables
+from lineclear_spec.logic import any_of
+
+__all__ = ["abort", "finish", "reject", "submit"]
+
+
+@action("submit")
+def submit(ledger: Any, request: Any) -> Any:
+    """A request whose worst case fits alone into the empty pool starts to wait, with one sequence."""
+    # GUARD
+    limits = ledger.limits
+    ledger.require(ledger.allowed("submit", request), "the request is new")
+    ledger.require(request.prompt >= 1, "the prompt has a token")
+    ledger.require(request.limit > request.prompt, "at least one token is to be generated")
+    ledger.require(request.limit <= limits.max_model_len, "the request fits into max_model_len")
+    ledger.require(request.parallel >= 1, "the request has a sequence")
+    ledger.require(request.parallel <= limits.max_num_seqs, "its sequences fit into max_num_seqs")
+    ledger.require(
+        any_of(limits.chunked, request.limit - 1 <= limits.max_num_batched_tokens),
+        "without chunking it fits into max_num_batched_tokens",
+    )
+    ledger.require(
+        ledger.worst_case(request) <= ledger.gpu.total, "its worst case fits into the GPU pool"
+    )
+    # EFFECT
+    ledger.move(request, "submit")
+    sequence = ledger.add_member(request)
+    sequence.known_tokens = request.prompt
+    return sequence
+
+
+@action("reject")
+def reject(ledger: Any, request: Any) -> None:
+    """A new request is turned away and never holds anything."""
+    # GUARD
+    ledger.require(ledger.allowed("reject", request), "the request is new")
+    # EFFECT
+    ledger.move(request, "reject")
+
+
+@action("finish")
+def finish(ledger: Any, request: Any) -> None:
+    """A request that is complete gives up all it holds, once."""
+    # GUARD
+    ledger.require(ledger.allowed("finish", request), "the request is live")
+    ledger.require(ledger.idle(request), "none of it is in the step being built")
+    # EFFECT
+    clear_tables(ledger, request)
+    ledger.remove_members(request)
+    ledger.move(request, "finish")
+
+
+@action("abort")
+def abort(ledger: Any, request: Any) -> None:
+    """A request that is no longer wanted gives up all it holds, once, in whatever phase it lives."""
+    # GUARD
+    ledger.require(ledger.allowed("abort", request), "the request is live")
+    ledger.require(ledger.idle(request), "none of it is in the step being built")
+    # EFFECT
+    clear_tables(ledger, request)
+    ledger.remove_members(request)
+    ledger.move(request, "abort")

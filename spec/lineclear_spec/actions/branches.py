@@ -1,0 +1,73 @@
+"""How a request has several sequences.
+
+Guarantees: what `deltas/` promises of each action. It knows nothing about when the action is wanted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear_spec.actions.table import action
+from lineclear_spec.blocks import clear_table, share_table
+from lineclear_spec.logic import negate
+
+__all__ = ["fork", "prune", "rejoin"]
+
+
+@action()
+def fork(ledger: Any, parent: Any, tokens: Any) -> Any:
+    """A child goes on from the parent with `tokens` of its own, sharing every block that holds computed KV."""
+    # GUARD
+    request = parent.request
+    ledger.require(parent.alive, "the parent is alive")
+    ledger.require(negate(parent.steady), "the parent is not steady")
+    ledger.require(ledger.in_flight(parent) == 0, "no step in flight computes for the parent")
+    ledger.require(request.width < request.parallel, "the request may have another sequence")
+    ledger.require(tokens >= 1, "the child has a token of its own")
+    ledger.require(
+        parent.reach_tokens <= parent.known_tokens,
+        "every position that the parent computed is known",
+    )
+    ledger.require(
+        parent.known_tokens + tokens <= request.limit, "the child stays within its limit"
+    )
+    # EFFECT
+    child = ledger.add_member(request)
+    share_table(ledger, parent, child, ledger.need(parent.reach_tokens))
+    child.reach_tokens = parent.reach_tokens
+    child.slot_tokens = parent.reach_tokens
+    child.known_tokens = parent.known_tokens + tokens
+    return child
+
+
+@action()
+def rejoin(ledger: Any, sequence: Any, shared: Any) -> None:
+    """After a recompute a branch takes part again in the full prompt blocks that its leader has computed."""
+    # GUARD
+    ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
+    ledger.require(negate(sequence.steady), "the sequence is not steady")
+    ledger.require(sequence.slot_tokens == 0, "the sequence holds nothing")
+    leader = ledger.leader(sequence.request)
+    ledger.require(shared >= 1, "there is something to share")
+    ledger.require(shared <= sequence.request.prompt, "only the prompt is shared")
+    ledger.require(shared <= ledger.computed(leader), "the leader has computed what is shared")
+    ledger.require(ledger.need(shared) == ledger.block_of(shared), "only full blocks are shared")
+    # EFFECT
+    share_table(ledger, leader, sequence, ledger.need(shared))
+    sequence.reach_tokens = shared
+    sequence.slot_tokens = shared
+
+
+@action()
+def prune(ledger: Any, sequence: Any) -> None:
+    """One branch of several ends and gives up what only it holds."""
+    # GUARD
+    ledger.require(sequence.alive, "the sequence is alive")
+    ledger.require(negate(sequence.steady), "the sequence is not steady")
+    ledger.require(
+        sequence.last_step <= ledger.steps, "the sequence is not in the step being built"
+    )
+    ledger.require(sequence.request.width >= 2, "another branch lives on")
+    # EFFECT
+    clear_table(ledger, sequence)
+    ledger.remove_member(sequence)

@@ -1,0 +1,67 @@
+"""How a request gets blocks for its tokens.
+
+Guarantees: what `deltas/` promises of each action. It knows nothing about when the action is wanted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear_spec.actions.table import action
+from lineclear_spec.blocks import replace_entry, take_blocks
+from lineclear_spec.ledger import COPY_BLOCK
+from lineclear_spec.logic import negate
+
+__all__ = ["admit", "append_slots", "copy_on_write"]
+
+
+@action("admit")
+def admit(ledger: Any, request: Any) -> None:
+    """A waiting request starts to run, with room for every token that its leading sequence knows."""
+    # GUARD
+    ledger.require(ledger.allowed("admit", request), "the request waits")
+    leader = ledger.leader(request)
+    ledger.require(leader.known_tokens < request.limit, "its leader may learn another token")
+    ledger.require(
+        ledger.need(leader.known_tokens) <= ledger.gpu.free,
+        "the GPU has a free block for every block needed",
+    )
+    # EFFECT
+    ledger.move(request, "admit")
+    take_blocks(ledger, leader, ledger.need(leader.known_tokens))
+    leader.slot_tokens = leader.known_tokens
+
+
+@action()
+def append_slots(ledger: Any, sequence: Any, count: Any) -> None:
+    """A running sequence gets room for `count` more positions."""
+    # GUARD
+    ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
+    ledger.require(negate(sequence.steady), "the sequence is not steady")
+    ledger.require(count >= 1, "there is something to append")
+    ledger.require(
+        sequence.slot_tokens + count < sequence.request.limit, "the sequence stays below its limit"
+    )
+    blocks = ledger.need(sequence.slot_tokens + count) - sequence.length
+    ledger.require(blocks <= ledger.gpu.free, "the GPU has a free block for every block needed")
+    # EFFECT
+    take_blocks(ledger, sequence, blocks)
+    sequence.slot_tokens = sequence.slot_tokens + count
+
+
+@action()
+def copy_on_write(ledger: Any, sequence: Any) -> None:
+    """A sequence about to write into a block that others name too gets a copy of its own."""
+    # GUARD
+    ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
+    ledger.require(negate(sequence.steady), "the sequence is not steady")
+    index = ledger.block_of(sequence.reach_tokens)
+    ledger.require(
+        index < sequence.length, "the next position falls into a block that the table names"
+    )
+    ledger.require(sequence.table[index].ref >= 2, "another table entry names that block too")
+    ledger.require(ledger.gpu.free >= 1, "the GPU has a free block")
+    # EFFECT
+    number = ledger.decide(COPY_BLOCK, sequence.request)
+    replace_entry(ledger, sequence, index)
+    ledger.order(number, ledger.barrier)

@@ -1,0 +1,60 @@
+"""How copies complete or fail, and fences are lifted.
+
+Guarantees: what `deltas/` promises of each action. It knows nothing about when the action is wanted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear_spec.actions.table import action
+from lineclear_spec.blocks import clear_tables
+
+__all__ = ["carry", "fail_copy", "retire", "settle_copy"]
+
+
+@action()
+def settle_copy(ledger: Any, number: Any) -> None:
+    """A copy that a plan carried is complete."""
+    # GUARD
+    ledger.require(ledger.is_open(number), "the operation is decided and not complete")
+    ledger.require(ledger.is_copy(number), "the operation is a copy")
+    ledger.require(number <= ledger.carried, "a plan has carried it")
+    # EFFECT
+    ledger.forget_copy(number)
+    ledger.close(number)
+
+
+@action("fail_copy")
+def fail_copy(ledger: Any, request: Any) -> None:
+    """A request whose copy failed gives up its blocks and waits; samples computed on the failed copy are void."""
+    # GUARD
+    ledger.require(ledger.allowed("fail_copy", request), "the request runs or is swapped out")
+    ledger.require(ledger.idle(request), "none of it is in the step being built")
+    ledger.require(request.copy >= 1, "a copy of it is open")
+    ledger.require(request.copy <= ledger.carried, "a plan has carried the copy")
+    # EFFECT
+    ledger.branch(ledger.on_gpu(request), lambda: ledger.void_samples(request))
+    clear_tables(ledger, request)
+    ledger.close(request.copy)
+    request.copy = 0
+    ledger.move(request, "fail_copy")
+
+
+@action()
+def carry(ledger: Any) -> None:
+    """A plan without a step carries the operations that were decided."""
+    # GUARD
+    ledger.require(ledger.carried < ledger.issued, "an operation is not in a plan yet")
+    # EFFECT
+    ledger.carried = ledger.issued
+
+
+@action()
+def retire(ledger: Any) -> None:
+    """Fences of operations that are complete, with every one before them, are lifted."""
+    # GUARD
+    number = ledger.retired()
+    ledger.require(number > ledger.done, "another operation is complete")
+    # EFFECT
+    ledger.done = number

@@ -1,0 +1,76 @@
+"""How a running request gives way and comes back.
+
+Guarantees: what `deltas/` promises of each action. It knows nothing about when the action is wanted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear_spec.actions.table import action
+from lineclear_spec.blocks import clear_tables, move_blocks
+from lineclear_spec.ledger import CPU, GPU, SWAP_IN, SWAP_OUT
+from lineclear_spec.logic import larger
+
+__all__ = ["discard_swapped", "recompute", "swap_in", "swap_out"]
+
+
+@action("swap_out")
+def swap_out(ledger: Any, request: Any) -> None:
+    """A running request moves to the CPU: one copy for each distinct block, tables and counters as they were."""
+    # GUARD
+    ledger.require(ledger.allowed("swap_out", request), "the request runs")
+    ledger.require(ledger.idle(request), "none of it is in the step being built")
+    ledger.require(request.copy == 0, "no copy of it is open")
+    ledger.require(
+        request.blocks <= ledger.cpu.free, "the CPU has a free block for every distinct block"
+    )
+    # EFFECT
+    number = ledger.decide(SWAP_OUT, request)
+    move_blocks(ledger, request, CPU)
+    ledger.order(number, number - 1)
+    request.copy = number
+    request.moved = number
+    ledger.move(request, "swap_out")
+
+
+@action("swap_in")
+def swap_in(ledger: Any, request: Any) -> None:
+    """A swapped request moves back to the GPU and runs; the next step waits for its copies."""
+    # GUARD
+    ledger.require(ledger.allowed("swap_in", request), "the request is swapped out")
+    ledger.require(request.copy == 0, "its copy to the CPU is complete")
+    ledger.require(
+        request.blocks <= ledger.gpu.free, "the GPU has a free block for every distinct block"
+    )
+    # EFFECT
+    number = ledger.decide(SWAP_IN, request)
+    move_blocks(ledger, request, GPU)
+    ledger.order(number, larger(ledger.barrier, request.moved))
+    ledger.barrier = number
+    request.copy = number
+    request.moved = number
+    ledger.move(request, "swap_in")
+
+
+@action("recompute")
+def recompute(ledger: Any, request: Any) -> None:
+    """A running request gives up its blocks and waits; what its sequences know and were promised stays."""
+    # GUARD
+    ledger.require(ledger.allowed("recompute", request), "the request runs")
+    ledger.require(ledger.idle(request), "none of it is in the step being built")
+    # EFFECT
+    clear_tables(ledger, request)
+    request.copy = 0
+    ledger.move(request, "recompute")
+
+
+@action("discard_swapped")
+def discard_swapped(ledger: Any, request: Any) -> None:
+    """A swapped request gives up its CPU copy and waits; what its sequences know and were promised stays."""
+    # GUARD
+    ledger.require(ledger.allowed("discard_swapped", request), "the request is swapped out")
+    # EFFECT
+    clear_tables(ledger, request)
+    request.copy = 0
+    ledger.move(request, "discard_swapped")

@@ -1,0 +1,176 @@
+"""How a step is built, issued and committed.
+
+Guarantees: what `deltas/` promises of each action. It knows nothing about when the action is wanted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear_spec.actions.table import action
+from lineclear_spec.blocks import give_each_one
+from lineclear_spec.ledger import FORWARD
+from lineclear_spec.logic import any_of, either, negate
+
+__all__ = ["issue_step", "join_batch", "leave_batch", "sample", "schedule_tokens", "settle_step"]
+
+
+@action()
+def schedule_tokens(ledger: Any, sequence: Any, tokens: Any, drafts: Any) -> None:
+    """The step being built computes `tokens` more positions of a sequence, the last `drafts` of them guesses."""
+    # GUARD
+    limits = ledger.limits
+    ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
+    ledger.require(negate(sequence.steady), "the sequence is not steady")
+    ledger.require(ledger.steps < ledger.settled + limits.depth, "another step may be in flight")
+    ledger.require(
+        sequence.last_step <= ledger.steps, "the sequence is not in the step being built"
+    )
+    ledger.require(drafts >= 0, "the number of drafts is not negative")
+    ledger.require(tokens > drafts, "at least one token is no draft")
+    ledger.require(
+        any_of(drafts == 0, sequence.promised_samples == 0), "drafts follow a token that is known"
+    )
+    ledger.require(
+        sequence.reach_tokens + tokens <= sequence.slot_tokens, "the table has room for the tokens"
+    )
+    sure = sequence.reach_tokens + tokens - drafts
+    exist = sequence.known_tokens + sequence.promised_samples
+    ledger.require(sure <= exist, "the tokens exist when the step runs")
+    ledger.require(any_of(drafts == 0, sure == exist), "drafts come after the newest token")
+    ledger.require(
+        ledger.writable(sequence), "no other table entry names a block that the step writes"
+    )
+    ledger.require(
+        ledger.step_tokens + tokens <= limits.max_num_batched_tokens,
+        "the tokens fit into max_num_batched_tokens",
+    )
+    ledger.require(
+        ledger.step_sequences < limits.max_num_seqs, "the sequence fits into max_num_seqs"
+    )
+    # EFFECT
+    sequence.previous_tokens = either(sequence.last_step == ledger.steps, sequence.last_tokens, 0)
+    sequence.last_step = ledger.steps + 1
+    sequence.last_tokens = tokens
+    ledger.write_kv(sequence, tokens)
+    sequence.reach_tokens = sequence.reach_tokens + tokens
+    sequence.drafts = drafts
+    sequence.promised_samples = sequence.promised_samples + either(sure == exist, 1, 0)
+    ledger.step_tokens = ledger.step_tokens + tokens
+    ledger.step_sequences = ledger.step_sequences + 1
+
+
+@action()
+def issue_step(ledger: Any) -> None:
+    """The step being built is issued: each steady sequence computes one position, and each that is due gets a block."""
+    # GUARD
+    limits = ledger.limits
+    due = ledger.due()
+    ledger.require(ledger.steps < ledger.settled + limits.depth, "another step may be in flight")
+    ledger.require(ledger.step_sequences + ledger.batch_size >= 1, "the step is not empty")
+    ledger.require(
+        ledger.step_tokens + ledger.batch_size <= limits.max_num_batched_tokens,
+        "the tokens fit into max_num_batched_tokens",
+    )
+    ledger.require(
+        ledger.step_sequences + ledger.batch_size <= limits.max_num_seqs,
+        "the sequences fit into max_num_seqs",
+    )
+    ledger.require(negate(ledger.ended()), "no steady sequence is at its limit")
+    ledger.require(
+        due.count <= ledger.gpu.free, "the GPU has a free block for every sequence that is due"
+    )
+    # EFFECT
+    give_each_one(ledger, due)
+    number = ledger.decide(FORWARD, None)
+    ledger.order(number, ledger.barrier)
+    ledger.advance(number)
+    ledger.step_tokens = 0
+    ledger.step_sequences = 0
+    ledger.carried = ledger.issued
+
+
+@action()
+def settle_step(ledger: Any) -> None:
+    """The oldest step in flight is committed: what it computed is valid, and each steady sequence has one more token."""
+    # GUARD
+    ledger.require(ledger.settled < ledger.steps, "a step is in flight")
+    # EFFECT
+    ledger.close(ledger.forward_of(ledger.settled + 1))
+    ledger.settled = ledger.settled + 1
+
+
+@action()
+def sample(ledger: Any, sequence: Any, step: Any, accepted: Any, rejected: Any) -> None:
+    """A sequence learns the tokens that a committed step sampled for it; rejected drafts are computed no more."""
+    # GUARD
+    ledger.require(sequence.alive, "the sequence is alive")
+    ledger.require(negate(sequence.steady), "the sequence is not steady")
+    ledger.require(sequence.promised_samples >= 1, "a sample is outstanding")
+    ledger.require(step <= ledger.settled, "the step is committed")
+    ledger.require(step > sequence.void, "the step computed on valid KV")
+    ledger.require(
+        sequence.known_tokens + accepted <= sequence.request.limit,
+        "the sequence stays within its limit",
+    )
+    ledger.require(rejected >= 0, "the number of rejected drafts is not negative")
+    ledger.require(rejected <= sequence.drafts, "only drafts are rejected")
+    ledger.require(
+        sequence.drafts < accepted + rejected,
+        "a token is accepted besides, and every draft is accepted or rejected",
+    )
+    ledger.require(
+        any_of(rejected == 0, ledger.in_flight(sequence) == 0),
+        "no later step builds on a rejected draft",
+    )
+    # EFFECT
+    sequence.known_tokens = sequence.known_tokens + accepted
+    sequence.promised_samples = sequence.promised_samples - 1
+    sequence.reach_tokens = sequence.reach_tokens - rejected
+    sequence.drafts = 0
+
+
+@action()
+def join_batch(ledger: Any, sequence: Any) -> None:
+    """A sequence that decodes one token in every step becomes steady: from now on a step costs nothing for it."""
+    # GUARD
+    ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
+    ledger.require(negate(sequence.steady), "the sequence is not steady")
+    in_flight = ledger.steps - ledger.settled
+    ledger.require(sequence.promised_samples == in_flight, "every step in flight samples for it")
+    ledger.require(
+        ledger.in_flight(sequence) == in_flight, "every step in flight computes one position of it"
+    )
+    ledger.require(
+        any_of(in_flight == 0, sequence.last_tokens == 1), "the last of them computes one position"
+    )
+    ledger.require(
+        any_of(in_flight == 0, sequence.last_step == ledger.steps),
+        "the sequence is in the last step issued",
+    )
+    ledger.require(
+        sequence.known_tokens == ledger.computed(sequence) + 1,
+        "only its newest token is not computed",
+    )
+    ledger.require(
+        sequence.slot_tokens == sequence.reach_tokens, "it has exactly the room that it uses"
+    )
+    ledger.require(ledger.writable(sequence), "no other table entry names a block that it writes")
+    # EFFECT
+    ledger.join(sequence, sequence.reach_tokens - ledger.steps)
+
+
+@action()
+def leave_batch(ledger: Any, sequence: Any) -> None:
+    """A steady sequence carries its own counters again."""
+    # GUARD
+    ledger.require(sequence.steady, "the sequence is steady")
+    # EFFECT
+    sequence.known_tokens = ledger.known(sequence)
+    sequence.reach_tokens = ledger.reach(sequence)
+    sequence.slot_tokens = ledger.slots(sequence)
+    sequence.promised_samples = ledger.promised(sequence)
+    sequence.last_step = ledger.steps
+    sequence.last_tokens = 1
+    sequence.previous_tokens = 1
+    ledger.leave(sequence)

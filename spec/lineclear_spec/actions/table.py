@@ -1,0 +1,59 @@
+"""The table itself: one row for each action, entered by a decorator.
+
+Guarantees: an action is told to the journal when it has happened, and only then. It knows nothing about any
+particular action.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["ACTIONS", "Action", "action"]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One row of the table.
+
+    Attributes:
+        name: the function's name, as the journal and every tool print it.
+        event: the lifecycle's event, or None if no phase changes.
+        body: guard and effect, over any ledger.
+        parameters: names of the arguments after the ledger.
+    """
+
+    name: str
+    event: str | None
+    body: Callable[..., Any]
+    parameters: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """What the action does, in one sentence."""
+        return (self.body.__doc__ or "").strip()
+
+
+ACTIONS: dict[str, Action] = {}
+
+
+def action(event: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Enter a function into the table; every run of it that is not refused is told to the journal."""
+
+    def enter(body: Callable[..., Any]) -> Callable[..., Any]:
+        name = body.__name__
+        code = body.__code__
+        ACTIONS[name] = Action(name, event, body, code.co_varnames[1 : code.co_argcount])
+
+        @functools.wraps(body)
+        def run(ledger: Any, *arguments: Any) -> Any:
+            result = body(ledger, *arguments)
+            if ledger.journal is not None:
+                ledger.journal(name, arguments)
+            return result
+
+        return run
+
+    return enter

@@ -1,0 +1,109 @@
+"""Contracts of the loops that give them up.
+
+Guarantees: nothing by itself; every promise is proved by induction. It knows nothing about actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lineclear_spec.contracts.contract import Part, contract, in_pool, invariant, same
+from lineclear_spec.invariants import CPU, GPU, holds, is_free
+from lineclear_spec.logic import any_of, both, implies, negate
+
+CLEARING = (
+    "free_gpu", "order_gpu", "position_gpu", "until_gpu", "free_cpu", "order_cpu", "position_cpu", "until_cpu",
+    "ref", "holder", "rank", "slot", "held", "blocks", "length", 
+)  # fmt: skip
+
+
+def given_up(old: Any, new: Any, tier: int, name: str) -> list[Part]:
+    """What giving places up does to a pool: nobody gains one, and each is fenced."""
+    return [
+        (
+            f"only_frees_{name}",
+            ("place",),
+            lambda p: implies(
+                both(in_pool(old, tier, p), is_free(old, tier, p)), is_free(new, tier, p)
+            ),
+        ),
+        (
+            f"fences_{name}",
+            ("place",),
+            lambda p: implies(
+                both(in_pool(old, tier, p), is_free(new, tier, p)),
+                any_of(
+                    new.until(tier, p) == old.issued,
+                    both(is_free(old, tier, p), new.until(tier, p) == old.until(tier, p)),
+                ),
+            ),
+        ),
+        (
+            f"until_{name}",
+            ("place",),
+            lambda p: any_of(
+                new.until(tier, p) == old.until(tier, p), new.until(tier, p) == old.issued
+            ),
+        ),
+    ]
+
+
+contract(
+    "clear_table",
+    lambda q: CLEARING,
+    lambda v, count, q: [],
+    lambda old, new, k, q: [
+        ("length", (), lambda: new.length(q) == old.length(q) - k),
+        same("lengths", "sequence", old, new, ("length",), lambda x: x != q),
+        (
+            "ref",
+            ("block",),
+            lambda b: (
+                new.ref(b)
+                == old.ref(b)
+                - old.either(both(holds(old, q, b), old.index(q, b) >= old.length(q) - k), 1, 0)
+            ),
+        ),
+        same("others", "request", old, new, ("blocks",), lambda r: r != old.request(q)),
+        *given_up(old, new, GPU, "gpu"),
+        *given_up(old, new, CPU, "cpu"),
+    ],
+)
+
+RESET = ("reach_tokens", "slot_tokens", "last_tokens", "previous_tokens", "drafts", "kv")
+
+
+def cleared(v: Any, r: Any, k: Any) -> Callable[[Any], Any]:
+    """Whether a sequence is one of the first k of the request."""
+    return lambda q: both(v.alive(q), v.request(q) == r, v.seat(q) < k)
+
+
+contract(
+    "clear_tables",
+    lambda r: (*CLEARING, *RESET),
+    lambda v, count, r: [("width", (), lambda: count == v.width(r)), *invariant(v, "members")],
+    lambda old, new, k, r: [
+        (
+            "cleared",
+            ("sequence",),
+            lambda q: implies(
+                cleared(old, r, k)(q),
+                both(new.length(q) == 0, *[getattr(new, f)(q) == 0 for f in RESET]),
+            ),
+        ),
+        same(
+            "others",
+            "sequence",
+            old,
+            new,
+            ("length", *RESET),
+            lambda q: negate(cleared(old, r, k)(q)),
+        ),
+        same("blocks", "block", old, new, ("ref",), lambda b: old.group(b) != r),
+        ("fewer", ("block",), lambda b: new.ref(b) <= old.ref(b)),
+        same("requests", "request", old, new, ("blocks",), lambda x: x != r),
+        *given_up(old, new, GPU, "gpu"),
+        *given_up(old, new, CPU, "cpu"),
+    ],
+)

@@ -1,0 +1,78 @@
+"""What a contract of a loop is, and the words that several of them use.
+
+Guarantees: a contract's promises are a loop invariant. It knows nothing about any particular loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lineclear_spec.invariants import INVARIANTS, within
+from lineclear_spec.logic import both, implies
+
+__all__ = ["CONTRACTS", "Contract", "Part", "contract", "in_pool", "invariant", "same"]
+
+Part = tuple[str, tuple[str, ...], Callable[..., Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """The contract of one loop.
+
+    Attributes:
+        modifies: fields that the loop may write, from its arguments.
+        requirements: what must hold before, from (before, count, arguments).
+        promises: what holds after k iterations, from (before, now, k, arguments).
+    """
+
+    name: str
+    modifies: Callable[..., tuple[str, ...]]
+    requirements: Callable[..., list[Part]]
+    promises: Callable[..., list[Part]]
+
+
+CONTRACTS: dict[str, Contract] = {}
+
+
+def contract(
+    name: str,
+    modifies: Callable[..., tuple[str, ...]],
+    requirements: Callable[..., list[Part]],
+    promises: Callable[..., list[Part]],
+) -> None:
+    """Enter a contract."""
+    CONTRACTS[name] = Contract(name, modifies, requirements, promises)
+
+
+def invariant(v: Any, *names: str) -> list[Part]:
+    """An invariant of the state before, as a requirement."""
+    return [
+        (clause.name, clause.domains, lambda *x, c=clause: c.predicate(v, *x))
+        for name in names
+        for clause in INVARIANTS[name].clauses
+    ]
+
+
+def same(
+    label: str,
+    domain: str,
+    old: Any,
+    new: Any,
+    fields: tuple[str, ...],
+    where: Callable[[Any], Any],
+) -> Part:
+    """Fields of the records for which `where` holds are as they were."""
+    return (
+        label,
+        (domain,),
+        lambda x: implies(
+            where(x), both(*[getattr(new, f)(x) == getattr(old, f)(x) for f in fields])
+        ),
+    )
+
+
+def in_pool(v: Any, tier: int, p: Any) -> Any:
+    """Whether the place exists."""
+    return within(0, p, v.total(tier))

@@ -1,0 +1,157 @@
+"""Contracts of the loops that move them between tiers.
+
+Guarantees: nothing by itself; every promise is proved by induction. It knows nothing about actions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear_spec.contracts.clearing import given_up
+from lineclear_spec.contracts.contract import Part, contract, in_pool, same
+from lineclear_spec.contracts.taking import POOL, clock_sane
+from lineclear_spec.invariants import CPU, GPU, is_free
+from lineclear_spec.logic import any_of, both, implies, negate
+
+
+def tiers(target: int) -> tuple[int, int, str, str]:
+    """Source and target tier, and their names."""
+    return (CPU, GPU, "cpu", "gpu") if target == GPU else (GPU, CPU, "gpu", "cpu")
+
+
+def moving(r: Any, tier: int) -> tuple[str, ...]:
+    """Fields that a move to the tier may write."""
+    _, _, source, target = tiers(tier)
+    return (
+        *[f"{f}_{source}" for f in (*POOL, "until", "touch")],
+        *[f"{f}_{target}" for f in (*POOL, "owner", "touch")],
+        "tier",
+        "place",
+        *(("barrier",) if tier == GPU else ()),
+    )
+
+
+def moved(old: Any, new: Any, k: Any, r: Any, tier: int) -> list[Part]:
+    """The first k distinct blocks of the request live in the target tier; tables and refs are not touched."""
+    source, target, source_name, target_name = tiers(tier)
+
+    def mine(b: Any) -> Any:
+        return both(old.ref(b) >= 1, old.group(b) == r, old.slot(b) < k)
+
+    parts: list[Part] = [
+        (
+            "free",
+            (),
+            lambda: both(
+                new.free(target) == old.free(target) - k, new.free(source) == old.free(source) + k
+            ),
+        ),
+        ("there", ("block",), lambda b: implies(mine(b), new.tier(b) == target)),
+        same(
+            "others",
+            "block",
+            old,
+            new,
+            ("tier", "place"),
+            lambda b: both(old.ref(b) >= 1, negate(mine(b))),
+        ),
+        (
+            "grants",
+            ("place",),
+            lambda p: implies(
+                both(in_pool(old, target, p), negate(is_free(new, target, p))),
+                any_of(
+                    both(
+                        negate(is_free(old, target, p)),
+                        new.owner(target, p) == old.owner(target, p),
+                    ),
+                    both(
+                        is_free(old, target, p),
+                        old.group(new.owner(target, p)) == r,
+                        *([old.until(GPU, p) <= new.barrier] if target == GPU else []),
+                    ),
+                ),
+            ),
+        ),
+        (
+            "keeps",
+            ("place",),
+            lambda p: implies(
+                both(in_pool(old, target, p), negate(is_free(old, target, p))),
+                negate(is_free(new, target, p)),
+            ),
+        ),
+        *given_up(old, new, source, source_name),
+        (
+            "touch_source",
+            ("operation", "place"),
+            lambda o, p: implies(
+                both(new.touch(source, o, p), negate(old.touch(source, o, p))),
+                both(
+                    o == old.issued,
+                    in_pool(old, source, p),
+                    negate(is_free(old, source, p)),
+                    is_free(new, source, p),
+                    old.group(old.owner(source, p)) == r,
+                ),
+            ),
+        ),
+        (
+            "touch_target",
+            ("operation", "place"),
+            lambda o, p: implies(
+                both(new.touch(target, o, p), negate(old.touch(target, o, p))),
+                both(
+                    o == old.issued,
+                    in_pool(old, target, p),
+                    is_free(old, target, p),
+                    negate(is_free(new, target, p)),
+                    *([old.until(GPU, p) <= new.barrier] if target == GPU else []),
+                ),
+            ),
+        ),
+    ]
+    for tier_moved, name in ((source, source_name), (target, target_name)):
+        parts.append(
+            (
+                f"touched_{name}",
+                ("operation", "place"),
+                lambda o, p, t=tier_moved: implies(old.touch(t, o, p), new.touch(t, o, p)),
+            )
+        )
+    parts.append(
+        (
+            "copied",
+            ("block",),
+            lambda b: implies(
+                mine(b),
+                both(
+                    new.touch(source, old.issued, old.place(b)),
+                    new.touch(target, old.issued, new.place(b)),
+                ),
+            ),
+        )
+    )
+    if target == GPU:
+        parts.append(
+            ("barrier", (), lambda: both(old.barrier <= new.barrier, new.barrier <= old.issued))
+        )
+    return parts
+
+
+contract(
+    "move_blocks",
+    moving,
+    lambda v, count, r, tier: [
+        ("count", (), lambda: count == v.blocks(r)),
+        ("free", (), lambda: count <= v.free(tier)),
+        (
+            "source",
+            ("block",),
+            lambda b: implies(both(v.ref(b) >= 1, v.group(b) == r), v.tier(b) == tiers(tier)[0]),
+        ),
+        *clock_sane(v),
+        ("until_source", ("place",), lambda p: v.until(CPU, p) <= v.issued),
+    ],
+    moved,
+)

@@ -1,0 +1,52 @@
+"""Contracts of the loops that share them.
+
+Guarantees: nothing by itself; every promise is proved by induction. It knows nothing about actions.
+"""
+
+from __future__ import annotations
+
+from lineclear_spec.contracts.contract import contract, same
+from lineclear_spec.invariants import holds, within
+from lineclear_spec.logic import both, implies
+
+contract(
+    "share_table",
+    lambda parent, child, n: ("ref", "holder", "table", "length", "index", "rank"),
+    lambda v, count, parent, child, n: [
+        ("count", (), lambda: both(0 <= count, count <= v.length(parent))),
+        ("empty", (), lambda: v.length(child) == 0),
+        ("two", (), lambda: parent != child),
+        ("group", (), lambda: v.request(parent) == v.request(child)),
+    ],
+    lambda old, new, k, parent, child, n: [
+        ("length", (), lambda: new.length(child) == k),
+        same("lengths", "sequence", old, new, ("length",), lambda x: x != child),
+        (
+            "others",
+            ("sequence", "index"),
+            lambda q, i: implies(q != child, new.table(q, i) == old.table(q, i)),
+        ),
+        (
+            "shared",
+            ("index",),
+            lambda i: implies(within(0, i, k), new.table(child, i) == old.table(parent, i)),
+        ),
+        (
+            "exclusive",
+            ("sequence", "index"),
+            lambda q, i: implies(
+                both(q != parent, within(0, i, old.length(q)), old.ref(old.table(q, i)) == 1),
+                new.ref(old.table(q, i)) == 1,
+            ),
+        ),
+        (
+            "ref",
+            ("block",),
+            lambda b: (
+                new.ref(b)
+                == old.ref(b)
+                + old.either(both(holds(old, parent, b), old.index(parent, b) < k), 1, 0)
+            ),
+        ),
+    ],
+)

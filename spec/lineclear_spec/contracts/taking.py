@@ -1,0 +1,228 @@
+"""Contracts of the loops that take blocks.
+
+Guarantees: nothing by itself; every promise is proved by induction. It knows nothing about actions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear_spec.contracts.contract import Part, contract, in_pool, same
+from lineclear_spec.invariants import GPU, is_free, within
+from lineclear_spec.logic import any_of, both, implies, negate
+
+POOL = ("free", "order", "position")
+TAKING = (
+    "free_gpu", "order_gpu", "position_gpu", "owner_gpu", "barrier", "ref", "tier", "place", "group", "slot", "holder",
+    "table", "length", "index", "rank", "held", "blocks",
+)  # fmt: skip
+
+
+def clock_sane(v: Any) -> list[Part]:
+    """Requirement: fences and barrier name operations that were decided."""
+    return [
+        ("barrier", (), lambda: v.barrier <= v.issued),
+        ("until_gpu", ("place",), lambda p: v.until(GPU, p) <= v.issued),
+    ]
+
+
+def granted(old: Any, new: Any) -> list[Part]:
+    """What granting GPU places does to the pool: nobody loses one, and fences are waited for."""
+    return [
+        (
+            "grants",
+            ("place",),
+            lambda p: implies(
+                both(in_pool(old, GPU, p), negate(is_free(new, GPU, p))),
+                any_of(negate(is_free(old, GPU, p)), old.until(GPU, p) <= new.barrier),
+            ),
+        ),
+        (
+            "keeps",
+            ("place",),
+            lambda p: implies(
+                both(in_pool(old, GPU, p), negate(is_free(old, GPU, p))),
+                both(negate(is_free(new, GPU, p)), new.owner(GPU, p) == old.owner(GPU, p)),
+            ),
+        ),
+        ("barrier", (), lambda: both(old.barrier <= new.barrier, new.barrier <= old.issued)),
+    ]
+
+
+def blocks_kept(old: Any, new: Any) -> Part:
+    """Blocks that were named before are named as often, and where they were."""
+    return same(
+        "blocks", "block", old, new, ("ref", "tier", "place", "group"), lambda b: old.ref(b) >= 1
+    )
+
+
+def entries_kept(old: Any, new: Any) -> Part:
+    """Every entry there was before names what it named."""
+    return (
+        "entries",
+        ("sequence", "index"),
+        lambda q, i: implies(within(0, i, old.length(q)), new.table(q, i) == old.table(q, i)),
+    )
+
+
+contract(
+    "take_blocks",
+    lambda q, n: TAKING,
+    lambda v, count, q, n: [
+        ("count", (), lambda: both(0 <= count, count <= v.free(GPU))),
+        *clock_sane(v),
+    ],
+    lambda old, new, k, q, n: [
+        ("free", (), lambda: new.free(GPU) == old.free(GPU) - k),
+        ("length", (), lambda: new.length(q) == old.length(q) + k),
+        same("lengths", "sequence", old, new, ("length",), lambda x: x != q),
+        entries_kept(old, new),
+        blocks_kept(old, new),
+        (
+            "new_entries",
+            ("index",),
+            lambda i: implies(
+                within(old.length(q), i, old.length(q) + k), new.ref(new.table(q, i)) == 1
+            ),
+        ),
+        (
+            "new_blocks",
+            ("block",),
+            lambda b: implies(
+                both(new.ref(b) >= 1, old.ref(b) < 1),
+                both(new.tier(b) == GPU, new.group(b) == old.request(q)),
+            ),
+        ),
+        ("counted", (), lambda: new.blocks(old.request(q)) == old.blocks(old.request(q)) + k),
+        same("others", "request", old, new, ("blocks",), lambda r: r != old.request(q)),
+        *granted(old, new),
+    ],
+)
+
+contract(
+    "give_each_one",
+    lambda due: TAKING,
+    lambda v, count, due: [
+        ("count", (), lambda: both(0 <= count, count <= v.free(GPU))),
+        *clock_sane(v),
+    ],
+    lambda old, new, k, due: [
+        ("free", (), lambda: new.free(GPU) == old.free(GPU) - k),
+        (
+            "length",
+            ("sequence",),
+            lambda q: (
+                new.length(q)
+                == old.length(q) + old.either(both(due.is_due(q), due.seat(q) < k), 1, 0)
+            ),
+        ),
+        entries_kept(old, new),
+        blocks_kept(old, new),
+        (
+            "new_entries",
+            ("sequence", "index"),
+            lambda q, i: implies(
+                within(old.length(q), i, new.length(q)), new.ref(new.table(q, i)) == 1
+            ),
+        ),
+        (
+            "new_blocks",
+            ("block",),
+            lambda b: implies(
+                both(new.ref(b) >= 1, old.ref(b) < 1),
+                both(
+                    new.tier(b) == GPU,
+                    due.is_due(new.holder(b, 0)),
+                    new.group(b) == old.request(new.holder(b, 0)),
+                ),
+            ),
+        ),
+        *granted(old, new),
+    ],
+)
+
+contract(
+    "replace_entry",
+    lambda q, i: (*TAKING, "touch_gpu"),
+    lambda v, count, q, i: [
+        ("entry", (), lambda: within(0, i, v.length(q))),
+        ("shared", (), lambda: v.ref(v.table(q, i)) >= 2),
+        ("gpu", (), lambda: v.tier(v.table(q, i)) == GPU),
+        ("free", (), lambda: v.free(GPU) >= 1),
+        *clock_sane(v),
+    ],
+    lambda old, new, k, q, i: [
+        ("free", (), lambda: new.free(GPU) == old.free(GPU) - k),
+        same("lengths", "sequence", old, new, ("length",), lambda x: x == x),  # noqa: PLR0124
+        (
+            "entries",
+            ("sequence", "index"),
+            lambda x, j: implies(
+                both(within(0, j, old.length(x)), any_of(x != q, j != i)),
+                new.table(x, j) == old.table(x, j),
+            ),
+        ),
+        ("same", (), lambda: implies(k == 0, new.table(q, i) == old.table(q, i))),
+        (
+            "fresh",
+            (),
+            lambda: implies(
+                k == 1, both(new.ref(new.table(q, i)) == 1, old.ref(new.table(q, i)) < 1)
+            ),
+        ),
+        (
+            "blocks",
+            ("block",),
+            lambda b: implies(
+                old.ref(b) >= 1,
+                both(
+                    new.tier(b) == old.tier(b),
+                    new.place(b) == old.place(b),
+                    new.group(b) == old.group(b),
+                    new.ref(b)
+                    == old.ref(b) - old.either(both(k == 1, b == old.table(q, i)), 1, 0),
+                ),
+            ),
+        ),
+        (
+            "new_blocks",
+            ("block",),
+            lambda b: implies(
+                both(new.ref(b) >= 1, old.ref(b) < 1),
+                both(new.tier(b) == GPU, new.group(b) == old.request(q)),
+            ),
+        ),
+        ("counted", (), lambda: new.blocks(old.request(q)) == old.blocks(old.request(q)) + k),
+        same("others", "request", old, new, ("blocks",), lambda r: r != old.request(q)),
+        *granted(old, new),
+        (
+            "touch",
+            ("operation", "place"),
+            lambda o, p: implies(
+                both(new.touch(GPU, o, p), negate(old.touch(GPU, o, p))),
+                both(
+                    o == old.issued,
+                    in_pool(old, GPU, p),
+                    negate(is_free(new, GPU, p)),
+                    any_of(negate(is_free(old, GPU, p)), old.until(GPU, p) <= new.barrier),
+                ),
+            ),
+        ),
+        (
+            "touched",
+            ("operation", "place"),
+            lambda o, p: implies(old.touch(GPU, o, p), new.touch(GPU, o, p)),
+        ),
+        (
+            "copied",
+            (),
+            lambda: implies(
+                k == 1,
+                both(
+                    new.touch(GPU, old.issued, old.place(old.table(q, i))),
+                    new.touch(GPU, old.issued, new.place(new.table(q, i))),
+                ),
+            ),
+        ),
+    ],
+)

@@ -1,0 +1,12 @@
+"""What each action promises: the difference it makes (*delta*) and everything it leaves alone (*frame*).
+
+Guarantees: a promise is a predicate over the state before and the state after, written apart from the effect, so an
+effect that does nothing, too little or too much breaks one. It knows nothing about how the effect is done.
+"""
+
+from __future__ import annotations
+
+from lineclear_spec.deltas import arrival, branches, growth, operations, preemption, steps
+from lineclear_spec.deltas.frames import DELTAS
+
+__all__ = ["DELTAS", "arrival", "branches", "growth", "operations", "preemption", "steps"]

@@ -1,0 +1,105 @@
+"""What the actions of `actions/branches.py` promise.
+
+Guarantees: nothing by itself; every promise is proved. It knows nothing about how an effect is done.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear_spec.contracts import Part
+from lineclear_spec.deltas.frames import (
+    clocks,
+    free,
+    now,
+    operations,
+    others,
+    promise,
+    request_same,
+    sequence_same,
+)
+from lineclear_spec.invariants import within
+from lineclear_spec.logic import implies, negate
+
+
+def shares(old: Any, new: Any, parent: Any, child: Any, tokens: Any) -> list[Part]:
+    """The child names the parent's blocks for `tokens` positions; no block is taken."""
+    r = old.request(parent)
+    return [
+        now(
+            "room",
+            lambda: new.length(child) == old.need(tokens),
+            lambda: new.reach_tokens(child) == tokens,
+            lambda: new.slot_tokens(child) == tokens,
+        ),
+        (
+            "shared",
+            ("index",),
+            lambda i: implies(
+                within(0, i, old.need(tokens)), new.table(child, i) == old.table(parent, i)
+            ),
+        ),
+        free(old, new),
+        now("taken", lambda: new.blocks(r) == old.blocks(r)),
+        *others(old, new, r, lambda x: x == child),
+        clocks(old, new),
+        operations(old, new),
+    ]
+
+
+@promise
+def fork(old: Any, new: Any, parent: Any, tokens: Any, child: Any) -> list[Part]:
+    """A new branch that knows `tokens` more than the parent and shares what the parent computed."""
+    r = old.request(parent)
+    return [
+        now(
+            "child",
+            lambda: negate(old.alive(child)),
+            lambda: new.alive(child),
+            lambda: new.request(child) == r,
+            lambda: new.known_tokens(child) == old.known_tokens(parent) + tokens,
+            lambda: new.promised_samples(child) == 0,
+            lambda: new.member(r, old.width(r)) == child,
+            lambda: new.width(r) == old.width(r) + 1,
+        ),
+        request_same(old, new, r, "width"),
+        *shares(old, new, parent, child, old.reach_tokens(parent)),
+    ]
+
+
+@promise
+def rejoin(old: Any, new: Any, q: Any, shared: Any, _: Any) -> list[Part]:
+    """The branch has the leader's full prompt blocks."""
+    r = old.request(q)
+    return [
+        request_same(old, new, r),
+        sequence_same(old, new, q, "reach_tokens", "slot_tokens", "length", "kv"),
+        *shares(old, new, old.member(r, 0), q, shared),
+    ]
+
+
+@promise
+def prune(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
+    """The branch is gone, with what only it held; its siblings keep their order."""
+    r = old.request(q)
+    return [
+        now(
+            "gone",
+            lambda: negate(new.alive(q)),
+            lambda: new.length(q) == 0,
+            lambda: new.width(r) == old.width(r) - 1,
+        ),
+        (
+            "siblings",
+            ("index",),
+            lambda k: implies(
+                within(0, k, new.width(r)),
+                new.member(r, k)
+                == old.either(k < old.seat(q), old.member(r, k), old.member(r, k + 1)),
+            ),
+        ),
+        request_same(old, new, r, "width", "blocks"),
+        *others(old, new, r, lambda x: x == q),
+        clocks(old, new),
+        operations(old, new),
+    ]

@@ -1,0 +1,117 @@
+"""What the actions of `actions/growth.py` promise.
+
+Guarantees: nothing by itself; every promise is proved. It knows nothing about how an effect is done.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear_spec.contracts import Part
+from lineclear_spec.deltas.frames import (
+    clocks,
+    now,
+    operations,
+    others,
+    promise,
+    request_same,
+    sequence_same,
+)
+from lineclear_spec.invariants import GPU, RUNNING, within
+from lineclear_spec.logic import both, implies, negate
+
+
+@promise
+def admit(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
+    """The leader has exactly the blocks for what it knows."""
+    q = old.member(r, 0)
+    blocks = old.need(old.known_tokens(q))
+    return [
+        now("runs", lambda: new.phase(r) == RUNNING),
+        now(
+            "room",
+            lambda: new.slot_tokens(q) == old.known_tokens(q),
+            lambda: new.length(q) == blocks,
+        ),
+        now(
+            "taken",
+            lambda: new.free(GPU) == old.free(GPU) - blocks,
+            lambda: new.blocks(r) == old.blocks(r) + blocks,
+        ),
+        request_same(old, new, r, "phase", "queue", "blocks", "born"),
+        sequence_same(old, new, q, "length", "slot_tokens"),
+        *others(old, new, r, lambda x: x == q),
+        clocks(old, new, "barrier"),
+        operations(old, new),
+    ]
+
+
+@promise
+def append_slots(old: Any, new: Any, q: Any, count: Any, _: Any) -> list[Part]:
+    """Room for `count` more positions, and exactly the blocks for it."""
+    r = old.request(q)
+    return [
+        now(
+            "room",
+            lambda: new.slot_tokens(q) == old.slot_tokens(q) + count,
+            lambda: new.length(q) == old.need(old.slot_tokens(q) + count),
+        ),
+        now(
+            "taken",
+            lambda: new.free(GPU) == old.free(GPU) - (new.length(q) - old.length(q)),
+            lambda: new.blocks(r) == old.blocks(r) + (new.length(q) - old.length(q)),
+        ),
+        (
+            "kept",
+            ("index",),
+            lambda i: implies(within(0, i, old.length(q)), new.table(q, i) == old.table(q, i)),
+        ),
+        request_same(old, new, r, "blocks"),
+        sequence_same(old, new, q, "length", "slot_tokens"),
+        *others(old, new, r, lambda x: x == q),
+        clocks(old, new, "barrier"),
+        operations(old, new),
+    ]
+
+
+@promise
+def copy_on_write(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
+    """One entry names a block of its own, with a copy that the next step waits for nobody to make."""
+    r = old.request(q)
+    i = old.block_of(old.reach_tokens(q))
+    number = old.issued + 1
+    return [
+        now(
+            "own",
+            lambda: new.ref(new.table(q, i)) == 1,
+            lambda: new.tier(new.table(q, i)) == GPU,
+            lambda: new.ref(old.table(q, i)) == old.ref(old.table(q, i)) - 1,
+        ),
+        now(
+            "taken",
+            lambda: new.free(GPU) == old.free(GPU) - 1,
+            lambda: new.blocks(r) == old.blocks(r) + 1,
+        ),
+        now(
+            "copied",
+            lambda: new.issued == number,
+            lambda: new.open(number),
+            lambda: new.compute(number),
+            lambda: negate(new.is_forward(number)),
+            lambda: new.wait(number) == new.barrier,
+            lambda: new.touch(GPU, number, old.place(old.table(q, i))),
+            lambda: new.touch(GPU, number, new.place(new.table(q, i))),
+        ),
+        (
+            "kept",
+            ("index",),
+            lambda j: implies(
+                both(within(0, j, old.length(q)), j != i), new.table(q, j) == old.table(q, j)
+            ),
+        ),
+        request_same(old, new, r, "blocks"),
+        sequence_same(old, new, q),
+        *others(old, new, r, lambda x: x == q),
+        clocks(old, new, "barrier", "issued"),
+        operations(old, new),
+    ]

@@ -1,0 +1,111 @@
+"""What the actions of `actions/operations.py` promise.
+
+Guarantees: nothing by itself; every promise is proved. It knows nothing about how an effect is done.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear_spec.contracts import Part, same
+from lineclear_spec.deltas.frames import (
+    REQUEST,
+    SEQUENCE,
+    clocks,
+    everything_else,
+    free,
+    now,
+    operations,
+    promise,
+)
+from lineclear_spec.deltas.preemption import given_back
+from lineclear_spec.invariants import RUNNING
+from lineclear_spec.logic import both, implies, negate
+
+
+@promise
+def settle_copy(old: Any, new: Any, number: Any, _: Any) -> list[Part]:
+    """The copy is closed, and its request waits for it no longer."""
+    return [
+        now("closed", lambda: negate(new.open(number))),
+        (
+            "waited",
+            ("request",),
+            lambda r: (
+                new.copy(r)
+                == old.either(both(old.copy(r) == number, old.copy(r) >= 1), 0, old.copy(r))
+            ),
+        ),
+        same(
+            "frame_requests",
+            "request",
+            old,
+            new,
+            tuple(f for f in REQUEST if f != "copy"),
+            lambda x: old.phase(x) == old.phase(x),  # noqa: PLR0124
+        ),
+        same(
+            "frame_sequences", "sequence", old, new, ("request", *SEQUENCE), lambda q: old.alive(q)
+        ),
+        *everything_else(old, new)[1:],
+        clocks(old, new),
+        free(old, new),
+        operations(old, new, number),
+    ]
+
+
+@promise
+def fail_copy(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
+    """Waiting, holding nothing; what steps sampled on a failed copy is void."""
+    return [
+        *given_back(old, new, r),
+        now("closed", lambda: negate(new.open(old.copy(r)))),
+        (
+            "void",
+            ("sequence",),
+            lambda q: implies(
+                both(old.alive(q), old.request(q) == r),
+                both(
+                    new.promised(q) == old.either(old.phase(r) == RUNNING, 0, old.promised(q)),
+                    new.void(q) == old.either(old.phase(r) == RUNNING, old.steps, old.void(q)),
+                ),
+            ),
+        ),
+        operations(old, new, old.copy(r)),
+    ]
+
+
+def quiet(old: Any, new: Any, clock: str) -> list[Part]:
+    """Nothing but one clock moves."""
+    return [
+        same(
+            "frame_sequences", "sequence", old, new, ("request", *SEQUENCE), lambda q: old.alive(q)
+        ),
+        *everything_else(old, new),
+        clocks(old, new, clock),
+        free(old, new),
+        operations(old, new),
+    ]
+
+
+@promise
+def carry(old: Any, new: Any, _: Any) -> list[Part]:
+    """Every operation decided is in a plan."""
+    return [
+        now("carried", lambda: new.carried == old.issued, lambda: new.carried > old.carried),
+        *quiet(old, new, "carried"),
+    ]
+
+
+@promise
+def retire(old: Any, new: Any, _: Any) -> list[Part]:
+    """Every operation up to the new mark is complete."""
+    return [
+        now("further", lambda: new.done > old.done, lambda: new.done <= old.issued),
+        (
+            "complete",
+            ("operation",),
+            lambda o: implies(both(old.done < o, o <= new.done), negate(old.open(o))),
+        ),
+        *quiet(old, new, "done"),
+    ]

@@ -1,0 +1,269 @@
+"""What the actions of `actions/steps.py` promise.
+
+Guarantees: nothing by itself; every promise is proved. It knows nothing about how an effect is done.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear_spec.contracts import Part, same
+from lineclear_spec.deltas.frames import (
+    LAZY,
+    OBSERVED,
+    REQUEST,
+    SEQUENCE,
+    clocks,
+    everything_else,
+    free,
+    now,
+    operations,
+    others,
+    promise,
+    request_same,
+    sequence_same,
+)
+from lineclear_spec.invariants import GPU, within
+from lineclear_spec.logic import both, implies, negate
+
+
+@promise
+def schedule_tokens(old: Any, new: Any, q: Any, tokens: Any, drafts: Any, _: Any) -> list[Part]:
+    """`tokens` more positions are in flight; what is computed and known stays."""
+    r = old.request(q)
+    sure = old.reach_tokens(q) + tokens - drafts
+    exist = old.known_tokens(q) + old.promised_samples(q)
+    return [
+        now(
+            "in_flight",
+            lambda: new.reach(q) == old.reach(q) + tokens,
+            lambda: new.in_flight(q) == old.in_flight(q) + tokens,
+            lambda: new.last_step(q) == old.steps + 1,
+            lambda: new.last_tokens(q) == tokens,
+            lambda: new.drafts(q) == drafts,
+        ),
+        now(
+            "samples", lambda: new.promised(q) == old.promised(q) + old.either(sure == exist, 1, 0)
+        ),
+        now(
+            "counted",
+            lambda: new.step_tokens == old.step_tokens + tokens,
+            lambda: new.step_sequences == old.step_sequences + 1,
+        ),
+        sequence_same(
+            old,
+            new,
+            q,
+            "reach_tokens",
+            "promised_samples",
+            "last_step",
+            "last_tokens",
+            "previous_tokens",
+            "drafts",
+            "kv",
+        ),
+        request_same(old, new, r),
+        *others(old, new, r, lambda x: x == q),
+        clocks(old, new, "step_tokens", "step_sequences"),
+        free(old, new),
+        operations(old, new),
+    ]
+
+
+@promise
+def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
+    """Every steady sequence has one more position in flight and exactly the blocks for it; all else stays."""
+    return [
+        now(
+            "issued",
+            lambda: new.steps == old.steps + 1,
+            lambda: new.issued == old.issued + 1,
+            lambda: new.carried == new.issued,
+            lambda: new.forward_of(new.steps) == new.issued,
+            lambda: new.open(new.issued),
+            lambda: new.is_forward(new.issued),
+            lambda: new.wait(new.issued) == new.barrier,
+        ),
+        now(
+            "counted",
+            lambda: new.tokens_of(new.steps) == old.step_tokens + old.batch_size,
+            lambda: new.sequences_of(new.steps) == old.step_sequences + old.batch_size,
+            lambda: new.step_tokens == 0,
+            lambda: new.step_sequences == 0,
+        ),
+        (
+            "steady",
+            ("sequence",),
+            lambda q: implies(
+                old.steady(q),
+                both(
+                    new.steady(q),
+                    new.reach(q) == old.reach(q) + 1,
+                    new.length(q) == old.need(old.reach(q) + 1),
+                    new.known(q) == old.known(q),
+                    new.computed(q) == old.computed(q),
+                ),
+            ),
+        ),
+        same(
+            "frame_counters",
+            "sequence",
+            old,
+            new,
+            ("alive", "steady", "request", "drafts", "void", *LAZY),
+            lambda q: old.alive(q),
+        ),
+        same(
+            "frame_lengths",
+            "sequence",
+            old,
+            new,
+            ("length", "kv"),
+            lambda q: both(old.alive(q), negate(old.steady(q))),
+        ),
+        (
+            "frame_tables",
+            ("sequence", "index"),
+            lambda q, i: implies(within(0, i, old.length(q)), new.table(q, i) == old.table(q, i)),
+        ),
+        same(
+            "frame_blocks",
+            "block",
+            old,
+            new,
+            ("ref", "tier", "place", "group"),
+            lambda b: old.ref(b) >= 1,
+        ),
+        (
+            "touches",
+            ("block",),
+            lambda b: implies(
+                both(new.ref(b) >= 1, new.tier(b) == GPU), new.touch(GPU, new.issued, new.place(b))
+            ),
+        ),
+        same(
+            "frame_requests",
+            "request",
+            old,
+            new,
+            tuple(f for f in REQUEST if f != "blocks"),
+            lambda r: old.phase(r) == old.phase(r),  # noqa: PLR0124
+        ),
+        clocks(old, new, "barrier", "issued", "carried", "steps", "step_tokens", "step_sequences"),
+        operations(old, new),
+    ]
+
+
+@promise
+def settle_step(old: Any, new: Any, _: Any) -> list[Part]:
+    """What the oldest step computed is valid, and each steady sequence knows one more token."""
+    forward = old.forward_of(old.settled + 1)
+    return [
+        now("settled", lambda: new.settled == old.settled + 1, lambda: negate(new.open(forward))),
+        (
+            "steady",
+            ("sequence",),
+            lambda q: implies(
+                old.steady(q),
+                both(
+                    new.known(q) == old.known(q) + 1,
+                    new.computed(q) == old.computed(q) + 1,
+                    new.reach(q) == old.reach(q),
+                ),
+            ),
+        ),
+        (
+            "explicit",
+            ("sequence",),
+            lambda q: implies(
+                both(old.alive(q), negate(old.steady(q))),
+                both(
+                    new.known(q) == old.known(q),
+                    new.reach(q) == old.reach(q),
+                    new.computed(q)
+                    == old.computed(q)
+                    + old.either(old.last_step(q) == new.settled, old.last_tokens(q), 0)
+                    + old.either(old.last_step(q) == new.settled + 1, old.previous_tokens(q), 0),
+                ),
+            ),
+        ),
+        same(
+            "frame_sequences", "sequence", old, new, ("request", *SEQUENCE), lambda q: old.alive(q)
+        ),
+        *everything_else(old, new),
+        clocks(old, new, "settled"),
+        free(old, new),
+        operations(old, new, forward),
+    ]
+
+
+@promise
+def sample(
+    old: Any, new: Any, q: Any, step: Any, accepted: Any, rejected: Any, _: Any
+) -> list[Part]:
+    """The tokens are known, and rejected drafts are computed no more."""
+    r = old.request(q)
+    return [
+        now(
+            "known",
+            lambda: new.known(q) == old.known(q) + accepted,
+            lambda: new.promised(q) == old.promised(q) - 1,
+            lambda: new.reach(q) == old.reach(q) - rejected,
+            lambda: new.drafts(q) == 0,
+        ),
+        now(
+            "gains",
+            lambda: new.known(q) > old.known(q),
+            lambda: new.reach(q) >= old.reach(q) - old.drafts(q),
+        ),
+        now("owed", lambda: old.alive(q), lambda: step <= old.settled, lambda: step > old.void(q)),
+        sequence_same(old, new, q, "known_tokens", "promised_samples", "reach_tokens", "drafts"),
+        request_same(old, new, r),
+        *others(old, new, r, lambda x: x == q),
+        clocks(old, new),
+        free(old, new),
+        operations(old, new),
+    ]
+
+
+def unobserved(old: Any, new: Any, q: Any, size: int) -> list[Part]:
+    """The sequence's counters are kept another way, and mean what they meant."""
+    r = old.request(q)
+    return [
+        now("observed", *[lambda f=f: getattr(new, f)(q) == getattr(old, f)(q) for f in OBSERVED]),
+        now("counted", lambda: new.batch_size == old.batch_size + size),
+        now(
+            "frame_sequence",
+            *[
+                lambda f=f: getattr(new, f)(q) == getattr(old, f)(q)
+                for f in ("alive", "void", "kv")
+            ],
+        ),
+        request_same(old, new, r),
+        *others(old, new, r, lambda x: x == q),
+        clocks(old, new, "batch_size"),
+        free(old, new),
+        operations(old, new),
+    ]
+
+
+@promise
+def join_batch(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
+    """Steady, with the same counters, also once the oldest step in flight is committed."""
+    later = old.reach(q) - old.either(old.last_step(q) > old.settled + 1, old.last_tokens(q), 0)
+    return [
+        now("steady", lambda: new.steady(q)),
+        now(
+            "later",
+            lambda: implies(
+                old.steps > old.settled, later == new.reach(q) - (new.steps - (new.settled + 1))
+            ),
+        ),
+        *unobserved(old, new, q, 1),
+    ]
+
+
+@promise
+def leave_batch(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
+    """Not steady, with the same counters."""
+    return [now("explicit", lambda: negate(new.steady(q))), *unobserved(old, new, q, -1)]

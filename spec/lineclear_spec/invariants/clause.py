@@ -1,0 +1,110 @@
+"""What an invariant is, and the words that several of them use.
+
+Guarantees: each clause is one predicate over a view, evaluated symbolically and concretely. It knows nothing about any
+particular invariant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lineclear_spec.ledger import CPU, GPU
+from lineclear_spec.logic import any_of, both
+
+__all__ = [
+    "CPU",
+    "FINISHED",
+    "GPU",
+    "INVARIANTS",
+    "NEW",
+    "RUNNING",
+    "SWAPPED",
+    "TIERS",
+    "WAITING",
+    "Clause",
+    "Invariant",
+    "clauses",
+    "declare",
+    "holds",
+    "is_free",
+    "live",
+    "per_tier",
+    "within",
+]
+
+NEW, WAITING, RUNNING, SWAPPED, FINISHED = range(5)
+TIERS = ((GPU, "gpu"), (CPU, "cpu"))
+
+# `v` is a view of one state, symbolic or concrete; quantified variables come after it.
+Predicate = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One universally quantified part of an invariant."""
+
+    invariant: str
+    label: str
+    domains: tuple[str, ...]
+    predicate: Predicate
+
+    @property
+    def name(self) -> str:
+        """How tools print it."""
+        return f"{self.invariant}.{self.label}" if self.label else self.invariant
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """A named invariant: its sentence, when it holds, and its clauses."""
+
+    name: str
+    sentence: str
+    kind: str
+    clauses: tuple[Clause, ...]
+
+
+INVARIANTS: dict[str, Invariant] = {}
+
+
+def declare(
+    name: str, kind: str, sentence: str, *parts: tuple[str, tuple[str, ...], Predicate]
+) -> None:
+    """Enter an invariant; each part is a label, the domains of its variables, and the predicate."""
+    made = tuple(Clause(name, label, domains, predicate) for label, domains, predicate in parts)
+    INVARIANTS[name] = Invariant(name, sentence, kind, made)
+
+
+def clauses(kind: str | None = None) -> list[Clause]:
+    """Every clause, or those of the invariants of one kind."""
+    return [c for i in INVARIANTS.values() if kind in (None, i.kind) for c in i.clauses]
+
+
+def within(low: Any, value: Any, high: Any) -> Any:
+    """low <= value < high."""
+    return both(low <= value, value < high)
+
+
+def holds(v: Any, q: Any, b: Any) -> Any:
+    """Whether an entry of the sequence's table names the block."""
+    at = v.index(q, b)
+    return both(within(0, at, v.length(q)), v.table(q, at) == b)
+
+
+def is_free(v: Any, tier: int, p: Any) -> Any:
+    """Whether the place lies in the free part of its pool."""
+    return v.position(tier, p) < v.free(tier)
+
+
+def per_tier(
+    part: Callable[[int], tuple[tuple[str, ...], Predicate]], label: str = ""
+) -> list[tuple[str, tuple[str, ...], Predicate]]:
+    """The same part for both pools."""
+    return [(f"{label}{'_' if label else ''}{name}", *part(tier)) for tier, name in TIERS]
+
+
+def live(phase: Any) -> Any:
+    """Whether a request in this phase is live."""
+    return any_of(phase == WAITING, phase == RUNNING, phase == SWAPPED)

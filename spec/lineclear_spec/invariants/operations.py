@@ -1,0 +1,213 @@
+"""Boundary invariants of steps and operations: budgets, clocks, order and fences.
+
+Guarantees: nothing by itself; every clause is proved of every action. It knows nothing about actions.
+"""
+
+from __future__ import annotations
+
+from lineclear_spec.invariants.clause import (
+    CPU,
+    GPU,
+    RUNNING,
+    SWAPPED,
+    declare,
+    is_free,
+    per_tier,
+    within,
+)
+from lineclear_spec.logic import any_of, both, implies, negate
+
+declare(
+    "budget",
+    "boundary",
+    "every step has at least one sequence, at most max_num_seqs of them and at most max_num_batched_tokens tokens",
+    (
+        "building",
+        (),
+        lambda v: both(
+            v.step_tokens >= v.step_sequences,
+            v.step_sequences >= 0,
+            v.step_tokens <= v.max_num_batched_tokens,
+            v.step_sequences <= v.max_num_seqs,
+        ),
+    ),
+    (
+        "issued",
+        ("step",),
+        lambda v, s: implies(
+            both(s >= 1, s <= v.steps),
+            both(
+                v.sequences_of(s) >= 1,
+                v.sequences_of(s) <= v.tokens_of(s),
+                v.sequences_of(s) <= v.max_num_seqs,
+                v.tokens_of(s) <= v.max_num_batched_tokens,
+            ),
+        ),
+    ),
+)
+
+
+declare(
+    "clocks",
+    "boundary",
+    "steps commit in order with at most `depth` in flight, and only operations that were decided are open",
+    (
+        "steps",
+        (),
+        lambda v: both(0 <= v.settled, v.settled <= v.steps, v.steps <= v.settled + v.depth),
+    ),
+    (
+        "operations",
+        (),
+        lambda v: both(
+            0 <= v.done,
+            v.done <= v.issued,
+            v.carried <= v.issued,
+            0 <= v.carried,
+            0 <= v.barrier,
+            v.barrier <= v.issued,
+        ),
+    ),
+    ("open", ("operation",), lambda v, o: implies(v.open(o), both(v.done < o, o <= v.issued))),
+    (
+        "forward",
+        ("step",),
+        lambda v, s: implies(
+            both(v.settled < s, s <= v.steps),
+            both(
+                v.open(v.forward_of(s)),
+                v.is_forward(v.forward_of(s)),
+                v.step_of(v.forward_of(s)) == s,
+                v.forward_of(s) <= v.carried,
+            ),
+        ),
+    ),
+    ("kind", ("operation",), lambda v, o: implies(v.is_forward(o), v.compute(o))),
+    (
+        "scheduled",
+        ("sequence",),
+        lambda v, q: implies(
+            any_of(v.alive(q), v.last_step(q) > v.steps),
+            both(
+                v.last_step(q) <= v.steps + 1,
+                implies(
+                    both(v.last_step(q) == v.steps + 1, negate(v.steady(q))),
+                    both(v.runs(q), v.steps < v.settled + v.depth, v.last_tokens(q) >= 1),
+                ),
+            ),
+        ),
+    ),
+)
+
+
+declare(
+    "pending",
+    "boundary",
+    "an operation that no plan has carried yet is still open, so none is lost",
+    ("", ("operation",), lambda v, o: implies(both(v.carried < o, o <= v.issued), v.open(o))),
+    (
+        "copy",
+        ("request",),
+        lambda v, r: both(
+            v.copy(r) >= 0,
+            v.copy(r) <= v.moved(r),
+            v.moved(r) <= v.issued,
+            implies(
+                v.copy(r) >= 1,
+                both(
+                    v.open(v.copy(r)),
+                    negate(v.is_forward(v.copy(r))),
+                    v.request_of(v.copy(r)) == r,
+                ),
+            ),
+        ),
+    ),
+)
+
+
+declare(
+    "attributed",
+    "boundary",
+    "an open copy that moved what a request holds is the one whose success it waits for",
+    (
+        "",
+        ("operation",),
+        lambda v, o: implies(
+            both(
+                v.open(o),
+                negate(v.compute(o)),
+                o > v.born(v.request_of(o)),
+                any_of(v.phase(v.request_of(o)) == RUNNING, v.phase(v.request_of(o)) == SWAPPED),
+            ),
+            v.copy(v.request_of(o)) == o,
+        ),
+    ),
+    ("born", ("request",), lambda v, r: v.born(r) <= v.issued),
+)
+
+
+declare(
+    "ordered",
+    "boundary",
+    "two operations that touch one place are ordered: by the later one's wait, or both on the compute stream",
+    *per_tier(
+        lambda t: (
+            ("operation", "operation", "place"),
+            lambda v, o, n, p: implies(
+                both(o < n, v.touch(t, o, p), v.touch(t, n, p), v.open(o)),
+                any_of(o <= v.wait(n), both(v.compute(o), v.compute(n))),
+            ),
+        )
+    ),
+    *per_tier(
+        lambda t: (
+            ("operation", "place"),
+            lambda v, o, p: implies(v.touch(t, o, p), o <= v.issued),
+        ),
+        "decided",
+    ),
+)
+
+
+declare(
+    "fence",
+    "boundary",
+    "a free place remembers the last operation that may touch it, and a held one is guarded by its reader's wait",
+    *per_tier(
+        lambda t: (
+            ("operation", "place"),
+            lambda v, o, p: implies(
+                both(within(0, p, v.total(t)), is_free(v, t, p), v.touch(t, o, p), v.open(o)),
+                o <= v.until(t, p),
+            ),
+        ),
+        "free",
+    ),
+    *per_tier(lambda t: (("place",), lambda v, p: v.until(t, p) <= v.issued), "until"),
+    (
+        "held_gpu",
+        ("operation", "place"),
+        lambda v, o, p: implies(
+            both(
+                within(0, p, v.total(GPU)),
+                negate(is_free(v, GPU, p)),
+                v.touch(GPU, o, p),
+                v.open(o),
+            ),
+            any_of(v.compute(o), o <= v.barrier),
+        ),
+    ),
+    (
+        "held_cpu",
+        ("operation", "place"),
+        lambda v, o, p: implies(
+            both(
+                within(0, p, v.total(CPU)),
+                negate(is_free(v, CPU, p)),
+                v.touch(CPU, o, p),
+                v.open(o),
+            ),
+            o <= v.moved(v.group(v.owner(CPU, p))),
+        ),
+    ),
+)

@@ -1,0 +1,90 @@
+"""Boundary invariants of requests: what is admitted, who belongs to them, how they end.
+
+Guarantees: nothing by itself; every clause is proved of every action. It knows nothing about actions.
+"""
+
+from __future__ import annotations
+
+from lineclear_spec.invariants.clause import FINISHED, GPU, NEW, declare, live, within
+from lineclear_spec.logic import any_of, both, implies, negate
+
+declare(
+    "fits",
+    "boundary",
+    "a live request's worst case fits alone into the empty pool and into every budget",
+    (
+        "",
+        ("request",),
+        lambda v, r: implies(
+            live(v.phase(r)),
+            both(
+                v.worst_case(r) <= v.total(GPU),
+                v.parallel(r) <= v.max_num_seqs,
+                v.limit(r) <= v.max_model_len,
+                any_of(v.chunked, v.limit(r) - 1 <= v.max_num_batched_tokens),
+            ),
+        ),
+    ),
+)
+
+
+declare(
+    "members",
+    "boundary",
+    "a live request has between one and its allowed number of sequences, each listed once; others have none",
+    (
+        "listed",
+        ("request", "index"),
+        lambda v, r, k: implies(
+            within(0, k, v.width(r)),
+            both(
+                v.alive(v.member(r, k)),
+                v.request(v.member(r, k)) == r,
+                v.seat(v.member(r, k)) == k,
+            ),
+        ),
+    ),
+    (
+        "alive",
+        ("sequence",),
+        lambda v, q: implies(
+            v.alive(q),
+            both(
+                within(0, v.seat(q), v.width(v.request(q))),
+                v.member(v.request(q), v.seat(q)) == q,
+                live(v.phase(v.request(q))),
+            ),
+        ),
+    ),
+    (
+        "width",
+        ("request",),
+        lambda v, r: both(
+            implies(live(v.phase(r)), both(v.width(r) >= 1, v.width(r) <= v.parallel(r))),
+            implies(negate(live(v.phase(r))), v.width(r) == 0),
+        ),
+    ),
+)
+
+
+declare(
+    "queue",
+    "boundary",
+    "a live request is in exactly one queue, the one of its phase, and any other in none",
+    ("", ("request",), lambda v, r: v.queue(r) == v.phase(r)),
+)
+
+
+declare(
+    "once",
+    "boundary",
+    "a request ends once and releases what it holds once, whatever the order of events",
+    (
+        "",
+        ("request",),
+        lambda v, r: both(
+            any_of(live(v.phase(r)), v.phase(r) == NEW, v.phase(r) == FINISHED),
+            v.releases(r) == v.either(v.phase(r) == FINISHED, 1, 0),
+        ),
+    ),
+)

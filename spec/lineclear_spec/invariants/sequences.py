@@ -1,0 +1,178 @@
+"""Boundary invariants of sequences: their tables, counters and writes.
+
+Guarantees: nothing by itself; every clause is proved of every action. It knows nothing about actions.
+"""
+
+from __future__ import annotations
+
+from lineclear_spec.invariants.clause import CPU, GPU, RUNNING, SWAPPED, WAITING, declare, within
+from lineclear_spec.logic import any_of, both, implies, negate
+
+declare(
+    "residency",
+    "boundary",
+    "RUNNING requests hold GPU blocks only, SWAPPED ones CPU blocks only, all others nothing",
+    (
+        "tier",
+        ("block",),
+        lambda v, b: implies(
+            v.ref(b) >= 1,
+            any_of(
+                both(v.phase(v.group(b)) == RUNNING, v.tier(b) == GPU),
+                both(v.phase(v.group(b)) == SWAPPED, v.tier(b) == CPU),
+            ),
+        ),
+    ),
+    ("alive", ("sequence",), lambda v, q: implies(v.length(q) >= 1, v.alive(q))),
+)
+
+
+declare(
+    "capacity",
+    "boundary",
+    "a table has exactly one block for every block size of slots begun, and room for all that steps compute",
+    ("exact", ("sequence",), lambda v, q: implies(v.alive(q), v.length(q) == v.need(v.slots(q)))),
+    ("room", ("sequence",), lambda v, q: implies(v.alive(q), v.reach(q) <= v.slots(q))),
+    (
+        "flight",
+        ("sequence",),
+        lambda v, q: implies(
+            both(v.alive(q), negate(v.steady(q))),
+            both(
+                v.last_tokens(q) >= 0,
+                v.previous_tokens(q) >= 0,
+                v.in_flight(q) <= v.reach_tokens(q),
+            ),
+        ),
+    ),
+    (
+        "nothing",
+        ("sequence",),
+        lambda v, q: implies(
+            both(v.alive(q), v.phase(v.request(q)) == WAITING),
+            both(v.slot_tokens(q) == 0, v.last_tokens(q) == 0, v.previous_tokens(q) == 0),
+        ),
+    ),
+)
+
+
+declare(
+    "limit",
+    "boundary",
+    "a sequence knows at least its prompt and never more than its limit; its newest token needs no slot",
+    (
+        "known",
+        ("sequence",),
+        lambda v, q: implies(
+            v.alive(q),
+            both(
+                v.prompt(v.request(q)) >= 1,
+                v.known(q) >= v.prompt(v.request(q)),
+                v.known(q) <= v.limit(v.request(q)),
+            ),
+        ),
+    ),
+    ("slots", ("sequence",), lambda v, q: implies(v.alive(q), v.slots(q) < v.limit(v.request(q)))),
+)
+
+
+declare(
+    "tokens_exist",
+    "boundary",
+    "a step computes only tokens that are known, promised by an earlier step, or drafts",
+    (
+        "",
+        ("sequence",),
+        lambda v, q: implies(
+            v.alive(q),
+            both(
+                v.promised(q) >= 0,
+                v.drafts(q) >= 0,
+                v.reach(q) <= v.known(q) + v.promised(q) + v.drafts(q),
+            ),
+        ),
+    ),
+)
+
+
+declare(
+    "drafts",
+    "boundary",
+    "drafts follow the newest token, and nothing builds on them before they are verified",
+    (
+        "",
+        ("sequence",),
+        lambda v, q: implies(
+            both(v.alive(q), v.drafts(q) >= 1),
+            both(v.promised(q) == 1, v.reach(q) == v.known(q) + v.drafts(q)),
+        ),
+    ),
+)
+
+
+declare(
+    "frontier",
+    "boundary",
+    "what counts as computed has KV in the present table, once the operations decided so far are done",
+    (
+        "",
+        ("sequence",),
+        lambda v, q: implies(v.alive(q), both(v.computed(q) >= 0, v.reach(q) <= v.kv(q))),
+    ),
+)
+
+
+declare(
+    "exclusive_write",
+    "boundary",
+    "a block that a step in flight writes is named by one table entry only",
+    (
+        "",
+        ("sequence", "index"),
+        lambda v, q, i: implies(
+            both(
+                v.alive(q),
+                any_of(v.steady(q), v.in_flight(q) >= 1),
+                v.block_of(v.computed(q)) <= i,
+                i < v.length(q),
+            ),
+            v.ref(v.table(q, i)) == 1,
+        ),
+    ),
+)
+
+
+declare(
+    "steady",
+    "boundary",
+    "a steady sequence is alive, its request runs, and every step in flight computes one position of it",
+    (
+        "runs",
+        ("sequence",),
+        lambda v, q: implies(
+            v.steady(q),
+            both(
+                v.alive(q),
+                v.phase(v.request(q)) == RUNNING,
+                v.offset(q) + v.settled >= 0,
+                v.drafts(q) == 0,
+            ),
+        ),
+    ),
+    (
+        "listed",
+        ("index",),
+        lambda v, k: implies(
+            within(0, k, v.batch_size), both(v.steady(v.batch(k)), v.batch_seat(v.batch(k)) == k)
+        ),
+    ),
+    (
+        "counted",
+        ("sequence",),
+        lambda v, q: implies(
+            v.steady(q),
+            both(within(0, v.batch_seat(q), v.batch_size), v.batch(v.batch_seat(q)) == q),
+        ),
+    ),
+    ("size", (), lambda v: v.batch_size >= 0),
+)
