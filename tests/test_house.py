@@ -1,0 +1,85 @@
+"""The packaging says the same thing in every place where it says it."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lineclear
+
+ROOT = Path(__file__).parents[1]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def name_of(requirement: str) -> str:
+    """The distribution's name, without bounds, extras and markers."""
+    return re.split(r"[\s\[<>=;!~]", requirement, maxsplit=1)[0]
+
+
+def requirements() -> list[str]:
+    """Every requirement that pyproject.toml states, our own extras left out."""
+    project = PROJECT["project"]
+    groups = [*project["optional-dependencies"].values(), *PROJECT["dependency-groups"].values()]
+    stated = [entry for group in groups for entry in group if isinstance(entry, str)]
+    found = {name_of(entry) for entry in [*project["dependencies"], *stated]}
+    return sorted(found - {"lineclear"})
+
+
+def pins() -> dict[str, str]:
+    """What constraints.txt pins."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    entries = [line for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", entry) for entry in entries)
+    return dict(entry.split("==") for entry in entries)
+
+
+@pytest.mark.parametrize("name", [name for name in requirements() if name != "triton"])
+def test_every_requirement_is_pinned(name: str) -> None:
+    # triton is left to torch, which demands one exact version of it.
+    assert name in pins()
+
+
+def test_a_device_is_needed_only_for_the_gpu_extra() -> None:
+    project = PROJECT["project"]
+    elsewhere = [*project["dependencies"], *project["optional-dependencies"]["verify"]]
+    elsewhere += [
+        e for g in PROJECT["dependency-groups"].values() for e in g if isinstance(e, str)
+    ]
+    assert not {"torch", "triton"} & {name_of(entry) for entry in elsewhere}
+    assert {"torch", "triton"} == {name_of(e) for e in project["optional-dependencies"]["gpu"]}
+
+
+def test_the_test_group_brings_all_that_the_verify_extra_brings() -> None:
+    verify = PROJECT["project"]["optional-dependencies"]["verify"]
+    assert set(verify) <= set(PROJECT["dependency-groups"]["test"])
+
+
+def test_every_package_is_shipped_and_typed() -> None:
+    packages: list[str] = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    roots: list[str] = PROJECT["tool"]["pytest"]["ini_options"]["pythonpath"]
+    assert [package.split("/")[0] for package in packages] == roots
+    for package in packages:
+        assert (ROOT / package / "py.typed").is_file()
+    assert (ROOT / "LICENSE").read_text(encoding="utf-8").split()[0:2] == ["Apache", "License"]
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    first = re.search(r"^## (\S+?),? ", changelog, re.MULTILINE)
+    assert first is not None
+    assert first.group(1) == lineclear.__version__
+
+
+def test_examples_are_the_same_in_every_run_unless_new_ones_are_asked_for(
+    pytestconfig: pytest.Config,
+) -> None:
+    hypothesis = pytest.importorskip("hypothesis")
+    asked = os.environ.get("LINECLEAR_RANDOM", "") not in ("", "0")
+    asked = asked or pytestconfig.getoption("markexpr") == "random"
+    assert hypothesis.settings().derandomize is not asked
+    assert hypothesis.settings().deadline is None
