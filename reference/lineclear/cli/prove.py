@@ -1,23 +1,34 @@
 """`lineclear prove`: asks the solver for every obligation of the action table.
 
-Guarantees: exit code 0 only if everything asked for is proved. It knows nothing about obligations.
+Guarantees: exit code 0 only if everything asked for is proved and no mutant survives; unknown is 3,
+refuted is 1. It knows nothing about what an obligation means.
 """
 
 from __future__ import annotations
 
 import argparse
-from importlib import import_module
-from typing import Any
+import difflib
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from lineclear.cli.output import add_format
+from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
+from lineclear.cli.output import add_format, write_json, write_text
+from lineclear.cli.progress import Progress
 
-__all__ = ["add_parser", "run"]
+if TYPE_CHECKING:
+    from lineclear_spec.judge import Verdict
+    from lineclear_spec.prove import Result
+
+__all__ = ["add_parser", "mutant_counts", "proof_lines", "prove_json", "run", "status_of"]
 
 EPILOG = """\
 examples:
-  lineclear prove                              everything
+  lineclear prove                              everything, then every mutant
   lineclear prove swap_out swap_in             two actions
   lineclear prove --invariant conservation     one invariant, every action
+  lineclear prove --seeds 5 --no-mutants       five solver seeds
 """
 
 
@@ -26,7 +37,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "prove",
         help="prove the action table for any number of requests and blocks",
-        description="Prove the action table for any number of requests, blocks and tokens.",
+        description="Prove the action table for any number of requests, sequences, blocks and "
+        "tokens and any block size, and refute every mutant of it.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -34,10 +46,134 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--invariant", action="append", default=[], metavar="NAME", help="may be given again"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the solver (default: 0)")
+    parser.add_argument(
+        "--seeds", type=int, default=1, metavar="N", help="solver seeds 0 to N - 1 (default: 1)"
+    )
+    parser.add_argument(
+        "--no-mutants", action="store_true", help="leave out the mutants, prove only"
+    )
+    parser.add_argument(
+        "--write-baseline",
+        action="store_true",
+        help="record the solver resources used, for contributors",
+    )
     add_format(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Proves what was asked for."""
-    return int(import_module("lineclear_spec.prove").run(arguments))
+    from lineclear_spec import prove
+    from lineclear_spec.judge import judge_all
+    from lineclear_spec.mutants import generate
+    from lineclear_spec.obligations import units
+
+    names = chosen(arguments.actions, units(), "action")
+    from lineclear_spec.invariants import INVARIANTS
+
+    wanted = chosen(arguments.invariant, list(INVARIANTS), "invariant")
+    if arguments.seeds < 1:
+        raise UsageError("--seeds must be at least 1")
+    started = time.monotonic()
+    with Progress("proving", len(names or units()) * arguments.seeds) as progress:
+        results = prove.prove(names, range(arguments.seeds), progress=progress.step)
+    proof_seconds = time.monotonic() - started
+    if wanted:
+        results = [r for r in results if r.invariant.split(".")[0] in wanted]
+    verdicts: list[Verdict] = []
+    if not (arguments.no_mutants or names or wanted):
+        mutants = generate()
+        with Progress("mutants", len(mutants)) as progress:
+            verdicts = judge_all(mutants, progress=progress.step)
+    if arguments.write_baseline:
+        prove.write_baseline(results)
+    if arguments.format == "json":
+        write_json(prove_json(results, verdicts))
+    else:
+        lines = proof_lines(results, verdicts)
+        lines.append(f"  {proof_seconds:.1f} s to prove, on {prove.solver_version()}")
+        write_text("\n".join(lines))
+    return status_of(results, verdicts)
+
+
+def chosen(asked: Sequence[str], known: Sequence[str], what: str) -> list[str]:
+    """The names asked for, each of which must be known."""
+    for name in asked:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
+            raise UsageError(f"no {what} is called {name}{hint}")
+    return list(asked)
+
+
+def status_of(results: Sequence[Result], verdicts: Sequence[Verdict]) -> int:
+    """The exit code that the answers deserve."""
+    if any(r.status == "refuted" for r in results) or any(v.status == "survived" for v in verdicts):
+        return REFUTED
+    return PASSED if results and all(r.status == "proved" for r in results) else INCONCLUSIVE
+
+
+def mutant_counts(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    """How many mutants there were, and what became of them."""
+    counts = Counter(v.status for v in verdicts)
+    return {
+        "generated": len(verdicts),
+        "refuted": counts["refuted"],
+        "equivalent": counts["equivalent"],
+        "survived": counts["survived"],
+    }
+
+
+def prove_json(results: Sequence[Result], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """The contract for scripts."""
+    from lineclear import __version__
+    from lineclear_spec.prove import solver_version
+
+    return {
+        "tool": "lineclear",
+        "version": __version__,
+        "solvers": [solver_version()],
+        "obligations": [r.as_dict() for r in results],
+        "mutants": mutant_counts(verdicts),
+        "survivors": [v.as_dict() for v in verdicts if v.status == "survived"],
+        "unproved": sorted({r.key for r in results if r.status != "proved"}),
+    }
+
+
+def proof_lines(results: Sequence[Result], verdicts: Sequence[Verdict]) -> list[str]:
+    """One line for each unit, then what is not proved."""
+    kinds = ("preserved", "frame", "contract", "defined", "refusal", "base", "step")
+    titles = ("kept", "untouched", "promised", "defined", "refusal", "base", "step")
+    names = list(dict.fromkeys(r.action for r in results))
+    width = max((len(name) for name in names), default=0)
+    lines = [
+        "lineclear prove     any number of requests, sequences, blocks and tokens, any block size",
+        "",
+        "  " + " " * width + "".join(f"{title:>11}" for title in titles),
+    ]
+    for name in names:
+        mine = [r for r in results if r.action == name]
+        counts = Counter(r.kind for r in mine)
+        open_ = sum(r.status != "proved" for r in mine)
+        if name in ("start", "arithmetic"):
+            lines.append(f"  {name:<{width}}{len(mine) - open_:>11} of {len(mine)} facts")
+            continue
+        cells = "".join(f"{counts[kind] or '.':>11}" for kind in kinds)
+        lines.append(f"  {name:<{width}}{cells}" + (f"   {open_} NOT PROVED" if open_ else ""))
+    unproved = sorted({f"{r.key}: {r.status}" for r in results if r.status != "proved"})
+    asked = [r for r in results if r.kind != "frame"]
+    lines += [
+        "",
+        f"  {sum(r.status == 'proved' for r in asked)} of {len(asked)} obligations proved; "
+        f"{len(results) - len(asked)} hold because nothing they read is written",
+    ]
+    lines += [f"  not proved: {line}" for line in unproved]
+    if verdicts:
+        counts = mutant_counts(verdicts)
+        lines.append(
+            f"  {counts['generated']} mutants: {counts['refuted']} refuted, "
+            f"{counts['equivalent']} equivalent, {counts['survived']} survived"
+        )
+        lines += [
+            f"  survived: {v.mutant}: {v.kind}: {v.text}" for v in verdicts if v.status == "survived"
+        ]
+    return lines

@@ -9,23 +9,21 @@ Each action is a docstring of one sentence, then `# GUARD`, then `# EFFECT`. All
 
 from __future__ import annotations
 
-# isort: off  (the order of the table)
-from lineclear_spec.actions.arrival import abort, finish, reject, submit
-from lineclear_spec.actions.branches import fork, prune, rejoin
+# ruff: noqa: I001 (the order of the table, not of the alphabet)
+from lineclear_spec.actions.arrival import submit, reject, finish, abort
 from lineclear_spec.actions.growth import admit, append_slots, copy_on_write
-from lineclear_spec.actions.operations import carry, fail_copy, retire, settle_copy
-from lineclear_spec.actions.preemption import discard_swapped, recompute, swap_in, swap_out
 from lineclear_spec.actions.steps import (
+    schedule_tokens,
     issue_step,
+    settle_step,
+    sample,
     join_batch,
     leave_batch,
-    sample,
-    schedule_tokens,
-    settle_step,
 )
+from lineclear_spec.actions.branches import fork, rejoin, prune
+from lineclear_spec.actions.preemption import swap_out, swap_in, recompute, discard_swapped
+from lineclear_spec.actions.operations import settle_copy, fail_copy, carry, retire
 from lineclear_spec.actions.table import ACTIONS, Action
-
-# isort: on
 
 __all__ = [
     "ACTIONS",

@@ -10,10 +10,11 @@ the proofs need; for a concrete ledger they are recomputed from the tables.
 
 from __future__ import annotations
 
-# isort: off  (the order in which tools print them)
-from lineclear_spec.invariants import operations, pools, requests, sequences
-
-# isort: on
+# ruff: noqa: I001 (the order in which tools print them)
+from lineclear_spec.invariants import pools
+from lineclear_spec.invariants import sequences
+from lineclear_spec.invariants import requests
+from lineclear_spec.invariants import operations
 from lineclear_spec.invariants.clause import (
     CPU,
     FINISHED,
