@@ -1,0 +1,238 @@
+"""A journal on disk: every action of a run as one line, and the run again from these lines.
+
+Guarantees: a replay does nothing but call the recorded actions on a new ledger, so it needs no
+scheduler and no policy; an action that is refused, or a last state that differs, is told with its
+line. It knows nothing about why an action happened.
+
+The first line names the format and the limits. Each other line is a JSON list: `["new", id,
+prompt, limit, parallel]` introduces a request, any other is an action's name and its arguments,
+`"r3"` for request 3 and `"s5"` for sequence 5. The last line holds the number of actions and a
+digest of the state that they led to; a file without it was cut off.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TextIO, cast
+
+from lineclear_spec.actions import ACTIONS
+from lineclear_spec.ledger import Broken, Ledger, Limits, Refused, Request, Sequence
+from lineclear_spec.lifecycle import Phase
+
+__all__ = ["JournalError", "JournalFile", "Replay", "digest", "replay", "state"]
+
+FORMAT = "lineclear journal 1"
+#: Numbers that may be skipped between two requests.
+MOST_SKIPPED = 1_000_000
+LIMITS = tuple(sorted(Limits.__slots__))
+
+
+class JournalError(ValueError):
+    """A file is no journal, or does not lead where it says; the message is one line."""
+
+
+class JournalFile:
+    """Writes what a ledger tells it; to be set as the ledger's journal."""
+
+    def __init__(self, file: TextIO, limits: Limits) -> None:
+        """Writes the first line."""
+        self.file = file
+        self.actions = 0
+        self._introduced = 0
+        self._write(
+            {"journal": FORMAT, "limits": {name: getattr(limits, name) for name in LIMITS}}
+        )
+
+    def __call__(self, name: str, arguments: tuple[object, ...]) -> None:
+        """Writes one action."""
+        row: list[object] = [name]
+        for argument in arguments:
+            if isinstance(argument, Request):
+                self._introduce(argument)
+                row.append(f"r{argument.id}")
+            elif isinstance(argument, Sequence):
+                row.append(f"s{argument.id}")
+            else:
+                row.append(argument)
+        self._write(row)
+        self.actions += 1
+
+    def end(self, ledger: Ledger) -> None:
+        """Writes the last line."""
+        self._write({"end": self.actions, "digest": digest(ledger)})
+
+    def _introduce(self, request: Request) -> None:
+        """Requests are numbered as they are made, and told of before their first action."""
+        if request.phase in (Phase.WAITING, Phase.FINISHED) and request.id > self._introduced:
+            self._introduced = request.id
+            self._write(["new", request.id, request.prompt, request.limit, request.parallel])
+
+    def _write(self, row: object) -> None:
+        self.file.write(json.dumps(row, separators=(",", ":")) + "\n")
+
+
+def state(ledger: Ledger) -> dict[str, Any]:
+    """Everything that the actions so far have led to, as plain data."""
+    live = sorted(
+        (*ledger.waiting, *ledger.running, *ledger.swapped), key=lambda request: request.id
+    )
+    return {
+        "steps": ledger.steps,
+        "settled": ledger.settled,
+        "operations": {"issued": ledger.issued, "done": ledger.done, "carried": ledger.carried},
+        "gpu": {"total": ledger.gpu.total, "free": ledger.gpu.free},
+        "cpu": {"total": ledger.cpu.total, "free": ledger.cpu.free},
+        "requests": [
+            {
+                "id": request.id,
+                "phase": request.phase.name,
+                "prompt": request.prompt,
+                "limit": request.limit,
+                "sequences": [
+                    {
+                        "id": sequence.id,
+                        "known": ledger.known(sequence),
+                        "computed": ledger.computed(sequence),
+                        "slots": ledger.slots(sequence),
+                        "table": [block.place for block in sequence.table],
+                        "references": [block.ref for block in sequence.table],
+                    }
+                    for sequence in request.members
+                ],
+            }
+            for request in live
+        ],
+    }
+
+
+def digest(ledger: Ledger) -> str:
+    """A short name of the state: equal states have equal names."""
+    text = json.dumps(
+        [state(ledger), ledger.gpu.order, ledger.cpu.order, ledger.gpu.until, ledger.cpu.until],
+        sort_keys=True,
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(slots=True)
+class Replay:
+    """A run that is being done again.
+
+    Attributes:
+        ledger: the state that the actions so far have led to.
+        actions: how many were done.
+        complete: whether the last line was reached and the states agree.
+    """
+
+    ledger: Ledger
+    actions: int = 0
+    complete: bool = False
+
+
+def replay(lines: Iterable[str], after: Callable[[str, Ledger], bool] | None = None) -> Replay:
+    """Does every recorded action on a new ledger.
+
+    Args:
+        lines: of the file.
+        after: told the name of each action that was done; to return True stops the replay.
+
+    Raises:
+        JournalError: a line is malformed, an action is refused, or the last state differs.
+    """
+    rows = parsed(lines)
+    number, first = next(rows, (0, None))
+    result = Replay(Ledger(limits_of(number, first)))
+    ledger = result.ledger
+    records: dict[str, object] = {}
+    for number, row in rows:
+        try:
+            name = do(result, row, records)
+        except JournalError as error:
+            raise JournalError(f"line {number}: {error}") from None
+        if result.complete or (name and after is not None and after(name, ledger)):
+            break
+    return result
+
+
+def do(result: Replay, row: object, records: dict[str, object]) -> str:
+    """Does what one line says; the name of the action, if it is one."""
+    ledger = result.ledger
+    if isinstance(row, dict):
+        finish(cast("dict[str, object]", row), result)
+        return ""
+    if not isinstance(row, list) or not row:
+        raise JournalError("it is no action")
+    name, *arguments = cast("list[object]", row)
+    if name == "new":
+        request = introduce(ledger, arguments)
+        records[f"r{request.id}"] = request
+        return ""
+    if not isinstance(name, str) or name not in ACTIONS:
+        raise JournalError(f"{name!r} is no action")
+    action = ACTIONS[name]
+    if len(arguments) != len(action.parameters):
+        raise JournalError(f"{name} takes {len(action.parameters)} arguments")
+    try:
+        made = action.body(ledger, *(lookup(argument, records) for argument in arguments))
+    except Refused as refused:
+        raise JournalError(f"{name} is refused, a guard is false: {refused.guard}") from None
+    except (Broken, AttributeError, LookupError, TypeError) as error:
+        raise JournalError(f"{name} cannot take these arguments: {error}") from None
+    if isinstance(made, Sequence):
+        records[f"s{made.id}"] = made
+    result.actions += 1
+    return name
+
+
+def parsed(lines: Iterable[str]) -> Iterator[tuple[int, object]]:
+    """Each line with its number."""
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield number, json.loads(line)
+        except ValueError:
+            raise JournalError(f"line {number}: it is no JSON, or was cut off") from None
+
+
+def limits_of(number: int, row: object) -> Limits:
+    """The limits in the first line."""
+    content = cast("dict[str, Any]", row) if isinstance(row, dict) else {}
+    if content.get("journal") != FORMAT or not isinstance(content.get("limits"), dict):
+        raise JournalError(f"line {max(number, 1)}: it is no {FORMAT!r}")
+    limits = cast("dict[str, Any]", content["limits"])
+    if sorted(limits) != list(LIMITS) or not all(isinstance(v, int) for v in limits.values()):
+        raise JournalError(f"line {number}: the limits are not {', '.join(LIMITS)}")
+    return Limits(**limits)
+
+
+def introduce(ledger: Ledger, arguments: list[object]) -> Request:
+    """A new request with the number that it had."""
+    if len(arguments) != 4 or not all(isinstance(argument, int) for argument in arguments):
+        raise JournalError("a request has four numbers: id, prompt, limit, parallel")
+    number, prompt, limit, parallel = cast("list[int]", arguments)
+    if not 0 < number - ledger.requests_made <= MOST_SKIPPED:
+        raise JournalError(f"request {number} does not follow request {ledger.requests_made}")
+    while True:  # numbers between were made for requests that never became any
+        request = ledger.new_request(prompt, limit, parallel)
+        if request.id == number:
+            return request
+
+
+def lookup(argument: object, records: dict[str, object]) -> object:
+    """The record that an argument names, or the number that it is."""
+    if isinstance(argument, int):
+        return argument
+    if not isinstance(argument, str) or argument not in records:
+        raise JournalError(f"{argument!r} was not introduced")
+    return records[argument]
+
+
+def finish(row: dict[str, object], result: Replay) -> None:
+    """Compares the last state with the recorded one."""
+    if row.get("end") != result.actions:
+        raise JournalError(f"{row.get('end')} actions were recorded, {result.actions} are here")
+    if row.get("digest") != digest(result.ledger):
+        raise JournalError("the actions lead to another state than was recorded")
+    result.complete = True
