@@ -1,0 +1,152 @@
+"""The invariants, recomputed from the tables of a running scheduler.
+
+Guarantees: nothing here uses a primitive, a counter of a pool or a `ref` to find out what it checks. It knows nothing
+about how the state came to be.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from lineclear_spec.ledger import CPU, GPU, Block, Ledger, Pool, Sequence
+from lineclear_spec.lifecycle import Phase
+
+if TYPE_CHECKING:
+    from lineclear.scheduler import Scheduler
+
+__all__ = ["Violation", "audit", "audit_ledger"]
+
+
+class Violation(AssertionError):
+    """An invariant does not hold; `invariant` is its name."""
+
+    def __init__(self, invariant: str, what: str) -> None:
+        super().__init__(f"{invariant}: {what}")
+        self.invariant = invariant
+
+
+def live(ledger: Ledger) -> Iterator[Sequence]:
+    """Every sequence that is alive."""
+    for queue in (ledger.waiting, ledger.running, ledger.swapped):
+        for request in queue:
+            yield from request.members
+
+
+def audit(scheduler: Scheduler) -> int:
+    """Checks every invariant of the scheduler's ledger and queues; how many checks were made.
+
+    Raises:
+        Violation: the first one that does not hold.
+    """
+    checks = audit_ledger(scheduler.ledger)
+    ledger = scheduler.ledger
+    running = {scheduler.of[r] for r in ledger.running}
+    if running != set(scheduler.running.entries.values()):
+        raise Violation("queue", "the running order is not the RUNNING queue")
+    queued = {
+        entry for _, version, entry in scheduler.queue.heap if entry.version == version
+    }
+    if queued != {scheduler.of[r] for q in (ledger.waiting, ledger.swapped) for r in q}:
+        raise Violation("queue", "the heap is not the WAITING and SWAPPED queues")
+    if scheduler.seats != sum(e.user.n for e in running):
+        raise Violation("budget", "seats are counted wrong")
+    explicit = {s for r in ledger.running for s in r.members if not s.steady}
+    if explicit != set(scheduler.explicit):
+        raise Violation("queue", "running sequences that are not steady are listed wrong")
+    return checks + 4
+
+
+def audit_ledger(ledger: Ledger) -> int:
+    """Checks every invariant of a ledger; how many were checked.
+
+    Raises:
+        Violation: the first one that does not hold.
+    """
+    size = ledger.limits.block_size
+    named: Counter[Block] = Counter()
+    for phase, queue in ((1, ledger.waiting), (2, ledger.running), (3, ledger.swapped)):
+        for request in queue:
+            if request.phase != phase:
+                raise Violation("queue", f"{request} is in the queue of {Phase(phase).name} and is {request.phase!r}")
+            if not 1 <= len(request.members) <= request.parallel:
+                raise Violation("members", f"{request} has {len(request.members)} sequences")
+            own: Counter[Block] = Counter()
+            for sequence in request.members:
+                if len(set(sequence.table)) != len(sequence.table):
+                    raise Violation("references", f"{sequence} names a block twice")
+                own.update(sequence.table)
+                check_counters(ledger, sequence, size)
+            if set(own) != set(request.held):
+                raise Violation("holdings", f"{request} does not list the blocks of its tables")
+            tier = CPU if phase == 3 else GPU
+            for block, count in own.items():
+                if block.request is not request:
+                    raise Violation("group_local", f"{request} names {block} of {block.request}")
+                if phase == 1 or block.tier != tier:
+                    raise Violation("residency", f"{request} in {Phase(phase).name} holds {block}")
+                if block.ref != count:
+                    raise Violation("references", f"{block} is named {count} times, its ref is {block.ref}")
+            named.update(own)
+    for tier, pool in ((GPU, ledger.gpu), (CPU, ledger.cpu)):
+        check_pool(pool, [b.place for b in named if b.tier == tier])
+    check_clocks(ledger)
+    return 12
+
+
+def check_pool(pool: Pool, held: list[int]) -> None:
+    """Free and held places are all there are, each once."""
+    free = pool.order[: pool.free]
+    if sorted(pool.order) != list(range(pool.total)):
+        raise Violation("free_list", f"the {pool.name} list does not name every place once")
+    if len(held) != len(set(held)):
+        raise Violation("conservation", f"a {pool.name} place backs two blocks")
+    if set(free) & set(held):
+        raise Violation("conservation", f"a {pool.name} place is free and held")
+    if len(free) + len(held) != pool.total:
+        raise Violation("conservation", f"{len(free)} free + {len(held)} held is not {pool.total} {pool.name} blocks")
+
+
+def check_counters(ledger: Ledger, sequence: Sequence, size: int) -> None:
+    """Tables have the right size, and counters do not overtake each other."""
+    request = sequence.request
+    reach, slots = ledger.reach(sequence), ledger.slots(sequence)
+    known, computed = ledger.known(sequence), ledger.computed(sequence)
+    if len(sequence.table) != (slots + size - 1) // size:
+        raise Violation("capacity", f"{sequence} has {len(sequence.table)} blocks for {slots} slots")
+    if not 0 <= computed <= reach <= slots < request.limit:
+        raise Violation("capacity", f"{sequence}: computed {computed}, reach {reach}, slots {slots}, limit {request.limit}")
+    if not request.prompt <= known <= request.limit:
+        raise Violation("limit", f"{sequence} knows {known} tokens of {request.limit}")
+    if reach > known + ledger.promised(sequence) + sequence.drafts:
+        raise Violation("tokens_exist", f"{sequence} computes tokens that do not exist")
+    if request.phase == Phase.WAITING and (slots or sequence.steady):
+        raise Violation("residency", f"{sequence} waits and has slots")
+    if sequence.steady != (sequence in ledger.batch):
+        raise Violation("steady", f"{sequence} is listed wrong")
+    if sequence.steady or reach > computed:
+        for block in sequence.table[computed // size :]:
+            if block.ref != 1:
+                raise Violation("exclusive_write", f"{sequence} writes {block}, named {block.ref} times")
+    if sequence.steady:
+        boundary = len(sequence.table) * size - sequence.offset
+        if sequence not in ledger.boundaries.get(boundary, {}):
+            raise Violation("steady", f"{sequence} is not in the calendar of boundaries")
+        if sequence not in ledger.endings.get(request.limit - 1 - sequence.offset, {}):
+            raise Violation("steady", f"{sequence} is not in the calendar of ends")
+
+
+def check_clocks(ledger: Ledger) -> None:
+    """Steps and operations are where they can be."""
+    if not ledger.settled <= ledger.steps <= ledger.settled + ledger.limits.depth:
+        raise Violation("clocks", f"{ledger.steps} steps issued, {ledger.settled} settled")
+    for number in range(ledger.carried + 1, ledger.issued + 1):
+        if number not in ledger.operations:
+            raise Violation("pending", f"operation {number} is complete and was in no plan")
+    if any(not ledger.done < number <= ledger.issued for number in ledger.operations):
+        raise Violation("clocks", "an operation that is open was never decided or is done")
+    if sum(map(len, ledger.boundaries.values())) != len(ledger.batch):
+        raise Violation("steady", "the calendar of boundaries lists others than the steady sequences")
+    if sum(map(len, ledger.endings.values())) != len(ledger.batch):
+        raise Violation("steady", "the calendar of ends lists others than the steady sequences")

@@ -1,0 +1,165 @@
+"""The settings of one scheduler, checked before anything runs.
+
+Guarantees: a `Config` that exists is consistent. It knows nothing about requests.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from lineclear_spec.ledger import Limits
+
+__all__ = ["MODES", "POLICIES", "PRESETS", "VICTIMS", "Config", "ConfigError"]
+
+POLICIES = ("fcfs", "priority")
+VICTIMS = ("last", "lowest_priority", "longest", "newest")
+MODES = ("swap", "recompute", "by_length", "auto")
+
+
+class ConfigError(ValueError):
+    """Settings that can't be meant; the message is one line that says what to change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Settings, by the names that vLLM's users know.
+
+    Attributes:
+        num_gpu_blocks: blocks of the GPU pool.
+        num_cpu_blocks: blocks of the CPU pool; 0 leaves recompute as the only way to preempt.
+        block_size: tokens a block has room for.
+        max_num_seqs: sequences that may run at once.
+        max_num_batched_tokens: tokens one step may compute.
+        max_model_len: tokens a sequence may have, prompt included.
+        enable_chunked_prefill: whether a prompt may be computed in several steps.
+        num_lookahead_slots: drafted tokens a decode may verify besides its own.
+        watermark: share of the GPU pool that admission leaves free while anything runs.
+        scheduling_policy: fcfs or priority.
+        preemption_mode: swap, recompute, by_length or auto; swap falls back to recompute.
+        swap_threshold: by_length swaps a request that has at least so many tokens.
+        victim: which of the candidates is preempted first: last, lowest_priority, longest, newest.
+        max_waiting: waiting requests beyond which one is rejected, or None.
+        depth: steps that may be in flight, 1 or 2.
+        bypass: how many requests may pass one that does not fit; 0 is strict order.
+        swapped_first: whether every swapped request goes before any waiting one (lesson's order).
+        pause_after_preemption: admit nobody in a step that preempted for growth.
+        swap_token_cost: auto: relative cost to move one token out and in again.
+        recompute_token_cost: auto: relative cost to compute one token again.
+    """
+
+    num_gpu_blocks: int = 1024
+    num_cpu_blocks: int = 256
+    block_size: int = 16
+    max_num_seqs: int = 256
+    max_num_batched_tokens: int = 8192
+    max_model_len: int = 8192
+    enable_chunked_prefill: bool = True
+    num_lookahead_slots: int = 0
+    watermark: float = 0.01
+    scheduling_policy: str = "fcfs"
+    preemption_mode: str = "auto"
+    swap_threshold: int = 512
+    victim: str = "last"
+    max_waiting: int | None = None
+    depth: int = 1
+    bypass: int = 0
+    swapped_first: bool = False
+    pause_after_preemption: bool = True
+    swap_token_cost: float = 0.16
+    recompute_token_cost: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuses what can't be meant."""
+        for name, least in (
+            ("num_gpu_blocks", 1),
+            ("num_cpu_blocks", 0),
+            ("block_size", 1),
+            ("max_num_seqs", 1),
+            ("max_num_batched_tokens", 1),
+            ("max_model_len", 2),
+            ("num_lookahead_slots", 0),
+            ("swap_threshold", 0),
+            ("bypass", 0),
+        ):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ConfigError(f"{name} must be a whole number of at least {least}, not {value!r}")
+        if self.depth not in (1, 2):
+            raise ConfigError(f"depth must be 1 or 2 steps in flight, not {self.depth!r}")
+        if not 0 <= self.watermark < 1:
+            raise ConfigError(f"watermark must be in [0, 1), not {self.watermark!r}")
+        if self.max_waiting is not None and (
+            isinstance(self.max_waiting, bool) or self.max_waiting < 0
+        ):
+            raise ConfigError(f"max_waiting must be at least 0 or None, not {self.max_waiting!r}")
+        for name, known in (
+            ("scheduling_policy", POLICIES),
+            ("preemption_mode", MODES),
+            ("victim", VICTIMS),
+        ):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
+        decodes = self.max_num_seqs * (1 + self.num_lookahead_slots)
+        if self.max_num_batched_tokens < decodes:
+            raise ConfigError(
+                f"max_num_batched_tokens ({self.max_num_batched_tokens}) must be at least max_num_seqs * "
+                f"(1 + num_lookahead_slots) = {decodes}, or decodes would starve each other; "
+                "raise it or lower max_num_seqs"
+            )
+
+    @property
+    def watermark_blocks(self) -> int:
+        """Blocks that admission leaves free while anything runs."""
+        return int(self.watermark * self.num_gpu_blocks)
+
+    def limits(self) -> Limits:
+        """The constants of the ledger."""
+        return Limits(
+            block_size=self.block_size,
+            gpu_blocks=self.num_gpu_blocks,
+            cpu_blocks=self.num_cpu_blocks,
+            max_num_batched_tokens=self.max_num_batched_tokens,
+            max_num_seqs=self.max_num_seqs,
+            max_model_len=self.max_model_len,
+            chunked=self.enable_chunked_prefill,
+            depth=self.depth,
+        )
+
+    @classmethod
+    def from_mapping(cls, settings: Mapping[str, Any], base: Config | None = None) -> Config:
+        """Settings from a TOML table or from flags; unknown names are refused.
+
+        Raises:
+            ConfigError: a name is unknown or a value can't be meant.
+        """
+        known = [field.name for field in fields(cls)]
+        chosen = dict(settings)
+        preset = chosen.pop("preset", None)
+        if preset is not None:
+            if preset not in PRESETS:
+                raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}")
+            base = PRESETS[preset]
+        for name in chosen:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                raise ConfigError(
+                    f"unknown setting {name}" + (f"; did you mean {near[0]}?" if near else "")
+                )
+        return replace(base or cls(), **chosen)
+
+
+#: `lesson` has the lesson's phase order (swapped, running, waiting, preempt), its victim and its mode.
+PRESETS: dict[str, Config] = {
+    "default": Config(),
+    "lesson": Config(
+        scheduling_policy="priority",
+        victim="lowest_priority",
+        preemption_mode="by_length",
+        swapped_first=True,
+        watermark=0.0,
+        enable_chunked_prefill=False,
+    ),
+}

@@ -1,0 +1,143 @@
+"""What one step is to do, for whoever executes it.
+
+Guarantees: a plan never changes; who is scheduled is a view that is shared with the next plan as long as nobody joins
+or leaves, so it costs nothing then. It knows nothing about how it was decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+__all__ = ["BlockOperation", "Joined", "Plan", "Scheduled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """One sequence in a step.
+
+    Attributes:
+        request_id: the caller's id.
+        branch: which sequence of the request, counted from 0.
+        tokens: positions that the step computes.
+        drafts: how many of them, the last ones, are drafts to be verified.
+        start: first position, or None for a sequence that simply goes on by one token.
+        samples: whether the step samples a token for it.
+        prefill: whether it computes more than the newest token.
+    """
+
+    request_id: Hashable
+    branch: int
+    tokens: int
+    drafts: int
+    start: int | None
+    samples: bool
+    prefill: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BlockOperation:
+    """One operation on blocks.
+
+    Attributes:
+        number: its id, to be given to `Scheduler.complete`.
+        kind: swap_out, swap_in, copy_block or forward.
+        wait: it starts after every operation up to this number.
+        request_id: whose blocks, None for a forward.
+        blocks: (source, target) places; for a forward empty.
+    """
+
+    number: int
+    kind: str
+    wait: int
+    request_id: Hashable | None
+    blocks: tuple[tuple[int, int], ...]
+
+
+class Joined(Sequence[Scheduled]):
+    """Two tuples one after the other, without a copy."""
+
+    __slots__ = ("first", "second")
+
+    def __init__(self, first: tuple[Scheduled, ...], second: tuple[Scheduled, ...]) -> None:
+        self.first = first
+        self.second = second
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    @overload
+    def __getitem__(self, index: int) -> Scheduled: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Scheduled, ...]: ...
+    def __getitem__(self, index: int | slice) -> Scheduled | tuple[Scheduled, ...]:
+        if isinstance(index, slice):
+            return (self.first + self.second)[index]
+        size = len(self.first)
+        if index < 0:
+            index += len(self)
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.first[index] if index < size else self.second[index - size]
+
+    def __iter__(self) -> Iterator[Scheduled]:
+        yield from self.first
+        yield from self.second
+
+    def __repr__(self) -> str:
+        return f"[{', '.join(map(repr, self))}]"
+
+
+Pairs = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """One step, or only block operations if `step` is None.
+
+    Attributes:
+        step: number of the step, None if nothing is computed.
+        scheduled_seq_groups: every sequence in the step, in the batch's order.
+        sampling: those of them that sample, in the order that `commit` expects tokens in.
+        num_batched_tokens: positions that the step computes.
+        num_prefill_groups: entries of scheduled_seq_groups that are prefills.
+        operations: block operations in order, the forward last, each with what it waits for.
+        new_blocks: (request id, branch, GPU block) of every entry appended to a table that the executor knows.
+        tables: (request id, branch, whole table) of every sequence whose table is new to the executor or has changed
+            otherwise: admitted, swapped in, forked, copied on write.
+        preempted: (request id, mode) of every request preempted since the last plan.
+    """
+
+    step: int | None
+    scheduled_seq_groups: Joined
+    sampling: Joined
+    num_batched_tokens: int
+    num_prefill_groups: int
+    operations: tuple[BlockOperation, ...]
+    new_blocks: tuple[tuple[Hashable, int, int], ...]
+    tables: tuple[tuple[Hashable, int, tuple[int, ...]], ...]
+    preempted: tuple[tuple[Hashable, str], ...]
+
+    def _pairs(self, kind: str) -> Pairs:
+        return tuple(pair for o in self.operations if o.kind == kind for pair in o.blocks)
+
+    @property
+    def blocks_to_swap_in(self) -> Pairs:
+        """(CPU block, GPU block) of every copy in."""
+        return self._pairs("swap_in")
+
+    @property
+    def blocks_to_swap_out(self) -> Pairs:
+        """(GPU block, CPU block) of every copy out."""
+        return self._pairs("swap_out")
+
+    @property
+    def blocks_to_copy(self) -> Pairs:
+        """(source, target) of every copy on write."""
+        return self._pairs("copy_block")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to execute."""
+        return self.step is None and not self.operations

@@ -1,0 +1,25 @@
+"""Static priority: the more important first, then the order of arrival.
+
+Guarantees: a request displaces only strictly less important ones. It knows nothing about ageing, so an endless stream of
+important requests starves the others.
+"""
+
+from __future__ import annotations
+
+from lineclear.request import Request
+
+__all__ = ["Priority"]
+
+
+class Priority:
+    """Higher priority is more important, as in the lesson (vLLM's sign is the opposite)."""
+
+    name = "priority"
+
+    def key(self, request: Request) -> float:
+        """The most important first."""
+        return -request.priority
+
+    def may_displace(self, waiting: Request, running: Request) -> bool:
+        """Only the strictly less important."""
+        return running.priority < waiting.priority
