@@ -182,7 +182,7 @@ class Step:
             actions.append_slots(ledger, sequence, job.slots - sequence.slot_tokens)
         if not tokens:
             return
-        drafts = job.drafts if tokens == job.tokens else 0
+        drafts = max(0, tokens - (job.tokens - job.drafts))
         promised = sequence.promised_samples
         start = sequence.reach_tokens
         actions.schedule_tokens(ledger, sequence, tokens, drafts)
