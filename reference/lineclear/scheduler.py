@@ -422,13 +422,16 @@ class Scheduler:
         self,
     ) -> tuple[tuple[tuple[Hashable, int, int], ...], tuple[tuple[Hashable, int, tuple[int, ...]], ...]]:
         ledger, of, replaced = self.ledger, self.of, self.replaced
-        grown = ledger.grown
+        rows, running = self.members, Phase.RUNNING
         new: list[tuple[Hashable, int, int]] = []
-        for sequence, place in grown:
-            if sequence not in replaced and sequence.alive and sequence.request.phase == Phase.RUNNING:
+        for sequence, place in ledger.grown:
+            row = rows.get(sequence)
+            if row is not None:  # steady: its name is at hand
+                new.append((row.request_id, row.branch, place))
+            elif sequence not in replaced and sequence.alive and sequence.request.phase == running:
                 entry = of[sequence.request]
                 new.append((entry.user.request_id, entry.branches[sequence], place))
-        grown.clear()
+        ledger.grown.clear()
         tables = tuple(
             (
                 of[s.request].user.request_id,

@@ -140,8 +140,8 @@ class Pool:
         """Primitive: take any free place out of the pool."""
         if self.free < 1:
             raise Broken(f"no free {self.name} block to grant")
-        self.free -= 1
-        return self.order[self.free]
+        free = self.free = self.free - 1
+        return self.order[free]
 
     def give_up(self, place: int, until: int) -> None:
         """Primitive: put a place back, fenced until operation `until` is done."""

@@ -30,6 +30,8 @@ def either(condition: Any, then: Any, otherwise: Any) -> Any:
 
 def larger(first: Any, second: Any) -> Any:
     """The larger of two numbers."""
+    if type(first) is int:
+        return first if first >= second else second
     return either(first >= second, first, second)
 
 
