@@ -11,17 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import z3
 
 from lineclear_spec.mutants import Mutant, generate, installed
 from lineclear_spec.obligations import Unit, build
-from lineclear_spec.prove import in_parallel, make_solver, prove_unit
+from lineclear_spec.parallel import in_parallel
+from lineclear_spec.prove import make_solver, prove_unit
 from lineclear_spec.state import FIELDS, instance
-
-if TYPE_CHECKING:
-    from lineclear_spec.trial import Evidence
+from lineclear_spec.trial import Evidence, try_all
 
 __all__ = ["Verdict", "judge", "judge_all", "noticed"]
 
@@ -43,8 +42,7 @@ class Verdict:
         text: the statement that is gone.
         status: refuted, equivalent or survived.
         obligation: the first obligation that is no longer proved, or None.
-        rule: the named rule that a concrete execution breaks, or None.
-        trace: that execution, as (action, arguments) from the start state.
+        evidence: a concrete execution that breaks a named rule, or None.
     """
 
     mutant: str
@@ -52,8 +50,7 @@ class Verdict:
     text: str
     status: str
     obligation: str | None
-    rule: str | None
-    trace: tuple[Any, ...] = ()
+    evidence: Evidence | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -86,7 +83,12 @@ def same_after(mutant: Mutant) -> bool:
     with installed(mutant) as body:
         broken: Unit = build(mutant.function, body)
     whole = build(mutant.function)
-    if whole.after is None or broken.after is None or whole.before is None or broken.before is None:
+    if (
+        whole.after is None
+        or broken.after is None
+        or whole.before is None
+        or broken.before is None
+    ):
         return False
     solver = make_solver(0, BUDGET)
     solver.add(*whole.hypotheses, *whole.assumptions, *broken.assumptions)
@@ -96,7 +98,9 @@ def same_after(mutant: Mutant) -> bool:
         if name in GHOSTS or ours is theirs:
             continue
         equal: Callable[..., Any] = (
-            (lambda *a, x=ours, y=theirs: x(*a) == y(*a)) if arguments else (lambda x=ours, y=theirs: x == y)
+            (lambda *a, x=ours, y=theirs: x(*a) == y(*a))
+            if arguments
+            else (lambda x=ours, y=theirs: x == y)
         )
         solver.push()
         solver.add(z3.Not(instance(tuple(domains[str(sort)] for sort in arguments), equal)))
@@ -110,15 +114,14 @@ def same_after(mutant: Mutant) -> bool:
 def judge(mutant: Mutant, evidence: Evidence | None) -> Verdict:
     """Proof and execution together."""
     obligation = noticed(mutant)
-    rule, trace = (None, ()) if evidence is None else evidence
-    if obligation is not None and rule is not None:
+    if obligation is not None and evidence is not None:
         status = "refuted"
-    elif obligation is None and rule is None:
+    elif obligation is None and evidence is None:
         equivalent = implied(mutant) if mutant.kind.startswith("guard") else same_after(mutant)
         status = "equivalent" if equivalent else "survived"
     else:
         status = "survived"
-    return Verdict(mutant.name, mutant.kind, mutant.text, status, obligation, rule, trace)
+    return Verdict(mutant.name, mutant.kind, mutant.text, status, obligation, evidence)
 
 
 def _job(job: tuple[Mutant, Any]) -> Verdict:
@@ -131,10 +134,8 @@ def judge_all(
     progress: Callable[[str], None] | None = None,
 ) -> list[Verdict]:
     """Every mutant, on every core."""
-    from lineclear_spec.trial import try_all
-
     chosen = list(generate() if mutants is None else mutants)
-    found = try_all(chosen)
+    found = try_all(chosen, workers)
     verdicts: list[Verdict] = []
     jobs: Iterable[Any] = [(mutant, found.get(mutant.name)) for mutant in chosen]
     for verdict in in_parallel(_job, list(jobs), workers):

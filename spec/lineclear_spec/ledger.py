@@ -508,6 +508,8 @@ class Ledger:
 
     def rename_entry(self, sequence: Sequence, index: int, block: Block) -> Block:
         """Primitive: let one entry name another block; the block that it named."""
+        if not 0 <= index < len(sequence.table):
+            raise Broken(f"{sequence} has no table entry {index}")
         old = sequence.table[index]
         old.ref -= 1
         sequence.table[index] = block

@@ -13,6 +13,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -142,6 +143,7 @@ def generate() -> list[Mutant]:
     return made
 
 
+@cache
 def body_of(mutant: Mutant) -> Callable[..., Any]:
     """The broken function."""
     node = parsed(mutant.function)

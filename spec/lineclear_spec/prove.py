@@ -8,11 +8,8 @@ about what an obligation means.
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from typing import Any
 import z3
 
 from lineclear_spec.obligations import Unit, build, units
+from lineclear_spec.parallel import in_parallel
 
 __all__ = [
     "BASELINE",
@@ -48,6 +46,7 @@ class Result:
         seconds: wall time, for people only.
         rlimit: solver resources used.
         seed: the solver's random seed.
+        solver: z3 or cvc5.
     """
 
     action: str
@@ -57,6 +56,7 @@ class Result:
     seconds: float
     rlimit: int
     seed: int = 0
+    solver: str = "z3"
 
     @property
     def key(self) -> str:
@@ -140,24 +140,6 @@ def prove_unit(
 def _job(job: tuple[str, int, int]) -> list[Result]:
     name, seed, budget = job
     return prove_unit(build(name), seed, budget)
-
-
-def in_parallel(
-    function: Callable[[Any], Any], jobs: Sequence[Any], workers: int | None = None
-) -> Iterable[Any]:
-    """Results of the jobs in order, on every core this process may use."""
-    count = min(
-        len(jobs),
-        workers or len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1,
-    )
-    if count <= 1:
-        yield from map(function, jobs)
-        return
-    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-    with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context(method)) as pool:
-        yield from pool.map(function, jobs)
 
 
 def prove(

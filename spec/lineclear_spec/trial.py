@@ -1,0 +1,200 @@
+"""Broken tables tried out: where does a mutant, executed on a concrete ledger, break a named rule?
+
+Guarantees: what is reported was executed. *Reachable* evidence is a shortest trace found from the start state; where none
+was found, a counter of one sequence is changed in a reachable state such that every invariant still holds, and the broken
+action is executed there: that state may be unreachable, and the evidence says so. It knows nothing about proofs.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from lineclear_spec.actions import ACTIONS
+from lineclear_spec.concrete import ConcreteView, breaches, broken_promises
+from lineclear_spec.deltas import DELTAS
+from lineclear_spec.explore import (
+    BOUNDS,
+    Bounds,
+    Exploration,
+    Step,
+    Trace,
+    absurd_arguments,
+    arguments_of,
+    prepare,
+    records,
+    replay,
+    search,
+)
+from lineclear_spec.ghosts import GhostLedger
+from lineclear_spec.ledger import Refused
+from lineclear_spec.mutants import Mutant, installed
+from lineclear_spec.parallel import in_parallel
+
+__all__ = ["Evidence", "attempt", "explorations", "try_all", "try_mutant"]
+
+#: block step -> actions that run it
+USED_BY: dict[str, tuple[str, ...]] = {
+    "grant_gpu": ("admit", "append_slots", "issue_step", "copy_on_write", "swap_in"),
+    "take_block": ("admit", "append_slots", "issue_step"),
+    "share_entry": ("fork", "rejoin"),
+    "release": ("finish", "recompute", "prune"),
+    "drop_last": ("finish", "recompute", "prune"),
+    "move_block": ("swap_out", "swap_in"),
+    "copy_entry": ("copy_on_write",),
+    "forget_computed": ("finish", "recompute", "discard_swapped"),
+}
+COUNTERS = "known_tokens reach_tokens slot_tokens promised_samples last_tokens previous_tokens last_step drafts void".split()
+Tweak = tuple[str, str, int]
+Tweaks = tuple[Tweak, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """An execution that breaks a rule.
+
+    Attributes:
+        rule: the invariant's clause, `ACTION promises PART`, or `definedness`.
+        what: for which values, or the error.
+        bounds: name of the world that it happens in.
+        trace: from the start state; the last action is the broken one.
+        tweaks: (sequence, counter, value) written before the last action; none if the trace is reachable.
+    """
+
+    rule: str
+    what: str
+    bounds: str
+    trace: Trace
+    tweaks: Tweaks = ()
+
+
+def attempt(
+    bounds: Bounds, trace: Trace, step: Step, mutant: Mutant, tweaks: Tweaks = ()
+) -> Evidence | None:
+    """Executes the broken action once; the rule that it breaks, or None."""
+    ledger = replay(bounds, trace)
+    write(ledger, tweaks)
+    name = step[0]
+    arguments = prepare(ledger, step)
+    before = ConcreteView(ledger)
+    whole = (*trace, step)
+    with installed(mutant) as body:
+        try:
+            result = (body or ACTIONS[name].body)(ledger, *arguments)
+        except Refused:
+            return None
+        except Exception as error:  # whatever a broken table runs into is the finding
+            return Evidence(
+                "definedness", f"{type(error).__name__}: {error}", bounds.name, whole, tweaks
+            )
+    for breach in breaches(ledger):
+        return Evidence(breach.rule, ", ".join(breach.values), bounds.name, whole, tweaks)
+    after = ConcreteView(ledger)
+    for breach in broken_promises(DELTAS[name](before, after, *arguments, result), before, after):
+        return Evidence(
+            f"{name} promises {breach.rule}", ", ".join(breach.values), bounds.name, whole, tweaks
+        )
+    return None
+
+
+def write(ledger: GhostLedger, tweaks: Tweaks) -> Tweaks:
+    """Changes counters of sequences; the writes that undo it."""
+    undo: list[Tweak] = []
+    for name, counter, value in tweaks:
+        (sequence,) = records(ledger, (name,))
+        undo.append((name, counter, getattr(sequence, counter)))
+        setattr(sequence, counter, value)
+    return tuple(undo)
+
+
+def explorations(workers: int | None = None) -> list[Exploration]:
+    """The small worlds, searched."""
+    return list(in_parallel(partial(search, check=False, collect=True), BOUNDS, workers))
+
+
+def candidates(
+    mutant: Mutant, found: Iterable[Exploration]
+) -> Iterator[tuple[Bounds, Trace, Step]]:
+    """Where the mutant differs from the table, in the order of the searches."""
+    for exploration in found:
+        if mutant.kind.startswith("guard"):
+            for trace, step in exploration.refusals.get((mutant.function, mutant.text), ()):
+                yield exploration.bounds, trace, step
+        else:
+            for name in USED_BY.get(mutant.function, (mutant.function,)):
+                for trace, step in exploration.enabled.get(name, ()):
+                    yield exploration.bounds, trace, step
+
+
+def good_tweaks(
+    mutant: Mutant, found: Iterable[Exploration]
+) -> Iterator[tuple[Bounds, Trace, Step, Tweaks]]:
+    """States a few counters away from a reachable one, in which every invariant holds and only the dropped guard refuses."""
+    for exploration in found:
+        if not exploration.bounds.start:
+            continue
+        bounds = exploration.bounds
+        for trace in exploration.traces[:6]:
+            ledger = replay(bounds, trace)
+            steps = [
+                (mutant.function, arguments)
+                for make in (arguments_of, absurd_arguments)
+                for arguments in make(bounds, ledger, mutant.function)
+                if arguments and isinstance(arguments[0], str)
+            ]
+            writes = list(changes(ledger))
+            for step in dict.fromkeys(steps):
+                own = records(ledger, step[1])
+                for size in (1, 2):
+                    for tweaks in itertools.combinations(writes, size):
+                        if size == 2 and tweaks[0][:2] == tweaks[1][:2]:
+                            continue
+                        undo = write(ledger, tweaks)
+                        try:
+                            fits = ledger.failing(step[0], own) == (mutant.text,) and not breaches(
+                                ledger
+                            )
+                        except IndexError:
+                            fits = False  # no good state: a table is shorter than its counters say
+                        write(ledger, undo)
+                        if fits:
+                            yield bounds, trace, step, tweaks
+
+
+def changes(ledger: GhostLedger) -> Iterator[Tweak]:
+    """One counter of one living sequence, a little more or less."""
+    for sequence in ledger.sequences:
+        if sequence.alive:
+            for name in COUNTERS:
+                value = getattr(sequence, name)
+                for other in sorted({-1, 0, value - 1, value + 1, value + 2} - {value}):
+                    yield f"s{sequence.id}", name, other
+
+
+def try_mutant(mutant: Mutant, found: list[Exploration]) -> Evidence | None:
+    """The first execution that breaks a rule, reachable if there is one."""
+    for bounds, trace, step in candidates(mutant, found):
+        evidence = attempt(bounds, trace, step, mutant)
+        if evidence is not None:
+            return evidence
+    if mutant.kind.startswith("guard"):
+        for bounds, trace, step, tweaks in good_tweaks(mutant, found):
+            evidence = attempt(bounds, trace, step, mutant, tweaks)
+            if evidence is not None:
+                return evidence
+    return None
+
+
+def try_all(mutants: Iterable[Mutant], workers: int | None = None) -> dict[str, Evidence]:
+    """Evidence for each mutant that breaks a rule, by name."""
+    found = explorations(workers)
+    chosen = list(mutants)
+    results = in_parallel(partial(try_mutant, found=found), chosen, workers)
+    return {
+        m.name: evidence
+        for m, evidence in zip(chosen, results, strict=True)
+        if evidence is not None
+    }
