@@ -137,7 +137,8 @@ def replay(lines: Iterable[str], after: Callable[[str, Ledger], bool] | None = N
 
     Args:
         lines: of the file.
-        after: told the name of each action that was done; to return True stops the replay.
+        after: told the name of each action that was done, and "" before the first; to return True
+            stops the replay.
 
     Raises:
         JournalError: a line is malformed, an action is refused, or the last state differs.
@@ -147,6 +148,8 @@ def replay(lines: Iterable[str], after: Callable[[str, Ledger], bool] | None = N
     result = Replay(Ledger(limits_of(number, first)))
     ledger = result.ledger
     records: dict[str, object] = {}
+    if after is not None and after("", ledger):
+        return result
     for number, row in rows:
         try:
             name = do(result, row, records)

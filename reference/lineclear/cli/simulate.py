@@ -1,32 +1,222 @@
 """`lineclear simulate`: runs the scheduler on a workload and reports what its users would see.
 
-Guarantees: exit code 0 only if no invariant was violated. It knows nothing about scheduling.
+Guarantees: exit code 0 only if the run came to its end and no invariant was violated; nothing is
+run or written before workload and configuration were read whole. It knows nothing about
+scheduling.
 """
 
 from __future__ import annotations
 
 import argparse
-from importlib import import_module
-from typing import Any
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
 
-from lineclear.cli.output import add_format
+from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
+from lineclear.cli.output import add_format, write_json, write_text
+from lineclear.cli.progress import Progress
+from lineclear.cli.settings import SETTINGS, add_settings, read_settings
+from lineclear.cli.summary import summary
+
+if TYPE_CHECKING:
+    from lineclear.steptime import StepTime
+    from lineclear.workload import Workload
 
 __all__ = ["add_parser", "run"]
+
+EPILOG = """\
+WORKLOAD is a CSV or JSONL file, known by its columns, or - for standard input:
+  arrival_time,prompt_tokens,output_tokens    seconds and tokens; optional columns are request_id,
+                                              max_tokens, priority, n, client
+  Azure 2023 (CSV), Mooncake (JSONL), and the traces of VTC, Vidur and LLMServingSim as published
+
+The scheduler is told a request's max_tokens and never how many tokens it really generates.
+
+examples:
+  lineclear simulate                                         an embedded workload, short of memory
+  lineclear simulate trace.csv --num-gpu-blocks 2048 --num-cpu-blocks 1024 --preemption-mode swap
+  lineclear simulate trace.jsonl --config scheduler.toml --format json
+  lineclear simulate --journal run.jsonl                     then: lineclear replay run.jsonl
+  lineclear simulate --lesson list                           the lesson's worked examples
+"""
+
+#: What the embedded workload runs on unless told otherwise: too small a pool, so that it preempts.
+EMBEDDED_POOL = {"num_gpu_blocks": 256, "num_cpu_blocks": 48, "max_model_len": 2048}
+
+
+def check_every(text: str) -> int:
+    """How many steps lie between two checks; 0 is never."""
+    if text in ("every", "off"):
+        return 1 if text == "every" else 0
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not every, off or a number of steps")
+    return int(text)
+
+
+def whole(text: str) -> int:
+    """A number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
 
 
 def add_parser(subparsers: Any) -> None:
     """Adds the subcommand."""
-    parser = subparsers.add_parser(
+    parser: argparse.ArgumentParser = subparsers.add_parser(
         "simulate",
         help="run the scheduler on a workload",
-        description="Run the scheduler on a workload: a trace file, or the embedded one.",
+        description="Run the scheduler on a workload in simulated time, every invariant checked.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("workload", nargs="?", metavar="WORKLOAD", help="default: an embedded one")
     parser.add_argument(
-        "workload", nargs="?", metavar="WORKLOAD", help="default: the embedded one"
+        "--lesson", metavar="NAME", help="run a worked example of the lesson instead; list: all"
+    )
+    add_settings(parser)
+    drawing = parser.add_argument_group("workload")
+    drawing.add_argument("--seed", type=int, default=0, help="of the embedded one (default: 0)")
+    drawing.add_argument(
+        "--num-requests", type=whole, metavar="N", help="draw so many, or read so many rows"
+    )
+    drawing.add_argument(
+        "--request-rate", type=float, metavar="R", help="arrivals in a second of the embedded one"
+    )
+    drawing.add_argument(
+        "--max-tokens",
+        type=whole,
+        default=2048,
+        metavar="N",
+        help="told to the scheduler where a row has none; longer outputs are cut (default: 2048)",
+    )
+    running = parser.add_argument_group("run")
+    running.add_argument(
+        "--step-time",
+        action="append",
+        default=[],
+        metavar="NAME=SECONDS",
+        help="change the step-time model; 'help' lists it",
+    )
+    running.add_argument(
+        "--check",
+        type=check_every,
+        default=1,
+        metavar="every|N|off",
+        help="check every invariant after every step, every N steps, or never (default: every)",
+    )
+    running.add_argument(
+        "--journal", metavar="FILE", help="write every action, for lineclear replay"
     )
     add_format(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs the simulation."""
-    return int(import_module("lineclear.simulate").run(arguments))
+    """Runs a lesson or a simulation."""
+    if arguments.lesson is not None:
+        return run_lesson(arguments)
+    from lineclear.simulate import Simulation
+    from lineclear.steptime import StepTime
+
+    if "help" in arguments.step_time:
+        write_text((StepTime.__doc__ or "").strip())
+        return PASSED
+    defaults = EMBEDDED_POOL if arguments.workload is None else {}
+    config = read_settings(arguments, defaults)
+    model = step_time(arguments.step_time)
+    workload = load(arguments)
+    with opened(arguments.journal) as journal:
+        simulation = Simulation(
+            workload, config, model=model, check_every=arguments.check, journal=journal
+        )
+        with Progress("requests", len(workload.requests)) as progress:
+            result = simulation.run(progress.step)
+    if arguments.format == "json":
+        write_json(result.json())
+    else:
+        write_text(summary(result))
+    if result.violations:
+        return REFUTED
+    return INCONCLUSIVE if result.stalled else PASSED
+
+
+def run_lesson(arguments: argparse.Namespace) -> int:
+    """Tells one lesson, or names them all."""
+    from lineclear.lessons import LESSONS, tell
+
+    if arguments.lesson == "list":
+        titles = {name: lesson.title for name, lesson in LESSONS.items()}
+        width = max(map(len, titles))
+        if arguments.format == "json":
+            write_json({"lessons": titles})
+        else:
+            write_text("\n".join(f"{name:{width}}  {title}" for name, title in titles.items()))
+        return PASSED
+    if arguments.workload is not None:
+        raise UsageError("--lesson has its own requests: leave WORKLOAD out")
+    if any(getattr(arguments, name) is not None for name in (*SETTINGS, "config")):
+        raise UsageError("--lesson has its own configuration: leave the scheduler's flags out")
+    if arguments.lesson not in LESSONS:
+        raise UsageError(f"no lesson {arguments.lesson!r}; there are: {', '.join(LESSONS)}")
+    told = tell(LESSONS[arguments.lesson])
+    if arguments.format == "json":
+        write_json(told.json())
+    else:
+        write_text(told.text())
+    return REFUTED if any(run.violations for run in told.runs) else PASSED
+
+
+def load(arguments: argparse.Namespace) -> Workload:
+    """The workload that was asked for."""
+    from lineclear.readers import read_workload
+    from lineclear.workload import EMBEDDED_RATE, EMBEDDED_REQUESTS, WorkloadError, synthetic
+
+    try:
+        if arguments.workload is None:
+            count = arguments.num_requests or EMBEDDED_REQUESTS
+            rate = EMBEDDED_RATE if arguments.request_rate is None else arguments.request_rate
+            return synthetic(count, rate, arguments.seed)
+        if arguments.request_rate is not None:
+            raise WorkloadError(
+                "--request-rate is for the embedded workload; a file has its times"
+            )
+        return read_workload(
+            arguments.workload, max_tokens=arguments.max_tokens, limit=arguments.num_requests
+        )
+    except WorkloadError as error:
+        raise UsageError(str(error)) from error
+
+
+def step_time(settings: list[str]) -> StepTime:
+    """The step-time model with what was changed."""
+    from dataclasses import fields
+
+    from lineclear.steptime import StepTime
+
+    names = [field.name for field in fields(StepTime)]
+    values: dict[str, float] = {}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        if name not in names:
+            raise UsageError(f"--step-time {setting}: NAME is one of {', '.join(names)}")
+        try:
+            values[name] = float(value)
+        except ValueError:
+            raise UsageError(f"--step-time {setting}: {value!r} is no number") from None
+    try:
+        return StepTime(**values)
+    except ValueError as error:
+        raise UsageError(f"--step-time: {error}") from error
+
+
+@contextmanager
+def opened(path: str | None) -> Generator[TextIO | None]:
+    """A file to write the journal to, or None."""
+    if path is None:
+        yield None
+        return
+    try:
+        file = open(path, "w", encoding="utf-8")  # noqa: SIM115
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+    with file:
+        yield file

@@ -1,0 +1,101 @@
+"""The scheduler's settings as flags and as a TOML file.
+
+Guarantees: a flag has the name that vLLM's users type, a TOML key the same name with underscores,
+and a flag wins over the file. It knows nothing about what a setting does; `Config` refuses what
+cannot be meant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from lineclear.cli.exits import UsageError
+
+if TYPE_CHECKING:
+    from lineclear.config import Config
+
+__all__ = ["SETTINGS", "add_settings", "read_settings"]
+
+#: Every setting of `Config`: type and help. Written here because importing it takes too long for
+#: `--help`; a test compares the two.
+SETTINGS: dict[str, tuple[type, str]] = {
+    "num_gpu_blocks": (int, "blocks of the GPU pool"),
+    "num_cpu_blocks": (int, "blocks of the CPU pool, 0 for none"),
+    "block_size": (int, "tokens a block has room for"),
+    "max_num_seqs": (int, "sequences that may run at once"),
+    "max_num_batched_tokens": (int, "tokens a step may compute"),
+    "max_model_len": (int, "tokens a sequence may have, prompt included"),
+    "enable_chunked_prefill": (bool, "compute a prompt in several steps"),
+    "num_lookahead_slots": (int, "drafted tokens that a decode may verify"),
+    "watermark": (float, "share of the GPU pool that admission leaves free"),
+    "scheduling_policy": (str, "fcfs or priority"),
+    "preemption_mode": (str, "swap, recompute, by_length or auto"),
+    "swap_threshold": (int, "by_length swaps requests with at least so many tokens"),
+    "victim": (str, "last, lowest_priority, longest or newest"),
+    "max_waiting": (int, "reject what arrives while so many wait"),
+    "depth": (int, "steps that may be in flight, 1 or 2"),
+    "bypass": (int, "requests that may pass one that does not fit"),
+    "swapped_first": (bool, "swapped requests before waiting ones, whatever the order"),
+    "pause_after_preemption": (bool, "admit nobody in a step that preempted for growth"),
+    "swap_token_cost": (float, "auto: cost to move a token out and in"),
+    "recompute_token_cost": (float, "auto: cost to compute a token again"),
+}
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Adds a flag for each setting, `--preset` and `--config`."""
+    group = parser.add_argument_group("scheduler")
+    group.add_argument(
+        "--config", metavar="FILE.toml", help="settings by these names, with underscores"
+    )
+    group.add_argument("--preset", metavar="NAME", help="default or lesson")
+    for name, (kind, text) in SETTINGS.items():
+        flag = f"--{name.replace('_', '-')}"
+        if kind is bool:
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
+        else:
+            group.add_argument(flag, type=kind, metavar=kind.__name__.upper(), help=text)
+
+
+def read_settings(arguments: argparse.Namespace, defaults: Mapping[str, Any]) -> Config:
+    """The configuration that flags, file and defaults make, in this order of weight.
+
+    Raises:
+        UsageError: the file cannot be read, or a setting cannot be meant.
+    """
+    from lineclear.config import Config, ConfigError
+
+    chosen: dict[str, Any] = dict(defaults)
+    if arguments.config is not None:
+        chosen.update(read_toml(arguments.config))
+    for name in ("preset", *SETTINGS):
+        value = getattr(arguments, name)
+        if value is not None:
+            chosen[name] = value
+    try:
+        return Config.from_mapping(chosen)
+    except ConfigError as error:
+        raise UsageError(str(error)) from error
+
+
+def read_toml(path: str) -> dict[str, Any]:
+    """The settings of a file; names with hyphens are taken too."""
+    try:
+        with open(path, "rb") as file:
+            table = tomllib.load(file)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: it is no TOML: {error}") from error
+    settings = {name.replace("-", "_"): value for name, value in table.items()}
+    for name, value in settings.items():
+        if name not in SETTINGS:
+            continue  # Config names the nearest that it knows
+        kind = SETTINGS[name][0]
+        kinds = (int, float) if kind is float else (kind,)
+        if type(value) not in kinds:
+            raise UsageError(f"{path}: {name} is {value!r}, not {kind.__name__}")
+    return settings

@@ -1,0 +1,98 @@
+"""The result of a simulation on one screen.
+
+Guarantees: a quantity that never occurred is a dash. It knows nothing about how it was measured.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lineclear.result import Result
+
+__all__ = ["summary"]
+
+COLUMNS = ("mean", "p50", "p90", "p99", "max")
+SPREADS = {
+    "TTFT": "ttft",
+    "TPOT": "tpot",
+    "end to end": "e2e",
+    "queue delay": "queue_delay",
+    "longest stall": "max_stall",
+    "preempted, if so": "preempted_time",
+}
+
+
+def summary(result: Result) -> str:
+    """The result, for people; times in seconds."""
+    metrics, config = result.metrics, result.config
+    rows = [
+        ("workload", f"{result.workload.name} ({result.workload.kind})"),
+        (
+            "pool",
+            f"{config.num_gpu_blocks:,} GPU and {config.num_cpu_blocks:,} CPU blocks of "
+            f"{config.block_size} tokens",
+        ),
+        (
+            "policy",
+            f"{result.policy}, preemption {config.preemption_mode}, victim {config.victim}",
+        ),
+        (
+            "requests",
+            f"{len(result.workload.requests):,}: {result.finished:,} finished, "
+            f"{len(result.rejected):,} rejected, {result.clipped:,} clipped",
+        ),
+        ("steps", f"{result.steps:,} in {metrics['duration']:,.1f} s of simulated time"),
+        (
+            "preemptions",
+            f"{result.preemptions['swap']:,} by swap, {result.preemptions['recompute']:,} by "
+            f"recompute, {result.discarded:,} swapped requests discarded",
+        ),
+        (
+            "invariants",
+            f"checked {result.checks:,} times, {len(result.violations)} violations",
+        ),
+    ]
+    lines = [f"{name:12}  {value}" for name, value in rows]
+    lines += ["", f"{'seconds':20}{''.join(f'{column:>11}' for column in COLUMNS)}"]
+    for title, key in SPREADS.items():
+        values = metrics[key]
+        cells = ("-" if values is None else f"{values[c]:.3f}" for c in COLUMNS)
+        lines.append(f"  {title:18}{''.join(f'{cell:>11}' for cell in cells)}")
+    lines.append("")
+    for title, value in rates(metrics):
+        lines.append(f"  {title:26}{value:>14}")
+    lines += [f"violated: {violation}" for violation in result.violations]
+    lines += [f"policy failed: {failure}" for failure in result.failures]
+    lines += [f"stalled: {result.stalled}"] if result.stalled else []
+    for name, reason in result.rejected[:5]:
+        lines.append(f"rejected {name}: {reason}")
+    if len(result.rejected) > 5:
+        lines.append(f"rejected {len(result.rejected) - 5:,} more; --format json names them")
+    return "\n".join(lines)
+
+
+def rates(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    """Figures of the whole run."""
+
+    def number(value: float | None, pattern: str) -> str:
+        return "-" if value is None else format(value, pattern)
+
+    gpu, cpu = metrics["gpu_cache_usage"], metrics["cpu_cache_usage"]
+    return [
+        ("requests a second", number(metrics["requests_per_second"], ",.2f")),
+        ("prompt tokens a second", number(metrics["prompt_tokens_per_second"], ",.0f")),
+        ("generated tokens a second", number(metrics["generated_tokens_per_second"], ",.0f")),
+        ("tokens a step", number(metrics["batched_tokens_per_step"], ",.1f")),
+        ("sequences a step", number(metrics["sequences_per_step"], ",.1f")),
+        ("recomputed tokens", f"{metrics['recomputed_tokens']:,}"),
+        ("recompute tax", number(metrics["recompute_tax"], ".2%")),
+        ("preempted requests", f"{metrics['preempted_requests']:,}"),
+        ("blocks swapped out", f"{metrics['swapped_out_blocks']:,}"),
+        ("blocks swapped in", f"{metrics['swapped_in_blocks']:,}"),
+        ("blocks copied on write", f"{metrics['copied_blocks']:,}"),
+        ("GPU KV use, mean", number(gpu["mean"], ".1%")),
+        ("GPU KV use, most", number(gpu["max"], ".1%")),
+        ("CPU KV use, mean", number(cpu["mean"], ".1%")),
+        ("CPU KV use, most", number(cpu["max"], ".1%")),
+    ]

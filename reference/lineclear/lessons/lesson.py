@@ -1,0 +1,153 @@
+"""A worked example: what the lesson writes, what a run does, and where the two differ.
+
+Guarantees: a claim is right exactly if both figures are equal and break no invariant. It knows
+nothing about particular examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lineclear.lessons.figures import Breach, Figures
+from lineclear.lessons.run import Run
+from lineclear.lessons.scene import Scene
+
+__all__ = ["Claim", "Lesson", "Told", "tell"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One figure of the lesson beside the one that was found.
+
+    Attributes:
+        what: the quantity.
+        written: what the lesson gives.
+        found: what a run or the arithmetic gives.
+        invariant: the invariant that the lesson's figure breaks, if it breaks one.
+        why: the arithmetic or the rule, in a few words.
+    """
+
+    what: str
+    written: int | float | str
+    found: int | float | str
+    invariant: str = ""
+    why: str = ""
+
+    @property
+    def right(self) -> bool:
+        """Whether the lesson's figure stands."""
+        return self.written == self.found and not self.invariant
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One example of the lesson.
+
+    Attributes:
+        name: as `--lesson` takes it.
+        title: what it is about.
+        changed: what had to be changed so that it can happen, "" if nothing.
+        written: the states that the lesson gives.
+        scenes: the runs that show it.
+        claims: compares the lesson's figures with the runs.
+        block_size: tokens of a block.
+    """
+
+    name: str
+    title: str
+    changed: str
+    written: tuple[Figures, ...]
+    scenes: tuple[Scene, ...]
+    claims: Callable[[Sequence[Run]], list[Claim]]
+    block_size: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A lesson that was run.
+
+    Attributes:
+        lesson: which one.
+        runs: one for each scene.
+        breaches: what each state of the lesson breaks.
+        claims: its figures beside ours.
+    """
+
+    lesson: Lesson
+    runs: tuple[Run, ...]
+    breaches: tuple[tuple[Figures, tuple[Breach, ...]], ...]
+    claims: tuple[Claim, ...]
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """Every invariant that the lesson's figures break, each once."""
+        names = [breach.invariant for _, found in self.breaches for breach in found]
+        names += [claim.invariant for claim in self.claims if claim.invariant]
+        return tuple(dict.fromkeys(names))
+
+    def json(self) -> dict[str, Any]:
+        """Everything, as plain data."""
+        return {
+            "lesson": self.lesson.name,
+            "title": self.lesson.title,
+            "changed": self.lesson.changed,
+            "runs": [run.json() for run in self.runs],
+            "written": [
+                {
+                    "where": figures.where,
+                    "state": figures.text(),
+                    "breaks": [{"invariant": b.invariant, "why": b.arithmetic} for b in found],
+                }
+                for figures, found in self.breaches
+            ],
+            "claims": [
+                {
+                    "what": claim.what,
+                    "written": claim.written,
+                    "found": claim.found,
+                    "right": claim.right,
+                    "invariant": claim.invariant or None,
+                    "why": claim.why,
+                }
+                for claim in self.claims
+            ],
+            "invariants_broken": list(self.broken),
+        }
+
+    def text(self) -> str:
+        """The trace, the lesson's states and its figures, for people."""
+        lines = [f"{self.lesson.name}: {self.lesson.title}"]
+        if self.lesson.changed:
+            lines += ["", f"changed so that it can happen: {self.lesson.changed}"]
+        for run in self.runs:
+            lines += ["", *run.lines()]
+        lines += ["", "the states that the lesson writes"]
+        for figures, found in self.breaches:
+            lines.append(f"  {figures.where}: {figures.text()}")
+            lines += [f"    breaks {b.invariant}: {b.arithmetic}" for b in found]
+            if not found:
+                lines.append("    breaks nothing")
+        lines += ["", "its figures beside these runs"]
+        for claim in self.claims:
+            here = "cannot be" if claim.written == claim.found else f"{claim.found} here"
+            mark = "right" if claim.right else here
+            lines.append(f"  {claim.what}: {claim.written} ({mark})")
+            if claim.why:
+                breaks = f"breaks {claim.invariant}: " if claim.invariant else ""
+                lines.append(f"    {breaks}{claim.why}")
+        total = sum(claim.right for claim in self.claims)
+        lines += [
+            "",
+            f"{total} of {len(self.claims)} figures are right; invariants broken: "
+            f"{', '.join(self.broken) or 'none'}",
+        ]
+        return "\n".join(lines)
+
+
+def tell(lesson: Lesson) -> Told:
+    """Runs the scenes, judges the states and compares the figures."""
+    runs = tuple(scene.run() for scene in lesson.scenes)
+    breaches = tuple((figures, figures.broken(lesson.block_size)) for figures in lesson.written)
+    return Told(lesson, runs, breaches, tuple(lesson.claims(runs)))

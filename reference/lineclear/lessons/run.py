@@ -1,0 +1,149 @@
+"""What a scene showed: the state at each step, as data and as a trace.
+
+Guarantees: a row shows the state in which a step was issued, so a block that the step needs is
+taken already. It knows nothing about the scheduler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lineclear_spec.lifecycle import Phase
+
+__all__ = ["Row", "Run", "State"]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A request when a step is issued.
+
+    Attributes:
+        phase: where it is in its life.
+        tokens: tokens known of it.
+        blocks: blocks that it holds.
+    """
+
+    phase: Phase
+    tokens: int
+    blocks: int
+
+    def text(self) -> str:
+        """As a cell of the trace."""
+        if self.phase == Phase.WAITING:
+            return f"{self.tokens} waits"
+        return f"{self.tokens} in {self.blocks}{' cpu' if self.phase == Phase.SWAPPED else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One step, as issued.
+
+    Attributes:
+        step: counted from 1.
+        gpu_free: free blocks of the GPU pool.
+        gpu_used: blocks of it that are held.
+        cpu_used: blocks of the CPU pool that are held.
+        states: live requests by name.
+        preempted: how each request that was preempted for this step was.
+        events: what happened since the step before, in words.
+    """
+
+    step: int
+    gpu_free: int
+    gpu_used: int
+    cpu_used: int
+    states: Mapping[str, State]
+    preempted: Mapping[str, str]
+    events: tuple[str, ...]
+
+    def tokens(self, name: str) -> int:
+        """Tokens known of a request, 0 if it is not live."""
+        return self.states[name].tokens if name in self.states else 0
+
+    def blocks(self, name: str) -> int:
+        """GPU blocks that a request holds."""
+        state = self.states.get(name)
+        return state.blocks if state is not None and state.phase == Phase.RUNNING else 0
+
+    def waits(self, name: str) -> bool:
+        """Whether a request waits, for the first time or again."""
+        return name in self.states and self.states[name].phase == Phase.WAITING
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A scene that was played.
+
+    Attributes:
+        title: of the scene.
+        names: of its requests.
+        rows: its steps.
+        finished: tokens that each finished request generated.
+        rejected: why each rejected request was.
+        violations: the invariant that did not hold, if one did not.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    rows: tuple[Row, ...]
+    finished: Mapping[str, int]
+    rejected: Mapping[str, str]
+    violations: tuple[str, ...]
+
+    @property
+    def preemptions(self) -> int:
+        """How often a request was preempted."""
+        return sum(len(row.preempted) for row in self.rows)
+
+    def json(self) -> dict[str, Any]:
+        """Everything, as plain data."""
+        return {
+            "title": self.title,
+            "steps": [
+                {
+                    "step": row.step,
+                    "gpu_free": row.gpu_free,
+                    "cpu_used": row.cpu_used,
+                    "requests": {
+                        name: {"phase": s.phase.name, "tokens": s.tokens, "blocks": s.blocks}
+                        for name, s in row.states.items()
+                    },
+                    "preempted": dict(row.preempted),
+                    "events": list(row.events),
+                }
+                for row in self.rows
+            ],
+            "finished": dict(self.finished),
+            "rejected": dict(self.rejected),
+            "violations": list(self.violations),
+        }
+
+    def lines(self) -> list[str]:
+        """The trace, steps in which nothing but tokens changed left out."""
+        lines = [self.title]
+        lines += [f"  {name} is rejected: {why}" for name, why in self.rejected.items()]
+        names = [name for name in self.names if name not in self.rejected]
+        width = 2 + max(
+            (len(s.text()) for row in self.rows for s in row.states.values()), default=0
+        )
+        if self.rows:
+            heads = "".join(f"{name:>{width}}" for name in names)
+            lines.append(f"  step  free{heads}   what happened")
+        quiet = 0
+        for row in (*self.rows, None):
+            if row is not None and not row.events:
+                quiet += 1
+                continue
+            if quiet:
+                lines.append(f"   ...  {quiet} step{'s' * (quiet > 1)}, a token each")
+            quiet = 0
+            if row is not None:
+                states = [row.states[name].text() if name in row.states else "" for name in names]
+                cells = "".join(f"{text:>{width}}" for text in states)
+                events = "; ".join(row.events)
+                lines.append(f"  {row.step:4}  {row.gpu_free:4}{cells}   {events}")
+        for violation in self.violations:
+            lines.append(f"  violated: {violation}")
+        return lines

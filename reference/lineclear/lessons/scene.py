@@ -1,0 +1,176 @@
+"""A few requests on the real scheduler, step by step.
+
+Guarantees: every invariant is checked after every step; a row shows the state in which a step was
+issued, so a block that it needs is taken already. It knows nothing about what a lesson says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lineclear.audit import Violation, audit
+from lineclear.config import Config
+from lineclear.lessons.run import Row, Run, State
+from lineclear.request import Rejected, Request
+from lineclear.scheduler import Scheduler
+from lineclear_spec.ledger import Request as Record
+from lineclear_spec.lifecycle import Phase
+
+__all__ = ["Entry", "Scene"]
+
+#: A scene that is not over by then never will be.
+MOST_STEPS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A request that appears in a scene.
+
+    Attributes:
+        name: a letter.
+        prompt: tokens of its prompt.
+        output: tokens that it generates.
+        priority: higher is more important.
+        step: it arrives before this step, counted from 1.
+    """
+
+    name: str
+    prompt: int
+    output: int
+    priority: int = 0
+    step: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Requests and settings.
+
+    Attributes:
+        title: what it shows.
+        settings: of the scheduler, by `Config`'s names.
+        entries: the requests.
+    """
+
+    title: str
+    settings: Mapping[str, Any]
+    entries: tuple[Entry, ...]
+
+    def run(self) -> Run:
+        """Plays it to the end."""
+        return Play(self).run()
+
+
+@dataclass(slots=True)
+class Play:
+    """A scene being played.
+
+    Attributes:
+        scene: which one.
+        before: states when the last step was issued.
+        events: what has happened since.
+    """
+
+    scene: Scene
+    rows: list[Row] = field(default_factory=list[Row])
+    before: dict[str, State] = field(default_factory=dict[str, State])
+    events: list[str] = field(default_factory=list[str])
+    rejected: dict[str, str] = field(default_factory=dict[str, str])
+    finished: dict[str, int] = field(default_factory=dict[str, int])
+
+    def run(self) -> Run:
+        """To the last request's end, or to the first violation."""
+        base = {"watermark": 0.0, "num_cpu_blocks": 0, "preemption_mode": "recompute"}
+        scheduler = Scheduler(Config.from_mapping({**base, **self.scene.settings}))
+        violations: list[str] = []
+        try:
+            for step in range(1, MOST_STEPS + 1):
+                arriving = [entry for entry in self.scene.entries if entry.step == step]
+                self.arrive(scheduler, arriving)
+                if not scheduler.entries and all(e.step <= step for e in self.scene.entries):
+                    break
+                self.step(scheduler, step)
+        except Violation as violation:
+            violations.append(f"step {scheduler.ledger.steps}: {violation}")
+        return Run(
+            self.scene.title,
+            tuple(entry.name for entry in self.scene.entries),
+            tuple(self.rows),
+            self.finished,
+            self.rejected,
+            tuple(violations),
+        )
+
+    def arrive(self, scheduler: Scheduler, entries: list[Entry]) -> None:
+        """Adds the requests that arrive now."""
+        for entry in entries:
+            answer = scheduler.add(
+                Request(
+                    request_id=entry.name,
+                    prompt_tokens=entry.prompt,
+                    max_tokens=entry.output,
+                    priority=entry.priority,
+                )
+            )
+            if isinstance(answer, Rejected):
+                self.rejected[entry.name] = answer.reason
+            else:
+                self.events.append(f"{entry.name} arrives")
+
+    def step(self, scheduler: Scheduler, step: int) -> None:
+        """One step, every copy complete before the next."""
+        plan = scheduler.schedule()
+        audit(scheduler)
+        states = {
+            str(name): State(
+                entry.record.phase, known(scheduler, entry.record), entry.record.blocks
+            )
+            for name, entry in scheduler.entries.items()
+        }
+        preempted = {str(name): mode for name, mode in plan.preempted}
+        self.events += [f"{name} is preempted by {mode}" for name, mode in preempted.items()]
+        self.events += self.changes(states)
+        gpu, cpu = scheduler.ledger.gpu, scheduler.ledger.cpu
+        self.rows.append(
+            Row(
+                step,
+                gpu.free,
+                gpu.total - gpu.free,
+                cpu.total - cpu.free,
+                states,
+                preempted,
+                tuple(self.events),
+            )
+        )
+        self.events, self.before = [], states
+        scheduler.complete(
+            [o.number for o in plan.operations if o.kind in ("swap_in", "swap_out")]
+        )
+        if plan.step is None:
+            return
+        for finished in scheduler.commit(plan, [0] * len(plan.sampling)):
+            name = str(finished.request_id)
+            self.finished[name] = sum(output.generated_tokens for output in finished.outputs)
+            self.events.append(f"{name} has finished")
+        audit(scheduler)
+
+    def changes(self, states: Mapping[str, State]) -> list[str]:
+        """Who runs now, and who has another block."""
+        found: list[str] = []
+        for name, state in states.items():
+            old = self.before.get(name)
+            if state.phase != Phase.RUNNING:
+                continue
+            if old is None or old.phase == Phase.WAITING:
+                found.append(f"{name} is admitted")
+            elif old.phase == Phase.SWAPPED:
+                found.append(f"{name} is swapped in")
+            elif state.blocks > old.blocks:
+                found.append(f"{name} takes a block")
+        return found
+
+
+def known(scheduler: Scheduler, record: Record) -> int:
+    """Tokens known of the longest sequence of a request."""
+    return max(scheduler.ledger.known(sequence) for sequence in record.members)

@@ -1,0 +1,73 @@
+"""What came of a simulated run.
+
+Guarantees: counts are whole numbers, and the names in the JSON object are a contract for scripts.
+It knows nothing about how the run was made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from lineclear.config import Config
+from lineclear.workload import Workload
+
+__all__ = ["Result"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a run.
+
+    Attributes:
+        workload: what was run.
+        config: the settings it ran with.
+        policy: the name of the policy.
+        finished: requests that generated all they had to.
+        rejected: (id, reason) of requests that were turned away when they arrived.
+        clipped: requests whose output was cut, at max_tokens or at max_model_len.
+        steps: steps that computed something.
+        preemptions: by kind.
+        discarded: swapped requests whose CPU copy was given up.
+        checks: how often all invariants were checked.
+        violations: the first invariant that did not hold, if any; the run ends there.
+        stalled: why the run could not go on, or "".
+        failures: policy failures that the scheduler reported.
+        metrics: times and rates, see `metrics.py`.
+    """
+
+    workload: Workload
+    config: Config
+    policy: str
+    finished: int
+    rejected: tuple[tuple[str, str], ...]
+    clipped: int
+    steps: int
+    preemptions: dict[str, int]
+    discarded: int
+    checks: int
+    violations: tuple[str, ...]
+    stalled: str
+    failures: tuple[str, ...]
+    metrics: dict[str, Any]
+
+    def json(self) -> dict[str, Any]:
+        """The contract for scripts."""
+        return {
+            "workload": self.workload.name,
+            "policy": self.policy,
+            "requests": len(self.workload.requests),
+            "finished": self.finished,
+            "rejected": len(self.rejected),
+            "clipped": self.clipped,
+            "steps": self.steps,
+            "preemptions": dict(self.preemptions),
+            "discarded": self.discarded,
+            "invariant_checks": self.checks,
+            "violations": len(self.violations),
+            "violated": list(self.violations),
+            "stalled": self.stalled or None,
+            "policy_failures": list(self.failures),
+            "rejections": [{"request_id": name, "reason": why} for name, why in self.rejected],
+            "metrics": self.metrics,
+        }

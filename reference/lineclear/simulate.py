@@ -1,0 +1,295 @@
+"""A scheduler run on a workload in simulated time, its invariants checked as it goes.
+
+Guarantees: the scheduler is told what a serving engine would tell it and never a length that is
+still to be generated; the same workload, configuration and model give the same run. It knows
+nothing about policies; how long things take it is told by `steptime.py`.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import TextIO, cast
+
+from lineclear.audit import Violation, audit
+from lineclear.config import Config
+from lineclear.metrics import Collector
+from lineclear.plan import Plan
+from lineclear.policies import Policy
+from lineclear.record import JournalFile
+from lineclear.request import Finished, Rejected, Request
+from lineclear.result import Result
+from lineclear.sampler import Live, Sampler
+from lineclear.scheduler import Scheduler
+from lineclear.steptime import Device, StepTime
+from lineclear.workload import Arrival, Workload
+from lineclear_spec.ledger import Request as Record
+
+__all__ = ["Simulation"]
+
+#: Actions after which what was computed has to be computed again.
+GIVING_UP = frozenset({"recompute", "discard_swapped", "fail_copy"})
+STREAMS = {"forward": "compute", "copy_block": "compute", "swap_out": "out", "swap_in": "in"}
+
+
+class Simulation:
+    """One run, from the first arrival until nothing is left to do.
+
+    Args:
+        workload: who asks for what and when.
+        config: the scheduler's settings.
+        model: how long things take.
+        check_every: steps between two checks of all invariants; 0 checks none.
+        journal: where to write every action, for `lineclear replay`.
+        policy: who comes first; the one that `config` names if None.
+        acceptance: the probability that a drafted token is accepted.
+        seed: of the accepted drafts.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        config: Config,
+        *,
+        model: StepTime | None = None,
+        check_every: int = 1,
+        journal: TextIO | None = None,
+        policy: Policy | None = None,
+        acceptance: float = 0.6,
+        seed: int = 0,
+    ) -> None:
+        """Nothing has arrived yet, at 0 seconds."""
+        self.workload = workload
+        self.config = config
+        self.model = model or StepTime()
+        self.check_every = check_every
+        self.sampler = Sampler(acceptance, seed)
+        self.now = 0.0
+        self.file = None if journal is None else JournalFile(journal, config.limits())
+        self.scheduler = Scheduler(config, policy, lambda: self.now, self._note)
+        self.device = Device()
+        self.collector = Collector()
+        self.live: dict[Hashable, Live] = {}
+        self.rejected: list[tuple[str, str]] = []
+        self.clipped = workload.clipped
+        self.finished = 0
+        self.checks = 0
+        self._arrivals = deque(workload.requests)
+        self._flights: deque[tuple[Plan, float]] = deque()
+        self._copies: list[tuple[float, int]] = []  # (when it is done, number)
+
+    def run(self, on_end: Callable[[], object] = lambda: None) -> Result:
+        """Runs to the end, a violation or a stall; `on_end` is called for each request."""
+        violations: list[str] = []
+        stalled = ""
+        ended = 0
+        try:
+            while self._turn():
+                for _ in range(ended, self.finished + len(self.rejected)):
+                    on_end()
+                ended = self.finished + len(self.rejected)
+            if self.live:
+                stalled = self._why_stalled()
+        except Violation as violation:
+            violations.append(f"step {self.scheduler.ledger.steps}: {violation}")
+        if self.file is not None:
+            self.file.end(self.scheduler.ledger)
+        counters, collector = self.scheduler.counters, self.collector
+        name = getattr(self.scheduler.policy, "name", type(self.scheduler.policy).__name__)
+        return Result(
+            workload=self.workload,
+            config=self.config,
+            policy=name,
+            finished=self.finished,
+            rejected=tuple(self.rejected),
+            clipped=self.clipped,
+            steps=collector.steps,
+            preemptions={"swap": collector.swap_outs, "recompute": collector.recomputes},
+            discarded=counters.discarded,
+            checks=self.checks,
+            violations=tuple(violations),
+            stalled=stalled,
+            failures=tuple(self.scheduler.policy_failures),
+            metrics=collector.report(),
+        )
+
+    def _note(self, name: str, arguments: tuple[object, ...]) -> None:
+        """Told of every action: the file keeps it, and KV that is given up is counted."""
+        if self.file is not None:
+            self.file(name, arguments)
+        if name in GIVING_UP:
+            record = cast("Record", arguments[0])
+            live = self.live[self.scheduler.of[record].user.request_id]
+            self.collector.recomputed_tokens += live.computed
+            live.computed = 0
+
+    # ---- one turn of the engine ----------------------------------------------------------------
+
+    def _turn(self) -> bool:
+        """Takes in what has happened, schedules, waits for the next event; False at the end."""
+        self._take_in()
+        started = False
+        if len(self._flights) < self.config.depth:
+            plan = self.scheduler.schedule()
+            self._start(plan)
+            started = plan.step is not None
+            self._check()
+        if started and len(self._flights) < self.config.depth:
+            return True
+        if self._flights:
+            plan, end = self._flights.popleft()
+            self._pass_time(end)
+            self._commit(plan)
+            self._check()
+            return True
+        return self._wait()
+
+    def _take_in(self) -> None:
+        """Copies that are done and requests that have arrived."""
+        done: list[int] = []
+        while self._copies and self._copies[0][0] <= self.now:
+            done.append(heapq.heappop(self._copies)[1])
+        if done:
+            self.scheduler.complete(sorted(done))
+        while self._arrivals and self._arrivals[0].arrival_time <= self.now:
+            self._add(self._arrivals.popleft())
+
+    def _wait(self) -> bool:
+        """Nothing is computed: time goes on to the next arrival or the end of a copy."""
+        moments = [self._arrivals[0].arrival_time] if self._arrivals else []
+        if self._copies:
+            moments.append(self._copies[0][0])
+        if not moments:
+            return False
+        self._pass_time(max(self.now, min(moments)))
+        return True
+
+    def _pass_time(self, moment: float) -> None:
+        """The clock moves on; what the pools and queues looked like meanwhile is counted."""
+        ledger = self.scheduler.ledger
+        gpu, cpu = ledger.gpu, ledger.cpu
+        self.collector.elapse(
+            max(0.0, moment - self.now),
+            gpu=1 - gpu.free / gpu.total,
+            cpu=1 - cpu.free / cpu.total if cpu.total else 0.0,
+            running=len(ledger.running),
+            waiting=len(ledger.waiting) + len(ledger.swapped),
+        )
+        self.now = max(self.now, moment)
+        self.device.forget(self.now)
+
+    def _check(self) -> None:
+        """All invariants, if it is time."""
+        if self.check_every and self.scheduler.ledger.steps % self.check_every == 0:
+            self.checks += 1
+            audit(self.scheduler)
+
+    # ---- requests ------------------------------------------------------------------------------
+
+    def _add(self, arrival: Arrival) -> None:
+        """The scheduler is told of a request: its prompt, its cap, never its output."""
+        cap = max(1, min(arrival.max_tokens, self.config.max_model_len - arrival.prompt_tokens))
+        answer = self.scheduler.add(
+            Request(
+                request_id=arrival.request_id,
+                prompt_tokens=arrival.prompt_tokens,
+                max_tokens=cap,
+                n=arrival.parallel,
+                priority=arrival.priority,
+                arrival_time=arrival.arrival_time,
+            )
+        )
+        if isinstance(answer, Rejected):
+            self.rejected.append((arrival.request_id, answer.reason))
+            return
+        self.clipped += any(length > cap for length in arrival.output_tokens)
+        targets = [min(length, cap) for length in arrival.output_tokens]
+        self.live[arrival.request_id] = Live(arrival, targets, cap)
+        self.collector.arrive(arrival.request_id, arrival.arrival_time)
+
+    def _end(self, finished: Finished) -> None:
+        """A request has ended; it must have generated exactly what the workload says."""
+        live = self.live.pop(finished.request_id)
+        self.finished += 1
+        self.collector.finish(finished.request_id, live.arrival.prompt_tokens, live.most, self.now)
+        outputs = {output.branch: output.generated_tokens for output in finished.outputs}
+        wanted = dict(enumerate(live.targets))
+        if outputs != wanted:
+            raise Violation(
+                "outputs", f"request {finished.request_id} generated {outputs}, not {wanted}"
+            )
+
+    def _why_stalled(self) -> str:
+        """Who is left although nothing can happen any more."""
+        ledger = self.scheduler.ledger
+        return (
+            f"nothing can happen any more and {len(self.live)} requests are left: "
+            f"{len(ledger.running)} running, {len(ledger.waiting)} waiting, "
+            f"{len(ledger.swapped)} swapped, {ledger.gpu.free} of {ledger.gpu.total} blocks free"
+        )
+
+    # ---- steps ---------------------------------------------------------------------------------
+
+    def _start(self, plan: Plan) -> None:
+        """Hands the plan's operations to the device."""
+        collector = self.collector
+        for request_id, mode in plan.preempted:
+            swap = mode == "swap"
+            collector.preempt(request_id, self.now, swap=swap)
+        seconds = self._account(plan) if plan.step is not None else 0.0
+        for operation in plan.operations:
+            blocks = len(operation.blocks)
+            if operation.kind == "forward":
+                took = seconds
+            elif operation.kind == "copy_block":
+                collector.copied_blocks += blocks
+                took = 2 * blocks * self.config.block_size * self.model.per_context
+            else:
+                took = self.model.copy(blocks, self.config.block_size)
+            stream = STREAMS[operation.kind]
+            end = self.device.start(operation.number, stream, took, operation.wait, self.now)
+            if stream == "compute":
+                if operation.kind == "forward":
+                    self._flights.append((plan, end))
+                continue
+            heapq.heappush(self._copies, (end, operation.number))
+            if stream == "out":
+                collector.swapped_out_blocks += blocks
+            else:
+                collector.swapped_in_blocks += blocks
+
+    def _account(self, plan: Plan) -> float:
+        """Counts what the step computes; its seconds."""
+        collector = self.collector
+        groups = plan.scheduled_seq_groups
+        pairs = 0
+        for row in groups:
+            live = self.live[row.request_id]
+            collector.schedule(row.request_id, self.now)
+            live.computed += row.tokens
+            if row.prefill and row.start is not None:
+                pairs += row.tokens * row.start + row.tokens * (row.tokens + 1) // 2
+        ledger = self.scheduler.ledger
+        context = (ledger.gpu.total - ledger.gpu.free) * self.config.block_size
+        collector.steps += 1
+        collector.batched_tokens += plan.num_batched_tokens
+        collector.batched_sequences += len(groups)
+        return self.model.step(plan.num_batched_tokens, len(groups), context, pairs)
+
+    def _commit(self, plan: Plan) -> None:
+        """Samples for everybody whom the step sampled for, and lets end who has generated all."""
+        sampled: list[int | list[list[int]]] = []
+        stopped: list[int] = []
+        for position, row in enumerate(plan.sampling):
+            live = self.live.get(row.request_id)
+            if live is None or live.done(row.branch):
+                sampled.append(0)  # it ended while the step was in flight
+                continue
+            lengths = self.sampler.lengths(live, row)
+            sampled.append(0 if lengths == [1] else [[0] * length for length in lengths])
+            self.collector.tokens(row.request_id, live.fresh, self.now)
+            if live.done(row.branch) and live.generated[row.branch] < live.cap:
+                stopped.append(position)
+        for finished in self.scheduler.commit(plan, sampled, stopped):
+            self._end(finished)
