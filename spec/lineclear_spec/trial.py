@@ -61,6 +61,7 @@ class Evidence:
         what: for which values, or the error.
         bounds: name of the world that it happens in.
         trace: from the start state; the last action is the broken one.
+        broken: every invariant that does not hold afterwards.
         tweaks: (sequence, counter, value) written before the last action; none if the trace is reachable.
     """
 
@@ -69,6 +70,7 @@ class Evidence:
     bounds: str
     trace: Trace
     tweaks: Tweaks = ()
+    broken: tuple[str, ...] = ()
 
 
 def attempt(
@@ -90,8 +92,10 @@ def attempt(
             return Evidence(
                 "definedness", f"{type(error).__name__}: {error}", bounds.name, whole, tweaks
             )
-    for breach in breaches(ledger):
-        return Evidence(breach.rule, ", ".join(breach.values), bounds.name, whole, tweaks)
+    found = breaches(ledger)
+    if found:
+        broken = tuple(dict.fromkeys(breach.rule.split(".")[0] for breach in found))
+        return Evidence(found[0].rule, ", ".join(found[0].values), bounds.name, whole, tweaks, broken)
     after = ConcreteView(ledger)
     for breach in broken_promises(DELTAS[name](before, after, *arguments, result), before, after):
         return Evidence(
