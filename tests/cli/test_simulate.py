@@ -1,0 +1,243 @@
+"""`lineclear simulate` and `lineclear replay`: what they print, write, refuse and end with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lineclear.cli import main
+from lineclear.cli.settings import SETTINGS
+from lineclear.config import Config
+
+TRACE = """\
+TIMESTAMP,ContextTokens,GeneratedTokens
+2023-11-16 18:15:46.6805900,40,30
+2023-11-16 18:15:46.6905900,50,40
+2023-11-16 18:15:46.7005900,60,20
+"""
+PRESSURE = ["--num-gpu-blocks", "9", "--num-cpu-blocks", "8", "--max-tokens", "60"]
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> str:
+    path = tmp_path / "trace.csv"
+    path.write_text(TRACE)
+    return str(path)
+
+
+def simulate(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
+    """The JSON object of a run that passes."""
+    assert main(["simulate", *argv, "--format", "json"]) == 0
+    written = capsys.readouterr()
+    assert written.err == "", "no progress where nobody watches"
+    result: dict[str, Any] = json.loads(written.out)
+    return result
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """The one line of a run that is refused."""
+    assert main([*argv]) == 2
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert written.err.count("\n") == 1
+    return written.err
+
+
+def test_the_json_object_is_the_contract(trace: str, capsys: pytest.CaptureFixture[str]) -> None:
+    result = simulate(capsys, trace, *PRESSURE, "--preemption-mode", "swap")
+    assert result["workload"] == "trace.csv"
+    assert result["policy"] == "fcfs"
+    assert (result["requests"], result["finished"], result["rejected"]) == (3, 3, 0)
+    assert result["preemptions"]["swap"] >= 1
+    assert set(result["preemptions"]) == {"swap", "recompute"}
+    assert result["violations"] == 0
+    assert result["invariant_checks"] >= 2 * result["steps"]
+    for name in ("requests", "finished", "rejected", "steps", "invariant_checks", "violations"):
+        assert type(result[name]) is int
+    for name in ("ttft", "tpot", "e2e", "queue_delay"):
+        assert set(result["metrics"][name]) == {"mean", "p50", "p90", "p99", "max"}
+    assert result["metrics"]["generated_tokens"] == 90
+    recompute = simulate(capsys, trace, *PRESSURE, "--preemption-mode", "recompute")
+    assert recompute["preemptions"]["swap"] == 0 < recompute["preemptions"]["recompute"]
+
+
+def test_the_embedded_workload_preempts_both_ways(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--check", "25"]) == 0
+    text = capsys.readouterr().out
+    assert "200: 200 finished, 0 rejected, 0 clipped" in text
+    assert "0 violations" in text
+    assert text.count("\n") > 20
+    result = simulate(capsys, "--check", "off")
+    assert result["preemptions"]["swap"] > 10
+    assert result["preemptions"]["recompute"] >= 1
+    assert result["invariant_checks"] == 0
+
+
+def test_flags_win_over_the_file(
+    trace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "scheduler.toml"
+    config.write_text('num_gpu_blocks = 9\nmax-model-len = 128\nscheduling_policy = "priority"\n')
+    result = simulate(capsys, trace, "--config", str(config), "--max-tokens", "60")
+    assert result["policy"] == "priority"
+    assert result["preemptions"]["recompute"] + result["preemptions"]["swap"] >= 1
+    flags = ("--num-gpu-blocks", "64", "--scheduling-policy", "fcfs", "--max-tokens", "60")
+    result = simulate(capsys, trace, "--config", str(config), *flags)
+    assert result["policy"] == "fcfs"
+    assert result["preemptions"] == {"swap": 0, "recompute": 0}
+
+
+def test_every_setting_has_a_flag_and_the_right_type() -> None:
+    assert list(SETTINGS) == [field.name for field in fields(Config)]
+    default = Config()
+    for name, (kind, _) in SETTINGS.items():
+        value = getattr(default, name)
+        assert value is None or type(value) is kind
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--num-gpu-blocks", "0"], "num_gpu_blocks must be a whole number of at least 1, not 0"),
+        (["--preemption-mode", "pause"], "preemption_mode must be one of swap, recompute"),
+        (["--max-num-batched-tokens", "8"], "must be at least max_num_seqs"),
+        (["--preset", "mine"], "preset must be one of default, lesson"),
+        (["--step-time", "speed=1"], "NAME is one of base, per_token"),
+        (["--step-time", "base=fast"], "'fast' is no number"),
+        (["--step-time", "base=0"], "every step takes time"),
+        (["--request-rate", "0"], "a rate of 0.0"),
+        (["--config", "missing.toml"], "cannot read missing.toml: No such file"),
+        (["missing.csv"], "missing.csv: No such file"),
+        (["--lesson", "q9"], "no lesson 'q9'; there are: five-step"),
+        (["--lesson", "q5", "trace.csv"], "leave WORKLOAD out"),
+        (["--lesson", "q5", "--depth", "2"], "leave the scheduler's flags out"),
+        (["--journal", "no/such/folder/run.jsonl"], "cannot write no/such/folder/run.jsonl"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line(
+    argv: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert said in refused(capsys, "simulate", *argv)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("num_gpu_block = 9\n", "unknown setting num_gpu_block; did you mean num_gpu_blocks?"),
+        ("num_gpu_blocks = '9'\n", "num_gpu_blocks is '9', not int"),
+        ("enable_chunked_prefill = 1\n", "enable_chunked_prefill is 1, not bool"),
+        ("depth = true\n", "depth is True, not int"),
+        ("num_gpu_blocks =\n", "it is no TOML: "),
+    ],
+)
+def test_a_bad_configuration_file_is_one_line(
+    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "scheduler.toml"
+    path.write_text(text)
+    assert said in refused(capsys, "simulate", "--config", str(path))
+
+
+def test_a_malformed_row_leaves_nothing_behind(
+    trace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(trace).write_text(TRACE + "2023-11-16 18:15:47,12,none\n")
+    journal = tmp_path / "run.jsonl"
+    line = refused(capsys, "simulate", trace, "--journal", str(journal))
+    assert line == (
+        "lineclear simulate: trace.csv, row 5: GeneratedTokens is 'none', not a whole number\n"
+    )
+    assert not journal.exists()
+
+
+def test_a_journal_replays_and_shows_the_state_at_a_step(
+    trace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "run.jsonl")
+    steps = simulate(capsys, trace, *PRESSURE, "--journal", path)["steps"]
+    assert main(["replay", path, "--format", "json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["complete"] is True
+    assert (result["steps"], result["violations"]) == (steps, [])
+    assert result["invariant_checks"] == steps + 1
+    assert main(["replay", path]) == 0
+    assert "the last state is the recorded one" in capsys.readouterr().out
+    assert main(["replay", path, "--step", "1"]) == 0
+    text = capsys.readouterr().out
+    assert "gpu: 6 of 9 blocks free" in text
+    assert "request 1: RUNNING, prompt 40, limit 100" in text
+    assert "sequence 1: 40 tokens known, 0 computed, room for 40; blocks 0 1 2" in text
+    assert main(["replay", path, "--step", "0", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["state"]["requests"] == []
+
+
+def test_a_journal_that_was_changed_or_cut_is_told(
+    trace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "run.jsonl"
+    simulate(capsys, trace, *PRESSURE, "--journal", str(path))
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:-1]))
+    assert main(["replay", str(path)]) == 3
+    assert "the journal was cut off here" in capsys.readouterr().out
+    admitted = next(k for k, line in enumerate(lines) if '"admit"' in line)
+    path.write_text("".join(lines[:admitted] + lines[admitted + 1 :]))
+    assert main(["replay", str(path)]) == 1
+    assert "is refused, a guard is false: " in capsys.readouterr().out
+    path.write_text("no journal\n")
+    assert main(["replay", str(path)]) == 1
+    assert "line 1: it is no JSON" in capsys.readouterr().out
+    missing = str(tmp_path / "missing.jsonl")
+    assert f"cannot read {missing}: No such file" in refused(capsys, "replay", missing)
+    path.write_text("".join(lines))
+    assert "--step 9999: " in refused(capsys, "replay", str(path), "--step", "9999")
+    assert "--step counts from 0" in refused(capsys, "replay", str(path), "--step", "-1")
+
+
+def test_lessons_are_listed_and_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--lesson", "list"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].startswith("five-step ")
+    assert main(["simulate", "--lesson", "list", "--format", "json"]) == 0
+    assert "decision-tree" in json.loads(capsys.readouterr().out)["lessons"]
+    assert main(["simulate", "--lesson", "decision-tree"]) == 0
+    text = capsys.readouterr().out
+    assert "A is preempted by swap; D is admitted" in text
+    assert "breaks conservation: GPU: 2 + 63 + 13 + 32 is not 100" in text
+    assert main(["simulate", "--lesson", "q5", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["invariants_broken"] == []
+
+
+def test_the_step_time_model_is_stated(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--step-time", "help"]) == 0
+    assert "copy_bandwidth: bytes in a second" in capsys.readouterr().out
+
+
+def test_a_violation_ends_with_one(
+    trace: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lineclear.audit import Violation
+
+    def broken(_: object) -> None:
+        raise Violation("conservation", "a GPU place is free and held")
+
+    monkeypatch.setattr("lineclear.simulate.audit", broken)
+    assert main(["simulate", trace]) == 1
+    assert "violated: step 1: conservation: a GPU place" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argument", ["--check=0", "--check=often", "--num-requests=0"])
+def test_a_number_that_is_none_is_refused(
+    argument: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["simulate", argument]) == 2
+    assert argument.split("=")[1] in capsys.readouterr().err
