@@ -93,10 +93,9 @@ def test_flags_win_over_the_file(
 
 def test_every_setting_has_a_flag_and_the_right_type() -> None:
     assert list(SETTINGS) == [field.name for field in fields(Config)]
-    default = Config()
-    for name, (kind, _) in SETTINGS.items():
-        value = getattr(default, name)
-        assert value is None or type(value) is kind
+    for name, (kind, default, _) in SETTINGS.items():
+        assert getattr(Config(), name) == default
+        assert default is None or type(default) is kind
 
 
 @pytest.mark.parametrize(
@@ -219,7 +218,9 @@ def test_lessons_are_listed_and_told(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_the_step_time_model_is_stated(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", "--step-time", "help"]) == 0
-    assert "copy_bandwidth: bytes in a second" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "copy_bandwidth: bytes in a second" in text
+    assert "  copy_bandwidth=2.4e+10" in text
 
 
 def test_a_violation_ends_with_one(

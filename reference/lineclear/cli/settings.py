@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 
 __all__ = ["SETTINGS", "add_settings", "read_settings"]
 
-#: Every setting of `Config`: type and help. Written here because importing it takes too long for
-#: `--help`; a test compares the two.
-SETTINGS: dict[str, tuple[type, str]] = {
-    "num_gpu_blocks": (int, "blocks of the GPU pool"),
-    "num_cpu_blocks": (int, "blocks of the CPU pool, 0 for none"),
-    "block_size": (int, "tokens a block has room for"),
-    "max_num_seqs": (int, "sequences that may run at once"),
-    "max_num_batched_tokens": (int, "tokens a step may compute"),
-    "max_model_len": (int, "tokens a sequence may have, prompt included"),
-    "enable_chunked_prefill": (bool, "compute a prompt in several steps"),
-    "num_lookahead_slots": (int, "drafted tokens that a decode may verify"),
-    "watermark": (float, "share of the GPU pool that admission leaves free"),
-    "scheduling_policy": (str, "fcfs or priority"),
-    "preemption_mode": (str, "swap, recompute, by_length or auto"),
-    "swap_threshold": (int, "by_length swaps requests with at least so many tokens"),
-    "victim": (str, "last, lowest_priority, longest or newest"),
-    "max_waiting": (int, "reject what arrives while so many wait"),
-    "depth": (int, "steps that may be in flight, 1 or 2"),
-    "bypass": (int, "requests that may pass one that does not fit"),
-    "swapped_first": (bool, "swapped requests before waiting ones, whatever the order"),
-    "pause_after_preemption": (bool, "admit nobody in a step that preempted for growth"),
-    "swap_token_cost": (float, "auto: cost to move a token out and in"),
-    "recompute_token_cost": (float, "auto: cost to compute a token again"),
+#: Every setting of `Config`: type, default and help. Written here because importing it takes too
+#: long for `--help`; a test compares the two.
+SETTINGS: dict[str, tuple[type, object, str]] = {
+    "num_gpu_blocks": (int, 1024, "blocks of the GPU pool"),
+    "num_cpu_blocks": (int, 256, "blocks of the CPU pool, 0 for none"),
+    "block_size": (int, 16, "tokens a block has room for"),
+    "max_num_seqs": (int, 256, "sequences that may run at once"),
+    "max_num_batched_tokens": (int, 8192, "tokens a step may compute"),
+    "max_model_len": (int, 8192, "tokens a sequence may have, prompt included"),
+    "enable_chunked_prefill": (bool, True, "compute a prompt in several steps"),
+    "num_lookahead_slots": (int, 0, "drafted tokens that a decode may verify"),
+    "watermark": (float, 0.01, "share of the GPU pool that admission leaves free"),
+    "scheduling_policy": (str, "fcfs", "fcfs or priority"),
+    "preemption_mode": (str, "auto", "swap, recompute, by_length or auto"),
+    "swap_threshold": (int, 512, "by_length swaps requests with at least so many tokens"),
+    "victim": (str, "last", "last, lowest_priority, longest or newest"),
+    "max_waiting": (int, None, "reject what arrives while so many wait"),
+    "depth": (int, 1, "steps that may be in flight, 1 or 2"),
+    "bypass": (int, 0, "requests that may pass one that does not fit"),
+    "swapped_first": (bool, False, "swapped requests before waiting ones, whatever the order"),
+    "pause_after_preemption": (bool, True, "admit nobody in a step that preempted for growth"),
+    "swap_token_cost": (float, 0.16, "auto: cost to move a token out and in"),
+    "recompute_token_cost": (float, 1.0, "auto: cost to compute a token again"),
 }
 
 
@@ -52,7 +52,8 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--config", metavar="FILE.toml", help="settings by these names, with underscores"
     )
     group.add_argument("--preset", metavar="NAME", help="default or lesson")
-    for name, (kind, text) in SETTINGS.items():
+    for name, (kind, default, text) in SETTINGS.items():
+        text = f"{text} (default: {default})"
         flag = f"--{name.replace('_', '-')}"
         if kind is bool:
             group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)

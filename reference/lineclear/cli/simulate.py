@@ -115,10 +115,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.lesson is not None:
         return run_lesson(arguments)
     from lineclear.simulate import Simulation
-    from lineclear.steptime import StepTime
 
     if "help" in arguments.step_time:
-        write_text((StepTime.__doc__ or "").strip())
+        write_text(explain_step_time())
         return PASSED
     defaults = EMBEDDED_POOL if arguments.workload is None else {}
     config = read_settings(arguments, defaults)
@@ -206,6 +205,17 @@ def step_time(settings: list[str]) -> StepTime:
         return StepTime(**values)
     except ValueError as error:
         raise UsageError(f"--step-time: {error}") from error
+
+
+def explain_step_time() -> str:
+    """The model and its numbers."""
+    from dataclasses import fields
+    from inspect import cleandoc
+
+    from lineclear.steptime import StepTime
+
+    numbers = [f"  {field.name}={field.default:g}" for field in fields(StepTime)]
+    return "\n".join([cleandoc(StepTime.__doc__ or ""), "", "Defaults:", *numbers])
 
 
 @contextmanager
