@@ -1,7 +1,7 @@
 """The invariants, recomputed from the tables of a running scheduler.
 
-Guarantees: nothing here uses a primitive, a counter of a pool or a `ref` to find out what it checks. It knows nothing
-about how the state came to be.
+Guarantees: nothing here uses a primitive, a counter of a pool or a `ref` to find out what it
+checks. It knows nothing about how the state came to be.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lineclear_spec.ledger import CPU, GPU, Block, Ledger, Pool, Sequence
 from lineclear_spec.lifecycle import Phase
 
 if TYPE_CHECKING:
-    from lineclear.scheduler import Scheduler
+    from lineclear.bookkeeping import Bookkeeping
 
 __all__ = ["Violation", "audit", "audit_ledger"]
 
@@ -23,6 +23,7 @@ class Violation(AssertionError):
     """An invariant does not hold; `invariant` is its name."""
 
     def __init__(self, invariant: str, what: str) -> None:
+        """Names the invariant."""
         super().__init__(f"{invariant}: {what}")
         self.invariant = invariant
 
@@ -34,7 +35,7 @@ def live(ledger: Ledger) -> Iterator[Sequence]:
             yield from request.members
 
 
-def audit(scheduler: Scheduler) -> int:
+def audit(scheduler: Bookkeeping) -> int:
     """Checks every invariant of the scheduler's ledger and queues; how many checks were made.
 
     Raises:
@@ -45,9 +46,7 @@ def audit(scheduler: Scheduler) -> int:
     running = {scheduler.of[r] for r in ledger.running}
     if running != set(scheduler.running.entries.values()):
         raise Violation("queue", "the running order is not the RUNNING queue")
-    queued = {
-        entry for _, version, entry in scheduler.queue.heap if entry.version == version
-    }
+    queued = {entry for _, version, entry in scheduler.queue.heap if entry.version == version}
     if queued != {scheduler.of[r] for q in (ledger.waiting, ledger.swapped) for r in q}:
         raise Violation("queue", "the heap is not the WAITING and SWAPPED queues")
     if scheduler.seats != sum(e.user.n for e in running):
@@ -55,7 +54,18 @@ def audit(scheduler: Scheduler) -> int:
     explicit = {s for r in ledger.running for s in r.members if not s.steady}
     if explicit != set(scheduler.explicit):
         raise Violation("queue", "running sequences that are not steady are listed wrong")
-    return checks + 4
+    for flight in scheduler.flights:
+        plan, limits = flight.plan, ledger.limits
+        groups = plan.scheduled_seq_groups
+        if plan.num_batched_tokens > limits.max_num_batched_tokens:
+            raise Violation("budget", f"step {plan.step} computes too many tokens")
+        if not 1 <= len(groups) <= limits.max_num_seqs:
+            raise Violation("budget", f"step {plan.step} has {len(groups)} sequences")
+        if any(row.tokens < 1 for row in groups.first):
+            raise Violation("budget", f"step {plan.step} schedules a sequence for nothing")
+    if scheduler.seats > ledger.limits.max_num_seqs:
+        raise Violation("budget", f"{scheduler.seats} seats of {ledger.limits.max_num_seqs}")
+    return checks + 8
 
 
 def audit_ledger(ledger: Ledger) -> int:
@@ -69,7 +79,10 @@ def audit_ledger(ledger: Ledger) -> int:
     for phase, queue in ((1, ledger.waiting), (2, ledger.running), (3, ledger.swapped)):
         for request in queue:
             if request.phase != phase:
-                raise Violation("queue", f"{request} is in the queue of {Phase(phase).name} and is {request.phase!r}")
+                raise Violation(
+                    "queue",
+                    f"{request} is in the queue of {Phase(phase).name} and is {request.phase!r}",
+                )
             if not 1 <= len(request.members) <= request.parallel:
                 raise Violation("members", f"{request} has {len(request.members)} sequences")
             own: Counter[Block] = Counter()
@@ -87,7 +100,9 @@ def audit_ledger(ledger: Ledger) -> int:
                 if phase == 1 or block.tier != tier:
                     raise Violation("residency", f"{request} in {Phase(phase).name} holds {block}")
                 if block.ref != count:
-                    raise Violation("references", f"{block} is named {count} times, its ref is {block.ref}")
+                    raise Violation(
+                        "references", f"{block} is named {count} times, its ref is {block.ref}"
+                    )
             named.update(own)
     for tier, pool in ((GPU, ledger.gpu), (CPU, ledger.cpu)):
         check_pool(pool, [b.place for b in named if b.tier == tier])
@@ -105,7 +120,10 @@ def check_pool(pool: Pool, held: list[int]) -> None:
     if set(free) & set(held):
         raise Violation("conservation", f"a {pool.name} place is free and held")
     if len(free) + len(held) != pool.total:
-        raise Violation("conservation", f"{len(free)} free + {len(held)} held is not {pool.total} {pool.name} blocks")
+        raise Violation(
+            "conservation",
+            f"{len(free)} free + {len(held)} held is not {pool.total} {pool.name} blocks",
+        )
 
 
 def check_counters(ledger: Ledger, sequence: Sequence, size: int) -> None:
@@ -114,9 +132,15 @@ def check_counters(ledger: Ledger, sequence: Sequence, size: int) -> None:
     reach, slots = ledger.reach(sequence), ledger.slots(sequence)
     known, computed = ledger.known(sequence), ledger.computed(sequence)
     if len(sequence.table) != (slots + size - 1) // size:
-        raise Violation("capacity", f"{sequence} has {len(sequence.table)} blocks for {slots} slots")
+        raise Violation(
+            "capacity", f"{sequence} has {len(sequence.table)} blocks for {slots} slots"
+        )
     if not 0 <= computed <= reach <= slots < request.limit:
-        raise Violation("capacity", f"{sequence}: computed {computed}, reach {reach}, slots {slots}, limit {request.limit}")
+        raise Violation(
+            "capacity",
+            f"{sequence}: computed {computed}, reach {reach}, slots {slots}, "
+            f"limit {request.limit}",
+        )
     if not request.prompt <= known <= request.limit:
         raise Violation("limit", f"{sequence} knows {known} tokens of {request.limit}")
     if reach > known + ledger.promised(sequence) + sequence.drafts:
@@ -128,7 +152,9 @@ def check_counters(ledger: Ledger, sequence: Sequence, size: int) -> None:
     if sequence.steady or reach > computed:
         for block in sequence.table[computed // size :]:
             if block.ref != 1:
-                raise Violation("exclusive_write", f"{sequence} writes {block}, named {block.ref} times")
+                raise Violation(
+                    "exclusive_write", f"{sequence} writes {block}, named {block.ref} times"
+                )
     if sequence.steady:
         boundary = len(sequence.table) * size - sequence.offset
         if sequence not in ledger.boundaries.get(boundary, {}):
@@ -147,6 +173,8 @@ def check_clocks(ledger: Ledger) -> None:
     if any(not ledger.done < number <= ledger.issued for number in ledger.operations):
         raise Violation("clocks", "an operation that is open was never decided or is done")
     if sum(map(len, ledger.boundaries.values())) != len(ledger.batch):
-        raise Violation("steady", "the calendar of boundaries lists others than the steady sequences")
+        raise Violation(
+            "steady", "the calendar of boundaries lists others than the steady sequences"
+        )
     if sum(map(len, ledger.endings.values())) != len(ledger.batch):
         raise Violation("steady", "the calendar of ends lists others than the steady sequences")

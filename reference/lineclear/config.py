@@ -6,6 +6,7 @@ Guarantees: a `Config` that exists is consistent. It knows nothing about request
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -86,28 +87,45 @@ class Config:
         ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ConfigError(f"{name} must be a whole number of at least {least}, not {value!r}")
-        if self.depth not in (1, 2):
+                raise ConfigError(
+                    f"{name} must be a whole number of at least {least}, not {value!r}"
+                )
+        if isinstance(self.depth, bool) or self.depth not in (1, 2):
             raise ConfigError(f"depth must be 1 or 2 steps in flight, not {self.depth!r}")
-        if not 0 <= self.watermark < 1:
-            raise ConfigError(f"watermark must be in [0, 1), not {self.watermark!r}")
-        if self.max_waiting is not None and (
-            isinstance(self.max_waiting, bool) or self.max_waiting < 0
+        for name in ("enable_chunked_prefill", "swapped_first", "pause_after_preemption"):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise ConfigError(f"{name} must be true or false, not {value!r}")
+        for name, least_not in (
+            ("watermark", 1.0),
+            ("swap_token_cost", math.inf),
+            ("recompute_token_cost", math.inf),
         ):
-            raise ConfigError(f"max_waiting must be at least 0 or None, not {self.max_waiting!r}")
+            value = getattr(self, name)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (number and 0 <= value < least_not):
+                raise ConfigError(f"{name} must be a number in [0, {least_not}), not {value!r}")
+        if self.max_waiting is not None and not (
+            type(self.max_waiting) is int and self.max_waiting >= 0
+        ):
+            raise ConfigError(
+                f"max_waiting must be a whole number or None, not {self.max_waiting!r}"
+            )
         for name, known in (
             ("scheduling_policy", POLICIES),
             ("preemption_mode", MODES),
             ("victim", VICTIMS),
         ):
             if getattr(self, name) not in known:
-                raise ConfigError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
+                raise ConfigError(
+                    f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}"
+                )
         decodes = self.max_num_seqs * (1 + self.num_lookahead_slots)
         if self.max_num_batched_tokens < decodes:
             raise ConfigError(
-                f"max_num_batched_tokens ({self.max_num_batched_tokens}) must be at least max_num_seqs * "
-                f"(1 + num_lookahead_slots) = {decodes}, or decodes would starve each other; "
-                "raise it or lower max_num_seqs"
+                f"max_num_batched_tokens ({self.max_num_batched_tokens}) must be at least "
+                f"max_num_seqs * (1 + num_lookahead_slots) = {decodes}, or decodes would starve "
+                "each other; raise it or lower max_num_seqs"
             )
 
     @property
@@ -151,7 +169,8 @@ class Config:
         return replace(base or cls(), **chosen)
 
 
-#: `lesson` has the lesson's phase order (swapped, running, waiting, preempt), its victim and its mode.
+#: `lesson` has the lesson's order (swapped before waiting requests), its victim and its mode. What
+#: running sequences need is set aside first, so that nobody is swapped in and out in one step.
 PRESETS: dict[str, Config] = {
     "default": Config(),
     "lesson": Config(

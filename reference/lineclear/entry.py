@@ -1,7 +1,7 @@
 """A live request as the scheduler sees it, and the two orders it stands in.
 
-Guarantees: running requests are sorted by the policy's order, waiting and swapped ones form one heap in that order. It
-knows nothing about blocks.
+Guarantees: running requests are sorted by the policy's order, waiting and swapped ones form one
+heap in that order, whose size is at most twice their number. It knows nothing about blocks.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from bisect import bisect_left, bisect_right, insort
 from typing import Any
 
 from lineclear.request import Output, Request
+from lineclear_spec.ledger import Ledger, Sequence
 from lineclear_spec.ledger import Request as Record
-from lineclear_spec.ledger import Sequence
 from lineclear_spec.lifecycle import Phase
 
 __all__ = ["Entry", "RunningOrder", "WaitingQueue"]
@@ -31,12 +31,14 @@ class Entry:
         "order",
         "outputs",
         "preemptions",
+        "queued",
         "record",
         "user",
         "version",
     )
 
     def __init__(self, user: Request, record: Record, number: int, key: Any) -> None:
+        """A request that was accepted."""
         self.user = user
         self.record = record
         self.number = number  # of its arrival
@@ -47,26 +49,28 @@ class Entry:
         self.preemptions = 0
         self.bypassed = 0  # requests behind it that were let pass
         self.version = 0  # of its place in the heap
+        self.queued = False
 
     def name_branch(self, sequence: Sequence) -> None:
         """A new sequence gets the next branch number."""
         self.branches[sequence] = self.branches_made
         self.branches_made += 1
 
-    @property
-    def tokens(self) -> int:
-        """Known tokens of all its sequences; steady ones by their table."""
-        return sum(max(s.known_tokens, s.slot_tokens) for s in self.record.members)
+    def tokens(self, ledger: Ledger) -> int:
+        """Known tokens of all its sequences."""
+        return sum(map(ledger.known, self.record.members))
 
 
 class RunningOrder:
     """Running requests, sorted."""
 
     def __init__(self) -> None:
+        """Nobody runs."""
         self.orders: list[Order] = []
         self.entries: dict[Order, Entry] = {}
 
     def __len__(self) -> int:
+        """How many."""
         return len(self.orders)
 
     def add(self, entry: Entry) -> None:
@@ -91,15 +95,24 @@ class RunningOrder:
         return self.entries[self.orders[-1]]
 
 
+#: Places of requests that left before the heap is looked through for them.
+FORGOTTEN = 64
+
+
 class WaitingQueue:
-    """Waiting and swapped requests: one heap, entries that left it are skipped when they surface."""
+    """Waiting and swapped requests: one heap; who left it is skipped when its place surfaces."""
 
     def __init__(self, swapped_first: bool) -> None:
+        """Nobody waits."""
         self.heap: list[tuple[Any, int, Entry]] = []
         self.swapped_first = swapped_first
+        self.stale = 0  # places of requests that left
 
     def push(self, entry: Entry) -> None:
-        """The request waits, at its place in the order."""
+        """The request waits, at its place in the order; an earlier place is void."""
+        if entry.queued:
+            self.leave(entry)
+        entry.queued = True
         entry.version += 1
         place: Any = entry.order
         if self.swapped_first:
@@ -109,6 +122,12 @@ class WaitingQueue:
     def leave(self, entry: Entry) -> None:
         """The request is no longer to be found here."""
         entry.version += 1
+        entry.queued = False
+        self.stale += 1
+        if self.stale > FORGOTTEN + len(self.heap) // 2:
+            self.heap = [item for item in self.heap if item[2].version == item[1]]
+            heapq.heapify(self.heap)
+            self.stale = 0
 
     def head(self) -> Entry | None:
         """The first one, which stays."""
@@ -118,14 +137,20 @@ class WaitingQueue:
             if entry.version == version:
                 return entry
             heapq.heappop(heap)
+            self.stale -= 1
         return None
 
-    def pop(self) -> None:
+    def pop(self) -> Entry:
         """Takes the head out."""
-        heapq.heappop(self.heap)
+        entry = heapq.heappop(self.heap)[2]
+        entry.queued = False
+        return entry
 
     def rebuild(self, entries: list[Entry]) -> None:
         """Starts over with these."""
         self.heap.clear()
+        self.stale = 0
+        for entry in entries:
+            entry.queued = False
         for entry in entries:
             self.push(entry)

@@ -1,32 +1,85 @@
 """The journal in memory: the last actions, by name and ids.
 
-Guarantees: memory is bounded and holds no record that has ended. It knows nothing about what the actions did; the
-journal on disk is `record.py`.
+Guarantees: memory is bounded and holds no record; as long as nothing was dropped, `lines` is a
+journal that `record.replay` does again. It knows nothing about what the actions did; the journal
+on disk is `record.py`.
 """
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["Ring"]
+from lineclear.record import FORMAT, LIMITS
+from lineclear_spec.actions import ACTIONS
+from lineclear_spec.ledger import Limits
+
+__all__ = ["Ring", "Row"]
+
+#: Name and arguments; a request or a sequence by its number. A `new` row comes before the first
+#: action of each request: ("new", (id, prompt, limit, parallel)).
+Row = tuple[str, tuple[Any, ...]]
+#: The first actions of a request.
+FIRST = frozenset({"submit", "reject"})
+#: How a journal on disk marks an argument that is a number of a record.
+MARKS = {"request": "r", "sequence": "s", "parent": "s"}
 
 
 class Ring:
-    """The last `size` actions."""
+    """The last `size` actions.
+
+    Attributes:
+        rows: the last ones, oldest first.
+        total: rows ever entered; more than there are if some were dropped.
+    """
 
     def __init__(self, size: int = 4096) -> None:
-        self.rows: deque[tuple[str, tuple[Any, ...]]] = deque(maxlen=size)
+        """Nothing has happened."""
+        self.rows: deque[Row] = deque(maxlen=size)
         self.total = 0
 
-    def __call__(self, name: str, arguments: tuple[object, ...]) -> None:
+    def __call__(self, name: str, arguments: tuple[Any, ...]) -> None:
         """Enters one action."""
+        if not arguments:
+            self.total += 1
+            self.rows.append((name, arguments))
+            return
+        if name in FIRST:
+            request = arguments[0]
+            self.total += 1
+            self.rows.append(
+                ("new", (request.id, request.prompt, request.limit, request.parallel))
+            )
         self.total += 1
-        self.rows.append((name, tuple([getattr(a, "id", a) for a in arguments])))
+        self.rows.append((name, tuple([getattr(value, "id", value) for value in arguments])))
 
-    def __iter__(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    def __iter__(self) -> Iterator[Row]:
+        """Oldest first."""
         return iter(self.rows)
 
     def __len__(self) -> int:
+        """How many are kept."""
         return len(self.rows)
+
+    def lines(self, limits: Limits) -> Iterator[str]:
+        """The journal as `record.replay` reads it, without the last line.
+
+        Raises:
+            ValueError: rows were dropped, so there is nothing that a replay could start from.
+        """
+        if self.total > len(self.rows):
+            raise ValueError(
+                f"the ring dropped {self.total - len(self.rows)} rows: give Ring a larger size"
+            )
+        yield json.dumps(
+            {"journal": FORMAT, "limits": {name: getattr(limits, name) for name in LIMITS}}
+        )
+        for name, arguments in self.rows:
+            if name == "new":
+                yield json.dumps([name, *arguments])
+                continue
+            marks = [MARKS.get(parameter) for parameter in ACTIONS[name].parameters]
+            told = zip(marks, arguments, strict=True)
+            yield json.dumps([name, *[v if m is None else f"{m}{v}" for m, v in told]])

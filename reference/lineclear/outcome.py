@@ -1,192 +1,144 @@
 """What a commit brings: tokens, branches, ends.
 
-Guarantees: everything that may be wrong with the sampled tokens is found before anything changes. It knows nothing about
-how steps are built.
+Guarantees: whatever may be wrong with the sampled tokens is found by `sampled.py` before anything
+changes. It knows nothing about how steps are built.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lineclear.entry import Entry
 from lineclear.request import Finished, Output, SampledError
+from lineclear.sampled import ONE, Lengths, Stops, lengths_of, positions_of
 from lineclear_spec import actions
-from lineclear_spec.ledger import Request as Record
 from lineclear_spec.ledger import Sequence
 from lineclear_spec.lifecycle import Phase
 
 if TYPE_CHECKING:
-    from lineclear.scheduler import Flight, Scheduler
+    from lineclear.bookkeeping import Bookkeeping
+    from lineclear.issue import Flight
 
 __all__ = ["Outcome"]
 
-ONE = (1,)
-
 
 class Outcome:
-    """The result of one step, checked.
+    """The result of one step, checked and not yet applied.
 
     Raises:
         SampledError: tokens or positions do not match the plan.
     """
 
     def __init__(
-        self, scheduler: Scheduler, flight: Flight, sampled: Any, stopped: Iterable[int]
+        self,
+        scheduler: Bookkeeping,
+        flight: Flight,
+        sampled: Any,
+        stopped: Iterable[int | tuple[int, int]],
     ) -> None:
+        """Checks everything."""
         self.scheduler = scheduler
         self.ledger = scheduler.ledger
         self.flight = flight
-        count = len(flight.plan.sampling)
-        try:
-            given = len(sampled)
-        except TypeError as error:
-            raise SampledError("sampled must be an array or a list, one entry per position") from error
-        if given != count:
-            raise SampledError(f"the plan samples {count} sequences, {given} entries were given")
-        self.lengths = self._lengths(sampled)
-        self.stopped = self._positions(stopped, count)
+        self.lengths: Lengths = lengths_of(flight, sampled)
+        self.stops: Stops = positions_of(flight, stopped, self.lengths)
+        self.ends: dict[Sequence, str] = {}
+        self.touched: list[Sequence] = []  # may end, may become steady
         self.finished: list[Finished] = []
+        self.time: float | None = None
 
-    def _lengths(self, sampled: Any) -> dict[int, tuple[int, ...]]:
-        """Lengths of the continuations at each position where they are not simply one token."""
-        if isinstance(sampled, np.ndarray):
-            if sampled.ndim != 1 or sampled.dtype.kind not in "iu":
-                raise SampledError("an array of sampled tokens has one dimension and whole numbers")
-            return {}
-        if set(map(type, sampled)) <= {int}:
-            return {}
-        lengths: dict[int, tuple[int, ...]] = {}
-        more: Counter[Record] = Counter()
-        for position, continuations in enumerate(sampled):
-            if isinstance(continuations, int | np.integer):
-                continue
-            try:
-                sizes = tuple(len(tokens) for tokens in continuations)
-            except TypeError as error:
-                raise SampledError(
-                    f"position {position}: a token or a list of lists of tokens, not {continuations!r}"
-                ) from error
-            sequence = self.flight.sequence(position)
-            row = self.flight.plan.sampling[position]
-            most = 1 + row.drafts
-            for size in sizes:
-                if not 1 <= size <= most:
-                    raise SampledError(
-                        f"position {position}: a continuation has 1 to {most} tokens here, not {size}"
-                    )
-            if sizes == ONE:
-                continue
-            lengths[position] = sizes
-            if sequence.alive:
-                more[sequence.request] += len(sizes) - 1
-        for record, extra in more.items():
-            if record.width + extra > record.parallel:
-                name = self.scheduler.of[record].user.request_id
-                raise SampledError(
-                    f"request {name!r} may have {record.parallel} sequences at once, "
-                    f"these continuations would make it {record.width + extra}"
-                )
-        return lengths
+    @staticmethod
+    def of_nothing(sampled: Any, stopped: Iterable[object]) -> list[Finished]:
+        """The result of a plan without a step: nothing, and nothing may be said of it."""
+        try:
+            empty = len(sampled) == 0 and not list(stopped)
+        except TypeError as error:
+            raise SampledError(
+                "sampled must be a list, empty for a plan without a step"
+            ) from error
+        if not empty:
+            raise SampledError("the plan has no step, so nothing can be sampled for it")
+        return []
 
-    def _positions(self, stopped: Iterable[int], count: int) -> list[int]:
-        positions = [int(p) for p in stopped]
-        for position in positions:
-            if not 0 <= position < count:
-                raise SampledError(f"stopped position {position} is not in 0..{count - 1}")
-        return positions
-
-    def apply(self) -> list[Finished]:
+    def apply(self, time: float | None) -> list[Finished]:
         """Settles the step; what is finished by it."""
         scheduler, ledger, flight = self.scheduler, self.ledger, self.flight
+        self.time = time
+        base = len(flight.sampling)
+        learning = list(range(base))
+        implied = len(flight.steady) - len(flight.left)
+        for position in self.lengths:  # a steady one that forks or ends counts its tokens itself
+            sequence = flight.sequence(position)
+            if sequence.steady:
+                scheduler.leave(sequence)
+                implied -= position >= base
+            if position >= base:
+                learning.append(position)
+        scheduler.counters.generated_tokens += implied
         actions.settle_step(ledger)
         for number in flight.copies:
             if number in ledger.operations:
                 actions.settle_copy(ledger, number)
-        ends: dict[Sequence, str] = {}
-        for position in self.stopped:
-            ends[flight.sequence(position)] = "stop"
-        pruned: dict[Sequence, None] = {}
-        explicit = list(enumerate(flight.sampling))
-        base = len(flight.sampling)
-        for position, sizes in self.lengths.items():
+        self._learn(learning)
+        for position, which in self.stops.items():
             sequence = flight.sequence(position)
-            if not sizes:
-                pruned[sequence] = None
-            elif position >= base and sequence.steady:
-                scheduler.leave(sequence)  # it forks
-                explicit.append((position, sequence))
-        candidates: list[Sequence] = []
-        for position, sequence in explicit:
-            if not sequence.alive or sequence in pruned:
-                continue
-            candidates.append(sequence)
-            self._sample(sequence, self.lengths.get(position, ONE), position >= base, ends, candidates)
-        for sequence in flight.left:
-            if sequence.alive and sequence not in pruned and sequence not in candidates:
-                candidates.append(sequence)
-                self._sample(sequence, ONE, False, ends, candidates)
-        for sequence in pruned:
-            if sequence.alive:
-                self._end(sequence, "pruned")
-        for sequence in candidates:
-            if (
-                sequence not in ends
-                and not sequence.steady
-                and sequence.known_tokens >= sequence.request.limit
-            ):
-                ends[sequence] = "length"
-        bucket = ledger.endings.get(ledger.settled)
-        if bucket:
-            for sequence in bucket:
-                ends.setdefault(sequence, "length")
-        for sequence, reason in ends.items():
-            if sequence.alive:
-                self._end(sequence, reason)
-        if scheduler.config.num_lookahead_slots == 0:
-            for sequence in candidates:
-                if sequence in scheduler.explicit and (
-                    scheduler.config.depth == 1 or sequence.request.parallel == 1
-                ):
-                    scheduler.join(sequence)
-        scheduler.counters.generated_tokens += len(flight.plan.sampling)
+            if sequence.alive and (which is None or 0 in which) and self._counts(sequence):
+                self.ends[sequence] = "stop"
+        for sequence in self.touched:
+            if sequence.alive and sequence.known_tokens >= sequence.request.limit:
+                self.ends.setdefault(sequence, "length")
+        if ledger.endings:
+            for sequence in ledger.endings.get(ledger.settled, ()):
+                self.ends.setdefault(sequence, "length")
+        for sequence, reason in self.ends.items():
+            self._end(sequence, reason)
+        self._join()
         return self.finished
 
+    def _counts(self, sequence: Sequence) -> bool:
+        """Whether what the step sampled for the sequence is worth anything: its KV was valid."""
+        return sequence.steady or sequence.void < self.flight.step
+
+    def _learn(self, learning: list[int]) -> None:
+        """Pruned branches go first, so that others may fork in their place; then all learn."""
+        flight, lengths = self.flight, self.lengths
+        for position in learning:
+            if lengths.get(position, ONE) == ():
+                sequence = flight.sequence(position)
+                if sequence.alive and self._counts(sequence):
+                    self._end(sequence, "pruned")
+        for position in learning:
+            sizes = lengths.get(position, ONE)
+            sequence = flight.sequence(position)
+            if sizes and sequence.alive and self._counts(sequence):
+                self._sample(sequence, sizes, self.stops.get(position, frozenset()))
+        apart = {flight.sequence(position) for position in learning if position in lengths}
+        for sequence in flight.left:
+            if sequence.alive and sequence not in apart and self._counts(sequence):
+                self._sample(sequence, ONE, frozenset())
+
     def _sample(
-        self,
-        sequence: Sequence,
-        sizes: tuple[int, ...],
-        counted: bool,
-        ends: dict[Sequence, str],
-        candidates: list[Sequence],
+        self, sequence: Sequence, sizes: tuple[int, ...], ending: frozenset[int] | None
     ) -> None:
-        """One sequence learns its tokens; `counted` if the step's clock has told it one already."""
-        scheduler, ledger, step = self.scheduler, self.ledger, self.flight.step
+        """One sequence learns its first continuation, and a branch forks for each other one."""
+        scheduler, ledger = self.scheduler, self.ledger
+        scheduler.counters.generated_tokens += sum(sizes)
         if sequence.steady:
             return  # its clock has counted the token
-        if not counted and (sequence.void >= step or sequence.promised_samples < 1):
-            return  # the token was computed on a copy that failed
+        self.touched.append(sequence)
         entry = scheduler.of[sequence.request]
-        own, *others = sizes
-        room = sequence.request.limit - sequence.known_tokens + counted
-        for size in others:
-            known = min(size, room) - counted
-            if known < 1:
-                continue
-            child = actions.fork(ledger, sequence, known)
+        for k, size in enumerate(sizes[1:], start=1):
+            child = actions.fork(ledger, sequence, size)
             entry.name_branch(child)
-            candidates.append(child)
+            self.touched.append(child)
+            if ending is None or k in ending:
+                self.ends[child] = "stop"
             if entry.record.phase == Phase.RUNNING:
                 scheduler.explicit[child] = None
                 scheduler.replaced[child] = None
-        if not counted:
-            accepted = min(own, room)
-            drafts = sequence.drafts
-            rejected = drafts + 1 - accepted if drafts else 0
-            actions.sample(ledger, sequence, step, accepted, rejected)
+        rejected = max(0, sequence.drafts + 1 - sizes[0])
+        actions.sample(ledger, sequence, self.flight.step, sizes[0], rejected)
 
     def _end(self, sequence: Sequence, reason: str) -> None:
         """One branch ends, and with the last one its request."""
@@ -207,6 +159,15 @@ class Outcome:
             return
         scheduler.end(entry)
         scheduler.counters.finished[reason] += 1
-        self.finished.append(
-            Finished(entry.user.request_id, reason, tuple(entry.outputs), entry.preemptions)
-        )
+        name, outputs = entry.user.request_id, tuple(entry.outputs)
+        self.finished.append(Finished(name, reason, outputs, entry.preemptions, self.time))
+
+    def _join(self) -> None:
+        """Sequences that decode one token in every step from now on become steady."""
+        scheduler = self.scheduler
+        if scheduler.config.num_lookahead_slots:
+            return
+        alone = scheduler.config.depth > 1  # a branch that may fork takes one step at a time
+        for sequence in self.touched:
+            if sequence in scheduler.explicit and not (alone and sequence.request.parallel > 1):
+                scheduler.join(sequence)

@@ -1,7 +1,8 @@
 """What one step is to do, for whoever executes it.
 
-Guarantees: a plan never changes; who is scheduled is a view that is shared with the next plan as long as nobody joins
-or leaves, so it costs nothing then. It knows nothing about how it was decided.
+Guarantees: a plan never changes; who is scheduled is a view that is shared with the next plan as
+long as nobody joins or leaves, so it costs nothing then. It knows nothing about how it was
+decided.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
 
-__all__ = ["BlockOperation", "Joined", "Plan", "Scheduled"]
+__all__ = ["BlockOperation", "Joined", "Names", "Plan", "Scheduled", "Table"]
+
+#: (request id, branch, block) and (request id, branch, blocks of the whole table).
+Names = tuple[Hashable, int, int]
+Table = tuple[Hashable, int, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +66,12 @@ class Joined(Sequence[Scheduled]):
     __slots__ = ("first", "second")
 
     def __init__(self, first: tuple[Scheduled, ...], second: tuple[Scheduled, ...]) -> None:
+        """The two."""
         self.first = first
         self.second = second
 
     def __len__(self) -> int:
+        """Of both together."""
         return len(self.first) + len(self.second)
 
     @overload
@@ -72,6 +79,7 @@ class Joined(Sequence[Scheduled]):
     @overload
     def __getitem__(self, index: slice) -> tuple[Scheduled, ...]: ...
     def __getitem__(self, index: int | slice) -> Scheduled | tuple[Scheduled, ...]:
+        """As of one tuple."""
         if isinstance(index, slice):
             return (self.first + self.second)[index]
         size = len(self.first)
@@ -82,10 +90,12 @@ class Joined(Sequence[Scheduled]):
         return self.first[index] if index < size else self.second[index - size]
 
     def __iter__(self) -> Iterator[Scheduled]:
+        """The first, then the second."""
         yield from self.first
         yield from self.second
 
     def __repr__(self) -> str:
+        """As a list."""
         return f"[{', '.join(map(repr, self))}]"
 
 
@@ -98,15 +108,18 @@ class Plan:
 
     Attributes:
         step: number of the step, None if nothing is computed.
-        scheduled_seq_groups: every sequence in the step, in the batch's order.
+        scheduled_seq_groups: every sequence in the step, prefills first.
         sampling: those of them that sample, in the order that `commit` expects tokens in.
         num_batched_tokens: positions that the step computes.
         num_prefill_groups: entries of scheduled_seq_groups that are prefills.
         operations: block operations in order, the forward last, each with what it waits for.
-        new_blocks: (request id, branch, GPU block) of every entry appended to a table that the executor knows.
-        tables: (request id, branch, whole table) of every sequence whose table is new to the executor or has changed
-            otherwise: admitted, swapped in, forked, copied on write.
+        new_blocks: (request id, branch, GPU block) of every entry appended to a table that the
+            executor knows.
+        tables: (request id, branch, whole table) of every sequence whose table is new to the
+            executor or has changed otherwise: admitted, swapped in, forked, copied on write. An
+            empty one belongs to a branch that waits for its leader to compute the prompt again.
         preempted: (request id, mode) of every request preempted since the last plan.
+        time: when the plan was made, by the scheduler's clock.
     """
 
     step: int | None
@@ -115,9 +128,10 @@ class Plan:
     num_batched_tokens: int
     num_prefill_groups: int
     operations: tuple[BlockOperation, ...]
-    new_blocks: tuple[tuple[Hashable, int, int], ...]
-    tables: tuple[tuple[Hashable, int, tuple[int, ...]], ...]
+    new_blocks: tuple[Names, ...]
+    tables: tuple[Table, ...]
     preempted: tuple[tuple[Hashable, str], ...]
+    time: float | None = None
 
     def _pairs(self, kind: str) -> Pairs:
         return tuple(pair for o in self.operations if o.kind == kind for pair in o.blocks)
@@ -136,6 +150,11 @@ class Plan:
     def blocks_to_copy(self) -> Pairs:
         """(source, target) of every copy on write."""
         return self._pairs("copy_block")
+
+    @property
+    def ignored(self) -> tuple[Hashable, ...]:
+        """Requests that no plan will ever run: none, `add` rejects them with the reason."""
+        return ()
 
     @property
     def is_empty(self) -> bool:

@@ -1,25 +1,27 @@
 """Who gives way, and how.
 
-Guarantees: only candidates behind the beneficiary are chosen, so the first in the order is never a victim; nobody is
-evicted unless all candidates together would suffice. It knows nothing about how a victim is evicted.
+Guarantees: a rule only ranks the candidates it is given, and nobody is chosen unless all of them
+together would suffice. It knows nothing about how a victim is evicted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from lineclear.config import Config
 from lineclear.entry import Entry
+from lineclear_spec.ledger import Ledger
 
-__all__ = ["RULES", "Need", "choose", "swaps"]
+__all__ = ["RULES", "Need", "choose", "swaps", "worst"]
 
 #: For each victim rule the key whose largest value is preempted first.
-RULES: dict[str, Callable[[Entry], tuple[object, ...]]] = {
-    "last": lambda e: e.order,
-    "lowest_priority": lambda e: (-e.user.priority, e.order),
-    "longest": lambda e: (e.tokens, e.order),
-    "newest": lambda e: (e.number,),
+RULES: dict[str, Callable[[Entry, Ledger], tuple[Any, ...]]] = {
+    "last": lambda entry, _: entry.order,
+    "lowest_priority": lambda entry, _: (-entry.user.priority, entry.order),
+    "longest": lambda entry, ledger: (entry.tokens(ledger), entry.order),
+    "newest": lambda entry, _: (entry.number,),
 }
 
 
@@ -37,6 +39,12 @@ class Need:
             self.blocks + other.blocks, self.seats + other.seats, self.tokens + other.tokens
         )
 
+    def __sub__(self, other: Need) -> Need:
+        """What is left of it."""
+        return Need(
+            self.blocks - other.blocks, self.seats - other.seats, self.tokens - other.tokens
+        )
+
     def covers(self, other: Need) -> bool:
         """Whether this is enough of everything."""
         return (
@@ -46,14 +54,27 @@ class Need:
         )
 
 
+def worst(candidates: Iterable[Entry], rule: str, ledger: Ledger) -> Entry | None:
+    """The candidate that the rule preempts first."""
+    key = RULES[rule]
+    return max(candidates, key=lambda entry: key(entry, ledger), default=None)
+
+
 def choose(
-    candidates: Iterable[Entry], gain: Callable[[Entry], Need], have: Need, want: Need, rule: str
+    candidates: Iterable[Entry],
+    gain: Callable[[Entry], Need],
+    have: Need,
+    want: Need,
+    rule: str,
+    ledger: Ledger,
 ) -> list[Entry] | None:
     """The victims that let `want` be met, or None if all candidates together would not.
 
-    Victims are chosen by the rule until they suffice; then each that turns out not to be needed is spared.
+    Victims are chosen by the rule until they suffice; then each that turns out not to be needed is
+    spared, the most important first.
     """
-    ranked = sorted(candidates, key=RULES[rule], reverse=True)
+    key = RULES[rule]
+    ranked = sorted(candidates, key=lambda entry: key(entry, ledger), reverse=True)
     gains = {entry: gain(entry) for entry in ranked}
     total = have
     chosen: list[Entry] = []
@@ -64,26 +85,27 @@ def choose(
         total += gains[entry]
     if not total.covers(want):
         return None
-    for entry in list(chosen):
+    for entry in reversed(tuple(chosen)):
         gained = gains[entry]
-        rest = Need(total.blocks - gained.blocks, total.seats - gained.seats, total.tokens - gained.tokens)
+        rest = total - gained
         if rest.covers(want):
             chosen.remove(entry)
             total = rest
     return chosen
 
 
-def swaps(config: Config, entry: Entry, computed: int) -> bool:
+def swaps(config: Config, entry: Entry, computed: int, ledger: Ledger) -> bool:
     """Whether the mode prefers to swap this victim; whether it can is another question.
 
     Args:
         config: mode, threshold and costs.
         entry: the victim.
         computed: tokens that would have to be computed again.
+        ledger: where it runs.
     """
     mode = config.preemption_mode
     if mode == "by_length":
-        return entry.tokens >= config.swap_threshold
+        return entry.tokens(ledger) >= config.swap_threshold
     if mode == "auto":
         moved = entry.record.blocks * config.block_size
         return moved * config.swap_token_cost < computed * config.recompute_token_cost

@@ -1,6 +1,7 @@
 """What a caller submits, what it gets back, and every error of the scheduler.
 
-Guarantees: a `Request` that exists has sizes that make sense. It knows nothing about the scheduler.
+Guarantees: a `Request` that exists has sizes that make sense. It knows nothing about the
+scheduler.
 """
 
 from __future__ import annotations
@@ -113,9 +114,11 @@ class Finished:
         reason: of the branch that ended last: stop, length or pruned.
         outputs: every branch, in the order of their ends.
         preemptions: how often the request was preempted.
+        time: when it ended, by the scheduler's clock.
     """
 
     request_id: Hashable
     reason: str
     outputs: tuple[Output, ...]
     preemptions: int
+    time: float | None = None

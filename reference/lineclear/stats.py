@@ -1,6 +1,7 @@
 """Figures of a scheduler, by vLLM's metric names.
 
-Guarantees: reading them changes nothing. It knows nothing about latency, which is measured by whoever runs the steps.
+Guarantees: reading them changes nothing. It knows nothing about latency, which is measured by
+whoever runs the steps.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lineclear.scheduler import Scheduler
+    from lineclear.bookkeeping import Bookkeeping
 
 __all__ = ["Counters", "stats"]
 
@@ -26,11 +27,12 @@ class Counters:
     failed_copies: int = 0
     recomputed_tokens: int = 0
     generated_tokens: int = 0
+    batched_tokens: int = 0
     preemptions: Counter[str] = field(default_factory=Counter[str])
     finished: Counter[str] = field(default_factory=Counter[str])
 
 
-def stats(scheduler: Scheduler) -> dict[str, int | float]:
+def stats(scheduler: Bookkeeping) -> dict[str, int | float]:
     """Gauges of this moment and counters since the start."""
     ledger, counters = scheduler.ledger, scheduler.counters
     gpu, cpu = ledger.gpu, ledger.cpu
@@ -50,6 +52,7 @@ def stats(scheduler: Scheduler) -> dict[str, int | float]:
         "lineclear:failed_copies_total": counters.failed_copies,
         "lineclear:requests_rejected_total": counters.rejected,
         "lineclear:requests_aborted_total": counters.aborted,
+        "lineclear:batched_tokens_total": counters.batched_tokens,
         "lineclear:steps_total": counters.steps,
         "lineclear:policy_failures_total": len(scheduler.policy_failures),
     }

@@ -1,11 +1,12 @@
 """Policies: one file each, deciding who comes first and never what is safe.
 
-Guarantees: a policy is a key that never changes while the request lives, and a rule for who may displace whom. It knows
-nothing about blocks.
+Guarantees: a policy is a key that never changes while the request lives, and a rule for who may
+displace whom. It knows nothing about blocks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from lineclear.policies.fcfs import FirstComeFirstServed
@@ -21,7 +22,7 @@ class Policy(Protocol):
     name: str
 
     def key(self, request: Request) -> float | tuple[float, ...]:
-        """Its place in the order: the smallest key goes first, equal keys in order of arrival."""
+        """Its place in the order: the smallest goes first, equal ones in order of arrival."""
         ...
 
     def may_displace(self, waiting: Request, running: Request) -> bool:
@@ -31,4 +32,8 @@ class Policy(Protocol):
 
 def make(name: str) -> Policy:
     """The built-in policy of that name."""
-    return {"fcfs": FirstComeFirstServed, "priority": Priority}[name]()
+    policies: dict[str, Callable[[], Policy]] = {
+        "fcfs": FirstComeFirstServed,
+        "priority": Priority,
+    }
+    return policies[name]()

@@ -1,0 +1,236 @@
+"""What the scheduler keeps beside the ledger: entries by id, two orders, seats and steady rows.
+
+Guarantees: each method takes the action of the table and changes what stands beside the ledger
+with it, so that the two never part between calls. It knows nothing about when an action is wanted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from lineclear.config import Config
+from lineclear.entry import Entry, RunningOrder, WaitingQueue
+from lineclear.journal import Ring
+from lineclear.plan import Scheduled
+from lineclear.policies import Policy, make
+from lineclear.preemption import swaps
+from lineclear.request import Request
+from lineclear.stats import Counters
+from lineclear_spec import actions
+from lineclear_spec.ledger import Ledger, Refused, Sequence
+from lineclear_spec.ledger import Request as Record
+from lineclear_spec.lifecycle import Phase
+
+if TYPE_CHECKING:
+    from lineclear.issue import Flight
+
+__all__ = ["Bookkeeping", "Journal"]
+
+Journal = Callable[[str, tuple[object, ...]], None]
+
+
+class Bookkeeping:
+    """Every live request, in the order of the policy and in its phase.
+
+    Args:
+        config: settings.
+        policy: who comes first; the built-in one of `config.scheduling_policy` if None.
+        journal: called with every action and its arguments; a ring of the last 4,096 if None.
+    """
+
+    def __init__(self, config: Config, policy: Policy | None, journal: Journal | None) -> None:
+        """Nothing is live."""
+        self.config = config
+        self.policy = policy or make(config.scheduling_policy)
+        self.ledger = Ledger(config.limits())
+        self.journal: Journal = Ring() if journal is None else journal
+        self.ledger.journal = self.journal
+        self.entries: dict[Hashable, Entry] = {}
+        self.of: dict[Record, Entry] = {}
+        self.running = RunningOrder()
+        self.queue = WaitingQueue(config.swapped_first)
+        self.explicit: dict[Sequence, None] = {}  # running and not steady
+        self.seats = 0  # sequences that running requests may have
+        self.flights: deque[Flight] = deque()
+        self.replaced: dict[Sequence, None] = {}  # whose whole table the next plan tells
+        self.preempted: list[tuple[Hashable, str]] = []  # since the last plan
+        self.policy_failures: list[str] = []
+        self.counters = Counters()
+        self.joined: dict[Sequence, int] = {}  # steady -> steps issued when it became steady
+        self.members: dict[Sequence, Scheduled] = {}  # steady -> its row
+
+    # ---- the policy ----------------------------------------------------------------------------
+
+    def key(self, request: Request) -> Any:
+        """The policy's key, or 0 (first come, first served) for all once it has failed."""
+        if self.policy_failures:
+            return 0
+        try:
+            answer: Any = self.policy.key(request)
+            parts: tuple[Any, ...] = answer if isinstance(answer, tuple) else (answer,)
+            if not parts or not all(map(is_number, parts)):
+                raise TypeError(f"a key is a number or a tuple of numbers, not {answer!r}")
+        except Exception as error:
+            self._policy_failed(error)
+            return 0
+        return parts
+
+    def may_displace(self, waiting: Entry, running: Entry) -> bool:
+        """The policy's answer; never, once it has failed."""
+        if self.policy_failures:
+            return False
+        try:
+            answer: Any = self.policy.may_displace(waiting.user, running.user)
+            if answer not in (True, False):
+                raise TypeError(f"may_displace answers True or False, not {answer!r}")
+        except Exception as error:
+            self._policy_failed(error)
+            return False
+        return bool(answer)
+
+    def _policy_failed(self, error: Exception) -> None:
+        """First come, first served from now on; the failure is told under the policy's name."""
+        name = getattr(self.policy, "name", type(self.policy).__name__)
+        self.policy_failures.append(f"{name}: {type(error).__name__}: {error}")
+        running = list(self.running.entries.values())
+        self.running = RunningOrder()
+        for entry in self.entries.values():
+            entry.order = (0, entry.number)
+        for entry in running:
+            self.running.add(entry)
+        self.queue.rebuild(
+            [e for e in self.entries.values() if e.record.phase in (Phase.WAITING, Phase.SWAPPED)]
+        )
+
+    # ---- phases --------------------------------------------------------------------------------
+
+    def start(self, entry: Entry) -> None:
+        """The request runs now."""
+        self.running.add(entry)
+        self.seats += entry.user.n
+        entry.bypassed = 0
+        for sequence in entry.record.members:
+            self.explicit[sequence] = None
+            self.replaced[sequence] = None
+
+    def stop(self, entry: Entry, members: Iterable[Sequence]) -> None:
+        """The request runs no longer."""
+        self.running.remove(entry)
+        self.seats -= entry.user.n
+        for sequence in members:
+            self.explicit.pop(sequence, None)
+            self.replaced.pop(sequence, None)
+
+    def join(self, sequence: Sequence) -> None:
+        """The sequence becomes steady, if it may."""
+        ledger = self.ledger
+        if (
+            sequence.slot_tokens != sequence.reach_tokens
+            or sequence.known_tokens != ledger.computed(sequence) + 1
+            or sequence.promised_samples != ledger.steps - ledger.settled
+            or sequence.reach_tokens >= sequence.request.limit - 1
+        ):
+            return
+        try:
+            actions.join_batch(ledger, sequence)
+        except Refused:
+            return  # it writes a shared block first
+        entry = self.of[sequence.request]
+        del self.explicit[sequence]
+        self.joined[sequence] = ledger.steps
+        branch = entry.branches[sequence]
+        self.members[sequence] = Scheduled(entry.user.request_id, branch, 1, 0, None, True, False)
+
+    def leave(self, sequence: Sequence) -> None:
+        """The sequence is steady no longer."""
+        actions.leave_batch(self.ledger, sequence)
+        self.explicit[sequence] = None
+        joined = self.joined.pop(sequence)
+        del self.members[sequence]
+        for flight in self.flights:
+            if flight.step > joined:
+                flight.left[sequence] = None
+
+    def leave_all(self, entry: Entry) -> None:
+        """None of its sequences is steady any longer."""
+        for sequence in entry.record.members:
+            if sequence.steady:
+                self.leave(sequence)
+
+    def end(self, entry: Entry, action: Callable[..., object] = actions.finish) -> None:
+        """The request ends, by `finish` or by `abort`, and nothing of it is kept."""
+        self.leave_all(entry)
+        phase, members = entry.record.phase, tuple(entry.record.members)
+        action(self.ledger, entry.record)
+        if phase == Phase.RUNNING:
+            self.stop(entry, members)
+        else:
+            self.queue.leave(entry)
+        del self.entries[entry.user.request_id]
+        del self.of[entry.record]
+
+    # ---- giving way ----------------------------------------------------------------------------
+
+    def preempt(self, entry: Entry) -> None:
+        """The request gives way: by swap if the mode says so and there is room, else recompute."""
+        ledger, record = self.ledger, entry.record
+        self.leave_all(entry)
+        computed = self.computed(entry)
+        swap = record.copy == 0 and swaps(self.config, entry, computed, ledger)
+        if swap and record.blocks > ledger.cpu.free:
+            swap = self._discard_for(entry)
+        self.stop(entry, record.members)
+        if swap:
+            actions.swap_out(ledger, record)
+        else:
+            actions.recompute(ledger, record)
+            self.counters.recomputed_tokens += computed
+        entry.preemptions += 1
+        mode = "swap" if swap else "recompute"
+        self.counters.preemptions[mode] += 1
+        self.preempted.append((entry.user.request_id, mode))
+        self.queue.push(entry)
+
+    def computed(self, entry: Entry) -> int:
+        """Tokens whose KV is lost if the request gives its blocks up."""
+        return sum(map(self.ledger.computed, entry.record.members))
+
+    def _discard_for(self, entry: Entry) -> bool:
+        """Discards less important CPU copies if that makes room; whether there is room now."""
+        ledger = self.ledger
+        behind = [self.of[record] for record in ledger.swapped]
+        behind = [other for other in behind if other.order > entry.order]
+        behind.sort(key=lambda other: other.order, reverse=True)
+        room = ledger.cpu.free
+        chosen: list[Entry] = []
+        for other in behind:
+            if room >= entry.record.blocks:
+                break
+            chosen.append(other)
+            room += other.record.blocks
+        if room < entry.record.blocks:
+            return False
+        for other in chosen:
+            self.counters.recomputed_tokens += self.computed(other)
+            actions.discard_swapped(ledger, other.record)
+            self.counters.discarded += 1
+            self.queue.push(other)
+        return True
+
+    def lose(self, entry: Entry) -> None:
+        """A copy of the request failed: it waits, what its sequences know is kept."""
+        self.leave_all(entry)
+        if entry.record.phase == Phase.RUNNING:
+            self.stop(entry, entry.record.members)
+        self.counters.recomputed_tokens += self.computed(entry)
+        self.counters.failed_copies += 1
+        actions.fail_copy(self.ledger, entry.record)
+        self.queue.push(entry)
+
+
+def is_number(part: object) -> bool:
+    """Whether it can stand in an order: a number, and not NaN."""
+    return isinstance(part, int | float) and not isinstance(part, bool) and not math.isnan(part)

@@ -1,0 +1,87 @@
+"""What a sequence that is not steady wants of a step.
+
+Guarantees: a job that has its blocks and its tokens is refused nothing by the table. It knows
+nothing about the order of jobs or about who gives way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lineclear.entry import Entry
+from lineclear_spec.ledger import Block, Ledger, Sequence
+
+if TYPE_CHECKING:
+    from lineclear.bookkeeping import Bookkeeping
+
+__all__ = ["Job", "job_of", "spare_last_holders"]
+
+
+@dataclass(slots=True)
+class Job:
+    """What one sequence could do in the step.
+
+    Attributes:
+        sequence: which.
+        entry: its request.
+        tokens: positions that it could compute, drafts included.
+        drafts: how many of them are drafts.
+        slots: positions that its table must have room for.
+        blocks: free blocks that this takes.
+        copy: whether its next block is shared and has to be copied first.
+        shared: positions of the prompt that it takes part in again, after a recompute.
+        decode: whether only its newest token is not computed.
+    """
+
+    sequence: Sequence
+    entry: Entry
+    tokens: int
+    drafts: int
+    slots: int
+    blocks: int
+    copy: bool
+    shared: int
+    decode: bool
+
+
+def job_of(scheduler: Bookkeeping, sequence: Sequence, entry: Entry) -> Job | None:
+    """What the sequence can do in this step, or None."""
+    ledger, record, size = scheduler.ledger, entry.record, scheduler.config.block_size
+    alone = entry.user.n == 1
+    lookahead = scheduler.config.num_lookahead_slots if alone else 0
+    promised = sequence.promised_samples
+    if promised and (lookahead or not alone):
+        return None  # where it goes on, or as how many, is not known before the commit
+    reach = sequence.reach_tokens
+    exist = sequence.known_tokens + promised
+    last = record.limit - 1  # the newest token of a complete sequence needs no position
+    shared = 0
+    leader = record.members[0]
+    if sequence.slot_tokens == 0 and sequence is not leader:
+        shared = record.prompt // size * size
+        if ledger.computed(leader) < shared:
+            return None  # its leader computes the prompt first
+        reach = shared
+    if reach >= exist or reach >= last:
+        return None
+    decode = exist - reach == 1
+    drafts = min(lookahead, last - exist) if decode else 0
+    tokens = min(exist, last) - reach + drafts
+    slots = max(sequence.slot_tokens, reach + tokens)
+    copy = not shared and not ledger.writable(sequence)
+    blocks = max(0, ledger.need(slots) - sequence.length - shared // size) + copy
+    return Job(sequence, entry, tokens, drafts, slots, blocks, copy, shared, decode)
+
+
+def spare_last_holders(ledger: Ledger, jobs: list[Job]) -> None:
+    """Where all that name a shared block are about to copy it, the last one writes in place."""
+    writers: dict[Block, list[Job]] = {}
+    for job in jobs:
+        if job.copy:
+            block = job.sequence.table[ledger.block_of(job.sequence.reach_tokens)]
+            writers.setdefault(block, []).append(job)
+    for block, found in writers.items():
+        if len(found) == block.ref:
+            found[-1].copy = False
+            found[-1].blocks -= 1

@@ -1,0 +1,146 @@
+"""What an executor says it sampled, checked against the plan.
+
+Guarantees: an answer that passes can be applied whole, so a refused one changes nothing. Only
+lengths are read, no token. It knows nothing about what a commit does with them.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lineclear.request import SampledError
+
+if TYPE_CHECKING:
+    from lineclear.issue import Flight
+    from lineclear_spec.ledger import Request as Record
+
+__all__ = ["ONE", "Lengths", "Stops", "lengths_of", "positions_of"]
+
+#: One continuation of one token.
+ONE = (1,)
+#: By position, tokens of each continuation; a position that is not here got one token.
+Lengths = dict[int, tuple[int, ...]]
+#: By position, which continuations end; None is all of them.
+Stops = dict[int, frozenset[int] | None]
+
+
+def lengths_of(flight: Flight, sampled: Any) -> Lengths:
+    """Lengths of the continuations at each position where they are not simply one token.
+
+    Raises:
+        SampledError: the entries are not what the plan asks for.
+    """
+    if isinstance(sampled, Mapping):
+        sampled = in_order(flight, sampled)
+    count = len(flight.plan.sampling)
+    if isinstance(sampled, str | bytes):
+        raise SampledError("sampled must be an array, a list or a mapping, not a text")
+    try:
+        given = len(sampled)
+    except TypeError as error:
+        raise SampledError("sampled must be an array or a list, one entry per position") from error
+    if given != count:
+        raise SampledError(f"the plan samples {count} sequences, {given} entries were given")
+    if isinstance(sampled, np.ndarray):
+        if sampled.ndim != 1 or not np.issubdtype(sampled.dtype, np.integer):
+            raise SampledError("an array of sampled tokens has one dimension and whole numbers")
+        return {}
+    if set(map(type, sampled)) <= {int}:
+        return {}
+    lengths: Lengths = {}
+    for position, entry in enumerate(sampled):
+        sizes = sizes_of(position, entry, 1 + flight.plan.sampling[position].drafts)
+        if sizes != ONE:
+            lengths[position] = sizes
+    check_width(flight, lengths)
+    return lengths
+
+
+def in_order(flight: Flight, sampled: Mapping[Any, Any]) -> list[Any]:
+    """The entries of a mapping in the order of the plan."""
+    names = [(row.request_id, row.branch) for row in flight.plan.sampling]
+    missing = [name for name in names if name not in sampled]
+    if missing:
+        raise SampledError(f"nothing was given for {missing[0]!r}, which the plan samples")
+    if len(sampled) != len(names):
+        known = set(names)
+        extra = next(name for name in sampled if name not in known)
+        raise SampledError(f"the plan does not sample {extra!r}; keys are (request id, branch)")
+    return [sampled[name] for name in names]
+
+
+def sizes_of(position: int, entry: Any, most: int) -> tuple[int, ...]:
+    """Tokens of each continuation at one position."""
+    if isinstance(entry, int | np.integer) and not isinstance(entry, bool):
+        return ONE
+    wanted = f"position {position}: a token or a list of lists of tokens, not {entry!r}"
+    if isinstance(entry, str | bytes | Mapping):
+        raise SampledError(wanted)
+    sizes: list[int] = []
+    try:
+        for tokens in entry:
+            if isinstance(tokens, str | bytes | Mapping):
+                raise SampledError(wanted)
+            sizes.append(len(tokens))
+    except TypeError as error:
+        raise SampledError(wanted) from error
+    for size in sizes:
+        if not 1 <= size <= most:
+            raise SampledError(
+                f"position {position}: a continuation has 1 to {most} tokens here, not {size}"
+            )
+    return tuple(sizes)
+
+
+def check_width(flight: Flight, lengths: Lengths) -> None:
+    """No request gets more sequences than it may have."""
+    more: Counter[Record] = Counter()
+    for position, sizes in lengths.items():
+        sequence = flight.sequence(position)
+        if sequence.alive:
+            more[sequence.request] += len(sizes) - 1
+    for position in lengths:
+        record = flight.sequence(position).request
+        if record.width and record.width + more[record] > record.parallel:
+            name = flight.plan.sampling[position].request_id
+            raise SampledError(
+                f"request {name!r} may have {record.parallel} sequences at once, "
+                f"these continuations would make it {record.width + more[record]}"
+            )
+
+
+def positions_of(
+    flight: Flight, stopped: Iterable[int | tuple[int, int]], lengths: Lengths
+) -> Stops:
+    """Which continuations end.
+
+    Raises:
+        SampledError: a position is not in the plan, or has no such continuation.
+    """
+    count = len(flight.plan.sampling)
+    stops: Stops = {}
+    try:
+        given: list[Any] = list(stopped)
+    except TypeError as error:
+        raise SampledError("stopped must be a list of positions in plan.sampling") from error
+    for entry in given:
+        pair: tuple[Any, ...] = entry if isinstance(entry, tuple) else (entry,)
+        if len(pair) > 2 or not pair or isinstance(entry, bool):
+            raise SampledError(f"stopped has positions or (position, continuation), not {entry!r}")
+        try:
+            position, *which = map(operator.index, pair)
+        except TypeError as error:
+            raise SampledError(f"a stopped position is a whole number, not {entry!r}") from error
+        if not 0 <= position < count:
+            raise SampledError(f"stopped position {position} is not in 0..{count - 1}")
+        most = len(lengths.get(position, ONE))
+        if which and not 0 <= which[0] < most:
+            raise SampledError(f"position {position} has {most} continuations, not {entry!r}")
+        before = stops.get(position, frozenset())
+        stops[position] = None if before is None or not which else before | {which[0]}
+    return stops
