@@ -38,6 +38,12 @@ class SampledError(SchedulerError):
     """Sampled tokens that do not match the plan."""
 
 
+def integral(name: str, value: object) -> None:
+    """Refuses what is not a whole number."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidRequest(f"{name} must be a whole number, not {value!r}")
+
+
 def whole(name: str, value: object, least: int) -> None:
     """Refuses what is not a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -69,8 +75,7 @@ class Request:
         whole("prompt_tokens", self.prompt_tokens, 1)
         whole("max_tokens", self.max_tokens, 1)
         whole("n", self.n, 1)
-        if isinstance(self.priority, bool) or not isinstance(self.priority, int):
-            raise InvalidRequest(f"priority must be a whole number, not {self.priority!r}")
+        integral("priority", self.priority)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -36,7 +36,7 @@ def lengths_of(flight: Flight, sampled: Any) -> Lengths:
         SampledError: the entries are not what the plan asks for.
     """
     if isinstance(sampled, Mapping):
-        sampled = in_order(flight, sampled)
+        sampled = in_order(flight, sampled)  # pyright: ignore[reportUnknownArgumentType]
     count = len(flight.plan.sampling)
     if isinstance(sampled, str | bytes):
         raise SampledError("sampled must be an array, a list or a mapping, not a text")
@@ -47,7 +47,8 @@ def lengths_of(flight: Flight, sampled: Any) -> Lengths:
     if given != count:
         raise SampledError(f"the plan samples {count} sequences, {given} entries were given")
     if isinstance(sampled, np.ndarray):
-        if sampled.ndim != 1 or not np.issubdtype(sampled.dtype, np.integer):
+        array = cast("np.ndarray[Any, np.dtype[Any]]", sampled)
+        if array.ndim != 1 or array.dtype.kind not in "iu":
             raise SampledError("an array of sampled tokens has one dimension and whole numbers")
         return {}
     if set(map(type, sampled)) <= {int}:
@@ -83,7 +84,7 @@ def sizes_of(position: int, entry: Any, most: int) -> tuple[int, ...]:
         raise SampledError(wanted)
     sizes: list[int] = []
     try:
-        for tokens in entry:
+        for tokens in cast("Iterable[Any]", entry):
             if isinstance(tokens, str | bytes | Mapping):
                 raise SampledError(wanted)
             sizes.append(len(tokens))
@@ -129,7 +130,7 @@ def positions_of(
     except TypeError as error:
         raise SampledError("stopped must be a list of positions in plan.sampling") from error
     for entry in given:
-        pair: tuple[Any, ...] = entry if isinstance(entry, tuple) else (entry,)
+        pair: Any = entry if isinstance(entry, tuple) else (entry,)
         if len(pair) > 2 or not pair or isinstance(entry, bool):
             raise SampledError(f"stopped has positions or (position, continuation), not {entry!r}")
         try:

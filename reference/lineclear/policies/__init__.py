@@ -26,7 +26,7 @@ class Policy(Protocol):
         ...
 
     def may_displace(self, waiting: Request, running: Request) -> bool:
-        """Whether the waiting request is so much more important that the running one must give way."""
+        """Whether the waiting one is so much more important that the running one gives way."""
         ...
 
 
