@@ -30,6 +30,10 @@ MOST_SKIPPED = 1_000_000
 LIMITS = tuple(sorted(Limits.__slots__))
 
 
+Done = tuple[str, tuple[object, ...]]
+After = Callable[[str, tuple[object, ...], Ledger], bool]
+
+
 class JournalError(ValueError):
     """A file is no journal, or does not lead where it says; the message is one line."""
 
@@ -132,13 +136,13 @@ class Replay:
     complete: bool = False
 
 
-def replay(lines: Iterable[str], after: Callable[[str, Ledger], bool] | None = None) -> Replay:
+def replay(lines: Iterable[str], after: After | None = None) -> Replay:
     """Does every recorded action on a new ledger.
 
     Args:
         lines: of the file.
-        after: told the name of each action that was done, and "" before the first; to return True
-            stops the replay.
+        after: told each action that was done, with its arguments, and "" before the first; to
+            return True stops the replay.
 
     Raises:
         JournalError: a line is malformed, an action is refused, or the last state differs.
@@ -148,38 +152,39 @@ def replay(lines: Iterable[str], after: Callable[[str, Ledger], bool] | None = N
     result = Replay(Ledger(limits_of(number, first)))
     ledger = result.ledger
     records: dict[str, object] = {}
-    if after is not None and after("", ledger):
+    if after is not None and after("", (), ledger):
         return result
     for number, row in rows:
         try:
-            name = do(result, row, records)
+            name, arguments = do(result, row, records)
         except JournalError as error:
             raise JournalError(f"line {number}: {error}") from None
-        if result.complete or (name and after is not None and after(name, ledger)):
+        if result.complete or (name and after is not None and after(name, arguments, ledger)):
             break
     return result
 
 
-def do(result: Replay, row: object, records: dict[str, object]) -> str:
-    """Does what one line says; the name of the action, if it is one."""
+def do(result: Replay, row: object, records: dict[str, object]) -> Done:
+    """Does what one line says; name and arguments of the action, if it is one."""
     ledger = result.ledger
     if isinstance(row, dict):
         finish(cast("dict[str, object]", row), result)
-        return ""
+        return "", ()
     if not isinstance(row, list) or not row:
         raise JournalError("it is no action")
     name, *arguments = cast("list[object]", row)
     if name == "new":
         request = introduce(ledger, arguments)
         records[f"r{request.id}"] = request
-        return ""
+        return "", ()
     if not isinstance(name, str) or name not in ACTIONS:
         raise JournalError(f"{name!r} is no action")
     action = ACTIONS[name]
     if len(arguments) != len(action.parameters):
         raise JournalError(f"{name} takes {len(action.parameters)} arguments")
     try:
-        made = action.body(ledger, *(lookup(argument, records) for argument in arguments))
+        found = tuple(lookup(argument, records) for argument in arguments)
+        made = action.body(ledger, *found)
     except Refused as refused:
         raise JournalError(f"{name} is refused, a guard is false: {refused.guard}") from None
     except (Broken, AttributeError, LookupError, TypeError) as error:
@@ -187,7 +192,7 @@ def do(result: Replay, row: object, records: dict[str, object]) -> str:
     if isinstance(made, Sequence):
         records[f"s{made.id}"] = made
     result.actions += 1
-    return name
+    return name, found
 
 
 def parsed(lines: Iterable[str]) -> Iterator[tuple[int, object]]:

@@ -15,6 +15,7 @@ from typing import TextIO, cast
 from lineclear.audit import Violation, audit
 from lineclear.config import Config
 from lineclear.metrics import Collector
+from lineclear.observer import Observer
 from lineclear.plan import Plan
 from lineclear.policies import Policy
 from lineclear.record import JournalFile
@@ -68,6 +69,7 @@ class Simulation:
         self.now = 0.0
         self.file = None if journal is None else JournalFile(journal, config.limits())
         self.scheduler = Scheduler(config, policy, lambda: self.now, self._note)
+        self.observer = Observer(self.scheduler.ledger) if check_every else None
         self.device = Device()
         self.collector = Collector()
         self.live: dict[Hashable, Live] = {}
@@ -118,6 +120,8 @@ class Simulation:
         """Told of every action: the file keeps it, and KV that is given up is counted."""
         if self.file is not None:
             self.file(name, arguments)
+        if self.observer is not None:
+            self.observer(name, arguments)
         if name in GIVING_UP:
             record = cast("Record", arguments[0])
             live = self.live[self.scheduler.of[record].user.request_id]
@@ -184,6 +188,8 @@ class Simulation:
         if self.check_every and self.scheduler.ledger.steps % self.check_every == 0:
             self.checks += 1
             audit(self.scheduler)
+            if self.observer is not None:
+                self.observer.check()
 
     # ---- requests ------------------------------------------------------------------------------
 
@@ -235,8 +241,7 @@ class Simulation:
         """Hands the plan's operations to the device."""
         collector = self.collector
         for request_id, mode in plan.preempted:
-            swap = mode == "swap"
-            collector.preempt(request_id, self.now, swap=swap)
+            collector.preempt(request_id, self.now, swap=mode == "swap")
         seconds = self._account(plan) if plan.step is not None else 0.0
         for operation in plan.operations:
             blocks = len(operation.blocks)

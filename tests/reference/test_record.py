@@ -61,8 +61,9 @@ def test_a_replay_stops_where_it_is_told_to() -> None:
     _, lines = recorded()
     seen: list[str] = []
 
-    def after(name: str, ledger: Ledger) -> bool:
+    def after(name: str, arguments: tuple[object, ...], ledger: Ledger) -> bool:
         seen.append(name)
+        assert name or not arguments
         return ledger.steps == 1
 
     half = replay(lines, after)

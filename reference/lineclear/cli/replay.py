@@ -47,6 +47,7 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Replays the journal."""
     from lineclear.audit import Violation, audit_ledger
+    from lineclear.observer import Observer
     from lineclear.record import JournalError, replay, state
 
     path: str = arguments.journal
@@ -56,16 +57,20 @@ def run(arguments: argparse.Namespace) -> int:
     checks = 0
     violations: list[str] = []
 
-    def after(name: str, ledger: Ledger) -> bool:
-        nonlocal checks
-        if name not in ("", "issue_step"):
-            return False
-        checks += 1
+    observer: Observer | None = None
+
+    def after(name: str, done: tuple[object, ...], ledger: Ledger) -> bool:
+        nonlocal checks, observer
+        observer = observer or Observer(ledger)
         try:
-            audit_ledger(ledger)
+            observer(name, done)
+            if name in ("", "issue_step"):
+                checks += 1
+                audit_ledger(ledger)
+                observer.check()
         except Violation as violation:
             violations.append(f"step {ledger.steps}: {violation}")
-        return bool(violations) or ledger.steps == stop
+        return bool(violations) or (name in ("", "issue_step") and ledger.steps == stop)
 
     try:
         with open(path, encoding="utf-8") as file:

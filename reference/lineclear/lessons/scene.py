@@ -6,13 +6,14 @@ issued, so a block that it needs is taken already. It knows nothing about what a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from lineclear.audit import Violation, audit
 from lineclear.config import Config
 from lineclear.lessons.run import Row, Run, State
+from lineclear.observer import Observer
 from lineclear.request import Rejected, Request
 from lineclear.scheduler import Scheduler
 from lineclear_spec.ledger import Request as Record
@@ -83,6 +84,8 @@ class Play:
         """To the last request's end, or to the first violation."""
         base = {"watermark": 0.0, "num_cpu_blocks": 0, "preemption_mode": "recompute"}
         scheduler = Scheduler(Config.from_mapping({**base, **self.scene.settings}))
+        observer = Observer(scheduler.ledger)
+        scheduler.ledger.journal = observer
         violations: list[str] = []
         try:
             for step in range(1, MOST_STEPS + 1):
@@ -90,7 +93,7 @@ class Play:
                 self.arrive(scheduler, arriving)
                 if not scheduler.entries and all(e.step <= step for e in self.scene.entries):
                     break
-                self.step(scheduler, step)
+                self.step(scheduler, step, observer.check)
         except Violation as violation:
             violations.append(f"step {scheduler.ledger.steps}: {violation}")
         return Run(
@@ -118,10 +121,11 @@ class Play:
             else:
                 self.events.append(f"{entry.name} arrives")
 
-    def step(self, scheduler: Scheduler, step: int) -> None:
+    def step(self, scheduler: Scheduler, step: int, check: Callable[[], None]) -> None:
         """One step, every copy complete before the next."""
         plan = scheduler.schedule()
         audit(scheduler)
+        check()
         states = {
             str(name): State(
                 entry.record.phase, known(scheduler, entry.record), entry.record.blocks
@@ -154,6 +158,7 @@ class Play:
             self.finished[name] = sum(output.generated_tokens for output in finished.outputs)
             self.events.append(f"{name} has finished")
         audit(scheduler)
+        check()
 
     def changes(self, states: Mapping[str, State]) -> list[str]:
         """Who runs now, and who has another block."""

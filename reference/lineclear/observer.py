@@ -1,0 +1,239 @@
+"""The invariants that need a history: who touched which place when, and whose KV lies where.
+
+Guarantees: it watches actions as the journal is told of them and keeps records of its own, so what
+it finds out does not rest on the counters that it checks. It knows nothing about the scheduler;
+what can be seen from the tables alone is checked by `audit.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from lineclear.audit import Violation
+from lineclear_spec.ledger import COMPUTE, CPU, FORWARD, GPU, SWAP_IN, Ledger, Operation, Sequence
+from lineclear_spec.ledger import Request as Record
+from lineclear_spec.lifecycle import Phase
+
+__all__ = ["Observer"]
+
+Place = tuple[int, int]  # tier, place
+
+
+class Observer:
+    """Told of every action after it was done; `check` judges the state between two of them.
+
+    Args:
+        ledger: whose actions they are; it must be new.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        """Nothing has happened."""
+        self.ledger = ledger
+        self.kv: dict[Record, dict[Sequence, int]] = {}  # positions with KV; see _positions
+        self.born: dict[Record, int] = {}  # the last operation before its present residence
+        self.ended: set[int] = set()  # ids
+        self.touched: dict[int, frozenset[Place]] = {}  # places of each operation that is open
+        self.building = [0, 0]  # tokens and sequences of the step being built, steady ones aside
+        self.handlers: dict[str, Callable[..., None]] = {
+            "submit": self._submit,
+            "reject": self._end,
+            "admit": self._admit,
+            "finish": self._end,
+            "abort": self._end,
+            "schedule_tokens": self._schedule,
+            "issue_step": self._issue,
+            "join_batch": self._join,
+            "leave_batch": self._leave,
+            "fork": self._fork,
+            "rejoin": self._rejoin,
+            "prune": self._prune,
+            "copy_on_write": self._decided,
+            "swap_out": self._decided,
+            "swap_in": self._decided,
+            "recompute": self._lose,
+            "discard_swapped": self._lose,
+            "fail_copy": self._lose,
+        }
+
+    def __call__(self, name: str, arguments: tuple[Any, ...]) -> None:
+        """One action was done.
+
+        Raises:
+            Violation: it broke an invariant.
+        """
+        handler = self.handlers.get(name)
+        if handler is not None:
+            handler(*arguments)
+
+    # ---- lives ---------------------------------------------------------------------------------
+
+    def _submit(self, record: Record) -> None:
+        limits = self.ledger.limits
+        size, last = limits.block_size, record.limit - 1
+        shared = record.prompt // size
+        worst = shared + record.parallel * ((last + size - 1) // size - shared)
+        if worst > limits.gpu_blocks:
+            raise Violation("fits", f"{record} may hold {worst} of {limits.gpu_blocks} blocks")
+        if record.parallel > limits.max_num_seqs or record.limit > limits.max_model_len:
+            raise Violation("fits", f"{record} is longer or wider than any request may be")
+        if not limits.chunked and last > limits.max_num_batched_tokens:
+            raise Violation("fits", f"{record} never fits into one step")
+        self.kv[record] = dict.fromkeys(record.members, 0)
+
+    def _admit(self, record: Record) -> None:
+        self.born[record] = self.ledger.issued
+
+    def _end(self, record: Record) -> None:
+        if record.id in self.ended:
+            raise Violation("once", f"{record} ends a second time")
+        if record.held or record.members:
+            raise Violation("once", f"{record} has ended and holds {len(record.held)} blocks")
+        self.ended.add(record.id)
+        self.kv.pop(record, None)
+        self.born.pop(record, None)
+
+    # ---- KV ------------------------------------------------------------------------------------
+
+    def _positions(self, sequence: Sequence) -> int:
+        """Positions that have KV; of a steady sequence one more with every step issued."""
+        kv = self.kv[sequence.request][sequence]
+        return kv + self.ledger.steps if sequence.steady else kv
+
+    def _schedule(self, sequence: Sequence, tokens: int, drafts: int) -> None:
+        kv, reach = self.kv[sequence.request], sequence.reach_tokens
+        if kv[sequence] >= reach - tokens:
+            kv[sequence] = max(kv[sequence], reach)
+        self.building[0] += tokens
+        self.building[1] += 1
+
+    def _join(self, sequence: Sequence) -> None:
+        self.kv[sequence.request][sequence] -= self.ledger.steps
+
+    def _leave(self, sequence: Sequence) -> None:
+        self.kv[sequence.request][sequence] += self.ledger.steps
+
+    def _fork(self, parent: Sequence, tokens: int) -> None:
+        child = parent.request.members[-1]
+        room = len(child.table) * self.ledger.limits.block_size
+        kv = self.kv[parent.request]
+        kv[child] = min(kv[parent], room)
+
+    def _rejoin(self, sequence: Sequence, shared: int) -> None:
+        leader = sequence.request.members[0]
+        room = len(sequence.table) * self.ledger.limits.block_size
+        self.kv[sequence.request][sequence] = min(self._positions(leader), room)
+
+    def _prune(self, sequence: Sequence) -> None:
+        del self.kv[sequence.request][sequence]
+
+    def _lose(self, record: Record) -> None:
+        self.kv[record] = dict.fromkeys(record.members, 0)
+
+    # ---- operations ----------------------------------------------------------------------------
+
+    def _issue(self) -> None:
+        ledger, limits = self.ledger, self.ledger.limits
+        steady = len(ledger.batch)
+        tokens, sequences = self.building[0] + steady, self.building[1] + steady
+        self.building = [0, 0]
+        if not 1 <= sequences <= min(tokens, limits.max_num_seqs):
+            raise Violation("budget", f"step {ledger.steps} has {sequences} sequences")
+        if tokens > limits.max_num_batched_tokens:
+            raise Violation("budget", f"step {ledger.steps} has {tokens} tokens")
+        self._decided()
+
+    def _decided(self, *_: object) -> None:
+        """The operation decided last is ordered behind every open one that touches its places."""
+        ledger = self.ledger
+        new = ledger.operations[ledger.issued]
+        places = self._places(new)
+        self.touched = {n: at for n, at in self.touched.items() if n in ledger.operations}
+        for number, others in self.touched.items():
+            both_compute = new.kind in COMPUTE and ledger.operations[number].kind in COMPUTE
+            if number <= new.wait or both_compute:
+                continue
+            common = places & others
+            if common:
+                tier, place = min(common)
+                raise Violation(
+                    "ordered",
+                    f"{new} and {ledger.operations[number]} touch {name(tier)} block {place}, and "
+                    f"{new} waits for operations up to {new.wait} only",
+                )
+        self.touched[new.number] = places
+
+    def _places(self, operation: Operation) -> frozenset[Place]:
+        """What the operation reads or writes; a forward every block that running requests hold."""
+        if operation.kind == FORWARD:
+            held = (block for record in self.ledger.running for block in record.held)
+            return frozenset((GPU, block.place) for block in held)
+        source = CPU if operation.kind == SWAP_IN else GPU
+        target = GPU if operation.kind in (SWAP_IN, *COMPUTE) else CPU
+        pairs = operation.blocks
+        return frozenset([*((source, s) for s, _ in pairs), *((target, t) for _, t in pairs)])
+
+    # ---- between two actions -------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Judges the state as it is.
+
+        Raises:
+            Violation: the first invariant that does not hold.
+        """
+        for sequence in self._alive():
+            self._check_sequence(sequence)
+        ledger = self.ledger
+        owner = {
+            (block.tier, block.place): record
+            for queue in (ledger.running, ledger.swapped)
+            for record in queue
+            for block in record.held
+        }
+        for number, operation in ledger.operations.items():
+            self._check_copy(operation)
+            compute = operation.kind in COMPUTE
+            for tier, place in self.touched.get(number, ()):
+                record = owner.get((tier, place))
+                if record is None:
+                    pool = ledger.gpu if tier == GPU else ledger.cpu
+                    guarded = number <= pool.until[place]
+                elif tier == GPU:
+                    guarded = compute or number <= ledger.barrier
+                else:
+                    guarded = number <= record.moved
+                if not guarded:
+                    raise Violation(
+                        "fence", f"nobody waits for {operation} on {name(tier)} block {place}"
+                    )
+
+    def _alive(self) -> Iterator[Sequence]:
+        ledger = self.ledger
+        for queue in (ledger.waiting, ledger.running, ledger.swapped):
+            for record in queue:
+                yield from record.members
+
+    def _check_sequence(self, sequence: Sequence) -> None:
+        """Its KV is where its counters say, and its drafts follow its newest token."""
+        ledger = self.ledger
+        reach, kv = ledger.reach(sequence), self._positions(sequence)
+        if reach > kv:
+            raise Violation("frontier", f"{sequence} counts {reach} positions, {kv} have KV")
+        if sequence.drafts and (
+            ledger.promised(sequence) != 1 or reach != ledger.known(sequence) + sequence.drafts
+        ):
+            raise Violation("drafts", f"{sequence} builds on {sequence.drafts} unverified drafts")
+
+    def _check_copy(self, operation: Operation) -> None:
+        """A copy that moved what a request holds is the one that the request waits for."""
+        record, number = operation.request, operation.number
+        if operation.kind in COMPUTE or record is None:
+            return
+        resident = record.phase in (Phase.RUNNING, Phase.SWAPPED)
+        if resident and number > self.born[record] and record.copy != number:
+            raise Violation("attributed", f"{record} waits for copy {record.copy}, not {number}")
+
+
+def name(tier: int) -> str:
+    """A tier as people call it."""
+    return "GPU" if tier == GPU else "CPU"
