@@ -70,7 +70,7 @@ class Bookkeeping:
             return 0
         try:
             answer: Any = self.policy.key(request)
-            parts: Any = answer if isinstance(answer, tuple) else (answer,)
+            parts: Any = answer if isinstance(answer, tuple) else (answer,)  # pyright: ignore[reportUnknownVariableType]
             if not parts or not all(map(is_number, parts)):
                 raise TypeError(f"a key is a number or a tuple of numbers, not {answer!r}")
         except Exception as error:

@@ -130,7 +130,7 @@ def positions_of(
     except TypeError as error:
         raise SampledError("stopped must be a list of positions in plan.sampling") from error
     for entry in given:
-        pair: Any = entry if isinstance(entry, tuple) else (entry,)
+        pair: Any = entry if isinstance(entry, tuple) else (entry,)  # pyright: ignore[reportUnknownVariableType]
         if len(pair) > 2 or not pair or isinstance(entry, bool):
             raise SampledError(f"stopped has positions or (position, continuation), not {entry!r}")
         try:
