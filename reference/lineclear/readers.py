@@ -141,7 +141,8 @@ def read_workload(path: str, *, max_tokens: int, limit: int | None = None) -> Wo
         clipped += cut
     if format_ is None:
         raise WorkloadError(f"{name}: no request in it")
-    return Workload(name, format_.name, in_order(arrivals, format_.per_second), clipped)
+    requests = in_order(arrivals, format_.per_second)
+    return Workload(name, format_.name, requests, clipped, format_.source)
 
 
 def in_order(arrivals: list[Arrival], per_second: float) -> tuple[Arrival, ...]:

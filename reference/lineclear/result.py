@@ -55,6 +55,7 @@ class Result:
         """The contract for scripts."""
         return {
             "workload": self.workload.name,
+            "source": self.workload.source or None,
             "policy": self.policy,
             "requests": len(self.workload.requests),
             "finished": self.finished,

@@ -57,12 +57,14 @@ class Workload:
         kind: the format that it was read from, or `synthetic`.
         requests: at least one.
         clipped: requests whose output was cut at their `max_tokens`.
+        source: whom to credit for it, if anybody.
     """
 
     name: str
     kind: str
     requests: tuple[Arrival, ...]
     clipped: int = 0
+    source: str = ""
 
     @property
     def prompt_tokens(self) -> int:

@@ -50,6 +50,7 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 def test_the_json_object_is_the_contract(trace: str, capsys: pytest.CaptureFixture[str]) -> None:
     result = simulate(capsys, trace, *PRESSURE, "--preemption-mode", "swap")
     assert result["workload"] == "trace.csv"
+    assert "Patel et al." in result["source"]
     assert result["policy"] == "fcfs"
     assert (result["requests"], result["finished"], result["rejected"]) == (3, 3, 0)
     assert result["preemptions"]["swap"] >= 1

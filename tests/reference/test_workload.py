@@ -38,6 +38,7 @@ def test_azure_rows_keep_their_microseconds_and_drop_the_seventh_digit(tmp_path:
     )
     workload = read_workload(file(tmp_path, text), max_tokens=100)
     assert workload.kind == "azure2023"
+    assert "Splitwise" in workload.source
     assert workload.name == "trace.csv"
     assert [a.arrival_time for a in workload.requests] == [0.0, 4.314579, 4.31941]
     first = workload.requests[0]
@@ -54,6 +55,7 @@ def test_mooncake_counts_milliseconds_and_ignores_other_columns(tmp_path: Path) 
     text = "\n\n".join(json.dumps(row) for row in rows)
     workload = read_workload(file(tmp_path, text, "trace.jsonl"), max_tokens=100)
     assert workload.kind == "mooncake"
+    assert "Mooncake" in workload.source
     assert [a.arrival_time for a in workload.requests] == [0.0, 218.2]
     assert workload.seconds == 218.2
 

@@ -53,6 +53,8 @@ def summary(result: Result) -> str:
             f"checked {result.checks:,} times, {len(result.violations)} violations",
         ),
     ]
+    if result.workload.source:
+        rows.insert(1, ("source", result.workload.source))
     lines = [f"{name:12}  {value}" for name, value in rows]
     lines += ["", f"{'seconds':20}{''.join(f'{column:>11}' for column in COLUMNS)}"]
     for title, key in SPREADS.items():
