@@ -64,18 +64,22 @@ class Bookkeeping:
 
     # ---- the policy ----------------------------------------------------------------------------
 
-    def key(self, request: Request) -> Any:
-        """The policy's key, or 0 (first come, first served) for all once it has failed."""
+    def key(self, request: Request) -> tuple[Any, ...]:
+        """The policy's key, or none (first come, first served) for all once it has failed."""
         if self.policy_failures:
-            return 0
+            return ()
         try:
             answer: Any = self.policy.key(request)
-            parts: Any = answer if isinstance(answer, tuple) else (answer,)  # pyright: ignore[reportUnknownVariableType]
+            if type(answer) is int:
+                return (answer,)
+            parts: tuple[Any, ...] = (answer,)
+            if isinstance(answer, tuple):
+                parts = answer  # pyright: ignore[reportUnknownVariableType]
             if not parts or not all(map(is_number, parts)):
                 raise TypeError(f"a key is a number or a tuple of numbers, not {answer!r}")
         except Exception as error:
             self._policy_failed(error)
-            return 0
+            return ()
         return parts
 
     def may_displace(self, waiting: Entry, running: Entry) -> bool:
@@ -98,7 +102,7 @@ class Bookkeeping:
         running = list(self.running.entries.values())
         self.running = RunningOrder()
         for entry in self.entries.values():
-            entry.order = (0, entry.number)
+            entry.order = (entry.number,)
         for entry in running:
             self.running.add(entry)
         self.queue.rebuild(
@@ -141,7 +145,7 @@ class Bookkeeping:
         entry = self.of[sequence.request]
         del self.explicit[sequence]
         self.joined[sequence] = ledger.steps
-        branch = entry.branches[sequence]
+        branch = entry.branch(sequence)
         self.members[sequence] = Scheduled(entry.user.request_id, branch, 1, 0, None, True, False)
 
     def leave(self, sequence: Sequence) -> None:

@@ -17,18 +17,20 @@ from lineclear_spec.lifecycle import Phase
 
 __all__ = ["Entry", "RunningOrder", "WaitingQueue"]
 
-Order = tuple[Any, int]
+#: The parts of the policy's key, then the number of the arrival.
+Order = tuple[Any, ...]
 
 
 class Entry:
     """One live request."""
 
     __slots__ = (
-        "branches",
         "branches_made",
         "bypassed",
+        "first",
         "number",
         "order",
+        "others",
         "outputs",
         "preemptions",
         "queued",
@@ -37,13 +39,14 @@ class Entry:
         "version",
     )
 
-    def __init__(self, user: Request, record: Record, number: int, key: Any) -> None:
+    def __init__(self, user: Request, record: Record, number: int, key: tuple[Any, ...]) -> None:
         """A request that was accepted."""
         self.user = user
         self.record = record
         self.number = number  # of its arrival
-        self.order: Order = (key, number)
-        self.branches: dict[Sequence, int] = {}
+        self.order: Order = (*key, number)
+        self.first: Sequence | None = None  # branch 0; most requests have no other
+        self.others: dict[Sequence, int] | None = None
         self.branches_made = 0
         self.outputs: list[Output] | None = None
         self.preemptions = 0
@@ -53,8 +56,22 @@ class Entry:
 
     def name_branch(self, sequence: Sequence) -> None:
         """A new sequence gets the next branch number."""
-        self.branches[sequence] = self.branches_made
+        if not self.branches_made:
+            self.first = sequence
+        elif self.others is None:
+            self.others = {sequence: self.branches_made}
+        else:
+            self.others[sequence] = self.branches_made
         self.branches_made += 1
+
+    def branch(self, sequence: Sequence) -> int:
+        """The number of one of its sequences."""
+        return 0 if self.others is None or sequence is self.first else self.others[sequence]
+
+    def forget_branch(self, sequence: Sequence) -> None:
+        """The sequence has ended."""
+        if self.others is not None:
+            self.others.pop(sequence, None)
 
     def tokens(self, ledger: Ledger) -> int:
         """Known tokens of all its sequences."""

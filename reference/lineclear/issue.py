@@ -132,19 +132,20 @@ def told_operations(scheduler: Bookkeeping, carried: int) -> tuple[BlockOperatio
 
 def told_blocks(scheduler: Bookkeeping) -> tuple[Names, ...]:
     """Blocks appended to tables that the executor knows and that still run."""
-    ledger, of, replaced = scheduler.ledger, scheduler.of, scheduler.replaced
-    rows, running = scheduler.members, Phase.RUNNING
+    grown, rows, replaced = scheduler.ledger.grown, scheduler.members, scheduler.replaced
+    if not grown:
+        return ()
     new: list[Names] = []
-    for sequence, place in ledger.grown:
+    for sequence, place in grown:
+        row = rows.get(sequence)
         if replaced and sequence in replaced:
             continue  # its whole table is told
-        row = rows.get(sequence)
         if row is not None:  # steady: its name is at hand
             new.append((row.request_id, row.branch, place))
-        elif sequence.alive and sequence.request.phase == running:
-            entry = of[sequence.request]
-            new.append((entry.user.request_id, entry.branches[sequence], place))
-    ledger.grown.clear()
+        elif sequence.alive and sequence.request.phase == Phase.RUNNING:
+            entry = scheduler.of[sequence.request]
+            new.append((entry.user.request_id, entry.branch(sequence), place))
+    grown.clear()
     return tuple(new)
 
 
@@ -156,6 +157,6 @@ def told_tables(scheduler: Bookkeeping) -> tuple[Table, ...]:
     for sequence in scheduler.replaced:
         entry = scheduler.of[sequence.request]
         places = tuple([block.place for block in sequence.table])
-        tables.append((entry.user.request_id, entry.branches[sequence], places))
+        tables.append((entry.user.request_id, entry.branch(sequence), places))
     scheduler.replaced.clear()
     return tuple(tables)

@@ -18,8 +18,8 @@ from lineclear_spec.ledger import Limits
 
 __all__ = ["Ring", "Row"]
 
-#: Name and arguments; a request or a sequence by its number. A `new` row comes before the first
-#: action of each request: ("new", (id, prompt, limit, parallel)).
+#: Name and arguments; a request or a sequence by its number. The first action of each request is
+#: told with all that it is: ("submit", (id, prompt, limit, parallel)).
 Row = tuple[str, tuple[Any, ...]]
 #: The first actions of a request.
 FIRST = frozenset({"submit", "reject"})
@@ -42,18 +42,13 @@ class Ring:
 
     def __call__(self, name: str, arguments: tuple[Any, ...]) -> None:
         """Enters one action."""
-        if not arguments:
-            self.total += 1
-            self.rows.append((name, arguments))
-            return
+        self.total += 1
         if name in FIRST:
             request = arguments[0]
-            self.total += 1
-            self.rows.append(
-                ("new", (request.id, request.prompt, request.limit, request.parallel))
-            )
-        self.total += 1
-        self.rows.append((name, tuple([getattr(value, "id", value) for value in arguments])))
+            arguments = (request.id, request.prompt, request.limit, request.parallel)
+        elif arguments:
+            arguments = tuple([getattr(value, "id", value) for value in arguments])
+        self.rows.append((name, arguments))
 
     def __iter__(self) -> Iterator[Row]:
         """Oldest first."""
@@ -77,8 +72,9 @@ class Ring:
             {"journal": FORMAT, "limits": {name: getattr(limits, name) for name in LIMITS}}
         )
         for name, arguments in self.rows:
-            if name == "new":
-                yield json.dumps([name, *arguments])
+            if name in FIRST:
+                yield json.dumps(["new", *arguments])
+                yield json.dumps([name, f"r{arguments[0]}"])
                 continue
             marks = [MARKS.get(parameter) for parameter in ACTIONS[name].parameters]
             told = zip(marks, arguments, strict=True)

@@ -147,7 +147,7 @@ class Outcome:
         if sequence.steady:
             scheduler.leave(sequence)
         generated = sequence.known_tokens - entry.record.prompt
-        output = Output(entry.branches[sequence], generated, reason)
+        output = Output(entry.branch(sequence), generated, reason)
         if entry.outputs is None:
             entry.outputs = []
         entry.outputs.append(output)
@@ -155,7 +155,7 @@ class Outcome:
             actions.prune(ledger, sequence)
             scheduler.explicit.pop(sequence, None)
             scheduler.replaced.pop(sequence, None)
-            del entry.branches[sequence]
+            entry.forget_branch(sequence)
             return
         scheduler.end(entry)
         scheduler.counters.finished[reason] += 1

@@ -72,6 +72,11 @@ class Request:
 
     def __post_init__(self) -> None:
         """Refuses sizes that can't be meant."""
+        prompt, most, n = self.prompt_tokens, self.max_tokens, self.n
+        if type(prompt) is type(most) is type(n) is type(self.priority) is int and (
+            prompt >= 1 and most >= 1 and n >= 1
+        ):
+            return
         whole("prompt_tokens", self.prompt_tokens, 1)
         whole("max_tokens", self.max_tokens, 1)
         whole("n", self.n, 1)

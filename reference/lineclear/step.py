@@ -153,7 +153,7 @@ class Step:
         actions.schedule_tokens(ledger, sequence, tokens, drafts)
         row = Scheduled(
             job.entry.user.request_id,
-            job.entry.branches[sequence],
+            job.entry.branch(sequence),
             tokens,
             drafts,
             start,
