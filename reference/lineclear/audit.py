@@ -46,8 +46,9 @@ def audit(scheduler: Bookkeeping) -> int:
     running = {scheduler.of[r] for r in ledger.running}
     if running != set(scheduler.running.entries.values()):
         raise Violation("queue", "the running order is not the RUNNING queue")
-    queued = {entry for _, version, entry in scheduler.queue.heap if entry.version == version}
-    if queued != {scheduler.of[r] for q in (ledger.waiting, ledger.swapped) for r in q}:
+    if set(scheduler.queue) != {
+        scheduler.of[r] for q in (ledger.waiting, ledger.swapped) for r in q
+    }:
         raise Violation("queue", "the heap is not the WAITING and SWAPPED queues")
     if scheduler.seats != sum(e.user.n for e in running):
         raise Violation("budget", "seats are counted wrong")

@@ -105,9 +105,7 @@ class Bookkeeping:
             entry.order = (entry.number,)
         for entry in running:
             self.running.add(entry)
-        self.queue.rebuild(
-            [e for e in self.entries.values() if e.record.phase in (Phase.WAITING, Phase.SWAPPED)]
-        )
+        self.queue.reorder()
 
     # ---- phases --------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator
 from typing import Any
 
 from lineclear.request import Output, Request
@@ -28,15 +29,16 @@ class Entry:
         "branches_made",
         "bypassed",
         "first",
+        "heaped",
         "number",
         "order",
         "others",
         "outputs",
+        "place",
         "preemptions",
         "queued",
         "record",
         "user",
-        "version",
     )
 
     def __init__(self, user: Request, record: Record, number: int, key: tuple[Any, ...]) -> None:
@@ -51,8 +53,13 @@ class Entry:
         self.outputs: list[Output] | None = None
         self.preemptions = 0
         self.bypassed = 0  # requests behind it that were let pass
-        self.version = 0  # of its place in the heap
-        self.queued = False
+        self.place: Order = self.order  # in the heap
+        self.heaped = False  # it is in the heap
+        self.queued = False  # and waits or is swapped out
+
+    def __lt__(self, other: Entry) -> bool:
+        """Whether it comes first in the heap."""
+        return self.place < other.place
 
     def name_branch(self, sequence: Sequence) -> None:
         """A new sequence gets the next branch number."""
@@ -112,37 +119,47 @@ class RunningOrder:
         return self.entries[self.orders[-1]]
 
 
-#: Places of requests that left before the heap is looked through for them.
+#: Requests that left before the heap is looked through for them.
 FORGOTTEN = 64
 
 
 class WaitingQueue:
-    """Waiting and swapped requests: one heap; who left it is skipped when its place surfaces."""
+    """Waiting and swapped requests: one heap; who left it is skipped when it surfaces."""
 
     def __init__(self, swapped_first: bool) -> None:
         """Nobody waits."""
-        self.heap: list[tuple[Any, int, Entry]] = []
+        self.heap: list[Entry] = []
         self.swapped_first = swapped_first
-        self.stale = 0  # places of requests that left
+        self.stale = 0  # requests in the heap that left
+
+    def __iter__(self) -> Iterator[Entry]:
+        """All that wait or are swapped out, in no order."""
+        return (entry for entry in self.heap if entry.queued)
 
     def push(self, entry: Entry) -> None:
         """The request waits, at its place in the order; an earlier place is void."""
-        if entry.queued:
-            self.leave(entry)
-        entry.queued = True
-        entry.version += 1
-        place: Any = entry.order
+        place = entry.order
         if self.swapped_first:
-            place = (0 if entry.record.phase == Phase.SWAPPED else 1, entry.order)
-        heapq.heappush(self.heap, (place, entry.version, entry))
+            place = (0 if entry.record.phase == Phase.SWAPPED else 1, *place)
+        if entry.heaped:
+            self.stale -= not entry.queued
+            entry.queued = True
+            if place != entry.place:
+                entry.place = place
+                heapq.heapify(self.heap)
+            return
+        entry.place = place
+        entry.queued = entry.heaped = True
+        heapq.heappush(self.heap, entry)
 
     def leave(self, entry: Entry) -> None:
         """The request is no longer to be found here."""
-        entry.version += 1
         entry.queued = False
         self.stale += 1
         if self.stale > FORGOTTEN + len(self.heap) // 2:
-            self.heap = [item for item in self.heap if item[2].version == item[1]]
+            for other in self.heap:
+                other.heaped = other.queued
+            self.heap = [other for other in self.heap if other.queued]
             heapq.heapify(self.heap)
             self.stale = 0
 
@@ -150,24 +167,26 @@ class WaitingQueue:
         """The first one, which stays."""
         heap = self.heap
         while heap:
-            _, version, entry = heap[0]
-            if entry.version == version:
+            entry = heap[0]
+            if entry.queued:
                 return entry
-            heapq.heappop(heap)
+            heapq.heappop(heap).heaped = False
             self.stale -= 1
         return None
 
     def pop(self) -> Entry:
         """Takes the head out."""
-        entry = heapq.heappop(self.heap)[2]
-        entry.queued = False
+        entry = heapq.heappop(self.heap)
+        entry.queued = entry.heaped = False
         return entry
 
-    def rebuild(self, entries: list[Entry]) -> None:
-        """Starts over with these."""
+    def reorder(self) -> None:
+        """The order of every request has changed."""
+        for entry in self.heap:
+            entry.queued, entry.heaped = False, entry.queued
+        waiting = [entry for entry in self.heap if entry.heaped]
         self.heap.clear()
         self.stale = 0
-        for entry in entries:
-            entry.queued = False
-        for entry in entries:
+        for entry in waiting:
+            entry.heaped = False
             self.push(entry)

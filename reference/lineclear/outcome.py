@@ -76,10 +76,7 @@ class Outcome:
             if position >= base:
                 learning.append(position)
         scheduler.counters.generated_tokens += implied
-        actions.settle_step(ledger)
-        for number in flight.copies:
-            if number in ledger.operations:
-                actions.settle_copy(ledger, number)
+        self._settle()
         self._learn(learning)
         for position, which in self.stops.items():
             sequence = flight.sequence(position)
@@ -95,6 +92,17 @@ class Outcome:
             self._end(sequence, reason)
         self._join()
         return self.finished
+
+    def _settle(self) -> None:
+        """The forward ran, and so every copy that it waited for and every one before it did."""
+        ledger = self.ledger
+        forward = ledger.forward_of(self.flight.step)
+        wait = ledger.operations[forward].wait
+        done = [number for number in ledger.operations if number <= wait]
+        for number in sorted({*done, *self.flight.copies}):
+            if number in ledger.operations and ledger.is_copy(number):
+                actions.settle_copy(ledger, number)
+        actions.settle_step(ledger)
 
     def _counts(self, sequence: Sequence) -> bool:
         """Whether what the step sampled for the sequence is worth anything: its KV was valid."""

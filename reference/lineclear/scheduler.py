@@ -214,31 +214,34 @@ class Scheduler(Bookkeeping):
     def complete(self, operations: Iterable[int], failed: Iterable[int] = ()) -> list[Hashable]:
         """Swaps that are done, by number; a failed one turns its request into a recompute.
 
-        Report a failed copy before the commit of the step that waited for it: what that step
-        sampled for the request is dropped, and what it had generated before is kept. Block copies
-        run on the stream of the forward and are done with it.
+        A commit says that the forward ran, and with it every copy that it waited for: these need
+        not be told, and to tell them later changes nothing. A failed copy has to be told before
+        that commit: what the step sampled for the request is dropped then, and what it had
+        generated before is kept. Block copies run with the forward and are done with it.
 
         Returns:
             The ids of requests whose copy failed.
 
         Raises:
-            SchedulerError: a number is no open swap that a plan has carried; nothing has changed.
+            SchedulerError: a number is no swap that a plan has carried, or is told to have failed
+                after a commit said that it was done; nothing has changed.
         """
         ledger = self.ledger
         bad = dict.fromkeys(failed)
         good = [number for number in dict.fromkeys(operations) if number not in bad]
         for number in (*good, *bad):
             operation = ledger.operations.get(number)
-            if (
-                operation is None
-                or number > ledger.carried
-                or operation.kind not in (SWAP_IN, SWAP_OUT)
-            ):
+            if operation is None and number in bad and 0 < number <= ledger.carried:
                 raise SchedulerError(
-                    f"operation {number} is no swap in flight; complete each one once"
+                    f"operation {number} is complete already; tell of a failed copy before the "
+                    "commit of the step that waited for it"
                 )
+            known = type(number) is int and 0 < number <= ledger.carried
+            if not known or (operation and operation.kind not in (SWAP_IN, SWAP_OUT)):
+                raise SchedulerError(f"operation {number!r} is no swap that a plan has carried")
         for number in good:
-            actions.settle_copy(ledger, number)
+            if number in ledger.operations:
+                actions.settle_copy(ledger, number)
         hurt: list[Hashable] = []
         for number in bad:
             record = ledger.operations[number].request
