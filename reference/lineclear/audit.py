@@ -144,6 +144,9 @@ def check_counters(ledger: Ledger, sequence: Sequence, size: int) -> None:
         )
     if not request.prompt <= known <= request.limit:
         raise Violation("limit", f"{sequence} knows {known} tokens of {request.limit}")
+    flags = (sequence.last_samples, sequence.previous_samples)
+    if ledger.owed(sequence) < 0 or any(flag not in (0, 1) for flag in flags):
+        raise Violation("owed", f"{sequence} is owed {ledger.owed(sequence)} samples")
     if reach > known + ledger.promised(sequence) + sequence.drafts:
         raise Violation("tokens_exist", f"{sequence} computes tokens that do not exist")
     if request.phase == Phase.WAITING and (slots or sequence.steady):

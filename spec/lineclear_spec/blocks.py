@@ -120,6 +120,7 @@ def forget_computed(ledger: Any, sequence: Any) -> None:
     sequence.slot_tokens = 0
     sequence.last_tokens = 0
     sequence.previous_tokens = 0
+    sequence.late_drafts = larger(sequence.late_drafts, sequence.drafts)
     sequence.drafts = 0
 
 

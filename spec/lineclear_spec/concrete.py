@@ -23,7 +23,7 @@ NOBODY = Request(-1, 1, 2, 1)
 NO_SEQUENCE = Sequence(-1, NOBODY)
 NO_BLOCK = Block(NOBODY, -1, -1)
 NUMBERS = (
-    "offset known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens previous_tokens drafts void"
+    "offset known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens previous_tokens drafts void last_samples previous_samples late_drafts"
 ).split()
 SCALARS = "issued done carried barrier steps settled step_tokens step_sequences".split()
 
@@ -74,6 +74,7 @@ class ConcreteView(Derived):
             position = {p: j for j, p in enumerate(order)}
             self._pools[tier] = (pool.free, pool.total, order, position, list(pool.until))
         self._touch = set(ledger.touch)
+        self._sources = dict(ledger.sources)
         self._open = set(ledger.operations)
         self._history = {n: tuple(row) for n, row in ledger.history.items()}
         self._forwards = dict(ledger.step_operations)
@@ -163,6 +164,14 @@ class ConcreteView(Derived):
     def touch(self, tier: int, o: int, p: int) -> bool:
         """Whether operation o touches p."""
         return (tier, o, p) in self._touch
+
+    def source(self, tier: int, o: int, p: int) -> int:
+        """The place that operation o copies to place p of the tier."""
+        return self._sources.get((tier, o, p), -1)
+
+    def every(self, domain: str, predicate: Callable[[Any], Any]) -> bool:
+        """Whether the predicate holds of everything."""
+        return all(predicate(x) for x in self.domains[domain])
 
     # ---- blocks ------------------------------------------------------------------------------------------------
 

@@ -362,6 +362,9 @@ def state_key(ledger: GhostLedger) -> tuple[Any, ...]:
                 0 if s.steady or s.last_step <= settled else s.last_tokens,
                 0 if s.steady or s.last_step <= settled + 1 else s.previous_tokens,
                 max(s.void - settled, 0),
+                0 if s.steady or s.last_step <= settled else s.last_samples,
+                0 if s.steady or s.last_step <= settled + 1 else s.previous_samples,
+                s.late_drafts,
                 tuple([labels.setdefault(b, len(labels)) for b in s.table]),
             )
             for s in r.members

@@ -54,6 +54,7 @@ class GhostLedger(Ledger):
     Attributes:
         kv: per sequence, positions whose KV is in its present table once every operation decided is done.
         touch: (tier, operation, place) of every access.
+        sources: (tier, operation, target place) of every copy: its source place.
         history: per operation its kind, what it waits for and its request.
         releases: per request, how often it ended.
         born: per request, the last operation decided before its present residence began.
@@ -66,6 +67,7 @@ class GhostLedger(Ledger):
         super().__init__(limits)
         self.kv: dict[Sequence, int] = {}
         self.touch: set[tuple[int, int, int]] = set()
+        self.sources: dict[tuple[int, int, int], int] = {}
         self.history: dict[int, list[Any]] = {}
         self.releases: dict[Request, int] = {}
         self.born: dict[Request, int] = {}
@@ -134,6 +136,7 @@ class GhostLedger(Ledger):
     def note_copy(self, source_tier: int, source: int, target_tier: int, target: int) -> None:
         """Both places are touched."""
         super().note_copy(source_tier, source, target_tier, target)
+        self.sources[target_tier, self.issued, target] = source
         self.touch |= {(source_tier, self.issued, source), (target_tier, self.issued, target)}
 
     def advance(self, number: int) -> None:

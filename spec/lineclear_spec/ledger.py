@@ -94,6 +94,10 @@ class Limits:
         chunked: bool = True,
         depth: int = 2,
     ) -> None:
+        if block_size < 1 or gpu_blocks < 1 or cpu_blocks < 0 or depth not in (1, 2):
+            raise ValueError(
+                "a block has room for a token, the GPU pool has a block, and 1 or 2 steps are in flight"
+            )
         self.block_size = block_size
         self.gpu_blocks = gpu_blocks
         self.cpu_blocks = cpu_blocks
@@ -202,9 +206,12 @@ class Sequence:
         "drafts",
         "id",
         "known_tokens",
+        "last_samples",
         "last_step",
+        "late_drafts",
         "last_tokens",
         "offset",
+        "previous_samples",
         "previous_tokens",
         "promised_samples",
         "reach_tokens",
@@ -230,6 +237,9 @@ class Sequence:
         self.last_tokens = 0  # tokens in that step
         self.previous_tokens = 0  # tokens in the step before that one
         self.drafts = 0  # guesses among the positions of the last step, not yet verified
+        self.last_samples = 0  # whether the last step samples for it
+        self.previous_samples = 0  # whether the step before that one does
+        self.late_drafts = 0  # drafts of a sample that is still to come, although a recompute dropped them
         self.void = 0  # samples of steps up to this one are worthless
 
     @property
@@ -351,6 +361,16 @@ class Ledger:
         """Steps in flight that will sample a token for the sequence."""
         return self.steps - self.settled if sequence.steady else sequence.promised_samples
 
+    def owed(self, sequence: Sequence) -> int:
+        """Samples of committed steps that are still to come."""
+        if sequence.steady:
+            return 0
+        last, settled = sequence.last_step, self.settled
+        coming = (sequence.last_samples if last > settled else 0) + (
+            sequence.previous_samples if last > settled + 1 else 0
+        )
+        return sequence.promised_samples - coming
+
     def slots(self, sequence: Sequence) -> int:
         """Positions that the table has room for; a block is taken for each block size of them begun."""
         return sequence.offset + self.steps if sequence.steady else sequence.slot_tokens
@@ -438,6 +458,14 @@ class Ledger:
     def is_open(self, number: int) -> bool:
         """Whether the operation is decided and not complete."""
         return number in self.operations
+
+    def complete(self, number: int) -> bool:
+        """Whether every operation up to this number is complete."""
+        return min(self.operations, default=number + 1) > number
+
+    def wait_of(self, number: int) -> int:
+        """What an open operation waits for."""
+        return self.operations[number].wait
 
     def is_copy(self, number: int) -> bool:
         """Whether the operation is a copy and no forward."""
@@ -584,6 +612,8 @@ class Ledger:
 
     def order(self, number: int, wait: int) -> None:
         """Primitive: the operation starts after every operation up to `wait`."""
+        if not 0 <= wait < number:
+            raise Broken(f"operation {number} can't wait for {wait}")
         self.operations[number].wait = wait
 
     def close(self, number: int) -> None:
@@ -603,6 +633,9 @@ class Ledger:
             sequence.void = self.steps
             sequence.promised_samples = 0
             sequence.drafts = 0
+            sequence.last_samples = 0
+            sequence.previous_samples = 0
+            sequence.late_drafts = 0
 
     def write_kv(self, sequence: Sequence, tokens: int) -> None:
         """Primitive, ghost: the step being built writes the KV of the next `tokens` positions."""

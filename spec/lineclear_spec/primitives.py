@@ -125,7 +125,7 @@ class Primitives:
         """A new sequence of the request, with every counter 0."""
         s, r = self.state, request.z
         q = z3.Const(unique("child"), Sequence)
-        zero = "length known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens previous_tokens drafts void kv"
+        zero = "length known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens previous_tokens drafts void last_samples previous_samples late_drafts kv"
         self.assume(z3.And(z3.Not(s.alive(q)), z3.Not(s.steady(q)), s.length(q) == 0))
         for name in zero.split():
             if name != "length":
@@ -140,6 +140,7 @@ class Primitives:
 
     def remove_member(self, sequence: Any) -> None:
         """The sequence leaves its request; the others keep their order."""
+        self.demand(Term(self.state.alive(sequence.z)), "the sequence is alive")
         s, q = self.state, sequence.z
         r, at = s.request(q), s.seat(q)
         old = s.snapshot()
@@ -254,6 +255,7 @@ class Primitives:
 
     def join(self, sequence: Any, offset: Any) -> None:
         """The sequence becomes steady."""
+        self.demand(Term(z3.Not(self.state.steady(sequence.z))), "the sequence is not steady")
         s, q = self.state, sequence.z
         s.put("offset", (q,), raw(offset))
         s.put("steady", (q,), z3.BoolVal(True))
@@ -264,6 +266,7 @@ class Primitives:
 
     def leave(self, sequence: Any) -> None:
         """The sequence is no longer steady."""
+        self.demand(Term(self.state.steady(sequence.z)), "the sequence is steady")
         s, q = self.state, sequence.z
         at, last = s.batch_seat(q), s.batch(s.batch_size - 1)
         s.put("batch", (at,), last)
@@ -288,6 +291,8 @@ class Primitives:
 
     def order(self, number: Any, wait: Any) -> None:
         """The operation starts after every operation up to `wait`."""
+        self.demand(Term(self.state.open(raw(number))), "the operation is open")
+        self.demand(Term(z3.And(0 <= raw(wait), raw(wait) < raw(number))), "it waits for the past")
         self.state.put("wait", (raw(number),), raw(wait))
 
     def advance(self, number: Any) -> None:
@@ -318,6 +323,7 @@ class Primitives:
 
     def forget_copy(self, number: Any) -> None:
         """The request that a copy moved waits for it no longer."""
+        self.demand(Term(self.state.open(raw(number))), "the operation is open")
         s, o = self.state, raw(number)
         r = s.request_of(o)
         s.put("copy", (r,), z3.If(s.copy(r) == o, 0, s.copy(r)))
@@ -333,7 +339,8 @@ class Primitives:
 
         s.fields["void"] = lambda q: z3.If(mine(q), old.steps, old.void(q))
         s.fields["promised_samples"] = lambda q: z3.If(mine(q), 0, old.promised_samples(q))
-        s.fields["drafts"] = lambda q: z3.If(mine(q), 0, old.drafts(q))
+        for name in ("drafts", "last_samples", "previous_samples", "late_drafts"):
+            s.fields[name] = lambda q, field=old.fields[name]: z3.If(mine(q), 0, field(q))
         self.wrote = True
 
     def write_kv(self, sequence: Any, tokens: Any) -> None:
@@ -362,8 +369,10 @@ class Primitives:
         self.state.put("kv", (sequence.z,), z3.IntVal(0))
 
     def note_copy(self, source_tier: int, source: Any, target_tier: int, target: Any) -> None:
-        """The operation decided last touches both places."""
+        """The operation decided last copies one place to another, and touches both."""
         s = self.state
+        self.demand(Term(s.open(s.issued)), "the operation is open")
+        s.put("source_gpu" if target_tier == GPU else "source_cpu", (s.issued, raw(target)), raw(source))
         for tier, place in ((source_tier, source), (target_tier, target)):
             s.put(
                 "touch_gpu" if tier == GPU else "touch_cpu",

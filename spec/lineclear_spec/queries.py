@@ -63,7 +63,9 @@ class Due:
         )
 
     def __getitem__(self, k: Any) -> Any:
-        return SequenceRecord(self.ledger, self.z(raw(k)))
+        at = raw(k)
+        self.ledger.demand(Term(z3.And(0 <= at, at < self.count.z)), "that many sequences are due")
+        return SequenceRecord(self.ledger, self.z(at))
 
 
 class Queries:
@@ -71,6 +73,7 @@ class Queries:
 
     state: State
     assume: Callable[[Any], None]
+    demand: Callable[[Any, str], None]
 
     def need(self, tokens: Any) -> Term:
         """ceil(tokens / block_size)."""
@@ -106,6 +109,10 @@ class Queries:
     def promised(self, sequence: Any) -> Term:
         """Samples that steps in flight will bring."""
         return self._of_sequence("promised", sequence)
+
+    def owed(self, sequence: Any) -> Term:
+        """Samples of committed steps that are still to come."""
+        return self._of_sequence("owed", sequence)
 
     def slots(self, sequence: Any) -> Term:
         """Positions the table has room for."""
@@ -151,6 +158,7 @@ class Queries:
 
     def leader(self, request: Any) -> Any:
         """The first sequence."""
+        self.demand(Term(self.state.width(request.z) >= 1), "the request has a sequence")
         return SequenceRecord(self, self.state.member(request.z, 0))
 
     def blocks(self, request: Any) -> Table:
@@ -160,6 +168,15 @@ class Queries:
     def is_open(self, number: Any) -> Term:
         """Whether the operation is not complete."""
         return Term(self.state.open(raw(number)))
+
+    def complete(self, number: Any) -> Term:
+        """Whether every operation up to this number is complete."""
+        s, o, n = self.state, z3.Int("o"), raw(number)
+        return Term(z3.ForAll([o], z3.Implies(z3.And(1 <= o, o <= n), z3.Not(s.open(o)))))
+
+    def wait_of(self, number: Any) -> Term:
+        """What an open operation waits for."""
+        return Term(self.state.wait(raw(number)))
 
     def is_copy(self, number: Any) -> Term:
         """Whether the operation is a copy."""

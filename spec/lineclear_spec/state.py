@@ -55,6 +55,7 @@ for _tier in ("gpu", "cpu"):
         f"until_{_tier}": ((Int,), Int),
         f"owner_{_tier}": ((Int,), Block),
         f"touch_{_tier}": ((Int, Int), Bool),
+        f"source_{_tier}": ((Int, Int), Int),  # operation, target place -> source place
     }
 FIELDS |= {name: ((Block,), Int) for name in ("ref", "tier", "place", "slot")}
 FIELDS |= {"group": ((Block,), Request), "holder": ((Block, Int), Sequence)}
@@ -62,7 +63,7 @@ FIELDS |= {
     name: ((Sequence,), Int)
     for name in (
         "length offset known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens previous_tokens "
-        "drafts void kv seat batch_seat"
+        "drafts void last_samples previous_samples late_drafts kv seat batch_seat"
     ).split()
 }
 FIELDS |= {
@@ -201,6 +202,15 @@ class State(Derived):
     def worst_case(self, r: Any) -> Any:
         """Blocks that the request holds at most."""
         return WORST_CASE(self.prompt(r), self.limit(r), self.parallel(r))
+
+    def source(self, tier: int, o: Any, p: Any) -> Any:
+        """The place that operation o copies to place p of the tier."""
+        return self._tiered("source", tier)(o, p)
+
+    @staticmethod
+    def every(domain: str, predicate: Callable[[Any], Any]) -> Any:
+        """Whether the predicate holds of everything."""
+        return quantify((domain,), predicate)
 
     def need(self, n: Any) -> Any:
         """ceil(n / block_size)."""

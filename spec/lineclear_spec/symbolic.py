@@ -181,7 +181,9 @@ class SymbolicLedger(Queries, Primitives):
             k = z3.Int(unique("k"))
             self.assume(z3.And(0 <= k, k < n))
             self._forget(contract.modifies(*values), before, k, contract, values)
+            middle = dict(self.state.fields)
             step(Term(k))
+            self._refuse_unlisted(contract, values, middle)
             for clause in clauses("step"):
                 goal = instance(clause.domains, lambda *x, c=clause: c.predicate(self.state, *x))
                 self.obligations.append(("step", clause.name, len(self.assumptions), goal))
@@ -191,6 +193,14 @@ class SymbolicLedger(Queries, Primitives):
                 )
         else:
             self._forget(contract.modifies(*values), before, n, contract, values)
+
+    def _refuse_unlisted(self, contract: Any, values: list[Any], middle: dict[str, Any]) -> None:
+        """An iteration that writes a field its contract does not list would be invisible to every caller."""
+        listed = set(contract.modifies(*values))
+        written = {name for name, field in self.state.fields.items() if field is not middle[name]}
+        if written - listed:
+            extra = ", ".join(sorted(written - listed))
+            raise Misuse(f"the loop {contract.name} writes {extra}, which its contract does not list")
 
     def _demand_step_invariants(self, loop: str, state: State) -> None:
         """The loop's proof starts from the step invariants: those whose fields were written are obligations."""

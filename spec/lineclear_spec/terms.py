@@ -123,9 +123,16 @@ class Table:
         self.ledger, self.field, self.owner, self.result = ledger, field, owner, result
 
     def __getitem__(self, index: Any) -> Any:
+        size = getattr(self.ledger.state, SIZES[self.field])(self.owner)
+        at = raw(index)
+        self.ledger.demand(Term(z3.And(0 <= at, at < size)), f"{self.field} has the entry that is read")
         return self.ledger.wrap(
             self.result, getattr(self.ledger.state, self.field)(self.owner, raw(index))
         )
+
+
+#: list of a record -> the field that holds its length
+SIZES = {"table": "length", "member": "width", "held": "blocks"}
 
 
 class SequenceRecord(Record):

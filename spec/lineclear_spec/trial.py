@@ -47,7 +47,7 @@ USED_BY: dict[str, tuple[str, ...]] = {
     "copy_entry": ("copy_on_write",),
     "forget_computed": ("finish", "recompute", "discard_swapped"),
 }
-COUNTERS = "known_tokens reach_tokens slot_tokens promised_samples last_tokens previous_tokens last_step drafts void".split()
+COUNTERS = "known_tokens reach_tokens slot_tokens promised_samples last_tokens previous_tokens last_step drafts void last_samples previous_samples late_drafts".split()
 Tweak = tuple[str, str, int]
 Tweaks = tuple[Tweak, ...]
 

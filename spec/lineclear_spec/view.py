@@ -29,6 +29,8 @@ class Derived:
     last_step: Any
     last_tokens: Any
     previous_tokens: Any
+    last_samples: Any
+    previous_samples: Any
     phase: Any
     request: Any
     alive: Any
@@ -36,6 +38,14 @@ class Derived:
     def reach(self, q: Any) -> Any:
         """Positions computed or being computed."""
         return self.either(self.steady(q), self.offset(q) + self.steps, self.reach_tokens(q))
+
+    def owed(self, q: Any) -> Any:
+        """Samples of committed steps that are still to come."""
+        last = self.last_step(q)
+        coming = self.either(last > self.settled, self.last_samples(q), 0) + self.either(
+            last > self.settled + 1, self.previous_samples(q), 0
+        )
+        return self.either(self.steady(q), 0, self.promised_samples(q) - coming)
 
     def slots(self, q: Any) -> Any:
         """Positions the table has room for."""

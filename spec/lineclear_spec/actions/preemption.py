@@ -55,11 +55,12 @@ def swap_in(ledger: Any, request: Any) -> None:
 
 @action("recompute")
 def recompute(ledger: Any, request: Any) -> None:
-    """A running request gives up its blocks and waits; what its sequences know and were promised stays."""
+    """A running request gives up its blocks and waits; known tokens stay, and samples unless its copy in is still open."""
     # GUARD
     ledger.require(ledger.allowed("recompute", request), "the request runs")
     ledger.require(ledger.idle(request), "none of it is in the step being built")
     # EFFECT
+    ledger.branch(request.copy >= 1, lambda: ledger.void_samples(request))
     clear_tables(ledger, request)
     request.copy = 0
     ledger.move(request, "recompute")

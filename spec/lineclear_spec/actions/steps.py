@@ -10,7 +10,7 @@ from typing import Any
 from lineclear_spec.actions.table import action
 from lineclear_spec.blocks import give_each_one
 from lineclear_spec.ledger import FORWARD
-from lineclear_spec.logic import any_of, either, negate
+from lineclear_spec.logic import any_of, either, larger, negate
 
 __all__ = ["issue_step", "join_batch", "leave_batch", "sample", "schedule_tokens", "settle_step"]
 
@@ -39,6 +39,14 @@ def schedule_tokens(ledger: Any, sequence: Any, tokens: Any, drafts: Any) -> Non
     ledger.require(sure <= exist, "the tokens exist when the step runs")
     ledger.require(any_of(drafts == 0, sure == exist), "drafts come after the newest token")
     ledger.require(
+        any_of(sequence.late_drafts == 0, sure <= sequence.known_tokens),
+        "nothing builds on a sample whose length is not known",
+    )
+    ledger.require(
+        any_of(limits.chunked, sure >= sequence.known_tokens),
+        "without chunking every known token is computed at once",
+    )
+    ledger.require(
         ledger.writable(sequence), "no other table entry names a block that the step writes"
     )
     ledger.require(
@@ -49,9 +57,12 @@ def schedule_tokens(ledger: Any, sequence: Any, tokens: Any, drafts: Any) -> Non
         ledger.step_sequences < limits.max_num_seqs, "the sequence fits into max_num_seqs"
     )
     # EFFECT
-    sequence.previous_tokens = either(sequence.last_step == ledger.steps, sequence.last_tokens, 0)
+    again = sequence.last_step == ledger.steps
+    sequence.previous_tokens = either(again, sequence.last_tokens, 0)
+    sequence.previous_samples = either(again, sequence.last_samples, 0)
     sequence.last_step = ledger.steps + 1
     sequence.last_tokens = tokens
+    sequence.last_samples = either(sure == exist, 1, 0)
     ledger.write_kv(sequence, tokens)
     sequence.reach_tokens = sequence.reach_tokens + tokens
     sequence.drafts = drafts
@@ -95,8 +106,10 @@ def settle_step(ledger: Any) -> None:
     """The oldest step in flight is committed: what it computed is valid, and each steady sequence has one more token."""
     # GUARD
     ledger.require(ledger.settled < ledger.steps, "a step is in flight")
+    forward = ledger.forward_of(ledger.settled + 1)
+    ledger.require(ledger.complete(ledger.wait_of(forward)), "every operation that it waits for is complete")
     # EFFECT
-    ledger.close(ledger.forward_of(ledger.settled + 1))
+    ledger.close(forward)
     ledger.settled = ledger.settled + 1
 
 
@@ -105,13 +118,15 @@ def sample(ledger: Any, sequence: Any, step: Any, accepted: Any, rejected: Any) 
     """A sequence learns the tokens that a committed step sampled for it; rejected drafts are computed no more."""
     # GUARD
     ledger.require(sequence.alive, "the sequence is alive")
-    ledger.require(negate(sequence.steady), "the sequence is not steady")
-    ledger.require(sequence.promised_samples >= 1, "a sample is outstanding")
+    ledger.require(ledger.owed(sequence) >= 1, "a committed step owes a sample")
     ledger.require(step <= ledger.settled, "the step is committed")
     ledger.require(step > sequence.void, "the step computed on valid KV")
     ledger.require(
         sequence.known_tokens + accepted <= sequence.request.limit,
         "the sequence stays within its limit",
+    )
+    ledger.require(
+        accepted <= larger(sequence.drafts, sequence.late_drafts) + 1, "at most one token besides the drafts is new"
     )
     ledger.require(rejected >= 0, "the number of rejected drafts is not negative")
     ledger.require(rejected <= sequence.drafts, "only drafts are rejected")
@@ -128,6 +143,7 @@ def sample(ledger: Any, sequence: Any, step: Any, accepted: Any, rejected: Any) 
     sequence.promised_samples = sequence.promised_samples - 1
     sequence.reach_tokens = sequence.reach_tokens - rejected
     sequence.drafts = 0
+    sequence.late_drafts = 0
 
 
 @action()
@@ -156,6 +172,8 @@ def join_batch(ledger: Any, sequence: Any) -> None:
         sequence.slot_tokens == sequence.reach_tokens, "it has exactly the room that it uses"
     )
     ledger.require(ledger.writable(sequence), "no other table entry names a block that it writes")
+    ledger.require(ledger.owed(sequence) == 0, "no committed step owes it a sample")
+    ledger.require(sequence.late_drafts == 0, "no drafts are outstanding")
     # EFFECT
     ledger.join(sequence, sequence.reach_tokens - ledger.steps)
 
@@ -173,4 +191,6 @@ def leave_batch(ledger: Any, sequence: Any) -> None:
     sequence.last_step = ledger.steps
     sequence.last_tokens = 1
     sequence.previous_tokens = 1
+    sequence.last_samples = 1
+    sequence.previous_samples = 1
     ledger.leave(sequence)

@@ -52,7 +52,7 @@ def given_up(old: Any, new: Any, tier: int, name: str) -> list[Part]:
 contract(
     "clear_table",
     lambda q: CLEARING,
-    lambda v, count, q: [],
+    lambda v, count, q: [("whole", (), lambda: count == v.length(q))],
     lambda old, new, k, q: [
         ("length", (), lambda: new.length(q) == old.length(q) - k),
         same("lengths", "sequence", old, new, ("length",), lambda x: x != q),
@@ -72,6 +72,7 @@ contract(
 )
 
 RESET = ("reach_tokens", "slot_tokens", "last_tokens", "previous_tokens", "drafts", "kv")
+WRITTEN = (*RESET, "late_drafts")
 
 
 def cleared(v: Any, r: Any, k: Any) -> Callable[[Any], Any]:
@@ -81,7 +82,7 @@ def cleared(v: Any, r: Any, k: Any) -> Callable[[Any], Any]:
 
 contract(
     "clear_tables",
-    lambda r: (*CLEARING, *RESET),
+    lambda r: (*CLEARING, *WRITTEN),
     lambda v, count, r: [("width", (), lambda: count == v.width(r)), *invariant(v, "members")],
     lambda old, new, k, r: [
         (
@@ -92,12 +93,20 @@ contract(
                 both(new.length(q) == 0, *[getattr(new, f)(q) == 0 for f in RESET]),
             ),
         ),
+        (
+            "late",
+            ("sequence",),
+            lambda q: implies(
+                cleared(old, r, k)(q),
+                new.late_drafts(q) == old.either(old.late_drafts(q) >= old.drafts(q), old.late_drafts(q), old.drafts(q)),
+            ),
+        ),
         same(
             "others",
             "sequence",
             old,
             new,
-            ("length", *RESET),
+            ("length", *WRITTEN),
             lambda q: negate(cleared(old, r, k)(q)),
         ),
         same("blocks", "block", old, new, ("ref",), lambda b: old.group(b) != r),

@@ -9,7 +9,7 @@ from typing import Any
 
 from lineclear_spec.contracts.clearing import given_up
 from lineclear_spec.contracts.contract import Part, contract, in_pool, same
-from lineclear_spec.contracts.taking import POOL, clock_sane
+from lineclear_spec.contracts.taking import POOL, all_past, clock_sane
 from lineclear_spec.invariants import CPU, GPU, is_free
 from lineclear_spec.logic import any_of, both, implies, negate
 
@@ -24,7 +24,7 @@ def moving(r: Any, tier: int) -> tuple[str, ...]:
     _, _, source, target = tiers(tier)
     return (
         *[f"{f}_{source}" for f in (*POOL, "until", "touch")],
-        *[f"{f}_{target}" for f in (*POOL, "owner", "touch")],
+        *[f"{f}_{target}" for f in (*POOL, "owner", "touch", "source")],
         "tier",
         "place",
         *(("barrier",) if tier == GPU else ()),
@@ -126,6 +126,7 @@ def moved(old: Any, new: Any, k: Any, r: Any, tier: int) -> list[Part]:
             lambda b: implies(
                 mine(b),
                 both(
+                    new.source(target, old.issued, new.place(b)) == old.place(b),
                     new.touch(source, old.issued, old.place(b)),
                     new.touch(target, old.issued, new.place(b)),
                 ),
@@ -133,9 +134,10 @@ def moved(old: Any, new: Any, k: Any, r: Any, tier: int) -> list[Part]:
         )
     )
     if target == GPU:
-        parts.append(
-            ("barrier", (), lambda: both(old.barrier <= new.barrier, new.barrier <= old.issued))
-        )
+        parts += [
+            ("barrier", (), lambda: both(old.barrier <= new.barrier, new.barrier <= old.issued)),
+            ("past", (), lambda: implies(all_past(old), new.barrier < old.issued)),
+        ]
     return parts
 
 
@@ -143,6 +145,7 @@ contract(
     "move_blocks",
     moving,
     lambda v, count, r, tier: [
+        ("open", (), lambda: v.open(v.issued)),
         ("count", (), lambda: count == v.blocks(r)),
         ("free", (), lambda: count <= v.free(tier)),
         (

@@ -26,6 +26,11 @@ def clock_sane(v: Any) -> list[Part]:
     ]
 
 
+def all_past(v: Any) -> Any:
+    """Whether fences and barrier name only operations before the one decided last."""
+    return both(v.barrier < v.issued, v.every("place", lambda p: v.until(GPU, p) < v.issued))
+
+
 def granted(old: Any, new: Any) -> list[Part]:
     """What granting GPU places does to the pool: nobody loses one, and fences are waited for."""
     return [
@@ -46,6 +51,7 @@ def granted(old: Any, new: Any) -> list[Part]:
             ),
         ),
         ("barrier", (), lambda: both(old.barrier <= new.barrier, new.barrier <= old.issued)),
+        ("past", (), lambda: implies(all_past(old), new.barrier < old.issued)),
     ]
 
 
@@ -143,8 +149,9 @@ contract(
 
 contract(
     "replace_entry",
-    lambda q, i: (*TAKING, "touch_gpu"),
+    lambda q, i: (*TAKING, "touch_gpu", "source_gpu"),
     lambda v, count, q, i: [
+        ("open", (), lambda: v.open(v.issued)),
         ("entry", (), lambda: within(0, i, v.length(q))),
         ("shared", (), lambda: v.ref(v.table(q, i)) >= 2),
         ("gpu", (), lambda: v.tier(v.table(q, i)) == GPU),
@@ -219,6 +226,7 @@ contract(
             lambda: implies(
                 k == 1,
                 both(
+                    new.source(GPU, old.issued, new.place(new.table(q, i))) == old.place(old.table(q, i)),
                     new.touch(GPU, old.issued, old.place(old.table(q, i))),
                     new.touch(GPU, old.issued, new.place(new.table(q, i))),
                 ),

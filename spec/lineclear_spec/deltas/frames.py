@@ -34,9 +34,11 @@ LAZY = (
     "last_step",
     "last_tokens",
     "previous_tokens",
+    "last_samples",
+    "previous_samples",
 )
-SEQUENCE = ("alive", "steady", "drafts", "void", "length", "kv", *LAZY)
-OBSERVED = ("known", "reach", "computed", "slots", "promised", "in_flight", "length", "drafts")
+SEQUENCE = ("alive", "steady", "drafts", "late_drafts", "void", "length", "kv", *LAZY)
+OBSERVED = ("known", "reach", "computed", "slots", "promised", "in_flight", "length", "drafts", "owed")
 CLOCKS = (
     "batch_size",
     "issued",

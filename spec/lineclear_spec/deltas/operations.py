@@ -18,7 +18,7 @@ from lineclear_spec.deltas.frames import (
     operations,
     promise,
 )
-from lineclear_spec.deltas.preemption import given_back
+from lineclear_spec.deltas.preemption import given_back, voided
 from lineclear_spec.invariants import RUNNING
 from lineclear_spec.logic import both, implies, negate
 
@@ -60,17 +60,7 @@ def fail_copy(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     return [
         *given_back(old, new, r),
         now("closed", lambda: negate(new.open(old.copy(r)))),
-        (
-            "void",
-            ("sequence",),
-            lambda q: implies(
-                both(old.alive(q), old.request(q) == r),
-                both(
-                    new.promised(q) == old.either(old.phase(r) == RUNNING, 0, old.promised(q)),
-                    new.void(q) == old.either(old.phase(r) == RUNNING, old.steps, old.void(q)),
-                ),
-            ),
-        ),
+        voided(old, new, r, old.phase(r) == RUNNING),
         operations(old, new, old.copy(r)),
     ]
 

@@ -81,6 +81,22 @@ def swap_in(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     ]
 
 
+def voided(old: Any, new: Any, r: Any, condition: Any) -> Part:
+    """Under the condition, what steps so far sample for the request is void; else its samples stay."""
+    return (
+        "void",
+        ("sequence",),
+        lambda q: implies(
+            both(old.alive(q), old.request(q) == r),
+            both(
+                new.promised(q) == old.either(condition, 0, old.promised(q)),
+                new.void(q) == old.either(condition, old.steps, old.void(q)),
+                new.last_samples(q) == old.either(condition, 0, old.last_samples(q)),
+            ),
+        ),
+    )
+
+
 def given_back(old: Any, new: Any, r: Any, *changed: str) -> list[Part]:
     """The request waits and holds nothing; what its sequences know stays."""
 
@@ -131,10 +147,17 @@ def given_back(old: Any, new: Any, r: Any, *changed: str) -> list[Part]:
 @promise
 def recompute(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     """Waiting, holding nothing, with known and promised tokens kept."""
-    return [*given_back(old, new, r, "promised_samples", "void"), operations(old, new)]
+    return [
+        *given_back(old, new, r),
+        voided(old, new, r, old.copy(r) >= 1),
+        operations(old, new),
+    ]
 
 
 @promise
 def discard_swapped(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     """Waiting, holding nothing, with known and promised tokens kept."""
-    return [*given_back(old, new, r, "promised_samples", "void"), operations(old, new)]
+    return [
+        *given_back(old, new, r, "promised_samples", "void", "last_samples", "previous_samples"),
+        operations(old, new),
+    ]

@@ -24,7 +24,7 @@ from lineclear_spec.deltas.frames import (
     sequence_same,
 )
 from lineclear_spec.invariants import GPU, within
-from lineclear_spec.logic import both, implies, negate
+from lineclear_spec.logic import any_of, both, implies, negate
 
 
 @promise
@@ -43,6 +43,11 @@ def schedule_tokens(old: Any, new: Any, q: Any, tokens: Any, drafts: Any, _: Any
             lambda: new.drafts(q) == drafts,
         ),
         now(
+            "whole",
+            lambda: any_of(old.chunked, sure >= old.known_tokens(q)),
+            lambda: any_of(old.late_drafts(q) == 0, sure <= old.known_tokens(q)),
+        ),
+        now(
             "samples", lambda: new.promised(q) == old.promised(q) + old.either(sure == exist, 1, 0)
         ),
         now(
@@ -59,6 +64,8 @@ def schedule_tokens(old: Any, new: Any, q: Any, tokens: Any, drafts: Any, _: Any
             "last_step",
             "last_tokens",
             "previous_tokens",
+            "last_samples",
+            "previous_samples",
             "drafts",
             "kv",
         ),
@@ -210,14 +217,23 @@ def sample(
             lambda: new.promised(q) == old.promised(q) - 1,
             lambda: new.reach(q) == old.reach(q) - rejected,
             lambda: new.drafts(q) == 0,
+            lambda: new.late_drafts(q) == 0,
         ),
         now(
             "gains",
             lambda: new.known(q) > old.known(q),
             lambda: new.reach(q) >= old.reach(q) - old.drafts(q),
         ),
+        now(
+            "bounded",
+            lambda: new.owed(q) >= 0,
+            lambda: any_of(
+                accepted <= old.drafts(q) + 1,
+                accepted <= old.late_drafts(q) + 1,
+            ),
+        ),
         now("owed", lambda: old.alive(q), lambda: step <= old.settled, lambda: step > old.void(q)),
-        sequence_same(old, new, q, "known_tokens", "promised_samples", "reach_tokens", "drafts"),
+        sequence_same(old, new, q, "known_tokens", "promised_samples", "reach_tokens", "drafts", "late_drafts"),
         request_same(old, new, r),
         *others(old, new, r, lambda x: x == q),
         clocks(old, new),

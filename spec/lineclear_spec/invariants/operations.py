@@ -166,6 +166,19 @@ declare(
         ),
         "decided",
     ),
+    (
+        "finished",
+        ("operation", "operation"),
+        lambda v, o, n: implies(
+            both(1 <= n, n <= v.issued, v.is_forward(n), negate(v.open(n)), 1 <= o, o <= v.wait(n)),
+            negate(v.open(o)),
+        ),
+    ),
+    (
+        "past",
+        ("operation",),
+        lambda v, o: implies(both(1 <= o, o <= v.issued), both(0 <= v.wait(o), v.wait(o) < o)),
+    ),
 )
 
 

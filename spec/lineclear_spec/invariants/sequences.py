@@ -96,6 +96,27 @@ declare(
 
 
 declare(
+    "owed",
+    "boundary",
+    "no more samples come than steps have promised, and each step in flight brings at most one",
+    (
+        "",
+        ("sequence",),
+        lambda v, q: implies(
+            both(v.alive(q), negate(v.steady(q))),
+            both(
+                v.owed(q) >= 0,
+                v.late_drafts(q) >= 0,
+                v.last_samples(q) >= 0,
+                v.last_samples(q) <= 1,
+                v.previous_samples(q) >= 0,
+                v.previous_samples(q) <= 1,
+            ),
+        ),
+    ),
+)
+
+declare(
     "drafts",
     "boundary",
     "drafts follow the newest token, and nothing builds on them before they are verified",
@@ -156,6 +177,7 @@ declare(
                 v.phase(v.request(q)) == RUNNING,
                 v.offset(q) + v.settled >= 0,
                 v.drafts(q) == 0,
+                v.late_drafts(q) == 0,
             ),
         ),
     ),
