@@ -149,6 +149,8 @@ def check_counters(ledger: Ledger, sequence: Sequence, size: int) -> None:
         raise Violation("owed", f"{sequence} is owed {ledger.owed(sequence)} samples")
     if reach > known + ledger.promised(sequence) + sequence.drafts:
         raise Violation("tokens_exist", f"{sequence} computes tokens that do not exist")
+    if ledger.owed(sequence) < 0:
+        raise Violation("owed", f"{sequence} is promised fewer samples than steps in flight bring")
     if request.phase == Phase.WAITING and (slots or sequence.steady):
         raise Violation("residency", f"{sequence} waits and has slots")
     if sequence.steady != (sequence in ledger.batch):

@@ -105,7 +105,7 @@ class Bookkeeping:
             entry.order = (entry.number,)
         for entry in running:
             self.running.add(entry)
-        self.queue.reorder()
+        self.queue.rebuild(tuple(self.queue))
 
     # ---- phases --------------------------------------------------------------------------------
 

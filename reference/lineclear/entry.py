@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from lineclear.request import Output, Request
@@ -180,13 +180,12 @@ class WaitingQueue:
         entry.queued = entry.heaped = False
         return entry
 
-    def reorder(self) -> None:
-        """The order of every request has changed."""
+    def rebuild(self, entries: Iterable[Entry]) -> None:
+        """Starts over with these, in their present order."""
+        waiting = list(entries)
         for entry in self.heap:
-            entry.queued, entry.heaped = False, entry.queued
-        waiting = [entry for entry in self.heap if entry.heaped]
+            entry.queued = entry.heaped = False
         self.heap.clear()
         self.stale = 0
         for entry in waiting:
-            entry.heaped = False
             self.push(entry)

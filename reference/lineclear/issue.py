@@ -48,6 +48,19 @@ class Flight:
         size = len(self.sampling)
         return self.sampling[position] if position < size else self.steady[position - size]
 
+    def counts(self, sequence: Sequence) -> bool:
+        """Whether what the step sampled for it is kept: it lives, and its KV was valid."""
+        return sequence.alive and (sequence.steady or sequence.void < self.step)
+
+    def dropped(self) -> list[int]:
+        """Positions of `plan.sampling` whose tokens are not kept."""
+        positions = [k for k, q in enumerate(self.sampling) if not self.counts(q)]
+        lost = {sequence for sequence in self.left if not self.counts(sequence)}
+        if lost:
+            base = len(self.sampling)
+            positions += [base + k for k, q in enumerate(self.steady) if q in lost]
+        return positions
+
 
 class Roster:
     """The steady sequences and their rows, made again only when one joins or leaves."""

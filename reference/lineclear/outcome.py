@@ -80,7 +80,7 @@ class Outcome:
         self._learn(learning)
         for position, which in self.stops.items():
             sequence = flight.sequence(position)
-            if sequence.alive and (which is None or 0 in which) and self._counts(sequence):
+            if (which is None or 0 in which) and flight.counts(sequence):
                 self.ends[sequence] = "stop"
         for sequence in self.touched:
             if sequence.alive and sequence.known_tokens >= sequence.request.limit:
@@ -104,26 +104,22 @@ class Outcome:
                 actions.settle_copy(ledger, number)
         actions.settle_step(ledger)
 
-    def _counts(self, sequence: Sequence) -> bool:
-        """Whether what the step sampled for the sequence is worth anything: its KV was valid."""
-        return sequence.steady or sequence.void < self.flight.step
-
     def _learn(self, learning: list[int]) -> None:
         """Pruned branches go first, so that others may fork in their place; then all learn."""
         flight, lengths = self.flight, self.lengths
         for position in learning:
             if lengths.get(position, ONE) == ():
                 sequence = flight.sequence(position)
-                if sequence.alive and self._counts(sequence):
+                if flight.counts(sequence):
                     self._end(sequence, "pruned")
         for position in learning:
             sizes = lengths.get(position, ONE)
             sequence = flight.sequence(position)
-            if sizes and sequence.alive and self._counts(sequence):
+            if sizes and flight.counts(sequence):
                 self._sample(sequence, sizes, self.stops.get(position, frozenset()))
         apart = {flight.sequence(position) for position in learning if position in lengths}
         for sequence in flight.left:
-            if sequence.alive and sequence not in apart and self._counts(sequence):
+            if sequence not in apart and flight.counts(sequence):
                 self._sample(sequence, ONE, frozenset())
 
     def _sample(

@@ -211,6 +211,21 @@ class Scheduler(Bookkeeping):
         flights.popleft()
         return outcome.apply(time)
 
+    def dropped(self, plan: Plan) -> list[int]:
+        """Positions of `plan.sampling` whose tokens the commit will not keep.
+
+        The request ended meanwhile, or its KV was given up before it was known to be good: a copy
+        failed, or it was preempted by a recompute while its copy in was under way. What was
+        sampled for any other preempted request is kept.
+
+        Raises:
+            PlanError: the plan is not in flight.
+        """
+        for flight in self.flights:
+            if flight.plan is plan:
+                return flight.dropped()
+        raise PlanError("the plan is not in flight here")
+
     def complete(self, operations: Iterable[int], failed: Iterable[int] = ()) -> list[Hashable]:
         """Swaps that are done, by number; a failed one turns its request into a recompute.
 

@@ -286,10 +286,11 @@ class Simulation:
         """Samples for everybody whom the step sampled for, and lets end who has generated all."""
         sampled: list[int | list[list[int]]] = []
         stopped: list[int] = []
+        dropped = set(self.scheduler.dropped(plan))
         for position, row in enumerate(plan.sampling):
             live = self.live.get(row.request_id)
-            if live is None or live.done(row.branch):
-                sampled.append(0)  # it ended while the step was in flight
+            if live is None or position in dropped or live.done(row.branch):
+                sampled.append(0)  # it ended while the step was in flight, or lost its KV
                 continue
             lengths = self.sampler.lengths(live, row)
             sampled.append(0 if lengths == [1] else [[0] * length for length in lengths])
