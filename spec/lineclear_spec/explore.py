@@ -137,7 +137,7 @@ BOUNDS = (
         start=(
             ("submit", (1, 6, 2)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()),
             ("fork", ("s1", 1)), ("sample", ("s1", 1, 1, 0)), ("copy_on_write", ("s1",)), ("append_slots", ("s1", 3)),
-            ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()), ("sample", ("s1", 2, 1, 0)),
+            ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_copy", (2,)), ("settle_step", ()), ("sample", ("s1", 2, 1, 0)),
             ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()), ("sample", ("s1", 3, 1, 0)),
             ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()), ("sample", ("s1", 4, 1, 0)),
             ("recompute", ("r1",)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 5, 0)), ("issue_step", ()), ("settle_step", ()),
