@@ -1,9 +1,10 @@
 """Steps that move one block, and the loops over them that actions use.
 
-Guarantees: after every single step each pool is a permutation of its places, a place is free or backs exactly one
-block, and a block's ref is the number of table entries that name it. It knows nothing about phases, tokens, steps
-in flight or budgets. Each loop is proved once, by induction, against the contract of the same name in
-`contracts.py`; an action that calls it is proved from the contract alone.
+Guarantees: after every single step each pool is a permutation of its places, a place is free or
+backs exactly one block, and a block's ref is the number of table entries that name it. It knows
+nothing about phases, tokens, steps in flight or budgets. Each loop is proved once, by induction,
+against the contract of the same name in `contracts.py`; an action that calls it is proved from the
+contract alone.
 """
 
 from __future__ import annotations
@@ -104,7 +105,9 @@ def clear_table(ledger: Any, sequence: Any) -> None:
 
 
 def clear_tables(ledger: Any, request: Any) -> None:
-    """Remove every entry of every table of the request, and forget what its sequences have computed."""
+    """Remove every entry of every table of the request, and forget what its sequences have
+    computed.
+    """
     ledger.repeat(
         "clear_tables",
         request.width,

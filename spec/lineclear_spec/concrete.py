@@ -1,7 +1,7 @@
 """Invariants and promises evaluated on a concrete ledger.
 
-Guarantees: every inverse map is recomputed from the tables, and every accessor is total, so a broken ledger makes a
-clause false instead of raising. It knows nothing about actions.
+Guarantees: every inverse map is recomputed from the tables, and every accessor is total, so a
+broken ledger makes a clause false instead of raising. It knows nothing about actions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ NOBODY = Request(-1, 1, 2, 1)
 NO_SEQUENCE = Sequence(-1, NOBODY)
 NO_BLOCK = Block(NOBODY, -1, -1)
 NUMBERS = (
-    "offset known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens previous_tokens drafts void last_samples previous_samples late_drafts"
+    "offset known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens "
+    "previous_tokens drafts void last_samples previous_samples late_drafts"
 ).split()
 SCALARS = "issued done carried barrier steps settled step_tokens step_sequences".split()
 
@@ -50,9 +51,7 @@ class ConcreteView(Derived):
         self._held = {r: list(r.held) for r in self.requests}
         self._members = {r: list(r.members) for r in self.requests}
         self._batch = list(ledger.batch)
-        self._queues = [
-            {r for r in queue} if queue is not None else set() for queue in ledger.queues
-        ]
+        self._queues = [set(queue) if queue is not None else set() for queue in ledger.queues]
         self.blocks_seen = list(
             dict.fromkeys(
                 b for rows in (*self._tables.values(), *self._held.values()) for b in rows

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from lineclear_spec.obligations import Unit, build, units
-from lineclear_spec.prove import Result, in_parallel
+from lineclear_spec.parallel import in_parallel
+from lineclear_spec.prove import Result
 from lineclear_spec.smtlib import Script, export, write
 
 __all__ = ["BUDGET", "ask", "crosscheck", "crosscheck_unit", "disagreements", "export", "version"]
@@ -117,7 +118,9 @@ def crosscheck(
     return results
 
 
-def disagreements(first: Iterable[Result], second: Iterable[Result]) -> list[tuple[Result, Result]]:
+def disagreements(
+    first: Iterable[Result], second: Iterable[Result]
+) -> list[tuple[Result, Result]]:
     """Pairs of answers to one obligation that differ; a lemma is asked of one solver only.
 
     Raises:

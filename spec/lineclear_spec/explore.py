@@ -1,10 +1,11 @@
 """Breadth-first search of the action table at small scope, under every choice of the environment.
 
-Guarantees: every state within the bounds is visited once, with a shortest trace from the start state; the result says
-whether the bounds were exhausted. It knows nothing about policies: any action may happen whenever its guard allows it.
+Guarantees: every state within the bounds is visited once, with a shortest trace from the start
+state; the result says whether the bounds were exhausted. It knows nothing about policies: any
+action may happen whenever its guard allows it.
 
-A trace is a list of (action, arguments): `r1` is the first request, `s2` the second sequence; `submit` takes the shape
-(prompt, limit, parallel) of the request that it makes.
+A trace is a list of (action, arguments): `r1` is the first request, `s2` the second sequence;
+`submit` takes the shape (prompt, limit, parallel) of the request that it makes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Any
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.concrete import Breach, breaches
 from lineclear_spec.ghosts import GhostLedger
-from lineclear_spec.ledger import Limits, Refused, Request
+from lineclear_spec.ledger import Refused, Request
+from lineclear_spec.worlds import BOUNDS, Bounds, Step, Trace
 
 __all__ = [
     "BOUNDS",
@@ -31,140 +33,6 @@ __all__ = [
     "search",
     "state_key",
 ]
-
-Step = tuple[str, tuple[Any, ...]]
-Trace = tuple[Step, ...]
-Shape = tuple[int, int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What a search is limited to; printed with every result."""
-
-    name: str
-    block_size: int = 2
-    gpu_blocks: int = 4
-    cpu_blocks: int = 3
-    max_num_batched_tokens: int = 4
-    max_num_seqs: int = 2
-    max_model_len: int = 6
-    depth: int = 2
-    chunked: bool = True
-    live: int = 2
-    shapes: tuple[Shape, ...] = ((1, 3, 1), (3, 5, 1))
-    tokens: tuple[int, ...] = (1, 2, 3)
-    drafts: tuple[int, ...] = (0,)
-    accepted: tuple[int, ...] = (1,)
-    counts: tuple[int, ...] = (1,)
-    leave_out: tuple[str, ...] = ()
-    start: Trace = ()
-    max_states: int = 4000
-
-    def limits(self) -> Limits:
-        """The constants of the ledger."""
-        return Limits(
-            block_size=self.block_size,
-            gpu_blocks=self.gpu_blocks,
-            cpu_blocks=self.cpu_blocks,
-            max_num_batched_tokens=self.max_num_batched_tokens,
-            max_num_seqs=self.max_num_seqs,
-            max_model_len=self.max_model_len,
-            chunked=self.chunked,
-            depth=self.depth,
-        )
-
-
-#: Small worlds that together show every action: plain requests with both kinds of preemption, branches that fork and
-#: rejoin, drafts, and a budget so small that its guards bind.
-ENDS = ("finish", "abort", "reject", "retire", "carry", "prune", "fork", "rejoin", "copy_on_write")
-MOVES = ("swap_out", "swap_in", "recompute", "discard_swapped", "settle_copy", "fail_copy")
-BOUNDS = (
-    Bounds("preemption", shapes=((1, 3, 1), (3, 4, 1)), tokens=(1, 3), max_states=1500),
-    Bounds(
-        "branches", gpu_blocks=5, cpu_blocks=4, live=1, shapes=((2, 5, 2),), tokens=(1, 2), max_num_seqs=3, max_states=2000
-    ),
-    Bounds("drafts", live=1, shapes=((1, 5, 1),), drafts=(0, 1, 2), accepted=(1, 2), max_states=500),
-    Bounds(
-        "whole prompts", gpu_blocks=8, cpu_blocks=1, shapes=((2, 4, 1), (2, 5, 1)), max_num_batched_tokens=3, max_num_seqs=1,
-        live=3, depth=1, chunked=False, tokens=(1, 2), max_states=600,
-    ),
-    Bounds(
-        "full pool", block_size=1, gpu_blocks=2, cpu_blocks=2, shapes=((1, 3, 1),), tokens=(1,), depth=1,
-        leave_out=("abort", "reject", "retire"), max_states=900,
-    ),
-    Bounds(
-        "last free block", gpu_blocks=2, cpu_blocks=0, shapes=((1, 3, 2), (1, 2, 1)), tokens=(1,), depth=1, max_num_seqs=3,
-        leave_out=("finish", "abort", "reject", "retire", "prune", "join_batch", "recompute"), max_states=900,
-    ),
-    Bounds(
-        "copy after a swap", gpu_blocks=2, cpu_blocks=1, shapes=((1, 3, 2), (1, 2, 1)), tokens=(1,), depth=1, max_num_seqs=3,
-        leave_out=(
-            "finish", "abort", "reject", "retire", "prune", "join_batch", "recompute", "discard_swapped", "append_slots",
-            "settle_copy", "fail_copy", "carry", "swap_in",
-        ), max_states=300,
-    ),
-    Bounds(
-        "steady branches", gpu_blocks=5, cpu_blocks=0, live=1, shapes=((2, 5, 2), (1, 4, 2)), tokens=(1, 2), depth=1,
-        max_num_seqs=2,
-        leave_out=(
-            "finish", "abort", "reject", "retire", "carry", "prune", "leave_batch", "swap_out", "swap_in", "discard_swapped",
-            "settle_copy", "fail_copy",
-        ), max_states=700,
-    ),
-    Bounds(
-        "step budget", gpu_blocks=6, shapes=((1, 4, 1), (3, 4, 1)), tokens=(1, 3), max_num_batched_tokens=3, max_num_seqs=3,
-        depth=1, leave_out=(*ENDS, *MOVES), max_states=700,
-    ),
-    Bounds(
-        "sequence budget", gpu_blocks=6, shapes=((1, 4, 1),), tokens=(1,), max_num_seqs=1, depth=1,
-        leave_out=(*ENDS, *MOVES), max_states=500,
-    ),
-    Bounds(
-        "steady step", block_size=1, gpu_blocks=3, cpu_blocks=0, shapes=((1, 3, 1),), tokens=(1,), max_num_seqs=3, depth=1,
-        leave_out=(*ENDS, *MOVES), max_states=700,
-    ),
-    # Deep situations: the search starts where a trace written by hand leads to.
-    Bounds(
-        "late samples", gpu_blocks=6, live=1, shapes=(), tokens=(1,), max_num_seqs=3, max_states=12,
-        start=(
-            ("submit", (1, 6, 2)), ("admit", ("r1",)), ("append_slots", ("s1", 2)), ("schedule_tokens", ("s1", 1, 0)),
-            ("issue_step", ()), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()),
-            ("settle_step", ()), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()),
-        ),
-    ),
-    Bounds(
-        "recomputed branches", gpu_blocks=6, live=1, shapes=(), tokens=(1,), max_num_seqs=3, max_num_batched_tokens=6, max_states=12,
-        start=(
-            ("submit", (1, 6, 2)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()),
-            ("fork", ("s1", 1)), ("sample", ("s1", 1, 1, 0)), ("copy_on_write", ("s1",)), ("append_slots", ("s1", 3)),
-            ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_copy", (2,)), ("settle_step", ()), ("sample", ("s1", 2, 1, 0)),
-            ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()), ("sample", ("s1", 3, 1, 0)),
-            ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()), ("sample", ("s1", 4, 1, 0)),
-            ("recompute", ("r1",)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 5, 0)), ("issue_step", ()), ("settle_step", ()),
-        ),
-    ),
-    Bounds(
-        "drafts in flight", live=1, shapes=(), drafts=(0, 1), max_states=12,
-        start=(
-            ("submit", (1, 5, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()),
-            ("sample", ("s1", 1, 1, 0)), ("append_slots", ("s1", 2)), ("schedule_tokens", ("s1", 2, 1)), ("issue_step", ()),
-        ),
-    ),
-    Bounds(
-        "a steady branch", gpu_blocks=5, live=1, shapes=(), tokens=(1,), max_num_seqs=3, max_states=12,
-        start=(
-            ("submit", (2, 5, 2)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("settle_step", ()),
-            ("fork", ("s1", 1)), ("sample", ("s1", 1, 1, 0)), ("join_batch", ("s1",)),
-        ),
-    ),
-    Bounds(
-        "two steps in flight", live=1, shapes=(), tokens=(1,), max_states=12,
-        start=(
-            ("submit", (1, 5, 1)), ("admit", ("r1",)), ("append_slots", ("s1", 1)), ("schedule_tokens", ("s1", 1, 0)),
-            ("issue_step", ()), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()),
-        ),
-    ),
-)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -281,7 +149,9 @@ def arguments_of(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator[tup
 
 
 def absurd_arguments(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator[tuple[Any, ...]]:
-    """Arguments that some guard must refuse, tried in every state but never a transition of the search."""
+    """Arguments that some guard must refuse, tried in every state but never a transition of the
+    search.
+    """
     sequences = [f"s{s.id}" for s in ledger.sequences[-3:]]
     big = bounds.gpu_blocks * bounds.block_size
     if name == "submit":
@@ -421,7 +291,8 @@ def search(bounds: Bounds, *, check: bool = True, collect: bool = False) -> Expl
     Args:
         bounds: scope.
         check: evaluate every invariant in every state.
-        collect: also note where each action is enabled, and where a single guard refuses it (for mutants).
+        collect: also note where each action is enabled, and where a single guard refuses it (for
+            mutants).
     """
     found = Exploration(bounds)
     seen = {state_key(replay(bounds, bounds.start))}

@@ -1,7 +1,8 @@
-"""A plain ledger that also keeps the ghost fields, so that invariants and promises can be evaluated on it.
+"""A plain ledger that also keeps the ghost fields, so that invariants and promises can be evaluated
+on it.
 
-Guarantees: what it adds is never read by an action, and it does what `ledger.Ledger` does. It knows nothing about
-searches.
+Guarantees: what it adds is never read by an action, and it does what `ledger.Ledger` does. It
+knows nothing about searches.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ class GhostLedger(Ledger):
     """The ledger, with histories.
 
     Attributes:
-        kv: per sequence, positions whose KV is in its present table once every operation decided is done.
+        kv: per sequence, positions whose KV is in its present table once every operation decided
+            is done.
         touch: (tier, operation, place) of every access.
         sources: (tier, operation, target place) of every copy: its source place.
         history: per operation its kind, what it waits for and its request.
@@ -84,7 +86,9 @@ class GhostLedger(Ledger):
             self.collecting.append(guard)
 
     def failing(self, name: str, arguments: tuple[Any, ...]) -> tuple[str, ...]:
-        """Every guard of the action that is false; after one that makes the next meaningless, the rest is left out."""
+        """Every guard of the action that is false; after one that makes the next meaningless, the
+        rest is left out.
+        """
         self.collecting = []
         try:
             guards_of(name)(self, *arguments)
@@ -140,7 +144,9 @@ class GhostLedger(Ledger):
         self.touch |= {(source_tier, self.issued, source), (target_tier, self.issued, target)}
 
     def advance(self, number: int) -> None:
-        """The forward touches every GPU place held, and writes one position of each steady sequence."""
+        """The forward touches every GPU place held, and writes one position of each steady
+        sequence.
+        """
         free = set(self.gpu.order[: self.gpu.free])
         self.touch |= {(GPU, number, p) for p in range(self.gpu.total) if p not in free}
         for sequence in self.batch:

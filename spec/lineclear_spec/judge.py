@@ -1,10 +1,10 @@
 # pyright: basic
 """What becomes of each mutant: refuted, equivalent or survived.
 
-Guarantees: *refuted* means that a concrete execution, replayable from the start state, breaks a named rule, and that
-some obligation of the proof fails too; *equivalent* means that the solver proved every obligation and that the dropped
-guard is implied by the rest, or that the state after is the same. Anything else *survived*. It knows nothing about how
-mutants are made.
+Guarantees: *refuted* means that a concrete execution, replayable from the start state, breaks a
+named rule, and that some obligation of the proof fails too; *equivalent* means that the solver
+proved every obligation and that the dropped guard is implied by the rest, or that the state after
+is the same. Anything else *survived*. It knows nothing about how mutants are made.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ __all__ = ["Verdict", "judge", "judge_all", "noticed"]
 #: Enough for every obligation that holds; a broken one would use all of it.
 BUDGET = 1_500_000
 GHOSTS = frozenset(
-    "index rank holder owner_gpu owner_cpu slot seat batch_seat kv touch_gpu touch_cpu releases born tokens_of "
+    "index rank holder owner_gpu owner_cpu slot seat batch_seat kv touch_gpu touch_cpu "
+    "releases born tokens_of "
     "sequences_of step_of".split()
 )
 

@@ -1,12 +1,12 @@
 """The state of the scheduler, and the few primitives that may change it.
 
-Guarantees: every block of a tier is free or backs exactly one `Block`, and the plain data here changes only
-through the methods marked *primitive*; everything else is read. It knows nothing about policies, queues'
-order, token ids, clocks on the wall or devices.
+Guarantees: every block of a tier is free or backs exactly one `Block`, and the plain data here
+changes only through the methods marked *primitive*; everything else is read. It knows nothing
+about policies, queues' order, token ids, clocks on the wall or devices.
 
-A table names `Block` records, not places in a pool: swapping a block out changes its tier and its place and
-leaves every table that names it alone, so sharing survives a swap. Each primitive has a second
-interpretation on formulas in `symbolic.py`; docs/trust.md lists them.
+A table names `Block` records, not places in a pool: swapping a block out changes its tier and its
+place and leaves every table that names it alone, so sharing survives a swap. Each primitive has a
+second interpretation on formulas in `symbolic.py`; docs/trust.md lists them.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ class Limits:
     ) -> None:
         if block_size < 1 or gpu_blocks < 1 or cpu_blocks < 0 or depth not in (1, 2):
             raise ValueError(
-                "a block has room for a token, the GPU pool has a block, and 1 or 2 steps are in flight"
+                "a block has room for a token, the GPU pool has a block, and 1 or 2 steps "
+                "are in flight"
             )
         self.block_size = block_size
         self.gpu_blocks = gpu_blocks
@@ -126,8 +127,9 @@ class Block:
 class Pool:
     """The blocks of one tier: a permutation of the places, the first `free` of them free.
 
-    `until[place]` is the number of the last operation that may still touch the place when it was given up: the
-    place is fenced while that operation is not done, and whoever is granted it must wait for that operation.
+    `until[place]` is the number of the last operation that may still touch the place when it was
+    given up: the place is fenced while that operation is not done, and whoever is granted it must
+    wait for that operation.
     """
 
     __slots__ = ("free", "name", "order", "position", "total", "until")
@@ -197,8 +199,9 @@ class Request:
 class Sequence:
     """One branch of a request, its block table, and how far it has come.
 
-    A *steady* sequence decodes one token in every step: its counters are `offset` plus the ledger's clocks, so a
-    step costs nothing for it. Any other sequence carries its counters itself.
+    A *steady* sequence decodes one token in every step: its counters are `offset` plus the
+    ledger's clocks, so a step costs nothing for it. Any other sequence carries its counters
+    itself.
     """
 
     __slots__ = (
@@ -208,8 +211,8 @@ class Sequence:
         "known_tokens",
         "last_samples",
         "last_step",
-        "late_drafts",
         "last_tokens",
+        "late_drafts",
         "offset",
         "previous_samples",
         "previous_tokens",
@@ -239,7 +242,9 @@ class Sequence:
         self.drafts = 0  # guesses among the positions of the last step, not yet verified
         self.last_samples = 0  # whether the last step samples for it
         self.previous_samples = 0  # whether the step before that one does
-        self.late_drafts = 0  # drafts of a sample that is still to come, although a recompute dropped them
+        self.late_drafts = (
+            0  # drafts of a sample that is still to come, although a recompute dropped them
+        )
         self.void = 0  # samples of steps up to this one are worthless
 
     @property
@@ -252,7 +257,9 @@ class Sequence:
 
 
 class Operation:
-    """A forward, a block copy or a swap: numbered when it is decided, complete when the executor says so."""
+    """A forward, a block copy or a swap: numbered when it is decided, complete when the executor
+    says so.
+    """
 
     __slots__ = ("blocks", "kind", "number", "request", "wait")
 
@@ -372,7 +379,9 @@ class Ledger:
         return sequence.promised_samples - coming
 
     def slots(self, sequence: Sequence) -> int:
-        """Positions that the table has room for; a block is taken for each block size of them begun."""
+        """Positions that the table has room for; a block is taken for each block size of them
+        begun.
+        """
         return sequence.offset + self.steps if sequence.steady else sequence.slot_tokens
 
     def due(self) -> Several[Sequence]:
@@ -381,7 +390,9 @@ class Ledger:
         return Several(due) if due else NONE_DUE
 
     def ended(self) -> bool:
-        """Whether some steady sequence has every position it may ever need, so that a step would overrun it."""
+        """Whether some steady sequence has every position it may ever need, so that a step would
+        overrun it.
+        """
         return bool(self.endings.get(self.steps))
 
     def writable(self, sequence: Sequence) -> bool:
@@ -398,8 +409,8 @@ class Ledger:
     def worst_case(self, request: Request) -> int:
         """Blocks that the request holds at most, in an otherwise empty pool.
 
-        After a recompute its branches share only the full blocks of the prompt; the last token of a sequence
-        needs no KV, so p + m tokens peak at p + m - 1 positions.
+        After a recompute its branches share only the full blocks of the prompt; the last token of
+        a sequence needs no KV, so p + m tokens peak at p + m - 1 positions.
         """
         shared = self.block_of(request.prompt)
         return shared + request.parallel * (self.need(request.limit - 1) - shared)
@@ -512,7 +523,9 @@ class Ledger:
         sequence.request.members.remove(sequence)
 
     def name_block(self, sequence: Sequence, block: Block) -> None:
-        """Primitive: append an entry that names the block to the sequence's table; the next plan tells of it."""
+        """Primitive: append an entry that names the block to the sequence's table; the next plan
+        tells of it.
+        """
         sequence.table.append(block)
         block.ref += 1
         self.grown.append((sequence, block.place))
@@ -591,7 +604,8 @@ class Ledger:
     def advance(self, number: int) -> None:
         """Primitive: the clock of issued steps moves, and with it every steady sequence by one token.
 
-        A sequence that was due has been given its block, so its table is full again a block size of steps later.
+        A sequence that was due has been given its block, so its table is full again a block size
+        of steps later.
         """
         grown = self.boundaries.pop(self.steps, None)
         if grown:
@@ -605,7 +619,9 @@ class Ledger:
         self.step_operations[self.steps] = number
 
     def decide(self, kind: str, request: Request | None) -> int:
-        """Primitive: number a new operation, open until it is closed; it travels with the next plan."""
+        """Primitive: number a new operation, open until it is closed; it travels with the next
+        plan.
+        """
         self.issued += 1
         self.operations[self.issued] = Operation(self.issued, kind, request)
         return self.issued
@@ -628,7 +644,9 @@ class Ledger:
             request.copy = 0
 
     def void_samples(self, request: Request) -> None:
-        """Primitive: what steps issued so far sample for the request is worthless and will be dropped."""
+        """Primitive: what steps issued so far sample for the request is worthless and will be
+        dropped.
+        """
         for sequence in request.members:
             sequence.void = self.steps
             sequence.promised_samples = 0

@@ -1,7 +1,8 @@
 """Connectives that mean the same on Python's booleans and on formulas.
 
-Guards may not use `and`, `or`, `not` or `if` on values of the ledger: on a formula these would silently take one
-branch. The wrapper of `symbolic.py` raises there; these functions are what to write instead.
+Guards may not use `and`, `or`, `not` or `if` on values of the ledger: on a formula these would
+silently take one branch. The wrapper of `symbolic.py` raises there; these functions are what to
+write instead.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Deliberately broken tables, made from the table's own source, that the proofs must refuse.
 
-Guarantees: a mutant differs from the table in one statement, is named after it, and counts as *refuted* only when a
-concrete execution breaks a named rule; *equivalent* only when the solver proves that it makes no difference. It
-knows nothing about particular actions.
+Guarantees: a mutant differs from the table in one statement, is named after it, and counts as
+*refuted* only when a concrete execution breaks a named rule; *equivalent* only when the solver
+proves that it makes no difference. It knows nothing about particular actions.
 """
 
 from __future__ import annotations
@@ -159,8 +159,10 @@ def body_of(mutant: Mutant) -> Callable[..., Any]:
     return function
 
 
-class installed:  # noqa: N801 (reads as a phrase: with installed(mutant))
-    """Within the block, the broken block step stands in for the real one; the broken action is returned."""
+class installed:
+    """Within the block, the broken block step stands in for the real one; the broken action is
+    returned.
+    """
 
     def __init__(self, mutant: Mutant) -> None:
         self.mutant = mutant

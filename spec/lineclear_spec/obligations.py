@@ -1,8 +1,8 @@
 # pyright: basic
 """What has to be proved, unit by unit: each action, each loop, the start state and the arithmetic.
 
-Guarantees: an obligation is a list of hypotheses and a goal, made by running the very functions of `actions.py` and
-`blocks.py` on a symbolic ledger. It knows nothing about solvers' answers.
+Guarantees: an obligation is a list of hypotheses and a goal, made by running the very functions of
+`actions.py` and `blocks.py` on a symbolic ledger. It knows nothing about solvers' answers.
 """
 
 from __future__ import annotations
@@ -114,7 +114,9 @@ def build(name: str, body: Callable[..., Any] | None = None) -> Unit:
 
 
 def action(name: str, body: Callable[..., Any] | None = None) -> Unit:
-    """Invariants are preserved, promises kept, every primitive's precondition met, and refusals change nothing."""
+    """Invariants are preserved, promises kept, every primitive's precondition met, and refusals
+    change nothing.
+    """
     row = ACTIONS[name]
     before = State.arbitrary()
     ledger = SymbolicLedger(before.snapshot())
@@ -191,9 +193,11 @@ def start() -> Unit:
 
 
 def arithmetic() -> Unit:
-    """The facts assumed of ceil(n / block_size) and floor(n / block_size) hold, for every block size of at least 1.
+    """The facts assumed of ceil(n / block_size) and floor(n / block_size) hold, for every block size
+    of at least 1.
 
-    With quotients f and g of a and b and any block size s: f * s <= a < f * s + s, and likewise for b.
+    With quotients f and g of a and b and any block size s: f * s <= a < f * s + s, and likewise
+    for b.
     """
     a, b, f, g, s = z3.Ints("a b f g s")
     quotients = [s >= 1, f * s <= a, a < f * s + s, g * s <= b, b < g * s + s]

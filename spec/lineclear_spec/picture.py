@@ -1,7 +1,7 @@
 """A trace as a picture: one row for each action, one column for each block.
 
-Guarantees: what is drawn was executed; only the rows' last column says what changed. It knows nothing about how the trace
-was found.
+Guarantees: what is drawn was executed; only the rows' last column says what changed. It knows
+nothing about how the trace was found.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def letter(number: int) -> str:
 
 
 def cells(ledger: Ledger, tier: int) -> list[str]:
-    """For each place the letters of the sequences whose tables name it; `.` free, `~` fenced, `!` free and named."""
+    """For each place the letters of the sequences whose tables name it; `.` free, `~` fenced, `!`
+    free and named.
+    """
     pool = ledger.gpu if tier == GPU else ledger.cpu
     free = set(pool.order[: pool.free])
     named: dict[int, str] = {}
@@ -67,8 +69,9 @@ def facts(ledger: Ledger) -> dict[str, str]:
         for request in queue:
             found[f"r{request.id}"] = Phase(request.phase).name.lower()
             for s in request.members:
-                found[letter(s.id)] = f"{ledger.computed(s)}/{ledger.reach(s)}/{ledger.known(s)}" + (
-                    " steady" if s.steady else ""
+                found[letter(s.id)] = (
+                    f"{ledger.computed(s)}/{ledger.reach(s)}/{ledger.known(s)}"
+                    + (" steady" if s.steady else "")
                 )
     found["steps"] = f"{ledger.settled}/{ledger.steps}"
     return found
@@ -90,7 +93,9 @@ def draw(evidence: Evidence, mutant: Mutant | None = None) -> list[str]:
         last = number == len(evidence.trace)
         if last and evidence.tweaks:
             write(ledger, evidence.tweaks)
-            text = ", ".join(f"{letter(int(s[1:]))}.{name} = {value}" for s, name, value in evidence.tweaks)
+            text = ", ".join(
+                f"{letter(int(s[1:]))}.{name} = {value}" for s, name, value in evidence.tweaks
+            )
             rows.append(("*", "a good state", cells(ledger, GPU), cells(ledger, CPU), text))
         own = prepare(ledger, step)
         if last and mutant is not None:
@@ -98,12 +103,22 @@ def draw(evidence: Evidence, mutant: Mutant | None = None) -> list[str]:
                 try:
                     (body or ACTIONS[step[0]].body)(ledger, *own)
                 except Exception as error:  # the finding itself
-                    rows.append((str(number), call(step), cells(ledger, GPU), cells(ledger, CPU), str(error)))
+                    rows.append(
+                        (
+                            str(number),
+                            call(step),
+                            cells(ledger, GPU),
+                            cells(ledger, CPU),
+                            str(error),
+                        )
+                    )
                     break
         else:
             ACTIONS[step[0]].body(ledger, *own)
         now = facts(ledger)
-        rows.append((str(number), call(step), cells(ledger, GPU), cells(ledger, CPU), change(before, now)))
+        rows.append(
+            (str(number), call(step), cells(ledger, GPU), cells(ledger, CPU), change(before, now))
+        )
         before = now
     return table(rows)
 
@@ -118,7 +133,10 @@ def table(rows: Sequence[tuple[str, str, list[str], list[str], str]]) -> list[st
     def blocks(row: list[str], count: int) -> str:
         return "".join(f"{c:<{width}}" for c in row[:count])
 
-    head = "".join(f"{n:<{width}}" for n in range(shown[0])), "".join(f"{n:<{width}}" for n in range(shown[1]))
+    head = (
+        "".join(f"{n:<{width}}" for n in range(shown[0])),
+        "".join(f"{n:<{width}}" for n in range(shown[1])),
+    )
     lines = [f"    step  {'action':<{wide}}  gpu {head[0]} cpu {head[1]} computed/reach/known"]
     for mark, action, left, right, text in rows:
         flag = "  x " if row_is_last(rows, mark) else "    "
@@ -138,7 +156,11 @@ def row_is_last(rows: Sequence[tuple[str, str, list[str], list[str], str]], mark
 def explain(mutant: Mutant, evidence: Evidence) -> str:
     """The counterexample to a mutant, whole."""
     rule = evidence.rule.split(".")[0]
-    sentence = INVARIANTS[rule].sentence if rule in INVARIANTS else "a promise of the action, or a primitive's precondition"
+    sentence = (
+        INVARIANTS[rule].sentence
+        if rule in INVARIANTS
+        else "a promise of the action, or a primitive's precondition"
+    )
     kind = (
         "one step from a state that satisfies every invariant; that state may be unreachable"
         if evidence.tweaks
@@ -160,4 +182,3 @@ def explain(mutant: Mutant, evidence: Evidence) -> str:
         f"  source    {Path(*Path(source).parts[-3:])}:{mutant.line}",
     ]
     return "\n".join(lines)
-

@@ -1,8 +1,9 @@
 # pyright: basic
 """The primitives on formulas: what changes, and what must hold before.
 
-Guarantees: each method does to the fields what the method of the same name of `ledger.Ledger` does to plain data, and
-keeps the ghost fields, which plain data does not have. It knows nothing about guards.
+Guarantees: each method does to the fields what the method of the same name of `ledger.Ledger` does
+to plain data, and keeps the ghost fields, which plain data does not have. It knows nothing about
+guards.
 """
 
 from __future__ import annotations
@@ -125,7 +126,10 @@ class Primitives:
         """A new sequence of the request, with every counter 0."""
         s, r = self.state, request.z
         q = z3.Const(unique("child"), Sequence)
-        zero = "length known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens previous_tokens drafts void last_samples previous_samples late_drafts kv"
+        zero = (
+            "length known_tokens reach_tokens slot_tokens promised_samples "
+            "last_step last_tokens previous_tokens drafts void last_samples previous_samples late_drafts kv"
+        )
         self.assume(z3.And(z3.Not(s.alive(q)), z3.Not(s.steady(q)), s.length(q) == 0))
         for name in zero.split():
             if name != "length":
@@ -372,7 +376,11 @@ class Primitives:
         """The operation decided last copies one place to another, and touches both."""
         s = self.state
         self.demand(Term(s.open(s.issued)), "the operation is open")
-        s.put("source_gpu" if target_tier == GPU else "source_cpu", (s.issued, raw(target)), raw(source))
+        s.put(
+            "source_gpu" if target_tier == GPU else "source_cpu",
+            (s.issued, raw(target)),
+            raw(source),
+        )
         for tier, place in ((source_tier, source), (target_tier, target)):
             s.put(
                 "touch_gpu" if tier == GPU else "touch_cpu",

@@ -1,8 +1,9 @@
 # pyright: basic
-"""The proofs: every obligation checked by Z3, for any number of requests, sequences, blocks and tokens.
+"""The proofs: every obligation checked by Z3, for any number of requests, sequences, blocks and
+tokens.
 
-Guarantees: `unknown` is reported as a failure, and budgets are solver resources, never wall time. It knows nothing
-about what an obligation means.
+Guarantees: `unknown` is reported as a failure, and budgets are solver resources, never wall time.
+It knows nothing about what an obligation means.
 """
 
 from __future__ import annotations

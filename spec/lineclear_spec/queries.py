@@ -1,8 +1,8 @@
 # pyright: basic
 """What a guard may ask, on formulas.
 
-Guarantees: each method means what the method of the same name of `ledger.Ledger` computes; tests hold the two against
-each other. It knows nothing about writing.
+Guarantees: each method means what the method of the same name of `ledger.Ledger` computes; tests
+hold the two against each other. It knows nothing about writing.
 """
 
 from __future__ import annotations

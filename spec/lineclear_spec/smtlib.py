@@ -182,7 +182,9 @@ def write(unit: Unit) -> Script:
         dict(sorted((names[key], sorts) for key, sorts in declared.items())),
         tuple(text[:first]),
         tuple(text[first:second]),
-        tuple(Query(g.kind, g.label, g.depth, f) for g, f in zip(goals, text[second:], strict=True)),
+        tuple(
+            Query(g.kind, g.label, g.depth, f) for g, f in zip(goals, text[second:], strict=True)
+        ),
     )
     return with_lemma(script) if unit.name == "arithmetic" else script
 
@@ -212,7 +214,9 @@ def renamed(script: Script, names: dict[str, str]) -> Script:
     return replace(
         script,
         sorts=tuple(names.get(s, s) for s in script.sorts),
-        functions={names.get(n, n): (sorts(a), sorts(r)) for n, (a, r) in script.functions.items()},
+        functions={
+            names.get(n, n): (sorts(a), sorts(r)) for n, (a, r) in script.functions.items()
+        },
         hypotheses=tuple(map(again, script.hypotheses)),
         assumptions=tuple(map(again, script.assumptions)),
         queries=tuple(replace(q, denial=again(q.denial)) for q in script.queries),

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from lineclear_spec.crosscheck import crosscheck_script
 from lineclear_spec.obligations import build, units
-from lineclear_spec.prove import Result, in_parallel, prove_unit, unstable
+from lineclear_spec.parallel import in_parallel
+from lineclear_spec.prove import Result, prove_unit, unstable
 from lineclear_spec.smtlib import Script, read, renamed, write
 
 __all__ = ["SEEDS", "VARIANTS", "Failure", "Trial", "failures", "stability", "variant"]

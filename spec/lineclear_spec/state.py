@@ -1,8 +1,8 @@
 # pyright: basic
 """A symbolic state: every field of the ledger as a term or as a function from terms to terms.
 
-Guarantees: a write makes a new function that is an `If` over the old one, so no array theory is needed, and every
-field that a predicate reads is noted. It knows nothing about actions.
+Guarantees: a write makes a new function that is an `If` over the old one, so no array theory is
+needed, and every field that a predicate reads is noted. It knows nothing about actions.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ DOMAINS: dict[str, Any] = {
     "request": Request,
     "sequence": Sequence,
     "block": Block,
-    **{name: Int for name in ("place", "index", "operation", "step", "tokens")},
+    **dict.fromkeys(("place", "index", "operation", "step", "tokens"), Int),
 }
 
 #: field -> (argument sorts, result sort)
@@ -57,15 +57,14 @@ for _tier in ("gpu", "cpu"):
         f"touch_{_tier}": ((Int, Int), Bool),
         f"source_{_tier}": ((Int, Int), Int),  # operation, target place -> source place
     }
-FIELDS |= {name: ((Block,), Int) for name in ("ref", "tier", "place", "slot")}
+FIELDS |= dict.fromkeys(("ref", "tier", "place", "slot"), ((Block,), Int))
 FIELDS |= {"group": ((Block,), Request), "holder": ((Block, Int), Sequence)}
-FIELDS |= {
-    name: ((Sequence,), Int)
-    for name in (
-        "length offset known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens previous_tokens "
-        "drafts void last_samples previous_samples late_drafts kv seat batch_seat"
-    ).split()
-}
+FIELDS |= dict.fromkeys(
+    "length offset known_tokens reach_tokens slot_tokens promised_samples last_step "
+    "last_tokens previous_tokens "
+    "drafts void last_samples previous_samples late_drafts kv seat batch_seat".split(),
+    ((Sequence,), Int),
+)
 FIELDS |= {
     "alive": ((Sequence,), Bool),
     "steady": ((Sequence,), Bool),
@@ -76,23 +75,23 @@ FIELDS |= {
     "index": ((Sequence, Block), Int),
     "rank": ((Sequence, Block), Int),
 }
-FIELDS |= {
-    name: ((Request,), Int)
-    for name in "phase queue width blocks prompt limit parallel copy moved releases born".split()
-}
+FIELDS |= dict.fromkeys(
+    "phase queue width blocks prompt limit parallel copy moved releases born".split(),
+    ((Request,), Int),
+)
 FIELDS |= {
     "member": ((Request, Int), Sequence),
     "held": ((Request, Int), Block),
     "batch": ((Int,), Sequence),
 }
-FIELDS |= {
-    name: ((), Int)
-    for name in "batch_size issued done carried barrier steps settled step_tokens step_sequences".split()
-}
-FIELDS |= {name: ((Int,), Bool) for name in ("open", "is_forward", "compute")}
-FIELDS |= {
-    name: ((Int,), Int) for name in ("wait", "forward_of", "step_of", "tokens_of", "sequences_of")
-}
+FIELDS |= dict.fromkeys(
+    "batch_size issued done carried barrier steps settled step_tokens step_sequences".split(),
+    ((), Int),
+)
+FIELDS |= dict.fromkeys(("open", "is_forward", "compute"), ((Int,), Bool))
+FIELDS |= dict.fromkeys(
+    ("wait", "forward_of", "step_of", "tokens_of", "sequences_of"), ((Int,), Int)
+)
 FIELDS |= {"request_of": ((Int,), Request)}
 
 CONSTANTS = {

@@ -1,9 +1,9 @@
 # pyright: basic
 """The ledger on formulas: what an action does to any state at all.
 
-Guarantees: every primitive emits its precondition as an obligation, and a loop is replaced by its contract, once
-what the contract requires is an obligation too. It knows nothing about which actions exist or what must hold after
-them.
+Guarantees: every primitive emits its precondition as an obligation, and a loop is replaced by its
+contract, once what the contract requires is an obligation too. It knows nothing about which
+actions exist or what must hold after them.
 """
 
 from __future__ import annotations
@@ -195,15 +195,21 @@ class SymbolicLedger(Queries, Primitives):
             self._forget(contract.modifies(*values), before, n, contract, values)
 
     def _refuse_unlisted(self, contract: Any, values: list[Any], middle: dict[str, Any]) -> None:
-        """An iteration that writes a field its contract does not list would be invisible to every caller."""
+        """An iteration that writes a field its contract does not list would be invisible to every
+        caller.
+        """
         listed = set(contract.modifies(*values))
         written = {name for name, field in self.state.fields.items() if field is not middle[name]}
         if written - listed:
             extra = ", ".join(sorted(written - listed))
-            raise Misuse(f"the loop {contract.name} writes {extra}, which its contract does not list")
+            raise Misuse(
+                f"the loop {contract.name} writes {extra}, which its contract does not list"
+            )
 
     def _demand_step_invariants(self, loop: str, state: State) -> None:
-        """The loop's proof starts from the step invariants: those whose fields were written are obligations."""
+        """The loop's proof starts from the step invariants: those whose fields were written are
+        obligations.
+        """
         for clause in clauses("step"):
             state.reads.clear()
             goal = instance(clause.domains, lambda *x, c=clause: c.predicate(state, *x))

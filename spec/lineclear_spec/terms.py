@@ -1,8 +1,9 @@
 # pyright: basic
 """What an action sees of a symbolic ledger: values and records that nobody knows.
 
-Guarantees: a value can be combined and compared, and nothing else; using one as a truth value, a key, an index or a
-length raises `Misuse`, where z3 itself would silently take one branch. It knows nothing about primitives.
+Guarantees: a value can be combined and compared, and nothing else; using one as a truth value, a
+key, an index or a length raises `Misuse`, where z3 itself would silently take one branch. It knows
+nothing about primitives.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class Term:
 
     def _misused(self, *_: Any) -> NoReturn:
         raise Misuse(
-            "a symbolic value has no truth value, hash, index, length or items: use lineclear_spec.logic"
+            "a symbolic value has no truth value, hash, index, length or items: use "
+            "lineclear_spec.logic"
         )
 
     __bool__ = __hash__ = __index__ = __int__ = __len__ = __iter__ = __contains__ = _misused  # type: ignore[assignment]
@@ -125,7 +127,9 @@ class Table:
     def __getitem__(self, index: Any) -> Any:
         size = getattr(self.ledger.state, SIZES[self.field])(self.owner)
         at = raw(index)
-        self.ledger.demand(Term(z3.And(0 <= at, at < size)), f"{self.field} has the entry that is read")
+        self.ledger.demand(
+            Term(z3.And(0 <= at, at < size)), f"{self.field} has the entry that is read"
+        )
         return self.ledger.wrap(
             self.result, getattr(self.ledger.state, self.field)(self.owner, raw(index))
         )

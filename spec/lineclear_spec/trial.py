@@ -1,8 +1,9 @@
 """Broken tables tried out: where does a mutant, executed on a concrete ledger, break a named rule?
 
-Guarantees: what is reported was executed. *Reachable* evidence is a shortest trace found from the start state; where none
-was found, a counter of one sequence is changed in a reachable state such that every invariant still holds, and the broken
-action is executed there: that state may be unreachable, and the evidence says so. It knows nothing about proofs.
+Guarantees: what is reported was executed. *Reachable* evidence is a shortest trace found from the
+start state; where none was found, a counter of one sequence is changed in a reachable state such
+that every invariant still holds, and the broken action is executed there: that state may be
+unreachable, and the evidence says so. It knows nothing about proofs.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.concrete import ConcreteView, breaches, broken_promises
@@ -47,7 +47,10 @@ USED_BY: dict[str, tuple[str, ...]] = {
     "copy_entry": ("copy_on_write",),
     "forget_computed": ("finish", "recompute", "discard_swapped"),
 }
-COUNTERS = "known_tokens reach_tokens slot_tokens promised_samples last_tokens previous_tokens last_step drafts void last_samples previous_samples late_drafts".split()
+COUNTERS = (
+    "known_tokens reach_tokens slot_tokens promised_samples last_tokens "
+    "previous_tokens last_step drafts void last_samples previous_samples late_drafts"
+).split()
 Tweak = tuple[str, str, int]
 Tweaks = tuple[Tweak, ...]
 
@@ -62,7 +65,8 @@ class Evidence:
         bounds: name of the world that it happens in.
         trace: from the start state; the last action is the broken one.
         broken: every invariant that does not hold afterwards.
-        tweaks: (sequence, counter, value) written before the last action; none if the trace is reachable.
+        tweaks: (sequence, counter, value) written before the last action; none if the trace is
+            reachable.
     """
 
     rule: str
@@ -95,7 +99,9 @@ def attempt(
     found = breaches(ledger)
     if found:
         broken = tuple(dict.fromkeys(breach.rule.split(".")[0] for breach in found))
-        return Evidence(found[0].rule, ", ".join(found[0].values), bounds.name, whole, tweaks, broken)
+        return Evidence(
+            found[0].rule, ", ".join(found[0].values), bounds.name, whole, tweaks, broken
+        )
     after = ConcreteView(ledger)
     for breach in broken_promises(DELTAS[name](before, after, *arguments, result), before, after):
         return Evidence(
@@ -136,7 +142,9 @@ def candidates(
 def good_tweaks(
     mutant: Mutant, found: Iterable[Exploration]
 ) -> Iterator[tuple[Bounds, Trace, Step, Tweaks]]:
-    """States a few counters away from a reachable one, in which every invariant holds and only the dropped guard refuses."""
+    """States a few counters away from a reachable one, in which every invariant holds and only the
+    dropped guard refuses.
+    """
     for exploration in found:
         if not exploration.bounds.start:
             continue

@@ -1,7 +1,7 @@
 """Derived quantities, once, for every view of a state.
 
-Guarantees: `reach`, `computed`, `known` and the rest mean the same in an invariant, in a contract and in a guard run
-symbolically. It knows nothing about where the fields come from.
+Guarantees: `reach`, `computed`, `known` and the rest mean the same in an invariant, in a contract
+and in a guard run symbolically. It knows nothing about where the fields come from.
 """
 
 from __future__ import annotations

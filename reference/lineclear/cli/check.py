@@ -111,26 +111,36 @@ def screen(
     lines = [
         f"lineclear check     {len(ACTIONS)} actions, {len(INVARIANTS)} invariants",
         "",
-        f"  proved      {good} of {len(asked)} obligations, for any number of requests, sequences,",
+        f"  proved      {good} of {len(asked)} obligations, for any number of requests, "
+        f"sequences,",
         f"              blocks and tokens and any block size{seconds[0]:>28.1f} s",
         f"  searched    {sum(w.states for w in worlds)} states of {len(worlds)} small worlds "
         f"({whole} exhausted), every invariant in each{seconds[1]:>7.1f} s",
         f"  mutants     {counts['refuted']} of {counts['generated']} refuted by proof and by "
-        f"execution, {counts['equivalent']} equivalent, {counts['survived']} survived{seconds[2]:>6.1f} s",
-        f"              {reachable} by a trace from the start state, the rest one step from a good state",
+        f"execution, {counts['equivalent']} equivalent, {counts['survived']} "
+        f"survived{seconds[2]:>6.1f} s",
+        f"              {reachable} by a trace from the start state, the rest one step from "
+        f"a good state",
         f"  happens     {happened} of {len(ACTIONS)} actions, each with a shortest trace",
     ]
-    lines += [f"  NOT PROVED  {key}" for key in sorted({r.key for r in results if r.status != "proved"})]
+    lines += [
+        f"  NOT PROVED  {key}" for key in sorted({r.key for r in results if r.status != "proved"})
+    ]
     for world in worlds:
         for trace, breach in world.violations[:3]:
-            lines.append(f"  BROKEN      {breach.rule} after {len(trace)} actions in {world.bounds.name}")
+            lines.append(
+                f"  BROKEN      {breach.rule} after {len(trace)} actions in {world.bounds.name}"
+            )
     lines += [f"  SURVIVED    {v.mutant}: {v.text}" for v in verdicts if v.status == "survived"]
     quiet = unneeded(verdicts)
     if quiet:
-        lines.append(f"  no mutant breaks {', '.join(quiet)}: kept by the primitives, see docs/trust.md")
+        lines.append(
+            f"  no mutant breaks {', '.join(quiet)}: kept by the primitives, see docs/trust.md"
+        )
     lines += [
         "",
-        "  not proved here: progress, the policies' order, the two interpretations of the primitives",
+        "  not proved here: progress, the policies' order, the two interpretations of the "
+        "primitives",
         "  (tested), the devices; docs/trust.md says what stands for each",
         "",
         "  passed" if passed else "  FAILED",

@@ -1,7 +1,7 @@
 """`lineclear prove`: asks the solver for every obligation of the action table.
 
-Guarantees: exit code 0 only if everything asked for is proved and no mutant survives; unknown is 3,
-refuted is 1. It knows nothing about what an obligation means.
+Guarantees: exit code 0 only if everything asked for is proved and no mutant survives; unknown is
+3, refuted is 1. It knows nothing about what an obligation means.
 """
 
 from __future__ import annotations
@@ -107,7 +107,9 @@ def chosen(asked: Sequence[str], known: Sequence[str], what: str) -> list[str]:
 
 def status_of(results: Sequence[Result], verdicts: Sequence[Verdict]) -> int:
     """The exit code that the answers deserve."""
-    if any(r.status == "refuted" for r in results) or any(v.status == "survived" for v in verdicts):
+    if any(r.status == "refuted" for r in results) or any(
+        v.status == "survived" for v in verdicts
+    ):
         return REFUTED
     return PASSED if results and all(r.status == "proved" for r in results) else INCONCLUSIVE
 
@@ -174,6 +176,8 @@ def proof_lines(results: Sequence[Result], verdicts: Sequence[Verdict]) -> list[
             f"{counts['equivalent']} equivalent, {counts['survived']} survived"
         )
         lines += [
-            f"  survived: {v.mutant}: {v.kind}: {v.text}" for v in verdicts if v.status == "survived"
+            f"  survived: {v.mutant}: {v.kind}: {v.text}"
+            for v in verdicts
+            if v.status == "survived"
         ]
     return lines

@@ -1,6 +1,7 @@
 """How a request begins and ends.
 
-Guarantees: what `deltas/` promises of each action. It knows nothing about when the action is wanted.
+Guarantees: what `deltas/` promises of each action. It knows nothing about when the action is
+wanted.
 """
 
 from __future__ import annotations

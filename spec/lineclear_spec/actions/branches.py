@@ -1,6 +1,7 @@
 """How a request has several sequences.
 
-Guarantees: what `deltas/` promises of each action. It knows nothing about when the action is wanted.
+Guarantees: what `deltas/` promises of each action. It knows nothing about when the action is
+wanted.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ __all__ = ["fork", "prune", "rejoin"]
 
 @action()
 def fork(ledger: Any, parent: Any, tokens: Any) -> Any:
-    """A child goes on from the parent with `tokens` of its own, sharing every block that holds computed KV."""
+    """A child goes on from the parent with `tokens` of its own, sharing every block that holds
+    computed KV.
+    """
     # GUARD
     request = parent.request
     ledger.require(parent.alive, "the parent is alive")
@@ -42,7 +45,9 @@ def fork(ledger: Any, parent: Any, tokens: Any) -> Any:
 
 @action()
 def rejoin(ledger: Any, sequence: Any, shared: Any) -> None:
-    """After a recompute a branch takes part again in the full prompt blocks that its leader has computed."""
+    """After a recompute a branch takes part again in the full prompt blocks that its leader has
+    computed.
+    """
     # GUARD
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
     ledger.require(negate(sequence.steady), "the sequence is not steady")

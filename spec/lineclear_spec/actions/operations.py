@@ -1,6 +1,7 @@
 """How copies complete or fail, and fences are lifted.
 
-Guarantees: what `deltas/` promises of each action. It knows nothing about when the action is wanted.
+Guarantees: what `deltas/` promises of each action. It knows nothing about when the action is
+wanted.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ def settle_copy(ledger: Any, number: Any) -> None:
 
 @action("fail_copy")
 def fail_copy(ledger: Any, request: Any) -> None:
-    """A request whose copy failed gives up its blocks and waits; samples computed on the failed copy are void."""
+    """A request whose copy failed gives up its blocks and waits; samples computed on the failed
+    copy are void.
+    """
     # GUARD
     ledger.require(ledger.allowed("fail_copy", request), "the request runs or is swapped out")
     ledger.require(ledger.idle(request), "none of it is in the step being built")

@@ -1,6 +1,7 @@
 """How a running request gives way and comes back.
 
-Guarantees: what `deltas/` promises of each action. It knows nothing about when the action is wanted.
+Guarantees: what `deltas/` promises of each action. It knows nothing about when the action is
+wanted.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ __all__ = ["discard_swapped", "recompute", "swap_in", "swap_out"]
 
 @action("swap_out")
 def swap_out(ledger: Any, request: Any) -> None:
-    """A running request moves to the CPU: one copy for each distinct block, tables and counters as they were."""
+    """A running request moves to the CPU: one copy for each distinct block, tables and counters as
+    they were.
+    """
     # GUARD
     ledger.require(ledger.allowed("swap_out", request), "the request runs")
     ledger.require(ledger.idle(request), "none of it is in the step being built")
@@ -55,7 +58,9 @@ def swap_in(ledger: Any, request: Any) -> None:
 
 @action("recompute")
 def recompute(ledger: Any, request: Any) -> None:
-    """A running request gives up its blocks and waits; known tokens stay, and samples unless its copy in is still open."""
+    """A running request gives up its blocks and waits; known tokens stay, and samples unless its
+    copy in is still open.
+    """
     # GUARD
     ledger.require(ledger.allowed("recompute", request), "the request runs")
     ledger.require(ledger.idle(request), "none of it is in the step being built")
@@ -68,7 +73,9 @@ def recompute(ledger: Any, request: Any) -> None:
 
 @action("discard_swapped")
 def discard_swapped(ledger: Any, request: Any) -> None:
-    """A swapped request gives up its CPU copy and waits; what its sequences know and were promised stays."""
+    """A swapped request gives up its CPU copy and waits; what its sequences know and were promised
+    stays.
+    """
     # GUARD
     ledger.require(ledger.allowed("discard_swapped", request), "the request is swapped out")
     # EFFECT

@@ -1,6 +1,7 @@
 """How a step is built, issued and committed.
 
-Guarantees: what `deltas/` promises of each action. It knows nothing about when the action is wanted.
+Guarantees: what `deltas/` promises of each action. It knows nothing about when the action is
+wanted.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ __all__ = ["issue_step", "join_batch", "leave_batch", "sample", "schedule_tokens
 
 @action()
 def schedule_tokens(ledger: Any, sequence: Any, tokens: Any, drafts: Any) -> None:
-    """The step being built computes `tokens` more positions of a sequence, the last `drafts` of them guesses."""
+    """The step being built computes `tokens` more positions of a sequence, the last `drafts` of
+    them guesses.
+    """
     # GUARD
     limits = ledger.limits
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
@@ -73,7 +76,9 @@ def schedule_tokens(ledger: Any, sequence: Any, tokens: Any, drafts: Any) -> Non
 
 @action()
 def issue_step(ledger: Any) -> None:
-    """The step being built is issued: each steady sequence computes one position, and each that is due gets a block."""
+    """The step being built is issued: each steady sequence computes one position, and each that is
+    due gets a block.
+    """
     # GUARD
     limits = ledger.limits
     due = ledger.due()
@@ -103,11 +108,15 @@ def issue_step(ledger: Any) -> None:
 
 @action()
 def settle_step(ledger: Any) -> None:
-    """The oldest step in flight is committed: what it computed is valid, and each steady sequence has one more token."""
+    """The oldest step in flight is committed: what it computed is valid, and each steady sequence
+    has one more token.
+    """
     # GUARD
     ledger.require(ledger.settled < ledger.steps, "a step is in flight")
     forward = ledger.forward_of(ledger.settled + 1)
-    ledger.require(ledger.complete(ledger.wait_of(forward)), "every operation that it waits for is complete")
+    ledger.require(
+        ledger.complete(ledger.wait_of(forward)), "every operation that it waits for is complete"
+    )
     # EFFECT
     ledger.close(forward)
     ledger.settled = ledger.settled + 1
@@ -115,7 +124,9 @@ def settle_step(ledger: Any) -> None:
 
 @action()
 def sample(ledger: Any, sequence: Any, step: Any, accepted: Any, rejected: Any) -> None:
-    """A sequence learns the tokens that a committed step sampled for it; rejected drafts are computed no more."""
+    """A sequence learns the tokens that a committed step sampled for it; rejected drafts are
+    computed no more.
+    """
     # GUARD
     ledger.require(sequence.alive, "the sequence is alive")
     ledger.require(ledger.owed(sequence) >= 1, "a committed step owes a sample")
@@ -126,7 +137,8 @@ def sample(ledger: Any, sequence: Any, step: Any, accepted: Any, rejected: Any) 
         "the sequence stays within its limit",
     )
     ledger.require(
-        accepted <= larger(sequence.drafts, sequence.late_drafts) + 1, "at most one token besides the drafts is new"
+        accepted <= larger(sequence.drafts, sequence.late_drafts) + 1,
+        "at most one token besides the drafts is new",
     )
     ledger.require(rejected >= 0, "the number of rejected drafts is not negative")
     ledger.require(rejected <= sequence.drafts, "only drafts are rejected")
@@ -148,7 +160,9 @@ def sample(ledger: Any, sequence: Any, step: Any, accepted: Any, rejected: Any) 
 
 @action()
 def join_batch(ledger: Any, sequence: Any) -> None:
-    """A sequence that decodes one token in every step becomes steady: from now on a step costs nothing for it."""
+    """A sequence that decodes one token in every step becomes steady: from now on a step costs
+    nothing for it.
+    """
     # GUARD
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
     ledger.require(negate(sequence.steady), "the sequence is not steady")

@@ -1,8 +1,8 @@
 """What each loop over blocks promises: the loop invariant, written apart from the loop.
 
-Guarantees: `promises(before, now, k, ...)` is proved to hold after k iterations for every k, so `promises(before,
-after, count, ...)` may be assumed wherever the loop is called with its requirements met. It knows nothing about
-how the loop does it.
+Guarantees: `promises(before, now, k, ...)` is proved to hold after k iterations for every k, so
+`promises(before, after, count, ...)` may be assumed wherever the loop is called with its
+requirements met. It knows nothing about how the loop does it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Contracts of the loops that give them up.
 
-Guarantees: nothing by itself; every promise is proved by induction. It knows nothing about actions.
+Guarantees: nothing by itself; every promise is proved by induction. It knows nothing about
+actions.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from lineclear_spec.logic import any_of, both, implies, negate
 
 CLEARING = (
     "free_gpu", "order_gpu", "position_gpu", "until_gpu", "free_cpu", "order_cpu", "position_cpu", "until_cpu",
-    "ref", "holder", "rank", "slot", "held", "blocks", "length", 
+    "ref", "holder", "rank", "slot", "held", "blocks", "length",
 )  # fmt: skip
 
 
@@ -98,7 +99,10 @@ contract(
             ("sequence",),
             lambda q: implies(
                 cleared(old, r, k)(q),
-                new.late_drafts(q) == old.either(old.late_drafts(q) >= old.drafts(q), old.late_drafts(q), old.drafts(q)),
+                new.late_drafts(q)
+                == old.either(
+                    old.late_drafts(q) >= old.drafts(q), old.late_drafts(q), old.drafts(q)
+                ),
             ),
         ),
         same(

@@ -1,6 +1,7 @@
 """Contracts of the loops that move them between tiers.
 
-Guarantees: nothing by itself; every promise is proved by induction. It knows nothing about actions.
+Guarantees: nothing by itself; every promise is proved by induction. It knows nothing about
+actions.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def moving(r: Any, tier: int) -> tuple[str, ...]:
 
 
 def moved(old: Any, new: Any, k: Any, r: Any, tier: int) -> list[Part]:
-    """The first k distinct blocks of the request live in the target tier; tables and refs are not touched."""
+    """The first k distinct blocks of the request live in the target tier; tables and refs are not
+    touched.
+    """
     source, target, source_name, target_name = tiers(tier)
 
     def mine(b: Any) -> Any:

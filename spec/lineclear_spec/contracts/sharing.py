@@ -1,6 +1,7 @@
 """Contracts of the loops that share them.
 
-Guarantees: nothing by itself; every promise is proved by induction. It knows nothing about actions.
+Guarantees: nothing by itself; every promise is proved by induction. It knows nothing about
+actions.
 """
 
 from __future__ import annotations

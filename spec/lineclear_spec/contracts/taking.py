@@ -1,6 +1,7 @@
 """Contracts of the loops that take blocks.
 
-Guarantees: nothing by itself; every promise is proved by induction. It knows nothing about actions.
+Guarantees: nothing by itself; every promise is proved by induction. It knows nothing about
+actions.
 """
 
 from __future__ import annotations
@@ -160,7 +161,7 @@ contract(
     ],
     lambda old, new, k, q, i: [
         ("free", (), lambda: new.free(GPU) == old.free(GPU) - k),
-        same("lengths", "sequence", old, new, ("length",), lambda x: x == x),  # noqa: PLR0124
+        same("lengths", "sequence", old, new, ("length",), lambda x: x == x),
         (
             "entries",
             ("sequence", "index"),
@@ -226,7 +227,8 @@ contract(
             lambda: implies(
                 k == 1,
                 both(
-                    new.source(GPU, old.issued, new.place(new.table(q, i))) == old.place(old.table(q, i)),
+                    new.source(GPU, old.issued, new.place(new.table(q, i)))
+                    == old.place(old.table(q, i)),
                     new.touch(GPU, old.issued, old.place(old.table(q, i))),
                     new.touch(GPU, old.issued, new.place(new.table(q, i))),
                 ),

@@ -1,7 +1,9 @@
-"""What each action promises: the difference it makes (*delta*) and everything it leaves alone (*frame*).
+"""What each action promises: the difference it makes (*delta*) and everything it leaves alone
+(*frame*).
 
-Guarantees: a promise is a predicate over the state before and the state after, written apart from the effect, so an
-effect that does nothing, too little or too much breaks one. It knows nothing about how the effect is done.
+Guarantees: a promise is a predicate over the state before and the state after, written apart from
+the effect, so an effect that does nothing, too little or too much breaks one. It knows nothing
+about how the effect is done.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The words in which actions promise: what changes, and that nothing else does.
 
-Guarantees: a frame names every field of every record it speaks of. It knows nothing about any particular action.
+Guarantees: a frame names every field of every record it speaks of. It knows nothing about any
+particular action.
 """
 
 from __future__ import annotations
@@ -38,7 +39,17 @@ LAZY = (
     "previous_samples",
 )
 SEQUENCE = ("alive", "steady", "drafts", "late_drafts", "void", "length", "kv", *LAZY)
-OBSERVED = ("known", "reach", "computed", "slots", "promised", "in_flight", "length", "drafts", "owed")
+OBSERVED = (
+    "known",
+    "reach",
+    "computed",
+    "slots",
+    "promised",
+    "in_flight",
+    "length",
+    "drafts",
+    "owed",
+)
 CLOCKS = (
     "batch_size",
     "issued",
@@ -96,7 +107,9 @@ def operations(old: Any, new: Any, *changed: Any) -> Part:
 
 
 def others(old: Any, new: Any, r: Any, mine: Callable[[Any], Any] | None = None) -> list[Part]:
-    """Nothing of any other request changes; of this one, sequences that are not `mine` don't either."""
+    """Nothing of any other request changes; of this one, sequences that are not `mine` don't
+    either.
+    """
 
     def foreign(q: Any) -> Any:
         if mine is None:
@@ -160,7 +173,7 @@ def everything_else(old: Any, new: Any) -> list[Part]:
     return [
         same(
             "frame_requests", "request", old, new, REQUEST, lambda x: old.phase(x) == old.phase(x)
-        ),  # noqa: PLR0124
+        ),
         (
             "frame_tables",
             ("sequence", "index"),

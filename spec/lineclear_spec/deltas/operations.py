@@ -1,6 +1,7 @@
 """What the actions of `actions/operations.py` promise.
 
-Guarantees: nothing by itself; every promise is proved. It knows nothing about how an effect is done.
+Guarantees: nothing by itself; every promise is proved. It knows nothing about how an effect is
+done.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def settle_copy(old: Any, new: Any, number: Any, _: Any) -> list[Part]:
             old,
             new,
             tuple(f for f in REQUEST if f != "copy"),
-            lambda x: old.phase(x) == old.phase(x),  # noqa: PLR0124
+            lambda x: old.phase(x) == old.phase(x),
         ),
         same(
             "frame_sequences", "sequence", old, new, ("request", *SEQUENCE), lambda q: old.alive(q)

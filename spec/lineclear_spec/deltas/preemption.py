@@ -1,6 +1,7 @@
 """What the actions of `actions/preemption.py` promise.
 
-Guarantees: nothing by itself; every promise is proved. It knows nothing about how an effect is done.
+Guarantees: nothing by itself; every promise is proved. It knows nothing about how an effect is
+done.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def carried_over(old: Any, new: Any, r: Any, source: int, target: int, phase: in
             lambda: new.moved(r) == number,
         ),
         request_same(old, new, r, "phase", "queue", "copy", "moved"),
-        *others(old, new, r, lambda q: q != q),  # noqa: PLR0124
+        *others(old, new, r, lambda q: q != q),
         clocks(old, new, "issued", "barrier"),
         operations(old, new),
     ]
@@ -82,7 +83,9 @@ def swap_in(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
 
 
 def voided(old: Any, new: Any, r: Any, condition: Any) -> Part:
-    """Under the condition, what steps so far sample for the request is void; else its samples stay."""
+    """Under the condition, what steps so far sample for the request is void; else its samples
+    stay.
+    """
     return (
         "void",
         ("sequence",),

@@ -1,6 +1,7 @@
 """What the actions of `actions/steps.py` promise.
 
-Guarantees: nothing by itself; every promise is proved. It knows nothing about how an effect is done.
+Guarantees: nothing by itself; every promise is proved. It knows nothing about how an effect is
+done.
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ def schedule_tokens(old: Any, new: Any, q: Any, tokens: Any, drafts: Any, _: Any
 
 @promise
 def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
-    """Every steady sequence has one more position in flight and exactly the blocks for it; all else stays."""
+    """Every steady sequence has one more position in flight and exactly the blocks for it; all
+    else stays.
+    """
     return [
         now(
             "issued",
@@ -154,7 +157,7 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
             old,
             new,
             tuple(f for f in REQUEST if f != "blocks"),
-            lambda r: old.phase(r) == old.phase(r),  # noqa: PLR0124
+            lambda r: old.phase(r) == old.phase(r),
         ),
         clocks(old, new, "barrier", "issued", "carried", "steps", "step_tokens", "step_sequences"),
         operations(old, new),
@@ -233,7 +236,16 @@ def sample(
             ),
         ),
         now("owed", lambda: old.alive(q), lambda: step <= old.settled, lambda: step > old.void(q)),
-        sequence_same(old, new, q, "known_tokens", "promised_samples", "reach_tokens", "drafts", "late_drafts"),
+        sequence_same(
+            old,
+            new,
+            q,
+            "known_tokens",
+            "promised_samples",
+            "reach_tokens",
+            "drafts",
+            "late_drafts",
+        ),
         request_same(old, new, r),
         *others(old, new, r, lambda x: x == q),
         clocks(old, new),

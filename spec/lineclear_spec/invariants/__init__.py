@@ -1,11 +1,12 @@
 """The named invariants: what is true between any two actions, each with one English sentence.
 
-Guarantees: each clause is one predicate, evaluated symbolically by `prove.py` and concretely by `view.py`. It knows
-nothing about how a state came to be.
+Guarantees: each clause is one predicate, evaluated symbolically by `prove.py` and concretely by
+`view.py`. It knows nothing about how a state came to be.
 
-*Step* invariants hold after every single block step; *boundary* invariants hold between actions. Ghost fields
-(`index`, `rank`, `holder`, `owner`, `slot`, `seat`, `kv`, `touch`, ...) are inverse maps and histories that only
-the proofs need; for a concrete ledger they are recomputed from the tables.
+*Step* invariants hold after every single block step; *boundary* invariants hold between actions.
+Ghost fields (`index`, `rank`, `holder`, `owner`, `slot`, `seat`, `kv`, `touch`, ...) are inverse
+maps and histories that only the proofs need; for a concrete ledger they are recomputed from the
+tables.
 """
 
 from __future__ import annotations

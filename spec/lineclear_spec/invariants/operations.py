@@ -1,6 +1,7 @@
 """Boundary invariants of steps and operations: budgets, clocks, order and fences.
 
-Guarantees: nothing by itself; every clause is proved of every action. It knows nothing about actions.
+Guarantees: nothing by itself; every clause is proved of every action. It knows nothing about
+actions.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from lineclear_spec.logic import any_of, both, implies, negate
 declare(
     "budget",
     "boundary",
-    "every step has at least one sequence, at most max_num_seqs of them and at most max_num_batched_tokens tokens",
+    "every step has at least one sequence, at most max_num_seqs of them and at most "
+    "max_num_batched_tokens tokens",
     (
         "building",
         (),
@@ -50,7 +52,8 @@ declare(
 declare(
     "clocks",
     "boundary",
-    "steps commit in order with at most `depth` in flight, and only operations that were decided are open",
+    "steps commit in order with at most `depth` in flight, and only operations that were "
+    "decided are open",
     (
         "steps",
         (),
@@ -149,7 +152,8 @@ declare(
 declare(
     "ordered",
     "boundary",
-    "two operations that touch one place are ordered: by the later one's wait, or both on the compute stream",
+    "two operations that touch one place are ordered: by the later one's wait, or both on "
+    "the compute stream",
     *per_tier(
         lambda t: (
             ("operation", "operation", "place"),
@@ -170,7 +174,9 @@ declare(
         "finished",
         ("operation", "operation"),
         lambda v, o, n: implies(
-            both(1 <= n, n <= v.issued, v.is_forward(n), negate(v.open(n)), 1 <= o, o <= v.wait(n)),
+            both(
+                1 <= n, n <= v.issued, v.is_forward(n), negate(v.open(n)), 1 <= o, o <= v.wait(n)
+            ),
             negate(v.open(o)),
         ),
     ),
@@ -185,7 +191,8 @@ declare(
 declare(
     "fence",
     "boundary",
-    "a free place remembers the last operation that may touch it, and a held one is guarded by its reader's wait",
+    "a free place remembers the last operation that may touch it, and a held one is "
+    "guarded by its reader's wait",
     *per_tier(
         lambda t: (
             ("operation", "place"),

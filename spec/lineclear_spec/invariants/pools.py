@@ -1,6 +1,7 @@
 """Step invariants: what holds of pools, blocks and tables after every single block step.
 
-Guarantees: nothing by itself; every clause is proved of every action. It knows nothing about actions.
+Guarantees: nothing by itself; every clause is proved of every action. It knows nothing about
+actions.
 """
 
 from __future__ import annotations
@@ -107,7 +108,8 @@ declare(
 declare(
     "group_local",
     "step",
-    "a table names blocks of its own request only (prefix caching will widen this clause and no other)",
+    "a table names blocks of its own request only (prefix caching will widen this clause "
+    "and no other)",
     (
         "",
         ("sequence", "index"),

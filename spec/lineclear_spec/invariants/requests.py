@@ -1,6 +1,7 @@
 """Boundary invariants of requests: what is admitted, who belongs to them, how they end.
 
-Guarantees: nothing by itself; every clause is proved of every action. It knows nothing about actions.
+Guarantees: nothing by itself; every clause is proved of every action. It knows nothing about
+actions.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ declare(
 declare(
     "members",
     "boundary",
-    "a live request has between one and its allowed number of sequences, each listed once; others have none",
+    "a live request has between one and its allowed number of sequences, each listed once; "
+    "others have none",
     (
         "listed",
         ("request", "index"),

@@ -1,6 +1,7 @@
 """Boundary invariants of sequences: their tables, counters and writes.
 
-Guarantees: nothing by itself; every clause is proved of every action. It knows nothing about actions.
+Guarantees: nothing by itself; every clause is proved of every action. It knows nothing about
+actions.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ declare(
 declare(
     "capacity",
     "boundary",
-    "a table has exactly one block for every block size of slots begun, and room for all that steps compute",
+    "a table has exactly one block for every block size of slots begun, and room for all "
+    "that steps compute",
     ("exact", ("sequence",), lambda v, q: implies(v.alive(q), v.length(q) == v.need(v.slots(q)))),
     ("room", ("sequence",), lambda v, q: implies(v.alive(q), v.reach(q) <= v.slots(q))),
     (
@@ -59,7 +61,8 @@ declare(
 declare(
     "limit",
     "boundary",
-    "a sequence knows at least its prompt and never more than its limit; its newest token needs no slot",
+    "a sequence knows at least its prompt and never more than its limit; its newest token "
+    "needs no slot",
     (
         "known",
         ("sequence",),
@@ -134,7 +137,8 @@ declare(
 declare(
     "frontier",
     "boundary",
-    "what counts as computed has KV in the present table, once the operations decided so far are done",
+    "what counts as computed has KV in the present table, once the operations decided so "
+    "far are done",
     (
         "",
         ("sequence",),
@@ -166,7 +170,8 @@ declare(
 declare(
     "steady",
     "boundary",
-    "a steady sequence is alive, its request runs, and every step in flight computes one position of it",
+    "a steady sequence is alive, its request runs, and every step in flight computes one "
+    "position of it",
     (
         "runs",
         ("sequence",),
