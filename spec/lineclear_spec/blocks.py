@@ -1,3 +1,4 @@
+# pyright: basic
 """Steps that move one block, and the loops over them that actions use.
 
 Guarantees: after every single step each pool is a permutation of its places, a place is free or

@@ -1,3 +1,4 @@
+# pyright: basic
 """Invariants and promises evaluated on a concrete ledger.
 
 Guarantees: every inverse map is recomputed from the tables, and every accessor is total, so a

@@ -112,7 +112,7 @@ def statements(name: str) -> list[tuple[int, str, str, int]]:
                 (
                     index,
                     "guard",
-                    sentence.value if isinstance(sentence, ast.Constant) else "",
+                    str(sentence.value) if isinstance(sentence, ast.Constant) else "",
                     node.lineno,
                 )
             )

@@ -1,4 +1,5 @@
-# pyright: basic
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """What has to be proved, unit by unit: each action, each loop, the start state and the arithmetic.
 
 Guarantees: an obligation is a list of hypotheses and a goal, made by running the very functions of

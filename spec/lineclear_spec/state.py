@@ -1,4 +1,5 @@
-# pyright: basic
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """A symbolic state: every field of the ledger as a term or as a function from terms to terms.
 
 Guarantees: a write makes a new function that is an `If` over the old one, so no array theory is

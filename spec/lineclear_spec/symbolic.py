@@ -1,4 +1,5 @@
-# pyright: basic
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """The ledger on formulas: what an action does to any state at all.
 
 Guarantees: every primitive emits its precondition as an obligation, and a loop is replaced by its

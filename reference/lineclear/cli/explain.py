@@ -20,6 +20,7 @@ examples:
   lineclear explain swap_out       an action: its guards and effects
   lineclear explain conservation   an invariant
   lineclear explain SWAPPED        a phase
+  lineclear explain swap_out.guard.4   the counterexample to a mutant
 """
 
 
@@ -94,10 +95,39 @@ def explain(name: str) -> tuple[dict[str, Any], str]:
         return {"name": name, "kind": "invariant", **content}, text
     if name.upper() in Phase.__members__:
         return explain_phase(name.upper())
+    if ".guard." in name or ".effect." in name:
+        return explain_mutant(name)
     known = [*ACTIONS, *INVARIANTS, *Phase.__members__]
     near = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {near[0]}?" if near else "lineclear explain lists every name"
     raise UsageError(f"{name!r} is no action, invariant or phase: {hint}")
+
+
+def explain_mutant(name: str) -> tuple[dict[str, Any], str]:
+    """The counterexample to a mutant, executed anew."""
+    from lineclear_spec.mutants import generate
+    from lineclear_spec.picture import explain as picture
+    from lineclear_spec.trial import explorations, try_mutant
+
+    mutants = {mutant.name: mutant for mutant in generate()}
+    if name not in mutants:
+        near = difflib.get_close_matches(name, mutants, 1)
+        hint = f"did you mean {near[0]}?" if near else "lineclear prove --format json lists them"
+        raise UsageError(f"no mutant is called {name}: {hint}")
+    mutant = mutants[name]
+    evidence = try_mutant(mutant, explorations())
+    content: dict[str, Any] = {
+        "name": name,
+        "kind": "mutant",
+        "sentence": f"{mutant.kind}: {mutant.text}",
+        "rule": None if evidence is None else evidence.rule,
+        "world": None if evidence is None else evidence.bounds,
+        "trace": [] if evidence is None else [[a, *arguments] for a, arguments in evidence.trace],
+        "tweaks": [] if evidence is None else [list(tweak) for tweak in evidence.tweaks],
+    }
+    if evidence is None:
+        return content, f"{name}: {mutant.kind}: {mutant.text}\nno execution breaks a rule"
+    return content, picture(mutant, evidence)
 
 
 def explain_action(name: str) -> tuple[dict[str, Any], str]:

@@ -170,10 +170,10 @@ def proof_lines(results: Sequence[Result], verdicts: Sequence[Verdict]) -> list[
     ]
     lines += [f"  not proved: {line}" for line in unproved]
     if verdicts:
-        counts = mutant_counts(verdicts)
+        fates = mutant_counts(verdicts)
         lines.append(
-            f"  {counts['generated']} mutants: {counts['refuted']} refuted, "
-            f"{counts['equivalent']} equivalent, {counts['survived']} survived"
+            f"  {fates['generated']} mutants: {fates['refuted']} refuted, "
+            f"{fates['equivalent']} equivalent, {fates['survived']} survived"
         )
         lines += [
             f"  survived: {v.mutant}: {v.kind}: {v.text}"

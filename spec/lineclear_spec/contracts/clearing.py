@@ -1,3 +1,4 @@
+# pyright: basic
 """Contracts of the loops that give them up.
 
 Guarantees: nothing by itself; every promise is proved by induction. It knows nothing about

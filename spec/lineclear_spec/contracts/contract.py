@@ -1,3 +1,4 @@
+# pyright: basic
 """What a contract of a loop is, and the words that several of them use.
 
 Guarantees: a contract's promises are a loop invariant. It knows nothing about any particular loop.

@@ -1,3 +1,4 @@
+# pyright: basic
 """Contracts of the loops that move them between tiers.
 
 Guarantees: nothing by itself; every promise is proved by induction. It knows nothing about

@@ -1,3 +1,4 @@
+# pyright: basic
 """The words in which actions promise: what changes, and that nothing else does.
 
 Guarantees: a frame names every field of every record it speaks of. It knows nothing about any

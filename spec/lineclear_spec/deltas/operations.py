@@ -1,3 +1,4 @@
+# pyright: basic
 """What the actions of `actions/operations.py` promise.
 
 Guarantees: nothing by itself; every promise is proved. It knows nothing about how an effect is

@@ -1,3 +1,4 @@
+# pyright: basic
 """What an invariant is, and the words that several of them use.
 
 Guarantees: each clause is one predicate over a view, evaluated symbolically and concretely. It

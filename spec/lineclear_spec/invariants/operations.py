@@ -1,3 +1,4 @@
+# pyright: basic
 """Boundary invariants of steps and operations: budgets, clocks, order and fences.
 
 Guarantees: nothing by itself; every clause is proved of every action. It knows nothing about

@@ -1,3 +1,4 @@
+# pyright: basic
 """Step invariants: what holds of pools, blocks and tables after every single block step.
 
 Guarantees: nothing by itself; every clause is proved of every action. It knows nothing about

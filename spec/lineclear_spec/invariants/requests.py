@@ -1,3 +1,4 @@
+# pyright: basic
 """Boundary invariants of requests: what is admitted, who belongs to them, how they end.
 
 Guarantees: nothing by itself; every clause is proved of every action. It knows nothing about

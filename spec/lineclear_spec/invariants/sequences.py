@@ -1,3 +1,4 @@
+# pyright: basic
 """Boundary invariants of sequences: their tables, counters and writes.
 
 Guarantees: nothing by itself; every clause is proved of every action. It knows nothing about
