@@ -1,0 +1,373 @@
+"""The figures of README.md, docs/trust.md and docs/mutants.md, from one run of everything.
+
+    python docs/make_trust.py            run it all and write the figures (minutes)
+    python docs/make_trust.py --check    exit 1 if a file would change
+    python docs/make_trust.py --quick    only the lists that need no solver and no search
+
+Every obligation is asked of z3 under five seeds and of cvc5, every small world is searched, every
+mutant is judged. Seconds are left out, so that a file changes only if a result does. What stands
+between the marked lines is written here; the text around it is written by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / name) for name in ("spec", "reference")]
+
+from lineclear_spec import blocks  # noqa: E402
+from lineclear_spec.actions import ACTIONS  # noqa: E402
+from lineclear_spec.invariants import INVARIANTS  # noqa: E402
+from lineclear_spec.ledger import Ledger, Pool  # noqa: E402
+
+SEEDS = 5
+KINDS = {
+    "initiation": "an invariant holds of the empty ledger",
+    "preserved": "an action keeps an invariant",
+    "contract": "an action does what it promises, and nothing else",
+    "defined": "a primitive or a loop is used only where it may be",
+    "refusal": "an action that is refused has changed nothing",
+    "base": "a loop's promise holds before its first iteration",
+    "step": "one iteration keeps a loop's promise",
+    "arithmetic": "a fact about ceil and floor, for every block size",
+}
+
+Rows = Iterable[Sequence[object]]
+
+
+def table(head: Sequence[str], rows: Rows) -> str:
+    """A table in Markdown; a column that holds a number is set to the right."""
+    body = [[number(cell) for cell in row] for row in rows]
+    right = [
+        bool(body) and all(re.fullmatch(r"[\d,]+( of [\d,]+)?", row[k]) for row in body)
+        for k in range(len(head))
+    ]
+    marks = ["---:" if r else "---" for r in right]
+    return "\n".join(f"| {' | '.join(row)} |" for row in ([*head], marks, *body))
+
+
+def number(cell: object) -> str:
+    """A cell; thousands are told apart."""
+    return f"{cell:,}" if type(cell) is int else str(cell).replace("|", "\\|")
+
+
+def sentence(function: Any) -> str:
+    """A primitive's docstring up to the first full stop, without the word that marks it."""
+    text = " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
+    return re.sub(r"^Primitive(, ghost)?: ", "", text).split(". ")[0].rstrip(".")
+
+
+def callers(name: str) -> list[str]:
+    """Actions whose searches and mutants run the primitive, by themselves or by a block step."""
+    direct = {f for f in (*ACTIONS, *functions(blocks)) if calls(f, name)}
+    while True:
+        more = {
+            f for f in (*ACTIONS, *functions(blocks)) for g in direct if calls(f, g, method=False)
+        }
+        if more <= direct:
+            return [action for action in ACTIONS if action in direct]
+        direct |= more
+
+
+def functions(module: Any) -> list[str]:
+    """Functions that a module defines."""
+    return [
+        n
+        for n, f in vars(module).items()
+        if inspect.isfunction(f) and f.__module__ == module.__name__
+    ]
+
+
+@cache
+def calls(caller: str, callee: str, *, method: bool = True) -> bool:
+    """Whether the source of an action or a block step calls it."""
+    function = ACTIONS[caller].body if caller in ACTIONS else getattr(blocks, caller)
+    before = r"ledger\.(?:gpu\.|cpu\.)?" if method else r"(?<![\w.])"
+    return (
+        re.search(rf"{before}{callee}\(", inspect.getsource(function).split(":", 1)[1]) is not None
+    )
+
+
+# ---- lists that need no solver -----------------------------------------------------------------
+
+
+def primitives() -> str:
+    """Every method that writes the ledger, and the actions in whose searches both readings run."""
+    rows: list[Sequence[object]] = []
+    for owner in (Pool, Ledger):
+        for name, function in vars(owner).items():
+            text = (inspect.isfunction(function) and function.__doc__) or ""
+            if text.startswith("Primitive"):
+                ghost = " (ghost)" if ", ghost" in text[:20] else ""
+                users = ", ".join(f"`{action}`" for action in callers(name))
+                made = "whoever brings a request" if name == "new_request" else "none"
+                rows.append(
+                    (f"`{owner.__name__}.{name}`{ghost}", sentence(function), users or made)
+                )
+    return table(("primitive", "what it does", "run by"), rows)
+
+
+def questions() -> str:
+    """Everything that a guard or an effect may ask, and the symbolic answer has a code of its own."""
+    from lineclear_spec.queries import Queries
+
+    names = [n for n, f in vars(Queries).items() if inspect.isfunction(f) and n[0] != "_"]
+    return ", ".join(f"`{name}`" for name in names) + "."
+
+
+def invariants() -> str:
+    """Each invariant with its sentence."""
+    rows = [(f"`{i.name}`", i.kind, len(i.clauses), i.sentence) for i in INVARIANTS.values()]
+    return table(("invariant", "kind", "clauses", "sentence"), rows)
+
+
+# ---- figures -----------------------------------------------------------------------------------
+
+
+def obligations(results: Sequence[Any], second: Sequence[Any], versions: Sequence[str]) -> str:
+    """What was asked, by kind, and what the solvers said."""
+    asked = [r for r in results if r.kind != "frame" and r.seed == 0]
+    other = [r for r in second if r.kind not in ("frame", "lemma")]
+    rows: list[Sequence[object]] = []
+    for kind, meaning in KINDS.items():
+        mine = [r for r in results if r.kind == kind]
+        theirs = [r for r in other if r.kind == kind]
+        good = sum(r.status == "proved" for r in mine if r.seed == 0)
+        always = proved_always(mine)
+        rows.append((kind, meaning, good, always, sum(r.status == "proved" for r in theirs)))
+    rows.append(("all", "", *[sum(int(str(row[k])) for row in rows) for k in (2, 3, 4)]))
+    frames = sum(r.kind == "frame" and r.seed == 0 for r in results)
+    bad = sorted({f"{r.key}: {r.status}" for r in (*results, *other) if r.status != "proved"})
+    lines = [
+        table(("kind", "it says that", versions[0], f"seeds 0 to {SEEDS - 1}", versions[1]), rows),
+        "",
+        f"{len(asked):,} obligations of {len({r.action for r in results})} units were asked; "
+        f"another {frames:,} pairs of action and clause need no solver, because the action writes "
+        "nothing that the clause reads. Not proved: "
+        + (", ".join(f"`{line}`" for line in bad) if bad else "none")
+        + ".",
+    ]
+    return "\n".join(lines)
+
+
+def proved_always(results: Sequence[Any]) -> int:
+    """Obligations that are proved under every seed."""
+    bad = {r.key for r in results if r.status != "proved"}
+    return len({r.key for r in results} - bad)
+
+
+def worlds(found: Sequence[Any]) -> str:
+    """What was searched, how far."""
+    rows = [
+        (
+            w.bounds.name, w.bounds.block_size, f"{w.bounds.gpu_blocks} + {w.bounds.cpu_blocks}", w.bounds.live,
+            w.bounds.depth, w.states, w.transitions, w.depth, len(w.violations),
+            "exhausted" if w.complete else f"stopped at {w.bounds.max_states:,} states",
+        )
+        for w in found
+    ]  # fmt: skip
+    head = "world,block size,blocks GPU + CPU,live requests,steps in flight,states,transitions"
+    return table((*head.split(","), "longest trace", "violations", "how far"), rows)
+
+
+def evidence_of(verdict: Any) -> tuple[str, str]:
+    """The rule that a mutant breaks, and where that was seen."""
+    e = verdict.evidence
+    if e is None:
+        return "", verdict.status
+    if e.tweaks:
+        return f"`{e.rule}`", "one step from a good state"
+    return f"`{e.rule}`", f"trace of {len(e.trace)}"
+
+
+def mutants(verdicts: Sequence[Any]) -> str:
+    """One table for each action and block step."""
+    groups: dict[str, list[Any]] = {}
+    for v in verdicts:
+        groups.setdefault(v.mutant.split(".")[0], []).append(v)
+    lines: list[str] = []
+    for name, group in groups.items():
+        lines += [f"## {name}", ""]
+        rows = [
+            (
+                v.mutant.split(".", 1)[1].replace(".", " "),
+                v.text if v.kind.startswith("guard") else f"`{v.text}`",
+                v.status,
+                f"`{v.obligation}`" if v.obligation else "none",
+                *evidence_of(v),
+            )
+            for v in group
+        ]
+        head = ("gone", "text", "verdict", "obligation that fails", "rule broken", "seen")
+        lines += [table(head, rows), ""]
+    return "\n".join(lines).rstrip()
+
+
+def score(verdicts: Sequence[Any]) -> str:
+    """How many mutants, and what became of them."""
+    counts = Counter(v.status for v in verdicts)
+    guards = sum(v.kind.startswith("guard") for v in verdicts)
+    seen = sum(v.evidence is not None and not v.evidence.tweaks for v in verdicts)
+    steps = sum(v.evidence is not None and bool(v.evidence.tweaks) for v in verdicts)
+    broken = {name for v in verdicts if v.evidence for name in v.evidence.broken}
+    quiet = [f"`{name}`" for name in INVARIANTS if name not in broken]
+    return (
+        f"{len(verdicts)} mutants: {guards} guards dropped, {len(verdicts) - guards} effects "
+        f"dropped. {counts['refuted']} are refuted, {counts['equivalent']} equivalent, "
+        f"{counts['survived']} survived. {seen} break a rule at the end of a trace from the start "
+        f"state, {steps} one step from a good state that may be unreachable. Invariants that none "
+        f"of them is seen to break: {', '.join(quiet) or 'none'}."
+    )
+
+
+def azure() -> list[tuple[str, ...]]:
+    """The row of the two real traces, from docs/azure.md, which another script writes."""
+    page = ROOT / "docs/azure.md"
+    if not page.exists():
+        return []
+    cells: dict[str, list[int]] = {}
+    for line in page.read_text().splitlines():
+        name, *values = [cell.strip(" *") for cell in line.strip("|").split("|")]
+        if values and all(re.fullmatch(r"[\d,]+", v) for v in values):
+            cells[name] = [int(v.replace(",", "")) for v in values]
+    steps, checks = sum(cells["steps"]), sum(cells["checks of all invariants"])
+    claim = "two real traces run under memory pressure and break no invariant"
+    figure = f"{steps:,} steps, {checks:,} checks, {sum(cells['violations'])} violations"
+    return [
+        (
+            claim,
+            "tested",
+            figure,
+            "`python benchmarks/azure.py FOLDER`, [docs/azure.md](docs/azure.md)",
+        )
+    ]
+
+
+def claims(
+    results: Sequence[Any], second: Sequence[Any], found: Sequence[Any], verdicts: Sequence[Any]
+) -> str:
+    """The README's table."""
+    asked = [r for r in results if r.kind != "frame"]
+    total = len({r.key for r in asked})
+    other = [r for r in second if r.kind not in ("frame", "lemma")]
+    agreed = sum(r.status == "proved" for r in other)
+    whole = [w for w in found if w.complete]
+    states = sum(w.states for w in found)
+    broken = sum(len(w.violations) for w in found)
+    refuted = sum(v.status == "refuted" for v in verdicts)
+    shown = sum(any(name in w.witnesses for w in found) for name in ACTIONS)
+    here = "`python docs/make_trust.py`"
+    rows: list[tuple[str, ...]] = [
+        (
+            f"{len(ACTIONS)} actions keep {len(INVARIANTS)} invariants and their promises, for any "
+            "number of requests, sequences, blocks and tokens and any block size",
+            "proved",
+            f"{proved_always(asked):,} of {total:,} obligations, seeds 0 to {SEEDS - 1}",
+            f"`lineclear prove --seeds {SEEDS}`",
+        ),
+        (
+            "the same, by a second solver",
+            "proved",
+            f"{agreed:,} of {len(other):,} obligations",
+            here,
+        ),
+        (
+            "a table that lacks one guard or one effect is noticed",
+            "by proof and by execution",
+            f"{refuted} of {len(verdicts)} mutants",
+            "`lineclear check`, [docs/mutants.md](docs/mutants.md)",
+        ),
+        (
+            "every action can happen",
+            "a trace each",
+            f"{shown} of {len(ACTIONS)} actions",
+            "`lineclear check`",
+        ),
+        (
+            "no state of small worlds breaks an invariant",
+            "exhausted, or searched up to a bound",
+            f"{states:,} states, {broken} violations; {len(whole)} of {len(found)} worlds exhausted",
+            "`lineclear check`",
+        ),
+        *azure(),
+        ("what the scheduler decides, beyond safety", "tested", "scenarios, runs", "`make test`"),
+    ]
+    if (ROOT / "docs/speed.md").exists():
+        page = "[docs/speed.md](docs/speed.md)"
+        script = "`python benchmarks/scheduler.py`"
+        rows.append(("time of a scheduling step", "measured", page, script))
+    rows.append(
+        ("progress, fairness", "tested only", "no theorem", "[docs/trust.md](docs/trust.md)")
+    )
+    return table(("claim", "how", "figure", "printed by"), rows)
+
+
+# ---- files -------------------------------------------------------------------------------------
+
+
+def fill(text: str, sections: dict[str, str]) -> str:
+    """Replaces what stands between the marks of each section that the text has."""
+    for name, content in sections.items():
+        start, end = f"<!-- figures: {name} -->", f"<!-- end of {name} -->"
+        pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
+        block = f"{start}\n\n{content}\n\n{end}"
+        text = pattern.sub(lambda _, block=block: block, text)
+    return text
+
+
+def measure() -> dict[str, str]:
+    """Everything that takes a solver or a search."""
+    from lineclear_spec.crosscheck import crosscheck, version
+    from lineclear_spec.explore import search
+    from lineclear_spec.judge import judge_all
+    from lineclear_spec.parallel import in_parallel
+    from lineclear_spec.prove import prove, solver_version
+    from lineclear_spec.worlds import BOUNDS
+
+    results = prove(seeds=range(SEEDS))
+    second = crosscheck()
+    found = list(in_parallel(search, BOUNDS))
+    verdicts = judge_all()
+    return {
+        "obligations": obligations(results, second, (solver_version(), version())),
+        "worlds": worlds(found),
+        "score": score(verdicts),
+        "mutants": mutants(verdicts),
+        "claims": claims(results, second, found, verdicts),
+    }
+
+
+def main() -> int:
+    """Writes or checks the three files."""
+    parser = argparse.ArgumentParser(description="Write the figures of README.md and docs/.")
+    parser.add_argument("--check", action="store_true", help="exit 1 if a file would change")
+    parser.add_argument("--quick", action="store_true", help="only what needs no solver")
+    arguments = parser.parse_args()
+    sections = {"primitives": primitives(), "questions": questions(), "invariants": invariants()}
+    if not arguments.quick:
+        sections |= measure()
+    stale = []
+    for path in (ROOT / "README.md", ROOT / "docs/trust.md", ROOT / "docs/mutants.md"):
+        old = path.read_text()
+        new = fill(old, sections)
+        if new != old:
+            stale.append(path)
+            if not arguments.check:
+                path.write_text(new)
+    for path in stale:
+        state = "is stale: run python docs/make_trust.py" if arguments.check else "written"
+        print(f"{path.relative_to(ROOT)} {state}")
+    return 1 if stale and arguments.check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
