@@ -95,7 +95,8 @@ def test_false_is_not_proved_of_any_unit(name: str) -> None:
 
 def test_a_wrong_fact_of_arithmetic_is_refuted() -> None:
     unit = build("arithmetic")
-    a, b, f, g = z3.Ints("a b f g")
+    numbers: Any = z3.Ints("a b f g")
+    a, b, f, g = numbers
     unit.goals = [
         Goal("arithmetic", "true", 0, z3.Implies(a <= b, f <= g)),
         Goal("arithmetic", "wrong", 0, z3.Implies(a <= b, f + 1 <= g)),
@@ -143,7 +144,7 @@ def test_an_exported_mutant_is_not_unsat_throughout(name: str, tmp_path: Path) -
         text = write(build(broken.units[0], body)).text()
     (whole,) = export(tmp_path, [broken.units[0]])
     assert {*answers(whole.read_text(), BUDGET)} == {"unsat"}
-    assert {*answers(text, 10_000)} - {"unsat"}
+    assert {*answers(text, 5_000)} - {"unsat"}
 
 
 def test_what_is_exported_is_complete(tmp_path: Path) -> None:
@@ -190,14 +191,26 @@ def test_z3_reads_back_what_was_written(name: str) -> None:
     names: dict[str, str] = {}
     seen: dict[tuple[int, int], bool] = {}
     assert all(same(x, y, names, seen) for x, y in zip(before, after, strict=True))
-    assert len(set(names.values())) == len(names)
+    # z3 calls the list of a quantifier's patterns `pattern`, whatever its length
+    symbols = [written for symbol, written in names.items() if symbol[:8] != "pattern/"]
+    assert len(set(symbols)) == len(symbols)
     assert not same(before[0], after[1], {}, {})
+
+
+def parts(x: Any) -> list[Any]:
+    """The arguments of a formula; z3 prints nested conjunctions, disjunctions and sums flat."""
+    found: list[Any] = []
+    kind = x.decl().kind()
+    flat = kind in (z3.Z3_OP_AND, z3.Z3_OP_OR, z3.Z3_OP_ADD, z3.Z3_OP_MUL)
+    for y in x.children():
+        found += parts(y) if flat and z3.is_app(y) and y.decl().kind() == kind else [y]
+    return found
 
 
 def same(x: Any, y: Any, names: dict[str, str], seen: dict[tuple[int, int], bool]) -> bool:
     """Whether two formulas differ in names alone, and in nothing that `names` says otherwise."""
-    while z3.is_and(x) and x.num_args() == 1:
-        x = x.arg(0)
+    while (z3.is_and(x) or z3.is_or(x)) and len(parts(x)) == 1:
+        (x,) = parts(x)
     if (x.get_id(), y.get_id()) in seen:
         return seen[x.get_id(), y.get_id()]
     if z3.is_quantifier(x):
@@ -211,29 +224,30 @@ def same(x: Any, y: Any, names: dict[str, str], seen: dict[tuple[int, int], bool
     elif z3.is_var(x):
         equal, pairs = z3.is_var(y) and z3.get_var_index(x) == z3.get_var_index(y), []
     else:
-        equal = z3.is_app(y) and x.num_args() == y.num_args()
-        equal = equal and x.decl().kind() == y.decl().kind()
+        equal = z3.is_app(y) and x.decl().kind() == y.decl().kind()
+        equal = equal and len(parts(x)) == len(parts(y))
         if equal and x.decl().kind() == z3.Z3_OP_UNINTERPRETED:
             written = names.setdefault(f"{x.decl().name()}/{x.num_args()}", y.decl().name())
             equal = written == y.decl().name() and x.sort().name() == y.sort().name()
         elif equal and x.num_args() == 0:
             equal = bool(x.sexpr() == y.sexpr())
-        pairs = list(zip(x.children(), y.children(), strict=True)) if equal else []
+        pairs = list(zip(parts(x), parts(y), strict=True)) if equal else []
     equal = equal and all(same(a, b, names, seen) for a, b in pairs)
     seen[x.get_id(), y.get_id()] = equal
     return equal
 
 
 def test_a_name_that_would_be_bound_is_refused() -> None:
-    n = z3.Int("n")
-    f = z3.Function("f", z3.IntSort(), z3.IntSort())
+    n: Any = z3.Int("n")
+    f: Any = z3.Function("f", z3.IntSort(), z3.IntSort())
     unit = Unit("u", [z3.ForAll([n], f(n) > 0), n > 0], [], [Goal("step", "x", 0, f(n) > 0)])
     with pytest.raises(ValueError, match="n is a symbol and a bound variable"):
         write(unit)
 
 
 def test_a_constant_and_a_function_of_one_name_are_told_apart() -> None:
-    index, function = z3.Int("index"), z3.Function("index", z3.IntSort(), z3.IntSort())
+    index: Any = z3.Int("index")
+    function: Any = z3.Function("index", z3.IntSort(), z3.IntSort())
     goal = Goal("step", "x", 0, function(index) != index + 1)
     unit = Unit("u", [function(index) == index], [], [goal])
     script = write(unit)
