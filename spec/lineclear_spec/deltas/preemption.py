@@ -83,6 +83,11 @@ def swap_in(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     ]
 
 
+def larger(v: Any, first: Any, second: Any) -> Any:
+    """The larger of two numbers."""
+    return v.either(first >= second, first, second)
+
+
 def voided(old: Any, new: Any, r: Any, condition: Any) -> Part:
     """Under the condition, what steps so far sample for the request is void; else its samples
     stay.
@@ -96,6 +101,8 @@ def voided(old: Any, new: Any, r: Any, condition: Any) -> Part:
                 new.promised(q) == old.either(condition, 0, old.promised(q)),
                 new.void(q) == old.either(condition, old.steps, old.void(q)),
                 new.last_samples(q) == old.either(condition, 0, old.last_samples(q)),
+                new.late_drafts(q)
+                == old.either(condition, 0, larger(old, old.late_drafts(q), old.drafts(q))),
             ),
         ),
     )
@@ -162,6 +169,7 @@ def recompute(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
 def discard_swapped(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     """Waiting, holding nothing, with known and promised tokens kept."""
     return [
-        *given_back(old, new, r, "promised_samples", "void", "last_samples", "previous_samples"),
+        *given_back(old, new, r, "previous_samples"),
+        voided(old, new, r, old.phase(r) != SWAPPED),
         operations(old, new),
     ]

@@ -44,6 +44,7 @@ def schedule_tokens(old: Any, new: Any, q: Any, tokens: Any, drafts: Any, _: Any
             lambda: new.last_tokens(q) == tokens,
             lambda: new.drafts(q) == drafts,
         ),
+        now("owed", lambda: new.owed(q) == old.owed(q)),
         now(
             "whole",
             lambda: any_of(old.chunked, sure >= old.known_tokens(q)),
