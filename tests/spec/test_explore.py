@@ -1,0 +1,129 @@
+"""The search of the table: every action, every rule in every state, and mutants that break one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from lineclear_spec.actions import ACTIONS
+from lineclear_spec.concrete import breaches
+from lineclear_spec.explore import replay, search, state_key
+from lineclear_spec.ghosts import GhostLedger
+from lineclear_spec.ledger import Broken, Limits, Refused
+from lineclear_spec.worlds import BOUNDS, Bounds
+
+SMALL = Bounds("small", gpu_blocks=3, cpu_blocks=2, live=1, shapes=((1, 3, 1),), tokens=(1,), max_states=800)
+
+
+def running() -> GhostLedger:
+    """A running request with a computed prompt and a child that shares it."""
+    return replay(
+        Bounds("one", gpu_blocks=5, cpu_blocks=4, max_num_seqs=3),
+        (
+            ("submit", (2, 5, 2)),
+            ("admit", ("r1",)),
+            ("schedule_tokens", ("s1", 2, 0)),
+            ("issue_step", ()),
+            ("settle_step", ()),
+            ("fork", ("s1", 1)),
+        ),
+    )
+
+
+def test_every_invariant_holds_in_every_state_of_a_small_world() -> None:
+    found = search(SMALL)
+    assert found.states == SMALL.max_states or found.complete
+    assert found.violations == []
+    assert found.states == len({state_key(replay(SMALL, trace)) for trace in found.traces})
+
+
+def test_every_action_happens_somewhere() -> None:
+    happened: set[str] = set()
+    for bounds in BOUNDS:
+        if happened >= set(ACTIONS):
+            break
+        happened |= set(search(bounds, check=False).witnesses)
+    assert happened >= set(ACTIONS)
+
+
+def test_traces_replay_to_a_state_that_satisfies_every_invariant() -> None:
+    for bounds in BOUNDS:
+        assert breaches(replay(bounds, bounds.start)) == []
+
+
+CORRUPTIONS = {
+    "conservation": lambda v: v.gpu.grant(),
+    "references": lambda v: setattr(v.sequences[0].table[0], "ref", 1),
+    "holdings": lambda v: v.requests[0].held.clear(),
+    "residency": lambda v: setattr(v.sequences[0].table[0], "tier", 1),
+    "capacity": lambda v: setattr(v.sequences[0], "slot_tokens", 4),
+    "limit": lambda v: setattr(v.sequences[0], "known_tokens", 9),
+    "tokens_exist": lambda v: setattr(v.sequences[1], "known_tokens", 0),
+    "owed": lambda v: setattr(v.sequences[0], "late_drafts", -1),
+    "drafts": lambda v: setattr(v.sequences[0], "drafts", 1),
+    "frontier": lambda v: v.kv.__setitem__(v.sequences[0], 0),
+    "members": lambda v: v.requests[0].members.pop(),
+    "queue": lambda v: v.waiting.__setitem__(v.requests[0], None),
+    "once": lambda v: v.releases.__setitem__(v.requests[0], 1),
+    "budget": lambda v: setattr(v, "step_tokens", 99),
+    "clocks": lambda v: setattr(v, "settled", 3),
+    "pending": lambda v: setattr(v, "carried", -1),
+    "fits": lambda v: setattr(v.requests[0], "parallel", 99),
+    "group_local": lambda v: setattr(v.sequences[0].table[0], "request", v.new_request(1, 2, 1)),
+    "steady": lambda v: v.batch.__setitem__(v.sequences[0], None),
+    "free_list": lambda v: setattr(v.gpu, "free", 99),
+}
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_a_corrupted_ledger_breaks_the_invariant(name: str) -> None:
+    ledger = running()
+    assert breaches(ledger) == []
+    CORRUPTIONS[name](ledger)
+    assert name in {breach.rule.split(".")[0] for breach in breaches(ledger)}
+
+
+def test_guards_are_collected_one_by_one() -> None:
+    ledger = running()
+    assert ledger.failing("swap_in", (ledger.requests[0],)) == ("the request is swapped out",)
+    assert ledger.failing("swap_out", (ledger.requests[0],)) == ()
+
+
+def test_a_refused_action_changes_nothing() -> None:
+    ledger = running()
+    before = state_key(ledger)
+    for name in ("admit", "swap_in", "discard_swapped", "submit"):
+        with pytest.raises(Refused):
+            ACTIONS[name].body(ledger, ledger.requests[0])
+    assert state_key(ledger) == before
+
+
+def test_primitives_assert_their_preconditions() -> None:
+    ledger = running()
+    while ledger.gpu.free:
+        ledger.gpu.grant()
+    with pytest.raises(Broken):
+        ledger.gpu.grant()
+    with pytest.raises(ValueError, match="block"):
+        Limits(block_size=0, gpu_blocks=1)
+
+
+def test_two_hash_seeds_agree() -> None:
+    program = (
+        "from lineclear_spec.explore import search; from lineclear_spec.worlds import Bounds;"
+        "f = search(Bounds('x', live=1, shapes=((1, 3, 1),), max_states=200), check=False);"
+        "print(f.states, f.transitions, f.depth, f.traces[-1])"
+    )
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": "spec"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(seen) == 1
