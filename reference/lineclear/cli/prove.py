@@ -11,6 +11,7 @@ import difflib
 import time
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
@@ -29,6 +30,8 @@ examples:
   lineclear prove swap_out swap_in             two actions
   lineclear prove --invariant conservation     one invariant, every action
   lineclear prove --seeds 5 --no-mutants       five solver seeds
+  lineclear prove --no-mutants --second-solver Z3, then cvc5
+  lineclear prove --export obligations/        SMT-LIB text for a solver of your own
 """
 
 
@@ -53,6 +56,14 @@ def add_parser(subparsers: Any) -> None:
         "--no-mutants", action="store_true", help="leave out the mutants, prove only"
     )
     parser.add_argument(
+        "--export",
+        metavar="DIR",
+        help="only write every obligation as SMT-LIB text, for any solver",
+    )
+    parser.add_argument(
+        "--second-solver", action="store_true", help="prove every obligation again, by cvc5"
+    )
+    parser.add_argument(
         "--write-baseline",
         action="store_true",
         help="record the solver resources used, for contributors",
@@ -73,10 +84,23 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = chosen(arguments.invariant, list(INVARIANTS), "invariant")
     if arguments.seeds < 1:
         raise UsageError("--seeds must be at least 1")
+    if arguments.export:
+        from lineclear_spec.smtlib import export
+
+        files = export(Path(arguments.export), names or None)
+        write_text(f"{len(files)} files in {arguments.export}; every check-sat answers unsat")
+        return PASSED
     started = time.monotonic()
     with Progress("proving", len(names or units()) * arguments.seeds) as progress:
         results = prove.prove(names, range(arguments.seeds), progress=progress.step)
     proof_seconds = time.monotonic() - started
+    solvers = [prove.solver_version()]
+    if arguments.second_solver:
+        from lineclear_spec import crosscheck
+
+        with Progress("cvc5", len(names or units())) as progress:
+            results += crosscheck.crosscheck(names or None, progress=progress.step)
+        solvers.append(crosscheck.version())
     if wanted:
         results = [r for r in results if r.invariant.split(".")[0] in wanted]
     verdicts: list[Verdict] = []
@@ -87,10 +111,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.write_baseline:
         prove.write_baseline(results)
     if arguments.format == "json":
-        write_json(prove_json(results, verdicts))
+        write_json(prove_json(results, verdicts, solvers))
     else:
         lines = proof_lines(results, verdicts)
-        lines.append(f"  {proof_seconds:.1f} s to prove, on {prove.solver_version()}")
+        lines.append(f"  {proof_seconds:.1f} s to prove, by {' and '.join(solvers)}")
         write_text("\n".join(lines))
     return status_of(results, verdicts)
 
@@ -125,7 +149,9 @@ def mutant_counts(verdicts: Sequence[Verdict]) -> dict[str, int]:
     }
 
 
-def prove_json(results: Sequence[Result], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def prove_json(
+    results: Sequence[Result], verdicts: Sequence[Verdict], solvers: Sequence[str] = ()
+) -> dict[str, Any]:
     """The contract for scripts."""
     from lineclear import __version__
     from lineclear_spec.prove import solver_version
@@ -133,7 +159,7 @@ def prove_json(results: Sequence[Result], verdicts: Sequence[Verdict]) -> dict[s
     return {
         "tool": "lineclear",
         "version": __version__,
-        "solvers": [solver_version()],
+        "solvers": list(solvers) or [solver_version()],
         "obligations": [r.as_dict() for r in results],
         "mutants": mutant_counts(verdicts),
         "survivors": [v.as_dict() for v in verdicts if v.status == "survived"],
