@@ -1,0 +1,123 @@
+"""Settings that can't be meant are refused in one line that names the setting."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from drive import small
+
+from lineclear.config import PRESETS, Config, ConfigError
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("num_gpu_blocks", 1),
+        ("num_cpu_blocks", 0),
+        ("block_size", 1),
+        ("max_num_seqs", 1),
+        ("max_model_len", 2),
+        ("num_lookahead_slots", 0),
+        ("swap_threshold", 0),
+        ("bypass", 0),
+    ],
+)
+def test_a_size_is_a_whole_number_of_at_least_its_least(name: str, least: int) -> None:
+    assert getattr(small(**{name: least}), name) == least
+    for wrong in (least - 1, -7, 2.0, "3", None, True):
+        with pytest.raises(
+            ConfigError, match=rf"^{name} must be a whole number of at least {least}"
+        ):
+            small(**{name: wrong})
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("depth", 0),
+        ("depth", 3),
+        ("depth", True),
+        ("depth", "1"),
+        ("enable_chunked_prefill", 1),
+        ("enable_chunked_prefill", "yes"),
+        ("swapped_first", None),
+        ("pause_after_preemption", 0),
+        ("watermark", 1.0),
+        ("watermark", -0.01),
+        ("watermark", float("nan")),
+        ("watermark", "0.1"),
+        ("watermark", True),
+        ("swap_token_cost", -1),
+        ("swap_token_cost", float("inf")),
+        ("recompute_token_cost", None),
+        ("max_waiting", -1),
+        ("max_waiting", 2.5),
+        ("max_waiting", False),
+        ("scheduling_policy", "lifo"),
+        ("preemption_mode", "SWAP"),
+        ("victim", ""),
+        ("max_num_batched_tokens", 0),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_by_name(name: str, wrong: object) -> None:
+    with pytest.raises(ConfigError, match=rf"^{name} must ") as refusal:
+        small(**{name: wrong})
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_budget_has_a_token_for_every_sequence_that_may_run() -> None:
+    assert small(max_num_seqs=4, num_lookahead_slots=1, max_num_batched_tokens=8)
+    with pytest.raises(ConfigError, match=r"max_num_batched_tokens \(7\) must be at least .* = 8"):
+        small(max_num_seqs=4, num_lookahead_slots=1, max_num_batched_tokens=7)
+
+
+def test_a_config_does_not_change() -> None:
+    config: Any = small()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.block_size = 8
+
+
+def test_the_ledger_gets_the_same_constants() -> None:
+    limits = small(enable_chunked_prefill=False, depth=2, max_num_seqs=5).limits()
+    assert (limits.gpu_blocks, limits.cpu_blocks, limits.block_size) == (8, 8, 4)
+    assert (limits.max_num_seqs, limits.max_num_batched_tokens) == (5, 64)
+    assert (limits.max_model_len, limits.chunked, limits.depth) == (64, False, 2)
+
+
+@pytest.mark.parametrize(("share", "blocks"), [(0.0, 0), (0.24, 1), (0.25, 2), (0.99, 7)])
+def test_the_watermark_is_a_share_of_the_pool_rounded_down(share: float, blocks: int) -> None:
+    assert small(watermark=share).watermark_blocks == blocks
+
+
+def test_settings_come_from_a_mapping() -> None:
+    config = Config.from_mapping({"block_size": 8, "victim": "newest"}, small())
+    assert config == small(block_size=8, victim="newest")
+    assert Config.from_mapping({}) == Config()
+    assert Config.from_mapping({"preset": "lesson"}) == PRESETS["lesson"]
+    lesson = Config.from_mapping({"preset": "lesson", "block_size": 8}, small())
+    assert lesson == dataclasses.replace(PRESETS["lesson"], block_size=8)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"blok_size": 16}, "unknown setting blok_size; did you mean block_size?"),
+        ({"frobnicate": 1}, "unknown setting frobnicate"),
+        ({"preset": "best"}, "preset must be one of default, lesson, not 'best'"),
+        ({"block_size": 0}, "block_size must be a whole number of at least 1, not 0"),
+    ],
+)
+def test_a_mapping_is_refused_in_one_line(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        Config.from_mapping(settings)
+    assert str(refusal.value) == message
+
+
+def test_the_lesson_goes_swapped_first_and_swaps_by_length() -> None:
+    lesson = PRESETS["lesson"]
+    assert lesson.swapped_first
+    assert (lesson.scheduling_policy, lesson.victim) == ("priority", "lowest_priority")
+    assert lesson.preemption_mode == "by_length"
+    assert not lesson.enable_chunked_prefill

@@ -1,0 +1,61 @@
+"""A request whose sizes can't be meant does not come to exist; every error has its type."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lineclear.request import (
+    Accepted,
+    InvalidRequest,
+    PlanError,
+    Rejected,
+    Request,
+    SampledError,
+    SchedulerError,
+)
+
+SIZES: dict[str, Any] = {"request_id": "r", "prompt_tokens": 3, "max_tokens": 2}
+
+
+@pytest.mark.parametrize("name", ["prompt_tokens", "max_tokens", "n"])
+@pytest.mark.parametrize("wrong", [0, -1, 1.0, 2.5, True, "3", None, np.int64(3), [1]])
+def test_a_size_is_a_whole_number_of_at_least_one(name: str, wrong: object) -> None:
+    with pytest.raises(InvalidRequest, match=rf"^{name} must be a whole number of at least 1"):
+        Request(**{**SIZES, name: wrong})
+
+
+@pytest.mark.parametrize("wrong", [0.5, True, "1", None])
+def test_a_priority_is_a_whole_number(wrong: Any) -> None:
+    with pytest.raises(InvalidRequest, match=r"^priority must be a whole number"):
+        Request(**SIZES, priority=wrong)
+
+
+@pytest.mark.parametrize("priority", [-3, 0, 10**20])
+def test_any_whole_number_is_a_priority(priority: int) -> None:
+    assert Request(**SIZES, priority=priority).priority == priority
+
+
+def test_the_smallest_request_has_one_token_and_generates_one() -> None:
+    request = Request(request_id=0, prompt_tokens=1, max_tokens=1)
+    assert (request.n, request.priority, request.arrival_time) == (1, 0, 0.0)
+
+
+def test_a_request_does_not_change() -> None:
+    request: Any = Request(**SIZES)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        request.max_tokens = 100
+
+
+def test_an_answer_is_true_if_the_request_was_taken_in() -> None:
+    assert Accepted("r")
+    assert not Rejected("r", "no room")
+
+
+@pytest.mark.parametrize("kind", [InvalidRequest, PlanError, SampledError])
+def test_every_error_is_a_scheduler_error_and_a_value_error(kind: type[Exception]) -> None:
+    assert issubclass(kind, SchedulerError)
+    assert issubclass(kind, ValueError)
