@@ -245,13 +245,13 @@ class Scheduler(Bookkeeping):
         bad = dict.fromkeys(failed)
         good = [number for number in dict.fromkeys(operations) if number not in bad]
         for number in (*good, *bad):
-            operation = ledger.operations.get(number)
-            if operation is None and number in bad and 0 < number <= ledger.carried:
+            known = type(number) is int and 0 < number <= ledger.carried
+            operation = ledger.operations.get(number) if known else None
+            if known and operation is None and number in bad:
                 raise SchedulerError(
                     f"operation {number} is complete already; tell of a failed copy before the "
                     "commit of the step that waited for it"
                 )
-            known = type(number) is int and 0 < number <= ledger.carried
             if not known or (operation and operation.kind not in (SWAP_IN, SWAP_OUT)):
                 raise SchedulerError(f"operation {number!r} is no swap that a plan has carried")
         for number in good:
