@@ -57,6 +57,7 @@ def test_every_mutant_has_its_row() -> None:
 
     page = (ROOT / "docs/mutants.md").read_text()
     rows: list[str] = []
+    function = ""
     for line in page.splitlines():
         if line.startswith("## "):
             function = line[3:]

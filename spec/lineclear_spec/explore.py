@@ -262,7 +262,8 @@ def state_key(ledger: GhostLedger) -> tuple[Any, ...]:
     )
     return (
         steps - settled, ledger.step_tokens, ledger.step_sequences, issued - done, issued - ledger.carried,
-        max(ledger.barrier - done, 0), tuple(rows), tuple(operations), fences, tuple([rank[s.request] for s in ledger.batch]),
+        max(ledger.barrier - done, 0), tuple(rows), tuple(operations), fences,
+        tuple([rank[s.request] for s in ledger.batch]),
     )  # fmt: skip
 
 

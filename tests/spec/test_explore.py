@@ -1,3 +1,4 @@
+# pyright: basic
 """The search of the table: every action, every rule in every state, and mutants that break one."""
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.ledger import Broken, Limits, Refused
 from lineclear_spec.worlds import BOUNDS, Bounds
 
-SMALL = Bounds("small", gpu_blocks=3, cpu_blocks=2, live=1, shapes=((1, 3, 1),), tokens=(1,), max_states=800)
+SMALL = Bounds(
+    "small", gpu_blocks=3, cpu_blocks=2, live=1, shapes=((1, 3, 1),), tokens=(1,), max_states=800
+)
 
 
 def running() -> GhostLedger:

@@ -10,11 +10,11 @@ import pytest
 
 z3 = pytest.importorskip("z3")
 
-from lineclear_spec import blocks, contracts, mutants  # noqa: E402
-from lineclear_spec.obligations import Goal, Unit, build, units  # noqa: E402
-from lineclear_spec.primitives import Primitives, SymbolicPool  # noqa: E402
-from lineclear_spec.prove import prove, prove_unit  # noqa: E402
-from lineclear_spec.terms import Misuse  # noqa: E402
+from lineclear_spec import blocks, contracts, mutants
+from lineclear_spec.obligations import Goal, Unit, build, units
+from lineclear_spec.primitives import Primitives, SymbolicPool
+from lineclear_spec.prove import prove, prove_unit
+from lineclear_spec.terms import Misuse
 
 
 def unproved(name: str) -> list[str]:
@@ -35,7 +35,9 @@ def test_everything_is_proved_with_five_seeds() -> None:
     assert [r.key for r in prove(seeds=range(5)) if r.status != "proved"] == []
 
 
-@pytest.mark.parametrize("name", ["take_blocks", "admit", "fork", "swap_out", "issue_step", "fail_copy"])
+@pytest.mark.parametrize(
+    "name", ["take_blocks", "admit", "fork", "swap_out", "issue_step", "fail_copy"]
+)
 def test_hypotheses_do_not_contradict_each_other(name: str) -> None:
     unit = build(name)
     absurd = Goal("contract", "false", len(unit.assumptions), z3.BoolVal(False))
@@ -47,8 +49,12 @@ def test_a_wrong_goal_is_not_proved() -> None:
     unit = build("admit")
     assert unit.after is not None
     assert unit.before is not None
-    wrong = Goal("contract", "wrong", len(unit.assumptions), unit.after.free(0) == unit.before.free(0))
-    assert prove_unit(Unit("admit", unit.hypotheses, unit.assumptions, [wrong]))[0].status != "proved"
+    wrong = Goal(
+        "contract", "wrong", len(unit.assumptions), unit.after.free(0) == unit.before.free(0)
+    )
+    assert (
+        prove_unit(Unit("admit", unit.hypotheses, unit.assumptions, [wrong]))[0].status != "proved"
+    )
 
 
 def test_a_loop_that_writes_what_its_contract_does_not_list_is_refused(
@@ -78,7 +84,9 @@ def test_a_copy_in_the_wrong_direction_is_noticed(monkeypatch: pytest.MonkeyPatc
 
 def test_a_wait_for_the_future_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     real = Primitives.order
-    monkeypatch.setattr(Primitives, "order", lambda self, number, wait: real(self, number, number + 7))
+    monkeypatch.setattr(
+        Primitives, "order", lambda self, number, wait: real(self, number, number + 7)
+    )
     assert any("it waits for the past" in key for key in unproved("swap_in"))
 
 
@@ -137,7 +145,9 @@ def test_mutants_cover_every_guard_and_effect() -> None:
 def test_all_effects_replaced_by_nothing_are_noticed() -> None:
     for name in ("finish", "swap_out", "admit"):
         lone = [m for m in mutants.generate() if m.function == name and m.kind == "guard dropped"]
-        unit = build(name, lambda ledger, *arguments, name=name: mutants_guards(ledger, name, *arguments))
+        unit = build(
+            name, lambda ledger, *arguments, name=name: mutants_guards(ledger, name, *arguments)
+        )
         assert any(r.status != "proved" for r in prove_unit(unit, budget=400_000)), lone
 
 

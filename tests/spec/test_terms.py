@@ -11,9 +11,9 @@ import pytest
 
 z3 = pytest.importorskip("z3")
 
-from lineclear_spec.state import Sequence, State  # noqa: E402
-from lineclear_spec.symbolic import SymbolicLedger  # noqa: E402
-from lineclear_spec.terms import Misuse, Term  # noqa: E402
+from lineclear_spec.state import Sequence, State
+from lineclear_spec.symbolic import SymbolicLedger
+from lineclear_spec.terms import Misuse, Term
 
 FORBIDDEN: dict[str, Callable[[Any], Any]] = {
     "if": lambda x: 1 if x else 0,
@@ -41,7 +41,7 @@ def test_a_record_is_no_value() -> None:
     with pytest.raises(Misuse):
         bool(record)
     with pytest.raises(Misuse):
-        _ = record == record  # noqa: PLR0124
+        _ = record == record
 
 
 def test_a_guard_after_a_write_is_refused() -> None:

@@ -225,7 +225,7 @@ def opened(path: str | None) -> Generator[TextIO | None]:
         yield None
         return
     try:
-        file = open(path, "w", encoding="utf-8")
+        file = open(path, "w", encoding="utf-8")  # noqa: SIM115 (closed below)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
     with file:
