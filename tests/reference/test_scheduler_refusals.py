@@ -1,0 +1,251 @@
+"""What the scheduler refuses: one clear error, and nothing has changed."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lineclear.audit import audit
+from lineclear.config import Config
+from lineclear.plan import Plan
+from lineclear.record import digest
+from lineclear.request import (
+    InvalidRequest,
+    PlanError,
+    Rejected,
+    Request,
+    SampledError,
+    SchedulerError,
+)
+from lineclear.scheduler import Scheduler
+
+SMALL: dict[str, Any] = {
+    "num_gpu_blocks": 16,
+    "num_cpu_blocks": 8,
+    "block_size": 4,
+    "max_num_seqs": 4,
+    "max_num_batched_tokens": 32,
+    "max_model_len": 48,
+    "watermark": 0.0,
+}
+
+
+def make(**settings: Any) -> Scheduler:
+    return Scheduler(Config(**{**SMALL, **settings}))
+
+
+def request(name: Any, prompt: int = 5, most: int = 4, **more: Any) -> Request:
+    return Request(request_id=name, prompt_tokens=prompt, max_tokens=most, **more)
+
+
+def step(scheduler: Scheduler, stopped: tuple[int, ...] = ()) -> Plan:
+    """Schedules and commits one token for each."""
+    plan = scheduler.schedule()
+    scheduler.commit(plan, [7] * len(plan.sampling), stopped)
+    return plan
+
+
+def finish_all(scheduler: Scheduler) -> int:
+    """Steps until nothing is live."""
+    for count in range(1000):
+        if not scheduler.entries:
+            return count
+        plan = step(scheduler)
+        scheduler.complete([o.number for o in plan.operations if o.kind.startswith("swap")])
+        audit(scheduler)
+    raise AssertionError("it never ends")
+
+
+# ---- what is turned away -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"prompt_tokens": 0},
+        {"prompt_tokens": -1},
+        {"prompt_tokens": 2.0},
+        {"prompt_tokens": True},
+        {"prompt_tokens": "5"},
+        {"max_tokens": 0},
+        {"max_tokens": None},
+        {"n": 0},
+        {"n": 1.5},
+        {"priority": 0.5},
+        {"priority": False},
+    ],
+)
+def test_sizes_that_cannot_be_meant_are_refused_by_name(sizes: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match=next(iter(sizes))):
+        Request(**{"request_id": "a", "prompt_tokens": 5, "max_tokens": 4, **sizes})
+
+
+def test_the_id_of_a_live_request_is_refused_and_nothing_changes() -> None:
+    scheduler = make()
+    scheduler.add(request("a"))
+    before = digest(scheduler.ledger)
+    with pytest.raises(InvalidRequest, match="'a' is live already"):
+        scheduler.add(request("a", prompt=9))
+    with pytest.raises(InvalidRequest, match="hashable"):
+        scheduler.add(request(["a"]))
+    assert digest(scheduler.ledger) == before
+    assert list(scheduler.entries) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sizes", "reason"),
+    [
+        ({}, {"prompt": 45, "most": 4}, r"max_model_len \(up to 49 tokens, max_model_len is 48\)"),
+        ({}, {"n": 5}, r"max_num_seqs \(n is 5, max_num_seqs is 4\)"),
+        (
+            {"num_gpu_blocks": 3},
+            {"prompt": 10, "most": 4},
+            r"GPU pool \(up to 4 blocks, the pool has 3",
+        ),
+        ({}, {"prompt": 16, "most": 33, "n": 2}, "max_model_len"),
+        ({}, {"prompt": 3, "most": 22, "n": 3}, r"up to 18 blocks, the pool has 16"),
+        ({"enable_chunked_prefill": False}, {"prompt": 30, "most": 4}, "up to 33 tokens at once"),
+    ],
+)
+def test_what_can_never_run_is_rejected_with_the_figures(
+    settings: dict[str, Any], sizes: dict[str, Any], reason: str
+) -> None:
+    scheduler = make(**settings)
+    answer = scheduler.add(request("a", **sizes))
+    assert not answer
+    assert isinstance(answer, Rejected)
+    assert re.search(reason, answer.reason), answer.reason
+    assert not scheduler.entries
+    assert scheduler.stats()["lineclear:requests_rejected_total"] == 1
+
+
+def test_what_just_fits_into_the_empty_pool_is_accepted_and_runs_to_its_end() -> None:
+    # 10 + 3 - 1 positions in 3 blocks, no watermark when nothing runs.
+    scheduler = make(num_gpu_blocks=3, watermark=0.4)
+    assert scheduler.add(request("a", prompt=10, most=3))
+    assert scheduler.add(request("b", prompt=10, most=3))
+    assert finish_all(scheduler) == 6
+
+
+def test_a_full_queue_and_a_draining_scheduler_take_nobody() -> None:
+    scheduler = make(max_waiting=2)
+    assert scheduler.add(request("a"))
+    assert scheduler.add(request("b"))
+    full = scheduler.add(request("c"))
+    assert isinstance(full, Rejected)
+    assert "max_waiting: 2" in full.reason
+    step(scheduler)
+    assert scheduler.add(request("c"))
+    assert scheduler.drain() == 3
+    draining = scheduler.add(request("d"))
+    assert isinstance(draining, Rejected)
+    assert "draining" in draining.reason
+    finish_all(scheduler)
+
+
+def test_abort_ends_a_request_in_any_phase_once() -> None:
+    scheduler = make()
+    scheduler.add(request("waiting"))
+    assert scheduler.abort("waiting")
+    assert not scheduler.abort("waiting")
+    assert not scheduler.abort("never seen")
+    scheduler.add(request("running"))
+    plan = scheduler.schedule()
+    assert scheduler.abort("running")
+    assert scheduler.dropped(plan) == [0]
+    assert scheduler.commit(plan, [7]) == []  # its late token is dropped
+    for name in "abc":
+        scheduler.add(request(name))
+    step(scheduler)
+    assert scheduler.abort_all() == ["a", "b", "c"]
+    assert scheduler.ledger.gpu.free == 16
+    audit(scheduler)
+
+
+# ---- plans and samples that do not match -------------------------------------------------------
+
+
+def test_plans_commit_first_in_first_out_and_once() -> None:
+    scheduler, other = make(depth=2), make(depth=2)
+    for s in (scheduler, other):
+        s.add(request("a", most=9))
+    first, foreign = scheduler.schedule(), other.schedule()
+    second = scheduler.schedule()
+    before = digest(scheduler.ledger)
+    with pytest.raises(SchedulerError, match="2 of 2 steps are in flight"):
+        scheduler.schedule()
+    with pytest.raises(PlanError, match="step 1 comes before step 2"):
+        scheduler.commit(second, [7])
+    with pytest.raises(PlanError, match="another scheduler's"):
+        scheduler.commit(foreign, [7])
+    assert digest(scheduler.ledger) == before
+    name = hash(first)
+    scheduler.commit(first, [7])
+    assert hash(first) == name
+    with pytest.raises(PlanError, match="committed already"):
+        scheduler.commit(first, [7])
+    with pytest.raises(PlanError, match="not in flight"):
+        scheduler.dropped(first)
+    scheduler.commit(second, [7])
+
+
+@pytest.mark.parametrize(
+    "sampled",
+    [
+        [7],
+        [7, 7, 7],
+        7,
+        None,
+        "77",
+        np.array([[7], [7]]),
+        np.array([7.0, 7.0]),
+        [7, 7.0],
+        [7, None],
+        [7, "a"],
+        [7, ["a"]],
+        [7, [[]]],
+        [7, [[7, 7]]],
+        [7, [[7], [7]]],
+        [7, {0: [7]}],
+        {("a", 0): 7},
+        {("a", 0): 7, ("b", 1): 7},
+        {("a", 0): 7, ("b", 0): 7, ("c", 0): 7},
+    ],
+)
+def test_samples_that_do_not_match_the_plan_change_nothing(sampled: Any) -> None:
+    scheduler = make()
+    scheduler.add(request("a"))
+    scheduler.add(request("b"))
+    plan = scheduler.schedule()
+    before = digest(scheduler.ledger)
+    with pytest.raises(SampledError):
+        scheduler.commit(plan, sampled)
+    assert digest(scheduler.ledger) == before
+    assert scheduler.commit(plan, {("a", 0): 7, ("b", 0): [[7]]}) == []
+
+
+@pytest.mark.parametrize("stopped", [[2], [-1], ["a"], [0.0], [True], [(0, 1)], [(0, 0, 0)], 3])
+def test_stopped_positions_that_do_not_exist_change_nothing(stopped: Any) -> None:
+    scheduler = make()
+    scheduler.add(request("a"))
+    scheduler.add(request("b"))
+    plan = scheduler.schedule()
+    before = digest(scheduler.ledger)
+    with pytest.raises(SampledError, match=r"stopped|continuation"):
+        scheduler.commit(plan, [7, 7], stopped)
+    assert digest(scheduler.ledger) == before
+    finished = scheduler.commit(plan, [7, 7], np.array([1]))
+    assert [f.request_id for f in finished] == ["b"]
+
+
+def test_a_plan_without_a_step_needs_no_commit_and_takes_no_samples() -> None:
+    scheduler = make()
+    plan = scheduler.schedule()
+    assert (plan.step, plan.is_empty, len(plan.sampling)) == (None, True, 0)
+    assert scheduler.commit(plan, []) == []
+    for wrong in ([7], 7):
+        with pytest.raises(SampledError):
+            scheduler.commit(plan, wrong)
