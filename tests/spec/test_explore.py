@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -56,7 +58,7 @@ def test_traces_replay_to_a_state_that_satisfies_every_invariant() -> None:
         assert breaches(replay(bounds, bounds.start)) == []
 
 
-CORRUPTIONS = {
+CORRUPTIONS: dict[str, Callable[[Any], Any]] = {
     "conservation": lambda v: v.gpu.grant(),
     "references": lambda v: setattr(v.sequences[0].table[0], "ref", 1),
     "holdings": lambda v: v.requests[0].held.clear(),
