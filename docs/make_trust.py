@@ -267,7 +267,6 @@ def claims(
     broken = sum(len(w.violations) for w in found)
     refuted = sum(v.status == "refuted" for v in verdicts)
     shown = sum(any(name in w.witnesses for w in found) for name in ACTIONS)
-    here = "`python docs/make_trust.py`"
     rows: list[tuple[str, ...]] = [
         (
             f"{len(ACTIONS)} actions keep {len(INVARIANTS)} invariants and their promises, for any "
@@ -280,7 +279,7 @@ def claims(
             "the same, by a second solver",
             "proved",
             f"{agreed:,} of {len(other):,} obligations",
-            here,
+            "`lineclear prove --no-mutants --second-solver`",
         ),
         (
             "a table that lacks one guard or one effect is noticed",
