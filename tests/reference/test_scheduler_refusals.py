@@ -1,3 +1,4 @@
+# pyright: basic, reportArgumentType=false
 """What the scheduler refuses: one clear error, and nothing has changed."""
 
 from __future__ import annotations
