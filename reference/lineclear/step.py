@@ -261,7 +261,8 @@ class Step:
             victims = candidates if everything.covers(want) else None
         if victims is None:
             return jobs
-        for victim in victims:
+        # The more important get the room in the CPU pool first, so no copy is made only to be lost.
+        for victim in sorted(victims, key=lambda entry: entry.order):
             scheduler.preempt(victim)
         self.due = self.ledger.due().count
         self.displaced = True
