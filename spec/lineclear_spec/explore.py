@@ -71,9 +71,6 @@ class Exploration:
                 {"rule": b.rule, "values": b.values, "trace": trace}
                 for trace, b in self.violations
             ],
-            "stuck": [],
-            "livelocks": [],
-            "starvation": [],
             "witnesses": {name: list(trace) for name, trace in sorted(self.witnesses.items())},
         }
 

@@ -63,8 +63,6 @@ class GhostLedger(Ledger):
         totals: per step issued its tokens, its sequences and its forward.
     """
 
-    fast = False
-
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
         self.kv: dict[Sequence, int] = {}
