@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false
 """Who gives way, how, and who never does."""
 
 from __future__ import annotations
