@@ -31,7 +31,7 @@ class Job:
         blocks: free blocks that this takes.
         copy: whether its next block is shared and has to be copied first.
         shared: positions of the prompt that it takes part in again, after a recompute.
-        decode: whether only its newest token is not computed.
+        decode: whether only a token that it generated is not computed.
     """
 
     sequence: Sequence
@@ -65,7 +65,7 @@ def job_of(scheduler: Bookkeeping, sequence: Sequence, entry: Entry) -> Job | No
         reach = shared
     if reach >= exist or reach >= last:
         return None
-    decode = exist - reach == 1
+    decode = exist - reach == 1 and reach >= record.prompt
     drafts = min(lookahead, last - exist) if decode else 0
     tokens = min(exist, last) - reach + drafts
     slots = max(sequence.slot_tokens, reach + tokens)
