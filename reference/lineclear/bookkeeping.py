@@ -17,6 +17,7 @@ from lineclear.journal import Ring
 from lineclear.plan import Scheduled
 from lineclear.policies import Policy, make
 from lineclear.preemption import swaps
+from lineclear.quick import QuickLedger
 from lineclear.request import Request
 from lineclear.stats import Counters
 from lineclear_spec import actions
@@ -45,7 +46,7 @@ class Bookkeeping:
         """Nothing is live."""
         self.config = config
         self.policy = policy or make(config.scheduling_policy)
-        self.ledger = Ledger(config.limits())
+        self.ledger: Ledger = QuickLedger(config.limits())
         self.journal: Journal = Ring() if journal is None else journal
         self.ledger.journal = self.journal
         self.entries: dict[Hashable, Entry] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence as Rows
 from typing import TYPE_CHECKING
 
-from lineclear.plan import BlockOperation, Joined, Names, Plan, Scheduled, Table
+from lineclear.plan import BlockOperation, Joined, Names, NewBlocks, Plan, Scheduled, Table
 from lineclear_spec import actions
 from lineclear_spec.ledger import COPY_BLOCK, Sequence
 from lineclear_spec.lifecycle import Phase
@@ -143,22 +143,27 @@ def told_operations(scheduler: Bookkeeping, carried: int) -> tuple[BlockOperatio
     return tuple(made)
 
 
-def told_blocks(scheduler: Bookkeeping) -> tuple[Names, ...]:
+def told_blocks(scheduler: Bookkeeping) -> Rows[Names]:
     """Blocks appended to tables that the executor knows and that still run."""
-    grown, rows, replaced = scheduler.ledger.grown, scheduler.members, scheduler.replaced
+    grown, replaced = scheduler.ledger.grown, scheduler.replaced
     if not grown:
         return ()
+    sequences, places = zip(*grown, strict=True)
+    grown.clear()
+    if not replaced:
+        try:
+            return NewBlocks(tuple(map(scheduler.members.__getitem__, sequences)), places)
+        except KeyError:
+            pass  # one of them is not steady
     new: list[Names] = []
-    for sequence, place in grown:
-        row = rows.get(sequence)
-        if replaced and sequence in replaced:
-            continue  # its whole table is told
-        if row is not None:  # steady: its name is at hand
-            new.append((row.request_id, row.branch, place))
-        elif sequence.alive and sequence.request.phase == Phase.RUNNING:
+    for sequence, place in zip(sequences, places, strict=True):
+        if (
+            sequence not in replaced  # its whole table is told
+            and sequence.alive
+            and sequence.request.phase == Phase.RUNNING
+        ):
             entry = scheduler.of[sequence.request]
             new.append((entry.user.request_id, entry.branch(sequence), place))
-    grown.clear()
     return tuple(new)
 
 

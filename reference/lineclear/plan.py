@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
 
-__all__ = ["BlockOperation", "Joined", "Names", "Plan", "Scheduled", "Table"]
+__all__ = ["BlockOperation", "Joined", "Names", "NewBlocks", "Plan", "Scheduled", "Table"]
 
 #: (request id, branch, block) and (request id, branch, blocks of the whole table).
 Names = tuple[Hashable, int, int]
@@ -99,6 +99,51 @@ class Joined(Sequence[Scheduled]):
         return f"[{', '.join(map(repr, self))}]"
 
 
+class NewBlocks(Sequence[Names]):
+    """Blocks of sequences that are steady, named by their rows when somebody looks."""
+
+    __slots__ = ("places", "rows")
+
+    def __init__(self, rows: tuple[Scheduled, ...], places: tuple[int, ...]) -> None:
+        """One block for each row."""
+        self.rows = rows
+        self.places = places
+
+    def __len__(self) -> int:
+        """How many blocks."""
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> Names: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Names, ...]: ...
+    def __getitem__(self, index: int | slice) -> Names | tuple[Names, ...]:
+        """As of a tuple."""
+        if isinstance(index, slice):
+            return tuple(NewBlocks(self.rows[index], self.places[index]))
+        row = self.rows[index]
+        return row.request_id, row.branch, self.places[index]
+
+    def __iter__(self) -> Iterator[Names]:
+        """In the order in which the blocks were taken."""
+        for row, place in zip(self.rows, self.places, strict=True):
+            yield row.request_id, row.branch, place
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it names the same blocks as another sequence."""
+        if isinstance(other, NewBlocks):
+            other = tuple(other)
+        return isinstance(other, tuple) and tuple(self) == other
+
+    def __hash__(self) -> int:
+        """As of the tuple."""
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        """As the tuple."""
+        return repr(tuple(self))
+
+
 Pairs = tuple[tuple[int, int], ...]
 
 
@@ -128,7 +173,7 @@ class Plan:
     num_batched_tokens: int
     num_prefill_groups: int
     operations: tuple[BlockOperation, ...]
-    new_blocks: tuple[Names, ...]
+    new_blocks: Sequence[Names]
     tables: tuple[Table, ...]
     preempted: tuple[tuple[Hashable, str], ...]
     time: float | None = None
