@@ -46,11 +46,9 @@ def audit(scheduler: Bookkeeping) -> int:
     running = {scheduler.of[r] for r in ledger.running}
     if running != set(scheduler.running.entries.values()):
         raise Violation("queue", "the running order is not the RUNNING queue")
-    if set(scheduler.queue) != {
-        scheduler.of[r] for q in (ledger.waiting, ledger.swapped) for r in q
-    }:
+    if {entry.record for entry in scheduler.queue} != {*ledger.waiting, *ledger.swapped}:
         raise Violation("queue", "the heap is not the WAITING and SWAPPED queues")
-    if scheduler.seats != sum(e.user.n for e in running):
+    if scheduler.seats != sum(e.n for e in running):
         raise Violation("budget", "seats are counted wrong")
     explicit = {s for r in ledger.running for s in r.members if not s.steady}
     if explicit != set(scheduler.explicit):

@@ -50,7 +50,7 @@ class Bookkeeping:
         self.journal: Journal = Ring() if journal is None else journal
         self.ledger.journal = self.journal
         self.entries: dict[Hashable, Entry] = {}
-        self.of: dict[Record, Entry] = {}
+        self.of: dict[Record, Entry] = {}  # those that ran once
         self.running = RunningOrder()
         self.queue = WaitingQueue(config.swapped_first)
         self.explicit: dict[Sequence, None] = {}  # running and not steady
@@ -112,8 +112,9 @@ class Bookkeeping:
 
     def start(self, entry: Entry) -> None:
         """The request runs now."""
+        self.of[entry.record] = entry
         self.running.add(entry)
-        self.seats += entry.user.n
+        self.seats += entry.n
         entry.bypassed = 0
         for sequence in entry.record.members:
             self.explicit[sequence] = None
@@ -122,7 +123,7 @@ class Bookkeeping:
     def stop(self, entry: Entry, members: Iterable[Sequence]) -> None:
         """The request runs no longer."""
         self.running.remove(entry)
-        self.seats -= entry.user.n
+        self.seats -= entry.n
         for sequence in members:
             self.explicit.pop(sequence, None)
             self.replaced.pop(sequence, None)
@@ -145,7 +146,7 @@ class Bookkeeping:
         del self.explicit[sequence]
         self.joined[sequence] = ledger.steps
         branch = entry.branch(sequence)
-        self.members[sequence] = Scheduled(entry.user.request_id, branch, 1, 0, None, True, False)
+        self.members[sequence] = Scheduled(entry.name, branch, 1, 0, None, True, False)
 
     def leave(self, sequence: Sequence) -> None:
         """The sequence is steady no longer."""
@@ -172,8 +173,8 @@ class Bookkeeping:
             self.stop(entry, members)
         else:
             self.queue.leave(entry)
-        del self.entries[entry.user.request_id]
-        del self.of[entry.record]
+        del self.entries[entry.name]
+        self.of.pop(entry.record, None)
 
     # ---- giving way ----------------------------------------------------------------------------
 
@@ -194,7 +195,7 @@ class Bookkeeping:
         entry.preemptions += 1
         mode = "swap" if swap else "recompute"
         self.counters.preemptions[mode] += 1
-        self.preempted.append((entry.user.request_id, mode))
+        self.preempted.append((entry.name, mode))
         self.queue.push(entry)
 
     def computed(self, entry: Entry) -> int:

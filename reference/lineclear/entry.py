@@ -26,24 +26,32 @@ class Entry:
     """One live request."""
 
     __slots__ = (
+        "arrival_time",
+        "asked",
         "branches_made",
         "bypassed",
         "first",
         "heaped",
+        "n",
+        "name",
         "number",
         "order",
         "others",
         "outputs",
         "place",
         "preemptions",
+        "priority",
         "queued",
         "record",
-        "user",
     )
 
     def __init__(self, user: Request, record: Record, number: int, key: tuple[Any, ...]) -> None:
         """A request that was accepted."""
-        self.user = user
+        self.name = user.request_id
+        self.n = user.n
+        self.priority = user.priority
+        self.arrival_time = user.arrival_time
+        self.asked: Request | None = None  # made again if somebody looks: most only wait
         self.record = record
         self.number = number  # of its arrival
         self.order: Order = (*key, number)
@@ -60,6 +68,21 @@ class Entry:
     def __lt__(self, other: Entry) -> bool:
         """Whether it comes first in the heap."""
         return self.place < other.place
+
+    @property
+    def user(self) -> Request:
+        """What the caller asked for, as a policy sees it."""
+        if self.asked is None:
+            prompt, limit = self.record.prompt, self.record.limit
+            self.asked = Request(
+                request_id=self.name,
+                prompt_tokens=prompt,
+                max_tokens=limit - prompt,
+                n=self.n,
+                priority=self.priority,
+                arrival_time=self.arrival_time,
+            )
+        return self.asked
 
     def name_branch(self, sequence: Sequence) -> None:
         """A new sequence gets the next branch number."""
@@ -150,7 +173,11 @@ class WaitingQueue:
             return
         entry.place = place
         entry.queued = entry.heaped = True
-        heapq.heappush(self.heap, entry)
+        heap = self.heap
+        if heap and place > heap[(len(heap) - 1) >> 1].place:
+            heap.append(entry)  # it stays behind its parent: what arrives last mostly does
+        else:
+            heapq.heappush(heap, entry)
 
     def leave(self, entry: Entry) -> None:
         """The request is no longer to be found here."""

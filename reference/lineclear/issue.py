@@ -137,7 +137,7 @@ def told_operations(scheduler: Bookkeeping, carried: int) -> tuple[BlockOperatio
         operation = ledger.operations[number]
         record = operation.request
         owner = None if record is None else scheduler.of.get(record)
-        name = None if owner is None else owner.user.request_id
+        name = None if owner is None else owner.name
         blocks = tuple(operation.blocks)
         made.append(BlockOperation(number, operation.kind, operation.wait, name, blocks))
     return tuple(made)
@@ -163,7 +163,7 @@ def told_blocks(scheduler: Bookkeeping) -> Rows[Names]:
             and sequence.request.phase == Phase.RUNNING
         ):
             entry = scheduler.of[sequence.request]
-            new.append((entry.user.request_id, entry.branch(sequence), place))
+            new.append((entry.name, entry.branch(sequence), place))
     return tuple(new)
 
 
@@ -175,6 +175,6 @@ def told_tables(scheduler: Bookkeeping) -> tuple[Table, ...]:
     for sequence in scheduler.replaced:
         entry = scheduler.of[sequence.request]
         places = tuple([block.place for block in sequence.table])
-        tables.append((entry.user.request_id, entry.branch(sequence), places))
+        tables.append((entry.name, entry.branch(sequence), places))
     scheduler.replaced.clear()
     return tuple(tables)

@@ -48,7 +48,7 @@ class Job:
 def job_of(scheduler: Bookkeeping, sequence: Sequence, entry: Entry) -> Job | None:
     """What the sequence can do in this step, or None."""
     ledger, record, size = scheduler.ledger, entry.record, scheduler.config.block_size
-    alone = entry.user.n == 1
+    alone = entry.n == 1
     lookahead = scheduler.config.num_lookahead_slots if alone else 0
     promised = sequence.promised_samples
     if promised and (lookahead or not alone):

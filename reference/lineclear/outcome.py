@@ -163,7 +163,7 @@ class Outcome:
             return
         scheduler.end(entry)
         scheduler.counters.finished[reason] += 1
-        name, outputs = entry.user.request_id, tuple(entry.outputs)
+        name, outputs = entry.name, tuple(entry.outputs)
         self.finished.append(Finished(name, reason, outputs, entry.preemptions, self.time))
 
     def _join(self) -> None:

@@ -19,7 +19,7 @@ __all__ = ["RULES", "Need", "choose", "swaps", "worst"]
 #: For each victim rule the key whose largest value is preempted first.
 RULES: dict[str, Callable[[Entry, Ledger], tuple[Any, ...]]] = {
     "last": lambda entry, _: entry.order,
-    "lowest_priority": lambda entry, _: (-entry.user.priority, entry.order),
+    "lowest_priority": lambda entry, _: (-entry.priority, entry.order),
     "longest": lambda entry, ledger: (entry.tokens(ledger), entry.order),
     "newest": lambda entry, _: (entry.number,),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = [
     "Accepted",
@@ -83,15 +84,10 @@ class Request:
         integral("priority", self.priority)
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """The request waits."""
 
     request_id: Hashable
-
-    def __bool__(self) -> bool:
-        """True."""
-        return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,6 @@ class Scheduler(Bookkeeping):
         entry = Entry(request, record, self.arrivals, self.key(request))
         entry.name_branch(sequence)
         self.entries[name] = entry
-        self.of[record] = entry
         self.queue.push(entry)
         return Accepted(name)
 
@@ -265,7 +264,7 @@ class Scheduler(Bookkeeping):
                 actions.settle_copy(ledger, number)
                 continue
             self.lose(entry)
-            hurt.append(entry.user.request_id)
+            hurt.append(entry.name)
         return hurt
 
     def stats(self) -> dict[str, int | float]:

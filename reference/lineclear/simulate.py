@@ -124,7 +124,7 @@ class Simulation:
             self.observer(name, arguments)
         if name in GIVING_UP:
             record = cast("Record", arguments[0])
-            live = self.live[self.scheduler.of[record].user.request_id]
+            live = self.live[self.scheduler.of[record].name]
             self.collector.recomputed_tokens += live.computed
             live.computed = 0
 

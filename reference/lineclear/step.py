@@ -152,7 +152,7 @@ class Step:
         promised, start = sequence.promised_samples, sequence.reach_tokens
         actions.schedule_tokens(ledger, sequence, tokens, drafts)
         row = Scheduled(
-            job.entry.user.request_id,
+            job.entry.name,
             job.entry.branch(sequence),
             tokens,
             drafts,
@@ -179,12 +179,12 @@ class Step:
             jobs = self._jobs_of(entry)
             growth = sum([job.blocks for job in jobs])
             tokens = sum([1 if chunked and not job.decode else job.tokens for job in jobs])
-            return Need(record.blocks + growth, entry.user.n, max(1, tokens))
+            return Need(record.blocks + growth, entry.n, max(1, tokens))
         leader, *others = record.members
         full = ledger.block_of(record.prompt)
         blocks = ledger.need(leader.known_tokens)
         blocks += sum([ledger.need(branch.known_tokens) - full for branch in others])
-        return Need(blocks, entry.user.n, 1 if chunked else leader.known_tokens)
+        return Need(blocks, entry.n, 1 if chunked else leader.known_tokens)
 
     def _have(self, watermark: bool = True) -> Need:
         """What is there for admission: the watermark is kept only while something runs."""
@@ -250,7 +250,7 @@ class Step:
 
         def gain(entry: Entry) -> Need:
             steady = sum([sequence.steady for sequence in entry.record.members])
-            own = Need(entry.record.blocks + (entry in due), entry.user.n, steady)
+            own = Need(entry.record.blocks + (entry in due), entry.n, steady)
             return own + uses.get(entry, Need())
 
         have, rule = self._have() - planned, self.config.victim
