@@ -45,7 +45,14 @@ class Entry:
         "record",
     )
 
-    def __init__(self, user: Request, record: Record, number: int, key: tuple[Any, ...]) -> None:
+    def __init__(
+        self,
+        user: Request,
+        record: Record,
+        first: Sequence,
+        number: int,
+        key: tuple[Any, ...],
+    ) -> None:
         """A request that was accepted."""
         self.name = user.request_id
         self.n = user.n
@@ -55,15 +62,13 @@ class Entry:
         self.record = record
         self.number = number  # of its arrival
         self.order: Order = (*key, number)
-        self.first: Sequence | None = None  # branch 0; most requests have no other
-        self.others: dict[Sequence, int] | None = None
-        self.branches_made = 0
-        self.outputs: list[Output] | None = None
-        self.preemptions = 0
-        self.bypassed = 0  # requests behind it that were let pass
         self.place: Order = self.order  # in the heap
-        self.heaped = False  # it is in the heap
-        self.queued = False  # and waits or is swapped out
+        self.heaped = self.queued = False  # it is in the heap; and waits or is swapped out
+        self.first = first  # branch 0; most requests have no other
+        self.others: dict[Sequence, int] | None = None
+        self.branches_made = 1
+        self.outputs: list[Output] | None = None
+        self.preemptions = self.bypassed = 0  # how often; requests behind it that were let pass
 
     def __lt__(self, other: Entry) -> bool:
         """Whether it comes first in the heap."""
@@ -85,13 +90,10 @@ class Entry:
         return self.asked
 
     def name_branch(self, sequence: Sequence) -> None:
-        """A new sequence gets the next branch number."""
-        if not self.branches_made:
-            self.first = sequence
-        elif self.others is None:
-            self.others = {sequence: self.branches_made}
-        else:
-            self.others[sequence] = self.branches_made
+        """A branch that forked gets the next number."""
+        if self.others is None:
+            self.others = {}
+        self.others[sequence] = self.branches_made
         self.branches_made += 1
 
     def branch(self, sequence: Sequence) -> int:

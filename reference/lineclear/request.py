@@ -7,7 +7,7 @@ scheduler.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 __all__ = [
@@ -51,7 +51,7 @@ def whole(name: str, value: object, least: int) -> None:
         raise InvalidRequest(f"{name} must be a whole number of at least {least}, not {value!r}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, init=False)
 class Request:
     """One request; lengths only, the scheduler stores no token ids.
 
@@ -71,17 +71,40 @@ class Request:
     priority: int = 0
     arrival_time: float = 0.0
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        request_id: Hashable,
+        prompt_tokens: int,
+        max_tokens: int,
+        n: int = 1,
+        priority: int = 0,
+        arrival_time: float = 0.0,
+    ) -> None:
         """Refuses sizes that can't be meant."""
-        prompt, most, n = self.prompt_tokens, self.max_tokens, self.n
-        if type(prompt) is type(most) is type(n) is type(self.priority) is int and (
-            prompt >= 1 and most >= 1 and n >= 1
+        if not (
+            type(prompt_tokens) is type(max_tokens) is type(n) is type(priority) is int
+            and prompt_tokens >= 1
+            and max_tokens >= 1
+            and n >= 1
         ):
-            return
-        whole("prompt_tokens", self.prompt_tokens, 1)
-        whole("max_tokens", self.max_tokens, 1)
-        whole("n", self.n, 1)
-        integral("priority", self.priority)
+            whole("prompt_tokens", prompt_tokens, 1)
+            whole("max_tokens", max_tokens, 1)
+            whole("n", n, 1)
+            integral("priority", priority)
+        set_id(self, request_id)
+        set_prompt(self, prompt_tokens)
+        set_most(self, max_tokens)
+        set_n(self, n)
+        set_priority(self, priority)
+        set_arrival(self, arrival_time)
+
+
+# A frozen class refuses ordinary assignments; its slots' own setters cost half of what
+# `object.__setattr__` does, and a million requests are made of nothing else.
+set_id, set_prompt, set_most, set_n, set_priority, set_arrival = (
+    getattr(Request, field.name).__set__ for field in fields(Request)
+)
 
 
 class Accepted(NamedTuple):

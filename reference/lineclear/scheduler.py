@@ -89,8 +89,7 @@ class Scheduler(Bookkeeping):
             actions.reject(self.ledger, record)
             return self._reject(request, self._explain(record, refused.guard))
         self.arrivals += 1
-        entry = Entry(request, record, self.arrivals, self.key(request))
-        entry.name_branch(sequence)
+        entry = Entry(request, record, sequence, self.arrivals, self.key(request))
         self.entries[name] = entry
         self.queue.push(entry)
         return Accepted(name)
