@@ -112,8 +112,8 @@ def audit_ledger(ledger: Ledger) -> int:
 def check_pool(pool: Pool, held: list[int]) -> None:
     """Free and held places are all there are, each once."""
     free = pool.order[: pool.free]
-    if sorted(pool.order) != list(range(pool.total)):
-        raise Violation("free_list", f"the {pool.name} list does not name every place once")
+    if len(set(free)) != pool.free or not set(free) <= set(range(pool.total)):
+        raise Violation("free_list", f"the {pool.name} list does not name each free place once")
     if len(held) != len(set(held)):
         raise Violation("conservation", f"a {pool.name} place backs two blocks")
     if set(free) & set(held):

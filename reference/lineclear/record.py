@@ -114,10 +114,8 @@ def state(ledger: Ledger) -> dict[str, Any]:
 
 def digest(ledger: Ledger) -> str:
     """A short name of the state: equal states have equal names."""
-    text = json.dumps(
-        [state(ledger), ledger.gpu.order, ledger.cpu.order, ledger.gpu.until, ledger.cpu.until],
-        sort_keys=True,
-    )
+    pools = [[pool.order[: pool.free], pool.until] for pool in (ledger.gpu, ledger.cpu)]
+    text = json.dumps([state(ledger), pools], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 import pytest
@@ -14,11 +14,12 @@ import lineclear.observer
 from lineclear.audit import Violation
 from lineclear.config import Config
 from lineclear.observer import Observer
+from lineclear.quick import QuickPool
 from lineclear.simulate import Simulation
 from lineclear.workload import synthetic
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.invariants import INVARIANTS
-from lineclear_spec.ledger import Ledger, Limits, Pool
+from lineclear_spec.ledger import Ledger, Limits
 
 
 class World:
@@ -152,13 +153,13 @@ def run(mode: str, depth: int = 2) -> str:
 
 def test_a_scheduler_without_waits_or_fences_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("swap") == ""
-    give_up = Pool.give_up
+    give_up_all = QuickPool.give_up_all
 
-    def forgetful(pool: Pool, place: int, until: int) -> None:
-        give_up(pool, place, 0)
+    def forgetful(pool: QuickPool, places: Collection[int], until: int) -> None:
+        give_up_all(pool, places, 0)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Pool, "give_up", forgetful)
+        patch.setattr(QuickPool, "give_up_all", forgetful)
         assert "ordered: " in run("swap") or "fence: " in run("swap")
     with monkeypatch.context() as patch:
         patch.setattr(Ledger, "order", unordered)

@@ -9,10 +9,20 @@ import pytest
 from drive import dump, small
 
 from lineclear.config import Config
-from lineclear.quick import QuickLedger
+from lineclear.quick import QuickLedger, QuickPool
 from lineclear.request import Request
 from lineclear.scheduler import Scheduler
-from lineclear_spec.ledger import Broken, Ledger, Limits
+from lineclear_spec.ledger import Broken, Ledger, Limits, Pool
+
+
+def fields(ledger: Ledger) -> list[Any]:
+    """All there is, each record by the number under which it is first met.
+
+    Of a pool's list only the free places count, in their order.
+    """
+    records = dump(ledger, without=("journal", "order", "position", "taken"))
+    free = [pool.order[: pool.free] for pool in (ledger.gpu, ledger.cpu)]
+    return [*free, *[shown for _, _, shown in records]]
 
 
 class Pair:
@@ -27,9 +37,7 @@ class Pair:
         assert type(self.plain.ledger) is Ledger
 
     def compare(self) -> None:
-        quick = dump(self.quick.ledger, without=("journal",))
-        plain = dump(self.plain.ledger, without=("journal",))
-        assert [fields for _, _, fields in quick] == [fields for _, _, fields in plain]
+        assert fields(self.quick.ledger) == fields(self.plain.ledger)
 
     def both(self, name: str, *arguments: Any) -> tuple[Any, Any]:
         answers = (
@@ -98,6 +106,20 @@ def test_a_loop_that_would_take_more_than_there_is_breaks_before_it_takes_anythi
     assert sequence.table == []
     ledger.repeat("take_blocks", -1, lambda _: None, sequence, -1)
     assert sequence.table == []
+
+
+def test_a_place_that_is_free_is_not_given_up_again() -> None:
+    pool = QuickPool("GPU", 3)
+    plain = Pool("GPU", 3)
+    for one in (pool, plain):
+        assert [one.grant(), one.grant()] == [0, 1]
+        one.give_up(0, 5)
+        with pytest.raises(Broken, match="GPU block 0 is free already"):
+            one.give_up(0, 6)
+        assert (one.free, one.order[:2], one.until) == (2, [2, 0], [5, 0, 0])
+    assert pool.grant_all(2) == [0, 2]
+    with pytest.raises(Broken, match="no free GPU block"):
+        pool.grant()
 
 
 def test_a_loop_that_is_not_known_here_runs_plainly() -> None:
