@@ -148,15 +148,17 @@ def told_blocks(scheduler: Bookkeeping) -> Rows[Names]:
     grown, replaced = scheduler.ledger.grown, scheduler.replaced
     if not grown:
         return ()
-    sequences, places = zip(*grown, strict=True)
+    told = grown.copy()
     grown.clear()
     if not replaced:
+        members = scheduler.members
         try:
-            return NewBlocks(tuple(map(scheduler.members.__getitem__, sequences)), places)
+            rows = tuple([members[sequence] for sequence, _ in told])
+            return NewBlocks(rows, tuple([place for _, place in told]))
         except KeyError:
             pass  # one of them is not steady
     new: list[Names] = []
-    for sequence, place in zip(sequences, places, strict=True):
+    for sequence, place in told:
         if (
             sequence not in replaced  # its whole table is told
             and sequence.alive
