@@ -10,15 +10,18 @@ A trace is a list of (action, arguments): `r1` is the first request, `s2` the se
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lineclear_spec.actions import ACTIONS
+from lineclear_spec.choices import absurd_arguments, arguments_of
 from lineclear_spec.concrete import Breach, breaches
 from lineclear_spec.ghosts import GhostLedger
-from lineclear_spec.ledger import Refused, Request
+from lineclear_spec.keys import state_key
+from lineclear_spec.ledger import Request
+from lineclear_spec.situations import states_shown, transitions_shown
 from lineclear_spec.worlds import BOUNDS, Bounds, Step, Trace
 
 __all__ = [
@@ -27,11 +30,9 @@ __all__ = [
     "Exploration",
     "Trace",
     "apply",
-    "arguments_of",
     "prepare",
     "replay",
     "search",
-    "state_key",
 ]
 
 
@@ -113,176 +114,6 @@ def replay(bounds: Bounds, trace: Sequence[Step]) -> GhostLedger:
     return ledger
 
 
-def arguments_of(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator[tuple[Any, ...]]:
-    """Every choice of arguments worth a try in this state, sensible or not."""
-    sequences = [f"s{s.id}" for s in ledger.sequences[-4:]]
-    if name == "submit":
-        if len(ledger.waiting) + len(ledger.running) + len(ledger.swapped) < bounds.live:
-            yield from bounds.shapes
-        return
-    if name == "reject":
-        yield (1, bounds.max_model_len + 1, 1)
-    elif name in ("issue_step", "settle_step", "carry", "retire"):
-        yield ()
-    elif name == "settle_copy":
-        for number in sorted(ledger.operations):
-            yield (number,)
-    elif name == "append_slots":
-        yield from ((s, n) for s in sequences for n in bounds.counts)
-    elif name == "schedule_tokens":
-        yield from ((s, t, d) for s in sequences for t in bounds.tokens for d in bounds.drafts)
-    elif name == "sample":
-        for s in sequences:
-            drafts = ledger.sequences[int(s[1:]) - 1].drafts
-            yield from ((s, ledger.settled, a, max(0, drafts + 1 - a)) for a in bounds.accepted)
-    elif name == "fork":
-        yield from ((s, 1) for s in sequences)
-    elif name == "rejoin":
-        yield from ((s, bounds.block_size * n) for s in sequences for n in (1,))
-    elif name in ("prune", "copy_on_write", "join_batch", "leave_batch"):
-        yield from ((s,) for s in sequences)
-    else:
-        yield from ((f"r{r.id}",) for r in ledger.requests[-4:])
-
-
-def absurd_arguments(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator[tuple[Any, ...]]:
-    """Arguments that some guard must refuse, tried in every state but never a transition of the
-    search.
-    """
-    sequences = [f"s{s.id}" for s in ledger.sequences[-3:]]
-    big = bounds.gpu_blocks * bounds.block_size
-    if name == "submit":
-        long = bounds.max_model_len
-        yield from (
-            (0, 2, 1),
-            (2, 1, 1),
-            (1, long + 1, 1),
-            (1, 2, 0),
-            (1, 2, bounds.max_num_seqs + 1),
-        )
-        yield from ((1, 5, 1), (1, big + 2, 1), (3, long, bounds.max_num_seqs))
-        yield from ((f"r{r.id}",) for r in ledger.requests[:2])
-    elif name == "settle_copy":
-        yield from (
-            (number,) for number in range(ledger.issued + 2) if number not in ledger.operations
-        )
-    elif name == "append_slots":
-        yield from ((s, n) for s in sequences for n in (-2, 0, 2, 4))
-    elif name == "schedule_tokens":
-        yield from (
-            (s, t, d)
-            for s in sequences
-            for t, d in ((1, -1), (0, 0), (1, 1), (2, 1), (3, 2), (2, 0), (3, 0), (4, 0))
-        )
-    elif name == "sample":
-        for s in sequences:
-            for step in (ledger.settled, ledger.settled + 1):
-                yield from (
-                    (s, step, a, r)
-                    for a, r in (
-                        (1, 0),
-                        (1, 1),
-                        (2, 0),
-                        (1, -1),
-                        (2, -1),
-                        (3, -1),
-                        (1, 2),
-                        (2, 2),
-                        (4, 0),
-                    )
-                )
-    elif name == "fork":
-        yield from ((s, n) for s in sequences for n in (-3, 0, 1, 3))
-    elif name == "rejoin":
-        yield from ((s, n) for s in sequences for n in (-2, 0, 1, 2, 3, 4))
-    elif name in (
-        "admit",
-        "swap_out",
-        "swap_in",
-        "recompute",
-        "discard_swapped",
-        "fail_copy",
-        "finish",
-        "abort",
-        "reject",
-    ):
-        yield from ((f"r{r.id}",) for r in ledger.requests[:2])
-
-
-def state_key(ledger: GhostLedger) -> tuple[Any, ...]:
-    """What decides the future, with records renumbered by age and clocks relative to now."""
-    steps, settled, issued, done = ledger.steps, ledger.settled, ledger.issued, ledger.done
-    live = [r for r in ledger.requests if 1 <= r.phase <= 3]
-    rank = {r: k for k, r in enumerate(live)}
-    labels: dict[Any, int] = {}
-    rows: list[Any] = []
-    for r in live:
-        members = [
-            (
-                ledger.known(s),
-                ledger.reach(s),
-                ledger.slots(s),
-                ledger.promised(s),
-                s.drafts,
-                s.steady,
-                0 if s.steady else max(s.last_step - settled, 0),
-                0 if s.steady or s.last_step <= settled else s.last_tokens,
-                0 if s.steady or s.last_step <= settled + 1 else s.previous_tokens,
-                max(s.void - settled, 0),
-                0 if s.steady or s.last_step <= settled else s.last_samples,
-                0 if s.steady or s.last_step <= settled + 1 else s.previous_samples,
-                s.late_drafts,
-                tuple([labels.setdefault(b, len(labels)) for b in s.table]),
-            )
-            for s in r.members
-        ]
-        rows.append(
-            (
-                int(r.phase), r.prompt, r.limit, r.parallel, tuple(members), r.copy and issued - r.copy + 1,
-                max(r.moved - done, 0), tuple([labels[b] for b in r.held]),
-            )
-        )  # fmt: skip
-    operations = [
-        (
-            issued - n,
-            o.kind,
-            max(o.wait - done, 0),
-            -1 if o.request is None else rank.get(o.request, -2),
-        )
-        for n, o in sorted(ledger.operations.items())
-    ]
-    fences = tuple(
-        [
-            tuple([max(pool.until[p] - done, 0) for p in pool.order[: pool.free]])
-            for pool in (ledger.gpu, ledger.cpu)
-        ]
-    )
-    return (
-        steps - settled, ledger.step_tokens, ledger.step_sequences, issued - done, issued - ledger.carried,
-        max(ledger.barrier - done, 0), tuple(rows), tuple(operations), fences,
-        tuple([rank[s.request] for s in ledger.batch]),
-    )  # fmt: skip
-
-
-def sometimes(ledger: GhostLedger) -> Iterator[str]:
-    """Situations that a search ought to reach."""
-    live: list[Request] = [*ledger.running, *ledger.swapped, *ledger.waiting]
-    if any(b.ref > 1 for r in ledger.swapped for b in r.held):
-        yield "a shared block is swapped out"
-    if ledger.steps - ledger.settled == 2:
-        yield "two steps are in flight"
-    if ledger.gpu.free == 0 and ledger.cpu.free == 0:
-        yield "both pools are full"
-    if any(s.promised_samples and r.phase != 2 for r in live for s in r.members):
-        yield "a preempted request is owed a sample"
-    if any(s.void for r in live for s in r.members):
-        yield "samples are void after a failed copy"
-    if any(o.kind == "forward" and o.wait > ledger.done for o in ledger.operations.values()):
-        yield "a step waits for a fence or a copy"
-    if any(b.ref > 1 for r in live for b in r.held):
-        yield "a block is shared"
-
-
 def search(bounds: Bounds, *, check: bool = True, collect: bool = False) -> Exploration:
     """Visits every state within the bounds.
 
@@ -293,6 +124,7 @@ def search(bounds: Bounds, *, check: bool = True, collect: bool = False) -> Expl
             mutants).
     """
     found = Exploration(bounds)
+    noted = Noted(found) if collect else None
     seen = {state_key(replay(bounds, bounds.start))}
     found.traces.append(bounds.start)
     queue: deque[Trace] = deque([bounds.start])
@@ -303,30 +135,27 @@ def search(bounds: Bounds, *, check: bool = True, collect: bool = False) -> Expl
         found.depth = max(found.depth, len(trace))
         if check:
             found.violations += [(trace, breach) for breach in breaches(ledger)]
-        for name in sometimes(ledger):
-            found.witnesses.setdefault(name, trace)
+        state = states_shown(ledger)
+        for sentence in state:
+            found.witnesses.setdefault(sentence, trace)
         for name in names:
             for arguments in arguments_of(bounds, ledger, name):
                 step = (name, arguments)
-                if name in ("submit", "reject"):
-                    after = replay(bounds, trace)
-                    try:
-                        apply(after, step)
-                    except Refused:
-                        continue
-                else:
-                    failing = ledger.failing(name, records(ledger, arguments))
-                    if collect and len(failing) == 1:
-                        note(found.refusals, (name, failing[0]), (trace, step))
-                    if failing:
-                        continue
-                    after = replay(bounds, trace)
-                    apply(after, step)
+                asked = as_asked(ledger, step)
+                failing = ledger.failing(name, asked)
+                if failing:
+                    if noted is not None:
+                        noted.refused(trace, step, failing, state)
+                    continue
+                after = ledger.clone()
+                apply(after, step)
                 found.transitions += 1
                 longer = (*trace, step)
-                found.witnesses.setdefault(name, longer)
-                if collect:
-                    note(found.enabled, name, (trace, step))
+                shown = transitions_shown(ledger, name, asked, after)
+                for sentence in (name, *shown):
+                    found.witnesses.setdefault(sentence, longer)
+                if noted is not None:
+                    noted.happened(trace, step, (*state, *shown))
                 key = state_key(after)
                 if key in seen:
                     continue
@@ -336,27 +165,45 @@ def search(bounds: Bounds, *, check: bool = True, collect: bool = False) -> Expl
                 seen.add(key)
                 found.traces.append(longer)
                 queue.append(longer)
-            if collect:
-                try_absurd(found, ledger, trace, name)
+            if noted is not None:
+                for arguments in absurd_arguments(bounds, ledger, name):
+                    step = (name, arguments)
+                    failing = ledger.failing(name, as_asked(ledger, step))
+                    noted.refused(trace, step, failing, state)
     return found
 
 
-def note(
-    index: dict[Any, list[tuple[Trace, Step]]], key: Any, row: tuple[Trace, Step], most: int = 12
-) -> None:
-    """Keeps the first few rows of each kind, and the last few."""
-    rows = index.setdefault(key, [])
-    if len(rows) >= 2 * most:
-        del rows[most]
-    rows.append(row)
+def as_asked(ledger: GhostLedger, step: Step) -> tuple[Any, ...]:
+    """Arguments for the guards alone: a request that the step brings along is made, but not known to
+    the ledger.
+    """
+    own = records(ledger, step[1])
+    return (Request(-1, *own),) if step[0] in ("submit", "reject") and len(own) == 3 else own
 
 
-def try_absurd(found: Exploration, ledger: GhostLedger, trace: Trace, name: str) -> None:
-    """Notes where one guard alone refuses nonsense."""
-    for arguments in absurd_arguments(found.bounds, ledger, name):
-        own = records(ledger, arguments)
-        if len(own) == 3 and name == "submit":
-            own = (Request(-1, *own),)
-        failing = ledger.failing(name, own)
+class Noted:
+    """Keeps, of each action and of each guard that refuses alone, the first few cases of every
+    combination of situations: a rule may break only in one of them.
+    """
+
+    most = 4
+
+    def __init__(self, found: Exploration) -> None:
+        self.found = found
+        self.kept: Counter[tuple[Any, ...]] = Counter()
+
+    def happened(self, trace: Trace, step: Step, situation: tuple[str, ...]) -> None:
+        """The action was done."""
+        self._keep(self.found.enabled, step[0], (trace, step), situation)
+
+    def refused(
+        self, trace: Trace, step: Step, failing: tuple[str, ...], situation: list[str]
+    ) -> None:
+        """The action was refused; by a single guard, if it is to be kept."""
         if len(failing) == 1:
-            note(found.refusals, (name, failing[0]), (trace, (name, arguments)))
+            self._keep(self.found.refusals, (step[0], failing[0]), (trace, step), tuple(situation))
+
+    def _keep(self, index: dict[Any, Any], key: Any, row: Any, situation: tuple[str, ...]) -> None:
+        if self.kept[key, situation] < self.most:
+            self.kept[key, situation] += 1
+            index.setdefault(key, []).append(row)

@@ -11,13 +11,10 @@ import ast
 import inspect
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.ledger import (
-    COMPUTE,
-    CPU,
-    FORWARD,
     GPU,
     Block,
     Broken,
@@ -28,7 +25,9 @@ from lineclear_spec.ledger import (
 )
 from lineclear_spec.mutants import is_guard, parsed
 
-__all__ = ["GhostLedger", "guards_of"]
+T = TypeVar("T")
+
+__all__ = ["GhostLedger", "bare", "guards_of"]
 
 
 @cache
@@ -49,13 +48,28 @@ def guards_of(name: str) -> Callable[..., Any]:
     return found
 
 
+COUNTS = (
+    "batch_changes issued done carried barrier steps settled step_tokens step_sequences "
+    "requests_made sequences_made"
+).split()
+
+
+def bare(record: T) -> T:
+    """A record of its own with the same values; containers are still shared."""
+    twin = object.__new__(type(record))
+    slots: tuple[str, ...] = vars(type(record))["__slots__"]
+    for name in slots:
+        setattr(twin, name, getattr(record, name))
+    return twin
+
+
 class GhostLedger(Ledger):
     """The ledger, with histories.
 
     Attributes:
         kv: per sequence, positions whose KV is in its present table once every operation decided
             is done.
-        touch: (tier, operation, place) of every access.
+        touched: per operation the (tier, place) that it accesses.
         sources: (tier, operation, target place) of every copy: its source place.
         history: per operation its kind, what it waits for and its request.
         releases: per request, how often it ended.
@@ -66,7 +80,7 @@ class GhostLedger(Ledger):
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
         self.kv: dict[Sequence, int] = {}
-        self.touch: set[tuple[int, int, int]] = set()
+        self.touched: dict[int, frozenset[tuple[int, int]]] = {}
         self.sources: dict[tuple[int, int, int], int] = {}
         self.history: dict[int, list[Any]] = {}
         self.releases: dict[Request, int] = {}
@@ -75,6 +89,63 @@ class GhostLedger(Ledger):
         self.requests: list[Request] = []
         self.sequences: list[Sequence] = []
         self.collecting: list[str] | None = None
+
+    def clone(self) -> GhostLedger:
+        """An independent ledger that is equal; records keep their place in `requests` and
+        `sequences`, so an id finds the copy. No journal listens to it.
+        """
+        new = GhostLedger(self.limits)
+        for pool, copied_pool in ((self.gpu, new.gpu), (self.cpu, new.cpu)):
+            copied_pool.free = pool.free
+            copied_pool.order = pool.order.copy()
+            copied_pool.position = pool.position.copy()
+            copied_pool.until = pool.until.copy()
+        requests: dict[Request | None, Any] = {r: bare(r) for r in self.requests}
+        requests[None] = None
+        sequences = {s: bare(s) for s in self.sequences}
+        blocks: dict[Block, Block] = {}
+
+        def copied(block: Block) -> Block:
+            if block not in blocks:
+                twin = blocks[block] = bare(block)
+                twin.request = requests[block.request]
+            return blocks[block]
+
+        for request in self.requests:
+            twin = requests[request]
+            twin.members = [sequences[s] for s in request.members]
+            twin.held = {copied(b): None for b in request.held}
+        for sequence, twin in sequences.items():
+            twin.request = requests[sequence.request]
+            twin.table = [copied(b) for b in sequence.table]
+        for queue, into in zip(self.queues, new.queues, strict=True):
+            if queue and into is not None:
+                into.update({requests[r]: None for r in queue})
+        new.batch = {sequences[s]: None for s in self.batch}
+        for days, copied_days in (
+            (self.boundaries, new.boundaries),
+            (self.endings, new.endings),
+        ):
+            for step, bucket in days.items():
+                copied_days[step] = {sequences[s]: None for s in bucket}
+        for number, operation in self.operations.items():
+            twin = new.operations[number] = bare(operation)
+            twin.request = requests[operation.request]
+            twin.blocks = operation.blocks.copy()
+        for name in COUNTS:
+            setattr(new, name, getattr(self, name))
+        new.step_operations = self.step_operations.copy()
+        new.grown = [(sequences[s], place) for s, place in self.grown]
+        new.requests = list(requests.values())[:-1]
+        new.sequences = list(sequences.values())
+        new.kv = {sequences[s]: kv for s, kv in self.kv.items()}
+        new.touched = self.touched.copy()
+        new.sources = self.sources.copy()
+        new.history = {n: [k, w, requests[r]] for n, (k, w, r) in self.history.items()}
+        new.releases = {requests[r]: n for r, n in self.releases.items()}
+        new.born = {requests[r]: n for r, n in self.born.items()}
+        new.totals = self.totals.copy()
+        return new
 
     def require(self, condition: bool, guard: str) -> None:
         """A guard; while collecting, a false one is noted and the next one is asked."""
@@ -139,14 +210,15 @@ class GhostLedger(Ledger):
         """Both places are touched."""
         super().note_copy(source_tier, source, target_tier, target)
         self.sources[target_tier, self.issued, target] = source
-        self.touch |= {(source_tier, self.issued, source), (target_tier, self.issued, target)}
+        seen = self.touched.get(self.issued, frozenset())
+        self.touched[self.issued] = seen | {(source_tier, source), (target_tier, target)}
 
     def advance(self, number: int) -> None:
         """The forward touches every GPU place held, and writes one position of each steady
         sequence.
         """
         free = set(self.gpu.order[: self.gpu.free])
-        self.touch |= {(GPU, number, p) for p in range(self.gpu.total) if p not in free}
+        self.touched[number] = frozenset((GPU, p) for p in range(self.gpu.total) if p not in free)
         for sequence in self.batch:
             if self.kv[sequence] >= self.reach(sequence):
                 self.kv[sequence] += 1
@@ -167,15 +239,3 @@ class GhostLedger(Ledger):
     def lose_kv(self, sequence: Sequence) -> None:
         """Nothing is left."""
         self.kv[sequence] = 0
-
-    def is_compute(self, number: int) -> bool:
-        """Whether the operation runs on the compute stream."""
-        return number in self.history and self.history[number][0] in COMPUTE
-
-    def is_forward_operation(self, number: int) -> bool:
-        """Whether the operation is a forward."""
-        return number in self.history and self.history[number][0] == FORWARD
-
-    def pool_of(self, tier: int) -> Any:
-        """The pool of a tier."""
-        return self.cpu if tier == CPU else self.gpu

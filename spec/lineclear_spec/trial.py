@@ -14,17 +14,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from lineclear_spec.actions import ACTIONS
+from lineclear_spec.choices import absurd_arguments, arguments_of
 from lineclear_spec.concrete import ConcreteView, breaches, broken_promises
 from lineclear_spec.deltas import DELTAS
-from lineclear_spec.explore import (
-    Exploration,
-    absurd_arguments,
-    arguments_of,
-    prepare,
-    records,
-    replay,
-    search,
-)
+from lineclear_spec.explore import Exploration, prepare, records, replay, search
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.ledger import Refused
 from lineclear_spec.mutants import Mutant, installed

@@ -32,6 +32,7 @@ class Bounds:
     depth: int = 2
     chunked: bool = True
     live: int = 2
+    open: int = 4  # operations open at once; without a bound, copies nobody waits for pile up
     shapes: tuple[Shape, ...] = ((1, 3, 1), (3, 5, 1))
     tokens: tuple[int, ...] = (1, 2, 3)
     drafts: tuple[int, ...] = (0,)
@@ -60,9 +61,14 @@ class Bounds:
 ENDS = ("finish", "abort", "reject", "retire", "carry", "prune", "fork", "rejoin", "copy_on_write")
 MOVES = ("swap_out", "swap_in", "recompute", "discard_swapped", "settle_copy", "fail_copy")
 BOUNDS = (
-    Bounds("preemption", shapes=((1, 3, 1), (3, 4, 1)), tokens=(1, 3), max_states=1500),
+    Bounds("one request", gpu_blocks=1, cpu_blocks=1, live=1, shapes=((1, 2, 1),), tokens=(1,), open=3, max_states=2200),
     Bounds(
-        "branches", gpu_blocks=5, cpu_blocks=4, live=1, shapes=((2, 5, 2),), tokens=(1, 2), max_num_seqs=3, max_states=2000
+        "one draft", gpu_blocks=2, cpu_blocks=0, live=1, shapes=((1, 3, 1),), tokens=(1, 2), drafts=(0, 1), accepted=(1, 2),
+        open=2, max_states=700,
+    ),
+    Bounds("preemption", shapes=((1, 3, 1), (3, 4, 1)), tokens=(1, 3), max_states=1200),
+    Bounds(
+        "branches", gpu_blocks=5, cpu_blocks=4, live=1, shapes=((2, 5, 2),), tokens=(1, 2), max_num_seqs=3, max_states=1500
     ),
     Bounds("drafts", live=1, shapes=((1, 5, 1),), drafts=(0, 1, 2), accepted=(1, 2), max_states=500),
     Bounds(
@@ -93,11 +99,11 @@ BOUNDS = (
         ), max_states=700,
     ),
     Bounds(
-        "step budget", gpu_blocks=6, shapes=((1, 4, 1), (3, 4, 1)), tokens=(1, 3), max_num_batched_tokens=3, max_num_seqs=3,
-        depth=1, leave_out=(*ENDS, *MOVES), max_states=700,
+        "step budget", gpu_blocks=6, shapes=((1, 3, 1), (3, 4, 1)), tokens=(1, 3), max_num_batched_tokens=3, max_num_seqs=3,
+        depth=1, leave_out=(*ENDS, *MOVES), max_states=1300,
     ),
     Bounds(
-        "sequence budget", gpu_blocks=6, shapes=((1, 4, 1),), tokens=(1,), max_num_seqs=1, depth=1,
+        "sequence budget", gpu_blocks=6, shapes=((1, 3, 1),), tokens=(1,), max_num_seqs=1, depth=1,
         leave_out=(*ENDS, *MOVES), max_states=500,
     ),
     Bounds(
@@ -106,7 +112,7 @@ BOUNDS = (
     ),
     # Deep situations: the search starts where a trace written by hand leads to.
     Bounds(
-        "late samples", gpu_blocks=6, live=1, shapes=(), tokens=(1,), max_num_seqs=3, max_states=12,
+        "late samples", gpu_blocks=6, live=1, shapes=(), tokens=(1,), max_num_seqs=3, max_states=40,
         start=(
             ("submit", (1, 6, 2)), ("admit", ("r1",)), ("append_slots", ("s1", 2)), ("schedule_tokens", ("s1", 1, 0)),
             ("issue_step", ()), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()),
@@ -114,7 +120,7 @@ BOUNDS = (
         ),
     ),
     Bounds(
-        "recomputed branches", gpu_blocks=6, live=1, shapes=(), tokens=(1,), max_num_seqs=3, max_num_batched_tokens=6, max_states=12,
+        "recomputed branches", gpu_blocks=6, live=1, shapes=(), tokens=(1,), max_num_seqs=3, max_num_batched_tokens=6, max_states=40,
         start=(
             ("submit", (1, 6, 2)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()),
             ("fork", ("s1", 1)), ("sample", ("s1", 1, 1, 0)), ("copy_on_write", ("s1",)), ("append_slots", ("s1", 3)),
@@ -125,21 +131,35 @@ BOUNDS = (
         ),
     ),
     Bounds(
-        "drafts in flight", live=1, shapes=(), drafts=(0, 1), max_states=12,
+        "recomputed in flight", live=1, shapes=(), tokens=(1, 2), max_states=40,
+        start=(
+            ("submit", (1, 5, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("recompute", ("r1",)),
+            ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()),
+        ),
+    ),
+    Bounds(
+        "two positions at once", live=1, shapes=(), tokens=(1, 2), max_states=12,
+        start=(
+            ("submit", (1, 5, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("recompute", ("r1",)),
+            ("admit", ("r1",)), ("append_slots", ("s1", 1)), ("schedule_tokens", ("s1", 2, 0)),
+        ),
+    ),
+    Bounds(
+        "drafts in flight", live=1, shapes=(), drafts=(0, 1), max_states=40,
         start=(
             ("submit", (1, 5, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()),
             ("sample", ("s1", 1, 1, 0)), ("append_slots", ("s1", 2)), ("schedule_tokens", ("s1", 2, 1)), ("issue_step", ()),
         ),
     ),
     Bounds(
-        "a steady branch", gpu_blocks=5, live=1, shapes=(), tokens=(1,), max_num_seqs=3, max_states=12,
+        "a steady branch", gpu_blocks=5, live=1, shapes=(), tokens=(1,), max_num_seqs=3, max_states=40,
         start=(
             ("submit", (2, 5, 2)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("settle_step", ()),
             ("fork", ("s1", 1)), ("sample", ("s1", 1, 1, 0)), ("join_batch", ("s1",)),
         ),
     ),
     Bounds(
-        "two steps in flight", live=1, shapes=(), tokens=(1,), max_states=12,
+        "two steps in flight", live=1, shapes=(), tokens=(1,), max_states=40,
         start=(
             ("submit", (1, 5, 1)), ("admit", ("r1",)), ("append_slots", ("s1", 1)), ("schedule_tokens", ("s1", 1, 0)),
             ("issue_step", ()), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()),

@@ -1,0 +1,137 @@
+"""When two ledgers count as one state of a search.
+
+Guarantees: ledgers with equal keys allow the same actions for ever after, up to the names of
+records, and the invariants that the future can break read the same there. It knows nothing about
+how the ledgers came to be.
+
+What is left out, and why that is sound:
+
+- ids: records are numbered by age, blocks in the order in which tables name them;
+- places: a held place counts only by what its block is and by who may still touch it, a free one by
+  its turn to be granted, its fence and who may still touch it;
+- clocks: steps count from the last one committed. An operation's number is compared with numbers of
+  open operations and of later ones only, so it becomes the number of open operations up to it:
+  closing one lowers all of them alike, and later ones are larger than any;
+- what is over: closed operations, requests that ended, sequences that left.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Any
+
+from lineclear_spec.ghosts import GhostLedger
+from lineclear_spec.ledger import (
+    CPU,
+    GPU,
+    SWAP_IN,
+    SWAP_OUT,
+    Block,
+    Request,
+    Sequence,
+)
+from lineclear_spec.lifecycle import Phase
+
+__all__ = ["state_key"]
+
+Key = tuple[Any, ...]
+Touching = dict[tuple[int, int], tuple[int, ...]]
+
+
+def state_key(ledger: GhostLedger) -> Key:
+    """What decides the future."""
+    settled, steps = ledger.settled, ledger.steps
+    numbers = sorted(ledger.operations)
+    live = [r for r in ledger.requests if 1 <= r.phase <= 3]
+    rank = {r: k for k, r in enumerate(live)}
+    touching = touches(ledger, numbers)
+    labels: dict[Block, int] = {}
+    blocks: list[tuple[int, ...]] = []
+
+    def label(block: Block) -> int:
+        if block not in labels:
+            labels[block] = len(labels)
+            blocks.append((block.tier, *touching.get((block.tier, block.place), ())))
+        return labels[block]
+
+    rows: list[Key] = []
+    for r in live:
+        members = tuple(
+            [(*counters(ledger, s), tuple([label(b) for b in s.table])) for s in r.members]
+        )
+        held = tuple([label(b) for b in r.held])
+        copy = bisect_right(numbers, r.copy) if r.copy else -1
+        # read by swap_in alone, and written by every swap_out
+        moved = bisect_right(numbers, r.moved) if r.phase == Phase.SWAPPED else 0
+        rows.append((int(r.phase), r.prompt, r.limit, r.parallel, copy, moved, members, held))
+
+    def seat(s: Sequence) -> tuple[int, int]:
+        return rank.get(s.request, -1), s.request.members.index(s) if s.alive else -1
+
+    operations = tuple([operation(ledger, numbers, n, rank) for n in numbers])
+    calendar = tuple(
+        [
+            (step - steps, tuple(map(seat, ledger.boundaries[step])))
+            for step in sorted(ledger.boundaries)
+        ]
+    )
+    return (
+        steps - settled, ledger.step_tokens, ledger.step_sequences,
+        ledger.retired() > ledger.done, bisect_right(numbers, ledger.barrier),
+        tuple(rows), tuple(blocks), operations, fences(ledger, numbers, touching),
+        tuple(map(seat, ledger.batch)), calendar,
+    )  # fmt: skip
+
+
+def counters(ledger: GhostLedger, s: Sequence) -> Key:
+    """A sequence's counters; those of steps that are committed are no longer read."""
+    settled, steady = ledger.settled, s.steady
+    recent = not steady and s.last_step > settled
+    both = not steady and s.last_step > settled + 1
+    return (
+        ledger.known(s), ledger.reach(s), ledger.slots(s), ledger.promised(s), s.drafts, steady,
+        max(s.last_step - settled, 0) if not steady else 0,
+        s.last_tokens if recent else 0, s.last_samples if recent else 0,
+        s.previous_tokens if both else 0, s.previous_samples if both else 0,
+        max(s.void - settled, 0), s.late_drafts, ledger.kv[s] >= ledger.reach(s),
+    )  # fmt: skip
+
+
+def touches(ledger: GhostLedger, numbers: list[int]) -> Touching:
+    """For each place the open operations that touch it."""
+    found: dict[tuple[int, int], list[int]] = {}
+    for rank, number in enumerate(numbers):
+        for where in ledger.touched.get(number, ()):
+            found.setdefault(where, []).append(rank)
+    return {where: tuple(row) for where, row in found.items()}
+
+
+def operation(
+    ledger: GhostLedger, numbers: list[int], number: int, rank: dict[Request, int]
+) -> Key:
+    """An open operation. Whose it is matters only where the request waits for it, or holds what it
+    moved.
+    """
+    record = ledger.operations[number]
+    request, owner = record.request, -1
+    if request is not None and request in rank:
+        holds = request.phase in (Phase.RUNNING, Phase.SWAPPED)
+        if request.copy == number or (holds and number > ledger.born[request]):
+            owner = rank[request]
+    kind = "swap" if record.kind in (SWAP_OUT, SWAP_IN) else record.kind
+    return kind, bisect_right(numbers, record.wait), number > ledger.carried, owner
+
+
+def fences(ledger: GhostLedger, numbers: list[int], touching: Touching) -> Key:
+    """The free places of both pools, last granted first."""
+    return tuple(
+        [
+            tuple(
+                [
+                    (bisect_right(numbers, pool.until[p]), touching.get((tier, p), ()))
+                    for p in pool.order[: pool.free]
+                ]
+            )
+            for tier, pool in ((GPU, ledger.gpu), (CPU, ledger.cpu))
+        ]
+    )

@@ -1,0 +1,132 @@
+"""Situations that a search ought to meet, each with a sentence.
+
+Guarantees: a situation is a fact about one transition that was executed. It knows nothing about how
+the search got there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lineclear_spec.ghosts import GhostLedger
+from lineclear_spec.ledger import Request
+from lineclear_spec.lifecycle import Phase
+
+__all__ = ["IN_STATES", "IN_TRANSITIONS", "states_shown", "transitions_shown"]
+
+
+def live(ledger: GhostLedger) -> list[Request]:
+    """Requests that neither ended nor are new."""
+    return [*ledger.waiting, *ledger.running, *ledger.swapped]
+
+
+def is_open(ledger: GhostLedger, number: int) -> bool:
+    """Whether some operation up to this number is not complete."""
+    return any(n <= number for n in ledger.operations)
+
+
+def fenced(before: GhostLedger, after: GhostLedger) -> bool:
+    """Whether places were granted that an operation may still touch, so that the next step waits."""
+    return after.barrier > before.barrier and is_open(after, after.barrier)
+
+
+#: sentence -> whether it is so in a state
+IN_STATES: dict[str, Callable[[GhostLedger], bool]] = {
+    "a block is shared": lambda v: any(b.ref > 1 for r in live(v) for b in r.held),
+    "a shared block is swapped out": lambda v: any(b.ref > 1 for r in v.swapped for b in r.held),
+    "both pools are full": lambda v: v.gpu.free == 0 and v.cpu.free == 0,
+    "a step is in flight": lambda v: v.steps > v.settled,
+    "two steps are in flight": lambda v: v.steps - v.settled == 2,
+    "a step waits for a fence or a copy": lambda v: any(
+        o.kind == "forward" and is_open(v, o.wait) for o in v.operations.values()
+    ),
+    "a sequence is steady": lambda v: len(v.batch) >= 1,
+    "two sequences are steady": lambda v: len(v.batch) >= 2,
+    "a preempted request is owed a sample": lambda v: any(
+        s.promised_samples and r.phase != Phase.RUNNING for r in live(v) for s in r.members
+    ),
+    "samples are void": lambda v: any(s.void > v.settled for r in live(v) for s in r.members),
+}
+
+Transition = Callable[[GhostLedger, tuple[Any, ...], GhostLedger], bool]
+
+
+def always(_before: GhostLedger, _arguments: tuple[Any, ...], _after: GhostLedger) -> bool:
+    """Whenever the action happens."""
+    return True
+
+
+#: sentence -> the action, and whether it is so of a transition: before, arguments, after
+IN_TRANSITIONS: dict[str, tuple[str, Transition]] = {
+    "a fenced place is granted to a new request, and the next step waits": (
+        "admit",
+        lambda old, _, new: fenced(old, new),
+    ),
+    "a fenced place is granted to a growing one, and the next step waits": (
+        "append_slots",
+        lambda old, _, new: fenced(old, new),
+    ),
+    "a fenced place is granted to a steady sequence, and this step waits": (
+        "issue_step",
+        lambda old, _, new: fenced(old, new),
+    ),
+    "a request is swapped out while a step computes for it": (
+        "swap_out",
+        lambda old, own, _: any(old.in_flight(s) > 0 for s in own[0].members),
+    ),
+    "a request is recomputed while its copy in is open": (
+        "recompute",
+        lambda _old, own, _new: own[0].copy > 0,
+    ),
+    "a copy fails while its request runs": (
+        "fail_copy",
+        lambda _old, own, _new: own[0].phase == Phase.RUNNING,
+    ),
+    "a copy fails while a step that samples computes on it": (
+        "fail_copy",
+        lambda _old, own, _new: (
+            own[0].phase == Phase.RUNNING and any(s.promised_samples for s in own[0].members)
+        ),
+    ),
+    "a copy fails while its request is swapped out": (
+        "fail_copy",
+        lambda _old, own, _new: own[0].phase == Phase.SWAPPED,
+    ),
+    "a request ends while a copy of it is open": (
+        "abort",
+        lambda _old, own, _new: own[0].copy > 0,
+    ),
+    "a sample comes after a recompute": (
+        "sample",
+        lambda _old, own, _new: own[0].request.phase == Phase.WAITING,
+    ),
+    "a sample comes while its request is swapped out": (
+        "sample",
+        lambda _old, own, _new: own[0].request.phase == Phase.SWAPPED,
+    ),
+    "a draft is accepted": ("sample", lambda _old, own, _new: own[2] >= 2),
+    "a draft is rejected": ("sample", lambda _old, own, _new: own[3] >= 1),
+    "a branch takes part again after a recompute": ("rejoin", always),
+    "a shared block is copied before it is written": ("copy_on_write", always),
+    "a shared block is copied to a fenced place": (
+        "copy_on_write",
+        lambda old, _, new: fenced(old, new),
+    ),
+}
+
+
+def states_shown(ledger: GhostLedger) -> list[str]:
+    """The situations that a state shows."""
+    return [sentence for sentence, so in IN_STATES.items() if so(ledger)]
+
+
+def transitions_shown(
+    before: GhostLedger, name: str, arguments: tuple[Any, ...], after: GhostLedger
+) -> list[str]:
+    """The situations that a transition shows."""
+    return [
+        sentence
+        for sentence, (action, so) in IN_TRANSITIONS.items()
+        if action == name and so(before, arguments, after)
+    ]

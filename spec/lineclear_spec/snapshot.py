@@ -1,0 +1,338 @@
+# pyright: basic
+"""A concrete ledger read through the accessors of the symbolic state.
+
+Guarantees: what the ledger stores is read as it is stored, the inverse maps of tables are recomputed
+from them, and every accessor is total, so a broken ledger makes a clause false instead of raising.
+It knows nothing about actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lineclear_spec.ghosts import GhostLedger, bare
+from lineclear_spec.ledger import CPU, GPU, Block, Request, Sequence
+from lineclear_spec.view import Derived
+
+__all__ = ["ConcreteView"]
+
+NOBODY = Request(-1, 1, 2, 1)
+NO_SEQUENCE = Sequence(-1, NOBODY)
+NO_BLOCK = Block(NOBODY, -1, -1)
+NUMBERS = (
+    "offset known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens "
+    "previous_tokens drafts void last_samples previous_samples late_drafts"
+).split()
+SCALARS = "issued done carried barrier steps settled step_tokens step_sequences".split()
+
+
+class ConcreteView(Derived):
+    """A snapshot of a ledger, read through the accessors of the symbolic state."""
+
+    def __init__(self, ledger: GhostLedger) -> None:
+        self.limits = ledger.limits
+        self.requests = list(ledger.requests)
+        self.sequences = list(ledger.sequences)
+        self._request = {r: bare(r) for r in self.requests}
+        self._sequence = {s: bare(s) for s in self.sequences}
+        self._tables = {s: list(s.table) for s in self.sequences}
+        self._held = {r: list(r.held) for r in self.requests}
+        self._members = {r: list(r.members) for r in self.requests}
+        self._batch = list(ledger.batch)
+        self._queues = [set(queue) if queue is not None else set() for queue in ledger.queues]
+        self.blocks_seen = list(
+            dict.fromkeys(
+                b for rows in (*self._tables.values(), *self._held.values()) for b in rows
+            )
+        )
+        self._block = {b: bare(b) for b in self.blocks_seen}
+        self._holders: dict[Block, list[Sequence]] = {}
+        for s in self.sequences:
+            for b in self._tables[s]:
+                self._holders.setdefault(b, []).append(s)
+        self._pools: dict[int, tuple[int, int, list[int], list[int], list[int]]] = {}
+        self._owners: dict[tuple[int, int], Block] = {}
+        for b in self.blocks_seen:
+            if b.ref:
+                self._owners[b.tier, b.place] = b
+        for tier, pool in ((GPU, ledger.gpu), (CPU, ledger.cpu)):
+            self._pools[tier] = (
+                pool.free,
+                pool.total,
+                pool.order.copy(),
+                pool.position.copy(),
+                pool.until.copy(),
+            )
+        self._touch = {(t, o, p) for o, row in ledger.touched.items() for t, p in row}
+        self._sources = dict(ledger.sources)
+        self._open = set(ledger.operations)
+        self._history = {n: tuple(row) for n, row in ledger.history.items()}
+        self._forwards = dict(ledger.step_operations)
+        self._totals = dict(ledger.totals)
+        self._kv = dict(ledger.kv)
+        self._releases = dict(ledger.releases)
+        self._born = dict(ledger.born)
+        self._worst = {r: ledger.worst_case(r) for r in self.requests}
+        self.scalars = {name: getattr(ledger, name) for name in SCALARS}
+        self.batch_size = len(self._batch)
+        for name in (
+            "max_num_batched_tokens",
+            "max_num_seqs",
+            "max_model_len",
+            "depth",
+            "chunked",
+        ):
+            setattr(self, name, getattr(ledger.limits, name))
+        for name, value in self.scalars.items():
+            setattr(self, name, value)
+        for name in NUMBERS:
+            self._read(name, {s: getattr(s, name) for s in self.sequences}, NO_SEQUENCE)
+        for name in ("prompt", "limit", "parallel", "copy", "moved"):
+            self._read(name, {r: getattr(r, name) for r in self.requests}, NOBODY)
+        self.domains = self._domains()
+
+    def _read(self, name: str, values: dict[Any, int], missing: Any) -> None:
+        default = getattr(missing, name)
+        setattr(self, name, lambda record: values.get(record, default))
+
+    def _domains(self) -> dict[str, list[Any]]:
+        """Everything that a clause can be false of: beyond these every premise is."""
+        rows: list[list[Any]] = [
+            *self._tables.values(),
+            *self._held.values(),
+            *self._members.values(),
+        ]
+        totals = [self.total(GPU), self.total(CPU)]
+        refs = [self.ref(b) for b in self.blocks_seen]
+        counts = [*(len(row) for row in rows), *refs, len(self._batch), *totals]
+        return {
+            "request": self.requests,
+            "sequence": self.sequences,
+            "block": self.blocks_seen,
+            "index": list(range(max(counts) + 1)),
+            "place": sorted({*range(max(totals)), *(p for _, _, p in self._touch)}),
+            "operation": sorted(
+                {
+                    *range(1, self.scalars["issued"] + 1),
+                    *self._open,
+                    *(o for _, o, _ in self._touch),
+                }
+            ),
+            "step": list(range(self.scalars["steps"] + 2)),
+        }
+
+    @staticmethod
+    def either(condition: Any, then: Any, otherwise: Any) -> Any:
+        """If-then-else."""
+        return then if condition else otherwise
+
+    def need(self, n: int) -> int:
+        """ceil(n / block_size)."""
+        return -(-n // self.limits.block_size)
+
+    def block_of(self, n: int) -> int:
+        """floor(n / block_size)."""
+        return n // self.limits.block_size
+
+    def worst_case(self, r: Request) -> int:
+        """Blocks that the request holds at most."""
+        return self._worst.get(r, 0)
+
+    # ---- pools -------------------------------------------------------------------------------------------------
+
+    def free(self, tier: int) -> int:
+        """Free places."""
+        return self._pools[tier][0]
+
+    def total(self, tier: int) -> int:
+        """Places."""
+        return self._pools[tier][1]
+
+    def order(self, tier: int, j: int) -> int:
+        """Place at index j: the free ones first."""
+        order = self._pools[tier][2]
+        return order[j] if 0 <= j < len(order) else -1
+
+    def position(self, tier: int, p: int) -> int:
+        """Index of place p."""
+        position = self._pools[tier][3]
+        return position[p] if 0 <= p < len(position) else -1
+
+    def until(self, tier: int, p: int) -> int:
+        """Last operation that might touch p when it was given up."""
+        until = self._pools[tier][4]
+        return until[p] if 0 <= p < len(until) else 0
+
+    def owner(self, tier: int, p: int) -> Block:
+        """The block that p backs."""
+        return self._owners.get((tier, p), NO_BLOCK)
+
+    def touch(self, tier: int, o: int, p: int) -> bool:
+        """Whether operation o touches p."""
+        return (tier, o, p) in self._touch
+
+    def source(self, tier: int, o: int, p: int) -> int:
+        """The place that operation o copies to place p of the tier."""
+        return self._sources.get((tier, o, p), -1)
+
+    def every(self, domain: str, predicate: Callable[[Any], Any]) -> bool:
+        """Whether the predicate holds of everything."""
+        return all(predicate(x) for x in self.domains[domain])
+
+    # ---- blocks ------------------------------------------------------------------------------------------------
+
+    def ref(self, b: Block) -> int:
+        """Its ref."""
+        return self._block.get(b, NO_BLOCK).ref
+
+    def tier(self, b: Block) -> int:
+        """Its tier."""
+        return self._block.get(b, NO_BLOCK).tier
+
+    def place(self, b: Block) -> int:
+        """Its place."""
+        return self._block.get(b, NO_BLOCK).place
+
+    def group(self, b: Block) -> Request:
+        """Its request."""
+        return self._block.get(b, NO_BLOCK).request
+
+    def slot(self, b: Block) -> int:
+        """Its index among the blocks of its request."""
+        held = self._held.get(self.group(b), [])
+        return held.index(b) if b in held else -1
+
+    def holder(self, b: Block, k: int) -> Sequence:
+        """The k-th sequence that names it."""
+        holders = self._holders.get(b, [])
+        return holders[k] if 0 <= k < len(holders) else NO_SEQUENCE
+
+    # ---- sequences ---------------------------------------------------------------------------------------------
+
+    def alive(self, s: Sequence) -> bool:
+        """Whether it is alive."""
+        return self._sequence.get(s, NO_SEQUENCE).alive
+
+    def steady(self, s: Sequence) -> bool:
+        """Whether it is steady."""
+        return self._sequence.get(s, NO_SEQUENCE).steady
+
+    def request(self, s: Sequence) -> Request:
+        """Its request."""
+        return s.request
+
+    def length(self, s: Sequence) -> int:
+        """Entries of its table."""
+        return len(self._tables.get(s, ()))
+
+    def table(self, s: Sequence, i: int) -> Block:
+        """Its entry i."""
+        rows = self._tables.get(s, [])
+        return rows[i] if 0 <= i < len(rows) else NO_BLOCK
+
+    def index(self, s: Sequence, b: Block) -> int:
+        """Where its table names b first."""
+        rows = self._tables.get(s, [])
+        return rows.index(b) if b in rows else -1
+
+    def rank(self, s: Sequence, b: Block) -> int:
+        """Which of the holders of b it is."""
+        holders = self._holders.get(b, [])
+        return holders.index(s) if s in holders else -1
+
+    def seat(self, s: Sequence) -> int:
+        """Its index among the sequences of its request."""
+        members = self._members.get(s.request, [])
+        return members.index(s) if s in members else -1
+
+    def kv(self, s: Sequence) -> int:
+        """Positions whose KV exists."""
+        return self._kv.get(s, 0)
+
+    def batch(self, k: int) -> Sequence:
+        """The k-th steady sequence."""
+        return self._batch[k] if 0 <= k < len(self._batch) else NO_SEQUENCE
+
+    def batch_seat(self, s: Sequence) -> int:
+        """Its index among the steady ones."""
+        return self._batch.index(s) if s in self._batch else -1
+
+    # ---- requests ----------------------------------------------------------------------------------------------
+
+    def phase(self, r: Request) -> int:
+        """Its phase."""
+        return int(self._request.get(r, NOBODY).phase)
+
+    def queue(self, r: Request) -> int:
+        """The phase of the one queue it is in; its own if it is in none and belongs in none."""
+        found = [k for k, queue in enumerate(self._queues) if r in queue]
+        if len(found) == 1:
+            return found[0]
+        return self.phase(r) if not found and self.phase(r) in (0, 4) else -1
+
+    def width(self, r: Request) -> int:
+        """Its sequences."""
+        return len(self._members.get(r, ()))
+
+    def member(self, r: Request, k: int) -> Sequence:
+        """Its k-th sequence."""
+        members = self._members.get(r, [])
+        return members[k] if 0 <= k < len(members) else NO_SEQUENCE
+
+    def blocks(self, r: Request) -> int:
+        """Its distinct blocks."""
+        return len(self._held.get(r, ()))
+
+    def held(self, r: Request, k: int) -> Block:
+        """Its k-th distinct block."""
+        rows = self._held.get(r, [])
+        return rows[k] if 0 <= k < len(rows) else NO_BLOCK
+
+    def releases(self, r: Request) -> int:
+        """How often it ended."""
+        return self._releases.get(r, 0)
+
+    def born(self, r: Request) -> int:
+        """The last operation before its present residence."""
+        return self._born.get(r, 0)
+
+    # ---- operations --------------------------------------------------------------------------------------------
+
+    def open(self, o: int) -> bool:
+        """Whether it is not complete."""
+        return o in self._open
+
+    def wait(self, o: int) -> int:
+        """What it waits for."""
+        return self._history[o][1] if o in self._history else 0
+
+    def compute(self, o: int) -> bool:
+        """Whether it is on the compute stream."""
+        return o in self._history and self._history[o][0] in ("forward", "copy_block")
+
+    def is_forward(self, o: int) -> bool:
+        """Whether it is a forward."""
+        return o in self._history and self._history[o][0] == "forward"
+
+    def request_of(self, o: int) -> Request:
+        """Whose it is."""
+        return (self._history[o][2] if o in self._history else None) or NOBODY
+
+    def forward_of(self, step: int) -> int:
+        """The forward of a step: what the ledger says while it is in flight, then what it was."""
+        if self.settled < step <= self.steps:
+            return self._forwards.get(step, 0)
+        return self._totals[step][2] if step in self._totals else 0
+
+    def step_of(self, o: int) -> int:
+        """The step of a forward."""
+        return next((s for s, row in self._totals.items() if row[2] == o), 0)
+
+    def tokens_of(self, step: int) -> int:
+        """Tokens of a step."""
+        return self._totals[step][0] if step in self._totals else 0
+
+    def sequences_of(self, step: int) -> int:
+        """Sequences of a step."""
+        return self._totals[step][1] if step in self._totals else 0
