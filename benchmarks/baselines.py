@@ -1,7 +1,7 @@
 """Two schedulers to compare with: one that loops over requests, and the lesson's, repaired.
 
-Guarantees: both generate every token of every request. They know nothing about swapping, sharing,
-budgets or plans; they show what a step costs that touches each running request.
+Guarantees: both generate every token of every request, and count them. They know nothing about
+swapping, sharing, or plans; they show what a step costs that touches each running request.
 """
 
 from __future__ import annotations
@@ -24,37 +24,72 @@ class Job:
         self.blocks: list[int] = []
 
 
-class PlainLoop:
-    """First come, first served; a step asks every running request whether it needs a block.
+class Baseline:
+    """What both have.
 
-    A shortage preempts the newest request, which computes its tokens again later.
+    Attributes:
+        computing: requests in the step.
+        admitted: those of them that start in it.
+        generated: tokens of all requests so far.
+        finished: requests that have all their tokens.
+        preemptions: times that a request lost its blocks.
+        unbacked: times that a request computed without a block to write to.
     """
-
-    name = "plain loop"
 
     def __init__(self, blocks: int, block_size: int, seats: int, budget: int) -> None:
         """Everything is free."""
-        self.free = list(range(blocks))
+        self.free: list[int] = list(range(blocks))
         self.block_size = block_size
         self.seats = seats
         self.budget = budget
         self.waiting: deque[Job] = deque()
         self.running: list[Job] = []
-        self.scheduled: list[Job] = []
-        self.preemptions = 0
+        self.computing = self.admitted = 0
+        self.generated = self.finished = self.preemptions = self.unbacked = 0
 
     def add(self, prompt: int, output: int) -> None:
         """A request waits."""
         self.waiting.append(Job(prompt, output))
 
-    def schedule(self) -> int:
-        """Running requests grow, or waiting ones are admitted; how many compute."""
+    def prepare(self) -> None:
+        """What the executor would do: nothing here."""
+
+    def missing(self, job: Job) -> int:
+        """Blocks that the request lacks for all its tokens; the newest is computed next."""
+        return -(-(job.prompt + job.generated) // self.block_size) - len(job.blocks)
+
+    @property
+    def spare(self) -> int:
+        """Free blocks."""
+        return len(self.free)
+
+    @property
+    def live(self) -> int:
+        """Requests that are not finished."""
+        return len(self.waiting) + len(self.running)
+
+
+class PlainLoop(Baseline):
+    """First come, first served; a step asks every running request whether it needs a block.
+
+    A shortage preempts the newest request, which computes its tokens again later.
+    """
+
+    name = "loop"
+
+    def __init__(self, blocks: int, block_size: int, seats: int, budget: int) -> None:
+        """Everything is free."""
+        super().__init__(blocks, block_size, seats, budget)
+        self.scheduled: list[Job] = []
+
+    def schedule(self) -> None:
+        """Waiting requests are admitted, or if none can be, running ones grow."""
         admitted: list[Job] = []
         left = self.budget
         while self.waiting and len(self.running) < self.seats:
             job = self.waiting[0]
             known = job.prompt + job.generated
-            need = -(-known // self.block_size)
+            need = self.missing(job)
             if known > left or need > len(self.free):
                 break
             self.waiting.popleft()
@@ -63,15 +98,17 @@ class PlainLoop:
             del self.free[len(self.free) - need :]
             self.running.append(job)
             admitted.append(job)
-        if admitted:
-            self.scheduled = admitted
-            return len(admitted)
+        self.scheduled = admitted or self.grow()
+        self.computing, self.admitted = len(self.scheduled), len(admitted)
+
+    def grow(self) -> list[Job]:
+        """Every running request gets the block that it needs, or the newest gives way."""
         grown: list[Job] = []
         queue = deque(self.running)
+        size = self.block_size
         while queue:
             job = queue.popleft()
-            # The newest token is computed in this step.
-            need = -(-(job.prompt + job.generated) // self.block_size) - len(job.blocks)
+            need = -(-(job.prompt + job.generated) // size) - len(job.blocks)
             while need > len(self.free):
                 victim = queue.pop() if queue else job
                 self.free += victim.blocks
@@ -85,83 +122,59 @@ class PlainLoop:
                     job.blocks.append(self.free.pop())
                 grown.append(job)
         self.running = grown
-        self.scheduled = grown
-        return len(grown)
+        return grown
 
     def commit(self) -> None:
         """Every request that computed has one more token."""
-        ended = False
+        ended = 0
         for job in self.scheduled:
             job.generated += 1
             if job.generated >= job.output:
                 self.free += job.blocks
                 job.blocks = []
-                ended = True
+                ended += 1
         if ended:
             self.running = [job for job in self.running if job.blocks]
-
-    @property
-    def live(self) -> bool:
-        """Whether anything is left to do."""
-        return bool(self.waiting or self.running)
+        self.generated += len(self.scheduled)
+        self.finished += ended
 
 
-class LessonSimulator:
-    """What the lesson's simulator does, made to come to its end.
+class LessonSimulator(Baseline):
+    """The behaviour of the lesson's simulator, made to come to its end.
 
-    It keeps the free blocks sorted, takes the lowest, and lets a request that gets no block
-    generate all the same; `unbacked` counts how often. Only its list and its method of the same
-    name had to be told apart.
+    The free blocks are kept sorted and the lowest is taken; there is no budget and nobody is
+    preempted: a request that gets no block generates all the same, which `unbacked` counts.
     """
 
-    name = "lesson, repaired"
+    name = "lesson"
 
-    def __init__(self, blocks: int, block_size: int, seats: int, budget: int) -> None:
-        """Everything is free."""
-        self.free = list(range(blocks))
-        self.block_size = block_size
-        self.waiting: list[Job] = []
-        self.running: list[Job] = []
-        self.unbacked = 0
-        self.preemptions = 0
-
-    def add(self, prompt: int, output: int) -> None:
-        """A request waits."""
-        self.waiting.append(Job(prompt, output))
-
-    def allocate(self, job: Job) -> bool:
-        """Takes the blocks that the request lacks, if there are so many."""
-        missing = -(-(job.prompt + job.generated) // self.block_size) - len(job.blocks)
-        if missing <= 0:
-            return True
-        if len(self.free) < missing:
+    def take(self, job: Job) -> bool:
+        """Whether the request has all the blocks that it needs, the missing ones taken."""
+        missing = self.missing(job)
+        if missing > len(self.free):
             return False
-        job.blocks.extend([self.free.pop(0) for _ in range(missing)])
+        for _ in range(missing):
+            job.blocks.append(self.free.pop(0))
         return True
 
-    def schedule(self) -> int:
-        """Running requests first, then waiting ones until one does not fit; how many compute."""
-        for job in list(self.running):
-            if not self.allocate(job):
+    def schedule(self) -> None:
+        """Running requests grow, then waiting ones are admitted until one does not fit."""
+        for job in self.running:
+            if not self.take(job):
                 self.unbacked += 1
-        for job in list(self.waiting):
-            if not self.allocate(job):
-                break
-            self.waiting.remove(job)
-            self.running.append(job)
-        return len(self.running)
+        before = len(self.running)
+        while self.waiting and self.take(self.waiting[0]):
+            self.running.append(self.waiting.popleft())
+        self.computing = len(self.running)
+        self.admitted = self.computing - before
 
     def commit(self) -> None:
         """Every running request has one more token."""
+        self.generated += len(self.running)
         for job in list(self.running):
             job.generated += 1
             if job.generated >= job.output:
                 self.running.remove(job)
                 self.free.extend(job.blocks)
                 self.free.sort()
-                job.blocks = []
-
-    @property
-    def live(self) -> bool:
-        """Whether anything is left to do."""
-        return bool(self.waiting or self.running)
+                self.finished += 1

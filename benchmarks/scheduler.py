@@ -1,20 +1,24 @@
 """Microseconds per scheduling step: schedule and commit, every guard and the journal on.
 
-    python benchmarks/scheduler.py               a table
-    python benchmarks/scheduler.py --json        for scripts
-    python benchmarks/scheduler.py --adds 1000000
+    python benchmarks/scheduler.py                             a table
+    python benchmarks/scheduler.py --json                      for scripts
+    python benchmarks/scheduler.py --markdown docs/speed.md    the page of the documentation
+    python benchmarks/scheduler.py --check                     exit 1 if a bar is not held
 
-Besides, what a waiting request costs: seconds to add so many, and bytes that each holds. In the
-table N requests are present at the start, each generates 256 tokens, blocks hold 16.
+N requests are present at the start, each generates 256 tokens, a block holds 16.
 
-quiet       prompts of 512 tokens; only steps in which no block is needed and nothing ends count
-Besides, what a waiting request costs: seconds to add so many, and bytes that each holds. In the
-            steps in which all N decode count
-overload    the staggered prompts in 60 % of the blocks needed, 8,192 tokens in a step; every step
-            counts but the ones before all that fits was admitted for the first time
+quiet       prompts of 512 tokens; the steps in which all N decode, no block is needed and nothing
+            ends
+staggered   prompts of 505 to 520 tokens, so that N/16 need a block in each step; every step in
+            which all N decode, the last one, which finishes all of them, included
+overload    the staggered prompts in 60 % of the blocks that they need and 8,192 tokens (or N, if
+            more) in a step; every step of the run, prefills and preemptions included
 
 Time is the thread's own (neighbours on the machine are left out), the mean over the steps of a run
-and the median of the runs; the heap is frozen after the first prefills, the collector stays on.
+and the median of the runs; the heap is frozen when the requests have started (overload: been
+added), the collector stays on. Each run must generate every token and finish every request.
+
+Besides: what a waiting request costs, and whether anything grows with finished ones.
 """
 
 from __future__ import annotations
@@ -22,12 +26,11 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import platform
 import statistics
 import sys
 import time
-import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,82 +38,103 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / name) for name in ("spec", "reference", "benchmarks")]
 
 import numpy as np  # noqa: E402
+import speed_page  # noqa: E402
 from baselines import LessonSimulator, PlainLoop  # noqa: E402
+from lasting import finished, waiting  # noqa: E402
 
 from lineclear.config import Config  # noqa: E402
 from lineclear.request import Request  # noqa: E402
 from lineclear.scheduler import Scheduler  # noqa: E402
 
 CASES = ("quiet", "staggered", "overload")
-RUNNING = (64, 256, 1024, 4096)
+SIZES = (64, 256, 1024, 4096)
 OUTPUT = 256
 BLOCK_SIZE = 16
-#: Steps after which a run has shown enough.
-ENOUGH = {"quiet": 200, "staggered": 250, "overload": 1 << 30}
+#: Bytes for each finished request that hash tables may have reserved or not when memory is
+#: compared; a request of which anything is kept costs a hundred and more.
+SLACK = 16
 
 Result = dict[str, Any]
 
 
-def prompts(case: str, running: int) -> list[int]:
-    """Prompt lengths."""
-    return [512 if case == "quiet" else 505 + i % 16 for i in range(running)]
+class Lineclear:
+    """The scheduler, told what the baselines are told."""
 
+    name = "lineclear"
 
-def pool(case: str, lengths: list[int]) -> int:
-    """Blocks of the pool."""
-    need = sum(-(-(prompt + OUTPUT) // BLOCK_SIZE) for prompt in lengths)
-    return int(need * (0.6 if case == "overload" else 1.05))
-
-
-def budget(case: str, lengths: list[int]) -> int:
-    """Tokens in a step: all prompts at once unless short of memory."""
-    return max(8192, len(lengths)) if case == "overload" else sum(lengths) + len(lengths)
-
-
-def lineclear(case: str, running: int) -> tuple[list[float], int]:
-    """Nanoseconds of each step that counts, and preemptions."""
-    lengths = prompts(case, running)
-    scheduler = Scheduler(
-        Config(
-            num_gpu_blocks=pool(case, lengths),
-            num_cpu_blocks=0,
-            block_size=BLOCK_SIZE,
-            max_num_seqs=running,
-            max_num_batched_tokens=budget(case, lengths),
-            max_model_len=4096,
-            watermark=0.0,
-            preemption_mode="recompute",
+    def __init__(self, blocks: int, block_size: int, seats: int, budget: int) -> None:
+        """Nothing is live."""
+        self.scheduler = Scheduler(
+            Config(
+                num_gpu_blocks=blocks,
+                num_cpu_blocks=0,
+                block_size=block_size,
+                max_num_seqs=seats,
+                max_num_batched_tokens=budget,
+                max_model_len=4096,
+                watermark=0.0,
+                preemption_mode="recompute",
+            )
         )
-    )
-    for number, prompt in enumerate(lengths):
-        scheduler.add(Request(request_id=number, prompt_tokens=prompt, max_tokens=OUTPUT))
-    tokens = np.zeros(running, dtype=np.int64)
-    clock = time.thread_time_ns
-    times: list[float] = []
-    admitting = True
-    while scheduler.entries:
-        start = clock()
-        plan = scheduler.schedule()
-        middle = clock()
-        count = len(plan.sampling)
-        sampled = tokens[:count]
-        again = clock()
-        finished = scheduler.commit(plan, sampled)
-        end = clock()
-        if admitting and plan.num_prefill_groups == 0:
-            admitting = False  # this step is the first that only decodes
-            settle()
-            continue
-        if (
-            (case == "overload" and not admitting)
-            or (case == "staggered" and count == running and not finished and not admitting)
-            or (case == "quiet" and not plan.new_blocks and not finished and not admitting)
-        ):
-            times.append(middle - start + end - again)
-            if len(times) >= ENOUGH[case]:
-                break
-    gc.unfreeze()
-    return times, scheduler.counters.preemptions.total()
+        self.waiting = self.scheduler.ledger.waiting
+        self.tokens = np.zeros(seats, dtype=np.int64)
+        self.unbacked = 0  # the table would refuse that
+
+    def add(self, prompt: int, output: int) -> None:
+        """A request waits."""
+        number = self.scheduler.arrivals
+        self.scheduler.add(Request(request_id=number, prompt_tokens=prompt, max_tokens=output))
+
+    def schedule(self) -> None:
+        """One plan."""
+        self.plan = self.scheduler.schedule()
+
+    def prepare(self) -> None:
+        """The executor samples, and the benchmark looks at the plan."""
+        self.computing = len(self.plan.scheduled_seq_groups)
+        self.admitted = self.plan.num_prefill_groups
+        self.sampled = self.tokens[: len(self.plan.sampling)]
+
+    def commit(self) -> None:
+        """One token for each entry that samples."""
+        self.scheduler.commit(self.plan, self.sampled)
+
+    @property
+    def spare(self) -> int:
+        """Free blocks."""
+        return self.scheduler.ledger.gpu.free
+
+    @property
+    def live(self) -> int:
+        """Requests that are not finished."""
+        return len(self.scheduler.entries)
+
+    @property
+    def generated(self) -> int:
+        """Tokens so far."""
+        return self.scheduler.counters.generated_tokens
+
+    @property
+    def finished(self) -> int:
+        """Requests that have all their tokens."""
+        return self.scheduler.counters.finished["length"]
+
+    @property
+    def preemptions(self) -> int:
+        """Times that a request gave way."""
+        return self.scheduler.counters.preemptions.total()
+
+
+SCHEDULERS = {kind.name: kind for kind in (Lineclear, PlainLoop, LessonSimulator)}
+
+
+def workload(case: str, size: int) -> tuple[list[int], int, int]:
+    """Prompt lengths, blocks of the pool, and tokens in a step."""
+    prompts = [512 if case == "quiet" else 505 + i % 16 for i in range(size)]
+    need = sum(-(-(prompt + OUTPUT) // BLOCK_SIZE) for prompt in prompts)
+    if case == "overload":
+        return prompts, int(need * 0.6), max(8192, size)
+    return prompts, int(need * 1.05), sum(prompts)
 
 
 def settle() -> None:
@@ -119,138 +143,173 @@ def settle() -> None:
     gc.freeze()
 
 
-def baseline(
-    kind: type[PlainLoop] | type[LessonSimulator], case: str, running: int
-) -> tuple[list[float], int]:
-    """The same workload on a baseline; it decodes no more than some tens of steps."""
-    lengths = prompts(case, running)
-    other = kind(pool(case, lengths), BLOCK_SIZE, running, budget(case, lengths))
-    for prompt in lengths:
-        other.add(prompt, OUTPUT)
+def run(name: str, case: str, size: int) -> tuple[list[float], int, int]:
+    """Nanoseconds of each step that counts, preemptions, and steps without a block to write to."""
+    prompts, blocks, budget = workload(case, size)
+    subject = SCHEDULERS[name](blocks, BLOCK_SIZE, size, budget)
+    for prompt in prompts:
+        subject.add(prompt, OUTPUT)
     clock = time.thread_time_ns
     times: list[float] = []
-    first = True
-    most = ENOUGH[case] if case == "overload" else 64
-    while other.live and len(times) < most:
-        waiting = len(other.waiting)
-        free = len(other.free)
+    every = case == "overload"
+    settle()
+    settled = every
+    while subject.live:
+        spare, live = subject.spare, subject.live
         start = clock()
-        other.schedule()
+        subject.schedule()
         middle = clock()
-        grew = free != len(other.free)
+        subject.prepare()
+        grew = subject.spare < spare
+        decodes = subject.computing == size and not subject.admitted
         again = clock()
-        other.commit()
+        subject.commit()
         end = clock()
-        if first and len(other.waiting) < waiting:
-            continue
-        if first:
-            first = False
-            settle()
-            continue
-        if case != "quiet" or not grew:
+        quiet = not grew and subject.live == live
+        if every or (decodes and (case == "staggered" or quiet)):
             times.append(middle - start + end - again)
+        if not settled and not subject.waiting:
+            settle()
+            settled = True
     gc.unfreeze()
-    return times, other.preemptions
+    if (subject.generated, subject.finished) != (size * OUTPUT, size):
+        raise SystemExit(
+            f"{name}, {case}, {size}: {subject.generated} tokens and {subject.finished} finished, "
+            f"expected {size * OUTPUT} and {size}"
+        )
+    return times, subject.preemptions, subject.unbacked
 
 
-def measure(name: str, case: str, running: int, repeat: int) -> Result:
+def measure(name: str, case: str, size: int, repeat: int) -> Result:
     """One row of the table."""
-    runs: dict[str, Callable[[], tuple[list[float], int]]] = {
-        "lineclear": lambda: lineclear(case, running),
-        PlainLoop.name: lambda: baseline(PlainLoop, case, running),
-        LessonSimulator.name: lambda: baseline(LessonSimulator, case, running),
-    }
-    means: list[float] = []
-    middles: list[float] = []
-    late: list[float] = []
-    steps = preemptions = 0
-    for _ in range(repeat):
-        times, preemptions = runs[name]()
-        steps = len(times)
-        ordered = sorted(times)
-        means.append(statistics.fmean(ordered) / 1000)
-        middles.append(ordered[steps // 2] / 1000)
-        late.append(ordered[steps * 99 // 100] / 1000)
+    runs = [run(name, case, size) for _ in range(repeat)]
+    ordered = [sorted(times) for times, _, _ in runs]
+    _, preemptions, unbacked = runs[0]
+    steps = len(ordered[0])
+
+    def median(of: list[float]) -> float:
+        return round(statistics.median(of) / 1000, 2)
+
     return {
         "scheduler": name,
         "case": case,
-        "running": running,
-        "us_per_step": round(statistics.median(means), 2),
-        "us_p50": round(statistics.median(middles), 2),
-        "us_p99": round(statistics.median(late), 2),
+        "running": size,
+        "us_per_step": median([statistics.fmean(times) for times in ordered]),
+        "p50": median([times[steps // 2] for times in ordered]),
+        "p99": median([times[steps * 99 // 100] for times in ordered]),
         "steps": steps,
         "preemptions": preemptions,
+        "unbacked": unbacked,
     }
 
 
-def waiting(count: int) -> Result:
-    """What it costs to add requests that wait."""
-    scheduler = Scheduler(Config(num_gpu_blocks=1024, max_model_len=4096))
-    traced = min(count, 20_000)
-    tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
-    for number in range(traced):
-        scheduler.add(Request(request_id=number, prompt_tokens=500, max_tokens=100))
-    held = tracemalloc.get_traced_memory()[0] - before
-    tracemalloc.stop()
-    scheduler = Scheduler(Config(num_gpu_blocks=1024, max_model_len=4096))
-    start = time.perf_counter()
-    for number in range(count):
-        scheduler.add(Request(request_id=number, prompt_tokens=500, max_tokens=100))
-    return {
-        "requests": count,
-        "seconds": round(time.perf_counter() - start, 3),
-        "bytes_per_waiting_request": held // traced,
+def bars(report: Result) -> list[Result]:
+    """What is required, as far as it was measured."""
+    times = {
+        (row["case"], row["running"]): row["us_per_step"]
+        for row in report["results"]
+        if row["scheduler"] == Lineclear.name
     }
+    told: list[tuple[str, float | None, float]] = [
+        ("microseconds of a staggered step at 1,024", times.get(("staggered", 1024)), 150),
+        ("microseconds of a quiet step at 1,024", times.get(("quiet", 1024)), 40),
+    ]
+    if ("quiet", 1024) in times and ("quiet", 4096) in times:
+        ratio = times["quiet", 4096] / times["quiet", 1024]
+        told.append(("a quiet step at 4,096, over one at 1,024", round(ratio, 2), 2))
+    if "waiting" in report:
+        row = report["waiting"]
+        told.append(("bytes of a waiting request", row["bytes_per_request"], 2048))
+        if row["requests"] == 1_000_000:
+            told.append(("seconds to add 1,000,000 requests", row["seconds"], 15))
+    if "finished" in report:
+        grown = report["finished"]["bytes_per_request"]
+        told.append(("bytes more for each request that finished", grown, SLACK))
+    return [
+        {"what": what, "value": value, "limit": limit, "held": value <= limit}
+        for what, value, limit in told
+        if value is not None
+    ]
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a page")
+    parser.add_argument("--check", action="store_true", help="exit 1 if a bar is not held")
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES), metavar="N")
+    parser.add_argument("--schedulers", nargs="+", choices=SCHEDULERS, default=list(SCHEDULERS))
+    parser.add_argument("--repeat", type=int, default=3, help="runs of each row (default: 3)")
+    parser.add_argument(
+        "--adds", type=int, default=1_000_000, metavar="N",
+        help="requests to add that wait; 0 leaves out what they cost (default: 1,000,000)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ends", type=int, default=20_000, metavar="N",
+        help="requests to finish; 0 leaves out what they leave behind (default: 20,000)",
+    )  # fmt: skip
+    parser.add_argument("--machine", default="", help="what it ran on, for the report")
+    parser.add_argument("--smoke", action="store_true", help="seconds instead of minutes")
+    arguments = parser.parse_args()
+    if arguments.smoke:
+        arguments.sizes, arguments.repeat = [8, 32], 1
+        arguments.adds, arguments.ends = 2_000, 4_000
+    counts = (arguments.adds, arguments.ends)
+    if arguments.repeat < 1 or min(arguments.sizes) < 1 or min(counts) < 0:
+        parser.error("--repeat and --sizes are at least 1, --adds and --ends at least 0")
+    if arguments.markdown is not None and not arguments.markdown.parent.is_dir():
+        parser.error(f"there is no folder {arguments.markdown.parent}")
+    if arguments.markdown is not None and Lineclear.name not in arguments.schedulers:
+        parser.error("a page needs lineclear among --schedulers")
+    return arguments
 
 
 def main() -> int:
     """Runs what was asked for and prints it."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", action="store_true", help="for scripts")
-    parser.add_argument("--case", nargs="+", choices=CASES, default=CASES)
-    parser.add_argument("--running", nargs="+", type=int, default=RUNNING, metavar="N")
-    parser.add_argument("--repeat", type=int, default=3, help="runs of each row (default: 3)")
-    parser.add_argument("--only", action="store_true", help="lineclear without the baselines")
-    parser.add_argument("--adds", type=int, default=50_000, metavar="N", help="0 leaves it out")
-    arguments = parser.parse_args()
-    if arguments.repeat < 1 or arguments.adds < 0 or min(arguments.running) < 1:
-        parser.error("--repeat and --running are at least 1, --adds at least 0")
-    names = (
-        ["lineclear"] if arguments.only else ["lineclear", PlainLoop.name, LessonSimulator.name]
-    )
-    results: list[Result] = []
-    for case in arguments.case:
-        for running in arguments.running:
-            for name in names:
-                repeat = arguments.repeat if name == "lineclear" else 1
-                results.append(measure(name, case, running, repeat))
-                if not arguments.json:
-                    row = results[-1]
-                    print(
-                        f"{row['case']:10} {row['running']:5} {row['scheduler']:17}"
-                        f"{row['us_per_step']:10.1f} us a step, p50 {row['us_p50']:.1f}, "
-                        f"p99 {row['us_p99']:.1f}, {row['preemptions']} preemptions",
-                        flush=True,
-                    )
+    arguments = parse()
     report: Result = {
         "python": platform.python_version(),
-        "machine": platform.processor() or platform.machine(),
-        "results": results,
+        "machine": arguments.machine or f"{platform.machine()}, {os.cpu_count()} CPUs",
+        "block_size": BLOCK_SIZE,
+        "output_tokens": OUTPUT,
+        "results": [],
     }
-    if arguments.adds:
-        report["adds"] = waiting(arguments.adds)
-        if not arguments.json:
-            print(
-                "{requests} adds in {seconds} s, {bytes_per_waiting_request} bytes each".format(
-                    **report["adds"]
+
+    def tell(text: str) -> None:
+        print(text, file=sys.stderr if arguments.json else sys.stdout, flush=True)
+
+    for case in arguments.cases:
+        for size in arguments.sizes:
+            for name in arguments.schedulers:
+                repeat = arguments.repeat if name == Lineclear.name else 1
+                row = measure(name, case, size, repeat)
+                report["results"].append(row)
+                tell(
+                    f"{case:9} {size:5} {name:9} {row['us_per_step']:9.1f} us a step, "
+                    f"p50 {row['p50']:.1f}, p99 {row['p99']:.1f}, {row['preemptions']} preemptions"
                 )
-            )
+    if arguments.adds:
+        report["waiting"] = row = waiting(arguments.adds)
+        tell(
+            f"{row['requests']:,} requests added in {row['seconds']} s, "
+            f"{row['bytes_per_request']} bytes for each that waits"
+        )
+    if arguments.ends:
+        report["finished"] = row = finished(arguments.ends)
+        tell(f"{row['requests']:,} requests finished, {row['bytes']} bytes more than before")
+    report["bars"] = bars(report)
+    for bar in report["bars"]:
+        word = "held" if bar["held"] else "NOT HELD"
+        tell(f"{word}: {bar['what']}: {bar['value']}, at most {bar['limit']}")
     if arguments.json:
         print(json.dumps(report, indent=2))
-    return 0
+    if arguments.markdown is not None:
+        arguments.markdown.write_text(speed_page.page(report), encoding="utf-8")
+    return int(arguments.check and not all(bar["held"] for bar in report["bars"]))
 
 
 if __name__ == "__main__":
