@@ -46,6 +46,9 @@ class Ring:
         if name in FIRST:
             request = arguments[0]
             arguments = (request.id, request.prompt, request.limit, request.parallel)
+        elif len(arguments) == 1:
+            value = arguments[0]
+            arguments = (getattr(value, "id", value),)
         elif arguments:
             arguments = tuple([getattr(value, "id", value) for value in arguments])
         self.rows.append((name, arguments))

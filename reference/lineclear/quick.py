@@ -20,6 +20,10 @@ from lineclear_spec.ledger import CPU, GPU, Block, Broken, Ledger, Limits, Pool,
 __all__ = ["QuickLedger", "QuickPool"]
 
 
+#: A record without a call of its `__init__`, for loops that write every field of it.
+bare = object.__new__
+
+
 class QuickPool(Pool):
     """A pool whose free places are a stack: granted from its end, put back at its end.
 
@@ -33,12 +37,12 @@ class QuickPool(Pool):
         """Every place is free."""
         super().__init__(name, total)
         self.position = []
-        self.taken = bytearray(total)
+        self.taken = [False] * total
 
     def grant(self) -> int:
         """Takes the last free place out of the pool."""
         place = super().grant()
-        self.taken[place] = 1
+        self.taken[place] = True
         return place
 
     def grant_all(self, count: int) -> list[int]:
@@ -51,7 +55,7 @@ class QuickPool(Pool):
         self.free = free
         taken = self.taken
         for place in places:
-            taken[place] = 1
+            taken[place] = True
         return places
 
     def give_up(self, place: int, until: int) -> None:
@@ -64,7 +68,7 @@ class QuickPool(Pool):
         for place in places:
             if not taken[place]:
                 raise Broken(f"{self.name} block {place} is free already")
-            taken[place] = 0
+            taken[place] = False
             fences[place] = until
         self.free = free + len(places)
         self.order[free : self.free] = places
@@ -108,7 +112,10 @@ class QuickLedger(Ledger):
         places = self._grant_all(count)
         for sequence, place in zip(sequences, places, strict=True):
             request = sequence.request
-            block = Block(request, GPU, place)
+            block = bare(Block)
+            block.request = request
+            block.tier = GPU
+            block.place = place
             block.ref = 1
             request.held[block] = None
             sequence.table.append(block)

@@ -125,8 +125,7 @@ class Rejected:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """One finished branch: generated tokens and why it ended (stop, length, pruned)."""
 
     branch: int
@@ -134,8 +133,7 @@ class Output:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """One finished request.
 
     Attributes:
