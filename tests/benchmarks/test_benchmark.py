@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -10,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from lineclear.journal import Ring
+from lineclear.record import digest, replay
+from lineclear_spec.ledger import Ledger
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "benchmarks" / "scheduler.py"
@@ -87,6 +92,41 @@ def test_the_page_shows_the_figures_of_the_run(smoke: tuple[dict[str, Any], str]
     assert len(lines) == 6
     own = next(row for row in report["results"] if row["running"] == 32)
     assert f"| {own['us_per_step']:.3g} |" in lines[1]
+
+
+@pytest.mark.parametrize("case", ["staggered", "overload"])
+def test_the_plain_table_rebuilds_every_step_of_a_run(
+    case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(ROOT / "benchmarks"), *sys.path])
+    benchmark: Any = importlib.import_module("scheduler")
+    prompts, blocks, budget = benchmark.workload(case, 8)
+    subject = benchmark.Lineclear(blocks, benchmark.BLOCK_SIZE, 8, budget)
+    ledger = subject.scheduler.ledger
+    ring = ledger.journal = Ring(1 << 20)
+    for prompt in prompts:
+        subject.add(prompt, benchmark.OUTPUT)
+    recorded: dict[int, str] = {}
+    while subject.live:
+        subject.schedule()
+        subject.prepare()
+        recorded[ring.total] = digest(ledger)
+        subject.commit()
+        recorded[ring.total] = digest(ledger)
+    seen: dict[int, str] = {}
+    done = 0
+
+    def after(name: str, arguments: tuple[object, ...], plain: Ledger) -> bool:
+        nonlocal done
+        done += bool(name)
+        if done in recorded:
+            seen[done] = digest(plain)
+        return False
+
+    replay(ring.lines(ledger.limits), after)
+    assert seen == recorded
+    assert len(recorded) >= 2 * benchmark.OUTPUT
+    assert (subject.preemptions > 0) == (case == "overload")
 
 
 @pytest.mark.parametrize(
