@@ -1,0 +1,332 @@
+# pyright: basic
+"""The ghost ledger does what the plain one does, its copies are independent, and only actions write."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from drive import Drive
+from trap import Trespass, write_trap
+
+from lineclear_spec import actions
+from lineclear_spec.actions import ACTIONS
+from lineclear_spec.actions.table import Action
+from lineclear_spec.choices import arguments_of
+from lineclear_spec.explore import apply, prepare, replay, search
+from lineclear_spec.ghosts import GhostLedger
+from lineclear_spec.keys import state_key
+from lineclear_spec.ledger import GPU, Broken, Ledger, Limits, Refused
+from lineclear_spec.mutants import statements
+from lineclear_spec.snapshot import ConcreteView
+from lineclear_spec.worlds import BOUNDS, Bounds, Trace
+
+BRANCHES = Bounds("branches", gpu_blocks=5, cpu_blocks=4, max_num_seqs=3, max_num_batched_tokens=8)
+PROMPT: Trace = (
+    ("submit", (2, 5, 2)),
+    ("admit", ("r1",)),
+    ("schedule_tokens", ("s1", 2, 0)),
+    ("issue_step", ()),
+)
+FORKED: Trace = (
+    *PROMPT,
+    ("settle_step", ()),
+    ("fork", ("s1", 1)),
+    ("sample", ("s1", 1, 1, 0)),
+)
+REJOINED: Trace = (
+    ("submit", (3, 5, 2)),
+    ("admit", ("r1",)),
+    ("schedule_tokens", ("s1", 3, 0)),
+    ("issue_step", ()),
+    ("settle_step", ()),
+    ("fork", ("s1", 1)),
+    ("sample", ("s1", 1, 1, 0)),
+    ("recompute", ("r1",)),
+    ("admit", ("r1",)),
+    ("schedule_tokens", ("s1", 4, 0)),
+    ("issue_step", ()),
+    ("settle_step", ()),
+    ("rejoin", ("s2", 2)),
+)
+
+
+def everything(ledger: GhostLedger) -> dict[str, Any]:
+    """All storage, ghosts included, with records by their ids and blocks in order of appearance."""
+    names: dict[Any, str] = {r: f"r{k}" for k, r in enumerate(ledger.requests)}
+    names |= {s: f"s{k}" for k, s in enumerate(ledger.sequences)}
+    tables: list[Any] = [r.held for r in ledger.requests] + [s.table for s in ledger.sequences]
+    for table in tables:
+        for block in table:
+            names.setdefault(block, f"b{len(names)}")
+    names |= {o: f"o{n}" for n, o in ledger.operations.items()}
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return [(plain(k), plain(v)) for k, v in value.items()]
+        if isinstance(value, list | tuple):
+            return [plain(v) for v in value]
+        if isinstance(value, set | frozenset):
+            return sorted(map(plain, value))
+        if value in names:
+            return names[value]
+        return attributes(value) if type(value).__module__.endswith("ledger") else value
+
+    def attributes(record: Any) -> dict[str, Any]:
+        slots = getattr(type(record), "__slots__", None) or vars(record)
+        return {name: plain(getattr(record, name)) for name in slots}
+
+    found = {name: attributes(record) for record, name in names.items()}
+    return found | {"ledger": plain({k: v for k, v in vars(ledger).items() if k != "limits"})}
+
+
+# ---- copies ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bounds", BOUNDS, ids=lambda bounds: bounds.name)
+def test_a_copy_is_equal_and_nothing_done_to_copies_reaches_the_original(bounds: Bounds) -> None:
+    """The nearest 60 states of every world."""
+    for trace in search(replace(bounds, max_states=60), check=False).traces:
+        ledger = replay(bounds, trace)
+        before = everything(ledger)
+        copy = ledger.clone()
+        assert everything(copy) == before
+        for name in ACTIONS:
+            for arguments in arguments_of(bounds, ledger, name):
+                with contextlib.suppress(Refused):
+                    apply(ledger.clone(), (name, arguments))
+        assert everything(ledger) == before
+        assert everything(copy) == before
+
+
+def test_a_copy_shares_no_record_and_no_container() -> None:
+    ledger = replay(BRANCHES, (*FORKED, ("swap_out", ("r1",))))
+    copy = ledger.clone()
+
+    def reached(root: Any, seen: dict[int, Any]) -> dict[int, Any]:
+        if id(root) in seen or isinstance(root, int | str | frozenset | tuple | type | None):
+            return seen
+        if type(root).__name__ in ("Limits", "Phase", "builtin_function_or_method"):
+            return seen
+        seen[id(root)] = root
+        if isinstance(root, dict):
+            inside: list[Any] = [*root, *root.values()]
+        elif isinstance(root, list):
+            inside = [x for row in root for x in (row if isinstance(row, tuple) else (row,))]
+        else:
+            names = getattr(type(root), "__slots__", None) or vars(root)
+            inside = [getattr(root, name) for name in names]
+        for value in inside:
+            reached(value, seen)
+        return seen
+
+    ours, theirs = reached(ledger, {}), reached(copy, {})
+    assert len(ours) == len(theirs) > 30
+    assert not [record for key, record in ours.items() if key in theirs]
+
+
+# ---- ghosts ----------------------------------------------------------------------------------------
+
+
+def test_the_ghost_ledger_does_what_the_plain_one_does() -> None:
+    """Every action of the longest traces, each answer and each refusal, on both at once."""
+    for bounds in BOUNDS[:8]:
+        found = search(replace(bounds, max_states=250), check=False)
+        for trace in found.traces[-25:]:
+            plain, ghost = Ledger(bounds.limits()), GhostLedger(bounds.limits())
+            twins: dict[Any, Any] = {}
+            for name, arguments in trace:
+                if name in ("submit", "reject"):
+                    own = (ghost.new_request(*arguments),)
+                    twins[own[0]] = plain.new_request(*arguments)
+                else:
+                    own = prepare(ghost, (name, arguments))
+                made = ACTIONS[name].body(ghost, *own)
+                twin = ACTIONS[name].body(plain, *[twins.get(a, a) for a in own])
+                if made is not None:
+                    twins[made] = twin
+            for pool, other in ((plain.gpu, ghost.gpu), (plain.cpu, ghost.cpu)):
+                assert (pool.order, pool.position, pool.until) == (
+                    other.order,
+                    other.position,
+                    other.until,
+                )
+            assert [repr(s.table) for s in ghost.sequences if s in twins] == [
+                repr(twins[s].table) for s in ghost.sequences if s in twins
+            ]
+            for name in ("issued", "done", "carried", "barrier", "steps", "settled"):
+                assert getattr(plain, name) == getattr(ghost, name)
+
+
+def test_a_forward_touches_every_gpu_place_that_is_held() -> None:
+    ledger = replay(BRANCHES, PROMPT)
+    (block,) = ledger.sequences[0].table
+    assert ledger.touched == {1: frozenset({(GPU, block.place)})}
+
+
+def test_kv_follows_what_is_written_shared_and_lost() -> None:
+    ledger = replay(BRANCHES, PROMPT)
+    first = ledger.sequences[0]
+    assert ledger.kv == {first: 2}
+    ledger = replay(BRANCHES, FORKED)
+    first, second = ledger.sequences
+    assert (ledger.kv[first], ledger.kv[second]) == (2, 2)
+    actions.recompute(ledger, ledger.requests[0])
+    assert set(ledger.kv.values()) == {0}
+
+
+def test_a_child_has_the_kv_of_the_shared_blocks_only() -> None:
+    """3 positions computed, the leader's first full block of 2 taken over."""
+    ledger = replay(BRANCHES, REJOINED)
+    assert [ledger.kv[s] for s in ledger.sequences] == [4, 2]
+
+
+def test_a_request_that_ended_was_released_once() -> None:
+    ledger = replay(BRANCHES, (*FORKED, ("finish", ("r1",))))
+    assert ledger.releases == {ledger.requests[0]: 1}
+    assert ledger.gpu.free == ledger.gpu.total
+
+
+def test_the_calendars_say_who_is_due_and_who_ends() -> None:
+    """Steady sequences, in every state of three worlds: looked up as they are counted."""
+    seen = 0
+    for bounds in (b for b in BOUNDS if b.name in ("steady step", "steady branches", "drafts")):
+        for trace in search(bounds, check=False).traces:
+            ledger = replay(bounds, trace)
+            steady = list(ledger.batch)
+            due = [s for s in steady if ledger.slots(s) == s.length * bounds.block_size]
+            assert set(ledger.due().records) == set(due)
+            assert ledger.ended() == any(ledger.slots(s) == s.request.limit - 1 for s in steady)
+            seen += len(due)
+    assert seen > 50
+
+
+# ---- guards ----------------------------------------------------------------------------------------
+
+
+def test_every_false_guard_is_named_not_only_the_first() -> None:
+    ledger = GhostLedger(Limits(block_size=2, gpu_blocks=1, max_model_len=4))
+    request = ledger.new_request(0, 9, 0)
+    assert ledger.failing("submit", (request,)) == (
+        "the prompt has a token",
+        "the request fits into max_model_len",
+        "the request has a sequence",
+    )
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_every_guard_comes_before_the_first_write(name: str) -> None:
+    kinds = [kind for _, kind, _, _ in statements(name)]
+    assert kinds == sorted(kinds, key=["guard", "effect"].index)
+    assert kinds.count("guard") >= 1
+
+
+def test_the_first_false_guard_is_the_one_that_refuses() -> None:
+    """Every action with every argument in the nearest 150 states of a world with branches."""
+    bounds = next(b for b in BOUNDS if b.name == "branches")
+    refused = 0
+    for trace in search(replace(bounds, max_states=150), check=False).traces:
+        ledger = replay(bounds, trace)
+        for name in ACTIONS:
+            if name in ("submit", "reject"):
+                continue
+            for arguments in arguments_of(bounds, ledger, name):
+                failing = ledger.failing(name, prepare(ledger, (name, arguments)))
+                step = (name, arguments)
+                if not failing:
+                    apply(ledger.clone(), step)
+                    continue
+                with pytest.raises(Refused, match=f"^{re.escape(failing[0])}$"):
+                    apply(ledger.clone(), step)
+                refused += 1
+    assert refused > 1000
+
+
+def test_a_table_that_names_a_block_twice_is_broken() -> None:
+    ledger = replay(BRANCHES, PROMPT)
+    (sequence,) = ledger.sequences
+    with pytest.raises(Broken, match="names gpu:0 already"):
+        ledger.name_block(sequence, sequence.table[0])
+
+
+# ---- the write trap --------------------------------------------------------------------------------
+
+
+def test_no_action_writes_before_a_guard_and_nobody_else_writes_at_all() -> None:
+    """The nearest 40 states of every world."""
+    with write_trap() as trap:
+        for bounds in BOUNDS:
+            search(replace(bounds, max_states=40), check=False)
+        replay(BRANCHES, REJOINED)
+    assert set(trap.writes) == set(ACTIONS)
+
+
+def test_the_scheduler_writes_the_ledger_through_actions_only() -> None:
+    """Branches, steady sequences and both kinds of preemption, two steps in flight."""
+    with write_trap() as trap:
+        drive = Drive(num_gpu_blocks=6, num_cpu_blocks=6, preemption_mode="swap", depth=2)
+        trap.watch(drive.ledger)
+        for number in range(4):
+            drive.add(number, prompt=5, most=6, n=1 + number % 2)
+        for _ in range(60):
+            plan = drive.schedule()
+            if plan.step is not None:
+                drive.commit(plan)
+            elif not drive.ledger.operations:
+                break
+    assert {"submit", "admit", "schedule_tokens", "issue_step", "finish"} <= set(trap.writes)
+    assert sum(trap.writes.values()) > 200
+
+
+WRITES: dict[str, Callable[[GhostLedger], None]] = {
+    "a sequence": lambda v: setattr(v.sequences[0], "known_tokens", 3),
+    "a request": lambda v: setattr(v.requests[0], "copy", 1),
+    "a block": lambda v: setattr(v.sequences[0].table[0], "ref", 2),
+    "a pool": lambda v: setattr(v.gpu, "free", 2),
+    "a clock": lambda v: setattr(v, "settled", 1),
+    "an operation": lambda v: v.order(1, 0),
+    "a primitive": lambda v: v.give_up(GPU, 0),
+}
+
+
+@pytest.mark.parametrize("what", WRITES)
+def test_the_trap_catches_a_write_outside_an_action(what: str) -> None:
+    ledger = replay(BRANCHES, PROMPT)
+    with write_trap(), pytest.raises(Trespass, match="written by no action"):
+        WRITES[what](ledger)
+
+
+def test_the_trap_catches_a_container_that_changed_between_actions() -> None:
+    with write_trap() as trap:
+        ledger = replay(BRANCHES, PROMPT)
+        trap.watch(ledger)
+        actions.settle_step(ledger)
+        ledger.sequences[0].table.pop()
+        with pytest.raises(Trespass, match="something changed before retire"):
+            actions.retire(ledger)
+
+
+def test_the_trap_catches_a_guard_after_a_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(ledger: Any) -> None:
+        """An action that looks after it leapt."""
+        ledger.carried = ledger.issued
+        ledger.require(ledger.issued >= 0, "too late")
+
+    monkeypatch.setitem(ACTIONS, "late", Action("late", None, late, ()))
+    monkeypatch.setattr("trap.BODIES", {late.__code__: "late"})
+    ledger = replay(BRANCHES, PROMPT)
+    with write_trap(), pytest.raises(Trespass, match="a guard after a write: too late"):
+        late(ledger)
+
+
+def test_the_trap_is_gone_afterwards() -> None:
+    ledger = replay(BRANCHES, PROMPT)
+    with write_trap():
+        pass
+    ledger.sequences[0].known_tokens = 4
+    assert state_key(ledger) != state_key(replay(BRANCHES, PROMPT))
+    assert ConcreteView(ledger).known(ledger.sequences[0]) == 4
