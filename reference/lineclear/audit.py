@@ -53,6 +53,8 @@ def audit(scheduler: Bookkeeping) -> int:
     explicit = {s for r in ledger.running for s in r.members if not s.steady}
     if explicit != set(scheduler.explicit):
         raise Violation("queue", "running sequences that are not steady are listed wrong")
+    if list(scheduler.members) != list(ledger.batch):
+        raise Violation("steady", "the rows of steady sequences are not those of the ledger")
     for flight in scheduler.flights:
         plan, limits = flight.plan, ledger.limits
         groups = plan.scheduled_seq_groups
@@ -64,7 +66,7 @@ def audit(scheduler: Bookkeeping) -> int:
             raise Violation("budget", f"step {plan.step} schedules a sequence for nothing")
     if scheduler.seats > ledger.limits.max_num_seqs:
         raise Violation("budget", f"{scheduler.seats} seats of {ledger.limits.max_num_seqs}")
-    return checks + 8
+    return checks + 9
 
 
 def audit_ledger(ledger: Ledger) -> int:

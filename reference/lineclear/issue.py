@@ -78,8 +78,9 @@ class Roster:
         ledger = scheduler.ledger
         if self.changes != ledger.batch_changes:
             self.changes = ledger.batch_changes
-            self.sequences = tuple(ledger.batch)
-            self.rows = tuple(map(scheduler.members.__getitem__, self.sequences))
+            members = scheduler.members  # who joins or leaves, joins or leaves here too
+            self.sequences = tuple(members)
+            self.rows = tuple(members.values())
 
 
 def issue(scheduler: Bookkeeping, roster: Roster, pairs: Rows[Pair], time: float | None) -> Plan:
