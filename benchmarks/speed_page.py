@@ -17,7 +17,7 @@ HEAD = """\
 
 Microseconds of one scheduling step, which is `schedule` and `commit` together, with every guard of
 the action table and the journal in memory on. Measured on {machine}, Python {python}. Figures of
-another run on a busy machine differ by a third and more; compare rows of one run with each other.
+another run on a busy machine differ by half and more; compare rows of one run with each other.
 
 All requests are present at the start, each generates {output_tokens} tokens, a block holds
 {block_size}. Sampled tokens arrive as one array.
