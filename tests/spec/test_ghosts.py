@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from drive import Drive
+from storage import everything
 from trap import Trespass, write_trap
 
 from lineclear_spec import actions
@@ -53,35 +54,6 @@ REJOINED: Trace = (
     ("settle_step", ()),
     ("rejoin", ("s2", 2)),
 )
-
-
-def everything(ledger: GhostLedger) -> dict[str, Any]:
-    """All storage, ghosts included, with records by their ids and blocks in order of appearance."""
-    names: dict[Any, str] = {r: f"r{k}" for k, r in enumerate(ledger.requests)}
-    names |= {s: f"s{k}" for k, s in enumerate(ledger.sequences)}
-    tables: list[Any] = [r.held for r in ledger.requests] + [s.table for s in ledger.sequences]
-    for table in tables:
-        for block in table:
-            names.setdefault(block, f"b{len(names)}")
-    names |= {o: f"o{n}" for n, o in ledger.operations.items()}
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return [(plain(k), plain(v)) for k, v in value.items()]
-        if isinstance(value, list | tuple):
-            return [plain(v) for v in value]
-        if isinstance(value, set | frozenset):
-            return sorted(map(plain, value))
-        if value in names:
-            return names[value]
-        return attributes(value) if type(value).__module__.endswith("ledger") else value
-
-    def attributes(record: Any) -> dict[str, Any]:
-        slots = getattr(type(record), "__slots__", None) or vars(record)
-        return {name: plain(getattr(record, name)) for name in slots}
-
-    found = {name: attributes(record) for record, name in names.items()}
-    return found | {"ledger": plain({k: v for k, v in vars(ledger).items() if k != "limits"})}
 
 
 # ---- copies ----------------------------------------------------------------------------------------
