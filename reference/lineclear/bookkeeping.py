@@ -1,4 +1,4 @@
-"""What the scheduler keeps beside the ledger: entries by id, two orders, seats and steady rows.
+"""What the scheduler keeps beside the ledger: entries, two orders, seats and steady rows.
 
 Guarantees: each method takes the action of the table and changes what stands beside the ledger
 with it, so that the two never part between calls. It knows nothing about when an action is wanted.
@@ -6,22 +6,20 @@ with it, so that the two never part between calls. It knows nothing about when a
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lineclear.advice import Advice
 from lineclear.config import Config
-from lineclear.entry import Entry, RunningOrder, WaitingQueue
+from lineclear.entry import Entry
 from lineclear.journal import Ring
 from lineclear.plan import Scheduled
-from lineclear.policies import Policy, make
+from lineclear.policies import Policy
 from lineclear.preemption import swaps
-from lineclear.quick import QuickLedger
-from lineclear.request import Request
 from lineclear.stats import Counters
 from lineclear_spec import actions
-from lineclear_spec.ledger import Ledger, Refused, Sequence
+from lineclear_spec.ledger import Refused, Sequence
 from lineclear_spec.ledger import Request as Record
 from lineclear_spec.lifecycle import Phase
 
@@ -33,7 +31,7 @@ __all__ = ["Bookkeeping", "Journal"]
 Journal = Callable[[str, tuple[object, ...]], None]
 
 
-class Bookkeeping:
+class Bookkeeping(Advice):
     """Every live request, in the order of the policy and in its phase.
 
     Args:
@@ -44,69 +42,18 @@ class Bookkeeping:
 
     def __init__(self, config: Config, policy: Policy | None, journal: Journal | None) -> None:
         """Nothing is live."""
-        self.config = config
-        self.policy = policy or make(config.scheduling_policy)
-        self.ledger: Ledger = QuickLedger(config.limits())
+        super().__init__(config, policy)
         self.journal: Journal = Ring() if journal is None else journal
         self.ledger.journal = self.journal
-        self.entries: dict[Hashable, Entry] = {}
         self.of: dict[Record, Entry] = {}  # those that ran once
-        self.running = RunningOrder()
-        self.queue = WaitingQueue(config.swapped_first)
         self.explicit: dict[Sequence, None] = {}  # running and not steady
         self.seats = 0  # sequences that running requests may have
         self.flights: deque[Flight] = deque()
         self.replaced: dict[Sequence, None] = {}  # whose whole table the next plan tells
         self.preempted: list[tuple[Hashable, str]] = []  # since the last plan
-        self.policy_failures: list[str] = []
         self.counters = Counters()
         self.joined: dict[Sequence, int] = {}  # steady -> steps issued when it became steady
         self.members: dict[Sequence, Scheduled] = {}  # steady -> its row
-
-    # ---- the policy ----------------------------------------------------------------------------
-
-    def key(self, request: Request) -> tuple[Any, ...]:
-        """The policy's key, or none (first come, first served) for all once it has failed."""
-        if self.policy_failures:
-            return ()
-        try:
-            answer: Any = self.policy.key(request)
-            if type(answer) is int:
-                return (answer,)
-            parts: tuple[Any, ...] = (answer,)
-            if isinstance(answer, tuple):
-                parts = answer  # pyright: ignore[reportUnknownVariableType]
-            if not parts or not all(map(is_number, parts)):
-                raise TypeError(f"a key is a number or a tuple of numbers, not {answer!r}")
-        except Exception as error:
-            self._policy_failed(error)
-            return ()
-        return parts
-
-    def may_displace(self, waiting: Entry, running: Entry) -> bool:
-        """The policy's answer; never, once it has failed."""
-        if self.policy_failures:
-            return False
-        try:
-            answer: Any = self.policy.may_displace(waiting.user, running.user)
-            if answer not in (True, False):
-                raise TypeError(f"may_displace answers True or False, not {answer!r}")
-        except Exception as error:
-            self._policy_failed(error)
-            return False
-        return bool(answer)
-
-    def _policy_failed(self, error: Exception) -> None:
-        """First come, first served from now on; the failure is told under the policy's name."""
-        name = getattr(self.policy, "name", type(self.policy).__name__)
-        self.policy_failures.append(f"{name}: {type(error).__name__}: {error}")
-        running = list(self.running.entries.values())
-        self.running = RunningOrder()
-        for entry in self.entries.values():
-            entry.order = (entry.number,)
-        for entry in running:
-            self.running.add(entry)
-        self.queue.rebuild(tuple(self.queue))
 
     # ---- phases --------------------------------------------------------------------------------
 
@@ -119,6 +66,8 @@ class Bookkeeping:
         for sequence in entry.record.members:
             self.explicit[sequence] = None
             self.replaced[sequence] = None
+        if self.reviews is not None:
+            self.look_again(entry)
 
     def stop(self, entry: Entry, members: Iterable[Sequence]) -> None:
         """The request runs no longer."""
@@ -145,6 +94,8 @@ class Bookkeeping:
         entry = self.of[sequence.request]
         del self.explicit[sequence]
         self.joined[sequence] = ledger.steps
+        if self.tenants is not None:
+            self.tell("steady", entry, 1)
         branch = entry.branch(sequence)
         self.members[sequence] = Scheduled(entry.name, branch, 1, 0, None, True, False)
 
@@ -152,6 +103,8 @@ class Bookkeeping:
         """The sequence is steady no longer."""
         actions.leave_batch(self.ledger, sequence)
         self.explicit[sequence] = None
+        if self.tenants is not None:
+            self.tell("steady", self.of[sequence.request], -1)
         joined = self.joined.pop(sequence)
         del self.members[sequence]
         for flight in self.flights:
@@ -175,6 +128,7 @@ class Bookkeeping:
             self.queue.leave(entry)
         del self.entries[entry.name]
         self.of.pop(entry.record, None)
+        self.closed(entry)
 
     # ---- giving way ----------------------------------------------------------------------------
 
@@ -196,7 +150,7 @@ class Bookkeeping:
         mode = "swap" if swap else "recompute"
         self.counters.preemptions[mode] += 1
         self.preempted.append((entry.name, mode))
-        self.queue.push(entry)
+        self.wait(entry)
 
     def computed(self, entry: Entry) -> int:
         """Tokens whose KV is lost if the request gives its blocks up."""
@@ -206,8 +160,8 @@ class Bookkeeping:
         """Discards less important CPU copies if that makes room; whether there is room now."""
         ledger = self.ledger
         behind = [self.of[record] for record in ledger.swapped]
-        behind = [other for other in behind if other.order > entry.order]
-        behind.sort(key=lambda other: other.order, reverse=True)
+        behind = [other for other in behind if other.rank > entry.rank]
+        behind.sort(key=lambda other: other.rank, reverse=True)
         room = ledger.cpu.free
         chosen: list[Entry] = []
         for other in behind:
@@ -232,9 +186,4 @@ class Bookkeeping:
         self.counters.recomputed_tokens += self.computed(entry)
         self.counters.failed_copies += 1
         actions.fail_copy(self.ledger, entry.record)
-        self.queue.push(entry)
-
-
-def is_number(part: object) -> bool:
-    """Whether it can stand in an order: a number, and not NaN."""
-    return isinstance(part, int | float) and not isinstance(part, bool) and not math.isnan(part)
+        self.wait(entry)

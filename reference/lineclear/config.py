@@ -9,13 +9,13 @@ import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, cast
 
 from lineclear_spec.ledger import Limits
 
 __all__ = ["MODES", "POLICIES", "PRESETS", "VICTIMS", "Config", "ConfigError"]
 
-POLICIES = ("fcfs", "priority")
+POLICIES = ("fcfs", "priority", "hybrid", "ceiling", "fair", "vtc", "drr", "mlfq")
 VICTIMS = ("last", "lowest_priority", "longest", "newest")
 MODES = ("swap", "recompute", "by_length", "auto")
 
@@ -38,7 +38,8 @@ class Config:
         enable_chunked_prefill: whether a prompt may be computed in several steps.
         num_lookahead_slots: drafted tokens a decode may verify besides its own.
         watermark: share of the GPU pool that admission leaves free while anything runs.
-        scheduling_policy: fcfs or priority.
+        scheduling_policy: a built-in policy, or module:Class of your own.
+        policy_options: what the policy is made with, as (name, value) pairs.
         preemption_mode: swap, recompute, by_length or auto; swap falls back to recompute.
         swap_threshold: by_length swaps a request that has at least so many tokens.
         victim: which of the candidates is preempted first: last, lowest_priority, longest, newest.
@@ -61,6 +62,7 @@ class Config:
     num_lookahead_slots: int = 0
     watermark: float = 0.01
     scheduling_policy: str = "fcfs"
+    policy_options: tuple[tuple[str, Any], ...] = ()
     preemption_mode: str = "auto"
     swap_threshold: int = 512
     victim: str = "last"
@@ -111,8 +113,12 @@ class Config:
             raise ConfigError(
                 f"max_waiting must be a whole number or None, not {self.max_waiting!r}"
             )
+        if ":" not in self.scheduling_policy and self.scheduling_policy not in POLICIES:
+            raise ConfigError(
+                f"scheduling_policy must be one of {', '.join(POLICIES)}, or module:Class, "
+                f"not {self.scheduling_policy!r}"
+            )
         for name, known in (
-            ("scheduling_policy", POLICIES),
             ("preemption_mode", MODES),
             ("victim", VICTIMS),
         ):
@@ -166,6 +172,10 @@ class Config:
                 raise ConfigError(
                     f"unknown setting {name}" + (f"; did you mean {near[0]}?" if near else "")
                 )
+        options = chosen.get("policy_options")
+        if isinstance(options, Mapping):
+            table = cast("Mapping[str, Any]", options)
+            chosen["policy_options"] = tuple(sorted(table.items()))
         return replace(base or cls(), **chosen)
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 from lineclear.request import Output, Request
+from lineclear.view import View
 from lineclear_spec.ledger import Ledger, Sequence
 from lineclear_spec.ledger import Request as Record
 from lineclear_spec.lifecycle import Phase
@@ -20,6 +21,8 @@ __all__ = ["Entry", "RunningOrder", "WaitingQueue"]
 
 #: The parts of the policy's key, then the number of the arrival.
 Order = tuple[Any, ...]
+#: Tenant, prediction and deadline of most requests.
+NO_WISHES = (None, None, None)
 
 
 class Entry:
@@ -42,7 +45,12 @@ class Entry:
         "preemptions",
         "priority",
         "queued",
+        "rank",
         "record",
+        "review",
+        "since",
+        "started",
+        "wishes",
     )
 
     def __init__(
@@ -52,16 +60,32 @@ class Entry:
         first: Sequence,
         number: int,
         key: tuple[Any, ...],
+        rank: tuple[Any, ...] | None = None,
     ) -> None:
-        """A request that was accepted."""
+        """A request that was accepted.
+
+        Args:
+            user: what the caller asked for.
+            record: the request in the ledger.
+            first: its first sequence.
+            number: of its arrival.
+            key: its place among those that wait, by the policy.
+            rank: its place among those that run; the same if None.
+        """
         self.name = user.request_id
         self.n = user.n
         self.priority = user.priority
         self.arrival_time = user.arrival_time
+        wishes = (user.tenant, user.predicted_tokens, user.deadline)
+        self.wishes = None if wishes == NO_WISHES else wishes
         self.asked: Request | None = None  # made again if somebody looks: most only wait
         self.record = record
         self.number = number  # of its arrival
-        self.order: Order = (*key, number)
+        self.order: Order = (*key, number)  # among those that wait
+        self.rank: Order = self.order if rank is None else (*rank, number)  # among those that run
+        self.review = -1  # the step before which the policy looks at it again
+        self.since = 0  # steps issued when it began to wait
+        self.started = False  # it ran once
         self.place: Order = self.order  # in the heap
         self.heaped = self.queued = False  # it is in the heap; and waits or is swapped out
         self.first = first  # branch 0; most requests have no other
@@ -75,10 +99,16 @@ class Entry:
         return self.place < other.place
 
     @property
+    def tenant(self) -> Hashable:
+        """Whom its service is charged to."""
+        return None if self.wishes is None else self.wishes[0]
+
+    @property
     def user(self) -> Request:
         """What the caller asked for, as a policy sees it."""
         if self.asked is None:
             prompt, limit = self.record.prompt, self.record.limit
+            tenant, predicted, deadline = self.wishes or NO_WISHES
             self.asked = Request(
                 request_id=self.name,
                 prompt_tokens=prompt,
@@ -86,8 +116,19 @@ class Entry:
                 n=self.n,
                 priority=self.priority,
                 arrival_time=self.arrival_time,
+                tenant=tenant,
+                predicted_tokens=predicted,
+                deadline=deadline,
             )
         return self.asked
+
+    def view(self, ledger: Ledger) -> View:
+        """How a policy sees it now."""
+        known = ledger.known(self.record.members[0]) if self.record.members else 0
+        generated = max(0, known - self.record.prompt)
+        steps = ledger.steps
+        waiting = None if self.record.phase == Phase.RUNNING else steps - self.since
+        return View(self.user, self.number, generated, self.preemptions, steps, waiting)
 
     def name_branch(self, sequence: Sequence) -> None:
         """A branch that forked gets the next number."""
@@ -124,22 +165,22 @@ class RunningOrder:
 
     def add(self, entry: Entry) -> None:
         """The request runs."""
-        insort(self.orders, entry.order)
-        self.entries[entry.order] = entry
+        insort(self.orders, entry.rank)
+        self.entries[entry.rank] = entry
 
     def remove(self, entry: Entry) -> None:
         """The request runs no longer."""
-        at = bisect_left(self.orders, entry.order)
+        at = bisect_left(self.orders, entry.rank)
         del self.orders[at]
-        del self.entries[entry.order]
+        del self.entries[entry.rank]
 
     def after(self, entry: Entry) -> list[Entry]:
         """Those strictly after the entry, in order."""
-        return [self.entries[o] for o in self.orders[bisect_right(self.orders, entry.order) :]]
+        return [self.entries[o] for o in self.orders[bisect_right(self.orders, entry.rank) :]]
 
     def last_after(self, entry: Entry) -> Entry | None:
         """The very last one, if it is strictly after the entry."""
-        if not self.orders or self.orders[-1] <= entry.order:
+        if not self.orders or self.orders[-1] <= entry.rank:
             return None
         return self.entries[self.orders[-1]]
 

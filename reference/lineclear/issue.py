@@ -122,6 +122,10 @@ def issue(scheduler: Bookkeeping, roster: Roster, pairs: Rows[Pair], time: float
         time,
     )
     scheduler.preempted.clear()
+    if scheduler.tenants is not None:
+        for row, sequence in pairs:
+            if row.samples:
+                scheduler.tell("sampled", scheduler.of[sequence.request], 1)
     if step is not None:
         copies = [o.number for o in plan.operations if o.kind == COPY_BLOCK]
         scheduler.flights.append(Flight(plan, step, sequences, roster.sequences, copies))

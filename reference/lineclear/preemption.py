@@ -18,9 +18,9 @@ __all__ = ["RULES", "Need", "choose", "swaps", "worst"]
 
 #: For each victim rule the key whose largest value is preempted first.
 RULES: dict[str, Callable[[Entry, Ledger], tuple[Any, ...]]] = {
-    "last": lambda entry, _: entry.order,
-    "lowest_priority": lambda entry, _: (-entry.priority, entry.order),
-    "longest": lambda entry, ledger: (entry.tokens(ledger), entry.order),
+    "last": lambda entry, _: entry.rank,
+    "lowest_priority": lambda entry, _: (-entry.priority, entry.rank),
+    "longest": lambda entry, ledger: (entry.tokens(ledger), entry.rank),
     "newest": lambda entry, _: (entry.number,),
 }
 

@@ -62,6 +62,10 @@ class Request:
         n: sequences the request may have at once (parallel sampling, beams).
         priority: higher is more important.
         arrival_time: seconds, for metrics and for policies; not used by the default order.
+        tenant: whom its service is charged to, by policies that share among tenants.
+        predicted_tokens: how many tokens it will generate, by somebody's guess; None if nobody
+            guessed.
+        deadline: when it should be done, on the clock of arrival_time; None for no deadline.
     """
 
     request_id: Hashable
@@ -70,6 +74,9 @@ class Request:
     n: int = 1
     priority: int = 0
     arrival_time: float = 0.0
+    tenant: Hashable = None
+    predicted_tokens: int | None = None
+    deadline: float | None = None
 
     def __init__(
         self,
@@ -80,6 +87,9 @@ class Request:
         n: int = 1,
         priority: int = 0,
         arrival_time: float = 0.0,
+        tenant: Hashable = None,
+        predicted_tokens: int | None = None,
+        deadline: float | None = None,
     ) -> None:
         """Refuses sizes that can't be meant."""
         if not (
@@ -92,19 +102,32 @@ class Request:
             whole("max_tokens", max_tokens, 1)
             whole("n", n, 1)
             integral("priority", priority)
+        if predicted_tokens is not None:
+            whole("predicted_tokens", predicted_tokens, 0)
         set_id(self, request_id)
         set_prompt(self, prompt_tokens)
         set_most(self, max_tokens)
         set_n(self, n)
         set_priority(self, priority)
         set_arrival(self, arrival_time)
+        set_tenant(self, tenant)
+        set_predicted(self, predicted_tokens)
+        set_deadline(self, deadline)
 
 
 # A frozen class refuses ordinary assignments; its slots' own setters cost half of what
 # `object.__setattr__` does, and a million requests are made of nothing else.
-set_id, set_prompt, set_most, set_n, set_priority, set_arrival = (
-    getattr(Request, field.name).__set__ for field in fields(Request)
-)
+(
+    set_id,
+    set_prompt,
+    set_most,
+    set_n,
+    set_priority,
+    set_arrival,
+    set_tenant,
+    set_predicted,
+    set_deadline,
+) = (getattr(Request, field.name).__set__ for field in fields(Request))
 
 
 class Accepted(NamedTuple):

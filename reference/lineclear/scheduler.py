@@ -28,6 +28,7 @@ from lineclear.request import (
 )
 from lineclear.stats import stats
 from lineclear.step import Step
+from lineclear.view import View
 from lineclear_spec import actions
 from lineclear_spec.ledger import SWAP_IN, SWAP_OUT, Refused
 from lineclear_spec.ledger import Request as Record
@@ -89,9 +90,8 @@ class Scheduler(Bookkeeping):
             actions.reject(self.ledger, record)
             return self._reject(request, self._explain(record, refused.guard))
         self.arrivals += 1
-        entry = Entry(request, record, sequence, self.arrivals, self.key(request))
-        self.entries[name] = entry
-        self.queue.push(entry)
+        key, rank = self.places(View(request, self.arrivals))
+        self.enter(Entry(request, record, sequence, self.arrivals, key, rank))
         return Accepted(name)
 
     def _reject(self, request: Request, reason: str) -> Rejected:
@@ -157,6 +157,8 @@ class Scheduler(Bookkeeping):
         time = None if self.clock is None else self.clock()
         if ledger.barrier > ledger.done and ledger.retired() > ledger.done:
             actions.retire(ledger)
+        if self.reviews:
+            self.review()
         ended = ledger.endings.get(ledger.steps)
         if ended:
             for sequence in list(ended):

@@ -11,7 +11,7 @@ admitted in order until one does not fit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lineclear.entry import Entry
 from lineclear.job import Job, job_of, spare_last_holders
@@ -41,6 +41,10 @@ class Step:
         self.displaced = False  # somebody, for a more important waiting request
         self.blocked = False  # a running prefill did not get all the tokens that it could use
         self.due = 0  # blocks that issue_step will take
+        self.shares: list[list[Any]] | None = None  # [job, tokens] that the policy shares out
+        if hasattr(self.scheduler.policy, "share") and not scheduler.policy_failures:
+            self.shares = []
+        self.promised = 0  # tokens of these
 
     @property
     def pairs(self) -> list[tuple[Scheduled, Sequence]]:
@@ -56,6 +60,7 @@ class Step:
         paused = self.preempted and self.config.pause_after_preemption
         if not paused and not self.displaced and not self.blocked:
             self._admit_all()
+        self._share_out()
 
     # ---- growth --------------------------------------------------------------------------------
 
@@ -69,7 +74,7 @@ class Step:
             job = job_of(scheduler, sequence, scheduler.of[sequence.request])
             if job is not None:
                 found.append(job)
-        found.sort(key=lambda job: job.entry.order)
+        found.sort(key=lambda job: job.entry.rank)
         spare_last_holders(self.ledger, found)
         return found
 
@@ -88,7 +93,7 @@ class Step:
             entry = scheduler.of[sequence.request]
             wants[entry] = wants.get(entry, 0) + 1
         passed = 0  # blocks of those who could grow so far
-        for entry in sorted(wants, key=lambda entry: entry.order):
+        for entry in sorted(wants, key=lambda entry: entry.rank):
             if entry not in wants:
                 continue  # preempted meanwhile
             while passed + wants[entry] > ledger.gpu.free:
@@ -115,7 +120,8 @@ class Step:
     def _tokens_left(self) -> int:
         """Tokens that the step may still compute."""
         ledger = self.ledger
-        return self.config.max_num_batched_tokens - ledger.step_tokens - ledger.batch_size
+        spent = ledger.step_tokens + ledger.batch_size + self.promised
+        return self.config.max_num_batched_tokens - spent
 
     def _chunk(self, tokens: int) -> int:
         """How many of so many tokens this step takes: all, a part, or none."""
@@ -133,10 +139,40 @@ class Step:
             if not job.decode:
                 tokens = 0 if self.blocked else self._chunk(job.tokens)
                 self.blocked = self.blocked or tokens < job.tokens
-                self._compute(job, tokens)
+                self._prefill(job, tokens)
+
+    def _prefill(self, job: Job, tokens: int) -> None:
+        """Computes so many tokens, or what the policy lets one step compute of them for now."""
+        if self.shares is None or not tokens or job.decode:
+            self._compute(job, tokens)
+            return
+        scheduler, ledger = self.scheduler, self.ledger
+        sharers = len(ledger.running) + len(ledger.waiting) + len(ledger.swapped)
+        most = self.config.max_num_batched_tokens
+        self._grow(job)
+        tokens = min(tokens, scheduler.share(job.entry, most, sharers))
+        self.shares.append([job, tokens])
+        self.promised += tokens
+
+    def _share_out(self) -> None:
+        """What nobody used goes to the first in the order; then all are scheduled."""
+        for pair in self.shares or ():
+            job, tokens = pair
+            more = min(job.tokens - tokens, self._tokens_left)
+            pair[1] += more
+            self.promised += more
+        for job, tokens in self.shares or ():
+            self.promised -= tokens
+            self._schedule(job, tokens)
 
     def _compute(self, job: Job, tokens: int) -> None:
         """Gives the job's sequence its blocks, and schedules its next positions."""
+        self._grow(job)
+        if tokens:
+            self._schedule(job, tokens)
+
+    def _grow(self, job: Job) -> None:
+        """Gives the job's sequence its blocks."""
         ledger, sequence, replaced = self.ledger, job.sequence, self.scheduler.replaced
         if job.shared:
             actions.rejoin(ledger, sequence, job.shared)
@@ -146,8 +182,10 @@ class Step:
             replaced[sequence] = None
         if job.slots > sequence.slot_tokens:
             actions.append_slots(ledger, sequence, job.slots - sequence.slot_tokens)
-        if not tokens:
-            return
+
+    def _schedule(self, job: Job, tokens: int) -> None:
+        """Schedules the next positions of the job's sequence."""
+        ledger, sequence = self.ledger, job.sequence
         drafts = max(0, tokens - (job.tokens - job.drafts))
         promised, start = sequence.promised_samples, sequence.reach_tokens
         actions.schedule_tokens(ledger, sequence, tokens, drafts)
@@ -181,10 +219,15 @@ class Step:
             tokens = sum([1 if chunked and not job.decode else job.tokens for job in jobs])
             return Need(record.blocks + growth, entry.n, max(1, tokens))
         leader, *others = record.members
+        # A step that is in flight may still sample a token for a request that was preempted
+        # meanwhile: it is computed with the others.
+        tokens = leader.known_tokens
+        if not others:
+            tokens = max(tokens, min(tokens + leader.promised_samples, record.limit - 1))
         full = ledger.block_of(record.prompt)
-        blocks = ledger.need(leader.known_tokens)
+        blocks = ledger.need(tokens)
         blocks += sum([ledger.need(branch.known_tokens) - full for branch in others])
-        return Need(blocks, entry.n, 1 if chunked else leader.known_tokens)
+        return Need(blocks, entry.n, 1 if chunked else tokens)
 
     def _have(self, watermark: bool = True) -> Need:
         """What is there for admission: the watermark is kept only while something runs."""
@@ -224,8 +267,11 @@ class Step:
         else:
             actions.admit(ledger, record)
         scheduler.start(entry)
+        if scheduler.tenants is not None and not entry.started:
+            scheduler.tell("admitted", entry, record.prompt)
+        entry.started = True
         for job in self._jobs_of(entry):
-            self._compute(job, self._chunk(job.tokens))
+            self._prefill(job, self._chunk(job.tokens))
 
     # ---- displacement --------------------------------------------------------------------------
 
@@ -262,7 +308,7 @@ class Step:
         if victims is None:
             return jobs
         # The more important get the room in the CPU pool first, so no copy is made only to be lost.
-        for victim in sorted(victims, key=lambda entry: entry.order):
+        for victim in sorted(victims, key=lambda entry: entry.rank):
             scheduler.preempt(victim)
         self.due = self.ledger.due().count
         self.displaced = True

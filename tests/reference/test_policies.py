@@ -12,6 +12,7 @@ from lineclear.config import Config
 from lineclear.policies import FirstComeFirstServed, Priority, make
 from lineclear.request import Request
 from lineclear.scheduler import Scheduler
+from lineclear.view import View
 
 CONFIG = Config(
     num_gpu_blocks=12,
@@ -29,10 +30,10 @@ class ShortestPrompt:
 
     name = "shortest prompt"
 
-    def key(self, request: Request) -> Any:
+    def key(self, request: View) -> Any:
         return (request.prompt_tokens, request.max_tokens)
 
-    def may_displace(self, waiting: Request, running: Request) -> Any:
+    def may_displace(self, waiting: View, running: View) -> Any:
         return False
 
 
@@ -75,7 +76,7 @@ def test_each_policy_serves_in_its_order() -> None:
 )
 def test_a_key_that_is_no_number_is_reported_and_the_order_is_that_of_arrival(answer: Any) -> None:
     class Nonsense(ShortestPrompt):
-        def key(self, request: Request) -> Any:
+        def key(self, request: View) -> Any:
             return answer if request.request_id == 3 else super().key(request)
 
     scheduler = Scheduler(CONFIG, Nonsense())
@@ -87,7 +88,7 @@ def test_a_key_that_is_no_number_is_reported_and_the_order_is_that_of_arrival(an
 
 def test_a_key_that_raises_is_reported_and_the_order_is_that_of_arrival() -> None:
     class Raises(ShortestPrompt):
-        def key(self, request: Request) -> Any:
+        def key(self, request: View) -> Any:
             return (10 // (request.request_id != 5), 0)  # type: ignore[comparison-overlap, unused-ignore]
 
     scheduler = Scheduler(CONFIG, Raises())
@@ -100,7 +101,7 @@ def test_a_key_that_raises_is_reported_and_the_order_is_that_of_arrival() -> Non
 @pytest.mark.parametrize("answer", ["yes", 2, None])
 def test_a_displacement_that_is_no_answer_displaces_nobody(answer: Any) -> None:
     class Nonsense(ShortestPrompt):
-        def may_displace(self, waiting: Request, running: Request) -> Any:
+        def may_displace(self, waiting: View, running: View) -> Any:
             if answer is None:
                 raise LookupError("no such tenant")
             return answer
@@ -126,7 +127,7 @@ def test_a_displacement_that_is_no_answer_displaces_nobody(answer: Any) -> None:
 
 def test_a_policy_that_asks_to_be_stopped_is_stopped() -> None:
     class Interrupted(ShortestPrompt):
-        def key(self, request: Request) -> Any:
+        def key(self, request: View) -> Any:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

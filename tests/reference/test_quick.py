@@ -31,7 +31,7 @@ class Pair:
     def __init__(self, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
         self.quick = Scheduler(config)
         with monkeypatch.context() as patch:
-            patch.setattr("lineclear.bookkeeping.QuickLedger", Ledger)
+            patch.setattr("lineclear.advice.QuickLedger", Ledger)
             self.plain = Scheduler(config)
         assert type(self.quick.ledger) is QuickLedger
         assert type(self.plain.ledger) is Ledger

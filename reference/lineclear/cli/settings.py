@@ -31,7 +31,12 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
     "enable_chunked_prefill": (bool, True, "compute a prompt in several steps"),
     "num_lookahead_slots": (int, 0, "drafted tokens that a decode may verify"),
     "watermark": (float, 0.01, "share of the GPU pool that admission leaves free"),
-    "scheduling_policy": (str, "fcfs", "fcfs or priority"),
+    "scheduling_policy": (
+        str,
+        "fcfs",
+        "fcfs, priority, hybrid, ceiling, fair, vtc, drr, mlfq, or module:Class of your own",
+    ),
+    "policy_options": (dict, (), "what the policy is made with, as NAME=VALUE ..."),
     "preemption_mode": (str, "auto", "swap, recompute, by_length or auto"),
     "swap_threshold": (int, 512, "by_length swaps requests with at least so many tokens"),
     "victim": (str, "last", "last, lowest_priority, longest or newest"),
@@ -55,10 +60,24 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     for name, (kind, default, text) in SETTINGS.items():
         text = f"{text} (default: {default})"
         flag = f"--{name.replace('_', '-')}"
-        if kind is bool:
+        if kind is dict:
+            text = text.partition(" (default")[0]
+            group.add_argument(flag, nargs="+", type=option, metavar="NAME=VALUE", help=text)
+        elif kind is bool:
             group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
         else:
             group.add_argument(flag, type=kind, metavar=kind.__name__.upper(), help=text)
+
+
+def option(text: str) -> tuple[str, Any]:
+    """A policy's option: `NAME=VALUE`, the value as TOML would read it, or else a text."""
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise argparse.ArgumentTypeError(f"write an option as NAME=VALUE, not {text!r}")
+    try:
+        return name.replace("-", "_"), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name.replace("-", "_"), value
 
 
 def read_settings(arguments: argparse.Namespace, defaults: Mapping[str, Any]) -> Config:
@@ -75,7 +94,7 @@ def read_settings(arguments: argparse.Namespace, defaults: Mapping[str, Any]) ->
     for name in ("preset", *SETTINGS):
         value = getattr(arguments, name)
         if value is not None:
-            chosen[name] = value
+            chosen[name] = dict(value) if name == "policy_options" else value
     try:
         return Config.from_mapping(chosen)
     except ConfigError as error:

@@ -5,7 +5,7 @@ Guarantees: finitely many requests go before any other. It knows nothing about p
 
 from __future__ import annotations
 
-from lineclear.request import Request
+from lineclear.view import View
 
 __all__ = ["FirstComeFirstServed"]
 
@@ -15,10 +15,10 @@ class FirstComeFirstServed:
 
     name = "fcfs"
 
-    def key(self, request: Request) -> float:
+    def key(self, request: View) -> float:
         """The same for all: ties are broken by arrival."""
         return 0
 
-    def may_displace(self, waiting: Request, running: Request) -> bool:
+    def may_displace(self, waiting: View, running: View) -> bool:
         """Never."""
         return False

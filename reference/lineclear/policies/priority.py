@@ -6,7 +6,7 @@ so an endless stream of important requests starves the others.
 
 from __future__ import annotations
 
-from lineclear.request import Request
+from lineclear.view import View
 
 __all__ = ["Priority"]
 
@@ -16,10 +16,10 @@ class Priority:
 
     name = "priority"
 
-    def key(self, request: Request) -> float:
+    def key(self, request: View) -> float:
         """The most important first."""
         return -request.priority
 
-    def may_displace(self, waiting: Request, running: Request) -> bool:
+    def may_displace(self, waiting: View, running: View) -> bool:
         """Only the strictly less important."""
         return running.priority < waiting.priority

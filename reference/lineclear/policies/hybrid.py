@@ -1,0 +1,30 @@
+"""Hybrid, of the lesson's fourth question: priority for the first admission, arrival afterwards.
+
+Guarantees: who runs is served, and gives way, by the order of arrival, so the one that arrived
+first of all that run always goes on. It knows nothing about how long anybody has waited, so an
+endless stream of important requests keeps the others waiting.
+"""
+
+from __future__ import annotations
+
+from lineclear.view import View
+
+__all__ = ["Hybrid"]
+
+
+class Hybrid:
+    """The most important is admitted first; among those that run the order is that of arrival."""
+
+    name = "hybrid"
+
+    def key(self, request: View) -> float:
+        """The most important first."""
+        return -request.priority
+
+    def rank(self, request: View) -> float:
+        """The same for all: ties are broken by arrival."""
+        return 0
+
+    def may_displace(self, waiting: View, running: View) -> bool:
+        """Never."""
+        return False

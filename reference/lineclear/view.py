@@ -1,0 +1,90 @@
+"""A request as a policy sees it.
+
+Guarantees: reading it costs little, and nothing that a policy does to it reaches the scheduler.
+It knows nothing about blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from lineclear.request import Request
+
+__all__ = ["View"]
+
+
+class View:
+    """What the caller asked for, and how far the request has come.
+
+    Attributes:
+        request: what the caller asked for.
+        number: of its arrival, counted from 1; no two are equal.
+        generated: tokens that its first sequence has generated.
+        preemptions: how often it was preempted.
+        step: steps issued so far.
+        waiting: steps issued since it began to wait, None if it runs.
+    """
+
+    __slots__ = ("generated", "number", "preemptions", "request", "step", "waiting")
+
+    def __init__(
+        self,
+        request: Request,
+        number: int,
+        generated: int = 0,
+        preemptions: int = 0,
+        step: int = 0,
+        waiting: int | None = 0,
+    ) -> None:
+        """As things stand."""
+        self.request = request
+        self.number = number
+        self.generated = generated
+        self.preemptions = preemptions
+        self.step = step
+        self.waiting = waiting
+
+    @property
+    def request_id(self) -> Hashable:
+        """The caller's id."""
+        return self.request.request_id
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of the prompt."""
+        return self.request.prompt_tokens
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens to generate at most."""
+        return self.request.max_tokens
+
+    @property
+    def n(self) -> int:
+        """Sequences that it may have at once."""
+        return self.request.n
+
+    @property
+    def priority(self) -> int:
+        """Higher is more important."""
+        return self.request.priority
+
+    @property
+    def arrival_time(self) -> float:
+        """Seconds, as the caller said."""
+        return self.request.arrival_time
+
+    @property
+    def tenant(self) -> Hashable:
+        """Whom its service is charged to."""
+        return self.request.tenant
+
+    @property
+    def predicted_tokens(self) -> int | None:
+        """How many tokens it will generate, by somebody's guess."""
+        return self.request.predicted_tokens
+
+    @property
+    def deadline(self) -> float | None:
+        """When it should be done."""
+        return self.request.deadline

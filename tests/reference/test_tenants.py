@@ -1,0 +1,240 @@
+"""Sharing among tenants: who goes next, what each is charged, and what a policy cannot spoil."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Hashable
+from typing import Any
+
+import pytest
+
+from lineclear.audit import audit
+from lineclear.config import Config
+from lineclear.policies.drr import DeficitRoundRobin
+from lineclear.policies.tenants import TenantPolicy
+from lineclear.policies.vtc import VirtualTokenCounter
+from lineclear.request import Request
+from lineclear.scheduler import Scheduler
+
+CONFIG = Config(
+    num_gpu_blocks=24,
+    num_cpu_blocks=12,
+    block_size=4,
+    max_num_seqs=4,
+    max_num_batched_tokens=32,
+    max_model_len=48,
+    watermark=0.0,
+)
+
+
+class Oracle:
+    """What each tenant was scheduled, counted row by row from the plans.
+
+    Attributes:
+        prompts: prompt tokens of requests that were admitted.
+        sampled: tokens that were sampled.
+    """
+
+    def __init__(self) -> None:
+        self.prompts: Counter[Hashable] = Counter()
+        self.sampled: Counter[Hashable] = Counter()
+        self.seen: set[Hashable] = set()
+
+    def look(self, scheduler: Scheduler, plan: Any) -> None:
+        for row in plan.scheduled_seq_groups:
+            entry = scheduler.entries[row.request_id]
+            if row.request_id not in self.seen:
+                self.seen.add(row.request_id)
+                self.prompts[entry.tenant] += entry.record.prompt
+            self.sampled[entry.tenant] += row.samples
+
+
+def waiting(scheduler: Scheduler) -> Counter[Any]:
+    return Counter(entry.tenant for entry in scheduler.queue)
+
+
+def run(policy: TenantPolicy | None, seed: int, steps: int = 400) -> tuple[Any, Oracle]:
+    """Three tenants who always have requests waiting, one of them four times as many."""
+    rng = random.Random(seed)
+    scheduler = Scheduler(CONFIG, policy)
+    oracle, made = Oracle(), 0
+    for _ in range(steps):
+        while min(Counter("abc", **waiting(scheduler)).values()) < 4:
+            made += 1
+            scheduler.add(
+                Request(
+                    request_id=made,
+                    prompt_tokens=rng.randint(1, 20),
+                    max_tokens=rng.randint(1, 20),
+                    tenant="aaaabc"[made % 6],
+                )
+            )
+        plan = scheduler.schedule()
+        oracle.look(scheduler, plan)
+        scheduler.complete([o.number for o in plan.operations if o.kind.startswith("swap")])
+        scheduler.commit(plan, [0] * len(plan.sampling))
+        audit(scheduler)
+    return scheduler, oracle
+
+
+@pytest.mark.parametrize("make", [VirtualTokenCounter, DeficitRoundRobin])
+@pytest.mark.parametrize("seed", range(3))
+def test_accounts_say_what_the_plans_said(make: Any, seed: int) -> None:
+    policy = make(prompt_price=1.0, output_price=2.0)
+    lifts: Counter[Hashable] = Counter()
+    if isinstance(policy, VirtualTokenCounter):
+        plain = policy.backlogged
+
+        def counted(tenant: Hashable, step: int) -> None:
+            before = policy.account(tenant).settle(step)
+            plain(tenant, step)
+            lifts[tenant] += policy.account(tenant).charged - before  # type: ignore[assignment]
+
+        setattr(policy, "backlogged", counted)  # noqa: B010
+    scheduler, oracle = run(policy, seed)
+    assert scheduler.counters.preemptions
+    for tenant in "abc":
+        charged = policy.account(tenant).settle(scheduler.ledger.steps) - lifts[tenant]
+        assert charged == oracle.prompts[tenant] + 2 * oracle.sampled[tenant]
+        assert charged > 500
+
+
+@pytest.mark.parametrize("make", [VirtualTokenCounter, DeficitRoundRobin])
+def test_service_of_tenants_that_wait_differs_by_less_than_the_bound(make: Any) -> None:
+    policy = make()
+    _, oracle = run(policy, 7, steps=1500)
+    served = {t: oracle.prompts[t] + 2 * oracle.sampled[t] for t in "abc"}
+    assert max(served.values()) - min(served.values()) <= 2 * policy.bound(20, 20, 4)
+    _, first = run(None, 7, 1500)
+    unfair = {t: first.prompts[t] + 2 * first.sampled[t] for t in "abc"}
+    assert max(unfair.values()) - min(unfair.values()) > 2 * policy.bound(20, 20, 4)
+
+
+def test_weights_divide_the_charge() -> None:
+    policy = VirtualTokenCounter(weights={"a": 2.0})
+    _, oracle = run(policy, 3, steps=1500)
+    served = {t: oracle.prompts[t] + 2 * oracle.sampled[t] for t in "abc"}
+    assert served["a"] / served["b"] == pytest.approx(2.0, rel=0.1)
+    assert served["b"] / served["c"] == pytest.approx(1.0, rel=0.1)
+
+
+def test_who_comes_back_is_owed_nothing_for_its_absence() -> None:
+    policy = VirtualTokenCounter(1.0, 1.0)
+    policy.backlogged("a", 0)
+    assert policy.first(0) == "a"
+    policy.admitted("a", 100, 0)
+    policy.steady("a", 3, 0)
+    policy.backlogged("b", 50)
+    assert policy.account("b").charged == 0.0  # the virtual time is a's counter when it was chosen
+    assert policy.first(50) == "b"
+    assert policy.account("a").settle(50) == 250.0
+    policy.idle("b", 50)
+    assert policy.first(50) == "a"
+    policy.admitted("a", 10, 50)
+    policy.backlogged("b", 60)
+    assert policy.account("b").charged == 250.0
+
+
+def test_a_tenant_in_debt_sits_out_until_it_has_earned_it_back() -> None:
+    policy = DeficitRoundRobin(quantum=10.0, prompt_price=1.0, output_price=1.0)
+    policy.backlogged("a", 0)
+    policy.backlogged("b", 0)
+    first = policy.first(0)
+    other = "b" if first == "a" else "a"
+    policy.admitted(first, 35, 0)
+    turns: list[Hashable] = []
+    for _ in range(4):
+        turns.append(policy.first(0))
+        policy.admitted(policy.first(0), 10, 0)
+    assert turns == [other, other, other, first]
+
+
+def test_tenants_who_left_leave_nothing_behind() -> None:
+    for policy in (VirtualTokenCounter(), DeficitRoundRobin()):
+        scheduler = Scheduler(CONFIG, policy)
+        for k in range(2000):
+            scheduler.add(Request(request_id=k, prompt_tokens=3, max_tokens=1, tenant=f"t{k}"))
+            plan = scheduler.schedule()
+            scheduler.commit(plan, [0] * len(plan.sampling))
+        assert len(scheduler.entries) == 0
+        assert len(policy.accounts) < 200
+
+
+class Hostile(VirtualTokenCounter):
+    """Names somebody, or raises, when it is time."""
+
+    def __init__(self, where: str, answer: Any) -> None:
+        super().__init__()
+        self.where, self.answer, self.calls = where, answer, 0
+
+    def _spoil(self, where: str) -> bool:
+        self.calls += self.where == where
+        return self.where == where and self.calls == 2
+
+    def first(self, step: int) -> Hashable:
+        if self._spoil("first"):
+            if isinstance(self.answer, Exception):
+                raise self.answer
+            found: Hashable = self.answer
+            return found
+        return super().first(step)
+
+    def _maybe(self, where: str) -> None:
+        if self._spoil(where):
+            raise KeyError(where)
+
+    def backlogged(self, tenant: Hashable, step: int) -> None:
+        self._maybe("backlogged")
+        super().backlogged(tenant, step)
+
+    def idle(self, tenant: Hashable, step: int) -> None:
+        self._maybe("idle")
+        super().idle(tenant, step)
+
+    def admitted(self, tenant: Hashable, tokens: int, step: int) -> None:
+        self._maybe("admitted")
+        super().admitted(tenant, tokens, step)
+
+    def sampled(self, tenant: Hashable, tokens: int, step: int) -> None:
+        self._maybe("sampled")
+        super().sampled(tenant, tokens, step)
+
+    def steady(self, tenant: Hashable, change: int, step: int) -> None:
+        self._maybe("steady")
+        super().steady(tenant, change, step)
+
+
+@pytest.mark.parametrize(
+    ("where", "answer"),
+    [
+        ("first", "nobody"),
+        ("first", None),
+        ("first", RuntimeError("no")),
+        ("first", ["a"]),
+        *((where, None) for where in ("backlogged", "idle", "admitted", "sampled", "steady")),
+    ],
+)
+def test_a_hostile_policy_is_reported_and_everybody_is_served(where: str, answer: Any) -> None:
+    scheduler = Scheduler(CONFIG, Hostile(where, answer))
+    rng = random.Random(1)
+    finished: set[Hashable] = set()
+    for k in range(60):
+        scheduler.add(
+            Request(
+                request_id=k,
+                prompt_tokens=rng.randint(1, 20),
+                max_tokens=rng.randint(1, 12),
+                tenant=rng.choice("abcdefgh"),
+            )
+        )
+    for _ in range(2000):
+        if not scheduler.entries:
+            break
+        plan = scheduler.schedule()
+        audit(scheduler)
+        scheduler.complete([o.number for o in plan.operations if o.kind.startswith("swap")])
+        finished |= {f.request_id for f in scheduler.commit(plan, [0] * len(plan.sampling))}
+    assert finished == set(range(60))
+    (failure,) = scheduler.policy_failures
+    assert failure.startswith("vtc: ")
