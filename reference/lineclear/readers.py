@@ -21,6 +21,8 @@ __all__ = ["FORMATS", "Format", "read_workload"]
 
 #: Sequences that one request may be sampled into.
 MOST_PARALLEL = 1 << 12
+#: Tokens of a prompt in a file that tells outputs only.
+UNTOLD_PROMPT = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +31,14 @@ class Format:
 
     Attributes:
         name: what reports call it.
-        prompt: column of the prompt's tokens.
+        prompt: column of the prompt's tokens, or "" if the file has none: then 128 for all.
         output: column of the tokens really generated.
         time: column of the arrival, or "" if the file has none: then all arrive at once.
         clock: how a cell of that column becomes a count.
         per_second: how many of these counts are a second.
         request_id: column of the id, if any.
         client: column that says who sent it, if any.
+        predicted: column with a guess of the output, if any.
         source: whom to credit.
     """
 
@@ -47,6 +50,7 @@ class Format:
     per_second: float = 1
     request_id: str = ""
     client: str = ""
+    predicted: str = ""
     source: str = ""
 
     @property
@@ -59,7 +63,8 @@ class Format:
         return all(column in columns for column in self.columns)
 
 
-#: The project's own format first; its optional columns are max_tokens, priority and n.
+#: The project's own format first; its optional columns are max_tokens, priority, n,
+#: predicted_tokens and deadline.
 FORMATS = (
     Format(
         "lineclear",
@@ -68,6 +73,7 @@ FORMATS = (
         "arrival_time",
         request_id="request_id",
         client="client",
+        predicted="predicted_tokens",
     ),
     Format(
         "azure2023",
@@ -104,6 +110,13 @@ FORMATS = (
         source="LLMServingSim (MIT)",
     ),
     Format("vidur", "num_prefill_tokens", "num_decode_tokens", source="Vidur (MIT)"),
+    Format(
+        "ssjf",
+        "",
+        "output_token_length",
+        predicted="predicted_length",
+        source="SSJF predictions (Qiu et al., arXiv 2404.08509; Apache-2.0)",
+    ),
 )
 
 
@@ -149,7 +162,18 @@ def in_order(arrivals: list[Arrival], per_second: float) -> tuple[Arrival, ...]:
     """By arrival, rows of one moment as they stood, in seconds after the first."""
     arrivals.sort(key=lambda arrival: arrival.arrival_time)
     first = arrivals[0].arrival_time
-    return tuple(replace(a, arrival_time=(a.arrival_time - first) / per_second) for a in arrivals)
+
+    def seconds(moment: float) -> float:
+        return (moment - first) / per_second
+
+    return tuple(
+        replace(
+            arrival,
+            arrival_time=seconds(arrival.arrival_time),
+            deadline=None if arrival.deadline is None else seconds(arrival.deadline),
+        )
+        for arrival in arrivals
+    )
 
 
 def recognise(row: Mapping[str, object]) -> Format:
@@ -174,7 +198,7 @@ def make_arrival(
     except BadRow as bad:
         raise BadRow(f"{format_.time}: {bad}") from None
     own = format_.name == "lineclear"
-    prompt = whole(row, format_.prompt)
+    prompt = whole(row, format_.prompt) if format_.prompt else UNTOLD_PROMPT
     parallel = whole(row, "n", most=MOST_PARALLEL) if own and given(row, "n") else 1
     outputs = output_lengths(row, format_.output, parallel)
     most = whole(row, "max_tokens") if own and given(row, "max_tokens") else cap
@@ -182,7 +206,17 @@ def make_arrival(
     name = str(row[format_.request_id]) if given(row, format_.request_id) else ordinal
     client = str(row[format_.client]) if given(row, format_.client) else ""
     kept = tuple(min(length, most) for length in outputs)
-    return Arrival(name, time, prompt, kept, most, priority, client), int(kept != outputs)
+    predicted = None
+    if given(row, format_.predicted):
+        predicted = whole(row, format_.predicted, least=0)
+    deadline = None
+    if own and given(row, "deadline"):
+        try:
+            deadline = number(row["deadline"])
+        except BadRow as bad:
+            raise BadRow(f"deadline: {bad}") from None
+    arrival = Arrival(name, time, prompt, kept, most, priority, client, predicted, deadline)
+    return arrival, int(kept != outputs)
 
 
 def given(row: Mapping[str, object], column: str) -> bool:

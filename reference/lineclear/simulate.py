@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import TextIO, cast
 
 from lineclear.audit import Violation, audit
@@ -23,6 +24,7 @@ from lineclear.request import Finished, Rejected, Request
 from lineclear.result import Result
 from lineclear.sampler import Live, Sampler
 from lineclear.scheduler import Scheduler
+from lineclear.service import Service
 from lineclear.steptime import Device, StepTime
 from lineclear.workload import Arrival, Workload
 from lineclear_spec.ledger import Request as Record
@@ -46,6 +48,7 @@ class Simulation:
         policy: who comes first; the one that `config` names if None.
         acceptance: the probability that a drafted token is accepted.
         seed: of the accepted drafts.
+        service: counts what each tenant gets, if that is wanted.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Simulation:
         policy: Policy | None = None,
         acceptance: float = 0.6,
         seed: int = 0,
+        service: Service | None = None,
     ) -> None:
         """Nothing has arrived yet, at 0 seconds."""
         self.workload = workload
@@ -71,6 +75,7 @@ class Simulation:
         self.scheduler = Scheduler(config, policy, lambda: self.now, self._note)
         self.observer = Observer(self.scheduler.ledger) if check_every else None
         self.device = Device()
+        self.service = service
         self.collector = Collector()
         self.live: dict[Hashable, Live] = {}
         self.rejected: list[tuple[str, str]] = []
@@ -156,12 +161,24 @@ class Simulation:
             done.append(heapq.heappop(self._copies)[1])
         if done:
             self.scheduler.complete(sorted(done))
-        while self._arrivals and self._arrivals[0].arrival_time <= self.now:
-            self._add(self._arrivals.popleft())
+        while self._arrivals and self._comes(self._arrivals[0]):
+            arrival = self._arrivals.popleft()
+            if self.workload.users:
+                arrival = replace(arrival, arrival_time=self.now)
+            self._add(arrival)
+
+    def _comes(self, arrival: Arrival) -> bool:
+        """Whether the next request is there: by the clock, or because a user has nothing else."""
+        if self.workload.users:
+            return len(self.live) < self.workload.users
+        return arrival.arrival_time <= self.now
 
     def _wait(self) -> bool:
         """Nothing is computed: time goes on to the next arrival or the end of a copy."""
-        moments = [self._arrivals[0].arrival_time] if self._arrivals else []
+        moments: list[float] = []
+        if self._arrivals:
+            first = self._arrivals[0]
+            moments.append(self.now if self._comes(first) else first.arrival_time)
         if self._copies:
             moments.append(self._copies[0][0])
         if not moments:
@@ -204,8 +221,12 @@ class Simulation:
                 n=arrival.parallel,
                 priority=arrival.priority,
                 arrival_time=arrival.arrival_time,
+                tenant=arrival.client or None,
+                predicted_tokens=arrival.predicted_tokens,
+                deadline=arrival.deadline,
             )
         )
+
         if isinstance(answer, Rejected):
             self.rejected.append((arrival.request_id, answer.reason))
             return
@@ -213,11 +234,15 @@ class Simulation:
         targets = [min(length, cap) for length in arrival.output_tokens]
         self.live[arrival.request_id] = Live(arrival, targets, cap)
         self.collector.arrive(arrival.request_id, arrival.arrival_time)
+        if self.service is not None:
+            self.service.arrive(arrival)
 
     def _end(self, finished: Finished) -> None:
         """A request has ended; it must have generated exactly what the workload says."""
         live = self.live.pop(finished.request_id)
         self.finished += 1
+        if self.service is not None:
+            self.service.end(finished.request_id)
         self.collector.finish(finished.request_id, live.arrival.prompt_tokens, live.most, self.now)
         outputs = {output.branch: output.generated_tokens for output in finished.outputs}
         wanted = dict(enumerate(live.targets))
@@ -242,6 +267,8 @@ class Simulation:
         collector = self.collector
         for request_id, mode in plan.preempted:
             collector.preempt(request_id, self.now, swap=mode == "swap")
+        if self.service is not None:
+            self.service.step(plan, self.now)
         seconds = self._account(plan) if plan.step is not None else 0.0
         for operation in plan.operations:
             blocks = len(operation.blocks)

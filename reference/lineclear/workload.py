@@ -31,7 +31,9 @@ class Arrival:
         output_tokens: tokens that each of its sequences really generates; no scheduler sees them.
         max_tokens: the most that a sequence may generate; this is what a scheduler sees.
         priority: higher is more important.
-        client: who sent it, if the workload says so.
+        client: who sent it, if the workload says so; its service is charged to that tenant.
+        predicted_tokens: somebody's guess of output_tokens, or of its class, if there is one.
+        deadline: when it should be done, seconds after the first arrival, if it has a deadline.
     """
 
     request_id: str
@@ -41,6 +43,8 @@ class Arrival:
     max_tokens: int
     priority: int = 0
     client: str = ""
+    predicted_tokens: int | None = None
+    deadline: float | None = None
 
     @property
     def parallel(self) -> int:
@@ -58,6 +62,8 @@ class Workload:
         requests: at least one.
         clipped: requests whose output was cut at their `max_tokens`.
         source: whom to credit for it, if anybody.
+        users: if not 0, so many users send the requests in order, each as soon as the one before
+            of the same user is done, and arrival times count for nothing.
     """
 
     name: str
@@ -65,6 +71,7 @@ class Workload:
     requests: tuple[Arrival, ...]
     clipped: int = 0
     source: str = ""
+    users: int = 0
 
     @property
     def prompt_tokens(self) -> int:

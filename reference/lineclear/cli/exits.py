@@ -33,6 +33,7 @@ EXTRAS = {
     "pytest": ("pytest", "verify"),
     "torch": ("torch", "gpu"),
     "triton": ("triton", "gpu"),
+    "matplotlib": ("matplotlib", "plot"),
 }
 
 

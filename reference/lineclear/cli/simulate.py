@@ -22,12 +22,21 @@ if TYPE_CHECKING:
     from lineclear.steptime import StepTime
     from lineclear.workload import Workload
 
-__all__ = ["add_parser", "run"]
+__all__ = [
+    "EMBEDDED_POOL",
+    "add_parser",
+    "add_workload",
+    "check_every",
+    "load",
+    "run",
+    "step_time",
+]
 
 EPILOG = """\
 WORKLOAD is a CSV or JSONL file, known by its columns, or - for standard input:
   arrival_time,prompt_tokens,output_tokens    seconds and tokens; optional columns are request_id,
-                                              max_tokens, priority, n, client
+                                              max_tokens, priority, n, client,
+                                              predicted_tokens, deadline
   Azure 2023 (CSV), Mooncake (JSONL), and the traces of VTC, Vidur and LLMServingSim as published
 
 The scheduler is told a request's max_tokens and never how many tokens it really generates.
@@ -74,21 +83,7 @@ def add_parser(subparsers: Any) -> None:
         "--lesson", metavar="NAME", help="run a worked example of the lesson instead; list: all"
     )
     add_settings(parser)
-    drawing = parser.add_argument_group("workload")
-    drawing.add_argument("--seed", type=int, default=0, help="of the embedded one (default: 0)")
-    drawing.add_argument(
-        "--num-requests", type=whole, metavar="N", help="draw so many, or read so many rows"
-    )
-    drawing.add_argument(
-        "--request-rate", type=float, metavar="R", help="arrivals in a second of the embedded one"
-    )
-    drawing.add_argument(
-        "--max-tokens",
-        type=whole,
-        default=2048,
-        metavar="N",
-        help="told to the scheduler where a row has none; longer outputs are cut (default: 2048)",
-    )
+    add_workload(parser)
     running = parser.add_argument_group("run")
     running.add_argument(
         "--step-time",
@@ -108,6 +103,35 @@ def add_parser(subparsers: Any) -> None:
         "--journal", metavar="FILE", help="write every action, for lineclear replay"
     )
     add_format(parser)
+
+
+def add_workload(parser: argparse.ArgumentParser) -> None:
+    """Adds what says which requests there are."""
+    drawing = parser.add_argument_group("workload")
+    drawing.add_argument(
+        "--seed", type=int, default=0, help="of a workload that is drawn (default: 0)"
+    )
+    drawing.add_argument(
+        "--num-requests", type=whole, metavar="N", help="draw so many, or read so many rows"
+    )
+    drawing.add_argument(
+        "--request-rate",
+        type=float,
+        metavar="R",
+        help="arrivals in a second of a workload that is drawn; users of a closed one",
+    )
+    drawing.add_argument(
+        "--generate",
+        metavar="KIND",
+        help="draw poisson, bursty, heavy_tail, closed, tenants or hostile:POLICY requests",
+    )
+    drawing.add_argument(
+        "--max-tokens",
+        type=whole,
+        default=2048,
+        metavar="N",
+        help="told to the scheduler where a row has none; longer outputs are cut (default: 2048)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -166,6 +190,7 @@ def run_lesson(arguments: argparse.Namespace) -> int:
 
 def load(arguments: argparse.Namespace) -> Workload:
     """The workload that was asked for."""
+    from lineclear.generators import generate
     from lineclear.readers import read_workload
     from lineclear.workload import EMBEDDED_RATE, EMBEDDED_REQUESTS, WorkloadError, synthetic
 
@@ -173,10 +198,14 @@ def load(arguments: argparse.Namespace) -> Workload:
         if arguments.workload is None:
             count = arguments.num_requests or EMBEDDED_REQUESTS
             rate = EMBEDDED_RATE if arguments.request_rate is None else arguments.request_rate
+            if arguments.generate is not None:
+                return generate(arguments.generate, count, rate, arguments.seed)
             return synthetic(count, rate, arguments.seed)
+        if arguments.generate is not None:
+            raise WorkloadError("--generate draws a workload, so it goes without a file")
         if arguments.request_rate is not None:
             raise WorkloadError(
-                "--request-rate is for the embedded workload; a file has its times"
+                "--request-rate is for a workload that is drawn; a file has its times"
             )
         return read_workload(
             arguments.workload, max_tokens=arguments.max_tokens, limit=arguments.num_requests

@@ -1,0 +1,176 @@
+"""`lineclear compare`: one workload under several policies, as a table and as pictures.
+
+Guarantees: exit code 0 only if every run came to its end without a violation. It knows nothing
+about policies; matplotlib is imported only if pictures are asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
+from lineclear.cli.output import add_format, write_json, write_text
+from lineclear.cli.progress import Progress
+from lineclear.cli.settings import add_settings, read_settings
+from lineclear.cli.simulate import EMBEDDED_POOL, add_workload, check_every, load, step_time
+
+if TYPE_CHECKING:
+    from lineclear.compare import Row
+
+__all__ = ["add_parser", "run", "table"]
+
+EPILOG = """\
+Times are seconds. `passed` is the most requests that were let pass one that came before them,
+`gap` the most by which the service of two tenants differed while both had requests waiting, and
+`bound` what the policy states that it cannot exceed.
+
+examples:
+  lineclear compare --policies fcfs,priority,mlfq
+  lineclear compare trace.csv --policies fcfs,vtc,drr --num-gpu-blocks 512 --plot pictures
+  lineclear compare --generate tenants --policies fcfs,vtc --format json
+  lineclear compare trace.csv --policies fcfs,my_module:MyPolicy
+"""
+
+COLUMNS = (
+    ("policy", "<12"),
+    ("finished", ">9"),
+    ("TTFT mean", ">10"),
+    ("p99", ">9"),
+    ("TPOT p50", ">9"),
+    ("e2e mean", ">9"),
+    ("p99", ">9"),
+    ("queue max", ">10"),
+    ("tokens/s", ">9"),
+    ("swaps", ">6"),
+    ("recomputes", ">11"),
+    ("passed", ">7"),
+    ("SLO", ">6"),
+    ("gap", ">9"),
+    ("bound", ">9"),
+)
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds the subcommand."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "compare",
+        help="run a workload under several policies",
+        description="Run one workload under several policies in simulated time.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("workload", nargs="?", metavar="WORKLOAD", help="default: an embedded one")
+    parser.add_argument(
+        "--policies",
+        default="fcfs,priority",
+        metavar="A,B,...",
+        help="built-in names or module:Class, between commas (default: fcfs,priority)",
+    )
+    parser.add_argument("--plot", metavar="FOLDER", help="draw pictures there (extra: plot)")
+    add_settings(parser)
+    add_workload(parser)
+    running = parser.add_argument_group("run")
+    running.add_argument(
+        "--step-time", action="append", default=[], metavar="NAME=SECONDS", help="as in simulate"
+    )
+    running.add_argument(
+        "--check",
+        type=check_every,
+        default=0,
+        metavar="every|N|off",
+        help="check every invariant after every step, every N steps, or never (default: off)",
+    )
+    running.add_argument(
+        "--slo-ttft", type=float, default=1.0, metavar="S", help="goal: first token (default: 1)"
+    )
+    running.add_argument(
+        "--slo-tpot",
+        type=float,
+        default=0.05,
+        metavar="S",
+        help="goal: each token after the first (default: 0.05)",
+    )
+    add_format(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs every policy and prints one table."""
+    from lineclear.compare import Goal, compare
+
+    policies = [name.strip() for name in arguments.policies.split(",") if name.strip()]
+    if not policies:
+        raise UsageError("--policies names no policy")
+    config = read_settings(arguments, EMBEDDED_POOL if arguments.workload is None else {})
+    workload = load(arguments)
+    draw: Callable[[list[Row], str], list[str]] | None = None
+    if arguments.plot is not None:  # a missing extra is told now rather than after the runs
+        draw = import_module("lineclear.plots").draw
+    try:
+        with Progress("requests", len(workload.requests) * len(policies)) as progress:
+            rows = compare(
+                workload,
+                config,
+                policies,
+                model=step_time(arguments.step_time),
+                goal=Goal(arguments.slo_ttft, arguments.slo_tpot),
+                check_every=arguments.check,
+                on_end=progress.step,
+            )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    drawn: list[str] = []
+    if draw is not None:
+        try:
+            drawn = draw(rows, str(arguments.plot))
+        except OSError as error:
+            raise UsageError(f"cannot draw into {arguments.plot}: {error.strerror}") from error
+    if arguments.format == "json":
+        told = {"workload": workload.name, "policies": [row.json() for row in rows]}
+        write_json({**told, "pictures": drawn})
+    else:
+        write_text("\n".join([f"{workload.name}", "", *table(rows), "", *drawn]))
+    if any(row.result.violations for row in rows):
+        return REFUTED
+    return INCONCLUSIVE if any(row.result.stalled for row in rows) else PASSED
+
+
+def table(rows: list[Row]) -> list[str]:
+    """One line for each policy."""
+    lines = ["".join(format(title, width) for title, width in COLUMNS)]
+    for row in rows:
+        metrics, result = row.result.metrics, row.result
+
+        def seconds(name: str, part: str, metrics: dict[str, Any] = metrics) -> str:
+            values = metrics[name]
+            return "-" if values is None else f"{values[part]:.3f}"
+
+        rate = metrics["generated_tokens_per_second"]
+        cells = (
+            row.policy,
+            f"{result.finished:,}",
+            seconds("ttft", "mean"),
+            seconds("ttft", "p99"),
+            seconds("tpot", "p50"),
+            seconds("e2e", "mean"),
+            seconds("e2e", "p99"),
+            seconds("queue_delay", "max"),
+            "-" if rate is None else f"{rate:,.0f}",
+            f"{result.preemptions['swap']:,}",
+            f"{result.preemptions['recompute']:,}",
+            f"{row.passed:,}",
+            f"{row.attained:.0%}",
+            "-"
+            if row.service.gap is None or len(row.service.tenants) < 2
+            else f"{row.service.gap:,.0f}",
+            "-" if row.bound is None else f"{row.bound:,.0f}",
+        )
+        lines.append(
+            "".join(format(cell, width) for cell, (_, width) in zip(cells, COLUMNS, strict=True))
+        )
+        lines += [f"  violated: {violation}" for violation in result.violations]
+        lines += [f"  policy failed: {failure}" for failure in result.failures]
+        lines += [f"  stalled: {result.stalled}"] if result.stalled else []
+    return lines

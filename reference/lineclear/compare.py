@@ -1,0 +1,149 @@
+"""One workload under several policies: the same requests, the same model, one row each.
+
+Guarantees: every run sees the same arrivals, and the bounds that a policy states are computed
+from the workload and the settings, not from the run. It knows nothing about how it is printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lineclear.config import Config
+from lineclear.policies import make
+from lineclear.policies.tenants import TenantPolicy
+from lineclear.result import Result
+from lineclear.service import Service
+from lineclear.simulate import Simulation
+from lineclear.steptime import StepTime
+from lineclear.workload import Workload
+
+__all__ = ["Goal", "Row", "compare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a request that went well looks like.
+
+    Attributes:
+        ttft: seconds to the first token, at most.
+        tpot: seconds for each token after it, at most.
+    """
+
+    ttft: float = 1.0
+    tpot: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One policy's run.
+
+    Attributes:
+        policy: its name, as it was asked for.
+        result: of the simulation.
+        service: what each tenant got.
+        bound: the most by which the service of two waiting tenants may differ, if the policy
+            states one.
+        attained: share of the requests that reached the goal.
+        goodput: requests that reached the goal, a second.
+        passed: the most requests that were let pass one that came before them.
+        waits: the longest time a request waited to be scheduled first.
+        times: by request, arrival, first token and end, in seconds.
+    """
+
+    policy: str
+    result: Result
+    service: Service
+    bound: float | None
+    attained: float
+    goodput: float | None
+    passed: int
+    times: dict[str, Any]
+
+    def json(self) -> dict[str, Any]:
+        """The contract for scripts."""
+        return {
+            "policy": self.policy,
+            "service_gap": self.service.gap,
+            "service_gap_bound": self.bound,
+            "slo_attainment": self.attained,
+            "goodput": self.goodput,
+            "passed_max": self.passed,
+            "served": dict(zip(self.service.tenants, self.service.served.tolist(), strict=True)),
+            "run": self.result.json(),
+        }
+
+
+def compare(
+    workload: Workload,
+    config: Config,
+    policies: list[str],
+    *,
+    model: StepTime | None = None,
+    goal: Goal | None = None,
+    check_every: int = 0,
+    on_end: Callable[[], object] = lambda: None,
+) -> list[Row]:
+    """Runs the workload once for each policy.
+
+    Args:
+        workload: who asks for what and when.
+        config: the settings; each policy takes the place of `scheduling_policy`.
+        policies: names, as in `scheduling_policy`.
+        model: how long things take.
+        goal: what counts as a request that went well.
+        check_every: steps between two checks of all invariants, 0 for none.
+        on_end: called for each request that ends.
+
+    Raises:
+        ValueError: there is no policy of that name.
+    """
+    goal = goal or Goal()
+    rows: list[Row] = []
+    tenants = sorted({request.client for request in workload.requests})
+    for name in policies:
+        named = config.scheduling_policy == name
+        options = dict(config.policy_options) if named else {}
+        policy = make(name, options)
+        bound: float | None = None
+        service = Service(tenants)
+        if isinstance(policy, TenantPolicy):
+            service = Service(tenants, policy.prompt_price, policy.output_price, policy.weights)
+            longest_prompt = max(request.prompt_tokens for request in workload.requests)
+            longest_output = max(max(request.output_tokens) for request in workload.requests)
+            stated: Callable[[int, int, int], float] | None = getattr(policy, "bound", None)
+            if stated is not None and len(tenants) > 1:
+                one = stated(longest_prompt, longest_output, config.max_num_seqs)
+                bound = 2 * one if name == "vtc" else one
+        chosen = replace(
+            config, scheduling_policy=name, policy_options=tuple(sorted(options.items()))
+        )
+        simulation = Simulation(
+            workload, chosen, model=model, check_every=check_every, policy=policy, service=service
+        )
+        result = simulation.run(on_end)
+        times = simulation.collector.times
+        good = sum(
+            1
+            for t in times.values()
+            if t.finished is not None
+            and t.first_token is not None
+            and t.last_token is not None
+            and t.first_token - t.arrived <= goal.ttft
+            and (t.last_token - t.first_token) <= goal.tpot * max(1, t.longest - 1)
+        )
+        duration = result.metrics["duration"]
+        rows.append(
+            Row(
+                policy=name,
+                result=result,
+                service=service,
+                bound=bound,
+                attained=good / max(1, len(workload.requests)),
+                goodput=good / duration if duration else None,
+                passed=max(service.passed.values(), default=0),
+                times={str(key): value for key, value in times.items()},
+            )
+        )
+    return rows

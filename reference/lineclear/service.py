@@ -1,0 +1,129 @@
+"""What each tenant gets in a run, and by how much that differs between those who both wait.
+
+Guarantees: it reads plans and arrivals only, so it shares nothing with the accounts of the policy
+that it is held against. It knows nothing about policies.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+
+from lineclear.plan import Plan
+from lineclear.workload import Arrival
+
+__all__ = ["Service"]
+
+#: Tenants up to which every pair of them is compared in every step.
+MOST_PAIRS = 256
+
+
+class Service:
+    """Service by tenant: prompt tokens once for each request, and sampled tokens.
+
+    Args:
+        tenants: all that the workload names.
+        prompt_price: weight of a prompt token.
+        output_price: weight of a sampled token.
+        weights: what a tenant's service is divided by, 1 where it is not named.
+
+    Attributes:
+        moments: seconds, one for each row of `curves`.
+        curves: service of each tenant so far, at these moments.
+        gap: the most by which the service of two tenants differed over a time in which both had
+            requests waiting; by pairs, so None beyond 256 tenants.
+        passed: by request, how many that arrived later were scheduled for the first time before
+            it was.
+    """
+
+    def __init__(
+        self,
+        tenants: list[str],
+        prompt_price: float = 1.0,
+        output_price: float = 2.0,
+        weights: dict[str, float] | None = None,
+    ) -> None:
+        """Nobody has got anything."""
+        self.tenants = {tenant: k for k, tenant in enumerate(tenants)}
+        count = len(tenants)
+        self.prices = (prompt_price, output_price)
+        self.weights = np.array([(weights or {}).get(tenant, 1.0) for tenant in tenants])
+        self.served = np.zeros(count)  # [tenants]
+        self.waiting: Counter[str] = Counter()
+        self.of: dict[Hashable, Arrival] = {}
+        self.fresh: dict[Hashable, int] = {}  # never scheduled -> number of the arrival
+        self.away: set[Hashable] = set()  # preempted and not scheduled since
+        self.arrivals = 0
+        self.moments: list[float] = []
+        self.curves: list[Any] = []
+        self.passed: dict[Hashable, int] = {}
+        self.gap: float | None = 0.0 if count <= MOST_PAIRS else None
+        size = count if self.gap is not None else 0
+        self._low = np.full((size, size), np.nan)  # [tenants, tenants], of the present joint wait
+        self._high = np.full((size, size), np.nan)
+
+    def arrive(self, arrival: Arrival) -> None:
+        """A request waits."""
+        self.arrivals += 1
+        self.of[arrival.request_id] = arrival
+        self.fresh[arrival.request_id] = self.arrivals
+        self.waiting[arrival.client] += 1
+
+    def end(self, request_id: Hashable) -> None:
+        """A request has ended."""
+        arrival = self.of.pop(request_id)
+        if self.fresh.pop(request_id, None) is not None or request_id in self.away:
+            self.waiting[arrival.client] -= 1
+        self.away.discard(request_id)
+
+    def step(self, plan: Plan, now: float) -> None:
+        """A plan was made."""
+        for request_id, _ in plan.preempted:
+            if request_id in self.of and request_id not in self.away:
+                self.away.add(request_id)
+                self.waiting[self.of[request_id].client] += 1
+        if plan.step is None:
+            return
+        prompt, output = self.prices
+        gained = np.zeros(len(self.served))
+        for row in plan.scheduled_seq_groups:
+            arrival = self.of.get(row.request_id)
+            if arrival is None:
+                continue
+            tenant = self.tenants[arrival.client]
+            number = self.fresh.pop(row.request_id, None)
+            if number is not None:
+                gained[tenant] += prompt * arrival.prompt_tokens
+                self.waiting[arrival.client] -= 1
+                self._passes(number)
+            elif row.request_id in self.away:
+                self.away.discard(row.request_id)
+                self.waiting[arrival.client] -= 1
+            gained[tenant] += output * row.samples
+        self.served += gained / self.weights
+        if self.gap is not None:
+            self._compare()
+        if not self.moments or now - self.moments[-1] >= 1.0:
+            self.moments.append(now)
+            self.curves.append(self.served.copy())
+
+    def _passes(self, number: int) -> None:
+        """A request is scheduled for the first time: those that came before it are passed."""
+        for other, earlier in self.fresh.items():
+            if earlier > number:
+                break  # they stand in order of arrival
+            self.passed[other] = self.passed.get(other, 0) + 1
+
+    def _compare(self) -> None:
+        """The greatest difference since each pair began to wait together."""
+        both = np.array([self.waiting[tenant] > 0 for tenant in self.tenants])
+        pairs = both[:, None] & both[None, :]
+        difference = self.served[:, None] - self.served[None, :]
+        self._low = np.where(pairs, np.fmin(self._low, difference), np.nan)
+        self._high = np.where(pairs, np.fmax(self._high, difference), np.nan)
+        spread = self._high - self._low
+        if pairs.any():
+            self.gap = max(self.gap or 0.0, float(np.nanmax(spread)))

@@ -1,0 +1,65 @@
+"""`lineclear compare`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from lineclear.cli import main
+
+SMALL = ["compare", "--num-requests", "25", "--generate", "tenants"]
+
+
+def test_a_table_has_one_line_for_each_policy(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SMALL, "--policies", "fcfs,vtc"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].split()[:2] == ["policy", "finished"]
+    assert [line.split()[:2] for line in lines[3:5]] == [["fcfs", "25"], ["vtc", "25"]]
+
+
+def test_json_is_a_contract(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SMALL, "--policies", "drr", "--check", "every", "--format", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    (row,) = told["policies"]
+    assert row["policy"] == "drr"
+    assert 0 <= row["service_gap"] <= row["service_gap_bound"]
+    assert row["run"]["violations"] == 0
+    assert row["run"]["invariant_checks"] > 0
+    assert set(row["served"]) == set("abcdef")
+
+
+def test_a_policy_of_ones_own_is_found(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_policy.py").write_text(
+        "class Last:\n"
+        "    name = 'last'\n"
+        "    def key(self, request):\n"
+        "        return -request.number\n"
+        "    def may_displace(self, waiting, running):\n"
+        "        return False\n"
+    )
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    assert main([*SMALL, "--policies", "fcfs,own_policy:Last"]) == 0
+    assert "own_policy:Last" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--policies", "lifo"], "there is no policy 'lifo'"),
+        (["--policies", ","], "names no policy"),
+        (["--policies", "nowhere:Policy"], "No module named"),
+        (["--generate", "lumpy"], "there is no generator"),
+    ],
+)
+def test_what_cannot_be_run_is_one_line(
+    capsys: pytest.CaptureFixture[str], argv: list[str], said: str
+) -> None:
+    assert main(["compare", *argv]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
