@@ -22,6 +22,7 @@ from lineclear_spec import actions
 from lineclear_spec.ledger import Refused, Sequence
 from lineclear_spec.ledger import Request as Record
 from lineclear_spec.lifecycle import Phase
+from lineclear_spec.progress import behind
 
 if TYPE_CHECKING:
     from lineclear.issue import Flight
@@ -159,12 +160,12 @@ class Bookkeeping(Advice):
     def _discard_for(self, entry: Entry) -> bool:
         """Discards less important CPU copies if that makes room; whether there is room now."""
         ledger = self.ledger
-        behind = [self.of[record] for record in ledger.swapped]
-        behind = [other for other in behind if other.rank > entry.rank]
-        behind.sort(key=lambda other: other.rank, reverse=True)
+        others = [self.of[record] for record in ledger.swapped]
+        others = [other for other in others if behind(entry.rank, other.rank)]
+        others.sort(key=lambda other: other.rank, reverse=True)
         room = ledger.cpu.free
         chosen: list[Entry] = []
-        for other in behind:
+        for other in others:
             if room >= entry.record.blocks:
                 break
             chosen.append(other)

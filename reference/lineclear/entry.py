@@ -16,6 +16,7 @@ from lineclear.view import View
 from lineclear_spec.ledger import Ledger, Sequence
 from lineclear_spec.ledger import Request as Record
 from lineclear_spec.lifecycle import Phase
+from lineclear_spec.progress import behind
 
 __all__ = ["Entry", "RunningOrder", "WaitingQueue"]
 
@@ -180,7 +181,7 @@ class RunningOrder:
 
     def last_after(self, entry: Entry) -> Entry | None:
         """The very last one, if it is strictly after the entry."""
-        if not self.orders or self.orders[-1] <= entry.rank:
+        if not self.orders or not behind(entry.rank, self.orders[-1]):
             return None
         return self.entries[self.orders[-1]]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lineclear.entry import Entry
 from lineclear_spec.ledger import Block, Ledger, Sequence
+from lineclear_spec.progress import wanted_blocks, wanted_slots, wanted_tokens
 
 if TYPE_CHECKING:
     from lineclear.bookkeeping import Bookkeeping
@@ -67,10 +68,10 @@ def job_of(scheduler: Bookkeeping, sequence: Sequence, entry: Entry) -> Job | No
         return None
     decode = exist - reach == 1 and reach >= record.prompt
     drafts = min(lookahead, last - exist) if decode else 0
-    tokens = min(exist, last) - reach + drafts
-    slots = max(sequence.slot_tokens, reach + tokens)
+    tokens = wanted_tokens(exist, last, reach, drafts)
+    slots = wanted_slots(sequence.slot_tokens, reach, tokens)
     copy = not shared and not ledger.writable(sequence)
-    blocks = max(0, ledger.need(slots) - sequence.length - shared // size) + copy
+    blocks = wanted_blocks(ledger.need(slots), sequence.length, shared // size) + copy
     return Job(sequence, entry, tokens, drafts, slots, blocks, copy, shared, decode)
 
 

@@ -7,14 +7,14 @@ together would suffice. It knows nothing about how a victim is evicted.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from lineclear.config import Config
 from lineclear.entry import Entry
 from lineclear_spec.ledger import Ledger
+from lineclear_spec.progress import Need
 
-__all__ = ["RULES", "Need", "choose", "swaps", "worst"]
+__all__ = ["RULES", "choose", "swaps", "worst"]
 
 #: For each victim rule the key whose largest value is preempted first.
 RULES: dict[str, Callable[[Entry, Ledger], tuple[Any, ...]]] = {
@@ -23,35 +23,6 @@ RULES: dict[str, Callable[[Entry, Ledger], tuple[Any, ...]]] = {
     "longest": lambda entry, ledger: (entry.tokens(ledger), entry.rank),
     "newest": lambda entry, _: (entry.number,),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """An amount of each resource."""
-
-    blocks: int = 0
-    seats: int = 0
-    tokens: int = 0
-
-    def __add__(self, other: Need) -> Need:
-        """Both together."""
-        return Need(
-            self.blocks + other.blocks, self.seats + other.seats, self.tokens + other.tokens
-        )
-
-    def __sub__(self, other: Need) -> Need:
-        """What is left of it."""
-        return Need(
-            self.blocks - other.blocks, self.seats - other.seats, self.tokens - other.tokens
-        )
-
-    def covers(self, other: Need) -> bool:
-        """Whether this is enough of everything."""
-        return (
-            self.blocks >= other.blocks
-            and self.seats >= other.seats
-            and self.tokens >= other.tokens
-        )
 
 
 def worst(candidates: Iterable[Entry], rule: str, ledger: Ledger) -> Entry | None:

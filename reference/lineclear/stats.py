@@ -25,6 +25,9 @@ class Counters:
     aborted: int = 0
     discarded: int = 0
     failed_copies: int = 0
+    preempted_alone: int = (
+        0  # could not grow although nobody else ran: a premise of progress fails
+    )
     recomputed_tokens: int = 0
     generated_tokens: int = 0
     batched_tokens: int = 0
@@ -50,6 +53,7 @@ def stats(scheduler: Bookkeeping) -> dict[str, int | float]:
         "lineclear:recomputed_tokens_total": counters.recomputed_tokens,
         "lineclear:swapped_discarded_total": counters.discarded,
         "lineclear:failed_copies_total": counters.failed_copies,
+        "lineclear:preempted_alone_total": counters.preempted_alone,
         "lineclear:requests_rejected_total": counters.rejected,
         "lineclear:requests_aborted_total": counters.aborted,
         "lineclear:batched_tokens_total": counters.batched_tokens,

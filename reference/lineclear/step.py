@@ -16,10 +16,21 @@ from typing import TYPE_CHECKING, Any
 from lineclear.entry import Entry
 from lineclear.job import Job, job_of, spare_last_holders
 from lineclear.plan import Scheduled
-from lineclear.preemption import Need, choose, worst
+from lineclear.preemption import choose, worst
 from lineclear_spec import actions
 from lineclear_spec.ledger import Sequence
 from lineclear_spec.lifecycle import Phase
+from lineclear_spec.progress import (
+    Need,
+    admits_others,
+    asked_tokens,
+    behind,
+    beside,
+    chunk,
+    grows,
+    kept_free,
+    may_be_passed,
+)
 
 if TYPE_CHECKING:
     from lineclear.bookkeeping import Bookkeeping
@@ -57,8 +68,8 @@ class Step:
         if not self.preempted:
             jobs = self._displace(jobs)
         self._run(jobs)
-        paused = self.preempted and self.config.pause_after_preemption
-        if not paused and not self.displaced and not self.blocked:
+        pause = self.config.pause_after_preemption
+        if admits_others(self.preempted, pause, self.displaced, self.blocked):
             self._admit_all()
         self._share_out()
 
@@ -82,7 +93,7 @@ class Step:
         """Preempts until every running sequence that is left can grow; the jobs that are left."""
         scheduler, ledger = self.scheduler, self.ledger
         due = ledger.due()
-        if due.count + sum([job.blocks for job in jobs]) <= ledger.gpu.free:
+        if grows(due.count, sum([job.blocks for job in jobs]), ledger.gpu.free):
             self.due = due.count
             return jobs
         self.preempted = True
@@ -96,8 +107,9 @@ class Step:
         for entry in sorted(wants, key=lambda entry: entry.rank):
             if entry not in wants:
                 continue  # preempted meanwhile
-            while passed + wants[entry] > ledger.gpu.free:
+            while not grows(passed, wants[entry], ledger.gpu.free):
                 victim = self._victim_after(entry) or entry
+                scheduler.counters.preempted_alone += len(scheduler.running) == 1
                 scheduler.preempt(victim)
                 wants.pop(victim, None)
                 if victim is entry:
@@ -112,7 +124,8 @@ class Step:
         running = self.scheduler.running
         if self.config.victim == "last":
             return running.last_after(entry)
-        return worst(running.after(entry), self.config.victim, self.ledger)
+        victim = worst(running.after(entry), self.config.victim, self.ledger)
+        return victim if victim and behind(entry.rank, victim.rank) else None
 
     # ---- tokens --------------------------------------------------------------------------------
 
@@ -125,10 +138,7 @@ class Step:
 
     def _chunk(self, tokens: int) -> int:
         """How many of so many tokens this step takes: all, a part, or none."""
-        left = self._tokens_left
-        if tokens <= left:
-            return tokens
-        return max(0, left) if self.config.enable_chunked_prefill else 0
+        return chunk(tokens, self._tokens_left, self.config.enable_chunked_prefill)
 
     def _run(self, jobs: list[Job]) -> None:
         """Decodes first, then unfinished prefills share what is left, each in policy order."""
@@ -217,7 +227,8 @@ class Step:
             jobs = self._jobs_of(entry)
             growth = sum([job.blocks for job in jobs])
             tokens = sum([1 if chunked and not job.decode else job.tokens for job in jobs])
-            return Need(record.blocks + growth, entry.n, max(1, tokens))
+            tokens = asked_tokens(max(1, tokens), self.config.max_num_batched_tokens)
+            return Need(record.blocks + growth, entry.n, tokens)
         leader, *others = record.members
         # A step that is in flight may still sample a token for a request that was preempted
         # meanwhile: it is computed with the others.
@@ -226,13 +237,14 @@ class Step:
             tokens = max(tokens, min(tokens + leader.promised_samples, record.limit - 1))
         full = ledger.block_of(record.prompt)
         blocks = ledger.need(tokens)
-        blocks += sum([ledger.need(branch.known_tokens) - full for branch in others])
-        return Need(blocks, entry.n, 1 if chunked else tokens)
+        blocks += sum([beside(ledger.need(branch.known_tokens), full) for branch in others])
+        tokens = asked_tokens(1 if chunked else tokens, self.config.max_num_batched_tokens)
+        return Need(blocks, entry.n, tokens)
 
     def _have(self, watermark: bool = True) -> Need:
         """What is there for admission: the watermark is kept only while something runs."""
         scheduler = self.scheduler
-        kept = self.config.watermark_blocks if watermark and len(scheduler.running) else 0
+        kept = kept_free(self.config.watermark_blocks, len(scheduler.running)) if watermark else 0
         return Need(
             self.ledger.gpu.free - self.due - kept,
             self.config.max_num_seqs - scheduler.seats,
@@ -246,7 +258,7 @@ class Step:
         while (entry := queue.head()) is not None:
             fits = not entry.record.copy and self._have().covers(self._want(entry))
             if fits:
-                if any(other.bypassed >= most for other in passed):
+                if not all(may_be_passed(other.bypassed, most) for other in passed):
                     break
                 for other in passed:
                     other.bypassed += 1
@@ -289,7 +301,11 @@ class Step:
         want = self._want(head)
         if (self._have() - Need(planned.blocks, 0, planned.tokens)).covers(want):
             return jobs  # it is admitted anyway
-        candidates = [e for e in scheduler.running.after(head) if scheduler.may_displace(head, e)]
+        candidates = [
+            entry
+            for entry in scheduler.running.after(head)
+            if behind(head.rank, entry.rank) and scheduler.may_displace(head, entry)
+        ]
         if not candidates or scheduler.policy_failures:
             return jobs
         due = {scheduler.of[sequence.request] for sequence in self.ledger.due().records}

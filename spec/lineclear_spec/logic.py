@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["any_of", "both", "either", "implies", "larger", "negate"]
+__all__ = ["any_of", "both", "either", "implies", "larger", "negate", "smaller"]
 
 
 def any_of(*conditions: Any) -> Any:
@@ -31,9 +31,16 @@ def either(condition: Any, then: Any, otherwise: Any) -> Any:
 
 def larger(first: Any, second: Any) -> Any:
     """The larger of two numbers."""
-    if type(first) is int:
+    if type(first) is int and type(second) is int:
         return first if first >= second else second
     return either(first >= second, first, second)
+
+
+def smaller(first: Any, second: Any) -> Any:
+    """The smaller of two numbers."""
+    if type(first) is int and type(second) is int:
+        return first if first <= second else second
+    return either(first <= second, first, second)
 
 
 def negate(condition: Any) -> Any:

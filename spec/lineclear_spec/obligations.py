@@ -1,9 +1,11 @@
 # pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
-"""What has to be proved, unit by unit: each action, each loop, the start state and the arithmetic.
+"""What has to be proved, unit by unit: each action, each loop, the start state, the arithmetic, the
+decisions that progress rests on, and the order of each policy that was imported.
 
 Guarantees: an obligation is a list of hypotheses and a goal, made by running the very functions of
-`actions.py` and `blocks.py` on a symbolic ledger. It knows nothing about solvers' answers.
+`actions.py`, `blocks.py`, `progress.py` and of policies on formulas. It knows nothing about solvers'
+answers.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any
 
 import z3
 
-from lineclear_spec import blocks
+from lineclear_spec import blocks, ranking
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.deltas import DELTAS
 from lineclear_spec.invariants import CPU, GPU, INVARIANTS, clauses
@@ -30,8 +32,9 @@ from lineclear_spec.state import (
 )
 from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.terms import Term, raw
+from lineclear_spec.theorems import CLAIMS, ORDER
 
-__all__ = ["LOOPS", "Goal", "Unit", "build", "units"]
+__all__ = ["LOOPS", "PROGRESS", "Goal", "Unit", "build", "units"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,8 @@ class Goal:
     """One obligation of a unit.
 
     Attributes:
-        kind: initiation, preserved, contract, defined, refusal, base, step or arithmetic.
+        kind: initiation, preserved, contract, defined, refusal, base, step, arithmetic, ranking (a
+            measure that an action lowers or leaves) or progress (a decision, an order).
         label: the invariant's clause, the contract's part or the primitive's precondition.
         depth: how many of the unit's assumptions it may use.
         formula: what is to be shown; None if nothing that the clause reads is written (*frame*).
@@ -96,9 +100,17 @@ LOOPS: dict[str, tuple[str, Callable[[SymbolicLedger], Any]]] = {
 }
 
 
+#: Decisions of the scheduler, and what holds when nobody runs.
+PROGRESS: dict[str, Callable[[], tuple[list[Any], list[tuple[str, Any]]]]] = {
+    "decisions": ranking.decisions,
+    "empty_pool": ranking.empty_pool,
+}
+
+
 def units() -> list[str]:
     """Names of everything that is proved."""
-    return ["start", "arithmetic", *LOOPS, *ACTIONS]
+    orders = [ORDER + name for name in CLAIMS]
+    return ["start", "arithmetic", *LOOPS, *ACTIONS, *PROGRESS, *orders]
 
 
 def build(name: str, body: Callable[..., Any] | None = None) -> Unit:
@@ -111,6 +123,10 @@ def build(name: str, body: Callable[..., Any] | None = None) -> Unit:
         return start()
     if name == "arithmetic":
         return arithmetic()
+    if name in PROGRESS:
+        return of_progress(name, *PROGRESS[name]())
+    if name.startswith(ORDER):
+        return of_progress(name, *ranking.order(CLAIMS[name.removeprefix(ORDER)]))
     return loop(name) if name in LOOPS else action(name, body)
 
 
@@ -154,8 +170,15 @@ def action(name: str, body: Callable[..., Any] | None = None) -> Unit:
     values = [raw(argument) for argument in arguments]
     for label, domains, predicate in DELTAS[name](before, after, *values, raw(result)):
         unit.goals.append(Goal("contract", label, everything, instance(domains, predicate)))
+    for label, domains, predicate in ranking.ranking(name, before, after, tuple(values)):
+        unit.goals.append(Goal("ranking", label, everything, instance(domains, predicate)))
     unit.goals.sort(key=lambda g: g.depth)
     return unit
+
+
+def of_progress(name: str, hypotheses: list[Any], goals: list[tuple[str, Any]]) -> Unit:
+    """Goals that no action takes part in."""
+    return Unit(name, hypotheses, [], [Goal("progress", label, 0, goal) for label, goal in goals])
 
 
 def loop(name: str) -> Unit:

@@ -54,6 +54,14 @@ class Term:
     def __rsub__(self, other: Any) -> Term:
         return Term(raw(other) - self.z)
 
+    def __neg__(self) -> Term:
+        return Term(-self.z)
+
+    def __mul__(self, other: Any) -> Term:
+        return Term(self.z * raw(other))
+
+    __rmul__ = __mul__
+
     def __lt__(self, other: Any) -> Term:
         return Term(self.z < raw(other))
 

@@ -21,6 +21,7 @@ from lineclear.cli.progress import Progress
 if TYPE_CHECKING:
     from lineclear_spec.judge import Verdict
     from lineclear_spec.prove import Result
+    from lineclear_spec.theorems import Standing
 
 __all__ = ["add_parser", "mutant_counts", "proof_lines", "prove_json", "run", "status_of"]
 
@@ -31,6 +32,7 @@ examples:
   lineclear prove --invariant conservation     one invariant, every action
   lineclear prove --seeds 5 --no-mutants       five solver seeds
   lineclear prove --no-mutants --second-solver Z3, then cvc5
+  lineclear prove --theorems                   theorems of the policies, and what they presume
   lineclear prove --export obligations/        SMT-LIB text for a solver of your own
 """
 
@@ -64,6 +66,11 @@ def add_parser(subparsers: Any) -> None:
         "--second-solver", action="store_true", help="prove every obligation again, by cvc5"
     )
     parser.add_argument(
+        "--theorems",
+        action="store_true",
+        help="prove, without mutants, and print each theorem of a policy with its premises",
+    )
+    parser.add_argument(
         "--write-baseline",
         action="store_true",
         help="record the solver resources used, for contributors",
@@ -77,6 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear_spec.judge import judge_all
     from lineclear_spec.mutants import generate
     from lineclear_spec.obligations import units
+    from lineclear_spec.theorems import standings
 
     names = chosen(arguments.actions, units(), "action")
     from lineclear_spec.invariants import INVARIANTS
@@ -104,16 +112,20 @@ def run(arguments: argparse.Namespace) -> int:
     if wanted:
         results = [r for r in results if r.invariant.split(".")[0] in wanted]
     verdicts: list[Verdict] = []
-    if not (arguments.no_mutants or names or wanted):
+    if not (arguments.no_mutants or arguments.theorems or names or wanted):
         mutants = generate()
         with Progress("mutants", len(mutants)) as progress:
             verdicts = judge_all(mutants, progress=progress.step)
     if arguments.write_baseline:
         prove.write_baseline(results)
+    theorems = standings((r.key, r.status) for r in results) if arguments.theorems else []
     if arguments.format == "json":
-        write_json(prove_json(results, verdicts, solvers))
+        content = prove_json(results, verdicts, solvers)
+        if arguments.theorems:
+            content["theorems"] = [theorem.as_dict() for theorem in theorems]
+        write_json(content)
     else:
-        lines = proof_lines(results, verdicts)
+        lines = theorem_lines(theorems) if theorems else proof_lines(results, verdicts)
         lines.append(f"  {proof_seconds:.1f} s to prove, by {' and '.join(solvers)}")
         write_text("\n".join(lines))
     return status_of(results, verdicts)
@@ -167,10 +179,29 @@ def prove_json(
     }
 
 
+def theorem_lines(theorems: Sequence[Standing]) -> list[str]:
+    """One line for each theorem, and what its premises are seen to by."""
+    from lineclear_spec.theorems import PREMISES
+
+    width = max(len(t.theorem) for t in theorems)
+    lines = ["lineclear prove     theorems of the policies, for any number of requests", ""]
+    for t in theorems:
+        status = t.status if t.holds or t.status != "proved" else "fails, proved"
+        premises = " ".join(t.premises) or "none"
+        lines += [
+            f"  {t.theorem:<{width}}  {status:<13}  {t.sentence}",
+            f"  {'':<{width}}  {'':<13}  {t.obligations} obligations; premises: {premises}",
+            *[f"  {'':<{width}}  not proved: {key}" for key in t.missing],
+        ]
+    lines += ["", "premises"]
+    lines += [f"  {p.name}  {p.seen_to:<9}  {p.sentence}" for p in PREMISES.values()]
+    return [*lines, "", "The induction that joins the lemmas is in docs/trust.md.", ""]
+
+
 def proof_lines(results: Sequence[Result], verdicts: Sequence[Verdict]) -> list[str]:
     """One line for each unit, then what is not proved."""
-    kinds = ("preserved", "frame", "contract", "defined", "refusal", "base", "step")
-    titles = ("kept", "untouched", "promised", "defined", "refusal", "base", "step")
+    kinds = ("preserved", "frame", "contract", "defined", "refusal", "base", "step", "ranking")
+    titles = ("kept", "untouched", "promised", "defined", "refusal", "base", "step", "ranking")
     names = list(dict.fromkeys(r.action for r in results))
     width = max((len(name) for name in names), default=0)
     lines = [
@@ -182,7 +213,7 @@ def proof_lines(results: Sequence[Result], verdicts: Sequence[Verdict]) -> list[
         mine = [r for r in results if r.action == name]
         counts = Counter(r.kind for r in mine)
         open_ = sum(r.status != "proved" for r in mine)
-        if name in ("start", "arithmetic"):
+        if not counts.keys() & set(kinds):
             lines.append(f"  {name:<{width}}{len(mine) - open_:>11} of {len(mine)} facts")
             continue
         cells = "".join(f"{counts[kind] or '.':>11}" for kind in kinds)

@@ -1,11 +1,14 @@
 """First come, first served: the order of arrival, and nobody waiting displaces anybody.
 
-Guarantees: finitely many requests go before any other. It knows nothing about priorities.
+Guarantees: finitely many requests go before any other, so that none starves. It knows nothing
+about priorities.
 """
 
 from __future__ import annotations
 
 from lineclear.view import View
+from lineclear_spec.logic import implies
+from lineclear_spec.theorems import TABLE, Claims, Fact, Theorem, claim, of_any_order
 
 __all__ = ["FirstComeFirstServed"]
 
@@ -22,3 +25,38 @@ class FirstComeFirstServed:
     def may_displace(self, waiting: View, running: View) -> bool:
         """Never."""
         return False
+
+
+EARLIER = Fact(
+    "only who arrived earlier comes before",
+    lambda first, second, _: implies(first.order < second.order, first.arrival < second.arrival),
+)
+
+claim(
+    Claims(
+        "fcfs",
+        lambda _: FirstComeFirstServed(),
+        (
+            *of_any_order("fcfs"),
+            Theorem(
+                "fcfs.P7",
+                "every request comes to its end: only those that arrived earlier go before it",
+                ("F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8"),
+                (TABLE, "order_fcfs/"),
+                "No starvation",
+            ),
+            Theorem(
+                "fcfs.P8",
+                "requests are first admitted in the order of their arrival",
+                ("F2", "F4"),
+                (
+                    "order_fcfs/",
+                    "decisions/progress/whoever is first of all is the head",
+                    "decisions/progress/with no bypass nobody enters",
+                ),
+                "Order",
+            ),
+        ),
+        (EARLIER,),
+    )
+)

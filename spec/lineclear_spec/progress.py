@@ -1,0 +1,134 @@
+"""The decisions that progress rests on: who gives way, who enters, who gets tokens.
+
+Guarantees: each function is asked by the running scheduler and is run on formulas by `ranking.py`,
+so what is proved is what decides. It knows nothing about how a decision is carried out; an order
+is anything that `<` compares, smaller first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from lineclear_spec.logic import both, either, larger, negate, smaller
+
+__all__ = [
+    "Need",
+    "admits_others",
+    "asked_tokens",
+    "behind",
+    "beside",
+    "chunk",
+    "grows",
+    "kept_free",
+    "may_be_passed",
+    "may_give_way",
+    "wanted_blocks",
+    "wanted_slots",
+    "wanted_tokens",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """An amount of each resource."""
+
+    blocks: int = 0
+    seats: int = 0
+    tokens: int = 0
+
+    def __add__(self, other: Need) -> Need:
+        """Both together."""
+        return Need(
+            self.blocks + other.blocks, self.seats + other.seats, self.tokens + other.tokens
+        )
+
+    def __sub__(self, other: Need) -> Need:
+        """What is left of it."""
+        return Need(
+            self.blocks - other.blocks, self.seats - other.seats, self.tokens - other.tokens
+        )
+
+    def covers(self, other: Need) -> bool:
+        """Whether this is enough of everything."""
+        return (
+            (self.blocks >= other.blocks)
+            & (self.seats >= other.seats)
+            & (self.tokens >= other.tokens)
+        )
+
+
+# ---- who gives way -----------------------------------------------------------------------------
+
+
+def behind(beneficiary: Any, other: Any) -> Any:
+    """Whether the other may be asked to give way: it comes strictly later in the order."""
+    return beneficiary < other
+
+
+def may_give_way(victim: Any, beneficiary: Any) -> Any:
+    """Whether the victim is the beneficiary itself or comes later: nobody ahead of it is."""
+    return negate(victim < beneficiary)
+
+
+def grows(passed: Any, wants: Any, free: Any) -> Any:
+    """Whether there are blocks for a request, besides those for the requests before it."""
+    return passed + wants <= free
+
+
+# ---- who enters --------------------------------------------------------------------------------
+
+
+def may_be_passed(bypassed: Any, most: Any) -> Any:
+    """Whether another request behind may enter before one that was passed so often."""
+    return bypassed < most
+
+
+def admits_others(preempted: Any, pause: Any, displaced: Any, blocked: Any) -> Any:
+    """Whether a step may let requests enter, after what it has done for those that run.
+
+    Args:
+        preempted: somebody gave way so that another could grow.
+        pause: a step that preempted for growth admits nobody.
+        displaced: the head has entered in somebody's place.
+        blocked: a request that runs did not get all the tokens that it could use.
+    """
+    return both(negate(both(preempted, pause)), negate(displaced), negate(blocked))
+
+
+def kept_free(watermark: Any, running: Any) -> Any:
+    """Blocks that entering requests must leave free: none when nobody runs."""
+    return either(running >= 1, watermark, 0)
+
+
+def beside(need: Any, full: Any) -> Any:
+    """Blocks of a further branch that shares the full blocks of the prompt."""
+    return need - full
+
+
+def asked_tokens(tokens: Any, budget: Any) -> Any:
+    """Tokens that must be left for a request to enter: never more than a whole step has."""
+    return smaller(tokens, budget)
+
+
+# ---- who gets what -----------------------------------------------------------------------------
+
+
+def chunk(tokens: Any, left: Any, chunked: Any) -> Any:
+    """How many of so many tokens a step with so many left takes: all, a part, or none."""
+    return either(tokens <= left, tokens, either(chunked, larger(0, left), 0))
+
+
+def wanted_tokens(exist: Any, last: Any, reach: Any, drafts: Any) -> Any:
+    """Positions that a sequence could compute: of tokens that exist, before the last, and drafts."""
+    return smaller(exist, last) - reach + drafts
+
+
+def wanted_slots(slots: Any, reach: Any, tokens: Any) -> Any:
+    """Positions that its table must have room for."""
+    return larger(slots, reach + tokens)
+
+
+def wanted_blocks(need: Any, length: Any, shared: Any) -> Any:
+    """Blocks that its table lacks, besides those that it shares."""
+    return larger(0, need - length - shared)

@@ -1,0 +1,299 @@
+"""Theorems of policies: what each one says, what it presumes, and what it rests on.
+
+Guarantees: a theorem is called proved only if every obligation that it names was asked and proved;
+its premises say who sees to them. It knows nothing about solvers, nor about any policy: a policy
+enters its claims from its own file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = [
+    "CLAIMS",
+    "PREMISES",
+    "TABLE",
+    "Claims",
+    "Fact",
+    "Premise",
+    "Standing",
+    "Theorem",
+    "claim",
+    "of_any_order",
+    "standings",
+]
+
+#: Stands for every obligation of the table and of the decisions: all but the orders of policies.
+TABLE = "table"
+
+#: Before the name of a policy: the unit of its order.
+ORDER = "order_"
+#: Who sees to a premise: a guard refuses otherwise, a monitor counts or reports, nobody.
+SEEN_TO = ("guard", "monitored", "assumed")
+
+
+@dataclass(frozen=True, slots=True)
+class Premise:
+    """What a theorem presumes.
+
+    Attributes:
+        name: F1 to F8.
+        sentence: what is presumed.
+        seen_to: guard, monitored or assumed.
+        where: the guard, the monitor, or why nothing sees to it.
+    """
+
+    name: str
+    sentence: str
+    seen_to: str
+    where: str
+
+
+PREMISES: dict[str, Premise] = {
+    premise.name: premise
+    for premise in (
+        Premise(
+            "F1",
+            "a request fits alone into the empty pool and into every budget",
+            "guard",
+            "`submit` and the invariant `fits`; `progress.kept_free` waives the watermark when "
+            "nobody runs. That a group shares the full blocks of its prompt is monitored: "
+            "`Counters.preempted_alone`",
+        ),
+        Premise(
+            "F2",
+            "nobody behind the head of the queue enters before it",
+            "guard",
+            "`progress.may_be_passed` and one heap in the policy's order; off if `bypass` is above "
+            "0 (then bounded) or with `swapped_first`",
+        ),
+        Premise(
+            "F3",
+            "whoever gives way comes later in the order than the one it gives way to, or is it",
+            "guard",
+            "`progress.behind`, asked in `step.py` of every victim that a rule names",
+        ),
+        Premise(
+            "F4",
+            "a request keeps its place in the order for as long as it lives",
+            "guard",
+            "`Entry.order` is made once, on arrival; a policy that fails is replaced by the order "
+            "of arrival, which is counted: `policy_failures`",
+        ),
+        Premise(
+            "F5",
+            "tokens are dealt in the policy's order, and every decode gets one",
+            "guard",
+            "`Config` demands max_num_batched_tokens >= max_num_seqs * (1 + num_lookahead_slots); "
+            "`progress.chunk`; the order of dealing is `step.py`",
+        ),
+        Premise(
+            "F6",
+            "preempting is always possible",
+            "guard",
+            "`recompute` asks only that the request runs and is not in the step being built; "
+            "`swap_out` falls back to it",
+        ),
+        Premise(
+            "F7",
+            "preempting loses no token that was generated",
+            "guard",
+            "proved of every action: ranking, 'no token that is known is forgotten'",
+        ),
+        Premise(
+            "F8",
+            "the environment answers: steps are committed, copies end, and only finitely many fail",
+            "monitored",
+            "`stall_report` names what is not answered; `Counters.failed_copies` counts; lengths "
+            "are finite by `submit`, a step that is issued computes a token by `issue_step`",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Theorem:
+    """One property of one policy.
+
+    Attributes:
+        name: the policy's name and the property's, such as fcfs.P6.
+        sentence: what holds, in one sentence.
+        premises: names of the premises.
+        rests_on: obligations, as unit/kind/label or a beginning of it; TABLE for all but orders.
+        induction: the paper argument that joins them, by its heading in docs/trust.md.
+        holds: False for a property that fails: then the obligations show how.
+    """
+
+    name: str
+    sentence: str
+    premises: tuple[str, ...]
+    rests_on: tuple[str, ...]
+    induction: str = ""
+    holds: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What a policy claims of its order, for any two requests.
+
+    Attributes:
+        label: one sentence.
+        predicate: of two candidates, each with the fields of a request, `arrival` (its number)
+            and an `order` to compare; written with `lineclear_spec.logic`. A third argument is
+            the policy, with its unknown parameters.
+    """
+
+    label: str
+    predicate: Callable[[Any, Any, Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What one policy claims.
+
+    Attributes:
+        policy: its name.
+        make: the policy, its parameters made by the argument, see `ranking.Unknowns`.
+        theorems: what holds, and what fails.
+        facts: what the theorems need besides the order being total.
+    """
+
+    policy: str
+    make: Callable[[Any], Any]
+    theorems: tuple[Theorem, ...]
+    facts: tuple[Fact, ...] = ()
+
+
+CLAIMS: dict[str, Claims] = {}
+DECISION = "decisions/progress/"
+
+
+def of_any_order(policy: str) -> tuple[Theorem, ...]:
+    """What holds of every policy whose order is total and kept for life."""
+    order = f"{ORDER}{policy}/progress/the order is "
+    displaced = f"{ORDER}{policy}/progress/whoever is displaced"
+    return (
+        Theorem(
+            f"{policy}.P4",
+            "a request enters only if nobody before it in the order waits, unless it may pass",
+            ("F2", "F4"),
+            (
+                order,
+                DECISION + "whoever is first of all is the head",
+                DECISION + "with no bypass nobody enters",
+            ),
+            "Order",
+        ),
+        Theorem(
+            f"{policy}.P4'",
+            "whoever gives way comes later in the order than the one it gives way to, or is it",
+            ("F3", "F4"),
+            (order, displaced, DECISION + "a request that is behind may give way"),
+            "Order",
+        ),
+        Theorem(
+            f"{policy}.P5",
+            "while it waits a request is passed at most `bypass` times",
+            ("F4",),
+            (DECISION + "a request is passed at most",),
+            "Order",
+        ),
+        Theorem(
+            f"{policy}.P6",
+            "the first unfinished request in the order comes to its end: somebody always advances",
+            ("F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8"),
+            (TABLE, order, displaced),
+            "Progress",
+        ),
+        Theorem(
+            f"{policy}.P10",
+            "giving way has no cycle: it only goes down an order that does not change",
+            ("F3", "F4"),
+            (order, displaced, DECISION + "giving way goes down the order"),
+            "Order",
+        ),
+    )
+
+
+def claim(claims: Claims) -> None:
+    """Enters the claims of a policy.
+
+    Raises:
+        ValueError: a premise is unknown.
+    """
+    for theorem in claims.theorems:
+        for premise in theorem.premises:
+            if premise not in PREMISES:
+                raise ValueError(f"{theorem.name}: no premise is called {premise}")
+    CLAIMS[claims.policy] = claims
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a theorem stands.
+
+    Attributes:
+        theorem: its name.
+        sentence: what it says.
+        holds: False if it says that a property fails.
+        premises: name -> guard, monitored or assumed.
+        obligations: how many it rests on.
+        status: proved, unknown or refuted; unknown too if an obligation was not asked.
+        missing: what was not proved or not asked.
+    """
+
+    theorem: str
+    sentence: str
+    holds: bool
+    premises: Mapping[str, str]
+    obligations: int
+    status: str
+    missing: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def standings(answers: Iterable[tuple[str, str]]) -> list[Standing]:
+    """How every theorem stands.
+
+    Args:
+        answers: (unit/kind/label, status) of every obligation that was asked, once for each
+            solver and seed.
+    """
+    found = list(answers)
+    return [standing(theorem, found) for claims in CLAIMS.values() for theorem in claims.theorems]
+
+
+def belongs(key: str, start: str) -> bool:
+    """Whether an obligation is one of those that `rests_on` names."""
+    return not key.startswith(ORDER) if start == TABLE else key.startswith(start)
+
+
+def standing(theorem: Theorem, answers: list[tuple[str, str]]) -> Standing:
+    """How one theorem stands."""
+    missing: list[str] = []
+    statuses: set[str] = set()
+    keys: set[str] = set()
+    for start in theorem.rests_on:
+        mine = [(key, status) for key, status in answers if belongs(key, start)]
+        if not mine:
+            missing.append(start)
+            statuses.add("unknown")
+        keys |= {key for key, _ in mine}
+        statuses |= {status for _, status in mine}
+        missing += sorted({key for key, status in mine if status != "proved"})
+    worst = next((s for s in ("refuted", "unknown") if s in statuses), "proved")
+    premises = {name: PREMISES[name].seen_to for name in theorem.premises}
+    return Standing(
+        theorem.name,
+        theorem.sentence,
+        theorem.holds,
+        premises,
+        len(keys),
+        worst if theorem.rests_on else "unknown",
+        tuple(missing),
+    )
