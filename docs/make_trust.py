@@ -39,6 +39,8 @@ KINDS = {
     "base": "a loop's promise holds before its first iteration",
     "step": "one iteration keeps a loop's promise",
     "arithmetic": "a fact about ceil and floor, for every block size",
+    "ranking": "an action lowers, or leaves alone, what a request has left",
+    "progress": "a decision of the scheduler, or an order of a policy, is what progress needs",
 }
 
 Rows = Iterable[Sequence[object]]
@@ -327,6 +329,7 @@ def fill(text: str, sections: dict[str, str]) -> str:
 
 def measure() -> dict[str, str]:
     """Everything that takes a solver or a search."""
+    from lineclear.policies import load_claims
     from lineclear_spec.crosscheck import crosscheck, version
     from lineclear_spec.explore import search
     from lineclear_spec.judge import judge_all
@@ -334,6 +337,7 @@ def measure() -> dict[str, str]:
     from lineclear_spec.prove import prove, solver_version
     from lineclear_spec.worlds import BOUNDS
 
+    load_claims()
     results = prove(seeds=range(SEEDS))
     second = crosscheck()
     found = list(in_parallel(search, BOUNDS))

@@ -138,7 +138,8 @@ class Step:
 
     def _chunk(self, tokens: int) -> int:
         """How many of so many tokens this step takes: all, a part, or none."""
-        return chunk(tokens, self._tokens_left, self.config.enable_chunked_prefill)
+        taken: int = chunk(tokens, self._tokens_left, self.config.enable_chunked_prefill)
+        return taken
 
     def _run(self, jobs: list[Job]) -> None:
         """Decodes first, then unfinished prefills share what is left, each in policy order."""

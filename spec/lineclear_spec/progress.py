@@ -22,7 +22,6 @@ __all__ = [
     "grows",
     "kept_free",
     "may_be_passed",
-    "may_give_way",
     "wanted_blocks",
     "wanted_slots",
     "wanted_tokens",
@@ -31,11 +30,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """An amount of each resource."""
+    """An amount of each resource: whole numbers, or formulas."""
 
-    blocks: int = 0
-    seats: int = 0
-    tokens: int = 0
+    blocks: Any = 0
+    seats: Any = 0
+    tokens: Any = 0
 
     def __add__(self, other: Need) -> Need:
         """Both together."""
@@ -49,7 +48,7 @@ class Need:
             self.blocks - other.blocks, self.seats - other.seats, self.tokens - other.tokens
         )
 
-    def covers(self, other: Need) -> bool:
+    def covers(self, other: Need) -> Any:
         """Whether this is enough of everything."""
         return (
             (self.blocks >= other.blocks)
@@ -64,11 +63,6 @@ class Need:
 def behind(beneficiary: Any, other: Any) -> Any:
     """Whether the other may be asked to give way: it comes strictly later in the order."""
     return beneficiary < other
-
-
-def may_give_way(victim: Any, beneficiary: Any) -> Any:
-    """Whether the victim is the beneficiary itself or comes later: nobody ahead of it is."""
-    return negate(victim < beneficiary)
 
 
 def grows(passed: Any, wants: Any, free: Any) -> Any:

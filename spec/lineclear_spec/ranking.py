@@ -241,18 +241,6 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             z3.Implies(leads, raw(negate(progress.behind(other, first)))),
         ),
         (
-            "the first in the order gives way to nobody but itself",
-            z3.Implies(
-                z3.And(leads, raw(progress.may_give_way(first, other))), first.z == other.z
-            ),
-        ),
-        (
-            "a request that is behind may give way",
-            z3.Implies(
-                raw(progress.behind(other, third)), raw(progress.may_give_way(third, other))
-            ),
-        ),
-        (
             "giving way goes down the order, so that it has no cycle",
             z3.Implies(
                 z3.And(raw(progress.behind(first, other)), raw(progress.behind(other, third))),
@@ -347,18 +335,20 @@ def empty_pool() -> tuple[list[Any], list[tuple[str, Any]]]:
     r = z3.Const("asker", Request)
     leader = z3.Const("leader", Sequence)
     watermark, drafts, exist, known = (
-        z3.Int(name) for name in ("watermark", "drafts", "exist", "known_now")
+        z3.Int(name) for name in ("watermark", "drafts", "exist", "room")
     )
     total, budget, last = s.total(GPU), s.max_num_batched_tokens, s.limit(r) - 1
-    # Of "nobody runs" each proof uses one instance: somebody who would have to.
+    # `known`: what it knows and was promised, of which the last token needs no room. Of "nobody
+    # runs" each proof uses one instance: somebody who would have to.
     holder = s.group(s.owner(GPU, s.order(GPU, s.free(GPU))))
     named = [
         leader == s.member(r, 0),
-        known == s.known(leader),
         z3.Int("last_block") == BLOCK_OF(last),
     ]
     one = z3.And(s.parallel(r) == 1, s.worst_case(r) == NEED(last))
-    empty = z3.And(s.free(GPU) == total, s.batch_size == 0, s.step_tokens == 0, known < s.limit(r))
+    empty = z3.And(
+        s.free(GPU) == total, s.batch_size == 0, s.step_tokens == 0, 1 <= known, known <= last
+    )
     have = progress.Need(
         Term(s.free(GPU)) - progress.kept_free(Term(watermark), 0),
         Term(s.max_num_seqs) - 0,
@@ -429,6 +419,7 @@ def branches(s: State, r: Any, known: Any, last: Any) -> list[tuple[str, Any]]:
         live(s.phase(r)),
         s.alive(s.member(r, 0)),
         s.request(s.member(r, 0)) == r,
+        s.prompt(r) <= known,
         known <= last,
         full == BLOCK_OF(s.prompt(r)),
         most == NEED(last),

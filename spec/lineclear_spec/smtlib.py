@@ -79,6 +79,8 @@ class Script:
     @property
     def logic(self) -> str:
         """The SMT-LIB logic."""
+        if any("Real" in f"{arguments} {result}" for arguments, result in self.functions.values()):
+            return "ALL"  # times and weights of a policy
         return "QF_NIA" if self.name == "arithmetic" else "UFLIA"
 
     def declarations(self) -> list[str]:

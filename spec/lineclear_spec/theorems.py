@@ -190,7 +190,7 @@ def of_any_order(policy: str) -> tuple[Theorem, ...]:
             f"{policy}.P4'",
             "whoever gives way comes later in the order than the one it gives way to, or is it",
             ("F3", "F4"),
-            (order, displaced, DECISION + "a request that is behind may give way"),
+            (order, displaced, DECISION + "the first in the order is behind nobody"),
             "Order",
         ),
         Theorem(

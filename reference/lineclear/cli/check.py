@@ -38,6 +38,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs every part."""
+    from lineclear.policies import load_claims
     from lineclear_spec import prove
     from lineclear_spec.explore import BOUNDS, search
     from lineclear_spec.judge import judge_all
@@ -45,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear_spec.obligations import units
     from lineclear_spec.parallel import in_parallel
 
+    load_claims()
     started = time.monotonic()
     with Progress("proving", len(units())) as progress:
         results = prove.prove(progress=progress.step)

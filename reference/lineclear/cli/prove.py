@@ -80,12 +80,14 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Proves what was asked for."""
+    from lineclear.policies import load_claims
     from lineclear_spec import prove
     from lineclear_spec.judge import judge_all
     from lineclear_spec.mutants import generate
     from lineclear_spec.obligations import units
     from lineclear_spec.theorems import standings
 
+    load_claims()
     names = chosen(arguments.actions, units(), "action")
     from lineclear_spec.invariants import INVARIANTS
 

@@ -1,0 +1,308 @@
+"""Every lemma of progress holds, and is seen to fail when the function that it is about is broken."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+z3 = pytest.importorskip("z3")
+
+from lineclear_spec import progress, ranking
+from lineclear_spec.actions import ACTIONS
+from lineclear_spec.crosscheck import crosscheck_unit
+from lineclear_spec.ghosts import guards_of
+from lineclear_spec.ledger import Ledger, Limits
+from lineclear_spec.logic import both, either, larger, negate
+from lineclear_spec.obligations import PROGRESS, Goal, Unit, build
+from lineclear_spec.prove import prove_unit
+from lineclear_spec.terms import Misuse
+from lineclear_spec.theorems import CLAIMS, Claims, Fact, Theorem, claim, standing
+
+LEMMAS = ("ranking", "progress")
+
+
+def lemmas(unit: Unit) -> Unit:
+    unit.goals = [goal for goal in unit.goals if goal.kind in LEMMAS]
+    return unit
+
+
+def failing(unit: Unit) -> set[str]:
+    """Lemmas that are not proved."""
+    found = prove_unit(lemmas(unit), budget=400_000)
+    assert found
+    return {r.invariant for r in found if r.status != "proved"}
+
+
+def test_every_action_has_the_lemmas_of_ranking() -> None:
+    for name in ACTIONS:
+        labels = [goal.label for goal in lemmas(build(name)).goals]
+        assert len(labels) == len(set(labels)) >= 4, name
+
+
+@pytest.mark.parametrize("name", PROGRESS)
+def test_the_decisions_are_proved_by_both_solvers(name: str) -> None:
+    assert [r for r in prove_unit(build(name)) if r.status != "proved"] == []
+    assert [r for r in crosscheck_unit(build(name)) if r.status != "proved"] == []
+
+
+@pytest.mark.parametrize("name", PROGRESS)
+def test_the_hypotheses_of_decisions_do_not_contradict_each_other(name: str) -> None:
+    unit = build(name)
+    unit.goals = [Goal("progress", "false", 0, z3.BoolVal(False))]
+    assert [r.status for r in prove_unit(unit)] != ["proved"]
+    assert [r.status for r in crosscheck_unit(unit, budget=20_000)] != ["proved"]
+
+
+#: A decision, how it is broken, and a lemma that is not proved any more.
+BROKEN: dict[str, tuple[str, Callable[..., Any], str]] = {
+    "a victim among all": ("behind", lambda b, o: negate(o < o), "the first in the order is"),
+    "a victim ahead": ("behind", lambda b, o: o < b, "the first in the order is behind nobody"),
+    "growth beside nobody": ("grows", lambda p, w, f: w < f - p, "runs alone can grow"),
+    "growth that grows dearer": ("grows", lambda p, w, f: p + w + f <= 9, "every victim lowers"),
+    "any-fit skipping": ("may_be_passed", lambda by, most: by >= 0, "with no bypass nobody"),
+    "one bypass more": ("may_be_passed", lambda by, most: by <= most, "passed at most `bypass`"),
+    "no pause when blocked": (
+        "admits_others",
+        lambda p, pause, d, b: both(negate(both(p, pause)), negate(d)),
+        "lacks tokens lets nobody in",
+    ),
+    "nobody is ever let in": (
+        "admits_others",
+        lambda p, pause, d, b: both(negate(p), negate(d), negate(b), pause, negate(pause)),
+        "lets the head in",
+    ),
+    "a watermark that is never waived": ("kept_free", lambda w, r: w, "no block is kept free"),
+    "a whole group's tokens at once": (
+        "asked_tokens",
+        lambda tokens, budget: tokens,
+        "never asked for more tokens than a step has",
+    ),
+    "a chunk of nothing": ("chunk", lambda t, left, c: either(t <= left, t, 0), "and so a token"),
+    "a chunk too large": ("chunk", lambda t, left, c: t, "never more than there is"),
+    "a whole prompt is put off": (
+        "chunk",
+        lambda t, left, c: either(t < left, t, either(c, larger(0, left - 1), 0)),
+        "is computed whole",
+    ),
+    "slots beyond the limit": (
+        "wanted_slots",
+        lambda slots, reach, tokens: slots + tokens,
+        "runs alone can grow",
+    ),
+    "tokens beyond the last": (
+        "wanted_tokens",
+        lambda exist, last, reach, drafts: exist - reach + drafts,
+        "runs alone can grow",
+    ),
+    "a block too many": (
+        "wanted_blocks",
+        lambda need, length, shared: need - length + 1,
+        "one sequence that runs alone can grow",
+    ),
+    "no sharing": ("beside", lambda need, full: need, "a further branch asks"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_decision_is_refuted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    function, broken, lemma = BROKEN[name]
+    monkeypatch.setattr(progress, function, broken)
+    lost = {label for unit in PROGRESS for label in failing(build(unit))}
+    assert any(lemma in label for label in lost), lost
+
+
+def losing_effect(name: str, write: Callable[..., None]) -> Unit:
+    """The unit of an action that also does something else."""
+    body = ACTIONS[name].body
+
+    def broken(ledger: Any, *arguments: Any) -> Any:
+        result = body(ledger, *arguments)
+        write(ledger, *arguments)
+        return result
+
+    return build(name, broken)
+
+
+def resets(ledger: Any, record: Any, *_: Any) -> None:
+    """What others have computed is lost, as if recompute were meant for all."""
+    ledger.state.fields["reach_tokens"] = lambda q: z3.IntVal(0)
+
+
+def forgets(ledger: Any, record: Any, *_: Any) -> None:
+    ledger.state.fields["known_tokens"] = lambda q: z3.IntVal(1)
+
+
+def promises_nothing(ledger: Any, sequence: Any, *_: Any) -> None:
+    sequence.promised_samples = 0
+
+
+def parks_all(ledger: Any, *_: Any) -> None:
+    ledger.state.fields["phase"] = lambda r: z3.IntVal(1)
+
+
+def computes_nothing(ledger: Any, sequence: Any, tokens: Any, drafts: Any) -> None:
+    sequence.reach_tokens = sequence.reach_tokens - tokens
+
+
+def counts_nothing(ledger: Any, *_: Any) -> None:
+    ledger.step_tokens = 0
+
+
+def stays(ledger: Any, *_: Any) -> None:
+    ledger.steps = ledger.steps - 1
+
+
+def learns_nothing(ledger: Any, sequence: Any, step: Any, accepted: Any, rejected: Any) -> None:
+    sequence.known_tokens = sequence.known_tokens - accepted
+
+
+EFFECTS: list[tuple[str, Callable[..., None], str]] = [
+    ("swap_out", resets, "is raised by no action on another"),
+    ("recompute", resets, "is raised by no action on another"),
+    ("recompute", forgets, "no token that is known is forgotten"),
+    ("schedule_tokens", promises_nothing, "a token is left to compute"),
+    ("admit", parks_all, "no other request changes its phase"),
+    ("admit", parks_all, "it runs"),
+    ("schedule_tokens", computes_nothing, "it lowers what is left"),
+    ("schedule_tokens", counts_nothing, "is not empty"),
+    ("issue_step", stays, "lowers what is left to every steady"),
+    ("sample", learns_nothing, "it brings a token"),
+]
+
+
+@pytest.mark.parametrize(("name", "write", "lemma"), EFFECTS)
+def test_a_broken_effect_is_refuted(name: str, write: Callable[..., None], lemma: str) -> None:
+    lost = failing(losing_effect(name, write))
+    assert any(lemma in label for label in lost), lost
+
+
+@pytest.mark.parametrize("name", ["recompute", "swap_out"])
+def test_a_victim_that_keeps_its_places_is_refuted(name: str) -> None:
+    assert "every place that it held is free at once" in failing(build(name, guards_of(name)))
+
+
+def test_a_branch_born_with_more_left_than_its_parent_is_refuted() -> None:
+    def broken(ledger: Any, parent: Any, tokens: Any) -> Any:
+        child = ACTIONS["fork"].body(ledger, parent, tokens)
+        child.reach_tokens = parent.reach_tokens - 1
+        return child
+
+    assert "a branch has no more left than its parent" in failing(build("fork", broken))
+
+
+def test_bounds_of_groups_are_those_of_the_ledger() -> None:
+    """What the lemmas assume of the worst case: one branch, and one more than another."""
+    for size in (1, 3, 4):
+        ledger = Ledger(Limits(block_size=size, gpu_blocks=999))
+        for prompt in range(1, 12):
+            for most in range(1, 9):
+                limit = prompt + most
+                worst = [
+                    ledger.worst_case(ledger.new_request(prompt, limit, n)) for n in (1, 2, 3)
+                ]
+                assert worst[0] == ledger.need(limit - 1)
+                more = ledger.need(limit - 1) - ledger.block_of(prompt)
+                assert worst[1] - worst[0] == worst[2] - worst[1] == more
+
+
+# ---- policies ----------------------------------------------------------------------------------
+
+
+class Keyed:
+    """A policy of one key."""
+
+    name = "keyed"
+
+    def __init__(self, key: Callable[[Any], Any], displaces: Callable[[Any, Any], Any]) -> None:
+        self.key = key
+        self.may_displace = displaces
+
+
+def never(waiting: Any, running: Any) -> bool:
+    return False
+
+
+def of_policy(
+    key: Callable[[Any], Any], displaces: Callable[[Any, Any], Any] = never, *facts: Fact
+) -> set[str]:
+    claims = Claims("keyed", lambda _: Keyed(key, displaces), (), facts)
+    hypotheses, goals = ranking.order(claims)
+    unit = Unit(
+        "order_keyed", hypotheses, [], [Goal("progress", label, 0, goal) for label, goal in goals]
+    )
+    assert {r.invariant for r in crosscheck_unit(unit) if r.status != "proved"} == failing(unit)
+    return failing(unit)
+
+
+def test_keys_of_numbers_of_any_kind_make_an_order() -> None:
+    assert of_policy(lambda r: 0) == set()
+    assert of_policy(lambda r: (-r.priority, r.arrival_time)) == set()
+    assert of_policy(lambda r: r.arrival_time - 2.5 * r.priority) == set()
+
+
+def test_an_order_without_the_number_of_the_arrival_is_not_total(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = ranking.LexicalOrder.__init__
+    monkeypatch.setattr(
+        ranking.LexicalOrder, "__init__", lambda self, parts: real(self, parts[:-1])
+    )
+    lost = of_policy(lambda r: -r.priority)
+    assert lost == {"the order is total on requests that arrived apart"}
+
+
+def test_displacing_against_the_order_is_refuted() -> None:
+    lost = of_policy(lambda r: 0, lambda w, r: r.priority < w.priority)
+    assert lost == {"whoever is displaced comes later in the order"}
+
+
+def test_a_key_that_changes_or_names_its_request_is_no_order() -> None:
+    for reads in ("request_id", "generated", "waiting", "tenant"):
+        with pytest.raises(AttributeError):
+            of_policy(lambda r, reads=reads: getattr(r, reads))
+    with pytest.raises(Misuse):
+        of_policy(lambda r: 1 if r.priority > 3 else 0)
+
+
+def test_a_false_fact_is_refuted() -> None:
+    fact = Fact("whoever arrives first is first", lambda a, b, _: a.order < b.order)
+    assert of_policy(lambda r: 0, never, fact) == {fact.label}
+
+
+def test_the_order_on_formulas_is_that_of_tuples() -> None:
+    values = [(a, b, c) for a in (0, 1) for b in (0, 2) for c in (1, 2)]
+    for left in values:
+        for right in values:
+            terms = (
+                ranking.LexicalOrder(tuple(z3.IntVal(x) for x in side)) for side in (left, right)
+            )
+            first, second = terms
+            answer = z3.simplify((first < second).z)
+            assert z3.is_true(answer) == (left < right)
+
+
+# ---- theorems ----------------------------------------------------------------------------------
+
+THEOREM = Theorem("x.P0", "it holds", ("F1",), ("a/progress/", "b/progress/one"))
+
+
+def test_a_theorem_is_proved_only_if_all_that_it_rests_on_was_asked_and_proved() -> None:
+    proved = [("a/progress/one", "proved"), ("b/progress/one", "proved")]
+    assert standing(THEOREM, proved).status == "proved"
+    assert standing(THEOREM, proved).premises == {"F1": "guard"}
+    assert standing(THEOREM, proved[:1]).status == "unknown"
+    assert standing(THEOREM, proved[:1]).missing == ("b/progress/one",)
+    assert standing(THEOREM, [*proved, ("a/progress/two", "unknown")]).status == "unknown"
+    assert standing(THEOREM, [*proved, ("a/progress/two", "refuted")]).status == "refuted"
+    assert standing(Theorem("x.P0", "it holds", (), ()), proved).status == "unknown"
+
+
+def test_an_unknown_premise_is_refused() -> None:
+    theorem = Theorem("x.P0", "it holds", ("F99",), ("a/",))
+    with pytest.raises(ValueError, match="F99"):
+        claim(Claims("x", lambda _: None, (theorem,)))
+    assert "x" not in CLAIMS
