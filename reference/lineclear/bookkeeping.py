@@ -53,6 +53,7 @@ class Bookkeeping(Advice):
         self.replaced: dict[Sequence, None] = {}  # whose whole table the next plan tells
         self.preempted: list[tuple[Hashable, str]] = []  # since the last plan
         self.counters = Counters()
+        self.swaps = 0  # swap-outs, for rules in which they make an order
         self.joined: dict[Sequence, int] = {}  # steady -> steps issued when it became steady
         self.members: dict[Sequence, Scheduled] = {}  # steady -> its row
 

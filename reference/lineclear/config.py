@@ -13,11 +13,31 @@ from typing import Any, cast
 
 from lineclear_spec.ledger import Limits
 
-__all__ = ["MODES", "POLICIES", "PRESETS", "VICTIMS", "Config", "ConfigError"]
+__all__ = ["MODES", "POLICIES", "PRESETS", "RULES", "VICTIMS", "Config", "ConfigError"]
 
 POLICIES = ("fcfs", "priority", "hybrid", "ceiling", "fair", "vtc", "drr", "mlfq")
 VICTIMS = ("last", "lowest_priority", "longest", "newest")
-MODES = ("swap", "recompute", "by_length", "auto")
+MODES = ("swap", "recompute", "by_length", "auto", "groups")
+RULES = ("lineclear", "vllm_v0", "vllm_v0_chunked", "nano_vllm")
+
+#: The progress rules that each of them lacks, by its name.
+LACKS: dict[str, tuple[str, ...]] = {
+    "vllm_v0": (
+        "a swapped request goes back by its place in the order",
+        "the watermark is waived when nothing runs",
+        "a request is preempted only if a block is needed",
+        "decodes go on while prompts arrive",
+    ),
+    "vllm_v0_chunked": (
+        "a swapped request goes back by its place in the order",
+        "the watermark is waived when nothing runs",
+        "a request is preempted only if a block is needed",
+        "nobody is admitted in a step that preempted",
+        "who gave way stands before whoever arrived later",
+        "a swapped prompt goes on in chunks",
+    ),
+    "nano_vllm": ("decodes go on while prompts arrive",),
+}
 
 
 class ConfigError(ValueError):
@@ -40,7 +60,8 @@ class Config:
         watermark: share of the GPU pool that admission leaves free while anything runs.
         scheduling_policy: a built-in policy, or module:Class of your own.
         policy_options: what the policy is made with, as (name, value) pairs.
-        preemption_mode: swap, recompute, by_length or auto; swap falls back to recompute.
+        preemption_mode: swap, recompute, by_length, auto or groups (swap requests of several
+            sequences); swap falls back to recompute.
         swap_threshold: by_length swaps a request that has at least so many tokens.
         victim: which of the candidates is preempted first: last, lowest_priority, longest, newest.
         max_waiting: waiting requests beyond which one is rejected, or None.
@@ -50,6 +71,8 @@ class Config:
         pause_after_preemption: admit nobody in a step that preempted for growth.
         swap_token_cost: auto: relative cost to move one token out and in again.
         recompute_token_cost: auto: relative cost to compute one token again.
+        rules: how a step is built: lineclear's own way, or as vllm_v0, vllm_v0_chunked or
+            nano_vllm do, which lack rules that progress needs.
     """
 
     num_gpu_blocks: int = 1024
@@ -73,6 +96,7 @@ class Config:
     pause_after_preemption: bool = True
     swap_token_cost: float = 0.16
     recompute_token_cost: float = 1.0
+    rules: str = "lineclear"
 
     def __post_init__(self) -> None:
         """Refuses what can't be meant."""
@@ -121,11 +145,23 @@ class Config:
         for name, known in (
             ("preemption_mode", MODES),
             ("victim", VICTIMS),
+            ("rules", RULES),
         ):
             if getattr(self, name) not in known:
                 raise ConfigError(
                     f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}"
                 )
+        if self.rules != "lineclear":
+            for name, wanted in (
+                ("scheduling_policy", "fcfs"),
+                ("victim", "last"),
+                ("depth", 1),
+                ("num_lookahead_slots", 0),
+                ("enable_chunked_prefill", self.rules == "vllm_v0_chunked"),
+                ("swapped_first", True),
+            ):
+                if getattr(self, name) != wanted:
+                    raise ConfigError(f"rules {self.rules} go with {name} = {wanted!r} only")
         decodes = self.max_num_seqs * (1 + self.num_lookahead_slots)
         if self.max_num_batched_tokens < decodes:
             raise ConfigError(
@@ -133,6 +169,11 @@ class Config:
                 f"max_num_seqs * (1 + num_lookahead_slots) = {decodes}, or decodes would starve "
                 "each other; raise it or lower max_num_seqs"
             )
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """Rules that progress needs and that these settings switch off, in words."""
+        return LACKS.get(self.rules, ())
 
     @property
     def watermark_blocks(self) -> int:
@@ -190,5 +231,25 @@ PRESETS: dict[str, Config] = {
         swapped_first=True,
         watermark=0.0,
         enable_chunked_prefill=False,
+    ),
+    "vllm_v0": Config(
+        rules="vllm_v0",
+        preemption_mode="groups",
+        swapped_first=True,
+        enable_chunked_prefill=False,
+    ),
+    "vllm_v0_chunked": Config(
+        rules="vllm_v0_chunked",
+        preemption_mode="groups",
+        swapped_first=True,
+        max_num_batched_tokens=512,
+    ),
+    "nano_vllm": Config(
+        rules="nano_vllm",
+        preemption_mode="recompute",
+        swapped_first=True,
+        enable_chunked_prefill=False,
+        watermark=0.0,
+        num_cpu_blocks=0,
     ),
 }

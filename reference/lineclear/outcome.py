@@ -169,9 +169,10 @@ class Outcome:
     def _join(self) -> None:
         """Sequences that decode one token in every step from now on become steady."""
         scheduler = self.scheduler
-        if scheduler.config.num_lookahead_slots:
-            return
-        alone = scheduler.config.depth > 1  # a branch that may fork takes one step at a time
+        config = scheduler.config
+        if config.num_lookahead_slots or config.rules != "lineclear":
+            return  # steps of other rules may leave a running sequence out
+        alone = config.depth > 1  # a branch that may fork takes one step at a time
         for sequence in self.touched:
             if sequence in scheduler.explicit and not (alone and sequence.request.parallel > 1):
                 scheduler.join(sequence)

@@ -80,4 +80,6 @@ def swaps(config: Config, entry: Entry, computed: int, ledger: Ledger) -> bool:
     if mode == "auto":
         moved = entry.record.blocks * config.block_size
         return moved * config.swap_token_cost < computed * config.recompute_token_cost
+    if mode == "groups":
+        return entry.n > 1
     return mode == "swap"

@@ -68,6 +68,7 @@ class Result:
             "violations": len(self.violations),
             "violated": list(self.violations),
             "stalled": self.stalled or None,
+            "no_guarantee": list(self.config.lacking),
             "policy_failures": list(self.failures),
             "rejections": [{"request_id": name, "reason": why} for name, why in self.rejected],
             "metrics": self.metrics,

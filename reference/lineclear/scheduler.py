@@ -29,11 +29,20 @@ from lineclear.request import (
 from lineclear.stats import stats
 from lineclear.step import Step
 from lineclear.view import View
+from lineclear.vllm_v0 import NanoStep, V0ChunkedStep, V0Step
 from lineclear_spec import actions
 from lineclear_spec.ledger import SWAP_IN, SWAP_OUT, Refused
 from lineclear_spec.ledger import Request as Record
 
 __all__ = ["Scheduler"]
+
+#: How a step is built, by the name of the rules.
+STEPS: dict[str, type[Step]] = {
+    "lineclear": Step,
+    "vllm_v0": V0Step,
+    "vllm_v0_chunked": V0ChunkedStep,
+    "nano_vllm": NanoStep,
+}
 
 
 class Scheduler(Bookkeeping):
@@ -59,6 +68,7 @@ class Scheduler(Bookkeeping):
         self.draining = False
         self.arrivals = 0
         self._roster = Roster()
+        self._step = STEPS[self.config.rules]
 
     # ---- requests ------------------------------------------------------------------------------
 
@@ -170,7 +180,7 @@ class Scheduler(Bookkeeping):
             and len(ledger.boundaries.get(ledger.steps, ())) <= ledger.gpu.free
         ):
             return issue(self, self._roster, (), time)  # steady sequences only: no loop over them
-        step = Step(self)
+        step = self._step(self)
         step.build()
         return issue(self, self._roster, step.pairs, time)
 

@@ -105,7 +105,10 @@ def test_settings_come_from_a_mapping() -> None:
     [
         ({"blok_size": 16}, "unknown setting blok_size; did you mean block_size?"),
         ({"frobnicate": 1}, "unknown setting frobnicate"),
-        ({"preset": "best"}, "preset must be one of default, lesson, not 'best'"),
+        (
+            {"preset": "best"},
+            "preset must be one of default, lesson, vllm_v0, vllm_v0_chunked, nano_vllm, not 'best'",
+        ),
         ({"block_size": 0}, "block_size must be a whole number of at least 1, not 0"),
     ],
 )

@@ -48,8 +48,8 @@ COLUMNS = (
     ("recomputes", ">11"),
     ("passed", ">7"),
     ("SLO", ">6"),
-    ("gap", ">9"),
-    ("bound", ">9"),
+    ("gap", ">10"),
+    ("bound", ">11"),
 )
 
 

@@ -37,7 +37,7 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
         "fcfs, priority, hybrid, ceiling, fair, vtc, drr, mlfq, or module:Class of your own",
     ),
     "policy_options": (dict, (), "what the policy is made with, as NAME=VALUE ..."),
-    "preemption_mode": (str, "auto", "swap, recompute, by_length or auto"),
+    "preemption_mode": (str, "auto", "swap, recompute, by_length, auto or groups"),
     "swap_threshold": (int, 512, "by_length swaps requests with at least so many tokens"),
     "victim": (str, "last", "last, lowest_priority, longest or newest"),
     "max_waiting": (int, None, "reject what arrives while so many wait"),
@@ -47,6 +47,7 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
     "pause_after_preemption": (bool, True, "admit nobody in a step that preempted for growth"),
     "swap_token_cost": (float, 0.16, "auto: cost to move a token out and in"),
     "recompute_token_cost": (float, 1.0, "auto: cost to compute a token again"),
+    "rules": (str, "lineclear", "lineclear, vllm_v0, vllm_v0_chunked or nano_vllm"),
 }
 
 
@@ -56,7 +57,9 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--config", metavar="FILE.toml", help="settings by these names, with underscores"
     )
-    group.add_argument("--preset", metavar="NAME", help="default or lesson")
+    group.add_argument(
+        "--preset", metavar="NAME", help="default, lesson, vllm_v0, vllm_v0_chunked or nano_vllm"
+    )
     for name, (kind, default, text) in SETTINGS.items():
         text = f"{text} (default: {default})"
         flag = f"--{name.replace('_', '-')}"

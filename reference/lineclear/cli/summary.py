@@ -66,6 +66,7 @@ def summary(result: Result) -> str:
         lines.append(f"  {title:26}{value:>14}")
     lines += [f"violated: {violation}" for violation in result.violations]
     lines += [f"policy failed: {failure}" for failure in result.failures]
+    lines += [f"no guarantee of progress, this is off: {rule}" for rule in config.lacking]
     lines += [f"stalled: {result.stalled}"] if result.stalled else []
     for name, reason in result.rejected[:5]:
         lines.append(f"rejected {name}: {reason}")

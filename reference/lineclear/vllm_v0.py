@@ -1,0 +1,199 @@
+"""The steps of vLLM V0 (0.6.3) and of nano-vllm: their decisions, on the proved table.
+
+Guarantees: the order of phases, the tests for room, the victims and the queues are those of the
+systems named, step by step. Nothing unsafe can come of them, because every change is an action of
+the table; what the systems lack is progress, and so do these: `Config.lacking` names
+the rules that are off. It knows nothing about policies other than the order of arrival.
+
+Sources: vLLM 0.6.3.post1, `core/scheduler.py` and `core/block_manager.py`; nano-vllm,
+`engine/scheduler.py` and `engine/block_manager.py`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lineclear.entry import Entry
+from lineclear.job import Job
+from lineclear.step import Step
+from lineclear_spec import actions
+from lineclear_spec.lifecycle import Phase
+
+if TYPE_CHECKING:
+    from lineclear.bookkeeping import Bookkeeping
+
+__all__ = ["NanoStep", "V0ChunkedStep", "V0Step"]
+
+
+class V0Step(Step):
+    """vLLM V0, default mode: a step is either prompts only or decodes only.
+
+    Running requests stand in the order in which they began to run, swapped ones in the order in
+    which they were swapped out.
+    """
+
+    worst_case = True  # every sequence is taken to need a block
+    margin = True  # admission leaves the watermark free, even if nothing runs
+
+    def __init__(self, scheduler: Bookkeeping) -> None:
+        """Nothing is scheduled yet."""
+        super().__init__(scheduler)
+        self.victims: list[Entry] = []  # in this step
+
+    def build(self) -> None:
+        """Prompts, if nothing is swapped out; else, or if there was none, decodes and swap-ins."""
+        if not self.ledger.swapped:
+            self._prompts()
+        if not self.prefills:
+            self._decodes()
+            if not self.preempted:
+                self._swapped()
+
+    # ---- prompts -------------------------------------------------------------------------------
+
+    def _prompts(self) -> None:
+        """The head of the queue, until one does not fit."""
+        scheduler, ledger, config = self.scheduler, self.ledger, self.config
+        while (entry := scheduler.queue.head()) is not None:
+            if entry.record.phase == Phase.SWAPPED:
+                return
+            tokens = self._first_chunk(entry.record.members[0].known_tokens)
+            need = self._want(entry).blocks
+            kept = config.watermark_blocks if self.margin else 0
+            if (
+                not tokens
+                or ledger.gpu.free - need < kept
+                or scheduler.seats + entry.n > config.max_num_seqs
+            ):
+                return
+            self._begin(entry)
+            actions.admit(ledger, entry.record)
+            scheduler.start(entry)
+            for job in self._jobs_of(entry):
+                self._compute(job, min(job.tokens, tokens))
+
+    def _first_chunk(self, tokens: int) -> int:
+        """How many of a prompt's tokens are computed at once: all or none."""
+        return tokens if tokens <= self._tokens_left else 0
+
+    def _begin(self, entry: Entry) -> None:
+        """It stands behind everybody who runs."""
+        scheduler = self.scheduler
+        scheduler.queue.leave(entry)
+        entry.order = (0, entry.number)  # where it stood when it arrived, should it wait again
+        orders = scheduler.running.orders
+        entry.rank = (orders[-1][0] + 1 if orders else 0,)
+
+    # ---- those that run ------------------------------------------------------------------------
+
+    def _decodes(self) -> None:
+        """Each in its place grows by a token; whoever has no room preempts the last, or itself."""
+        scheduler, ledger = self.scheduler, self.ledger
+        done: set[Entry] = set()
+        for rank in tuple(scheduler.running.orders):
+            entry = scheduler.running.entries.get(rank)
+            if entry is None:
+                continue  # preempted meanwhile
+            jobs = self._fitting(self._jobs_of(entry))
+            if jobs is None:
+                return  # out of tokens; the rest waits for the next step
+            while entry is not None and self._touched(jobs) > ledger.gpu.free:
+                victim = scheduler.running.entries[scheduler.running.orders[-1]]
+                if victim in done:
+                    victim = entry
+                self._give_way(victim)
+                if victim is entry:
+                    entry = None
+            if entry is None:
+                return
+            done.add(entry)
+            for job in jobs:
+                self._compute(job, min(job.tokens, self._tokens_left))
+
+    def _fitting(self, jobs: list[Job]) -> list[Job] | None:
+        """The jobs that the step has tokens for; None if it has none left."""
+        return jobs
+
+    def _touched(self, jobs: list[Job]) -> int:
+        """Blocks that they are taken to need."""
+        if self.worst_case:
+            return len(jobs)
+        return sum([job.blocks for job in jobs])
+
+    def _give_way(self, victim: Entry) -> None:
+        """It is preempted, and stands last among those that are swapped out if it is swapped."""
+        scheduler = self.scheduler
+        self.preempted = True
+        self.victims.append(victim)
+        scheduler.preempt(victim)
+        if victim.record.phase == Phase.SWAPPED:
+            scheduler.queue.leave(victim)
+            scheduler.swaps += 1
+            victim.order = (scheduler.swaps,)
+            scheduler.queue.push(victim)
+
+    # ---- those that are swapped out ------------------------------------------------------------
+
+    def _swapped(self) -> None:
+        """The head of those that are swapped out, until one does not fit."""
+        scheduler, ledger, config = self.scheduler, self.ledger, self.config
+        size = config.block_size
+        while (entry := scheduler.queue.head()) is not None:
+            record = entry.record
+            if record.phase != Phase.SWAPPED or record.copy:
+                return
+            jobs = self._jobs_of(entry)
+            full = sum([member.slot_tokens // size for member in record.members])
+            need = max(full + len(jobs), record.blocks + sum([job.blocks for job in jobs]))
+            tokens = sum([job.tokens for job in jobs])
+            if (
+                ledger.gpu.free - need < config.watermark_blocks
+                or tokens > self._tokens_left
+                or scheduler.seats + entry.n > config.max_num_seqs
+            ):
+                return
+            self._begin(entry)
+            actions.swap_in(ledger, record)
+            scheduler.start(entry)
+            for job in self._jobs_of(entry):
+                self._compute(job, job.tokens)
+
+
+class V0ChunkedStep(V0Step):
+    """vLLM V0 with chunked prefill: those that run, those that are swapped out, then prompts."""
+
+    def build(self) -> None:
+        """Prompts are admitted even in a step that preempted, and even if somebody is swapped."""
+        self._decodes()
+        if not self.preempted:
+            self._swapped()
+        self._prompts()
+
+    def _prompts(self) -> None:
+        """Waiting requests do not stand behind those that are swapped out or just gave way."""
+        queue = self.scheduler.queue
+        aside: list[Entry] = []
+        while (entry := queue.head()) is not None and (
+            entry.record.phase == Phase.SWAPPED or entry in self.victims
+        ):
+            aside.append(queue.pop())
+        super()._prompts()
+        for entry in aside:
+            queue.push(entry)
+
+    def _first_chunk(self, tokens: int) -> int:
+        """As many as the step has left."""
+        return min(tokens, self._tokens_left)
+
+    def _fitting(self, jobs: list[Job]) -> list[Job] | None:
+        """One sequence may take what is left; several take their tokens whatever is left."""
+        if jobs and self._tokens_left <= 0:
+            return None
+        return jobs
+
+
+class NanoStep(V0Step):
+    """nano-vllm: as V0 by default, with the exact need for blocks, no watermark and no swap."""
+
+    worst_case = False
+    margin = False
