@@ -54,6 +54,7 @@ class Bookkeeping(Advice):
         self.preempted: list[tuple[Hashable, str]] = []  # since the last plan
         self.counters = Counters()
         self.swaps = 0  # swap-outs, for rules in which they make an order
+        self.refrained = ""  # why the last step that was built let nobody in, see `stall.GUARDS`
         self.joined: dict[Sequence, int] = {}  # steady -> steps issued when it became steady
         self.members: dict[Sequence, Scheduled] = {}  # steady -> its row
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lineclear.config import Config
+from lineclear.stall import Stall
 from lineclear.workload import Workload
 
 __all__ = ["Result"]
@@ -32,6 +33,7 @@ class Result:
         checks: how often all invariants were checked.
         violations: the first invariant that did not hold, if any; the run ends there.
         stalled: why the run could not go on, or "".
+        stall: who held what then, and which guard kept whom, or None.
         failures: policy failures that the scheduler reported.
         metrics: times and rates, see `metrics.py`.
     """
@@ -48,6 +50,7 @@ class Result:
     checks: int
     violations: tuple[str, ...]
     stalled: str
+    stall: Stall | None
     failures: tuple[str, ...]
     metrics: dict[str, Any]
 
@@ -69,6 +72,7 @@ class Result:
             "violated": list(self.violations),
             "stalled": self.stalled or None,
             "no_guarantee": list(self.config.lacking),
+            "stall": None if self.stall is None else self.stall.json(),
             "policy_failures": list(self.failures),
             "rejections": [{"request_id": name, "reason": why} for name, why in self.rejected],
             "metrics": self.metrics,

@@ -26,6 +26,7 @@ from lineclear.request import (
     Request,
     SchedulerError,
 )
+from lineclear.stall import Stall, stall_report
 from lineclear.stats import stats
 from lineclear.step import Step
 from lineclear.view import View
@@ -281,3 +282,7 @@ class Scheduler(Bookkeeping):
     def stats(self) -> dict[str, int | float]:
         """Figures by vLLM's metric names."""
         return stats(self)
+
+    def stall_report(self) -> Stall:
+        """Who holds what at this moment, and which guard keeps each request that waits."""
+        return stall_report(self)

@@ -25,7 +25,9 @@ from lineclear.result import Result
 from lineclear.sampler import Live, Sampler
 from lineclear.scheduler import Scheduler
 from lineclear.service import Service
+from lineclear.stall import Stall
 from lineclear.steptime import Device, StepTime
+from lineclear.watch import Stalled, Watch
 from lineclear.workload import Arrival, Workload
 from lineclear_spec.ledger import Request as Record
 
@@ -74,6 +76,7 @@ class Simulation:
         self.file = None if journal is None else JournalFile(journal, config.limits())
         self.scheduler = Scheduler(config, policy, lambda: self.now, self._note)
         self.observer = Observer(self.scheduler.ledger) if check_every else None
+        self.watch = Watch(self.scheduler)
         self.device = Device()
         self.service = service
         self.collector = Collector()
@@ -90,6 +93,7 @@ class Simulation:
         """Runs to the end, a violation or a stall; `on_end` is called for each request."""
         violations: list[str] = []
         stalled = ""
+        stall: Stall | None = None
         ended = 0
         try:
             while self._turn():
@@ -98,6 +102,9 @@ class Simulation:
                 ended = self.finished + len(self.rejected)
             if self.live:
                 stalled = self._why_stalled()
+                stall = self.scheduler.stall_report()
+        except Stalled as alarm:
+            stalled, stall = f"step {self.scheduler.ledger.steps}: {alarm.what}", alarm.report
         except Violation as violation:
             violations.append(f"step {self.scheduler.ledger.steps}: {violation}")
         if self.file is not None:
@@ -117,6 +124,7 @@ class Simulation:
             checks=self.checks,
             violations=tuple(violations),
             stalled=stalled,
+            stall=stall,
             failures=tuple(self.scheduler.policy_failures),
             metrics=collector.report(),
         )
@@ -142,6 +150,7 @@ class Simulation:
         if len(self._flights) < self.config.depth:
             plan = self.scheduler.schedule()
             self._start(plan)
+            self.watch.scheduled(plan)
             started = plan.step is not None
             self._check()
         if started and len(self._flights) < self.config.depth:
@@ -232,6 +241,7 @@ class Simulation:
             return
         self.clipped += any(length > cap for length in arrival.output_tokens)
         targets = [min(length, cap) for length in arrival.output_tokens]
+        self.watch.added(arrival.request_id)
         self.live[arrival.request_id] = Live(arrival, targets, cap)
         self.collector.arrive(arrival.request_id, arrival.arrival_time)
         if self.service is not None:
@@ -326,3 +336,4 @@ class Simulation:
                 stopped.append(position)
         for finished in self.scheduler.commit(plan, sampled, stopped):
             self._end(finished)
+        self.watch.committed()

@@ -71,7 +71,16 @@ class Step:
         pause = self.config.pause_after_preemption
         if admits_others(self.preempted, pause, self.displaced, self.blocked):
             self._admit_all()
+            self.scheduler.refrained = ""
+        else:
+            self.scheduler.refrained = self._why_nobody()
         self._share_out()
+
+    def _why_nobody(self) -> str:
+        """Why the step lets nobody in, by the names of `stall.GUARDS`."""
+        if self.displaced:
+            return "displaced"
+        return "prefill_first" if self.blocked else "pause_after_preemption"
 
     # ---- growth --------------------------------------------------------------------------------
 
@@ -220,7 +229,7 @@ class Step:
         spare_last_holders(self.ledger, found)
         return found
 
-    def _want(self, entry: Entry) -> Need:
+    def want(self, entry: Entry) -> Need:
         """What the entry needs to run in this step."""
         ledger, record = self.ledger, entry.record
         chunked = self.config.enable_chunked_prefill
@@ -242,7 +251,7 @@ class Step:
         tokens = asked_tokens(1 if chunked else tokens, self.config.max_num_batched_tokens)
         return Need(blocks, entry.n, tokens)
 
-    def _have(self, watermark: bool = True) -> Need:
+    def have(self, watermark: bool = True) -> Need:
         """What is there for admission: the watermark is kept only while something runs."""
         scheduler = self.scheduler
         kept = kept_free(self.config.watermark_blocks, len(scheduler.running)) if watermark else 0
@@ -257,7 +266,7 @@ class Step:
         queue, most = self.scheduler.queue, self.config.bypass
         passed: list[Entry] = []
         while (entry := queue.head()) is not None:
-            fits = not entry.record.copy and self._have().covers(self._want(entry))
+            fits = not entry.record.copy and self.have().covers(self.want(entry))
             if fits:
                 if not all(may_be_passed(other.bypassed, most) for other in passed):
                     break
@@ -286,6 +295,19 @@ class Step:
         for job in self._jobs_of(entry):
             self._prefill(job, self._chunk(job.tokens))
 
+    def planned(self) -> Need:
+        """What the running requests are going to take of a step that is not begun."""
+        taken = sum(self._uses(self._jobs()).values(), Need())
+        return Need(taken.blocks, 0, taken.tokens)
+
+    def _uses(self, jobs: list[Job]) -> dict[Entry, Need]:
+        """What each request that runs is going to take."""
+        uses: dict[Entry, Need] = {}
+        for job in jobs:
+            tokens = job.tokens if job.decode else self._chunk(job.tokens)
+            uses[job.entry] = uses.get(job.entry, Need()) + Need(job.blocks, 0, tokens)
+        return uses
+
     # ---- displacement --------------------------------------------------------------------------
 
     def _displace(self, jobs: list[Job]) -> list[Job]:
@@ -294,13 +316,10 @@ class Step:
         head = scheduler.queue.head()
         if head is None or head.record.copy or scheduler.running.last_after(head) is None:
             return jobs
-        uses: dict[Entry, Need] = {}
-        for job in jobs:
-            tokens = job.tokens if job.decode else self._chunk(job.tokens)
-            uses[job.entry] = uses.get(job.entry, Need()) + Need(job.blocks, 0, tokens)
+        uses = self._uses(jobs)
         planned = sum(uses.values(), Need())
-        want = self._want(head)
-        if (self._have() - Need(planned.blocks, 0, planned.tokens)).covers(want):
+        want = self.want(head)
+        if (self.have() - Need(planned.blocks, 0, planned.tokens)).covers(want):
             return jobs  # it is admitted anyway
         candidates = [
             entry
@@ -316,11 +335,11 @@ class Step:
             own = Need(entry.record.blocks + (entry in due), entry.n, steady)
             return own + uses.get(entry, Need())
 
-        have, rule = self._have() - planned, self.config.victim
+        have, rule = self.have() - planned, self.config.victim
         victims = choose(candidates, gain, have, want, rule, self.ledger)
         if victims is None and len(candidates) == len(scheduler.running):
             # With nobody left running the watermark is waived.
-            everything = sum(map(gain, candidates), self._have(watermark=False) - planned)
+            everything = sum(map(gain, candidates), self.have(watermark=False) - planned)
             victims = candidates if everything.covers(want) else None
         if victims is None:
             return jobs

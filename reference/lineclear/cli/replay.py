@@ -82,6 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"cannot read {path}: it is no UTF-8 text") from error
+    from lineclear.blocked import blocked
+
     steps = again.ledger.steps
     if stop is not None and steps < stop and not violations:
         raise UsageError(f"--step {stop}: {path} has {steps} steps")
@@ -92,6 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         "invariant_checks": checks,
         "violations": violations,
         "complete": again.complete,
+        "held": blocked(again.ledger),
     }
     if arguments.format == "json":
         write_json(content if stop is None else {**content, "state": state(again.ledger)})
@@ -112,7 +115,8 @@ def lines(content: dict[str, Any], state: dict[str, Any], stop: int | None) -> l
     text += [f"  {violation}" for violation in content["violations"]]
     if stop is None:
         ended = "the last state is the recorded one"
-        return [*text, ended if content["complete"] else "the journal was cut off here"]
+        text.append(ended if content["complete"] else "the journal was cut off here")
+        return [*text, *kept(content["held"])]
     for tier in ("gpu", "cpu"):
         text.append(f"{tier}: {state[tier]['free']} of {state[tier]['total']} blocks free")
     for request in state["requests"]:
@@ -127,4 +131,19 @@ def lines(content: dict[str, Any], state: dict[str, Any], stop: int | None) -> l
                 f"{sequence['computed']} computed, room for {sequence['slots']}; blocks "
                 f"{' '.join(f'{p}x{n}' if n > 1 else str(p) for p, n in table) or 'none'}"
             )
-    return text
+    return [*text, *kept(content["held"])]
+
+
+def kept(held: list[dict[str, Any]], most: int = 12) -> list[str]:
+    """Who is live, what each holds, and which guard of the table keeps it."""
+    text = [f"live: {len(held)}"] if held else []
+    for request in held[:most]:
+        guard = request["guard"]
+        why = f"kept by: {guard}" if guard else "no guard of the table keeps it"
+        blocks = f"{request['gpu_blocks']} GPU and {request['cpu_blocks']} CPU blocks"
+        figures = ", ".join(f"{name} {value}" for name, value in request["figures"].items())
+        text.append(
+            f"  request {request['request']} ({request['phase']}) holds {blocks}; {why}"
+            + (f" ({figures})" if figures else "")
+        )
+    return [*text, *([f"  ... and {len(held) - most} more"] if len(held) > most else [])]

@@ -68,6 +68,8 @@ def summary(result: Result) -> str:
     lines += [f"policy failed: {failure}" for failure in result.failures]
     lines += [f"no guarantee of progress, this is off: {rule}" for rule in config.lacking]
     lines += [f"stalled: {result.stalled}"] if result.stalled else []
+    if result.stall is not None:
+        lines += [f"  {line}" for line in result.stall.text().splitlines()]
     for name, reason in result.rejected[:5]:
         lines.append(f"rejected {name}: {reason}")
     if len(result.rejected) > 5:

@@ -1,0 +1,67 @@
+"""What the table alone says of each live request: what it holds, and which guard refuses it.
+
+Guarantees: a guard that is named was evaluated, on this state, from the action's own source; the
+state is as it was. It knows nothing about queues, orders or budgets, which no journal tells: of a
+running scheduler `stall.py` says more.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from lineclear_spec.ghosts import guards_of
+from lineclear_spec.ledger import Ledger, Refused, Request
+from lineclear_spec.lifecycle import Phase
+
+__all__ = ["blocked"]
+
+guards = cache(guards_of)
+#: The action that lets a request of this phase go on.
+ONWARD = {Phase.WAITING: "admit", Phase.SWAPPED: "swap_in"}
+
+
+def blocked(ledger: Ledger) -> list[dict[str, Any]]:
+    """One row for each live request, by number: phase, blocks, the guard that refuses, figures."""
+    records = [*ledger.running, *ledger.waiting, *ledger.swapped]
+    return [row(ledger, record) for record in sorted(records, key=lambda record: record.id)]
+
+
+def row(ledger: Ledger, record: Request) -> dict[str, Any]:
+    """What one request holds, and what keeps it."""
+    running = record.phase == Phase.RUNNING
+    guard, figures = awaited(ledger, record) if running else refused(ledger, record)
+    return {
+        "request": record.id,
+        "phase": record.phase.name,
+        "gpu_blocks": record.blocks if running else 0,
+        "cpu_blocks": 0 if running else record.blocks,
+        "known": sum(map(ledger.known, record.members)),
+        "computed": sum(map(ledger.computed, record.members)),
+        "guard": guard,
+        "figures": figures,
+    }
+
+
+def refused(ledger: Ledger, record: Request) -> tuple[str | None, dict[str, int]]:
+    """The guard that refuses to let it run, with what it needs and what is there."""
+    try:
+        guards(ONWARD[record.phase])(ledger, record)
+    except Refused as refusal:
+        if record.copy:
+            return refusal.guard, {"copy": record.copy}
+        swapped = record.phase == Phase.SWAPPED
+        need = record.blocks if swapped else ledger.need(record.members[0].known_tokens)
+        return refusal.guard, {"wants": need, "free": ledger.gpu.free}
+    return None, {}
+
+
+def awaited(ledger: Ledger, record: Request) -> tuple[str | None, dict[str, int]]:
+    """What a request that runs waits for, if it waits."""
+    if record.copy and record.copy <= ledger.carried:
+        return "its copy is complete", {"copy": record.copy}
+    if any(ledger.in_flight(sequence) for sequence in record.members):
+        return "the step that computes for it is committed", {
+            "in flight": ledger.steps - ledger.settled
+        }
+    return None, {}

@@ -1,0 +1,273 @@
+"""Who holds what, and which guard keeps each request that does not run from running.
+
+Guarantees: reading it changes nothing and asks the policy nothing; a request that waits is named
+with one guard and the figures that the guard compares. It knows nothing about whether anything is
+wrong: what stands still for a moment looks the same. `watch.py` tells when it lasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lineclear.entry import Entry
+from lineclear.step import Step
+from lineclear_spec.ledger import SWAP_IN, SWAP_OUT
+from lineclear_spec.lifecycle import Phase
+from lineclear_spec.progress import Need
+
+if TYPE_CHECKING:
+    from lineclear.bookkeeping import Bookkeeping
+
+__all__ = ["GUARDS", "Held", "Holder", "Stall", "stall_report"]
+
+#: Every guard that a report names, and what would lift it.
+GUARDS = {
+    "open_copy": "a copy of it is not complete; tell `complete` when it is",
+    "blocks": "the pool lacks blocks for all its tokens",
+    "seats": "max_num_seqs sequences run",
+    "tokens": "max_num_batched_tokens are dealt",
+    "head_of_line": "a request before it in the order does not fit yet",
+    "pause_after_preemption": "the last step preempted for growth, so it admitted nobody",
+    "displaced": "the last step admitted the head in somebody's place, and nobody else",
+    "prefill_first": "the last step had no tokens left for a prompt that runs",
+    "commit": "a step that computes for it is not committed",
+    "leader": "the first branch of its request computes the prompt first",
+    "turn": "it is another tenant's turn",
+    "none": "nothing: the next step may take it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """What one live request holds.
+
+    Attributes:
+        request_id: whose.
+        phase: waiting, running or swapped.
+        gpu_blocks: blocks of the GPU pool.
+        cpu_blocks: blocks of the CPU pool.
+        seats: sequences that it may have.
+        known: tokens that its sequences know.
+        computed: of these, the ones whose KV is valid.
+    """
+
+    request_id: Hashable
+    phase: str
+    gpu_blocks: int
+    cpu_blocks: int
+    seats: int
+    known: int
+    computed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What keeps one live request from going on.
+
+    Attributes:
+        request_id: whom.
+        phase: waiting, running or swapped.
+        guard: one of `GUARDS`.
+        figures: what the guard compares.
+    """
+
+    request_id: Hashable
+    phase: str
+    guard: str
+    figures: dict[str, Any]
+
+    def sentence(self) -> str:
+        """For people."""
+        figures = ", ".join(f"{name} {value}" for name, value in self.figures.items())
+        return f"{GUARDS[self.guard]}" + (f" ({figures})" if figures else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """A report.
+
+    Attributes:
+        step: steps issued so far.
+        in_flight: steps that are not committed.
+        open_copies: swaps that a plan carried and that are not complete.
+        gpu_free: free blocks of the GPU pool, of gpu_total.
+        cpu_free: free blocks of the CPU pool, of cpu_total.
+        holders: what each live request holds that holds anything.
+        held: what keeps each live request, those that run first, then in the queue's order.
+    """
+
+    step: int
+    in_flight: int
+    open_copies: tuple[int, ...]
+    gpu_free: int
+    gpu_total: int
+    cpu_free: int
+    cpu_total: int
+    holders: tuple[Holder, ...]
+    held: tuple[Held, ...]
+
+    def json(self) -> dict[str, Any]:
+        """For scripts; ids are told as text."""
+        return {
+            "step": self.step,
+            "in_flight": self.in_flight,
+            "open_copies": list(self.open_copies),
+            "gpu": {"free": self.gpu_free, "total": self.gpu_total},
+            "cpu": {"free": self.cpu_free, "total": self.cpu_total},
+            "holders": [
+                {
+                    "request_id": str(holder.request_id),
+                    "phase": holder.phase,
+                    "gpu_blocks": holder.gpu_blocks,
+                    "cpu_blocks": holder.cpu_blocks,
+                    "seats": holder.seats,
+                    "known": holder.known,
+                    "computed": holder.computed,
+                }
+                for holder in self.holders
+            ],
+            "held": [
+                {
+                    "request_id": str(held.request_id),
+                    "phase": held.phase,
+                    "guard": held.guard,
+                    "figures": held.figures,
+                    "because": held.sentence(),
+                }
+                for held in self.held
+            ],
+        }
+
+    def text(self, most: int = 12) -> str:
+        """For people; of each list the first `most`."""
+        lines = [
+            f"step {self.step}, {self.in_flight} in flight; {self.gpu_free} of {self.gpu_total} "
+            f"GPU and {self.cpu_free} of {self.cpu_total} CPU blocks free"
+        ]
+        if self.open_copies:
+            lines.append(f"copies that are not complete: {', '.join(map(str, self.open_copies))}")
+        for holder in self.holders[:most]:
+            blocks = f"{holder.gpu_blocks} GPU blocks" if holder.gpu_blocks else ""
+            blocks = blocks or f"{holder.cpu_blocks} CPU blocks"
+            lines.append(
+                f"{holder.request_id} ({holder.phase}) holds {blocks}; "
+                f"{holder.computed} of {holder.known} tokens are computed"
+            )
+        lines += more(len(self.holders) - most)
+        for held in self.held[:most]:
+            lines.append(f"{held.request_id} ({held.phase}) {held.guard}: {held.sentence()}")
+        return "\n".join([*lines, *more(len(self.held) - most)])
+
+
+def more(count: int) -> list[str]:
+    """A line that says how many are left out."""
+    return [f"... and {count} more"] if count > 0 else []
+
+
+def stall_report(scheduler: Bookkeeping) -> Stall:
+    """Who holds what at this moment, and what keeps each request."""
+    ledger = scheduler.ledger
+    gpu, cpu = ledger.gpu, ledger.cpu
+    copies = [o.number for o in ledger.operations.values() if o.kind in (SWAP_IN, SWAP_OUT)]
+    entries = sorted(scheduler.entries.values(), key=lambda entry: entry.number)
+    holders = [holder(scheduler, entry) for entry in entries if entry.record.blocks]
+    return Stall(
+        ledger.steps,
+        ledger.steps - ledger.settled,
+        tuple(number for number in copies if number <= ledger.carried),
+        gpu.free,
+        gpu.total,
+        cpu.free,
+        cpu.total,
+        tuple(holders),
+        (*running(scheduler), *queued(scheduler)),
+    )
+
+
+def holder(scheduler: Bookkeeping, entry: Entry) -> Holder:
+    """What the request holds."""
+    record, blocks = entry.record, entry.record.blocks
+    return Holder(
+        entry.name,
+        record.phase.name.lower(),
+        blocks if record.phase == Phase.RUNNING else 0,
+        blocks if record.phase == Phase.SWAPPED else 0,
+        entry.n,
+        entry.tokens(scheduler.ledger),
+        scheduler.computed(entry),
+    )
+
+
+def running(scheduler: Bookkeeping) -> list[Held]:
+    """What each request waits for that runs, in order."""
+    found: list[Held] = []
+    ledger = scheduler.ledger
+    for order in scheduler.running.orders:
+        entry = scheduler.running.entries[order]
+        record = entry.record
+        members = record.members
+        guard, figures = "none", dict[str, Any]()
+        if record.copy and record.copy <= ledger.carried:
+            guard, figures = "open_copy", {"operation": record.copy}
+        elif any(ledger.promised(q) or ledger.in_flight(q) for q in members):
+            guard, figures = "commit", {"steps": ledger.steps - ledger.settled}
+        elif all(q.slot_tokens == 0 for q in members[1:]) and len(members) > 1:
+            guard = "leader"
+        found.append(Held(entry.name, "running", guard, figures))
+    return found
+
+
+def queued(scheduler: Bookkeeping) -> list[Held]:
+    """What keeps each request that waits or is swapped out, in the queue's order."""
+    waiting = sorted(scheduler.queue, key=lambda entry: entry.place)
+    if not waiting:
+        return []
+    step = Step(scheduler)
+    step.due = scheduler.ledger.due().count
+    planned = step.planned()
+    found: list[Held] = []
+    ahead: dict[Hashable, Entry] = {}  # by tenant, if the policy shares among them
+    for position, entry in enumerate(waiting):
+        lane = entry.tenant if scheduler.tenants is not None else None
+        phase = entry.record.phase.name.lower()
+        first = ahead.setdefault(lane, entry)
+        if first is not entry:
+            figures = {"behind": str(first.name), "place": position + 1}
+            found.append(Held(entry.name, phase, "head_of_line", figures))
+        else:
+            found.append(Held(entry.name, phase, *head_of_queue(scheduler, step, entry, planned)))
+    return found
+
+
+def head_of_queue(
+    scheduler: Bookkeeping, step: Step, entry: Entry, planned: Need
+) -> tuple[str, dict[str, Any]]:
+    """The guard that keeps the head of the queue, and its figures."""
+    ledger, config = scheduler.ledger, scheduler.config
+    if entry.record.copy:
+        return "open_copy", {"operation": entry.record.copy}
+    want, have = step.want(entry), step.have() - planned
+    if have.blocks < want.blocks:
+        kept = ledger.gpu.free - step.due - step.have().blocks
+        growth = planned.blocks + step.due
+        return "blocks", {
+            "wants": want.blocks,
+            "free": ledger.gpu.free,
+            "growth": growth,
+            "watermark": kept,
+        }
+    if have.seats < want.seats:
+        return "seats", {"wants": want.seats, "taken": scheduler.seats, "of": config.max_num_seqs}
+    if have.tokens < want.tokens:
+        return "tokens", {
+            "wants": want.tokens,
+            "left": have.tokens,
+            "of": config.max_num_batched_tokens,
+        }
+    if len(scheduler.flights) >= config.depth:
+        return "commit", {"steps": len(scheduler.flights), "depth": config.depth}
+    if scheduler.refrained:
+        return scheduler.refrained, {}
+    return ("turn" if scheduler.tenants is not None else "none"), {}

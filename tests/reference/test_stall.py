@@ -1,0 +1,155 @@
+"""A stall report names the guard that keeps each request, with the figures that it compares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drive import Drive, dump
+
+from lineclear.stall import GUARDS
+
+
+def guards(drive: Drive) -> dict[Any, str]:
+    return {held.request_id: held.guard for held in drive.scheduler.stall_report().held}
+
+
+def figures(drive: Drive, name: Any) -> dict[str, Any]:
+    (held,) = [h for h in drive.scheduler.stall_report().held if h.request_id == name]
+    return held.figures
+
+
+def test_blocks_and_head_of_line() -> None:
+    drive = Drive(watermark=0.25)
+    drive.add("a", 14, most=8)
+    drive.step()
+    drive.add("large", 12)
+    drive.add("small", 1)
+    assert guards(drive) == {"a": "none", "large": "blocks", "small": "head_of_line"}
+    assert figures(drive, "large") == {"wants": 3, "free": 4, "growth": 0, "watermark": 2}
+    assert figures(drive, "small") == {"behind": "large", "place": 2}
+    drive.step()
+    assert drive.phase("large") == drive.phase("small") == "WAITING"
+
+
+def test_blocks_count_the_growth_of_those_that_run() -> None:
+    drive = Drive()
+    drive.add("a", 16, most=8)
+    drive.step()
+    drive.add("b", 16)
+    assert figures(drive, "b") == {"wants": 4, "free": 4, "growth": 1, "watermark": 0}
+
+
+def test_seats() -> None:
+    drive = Drive(max_num_seqs=2)
+    drive.add("a", 2, n=2)
+    drive.step()
+    drive.add("b", 2)
+    assert guards(drive)["b"] == "seats"
+    assert figures(drive, "b") == {"wants": 1, "taken": 2, "of": 2}
+
+
+def test_tokens_of_a_prompt_that_is_not_chunked() -> None:
+    drive = Drive(max_num_batched_tokens=20, enable_chunked_prefill=False)
+    drive.add("a", 4, most=8)
+    drive.step()
+    drive.add("b", 17, most=3)
+    assert guards(drive)["b"] == "none"
+    drive.add("c", 1)
+    drive.step()
+    drive.abort("b")
+    drive.add("d", 19, most=1)
+    assert guards(drive)["d"] == "tokens"
+    assert figures(drive, "d") == {"wants": 19, "left": 18, "of": 20}
+
+
+def test_a_prompt_that_runs_goes_first() -> None:
+    drive = Drive(max_num_batched_tokens=8)
+    drive.add("a", 20)
+    drive.step()
+    drive.add("b", 4)
+    drive.step()
+    assert drive.phase("b") == "WAITING"
+    assert guards(drive) == {"a": "none", "b": "prefill_first"}
+
+
+def test_the_pause_after_a_preemption() -> None:
+    drive = Drive()
+    drive.add("a", 15, most=12)
+    drive.add("b", 15, most=12)
+    drive.until(lambda plan: bool(plan.preempted))
+    assert guards(drive)["b"] in ("blocks", "pause_after_preemption")
+    drive.abort("a")
+    assert guards(drive)["b"] == "pause_after_preemption"
+    drive.step()
+    assert guards(drive)["b"] == "none"
+
+
+def test_a_step_that_displaced_admits_nobody_else() -> None:
+    drive = Drive(scheduling_policy="priority")
+    drive.add("a", 30, most=2)
+    drive.step()
+    drive.add("b", 4, priority=1)
+    drive.add("c", 4, priority=0)
+    drive.step()
+    assert drive.phase("b") == "RUNNING"
+    assert guards(drive)["a"] == "blocks"
+    drive.abort("b")
+    assert guards(drive)["a"] == "displaced"
+
+
+def test_branches_wait_for_the_prompt_that_their_leader_computes_again() -> None:
+    drive = Drive(max_num_batched_tokens=8)
+    drive.add("a", 12, n=2)
+    drive.step()
+    drive.step({"a": [[0], [0]]})
+    drive.scheduler.preempt(drive.scheduler.entries["a"])
+    drive.step()
+    assert guards(drive) == {"a": "leader"}
+
+
+def test_holders_tell_where_blocks_are() -> None:
+    drive = Drive(preemption_mode="swap")
+    drive.add("a", 15, most=12)
+    drive.add("b", 15, most=12)
+    plan = drive.until(lambda plan: ("b", "swap") in plan.preempted)
+    assert plan.step is not None
+    report = drive.scheduler.stall_report()
+    first, second = report.holders
+    assert (first.request_id, first.phase, first.cpu_blocks) == ("a", "running", 0)
+    assert (second.request_id, second.phase, second.gpu_blocks) == ("b", "swapped", 0)
+    assert first.gpu_blocks + report.gpu_free == report.gpu_total
+    assert second.cpu_blocks + report.cpu_free == report.cpu_total
+    assert second.known == second.computed + 1
+    assert f"holds {second.cpu_blocks} CPU blocks" in report.text()
+
+
+def test_a_report_changes_nothing() -> None:
+    drive = Drive(scheduling_policy="priority", preemption_mode="swap", depth=2)
+    for k in range(6):
+        drive.add(k, 9, most=9, n=1 + k % 2, priority=k % 3)
+        drive.step()
+        before = dump(drive.scheduler)
+        report = drive.scheduler.stall_report()
+        assert dump(drive.scheduler) == before
+        assert {held.guard for held in report.held} <= set(GUARDS)
+        assert len(report.held) == len(drive.scheduler.entries)
+        assert report.json()["held"][0]["because"]
+
+
+def test_long_reports_say_how_many_are_left_out() -> None:
+    drive = Drive(max_num_seqs=1)
+    for k in range(30):
+        drive.add(k, 4)
+    assert "... and 18 more" in drive.scheduler.stall_report().text()
+    assert "... and" not in drive.scheduler.stall_report().text(most=30)
+
+
+def test_tenants_wait_for_their_turn_each_in_a_line_of_its_own() -> None:
+    from lineclear.request import Request
+
+    drive = Drive(scheduling_policy="vtc", max_num_seqs=1)
+    for k in range(4):
+        drive.scheduler.add(
+            Request(request_id=k, prompt_tokens=4, max_tokens=4, tenant=f"t{k % 2}")
+        )
+    assert guards(drive) == {0: "turn", 1: "turn", 2: "head_of_line", 3: "head_of_line"}
