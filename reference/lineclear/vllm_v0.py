@@ -58,7 +58,7 @@ class V0Step(Step):
             if entry.record.phase == Phase.SWAPPED:
                 return
             tokens = self._first_chunk(entry.record.members[0].known_tokens)
-            need = self._want(entry).blocks
+            need = self.want(entry).blocks
             kept = config.watermark_blocks if self.margin else 0
             if (
                 not tokens

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from drive import small
 
 import lineclear.step as step_module
 from lineclear.cli.summary import summary
-from lineclear.config import Config
+from lineclear.config import PRESETS, Config
 from lineclear.entry import Entry
 from lineclear.job import Job
 from lineclear.plan import Plan
@@ -296,3 +297,36 @@ def test_a_stall_ends_a_simulation_with_a_report(monkeypatch: pytest.MonkeyPatch
 def test_a_run_without_a_stall_reports_none() -> None:
     result = simulated([(0.0, 20, (2,), 2)], small())
     assert (result.stalled, result.stall, result.json()["stall"]) == ("", None, None)
+
+
+@pytest.mark.parametrize(
+    ("preset", "requests", "changes", "guard"),
+    [
+        ("vllm_v0", ((1583, 18), (16, 4)), {"num_gpu_blocks": 100, "num_cpu_blocks": 200}, "none"),
+        (
+            "vllm_v0_chunked",
+            ((20, 28), (44, 5)),
+            {
+                "num_gpu_blocks": 16,
+                "num_cpu_blocks": 40,
+                "block_size": 4,
+                "max_num_seqs": 8,
+                "max_num_batched_tokens": 16,
+            },
+            "none",
+        ),
+    ],
+)
+def test_presets_that_lack_a_rule_of_progress_are_an_alarm(
+    preset: str, requests: Any, changes: dict[str, Any], guard: str
+) -> None:
+    """What the real system was seen to do: a swapped request never comes back."""
+    engine = Engine(replace(PRESETS[preset], preemption_mode="swap", **changes), seed=None)
+    for prompt, most in requests:
+        engine.add(prompt, most)
+        engine.turn()
+    with pytest.raises(Stalled, match="nothing moves") as alarm:
+        engine.turns(400)
+    held = alarm.value.report.held
+    assert held[0].phase == "swapped"
+    assert held[0].guard == guard
