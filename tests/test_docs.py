@@ -35,7 +35,18 @@ def test_every_test_and_file_that_a_page_names_exists(page: str) -> None:
 
 @pytest.mark.parametrize("name", [f"P{n}" for n in range(1, 17)] + [f"F{n}" for n in range(1, 9)])
 def test_every_property_and_premise_has_its_row(name: str) -> None:
-    kinds = {"defined", "refusal", "audit", "observer", "worst_case", "copied", "kept", "bypass"}
+    kinds = {
+        "defined",
+        "refusal",
+        "audit",
+        "observer",
+        "worst_case",
+        "copied",
+        "kept",
+        "bypass",
+        "ranking",
+        "progress",
+    }
     known = kinds | set(INVARIANTS) | set(ACTIONS)
     cells = row(name).split(" | ")
     assert all(cells[1:3])

@@ -85,9 +85,10 @@ PREMISES: dict[str, Premise] = {
         Premise(
             "F5",
             "tokens are dealt in the policy's order, and every decode gets one",
-            "guard",
-            "`Config` demands max_num_batched_tokens >= max_num_seqs * (1 + num_lookahead_slots); "
-            "`progress.chunk`; the order of dealing is `step.py`",
+            "monitored",
+            "the budget is a guard: `Config` demands max_num_batched_tokens >= max_num_seqs * "
+            "(1 + num_lookahead_slots), `progress.chunk` deals; the order of dealing is `step.py`'s, "
+            "and `Watch` raises an alarm if the first request does not advance",
         ),
         Premise(
             "F6",

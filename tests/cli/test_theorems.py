@@ -1,0 +1,66 @@
+"""`lineclear prove --theorems`: theorems with their premises, and no more than was asked."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+pytest.importorskip("z3")
+
+from lineclear.cli import main
+from lineclear.policies import BUILT_IN, FirstComeFirstServed, load_claims
+from lineclear_spec.theorems import CLAIMS
+
+ASKED = ["prove", "decisions", "empty_pool", "order_fcfs", "order_priority", "--theorems"]
+
+
+def asked(capsys: pytest.CaptureFixture[str], *more: str) -> str:
+    assert main([*ASKED, *more]) == 0
+    return capsys.readouterr().out
+
+
+def test_theorems_stand_by_what_was_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    content = json.loads(asked(capsys, "--format", "json"))
+    found: dict[str, Any] = {t["theorem"]: t for t in content["theorems"]}
+    assert found["fcfs.P8"]["status"] == "proved"
+    assert found["fcfs.P8"]["premises"] == {"F2": "guard", "F4": "guard"}
+    assert found["priority.P7"]["holds"] is False
+    assert found["priority.P7"]["status"] == "proved"
+    assert {r["status"] for r in content["obligations"]} == {"proved"}
+    assert {r["kind"] for r in content["obligations"]} == {"progress"}
+
+
+def test_the_table_tells_what_fails_and_who_sees_to_premises(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = asked(capsys)
+    assert "priority.P7   fails, proved" in text
+    assert "F8  monitored  the environment answers" in text
+    assert "The induction that joins the lemmas is in docs/trust.md." in text
+
+
+def test_a_theorem_whose_obligations_were_not_asked_is_unknown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["prove", "order_fcfs", "--theorems"]) == 0
+    text = capsys.readouterr().out
+    assert "fcfs.P8       unknown" in text
+    assert "not proved: decisions/progress/whoever is first of all is the head" in text
+
+
+def test_a_policy_that_displaces_against_its_order_is_refuted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def anybody(self: Any, waiting: Any, running: Any) -> bool:
+        return True
+
+    monkeypatch.setattr(FirstComeFirstServed, "may_displace", anybody)
+    assert main(["prove", "order_fcfs", "--theorems"]) in (1, 3)
+    assert "whoever is displaced comes later in the order" in capsys.readouterr().out
+
+
+def test_claims_are_entered_by_the_files_of_policies() -> None:
+    load_claims()
+    assert {"fcfs", "priority"} <= set(CLAIMS) & set(BUILT_IN)
