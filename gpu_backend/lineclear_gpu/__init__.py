@@ -1,5 +1,6 @@
 """Where a plan runs: block pools, copies and attention on a device.
 
-Guarantees nothing yet: this version holds no device code. It will take block ids from the plans of
-`lineclear` and own no free list; the scheduler and the specification never import it.
+Guarantees: it takes block ids from the plans of `lineclear` and owns no free list; every operation
+is issued under the waits that its plan carries. The scheduler and the specification never import
+it.
 """

@@ -1,0 +1,227 @@
+# pyright: basic
+"""Every sequence as the device knows it: tokens, table, position; and a plan as a batch.
+
+Guarantees: tables come from plans alone, so the book is an independent witness of what the
+scheduler says; a batch of sequences that simply go on is made without a loop over them. It knows
+nothing about models or free blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lineclear.plan import NewBlocks, Plan, Scheduled
+from lineclear_gpu.hazards import Access
+
+__all__ = ["Batch", "Book"]
+
+Name = tuple[Hashable, int]
+#: A token that only the device knows yet.
+UNKNOWN = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a forward needs to know, as arrays of the host.
+
+    Attributes:
+        tokens: inputs, -1 where it is what the step before sampled for the lane. [tokens]
+        positions: of the inputs in their sequences. [tokens]
+        slots: block * block_size + offset where their KV goes. [tokens]
+        starts: first input of each row, and the number of all. [rows + 1]
+        lengths: positions of each row's sequence that have KV after the step. [rows]
+        lanes: of each row: a small number that names its sequence while it lives. [rows]
+        tables: blocks of each row's sequence, 0 where there is none. [rows, blocks]
+        sampling: rows that sample, in the order of `plan.sampling`. [samples]
+    """
+
+    tokens: Any
+    positions: Any
+    slots: Any
+    starts: Any
+    lengths: Any
+    lanes: Any
+    tables: Any
+    sampling: Any
+
+    @property
+    def counts(self) -> Any:
+        """Inputs of each row. [rows]"""
+        return np.diff(self.starts)
+
+
+class Book:
+    """All live sequences.
+
+    Args:
+        block_size: tokens in a block.
+        max_model_len: tokens in a sequence, at most.
+        lanes: sequences to have room for at first; more is made when needed.
+    """
+
+    def __init__(self, block_size: int, max_model_len: int, lanes: int = 64) -> None:
+        """Nobody lives."""
+        self.block_size = block_size
+        self.max_len = max_model_len + 1
+        self.max_blocks = -(-max_model_len // block_size) + 1
+        self.lane: dict[Name, int] = {}
+        self.free: list[int] = list(range(lanes))[::-1]
+        self.tokens = np.zeros((lanes, self.max_len), dtype=np.int64)  # [lanes, max_len]
+        self.known = np.zeros(lanes, dtype=np.int64)  # tokens that are known. [lanes]
+        self.reach = np.zeros(lanes, dtype=np.int64)  # first position without KV. [lanes]
+        self.tables = np.zeros((lanes, self.max_blocks), dtype=np.int32)  # [lanes, max_blocks]
+        self.blocks = np.zeros(lanes, dtype=np.int64)  # entries of each table. [lanes]
+        self._rows: tuple[Scheduled, ...] = ()  # who simply goes on, and their lanes
+        self._steady = np.zeros(0, dtype=np.int64)
+
+    # ---- sequences -----------------------------------------------------------------------------
+
+    def add(self, request_id: Hashable, prompt: Iterable[int]) -> int:
+        """A request was accepted; the lane of its first sequence."""
+        lane = self._take((request_id, 0))
+        tokens = np.fromiter(prompt, dtype=np.int64)
+        self.tokens[lane, : len(tokens)] = tokens
+        self.known[lane] = len(tokens)
+        return lane
+
+    def fork(self, request_id: Hashable, parent: int, child: int) -> int:
+        """A branch shares all that another has: tokens and KV; its table will be told."""
+        source = self.lane[request_id, parent]
+        lane = self._take((request_id, child))
+        for array in (self.tokens, self.known, self.reach):
+            array[lane] = array[source]
+        return lane
+
+    def learn(self, lane: int, tokens: list[int]) -> None:
+        """Tokens were sampled for a sequence, and are kept."""
+        known = int(self.known[lane])
+        self.tokens[lane, known : known + len(tokens)] = tokens
+        self.known[lane] = known + len(tokens)
+
+    def learn_all(self, lanes: Any, tokens: Any) -> None:
+        """One token each. [lanes] both"""
+        self.tokens[lanes, self.known[lanes]] = tokens
+        self.known[lanes] += 1
+
+    def drop(self, request_id: Hashable, branch: int) -> None:
+        """A sequence has ended."""
+        self.free.append(self.lane.pop((request_id, branch)))
+
+    def drop_request(self, request_id: Hashable, branches: Iterable[int]) -> None:
+        """A request has ended."""
+        for branch in branches:
+            if (request_id, branch) in self.lane:
+                self.drop(request_id, branch)
+
+    def history(self, request_id: Hashable, branch: int) -> list[int]:
+        """All tokens that are known of a sequence."""
+        lane = self.lane[request_id, branch]
+        found: list[int] = self.tokens[lane, : self.known[lane]].tolist()
+        return found
+
+    def _take(self, name: Name) -> int:
+        """A lane of its own, empty."""
+        if not self.free:
+            size = len(self.known)
+            for field in ("tokens", "known", "reach", "tables", "blocks"):
+                array = getattr(self, field)
+                setattr(self, field, np.concatenate((array, np.zeros_like(array))))
+            self.free = list(range(size, 2 * size))[::-1]
+        lane = self.lane[name] = self.free.pop()
+        self.known[lane] = self.reach[lane] = self.blocks[lane] = 0
+        self.tables[lane] = 0
+        return lane
+
+    # ---- plans ---------------------------------------------------------------------------------
+
+    def batch(self, plan: Plan) -> Batch:
+        """Takes in what a plan says of tables, and makes its step a batch.
+
+        Raises:
+            ValueError: the plan tells of a row that cannot be: a position without a block or a
+                token that nobody has sampled.
+        """
+        self._take_in(plan)
+        groups = plan.scheduled_seq_groups
+        steady = self._lanes_of(groups.second)
+        first = [self.lane[row.request_id, row.branch] for row in groups.first]
+        begins: list[int] = []
+        counts: list[int] = []
+        for row, lane in zip(groups.first, first, strict=True):
+            begins.append(int(self.reach[lane]) if row.start is None else row.start)
+            counts.append(row.tokens)
+        lanes = np.concatenate((np.array(first, dtype=np.int64), steady))
+        start = np.concatenate((np.array(begins, dtype=np.int64), self.reach[steady]))
+        count = np.concatenate((np.array(counts, dtype=np.int64), np.ones_like(steady)))
+        starts = np.concatenate(([0], np.cumsum(count)))
+        lengths = start + count
+        row_of = np.repeat(np.arange(len(lanes)), count)
+        positions = np.arange(int(starts[-1])) - np.repeat(starts[:-1] - start, count)
+        owner = lanes[row_of]
+        tokens = np.where(positions < self.known[owner], self.tokens[owner, positions], UNKNOWN)
+        entries = positions // self.block_size
+        if bool((entries >= self.blocks[owner]).any()):
+            raise ValueError(f"step {plan.step}: a position has no block in its table")
+        slots = self.tables[owner, entries].astype(np.int64) * self.block_size
+        slots += positions % self.block_size
+        self.reach[lanes] = lengths
+        widest = int(-(-lengths.max() // self.block_size)) if len(lanes) else 0
+        chosen = [k for k, row in enumerate(groups.first) if row.samples]
+        sampling = np.concatenate(
+            (np.array(chosen, dtype=np.int64), np.arange(len(first), len(lanes)))
+        )
+        return Batch(
+            tokens,
+            positions,
+            slots,
+            starts,
+            lengths,
+            lanes,
+            self.tables[lanes, :widest],
+            sampling,
+        )
+
+    def _lanes_of(self, rows: tuple[Scheduled, ...]) -> Any:
+        """Lanes of the sequences that simply go on; looked up again only when these change."""
+        if rows is not self._rows:
+            self._rows = rows
+            self._steady = np.array(
+                [self.lane[row.request_id, row.branch] for row in rows], dtype=np.int64
+            )
+        return self._steady
+
+    def _take_in(self, plan: Plan) -> None:
+        """Tables as the plan tells them."""
+        new = plan.new_blocks
+        if isinstance(new, NewBlocks) and len(new) > 8:
+            lanes = np.array(
+                [self.lane[row.request_id, row.branch] for row in new.rows], dtype=np.int64
+            )
+            self.tables[lanes, self.blocks[lanes]] = new.places
+            self.blocks[lanes] += 1
+        else:
+            for request_id, branch, place in new:
+                lane = self.lane[request_id, branch]
+                self.tables[lane, self.blocks[lane]] = place
+                self.blocks[lane] += 1
+        for request_id, branch, places in plan.tables:
+            lane = self.lane[request_id, branch]
+            self.tables[lane, : len(places)] = places
+            self.blocks[lane] = len(places)
+
+    def accesses(self, batch: Batch) -> list[Access]:
+        """What a forward reads and writes, block by block."""
+        found: list[Access] = []
+        size = self.block_size
+        for row, lane in enumerate(batch.lanes):
+            length = int(batch.lengths[row])
+            first = length - int(batch.starts[row + 1] - batch.starts[row])
+            for entry in range(-(-length // size)):
+                place = int(batch.tables[row, entry])
+                found.append(Access("gpu", place, (entry + 1) * size > first))
+            del lane
+        return found

@@ -1,0 +1,208 @@
+# pyright: basic
+"""A plan is carried out: every operation on its stream, after those that it waits for.
+
+Guarantees: an operation is issued with the waits that the plan carries, which the specification
+proves sufficient (`ordered`); what was issued is held against the rule of `hazards.py` if that is
+asked for; a copy that raises is reported as failed and harms only its own request. It knows nothing
+about schedulers, tokens or models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from lineclear.plan import BlockOperation, Plan
+from lineclear_gpu.hazards import Access, Hazards
+from lineclear_gpu.kernels.copying import copy_rows
+from lineclear_gpu.pool import KVPool
+from lineclear_gpu.streams import STREAMS, CudaStreams, Streams, streams_of
+from lineclear_gpu.transfer import Transfer
+
+__all__ = ["Executor", "Launched", "accesses_of"]
+
+#: (tier it reads, tier it writes) of each kind of copy.
+TIERS = {"swap_out": ("gpu", "cpu"), "swap_in": ("cpu", "gpu"), "copy_block": ("gpu", "gpu")}
+
+
+def accesses_of(operation: BlockOperation) -> list[Access]:
+    """What a copy touches."""
+    source, target = TIERS[operation.kind]
+    found = [Access(source, place, False) for place, _ in operation.blocks]
+    return found + [Access(target, place, True) for _, place in operation.blocks]
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A plan that was handed to the device.
+
+    Attributes:
+        plan: which.
+        forward: number of its forward, None if it computes nothing.
+        copies: numbers of its copies between the pools.
+        blocks: numbers of its copies on write.
+    """
+
+    plan: Plan
+    forward: int | None
+    copies: tuple[int, ...]
+    blocks: tuple[int, ...]
+
+
+class Executor:
+    """Carries plans out.
+
+    Args:
+        pool: both pools.
+        streams: where operations run; those of the pool's device if None.
+        transfer: how blocks move between the pools; the default way if None.
+        hazards: what was issued is held against the rule here, if given.
+        wait: replaces the wait of an operation, in tests that take one out.
+    """
+
+    def __init__(
+        self,
+        pool: KVPool,
+        streams: Streams | None = None,
+        transfer: Transfer | None = None,
+        hazards: Hazards | None = None,
+        wait: Callable[[BlockOperation], int] | None = None,
+    ) -> None:
+        """Nothing was launched."""
+        self.pool = pool
+        self.streams = streams or streams_of(pool.device)
+        self.transfer = transfer or Transfer(pool)
+        self.hazards = hazards
+        self._wait = wait or (lambda operation: operation.wait)
+        self._issued: dict[str, list[int]] = {"compute": [], "out": [], "in": []}
+        self._copies: dict[int, None] = {}  # swaps not yet reported
+        self._failed: set[int] = set()
+
+    # ---- launching -----------------------------------------------------------------------------
+
+    def launch(
+        self,
+        plan: Plan,
+        forward: Callable[[], Any] | None = None,
+        touched: Iterable[Access] = (),
+    ) -> Launched:
+        """Issues every operation of a plan, in order.
+
+        Args:
+            plan: the next plan.
+            forward: computes the step; what it returns, `finish` returns. Without one the forward
+                does nothing.
+            touched: what the forward reads and writes, for the hazards.
+        """
+        number: int | None = None
+        copies: list[int] = []
+        blocks: list[int] = []
+        for operation in plan.operations:
+            if operation.kind == "forward":
+                number = operation.number
+                self._issue(operation, forward or (lambda: None), touched)
+                continue
+            self._issue(operation, self._job(operation), ())
+            if operation.kind == "copy_block":
+                blocks.append(operation.number)
+            else:
+                copies.append(operation.number)
+                self._copies[operation.number] = None
+        return Launched(plan, number, tuple(copies), tuple(blocks))
+
+    def _job(self, operation: BlockOperation) -> Callable[[], None]:
+        """What a copy does when its turn comes."""
+        pairs = list(operation.blocks)
+        if operation.kind == "swap_out":
+            return lambda: self.transfer.out(pairs)
+        if operation.kind == "swap_in":
+            return lambda: self.transfer.into(pairs)
+        return lambda: copy_rows(self.pool.gpu_rows, pairs)
+
+    def _issue(
+        self, operation: BlockOperation, job: Callable[[], Any], touched: Iterable[Access]
+    ) -> None:
+        """Gives one operation to its stream, behind the last of each other stream it waits for."""
+        stream = STREAMS[operation.kind]
+        after: list[int] = []
+        wait = self._wait(operation)
+        for other, numbers in self._issued.items():
+            if other == stream:
+                continue
+            for number in reversed(numbers):
+                if number <= wait:
+                    after.append(number)
+                    break
+        if self.hazards is not None:
+            accesses = list(touched) if operation.kind == "forward" else accesses_of(operation)
+            self.hazards.issue(operation.number, stream, after, accesses, operation.kind)
+        self.streams.give(operation.number, stream, after, job)
+        self._issued[stream].append(operation.number)
+
+    # ---- ending --------------------------------------------------------------------------------
+
+    def poll(self) -> tuple[list[int], list[int]]:
+        """Copies between the pools that have ended since the last call: done, and failed."""
+        done = [number for number in self._copies if self.streams.done(number)]
+        return self._report(done)
+
+    def settle(self, launched: Launched) -> tuple[list[int], list[int]]:
+        """Waits for the forward of a plan; copies that ended, to be reported before its commit.
+
+        Every copy that the forward waited for is among those reported by now.
+        """
+        if launched.forward is not None:
+            self.streams.wait(launched.forward)
+            if self.hazards is not None:
+                self.hazards.complete(launched.forward)
+        return self.poll()
+
+    def result(self, launched: Launched) -> Any:
+        """What the forward returned, once.
+
+        Raises:
+            Exception: what the forward raised.
+        """
+        if launched.forward is None:
+            return None
+        errors = self.streams.errors
+        broken = [errors.pop(number) for number in launched.blocks if number in errors]
+        try:
+            found = self.streams.result(launched.forward)
+        finally:
+            self._forget(launched.forward)
+        if broken:  # the forward ran on a block that was not copied
+            raise broken[0]
+        return found
+
+    def drain(self) -> tuple[list[int], list[int]]:
+        """Waits for every copy."""
+        for number in list(self._copies):
+            self.streams.wait(number)
+        return self._report(list(self._copies))
+
+    def _report(self, ended: list[int]) -> tuple[list[int], list[int]]:
+        """Takes copies off the list of those that are open."""
+        done: list[int] = []
+        failed: list[int] = []
+        for number in ended:
+            del self._copies[number]
+            if self.hazards is not None:
+                self.hazards.complete(number)
+            if self.streams.errors.pop(number, None) is not None:
+                failed.append(number)
+            else:
+                done.append(number)
+            self.streams.results.pop(number, None)
+        return done, failed
+
+    def _forget(self, number: int) -> None:
+        """Operations up to a forward that has ended need not be waited for any more."""
+        for stream, numbers in self._issued.items():
+            keep = [n for n in numbers if n > number or not self.streams.done(n)]
+            for gone in set(numbers) - set(keep):
+                self.streams.results.pop(gone, None)
+                if isinstance(self.streams, CudaStreams):
+                    self.streams.forget(gone)
+            self._issued[stream] = keep

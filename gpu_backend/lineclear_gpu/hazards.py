@@ -1,0 +1,143 @@
+"""The rule of order, stated once, and a record of accesses that is held against it.
+
+Two accesses to the same place of a tier conflict if at least one of them writes. The rule:
+
+    conflicting accesses are ordered, the later operation after the earlier one.
+
+What orders two operations o < n is, and is only,
+
+    n waits for every operation up to its `wait`, and o <= wait(n); or
+    both run on one stream, which runs them as they were issued; or
+    a chain of such pairs leads from o to n.
+
+The specification proves, as the invariant `ordered`, that any two operations that touch one place
+while the earlier is open have o <= wait(n) or are both on the compute stream. That is a special
+case of the rule here (reads that do not conflict are ordered too, and no chain is needed), so a
+backend that issues a plan's operations under their waits obeys the rule; this module checks that it
+did, from what was really issued.
+
+Guarantees: a conflict that nothing orders is found when the later access is recorded. It knows
+nothing about devices, and nothing about plans but the waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = ["Access", "Hazard", "Hazards"]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One operation touches one place.
+
+    Attributes:
+        tier: gpu or cpu.
+        place: which block.
+        write: whether it writes there.
+    """
+
+    tier: str
+    place: int
+    write: bool
+
+
+class Hazard(AssertionError):
+    """Two accesses conflict and nothing orders them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Issued:
+    """An operation as it was issued: on which stream, and after which others."""
+
+    number: int
+    stream: str
+    after: frozenset[int]
+    what: str
+
+
+class Hazards:
+    """What was issued and is not known to be complete, and the accesses of it.
+
+    Attributes:
+        checked: pairs of conflicting accesses that were found to be ordered.
+    """
+
+    def __init__(self) -> None:
+        """Nothing was issued."""
+        self._open: dict[int, _Issued] = {}
+        self._touched: dict[tuple[str, int], list[tuple[int, bool]]] = {}
+        self._last: dict[str, int] = {}  # stream -> its last operation
+        self.checked = 0
+
+    def issue(
+        self,
+        number: int,
+        stream: str,
+        after: Iterable[int],
+        accesses: Iterable[Access],
+        what: str = "operation",
+    ) -> None:
+        """An operation is issued on a stream, after others that it was really made to wait for.
+
+        Args:
+            number: of the operation; ascending.
+            stream: where it runs.
+            after: operations of other streams that it was made to wait for.
+            accesses: what it touches.
+            what: for the message.
+
+        Raises:
+            Hazard: one of its accesses conflicts with an open one that nothing orders before it.
+        """
+        before = set(after)
+        if stream in self._last:
+            before.add(self._last[stream])
+        reached = self._reached(before)
+        mine = _Issued(number, stream, frozenset(before), what)
+        for access in dict.fromkeys(accesses):
+            place = (access.tier, access.place)
+            earlier = self._touched.setdefault(place, [])
+            for other, writes in earlier:
+                if other == number or other not in self._open or not (writes or access.write):
+                    continue
+                if other not in reached:
+                    first = self._open[other]
+                    raise Hazard(
+                        f"{access.tier} block {access.place}: {what} {number} on stream {stream} "
+                        f"{'writes' if access.write else 'reads'} what {first.what} {other} on "
+                        f"stream {first.stream} {'writes' if writes else 'reads'}, and nothing "
+                        "orders the two"
+                    )
+                self.checked += 1
+            earlier.append((number, access.write))
+        self._open[number] = mine
+        self._last[stream] = number
+
+    def complete(self, number: int) -> None:
+        """The host has seen that the operation, and so every one before it, has ended."""
+        ended = self._reached({number})
+        for other in ended:
+            self._open.pop(other, None)
+        if len(self._touched) > 64 and len(ended) > 0:
+            for place, accesses in list(self._touched.items()):
+                kept = [pair for pair in accesses if pair[0] in self._open]
+                if kept:
+                    self._touched[place] = kept
+                else:
+                    del self._touched[place]
+
+    def _reached(self, numbers: set[int]) -> set[int]:
+        """These operations and all open ones that come before them."""
+        found: set[int] = set()
+        ahead = list(numbers)
+        while ahead:
+            number = ahead.pop()
+            if number in found:
+                continue
+            found.add(number)
+            issued = self._open.get(number)
+            if issued is not None:
+                ahead.extend(issued.after)
+        return found

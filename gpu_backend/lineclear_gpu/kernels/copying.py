@@ -1,0 +1,74 @@
+# pyright: basic, reportOptionalMemberAccess=false, reportArgumentType=false
+"""Copies of blocks inside a pool (copy on write) or between two, word by word.
+
+Guarantees: each target row equals its source row as it was before the call, as long as no row is a
+source and a target of one call; nothing else changes. It knows nothing about what rows hold.
+"""
+
+from __future__ import annotations
+
+import torch
+
+try:
+    import triton
+    import triton.language as tl
+except ImportError:  # torch does the work then
+    triton = None
+
+__all__ = ["copy_rows", "copy_rows_triton", "has_triton"]
+
+#: Words that one program of the kernel moves.
+CHUNK = 2048
+
+if triton is not None:
+
+    @triton.jit
+    def copy_words(source, target, pairs, words, CHUNK: tl.constexpr):
+        """One chunk of one row.
+
+        source, target: words of all rows; pairs: source and target of each copy. [copies, 2]
+        """
+        copy = tl.program_id(0).to(tl.int64)
+        one = tl.load(pairs + 2 * copy).to(tl.int64)
+        other = tl.load(pairs + 2 * copy + 1).to(tl.int64)
+        at = tl.program_id(1).to(tl.int64) * CHUNK + tl.arange(0, CHUNK)
+        inside = at < words
+        moved = tl.load(source + one * words + at, mask=inside)
+        tl.store(target + other * words + at, moved, mask=inside)
+
+
+def has_triton() -> bool:
+    """Whether the kernels can be compiled here."""
+    return triton is not None
+
+
+def copy_rows_triton(source: torch.Tensor, target: torch.Tensor, pairs: torch.Tensor) -> None:
+    """Copies rows by the kernel; host memory must be registered with the device.
+
+    Args:
+        source: bytes, contiguous; moved as words if a row is a multiple of 8. [n, row_bytes]
+        target: likewise; may be the same rows. [m, row_bytes]
+        pairs: source and target row of each copy, on the device. [copies, 2]
+    """
+    if source.shape[1] % 8 == 0:
+        source, target = source.view(torch.int64), target.view(torch.int64)
+    count = source.shape[1]
+    grid = (pairs.shape[0], triton.cdiv(count, CHUNK))
+    copy_words[grid](source, target, pairs, count, CHUNK=CHUNK)
+
+
+def copy_rows(rows: torch.Tensor, pairs: list[tuple[int, int]]) -> None:
+    """Copies rows of one pool.
+
+    Args:
+        rows: bytes. [n, row_bytes]
+        pairs: (source, target) of each copy.
+    """
+    if not pairs:
+        return
+    if rows.is_cuda:
+        table = torch.tensor(pairs, dtype=torch.int32).pin_memory()
+        copy_rows_triton(rows, rows, table.to(rows.device, non_blocking=True))
+        return
+    sources, targets = zip(*pairs, strict=True)
+    rows[list(targets)] = rows[list(sources)]

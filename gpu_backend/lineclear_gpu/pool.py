@@ -1,0 +1,128 @@
+# pyright: basic
+"""The two pools of blocks: rows of bytes on the GPU and on the host.
+
+Guarantees: a block is one contiguous row in either pool, of the same bytes, so that to move one is
+one copy; sizes are checked before anything is allocated. It takes block ids and knows nothing
+about who holds them: free lists and counts are the ledger's alone.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from lineclear_gpu.memory import available, host_rows, release
+from lineclear_gpu.shape import KVShape
+
+__all__ = ["KVPool", "PoolError", "blocks_for"]
+
+#: Bytes that are left to the host when the CPU pool is sized against its memory.
+SPARE = 1 << 28
+
+
+class PoolError(ValueError):
+    """A pool that cannot be made; the message is one line with the numbers."""
+
+
+class KVPool:
+    """Blocks of KV on a device and on the host.
+
+    Args:
+        shape: what a block holds.
+        num_gpu_blocks: rows on the device.
+        num_cpu_blocks: rows on the host.
+        device: where the GPU pool lives; `cpu` works the same way, for tests.
+
+    Attributes:
+        gpu: the pool on the device. [num_gpu_blocks, layers, 2, block_size, kv_heads, head_dim]
+        cpu: the pool on the host. [num_cpu_blocks, layers, 2, block_size, kv_heads, head_dim]
+        gpu_rows: the same memory as bytes. [num_gpu_blocks, block_bytes]
+        cpu_rows: the same memory as bytes. [num_cpu_blocks, block_bytes]
+        made: how the host's memory was made: registered, pinned or plain.
+    """
+
+    def __init__(
+        self,
+        shape: KVShape,
+        num_gpu_blocks: int,
+        num_cpu_blocks: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Checks the sizes and allocates; everything is zero."""
+        self.shape = shape
+        self.device = torch.device(device)
+        if num_gpu_blocks < 1 or num_cpu_blocks < 0:
+            raise PoolError(
+                f"a pool needs at least 1 GPU block and 0 CPU blocks, not {num_gpu_blocks} and "
+                f"{num_cpu_blocks}"
+            )
+        if self.device.type == "cuda" and not torch.cuda.is_available():
+            raise PoolError("there is no CUDA device here; use device cpu")
+        wanted = num_gpu_blocks * shape.block_bytes
+        free, total = available(self.device)
+        if wanted > free:
+            raise PoolError(
+                f"{num_gpu_blocks:,} blocks of {shape.block_bytes:,} bytes are {wanted:,} bytes; "
+                f"{free:,} of {total:,} are free on {self.device}: ask for "
+                f"{free // shape.block_bytes:,} blocks at most"
+            )
+        host = num_cpu_blocks * shape.block_bytes
+        spare = available(torch.device("cpu"))[0] - SPARE
+        if self.device.type == "cpu":
+            spare -= wanted
+        if num_cpu_blocks and host > spare:
+            raise PoolError(
+                f"{num_cpu_blocks:,} CPU blocks of {shape.block_bytes:,} bytes are {host:,} "
+                f"bytes; the host has {max(0, spare):,} to spare: ask for "
+                f"{max(0, spare) // shape.block_bytes:,} at most"
+            )
+        self.gpu = torch.zeros(
+            (num_gpu_blocks, *shape.of_block), dtype=shape.dtype, device=self.device
+        )
+        self.cpu_rows, self.made = host_rows(num_cpu_blocks, shape.block_bytes, self.device)
+        self.cpu = self.cpu_rows.view(shape.dtype).view(num_cpu_blocks, *shape.of_block)
+        self.gpu_rows = self.gpu.view(num_gpu_blocks, -1).view(torch.uint8)
+
+    @property
+    def num_gpu_blocks(self) -> int:
+        """Rows on the device."""
+        return self.gpu.shape[0]
+
+    @property
+    def num_cpu_blocks(self) -> int:
+        """Rows on the host."""
+        return self.cpu.shape[0]
+
+    def layer(self, index: int) -> torch.Tensor:
+        """One layer's keys and values. [num_gpu_blocks, 2, block_size, kv_heads, head_dim]"""
+        return self.gpu[:, index]
+
+    def poison(self, blocks: list[int]) -> None:
+        """Overwrites blocks of the device with NaN, so that whoever reads one shows it."""
+        if blocks:
+            self.gpu[torch.tensor(blocks, device=self.device)] = float("nan")
+
+    def close(self) -> None:
+        """Gives registered memory back to the system."""
+        if self.made == "registered":
+            torch.cuda.synchronize(self.device)
+            release(self.cpu_rows)
+            self.made = "plain"
+
+
+def blocks_for(shape: KVShape, device: torch.device | str, utilization: float = 0.9) -> int:
+    """Blocks that fit when so much of the device's memory may be in use, weights included.
+
+    Raises:
+        PoolError: not even one fits.
+    """
+    if not 0 < utilization <= 1:
+        raise PoolError(f"gpu_memory_utilization must be above 0 and at most 1, not {utilization}")
+    free, total = available(torch.device(device))
+    room = int(total * utilization) - (total - free)
+    count = max(0, room) // shape.block_bytes
+    if count < 1:
+        raise PoolError(
+            f"{total - free:,} of {total:,} bytes are in use already; at a utilization of "
+            f"{utilization} there is no room for one block of {shape.block_bytes:,}"
+        )
+    return count

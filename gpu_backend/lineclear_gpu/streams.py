@@ -1,0 +1,208 @@
+# pyright: basic
+"""Streams on which operations run: a GPU's, the caller's own thread, or delayed ones.
+
+Guarantees: operations of one stream run in the order in which they were given to it, and an
+operation runs after those of other streams that it was told to wait for; nothing else orders them.
+It knows nothing about blocks.
+"""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+__all__ = ["STREAMS", "CudaStreams", "DelayedStreams", "ImmediateStreams", "Streams", "streams_of"]
+
+#: What each kind of operation runs on.
+STREAMS = {"forward": "compute", "copy_block": "compute", "swap_out": "out", "swap_in": "in"}
+
+Job = Callable[[], Any]
+
+
+class Streams(ABC):
+    """Where jobs run.
+
+    A job that raises is done and failed; what it returns is kept until `result` asks for it.
+    """
+
+    def __init__(self) -> None:
+        """Nothing was given to any stream."""
+        self.results: dict[int, Any] = {}
+        self.errors: dict[int, Exception] = {}
+        self.last: dict[str, int] = {}  # stream -> number of the last job given to it
+
+    def give(self, number: int, stream: str, after: list[int], job: Job) -> None:
+        """Gives a job to a stream.
+
+        Args:
+            number: of the operation; ascending.
+            stream: which.
+            after: for each other stream, the last of its operations that comes first.
+            job: what to do.
+        """
+        self.last[stream] = number
+        self._give(number, stream, after, job)
+
+    def _do(self, number: int, job: Job) -> None:
+        """Does the job now."""
+        try:
+            self.results[number] = job()
+        except Exception as error:
+            self.errors[number] = error
+
+    @abstractmethod
+    def _give(self, number: int, stream: str, after: list[int], job: Job) -> None:
+        """As `give`."""
+
+    @abstractmethod
+    def done(self, number: int) -> bool:
+        """Whether the operation has ended."""
+
+    @abstractmethod
+    def wait(self, number: int) -> None:
+        """Returns when the operation has ended."""
+
+    def result(self, number: int) -> Any:
+        """What the operation returned, once.
+
+        Raises:
+            Exception: what the job raised.
+        """
+        self.wait(number)
+        if number in self.errors:
+            raise self.errors.pop(number)
+        return self.results.pop(number, None)
+
+
+class ImmediateStreams(Streams):
+    """The caller's own thread: every job is done when it is given."""
+
+    def _give(self, number: int, stream: str, after: list[int], job: Job) -> None:
+        self._do(number, job)
+
+    def done(self, number: int) -> bool:
+        """Always."""
+        return True
+
+    def wait(self, number: int) -> None:
+        """It has ended."""
+
+
+class DelayedStreams(Streams):
+    """Streams that hold jobs back and run them in any order that the waits allow.
+
+    Args:
+        choose: picks one of several streams that could go on, or None of them: `choose(names)`.
+        seed: of the built-in choice, if there is no other.
+    """
+
+    def __init__(self, choose: Callable[[list[str]], str] | None = None, seed: int = 0) -> None:
+        super().__init__()
+        self.queues: dict[str, deque[tuple[int, list[int], Job]]] = {}
+        self.open: set[int] = set()
+        self.order: list[int] = []  # numbers as they were run
+        self._choose = choose or random.Random(seed).choice
+
+    def _give(self, number: int, stream: str, after: list[int], job: Job) -> None:
+        self.open.add(number)
+        self.queues.setdefault(stream, deque()).append((number, after, job))
+
+    def ready(self) -> list[str]:
+        """Streams whose next job waits for nothing any more."""
+        return [
+            name
+            for name, queue in self.queues.items()
+            if queue and not any(number in self.open for number in queue[0][1])
+        ]
+
+    def advance(self) -> bool:
+        """Runs one job; False if there is none."""
+        ready = self.ready()
+        if not ready:
+            if self.open:
+                raise RuntimeError(f"operations {sorted(self.open)} wait for each other")
+            return False
+        number, _, job = self.queues[self._choose(ready)].popleft()
+        self._do(number, job)
+        self.order.append(number)
+        self.open.discard(number)
+        return True
+
+    def done(self, number: int) -> bool:
+        """Whether it was run."""
+        return number not in self.open
+
+    def wait(self, number: int) -> None:
+        """Runs jobs until this one was run."""
+        while number in self.open:
+            self.advance()
+
+
+class CudaStreams(Streams):
+    """Streams of a GPU.
+
+    Args:
+        device: which.
+        single: everything on one stream, which is always right and overlaps nothing.
+    """
+
+    def __init__(self, device: torch.device, single: bool = False) -> None:
+        super().__init__()
+        self.device = device
+        compute: Any = torch.cuda.current_stream(device)
+        self.streams: dict[str, Any] = {"compute": compute}
+        for name in ("out", "in"):
+            self.streams[name] = compute if single else make_stream(device)
+        self.events: dict[int, Any] = {}
+        self.spare: list[Any] = []
+
+    def _give(self, number: int, stream: str, after: list[int], job: Job) -> None:
+        target = self.streams[stream]
+        for earlier in after:
+            event = self.events.get(earlier)
+            if event is not None:
+                target.wait_event(event)
+        with torch.cuda.stream(target):
+            self._do(number, job)
+            event = self.spare.pop() if self.spare else make_event()
+            event.record(target)
+        self.events[number] = event
+
+    def done(self, number: int) -> bool:
+        """Whether the GPU has come past it."""
+        event = self.events.get(number)
+        return event is None or bool(event.query())
+
+    def wait(self, number: int) -> None:
+        """Blocks the host until the GPU has come past it."""
+        event = self.events.get(number)
+        if event is not None:
+            event.synchronize()
+
+    def forget(self, number: int) -> None:
+        """Nobody will wait for the operation any more; its event is used again."""
+        event = self.events.pop(number, None)
+        if event is not None:
+            self.spare.append(event)
+
+
+def make_stream(device: torch.device) -> Any:
+    """A stream of the device."""
+    made: Any = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    return made
+
+
+def make_event() -> Any:
+    """An event that does not measure time."""
+    made: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    return made
+
+
+def streams_of(device: torch.device, single: bool = False) -> Streams:
+    """The streams that a device has."""
+    return CudaStreams(device, single) if device.type == "cuda" else ImmediateStreams()

@@ -1,0 +1,366 @@
+# pyright: basic
+"""The scheduler, the pools and the copies under pressure, with tags instead of a model.
+
+Guarantees: the same seed makes the same choices, on any device; a run ends with no wrong tag, or
+with the first one told by request, step and count. It knows nothing about models.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, deque
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from lineclear.audit import audit
+from lineclear.config import Config
+from lineclear.plan import BlockOperation
+from lineclear.request import Request
+from lineclear.scheduler import Scheduler
+from lineclear_gpu.book import Batch, Book
+from lineclear_gpu.executor import Executor, Launched
+from lineclear_gpu.hazards import Hazards
+from lineclear_gpu.pool import KVPool
+from lineclear_gpu.shape import KVShape
+from lineclear_gpu.streams import Streams
+from lineclear_gpu.tags import TagRunner
+from lineclear_gpu.transfer import Transfer
+
+__all__ = ["FailingTransfer", "TagRun", "WrongTag", "pressure"]
+
+
+class WrongTag(AssertionError):
+    """A row read KV that is not its own."""
+
+
+class FailingTransfer(Transfer):
+    """Copies of which some raise.
+
+    Args:
+        pool: both pools.
+        fails: asked before each copy.
+    """
+
+    def __init__(self, pool: KVPool, fails: Callable[[], bool]) -> None:
+        super().__init__(pool)
+        self.fails = fails
+
+    def _copy(self, source: torch.Tensor, target: torch.Tensor, pairs: Any) -> int:
+        if self.fails():
+            raise RuntimeError("this copy was told to fail")
+        return super()._copy(source, target, pairs)
+
+
+def pressure(**changes: Any) -> Config:
+    """Settings under which everything happens: preemption of both kinds, forks, full pools."""
+    settings: dict[str, Any] = {
+        "num_gpu_blocks": 40,
+        "num_cpu_blocks": 30,
+        "block_size": 8,
+        "max_num_seqs": 12,
+        "max_num_batched_tokens": 48,
+        "max_model_len": 96,
+        "watermark": 0.0,
+        "preemption_mode": "auto",
+        "swap_token_cost": 0.9,
+        "depth": 2,
+    }
+    return Config(**{**settings, **changes})
+
+
+@dataclass(slots=True)
+class Load:
+    """What the users do.
+
+    Attributes:
+        waiting: requests that are kept waiting.
+        prompt: tokens of a prompt, at most.
+        output: tokens to generate, at most.
+        groups: share of requests with 2 or 3 branches.
+        fork: chance that a branch forks when its request has room for another.
+        prune: chance that a branch of several is pruned.
+        stop: chance that a branch stops.
+        abort: chance that a request is aborted, in a step.
+        fail: chance that a copy fails.
+    """
+
+    waiting: int = 6
+    prompt: int = 40
+    output: int = 40
+    groups: float = 0.3
+    fork: float = 0.2
+    prune: float = 0.02
+    stop: float = 0.02
+    abort: float = 0.01
+    fail: float = 0.0
+
+
+@dataclass(slots=True)
+class Flight:
+    """A plan on the device."""
+
+    launched: Launched
+    batch: Batch
+    names: list[tuple[Hashable, int]]  # of its rows
+    lives: list[int]  # of its rows
+
+
+@dataclass(slots=True)
+class Figures:
+    """What happened.
+
+    Attributes:
+        steps: steps that were computed.
+        rows: rows that were computed.
+        slots: slots that were read and checked.
+        events: by kind: swap, recompute, fork, prune, copy, abort, failed, finished.
+    """
+
+    steps: int = 0
+    rows: int = 0
+    slots: int = 0
+    events: Counter[str] = field(default_factory=Counter)
+
+
+class TagRun:
+    """One run.
+
+    Args:
+        config: the scheduler's settings.
+        seed: of every choice.
+        device: where the pool lives.
+        shape: what a block holds; two small layers if None.
+        load: what the users do.
+        streams: where operations run; those of the device if None.
+        check: whether every invariant and the rule of order is checked in each step.
+        wait: replaces the wait of an operation, in tests that take one out.
+        poison: steps after which blocks that nobody can read are overwritten with NaN, 0 for never.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        seed: int = 0,
+        *,
+        device: str = "cpu",
+        shape: KVShape | None = None,
+        load: Load | None = None,
+        streams: Streams | None = None,
+        check: bool = True,
+        wait: Callable[[BlockOperation], int] | None = None,
+        poison: int = 1,
+    ) -> None:
+        """Nobody has asked for anything."""
+        self.config = config
+        self.random = random.Random(seed)
+        self.load = load or Load()
+        self.scheduler = Scheduler(config)
+        shape = shape or KVShape(2, 1, 4, config.block_size)
+        self.pool = KVPool(shape, config.num_gpu_blocks, config.num_cpu_blocks, device)
+        self.book = Book(config.block_size, config.max_model_len)
+        self.tags = TagRunner(self.pool, self.book, seed)
+        self.hazards = Hazards() if check else None
+        load = self.load
+        transfer = FailingTransfer(self.pool, lambda: self.random.random() < load.fail)
+        self.executor = Executor(self.pool, streams, transfer, self.hazards, wait)
+        self.poison = poison
+        self.figures = Figures()
+        self.flights: deque[Flight] = deque()
+        self.hurt: set[int] = set()  # lives whose copy failed while a step was in flight
+        self.life = 0
+        self.lives: dict[Hashable, int] = {}
+        self.made: dict[Hashable, int] = {}  # branches that a request ever had
+        self._wrong: list[tuple[Flight, torch.Tensor]] = []
+
+    # ---- the users -----------------------------------------------------------------------------
+
+    def _ask(self) -> None:
+        """Keeps some requests waiting, and aborts one now and then."""
+        draw, load, config = self.random, self.load, self.config
+        while len(self.scheduler.ledger.waiting) < load.waiting:
+            self.life += 1
+            name = self.life % (4 * config.max_num_seqs + load.waiting)  # ids are used again
+            if name in self.scheduler.entries:
+                continue
+            n = draw.choice((2, 3)) if draw.random() < load.groups else 1
+            prompt = draw.randint(1, load.prompt)
+            request = Request(
+                request_id=name,
+                prompt_tokens=prompt,
+                max_tokens=draw.randint(1, load.output),
+                n=n,
+                priority=draw.randint(0, 2),
+            )
+            if self.scheduler.add(request):
+                lane = self.book.add(name, [draw.randrange(1 << 20) for _ in range(prompt)])
+                self.tags.lane(lane, self.life, 0)
+                self.lives[name] = self.life
+                self.made[name] = 1
+        if self.scheduler.entries and draw.random() < load.abort:
+            self._abort(draw.choice(list(self.scheduler.entries)))
+
+    def _abort(self, name: Hashable) -> None:
+        """A user leaves."""
+        self.scheduler.abort(name)
+        self._forget(name)
+        self.figures.events["abort"] += 1
+
+    def _forget(self, name: Hashable) -> None:
+        """The request is gone."""
+        self.book.drop_request(name, range(self.made.pop(name)))
+        del self.lives[name]
+
+    # ---- steps ---------------------------------------------------------------------------------
+
+    def run(self, steps: int, on_step: Callable[[], object] = lambda: None) -> Figures:
+        """Runs so many more steps.
+
+        Raises:
+            WrongTag: a row read what is not its own.
+            Violation: an invariant does not hold.
+            Hazard: two accesses conflict and nothing orders them.
+        """
+        until = self.figures.steps + steps
+        while self.figures.steps < until:
+            self._ask()
+            if len(self.flights) < self.config.depth:
+                self._launch()
+            if len(self.flights) >= self.config.depth or not self._more():
+                self._commit()
+                on_step()
+            self._tell(*self.executor.poll())
+        while self.flights:
+            self._commit()
+        self._tell(*self.executor.drain())
+        self._look()
+        return self.figures
+
+    def _more(self) -> bool:
+        """Whether another step is launched before the oldest is committed."""
+        return bool(self.flights) and self.random.random() < 0.5
+
+    def _launch(self) -> None:
+        """The next plan goes to the device."""
+        plan = self.scheduler.schedule()
+        batch = self.book.batch(plan)
+        events = self.figures.events
+        for _, mode in plan.preempted:
+            events[mode] += 1
+        events["copy"] += len(plan.blocks_to_copy)
+        forward = self.tags.prepare(batch) if plan.step is not None else None
+        touched = self.book.accesses(batch) if self.hazards is not None else ()
+        launched = self.executor.launch(plan, forward, touched)
+        if plan.step is not None:
+            names = [(row.request_id, row.branch) for row in plan.scheduled_seq_groups]
+            lives = [self.lives[name] for name, _ in names]
+            self.flights.append(Flight(launched, batch, names, lives))
+        elif not self.flights:
+            self._tell(*self.executor.drain())  # nothing else goes on meanwhile
+        if self.hazards is not None:
+            audit(self.scheduler)
+
+    def _tell(self, done: list[int], failed: list[int]) -> None:
+        """The scheduler hears of copies."""
+        if not done and not failed:
+            return
+        for name in self.scheduler.complete([*done, *failed], failed):
+            self.hurt.add(self.lives[name])
+            self.figures.events["failed"] += 1
+
+    def _commit(self) -> None:
+        """The oldest step in flight is committed."""
+        if not self.flights:
+            return
+        flight = self.flights.popleft()
+        self._tell(*self.executor.settle(flight.launched))
+        tokens, wrong = self.executor.result(flight.launched)
+        self._wrong.append((flight, wrong))
+        if self.pool.device.type == "cpu" or len(self._wrong) >= 256:
+            self._look()
+        self._decide(flight, tokens.tolist())
+        self.figures.steps += 1
+        self.figures.rows += len(flight.names)
+        self.figures.slots += int((flight.batch.lengths - flight.batch.counts).sum())
+        if self.hazards is not None:
+            audit(self.scheduler)
+        if self.poison and self.figures.steps % self.poison == 0:
+            self._poison()
+
+    def _decide(self, flight: Flight, tokens: list[int]) -> None:
+        """What users and samplers make of the tokens: forks, prunes, stops."""
+        draw, load, scheduler = self.random, self.load, self.scheduler
+        plan = flight.launched.plan
+        dropped = set(scheduler.dropped(plan))
+        sampled: list[Any] = []
+        stopped: list[int] = []
+        more: Counter[Hashable] = Counter()
+        learned: list[tuple[Hashable, int, list[int]]] = []
+        for position, row in enumerate(plan.sampling):
+            name, token = row.request_id, tokens[position]
+            entry = scheduler.entries.get(name)
+            alive = entry is not None and (name, row.branch) in self.book.lane
+            if position in dropped or not alive or entry is None:
+                sampled.append(token)
+                continue
+            width = entry.record.width + more[name]
+            new = [token]
+            if entry.n > width and draw.random() < load.fork:
+                new += [draw.randrange(1 << 20) for _ in range(draw.randint(1, entry.n - width))]
+            elif width > 1 and draw.random() < load.prune:
+                new = []
+                self.figures.events["prune"] += 1
+            more[name] += len(new) - 1
+            sampled.append([[each] for each in new])
+            learned.append((name, row.branch, new))
+            if new and draw.random() < load.stop:
+                stopped.append(position)
+        finished = scheduler.commit(plan, sampled, stopped)
+        for name, branch, new in learned:
+            for token in new[1:]:
+                child = self.made[name]
+                self.made[name] += 1
+                lane = self.book.fork(name, branch, child)
+                self.book.learn(lane, [token])
+                self.tags.lane(lane, self.lives[name], child)
+                self.figures.events["fork"] += 1
+            if new:
+                self.book.learn(self.book.lane[name, branch], new[:1])
+        for ended in finished:
+            self._forget(ended.request_id)
+            self.figures.events["finished"] += 1
+        for name in dict.fromkeys(name for name, _, _ in learned):
+            entry = scheduler.entries.get(name)
+            if entry is not None and name in self.lives:
+                living = {entry.branch(sequence) for sequence in entry.record.members}
+                for other in range(self.made[name]):
+                    if other not in living and (name, other) in self.book.lane:
+                        self.book.drop(name, other)
+
+    # ---- checks --------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Reads what the device has found; requests whose copy failed are not counted."""
+        for flight, wrong in self._wrong:
+            if not bool(wrong.any()):
+                continue
+            for row, count in enumerate(wrong.tolist()):
+                if count and flight.lives[row] not in self.hurt:
+                    name, branch = flight.names[row]
+                    raise WrongTag(
+                        f"step {flight.launched.plan.step}: request {name!r}, branch {branch} read {count} "
+                        "slots whose content is not its own"
+                    )
+        self._wrong.clear()
+
+    def _poison(self) -> None:
+        """Blocks that nobody holds and no open operation may touch are overwritten."""
+        ledger = self.scheduler.ledger
+        gpu = ledger.gpu
+        quiet = [place for place in gpu.order[: gpu.free] if gpu.until[place] <= ledger.done]
+        self.pool.poison(quiet)
+        if self.pool.device.type == "cuda":
+            # It ends before anything else is launched, so it needs no wait of its own.
+            torch.cuda.current_stream(self.pool.device).synchronize()

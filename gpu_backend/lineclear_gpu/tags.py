@@ -1,0 +1,143 @@
+# pyright: basic
+"""A forward without a model: it writes a tag into every slot, and checks those written before.
+
+Guarantees: a tag names the life of a request, the position and the token there, so that KV of
+another request, another position, another branch, or of nobody shows when it is read. It knows
+nothing about how blocks came to where they are; what a row should find it has from the book.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from lineclear_gpu.book import UNKNOWN, Batch, Book
+from lineclear_gpu.pool import KVPool
+
+__all__ = ["TagRunner", "sampled_token"]
+
+#: Tags are whole numbers below this, which float32 holds exactly.
+TOKENS = 1 << 20
+#: Numbers of one slot that hold the tag: life, position, token.
+WIDTH = 3
+
+
+def sampled_token(seed: int, life: Any, branch: Any, position: Any) -> Any:
+    """What is sampled for a sequence: it depends on nothing else. Arrays or whole numbers."""
+    mixed = np.asarray(seed * 0x9E3779B97F4A7C15 % (1 << 64), dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        for part in (life, branch, position):
+            mixed = (mixed ^ np.asarray(part).astype(np.uint64)) * np.uint64(0xBF58476D1CE4E5B9)
+            mixed = mixed ^ (mixed >> np.uint64(29))
+    return (mixed % np.uint64(TOKENS)).astype(np.int64)
+
+
+class TagRunner:
+    """Writes and checks tags.
+
+    Args:
+        pool: whose KV is at least 3 numbers of float32 wide.
+        book: who should find what.
+        seed: of the tokens that are sampled.
+
+    Attributes:
+        lives: of the sequence in each lane: its request's number. [lanes]
+        branches: of the sequence in each lane. [lanes]
+    """
+
+    def __init__(self, pool: KVPool, book: Book, seed: int = 0) -> None:
+        """No tag is written."""
+        shape = pool.shape
+        if shape.dtype is not torch.float32 or shape.kv_heads * shape.head_dim < WIDTH:
+            raise ValueError(f"tags need a float32 pool with {WIDTH} numbers in a slot or more")
+        self.pool = pool
+        self.book = book
+        self.seed = seed
+        self.lives: dict[int, int] = {}
+        self.branches: dict[int, int] = {}
+        self.newest = torch.zeros(1024, dtype=torch.int64, device=pool.device)  # [lanes]
+        # Both K and V of the first and the last layer hold the tag. [layers, slots, numbers]
+        self.views = [
+            pool.gpu.view(*pool.gpu.shape[:4], -1)[:, layer, kv]
+            for layer in {0, shape.layers - 1}
+            for kv in (0, 1)
+        ]
+
+    def lane(self, lane: int, life: int, branch: int) -> None:
+        """A lane is taken by a sequence."""
+        self.lives[lane] = life
+        self.branches[lane] = branch
+        if lane >= len(self.newest):
+            self.newest = torch.cat((self.newest, torch.zeros_like(self.newest)))
+
+    def prepare(self, batch: Batch) -> Callable[[], tuple[torch.Tensor, torch.Tensor]]:
+        """The forward of a batch, to be called when its turn comes.
+
+        The forward returns what it sampled, and for each row how many of the slots that it read
+        hold what they should not. [samples], [rows]
+        """
+        book, size, device = self.book, self.book.block_size, self.pool.device
+        lives = np.array([self.lives[int(lane)] for lane in batch.lanes], dtype=np.int64)
+        branches = np.array([self.branches[int(lane)] for lane in batch.lanes], dtype=np.int64)
+        first = batch.lengths - batch.counts
+        # Every position before the first input: where it is, and what should be there.
+        row = np.repeat(np.arange(len(first)), first)
+        position = np.arange(len(row)) - np.repeat(np.cumsum(first) - first, first)
+        lane = batch.lanes[row]
+        read = batch.tables[row, position // size].astype(np.int64) * size + position % size
+        wanted = np.stack((lives[row], position, book.tokens[lane, position]), axis=1)
+        inputs = np.repeat(np.arange(len(first)), batch.counts)
+        tags = np.stack((lives[inputs], batch.positions, batch.tokens), axis=1)
+        unknown = np.flatnonzero(batch.tokens == UNKNOWN)
+        sampled = sampled_token(
+            self.seed,
+            lives[batch.sampling],
+            branches[batch.sampling],
+            batch.lengths[batch.sampling],
+        )
+        packed = [
+            torch.from_numpy(np.ascontiguousarray(array)).to(device)
+            for array in (
+                read,
+                row,
+                wanted.astype(np.float32),
+                batch.slots,
+                tags.astype(np.float32),
+                unknown,
+                batch.lanes[inputs[unknown]],
+                sampled,
+                batch.lanes[batch.sampling],
+            )
+        ]
+        rows = len(first)
+        return lambda: self._forward(rows, *packed)
+
+    def _forward(
+        self,
+        rows: int,
+        read: Any,
+        row: Any,
+        wanted: Any,
+        slots: Any,
+        tags: Any,
+        unknown: Any,
+        unknown_lanes: Any,
+        sampled: Any,
+        sampled_lanes: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Checks, writes and samples."""
+        size = self.book.block_size
+        wrong = torch.zeros(rows, dtype=torch.int64, device=self.pool.device)
+        for view in self.views:
+            found = view[read // size, read % size, :WIDTH]
+            bad = (found != wanted).any(dim=1)
+            wrong.index_add_(0, row, bad.to(torch.int64))
+        if len(unknown):
+            tags[unknown, 2] = self.newest[unknown_lanes].to(torch.float32)
+        for view in self.views:
+            view[slots // size, slots % size, :WIDTH] = tags
+        self.newest[sampled_lanes] = sampled
+        return sampled, wrong

@@ -1,0 +1,181 @@
+# pyright: basic
+"""Copies of blocks between the two pools.
+
+Guarantees: every target row holds its source's bytes when the stream has come past the copy;
+nothing else changes; the targets of one call are distinct and none of them is read by it. It knows
+nothing about why blocks move, and nothing of order between calls: that is the streams'.
+
+On a GPU one call of the driver hands over all copies (cuMemcpyBatchAsync), each a run of rows that
+lie side by side in both pools. Copies of one call are not ordered among themselves, which is why
+targets must be distinct. Small blocks move faster by a kernel that reads and writes the host's
+memory itself; `KERNEL_BELOW` says where, measured by `benchmarks/gpu.py`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+import torch
+
+from lineclear_gpu.kernels.copying import copy_rows_triton, has_triton
+from lineclear_gpu.pool import KVPool
+
+__all__ = ["KERNEL_BELOW", "Transfer", "runs"]
+
+Pairs = list[tuple[int, int]]
+
+#: Runs of fewer bytes than this, on average, are copied by a kernel.
+KERNEL_BELOW = 384 * 1024
+
+
+def runs(sources: Any, targets: Any) -> tuple[Any, Any, Any]:
+    """Copies of rows, joined where they lie side by side on both sides.
+
+    Args:
+        sources: rows to copy from, int64. [copies]
+        targets: rows to copy to, int64. [copies]
+
+    Returns:
+        First source, first target and number of rows of each run, by source. [runs] each
+    """
+    order = np.argsort(sources, kind="stable")
+    sources, targets = np.asarray(sources)[order], np.asarray(targets)[order]
+    breaks = np.flatnonzero((np.diff(sources) != 1) | (np.diff(targets) != 1)) + 1
+    starts = np.concatenate(([0], breaks))
+    lengths = np.diff(np.concatenate((starts, [len(sources)])))
+    return sources[starts], targets[starts], lengths
+
+
+class _Location(ctypes.Structure):
+    _fields_ = (("kind", ctypes.c_int), ("id", ctypes.c_int))
+
+
+class _Attributes(ctypes.Structure):
+    """CUmemcpyAttributes: order of access to the source, where both sides are, flags."""
+
+    _fields_ = (
+        ("order", ctypes.c_int),
+        ("source", _Location),
+        ("target", _Location),
+        ("flags", ctypes.c_uint),
+    )
+
+
+#: CU_MEMCPY_SRC_ACCESS_ORDER_STREAM: the source is read when the stream comes to the copy.
+IN_STREAM_ORDER = 1
+
+
+def driver_batch() -> Any:
+    """The driver's batched copy, or None if it has none."""
+    try:
+        found = ctypes.CDLL("libcuda.so.1").cuMemcpyBatchAsync_v2
+    except (OSError, AttributeError):
+        return None
+    found.restype = ctypes.c_int
+    found.argtypes = [
+        ctypes.c_void_p,
+        ctypes.c_void_p,
+        ctypes.c_void_p,
+        ctypes.c_size_t,
+        ctypes.c_void_p,
+        ctypes.c_void_p,
+        ctypes.c_size_t,
+        ctypes.c_void_p,
+    ]
+    return found
+
+
+class Transfer:
+    """Copies rows between the pools.
+
+    Args:
+        pool: both of them.
+        way: auto, batch, kernel or rows; auto chooses by the size of the runs.
+
+    Attributes:
+        bytes_out: copied to the host so far.
+        bytes_in: copied to the device so far.
+    """
+
+    WAYS = ("auto", "batch", "kernel", "rows")
+
+    def __init__(self, pool: KVPool, way: str = "auto") -> None:
+        """Looks for the driver's batched copy."""
+        if way not in self.WAYS:
+            raise ValueError(f"way must be one of {', '.join(self.WAYS)}, not {way!r}")
+        self.pool = pool
+        self.way = way
+        self.cuda = pool.device.type == "cuda"
+        self._batch = driver_batch() if self.cuda else None
+        if way == "batch" and self._batch is None:
+            raise RuntimeError("this driver has no cuMemcpyBatchAsync_v2; use way=kernel")
+        self.bytes_out = 0
+        self.bytes_in = 0
+
+    def out(self, pairs: Pairs) -> None:
+        """Copies rows of the device to the host; (device row, host row) each."""
+        self.bytes_out += self._copy(self.pool.gpu_rows, self.pool.cpu_rows, pairs)
+
+    def into(self, pairs: Pairs) -> None:
+        """Copies rows of the host to the device; (host row, device row) each."""
+        self.bytes_in += self._copy(self.pool.cpu_rows, self.pool.gpu_rows, pairs)
+
+    def _copy(self, source: torch.Tensor, target: torch.Tensor, pairs: Pairs) -> int:
+        """Copies on the current stream; how many bytes."""
+        if not pairs:
+            return 0
+        table = np.asarray(pairs, dtype=np.int64)  # [copies, 2]
+        rows, places = table[:, 0], table[:, 1]
+        if len(np.unique(places)) != len(places):
+            raise ValueError("two copies of one call have one target")
+        for side, tensor in ((rows, source), (places, target)):
+            if side.min() < 0 or side.max() >= tensor.shape[0]:
+                raise IndexError(f"block {side.min()}..{side.max()} of {tensor.shape[0]}")
+        size = source.shape[1]
+        if not self.cuda:
+            target[torch.from_numpy(places)] = source[torch.from_numpy(rows)]
+            return size * len(pairs)
+        starts, ends, lengths = runs(rows, places)
+        way = self.way
+        if way == "auto":
+            small = size * len(pairs) < KERNEL_BELOW * len(starts)
+            reachable = self.pool.made in ("registered", "pinned") and has_triton()
+            way = "rows" if self._batch is None else "batch"
+            if small and reachable and len(pairs) > 2:
+                way = "kernel"
+        if way == "batch":
+            self._by_batch(source, target, starts, ends, lengths)
+        elif way == "kernel":
+            pinned = torch.from_numpy(table.astype(np.int32)).pin_memory()
+            copy_rows_triton(source, target, pinned.to(self.pool.device, non_blocking=True))
+        else:
+            for start, end, length in zip(starts, ends, lengths, strict=True):
+                target[end : end + length].copy_(source[start : start + length], non_blocking=True)
+        return size * len(pairs)
+
+    def _by_batch(
+        self, source: torch.Tensor, target: torch.Tensor, starts: Any, ends: Any, lengths: Any
+    ) -> None:
+        """One call of the driver for all runs."""
+        size = source.shape[1]
+        sources = np.ascontiguousarray(source.data_ptr() + starts * size, dtype=np.uint64)
+        targets = np.ascontiguousarray(target.data_ptr() + ends * size, dtype=np.uint64)
+        sizes = np.ascontiguousarray(lengths * size, dtype=np.uint64)
+        attributes = _Attributes(order=IN_STREAM_ORDER)
+        first = np.zeros(1, dtype=np.uint64)
+        stream = torch.cuda.current_stream(self.pool.device).cuda_stream
+        assert self._batch is not None
+        status = self._batch(
+            targets.ctypes.data,
+            sources.ctypes.data,
+            sizes.ctypes.data,
+            len(sizes),
+            ctypes.addressof(attributes),
+            first.ctypes.data,
+            1,
+            stream,
+        )
+        if status:
+            raise RuntimeError(f"cuMemcpyBatchAsync failed with code {status}")
