@@ -1,0 +1,163 @@
+"""Races of real systems: each needs one wait, and shows when that wait is taken out.
+
+The operations of a plan run on streams that hold them back and run them in any order that their
+waits allow. With the waits that plans carry nothing ever goes wrong; without one of them, some
+order does, and both the rule of `hazards.py` and the content say so. The names R1 to R11 are those
+of known bugs in serving engines (a store before the forward that wrote, a load into a block that is
+still read, ...), told beside each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lineclear.plan import BlockOperation
+from lineclear_gpu.hazards import Access, Hazard, Hazards
+from lineclear_gpu.streams import DelayedStreams
+from lineclear_gpu.tag_run import Load, TagRun, WrongTag, pressure
+
+Wait = Callable[[BlockOperation], int]
+SEEDS = range(6)
+#: Many swaps of single sequences, two steps in flight.
+CONFIG = pressure(preemption_mode="swap", scheduling_policy="priority", num_cpu_blocks=20)
+
+
+def favour(*names: str) -> Callable[[list[str]], str]:
+    """A choice that always takes the first of these streams that can go on."""
+
+    def choose(ready: list[str]) -> str:
+        return min(ready, key=lambda name: names.index(name) if name in names else len(names))
+
+    return choose
+
+
+def run(seed: int, wait: Wait | None, choose: Any, *, check: bool, steps: int = 250) -> TagRun:
+    """One run under pressure."""
+    load = Load(groups=0.2, fork=0.3)
+    made = TagRun(
+        CONFIG, seed, load=load, streams=DelayedStreams(choose, seed), check=check, wait=wait
+    )
+    made.run(steps)
+    return made
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    "choose",
+    [None, favour("out", "in", "compute"), favour("in", "out"), favour("compute", "in", "out")],
+    ids=["random", "copies first", "loads first", "compute first"],
+)
+def test_no_order_that_the_waits_allow_does_any_harm(seed: int, choose: Any) -> None:
+    done = run(seed, None, choose, check=True, steps=100)
+    events = done.figures.events
+    assert events["swap"] >= 3
+    assert done.hazards is not None
+    assert done.hazards.checked > 20
+
+
+def without(kind: str) -> Wait:
+    """Operations of this kind wait for nothing."""
+    return lambda operation: 0 if operation.kind == kind else operation.wait
+
+
+#: race: (what it is, the kind whose wait is taken out, streams that hurry)
+RACES = {
+    "R1": ("a store reads KV before the forward that writes it", "swap_out", ("out", "in")),
+    "R2": ("a load writes a block that the step before still reads", "swap_in", ("in", "out")),
+    "R3": ("a load writes a block that an ended request still writes", "swap_in", ("in",)),
+    "R6": ("a host block is written again before the load that reads it", "swap_out", ("out",)),
+    "R7": ("a forward writes a block before the store that reads it", "forward", ("compute",)),
+    "R11": ("a forward reads a block before the load that writes it", "forward", ("compute",)),
+}
+
+
+def run_all(wait: Wait, choose: Any, *, check: bool) -> None:
+    for seed in SEEDS:
+        run(seed, wait, choose, check=check)
+
+
+@pytest.mark.parametrize("name", RACES)
+def test_without_its_wait_a_race_breaks_the_rule(name: str) -> None:
+    _, kind, _ = RACES[name]
+    with pytest.raises(Hazard, match="nothing orders the two"):
+        run_all(without(kind), None, check=True)
+
+
+@pytest.mark.parametrize("name", RACES)
+def test_without_its_wait_a_race_spoils_content(name: str) -> None:
+    _, kind, hurry = RACES[name]
+    with pytest.raises(WrongTag, match="not its own"):
+        run_all(without(kind), favour(*hurry), check=False)
+
+
+# ---- each race by itself, on the rule -----------------------------------------------------------
+
+
+def gpu(place: int, *, write: bool = False) -> Access:
+    return Access("gpu", place, write)
+
+
+def cpu(place: int, *, write: bool = False) -> Access:
+    return Access("cpu", place, write)
+
+
+#: race: operations as (stream, accesses); the last one needs to wait for the first.
+ALONE: dict[str, list[tuple[str, list[Access]]]] = {
+    "R1": [("compute", [gpu(1, write=True)]), ("out", [gpu(1), cpu(0, write=True)])],
+    "R2": [("compute", [gpu(1)]), ("in", [cpu(0), gpu(1, write=True)])],
+    "R3": [("compute", [gpu(1, write=True)]), ("in", [cpu(0), gpu(1, write=True)])],
+    "R5": [("in", [cpu(0), gpu(1, write=True)]), ("compute", [gpu(1, write=True)])],
+    "R6": [("in", [cpu(0), gpu(1, write=True)]), ("out", [gpu(2), cpu(0, write=True)])],
+    "R7": [("out", [gpu(1), cpu(0, write=True)]), ("compute", [gpu(1, write=True)])],
+    "R11": [("out", [gpu(1), cpu(0, write=True)]), ("in", [cpu(0), gpu(2, write=True)])],
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_two_accesses_that_conflict_need_an_order(name: str) -> None:
+    operations = ALONE[name]
+    with pytest.raises(Hazard):
+        issue(operations, set())
+    issue(operations, {1})
+
+
+def issue(operations: list[tuple[str, list[Access]]], after: set[int]) -> None:
+    hazards = Hazards()
+    for number, (stream, accesses) in enumerate(operations, 1):
+        hazards.issue(number, stream, after if number == len(operations) else set(), accesses)
+
+
+def test_two_reads_need_no_order_and_one_stream_needs_no_wait() -> None:
+    issue([("compute", [gpu(1)]), ("out", [gpu(1), cpu(0, write=True)])], set())
+    issue([("out", [cpu(1, write=True)]), ("out", [cpu(1, write=True)])], set())
+
+
+def test_a_chain_of_waits_is_an_order() -> None:
+    hazards = Hazards()
+    hazards.issue(1, "compute", (), [gpu(1, write=True)])
+    hazards.issue(2, "out", [1], [gpu(2)])
+    hazards.issue(3, "in", [2], [gpu(1, write=True)])  # behind 1 by way of 2
+    assert hazards.checked == 1
+
+
+def test_what_is_complete_needs_no_order() -> None:
+    hazards = Hazards()
+    hazards.issue(1, "compute", (), [gpu(1, write=True)])
+    hazards.complete(1)
+    hazards.issue(2, "in", (), [gpu(1, write=True)])
+    assert hazards.checked == 0
+
+
+def test_a_copy_that_fails_loses_no_token_and_harms_nobody_else() -> None:
+    done = TagRun(
+        pressure(preemption_mode="swap", scheduling_policy="priority"),
+        2,
+        load=Load(fail=0.3),
+        streams=DelayedStreams(seed=2),
+    )
+    figures = done.run(400)
+    assert figures.events["failed"] >= 10
+    assert figures.events["finished"] >= 50
