@@ -1,0 +1,464 @@
+# pyright: basic
+"""What the device code does on a GPU: copies, races, tags; limits of the machine in the same run.
+
+    python benchmarks/gpu.py                        every section, a table
+    python benchmarks/gpu.py --only limits,swaps    some sections
+    python benchmarks/gpu.py --json FILE --markdown FILE
+
+Times are medians; a copy's is from before it is submitted until the GPU has come past it. Bytes are
+checked after every measured copy. A section that fails is told and the others go on; exit code 1
+then, or if a required figure is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import platform
+import statistics
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [
+    str(ROOT / name)
+    for name in ("spec", "reference", "gpu_backend", "benchmarks", "tests/support")
+]
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+from lineclear.request import Request  # noqa: E402
+from lineclear.scheduler import Config, Scheduler  # noqa: E402
+from lineclear_gpu.book import Book  # noqa: E402
+from lineclear_gpu.executor import Executor  # noqa: E402
+from lineclear_gpu.kernels.copying import copy_rows  # noqa: E402
+from lineclear_gpu.pool import KVPool  # noqa: E402
+from lineclear_gpu.shape import KVShape  # noqa: E402
+from lineclear_gpu.tag_run import Load, TagRun, pressure  # noqa: E402
+from lineclear_gpu.transfer import Transfer  # noqa: E402
+
+DEVICE = torch.device("cuda")
+GIB = 1 << 30
+Result = dict[str, Any]
+
+#: (row, section, key, required, aim, unit); a figure is a share of a limit or a time.
+TABLE = (
+    ("swap out, scattered 2 MiB blocks", "swaps", "2048 KiB out share", 0.92, 0.97, "of the link"),
+    ("swap in, scattered 2 MiB blocks", "swaps", "2048 KiB in share", 0.92, 0.97, "of the link"),
+    ("swap out, scattered 64 KiB blocks", "swaps", "64 KiB out share", 0.75, 0.90, "of the link"),
+    ("swap in, scattered 64 KiB blocks", "swaps", "64 KiB in share", 0.75, 0.90, "of the link"),
+    ("both ways at once", "both", "share", 0.85, 0.95, "of the two-way total"),
+    ("copy on write, 64 MiB", "cow", "64 MiB share", 0.80, 0.88, "of the device copy"),
+    ("copy on write, 512 MiB", "cow", "512 MiB share", 0.80, 0.88, "of the device copy"),
+    (
+        "slowdown of an HBM-bound kernel while swapping",
+        "overlap",
+        "slowdown",
+        -1.05,
+        -1.01,
+        "times",
+    ),
+    ("host time of a step, 256 sequences", "host", "us", -300, -100, "us"),
+)
+
+
+def timed(work: Callable[[], object], repeat: int = 9, warm: int = 2) -> float:
+    """Median seconds from before the call until the device is done."""
+    for _ in range(warm):
+        work()
+    torch.cuda.synchronize()
+    seconds: list[float] = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        work()
+        torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+def shape_of(kib: int) -> KVShape:
+    """A block of so many KiB: 16 tokens of 8 heads of 128 numbers of 16 bits in some layers."""
+    if kib >= 64:
+        return KVShape(kib // 64, 8, 128, 16, torch.bfloat16)
+    return KVShape(1, kib // 8, 128, 16, torch.bfloat16)
+
+
+# ---- sections -------------------------------------------------------------------------------------
+
+
+def limits(_: Result) -> Result:
+    """What the machine can do: one large copy each way, both at once, inside the device."""
+    size = GIB
+    host = torch.empty(2, size, dtype=torch.uint8).pin_memory()
+    device = torch.empty(2, size, dtype=torch.uint8, device=DEVICE)
+    device.random_(0, 255)
+    host.random_(0, 255)
+    out = size / timed(lambda: host[0].copy_(device[0], non_blocking=True)) / 1e9
+    into = size / timed(lambda: device[1].copy_(host[1], non_blocking=True)) / 1e9
+    one, two = torch.cuda.Stream(), torch.cuda.Stream()
+
+    def both() -> None:
+        with torch.cuda.stream(one):
+            host[0].copy_(device[0], non_blocking=True)
+        with torch.cuda.stream(two):
+            device[1].copy_(host[1], non_blocking=True)
+
+    together = 2 * size / timed(both) / 1e9
+    words = device.view(torch.int64)
+    inside = 2 * size / timed(lambda: words[1].copy_(words[0])) / 1e9
+    return {"out GB/s": out, "in GB/s": into, "both GB/s": together, "device GB/s": inside}
+
+
+def swaps(found: Result) -> Result:
+    """Scattered blocks out and in, by each way."""
+    result: Result = {}
+    link = found.get("limits", {})
+    for kib in (2048, 512, 256, 64, 16):
+        shape = shape_of(kib)
+        count = min(GIB // shape.block_bytes, 16384)
+        pool = KVPool(shape, count, count, DEVICE)
+        random = np.random.default_rng(kib)
+        left, right = random.permutation(count), random.permutation(count)
+        out = list(zip(left.tolist(), right.tolist(), strict=True))
+        back = [(host, device) for device, host in out]
+        pool.gpu_rows.random_(0, 255)
+        before = pool.gpu_rows.clone()
+        for way in ("auto", "batch", "kernel"):
+            try:
+                transfer = Transfer(pool, way)
+                total = count * shape.block_bytes
+                gone = total / timed(lambda t=transfer, p=out: t.out(p), 5) / 1e9
+                pool.gpu_rows.zero_()
+                came = total / timed(lambda t=transfer, p=back: t.into(p), 5) / 1e9
+                if not torch.equal(pool.gpu_rows, before):
+                    raise AssertionError(f"{kib} KiB by {way}: bytes differ")
+            except Exception as error:
+                result[f"{kib} KiB {way} error"] = f"{type(error).__name__}: {error}"
+                continue
+            result[f"{kib} KiB out {way} GB/s"] = gone
+            result[f"{kib} KiB in {way} GB/s"] = came
+            if way == "auto" and link:
+                result[f"{kib} KiB out share"] = gone / link["out GB/s"]
+                result[f"{kib} KiB in share"] = came / link["in GB/s"]
+        pool.close()
+        del pool, before
+        torch.cuda.empty_cache()
+    return result
+
+
+def both(found: Result) -> Result:
+    """Blocks of 2 MiB out of one half of the pool and into the other."""
+    shape = shape_of(2048)
+    count = GIB // shape.block_bytes
+    pool = KVPool(shape, 2 * count, 2 * count, DEVICE)
+    pool.gpu_rows.random_(0, 255)
+    random = np.random.default_rng(1)
+    order = random.permutation(count)
+    out = [(int(k), int(order[k])) for k in range(count)]
+    back = [(count + int(order[k]), count + int(k)) for k in range(count)]
+    first, second = Transfer(pool), Transfer(pool)
+    one, two = torch.cuda.Stream(), torch.cuda.Stream()
+
+    def work() -> None:
+        with torch.cuda.stream(one):
+            first.out(out)
+        with torch.cuda.stream(two):
+            second.into(back)
+
+    rate = 2 * count * shape.block_bytes / timed(work, 7) / 1e9
+    pool.close()
+    total = found.get("limits", {}).get("both GB/s")
+    return {"GB/s": rate, "share": rate / total if total else None}
+
+
+def cow(found: Result) -> Result:
+    """Copies of blocks inside the pool, bytes read and written."""
+    result: Result = {}
+    limit = found.get("limits", {}).get("device GB/s")
+    shape = shape_of(2048)
+    for mib in (16, 64, 512):
+        count = mib // 2
+        pool = KVPool(shape, 4 * count, 0, DEVICE)
+        pool.gpu_rows.random_(0, 255)
+        random = np.random.default_rng(mib)
+        places = random.permutation(4 * count)
+        pairs = [
+            (int(a), int(b))
+            for a, b in zip(places[:count], places[count : 2 * count], strict=True)
+        ]
+        table = torch.tensor(pairs, dtype=torch.int32, device=DEVICE)
+        from lineclear_gpu.kernels.copying import copy_rows_triton
+
+        whole = timed(lambda p=pairs, pool=pool: copy_rows(pool.gpu_rows, p), 15, 4)
+        # The kernel alone, many in a row: launches and the table's copy are hidden.
+        many = 20
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        times: list[float] = []
+        for _ in range(7):
+            start.record()
+            for _ in range(many):
+                copy_rows_triton(pool.gpu_rows, pool.gpu_rows, table)
+            end.record()
+            torch.cuda.synchronize()
+            times.append(start.elapsed_time(end) / 1e3 / many)
+        moved = 2 * mib * (1 << 20)
+        for source, target in pairs[:8]:
+            assert torch.equal(pool.gpu_rows[source], pool.gpu_rows[target])
+        rate = moved / statistics.median(times) / 1e9
+        result[f"{mib} MiB GB/s"] = rate
+        result[f"{mib} MiB with launch GB/s"] = moved / whole / 1e9
+        result[f"{mib} MiB share"] = rate / limit if limit else None
+        del pool
+    return result
+
+
+def overlap(_: Result) -> Result:
+    """An HBM-bound kernel with and without a swap beside it."""
+    shape = shape_of(2048)
+    count = 4 * GIB // shape.block_bytes
+    pool = KVPool(shape, count, count, DEVICE)
+    random = np.random.default_rng(2)
+    order = random.permutation(count)
+    pairs = [(int(k), int(order[k])) for k in range(count)]
+    transfer = Transfer(pool)
+    side = torch.cuda.Stream()
+    a, b = (torch.empty(GIB // 4, dtype=torch.float32, device=DEVICE) for _ in range(2))
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+
+    def kernel(times: int) -> float:
+        torch.cuda.synchronize()
+        start.record()
+        for _ in range(times):
+            b.copy_(a)
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end)
+
+    kernel(10)
+    alone = statistics.median(kernel(40) for _ in range(5))
+    beside: list[float] = []
+    for _ in range(5):
+        torch.cuda.synchronize()
+        with torch.cuda.stream(side):
+            transfer.out(pairs)
+            ended = torch.cuda.Event()
+            ended.record()
+        start.record()
+        for _ in range(40):
+            b.copy_(a)
+        end.record()
+        end.synchronize()
+        beside.append(start.elapsed_time(end))
+        if ended.query():
+            raise AssertionError("the swap ended before the kernels; it must be larger")
+    pool.close()
+    return {
+        "alone ms": alone,
+        "beside ms": statistics.median(beside),
+        "slowdown": statistics.median(beside) / alone,
+    }
+
+
+def host(_: Result) -> Result:
+    """Host time of the backend for a step of 256 sequences, of which none is swapped."""
+    count = 256
+    config = Config(
+        num_gpu_blocks=count * 40, num_cpu_blocks=0, max_num_seqs=count, max_model_len=640,
+        max_num_batched_tokens=count * 16, watermark=0.0, depth=2,
+    )  # fmt: skip
+    scheduler = Scheduler(config)
+    book = Book(config.block_size, config.max_model_len, count)
+    pool = KVPool(KVShape(1, 1, 8, config.block_size), config.num_gpu_blocks, 0, DEVICE)
+    executor = Executor(pool)
+    for number in range(count):
+        scheduler.add(Request(request_id=number, prompt_tokens=16 + number % 16, max_tokens=512))
+        book.add(number, range(16 + number % 16))
+    backend: list[float] = []
+    whole: list[float] = []
+    flights: list[Any] = []
+    for step in range(300):
+        begin = time.perf_counter()
+        plan = scheduler.schedule()
+        middle = time.perf_counter()
+        batch = book.batch(plan)
+        launched = executor.launch(plan, lambda: None)
+        spent = time.perf_counter() - middle
+        flights.append((plan, launched, batch))
+        if len(flights) == 2:
+            old, ended, had = flights.pop(0)
+            middle = time.perf_counter()
+            executor.settle(ended)
+            executor.result(ended)
+            spent += time.perf_counter() - middle
+            lanes = had.lanes[had.sampling]
+            scheduler.commit(old, np.zeros(len(lanes), dtype=np.int64))
+            middle = time.perf_counter()
+            book.learn_all(lanes, 0)
+            spent += time.perf_counter() - middle
+        if step >= 50:
+            backend.append(spent)
+            whole.append(time.perf_counter() - begin)
+    return {
+        "us": statistics.median(backend) * 1e6,
+        "mean us": statistics.mean(backend) * 1e6,
+        "with the scheduler us": statistics.median(whole) * 1e6,
+        "sequences": count,
+    }
+
+
+def tags(_: Result, steps: int = 200_000, seconds: float = 150.0) -> Result:
+    """The tag runner under pressure: every slot that is read is checked."""
+    start = time.perf_counter()
+    total: Result = {"steps": 0, "slots checked": 0, "wrong": 0, "runs": []}
+    seed = 0
+    while total["steps"] < steps and time.perf_counter() - start < seconds:
+        policy = ("fcfs", "priority")[seed % 2]
+        config = pressure(
+            depth=1 + seed // 2 % 2,
+            scheduling_policy=policy,
+            preemption_mode=("auto", "swap", "recompute")[seed % 3],
+        )
+        run = TagRun(
+            config,
+            seed,
+            device="cuda",
+            check=False,
+            poison=64,
+            load=Load(fail=0.01 if seed % 4 == 3 else 0.0),
+        )
+        want = min(20_000, steps - total["steps"])
+        done = 0
+        while done < want and time.perf_counter() - start < seconds:
+            run.run(500)
+            done += 500
+        run.pool.close()
+        total["steps"] += run.figures.steps
+        total["slots checked"] += run.figures.slots
+        total["runs"].append(
+            {
+                "seed": seed,
+                "policy": policy,
+                "depth": config.depth,
+                "mode": config.preemption_mode,
+                "steps": run.figures.steps,
+                "events": dict(run.figures.events),
+            }
+        )
+        seed += 1
+    total["seconds"] = time.perf_counter() - start
+    total["steps a second"] = total["steps"] / total["seconds"]
+    return total
+
+
+SECTIONS: dict[str, Callable[[Result], Result]] = {
+    "limits": limits,
+    "swaps": swaps,
+    "both": both,
+    "cow": cow,
+    "overlap": overlap,
+    "host": host,
+    "tags": tags,
+}
+
+
+# ---- reports ---------------------------------------------------------------------------------------
+
+
+def machine() -> Result:
+    """Where and with what it ran."""
+    import triton
+
+    return {
+        "date": datetime.date.today().isoformat(),
+        "gpu": torch.cuda.get_device_name(),
+        "memory GiB": round(torch.cuda.get_device_properties(0).total_memory / GIB, 1),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "triton": triton.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def judged(found: Result) -> list[tuple[str, str, str, str, bool]]:
+    """Each row of the table: what, measured, required, aim, whether it holds."""
+    rows = []
+    for title, section, key, required, aim, unit in TABLE:
+        value = found.get(section, {}).get(key)
+        if value is None:
+            rows.append((title, "not measured", str(abs(required)), str(abs(aim)), False))
+            continue
+        holds = value <= -required if required < 0 else value >= required
+        shown = f"{value:.1%}" if required > 0 else f"{value:,.3g} {unit}"
+        bar = f"{required:.0%}" if required > 0 else f"{-required:g} {unit}"
+        goal = f"{aim:.0%}" if aim > 0 else f"{-aim:g} {unit}"
+        rows.append((title, f"{shown} {unit if required > 0 else ''}".strip(), bar, goal, holds))
+    return rows
+
+
+def markdown(found: Result) -> str:
+    """The page of the documentation."""
+    where = found["machine"]
+    lines = [
+        "# On a GPU",
+        "",
+        "Made by `python benchmarks/gpu.py --markdown FILE`; "
+        + ", ".join(f"{key} {value}" for key, value in where.items())
+        + ".",
+        "",
+        "| what | measured | required | aim |",
+        "|---|---|---|---|",
+    ]
+    for title, value, required, aim, holds in judged(found):
+        lines.append(f"| {title} | {value}{'' if holds else ' (missed)'} | {required} | {aim} |")
+    for name, section in found.items():
+        if name in ("machine",):
+            continue
+        lines += ["", f"## {name}", "", "| figure | value |", "|---|---|"]
+        for key, value in section.items():
+            if isinstance(value, (list, dict)):
+                continue
+            shown = f"{value:,.4g}" if isinstance(value, float) else f"{value}"
+            lines.append(f"| {key} | {shown} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Runs the sections."""
+    parser = argparse.ArgumentParser(description="Device code on a GPU.")
+    parser.add_argument("--only", help="names of sections, between commas")
+    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--markdown", metavar="FILE")
+    arguments = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("there is no CUDA device here", file=sys.stderr)
+        return 2
+    chosen = arguments.only.split(",") if arguments.only else list(SECTIONS)
+    found: Result = {"machine": machine()}
+    failed = False
+    for name in chosen:
+        start = time.perf_counter()
+        try:
+            found[name] = SECTIONS[name](found)
+        except Exception as error:
+            failed = True
+            found[name] = {"error": f"{type(error).__name__}: {error}"}
+            traceback.print_exc()
+        print(f"{name}: {time.perf_counter() - start:.1f} s", file=sys.stderr, flush=True)
+        if arguments.json:
+            Path(arguments.json).write_text(json.dumps(found, indent=1) + "\n")
+        if arguments.markdown:
+            Path(arguments.markdown).write_text(markdown(found))
+    print(markdown(found))
+    missed = [row[0] for row in judged(found) if not row[4] and not arguments.only]
+    return 1 if failed or missed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
