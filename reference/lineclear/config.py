@@ -15,7 +15,20 @@ from lineclear_spec.ledger import Limits
 
 __all__ = ["MODES", "POLICIES", "PRESETS", "RULES", "VICTIMS", "Config", "ConfigError"]
 
-POLICIES = ("fcfs", "priority", "hybrid", "ceiling", "fair", "vtc", "drr", "mlfq")
+POLICIES = (
+    "fcfs",
+    "priority",
+    "aging",
+    "sjf",
+    "edf",
+    "longest_prefill_last",
+    "hybrid",
+    "ceiling",
+    "fair",
+    "vtc",
+    "drr",
+    "mlfq",
+)
 VICTIMS = ("last", "lowest_priority", "longest", "newest")
 MODES = ("swap", "recompute", "by_length", "auto", "groups")
 RULES = ("lineclear", "vllm_v0", "vllm_v0_chunked", "nano_vllm")

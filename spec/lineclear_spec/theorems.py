@@ -21,8 +21,10 @@ __all__ = [
     "Standing",
     "Theorem",
     "claim",
+    "ends_by",
     "of_any_order",
     "standings",
+    "unchecked",
 ]
 
 #: Stands for every obligation of the table and of the decisions: all but the orders of policies.
@@ -39,7 +41,7 @@ class Premise:
     """What a theorem presumes.
 
     Attributes:
-        name: F1 to F8.
+        name: F1 to F8, of the scheduler; A1 and on, of what callers say.
         sentence: what is presumed.
         seen_to: guard, monitored or assumed.
         where: the guard, the monitor, or why nothing sees to it.
@@ -109,6 +111,24 @@ PREMISES: dict[str, Premise] = {
             "monitored",
             "`stall_report` names what is not answered; `Counters.failed_copies` counts; lengths "
             "are finite by `submit`, a step that is issued computes a token by `issue_step`",
+        ),
+        Premise(
+            "A1",
+            "finitely many requests have an arrival time before any given moment",
+            "assumed",
+            "`arrival_time` is the caller's word; a clock that stands still breaks it",
+        ),
+        Premise(
+            "A2",
+            "priorities have a greatest one",
+            "assumed",
+            "`priority` is the caller's word, and any whole number",
+        ),
+        Premise(
+            "A3",
+            "a deadline is not before the arrival, and every request has one",
+            "assumed",
+            "`deadline` is the caller's word, and may be left out",
         ),
     )
 }
@@ -229,6 +249,31 @@ def claim(claims: Claims) -> None:
             if premise not in PREMISES:
                 raise ValueError(f"{theorem.name}: no premise is called {premise}")
     CLAIMS[claims.policy] = claims
+
+
+def ends_by(policy: str, fact: str, more: tuple[str, ...] = ()) -> Theorem:
+    """No request starves, because a fact about the order bounds when those before it arrived.
+
+    Args:
+        policy: whose.
+        fact: how the fact begins.
+        more: premises about arrivals, besides those of progress.
+    """
+    return Theorem(
+        f"{policy}.P7",
+        "every request comes to its end: only those that arrive up to some moment go before it",
+        ("F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8", *more),
+        (TABLE, f"{ORDER}{policy}/progress/the order is ", f"{ORDER}{policy}/progress/{fact}"),
+        "No starvation",
+    )
+
+
+def unchecked(kind: type[Any], **parameters: Any) -> Any:
+    """An object with parameters that nobody knows, past a constructor that would compare them."""
+    made = object.__new__(kind)
+    for name, value in parameters.items():
+        setattr(made, name, value)
+    return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,10 @@ Key = float | tuple[float, ...]
 BUILT_IN: dict[str, str] = {
     "fcfs": "lineclear.policies.fcfs:FirstComeFirstServed",
     "priority": "lineclear.policies.priority:Priority",
+    "aging": "lineclear.policies.aging:Aging",
+    "sjf": "lineclear.policies.sjf:ShortestJobFirst",
+    "edf": "lineclear.policies.edf:EarliestDeadlineFirst",
+    "longest_prefill_last": "lineclear.policies.longest_prefill_last:LongestPrefillLast",
     "hybrid": "lineclear.policies.hybrid:Hybrid",
     "ceiling": "lineclear.policies.ceiling:Ceiling",
     "fair": "lineclear.policies.fair:Fair",

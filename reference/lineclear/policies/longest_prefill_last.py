@@ -1,0 +1,95 @@
+"""Longest prefill last: short prompts first, so that few wait for a long one; plain or with aging.
+
+Guarantees: of two requests that wait the one with the shorter prompt goes first. With aging
+(`seconds_per_token` above 0) a token of prompt counts as so many seconds of a later arrival, and none
+starves. Plain, an endless stream of short prompts keeps a long one waiting. It knows nothing about
+how many tokens a request will generate.
+"""
+
+from __future__ import annotations
+
+from lineclear.view import View
+from lineclear_spec.logic import both, implies
+from lineclear_spec.theorems import Claims, Fact, Theorem, claim, ends_by, of_any_order, unchecked
+
+__all__ = ["LongestPrefillLast"]
+
+
+class LongestPrefillLast:
+    """The shortest prompt first.
+
+    Args:
+        seconds_per_token: seconds of arrival that one token is worth; 0 looks at prompts alone.
+    """
+
+    name = "longest_prefill_last"
+
+    def __init__(self, seconds_per_token: float = 0.0) -> None:
+        """Refuses what can't be meant."""
+        if isinstance(seconds_per_token, bool) or not 0 <= seconds_per_token < float("inf"):
+            raise ValueError(
+                f"seconds_per_token must be a number of at least 0, not {seconds_per_token!r}"
+            )
+        self.aged = seconds_per_token > 0
+        self.seconds_per_token = seconds_per_token
+
+    def key(self, request: View) -> float:
+        """The shortest prompt first."""
+        prompt = request.prompt_tokens
+        return request.arrival_time + self.seconds_per_token * prompt if self.aged else prompt
+
+    def may_displace(self, waiting: View, running: View) -> bool:
+        """Never: what runs goes on."""
+        return False
+
+
+SHORTER = Fact(
+    "whoever has a shorter prompt comes before, however late it arrives",
+    lambda first, second, _: implies(
+        both(first.prompt_tokens < second.prompt_tokens, first.arrival > second.arrival),
+        first.order < second.order,
+    ),
+)
+OVERTAKEN = Fact(
+    "whoever comes before arrived before the other's prompt was over",
+    lambda first, second, policy: implies(
+        first.order < second.order,
+        first.arrival_time
+        <= second.arrival_time
+        + policy.seconds_per_token * second.prompt_tokens
+        - policy.seconds_per_token * first.prompt_tokens,
+    ),
+)
+
+claim(
+    Claims(
+        "longest_prefill_last",
+        lambda _: LongestPrefillLast(),
+        (
+            *of_any_order("longest_prefill_last"),
+            Theorem(
+                "longest_prefill_last.P7",
+                "a request may wait for ever: any number of later ones with a shorter prompt go "
+                "before it",
+                (),
+                ("order_longest_prefill_last/progress/whoever has a shorter prompt",),
+                "No starvation",
+                holds=False,
+            ),
+        ),
+        (SHORTER,),
+    )
+)
+claim(
+    Claims(
+        "longest_prefill_last_aged",
+        lambda unknowns: unchecked(
+            LongestPrefillLast, aged=True, seconds_per_token=unknowns.real("seconds_per_token")
+        ),
+        (
+            *of_any_order("longest_prefill_last_aged"),
+            ends_by("longest_prefill_last_aged", "whoever comes before arrived before", ("A1",)),
+        ),
+        (OVERTAKEN,),
+    )
+)

@@ -1,0 +1,112 @@
+"""Shortest job first, by a predicted length or, without one, by the cap; plain or with aging.
+
+Guarantees: of two requests that wait the shorter goes first, by as much as somebody's guess is right.
+With aging (`seconds_per_token` above 0) a token that a request is longer counts as so many seconds
+of a later arrival, the order still never changes, and none starves. Plain, an endless stream of short
+requests keeps a long one waiting. It knows nothing about what a request has generated: a length that
+shrinks would be an order that changes.
+"""
+
+from __future__ import annotations
+
+from lineclear.view import View
+from lineclear_spec.logic import both, implies, smaller
+from lineclear_spec.theorems import Claims, Fact, Theorem, claim, ends_by, of_any_order, unchecked
+
+__all__ = ["ShortestJobFirst"]
+
+
+class ShortestJobFirst:
+    """The fewest tokens to generate first.
+
+    Args:
+        seconds_per_token: seconds of arrival that one token is worth; 0 looks at lengths alone.
+    """
+
+    name = "sjf"
+
+    def __init__(self, seconds_per_token: float = 0.0) -> None:
+        """Refuses what can't be meant."""
+        if isinstance(seconds_per_token, bool) or not 0 <= seconds_per_token < float("inf"):
+            raise ValueError(
+                f"seconds_per_token must be a number of at least 0, not {seconds_per_token!r}"
+            )
+        self.aged = seconds_per_token > 0
+        self.seconds_per_token = seconds_per_token
+
+    @staticmethod
+    def length(request: View) -> int:
+        """Tokens that it will generate: the guess, never above the cap, or the cap."""
+        if request.predicted_tokens is None:
+            return request.max_tokens
+        length: int = smaller(request.predicted_tokens, request.max_tokens)
+        return length
+
+    def key(self, request: View) -> float:
+        """The shortest first."""
+        length = self.length(request)
+        return request.arrival_time + self.seconds_per_token * length if self.aged else length
+
+    def may_displace(self, waiting: View, running: View) -> bool:
+        """Never: what runs goes on."""
+        return False
+
+
+SHORTER = Fact(
+    "whoever is shorter comes before, however late it arrives",
+    lambda first, second, policy: implies(
+        both(policy.length(first) < policy.length(second), first.arrival > second.arrival),
+        first.order < second.order,
+    ),
+)
+OVERTAKEN = Fact(
+    "whoever comes before arrived before the other's length was over",
+    lambda first, second, policy: implies(
+        first.order < second.order,
+        first.arrival_time
+        <= second.arrival_time
+        + policy.seconds_per_token * policy.length(second)
+        - policy.seconds_per_token * policy.length(first),
+    ),
+)
+
+claim(
+    Claims(
+        "sjf",
+        lambda _: ShortestJobFirst(),
+        (
+            *of_any_order("sjf"),
+            Theorem(
+                "sjf.P7",
+                "a request may wait for ever: any number of shorter ones that arrive later go "
+                "before it",
+                (),
+                ("order_sjf/progress/whoever is shorter",),
+                "No starvation",
+                holds=False,
+            ),
+        ),
+        (SHORTER,),
+    )
+)
+claim(
+    Claims(
+        "sjf_aged",
+        lambda unknowns: unchecked(
+            ShortestJobFirst, aged=True, seconds_per_token=unknowns.real("seconds_per_token")
+        ),
+        (
+            *of_any_order("sjf_aged"),
+            ends_by("sjf_aged", "whoever comes before arrived before", ("A1",)),
+            Theorem(
+                "sjf_aged.P9",
+                "only requests that arrive within (its length - theirs) * seconds_per_token after "
+                "a request can go before it",
+                ("F4",),
+                ("order_sjf_aged/progress/whoever comes before arrived before",),
+                "No starvation",
+            ),
+        ),
+        (OVERTAKEN,),
+    )
+)
