@@ -154,7 +154,9 @@ class CudaStreams(Streams):
     def __init__(self, device: torch.device, single: bool = False) -> None:
         super().__init__()
         self.device = device
-        compute: Any = torch.cuda.current_stream(device)
+        # Of its own: the driver takes no batch of copies on the legacy default stream.
+        compute: Any = make_stream(device)
+        compute.wait_stream(torch.cuda.current_stream(device))
         self.streams: dict[str, Any] = {"compute": compute}
         for name in ("out", "in"):
             self.streams[name] = compute if single else make_stream(device)

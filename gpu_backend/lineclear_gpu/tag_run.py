@@ -363,4 +363,4 @@ class TagRun:
         self.pool.poison(quiet)
         if self.pool.device.type == "cuda":
             # It ends before anything else is launched, so it needs no wait of its own.
-            torch.cuda.current_stream(self.pool.device).synchronize()
+            torch.cuda.synchronize(self.pool.device)

@@ -14,6 +14,7 @@ memory itself; `KERNEL_BELOW` says where, measured by `benchmarks/gpu.py`.
 from __future__ import annotations
 
 import ctypes
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,10 @@ Pairs = list[tuple[int, int]]
 KERNEL_BELOW = 384 * 1024
 
 
+#: Copies up to which it is worth to sort them before looking for runs.
+SORTED_UP_TO = 2048
+
+
 def runs(sources: Any, targets: Any) -> tuple[Any, Any, Any]:
     """Copies of rows, joined where they lie side by side on both sides.
 
@@ -38,10 +43,12 @@ def runs(sources: Any, targets: Any) -> tuple[Any, Any, Any]:
         targets: rows to copy to, int64. [copies]
 
     Returns:
-        First source, first target and number of rows of each run, by source. [runs] each
+        First source, first target and number of rows of each run. [runs] each
     """
-    order = np.argsort(sources, kind="stable")
-    sources, targets = np.asarray(sources)[order], np.asarray(targets)[order]
+    sources, targets = np.asarray(sources), np.asarray(targets)
+    if len(sources) <= SORTED_UP_TO:
+        order = np.argsort(sources, kind="stable")
+        sources, targets = sources[order], targets[order]
     breaks = np.flatnonzero((np.diff(sources) != 1) | (np.diff(targets) != 1)) + 1
     starts = np.concatenate(([0], breaks))
     lengths = np.diff(np.concatenate((starts, [len(sources)])))
@@ -126,19 +133,25 @@ class Transfer:
         """Copies on the current stream; how many bytes."""
         if not pairs:
             return 0
-        table = np.asarray(pairs, dtype=np.int64)  # [copies, 2]
-        rows, places = table[:, 0], table[:, 1]
-        if len(np.unique(places)) != len(places):
-            raise ValueError("two copies of one call have one target")
+        flat = chain.from_iterable(pairs)
+        table = np.fromiter(flat, dtype=np.int64, count=2 * len(pairs)).reshape(-1, 2)
+        rows, places = table[:, 0], table[:, 1]  # [copies] each
         for side, tensor in ((rows, source), (places, target)):
             if side.min() < 0 or side.max() >= tensor.shape[0]:
                 raise IndexError(f"block {side.min()}..{side.max()} of {tensor.shape[0]}")
+        if np.bincount(places).max() > 1:
+            raise ValueError("two copies of one call have one target")
         size = source.shape[1]
         if not self.cuda:
             target[torch.from_numpy(places)] = source[torch.from_numpy(rows)]
             return size * len(pairs)
         starts, ends, lengths = runs(rows, places)
         way = self.way
+        if (
+            way in ("auto", "batch")
+            and not torch.cuda.current_stream(self.pool.device).cuda_stream
+        ):
+            way = "rows"  # the driver takes no batch on the legacy default stream
         if way == "auto":
             small = size * len(pairs) < KERNEL_BELOW * len(starts)
             reachable = self.pool.made in ("registered", "pinned") and has_triton()

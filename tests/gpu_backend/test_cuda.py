@@ -26,7 +26,9 @@ def pool(request: Any) -> Iterator[KVPool]:
     made = KVPool(KVShape(*request.param), 64, 48, "cuda")
     made.gpu_rows.random_(0, 255)
     made.cpu_rows.random_(0, 255)
-    yield made
+    torch.cuda.synchronize()
+    with torch.cuda.stream(torch.cuda.Stream()):  # type: ignore[no-untyped-call]
+        yield made
     torch.cuda.synchronize()
     made.close()
 

@@ -19,6 +19,8 @@ __all__ = ["copy_rows", "copy_rows_triton", "has_triton"]
 
 #: Words that one program of the kernel moves.
 CHUNK = 2048
+#: Warps of one program.
+WARPS = 4
 
 if triton is not None:
 
@@ -54,7 +56,7 @@ def copy_rows_triton(source: torch.Tensor, target: torch.Tensor, pairs: torch.Te
         source, target = source.view(torch.int64), target.view(torch.int64)
     count = source.shape[1]
     grid = (pairs.shape[0], triton.cdiv(count, CHUNK))
-    copy_words[grid](source, target, pairs, count, CHUNK=CHUNK)
+    copy_words[grid](source, target, pairs, count, CHUNK=CHUNK, num_warps=WARPS)
 
 
 def copy_rows(rows: torch.Tensor, pairs: list[tuple[int, int]]) -> None:
