@@ -98,8 +98,8 @@ class TagRunner:
             branches[batch.sampling],
             batch.lengths[batch.sampling],
         )
-        packed = [
-            torch.from_numpy(np.ascontiguousarray(array)).to(device)
+        arrays = [
+            np.ascontiguousarray(array)
             for array in (
                 read,
                 row,
@@ -113,7 +113,12 @@ class TagRunner:
             )
         ]
         rows = len(first)
-        return lambda: self._forward(rows, *packed)
+
+        def forward() -> tuple[torch.Tensor, torch.Tensor]:
+            # Moved to the device here, so that the copies stand on the forward's own stream.
+            return self._forward(rows, *(torch.from_numpy(each).to(device) for each in arrays))
+
+        return forward
 
     def _forward(
         self,
