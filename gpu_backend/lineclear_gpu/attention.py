@@ -1,0 +1,267 @@
+"""Attention of a step over the block pool: the interface, and gather + SDPA as its reference.
+
+Guarantees: a row attends to its own context and to nothing else. No slot behind a context is read
+into a result, whatever it holds, NaN included: where lengths differ, what is padded is a valid slot
+of the same row, and is masked. A sliding window is a mask; its old blocks are kept. It knows
+nothing about models.
+
+Layers are views of the pool, [num_blocks, 2, block_size, kv_heads, head_dim], keys before values.
+"""
+# pyright: basic
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+from lineclear_gpu.batch import Batch
+
+__all__ = ["AttentionBackend", "Gather", "Rows"]
+
+#: Decode rows are padded to one length unless that more than so many times the slots are gathered.
+PADDING = 1.5
+#: Rows of a mask must begin at multiples of so many elements for the fast kernels.
+ALIGNED = 16
+
+
+@dataclass(eq=False)
+class Rows:
+    """A step's rows as attention sees them: the host's arrays and their copies on the device.
+
+    Attributes:
+        batch: the host's arrays.
+        tables: [R, W] int32, on the device.
+        context_lens: [R] int64, on the device.
+        row_starts: [R + 1] int64, on the device.
+        slots: where new KV goes.  [T] int64, on the device
+        block_size: tokens a block has room for.
+        dtype: of queries, keys and values.
+        cache: what a backend prepares once a step and uses in every layer.
+    """
+
+    batch: Batch
+    tables: Tensor
+    context_lens: Tensor
+    row_starts: Tensor
+    slots: Tensor
+    block_size: int
+    dtype: torch.dtype
+    cache: dict[object, object] = field(default_factory=dict)
+
+    @property
+    def device(self) -> torch.device:
+        """Of the pool."""
+        return self.tables.device
+
+    @classmethod
+    def of(cls, batch: Batch, block_size: int, dtype: torch.dtype, device: torch.device) -> Rows:
+        """Rows of a batch whose arrays are sent one by one, for tests and small tools."""
+        names = ("tables", "context_lens", "row_starts", "slots")
+        arrays = (torch.from_numpy(getattr(batch, name)).to(device) for name in names)
+        tables, contexts, starts, slots = arrays
+        return cls(batch, tables, contexts, starts, slots, block_size, dtype)
+
+
+class AttentionBackend(ABC):
+    """How a step attends to the pool. One object serves one runner."""
+
+    #: As users choose it.
+    name: str
+
+    @abstractmethod
+    def attend(
+        self, query: Tensor, layer: Tensor, rows: Rows, scale: float, window: int | None
+    ) -> Tensor:
+        """What each token reads from its context; new KV is in the layer already.  [T, H, D]
+
+        Args:
+            query: [T, H, D]; H is a multiple of the layer's kv_heads, and heads that share a KV
+                head lie together.
+            layer: [num_blocks, 2, block_size, kv_heads, head_dim], any strides.
+            rows: of the step.
+            scale: factor of the scores.
+            window: how many positions back a token sees, itself included; None for all.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Decode rows that are computed in one call, padded to one length.
+
+    Attributes:
+        tokens: their tokens, None for every token in order.  [B]
+        blocks: block of each position.  [B, N]
+        offsets: offset of each position.  [B, N]
+        behind: how far each position lies behind the newest one, negative in the padding.  [B, N]
+        masks: what is added to the scores, by window.  [B, 1, 1, N]
+    """
+
+    tokens: Tensor | None
+    blocks: Tensor
+    offsets: Tensor
+    behind: Tensor
+    masks: dict[int | None, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """A row of several tokens.
+
+    Attributes:
+        start, end: its tokens.
+        blocks: block of each position of its context.  [N]
+        offsets: offset of each position.  [N]
+        masks: what is added to the scores, by window.  [tokens, N]
+    """
+
+    start: int
+    end: int
+    blocks: Tensor
+    offsets: Tensor
+    masks: dict[int | None, Tensor] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the row computes its context from the first position on."""
+        return self.end - self.start == len(self.blocks)
+
+
+def buckets(lengths: np.ndarray, padding: float = PADDING) -> list[np.ndarray]:
+    """Indices of rows that are padded to one length: all of them, or by powers of two."""
+    if lengths.max() * len(lengths) <= padding * lengths.sum():
+        return [np.arange(len(lengths))]
+    power = np.ceil(np.log2(np.maximum(lengths, 64))).astype(np.int64)
+    return [np.flatnonzero(power == each) for each in np.unique(power)]
+
+
+class Gather(AttentionBackend):
+    """Copies each row's KV out of the pool, then torch's scaled_dot_product_attention.
+
+    Decode rows go together in few calls: the heads that share a KV head are given as so many
+    queries, so keys and values are not repeated. Rows of several tokens go one by one.
+    """
+
+    name = "gather"
+
+    def attend(
+        self, query: Tensor, layer: Tensor, rows: Rows, scale: float, window: int | None
+    ) -> Tensor:
+        """As the interface says."""
+        groups, stretches = self._parts(rows)
+        if not stretches and len(groups) == 1 and groups[0].tokens is None:
+            return self._decode(query, layer, groups[0], scale, window)
+        out = torch.empty_like(query, memory_format=torch.contiguous_format)
+        for group in groups:
+            chosen = query if group.tokens is None else query.index_select(0, group.tokens)
+            result = self._decode(chosen, layer, group, scale, window)
+            if group.tokens is None:
+                out.copy_(result)
+            else:
+                out.index_copy_(0, group.tokens, result)
+        for stretch in stretches:
+            part = query[stretch.start : stretch.end]
+            out[stretch.start : stretch.end] = self._prefill(part, layer, stretch, scale, window)
+        return out
+
+    # ---- once a step ---------------------------------------------------------------------------
+
+    def _parts(self, rows: Rows) -> tuple[list[Group], list[Stretch]]:
+        found = rows.cache.get(self)
+        if found is None:
+            found = rows.cache[self] = self._groups(rows), self._stretches(rows)
+        return found  # type: ignore[return-value]
+
+    def _groups(self, rows: Rows) -> list[Group]:
+        batch, size = rows.batch, rows.block_size
+        decodes = np.flatnonzero(batch.lengths == 1)
+        if not len(decodes):
+            return []
+        groups: list[Group] = []
+        for bucket in buckets(batch.context_lens[decodes]):
+            chosen = decodes[bucket]
+            longest = int(batch.context_lens[chosen].max())
+            longest += -longest % ALIGNED
+            if len(chosen) == batch.rows:  # every row, in order: no index is needed
+                tables, contexts, tokens = rows.tables, rows.context_lens, None
+            else:
+                index = torch.from_numpy(chosen).to(rows.device)
+                tables = rows.tables.index_select(0, index)
+                contexts = rows.context_lens.index_select(0, index)
+                tokens = rows.row_starts.index_select(0, index)
+            newest = (contexts - 1)[:, None]
+            positions = torch.arange(longest, device=rows.device)
+            behind = newest - positions
+            valid = torch.minimum(positions, newest)
+            blocks = tables.gather(1, valid // size).long()
+            groups.append(Group(tokens, blocks, valid % size, behind))
+        return groups
+
+    def _stretches(self, rows: Rows) -> list[Stretch]:
+        batch, size = rows.batch, rows.block_size
+        found: list[Stretch] = []
+        for row in np.flatnonzero(batch.lengths > 1).tolist():
+            positions = torch.arange(int(batch.context_lens[row]), device=rows.device)
+            blocks = rows.tables[row].long().index_select(0, positions // size)
+            start, end = int(batch.row_starts[row]), int(batch.row_starts[row + 1])
+            found.append(Stretch(start, end, blocks, positions % size))
+        return found
+
+    # ---- once a layer --------------------------------------------------------------------------
+
+    def _decode(
+        self, query: Tensor, layer: Tensor, group: Group, scale: float, window: int | None
+    ) -> Tensor:
+        rows, heads, size = query.shape
+        kv_heads = layer.shape[3]
+        kv = layer[group.blocks, :, group.offsets]  # [B, N, 2, kv_heads, D]
+        keys, values = kv.permute(2, 0, 3, 1, 4).unbind(0)  # [B, kv_heads, N, D]
+        mask = group.masks.get(window)
+        if mask is None:
+            hidden = group.behind < 0
+            if window is not None:
+                hidden = hidden | (group.behind >= window)
+            mask = torch.zeros(hidden.shape, dtype=query.dtype, device=query.device)
+            mask = mask.masked_fill_(hidden, float("-inf"))[:, None, None]
+            group.masks[window] = mask
+        shared = heads // kv_heads
+        queries = query.reshape(rows, kv_heads, shared, size)
+        mask = mask.expand(rows, kv_heads, shared, mask.shape[-1])
+        result = functional.scaled_dot_product_attention(
+            queries, keys, values, attn_mask=mask, scale=scale
+        )
+        return result.reshape(rows, heads, size)
+
+    def _prefill(
+        self, query: Tensor, layer: Tensor, stretch: Stretch, scale: float, window: int | None
+    ) -> Tensor:
+        shared = query.shape[1] // layer.shape[3]
+        kv = layer[stretch.blocks, :, stretch.offsets]  # [N, 2, kv_heads, D]
+        if shared > 1:
+            kv = kv.repeat_interleave(shared, dim=2)
+        keys, values = kv.permute(1, 2, 0, 3).unsqueeze(1).unbind(0)  # [1, H, N, D]
+        context = keys.shape[2]
+        if stretch.whole and (window is None or window >= context):
+            result = functional.scaled_dot_product_attention(
+                query.transpose(0, 1)[None], keys, values, is_causal=True, scale=scale
+            )
+            return result[0].transpose(0, 1)
+        mask = stretch.masks.get(window)
+        if mask is None:
+            tokens, width = len(query), context + -context % ALIGNED
+            own = torch.arange(context - tokens, context, device=query.device)[:, None]
+            behind = own - torch.arange(width, device=query.device)
+            hidden = behind < 0
+            if window is not None:
+                hidden = hidden | (behind >= window)
+            mask = torch.zeros(hidden.shape, dtype=query.dtype, device=query.device)
+            mask = mask.masked_fill_(hidden, float("-inf"))[:, :context]
+            stretch.masks[window] = mask
+        result = functional.scaled_dot_product_attention(
+            query.transpose(0, 1)[None], keys, values, attn_mask=mask, scale=scale
+        )
+        return result[0].transpose(0, 1)

@@ -1,0 +1,154 @@
+"""What one forward needs to know, in arrays on the host.
+
+Guarantees: a `Batch` is plain numpy data that says everything about a step: who computes which
+positions, where its KV lies and where new KV goes, who samples and how. `check` refuses what can't
+be meant. It knows nothing about plans, models or devices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["UNKNOWN", "Batch", "BatchError", "slots_of"]
+
+Integers: TypeAlias = npt.NDArray[np.signedinteger[Any]]
+Floats: TypeAlias = npt.NDArray[np.floating[Any]]
+
+#: A token that only the device knows yet: the newest one of the lane of its row.
+UNKNOWN = -1
+
+
+class BatchError(ValueError):
+    """Arrays that contradict each other; the message names them."""
+
+
+def slots_of(
+    tables: Integers, row_starts: Integers, positions: Integers, block_size: int
+) -> npt.NDArray[np.int64]:
+    """Where the KV of each token goes: block * block_size + offset.
+
+    Args:
+        tables: GPU blocks of each row, in order of position.  [R, W]
+        row_starts: first token of each row, and T at the end.  [R + 1]
+        positions: position of each token in its sequence.  [T]
+        block_size: tokens a block has room for.
+    """
+    rows = np.repeat(np.arange(len(row_starts) - 1), np.diff(row_starts))
+    blocks = tables[rows, positions // block_size].astype(np.int64)
+    return blocks * block_size + positions % block_size
+
+
+@dataclass(frozen=True, slots=False, kw_only=True, eq=False)
+class Batch:
+    """R rows of together T tokens, from which S tokens are sampled.
+
+    A row is one sequence and the positions of it that the step computes; they are its last ones, so
+    a row computes positions context_lens[r] - (its tokens) up to context_lens[r] - 1.
+
+    Attributes:
+        tokens: token ids, or UNKNOWN where the token is the newest one of the row's lane, which a
+            step in flight samples. Only the last token of a row may be unknown.  [T] int64
+        positions: position of each token in its sequence.  [T] int64
+        row_starts: first token of each row, and T at the end.  [R + 1] int64
+        context_lens: tokens of each row whose KV exists after this step.  [R] int64
+        tables: GPU blocks of each row in order of position; what lies behind the last block that
+            the context needs is not read.  [R, W] int32
+        slots: where the KV of each token goes, block * block_size + offset.  [T] int64
+        lanes: index of the device's memory of each row's newest token.  [R] int64
+        sample_rows: the row of each sample; a row that forks is named once for each branch.  [S] int64
+        sample_lanes: the lane in which each sample is remembered.  [S] int64
+        seeds: of the sampling of each sample; 64 bits.  [S] int64
+        sequences: number of the sequence that each sample goes to, within its seed.  [S] int64
+        temperatures: 0 is greedy.  [S] float32
+        top_ps: share of probability that is sampled from, 1 for all of it.  [S] float32
+        top_ks: how many tokens are sampled from, 0 for all of them.  [S] int64
+    """
+
+    tokens: Integers
+    positions: Integers
+    row_starts: Integers
+    context_lens: Integers
+    tables: Integers
+    slots: Integers
+    lanes: Integers
+    sample_rows: Integers
+    sample_lanes: Integers
+    seeds: Integers
+    sequences: Integers
+    temperatures: Floats
+    top_ps: Floats
+    top_ks: Integers
+
+    @property
+    def rows(self) -> int:
+        """R."""
+        return len(self.context_lens)
+
+    @cached_property
+    def lengths(self) -> Integers:
+        """Tokens of each row.  [R]"""
+        return np.diff(self.row_starts)
+
+    @cached_property
+    def last(self) -> Integers:
+        """The token whose logits each sample is drawn from.  [S]"""
+        return self.row_starts[self.sample_rows + 1] - 1
+
+    @cached_property
+    def greedy(self) -> bool:
+        """Whether no sample needs a random number."""
+        return not np.any(self.temperatures)
+
+    def check(self, block_size: int, num_blocks: int) -> None:
+        """Refuses arrays that contradict each other.
+
+        Raises:
+            BatchError: which arrays, and how.
+        """
+        rows, tokens = len(self.context_lens), len(self.tokens)
+        wanted = {
+            "tokens": (tokens,),
+            "positions": (tokens,),
+            "slots": (tokens,),
+            "row_starts": (rows + 1,),
+            "context_lens": (rows,),
+            "lanes": (rows,),
+            "tables": (rows, self.tables.shape[-1]),
+        }
+        for field in fields(self):
+            shape = wanted.get(field.name, (len(self.sample_rows),))
+            if getattr(self, field.name).shape != shape:
+                found = getattr(self, field.name).shape
+                raise BatchError(f"{field.name} has the shape {found}, not {shape}")
+        lengths = self.lengths
+        if rows == 0 or self.row_starts[0] != 0 or self.row_starts[-1] != tokens:
+            raise BatchError("row_starts must begin with 0 and end with the number of tokens")
+        if lengths.min() < 1:
+            raise BatchError("row_starts: every row computes at least one token")
+        ends = np.repeat(self.row_starts[1:], lengths)
+        expected = np.repeat(self.context_lens, lengths) - (ends - np.arange(tokens))
+        if not np.array_equal(self.positions, expected) or self.positions.min() < 0:
+            raise BatchError("positions must be the last ones of each row's context")
+        if -(-int(self.context_lens.max()) // block_size) > self.tables.shape[1]:
+            raise BatchError("tables are too narrow for context_lens")
+        if not np.array_equal(
+            self.slots, slots_of(self.tables, self.row_starts, self.positions, block_size)
+        ):
+            raise BatchError("slots are not where tables put the positions")
+        width = np.arange(self.tables.shape[1])
+        needed: npt.NDArray[np.bool_] = width * block_size < self.context_lens[:, None]
+        named = self.tables[needed]
+        if named.min() < 0 or named.max() >= num_blocks:
+            raise BatchError(f"tables name a block outside of the pool of {num_blocks}")
+        if len(np.unique(self.slots)) != tokens:
+            raise BatchError("slots: two tokens would be stored in one place")
+        unknown = np.flatnonzero(self.tokens < 0)
+        if not np.isin(unknown, self.row_starts[1:] - 1).all():
+            raise BatchError("tokens: only the last one of a row may be unknown")
+        if len(np.unique(self.sample_lanes)) != len(self.sample_lanes):
+            raise BatchError("sample_lanes: two samples would be remembered in one place")

@@ -1,0 +1,225 @@
+"""Where a transformers model meets the pool: the attention function that the library calls.
+
+Guarantees: each layer stores its KV and attends once in a forward; every argument that reaches an
+attention function is known here, and one that would change the result and isn't implemented is
+refused by name, never ignored. It knows nothing about schedulers.
+"""
+# pyright: basic
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from lineclear_gpu.attention import AttentionBackend, Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["NAME", "Forward", "Unsupported", "attend", "own_attention", "register"]
+
+#: Under which transformers knows the function. It treats names with "flash" or "paged|" specially.
+NAME = "lineclear_pool"
+
+#: Arguments that say nothing about the result of attention, or say what `Rows` says already.
+KNOWN = frozenset(
+    {
+        "cache_position",
+        "layer_idx",
+        "logits_to_keep",
+        "output_attentions",
+        "output_hidden_states",
+        "output_router_logits",
+        "position_embeddings",
+        "position_ids",
+        "return_dict",
+        "use_cache",
+    }
+)
+
+#: What is refused, by the argument that asks for it.
+MEANINGS = {
+    "s_aux": "attention sinks",
+    "sinks": "attention sinks",
+    "softcap": "a soft cap on attention scores",
+    "logit_softcapping": "a soft cap on attention scores",
+    "position_bias": "a bias on positions",
+    "alibi": "a bias on positions (ALiBi)",
+    "indices": "sparse attention by index",
+    "cu_seq_lens_q": "packed sequences of another kind",
+    "cu_seq_lens_k": "packed sequences of another kind",
+    "past_key_values": "a cache of its own",
+}
+
+
+class Unsupported(ValueError):
+    """A model that can't run over the pool; the message is one line that names what it needs."""
+
+
+class Forward:
+    """One forward: what its attention layers share.
+
+    Args:
+        rows: of the step.
+        layer: the pool's view of one layer, [num_blocks, 2, block_size, kv_heads, head_dim].
+        backend: how to attend.
+        store: puts keys and values [T, kv_heads, head_dim] into slots [T] of a layer's view.
+        windows: what each layer must be called with, by its number; it may call with more.
+    """
+
+    __slots__ = ("backend", "layer", "rows", "seen", "store", "windows")
+
+    def __init__(
+        self,
+        rows: Rows,
+        layer: Callable[[int], Tensor],
+        backend: AttentionBackend,
+        store: Callable[[Tensor, Tensor, Tensor, Tensor], None],
+        windows: tuple[int | None, ...],
+    ) -> None:
+        """No layer was called yet."""
+        self.rows = rows
+        self.layer = layer
+        self.backend = backend
+        self.store = store
+        self.windows = windows
+        self.seen = 0
+
+    def finish(self) -> None:
+        """Refuses a model that left a layer out.
+
+        Raises:
+            Unsupported: which one.
+        """
+        if self.seen != len(self.windows):
+            raise Unsupported(
+                f"{self.seen} of {len(self.windows)} layers attend over the pool; models that mix "
+                "in layers of another kind are not supported"
+            )
+
+
+def refuse(name: str, value: object, module: object) -> Unsupported:
+    """The error for one argument."""
+    meaning = MEANINGS.get(name, "an argument that is not known here")
+    return Unsupported(
+        f"{type(module).__name__} asks for {name}={describe(value)}: {meaning}, "
+        "which is not supported over the pool"
+    )
+
+
+def describe(value: object) -> str:
+    """A value on one line."""
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    text = repr(value)
+    return text if len(text) < 40 else type(value).__name__
+
+
+def attend(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    is_causal: bool | None = None,
+    lineclear: Forward | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """What transformers calls in each layer, with queries and keys after their rotation.
+
+    Args:
+        module: the attention layer.
+        query: [1, H, T, D]
+        key: [1, kv_heads, T, D]
+        value: [1, kv_heads, T, D]
+        attention_mask: must be None.
+        scaling: factor of the scores, 1 / sqrt(D) if None.
+        dropout: must be 0.
+        sliding_window: how many positions back a token sees, itself included.
+        is_causal: must not be False.
+        lineclear: the forward.
+        others: refused unless they are None or known to change nothing.
+
+    Returns:
+        [1, T, H, D], and None for the weights.
+
+    Raises:
+        Unsupported: an argument asks for something else than that.
+    """
+    if lineclear is None:
+        raise Unsupported(
+            f"{type(module).__name__} was called without its forward: the model does not hand "
+            "unknown arguments on to its attention layers"
+        )
+    if attention_mask is not None:
+        raise refuse("attention_mask", attention_mask, module)
+    if dropout:
+        raise Unsupported("dropout in attention: call model.eval() before it runs over the pool")
+    if is_causal is False or getattr(module, "is_causal", True) is False:
+        raise Unsupported(f"{type(module).__name__} attends in both directions, not causally")
+    for name, content in others.items():
+        if content is not None and content is not False and name not in KNOWN:
+            raise refuse(name, content, module)
+    index: Any = getattr(module, "layer_idx", None)
+    if index != lineclear.seen:
+        raise Unsupported(
+            f"layer {index} attends where layer {lineclear.seen} is due: every layer must have "
+            "attention of its own, in order"
+        )
+    wanted = lineclear.windows[index]
+    if wanted is not None and sliding_window != wanted:
+        raise Unsupported(
+            f"layer {index} has a sliding window of {wanted} in the configuration and attends "
+            f"with {sliding_window}"
+        )
+    lineclear.seen += 1
+    if query.shape[0] != 1 or value.shape != key.shape:
+        raise Unsupported(
+            f"queries {tuple(query.shape)}, keys {tuple(key.shape)}, values "
+            f"{tuple(value.shape)}: keys and values of one shape are supported, in a batch of 1"
+        )
+    view = lineclear.layer(index)
+    if key.shape[1] != view.shape[3] or key.shape[3] != view.shape[4]:
+        raise Unsupported(
+            f"layer {index} has {key.shape[1]} KV heads of size {key.shape[3]}, the pool has "
+            f"{view.shape[3]} of size {view.shape[4]}: every layer must have the same KV shape"
+        )
+    rows = lineclear.rows
+    lineclear.store(view, key[0].transpose(0, 1), value[0].transpose(0, 1), rows.slots)
+    scale = query.shape[3] ** -0.5 if scaling is None else scaling
+    queries = query[0].transpose(0, 1)
+    result = lineclear.backend.attend(queries, view, rows, scale, sliding_window)
+    return result[None], None
+
+
+def store_reference(layer: Tensor, keys: Tensor, values: Tensor, slots: Tensor) -> None:
+    """Puts keys and values [T, kv_heads, head_dim] into slots [T] of a layer's view, by torch."""
+    size = layer.shape[2]
+    layer[slots // size, :, slots % size] = torch.stack((keys, values), dim=1)
+
+
+def register() -> None:
+    """Makes the function known to transformers; again changes nothing.
+
+    No mask is registered under the name: the library then makes none.
+    """
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(NAME, attend)
+
+
+@contextmanager
+def own_attention(model: Any, name: str = "sdpa") -> Iterator[Any]:
+    """The model with its library's own attention, for references."""
+    before = model.config._attn_implementation
+    model.config._attn_implementation = name
+    try:
+        yield model
+    finally:
+        model.config._attn_implementation = before

@@ -1,0 +1,107 @@
+"""From logits to tokens.
+
+Guarantees: which random number a sample uses depends on its seed, its sequence and its position
+alone, so preemption, batch composition, the number of steps in flight and the device don't change
+it. The number picks a token by the inverse of the distribution function, summed in the order of
+token ids in float64: logits that differ by rounding move a boundary by as little, whereas a sum in
+order of probability would change wholesale where two tokens change places. It knows nothing about
+requests.
+"""
+# pyright: basic
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lineclear_gpu.philox import uniform
+
+__all__ = ["SamplingError", "check_sampling", "probabilities", "sample"]
+
+
+class SamplingError(ValueError):
+    """Sampling settings that can't be meant; the message is one line that says what to change."""
+
+
+def check_sampling(temperature: float, top_p: float, top_k: int) -> None:
+    """Refuses settings that can't be meant.
+
+    Raises:
+        SamplingError: which one.
+    """
+    if not 0.0 <= temperature < float("inf"):
+        raise SamplingError(f"temperature must be 0 (greedy) or more, not {temperature!r}")
+    if not 0.0 < top_p <= 1.0:
+        raise SamplingError(f"top_p must lie in (0, 1], not {top_p!r}")
+    if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 0:
+        raise SamplingError(f"top_k must be a whole number, 0 for all tokens, not {top_k!r}")
+
+
+def probabilities(
+    logits: Tensor,
+    temperature: Tensor,
+    top_p: Tensor,
+    top_k: Tensor,
+    truncated: bool = True,
+) -> Tensor:
+    """The distribution that is sampled from, not normalized.  [S, V] float64
+
+    Top-k goes first, then the smallest set of the most probable tokens that has top_p of what is
+    left. Tokens that are exactly as probable as the last one of a set belong to it as well: which
+    of them would go is nothing but the order of a sort.
+
+    Args:
+        logits: [S, V] float32
+        temperature: above 0.  [S]
+        top_p: in (0, 1].  [S]
+        top_k: 0 for all tokens.  [S]
+        truncated: False says that neither top-p nor top-k takes anything away, which spares a sort.
+    """
+    vocabulary = logits.shape[-1]
+    scaled = logits.double() / temperature.double()[:, None]
+    shares = torch.softmax(scaled, dim=-1)
+    if not truncated:
+        return shares
+    ordered = shares.sort(dim=-1, descending=True).values
+    count = torch.where(top_k > 0, top_k, vocabulary).clamp(max=vocabulary)
+    rank = torch.arange(vocabulary, device=logits.device)
+    ordered = torch.where(rank < count[:, None], ordered, 0.0)
+    before = ordered.cumsum(dim=-1) - ordered
+    kept = before < top_p.double()[:, None] * ordered.sum(dim=-1, keepdim=True)
+    kept = (kept & (ordered > 0.0)) | (rank == 0)
+    least = ordered.masked_fill(~kept, float("inf")).amin(dim=-1, keepdim=True)
+    return torch.where(shares >= least, shares, 0.0)
+
+
+def sample(
+    logits: Tensor,
+    *,
+    seed: Tensor,
+    sequence: Tensor,
+    position: Tensor,
+    temperature: Tensor,
+    top_p: Tensor,
+    top_k: Tensor,
+    truncated: bool = True,
+) -> Tensor:
+    """One token for each row of logits.  [S] int64
+
+    Args:
+        logits: [S, V] float32
+        seed: [S] int64
+        sequence: [S] int64
+        position: the one that the token will have.  [S] int64
+        temperature: 0 takes the most probable token, the first one of equals.  [S]
+        top_p: [S]
+        top_k: [S] int64
+        truncated: False if top_p is 1 and top_k is 0 for every row.
+    """
+    best = logits.argmax(dim=-1)
+    greedy = temperature <= 0.0
+    shares = probabilities(logits, torch.where(greedy, 1.0, temperature), top_p, top_k, truncated)
+    sums = shares.cumsum(dim=-1)
+    point = uniform(seed, sequence, position)[:, None] * sums[:, -1:]
+    drawn = torch.searchsorted(sums, point, right=True)[:, 0]
+    # Rounding can put the point at the very end, behind the last token that has any share.
+    final = (sums < sums[:, -1:]).sum(dim=-1)
+    return torch.where(greedy, best, torch.minimum(drawn, final))
