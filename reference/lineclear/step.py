@@ -53,7 +53,8 @@ class Step:
         self.blocked = False  # a running prefill did not get all the tokens that it could use
         self.due = 0  # blocks that issue_step will take
         self.shares: list[list[Any]] | None = None  # [job, tokens] that the policy shares out
-        if hasattr(self.scheduler.policy, "share") and not scheduler.policy_failures:
+        cut = self.config.enable_chunked_prefill  # a prompt that may not be cut has no share
+        if cut and hasattr(self.scheduler.policy, "share") and not scheduler.policy_failures:
             self.shares = []
         self.promised = 0  # tokens of these
 

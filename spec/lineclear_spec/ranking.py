@@ -478,8 +478,12 @@ class Candidate:
         self.arrival_time = Term(z3.Real(f"arrival_time_{name}"))
         self.deadline = Term(z3.Real(f"deadline_{name}"))
         self.number = self.arrival = Term(z3.Int(f"arrival_{name}"))
-        key = policy.key(self)
-        self.order = LexicalOrder((*(key if isinstance(key, tuple) else (key,)), self.arrival))
+        self.order = self._place(policy.key(self))
+        self.rank = self._place(policy.rank(self)) if hasattr(policy, "rank") else self.order
+
+    def _place(self, key: Any) -> LexicalOrder:
+        """The key, and the number of the arrival."""
+        return LexicalOrder((*(key if isinstance(key, tuple) else (key,)), self.arrival))
 
     @property
     def sizes(self) -> list[Any]:
@@ -506,6 +510,20 @@ class Unknowns:
         return Term(value)
 
 
+def total(name: str, places: list[Any], r: Candidate, s: Candidate) -> list[tuple[str, Any]]:
+    """That the places of three requests, of which the first two are given, are in a total order."""
+    a, b, c = places
+    apart = raw(r.arrival != s.arrival)
+    return [
+        (f"the {name} is irreflexive", raw(negate(a < a))),
+        (f"the {name} is transitive", raw(implies(both(a < b, b < c), a < c))),
+        (
+            f"the {name} is total on requests that arrived apart",
+            z3.Implies(apart, raw(any_of(a < b, b < a))),
+        ),
+    ]
+
+
 def order(claims: Any) -> tuple[list[Any], list[tuple[str, Any]]]:
     """Hypotheses and goals about a policy's key, and about whom it lets displace whom."""
     unknowns = Unknowns()
@@ -518,21 +536,11 @@ def order(claims: Any) -> tuple[list[Any], list[tuple[str, Any]]]:
     ]
     displaces = policy.may_displace(r, s)
     displaced = raw(displaces) if isinstance(displaces, Term) else z3.BoolVal(bool(displaces))
-    apart = raw(r.arrival != s.arrival)
-    goals = [
-        ("the order is irreflexive", raw(negate(r.order < r.order))),
-        (
-            "the order is transitive",
-            raw(implies(both(r.order < s.order, s.order < t.order), r.order < t.order)),
-        ),
-        (
-            "the order is total on requests that arrived apart",
-            z3.Implies(apart, raw(any_of(r.order < s.order, s.order < r.order))),
-        ),
-        (
-            "whoever is displaced comes later in the order",
-            z3.Implies(displaced, raw(r.order < s.order)),
-        ),
-    ]
+    goals = total("order", [c.order for c in (r, s, t)], r, s)
+    if hasattr(policy, "rank"):
+        goals += total("rank", [c.rank for c in (r, s, t)], r, s)
+    # Who runs stands by its rank, and that is where a victim must come later.
+    later = raw(r.rank < s.rank)
+    goals.append(("whoever is displaced comes later in the order", z3.Implies(displaced, later)))
     goals += [(fact.label, raw(fact.predicate(r, s, policy))) for fact in claims.facts]
     return hypotheses, goals

@@ -16,6 +16,7 @@ from pathlib import Path
 import z3
 
 from lineclear_spec.obligations import Goal, Unit, build, units
+from lineclear_spec.theorems import ORDER
 
 __all__ = ["Query", "Script", "export", "read", "renamed", "write"]
 
@@ -39,7 +40,7 @@ comment above a check-sat names the obligation as kind/label. In arithmetic.smt2
 is a lemma about products, whose instances are asserted after it.
 
 Uninterpreted functions, linear integers, quantifiers with patterns; arithmetic.smt2 is
-quantifier-free and nonlinear. With cvc5:
+quantifier-free and nonlinear, order_*.smt2 (the orders of policies) have reals and products. With cvc5:
 
     cvc5 --incremental FILE.smt2
 
@@ -79,8 +80,8 @@ class Script:
     @property
     def logic(self) -> str:
         """The SMT-LIB logic."""
-        if any("Real" in f"{arguments} {result}" for arguments, result in self.functions.values()):
-            return "ALL"  # times and weights of a policy
+        if self.name.startswith(ORDER):
+            return "ALL"  # a policy may weigh times and counts
         return "QF_NIA" if self.name == "arithmetic" else "UFLIA"
 
     def declarations(self) -> list[str]:

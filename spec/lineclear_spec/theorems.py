@@ -162,7 +162,7 @@ class Fact:
     Attributes:
         label: one sentence.
         predicate: of two candidates, each with the fields of a request, `arrival` (its number)
-            and an `order` to compare; written with `lineclear_spec.logic`. A third argument is
+            and an `order` and a `rank` to compare; written with `lineclear_spec.logic`. A third argument is
             the policy, with its unknown parameters.
     """
 

@@ -133,6 +133,8 @@ CONTEST: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "sjf": ({"most": 5}, {"most": 2}),
     "longest_prefill_last": ({"prompt": 9}, {"prompt": 2}),
     "edf": ({"deadline": None}, {"deadline": 5.0}),
+    "hybrid": ({"priority": 0}, {"priority": 1}),
+    "ceiling": ({"priority": 0}, {"priority": 1}),
 }
 
 
@@ -159,7 +161,7 @@ def contest(policy: str, seconds: int = 300, **options: float) -> tuple[int | No
     return None, line.watch
 
 
-@pytest.mark.parametrize("policy", ["priority", "sjf", "longest_prefill_last", "edf"])
+@pytest.mark.parametrize("policy", ["priority", "sjf", "longest_prefill_last", "edf", "hybrid"])
 def test_a_refuted_policy_starves_a_request_in_a_run_of_the_scheduler(policy: str) -> None:
     """The witness of each refutation of P7: 300 steps, others come and go, one never runs."""
     passed, watch = contest(policy)
@@ -181,6 +183,13 @@ def test_lengths_with_aging_bound_who_passes(policy: str, gap: int) -> None:
         passed, _ = contest(policy, seconds_per_token=seconds)
         assert passed is not None
         assert passed <= gap * seconds + 2
+
+
+@pytest.mark.parametrize("ceiling", [0, 3, 10])
+def test_a_ceiling_bounds_who_passes(ceiling: int) -> None:
+    passed, _ = contest("ceiling", ceiling=ceiling, levels=2)
+    assert passed is not None
+    assert passed <= ceiling
 
 
 def test_a_deadline_bounds_who_passes() -> None:

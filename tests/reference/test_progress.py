@@ -40,3 +40,16 @@ def test_a_group_that_lacks_more_than_a_step_of_tokens_comes_back() -> None:
     drive = group_swapped_out_before_its_branches_came_back()
     finished = drive.run(40)
     assert [output.generated_tokens for output in finished["group"].outputs] == [12] * 4
+
+
+def test_a_prompt_that_may_not_be_cut_has_no_share() -> None:
+    """The fair policy would let each prompt of a step compute a part."""
+    drive = Drive(
+        scheduling_policy="fair",
+        enable_chunked_prefill=False,
+        max_num_batched_tokens=16,
+        max_model_len=16,
+    )
+    for name in range(4):
+        drive.add(name, 7, most=2)
+    assert len(drive.run()) == 4

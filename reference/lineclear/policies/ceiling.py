@@ -8,6 +8,8 @@ arrivals and no more. It knows nothing about time: it counts arrivals.
 from __future__ import annotations
 
 from lineclear.view import View
+from lineclear_spec.logic import both, implies, larger, smaller
+from lineclear_spec.theorems import Claims, Fact, Theorem, claim, ends_by, of_any_order, unchecked
 
 __all__ = ["Ceiling"]
 
@@ -37,9 +39,65 @@ class Ceiling:
 
     def key(self, request: View) -> float:
         """The number of the arrival, less the head start."""
-        level = max(0, min(request.priority, self.levels - 1))
-        return request.number - self.ceiling * level
+        return request.number - self.ceiling * self.level(request)
+
+    def level(self, request: View) -> int:
+        """The priority, between 0 and the highest level."""
+        level: int = larger(0, smaller(request.priority, self.levels - 1))
+        return level
 
     def may_displace(self, waiting: View, running: View) -> bool:
         """Whoever comes before in the order and is strictly more important."""
-        return running.priority < waiting.priority and self.key(waiting) < self.key(running)
+        wins: bool = both(
+            running.priority < waiting.priority, self.key(waiting) < self.key(running)
+        )
+        return wins
+
+
+LEVELS = Fact(
+    "whoever comes before arrived before the head start of its level was over",
+    lambda first, second, policy: implies(
+        first.order < second.order,
+        first.number
+        <= second.number
+        + policy.ceiling * policy.level(first)
+        - policy.ceiling * policy.level(second),
+    ),
+)
+WITHIN = Fact(
+    "a level is between 0 and the highest",
+    lambda first, _, policy: both(
+        policy.level(first) >= 0, policy.level(first) <= policy.levels - 1
+    ),
+)
+PASSED = Fact(
+    "with two levels at most `ceiling` later arrivals come before",
+    lambda first, second, policy: implies(
+        both(policy.levels == 2, first.order < second.order),
+        first.number <= second.number + policy.ceiling,
+    ),
+)
+
+claim(
+    Claims(
+        "ceiling",
+        lambda unknowns: unchecked(
+            Ceiling, ceiling=unknowns.whole("ceiling"), levels=unknowns.whole("levels", 1)
+        ),
+        (
+            *of_any_order("ceiling"),
+            ends_by("ceiling", "whoever comes before arrived before"),
+            Theorem(
+                "ceiling.bypass",
+                "at most ceiling * (levels - 1) requests that arrive after a request go before it",
+                ("F2", "F4"),
+                (
+                    "order_ceiling/progress/whoever comes before arrived before",
+                    "order_ceiling/progress/a level is between",
+                ),
+                "No starvation",
+            ),
+        ),
+        (LEVELS, WITHIN, PASSED),
+    )
+)

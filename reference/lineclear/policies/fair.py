@@ -8,7 +8,9 @@ first served. It knows nothing about tenants.
 
 from __future__ import annotations
 
+from lineclear.policies.fcfs import EARLIER
 from lineclear.view import View
+from lineclear_spec.theorems import Claims, claim, ends_by, of_any_order
 
 __all__ = ["Fair"]
 
@@ -29,3 +31,13 @@ class Fair:
     def share(self, request: View, budget: int, sharers: int) -> int:
         """The budget divided by those who are live, at least 1."""
         return max(1, budget // max(1, sharers))
+
+
+claim(
+    Claims(
+        "fair",
+        lambda _: Fair(),
+        (*of_any_order("fair"), ends_by("fair", "only who arrived earlier")),
+        (EARLIER,),
+    )
+)
