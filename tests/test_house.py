@@ -38,20 +38,23 @@ def pins() -> dict[str, str]:
     return dict(entry.split("==") for entry in entries)
 
 
-@pytest.mark.parametrize("name", [name for name in requirements() if name != "triton"])
+@pytest.mark.parametrize("name", requirements())
 def test_every_requirement_is_pinned(name: str) -> None:
-    # triton is left to torch, which demands one exact version of it.
     assert name in pins()
 
 
 def test_a_device_is_needed_only_for_the_gpu_extra() -> None:
     project = PROJECT["project"]
+    device = {"torch", "transformers", "triton"}
     elsewhere = [*project["dependencies"], *project["optional-dependencies"]["verify"]]
-    elsewhere += [
-        e for g in PROJECT["dependency-groups"].values() for e in g if isinstance(e, str)
-    ]
-    assert not {"torch", "triton"} & {name_of(entry) for entry in elsewhere}
-    assert {"torch", "triton"} == {name_of(e) for e in project["optional-dependencies"]["gpu"]}
+    assert not device & {name_of(entry) for entry in elsewhere}
+    assert device == {name_of(e) for e in project["optional-dependencies"]["gpu"]}
+
+
+def test_what_a_device_needs_is_tested_on_the_cpu() -> None:
+    gpu = PROJECT["project"]["optional-dependencies"]["gpu"]
+    tested = PROJECT["dependency-groups"]["test"]
+    assert {name_of(entry) for entry in gpu} <= {name_of(entry) for entry in tested}
 
 
 def test_the_test_group_brings_all_that_the_verify_extra_brings() -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["UNKNOWN", "Batch", "BatchError", "slots_of"]
+__all__ = ["UNKNOWN", "Batch", "BatchError", "Sampling", "slots_of"]
 
 Integers: TypeAlias = npt.NDArray[np.signedinteger[Any]]
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
@@ -43,7 +43,28 @@ def slots_of(
     return blocks * block_size + positions % block_size
 
 
-@dataclass(frozen=True, slots=False, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sampling:
+    """How S tokens are sampled.
+
+    Attributes:
+        lanes: the lane in which each is remembered, all of them different.  [S] int64
+        seeds: 64 bits each.  [S] int64
+        sequences: number of the sequence that each goes to, within its seed.  [S] int64
+        temperatures: 0 is greedy.  [S] float32
+        top_ps: share of probability that is sampled from, 1 for all of it.  [S] float32
+        top_ks: how many tokens are sampled from, 0 for all of them.  [S] int64
+    """
+
+    lanes: Integers
+    seeds: Integers
+    sequences: Integers
+    temperatures: Floats
+    top_ps: Floats
+    top_ks: Integers
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
     """R rows of together T tokens, from which S tokens are sampled.
 
@@ -61,12 +82,7 @@ class Batch:
         slots: where the KV of each token goes, block * block_size + offset.  [T] int64
         lanes: index of the device's memory of each row's newest token.  [R] int64
         sample_rows: the row of each sample; a row that forks is named once for each branch.  [S] int64
-        sample_lanes: the lane in which each sample is remembered.  [S] int64
-        seeds: of the sampling of each sample; 64 bits.  [S] int64
-        sequences: number of the sequence that each sample goes to, within its seed.  [S] int64
-        temperatures: 0 is greedy.  [S] float32
-        top_ps: share of probability that is sampled from, 1 for all of it.  [S] float32
-        top_ks: how many tokens are sampled from, 0 for all of them.  [S] int64
+        sampling: how to sample; None is greedy, each sample remembered in the lane of its row.
     """
 
     tokens: Integers
@@ -77,12 +93,7 @@ class Batch:
     slots: Integers
     lanes: Integers
     sample_rows: Integers
-    sample_lanes: Integers
-    seeds: Integers
-    sequences: Integers
-    temperatures: Floats
-    top_ps: Floats
-    top_ks: Integers
+    sampling: Sampling | None = None
 
     @property
     def rows(self) -> int:
@@ -102,7 +113,12 @@ class Batch:
     @cached_property
     def greedy(self) -> bool:
         """Whether no sample needs a random number."""
-        return not np.any(self.temperatures)
+        return self.sampling is None or not np.any(self.sampling.temperatures)
+
+    @cached_property
+    def sample_lanes(self) -> Integers:
+        """The lane in which each sample is remembered.  [S]"""
+        return self.lanes[self.sample_rows] if self.sampling is None else self.sampling.lanes
 
     def check(self, block_size: int, num_blocks: int) -> None:
         """Refuses arrays that contradict each other.
@@ -120,11 +136,14 @@ class Batch:
             "lanes": (rows,),
             "tables": (rows, self.tables.shape[-1]),
         }
-        for field in fields(self):
-            shape = wanted.get(field.name, (len(self.sample_rows),))
-            if getattr(self, field.name).shape != shape:
-                found = getattr(self, field.name).shape
-                raise BatchError(f"{field.name} has the shape {found}, not {shape}")
+        arrays = {name: getattr(self, name) for name in wanted}
+        if self.sampling is not None:
+            for field in fields(Sampling):
+                arrays[f"sampling.{field.name}"] = getattr(self.sampling, field.name)
+        for name, array in arrays.items():
+            shape = wanted.get(name, (len(self.sample_rows),))
+            if array.shape != shape:
+                raise BatchError(f"{name} has the shape {array.shape}, not {shape}")
         lengths = self.lengths
         if rows == 0 or self.row_starts[0] != 0 or self.row_starts[-1] != tokens:
             raise BatchError("row_starts must begin with 0 and end with the number of tokens")
@@ -140,7 +159,7 @@ class Batch:
             self.slots, slots_of(self.tables, self.row_starts, self.positions, block_size)
         ):
             raise BatchError("slots are not where tables put the positions")
-        width = np.arange(self.tables.shape[1])
+        width = np.arange(self.tables.shape[1], dtype=np.int64)
         needed: npt.NDArray[np.bool_] = width * block_size < self.context_lens[:, None]
         named = self.tables[needed]
         if named.min() < 0 or named.max() >= num_blocks:
@@ -151,4 +170,4 @@ class Batch:
         if not np.isin(unknown, self.row_starts[1:] - 1).all():
             raise BatchError("tokens: only the last one of a row may be unknown")
         if len(np.unique(self.sample_lanes)) != len(self.sample_lanes):
-            raise BatchError("sample_lanes: two samples would be remembered in one place")
+            raise BatchError("lanes: two samples would be remembered in one place")

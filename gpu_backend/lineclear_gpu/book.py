@@ -9,49 +9,17 @@ nothing about models or free blocks.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from lineclear.plan import NewBlocks, Plan, Scheduled
+from lineclear_gpu.batch import UNKNOWN, Batch
 from lineclear_gpu.hazards import Access
 
-__all__ = ["Batch", "Book"]
+__all__ = ["Book"]
 
 Name = tuple[Hashable, int]
-#: A token that only the device knows yet.
-UNKNOWN = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What a forward needs to know, as arrays of the host.
-
-    Attributes:
-        tokens: inputs, -1 where it is what the step before sampled for the lane. [tokens]
-        positions: of the inputs in their sequences. [tokens]
-        slots: block * block_size + offset where their KV goes. [tokens]
-        starts: first input of each row, and the number of all. [rows + 1]
-        lengths: positions of each row's sequence that have KV after the step. [rows]
-        lanes: of each row: a small number that names its sequence while it lives. [rows]
-        tables: blocks of each row's sequence, 0 where there is none. [rows, blocks]
-        sampling: rows that sample, in the order of `plan.sampling`. [samples]
-    """
-
-    tokens: Any
-    positions: Any
-    slots: Any
-    starts: Any
-    lengths: Any
-    lanes: Any
-    tables: Any
-    sampling: Any
-
-    @property
-    def counts(self) -> Any:
-        """Inputs of each row. [rows]"""
-        return np.diff(self.starts)
 
 
 class Book:
@@ -175,14 +143,14 @@ class Book:
             (np.array(chosen, dtype=np.int64), np.arange(len(first), len(lanes)))
         )
         return Batch(
-            tokens,
-            positions,
-            slots,
-            starts,
-            lengths,
-            lanes,
-            self.tables[lanes, :widest],
-            sampling,
+            tokens=tokens,
+            positions=positions,
+            row_starts=starts,
+            context_lens=lengths,
+            tables=self.tables[lanes, :widest],
+            slots=slots,
+            lanes=lanes,
+            sample_rows=sampling,
         )
 
     def _lanes_of(self, rows: tuple[Scheduled, ...]) -> Any:
@@ -218,8 +186,8 @@ class Book:
         found: list[Access] = []
         size = self.block_size
         for row, lane in enumerate(batch.lanes):
-            length = int(batch.lengths[row])
-            first = length - int(batch.starts[row + 1] - batch.starts[row])
+            length = int(batch.context_lens[row])
+            first = length - int(batch.lengths[row])
             for entry in range(-(-length // size)):
                 place = int(batch.tables[row, entry])
                 found.append(Access("gpu", place, (entry + 1) * size > first))

@@ -19,13 +19,13 @@ from torch import Tensor
 
 from lineclear_gpu.attention import AttentionBackend, Gather, Rows
 from lineclear_gpu.batch import Batch, slots_of
+from lineclear_gpu.kernels.storing import store_kv
 from lineclear_gpu.plug import (
     NAME,
     Forward,
     Unsupported,
     own_attention,
     register,
-    store_reference,
 )
 from lineclear_gpu.presets import PRESETS, preset
 from lineclear_gpu.supported import check_class, check_config, windows
@@ -242,7 +242,7 @@ def probe(model: Model, backend: AttentionBackend, length: int = 24) -> None:
     for start, end in pairwise(cuts):
         positions = np.arange(start, end)
         starts = np.array([0, end - start])
-        none, real = np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.float32)
+        none = np.zeros(1, dtype=np.int64)
         batch = Batch(
             tokens=tokens[start:end].cpu().numpy(),
             positions=positions,
@@ -252,15 +252,9 @@ def probe(model: Model, backend: AttentionBackend, length: int = 24) -> None:
             slots=slots_of(table, starts, positions, size),
             lanes=none,
             sample_rows=none,
-            sample_lanes=none,
-            seeds=none,
-            sequences=none,
-            temperatures=0 * real,
-            top_ps=real,
-            top_ks=none,
         )
         rows = Rows.of(batch, size, model.dtype, model.device)
-        forward = Forward(rows, lambda n: pool[:, n], backend, store_reference, model.windows)
+        forward = Forward(rows, lambda n: pool[:, n], backend, store_kv, model.windows)
         where = torch.from_numpy(positions).to(model.device)
         keep = torch.arange(end - start, device=model.device)
         found.append(model.logits(tokens[start:end], where, keep, forward))

@@ -11,7 +11,6 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from lineclear_gpu.attention import AttentionBackend, Rows
@@ -196,12 +195,6 @@ def attend(
     queries = query[0].transpose(0, 1)
     result = lineclear.backend.attend(queries, view, rows, scale, sliding_window)
     return result[None], None
-
-
-def store_reference(layer: Tensor, keys: Tensor, values: Tensor, slots: Tensor) -> None:
-    """Puts keys and values [T, kv_heads, head_dim] into slots [T] of a layer's view, by torch."""
-    size = layer.shape[2]
-    layer[slots // size, :, slots % size] = torch.stack((keys, values), dim=1)
 
 
 def register() -> None:

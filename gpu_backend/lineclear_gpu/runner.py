@@ -17,8 +17,9 @@ from torch import Tensor
 
 from lineclear_gpu.attention import AttentionBackend, Gather, Rows
 from lineclear_gpu.batch import Batch
+from lineclear_gpu.kernels.storing import store_kv
 from lineclear_gpu.model import Model
-from lineclear_gpu.plug import Forward, store_reference
+from lineclear_gpu.plug import Forward
 from lineclear_gpu.sampling import sample
 from lineclear_gpu.staging import Staging
 
@@ -65,7 +66,7 @@ class ModelRunner:
         *,
         lanes: int,
         backend: AttentionBackend | None = None,
-        store: Callable[[Tensor, Tensor, Tensor, Tensor], None] = store_reference,
+        store: Callable[[Tensor, Tensor, Tensor, Tensor], None] = store_kv,
         check: bool = False,
     ) -> None:
         """No lane has a token yet."""
@@ -136,22 +137,24 @@ class ModelRunner:
         }
         if (batch.tokens < 0).any():
             arrays["token_lanes"] = np.repeat(batch.lanes, batch.lengths)
-        if not batch.greedy:
-            arrays["seeds"] = batch.seeds
-            arrays["sequences"] = batch.sequences
+        how = None if batch.greedy else batch.sampling
+        if how is not None:
+            arrays["seeds"] = how.seeds
+            arrays["sequences"] = how.sequences
             arrays["places"] = batch.context_lens[batch.sample_rows]
-            arrays["top_ks"] = batch.top_ks
+            arrays["top_ks"] = how.top_ks
         found: dict[str, np.ndarray] = {
             name: array.astype(np.int64, copy=False) for name, array in arrays.items()
         }
         found["tables"] = batch.tables.astype(np.int32, copy=False)
-        if not batch.greedy:
-            found["temperatures"] = batch.temperatures.astype(np.float32, copy=False)
-            found["top_ps"] = batch.top_ps.astype(np.float32, copy=False)
+        if how is not None:
+            found["temperatures"] = how.temperatures.astype(np.float32, copy=False)
+            found["top_ps"] = how.top_ps.astype(np.float32, copy=False)
         return found
 
     def _sample(self, batch: Batch, sent: dict[str, Tensor], logits: Tensor) -> Tensor:
-        if batch.greedy:
+        how = batch.sampling
+        if how is None or batch.greedy:
             return logits.argmax(dim=-1)
         return sample(
             logits,
@@ -161,5 +164,5 @@ class ModelRunner:
             temperature=sent["temperatures"],
             top_p=sent["top_ps"],
             top_k=sent["top_ks"],
-            truncated=bool((batch.top_ks > 0).any() or (batch.top_ps < 1.0).any()),
+            truncated=bool((how.top_ks > 0).any() or (how.top_ps < 1.0).any()),
         )

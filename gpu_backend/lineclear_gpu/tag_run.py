@@ -20,7 +20,8 @@ from lineclear.config import Config
 from lineclear.plan import BlockOperation
 from lineclear.request import Request
 from lineclear.scheduler import Scheduler
-from lineclear_gpu.book import Batch, Book
+from lineclear_gpu.batch import Batch
+from lineclear_gpu.book import Book
 from lineclear_gpu.executor import Executor, Launched
 from lineclear_gpu.hazards import Hazards
 from lineclear_gpu.pool import KVPool
@@ -283,7 +284,7 @@ class TagRun:
         self._decide(flight, tokens.tolist())
         self.figures.steps += 1
         self.figures.rows += len(flight.names)
-        self.figures.slots += int((flight.batch.lengths - flight.batch.counts).sum())
+        self.figures.slots += int((flight.batch.context_lens - flight.batch.lengths).sum())
         if self.hazards is not None:
             audit(self.scheduler)
         if self.poison and self.figures.steps % self.poison == 0:

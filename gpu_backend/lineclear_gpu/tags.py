@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from lineclear_gpu.book import UNKNOWN, Batch, Book
+from lineclear_gpu.batch import UNKNOWN, Batch
+from lineclear_gpu.book import Book
 from lineclear_gpu.pool import KVPool
 
 __all__ = ["TagRunner", "sampled_token"]
@@ -82,21 +83,21 @@ class TagRunner:
         book, size, device = self.book, self.book.block_size, self.pool.device
         lives = np.array([self.lives[int(lane)] for lane in batch.lanes], dtype=np.int64)
         branches = np.array([self.branches[int(lane)] for lane in batch.lanes], dtype=np.int64)
-        first = batch.lengths - batch.counts
+        first = batch.context_lens - batch.lengths
         # Every position before the first input: where it is, and what should be there.
         row = np.repeat(np.arange(len(first)), first)
         position = np.arange(len(row)) - np.repeat(np.cumsum(first) - first, first)
         lane = batch.lanes[row]
         read = batch.tables[row, position // size].astype(np.int64) * size + position % size
         wanted = np.stack((lives[row], position, book.tokens[lane, position]), axis=1)
-        inputs = np.repeat(np.arange(len(first)), batch.counts)
+        inputs = np.repeat(np.arange(len(first)), batch.lengths)
         tags = np.stack((lives[inputs], batch.positions, batch.tokens), axis=1)
         unknown = np.flatnonzero(batch.tokens == UNKNOWN)
         sampled = sampled_token(
             self.seed,
-            lives[batch.sampling],
-            branches[batch.sampling],
-            batch.lengths[batch.sampling],
+            lives[batch.sample_rows],
+            branches[batch.sample_rows],
+            batch.context_lens[batch.sample_rows],
         )
         arrays = [
             np.ascontiguousarray(array)
@@ -109,7 +110,7 @@ class TagRunner:
                 unknown,
                 batch.lanes[inputs[unknown]],
                 sampled,
-                batch.lanes[batch.sampling],
+                batch.lanes[batch.sample_rows],
             )
         ]
         rows = len(first)

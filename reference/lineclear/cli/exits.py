@@ -32,6 +32,7 @@ EXTRAS = {
     "hypothesis": ("hypothesis", "verify"),
     "pytest": ("pytest", "verify"),
     "torch": ("torch", "gpu"),
+    "transformers": ("transformers", "gpu"),
     "triton": ("triton", "gpu"),
     "matplotlib": ("matplotlib", "plot"),
 }
