@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from lineclear.plan import Plan
     from lineclear.request import Request
     from lineclear.scheduler import Scheduler
+    from lineclear.watch import Stalled, Watch
 
-__all__ = ["Config", "Plan", "Request", "Scheduler", "__version__"]
+__all__ = ["Config", "Plan", "Request", "Scheduler", "Stalled", "Watch", "__version__"]
 
 __version__ = "0.1.0"
 
@@ -24,6 +25,8 @@ _MODULES = {
     "Plan": "lineclear.plan",
     "Request": "lineclear.request",
     "Scheduler": "lineclear.scheduler",
+    "Stalled": "lineclear.watch",
+    "Watch": "lineclear.watch",
 }
 
 

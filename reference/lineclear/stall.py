@@ -35,7 +35,8 @@ GUARDS = {
     "commit": "a step that computes for it is not committed",
     "leader": "the first branch of its request computes the prompt first",
     "turn": "it is another tenant's turn",
-    "none": "nothing: the next step may take it",
+    "rules": "none of the guards above; the rules of the preset lack what would let it go on",
+    "none": "no guard; the next step may take it",
 }
 
 
@@ -270,4 +271,6 @@ def head_of_queue(
         return "commit", {"steps": len(scheduler.flights), "depth": config.depth}
     if scheduler.refrained:
         return scheduler.refrained, {}
+    if config.lacking:
+        return "rules", {"rules": config.rules}
     return ("turn" if scheduler.tenants is not None else "none"), {}

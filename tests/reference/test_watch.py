@@ -312,7 +312,12 @@ def test_a_run_without_a_stall_reports_none() -> None:
 @pytest.mark.parametrize(
     ("preset", "requests", "changes", "guard"),
     [
-        ("vllm_v0", ((1583, 18), (16, 4)), {"num_gpu_blocks": 100, "num_cpu_blocks": 200}, "none"),
+        (
+            "vllm_v0",
+            ((1583, 18), (16, 4)),
+            {"num_gpu_blocks": 100, "num_cpu_blocks": 200},
+            "rules",
+        ),
         (
             "vllm_v0_chunked",
             ((20, 28), (44, 5)),
@@ -323,7 +328,7 @@ def test_a_run_without_a_stall_reports_none() -> None:
                 "max_num_seqs": 8,
                 "max_num_batched_tokens": 16,
             },
-            "none",
+            "rules",
         ),
     ],
 )
