@@ -48,6 +48,7 @@ diagrams: $(DEVELOPMENT)  ## draw every generated diagram again
 	$(BIN)/lineclear diagram lifecycle -o docs/lifecycle.svg $(CHECK)
 	$(BIN)/lineclear diagram actions -o docs/actions.md $(CHECK)
 	$(BIN)/lineclear diagram matrix -o docs/matrix.md $(CHECK)
+	$(BIN)/lineclear explain --page -o docs/findings.md $(CHECK)
 
 check: $(DEVELOPMENT)  ## what `lineclear check` says
 	$(BIN)/lineclear check

@@ -36,6 +36,10 @@ __all__ = [
 ]
 
 
+#: What an action that its guards allow, and that fails, does not keep.
+CRASH = "an action that its guards allow comes to its end"
+
+
 @dataclass(slots=True)
 class Exploration:
     """What a search found."""
@@ -148,9 +152,14 @@ def search(bounds: Bounds, *, check: bool = True, collect: bool = False) -> Expl
                         noted.refused(trace, step, failing, state)
                     continue
                 after = ledger.clone()
-                apply(after, step)
-                found.transitions += 1
                 longer = (*trace, step)
+                try:
+                    apply(after, step)
+                except Exception as error:  # a guard that is true, and an effect that fails
+                    what = (f"{type(error).__name__}: {error}",)
+                    found.violations.append((longer, Breach("definedness", CRASH, what)))
+                    continue
+                found.transitions += 1
                 shown = transitions_shown(ledger, name, asked, after)
                 for sentence in (name, *shown):
                     found.witnesses.setdefault(sentence, longer)

@@ -20,7 +20,7 @@ from lineclear_spec.mutants import Mutant, installed
 from lineclear_spec.trial import Evidence, write
 from lineclear_spec.worlds import BOUNDS, Bounds, Step
 
-__all__ = ["cells", "draw", "explain", "world"]
+__all__ = ["call", "cells", "change", "draw", "explain", "facts", "table", "world"]
 
 MOST_BLOCKS = 12
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -170,7 +170,7 @@ def explain(mutant: Mutant, evidence: Evidence) -> str:
     where = f"in the world `{evidence.bounds}`, block size {world(evidence.bounds).block_size}"
     source = inspect.getsourcefile(mutant.module) or ""
     lines = [
-        f"LC201 {evidence.rule} broken by {call(evidence.trace[-1])} without: {mutant.text}",
+        f"LC401 {evidence.rule} broken by {call(evidence.trace[-1])} without: {mutant.text}",
         f"not so: {sentence}",
         "",
         f"  {kind}",

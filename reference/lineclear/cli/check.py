@@ -1,26 +1,45 @@
 """`lineclear check`: everything that continuous integration should ask, on one screen.
 
-Guarantees: exit code 0 only if every part ran and passed. It knows nothing about how a part works.
+Guarantees: exit code 0 only if every stage of the mode ran and passed; a stage that is refuted wins
+over one without an answer. It knows nothing about how a stage works.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
+import os
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lineclear.cli.exits import PASSED, REFUTED
-from lineclear.cli.output import add_format, write_json, write_text
+from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
+from lineclear.cli.output import write_json, write_text
 from lineclear.cli.progress import Progress
-from lineclear.cli.prove import mutant_counts, prove_json, status_of
 
 if TYPE_CHECKING:
-    from lineclear_spec.explore import Exploration
-    from lineclear_spec.judge import Verdict
-    from lineclear_spec.prove import Result
+    from lineclear.checks.stage import Context, Outcome, Stage
 
-__all__ = ["add_parser", "run"]
+__all__ = ["add_parser", "code_of", "run", "run_stages"]
+
+#: As `formats.FORMATS`, which is not imported for `--help`.
+FORMATS = ("text", "json", "junit", "github", "markdown")
+
+EPILOG = """\
+--fast asks every proof of one solver and a representative part of the rest; --deep asks everything,
+with five seeds, the stability run and further bounds. What was not run is said.
+
+What passed is kept in .lineclear/ and served again as long as nothing that it depends on changes.
+What failed is always run again.
+
+examples:
+  lineclear check                            what CI runs
+  lineclear check --fast                     before a commit
+  lineclear check --config scheduler.toml    also under your own configuration
+  lineclear check --format junit > report.xml
+  lineclear check --format github            annotations; a table in $GITHUB_STEP_SUMMARY
+  lineclear check --stage proofs --stage scheduler
+"""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -28,123 +47,143 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "check",
         help="what CI runs: prove everything, search, refute every mutant; one screen",
-        description="Prove every obligation, visit every state of small worlds, refute every "
-        "mutant, and say what is not proved.",
-        epilog="examples:\n  lineclear check\n  lineclear check --format json",
+        description="Prove every obligation, by two solvers, visit every state of small worlds, "
+        "refute every mutant, run the scheduler under pressure, and say what was not run.",
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_format(parser)
+    modes = parser.add_mutually_exclusive_group()
+    modes.add_argument("--fast", action="store_true", help="a representative part")
+    modes.add_argument("--deep", action="store_true", help="everything; takes long")
+    parser.add_argument("--config", metavar="FILE.toml", help="your scheduler's settings")
+    parser.add_argument(
+        "--stage", action="append", default=[], metavar="NAME", help="only this; may be repeated"
+    )
+    parser.add_argument("--no-cache", action="store_true", help="run everything again")
+    parser.add_argument(
+        "--save", metavar="DIR", default=".lineclear", help="where counterexamples are kept"
+    )
+    parser.add_argument("--format", choices=FORMATS, default="text", help="(default: text)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs every part."""
-    from lineclear.policies import load_claims
-    from lineclear_spec import prove
-    from lineclear_spec.explore import BOUNDS, search
-    from lineclear_spec.judge import judge_all
-    from lineclear_spec.mutants import generate
-    from lineclear_spec.obligations import units
-    from lineclear_spec.parallel import in_parallel
+    """Runs every stage."""
+    from lineclear.checks import formats
+    from lineclear.checks.registry import STAGES
 
-    load_claims()
-    started = time.monotonic()
-    with Progress("proving", len(units())) as progress:
-        results = prove.prove(progress=progress.step)
-    proved = time.monotonic()
-    worlds: list[Exploration] = []
-    with Progress("searching", len(BOUNDS)) as progress:
-        for world in in_parallel(search, BOUNDS):
-            worlds.append(world)
-            progress.step()
-    searched = time.monotonic()
-    mutants = generate()
-    with Progress("mutants", len(mutants)) as progress:
-        verdicts = judge_all(mutants, progress=progress.step)
-    judged = time.monotonic()
-    seconds = (proved - started, searched - proved, judged - searched)
-    code = status_of(results, verdicts)
-    missing = never_happened(worlds)
-    if any(world.violations for world in worlds) or missing:
-        code = REFUTED
-    if arguments.format == "json":
-        whole = prove_json(results, verdicts)
-        whole["explorations"] = [world.as_dict() for world in worlds]
-        whole["never_happened"] = missing
-        whole["invariants_no_mutant_breaks"] = unneeded(verdicts)
-        write_json(whole)
+    stages = chosen(STAGES, arguments.stage)
+    context = made(arguments)
+    outcomes = run_stages(stages, context, cached=not arguments.no_cache)
+    code = code_of(outcomes)
+    files = kept(outcomes, Path(arguments.save))
+    form: str = arguments.format
+    if form == "json":
+        write_json(formats.as_json(outcomes, context.mode, code))
+    elif form == "junit":
+        write_text(formats.junit(outcomes))
+    elif form == "github":
+        write_text(formats.github(outcomes, code))
+        summarize(formats.markdown(outcomes, context.mode, code))
+    elif form == "markdown":
+        write_text(formats.markdown(outcomes, context.mode, code))
     else:
-        write_text("\n".join(screen(results, worlds, verdicts, seconds, passed=code == PASSED)))
+        write_text(formats.text(outcomes, context.mode, code, files))
     return code
 
 
-def never_happened(worlds: Sequence[Exploration]) -> list[str]:
-    """Actions that no world shows."""
-    from lineclear_spec.actions import ACTIONS
-
-    return [name for name in ACTIONS if not any(name in world.witnesses for world in worlds)]
-
-
-def unneeded(verdicts: Sequence[Verdict]) -> list[str]:
-    """Invariants that no mutant is seen to break."""
-    from lineclear_spec.invariants import INVARIANTS
-
-    broken = {name for v in verdicts if v.evidence for name in v.evidence.broken}
-    return [name for name in INVARIANTS if name not in broken]
+def chosen(stages: Sequence[Stage], names: Sequence[str]) -> list[Stage]:
+    """The stages asked for, each of which must be known."""
+    known = {stage.name: stage for stage in stages}
+    for name in names:
+        if name not in known:
+            raise UsageError(f"no stage is called {name!r}; there are: {', '.join(known)}")
+    return [stage for stage in stages if not names or stage.name in names]
 
 
-def screen(
-    results: Sequence[Result],
-    worlds: Sequence[Exploration],
-    verdicts: Sequence[Verdict],
-    seconds: tuple[float, float, float],
-    *,
-    passed: bool,
-) -> list[str]:
-    """The one screen."""
-    from lineclear_spec.actions import ACTIONS
-    from lineclear_spec.invariants import INVARIANTS
+def made(arguments: argparse.Namespace) -> Context:
+    """The context, with the user's configuration."""
+    from lineclear.checks.stage import Context
 
-    asked = [r for r in results if r.kind != "frame"]
-    good = sum(r.status == "proved" for r in asked)
-    counts = mutant_counts(verdicts)
-    reachable = sum(v.evidence is not None and not v.evidence.tweaks for v in verdicts)
-    whole = sum(world.complete for world in worlds)
-    happened = len(ACTIONS) - len(never_happened(worlds))
-    lines = [
-        f"lineclear check     {len(ACTIONS)} actions, {len(INVARIANTS)} invariants",
-        "",
-        f"  proved      {good} of {len(asked)} obligations, for any number of requests, "
-        f"sequences,",
-        f"              blocks and tokens and any block size{seconds[0]:>28.1f} s",
-        f"  searched    {sum(w.states for w in worlds)} states of {len(worlds)} small worlds "
-        f"({whole} exhausted), every invariant in each{seconds[1]:>7.1f} s",
-        f"  mutants     {counts['refuted']} of {counts['generated']} refuted by proof and by "
-        f"execution, {counts['equivalent']} equivalent, {counts['survived']} "
-        f"survived{seconds[2]:>6.1f} s",
-        f"              {reachable} by a trace from the start state, the rest one step from "
-        f"a good state",
-        f"  happens     {happened} of {len(ACTIONS)} actions, each with a shortest trace",
+    mode = "fast" if arguments.fast else "deep" if arguments.deep else "default"
+    context = Context(mode, root=Path.cwd())
+    if arguments.config is not None:
+        from lineclear.cli.settings import read_toml
+        from lineclear.config import Config, ConfigError
+
+        settings = read_toml(arguments.config)
+        try:
+            context.config = Config.from_mapping(settings)
+        except ConfigError as error:
+            raise UsageError(f"LC801 {arguments.config}: {error}") from error
+        context.config_text = repr(sorted(settings.items()))
+    return context
+
+
+def run_stages(stages: Sequence[Stage], context: Context, *, cached: bool = True) -> list[Outcome]:
+    """Each stage's outcome, in order; from the cache if nothing has changed."""
+    from lineclear.checks import cache
+    from lineclear.checks.stage import run_stage
+
+    # A policy of the user's own lies outside the sources that a key is made of.
+    own = context.config is not None and ":" in context.config.scheduling_policy
+    cached = cached and not own
+    outcomes: list[Outcome] = []
+    with Progress("stages", len(stages)) as progress:
+        for stage in stages:
+            name = cache.key(stage, context) if cached else ""
+            outcome = cache.load(stage, context, name) if cached else None
+            if outcome is None:
+                outcome = run_stage(stage, context)
+                if cached:
+                    cache.save(stage, context, name, outcome)
+            outcomes.append(outcome)
+            progress.step()
+    return outcomes
+
+
+def code_of(outcomes: Sequence[Outcome]) -> int:
+    """The exit code: nothing that failed to run may give 0."""
+    statuses = [o.status for o in outcomes]
+    if "refuted" in statuses:
+        return REFUTED
+    if "unknown" in statuses or not any(status == "passed" for status in statuses):
+        return INCONCLUSIVE
+    return PASSED
+
+
+def kept(outcomes: Sequence[Outcome], folder: Path) -> dict[int, str]:
+    """Saves each counterexample; the file of a finding, by its identity."""
+    from lineclear.checks.stage import Finding
+
+    findings: list[Finding] = [
+        f for o in outcomes for f in o.findings if f.content.get("kind") is not None
     ]
-    lines += [
-        f"  NOT PROVED  {key}" for key in sorted({r.key for r in results if r.status != "proved"})
-    ]
-    for world in worlds:
-        for trace, breach in world.violations[:3]:
-            lines.append(
-                f"  BROKEN      {breach.rule} after {len(trace)} actions in {world.bounds.name}"
-            )
-    lines += [f"  SURVIVED    {v.mutant}: {v.text}" for v in verdicts if v.status == "survived"]
-    quiet = unneeded(verdicts)
-    if quiet:
-        lines.append(
-            f"  no mutant breaks {', '.join(quiet)}: kept by the primitives, see docs/trust.md"
-        )
-    lines += [
-        "",
-        "  not proved here: progress, the policies' order, the two interpretations of the "
-        "primitives",
-        "  (tested), the devices; docs/trust.md says what stands for each",
-        "",
-        "  passed" if passed else "  FAILED",
-    ]
-    return lines
+    if not findings:
+        return {}
+    import hashlib
+
+    from lineclear.checks.counterexample import Counterexample, write
+
+    files: dict[int, str] = {}
+    for finding in findings:
+        saved = Counterexample.from_dict(finding.content)
+        digest = hashlib.sha256(repr(saved).encode()).hexdigest()[:8]
+        path = folder / f"{finding.code}-{digest}.itf.json"
+        try:
+            write(saved, path)
+        except OSError as error:
+            sys.stderr.write(f"cannot write {path}: {error.strerror or error}\n")
+            return files
+        files[id(finding)] = str(path)
+    return files
+
+
+def summarize(table: str) -> None:
+    """Adds the table to the job's summary page, if there is one."""
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if path:
+        try:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(table + "\n")
+        except OSError as error:
+            raise UsageError(f"cannot write $GITHUB_STEP_SUMMARY: {error.strerror}") from error

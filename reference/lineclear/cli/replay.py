@@ -1,4 +1,4 @@
-"""`lineclear replay`: runs a journal again through the action table alone.
+"""`lineclear replay`: runs a journal, or a saved counterexample, again through the table alone.
 
 Guarantees: exit code 0 only if every recorded action was allowed again, every invariant held after
 every step, and the last state is the recorded one. It knows nothing about the scheduler that wrote
@@ -8,12 +8,14 @@ the journal.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
 from lineclear.cli.output import add_format, write_json, write_text
 
 if TYPE_CHECKING:
+    from lineclear.checks.counterexample import Counterexample
     from lineclear_spec.ledger import Ledger
 
 __all__ = ["add_parser", "run"]
@@ -25,6 +27,9 @@ examples:
   lineclear simulate --journal run.jsonl    write a journal
   lineclear replay run.jsonl                run it again, every invariant checked at every step
   lineclear replay run.jsonl --step 40      the state after 40 steps
+  lineclear replay .lineclear/LC401-7f3a21c0.itf.json            a counterexample of lineclear check
+  lineclear replay FILE.itf.json --step 3                        its state after 3 actions
+  lineclear replay FILE.itf.json --emit-test tests/test_it.py    the same as a test
 """
 
 
@@ -37,9 +42,14 @@ def add_parser(subparsers: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("journal", metavar="JOURNAL", help="a file that simulate --journal wrote")
+    parser.add_argument(
+        "journal", metavar="JOURNAL", help="what simulate --journal wrote, or a counterexample"
+    )
     parser.add_argument(
         "--step", type=int, metavar="N", help="stop when step N was issued and print the state"
+    )
+    parser.add_argument(
+        "--emit-test", metavar="FILE", type=Path, help="write a counterexample as a pytest file"
     )
     add_format(parser)
 
@@ -51,6 +61,11 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear.record import JournalError, replay, state
 
     path: str = arguments.journal
+    saved = counterexample(path)
+    if saved is not None:
+        return again_counterexample(saved, arguments)
+    if arguments.emit_test is not None:
+        raise UsageError(f"--emit-test needs a counterexample, and {path} is none")
     stop: int | None = arguments.step
     if stop is not None and stop < 0:
         raise UsageError("--step counts from 0, the state before the first step")
@@ -103,6 +118,110 @@ def run(arguments: argparse.Namespace) -> int:
     if violations:
         return REFUTED
     return PASSED if again.complete or stop is not None else INCONCLUSIVE
+
+
+def counterexample(path: str) -> Counterexample | None:
+    """The counterexample in a file, or None if it is something else."""
+    from lineclear.checks.counterexample import CounterexampleError, read
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            head = file.read(2)
+            # A journal's first line is an object too, so only the whole file tells.
+            text = head + file.read() if head[:1] == "{" else ""
+        return read(text) if '"#meta"' in text[:200] else None
+    except CounterexampleError as error:
+        raise UsageError(f"{path}: {error}") from error
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"cannot read {path}: it is no UTF-8 text") from error
+
+
+def again_counterexample(saved: Counterexample, arguments: argparse.Namespace) -> int:
+    """Executes a counterexample; 1 as long as it breaks a rule."""
+    from lineclear.checks.counterexample import CounterexampleError, emit_test
+
+    target: Path | None = arguments.emit_test
+    stop: int | None = arguments.step
+    if stop is not None and not 0 <= stop <= len(saved.trace or saved.moves):
+        raise UsageError(f"--step {stop}: it has {len(saved.trace or saved.moves)} actions")
+    if target is not None:
+        from lineclear.cli.diagram import replace
+
+        if target.exists():
+            raise UsageError(f"{target} exists: remove it first")
+        replace(target, emit_test(saved))
+    if saved.kind == "scheduler":
+        return again_moves(saved, arguments.format, stop, target)
+    try:
+        seen = saved.execute(stop)
+        from lineclear_spec.picture import table
+
+        drawn = table(seen.rows)
+    except CounterexampleError as error:
+        raise UsageError(f"{arguments.journal}: {error}: the table has changed") from error
+    content = {
+        "file": arguments.journal,
+        **saved.as_dict(),
+        "broken": list(seen.broken),
+        "refused": seen.refused or None,
+    }
+    if arguments.format == "json":
+        write_json({**content, "states": seen.states})
+    else:
+        mutant = f" without {saved.mutant}" if saved.mutant else ""
+        found = f"now broken: {', '.join(seen.broken)}" if seen.broken else "no rule is broken now"
+        text = [f"{saved.rule} broken: {saved.what}{mutant}", "", *drawn, "", found]
+        text += [f"refused: {seen.refused}"] if seen.refused else []
+        if stop is not None:
+            state = seen.states[-1]
+            text += [f"{name}: {state[name]}" for name in state if name != "action"]
+        text += [f"written: {target}"] if target is not None else []
+        write_text("\n".join(text))
+    return REFUTED if seen.breaks else PASSED
+
+
+def again_moves(saved: Counterexample, form: str, stop: int | None, target: Path | None) -> int:
+    """Runs the journal of a scheduler's counterexample through the table, every invariant checked."""
+    from lineclear.audit import Violation, audit_ledger
+    from lineclear.observer import Observer
+    from lineclear.record import JournalError, replay
+
+    watching: list[Observer] = []
+    broken: list[str] = []
+
+    def after(name: str, done: tuple[object, ...], ledger: Ledger) -> bool:
+        if not watching:
+            watching.append(Observer(ledger))
+        try:
+            watching[0](name, done)
+            if name in ("", "issue_step"):
+                audit_ledger(ledger)
+                watching[0].check()
+        except Violation as violation:
+            broken.append(str(violation))
+        return bool(broken)
+
+    try:
+        replay(saved.journal, after)
+    except JournalError as error:
+        broken.append(str(error))
+    content = {**saved.as_dict(), "broken": broken}
+    if form == "json":
+        write_json(content)
+    else:
+        moves = saved.moves if stop is None else saved.moves[:stop]
+        text = [f"{saved.rule} broken: {saved.what}", "", *[f"  {move}" for move in moves], ""]
+        text.append(
+            f"now broken: {broken[0]}"
+            if broken
+            else "the table allows every action of it, and no invariant is broken: what was broken "
+            "is not one of the table's rules"
+        )
+        text += [f"written: {target}"] if target is not None else []
+        write_text("\n".join(text))
+    return REFUTED if broken else PASSED
 
 
 def lines(content: dict[str, Any], state: dict[str, Any], stop: int | None) -> list[str]:

@@ -1,0 +1,122 @@
+"""Outcomes kept by content, so that a second run without a change has nothing to do.
+
+Guarantees: only what passed is kept, and it is served only if the sources, the solvers, Python, the
+mode and the configuration are the same, byte by byte. A file that is damaged counts as no file. It
+knows nothing about what a stage does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sys
+import tempfile
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+from lineclear.checks.stage import Context, Outcome, Stage
+
+__all__ = ["FOLDER", "folder", "key", "load", "save"]
+
+FOLDER = ".lineclear"
+FORMAT = "lineclear check 1"
+PACKAGES = {"spec": "lineclear_spec", "reference": "lineclear"}
+SUFFIXES = (".py", ".json", ".toml")
+
+
+def folder(root: Path) -> Path:
+    """Where outcomes are kept: in the project, or in the user's cache if it can't be written."""
+    if os.access(root, os.W_OK):
+        return root / FOLDER / "check"
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "lineclear" / "check"
+
+
+def sources(part: str) -> list[tuple[str, bytes]]:
+    """Every source file of a package, by name."""
+    spec = find_spec(PACKAGES[part])
+    if spec is None or not spec.submodule_search_locations:
+        raise RuntimeError(f"the package {PACKAGES[part]} has no folder")
+    top = Path(spec.submodule_search_locations[0])
+    return [
+        (str(path.relative_to(top)), path.read_bytes())
+        for path in sorted(top.rglob("*"))
+        if path.suffix in SUFFIXES and path.is_file()
+    ]
+
+
+def version(package: str) -> str:
+    """The installed version, or `absent`."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "absent"
+
+
+def key(stage: Stage, context: Context) -> str:
+    """A name for everything that the outcome depends on."""
+    found = hashlib.sha256()
+
+    def add(text: str | bytes) -> None:
+        data = text.encode() if isinstance(text, str) else text
+        found.update(len(data).to_bytes(8, "big") + data)
+
+    for text in (FORMAT, stage.name, context.mode, context.config_text, repr(context.config)):
+        add(text)
+    add(f"{platform.python_implementation()} {sys.version} {platform.machine()}")
+    for package in (*stage.packages, "python-statemachine"):
+        add(f"{package} {version(package)}")
+    add(stage.extra(context))
+    for part in stage.sources:
+        for name, content in sources(part):
+            add(name)
+            add(content)
+    return found.hexdigest()
+
+
+def path_of(stage: Stage, name: str, root: Path) -> Path:
+    """The file of an outcome."""
+    return folder(root) / f"{stage.name.replace(' ', '-')}-{name[:32]}.json"
+
+
+def load(stage: Stage, context: Context, name: str) -> Outcome | None:
+    """The outcome of an earlier run with this key, if it passed."""
+    if not stage.cacheable or context.mode not in stage.modes:
+        return None
+    try:
+        whole = json.loads(path_of(stage, name, context.root).read_text(encoding="utf-8"))
+        told = json.dumps(whole["outcome"], sort_keys=True)
+        if whole["key"] != name or whole["digest"] != hashlib.sha256(told.encode()).hexdigest():
+            return None
+        outcome = Outcome.from_dict(whole["outcome"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if outcome.status != "passed" or outcome.name != stage.name:
+        return None
+    outcome.cached = True
+    return outcome
+
+
+def save(stage: Stage, context: Context, name: str, outcome: Outcome) -> None:
+    """Keeps an outcome that passed, under the key that was taken before it ran; others are found
+    out again each time.
+    """
+    if not stage.cacheable or outcome.status != "passed" or outcome.cached:
+        return
+    path = path_of(stage, name, context.root)
+    content = outcome.as_dict()
+    told = json.dumps(content, sort_keys=True)
+    whole = {"key": name, "digest": hashlib.sha256(told.encode()).hexdigest(), "outcome": content}
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(whole, file)
+        os.replace(temporary, path)
+    except OSError:  # a cache that can't be written is no reason to fail
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)

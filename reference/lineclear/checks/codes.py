@@ -1,0 +1,209 @@
+"""The codes of findings: what each means, why it matters and what to do.
+
+Guarantees: a code keeps its meaning for ever; the documentation page is made from this table. It
+knows nothing about how a finding is found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["CODES", "GROUPS", "Code", "markdown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One kind of finding.
+
+    Attributes:
+        code: LC and three digits; the first digit names the group.
+        title: a few words, printed with each finding.
+        meaning: what is so when it is reported.
+        matters: what would go wrong.
+        todo: what to do next.
+    """
+
+    code: str
+    title: str
+    meaning: str
+    matters: str
+    todo: str
+
+
+GROUPS = {
+    "1": "a proof is refuted",
+    "2": "a solver gives no answer",
+    "3": "a mutant survives",
+    "4": "an execution breaks a rule",
+    "5": "nothing moves, or somebody waits for ever",
+    "6": "what ought to happen is never seen",
+    "7": "a generated file is stale",
+    "8": "a configuration cannot be meant, or lacks a guarantee",
+    "9": "the check itself failed",
+}
+
+ROWS = (
+    Code(
+        "LC101",
+        "an obligation is refuted",
+        "The solver found values for which an action, a loop, a decision or an order does not keep "
+        "what it must keep.",
+        "The action table, which is also what runs, allows a step into a state in which some "
+        "invariant or promise is false.",
+        "Read the action's guards and effects: `lineclear explain ACTION`. If a guard is missing, "
+        "add it; the finding names the line. `lineclear prove ACTION` asks that action alone.",
+    ),
+    Code(
+        "LC102",
+        "the solvers disagree",
+        "One solver proves an obligation that the other does not.",
+        "One of them, or the text between them, is wrong, so neither answer can be trusted.",
+        "Write the text out with `lineclear prove --export DIR` and ask a third solver.",
+    ),
+    Code(
+        "LC103",
+        "a proof is unstable",
+        "The same obligation, under another seed, order of assertions or names, is not proved, or "
+        "takes more than ten times the resources of its baseline.",
+        "The proof holds by luck: the next version of the solver may not find it.",
+        "Give the obligation a simpler hypothesis or a pattern. After a change that is meant, "
+        "record new baselines with `lineclear prove --seeds 5 --write-baseline`.",
+    ),
+    Code(
+        "LC201",
+        "a solver says unknown",
+        "Within its budget of resources the solver neither proved nor refuted an obligation.",
+        "Unknown is not proved. A broken table often shows like this, because a counterexample "
+        "that needs quantifiers is hard to build.",
+        "Look for an LC401 of the same action: an execution that breaks it. If there is none, the "
+        "proof needs help: `lineclear prove ACTION`.",
+    ),
+    Code(
+        "LC301",
+        "a mutant survived",
+        "The table with one statement left out or changed is not refuted by both the proof and an "
+        "execution.",
+        "Nothing would notice if that statement were lost.",
+        "State what the statement is for, as an invariant or a promise; or give the search a world "
+        "in which it matters. `lineclear explain MUTANT` shows what is known.",
+    ),
+    Code(
+        "LC401",
+        "an execution breaks an invariant",
+        "A search of the table, or a run of the scheduler, reached a state in which a named rule is "
+        "false. The trace is a shortest one if a search found it.",
+        "This happens: nothing about it is a possibility only.",
+        "Step through the trace with `lineclear replay FILE --step N`; the last action is the "
+        "one that breaks the rule. Keep it as a test with `--emit-test`.",
+    ),
+    Code(
+        "LC402",
+        "an action that its guard allows fails",
+        "A guard was true and the action then ran into an error.",
+        "In a server this is a crash in the middle of a step, with the state half changed.",
+        "The guard lacks a condition that the effect needs; the error names the primitive.",
+    ),
+    Code(
+        "LC403",
+        "an executor reads what is not its own",
+        "An executor that was told nothing but plans read a token that belongs to somebody else, or "
+        "to nobody.",
+        "The model would answer from another request's KV. Nothing crashes.",
+        "Compare the plan's copies and tables with the ledger at the step that is named.",
+    ),
+    Code(
+        "LC501",
+        "nothing moves",
+        "Everything was answered, somebody is live, and the scheduler does nothing for good; or "
+        "nobody learns a token.",
+        "Users wait for ever, and no invariant is broken.",
+        "The stall report names the guard that keeps each request. Compare with the premises in "
+        "`lineclear prove --theorems`.",
+    ),
+    Code(
+        "LC502",
+        "the same states come again",
+        "A cycle of states in which work is done and undone.",
+        "The device is busy and nobody advances.",
+        "Look at who preempts whom along the trace; a victim must come later in the order.",
+    ),
+    Code(
+        "LC503",
+        "a request can be passed for ever",
+        "With arrivals that never end, a request that could run never does.",
+        "One user gets no answer while others do.",
+        "Choose a policy whose theorem P7 holds, or bound `bypass`.",
+    ),
+    Code(
+        "LC601",
+        "an action never happens",
+        "No search within the stated bounds shows the action, though it is in the table.",
+        "What never happens satisfies everything, so its checks say nothing.",
+        "Add a small world in which it can happen, or remove the action.",
+    ),
+    Code(
+        "LC602",
+        "a situation is never reached",
+        "No search within the stated bounds shows a situation that the checks are meant to cover.",
+        "The rules that are about this situation were not tried.",
+        "Add a small world that reaches it.",
+    ),
+    Code(
+        "LC701",
+        "a generated file is stale",
+        "A diagram or a page in the repository is not what its source says now.",
+        "Readers rely on a picture of something that has changed.",
+        "Run the command that the finding prints.",
+    ),
+    Code(
+        "LC801",
+        "a configuration is refused",
+        "A setting is unknown, or settings cannot be meant together.",
+        "The scheduler would not start.",
+        "The finding names the setting and what it may be.",
+    ),
+    Code(
+        "LC802",
+        "a configuration lacks a rule of progress",
+        "The configuration chooses rules that are known to allow a run without progress. It is a "
+        "note, not a failure.",
+        "Requests may wait for ever under load.",
+        'Use `rules = "lineclear"`, or watch `stall_report` in production.',
+    ),
+    Code(
+        "LC901",
+        "a stage failed",
+        "A part of the check ended with an error of its own.",
+        "It says nothing about the scheduler, so it counts as inconclusive, never as passed.",
+        "Run the stage alone and report the error.",
+    ),
+)
+
+CODES = {row.code: row for row in ROWS}
+
+
+def markdown() -> str:
+    """The documentation page."""
+    lines = [
+        "<!-- generated by `lineclear explain --page`, do not edit -->",
+        "",
+        "# Findings",
+        "",
+        "Every finding of `lineclear check` has a code, which never changes its meaning.",
+        "`lineclear explain LC401` prints what stands here.",
+    ]
+    for digit, group in GROUPS.items():
+        lines += ["", f"## LC{digit}xx: {group}"]
+        for row in ROWS:
+            if row.code[2] == digit:
+                lines += [
+                    "",
+                    f"### {row.code}",
+                    "",
+                    f"*{row.title}.* {row.meaning}",
+                    "",
+                    f"**Why it matters.** {row.matters}",
+                    "",
+                    f"**What to do.** {row.todo}",
+                ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,417 @@
+"""Counterexamples as files: saved, read, replayed, drawn, and written out as a test.
+
+Guarantees: a file is ITF (Apalache's Informal Trace Format, one state on one line) whose metadata
+hold all that a replay needs: limits, actions and the rule; for a run of the scheduler its moves and
+its journal. A replay executes; it never prints what the file says it should have seen. It knows
+nothing about how a counterexample was found.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from lineclear_spec.ghosts import GhostLedger
+    from lineclear_spec.ledger import Limits
+    from lineclear_spec.trial import Evidence
+
+__all__ = [
+    "FORMAT",
+    "Counterexample",
+    "CounterexampleError",
+    "Seen",
+    "emit_test",
+    "from_mutant",
+    "from_scheduler",
+    "from_table",
+    "read",
+    "write",
+]
+
+FORMAT = "lineclear counterexample 1"
+
+
+class CounterexampleError(ValueError):
+    """A file is no counterexample; the message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counterexample:
+    """A trace and the rule that it breaks.
+
+    Attributes:
+        kind: table, mutant or scheduler.
+        rule: a clause of an invariant, `ACTION promises PART`, or `definedness`; for a scheduler
+            also whatever its finding says.
+        what: for which values, or the error.
+        limits: the ledger's constants, by name.
+        trace: (action, arguments) from the start state; see `lineclear_spec.explore`.
+        mutant: the name of the broken table, or "".
+        tweaks: counters written before the last action, none if the trace is reachable.
+        moves: what the environment did, for a run of the scheduler.
+        journal: the lines that the run told, for a run of the scheduler.
+    """
+
+    kind: str
+    rule: str
+    what: str
+    limits: Mapping[str, int]
+    trace: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    mutant: str = ""
+    tweaks: tuple[tuple[str, str, int], ...] = ()
+    moves: tuple[str, ...] = ()
+    journal: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "kind": self.kind,
+            "rule": self.rule,
+            "what": self.what,
+            "limits": dict(self.limits),
+            "trace": [[name, *arguments] for name, arguments in self.trace],
+            "mutant": self.mutant,
+            "tweaks": [list(row) for row in self.tweaks],
+            "moves": list(self.moves),
+            "journal": list(self.journal),
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Counterexample:
+        """What `as_dict` made.
+
+        Raises:
+            CounterexampleError: something is missing.
+        """
+        try:
+            return cls(
+                kind=str(content["kind"]),
+                rule=str(content["rule"]),
+                what=str(content["what"]),
+                limits=dict(content["limits"]),
+                trace=tuple((str(row[0]), tuple(row[1:])) for row in content["trace"]),
+                mutant=str(content["mutant"]),
+                tweaks=tuple((str(s), str(n), int(v)) for s, n, v in content["tweaks"]),
+                moves=tuple(map(str, content["moves"])),
+                journal=tuple(map(str, content["journal"])),
+            )
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise CounterexampleError(f"it is no {FORMAT!r}: {error}") from error
+
+    def execute(self, stop: int | None = None) -> Seen:
+        """Does the trace again, on the table as it is now, or with its mutant installed for the
+        last action.
+
+        Args:
+            stop: do so many actions only.
+
+        Raises:
+            CounterexampleError: it cannot be done at all, because the table has changed.
+        """
+        return Execution(self).run(stop)
+
+    def picture(self) -> list[str]:
+        """One row for each action, one column for each block."""
+        from lineclear_spec.picture import table
+
+        return table(self.execute().rows)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What an execution showed.
+
+    Attributes:
+        ledger: after the last action that was done.
+        rows: for the picture.
+        states: after 0, 1, ... actions.
+        broken: rules that are false at the end; `definedness` if the last action failed.
+        refused: the guard that refused the last action, or "".
+    """
+
+    ledger: GhostLedger
+    rows: list[tuple[str, str, list[str], list[str], str]]
+    states: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    broken: tuple[str, ...] = ()
+    refused: str = ""
+
+    @property
+    def breaks(self) -> bool:
+        """Whether a rule was broken."""
+        return bool(self.broken)
+
+
+class Execution:
+    """One run of a trace."""
+
+    def __init__(self, saved: Counterexample) -> None:
+        from lineclear_spec.ghosts import GhostLedger
+        from lineclear_spec.ledger import Limits
+
+        self.saved = saved
+        try:
+            self.ledger = GhostLedger(Limits(**cast("dict[str, Any]", saved.limits)))
+        except TypeError as error:
+            raise CounterexampleError(f"its limits are not the ledger's: {error}") from error
+        self.seen = Seen(self.ledger, [])
+        self.before: dict[str, str] = {}
+
+    def run(self, stop: int | None) -> Seen:
+        """Every action in order."""
+        from lineclear_spec.trial import write as write_counters
+
+        self._row("0", "start", "")
+        last = len(self.saved.trace)
+        for number, step in enumerate(self.saved.trace, 1):
+            if stop is not None and number > stop:
+                break
+            if number == last and self.saved.tweaks:
+                write_counters(self.ledger, self.saved.tweaks)
+                told = ", ".join(f"{s}.{name} = {value}" for s, name, value in self.saved.tweaks)
+                self._row("*", "a good state", told)
+            if not self._step(number, step, final=number == last):
+                break
+        return self.seen
+
+    def _step(self, number: int, step: tuple[str, tuple[Any, ...]], *, final: bool) -> bool:
+        """One action; False if nothing can follow."""
+        from lineclear_spec.actions import ACTIONS
+        from lineclear_spec.concrete import ConcreteView, breaches, broken_promises
+        from lineclear_spec.deltas import DELTAS
+        from lineclear_spec.explore import prepare
+        from lineclear_spec.ledger import Refused
+        from lineclear_spec.picture import call
+
+        name = step[0]
+        if name not in ACTIONS:
+            raise CounterexampleError(f"action {number}: the table has no {name}")
+        try:
+            own = prepare(self.ledger, step)
+        except (IndexError, ValueError) as error:
+            raise CounterexampleError(f"action {number}: {name}: no such record") from error
+        view = ConcreteView(self.ledger)
+        try:
+            result = self._body(name, final=final)(self.ledger, *own)
+        except Refused as refused:
+            if not final:
+                raise CounterexampleError(
+                    f"action {number}: {name} is refused now: {refused.guard}"
+                ) from None
+            self.seen.refused = refused.guard
+            self._row(str(number), call(step), f"refused: {refused.guard}")
+            return False
+        except Exception as error:  # whatever a broken table runs into is the finding
+            self.seen.broken = ("definedness",)
+            self._row(str(number), call(step), f"{type(error).__name__}: {error}")
+            return False
+        rules = tuple(breach.rule for breach in breaches(self.ledger))
+        if not rules and final:
+            promises = DELTAS[name](view, ConcreteView(self.ledger), *own, result)
+            rules = tuple(
+                f"{name} promises {breach.rule}"
+                for breach in broken_promises(promises, view, ConcreteView(self.ledger))
+            )
+        self.seen.broken = rules
+        self._row(str(number), call(step), None)
+        return not rules
+
+    def _body(self, name: str, *, final: bool) -> Any:
+        """The action that runs; the last one with the mutant installed."""
+        from lineclear_spec.actions import ACTIONS
+        from lineclear_spec.mutants import generate, installed
+
+        if not (final and self.saved.mutant):
+            return ACTIONS[name].body
+        mutants = {mutant.name: mutant for mutant in generate()}
+        if self.saved.mutant not in mutants:
+            raise CounterexampleError(f"the table has no statement {self.saved.mutant} now")
+        mutant = mutants[self.saved.mutant]
+
+        def run(*arguments: Any) -> Any:
+            with installed(mutant) as body:
+                return (body or ACTIONS[name].body)(*arguments)
+
+        return run
+
+    def _row(self, mark: str, action: str, text: str | None) -> None:
+        """Notes the state."""
+        from lineclear.record import state
+        from lineclear_spec.ledger import CPU, GPU
+        from lineclear_spec.picture import cells, change, facts
+
+        now = facts(self.ledger)
+        said = change(self.before, now) if text is None else text
+        self.before = now
+        gpu, cpu = cells(self.ledger, GPU), cells(self.ledger, CPU)
+        self.seen.rows.append((mark, action, gpu, cpu, said))
+        shown = {"action": action, **state(self.ledger)}
+        self.seen.states.append({**shown, "gpu_blocks": gpu, "cpu_blocks": cpu})
+
+
+def names_of(limits: Limits) -> dict[str, int]:
+    """The constants of a ledger by name."""
+    from lineclear.record import LIMITS
+
+    return {name: int(getattr(limits, name)) for name in LIMITS}
+
+
+def from_table(limits: Limits, trace: Sequence[Any], rule: str, what: str) -> Counterexample:
+    """A trace of the table as it is, whose last state breaks a rule."""
+    rows = tuple((name, tuple(arguments)) for name, arguments in trace)
+    return Counterexample("table", rule, what, names_of(limits), rows)
+
+
+def from_mutant(name: str, evidence: Evidence) -> Counterexample:
+    """A trace whose last action is broken on purpose."""
+    from lineclear_spec.picture import world
+
+    saved = from_table(
+        world(evidence.bounds).limits(), evidence.trace, evidence.rule, evidence.what
+    )
+    return replace(saved, kind="mutant", mutant=name, tweaks=evidence.tweaks)
+
+
+def from_scheduler(
+    rule: str, what: str, moves: Iterable[str], journal: Iterable[str]
+) -> Counterexample:
+    """A run of the scheduler: what the environment did, and every action that it led to.
+
+    Args:
+        rule: what does not hold.
+        what: for which values.
+        moves: for people, one line each.
+        journal: lines as `record.JournalFile` writes them.
+    """
+    lines = tuple(line.rstrip("\n") for line in journal)
+    limits: dict[str, int] = json.loads(lines[0])["limits"] if lines else {}
+    return Counterexample("scheduler", rule, what, limits, moves=tuple(moves), journal=lines)
+
+
+# ---- files -------------------------------------------------------------------------------------
+
+
+def dumps(saved: Counterexample) -> str:
+    """The file's text; a counterexample of the scheduler has its moves for states."""
+    if saved.kind == "scheduler":
+        states: list[dict[str, Any]] = [{"move": move} for move in ("start", *saved.moves)]
+    else:
+        states = saved.execute().states
+    meta = {
+        "format": "ITF",
+        "format-description": "https://apalache-mc.org/docs/adr/015adr-trace.html",
+        "description": f"{saved.rule} broken: {saved.what}",
+        "lineclear": FORMAT,
+        "counterexample": saved.as_dict(),
+    }
+    rows = [
+        json.dumps({"#meta": {"index": k}, **state}, separators=(",", ":"))
+        for k, state in enumerate(states)
+    ]
+    names = json.dumps(list(states[0]))
+    return (
+        f'{{"#meta": {json.dumps(meta)},\n "params": [],\n "vars": {names},\n "states": [\n'
+        + ",\n".join(rows)
+        + "\n]}\n"
+    )
+
+
+def write(saved: Counterexample, path: Path) -> None:
+    """Saves it.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(dumps(saved), encoding="utf-8")
+
+
+def read(text: str) -> Counterexample | None:
+    """The counterexample in a file's text; None if the file is something else.
+
+    Raises:
+        CounterexampleError: it is one, and damaged.
+    """
+    try:
+        content = json.loads(text)
+    except ValueError:
+        if f'"lineclear": "{FORMAT}"' in text[:2000]:
+            raise CounterexampleError("it was cut off, or is no JSON") from None
+        return None
+    meta = cast("dict[str, Any]", content).get("#meta") if isinstance(content, dict) else None
+    if not isinstance(meta, dict):
+        return None
+    named = cast("dict[str, Any]", meta)
+    if named.get("lineclear") != FORMAT or not isinstance(named.get("counterexample"), dict):
+        raise CounterexampleError(f"it is an ITF trace, but no {FORMAT!r}")
+    return Counterexample.from_dict(named["counterexample"])
+
+
+TEST = '''"""{rule} must hold. Written by `lineclear replay --emit-test`.
+
+{kept}
+"""
+
+import json
+
+from lineclear.checks.counterexample import Counterexample
+
+SAVED = json.loads(r"""{saved}""")
+
+
+def test_{name}() -> None:
+    seen = Counterexample.from_dict(SAVED).execute()
+    assert {claim}, seen.{told}
+'''
+RUN = '''"""{rule} must hold. Written by `lineclear replay --emit-test`.
+
+The actions of a run of the scheduler: the table must allow each and keep every invariant.
+"""
+
+import json
+
+from lineclear.audit import audit_ledger
+from lineclear.observer import Observer
+from lineclear.record import replay
+
+SAVED = json.loads(r"""{saved}""")
+
+
+def test_{name}() -> None:
+    watching = []
+
+    def after(action, arguments, ledger):
+        if not watching:
+            watching.append(Observer(ledger))
+        watching[0](action, arguments)
+        if action in ("", "issue_step"):
+            audit_ledger(ledger)
+            watching[0].check()
+        return False
+
+    replay(SAVED["journal"], after)
+'''
+
+
+def emit_test(saved: Counterexample) -> str:
+    """A pytest file: it fails while the rule is broken. Of a mutant it passes while the mutant is
+    still seen to break a rule.
+    """
+    name = "".join(c if c.isalnum() else "_" for c in f"{saved.mutant or saved.rule}".lower())
+    told = json.dumps(saved.as_dict(), indent=1)
+    if '"""' in told:
+        told = told.replace('"""', '\\"\\"\\"')
+    if saved.kind == "scheduler":
+        return RUN.format(rule=saved.rule, name=name, saved=told)
+    if saved.kind == "mutant":
+        kept = f"The table without `{saved.mutant}` must be seen to break a rule by this trace."
+        return TEST.format(
+            rule=saved.rule, kept=kept, saved=told, name=name, claim="seen.breaks", told="refused"
+        )
+    kept = "Fails as long as the table allows this trace and it breaks a rule."
+    return TEST.format(
+        rule=saved.rule, kept=kept, saved=told, name=name, claim="not seen.breaks", told="broken"
+    )

@@ -1,0 +1,182 @@
+"""The stage that runs the real scheduler under pressure: the user's configuration, or the project's.
+
+Guarantees: every invariant is recomputed after every step, from tables and from a history of its
+own, and an end of progress is a finding. What is run is drawn from fixed seeds, so it is a sample
+and no exhaustion. It knows nothing about the table's search.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from lineclear.checks.counterexample import from_scheduler
+from lineclear.checks.stage import Case, Context, Finding, Outcome
+
+if TYPE_CHECKING:
+    from lineclear.config import Config
+    from lineclear.workload import Workload
+
+__all__ = ["configurations", "drive", "driven", "shrunk", "tight"]
+
+SEEDS = {"fast": 2, "default": 6, "deep": 60}
+#: What the real scheduler is shrunk to, so that it preempts all the time.
+SMALL = {
+    "num_gpu_blocks": 8,
+    "num_cpu_blocks": 5,
+    "block_size": 4,
+    "max_num_seqs": 4,
+    "max_model_len": 28,
+}
+
+
+def shrunk(config: Config) -> Config:
+    """The same decisions in a small world: only sizes are changed, and only downwards."""
+    sizes = {name: min(value, getattr(config, name)) for name, value in SMALL.items()}
+    lookahead = min(config.num_lookahead_slots, 2)
+    least = max(sizes["max_num_seqs"] * (1 + lookahead), 8)
+    if not config.enable_chunked_prefill:
+        least = max(least, sizes["max_model_len"])
+    return replace(
+        config,
+        **sizes,
+        num_lookahead_slots=lookahead,
+        max_num_batched_tokens=min(config.max_num_batched_tokens, least),
+        swap_threshold=min(config.swap_threshold, 8),
+    )
+
+
+def tight(seed: int, *, wide: int = 2, requests: int = 14) -> Workload:
+    """Requests that together ask for more than there is."""
+    from lineclear.workload import Arrival, Workload
+
+    draw = random.Random(seed)
+    arrivals: list[Arrival] = []
+    now = 0.0
+    for number in range(requests):
+        now += draw.choice((0.0, 0.0, 0.0, 0.01))
+        outputs = tuple(draw.randint(1, 9) for _ in range(draw.randint(1, wide)))
+        arrivals.append(
+            Arrival(
+                f"r{number + 1}",
+                now,
+                draw.randint(1, 12),
+                outputs,
+                max(outputs) + draw.randint(0, 3),
+                priority=draw.randint(0, 2),
+            )
+        )
+    return Workload(f"tight {seed}", "drawn", tuple(arrivals))
+
+
+def configurations(context: Context) -> Iterator[tuple[str, Config]]:
+    """What is run, with a name each."""
+    from lineclear.config import Config
+
+    if context.config is not None:
+        yield "your configuration, made small", shrunk(context.config)
+        return
+    for policy in ("fcfs", "priority"):
+        for mode in ("swap", "recompute"):
+            for depth in (1, 2):
+                config = Config(scheduling_policy=policy, preemption_mode=mode, depth=depth)
+                yield f"{policy}, {mode}, {depth} in flight", shrunk(config)
+
+
+def drive(name: str, config: Config, seed: int) -> tuple[Finding | None, int, int]:
+    """One run; what it finds, its steps and its preemptions."""
+    from lineclear.simulate import Simulation
+
+    workload = tight(seed, wide=min(2, config.max_num_seqs))
+    journal = io.StringIO()
+    simulation = Simulation(workload, config, journal=journal)
+    where = f"{name}, seed {seed}"
+    try:
+        result = simulation.run()
+    except Exception as error:  # a scheduler that raises is the finding
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        rule = type(error).__name__
+        return (
+            found("LC402", f"the scheduler fails: {what}", where, simulation, journal, rule),
+            0,
+            0,
+        )
+    preempted = sum(result.preemptions.values())
+    if result.violations:
+        title = result.violations[0]
+        rule = title.partition(": ")[2].partition(":")[0]
+        return found("LC401", title, where, simulation, journal, rule), result.steps, preempted
+    if result.stalled:
+        report = () if result.stall is None else tuple(result.stall.text().splitlines())
+        finding = found("LC501", result.stalled, where, simulation, journal, "progress", report)
+        return finding, result.steps, preempted
+    return None, result.steps, preempted
+
+
+def found(
+    code: str,
+    title: str,
+    where: str,
+    simulation: Any,
+    journal: io.StringIO,
+    rule: str,
+    more: tuple[str, ...] = (),
+) -> Finding:
+    """A finding with its trace: what arrived, and the last actions of the journal."""
+    lines = journal.getvalue().splitlines()
+    moves = [
+        f"submit {a.request_id}: prompt {a.prompt_tokens}, output {a.output_tokens}, at "
+        f"{a.arrival_time:.2f} s"
+        for a in simulation.workload.requests
+    ]
+    actions = [line for line in lines if line.startswith("[")]
+    shown = [f"  {line}" for line in actions[-12:]]
+    saved = from_scheduler(rule, title, moves, lines)
+    return Finding(
+        code,
+        f"{title} ({where})",
+        (f"the last {len(shown)} of {len(actions)} actions:", *shown, *more[:12]),
+        content=saved.as_dict(),
+    )
+
+
+def driven(context: Context) -> Outcome:
+    """Runs every configuration under every seed."""
+    seeds = SEEDS[context.mode]
+    findings: list[Finding] = []
+    cases: list[Case] = []
+    steps = preempted = runs = 0
+    for name, config in configurations(context):
+        mine: list[Finding] = []
+        for seed in range(seeds):
+            finding, some, more = drive(name, config, seed)
+            runs, steps, preempted = runs + 1, steps + some, preempted + more
+            if finding is not None:
+                mine.append(finding)
+                break
+        cases.append(
+            Case("scheduler", name, "refuted" if mine else "passed", mine[0].title if mine else "")
+        )
+        findings += mine
+        context.step(name)
+    refuted = bool(findings)
+    for rule in context.config.lacking if context.config is not None else ():
+        findings.append(Finding("LC802", f"the configuration lacks: {rule}"))
+    yours = (
+        "your configuration, sizes made small"
+        if context.config
+        else f"{len(cases)} configurations"
+    )
+    return Outcome(
+        "scheduler",
+        "refuted" if refuted else "passed" if steps else "unknown",
+        f"{runs} runs of {yours}: {steps:,} steps, {preempted:,} preemptions, every invariant "
+        "after each",
+        {"runs": runs, "steps": steps, "preemptions": preempted},
+        findings,
+        cases,
+        "" if context.mode == "deep" else f"seeds from {seeds}; runs are drawn, not exhausted",
+    )

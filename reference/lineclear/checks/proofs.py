@@ -1,0 +1,159 @@
+"""The stages that ask solvers: the proofs, the second solver, the stability run.
+
+Guarantees: `unknown` is never passed, and a finding names the obligation and the source line of its
+action. It knows nothing about what an obligation means.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lineclear.checks.places import place_of
+from lineclear.checks.stage import Case, Context, Finding, Outcome
+
+if TYPE_CHECKING:
+    from lineclear_spec.prove import Result
+
+__all__ = ["proofs", "second_solver", "stability"]
+
+CODE = {"refuted": "LC101", "unknown": "LC201"}
+#: Units that `--fast` asks the second solver: one of each kind.
+FEW = ("arithmetic", "start", "clear_table", "finish", "settle_step")
+
+
+def answers(name: str, results: Sequence[Result], solver: str) -> Outcome:
+    """An outcome from the answers to obligations."""
+    counts = Counter(r.status for r in results if r.kind != "frame")
+    asked = sum(counts.values())
+    frames = len(results) - asked
+    findings = [
+        Finding(
+            CODE[r.status],
+            f"{r.key} is {'refuted' if r.status == 'refuted' else 'not proved'} by {r.solver}",
+            (sentence(r),),
+            *place_of(r.action),
+            content={"obligation": r.key, "status": r.status, "solver": r.solver, "seed": r.seed},
+        )
+        for r in results
+        if r.status != "proved"
+    ]
+    status = "refuted" if counts["refuted"] else "unknown" if findings or not asked else "passed"
+    summary = (
+        f"{counts['proved']:,} of {asked:,} obligations by {solver}, {frames:,} more hold because "
+        "nothing they read is written"
+    )
+    return Outcome(
+        name,
+        status,
+        summary,
+        {"asked": asked, "frames": frames, **counts},
+        findings,
+        [
+            Case(
+                f"{name}.{r.action}",
+                f"{r.kind} {r.invariant}",
+                "passed" if r.status == "proved" else r.status,
+            )
+            for r in results
+        ],
+    )
+
+
+def sentence(result: Result) -> str:
+    """What the obligation says, in words."""
+    from lineclear_spec.invariants import INVARIANTS
+
+    rule = result.invariant.split(".")[0]
+    if result.kind == "preserved" and rule in INVARIANTS:
+        return f"after {result.action} it may be false that {INVARIANTS[rule].sentence}"
+    return f"{result.action}: {result.kind}: {result.invariant}"
+
+
+def proofs(context: Context) -> Outcome:
+    """Every obligation, by Z3; in the deep run under five seeds, against the baseline."""
+    from lineclear.policies import load_claims
+    from lineclear_spec import prove
+
+    load_claims()
+    seeds = range(5) if context.mode == "deep" else (0,)
+    results = prove.prove(seeds=seeds, progress=context.step)
+    context.memo["proofs"] = [r for r in results if r.seed == 0]
+    outcome = answers("proofs", results, prove.solver_version())
+    if context.mode == "deep":
+        outcome.summary += ", seeds 0 to 4"
+    else:
+        outcome.left_out = "seeds 1 to 4"
+    return outcome
+
+
+def second_solver(context: Context) -> Outcome:
+    """Every obligation again, by cvc5, from SMT-LIB text."""
+    from lineclear.policies import load_claims
+    from lineclear_spec import crosscheck
+
+    load_claims()
+    names = FEW if context.mode == "fast" else None
+    results = crosscheck.crosscheck(names, progress=context.step)
+    outcome = answers("second solver", results, crosscheck.version())
+    first: list[Result] | None = context.memo.get("proofs")
+    if first is not None and names is None:
+        for a, b in crosscheck.disagreements(first, results):
+            outcome.status = "refuted"
+            title = f"{a.key}: {a.solver} says {a.status}, {b.solver} says {b.status}"
+            outcome.findings.append(Finding("LC102", title, (), *place_of(a.action)))
+    if names is not None:
+        outcome.left_out = f"all units but {', '.join(FEW)}"
+    return outcome
+
+
+def stability(context: Context) -> Outcome:
+    """The same proofs under other seeds, other orders of assertions and other names."""
+    from lineclear.policies import load_claims
+    from lineclear_spec import stability as variants
+    from lineclear_spec.prove import read_baseline
+
+    load_claims()
+    trials = variants.stability(progress=context.step)
+    return judged(trials, variants.failures(trials, read_baseline()))
+
+
+def judged(trials: Sequence[object], failures: Sequence[object]) -> Outcome:
+    """An outcome from trials and what failed among them."""
+    from lineclear_spec.stability import SEEDS, VARIANTS, Failure, Trial
+
+    found = [f for f in failures if isinstance(f, Failure)]
+    bad = Counter((f.variant, f.solver) for f in found)
+    asked = Counter(
+        (t.variant, t.result.solver)
+        for t in trials
+        if isinstance(t, Trial) and t.result.kind != "frame"
+    )
+    findings = [
+        Finding(
+            "LC103",
+            f"{f.obligation}: {f.reason} ({f.solver}, {f.variant} {f.seed})",
+            (),
+            *place_of(f.obligation.split("/")[0]),
+            content=f.as_dict(),
+        )
+        for f in found
+    ]
+    return Outcome(
+        "stability",
+        "refuted" if findings else "passed" if asked else "unknown",
+        f"{sum(asked.values()):,} answers under seeds {SEEDS[0]} to {SEEDS[-1]} and other "
+        f"{' and '.join(VARIANTS[1:])}, {len(findings)} flips or resources above ten times",
+        {"answers": sum(asked.values()), "failures": len(findings)},
+        findings,
+        [
+            Case(
+                "stability",
+                f"{variant} by {solver}",
+                "refuted" if bad[variant, solver] else "passed",
+                f"{bad[variant, solver]} of {count}" if bad[variant, solver] else "",
+            )
+            for (variant, solver), count in asked.items()
+        ],
+    )

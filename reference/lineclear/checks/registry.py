@@ -1,0 +1,48 @@
+"""Every stage of `lineclear check`, in order. To add one: a function and a line here.
+
+Guarantees: names are unique. It knows nothing about what a stage does; a stage's module is imported
+when it runs, so that a run served from the cache loads no solver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+from lineclear.checks.stage import Context, Outcome, Stage
+
+__all__ = ["STAGES"]
+
+SOLVERS = ("z3-solver", "cvc5")
+BOTH = ("spec", "reference")
+
+
+def later(module: str, name: str) -> Callable[[Context], Outcome]:
+    """The function of that name in `lineclear.checks`, imported when it is called."""
+
+    def run(context: Context) -> Outcome:
+        outcome: Outcome = getattr(import_module(f"lineclear.checks.{module}"), name)(context)
+        return outcome
+
+    return run
+
+
+def generated_files(context: Context) -> str:
+    """What the diagrams' stage reads."""
+    from lineclear.checks.generated import content
+
+    return content(context)
+
+
+#: The stages. `run` takes a `Context` and gives an `Outcome`; `sources` are the packages whose code
+#: the answer depends on (the cache forgets it when they change).
+STAGES: tuple[Stage, ...] = (
+    Stage("proofs", later("proofs", "proofs"), BOTH, SOLVERS),
+    Stage("second solver", later("proofs", "second_solver"), BOTH, SOLVERS),
+    Stage("stability", later("proofs", "stability"), BOTH, SOLVERS, ("deep",)),
+    Stage("mutants", later("table", "mutants"), BOTH, SOLVERS),
+    Stage("exploration", later("table", "exploration"), BOTH),
+    Stage("witnesses", later("table", "witnesses"), BOTH),
+    Stage("scheduler", later("driven", "driven"), BOTH),
+    Stage("diagrams", later("generated", "diagrams"), BOTH, SOLVERS, extra=generated_files),
+)

@@ -1,0 +1,228 @@
+"""The stages that execute the table: the search of small worlds, its witnesses, the mutants.
+
+Guarantees: a finding carries a trace that was executed. It knows nothing about solvers.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from lineclear.checks.counterexample import from_table
+from lineclear.checks.places import place_of, shown
+from lineclear.checks.stage import Case, Context, Finding, Outcome
+
+if TYPE_CHECKING:
+    from lineclear_spec.explore import Exploration
+    from lineclear_spec.judge import Verdict
+    from lineclear_spec.worlds import Bounds
+
+__all__ = ["exploration", "explored", "mutants", "witnesses"]
+
+#: Worlds of at most so many states are what `--fast` searches.
+FEW_STATES = 500
+#: `--fast` tries one mutant of so many, the same ones each time.
+ONE_OF = 12
+#: How much further the deep run searches each world.
+FURTHER = 4
+#: Findings shown of one world.
+MOST = 3
+
+
+def bounds_of(mode: str) -> Sequence[Bounds]:
+    """The worlds that a mode searches."""
+    from lineclear_spec.worlds import BOUNDS
+
+    if mode == "fast":
+        return [bounds for bounds in BOUNDS if bounds.max_states <= FEW_STATES]
+    if mode == "deep":
+        return [replace(bounds, max_states=FURTHER * bounds.max_states) for bounds in BOUNDS]
+    return BOUNDS
+
+
+def searched(context: Context) -> list[Exploration]:
+    """The worlds of this mode, searched once in a run."""
+    from lineclear_spec.explore import search
+    from lineclear_spec.parallel import in_parallel
+
+    if "worlds" not in context.memo:
+        found: list[Exploration] = []
+        for world in in_parallel(search, bounds_of(context.mode)):
+            found.append(world)
+            context.step(world.bounds.name)
+        context.memo["worlds"] = found
+    worlds: list[Exploration] = context.memo["worlds"]
+    return worlds
+
+
+def exploration(context: Context) -> Outcome:
+    """Every state of small worlds, every invariant in each."""
+    outcome = explored(searched(context))
+    if context.mode == "fast":
+        outcome.left_out = f"worlds of more than {FEW_STATES} states"
+    elif context.mode == "default":
+        outcome.left_out = "states beyond each world's bound"
+    return outcome
+
+
+def explored(worlds: Sequence[Exploration]) -> Outcome:
+    """An outcome from searches."""
+    findings: list[Finding] = []
+    for world in worlds:
+        shortest = sorted(world.violations, key=lambda row: len(row[0]))
+        for trace, breach in shortest[:MOST]:
+            findings.append(broken(world.bounds, trace, breach))
+    whole = sum(world.complete for world in worlds)
+    states = sum(world.states for world in worlds)
+    return Outcome(
+        "exploration",
+        "refuted" if findings else "passed" if states else "unknown",
+        f"{states:,} states of {len(worlds)} small worlds ({whole} exhausted), every invariant in "
+        "each",
+        {
+            "states": states,
+            "transitions": sum(world.transitions for world in worlds),
+            "exhausted": whole,
+            "worlds": [
+                {"world": w.bounds.name, "states": w.states, "complete": w.complete}
+                for w in worlds
+            ],
+        },
+        findings,
+        [
+            Case(
+                "exploration",
+                world.bounds.name,
+                "refuted" if world.violations else "passed",
+                world.violations[0][1].rule if world.violations else "",
+            )
+            for world in worlds
+        ],
+    )
+
+
+def broken(bounds: Bounds, trace: Sequence[Any], breach: Any) -> Finding:
+    """A finding from a trace that ends where a rule is false."""
+    from lineclear_spec.picture import call
+
+    action = trace[-1][0] if trace else "start"
+    crashed = breach.rule == "definedness"
+    verb = "fails in" if crashed else "broken by"
+    saved = from_table(bounds.limits(), trace, breach.rule, ", ".join(breach.values))
+    return Finding(
+        "LC402" if crashed else "LC401",
+        f"{breach.rule} {verb} {call(trace[-1]) if trace else 'the start'}",
+        (
+            f"{'the error' if crashed else 'not so'}: {breach.sentence}",
+            f"replayable from the start state, {len(trace)} actions, in the world "
+            f"`{bounds.name}`, block size {bounds.block_size}",
+            *saved.picture(),
+            f"found: {', '.join(breach.values)}",
+        ),
+        *place_of(action),
+        content=saved.as_dict(),
+    )
+
+
+def witnesses(context: Context) -> Outcome:
+    """Every action happens, and every situation is reached."""
+    return reached(searched(context), everything=context.mode != "fast")
+
+
+def reached(worlds: Sequence[Exploration], *, everything: bool) -> Outcome:
+    """An outcome from what the searches have shown."""
+    from lineclear_spec.actions import ACTIONS
+    from lineclear_spec.situations import IN_STATES, IN_TRANSITIONS
+
+    wanted = {
+        **dict.fromkeys(ACTIONS, "LC601"),
+        **dict.fromkeys((*IN_STATES, *IN_TRANSITIONS), "LC602"),
+    }
+    seen = {name for world in worlds for name in world.witnesses}
+    missing = {name: code for name, code in wanted.items() if name not in seen}
+    findings: list[Finding] = []
+    if everything:
+        for name, code in missing.items():
+            title = f"no search shows {name}" if code == "LC601" else f"never reached: {name}"
+            findings.append(Finding(code, title, (), *place_of(name)))
+    summary = f"{len(wanted) - len(missing)} of {len(wanted)} actions and situations, a shortest trace each"
+    return Outcome(
+        "witnesses",
+        "refuted" if findings else "passed" if seen else "unknown",
+        summary,
+        {"wanted": len(wanted), "missing": sorted(missing)},
+        findings,
+        [
+            Case("witnesses", name, "refuted" if name in missing else "passed")
+            for name in wanted
+            if everything or name not in missing
+        ],
+        "" if everything else "what only larger worlds show",
+    )
+
+
+def mutants(context: Context) -> Outcome:
+    """Broken tables, each refuted by the proof and by an execution."""
+    from lineclear_spec.judge import judge_all
+    from lineclear_spec.mutants import generate
+
+    every = generate()
+    chosen = [m for m in every if context.mode != "fast" or few(m.name)]
+    outcome = told(judge_all(chosen, progress=context.step))
+    if len(chosen) < len(every):
+        outcome.left_out = f"{len(every) - len(chosen)} of {len(every)} mutants"
+    return outcome
+
+
+def few(name: str) -> bool:
+    """Whether `--fast` tries it."""
+    return zlib.crc32(name.encode()) % ONE_OF == 0
+
+
+def told(verdicts: Sequence[Verdict]) -> Outcome:
+    """An outcome from verdicts."""
+    from lineclear_spec.mutants import generate
+
+    lines = {m.name: (m.module.__file__ or "", m.line) for m in generate()}
+    families: dict[str, list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        families[f"{verdict.mutant.split('.')[0]}: {verdict.kind}"].append(verdict)
+    survived = [v for v in verdicts if v.status == "survived"]
+    counts = {
+        s: sum(v.status == s for v in verdicts) for s in ("refuted", "equivalent", "survived")
+    }
+    reachable = sum(v.evidence is not None and not v.evidence.tweaks for v in verdicts)
+    findings: list[Finding] = []
+    for v in survived:
+        path, line = lines.get(v.mutant, ("", 0))
+        proof = (
+            f"the proof notices: {v.obligation}" if v.obligation else "the proof does not notice"
+        )
+        seen = (
+            f"an execution breaks {v.evidence.rule}"
+            if v.evidence
+            else "no execution breaks a rule"
+        )
+        title = f"{v.mutant} survived: {v.kind}: {v.text}"
+        findings.append(Finding("LC301", title, (proof, seen), shown(path) if path else "", line))
+    return Outcome(
+        "mutants",
+        "refuted" if survived else "passed" if verdicts else "unknown",
+        f"{counts['refuted']} of {len(verdicts)} refuted by proof and by execution, "
+        f"{counts['equivalent']} equivalent, {counts['survived']} survived; {reachable} by a trace "
+        "from the start",
+        {"generated": len(verdicts), **counts, "reachable": reachable},
+        findings,
+        [
+            Case(
+                "mutants",
+                family,
+                "refuted" if any(v.status == "survived" for v in rows) else "passed",
+                ", ".join(v.mutant for v in rows if v.status == "survived"),
+            )
+            for family, rows in families.items()
+        ],
+    )
