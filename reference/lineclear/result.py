@@ -34,6 +34,8 @@ class Result:
         violations: the first invariant that did not hold, if any; the run ends there.
         stalled: why the run could not go on, or "".
         stall: who held what then, and which guard kept whom, or None.
+        slowest: most steps from when a request became the first in the order to its end, or None.
+        bound: what a theorem says of that at most, or None where none holds.
         failures: policy failures that the scheduler reported.
         metrics: times and rates, see `metrics.py`.
     """
@@ -51,6 +53,8 @@ class Result:
     violations: tuple[str, ...]
     stalled: str
     stall: Stall | None
+    slowest: int | None
+    bound: int | None
     failures: tuple[str, ...]
     metrics: dict[str, Any]
 
@@ -73,6 +77,7 @@ class Result:
             "stalled": self.stalled or None,
             "no_guarantee": list(self.config.lacking),
             "stall": None if self.stall is None else self.stall.json(),
+            "first_in_order": {"steps": self.slowest, "bound": self.bound},
             "policy_failures": list(self.failures),
             "rejections": [{"request_id": name, "reason": why} for name, why in self.rejected],
             "metrics": self.metrics,

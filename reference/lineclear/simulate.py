@@ -125,6 +125,8 @@ class Simulation:
             violations=tuple(violations),
             stalled=stalled,
             stall=stall,
+            slowest=self.watch.slowest if self.watch.static else None,
+            bound=self.watch.bound(),
             failures=tuple(self.scheduler.policy_failures),
             metrics=collector.report(),
         )

@@ -61,6 +61,7 @@ class Watch:
     Attributes:
         calls: how often `schedule` was called under watch.
         longest: the longest that the first request went without a token, in commits.
+        slowest: the most commits from when a request became the first to its end, or to now.
     """
 
     def __init__(self, scheduler: Bookkeeping) -> None:
@@ -70,7 +71,9 @@ class Watch:
             scheduler.ranks or scheduler.tenants is not None or scheduler.reviews is not None
         )
         self.order: list[tuple[Any, ...]] = []  # a heap of (order when it arrived, id)
-        self.calls = self.longest = 0
+        self.calls = self.longest = self.slowest = 0
+        self.since = 0  # commits since the first became the first
+        self.largest = self.widest = 1  # tokens and sequences of any request so far
         self.idle = 0  # calls without effect in a row
         self.dry = 0  # commits since anybody learned a token
         self.patience = PATIENCE  # commits without a token after which it is counted again
@@ -87,6 +90,8 @@ class Watch:
         """A request was accepted."""
         entry = self.scheduler.entries[request_id]
         self.arrivals += 1
+        self.largest = max(self.largest, entry.record.limit)
+        self.widest = max(self.widest, entry.n)
         if self.static:
             heapq.heappush(self.order, (entry.order, self.arrivals, entry))
 
@@ -133,6 +138,22 @@ class Watch:
         if self.static and not scheduler.policy_failures:
             self._look_at_the_first()
 
+    def bound(self) -> int | None:
+        """Commits from when a request becomes the first to its end, at most, by the theorem P6.
+
+        With S = max_num_seqs, L the tokens of the largest request so far, n the sequences of the
+        widest and d the steps in flight it is d * (S * L + n * L): what runs has at most L left in
+        each of S seats and nobody else enters; then the request has at most L left in each of its n
+        sequences. If prompts may not be cut, those that run may have to end once more before a
+        prompt fits: S * L again. None where the theorem does not hold: the order may change,
+        requests may pass, or a rule of progress is off. A failed copy starts it anew.
+        """
+        config = self.scheduler.config
+        if not self.static or config.bypass or config.swapped_first or config.lacking:
+            return None
+        rounds = config.max_num_seqs * (1 if config.enable_chunked_prefill else 2)
+        return config.depth * self.largest * (rounds + self.widest)
+
     def _count_dry(self) -> None:
         """Nobody learned a token for a while: it must not last longer than all prompts take."""
         scheduler = self.scheduler
@@ -157,6 +178,8 @@ class Watch:
             return
         first: Entry = order[0][2]
         known = first.tokens(scheduler.ledger)
+        self.since = self.since + 1 if first is self.first else 0
+        self.slowest = max(self.slowest, self.since)
         if first is not self.first or known != self.known or first.record.copy:
             self.first, self.known = first, known
             self.waited, self.allowed = 0, PATIENCE

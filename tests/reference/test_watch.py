@@ -136,6 +136,8 @@ def under_pressure(steps: int, seed: int) -> tuple[int, int]:
             engine.turn()
         calls += engine.watch.calls
         assert engine.scheduler.counters.preempted_alone == 0
+        bound = engine.watch.bound()
+        assert bound is None or engine.watch.slowest <= bound
         preemptions += sum(engine.scheduler.counters.preemptions.values())
         finished += len(engine.finished)
     return preemptions, finished
@@ -213,6 +215,21 @@ def test_any_fit_skipping_is_an_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
     held = {one.request_id: one for one in alarm.value.report.held}
     assert held[2].guard in ("blocks", "seats")
     assert alarm.value.text().count("\n") > 2
+
+
+def test_a_run_beyond_the_bound_of_the_theorem_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = endless(*SKIPPED).watch
+    assert whole.bound() == 6 * (2 + 1)
+    assert 0 < whole.slowest <= 18
+    monkeypatch.setattr(Step, "_admit_all", any_fit)
+    monkeypatch.setattr(Watch, "_alarm", lambda self, what: None)  # pyright: ignore
+    assert endless(*SKIPPED).watch.slowest > 18
+
+
+def test_no_bound_is_told_where_no_theorem_holds() -> None:
+    for changes in ({"bypass": 1}, {"swapped_first": True}, {"scheduling_policy": "mlfq"}):
+        assert Engine(small(**changes)).watch.bound() is None
+    assert Engine(PRESETS["nano_vllm"]).watch.bound() is None
 
 
 def to_the_tail(self: Scheduler, entry: Entry) -> None:

@@ -53,6 +53,14 @@ def summary(result: Result) -> str:
             f"checked {result.checks:,} times, {len(result.violations)} violations",
         ),
     ]
+    if result.bound is not None:
+        rows.append(
+            (
+                "progress",
+                f"the first in the order took {result.slowest:,} steps at most, "
+                f"proved are {result.bound:,}",
+            )
+        )
     if result.workload.source:
         rows.insert(1, ("source", result.workload.source))
     lines = [f"{name:12}  {value}" for name, value in rows]
