@@ -13,6 +13,7 @@ from lineclear.request import Request
 from lineclear.scheduler import Scheduler
 from lineclear.simulate import Simulation
 from lineclear.steptime import StepTime
+from lineclear.watch import Watch
 from lineclear.workload import Arrival, Lengths, Workload, synthetic
 
 SMALL: dict[str, Any] = {
@@ -215,6 +216,7 @@ def test_a_scheduler_that_never_admits_is_told_as_a_stall() -> None:
 
     simulation = Simulation(workload(arrival("a", 10, 3)), Config(**SMALL), check_every=0)
     simulation.scheduler = Deaf(Config(**SMALL))
+    simulation.watch = Watch(simulation.scheduler)
     result = simulation.run()
     assert "1 requests are left: 0 running, 1 waiting" in result.stalled
     assert result.json()["finished"] == 0
