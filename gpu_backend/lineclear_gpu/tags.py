@@ -17,6 +17,7 @@ import torch
 from lineclear_gpu.batch import UNKNOWN, Batch
 from lineclear_gpu.book import Book
 from lineclear_gpu.pool import KVPool
+from lineclear_gpu.staging import Staging
 
 __all__ = ["TagRunner", "sampled_token"]
 
@@ -60,12 +61,10 @@ class TagRunner:
         self.lives: dict[int, int] = {}
         self.branches: dict[int, int] = {}
         self.newest = torch.zeros(1024, dtype=torch.int64, device=pool.device)  # [lanes]
-        # Both K and V of the first and the last layer hold the tag. [layers, slots, numbers]
-        self.views = [
-            pool.gpu.view(*pool.gpu.shape[:4], -1)[:, layer, kv]
-            for layer in {0, shape.layers - 1}
-            for kv in (0, 1)
-        ]
+        # Keys and values of the first and the last layer hold the tag.
+        self.layers = slice(0, None, max(1, shape.layers - 1))
+        self.view = pool.gpu.flatten(4)  # [blocks, layers, 2, block_size, numbers]
+        self._staging = Staging(pool.device)
 
     def lane(self, lane: int, life: int, branch: int) -> None:
         """A lane is taken by a sequence."""
@@ -80,7 +79,7 @@ class TagRunner:
         The forward returns what it sampled, and for each row how many of the slots that it read
         hold what they should not. [samples], [rows]
         """
-        book, size, device = self.book, self.book.block_size, self.pool.device
+        book, size = self.book, self.book.block_size
         lives = np.array([self.lives[int(lane)] for lane in batch.lanes], dtype=np.int64)
         branches = np.array([self.branches[int(lane)] for lane in batch.lanes], dtype=np.int64)
         first = batch.context_lens - batch.lengths
@@ -88,7 +87,6 @@ class TagRunner:
         row = np.repeat(np.arange(len(first)), first)
         position = np.arange(len(row)) - np.repeat(np.cumsum(first) - first, first)
         lane = batch.lanes[row]
-        read = batch.tables[row, position // size].astype(np.int64) * size + position % size
         wanted = np.stack((lives[row], position, book.tokens[lane, position]), axis=1)
         inputs = np.repeat(np.arange(len(first)), batch.lengths)
         tags = np.stack((lives[inputs], batch.positions, batch.tokens), axis=1)
@@ -99,51 +97,34 @@ class TagRunner:
             branches[batch.sample_rows],
             batch.context_lens[batch.sample_rows],
         )
-        arrays = [
-            np.ascontiguousarray(array)
-            for array in (
-                read,
-                row,
-                wanted.astype(np.float32),
-                batch.slots,
-                tags.astype(np.float32),
-                unknown,
-                batch.lanes[inputs[unknown]],
-                sampled,
-                batch.lanes[batch.sample_rows],
-            )
-        ]
+        arrays = {
+            "read": batch.tables[row, position // size].astype(np.int64),
+            "read_at": position % size,
+            "row": row,
+            "wanted": wanted.astype(np.float32),
+            "write": batch.slots // size,
+            "write_at": batch.slots % size,
+            "tags": tags.astype(np.float32),
+            "unknown": unknown,
+            "unknown_lanes": batch.lanes[inputs[unknown]],
+            "sampled": sampled,
+            "sampled_lanes": batch.lanes[batch.sample_rows],
+        }
         rows = len(first)
+        # Sent when its turn comes, so that the copies stand on the forward's own stream.
+        return lambda: self._forward(rows, self._staging.send(arrays))
 
-        def forward() -> tuple[torch.Tensor, torch.Tensor]:
-            # Moved to the device here, so that the copies stand on the forward's own stream.
-            return self._forward(rows, *(torch.from_numpy(each).to(device) for each in arrays))
-
-        return forward
-
-    def _forward(
-        self,
-        rows: int,
-        read: Any,
-        row: Any,
-        wanted: Any,
-        slots: Any,
-        tags: Any,
-        unknown: Any,
-        unknown_lanes: Any,
-        sampled: Any,
-        sampled_lanes: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _forward(self, rows: int, sent: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         """Checks, writes and samples."""
-        size = self.book.block_size
+        tags = sent["tags"]
         wrong = torch.zeros(rows, dtype=torch.int64, device=self.pool.device)
-        for view in self.views:
-            found = view[read // size, read % size, :WIDTH]
-            bad = (found != wanted).any(dim=1)
-            wrong.index_add_(0, row, bad.to(torch.int64))
-        if len(unknown):
-            tags[unknown, 2] = self.newest[unknown_lanes].to(torch.float32)
-        for view in self.views:
-            view[slots // size, slots % size, :WIDTH] = tags
-        self.newest[sampled_lanes] = sampled
-        return sampled, wrong
+        # Indices on both sides of slices come first in the result. [slots, layers, 2, numbers]
+        found = self.view[sent["read"], self.layers, :, sent["read_at"], :WIDTH]
+        bad = (found != sent["wanted"][:, None, None]).flatten(1).any(dim=1)
+        wrong.index_add_(0, sent["row"], bad.to(torch.int64))
+        if len(sent["unknown"]):
+            newest = self.newest[sent["unknown_lanes"]].to(torch.float32)
+            tags[sent["unknown"], 2] = newest
+        self.view[sent["write"], self.layers, :, sent["write_at"], :WIDTH] = tags[:, None, None]
+        self.newest[sent["sampled_lanes"]] = sent["sampled"]
+        return sent["sampled"], wrong

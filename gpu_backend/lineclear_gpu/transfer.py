@@ -28,7 +28,7 @@ __all__ = ["KERNEL_BELOW", "Transfer", "runs"]
 Pairs = list[tuple[int, int]]
 
 #: Runs of fewer bytes than this, on average, are copied by a kernel.
-KERNEL_BELOW = 384 * 1024
+KERNEL_BELOW = 192 * 1024
 
 
 #: Copies up to which it is worth to sort them before looking for runs.

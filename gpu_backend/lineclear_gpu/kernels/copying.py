@@ -18,9 +18,9 @@ except ImportError:  # torch does the work then
 __all__ = ["copy_rows", "copy_rows_triton", "has_triton"]
 
 #: Words that one program of the kernel moves.
-CHUNK = 2048
+CHUNK = 4096
 #: Warps of one program.
-WARPS = 4
+WARPS = 16
 
 if triton is not None:
 
