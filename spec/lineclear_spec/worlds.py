@@ -165,4 +165,18 @@ BOUNDS = (
             ("issue_step", ()), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()),
         ),
     ),
+    Bounds(
+        "copy to a fenced place", gpu_blocks=2, cpu_blocks=1, shapes=(), tokens=(1,), depth=1, max_num_seqs=3, max_states=40,
+        start=(
+            ("submit", (1, 3, 2)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()),
+            ("fork", ("s1", 1)), ("sample", ("s1", 1, 1, 0)), ("submit", (1, 2, 1)), ("admit", ("r2",)), ("swap_out", ("r2",)),
+        ),
+    ),
+    Bounds(
+        "steady at a fence", block_size=1, gpu_blocks=3, cpu_blocks=1, shapes=(), tokens=(1,), depth=1, max_num_seqs=3, max_states=40,
+        start=(
+            ("submit", (1, 4, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()),
+            ("sample", ("s1", 1, 1, 0)), ("submit", (1, 2, 1)), ("admit", ("r2",)), ("join_batch", ("s1",)), ("swap_out", ("r2",)),
+        ),
+    ),
 )  # fmt: skip

@@ -63,6 +63,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--save", metavar="DIR", default=".lineclear", help="where counterexamples are kept"
     )
+    parser.add_argument("--junit", metavar="FILE", help="write a JUnit report besides")
     parser.add_argument("--format", choices=FORMATS, default="text", help="(default: text)")
 
 
@@ -76,6 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
     outcomes = run_stages(stages, context, cached=not arguments.no_cache)
     code = code_of(outcomes)
     files = kept(outcomes, Path(arguments.save))
+    if arguments.junit is not None:
+        put(Path(arguments.junit), formats.junit(outcomes))
     form: str = arguments.format
     if form == "json":
         write_json(formats.as_json(outcomes, context.mode, code))
@@ -176,6 +179,15 @@ def kept(outcomes: Sequence[Outcome], folder: Path) -> dict[int, str]:
             return files
         files[id(finding)] = str(path)
     return files
+
+
+def put(path: Path, content: str) -> None:
+    """Writes a report whole or not at all."""
+    from lineclear.cli.diagram import replace
+
+    if not path.parent.is_dir():
+        raise UsageError(f"cannot write {path}: {path.parent} is no folder")
+    replace(path, content)
 
 
 def summarize(table: str) -> None:
