@@ -20,8 +20,9 @@ ORDERS: dict[str, dict[str, float]] = {
     "priority": {},
     "aging": {"seconds_per_level": 5.0},
     "sjf": {},
+    "sjf_aging": {},
     "edf": {},
-    "longest_prefill_last": {},
+    "lpl": {},
 }
 
 
@@ -100,9 +101,9 @@ def test_edf_goes_by_the_deadline_and_leaves_those_without_for_the_end() -> None
 
 def test_the_longest_prompt_comes_last() -> None:
     asked = [request("long", 9), request("short", 2), request("also short", 2, arrival_time=9.0)]
-    assert in_line("longest_prefill_last", *asked) == ["short", "also short", "long"]
+    assert in_line("lpl", *asked) == ["short", "also short", "long"]
     options = {"seconds_per_token": 1.0}
-    assert in_line("longest_prefill_last", *asked, **options) == ["short", "long", "also short"]
+    assert in_line("lpl", *asked, **options) == ["short", "long", "also short"]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,8 @@ CONTEST: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "priority": ({"priority": 0}, {"priority": 1}),
     "aging": ({"priority": 0}, {"priority": 1}),
     "sjf": ({"most": 5}, {"most": 2}),
-    "longest_prefill_last": ({"prompt": 9}, {"prompt": 2}),
+    "sjf_aging": ({"most": 5}, {"most": 2}),
+    "lpl": ({"prompt": 9}, {"prompt": 2}),
     "edf": ({"deadline": None}, {"deadline": 5.0}),
     "hybrid": ({"priority": 0}, {"priority": 1}),
     "ceiling": ({"priority": 0}, {"priority": 1}),
@@ -161,7 +163,7 @@ def contest(policy: str, seconds: int = 300, **options: float) -> tuple[int | No
     return None, line.watch
 
 
-@pytest.mark.parametrize("policy", ["priority", "sjf", "longest_prefill_last", "edf", "hybrid"])
+@pytest.mark.parametrize("policy", ["priority", "sjf", "lpl", "edf", "hybrid"])
 def test_a_refuted_policy_starves_a_request_in_a_run_of_the_scheduler(policy: str) -> None:
     """The witness of each refutation of P7: 300 steps, others come and go, one never runs."""
     passed, watch = contest(policy)
@@ -177,7 +179,7 @@ def test_aging_bounds_who_passes(seconds: float) -> None:
     assert passed <= seconds + 2
 
 
-@pytest.mark.parametrize(("policy", "gap"), [("sjf", 5 - 2), ("longest_prefill_last", 9 - 2)])
+@pytest.mark.parametrize(("policy", "gap"), [("sjf", 5 - 2), ("sjf_aging", 5 - 2), ("lpl", 9 - 2)])
 def test_lengths_with_aging_bound_who_passes(policy: str, gap: int) -> None:
     for seconds in (0.5, 3.0):
         passed, _ = contest(policy, seconds_per_token=seconds)
@@ -211,12 +213,17 @@ def test_a_deadline_bounds_who_passes() -> None:
     [
         ("aging", "seconds_per_level"),
         ("sjf", "seconds_per_token"),
-        ("longest_prefill_last", "seconds_per_token"),
+        ("lpl", "seconds_per_token"),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(policy: str, option: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"{option} must be a number of at least 0"):
         make(policy, {option: value})
+
+
+def test_aging_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="without aging it is sjf"):
+        make("sjf_aging", {"seconds_per_token": 0})
 
 
 @pytest.mark.parametrize("policy", ORDERS)

@@ -34,8 +34,8 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
     "scheduling_policy": (
         str,
         "fcfs",
-        "fcfs, priority, aging, sjf, edf, longest_prefill_last, hybrid, ceiling, fair, vtc, drr, "
-        "mlfq, or module:Class of your own",
+        "fcfs, priority, aging, sjf, sjf_aging, edf, lpl, hybrid, ceiling, fair, vtc, drr, mlfq, "
+        "or module:Class of your own",
     ),
     "policy_options": (dict, (), "what the policy is made with, as NAME=VALUE ..."),
     "preemption_mode": (str, "auto", "swap, recompute, by_length, auto or groups"),

@@ -22,7 +22,7 @@ class LongestPrefillLast:
         seconds_per_token: seconds of arrival that one token is worth; 0 looks at prompts alone.
     """
 
-    name = "longest_prefill_last"
+    name = "lpl"
 
     def __init__(self, seconds_per_token: float = 0.0) -> None:
         """Refuses what can't be meant."""
@@ -63,16 +63,16 @@ OVERTAKEN = Fact(
 
 claim(
     Claims(
-        "longest_prefill_last",
+        "lpl",
         lambda _: LongestPrefillLast(),
         (
-            *of_any_order("longest_prefill_last"),
+            *of_any_order("lpl"),
             Theorem(
-                "longest_prefill_last.P7",
+                "lpl.P7",
                 "a request may wait for ever: any number of later ones with a shorter prompt go "
                 "before it",
                 (),
-                ("order_longest_prefill_last/progress/whoever has a shorter prompt",),
+                ("order_lpl/progress/whoever has a shorter prompt",),
                 "No starvation",
                 holds=False,
             ),
@@ -82,13 +82,13 @@ claim(
 )
 claim(
     Claims(
-        "longest_prefill_last_aged",
+        "lpl_aging",
         lambda unknowns: unchecked(
             LongestPrefillLast, aged=True, seconds_per_token=unknowns.real("seconds_per_token")
         ),
         (
-            *of_any_order("longest_prefill_last_aged"),
-            ends_by("longest_prefill_last_aged", "whoever comes before arrived before", ("A1",)),
+            *of_any_order("lpl_aging"),
+            ends_by("lpl_aging", "whoever comes before arrived before", ("A1",)),
         ),
         (OVERTAKEN,),
     )
