@@ -1,0 +1,132 @@
+"""Runs prompts through a scheduler and a model, greedily: the least that an engine is.
+
+Guarantees: the scheduler decides, the book and the executor see nothing but its plans, and blocks
+that nobody can read hold NaN. It knows nothing about sampling or about users.
+"""
+# pyright: basic
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from lineclear.config import Config
+from lineclear.plan import Plan
+from lineclear.request import Request
+from lineclear.scheduler import Scheduler
+from lineclear_gpu.book import Book
+from lineclear_gpu.executor import Executor, Launched
+from lineclear_gpu.model import Model
+from lineclear_gpu.pool import KVPool
+from lineclear_gpu.runner import ModelRunner
+from lineclear_gpu.shape import KVShape
+from lineclear_gpu.streams import Streams
+
+__all__ = ["Drive"]
+
+
+@dataclass
+class Drive:
+    """One run of some prompts.
+
+    Attributes:
+        model: the model.
+        config: the scheduler's settings.
+        streams: where operations run; those of the device if None.
+        priorities: of each prompt, 0 if it is left out.
+        events: how often a request was preempted, by mode; steps; rows.
+    """
+
+    model: Model
+    config: Config
+    streams: Streams | None = None
+    priorities: Sequence[int] = ()
+    events: Counter[str] = field(default_factory=Counter)
+
+    def __call__(self, prompts: Sequence[list[int]], max_tokens: int) -> list[list[int]]:
+        """The tokens generated for each prompt."""
+        config, model = self.config, self.model
+        shape = KVShape(
+            model.layers, model.kv_heads, model.head_dim, config.block_size, model.dtype
+        )
+        pool = KVPool(shape, config.num_gpu_blocks, config.num_cpu_blocks, model.device)
+        pool.poison(list(range(config.num_gpu_blocks)))
+        scheduler = Scheduler(config)
+        book = Book(config.block_size, config.max_model_len)
+        runner = ModelRunner(model, pool, lanes=max(64, len(prompts)), check=True)
+        executor = Executor(pool, self.streams)
+        for index, prompt in enumerate(prompts):
+            request = Request(
+                request_id=index,
+                prompt_tokens=len(prompt),
+                max_tokens=max_tokens,
+                priority=self.priorities[index] if index < len(self.priorities) else 0,
+            )
+            accepted = scheduler.add(request)
+            assert accepted, accepted
+            book.add(index, prompt)
+        outputs: list[list[int]] = [[] for _ in prompts]
+        flights: deque[tuple[Launched, Plan]] = deque()
+        while scheduler.entries or flights:
+            if len(flights) < config.depth and scheduler.entries:
+                plan = scheduler.schedule()
+                self.events.update(mode for _, mode in plan.preempted)
+                batch = book.batch(plan)
+                launched = executor.launch(plan, lambda batch=batch: runner.forward(batch))
+                if plan.step is not None:
+                    flights.append((launched, plan))
+                    self.events["steps"] += 1
+                    self.events["rows"] += batch.rows
+                elif not flights:
+                    scheduler.complete(executor.drain()[0])
+            if len(flights) == config.depth or (flights and plan.step is None):
+                self._commit(scheduler, executor, book, outputs, *flights.popleft())
+                self._poison(scheduler, pool, len(flights))
+            scheduler.complete(executor.poll()[0])
+        return outputs
+
+    def _commit(
+        self,
+        scheduler: Scheduler,
+        executor: Executor,
+        book: Book,
+        outputs: list[list[int]],
+        launched: Launched,
+        plan: Plan,
+    ) -> None:
+        """The oldest step: its tokens are told and learned."""
+        done, failed = executor.settle(launched)
+        scheduler.complete([*done, *failed], failed)
+        tokens: list[int] = executor.result(launched).tolist()
+        for row, token in zip(plan.sampling, tokens, strict=True):
+            if row.request_id in scheduler.entries:
+                outputs[row.request_id].append(token)
+                book.learn(book.lane[row.request_id, 0], [token])
+        for finished in scheduler.commit(plan, tokens):
+            book.drop_request(finished.request_id, (0,))
+
+    def _poison(self, scheduler: Scheduler, pool: KVPool, in_flight: int) -> None:
+        """Blocks that nobody holds and no open operation may touch are overwritten."""
+        if in_flight:
+            return
+        ledger = scheduler.ledger
+        gpu = ledger.gpu
+        pool.poison([place for place in gpu.order[: gpu.free] if gpu.until[place] <= ledger.done])
+
+
+def prompts_of(
+    model: Model, count: int, longest: int, seed: int = 0, shortest: int = 1
+) -> list[list[int]]:
+    """Random prompts of random lengths, the same for one seed."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(shortest, longest + 1, (count,), generator=generator).tolist()
+    return [
+        torch.randint(model.vocab_size, (length,), generator=generator).tolist()
+        for length in lengths
+    ]
+
+
+Engine = Callable[[Sequence[list[int]], int], list[list[int]]]
