@@ -27,6 +27,7 @@ TYPES: dict[str, torch.dtype] = {
     "int32": torch.int32,
     "int64": torch.int64,
     "float32": torch.float32,
+    "float64": torch.float64,
 }
 
 
@@ -74,8 +75,7 @@ class Staging:
             buffer.array[start : start + size] = (
                 np.ascontiguousarray(array).reshape(-1).view(np.uint8)
             )
-        sent = torch.empty(max(total, ALIGNED), dtype=torch.uint8, device=self.device)
-        sent.copy_(buffer.host[: len(sent)], non_blocking=True)
+        sent = self._copy(buffer, max(total, ALIGNED))
         buffer.event.record()
         return {
             name: sent[start : start + size]
@@ -83,6 +83,11 @@ class Staging:
             .view(arrays[name].shape)
             for name, (start, size) in places.items()
         }
+
+    def _copy(self, buffer: Buffer, size: int) -> Tensor:
+        """Bytes on the device, once the stream has come to it."""
+        sent = torch.empty(size, dtype=torch.uint8, device=self.device)
+        return sent.copy_(buffer.host[:size], non_blocking=True)
 
     def _next(self, size: int) -> Buffer:
         self._turn = (self._turn + 1) % len(self._ring)
