@@ -137,9 +137,7 @@ def load_model(
     check_config(config)
     chosen = dtype or default_dtype(where, config)
     try:
-        module: Any = AutoModelForCausalLM.from_pretrained(
-            name, dtype=chosen, attn_implementation="sdpa"
-        )
+        module: Any = AutoModelForCausalLM.from_pretrained(name, dtype=chosen)
     except (OSError, ValueError) as error:
         raise ModelError(f"the model {name!r} can't be loaded: {first_line(error)}") from error
     try:
@@ -181,9 +179,7 @@ def random_model(
     devices = [where] if where.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), where:
         torch.manual_seed(seed)
-        module = factory.from_config(
-            config, dtype=dtype or default_dtype(where, config), attn_implementation="sdpa"
-        )
+        module = factory.from_config(config, dtype=dtype or default_dtype(where, config))
     return adopt(module.to(where), None)
 
 

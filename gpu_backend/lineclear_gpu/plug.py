@@ -208,10 +208,10 @@ def register() -> None:
 
 
 @contextmanager
-def own_attention(model: Any, name: str = "sdpa") -> Iterator[Any]:
+def own_attention(model: Any) -> Iterator[Any]:
     """The model with its library's own attention, for references."""
     before = model.config._attn_implementation
-    model.config._attn_implementation = name
+    model.config._attn_implementation = "sdpa" if model._supports_sdpa else "eager"
     try:
         yield model
     finally:
