@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lineclear_gpu.attention import AttentionBackend, Gather, Rows, buckets
+from lineclear_gpu.attention import AttentionBackend, Gather, Group, Rows, buckets
 from lineclear_gpu.batch import Batch, slots_of
 from lineclear_gpu.kernels.storing import store_kv
 
@@ -134,7 +134,7 @@ class Sees(Gather):
     def __init__(self, how: str) -> None:
         self.how = how
 
-    def _groups(self, rows: Rows) -> list:
+    def _groups(self, rows: Rows) -> list[Group]:
         groups = super()._groups(rows)
         for group in groups:
             if self.how == "padding":

@@ -93,10 +93,11 @@ def test_without_a_gpu_the_arrays_are_copied() -> None:
 @pytest.mark.gpu
 def test_on_a_gpu() -> None:
     sender = Staging(torch.device("cuda"))
-    sent = []
+    cuda: Any = torch.cuda
+    sent: list[dict[str, torch.Tensor]] = []
     for step in range(50):
-        torch.cuda._sleep(2_000_000)
-        sent.append(sender.send({"tokens": np.full(1000, step), "tops": np.float32([step, 0.5])}))
+        cuda._sleep(2_000_000)
+        sent.append(sender.send({"tokens": np.full(1000, step), "tops": np.array([step, 0.5])}))
     for step, each in enumerate(sent):
         assert each["tokens"].tolist() == [step] * 1000
         assert each["tops"].tolist() == [step, 0.5]

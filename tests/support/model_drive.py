@@ -8,8 +8,10 @@ that nobody can read hold NaN. It knows nothing about sampling or about users.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import torch
 
@@ -68,14 +70,14 @@ class Drive:
             accepted = scheduler.add(request)
             assert accepted, accepted
             book.add(index, prompt)
-        outputs: list[list[int]] = [[] for _ in prompts]
+        outputs: dict[Any, list[int]] = {index: [] for index in range(len(prompts))}
         flights: deque[tuple[Launched, Plan]] = deque()
         while scheduler.entries or flights:
             if len(flights) < config.depth and scheduler.entries:
                 plan = scheduler.schedule()
                 self.events.update(mode for _, mode in plan.preempted)
                 batch = book.batch(plan)
-                launched = executor.launch(plan, lambda batch=batch: runner.forward(batch))
+                launched = executor.launch(plan, partial(runner.forward, batch))
                 if plan.step is not None:
                     flights.append((launched, plan))
                     self.events["steps"] += 1
@@ -86,14 +88,14 @@ class Drive:
                 self._commit(scheduler, executor, book, outputs, *flights.popleft())
                 self._poison(scheduler, pool, len(flights))
             scheduler.complete(executor.poll()[0])
-        return outputs
+        return [outputs[index] for index in range(len(prompts))]
 
     def _commit(
         self,
         scheduler: Scheduler,
         executor: Executor,
         book: Book,
-        outputs: list[list[int]],
+        outputs: dict[Any, list[int]],
         launched: Launched,
         plan: Plan,
     ) -> None:
@@ -127,6 +129,3 @@ def prompts_of(
         torch.randint(model.vocab_size, (length,), generator=generator).tolist()
         for length in lengths
     ]
-
-
-Engine = Callable[[Sequence[list[int]], int], list[list[int]]]
