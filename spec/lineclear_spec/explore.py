@@ -138,7 +138,10 @@ def search(bounds: Bounds, *, check: bool = True, collect: bool = False) -> Expl
         ledger = replay(bounds, trace)
         found.depth = max(found.depth, len(trace))
         if check:
-            found.violations += [(trace, breach) for breach in breaches(ledger)]
+            broken = breaches(ledger)
+            found.violations += [(trace, breach) for breach in broken]
+            if broken:
+                continue  # what follows from a broken state says nothing more
         state = states_shown(ledger)
         for sentence in state:
             found.witnesses.setdefault(sentence, trace)

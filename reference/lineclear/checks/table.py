@@ -28,7 +28,7 @@ FEW_STATES = 500
 ONE_OF = 12
 #: How much further the deep run searches each world.
 FURTHER = 4
-#: Findings shown of one world.
+#: Rules of one world that are findings, a shortest trace each.
 MOST = 3
 
 
@@ -72,8 +72,10 @@ def explored(worlds: Sequence[Exploration]) -> Outcome:
     """An outcome from searches."""
     findings: list[Finding] = []
     for world in worlds:
-        shortest = sorted(world.violations, key=lambda row: len(row[0]))
-        for trace, breach in shortest[:MOST]:
+        shortest: dict[str, tuple[Any, Any]] = {}  # one of each rule
+        for trace, breach in sorted(world.violations, key=lambda row: len(row[0])):
+            shortest.setdefault(breach.rule, (trace, breach))
+        for trace, breach in list(shortest.values())[:MOST]:
             findings.append(broken(world.bounds, trace, breach))
     whole = sum(world.complete for world in worlds)
     states = sum(world.states for world in worlds)
