@@ -32,6 +32,7 @@ sys.path[:0] = [
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from gpu_forward import forward  # noqa: E402
 
 from lineclear.request import Request  # noqa: E402
 from lineclear.scheduler import Config, Scheduler  # noqa: E402
@@ -374,6 +375,7 @@ SECTIONS: dict[str, Callable[[Result], Result]] = {
     "cow": cow,
     "overlap": overlap,
     "host": host,
+    "forward": forward,
     "tags": tags,
 }
 

@@ -1,0 +1,58 @@
+# pyright: basic
+"""The page of models says what its script finds; the benchmark of a forward runs."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def script(path: str) -> ModuleType:
+    """A script as a module."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_names_every_model_of_the_script() -> None:
+    """`make docs` runs them all; here the lists are compared and two models are run."""
+    models = script("docs/make_models.py")
+    rows = re.findall(
+        r"^\| ([^|-][^|]*?) \|", models.PAGE.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    names = [name for name, _, _ in models.TESTED]
+    assert rows == ["model", *names, "model type", *models.REFUSED]
+    tokens, swaps = models.tested(*models.TESTED[0][1:])
+    assert tokens == models.PROMPTS * models.TOKENS
+    assert swaps > 0
+    with pytest.raises(SystemExit, match="listed as refused and runs"):
+        models.refusal("llama")
+
+
+def test_a_stale_page_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    models = script("docs/make_models.py")
+    monkeypatch.setattr(models, "page", lambda: "new\n")
+    monkeypatch.setattr(models, "PAGE", tmp_path / "models.md")
+    monkeypatch.setattr(sys, "argv", ["make_models.py"])
+    assert models.main() == 0
+    monkeypatch.setattr(sys, "argv", ["make_models.py", "--check"])
+    assert models.main() == 0
+    models.PAGE.write_text("old\n", encoding="utf-8")
+    assert models.main() == 1
+
+
+def test_the_benchmark_of_a_forward_runs_on_the_cpu() -> None:
+    found = script("benchmarks/gpu_forward.py").forward({}, "cpu", "tiny-llama", 6, 5, 40, 1)
+    assert found["sequences"] == 6
+    assert found["padded slots over slots"] >= 1.0
+    assert all(value > 0 for name, value in found.items() if name.endswith("us"))
