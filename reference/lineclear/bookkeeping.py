@@ -48,6 +48,7 @@ class Bookkeeping(Advice):
         self.ledger.journal = self.journal
         self.of: dict[Record, Entry] = {}  # those that ran once
         self.explicit: dict[Sequence, None] = {}  # running and not steady
+        self.arrivals = 0  # requests that were accepted
         self.seats = 0  # sequences that running requests may have
         self.flights: deque[Flight] = deque()
         self.replaced: dict[Sequence, None] = {}  # whose whole table the next plan tells
@@ -153,6 +154,10 @@ class Bookkeeping(Advice):
         mode = "swap" if swap else "recompute"
         self.counters.preemptions[mode] += 1
         self.preempted.append((entry.name, mode))
+        if self.config.broken == "tail_requeue":
+            self.arrivals += 1  # as if it arrived now: behind everybody of its key
+            entry.order = (*entry.order[:-1], self.arrivals)
+            entry.rank = (*entry.rank[:-1], self.arrivals)
         self.wait(entry)
 
     def computed(self, entry: Entry) -> int:

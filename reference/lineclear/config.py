@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from lineclear_spec.ledger import Limits
 
-__all__ = ["MODES", "POLICIES", "PRESETS", "RULES", "VICTIMS", "Config", "ConfigError"]
+__all__ = ["BROKEN", "MODES", "POLICIES", "PRESETS", "RULES", "VICTIMS", "Config", "ConfigError"]
 
 POLICIES = (
     "fcfs",
@@ -58,6 +58,17 @@ class ConfigError(ValueError):
     """Settings that can't be meant; the message is one line that says what to change."""
 
 
+#: Rules of progress that can be switched off one by one, to see a search or a watch find it.
+BROKEN: dict[str, tuple[str, ...]] = {
+    "tail_requeue": ("a request that gave way goes back by its place in the order",),
+    "any_fit": ("nobody passes a request that does not fit",),
+    "longest_victim": (
+        "only who comes later in the order gives way to one that grows",
+        "nobody is admitted in a step that preempted",
+    ),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Settings, by the names that vLLM's users know.
@@ -87,6 +98,8 @@ class Config:
         recompute_token_cost: auto: relative cost to compute one token again.
         rules: how a step is built: lineclear's own way, or as vllm_v0, vllm_v0_chunked or
             nano_vllm do, which lack rules that progress needs.
+        broken: a rule of progress that is switched off, to be refuted: tail_requeue, any_fit or
+            longest_victim; empty for none.
     """
 
     num_gpu_blocks: int = 1024
@@ -111,6 +124,7 @@ class Config:
     swap_token_cost: float = 0.16
     recompute_token_cost: float = 1.0
     rules: str = "lineclear"
+    broken: str = ""
 
     def __post_init__(self) -> None:
         """Refuses what can't be meant."""
@@ -160,11 +174,22 @@ class Config:
             ("preemption_mode", MODES),
             ("victim", VICTIMS),
             ("rules", RULES),
+            ("broken", ("", *BROKEN)),
         ):
             if getattr(self, name) not in known:
                 raise ConfigError(
-                    f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}"
+                    f"{name} must be one of {', '.join(filter(None, known))}, "
+                    f"not {getattr(self, name)!r}"
                 )
+        if self.broken and self.rules != "lineclear":
+            raise ConfigError(f"broken = {self.broken!r} goes with rules = 'lineclear' only")
+        if self.broken == "longest_victim" and (
+            self.pause_after_preemption or self.victim != "longest"
+        ):
+            raise ConfigError(
+                "broken = 'longest_victim' goes with victim = 'longest' and "
+                "pause_after_preemption = False only"
+            )
         if self.rules != "lineclear":
             for name, wanted in (
                 ("scheduling_policy", "fcfs"),
@@ -187,7 +212,7 @@ class Config:
     @property
     def lacking(self) -> tuple[str, ...]:
         """Rules that progress needs and that these settings switch off, in words."""
-        return LACKS.get(self.rules, ())
+        return (*LACKS.get(self.rules, ()), *BROKEN.get(self.broken, ()))
 
     @property
     def watermark_blocks(self) -> int:
@@ -265,5 +290,10 @@ PRESETS: dict[str, Config] = {
         enable_chunked_prefill=False,
         watermark=0.0,
         num_cpu_blocks=0,
+    ),
+    "broken_tail_requeue": Config(broken="tail_requeue"),
+    "broken_any_fit": Config(broken="any_fit"),
+    "broken_longest_victim": Config(
+        broken="longest_victim", victim="longest", pause_after_preemption=False
     ),
 }

@@ -67,7 +67,6 @@ class Scheduler(Bookkeeping):
         super().__init__(config or Config(), policy, journal)
         self.clock = clock
         self.draining = False
-        self.arrivals = 0
         self._roster = Roster()
         self._step = STEPS[self.config.rules]
 

@@ -11,6 +11,7 @@ admitted in order until one does not fit.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from lineclear.entry import Entry
@@ -132,6 +133,8 @@ class Step:
     def _victim_after(self, entry: Entry) -> Entry | None:
         """The victim among the running requests strictly behind the entry."""
         running = self.scheduler.running
+        if self.config.broken == "longest_victim":
+            return worst(running.entries.values(), "longest", self.ledger)
         if self.config.victim == "last":
             return running.last_after(entry)
         victim = worst(running.after(entry), self.config.victim, self.ledger)
@@ -264,7 +267,8 @@ class Step:
 
     def _admit_all(self) -> None:
         """From the head of the queue as long as there is room; `bypass` may pass one without."""
-        queue, most = self.scheduler.queue, self.config.bypass
+        queue = self.scheduler.queue
+        most = math.inf if self.config.broken == "any_fit" else self.config.bypass
         passed: list[Entry] = []
         while (entry := queue.head()) is not None:
             fits = not entry.record.copy and self.have().covers(self.want(entry))

@@ -107,7 +107,8 @@ def test_settings_come_from_a_mapping() -> None:
         ({"frobnicate": 1}, "unknown setting frobnicate"),
         (
             {"preset": "best"},
-            "preset must be one of default, lesson, vllm_v0, vllm_v0_chunked, nano_vllm, not 'best'",
+            "preset must be one of default, lesson, vllm_v0, vllm_v0_chunked, nano_vllm, "
+            "broken_tail_requeue, broken_any_fit, broken_longest_victim, not 'best'",
         ),
         ({"block_size": 0}, "block_size must be a whole number of at least 1, not 0"),
     ],

@@ -19,7 +19,7 @@ from lineclear.cli.exits import BROKEN_PIPE, INTERRUPTED, USAGE, UsageError, mis
 __all__ = ["COMMANDS", "main", "make_parser"]
 
 #: In the order of `--help`; a module each, with `add_parser(subparsers)` and `run(arguments)`.
-COMMANDS = ("check", "prove", "simulate", "compare", "replay", "explain", "diagram")
+COMMANDS = ("check", "prove", "explore", "simulate", "compare", "replay", "explain", "diagram")
 
 EPILOG = """\
 exit codes:

@@ -1,0 +1,191 @@
+"""`lineclear explore`: every behaviour at small scope, of the scheduler or of the action table.
+
+Guarantees: exit code 0 only if every search was exhausted and nothing was found; bounds are told
+with every count. It knows nothing about how a search goes about it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
+from lineclear.cli.output import add_format, write_json, write_text
+from lineclear.cli.progress import Progress
+from lineclear.cli.settings import SETTINGS, add_settings, read_settings
+
+if TYPE_CHECKING:
+    from lineclear.explore.bounds import Bounds, Shape
+    from lineclear.explore.report import Report
+
+__all__ = ["add_parser", "run"]
+
+EPILOG = """\
+Without settings the worlds of continuous integration are searched, or with --deep larger ones.
+A request is PROMPT+MOST, then xN for N sequences, then pP for priority P: 1+3, 1+3x2, 2+2p1.
+
+examples:
+  lineclear explore
+  lineclear explore --deep -o docs/explored.md
+  lineclear explore --preset broken_any_fit --journal stall.jsonl
+  lineclear explore --victim longest --num-gpu-blocks 4 --requests 3 --shapes 1+3 2+2
+  lineclear explore --target table --format json
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds the subcommand."""
+    parser = subparsers.add_parser(
+        "explore",
+        help="search every behaviour at small scope: broken invariants, stuck states, cycles",
+        description="Search every behaviour of the scheduler, or of the action table, at small "
+        "scope and under every choice of the environment.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--target", choices=("scheduler", "table"), default="scheduler",
+                        help="what is searched (default: scheduler)")  # fmt: skip
+    parser.add_argument("--all", action="store_true", help="the scheduler and the table")
+    parser.add_argument("--deep", action="store_true", help="larger worlds, minutes to hours")
+    parser.add_argument("--requests", type=int, metavar="N", help="live at once (default: 2)")
+    parser.add_argument("--shapes", nargs="+", metavar="SHAPE", help="requests that may arrive")
+    parser.add_argument("--max-states", type=int, metavar="N", help="give up after so many")
+    parser.add_argument("--journal", metavar="FILE",
+                        help="write the first finding for `lineclear replay`")  # fmt: skip
+    parser.add_argument("-o", "--output", metavar="FILE", help="write bounds and counts, Markdown")
+    add_format(parser)
+    add_settings(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Searches."""
+    from lineclear.explore.report import explore, markdown, unreached
+    from lineclear.explore.worlds import required
+
+    searches: list[dict[str, Any]] = []
+    lines: list[str] = []
+    code = PASSED
+    if arguments.target == "scheduler" or arguments.all:
+        chosen, whole = worlds(arguments)
+        reports: list[Report] = []
+        with Progress("searching the scheduler", len(chosen)) as progress:
+            for bounds in chosen:
+                reports.append(explore(bounds))
+                progress.step()
+        missing = unreached(reports, required()) if whole else []
+        searches += [report.as_dict() for report in reports]
+        for report in reports:
+            lines += report.lines()
+        lines += [f"NEVER SEEN in any search: {sentence}" for sentence in missing]
+        if any(report.refuted for report in reports) or missing:
+            code = REFUTED
+        elif not all(report.graph.complete for report in reports):
+            code = INCONCLUSIVE
+        if arguments.output is not None:
+            command = "lineclear explore" + " --deep" * arguments.deep + f" -o {arguments.output}"
+            Path(arguments.output).write_text(markdown(reports, command), encoding="utf-8")
+        if arguments.journal is not None:
+            lines.append(save(reports, arguments.journal))
+    if arguments.target == "table" or arguments.all:
+        table, table_lines, table_code = search_table()
+        searches += table
+        lines += table_lines
+        code = REFUTED if REFUTED in (code, table_code) else max(code, table_code)
+    if arguments.format == "json":
+        write_json(searches[0] if len(searches) == 1 else {"searches": searches})
+    else:
+        states = sum(one["states"] for one in searches)
+        transitions = sum(one["transitions"] for one in searches)
+        words = {PASSED: "nothing found", REFUTED: "FOUND, see above"}.get(
+            code, "nothing found, but bounds were reached"
+        )
+        lines.append(
+            f"{len(searches)} searches, {states:,} states, {transitions:,} transitions: {words}"
+        )
+        write_text("\n".join(lines))
+    return code
+
+
+def worlds(arguments: argparse.Namespace) -> tuple[list[Bounds], bool]:
+    """What to search, and whether every situation must be met in it."""
+    from lineclear.config import ConfigError
+    from lineclear.explore.bounds import Bounds
+    from lineclear.explore.worlds import BROKEN_WORLDS, LONG, SMALL, ci_worlds, deep_worlds
+
+    names = ("config", "preset", *SETTINGS)
+    given = [name for name in names if getattr(arguments, name) is not None]
+    extra = [arguments.requests, arguments.shapes, arguments.max_states]
+    if not given and extra == [None, None, None]:
+        return (deep_worlds() if arguments.deep else ci_worlds()), not arguments.deep
+    if given == ["preset"] and extra == [None] * 3 and arguments.preset in BROKEN_WORLDS:
+        return [BROKEN_WORLDS[arguments.preset]], False
+    preset = {} if arguments.preset is None else {"preset": arguments.preset}
+    shapes = tuple(map(shape, arguments.shapes)) if arguments.shapes else (LONG, shape("2+2"))
+    try:
+        settings = read_settings(arguments, {**SMALL, **preset})
+        return [
+            Bounds(
+                "as asked",
+                settings,
+                shapes,
+                live=2 if arguments.requests is None else arguments.requests,
+                max_states=arguments.max_states or 200_000,
+            )
+        ], False
+    except (ConfigError, ValueError) as error:
+        raise UsageError(str(error)) from error
+
+
+def shape(text: str) -> Shape:
+    """A request as it is written: PROMPT+MOST[xN][pPRIORITY]."""
+    import re
+
+    from lineclear.explore.bounds import Shape
+
+    match = re.fullmatch(r"(\d+)\+(\d+)(?:x(\d+))?(?:p(-?\d+))?", text)
+    if match is None:
+        raise UsageError(f"write a request as PROMPT+MOST, with xN or pP, not {text!r}")
+    prompt, most, n, priority = match.groups()
+    return Shape(int(prompt), int(most), int(n or 1), int(priority or 0))
+
+
+def save(reports: list[Report], path: str) -> str:
+    """Writes the journal of the first finding; a cycle is gone round three times."""
+    from lineclear.explore.transitions import record
+
+    for report in reports:
+        for finding in (*report.stuck, *report.livelocks, *report.starvation):
+            if not finding.expected:
+                with open(path, "w", encoding="utf-8") as file:
+                    record(report.graph.bounds, (*finding.trace, *finding.cycle * 3), file)
+                return f"the first finding is in {path}; see it with: lineclear replay {path}"
+    return "nothing was found that a journal could show, so none was written"
+
+
+def search_table() -> tuple[list[dict[str, Any]], list[str], int]:
+    """Every world of the action table."""
+    from lineclear_spec.explore import BOUNDS, search
+
+    searches: list[dict[str, Any]] = []
+    lines: list[str] = []
+    code = PASSED
+    with Progress("searching the table", len(BOUNDS)) as progress:
+        for bounds in BOUNDS:
+            found = search(bounds)
+            row = found.as_dict()
+            witnesses = row.pop("witnesses")
+            # The table has no scheduler that could stand still, so nobody asked.
+            row |= {"stuck": None, "livelocks": None, "starvation": None, "witnesses": witnesses}
+            searches.append(row)
+            ended = "exhausted" if found.complete else f"stopped at {bounds.max_states:,} states"
+            lines.append(
+                f"table, {bounds.name}: {found.states:,} states, {found.transitions:,} "
+                f"transitions, depth {found.depth}, {ended}, {len(found.violations)} violations"
+            )
+            if found.violations:
+                code = REFUTED
+            elif not found.complete and code == PASSED:
+                code = INCONCLUSIVE
+            progress.step()
+    return searches, lines, code

@@ -1,0 +1,101 @@
+"""What a search of the scheduler is limited to.
+
+Guarantees: two searches with equal bounds visit equal states. It knows nothing about searching.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from lineclear.config import Config, ConfigError
+from lineclear.policies import make
+
+__all__ = ["KNOWN_POLICIES", "Bounds", "Shape"]
+
+#: Policies whose order among live requests does not change and does not rest on the clock, so that
+#: requests may be renamed by relative age.
+KNOWN_POLICIES = ("fcfs", "priority", "sjf")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A request that may arrive.
+
+    Attributes:
+        prompt: tokens of the prompt.
+        most: tokens to generate at most.
+        n: sequences it may have at once.
+        priority: higher is more important.
+    """
+
+    prompt: int
+    most: int
+    n: int = 1
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Scope of one search; printed with every result.
+
+    Attributes:
+        name: for people.
+        config: of the scheduler.
+        shapes: requests that may arrive, again and again.
+        live: requests that may be live at once; there is no limit to how many follow each other.
+        arrivals: requests that may arrive in all; None for no limit.
+        stops: whether a sampled token may end its sequence before its limit.
+        aborts: whether a live request may be aborted.
+        fails: whether a copy may fail.
+        late: whether copies may complete later than at once.
+        max_states: states beyond which the search gives up and says so.
+    """
+
+    name: str
+    config: Config
+    shapes: tuple[Shape, ...]
+    live: int = 2
+    arrivals: int | None = None
+    stops: bool = True
+    aborts: bool = True
+    fails: bool = True
+    late: bool = True
+    max_states: int = 200_000
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be searched.
+
+        Raises:
+            ConfigError: the order of the policy changes with time.
+        """
+        if self.config.scheduling_policy not in KNOWN_POLICIES:
+            raise ConfigError(
+                f"explore knows no relabelling for the policy {self.config.scheduling_policy!r}: "
+                f"choose one of {', '.join(KNOWN_POLICIES)}"
+            )
+        make(self.config.scheduling_policy, dict(self.config.policy_options))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; of the configuration what differs from the default."""
+        plain = Config()
+        changed = {
+            field.name: getattr(self.config, field.name)
+            for field in fields(Config)
+            if getattr(self.config, field.name) != getattr(plain, field.name)
+        }
+        return {
+            "name": self.name,
+            "config": changed,
+            "shapes": [
+                {"prompt": s.prompt, "most": s.most, "n": s.n, "priority": s.priority}
+                for s in self.shapes
+            ],
+            "live": self.live,
+            "arrivals": self.arrivals,
+            "stops": self.stops,
+            "aborts": self.aborts,
+            "fails": self.fails,
+            "late": self.late,
+            "max_states": self.max_states,
+        }

@@ -1,0 +1,187 @@
+"""What a graph of states says about progress.
+
+Guarantees: each finding is a trace and, where it goes round, a cycle that can be repeated for
+ever. It knows nothing about why the scheduler did so.
+
+stuck       nothing is outstanding (every step committed, every copy complete), a request is live,
+            and `schedule` goes round through empty plans alone
+livelock    a cycle without submit, abort or failed copy that has a step committed or blocks moved
+starvation  a cycle with arrivals and without abort or failed copy, up to the names of requests, in
+            which one named request is never served although its copies complete and steps commit
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from lineclear.explore.cycles import components, walk
+from lineclear.explore.search import Edge, Graph
+from lineclear.explore.world import Trace
+
+__all__ = ["Finding", "livelocks", "starvation", "stuck"]
+
+Tracked = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One way in which progress ends.
+
+    Attributes:
+        what: a sentence.
+        trace: shortest way to where it begins.
+        cycle: moves that may be repeated for ever after it.
+        expected: the policy promises nothing else.
+    """
+
+    what: str
+    trace: Trace
+    cycle: Trace
+    expected: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "what": self.what,
+            "expected": self.expected,
+            "trace": [list(move) for move in self.trace],
+            "cycle": [list(move) for move in self.cycle],
+        }
+
+
+def stuck(graph: Graph) -> list[Finding]:
+    """States in which nothing is outstanding, and `schedule` leads nowhere."""
+
+    def after(state: int) -> list[int]:
+        if not graph.settled[state] or not graph.live[state]:
+            return []
+        return [e.target for e in graph.edges[state] if e.move == ("schedule",) and e.empty]
+
+    return [
+        Finding(
+            f"{graph.live[state]} requests are live, nothing is outstanding, "
+            "and the next step is empty",
+            graph.trace(state),
+            (("schedule",),) * len(component),
+        )
+        for component in components(range(graph.states), after)
+        for state in [min(component)]
+    ]
+
+
+UNFAIR = frozenset({"abort", "fail"})
+
+
+def worked(edge: Edge) -> bool:
+    """Whether a step was committed, or a plan that is not empty was made."""
+    return edge.move[0] == "commit" or (edge.move[0] == "schedule" and not edge.empty)
+
+
+def livelocks(graph: Graph) -> list[Finding]:
+    """Work that goes round: nobody arrives, nobody leaves, and the same state comes again."""
+
+    def usable(state: int) -> list[Edge]:
+        return [e for e in graph.edges[state] if e.move[0] not in UNFAIR | {"submit"}]
+
+    found: list[Finding] = []
+    for component in components(range(graph.states), lambda s: [e.target for e in usable(s)]):
+        inside = frozenset(component)
+        for state in sorted(inside):
+            edge = next((e for e in usable(state) if worked(e) and e.target in inside), None)
+            if edge is not None:
+                back = round_trip(state, edge, inside, usable)
+                found.append(Finding("a step is taken again and again", graph.trace(state), back))
+                break
+    return found
+
+
+def round_trip(state: int, first: Edge, inside: frozenset[int], usable: Any) -> Trace:
+    """Moves from a state by an edge and back to it, within a component."""
+    moves = [first.move]
+    if first.target == state:
+        return tuple(moves)
+
+    def after(one: int) -> Iterable[int]:
+        return [e.target for e in usable(one) if e.target in inside]
+
+    path = walk(first.target, lambda one: one == state, after)
+    for here, there in pairwise(path):
+        moves.append(next(e.move for e in usable(here) if e.target == there))
+    return tuple(moves)
+
+
+def starvation(graph: Graph) -> list[Finding]:
+    """Cycles in which others come and are served, and one request is not."""
+
+    def usable(node: Tracked) -> list[tuple[Edge, Tracked]]:
+        state, place = node
+        found: list[tuple[Edge, Tracked]] = []
+        for edge in graph.edges[state]:
+            if edge.move[0] in UNFAIR:
+                continue
+            now, served = edge.names[place]
+            if not served and now >= 0:
+                found.append((edge, (edge.target, now)))
+        return found
+
+    nodes = [(s, k) for s in range(graph.states) for k in range(graph.live[s])]
+    expected = graph.bounds.config.scheduling_policy in ("priority", "sjf")
+    found: list[Finding] = []
+    for component in components(nodes, lambda n: [other for _, other in usable(n)]):
+        inside = frozenset(component)
+        if not fair(graph, inside, usable):
+            continue
+        start, moves = wheel(graph, inside, usable)
+        found.append(
+            Finding(
+                f"request {start[1] + 1} of {graph.live[start[0]]}, by age, is never served "
+                "while others come and go",
+                graph.trace(start[0]),
+                moves,
+                expected,
+            )
+        )
+    return found
+
+
+Usable = Callable[[Tracked], list[tuple[Edge, Tracked]]]
+
+
+def wheel(graph: Graph, inside: frozenset[Tracked], usable: Usable) -> tuple[Tracked, Trace]:
+    """A cycle within a component, from a commit through a state where no copy of it is open."""
+
+    def after(node: Tracked) -> list[Tracked]:
+        return [other for _, other in usable(node) if other in inside]
+
+    start, edge, place = next(
+        (node, edge, other)
+        for node in sorted(inside)
+        for edge, other in usable(node)
+        if other in inside and edge.move[0] == "commit"
+    )
+
+    def free(node: Tracked) -> bool:
+        return node[1] not in graph.copying[node[0]]
+
+    def closed(node: Tracked) -> bool:
+        return node == start
+
+    moves = [edge.move]
+    for goal in (free, closed):
+        if goal(place):
+            continue
+        path = walk(place, goal, after)
+        for here, there in pairwise(path):
+            moves.append(next(e.move for e, other in usable(here) if other == there))
+        place = path[-1]
+    return start, tuple(moves)
+
+
+def fair(graph: Graph, inside: frozenset[Tracked], usable: Usable) -> bool:
+    """Whether steps are committed in the cycle, somebody arrives, and its copies complete."""
+    kinds = {edge.move[0] for node in inside for edge, other in usable(node) if other in inside}
+    free = any(place not in graph.copying[state] for state, place in inside)
+    return free and {"submit", "commit"} <= kinds

@@ -1,0 +1,90 @@
+"""When two schedulers count as one state of a search.
+
+Guarantees: worlds with equal keys allow the same moves for ever after, up to the names of
+requests, places and clocks. It knows nothing about how they came to be.
+
+The ledger's part is the key of the table's search (`lineclear_spec.keys`), read from the ledger
+and from the histories that the observer keeps. Beside it stands what the scheduler adds: the two
+orders, as permutations of the live requests by age; who is steady since which step in flight; what
+each step in flight will be told of. Left out are names, counters of statistics, and the layout of
+the heap, which decides nothing because its order is total.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lineclear_spec.keys import state_key
+
+if TYPE_CHECKING:
+    from lineclear.explore.world import World
+
+__all__ = ["world_key"]
+
+
+#: Place of the table's flag that `retire` is allowed. The scheduler retires of its own accord when
+#: the clock of what is done matters, which decides nothing that it does otherwise.
+RETIRED = 3
+
+
+class Shown:
+    """A ledger and an observer's histories, as `state_key` reads them."""
+
+    def __init__(self, world: World) -> None:
+        """As things stand."""
+        ledger, observer = world.scheduler.ledger, world.observer
+        self._ledger = ledger
+        self.requests = [entry.record for entry in world.live()]
+        self.touched = {n: at for n, at in observer.touched.items() if n in ledger.operations}
+        self.kv = {
+            s: observer._positions(s)  # pyright: ignore[reportPrivateUsage]
+            for r in self.requests
+            for s in r.members
+        }
+        self.born = {r: observer.born.get(r, 0) for r in self.requests}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+
+def world_key(world: World) -> tuple[Any, ...]:
+    """What decides the future."""
+    scheduler = world.scheduler
+    ledger, live = scheduler.ledger, world.live()
+    rank = {entry.record: k for k, entry in enumerate(live)}
+    seat = {s: (k, j) for k, e in enumerate(live) for j, s in enumerate(e.record.members)}
+    gone = (-1, -1)
+    most = scheduler.config.bypass
+    settled = ledger.settled
+
+    flights = tuple(
+        [
+            (
+                flight.step - settled,
+                tuple(
+                    [
+                        (seat.get(s, gone), row.drafts)
+                        for s, row in zip(flight.sampling, flight.plan.sampling, strict=False)
+                    ]
+                ),
+                tuple([seat.get(s, gone) for s in flight.steady]),
+                tuple([seat.get(s, gone) for s in flight.left]),
+                tuple([n for n in flight.copies if n in ledger.operations]) != (),
+            )
+            for flight in scheduler.flights
+        ]
+    )
+    table = state_key(Shown(world))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    return (
+        (*table[:RETIRED], *table[RETIRED + 1 :]),
+        world.arrived,
+        tuple([(e.priority, min(e.bypassed, most)) for e in live]),
+        tuple([rank[e.record] for e in sorted(live, key=lambda e: e.order)]),
+        tuple([rank[e.record] for e in sorted(live, key=lambda e: e.rank)]),
+        tuple([rank[e.record] for e in sorted(scheduler.queue, key=lambda e: e.place)]),
+        tuple([seat[s] for s in scheduler.explicit]),
+        tuple([(seat[s], max(at - settled, 0)) for s, at in scheduler.joined.items()]),
+        tuple([seat[s] for s in scheduler.members]),
+        tuple(sorted([seat[s] for s in scheduler.replaced])),
+        scheduler.draining, len(scheduler.policy_failures), flights,
+    )  # fmt: skip

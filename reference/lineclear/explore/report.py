@@ -1,0 +1,155 @@
+"""What a search of the scheduler found, as plain data and as text.
+
+Guarantees: bounds and counts are told with every result, and what was not exhausted is called so.
+It knows nothing about the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lineclear.explore.bounds import Bounds
+from lineclear.explore.findings import Finding, livelocks, starvation, stuck
+from lineclear.explore.search import Graph, search
+from lineclear.scheduler import Scheduler
+
+__all__ = ["Report", "explore", "markdown", "unreached"]
+
+
+@dataclass(slots=True)
+class Report:
+    """One search and what it says about progress."""
+
+    graph: Graph
+    stuck: list[Finding]
+    livelocks: list[Finding]
+    starvation: list[Finding]
+
+    @property
+    def refuted(self) -> bool:
+        """Whether anything was found that the settings do not lead one to expect."""
+        rest = [*self.stuck, *self.livelocks, *self.starvation]
+        return bool(self.graph.violations) or any(not finding.expected for finding in rest)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        graph = self.graph
+        return {
+            "target": "scheduler",
+            "bounds": graph.bounds.as_dict(),
+            "states": graph.states,
+            "transitions": graph.transitions,
+            "depth": graph.depth,
+            "complete": graph.complete,
+            "violations": [
+                {"what": what, "trace": [list(move) for move in trace]}
+                for trace, what in graph.violations
+            ],
+            "stuck": [finding.as_dict() for finding in self.stuck],
+            "livelocks": [finding.as_dict() for finding in self.livelocks],
+            "starvation": [finding.as_dict() for finding in self.starvation],
+            "witnesses": {
+                sentence: [list(move) for move in graph.witness(sentence)]
+                for sentence in sorted(graph.witnesses)
+            },
+        }
+
+    def lines(self) -> list[str]:
+        """For people."""
+        graph, bounds = self.graph, self.graph.bounds
+        config = bounds.config
+        shapes = " ".join(
+            f"{s.prompt}+{s.most}"
+            + (f"x{s.n}" if s.n > 1 else "")
+            + f"p{s.priority}" * bool(s.priority)
+            for s in bounds.shapes
+        )
+        ended = "exhausted" if graph.complete else "NOT EXHAUSTED"
+        free = [word for word in ("stops", "aborts", "fails", "late") if getattr(bounds, word)]
+        lines = [
+            f"{bounds.name}: {graph.states:,} states, {graph.transitions:,} transitions, "
+            f"depth {graph.depth}, {ended}",
+            f"  bounds: {bounds.live} live of {shapes}; {config.num_gpu_blocks} GPU and "
+            f"{config.num_cpu_blocks} CPU blocks of {config.block_size}; "
+            f"{config.max_num_seqs} sequences, {config.max_num_batched_tokens} tokens a step, "
+            f"{config.depth} in flight; {' '.join(free) or 'nothing goes wrong'}",
+        ]
+        lines += [f"  no guarantee: {rule}: is off" for rule in config.lacking]
+        for trace, what in graph.violations[:3]:
+            lines += [f"  VIOLATION {what}", f"    after {told(trace)}"]
+        for kind in ("stuck", "livelocks", "starvation"):
+            found: list[Finding] = getattr(self, kind)
+            for finding in shortest(found)[:1]:
+                word = "expected, as the policy says" if finding.expected else "FOUND"
+                lines.append(f"  {kind} ({len(found)}, {word}): {finding.what}")
+                if not finding.expected:
+                    lines.append(f"    after {told(finding.trace)}")
+                    lines.append(f"    for ever {told(finding.cycle)}")
+        return lines
+
+
+def shortest(found: Iterable[Finding]) -> list[Finding]:
+    """What was not expected first, then by length."""
+    return sorted(found, key=lambda f: (f.expected, len(f.trace) + len(f.cycle)))
+
+
+def told(trace: Iterable[tuple[Any, ...]]) -> str:
+    """A trace in one line."""
+    words: list[str] = []
+    for name, *rest in trace:
+        choices: Any = rest[0] if rest else ""
+        plain = ",".join(map(str, choices)) if name == "commit" else str(choices)
+        words.append(f"{name} {plain}".strip())
+    return "; ".join(words) or "the start"
+
+
+def explore(
+    bounds: Bounds,
+    kind: type[Scheduler] = Scheduler,
+    progress: Callable[[int], object] | None = None,
+) -> Report:
+    """Searches, and looks at what the graph says about progress."""
+    graph = search(bounds, kind=kind, progress=progress)
+    return Report(
+        graph, shortest(stuck(graph)), shortest(livelocks(graph)), shortest(starvation(graph))
+    )
+
+
+def unreached(reports: Iterable[Report], required: Iterable[str]) -> list[str]:
+    """What none of the searches showed."""
+    seen = {sentence for report in reports for sentence in report.graph.witnesses}
+    return [sentence for sentence in required if sentence not in seen]
+
+
+def markdown(reports: Sequence[Report], command: str) -> str:
+    """A page with the bounds and counts of every search."""
+    lines = [
+        "# Every behaviour of the scheduler at small scope",
+        "",
+        f"Written by `{command}`. A request `1+3` has a prompt of 1 token and generates at most 3, "
+        "`x2` is a group of two sequences, `p1` has priority 1. Requests arrive without end; "
+        "`live` may be there at once.",
+        "",
+        "| search | live | requests | GPU, CPU blocks | states | transitions | depth | exhausted |",
+        "|---|---:|---|---|---:|---:|---:|---|",
+    ]
+    for report in reports:
+        graph, bounds = report.graph, report.graph.bounds
+        shapes = " ".join(
+            f"{s.prompt}+{s.most}" + f"x{s.n}" * (s.n > 1) + f"p{s.priority}" * bool(s.priority)
+            for s in bounds.shapes
+        )
+        config = bounds.config
+        lines.append(
+            f"| {bounds.name} | {bounds.live} | {shapes} | {config.num_gpu_blocks}, "
+            f"{config.num_cpu_blocks} of {config.block_size} | {graph.states:,} | "
+            f"{graph.transitions:,} | {graph.depth} | {'yes' if graph.complete else 'NO'} |"
+        )
+    states = sum(report.graph.states for report in reports)
+    transitions = sum(report.graph.transitions for report in reports)
+    refuted = sum(report.refuted for report in reports)
+    lines += ["", f"{len(reports)} searches, {states:,} states, {transitions:,} transitions; "
+              f"{refuted} with a finding."]  # fmt: skip
+    return "\n".join(lines) + "\n"

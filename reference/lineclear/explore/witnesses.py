@@ -1,0 +1,172 @@
+"""Situations that the searches of the scheduler must meet, each with a sentence.
+
+Guarantees: a situation is a fact about one move that was carried out, or about the state after it.
+It knows nothing about how the search got there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear.entry import Entry
+from lineclear.plan import Plan
+from lineclear.scheduler import Scheduler
+from lineclear.step import Step
+from lineclear_spec.ledger import Ledger
+from lineclear_spec.lifecycle import Phase
+from lineclear_spec.situations import states_shown
+
+__all__ = ["SOMETIMES", "Notes", "noted"]
+
+#: What must be seen in some search; the actions of the table and `situations.IN_STATES` aside.
+SOMETIMES = (
+    "preempted by swap",
+    "preempted by recompute",
+    "preempted to let an earlier one grow",
+    "preempted itself",
+    "displaced by a more important one that waited",
+    "swap fell back to recompute: the CPU pool is full",
+    "a less important CPU copy is discarded",
+    "a fenced block is granted, and the next forward waits",
+    "a fenced block is granted to a steady sequence",
+    "a shared block is copied to a fenced place",
+    "swapped out while a step computes for it",
+    "recomputed while its copy in is open",
+    "a copy in failed",
+    "a copy out failed",
+    "a copy failed while its request runs",
+    "a copy failed while its request is swapped out",
+    "aborted while it waits",
+    "aborted while it runs",
+    "aborted while it is swapped out",
+    "aborted while a step computes for it",
+    "aborted while a copy of it is open",
+    "a prompt is computed in several steps",
+    "a sample is kept after a recompute",
+    "a sample is kept while its request is swapped out",
+    "a request finishes while it does not run",
+    "a draft is accepted",
+    "a draft is rejected",
+    "a step only moves blocks",
+    "a group is computed again and its branches rejoin",
+    "a group of two sequences is swapped out",
+)
+
+
+WORDS = {
+    Phase.WAITING: "waits",
+    Phase.RUNNING: "runs",
+    Phase.SWAPPED: "is swapped out",
+}
+
+
+class Notes:
+    """What the last move showed."""
+
+    def __init__(self) -> None:
+        """Nothing."""
+        self.seen: set[str] = set()
+        self.barrier = 0
+        self.copied: set[Any] = set()  # requests that ran with an open copy before the move
+        self.idle: set[Any] = set()  # ids of those that did not run
+
+    def begin(self, scheduler: Scheduler, move: tuple[Any, ...]) -> None:
+        """A move is about to be carried out."""
+        self.seen.clear()
+        self.barrier = scheduler.ledger.barrier
+        self.copied = {r for r in scheduler.ledger.running if r.copy}
+        self.idle = {
+            name
+            for name, entry in scheduler.entries.items()
+            if move[0] == "commit" and entry.record.phase != Phase.RUNNING
+        }
+
+    def action(self, ledger: Ledger, name: str, arguments: tuple[Any, ...]) -> None:
+        """An action of the table was done."""
+        seen = self.seen
+        seen.add(name)
+        if ledger.barrier > self.barrier:
+            self.barrier = ledger.barrier
+            if any(number <= ledger.barrier for number in ledger.operations):
+                seen.add("a fenced block is granted, and the next forward waits")
+                if name == "issue_step":
+                    seen.add("a fenced block is granted to a steady sequence")
+                if name == "copy_on_write":
+                    seen.add("a shared block is copied to a fenced place")
+        if name in ("swap_out", "recompute"):
+            request = arguments[0]
+            if name == "swap_out" and any(ledger.in_flight(s) for s in request.members):
+                seen.add("swapped out while a step computes for it")
+            if name == "recompute" and request in self.copied:
+                seen.add("recomputed while its copy in is open")
+            if name == "swap_out" and request.width > 1:
+                seen.add("a group of two sequences is swapped out")
+        elif name == "rejoin":
+            seen.add("a group is computed again and its branches rejoin")
+        elif name == "sample":
+            phase = arguments[0].request.phase
+            if phase == Phase.WAITING:
+                seen.add("a sample is kept after a recompute")
+            elif phase == Phase.SWAPPED:
+                seen.add("a sample is kept while its request is swapped out")
+            if arguments[2] >= 2:
+                seen.add("a draft is accepted")
+            if arguments[3] >= 1:
+                seen.add("a draft is rejected")
+        elif name == "discard_swapped":
+            seen.add("a less important CPU copy is discarded")
+
+    def aborted(self, scheduler: Scheduler, entry: Entry) -> None:
+        """A request is about to be aborted."""
+        ledger, record = scheduler.ledger, entry.record
+        self.seen.add(f"aborted while it {WORDS[record.phase]}")
+        if any(ledger.in_flight(s) for s in record.members):
+            self.seen.add("aborted while a step computes for it")
+        if record.copy:
+            self.seen.add("aborted while a copy of it is open")
+
+    def failed(self, entry: Entry, kind: str) -> None:
+        """A copy of the request is about to be told as failed."""
+        self.seen.add("a copy in failed" if kind == "swap_in" else "a copy out failed")
+        self.seen.add(f"a copy failed while its request {WORDS[entry.record.phase]}")
+
+    def end(self, scheduler: Scheduler, plan: Plan | None) -> None:
+        """The move was carried out."""
+        seen = self.seen
+        seen.update(states_shown(scheduler.ledger))  # type: ignore[arg-type] # pyright: ignore
+        if any(name not in scheduler.entries for name in self.idle):
+            seen.add("a request finishes while it does not run")
+        if plan is None:
+            return
+        for _, mode in plan.preempted:
+            seen.add(f"preempted by {mode}")
+            if mode == "recompute" and scheduler.config.preemption_mode == "swap":
+                seen.add("swap fell back to recompute: the CPU pool is full")
+        if plan.step is None and plan.operations:
+            seen.add("a step only moves blocks")
+        for row in plan.scheduled_seq_groups.first:
+            if row.prefill and not row.samples:
+                seen.add("a prompt is computed in several steps")
+
+
+def noted(scheduler: Scheduler, notes: Notes) -> tuple[type[Step], type[Step]]:
+    """The scheduler's way to build a step, and the same with its preemptions noted."""
+    plain: type[Step] = scheduler._step  # pyright: ignore[reportPrivateUsage]
+
+    class Noted(plain):  # type: ignore[misc,valid-type]
+        """A step whose preemptions are noted."""
+
+        def _victim_after(self, entry: Entry) -> Entry | None:
+            victim: Entry | None = super()._victim_after(entry)
+            sentence = "preempted to let an earlier one grow" if victim else "preempted itself"
+            notes.seen.add(sentence)
+            return victim
+
+        def _displace(self, jobs: list[Any]) -> list[Any]:
+            left: list[Any] = super()._displace(jobs)
+            if self.displaced:
+                notes.seen.add("displaced by a more important one that waited")
+            return left
+
+    scheduler._step = Noted  # pyright: ignore[reportPrivateUsage]
+    return plain, Noted

@@ -1,0 +1,195 @@
+"""The small worlds in which the scheduler is searched.
+
+Guarantees: together they hold both presets, first come first served and priority, every victim
+rule and every mode of preemption, prompts in chunks and whole, one and two steps in flight, groups,
+drafts, and every situation of `required`. It knows nothing about searching.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from lineclear.config import PRESETS, VICTIMS, Config
+from lineclear.explore.bounds import Bounds, Shape
+from lineclear.explore.witnesses import SOMETIMES
+from lineclear_spec.actions import ACTIONS
+from lineclear_spec.situations import IN_STATES
+
+__all__ = ["BROKEN_WORLDS", "SMALL", "ci_worlds", "deep_worlds", "required", "small"]
+
+#: Three GPU blocks of one token each.
+SMALL: Mapping[str, Any] = MappingProxyType(
+    {
+        "num_gpu_blocks": 3,
+        "num_cpu_blocks": 2,
+        "block_size": 1,
+        "max_num_seqs": 2,
+        "max_num_batched_tokens": 3,
+        "max_model_len": 6,
+        "watermark": 0.0,
+        "preemption_mode": "swap",
+        "swap_threshold": 3,
+    }
+)
+LONG, SHORT = Shape(1, 3), Shape(2, 2)
+URGENT = Shape(2, 2, priority=1)
+PAIR = Shape(1, 3, 2)
+
+#: Nobody stops early, is aborted or fails, and copies are told of at once.
+CALM: Mapping[str, Any] = MappingProxyType(
+    {"live": 3, "aborts": False, "fails": False, "stops": False, "late": False}
+)
+
+#: Nothing of these is reached on purpose: the shapes of a search are such that none is rejected.
+LEFT_OUT = frozenset({"reject"})
+
+
+def small(preset: str = "default", /, **changes: Any) -> Config:
+    """A preset in the small world, with these settings changed."""
+    return replace(PRESETS[preset], **{**SMALL, **changes})
+
+
+def required() -> tuple[str, ...]:
+    """What the searches must reach together: situations, and every action of the table."""
+    return tuple(s for s in (*SOMETIMES, *IN_STATES, *ACTIONS) if s not in LEFT_OUT)
+
+
+def grid() -> list[Bounds]:
+    """Every combination of settings, with three requests; victim rules take turns."""
+    found: list[Bounds] = []
+    settings = itertools.product(
+        ("default", "lesson"), ("fcfs", "priority"), ("swap", "recompute"), (True, False), (1, 2)
+    )
+    for turn, (preset, policy, mode, chunked, depth) in enumerate(settings):
+        victim = VICTIMS[(turn + turn // 4) % 4]
+        config = small(
+            preset,
+            scheduling_policy=policy,
+            victim=victim,
+            preemption_mode=mode,
+            enable_chunked_prefill=chunked,
+            depth=depth,
+            num_gpu_blocks=4,
+            max_num_seqs=3,
+        )
+        words = f"{preset} {policy} {victim} {mode} {'chunks' if chunked else 'whole'} {depth}"
+        shapes = (LONG, URGENT if policy == "priority" else SHORT)
+        found.append(Bounds(words, config, shapes, **CALM))
+    return found
+
+
+def whole() -> list[Bounds]:
+    """Everything that the environment may do, with two requests."""
+    found: list[Bounds] = []
+    for policy, mode in itertools.product(
+        ("fcfs", "priority"), ("swap", "recompute", "by_length", "auto", "groups")
+    ):
+        for preset in ("default", "lesson"):
+            config = small(preset, scheduling_policy=policy, preemption_mode=mode)
+            shapes = (LONG, URGENT if policy == "priority" else SHORT)
+            found.append(Bounds(f"{preset} {policy} {mode}, any environment", config, shapes))
+    return found
+
+
+def special() -> list[Bounds]:
+    """Worlds made for one feature each."""
+    urgent: dict[str, Any] = {"scheduling_policy": "priority", "victim": "lowest_priority"}
+    calm: dict[str, Any] = {"aborts": False, "stops": False}
+    group: dict[str, Any] = {"num_gpu_blocks": 5, "num_cpu_blocks": 4, "max_num_seqs": 3}
+    return [
+        Bounds("two in flight, recompute", small(depth=2, preemption_mode="recompute"), (LONG, SHORT)),
+        Bounds("two in flight, priority", small(depth=2, **urgent), (LONG, URGENT), **calm),
+        Bounds("a group alone", small(**group), (PAIR,), live=1),
+        Bounds(
+            "a group and an urgent request",
+            small(**group, **urgent),
+            (PAIR, Shape(1, 3, priority=1)),
+            **calm,
+        ),
+        Bounds(
+            "a group is recomputed",
+            small(**group | {"num_cpu_blocks": 0}, preemption_mode="recompute",
+                  scheduling_policy="priority"),
+            (PAIR, Shape(1, 3, priority=1)),
+            **calm,
+        ),
+        Bounds(
+            "a group copies a block to a place that is being copied out",
+            small(block_size=2, num_gpu_blocks=4, num_cpu_blocks=4, max_num_seqs=3, max_model_len=7),
+            (Shape(1, 4, 2), Shape(5, 2)),
+            fails=False,
+            **calm,
+        ),
+        Bounds(
+            "a group shares a block that it writes",
+            small(block_size=2, num_gpu_blocks=4, num_cpu_blocks=4, max_num_seqs=3, **urgent),
+            (Shape(1, 4, 2), Shape(3, 3, priority=1)),
+            aborts=False,
+        ),
+        Bounds("drafts", small(num_gpu_blocks=4, max_num_batched_tokens=4, num_lookahead_slots=1),
+               (Shape(1, 4), Shape(2, 3))),
+        Bounds("blocks of two tokens", small(block_size=2), (Shape(1, 4), Shape(3, 3))),
+        Bounds("a watermark", small(num_gpu_blocks=4, watermark=0.25), (LONG, SHORT), aborts=False),
+        Bounds("one may pass", small(num_gpu_blocks=4, max_num_seqs=3, bypass=1), (LONG, SHORT),
+               live=3, **calm),
+        Bounds("three priorities", small(num_gpu_blocks=3, num_cpu_blocks=3, max_num_seqs=3, **urgent),
+               (Shape(1, 2), Shape(1, 3, priority=1), Shape(2, 2, priority=2)), live=3,
+               aborts=False, fails=False, stops=False),
+        Bounds("no pause after a preemption", small(pause_after_preemption=False), (LONG, SHORT)),
+    ]  # fmt: skip
+
+
+def ci_worlds() -> list[Bounds]:
+    """What continuous integration searches."""
+    return [*grid(), *whole(), *special()]
+
+
+def deep_worlds() -> list[Bounds]:
+    """Larger worlds, minutes together."""
+    three: dict[str, Any] = {"num_gpu_blocks": 4, "max_num_seqs": 3, "num_cpu_blocks": 3}
+    urgent: dict[str, Any] = {"scheduling_policy": "priority", "victim": "lowest_priority"}
+    return [
+        Bounds("two in flight, any environment", small(depth=2, max_num_batched_tokens=2),
+               (LONG, SHORT)),
+        Bounds("three requests, any environment", small(**three), (LONG, SHORT), live=3),
+        Bounds("three requests, recompute", small(**three, preemption_mode="recompute"),
+               (LONG, SHORT), live=3),
+        Bounds("three requests, priority", small(**three, **urgent), (LONG, URGENT), live=3,
+               aborts=False),
+        Bounds("a group and others, any environment",
+               small(num_gpu_blocks=5, num_cpu_blocks=4, max_num_seqs=3, **urgent),
+               (PAIR, Shape(1, 3, priority=1))),
+        Bounds("two groups", small(num_gpu_blocks=5, num_cpu_blocks=4, max_num_seqs=4,
+                                   max_num_batched_tokens=4), (PAIR,), live=2, aborts=False),
+        Bounds("lesson, three requests", small("lesson", **three), (LONG, URGENT), live=3,
+               aborts=False),
+    ]  # fmt: skip
+
+
+#: Presets that lack a rule of progress, in worlds where the searches see what comes of it. The
+#: third is the control: the table admits a request with blocks for every token that it knows, and
+#: then whoever grows also learns a token, so no cycle was found in it.
+BROKEN_WORLDS: dict[str, Bounds] = {
+    "broken_tail_requeue": Bounds(
+        "broken_tail_requeue",
+        small("broken_tail_requeue", num_cpu_blocks=0, max_num_batched_tokens=2,
+              preemption_mode="recompute"),
+        (Shape(1, 2), Shape(1, 3)), **CALM,
+    ),
+    "broken_any_fit": Bounds(
+        "broken_any_fit",
+        small("broken_any_fit", num_cpu_blocks=0, max_num_batched_tokens=2,
+              preemption_mode="recompute"),
+        (Shape(1, 2), Shape(2, 2)), **CALM,
+    ),
+    "broken_longest_victim": Bounds(
+        "broken_longest_victim",
+        small("broken_longest_victim", num_gpu_blocks=4, max_num_batched_tokens=3,
+              max_num_seqs=3, preemption_mode="recompute", num_cpu_blocks=0),
+        (Shape(1, 3), Shape(2, 2), Shape(3, 2)), **CALM,
+    ),
+}  # fmt: skip

@@ -1,0 +1,77 @@
+"""`lineclear explore`: what it prints, what it writes, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lineclear.cli import main
+from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, USAGE
+
+KEYS = [
+    "target",
+    "bounds",
+    "states",
+    "transitions",
+    "depth",
+    "complete",
+    "violations",
+    "stuck",
+    "livelocks",
+    "starvation",
+    "witnesses",
+]
+TINY = ["--shapes", "1+2", "--num-gpu-blocks", "2"]
+
+
+def test_a_sound_world_passes_with_its_bounds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explore", *TINY]) == PASSED
+    told = capsys.readouterr().out
+    assert "exhausted" in told
+    assert "bounds: 2 live of 1+2; 2 GPU and 2 CPU blocks of 1" in told
+    assert "nothing found" in told
+
+
+def test_json_has_exactly_the_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explore", *TINY, "--format", "json"]) == PASSED
+    row = json.loads(capsys.readouterr().out)
+    assert list(row) == KEYS
+    assert row["complete"] is True
+    assert row["bounds"]["config"]["num_gpu_blocks"] == 2
+    assert row["witnesses"]["admit"] == [["submit", 0], ["schedule"]]
+
+
+def test_a_bound_that_is_reached_is_inconclusive(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explore", *TINY, "--max-states", "20"]) == INCONCLUSIVE
+    assert "NOT EXHAUSTED" in capsys.readouterr().out
+
+
+def test_a_broken_preset_is_refuted_with_a_journal_and_a_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal, page = tmp_path / "found.jsonl", tmp_path / "explored.md"
+    asked = ["explore", "--preset", "broken_any_fit"]
+    assert main([*asked, "--journal", str(journal), "-o", str(page)]) == REFUTED
+    told = capsys.readouterr().out
+    assert "no guarantee: nobody passes a request that does not fit: is off" in told
+    assert "starvation (1, FOUND)" in told
+    assert main(["replay", str(journal)]) == PASSED
+    assert "the last state is the recorded one" in capsys.readouterr().out
+    assert "| broken_any_fit | 3 | 1+2 2+2 | 3, 0 of 1 |" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--shapes", "1-2"], "write a request as PROMPT+MOST"),
+        (["--scheduling-policy", "mlfq"], "no relabelling for the policy 'mlfq'"),
+        (["--depth", "3"], "depth must be 1 or 2"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line(
+    flags: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explore", *flags]) == USAGE
+    assert said in capsys.readouterr().err
