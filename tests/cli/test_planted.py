@@ -299,3 +299,38 @@ def test_what_is_no_counterexample_is_refused(
     assert main(["replay", str(path)]) in (1, 2)
     written = capsys.readouterr()
     assert (written.out + written.err).count("\n") == 1
+
+
+def test_p11_whoever_stands_ahead_gives_way_is_not_proved(monkeypatch: Patch) -> None:
+    """No search shows an order; the lemmas about the decision that runs do, by `unknown`: the
+    check ends with 3, not with 1.
+    """
+    from lineclear_spec import progress, prove
+
+    def wrong(beneficiary: Any, other: Any) -> Any:
+        return other < beneficiary
+
+    monkeypatch.setattr(prove, "units", lambda: ("decisions",))
+    (stage,) = [made for made in STAGES if made.name == "proofs"]
+    assert run_stage(stage, Context()).status == "passed"
+    monkeypatch.setattr(progress, "behind", wrong)
+    outcome = run_stage(stage, Context())
+    assert outcome.status == "unknown"
+    assert {f.code for f in outcome.findings} == {"LC201"}
+    assert all("decisions/progress/" in f.title for f in outcome.findings)
+
+
+@pytest.mark.parametrize("lost", ["told_blocks", "told_tables"])
+def test_p16_a_plan_that_does_not_tell_a_table_is_red(lost: str, monkeypatch: Patch) -> None:
+    import lineclear.issue
+
+    def nothing(scheduler: Any) -> tuple[()]:
+        (scheduler.ledger.grown if lost == "told_blocks" else scheduler.replaced).clear()
+        return ()
+
+    monkeypatch.setattr(lineclear.issue, lost, nothing)
+    (stage,) = [made for made in STAGES if made.name == "scheduler"]
+    outcome = run_stage(stage, Context("fast"))
+    assert outcome.status == "refuted"
+    assert {f.code for f in outcome.findings} == {"LC403"}
+    assert outcome.findings[0].lines[0] == "what was asked:"

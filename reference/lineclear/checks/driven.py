@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["configurations", "drive", "driven", "shrunk", "tight"]
 
 SEEDS = {"fast": 2, "default": 6, "deep": 60}
+#: Calls of `schedule` without effect after which a run without time is at its end.
+IDLE = 8
 #: What the real scheduler is shrunk to, so that it preempts all the time.
 SMALL = {
     "num_gpu_blocks": 8,
@@ -143,6 +145,56 @@ def found(
     )
 
 
+def by_plans(name: str, config: Config, seed: int) -> Finding | None:
+    """One run whose executor knows nothing but plans, and reads every token that it needs."""
+    import itertools
+
+    from lineclear.request import Rejected, Request
+    from lineclear.scheduler import Scheduler
+    from lineclear.testing import ContentExecutor
+
+    serial = itertools.count(1)
+    config = replace(config, num_lookahead_slots=0, depth=1)
+    scheduler = Scheduler(config)
+    executor = ContentExecutor(config.block_size, lambda: next(serial), lambda drafts: drafts)
+    moves: list[str] = []
+    for arrival in tight(seed).requests:
+        prompt, most = arrival.prompt_tokens, arrival.max_tokens
+        request = Request(
+            request_id=arrival.request_id,
+            prompt_tokens=prompt,
+            max_tokens=most,
+            priority=arrival.priority,
+        )
+        if not isinstance(scheduler.add(request), Rejected):
+            executor.add(arrival.request_id, [next(serial) for _ in range(prompt)])
+            moves.append(f"submit {arrival.request_id}: prompt {prompt}, at most {most} tokens")
+    idle = 0
+    while scheduler.entries and idle < IDLE:
+        plan = scheduler.schedule()
+        try:
+            tokens = executor.execute(plan)
+        except (AssertionError, IndexError, KeyError) as error:
+            what = f"{type(error).__name__}: {error}".splitlines()[0]
+            title = f"step {scheduler.ledger.steps}: {what} ({name}, seed {seed})"
+            lines = ("what was asked:", *[f"  {move}" for move in moves])
+            shown = [f"  {row}" for row in plan.scheduled_seq_groups]
+            return Finding("LC403", title, (*lines, "the plan's rows:", *shown))
+        for row in plan.sampling:
+            branch = executor.branches[row.request_id, row.branch]
+            branch.tokens += branch.pending
+            branch.pending = []
+        scheduler.commit(plan, [own[0] for own in tokens])
+        copies = [o.number for o in plan.operations if o.kind in ("swap_in", "swap_out")]
+        if copies:
+            scheduler.complete(copies)
+        idle = 0 if plan.step is not None or copies else idle + 1
+    if scheduler.entries:
+        report = tuple(scheduler.stall_report().text().splitlines())
+        return Finding("LC501", f"nothing moves ({name}, seed {seed})", report)
+    return None
+
+
 def driven(context: Context) -> Outcome:
     """Runs every configuration under every seed."""
     seeds = SEEDS[context.mode]
@@ -153,6 +205,7 @@ def driven(context: Context) -> Outcome:
         mine: list[Finding] = []
         for seed in range(seeds):
             finding, some, more = drive(name, config, seed)
+            finding = finding or by_plans(name, config, seed)
             runs, steps, preempted = runs + 1, steps + some, preempted + more
             if finding is not None:
                 mine.append(finding)
