@@ -22,10 +22,12 @@ from lineclear_gpu.model import Model
 from lineclear_gpu.plug import Forward
 from lineclear_gpu.sampling import sample
 from lineclear_gpu.staging import Staging
+from lineclear_gpu.varlen import Varlen
 
 __all__ = ["BACKENDS", "ModelRunner", "Pool", "exact_float32"]
 
-BACKENDS: dict[str, type[AttentionBackend]] = {Gather.name: Gather}
+#: Ways to attend, by the names that users choose.
+BACKENDS: dict[str, type[AttentionBackend]] = {Gather.name: Gather, Varlen.name: Varlen}
 
 
 class Pool(Protocol):

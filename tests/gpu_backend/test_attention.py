@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch import Tensor
 from lineclear_gpu.attention import AttentionBackend, Gather, Group, Rows, buckets
 from lineclear_gpu.batch import Batch, slots_of
 from lineclear_gpu.kernels.storing import store_kv
+from lineclear_gpu.varlen import Packed, Varlen, usable
 
 #: Relative L2 error that is accepted, by type.
 BOUNDS = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
@@ -151,6 +153,60 @@ def test_each_guard_is_seen_to_fail(how: str) -> None:
     error = Case(DECODE[1:]).error(Sees(how))
     assert not error < 1e-2
     assert Case(DECODE[1:]).error(Sees("nothing")) < BOUNDS[torch.float32]
+
+
+# ---- rows packed for torch's flash kernel --------------------------------------------------------
+
+
+def plain(
+    query: Tensor, keys: Tensor, values: Tensor, packed: Packed, scale: float, window: int | None
+) -> Tensor:
+    """What the flash kernel is documented to do, row by row."""
+    out = torch.empty_like(query)
+    shared = query.shape[1] // keys.shape[1]
+    bounds = zip(
+        pairwise(packed.query_starts.tolist()),
+        pairwise(packed.context_starts.tolist()),
+        strict=True,
+    )
+    for (start, end), (first, last) in bounds:
+        own = torch.arange(last - first - (end - start), last - first)[:, None]
+        behind = own - torch.arange(last - first)
+        seen = (behind >= 0) & (behind < (window or 10**9))
+        key, value = (each[first:last].repeat_interleave(shared, 1) for each in (keys, values))
+        scores = torch.einsum("thd,nhd->htn", query[start:end], key) * scale
+        weights = torch.softmax(scores.masked_fill(~seen, float("-inf")), dim=-1)
+        out[start:end] = torch.einsum("htn,nhd->thd", weights, value)
+    return out
+
+
+@pytest.mark.parametrize("rows", [DECODE, CHUNKED, MIXED], ids=str)
+@pytest.mark.parametrize("window", [None, 5])
+def test_packed_rows(rows: list[tuple[int, int]], window: int | None) -> None:
+    assert Case(rows).error(Varlen(plain), window) < BOUNDS[torch.float32]
+
+
+def test_where_the_flash_kernel_is_usable() -> None:
+    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    assert usable(torch.bfloat16, cuda, 80)
+    assert not usable(torch.float32, cuda, 64)
+    assert not usable(torch.bfloat16, cpu, 64)
+    assert not usable(torch.bfloat16, cuda, 264)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_the_flash_kernel_on_a_gpu(dtype: torch.dtype) -> None:
+    device = torch.device("cuda")
+    for head_dim in (64, 80, 128):
+        for rows in (DECODE, CHUNKED, MIXED):
+            case = Case(rows, heads=8, kv_heads=2, head_dim=head_dim, dtype=dtype)
+            sent = Rows.of(case.batch, SIZE, dtype, device)
+            query, layer = case.query.to(device), case.pool.to(device)[:, 1]
+            for window in (None, 7):
+                found = Varlen().attend(query, layer, sent, case.scale, window).double().cpu()
+                wanted = case.reference(window)
+                assert float((found - wanted).norm() / wanted.norm()) < BOUNDS[dtype]
 
 
 @pytest.mark.gpu
