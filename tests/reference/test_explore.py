@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lineclear.config import ConfigError
+from lineclear.config import MODES, VICTIMS, ConfigError
 from lineclear.entry import Entry
 from lineclear.explore.bounds import Bounds, Shape
 from lineclear.explore.cycles import components, walk
@@ -20,7 +20,7 @@ from lineclear.explore.report import Report, explore, markdown, unreached
 from lineclear.explore.search import search
 from lineclear.explore.transitions import drive, record, replay_transitions
 from lineclear.explore.world import World
-from lineclear.explore.worlds import BROKEN_WORLDS, LONG, SHORT, small
+from lineclear.explore.worlds import BROKEN_WORLDS, LONG, SHORT, ci_worlds, small, victims
 from lineclear.plan import Plan
 from lineclear.record import replay
 from lineclear.scheduler import Scheduler
@@ -184,6 +184,23 @@ def test_static_priority_starves_as_expected() -> None:
 def test_what_is_never_seen_is_named() -> None:
     report = explore(ONE)
     assert unreached([report], ("admit", "rejoin")) == ["rejoin"]
+
+
+def test_victim_rules_choose_differently() -> None:
+    found = {b.config.victim: search(b).states for b in victims()[4:]}
+    assert found == {"last": 353, "lowest_priority": 353, "longest": 379, "newest": 397}
+
+
+def test_the_worlds_hold_every_setting_of_the_list() -> None:
+    worlds = ci_worlds()
+    names = [world.name for world in worlds]
+    assert len(set(names)) == len(names) == 73
+    configs = [world.config for world in worlds]
+    assert {c.victim for c in configs} == set(VICTIMS)
+    assert {c.preemption_mode for c in configs} == set(MODES)
+    assert {c.depth for c in configs} == {1, 2}
+    assert {c.enable_chunked_prefill for c in configs} == {True, False}
+    assert {c.swapped_first for c in configs} == {True, False}
 
 
 # ---- the key -----------------------------------------------------------------------------------

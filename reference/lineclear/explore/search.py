@@ -141,8 +141,9 @@ def search(
         state, frozen = queue.popleft()
         world.thaw(frozen)
         before = known(world)
-        for move in list(world.moves()):
-            world.thaw(frozen)
+        for turn, move in enumerate(list(world.moves())):
+            if turn:
+                world.thaw(frozen)
             graph.transitions += 1
             try:
                 world.do(move)

@@ -19,7 +19,7 @@ from lineclear.explore.witnesses import SOMETIMES
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.situations import IN_STATES
 
-__all__ = ["BROKEN_WORLDS", "SMALL", "ci_worlds", "deep_worlds", "required", "small"]
+__all__ = ["BROKEN_WORLDS", "SMALL", "ci_worlds", "deep_worlds", "required", "small", "victims"]
 
 #: Three GPU blocks of one token each.
 SMALL: Mapping[str, Any] = MappingProxyType(
@@ -95,6 +95,23 @@ def whole() -> list[Bounds]:
     return found
 
 
+def victims() -> list[Bounds]:
+    """Three that run with room for five blocks, so that the rules choose differently."""
+    found: list[Bounds] = []
+    for policy, victim in itertools.product(("fcfs", "priority"), VICTIMS):
+        config = small(
+            scheduling_policy=policy,
+            victim=victim,
+            num_gpu_blocks=5,
+            num_cpu_blocks=3,
+            max_num_seqs=3,
+            max_num_batched_tokens=4,
+        )
+        shapes = (Shape(2, 3), Shape(1, 2, priority=1))
+        found.append(Bounds(f"{policy}, {victim} gives way", config, shapes, **CALM))
+    return found
+
+
 def special() -> list[Bounds]:
     """Worlds made for one feature each."""
     urgent: dict[str, Any] = {"scheduling_policy": "priority", "victim": "lowest_priority"}
@@ -145,7 +162,7 @@ def special() -> list[Bounds]:
 
 def ci_worlds() -> list[Bounds]:
     """What continuous integration searches."""
-    return [*grid(), *whole(), *special()]
+    return [*grid(), *whole(), *victims(), *special()]
 
 
 def deep_worlds() -> list[Bounds]:
