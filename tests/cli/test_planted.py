@@ -334,3 +334,25 @@ def test_p16_a_plan_that_does_not_tell_a_table_is_red(lost: str, monkeypatch: Pa
     assert outcome.status == "refuted"
     assert {f.code for f in outcome.findings} == {"LC403"}
     assert outcome.findings[0].lines[0] == "what was asked:"
+
+
+def test_a_preset_without_a_rule_of_progress_is_red_with_its_moves(
+    monkeypatch: Patch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lineclear.checks import behaviours
+    from lineclear.explore.worlds import BROKEN_WORLDS
+
+    bad = BROKEN_WORLDS["broken_tail_requeue"]
+
+    def chosen(_: Context) -> list[Any]:
+        return [bad]
+
+    monkeypatch.setattr(behaviours, "chosen", chosen)
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", "--fast", "--no-cache", "--stage", "behaviours"]) == 1
+    screen = capsys.readouterr().out
+    assert "moves of the environment, from the start:" in screen
+    paths = sorted((tmp_path / ".lineclear").glob("LC50*.itf.json"))
+    assert paths
+    assert main(["replay", str(paths[0])]) == 0  # no rule of the table is broken
+    assert "submit" in capsys.readouterr().out

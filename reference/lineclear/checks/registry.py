@@ -43,6 +43,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("mutants", later("table", "mutants"), BOTH, SOLVERS),
     Stage("exploration", later("table", "exploration"), BOTH),
     Stage("witnesses", later("table", "witnesses"), BOTH),
+    Stage("behaviours", later("behaviours", "behaviours"), BOTH),
     Stage("scheduler", later("driven", "driven"), BOTH),
     Stage("diagrams", later("generated", "diagrams"), BOTH, SOLVERS, extra=generated_files),
 )

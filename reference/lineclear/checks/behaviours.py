@@ -1,0 +1,118 @@
+"""The stage that searches every behaviour of the real scheduler at small scope.
+
+Guarantees: bounds that were reached before the end are told, and a finding carries a shortest trace
+with its journal. It knows nothing about how a search goes about it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from lineclear.checks.counterexample import from_scheduler
+from lineclear.checks.stage import Case, Context, Finding, Outcome
+
+if TYPE_CHECKING:
+    from lineclear.explore.bounds import Bounds
+
+__all__ = ["behaviours", "chosen", "look"]
+
+KINDS = {"stuck": "LC501", "livelocks": "LC502", "starvation": "LC503"}
+#: States of the user's own configuration: some policies keep figures that grow without end.
+MOST_STATES = 20_000
+MOST = 2
+FEW = 2
+Row = tuple[str, int, int, bool, list[Finding], list[str]]
+
+
+def chosen(context: Context) -> Sequence[Bounds]:
+    """The worlds of this mode."""
+    from lineclear.explore.bounds import Bounds
+    from lineclear.explore.worlds import LONG, SHORT, SMALL, ci_worlds, deep_worlds
+
+    if context.config is not None:
+        sizes = {name: value for name, value in SMALL.items() if name.startswith(("num_", "max_"))}
+        small = replace(context.config, **sizes, block_size=1, num_lookahead_slots=0)
+        return [Bounds("your configuration", small, (LONG, SHORT), max_states=MOST_STATES)]
+    if context.mode == "fast":
+        return ci_worlds()[:FEW]
+    return [*ci_worlds(), *(deep_worlds() if context.mode == "deep" else [])]
+
+
+def look(bounds: Bounds) -> Row:
+    """One search: name, states, transitions, whether it was exhausted, findings, witnesses."""
+    from lineclear.explore.report import explore, told
+
+    report = explore(bounds)
+    graph = report.graph
+    found = [finding("LC401", what, trace, bounds, ()) for trace, what in graph.violations[:MOST]]
+    for kind, code in KINDS.items():
+        rows = [row for row in getattr(report, kind) if not row.expected]
+        for row in rows[:MOST]:
+            lines = (f"for ever: {told(row.cycle)}",) if row.cycle else ()
+            found.append(finding(code, row.what, (*row.trace, *row.cycle * 3), bounds, lines))
+    seen = sorted(graph.witnesses)
+    return bounds.name, graph.states, graph.transitions, graph.complete, found, seen
+
+
+def finding(
+    code: str, what: str, trace: Sequence[Any], bounds: Bounds, lines: tuple[str, ...]
+) -> Finding:
+    """A finding with its moves, and with the journal that they lead to if they can be done again."""
+    from lineclear.explore.report import told
+    from lineclear.explore.transitions import record
+
+    moves = [told([move]) for move in trace]
+    journal = io.StringIO()
+    try:
+        record(bounds, tuple(trace), journal)
+    except Exception as error:  # the last move is the one that fails: the journal ends before it
+        lines = (*lines, f"the last move ends with {type(error).__name__}: {error}")
+    saved = from_scheduler(code, what, moves, journal.getvalue().splitlines())
+    shown = ("moves of the environment, from the start:", *[f"  {move}" for move in moves])
+    return Finding(code, f"{what} ({bounds.name})", (*shown, *lines), content=saved.as_dict())
+
+
+def behaviours(context: Context) -> Outcome:
+    """Every behaviour, every invariant, and what the graph says about progress."""
+    from lineclear_spec.parallel import in_parallel
+
+    rows: list[Row] = []
+    for row in in_parallel(look, chosen(context)):
+        rows.append(row)
+        context.step(row[0])
+    findings = [found for row in rows for found in row[4]]
+    whole = sum(row[3] for row in rows)
+    states = sum(row[1] for row in rows)
+    missing: list[str] = []
+    if context.config is None and context.mode != "fast":
+        from lineclear.explore.worlds import required
+
+        seen = {sentence for row in rows for sentence in row[5]}
+        missing = [sentence for sentence in required() if sentence not in seen]
+        findings += [Finding("LC602", f"no search of the scheduler shows: {m}") for m in missing]
+    own = context.config is not None
+    status = "refuted" if findings else "passed" if states and (own or whole == len(rows)) else ""
+    left = f"worlds beyond the first {FEW}" if context.mode == "fast" and not own else ""
+    if own and whole < len(rows):
+        left = f"states beyond {MOST_STATES:,}"
+    return Outcome(
+        "behaviours",
+        status or "unknown",
+        f"{states:,} states of the scheduler in {len(rows)} small worlds ({whole} exhausted), "
+        "every choice of the environment",
+        {"states": states, "transitions": sum(row[2] for row in rows), "exhausted": whole},
+        findings,
+        [
+            Case(
+                "behaviours",
+                row[0],
+                "refuted" if row[4] else "passed" if row[3] or own else "unknown",
+                row[4][0].title if row[4] else "" if row[3] else "not exhausted",
+            )
+            for row in rows
+        ],
+        left or ("" if context.mode == "deep" or own else "larger worlds"),
+    )
