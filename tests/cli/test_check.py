@@ -373,3 +373,28 @@ def test_annotations_know_where_actions_stand() -> None:
             Path(path).read_text().splitlines(True)[line - 1 : line + 2]
         )
     assert place_of("arithmetic") == ("", 0)
+
+
+def test_a_flip_or_a_grown_proof_is_refuted_by_the_stability_stage() -> None:
+    from dataclasses import replace
+
+    from lineclear.checks.proofs import judged
+    from lineclear_spec import stability
+    from lineclear_spec.prove import read_baseline
+
+    trials = stability.stability(("retire",), (0, 3), workers=1)
+    baseline = read_baseline()
+    good = judged(trials, stability.failures(trials, baseline))
+    assert (good.status, good.findings) == ("passed", [])
+    assert good.figures["answers"] > 0
+    assert {case.name.split(" by ")[0] for case in good.cases} == set(stability.VARIANTS)
+    first = next(t for t in trials if t.result.kind != "frame" and t.result.solver == "z3")
+    for result in (
+        replace(first.result, status="unknown"),
+        replace(first.result, rlimit=60_000 + 11 * baseline[first.result.key]),
+    ):
+        flipped = [replace(t, result=result) if t is first else t for t in trials]
+        found = judged(flipped, stability.failures(flipped, baseline))
+        assert found.status == "refuted"
+        assert [f.code for f in found.findings] == ["LC103"]
+        assert found.findings[0].file.endswith(".py")
