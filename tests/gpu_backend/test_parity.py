@@ -14,6 +14,7 @@ from lineclear.config import Config
 from lineclear_gpu.attention import Gather
 from lineclear_gpu.model import Model, load_model
 from lineclear_gpu.parity import compare, parity, reference_tokens
+from lineclear_gpu.runner import exact_float32
 from lineclear_gpu.streams import DelayedStreams
 
 TOKENS = 20
@@ -73,6 +74,32 @@ def test_operations_that_are_late(seed: int) -> None:
     report = compare(model, prompts, expected, drive(prompts, TOKENS))
     assert report, str(report)
     assert drive.events["swap"] >= 3
+
+
+@pytest.mark.parametrize(("mode", "depth"), [("swap", 2), ("recompute", 1)])
+def test_preemption_does_not_change_sampled_tokens(mode: str, depth: int) -> None:
+    model, prompts, expected = given("tiny-llama")
+    ample = Drive(model, settings(**AMPLE), temperature=1.5)(prompts, TOKENS)
+    assert sum(one != other for one, other in zip(ample, expected, strict=True)) >= 9
+    config = settings(**STARVED, preemption_mode=mode, depth=depth, max_num_batched_tokens=16)
+    starved = Drive(model, config, temperature=1.5)
+    assert starved(prompts, TOKENS) == ample
+    assert starved.events[mode] >= 3
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("mode", ["swap", "recompute"])
+def test_on_a_gpu(name: str, mode: str) -> None:
+    """In float32 without TF32; a tie within 1e-3 of a logit may be decided the other way."""
+    exact_float32()
+    model = load_model(name, device="cuda", dtype=torch.float32)
+    prompts = prompts_of(model, 16, 36, seed=1)
+    drive = Drive(model, settings(**STARVED, preemption_mode=mode, depth=2))
+    report = parity(model, prompts, TOKENS, drive, bound=1e-3)
+    print(f"{name}, {mode}: {report}")
+    assert report, str(report)
+    assert drive.events[mode] >= 3
 
 
 class NarrowWindow(Gather):

@@ -1,7 +1,7 @@
-"""Runs prompts through a scheduler and a model, greedily: the least that an engine is.
+"""Runs prompts through a scheduler and a model: the least that an engine is.
 
 Guarantees: the scheduler decides, the book and the executor see nothing but its plans, and blocks
-that nobody can read hold NaN. It knows nothing about sampling or about users.
+that nobody can read hold NaN. It knows nothing about users.
 """
 # pyright: basic
 
@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
 from lineclear.config import Config
 from lineclear.plan import Plan
 from lineclear.request import Request
 from lineclear.scheduler import Scheduler
+from lineclear_gpu.batch import Batch, Sampling
 from lineclear_gpu.book import Book
 from lineclear_gpu.executor import Executor, Launched
 from lineclear_gpu.model import Model
@@ -39,6 +41,7 @@ class Drive:
         config: the scheduler's settings.
         streams: where operations run; those of the device if None.
         priorities: of each prompt, 0 if it is left out.
+        temperature: of sampling, the prompt's number being its sequence; 0 is greedy.
         events: how often a request was preempted, by mode; steps; rows.
     """
 
@@ -46,6 +49,7 @@ class Drive:
     config: Config
     streams: Streams | None = None
     priorities: Sequence[int] = ()
+    temperature: float = 0.0
     events: Counter[str] = field(default_factory=Counter)
 
     def __call__(self, prompts: Sequence[list[int]], max_tokens: int) -> list[list[int]]:
@@ -76,7 +80,7 @@ class Drive:
             if len(flights) < config.depth and scheduler.entries:
                 plan = scheduler.schedule()
                 self.events.update(mode for _, mode in plan.preempted)
-                batch = book.batch(plan)
+                batch = self._sampled(book.batch(plan), plan)
                 launched = executor.launch(plan, partial(runner.forward, batch))
                 if plan.step is not None:
                     flights.append((launched, plan))
@@ -89,6 +93,21 @@ class Drive:
                 self._poison(scheduler, pool, len(flights))
             scheduler.complete(executor.poll()[0])
         return [outputs[index] for index in range(len(prompts))]
+
+    def _sampled(self, batch: Batch, plan: Plan) -> Batch:
+        """The batch with how its tokens are sampled."""
+        if not self.temperature:
+            return batch
+        count = len(batch.sample_rows)
+        how = Sampling(
+            lanes=batch.lanes[batch.sample_rows],
+            seeds=np.full(count, 12345),
+            sequences=np.array([row.request_id for row in plan.sampling], dtype=np.int64),
+            temperatures=np.full(count, self.temperature, dtype=np.float32),
+            top_ps=np.full(count, 0.95, dtype=np.float32),
+            top_ks=np.zeros(count, dtype=np.int64),
+        )
+        return replace(batch, sampling=how)
 
     def _commit(
         self,
