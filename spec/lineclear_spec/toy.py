@@ -1,0 +1,366 @@
+"""The table with its features switched off: the small model of a two-tier pool that other checkers count.
+
+Guarantees: every move is a fixed run of the table's own actions on a plain ledger, so a state that is
+counted here is a state of the table; a move whose run is refused anywhere does not happen. It knows
+nothing about ghosts, policies, branches, drafts, fences or steps in flight: each move ends with no
+operation open and no step in flight.
+
+The moves, and what each is on the table:
+
+- submit: `submit` of one sequence; request k has k tokens, then again from 1 after 3, and a limit of 7,
+  which is 6 positions with KV;
+- admit: `admit`;
+- decode: `append_slots` for one position, `schedule_tokens` for all that is known and not computed,
+  `issue_step`, `settle_step`, `sample` of one token, `retire`;
+- swap_out, swap_in: the action, `carry`, `settle_copy`, `retire`;
+- recompute, abort: the action; finish: the action, which the environment chooses at 6 tokens.
+
+A state is projected onto phase, known tokens and the set of places of each request; of a request
+that is over nothing is left. What the projection drops decides no later move: how much of the
+sequence is computed (decode computes the rest), the order of a table's entries, clocks, fences that
+are all lifted and the order of the free places, because `LowestFirst` grants by number. The tests
+hold two ledgers with one projection to the same moves.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from math import comb, perm
+from typing import Any
+
+from lineclear_spec.actions import ACTIONS
+from lineclear_spec.ledger import CPU, GPU, Ledger, Limits, Pool, Refused, Request
+from lineclear_spec.lifecycle import Phase
+
+__all__ = ["MOVES", "Toy", "ToyResult", "capacity_breaches", "search_toy"]
+
+#: Tokens that a request ever has, and positions of a block.
+MOST_TOKENS = 6
+BLOCK_SIZE = 2
+OVER = (4, 0, ())
+Row = tuple[int, int, tuple[int, ...]]
+
+
+class LowestFirst(Pool):
+    """A pool that grants the free place with the lowest number; the table allows any free place."""
+
+    __slots__ = ()
+
+    def grant(self) -> int:
+        """Primitive: take the lowest free place out of the pool."""
+        if self.free >= 1:
+            order, last = self.order, self.free - 1
+            lowest = min(order[: self.free])
+            at, other = self.position[lowest], order[last]
+            order[at], order[last] = other, lowest
+            self.position[other], self.position[lowest] = at, last
+        return super().grant()
+
+
+class Toy:
+    """One state: a plain ledger and the requests, in the order of their numbers."""
+
+    def __init__(self, requests: int, gpu_blocks: int, cpu_blocks: int) -> None:
+        limits = Limits(
+            block_size=BLOCK_SIZE, gpu_blocks=gpu_blocks, cpu_blocks=cpu_blocks,
+            max_num_batched_tokens=MOST_TOKENS, max_num_seqs=1,
+            max_model_len=MOST_TOKENS + 1, chunked=False, depth=1,
+        )  # fmt: skip
+        self.ledger = Ledger(limits)
+        self.ledger.gpu = LowestFirst("GPU", gpu_blocks)
+        self.ledger.cpu = LowestFirst("CPU", cpu_blocks)
+        self.requests: list[Request | None] = [
+            self.ledger.new_request(k % 3 + 1, MOST_TOKENS + 1, 1) for k in range(requests)
+        ]
+
+    def state(self) -> tuple[Row, ...]:
+        """The projection: phase, known tokens and places of each request."""
+        return tuple([row(request) for request in self.requests])
+
+    def do(self, move: str, k: int) -> None:
+        """One move of request k.
+
+        Raises:
+            Refused: a guard of one of its actions is false; the state is then worthless.
+        """
+        request = self.requests[k]
+        if request is None:
+            raise Refused("the request is over")
+        MOVES[move](self.ledger, request)
+        if request.phase == Phase.FINISHED:
+            self.requests[k] = None
+
+    def save(self) -> bytes:
+        """The whole state as bytes."""
+        return pickle.dumps((self.ledger, self.requests), pickle.HIGHEST_PROTOCOL)
+
+    @staticmethod
+    def load(saved: bytes) -> Toy:
+        """A state of its own, equal to the one that was saved."""
+        toy = object.__new__(Toy)
+        toy.ledger, toy.requests = pickle.loads(saved)
+        return toy
+
+
+def row(request: Request | None) -> Row:
+    """What is left of a request in the projection."""
+    if request is None:
+        return OVER
+    if not request.members:
+        return int(request.phase), 0, ()
+    sequence = request.members[0]
+    places = tuple(sorted([block.place for block in sequence.table]))
+    return int(request.phase), sequence.known_tokens, places
+
+
+def act(ledger: Ledger, name: str, *arguments: Any) -> None:
+    """One action of the table."""
+    ACTIONS[name].body(ledger, *arguments)
+
+
+def lift(ledger: Ledger) -> None:
+    """Fences of operations that are complete are lifted at once."""
+    if ledger.retired() > ledger.done:
+        act(ledger, "retire")
+
+
+def single(name: str) -> Callable[[Ledger, Request], None]:
+    """A move that is one action."""
+    return lambda ledger, request: act(ledger, name, request)
+
+
+def swap(name: str) -> Callable[[Ledger, Request], None]:
+    """A swap whose copies are carried and complete at once."""
+
+    def move(ledger: Ledger, request: Request) -> None:
+        act(ledger, name, request)
+        act(ledger, "carry")
+        act(ledger, "settle_copy", request.copy)
+        lift(ledger)
+
+    return move
+
+
+def decode(ledger: Ledger, request: Request) -> None:
+    """One whole step of one sequence, sampled at once."""
+    ledger.require(request.width >= 1, "the request has a sequence")
+    sequence = request.members[0]
+    act(ledger, "append_slots", sequence, 1)
+    act(ledger, "schedule_tokens", sequence, sequence.known_tokens - sequence.reach_tokens, 0)
+    act(ledger, "issue_step")
+    act(ledger, "settle_step")
+    act(ledger, "sample", sequence, ledger.settled, 1, 0)
+    lift(ledger)
+
+
+def finish(ledger: Ledger, request: Request) -> None:
+    """The environment lets a running request end when it has all its tokens."""
+    whole = request.phase == Phase.RUNNING and request.members[0].known_tokens == MOST_TOKENS
+    ledger.require(whole, "the request runs and has all its tokens")
+    act(ledger, "finish", request)
+
+
+MOVES: dict[str, Callable[[Ledger, Request], None]] = {
+    "submit": single("submit"),
+    "admit": single("admit"),
+    "decode": decode,
+    "swap_out": swap("swap_out"),
+    "swap_in": swap("swap_in"),
+    "recompute": single("recompute"),
+    "finish": finish,
+    "abort": single("abort"),
+}
+#: Moves worth a try in each phase; a test tries the others as well.
+FROM = {
+    Phase.NEW: ("submit",),
+    Phase.WAITING: ("admit", "abort"),
+    Phase.RUNNING: ("decode", "swap_out", "recompute", "finish", "abort"),
+    Phase.SWAPPED: ("swap_in", "abort"),
+}
+
+
+def capacity_breaches(toy: Toy) -> list[str]:
+    """What of conservation, residency and capacity is broken, recomputed from the tables."""
+    found: list[str] = []
+    for name, resident_in, pool in (
+        ("gpu", Phase.RUNNING, toy.ledger.gpu),
+        ("cpu", Phase.SWAPPED, toy.ledger.cpu),
+    ):
+        held = [p for q in toy.state() if q[0] == resident_in for p in q[2]]
+        if sorted(held + pool.order[: pool.free]) != list(range(pool.total)):
+            found.append(f"conservation: {name} places {held} are held")
+    for k, (phase, tokens, places) in enumerate(toy.state()):
+        resident = phase in (Phase.RUNNING, Phase.SWAPPED)
+        if len(places) != (-(-tokens // BLOCK_SIZE) if resident else 0):
+            found.append(f"capacity: request {k} has {len(places)} blocks for {tokens} tokens")
+    for k, request in enumerate(toy.requests):
+        tier = CPU if request is not None and request.phase == Phase.SWAPPED else GPU
+        if request is not None and any(block.tier != tier for block in request.held):
+            found.append(f"residency: request {k} has a block in the other tier")
+    return found
+
+
+@dataclass(slots=True)
+class ToyResult:
+    """What a search of the toy found.
+
+    Attributes:
+        reduced: whether states are classes.
+        states: distinct states, or classes.
+        transitions: moves that happened; of one member of each class.
+        depth: moves to the farthest state.
+        represented: labelled states that the classes stand for; `states` where nothing is reduced.
+        complete: whether every state was visited.
+        violations: state, and what is broken in it.
+    """
+
+    requests: int
+    gpu_blocks: int
+    cpu_blocks: int
+    reduced: bool
+    states: int = 0
+    transitions: int = 0
+    depth: int = 0
+    represented: int = 0
+    complete: bool = True
+    violations: tuple[tuple[tuple[Row, ...], str], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, with the names that other searches use."""
+        return {
+            "target": "toy",
+            "bounds": {
+                "requests": self.requests,
+                "gpu_blocks": self.gpu_blocks,
+                "cpu_blocks": self.cpu_blocks,
+                "reduced": self.reduced,
+            },
+            "states": self.states,
+            "transitions": self.transitions,
+            "depth": self.depth,
+            "complete": self.complete,
+            "represented": self.represented,
+            "violations": [{"state": state, "rule": what} for state, what in self.violations],
+        }
+
+
+def search_toy(
+    requests: int,
+    gpu_blocks: int,
+    cpu_blocks: int,
+    *,
+    reduced: bool = False,
+    max_states: int = 1 << 30,
+    visited: set[Any] | None = None,
+) -> ToyResult:
+    """Visits every state of the toy, or one member of every class.
+
+    Args:
+        requests: how many.
+        gpu_blocks: places of the GPU pool, at least 3.
+        cpu_blocks: places of the CPU pool.
+        reduced: count requests and places by what they are, not by name. A class stands for the
+            states of the toy that grants *any* free place: only there may places be renamed. A
+            pool that grants the lowest first reaches fewer of them.
+        max_states: where to stop.
+        visited: filled with the states, or the classes.
+    """
+    result = ToyResult(requests, gpu_blocks, cpu_blocks, reduced)
+    start = Toy(requests, gpu_blocks, cpu_blocks)
+    key = class_of if reduced else Toy.state
+    seen: set[Any] = set() if visited is None else visited
+    seen.add(key(start))
+    layer = [start.save()]
+    while layer:
+        following: list[bytes] = []
+        for saved in layer:
+            toy = Toy.load(saved)
+            state = toy.state()
+            result.violations += tuple((state, what) for what in capacity_breaches(toy))
+            result.represented += members(toy) if reduced else 1
+            for move, k in moves(toy, reduced):
+                after = Toy.load(saved)
+                try:
+                    after.do(move, k)
+                except Refused:
+                    continue
+                result.transitions += 1
+                reached = key(after)
+                if reached in seen:
+                    continue
+                if len(seen) >= max_states:
+                    result.complete = False
+                    continue
+                seen.add(reached)
+                following.append(after.save())
+        result.depth += bool(following)
+        layer = following
+    result.states = len(seen)
+    return result
+
+
+def moves(toy: Toy, reduced: bool) -> Iterator[tuple[str, int]]:
+    """Moves worth a try; of requests that are alike, those of the first one."""
+    tried: set[tuple[int, ...]] = set()
+    for k, request in enumerate(toy.requests):
+        if request is None:
+            continue
+        if reduced:
+            look = alike(request)
+            if look in tried:
+                continue
+            tried.add(look)
+        for move in FROM[Phase(request.phase)]:
+            yield move, k
+
+
+def alike(request: Request) -> tuple[int, ...]:
+    """What of a request decides its future, names of places aside."""
+    if request.phase == Phase.NEW:
+        return (0, request.prompt)
+    return int(request.phase), request.members[0].known_tokens
+
+
+def class_of(toy: Toy) -> tuple[Any, ...]:
+    """The requests that are not over, by what they are; those not submitted, by their prompts."""
+    return tuple(sorted([alike(r) for r in toy.requests if r is not None]))
+
+
+def members(toy: Toy) -> int:
+    """Labelled states of the toy with any free place that look like this one.
+
+    Names of places: choices of disjoint sets. Names of requests: ways to give the rows to requests
+    so that no request knows fewer tokens than its prompt. Each is reached: one request after the
+    other may be submitted, decode alone to its tokens and wait again; then those to be swapped are
+    admitted and moved one by one, and the running ones are admitted.
+    """
+    ways = 1
+    for phase, pool in ((Phase.RUNNING, toy.ledger.gpu), (Phase.SWAPPED, toy.ledger.cpu)):
+        free = pool.total
+        for request in toy.requests:
+            if request is not None and request.phase == phase:
+                ways *= comb(free, request.blocks)
+                free -= request.blocks
+    return ways * labellings(toy)
+
+
+def labellings(toy: Toy) -> int:
+    """Ways to name the requests."""
+    prompts = [k % 3 + 1 for k in range(len(toy.requests))]
+    news = [r.prompt for r in toy.requests if r is not None and r.phase == Phase.NEW]
+    ways = 1
+    for prompt in set(news):  # which of the requests with this prompt are not submitted
+        ways *= comb(prompts.count(prompt), news.count(prompt))
+    for prompt in news:
+        prompts.remove(prompt)
+    rows = sorted(alike(r) for r in toy.requests if r is not None and r.phase != Phase.NEW)
+    # rows with few tokens choose first: who may have them may have every row with more
+    for taken, tokens in enumerate(sorted(tokens for _, tokens in rows)):
+        ways *= sum(prompt <= tokens for prompt in prompts) - taken
+    for _, same in groupby(rows):
+        count = len(list(same))
+        ways //= perm(count)
+    return ways
