@@ -184,6 +184,10 @@ def deep_worlds() -> list[Bounds]:
                                    max_num_batched_tokens=4), (PAIR,), live=2, aborts=False),
         Bounds("lesson, three requests", small("lesson", **three), (LONG, URGENT), live=3,
                aborts=False),
+        Bounds("three longer requests", small(**(three | {"num_gpu_blocks": 5})),
+               (Shape(1, 4), Shape(2, 3)), live=3, aborts=False, fails=False),
+        Bounds("three requests, two in flight, copies fail", small(**three, depth=2),
+               (LONG, SHORT), live=3, aborts=False, stops=False),
     ]  # fmt: skip
 
 
