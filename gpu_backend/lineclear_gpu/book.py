@@ -50,7 +50,11 @@ class Book:
 
     def add(self, request_id: Hashable, prompt: Iterable[int]) -> int:
         """A request was accepted; the lane of its first sequence."""
-        lane = self._take((request_id, 0))
+        return self.add_branch(request_id, 0, prompt)
+
+    def add_branch(self, request_id: Hashable, branch: int, prompt: Iterable[int]) -> int:
+        """A sequence with these tokens and without KV; its lane."""
+        lane = self._take((request_id, branch))
         tokens = np.fromiter(prompt, dtype=np.int64)
         self.tokens[lane, : len(tokens)] = tokens
         self.known[lane] = len(tokens)

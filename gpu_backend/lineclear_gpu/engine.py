@@ -1,0 +1,468 @@
+# pyright: basic
+"""Requests in, tokens out: the scheduler decides, the executor carries out, a runner computes.
+
+Guarantees: every token that is handed out was sampled by a step whose KV was valid; copies that
+failed are told to the scheduler before the step that waited for them is committed; a forward that
+raises costs the requests in it their KV, not their tokens, and if it raises again they end with the
+error and the engine goes on. It knows nothing about policies or about how KV is stored.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from lineclear.audit import audit
+from lineclear.config import Config
+from lineclear.plan import Plan
+from lineclear.request import Rejected, Request
+from lineclear.scheduler import Scheduler
+from lineclear_gpu.batch import Batch, Sampling
+from lineclear_gpu.book import Book
+from lineclear_gpu.executor import Executor, Launched
+from lineclear_gpu.hazards import Hazards
+from lineclear_gpu.outputs import Completion, Decode, Delta, RequestOutput, Text
+from lineclear_gpu.params import SamplingParams
+from lineclear_gpu.pool import KVPool
+from lineclear_gpu.streams import Streams
+from lineclear_gpu.transfer import Transfer
+
+__all__ = ["Engine", "EngineError", "Runner"]
+
+#: How often a request is started again after a forward that raised.
+RETRIES = 1
+
+
+class EngineError(RuntimeError):
+    """The engine cannot go on, or was asked for what cannot be."""
+
+
+class Runner(Protocol):
+    """What computes a batch."""
+
+    newest: torch.Tensor
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """The sampled tokens, on the device.  [S] int64"""
+        ...
+
+
+class Live:
+    """A request that is not done."""
+
+    __slots__ = ("forked", "lanes", "output", "params", "seed", "texts", "tries")
+
+    def __init__(
+        self, output: RequestOutput, params: SamplingParams, seed: int, decode: Decode | None
+    ) -> None:
+        """It was accepted."""
+        self.output = output
+        self.params = params
+        self.seed = seed
+        self.texts = [
+            Text(decode, params.stops, keep_stop=params.include_stop_str_in_output)
+            for _ in range(params.n)
+        ]
+        self.lanes: dict[int, int] = {}  # branch -> lane, once it has run
+        self.forked = params.n == 1  # all its sequences are there
+        self.tries = 0
+
+
+@dataclass(slots=True)
+class Flight:
+    """A step on the device."""
+
+    launched: Launched
+    plan: Plan
+    who: list[tuple[Live, int]]  # of each sample, by plan.sampling: request and branch
+    widths: list[int]  # samples of each of them: n where a request forks
+
+
+class Engine:
+    """A scheduler, two pools and a runner.
+
+    Args:
+        config: the scheduler's settings.
+        runner: computes batches over the pool.
+        pool: the blocks.
+        decode: makes a text of tokens, None for no texts.
+        eos_token_ids: tokens that end a sequence unless its parameters ignore them.
+        seed: of requests that bring none.
+        streams: where operations run; those of the pool's device if None.
+        verify: whether every invariant and the rule of order is checked in each step.
+        transfer: how blocks move; the default way if None.
+        scheduler: one that exists already, in tests.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        runner: Runner,
+        pool: KVPool,
+        *,
+        decode: Decode | None = None,
+        eos_token_ids: Iterable[int] = (),
+        seed: int = 0,
+        streams: Streams | None = None,
+        verify: bool = False,
+        transfer: Transfer | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Nobody has asked for anything."""
+        if config.num_lookahead_slots:
+            raise EngineError("the engine drafts no tokens: num_lookahead_slots must be 0")
+        sizes = (pool.num_gpu_blocks, pool.num_cpu_blocks, pool.shape.block_size)
+        wanted = (config.num_gpu_blocks, config.num_cpu_blocks, config.block_size)
+        if sizes != wanted:
+            raise EngineError(f"the pools have sizes {sizes}, the settings say {wanted}")
+        self.config = config
+        self.runner = runner
+        self.pool = pool
+        self.decode = decode
+        self.ends = frozenset(eos_token_ids)
+        self.seed = seed
+        self.verify = verify
+        self.clock = clock
+        self.scheduler = Scheduler(config)
+        self.book = Book(config.block_size, config.max_model_len, len(runner.newest))
+        hazards = Hazards() if verify else None
+        self.executor = Executor(pool, streams, transfer, hazards)
+        self.live: dict[Hashable, Live] = {}
+        self.flights: deque[Flight] = deque()
+        self.steps = 0
+        self.checks = 0
+        self.failures: list[str] = []  # forwards that raised
+        self._accepted = 0
+        self._deltas: list[Delta] = []
+        lanes = len(runner.newest)
+        # By lane: temperature, top_p, top_k, seed and number of the sequence.  [lanes] each
+        self._temperature = np.zeros(lanes, dtype=np.float32)
+        self._top_p = np.ones(lanes, dtype=np.float32)
+        self._top_k = np.zeros(lanes, dtype=np.int64)
+        self._seed = np.zeros(lanes, dtype=np.int64)
+        self._sequence = np.zeros(lanes, dtype=np.int64)
+
+    # ---- requests ------------------------------------------------------------------------------
+
+    def add(
+        self,
+        request_id: Hashable,
+        prompt_token_ids: Iterable[int],
+        params: SamplingParams | None = None,
+        *,
+        prompt: str | None = None,
+        tenant: Hashable = None,
+    ) -> None:
+        """Takes a request in.
+
+        Raises:
+            EngineError: it was rejected; the message says why.
+            InvalidRequest: its id is live already.
+        """
+        params = params or SamplingParams()
+        tokens = [int(token) for token in prompt_token_ids]
+        if not tokens:
+            raise EngineError(f"request {request_id!r} has an empty prompt")
+        answer = self.scheduler.add(
+            Request(
+                request_id=request_id,
+                prompt_tokens=len(tokens),
+                max_tokens=params.max_tokens,
+                n=params.n,
+                priority=params.priority,
+                arrival_time=self.clock(),
+                tenant=tenant,
+            )
+        )
+        if isinstance(answer, Rejected):
+            raise EngineError(f"request {request_id!r} was rejected: {answer.reason}")
+        self._accepted += 1
+        seed = self.seed + self._accepted if params.seed is None else params.seed
+        outputs = [Completion(index) for index in range(params.n)]
+        output = RequestOutput(request_id, prompt, tokens, outputs)
+        self.live[request_id] = Live(output, params, seed & ((1 << 63) - 1), self.decode)
+
+    def abort(self, request_id: Hashable) -> bool:
+        """Ends a request; False if it is not live."""
+        live = self.live.get(request_id)
+        if live is None:
+            return False
+        self.scheduler.abort(request_id)
+        self._close(live, "abort")
+        return True
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is left to do."""
+        return bool(self.live) or bool(self.flights)
+
+    # ---- steps ---------------------------------------------------------------------------------
+
+    def step(self) -> list[Delta]:
+        """Launches as much as may be in flight, commits the oldest step; what is new.
+
+        Raises:
+            EngineError: nothing can happen any more although requests are live.
+        """
+        launched = False
+        while len(self.flights) < self.config.depth:
+            if not self._launch():
+                break
+            launched = True
+        if self.flights:
+            self._commit(self.flights.popleft())
+        elif not launched and self.live and not self._tell(*self.executor.drain()):
+            plan = self.scheduler.schedule()  # a step that preempted admits nobody
+            if not self._carry(plan) and not self._tell(*self.executor.drain()):
+                report = self.scheduler.stall_report().text()
+                raise EngineError(f"nothing can happen any more:\n{report}")
+        self._tell(*self.executor.poll())
+        deltas, self._deltas = self._deltas, []
+        return deltas
+
+    def run(self, on_step: Callable[[list[Delta]], object] = lambda _: None) -> None:
+        """Steps until nothing is left to do."""
+        while self.busy:
+            on_step(self.step())
+
+    def _launch(self) -> bool:
+        """The next plan goes to the device; whether there was anything in it."""
+        return self._carry(self.scheduler.schedule())
+
+    def _carry(self, plan: Plan) -> bool:
+        """Launches a plan."""
+        if plan.is_empty:
+            self._check()
+            return False
+        for request_id, branch, _ in plan.tables:
+            if (request_id, branch) not in self.book.lane:
+                self._enter(request_id, branch)
+        batch = self.book.batch(plan)
+        if plan.step is None:
+            self.executor.launch(plan)
+            self._check()
+            return True
+        flight_who, widths, batch = self._sampled(plan, batch)
+        touched = self.book.accesses(batch) if self.executor.hazards is not None else ()
+        lanes = len(self.book.known)
+        launched = self.executor.launch(plan, lambda: self._forward(batch, lanes), touched)
+        self.flights.append(Flight(launched, plan, flight_who, widths))
+        self._check()
+        return True
+
+    def _enter(self, request_id: Hashable, branch: int) -> None:
+        """A sequence runs for the first time: it gets a lane."""
+        live = self.live[request_id]
+        tokens = live.output.prompt_token_ids + live.output.outputs[branch].token_ids
+        self._settle(live, branch, self.book.add_branch(request_id, branch, tokens))
+
+    def _settle(self, live: Live, branch: int, lane: int) -> None:
+        """The lane knows how to sample."""
+        live.lanes[branch] = lane
+        while lane >= len(self._seed):
+            for name in ("_temperature", "_top_p", "_top_k", "_seed", "_sequence"):
+                array = getattr(self, name)
+                setattr(self, name, np.concatenate((array, np.zeros_like(array))))
+        params = live.params
+        self._temperature[lane] = params.temperature
+        self._top_p[lane] = params.top_p
+        self._top_k[lane] = params.top_k
+        self._seed[lane] = live.seed
+        self._sequence[lane] = branch
+
+    def _sampled(
+        self, plan: Plan, batch: Batch
+    ) -> tuple[list[tuple[Live, int]], list[int], Batch]:
+        """Whom each sample is for; a request that forks is sampled once for each branch."""
+        who = [(self.live[row.request_id], row.branch) for row in plan.sampling]
+        widths = [1 if live.forked else live.params.n for live, _ in who]
+        rows = batch.sample_rows
+        lanes = batch.lanes[rows]
+        if any(width > 1 for width in widths):
+            wide: list[int] = []
+            each: list[int] = []
+            for position, (live, branch) in enumerate(who):
+                wide += [int(rows[position])] * widths[position]
+                each.append(int(lanes[position]))
+                for child in range(1, widths[position]):
+                    name = live.output.request_id
+                    self._settle(live, child, self.book.fork(name, branch, child))
+                    each.append(live.lanes[child])
+            rows, lanes = np.array(wide, dtype=np.int64), np.array(each, dtype=np.int64)
+        if not self._temperature[lanes].any():
+            sampling = None
+            if len(rows) != len(batch.sample_rows):
+                sampling = self._how(lanes)
+        else:
+            sampling = self._how(lanes)
+        return who, widths, replace(batch, sample_rows=rows, sampling=sampling)
+
+    def _how(self, lanes: Any) -> Sampling:
+        """How tokens of these lanes are sampled."""
+        return Sampling(
+            lanes=lanes,
+            seeds=self._seed[lanes],
+            sequences=self._sequence[lanes],
+            temperatures=self._temperature[lanes],
+            top_ps=self._top_p[lanes],
+            top_ks=self._top_k[lanes],
+        )
+
+    def _forward(self, batch: Batch, lanes: int) -> torch.Tensor:
+        """Runs a batch when its turn comes; the runner remembers as many lanes as there are."""
+        newest = self.runner.newest
+        if len(newest) < lanes:
+            more = torch.zeros(lanes - len(newest), dtype=newest.dtype, device=newest.device)
+            self.runner.newest = torch.cat((newest, more))
+        return self.runner.forward(batch)
+
+    def _tell(self, done: list[int], failed: list[int]) -> bool:
+        """The scheduler hears of copies; whether there were any."""
+        if done or failed:
+            self.scheduler.complete([*done, *failed], failed)
+        return bool(done or failed)
+
+    def _check(self) -> None:
+        """All invariants, if that is wanted."""
+        if self.verify:
+            self.checks += 1
+            audit(self.scheduler)
+
+    # ---- results -------------------------------------------------------------------------------
+
+    def _commit(self, flight: Flight) -> None:
+        """The oldest step in flight: what it sampled is learned."""
+        self._tell(*self.executor.settle(flight.launched))
+        self.steps += 1
+        try:
+            tokens: list[int] = self.executor.result(flight.launched).tolist()
+        except Exception as error:
+            self._failed(flight, error)
+            return
+        plan = flight.plan
+        dropped = set(self.scheduler.dropped(plan))
+        sampled: list[Any] = []
+        stopped: list[int | tuple[int, int]] = []
+        ended: list[Live] = []
+        simple = True
+        first = 0
+        for position, (live, branch) in enumerate(flight.who):
+            width = flight.widths[position]
+            mine = tokens[first : first + width]
+            first += width
+            if width == 1:
+                sampled.append(mine[0])
+            else:
+                sampled.append([[token] for token in mine])
+                simple = False
+            if self.live.get(live.output.request_id) is not live or position in dropped:
+                continue
+            if width > 1:
+                live.forked = True
+            for k, token in enumerate(mine):
+                index = branch if k == 0 else k
+                if self._learn(live, index, token):
+                    stopped.append(position if width == 1 else (position, k))
+            if live.output.finished:
+                ended.append(live)
+        given: Any = np.array(sampled, dtype=np.int64) if simple else sampled
+        for finished in self.scheduler.commit(plan, given, stopped):
+            done = self.live.get(finished.request_id)
+            if done is not None:
+                done.output.preemptions = finished.preemptions
+        for live in ended:
+            self._forget(live)
+        self._check()
+
+    def _learn(self, live: Live, index: int, token: int) -> bool:
+        """One sequence has one more token; whether it stops with it (its length apart)."""
+        completion, params = live.output.outputs[index], live.params
+        if completion.finish_reason is not None:
+            return False
+        completion.token_ids.append(token)
+        self.book.learn(live.lanes[index], [token])
+        stop: int | str | None = None
+        if token in params.stop_token_ids or (token in self.ends and not params.ignore_eos):
+            stop = token
+        text = live.texts[index]
+        if stop is None:
+            stop = text.add(completion.token_ids)
+        over = len(completion.token_ids) >= params.max_tokens
+        if stop is not None:
+            completion.finish_reason, completion.stop_reason = "stop", stop
+        elif over:
+            completion.finish_reason = "length"
+        new = text.take(ended=completion.finish_reason is not None)
+        completion.text = text.text[: text.given]
+        reason = completion.finish_reason
+        self._deltas.append(Delta(live.output.request_id, index, (token,), new, reason))
+        if reason is not None:
+            name = live.output.request_id
+            if any(c.finish_reason is None for c in live.output.outputs):
+                self.book.drop(name, index)
+        return stop is not None and not over
+
+    def _close(self, live: Live, reason: str, error: str | None = None) -> None:
+        """The request is over; what it has generated is kept."""
+        live.output.error = error
+        for completion in live.output.outputs:
+            if completion.finish_reason is None:
+                completion.finish_reason = reason
+                self._deltas.append(
+                    Delta(live.output.request_id, completion.index, (), "", reason)
+                )
+        self._forget(live)
+
+    def _forget(self, live: Live) -> None:
+        """Nothing of the request is needed any more."""
+        name = live.output.request_id
+        self.live.pop(name, None)
+        self.book.drop_request(name, range(live.params.n))
+
+    # ---- failures ------------------------------------------------------------------------------
+
+    def _failed(self, flight: Flight, error: Exception) -> None:
+        """A forward raised: everybody in it starts again, with the tokens that they have."""
+        text = f"{type(error).__name__}: {error}"
+        self.failures.append(f"step {flight.plan.step}: {text}")
+        rows = flight.plan.scheduled_seq_groups
+        hurt = {row.request_id: None for row in rows if row.request_id in self.live}
+        for name in hurt:
+            self.scheduler.abort(name)
+        self.scheduler.commit(flight.plan, [0] * len(flight.who))
+        for name in hurt:
+            live = self.live[name]
+            self.book.drop_request(name, range(live.params.n))
+            live.lanes.clear()
+            live.tries += 1
+            if live.tries > RETRIES or not self._again(live):
+                self._close(live, "error", text)
+
+    def _again(self, live: Live) -> bool:
+        """The request is added again; its tokens are part of the prompt now."""
+        output, params = live.output, live.params
+        if params.n > 1:
+            # Its branches stand at different places: all of it is sampled again, which gives the
+            # same tokens, because they depend on seed, branch and position alone.
+            for index in range(params.n):
+                output.outputs[index] = Completion(index)
+                live.texts[index] = Text(
+                    self.decode, params.stops, keep_stop=params.include_stop_str_in_output
+                )
+            live.forked = False
+        done = len(output.outputs[0].token_ids) if params.n == 1 else 0
+        request = Request(
+            request_id=output.request_id,
+            prompt_tokens=len(output.prompt_token_ids) + done,
+            max_tokens=params.max_tokens - done,
+            n=params.n,
+            priority=params.priority,
+            arrival_time=self.clock(),
+        )
+        return not isinstance(self.scheduler.add(request), Rejected)

@@ -1,0 +1,202 @@
+# pyright: basic
+"""A model that generates: prompts in, texts or tokens out.
+
+Guarantees: outputs come in the order of the prompts; sizes are checked before anything is
+allocated. It knows nothing about how requests are scheduled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from lineclear.config import Config
+from lineclear_gpu.engine import Engine, EngineError
+from lineclear_gpu.model import Model, load_model
+from lineclear_gpu.outputs import Delta, RequestOutput
+from lineclear_gpu.params import SamplingParams
+from lineclear_gpu.pool import KVPool, blocks_for
+from lineclear_gpu.runner import ModelRunner
+from lineclear_gpu.shape import DTYPES, KVShape
+from lineclear_gpu.streams import Streams
+
+__all__ = ["LLM", "Prompt"]
+
+Prompt = str | Sequence[int]
+#: Blocks of the host's pool for each block of the device's, unless it is said.
+HOST_SHARE = 0.25
+#: Blocks on the CPU, where nothing says how much memory is meant for KV.
+CPU_BLOCKS = 1024
+
+
+class LLM:
+    """A model, its pools and an engine.
+
+    Args:
+        model: name of a preset, a folder, an id of the hub, or a `Model`.
+        device: cuda or cpu; cuda if there is one, if None.
+        dtype: float32, float16 or bfloat16; the model's own if None.
+        config: the scheduler's settings. Where `num_gpu_blocks` is not in `settings` and no config
+            is given, the pool is sized by `gpu_memory_utilization`.
+        gpu_memory_utilization: share of the device's memory that may be in use.
+        seed: of random weights, and of requests that bring none.
+        streams: where operations run; those of the device if None.
+        verify: whether every invariant is checked in each step.
+        settings: settings of the scheduler by name, in place of `config`.
+
+    Raises:
+        ModelError, Unsupported: the model cannot be had, or attends in a way that is not known.
+        PoolError: the pools do not fit.
+        ConfigError: settings that can't be meant.
+    """
+
+    def __init__(
+        self,
+        model: str | Model = "tiny-llama",
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        config: Config | None = None,
+        gpu_memory_utilization: float = 0.9,
+        seed: int = 0,
+        streams: Streams | None = None,
+        verify: bool = False,
+        **settings: Any,
+    ) -> None:
+        """Loads the model and allocates the pools."""
+        if dtype is not None and dtype not in DTYPES:
+            raise EngineError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+        if config is not None and settings:
+            raise EngineError("give a config or single settings, not both")
+        where = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        if isinstance(model, str):
+            chosen = None if dtype is None else DTYPES[dtype]
+            model = load_model(model, device=where, dtype=chosen, seed=seed)
+        self.model = model
+        made = config or Config.from_mapping(settings)
+        shape = KVShape(model.layers, model.kv_heads, model.head_dim, made.block_size, model.dtype)
+        if config is None:
+            changes: dict[str, Any] = {}
+            if "num_gpu_blocks" not in settings:
+                on_cpu = model.device.type == "cpu"
+                blocks = blocks_for(shape, model.device, gpu_memory_utilization)
+                changes["num_gpu_blocks"] = min(blocks, CPU_BLOCKS) if on_cpu else blocks
+            if "num_cpu_blocks" not in settings:
+                blocks = changes.get("num_gpu_blocks", made.num_gpu_blocks)
+                changes["num_cpu_blocks"] = int(blocks * HOST_SHARE)
+            if "max_model_len" not in settings:
+                changes["max_model_len"] = min(made.max_model_len, model.max_model_len)
+            made = replace(made, **changes)
+        self.config = made
+        self.pool = KVPool(shape, made.num_gpu_blocks, made.num_cpu_blocks, model.device)
+        self.runner = ModelRunner(model, self.pool, lanes=2 * made.max_num_seqs, check=verify)
+        decode = None
+        if model.tokenizer is not None:
+            decode = lambda ids: model.tokenizer.decode(ids, skip_special_tokens=True)  # noqa: E731
+        self.engine = Engine(
+            made,
+            self.runner,
+            self.pool,
+            decode=decode,
+            eos_token_ids=model.eos_token_ids,
+            seed=seed,
+            streams=streams,
+            verify=verify,
+        )
+        self._asked = 0
+
+    def generate(
+        self,
+        prompts: Prompt | Sequence[Prompt],
+        sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
+    ) -> list[RequestOutput]:
+        """Generates for every prompt; outputs in their order.
+
+        Args:
+            prompts: a text or token ids, or a list of these.
+            sampling_params: for all of them, or one for each.
+
+        Raises:
+            EngineError: a prompt cannot be served; nothing was generated for any.
+        """
+        added = self._add(prompts, sampling_params)
+        self.engine.run()
+        return added
+
+    def stream(
+        self, prompt: Prompt, sampling_params: SamplingParams | None = None
+    ) -> Iterator[Delta]:
+        """Generates for one prompt and hands out what is new as it comes."""
+        (added,) = self._add([prompt], sampling_params)
+        while not added.finished:
+            for delta in self.engine.step():
+                if delta.request_id == added.request_id:
+                    yield delta
+
+    def _add(
+        self,
+        prompts: Prompt | Sequence[Prompt],
+        sampling_params: SamplingParams | Sequence[SamplingParams] | None,
+    ) -> list[RequestOutput]:
+        """Adds all or none."""
+        listed = one_or_many(prompts)
+        params = sampling_params or SamplingParams()
+        each = [params] * len(listed) if isinstance(params, SamplingParams) else list(params)
+        if len(each) != len(listed):
+            raise EngineError(f"{len(listed)} prompts and {len(each)} sampling parameters")
+        names: list[int] = []
+        try:
+            for prompt, one in zip(listed, each, strict=True):
+                tokens = self.tokens(prompt)
+                room = self.config.max_model_len - len(tokens)
+                if room < 1:
+                    raise EngineError(
+                        f"a prompt of {len(tokens)} tokens leaves no room to generate: "
+                        f"max_model_len is {self.config.max_model_len}"
+                    )
+                if one.max_tokens > room:
+                    one = replace(one, max_tokens=room)
+                self._asked += 1
+                text = prompt if isinstance(prompt, str) else None
+                self.engine.add(self._asked, tokens, one, prompt=text)
+                names.append(self._asked)
+        except Exception:
+            for name in names:
+                self.engine.abort(name)
+            raise
+        return [self.engine.live[name].output for name in names]
+
+    def tokens(self, prompt: Prompt) -> list[int]:
+        """The tokens of a prompt.
+
+        Raises:
+            EngineError: it is a text and the model has no tokenizer, or a token is none of its.
+        """
+        if isinstance(prompt, str):
+            if self.model.tokenizer is None:
+                raise EngineError(
+                    "the model has no tokenizer (its weights are random): give token ids"
+                )
+            found: list[int] = self.model.tokenizer(prompt)["input_ids"]
+            return found
+        tokens = [int(token) for token in prompt]
+        if tokens and not 0 <= min(tokens) <= max(tokens) < self.model.vocab_size:
+            raise EngineError(f"tokens are 0 to {self.model.vocab_size - 1}")
+        return tokens
+
+    def close(self) -> None:
+        """Gives the pools' memory back."""
+        self.pool.close()
+
+
+def one_or_many(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
+    """A list of prompts, of one or of many."""
+    if isinstance(prompts, str):
+        return [prompts]
+    listed: list[Any] = list(prompts)
+    if listed and isinstance(listed[0], Iterable):
+        return listed
+    return [listed] if listed else []
