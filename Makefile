@@ -19,9 +19,10 @@ DEVELOPMENT := $(VENV)/.development
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-demo: $(DEMO)  ## install, prove the action table and simulate the embedded workload
+demo: $(DEMO)  ## install, prove the action table, simulate a workload and run a tiny model short of memory
 	$(BIN)/lineclear check
 	$(BIN)/lineclear simulate
+	$(BIN)/lineclear run --compare --verify-each-step
 
 test: $(DEVELOPMENT)  ## install with the development tools and run the whole test suite
 	$(BIN)/python -m pytest
@@ -70,9 +71,9 @@ $(MADE):
 	@touch $@
 
 $(DEMO): $(MADE) pyproject.toml constraints.txt
-	$(PIP) install --constraint constraints.txt --editable ".[verify]"
+	$(PIP) install --constraint constraints.txt --editable ".[verify,gpu]"
 	@touch $@
 
 $(DEVELOPMENT): $(MADE) pyproject.toml constraints.txt
-	$(PIP) install --constraint constraints.txt --editable ".[verify]" --group dev
+	$(PIP) install --constraint constraints.txt --editable ".[verify,gpu]" --group dev
 	@touch $(DEMO) $@

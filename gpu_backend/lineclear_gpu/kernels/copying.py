@@ -1,4 +1,4 @@
-# pyright: basic, reportOptionalMemberAccess=false, reportArgumentType=false, reportCallIssue=false
+# pyright: basic, reportOptionalMemberAccess=false, reportArgumentType=false, reportCallIssue=false, reportCallIssue=false
 """Copies of blocks inside a pool (copy on write) or between two, word by word.
 
 Guarantees: each target row equals its source row as it was before the call, as long as no row is a

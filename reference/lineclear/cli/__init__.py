@@ -19,7 +19,19 @@ from lineclear.cli.exits import BROKEN_PIPE, INTERRUPTED, USAGE, UsageError, mis
 __all__ = ["COMMANDS", "main", "make_parser"]
 
 #: In the order of `--help`; a module each, with `add_parser(subparsers)` and `run(arguments)`.
-COMMANDS = ("check", "prove", "explore", "simulate", "compare", "replay", "explain", "diagram")
+COMMANDS = (
+    "check",
+    "prove",
+    "explore",
+    "simulate",
+    "compare",
+    "run",
+    "replay",
+    "explain",
+    "diagram",
+)
+#: Commands that live elsewhere: with the device code, which the scheduler never imports.
+ELSEWHERE = {"run": "lineclear_gpu.command"}
 
 EPILOG = """\
 exit codes:
@@ -32,9 +44,15 @@ examples:
   lineclear check                          what CI runs: one screen
   lineclear prove swap_out                 every obligation of one action
   lineclear simulate trace.csv --num-gpu-blocks 512 --preemption-mode swap
+  lineclear run --compare                  a model on a starved pool: the same tokens?
   lineclear explain conservation           what an invariant or an action means
   lineclear diagram lifecycle --format svg -o lifecycle.svg
 """
+
+
+def module_of(name: str) -> str:
+    """Where a command lives."""
+    return ELSEWHERE.get(name, f"lineclear.cli.{name}")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -48,7 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"lineclear {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
-        import_module(f"lineclear.cli.{name}").add_parser(subparsers)
+        import_module(module_of(name)).add_parser(subparsers)
     return parser
 
 
@@ -66,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ended.code if isinstance(ended.code, int) else USAGE
     command: str = arguments.command
     try:
-        status: int = import_module(f"lineclear.cli.{command}").run(arguments)
+        status: int = import_module(module_of(command)).run(arguments)
         sys.stdout.flush()
     except UsageError as error:
         return complain(f"lineclear {command}: {error}")

@@ -1,0 +1,69 @@
+"""`lineclear run`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from lineclear.cli import main
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+
+def told(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> Any:
+    assert main(["run", *argv, "--format", "json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_tiny_model_short_of_memory_gives_the_tokens_of_an_ample_pool(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    result = told(
+        capsys, "--device", "cpu", "--num-requests", "16", "--compare", "--verify-each-step"
+    )
+    assert result["finished"] == 16
+    assert result["same_tokens"] is True
+    assert result["preemptions"]["swap"] >= 1
+    assert result["preemptions"]["recompute"] >= 1
+    assert result["violations"] == result["errors"] == []
+    assert result["invariant_checks"] > 100
+    assert result["ordered_accesses"] > 0
+    assert result["bytes_out"] >= result["bytes_in"] > 0
+
+
+def test_without_a_model_tags_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    result = told(capsys, "--model", "none", "--steps", "200", "--device", "cpu", "--seed", "4")
+    assert result["steps"] >= 200
+    assert result["wrong_slots"] == 0
+    assert result["slots_checked"] > 10_000
+    assert result["events"]["fork"] > 0
+
+
+def test_the_text_says_what_happened(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--device", "cpu", "--num-requests", "3"]) == 0
+    text = capsys.readouterr().out
+    assert "3: 3 finished, 0 rejected, 0 failed" in text
+    assert "tiny-llama (float32) on cpu" in text
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--model", "./no/such/model"], "no model"),
+        (["--dtype", "int8"], "--dtype is one of float32, float16, bfloat16"),
+        (["--steps", "0"], "--steps is 0"),
+        (["--model", "none", "trace.csv"], "draws its own requests"),
+        (["--num-gpu-blocks", "0"], "num_gpu_blocks must be"),
+        (["nowhere.csv"], "nowhere.csv"),
+    ],
+)
+def test_what_cannot_be_run_is_one_line(
+    capsys: pytest.CaptureFixture[str], argv: list[str], said: str
+) -> None:
+    assert main(["run", "--device", "cpu", *argv]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1

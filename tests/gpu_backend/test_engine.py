@@ -1,0 +1,347 @@
+# pyright: basic
+"""The engine: tokens of a real model whatever the pool, the order of copies, and what fails."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+import torch
+
+from lineclear_gpu.engine import Engine, EngineError
+from lineclear_gpu.llm import LLM
+from lineclear_gpu.model import Model, load_model
+from lineclear_gpu.outputs import Text
+from lineclear_gpu.params import ParamsError, SamplingParams
+from lineclear_gpu.parity import reference_tokens
+from lineclear_gpu.streams import DelayedStreams
+from lineclear_gpu.tag_run import FailingTransfer
+
+BASE: dict[str, Any] = {
+    "block_size": 8,
+    "max_num_seqs": 8,
+    "max_num_batched_tokens": 96,
+    "max_model_len": 96,
+    "num_gpu_blocks": 200,
+    "num_cpu_blocks": 40,
+    "watermark": 0.0,
+}
+STARVED = {"num_gpu_blocks": 12, "num_cpu_blocks": 16}
+GREEDY = SamplingParams(max_tokens=20, temperature=0)
+
+
+@functools.cache
+def model() -> Model:
+    return load_model("tiny-llama")
+
+
+@functools.cache
+def prompts() -> list[list[int]]:
+    generator = torch.Generator().manual_seed(5)
+    sizes = torch.randint(3, 32, (10,), generator=generator).tolist()
+    return [torch.randint(320, (size,), generator=generator).tolist() for size in sizes]
+
+
+@functools.cache
+def expected() -> list[list[int]]:
+    return reference_tokens(model(), prompts(), 20)
+
+
+def made(seed: int = 0, **changes: Any) -> LLM:
+    """A model over pools whose copies and forwards come in any order that waits allow."""
+    streams = DelayedStreams(seed=seed)
+    return LLM(model(), streams=streams, verify=True, seed=3, **{**BASE, **changes})
+
+
+def tokens(outputs: list[Any]) -> list[list[list[int]]]:
+    return [[c.token_ids for c in output.outputs] for output in outputs]
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize(
+    ("mode", "policy", "chunked"),
+    [
+        ("swap", "fcfs", True),
+        ("recompute", "priority", True),
+        ("auto", "fcfs", False),
+        ("by_length", "priority", False),
+        ("swap", "vtc", True),
+    ],
+)
+def test_a_starved_pool_gives_the_tokens_of_generate(
+    mode: str, policy: str, chunked: bool, depth: int
+) -> None:
+    llm = made(
+        depth,
+        **STARVED,
+        depth=depth,
+        preemption_mode=mode,
+        scheduling_policy=policy,
+        enable_chunked_prefill=chunked,
+        swap_threshold=24,
+    )
+    params = [
+        SamplingParams(max_tokens=20, temperature=0, priority=k % 3, ignore_eos=True)
+        for k in range(10)
+    ]
+    found = llm.generate(prompts(), params)
+    assert [each[0] for each in tokens(found)] == expected()
+    preempted = llm.engine.scheduler.counters.preemptions
+    assert preempted.total() >= 2
+    if mode in ("swap", "recompute"):
+        assert preempted[mode] >= 2
+    if preempted["swap"]:
+        assert llm.engine.executor.hazards is not None
+        assert llm.engine.executor.hazards.checked > 0
+
+
+SAMPLED = SamplingParams(n=3, max_tokens=16, temperature=1.2, top_p=0.9, top_k=40, seed=11)
+
+
+def test_preemption_order_and_depth_never_change_what_is_sampled() -> None:
+    ample = tokens(made().generate(prompts(), SAMPLED))
+    for seed, mode in enumerate(("swap", "recompute")):
+        changes = {**STARVED, "num_gpu_blocks": 14, "preemption_mode": mode, "depth": 1 + seed}
+        llm = made(seed, **changes)
+        assert tokens(llm.generate(prompts(), SAMPLED)) == ample
+        assert llm.engine.scheduler.counters.preemptions[mode] >= 2
+    backwards = tokens(made().generate(prompts()[::-1], SAMPLED))
+    assert backwards[::-1] == ample
+
+
+def test_branches_share_their_prompt_and_differ_afterwards() -> None:
+    llm = made()
+    engine = llm.engine
+    (found,) = llm.generate([prompts()[0]], SAMPLED)
+    assert len({tuple(c.token_ids) for c in found.outputs}) == 3
+    assert [c.index for c in found.outputs] == [0, 1, 2]
+    assert engine.scheduler.ledger.gpu.free == 200
+    alone = [
+        llm.generate([prompts()[0]], SamplingParams(**{**as_dict(SAMPLED), "n": 1}))[0]
+        for _ in range(2)
+    ]
+    assert alone[0].outputs[0].token_ids == found.outputs[0].token_ids
+    assert alone[1].outputs[0].token_ids == found.outputs[0].token_ids
+
+
+def as_dict(params: SamplingParams) -> dict[str, Any]:
+    return {name: getattr(params, name) for name in SamplingParams.__slots__}
+
+
+def test_requests_without_a_seed_differ_and_a_seed_repeats() -> None:
+    params = SamplingParams(max_tokens=12, temperature=1.0)
+    llm = made()
+    one, two = llm.generate([prompts()[0]] * 2, params)
+    assert one.outputs[0].token_ids != two.outputs[0].token_ids
+    again = made().generate([prompts()[0]] * 2, params)
+    assert tokens(again) == tokens([one, two])
+
+
+# ---- how sequences end ----------------------------------------------------------------------------
+
+
+def letters(ids: list[int]) -> str:
+    return "".join(chr(97 + i % 26) for i in ids)
+
+
+def with_text(**changes: Any) -> Engine:
+    engine = made(**changes).engine
+    engine.decode = letters
+    return engine
+
+
+def ask(engine: Engine, name: Any, params: SamplingParams) -> Any:
+    engine.add(name, prompts()[0], params)
+    return engine.live[name].output
+
+
+def test_a_stop_token_ends_a_sequence_with_it() -> None:
+    greedy = expected()[0]
+    engine = with_text()
+    stop = SamplingParams(max_tokens=20, temperature=0, stop_token_ids=(greedy[4],))
+    output = ask(engine, "a", stop)
+    engine.run()
+    (done,) = output.outputs
+    at = greedy.index(greedy[4])
+    assert done.token_ids == greedy[: at + 1]
+    assert (done.finish_reason, done.stop_reason) == ("stop", greedy[4])
+    assert not engine.busy
+    assert engine.scheduler.ledger.gpu.free == 200
+
+
+def test_the_models_own_end_counts_unless_it_is_ignored() -> None:
+    greedy = expected()[0]
+    engine = with_text()
+    engine.ends = frozenset([greedy[3]])
+    ended = ask(engine, "a", GREEDY)
+    kept = ask(engine, "b", SamplingParams(max_tokens=20, temperature=0, ignore_eos=True))
+    engine.run()
+    assert ended.outputs[0].token_ids == greedy[: greedy.index(greedy[3]) + 1]
+    assert kept.outputs[0].token_ids == greedy
+    assert kept.outputs[0].finish_reason == "length"
+
+
+def test_a_stop_text_across_tokens_is_cut_off_and_never_handed_out() -> None:
+    text = letters(expected()[0])
+    stop = text[5:8]
+    at = text.index(stop)
+    engine = with_text()
+    output = ask(engine, "a", SamplingParams(max_tokens=20, temperature=0, stop=[stop, "#"]))
+    given = ""
+    while engine.busy:
+        given += "".join(delta.text for delta in engine.step())
+    assert given == output.outputs[0].text == text[:at]
+    assert output.outputs[0].stop_reason == stop
+    assert len(output.outputs[0].token_ids) == at + 3
+    keep = SamplingParams(max_tokens=20, temperature=0, stop=stop, include_stop_str_in_output=True)
+    other = ask(engine, "b", keep)
+    engine.run()
+    assert other.outputs[0].text == text[: at + 3]
+
+
+def test_what_may_become_a_stop_text_is_held_back_and_given_if_it_does_not() -> None:
+    text = Text(lambda ids: "".join(map(chr, ids)), ("abc",), keep_stop=False)
+    given: list[str] = []
+    said = [ord(c) for c in "xabyab"]
+    for count in range(1, len(said) + 1):
+        assert text.add(said[:count]) is None
+        given.append(text.take(ended=False))
+    assert given == ["x", "", "", "aby", "", ""]
+    assert text.take(ended=True) == "ab"
+
+
+def test_bytes_that_are_no_character_yet_are_held_back() -> None:
+    def decode(ids: list[int]) -> str:
+        return bytes(ids).decode("utf-8", errors="replace")
+
+    text = Text(decode, (), keep_stop=False)
+    said = list("aé€z".encode())
+    given = ""
+    for count in range(1, len(said) + 1):
+        text.add(said[:count])
+        new = text.take(ended=False)
+        assert "\ufffd" not in new
+        given += new
+    assert given == "aé€z"
+
+
+def test_a_stream_hands_out_every_token_once() -> None:
+    llm = made()
+    deltas = list(llm.stream(prompts()[1], GREEDY))
+    assert [t for delta in deltas for t in delta.token_ids] == expected()[1]
+    assert [delta.finish_reason for delta in deltas] == [None] * 19 + ["length"]
+
+
+def test_an_abort_ends_one_request_and_nobody_else() -> None:
+    llm = made(**STARVED, depth=2)
+    engine = llm.engine
+    outputs = {}
+    for k, prompt in enumerate(prompts()):
+        engine.add(k, prompt, GREEDY)
+        outputs[k] = engine.live[k].output
+    for _ in range(6):
+        engine.step()
+    victim = next(iter(engine.live))
+    waiting = list(engine.live)[-1]
+    assert engine.abort(victim)
+    assert engine.abort(waiting)
+    assert not engine.abort(victim)
+    engine.run()
+    for k, output in outputs.items():
+        if k in (victim, waiting):
+            assert output.outputs[0].finish_reason == "abort"
+            assert expected()[k][: len(output.outputs[0].token_ids)] == output.outputs[0].token_ids
+        else:
+            assert output.outputs[0].token_ids == expected()[k]
+    assert engine.scheduler.ledger.gpu.free == 12
+
+
+# ---- failures -------------------------------------------------------------------------------------
+
+
+def test_copies_that_fail_cost_time_and_no_token() -> None:
+    llm = made(**STARVED, preemption_mode="swap", depth=2)
+    turns = iter(range(10**6))
+    llm.engine.executor.transfer = FailingTransfer(llm.pool, lambda: next(turns) % 2 == 0)
+    found = llm.generate(prompts(), GREEDY)
+    assert [each[0] for each in tokens(found)] == expected()
+    assert llm.engine.scheduler.counters.failed_copies >= 2
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_forward_that_raises_once_costs_time_and_no_token(depth: int, n: int) -> None:
+    params = SamplingParams(n=n, max_tokens=12, temperature=1.0, seed=4)
+    wanted = tokens(made().generate(prompts(), params))
+    llm = made(depth=depth, num_gpu_blocks=40)
+    plain = llm.runner.forward
+    calls = iter(range(10**6))
+
+    def forward(batch: Any) -> Any:
+        if next(calls) in (3, 17):
+            raise RuntimeError("out of memory, or so")
+        return plain(batch)
+
+    llm.runner.forward = forward  # type: ignore[method-assign]
+    found = llm.generate(prompts(), params)
+    if all(output.error is None for output in found):
+        assert tokens(found) == wanted
+    else:  # in both steps that failed: the second time ends it
+        pairs = zip(found, tokens(found), wanted, strict=True)
+        assert all(o.error is not None or mine == want for o, mine, want in pairs)
+        assert any(o.error is None for o in found)
+    assert len(llm.engine.failures) == 2
+    assert llm.engine.scheduler.ledger.gpu.free == 40
+
+
+def test_a_forward_that_always_raises_ends_requests_with_the_error_and_the_engine_goes_on() -> (
+    None
+):
+    llm = made()
+    plain = llm.runner.forward
+
+    def broken(batch: Any) -> Any:
+        raise RuntimeError("this kernel is broken")
+
+    llm.runner.forward = broken  # type: ignore[method-assign]
+    found = llm.generate(prompts()[:3], GREEDY)
+    assert [o.outputs[0].finish_reason for o in found] == ["error"] * 3
+    assert {o.error for o in found} == {"RuntimeError: this kernel is broken"}
+    llm.runner.forward = plain  # type: ignore[method-assign]
+    assert tokens(llm.generate(prompts()[:2], GREEDY)) == [[e] for e in expected()[:2]]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ([], "empty prompt"),
+        ("a text", "no tokenizer"),
+        ([1, 400], "tokens are 0 to 319"),
+        ([1] * 96, "leaves no room"),
+    ],
+)
+def test_a_prompt_that_cannot_be_served_is_refused_and_leaves_nothing(
+    prompt: Any, said: str
+) -> None:
+    llm = made()
+    with pytest.raises(EngineError, match=said):
+        llm.generate([[1, 2], prompt], GREEDY)
+    assert not llm.engine.busy
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"n": 0},
+        {"max_tokens": 0},
+        {"temperature": -1.0},
+        {"temperature": float("nan")},
+        {"top_p": 0},
+        {"top_k": 1.5},
+        {"stop": [""]},
+    ],
+)
+def test_parameters_that_cannot_be_meant_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ParamsError):
+        SamplingParams(**wrong)
