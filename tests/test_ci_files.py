@@ -40,7 +40,7 @@ def project(tmp_path: Path) -> Path:
 
 def shell(project: Path, script: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Runs a script as a runner does."""
-    roots = os.pathsep.join(str(ROOT / part) for part in ("spec", "reference"))
+    roots = os.pathsep.join(str(ROOT / part) for part in ("spec", "reference", "gpu_backend"))
     environment = {
         **os.environ,
         "PYTHONPATH": roots,

@@ -19,7 +19,9 @@ from lineclear.pytest_plugin import pytest_configure
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {
     **os.environ,
-    "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("spec", "reference", "gpu_backend")),
+    "PYTHONPATH": os.pathsep.join(
+        str(ROOT / part) for part in ("spec", "reference", "gpu_backend")
+    ),
 }
 
 
