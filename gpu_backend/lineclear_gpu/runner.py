@@ -55,7 +55,8 @@ class ModelRunner:
     Args:
         model: the model.
         pool: the blocks.
-        lanes: how many sequences' newest tokens are remembered.
+        lanes: how many sequences' newest tokens are remembered at first; more when a batch names
+            more.
         backend: how to attend, "gather" if None.
         store: puts keys and values into slots of a layer's view.
         check: whether each batch is checked whole before it runs, for tests.
@@ -66,7 +67,7 @@ class ModelRunner:
         model: Model,
         pool: Pool,
         *,
-        lanes: int,
+        lanes: int = 64,
         backend: AttentionBackend | None = None,
         store: Callable[[Tensor, Tensor, Tensor, Tensor], None] = store_kv,
         check: bool = False,
@@ -103,6 +104,7 @@ class ModelRunner:
         if self.check:
             batch.check(self.block_size, self.num_blocks)
         with torch.inference_mode():
+            self._make_room(batch)
             sent = self._staging.send(self._arrays(batch))
             rows = Rows(
                 batch,
@@ -125,6 +127,13 @@ class ModelRunner:
             sampled = self._sample(batch, sent, logits)
             self.newest.index_copy_(0, sent["sample_lanes"], sampled)
             return sampled
+
+    def _make_room(self, batch: Batch) -> None:
+        """A lane for each that the batch names."""
+        most = max(int(batch.lanes.max()), int(batch.sample_lanes.max(initial=0)))
+        if most >= len(self.newest):
+            more = torch.full((most + 1,), -1, dtype=torch.int64, device=self.model.device)
+            self.newest = torch.cat((self.newest, more))
 
     def _arrays(self, batch: Batch) -> dict[str, np.ndarray]:
         """What the device needs of a batch."""

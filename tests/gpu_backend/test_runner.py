@@ -125,6 +125,14 @@ def test_branches_of_one_row_are_remembered_apart(model: Model) -> None:
     assert runner.forward(warm).tolist() == [greedy(model, A)] * 4
 
 
+def test_lanes_are_made_when_a_batch_names_them(model: Model) -> None:
+    runner = runner_of(model, lanes=1)
+    first = runner.forward(batch_of([(0, A, 0)])).tolist()
+    second = runner.forward(batch_of([(0, [UNKNOWN], 7), (6, B, 0)])).tolist()
+    assert second == [greedy(model, A + first), greedy(model, B)]
+    assert int(runner.newest[6]) == second[1]
+
+
 def test_the_pool_must_be_the_models(model: Model) -> None:
     shape = KVShape(model.layers, model.kv_heads, model.head_dim + 1, SIZE, model.dtype)
     with pytest.raises(ValueError, match="the pool's blocks are"):
