@@ -368,6 +368,181 @@ def tags(_: Result) -> Result:
     }
 
 
+# ---- models -----------------------------------------------------------------------------------------
+
+
+def prompts_of(count: int, vocabulary: int) -> list[list[int]]:
+    """Prompts of 128 to 512 random tokens."""
+    random = np.random.default_rng(0)
+    sizes = random.integers(128, 513, count)
+    return [random.integers(0, vocabulary, size).tolist() for size in sizes]
+
+
+def outputs_of(count: int, starved: bool) -> list[int]:
+    """128 tokens each, or 64 to 512 where memory is short."""
+    if not starved:
+        return [128] * count
+    return np.random.default_rng(1).integers(64, 513, count).tolist()
+
+
+def serve(
+    model: Any, prompts: Any, outputs: list[int], profile: bool = False, **settings: Any
+) -> Result:
+    """The engine's run: output tokens a second, and where the time goes."""
+    from lineclear_gpu.llm import LLM
+    from lineclear_gpu.params import SamplingParams
+
+    llm = LLM(model, max_num_seqs=128, max_num_batched_tokens=2048, max_model_len=1100,
+              block_size=16, watermark=0.0, seed=0, **settings)  # fmt: skip
+    llm.generate(prompts[:4], SamplingParams(max_tokens=4, temperature=0, ignore_eos=True))
+    engine = llm.engine
+    engine.steps = 0
+    spent = {"schedule": 0.0, "launch": 0.0, "wait": 0.0}
+    if profile:
+        schedule, launch, settle = (
+            engine.scheduler.schedule,
+            engine.executor.launch,
+            engine.executor.settle,
+        )
+
+        def measured(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+            def run(*given: Any) -> Any:
+                begin = time.perf_counter()
+                found = call(*given)
+                spent[name] += time.perf_counter() - begin
+                return found
+
+            return run
+
+        engine.scheduler.schedule = measured("schedule", schedule)  # type: ignore[method-assign]
+        engine.executor.launch = measured("launch", launch)  # type: ignore[method-assign]
+        engine.executor.settle = measured("wait", settle)  # type: ignore[method-assign]
+    params = [SamplingParams(max_tokens=n, temperature=0, ignore_eos=True) for n in outputs]
+    torch.cuda.synchronize()
+    begin = time.perf_counter()
+    found = llm.generate(prompts, params)
+    torch.cuda.synchronize()
+    seconds = time.perf_counter() - begin
+    tokens = sum(len(output.outputs[0].token_ids) for output in found)
+    counters = engine.scheduler.counters
+    result: Result = {
+        "tokens/s": tokens / seconds, "seconds": seconds, "steps": engine.steps,
+        "ms a step": seconds / engine.steps * 1e3,
+        "swaps": counters.preemptions["swap"], "recomputes": counters.preemptions["recompute"],
+        "tokens": [output.outputs[0].token_ids for output in found],
+    }  # fmt: skip
+    for name, value in spent.items():
+        if value:
+            result[f"{name} ms a step"] = value / engine.steps * 1e3
+    llm.close()
+    del llm, engine
+    torch.cuda.empty_cache()
+    return result
+
+
+def model(_: Result) -> Result:
+    """The engine end to end: 1.5 billion parameters, 128 requests, roomy and starved."""
+    from lineclear_gpu.model import load_model
+
+    made = load_model("llama-1.5b", device="cuda", dtype=torch.bfloat16)
+    prompts = prompts_of(128, made.vocab_size)
+    result: Result = {}
+    runs = {
+        "roomy": ({"num_gpu_blocks": 8192, "num_cpu_blocks": 0}, False),
+        "roomy, 2 in flight": ({"num_gpu_blocks": 8192, "num_cpu_blocks": 0, "depth": 2}, False),
+        "starved, swap": (
+            {
+                "num_gpu_blocks": 1920,
+                "num_cpu_blocks": 8192,
+                "preemption_mode": "swap",
+                "depth": 2,
+            },
+            True,
+        ),
+        "starved, recompute": (
+            {
+                "num_gpu_blocks": 1920,
+                "num_cpu_blocks": 0,
+                "preemption_mode": "recompute",
+                "depth": 2,
+            },
+            True,
+        ),
+    }
+    for name, (settings, starved) in runs.items():
+        told = serve(made, prompts, outputs_of(128, starved), profile=True, **settings)
+        told.pop("tokens")
+        result |= {f"{name}: {key}": value for key, value in told.items()}
+    return result
+
+
+def peer(_: Result) -> Result:
+    """transformers' continuous batching on the same work, as it comes."""
+    from transformers import AutoModelForCausalLM, GenerationConfig
+
+    from lineclear_gpu.presets import preset
+
+    with torch.device("cuda"):
+        made: Any = AutoModelForCausalLM.from_config(
+            preset("llama-1.5b"), dtype=torch.bfloat16, attn_implementation="sdpa"
+        )
+    made = made.to("cuda").eval()
+    prompts = prompts_of(128, made.config.vocab_size)
+    settings = GenerationConfig(
+        max_new_tokens=128, do_sample=False, eos_token_id=-1, pad_token_id=0, use_cuda_graph=False,
+        num_blocks=512, block_size=256, max_batch_tokens=2048,
+    )  # fmt: skip
+    try:
+        from transformers import ContinuousBatchingConfig
+
+        more: Any = {
+            "continuous_batching_config": ContinuousBatchingConfig(
+                block_size=256, num_blocks=512, max_batch_tokens=2048
+            )
+        }
+    except ImportError:
+        more = {}
+    made.generate_batch(prompts[:4], generation_config=settings, **more)
+    torch.cuda.synchronize()
+    begin = time.perf_counter()
+    found = made.generate_batch(prompts, generation_config=settings, **more)
+    seconds = time.perf_counter() - begin
+    tokens = sum(len(output.generated_tokens) for output in found.values())
+    return {"roomy: tokens/s": tokens / seconds, "seconds": seconds, "tokens": tokens}
+
+
+def parity(_: Result) -> Result:
+    """Starved against ample, float32 without TF32: a small model and 2,000 steps and more."""
+    from lineclear_gpu.model import load_model
+    from lineclear_gpu.runner import exact_float32
+
+    exact_float32()
+    changes = {"num_hidden_layers": 4, "hidden_size": 256, "intermediate_size": 512}
+    made = load_model("tiny-llama", device="cuda", dtype=torch.float32, changes=changes)
+    random = np.random.default_rng(3)
+    prompts = [random.integers(0, 320, size).tolist() for size in random.integers(16, 200, 160)]
+    outputs = random.integers(64, 400, 160).tolist()
+    ample = serve(made, prompts, outputs, num_gpu_blocks=12000, num_cpu_blocks=0)
+    result: Result = {"tokens": sum(outputs)}
+    steps = 0
+    for mode in ("swap", "recompute", "auto"):
+        for depth in (1, 2):
+            told = serve(made, prompts, outputs, num_gpu_blocks=300, num_cpu_blocks=1200,
+                         preemption_mode=mode, depth=depth)  # fmt: skip
+            other = [
+                (k, next(i for i, (a, b) in enumerate(zip(x, y, strict=True)) if a != b))
+                for k, (x, y) in enumerate(zip(ample["tokens"], told["tokens"], strict=True))
+                if x != y
+            ]
+            steps += told["steps"]
+            result[f"{mode}, depth {depth}: preemptions"] = told["swaps"] + told["recomputes"]
+            result[f"{mode}, depth {depth}: requests that differ"] = len(other)
+            if other:
+                result[f"{mode}, depth {depth}: first"] = str(other[:3])
+    result["steps"] = steps
+    return result
+
+
 SECTIONS: dict[str, Callable[[Result], Result]] = {
     "limits": limits,
     "swaps": swaps,
@@ -376,6 +551,9 @@ SECTIONS: dict[str, Callable[[Result], Result]] = {
     "overlap": overlap,
     "host": host,
     "forward": forward,
+    "model": model,
+    "peer": peer,
+    "parity": parity,
     "tags": tags,
 }
 
