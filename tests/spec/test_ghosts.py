@@ -302,3 +302,75 @@ def test_the_trap_is_gone_afterwards() -> None:
     ledger.sequences[0].known_tokens = 4
     assert state_key(ledger) != state_key(replay(BRANCHES, PROMPT))
     assert ConcreteView(ledger).known(ledger.sequences[0]) == 4
+
+
+# ---- poisoned ghosts -------------------------------------------------------------------------------
+
+GHOSTS = ("kv", "touched", "sources", "history", "releases", "born", "totals")
+
+
+class Poisoned(AssertionError):
+    """A ghost field was read where none may be."""
+
+
+class Poison:
+    """What stands in a ghost field while guards are asked."""
+
+    def _read(self, *_: Any) -> Any:
+        raise Poisoned("a ghost field is read")
+
+    __getitem__ = __contains__ = __iter__ = __len__ = __bool__ = __eq__ = __getattr__ = _read
+    __hash__ = None  # type: ignore[assignment]
+
+
+def poisoned(ledger: GhostLedger) -> GhostLedger:
+    """The same ledger, whose ghost fields can't be read."""
+    copy = ledger.clone()
+    for name in GHOSTS:
+        setattr(copy, name, Poison())
+    return copy
+
+
+def test_no_guard_reads_a_ghost_field() -> None:
+    """Every action with every argument in the nearest 25 states of every world."""
+    asked = 0
+    for bounds in BOUNDS:
+        for trace in search(replace(bounds, max_states=25), check=False).traces:
+            ledger = replay(bounds, trace)
+            blind = poisoned(ledger)
+            for name in ACTIONS:
+                if name in ("submit", "reject"):
+                    continue
+                for arguments in arguments_of(bounds, ledger, name):
+                    step = (name, arguments)
+                    expected = ledger.failing(name, prepare(ledger, step))
+                    assert blind.failing(name, prepare(blind, step)) == expected
+                    asked += 1
+    assert asked > 3000
+
+
+@pytest.mark.parametrize("name", GHOSTS)
+def test_a_guard_that_reads_a_ghost_field_is_seen(name: str) -> None:
+    """Looked up, asked for its size, or used as a truth value."""
+    ghost = getattr(poisoned(replay(BRANCHES, PROMPT)), name)
+    for read in (lambda: ghost[1], lambda: len(ghost), lambda: 1 in ghost, lambda: bool(ghost)):
+        with pytest.raises(Poisoned):
+            read()
+
+
+def test_every_ghost_field_is_poisoned() -> None:
+    """What the ghost ledger has beyond the plain one, but for what tests and searches look up."""
+    limits = BRANCHES.limits()
+    beyond = set(vars(GhostLedger(limits))) - set(vars(Ledger(limits)))
+    assert beyond - {"requests", "sequences", "collecting"} == set(GHOSTS)
+
+
+def test_a_planted_guard_on_a_ghost_field_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def planted(ledger: Any, request: Any) -> None:
+        ledger.require(ledger.releases.get(request, 0) == 0, "the request was never released")
+
+    monkeypatch.setattr("lineclear_spec.ghosts.guards_of", lambda _: planted)
+    ledger = replay(BRANCHES, PROMPT)
+    assert ledger.failing("recompute", (ledger.requests[0],)) == ()
+    with pytest.raises(Poisoned):
+        poisoned(ledger).failing("recompute", (ledger.requests[0],))

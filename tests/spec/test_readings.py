@@ -1,0 +1,214 @@
+# pyright: basic
+"""What a guard may ask means the same on plain data and on formulas, in every state tried.
+
+A state's plain data is given to the solver as facts; a query's formula must then have the value
+that the plain ledger computes, and no other.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+z3 = pytest.importorskip("z3")
+
+from lineclear_spec import ledger as plain
+from lineclear_spec.explore import replay, search
+from lineclear_spec.ghosts import GhostLedger
+from lineclear_spec.lifecycle import EVENTS
+from lineclear_spec.queries import Queries
+from lineclear_spec.snapshot import NO_BLOCK, NO_SEQUENCE, NOBODY, ConcreteView
+from lineclear_spec.state import BLOCK_OF, FIELDS, NEED, Block, Request, Sequence, State
+from lineclear_spec.symbolic import SymbolicLedger
+from lineclear_spec.terms import raw
+from lineclear_spec.worlds import BOUNDS
+
+#: The fields that queries read.
+READ = (
+    "alive steady request offset known_tokens reach_tokens slot_tokens promised_samples last_step "
+    "last_tokens previous_tokens last_samples previous_samples length table ref phase limit width "
+    "member held blocks steps settled issued done batch_size open wait is_forward forward_of"
+).split()
+NOTHING = {"request": NOBODY, "sequence": NO_SEQUENCE, "block": NO_BLOCK}
+SORTS = {"request": Request, "sequence": Sequence, "block": Block}
+
+
+class Reading:
+    """One state in both readings."""
+
+    def __init__(self, ledger: GhostLedger) -> None:
+        self.ledger = ledger
+        self.view = ConcreteView(ledger)
+        self.names: dict[Any, Any] = {}
+        self.solver = z3.SolverFor("UF")
+        self.solver.set("rlimit", 5_000_000)
+        for kind, sort in SORTS.items():
+            records = self.view.domains[kind]
+            self.names |= {x: z3.Const(f"{kind}{k}", sort) for k, x in enumerate(records)}
+            own = [self.names[x] for x in records] + [z3.Const(f"no_{kind}", sort)]
+            self.solver.add(z3.Distinct(*own))
+            anything = z3.Const("x", sort)
+            self.solver.add(z3.ForAll([anything], z3.Or(*[anything == c for c in own])))
+        numbers = range(-1, max(ledger.issued, ledger.steps, 8) + 2)
+        for n in range(12):
+            self.solver.add(NEED(n) == ledger.need(n), BLOCK_OF(n) == ledger.block_of(n))
+        fields: dict[str, Any] = dict(State.arbitrary("_unread").fields)
+        for name in READ:
+            arguments, result = FIELDS[name]
+            fields[name] = self.field(name, arguments, result, numbers)
+        self.symbolic = SymbolicLedger(State(fields))
+
+    def constant(self, value: Any, sort: Any) -> Any:
+        """A plain value as a term."""
+        if sort in SORTS.values():
+            return self.names.get(value, z3.Const(f"no_{sort.name().lower()}", sort))
+        return z3.BoolVal(value) if sort == z3.BoolSort() else z3.IntVal(int(value))
+
+    def field(self, name: str, arguments: tuple[Any, ...], result: Any, numbers: range) -> Any:
+        """A field of the plain ledger as a function on terms."""
+        read = getattr(self.view, name)
+        if not arguments:
+            return self.constant(read, result)
+        kinds = {sort: kind for kind, sort in SORTS.items()}
+        domains = [
+            [*self.view.domains[kinds[sort]], NOTHING[kinds[sort]]] if sort in kinds else numbers
+            for sort in arguments
+        ]
+        function = z3.Function(f"plain_{name}", *arguments, result)
+        for point in itertools.product(*domains):
+            at = [self.constant(x, sort) for x, sort in zip(point, arguments, strict=True)]
+            self.solver.add(function(*at) == self.constant(read(*point), result))
+        return lambda *a: function(*a)
+
+    def record(self, x: Any) -> Any:
+        """A record as a guard of a symbolic action sees it."""
+        sort = {plain.Request: Request, plain.Sequence: Sequence, plain.Block: Block}[type(x)]
+        return self.symbolic.wrap(sort, self.names[x])
+
+    def differs(self, query: Any, value: Any) -> bool:
+        """Whether the formula may have another value than the plain one."""
+        formula = raw(query)
+        self.solver.push()
+        self.solver.add(*self.symbolic.assumptions)
+        self.solver.add(formula != self.constant(value, formula.sort()))
+        answer = self.solver.check()
+        self.solver.pop()
+        assert answer != z3.unknown, formula
+        return bool(answer == z3.sat)
+
+
+def questions(reading: Reading) -> list[tuple[str, Any, Any]]:
+    """Every query with every argument it is defined for: its name, formula and plain value."""
+    v, s = reading.ledger, reading.symbolic
+    found: list[tuple[str, Any, Any]] = [
+        ("ended", s.ended(), v.ended()),
+        ("due", s.due().count, v.due().count),
+    ]
+
+    def ask(name: str, *arguments: Any) -> None:
+        found.append(
+            (
+                name,
+                getattr(s, name)(
+                    *[reading.record(a) if a in reading.names else a for a in arguments]
+                ),
+                getattr(v, name)(*arguments),
+            )
+        )
+
+    for n in range(10):
+        ask("need", n)
+        ask("block_of", n)
+        ask("complete", n)
+        ask("is_open", n)
+    for number in v.operations:
+        ask("wait_of", number)
+        ask("is_copy", number)
+    for step in v.step_operations:
+        ask("forward_of", step)
+    for q in v.sequences:
+        for name in "reach in_flight computed known promised owed slots runs writable".split():
+            ask(name, q)
+    for r in v.requests:
+        ask("on_gpu", r)
+        ask("idle", r)
+        if r.members:
+            ask("leader", r)
+        for event in EVENTS:
+            found.append(("allowed", s.allowed(event, reading.record(r)), v.allowed(event, r)))
+        blocks = s.blocks(reading.record(r))
+        for k, block in enumerate(v.blocks(r)):
+            found.append(("blocks", blocks[k], block))
+    return found
+
+
+#: A number up to which everything is complete is any such number on formulas, the last one on plain
+#: data; the worst case is an uninterpreted function of the shape.
+LOOSER = {"retired", "worst_case"}
+
+
+def situation(v: GhostLedger) -> Any:
+    """What is worth a state of its own."""
+    kinds = {(v.writable(q), v.runs(q), v.owed(q) > 0, q.steady) for q in v.sequences}
+    return v.due().count, v.ended(), len(v.operations), tuple(sorted(kinds))
+
+
+def readings(most: int, states: int = 80) -> list[Reading]:
+    """States of every world, each in another situation."""
+    found: list[Reading] = []
+    for bounds in BOUNDS:
+        met: dict[Any, GhostLedger] = {}
+        for trace in search(replace(bounds, max_states=states), check=False).traces:
+            ledger = replay(bounds, trace)
+            met.setdefault(situation(ledger), ledger)
+        found += [Reading(ledger) for ledger in list(met.values())[-most:]]
+    return found
+
+
+def compare(most: int, states: int = 80) -> None:
+    asked: set[str] = set()
+    values: dict[str, set[str]] = {}
+    for reading in readings(most, states):
+        assert reading.solver.check() != z3.unsat
+        for name, formula, value in questions(reading):
+            assert not reading.differs(formula, value), (name, value)
+            asked.add(name)
+            values.setdefault(name, set()).add(repr(value))
+    named = {name for name, method in vars(Queries).items() if callable(method) and name[0] != "_"}
+    assert asked == named - LOOSER
+    assert [n for n in ("writable", "idle", "runs", "complete", "due") if len(values[n]) < 2] == []
+
+
+def test_every_query_means_the_same_in_both_readings() -> None:
+    compare(2)
+
+
+@pytest.mark.deep
+def test_every_query_means_the_same_in_many_states() -> None:
+    compare(60, 600)
+
+
+@pytest.mark.parametrize("name", ["need", "runs", "idle", "complete"])
+def test_a_query_that_is_read_otherwise_is_seen(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plain ledger is made to answer something else in one reading."""
+    original = getattr(GhostLedger, name)
+
+    def other(self: Any, *arguments: Any) -> Any:
+        value = original(self, *arguments)
+        return value + 1 if name == "need" else not value
+
+    found = readings(1)[:4]
+    monkeypatch.setattr(GhostLedger, name, other)
+    wrong = [
+        reading.differs(formula, value)
+        for reading in found
+        for asked, formula, value in questions(reading)
+        if asked == name
+    ]
+    assert wrong
+    assert all(wrong)
