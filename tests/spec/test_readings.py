@@ -16,7 +16,8 @@ import pytest
 z3 = pytest.importorskip("z3")
 
 from lineclear_spec import ledger as plain
-from lineclear_spec.explore import replay, search
+from lineclear_spec.actions import ACTIONS
+from lineclear_spec.explore import prepare, replay, search
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.lifecycle import EVENTS
 from lineclear_spec.queries import Queries
@@ -30,7 +31,8 @@ from lineclear_spec.worlds import BOUNDS
 READ = (
     "alive steady request offset known_tokens reach_tokens slot_tokens promised_samples last_step "
     "last_tokens previous_tokens last_samples previous_samples length table ref phase limit width "
-    "member held blocks steps settled issued done batch_size open wait is_forward forward_of"
+    "member held blocks steps settled issued done batch_size open wait is_forward forward_of "
+    "drafts void late_drafts copy moved carried barrier step_tokens step_sequences request_of"
 ).split()
 NOTHING = {"request": NOBODY, "sequence": NO_SEQUENCE, "block": NO_BLOCK}
 SORTS = {"request": Request, "sequence": Sequence, "block": Block}
@@ -212,3 +214,76 @@ def test_a_query_that_is_read_otherwise_is_seen(
     ]
     assert wrong
     assert all(wrong)
+
+
+# ---- effects -----------------------------------------------------------------------------------
+
+#: Actions without a loop: a loop is its contract on formulas, which says less than one run does.
+LOOPLESS = "schedule_tokens settle_step sample leave_batch join_batch carry settle_copy".split()
+WRITTEN = [name for name in READ if name not in ("table", "member", "held", "forward_of", "wait")]
+
+
+def edges(most: int, states: int = 60) -> list[tuple[GhostLedger, Any, GhostLedger]]:
+    """A few edges of each such action in each world: before, the step, after."""
+    found: list[tuple[GhostLedger, Any, GhostLedger]] = []
+    for bounds in BOUNDS:
+        kept: dict[str, int] = {}
+        for trace in search(replace(bounds, max_states=states), check=False).traces:
+            step = trace[-1] if trace else ("", ())
+            if step[0] in LOOPLESS and kept.get(step[0], 0) < most:
+                kept[step[0]] = kept.get(step[0], 0) + 1
+                found.append((replay(bounds, trace[:-1]), step, replay(bounds, trace)))
+    return found
+
+
+def disagree(before: GhostLedger, step: Any, after: GhostLedger) -> bool:
+    """Whether a field may have another value after the action on formulas than on plain data."""
+    reading = Reading(before)
+    own = [reading.record(a) if a in reading.names else a for a in prepare(before, step)]
+    ACTIONS[step[0]].body(reading.symbolic, *own)
+    reading.solver.add(*reading.symbolic.assumptions)
+    assert reading.solver.check() != z3.unsat
+    view = ConcreteView(after)
+    twins: dict[Any, Any] = dict(zip(before.requests, after.requests, strict=True))
+    twins |= dict(zip(before.sequences, after.sequences, strict=True))
+    back = {new: old for old, new in twins.items()}
+    apart: list[Any] = []
+    for name in WRITTEN:
+        arguments, result = FIELDS[name]
+        now, then = reading.symbolic.state.fields[name], getattr(view, name)
+        if not arguments:
+            apart.append(now != reading.constant(then, result))
+        elif arguments in ((Request,), (Sequence,)):
+            for record in before.requests if arguments == (Request,) else before.sequences:
+                value = then(twins[record])
+                apart.append(
+                    now(reading.names[record]) != reading.constant(back.get(value, value), result)
+                )
+        elif arguments == (z3.IntSort(),):
+            for n in range(1, before.issued + 1):
+                if n in after.operations or name == "open":
+                    value = back.get(then(n), then(n))
+                    apart.append(now(n) != reading.constant(value, result))
+    reading.solver.add(z3.Or(*apart))
+    answer = reading.solver.check()
+    assert answer != z3.unknown
+    return bool(answer == z3.sat)
+
+
+def test_effects_without_loops_are_the_same_in_both_readings() -> None:
+    found = edges(2)
+    assert {step[0] for _, step, _ in found} == set(LOOPLESS)
+    for before, step, after in found:
+        assert not disagree(before, step, after), step
+
+
+def test_an_effect_that_differs_is_seen() -> None:
+    before, step, after = next(edge for edge in edges(1) if edge[1][0] == "sample")
+    after.sequences[int(step[1][0][1:]) - 1].known_tokens += 1
+    assert disagree(before, step, after)
+
+
+@pytest.mark.deep
+def test_effects_on_many_edges_are_the_same_in_both_readings() -> None:
+    for before, step, after in edges(15, 400):
+        assert not disagree(before, step, after), step
