@@ -297,7 +297,7 @@ def host(_: Result) -> Result:
             executor.settle(ended)
             executor.result(ended)
             spent += time.perf_counter() - middle
-            lanes = had.lanes[had.sampling]
+            lanes = had.sample_lanes
             scheduler.commit(old, np.zeros(len(lanes), dtype=np.int64))
             middle = time.perf_counter()
             book.learn_all(lanes, 0)
@@ -447,6 +447,17 @@ def model(_: Result) -> Result:
     made = load_model("llama-1.5b", device="cuda", dtype=torch.bfloat16)
     prompts = prompts_of(128, made.vocab_size)
     result: Result = {}
+    from lineclear_gpu.varlen import Varlen, usable
+
+    if usable(made.device, made.dtype):
+        roomy: Result = {"num_gpu_blocks": 8192, "num_cpu_blocks": 0, "depth": 2}
+        for name in ("warm", "roomy, varlen, 2 in flight"):
+            told = serve(
+                made, prompts, outputs_of(128, False), profile=True, attention=Varlen(), **roomy
+            )
+            told.pop("tokens")
+        result |= {f"{name}: {key}": value for key, value in told.items()}
+    serve(made, prompts, [32] * 128, num_gpu_blocks=8192, num_cpu_blocks=0)  # to warm up
     runs = {
         "roomy": ({"num_gpu_blocks": 8192, "num_cpu_blocks": 0}, False),
         "roomy, 2 in flight": ({"num_gpu_blocks": 8192, "num_cpu_blocks": 0, "depth": 2}, False),

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from lineclear.config import Config
+from lineclear_gpu.attention import AttentionBackend
 from lineclear_gpu.engine import Engine, EngineError
 from lineclear_gpu.model import Model, load_model
 from lineclear_gpu.outputs import Delta, RequestOutput
@@ -45,6 +46,7 @@ class LLM:
         seed: of random weights, and of requests that bring none.
         streams: where operations run; those of the device if None.
         verify: whether every invariant is checked in each step.
+        attention: how to attend over the pool; gather and SDPA if None.
         settings: settings of the scheduler by name, in place of `config`.
 
     Raises:
@@ -64,6 +66,7 @@ class LLM:
         seed: int = 0,
         streams: Streams | None = None,
         verify: bool = False,
+        attention: AttentionBackend | None = None,
         **settings: Any,
     ) -> None:
         """Loads the model and allocates the pools."""
@@ -92,7 +95,9 @@ class LLM:
             made = replace(made, **changes)
         self.config = made
         self.pool = KVPool(shape, made.num_gpu_blocks, made.num_cpu_blocks, model.device)
-        self.runner = ModelRunner(model, self.pool, lanes=2 * made.max_num_seqs, check=verify)
+        self.runner = ModelRunner(
+            model, self.pool, lanes=2 * made.max_num_seqs, backend=attention, check=verify
+        )
         decode = None
         if model.tokenizer is not None:
             decode = lambda ids: model.tokenizer.decode(ids, skip_special_tokens=True)  # noqa: E731

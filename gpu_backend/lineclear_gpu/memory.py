@@ -48,6 +48,7 @@ def host_rows(rows: int, row_bytes: int, device: torch.device) -> tuple[torch.Te
 
 
 def release(rows: torch.Tensor) -> None:
-    """Registered memory is the system's again."""
+    """Registered memory is the system's again, once nothing uses it any more."""
     runtime: Any = torch.cuda.cudart()  # type: ignore[no-untyped-call]
+    torch.cuda.synchronize()
     runtime.cudaHostUnregister(rows.data_ptr())

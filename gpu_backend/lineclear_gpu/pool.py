@@ -8,6 +8,8 @@ about who holds them: free lists and counts are the ledger's alone.
 
 from __future__ import annotations
 
+import weakref
+
 import torch
 
 from lineclear_gpu.memory import available, host_rows, release
@@ -81,6 +83,9 @@ class KVPool:
         self.cpu_rows, self.made = host_rows(num_cpu_blocks, shape.block_bytes, self.device)
         self.cpu = self.cpu_rows.view(shape.dtype).view(num_cpu_blocks, *shape.of_block)
         self.gpu_rows = self.gpu.view(num_gpu_blocks, -1).view(torch.uint8)
+        # Memory that stays registered after it is freed could not be registered again.
+        registered = self.made == "registered"
+        self._release = weakref.finalize(self, release, self.cpu_rows) if registered else None
 
     @property
     def num_gpu_blocks(self) -> int:
@@ -102,11 +107,9 @@ class KVPool:
             self.gpu[torch.tensor(blocks, device=self.device)] = float("nan")
 
     def close(self) -> None:
-        """Gives registered memory back to the system."""
-        if self.made == "registered":
-            torch.cuda.synchronize(self.device)
-            release(self.cpu_rows)
-            self.made = "plain"
+        """Gives registered memory back to the system; so does the end of the pool."""
+        if self._release is not None:
+            self._release()
 
 
 def blocks_for(shape: KVShape, device: torch.device | str, utilization: float = 0.9) -> int:

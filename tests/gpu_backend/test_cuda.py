@@ -95,7 +95,7 @@ class SlowStreams(CudaStreams):
     def _give(self, number: int, stream: str, after: list[int], job: Any) -> None:
         def late() -> Any:
             if stream == self.slow:
-                torch.cuda._sleep(3_000_000)  # type: ignore[no-untyped-call]
+                torch.cuda._sleep(6_000_000)  # type: ignore[no-untyped-call]
             return job()
 
         super()._give(number, stream, after, late)
@@ -116,14 +116,14 @@ def race(slow: str, kind: str | None) -> None:
     def wait(operation: BlockOperation) -> int:
         return 0 if operation.kind == kind else operation.wait
 
-    for seed in range(3):
+    for seed in range(6):
         config = pressure(preemption_mode="swap", scheduling_policy="priority", num_cpu_blocks=20)
         run = TagRun(
-            config, seed, device="cuda", streams=SlowStreams(slow), check=False, wait=wait,
+            config, seed, device="cuda", streams=SlowStreams(slow), check=False, wait=wait, poison=0,
             load=Load(groups=0.2, fork=0.3), shape=KVShape(2, 1, 4, 8),
         )  # fmt: skip
         try:
-            run.run(150)
+            run.run(250)
         finally:
             torch.cuda.synchronize()
             run.pool.close()
