@@ -12,6 +12,7 @@ between the marked lines is written here; the text around it is written by hand.
 from __future__ import annotations
 
 import argparse
+import json
 import inspect
 import re
 import sys
@@ -340,7 +341,59 @@ def claims(
             "`lineclear prove --theorems`, [docs/trust.md](docs/trust.md#progress)",
         )
     )
+    rows += explored() + on_a_gpu()
     return table(("claim", "how", "figure", "printed by"), rows)
+
+
+def explored() -> list[tuple[str, ...]]:
+    """What the searches of the scheduler found, as their page says."""
+    page = ROOT / "docs/explored.md"
+    last = page.read_text(encoding="utf-8").strip().splitlines()[-1] if page.exists() else ""
+    if "searches" not in last:
+        return []
+    return [
+        (
+            "no behaviour of the scheduler at small scope breaks an invariant, gets stuck or goes "
+            "round in circles, whatever its users and its device do",
+            "exhausted, bounds printed",
+            last.rstrip("."),
+            "`lineclear explore --deep`, [docs/explored.md](docs/explored.md)",
+        )
+    ]
+
+
+def on_a_gpu() -> list[tuple[str, ...]]:
+    """What was measured on a GPU, as the results that are kept say."""
+    file = ROOT / "benchmarks/results/h200.json"
+    if not file.exists():
+        return []
+    found = json.loads(file.read_text(encoding="utf-8"))
+    where, tags, parity = (found[name] for name in ("machine", "tags", "parity"))
+    differ = sum(value for key, value in parity.items() if key.endswith("that differ"))
+    preempted = sum(value for key, value in parity.items() if key.endswith("preemptions"))
+    page = "[benchmarks/results/h200.md](benchmarks/results/h200.md)"
+    script = f"`python benchmarks/gpu.py`, {page}"
+    return [
+        (
+            "no KV that is read on a GPU is another's, under pressure, with copies that fail",
+            f"tested, {where['gpu']}, {where['date']}",
+            f"{tags['steps']:,} steps, {tags['slots checked']:,} slots, {tags['wrong']} wrong",
+            script,
+        ),
+        (
+            "a starved pool gives the tokens of an ample one",
+            f"tested, {where['gpu']}, {where['date']}",
+            f"{parity['steps']:,} steps, {preempted:,} preemptions, {differ} requests differ",
+            script,
+        ),
+        (
+            "swaps run at the speed of the link, beside the model",
+            f"measured, {where['gpu']}, {where['date']}",
+            f"{found['swaps']['2048 KiB out share']:.0%} of the link for blocks of 2 MiB, "
+            f"{found['swaps']['64 KiB out share']:.0%} for 64 KiB",
+            script,
+        ),
+    ]
 
 
 # ---- files -------------------------------------------------------------------------------------
