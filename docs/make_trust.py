@@ -12,8 +12,8 @@ between the marked lines is written here; the text around it is written by hand.
 from __future__ import annotations
 
 import argparse
-import json
 import inspect
+import json
 import re
 import sys
 from collections import Counter
