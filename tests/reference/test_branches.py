@@ -266,7 +266,7 @@ def test_nothing_is_drafted_beyond_the_limit() -> None:
 
 def test_slots_of_rejected_drafts_are_used_again() -> None:
     drive = drafting(prompt=3, most=9)
-    blocks = []
+    blocks: list[int] = []
     while drive.scheduler.entries:
         plan = drive.schedule()
         blocks.append(drive.blocks("a"))

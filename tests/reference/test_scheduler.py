@@ -220,7 +220,7 @@ def test_nothing_grows_with_requests_that_have_ended() -> None:
                 finish_all(scheduler)
         finish_all(scheduler)
         gc.collect()
-        return sum(not isinstance(o, tuple | float) for o in gc.get_objects())
+        return sum(type(o) not in (tuple, float) for o in gc.get_objects())
 
     serve(0, 1100)  # the ring of the journal is full by now
     once = serve(2000, 40)
