@@ -239,6 +239,23 @@ def mutants(verdicts: Sequence[Any]) -> str:
     return "\n".join(lines).rstrip()
 
 
+def families(verdicts: Sequence[Any]) -> str:
+    """Every family of mutants, and what became of it; those that survived by name."""
+    from lineclear_spec.mutants import JUDGED
+    from lineclear_spec.variants import FAMILIES
+
+    rows: list[tuple[str, ...]] = []
+    for family in FAMILIES:
+        mine = [v.status for v in verdicts if v.kind == family]
+        counts = [str(mine.count(status)) for status in ("refuted", "equivalent", "survived")]
+        when = "`lineclear check`" if family in JUDGED else "`lineclear check --deep`"
+        rows.append((family, str(len(mine)), *counts, when))
+    left = [v.mutant for v in verdicts if v.status == "survived"]
+    named = "\n\nSurvived: " + ", ".join(f"`{name}`" for name in left) + "." if left else ""
+    head = ("family", "mutants", "refuted", "equivalent", "survived", "judged by")
+    return table(head, rows) + named
+
+
 def score(verdicts: Sequence[Any]) -> str:
     """How many mutants, and what became of them."""
     counts = Counter(v.status for v in verdicts)
@@ -415,16 +432,20 @@ def measure() -> dict[str, str]:
     from lineclear_spec.crosscheck import crosscheck, version
     from lineclear_spec.explore import search
     from lineclear_spec.judge import judge_all
+    from lineclear_spec.mutants import DROPS, generate
     from lineclear_spec.parallel import in_parallel
     from lineclear_spec.prove import prove, solver_version
+    from lineclear_spec.variants import FAMILIES
     from lineclear_spec.worlds import BOUNDS
 
     load_claims()
     results = prove(seeds=range(SEEDS))
     second = crosscheck()
     found = list(in_parallel(search, BOUNDS))
-    verdicts = judge_all()
+    every = judge_all(generate(FAMILIES))
+    verdicts = [verdict for verdict in every if verdict.kind in DROPS]
     return {
+        "families": families(every),
         "obligations": obligations(results, second, (solver_version(), version())),
         "theorems": theorems(results, second),
         "worlds": worlds(found),

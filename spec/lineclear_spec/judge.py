@@ -19,7 +19,8 @@ from lineclear_spec.mutants import Mutant, generate, installed
 from lineclear_spec.obligations import Unit, build
 from lineclear_spec.parallel import in_parallel
 from lineclear_spec.prove import make_solver, prove_unit
-from lineclear_spec.state import FIELDS, instance
+from lineclear_spec.state import FIELDS, instance, numbering
+from lineclear_spec.terms import Misuse
 from lineclear_spec.trial import Evidence, try_all
 
 __all__ = ["Verdict", "judge", "judge_all", "noticed"]
@@ -39,8 +40,8 @@ class Verdict:
 
     Attributes:
         mutant: its name.
-        kind: guard dropped or effect dropped.
-        text: the statement that is gone.
+        kind: its family.
+        text: the statement that is gone or changed.
         status: refuted, equivalent or survived.
         obligation: the first obligation that is no longer proved, or None.
         evidence: a concrete execution that breaks a named rule, or None.
@@ -62,28 +63,56 @@ def noticed(mutant: Mutant, budget: int = BUDGET) -> str | None:
     """The first obligation that is not proved of the broken table, or None."""
     with installed(mutant) as body:
         for name in mutant.units:
-            results = prove_unit(build(name, body), budget=budget, stop_at_failure=True)
+            try:
+                unit = build(name, body)
+            except Misuse as misuse:
+                return f"{name}/refused: {misuse}"
+            results = prove_unit(unit, budget=budget, stop_at_failure=True)
             if results[-1].status != "proved":
                 return results[-1].key
     return None
 
 
 def implied(mutant: Mutant) -> bool:
-    """Whether the invariants and the other guards imply the guard that was dropped."""
+    """Whether the invariants and the other guards imply what the mutant changed of a guard: of a
+    dropped or weakened one the guard, of a strengthened one the stronger guard.
+    """
     whole = build(mutant.function)
-    position = int(mutant.name.rsplit(".", 1)[1]) - 1
+    position = mutant.position
+    stronger = mutant.kind == "guard strengthened"
     solver = make_solver(0, BUDGET)
     solver.add(*whole.hypotheses)
-    solver.add(*[formula for k, (_, formula) in enumerate(whole.guards) if k != position])
-    solver.add(z3.Not(whole.guards[position][1]))
+    solver.add(
+        *[formula for k, (_, formula) in enumerate(whole.guards) if stronger or k != position]
+    )
+    goal = whole.guards[position][1]
+    if mutant.kind != "guard dropped":
+        with installed(mutant) as body:
+            broken = build(mutant.function, body)
+        # The two are built on the same names, so that their formulas are about the same state.
+        if stronger:
+            goal = broken.guards[position][1]
+        else:
+            solver.add(broken.guards[position][1])
+    solver.add(z3.Not(goal))
     return bool(solver.check() == z3.unsat)
 
 
 def same_after(mutant: Mutant) -> bool:
-    """Whether the state after is the same in every field that is no ghost."""
-    with installed(mutant) as body:
-        broken: Unit = build(mutant.function, body)
-    whole = build(mutant.function)
+    """Whether the state after is the same in every field that is no ghost, wherever it runs."""
+    return all(same_unit(mutant, name) for name in mutant.units)
+
+
+def same_unit(mutant: Mutant, name: str) -> bool:
+    """Whether it is after one action or loop.
+
+    What a loop or a grant leaves open has one name in both readings, and each reading's facts about
+    it are proved from the other's: whatever one of them may do, the other may do too.
+    """
+    with installed(mutant) as body, numbering():
+        broken: Unit = build(name, body)
+    with numbering():
+        whole = build(name)
     if (
         whole.after is None
         or broken.after is None
@@ -91,8 +120,18 @@ def same_after(mutant: Mutant) -> bool:
         or broken.before is None
     ):
         return False
+    for ours, theirs in ((whole, broken), (broken, whole)):
+        solver = make_solver(0, BUDGET)
+        solver.add(*whole.hypotheses, *ours.assumptions)
+        for fact in theirs.assumptions:
+            solver.push()
+            solver.add(z3.Not(fact))
+            follows = bool(solver.check() == z3.unsat)
+            solver.pop()
+            if not follows:
+                return False
     solver = make_solver(0, BUDGET)
-    solver.add(*whole.hypotheses, *whole.assumptions, *broken.assumptions)
+    solver.add(*whole.hypotheses, *whole.assumptions)
     domains = {"Int": "index", "Request": "request", "Sequence": "sequence", "Block": "block"}
     for name, (arguments, _) in FIELDS.items():
         ours, theirs = whole.after.fields[name], broken.after.fields[name]
@@ -114,11 +153,13 @@ def same_after(mutant: Mutant) -> bool:
 
 def judge(mutant: Mutant, evidence: Evidence | None) -> Verdict:
     """Proof and execution together."""
-    obligation = noticed(mutant)
-    if obligation is not None and evidence is not None:
+    stronger = mutant.kind == "guard strengthened"
+    # A table that refuses more keeps every invariant: what it breaks is enabledness.
+    obligation = None if stronger else noticed(mutant)
+    if (obligation is not None or stronger) and evidence is not None:
         status = "refuted"
     elif obligation is None and evidence is None:
-        equivalent = implied(mutant) if mutant.kind.startswith("guard") else same_after(mutant)
+        equivalent = implied(mutant) if mutant.guard else same_after(mutant)
         status = "equivalent" if equivalent else "survived"
     else:
         status = "survived"

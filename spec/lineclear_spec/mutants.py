@@ -1,6 +1,6 @@
 """Deliberately broken tables, made from the table's own source, that the proofs must refuse.
 
-Guarantees: a mutant differs from the table in one statement, is named after it, and counts as
+Guarantees: a mutant differs from the table in one statement (or the order of two), is named after it, and counts as
 *refuted* only when a concrete execution breaks a named rule; *equivalent* only when the solver
 proves that it makes no difference. It knows nothing about particular actions.
 """
@@ -11,7 +11,7 @@ import ast
 import inspect
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -19,9 +19,14 @@ from typing import Any
 
 from lineclear_spec import blocks
 from lineclear_spec.actions import ACTIONS
+from lineclear_spec.variants import FAMILIES, SWAPPED, effect_variants, guard_variants
 
-__all__ = ["STEPS", "Mutant", "body_of", "generate", "installed", "statements"]
+__all__ = ["DROPS", "JUDGED", "STEPS", "Mutant", "body_of", "generate", "installed", "statements"]
 
+#: The families that drop a statement.
+DROPS = ("guard dropped", "effect dropped")
+#: The families that `lineclear check` judges; `--deep` judges all.
+JUDGED = (*DROPS, "guard strengthened", "effect changed", "tier exchanged")
 #: block steps and loops -> the loops whose proofs depend on them
 STEPS: dict[str, tuple[str, ...]] = {
     "grant_gpu": ("take_blocks", "give_each_one", "move_blocks_in", "replace_entry"),
@@ -42,10 +47,13 @@ class Mutant:
     Attributes:
         name: `swap_out.guard.4`, `finish.effect.1`: function, kind and position, counted from 1.
         function: the action or block step that is broken.
-        kind: `guard dropped` or `effect dropped`.
-        text: the statement that is gone, or the guard's sentence.
+        kind: the family, `guard dropped` or another of `variants.FAMILIES`.
+        text: the statement that is gone or changed, or the guard's sentence.
         line: its line in the source file.
         units: whose proofs must notice.
+        index: of the statement in the function's body.
+        variant: how the statement is changed; "" if it is gone.
+        source: what stands there instead; "" if nothing does.
     """
 
     name: str
@@ -55,6 +63,18 @@ class Mutant:
     line: int
     units: tuple[str, ...]
     index: int
+    variant: str = ""
+    source: str = ""
+
+    @property
+    def guard(self) -> bool:
+        """Whether a guard was touched."""
+        return self.kind.startswith("guard")
+
+    @property
+    def position(self) -> int:
+        """Which guard or which effect of its function it is, counted from 0."""
+        return int(self.name.split(".")[2]) - 1
 
     @property
     def module(self) -> ModuleType:
@@ -121,33 +141,64 @@ def statements(name: str) -> list[tuple[int, str, str, int]]:
     return found
 
 
-def generate() -> list[Mutant]:
-    """Every guard dropped and every effect statement dropped, over actions and block steps."""
+def generate(families: Collection[str] = DROPS) -> list[Mutant]:
+    """The mutants of these families, over actions and block steps; by default what is dropped."""
     made: list[Mutant] = []
     for name in (*ACTIONS, *STEPS):
+        body = parsed(name).body
         counts = {"guard": 0, "effect": 0}
         for index, kind, text, line in statements(name):
             counts[kind] += 1
             units = STEPS.get(name, (name,))
-            made.append(
-                Mutant(
-                    f"{name}.{kind}.{counts[kind]}",
-                    name,
-                    f"{kind} dropped",
-                    str(text),
-                    line,
-                    units,
-                    index,
-                )
-            )
+            label = f"{name}.{kind}.{counts[kind]}"
+            if f"{kind} dropped" in families:
+                made.append(Mutant(label, name, f"{kind} dropped", text, line, units, index))
+            for family, changed in variants_of(name, body, index, kind).items():
+                if family in families:
+                    made += [
+                        Mutant(
+                            f"{label}.{variant.replace(' ', '_')}",
+                            name,
+                            family,
+                            text,
+                            line,
+                            units,
+                            index,
+                            variant,
+                            ast.unparse(statement),
+                        )
+                        for variant, statement in changed.items()
+                    ]
     return made
+
+
+def variants_of(
+    name: str, body: list[ast.stmt], index: int, kind: str
+) -> dict[str, dict[str, ast.stmt]]:
+    """By family, what may stand in the place of one statement. Only actions swap effects: what a
+    block step leaves behind is hidden by the contract of its loop, so nothing could be compared.
+    """
+    if kind == "guard":
+        return guard_variants(body[index])
+    found = effect_variants(body[index])
+    if name in ACTIONS and index + 1 < len(body) and is_effect(body[index + 1]):
+        found["effects swapped"] = {SWAPPED: body[index + 1]}
+    return found
 
 
 @cache
 def body_of(mutant: Mutant) -> Callable[..., Any]:
     """The broken function."""
     node = parsed(mutant.function)
-    node.body[mutant.index] = ast.copy_location(ast.Pass(), node.body[mutant.index])
+    body, index = node.body, mutant.index
+    if mutant.variant == SWAPPED:
+        body[index], body[index + 1] = body[index + 1], body[index]
+    else:
+        instead: ast.stmt = ast.Pass()
+        if mutant.variant:
+            kind = mutant.name.split(".")[1]
+            instead = variants_of(mutant.function, body, index, kind)[mutant.kind][mutant.variant]
+        body[index] = ast.copy_location(instead, body[index])
     tree = ast.fix_missing_locations(ast.Module([node], []))
     scope: dict[str, Any] = {}
     exec(
@@ -181,5 +232,5 @@ class installed:
 
 
 def names() -> Iterator[str]:
-    """Every mutant's name."""
-    return (mutant.name for mutant in generate())
+    """Every mutant's name, of whatever family."""
+    return (mutant.name for mutant in generate(FAMILIES))

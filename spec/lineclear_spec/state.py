@@ -8,7 +8,8 @@ needed, and every field that a predicate reads is noted. It knows nothing about 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import z3
@@ -30,6 +31,7 @@ __all__ = [
     "background",
     "fresh",
     "instance",
+    "numbering",
     "quantify",
     "unique",
 ]
@@ -237,6 +239,7 @@ class State(Derived):
 
 
 _counter = [0]
+_numbers: dict[str, int] | None = None
 
 
 def fresh(name: str, field: str) -> Any:
@@ -249,9 +252,23 @@ def fresh(name: str, field: str) -> Any:
 
 
 def unique(prefix: str) -> str:
-    """A name that was not used before."""
+    """A name that was not used before, or, within `numbering`, not for this prefix."""
+    if _numbers is not None:
+        _numbers[prefix] = _numbers.get(prefix, 0) + 1
+        return f"{prefix}!same{_numbers[prefix]}"
     _counter[0] += 1
     return f"{prefix}!{_counter[0]}"
+
+
+@contextmanager
+def numbering() -> Iterator[None]:
+    """Names count from 1 for each prefix, so that two runs of one function use the same ones."""
+    global _numbers
+    before, _numbers = _numbers, {}
+    try:
+        yield
+    finally:
+        _numbers = before
 
 
 def quantify(domains: tuple[str, ...], predicate: Callable[..., Any]) -> Any:

@@ -41,6 +41,8 @@ COUNTERS = (
     "known_tokens reach_tokens slot_tokens promised_samples last_tokens "
     "previous_tokens last_step drafts void last_samples previous_samples late_drafts"
 ).split()
+#: States of each world that are looked through for a guard that is off by one.
+NEAREST = 300
 Tweak = tuple[str, str, int]
 Tweaks = tuple[Tweak, ...]
 
@@ -71,6 +73,8 @@ def attempt(
     bounds: Bounds, trace: Trace, step: Step, mutant: Mutant, tweaks: Tweaks = ()
 ) -> Evidence | None:
     """Executes the broken action once; the rule that it breaks, or None."""
+    if mutant.kind == "guard strengthened":
+        return refused(bounds, trace, step, mutant)
     ledger = replay(bounds, trace)
     write(ledger, tweaks)
     name = step[0]
@@ -100,6 +104,35 @@ def attempt(
     return None
 
 
+def refused(bounds: Bounds, trace: Trace, step: Step, mutant: Mutant) -> Evidence | None:
+    """Whether the broken action refuses what would break nothing: a guard is to be no stronger
+    than what its effect needs.
+    """
+    name = step[0]
+    ledger = replay(bounds, trace)
+    arguments = prepare(ledger, step)
+    with installed(mutant) as body:
+        try:
+            (body or ACTIONS[name].body)(ledger, *arguments)
+        except Refused as refusal:
+            guard = refusal.guard
+        else:
+            return None
+    ledger = replay(bounds, trace)
+    arguments = prepare(ledger, step)
+    before = ConcreteView(ledger)
+    try:
+        result = ACTIONS[name].body(ledger, *arguments)
+    except Refused:
+        return None  # and the table refuses it too
+    after = ConcreteView(ledger)
+    kept = DELTAS[name](before, after, *arguments, result)
+    if breaches(ledger) or list(broken_promises(kept, before, after)):
+        return None
+    what = f"refused ({guard}), though it breaks nothing"
+    return Evidence("enabledness", what, bounds.name, (*trace, step))
+
+
 def write(ledger: GhostLedger, tweaks: Tweaks) -> Tweaks:
     """Changes counters of sequences; the writes that undo it."""
     undo: list[Tweak] = []
@@ -120,13 +153,30 @@ def candidates(
 ) -> Iterator[tuple[Bounds, Trace, Step]]:
     """Where the mutant differs from the table, in the order of the searches."""
     for exploration in found:
-        if mutant.kind.startswith("guard"):
+        if mutant.guard and mutant.kind != "guard strengthened":
             for trace, step in exploration.refusals.get((mutant.function, mutant.text), ()):
                 yield exploration.bounds, trace, step
         else:
             for name in USED_BY.get(mutant.function, (mutant.function,)):
                 for trace, step in exploration.enabled.get(name, ()):
                     yield exploration.bounds, trace, step
+
+
+def nearby(mutant: Mutant, found: Iterable[Exploration]) -> Iterator[tuple[Bounds, Trace, Step]]:
+    """Every choice of arguments in the nearest states, for guards that a search's cases miss by
+    one; the world's largest request among them.
+    """
+    name = mutant.function
+    for exploration in found:
+        bounds = exploration.bounds
+        for trace in exploration.traces[:NEAREST]:
+            ledger = replay(bounds, trace)
+            tried = [*arguments_of(bounds, ledger, name), *absurd_arguments(bounds, ledger, name)]
+            if name == "submit":
+                tried.append((1, bounds.max_model_len, 1))
+                tried.append((2, 2, 1))
+            for arguments in dict.fromkeys(tried):
+                yield bounds, trace, (name, arguments)
 
 
 def good_tweaks(
@@ -182,7 +232,12 @@ def try_mutant(mutant: Mutant, found: list[Exploration]) -> Evidence | None:
         evidence = attempt(bounds, trace, step, mutant)
         if evidence is not None:
             return evidence
-    if mutant.kind.startswith("guard"):
+    if mutant.variant and mutant.guard:
+        for bounds, trace, step in nearby(mutant, found):
+            evidence = attempt(bounds, trace, step, mutant)
+            if evidence is not None:
+                return evidence
+    if mutant.kind == "guard dropped":
         for bounds, trace, step, tweaks in good_tweaks(mutant, found):
             evidence = attempt(bounds, trace, step, mutant, tweaks)
             if evidence is not None:

@@ -179,4 +179,12 @@ BOUNDS = (
             ("sample", ("s1", 1, 1, 0)), ("submit", (1, 2, 1)), ("admit", ("r2",)), ("join_batch", ("s1",)), ("swap_out", ("r2",)),
         ),
     ),
+    Bounds(
+        "branches by one", block_size=1, gpu_blocks=6, cpu_blocks=0, live=1, shapes=((1, 3, 2),), tokens=(1, 2), max_states=60,
+        start=(
+            ("submit", (1, 3, 2)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()),
+            ("settle_step", ()), ("fork", ("s1", 1)), ("sample", ("s1", 1, 1, 0)), ("recompute", ("r1",)),
+            ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("settle_step", ()),
+        ),
+    ),
 )  # fmt: skip

@@ -223,10 +223,11 @@ class Execution:
         """The action that runs; the last one with the mutant installed."""
         from lineclear_spec.actions import ACTIONS
         from lineclear_spec.mutants import generate, installed
+        from lineclear_spec.variants import FAMILIES
 
         if not (final and self.saved.mutant):
             return ACTIONS[name].body
-        mutants = {mutant.name: mutant for mutant in generate()}
+        mutants = {mutant.name: mutant for mutant in generate(FAMILIES)}
         if self.saved.mutant not in mutants:
             raise CounterexampleError(f"the table has no statement {self.saved.mutant} now")
         mutant = mutants[self.saved.mutant]

@@ -169,9 +169,10 @@ def reached(worlds: Sequence[Exploration], *, everything: bool) -> Outcome:
 def mutants(context: Context) -> Outcome:
     """Broken tables, each refuted by the proof and by an execution."""
     from lineclear_spec.judge import judge_all
-    from lineclear_spec.mutants import generate
+    from lineclear_spec.mutants import JUDGED, generate
+    from lineclear_spec.variants import FAMILIES
 
-    every = generate()
+    every = generate(FAMILIES if context.mode == "deep" else JUDGED)
     chosen = [m for m in every if context.mode != "fast" or few(m.name)]
     outcome = told(judge_all(chosen, progress=context.step))
     if len(chosen) < len(every):
@@ -187,8 +188,9 @@ def few(name: str) -> bool:
 def told(verdicts: Sequence[Verdict]) -> Outcome:
     """An outcome from verdicts."""
     from lineclear_spec.mutants import generate
+    from lineclear_spec.variants import FAMILIES
 
-    lines = {m.name: (m.module.__file__ or "", m.line) for m in generate()}
+    lines = {m.name: (m.module.__file__ or "", m.line) for m in generate(FAMILIES)}
     families: dict[str, list[Verdict]] = defaultdict(list)
     for verdict in verdicts:
         families[f"{verdict.mutant.split('.')[0]}: {verdict.kind}"].append(verdict)

@@ -169,8 +169,9 @@ def explain_mutant(name: str) -> tuple[dict[str, Any], str]:
     from lineclear_spec.mutants import generate
     from lineclear_spec.picture import explain as picture
     from lineclear_spec.trial import explorations, try_mutant
+    from lineclear_spec.variants import FAMILIES
 
-    mutants = {mutant.name: mutant for mutant in generate()}
+    mutants = {mutant.name: mutant for mutant in generate(FAMILIES)}
     if name not in mutants:
         near = difflib.get_close_matches(name, mutants, 1)
         hint = f"did you mean {near[0]}?" if near else "lineclear prove --format json lists them"

@@ -64,6 +64,11 @@ def fork(old: Any, new: Any, parent: Any, tokens: Any, child: Any) -> list[Part]
             lambda: new.member(r, old.width(r)) == child,
             lambda: new.width(r) == old.width(r) + 1,
         ),
+        now(
+            "own",
+            lambda: new.known_tokens(child) > old.known_tokens(parent),
+            lambda: new.reach_tokens(child) < new.known_tokens(child),
+        ),
         request_same(old, new, r, "width"),
         *shares(old, new, parent, child, old.reach_tokens(parent)),
     ]
@@ -74,6 +79,7 @@ def rejoin(old: Any, new: Any, q: Any, shared: Any, _: Any) -> list[Part]:
     """The branch has the leader's full prompt blocks."""
     r = old.request(q)
     return [
+        now("some", lambda: new.length(q) > old.length(q)),
         request_same(old, new, r),
         sequence_same(old, new, q, "reach_tokens", "slot_tokens", "length", "kv"),
         *shares(old, new, old.member(r, 0), q, shared),

@@ -58,6 +58,7 @@ def append_slots(old: Any, new: Any, q: Any, count: Any, _: Any) -> list[Part]:
             lambda: new.slot_tokens(q) == old.slot_tokens(q) + count,
             lambda: new.length(q) == old.need(old.slot_tokens(q) + count),
         ),
+        now("grows", lambda: new.slot_tokens(q) > old.slot_tokens(q)),
         now(
             "taken",
             lambda: new.free(GPU) == old.free(GPU) - (new.length(q) - old.length(q)),

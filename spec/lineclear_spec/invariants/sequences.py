@@ -62,8 +62,8 @@ declare(
 declare(
     "limit",
     "boundary",
-    "a sequence knows at least its prompt and never more than its limit; its newest token "
-    "needs no slot",
+    "a sequence knows at least its prompt and never more than its limit, which leaves room for "
+    "output; its newest token needs no slot",
     (
         "known",
         ("sequence",),
@@ -77,6 +77,11 @@ declare(
         ),
     ),
     ("slots", ("sequence",), lambda v, q: implies(v.alive(q), v.slots(q) < v.limit(v.request(q)))),
+    (
+        "output",
+        ("sequence",),
+        lambda v, q: implies(v.alive(q), v.prompt(v.request(q)) < v.limit(v.request(q))),
+    ),
 )
 
 

@@ -1,0 +1,123 @@
+"""One statement of the table, changed a little: what generated mutants do besides dropping it.
+
+Guarantees: each variant differs from the statement in one place, and its name says how. It knows
+nothing about actions, proofs or searches.
+
+A guard is *weakened* or *strengthened* where it compares whole numbers: by one. An effect is
+*changed* where it assigns: one more, one less, or the two values of `either` exchanged; it is
+*swapped* with the effect after it; and in either, the two tiers are *exchanged* where one is named.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Callable
+
+__all__ = ["FAMILIES", "SWAPPED", "effect_variants", "guard_variants"]
+
+SWAPPED = "swapped with the next"
+#: How mutants come about, by the kind that they carry.
+FAMILIES = (
+    "guard dropped",
+    "effect dropped",
+    "guard weakened",
+    "guard strengthened",
+    "effect changed",
+    "tier exchanged",
+    "effects swapped",
+)
+#: Names of one tier and of the other.
+TIERS = {"GPU": "CPU", "CPU": "GPU", "SWAP_IN": "SWAP_OUT", "SWAP_OUT": "SWAP_IN"}
+ATTRIBUTES = {"gpu": "cpu", "cpu": "gpu"}
+
+Changed = dict[str, ast.stmt]
+
+
+def plus(node: ast.expr, by: int) -> ast.expr:
+    """The expression, and a number."""
+    operator: ast.operator = ast.Add() if by > 0 else ast.Sub()
+    return ast.BinOp(node, operator, ast.Constant(abs(by)))
+
+
+def compared(node: ast.expr) -> list[ast.Compare]:
+    """Comparisons by order or equality in a guard, from left to right."""
+    return [
+        part
+        for part in ast.walk(node)
+        if isinstance(part, ast.Compare)
+        and len(part.ops) == 1
+        and isinstance(part.ops[0], ast.Lt | ast.LtE | ast.Gt | ast.GtE)
+    ]
+
+
+def shifted(statement: ast.stmt, at: int, *, weaker: bool) -> ast.stmt:
+    """The guard with its comparison number `at` moved by one."""
+    made = copy.deepcopy(statement)
+    assert isinstance(made, ast.Expr)
+    assert isinstance(made.value, ast.Call)
+    found = compared(made.value.args[0])[at]
+    smaller = isinstance(found.ops[0], ast.Lt | ast.LtE)
+    # a <= b becomes a <= b + 1 or a <= b - 1; of a >= b the left side moves.
+    if smaller:
+        found.comparators[0] = plus(found.comparators[0], 1 if weaker else -1)
+    else:
+        found.left = plus(found.left, 1 if weaker else -1)
+    return made
+
+
+def guard_variants(statement: ast.stmt) -> dict[str, Changed]:
+    """Of one guard: by family, the changed statements by name."""
+    assert isinstance(statement, ast.Expr)
+    assert isinstance(statement.value, ast.Call)
+    count = len(compared(statement.value.args[0]))
+    weaker = {f"weakened.{k + 1}": shifted(statement, k, weaker=True) for k in range(count)}
+    stronger = {f"strengthened.{k + 1}": shifted(statement, k, weaker=False) for k in range(count)}
+    return {"guard weakened": weaker, "guard strengthened": stronger}
+
+
+def effect_variants(statement: ast.stmt) -> dict[str, Changed]:
+    """Of one effect: by family, the changed statements by name."""
+    changed: Changed = {}
+    if isinstance(statement, ast.Assign):
+        for name, by in (("plus one", 1), ("minus one", -1)):
+            made = copy.deepcopy(statement)
+            made.value = plus(made.value, by)
+            changed[name] = made
+        for k, call in enumerate(choices(statement.value)):
+            if ast.dump(call.args[1]) != ast.dump(call.args[2]):
+                made = copy.deepcopy(statement)
+                other = choices(made.value)[k]
+                other.args[1], other.args[2] = other.args[2], other.args[1]
+                changed[f"branches exchanged.{k + 1}"] = made
+    exchanged = other_tier(statement)
+    tiers = {"other tier": exchanged} if ast.dump(exchanged) != ast.dump(statement) else {}
+    return {"effect changed": changed, "tier exchanged": tiers}
+
+
+def choices(node: ast.expr) -> list[ast.Call]:
+    """Calls of `either` in an expression."""
+    return [
+        part
+        for part in ast.walk(node)
+        if isinstance(part, ast.Call)
+        and isinstance(part.func, ast.Name)
+        and part.func.id == "either"
+    ]
+
+
+def other_tier(statement: ast.stmt) -> ast.stmt:
+    """The statement with every tier that it names exchanged for the other."""
+
+    class Exchange(ast.NodeTransformer):
+        def visit_Name(self, node: ast.Name) -> ast.Name:
+            node.id = TIERS.get(node.id, node.id)
+            return node
+
+        def visit_Attribute(self, node: ast.Attribute) -> ast.Attribute:
+            self.generic_visit(node)
+            node.attr = ATTRIBUTES.get(node.attr, node.attr)
+            return node
+
+    visit: Callable[[ast.stmt], ast.stmt] = Exchange().visit
+    return visit(copy.deepcopy(statement))

@@ -1,0 +1,69 @@
+"""Generated mutants of other families: made from the source, refuted, equivalent, or told to survive."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from lineclear_spec.judge import judge_all
+from lineclear_spec.mutants import DROPS, JUDGED, Mutant, generate
+from lineclear_spec.variants import FAMILIES
+
+
+def named(*names: str) -> list[Mutant]:
+    found = {mutant.name: mutant for mutant in generate(FAMILIES)}
+    return [found[name] for name in names]
+
+
+def test_there_are_many_and_each_has_a_name_of_its_own() -> None:
+    made = generate(FAMILIES)
+    assert len({mutant.name for mutant in made}) == len(made)
+    counts = Counter(mutant.kind for mutant in made)
+    assert set(counts) == set(FAMILIES)
+    assert sum(counts[kind] for kind in JUDGED) >= 350
+    assert len(made) >= 450
+    assert [m.name for m in generate()] == [m.name for m in made if m.kind in DROPS]
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("swap_in.guard.3.weakened.1", "request.blocks <= ledger.gpu.free + 1"),
+        ("swap_in.guard.3.strengthened.1", "request.blocks <= ledger.gpu.free - 1"),
+        ("settle_step.effect.2.plus_one", "ledger.settled = ledger.settled + 1 + 1"),
+        ("swap_out.effect.1.other_tier", "move_blocks(ledger, request, GPU)"),
+    ],
+)
+def test_a_variant_says_what_stands_there_instead(name: str, instead: str) -> None:
+    assert instead in named(name)[0].source
+
+
+def test_each_family_is_refuted_by_a_rule_of_its_own_and_a_survivor_is_told() -> None:
+    verdicts = {
+        verdict.mutant: verdict
+        for verdict in judge_all(
+            named(
+                "swap_in.guard.3.weakened.1",
+                "swap_in.guard.3.strengthened.1",
+                "settle_step.effect.2.plus_one",
+                "swap_out.effect.1.other_tier",
+                "swap_out.effect.3.swapped_with_the_next",
+                "settle_step.effect.1.swapped_with_the_next",
+            ),
+            workers=1,
+        )
+    }
+    status = {name: verdict.status for name, verdict in verdicts.items()}
+    assert status == {
+        "swap_in.guard.3.weakened.1": "refuted",
+        "swap_in.guard.3.strengthened.1": "refuted",
+        "settle_step.effect.2.plus_one": "refuted",
+        "swap_out.effect.1.other_tier": "refuted",
+        "swap_out.effect.3.swapped_with_the_next": "equivalent",
+        # The proof does not read in which order the two are done; the running ledger does.
+        "settle_step.effect.1.swapped_with_the_next": "survived",
+    }
+    evidence = verdicts["swap_in.guard.3.strengthened.1"].evidence
+    assert evidence is not None
+    assert evidence.rule == "enabledness"
