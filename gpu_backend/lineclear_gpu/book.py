@@ -189,11 +189,10 @@ class Book:
         """What a forward reads and writes, block by block."""
         found: list[Access] = []
         size = self.block_size
-        for row, lane in enumerate(batch.lanes):
+        for row in range(len(batch.lanes)):
             length = int(batch.context_lens[row])
             first = length - int(batch.lengths[row])
             for entry in range(-(-length // size)):
                 place = int(batch.tables[row, entry])
                 found.append(Access("gpu", place, (entry + 1) * size > first))
-            del lane
         return found

@@ -96,6 +96,71 @@ def test_a_starved_pool_gives_the_tokens_of_generate(
         assert llm.engine.executor.hazards.checked > 0
 
 
+#: Each model with ways to be short of memory; all of them crossed in the deep run.
+WAYS = [
+    ("tiny-qwen3", "swap", "fcfs", True, 1),
+    ("tiny-qwen3", "recompute", "priority", False, 2),
+    ("tiny-mistral", "recompute", "fcfs", True, 2),
+    ("tiny-mistral", "swap", "priority", True, 1),
+    ("tiny-gemma3", "swap", "priority", False, 2),
+    ("tiny-gemma3", "auto", "fcfs", True, 2),
+]
+EVERY_WAY = [
+    (name, mode, policy, chunked, depth)
+    for name in ("tiny-llama", "tiny-qwen3", "tiny-mistral", "tiny-gemma3")
+    for mode in ("swap", "recompute", "auto")
+    for policy in ("fcfs", "priority")
+    for chunked in (True, False)
+    for depth in (1, 2)
+]
+
+
+@functools.cache
+def reference_of(name: str) -> tuple[Model, list[list[int]]]:
+    chosen = load_model(name)
+    return chosen, reference_tokens(chosen, prompts()[:6], 16)
+
+
+def same_tokens(name: str, mode: str, policy: str, chunked: bool, depth: int) -> None:
+    """Greedy output, one sequence and two for each prompt, is that of `generate`."""
+    chosen, wanted = reference_of(name)
+    changes = {
+        **BASE,
+        "num_gpu_blocks": 13,
+        "num_cpu_blocks": 16,
+        "preemption_mode": mode,
+        "scheduling_policy": policy,
+        "enable_chunked_prefill": chunked,
+        "depth": depth,
+    }
+    llm = LLM(chosen, streams=DelayedStreams(seed=depth), verify=True, **changes)
+    params = [
+        SamplingParams(n=1 + k % 2, max_tokens=16, temperature=0, priority=k % 3, ignore_eos=True)
+        for k in range(6)
+    ]
+    found = tokens(llm.generate(prompts()[:6], params))
+    assert found == [[each] * (1 + k % 2) for k, each in enumerate(wanted)]
+    preempted = llm.engine.scheduler.counters.preemptions
+    assert preempted.total() >= 1
+    if mode != "auto":
+        assert preempted[mode] >= 1
+
+
+@pytest.mark.parametrize(("name", "mode", "policy", "chunked", "depth"), WAYS)
+def test_every_model_gives_the_tokens_of_generate_when_short_of_memory(
+    name: str, mode: str, policy: str, chunked: bool, depth: int
+) -> None:
+    same_tokens(name, mode, policy, chunked, depth)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize(("name", "mode", "policy", "chunked", "depth"), EVERY_WAY)
+def test_every_model_in_every_way(
+    name: str, mode: str, policy: str, chunked: bool, depth: int
+) -> None:
+    same_tokens(name, mode, policy, chunked, depth)
+
+
 SAMPLED = SamplingParams(n=3, max_tokens=16, temperature=1.2, top_p=0.9, top_k=40, seed=11)
 
 
@@ -117,12 +182,24 @@ def test_branches_share_their_prompt_and_differ_afterwards() -> None:
     assert len({tuple(c.token_ids) for c in found.outputs}) == 3
     assert [c.index for c in found.outputs] == [0, 1, 2]
     assert engine.scheduler.ledger.gpu.free == 200
-    alone = [
-        llm.generate([prompts()[0]], SamplingParams(**{**as_dict(SAMPLED), "n": 1}))[0]
-        for _ in range(2)
-    ]
-    assert alone[0].outputs[0].token_ids == found.outputs[0].token_ids
-    assert alone[1].outputs[0].token_ids == found.outputs[0].token_ids
+    for branch in range(3):  # each is what it would be alone, under its own number
+        assert run_alone(branch) == found.outputs[branch].token_ids
+
+
+def run_alone(branch: int) -> list[int]:
+    """One sequence by itself that samples as that branch of its request."""
+    engine = made().engine
+    settle = engine._settle
+
+    def under(live: Any, _: int, lane: int) -> None:
+        settle(live, 0, lane)
+        engine._sequence[lane] = branch
+
+    engine._settle = under  # type: ignore[method-assign]
+    output = ask(engine, "a", SamplingParams(**{**as_dict(SAMPLED), "n": 1}))
+    engine.run()
+    ids: list[int] = output.outputs[0].token_ids
+    return ids
 
 
 def as_dict(params: SamplingParams) -> dict[str, Any]:
