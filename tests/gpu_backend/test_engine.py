@@ -195,7 +195,7 @@ def run_alone(branch: int) -> list[int]:
         settle(live, 0, lane)
         engine._sequence[lane] = branch
 
-    engine._settle = under  # type: ignore[method-assign]
+    engine._settle = under  # type: ignore[method-assign, assignment]
     output = ask(engine, "a", SamplingParams(**{**as_dict(SAMPLED), "n": 1}))
     engine.run()
     ids: list[int] = output.outputs[0].token_ids
