@@ -113,6 +113,8 @@ def absurd_arguments(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator
                         (1, 2),
                         (2, 2),
                         (4, 0),
+                        (0, 1),
+                        (0, 2),
                     )
                 )
     elif name == "fork":

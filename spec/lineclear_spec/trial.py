@@ -237,7 +237,7 @@ def try_mutant(mutant: Mutant, found: list[Exploration]) -> Evidence | None:
             evidence = attempt(bounds, trace, step, mutant)
             if evidence is not None:
                 return evidence
-    if mutant.kind == "guard dropped":
+    if mutant.guard and mutant.kind != "guard strengthened":
         for bounds, trace, step, tweaks in good_tweaks(mutant, found):
             evidence = attempt(bounds, trace, step, mutant, tweaks)
             if evidence is not None:

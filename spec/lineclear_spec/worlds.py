@@ -187,4 +187,11 @@ BOUNDS = (
             ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("settle_step", ()),
         ),
     ),
+    Bounds(
+        "out and in at once", gpu_blocks=2, cpu_blocks=4, shapes=(), tokens=(1,), depth=1, max_states=40,
+        start=(
+            ("submit", (3, 4, 1)), ("admit", ("r1",)), ("swap_out", ("r1",)), ("carry", ()), ("settle_copy", (1,)),
+            ("submit", (3, 4, 1)), ("admit", ("r2",)), ("swap_out", ("r2",)),
+        ),
+    ),
 )  # fmt: skip
