@@ -10,8 +10,9 @@ answers.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import z3
@@ -172,8 +173,19 @@ def action(name: str, body: Callable[..., Any] | None = None) -> Unit:
         unit.goals.append(Goal("contract", label, everything, instance(domains, predicate)))
     for label, domains, predicate in ranking.ranking(name, before, after, tuple(values)):
         unit.goals.append(Goal("ranking", label, everything, instance(domains, predicate)))
-    unit.goals.sort(key=lambda g: g.depth)
+    unit.goals = told_apart(sorted(unit.goals, key=lambda g: g.depth))
     return unit
+
+
+def told_apart(goals: list[Goal]) -> list[Goal]:
+    """The goals, each under a name of its own: what a function calls twice it owes twice."""
+    met: Counter[tuple[str, str]] = Counter()
+    found: list[Goal] = []
+    for goal in goals:
+        met[goal.kind, goal.label] += 1
+        count = met[goal.kind, goal.label]
+        found.append(goal if count == 1 else replace(goal, label=f"{goal.label} ({count})"))
+    return found
 
 
 def of_progress(name: str, hypotheses: list[Any], goals: list[tuple[str, Any]]) -> Unit:
@@ -187,7 +199,12 @@ def loop(name: str) -> Unit:
     ledger = SymbolicLedger(State.arbitrary(), induct=contract)
     call(ledger)
     goals = [Goal(*obligation) for obligation in ledger.obligations]
-    return Unit(name, background(), ledger.assumptions, sorted(goals, key=lambda g: g.depth))
+    return Unit(
+        name,
+        background(),
+        ledger.assumptions,
+        told_apart(sorted(goals, key=lambda g: g.depth)),
+    )
 
 
 def start() -> Unit:

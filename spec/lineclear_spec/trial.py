@@ -9,7 +9,7 @@ unreachable, and the evidence says so. It knows nothing about proofs.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,7 +24,7 @@ from lineclear_spec.mutants import Mutant, installed
 from lineclear_spec.parallel import in_parallel
 from lineclear_spec.worlds import BOUNDS, Bounds, Step, Trace
 
-__all__ = ["Evidence", "attempt", "explorations", "try_all", "try_mutant"]
+__all__ = ["Evidence", "Worlds", "attempt", "explorations", "try_all", "try_mutant"]
 
 #: block step -> actions that run it
 USED_BY: dict[str, tuple[str, ...]] = {
@@ -148,6 +148,25 @@ def explorations(workers: int | None = None) -> list[Exploration]:
     return list(in_parallel(partial(search, check=False, collect=True), BOUNDS, workers))
 
 
+class Worlds(Collection[Exploration]):
+    """The small worlds in their order, each searched when somebody comes to it, once."""
+
+    def __init__(self) -> None:
+        self.searched: list[Exploration] = []
+
+    def __len__(self) -> int:
+        return len(BOUNDS)
+
+    def __contains__(self, world: object) -> bool:
+        return any(world is other for other in self)
+
+    def __iter__(self) -> Iterator[Exploration]:
+        for k, bounds in enumerate(BOUNDS):
+            if k == len(self.searched):
+                self.searched.append(search(bounds, check=False, collect=True))
+            yield self.searched[k]
+
+
 def candidates(
     mutant: Mutant, found: Iterable[Exploration]
 ) -> Iterator[tuple[Bounds, Trace, Step]]:
@@ -226,7 +245,7 @@ def changes(ledger: GhostLedger) -> Iterator[Tweak]:
                     yield f"s{sequence.id}", name, other
 
 
-def try_mutant(mutant: Mutant, found: list[Exploration]) -> Evidence | None:
+def try_mutant(mutant: Mutant, found: Collection[Exploration]) -> Evidence | None:
     """The first execution that breaks a rule, reachable if there is one."""
     for bounds, trace, step in candidates(mutant, found):
         evidence = attempt(bounds, trace, step, mutant)

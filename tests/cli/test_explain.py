@@ -60,3 +60,35 @@ def test_an_unknown_name_is_one_line(
     written = capsys.readouterr()
     assert written.out == ""
     assert written.err == f"lineclear explain: '{name}' is no action, invariant or phase: {hint}\n"
+
+
+def test_a_mutant_is_searched_no_further_than_its_first_refutation(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The evidence is that of a search of every world, of which only the first ones are needed."""
+    from lineclear_spec import trial
+    from lineclear_spec.explore import Exploration, search
+    from lineclear_spec.worlds import BOUNDS, Bounds
+
+    searched: list[str] = []
+
+    def counted(bounds: Bounds, *, check: bool, collect: bool) -> Exploration:
+        searched.append(bounds.name)
+        return search(bounds, check=check, collect=collect)
+
+    monkeypatch.setattr(trial, "search", counted)
+    assert main(["explain", "submit.guard.2", "--format", "json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["rule"] == "limit.known"
+    assert searched == [bounds.name for bounds in BOUNDS[: len(searched)]]
+    assert content["world"] == searched[-1]
+    assert len(searched) < len(BOUNDS)
+
+
+def test_worlds_are_searched_once_each_however_often_they_are_asked() -> None:
+    from lineclear_spec.trial import Worlds
+
+    worlds = Worlds()
+    first = next(iter(worlds))
+    assert next(iter(worlds)) is first
+    assert len(worlds.searched) == 1

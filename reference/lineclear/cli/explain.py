@@ -168,7 +168,7 @@ def explain_mutant(name: str) -> tuple[dict[str, Any], str]:
     """The counterexample to a mutant, executed anew."""
     from lineclear_spec.mutants import generate
     from lineclear_spec.picture import explain as picture
-    from lineclear_spec.trial import explorations, try_mutant
+    from lineclear_spec.trial import Worlds, try_mutant
     from lineclear_spec.variants import FAMILIES
 
     mutants = {mutant.name: mutant for mutant in generate(FAMILIES)}
@@ -177,7 +177,7 @@ def explain_mutant(name: str) -> tuple[dict[str, Any], str]:
         hint = f"did you mean {near[0]}?" if near else "lineclear prove --format json lists them"
         raise UsageError(f"no mutant is called {name}: {hint}")
     mutant = mutants[name]
-    evidence = try_mutant(mutant, explorations())
+    evidence = try_mutant(mutant, Worlds())
     content: dict[str, Any] = {
         "name": name,
         "kind": "mutant",

@@ -1,0 +1,257 @@
+# pyright: basic, reportOperatorIssue=false
+"""What proofs take for granted is true of states that were executed.
+
+Two solvers that read the same text cannot see a false axiom in it. So the very formulas that every
+obligation rests on, the facts of ceil and floor and all invariants, are evaluated here on plain
+ledgers; and what an action may assume of a loop, on every loop that ran.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+
+z3 = pytest.importorskip("z3")
+
+from lineclear_spec.concrete import broken_promises
+from lineclear_spec.contracts import CONTRACTS
+from lineclear_spec.explore import apply, replay, search
+from lineclear_spec.ghosts import GhostLedger
+from lineclear_spec.ledger import CPU, GPU, Request
+from lineclear_spec.obligations import build, units
+from lineclear_spec.snapshot import ConcreteView
+from lineclear_spec.state import BLOCK_OF, FIELDS, NEED
+from lineclear_spec.worlds import BOUNDS, Bounds, Trace
+
+SORTS = {"Request": "request", "Sequence": "sequence", "Block": "block"}
+Reading = Callable[[Any, tuple[Any, ...]], Any]
+PLAIN: dict[int, Callable[..., Any]] = {
+    z3.Z3_OP_TRUE: lambda: True,
+    z3.Z3_OP_FALSE: lambda: False,
+    z3.Z3_OP_NOT: lambda a: not a,
+    z3.Z3_OP_EQ: lambda a, b: a == b,
+    z3.Z3_OP_LE: lambda a, b: a <= b,
+    z3.Z3_OP_LT: lambda a, b: a < b,
+    z3.Z3_OP_GE: lambda a, b: a >= b,
+    z3.Z3_OP_GT: lambda a, b: a > b,
+    z3.Z3_OP_ADD: lambda *a: sum(a),
+    z3.Z3_OP_SUB: lambda a, *b: a - sum(b),
+    z3.Z3_OP_UMINUS: lambda a: -a,
+    z3.Z3_OP_DISTINCT: lambda *a: len({id(x) for x in a}) == len(a),
+}
+
+
+def field(name: str) -> Callable[..., Any]:
+    """How a symbol of the formulas is read off a view."""
+    if name == "need":
+        return lambda v, n: v.need(n)
+    if name == "block_of":
+        return lambda v, n: v.block_of(n)
+    if name == "worst_case":
+        return lambda v, p, limit, n: v.plain.worst_case(Request(-1, p, limit, n))
+    base, _, tier = name.rpartition("_")
+    if tier in ("gpu", "cpu") and name in {*FIELDS, "total_gpu", "total_cpu"}:
+        which = GPU if tier == "gpu" else CPU
+        return lambda v, *a: getattr(v, base)(which, *a)
+    if name in FIELDS and FIELDS[name][0]:
+        return lambda v, *a: getattr(v, name)(*a)
+    return lambda v: getattr(v, name)
+
+
+def reading(formula: Any) -> Reading:
+    """A formula as a function of a view and of its bound variables, the innermost last."""
+    if z3.is_quantifier(formula):
+        return quantified(formula)
+    if z3.is_var(formula):
+        at = z3.get_var_index(formula)
+        return lambda _, bound: bound[-1 - at]
+    if z3.is_int_value(formula):
+        value = formula.as_long()
+        return lambda _v, _bound: value
+    parts = [reading(part) for part in formula.children()]
+    kind = formula.decl().kind()
+    if kind == z3.Z3_OP_UNINTERPRETED:
+        read = field(formula.decl().name())
+        return lambda v, bound: read(v, *[part(v, bound) for part in parts])
+    if kind == z3.Z3_OP_AND:
+        return lambda v, bound: all(part(v, bound) for part in parts)
+    if kind == z3.Z3_OP_OR:
+        return lambda v, bound: any(part(v, bound) for part in parts)
+    if kind == z3.Z3_OP_IMPLIES:
+        left, right = parts
+        return lambda v, bound: not left(v, bound) or right(v, bound)
+    if kind == z3.Z3_OP_ITE:
+        test, then, other = parts
+        return lambda v, bound: then(v, bound) if test(v, bound) else other(v, bound)
+    plain = PLAIN[kind]
+    return lambda v, bound: plain(*[part(v, bound) for part in parts])
+
+
+def quantified(formula: Any) -> Reading:
+    """For all, or for some, of the records of a state and of the numbers around those it holds."""
+    body = reading(formula.body())
+    sorts = [formula.var_sort(k).name() for k in range(formula.num_vars())]
+    every = all if formula.is_forall() else any
+    return lambda v, bound: every(
+        body(v, (*bound, *chosen)) for chosen in itertools.product(*[v.values[s] for s in sorts])
+    )
+
+
+class Values(ConcreteView):
+    """A state, and what variables of formulas range over in it."""
+
+    def __init__(self, ledger: GhostLedger) -> None:
+        super().__init__(ledger)
+        seen = (self.domains[name] for name in ("index", "place", "operation", "step"))
+        numbers = {n for domain in seen for n in domain}
+        self.plain = ledger
+        self.values: dict[str, list[Any]] = {s: self.domains[name] for s, name in SORTS.items()}
+        self.values["Int"] = list(range(-1, max(numbers, default=0) + 2))
+
+
+@cache
+def assumed() -> list[tuple[Any, Reading]]:
+    """The hypotheses of all units that speak of a ledger, each once."""
+    found: dict[int, Any] = {}
+    for name in units():
+        unit = build(name)
+        if unit.before is not None or name == "start":
+            found |= {h.get_id(): h for h in unit.hypotheses}
+    return [(h, reading(h)) for h in found.values()]
+
+
+@cache
+def states(most: int, few: int) -> tuple[tuple[Bounds, Trace], ...]:
+    """Some traces of a short search of every world, spread over it from near to far."""
+    chosen: list[tuple[Bounds, Trace]] = []
+    for bounds in BOUNDS:
+        found = search(replace(bounds, max_states=most), check=False).traces
+        chosen += [(bounds, trace) for trace in found[:: max(1, len(found) // few)]]
+    return tuple(chosen)
+
+
+def wrong(formulas: list[tuple[Any, Reading]], ledger: GhostLedger) -> list[str]:
+    """The formulas that are false."""
+    seen = Values(ledger)
+    return [str(formula) for formula, read in formulas if not read(seen, ())]
+
+
+def test_every_hypothesis_is_true_of_states_that_were_reached() -> None:
+    formulas = assumed()
+    assert len(formulas) > 70
+    count = 0
+    for bounds, trace in states(60, 5):
+        assert wrong(formulas, replay(bounds, trace)) == [], (bounds.name, trace)
+        count += 1
+    assert count >= 5 * len(BOUNDS) / 2
+
+
+n, a, b = z3.Ints("n a b")
+FALSE = {
+    "floor is ceil": z3.ForAll([n], BLOCK_OF(n) == NEED(n)),
+    "ceil grows with its number": z3.ForAll(
+        [a, b], z3.Implies(z3.And(0 <= a, a < b), NEED(a) < NEED(b))
+    ),
+    "a block is one position": z3.ForAll([n], z3.Implies(n >= 0, NEED(n) == n)),
+    "somebody is always steady": z3.Int("batch_size") >= 1,
+    "nothing is ever in flight": z3.Int("steps") == z3.Int("settled"),
+}
+
+
+@pytest.mark.parametrize("name", list(FALSE))
+def test_a_false_axiom_is_seen(name: str) -> None:
+    planted = [(FALSE[name], reading(FALSE[name]))]
+    assert any(wrong(planted, replay(*where)) for where in states(60, 5))
+
+
+def test_a_ledger_that_is_broken_makes_a_hypothesis_false() -> None:
+    bounds = BOUNDS[0]
+    trace = next(t for t in search(bounds, check=False).traces if t and t[-1][0] == "admit")
+    ledger = replay(bounds, trace)
+    assert wrong(assumed(), ledger) == []
+    ledger.gpu.free += 1
+    assert wrong(assumed(), ledger) != []
+
+
+# ---- loops -------------------------------------------------------------------------------------
+
+
+class DuePlain:
+    """What a contract asks of the steady sequences that are due, on plain data."""
+
+    def __init__(self, due: Any) -> None:
+        self.records = list(due.records)
+
+    def is_due(self, sequence: Any) -> bool:
+        return sequence in self.records
+
+    def seat(self, sequence: Any) -> int:
+        return self.records.index(sequence) if sequence in self.records else -1
+
+
+class Watched(GhostLedger):
+    """A ledger that holds every loop it runs against the contract that proofs assume of it."""
+
+    loops: Callable[[str, list[str]], None]
+
+    def repeat(self, loop: str, count: int, step: Callable[[int], None], *arguments: Any) -> None:
+        before = Values(self)
+        super().repeat(loop, count, step, *arguments)
+        after = Values(self)
+        contract = CONTRACTS[loop]
+        values = [DuePlain(x) if hasattr(x, "records") else x for x in arguments]
+        parts = [
+            *contract.requirements(before, count, *values),
+            *contract.promises(before, after, count, *values),
+        ]
+        self.loops(loop, [breach.rule for breach in broken_promises(parts, before, after)])
+
+
+def run_loops(most: int, few: int) -> dict[str, list[list[str]]]:
+    """Of each loop, what every run of it broke."""
+    ran: dict[str, list[list[str]]] = {}
+    for bounds, trace in states(most, few):
+        ledger = Watched(bounds.limits())
+        ledger.loops = lambda name, broken: ran.setdefault(name, []).append(broken)
+        for step in trace:
+            apply(ledger, step)
+    return ran
+
+
+def test_every_loop_that_ran_did_what_proofs_assume_of_it() -> None:
+    ran = run_loops(300, 12)
+    assert set(ran) == set(CONTRACTS)
+    assert {name: sum(map(len, broken)) for name, broken in ran.items()} == dict.fromkeys(ran, 0)
+
+
+def test_a_loop_that_breaks_its_contract_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first condition of every contract is denied: each loop must be seen to break it."""
+    for name, contract in list(CONTRACTS.items()):
+
+        def denied(*arguments: Any, made: Any = contract.promises) -> list[Any]:
+            label, domains, predicate = made(*arguments)[0]
+            return [(f"not {label}", domains, lambda *x: not predicate(*x))]
+
+        monkeypatch.setitem(CONTRACTS, name, replace(contract, promises=denied))
+    ran = run_loops(300, 12)
+    quiet = [
+        name
+        for name, runs in ran.items()
+        if not any(rule.startswith("not ") for broken in runs for rule in broken)
+    ]
+    assert set(ran) == set(CONTRACTS)
+    assert quiet == []
+
+
+# ---- names -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", units())
+def test_every_obligation_has_a_name_of_its_own(name: str) -> None:
+    names = [(goal.kind, goal.label) for goal in build(name).goals]
+    assert len(names) == len(set(names))
