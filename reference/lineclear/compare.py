@@ -114,8 +114,7 @@ def compare(
             longest_output = max(max(request.output_tokens) for request in workload.requests)
             stated: Callable[[int, int, int], float] | None = getattr(policy, "bound", None)
             if stated is not None and len(tenants) > 1:
-                one = stated(longest_prompt, longest_output, config.max_num_seqs)
-                bound = 2 * one if name == "vtc" else one
+                bound = stated(longest_prompt, longest_output, config.max_num_seqs)
         chosen = replace(
             config, scheduling_policy=name, policy_options=tuple(sorted(options.items()))
         )

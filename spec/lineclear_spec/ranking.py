@@ -467,13 +467,14 @@ class Candidate:
     """A request nobody knows, as a policy sees it.
 
     It has what never changes while it lives. A key that reads anything else, its id, or how far
-    it has come, raises here: it is no static order.
+    it has come, raises here: it is no static order. With `changes` it also has what it has generated
+    by some moment, and the order is that of the moment.
     """
 
     _numbers = ("prompt_tokens", "max_tokens", "n", "priority", "predicted_tokens")
 
-    def __init__(self, name: str, policy: Any) -> None:
-        for field in self._numbers:
+    def __init__(self, name: str, policy: Any, changes: bool = False) -> None:
+        for field in (*self._numbers, *(["generated"] if changes else [])):
             setattr(self, field, Term(z3.Int(f"{field}_{name}")))
         self.arrival_time = Term(z3.Real(f"arrival_time_{name}"))
         self.deadline = Term(z3.Real(f"deadline_{name}"))
@@ -497,16 +498,22 @@ class Unknowns:
     def __init__(self) -> None:
         self.facts: list[Any] = []
 
-    def real(self, name: str, least: float = 0) -> Any:
-        """Any number of at least `least`."""
+    def real(self, name: str, least: float | None = 0) -> Any:
+        """Any number, of at least `least` unless that is None."""
         value = z3.Real(name)
-        self.facts.append(value >= least)
+        if least is not None:
+            self.facts.append(value >= least)
         return Term(value)
 
-    def whole(self, name: str, least: int = 0) -> Any:
-        """Any whole number of at least `least`."""
+    def truth(self, name: str) -> Any:
+        """Any truth value."""
+        return truth(name)
+
+    def whole(self, name: str, least: int | None = 0) -> Any:
+        """Any whole number, of at least `least` unless that is None."""
         value = z3.Int(name)
-        self.facts.append(value >= least)
+        if least is not None:
+            self.facts.append(value >= least)
         return Term(value)
 
 
@@ -528,7 +535,8 @@ def order(claims: Any) -> tuple[list[Any], list[tuple[str, Any]]]:
     """Hypotheses and goals about a policy's key, and about whom it lets displace whom."""
     unknowns = Unknowns()
     policy = claims.make(unknowns)
-    r, s, t = (Candidate(name, policy) for name in "rst")
+    r, s, t = (Candidate(name, policy, claims.changes) for name in "rst")
+    steps = claims.steps(policy, unknowns) if claims.steps is not None else []
     hypotheses = [
         *unknowns.facts,
         *[fact for candidate in (r, s, t) for fact in candidate.sizes],
@@ -543,4 +551,5 @@ def order(claims: Any) -> tuple[list[Any], list[tuple[str, Any]]]:
     later = raw(r.rank < s.rank)
     goals.append(("whoever is displaced comes later in the order", z3.Implies(displaced, later)))
     goals += [(fact.label, raw(fact.predicate(r, s, policy))) for fact in claims.facts]
+    goals += [(label, raw(condition)) for label, condition in steps]
     return hypotheses, goals

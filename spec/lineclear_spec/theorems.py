@@ -41,7 +41,7 @@ class Premise:
     """What a theorem presumes.
 
     Attributes:
-        name: F1 to F8, of the scheduler; A1 and on, of what callers say.
+        name: F1 and on, of the scheduler; A1 and on, of what callers say.
         sentence: what is presumed.
         seen_to: guard, monitored or assumed.
         where: the guard, the monitor, or why nothing sees to it.
@@ -113,6 +113,29 @@ PREMISES: dict[str, Premise] = {
             "are finite by `submit`, a step that is issued computes a token by `issue_step`",
         ),
         Premise(
+            "F9",
+            "a tenant's requests are first admitted in the order of their arrival, so that those "
+            "that were admitted and have not ended never have more sequences than run at once",
+            "guard",
+            "`TenantQueue` asks one heap for each tenant, whose order is proved to be that of arrival; "
+            "off if `bypass` is above 0",
+        ),
+        Premise(
+            "F10",
+            "a tenant is charged for its prompts once, and for no more tokens than its requests "
+            "may generate",
+            "monitored",
+            "`Entry.started` charges a prompt once; a sampled token is charged when its step is "
+            "issued, and one that a failed copy loses is charged again: `Counters.failed_copies`",
+        ),
+        Premise(
+            "F11",
+            "who waits is looked at again when the policy asked for it, and where it stands changes "
+            "only then",
+            "guard",
+            "`Advice.look_again` on arrival, start, stop and when the steps have gone by",
+        ),
+        Premise(
             "A1",
             "finitely many requests have an arrival time before any given moment",
             "assumed",
@@ -129,6 +152,12 @@ PREMISES: dict[str, Premise] = {
             "a deadline is not before the arrival, and every request has one",
             "assumed",
             "`deadline` is the caller's word, and may be left out",
+        ),
+        Premise(
+            "A4",
+            "finitely many tenants ever have a request",
+            "assumed",
+            "`tenant` is the caller's word, and a new name costs nothing",
         ),
     )
 }
@@ -179,12 +208,17 @@ class Claims:
         make: the policy, its parameters made by the argument, see `ranking.Unknowns`.
         theorems: what holds, and what fails.
         facts: what the theorems need besides the order being total.
+        steps: what the theorems need of the policy's other functions: labelled conditions, of the
+            policy and of numbers that nobody knows, see `ranking.Unknowns`.
+        changes: the order is one of a moment, because a key reads how far a request has come.
     """
 
     policy: str
     make: Callable[[Any], Any]
     theorems: tuple[Theorem, ...]
     facts: tuple[Fact, ...] = ()
+    steps: Callable[[Any, Any], list[tuple[str, Any]]] | None = None
+    changes: bool = False
 
 
 CLAIMS: dict[str, Claims] = {}

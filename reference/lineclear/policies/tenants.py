@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
+from typing import Any
 
 from lineclear.view import View
+from lineclear_spec.logic import both, implies
+from lineclear_spec.theorems import TABLE, Theorem, of_any_order
 
-__all__ = ["Account", "TenantPolicy"]
+__all__ = ["Account", "TenantPolicy", "held", "of_tenants", "paid"]
 
 
 class Account:
@@ -40,14 +43,14 @@ class Account:
     def settle(self, step: int) -> float:
         """All that was charged up to this step."""
         if self.rate and step > self.since:
-            self.charged += self.rate * (step - self.since) / self.weight
+            self.charged = paid(self.charged, self.rate * (step - self.since) / self.weight)
         self.since = step
         return self.charged
 
     def charge(self, price: float, step: int) -> None:
         """The tenant was served for this price."""
         self.settle(step)
-        self.charged += price / self.weight
+        self.charged = paid(self.charged, price / self.weight)
 
 
 class TenantPolicy(ABC):
@@ -97,6 +100,24 @@ class TenantPolicy(ABC):
     def first(self, step: int) -> Hashable:
         """The tenant whose turn it is, among those of whom a request waits."""
 
+    # ---- what a tenant may be charged ----------------------------------------------------------
+
+    def most_charged(self, longest_prompt: Any, longest_output: Any, sequences: Any) -> Any:
+        """U: the most that a prompt costs, and all tokens of the requests of a tenant that started.
+
+        Args:
+            longest_prompt: tokens of the longest prompt.
+            longest_output: tokens that a sequence generates at most.
+            sequences: sequences that run at once; requests of a tenant start in order, so those
+                that started and gave way have no more than these.
+        """
+        return self.prompt_price * longest_prompt + self.output_price * sequences * longest_output
+
+    @property
+    def least_weight(self) -> float:
+        """The smallest weight that any tenant may have: a charge is divided by it."""
+        return min(1.0, *self.weights.values()) if self.weights else 1.0
+
     # ---- what the scheduler tells --------------------------------------------------------------
 
     def account(self, tenant: Hashable) -> Account:
@@ -127,3 +148,69 @@ class TenantPolicy(ABC):
         account = self.account(tenant)
         account.settle(step)
         account.rate += self.output_price * change
+
+
+def paid(charged: Any, price: Any) -> Any:
+    """What was charged, after a charge."""
+    return charged + price
+
+
+# ---- theorems ----------------------------------------------------------------------------------
+
+
+def held(policy: TenantPolicy, unknowns: Any) -> list[tuple[str, Any]]:
+    """What a prompt and all started requests may cost is U at most, for weights of 1 and others."""
+    longest, output, sequences, prompt, tokens = map(
+        unknowns.real,
+        ("longest_prompt", "longest_output", "sequences", "prompt_tokens", "open_tokens"),
+    )
+    most = policy.most_charged(longest, output, sequences)
+    asked = policy.prompt_price * prompt + policy.output_price * tokens
+    least, weight, share, bound = map(unknowns.real, ("least_weight", "weight", "share", "bound"))
+    return [
+        (
+            "a prompt and all that a tenant has started cost U at most",
+            implies(both(prompt <= longest, tokens <= sequences * output), asked <= most),
+        ),
+        (
+            "a prompt and all, divided by a weight, are at most U divided by the least weight",
+            implies(
+                both(
+                    least > 0,
+                    least <= weight,
+                    asked <= most,
+                    share * weight == asked,
+                    bound * least == most,
+                ),
+                share <= bound,
+            ),
+        ),
+    ]
+
+
+def of_tenants(policy: str) -> tuple[Theorem, ...]:
+    """What holds of every policy that shares among tenants: within one the order is that of arrival."""
+    order = f"order_{policy}/progress/"
+    kept = [t for t in of_any_order(policy) if not t.name.endswith((".P4", ".P6"))]
+    return (
+        *kept,
+        Theorem(
+            f"{policy}.P4",
+            "of a tenant's requests none enters while an earlier one waits, unless it may pass",
+            ("F2", "F4"),
+            (
+                order + "the order is ",
+                order + "only who",
+                "decisions/progress/with no bypass nobody enters",
+            ),
+            "Order",
+        ),
+        Theorem(
+            f"{policy}.P6",
+            "somebody always comes to its end: of those that run, the one that arrived first gives "
+            "way to nobody, and only earlier arrivals can take its place",
+            ("F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8"),
+            (TABLE, order),
+            "Progress",
+        ),
+    )
