@@ -7,16 +7,25 @@ checks. It knows nothing about how the state came to be.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from lineclear_spec.ledger import CPU, GPU, Block, Ledger, Pool, Sequence
+from lineclear_spec.ledger import CPU, GPU, Block, Ledger, Pool, Request, Sequence
 from lineclear_spec.lifecycle import Phase
 
 if TYPE_CHECKING:
     from lineclear.bookkeeping import Bookkeeping
 
-__all__ = ["Violation", "audit", "audit_ledger"]
+__all__ = [
+    "Violation",
+    "audit",
+    "audit_ledger",
+    "audit_orders",
+    "check_clocks",
+    "check_counters",
+    "check_pool",
+    "check_request",
+    "queues",
+]
 
 
 class Violation(AssertionError):
@@ -28,13 +37,6 @@ class Violation(AssertionError):
         self.invariant = invariant
 
 
-def live(ledger: Ledger) -> Iterator[Sequence]:
-    """Every sequence that is alive."""
-    for queue in (ledger.waiting, ledger.running, ledger.swapped):
-        for request in queue:
-            yield from request.members
-
-
 def audit(scheduler: Bookkeeping) -> int:
     """Checks every invariant of the scheduler's ledger and queues; how many checks were made.
 
@@ -42,6 +44,15 @@ def audit(scheduler: Bookkeeping) -> int:
         Violation: the first one that does not hold.
     """
     checks = audit_ledger(scheduler.ledger)
+    return checks + audit_orders(scheduler)
+
+
+def audit_orders(scheduler: Bookkeeping) -> int:
+    """Checks what the scheduler keeps beside its ledger; how many checks were made.
+
+    Raises:
+        Violation: the first one that does not hold.
+    """
     ledger = scheduler.ledger
     running = {scheduler.of[r] for r in ledger.running}
     if running != set(scheduler.running.entries.values()):
@@ -66,7 +77,7 @@ def audit(scheduler: Bookkeeping) -> int:
             raise Violation("budget", f"step {plan.step} schedules a sequence for nothing")
     if scheduler.seats > ledger.limits.max_num_seqs:
         raise Violation("budget", f"{scheduler.seats} seats of {ledger.limits.max_num_seqs}")
-    return checks + 9
+    return 9
 
 
 def audit_ledger(ledger: Ledger) -> int:
@@ -75,40 +86,58 @@ def audit_ledger(ledger: Ledger) -> int:
     Raises:
         Violation: the first one that does not hold.
     """
-    size = ledger.limits.block_size
-    named: Counter[Block] = Counter()
-    for phase, queue in ((1, ledger.waiting), (2, ledger.running), (3, ledger.swapped)):
+    held: tuple[list[int], list[int]] = ([], [])  # places of both tiers
+    for phase, queue in queues(ledger):
         for request in queue:
-            if request.phase != phase:
-                raise Violation(
-                    "queue",
-                    f"{request} is in the queue of {Phase(phase).name} and is {request.phase!r}",
-                )
-            if not 1 <= len(request.members) <= request.parallel:
-                raise Violation("members", f"{request} has {len(request.members)} sequences")
-            own: Counter[Block] = Counter()
-            for sequence in request.members:
-                if len(set(sequence.table)) != len(sequence.table):
-                    raise Violation("references", f"{sequence} names a block twice")
-                own.update(sequence.table)
-                check_counters(ledger, sequence, size)
-            if set(own) != set(request.held):
-                raise Violation("holdings", f"{request} does not list the blocks of its tables")
-            tier = CPU if phase == 3 else GPU
-            for block, count in own.items():
-                if block.request is not request:
-                    raise Violation("group_local", f"{request} names {block} of {block.request}")
-                if phase == 1 or block.tier != tier:
-                    raise Violation("residency", f"{request} in {Phase(phase).name} holds {block}")
-                if block.ref != count:
-                    raise Violation(
-                        "references", f"{block} is named {count} times, its ref is {block.ref}"
-                    )
-            named.update(own)
-    for tier, pool in ((GPU, ledger.gpu), (CPU, ledger.cpu)):
-        check_pool(pool, [b.place for b in named if b.tier == tier])
+            for block in check_request(ledger, request, phase):
+                held[block.tier].append(block.place)
+    check_pool(ledger.gpu, held[GPU])
+    check_pool(ledger.cpu, held[CPU])
     check_clocks(ledger)
     return 12
+
+
+def queues(ledger: Ledger) -> tuple[tuple[Phase, dict[Request, None]], ...]:
+    """The queues of a ledger, each with the phase of those who belong there."""
+    return (
+        (Phase.WAITING, ledger.waiting),
+        (Phase.RUNNING, ledger.running),
+        (Phase.SWAPPED, ledger.swapped),
+    )
+
+
+def check_request(ledger: Ledger, request: Request, phase: Phase) -> Counter[Block]:
+    """Its sequences, tables and blocks are those of a request in the phase; how often each of its
+    blocks is named.
+    """
+    size = ledger.limits.block_size
+    if request.phase != phase:
+        raise Violation(
+            "queue", f"{request} is in the queue of {phase.name} and is {request.phase!r}"
+        )
+    if not 1 <= len(request.members) <= request.parallel:
+        raise Violation("members", f"{request} has {len(request.members)} sequences")
+    own: Counter[Block] = Counter()
+    for sequence in request.members:
+        if sequence.request is not request:
+            raise Violation("members", f"{sequence} of {request} is one of {sequence.request}")
+        if len(set(sequence.table)) != len(sequence.table):
+            raise Violation("references", f"{sequence} names a block twice")
+        own.update(sequence.table)
+        check_counters(ledger, sequence, size)
+    if set(own) != set(request.held):
+        raise Violation("holdings", f"{request} does not list the blocks of its tables")
+    tier = CPU if phase == Phase.SWAPPED else GPU
+    for block, count in own.items():
+        if block.request is not request:
+            raise Violation("group_local", f"{request} names {block} of {block.request}")
+        if phase == Phase.WAITING or block.tier != tier:
+            raise Violation("residency", f"{request} in {phase.name} holds {block}")
+        if block.ref != count:
+            raise Violation(
+                "references", f"{block} is named {count} times, its ref is {block.ref}"
+            )
+    return own
 
 
 def check_pool(pool: Pool, held: list[int]) -> None:

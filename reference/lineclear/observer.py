@@ -17,7 +17,9 @@ from lineclear_spec.lifecycle import Phase
 
 __all__ = ["Observer"]
 
-Place = tuple[int, int]  # tier, place
+Places = tuple[frozenset[int], frozenset[int]]  # of the GPU and of the CPU
+
+NOWHERE: Places = (frozenset(), frozenset())
 
 
 class Observer:
@@ -33,7 +35,7 @@ class Observer:
         self.kv: dict[Record, dict[Sequence, int]] = {}  # positions with KV; see _positions
         self.born: dict[Record, int] = {}  # the last operation before its present residence
         self.ended: set[int] = set()  # ids
-        self.touched: dict[int, frozenset[Place]] = {}  # places of each operation that is open
+        self.touched: dict[int, Places] = {}  # places of each operation that is open
         self.building = [0, 0]  # tokens and sequences of the step being built, steady ones aside
         self.handlers: dict[str, Callable[..., None]] = {
             "submit": self._submit,
@@ -153,25 +155,30 @@ class Observer:
             both_compute = new.kind in COMPUTE and ledger.operations[number].kind in COMPUTE
             if number <= new.wait or both_compute:
                 continue
-            common = places & others
-            if common:
-                tier, place = min(common)
-                raise Violation(
-                    "ordered",
-                    f"{new} and {ledger.operations[number]} touch {name(tier)} block {place}, and "
-                    f"{new} waits for operations up to {new.wait} only",
-                )
+            for tier in (GPU, CPU):
+                common = places[tier] & others[tier]
+                if common:
+                    raise Violation(
+                        "ordered",
+                        f"{new} and {ledger.operations[number]} touch {name(tier)} block "
+                        f"{min(common)}, and {new} waits for operations up to {new.wait} only",
+                    )
         self.touched[new.number] = places
 
-    def _places(self, operation: Operation) -> frozenset[Place]:
+    def _places(self, operation: Operation) -> Places:
         """What the operation reads or writes; a forward every block that running requests hold."""
         if operation.kind == FORWARD:
-            held = (block for record in self.ledger.running for block in record.held)
-            return frozenset((GPU, block.place) for block in held)
-        source = CPU if operation.kind == SWAP_IN else GPU
-        target = GPU if operation.kind in (SWAP_IN, *COMPUTE) else CPU
-        pairs = operation.blocks
-        return frozenset([*((source, s) for s, _ in pairs), *((target, t) for _, t in pairs)])
+            return self._held(), frozenset()
+        sources = frozenset([source for source, _ in operation.blocks])
+        targets = frozenset([target for _, target in operation.blocks])
+        if operation.kind in COMPUTE:
+            return sources | targets, frozenset()
+        return (targets, sources) if operation.kind == SWAP_IN else (sources, targets)
+
+    def _held(self) -> frozenset[int]:
+        """GPU places of the blocks that running requests hold."""
+        running = self.ledger.running
+        return frozenset([block.place for record in running for block in record.held])
 
     # ---- between two actions -------------------------------------------------------------------
 
@@ -184,28 +191,21 @@ class Observer:
         for sequence in self._alive():
             self._check_sequence(sequence)
         ledger = self.ledger
-        owner = {
-            (block.tier, block.place): record
-            for queue in (ledger.running, ledger.swapped)
-            for record in queue
-            for block in record.held
-        }
+        if not ledger.operations:
+            return
+        held = self._held()
+        moved = {block.place: record.moved for record in ledger.swapped for block in record.held}
         for number, operation in ledger.operations.items():
             self._check_copy(operation)
-            compute = operation.kind in COMPUTE
-            for tier, place in self.touched.get(number, ()):
-                record = owner.get((tier, place))
-                if record is None:
-                    pool = ledger.gpu if tier == GPU else ledger.cpu
-                    guarded = number <= pool.until[place]
-                elif tier == GPU:
-                    guarded = compute or number <= ledger.barrier
-                else:
-                    guarded = number <= record.moved
-                if not guarded:
-                    raise Violation(
-                        "fence", f"nobody waits for {operation} on {name(tier)} block {place}"
-                    )
+            gpu, cpu = self.touched.get(number, NOWHERE)
+            guarded = operation.kind in COMPUTE or number <= ledger.barrier
+            until = ledger.gpu.until
+            for place in gpu - held if guarded else gpu:
+                if place in held or number > until[place]:
+                    raise unguarded(operation, GPU, place)
+            for place in cpu:
+                if number > moved.get(place, ledger.cpu.until[place]):
+                    raise unguarded(operation, CPU, place)
 
     def _alive(self) -> Iterator[Sequence]:
         ledger = self.ledger
@@ -232,6 +232,11 @@ class Observer:
         resident = record.phase in (Phase.RUNNING, Phase.SWAPPED)
         if resident and number > self.born[record] and record.copy != number:
             raise Violation("attributed", f"{record} waits for copy {record.copy}, not {number}")
+
+
+def unguarded(operation: Operation, tier: int, place: int) -> Violation:
+    """What is wrong if the next one at a place may come before an operation is done with it."""
+    return Violation("fence", f"nobody waits for {operation} on {name(tier)} block {place}")
 
 
 def name(tier: int) -> str:

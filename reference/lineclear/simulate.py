@@ -13,12 +13,13 @@ from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import TextIO, cast
 
-from lineclear.audit import Violation, audit
+from lineclear.audit import Violation
 from lineclear.config import Config
 from lineclear.metrics import Collector
 from lineclear.observer import Observer
 from lineclear.plan import Plan
 from lineclear.policies import Policy
+from lineclear.quick_audit import QuickAudit
 from lineclear.record import JournalFile
 from lineclear.request import Finished, Rejected, Request
 from lineclear.result import Result
@@ -76,6 +77,7 @@ class Simulation:
         self.file = None if journal is None else JournalFile(journal, config.limits())
         self.scheduler = Scheduler(config, policy, lambda: self.now, self._note)
         self.observer = Observer(self.scheduler.ledger) if check_every else None
+        self.audit = QuickAudit(self.scheduler)
         self.watch = Watch(self.scheduler)
         self.device = Device()
         self.service = service
@@ -96,7 +98,7 @@ class Simulation:
         stall: Stall | None = None
         ended = 0
         try:
-            while self._turn():
+            while self.turn():
                 for _ in range(ended, self.finished + len(self.rejected)):
                     on_end()
                 ended = self.finished + len(self.rejected)
@@ -145,7 +147,7 @@ class Simulation:
 
     # ---- one turn of the engine ----------------------------------------------------------------
 
-    def _turn(self) -> bool:
+    def turn(self) -> bool:
         """Takes in what has happened, schedules, waits for the next event; False at the end."""
         self._take_in()
         started = False
@@ -215,7 +217,7 @@ class Simulation:
         """All invariants, if it is time."""
         if self.check_every and self.scheduler.ledger.steps % self.check_every == 0:
             self.checks += 1
-            audit(self.scheduler)
+            self.audit.check()
             if self.observer is not None:
                 self.observer.check()
 
