@@ -1,7 +1,7 @@
 """A live request as the scheduler sees it, and the two orders it stands in.
 
 Guarantees: running requests are sorted by the policy's order, waiting and swapped ones form one
-heap in that order, whose size is at most twice their number. It knows nothing about blocks.
+heap in that order, whose size is at most twice their number and a few more. It knows nothing about blocks.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Entry:
         "asked",
         "branches_made",
         "bypassed",
+        "cell",
         "first",
-        "heaped",
         "n",
         "name",
         "number",
@@ -88,16 +88,13 @@ class Entry:
         self.since = 0  # steps issued when it began to wait
         self.started = False  # it ran once
         self.place: Order = self.order  # in the heap
-        self.heaped = self.queued = False  # it is in the heap; and waits or is swapped out
+        self.cell: Cell | None = None  # what stands for it in the heap
+        self.queued = False  # it waits or is swapped out
         self.first = first  # branch 0; most requests have no other
         self.others: dict[Sequence, int] | None = None
         self.branches_made = 1
         self.outputs: list[Output] | None = None
         self.preemptions = self.bypassed = 0  # how often; requests behind it that were let pass
-
-    def __lt__(self, other: Entry) -> bool:
-        """Whether it comes first in the heap."""
-        return self.place < other.place
 
     @property
     def tenant(self) -> Hashable:
@@ -179,6 +176,13 @@ class RunningOrder:
         """Those strictly after the entry, in order."""
         return [self.entries[o] for o in self.orders[bisect_right(self.orders, entry.rank) :]]
 
+    def from_the_last(self, entry: Entry) -> Iterator[Entry]:
+        """Those strictly after the entry, the last one first."""
+        for order in reversed(self.orders):
+            if not behind(entry.rank, order):
+                return
+            yield self.entries[order]
+
     def last_after(self, entry: Entry) -> Entry | None:
         """The very last one, if it is strictly after the entry."""
         if not self.orders or not behind(entry.rank, self.orders[-1]):
@@ -186,77 +190,101 @@ class RunningOrder:
         return self.entries[self.orders[-1]]
 
 
-#: Requests that left before the heap is looked through for them.
+#: A place in the order, and who stands there.
+Cell = tuple[Order, Entry]
+#: Cells that are void before the heap is looked through for them.
 FORGOTTEN = 64
 
 
 class WaitingQueue:
-    """Waiting and swapped requests: one heap; who left it is skipped when it surfaces."""
+    """Waiting and swapped requests: one heap of cells; a cell that is void is skipped when it
+    surfaces, so that leaving and changing one's place cost no more than coming.
+    """
 
     def __init__(self, swapped_first: bool) -> None:
         """Nobody waits."""
-        self.heap: list[Entry] = []
+        self.heap: list[Cell] = []
         self.swapped_first = swapped_first
-        self.stale = 0  # requests in the heap that left
+        self.stale = 0  # cells in the heap that are void
 
     def __iter__(self) -> Iterator[Entry]:
         """All that wait or are swapped out, in no order."""
-        return (entry for entry in self.heap if entry.queued)
+        return (cell[1] for cell in self.heap if cell[1].cell is cell and cell[1].queued)
 
     def push(self, entry: Entry) -> None:
         """The request waits, at its place in the order; an earlier place is void."""
         place = entry.order
         if self.swapped_first:
             place = (0 if entry.record.phase == Phase.SWAPPED else 1, *place)
-        if entry.heaped:
-            self.stale -= not entry.queued
-            entry.queued = True
-            if place != entry.place:
-                entry.place = place
-                heapq.heapify(self.heap)
-            return
+        cell = entry.cell
+        if cell is not None:
+            if place == cell[0]:
+                self.stale -= not entry.queued
+                entry.queued = True
+                return
+            self.stale += entry.queued  # one that left is counted already
         entry.place = place
-        entry.queued = entry.heaped = True
+        entry.queued = True
+        cell = entry.cell = (place, entry)
         heap = self.heap
-        if heap and place > heap[(len(heap) - 1) >> 1].place:
-            heap.append(entry)  # it stays behind its parent: what arrives last mostly does
+        if heap and place > heap[(len(heap) - 1) >> 1][0]:
+            heap.append(cell)  # it stays behind its parent: what arrives last mostly does
         else:
-            heapq.heappush(heap, entry)
+            heapq.heappush(heap, cell)
+        self._tidy()
 
     def leave(self, entry: Entry) -> None:
         """The request is no longer to be found here."""
         entry.queued = False
         self.stale += 1
-        if self.stale > FORGOTTEN + len(self.heap) // 2:
-            for other in self.heap:
-                other.heaped = other.queued
-            self.heap = [other for other in self.heap if other.queued]
-            heapq.heapify(self.heap)
-            self.stale = 0
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Throws out what is void once that is most of the heap."""
+        if self.stale <= FORGOTTEN + len(self.heap) // 2:
+            return
+        kept: list[Cell] = []
+        for cell in self.heap:
+            entry = cell[1]
+            if entry.cell is cell:
+                if entry.queued:
+                    kept.append(cell)
+                else:
+                    entry.cell = None
+        heapq.heapify(kept)
+        self.heap = kept
+        self.stale = 0
 
     def head(self) -> Entry | None:
         """The first one, which stays."""
         heap = self.heap
         while heap:
-            entry = heap[0]
-            if entry.queued:
-                return entry
-            heapq.heappop(heap).heaped = False
+            cell = heap[0]
+            entry = cell[1]
+            if entry.cell is cell:
+                if entry.queued:
+                    return entry
+                entry.cell = None
+            heapq.heappop(heap)
             self.stale -= 1
         return None
 
     def pop(self) -> Entry:
-        """Takes the head out."""
-        entry = heapq.heappop(self.heap)
-        entry.queued = entry.heaped = False
+        """Takes the head out, which `head` has named."""
+        entry = heapq.heappop(self.heap)[1]
+        entry.queued, entry.cell = False, None
         return entry
+
+    def clear(self) -> None:
+        """Nobody waits any longer."""
+        for _, entry in self.heap:
+            entry.queued, entry.cell = False, None
+        self.heap.clear()
+        self.stale = 0
 
     def rebuild(self, entries: Iterable[Entry]) -> None:
         """Starts over with these, in their present order."""
         waiting = list(entries)
-        for entry in self.heap:
-            entry.queued = entry.heaped = False
-        self.heap.clear()
-        self.stale = 0
+        self.clear()
         for entry in waiting:
             self.push(entry)

@@ -42,23 +42,26 @@ def choose(
     """The victims that let `want` be met, or None if all candidates together would not.
 
     Victims are chosen by the rule until they suffice; then each that turns out not to be needed is
-    spared, the most important first.
+    spared, the most important first. Candidates come from the last to the first in the order of
+    those that run; by the rule `last` no more of them are looked at than are chosen.
     """
     key = RULES[rule]
-    ranked = sorted(candidates, key=lambda entry: key(entry, ledger), reverse=True)
-    gains = {entry: gain(entry) for entry in ranked}
-    total = have
-    chosen: list[Entry] = []
-    for entry in ranked:
-        if total.covers(want):
-            break
-        chosen.append(entry)
+    ranked = candidates
+    if rule != "last":
+        ranked = sorted(candidates, key=lambda entry: key(entry, ledger), reverse=True)
+    gains: dict[Entry, Need] = {}
+    total, enough = have, have.covers(want)
+    for entry in () if enough else ranked:
+        gains[entry] = gain(entry)
         total += gains[entry]
-    if not total.covers(want):
+        enough = total.covers(want)
+        if enough:
+            break
+    if not enough:
         return None
+    chosen = list(gains)
     for entry in reversed(tuple(chosen)):
-        gained = gains[entry]
-        rest = total - gained
+        rest = total - gains[entry]
         if rest.covers(want):
             chosen.remove(entry)
             total = rest

@@ -12,6 +12,7 @@ admitted in order until one does not fit.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from lineclear.entry import Entry
@@ -326,13 +327,14 @@ class Step:
         want = self.want(head)
         if (self.have() - Need(planned.blocks, 0, planned.tokens)).covers(want):
             return jobs  # it is admitted anyway
-        candidates = [
-            entry
-            for entry in scheduler.running.after(head)
-            if behind(head.rank, entry.rank) and scheduler.may_displace(head, entry)
-        ]
-        if not candidates or scheduler.policy_failures:
-            return jobs
+        candidates: list[Entry] = []  # as many as were looked at
+
+        def from_the_last() -> Iterator[Entry]:
+            for entry in scheduler.running.from_the_last(head):
+                if scheduler.may_displace(head, entry):
+                    candidates.append(entry)
+                    yield entry
+
         due = {scheduler.of[sequence.request] for sequence in self.ledger.due().records}
 
         def gain(entry: Entry) -> Need:
@@ -341,12 +343,12 @@ class Step:
             return own + uses.get(entry, Need())
 
         have, rule = self.have() - planned, self.config.victim
-        victims = choose(candidates, gain, have, want, rule, self.ledger)
-        if victims is None and len(candidates) == len(scheduler.running):
+        victims = choose(from_the_last(), gain, have, want, rule, self.ledger)
+        if victims is None and candidates and len(candidates) == len(scheduler.running):
             # With nobody left running the watermark is waived.
             everything = sum(map(gain, candidates), self.have(watermark=False) - planned)
             victims = candidates if everything.covers(want) else None
-        if victims is None:
+        if victims is None or scheduler.policy_failures:
             return jobs
         # The more important get the room in the CPU pool first, so no copy is made only to be lost.
         for victim in sorted(victims, key=lambda entry: entry.rank):

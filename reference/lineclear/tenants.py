@@ -109,8 +109,7 @@ class TenantQueue(WaitingQueue):
         """The policy has failed: from now on these, and all that come, in one plain queue."""
         waiting = list(entries)
         for queue in self.queues.values():
-            for entry in queue.heap:
-                entry.queued = entry.heaped = False
+            queue.clear()
         self.queues.clear()
         self.plain = WaitingQueue(swapped_first=False)
         for entry in waiting:

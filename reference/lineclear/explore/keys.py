@@ -35,7 +35,11 @@ class Shown:
         ledger, observer = world.scheduler.ledger, world.observer
         self._ledger = ledger
         self.requests = [entry.record for entry in world.live()]
-        self.touched = {n: at for n, at in observer.touched.items() if n in ledger.operations}
+        self.touched = {
+            n: frozenset([(tier, place) for tier, at in enumerate(places) for place in at])
+            for n, places in observer.touched.items()
+            if n in ledger.operations
+        }
         self.kv = {
             s: observer._positions(s)  # pyright: ignore[reportPrivateUsage]
             for r in self.requests
