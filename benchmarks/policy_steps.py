@@ -10,6 +10,7 @@ import gc
 import random
 import statistics
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from lineclear.config import Config
@@ -85,16 +86,17 @@ class Run:
         return middle - start + end - again
 
 
-def policy_steps(running: int, waiting: int, steps: int, rounds: int = 4) -> list[dict[str, Any]]:
+def policy_steps(
+    running: int, waiting: int, steps: int, rounds: int = 4
+) -> Iterator[dict[str, Any]]:
     """Microseconds of a step for each policy, and how that compares with first come, first served.
 
     Args:
         running: sequences that may run at once; nine tenths of them do before anything counts.
         waiting: requests that wait.
-        steps: that count, for each policy.
+        steps: that count, for each policy; at least `rounds`.
         rounds: turns in which the two that are compared take them.
     """
-    rows: list[dict[str, Any]] = []
     for policy in BUILT_IN:
         pair = (Run("fcfs", running, waiting), Run(policy, running, waiting))
         gc.collect()
@@ -102,19 +104,19 @@ def policy_steps(running: int, waiting: int, steps: int, rounds: int = 4) -> lis
         times: tuple[list[float], list[float]] = ([], [])
         for _ in range(rounds):
             for run, kept in zip(pair, times, strict=True):
-                kept.append(statistics.fmean(run.step() for _ in range(steps // rounds)) / 1000)
+                kept.append(
+                    statistics.fmean(run.step() for _ in range(max(1, steps // rounds))) / 1000
+                )
         gc.unfreeze()
         fcfs, own = statistics.median(times[0]), statistics.median(times[1])
         counters = pair[1].scheduler.counters
-        rows.append(
-            {
-                "policy": policy,
-                "us_per_step": round(own, 1),
-                "fcfs_us_per_step": round(fcfs, 1),
-                "ratio": round(own / fcfs, 2),
-                "preemptions": counters.preemptions.total(),
-                "ended": counters.finished.total(),
-                "failures": list(pair[1].scheduler.policy_failures),
-            }
-        )
-    return rows
+        if pair[1].scheduler.policy_failures:
+            raise SystemExit(f"{policy}: {pair[1].scheduler.policy_failures[0]}")
+        yield {
+            "policy": policy,
+            "us_per_step": round(own, 1),
+            "fcfs_us_per_step": round(fcfs, 1),
+            "ratio": round(own / fcfs, 2),
+            "preemptions": counters.preemptions.total(),
+            "ended": counters.finished.total(),
+        }

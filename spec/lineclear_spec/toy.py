@@ -24,16 +24,15 @@ hold two ledgers with one projection to the same moves.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
-from math import comb, perm
 from typing import Any
 
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.ledger import CPU, GPU, Ledger, Limits, Pool, Refused, Request
 from lineclear_spec.lifecycle import Phase
+from lineclear_spec.saved import Saved, restore, save
+from lineclear_spec.toy_classes import alike, class_of, members
 
 __all__ = ["MOVES", "Toy", "ToyResult", "capacity_breaches", "search_toy"]
 
@@ -90,19 +89,17 @@ class Toy:
         if request is None:
             raise Refused("the request is over")
         MOVES[move](self.ledger, request)
+        self.ledger.grown.clear()  # what a plan would tell
         if request.phase == Phase.FINISHED:
             self.requests[k] = None
 
-    def save(self) -> bytes:
-        """The whole state as bytes."""
-        return pickle.dumps((self.ledger, self.requests), pickle.HIGHEST_PROTOCOL)
+    def save(self) -> Saved:
+        """The whole state, to be restored into this toy."""
+        return save(self.ledger, self.requests)
 
-    @staticmethod
-    def load(saved: bytes) -> Toy:
-        """A state of its own, equal to the one that was saved."""
-        toy = object.__new__(Toy)
-        toy.ledger, toy.requests = pickle.loads(saved)
-        return toy
+    def restore(self, state: Saved, only: int | None = None) -> None:
+        """Everything is as it was when it was saved; only this request was moved since, if it is named."""
+        restore(self.ledger, self.requests, state, only)
 
 
 def row(request: Request | None) -> Row:
@@ -174,7 +171,7 @@ MOVES: dict[str, Callable[[Ledger, Request], None]] = {
     "abort": single("abort"),
 }
 #: Moves worth a try in each phase; a test tries the others as well.
-FROM = {
+FROM: dict[int, tuple[str, ...]] = {
     Phase.NEW: ("submit",),
     Phase.WAITING: ("admit", "abort"),
     Phase.RUNNING: ("decode", "swap_out", "recompute", "finish", "abort"),
@@ -269,33 +266,36 @@ def search_toy(
         visited: filled with the states, or the classes.
     """
     result = ToyResult(requests, gpu_blocks, cpu_blocks, reduced)
-    start = Toy(requests, gpu_blocks, cpu_blocks)
-    key = class_of if reduced else Toy.state
+    toy = Toy(requests, gpu_blocks, cpu_blocks)
+
+    def key(toy: Toy) -> Any:
+        return class_of(toy.requests) if reduced else toy.state()
+
     seen: set[Any] = set() if visited is None else visited
-    seen.add(key(start))
-    layer = [start.save()]
+    seen.add(key(toy))
+    layer = [toy.save()]
     while layer:
-        following: list[bytes] = []
-        for saved in layer:
-            toy = Toy.load(saved)
+        following: list[Saved] = []
+        for before in layer:
+            toy.restore(before)
             state = toy.state()
             result.violations += tuple((state, what) for what in capacity_breaches(toy))
-            result.represented += members(toy) if reduced else 1
-            for move, k in moves(toy, reduced):
-                after = Toy.load(saved)
+            result.represented += members(toy.ledger, toy.requests) if reduced else 1
+            for move, k in list(moves(toy, reduced)):
                 try:
-                    after.do(move, k)
+                    toy.do(move, k)
                 except Refused:
+                    toy.restore(before, k)
                     continue
                 result.transitions += 1
-                reached = key(after)
-                if reached in seen:
-                    continue
-                if len(seen) >= max_states:
-                    result.complete = False
-                    continue
-                seen.add(reached)
-                following.append(after.save())
+                reached = key(toy)
+                if reached not in seen:
+                    if len(seen) >= max_states:
+                        result.complete = False
+                    else:
+                        seen.add(reached)
+                        following.append(toy.save())
+                toy.restore(before, k)
         result.depth += bool(following)
         layer = following
     result.states = len(seen)
@@ -313,54 +313,5 @@ def moves(toy: Toy, reduced: bool) -> Iterator[tuple[str, int]]:
             if look in tried:
                 continue
             tried.add(look)
-        for move in FROM[Phase(request.phase)]:
+        for move in FROM[request.phase]:
             yield move, k
-
-
-def alike(request: Request) -> tuple[int, ...]:
-    """What of a request decides its future, names of places aside."""
-    if request.phase == Phase.NEW:
-        return (0, request.prompt)
-    return int(request.phase), request.members[0].known_tokens
-
-
-def class_of(toy: Toy) -> tuple[Any, ...]:
-    """The requests that are not over, by what they are; those not submitted, by their prompts."""
-    return tuple(sorted([alike(r) for r in toy.requests if r is not None]))
-
-
-def members(toy: Toy) -> int:
-    """Labelled states of the toy with any free place that look like this one.
-
-    Names of places: choices of disjoint sets. Names of requests: ways to give the rows to requests
-    so that no request knows fewer tokens than its prompt. Each is reached: one request after the
-    other may be submitted, decode alone to its tokens and wait again; then those to be swapped are
-    admitted and moved one by one, and the running ones are admitted.
-    """
-    ways = 1
-    for phase, pool in ((Phase.RUNNING, toy.ledger.gpu), (Phase.SWAPPED, toy.ledger.cpu)):
-        free = pool.total
-        for request in toy.requests:
-            if request is not None and request.phase == phase:
-                ways *= comb(free, request.blocks)
-                free -= request.blocks
-    return ways * labellings(toy)
-
-
-def labellings(toy: Toy) -> int:
-    """Ways to name the requests."""
-    prompts = [k % 3 + 1 for k in range(len(toy.requests))]
-    news = [r.prompt for r in toy.requests if r is not None and r.phase == Phase.NEW]
-    ways = 1
-    for prompt in set(news):  # which of the requests with this prompt are not submitted
-        ways *= comb(prompts.count(prompt), news.count(prompt))
-    for prompt in news:
-        prompts.remove(prompt)
-    rows = sorted(alike(r) for r in toy.requests if r is not None and r.phase != Phase.NEW)
-    # rows with few tokens choose first: who may have them may have every row with more
-    for taken, tokens in enumerate(sorted(tokens for _, tokens in rows)):
-        ways *= sum(prompt <= tokens for prompt in prompts) - taken
-    for _, same in groupby(rows):
-        count = len(list(same))
-        ways //= perm(count)
-    return ways

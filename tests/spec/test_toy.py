@@ -6,12 +6,15 @@ import random
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from toy import plain_toy
 
+from lineclear_spec import saved as saved_state
 from lineclear_spec import toy as table_toy
 from lineclear_spec.ledger import Refused
 from lineclear_spec.toy import FROM, MOVES, Toy, capacity_breaches, search_toy
@@ -87,29 +90,85 @@ def branch_out(toy: Toy) -> dict[tuple[str, int], Any]:
     found: dict[tuple[str, int], Any] = {}
     for move in MOVES:
         for k in range(len(toy.requests)):
-            after = Toy.load(saved)
             try:
-                after.do(move, k)
+                toy.do(move, k)
             except Refused:
                 found[move, k] = None
             else:
-                found[move, k] = after.state()
+                found[move, k] = toy.state()
+            toy.restore(saved, k)
     return found
 
 
-def walk(seed: int, steps: int) -> list[Toy]:
-    """The states of a run of random moves."""
+def walk(seed: int, steps: int) -> Iterator[Toy]:
+    """One toy, in the states of a run of random moves."""
     choices = random.Random(seed)
     toy = Toy(3, 4, 2)
-    found: list[Toy] = []
     for _ in range(steps):
         enabled = [step for step, after in branch_out(toy).items() if after is not None]
         kept = [step for step in enabled if step[0] != "abort"] or enabled
         if not kept:
             break
         toy.do(*choices.choice(kept))
-        found.append(Toy.load(toy.save()))
-    return found
+        yield toy
+
+
+def everything(toy: Toy) -> Any:
+    """Every field of the ledger and of all records, by value; records by the order of first sight."""
+    numbers: dict[int, int] = {}
+
+    def value(thing: Any) -> Any:
+        kind: Any = thing.__class__
+        if kind in (list, tuple):
+            return [value(part) for part in thing]
+        if kind is dict:
+            return [(value(key), value(part)) for key, part in thing.items()]
+        slots: list[str] = [n for c in kind.__mro__ for n in getattr(c, "__slots__", ())]
+        names = slots or list(getattr(thing, "__dict__", ()))
+        if isinstance(thing, int | str) or not names:
+            return thing
+        if id(thing) in numbers:
+            return f"#{numbers[id(thing)]}"
+        numbers[id(thing)] = len(numbers)
+        return [(name, value(getattr(thing, name))) for name in names]
+
+    return value((toy.requests, toy.ledger))
+
+
+def test_a_move_that_is_undone_or_refused_leaves_nothing_behind() -> None:
+    """Moves of every kind, refused ones among them, from the states of some runs."""
+    undone = refused = 0
+    for seed in range(4):
+        for toy in walk(seed, 20):
+            kept, before = toy.save(), everything(toy)
+            for move in MOVES:
+                for k in range(len(toy.requests)):
+                    try:
+                        toy.do(move, k)
+                        undone += 1
+                    except Refused:
+                        refused += 1
+                    toy.restore(kept, k)
+                    assert everything(toy) == before
+            toy.restore(kept)
+            assert everything(toy) == before
+    assert undone > 200
+    assert refused > 200
+
+
+def test_a_field_that_is_not_put_back_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = next(walk(0, 1))
+    kept, before = toy.save(), everything(toy)
+    monkeypatch.setattr(saved_state, "OF_REQUEST", ("phase",))
+    monkeypatch.setattr(saved_state, "REQUEST", attrgetter("phase"))
+    request = toy.requests[0]
+    assert request is not None
+    request.copy += 1
+    toy.restore((*kept[:3], tuple([(r[0], (r[1][0],), *r[2:]) for r in kept[3]])))
+    assert everything(toy) != before
+    monkeypatch.undo()
+    toy.restore(kept)
+    assert everything(toy) == before
 
 
 def test_ledgers_with_one_projection_have_the_same_moves() -> None:
