@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from lineclear.entry import Entry
 from lineclear.stall import Stall, stall_report
+from lineclear.starvation import Sizes, steps_of_the_first
 
 if TYPE_CHECKING:
     from lineclear.bookkeeping import Bookkeeping
@@ -74,6 +75,7 @@ class Watch:
         self.calls = self.longest = self.slowest = 0
         self.since = 0  # commits since the first became the first
         self.largest = self.widest = 1  # tokens and sequences of any request so far
+        self.longest_output = self.most_live = 1  # tokens to generate; requests that live at once
         self.idle = 0  # calls without effect in a row
         self.dry = 0  # commits since anybody learned a token
         self.patience = PATIENCE  # commits without a token after which it is counted again
@@ -92,6 +94,8 @@ class Watch:
         self.arrivals += 1
         self.largest = max(self.largest, entry.record.limit)
         self.widest = max(self.widest, entry.n)
+        self.longest_output = max(self.longest_output, entry.record.limit - entry.record.prompt)
+        self.most_live = max(self.most_live, len(self.scheduler.entries))
         if self.static:
             heapq.heappush(self.order, (entry.order, self.arrivals, entry))
 
@@ -141,18 +145,16 @@ class Watch:
     def bound(self) -> int | None:
         """Commits from when a request becomes the first to its end, at most, by the theorem P6.
 
-        With S = max_num_seqs, L the tokens of the largest request so far, n the sequences of the
-        widest and d the steps in flight it is d * (S * L + n * L): what runs has at most L left in
-        each of S seats and nobody else enters; then the request has at most L left in each of its n
-        sequences. If prompts may not be cut, those that run may have to end once more before a
-        prompt fits: S * L again. None where the theorem does not hold: the order may change,
-        requests may pass, or a rule of progress is off. A failed copy starts it anew.
+        `starvation.py` derives it, for the largest of the requests so far. None where the theorem
+        does not hold: the order may change, requests may pass, or a rule of progress is off. A
+        failed copy starts it anew.
         """
         config = self.scheduler.config
         if not self.static or config.bypass or config.swapped_first or config.lacking:
             return None
-        rounds = config.max_num_seqs * (1 if config.enable_chunked_prefill else 2)
-        return config.depth * self.largest * (rounds + self.widest)
+        shares = hasattr(self.scheduler.policy, "share")
+        sizes = Sizes(self.largest, self.largest, self.longest_output, self.widest, self.most_live)
+        return steps_of_the_first(config, sizes, shares)
 
     def _count_dry(self) -> None:
         """Nobody learned a token for a while: it must not last longer than all prompts take."""

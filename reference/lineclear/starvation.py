@@ -1,0 +1,103 @@
+"""How many steps a request takes at most, once it is the first in the order.
+
+Guarantees: the figure follows from settings and sizes alone, by the argument below, and it counts
+steps that are issued. It knows nothing about policies, nor about how long a step takes.
+
+The argument rests on the theorem P6 and its premises, F5 among them: in each step every decode
+gets its token and prompts are dealt all that is left of the budget, in the order. S are the seats,
+B the budget of a step, b = 1 + num_lookahead_slots, d the steps in flight; L, m and n the tokens,
+generated tokens and sequences of the largest request. Let r be the first unfinished one in the order.
+
+*While r waits* nobody enters, so what the running sequences still lack of their prompts (all that is
+known and not computed, beyond one token) only falls. It is W at most: L - 1 in each seat, and, if
+nobody has several sequences, no more than the pool has room for. A sequence that lacks some takes a
+seat that does not decode, so such a step has g = B - (S - 1) * b tokens for prompts, or more: it
+spends them, or nothing is lacking afterwards but by branches that wait for their leader, for one more
+step. So W // g + 1 steps at most end with something lacking before them; then each step takes
+every sequence a token further, and m - 1 of these end all of them. Nobody runs then, and r fits (F1).
+
+*While r runs* its prompt is dealt first: it lacks X = n * (L - 1) at most and gets h a step, h being g,
+or with a policy that shares (`fair`) the share of one of N live requests. X // h + 1 steps, and
+m - 1 more for the rest. Together W // g + X // h + 2 * m.
+
+With several sequences, or two steps in flight, a few steps are lost at the edges of each part (2 * e
+in all), and a sequence whose sample is in flight may be left out of every other step, so that all
+counts d times. If prompts may not be cut, a request enters with all of its prompt computed, which
+leaves W and X out; branches that compute theirs again after a preemption each wait until the decodes
+beside them have ended, m steps, which happens at most once for each seat and each branch.
+
+A request that k others precede is the first after these have ended: (k + 1) times as many steps,
+counted from when the last of the k has arrived. A failed copy starts the count anew (F8).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lineclear.config import Config
+
+__all__ = ["Sizes", "formula_of_the_first", "steps_of_the_first"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The largest of what requests ask for.
+
+    Attributes:
+        tokens: L, of a sequence, its prompt included.
+        prompt: tokens of the longest prompt.
+        generated: m, tokens that a sequence may generate.
+        width: n, sequences of one request.
+        requests: N, the most that may be live at once; None if nobody knows.
+    """
+
+    tokens: int
+    prompt: int
+    generated: int
+    width: int
+    requests: int | None = None
+
+
+def steps_of_the_first(config: Config, sizes: Sizes, shares: bool = False) -> int:
+    """T1: steps from when a request is the first in the order to its end, at most.
+
+    Args:
+        config: settings under which the theorem P6 holds.
+        sizes: of all requests.
+        shares: whether the policy deals out a step's tokens in equal shares.
+    """
+    seats, depth = config.max_num_seqs, config.depth
+    most, width = sizes.generated, sizes.width
+    edge = lost_at_the_edges(config, sizes)
+    if not config.enable_chunked_prefill:
+        rounds = 2 if width == 1 else seats + width + 1
+        return depth * rounds * (most + edge)
+    lacking = seats * (sizes.tokens - 1)
+    if width == 1:
+        lacking = min(lacking, config.num_gpu_blocks * config.block_size)
+    dealt = own = config.max_num_batched_tokens - (seats - 1) * (1 + config.num_lookahead_slots)
+    if shares:
+        equal = 1 if sizes.requests is None else config.max_num_batched_tokens // sizes.requests
+        own = max(1, min(dealt, equal))
+    prompts = lacking // dealt + width * (sizes.tokens - 1) // own
+    return depth * (prompts + 2 * (most + edge))
+
+
+def lost_at_the_edges(config: Config, sizes: Sizes) -> int:
+    """e: steps that each of the two parts may lose besides those that are counted."""
+    if config.depth > 1:
+        return 2
+    return int(sizes.width > 1)
+
+
+def formula_of_the_first(config: Config, sizes: Sizes, shares: bool = False) -> str:
+    """T1 as a formula, with the letters of the module's text."""
+    edge = " + e" if lost_at_the_edges(config, sizes) else ""
+    generated = f"(m{edge})" if edge else "m"
+    times = "d * " if config.depth > 1 else ""
+    if not config.enable_chunked_prefill:
+        rounds = "2" if sizes.width == 1 else "(S + n + 1)"
+        return f"{times}{rounds} * {generated}"
+    own = "h" if shares else "g"
+    total = f"W // g + X // {own} + 2 * {generated}"
+    return f"{times}({total})" if times else total
