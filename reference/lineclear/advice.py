@@ -1,27 +1,33 @@
 """The policy, asked and told: whatever it answers or raises, everybody keeps a place.
 
-Guarantees: an answer that makes no sense, or an exception, is reported once under the policy's
-name, and the order is that of arrival from then on; nothing else changes by it. It knows nothing
-about blocks and takes no action of the table.
+Guarantees: an answer that makes no sense, an exception, or a call of the scheduler while it asks is
+reported once under the policy's name, and the order is that of arrival from then on; nothing else
+changes by it. What is kept of an answer is made of built-in types, so that no code of the policy
+runs later. It knows nothing about blocks and takes no action of the table.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, TypeVar
 
+from lineclear.answers import at_least_one, name_of, numbers, report, steps, truth, whatever
 from lineclear.config import Config
 from lineclear.entry import Entry, RunningOrder, WaitingQueue
 from lineclear.policies import Policy, make
 from lineclear.policies.tenants import TenantPolicy
 from lineclear.quick import QuickLedger
+from lineclear.request import SchedulerError
 from lineclear.tenants import TenantQueue
 from lineclear.view import View
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
 
 __all__ = ["Advice"]
+
+T = TypeVar("T")
+#: Looks at requests that are no longer due, before they are forgotten.
+FORGOTTEN = 64
 
 
 class Advice:
@@ -36,6 +42,8 @@ class Advice:
         running: those that run, by rank.
         queue: those that wait or are swapped out, by key.
         policy_failures: what the policy did wrong; it is asked nothing after the first.
+        interruption: raised by the policy and no `Exception` (somebody wants the program to stop):
+            the call in whose midst it came is finished, the next one raises it.
     """
 
     def __init__(self, config: Config, policy: Policy | None) -> None:
@@ -46,16 +54,24 @@ class Advice:
         self.entries: dict[Hashable, Entry] = {}
         self.running = RunningOrder()
         self.queue = WaitingQueue(config.swapped_first)
+        self.policy_name = name_of(self.policy)
+        self.foreign = not type(self.policy).__module__.startswith("lineclear.policies.")
+        self.policy_failures: list[str] = []
+        self.asking = False  # the policy is being asked, or told
+        self.trespass: SchedulerError | None = None  # it has called the scheduler meanwhile
+        self.interruption: BaseException | None = None
+        self.widths: dict[str, int] = {}  # parts of a key and of a rank
         self.tenants: TenantPolicy | None = None
         if isinstance(self.policy, TenantPolicy):
             self.tenants = self.policy
-            self.queue = TenantQueue(self.policy, self._steps, self.policy_failed)
+            self.queue = TenantQueue(self.ask, self._steps, config.swapped_first)
         self.ranks = hasattr(self.policy, "rank")
+        self.shares = hasattr(self.policy, "share")
         self.closes = hasattr(self.policy, "ended")
         self.reviews: dict[int, list[Entry]] | None = None  # by the step before which they are due
         if hasattr(self.policy, "review"):
             self.reviews = {}
-        self.policy_failures: list[str] = []
+        self.reviewed = 0  # entries in these lists
 
     def _steps(self) -> int:
         """Steps issued so far."""
@@ -73,70 +89,88 @@ class Advice:
         if self.reviews is not None:
             self.look_again(entry)
 
+    def ask(
+        self, method: str, understand: Callable[[str, Any], T], otherwise: T, *arguments: Any
+    ) -> T:
+        """Asks or tells the policy something, once and for all if that fails.
+
+        Args:
+            method: of the policy.
+            understand: makes the answer plain, or raises.
+            otherwise: the answer of a policy that has failed, now or before.
+            arguments: for the method.
+        """
+        if self.policy_failures:
+            return otherwise
+        self.asking = True
+        try:
+            answer = understand(method, getattr(self.policy, method)(*arguments))
+            if self.trespass is not None:
+                raise self.trespass
+        except BaseException as error:  # the next call raises what is no Exception
+            self.policy_failed(error)
+            return otherwise
+        finally:
+            self.asking = False
+        return otherwise if self.policy_failures else answer
+
+    def answer_for(self) -> None:
+        """Refuses a call that the policy makes, and raises what interrupted it before.
+
+        Raises:
+            SchedulerError: the policy is being asked something.
+        """
+        if self.asking:
+            self.trespass = SchedulerError("a policy may not call the scheduler that asks it")
+            raise self.trespass
+        if self.interruption is not None:
+            error, self.interruption = self.interruption, None
+            raise error
+
     def places(self, view: View) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
         """Where the request stands among those that wait, and, if that differs, that run."""
         key = self.key(view)
-        return key, self.key(view, "rank") if self.ranks else None
+        rank = self.key(view, "rank") if self.ranks else None
+        return ((), None) if self.policy_failures else (key, rank)
 
     def key(self, view: View, method: str = "key") -> tuple[Any, ...]:
         """The policy's key, or none (first come, first served) for all once it has failed."""
-        if self.policy_failures:
-            return ()
-        try:
-            asked: Callable[[View], object] = getattr(self.policy, method)
-            answer: Any = asked(view)
-            if type(answer) is int:
-                return (answer,)
-            parts: tuple[Any, ...] = (answer,)
-            if isinstance(answer, tuple):
-                parts = answer  # pyright: ignore[reportUnknownVariableType]
-            if not parts or not all(map(is_number, parts)):
-                raise TypeError(f"a {method} is a number or a tuple of numbers, not {answer!r}")
-        except Exception as error:
-            self.policy_failed(error)
-            return ()
+        return self.ask(method, self._place, (), view)
+
+    def _place(self, method: str, answer: Any) -> tuple[Any, ...]:
+        """A key as it can be compared with every other."""
+        parts = numbers(method, answer)
+        if self.widths.setdefault(method, len(parts)) != len(parts):
+            raise TypeError(
+                f"a {method} has as many parts as the first one, {self.widths[method]}, "
+                f"not {answer!r}"
+            )
         return parts
 
     def may_displace(self, waiting: Entry, running: Entry) -> bool:
         """The policy's answer; never, once it has failed."""
         if self.policy_failures:
             return False
-        try:
-            ledger = self.ledger
-            answer: Any = self.policy.may_displace(waiting.view(ledger), running.view(ledger))
-            if answer not in (True, False):
-                raise TypeError(f"may_displace answers True or False, not {answer!r}")
-        except Exception as error:
-            self.policy_failed(error)
-            return False
-        return bool(answer)
+        ledger = self.ledger
+        views = waiting.view(ledger), running.view(ledger)
+        return self.ask("may_displace", truth, False, *views)
 
     def share(self, entry: Entry, budget: int, sharers: int) -> int:
         """Tokens of an unfinished prompt that the policy lets a step compute, at least 1."""
-        if self.policy_failures:
-            return budget
-        try:
-            asked: Callable[[View, int, int], object] = getattr(self.policy, "share")  # noqa: B009
-            return at_least_one("share", asked(entry.view(self.ledger), budget, sharers))
-        except Exception as error:
-            self.policy_failed(error)
-            return budget
+        view = entry.view(self.ledger)
+        return self.ask("share", at_least_one, budget, view, budget, sharers)
 
     def tell(self, event: str, entry: Entry, count: int) -> None:
         """Tells a policy that shares among tenants what became of one of theirs."""
-        if self.tenants is None:
-            return
-        try:
-            asked: Callable[[Hashable, int, int], None] = getattr(self.tenants, event)
-            asked(entry.tenant, count, self.ledger.steps)
-        except Exception as error:
-            self.policy_failed(error)
+        if self.tenants is not None:
+            self.ask(event, whatever, None, entry.tenant, count, self.ledger.steps)
 
     def review(self) -> None:
         """Asks anew about requests of which the policy said that it would look again by now."""
         if not self.reviews:
             return
         due = self.reviews.pop(self.ledger.steps, ())
+        self.reviewed -= len(due)
         for entry in due:
             if self.entries.get(entry.name) is entry and entry.review == self.ledger.steps:
                 self.look_again(entry)
@@ -145,17 +179,16 @@ class Advice:
         """The policy looks at the request: where it stands now, and when to look again."""
         if self.reviews is None:
             return
-        try:
-            asked: Callable[[View], object] = getattr(self.policy, "review")  # noqa: B009
-            answer = asked(entry.view(self.ledger))
-            steps = None if answer is None else at_least_one("number of steps", answer)
-        except Exception as error:
-            self.policy_failed(error)
+        wait = self.ask("review", steps, None, entry.view(self.ledger))
+        if self.policy_failures:
             return
         entry.review = -1
-        if steps is not None:
-            entry.review = self.ledger.steps + steps
+        if wait is not None:
+            entry.review = self.ledger.steps + wait
             self.reviews.setdefault(entry.review, []).append(entry)
+            self.reviewed += 1
+            if self.reviewed > FORGOTTEN + 4 * len(self.entries):
+                self._forget_reviews()
         key, rank = self.places(entry.view(self.ledger))
         order = (*key, entry.number)
         rank = order if rank is None else (*rank, entry.number)
@@ -170,20 +203,26 @@ class Advice:
             entry.order, entry.rank = order, rank
             self.queue.push(entry)
 
+    def _forget_reviews(self) -> None:
+        """Keeps the last look at each live request alone: a far one would be kept for as long."""
+        kept: dict[int, list[Entry]] = {}
+        for entry in self.entries.values():
+            if entry.review > self.ledger.steps:
+                kept.setdefault(entry.review, []).append(entry)
+        self.reviews, self.reviewed = kept, sum(map(len, kept.values()))
+
     def closed(self, entry: Entry) -> None:
         """The request has ended, if the policy wants to know."""
-        if not self.closes or self.policy_failures:
-            return
-        try:
-            asked: Callable[[View], None] = getattr(self.policy, "ended")  # noqa: B009
-            asked(entry.view(self.ledger))
-        except Exception as error:
-            self.policy_failed(error)
+        if self.closes and not self.policy_failures:
+            self.ask("ended", whatever, None, entry.view(self.ledger))
 
-    def policy_failed(self, error: Exception) -> None:
+    def policy_failed(self, error: BaseException) -> None:
         """First come, first served from now on; the failure is told under the policy's name."""
-        name = getattr(self.policy, "name", type(self.policy).__name__)
-        self.policy_failures.append(f"{name}: {type(error).__name__}: {error}")
+        if not isinstance(error, Exception):
+            self.interruption = error
+        if self.policy_failures:
+            return
+        self.policy_failures.append(report(self.policy_name, error))
         self.tenants = self.reviews = None
         running = list(self.running.entries.values())
         self.running = RunningOrder()
@@ -192,15 +231,3 @@ class Advice:
         for entry in running:
             self.running.add(entry)
         self.queue.rebuild(tuple(self.queue))
-
-
-def at_least_one(what: str, answer: object) -> int:
-    """A whole number of at least 1, as a policy must answer it."""
-    if isinstance(answer, bool) or not isinstance(answer, int) or answer < 1:
-        raise TypeError(f"a {what} is a whole number of at least 1, not {answer!r}")
-    return answer
-
-
-def is_number(part: object) -> bool:
-    """Whether it can stand in an order: a number, and not NaN."""
-    return isinstance(part, int | float) and not isinstance(part, bool) and not math.isnan(part)

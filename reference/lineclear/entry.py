@@ -60,8 +60,7 @@ class Entry:
         record: Record,
         first: Sequence,
         number: int,
-        key: tuple[Any, ...],
-        rank: tuple[Any, ...] | None = None,
+        key: tuple[Any, ...] = (),
     ) -> None:
         """A request that was accepted.
 
@@ -70,8 +69,7 @@ class Entry:
             record: the request in the ledger.
             first: its first sequence.
             number: of its arrival.
-            key: its place among those that wait, by the policy.
-            rank: its place among those that run; the same if None.
+            key: its place, by the policy, until it is told another by `stand`.
         """
         self.name = user.request_id
         self.n = user.n
@@ -83,7 +81,7 @@ class Entry:
         self.record = record
         self.number = number  # of its arrival
         self.order: Order = (*key, number)  # among those that wait
-        self.rank: Order = self.order if rank is None else (*rank, number)  # among those that run
+        self.rank: Order = self.order  # among those that run
         self.review = -1  # the step before which the policy looks at it again
         self.since = 0  # steps issued when it began to wait
         self.started = False  # it ran once
@@ -95,6 +93,11 @@ class Entry:
         self.branches_made = 1
         self.outputs: list[Output] | None = None
         self.preemptions = self.bypassed = 0  # how often; requests behind it that were let pass
+
+    def stand(self, key: tuple[Any, ...], rank: tuple[Any, ...] | None) -> None:
+        """Its places in the two orders, before it stands in either; no rank is the key's."""
+        self.order = (*key, self.number)
+        self.rank = self.order if rank is None else (*rank, self.number)
 
     @property
     def tenant(self) -> Hashable:

@@ -1,8 +1,9 @@
 """The scheduler: policies decide, the table of actions enforces.
 
 Guarantees: every change to a request or a block is an action of `lineclear_spec.actions`; a call
-that raises has changed nothing; the same calls give the same journal. It knows nothing about token
-ids, devices or the time of day.
+that raises has changed nothing; the same calls give the same journal. What a policy raises that is no
+`Exception` is raised by the next call, or by `add`, which then has not taken the request. It knows
+nothing about token ids, devices or the time of day.
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ class Scheduler(Bookkeeping):
         Raises:
             InvalidRequest: the id is that of a live request, or is not hashable.
         """
+        if self.asking or self.interruption is not None:
+            self.answer_for()
         name = request.request_id
         try:
             known = name in self.entries
@@ -100,8 +103,14 @@ class Scheduler(Bookkeeping):
             actions.reject(self.ledger, record)
             return self._reject(request, self._explain(record, refused.guard))
         self.arrivals += 1
-        key, rank = self.places(View(request, self.arrivals))
-        self.enter(Entry(request, record, sequence, self.arrivals, key, rank))
+        entry = Entry(request, record, sequence, self.arrivals, ())  # before the policy sees it
+        seen = entry.user if self.foreign else request  # a stranger gets no object of the caller's
+        key, rank = self.places(View(seen, self.arrivals))
+        entry.stand(key, rank)
+        self.enter(entry)
+        if self.interruption is not None:
+            self.end(entry, actions.abort)  # nobody would know that it was accepted
+            self.answer_for()
         return Accepted(name)
 
     def _reject(self, request: Request, reason: str) -> Rejected:
@@ -131,6 +140,8 @@ class Scheduler(Bookkeeping):
 
     def abort(self, request_id: Hashable) -> bool:
         """Ends a request in whatever phase it is; False if it is not live: clients race."""
+        if self.asking or self.interruption is not None:
+            self.answer_for()
         entry = self.entries.get(request_id)
         if entry is None:
             return False
@@ -147,6 +158,8 @@ class Scheduler(Bookkeeping):
 
     def drain(self) -> int:
         """Takes no new requests from now on; how many are still live."""
+        if self.asking or self.interruption is not None:
+            self.answer_for()
         self.draining = True
         return len(self.entries)
 
@@ -158,6 +171,8 @@ class Scheduler(Bookkeeping):
         Raises:
             SchedulerError: `depth` steps are in flight; commit the oldest first.
         """
+        if self.asking or self.interruption is not None:
+            self.answer_for()
         ledger = self.ledger
         if len(self.flights) >= self.config.depth:
             raise SchedulerError(
@@ -204,6 +219,8 @@ class Scheduler(Bookkeeping):
             PlanError: the plan is foreign, stale or out of order.
             SampledError: tokens or positions do not match the plan.
         """
+        if self.asking or self.interruption is not None:
+            self.answer_for()
         flights = self.flights
         if plan.step is None:
             return Outcome.of_nothing(sampled, stopped)
@@ -251,6 +268,8 @@ class Scheduler(Bookkeeping):
             SchedulerError: a number is no swap that a plan has carried, or is told to have failed
                 after a commit said that it was done; nothing has changed.
         """
+        if self.asking or self.interruption is not None:
+            self.answer_for()
         ledger = self.ledger
         bad = dict.fromkeys(failed)
         good = [number for number in dict.fromkeys(operations) if number not in bad]

@@ -112,11 +112,10 @@ class Simulation:
         if self.file is not None:
             self.file.end(self.scheduler.ledger)
         counters, collector = self.scheduler.counters, self.collector
-        name = getattr(self.scheduler.policy, "name", type(self.scheduler.policy).__name__)
         return Result(
             workload=self.workload,
             config=self.config,
-            policy=name,
+            policy=self.scheduler.policy_name,
             finished=self.finished,
             rejected=tuple(self.rejected),
             clipped=self.clipped,

@@ -56,7 +56,7 @@ class Step:
         self.due = 0  # blocks that issue_step will take
         self.shares: list[list[Any]] | None = None  # [job, tokens] that the policy shares out
         cut = self.config.enable_chunked_prefill  # a prompt that may not be cut has no share
-        if cut and hasattr(self.scheduler.policy, "share") and not scheduler.policy_failures:
+        if cut and scheduler.shares and not scheduler.policy_failures:
             self.shares = []
         self.promised = 0  # tokens of these
 

@@ -9,33 +9,32 @@ nothing about how the policy chooses.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Any
 
+from lineclear.answers import whatever
 from lineclear.entry import Entry, WaitingQueue
-from lineclear.policies.tenants import TenantPolicy
 
 __all__ = ["TenantQueue"]
+
+
+#: Asks the policy: method, how to understand the answer, what to do without one, arguments.
+Ask = Callable[..., Any]
 
 
 class TenantQueue(WaitingQueue):
     """Waiting and swapped requests, by tenant.
 
     Args:
-        policy: whose turn it is.
+        ask: asks or tells the policy; if that fails it has the queue rebuilt, without the policy.
         clock: steps issued so far.
-        failed: told what the policy raised; it then rebuilds the queue, without the policy.
+        swapped_first: the order of the queue that takes over once the policy has failed.
     """
 
-    def __init__(
-        self,
-        policy: TenantPolicy,
-        clock: Callable[[], int],
-        failed: Callable[[Exception], None],
-    ) -> None:
+    def __init__(self, ask: Ask, clock: Callable[[], int], swapped_first: bool) -> None:
         """Nobody waits."""
-        super().__init__(swapped_first=False)
-        self.policy = policy
+        super().__init__(swapped_first)
+        self.ask = ask
         self.clock = clock
-        self.failed = failed
         self.queues: dict[Hashable, WaitingQueue] = {}
         self.plain: WaitingQueue | None = None  # takes over once the policy has failed
 
@@ -55,7 +54,7 @@ class TenantQueue(WaitingQueue):
         empty = queue.head() is None
         queue.push(entry)
         if empty:
-            self._tell(self.policy.backlogged, entry.tenant)
+            self._tell("backlogged", entry.tenant)
 
     def leave(self, entry: Entry) -> None:
         """The request is no longer to be found here."""
@@ -72,14 +71,15 @@ class TenantQueue(WaitingQueue):
             return self.plain.head()
         if not self.queues:
             return None
-        try:
-            tenant = self.policy.first(self.clock())
-            if tenant not in self.queues:
-                raise ValueError(f"it is the turn of {tenant!r}, of whom no request waits")
-        except Exception as error:
-            self.failed(error)
-            return self.head()
-        return self.queues[tenant].head()
+        queue: WaitingQueue | None = self.ask("first", self._turn, None, self.clock())
+        return self.head() if queue is None else queue.head()
+
+    def _turn(self, _: str, tenant: Hashable) -> WaitingQueue:
+        """The queue of the tenant whose turn it is, looked up once: its hash is the policy's."""
+        queue = self.queues.get(tenant)
+        if queue is None:
+            raise ValueError(f"it is the turn of {tenant!r}, of whom no request waits")
+        return queue
 
     def pop(self) -> Entry:
         """Takes the head out."""
@@ -96,14 +96,11 @@ class TenantQueue(WaitingQueue):
         """Forgets the queue if it is empty."""
         if queue.head() is None:
             del self.queues[tenant]
-            self._tell(self.policy.idle, tenant)
+            self._tell("idle", tenant)
 
-    def _tell(self, event: Callable[[Hashable, int], None], tenant: Hashable) -> None:
+    def _tell(self, event: str, tenant: Hashable) -> None:
         """Tells the policy; one that raises is asked no more."""
-        try:
-            event(tenant, self.clock())
-        except Exception as error:
-            self.failed(error)
+        self.ask(event, whatever, None, tenant, self.clock())
 
     def rebuild(self, entries: Iterable[Entry]) -> None:
         """The policy has failed: from now on these, and all that come, in one plain queue."""
@@ -111,6 +108,6 @@ class TenantQueue(WaitingQueue):
         for queue in self.queues.values():
             queue.clear()
         self.queues.clear()
-        self.plain = WaitingQueue(swapped_first=False)
+        self.plain = WaitingQueue(self.swapped_first)
         for entry in waiting:
             self.plain.push(entry)

@@ -1,12 +1,13 @@
 """A request as a policy sees it.
 
-Guarantees: reading it costs little, and nothing that a policy does to it reaches the scheduler.
-It knows nothing about blocks.
+Guarantees: reading it costs little, it cannot be written to, and nothing that a policy does to it
+reaches the scheduler. It knows nothing about blocks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import NoReturn
 
 from lineclear.request import Request
 
@@ -26,6 +27,12 @@ class View:
     """
 
     __slots__ = ("generated", "number", "preemptions", "request", "step", "waiting")
+    request: Request
+    number: int
+    generated: int
+    preemptions: int
+    step: int
+    waiting: int | None
 
     def __init__(
         self,
@@ -37,12 +44,24 @@ class View:
         waiting: int | None = 0,
     ) -> None:
         """As things stand."""
-        self.request = request
-        self.number = number
-        self.generated = generated
-        self.preemptions = preemptions
-        self.step = step
-        self.waiting = waiting
+        set_request(self, request)
+        set_number(self, number)
+        set_generated(self, generated)
+        set_preemptions(self, preemptions)
+        set_step(self, step)
+        set_waiting(self, waiting)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        """Refuses."""
+        raise AttributeError(f"a policy cannot change {name}: a view is read-only")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        """Refuses."""
+        raise AttributeError(f"a policy cannot change {name}: a view is read-only")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """A copy is made by the constructor, for a policy that keeps views and is copied."""
+        return type(self), tuple([getattr(self, name) for name in FIELDS])
 
     @property
     def request_id(self) -> Hashable:
@@ -88,3 +107,10 @@ class View:
     def deadline(self) -> float | None:
         """When it should be done."""
         return self.request.deadline
+
+
+FIELDS = ("request", "number", "generated", "preemptions", "step", "waiting")
+# As with `Request`: the slots' own setters, since ordinary assignment is refused.
+set_request, set_number, set_generated, set_preemptions, set_step, set_waiting = (
+    getattr(View, name).__set__ for name in FIELDS
+)
