@@ -1,12 +1,13 @@
 """A multi-level feedback queue with skip-join (FastServe, arXiv 2305.05920).
 
 Guarantees: short requests go before long ones without anybody predicting lengths, and who has
-waited for a while is promoted, and stays on the top until it has generated a quantum; nobody who
-arrived later goes before it there, so none starves. It knows nothing about time: quanta are tokens,
-waiting is counted in steps.
+generated nothing for a while is promoted, and stays on the top until it has generated a quantum;
+nobody who arrived later goes before it there, so none starves. It knows nothing about time: quanta
+are tokens, waiting is counted in steps.
 
 A request joins the first level whose quantum covers its prompt, moves down a level each time it
-has generated another quantum, and goes to the top when it has waited for `promote_after` steps.
+has generated another quantum, and goes to the top when it has generated nothing for `promote_after`
+steps, whether it waits or runs.
 Levels change for whom a quantum runs out, and for nobody else. A level goes by the tokens that were
 generated, which no preemption takes away, and never by those that are computed again.
 """
@@ -29,7 +30,7 @@ class MultiLevelFeedbackQueue:
     Args:
         quantum: tokens of the top level; each level below has twice as many as the one above.
         levels: how many there are.
-        promote_after: steps between two looks at a request that may have to be promoted.
+        promote_after: steps without a new token after which a request goes to the top.
     """
 
     name = "mlfq"
@@ -46,7 +47,11 @@ class MultiLevelFeedbackQueue:
         self.quantum = quantum
         self.levels = levels
         self.promote_after = promote_after
-        self.promoted: dict[int, int] = {}  # number of the arrival -> generated when promoted
+        # By number of the arrival:
+        self.promoted: dict[int, int] = {}  # what it had generated when it was promoted
+        self.seen: dict[
+            int, tuple[int, int]
+        ] = {}  # what it had generated at a step, first seen so
 
     def level(self, served: int) -> int:
         """The level of a request that was served so many tokens since it stood on the top."""
@@ -72,22 +77,33 @@ class MultiLevelFeedbackQueue:
         return self.key(waiting) < self.key(running)
 
     def review(self, request: View) -> int | None:
-        """Promotes who has waited; looks again when a quantum may have run out."""
+        """Promotes who has generated nothing for so long; looks again when a quantum may be used up.
+
+        Steps count from the last look at which something new was generated, also while it runs: who
+        is let in again and again, and gives way before its prompt is computed, waits all the same.
+        """
+        number, step = request.number, request.step
+        generated, since = self.seen.get(number, (-1, step))
+        overdue = step - since >= self.promote_after
+        if request.generated != generated or overdue:
+            self.seen[number] = (request.generated, step)
+            since = step
+        if request.generated == generated and overdue:
+            self.promoted[number] = request.generated
+        look = self.promote_after - (step - since)
         if request.waiting is not None:
-            if request.waiting < self.promote_after:
-                return self.promote_after - request.waiting
-            self.promoted[request.number] = request.generated
-            return self.promote_after
+            return look
         served, covered = self.served(request), self.quantum
         for level in range(1, self.levels):
             if served <= covered:
-                return covered - served + 1
+                return min(look, covered - served + 1)
             covered += self.quantum << level
-        return None
+        return look
 
     def ended(self, request: View) -> None:
         """Forgets it."""
         self.promoted.pop(request.number, None)
+        self.seen.pop(request.number, None)
 
 
 def used_up(served: Any, covered: Any) -> Any:
@@ -194,8 +210,8 @@ claim(
             ),
             Theorem(
                 "mlfq.P7",
-                "every request comes to its end: each time that it has waited for promote_after steps "
-                "it generates a quantum before anybody who arrived later",
+                "every request comes to its end: each time that it has generated nothing for "
+                "promote_after steps it generates a quantum before anybody who arrived later",
                 ("F1", "F2", "F3", "F5", "F6", "F7", "F8", "F11"),
                 (TABLE, STEPS + "the order is ", STEPS + "whoever is displaced", *ON_TOP),
                 "Levels",
