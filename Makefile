@@ -51,6 +51,7 @@ diagrams: $(DEVELOPMENT)  ## draw every generated diagram again
 	$(BIN)/lineclear diagram actions -o docs/actions.md $(CHECK)
 	$(BIN)/lineclear diagram matrix -o docs/matrix.md $(CHECK)
 	$(BIN)/lineclear explain --page -o docs/findings.md $(CHECK)
+	$(BIN)/lineclear policies --format markdown -o docs/policies.md $(CHECK)
 
 check: $(DEVELOPMENT)  ## what `lineclear check` says
 	$(BIN)/lineclear check

@@ -231,6 +231,25 @@ def of_any_order(policy: str) -> tuple[Theorem, ...]:
     displaced = f"{ORDER}{policy}/progress/whoever is displaced"
     return (
         Theorem(
+            f"{policy}.P1",
+            "while a request lives a step is issued, unless a step or a copy is in flight or somebody "
+            "gave way",
+            ("F1", "F5", "F6", "F8"),
+            (TABLE,),
+            "Progress",
+        ),
+        Theorem(
+            f"{policy}.P2",
+            "the head of the queue enters if what a step leaves is enough for it, unless the step "
+            "made somebody give way or left a prompt unfinished",
+            ("F2",),
+            (
+                DECISION + "a step that did nothing for those that run lets the head in",
+                DECISION + "when nobody runs no block is kept free",
+            ),
+            "Order",
+        ),
+        Theorem(
             f"{policy}.P4",
             "a request enters only if nobody before it in the order waits, unless it may pass",
             ("F2", "F4"),

@@ -25,6 +25,7 @@ COMMANDS = (
     "explore",
     "simulate",
     "compare",
+    "policies",
     "run",
     "replay",
     "explain",
@@ -45,6 +46,7 @@ examples:
   lineclear prove swap_out                 every obligation of one action
   lineclear simulate trace.csv --num-gpu-blocks 512 --preemption-mode swap
   lineclear run --compare                  a model on a starved pool: the same tokens?
+  lineclear policies                       what each policy guarantees, and what not
   lineclear explain conservation           what an invariant or an action means
   lineclear diagram lifecycle --format svg -o lifecycle.svg
 """

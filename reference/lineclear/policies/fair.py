@@ -8,7 +8,7 @@ first served. It knows nothing about tenants.
 
 from __future__ import annotations
 
-from lineclear.policies.fcfs import EARLIER
+from lineclear.policies.fcfs import EARLIER, in_order_of_arrival
 from lineclear.view import View
 from lineclear_spec.theorems import Claims, claim, ends_by, of_any_order
 
@@ -37,7 +37,11 @@ claim(
     Claims(
         "fair",
         lambda _: Fair(),
-        (*of_any_order("fair"), ends_by("fair", "only who arrived earlier")),
+        (
+            *of_any_order("fair"),
+            ends_by("fair", "only who arrived earlier"),
+            in_order_of_arrival("fair"),
+        ),
         (EARLIER,),
     )
 )

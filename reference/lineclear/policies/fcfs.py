@@ -10,7 +10,7 @@ from lineclear.view import View
 from lineclear_spec.logic import implies
 from lineclear_spec.theorems import TABLE, Claims, Fact, Theorem, claim, of_any_order
 
-__all__ = ["FirstComeFirstServed"]
+__all__ = ["EARLIER", "FirstComeFirstServed", "in_order_of_arrival"]
 
 
 class FirstComeFirstServed:
@@ -32,6 +32,22 @@ EARLIER = Fact(
     lambda first, second, _: implies(first.order < second.order, first.arrival < second.arrival),
 )
 
+
+def in_order_of_arrival(policy: str) -> Theorem:
+    """What holds if only who arrived earlier comes before."""
+    return Theorem(
+        f"{policy}.P8",
+        "requests are first admitted in the order of their arrival",
+        ("F2", "F4"),
+        (
+            f"order_{policy}/",
+            "decisions/progress/whoever is first of all is the head",
+            "decisions/progress/with no bypass nobody enters",
+        ),
+        "Order",
+    )
+
+
 claim(
     Claims(
         "fcfs",
@@ -45,17 +61,7 @@ claim(
                 (TABLE, "order_fcfs/"),
                 "No starvation",
             ),
-            Theorem(
-                "fcfs.P8",
-                "requests are first admitted in the order of their arrival",
-                ("F2", "F4"),
-                (
-                    "order_fcfs/",
-                    "decisions/progress/whoever is first of all is the head",
-                    "decisions/progress/with no bypass nobody enters",
-                ),
-                "Order",
-            ),
+            in_order_of_arrival("fcfs"),
         ),
         (EARLIER,),
     )

@@ -89,6 +89,14 @@ claim(
         (
             *of_any_order("lpl_aging"),
             ends_by("lpl_aging", "whoever comes before arrived before", ("A1",)),
+            Theorem(
+                "lpl_aging.P9",
+                "only requests that arrive within (its prompt - theirs) * seconds_per_token after a "
+                "request can go before it",
+                ("F4",),
+                ("order_lpl_aging/progress/whoever comes before arrived before",),
+                "No starvation",
+            ),
         ),
         (OVERTAKEN,),
     )

@@ -197,6 +197,8 @@ claim(
         (
             *[
                 of_a_moment(replace(t, premises=tuple(p for p in t.premises if p != "F4")))
+                if t.name.endswith(("P4", "P4'", "P5"))
+                else t
                 for t in of_any_order("mlfq")
                 if not t.name.endswith(("P6", "P10"))
             ],

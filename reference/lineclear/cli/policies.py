@@ -1,0 +1,172 @@
+"""`lineclear policies`: what each policy has and has not, and the runs that show it.
+
+Guarantees: exit code 0 only if every cell of the table is proved, refuted or not applicable, as it is
+claimed; nothing is written unless a file is named. It knows nothing about what a property means.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
+from lineclear.cli.output import write_json, write_text
+from lineclear.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from lineclear.properties import Cell
+    from lineclear.refutations import NotShown, Refutation, Shown
+    from lineclear_spec.theorems import Standing
+
+__all__ = ["add_parser", "run"]
+
+EPILOG = """\
+examples:
+  lineclear policies                                 the table
+  lineclear policies --show priority.P7              a run in which a request starves
+  lineclear policies --show vllm_v0.P1.D1 --journals runs/
+  lineclear replay runs/vllm_v0.P1.D1.jsonl          the same run, through the action table alone
+  lineclear policies --format markdown -o docs/policies.md
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds the subcommand."""
+    parser = subparsers.add_parser(
+        "policies",
+        help="what each policy guarantees: proved, refuted by a run, or not applicable",
+        description="Ask the solver for the theorems of every policy, run every refutation, and "
+        "print the table of policies and properties.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--show", metavar="NAME", help="run one refutation, without proofs")
+    parser.add_argument("--journals", metavar="DIR", type=Path, help="write each run's journal")
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write the page")
+    parser.add_argument(
+        "--check", action="store_true", help="with -o: write nothing; exit 1 if FILE is stale"
+    )
+    parser.add_argument("--format", choices=("text", "json", "markdown"), default="text")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the table, or shows one refutation."""
+    if arguments.check and arguments.output is None:
+        raise UsageError("--check needs the file to compare: -o FILE")
+    if arguments.output is not None and arguments.format != "markdown":
+        raise UsageError("-o writes the page: add --format markdown")
+    if arguments.show is not None:
+        return show(arguments.show, arguments.journals, arguments.format)
+    from lineclear import policies_page
+    from lineclear.properties import cells
+    from lineclear.refutations import NotShown
+
+    stood = asked()
+    shown = {name: (one, seen) for name, one, seen in seen_all(arguments.journals)}
+    table = cells(stood, {name: seen for name, (_, seen) in shown.items()})
+    code = code_of(table, [one.name for one, seen in shown.values() if isinstance(seen, NotShown)])
+    if arguments.format == "json":
+        write_json(policies_page.as_json(table, stood, shown.values()))
+    elif arguments.format == "markdown":
+        page = policies_page.markdown(table, stood, shown.values())
+        if arguments.output is None:
+            write_text(page)
+            return code
+        return put(page, arguments.output, check=arguments.check) or code
+    else:
+        write_text(policies_page.text(table, shown.values()))
+    return code
+
+
+def asked() -> list[Standing]:
+    """How every theorem stands, after every obligation was asked."""
+    from lineclear.policies import load_claims
+    from lineclear_spec import prove
+    from lineclear_spec.obligations import units
+    from lineclear_spec.theorems import standings
+
+    load_claims()
+    with Progress("proving", len(units())) as progress:
+        results = prove.prove([], range(1), progress=progress.step)
+    return standings((r.key, r.status) for r in results)
+
+
+def seen_all(folder: Path | None) -> list[tuple[str, Refutation, Shown | NotShown]]:
+    """Every refutation, run."""
+    from lineclear.refutations import REFUTATIONS
+
+    found: list[tuple[str, Refutation, Shown | NotShown]] = []
+    with Progress("running", len(REFUTATIONS)) as progress:
+        for refutation in REFUTATIONS:
+            found.append((refutation.name, refutation, seen(refutation, folder)))
+            progress.step(refutation.name)
+    return found
+
+
+def seen(refutation: Refutation, folder: Path | None) -> Shown | NotShown:
+    """One refutation, run; its journal goes to the folder, if there is one."""
+    from lineclear.refutations import NotShown
+
+    try:
+        if folder is None:
+            return refutation.show()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / f"{refutation.name}.jsonl").open("w", encoding="utf-8") as file:
+                return refutation.show(file)
+        except OSError as error:
+            raise UsageError(f"cannot write into {folder}: {error.strerror or error}") from error
+    except NotShown as error:
+        return error
+
+
+def show(name: str, folder: Path | None, form: str) -> int:
+    """One refutation: what was seen, and where its journal is."""
+    from lineclear.refutations import NotShown, find
+
+    try:
+        refutation = find(name)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    found = seen(refutation, folder)
+    file = None if folder is None else str(folder / f"{refutation.name}.jsonl")
+    content = {
+        "refutation": refutation.name,
+        "what": refutation.what,
+        "shown": not isinstance(found, NotShown),
+        "seen": str(found) if isinstance(found, NotShown) else found.sentence,
+        "figures": {} if isinstance(found, NotShown) else found.figures,
+        "journal": file,
+    }
+    if form == "json":
+        write_json(content)
+    else:
+        lines = [f"{refutation.name}: {refutation.what}", f"  {content['seen']}"]
+        lines += [f"  lineclear replay {file}"] if file is not None else []
+        write_text("\n".join(lines))
+    return PASSED if content["shown"] else REFUTED
+
+
+def code_of(table: list[Cell], missed: list[str]) -> int:
+    """The exit code that the table deserves."""
+    if missed or any("is refuted" in cell.why for cell in table):
+        return REFUTED
+    return INCONCLUSIVE if any(cell.verdict == "unknown" for cell in table) else PASSED
+
+
+def put(page: str, path: Path, *, check: bool) -> int:
+    """Writes the page, or looks whether the file is what it would be."""
+    from lineclear.cli.diagram import read, replace
+    from lineclear.policies_page import SIGNATURE
+
+    old = read(path)
+    if check:
+        if old != page:
+            write_text(f"{path} is stale: {SIGNATURE} -o {path}")
+            return REFUTED
+        return PASSED
+    if old and SIGNATURE not in old[:200]:
+        raise UsageError(f"{path} was not generated by this command: remove it first")
+    replace(path, page)
+    return PASSED

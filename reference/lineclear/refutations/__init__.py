@@ -1,0 +1,12 @@
+"""Runs of the real scheduler in which a property fails, one for each cell that says so.
+
+Guarantees: what a refutation says was seen is read from the plans of a run, by a check that shares
+nothing with the policy; the run can be written as a journal. It knows nothing about proofs.
+"""
+
+from __future__ import annotations
+
+from lineclear.refutations.drive import Drive, NotShown
+from lineclear.refutations.refutation import REFUTATIONS, Refutation, Shown, find
+
+__all__ = ["REFUTATIONS", "Drive", "NotShown", "Refutation", "Shown", "find"]
