@@ -8,17 +8,53 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from lineclear.plan import Plan
 from lineclear.workload import Arrival
 
-__all__ = ["Service"]
+__all__ = ["Listener", "Listeners", "Service"]
 
 #: Tenants up to which every pair of them is compared in every step.
 MOST_PAIRS = 256
+
+
+class Listener(Protocol):
+    """Who is told what happens in a simulation."""
+
+    def arrive(self, arrival: Arrival) -> None:
+        """A request was accepted."""
+
+    def end(self, request_id: Hashable) -> None:
+        """A request has ended."""
+
+    def step(self, plan: Plan, now: float) -> None:
+        """A plan was made."""
+
+
+class Listeners:
+    """Several that are told the same."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        """In this order."""
+        self.listeners = listeners
+
+    def arrive(self, arrival: Arrival) -> None:
+        """A request was accepted."""
+        for listener in self.listeners:
+            listener.arrive(arrival)
+
+    def end(self, request_id: Hashable) -> None:
+        """A request has ended."""
+        for listener in self.listeners:
+            listener.end(request_id)
+
+    def step(self, plan: Plan, now: float) -> None:
+        """A plan was made."""
+        for listener in self.listeners:
+            listener.step(plan, now)
 
 
 class Service:

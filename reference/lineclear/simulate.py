@@ -25,7 +25,7 @@ from lineclear.request import Finished, Rejected, Request
 from lineclear.result import Result
 from lineclear.sampler import Live, Sampler
 from lineclear.scheduler import Scheduler
-from lineclear.service import Service
+from lineclear.service import Listener
 from lineclear.stall import Stall
 from lineclear.steptime import Device, StepTime
 from lineclear.watch import Stalled, Watch
@@ -51,7 +51,7 @@ class Simulation:
         policy: who comes first; the one that `config` names if None.
         acceptance: the probability that a drafted token is accepted.
         seed: of the accepted drafts.
-        service: counts what each tenant gets, if that is wanted.
+        service: told of arrivals, plans and ends, to count what each tenant gets and so on.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Simulation:
         policy: Policy | None = None,
         acceptance: float = 0.6,
         seed: int = 0,
-        service: Service | None = None,
+        service: Listener | None = None,
     ) -> None:
         """Nothing has arrived yet, at 0 seconds."""
         self.workload = workload

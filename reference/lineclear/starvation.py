@@ -36,7 +36,7 @@ from dataclasses import dataclass
 
 from lineclear.config import Config
 
-__all__ = ["Sizes", "formula_of_the_first", "steps_of_the_first"]
+__all__ = ["Sizes", "formula_of_the_first", "letters", "steps_of_the_first"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,38 +66,43 @@ def steps_of_the_first(config: Config, sizes: Sizes, shares: bool = False) -> in
         sizes: of all requests.
         shares: whether the policy deals out a step's tokens in equal shares.
     """
-    seats, depth = config.max_num_seqs, config.depth
-    most, width = sizes.generated, sizes.width
-    edge = lost_at_the_edges(config, sizes)
+    found = letters(config, sizes, shares)
+    depth, most = found["d"], found["m"] + found["e"]
     if not config.enable_chunked_prefill:
-        rounds = 2 if width == 1 else seats + width + 1
-        return depth * rounds * (most + edge)
+        rounds = 2 if sizes.width == 1 else found["S"] + found["n"] + 1
+        return depth * rounds * most
+    prompts = found["W"] // found["g"] + found["X"] // found["h"]
+    return depth * (prompts + 2 * most)
+
+
+def letters(config: Config, sizes: Sizes, shares: bool = False) -> dict[str, int]:
+    """The values of the letters of the module's text."""
+    seats, width, budget = config.max_num_seqs, sizes.width, config.max_num_batched_tokens
     lacking = seats * (sizes.tokens - 1)
     if width == 1:
         lacking = min(lacking, config.num_gpu_blocks * config.block_size)
-    dealt = own = config.max_num_batched_tokens - (seats - 1) * (1 + config.num_lookahead_slots)
+    dealt = own = budget - (seats - 1) * (1 + config.num_lookahead_slots)
     if shares:
-        equal = 1 if sizes.requests is None else config.max_num_batched_tokens // sizes.requests
-        own = max(1, min(dealt, equal))
-    prompts = lacking // dealt + width * (sizes.tokens - 1) // own
-    return depth * (prompts + 2 * (most + edge))
-
-
-def lost_at_the_edges(config: Config, sizes: Sizes) -> int:
-    """e: steps that each of the two parts may lose besides those that are counted."""
-    if config.depth > 1:
-        return 2
-    return int(sizes.width > 1)
+        own = max(1, min(dealt, 1 if sizes.requests is None else budget // sizes.requests))
+    return {
+        "W": lacking,
+        "g": dealt,
+        "X": width * (sizes.tokens - 1),
+        "h": own,
+        "m": sizes.generated,
+        "e": 2 if config.depth > 1 else int(width > 1),
+        "d": config.depth,
+        "S": seats,
+        "n": width,
+    }
 
 
 def formula_of_the_first(config: Config, sizes: Sizes, shares: bool = False) -> str:
-    """T1 as a formula, with the letters of the module's text."""
-    edge = " + e" if lost_at_the_edges(config, sizes) else ""
-    generated = f"(m{edge})" if edge else "m"
-    times = "d * " if config.depth > 1 else ""
+    """T1 as a formula, of those letters that count here."""
+    found = letters(config, sizes, shares)
+    most = "(m + e)" if found["e"] else "m"
     if not config.enable_chunked_prefill:
-        rounds = "2" if sizes.width == 1 else "(S + n + 1)"
-        return f"{times}{rounds} * {generated}"
-    own = "h" if shares else "g"
-    total = f"W // g + X // {own} + 2 * {generated}"
-    return f"{times}({total})" if times else total
+        total = f"{'2' if sizes.width == 1 else '(S + n + 1)'} * {most}"
+        return f"d * {total}" if config.depth > 1 else total
+    total = f"W // g + X // {'h' if shares else 'g'} + 2 * {most}"
+    return f"d * ({total})" if config.depth > 1 else total

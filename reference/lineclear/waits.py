@@ -1,0 +1,268 @@
+"""How long requests wait and who passes them, read from arrivals, plans and ends.
+
+Guarantees: it shares nothing with the policy that it is held against, but the values of the
+parameters: who comes before whom is written here a second time, from what the requests ask for. It
+knows nothing about queues, heaps or blocks, and looks at no entry of the scheduler.
+
+A request *waits* from its arrival, or from when a plan says that it was preempted, until a plan tells
+its table, which is when it was let in. Steps are counted as they are issued.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+from lineclear.bounds import predicted
+from lineclear.config import Config
+from lineclear.plan import Plan
+from lineclear.workload import Arrival
+
+__all__ = ["ORDERS", "TENANTS", "Seen", "Waits"]
+
+#: What comes first, by the policy's name: of an arrival, its number, the settings, the parameters.
+ORDERS: dict[str, Callable[[Arrival, int, Config, Any], float]] = {
+    "fcfs": lambda a, k, c, p: 0,
+    "fair": lambda a, k, c, p: 0,
+    "vtc": lambda a, k, c, p: 0,
+    "drr": lambda a, k, c, p: 0,
+    "priority": lambda a, k, c, p: -a.priority,
+    "hybrid": lambda a, k, c, p: -a.priority,
+    "aging": lambda a, k, c, p: a.arrival_time - p.seconds_per_level * a.priority,
+    "sjf": lambda a, k, c, p: predicted(c, a),
+    "sjf_aging": lambda a, k, c, p: a.arrival_time + p.seconds_per_token * predicted(c, a),
+    "lpl": lambda a, k, c, p: a.prompt_tokens,
+    "lpl_aging": lambda a, k, c, p: a.arrival_time + p.seconds_per_token * a.prompt_tokens,
+    "edf": lambda a, k, c, p: inf if a.deadline is None else a.deadline,
+    "ceiling": lambda a, k, c, p: k - p.ceiling * min(max(a.priority, 0), p.levels - 1),
+}
+#: Policies whose tenants have an order each.
+TENANTS = ("vtc", "drr")
+
+Order = tuple[float, int]
+
+
+@dataclass(slots=True)
+class Wait:
+    """One live request.
+
+    Attributes:
+        arrival: what it asked for.
+        number: of its arrival.
+        order: where it stands; None if the policy has no order that stays.
+        line: whom it stands in line with: all, or its tenant's.
+        since: the step at which the last of those before it had arrived.
+        before: how many of them were live then.
+        fresh: whether it never ran.
+        waits: whether it waits.
+        passed: by how many that stand behind it, since it waits.
+        later: how many that arrived later were let in while it was fresh.
+    """
+
+    arrival: Arrival
+    number: int
+    order: Order | None
+    line: str
+    since: int
+    before: int = 0
+    fresh: bool = True
+    waits: bool = True
+    passed: int = 0
+    later: int = 0
+
+
+@dataclass(slots=True)
+class Seen:
+    """The most of each kind, None where nothing of the kind can be seen under the policy.
+
+    Attributes:
+        passes: of one request while it waited, by those that stand behind it.
+        first: steps from when a request became the first in the order to its end, or to now.
+        each: steps from when the last of those before it had arrived to its end, or to now, for each
+            of them that was live then and for itself.
+        lateness: seconds by which one came later that was let in before a request that never ran.
+        excess: seconds by which one came later than its place in the order allows.
+        later: later arrivals that were let in before one that never ran.
+        dry: steps in which the earliest arrival of all generated no token.
+        turns: times that another tenant was let in anew while one waited for its turn.
+    """
+
+    passes: int = 0
+    first: int = 0
+    each: float = 0.0
+    lateness: float = 0.0
+    excess: float = -inf
+    later: int = 0
+    dry: int = 0
+    turns: int = 0
+
+
+@dataclass(slots=True)
+class Line:
+    """Live requests of one line, in order."""
+
+    orders: list[Order] = field(default_factory=list[Order])
+    first: Order | None = None
+    since: int = 0
+
+
+class Waits:
+    """Told of every arrival, plan and end.
+
+    Args:
+        config: the settings of the run.
+        name: the policy, by the name under which its theorems are claimed.
+        parameters: the policy, or whatever has its parameters by their names.
+    """
+
+    def __init__(self, config: Config, name: str, parameters: Any) -> None:
+        """Nobody has arrived."""
+        self.config = config
+        self.name = name
+        self.parameters = parameters
+        self.order = ORDERS.get(name)
+        self.steps = 0
+        self.arrivals = 0
+        self.live: dict[Hashable, Wait] = {}  # in order of arrival
+        self.waiting: dict[Hashable, Wait] = {}
+        self.lines: dict[str, Line] = {}
+        self.by_order: dict[tuple[str, Order], Wait] = {}
+        self.most = Seen()
+        self.oldest: Hashable = None
+        self.fruitless = 0  # steps since the earliest arrival generated a token, or became it
+        self.turn: frozenset[str] = frozenset()  # tenants that the last step with any let in
+        self.others: dict[str, Counter[str]] = {}  # tenant that waits -> turns of others
+
+    # ---- what is told --------------------------------------------------------------------------
+
+    def arrive(self, arrival: Arrival) -> None:
+        """A request waits."""
+        self.arrivals += 1
+        line = arrival.client if self.name in TENANTS else ""
+        order = None
+        if self.order is not None:
+            key = self.order(arrival, self.arrivals, self.config, self.parameters)
+            order = (key, self.arrivals)
+        wait = Wait(arrival, self.arrivals, order, line, self.steps)
+        self.live[arrival.request_id] = self.waiting[arrival.request_id] = wait
+        self.others.setdefault(arrival.client, Counter())
+        if order is None:
+            return
+        found = self.lines.setdefault(line, Line())
+        insort(found.orders, order)
+        self.by_order[line, order] = wait
+        place = bisect_left(found.orders, order)
+        for before in range(place, len(found.orders)):  # it, and those that it goes before
+            after = self.by_order[line, found.orders[before]]
+            after.since, after.before = self.steps, before
+        self._look(found)
+
+    def end(self, request_id: Hashable) -> None:
+        """A request has ended."""
+        wait = self.live.pop(request_id)
+        self._let_in(request_id)
+        self._measure(wait)
+        if wait.order is not None:
+            found = self.lines[wait.line]
+            del found.orders[bisect_left(found.orders, wait.order)]
+            del self.by_order[wait.line, wait.order]
+            self._look(found)
+
+    def step(self, plan: Plan, now: float) -> None:
+        """A plan was made."""
+        for request_id, _ in plan.preempted:
+            wait = self.live.get(request_id)
+            if wait is not None and not wait.waits:
+                wait.waits, wait.passed = True, 0
+                self.waiting[request_id] = wait
+                self.others.setdefault(wait.arrival.client, Counter())
+        entered = [
+            self.waiting[name]
+            for name in dict.fromkeys(table[0] for table in plan.tables)
+            if name in self.waiting
+        ]
+        for wait in entered:
+            self._let_in(wait.arrival.request_id)
+        for wait in entered:
+            self._pass(wait)
+        if entered:
+            self._turns(frozenset(wait.arrival.client for wait in entered))
+        for wait in entered:
+            wait.fresh, wait.passed = False, 0
+        if plan.step is not None:
+            self.steps += 1
+            self._fruit(plan)
+
+    def seen(self) -> Seen:
+        """The most of each kind up to now, those that are live included."""
+        for wait in self.live.values():
+            self._measure(wait)
+        for line in self.lines.values():
+            if line.first is not None:
+                self.most.first = max(self.most.first, self.steps - line.since)
+        return self.most
+
+    # ---- what is counted -----------------------------------------------------------------------
+
+    def _measure(self, wait: Wait) -> None:
+        """Steps for each that goes before it."""
+        if wait.order is not None:
+            each = (self.steps - wait.since) / (wait.before + 1)
+            self.most.each = max(self.most.each, each)
+
+    def _look(self, line: Line) -> None:
+        """Who is the first now."""
+        first = line.orders[0] if line.orders else None
+        if first != line.first:
+            if line.first is not None:  # it has ended, or one that goes before it has arrived
+                self.most.first = max(self.most.first, self.steps - line.since)
+            line.first, line.since = first, self.steps
+
+    def _let_in(self, request_id: Hashable) -> None:
+        """It waits no longer."""
+        wait = self.waiting.pop(request_id, None)
+        if wait is not None:
+            wait.waits = False
+
+    def _pass(self, entered: Wait) -> None:
+        """Those that wait on are passed by the one that was let in, if they stand before it."""
+        most = self.most
+        for other in self.waiting.values():
+            both = (other.order, entered.order) if other.line == entered.line else (None, None)
+            if both[0] is not None and both[1] is not None and both[0] < both[1]:
+                other.passed += 1
+                most.passes = max(most.passes, other.passed)
+            if not (other.fresh and entered.fresh and other.number < entered.number):
+                continue
+            other.later += 1
+            most.later = max(most.later, other.later)
+            late = entered.arrival.arrival_time - other.arrival.arrival_time
+            most.lateness = max(most.lateness, late)
+            if other.order is not None and entered.order is not None:
+                most.excess = max(most.excess, entered.order[0] - other.order[0])
+
+    def _turns(self, entered: frozenset[str]) -> None:
+        """Tenants that were let in, and did not have the turn already, have one more."""
+        waiting = {wait.arrival.client for wait in self.waiting.values()}
+        for tenant in list(self.others):
+            if tenant in entered or tenant not in waiting:
+                self.others[tenant] = Counter()
+                continue
+            turns = self.others[tenant]
+            turns.update(entered - self.turn)
+            self.most.turns = max(self.most.turns, *turns.values(), 0)
+        self.turn = entered
+
+    def _fruit(self, plan: Plan) -> None:
+        """Whether the earliest arrival of all generates a token in this step."""
+        if self.order is not None:
+            return  # it is asked of policies without an order that stays
+        oldest = next(iter(self.live), None)
+        samples = any(row.samples and row.request_id == oldest for row in plan.sampling)
+        self.fruitless = 0 if samples or oldest != self.oldest else self.fruitless + 1
+        self.oldest = oldest
+        self.most.dry = max(self.most.dry, self.fruitless)
