@@ -25,11 +25,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / name) for name in ("spec", "reference")]
 
+from lineclear.properties import cells, show_all  # noqa: E402
 from lineclear_spec import blocks  # noqa: E402
 from lineclear_spec.actions import ACTIONS  # noqa: E402
 from lineclear_spec.invariants import INVARIANTS  # noqa: E402
 from lineclear_spec.ledger import Ledger, Pool  # noqa: E402
-from lineclear_spec.theorems import PREMISES, standings  # noqa: E402
+from lineclear_spec.theorems import PREMISES, Standing, standings  # noqa: E402
 
 SEEDS = 5
 KINDS = {
@@ -358,8 +359,40 @@ def claims(
             "`lineclear prove --theorems`, [docs/trust.md](docs/trust.md#progress)",
         )
     )
-    rows += explored() + on_a_gpu()
+    rows += properties(stand) + explored() + compared() + on_a_gpu()
     return table(("claim", "how", "figure", "printed by"), rows)
+
+
+def properties(stand: list[Standing]) -> list[tuple[str, ...]]:
+    """The table of policies, from these theorems and from every run that refutes one."""
+    found = Counter(cell.verdict for cell in cells(stand, show_all()))
+    figure = ", ".join(f"{found[verdict]} {verdict}" for verdict in sorted(found))
+    return [
+        (
+            "what each policy has and has not: properties P1 to P13",
+            "proved, or refuted by a run that replays",
+            figure,
+            "`lineclear policies`, [docs/policies.md](docs/policies.md)",
+        )
+    ]
+
+
+def compared() -> list[tuple[str, ...]]:
+    """Pages whose figures are measured by scripts of their own."""
+    return [
+        (
+            "time of a long simulation, and of a step under each policy",
+            "measured",
+            "[docs/simulator_speed.md](docs/simulator_speed.md)",
+            "`python benchmarks/simulator.py FOLDER`",
+        ),
+        (
+            "policies on three public traces; the simulator against the log of a real engine",
+            "measured, simulated time",
+            "[docs/compare.md](docs/compare.md), [docs/validation.md](docs/validation.md)",
+            "`python docs/make_compare.py FOLDER`, `python benchmarks/vllm_log.py FOLDER`",
+        ),
+    ]
 
 
 def explored() -> list[tuple[str, ...]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lineclear.config import Config
+from lineclear.history import History
 from lineclear.policies import make
 from lineclear.policies.tenants import TenantPolicy
 from lineclear.result import Result
@@ -50,6 +51,7 @@ class Row:
         passed: the most requests that were let pass one that came before them.
         waits: the longest time a request waited to be scheduled first.
         times: by request, arrival, first token and end, in seconds.
+        history: what happened when.
     """
 
     policy: str
@@ -60,6 +62,7 @@ class Row:
     goodput: float | None
     passed: int
     times: dict[str, Any]
+    history: History
 
     def json(self) -> dict[str, Any]:
         """The contract for scripts."""
@@ -118,9 +121,11 @@ def compare(
         chosen = replace(
             config, scheduling_policy=name, policy_options=tuple(sorted(options.items()))
         )
+        history = History()
         simulation = Simulation(
-            workload, chosen, model=model, check_every=check_every, policy=policy, service=service
-        )
+            workload, chosen, model=model, check_every=check_every, policy=policy, service=service,
+            collector=history,
+        )  # fmt: skip
         result = simulation.run(on_end)
         times = simulation.collector.times
         good = sum(
@@ -143,6 +148,7 @@ def compare(
                 goodput=good / duration if duration else None,
                 passed=max(service.passed.values(), default=0),
                 times={str(key): value for key, value in times.items()},
+                history=history,
             )
         )
     return rows

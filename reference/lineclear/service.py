@@ -69,6 +69,7 @@ class Service:
     Attributes:
         moments: seconds, one for each row of `curves`.
         curves: service of each tenant so far, at these moments.
+        gaps: the greatest difference, at these moments, between two that have been waiting since.
         gap: the most by which the service of two tenants differed over a time in which both had
             requests waiting; by pairs, so None beyond 256 tenants.
         passed: by request, how many that arrived later were scheduled for the first time before
@@ -95,6 +96,8 @@ class Service:
         self.arrivals = 0
         self.moments: list[float] = []
         self.curves: list[Any] = []
+        self.gaps: list[float] = []
+        self._now_gap = 0.0
         self.passed: dict[Hashable, int] = {}
         self.gap: float | None = 0.0 if count <= MOST_PAIRS else None
         size = count if self.gap is not None else 0
@@ -145,6 +148,7 @@ class Service:
         if not self.moments or now - self.moments[-1] >= 1.0:
             self.moments.append(now)
             self.curves.append(self.served.copy())
+            self.gaps.append(self._now_gap)
 
     def _passes(self, number: int) -> None:
         """A request is scheduled for the first time: those that came before it are passed."""
@@ -161,5 +165,5 @@ class Service:
         self._low = np.where(pairs, np.fmin(self._low, difference), np.nan)
         self._high = np.where(pairs, np.fmax(self._high, difference), np.nan)
         spread = self._high - self._low
-        if pairs.any():
-            self.gap = max(self.gap or 0.0, float(np.nanmax(spread)))
+        self._now_gap = float(np.nanmax(spread)) if pairs.any() else 0.0
+        self.gap = max(self.gap or 0.0, self._now_gap)

@@ -52,6 +52,7 @@ class Simulation:
         acceptance: the probability that a drafted token is accepted.
         seed: of the accepted drafts.
         service: told of arrivals, plans and ends, to count what each tenant gets and so on.
+        collector: counts what operators look at; a plain one if None.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Simulation:
         acceptance: float = 0.6,
         seed: int = 0,
         service: Listener | None = None,
+        collector: Collector | None = None,
     ) -> None:
         """Nothing has arrived yet, at 0 seconds."""
         self.workload = workload
@@ -81,7 +83,7 @@ class Simulation:
         self.watch = Watch(self.scheduler)
         self.device = Device()
         self.service = service
-        self.collector = Collector()
+        self.collector = collector or Collector()
         self.live: dict[Hashable, Live] = {}
         self.rejected: list[tuple[str, str]] = []
         self.clipped = workload.clipped

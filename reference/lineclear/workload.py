@@ -10,10 +10,18 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
-__all__ = ["Arrival", "Lengths", "Workload", "WorkloadError", "embedded", "synthetic"]
+__all__ = [
+    "Arrival",
+    "Lengths",
+    "Workload",
+    "WorkloadError",
+    "embedded",
+    "spread_out",
+    "synthetic",
+]
 
 
 class WorkloadError(ValueError):
@@ -190,3 +198,27 @@ def synthetic(
 def embedded(seed: int = 0) -> Workload:
     """The workload of `lineclear simulate` when no file is named."""
     return synthetic(EMBEDDED_REQUESTS, EMBEDDED_RATE, seed)
+
+
+def spread_out(workload: Workload, rate: float, seed: int) -> Workload:
+    """The same requests in the same order, with exponential gaps between their arrivals.
+
+    Args:
+        workload: whose requests all arrive at once, as those of a file without times do.
+        rate: arrivals in a second, above 0.
+        seed: of the gaps.
+
+    Raises:
+        WorkloadError: it has arrival times of its own, or the rate is not above 0.
+    """
+    if workload.seconds > 0 or workload.users:
+        raise WorkloadError(f"--request-rate: {workload.name} has arrival times of its own")
+    if not (math.isfinite(rate) and rate > 0):
+        raise WorkloadError(f"--request-rate: a rate of {rate}; give a number above 0")
+    draw = random.Random(seed).random
+    now = 0.0
+    found: list[Arrival] = []
+    for request in workload.requests:
+        found.append(replace(request, arrival_time=now))
+        now -= math.log(1.0 - draw()) / rate
+    return replace(workload, requests=tuple(found))

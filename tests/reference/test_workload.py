@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from lineclear.readers import FORMATS, Format, read_workload
-from lineclear.workload import Lengths, WorkloadError, embedded, synthetic
+from lineclear.workload import (
+    Arrival,
+    Lengths,
+    Workload,
+    WorkloadError,
+    embedded,
+    spread_out,
+    synthetic,
+)
 
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 
@@ -221,3 +229,27 @@ def test_lengths_without_room_are_refused() -> None:
         Lengths(median=5, sigma=math.inf, least=1, most=7)
     with pytest.raises(WorkloadError, match="counted from 1"):
         synthetic(1, 1.0, 0, parallel=())
+
+
+def test_requests_without_times_are_spread_out_alike_for_a_seed() -> None:
+    at_once = Workload("w", "ssjf", tuple(Arrival(str(k), 0.0, 8, (4,), 4) for k in range(2_000)))
+    drawn = spread_out(at_once, 5.0, 3)
+    assert [r.request_id for r in drawn.requests] == [r.request_id for r in at_once.requests]
+    times = [r.arrival_time for r in drawn.requests]
+    assert times == sorted(times)
+    assert times[0] == 0.0
+    assert drawn.seconds == pytest.approx(400, rel=0.1)
+    assert spread_out(at_once, 5.0, 3) == drawn != spread_out(at_once, 5.0, 4)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_rate_that_is_none_is_refused(rate: float) -> None:
+    at_once = Workload("w", "ssjf", (Arrival("a", 0.0, 8, (4,), 4),))
+    with pytest.raises(WorkloadError, match="give a number above 0"):
+        spread_out(at_once, rate, 0)
+
+
+def test_times_of_a_file_are_not_replaced() -> None:
+    timed = Workload("w", "vtc", (Arrival("a", 0.0, 8, (4,), 4), Arrival("b", 1.0, 8, (4,), 4)))
+    with pytest.raises(WorkloadError, match="has arrival times of its own"):
+        spread_out(timed, 2.0, 0)

@@ -70,6 +70,9 @@ def add_parser(subparsers: Any) -> None:
         help="built-in names or module:Class, between commas (default: fcfs,priority)",
     )
     parser.add_argument("--plot", metavar="FOLDER", help="draw pictures there (extra: plot)")
+    parser.add_argument(
+        "--picture", choices=("svg", "png"), default="svg", help="of which kind (default: svg)"
+    )
     add_settings(parser)
     add_workload(parser)
     running = parser.add_argument_group("run")
@@ -105,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--policies names no policy")
     config = read_settings(arguments, EMBEDDED_POOL if arguments.workload is None else {})
     workload = load(arguments)
-    draw: Callable[[list[Row], str], list[str]] | None = None
+    draw: Callable[[list[Row], str, str], list[str]] | None = None
     if arguments.plot is not None:  # a missing extra is told now rather than after the runs
         draw = import_module("lineclear.plots").draw
     try:
@@ -124,7 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
     drawn: list[str] = []
     if draw is not None:
         try:
-            drawn = draw(rows, str(arguments.plot))
+            drawn = draw(rows, str(arguments.plot), arguments.picture)
         except OSError as error:
             raise UsageError(f"cannot draw into {arguments.plot}: {error.strerror}") from error
     if arguments.format == "json":

@@ -118,7 +118,8 @@ def add_workload(parser: argparse.ArgumentParser) -> None:
         "--request-rate",
         type=float,
         metavar="R",
-        help="arrivals in a second of a workload that is drawn; users of a closed one",
+        help="arrivals in a second of a workload that is drawn, or of a file without times; users "
+        "of a closed one",
     )
     drawing.add_argument(
         "--generate",
@@ -192,7 +193,13 @@ def load(arguments: argparse.Namespace) -> Workload:
     """The workload that was asked for."""
     from lineclear.generators import generate
     from lineclear.readers import read_workload
-    from lineclear.workload import EMBEDDED_RATE, EMBEDDED_REQUESTS, WorkloadError, synthetic
+    from lineclear.workload import (
+        EMBEDDED_RATE,
+        EMBEDDED_REQUESTS,
+        WorkloadError,
+        spread_out,
+        synthetic,
+    )
 
     try:
         if arguments.workload is None:
@@ -203,13 +210,12 @@ def load(arguments: argparse.Namespace) -> Workload:
             return synthetic(count, rate, arguments.seed)
         if arguments.generate is not None:
             raise WorkloadError("--generate draws a workload, so it goes without a file")
-        if arguments.request_rate is not None:
-            raise WorkloadError(
-                "--request-rate is for a workload that is drawn; a file has its times"
-            )
-        return read_workload(
+        read = read_workload(
             arguments.workload, max_tokens=arguments.max_tokens, limit=arguments.num_requests
         )
+        if arguments.request_rate is None:
+            return read
+        return spread_out(read, arguments.request_rate, arguments.seed)
     except WorkloadError as error:
         raise UsageError(str(error)) from error
 
