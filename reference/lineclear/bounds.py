@@ -58,17 +58,21 @@ def cap(config: Config, arrival: Arrival) -> int:
 
 
 def sizes_of(config: Config, workload: Workload | None) -> Sizes:
-    """The largest sizes of the workload's requests; of any that the settings let in without one."""
+    """The largest sizes of the workload's requests; of any that the settings let in without one.
+
+    What a request really generates counts, as far as it may: nothing is proved that would need more.
+    """
     longest = config.max_model_len
     if workload is None:
         return Sizes(longest, longest - 1, longest - 1, config.max_num_seqs)
     taken = [r for r in workload.requests if r.prompt_tokens < longest]  # others are turned away
     if not taken:
         return Sizes(1, 1, 1, 1, 1)
+    generated = [min(max(r.output_tokens), cap(config, r)) for r in taken]
     return Sizes(
-        max(r.prompt_tokens + cap(config, r) for r in taken),
+        max(r.prompt_tokens + most for r, most in zip(taken, generated, strict=True)),
         max(r.prompt_tokens for r in taken),
-        max(cap(config, r) for r in taken),
+        max(generated),
         min(config.max_num_seqs, max(r.parallel for r in taken)),
         min(len(taken), workload.users or len(taken)),
     )

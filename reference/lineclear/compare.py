@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lineclear.config import Config
+from lineclear.held import OF_SERVICE, Held, Holding, broken_bounds
 from lineclear.history import History
 from lineclear.policies import make
-from lineclear.policies.tenants import TenantPolicy
 from lineclear.result import Result
 from lineclear.service import Service
 from lineclear.simulate import Simulation
@@ -52,6 +52,8 @@ class Row:
         waits: the longest time a request waited to be scheduled first.
         times: by request, arrival, first token and end, in seconds.
         history: what happened when.
+        held: each theorem of the policy, how it stands for these settings and this workload, its
+            bound, and the most that was seen.
     """
 
     policy: str
@@ -63,6 +65,7 @@ class Row:
     passed: int
     times: dict[str, Any]
     history: History
+    held: list[Held]
 
     def json(self) -> dict[str, Any]:
         """The contract for scripts."""
@@ -74,6 +77,8 @@ class Row:
             "goodput": self.goodput,
             "passed_max": self.passed,
             "served": dict(zip(self.service.tenants, self.service.served.tolist(), strict=True)),
+            "theorems": [held.json() for held in self.held],
+            "broken_bounds": broken_bounds(self.held),
             "run": self.result.json(),
         }
 
@@ -104,28 +109,25 @@ def compare(
     """
     goal = goal or Goal()
     rows: list[Row] = []
-    tenants = sorted({request.client for request in workload.requests})
     for name in policies:
         named = config.scheduling_policy == name
         options = dict(config.policy_options) if named else {}
         policy = make(name, options)
-        bound: float | None = None
-        service = Service(tenants)
-        if isinstance(policy, TenantPolicy):
-            service = Service(tenants, policy.prompt_price, policy.output_price, policy.weights)
-            longest_prompt = max(request.prompt_tokens for request in workload.requests)
-            longest_output = max(max(request.output_tokens) for request in workload.requests)
-            stated: Callable[[int, int, int], float] | None = getattr(policy, "bound", None)
-            if stated is not None and len(tenants) > 1:
-                bound = stated(longest_prompt, longest_output, config.max_num_seqs)
         chosen = replace(
             config, scheduling_policy=name, policy_options=tuple(sorted(options.items()))
         )
+        holding = Holding(chosen, workload, policy)
+        service = holding.service
         history = History()
         simulation = Simulation(
-            workload, chosen, model=model, check_every=check_every, policy=policy, service=service,
+            workload,
+            chosen,
+            model=model,
+            check_every=check_every,
+            policy=policy,
+            service=holding.listener,
             collector=history,
-        )  # fmt: skip
+        )
         result = simulation.run(on_end)
         times = simulation.collector.times
         good = sum(
@@ -138,17 +140,27 @@ def compare(
             and (t.last_token - t.first_token) <= goal.tpot * max(1, t.longest - 1)
         )
         duration = result.metrics["duration"]
+        held = holding.rows()
         rows.append(
             Row(
                 policy=name,
                 result=result,
                 service=service,
-                bound=bound,
+                bound=gap_bound(held) if len(service.tenants) > 1 else None,
                 attained=good / max(1, len(workload.requests)),
                 goodput=good / duration if duration else None,
                 passed=max(service.passed.values(), default=0),
                 times={str(key): value for key, value in times.items()},
                 history=history,
+                held=held,
             )
         )
     return rows
+
+
+def gap_bound(rows: list[Held]) -> float | None:
+    """The most by which the service of two tenants may differ, if a theorem that holds says so."""
+    for row in rows:
+        if row.guarantee.theorem in OF_SERVICE and row.guarantee.bound is not None:
+            return row.guarantee.bound.number
+    return None

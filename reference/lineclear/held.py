@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from lineclear.config import Config
-from lineclear.guarantees import Guarantee, claims_of, guarantees, verdict
+from lineclear.guarantees import Guarantee, claims_of, guarantees
 from lineclear.policies import Policy, make
 from lineclear.policies.tenants import TenantPolicy
 from lineclear.service import Listeners, Service
 from lineclear.waits import TENANTS, Waits
 from lineclear.workload import Workload
 
-__all__ = ["Held", "Holding", "broken_bounds", "lines", "seen_of"]
+__all__ = ["OF_SERVICE", "Held", "Holding", "bound_lines", "broken_bounds", "lines", "seen_of"]
 
 #: Beyond a bound by less than this share of it is rounding: keys and charges are floats.
 ROUNDING = 1e-9
@@ -132,24 +132,32 @@ def broken_bounds(rows: Iterable[Held]) -> list[str]:
 
 
 def lines(rows: Iterable[Held]) -> list[str]:
-    """The table, for people: theorem, how it stands, bound, seen, and what of."""
+    """How each theorem stands, for people; then the bounds."""
     found = list(rows)
     width = max(len(row.guarantee.theorem) for row in found)
-    told = [f"{'theorem':<{width}}  {'stands':<9}{'bound':>12}{'seen':>12}  of"]
+    told = ["theorems of the policy, for these settings and requests"]
     for row in found:
-        guarantee, bound = row.guarantee, row.guarantee.bound
-        start = f"{guarantee.theorem:<{width}}  "
-        if bound is None:
-            seen = "" if row.seen is None else f"; seen: {number(row.seen)}"
-            told.append(f"{start}{guarantee.why}{seen}")
-            continue
+        told.append(f"  {row.guarantee.theorem:<{width}}  {row.guarantee.why}")
+        told.append(f"  {'':<{width}}  {row.guarantee.sentence}")
+    return [*told, "", *bound_lines(found)][:-1]
+
+
+def bound_lines(rows: Iterable[Held]) -> list[str]:
+    """Each bound that is guaranteed, as a number and a formula, beside the most that was seen."""
+    found = [row for row in rows if row.guarantee.bound is not None]
+    if not found:
+        return []
+    width = max(16, *(len(row.guarantee.theorem) for row in found))
+    told = [f"{'theorem':<{width}}{'bound':>12}{'seen':>12}  of"]
+    for row in found:
+        bound = row.guarantee.bound
+        assert bound is not None
         values = ", ".join(f"{name} {number(value)}" for name, value in bound.where)
         told.append(
-            f"{start}{'PASSED' if row.passed else 'holds':<9}{number(bound.number):>12}"
-            f"{number(row.seen):>12}  {bound.unit}: {bound.formula}"
-            + (f" ({values})" if values else "")
+            f"{row.guarantee.theorem:<{width}}{number(bound.number):>12}{number(row.seen):>12}"
+            f"  {bound.unit}: {bound.formula}" + (f" ({values})" if values else "")
         )
-    return [*told, "", verdict(row.guarantee for row in found)]
+    return [*told, ""]
 
 
 def number(value: float | None) -> str:

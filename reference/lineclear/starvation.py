@@ -46,7 +46,7 @@ class Sizes:
     Attributes:
         tokens: L, of a sequence, its prompt included.
         prompt: tokens of the longest prompt.
-        generated: m, tokens that a sequence may generate.
+        generated: m, tokens that a sequence generates, or may generate if that is not known.
         width: n, sequences of one request.
         requests: N, the most that may be live at once; None if nobody knows.
     """

@@ -42,6 +42,10 @@ ORDERS: dict[str, Callable[[Arrival, int, Config, Any], float]] = {
 }
 #: Policies whose tenants have an order each.
 TENANTS = ("vtc", "drr")
+#: Policies in which a head start lets later arrivals go first.
+HEAD_STARTS = ("aging", "sjf_aging", "ceiling")
+#: Policies in which any number may go before one, so that to count them bounds nothing.
+ENDLESS = ("priority", "hybrid", "sjf", "lpl")
 
 Order = tuple[float, int]
 
@@ -57,10 +61,9 @@ class Wait:
         line: whom it stands in line with: all, or its tenant's.
         since: the step at which the last of those before it had arrived.
         before: how many of them were live then.
-        fresh: whether it never ran.
         waits: whether it waits.
         passed: by how many that stand behind it, since it waits.
-        later: how many that arrived later were let in while it was fresh.
+        later: how many that arrived later were let in for the first time before it was.
     """
 
     arrival: Arrival
@@ -69,8 +72,7 @@ class Wait:
     line: str
     since: int
     before: int = 0
-    fresh: bool = True
-    waits: bool = True
+    waits: bool = False
     passed: int = 0
     later: int = 0
 
@@ -84,8 +86,9 @@ class Seen:
         first: steps from when a request became the first in the order to its end, or to now.
         each: steps from when the last of those before it had arrived to its end, or to now, for each
             of them that was live then and for itself.
-        lateness: seconds by which one came later that was let in before a request that never ran.
-        excess: seconds by which one came later than its place in the order allows.
+        lateness: seconds by which one came later that was let in before a request that never ran;
+            counted, as the next two, under policies with head starts.
+        excess: by how much more than its head start it came later; below 0 if by less.
         later: later arrivals that were let in before one that never ran.
         dry: steps in which the earliest arrival of all generated no token.
         turns: times that another tenant was let in anew while one waited for its turn.
@@ -103,9 +106,10 @@ class Seen:
 
 @dataclass(slots=True)
 class Line:
-    """Live requests of one line, in order."""
+    """Requests of one line, in order: those that live, and those of them that wait."""
 
     orders: list[Order] = field(default_factory=list[Order])
+    waiting: list[Order] = field(default_factory=list[Order])
     first: Order | None = None
     since: int = 0
 
@@ -129,6 +133,8 @@ class Waits:
         self.arrivals = 0
         self.live: dict[Hashable, Wait] = {}  # in order of arrival
         self.waiting: dict[Hashable, Wait] = {}
+        self.fresh: dict[Hashable, Wait] = {}  # never ran; in order of arrival
+        self.backlog: Counter[str] = Counter()  # how many of a tenant wait
         self.lines: dict[str, Line] = {}
         self.by_order: dict[tuple[str, Order], Wait] = {}
         self.most = Seen()
@@ -148,23 +154,24 @@ class Waits:
             key = self.order(arrival, self.arrivals, self.config, self.parameters)
             order = (key, self.arrivals)
         wait = Wait(arrival, self.arrivals, order, line, self.steps)
-        self.live[arrival.request_id] = self.waiting[arrival.request_id] = wait
-        self.others.setdefault(arrival.client, Counter())
-        if order is None:
-            return
-        found = self.lines.setdefault(line, Line())
-        insort(found.orders, order)
-        self.by_order[line, order] = wait
-        place = bisect_left(found.orders, order)
-        for before in range(place, len(found.orders)):  # it, and those that it goes before
-            after = self.by_order[line, found.orders[before]]
-            after.since, after.before = self.steps, before
-        self._look(found)
+        self.live[arrival.request_id] = self.fresh[arrival.request_id] = wait
+        if order is not None:
+            found = self.lines.setdefault(line, Line())
+            insort(found.orders, order)
+            self.by_order[line, order] = wait
+            place = bisect_left(found.orders, order)
+            last = place + 1 if self.name in ENDLESS else len(found.orders)
+            for before in range(place, last):  # it, and those that it goes before
+                after = self.by_order[line, found.orders[before]]
+                after.since, after.before = self.steps, before
+            self._look(found)
+        self._waits(wait)
 
     def end(self, request_id: Hashable) -> None:
         """A request has ended."""
         wait = self.live.pop(request_id)
-        self._let_in(request_id)
+        self._let_in(wait)
+        self.fresh.pop(request_id, None)
         self._measure(wait)
         if wait.order is not None:
             found = self.lines[wait.line]
@@ -177,22 +184,19 @@ class Waits:
         for request_id, _ in plan.preempted:
             wait = self.live.get(request_id)
             if wait is not None and not wait.waits:
-                wait.waits, wait.passed = True, 0
-                self.waiting[request_id] = wait
-                self.others.setdefault(wait.arrival.client, Counter())
-        entered = [
-            self.waiting[name]
-            for name in dict.fromkeys(table[0] for table in plan.tables)
-            if name in self.waiting
-        ]
+                wait.passed = 0
+                self._waits(wait)
+        told = dict.fromkeys(table[0] for table in plan.tables)
+        entered = [self.waiting[name] for name in told if name in self.waiting]
         for wait in entered:
-            self._let_in(wait.arrival.request_id)
+            self._let_in(wait)
         for wait in entered:
             self._pass(wait)
-        if entered:
+        if entered and self.name in TENANTS:
             self._turns(frozenset(wait.arrival.client for wait in entered))
         for wait in entered:
-            wait.fresh, wait.passed = False, 0
+            wait.passed = 0
+            self.fresh.pop(wait.arrival.request_id, None)
         if plan.step is not None:
             self.steps += 1
             self._fruit(plan)
@@ -210,7 +214,7 @@ class Waits:
 
     def _measure(self, wait: Wait) -> None:
         """Steps for each that goes before it."""
-        if wait.order is not None:
+        if wait.order is not None and self.name not in ENDLESS:
             each = (self.steps - wait.since) / (wait.before + 1)
             self.most.each = max(self.most.each, each)
 
@@ -222,45 +226,66 @@ class Waits:
                 self.most.first = max(self.most.first, self.steps - line.since)
             line.first, line.since = first, self.steps
 
-    def _let_in(self, request_id: Hashable) -> None:
-        """It waits no longer."""
-        wait = self.waiting.pop(request_id, None)
-        if wait is not None:
-            wait.waits = False
+    def _waits(self, wait: Wait) -> None:
+        """It waits from now on."""
+        wait.waits = True
+        self.waiting[wait.arrival.request_id] = wait
+        if wait.order is not None:
+            insort(self.lines[wait.line].waiting, wait.order)
+        self.backlog[wait.arrival.client] += 1
+        self.others.setdefault(wait.arrival.client, Counter())
+
+    def _let_in(self, wait: Wait) -> None:
+        """It waits no longer, if it did."""
+        if not wait.waits:
+            return
+        wait.waits = False
+        del self.waiting[wait.arrival.request_id]
+        if wait.order is not None:
+            orders = self.lines[wait.line].waiting
+            del orders[bisect_left(orders, wait.order)]
+        self.backlog[wait.arrival.client] -= 1
 
     def _pass(self, entered: Wait) -> None:
         """Those that wait on are passed by the one that was let in, if they stand before it."""
         most = self.most
-        for other in self.waiting.values():
-            both = (other.order, entered.order) if other.line == entered.line else (None, None)
-            if both[0] is not None and both[1] is not None and both[0] < both[1]:
+        if entered.order is not None:
+            for order in self.lines[entered.line].waiting:
+                if order > entered.order:
+                    break
+                other = self.by_order[entered.line, order]
                 other.passed += 1
                 most.passes = max(most.passes, other.passed)
-            if not (other.fresh and entered.fresh and other.number < entered.number):
-                continue
-            other.later += 1
-            most.later = max(most.later, other.later)
-            late = entered.arrival.arrival_time - other.arrival.arrival_time
-            most.lateness = max(most.lateness, late)
-            if other.order is not None and entered.order is not None:
-                most.excess = max(most.excess, entered.order[0] - other.order[0])
+        if self.name not in HEAD_STARTS or entered.arrival.request_id not in self.fresh:
+            return
+        for other in self.fresh.values():
+            if other.number > entered.number:
+                break
+            if other.waits:
+                other.later += 1
+                most.later = max(most.later, other.later)
+                late = entered.arrival.arrival_time - other.arrival.arrival_time
+                most.lateness = max(most.lateness, late)
+                if entered.order is not None and other.order is not None:
+                    most.excess = max(most.excess, entered.order[0] - other.order[0])
 
     def _turns(self, entered: frozenset[str]) -> None:
         """Tenants that were let in, and did not have the turn already, have one more."""
-        waiting = {wait.arrival.client for wait in self.waiting.values()}
         for tenant in list(self.others):
-            if tenant in entered or tenant not in waiting:
+            if not self.backlog[tenant]:
+                del self.others[tenant]
+            elif tenant in entered:
                 self.others[tenant] = Counter()
-                continue
-            turns = self.others[tenant]
-            turns.update(entered - self.turn)
-            self.most.turns = max(self.most.turns, *turns.values(), 0)
+            else:
+                turns = self.others[tenant]
+                turns.update(entered - self.turn)
+                self.most.turns = max(self.most.turns, *turns.values(), 0)
         self.turn = entered
 
     def _fruit(self, plan: Plan) -> None:
         """Whether the earliest arrival of all generates a token in this step."""
-        if self.order is not None:
-            return  # it is asked of policies without an order that stays
+        if self.name != "mlfq":
+            return  # others have an order that stays
         oldest = next(iter(self.live), None)
         samples = any(row.samples and row.request_id == oldest for row in plan.sampling)
         self.fruitless = 0 if samples or oldest != self.oldest else self.fruitless + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -63,3 +64,19 @@ def test_what_cannot_be_run_is_one_line(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+def test_each_bound_stands_beside_what_was_seen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SMALL, "--policies", "fcfs,drr", "--bypass", "1"]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"^fcfs\.P5 +1 +[01]  passes while it waits: bypass$", text, re.M)
+    assert "fcfs: no guarantee: fcfs.P2 fcfs.P4 fcfs.P6 fcfs.P7 fcfs.P8: F2 (bypass 1)" in text
+    assert "drr.P13" in text.partition("drr: no guarantee: ")[2]
+    assert main([*SMALL, "--policies", "drr", "--format", "json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["policies"]
+    found = {theorem["theorem"]: theorem for theorem in row["theorems"]}
+    assert found["drr.P13"]["bound"] == row["service_gap_bound"]
+    assert found["drr.P13"]["seen"] == row["service_gap"]
+    assert found["drr.P7"]["seen"] <= found["drr.P7"]["bound"]
+    assert found["drr.P7"]["where"]["Q"] == 512
+    assert row["broken_bounds"] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -243,3 +244,48 @@ def test_a_number_that_is_none_is_refused(
 ) -> None:
     assert main(["simulate", argument]) == 2
     assert argument.split("=")[1] in capsys.readouterr().err
+
+
+def test_theorems_are_held_against_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["simulate", "--num-requests", "25", "--guarantees", "--scheduling-policy", "aging"]
+    assert main(asked) == 0
+    text = capsys.readouterr().out
+    assert "theorems of the policy, for these settings and requests" in text
+    assert re.search(
+        r"aging\.P9 +20 +0\S* +seconds that who passes comes later: \(P_max - P\)", text
+    )
+    assert "no guarantee" not in text
+    assert main([*asked, "--bypass", "3", "--format", "json"]) == 0
+    rows = {row["theorem"]: row for row in json.loads(capsys.readouterr().out)["theorems"]}
+    assert rows["aging.P7"]["lost"] == ["F2 (bypass 3)"]
+    assert rows["aging.P5"]["seen"] <= rows["aging.P5"]["bound"] == 3
+
+
+def test_one_line_says_that_a_combination_loses_guarantees(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["simulate", "--num-requests", "5", "--bypass", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in lines if "no guarantee" in line]
+    assert line == "no guarantee: fcfs.P2 fcfs.P4 fcfs.P6 fcfs.P7 fcfs.P8: F2 (bypass 2)"
+
+
+def test_a_bound_that_is_passed_is_told_and_fails(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import lineclear.bounds
+
+    def one(*_: object) -> int:
+        return 1
+
+    monkeypatch.setattr(lineclear.bounds, "steps_of_the_first", one)
+    assert main(["simulate", "--num-requests", "5", "--guarantees"]) == 1
+    told = capsys.readouterr().out
+    assert re.search(r"bound passed: fcfs\.P6 does not hold: \d+ steps of the first", told)
+
+
+def test_lessons_have_no_theorems_to_ask_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--lesson", "list"]) == 0
+    name = capsys.readouterr().out.split()[0]
+    assert main(["simulate", "--lesson", name, "--guarantees"]) == 2
+    assert "leave --guarantees out" in capsys.readouterr().err

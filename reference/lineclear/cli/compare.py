@@ -25,7 +25,9 @@ __all__ = ["add_parser", "run", "table"]
 EPILOG = """\
 Times are seconds. `passed` is the most requests that were let pass one that came before them,
 `gap` the most by which the service of two tenants differed while both had requests waiting, and
-`bound` what the policy states that it cannot exceed.
+`bound` what the policy states that it cannot exceed. Below the table stands each bound that a theorem
+states for these settings and requests, as a formula and a number, beside the most that was seen; and
+which theorems the settings take away, by the premise.
 
 examples:
   lineclear compare --policies fcfs,priority,mlfq
@@ -102,6 +104,7 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs every policy and prints one table."""
     from lineclear.compare import Goal, compare
+    from lineclear.held import broken_bounds
 
     policies = [name.strip() for name in arguments.policies.split(",") if name.strip()]
     if not policies:
@@ -134,10 +137,22 @@ def run(arguments: argparse.Namespace) -> int:
         told = {"workload": workload.name, "policies": [row.json() for row in rows]}
         write_json({**told, "pictures": drawn})
     else:
-        write_text("\n".join([f"{workload.name}", "", *table(rows), "", *drawn]))
-    if any(row.result.violations for row in rows):
+        write_text("\n".join([f"{workload.name}", "", *table(rows), "", *bounds(rows), *drawn]))
+    if any(row.result.violations or broken_bounds(row.held) for row in rows):
         return REFUTED
     return INCONCLUSIVE if any(row.result.stalled for row in rows) else PASSED
+
+
+def bounds(rows: list[Row]) -> list[str]:
+    """Each bound beside what was seen, and what is not guaranteed, by policy."""
+    from lineclear.guarantees import verdict
+    from lineclear.held import bound_lines, broken_bounds
+
+    told = bound_lines([held for row in rows for held in row.held])
+    for row in rows:
+        told.append(f"{row.policy}: {verdict(held.guarantee for held in row.held)}")
+        told += [f"  bound passed: {line}" for line in broken_bounds(row.held)]
+    return [*told, ""]
 
 
 def table(rows: list[Row]) -> list[str]:

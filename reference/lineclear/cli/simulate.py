@@ -19,6 +19,8 @@ from lineclear.cli.settings import SETTINGS, add_settings, read_settings
 from lineclear.cli.summary import summary
 
 if TYPE_CHECKING:
+    from lineclear.config import Config
+    from lineclear.held import Held, Holding
     from lineclear.steptime import StepTime
     from lineclear.workload import Workload
 
@@ -46,6 +48,7 @@ examples:
   lineclear simulate trace.csv --num-gpu-blocks 2048 --num-cpu-blocks 1024 --preemption-mode swap
   lineclear simulate trace.jsonl --config scheduler.toml --format json
   lineclear simulate --journal run.jsonl                     then: lineclear replay run.jsonl
+  lineclear simulate --scheduling-policy aging --guarantees  theorems, bounds, and what was seen
   lineclear simulate --lesson list                           the lesson's worked examples
 """
 
@@ -102,6 +105,12 @@ def add_parser(subparsers: Any) -> None:
     running.add_argument(
         "--journal", metavar="FILE", help="write every action, for lineclear replay"
     )
+    running.add_argument(
+        "--guarantees",
+        action="store_true",
+        help="print how each theorem of the policy stands for these settings, and each bound "
+        "beside the most that was seen",
+    )
     add_format(parser)
 
 
@@ -139,6 +148,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs a lesson or a simulation."""
     if arguments.lesson is not None:
         return run_lesson(arguments)
+    from lineclear.held import broken_bounds
     from lineclear.simulate import Simulation
 
     if "help" in arguments.step_time:
@@ -148,19 +158,46 @@ def run(arguments: argparse.Namespace) -> int:
     config = read_settings(arguments, defaults)
     model = step_time(arguments.step_time)
     workload = load(arguments)
+    holding = holding_of(config, workload) if arguments.guarantees else None
     with opened(arguments.journal) as journal:
         simulation = Simulation(
-            workload, config, model=model, check_every=arguments.check, journal=journal
+            workload,
+            config,
+            model=model,
+            check_every=arguments.check,
+            journal=journal,
+            policy=None if holding is None else holding.policy,
+            service=None if holding is None else holding.listener,
         )
         with Progress("requests", len(workload.requests)) as progress:
             result = simulation.run(progress.step)
+    held = [] if holding is None else holding.rows()
     if arguments.format == "json":
-        write_json(result.json())
+        content = result.json()
+        if held:
+            content["theorems"] = [row.json() for row in held]
+        write_json(content)
     else:
-        write_text(summary(result))
-    if result.violations:
+        write_text("\n".join([summary(result), *guaranteed(held)]))
+    if result.violations or broken_bounds(held):
         return REFUTED
     return INCONCLUSIVE if result.stalled else PASSED
+
+
+def holding_of(config: Config, workload: Workload) -> Holding:
+    """What holds the policy's theorems against the run."""
+    from lineclear.held import Holding
+
+    return Holding(config, workload)
+
+
+def guaranteed(held: list[Held]) -> list[str]:
+    """How the theorems stand and what was seen, if that was asked for."""
+    from lineclear.held import broken_bounds, lines
+
+    if not held:
+        return []
+    return ["", *lines(held), *[f"bound passed: {line}" for line in broken_bounds(held)]]
 
 
 def run_lesson(arguments: argparse.Namespace) -> int:
@@ -179,6 +216,8 @@ def run_lesson(arguments: argparse.Namespace) -> int:
         raise UsageError("--lesson has its own requests: leave WORKLOAD out")
     if any(getattr(arguments, name) is not None for name in (*SETTINGS, "config")):
         raise UsageError("--lesson has its own configuration: leave the scheduler's flags out")
+    if arguments.guarantees:
+        raise UsageError("--lesson has its own runs: leave --guarantees out")
     if arguments.lesson not in LESSONS:
         raise UsageError(f"no lesson {arguments.lesson!r}; there are: {', '.join(LESSONS)}")
     told = tell(LESSONS[arguments.lesson])

@@ -74,6 +74,7 @@ def summary(result: Result) -> str:
         lines.append(f"  {title:26}{value:>14}")
     lines += [f"violated: {violation}" for violation in result.violations]
     lines += [f"policy failed: {failure}" for failure in result.failures]
+    lines += no_guarantee(result)
     lines += [f"no guarantee of progress, this is off: {rule}" for rule in config.lacking]
     lines += [f"stalled: {result.stalled}"] if result.stalled else []
     if result.stall is not None:
@@ -83,6 +84,14 @@ def summary(result: Result) -> str:
     if len(result.rejected) > 5:
         lines.append(f"rejected {len(result.rejected) - 5:,} more; --format json names them")
     return "\n".join(lines)
+
+
+def no_guarantee(result: Result) -> list[str]:
+    """One line if the settings, or what the workload lacks, take theorems of the policy away."""
+    from lineclear.guarantees import guarantees, verdict
+
+    rows = guarantees(result.config, result.workload)
+    return [verdict(rows)] if any(row.lost for row in rows) else []
 
 
 def rates(metrics: dict[str, Any]) -> list[tuple[str, str]]:
