@@ -10,7 +10,16 @@ from __future__ import annotations
 import math
 from typing import Any, NoReturn
 
-__all__ = ["at_least_one", "name_of", "numbers", "report", "steps", "truth", "whatever"]
+__all__ = [
+    "at_least_one",
+    "name_of",
+    "numbers",
+    "one_line",
+    "report",
+    "steps",
+    "truth",
+    "whatever",
+]
 
 #: Longest report of a failure.
 MOST = 300

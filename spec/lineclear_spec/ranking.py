@@ -32,7 +32,16 @@ from lineclear_spec.state import (
 )
 from lineclear_spec.terms import Misuse, Term, raw
 
-__all__ = ["Candidate", "Unknowns", "decisions", "empty_pool", "order", "ranking", "sure"]
+__all__ = [
+    "Candidate",
+    "Unknowns",
+    "decisions",
+    "differs",
+    "empty_pool",
+    "order",
+    "ranking",
+    "sure",
+]
 
 CLAUSES = {clause.name: clause for clause in clauses()}
 #: Actions that give up what their own request has computed.
@@ -553,3 +562,43 @@ def order(claims: Any) -> tuple[list[Any], list[tuple[str, Any]]]:
     goals += [(fact.label, raw(fact.predicate(r, s, policy))) for fact in claims.facts]
     goals += [(label, raw(condition)) for label, condition in steps]
     return hypotheses, goals
+
+
+def differs(policy: Any, method: str, view: Any, answer: tuple[Any, ...]) -> bool:
+    """Whether a key or a rank as a formula says something else than it says of a request.
+
+    A policy that asks what kind of object it was handed, or that draws lots, has a formula that is
+    not what runs.
+
+    Args:
+        policy: whose `method` runs on formulas.
+        method: key or rank.
+        view: a request that has every field, with its values.
+        answer: what the method says of it; sums of floats are compared to one part in a million.
+    """
+    unknown = Candidate("given", policy)
+    place = unknown.order if method == "key" else unknown.rank
+    fields = (*Candidate._numbers, "arrival_time", "deadline", "number")
+    known = []
+    for field in fields:
+        value = getattr(view, field)
+        whole_number = field not in ("arrival_time", "deadline")
+        known.append(
+            (raw(getattr(unknown, field)), z3.IntVal(value) if whole_number else z3.RealVal(value))
+        )
+    parts = place.parts[:-1]
+    if len(parts) != len(answer):
+        return True
+    for part, wanted in zip(parts, answer, strict=True):
+        formula = raw(part)
+        if not z3.is_expr(formula):
+            if formula != wanted:
+                return True
+            continue
+        put = z3.substitute(formula, *known)
+        value = z3.simplify(z3.ToReal(put) if put.is_int() else put)
+        if not z3.is_rational_value(value):
+            return True
+        if abs(float(value.as_fraction()) - wanted) > 1e-6 * max(1.0, abs(wanted)):
+            return True
+    return False

@@ -147,7 +147,7 @@ def test_every_source_file_is_in_the_key() -> None:
 
 def test_a_policy_of_ones_own_is_never_served(fake: Counted, tmp_path: Path) -> None:
     config = tmp_path / "own.toml"
-    config.write_text('scheduling_policy = "lineclear.policies.fcfs:FCFS"\n')
+    config.write_text('scheduling_policy = "lineclear.policies.fcfs:FirstComeFirstServed"\n')
     assert main(["check", "--config", str(config)]) == 0
     assert main(["check", "--config", str(config)]) == 0
     assert fake.runs == 2

@@ -12,7 +12,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lineclear.checks.counterexample import from_scheduler
+from lineclear.checks.own import made
 from lineclear.checks.stage import Case, Context, Finding, Outcome
+from lineclear.policies import BUILT_IN
+from lineclear.probe import CLOCKS, reads
 
 if TYPE_CHECKING:
     from lineclear.explore.bounds import Bounds
@@ -22,6 +25,8 @@ __all__ = ["behaviours", "chosen", "look"]
 KINDS = {"stuck": "LC501", "livelocks": "LC502", "starvation": "LC503"}
 #: States of the user's own configuration: some policies keep figures that grow without end.
 MOST_STATES = 20_000
+#: The same where one policy is checked, in each of two worlds.
+OF_POLICY = {"fast": 1_000, "default": 6_000, "deep": 100_000}
 MOST = 2
 FEW = 2
 Row = tuple[str, int, int, bool, list[Finding], list[str]]
@@ -29,12 +34,28 @@ Row = tuple[str, int, int, bool, list[Finding], list[str]]
 
 def chosen(context: Context) -> Sequence[Bounds]:
     """The worlds of this mode."""
-    from lineclear.explore.bounds import Bounds
-    from lineclear.explore.worlds import LONG, SHORT, SMALL, ci_worlds, deep_worlds
+    from lineclear.explore.bounds import KNOWN_POLICIES, Bounds
+    from lineclear.explore.worlds import CALM, LONG, SHORT, SMALL, URGENT, ci_worlds, deep_worlds
 
     if context.config is not None:
         sizes = {name: value for name, value in SMALL.items() if name.startswith(("num_", "max_"))}
         small = replace(context.config, **sizes, block_size=1, num_lookahead_slots=0)
+        if context.policy:
+            if context.policy not in KNOWN_POLICIES:
+                path = BUILT_IN.get(context.policy, context.policy)
+                small = replace(small, scheduling_policy=path)
+            most = OF_POLICY[context.mode]
+            shapes = (LONG, URGENT)
+            return [
+                Bounds("two requests, anything may happen", small, shapes, max_states=most),
+                Bounds(
+                    "three requests, nothing goes wrong",
+                    replace(small, num_gpu_blocks=4, max_num_seqs=3),
+                    shapes,
+                    max_states=most,
+                    **CALM,
+                ),
+            ]
         return [Bounds("your configuration", small, (LONG, SHORT), max_states=MOST_STATES)]
     if context.mode == "fast":
         return ci_worlds()[:FEW]
@@ -97,7 +118,9 @@ def behaviours(context: Context) -> Outcome:
     status = "refuted" if findings else "passed" if states and (own or whole == len(rows)) else ""
     left = f"worlds beyond the first {FEW}" if context.mode == "fast" and not own else ""
     if own and whole < len(rows):
-        left = f"states beyond {MOST_STATES:,}"
+        left = f"states beyond {OF_POLICY[context.mode] if context.policy else MOST_STATES:,}"
+    if context.policy and reads(made(context)) & CLOCKS:
+        left = "; ".join(filter(None, [left, "starvation: see there, the policy looks at clocks"]))
     return Outcome(
         "behaviours",
         status or "unknown",

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from lineclear.checks.stage import Context, Outcome, Stage
 
-__all__ = ["FOLDER", "folder", "key", "load", "save"]
+__all__ = ["FOLDER", "folder", "key", "load", "modules_of", "save"]
 
 FOLDER = ".lineclear"
 FORMAT = "lineclear check 1"
@@ -56,6 +56,27 @@ def version(package: str) -> str:
         return "absent"
 
 
+def modules_of(policy: str) -> str:
+    """A digest of a policy's module and of every module beside or below it that is imported.
+
+    What a policy reads elsewhere, such as a file or the time, is not known here.
+
+    Returns:
+        "" of a policy that is built in, or if its module has no file.
+    """
+    module, separator, _ = policy.partition(":")
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if not separator or file is None:
+        return ""
+    top = Path(file).resolve().parent
+    found = hashlib.sha256()
+    for name, loaded in sorted(sys.modules.items()):
+        path = getattr(loaded, "__file__", None)
+        if isinstance(path, str) and top in Path(path).resolve().parents:
+            found.update(name.encode() + b"\0" + Path(path).read_bytes() + b"\0")
+    return found.hexdigest()
+
+
 def key(stage: Stage, context: Context) -> str:
     """A name for everything that the outcome depends on."""
     found = hashlib.sha256()
@@ -66,6 +87,8 @@ def key(stage: Stage, context: Context) -> str:
 
     for text in (FORMAT, stage.name, context.mode, context.config_text, repr(context.config)):
         add(text)
+    add(context.policy)
+    add(context.policy_text)
     add(f"{platform.python_implementation()} {sys.version} {platform.machine()}")
     for package in (*stage.packages, "python-statemachine"):
         add(f"{package} {version(package)}")

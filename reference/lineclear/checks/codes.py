@@ -38,7 +38,7 @@ GROUPS = {
     "5": "nothing moves, or somebody waits for ever",
     "6": "what ought to happen is never seen",
     "7": "a generated file is stale",
-    "8": "a configuration cannot be meant, or lacks a guarantee",
+    "8": "a configuration or a policy cannot be meant, or lacks a guarantee",
     "9": "the check itself failed",
 }
 
@@ -169,6 +169,32 @@ ROWS = (
         "note, not a failure.",
         "Requests may wait for ever under load.",
         'Use `rules = "lineclear"`, or watch `stall_report` in production.',
+    ),
+    Code(
+        "LC803",
+        "a policy gives no guarantee",
+        "The policy says of itself (`may_starve = True`) that a request may wait for ever, and a run "
+        "of the scheduler shows it. It is a note, not a failure.",
+        "One user may get no answer while others do.",
+        "Make sure that this is meant. Aging, a ceiling or a share for each tenant bound the wait.",
+    ),
+    Code(
+        "LC804",
+        "a policy answers what cannot be meant",
+        "A method of the policy raised, or gave something else than the interface says.",
+        "In a server the policy is asked nothing more from then on: the order is that of arrival "
+        "until the next start, and `policy_failures` tells why.",
+        "The finding names the method and the request. docs/policy_interface.md says what each "
+        "method may answer.",
+    ),
+    Code(
+        "LC805",
+        "a policy answers twice and differently",
+        "The same question about the same request, asked twice in a row, got two answers.",
+        "The place of a request depends on when, or how often, somebody looked. No property of the "
+        "order can be stated, and a run cannot be done again.",
+        "Compute the key from the request alone; a place that is to change is asked for anew after "
+        "`review`.",
     ),
     Code(
         "LC901",

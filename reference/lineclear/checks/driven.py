@@ -69,6 +69,7 @@ def tight(seed: int, *, wide: int = 2, requests: int = 14) -> Workload:
                 outputs,
                 max(outputs) + draw.randint(0, 3),
                 priority=draw.randint(0, 2),
+                client=f"client {number % 3}",
             )
         )
     return Workload(f"tight {seed}", "drawn", tuple(arrivals))
@@ -78,6 +79,12 @@ def configurations(context: Context) -> Iterator[tuple[str, Config]]:
     """What is run, with a name each."""
     from lineclear.config import Config
 
+    if context.config is not None and context.policy and not context.config_text:
+        for mode in ("swap", "recompute"):
+            for depth in (1, 2):
+                config = replace(context.config, preemption_mode=mode, depth=depth)
+                yield f"{context.policy}, {mode}, {depth} in flight", shrunk(config)
+        return
     if context.config is not None:
         yield "your configuration, made small", shrunk(context.config)
         return
@@ -114,6 +121,10 @@ def drive(name: str, config: Config, seed: int) -> tuple[Finding | None, int, in
     if result.stalled:
         report = () if result.stall is None else tuple(result.stall.text().splitlines())
         finding = found("LC501", result.stalled, where, simulation, journal, "progress", report)
+        return finding, result.steps, preempted
+    if result.failures:
+        what = result.failures[0]
+        finding = found("LC804", what, where, simulation, journal, "policy")
         return finding, result.steps, preempted
     return None, result.steps, preempted
 
@@ -165,6 +176,7 @@ def by_plans(name: str, config: Config, seed: int) -> Finding | None:
             prompt_tokens=prompt,
             max_tokens=most,
             priority=arrival.priority,
+            tenant=arrival.client,
         )
         if not isinstance(scheduler.add(request), Rejected):
             executor.add(arrival.request_id, [next(serial) for _ in range(prompt)])
@@ -220,7 +232,7 @@ def driven(context: Context) -> Outcome:
         findings.append(Finding("LC802", f"the configuration lacks: {rule}"))
     yours = (
         "your configuration, sizes made small"
-        if context.config
+        if context.config is not None and len(cases) == 1
         else f"{len(cases)} configurations"
     )
     return Outcome(

@@ -108,6 +108,8 @@ class Context:
         mode: fast, default or deep.
         config: the user's scheduler configuration, or None for the project's own.
         config_text: what the configuration was read from, for the cache.
+        policy: the policy that alone is checked, or "" for everything.
+        policy_text: a digest of the modules that it is made of, for the cache; "" if unknown.
         root: where to look for generated files.
         step: told of each part that is done.
         memo: what stages of one run share.
@@ -116,6 +118,8 @@ class Context:
     mode: str = "default"
     config: Config | None = None
     config_text: str = ""
+    policy: str = ""
+    policy_text: str = ""
     root: Path = field(default_factory=Path)
     step: Callable[[str], None] = lambda _: None
     memo: dict[str, Any] = field(default_factory=dict[str, Any])

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
 from lineclear.cli.output import write_json, write_text
 from lineclear.cli.progress import Progress
+from lineclear.cli.settings import option, usable
 
 if TYPE_CHECKING:
     from lineclear.checks.stage import Context, Outcome, Stage
@@ -39,6 +40,11 @@ examples:
   lineclear check --format junit > report.xml
   lineclear check --format github            annotations; a table in $GITHUB_STEP_SUMMARY
   lineclear check --stage proofs --stage scheduler
+  lineclear check --policy my_module:MyPolicy --policy-options weight=3
+
+--policy asks only what depends on the policy: how it answers, its order on formulas, every behaviour
+in small worlds, runs under pressure, and whether others can keep a request waiting for ever. The
+module is looked for here first. A policy with `may_starve = True` says itself that they can.
 """
 
 
@@ -57,6 +63,16 @@ def add_parser(subparsers: Any) -> None:
     modes.add_argument("--deep", action="store_true", help="everything; takes long")
     parser.add_argument("--config", metavar="FILE.toml", help="your scheduler's settings")
     parser.add_argument(
+        "--policy", metavar="MODULE:CLASS", help="check a policy of your own, or a built-in one"
+    )
+    parser.add_argument(
+        "--policy-options",
+        nargs="+",
+        type=option,
+        metavar="NAME=VALUE",
+        help="what it is made with",
+    )
+    parser.add_argument(
         "--stage", action="append", default=[], metavar="NAME", help="only this; may be repeated"
     )
     parser.add_argument("--no-cache", action="store_true", help="run everything again")
@@ -70,10 +86,10 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs every stage."""
     from lineclear.checks import formats
-    from lineclear.checks.registry import STAGES
+    from lineclear.checks.registry import POLICY_STAGES, STAGES
 
-    stages = chosen(STAGES, arguments.stage)
     context = made(arguments)
+    stages = chosen(POLICY_STAGES if context.policy else STAGES, arguments.stage)
     outcomes = run_stages(stages, context, cached=not arguments.no_cache)
     code = code_of(outcomes)
     files = kept(outcomes, Path(arguments.save))
@@ -119,7 +135,33 @@ def made(arguments: argparse.Namespace) -> Context:
         except ConfigError as error:
             raise UsageError(f"LC801 {arguments.config}: {error}") from error
         context.config_text = repr(sorted(settings.items()))
+    if arguments.policy is not None:
+        with_policy(context, arguments.policy, dict(arguments.policy_options or ()))
+    elif arguments.policy_options is not None:
+        raise UsageError("--policy-options goes with --policy only")
+    elif context.config is not None:
+        usable(context.config)
     return context
+
+
+def with_policy(context: Context, policy: str, options: dict[str, Any]) -> None:
+    """The context of a check of one policy; it can be made."""
+    from dataclasses import replace
+
+    from lineclear.checks import cache
+    from lineclear.config import Config, ConfigError
+
+    try:
+        context.config = replace(
+            context.config or Config(),
+            scheduling_policy=policy,
+            policy_options=tuple(sorted(options.items())),
+        )
+    except ConfigError as error:
+        raise UsageError(str(error)) from error
+    usable(context.config)
+    context.policy = policy
+    context.policy_text = cache.modules_of(policy)
 
 
 def run_stages(stages: Sequence[Stage], context: Context, *, cached: bool = True) -> list[Outcome]:
@@ -127,9 +169,9 @@ def run_stages(stages: Sequence[Stage], context: Context, *, cached: bool = True
     from lineclear.checks import cache
     from lineclear.checks.stage import run_stage
 
-    # A policy of the user's own lies outside the sources that a key is made of.
+    # A policy of the user's own lies outside the sources that a key is made of, but for --policy.
     own = context.config is not None and ":" in context.config.scheduling_policy
-    cached = cached and not own
+    cached = cached and (not own or bool(context.policy_text))
     outcomes: list[Outcome] = []
     with Progress("stages", len(stages)) as progress:
         for stage in stages:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
 from lineclear.cli.output import add_format, write_json, write_text
 from lineclear.cli.progress import Progress
-from lineclear.cli.settings import add_settings, read_settings
+from lineclear.cli.settings import add_settings, import_from_here, read_settings
 from lineclear.cli.simulate import EMBEDDED_POOL, add_workload, check_every, load, step_time
 
 if TYPE_CHECKING:
@@ -109,6 +109,8 @@ def run(arguments: argparse.Namespace) -> int:
     policies = [name.strip() for name in arguments.policies.split(",") if name.strip()]
     if not policies:
         raise UsageError("--policies names no policy")
+    if any(":" in name for name in policies):
+        import_from_here()
     config = read_settings(arguments, EMBEDDED_POOL if arguments.workload is None else {})
     workload = load(arguments)
     draw: Callable[[list[Row], str, str], list[str]] | None = None

@@ -8,6 +8,8 @@ cannot be meant.
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 import tomllib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,7 @@ from lineclear.cli.exits import UsageError
 if TYPE_CHECKING:
     from lineclear.config import Config
 
-__all__ = ["SETTINGS", "add_settings", "read_settings"]
+__all__ = ["SETTINGS", "add_settings", "import_from_here", "read_settings", "usable"]
 
 #: Every setting of `Config`: type, default and help. Written here because importing it takes too
 #: long for `--help`; a test compares the two.
@@ -104,9 +106,34 @@ def read_settings(arguments: argparse.Namespace, defaults: Mapping[str, Any]) ->
         if value is not None:
             chosen[name] = dict(value) if name == "policy_options" else value
     try:
-        return Config.from_mapping(chosen)
+        config = Config.from_mapping(chosen)
     except ConfigError as error:
         raise UsageError(str(error)) from error
+    usable(config)
+    return config
+
+
+def usable(config: Config) -> None:
+    """Refuses a configuration whose policy cannot be made; its module may lie in this folder.
+
+    Raises:
+        UsageError: there is no such policy, or it cannot be made like this.
+    """
+    from lineclear.policies import make
+
+    if ":" in config.scheduling_policy:
+        import_from_here()
+    try:
+        make(config.scheduling_policy, dict(config.policy_options))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def import_from_here() -> None:
+    """Lets modules of the working directory be imported, as `python -m` does."""
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
 
 
 def read_toml(path: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Guarantees: two searches with equal bounds visit equal states. It knows nothing 
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -69,12 +70,27 @@ class Bounds:
         Raises:
             ConfigError: the order of the policy changes with time.
         """
-        if self.config.scheduling_policy not in KNOWN_POLICIES:
+        if not self.own and self.config.scheduling_policy not in KNOWN_POLICIES:
             raise ConfigError(
                 f"explore knows no relabelling for the policy {self.config.scheduling_policy!r}: "
                 f"choose one of {', '.join(KNOWN_POLICIES)}"
             )
-        make(self.config.scheduling_policy, dict(self.config.policy_options))
+        policy = make(self.config.scheduling_policy, dict(self.config.policy_options))
+        if self.own:
+            try:
+                pickle.loads(pickle.dumps(policy))
+            except Exception as error:
+                raise ConfigError(
+                    f"explore cannot copy the policy {self.config.scheduling_policy!r} "
+                    f"({type(error).__name__}: {error}): keep in it what pickle can write down"
+                ) from error
+
+    @property
+    def own(self) -> bool:
+        """Whether the policy is one of which nothing is known: then what it remembers and what it is
+        shown belong to a state, and a cycle counts only if it can be gone round again and again.
+        """
+        return ":" in self.config.scheduling_policy
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; of the configuration what differs from the default."""

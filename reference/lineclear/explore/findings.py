@@ -19,9 +19,11 @@ from typing import Any
 
 from lineclear.explore.cycles import components, walk
 from lineclear.explore.search import Edge, Graph
-from lineclear.explore.world import Trace
+from lineclear.explore.world import Trace, World
+from lineclear.policies import make, may_starve
+from lineclear.probe import CLOCKS
 
-__all__ = ["Finding", "livelocks", "starvation", "stuck"]
+__all__ = ["Finding", "believed", "livelocks", "starvation", "stuck"]
 
 Tracked = tuple[int, int]
 
@@ -127,8 +129,11 @@ def starvation(graph: Graph) -> list[Finding]:
                 found.append((edge, (edge.target, now)))
         return found
 
+    if not timeless(graph):
+        return []
     nodes = [(s, k) for s in range(graph.states) for k in range(graph.live[s])]
-    expected = graph.bounds.config.scheduling_policy in ("priority", "sjf")
+    config = graph.bounds.config
+    expected = may_starve(make(config.scheduling_policy, dict(config.policy_options)))
     found: list[Finding] = []
     for component in components(nodes, lambda n: [other for _, other in usable(n)]):
         inside = frozenset(component)
@@ -185,3 +190,38 @@ def fair(graph: Graph, inside: frozenset[Tracked], usable: Usable) -> bool:
     kinds = {edge.move[0] for node in inside for edge, other in usable(node) if other in inside}
     free = any(place not in graph.copying[state] for state, place in inside)
     return free and {"submit", "commit"} <= kinds
+
+
+#: How often a cycle is gone round before it is believed of a policy of which nothing is known.
+ROUNDS = 12
+
+
+def believed(graph: Graph, found: list[Finding]) -> list[Finding]:
+    """Those whose cycle can be gone round again and again, somebody learning nothing all the while."""
+    bounds = graph.bounds
+    return [finding for finding in found if not bounds.own or goes_round(graph, finding)]
+
+
+def goes_round(graph: Graph, finding: Finding) -> bool:
+    """Whether the moves of a cycle can be made ROUNDS times, and one request learns nothing."""
+    world = World(graph.bounds)
+
+    def tokens() -> dict[Any, int]:
+        return {e.name: e.tokens(world.scheduler.ledger) for e in world.live()}
+
+    first: dict[Any, int] = {}
+    for turn, move in enumerate((*finding.trace, *finding.cycle * ROUNDS)):
+        if turn == len(finding.trace):
+            first = tokens()
+        if move not in set(world.moves()):
+            return (
+                False  # the same moves lead elsewhere: the policy made more of what it was shown
+            )
+        world.do(move)
+    last = tokens()
+    return any(last.get(name) == known for name, known in first.items())
+
+
+def timeless(graph: Graph) -> bool:
+    """Whether the policy looks at nothing that time would change: here all arrive at one moment."""
+    return not graph.bounds.own or not World(graph.bounds).looks & CLOCKS

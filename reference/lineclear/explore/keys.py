@@ -12,6 +12,7 @@ the heap, which decides nothing because its order is total.
 
 from __future__ import annotations
 
+import pickle
 from typing import TYPE_CHECKING, Any
 
 from lineclear_spec.keys import state_key
@@ -19,7 +20,7 @@ from lineclear_spec.keys import state_key
 if TYPE_CHECKING:
     from lineclear.explore.world import World
 
-__all__ = ["world_key"]
+__all__ = ["shown_to_policy", "world_key"]
 
 
 #: Place of the table's flag that `retire` is allowed. The scheduler retires of its own accord when
@@ -91,4 +92,27 @@ def world_key(world: World) -> tuple[Any, ...]:
         tuple([seat[s] for s in scheduler.members]),
         tuple(sorted([seat[s] for s in scheduler.replaced])),
         scheduler.draining, len(scheduler.policy_failures), flights,
+        shown_to_policy(world, live) if world.bounds.own else (),
     )  # fmt: skip
+
+
+def shown_to_policy(world: World, live: list[Any]) -> tuple[Any, ...]:
+    """What a policy of which nothing is known remembers, and what it is shown of those that live.
+
+    What it was not seen to look at is left out. Numbers of arrivals count as their distance from the
+    next one, and clocks not at all: a policy that makes more of them may have states that are taken
+    for one, so its cycles are gone round before they are believed.
+    """
+    scheduler, looks = world.scheduler, world.looks
+    steps, next_one = scheduler.ledger.steps, scheduler.arrivals + 1
+    by_number = bool(looks & {"number", "request_id"})
+    seen = [
+        (
+            next_one - entry.number if by_number else 0,
+            entry.preemptions if "preemptions" in looks else 0,
+            entry.review - steps if entry.review >= 0 else None,
+            entry.started,
+        )
+        for entry in live
+    ]
+    return pickle.dumps(vars(scheduler.policy)), tuple(seen)

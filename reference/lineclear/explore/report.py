@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lineclear.explore.bounds import Bounds
-from lineclear.explore.findings import Finding, livelocks, starvation, stuck
+from lineclear.explore.findings import Finding, believed, livelocks, starvation, stuck
 from lineclear.explore.search import Graph, search
 from lineclear.scheduler import Scheduler
 
@@ -112,9 +112,8 @@ def explore(
 ) -> Report:
     """Searches, and looks at what the graph says about progress."""
     graph = search(bounds, kind=kind, progress=progress)
-    return Report(
-        graph, shortest(stuck(graph)), shortest(livelocks(graph)), shortest(starvation(graph))
-    )
+    found = [believed(graph, kind(graph)) for kind in (stuck, livelocks, starvation)]
+    return Report(graph, *map(shortest, found))
 
 
 def unreached(reports: Iterable[Report], required: Iterable[str]) -> list[str]:

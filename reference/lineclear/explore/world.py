@@ -29,6 +29,7 @@ from lineclear.explore.witnesses import Notes, noted
 from lineclear.observer import Observer
 from lineclear.plan import Plan
 from lineclear.policies import make
+from lineclear.probe import reads
 from lineclear.request import Rejected, Request
 from lineclear.scheduler import Scheduler
 from lineclear_spec.ledger import SWAP_IN, SWAP_OUT
@@ -64,6 +65,9 @@ class World:
         self.also = journal
         self.executor = executor
         self.scheduler = kind(bounds.config, journal=self._told)
+        self.looks = reads(self.scheduler.policy) if bounds.own else frozenset[str]()
+        if bounds.own:  # one that was asked nothing yet
+            self.scheduler = kind(bounds.config, journal=self._told)
         self.observer = Observer(self.scheduler.ledger)
         self.handlers = self.observer.handlers
         self.notes = Notes()
@@ -81,7 +85,8 @@ class World:
         limits = ledger.limits
         observer.ended.clear()
         scheduler.config = scheduler.journal = ledger.journal = ledger.limits = None  # type: ignore[assignment]
-        scheduler.policy = None  # type: ignore[assignment]
+        if not self.bounds.own:  # one of which nothing is known is part of the state
+            scheduler.policy = None  # type: ignore[assignment]
         scheduler._step = None  # type: ignore[assignment] # pyright: ignore
         observer.handlers = {}
         try:
@@ -96,7 +101,8 @@ class World:
         self.scheduler, self.observer, self.arrived, self.names = pickle.loads(frozen)
         scheduler = self.scheduler
         scheduler.config, scheduler.ledger.limits = old.config, old.ledger.limits
-        scheduler.policy = make(old.config.scheduling_policy, dict(old.config.policy_options))
+        if not self.bounds.own:
+            scheduler.policy = make(old.config.scheduling_policy, dict(old.config.policy_options))
         self._attach()
 
     def _attach(self) -> None:

@@ -17,7 +17,10 @@ called only if it is there:
                       how many tokens of an unfinished prompt one step computes at most, of
                       `budget` tokens for `sharers` requests; what nobody uses goes to the first
 
-and it shares among tenants if it is a `TenantPolicy` (`policies/tenants.py`).
+and it shares among tenants if it is a `TenantPolicy` (`policies/tenants.py`). With `may_starve`
+set to True it says that an endless stream of others may keep a request waiting for ever, which
+`lineclear check` and `lineclear explore` then tell and do not count as a failure. The whole interface,
+with an example: docs/policy_interface.md.
 """
 
 from __future__ import annotations
@@ -27,11 +30,21 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Protocol
 
+from lineclear.answers import one_line
 from lineclear.policies.fcfs import FirstComeFirstServed
 from lineclear.policies.priority import Priority
 from lineclear.view import View
 
-__all__ = ["BUILT_IN", "FirstComeFirstServed", "Key", "Policy", "Priority", "load_claims", "make"]
+__all__ = [
+    "BUILT_IN",
+    "FirstComeFirstServed",
+    "Key",
+    "Policy",
+    "Priority",
+    "load_claims",
+    "make",
+    "may_starve",
+]
 
 #: Numbers, compared from left to right.
 Key = float | tuple[float, ...]
@@ -87,9 +100,11 @@ def make(name: str, options: Mapping[str, Any] | None = None) -> Policy:
             f"there is no policy {name!r}; known are {', '.join(BUILT_IN)}, or module:Class"
         )
     try:
-        found: Any = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"policy {name}: {error}") from error
+        found: Any = import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (Exception, SystemExit) as error:  # a module may do anything when it is imported
+        raise ValueError(f"policy {name}: {one_line(told(error))}") from error
     chosen = dict(options or {})
     try:
         taken = inspect.signature(found).parameters
@@ -98,6 +113,26 @@ def make(name: str, options: Mapping[str, Any] | None = None) -> Policy:
                 known = ", ".join(taken) or "none"
                 raise ValueError(f"policy {name} has no option {option}; it has {known}")
         made: Policy = found(**chosen)
-    except TypeError as error:
-        raise ValueError(f"policy {name}: {error}") from error
+    except Exception as error:
+        said = one_line(told(error))
+        raise ValueError(
+            said if said.startswith("policy ") else f"policy {name}: {said}"
+        ) from error
+    if name not in BUILT_IN:
+        from lineclear.policies.interface import complaints
+
+        for complaint in complaints(made):
+            raise ValueError(f"policy {name}: {complaint}")
     return made
+
+
+def told(error: BaseException) -> str:
+    """What an error says, with its kind where that is the news."""
+    if isinstance(error, ImportError | AttributeError | TypeError | ValueError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def may_starve(policy: object) -> bool:
+    """Whether the policy says of itself that a request may wait for ever."""
+    return getattr(policy, "may_starve", False) is True

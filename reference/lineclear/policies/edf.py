@@ -21,6 +21,7 @@ class EarliestDeadlineFirst:
     """The earliest deadline first; it may displace a later one."""
 
     name = "edf"
+    may_starve = True
 
     def key(self, request: View) -> float:
         """When it should be done."""

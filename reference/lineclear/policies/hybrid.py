@@ -18,6 +18,7 @@ class Hybrid:
     """The most important is admitted first; among those that run the order is that of arrival."""
 
     name = "hybrid"
+    may_starve = True
 
     def key(self, request: View) -> float:
         """The most important first."""

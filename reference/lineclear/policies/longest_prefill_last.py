@@ -31,6 +31,7 @@ class LongestPrefillLast:
                 f"seconds_per_token must be a number of at least 0, not {seconds_per_token!r}"
             )
         self.aged = seconds_per_token > 0
+        self.may_starve = not self.aged
         self.seconds_per_token = seconds_per_token
 
     def key(self, request: View) -> float:

@@ -17,6 +17,7 @@ class Priority:
     """Higher priority is more important, as in the lesson (vLLM's sign is the opposite)."""
 
     name = "priority"
+    may_starve = True
 
     def key(self, request: View) -> float:
         """The most important first."""

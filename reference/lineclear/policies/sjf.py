@@ -32,6 +32,7 @@ class ShortestJobFirst:
                 f"seconds_per_token must be a number of at least 0, not {seconds_per_token!r}"
             )
         self.aged = seconds_per_token > 0
+        self.may_starve = not self.aged
         self.seconds_per_token = seconds_per_token
 
     @staticmethod

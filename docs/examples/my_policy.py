@@ -1,0 +1,30 @@
+"""Short answers first, but a request that has waited long enough goes before all of them."""
+
+from lineclear.view import View
+
+
+class ShortAnswersFirst:
+    """The fewest tokens to generate first; one token more counts as arriving so much later.
+
+    Args:
+        seconds_per_token: how much later.
+    """
+
+    name = "short_answers"
+
+    def __init__(self, seconds_per_token: float = 0.05) -> None:
+        self.seconds_per_token = seconds_per_token
+
+    def length(self, request: View) -> int:
+        """Tokens that it will generate, by somebody's guess."""
+        if request.predicted_tokens is None:
+            return request.max_tokens
+        return request.predicted_tokens
+
+    def key(self, request: View) -> float:
+        """Its place among those that wait: the smallest goes first."""
+        return request.arrival_time + self.seconds_per_token * self.length(request)
+
+    def may_displace(self, waiting: View, running: View) -> bool:
+        """Whether a running request gives way to one that waits and comes before it."""
+        return waiting.priority > running.priority

@@ -1,0 +1,272 @@
+"""The stages that look at one policy: how it answers, and what can be proved of its order.
+
+Guarantees: what is found is told under the policy's name; what cannot be proved is called so, with
+the reason, and never passed. It knows nothing about runs of the scheduler.
+"""
+
+from __future__ import annotations
+
+import pickle
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from lineclear.answers import at_least_one, class_of, numbers, one_line, steps, truth
+from lineclear.checks.places import shown
+from lineclear.checks.stage import Case, Context, Finding, Outcome
+from lineclear.policies import Policy, make
+from lineclear.policies.tenants import TenantPolicy
+from lineclear.probe import Spy, views
+from lineclear.view import View
+
+if TYPE_CHECKING:
+    from lineclear_spec.theorems import Claims
+
+__all__ = ["answers", "asked", "made", "order", "place_of_policy"]
+
+SAMPLES = {"fast": 60, "default": 300, "deep": 3000}
+#: The obligations that hold of any policy, and the one from which it follows that nobody starves.
+TOTAL = ("the order is ", "the rank is ")
+EARLIER = "only who arrived earlier comes before"
+
+
+def made(context: Context) -> Policy:
+    """The policy, new."""
+    assert context.config is not None
+    return make(context.config.scheduling_policy, dict(context.config.policy_options))
+
+
+def place_of_policy(policy: object) -> tuple[str, int]:
+    """File and line of its class, or ("", 0)."""
+    import inspect
+
+    try:
+        return shown(inspect.getsourcefile(type(policy)) or ""), inspect.getsourcelines(
+            type(policy)
+        )[1]
+    except (OSError, TypeError):
+        return "", 0
+
+
+def asked(policy: Any, method: str, understand: Any, *arguments: Any) -> tuple[Any, str]:
+    """A plain answer, or what is wrong with it."""
+    try:
+        return understand(method, getattr(policy, method)(*arguments)), ""
+    except Exception as error:
+        said = f"{error}" if isinstance(error, TypeError) else f"{class_of(error)}: {error}"
+        return None, f"{method} of {described(arguments)}: {one_line(said)}"
+
+
+def described(arguments: tuple[Any, ...]) -> str:
+    """The requests that a question was about."""
+    words = [
+        f"a request with {a.request!r}" if isinstance(a, View) else repr(a) for a in arguments
+    ]
+    return " and ".join(words)
+
+
+def answers(context: Context) -> Outcome:
+    """Every method is asked about requests of every kind; equal questions get equal answers."""
+    policy: Any = made(context)
+    requests = list(views(SAMPLES[context.mode]))
+    bad: dict[str, str] = {}
+    widths: dict[str, int] = {}
+    counts = 0
+
+    def judge(method: str, problem: str) -> None:
+        if problem:
+            bad.setdefault(method, problem)
+
+    for method in ("key", "rank"):
+        if not hasattr(policy, method):
+            continue
+        for view in requests:
+            first, problem = asked(policy, method, numbers, view)
+            again, _ = asked(policy, method, numbers, view)
+            counts += 2
+            if not problem and len(first) != widths.setdefault(method, len(first)):
+                problem = f"{method} has {widths[method]} parts, and then {len(first)}"
+            judge(method, problem)
+            if not problem and first != again:
+                bad.setdefault(
+                    f"{method} twice",
+                    f"{method} of {described((view,))} is {first}, asked again {again}",
+                )
+    for one, other in pairwise(requests):
+        judge("may_displace", asked(policy, "may_displace", truth, one, other)[1])
+    for view in requests:
+        if hasattr(policy, "share"):
+            judge("share", asked(policy, "share", at_least_one, view, 512, 3)[1])
+        if hasattr(policy, "review"):
+            judge("review", asked(policy, "review", steps, view)[1])
+        counts += 3
+    place = place_of_policy(policy)
+    codes = {"key twice": "LC805", "rank twice": "LC805"}
+    findings = [
+        Finding(codes.get(what, "LC804"), f"{policy.name}: {problem}", (), *place)
+        for what, problem in bad.items()
+    ]
+    kind = "shares among tenants" if isinstance(policy, TenantPolicy) else "orders requests"
+    return Outcome(
+        "policy",
+        "refuted" if findings else "passed",
+        f"{policy.name} {kind}: {counts:,} questions about {len(requests)} kinds of requests, "
+        f"{len(findings)} answers that cannot be meant",
+        {"questions": counts, "bad": len(findings)},
+        findings,
+        [Case("policy", what, "refuted", problem) for what, problem in bad.items()]
+        or [Case("policy", "answers", "passed")],
+        "requests are drawn, not exhausted",
+    )
+
+
+class Watched:
+    """A policy that is asked about places, and what it reads of requests.
+
+    Args:
+        policy: asked.
+        displaces: ask it also who gives way; otherwise nobody does.
+    """
+
+    def __init__(self, policy: Any, displaces: bool = True) -> None:
+        """Nothing is read yet."""
+        self._policy = policy
+        self._displaces = displaces
+        self.reads: set[str] = set()
+        if hasattr(policy, "rank"):
+            self.rank = self._rank
+
+    def __getattr__(self, name: str) -> Any:
+        """Parameters, for what its module claims."""
+        return getattr(self._policy, name)
+
+    def key(self, request: Any) -> Any:
+        """The policy's."""
+        return self._policy.key(Spy(request, self.reads))
+
+    def _rank(self, request: Any) -> Any:
+        """The policy's, if it has one."""
+        return self._policy.rank(Spy(request, self.reads))
+
+    def may_displace(self, waiting: Any, running: Any) -> Any:
+        """The policy's, or never."""
+        if not self._displaces:
+            return False
+        return self._policy.may_displace(Spy(waiting, self.reads), Spy(running, self.reads))
+
+
+def memory(policy: object) -> bytes | None:
+    """What it remembers, to be compared; None if it cannot be written down."""
+    try:
+        return pickle.dumps(vars(policy))
+    except Exception:
+        return None
+
+
+def unlike(policy: Any) -> str:
+    """Why what is proved of the formulas would not be about what runs, or ""."""
+    from lineclear_spec.ranking import differs
+
+    before = memory(policy)
+    for method in ("key", "rank"):
+        if not hasattr(policy, method):
+            continue
+        for view in views(80):
+            if view.predicted_tokens is None or view.deadline is None:
+                continue
+            answer = numbers(method, getattr(policy, method)(view))
+            if differs(policy, method, view, answer):
+                return f"as a formula its {method} is another than of {described((view,))}"
+    if before is None or before != memory(policy):
+        return "its key changes what it remembers, or cannot be compared with what it was"
+    return ""
+
+
+def claims_of(policy: Any, context: Context) -> tuple[Claims, bool]:
+    """What is claimed of the policy, by its own module or by any order; whether it is its own."""
+    from lineclear.policies.fcfs import EARLIER as FACT
+    from lineclear_spec.theorems import CLAIMS, Claims
+
+    claimed = CLAIMS.get(policy.name)
+    if claimed is not None and claimed.make.__module__ == type(policy).__module__:
+        return claimed, True
+    return Claims(policy.name, lambda _: made(context), (), (FACT,)), False
+
+
+def watching(claims: Claims, watched: Watched) -> Claims:
+    """The same claims, about a policy that is watched."""
+    from dataclasses import replace
+
+    def make_it(_: Any) -> Watched:
+        return watched
+
+    return replace(claims, make=make_it)
+
+
+def order(context: Context) -> Outcome:
+    """Key, rank and displacement run on requests of which nobody knows anything."""
+    from lineclear_spec import prove, ranking
+    from lineclear_spec.obligations import of_progress
+    from lineclear_spec.theorems import ORDER
+
+    policy: Any = made(context)
+    claims, own = claims_of(policy, context)
+    note = why = ""
+    goals: Any = None
+    watched = Watched(made(context))
+    try:
+        goals = ranking.order(claims if own else watching(claims, watched))
+    except Exception as first:
+        note = f"may_displace is no formula ({one_line(str(first))})"
+        watched = Watched(made(context), displaces=False)
+        try:
+            goals = ranking.order(watching(claims, watched))
+        except Exception as error:
+            why = f"its key is no formula ({one_line(f'{class_of(error)}: {error}')})"
+    try:
+        why = why or ("" if own else unlike(made(context)))
+    except Exception as error:
+        why = one_line(f"{class_of(error)}: {error}")
+    if why:
+        said = f"{policy.name}: not proved, tested only: {why}"
+        return Outcome("order", "skipped", said, left_out="proofs about the order")
+    results = prove.prove_unit(of_progress(f"{ORDER}{policy.name}", *goals))
+    needed = [r for r in results if own or r.invariant.startswith(TOTAL)]
+    bad = [r for r in needed if r.status != "proved"]
+    extra = {r.invariant: r.status for r in results if r not in needed}
+    place = place_of_policy(policy)
+    findings = [
+        Finding(
+            "LC101" if r.status == "refuted" else "LC201",
+            f"{policy.name}: {r.invariant}: {r.status}",
+            (),
+            *place,
+            content={"obligation": r.key, "status": r.status, "solver": r.solver, "seed": r.seed},
+        )
+        for r in bad
+    ]
+    guessed = watched.reads & {"deadline", "predicted_tokens"}
+    moves = [name for name in ("review", "ended", "first", "rank") if hasattr(policy, name)]
+    earlier = extra.get(EARLIER) == "proved" and not guessed and not moves
+    context.memo["nobody passes"] = earlier
+    refuted = any(r.status == "refuted" for r in bad)
+    told = f"{policy.name}: {len(needed) - len(bad)} of {len(needed)} obligations proved by "
+    told += prove.solver_version() + ", for any requests"
+    if earlier:
+        told += "; nobody who arrives later comes before, so that none starves"
+    left = [note] if note else []
+    if guessed:
+        left.append(f"requests without {' or '.join(sorted(guessed))}")
+    if not own and not earlier:
+        left.append("that none starves is not proved: see starvation")
+    return Outcome(
+        "order",
+        "refuted" if refuted else "unknown" if bad or not needed else "passed",
+        told,
+        {"asked": len(needed), "proved": len(needed) - len(bad), "none_passes": earlier},
+        findings,
+        [
+            Case("order", r.invariant, "passed" if r.status == "proved" else r.status)
+            for r in needed
+        ],
+        "; ".join(left),
+    )

@@ -1,0 +1,212 @@
+"""The stage that tries to keep a request waiting: others arrive for ever, and it is watched.
+
+Guarantees: what is found is a run of the real scheduler, with its journal, in which a request waits
+while others that arrived later come and go; the number of steps is told, and whether the plans
+repeat. What is not found within
+so many steps is not proved. It knows nothing about how a policy decides.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from lineclear.checks.counterexample import from_scheduler
+from lineclear.checks.own import made, place_of_policy
+from lineclear.checks.stage import Case, Context, Finding, Outcome
+from lineclear.policies import may_starve
+from lineclear.refutations.drive import Drive
+
+if TYPE_CHECKING:
+    from lineclear.config import Config
+
+__all__ = ["Contest", "contests", "starvation"]
+
+Kind = Mapping[str, Any]
+#: Steps in which the one that waits computes nothing.
+HORIZON = {"fast": 1500, "default": 1500, "deep": 20_000}
+#: Steps of a found run that are written down; it goes on in the same way.
+SHOWN = 60
+BACKLOG = 3
+#: Of so many last steps the plans are compared.
+LOOKED_AT = 120
+#: What the one that waits, and those that keep arriving, may be like.
+KINDS: Mapping[str, Kind] = {
+    "plain": {},
+    "long": {"prompt": 9, "output": 6, "predicted_tokens": 6},
+    "short": {"prompt": 2, "output": 2, "predicted_tokens": 1},
+    "urgent": {"priority": 2},
+    "with a deadline": {"deadline": 5.0},
+    "of another tenant": {"tenant": "b"},
+}
+#: Pairs that are tried without --deep: who waits, who arrives.
+FEW = {"fast": 8, "default": 36, "deep": 36}
+
+
+class Contest:
+    """One request that waits, and others without end: one a second, a step takes a second.
+
+    Args:
+        config: small.
+        waits: what the one that waits is like.
+        comes: what the others are like.
+        journal: where every action is written.
+    """
+
+    def __init__(
+        self, config: Config, waits: Kind, comes: Kind, journal: io.StringIO | None = None
+    ) -> None:
+        """The first of the others runs already when the one that waits arrives."""
+        self.drive = Drive(config, journal)
+        self.comes = comes
+        self.sent = 0
+        self.moves: list[str] = []
+        self.send()
+        self.drive.step()
+        self.add("waiting", waits)
+
+    def send(self) -> None:
+        """One of the others."""
+        self.add(self.sent, self.comes)
+        self.sent += 1
+
+    def add(self, name: Any, kind: Kind) -> None:
+        """A request arrives."""
+        asked: dict[str, Any] = {"prompt": 4, "output": 4, "tenant": "a", **kind}
+        if "deadline" in asked:
+            asked["deadline"] += len(self.drive.rows)
+        self.drive.add(name, **asked)
+        self.moves.append(f"submit {name}: {asked}")
+
+    def run(self, horizon: int) -> tuple[int, int] | None:
+        """Steps, and later requests that passed it, if it computed nothing for so many steps."""
+        drive = self.drive
+        entries = drive.scheduler.entries
+        since = passed = 0
+        while "waiting" in entries:
+            if len(entries) <= BACKLOG:
+                self.send()
+            row = drive.step()
+            if "waiting" in row.tokens:
+                since = passed = 0
+                continue
+            since += 1
+            passed += sum(name != 0 for name in row.ended)  # 0 was there before
+            if since >= horizon:
+                return since, passed
+        return None
+
+
+def contests(mode: str) -> Iterator[tuple[str, Kind, Kind]]:
+    """Every pair, those first that tell most policies apart."""
+    telling = [
+        ("plain", "urgent"),
+        ("long", "short"),
+        ("plain", "plain"),
+        ("plain", "with a deadline"),
+        ("short", "long"),
+        ("plain", "of another tenant"),
+        ("urgent", "plain"),
+        ("with a deadline", "urgent"),
+    ]
+    rest = [(a, b) for a in KINDS for b in KINDS if (a, b) not in telling]
+    for a, b in [*telling, *rest][: FEW[mode]]:
+        yield f"{a}, others {b}", KINDS[a], KINDS[b]
+
+
+def tiny(config: Config) -> Config:
+    """One seat and a pool for two: who waits is passed as soon as the policy lets it be."""
+    return replace(
+        config,
+        num_gpu_blocks=8,
+        num_cpu_blocks=min(config.num_cpu_blocks, 8),
+        block_size=4,
+        max_num_seqs=1,
+        max_num_batched_tokens=64,
+        max_model_len=64,
+        num_lookahead_slots=0,
+        watermark=0.0,
+        max_waiting=None,
+        depth=1,
+    )
+
+
+def starvation(context: Context) -> Outcome:
+    """Every contest, up to the first that is lost."""
+    assert context.config is not None
+    horizon, config = HORIZON[context.mode], tiny(context.config)
+    policy = made(context)
+    allowed = may_starve(policy)
+    cases: list[Case] = []
+    findings: list[Finding] = []
+    failed: str | None = None
+    for name, waits, comes in contests(context.mode):
+        contest = Contest(config, waits, comes)
+        lost = contest.run(horizon)
+        failures = contest.drive.scheduler.policy_failures
+        if failures:
+            failed = failures[0]
+            findings.append(Finding("LC804", f"{failed} ({name})", (), *place_of_policy(policy)))
+            cases.append(Case("starvation", name, "refuted", failed))
+            break
+        if lost is not None:
+            period = contest.drive.period({"waiting"}, LOOKED_AT)
+            found_it = found(context, config, name, (waits, comes), lost, allowed, period)
+            findings.append(found_it)
+            cases.append(Case("starvation", name, "passed" if allowed else "refuted"))
+            break
+        cases.append(Case("starvation", name, "passed"))
+        context.step(name)
+    note = f"a wait of more than {horizon:,} steps looks like one for ever"
+    if findings and allowed and failed is None:
+        return Outcome(
+            "starvation",
+            "passed",
+            f"{policy.name}: no guarantee, as it says itself (`may_starve`); a run shows it",
+            {"contests": len(cases), "horizon": horizon},
+            findings,
+            cases,
+            note,
+        )
+    proved = bool(context.memo.get("nobody passes"))
+    return Outcome(
+        "starvation",
+        "refuted" if findings else "passed",
+        f"{policy.name}: {len(cases)} contests against arrivals without end, "
+        + ("one is lost" if findings else f"none lost in {horizon:,} steps"),
+        {"contests": len(cases), "horizon": horizon, "proved": proved},
+        findings,
+        cases,
+        note if findings or proved else f"that none starves is tested, not proved; {note}",
+    )
+
+
+def found(
+    context: Context,
+    config: Config,
+    name: str,
+    kinds: tuple[Kind, Kind],
+    lost: tuple[int, int],
+    allowed: bool,
+    period: int | None,
+) -> Finding:
+    """The contest again, its beginning written down."""
+    policy = made(context)
+    file = io.StringIO()
+    contest = Contest(config, *kinds, file)
+    contest.run(SHOWN)
+    contest.drive.end()
+    title = (
+        f"{policy.name}: a request computes nothing for {lost[0]:,} steps, while {lost[1]:,} that "
+        f"arrived after it come and go (it is {name})"
+    )
+    saved = from_scheduler("starvation", title, contest.moves, file.getvalue().splitlines())
+    lines = (
+        f"its plans repeat every {period} steps" if period else "its plans do not repeat soon",
+        f"the run begins with its first {SHOWN} steps in the file, and goes on in the same way",
+        *([] if not allowed else ["the policy says that it gives no guarantee: may_starve"]),
+    )
+    code = "LC803" if allowed else "LC503"
+    return Finding(code, title, lines, *place_of_policy(policy), content=saved.as_dict())
