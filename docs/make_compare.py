@@ -113,7 +113,8 @@ Times are simulated by a stated model of a device (`lineclear simulate --step-ti
 these runs compare with each other, not how fast a device is. [validation.md](validation.md) says how far
 the simulator is from the log of a real engine. `lineclear compare --help` says what the columns are;
 `gap` and `bound` are the greatest difference of service between two tenants that wait, seen and
-proved. [policies.md](policies.md) says what each policy guarantees.
+proved. Below stands each bound that a theorem states for these settings and requests, beside the most
+that was seen in the run. [policies.md](policies.md) says what each policy guarantees.
 """
 
 
@@ -126,7 +127,8 @@ def run(folder: Path, trace: Trace, pictures: Path) -> str:
     if done.returncode != 0:
         raise SystemExit(f"lineclear compare {trace.file} ended with {done.returncode}")
     lines = done.stdout.split("\n")
-    return "\n".join(line.rstrip() for line in lines[2:] if line and str(pictures) not in line)
+    kept = [line.rstrip() for line in lines[2:] if str(pictures) not in line]
+    return "\n".join(kept).strip()
 
 
 def section(folder: Path, trace: Trace, pictures: Path) -> str:

@@ -59,6 +59,12 @@ class Held:
             return False
         return self.seen > bound.number * (1 + ROUNDING)
 
+    @property
+    def telling(self) -> bool:
+        """Whether there is a bound, and more to say than that 0 is 0."""
+        bound = self.guarantee.bound
+        return bound is not None and bool(bound.number != 0 or self.seen)
+
     def json(self) -> dict[str, Any]:
         """The contract for scripts."""
         row = self.guarantee.json()
@@ -143,8 +149,11 @@ def lines(rows: Iterable[Held]) -> list[str]:
 
 
 def bound_lines(rows: Iterable[Held]) -> list[str]:
-    """Each bound that is guaranteed, as a number and a formula, beside the most that was seen."""
-    found = [row for row in rows if row.guarantee.bound is not None]
+    """Each bound that is guaranteed, as a number and a formula, beside the most that was seen.
+
+    That nobody is passed where nobody may be, and nobody was, is left out.
+    """
+    found = [row for row in rows if row.telling]
     if not found:
         return []
     width = max(16, *(len(row.guarantee.theorem) for row in found))
