@@ -1,0 +1,158 @@
+"""Small workloads and settings drawn from a number, and one run with the bounds held against it.
+
+Guarantees: the same number draws the same. It knows nothing about what a test expects.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from lineclear.config import MODES, POLICIES, VICTIMS, Config
+from lineclear.held import Held, Holding
+from lineclear.policies import make
+from lineclear.request import Request
+from lineclear.scheduler import Scheduler
+from lineclear.simulate import Simulation
+from lineclear.workload import Arrival, Workload
+
+__all__ = ["OPTIONS", "Driven", "drawn", "held_rows", "hold"]
+
+#: Who may send requests to a `Driven`.
+TENANTS = ("a", "b", "c")
+
+#: Parameters that make a bound of a small run a small number.
+OPTIONS: dict[str, tuple[tuple[str, Any], ...]] = {
+    "aging": (("seconds_per_level", 0.05),),
+    "sjf_aging": (("seconds_per_token", 0.02),),
+    "lpl": (("seconds_per_token", 0.02),),
+    "ceiling": (("ceiling", 2), ("levels", 3)),
+    "drr": (("quantum", 7.0),),
+    "mlfq": (("promote_after", 8), ("quantum", 2)),
+    "vtc": (("weights", {"a": 0.5, "b": 2.0}),),
+}
+
+
+def drawn(number: int, **changes: Any) -> tuple[Config, Workload]:
+    """A pool that is too small for all, and up to 40 requests that arrive in bursts or slowly."""
+    draw = random.Random(number)
+    choice = draw.choice
+    policy = changes.get("scheduling_policy", choice(POLICIES))
+    narrow = draw.random() < 0.6
+    seats, size = choice((2, 4, 6)), choice((1, 2, 4))
+    drafts = choice((0, 0, 0, 2)) if narrow else 0
+    cut = draw.random() < 0.7
+    settings: dict[str, Any] = {
+        "num_gpu_blocks": choice((24, 32, 48)) // size,
+        "num_cpu_blocks": choice((0, 6, 24)),
+        "block_size": size,
+        "max_num_seqs": seats,
+        "max_num_batched_tokens": max(seats * (1 + drafts), choice((6, 12, 24)), 0 if cut else 22),
+        "max_model_len": 22,
+        "enable_chunked_prefill": cut,
+        "watermark": choice((0.0, 0.2)),
+        "num_lookahead_slots": drafts,
+        "scheduling_policy": policy,
+        "policy_options": OPTIONS.get(policy, ()),
+        "preemption_mode": choice(MODES),
+        "swap_threshold": 8,
+        "victim": choice(VICTIMS),
+        "depth": choice((1, 2)),
+        "bypass": choice((0, 0, 0, 2)),
+        "pause_after_preemption": draw.random() < 0.7,
+    }
+    rate, now, requests = choice((3, 30, 300)), 0.0, list[Arrival]()
+    for k in range(draw.randint(5, 40)):
+        width = 1 if narrow else min(seats, choice((1, 1, 2, 3)))
+        most = draw.randint(1, 10)
+        requests.append(
+            Arrival(
+                str(k),
+                now,
+                draw.randint(1, 10),
+                tuple(draw.randint(1, most) for _ in range(width)),
+                most,
+                priority=draw.randint(0, 2),
+                client=choice("aaabc"),
+                predicted_tokens=choice((None, draw.randint(0, 12))),
+                deadline=now + draw.random(),
+            )
+        )
+        now += draw.expovariate(rate)
+    config = Config(**{**settings, **changes})
+    return config, Workload(f"drawn {number}", "drawn", tuple(requests))
+
+
+def hold(config: Config, workload: Workload) -> Holding:
+    """Runs it to its end, and counts."""
+    holding = Holding(config, workload)
+    result = Simulation(
+        workload, config, check_every=0, policy=holding.policy, service=holding.listener
+    ).run()
+    assert not result.stalled
+    assert not result.failures
+    assert result.finished + len(result.rejected) == len(workload.requests)
+    return holding
+
+
+def held_rows(holding: Holding) -> dict[str, Held]:
+    """By the part of the theorem's name after the policy's."""
+    return {row.guarantee.theorem.partition(".")[2]: row for row in holding.rows()}
+
+
+class Driven:
+    """A scheduler driven step by step, the bounds held against it; a turn takes a second.
+
+    Args:
+        config: what it runs with.
+        policy: which decides; the one that `config` names if None.
+        promised: the settings whose theorems are held against it; the same if None. What is broken on
+            purpose is broken in the others.
+    """
+
+    def __init__(self, config: Config, policy: Any = None, promised: Config | None = None) -> None:
+        self.promised = promised or config
+        self.policy = policy or make(config.scheduling_policy, dict(config.policy_options))
+        self.scheduler = Scheduler(config, self.policy)
+        tenants = [Arrival(name, 0.0, 1, (1,), 1, client=name) for name in ("", *TENANTS)]
+        self.holding = Holding(self.promised, Workload("", "", tuple(tenants)), self.policy)
+        self.arrivals: list[Arrival] = []
+        self.turns = 0
+
+    def add(self, prompt: int, most: int, client: str = "", **rest: Any) -> str:
+        """A request that generates all it may; its name."""
+        name = f"{client}{len(self.arrivals)}"
+        time = float(self.turns)
+        self.scheduler.add(
+            Request(
+                request_id=name,
+                prompt_tokens=prompt,
+                max_tokens=most,
+                arrival_time=time,
+                tenant=client or None,
+                **rest,
+            )
+        )
+        arrival = Arrival(name, time, prompt, (most,), most, client=client, **rest)
+        self.arrivals.append(arrival)
+        self.holding.listener.arrive(arrival)
+        return name
+
+    def turn(self) -> list[str]:
+        """One step; names of the requests that were let in."""
+        plan = self.scheduler.schedule()
+        waited = set(self.holding.waits.waiting)
+        self.holding.listener.step(plan, float(self.turns))
+        entered = [str(name) for name in waited - set(self.holding.waits.waiting)]
+        swaps = [o.number for o in plan.operations if o.kind in ("swap_in", "swap_out")]
+        if plan.step is not None:
+            for finished in self.scheduler.commit(plan, [0] * len(plan.sampling)):
+                self.holding.listener.end(finished.request_id)
+        self.scheduler.complete([n for n in swaps if n in self.scheduler.ledger.operations])
+        self.turns += 1
+        return entered
+
+    def rows(self) -> dict[str, Held]:
+        """Every theorem of the promised settings, for what has arrived."""
+        self.holding.workload = Workload("driven", "driven", tuple(self.arrivals))
+        return held_rows(self.holding)
