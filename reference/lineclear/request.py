@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from math import inf, isfinite
+from typing import NamedTuple, cast
 
 __all__ = [
     "Accepted",
@@ -51,6 +52,17 @@ def whole(name: str, value: object, least: int) -> None:
         raise InvalidRequest(f"{name} must be a whole number of at least {least}, not {value!r}")
 
 
+def moment(name: str, value: object) -> None:
+    """Refuses what is no moment: a key that is made of it might be no number."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (number and -MOST_PRIORITY <= cast("float", value) <= MOST_PRIORITY):
+        raise InvalidRequest(f"{name} must be a number of seconds, not {value!r}")
+
+
+#: Beyond it a key of floats would overflow, and one caller would put an end to a policy.
+MOST_PRIORITY = 10**300
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, init=False)
 class Request:
     """One request; lengths only, the scheduler stores no token ids.
@@ -60,7 +72,7 @@ class Request:
         prompt_tokens: tokens of the prompt, at least 1.
         max_tokens: tokens to generate at most, at least 1.
         n: sequences the request may have at once (parallel sampling, beams).
-        priority: higher is more important.
+        priority: higher is more important; between -10**300 and 10**300.
         arrival_time: seconds, for metrics and for policies; not used by the default order.
         tenant: whom its service is charged to, by policies that share among tenants.
         predicted_tokens: how many tokens it will generate, by somebody's guess; None if nobody
@@ -104,6 +116,17 @@ class Request:
             integral("priority", priority)
         if predicted_tokens is not None:
             whole("predicted_tokens", predicted_tokens, 0)
+        if not -MOST_PRIORITY <= priority <= MOST_PRIORITY:
+            raise InvalidRequest("priority must be between -10**300 and 10**300")
+        if not (type(arrival_time) is float and isfinite(arrival_time)):
+            moment("arrival_time", arrival_time)
+        if deadline is not None and deadline != inf:
+            moment("deadline", deadline)
+        if tenant is not None:
+            try:
+                hash(tenant)
+            except Exception as error:
+                raise InvalidRequest(f"tenant must be hashable, not {tenant!r}") from error
         set_id(self, request_id)
         set_prompt(self, prompt_tokens)
         set_most(self, max_tokens)

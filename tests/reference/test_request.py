@@ -40,6 +40,48 @@ def test_any_whole_number_is_a_priority(priority: int) -> None:
     assert Request(**SIZES, priority=priority).priority == priority
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong", "complaint"),
+    [
+        ("priority", 10**301, "must be between"),
+        ("arrival_time", float("nan"), "must be a number of seconds"),
+        ("arrival_time", float("inf"), "must be a number of seconds"),
+        ("arrival_time", "now", "must be a number of seconds"),
+        ("deadline", float("nan"), "must be a number of seconds"),
+        ("deadline", "soon", "must be a number of seconds"),
+        ("deadline", 10**400, "must be a number of seconds"),
+        ("tenant", ["a"], "must be hashable"),
+    ],
+)
+def test_what_would_put_an_end_to_a_policy_is_refused(
+    name: str, wrong: Any, complaint: str
+) -> None:
+    """One caller's value must not make a key that is no number, or a tenant that nobody can find."""
+    with pytest.raises(InvalidRequest, match=f"^{name} {complaint}"):
+        Request(**SIZES, **{name: wrong})
+
+
+@pytest.mark.parametrize("policy", ["aging", "edf", "sjf_aging", "lpl", "ceiling", "vtc", "drr"])
+def test_no_request_that_exists_puts_an_end_to_a_built_in_policy(policy: str) -> None:
+    from lineclear.config import Config
+    from lineclear.scheduler import Scheduler
+
+    scheduler = Scheduler(Config(scheduling_policy=policy))
+    for k, priority in enumerate((10**300, -(10**300), 0)):
+        for arrival in (-1e300, 0, 1e300):
+            for deadline in (None, float("inf"), -1e299, 7):
+                request = Request(
+                    request_id=(k, arrival, deadline), prompt_tokens=1, max_tokens=1, tenant=(k,),
+                    priority=priority, arrival_time=arrival, deadline=deadline,
+                    predicted_tokens=10**400,
+                )  # fmt: skip
+                assert scheduler.add(request)
+    while scheduler.entries:
+        plan = scheduler.schedule()
+        scheduler.commit(plan, [0] * len(plan.sampling))
+    assert scheduler.policy_failures == []
+
+
 def test_the_smallest_request_has_one_token_and_generates_one() -> None:
     request = Request(request_id=0, prompt_tokens=1, max_tokens=1)
     assert (request.n, request.priority, request.arrival_time) == (1, 0, 0.0)

@@ -19,6 +19,7 @@ import pytest
 
 pytest.importorskip("hypothesis")
 
+from hostile import ANSWERS, DEEDS, Everything, Hostile, Landlord
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
@@ -27,6 +28,7 @@ from lineclear.audit import audit
 from lineclear.config import Config
 from lineclear.observer import Observer
 from lineclear.plan import Plan
+from lineclear.policies import Policy
 from lineclear.request import Finished, InvalidRequest, Rejected, Request
 from lineclear.scheduler import Scheduler
 from lineclear.testing import Branch, ContentExecutor
@@ -63,11 +65,11 @@ class Flight:
 class World:
     """Scheduler, executor and model."""
 
-    def __init__(self, config: Config, seed: int) -> None:
+    def __init__(self, config: Config, seed: int, policy: Policy | None = None) -> None:
         self.config = config
         self.random = random.Random(seed)
         self.counts: Counter[str] = Counter()
-        self.scheduler = Scheduler(config, journal=self.note)
+        self.scheduler = Scheduler(config, policy, journal=self.note)
         self.observer = Observer(self.scheduler.ledger)
         self.live: dict[Any, Live] = {}
         self.flights: deque[Flight] = deque()
@@ -356,6 +358,45 @@ class Machine(RuleBasedStateMachine):
         TOTALS.update(world.counts)
 
 
+class HostileMachine(Machine):
+    """The same with a policy that means harm now and then; what comes of it no user may see."""
+
+    @initialize(
+        config=CONFIGS,
+        seed=st.integers(0, 1 << 16),
+        first=st.lists(REQUESTS, min_size=6, max_size=10),
+        kind=st.sampled_from([Hostile, Everything, Landlord]),
+        script=st.dictionaries(
+            st.integers(1, 120),
+            st.sampled_from([*ANSWERS, *[deed for deed in DEEDS if deed != "stop"]]),
+            min_size=2,
+            max_size=8,
+        ),
+    )
+    def start(
+        self,
+        config: Config,
+        seed: int,
+        first: list[tuple[int, int, int, int, int]],
+        kind: type[Hostile],
+        script: dict[int, str],
+    ) -> None:
+        policy = kind(script)
+        self.world = World(config, seed, policy)
+        policy.scheduler = self.world.scheduler
+        for request in first:
+            self.world.add(*request)
+        for _ in range(4):
+            self.turn(True)
+
+    def teardown(self) -> None:
+        super().teardown()
+        if hasattr(self, "world"):
+            failures = self.world.scheduler.policy_failures
+            assert len(failures) <= 1
+            TOTALS["policies that failed"] += len(failures)
+
+
 #: Of 100 steps, how many times each action happens at least.
 FLOORS = {
     "submit": 10.0,
@@ -395,3 +436,11 @@ def test_every_call_keeps_every_invariant_and_users_see_what_the_model_says() ->
     assert {name: rate for name, rate in rates.items() if rate < FLOORS[name]} == {}
     if chosen.derandomize:
         assert set(TOTALS) >= {*FLOORS, *RARE} == set(ACTIONS) - {"carry"}
+
+
+def test_no_user_sees_what_a_hostile_policy_does() -> None:
+    TOTALS.clear()
+    chosen = settings(max_examples=120, stateful_step_count=30)
+    run_state_machine_as_test(HostileMachine, settings=chosen)
+    assert TOTALS["policies that failed"] >= 40
+    assert min(TOTALS[name] for name in ("swap_out", "recompute", "fork", "abort")) > 0
