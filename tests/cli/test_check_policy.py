@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -190,7 +191,12 @@ def test_a_policy_that_breaks_the_scheduler_is_found(
     assert "LC401" in {finding.code for finding in findings}
 
 
-def test_outcomes_are_kept_until_the_module_changes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_outcomes_are_kept_until_the_module_changes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_up = ModuleType("made_up")
+    made_up.__file__ = "_nowhere.py"  # as some packages do
+    monkeypatch.setitem(sys.modules, "made_up", made_up)
     policy = write("Fifo")
     assert not check(capsys, policy, "--stage", "policy")[1]["policy"]["cached"]
     assert check(capsys, policy, "--stage", "policy")[1]["policy"]["cached"]

@@ -72,8 +72,11 @@ def modules_of(policy: str) -> str:
     found = hashlib.sha256()
     for name, loaded in sorted(sys.modules.items()):
         path = getattr(loaded, "__file__", None)
-        if isinstance(path, str) and top in Path(path).resolve().parents:
-            found.update(name.encode() + b"\0" + Path(path).read_bytes() + b"\0")
+        if not isinstance(path, str) or not os.path.isabs(path):
+            continue  # some modules are made up and name a file that is none
+        place = Path(path).resolve()
+        if top in place.parents and place.is_file():
+            found.update(name.encode() + b"\0" + place.read_bytes() + b"\0")
     return found.hexdigest()
 
 
