@@ -66,7 +66,7 @@ def test_a_broken_preset_is_refuted_with_a_journal_and_a_page(
     ("flags", "said"),
     [
         (["--shapes", "1-2"], "write a request as PROMPT+MOST"),
-        (["--scheduling-policy", "mlfq"], "no relabelling for the policy 'mlfq'"),
+        (["--scheduling-policy", "lifo"], "scheduling_policy must be one of"),
         (["--depth", "3"], "depth must be 1 or 2"),
     ],
 )

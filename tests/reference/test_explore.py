@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lineclear.config import MODES, VICTIMS, ConfigError
+from lineclear.config import MODES, VICTIMS
 from lineclear.entry import Entry
 from lineclear.explore.bounds import Bounds, Shape
 from lineclear.explore.cycles import components, walk
@@ -194,7 +194,7 @@ def test_victim_rules_choose_differently() -> None:
 def test_the_worlds_hold_every_setting_of_the_list() -> None:
     worlds = ci_worlds()
     names = [world.name for world in worlds]
-    assert len(set(names)) == len(names) == 73
+    assert len(set(names)) == len(names) == 101
     configs = [world.config for world in worlds]
     assert {c.victim for c in configs} == set(VICTIMS)
     assert {c.preemption_mode for c in configs} == set(MODES)
@@ -318,11 +318,6 @@ def test_components_and_walks() -> None:
     assert sorted(map(sorted, components(graph, graph.__getitem__))) == [[0, 1], [3]]
     assert walk(0, lambda n: n == 3, graph.__getitem__) == [0, 1, 2, 3]
     assert walk(3, lambda n: n == 0, graph.__getitem__) == []
-
-
-def test_a_policy_without_a_relabelling_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no relabelling for the policy 'aging'"):
-        Bounds("aging", small(scheduling_policy="aging"), (LONG,))
 
 
 def test_the_page_has_exact_counts() -> None:

@@ -175,8 +175,14 @@ def search_table() -> tuple[list[dict[str, Any]], list[str], int]:
             found = search(bounds)
             row = found.as_dict()
             witnesses = row.pop("witnesses")
-            # The table has no scheduler that could stand still, so nobody asked.
-            row |= {"stuck": None, "livelocks": None, "starvation": None, "witnesses": witnesses}
+            row |= {
+                "stuck": None,
+                "livelocks": None,
+                "starvation": None,
+                "why_null": "the table alone has no scheduler that could stand still or pass somebody; "
+                "the target scheduler is asked",
+                "witnesses": witnesses,
+            }
             searches.append(row)
             ended = "exhausted" if found.complete else f"stopped at {bounds.max_states:,} states"
             lines.append(

@@ -10,13 +10,12 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from lineclear.config import Config, ConfigError
-from lineclear.policies import make
+from lineclear.policies import BUILT_IN, make
 
 __all__ = ["KNOWN_POLICIES", "Bounds", "Shape"]
 
-#: Policies whose order among live requests does not change and does not rest on the clock, so that
-#: requests may be renamed by relative age.
-KNOWN_POLICIES = ("fcfs", "priority", "sjf")
+#: Policies of which `orders.py` knows what of them belongs to a state.
+KNOWN_POLICIES = tuple(BUILT_IN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +27,27 @@ class Shape:
         most: tokens to generate at most.
         n: sequences it may have at once.
         priority: higher is more important.
+        tenant: whom it is charged to.
+        slack: arrivals after its own by which it should be done, if it has a deadline.
     """
 
     prompt: int
     most: int
     n: int = 1
     priority: int = 0
+    tenant: str | None = None
+    slack: float | None = None
+
+    def __str__(self) -> str:
+        """As it is written on the command line, and then what can't be written there."""
+        parts = (
+            f"{self.prompt}+{self.most}",
+            f"x{self.n}" * (self.n > 1),
+            f"p{self.priority}" * bool(self.priority),
+            "" if self.tenant is None else f"@{self.tenant}",
+            "" if self.slack is None else f"<{self.slack:g}",
+        )
+        return "".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +65,7 @@ class Bounds:
         fails: whether a copy may fail.
         late: whether copies may complete later than at once.
         max_states: states beyond which the search gives up and says so.
+        group: searches of one group are told in one line of a page.
     """
 
     name: str
@@ -63,6 +78,7 @@ class Bounds:
     fails: bool = True
     late: bool = True
     max_states: int = 200_000
+    group: str = ""
 
     def __post_init__(self) -> None:
         """Refuses what cannot be searched.
@@ -104,7 +120,14 @@ class Bounds:
             "name": self.name,
             "config": changed,
             "shapes": [
-                {"prompt": s.prompt, "most": s.most, "n": s.n, "priority": s.priority}
+                {
+                    "prompt": s.prompt,
+                    "most": s.most,
+                    "n": s.n,
+                    "priority": s.priority,
+                    "tenant": s.tenant,
+                    "slack": s.slack,
+                }
                 for s in self.shapes
             ],
             "live": self.live,

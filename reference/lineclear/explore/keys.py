@@ -15,6 +15,7 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING, Any
 
+from lineclear.explore.orders import kept
 from lineclear_spec.keys import state_key
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def world_key(world: World) -> tuple[Any, ...]:
         tuple([seat[s] for s in scheduler.members]),
         tuple(sorted([seat[s] for s in scheduler.replaced])),
         scheduler.draining, len(scheduler.policy_failures), flights,
-        shown_to_policy(world, live) if world.bounds.own else (),
+        shown_to_policy(world, live) if world.bounds.own else kept(world, live),
     )  # fmt: skip
 
 

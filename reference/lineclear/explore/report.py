@@ -60,12 +60,7 @@ class Report:
         """For people."""
         graph, bounds = self.graph, self.graph.bounds
         config = bounds.config
-        shapes = " ".join(
-            f"{s.prompt}+{s.most}"
-            + (f"x{s.n}" if s.n > 1 else "")
-            + f"p{s.priority}" * bool(s.priority)
-            for s in bounds.shapes
-        )
+        shapes = " ".join(map(str, bounds.shapes))
         ended = "exhausted" if graph.complete else "NOT EXHAUSTED"
         free = [word for word in ("stops", "aborts", "fails", "late") if getattr(bounds, word)]
         lines = [
@@ -128,27 +123,53 @@ def markdown(reports: Sequence[Report], command: str) -> str:
         "# Every behaviour of the scheduler at small scope",
         "",
         f"Written by `{command}`. A request `1+3` has a prompt of 1 token and generates at most 3, "
-        "`x2` is a group of two sequences, `p1` has priority 1. Requests arrive without end; "
-        "`live` may be there at once.",
+        "`x2` is a group of two sequences, `p1` has priority 1, `@a` is of tenant a, `<4` is due four "
+        "arrivals later. Requests arrive without end; `live` may be there at once.",
         "",
         "| search | live | requests | GPU, CPU blocks | states | transitions | depth | exhausted |",
         "|---|---:|---|---|---:|---:|---:|---|",
     ]
-    for report in reports:
+    for report in [report for report in reports if not report.graph.bounds.group]:
         graph, bounds = report.graph, report.graph.bounds
-        shapes = " ".join(
-            f"{s.prompt}+{s.most}" + f"x{s.n}" * (s.n > 1) + f"p{s.priority}" * bool(s.priority)
-            for s in bounds.shapes
-        )
+        shapes = " ".join(map(str, bounds.shapes))
         config = bounds.config
         lines.append(
             f"| {bounds.name} | {bounds.live} | {shapes} | {config.num_gpu_blocks}, "
             f"{config.num_cpu_blocks} of {config.block_size} | {graph.states:,} | "
             f"{graph.transitions:,} | {graph.depth} | {'yes' if graph.complete else 'NO'} |"
         )
+    lines += grouped([report for report in reports if report.graph.bounds.group])
     states = sum(report.graph.states for report in reports)
     transitions = sum(report.graph.transitions for report in reports)
     refuted = sum(report.refuted for report in reports)
     lines += ["", f"{len(reports)} searches, {states:,} states, {transitions:,} transitions; "
               f"{refuted} with a finding."]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def grouped(reports: Sequence[Report]) -> list[str]:
+    """Searches of one group in one line, with what was found of starvation."""
+    if not reports:
+        return []
+    lines = [
+        "",
+        "Each policy with each victim rule, each mode of preemption, prompts in chunks and whole; nobody "
+        "stops early, is aborted or fails:",
+        "",
+        "| policy | requests | live | combinations | states | transitions | exhausted | a request may "
+        "wait for ever |",
+        "|---|---|---:|---:|---:|---:|---|---|",
+    ]
+    for group in dict.fromkeys(report.graph.bounds.group for report in reports):
+        own = [report for report in reports if report.graph.bounds.group == group]
+        graphs = [report.graph for report in own]
+        bounds = graphs[0].bounds
+        starved = sum(bool(report.starvation) for report in own)
+        expected = all(f.expected for report in own for f in report.starvation)
+        word = "no" if not starved else f"in {starved}, {'as it says' if expected else 'FOUND'}"
+        lines.append(
+            f"| {group} | {' '.join(map(str, bounds.shapes))} | {bounds.live} | {len(own)} | "
+            f"{sum(g.states for g in graphs):,} | {sum(g.transitions for g in graphs):,} | "
+            f"{'yes' if all(g.complete for g in graphs) else 'NO'} | {word} |"
+        )
+    return lines

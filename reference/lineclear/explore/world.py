@@ -25,12 +25,13 @@ from typing import Any
 
 from lineclear.audit import audit
 from lineclear.explore.bounds import Bounds
+from lineclear.explore.orders import least, remembers, request_of, shifted
 from lineclear.explore.witnesses import Notes, noted
 from lineclear.observer import Observer
 from lineclear.plan import Plan
 from lineclear.policies import make
 from lineclear.probe import reads
-from lineclear.request import Rejected, Request
+from lineclear.request import Rejected
 from lineclear.scheduler import Scheduler
 from lineclear_spec.ledger import SWAP_IN, SWAP_OUT
 
@@ -68,6 +69,9 @@ class World:
         self.looks = reads(self.scheduler.policy) if bounds.own else frozenset[str]()
         if bounds.own:  # one that was asked nothing yet
             self.scheduler = kind(bounds.config, journal=self._told)
+        self.timed = shifted(bounds.config)
+        self.least = least(bounds) if self.timed else 0.0
+        self.remembers = bounds.own or remembers(bounds.config)
         self.observer = Observer(self.scheduler.ledger)
         self.handlers = self.observer.handlers
         self.notes = Notes()
@@ -85,7 +89,7 @@ class World:
         limits = ledger.limits
         observer.ended.clear()
         scheduler.config = scheduler.journal = ledger.journal = ledger.limits = None  # type: ignore[assignment]
-        if not self.bounds.own:  # one of which nothing is known is part of the state
+        if not self.remembers:  # one that remembers is part of the state
             scheduler.policy = None  # type: ignore[assignment]
         scheduler._step = None  # type: ignore[assignment] # pyright: ignore
         observer.handlers = {}
@@ -101,7 +105,7 @@ class World:
         self.scheduler, self.observer, self.arrived, self.names = pickle.loads(frozen)
         scheduler = self.scheduler
         scheduler.config, scheduler.ledger.limits = old.config, old.ledger.limits
-        if not self.bounds.own:
+        if not self.remembers:
             scheduler.policy = make(old.config.scheduling_policy, dict(old.config.policy_options))
         self._attach()
 
@@ -216,15 +220,7 @@ class World:
         shape = self.bounds.shapes[which]
         self.names += 1
         self.arrived += self.bounds.arrivals is not None
-        answer = self.scheduler.add(
-            Request(
-                request_id=self.names,
-                prompt_tokens=shape.prompt,
-                max_tokens=shape.most,
-                n=shape.n,
-                priority=shape.priority,
-            )
-        )
+        answer = self.scheduler.add(request_of(shape, self.names, timed=self.timed))
         if isinstance(answer, Rejected):
             raise ValueError(f"{shape} is rejected: {answer.reason}; leave it out of the bounds")
 

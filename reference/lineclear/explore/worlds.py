@@ -1,8 +1,9 @@
 """The small worlds in which the scheduler is searched.
 
-Guarantees: together they hold both presets, first come first served and priority, every victim
-rule and every mode of preemption, prompts in chunks and whole, one and two steps in flight, groups,
-drafts, and every situation of `required`. It knows nothing about searching.
+Guarantees: together they hold both presets, every policy, every victim rule and every mode of
+preemption, prompts in chunks and whole, one and two steps in flight, groups, drafts, and every situation
+of `required`; the deep ones every combination of policy, victim, mode and chunks. It knows nothing about
+searching.
 """
 
 from __future__ import annotations
@@ -13,13 +14,26 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from lineclear.config import PRESETS, VICTIMS, Config
+from lineclear.config import MODES, PRESETS, VICTIMS, Config
 from lineclear.explore.bounds import Bounds, Shape
+from lineclear.explore.orders import REMEMBERS
 from lineclear.explore.witnesses import SOMETIMES
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.situations import IN_STATES
 
-__all__ = ["BROKEN_WORLDS", "SMALL", "ci_worlds", "deep_worlds", "required", "small", "victims"]
+__all__ = [
+    "BROKEN_WORLDS",
+    "OF_POLICIES",
+    "SMALL",
+    "ci_worlds",
+    "combinations",
+    "deep_worlds",
+    "of_policy",
+    "required",
+    "small",
+    "three_tenants",
+    "victims",
+]
 
 #: Three GPU blocks of one token each.
 SMALL: Mapping[str, Any] = MappingProxyType(
@@ -160,9 +174,91 @@ def special() -> list[Bounds]:
     ]  # fmt: skip
 
 
+#: For each policy, options that are small, and requests that it puts in another order than that of
+#: their arrival.
+OF_POLICIES: Mapping[str, tuple[Mapping[str, Any], tuple[Shape, ...]]] = MappingProxyType(
+    {
+        "fcfs": ({}, (LONG, SHORT)),
+        "fair": ({}, (LONG, SHORT)),
+        "priority": ({}, (LONG, URGENT)),
+        "hybrid": ({}, (LONG, URGENT)),
+        "aging": ({"seconds_per_level": 2.0}, (LONG, URGENT)),
+        "ceiling": ({"ceiling": 2}, (LONG, URGENT)),
+        "sjf": ({}, (LONG, SHORT)),
+        "sjf_aging": ({"seconds_per_token": 2.0}, (LONG, SHORT)),
+        "lpl": ({}, (LONG, SHORT)),
+        "edf": ({}, (Shape(1, 3, slack=4.0), Shape(2, 2, slack=1.0))),
+        "vtc": ({}, (Shape(1, 3, tenant="a"), Shape(2, 2, tenant="b"))),
+        "drr": ({"quantum": 4.0}, (Shape(1, 3, tenant="a"), Shape(2, 2, tenant="b"))),
+        "mlfq": ({"quantum": 2, "levels": 2, "promote_after": 6}, (LONG, SHORT)),
+    }
+)
+
+
+def of_policy(policy: str, victim: str, mode: str, *, chunked: bool, live: int = 2) -> Bounds:
+    """One combination: nothing goes wrong, and requests follow each other without end."""
+    options, shapes = OF_POLICIES[policy]
+    config = small(
+        scheduling_policy=policy,
+        policy_options=tuple(sorted(options.items())),
+        victim=victim,
+        preemption_mode=mode,
+        enable_chunked_prefill=chunked,
+        num_gpu_blocks=3 if live == 2 else 4,
+        max_num_seqs=live,
+    )
+    words = (
+        f"{policy}, {victim} gives way by {mode}, prompts {'in chunks' if chunked else 'whole'}"
+    )
+    return replace(Bounds(words, config, shapes, **CALM), live=live)
+
+
+def three_tenants(policy: str) -> Bounds:
+    """One seat, and a request of each of three tenants: whoever leaves costs nobody a turn."""
+    options = OF_POLICIES[policy][0]
+    config = small(
+        scheduling_policy=policy,
+        policy_options=tuple(sorted(options.items())),
+        max_num_seqs=1,
+        num_gpu_blocks=2,
+        max_num_batched_tokens=2,
+    )
+    shapes = tuple(Shape(1, 1, tenant=tenant) for tenant in "abc")
+    return Bounds(f"{policy}, three tenants", config, shapes, **CALM)
+
+
+def live_of(policy: str) -> int:
+    """Requests that may be live at once: fewer where a policy remembers, and so has more states."""
+    return 2 if policy in REMEMBERS else 3
+
+
+def policies() -> list[Bounds]:
+    """Each policy in two combinations that differ in everything."""
+    return [
+        *[
+            of_policy(policy, victim, mode, chunked=chunked, live=live_of(policy))
+            for policy in OF_POLICIES
+            for victim, mode, chunked in (("last", "swap", True), ("longest", "recompute", False))
+        ],
+        *map(three_tenants, ("vtc", "drr")),
+    ]
+
+
+def combinations() -> list[Bounds]:
+    """Every policy with every victim rule and mode of preemption, prompts in chunks and whole."""
+    return [
+        replace(
+            of_policy(policy, victim, mode, chunked=chunked, live=live_of(policy)), group=policy
+        )
+        for policy, victim, mode, chunked in itertools.product(
+            OF_POLICIES, VICTIMS, MODES, (True, False)
+        )
+    ]
+
+
 def ci_worlds() -> list[Bounds]:
     """What continuous integration searches."""
-    return [*grid(), *whole(), *victims(), *special()]
+    return [*grid(), *whole(), *victims(), *special(), *policies()]
 
 
 def deep_worlds() -> list[Bounds]:
@@ -188,6 +284,7 @@ def deep_worlds() -> list[Bounds]:
                (Shape(1, 4), Shape(2, 3)), live=3, aborts=False, fails=False),
         Bounds("three requests, two in flight, copies fail", small(**three, depth=2),
                (LONG, SHORT), live=3, aborts=False, stops=False),
+        *combinations(),
     ]  # fmt: skip
 
 

@@ -1,0 +1,150 @@
+"""What of a policy decides the future, besides the order of those that live.
+
+Guarantees: two worlds in which this is equal, and all that `keys.py` looks at besides, are asked and
+answered alike for ever after, up to names and clocks. It knows one thing about each built-in policy:
+by what its answers may be shifted. A walk at random meets equal worlds by different ways and holds
+their moves against each other (tests/reference/test_explore_orders.py).
+
+still      nothing: the order of any two requests, present or to come, rests on what they are
+shifted    a request counts from its arrival; what matters is by how much it is before the next one
+remembers  the policy has accounts or looks at progress, and is part of a frozen world
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from lineclear.policies import make
+from lineclear.policies.drr import DeficitRoundRobin
+from lineclear.policies.mlfq import MultiLevelFeedbackQueue
+from lineclear.policies.vtc import VirtualTokenCounter
+from lineclear.request import Request
+from lineclear.view import View
+
+if TYPE_CHECKING:
+    from lineclear.config import Config
+    from lineclear.explore.bounds import Bounds, Shape
+    from lineclear.explore.world import World
+
+__all__ = ["REMEMBERS", "SHIFTED", "kept", "least", "remembers", "request_of", "shifted"]
+
+#: Whose order rests on arrivals besides on what a request is.
+SHIFTED = frozenset({"aging", "sjf_aging", "edf", "ceiling"})
+REMEMBERS = frozenset({"vtc", "drr", "mlfq"})
+
+
+def shifted(config: Config) -> bool:
+    """Whether requests need an arrival time, a second for each arrival."""
+    options = dict(config.policy_options)
+    aged = config.scheduling_policy in ("sjf", "lpl") and options.get("seconds_per_token", 0) > 0
+    return config.scheduling_policy in SHIFTED or aged
+
+
+def remembers(config: Config) -> bool:
+    """Whether the policy itself is part of a state."""
+    return config.scheduling_policy in REMEMBERS
+
+
+def request_of(shape: Shape, name: int, *, timed: bool) -> Request:
+    """The request that arrives, as the scheduler is told of it."""
+    now = float(name) if timed else 0.0
+    return Request(
+        request_id=name,
+        prompt_tokens=shape.prompt,
+        max_tokens=shape.most,
+        n=shape.n,
+        priority=shape.priority,
+        arrival_time=now,
+        tenant=shape.tenant,
+        deadline=None if shape.slack is None else now + shape.slack,
+    )
+
+
+def least(bounds: Bounds) -> float:
+    """The smallest key that a request could have that arrives as number 0, at 0 seconds."""
+    config = bounds.config
+    policy = make(config.scheduling_policy, dict(config.policy_options))
+    keys = [policy.key(View(request_of(s, 0, timed=True), 0)) for s in bounds.shapes]
+    return min(key for key in keys if isinstance(key, int | float))
+
+
+def kept(world: World, live: list[Any]) -> tuple[Any, ...]:
+    """What belongs to the key of a state because of the policy."""
+    config = world.bounds.config
+    if shifted(config):
+        next_one = world.scheduler.arrivals + 1
+        floor = world.least - 1  # before whoever may still arrive, and so before all of them
+        return tuple([max(entry.order[0] - next_one, floor) for entry in live])
+    policy: Any = world.scheduler.policy
+    for kind, key in KEYS.items():
+        if isinstance(policy, kind):
+            return key(world, live, policy)
+    return ()
+
+
+def owners(live: list[Any]) -> set[Any]:
+    """Tenants of whom a request lives, so that something may still be charged."""
+    return {entry.tenant for entry in live}
+
+
+def of_vtc(world: World, live: list[Any], policy: VirtualTokenCounter) -> tuple[Any, ...]:
+    """Counters above the virtual time, and in which order those that wait began to."""
+    step, charged = world.scheduler.ledger.steps, owners(live)
+    found: list[Any] = []
+    for tenant, account in sorted(policy.accounts.items(), key=str):
+        above = round(account.settle(step) - policy.virtual, 6)
+        if tenant not in charged:
+            above = max(above, 0.0)  # it would be lifted
+            if not above:
+                continue
+        found.append((tenant, above, account.rate, account.waiting))
+    turns = sorted(policy.turn, key=policy.turn.__getitem__)
+    return tuple(found), tuple(turns)
+
+
+def of_drr(world: World, live: list[Any], policy: DeficitRoundRobin) -> tuple[Any, ...]:
+    """Credits, with what the rounds have earned those that wait for nothing; and the round."""
+    step, charged = world.scheduler.ledger.steps, owners(live)
+    found: list[Any] = []
+    for tenant, account in sorted(policy.accounts.items(), key=str):
+        credit = policy.credit(tenant, step)
+        if tenant in policy.left:
+            credit += policy.quantum * (policy.rounds - policy.left[tenant])
+        credit = round(credit, 6)
+        if not account.waiting:
+            if tenant not in charged:
+                credit = min(credit, 0.0)
+            if tenant not in charged and not credit:
+                continue  # as if it had never been here
+        found.append((tenant, credit, account.rate, account.waiting))
+    return tuple(found), tuple(policy.round), policy.begun
+
+
+def of_mlfq(world: World, live: list[Any], policy: MultiLevelFeedbackQueue) -> tuple[Any, ...]:
+    """Levels, since when nothing is generated, and when somebody is looked at again."""
+    ledger = world.scheduler.ledger
+    found: list[Any] = []
+    for entry in live:
+        number, generated = entry.number, entry.view(ledger).generated
+        seen, since = policy.seen.get(number, (-1, ledger.steps))
+        base = policy.promoted.get(number)
+        found.append(
+            (
+                entry.order[0],
+                entry.rank[0],
+                generated - seen,
+                ledger.steps - since,
+                None if base is None else generated - base,
+                entry.review - ledger.steps if entry.review >= 0 else -inf,
+            )
+        )
+    return tuple(found)
+
+
+KEYS: dict[type[Any], Callable[[World, list[Any], Any], tuple[Any, ...]]] = {
+    VirtualTokenCounter: of_vtc,
+    DeficitRoundRobin: of_drr,
+    MultiLevelFeedbackQueue: of_mlfq,
+}

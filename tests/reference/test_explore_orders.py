@@ -1,0 +1,174 @@
+"""Searches under every policy: what of a policy belongs to a state, and who may wait for ever."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Hashable
+from typing import Any
+
+import pytest
+
+from lineclear.explore import orders
+from lineclear.explore.bounds import Shape
+from lineclear.explore.keys import world_key
+from lineclear.explore.report import explore, markdown
+from lineclear.explore.world import World
+from lineclear.explore.worlds import OF_POLICIES, combinations, of_policy, policies, three_tenants
+from lineclear.policies import BUILT_IN, load_claims
+from lineclear.policies.drr import DeficitRoundRobin
+from lineclear.policies.vtc import VirtualTokenCounter
+from lineclear_spec.theorems import CLAIMS
+
+#: Policies of which a request may wait for ever here: all have a deadline, and tenants are few.
+STARVING = {"priority", "hybrid", "sjf", "lpl"}
+
+
+def disagreements(policy: str, walks: int = 40, length: int = 40) -> tuple[int, int]:
+    """Walks at random that meet a known key by another way: how often, and how often they differ."""
+    draw = random.Random(11)
+    bounds = of_policy(policy, "last", "swap", chunked=True, live=2)
+    first: dict[Any, dict[Any, Any]] = {}
+    again = wrong = 0
+    for _ in range(walks):
+        world = World(bounds)
+        for _ in range(length):
+            key, frozen = world_key(world), world.freeze()
+            moves = list(world.moves())
+            if key not in first or draw.random() < 0.3:
+                after: dict[Any, Any] = {}
+                for move in moves:
+                    world.thaw(frozen)
+                    world.do(move)
+                    after[move] = world_key(world)
+                if key in first:
+                    again += 1
+                    wrong += after != first[key]
+                first.setdefault(key, after)
+            world.thaw(frozen)
+            world.do(draw.choice(moves))
+    return again, wrong
+
+
+@pytest.mark.parametrize("policy", list(BUILT_IN))
+def test_worlds_with_equal_keys_have_equal_successors(policy: str) -> None:
+    again, wrong = disagreements(policy)
+    assert wrong == 0
+    assert again > 50
+
+
+@pytest.mark.parametrize("policy", ["aging", "ceiling", "edf", "vtc", "drr", "mlfq"])
+def test_without_the_policys_part_the_key_is_seen_to_be_too_small(
+    policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(*_: object) -> tuple[()]:
+        return ()
+
+    monkeypatch.setattr("lineclear.explore.keys.kept", nothing)
+    again, wrong = disagreements(policy)
+    assert again > 50
+    assert wrong > 0
+
+
+@pytest.mark.slow
+def test_every_policy_is_searched_and_starves_whom_its_theorems_say() -> None:
+    load_claims()
+    worlds = policies()
+    assert (
+        {world.config.scheduling_policy for world in worlds} == set(OF_POLICIES) == set(BUILT_IN)
+    )
+    starving: set[str] = set()
+    for world in worlds:
+        report = explore(world)
+        assert report.graph.complete
+        assert not report.refuted
+        assert report.stuck == report.livelocks == []
+        if report.starvation:
+            starving.add(world.config.scheduling_policy)
+    assert starving == STARVING
+    fails = {
+        name
+        for name, claims in CLAIMS.items()
+        if any(t.name == f"{name}.P7" and not t.holds for t in claims.theorems)
+    }
+    assert fails == STARVING
+
+
+def test_a_turn_that_is_lost_when_the_tenant_before_it_leaves_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The policy had this error: the next tenant was sent to the end of the round without its turn."""
+    assert not explore(three_tenants("drr")).refuted
+    idle = DeficitRoundRobin.idle
+
+    def lost(self: DeficitRoundRobin, tenant: Hashable, step: int) -> None:
+        begun = self.begun
+        idle(self, tenant, step)
+        self.begun = begun
+
+    monkeypatch.setattr(DeficitRoundRobin, "idle", lost)
+    report = explore(three_tenants("drr"))
+    assert report.refuted
+    assert report.starvation
+    assert "is never served while others come and go" in "\n".join(report.lines())
+
+
+def test_a_debt_that_is_forgotten_while_a_tenant_is_away_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Then two that come and go are always served before one that stays and has paid."""
+    backlogged = VirtualTokenCounter.backlogged
+
+    def forgiven(self: VirtualTokenCounter, tenant: Hashable, step: int) -> None:
+        self.account(tenant).charged = 0.0
+        backlogged(self, tenant, step)
+
+    monkeypatch.setattr(VirtualTokenCounter, "backlogged", forgiven)
+    report = explore(three_tenants("vtc"))
+    assert report.refuted
+    assert report.starvation
+
+
+def test_every_combination_is_among_the_deep_worlds() -> None:
+    worlds = combinations()
+    kinds = {
+        (c.scheduling_policy, c.victim, c.preemption_mode, c.enable_chunked_prefill)
+        for c in (world.config for world in worlds)
+    }
+    assert len(kinds) == len(worlds) == len(BUILT_IN) * 4 * 5 * 2
+    assert len({world.name for world in worlds}) == len(worlds)
+
+
+@pytest.mark.deep
+def test_every_combination_is_exhausted_and_starves_nobody_else() -> None:
+    for world in combinations():
+        report = explore(world)
+        assert report.graph.complete
+        assert not report.refuted, report.lines()
+        assert bool(report.starvation) == (world.group in STARVING), world.name
+
+
+def test_a_page_tells_a_group_in_one_line() -> None:
+    worlds = [w for w in combinations() if w.group == "sjf" and w.config.victim == "last"][:3]
+    reports = [explore(world) for world in worlds]
+    page = markdown(reports, "lineclear explore")
+    states = sum(report.graph.states for report in reports)
+    assert f"| sjf | 1+3 2+2 | 3 | 3 | {states:,} | " in page
+    assert "| yes | in 3, as it says |" in page
+
+
+def test_a_shape_is_written_with_all_that_it_has() -> None:
+    assert str(Shape(1, 3)) == "1+3"
+    assert str(Shape(1, 3, 2, -1, "a", 2.5)) == "1+3x2p-1@a<2.5"
+
+
+def test_a_request_that_is_before_whoever_may_come_counts_as_just_that() -> None:
+    world = World(of_policy("aging", "last", "swap", chunked=True))
+    world.do(("submit", 0))
+    first = orders.kept(world, world.live())
+    for _ in range(12):
+        world.do(("submit", 1))
+        world.do(("abort", 1))
+    later = orders.kept(world, world.live())
+    world.do(("submit", 1))
+    world.do(("abort", 1))
+    assert first > later == orders.kept(world, world.live()) == (world.least - 1,)
