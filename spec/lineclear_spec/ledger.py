@@ -633,9 +633,11 @@ class Ledger:
         self.operations[number].wait = wait
 
     def close(self, number: int) -> None:
-        """Primitive: the operation is complete."""
+        """Primitive: the operation is complete; of forwards, that of the oldest step in flight."""
         if self.operations.pop(number).kind == FORWARD:
-            del self.step_operations[self.settled + 1]
+            oldest = self.step_operations.pop(self.settled + 1, None)
+            if oldest != number:
+                raise Broken(f"forward {number} is not that of step {self.settled + 1}: {oldest}")
 
     def forget_copy(self, number: int) -> None:
         """Primitive: the request that a copy moved waits for it no longer."""

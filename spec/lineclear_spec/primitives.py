@@ -320,9 +320,13 @@ class Primitives:
         self.wrote = True
 
     def close(self, number: Any) -> None:
-        """The operation is complete."""
-        o = raw(number)
-        self.demand(Term(self.state.open(o)), "the operation is open")
+        """The operation is complete; of forwards, that of the oldest step in flight."""
+        s, o = self.state, raw(number)
+        self.demand(Term(s.open(o)), "the operation is open")
+        self.demand(
+            Term(z3.Implies(s.is_forward(o), s.forward_of(s.settled + 1) == o)),
+            "a forward is that of the oldest step in flight",
+        )
         self.state.put("open", (o,), z3.BoolVal(False))
         self.wrote = True
 

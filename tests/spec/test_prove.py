@@ -160,3 +160,10 @@ def mutants_guards(ledger: Any, name: str, *arguments: Any) -> None:
 
 def test_every_contract_names_known_fields() -> None:
     assert set(contracts.CONTRACTS) >= {"take_blocks", "clear_tables", "move_blocks"}
+
+
+def test_a_baseline_is_of_one_solver(capsys: pytest.CaptureFixture[str]) -> None:
+    from lineclear.cli import main
+
+    assert main(["prove", "carry", "--write-baseline", "--second-solver"]) == 2
+    assert "leave out --second-solver" in capsys.readouterr().err

@@ -39,7 +39,7 @@ def test_a_variant_says_what_stands_there_instead(name: str, instead: str) -> No
     assert instead in named(name)[0].source
 
 
-def test_each_family_is_refuted_by_a_rule_of_its_own_and_a_survivor_is_told() -> None:
+def test_each_family_is_refuted_by_a_rule_of_its_own() -> None:
     verdicts = {
         verdict.mutant: verdict
         for verdict in judge_all(
@@ -61,9 +61,15 @@ def test_each_family_is_refuted_by_a_rule_of_its_own_and_a_survivor_is_told() ->
         "settle_step.effect.2.plus_one": "refuted",
         "swap_out.effect.1.other_tier": "refuted",
         "swap_out.effect.3.swapped_with_the_next": "equivalent",
-        # The proof does not read in which order the two are done; the running ledger does.
-        "settle_step.effect.1.swapped_with_the_next": "survived",
+        "settle_step.effect.1.swapped_with_the_next": "refuted",
     }
     evidence = verdicts["swap_in.guard.3.strengthened.1"].evidence
     assert evidence is not None
     assert evidence.rule == "enabledness"
+
+
+def test_a_mutant_that_only_the_proof_notices_survives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lineclear_spec.judge.try_all", lambda *_: {})  # pyright: ignore
+    (verdict,) = judge_all(named("settle_step.effect.2.plus_one"), workers=1)
+    assert (verdict.status, verdict.evidence) == ("survived", None)
+    assert verdict.obligation is not None

@@ -94,6 +94,10 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = chosen(arguments.invariant, list(INVARIANTS), "invariant")
     if arguments.seeds < 1:
         raise UsageError("--seeds must be at least 1")
+    if arguments.write_baseline and arguments.second_solver:
+        raise UsageError(
+            "--write-baseline records one solver's resources: leave out --second-solver"
+        )
     if arguments.export:
         from lineclear_spec.smtlib import export
 
@@ -103,7 +107,6 @@ def run(arguments: argparse.Namespace) -> int:
     started = time.monotonic()
     with Progress("proving", len(names or units()) * arguments.seeds) as progress:
         results = prove.prove(names, range(arguments.seeds), progress=progress.step)
-    proof_seconds = time.monotonic() - started
     solvers = [prove.solver_version()]
     if arguments.second_solver:
         from lineclear_spec import crosscheck
@@ -111,6 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
         with Progress("cvc5", len(names or units())) as progress:
             results += crosscheck.crosscheck(names or None, progress=progress.step)
         solvers.append(crosscheck.version())
+    proof_seconds = time.monotonic() - started
     if wanted:
         results = [r for r in results if r.invariant.split(".")[0] in wanted]
     verdicts: list[Verdict] = []
