@@ -147,13 +147,11 @@ class Advice:
             )
         return parts
 
-    def may_displace(self, waiting: Entry, running: Entry) -> bool:
+    def may_displace(self, waiting: View, running: Entry) -> bool:
         """The policy's answer; never, once it has failed."""
         if self.policy_failures:
             return False
-        ledger = self.ledger
-        views = waiting.view(ledger), running.view(ledger)
-        return self.ask("may_displace", truth, False, *views)
+        return self.ask("may_displace", truth, False, waiting, running.view(self.ledger))
 
     def share(self, entry: Entry, budget: int, sharers: int) -> int:
         """Tokens of an unfinished prompt that the policy lets a step compute, at least 1."""

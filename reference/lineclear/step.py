@@ -328,10 +328,11 @@ class Step:
         if (self.have() - Need(planned.blocks, 0, planned.tokens)).covers(want):
             return jobs  # it is admitted anyway
         candidates: list[Entry] = []  # as many as were looked at
+        seen = head.view(self.ledger)
 
         def from_the_last() -> Iterator[Entry]:
             for entry in scheduler.running.from_the_last(head):
-                if scheduler.may_displace(head, entry):
+                if scheduler.may_displace(seen, entry):
                     candidates.append(entry)
                     yield entry
 

@@ -7,14 +7,14 @@ reaches the scheduler. It knows nothing about blocks.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import NoReturn
+from typing import NamedTuple
 
 from lineclear.request import Request
 
 __all__ = ["View"]
 
 
-class View:
+class View(NamedTuple):
     """What the caller asked for, and how far the request has come.
 
     Attributes:
@@ -26,42 +26,12 @@ class View:
         waiting: steps issued since it began to wait, None if it runs.
     """
 
-    __slots__ = ("generated", "number", "preemptions", "request", "step", "waiting")
     request: Request
     number: int
-    generated: int
-    preemptions: int
-    step: int
-    waiting: int | None
-
-    def __init__(
-        self,
-        request: Request,
-        number: int,
-        generated: int = 0,
-        preemptions: int = 0,
-        step: int = 0,
-        waiting: int | None = 0,
-    ) -> None:
-        """As things stand."""
-        set_request(self, request)
-        set_number(self, number)
-        set_generated(self, generated)
-        set_preemptions(self, preemptions)
-        set_step(self, step)
-        set_waiting(self, waiting)
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        """Refuses."""
-        raise AttributeError(f"a policy cannot change {name}: a view is read-only")
-
-    def __delattr__(self, name: str) -> NoReturn:
-        """Refuses."""
-        raise AttributeError(f"a policy cannot change {name}: a view is read-only")
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """A copy is made by the constructor, for a policy that keeps views and is copied."""
-        return type(self), tuple([getattr(self, name) for name in FIELDS])
+    generated: int = 0
+    preemptions: int = 0
+    step: int = 0
+    waiting: int | None = 0
 
     @property
     def request_id(self) -> Hashable:
@@ -107,10 +77,3 @@ class View:
     def deadline(self) -> float | None:
         """When it should be done."""
         return self.request.deadline
-
-
-FIELDS = ("request", "number", "generated", "preemptions", "step", "waiting")
-# As with `Request`: the slots' own setters, since ordinary assignment is refused.
-set_request, set_number, set_generated, set_preemptions, set_step, set_waiting = (
-    getattr(View, name).__set__ for name in FIELDS
-)

@@ -173,8 +173,9 @@ def test_a_policy_that_breaks_the_scheduler_is_found(
     """The search of small worlds sees what an unsafe scheduler would let this policy do."""
     from lineclear.entry import Entry
     from lineclear.scheduler import Scheduler
+    from lineclear.view import View
 
-    def careless(self: Scheduler, waiting: Entry, running: Entry) -> bool:
+    def careless(self: Scheduler, waiting: View, running: Entry) -> bool:
         self.ledger.gpu.free -= running.number > 1
         return False
 

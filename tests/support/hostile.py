@@ -194,11 +194,11 @@ class Hostile:
 
     def write_view(self) -> None:
         for view in self.seen:
-            view.number = -1
+            setattr(view, "number", -1)  # noqa: B010
 
     def write_old_view(self) -> None:
         for view in self.seen[:1]:
-            del view.generated
+            delattr(view, "generated")
 
     def write_request(self) -> None:
         for view in self.seen:

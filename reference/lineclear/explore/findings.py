@@ -214,9 +214,7 @@ def goes_round(graph: Graph, finding: Finding) -> bool:
         if turn == len(finding.trace):
             first = tokens()
         if move not in set(world.moves()):
-            return (
-                False  # the same moves lead elsewhere: the policy made more of what it was shown
-            )
+            return False  # it led elsewhere: the policy made more of what it was shown
         world.do(move)
     last = tokens()
     return any(last.get(name) == known for name, known in first.items())
