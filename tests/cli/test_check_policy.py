@@ -83,8 +83,8 @@ def test_an_order_of_arrival_passes_every_stage_and_is_proved(
     assert code == 0
     assert {stage["status"] for stage in stages.values()} == {"passed"}
     assert list(stages) == ["policy", "order", "behaviours", "scheduler", "starvation"]
-    assert stages["order"]["figures"]["none_passes"]
-    assert "not proved" not in stages["starvation"]["left_out"]
+    assert stages["order"]["figures"]["none_starves_by"] == "order of arrival"
+    assert stages["starvation"]["left_out"] == "that none starves is proved: order of arrival"
     assert all(stage["cases"] for stage in stages.values())
 
 
@@ -130,7 +130,7 @@ def test_what_is_proved_of_requests_with_a_deadline_is_not_of_all(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     _, stages = check(capsys, write("NoDeadline"), "--stage", "order")
-    assert not stages["order"]["figures"]["none_passes"]
+    assert stages["order"]["figures"]["none_starves_by"] == ""
     assert "requests without deadline" in stages["order"]["left_out"]
 
 
@@ -278,6 +278,16 @@ def test_the_example_of_the_page_is_the_file_and_passes(
     )
 
 
+def test_a_setting_that_lets_others_pass_takes_the_proof_away(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("own.toml").write_text("bypass = 2\n")
+    code, stages = check(capsys, write("Fifo"), "--stage", "order", "--config", "own.toml")
+    assert (code, stages["order"]["figures"]["none_starves_by"]) == (0, "")
+    Path("own.toml").write_text('rules = "nano_vllm"\n')
+    assert main(["check", "--policy", "mine:Fifo", "--config", "own.toml"]) == 2
+
+
 @pytest.mark.parametrize("policy", ["mlfq", "vtc", "priority"])
 def test_built_in_policies_are_checked_too(
     capsys: pytest.CaptureFixture[str], policy: str
@@ -287,3 +297,5 @@ def test_built_in_policies_are_checked_too(
     )
     assert code == 0
     assert codes(stages["starvation"]) == (["LC803"] if policy == "priority" else [])
+    by = stages["order"]["figures"]["none_starves_by"]
+    assert by == ("" if policy == "priority" else f"{policy}.P7")

@@ -7,6 +7,7 @@ the reason, and never passed. It knows nothing about runs of the scheduler.
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -192,6 +193,30 @@ def claims_of(policy: Any, context: Context) -> tuple[Claims, bool]:
     return Claims(policy.name, lambda _: made(context), (), (FACT,)), False
 
 
+def theorem(claims: Claims, answers: Sequence[tuple[str, str]]) -> str:
+    """The theorem of these claims that none starves, if what it rests on here is proved, or "".
+
+    Args:
+        claims: of the policy.
+        answers: (obligation, status) of those about its order; the table's are asked elsewhere.
+    """
+    from lineclear_spec.theorems import ORDER, TABLE
+
+    names = (f"{claims.policy}.P7", f"{claims.policy}.P9")
+    for found in claims.theorems:
+        mine = [start for start in found.rests_on if start.startswith(ORDER)]
+        statuses = [[s for key, s in answers if key.startswith(start)] for start in mine]
+        if (
+            found.holds
+            and found.name in names
+            and TABLE in found.rests_on
+            and statuses
+            and all(set(one) == {"proved"} for one in statuses)
+        ):
+            return found.name
+    return ""
+
+
 def watching(claims: Claims, watched: Watched) -> Claims:
     """The same claims, about a policy that is watched."""
     from dataclasses import replace
@@ -247,22 +272,29 @@ def order(context: Context) -> Outcome:
     guessed = watched.reads & {"deadline", "predicted_tokens"}
     moves = [name for name in ("review", "ended", "first", "rank") if hasattr(policy, name)]
     earlier = extra.get(EARLIER) == "proved" and not guessed and not moves
-    context.memo["nobody passes"] = earlier
     refuted = any(r.status == "refuted" for r in bad)
     told = f"{policy.name}: {len(needed) - len(bad)} of {len(needed)} obligations proved by "
     told += prove.solver_version() + ", for any requests"
+    config = context.config
+    by = "order of arrival" if earlier else ""
+    if own:
+        by = theorem(claims, [(r.key, r.status) for r in results]) or by
+    if config is None or config.bypass or config.swapped_first or config.lacking:
+        by, earlier = "", False  # F2, that nobody enters before the head of the queue
     if earlier:
         told += "; nobody who arrives later comes before, so that none starves"
+    elif by:
+        told += f"; with the table's proofs that is {by} (lineclear prove --theorems)"
     left = [note] if note else []
     if guessed:
         left.append(f"requests without {' or '.join(sorted(guessed))}")
-    if not own and not earlier:
+    if not by:
         left.append("that none starves is not proved: see starvation")
     return Outcome(
         "order",
         "refuted" if refuted else "unknown" if bad or not needed else "passed",
         told,
-        {"asked": len(needed), "proved": len(needed) - len(bad), "none_passes": earlier},
+        {"asked": len(needed), "proved": len(needed) - len(bad), "none_starves_by": by},
         findings,
         [
             Case("order", r.invariant, "passed" if r.status == "proved" else r.status)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lineclear.checks.counterexample import from_scheduler
-from lineclear.checks.own import made, place_of_policy
+from lineclear.checks.own import made, order, place_of_policy
 from lineclear.checks.stage import Case, Context, Finding, Outcome
 from lineclear.policies import may_starve
 from lineclear.refutations.drive import Drive
@@ -170,7 +170,7 @@ def starvation(context: Context) -> Outcome:
             cases,
             note,
         )
-    proved = bool(context.memo.get("nobody passes"))
+    proved = order(context).figures.get("none_starves_by", "")
     return Outcome(
         "starvation",
         "refuted" if findings else "passed",
@@ -179,7 +179,11 @@ def starvation(context: Context) -> Outcome:
         {"contests": len(cases), "horizon": horizon, "proved": proved},
         findings,
         cases,
-        note if findings or proved else f"that none starves is tested, not proved; {note}",
+        note
+        if findings
+        else f"that none starves is proved: {proved}"
+        if proved
+        else f"that none starves is tested, not proved; {note}",
     )
 
 
