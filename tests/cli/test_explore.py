@@ -62,6 +62,17 @@ def test_a_broken_preset_is_refuted_with_a_journal_and_a_page(
     assert "| broken_any_fit | 3 | 1+2 2+2 | 3, 0 of 1 |" in page.read_text()
 
 
+def test_the_longest_victim_is_refuted_with_a_journal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = tmp_path / "found.jsonl"
+    asked = ["explore", "--preset", "broken_longest_victim", "--journal", str(journal)]
+    assert main(asked) == REFUTED
+    told = capsys.readouterr().out
+    assert "VIOLATION order (F3): whoever gives way comes later" in told
+    assert main(["replay", str(journal)]) == PASSED
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [

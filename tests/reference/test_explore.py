@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from lineclear.explore.keys import world_key
 from lineclear.explore.report import Report, explore, markdown, unreached
 from lineclear.explore.search import search
 from lineclear.explore.transitions import drive, record, replay_transitions
+from lineclear.explore.witnesses import NOT_BEHIND
 from lineclear.explore.world import World
 from lineclear.explore.worlds import BROKEN_WORLDS, LONG, SHORT, ci_worlds, small, victims
 from lineclear.plan import Plan
@@ -155,21 +157,40 @@ def test_a_broken_preset_starves_a_request_and_its_journal_replays(name: str) ->
     assert replay(file.getvalue().splitlines()).complete
 
 
-@pytest.mark.parametrize("name", ["broken_tail_requeue", "broken_any_fit"])
+@pytest.mark.parametrize("name", list(BROKEN_WORLDS))
 def test_the_same_world_is_sound_with_the_rule_on(name: str) -> None:
     broken = BROKEN_WORLDS[name]
-    config = small(num_cpu_blocks=0, max_num_batched_tokens=2, preemption_mode="recompute")
+    config = replace(broken.config, broken="", pause_after_preemption=True)
     sound = Bounds("sound", config, broken.shapes, live=3, aborts=False, fails=False)
     report = explore(sound)
     assert report.graph.complete
     assert not report.refuted
 
 
-def test_the_longest_victim_alone_is_no_livelock() -> None:
-    """The table admits whole prompts, so whoever grows learns a token."""
+def test_the_longest_victim_makes_an_earlier_one_give_way_and_its_journal_replays() -> None:
     report = explore(BROKEN_WORLDS["broken_longest_victim"])
     assert report.graph.complete
-    assert not report.refuted
+    assert report.refuted
+    ((trace, what),) = report.graph.violations
+    assert what == NOT_BEHIND
+    world = drive(report.graph.bounds, trace[:-1])
+    order = {entry.name: entry.rank for entry in world.live()}
+    world.do(trace[-1])
+    assert world.plan is not None
+    ((victim, mode),) = world.plan.preempted
+    (goes_on,) = [row.request_id for row in world.plan.scheduled_seq_groups]
+    assert mode == "recompute"
+    assert order[victim] < order[goes_on]
+    assert world.notes.against == {NOT_BEHIND}
+    file = io.StringIO()
+    record(report.graph.bounds, trace, file)
+    assert replay(file.getvalue().splitlines()).complete
+
+
+def test_nothing_goes_round_for_all_that() -> None:
+    """The table admits whole prompts, so whoever grows learns a token."""
+    report = explore(BROKEN_WORLDS["broken_longest_victim"])
+    assert report.stuck == report.livelocks == report.starvation == []
     assert "preempted to let an earlier one grow" in report.graph.witnesses
 
 

@@ -153,13 +153,19 @@ def shape(text: str) -> Shape:
 def save(reports: list[Report], path: str) -> str:
     """Writes the journal of the first finding; a cycle is gone round three times."""
     from lineclear.explore.transitions import record
+    from lineclear.explore.witnesses import NOT_BEHIND
 
     for report in reports:
-        for finding in (*report.stuck, *report.livelocks, *report.starvation):
-            if not finding.expected:
-                with open(path, "w", encoding="utf-8") as file:
-                    record(report.graph.bounds, (*finding.trace, *finding.cycle * 3), file)
-                return f"the first finding is in {path}; see it with: lineclear replay {path}"
+        moves = [
+            (*finding.trace, *finding.cycle * 3)
+            for finding in (*report.stuck, *report.livelocks, *report.starvation)
+            if not finding.expected
+        ]
+        moves += [trace for trace, what in report.graph.violations if what == NOT_BEHIND]
+        for trace in moves[:1]:
+            with open(path, "w", encoding="utf-8") as file:
+                record(report.graph.bounds, trace, file)
+            return f"the first finding is in {path}; see it with: lineclear replay {path}"
     return "nothing was found that a journal could show, so none was written"
 
 

@@ -55,7 +55,7 @@ class Graph:
         copying: by state, the live requests whose copy is open, by age.
         transitions: moves carried out.
         complete: whether the bounds were exhausted.
-        violations: (trace, what was broken), the shortest first.
+        violations: (trace, what was broken), the shortest first; a rule of the order once.
         witnesses: sentence -> (state, move) that showed it first.
     """
 
@@ -137,6 +137,7 @@ def search(
     graph = Graph(bounds)
     numbers: dict[Any, int] = {key(world): graph.enter(world, None)}
     queue: deque[tuple[int, bytes]] = deque([(0, world.freeze())])
+    against: set[str] = set()
     while queue:
         state, frozen = queue.popleft()
         world.thaw(frozen)
@@ -157,6 +158,9 @@ def search(
             for sentence in world.notes.seen:
                 if sentence not in graph.witnesses:
                     graph.witnesses[sentence] = state, move
+            for rule in sorted(world.notes.against - against):
+                graph.violations.append(((*graph.trace(state), move), rule))
+            against |= world.notes.against  # each is told once; the search goes on
             after = known(world)
             places = {name: k for k, name in enumerate(after)}
             names = tuple(

@@ -14,9 +14,10 @@ from lineclear.scheduler import Scheduler
 from lineclear.step import Step
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
+from lineclear_spec.progress import behind
 from lineclear_spec.situations import states_shown
 
-__all__ = ["SOMETIMES", "Notes", "noted"]
+__all__ = ["NOT_BEHIND", "SOMETIMES", "Notes", "noted"]
 
 #: What must be seen in some search; the actions of the table and `situations.IN_STATES` aside.
 SOMETIMES = (
@@ -53,6 +54,11 @@ SOMETIMES = (
 )
 
 
+#: What a move breaks that lets a request give way to one that it goes before.
+NOT_BEHIND = (
+    "order (F3): whoever gives way comes later in the order than the one it gives way to, or is it"
+)
+
 WORDS = {
     Phase.WAITING: "waits",
     Phase.RUNNING: "runs",
@@ -66,6 +72,7 @@ class Notes:
     def __init__(self) -> None:
         """Nothing."""
         self.seen: set[str] = set()
+        self.against: set[str] = set()  # rules of the order that the move broke
         self.barrier = 0
         self.copied: set[Any] = set()  # requests that ran with an open copy before the move
         self.idle: set[Any] = set()  # ids of those that did not run
@@ -73,6 +80,7 @@ class Notes:
     def begin(self, scheduler: Scheduler, move: tuple[Any, ...]) -> None:
         """A move is about to be carried out."""
         self.seen.clear()
+        self.against.clear()
         self.barrier = scheduler.ledger.barrier
         self.copied = {r for r in scheduler.ledger.running if r.copy}
         self.idle = {
@@ -150,7 +158,10 @@ class Notes:
 
 
 def noted(scheduler: Scheduler, notes: Notes) -> tuple[type[Step], type[Step]]:
-    """The scheduler's way to build a step, and the same with its preemptions noted."""
+    """The scheduler's way to build a step, and the same with its preemptions noted and judged.
+
+    That a victim stands behind is judged here by the ranks alone, whatever the rule has asked.
+    """
     plain: type[Step] = scheduler._step  # pyright: ignore[reportPrivateUsage]
 
     class Noted(plain):  # type: ignore[misc,valid-type]
@@ -160,6 +171,8 @@ def noted(scheduler: Scheduler, notes: Notes) -> tuple[type[Step], type[Step]]:
             victim: Entry | None = super()._victim_after(entry)
             sentence = "preempted to let an earlier one grow" if victim else "preempted itself"
             notes.seen.add(sentence)
+            if victim not in (None, entry) and not behind(entry.rank, victim.rank):
+                notes.against.add(NOT_BEHIND)
             return victim
 
         def _displace(self, jobs: list[Any]) -> list[Any]:

@@ -288,9 +288,10 @@ def deep_worlds() -> list[Bounds]:
     ]  # fmt: skip
 
 
-#: Presets that lack a rule of progress, in worlds where the searches see what comes of it. The
-#: third is the control: the table admits a request with blocks for every token that it knows, and
-#: then whoever grows also learns a token, so no cycle was found in it.
+#: Presets that lack a rule of progress, in worlds where the searches see what comes of it. Of the
+#: third a request gives way to one that it goes before, and no more than that: the table admits a
+#: request with blocks for every token that it knows, so that whoever grows also learns a token, and no
+#: cycle comes of it (`workloads.py` runs a family made for that).
 BROKEN_WORLDS: dict[str, Bounds] = {
     "broken_tail_requeue": Bounds(
         "broken_tail_requeue",
