@@ -168,8 +168,12 @@ def ceiling(case: Case) -> Bound:
 
 
 def charged(case: Case) -> tuple[int, int, int]:
-    """Longest prompt and output, and sequences that run at once."""
-    return case.sizes.prompt, case.sizes.generated, case.config.max_num_seqs
+    """Longest prompt and output, and sequences that run at once.
+
+    A sequence that stops before it must is charged for the step that is in flight then, too.
+    """
+    flying = 0 if case.workload is None else case.config.depth - 1
+    return case.sizes.prompt, case.sizes.generated + flying, case.config.max_num_seqs
 
 
 def open_at_once(case: Case) -> tuple[tuple[str, float], ...]:

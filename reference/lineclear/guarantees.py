@@ -119,6 +119,9 @@ def lost_premises(config: Config, workload: Workload | None = None) -> list[Lost
     if config.num_lookahead_slots:
         drafts = f"num_lookahead_slots {config.num_lookahead_slots}"
         lost.append(Lost("F10", drafts, "a step is charged as one token, however many it accepts"))
+    if config.depth > 1 and swaps:
+        why = "a token sampled while its copy in is under way may be lost to a recompute"
+        lost.append(Lost("F10", f"depth {config.depth} with swaps", why))
     if workload is not None:
         without = sum(r.deadline is None for r in workload.requests)
         late = sum(

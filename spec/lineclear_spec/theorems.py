@@ -126,7 +126,9 @@ PREMISES: dict[str, Premise] = {
             "may generate",
             "monitored",
             "`Entry.started` charges a prompt once; a sampled token is charged when its step is "
-            "issued, and one that a failed copy loses is charged again: `Counters.failed_copies`",
+            "issued, and one that a failed copy loses is charged again: `Counters.failed_copies`; off "
+            "with two steps in flight and swaps, as a recompute may lose it too while its copy in is "
+            "under way, and with drafts, as a step is charged as one token",
         ),
         Premise(
             "F11",

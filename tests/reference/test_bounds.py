@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,19 @@ from hypothesis import strategies as st
 import lineclear.policies.drr as drr_module
 import lineclear.policies.vtc as vtc_module
 import lineclear.step as step_module
+from lineclear.bounds import cap
 from lineclear.compare import compare
 from lineclear.config import POLICIES, Config
 from lineclear.generators import GENERATORS, generate
 from lineclear.held import Held, broken_bounds
+from lineclear.plan import Plan
 from lineclear.policies.aging import Aging
 from lineclear.policies.ceiling import Ceiling
 from lineclear.policies.drr import DeficitRoundRobin
 from lineclear.policies.mlfq import MultiLevelFeedbackQueue
 from lineclear.policies.sjf import AgingShortestJobFirst
+from lineclear.service import Listeners
+from lineclear.simulate import Simulation
 from lineclear.steptime import StepTime
 from lineclear.view import View
 
@@ -238,6 +243,24 @@ def test_coming_back_without_a_lift_is_seen(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(vtc_module, "lifted", not_lifted)
     assert_passed(after_an_absence())
+
+
+def test_a_token_is_charged_twice_with_two_steps_in_flight_and_swaps() -> None:
+    """Why F10 is lost there: it is sampled, its copy in is given up, and it is sampled again."""
+    changes: dict[str, Any] = {"scheduling_policy": "vtc", "policy_options": (), "depth": 2}
+    changes["num_lookahead_slots"] = 0
+    config, workload = drawn(1199, bypass=0, num_cpu_blocks=24, preemption_mode="swap", **changes)
+    charged: Counter[Any] = Counter()
+
+    class Counting(Listeners):
+        def step(self, plan: Plan, now: float) -> None:
+            charged.update(row.request_id for row in plan.sampling)
+
+    assert not Simulation(workload, config, service=Counting()).run().stalled
+    most = {one.request_id: cap(config, one) for one in workload.requests}
+    assert [(name, n, most[name]) for name, n in charged.items() if n > most[name]] == [
+        ("35", 5, 4)
+    ]
 
 
 def endless(broken: Config, promised: Config, first: Any, then: Any, every: int) -> Any:

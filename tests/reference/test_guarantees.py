@@ -36,9 +36,9 @@ QUEUE = ("P2", "P4", "P5", "P6", "P7", "P8", "P9", "bypass", "P12", "P13")
 
 
 def combinations() -> Iterator[Config]:
-    """Every policy, victim, mode, chunking, bypass and order of swapped requests; then presets."""
-    for policy, victim, mode, cut, bypass, first in product(
-        POLICIES, VICTIMS, MODES, (True, False), (0, 4), (False, True)
+    """Every policy, victim, mode, chunking, bypass, order of swapped requests, depth; then presets."""
+    for policy, victim, mode, cut, bypass, first, depth in product(
+        POLICIES, VICTIMS, MODES, (True, False), (0, 4), (False, True), (1, 2)
     ):
         for options in {(), OPTIONS.get(policy, ())}:
             yield Config(
@@ -49,6 +49,7 @@ def combinations() -> Iterator[Config]:
                 enable_chunked_prefill=cut,
                 bypass=bypass,
                 swapped_first=first,
+                depth=depth,
             )
     for preset, bypass, depth, pause in product(PRESETS.values(), (0, 4), (1, 2), (True, False)):
         try:
@@ -65,6 +66,8 @@ def takes_away(config: Config) -> dict[str, str]:
     tenants = config.scheduling_policy in ("vtc", "drr")
     if config.swapped_first and config.preemption_mode != "recompute" and not tenants:
         found["swapped_first"] = "queue"
+    if config.depth == 2 and config.preemption_mode != "recompute" and tenants:
+        found["depth 2 with swaps"] = "charges"
     if config.rules != "lineclear":
         found[f"rules {config.rules}"] = "all"
     if config.broken:
@@ -95,6 +98,7 @@ def check(config: Config, rows: list[Guarantee]) -> None:
         for setting, what in taken.items():
             of_passing = label == "P5" and setting.startswith("bypass")
             due = what == "all" or (what == "queue" and label in QUEUE and not of_passing)
+            due = due or (what == "charges" and label in ("P7", "P12", "P13"))
             assert not due or setting in settings, (row.theorem, setting)
         if not taken:
             assert row.status == "holds"
@@ -117,11 +121,13 @@ def test_every_combination_keeps_each_theorem_or_names_what_takes_it_away() -> N
         check(config, rows)
         count += 1
         whole += not any(row.lost for row in rows)
-    assert count > 15 * len(VICTIMS) * len(MODES) * 8
+    assert count > 15 * len(VICTIMS) * len(MODES) * 16
     assert 0 < whole < count
 
 
-@pytest.mark.parametrize("blind", ["bypass", "swapped_first", "rules", "broken", "levels"])
+@pytest.mark.parametrize(
+    "blind", ["bypass", "swapped_first", "depth", "rules", "broken", "levels"]
+)
 def test_a_setting_that_is_overlooked_is_seen(blind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The enumeration above fails if any of the settings is not looked at."""
     from lineclear import guarantees as module
@@ -174,6 +180,18 @@ def test_the_swapped_going_first_takes_nothing_where_nobody_is_swapped() -> None
 def test_drafts_are_not_what_tenants_are_charged_for() -> None:
     config = Config(scheduling_policy="vtc", num_lookahead_slots=2)
     assert rows_of(config)["vtc.P12"].why.startswith("no guarantee: F10 (num_lookahead_slots 2")
+
+
+def test_tokens_that_are_charged_twice_are_told() -> None:
+    config = Config(scheduling_policy="vtc", depth=2)
+    why = rows_of(config)["vtc.P12"].why
+    assert why.startswith("no guarantee: F10 (depth 2 with swaps: a token sampled while")
+    assert rows_of(config)["vtc.P4"].status == "holds"
+    for changes in ({"preemption_mode": "recompute"}, {"num_cpu_blocks": 0}):
+        kept = rows_of(replace(config, **changes), REQUESTS)["vtc.P12"]
+        # What stops is charged for the step in flight: 9 + 1 tokens in each of 256 seats.
+        assert kept.bound is not None
+        assert kept.bound.number == 2 * (30 + 2 * 256 * (9 + 1))
 
 
 def test_deadlines_that_the_workload_lacks_are_told() -> None:
