@@ -1,6 +1,6 @@
 """Short answers first, but a request that has waited long enough goes before all of them."""
 
-from lineclear.view import View
+from lineclear import View
 
 
 class ShortAnswersFirst:

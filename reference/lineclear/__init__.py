@@ -12,20 +12,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lineclear.config import Config
     from lineclear.plan import Plan
+    from lineclear.policies import Policy
+    from lineclear.policies.tenants import TenantPolicy
     from lineclear.request import Request
     from lineclear.scheduler import Scheduler
+    from lineclear.view import View
     from lineclear.watch import Stalled, Watch
 
-__all__ = ["Config", "Plan", "Request", "Scheduler", "Stalled", "Watch", "__version__"]
+__all__ = [
+    "Config",
+    "Plan",
+    "Policy",
+    "Request",
+    "Scheduler",
+    "Stalled",
+    "TenantPolicy",
+    "View",
+    "Watch",
+    "__version__",
+]
 
 __version__ = "0.1.0"
 
 _MODULES = {
     "Config": "lineclear.config",
     "Plan": "lineclear.plan",
+    "Policy": "lineclear.policies",
     "Request": "lineclear.request",
     "Scheduler": "lineclear.scheduler",
     "Stalled": "lineclear.watch",
+    "TenantPolicy": "lineclear.policies.tenants",
+    "View": "lineclear.view",
     "Watch": "lineclear.watch",
 }
 

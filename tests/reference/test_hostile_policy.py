@@ -16,6 +16,7 @@ import pytest
 
 pytest.importorskip("hypothesis")
 
+from drive import dump
 from hostile import ANSWERS, DEEDS, Everything, Hostile, Landlord, LyingFloat, LyingInt, Stop
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -374,3 +375,20 @@ def test_a_failure_that_the_harness_must_see_is_seen(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Advice, "policy_failed", careless)
     with pytest.raises(AssertionError):
         survive(CONFIG, Hostile({12: "error"}))
+
+
+@pytest.mark.parametrize("call", ["schedule", "commit"])
+def test_a_clock_that_fails_changes_nothing(call: str) -> None:
+    """The other thing of the caller's that is asked in a step: before anything changes."""
+    times = iter([1.0] if call == "commit" else [])
+    scheduler = Scheduler(CONFIG, clock=lambda: next(times))
+    scheduler.add(asked(0))
+    plan = scheduler.schedule() if call == "commit" else None
+    before = dump(scheduler, without=("clock", "journal"))
+    with pytest.raises(StopIteration):
+        scheduler.schedule() if plan is None else scheduler.commit(plan, [7])
+    audit(scheduler)
+    assert dump(scheduler, without=("clock", "journal")) == before
+    scheduler.clock = None
+    plan = plan or scheduler.schedule()
+    assert scheduler.commit(plan, [7]) == []
