@@ -44,6 +44,7 @@ docs: $(DEVELOPMENT)  ## run every example of README.md and docs/, and look for 
 	$(BIN)/python -m pytest --doctest-glob='*.md' README.md docs
 	$(MAKE) --no-print-directory diagrams CHECK=--check
 	$(BIN)/python docs/make_models.py --check
+	$(BIN)/python docs/make_lesson.py --check
 
 diagrams: $(DEVELOPMENT)  ## draw every generated diagram again
 	$(BIN)/lineclear diagram lifecycle --format mermaid -o README.md $(CHECK)

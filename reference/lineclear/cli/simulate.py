@@ -50,6 +50,7 @@ examples:
   lineclear simulate --journal run.jsonl                     then: lineclear replay run.jsonl
   lineclear simulate --scheduling-policy aging --guarantees  theorems, bounds, and what was seen
   lineclear simulate --lesson list                           the lesson's worked examples
+  lineclear simulate --lesson all                            all of them, in the lesson's order
 """
 
 #: What the embedded workload runs on unless told otherwise: too small a pool, so that it preempts.
@@ -83,7 +84,9 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("workload", nargs="?", metavar="WORKLOAD", help="default: an embedded one")
     parser.add_argument(
-        "--lesson", metavar="NAME", help="run a worked example of the lesson instead; list: all"
+        "--lesson",
+        metavar="NAME",
+        help="run a worked example of the lesson instead; list names them, all runs them all",
     )
     add_settings(parser)
     add_workload(parser)
@@ -218,14 +221,17 @@ def run_lesson(arguments: argparse.Namespace) -> int:
         raise UsageError("--lesson has its own configuration: leave the scheduler's flags out")
     if arguments.guarantees:
         raise UsageError("--lesson has its own runs: leave --guarantees out")
-    if arguments.lesson not in LESSONS:
-        raise UsageError(f"no lesson {arguments.lesson!r}; there are: {', '.join(LESSONS)}")
-    told = tell(LESSONS[arguments.lesson])
+    if arguments.lesson not in ("all", *LESSONS):
+        raise UsageError(f"no lesson {arguments.lesson!r}; there are: all, {', '.join(LESSONS)}")
+    chosen = list(LESSONS) if arguments.lesson == "all" else [arguments.lesson]
+    told = [tell(LESSONS[name]) for name in chosen]
     if arguments.format == "json":
-        write_json(told.json())
+        one = told[0].json()
+        write_json({"lessons": [t.json() for t in told]} if arguments.lesson == "all" else one)
     else:
-        write_text(told.text())
-    return REFUTED if any(run.violations for run in told.runs) else PASSED
+        line = "\n\n" + "=" * 90 + "\n\n"
+        write_text(line.join(t.text() for t in told))
+    return REFUTED if any(run.violations for t in told for run in t.runs) else PASSED
 
 
 def load(arguments: argparse.Namespace) -> Workload:

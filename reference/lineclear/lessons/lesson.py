@@ -25,7 +25,7 @@ class Claim:
         what: the quantity.
         written: what the lesson gives.
         found: what a run or the arithmetic gives.
-        invariant: the invariant that the lesson's figure breaks, if it breaks one.
+        invariant: the invariant, or the property P1 to P13, that the lesson's figure breaks, if any.
         why: the arithmetic or the rule, in a few words.
     """
 
@@ -82,7 +82,7 @@ class Told:
 
     @property
     def broken(self) -> tuple[str, ...]:
-        """Every invariant that the lesson's figures break, each once."""
+        """Every invariant and property that the lesson's figures break, each once."""
         names = [breach.invariant for _, found in self.breaches for breach in found]
         names += [claim.invariant for claim in self.claims if claim.invariant]
         return tuple(dict.fromkeys(names))
@@ -123,7 +123,8 @@ class Told:
             lines += ["", f"changed so that it can happen: {self.lesson.changed}"]
         for run in self.runs:
             lines += ["", *run.lines()]
-        lines += ["", "the states that the lesson writes"]
+        if self.breaches:
+            lines += ["", "the states that the lesson writes"]
         for figures, found in self.breaches:
             lines.append(f"  {figures.where}: {figures.text()}")
             lines += [f"    breaks {b.invariant}: {b.arithmetic}" for b in found]
@@ -140,7 +141,7 @@ class Told:
         total = sum(claim.right for claim in self.claims)
         lines += [
             "",
-            f"{total} of {len(self.claims)} figures are right; invariants broken: "
+            f"{total} of {len(self.claims)} figures are right; broken: "
             f"{', '.join(self.broken) or 'none'}",
         ]
         return "\n".join(lines)

@@ -13,7 +13,14 @@ from lineclear.lessons.lesson import Claim, Lesson
 from lineclear.lessons.run import Run
 from lineclear.lessons.scene import Entry, Scene
 
-__all__ = ["LESSONS"]
+__all__ = [
+    "DECISION_TREE",
+    "FIVE_STEP",
+    "QUESTION_3",
+    "QUESTION_5",
+    "SIMULATOR",
+    "WHY_PREEMPTION",
+]
 
 BLOCK_SIZE = 16
 
@@ -291,8 +298,3 @@ QUESTION_5 = Lesson(
     (Scene("a pool of 17 blocks", {"num_gpu_blocks": 17}, (Entry("R", 250, 9),)),),
     size_claims,
 )
-
-LESSONS = {
-    lesson.name: lesson
-    for lesson in (FIVE_STEP, WHY_PREEMPTION, DECISION_TREE, SIMULATOR, QUESTION_3, QUESTION_5)
-}
