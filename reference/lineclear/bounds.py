@@ -189,6 +189,25 @@ def virtual_time(case: Case) -> Bound:
     return Bound("2 * U / w_min", number, unit, open_at_once(case))
 
 
+def catching_up(case: Case) -> Bound:
+    """P7 of the virtual token counter: requests of another tenant that begin while one waits.
+
+    By I(V) the counter of another is no more than U below that of the one that waits when it is
+    first let in, and it is let in only while it is not above, which moves by U at most as long as
+    nobody of the waiting tenant is let in. Each first admission costs the price of a prompt.
+    """
+    policy = case.policy
+    shortest = 1
+    if case.workload is not None:
+        shortest = min(r.prompt_tokens for r in case.workload.requests)
+    most = max(1.0, *policy.weights.values()) if policy.weights else 1.0
+    price = policy.prompt_price * shortest
+    debt = policy.most_charged(*charged(case)) / policy.least_weight
+    where = (*open_at_once(case), ("w_max", most), ("price", price))
+    formula, unit = "2 * U * w_max // (w_min * price) + 1", "that another begins while one waits"
+    return Bound(formula, 2 * debt * most // price + 1, unit, where)
+
+
 def deficit(case: Case) -> Bound:
     """P13: what turns that differ by one can do."""
     number = case.policy.bound(*charged(case))
@@ -228,6 +247,7 @@ BOUNDS: dict[str, Callable[[Case], Bound]] = {
     "sjf_aging.P9": lengths,
     "ceiling.bypass": ceiling,
     "vtc.P12": virtual_time,
+    "vtc.P7": catching_up,
     "drr.P13": deficit,
     "drr.P7": rounds,
     "mlfq.P7": promotion,

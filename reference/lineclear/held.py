@@ -15,8 +15,9 @@ from lineclear.config import Config
 from lineclear.guarantees import Guarantee, claims_of, guarantees
 from lineclear.policies import Policy, make
 from lineclear.policies.tenants import TenantPolicy
+from lineclear.second_orders import TENANTS
 from lineclear.service import Listeners, Service
-from lineclear.waits import TENANTS, Waits
+from lineclear.waits import Waits
 from lineclear.workload import Workload
 
 __all__ = ["OF_SERVICE", "Held", "Holding", "bound_lines", "broken_bounds", "lines", "seen_of"]
@@ -32,6 +33,7 @@ SEEN_BY = {
     "P9": "lateness",
     "ceiling.bypass": "later",
     "drr.P7": "turns",
+    "vtc.P7": "begun",
     "mlfq.P7": "dry",
 }
 #: Theorems whose bound is of service, which `Service` counts.

@@ -1,7 +1,7 @@
 """How long requests wait and who passes them, read from arrivals, plans and ends.
 
 Guarantees: it shares nothing with the policy that it is held against, but the values of the
-parameters: who comes before whom is written here a second time, from what the requests ask for. It
+parameters: who comes before whom is written a second time in `second_orders.py`. It
 knows nothing about queues, heaps or blocks, and looks at no entry of the scheduler.
 
 A request *waits* from its arrival, or from when a plan says that it was preempted, until a plan tells
@@ -12,40 +12,17 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
-from lineclear.bounds import predicted
 from lineclear.config import Config
 from lineclear.plan import Plan
+from lineclear.second_orders import ENDLESS, HEAD_STARTS, ORDERS, TENANTS
 from lineclear.workload import Arrival
 
-__all__ = ["ORDERS", "TENANTS", "Seen", "Waits"]
-
-#: What comes first, by the policy's name: of an arrival, its number, the settings, the parameters.
-ORDERS: dict[str, Callable[[Arrival, int, Config, Any], float]] = {
-    "fcfs": lambda a, k, c, p: 0,
-    "fair": lambda a, k, c, p: 0,
-    "vtc": lambda a, k, c, p: 0,
-    "drr": lambda a, k, c, p: 0,
-    "priority": lambda a, k, c, p: -a.priority,
-    "hybrid": lambda a, k, c, p: -a.priority,
-    "aging": lambda a, k, c, p: a.arrival_time - p.seconds_per_level * a.priority,
-    "sjf": lambda a, k, c, p: predicted(c, a),
-    "sjf_aging": lambda a, k, c, p: a.arrival_time + p.seconds_per_token * predicted(c, a),
-    "lpl": lambda a, k, c, p: a.prompt_tokens,
-    "lpl_aging": lambda a, k, c, p: a.arrival_time + p.seconds_per_token * a.prompt_tokens,
-    "edf": lambda a, k, c, p: inf if a.deadline is None else a.deadline,
-    "ceiling": lambda a, k, c, p: k - p.ceiling * min(max(a.priority, 0), p.levels - 1),
-}
-#: Policies whose tenants have an order each.
-TENANTS = ("vtc", "drr")
-#: Policies in which a head start lets later arrivals go first.
-HEAD_STARTS = ("aging", "sjf_aging", "ceiling")
-#: Policies in which any number may go before one, so that to count them bounds nothing.
-ENDLESS = ("priority", "hybrid", "sjf", "lpl")
+__all__ = ["Seen", "Waits"]
 
 Order = tuple[float, int]
 
@@ -92,6 +69,7 @@ class Seen:
         later: later arrivals that were let in before one that never ran.
         dry: steps in which the earliest arrival of all generated no token.
         turns: times that another tenant was let in anew while one waited for its turn.
+        begun: requests of another tenant that were let in for the first time meanwhile.
     """
 
     passes: int = 0
@@ -102,6 +80,7 @@ class Seen:
     later: int = 0
     dry: int = 0
     turns: int = 0
+    begun: int = 0
 
 
 @dataclass(slots=True)
@@ -141,7 +120,9 @@ class Waits:
         self.oldest: Hashable = None
         self.fruitless = 0  # steps since the earliest arrival generated a token, or became it
         self.turn: frozenset[str] = frozenset()  # tenants that the last step with any let in
-        self.others: dict[str, Counter[str]] = {}  # tenant that waits -> turns of others
+        # By tenant that waits, since one of it was let in: turns of others, and those that began.
+        self.others: dict[str, Counter[str]] = {}
+        self.begun: dict[str, Counter[str]] = {}
 
     # ---- what is told --------------------------------------------------------------------------
 
@@ -193,7 +174,8 @@ class Waits:
         for wait in entered:
             self._pass(wait)
         if entered and self.name in TENANTS:
-            self._turns(frozenset(wait.arrival.client for wait in entered))
+            begun = [w.arrival.client for w in entered if w.arrival.request_id in self.fresh]
+            self._turns(frozenset(wait.arrival.client for wait in entered), begun)
         for wait in entered:
             wait.passed = 0
             self.fresh.pop(wait.arrival.request_id, None)
@@ -233,7 +215,7 @@ class Waits:
         if wait.order is not None:
             insort(self.lines[wait.line].waiting, wait.order)
         self.backlog[wait.arrival.client] += 1
-        self.others.setdefault(wait.arrival.client, Counter())
+        self._waits_for_a_turn(wait.arrival.client)
 
     def _let_in(self, wait: Wait) -> None:
         """It waits no longer, if it did."""
@@ -269,18 +251,25 @@ class Waits:
                 if entered.order is not None and other.order is not None:
                     most.excess = max(most.excess, entered.order[0] - other.order[0])
 
-    def _turns(self, entered: frozenset[str]) -> None:
+    def _turns(self, entered: frozenset[str], begun: list[str]) -> None:
         """Tenants that were let in, and did not have the turn already, have one more."""
         for tenant in list(self.others):
-            if not self.backlog[tenant]:
-                del self.others[tenant]
-            elif tenant in entered:
-                self.others[tenant] = Counter()
-            else:
-                turns = self.others[tenant]
-                turns.update(entered - self.turn)
-                self.most.turns = max(self.most.turns, *turns.values(), 0)
+            if not self.backlog[tenant] or tenant in entered:
+                del self.others[tenant], self.begun[tenant]
+        for tenant, turns in self.others.items():
+            turns.update(entered - self.turn)
+            self.begun[tenant].update(begun)
+            self.most.turns = max(self.most.turns, *turns.values(), 0)
+            self.most.begun = max(self.most.begun, *self.begun[tenant].values(), 0)
+        for tenant in entered:
+            if self.backlog[tenant]:
+                self._waits_for_a_turn(tenant)
         self.turn = entered
+
+    def _waits_for_a_turn(self, tenant: str) -> None:
+        """From now on others are counted."""
+        if tenant not in self.others:
+            self.others[tenant], self.begun[tenant] = Counter(), Counter()
 
     def _fruit(self, plan: Plan) -> None:
         """Whether the earliest arrival of all generates a token in this step."""

@@ -262,6 +262,7 @@ def test_bounds_are_formulas_and_numbers() -> None:
     debt = 30 + 2 * 8 * 9  # U: the longest prompt, and 8 sequences of 9 tokens at 2 each
     weights = ("weights", {"a": 0.5})
     assert bound("vtc", "P12", weights).number == 2 * debt / 0.5
+    assert bound("vtc", "P7", weights).number == 2 * debt / 0.5 // 6 + 1  # the shortest prompt
     assert bound("drr", "P13", ("quantum", 10.0)).number == 10 + 2 * (10 + debt)
     assert bound("drr", "P7", ("quantum", 10.0)).number == debt // 10 + 1
     assert bound("mlfq", "P7", ("promote_after", 7)).number == 14 + first.number

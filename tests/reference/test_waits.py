@@ -14,8 +14,9 @@ from lineclear.guarantees import claims_of
 from lineclear.plan import Joined, Plan, Scheduled
 from lineclear.policies import make
 from lineclear.request import Request
+from lineclear.second_orders import ORDERS, TENANTS
 from lineclear.view import View
-from lineclear.waits import ORDERS, TENANTS, Waits
+from lineclear.waits import Waits
 from lineclear.workload import Arrival
 
 
@@ -97,6 +98,11 @@ def test_turns_count_while_a_tenant_waits() -> None:
     seen.arrive(arrival("c8", client="c"))
     seen.step(plan("c8"), 3.0)
     assert seen.others["a"] == {"c": 1}
+    assert seen.most.begun == 4  # of b, while a waited
+    seen.step(plan(gone=("b2",)), 4.0)
+    seen.step(plan("b2"), 5.0)
+    assert seen.begun["a"] == {"c": 1}  # it had begun before
+    assert seen.others["a"] == {"c": 1, "b": 1}
 
 
 def test_steps_without_a_token_are_those_of_the_earliest_arrival() -> None:
