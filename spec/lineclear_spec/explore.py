@@ -36,6 +36,9 @@ __all__ = [
 ]
 
 
+#: What comes from outside: a ledger in which nothing else may happen stands still. A request that has
+#: not learned all its tokens is finished from outside as well.
+OUTSIDE = frozenset({"submit", "reject", "abort", "finish"})
 #: What an action that its guards allow, and that fails, does not keep.
 CRASH = "an action that its guards allow comes to its end"
 
@@ -50,6 +53,7 @@ class Exploration:
     depth: int = 0
     complete: bool = True
     violations: list[tuple[Trace, Breach]] = field(default_factory=list[tuple[Trace, Breach]])
+    stuck: list[Trace] = field(default_factory=list[Trace])
     witnesses: dict[str, Trace] = field(default_factory=dict[str, Trace])
     refusals: dict[tuple[str, str], list[tuple[Trace, Step]]] = field(
         default_factory=dict[tuple[str, str], list[tuple[Trace, Step]]]
@@ -76,6 +80,7 @@ class Exploration:
                 {"rule": b.rule, "values": b.values, "trace": trace}
                 for trace, b in self.violations
             ],
+            "stuck": [list(trace) for trace in self.stuck],
             "witnesses": {name: list(trace) for name, trace in sorted(self.witnesses.items())},
         }
 
@@ -123,7 +128,8 @@ def search(bounds: Bounds, *, check: bool = True, collect: bool = False) -> Expl
 
     Args:
         bounds: scope.
-        check: evaluate every invariant in every state.
+        check: evaluate every invariant in every state, and look for states that are stuck: a request
+            lives, and no action is allowed but what comes from outside.
         collect: also note where each action is enabled, and where a single guard refuses it (for
             mutants).
     """
@@ -142,6 +148,8 @@ def search(bounds: Bounds, *, check: bool = True, collect: bool = False) -> Expl
             found.violations += [(trace, breach) for breach in broken]
             if broken:
                 continue  # what follows from a broken state says nothing more
+            if stands_still(bounds, ledger):
+                found.stuck.append(trace)
         state = states_shown(ledger)
         for sentence in state:
             found.witnesses.setdefault(sentence, trace)
@@ -183,6 +191,21 @@ def search(bounds: Bounds, *, check: bool = True, collect: bool = False) -> Expl
                     failing = ledger.failing(name, as_asked(ledger, step))
                     noted.refused(trace, step, failing, state)
     return found
+
+
+def stands_still(bounds: Bounds, ledger: GhostLedger) -> bool:
+    """Whether a request lives, none has learned all its tokens, and no action is allowed that does not
+    come from outside; actions that the world leaves out count.
+    """
+    alive = [r for r in ledger.requests if 1 <= r.phase <= 3]
+    if not alive or any(all(ledger.known(s) >= r.limit for s in r.members) for r in alive):
+        return False
+    return all(
+        ledger.failing(name, as_asked(ledger, (name, arguments)))
+        for name in ACTIONS
+        if name not in OUTSIDE
+        for arguments in arguments_of(bounds, ledger, name)
+    )
 
 
 def as_asked(ledger: GhostLedger, step: Step) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from lineclear.checks.table import explored
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.concrete import breaches
 from lineclear_spec.explore import replay, search
@@ -43,6 +44,24 @@ def test_every_invariant_holds_in_every_state_of_a_small_world() -> None:
     assert found.states == SMALL.max_states or found.complete
     assert found.violations == []
     assert found.states == len({state_key(replay(SMALL, trace)) for trace in found.traces})
+
+
+def test_no_state_is_stuck_and_one_that_is_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    bounds = next(b for b in BOUNDS if b.name == "one draft")
+    sound = search(bounds)
+    assert sound.complete
+    assert sound.stuck == []
+    failing = GhostLedger.failing
+
+    def never_admits(self: GhostLedger, name: str, arguments: Any) -> tuple[str, ...]:
+        return ("never",) if name == "admit" else failing(self, name, arguments)
+
+    monkeypatch.setattr(GhostLedger, "failing", never_admits)
+    found = search(bounds)
+    assert found.stuck[0] == (("submit", bounds.shapes[0]),)
+    assert found.as_dict()["stuck"][0] == [("submit", bounds.shapes[0])]
+    (finding,) = [f for f in explored([found]).findings if f.code == "LC501"]
+    assert finding.title.startswith("the table allows nothing but an arrival or an abort after")
 
 
 def test_every_action_happens_somewhere() -> None:

@@ -30,6 +30,8 @@ ONE_OF = 12
 FURTHER = 4
 #: Rules of one world that are findings, a shortest trace each.
 MOST = 3
+#: A request lives, and only what comes from outside may happen.
+STILL = "the table allows nothing but an arrival or an abort"
 
 
 def bounds_of(mode: str) -> Sequence[Bounds]:
@@ -77,6 +79,7 @@ def explored(worlds: Sequence[Exploration]) -> Outcome:
             shortest.setdefault(breach.rule, (trace, breach))
         for trace, breach in list(shortest.values())[:MOST]:
             findings.append(broken(world.bounds, trace, breach))
+        findings += [still(world.bounds, trace) for trace in world.stuck[:1]]
     whole = sum(world.complete for world in worlds)
     states = sum(world.states for world in worlds)
     return Outcome(
@@ -98,8 +101,8 @@ def explored(worlds: Sequence[Exploration]) -> Outcome:
             Case(
                 "exploration",
                 world.bounds.name,
-                "refuted" if world.violations else "passed",
-                world.violations[0][1].rule if world.violations else "",
+                "refuted" if world.violations or world.stuck else "passed",
+                world.violations[0][1].rule if world.violations else STILL * bool(world.stuck),
             )
             for world in worlds
         ],
@@ -126,6 +129,22 @@ def broken(bounds: Bounds, trace: Sequence[Any], breach: Any) -> Finding:
         ),
         *place_of(action),
         content=saved.as_dict(),
+    )
+
+
+def still(bounds: Bounds, trace: Sequence[Any]) -> Finding:
+    """A finding from a trace after which the table allows nothing that would go on."""
+    from lineclear_spec.picture import call
+
+    return Finding(
+        "LC501",
+        f"{STILL} after {call(trace[-1]) if trace else 'the start'}",
+        (
+            f"actions from the start state of the world `{bounds.name}`, block size "
+            f"{bounds.block_size}:",
+            *[f"  {call(step)}" for step in trace],
+        ),
+        *place_of(trace[-1][0] if trace else "start"),
     )
 
 

@@ -182,20 +182,20 @@ def search_table() -> tuple[list[dict[str, Any]], list[str], int]:
             row = found.as_dict()
             witnesses = row.pop("witnesses")
             row |= {
-                "stuck": None,
                 "livelocks": None,
                 "starvation": None,
-                "why_null": "the table alone has no scheduler that could stand still or pass somebody; "
-                "the target scheduler is asked",
+                "why_null": "the table says what may happen, not what does: by itself it may let a request "
+                "give way and enter again for ever; the target scheduler is asked",
                 "witnesses": witnesses,
             }
             searches.append(row)
             ended = "exhausted" if found.complete else f"stopped at {bounds.max_states:,} states"
             lines.append(
                 f"table, {bounds.name}: {found.states:,} states, {found.transitions:,} "
-                f"transitions, depth {found.depth}, {ended}, {len(found.violations)} violations"
+                f"transitions, depth {found.depth}, {ended}, {len(found.violations)} violations, "
+                f"{len(found.stuck)} stuck states"
             )
-            if found.violations:
+            if found.violations or found.stuck:
                 code = REFUTED
             elif not found.complete and code == PASSED:
                 code = INCONCLUSIVE
