@@ -270,6 +270,11 @@ def test_one_line_says_that_a_combination_loses_guarantees(
     lines = capsys.readouterr().out.splitlines()
     (line,) = [line for line in lines if "no guarantee" in line]
     assert line == "no guarantee: fcfs.P2 fcfs.P4 fcfs.P6 fcfs.P7 fcfs.P8: F2 (bypass 2)"
+    asked = ["simulate", "--num-requests", "5", "--bypass", "2", "--format", "json"]
+    assert main(asked) == 0
+    lost = json.loads(capsys.readouterr().out)["lost_theorems"]
+    assert list(lost) == ["fcfs.P2", "fcfs.P4", "fcfs.P6", "fcfs.P7", "fcfs.P8"]
+    assert set(lost.values()) == {"no guarantee: F2 (bypass 2)"}
 
 
 def test_a_bound_that_is_passed_is_told_and_fails(

@@ -177,6 +177,7 @@ def run(arguments: argparse.Namespace) -> int:
     held = [] if holding is None else holding.rows()
     if arguments.format == "json":
         content = result.json()
+        content["lost_theorems"] = lost_theorems(config, workload)
         if held:
             content["theorems"] = [row.json() for row in held]
         write_json(content)
@@ -192,6 +193,13 @@ def holding_of(config: Config, workload: Workload) -> Holding:
     from lineclear.held import Holding
 
     return Holding(config, workload)
+
+
+def lost_theorems(config: Config, workload: Workload) -> dict[str, str]:
+    """Each theorem of the policy that has no guarantee here, and why."""
+    from lineclear.guarantees import guarantees
+
+    return {row.theorem: row.why for row in guarantees(config, workload) if row.lost}
 
 
 def guaranteed(held: list[Held]) -> list[str]:
