@@ -163,6 +163,6 @@ lineclear policies --show priority.P7 --journals runs
 lineclear replay runs/priority.P7.jsonl
 ```
 
-Three errors of the lesson that switch a premise off, one each, are broken presets; `lineclear explore` must
-find the request that starves, or say that it found none: [explored.md](explored.md).
+Three errors of the lesson that switch a premise off, one each, are broken presets, and `lineclear explore`
+refutes each: [exploring.md](exploring.md). What else it searches: [explored.md](explored.md).
 """
