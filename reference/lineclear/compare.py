@@ -76,6 +76,7 @@ class Row:
             "slo_attainment": self.attained,
             "goodput": self.goodput,
             "passed_max": self.passed,
+            "inversions": self.service.inversions,
             "served": dict(zip(self.service.tenants, self.service.served.tolist(), strict=True)),
             "theorems": [held.json() for held in self.held],
             "broken_bounds": broken_bounds(self.held),

@@ -6,9 +6,12 @@ None, not 0. It knows nothing about how requests are scheduled.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 __all__ = ["Collector", "Times", "percentile", "spread"]
 
@@ -32,6 +35,24 @@ def spread(values: Iterable[float]) -> dict[str, float] | None:
         "p90": percentile(ordered, 90),
         "p99": percentile(ordered, 99),
         "max": ordered[-1],
+    }
+
+
+def seconds_seen() -> array[float]:
+    """Room for many seconds."""
+    return array("d")
+
+
+def spread_of(values: array[float]) -> dict[str, float] | None:
+    """`spread`, of very many."""
+    if not values:
+        return None
+    ordered = np.sort(np.frombuffer(values))
+    rank = {percent: -(-len(values) * percent // 100) - 1 for percent in (50, 90, 99)}
+    return {
+        "mean": float(ordered.mean()),
+        **{f"p{percent}": float(ordered[at]) for percent, at in rank.items()},
+        "max": float(ordered[-1]),
     }
 
 
@@ -82,6 +103,9 @@ class Collector:
         swapped_out_blocks: blocks copied to the CPU.
         swapped_in_blocks: blocks copied back.
         copied_blocks: blocks copied because a branch was about to write into a shared one.
+        gaps: seconds between two commits of tokens of one request, of all requests.
+        held_slots: positions that GPU blocks had room for, summed over steps.
+        filled_slots: of these, positions that were computed for what the step computes.
     """
 
     times: dict[Hashable, Times] = field(default_factory=dict[Hashable, Times])
@@ -96,6 +120,9 @@ class Collector:
     swapped_out_blocks: int = 0
     swapped_in_blocks: int = 0
     copied_blocks: int = 0
+    gaps: array[float] = field(default_factory=seconds_seen)
+    held_slots: int = 0
+    filled_slots: int = 0
     gpu_usage_seconds: float = 0.0
     cpu_usage_seconds: float = 0.0
     gpu_usage_peak: float = 0.0
@@ -134,7 +161,10 @@ class Collector:
         if times.first_token is None:
             times.first_token = now
         elif times.last_token is not None:
-            times.stall = max(times.stall, now - times.last_token)
+            gap = now - times.last_token
+            self.gaps.append(gap)
+            if gap > times.stall:
+                times.stall = gap
         times.last_token = now
         times.tokens += count
         self.generated_tokens += count
@@ -179,6 +209,7 @@ class Collector:
             "queue_delay": spread(
                 t.scheduled - t.arrived for t in finished if t.scheduled is not None
             ),
+            "itl": spread_of(self.gaps),
             "max_stall": spread(t.stall for t in finished if t.longest > 1),
             "preempted_time": spread(t.preempted for t in finished if t.preemptions),
             "duration": seconds,
@@ -198,6 +229,7 @@ class Collector:
             "swapped_out_blocks": self.swapped_out_blocks,
             "swapped_in_blocks": self.swapped_in_blocks,
             "copied_blocks": self.copied_blocks,
+            "kv_waste": (1 - self.filled_slots / self.held_slots if self.held_slots else None),
             "gpu_cache_usage": {"mean": rate(self.gpu_usage_seconds), "max": self.gpu_usage_peak},
             "cpu_cache_usage": {"mean": rate(self.cpu_usage_seconds), "max": self.cpu_usage_peak},
             "mean_running": rate(self.running_seconds),

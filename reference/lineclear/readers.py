@@ -39,6 +39,7 @@ class Format:
         request_id: column of the id, if any.
         client: column that says who sent it, if any.
         predicted: column with a guess of the output, if any.
+        prefix: column with the names of its prompt's blocks, if any.
         source: whom to credit.
     """
 
@@ -51,6 +52,7 @@ class Format:
     request_id: str = ""
     client: str = ""
     predicted: str = ""
+    prefix: str = ""
     source: str = ""
 
     @property
@@ -90,6 +92,7 @@ FORMATS = (
         "output_length",
         "timestamp",
         per_second=1e3,
+        prefix="hash_ids",
         source="Mooncake trace (Qin et al., FAST 2025; Apache-2.0)",
     ),
     Format(
@@ -215,13 +218,25 @@ def make_arrival(
             deadline = number(row["deadline"])
         except BadRow as bad:
             raise BadRow(f"deadline: {bad}") from None
-    arrival = Arrival(name, time, prompt, kept, most, priority, client, predicted, deadline)
+    prefix = prefix_ids(row, format_.prefix) if given(row, format_.prefix) else ()
+    arrival = Arrival(
+        name, time, prompt, kept, most, priority, client, predicted, deadline, prefix
+    )
     return arrival, int(kept != outputs)
 
 
 def given(row: Mapping[str, object], column: str) -> bool:
     """Whether an optional cell has something in it."""
     return bool(column) and row.get(column) not in (None, "")
+
+
+def prefix_ids(row: Mapping[str, object], column: str) -> tuple[int, ...]:
+    """Names of the blocks of a prompt: a list of whole numbers."""
+    cell = row[column]
+    cells = cast("list[object]", cell) if isinstance(cell, list) else [cell]
+    if not all(type(each) is int for each in cells):
+        raise BadRow(f"{column} is no list of whole numbers")
+    return tuple(cast("list[int]", cells))
 
 
 def output_lengths(row: Mapping[str, object], column: str, parallel: int) -> tuple[int, ...]:

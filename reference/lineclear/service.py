@@ -72,6 +72,7 @@ class Service:
         gaps: the greatest difference, at these moments, between two that have been waiting since.
         gap: the most by which the service of two tenants differed over a time in which both had
             requests waiting; by pairs, so None beyond 256 tenants.
+        inversions: requests that were scheduled first while a more important one had never been.
         passed: by request, how many that arrived later were scheduled for the first time before
             it was.
     """
@@ -99,6 +100,7 @@ class Service:
         self.gaps: list[float] = []
         self._now_gap = 0.0
         self.passed: dict[Hashable, int] = {}
+        self.inversions = 0
         self.gap: float | None = 0.0 if count <= MOST_PAIRS else None
         size = count if self.gap is not None else 0
         self._low = np.full((size, size), np.nan)  # [tenants, tenants], of the present joint wait
@@ -138,6 +140,9 @@ class Service:
                 gained[tenant] += prompt * arrival.prompt_tokens
                 self.waiting[arrival.client] -= 1
                 self._passes(number)
+                self.inversions += any(
+                    self.of[other].priority > arrival.priority for other in self.fresh
+                )
             elif row.request_id in self.away:
                 self.away.discard(row.request_id)
                 self.waiting[arrival.client] -= 1

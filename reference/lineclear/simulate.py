@@ -131,8 +131,16 @@ class Simulation:
             slowest=self.watch.slowest if self.watch.static else None,
             bound=self.watch.bound(),
             failures=tuple(self.scheduler.policy_failures),
-            metrics=collector.report(),
+            metrics={**collector.report(), **self._bytes_moved()},
         )
+
+    def _bytes_moved(self) -> dict[str, float]:
+        """KV that went over the link, each way."""
+        size = self.config.block_size * self.model.kv_bytes
+        return {
+            "swapped_out_bytes": self.collector.swapped_out_blocks * size,
+            "swapped_in_bytes": self.collector.swapped_in_blocks * size,
+        }
 
     def _note(self, name: str, arguments: tuple[object, ...]) -> None:
         """Told of every action: the file keeps it, and KV that is given up is counted."""
@@ -310,15 +318,20 @@ class Simulation:
         """Counts what the step computes; its seconds."""
         collector = self.collector
         groups = plan.scheduled_seq_groups
-        pairs = 0
+        pairs = filled = 0
         for row in groups:
             live = self.live[row.request_id]
             collector.schedule(row.request_id, self.now)
             live.computed += row.tokens
+            filled += live.computed
             if row.prefill and row.start is not None:
                 pairs += row.tokens * row.start + row.tokens * (row.tokens + 1) // 2
         ledger = self.scheduler.ledger
         context = (ledger.gpu.total - ledger.gpu.free) * self.config.block_size
+        collector.held_slots += context
+        collector.filled_slots += min(
+            filled, context
+        )  # branches that share a block count it twice
         collector.steps += 1
         collector.batched_tokens += plan.num_batched_tokens
         collector.batched_sequences += len(groups)

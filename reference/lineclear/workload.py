@@ -42,6 +42,8 @@ class Arrival:
         client: who sent it, if the workload says so; its service is charged to that tenant.
         predicted_tokens: somebody's guess of output_tokens, or of its class, if there is one.
         deadline: when it should be done, seconds after the first arrival, if it has a deadline.
+        prefix_ids: names of the blocks of its prompt, as the file counts them: equal ones hold equal
+            tokens after equal beginnings. Kept for readers; nothing uses them yet.
     """
 
     request_id: str
@@ -53,6 +55,7 @@ class Arrival:
     client: str = ""
     predicted_tokens: int | None = None
     deadline: float | None = None
+    prefix_ids: tuple[int, ...] = ()
 
     @property
     def parallel(self) -> int:

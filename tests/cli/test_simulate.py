@@ -107,7 +107,7 @@ def test_every_setting_has_a_flag_and_the_right_type() -> None:
         (["--preemption-mode", "pause"], "preemption_mode must be one of swap, recompute"),
         (["--max-num-batched-tokens", "8"], "must be at least max_num_seqs"),
         (["--preset", "mine"], "preset must be one of default, lesson"),
-        (["--step-time", "speed=1"], "NAME is one of base, per_token"),
+        (["--step-time", "speed=1"], "NAME is one of constant, linear, fit, base"),
         (["--step-time", "base=fast"], "'fast' is no number"),
         (["--step-time", "base=0"], "every step takes time"),
         (["--request-rate", "0"], "a rate of 0.0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,16 @@ def test_who_came_before_and_is_scheduled_later_was_passed() -> None:
     service.step(plan("y"), 1.0)
     service.step(plan("x"), 2.0)
     assert service.passed == {"x": 2, "y": 1}
+
+
+def test_a_more_important_one_that_was_never_scheduled_makes_an_inversion() -> None:
+    service = Service([""])
+    for name, priority in (("low", 0), ("high", 2), ("middle", 1)):
+        service.arrive(replace(arrival(name, ""), priority=priority))
+    service.step(plan("low"), 0.0)  # high and middle wait
+    service.step(plan("high"), 1.0)  # nobody above it waits
+    service.step(plan("middle"), 2.0)
+    assert service.inversions == 1
 
 
 def test_pictures_are_drawn_and_drawn_again_alike(rows: dict[str, Row], tmp_path: Path) -> None:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import math
+import random
+import re
+from array import array
+from pathlib import Path
 
 import pytest
 
-from lineclear.metrics import Collector, percentile, spread
+from lineclear.compare import compare
+from lineclear.config import Config
+from lineclear.generators import generate
+from lineclear.metrics import Collector, percentile, spread, spread_of
+from lineclear.simulate import Simulation
 from lineclear.steptime import Device, StepTime
+from lineclear.workload import Arrival, Workload
 
 
 def test_a_percentile_is_a_value_that_was_seen() -> None:
@@ -99,3 +108,56 @@ def test_what_ended_can_be_forgotten() -> None:
         assert ends[0] == ends[1]
         device.forget(now)
     assert device.all_done(199) == other.all_done(199)
+
+
+def test_gaps_between_tokens_of_all_requests_are_spread() -> None:
+    collector = Collector()
+    for name, moments in (("a", (1.0, 2.0, 4.0)), ("b", (1.0, 9.0))):
+        collector.arrive(name, 0.0)
+        for moment in moments:
+            collector.tokens(name, 1, moment)
+    assert collector.report()["itl"] == {
+        "mean": pytest.approx((1 + 2 + 8) / 3), "p50": 2.0, "p90": 8.0, "p99": 8.0, "max": 8.0,
+    }  # fmt: skip
+    assert Collector().report()["itl"] is None
+
+
+def test_very_many_are_spread_like_a_few() -> None:
+    draw = random.Random(3)
+    values = [draw.expovariate(1.0) for _ in range(997)]
+    few, many = spread(values), spread_of(array("d", values))
+    assert few is not None
+    assert many is not None
+    assert many.pop("mean") == pytest.approx(few.pop("mean"))
+    assert many == few
+
+
+def test_positions_that_are_held_and_empty_are_waste() -> None:
+    """One request of 20 + 4 tokens in blocks of 16: 20 of 32 positions, then 21, 22 and 23."""
+    workload = Workload("w", "synthetic", (Arrival("a", 0.0, 20, (4,), 4),))
+    run = Simulation(workload, Config(num_gpu_blocks=8, max_model_len=64)).run()
+    assert run.metrics["kv_waste"] == pytest.approx(1 - (20 + 21 + 22 + 23) / (4 * 32))
+    assert run.metrics["swapped_out_bytes"] == 0
+
+
+def test_bytes_that_were_moved_are_blocks_by_the_models_size() -> None:
+    config = Config(
+        num_gpu_blocks=40, num_cpu_blocks=40, max_model_len=512, preemption_mode="swap",
+        max_num_seqs=16,
+    )  # fmt: skip
+    model = StepTime(kv_bytes=1000.0)
+    run = Simulation(generate("poisson", 40, 60, 0), config, model=model).run()
+    metrics = run.metrics
+    assert metrics["swapped_out_bytes"] == metrics["swapped_out_blocks"] * 16 * 1000 > 0
+    assert metrics["swapped_in_bytes"] == metrics["swapped_in_blocks"] * 16 * 1000 > 0
+
+
+def test_the_page_says_what_each_metric_is() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text()
+    run = Simulation(generate("poisson", 3, 10, 0), Config(max_model_len=2048)).run()
+    assert set(
+        re.findall(r"^\| `(\w+)` \| .* \|.*\|$", page.split("Beside these")[0], re.M)
+    ) == set(run.metrics)
+    (row,) = compare(generate("tenants", 12, 10, 0), Config(max_model_len=2048), ["vtc"])
+    told = set(re.findall(r"^\| `(\w+)` \|", page.split("adds, for each policy")[1], re.M))
+    assert told == set(row.json()) - {"policy", "run"}

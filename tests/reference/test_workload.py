@@ -253,3 +253,12 @@ def test_times_of_a_file_are_not_replaced() -> None:
     timed = Workload("w", "vtc", (Arrival("a", 0.0, 8, (4,), 4), Arrival("b", 1.0, 8, (4,), 4)))
     with pytest.raises(WorkloadError, match="has arrival times of its own"):
         spread_out(timed, 2.0, 0)
+
+
+def test_names_of_a_prompts_blocks_are_kept(tmp_path: Path) -> None:
+    row = '{"timestamp": 0, "input_length": 1030, "output_length": 4, "hash_ids": %s}\n'
+    path = file(tmp_path, row % "[7, 8, 9]" + row % "[]", "trace.jsonl")
+    requests = read_workload(path, max_tokens=64).requests
+    assert [request.prefix_ids for request in requests] == [(7, 8, 9), ()]
+    with pytest.raises(WorkloadError, match="row 1: hash_ids is no list of whole numbers"):
+        read_workload(file(tmp_path, row % '["a"]', "bad.jsonl"), max_tokens=64)

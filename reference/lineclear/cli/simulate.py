@@ -274,25 +274,59 @@ def load(arguments: argparse.Namespace) -> Workload:
 
 
 def step_time(settings: list[str]) -> StepTime:
-    """The step-time model with what was changed."""
-    from dataclasses import fields
+    """The step-time model that was asked for, with what was changed."""
+    from dataclasses import fields, replace
 
     from lineclear.steptime import StepTime
 
     names = [field.name for field in fields(StepTime)]
+    model = StepTime()
     values: dict[str, float] = {}
-    for setting in settings:
-        name, _, value = setting.partition("=")
-        if name not in names:
-            raise UsageError(f"--step-time {setting}: NAME is one of {', '.join(names)}")
-        try:
-            values[name] = float(value)
-        except ValueError:
-            raise UsageError(f"--step-time {setting}: {value!r} is no number") from None
     try:
-        return StepTime(**values)
+        for setting in settings:
+            name, _, value = setting.partition("=")
+            if name in MODELS:
+                model = named_model(name, value)
+            elif name in names:
+                values[name] = real(value)
+            else:
+                known = ", ".join((*MODELS, *names))
+                raise ValueError(f"{setting}: NAME is one of {known}")
+        return replace(model, **values)
     except ValueError as error:
         raise UsageError(f"--step-time: {error}") from error
+
+
+#: Whole models, by the name that `--step-time` takes.
+MODELS = ("constant", "linear", "fit")
+
+
+def named_model(name: str, value: str) -> StepTime:
+    """One of `MODELS`.
+
+    Raises:
+        ValueError: its numbers, or its file, can't be meant.
+    """
+    from lineclear import stepmodels
+
+    if name == "fit":
+        return stepmodels.fitted(value)
+    numbers = [real(part) for part in value.split(",")]
+    if len(numbers) != (1 if name == "constant" else 2):
+        raise ValueError(f"{name}={value}: write constant=SECONDS or linear=BASE,PER_TOKEN")
+    return stepmodels.constant(*numbers) if name == "constant" else stepmodels.linear(*numbers)
+
+
+def real(text: str) -> float:
+    """A number.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no number") from None
 
 
 def explain_step_time() -> str:
@@ -303,7 +337,11 @@ def explain_step_time() -> str:
     from lineclear.steptime import StepTime
 
     numbers = [f"  {field.name}={field.default:g}" for field in fields(StepTime)]
-    return "\n".join([cleandoc(StepTime.__doc__ or ""), "", "Defaults:", *numbers])
+    whole = (
+        "Whole models: constant=SECONDS, linear=BASE,PER_TOKEN, and fit=FILE, a CSV of measured steps "
+        "with a column\nseconds and of tokens, sequences, context, pairs those that were measured."
+    )
+    return "\n".join([cleandoc(StepTime.__doc__ or ""), "", "Defaults:", *numbers, "", whole])
 
 
 @contextmanager

@@ -16,6 +16,7 @@ COLUMNS = ("mean", "p50", "p90", "p99", "max")
 SPREADS = {
     "TTFT": "ttft",
     "TPOT": "tpot",
+    "between tokens": "itl",
     "end to end": "e2e",
     "queue delay": "queue_delay",
     "longest stall": "max_stall",
@@ -112,9 +113,12 @@ def rates(metrics: dict[str, Any]) -> list[tuple[str, str]]:
         ("preempted requests", f"{metrics['preempted_requests']:,}"),
         ("blocks swapped out", f"{metrics['swapped_out_blocks']:,}"),
         ("blocks swapped in", f"{metrics['swapped_in_blocks']:,}"),
+        ("GB swapped out", f"{metrics['swapped_out_bytes'] / 1e9:,.2f}"),
+        ("GB swapped in", f"{metrics['swapped_in_bytes'] / 1e9:,.2f}"),
         ("blocks copied on write", f"{metrics['copied_blocks']:,}"),
         ("GPU KV use, mean", number(gpu["mean"], ".1%")),
         ("GPU KV use, most", number(gpu["max"], ".1%")),
+        ("GPU KV held and empty", number(metrics["kv_waste"], ".1%")),
         ("CPU KV use, mean", number(cpu["mean"], ".1%")),
         ("CPU KV use, most", number(cpu["max"], ".1%")),
     ]
