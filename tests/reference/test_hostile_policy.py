@@ -26,7 +26,7 @@ from lineclear.config import Config
 from lineclear.entry import RunningOrder, WaitingQueue
 from lineclear.observer import Observer
 from lineclear.policies import FirstComeFirstServed
-from lineclear.request import Request
+from lineclear.request import Request, SchedulerError
 from lineclear.scheduler import Scheduler
 from lineclear.view import View
 
@@ -363,6 +363,27 @@ def test_a_call_of_the_scheduler_is_refused_and_told() -> None:
     assert scheduler.policy_failures == [
         "hostile: SchedulerError: a policy may not call the scheduler that asks it"
     ]
+
+
+def test_who_asks_itself_by_way_of_the_scheduler_is_still_being_asked() -> None:
+    """What the inner question leaves behind does not open the scheduler to the outer one."""
+
+    class Nested(Hostile):
+        def key(self, request: View) -> Any:
+            assert self.scheduler is not None
+            if self.calls < 1:
+                self.calls += 1
+                try:
+                    self.scheduler.key(request)
+                except SchedulerError:
+                    self.scheduler.drain()
+            return 0
+
+    policy = Nested({})
+    scheduler = policy.scheduler = Scheduler(CONFIG, policy)
+    scheduler.add(asked(0))
+    assert not scheduler.draining
+    assert len(scheduler.policy_failures) == 1
 
 
 def test_a_failure_that_the_harness_must_see_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
