@@ -146,6 +146,30 @@ def test_an_answer_that_cannot_be_meant_is_told_by_name(
     assert name in stages[stage]["findings"][0]["title"]
 
 
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("Flip", "request.number if request.step % 2 else -request.number"),
+        ("Waits", "0 if request.waiting is not None else 1"),
+    ],
+)
+def test_requests_that_make_each_other_give_way_for_ever_are_found(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, key: str
+) -> None:
+    """Nobody learns a token any more: in a simulation, and by an executor that has only plans."""
+    body = f"""    def key(self, request):
+        return {key}
+    def may_displace(self, waiting, running):
+        return True
+    def review(self, request):
+        return 1
+"""
+    monkeypatch.setitem(BODIES, name, body)
+    code, stages = check(capsys, write(name), "--stage", "scheduler")
+    assert code == 1
+    assert set(codes(stages["scheduler"])) == {"LC501"}
+
+
 def test_a_claim_of_ones_own_is_proved_or_refuted(capsys: pytest.CaptureFixture[str]) -> None:
     fact = """
 claim(Claims("{0}", lambda _: {0}(), (), (Fact("who arrives earlier comes before", lambda a, b, _:

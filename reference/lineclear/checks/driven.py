@@ -163,10 +163,12 @@ def by_plans(name: str, config: Config, seed: int) -> Finding | None:
     from lineclear.request import Rejected, Request
     from lineclear.scheduler import Scheduler
     from lineclear.testing import ContentExecutor
+    from lineclear.watch import Stalled, Watch
 
     serial = itertools.count(1)
     config = replace(config, num_lookahead_slots=0, depth=1)
     scheduler = Scheduler(config)
+    watch = Watch(scheduler)
     executor = ContentExecutor(config.block_size, lambda: next(serial), lambda drafts: drafts)
     moves: list[str] = []
     for arrival in tight(seed).requests:
@@ -179,6 +181,7 @@ def by_plans(name: str, config: Config, seed: int) -> Finding | None:
             tenant=arrival.client,
         )
         if not isinstance(scheduler.add(request), Rejected):
+            watch.added(arrival.request_id)
             executor.add(arrival.request_id, [next(serial) for _ in range(prompt)])
             moves.append(f"submit {arrival.request_id}: prompt {prompt}, at most {most} tokens")
     idle = 0
@@ -197,6 +200,12 @@ def by_plans(name: str, config: Config, seed: int) -> Finding | None:
             branch.tokens += branch.pending
             branch.pending = []
         scheduler.commit(plan, [own[0] for own in tokens])
+        try:
+            if plan.step is not None:
+                watch.committed()
+        except Stalled as alarm:
+            lines = tuple(alarm.report.text().splitlines())
+            return Finding("LC501", f"{alarm.what} ({name}, seed {seed}, by plans)", lines)
         copies = [o.number for o in plan.operations if o.kind in ("swap_in", "swap_out")]
         if copies:
             scheduler.complete(copies)
