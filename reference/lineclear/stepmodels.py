@@ -4,6 +4,8 @@ Guarantees: a fitted model has no term below 0 and leaves out what the file does
 meant is refused in one line. It knows nothing about any device.
 """
 
+# pyright: basic
+
 from __future__ import annotations
 
 import csv

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from lineclear_spec import enabled
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.choices import absurd_arguments, arguments_of
 from lineclear_spec.concrete import ConcreteView, breaches, broken_promises
@@ -24,7 +25,7 @@ from lineclear_spec.mutants import Mutant, installed
 from lineclear_spec.parallel import in_parallel
 from lineclear_spec.worlds import BOUNDS, Bounds, Step, Trace
 
-__all__ = ["Evidence", "Worlds", "attempt", "explorations", "try_all", "try_mutant"]
+__all__ = ["Evidence", "Worlds", "allowed", "attempt", "explorations", "try_all", "try_mutant"]
 
 #: block step -> actions that run it
 USED_BY: dict[str, tuple[str, ...]] = {
@@ -170,9 +171,14 @@ class Worlds(Collection[Exploration]):
 def candidates(
     mutant: Mutant, found: Iterable[Exploration]
 ) -> Iterator[tuple[Bounds, Trace, Step]]:
-    """Where the mutant differs from the table, in the order of the searches."""
+    """Where the mutant differs from the table, in the order of the searches; for a stronger guard the
+    recorded steps of its action, by which `lineclear check` would notice it too.
+    """
+    if mutant.kind == "guard strengthened":
+        yield from (record for record in enabled.read() if record[2][0] == mutant.function)
+        return
     for exploration in found:
-        if mutant.guard and mutant.kind != "guard strengthened":
+        if mutant.guard:
             for trace, step in exploration.refusals.get((mutant.function, mutant.text), ()):
                 yield exploration.bounds, trace, step
         else:
@@ -245,13 +251,31 @@ def changes(ledger: GhostLedger) -> Iterator[Tweak]:
                     yield f"s{sequence.id}", name, other
 
 
+def allowed(mutant: Mutant, found: Collection[Exploration]) -> Evidence | None:
+    """A shortest step of the searches that a stronger guard refuses: one to be recorded."""
+    seen = [
+        (bounds, trace, step)
+        for exploration in found
+        for bounds in (exploration.bounds,)
+        for trace, step in exploration.enabled.get(mutant.function, ())
+    ]
+    for bounds, trace, step in (
+        *sorted(seen, key=lambda row: len(row[1])),
+        *nearby(mutant, found),
+    ):
+        evidence = attempt(bounds, trace, step, mutant)
+        if evidence is not None:
+            return evidence
+    return None
+
+
 def try_mutant(mutant: Mutant, found: Collection[Exploration]) -> Evidence | None:
     """The first execution that breaks a rule, reachable if there is one."""
     for bounds, trace, step in candidates(mutant, found):
         evidence = attempt(bounds, trace, step, mutant)
         if evidence is not None:
             return evidence
-    if mutant.variant and mutant.guard:
+    if mutant.variant and mutant.guard and mutant.kind != "guard strengthened":
         for bounds, trace, step in nearby(mutant, found):
             evidence = attempt(bounds, trace, step, mutant)
             if evidence is not None:

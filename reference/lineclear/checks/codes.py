@@ -149,6 +149,13 @@ ROWS = (
         "Add a small world that reaches it.",
     ),
     Code(
+        "LC603",
+        "a recorded step is refused",
+        "A step that the table allowed when it was recorded is refused by a guard.",
+        "A guard that has become stronger breaks no rule, and the scheduler may now wait for nothing.",
+        "Weaken the guard, or if it is meant: python docs/make_enabled.py, and look at the diff.",
+    ),
+    Code(
         "LC701",
         "a generated file is stale",
         "A diagram or a page in the repository is not what its source says now.",

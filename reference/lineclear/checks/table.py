@@ -149,8 +149,35 @@ def still(bounds: Bounds, trace: Sequence[Any]) -> Finding:
 
 
 def witnesses(context: Context) -> Outcome:
-    """Every action happens, and every situation is reached."""
-    return reached(searched(context), everything=context.mode != "fast")
+    """Every action happens, every situation is reached, and every recorded step is still allowed."""
+    outcome = reached(searched(context), everything=context.mode != "fast")
+    return replayed(outcome)
+
+
+def replayed(outcome: Outcome) -> Outcome:
+    """The outcome, with the steps that were recorded as allowed."""
+    from lineclear_spec.enabled import read, refused
+    from lineclear_spec.picture import call
+
+    records = read()
+    stronger = refused(records)
+    for (bounds, trace, step), guard in stronger:
+        outcome.findings.append(
+            Finding(
+                "LC603",
+                f"{step[0]} refuses what it allowed: {guard}",
+                (
+                    f"recorded in the world `{bounds.name}`: {call(step)}",
+                    f"after {'; '.join(map(call, trace)) or 'the start'}",
+                    "if this is meant: python docs/make_enabled.py",
+                ),
+                *place_of(step[0]),
+            )
+        )
+        outcome.status = "refuted"
+    outcome.summary += f"; {len(records)} recorded steps allowed"
+    outcome.cases.append(Case("witnesses", "recorded steps", "refuted" if stronger else "passed"))
+    return outcome
 
 
 def reached(worlds: Sequence[Exploration], *, everything: bool) -> Outcome:
