@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
 from lineclear.cli.output import add_format, write_json, write_text
 from lineclear.cli.progress import Progress
-from lineclear.cli.settings import SETTINGS, add_settings, read_settings
+from lineclear.cli.settings import add_settings, read_settings
 from lineclear.cli.summary import summary
 
 if TYPE_CHECKING:
@@ -150,6 +150,8 @@ def add_workload(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs a lesson or a simulation."""
     if arguments.lesson is not None:
+        from lineclear.cli.lesson import run_lesson
+
         return run_lesson(arguments)
     from lineclear.held import broken_bounds
     from lineclear.simulate import Simulation
@@ -209,37 +211,6 @@ def guaranteed(held: list[Held]) -> list[str]:
     if not held:
         return []
     return ["", *lines(held), *[f"bound passed: {line}" for line in broken_bounds(held)]]
-
-
-def run_lesson(arguments: argparse.Namespace) -> int:
-    """Tells one lesson, or names them all."""
-    from lineclear.lessons import LESSONS, tell
-
-    if arguments.lesson == "list":
-        titles = {name: lesson.title for name, lesson in LESSONS.items()}
-        width = max(map(len, titles))
-        if arguments.format == "json":
-            write_json({"lessons": titles})
-        else:
-            write_text("\n".join(f"{name:{width}}  {title}" for name, title in titles.items()))
-        return PASSED
-    if arguments.workload is not None:
-        raise UsageError("--lesson has its own requests: leave WORKLOAD out")
-    if any(getattr(arguments, name) is not None for name in (*SETTINGS, "config")):
-        raise UsageError("--lesson has its own configuration: leave the scheduler's flags out")
-    if arguments.guarantees:
-        raise UsageError("--lesson has its own runs: leave --guarantees out")
-    if arguments.lesson not in ("all", *LESSONS):
-        raise UsageError(f"no lesson {arguments.lesson!r}; there are: all, {', '.join(LESSONS)}")
-    chosen = list(LESSONS) if arguments.lesson == "all" else [arguments.lesson]
-    told = [tell(LESSONS[name]) for name in chosen]
-    if arguments.format == "json":
-        one = told[0].json()
-        write_json({"lessons": [t.json() for t in told]} if arguments.lesson == "all" else one)
-    else:
-        line = "\n\n" + "=" * 90 + "\n\n"
-        write_text(line.join(t.text() for t in told))
-    return REFUTED if any(run.violations for t in told for run in t.runs) else PASSED
 
 
 def load(arguments: argparse.Namespace) -> Workload:

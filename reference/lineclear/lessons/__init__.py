@@ -6,13 +6,12 @@ none is written down. It knows nothing about the command line.
 
 from __future__ import annotations
 
-from lineclear.lessons.comparison import COMPARISON
-from lineclear.lessons.errata import ERRATA, Erratum
-from lineclear.lessons.exercises import SJF, WEIGHTED_FAIR
-from lineclear.lessons.giving_way import MODES, VICTIMS
+from lineclear.lessons.giving_way import SWAP_OR_RECOMPUTE, VICTIM_RULES
 from lineclear.lessons.lesson import Claim, Lesson, Told, tell
-from lineclear.lessons.loops import FAIR, FCFS, PRIORITY
-from lineclear.lessons.parts import ORDER, PARTS
+from lineclear.lessons.measured import POLICY_TABLE
+from lineclear.lessons.orders import FCFS, PRIORITY, QUESTION_4, SJF
+from lineclear.lessons.outputs import BUDGET, OUTPUTS, QUEUES
+from lineclear.lessons.phases import ORDER
 from lineclear.lessons.scenes import (
     DECISION_TREE,
     FIVE_STEP,
@@ -21,28 +20,32 @@ from lineclear.lessons.scenes import (
     SIMULATOR,
     WHY_PREEMPTION,
 )
+from lineclear.lessons.shares import FAIR, WEIGHTED_FAIR
 
-__all__ = ["ERRATA", "LESSONS", "Claim", "Erratum", "Lesson", "Told", "tell"]
+__all__ = ["LESSONS", "Claim", "Lesson", "Told", "tell"]
 
 #: In the order of the lesson.
-LESSONS = {
+LESSONS: dict[str, Lesson] = {
     lesson.name: lesson
     for lesson in (
-        PARTS,
+        QUEUES,
+        OUTPUTS,
+        BUDGET,
         ORDER,
         FIVE_STEP,
         FCFS,
         PRIORITY,
         FAIR,
-        COMPARISON,
+        POLICY_TABLE,
         WHY_PREEMPTION,
-        MODES,
-        VICTIMS,
+        SWAP_OR_RECOMPUTE,
+        VICTIM_RULES,
         DECISION_TREE,
         SIMULATOR,
         SJF,
         WEIGHTED_FAIR,
         QUESTION_3,
+        QUESTION_4,
         QUESTION_5,
     )
 }

@@ -1,125 +1,149 @@
-"""How a request gives way in the lesson, and whom it names: modes and victim rules.
+"""Who gives way and how: swap against recompute with the lesson's rules for when, and its victims.
 
-Guarantees: our figures come from runs in which every invariant is checked after every step. It knows
-nothing about output.
+Guarantees: the mode and the victim come from runs. It knows nothing about who takes the place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from lineclear.config import Config
 from lineclear.lessons.figures import Figures
 from lineclear.lessons.lesson import Claim, Lesson
-from lineclear.lessons.run import Run
+from lineclear.lessons.run import Row, Run
 from lineclear.lessons.scene import Entry, Scene
 
-__all__ = ["MODES", "VICTIMS"]
-
-LONG, SHORT = Entry("long", 600, 12, priority=1), Entry("short", 100, 12)
-URGENT = Entry("urgent", 700, 2, priority=9, step=3)
+__all__ = ["SWAP_OR_RECOMPUTE", "VICTIM_RULES"]
 
 
-def settings(**more: Any) -> dict[str, Any]:
-    """49 blocks, of which the two take 45, for a request of 44."""
-    return {
-        "num_gpu_blocks": 49,
-        "scheduling_policy": "priority",
-        "preemption_mode": "by_length",
-        "swap_threshold": 512,
-        **more,
-    }
+def gives_way(run: Run) -> Row:
+    """The first step that somebody was preempted for."""
+    return next(row for row in run.rows if row.preempted)
 
 
-def gave_way(run: Run) -> dict[str, str]:
-    """Who was preempted, and how."""
-    return {name: mode for row in run.rows for name, mode in row.preempted.items()}
+# ---- swap or recompute -------------------------------------------------------------------------
+
+LONG = (Entry("L", 560, 4), Entry("U", 96, 2, priority=1, step=3))
+SMALL = (Entry("S", 200, 4), Entry("U", 48, 2, priority=1, step=3))
+RETURNS = (
+    Entry("A", 47, 4, priority=5),
+    Entry("B", 14, 4, priority=3),
+    Entry("D", 16, 1, priority=9, step=2),
+)
+SWAP_COST = Config().swap_token_cost
+URGENT = {"scheduling_policy": "priority"}
+BY_LENGTH = {**URGENT, "preemption_mode": "by_length"}
 
 
 def mode_claims(runs: Sequence[Run]) -> list[Claim]:
-    """Who is swapped and who is computed again, and what is kept of them."""
-    room, tight = runs
-    at = next(k for k, row in enumerate(room.rows) if row.preempted)
-    before, after = room.rows[at - 1], room.rows[at]
-    again = next(row for row in room.rows[at + 1 :] if row.blocks("short"))
+    """By which mode each gives way, and what is kept."""
+    long, small, poor, alone, cheap, returns = runs
+    rows = {run.title: gives_way(run) for run in runs}
+
+    def mode(run: Run) -> str:
+        return next(iter(rows[run.title].preempted.values()))
+
+    kept = next(row for row in small.rows if row.step > rows[small.title].step and row.blocks("S"))
+    (waiting,) = [row for row in returns.rows if row.step == 3]
+    both = [
+        r for r in returns.rows if r.outputs.blocks_to_swap_in and r.outputs.blocks_to_swap_out
+    ]
     return [
-        Claim("the long one", "swap", gave_way(room)["long"], "", "512 tokens or more are swapped"),
-        Claim("the short one", "recompute", gave_way(room)["short"]),
-        Claim("the long one without CPU memory", "recompute", gave_way(tight)["long"]),
-        Claim("the swap of 38 blocks into 30", "copies to blocks that do not exist",
-              gave_way(tight)["long"], "conservation",
-              "CPU blocks are taken without a look at how many are free"),
-        Claim("`blocks_to_swap_out` is", "a dict keyed by a list",
-              "pairs of block numbers, one for each distinct block", "",
-              "a list has no hash: the printed line raises TypeError"),
-        Claim("tokens known of the short one after it gave way", 100, after.tokens("short"), "P6",
-              f"`reset_state` drops what it generated; it knew {before.tokens('short')} and one was on "
-              "its way; here no generated token is lost"),
-        Claim("both come back and end", "yes",
-              "yes" if {"long", "short"} <= set(room.finished) else "no", "",
-              f"the short one in step {again.step}"),
-        Claim("will resume soon, uncertain if it resumes", "decides the mode",
-              "never asked: length, or a comparison of costs (auto)", "",
-              "nobody knows it when the victim is chosen"),
+        Claim("a long request, memory on the CPU", "swap", mode(long), "",
+              "562 tokens, the threshold is 512"),
+        Claim("a short one", "recompute", mode(small), "", "202 tokens"),
+        Claim("a long one, no memory on the CPU", "recompute", mode(poor)),
+        Claim("a long one of one sequence, by V0's rule", "swap", mode(alone), "",
+              "V0 never looks at the length: it swaps groups of several sequences"),
+        Claim("the short one, by cost", "recompute", mode(cheap), "",
+              f"auto swaps it: 208 slots at {SWAP_COST} cost less than 201 tokens computed again; "
+              "the lesson's threshold is a guess at where the costs cross"),
+        Claim("pairs of blocks to swap out", "TypeError",
+              rows[long.title].outputs.blocks_to_swap_out, "",
+              "a list cannot be the key of a dict; 562 tokens are in 36 blocks"),
+        Claim("CPU blocks taken where there are none", 36, rows[poor.title].cpu_used,
+              "conservation", "the lesson takes them unasked; guard of swap_out: the CPU has a "
+              "free block for every distinct block"),
+        Claim("tokens known of S when it is back", 200, kept.tokens("S"), "F7",
+              "reset to the initial state would lose two that were generated"),
+        Claim("who takes the one free block in step 3, with B swapped out", "B",
+              "A" if waiting.blocks("A") == 4 and not waiting.blocks("B") else "B", "F5",
+              "the lesson swaps in before it looks at what runs: A would then lack its block"),
+        Claim("steps that swap in and out", 1, len(both), "P6",
+              "what it swapped in it would have to preempt for A in the same step"),
     ]  # fmt: skip
 
 
-MODES = Lesson(
-    "modes",
-    "swap or recompute",
-    "the pool has 49 blocks; an urgent request of 44 arrives while one of 38 and one of 7 run",
-    (Figures("38 blocks swapped into 30", 49, 49, {}, 30, 30 - 38, {"long": (602, 38)}),),
+SWAP_OR_RECOMPUTE = Lesson(
+    "swap-or-recompute",
+    "when to swap and when to recompute",
+    "the threshold of 512 tokens is ours, the lesson has none",
+    (Figures("36 blocks swapped to a CPU pool of 0", 40, 40, {}, 0, -36, {"L": (562, 36)}),),
     (
-        Scene("64 CPU blocks", settings(num_cpu_blocks=64), (LONG, SHORT, URGENT)),
-        Scene("30 CPU blocks", settings(num_cpu_blocks=30), (LONG, SHORT, URGENT)),
+        Scene("long, with a CPU pool",
+              {"num_gpu_blocks": 40, "num_cpu_blocks": 40, **BY_LENGTH}, LONG),
+        Scene("short, with a CPU pool",
+              {"num_gpu_blocks": 15, "num_cpu_blocks": 40, **BY_LENGTH}, SMALL),
+        Scene("long, without a CPU pool", {"num_gpu_blocks": 40, **BY_LENGTH}, LONG),
+        Scene("long, by V0's rule", {"num_gpu_blocks": 40, "num_cpu_blocks": 40, **URGENT,
+              "preemption_mode": "groups"}, LONG),
+        Scene("short, by cost", {"num_gpu_blocks": 15, "num_cpu_blocks": 40, **URGENT,
+              "preemption_mode": "auto"}, SMALL),
+        Scene("the preset lesson: a request swapped out, and one that grows",
+              {"preset": "lesson", "num_gpu_blocks": 4, "num_cpu_blocks": 4,
+               "swap_threshold": 0, "preemption_mode": "by_length"}, RETURNS),
     ),
     mode_claims,
-)
+)  # fmt: skip
+
+# ---- the victim --------------------------------------------------------------------------------
 
 THREE = (
-    Entry("A", 60, 5, priority=5),
-    Entry("B", 90, 5, priority=3),
-    Entry("C", 150, 5, priority=4),
-    Entry("D", 48, 4, priority=9, step=2),
+    Entry("A", 500, 12, priority=5),
+    Entry("B", 300, 12, priority=3, step=2),
+    Entry("C", 200, 12, priority=7, step=3),
+    Entry("D", 160, 2, priority=10, step=4),
 )
-EQUAL = (Entry("A", 60, 20), Entry("B", 90, 20), Entry("C", 150, 20))
+EQUAL = (Entry("A", 15, 8), Entry("B", 15, 8), Entry("C", 15, 8))
+GROUP = (
+    Entry("G", 100, 8, n=2),
+    Entry("F", 150, 8),
+    Entry("D", 64, 2, priority=10, step=3),
+)
+
+
+def victims(run: Run) -> str:
+    """Whom the first preemption takes."""
+    return ", ".join(sorted(gives_way(run).preempted))
 
 
 def victim_claims(runs: Sequence[Run]) -> list[Claim]:
-    """Whom each rule names."""
-    named = [next(iter(gave_way(run)), "nobody") for run in runs]
+    """Whom each rule takes."""
+    lowest, longest, newest, equal, group = runs
     return [
-        Claim("lowest priority", "B", named[0]),
-        Claim("longest", "C", named[1], "",
-              "by the tokens of all its sequences; the lesson's line looks at the first one only"),
-        Claim("last in (newest)", "C", named[2]),
-        Claim("lowest priority, all of priority 0", "A", named[3], "P4'",
-              "the first of equals is the oldest; here who comes last in the order gives way"),
-        Claim("a rule may name somebody who comes before", "yes", "no", "P6",
-              "rules choose among those behind the one that needs the room (F3)"),
+        Claim("lowest priority", "B", victims(lowest)),
+        Claim("longest", "A", victims(longest)),
+        Claim("newest", "C", victims(newest)),
+        Claim("lowest priority, all priorities 0", "A", victims(equal), "F3",
+              "the first minimum is the oldest, the request that must not starve; here the last "
+              "in the order gives way"),
+        Claim("longest, of G with 2 sequences of 102 tokens and F with 152", "F",
+              victims(group), "", "the lesson looks at the first sequence only"),
     ]  # fmt: skip
 
 
-VICTIMS = Lesson(
+VICTIM_RULES = Lesson(
     "victims",
-    "whom to preempt: three rules, and equals",
-    "A, B and C hold 4, 6 and 10 of 21 blocks when D needs 3; for equals the pool has 20 blocks, and "
-    "A needs a fifth",
+    "whom to preempt",
+    "66 blocks; A, B and C arrive one after the other, and D needs 10 blocks while 2 are free",
     (),
     (
-        *[
-            Scene(
-                f"victim rule: {rule}",
-                {"num_gpu_blocks": 21, "scheduling_policy": "priority", "victim": rule},
-                THREE,
-            )
+        *(
+            Scene(f"victim rule: {rule}", {"num_gpu_blocks": 66, **URGENT, "victim": rule}, THREE)
             for rule in ("lowest_priority", "longest", "newest")
-        ],
-        Scene(
-            "all of priority 0, lowest priority",
-            {"num_gpu_blocks": 20, "scheduling_policy": "priority", "victim": "lowest_priority"},
-            EQUAL,
         ),
+        Scene("equal priorities", {"num_gpu_blocks": 4, "victim": "lowest_priority"}, EQUAL),
+        Scene("several sequences", {"num_gpu_blocks": 20, **URGENT, "victim": "longest"}, GROUP),
     ),
     victim_claims,
 )

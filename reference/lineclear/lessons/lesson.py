@@ -25,7 +25,7 @@ class Claim:
         what: the quantity.
         written: what the lesson gives.
         found: what a run or the arithmetic gives.
-        invariant: the invariant, or the property P1 to P13, that the lesson's figure breaks, if any.
+        invariant: the invariant, property or premise that the lesson's figure breaks, if any.
         why: the arithmetic or the rule, in a few words.
     """
 
@@ -53,6 +53,7 @@ class Lesson:
         scenes: the runs that show it.
         claims: compares the lesson's figures with the runs.
         block_size: tokens of a block.
+        table: what was measured, heads first, if anything was.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Lesson:
     scenes: tuple[Scene, ...]
     claims: Callable[[Sequence[Run]], list[Claim]]
     block_size: int = 16
+    table: Callable[[], list[list[str]]] = list
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +75,18 @@ class Told:
         runs: one for each scene.
         breaches: what each state of the lesson breaks.
         claims: its figures beside ours.
+        table: what was measured, heads first, if anything was.
     """
 
     lesson: Lesson
     runs: tuple[Run, ...]
     breaches: tuple[tuple[Figures, tuple[Breach, ...]], ...]
     claims: tuple[Claim, ...]
+    table: tuple[tuple[str, ...], ...] = ()
 
     @property
     def broken(self) -> tuple[str, ...]:
-        """Every invariant and property that the lesson's figures break, each once."""
+        """Every invariant or property that the lesson's figures break, each once."""
         names = [breach.invariant for _, found in self.breaches for breach in found]
         names += [claim.invariant for claim in self.claims if claim.invariant]
         return tuple(dict.fromkeys(names))
@@ -113,6 +117,7 @@ class Told:
                 }
                 for claim in self.claims
             ],
+            "measured": [dict(zip(self.table[0], row, strict=True)) for row in self.table[1:]],
             "invariants_broken": list(self.broken),
         }
 
@@ -123,6 +128,8 @@ class Told:
             lines += ["", f"changed so that it can happen: {self.lesson.changed}"]
         for run in self.runs:
             lines += ["", *run.lines()]
+        if self.table:
+            lines += ["", *aligned(self.table)]
         if self.breaches:
             lines += ["", "the states that the lesson writes"]
         for figures, found in self.breaches:
@@ -147,8 +154,19 @@ class Told:
         return "\n".join(lines)
 
 
+def aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    """A table in columns, numbers to the right."""
+    widths = [max(len(row[k]) for row in table) for k in range(len(table[0]))]
+    return [
+        "  " + "  ".join(cell.rjust(w) if k else cell.ljust(w) for k, (cell, w) in
+                         enumerate(zip(row, widths, strict=True)))
+        for row in table
+    ]  # fmt: skip
+
+
 def tell(lesson: Lesson) -> Told:
     """Runs the scenes, judges the states and compares the figures."""
     runs = tuple(scene.run() for scene in lesson.scenes)
     breaches = tuple((figures, figures.broken(lesson.block_size)) for figures in lesson.written)
-    return Told(lesson, runs, breaches, tuple(lesson.claims(runs)))
+    table = tuple(tuple(row) for row in lesson.table())
+    return Told(lesson, runs, breaches, tuple(lesson.claims(runs)), table)

@@ -7,12 +7,15 @@ taken already. It knows nothing about the scheduler.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from lineclear_spec.lifecycle import Phase
 
-__all__ = ["Row", "Run", "State"]
+__all__ = ["Outputs", "Row", "Run", "State"]
+
+#: Requests up to which each has a column of its own, and steps that are shown of longer traces.
+MOST_COLUMNS, HEAD, TAIL = 8, 6, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,27 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a plan says, by the names of the lesson's outputs.
+
+    Attributes:
+        scheduled: tokens that the step computes of each request.
+        num_batched_tokens: of all of them.
+        num_prefill_groups: entries that compute more than the newest token.
+        blocks_to_swap_in: copies in.
+        blocks_to_swap_out: copies out.
+        blocks_to_copy: copies on write.
+    """
+
+    scheduled: Mapping[str, int]
+    num_batched_tokens: int
+    num_prefill_groups: int
+    blocks_to_swap_in: int
+    blocks_to_swap_out: int
+    blocks_to_copy: int
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One step, as issued.
 
@@ -48,6 +72,7 @@ class Row:
         states: live requests by name.
         preempted: how each request that was preempted for this step was.
         events: what happened since the step before, in words.
+        outputs: what the plan says.
     """
 
     step: int
@@ -57,6 +82,7 @@ class Row:
     states: Mapping[str, State]
     preempted: Mapping[str, str]
     events: tuple[str, ...]
+    outputs: Outputs
 
     def tokens(self, name: str) -> int:
         """Tokens known of a request, 0 if it is not live."""
@@ -97,6 +123,10 @@ class Run:
         """How often a request was preempted."""
         return sum(len(row.preempted) for row in self.rows)
 
+    def admitted(self, name: str) -> int:
+        """The step in which a request is first computed, 0 if it never is."""
+        return next((row.step for row in self.rows if row.outputs.scheduled.get(name)), 0)
+
     def json(self) -> dict[str, Any]:
         """Everything, as plain data."""
         return {
@@ -112,6 +142,7 @@ class Run:
                     },
                     "preempted": dict(row.preempted),
                     "events": list(row.events),
+                    "outputs": asdict(row.outputs),
                 }
                 for row in self.rows
             ],
@@ -125,25 +156,48 @@ class Run:
         lines = [self.title]
         lines += [f"  {name} is rejected: {why}" for name, why in self.rejected.items()]
         names = [name for name in self.names if name not in self.rejected]
+        if self.rows:
+            lines += self.columns(names) if len(names) <= MOST_COLUMNS else self.crowd()
+        lines += [f"  violated: {violation}" for violation in self.violations]
+        return lines
+
+    def columns(self, names: list[str]) -> list[str]:
+        """A column for each request."""
         width = 2 + max(
             (len(s.text()) for row in self.rows for s in row.states.values()), default=0
         )
-        if self.rows:
-            heads = "".join(f"{name:>{width}}" for name in names)
-            lines.append(f"  step  free{heads}   what happened")
-        quiet = 0
+        lines = [f"  step  free{''.join(f'{name:>{width}}' for name in names)}   what happened"]
+        quiet: list[Row] = []
         for row in (*self.rows, None):
             if row is not None and not row.events:
-                quiet += 1
+                quiet.append(row)
                 continue
             if quiet:
-                lines.append(f"   ...  {quiet} step{'s' * (quiet > 1)}, a token each")
-            quiet = 0
+                decodes = not any(silent.outputs.num_prefill_groups for silent in quiet)
+                steps = f"{len(quiet)} step{'s' * (len(quiet) > 1)}"
+                lines.append(f"   ...  {steps}{', a token each' * decodes}")
+            quiet = []
             if row is not None:
                 states = [row.states[name].text() if name in row.states else "" for name in names]
                 cells = "".join(f"{text:>{width}}" for text in states)
                 events = "; ".join(row.events)
                 lines.append(f"  {row.step:4}  {row.gpu_free:4}{cells}   {events}")
-        for violation in self.violations:
-            lines.append(f"  violated: {violation}")
+        return lines
+
+    def crowd(self) -> list[str]:
+        """How many run and wait, at the beginning and at the end, for requests without number."""
+        lines = ["  step  free  running  waiting  tokens   what happened"]
+        for number, row in enumerate(self.rows):
+            if HEAD <= number < len(self.rows) - TAIL:
+                if number == HEAD:
+                    lines.append(f"   ...  {len(self.rows) - HEAD - TAIL} steps")
+                continue
+            phases = [state.phase for state in row.states.values()]
+            running, tokens = phases.count(Phase.RUNNING), row.outputs.num_batched_tokens
+            events = "; ".join(row.events[:3])
+            more = f"; and {len(row.events) - 3} more" if len(row.events) > 3 else ""
+            lines.append(
+                f"  {row.step:4}  {row.gpu_free:4}  {running:7}  {len(phases) - running:7}  "
+                f"{tokens:6}   {events}{more}"
+            )
         return lines

@@ -12,8 +12,9 @@ from typing import Any
 
 from lineclear.audit import Violation, audit
 from lineclear.config import Config
-from lineclear.lessons.run import Row, Run, State
+from lineclear.lessons.run import Outputs, Row, Run, State
 from lineclear.observer import Observer
+from lineclear.plan import Plan
 from lineclear.request import Rejected, Request
 from lineclear.scheduler import Scheduler
 from lineclear_spec.ledger import Request as Record
@@ -35,6 +36,9 @@ class Entry:
         output: tokens that it generates.
         priority: higher is more important.
         step: it arrives before this step, counted from 1.
+        n: sequences that its first token branches into.
+        tenant: whom its service is charged to.
+        predicted: tokens that somebody guesses it will generate.
     """
 
     name: str
@@ -42,6 +46,9 @@ class Entry:
     output: int
     priority: int = 0
     step: int = 1
+    n: int = 1
+    tenant: str | None = None
+    predicted: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,7 @@ class Play:
         scene: which one.
         before: states when the last step was issued.
         events: what has happened since.
+        branches: sequences that the first token of a request is still to branch into.
     """
 
     scene: Scene
@@ -79,6 +87,7 @@ class Play:
     events: list[str] = field(default_factory=list[str])
     rejected: dict[str, str] = field(default_factory=dict[str, str])
     finished: dict[str, int] = field(default_factory=dict[str, int])
+    branches: dict[str, int] = field(default_factory=dict[str, int])
 
     def run(self) -> Run:
         """To the last request's end, or to the first violation."""
@@ -113,9 +122,14 @@ class Play:
                     request_id=entry.name,
                     prompt_tokens=entry.prompt,
                     max_tokens=entry.output,
+                    n=entry.n,
                     priority=entry.priority,
+                    arrival_time=float(entry.step),
+                    tenant=entry.tenant,
+                    predicted_tokens=entry.predicted,
                 )
             )
+            self.branches[entry.name] = entry.n
             if isinstance(answer, Rejected):
                 self.rejected[entry.name] = answer.reason
             else:
@@ -145,6 +159,7 @@ class Play:
                 states,
                 preempted,
                 tuple(self.events),
+                outputs_of(plan),
             )
         )
         self.events, self.before = [], states
@@ -153,12 +168,20 @@ class Play:
         )
         if plan.step is None:
             return
-        for finished in scheduler.commit(plan, [0] * len(plan.sampling)):
+        for finished in scheduler.commit(plan, self.sampled(plan)):
             name = str(finished.request_id)
             self.finished[name] = sum(output.generated_tokens for output in finished.outputs)
             self.events.append(f"{name} has finished")
         audit(scheduler)
         check()
+
+    def sampled(self, plan: Plan) -> list[Any]:
+        """A token for each row; the first of a request with several sequences branches."""
+        found: list[Any] = []
+        for row in plan.sampling:
+            count = self.branches.pop(str(row.request_id), 1)
+            found.append(0 if count == 1 else [[0]] * count)
+        return found
 
     def changes(self, states: Mapping[str, State]) -> list[str]:
         """Who runs now, and who has another block."""
@@ -174,6 +197,22 @@ class Play:
             elif state.blocks > old.blocks:
                 found.append(f"{name} takes a block")
         return found
+
+
+def outputs_of(plan: Plan) -> Outputs:
+    """The plan's figures."""
+    scheduled: dict[str, int] = {}
+    for row in plan.scheduled_seq_groups:
+        name = str(row.request_id)
+        scheduled[name] = scheduled.get(name, 0) + row.tokens
+    return Outputs(
+        scheduled,
+        plan.num_batched_tokens,
+        plan.num_prefill_groups,
+        len(plan.blocks_to_swap_in),
+        len(plan.blocks_to_swap_out),
+        len(plan.blocks_to_copy),
+    )
 
 
 def known(scheduler: Scheduler, record: Record) -> int:

@@ -1,0 +1,52 @@
+"""`lineclear simulate --lesson`: the lesson's worked examples, one of them or all.
+
+Guarantees: exit code 1 exactly if an invariant was violated in a run; that a figure of the lesson is
+wrong is no failure. It knows nothing about the examples.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from lineclear.cli.exits import PASSED, REFUTED, UsageError
+from lineclear.cli.output import write_json, write_text
+from lineclear.cli.settings import SETTINGS
+
+__all__ = ["run_lesson"]
+
+
+def run_lesson(arguments: argparse.Namespace) -> int:
+    """Tells one lesson or all of them, or names them."""
+    from lineclear.lessons import LESSONS, tell
+
+    if arguments.lesson == "list":
+        titles = {name: lesson.title for name, lesson in LESSONS.items()}
+        width = max(map(len, titles))
+        if arguments.format == "json":
+            write_json({"lessons": titles})
+        else:
+            write_text("\n".join(f"{name:{width}}  {title}" for name, title in titles.items()))
+        return PASSED
+    if arguments.workload is not None:
+        raise UsageError("--lesson has its own requests: leave WORKLOAD out")
+    if any(getattr(arguments, name) is not None for name in (*SETTINGS, "config")):
+        raise UsageError("--lesson has its own configuration: leave the scheduler's flags out")
+    if arguments.guarantees:
+        raise UsageError("--lesson has its own runs: leave --guarantees out")
+    if arguments.lesson == "all":
+        from lineclear.lessons.everything import tell_all
+
+        everything = tell_all()
+        if arguments.format == "json":
+            write_json(everything.json())
+        else:
+            write_text(everything.text())
+        return REFUTED if everything.violations else PASSED
+    if arguments.lesson not in LESSONS:
+        raise UsageError(f"no lesson {arguments.lesson!r}; there are: all, {', '.join(LESSONS)}")
+    told = tell(LESSONS[arguments.lesson])
+    if arguments.format == "json":
+        write_json(told.json())
+    else:
+        write_text(told.text())
+    return REFUTED if any(run.violations for run in told.runs) else PASSED
