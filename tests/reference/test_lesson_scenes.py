@@ -12,6 +12,7 @@ from lineclear.lessons import LESSONS, Claim, Told, tell
 from lineclear.lessons.errata import ERRATA, Erratum, settle, settled
 from lineclear.lessons.measured import CONFIG, measure, requests
 from lineclear.lessons.phases import driven
+from lineclear.policies.fair import Fair
 from lineclear.simulate import Simulation
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.invariants import INVARIANTS
@@ -62,8 +63,19 @@ def test_fair_shares_lose_nothing_and_are_never_nothing() -> None:
     assert both("fair", "requests scheduled in it with 0") == (120, 0)
     crowd = told("fair").runs[1]
     assert len(crowd.rows) == 12  # 120 prompts of 10 tokens, 100 in a step
+    assert set(crowd.rows[0].outputs.scheduled.values()) == {1}  # 100 // 120 is less than 1
+    assert len(crowd.rows[0].outputs.scheduled) == 100
     assert both("fair", "requests of 13 blocks") == (2, 1)
     assert both("fair", "times that A") == (2, 1)
+
+
+def test_a_share_of_nothing_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lessons(_self: Fair, _request: object, budget: int, sharers: int) -> int:
+        return budget // sharers
+
+    monkeypatch.setattr(Fair, "share", lessons)
+    crowd = tell(LESSONS["fair"]).runs[1]
+    assert set(crowd.rows[0].outputs.scheduled.values()) != {1}
 
 
 def test_weights_are_turns() -> None:
