@@ -8,12 +8,20 @@ from typing import Any
 
 import pytest
 
+from lineclear.config import VICTIMS
 from lineclear.explore import orders
-from lineclear.explore.bounds import Shape
+from lineclear.explore.bounds import Bounds, Shape
 from lineclear.explore.keys import world_key
 from lineclear.explore.report import explore, markdown
 from lineclear.explore.world import World
-from lineclear.explore.worlds import OF_POLICIES, combinations, of_policy, policies, three_tenants
+from lineclear.explore.worlds import (
+    OF_POLICIES,
+    combinations,
+    of_policy,
+    policies,
+    small,
+    three_tenants,
+)
 from lineclear.policies import BUILT_IN, load_claims
 from lineclear.policies.drr import DeficitRoundRobin
 from lineclear.policies.vtc import VirtualTokenCounter
@@ -138,6 +146,15 @@ def test_every_combination_is_among_the_deep_worlds() -> None:
     assert len({world.name for world in worlds}) == len(worlds)
 
 
+def test_the_victim_rules_choose_differently_in_the_combinations() -> None:
+    """Where two are behind one that grows; otherwise every rule names the same one."""
+    states = [
+        explore(of_policy("priority", victim, "recompute", chunked=True, live=3)).graph.states
+        for victim in VICTIMS
+    ]
+    assert states == [280, 280, 326, 296]  # the last is also the least important
+
+
 @pytest.mark.deep
 def test_every_combination_is_exhausted_and_starves_nobody_else() -> None:
     for world in combinations():
@@ -152,7 +169,7 @@ def test_a_page_tells_a_group_in_one_line() -> None:
     reports = [explore(world) for world in worlds]
     page = markdown(reports, "lineclear explore")
     states = sum(report.graph.states for report in reports)
-    assert f"| sjf | 1+3 2+2 | 3 | 3 | {states:,} | " in page
+    assert f"| sjf | 2+3 1+2 | 3 | 3 | {states:,} | " in page
     assert "| yes | in 3, as it says |" in page
 
 
@@ -172,3 +189,27 @@ def test_a_request_that_is_before_whoever_may_come_counts_as_just_that() -> None
     world.do(("submit", 1))
     world.do(("abort", 1))
     assert first > later == orders.kept(world, world.live()) == (world.least - 1,)
+
+
+def test_an_equal_deadline_is_told_from_an_earlier_one_when_both_are_past() -> None:
+    """Only who is due strictly earlier displaces: the order of the two does not say which it is."""
+    shapes = (Shape(1, 3, slack=2.0), Shape(1, 3, slack=1.0))
+    bounds = Bounds("past", small(scheduling_policy="edf"), shapes, live=3)
+
+    def after(first: int) -> World:
+        world = World(bounds)
+        world.do(("submit", first))
+        world.do(("submit", 1))
+        for _ in range(4):
+            world.do(("submit", 1))
+            world.do(("abort", 2))
+        return world
+
+    equal, earlier = after(0), after(1)
+    displaces: list[bool] = []
+    for world in (equal, earlier):
+        waits, runs = (entry.view(world.scheduler.ledger) for entry in world.live())
+        displaces.append(world.scheduler.policy.may_displace(waits, runs))
+    assert displaces == [False, True]
+    assert world_key(equal) != world_key(earlier)
+    assert world_key(after(0)) == world_key(equal)

@@ -13,6 +13,7 @@ remembers  the policy has accounts or looks at progress, and is part of a frozen
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -76,12 +77,19 @@ def kept(world: World, live: list[Any]) -> tuple[Any, ...]:
     if shifted(config):
         next_one = world.scheduler.arrivals + 1
         floor = world.least - 1  # before whoever may still arrive, and so before all of them
-        return tuple([max(entry.order[0] - next_one, floor) for entry in live])
+        before = tuple([max(entry.order[0] - next_one, floor) for entry in live])
+        return before + ties(live) if config.scheduling_policy == "edf" else before
     policy: Any = world.scheduler.policy
     for kind, key in KEYS.items():
         if isinstance(policy, kind):
             return key(world, live, policy)
     return ()
+
+
+def ties(live: list[Any]) -> tuple[bool, ...]:
+    """Which neighbours in the order have equal keys: who is due no earlier displaces nobody."""
+    ordered = sorted(live, key=lambda entry: entry.order)
+    return tuple([one.order[:-1] == other.order[:-1] for one, other in pairwise(ordered)])
 
 
 def owners(live: list[Any]) -> set[Any]:

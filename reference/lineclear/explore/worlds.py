@@ -196,16 +196,24 @@ OF_POLICIES: Mapping[str, tuple[Mapping[str, Any], tuple[Shape, ...]]] = Mapping
 
 
 def of_policy(policy: str, victim: str, mode: str, *, chunked: bool, live: int = 2) -> Bounds:
-    """One combination: nothing goes wrong, and requests follow each other without end."""
+    """One combination: nothing goes wrong, and requests follow each other without end.
+
+    With three requests there is room for five blocks and the longer one has the longer prompt, so that
+    two are behind one that grows and the rules choose differently between them.
+    """
     options, shapes = OF_POLICIES[policy]
+    three: dict[str, Any] = {}
+    if live > 2:
+        three = {"num_gpu_blocks": 5, "num_cpu_blocks": 3, "max_num_batched_tokens": 4}
+        shapes = tuple(replace(shape, prompt=3 - shape.prompt) for shape in shapes)
     config = small(
         scheduling_policy=policy,
         policy_options=tuple(sorted(options.items())),
         victim=victim,
         preemption_mode=mode,
         enable_chunked_prefill=chunked,
-        num_gpu_blocks=3 if live == 2 else 4,
         max_num_seqs=live,
+        **three,
     )
     words = (
         f"{policy}, {victim} gives way by {mode}, prompts {'in chunks' if chunked else 'whole'}"
