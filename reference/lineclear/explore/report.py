@@ -154,7 +154,7 @@ def grouped(reports: Sequence[Report]) -> list[str]:
     lines = [
         "",
         "Each policy with each victim rule, each mode of preemption, prompts in chunks and whole; nobody "
-        "stops early, is aborted or fails:",
+        "stops early, is aborted or fails. With two live requests every victim rule names the same one:",
         "",
         "| policy | requests | live | combinations | states | transitions | exhausted | a request may "
         "wait for ever |",
