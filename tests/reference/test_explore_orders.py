@@ -24,7 +24,9 @@ from lineclear.explore.worlds import (
 )
 from lineclear.policies import BUILT_IN, load_claims
 from lineclear.policies.drr import DeficitRoundRobin
+from lineclear.policies.mlfq import MultiLevelFeedbackQueue
 from lineclear.policies.vtc import VirtualTokenCounter
+from lineclear.view import View
 from lineclear_spec.theorems import CLAIMS
 
 #: Policies of which a request may wait for ever here: all have a deadline, and tenants are few.
@@ -134,6 +136,24 @@ def test_a_debt_that_is_forgotten_while_a_tenant_is_away_is_found(
     report = explore(three_tenants("vtc"))
     assert report.refuted
     assert report.starvation
+
+
+def test_a_queue_that_never_promotes_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has used up a quantum then waits for ever behind those that come."""
+    world = of_policy("mlfq", "last", "swap", chunked=True)
+    assert not explore(world).refuted
+    review = MultiLevelFeedbackQueue.review
+
+    def forgets(self: MultiLevelFeedbackQueue, request: View) -> int | None:
+        look = review(self, request)
+        self.promoted.clear()
+        return look
+
+    monkeypatch.setattr(MultiLevelFeedbackQueue, "review", forgets)
+    report = explore(world)
+    assert report.graph.complete
+    assert report.starvation
+    assert report.refuted
 
 
 def test_every_combination_is_among_the_deep_worlds() -> None:
