@@ -23,7 +23,7 @@ from lineclear_spec.state import FIELDS, instance, numbering
 from lineclear_spec.terms import Misuse
 from lineclear_spec.trial import Evidence, try_all
 
-__all__ = ["Verdict", "judge", "judge_all", "noticed"]
+__all__ = ["Verdict", "implied", "judge", "judge_all", "noticed", "same_after"]
 
 #: Enough for every obligation that holds; a broken one would use all of it.
 BUDGET = 1_500_000

@@ -179,7 +179,7 @@ def variants_of(
     block step leaves behind is hidden by the contract of its loop, so nothing could be compared.
     """
     if kind == "guard":
-        return guard_variants(body[index])
+        return guard_variants(body[index], first=not any(map(is_guard, body[:index])))
     found = effect_variants(body[index])
     if name in ACTIONS and index + 1 < len(body) and is_effect(body[index + 1]):
         found["effects swapped"] = {SWAPPED: body[index + 1]}

@@ -231,8 +231,9 @@ class SymbolicLedger(Queries, Primitives):
     def _forget(
         self, modifies: tuple[str, ...], before: State, k: Any, contract: Any, values: list[Any]
     ) -> None:
+        exact = contract.exact(before, k, *values) if self.induct != contract.name else {}
         for name in modifies:
-            self.state.fields[name] = fresh(unique(name), name)
+            self.state.fields[name] = exact.get(name) or fresh(unique(name), name)
         after = self.state.snapshot()
         for clause in clauses("step"):
             after.reads.clear()

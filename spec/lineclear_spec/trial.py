@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from lineclear_spec import enabled
@@ -18,7 +18,7 @@ from lineclear_spec.actions import ACTIONS
 from lineclear_spec.choices import absurd_arguments, arguments_of
 from lineclear_spec.concrete import ConcreteView, breaches, broken_promises
 from lineclear_spec.deltas import DELTAS
-from lineclear_spec.explore import Exploration, prepare, records, replay, search
+from lineclear_spec.explore import Exploration, as_asked, prepare, records, replay, search
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.ledger import Refused
 from lineclear_spec.mutants import Mutant, installed
@@ -44,6 +44,10 @@ COUNTERS = (
 ).split()
 #: States of each world that are looked through for a guard that is off by one.
 NEAREST = 300
+#: What another request may do between the end of a trace and the step that is to be recorded.
+BETWEEN = ("submit", "admit", "schedule_tokens", "issue_step", "swap_out")
+#: Cases of each world that are tried with another request in between.
+CASES = 3
 Tweak = tuple[str, str, int]
 Tweaks = tuple[Tweak, ...]
 
@@ -254,19 +258,39 @@ def changes(ledger: GhostLedger) -> Iterator[Tweak]:
 def allowed(mutant: Mutant, found: Collection[Exploration]) -> Evidence | None:
     """A shortest step of the searches that a stronger guard refuses: one to be recorded."""
     seen = [
-        (bounds, trace, step)
+        (exploration.bounds, trace, step)
         for exploration in found
-        for bounds in (exploration.bounds,)
         for trace, step in exploration.enabled.get(mutant.function, ())
     ]
-    for bounds, trace, step in (
-        *sorted(seen, key=lambda row: len(row[1])),
-        *nearby(mutant, found),
+    shortest = sorted(seen, key=lambda row: len(row[1]))
+    for bounds, trace, step in itertools.chain(
+        shortest, detours(mutant, found), nearby(mutant, found)
     ):
         evidence = attempt(bounds, trace, step, mutant)
         if evidence is not None:
             return evidence
     return None
+
+
+def detours(mutant: Mutant, found: Iterable[Exploration]) -> Iterator[tuple[Bounds, Trace, Step]]:
+    """Where the action is allowed as a search shows it, after another request came in between."""
+    for exploration in found:
+        bounds = replace(exploration.bounds, live=exploration.bounds.live + 1)
+        for trace, step in exploration.enabled.get(mutant.function, ())[:CASES]:
+            level: list[Trace] = [trace]
+            for _ in BETWEEN:
+                level = [
+                    (*before, (name, arguments))
+                    for before in level
+                    for ledger in (replay(bounds, before),)
+                    for name in BETWEEN
+                    for arguments in arguments_of(bounds, ledger, name)
+                    if not ledger.failing(name, as_asked(ledger, (name, arguments)))
+                ]
+                for longer in level:
+                    ledger = replay(bounds, longer)
+                    if not ledger.failing(mutant.function, as_asked(ledger, step)):
+                        yield exploration.bounds, longer, step
 
 
 def try_mutant(mutant: Mutant, found: Collection[Exploration]) -> Evidence | None:

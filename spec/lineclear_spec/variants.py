@@ -3,7 +3,8 @@
 Guarantees: each variant differs from the statement in one place, and its name says how. It knows
 nothing about actions, proofs or searches.
 
-A guard is *weakened* or *strengthened* where it compares whole numbers: by one. An effect is
+A guard is *weakened* or *strengthened* where it compares whole numbers: by one. The first guard of an
+action is also *strengthened* by a condition on the whole ledger that the table asks nowhere. An effect is
 *changed* where it assigns: one more, one less, or the two values of `either` exchanged; it is
 *swapped* with the effect after it; and in either, the two tiers are *exchanged* where one is named.
 """
@@ -30,6 +31,14 @@ FAMILIES = (
 #: Names of one tier and of the other.
 TIERS = {"GPU": "CPU", "CPU": "GPU", "SWAP_IN": "SWAP_OUT", "SWAP_OUT": "SWAP_IN"}
 ATTRIBUTES = {"gpu": "cpu", "cpu": "gpu"}
+
+#: What the first guard of an action may ask besides, by a name of its own.
+BESIDES = {
+    "only when no step is in flight": "ledger.settled == ledger.steps",
+    "only when the step being built is empty": "ledger.step_sequences == 0",
+    "only when every operation is carried": "ledger.carried == ledger.issued",
+    "only when every fence is lifted": "ledger.done == ledger.issued",
+}
 
 Changed = dict[str, ast.stmt]
 
@@ -66,13 +75,25 @@ def shifted(statement: ast.stmt, at: int, *, weaker: bool) -> ast.stmt:
     return made
 
 
-def guard_variants(statement: ast.stmt) -> dict[str, Changed]:
-    """Of one guard: by family, the changed statements by name."""
+def narrowed(statement: ast.stmt, besides: str) -> ast.stmt:
+    """The guard with another condition."""
+    made = copy.deepcopy(statement)
+    assert isinstance(made, ast.Expr)
+    assert isinstance(made.value, ast.Call)
+    other = ast.parse(besides, mode="eval").body
+    made.value.args[0] = ast.BinOp(other, ast.BitAnd(), made.value.args[0])
+    return made
+
+
+def guard_variants(statement: ast.stmt, *, first: bool = False) -> dict[str, Changed]:
+    """Of one guard, the first of its action or another: by family, the changed statements by name."""
     assert isinstance(statement, ast.Expr)
     assert isinstance(statement.value, ast.Call)
     count = len(compared(statement.value.args[0]))
     weaker = {f"weakened.{k + 1}": shifted(statement, k, weaker=True) for k in range(count)}
     stronger = {f"strengthened.{k + 1}": shifted(statement, k, weaker=False) for k in range(count)}
+    if first:
+        stronger |= {name: narrowed(statement, besides) for name, besides in BESIDES.items()}
     return {"guard weakened": weaker, "guard strengthened": stronger}
 
 

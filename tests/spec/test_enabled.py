@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import lineclear
+import lineclear_spec
 from lineclear.checks.stage import Outcome
 from lineclear.checks.table import replayed
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.enabled import FILE, read, refused, text
 from lineclear_spec.mutants import generate, installed
+from lineclear_spec.trial import try_mutant
+from lineclear_spec.variants import BESIDES
 
 
 def test_every_recorded_step_is_allowed_and_every_action_is_among_them() -> None:
@@ -29,6 +35,7 @@ def test_every_recorded_step_is_allowed_and_every_action_is_among_them() -> None
         "swap_in.guard.3.strengthened.1",
         "append_slots.guard.3.strengthened.1",
         "submit.guard.2.strengthened.1",
+        "copy_on_write.guard.1.only_when_the_step_being_built_is_empty",
     ],
 )
 def test_a_guard_that_is_stronger_in_the_source_turns_the_stage_red(
@@ -47,6 +54,12 @@ def test_a_guard_that_is_stronger_in_the_source_turns_the_stage_red(
     assert "docs/make_enabled.py" in outcome.findings[0].lines[-1]
 
 
+def test_every_stricter_guard_is_refuted_by_a_recorded_step() -> None:
+    made = generate(("guard strengthened",))
+    assert sum("only_when" in mutant.name for mutant in made) == len(ACTIONS) * len(BESIDES)
+    assert [m.name for m in made if try_mutant(m, ()) is None] == []
+
+
 def test_a_step_whose_effect_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise KeyError("gone")
@@ -61,6 +74,36 @@ def test_a_world_that_is_gone_is_one_clear_error(tmp_path: Path) -> None:
     path.write_text('{"steps": [{"world": "none", "trace": [["submit", [1, 2, 1]]]}]}')
     with pytest.raises(ValueError, match=r"enabled\.json: there is no world 'none'"):
         read(path)
+
+
+@pytest.mark.slow
+def test_the_check_is_red_on_a_source_with_one_stronger_guard(tmp_path: Path) -> None:
+    for package in (lineclear_spec, lineclear):
+        source = Path(str(package.__file__)).parent
+        shutil.copytree(
+            source, tmp_path / source.name, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    command = [sys.executable, "-m", "lineclear", "check", "--fast", "--stage", "witnesses"]
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+
+    def check() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, "--no-cache"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert check().returncode == 0
+    file = tmp_path / "lineclear_spec/actions/preemption.py"
+    weaker, stronger = "request.blocks <= ledger.gpu.free", "request.blocks <= ledger.gpu.free - 1"
+    file.write_text(file.read_text(encoding="utf-8").replace(weaker, stronger), encoding="utf-8")
+    red = check()
+    assert red.returncode == 1
+    assert "LC603" in red.stdout
+    assert "preemption.py" in red.stdout
 
 
 @pytest.mark.deep

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from lineclear_spec.judge import judge_all
+from lineclear_spec.judge import judge_all, same_after
 from lineclear_spec.mutants import DROPS, JUDGED, Mutant, generate
 from lineclear_spec.variants import FAMILIES
 
@@ -66,6 +66,12 @@ def test_each_family_is_refuted_by_a_rule_of_its_own() -> None:
     evidence = verdicts["swap_in.guard.3.strengthened.1"].evidence
     assert evidence is not None
     assert evidence.rule == "enabledness"
+
+
+def test_two_effects_are_equal_in_either_order_though_a_loop_reads_what_the_other_writes() -> None:
+    names = ("recompute.effect.1", "fail_copy.effect.1", "recompute.effect.2")
+    assert all(same_after(m) for m in named(*[f"{n}.swapped_with_the_next" for n in names]))
+    assert not same_after(named("recompute.effect.1")[0])
 
 
 def test_a_mutant_that_only_the_proof_notices_survives(monkeypatch: pytest.MonkeyPatch) -> None:

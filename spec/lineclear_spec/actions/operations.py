@@ -38,9 +38,9 @@ def fail_copy(ledger: Any, request: Any) -> None:
     ledger.require(request.copy <= ledger.carried, "a plan has carried the copy")
     # EFFECT
     ledger.branch(ledger.on_gpu(request), lambda: ledger.void_samples(request))
+    clear_tables(ledger, request)
     ledger.close(request.copy)
     request.copy = 0
-    clear_tables(ledger, request)
     ledger.move(request, "fail_copy")
 
 

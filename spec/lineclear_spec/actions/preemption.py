@@ -66,8 +66,8 @@ def recompute(ledger: Any, request: Any) -> None:
     ledger.require(ledger.idle(request), "none of it is in the step being built")
     # EFFECT
     ledger.branch(request.copy >= 1, lambda: ledger.void_samples(request))
-    request.copy = 0
     clear_tables(ledger, request)
+    request.copy = 0
     ledger.move(request, "recompute")
 
 

@@ -82,6 +82,23 @@ def cleared(v: Any, r: Any, k: Any) -> Callable[[Any], Any]:
     return lambda q: both(v.alive(q), v.request(q) == r, v.seat(q) < k)
 
 
+def written(old: Any, k: Any, r: Any) -> dict[str, Callable[[Any], Any]]:
+    """What the counters of each sequence are after k iterations."""
+    gone = cleared(old, r, k)
+    late, drafts = old.late_drafts, old.drafts
+
+    def reset(name: str) -> Callable[[Any], Any]:
+        before = getattr(old, name)
+        return lambda q: old.either(gone(q), 0, before(q))
+
+    def largest(q: Any) -> Any:
+        return old.either(late(q) >= drafts(q), late(q), drafts(q))
+
+    fields = {name: reset(name) for name in RESET}
+    fields["late_drafts"] = lambda q: old.either(gone(q), largest(q), late(q))
+    return fields
+
+
 contract(
     "clear_tables",
     lambda r: (*CLEARING, *WRITTEN),
@@ -120,4 +137,5 @@ contract(
         *given_up(old, new, GPU, "gpu"),
         *given_up(old, new, CPU, "cpu"),
     ],
+    written,
 )

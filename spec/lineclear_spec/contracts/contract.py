@@ -26,12 +26,16 @@ class Contract:
         modifies: fields that the loop may write, from its arguments.
         requirements: what must hold before, from (before, count, arguments).
         promises: what holds after k iterations, from (before, now, k, arguments).
+        exact: fields that are a function of the state before, from (before, k, arguments). Who
+            uses the loop reads that function, so that nothing about the field is left open; that
+            the loop arrives at it is proved as the promise `exact`.
     """
 
     name: str
     modifies: Callable[..., tuple[str, ...]]
     requirements: Callable[..., list[Part]]
     promises: Callable[..., list[Part]]
+    exact: Callable[..., dict[str, Callable[[Any], Any]]]
 
 
 CONTRACTS: dict[str, Contract] = {}
@@ -42,9 +46,26 @@ def contract(
     modifies: Callable[..., tuple[str, ...]],
     requirements: Callable[..., list[Part]],
     promises: Callable[..., list[Part]],
+    exact: Callable[..., dict[str, Callable[[Any], Any]]] | None = None,
+    domain: str = "sequence",
 ) -> None:
-    """Enter a contract."""
-    CONTRACTS[name] = Contract(name, modifies, requirements, promises)
+    """Enter a contract; exact fields are of the records of one domain."""
+
+    def whole(old: Any, new: Any, k: Any, *arguments: Any) -> list[Part]:
+        parts = promises(old, new, k, *arguments)
+        if exact is None:
+            return parts
+        fields = exact(old, k, *arguments)
+        return [
+            *parts,
+            (
+                "exact",
+                (domain,),
+                lambda x: both(*[getattr(new, f)(x) == value(x) for f, value in fields.items()]),
+            ),
+        ]
+
+    CONTRACTS[name] = Contract(name, modifies, requirements, whole, exact or (lambda *_: {}))
 
 
 def invariant(v: Any, *names: str) -> list[Part]:
