@@ -147,7 +147,7 @@ PREMISES: dict[str, Premise] = {
             "A2",
             "priorities have a greatest one",
             "assumed",
-            "`priority` is the caller's word, and any whole number",
+            "`priority` is the caller's word, and any whole number up to 10**300",
         ),
         Premise(
             "A3",
