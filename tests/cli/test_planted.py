@@ -301,6 +301,33 @@ def test_what_is_no_counterexample_is_refused(
     assert (written.out + written.err).count("\n") == 1
 
 
+def test_p11_whoever_stands_ahead_gives_way_is_red_with_its_moves(
+    monkeypatch: Patch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The search judges by the ranks alone who gives way to whom."""
+    from lineclear.checks import behaviours
+    from lineclear.entry import Entry, RunningOrder
+    from lineclear.explore.worlds import of_policy
+
+    bounds = of_policy("fcfs", "last", "recompute", chunked=True, live=3)
+
+    def chosen(_: Context) -> list[Any]:
+        return [bounds]
+
+    def first_of_all(self: RunningOrder, entry: Entry) -> Entry | None:
+        return self.entries[self.orders[0]] if self.orders else None
+
+    monkeypatch.setattr(behaviours, "chosen", chosen)
+    monkeypatch.chdir(tmp_path)
+    argv = ["check", "--fast", "--no-cache", "--stage", "behaviours"]
+    assert main(argv) == 0
+    monkeypatch.setattr(RunningOrder, "last_after", first_of_all)
+    assert main(argv) == 1
+    screen = capsys.readouterr().out
+    assert "order (F3): whoever gives way comes later in the order" in screen
+    assert "moves of the environment, from the start:" in screen
+
+
 def test_p11_whoever_stands_ahead_gives_way_is_not_proved(monkeypatch: Patch) -> None:
     """No search shows an order; the lemmas about the decision that runs do, by `unknown`: the
     check ends with 3, not with 1.
