@@ -32,8 +32,6 @@ TABLE = "table"
 
 #: Before the name of a policy: the unit of its order.
 ORDER = "order_"
-#: Who sees to a premise: a guard refuses otherwise, a monitor counts or reports, nobody.
-SEEN_TO = ("guard", "monitored", "assumed")
 
 
 @dataclass(frozen=True, slots=True)
