@@ -17,7 +17,7 @@ from typing import Any
 
 import z3
 
-from lineclear_spec import blocks, ranking
+from lineclear_spec import blocks, decisions, orders, ranking
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.deltas import DELTAS
 from lineclear_spec.invariants import CPU, GPU, INVARIANTS, clauses
@@ -103,8 +103,8 @@ LOOPS: dict[str, tuple[str, Callable[[SymbolicLedger], Any]]] = {
 
 #: Decisions of the scheduler, and what holds when nobody runs.
 PROGRESS: dict[str, Callable[[], tuple[list[Any], list[tuple[str, Any]]]]] = {
-    "decisions": ranking.decisions,
-    "empty_pool": ranking.empty_pool,
+    "decisions": decisions.decisions,
+    "empty_pool": decisions.empty_pool,
 }
 
 
@@ -127,7 +127,7 @@ def build(name: str, body: Callable[..., Any] | None = None) -> Unit:
     if name in PROGRESS:
         return of_progress(name, *PROGRESS[name]())
     if name.startswith(ORDER):
-        return of_progress(name, *ranking.order(CLAIMS[name.removeprefix(ORDER)]))
+        return of_progress(name, *orders.order(CLAIMS[name.removeprefix(ORDER)]))
     return loop(name) if name in LOOPS else action(name, body)
 
 

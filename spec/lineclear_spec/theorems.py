@@ -205,11 +205,11 @@ class Claims:
 
     Attributes:
         policy: its name.
-        make: the policy, its parameters made by the argument, see `ranking.Unknowns`.
+        make: the policy, its parameters made by the argument, see `orders.Unknowns`.
         theorems: what holds, and what fails.
         facts: what the theorems need besides the order being total.
         steps: what the theorems need of the policy's other functions: labelled conditions, of the
-            policy and of numbers that nobody knows, see `ranking.Unknowns`.
+            policy and of numbers that nobody knows, see `orders.Unknowns`.
         changes: the order is one of a moment, because a key reads how far a request has come.
     """
 

@@ -12,7 +12,7 @@ import pytest
 
 z3 = pytest.importorskip("z3")
 
-from lineclear_spec import progress, ranking
+from lineclear_spec import orders, progress
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.crosscheck import crosscheck_unit
 from lineclear_spec.ghosts import guards_of
@@ -231,7 +231,7 @@ def of_policy(
     key: Callable[[Any], Any], displaces: Callable[[Any, Any], Any] = never, *facts: Fact
 ) -> set[str]:
     claims = Claims("keyed", lambda _: Keyed(key, displaces), (), facts)
-    hypotheses, goals = ranking.order(claims)
+    hypotheses, goals = orders.order(claims)
     unit = Unit(
         "order_keyed", hypotheses, [], [Goal("progress", label, 0, goal) for label, goal in goals]
     )
@@ -248,9 +248,9 @@ def test_keys_of_numbers_of_any_kind_make_an_order() -> None:
 def test_an_order_without_the_number_of_the_arrival_is_not_total(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real = ranking.LexicalOrder.__init__
+    real = orders.LexicalOrder.__init__
     monkeypatch.setattr(
-        ranking.LexicalOrder, "__init__", lambda self, parts: real(self, parts[:-1])
+        orders.LexicalOrder, "__init__", lambda self, parts: real(self, parts[:-1])
     )
     lost = of_policy(lambda r: -r.priority)
     assert lost == {"the order is total on requests that arrived apart"}
@@ -279,7 +279,7 @@ def test_the_order_on_formulas_is_that_of_tuples() -> None:
     for left in values:
         for right in values:
             terms = (
-                ranking.LexicalOrder(tuple(z3.IntVal(x) for x in side)) for side in (left, right)
+                orders.LexicalOrder(tuple(z3.IntVal(x) for x in side)) for side in (left, right)
             )
             first, second = terms
             answer = z3.simplify((first < second).z)

@@ -15,8 +15,8 @@ from lineclear.policies import drr, load_claims, mlfq, tenants, vtc
 from lineclear_spec.crosscheck import crosscheck_unit
 from lineclear_spec.logic import both, either, implies, negate, smaller
 from lineclear_spec.obligations import Goal, Unit, build
+from lineclear_spec.orders import Unknowns
 from lineclear_spec.prove import prove_unit
-from lineclear_spec.ranking import Unknowns
 from lineclear_spec.terms import raw
 from lineclear_spec.theorems import CLAIMS
 

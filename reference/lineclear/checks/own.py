@@ -165,7 +165,7 @@ def memory(policy: object) -> bytes | None:
 
 def unlike(policy: Any) -> str:
     """Why what is proved of the formulas would not be about what runs, or ""."""
-    from lineclear_spec.ranking import differs
+    from lineclear_spec.orders import differs
 
     before = memory(policy)
     for method in ("key", "rank"):
@@ -229,7 +229,7 @@ def watching(claims: Claims, watched: Watched) -> Claims:
 
 def order(context: Context) -> Outcome:
     """Key, rank and displacement run on requests of which nobody knows anything."""
-    from lineclear_spec import prove, ranking
+    from lineclear_spec import orders, prove
     from lineclear_spec.obligations import of_progress
     from lineclear_spec.theorems import ORDER
 
@@ -239,12 +239,12 @@ def order(context: Context) -> Outcome:
     goals: Any = None
     watched = Watched(made(context))
     try:
-        goals = ranking.order(claims if own else watching(claims, watched))
+        goals = orders.order(claims if own else watching(claims, watched))
     except Exception as first:
         note = f"may_displace is no formula ({one_line(str(first))})"
         watched = Watched(made(context), displaces=False)
         try:
-            goals = ranking.order(watching(claims, watched))
+            goals = orders.order(watching(claims, watched))
         except Exception as error:
             why = f"its key is no formula ({one_line(f'{class_of(error)}: {error}')})"
     try:

@@ -1,0 +1,303 @@
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
+"""What progress needs of the scheduler's decisions: the functions of `progress.py`, on formulas.
+
+Guarantees: the functions that the scheduler asks are what is run; nothing is stated of a copy. It knows
+nothing about particular policies: an order is any strict total order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import z3
+
+from lineclear_spec import progress
+from lineclear_spec.invariants import GPU
+from lineclear_spec.invariants.clause import RUNNING, SWAPPED, WAITING, live
+from lineclear_spec.logic import any_of, both, implies, negate
+from lineclear_spec.ranking import CLAUSES, sure
+from lineclear_spec.state import (
+    BLOCK_OF,
+    NEED,
+    Request,
+    Sequence,
+    State,
+    background,
+    quantify,
+)
+from lineclear_spec.terms import Misuse, Term, raw
+
+__all__ = ["decisions", "empty_pool", "truth"]
+
+
+Place = z3.DeclareSort("Place")
+PRECEDES = z3.Function("precedes", Place, Place, z3.BoolSort())
+
+
+class AbstractOrder:
+    """A place in any strict total order."""
+
+    __slots__ = ("z",)
+
+    def __init__(self, name: str) -> None:
+        self.z = z3.Const(name, Place)
+
+    def __lt__(self, other: AbstractOrder) -> Term:
+        return Term(PRECEDES(self.z, other.z))
+
+    def __bool__(self) -> bool:
+        raise Misuse("a place in an order has no truth value")
+
+
+def total_order() -> list[Any]:
+    """What a policy's order is proved to be, each by the unit of its name."""
+    a, b, c = (z3.Const(name, Place) for name in "abc")
+    return [
+        z3.ForAll([a], z3.Not(PRECEDES(a, a)), patterns=[PRECEDES(a, a)]),
+        z3.ForAll(
+            [a, b, c],
+            z3.Implies(z3.And(PRECEDES(a, b), PRECEDES(b, c)), PRECEDES(a, c)),
+            patterns=[z3.MultiPattern(PRECEDES(a, b), PRECEDES(b, c))],
+        ),
+        z3.ForAll(
+            [a, b],
+            z3.Or(PRECEDES(a, b), a == b, PRECEDES(b, a)),
+            patterns=[z3.MultiPattern(PRECEDES(a, b), PRECEDES(b, a))],
+        ),
+    ]
+
+
+def whole(name: str) -> Term:
+    """A number nobody knows."""
+    return Term(z3.Int(name))
+
+
+def truth(name: str) -> Term:
+    """A truth value nobody knows."""
+    return Term(z3.Bool(name))
+
+
+def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
+    """Hypotheses and goals about the functions of `progress.py`."""
+    first, other, third = (AbstractOrder(name) for name in ("first", "other", "third"))
+    leads = z3.Or(first.z == other.z, PRECEDES(first.z, other.z))
+    here = z3.And(
+        *[
+            z3.Or(x.z == y.z, PRECEDES(x.z, y.z), PRECEDES(y.z, x.z))
+            for x, y in ((first, other), (other, third), (first, third))
+        ]
+    )
+    by, most = whole("bypassed"), whole("most")
+    left, tokens, dealt, share, budget, wide = map(
+        whole, ("left", "tokens", "dealt", "share", "budget", "wide")
+    )
+    chunked = truth("chunked_prefill")
+    preempted, pause, displaced, blocked = map(
+        truth, ("preempted", "pause", "displaced", "blocked")
+    )
+    free, passed, wants, gained = map(whole, ("free", "passed", "wants", "gained"))
+    given = progress.chunk(tokens, left, chunked)
+    goals = [
+        (
+            "the first in the order is behind nobody",
+            z3.Implies(leads, raw(negate(progress.behind(other, first)))),
+        ),
+        (
+            "giving way goes down the order, so that it has no cycle",
+            z3.Implies(
+                z3.And(raw(progress.behind(first, other)), raw(progress.behind(other, third))),
+                z3.And(
+                    raw(progress.behind(first, third)), raw(negate(progress.behind(third, first)))
+                ),
+            ),
+        ),
+        (
+            "whoever is first of all is the head of the queue that it is in",
+            z3.Implies(z3.And(leads, raw(negate(first < other))), first.z == other.z),
+        ),
+        (
+            "with no bypass nobody enters before a request that precedes it",
+            raw(implies(both(by >= 0, most == 0), negate(progress.may_be_passed(by, most)))),
+        ),
+        (
+            "a request is passed at most `bypass` times",
+            raw(implies(both(by <= most, progress.may_be_passed(by, most)), by + 1 <= most)),
+        ),
+        (
+            "a part of a prompt is never more than there is, and never more than was asked",
+            raw(
+                implies(
+                    tokens >= 1,
+                    both(given >= 0, given <= tokens, any_of(given <= left, given == 0)),
+                )
+            ),
+        ),
+        (
+            "with chunking a prompt takes what is left, and so a token if one is left",
+            raw(implies(both(chunked, tokens >= 1, left >= 1), given >= 1)),
+        ),
+        (
+            "a prompt for which there is room is computed whole",
+            raw(implies(both(tokens >= 1, tokens <= left), given == tokens)),
+        ),
+        (
+            "one decode more takes at most a seat's share",
+            raw(implies(both(dealt <= share, tokens <= wide), dealt + tokens <= share + wide)),
+        ),
+        (
+            "after the decodes of all other seats a token is left for the first prompt",
+            raw(
+                implies(
+                    both(dealt <= share, share + wide <= budget, wide >= 1, tokens >= 1),
+                    progress.chunk(tokens, budget - dealt, True) >= 1,
+                )
+            ),
+        ),
+        (
+            "a request that lacks tokens lets nobody in",
+            raw(
+                implies(
+                    blocked, negate(progress.admits_others(preempted, pause, displaced, blocked))
+                )
+            ),
+        ),
+        (
+            "a step that did nothing for those that run lets the head in",
+            raw(
+                implies(
+                    negate(any_of(preempted, displaced, blocked)),
+                    progress.admits_others(preempted, pause, displaced, blocked),
+                )
+            ),
+        ),
+        (
+            "every victim lowers what is lacking by what it held",
+            raw(
+                implies(
+                    both(gained >= 0, progress.grows(passed, wants, free)),
+                    progress.grows(passed, wants, free + gained),
+                )
+            ),
+        ),
+        (
+            "a request is never asked for more tokens than a step has",
+            raw(implies(budget >= 1, progress.asked_tokens(tokens, budget) <= budget)),
+        ),
+        (
+            "when nobody runs no block is kept free",
+            raw(progress.kept_free(whole("watermark"), 0) == 0),
+        ),
+    ]
+    return [*total_order(), here], goals
+
+
+def empty_pool() -> tuple[list[Any], list[tuple[str, Any]]]:
+    """Hypotheses and goals about one request when nobody runs, or when it runs alone."""
+    s = State.arbitrary()
+    r = z3.Const("asker", Request)
+    leader = z3.Const("leader", Sequence)
+    watermark, drafts, exist, known = (
+        z3.Int(name) for name in ("watermark", "drafts", "exist", "room")
+    )
+    total, budget, last = s.total(GPU), s.max_num_batched_tokens, s.limit(r) - 1
+    # `known`: what it knows and was promised, of which the last token needs no room. Of "nobody
+    # runs" each proof uses one instance: somebody who would have to.
+    holder = s.group(s.owner(GPU, s.order(GPU, s.free(GPU))))
+    named = [
+        leader == s.member(r, 0),
+        z3.Int("last_block") == BLOCK_OF(last),
+    ]
+    one = z3.And(s.parallel(r) == 1, s.worst_case(r) == NEED(last))
+    empty = z3.And(
+        s.free(GPU) == total, s.batch_size == 0, s.step_tokens == 0, 1 <= known, known <= last
+    )
+    have = progress.Need(
+        Term(s.free(GPU)) - progress.kept_free(Term(watermark), 0),
+        Term(s.max_num_seqs) - 0,
+        Term(budget) - Term(s.step_tokens) - Term(s.batch_size),
+    )
+    waits = progress.Need(
+        Term(NEED(known)), Term(s.parallel(r)), progress.asked_tokens(Term(known), Term(budget))
+    )
+    # What a single sequence asks for, by the functions that `job.py` calls, where it asks.
+    tokens = progress.wanted_tokens(Term(exist), Term(last), Term(s.reach(leader)), Term(drafts))
+    slots = progress.wanted_slots(Term(s.slots(leader)), Term(s.reach(leader)), tokens)
+    lacks = progress.wanted_blocks(Term(NEED(raw(slots))), Term(s.length(leader)), 0)
+    asks = z3.And(
+        s.reach(leader) < exist,
+        s.reach(leader) < last,
+        drafts >= 0,
+        z3.Or(drafts == 0, exist + drafts <= last),
+    )
+    returns = progress.Need(
+        Term(s.length(leader)) + lacks,
+        Term(s.parallel(r)),
+        progress.asked_tokens(tokens, Term(budget)),
+    )
+    goals = [
+        (
+            "the whole pool is free when nobody runs",
+            z3.Implies(s.phase(holder) != RUNNING, s.free(GPU) == total),
+        ),
+        (
+            "nothing is steady when nobody runs",
+            z3.Implies(s.phase(s.request(s.batch(0))) != RUNNING, s.batch_size == 0),
+        ),
+        (
+            "a waiting request of one sequence enters when nobody runs",
+            z3.Implies(z3.And(empty, one, s.phase(r) == WAITING), raw(have.covers(waits))),
+        ),
+        (
+            "a swapped request of one sequence enters when nobody runs",
+            z3.Implies(z3.And(empty, one, s.phase(r) == SWAPPED, asks), raw(have.covers(returns))),
+        ),
+        (
+            "a request of one sequence that runs alone can grow",
+            z3.Implies(
+                z3.And(one, s.phase(r) == RUNNING, asks),
+                raw(progress.grows(0, lacks, Term(total) - Term(s.length(leader)))),
+            ),
+        ),
+        (
+            "what a living sequence has left is never negative",
+            z3.Implies(s.alive(leader), sure(s, leader) <= s.limit(s.request(leader)) - 1),
+        ),
+    ]
+    hypotheses = [
+        *background(),
+        *[quantify(c.domains, lambda *x, c=c: c.predicate(s, *x)) for c in CLAUSES.values()],
+        *named,
+        budget >= 1,
+    ]
+    return hypotheses, goals + branches(s, r, known, last)
+
+
+def branches(s: State, r: Any, known: Any, last: Any) -> list[tuple[str, Any]]:
+    """A group asks for no more than its worst case, by induction over its branches."""
+    blocks, reserved, full, most = (
+        z3.Int(name) for name in ("blocks", "reserved", "full_blocks", "most_blocks")
+    )
+    shape = z3.And(
+        live(s.phase(r)),
+        s.alive(s.member(r, 0)),
+        s.request(s.member(r, 0)) == r,
+        s.prompt(r) <= known,
+        known <= last,
+        full == BLOCK_OF(s.prompt(r)),
+        most == NEED(last),
+    )
+    further = progress.beside(Term(NEED(known)), Term(full))
+    return [
+        (
+            "the first branch asks for no more than one worst case",
+            z3.Implies(shape, NEED(known) <= most),
+        ),
+        (
+            "a further branch asks for no more than one worst case more",
+            z3.Implies(
+                z3.And(shape, blocks <= reserved), blocks + raw(further) <= reserved + most - full
+            ),
+        ),
+        ("another branch's worst case is never negative", z3.Implies(shape, most - full >= 0)),
+    ]
