@@ -29,7 +29,8 @@ from lineclear.properties import cells, show_all  # noqa: E402
 from lineclear_spec import blocks  # noqa: E402
 from lineclear_spec.actions import ACTIONS  # noqa: E402
 from lineclear_spec.invariants import INVARIANTS  # noqa: E402
-from lineclear_spec.ledger import Ledger, Pool  # noqa: E402
+from lineclear_spec.ledger import Ledger  # noqa: E402
+from lineclear_spec.records import Pool  # noqa: E402
 from lineclear_spec.theorems import PREMISES, Standing, standings  # noqa: E402
 
 SEEDS = 5

@@ -11,8 +11,9 @@ from functools import cache
 from typing import Any
 
 from lineclear_spec.ghosts import guards_of
-from lineclear_spec.ledger import Ledger, Refused, Request
+from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
+from lineclear_spec.records import Refused, Request
 
 __all__ = ["blocked"]
 

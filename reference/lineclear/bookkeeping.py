@@ -19,10 +19,10 @@ from lineclear.policies import Policy
 from lineclear.preemption import swaps
 from lineclear.stats import Counters
 from lineclear_spec import actions
-from lineclear_spec.ledger import Refused, Sequence
-from lineclear_spec.ledger import Request as Record
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.progress import behind
+from lineclear_spec.records import Refused, Sequence
+from lineclear_spec.records import Request as Record
 
 if TYPE_CHECKING:
     from lineclear.issue import Flight

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
-from lineclear_spec.ledger import Limits
+from lineclear_spec.records import Limits
 
 __all__ = ["BROKEN", "MODES", "POLICIES", "PRESETS", "RULES", "VICTIMS", "Config", "ConfigError"]
 

@@ -13,10 +13,11 @@ from typing import Any
 
 from lineclear.request import Output, Request
 from lineclear.view import View
-from lineclear_spec.ledger import Ledger, Sequence
-from lineclear_spec.ledger import Request as Record
+from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.progress import behind
+from lineclear_spec.records import Request as Record
+from lineclear_spec.records import Sequence
 
 __all__ = ["Entry", "RunningOrder", "WaitingQueue"]
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from lineclear.plan import BlockOperation, Joined, Names, NewBlocks, Plan, Scheduled, Table
 from lineclear_spec import actions
-from lineclear_spec.ledger import COPY_BLOCK, Sequence
 from lineclear_spec.lifecycle import Phase
+from lineclear_spec.records import COPY_BLOCK, Sequence
 
 if TYPE_CHECKING:
     from lineclear.bookkeeping import Bookkeeping

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lineclear.entry import Entry
-from lineclear_spec.ledger import Block, Ledger, Sequence
+from lineclear_spec.ledger import Ledger
 from lineclear_spec.progress import wanted_blocks, wanted_slots, wanted_tokens
+from lineclear_spec.records import Block, Sequence
 
 if TYPE_CHECKING:
     from lineclear.bookkeeping import Bookkeeping

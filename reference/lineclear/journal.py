@@ -14,7 +14,7 @@ from typing import Any
 
 from lineclear.record import FORMAT, LIMITS
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.ledger import Limits
+from lineclear_spec.records import Limits
 
 __all__ = ["Ring", "Row"]
 

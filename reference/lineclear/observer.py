@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from lineclear.audit import Violation
-from lineclear_spec.ledger import COMPUTE, CPU, FORWARD, GPU, SWAP_IN, Ledger, Operation, Sequence
-from lineclear_spec.ledger import Request as Record
+from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
+from lineclear_spec.records import COMPUTE, CPU, FORWARD, GPU, SWAP_IN, Operation, Sequence
+from lineclear_spec.records import Request as Record
 
 __all__ = ["Observer"]
 

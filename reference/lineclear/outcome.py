@@ -13,8 +13,8 @@ from lineclear.entry import Entry
 from lineclear.request import Finished, Output, SampledError
 from lineclear.sampled import ONE, Lengths, Stops, lengths_of, positions_of
 from lineclear_spec import actions
-from lineclear_spec.ledger import Sequence
 from lineclear_spec.lifecycle import Phase
+from lineclear_spec.records import Sequence
 
 if TYPE_CHECKING:
     from lineclear.bookkeeping import Bookkeeping

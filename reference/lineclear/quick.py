@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from lineclear_spec.ledger import CPU, GPU, Block, Broken, Ledger, Limits, Pool, Sequence
+from lineclear_spec.ledger import Ledger
+from lineclear_spec.records import CPU, GPU, Block, Broken, Limits, Pool, Sequence
 
 __all__ = ["QuickLedger", "QuickPool"]
 

@@ -19,8 +19,9 @@ from lineclear.audit import (
     check_request,
     queues,
 )
-from lineclear_spec.ledger import CPU, GPU, Ledger, Pool, Request
+from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
+from lineclear_spec.records import CPU, GPU, Pool, Request
 
 if TYPE_CHECKING:
     from lineclear.bookkeeping import Bookkeeping

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from typing import Any, TextIO, cast
 
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.ledger import Broken, Ledger, Limits, Refused, Request, Sequence
+from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
+from lineclear_spec.records import Broken, Limits, Refused, Request, Sequence
 
 __all__ = ["JournalError", "JournalFile", "Replay", "digest", "replay", "state"]
 

@@ -17,7 +17,7 @@ from lineclear.request import SampledError
 
 if TYPE_CHECKING:
     from lineclear.issue import Flight
-    from lineclear_spec.ledger import Request as Record
+    from lineclear_spec.records import Request as Record
 
 __all__ = ["ONE", "Lengths", "Stops", "lengths_of", "positions_of"]
 

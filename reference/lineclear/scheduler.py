@@ -33,8 +33,8 @@ from lineclear.step import Step
 from lineclear.view import View
 from lineclear.vllm_v0 import NanoStep, V0ChunkedStep, V0Step
 from lineclear_spec import actions
-from lineclear_spec.ledger import SWAP_IN, SWAP_OUT, Refused
-from lineclear_spec.ledger import Request as Record
+from lineclear_spec.records import SWAP_IN, SWAP_OUT, Refused
+from lineclear_spec.records import Request as Record
 
 __all__ = ["Scheduler"]
 

@@ -30,7 +30,7 @@ from lineclear.stall import Stall
 from lineclear.steptime import Device, StepTime
 from lineclear.watch import Stalled, Watch
 from lineclear.workload import Arrival, Workload
-from lineclear_spec.ledger import Request as Record
+from lineclear_spec.records import Request as Record
 
 __all__ = ["Simulation"]
 

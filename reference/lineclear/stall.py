@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from lineclear.entry import Entry
 from lineclear.step import Step
-from lineclear_spec.ledger import SWAP_IN, SWAP_OUT
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.progress import Need
+from lineclear_spec.records import SWAP_IN, SWAP_OUT
 
 if TYPE_CHECKING:
     from lineclear.bookkeeping import Bookkeeping

@@ -20,7 +20,6 @@ from lineclear.job import Job, job_of, spare_last_holders
 from lineclear.plan import Scheduled
 from lineclear.preemption import choose, worst
 from lineclear_spec import actions
-from lineclear_spec.ledger import Sequence
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.progress import (
     Need,
@@ -33,6 +32,7 @@ from lineclear_spec.progress import (
     kept_free,
     may_be_passed,
 )
+from lineclear_spec.records import Sequence
 
 if TYPE_CHECKING:
     from lineclear.bookkeeping import Bookkeeping

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.ledger import CPU, GPU
 from lineclear_spec.logic import larger
+from lineclear_spec.records import CPU, GPU
 
 __all__ = [
     "clear_table",

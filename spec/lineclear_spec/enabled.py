@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lineclear_spec.explore import apply, replay
-from lineclear_spec.ledger import Refused
+from lineclear_spec.records import Refused
 from lineclear_spec.worlds import BOUNDS, Bounds, Step, Trace
 
 __all__ = ["FILE", "Record", "read", "refused", "text"]

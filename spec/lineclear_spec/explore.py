@@ -20,7 +20,7 @@ from lineclear_spec.choices import absurd_arguments, arguments_of
 from lineclear_spec.concrete import Breach, breaches
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.keys import state_key
-from lineclear_spec.ledger import Request
+from lineclear_spec.records import Request
 from lineclear_spec.situations import states_shown, transitions_shown
 from lineclear_spec.worlds import BOUNDS, Bounds, Step, Trace
 

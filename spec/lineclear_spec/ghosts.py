@@ -14,16 +14,9 @@ from functools import cache
 from typing import Any, TypeVar
 
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.ledger import (
-    GPU,
-    Block,
-    Broken,
-    Ledger,
-    Limits,
-    Request,
-    Sequence,
-)
+from lineclear_spec.ledger import Ledger
 from lineclear_spec.mutants import is_guard, parsed
+from lineclear_spec.records import GPU, Block, Broken, Limits, Request, Sequence
 
 T = TypeVar("T")
 

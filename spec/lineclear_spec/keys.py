@@ -21,16 +21,8 @@ from bisect import bisect_right
 from typing import Any
 
 from lineclear_spec.ghosts import GhostLedger
-from lineclear_spec.ledger import (
-    CPU,
-    GPU,
-    SWAP_IN,
-    SWAP_OUT,
-    Block,
-    Request,
-    Sequence,
-)
 from lineclear_spec.lifecycle import Phase
+from lineclear_spec.records import CPU, GPU, SWAP_IN, SWAP_OUT, Block, Request, Sequence
 
 __all__ = ["state_key"]
 

@@ -14,9 +14,10 @@ from lineclear_spec.actions import ACTIONS
 from lineclear_spec.explore import prepare
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.invariants import INVARIANTS
-from lineclear_spec.ledger import CPU, GPU, Ledger
+from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.mutants import Mutant, installed
+from lineclear_spec.records import CPU, GPU
 from lineclear_spec.trial import Evidence, write
 from lineclear_spec.worlds import BOUNDS, Bounds, Step
 

@@ -15,8 +15,8 @@ from typing import Any
 import z3
 
 from lineclear_spec.invariants import is_free
-from lineclear_spec.ledger import COMPUTE, CPU, FORWARD, GPU
 from lineclear_spec.lifecycle import EVENTS
+from lineclear_spec.records import COMPUTE, CPU, FORWARD, GPU
 from lineclear_spec.state import (
     NEED,
     Block,

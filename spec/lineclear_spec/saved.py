@@ -10,7 +10,8 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import Any
 
-from lineclear_spec.ledger import Block, Ledger, Limits, Request, Sequence
+from lineclear_spec.ledger import Ledger
+from lineclear_spec.records import Block, Limits, Request, Sequence
 
 __all__ = ["Saved", "restore", "save"]
 

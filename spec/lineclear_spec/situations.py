@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from lineclear_spec.ghosts import GhostLedger
-from lineclear_spec.ledger import Request
 from lineclear_spec.lifecycle import Phase
+from lineclear_spec.records import Request
 
 __all__ = ["IN_STATES", "IN_TRANSITIONS", "states_shown", "transitions_shown"]
 

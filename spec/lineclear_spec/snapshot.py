@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lineclear_spec.ghosts import GhostLedger, bare
-from lineclear_spec.ledger import CPU, GPU, Block, Request, Sequence
+from lineclear_spec.records import CPU, GPU, Block, Request, Sequence
 from lineclear_spec.view import Derived
 
 __all__ = ["ConcreteView"]

@@ -14,7 +14,7 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.ledger import GPU
+from lineclear_spec.records import GPU
 from lineclear_spec.view import Derived
 
 __all__ = [

@@ -16,9 +16,9 @@ import z3
 
 from lineclear_spec.contracts import CONTRACTS
 from lineclear_spec.invariants import clauses
-from lineclear_spec.ledger import CPU, GPU
 from lineclear_spec.primitives import Primitives, SymbolicPool
 from lineclear_spec.queries import Due, Queries
+from lineclear_spec.records import CPU, GPU
 from lineclear_spec.state import (
     CHUNKED,
     CONSTANTS,

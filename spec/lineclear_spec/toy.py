@@ -29,8 +29,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.ledger import CPU, GPU, Ledger, Limits, Pool, Refused, Request
+from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
+from lineclear_spec.records import CPU, GPU, Limits, Pool, Refused, Request
 from lineclear_spec.saved import Saved, restore, save
 from lineclear_spec.toy_classes import alike, class_of, members
 

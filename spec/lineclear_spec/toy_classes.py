@@ -12,8 +12,9 @@ from itertools import groupby
 from math import comb, perm
 from typing import Any
 
-from lineclear_spec.ledger import Ledger, Request
+from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
+from lineclear_spec.records import Request
 
 __all__ = ["alike", "class_of", "labellings", "members"]
 

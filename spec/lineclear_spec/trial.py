@@ -20,9 +20,9 @@ from lineclear_spec.concrete import ConcreteView, breaches, broken_promises
 from lineclear_spec.deltas import DELTAS
 from lineclear_spec.explore import Exploration, as_asked, prepare, records, replay, search
 from lineclear_spec.ghosts import GhostLedger
-from lineclear_spec.ledger import Refused
 from lineclear_spec.mutants import Mutant, installed
 from lineclear_spec.parallel import in_parallel
+from lineclear_spec.records import Refused
 from lineclear_spec.worlds import BOUNDS, Bounds, Step, Trace
 
 __all__ = ["Evidence", "Worlds", "allowed", "attempt", "explorations", "try_all", "try_mutant"]

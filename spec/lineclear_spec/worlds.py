@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lineclear_spec.ledger import Limits
+from lineclear_spec.records import Limits
 
 __all__ = ["BOUNDS", "Bounds", "Shape", "Step", "Trace"]
 

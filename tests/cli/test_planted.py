@@ -22,8 +22,9 @@ from lineclear.checks.stage import Context, Outcome, run_stage
 from lineclear.cli import main
 from lineclear_spec import blocks, ghosts, mutants
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.ledger import Block, Ledger, Pool, Sequence
+from lineclear_spec.ledger import Ledger
 from lineclear_spec.picture import world
+from lineclear_spec.records import Block, Pool, Sequence
 from lineclear_spec.worlds import Bounds
 
 Patch = pytest.MonkeyPatch

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from lineclear.entry import FORGOTTEN, Entry, WaitingQueue
 from lineclear.request import Request
-from lineclear_spec.ledger import Ledger, Limits
+from lineclear_spec.ledger import Ledger
+from lineclear_spec.records import Limits
 
 
 def entry(number: int) -> Entry:

@@ -19,7 +19,8 @@ from lineclear.simulate import Simulation
 from lineclear.workload import synthetic
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.invariants import INVARIANTS
-from lineclear_spec.ledger import Ledger, Limits
+from lineclear_spec.ledger import Ledger
+from lineclear_spec.records import Limits
 
 
 class World:

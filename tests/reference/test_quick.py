@@ -12,7 +12,8 @@ from lineclear.config import Config
 from lineclear.quick import QuickLedger, QuickPool
 from lineclear.request import Request
 from lineclear.scheduler import Scheduler
-from lineclear_spec.ledger import Broken, Ledger, Limits, Pool
+from lineclear_spec.ledger import Ledger
+from lineclear_spec.records import Broken, Limits, Pool
 
 
 def fields(ledger: Ledger) -> list[Any]:

@@ -16,7 +16,7 @@ from lineclear.quick_audit import QuickAudit
 from lineclear.scheduler import Scheduler
 from lineclear.simulate import Simulation
 from lineclear.workload import Arrival, Workload
-from lineclear_spec.ledger import Pool
+from lineclear_spec.records import Pool
 
 FIELDS = {
     "Block": ("ref", "tier", "place", "request"),

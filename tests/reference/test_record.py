@@ -9,7 +9,8 @@ import pytest
 
 from lineclear.record import JournalError, JournalFile, digest, replay, state
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.ledger import Ledger, Limits
+from lineclear_spec.ledger import Ledger
+from lineclear_spec.records import Limits
 
 
 def act(ledger: Ledger, name: str, *arguments: object) -> object:

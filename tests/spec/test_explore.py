@@ -16,7 +16,7 @@ from lineclear_spec.concrete import breaches
 from lineclear_spec.explore import replay, search
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.keys import state_key
-from lineclear_spec.ledger import Broken, Limits, Refused
+from lineclear_spec.records import Broken, Limits, Refused
 from lineclear_spec.worlds import BOUNDS, Bounds
 
 SMALL = Bounds(

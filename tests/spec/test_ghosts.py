@@ -21,8 +21,9 @@ from lineclear_spec.choices import arguments_of
 from lineclear_spec.explore import apply, prepare, replay, search
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.keys import state_key
-from lineclear_spec.ledger import GPU, Broken, Ledger, Limits, Refused
+from lineclear_spec.ledger import Ledger
 from lineclear_spec.mutants import statements
+from lineclear_spec.records import GPU, Broken, Limits, Refused
 from lineclear_spec.snapshot import ConcreteView
 from lineclear_spec.worlds import BOUNDS, Bounds, Trace
 

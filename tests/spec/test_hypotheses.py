@@ -22,8 +22,8 @@ from lineclear_spec.concrete import broken_promises
 from lineclear_spec.contracts import CONTRACTS
 from lineclear_spec.explore import apply, replay, search
 from lineclear_spec.ghosts import GhostLedger
-from lineclear_spec.ledger import CPU, GPU, Request
 from lineclear_spec.obligations import build, units
+from lineclear_spec.records import CPU, GPU, Request
 from lineclear_spec.snapshot import ConcreteView
 from lineclear_spec.state import BLOCK_OF, FIELDS, NEED
 from lineclear_spec.worlds import BOUNDS, Bounds, Trace

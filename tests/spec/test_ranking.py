@@ -16,10 +16,11 @@ from lineclear_spec import orders, progress
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.crosscheck import crosscheck_unit
 from lineclear_spec.ghosts import guards_of
-from lineclear_spec.ledger import Ledger, Limits
+from lineclear_spec.ledger import Ledger
 from lineclear_spec.logic import both, either, larger, negate
 from lineclear_spec.obligations import PROGRESS, Goal, Unit, build
 from lineclear_spec.prove import prove_unit
+from lineclear_spec.records import Limits
 from lineclear_spec.terms import Misuse
 from lineclear_spec.theorems import CLAIMS, Claims, Fact, Theorem, claim, standing
 

@@ -15,7 +15,7 @@ import pytest
 
 z3 = pytest.importorskip("z3")
 
-from lineclear_spec import ledger as plain
+from lineclear_spec import records as plain
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.explore import prepare, replay, search
 from lineclear_spec.ghosts import GhostLedger

@@ -16,7 +16,7 @@ from toy import plain_toy
 
 from lineclear_spec import saved as saved_state
 from lineclear_spec import toy as table_toy
-from lineclear_spec.ledger import Refused
+from lineclear_spec.records import Refused
 from lineclear_spec.toy import FROM, MOVES, Toy, capacity_breaches, search_toy
 
 MODEL = Path(__file__).parent.parent / "support" / "toy.pml"

@@ -16,7 +16,8 @@ from typing import Any
 
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.ghosts import GhostLedger
-from lineclear_spec.ledger import Block, Ledger, Operation, Pool, Request, Sequence
+from lineclear_spec.ledger import Ledger
+from lineclear_spec.records import Block, Operation, Pool, Request, Sequence
 
 __all__ = ["Trap", "Trespass", "write_trap"]
 

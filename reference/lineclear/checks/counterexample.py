@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from lineclear_spec.ghosts import GhostLedger
-    from lineclear_spec.ledger import Limits
+    from lineclear_spec.records import Limits
     from lineclear_spec.trial import Evidence
 
 __all__ = [
@@ -150,7 +150,7 @@ class Execution:
 
     def __init__(self, saved: Counterexample) -> None:
         from lineclear_spec.ghosts import GhostLedger
-        from lineclear_spec.ledger import Limits
+        from lineclear_spec.records import Limits
 
         self.saved = saved
         try:
@@ -183,8 +183,8 @@ class Execution:
         from lineclear_spec.concrete import ConcreteView, breaches, broken_promises
         from lineclear_spec.deltas import DELTAS
         from lineclear_spec.explore import prepare
-        from lineclear_spec.ledger import Refused
         from lineclear_spec.picture import call
+        from lineclear_spec.records import Refused
 
         name = step[0]
         if name not in ACTIONS:
@@ -241,8 +241,8 @@ class Execution:
     def _row(self, mark: str, action: str, text: str | None) -> None:
         """Notes the state."""
         from lineclear.record import state
-        from lineclear_spec.ledger import CPU, GPU
         from lineclear_spec.picture import cells, change, facts
+        from lineclear_spec.records import CPU, GPU
 
         now = facts(self.ledger)
         said = change(self.before, now) if text is None else text

@@ -33,7 +33,7 @@ from lineclear.policies import make
 from lineclear.probe import reads
 from lineclear.request import Rejected
 from lineclear.scheduler import Scheduler
-from lineclear_spec.ledger import SWAP_IN, SWAP_OUT
+from lineclear_spec.records import SWAP_IN, SWAP_OUT
 
 __all__ = ["Executor", "Move", "Trace", "World"]
 

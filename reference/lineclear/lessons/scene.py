@@ -17,8 +17,8 @@ from lineclear.observer import Observer
 from lineclear.plan import Plan
 from lineclear.request import Rejected, Request
 from lineclear.scheduler import Scheduler
-from lineclear_spec.ledger import Request as Record
 from lineclear_spec.lifecycle import Phase
+from lineclear_spec.records import Request as Record
 
 __all__ = ["Entry", "Scene"]
 

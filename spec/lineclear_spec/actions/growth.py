@@ -10,8 +10,8 @@ from typing import Any
 
 from lineclear_spec.actions.table import action
 from lineclear_spec.blocks import replace_entry, take_blocks
-from lineclear_spec.ledger import COPY_BLOCK
 from lineclear_spec.logic import negate
+from lineclear_spec.records import COPY_BLOCK
 
 __all__ = ["admit", "append_slots", "copy_on_write"]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from lineclear_spec.actions.table import action
 from lineclear_spec.blocks import clear_tables, move_blocks
-from lineclear_spec.ledger import CPU, GPU, SWAP_IN, SWAP_OUT
 from lineclear_spec.logic import larger
+from lineclear_spec.records import CPU, GPU, SWAP_IN, SWAP_OUT
 
 __all__ = ["discard_swapped", "recompute", "swap_in", "swap_out"]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from lineclear_spec.actions.table import action
 from lineclear_spec.blocks import give_each_one
-from lineclear_spec.ledger import FORWARD
 from lineclear_spec.logic import any_of, either, larger, negate
+from lineclear_spec.records import FORWARD
 
 __all__ = ["issue_step", "join_batch", "leave_batch", "sample", "schedule_tokens", "settle_step"]
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lineclear_spec.ledger import CPU, GPU
 from lineclear_spec.logic import any_of, both
+from lineclear_spec.records import CPU, GPU
 
 __all__ = [
     "CPU",

@@ -1,0 +1,287 @@
+"""The records that a ledger keeps: pools, blocks, requests, sequences, operations, and their limits.
+
+Guarantees: plain data, each field with its meaning; a pool is a permutation of its places, the free ones
+first. It knows nothing about when a record may change: that is `ledger.py`'s.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from lineclear_spec.lifecycle import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "COMPUTE",
+    "COPY_BLOCK",
+    "CPU",
+    "FORWARD",
+    "GPU",
+    "SWAP_IN",
+    "SWAP_OUT",
+    "Block",
+    "Broken",
+    "Limits",
+    "Operation",
+    "Pool",
+    "Refused",
+    "Request",
+    "Sequence",
+    "Several",
+]
+
+T = TypeVar("T")
+
+GPU = 0
+CPU = 1
+
+FORWARD = "forward"
+COPY_BLOCK = "copy_block"
+SWAP_OUT = "swap_out"
+SWAP_IN = "swap_in"
+#: Operations of the compute stream: they run in the order in which they are numbered.
+COMPUTE = frozenset({FORWARD, COPY_BLOCK})
+
+
+class Refused(Exception):
+    """A guard was false: the action did not happen and the ledger is as it was."""
+
+    def __init__(self, guard: str) -> None:
+        super().__init__(guard)
+        self.guard = guard
+
+
+class Broken(AssertionError):
+    """A primitive was called outside its precondition: the table is wrong, not the caller."""
+
+
+class Limits:
+    """The constants of one scheduler.
+
+    Args:
+        block_size: tokens a block has room for, at least 1.
+        gpu_blocks: blocks of the GPU pool, at least 1.
+        cpu_blocks: blocks of the CPU pool, 0 or more.
+        max_num_batched_tokens: tokens one step may schedule.
+        max_num_seqs: sequences one step may schedule.
+        max_model_len: tokens a sequence may know, prompt included.
+        chunked: whether a prompt may be computed in several steps.
+        depth: steps that may be in flight, 1 or 2.
+    """
+
+    __slots__ = (
+        "block_size",
+        "chunked",
+        "cpu_blocks",
+        "depth",
+        "gpu_blocks",
+        "max_model_len",
+        "max_num_batched_tokens",
+        "max_num_seqs",
+    )
+
+    def __init__(
+        self,
+        *,
+        block_size: int,
+        gpu_blocks: int,
+        cpu_blocks: int = 0,
+        max_num_batched_tokens: int = 1 << 30,
+        max_num_seqs: int = 1 << 30,
+        max_model_len: int = 1 << 30,
+        chunked: bool = True,
+        depth: int = 2,
+    ) -> None:
+        if block_size < 1 or gpu_blocks < 1 or cpu_blocks < 0 or depth not in (1, 2):
+            raise ValueError(
+                "a block has room for a token, the GPU pool has a block, and 1 or 2 steps "
+                "are in flight"
+            )
+        self.block_size = block_size
+        self.gpu_blocks = gpu_blocks
+        self.cpu_blocks = cpu_blocks
+        self.max_num_batched_tokens = max_num_batched_tokens
+        self.max_num_seqs = max_num_seqs
+        self.max_model_len = max_model_len
+        self.chunked = chunked
+        self.depth = depth
+
+
+class Block:
+    """One block's worth of KV: where it lives, and how many table entries name it."""
+
+    __slots__ = ("place", "ref", "request", "tier")
+
+    def __init__(self, request: Request, tier: int, place: int) -> None:
+        self.request = request
+        self.tier = tier
+        self.place = place
+        self.ref = 0
+
+    def __repr__(self) -> str:
+        return f"{'gpu' if self.tier == GPU else 'cpu'}:{self.place}"
+
+
+class Pool:
+    """The blocks of one tier: a permutation of the places, the first `free` of them free.
+
+    `until[place]` is the number of the last operation that may still touch the place when it was
+    given up: the place is fenced while that operation is not done, and whoever is granted it must
+    wait for that operation.
+    """
+
+    __slots__ = ("free", "name", "order", "position", "total", "until")
+
+    def __init__(self, name: str, total: int) -> None:
+        self.name = name
+        self.total = total
+        self.free = total
+        self.order = list(range(total - 1, -1, -1))  # the lowest place is granted first
+        self.position = list(range(total - 1, -1, -1))
+        self.until = [0] * total
+
+    def grant(self) -> int:
+        """Primitive: take any free place out of the pool."""
+        if self.free < 1:
+            raise Broken(f"no free {self.name} block to grant")
+        free = self.free = self.free - 1
+        return self.order[free]
+
+    def give_up(self, place: int, until: int) -> None:
+        """Primitive: put a place back, fenced until operation `until` is done."""
+        order, position, free = self.order, self.position, self.free
+        at = position[place]
+        if at < free:
+            raise Broken(f"{self.name} block {place} is free already")
+        other = order[free]
+        order[at] = other
+        position[other] = at
+        order[free] = place
+        position[place] = free
+        self.free = free + 1
+        self.until[place] = until
+
+
+class Request:
+    """A group of one or more sequences with one prompt; ids are never reused."""
+
+    __slots__ = ("copy", "held", "id", "limit", "members", "moved", "parallel", "phase", "prompt")
+
+    def __init__(self, request_id: int, prompt: int, limit: int, parallel: int) -> None:
+        self.id = request_id
+        self.prompt = prompt  # tokens
+        self.limit = limit  # tokens a sequence may know, prompt included
+        self.parallel = parallel  # sequences the request may ever have at once
+        self.phase = Phase.NEW
+        self.members: list[Sequence] = []
+        self.held: dict[
+            Block, None
+        ] = {}  # the distinct blocks of its tables, in the order they were taken
+        self.copy = 0  # number of its copy that is not complete, 0 if none
+        self.moved = 0  # number of its last copy, complete or not
+
+    @property
+    def width(self) -> int:
+        """Sequences that are alive."""
+        return len(self.members)
+
+    @property
+    def blocks(self) -> int:
+        """Distinct blocks that its tables name."""
+        return len(self.held)
+
+    def __repr__(self) -> str:
+        return f"r{self.id}"
+
+
+class Sequence:
+    """One branch of a request, its block table, and how far it has come.
+
+    A *steady* sequence decodes one token in every step: its counters are `offset` plus the
+    ledger's clocks, so a step costs nothing for it. Any other sequence carries its counters
+    itself.
+    """
+
+    __slots__ = (
+        "alive",
+        "drafts",
+        "id",
+        "known_tokens",
+        "last_samples",
+        "last_step",
+        "last_tokens",
+        "late_drafts",
+        "offset",
+        "previous_samples",
+        "previous_tokens",
+        "promised_samples",
+        "reach_tokens",
+        "request",
+        "slot_tokens",
+        "steady",
+        "table",
+        "void",
+    )
+
+    def __init__(self, sequence_id: int, request: Request) -> None:
+        self.id = sequence_id
+        self.request = request
+        self.alive = False
+        self.table: list[Block] = []
+        self.steady = False
+        self.offset = 0
+        self.known_tokens = 0  # prompt and generated tokens
+        self.reach_tokens = 0  # positions computed or being computed by a step
+        self.slot_tokens = 0  # positions the table has room for
+        self.promised_samples = 0  # steps that will sample and have not
+        self.last_step = 0  # the last step that scheduled it
+        self.last_tokens = 0  # tokens in that step
+        self.previous_tokens = 0  # tokens in the step before that one
+        self.drafts = 0  # guesses among the positions of the last step, not yet verified
+        self.last_samples = 0  # whether the last step samples for it
+        self.previous_samples = 0  # whether the step before that one does
+        self.late_drafts = (
+            0  # drafts of a sample that is still to come, although a recompute dropped them
+        )
+        self.void = 0  # samples of steps up to this one are worthless
+
+    @property
+    def length(self) -> int:
+        """Entries of the block table."""
+        return len(self.table)
+
+    def __repr__(self) -> str:
+        return f"s{self.id}"
+
+
+class Operation:
+    """A forward, a block copy or a swap: numbered when it is decided, complete when the executor
+    says so.
+    """
+
+    __slots__ = ("blocks", "kind", "number", "request", "wait")
+
+    def __init__(self, number: int, kind: str, request: Request | None) -> None:
+        self.number = number
+        self.kind = kind
+        self.wait = 0  # it starts after every operation up to this number
+        self.request = request
+        self.blocks: list[tuple[int, int]] = []  # (source place, target place)
+
+    def __repr__(self) -> str:
+        return f"{self.kind}#{self.number}"
+
+
+class Several(Generic[T]):
+    """A snapshot of records that a loop goes through."""
+
+    __slots__ = ("count", "records")
+
+    def __init__(self, records: Iterable[T]) -> None:
+        self.records = tuple(records)
+        self.count = len(self.records)
+
+    def __getitem__(self, k: int) -> T:
+        return self.records[k]
