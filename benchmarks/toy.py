@@ -20,7 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "spec"))
 
-from lineclear_spec.toy import search_toy  # noqa: E402
+from lineclear_spec.toy import ToyResult, search_toy  # noqa: E402
 
 SIZES = (((3, 4, 2), False), ((3, 6, 4), True), ((4, 6, 4), True))
 DEEP = (((3, 6, 4), False),)
@@ -30,12 +30,14 @@ BAR = 3.0
 
 def measure(size: tuple[int, int, int], *, reduced: bool, repeat: int) -> dict[str, Any]:
     """One row."""
-    seconds: list[float] = []
-    for _ in range(repeat):
+
+    def timed() -> tuple[float, ToyResult]:
         start = time.thread_time()
         found = search_toy(*size, reduced=reduced)
-        seconds.append(time.thread_time() - start)
-    took = statistics.median(seconds)
+        return time.thread_time() - start, found
+
+    runs = [timed() for _ in range(repeat)]
+    took, found = statistics.median(seconds for seconds, _ in runs), runs[0][1]
     return {
         **found.as_dict(),
         "seconds": round(took, 2),

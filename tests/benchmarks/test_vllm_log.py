@@ -28,11 +28,17 @@ def script() -> Any:
 
 
 @pytest.fixture(scope="module")
-def made(script: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def log(script: Any) -> Any:
+    """How the log is read and fitted."""
+    return importlib.import_module("vllm_record")
+
+
+@pytest.fixture(scope="module")
+def made(script: Any, log: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A log of the same form that a run of the simulator left, with known step times."""
     folder = tmp_path_factory.mktemp("log")
     asked = [
-        script.Served(str(k), 300 + 37 * k % 900, 60 + 53 * k % 200, 0.25 * k, 0.0, 0.0, 0.0)
+        log.Served(str(k), 300 + 37 * k % 900, 60 + 53 * k % 200, 0.25 * k, 0.0, 0.0, 0.0)
         for k in range(60)
     ]
     model = StepTime(
@@ -42,7 +48,7 @@ def made(script: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     requests = script.served(asked, simulation)
     with (folder / "requests.jsonl").open("w", encoding="utf-8") as file:
         for r in requests:
-            times = zip(script.TIMES, (r.queued, r.scheduled, r.first, r.last), strict=True)
+            times = zip(log.TIMES, (r.queued, r.scheduled, r.first, r.last), strict=True)
             row = {"request_id": r.name, "input_toks": r.prompt, "output_toks": r.output}
             file.write(json.dumps({**row, **{f"{key}_ts": at for key, at in times}}) + "\n")
     lines = ["t,prompt_throughput,gen_throughput,running,waiting,kv_cache_pct"]
@@ -50,15 +56,15 @@ def made(script: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
         running, waiting = curve.at(second)
         prompt = sum(r.prompt for r in requests if second - 1 < r.first <= second)
         used = 5.0 + running / 2
-        context = used / 100 * script.BLOCKS * script.BLOCK_SIZE
+        context = used / 100 * log.BLOCKS * log.BLOCK_SIZE
         step = BASE + PER_TOKEN * running + PER_CONTEXT * context
         lines.append(f"{second},{prompt},{running / step},{running},{waiting},{used}")
     (folder / "timeseries.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
 
 
-def test_the_step_times_of_a_log_are_found_again(script: Any, made: Path) -> None:
-    model = script.fit(*script.read(made))
+def test_the_step_times_of_a_log_are_found_again(log: Any, made: Path) -> None:
+    model = log.fit(*log.read(made))
     assert model.per_token == pytest.approx(PER_TOKEN, rel=0.1)
     assert model.base == pytest.approx(BASE, rel=0.05)
     assert model.per_context == pytest.approx(PER_CONTEXT, rel=0.2)
@@ -76,8 +82,8 @@ def test_another_order_or_a_smaller_pool_is_seen(script: Any, made: Path) -> Non
     assert "**outside**" in script.page(told)
 
 
-def test_pairs_of_one_step_are_in_no_order(script: Any) -> None:
-    a, b, c = (script.Served(name, 1, 1, k, 5.0, 6.0, 7.0) for k, name in enumerate("abc"))
+def test_pairs_of_one_step_are_in_no_order(script: Any, log: Any) -> None:
+    a, b, c = (log.Served(name, 1, 1, k, 5.0, 6.0, 7.0) for k, name in enumerate("abc"))
     early = replace(c, scheduled=4.0)
     assert script.overtaken([a, b, c]) == 0
     assert script.overtaken([a, b, early]) == 2

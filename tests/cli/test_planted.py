@@ -240,7 +240,8 @@ def test_the_command_is_red_saves_the_trace_and_turns_it_into_a_test(
 
 
 def test_a_mutants_test_passes_while_the_mutant_is_seen(tmp_path: Path) -> None:
-    from lineclear.checks.counterexample import emit_test, from_mutant, read, write
+    from lineclear.checks.counterexample import from_mutant
+    from lineclear.checks.itf import emit_test, read, write
     from lineclear_spec.trial import attempt
 
     (mutant,) = [m for m in mutants.generate() if m.name == "grant_gpu.effect.1"]
@@ -262,7 +263,7 @@ def test_a_mutants_test_passes_while_the_mutant_is_seen(tmp_path: Path) -> None:
 def test_a_run_of_the_scheduler_is_saved_replayed_and_turned_into_a_test(
     monkeypatch: Patch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lineclear.checks.counterexample import emit_test, write
+    from lineclear.checks.itf import emit_test, write
 
     nobody_is_admitted(monkeypatch)
     finding, _, _ = driven.drive("small", next(iter(driven.configurations(Context())))[1], 0)
@@ -290,7 +291,13 @@ def test_a_run_of_the_scheduler_is_saved_replayed_and_turned_into_a_test(
 
 
 @pytest.mark.parametrize(
-    "text", ['{"#meta": {}}', '{"#meta": {"lineclear": "lineclear counterexample 1"}, "x', "[]"]
+    "text",
+    [
+        '{"#meta": {}}',
+        '{"#meta": {"lineclear": "lineclear counterexample 1"}, "x',
+        '{"#meta": {"lineclear": "lineclear counterexample 1", "counterexample": {"kind": "table"}}}',
+        "[]",
+    ],
 )
 def test_what_is_no_counterexample_is_refused(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -33,7 +33,9 @@ def everything(ledger: GhostLedger) -> dict[str, Any]:
             return sorted(map(plain, value))
         if value in names:
             return names[value]
-        return attributes(value) if type(value).__module__.endswith(("ledger", "records")) else value
+        return (
+            attributes(value) if type(value).__module__.endswith(("ledger", "records")) else value
+        )
 
     def attributes(record: Any) -> dict[str, Any]:
         slots = getattr(type(record), "__slots__", None) or vars(record)

@@ -207,7 +207,8 @@ def kept(outcomes: Sequence[Outcome], folder: Path) -> dict[int, str]:
         return {}
     import hashlib
 
-    from lineclear.checks.counterexample import Counterexample, write
+    from lineclear.checks.counterexample import Counterexample
+    from lineclear.checks.itf import write
 
     files: dict[int, str] = {}
     for finding in findings:

@@ -122,7 +122,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def counterexample(path: str) -> Counterexample | None:
     """The counterexample in a file, or None if it is something else."""
-    from lineclear.checks.counterexample import CounterexampleError, read
+    from lineclear.checks.counterexample import CounterexampleError
+    from lineclear.checks.itf import read
 
     try:
         with open(path, encoding="utf-8") as file:
@@ -140,7 +141,8 @@ def counterexample(path: str) -> Counterexample | None:
 
 def again_counterexample(saved: Counterexample, arguments: argparse.Namespace) -> int:
     """Executes a counterexample; 1 as long as it breaks a rule."""
-    from lineclear.checks.counterexample import CounterexampleError, emit_test
+    from lineclear.checks.counterexample import CounterexampleError
+    from lineclear.checks.itf import emit_test
 
     target: Path | None = arguments.emit_test
     stop: int | None = arguments.step

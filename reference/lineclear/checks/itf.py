@@ -1,0 +1,140 @@
+"""Counterexamples on disk: as ITF (Apalache's Informal Trace Format, one state on one line), and as a test.
+
+Guarantees: what is read is what was written, and a damaged file is told in one line. It knows nothing about
+what a counterexample means, nor about how one is executed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    pass
+from lineclear.checks.counterexample import FORMAT, Counterexample, CounterexampleError
+
+__all__ = ["dumps", "emit_test", "read", "write"]
+
+
+def dumps(saved: Counterexample) -> str:
+    """The file's text; a counterexample of the scheduler has its moves for states."""
+    if saved.kind == "scheduler":
+        states: list[dict[str, Any]] = [{"move": move} for move in ("start", *saved.moves)]
+    else:
+        states = saved.execute().states
+    meta = {
+        "format": "ITF",
+        "format-description": "https://apalache-mc.org/docs/adr/015adr-trace.html",
+        "description": f"{saved.rule} broken: {saved.what}",
+        "lineclear": FORMAT,
+        "counterexample": saved.as_dict(),
+    }
+    rows = [
+        json.dumps({"#meta": {"index": k}, **state}, separators=(",", ":"))
+        for k, state in enumerate(states)
+    ]
+    names = json.dumps(list(states[0]))
+    return (
+        f'{{"#meta": {json.dumps(meta)},\n "params": [],\n "vars": {names},\n "states": [\n'
+        + ",\n".join(rows)
+        + "\n]}\n"
+    )
+
+
+def write(saved: Counterexample, path: Path) -> None:
+    """Saves it.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(dumps(saved), encoding="utf-8")
+
+
+def read(text: str) -> Counterexample | None:
+    """The counterexample in a file's text; None if the file is something else.
+
+    Raises:
+        CounterexampleError: it is one, and damaged.
+    """
+    try:
+        content = json.loads(text)
+    except ValueError:
+        if f'"lineclear": "{FORMAT}"' in text[:2000]:
+            raise CounterexampleError("it was cut off, or is no JSON") from None
+        return None
+    meta = cast("dict[str, Any]", content).get("#meta") if isinstance(content, dict) else None
+    if not isinstance(meta, dict):
+        return None
+    named = cast("dict[str, Any]", meta)
+    if named.get("lineclear") != FORMAT or not isinstance(named.get("counterexample"), dict):
+        raise CounterexampleError(f"it is an ITF trace, but no {FORMAT!r}")
+    return Counterexample.from_dict(named["counterexample"])
+
+
+TEST = '''"""{rule} must hold. Written by `lineclear replay --emit-test`.
+
+{kept}
+"""
+
+import json
+
+from lineclear.checks.counterexample import Counterexample
+
+SAVED = json.loads(r"""{saved}""")
+
+
+def test_{name}() -> None:
+    seen = Counterexample.from_dict(SAVED).execute()
+    assert {claim}, seen.{told}
+'''
+RUN = '''"""{rule} must hold. Written by `lineclear replay --emit-test`.
+
+The actions of a run of the scheduler: the table must allow each and keep every invariant.
+"""
+
+import json
+
+from lineclear.audit import audit_ledger
+from lineclear.observer import Observer
+from lineclear.record import replay
+
+SAVED = json.loads(r"""{saved}""")
+
+
+def test_{name}() -> None:
+    watching = []
+
+    def after(action, arguments, ledger):
+        if not watching:
+            watching.append(Observer(ledger))
+        watching[0](action, arguments)
+        if action in ("", "issue_step"):
+            audit_ledger(ledger)
+            watching[0].check()
+        return False
+
+    replay(SAVED["journal"], after)
+'''
+
+
+def emit_test(saved: Counterexample) -> str:
+    """A pytest file: it fails while the rule is broken. Of a mutant it passes while the mutant is
+    still seen to break a rule.
+    """
+    name = "".join(c if c.isalnum() else "_" for c in f"{saved.mutant or saved.rule}".lower())
+    told = json.dumps(saved.as_dict(), indent=1)
+    if '"""' in told:
+        told = told.replace('"""', '\\"\\"\\"')
+    if saved.kind == "scheduler":
+        return RUN.format(rule=saved.rule, name=name, saved=told)
+    if saved.kind == "mutant":
+        kept = f"The table without `{saved.mutant}` must be seen to break a rule by this trace."
+        return TEST.format(
+            rule=saved.rule, kept=kept, saved=told, name=name, claim="seen.breaks", told="refused"
+        )
+    kept = "Fails as long as the table allows this trace and it breaks a rule."
+    return TEST.format(
+        rule=saved.rule, kept=kept, saved=told, name=name, claim="not seen.breaks", told="broken"
+    )
