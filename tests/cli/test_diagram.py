@@ -114,8 +114,11 @@ def test_a_page_without_the_closing_line_is_refused(
     ("argv", "complaint"),
     [
         (["--check"], "--check needs the file to compare: -o FILE"),
-        (["-o", "no/such/folder/a.svg"], "cannot write no/such/folder/a.svg: No such file"),
-        (["-o", "."], "cannot read .: Is a directory"),
+        (
+            ["-o", "no/such/folder/a.svg"],
+            "cannot write no/such/folder/a.svg: there is no folder no/such/folder",
+        ),
+        (["-o", "."], "cannot write .: it is a folder"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_line(
