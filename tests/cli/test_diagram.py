@@ -142,7 +142,7 @@ def test_a_file_that_is_no_text_is_refused(
     path = tmp_path / "a.svg"
     path.write_bytes(b"\xff\xfe\x00")
     assert main(["diagram", "lifecycle", "-o", str(path)]) == 2
-    assert "it is not UTF-8 text" in capsys.readouterr().err
+    assert "not valid UTF-8" in capsys.readouterr().err
     assert path.read_bytes() == b"\xff\xfe\x00"
 
 
