@@ -28,6 +28,7 @@ from lineclear_spec.state import (
     Sequence,
     State,
     background,
+    fresh,
     instance,
     quantify,
 )
@@ -207,18 +208,24 @@ def loop(name: str) -> Unit:
     )
 
 
+#: What the empty ledger fixes: nothing is decided, held, named or counted, and every record that is
+#: still to be made is new. A request is as its caller made it, and a field that is written before it is
+#: read may have any value, so everything else is unknown in the start state.
+EMPTY = frozenset(
+    "until_gpu until_cpu touch_gpu touch_cpu ref length alive steady last_step phase queue width blocks "
+    "copy moved releases born batch_size issued done carried barrier steps settled step_tokens "
+    "step_sequences open is_forward".split()
+)
+
+
 def start() -> Unit:
-    """Every invariant holds of the empty ledger."""
+    """Every invariant holds of the empty ledger, whatever callers ask for later."""
     fields: dict[str, Any] = {}
-    zero, no = z3.IntVal(0), z3.BoolVal(False)
     for name, (arguments, result) in FIELDS.items():
-        if result == z3.IntSort():
-            fields[name] = (lambda *_: zero) if arguments else zero
-        elif result == z3.BoolSort():
-            fields[name] = lambda *_: no
-        else:
-            function = z3.Function(f"start_{name}", *arguments, result)
-            fields[name] = lambda *a, function=function: function(*a)
+        fields[name] = fresh(f"start_{name}", name)
+        if name in EMPTY:
+            nothing = z3.IntVal(0) if result == z3.IntSort() else z3.BoolVal(False)
+            fields[name] = (lambda *_, nothing=nothing: nothing) if arguments else nothing
     for tier in ("gpu", "cpu"):
         total = CONSTANTS[f"total_{tier}"]
         fields[f"free_{tier}"] = total

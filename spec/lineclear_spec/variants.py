@@ -6,7 +6,8 @@ nothing about actions, proofs or searches.
 A guard is *weakened* or *strengthened* where it compares whole numbers: by one. The first guard of an
 action is also *strengthened* by a condition on the whole ledger that the table asks nowhere. An effect is
 *changed* where it assigns: one more, one less, or the two values of `either` exchanged; it is
-*swapped* with the effect after it; and in either, the two tiers are *exchanged* where one is named.
+*swapped* with the effect after it; a guard is
+*exchanged* with the guard after it; and in either, the two tiers are *exchanged* where one is named.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import ast
 import copy
 from collections.abc import Callable
 
-__all__ = ["FAMILIES", "SWAPPED", "effect_variants", "guard_variants"]
+__all__ = ["EXCHANGED", "FAMILIES", "SWAPPED", "effect_variants", "guard_variants"]
 
 SWAPPED = "swapped with the next"
+EXCHANGED = "exchanged with the next"
 #: How mutants come about, by the kind that they carry.
 FAMILIES = (
     "guard dropped",
@@ -27,6 +29,7 @@ FAMILIES = (
     "effect changed",
     "tier exchanged",
     "effects swapped",
+    "guards exchanged",
 )
 #: Names of one tier and of the other.
 TIERS = {"GPU": "CPU", "CPU": "GPU", "SWAP_IN": "SWAP_OUT", "SWAP_OUT": "SWAP_IN"}
