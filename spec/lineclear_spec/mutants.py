@@ -19,6 +19,8 @@ from typing import Any
 
 from lineclear_spec import blocks
 from lineclear_spec.actions import ACTIONS
+from lineclear_spec.dialect import register
+from lineclear_spec.logic import larger
 from lineclear_spec.variants import EXCHANGED, FAMILIES, SWAPPED, effect_variants, guard_variants
 
 __all__ = ["DROPS", "JUDGED", "STEPS", "Mutant", "body_of", "generate", "installed", "statements"]
@@ -26,7 +28,14 @@ __all__ = ["DROPS", "JUDGED", "STEPS", "Mutant", "body_of", "generate", "install
 #: The families that drop a statement.
 DROPS = ("guard dropped", "effect dropped")
 #: The families that `lineclear check` judges; `--deep` judges all.
-JUDGED = (*DROPS, "guard strengthened", "effect changed", "tier exchanged", "guards exchanged")
+JUDGED = (
+    *DROPS,
+    "guard strengthened",
+    "effect changed",
+    "tier exchanged",
+    "guards exchanged",
+    "wait changed",
+)
 #: block steps and loops -> the loops whose proofs depend on them
 STEPS: dict[str, tuple[str, ...]] = {
     "grant_gpu": ("take_blocks", "give_each_one", "move_blocks_in", "replace_entry"),
@@ -209,12 +218,13 @@ def body_of(mutant: Mutant) -> Callable[..., Any]:
         body[index] = ast.copy_location(instead, body[index])
     tree = ast.fix_missing_locations(ast.Module([node], []))
     scope: dict[str, Any] = {}
-    exec(
-        compile(tree, inspect.getsourcefile(mutant.module) or "<mutant>", "exec"),
-        mutant.module.__dict__,
-        scope,
-    )
+    # A changed wait takes the larger of two numbers, which not every module imports.
+    known = mutant.module.__dict__
+    if "larger" not in known:
+        known = {**known, "larger": larger}
+    exec(compile(tree, inspect.getsourcefile(mutant.module) or "<mutant>", "exec"), known, scope)
     function: Callable[..., Any] = scope[mutant.function]
+    register(function, node)
     return function
 
 
