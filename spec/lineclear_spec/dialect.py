@@ -13,18 +13,20 @@ refused, with file, line and construct.
 from __future__ import annotations
 
 import ast
+import dis
 import inspect
 import linecache
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from enum import IntEnum
 from functools import cache
 from types import CodeType, FunctionType
 from typing import Any
 
 from lineclear_spec import logic
-from lineclear_spec.terms import Misuse
+from lineclear_spec.logic import Misuse
 
-__all__ = ["Forbidden", "check_action", "check_functions", "check_policy", "register"]
+__all__ = ["Forbidden", "check_action", "check_functions", "check_policy", "objection", "register"]
 
 
 class Forbidden(Misuse):
@@ -32,7 +34,11 @@ class Forbidden(Misuse):
 
 
 #: Functions that mean the same on values and on formulas; they are trusted, not followed.
-TRUSTED = frozenset(id(getattr(logic, name)) for name in logic.__all__)
+TRUSTED = frozenset(
+    id(value)
+    for value in (getattr(logic, name) for name in logic.__all__)
+    if inspect.isfunction(value)
+)
 #: What an action may ask of the ledger or do to it, and to a pool.
 OPERATIONS = frozenset(
     "require demand branch repeat need block_of worst_case reach in_flight computed known promised owed "
@@ -72,6 +78,34 @@ PLAIN = (int, float, str, type(None))
 MADE: dict[CodeType, ast.FunctionDef] = {}
 
 
+def plain(value: Any) -> bool:
+    """Whether a value has no operators of its own: a subclass could ask what it is compared with."""
+    ours = isinstance(value, IntEnum) and type(value).__module__.startswith("lineclear_spec.")
+    return type(value) in (*PLAIN, bool) or ours
+
+
+@cache
+def rebound(text: str) -> frozenset[str]:
+    """Names of a module that a function of it declares global."""
+    tree = ast.parse(text)
+    return frozenset(n for g in ast.walk(tree) if isinstance(g, ast.Global) for n in g.names)
+
+
+def writes(code: CodeType) -> set[str]:
+    """Attributes that the code sets or deletes, by name; "" if by a name that is computed."""
+    found = {
+        str(i.argval)
+        for i in dis.get_instructions(code)
+        if i.opname in ("STORE_ATTR", "DELETE_ATTR")
+    }
+    if {"setattr", "delattr", "vars", "__dict__", "__setattr__"} & set(code.co_names):
+        found.add("")
+    for part in code.co_consts:
+        if isinstance(part, CodeType):
+            found |= writes(part)
+    return found
+
+
 def register(function: Any, node: ast.FunctionDef) -> None:
     """Say which tree a generated function was compiled from."""
     MADE[function.__code__] = node
@@ -80,10 +114,16 @@ def register(function: Any, node: ast.FunctionDef) -> None:
 # ---- the source of what runs ---------------------------------------------------------------------
 
 
+def text_of(filename: str) -> str:
+    """The file as it is now."""
+    linecache.checkcache(filename)
+    return "".join(linecache.getlines(filename))
+
+
 @cache
-def definitions(filename: str) -> list[Any]:
-    """Every function and lambda of a file."""
-    tree = ast.parse("".join(linecache.getlines(filename)))
+def definitions(text: str) -> list[Any]:
+    """Every function and lambda of a module."""
+    tree = ast.parse(text)
     kinds = (ast.FunctionDef, ast.Lambda, ast.AsyncFunctionDef)
     return [node for node in ast.walk(tree) if isinstance(node, kinds)]
 
@@ -101,6 +141,7 @@ def alike(one: CodeType, other: CodeType) -> bool:
         one.co_code == other.co_code
         and one.co_names == other.co_names
         and one.co_varnames == other.co_varnames
+        and one.co_argcount == other.co_argcount
         and one.co_freevars == other.co_freevars
         and len(consts) == len(theirs)
         and all(
@@ -113,15 +154,14 @@ def alike(one: CodeType, other: CodeType) -> bool:
 
 
 def compiled(node: Any, code: CodeType) -> CodeType | None:
-    """The code of the node, compiled again inside a function that has its free names."""
-    names = [ast.Assign([ast.Name(n, ast.Store())], ast.Constant(None)) for n in code.co_freevars]
+    """The code of the node, compiled again."""
     if isinstance(node, ast.Lambda):
         inner: ast.stmt = ast.Expr(node)
     else:
         inner = ast.FunctionDef(node.name, node.args, node.body, [], None)
         inner.args = bare(node.args)
     nothing = ast.arguments([], [], None, [], [], None, [])
-    outer = ast.FunctionDef("outer", nothing, [*names, inner], [], None)
+    outer = ast.FunctionDef("outer", nothing, [inner], [], None)
     for made in (outer, inner):
         if "type_params" in made._fields:
             made.type_params = []
@@ -149,25 +189,29 @@ def bare(arguments: ast.arguments) -> ast.arguments:
     )
 
 
-def source_of(function: FunctionType) -> Any:
-    """The tree of a function.
+def source_of(function: FunctionType) -> tuple[Any, bool]:
+    """The tree of a function, and whether it is certain to be what runs.
 
     Raises:
-        Forbidden: no source is found that compiles to what runs.
+        Forbidden: there is no source.
     """
     code = function.__code__
     made = MADE.get(code)
-    nodes = [made] if made is not None else definitions(code.co_filename)
-    for node in nodes:
-        if made is None and begins(node) != code.co_firstlineno:
-            continue
+    nodes = [made] if made is not None else definitions(text_of(code.co_filename))
+    there = [n for n in nodes if made is not None or begins(n) == code.co_firstlineno]
+    for node in there:
         again = compiled(node, code)
         if again is not None and alike(again, code):
-            return node
-    raise Forbidden(
-        f"{code.co_filename}:{code.co_firstlineno}: the source of {function.__qualname__} is not "
-        "found, or is not what runs"
-    )
+            return node, True
+    if not there:
+        raise Forbidden(f"{place_of(function)} has no source")
+    return there[0], False
+
+
+def place_of(function: FunctionType) -> str:
+    """File, line and name."""
+    code = function.__code__
+    return f"{code.co_filename}:{code.co_firstlineno}: {function.__qualname__}"
 
 
 # ---- the walk ------------------------------------------------------------------------------------
@@ -179,23 +223,32 @@ class Walk:
 
     Attributes:
         policy: whose methods `self` and `policy` name; None for actions.
-        statement: the words of a theorem are checked, which may also list and unpack.
+        kernel: the ledger's operations may be called, rather than a policy's methods.
+        changed: attributes that methods of the policy write after it is made.
         seen: functions that are checked or being checked.
     """
 
     policy: Any = None
     kernel: bool = True
-    seen: set[CodeType] = field(default_factory=set)
+    changed: frozenset[str] = frozenset()
+    seen: set[int] = field(default_factory=set)
 
     def function(self, function: Any, statement: bool = False) -> None:
         """One function and all that it reaches."""
         if not isinstance(function, FunctionType):
             raise Forbidden(f"{function!r} is no plain function, so that it cannot be checked")
-        if function.__code__ in self.seen:
+        code, place = function.__code__, place_of(function)
+        if code.co_freevars:
+            raise Forbidden(f"{place} reads variables of another function: {code.co_freevars[0]}")
+        if id(function) in self.seen:
             return
-        node = source_of(function)
-        self.seen.add(function.__code__)
+        node, certain = source_of(function)
+        if isinstance(node, ast.AsyncFunctionDef):
+            raise Forbidden(f"{place} is asynchronous")
+        self.seen.add(id(function))
         Body(self, function, node, statement).check()
+        if not certain:
+            raise Forbidden(f"{place}: its source is not what runs")
 
 
 class Body:
@@ -205,11 +258,6 @@ class Body:
         self.walk, self.run, self.node, self.statement = walk, function, node, statement
         self.file = function.__code__.co_filename
         self.locals: list[set[str]] = [set()]
-        self.cells: dict[str, Any] = {}
-        for name, cell in zip(
-            function.__code__.co_freevars, function.__closure__ or (), strict=True
-        ):
-            self.cells[name] = cell
 
     def refuse(self, node: Any, what: str) -> Forbidden:
         """The error, with the place."""
@@ -294,11 +342,11 @@ class Body:
     def target(self, node: ast.expr) -> None:
         """What is written to: a local name, or a counter of a record."""
         if isinstance(node, ast.Name):
-            if node.id in ("ledger", "self", "policy") or node.id in self.cells:
+            if node.id in ("ledger", "self", "policy"):
                 raise self.refuse(node, f"another value for `{node.id}`")
             self.locals[-1].add(node.id)
             return
-        if isinstance(node, ast.Tuple) and self.statement:
+        if isinstance(node, ast.Tuple) and not self.walk.kernel:
             for part in node.elts:
                 self.target(part)
             return
@@ -353,17 +401,14 @@ class Body:
         if any(node.id in names for names in self.locals):
             return
         value = self.found(node)
-        if not isinstance(value, PLAIN):
+        if not plain(value):
             raise self.refuse(node, f"`{node.id}`, which is no number")
+        if node.id in rebound(text_of(self.file)):
+            raise self.refuse(node, f"`{node.id}`, which the module changes,")
 
     def found(self, node: ast.Name) -> Any:
         """What a name that is no local one stands for."""
         name, scope = node.id, self.run.__globals__
-        if name in self.cells:
-            try:
-                return self.cells[name].cell_contents
-            except ValueError:
-                raise self.refuse(node, f"`{name}`, which has no value yet") from None
         if name in scope:
             return scope[name]
         found = scope.get("__builtins__", {})
@@ -383,20 +428,25 @@ class Body:
         if not isinstance(owner, ast.Name):
             raise self.refuse(node, f"reading `{ast.unparse(node)}`")
         self.of_name(owner)
+        if self.statement and owner.id == "unknowns" and not node.attr.startswith("_"):
+            return
         if owner.id in ("self", "policy") and self.walk.policy is not None:
             self.of_policy(node)
         elif node.attr not in OF_REQUEST:
             raise self.refuse(node, f"reading `{node.attr}`")
 
     def of_policy(self, node: ast.Attribute) -> None:
-        """A parameter of the policy, or a property of it."""
-        if node.attr.startswith("__"):
-            raise self.refuse(node, f"reading `{node.attr}`")
-        found = inspect.getattr_static(type(self.walk.policy), node.attr, None)
+        """A parameter of the policy that keeps its value, or a property of it."""
+        policy, name = self.walk.policy, node.attr
+        found = inspect.getattr_static(policy, name, None)
+        if name.startswith("__"):
+            raise self.refuse(node, f"reading `{name}`")
         if isinstance(found, property) and found.fget is not None:
             self.walk.function(found.fget)
-        elif isinstance(found, FunctionType | staticmethod | classmethod):
-            raise self.refuse(node, f"`{node.attr}` without calling it")
+        elif not plain(found) and type(found).__module__ != "lineclear_spec.terms":
+            raise self.refuse(node, f"`{name}`, which is no number,")
+        elif {name, ""} & self.walk.changed:
+            raise self.refuse(node, f"`{name}`, which the policy changes,")
 
     def of_binop(self, node: ast.BinOp) -> None:
         """Sums, products, conjunctions and disjunctions."""
@@ -507,7 +557,9 @@ class Body:
             or first.value != name
             or self.run.__globals__.get("__name__") != "lineclear_spec.blocks"
         ):
-            raise self.refuse(node, f"the loop `{ast.unparse(node.args[0])}` outside its own function")
+            raise self.refuse(
+                node, f"the loop `{ast.unparse(node.args[0])}` outside its own function"
+            )
 
     def of_policy_method(self, node: ast.Call, called: ast.Attribute) -> bool:
         """A method of the policy, or a look into one of its tables."""
@@ -516,7 +568,8 @@ class Body:
         if isinstance(owner, ast.Name) and owner.id in ("self", "policy") and policy is not None:
             found = inspect.getattr_static(type(policy), name, None)
             function = found.__func__ if isinstance(found, staticmethod) else found
-            if name.startswith("__") or not isinstance(function, FunctionType):
+            own = name in getattr(policy, "__dict__", {})
+            if own or name.startswith("__") or not isinstance(function, FunctionType):
                 raise self.refuse(node, f"a call of `{ast.unparse(called)}`")
             self.walk.function(function)
             return False
@@ -533,9 +586,15 @@ class Body:
         raise self.refuse(node, f"a call of `{ast.unparse(called)}`")
 
     def table(self, name: str) -> bool:
-        """Whether the policy keeps a plain table under this name, or a built-in one an unknown table."""
-        kept = vars(self.walk.policy).get(name)
-        return type(kept) is dict or type(kept).__module__.startswith("lineclear.policies.")
+        """Whether the policy keeps a table under this name. A table may change, so that only policies
+        may have one whose theorems are about an order of a moment.
+        """
+        policy = self.walk.policy
+        kept = getattr(policy, "__dict__", {}).get(name)
+        ours = "lineclear.policies."
+        return type(policy).__module__.startswith(ours) and (
+            type(kept) is dict or type(kept).__module__.startswith(ours)
+        )
 
 
 # ---- what is checked -----------------------------------------------------------------------------
@@ -550,7 +609,7 @@ def check_action(body: Callable[..., Any]) -> None:
     Walk().function(body)
 
 
-def check_functions(functions: Iterator[Any] | list[Any]) -> None:
+def check_functions(functions: Iterable[Any]) -> None:
     """Decisions: functions of numbers and truth values.
 
     Raises:
@@ -572,9 +631,15 @@ def check_policy(policy: Any, claims: Any = None) -> None:
         found = inspect.getattr_static(kind, hook, None)
         if found is not None and found is not object.__dict__.get(hook):
             raise Forbidden(f"{kind.__qualname__} answers for its attributes by {hook}")
-    walk = Walk(policy, kernel=False)
+    methods = [f for c in kind.__mro__ for n, f in vars(c).items() if n != "__init__"]
+    changed: set[str] = set()
+    for method in methods:
+        function = getattr(method, "__func__", getattr(method, "fget", method))
+        if isinstance(function, FunctionType):
+            changed |= writes(function.__code__)
+    walk = Walk(policy, kernel=False, changed=frozenset(changed))
     for name in ("key", "rank", "may_displace"):
-        if name in vars(policy):
+        if name in getattr(policy, "__dict__", {}):
             raise Forbidden(f"{kind.__qualname__}.{name} is not a method of its class")
         found = inspect.getattr_static(kind, name, None)
         if found is not None:
@@ -584,3 +649,12 @@ def check_policy(policy: Any, claims: Any = None) -> None:
             walk.function(fact.predicate, statement=True)
         if claims.steps is not None:
             walk.function(claims.steps, statement=True)
+
+
+def objection(policy: Any, claims: Any = None) -> str:
+    """Why no theorem is claimed of the order of a policy: file, line and construct, or ""."""
+    try:
+        check_policy(policy, claims)
+    except Misuse as refusal:
+        return str(refusal)
+    return ""

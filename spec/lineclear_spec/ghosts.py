@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from lineclear_spec.actions import ACTIONS
+from lineclear_spec.dialect import register
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.mutants import is_guard, parsed
 from lineclear_spec.records import GPU, Block, Broken, Limits, Request, Sequence
@@ -38,6 +39,7 @@ def guards_of(name: str) -> Callable[..., Any]:
         scope,
     )
     found: Callable[..., Any] = scope[name]
+    register(found, node)
     return found
 
 

@@ -8,9 +8,12 @@ to write instead.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 __all__ = [
+    "Maybe",
+    "Misuse",
     "any_of",
     "both",
     "choose",
@@ -23,6 +26,23 @@ __all__ = [
     "precedes",
     "smaller",
 ]
+
+
+class Misuse(TypeError):
+    """A function treated a formula as if it were a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Maybe:
+    """A value that may be left out, as a formula; on values it is the value or None.
+
+    Attributes:
+        given: whether it is there.
+        value: what it is then.
+    """
+
+    given: Any
+    value: Any
 
 
 def any_of(*conditions: Any) -> Any:
@@ -78,21 +98,21 @@ def choose(condition: bool, then: Callable[[], Any], otherwise: Callable[[], Any
     """Run one of two functions, by a truth value that is a plain one on formulas too.
 
     Raises:
-        TypeError: the condition is a formula: `either` takes both values.
+        Misuse: the condition is a formula: `either` takes both values.
     """
     if not isinstance(condition, bool):
-        raise TypeError("choose needs a plain truth value: use either on a formula")
+        raise Misuse("choose needs a plain truth value: use either on a formula")
     return then() if condition else otherwise()
 
 
 def given(value: Any) -> Any:
     """Whether a value that may be left out is there."""
-    return value.given if hasattr(value, "given") else value is not None
+    return value.given if isinstance(value, Maybe) else value is not None
 
 
 def or_else(value: Any, otherwise: Any) -> Any:
     """A value that may be left out, or another one in its place."""
-    if hasattr(value, "given"):
+    if isinstance(value, Maybe):
         return either(value.given, value.value, otherwise)
     return otherwise if value is None else value
 

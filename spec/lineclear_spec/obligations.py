@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from inspect import isfunction
 from typing import Any
 
 import z3
 
-from lineclear_spec import blocks, decisions, orders, ranking
+from lineclear_spec import blocks, decisions, dialect, orders, progress, ranking
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.deltas import DELTAS
 from lineclear_spec.invariants import CPU, GPU, INVARIANTS, clauses
@@ -119,16 +120,21 @@ def build(name: str, body: Callable[..., Any] | None = None) -> Unit:
     """The obligations of one unit; `body` stands in for the action's function (mutants).
 
     Raises:
-        Misuse: the function treats a formula as a value, or guards after it has written.
+        Misuse: the function uses Python that is not allowed on formulas (`dialect.Forbidden`), treats
+            a formula as a value, or guards after it has written.
     """
     if name == "start":
         return start()
     if name == "arithmetic":
         return arithmetic()
     if name in PROGRESS:
+        asked = [getattr(progress, one) for one in progress.__all__]
+        dialect.check_functions([*filter(isfunction, asked), progress.Need.covers])
         return of_progress(name, *PROGRESS[name]())
     if name.startswith(ORDER):
-        return of_progress(name, *orders.order(CLAIMS[name.removeprefix(ORDER)]))
+        claims = CLAIMS[name.removeprefix(ORDER)]
+        dialect.check_policy(claims.make(orders.Unknowns()), claims)
+        return of_progress(name, *orders.order(claims))
     return loop(name) if name in LOOPS else action(name, body)
 
 
@@ -141,6 +147,7 @@ def action(name: str, body: Callable[..., Any] | None = None) -> Unit:
     ledger = SymbolicLedger(before.snapshot())
     ledger.start_watching()
     arguments = [record(ledger, parameter) for parameter in row.parameters]
+    dialect.check_action(body or row.body)
     result = (body or row.body)(ledger, *arguments)
     unit = Unit(
         name,
@@ -197,6 +204,7 @@ def of_progress(name: str, hypotheses: list[Any], goals: list[tuple[str, Any]]) 
 def loop(name: str) -> Unit:
     """A loop keeps its contract, by induction over its iterations."""
     contract, call = LOOPS[name]
+    dialect.check_action(getattr(blocks, contract))
     ledger = SymbolicLedger(State.arbitrary(), induct=contract)
     call(ledger)
     goals = [Goal(*obligation) for obligation in ledger.obligations]
