@@ -1,6 +1,7 @@
 """Short answers first, but a request that has waited long enough goes before all of them."""
 
 from lineclear import View
+from lineclear_spec.logic import or_else
 
 
 class ShortAnswersFirst:
@@ -17,9 +18,7 @@ class ShortAnswersFirst:
 
     def length(self, request: View) -> int:
         """Tokens that it will generate, by somebody's guess."""
-        if request.predicted_tokens is None:
-            return request.max_tokens
-        return request.predicted_tokens
+        return or_else(request.predicted_tokens, request.max_tokens)
 
     def key(self, request: View) -> float:
         """Its place among those that wait: the smallest goes first."""

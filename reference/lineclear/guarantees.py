@@ -20,6 +20,7 @@ from lineclear.config import Config
 from lineclear.policies import BUILT_IN, load_claims, make
 from lineclear.policies.tenants import TenantPolicy
 from lineclear.workload import Workload
+from lineclear_spec.dialect import objection
 from lineclear_spec.theorems import CLAIMS, PREMISES, Theorem
 
 __all__ = ["Guarantee", "Lost", "claims_of", "guarantees", "lost_premises", "verdict"]
@@ -161,7 +162,10 @@ def guarantees(config: Config, workload: Workload | None = None) -> list[Guarant
     load_claims()
     name = claims_of(config)
     if name is None:
-        why = Lost("proof", f"scheduling_policy {config.scheduling_policy}", "one's own")
+        mine = make(config.scheduling_policy, dict(config.policy_options))
+        said = objection(mine)
+        what = f"one's own, and not judged: {said}" if said else "one's own"
+        why = Lost("proof", f"scheduling_policy {config.scheduling_policy}", what)
         return [
             Guarantee(
                 config.scheduling_policy,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.logic import larger
+from lineclear_spec.logic import choose, either, larger
 from lineclear_spec.records import CPU, GPU
 
 __all__ = [
@@ -64,8 +64,8 @@ def drop_last(ledger: Any, sequence: Any) -> None:
 
 def move_block(ledger: Any, block: Any, tier: Any) -> None:
     """Let a block live in the other tier: a place there is granted, the one here is given up."""
-    place = grant_gpu(ledger) if tier == GPU else ledger.cpu.grant()
-    source = CPU if tier == GPU else GPU
+    place = choose(tier == GPU, lambda: grant_gpu(ledger), lambda: ledger.cpu.grant())
+    source = either(tier == GPU, CPU, GPU)
     ledger.note_copy(source, block.place, tier, place)
     ledger.give_up(source, block.place)
     ledger.relocate(block, tier, place)

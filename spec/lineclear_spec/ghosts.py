@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from lineclear_spec.actions import ACTIONS
+from lineclear_spec.dialect import register
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.mutants import is_guard, parsed
 from lineclear_spec.records import GPU, Block, Broken, Limits, Request, Sequence
@@ -38,6 +39,7 @@ def guards_of(name: str) -> Callable[..., Any]:
         scope,
     )
     found: Callable[..., Any] = scope[name]
+    register(found, node)
     return found
 
 
@@ -82,6 +84,7 @@ class GhostLedger(Ledger):
         self.requests: list[Request] = []
         self.sequences: list[Sequence] = []
         self.collecting: list[str] | None = None
+        self.branching = 0
 
     def clone(self) -> GhostLedger:
         """An independent ledger that is equal; records keep their place in `requests` and
@@ -141,11 +144,25 @@ class GhostLedger(Ledger):
         return new
 
     def require(self, condition: bool, guard: str) -> None:
-        """A guard; while collecting, a false one is noted and the next one is asked."""
+        """A guard; while collecting, a false one is noted and the next one is asked.
+
+        Raises:
+            Broken: the guard stands inside a branch, where the proof does not allow it.
+        """
+        if self.branching:
+            raise Broken(f"guard inside a branch: {guard}")
         if self.collecting is None:
             super().require(condition, guard)
         elif not condition:
             self.collecting.append(guard)
+
+    def branch(self, condition: bool, then: Callable[[], None]) -> None:
+        """Run `then` if the condition holds; a guard inside it is refused."""
+        self.branching += 1
+        try:
+            super().branch(condition, then)
+        finally:
+            self.branching -= 1
 
     def failing(self, name: str, arguments: tuple[Any, ...]) -> tuple[str, ...]:
         """Every guard of the action that is false; after one that makes the next meaningless, the
@@ -154,7 +171,7 @@ class GhostLedger(Ledger):
         self.collecting = []
         try:
             guards_of(name)(self, *arguments)
-        except (IndexError, KeyError, AttributeError, ValueError):
+        except (IndexError, KeyError, AttributeError, ValueError, Broken):
             if not self.collecting:
                 raise
         finally:

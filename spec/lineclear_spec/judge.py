@@ -3,8 +3,9 @@
 
 Guarantees: *refuted* means that a concrete execution, replayable from the start state, breaks a
 named rule, and that some obligation of the proof fails too; *equivalent* means that the solver
-proved every obligation and that the dropped guard is implied by the rest, or that the state after
-is the same. Anything else *survived*. It knows nothing about how mutants are made.
+proved every obligation and that the dropped guard is implied by the rest, that the state after is
+the same, or that the guards are the same in another order. Anything else *survived*. It knows
+nothing about how mutants are made.
 """
 
 from __future__ import annotations
@@ -67,8 +68,11 @@ def noticed(mutant: Mutant, budget: int = BUDGET) -> str | None:
                 unit = build(name, body)
             except Misuse as misuse:
                 return f"{name}/refused: {misuse}"
+            if mutant.reordered:
+                # The same guards hold in the end, so all else is proved from the same facts.
+                unit.goals = [goal for goal in unit.goals if goal.kind == "defined"]
             results = prove_unit(unit, budget=budget, stop_at_failure=True)
-            if results[-1].status != "proved":
+            if results and results[-1].status != "proved":
                 return results[-1].key
     return None
 
@@ -96,6 +100,16 @@ def implied(mutant: Mutant) -> bool:
             solver.add(broken.guards[position][1])
     solver.add(z3.Not(goal))
     return bool(solver.check() == z3.unsat)
+
+
+def same_guards(mutant: Mutant) -> bool:
+    """Whether the guards are the same formulas in another order."""
+    with numbering():
+        whole = build(mutant.function)
+    with installed(mutant) as body, numbering():
+        broken = build(mutant.function, body)
+    ours, theirs = (sorted(g.sexpr() for _, g in unit.guards) for unit in (whole, broken))
+    return ours == theirs
 
 
 def same_after(mutant: Mutant) -> bool:
@@ -159,7 +173,10 @@ def judge(mutant: Mutant, evidence: Evidence | None) -> Verdict:
     if (obligation is not None or stronger) and evidence is not None:
         status = "refuted"
     elif obligation is None and evidence is None:
-        equivalent = implied(mutant) if mutant.guard else same_after(mutant)
+        if mutant.reordered:
+            equivalent = same_guards(mutant)
+        else:
+            equivalent = implied(mutant) if mutant.guard else same_after(mutant)
         status = "equivalent" if equivalent else "survived"
     else:
         status = "survived"

@@ -143,10 +143,10 @@ class Ledger:
 
     def writable(self, sequence: Sequence) -> bool:
         """Whether every block that the next positions fall into is named by this sequence alone."""
-        table = sequence.table
-        return all(
-            table[i].ref == 1 for i in range(self.block_of(self.computed(sequence)), len(table))
-        )
+        table, computed = sequence.table, self.computed(sequence)
+        if computed < 0:
+            raise Broken(f"{sequence} has computed {computed} positions")
+        return all(table[i].ref == 1 for i in range(self.block_of(computed), len(table)))
 
     def allowed(self, event: str, request: Request) -> bool:
         """Whether the lifecycle has a transition for the event from the request's phase."""
@@ -191,6 +191,8 @@ class Ledger:
 
     def leader(self, request: Request) -> Sequence:
         """The first sequence of a request."""
+        if not request.members:
+            raise Broken(f"{request} has no sequence")
         return request.members[0]
 
     def blocks(self, request: Request) -> list[Block]:
@@ -222,15 +224,25 @@ class Ledger:
 
     def wait_of(self, number: int) -> int:
         """What an open operation waits for."""
-        return self.operations[number].wait
+        return self._open(number).wait
 
     def is_copy(self, number: int) -> bool:
-        """Whether the operation is a copy and no forward."""
-        return self.operations[number].kind != FORWARD
+        """Whether an open operation is a copy and no forward."""
+        return self._open(number).kind != FORWARD
+
+    def _open(self, number: int) -> Operation:
+        """The open operation that a question is about."""
+        operation = self.operations.get(number)
+        if operation is None:
+            raise Broken(f"operation {number} is not open")
+        return operation
 
     def forward_of(self, step: int) -> int:
         """The number of the forward of a step in flight."""
-        return self.step_operations[step]
+        number = self.step_operations.get(step)
+        if number is None:
+            raise Broken(f"step {step} is not in flight")
+        return number
 
     @property
     def batch_size(self) -> int:

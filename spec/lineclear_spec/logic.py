@@ -1,15 +1,48 @@
 """Connectives that mean the same on Python's booleans and on formulas.
 
-Guards may not use `and`, `or`, `not` or `if` on values of the ledger: on a formula these would
-silently take one branch. The wrapper of `symbolic.py` raises there; these functions are what to
-write instead.
+Functions that are run on formulas may not use `and`, `or`, `not`, `if`, `is` and the like: on a
+formula these take one branch, or raise. `dialect.py` refuses them in the source; these functions are what
+to write instead.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["any_of", "both", "either", "implies", "larger", "negate", "smaller"]
+__all__ = [
+    "Maybe",
+    "Misuse",
+    "any_of",
+    "both",
+    "choose",
+    "either",
+    "given",
+    "implies",
+    "larger",
+    "negate",
+    "or_else",
+    "precedes",
+    "smaller",
+]
+
+
+class Misuse(TypeError):
+    """A function treated a formula as if it were a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Maybe:
+    """A value that may be left out, as a formula; on values it is the value or None.
+
+    Attributes:
+        given: whether it is there.
+        value: what it is then.
+    """
+
+    given: Any
+    value: Any
 
 
 def any_of(*conditions: Any) -> Any:
@@ -59,3 +92,34 @@ def both(*conditions: Any) -> Any:
 def implies(condition: Any, consequence: Any) -> Any:
     """Whether the consequence holds wherever the condition does."""
     return any_of(negate(condition), consequence)
+
+
+def choose(condition: bool, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
+    """Run one of two functions, by a truth value that is a plain one on formulas too.
+
+    Raises:
+        Misuse: the condition is a formula: `either` takes both values.
+    """
+    if not isinstance(condition, bool):
+        raise Misuse("choose needs a plain truth value: use either on a formula")
+    return then() if condition else otherwise()
+
+
+def given(value: Any) -> Any:
+    """Whether a value that may be left out is there."""
+    return value.given if isinstance(value, Maybe) else value is not None
+
+
+def or_else(value: Any, otherwise: Any) -> Any:
+    """A value that may be left out, or another one in its place."""
+    if isinstance(value, Maybe):
+        return either(value.given, value.value, otherwise)
+    return otherwise if value is None else value
+
+
+def precedes(first: tuple[Any, ...], second: tuple[Any, ...]) -> Any:
+    """Whether the first tuple comes before the second, compared as Python compares tuples."""
+    less: Any = False
+    for mine, theirs in reversed(tuple(zip(first, second, strict=True))):
+        less = any_of(mine < theirs, both(mine == theirs, less))
+    return less

@@ -19,14 +19,23 @@ from typing import Any
 
 from lineclear_spec import blocks
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.variants import FAMILIES, SWAPPED, effect_variants, guard_variants
+from lineclear_spec.dialect import register
+from lineclear_spec.logic import larger
+from lineclear_spec.variants import EXCHANGED, FAMILIES, SWAPPED, effect_variants, guard_variants
 
 __all__ = ["DROPS", "JUDGED", "STEPS", "Mutant", "body_of", "generate", "installed", "statements"]
 
 #: The families that drop a statement.
 DROPS = ("guard dropped", "effect dropped")
 #: The families that `lineclear check` judges; `--deep` judges all.
-JUDGED = (*DROPS, "guard strengthened", "effect changed", "tier exchanged")
+JUDGED = (
+    *DROPS,
+    "guard strengthened",
+    "effect changed",
+    "tier exchanged",
+    "guards exchanged",
+    "wait changed",
+)
 #: block steps and loops -> the loops whose proofs depend on them
 STEPS: dict[str, tuple[str, ...]] = {
     "grant_gpu": ("take_blocks", "give_each_one", "move_blocks_in", "replace_entry"),
@@ -75,6 +84,11 @@ class Mutant:
     def position(self) -> int:
         """Which guard or which effect of its function it is, counted from 0."""
         return int(self.name.split(".")[2]) - 1
+
+    @property
+    def reordered(self) -> bool:
+        """Whether two guards change places, so that the same conditions are asked."""
+        return self.kind == "guards exchanged"
 
     @property
     def module(self) -> ModuleType:
@@ -179,7 +193,10 @@ def variants_of(
     block step leaves behind is hidden by the contract of its loop, so nothing could be compared.
     """
     if kind == "guard":
-        return guard_variants(body[index], first=not any(map(is_guard, body[:index])))
+        found = guard_variants(body[index], first=not any(map(is_guard, body[:index])))
+        if index + 1 < len(body) and is_guard(body[index + 1]):
+            found["guards exchanged"] = {EXCHANGED: body[index + 1]}
+        return found
     found = effect_variants(body[index])
     if name in ACTIONS and index + 1 < len(body) and is_effect(body[index + 1]):
         found["effects swapped"] = {SWAPPED: body[index + 1]}
@@ -191,7 +208,7 @@ def body_of(mutant: Mutant) -> Callable[..., Any]:
     """The broken function."""
     node = parsed(mutant.function)
     body, index = node.body, mutant.index
-    if mutant.variant == SWAPPED:
+    if mutant.variant in (SWAPPED, EXCHANGED):
         body[index], body[index + 1] = body[index + 1], body[index]
     else:
         instead: ast.stmt = ast.Pass()
@@ -201,12 +218,13 @@ def body_of(mutant: Mutant) -> Callable[..., Any]:
         body[index] = ast.copy_location(instead, body[index])
     tree = ast.fix_missing_locations(ast.Module([node], []))
     scope: dict[str, Any] = {}
-    exec(
-        compile(tree, inspect.getsourcefile(mutant.module) or "<mutant>", "exec"),
-        mutant.module.__dict__,
-        scope,
-    )
+    # A changed wait takes the larger of two numbers, which not every module imports.
+    known = mutant.module.__dict__
+    if "larger" not in known:
+        known = {**known, "larger": larger}
+    exec(compile(tree, inspect.getsourcefile(mutant.module) or "<mutant>", "exec"), known, scope)
     function: Callable[..., Any] = scope[mutant.function]
+    register(function, node)
     return function
 
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from inspect import isfunction
 from typing import Any
 
 import z3
 
-from lineclear_spec import blocks, decisions, orders, ranking
+from lineclear_spec import blocks, decisions, dialect, orders, progress, ranking
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.deltas import DELTAS
 from lineclear_spec.invariants import CPU, GPU, INVARIANTS, clauses
@@ -28,6 +29,7 @@ from lineclear_spec.state import (
     Sequence,
     State,
     background,
+    fresh,
     instance,
     quantify,
 )
@@ -118,16 +120,21 @@ def build(name: str, body: Callable[..., Any] | None = None) -> Unit:
     """The obligations of one unit; `body` stands in for the action's function (mutants).
 
     Raises:
-        Misuse: the function treats a formula as a value, or guards after it has written.
+        Misuse: the function uses Python that is not allowed on formulas (`dialect.Forbidden`), treats
+            a formula as a value, or guards after it has written.
     """
     if name == "start":
         return start()
     if name == "arithmetic":
         return arithmetic()
     if name in PROGRESS:
+        asked = [getattr(progress, one) for one in progress.__all__]
+        dialect.check_functions([*filter(isfunction, asked), progress.Need.covers])
         return of_progress(name, *PROGRESS[name]())
     if name.startswith(ORDER):
-        return of_progress(name, *orders.order(CLAIMS[name.removeprefix(ORDER)]))
+        claims = CLAIMS[name.removeprefix(ORDER)]
+        dialect.check_policy(claims.make(orders.Unknowns()), claims)
+        return of_progress(name, *orders.order(claims))
     return loop(name) if name in LOOPS else action(name, body)
 
 
@@ -140,6 +147,7 @@ def action(name: str, body: Callable[..., Any] | None = None) -> Unit:
     ledger = SymbolicLedger(before.snapshot())
     ledger.start_watching()
     arguments = [record(ledger, parameter) for parameter in row.parameters]
+    dialect.check_action(body or row.body)
     result = (body or row.body)(ledger, *arguments)
     unit = Unit(
         name,
@@ -196,6 +204,7 @@ def of_progress(name: str, hypotheses: list[Any], goals: list[tuple[str, Any]]) 
 def loop(name: str) -> Unit:
     """A loop keeps its contract, by induction over its iterations."""
     contract, call = LOOPS[name]
+    dialect.check_action(getattr(blocks, contract))
     ledger = SymbolicLedger(State.arbitrary(), induct=contract)
     call(ledger)
     goals = [Goal(*obligation) for obligation in ledger.obligations]
@@ -207,18 +216,24 @@ def loop(name: str) -> Unit:
     )
 
 
+#: What the empty ledger fixes: nothing is decided, held, named or counted, and every record that is
+#: still to be made is new. A request is as its caller made it, and a field that is written before it is
+#: read may have any value, so everything else is unknown in the start state.
+EMPTY = frozenset(
+    "until_gpu until_cpu touch_gpu touch_cpu ref length alive steady last_step phase queue width blocks "
+    "copy moved releases born batch_size issued done carried barrier steps settled step_tokens "
+    "step_sequences open is_forward".split()
+)
+
+
 def start() -> Unit:
-    """Every invariant holds of the empty ledger."""
+    """Every invariant holds of the empty ledger, whatever callers ask for later."""
     fields: dict[str, Any] = {}
-    zero, no = z3.IntVal(0), z3.BoolVal(False)
     for name, (arguments, result) in FIELDS.items():
-        if result == z3.IntSort():
-            fields[name] = (lambda *_: zero) if arguments else zero
-        elif result == z3.BoolSort():
-            fields[name] = lambda *_: no
-        else:
-            function = z3.Function(f"start_{name}", *arguments, result)
-            fields[name] = lambda *a, function=function: function(*a)
+        fields[name] = fresh(f"start_{name}", name)
+        if name in EMPTY:
+            nothing = z3.IntVal(0) if result == z3.IntSort() else z3.BoolVal(False)
+            fields[name] = (lambda *_, nothing=nothing: nothing) if arguments else nothing
     for tier in ("gpu", "cpu"):
         total = CONSTANTS[f"total_{tier}"]
         fields[f"free_{tier}"] = total

@@ -13,7 +13,7 @@ from typing import Any
 import z3
 
 from lineclear_spec.decisions import truth
-from lineclear_spec.logic import any_of, both, implies, negate
+from lineclear_spec.logic import Maybe, any_of, both, implies, negate
 from lineclear_spec.terms import Misuse, Term, raw
 
 __all__ = ["Candidate", "LexicalOrder", "Unknowns", "differs", "order"]
@@ -39,6 +39,11 @@ class LexicalOrder:
         raise Misuse("a place in an order has no truth value")
 
 
+def optional(field: str, name: str, sort: Any) -> Maybe:
+    """A value that may be left out: whether it is there, and what it is then, are unknown."""
+    return Maybe(Term(z3.Bool(f"{field}_of_{name}_is_given")), Term(sort(f"{field}_{name}")))
+
+
 class Candidate:
     """A request nobody knows, as a policy sees it.
 
@@ -47,13 +52,14 @@ class Candidate:
     by some moment, and the order is that of the moment.
     """
 
-    _numbers = ("prompt_tokens", "max_tokens", "n", "priority", "predicted_tokens")
+    _numbers = ("prompt_tokens", "max_tokens", "n", "priority")
 
     def __init__(self, name: str, policy: Any, changes: bool = False) -> None:
         for field in (*self._numbers, *(["generated"] if changes else [])):
             setattr(self, field, Term(z3.Int(f"{field}_{name}")))
         self.arrival_time = Term(z3.Real(f"arrival_time_{name}"))
-        self.deadline = Term(z3.Real(f"deadline_{name}"))
+        self.deadline = optional("deadline", name, z3.Real)
+        self.predicted_tokens = optional("predicted_tokens", name, z3.Int)
         self.number = self.arrival = Term(z3.Int(f"arrival_{name}"))
         self.order = self._place(policy.key(self))
         self.rank = self._place(policy.rank(self)) if hasattr(policy, "rank") else self.order
@@ -140,19 +146,22 @@ def differs(policy: Any, method: str, view: Any, answer: tuple[Any, ...]) -> boo
     Args:
         policy: whose `method` runs on formulas.
         method: key or rank.
-        view: a request that has every field, with its values.
+        view: a request with its values; a deadline and a guess may be None.
         answer: what the method says of it; sums of floats are compared to one part in a million.
     """
     unknown = Candidate("given", policy)
     place = unknown.order if method == "key" else unknown.rank
-    fields = (*Candidate._numbers, "arrival_time", "deadline", "number")
+    fields = (*Candidate._numbers, "predicted_tokens", "arrival_time", "deadline", "number")
     known = []
     for field in fields:
-        value = getattr(view, field)
+        formula, value = getattr(unknown, field), getattr(view, field)
+        if isinstance(formula, Maybe):
+            known.append((raw(formula.given), z3.BoolVal(value is not None)))
+            if value is None:
+                continue
+            formula = formula.value
         whole_number = field not in ("arrival_time", "deadline")
-        known.append(
-            (raw(getattr(unknown, field)), z3.IntVal(value) if whole_number else z3.RealVal(value))
-        )
+        known.append((raw(formula), z3.IntVal(value) if whole_number else z3.RealVal(value)))
     parts = place.parts[:-1]
     if len(parts) != len(answer):
         return True

@@ -52,6 +52,8 @@ class SymbolicPool:
 
         class _Until:
             def __getitem__(self, place: Term) -> Term:
+                at, total = raw(place), pool.ledger.state.total(pool.tier)
+                pool.ledger.demand(Term(z3.And(0 <= at, at < total)), "the pool has the place")
                 return Term(pool.ledger.state.until(pool.tier, raw(place)))
 
         return _Until()

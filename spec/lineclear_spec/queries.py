@@ -135,6 +135,7 @@ class Queries:
     def writable(self, sequence: Any) -> Term:
         """Whether nobody else names a block that the sequence's next positions fall into."""
         s, q, i = self.state, sequence.z, z3.Int("i")
+        self.demand(Term(s.computed(q) >= 0), "what the sequence has computed is not negative")
         span = z3.And(BLOCK_OF(s.computed(q)) <= i, i < s.length(q))
         return Term(z3.ForAll([i], z3.Implies(span, s.ref(s.table(q, i)) == 1)))
 
@@ -177,14 +178,18 @@ class Queries:
 
     def wait_of(self, number: Any) -> Term:
         """What an open operation waits for."""
+        self.demand(self.is_open(number), "the operation asked about is open")
         return Term(self.state.wait(raw(number)))
 
     def is_copy(self, number: Any) -> Term:
-        """Whether the operation is a copy."""
+        """Whether an open operation is a copy."""
+        self.demand(self.is_open(number), "the operation asked about is open")
         return Term(z3.Not(self.state.is_forward(raw(number))))
 
     def forward_of(self, step: Any) -> Term:
         """The forward of a step in flight."""
+        s, k = self.state, raw(step)
+        self.demand(Term(z3.And(s.settled < k, k <= s.steps)), "the step asked about is in flight")
         return Term(self.state.forward_of(raw(step)))
 
     def retired(self) -> Term:

@@ -180,6 +180,10 @@ class ConcreteView(Derived):
         """Whether the predicate holds of everything."""
         return all(predicate(x) for x in self.domains[domain])
 
+    def some(self, domain: str, predicate: Callable[[Any], Any]) -> bool:
+        """Whether the predicate holds of something."""
+        return any(predicate(x) for x in self.domains[domain])
+
     # ---- blocks ------------------------------------------------------------------------------------------------
 
     def ref(self, b: Block) -> int:

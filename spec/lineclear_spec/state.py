@@ -214,6 +214,12 @@ class State(Derived):
         """Whether the predicate holds of everything."""
         return quantify((domain,), predicate)
 
+    @staticmethod
+    def some(domain: str, predicate: Callable[[Any], Any]) -> Any:
+        """Whether the predicate holds of something."""
+        variable = z3.Const(f"some_{domain}", DOMAINS[domain])
+        return z3.Exists([variable], predicate(variable))
+
     def need(self, n: Any) -> Any:
         """ceil(n / block_size)."""
         return NEED(n)

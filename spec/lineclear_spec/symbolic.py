@@ -109,7 +109,13 @@ class SymbolicLedger(Queries, Primitives):
         )
 
     def require(self, condition: Any, guard: str) -> None:
-        """A guard."""
+        """A guard.
+
+        Inside a branch it would refuse only some states, but be assumed in all of them, so it is not
+        allowed there.
+        """
+        if self.condition is not None:
+            raise Misuse(f"guard inside a branch: {guard}; ask it before, with `implies`")
         if self.wrote:
             raise Misuse(f"guard after a write: {guard}")
         if self.at_start is not None:
@@ -133,8 +139,10 @@ class SymbolicLedger(Queries, Primitives):
         outer, before = self.condition, dict(self.state.fields)
         test = raw(condition)
         self.condition = test if outer is None else z3.And(outer, test)
-        then()
-        self.condition = outer
+        try:
+            then()
+        finally:
+            self.condition = outer
         for name, new in self.state.fields.items():
             old = before[name]
             if new is not old:
@@ -146,7 +154,13 @@ class SymbolicLedger(Queries, Primitives):
                     self.state.fields[name] = z3.If(test, new, old)
 
     def repeat(self, loop: str, count: Any, step: Callable[[Any], None], *arguments: Any) -> None:
-        """Replace the loop by its contract, or prove the contract by induction."""
+        """Replace the loop by its contract, or prove the contract by induction.
+
+        A contract speaks of the state after the whole loop, so a loop that runs only under a
+        condition is not allowed.
+        """
+        if self.condition is not None:
+            raise Misuse(f"the loop {loop} runs inside a branch: its contract has no condition")
         contract = CONTRACTS[loop]
         values = [a if isinstance(a, Due) else raw(a) for a in arguments]
         n = raw(count)

@@ -13,13 +13,10 @@ from typing import Any, NoReturn
 
 import z3
 
+from lineclear_spec.logic import Misuse
 from lineclear_spec.state import FIELDS, Block, Sequence
 
 __all__ = ["Misuse", "Record", "RequestRecord", "SequenceRecord", "Table", "Term", "raw"]
-
-
-class Misuse(TypeError):
-    """An action treated a formula as if it were a value."""
 
 
 def raw(value: Any) -> Any:

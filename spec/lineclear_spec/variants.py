@@ -6,7 +6,9 @@ nothing about actions, proofs or searches.
 A guard is *weakened* or *strengthened* where it compares whole numbers: by one. The first guard of an
 action is also *strengthened* by a condition on the whole ledger that the table asks nowhere. An effect is
 *changed* where it assigns: one more, one less, or the two values of `either` exchanged; it is
-*swapped* with the effect after it; and in either, the two tiers are *exchanged* where one is named.
+*swapped* with the effect after it; a guard is
+*exchanged* with the guard after it; a *wait* is made as long as it can be, or shorter by one;
+and in either, the two tiers are *exchanged* where one is named.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ import ast
 import copy
 from collections.abc import Callable
 
-__all__ = ["FAMILIES", "SWAPPED", "effect_variants", "guard_variants"]
+__all__ = ["EXCHANGED", "FAMILIES", "SWAPPED", "effect_variants", "guard_variants"]
 
 SWAPPED = "swapped with the next"
+EXCHANGED = "exchanged with the next"
 #: How mutants come about, by the kind that they carry.
 FAMILIES = (
     "guard dropped",
@@ -27,6 +30,8 @@ FAMILIES = (
     "effect changed",
     "tier exchanged",
     "effects swapped",
+    "guards exchanged",
+    "wait changed",
 )
 #: Names of one tier and of the other.
 TIERS = {"GPU": "CPU", "CPU": "GPU", "SWAP_IN": "SWAP_OUT", "SWAP_OUT": "SWAP_IN"}
@@ -111,9 +116,49 @@ def effect_variants(statement: ast.stmt) -> dict[str, Changed]:
                 other = choices(made.value)[k]
                 other.args[1], other.args[2] = other.args[2], other.args[1]
                 changed[f"branches exchanged.{k + 1}"] = made
+    waits = wait_variants(statement)
     exchanged = other_tier(statement)
     tiers = {"other tier": exchanged} if ast.dump(exchanged) != ast.dump(statement) else {}
-    return {"effect changed": changed, "tier exchanged": tiers}
+    return {"effect changed": changed, "tier exchanged": tiers, "wait changed": waits}
+
+
+def wait_variants(statement: ast.stmt) -> Changed:
+    """A wait that is longer than it must be, or shorter by one: of the barrier, or of `order`."""
+    raised = {
+        "waits for everything decided": "ledger.issued",
+        "waits for everything but the last": "ledger.issued - 1",
+    }
+    changed: Changed = {}
+
+    def put(name: str, value: ast.expr) -> None:
+        made = copy.deepcopy(statement)
+        if isinstance(made, ast.Assign):
+            made.value = value
+        elif isinstance(made, ast.Expr) and isinstance(made.value, ast.Call):
+            made.value.args[1] = value
+        if ast.dump(made) != ast.dump(statement):
+            changed[name] = made
+
+    if (
+        isinstance(statement, ast.Assign)
+        and isinstance(statement.targets[0], ast.Attribute)
+        and statement.targets[0].attr == "barrier"
+    ):
+        for name, least in raised.items():
+            put(
+                name,
+                ast.parse(f"larger({ast.unparse(statement.value)}, {least})", mode="eval").body,
+            )
+    elif (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Call)
+        and isinstance(statement.value.func, ast.Attribute)
+        and statement.value.func.attr == "order"
+    ):
+        number, wait = statement.value.args
+        put("waits for everything before", plus(number, -1))
+        put("waits for one less", plus(wait, -1))
+    return changed
 
 
 def choices(node: ast.expr) -> list[ast.Call]:

@@ -18,7 +18,7 @@ from lineclear.cli import main
 ROOT = Path(__file__).parents[2]
 POLICY = """
 from lineclear_spec.theorems import CLAIMS, Claims, Fact, claim
-from lineclear_spec.logic import implies
+from lineclear_spec.logic import either, given, implies
 
 class {name}:
     name = "{name}"
@@ -41,7 +41,7 @@ BODIES = {
     "Late": "    def key(self, request):\n        return 0\n"
     "    def share(self, request, budget, sharers):\n        return request.generated" + PLAIN,
     "NoDeadline": "    def key(self, request):\n"
-    "        return -request.number if request.deadline is None else request.number" + PLAIN,
+    "        return either(given(request.deadline), request.number, -request.number)" + PLAIN,
 }
 
 
@@ -123,15 +123,18 @@ def test_a_formula_that_is_not_what_runs_is_no_proof(capsys: pytest.CaptureFixtu
     """It would be proved to serve in order of arrival, and serves the last one first."""
     code, stages = check(capsys, write("Sly"), "--stage", "order")
     assert code == 3
-    assert "as a formula its key is another than" in stages["order"]["summary"]
+    summary = stages["order"]["summary"]
+    assert "Sly: not proved, tested only: " in summary
+    assert "mine.py:8: `ifexp` is not allowed in key, which is run on formulas" in summary
 
 
 def test_what_is_proved_of_requests_with_a_deadline_is_not_of_all(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    _, stages = check(capsys, write("NoDeadline"), "--stage", "order")
+    code, stages = check(capsys, write("NoDeadline"), "--stage", "order")
+    assert code == 0
     assert stages["order"]["figures"]["none_starves_by"] == ""
-    assert "requests without deadline" in stages["order"]["left_out"]
+    assert "that none starves is not proved" in stages["order"]["left_out"]
 
 
 @pytest.mark.parametrize(

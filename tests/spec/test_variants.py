@@ -50,6 +50,8 @@ def test_each_family_is_refuted_by_a_rule_of_its_own() -> None:
                 "swap_out.effect.1.other_tier",
                 "swap_out.effect.3.swapped_with_the_next",
                 "settle_step.effect.1.swapped_with_the_next",
+                "settle_copy.guard.1.exchanged_with_the_next",
+                "settle_copy.guard.2.exchanged_with_the_next",
             ),
             workers=1,
         )
@@ -62,6 +64,8 @@ def test_each_family_is_refuted_by_a_rule_of_its_own() -> None:
         "swap_out.effect.1.other_tier": "refuted",
         "swap_out.effect.3.swapped_with_the_next": "equivalent",
         "settle_step.effect.1.swapped_with_the_next": "refuted",
+        "settle_copy.guard.1.exchanged_with_the_next": "refuted",
+        "settle_copy.guard.2.exchanged_with_the_next": "equivalent",
     }
     evidence = verdicts["swap_in.guard.3.strengthened.1"].evidence
     assert evidence is not None

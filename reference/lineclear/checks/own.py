@@ -172,8 +172,6 @@ def unlike(policy: Any) -> str:
         if not hasattr(policy, method):
             continue
         for view in views(80):
-            if view.predicted_tokens is None or view.deadline is None:
-                continue
             answer = numbers(method, getattr(policy, method)(view))
             if differs(policy, method, view, answer):
                 return f"as a formula its {method} is another than of {described((view,))}"
@@ -230,16 +228,18 @@ def watching(claims: Claims, watched: Watched) -> Claims:
 def order(context: Context) -> Outcome:
     """Key, rank and displacement run on requests of which nobody knows anything."""
     from lineclear_spec import orders, prove
+    from lineclear_spec.dialect import objection
     from lineclear_spec.obligations import of_progress
     from lineclear_spec.theorems import ORDER
 
     policy: Any = made(context)
     claims, own = claims_of(policy, context)
-    note = why = ""
-    goals: Any = None
+    note, goals = "", None
+    # A policy may be written in any Python, but nothing is proved of what cannot be judged.
+    why = objection(policy, claims if own else None)
     watched = Watched(made(context))
     try:
-        goals = orders.order(claims if own else watching(claims, watched))
+        goals = orders.order(claims if own else watching(claims, watched)) if not why else None
     except Exception as first:
         note = f"may_displace is no formula ({one_line(str(first))})"
         watched = Watched(made(context), displaces=False)
@@ -269,9 +269,8 @@ def order(context: Context) -> Outcome:
         )
         for r in bad
     ]
-    guessed = watched.reads & {"deadline", "predicted_tokens"}
     moves = [name for name in ("review", "ended", "first", "rank") if hasattr(policy, name)]
-    earlier = extra.get(EARLIER) == "proved" and not guessed and not moves
+    earlier = extra.get(EARLIER) == "proved" and not moves
     refuted = any(r.status == "refuted" for r in bad)
     told = f"{policy.name}: {len(needed) - len(bad)} of {len(needed)} obligations proved by "
     told += prove.solver_version() + ", for any requests"
@@ -286,8 +285,6 @@ def order(context: Context) -> Outcome:
     elif by:
         told += f"; with the table's proofs that is {by} (lineclear prove --theorems)"
     left = [note] if note else []
-    if guessed:
-        left.append(f"requests without {' or '.join(sorted(guessed))}")
     if not by:
         left.append("that none starves is not proved: see starvation")
     return Outcome(

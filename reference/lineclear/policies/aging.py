@@ -11,7 +11,7 @@ An age that is capped, or that counts only while a request waits, has neither pr
 from __future__ import annotations
 
 from lineclear.view import View
-from lineclear_spec.logic import both, implies
+from lineclear_spec.logic import both, implies, or_else
 from lineclear_spec.theorems import Claims, Fact, Theorem, claim, ends_by, of_any_order, unchecked
 
 __all__ = ["Aging"]
@@ -60,9 +60,11 @@ OVERTAKEN = Fact(
 SAME_ALWAYS = Fact(
     "at every moment the older and more important by its age comes before",
     lambda first, second, policy: implies(
-        # Age and priority, in seconds, at a moment that is as good as any: the deadline's.
-        policy.seconds_per_level * first.priority + (first.deadline - first.arrival_time)
-        > policy.seconds_per_level * second.priority + (first.deadline - second.arrival_time),
+        # Age and priority, in seconds, at a moment that is as good as any: the deadline's, or 0.
+        policy.seconds_per_level * first.priority
+        + (or_else(first.deadline, 0) - first.arrival_time)
+        > policy.seconds_per_level * second.priority
+        + (or_else(first.deadline, 0) - second.arrival_time),
         first.order < second.order,
     ),
 )

@@ -8,10 +8,8 @@ every one may be missed, and nobody is turned away for it.
 
 from __future__ import annotations
 
-from math import inf
-
 from lineclear.view import View
-from lineclear_spec.logic import both, implies
+from lineclear_spec.logic import both, either, given, implies, negate, or_else, precedes
 from lineclear_spec.theorems import Claims, Fact, Theorem, claim, ends_by, of_any_order
 
 __all__ = ["EarliestDeadlineFirst"]
@@ -23,33 +21,50 @@ class EarliestDeadlineFirst:
     name = "edf"
     may_starve = True
 
-    def key(self, request: View) -> float:
-        """When it should be done."""
-        return inf if request.deadline is None else request.deadline
+    def key(self, request: View) -> tuple[float, float]:
+        """When it should be done; without a deadline after all that have one."""
+        return either(given(request.deadline), 0, 1), or_else(request.deadline, 0)
 
     def may_displace(self, waiting: View, running: View) -> bool:
         """Whoever should be done strictly earlier."""
-        return self.key(waiting) < self.key(running)
+        sooner: bool = precedes(self.key(waiting), self.key(running))
+        return sooner
 
 
 EARLIER = Fact(
     "whoever comes before arrived before the other's deadline, if it has time at all",
     lambda first, second, _: implies(
-        both(first.order < second.order, first.arrival_time <= first.deadline),
-        first.arrival_time <= second.deadline,
+        both(
+            first.order < second.order,
+            given(second.deadline),
+            first.arrival_time <= or_else(first.deadline, first.arrival_time),
+        ),
+        first.arrival_time <= or_else(second.deadline, 0),
     ),
 )
 NO_LATER = Fact(
     "nobody comes before a request with an earlier deadline",
     lambda first, second, _: implies(
-        first.order < second.order, first.deadline <= second.deadline
+        both(first.order < second.order, given(second.deadline)),
+        both(given(first.deadline), or_else(first.deadline, 0) <= or_else(second.deadline, 0)),
     ),
 )
 URGENT = Fact(
     "whoever is to be done earlier comes before, however late it arrives",
     lambda first, second, _: implies(
-        both(first.deadline < second.deadline, first.arrival > second.arrival),
+        both(
+            given(first.deadline),
+            or_else(first.deadline, 0) < or_else(second.deadline, or_else(first.deadline, 0) + 1),
+            first.arrival > second.arrival,
+        ),
         first.order < second.order,
+    ),
+)
+LAST = Fact(
+    "whoever has no deadline comes after all that have one",
+    lambda first, second, _: implies(
+        both(given(first.deadline), negate(given(second.deadline))),
+        both(first.order < second.order, negate(second.order < first.order)),
     ),
 )
 
@@ -65,11 +80,14 @@ claim(
                 "a request without a deadline may wait for ever: any number of later ones that "
                 "have one go before it",
                 (),
-                ("order_edf/progress/whoever is to be done earlier",),
+                (
+                    "order_edf/progress/whoever is to be done earlier",
+                    "order_edf/progress/whoever has no deadline",
+                ),
                 "No starvation",
                 holds=False,
             ),
         ),
-        (EARLIER, NO_LATER, URGENT),
+        (EARLIER, NO_LATER, URGENT, LAST),
     )
 )

@@ -9,7 +9,7 @@ how many tokens a request will generate.
 from __future__ import annotations
 
 from lineclear.view import View
-from lineclear_spec.logic import both, implies
+from lineclear_spec.logic import both, either, implies
 from lineclear_spec.theorems import Claims, Fact, Theorem, claim, ends_by, of_any_order, unchecked
 
 __all__ = ["LongestPrefillLast"]
@@ -37,7 +37,9 @@ class LongestPrefillLast:
     def key(self, request: View) -> float:
         """The shortest prompt first."""
         prompt = request.prompt_tokens
-        return request.arrival_time + self.seconds_per_token * prompt if self.aged else prompt
+        aged = request.arrival_time + self.seconds_per_token * prompt
+        place: float = either(self.aged, aged, prompt)
+        return place
 
     def may_displace(self, waiting: View, running: View) -> bool:
         """Never: what runs goes on."""

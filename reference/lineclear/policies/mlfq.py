@@ -63,10 +63,8 @@ class MultiLevelFeedbackQueue:
 
     def served(self, request: View) -> int:
         """Its prompt and what it has generated, or what it has generated since it was promoted."""
-        base = self.promoted.get(request.number)
-        if base is None:
-            return request.prompt_tokens + request.generated
-        return request.generated - base
+        # Until it is promoted it counts from before its prompt.
+        return request.generated - self.promoted.get(request.number, -request.prompt_tokens)
 
     def key(self, request: View) -> float:
         """The upper level first."""
@@ -125,7 +123,7 @@ class Promotions:
         self.unknowns = unknowns
         self.found: dict[int, tuple[Any, Any]] = {}  # by identity, as a formula has no hash
 
-    def get(self, number: Any) -> Any:
+    def get(self, number: Any, _: Any) -> Any:
         """The same answer for the same request."""
         if id(number) not in self.found:
             base = self.unknowns.whole(f"base_{len(self.found)}", None)

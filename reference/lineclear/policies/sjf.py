@@ -10,7 +10,7 @@ shrinks would be an order that changes.
 from __future__ import annotations
 
 from lineclear.view import View
-from lineclear_spec.logic import both, implies, smaller
+from lineclear_spec.logic import both, either, implies, or_else, smaller
 from lineclear_spec.theorems import Claims, Fact, Theorem, claim, ends_by, of_any_order, unchecked
 
 __all__ = ["AgingShortestJobFirst", "ShortestJobFirst"]
@@ -38,15 +38,16 @@ class ShortestJobFirst:
     @staticmethod
     def length(request: View) -> int:
         """Tokens that it will generate: the guess, never above the cap, or the cap."""
-        if request.predicted_tokens is None:
-            return request.max_tokens
-        length: int = smaller(request.predicted_tokens, request.max_tokens)
+        guess = or_else(request.predicted_tokens, request.max_tokens)
+        length: int = smaller(guess, request.max_tokens)
         return length
 
     def key(self, request: View) -> float:
         """The shortest first."""
         length = self.length(request)
-        return request.arrival_time + self.seconds_per_token * length if self.aged else length
+        aged = request.arrival_time + self.seconds_per_token * length
+        place: float = either(self.aged, aged, length)
+        return place
 
     def may_displace(self, waiting: View, running: View) -> bool:
         """Never: what runs goes on."""

@@ -8,6 +8,24 @@ requirements met. It knows nothing about how the loop does it.
 from __future__ import annotations
 
 from lineclear_spec.contracts import clearing, moving, sharing, taking
-from lineclear_spec.contracts.contract import CONTRACTS, Contract, Part, same
+from lineclear_spec.contracts.contract import (
+    CONTRACTS,
+    Contract,
+    Part,
+    attained,
+    grant_of,
+    same,
+)
 
-__all__ = ["CONTRACTS", "Contract", "Part", "clearing", "moving", "same", "sharing", "taking"]
+__all__ = [
+    "CONTRACTS",
+    "Contract",
+    "Part",
+    "attained",
+    "clearing",
+    "grant_of",
+    "moving",
+    "same",
+    "sharing",
+    "taking",
+]

@@ -10,10 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lineclear_spec.invariants import INVARIANTS, within
-from lineclear_spec.logic import both, implies
+from lineclear_spec.invariants import GPU, INVARIANTS, is_free, within
+from lineclear_spec.logic import any_of, both, implies, negate
 
-__all__ = ["CONTRACTS", "Contract", "Part", "contract", "in_pool", "invariant", "same"]
+__all__ = [
+    "CONTRACTS",
+    "Contract",
+    "Part",
+    "attained",
+    "contract",
+    "grant_of",
+    "in_pool",
+    "invariant",
+    "same",
+]
 
 Part = tuple[str, tuple[str, ...], Callable[..., Any]]
 
@@ -98,3 +108,16 @@ def same(
 def in_pool(v: Any, tier: int, p: Any) -> Any:
     """Whether the place exists."""
     return within(0, p, v.total(tier))
+
+
+def grant_of(old: Any, new: Any, p: Any) -> Any:
+    """Whether the GPU place was free and is not any more."""
+    return both(in_pool(old, GPU, p), is_free(old, GPU, p), negate(is_free(new, GPU, p)))
+
+
+def attained(old: Any, new: Any, wait: Any, *known: Any) -> Any:
+    """Whether a wait is no longer than it must be: it is one of the known ones, or the fence of a
+    place that was granted.
+    """
+    fence = old.some("place", lambda p: both(grant_of(old, new, p), old.until(GPU, p) == wait))
+    return any_of(*[wait == number for number in known], fence)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from lineclear_spec.contracts.clearing import given_up
-from lineclear_spec.contracts.contract import Part, contract, in_pool, same
+from lineclear_spec.contracts.contract import Part, attained, contract, in_pool, same
 from lineclear_spec.contracts.taking import POOL, all_past, clock_sane
 from lineclear_spec.invariants import CPU, GPU, is_free
 from lineclear_spec.logic import any_of, both, implies, negate
@@ -140,6 +140,7 @@ def moved(old: Any, new: Any, k: Any, r: Any, tier: int) -> list[Part]:
     if target == GPU:
         parts += [
             ("barrier", (), lambda: both(old.barrier <= new.barrier, new.barrier <= old.issued)),
+            ("attained", (), lambda: attained(old, new, new.barrier, old.barrier)),
             ("past", (), lambda: implies(all_past(old), new.barrier < old.issued)),
         ]
     return parts

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.contracts.contract import Part, contract, in_pool, same
+from lineclear_spec.contracts.contract import Part, attained, contract, in_pool, same
 from lineclear_spec.invariants import GPU, is_free, within
 from lineclear_spec.logic import any_of, both, implies, negate
 
@@ -34,7 +34,9 @@ def all_past(v: Any) -> Any:
 
 
 def granted(old: Any, new: Any) -> list[Part]:
-    """What granting GPU places does to the pool: nobody loses one, and fences are waited for."""
+    """What granting GPU places does to the pool: nobody loses one, and the barrier is the largest of
+    what it was and of the fences of the places that were granted.
+    """
     return [
         (
             "grants",
@@ -53,6 +55,7 @@ def granted(old: Any, new: Any) -> list[Part]:
             ),
         ),
         ("barrier", (), lambda: both(old.barrier <= new.barrier, new.barrier <= old.issued)),
+        ("attained", (), lambda: attained(old, new, new.barrier, old.barrier)),
         ("past", (), lambda: implies(all_past(old), new.barrier < old.issued)),
     ]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lineclear_spec.contracts import Part, same
+from lineclear_spec.contracts import Part, attained, grant_of, same
 from lineclear_spec.invariants import CPU, GPU, within
 from lineclear_spec.logic import both, implies, negate
 
@@ -188,4 +188,19 @@ def everything_else(old: Any, new: Any) -> list[Part]:
             ("ref", "tier", "place", "group"),
             lambda b: old.ref(b) >= 1,
         ),
+    ]
+
+
+def waits(old: Any, new: Any, wait: Callable[[], Any], *known: Any) -> list[Part]:
+    """The wait is exactly the largest of the known ones and of the fences of the GPU places that
+    were granted: no shorter, so that it is safe, and no longer, so that nothing is held up.
+    """
+    return [
+        now("waits_enough", *[lambda number=number: number <= wait() for number in known]),
+        (
+            "waits_for_fences",
+            ("place",),
+            lambda p: implies(grant_of(old, new, p), old.until(GPU, p) <= wait()),
+        ),
+        ("waits_no_longer", (), lambda: attained(old, new, wait(), *known)),
     ]

@@ -18,6 +18,7 @@ from lineclear_spec.deltas.frames import (
     promise,
     request_same,
     sequence_same,
+    waits,
 )
 from lineclear_spec.invariants import GPU, RUNNING, within
 from lineclear_spec.logic import both, implies, negate
@@ -43,6 +44,7 @@ def admit(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
         request_same(old, new, r, "phase", "queue", "blocks", "born"),
         sequence_same(old, new, q, "length", "slot_tokens"),
         *others(old, new, r, lambda x: x == q),
+        *waits(old, new, lambda: new.barrier, old.barrier),
         clocks(old, new, "barrier"),
         operations(old, new),
     ]
@@ -72,6 +74,7 @@ def append_slots(old: Any, new: Any, q: Any, count: Any, _: Any) -> list[Part]:
         request_same(old, new, r, "blocks"),
         sequence_same(old, new, q, "length", "slot_tokens"),
         *others(old, new, r, lambda x: x == q),
+        *waits(old, new, lambda: new.barrier, old.barrier),
         clocks(old, new, "barrier"),
         operations(old, new),
     ]
@@ -115,6 +118,7 @@ def copy_on_write(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
         request_same(old, new, r, "blocks"),
         sequence_same(old, new, q),
         *others(old, new, r, lambda x: x == q),
+        *waits(old, new, lambda: new.barrier, old.barrier),
         clocks(old, new, "barrier", "issued"),
         operations(old, new),
     ]

@@ -10,7 +10,15 @@ from __future__ import annotations
 from typing import Any
 
 from lineclear_spec.contracts import Part, same
-from lineclear_spec.deltas.frames import clocks, now, operations, others, promise, request_same
+from lineclear_spec.deltas.frames import (
+    clocks,
+    now,
+    operations,
+    others,
+    promise,
+    request_same,
+    waits,
+)
 from lineclear_spec.invariants import CPU, GPU, RUNNING, SWAPPED, WAITING, within
 from lineclear_spec.logic import both, implies, negate
 
@@ -74,11 +82,8 @@ def swap_out(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
 def swap_in(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     """On the GPU, and the next step waits for it."""
     return [
-        now(
-            "waited",
-            lambda: new.barrier == new.issued,
-            lambda: new.wait(new.issued) >= old.barrier,
-        ),
+        now("waited", lambda: new.barrier == new.issued),
+        *waits(old, new, lambda: new.wait(new.issued), old.barrier, old.moved(r)),
         *carried_over(old, new, r, CPU, GPU, RUNNING),
     ]
 

@@ -24,6 +24,7 @@ from lineclear_spec.deltas.frames import (
     promise,
     request_same,
     sequence_same,
+    waits,
 )
 from lineclear_spec.invariants import GPU, within
 from lineclear_spec.logic import any_of, both, implies, negate
@@ -161,6 +162,7 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
             tuple(f for f in REQUEST if f != "blocks"),
             lambda r: old.phase(r) == old.phase(r),
         ),
+        *waits(old, new, lambda: new.barrier, old.barrier),
         clocks(old, new, "barrier", "issued", "carried", "steps", "step_tokens", "step_sequences"),
         operations(old, new),
     ]

@@ -1,0 +1,249 @@
+"""Which Python a function may use that is run on formulas, checked in its source before it is run.
+
+Guarantees: a function that passes takes the same path on formulas as on values. It consists of
+assignments, calls and expressions that are listed in
+`vocabulary.py`; every helper, lambda and method that it
+reaches is checked too, and what is checked is what runs, because the source is compiled again and
+compared. It knows nothing about what a function does.
+
+A symbolic value can refuse to be a truth value, but Python does not ask it everywhere: `is`, `type` and
+`isinstance` answer without asking, and so does a loop over something else. What is not listed is
+refused, with file, line and construct.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from types import FunctionType
+from typing import Any
+
+from lineclear_spec.expressions import Expressions
+from lineclear_spec.logic import Misuse
+from lineclear_spec.source import Forbidden, place_of, register, source_of, writes
+from lineclear_spec.vocabulary import OPERATORS, WRITABLE
+
+__all__ = [
+    "Forbidden",
+    "Walk",
+    "check_action",
+    "check_functions",
+    "check_policy",
+    "objection",
+    "register",
+]
+
+
+@dataclass
+class Walk:
+    """The check of one root and of everything that it reaches.
+
+    Attributes:
+        policy: whose methods `self` and `policy` name; None for actions.
+        kernel: the ledger's operations may be called, rather than a policy's methods.
+        changed: attributes that methods of the policy write after it is made.
+        seen: functions that are checked or being checked.
+    """
+
+    policy: Any = None
+    kernel: bool = True
+    changed: frozenset[str] = frozenset()
+    seen: set[int] = field(default_factory=set)
+
+    def function(self, function: Any, statement: bool = False) -> None:
+        """One function and all that it reaches."""
+        if not isinstance(function, FunctionType):
+            raise Forbidden(f"{function!r} is no plain function, so that it cannot be checked")
+        code, place = function.__code__, place_of(function)
+        if code.co_freevars:
+            raise Forbidden(f"{place} reads variables of another function: {code.co_freevars[0]}")
+        if id(function) in self.seen:
+            return
+        node, certain = source_of(function)
+        if isinstance(node, ast.AsyncFunctionDef):
+            raise Forbidden(f"{place} is asynchronous")
+        self.seen.add(id(function))
+        Body(self, function, node, statement).check()
+        if not certain:
+            raise Forbidden(f"{place}: its source is not what runs")
+
+
+class Body(Expressions):
+    """The body of one function."""
+
+    def check(self) -> None:
+        """Parameters, then every statement."""
+        self.parameters(self.node)
+        if isinstance(self.node, ast.Lambda):
+            self.expression(self.node.body)
+            return
+        for decorator in self.node.decorator_list:
+            called = decorator.func if isinstance(decorator, ast.Call) else decorator
+            if not (
+                isinstance(called, ast.Name)
+                and called.id in ("action", "staticmethod", "property", "promise")
+            ):
+                raise self.refuse(decorator, f"the decorator {ast.unparse(decorator)}")
+        for statement in self.node.body:
+            self.stand(statement)
+
+    def parameters(self, node: Any) -> None:
+        """Plain names, without defaults."""
+        arguments = node.args
+        if arguments.defaults or arguments.kw_defaults or arguments.kwonlyargs:
+            raise self.refuse(node, "a default or a keyword-only parameter")
+        if arguments.vararg or arguments.kwarg:
+            raise self.refuse(node, "a starred parameter")
+        self.locals[-1] |= {a.arg for a in (*arguments.posonlyargs, *arguments.args)}
+        if node is self.node and (self.run.__defaults__ or self.run.__kwdefaults__):
+            raise self.refuse(node, "a default")
+
+    # ---- statements --------------------------------------------------------------------------------
+
+    def stand(self, node: ast.stmt) -> None:
+        """One statement."""
+        if isinstance(node, ast.Pass):
+            return
+        if isinstance(node, ast.Expr):
+            if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+                return
+            if not isinstance(node.value, ast.Call):
+                raise self.refuse(node, "an expression that does nothing")
+            self.expression(node.value)
+        elif isinstance(node, ast.Return):
+            if node.value is not None:
+                self.result(node.value)
+        elif isinstance(node, ast.Assign) and len(node.targets) == 1:
+            self.result(node.value)
+            self.target(node.targets[0])
+        elif isinstance(node, ast.AnnAssign) and node.value is not None and not self.walk.kernel:
+            self.result(node.value)
+            self.target(node.target)
+        elif isinstance(node, ast.AugAssign) and not self.walk.kernel:
+            if not isinstance(node.target, ast.Name) or not isinstance(node.op, OPERATORS):
+                raise self.refuse(node, "a change in place")
+            self.expression(node.value)
+            self.target(node.target)
+        elif isinstance(node, ast.For) and not self.walk.kernel and not node.orelse:
+            self.unrolled(node)
+        else:
+            raise self.refuse(node, f"`{type(node).__name__.lower()}`")
+
+    def unrolled(self, node: ast.For) -> None:
+        """A loop over a range of plain numbers: a formula raises as its bound."""
+        call = node.iter
+        if not (
+            isinstance(call, ast.Call)
+            and isinstance(call.func, ast.Name)
+            and self.found(call.func) is range
+        ):
+            raise self.refuse(node, "a loop over anything but a range")
+        for argument in call.args:
+            self.expression(argument)
+        self.target(node.target)
+        for statement in node.body:
+            self.stand(statement)
+
+    def target(self, node: ast.expr) -> None:
+        """What is written to: a local name, or a counter of a record."""
+        if isinstance(node, ast.Name):
+            if node.id in ("ledger", "self", "policy"):
+                raise self.refuse(node, f"another value for `{node.id}`")
+            self.locals[-1].add(node.id)
+            return
+        if isinstance(node, ast.Tuple) and not self.walk.kernel:
+            for part in node.elts:
+                self.target(part)
+            return
+        if isinstance(node, ast.Attribute) and self.walk.kernel:
+            if node.attr not in WRITABLE:
+                raise self.refuse(node, f"a write to `{node.attr}`")
+            self.expression(node.value)
+            return
+        raise self.refuse(node, f"a write to `{ast.unparse(node)}`")
+
+    def result(self, node: ast.expr) -> None:
+        """A value; policies also return tuples, and theorems list what they say."""
+        if isinstance(node, ast.Tuple | ast.List) and not self.walk.kernel:
+            for part in node.elts:
+                self.result(part)
+        elif isinstance(node, ast.Starred) and self.statement:
+            self.result(node.value)
+        elif isinstance(node, ast.ListComp | ast.GeneratorExp) and self.statement:
+            self.listed(node)
+        else:
+            self.expression(node)
+
+    def listed(self, node: ast.ListComp | ast.GeneratorExp) -> None:
+        """The same words for each of several, none left out."""
+        for part in node.generators:
+            if part.ifs or part.is_async:
+                raise self.refuse(node, "a condition in a comprehension")
+            self.result(part.iter)
+            self.target(part.target)
+        self.result(node.elt)
+
+
+# ---- what is checked -----------------------------------------------------------------------------
+
+
+def check_action(body: Callable[..., Any]) -> None:
+    """An action or a block step, and all that it reaches.
+
+    Raises:
+        Forbidden: it uses a construct that is not allowed, named with file and line.
+    """
+    Walk().function(body)
+
+
+def check_functions(functions: Iterable[Any]) -> None:
+    """Decisions: functions of numbers and truth values.
+
+    Raises:
+        Forbidden: as for an action.
+    """
+    walk = Walk(kernel=False)
+    for function in functions:
+        walk.function(function)
+
+
+def check_policy(policy: Any, claims: Any = None) -> None:
+    """The order of a policy: key, rank and may_displace, and what its claims are stated with.
+
+    Raises:
+        Forbidden: as for an action.
+    """
+    kind = type(policy)
+    for hook in ("__getattr__", "__getattribute__"):
+        found = inspect.getattr_static(kind, hook, None)
+        if found is not None and found is not object.__dict__.get(hook):
+            raise Forbidden(f"{kind.__qualname__} answers for its attributes by {hook}")
+    methods = [f for c in kind.__mro__ for n, f in vars(c).items() if n != "__init__"]
+    changed: set[str] = set()
+    for method in methods:
+        function = getattr(method, "__func__", getattr(method, "fget", method))
+        if isinstance(function, FunctionType):
+            changed |= writes(function.__code__)
+    walk = Walk(policy, kernel=False, changed=frozenset(changed))
+    for name in ("key", "rank", "may_displace"):
+        if name in getattr(policy, "__dict__", {}):
+            raise Forbidden(f"{kind.__qualname__}.{name} is not a method of its class")
+        found = inspect.getattr_static(kind, name, None)
+        if found is not None:
+            walk.function(found.__func__ if isinstance(found, staticmethod) else found)
+    if claims is not None:
+        for fact in claims.facts:
+            walk.function(fact.predicate, statement=True)
+        if claims.steps is not None:
+            walk.function(claims.steps, statement=True)
+
+
+def objection(policy: Any, claims: Any = None) -> str:
+    """Why no theorem is claimed of the order of a policy: file, line and construct, or ""."""
+    try:
+        check_policy(policy, claims)
+    except Misuse as refusal:
+        return str(refusal)
+    return ""

@@ -1,0 +1,156 @@
+"""The source of a function that is to be checked, and whether it is what runs.
+
+Guarantees: a tree is called certain only if it compiles to the code of the function. It knows nothing
+about what is allowed.
+"""
+
+from __future__ import annotations
+
+import ast
+import dis
+import linecache
+from functools import cache
+from types import CodeType, FunctionType
+from typing import Any
+
+from lineclear_spec.logic import Misuse
+
+__all__ = ["Forbidden", "place_of", "rebound", "register", "source_of", "text_of", "writes"]
+
+
+class Forbidden(Misuse):
+    """A function that is to be run on formulas uses what is not allowed there."""
+
+
+#: Nodes of functions that were made from a changed tree, so that no file has their source.
+MADE: dict[CodeType, ast.FunctionDef] = {}
+
+
+@cache
+def rebound(text: str) -> frozenset[str]:
+    """Names of a module that a function of it declares global."""
+    tree = ast.parse(text)
+    return frozenset(n for g in ast.walk(tree) if isinstance(g, ast.Global) for n in g.names)
+
+
+def writes(code: CodeType) -> set[str]:
+    """Attributes that the code sets or deletes, by name; "" if by a name that is computed."""
+    found = {
+        str(i.argval)
+        for i in dis.get_instructions(code)
+        if i.opname in ("STORE_ATTR", "DELETE_ATTR")
+    }
+    if {"setattr", "delattr", "vars", "__dict__", "__setattr__"} & set(code.co_names):
+        found.add("")
+    for part in code.co_consts:
+        if isinstance(part, CodeType):
+            found |= writes(part)
+    return found
+
+
+def register(function: Any, node: ast.FunctionDef) -> None:
+    """Say which tree a generated function was compiled from."""
+    MADE[function.__code__] = node
+
+
+# ---- the source of what runs ---------------------------------------------------------------------
+
+
+def text_of(filename: str) -> str:
+    """The file as it is now."""
+    linecache.checkcache(filename)
+    return "".join(linecache.getlines(filename))
+
+
+@cache
+def definitions(text: str) -> list[Any]:
+    """Every function and lambda of a module."""
+    tree = ast.parse(text)
+    kinds = (ast.FunctionDef, ast.Lambda, ast.AsyncFunctionDef)
+    return [node for node in ast.walk(tree) if isinstance(node, kinds)]
+
+
+def begins(node: Any) -> int:
+    """The line that a code object of the node begins at."""
+    decorators = getattr(node, "decorator_list", [])
+    return decorators[0].lineno if decorators else node.lineno
+
+
+def alike(one: CodeType, other: CodeType) -> bool:
+    """Whether two code objects do the same."""
+    consts, theirs = one.co_consts, other.co_consts
+    return (
+        one.co_code == other.co_code
+        and one.co_names == other.co_names
+        and one.co_varnames == other.co_varnames
+        and one.co_argcount == other.co_argcount
+        and one.co_freevars == other.co_freevars
+        and len(consts) == len(theirs)
+        and all(
+            alike(a, b)
+            if isinstance(a, CodeType) and isinstance(b, CodeType)
+            else type(a) is type(b) and a == b
+            for a, b in zip(consts, theirs, strict=True)
+        )
+    )
+
+
+def compiled(node: Any, code: CodeType) -> CodeType | None:
+    """The code of the node, compiled again."""
+    if isinstance(node, ast.Lambda):
+        inner: ast.stmt = ast.Expr(node)
+    else:
+        inner = ast.FunctionDef(node.name, node.args, node.body, [], None)
+        inner.args = bare(node.args)
+    nothing = ast.arguments([], [], None, [], [], None, [])
+    outer = ast.FunctionDef("outer", nothing, [inner], [], None)
+    for made in (outer, inner):
+        if "type_params" in made._fields:
+            made.type_params = []
+    module = ast.fix_missing_locations(ast.Module([outer], []))
+    flags = code.co_flags & 0x1000000  # from __future__ import annotations
+    whole = compile(module, code.co_filename, "exec", flags=flags, dont_inherit=True)
+    outermost = next(c for c in whole.co_consts if isinstance(c, CodeType))
+    return next((c for c in outermost.co_consts if isinstance(c, CodeType)), None)
+
+
+def bare(arguments: ast.arguments) -> ast.arguments:
+    """Parameters without annotations and defaults, which are no part of the code."""
+
+    def plain(one: ast.arg | None) -> ast.arg | None:
+        return ast.arg(one.arg) if one is not None else None
+
+    return ast.arguments(
+        [ast.arg(a.arg) for a in arguments.posonlyargs],
+        [ast.arg(a.arg) for a in arguments.args],
+        plain(arguments.vararg),
+        [ast.arg(a.arg) for a in arguments.kwonlyargs],
+        [None for _ in arguments.kwonlyargs],
+        plain(arguments.kwarg),
+        [],
+    )
+
+
+def source_of(function: FunctionType) -> tuple[Any, bool]:
+    """The tree of a function, and whether it is certain to be what runs.
+
+    Raises:
+        Forbidden: there is no source.
+    """
+    code = function.__code__
+    made = MADE.get(code)
+    nodes = [made] if made is not None else definitions(text_of(code.co_filename))
+    there = [n for n in nodes if made is not None or begins(n) == code.co_firstlineno]
+    for node in there:
+        again = compiled(node, code)
+        if again is not None and alike(again, code):
+            return node, True
+    if not there:
+        raise Forbidden(f"{place_of(function)} has no source")
+    return there[0], False
+
+
+def place_of(function: FunctionType) -> str:
+    """File, line and name."""
+    code = function.__code__
+    return f"{code.co_filename}:{code.co_firstlineno}: {function.__qualname__}"

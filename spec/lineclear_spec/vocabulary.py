@@ -1,0 +1,75 @@
+"""The words of the dialect: which operations, fields and Python constructs it consists of.
+
+Guarantees: what is not listed here is refused by `dialect.py`. It knows nothing about functions.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from enum import IntEnum
+from typing import Any
+
+from lineclear_spec import logic
+
+__all__ = [
+    "COMPARISONS",
+    "EXPRESSIONS",
+    "OF_REQUEST",
+    "OPERATIONS",
+    "OPERATORS",
+    "PLAIN",
+    "POOL_OPERATIONS",
+    "READABLE",
+    "TRUSTED",
+    "WRITABLE",
+    "plain",
+]
+
+#: Functions that mean the same on values and on formulas; they are trusted, not followed.
+TRUSTED = frozenset(
+    id(value)
+    for value in (getattr(logic, name) for name in logic.__all__)
+    if inspect.isfunction(value)
+)
+#: What an action may ask of the ledger or do to it, and to a pool.
+OPERATIONS = frozenset(
+    "require demand branch repeat need block_of worst_case reach in_flight computed known promised owed "
+    "slots runs due ended writable allowed on_gpu idle leader blocks is_open complete wait_of is_copy "
+    "forward_of retired move add_member remove_member remove_members name_block new_block relocate "
+    "unname_last rename_entry forget_block give_up join leave decide order advance close forget_copy "
+    "void_samples write_kv share_kv lose_kv note_copy".split()
+)
+POOL_OPERATIONS = frozenset({"grant"})
+#: Fields that both ledgers have, and that mean the same.
+READABLE = frozenset(
+    "limits gpu cpu steps settled issued done carried barrier step_tokens step_sequences batch_size "
+    "free total until chunked depth max_num_batched_tokens max_num_seqs max_model_len "
+    "prompt limit parallel width blocks copy moved members request alive steady table length "
+    "known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens previous_tokens drafts "
+    "void last_samples previous_samples late_drafts ref tier place count".split()
+)
+#: Counters that are plain numbers on both ledgers. The others change through primitives alone.
+WRITABLE = frozenset(
+    "done carried barrier settled step_tokens step_sequences copy moved known_tokens reach_tokens "
+    "slot_tokens promised_samples last_step last_tokens previous_tokens drafts last_samples "
+    "previous_samples late_drafts".split()
+)
+#: What a policy may read of a request.
+OF_REQUEST = frozenset(
+    "prompt_tokens max_tokens n priority predicted_tokens arrival_time deadline number arrival generated "
+    "order rank blocks seats tokens".split()
+)
+EXPRESSIONS = (
+    ast.Name, ast.Constant, ast.Attribute, ast.Call, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Subscript,
+    ast.Lambda,
+)  # fmt: skip
+OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.BitAnd, ast.BitOr)
+COMPARISONS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
+PLAIN = (int, float, str, type(None))
+
+
+def plain(value: Any) -> bool:
+    """Whether a value has no operators of its own: a subclass could ask what it is compared with."""
+    ours = isinstance(value, IntEnum) and type(value).__module__.startswith("lineclear_spec.")
+    return type(value) in (*PLAIN, bool) or ours
