@@ -30,6 +30,7 @@ from lineclear_spec.progress import (
     chunk,
     grows,
     kept_free,
+    may_be_displaced,
     may_be_passed,
 )
 from lineclear_spec.records import Sequence
@@ -286,7 +287,7 @@ class Step:
         for entry in passed:
             queue.push(entry)
 
-    def _enter(self, entry: Entry) -> None:
+    def _enter(self, entry: Entry, displacing: bool = False) -> None:
         """The request runs, and computes what the step has tokens for."""
         scheduler, ledger, record = self.scheduler, self.ledger, entry.record
         scheduler.queue.leave(entry)
@@ -294,7 +295,7 @@ class Step:
             actions.swap_in(ledger, record)
         else:
             actions.admit(ledger, record)
-        scheduler.start(entry)
+        scheduler.start(entry, displacing)
         if scheduler.tenants is not None and not entry.started:
             scheduler.tell("admitted", entry, record.prompt)
         entry.started = True
@@ -332,7 +333,8 @@ class Step:
 
         def from_the_last() -> Iterator[Entry]:
             for entry in scheduler.running.from_the_last(head):
-                if scheduler.may_displace(seen, entry):
+                spared = not may_be_displaced(entry.entered_by_displacing, entry.kept_a_token)
+                if not spared and scheduler.may_displace(seen, entry):
                     candidates.append(entry)
                     yield entry
 
@@ -357,5 +359,5 @@ class Step:
         self.due = self.ledger.due().count
         self.displaced = True
         self._run([job for job in jobs if job.entry not in victims])
-        self._enter(head)
+        self._enter(head, displacing=True)
         return []

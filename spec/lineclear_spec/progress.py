@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lineclear_spec.logic import both, either, larger, negate, smaller
+from lineclear_spec.logic import any_of, both, either, larger, negate, smaller
 
 __all__ = [
     "Need",
@@ -21,6 +21,7 @@ __all__ = [
     "chunk",
     "grows",
     "kept_free",
+    "may_be_displaced",
     "may_be_passed",
     "wanted_blocks",
     "wanted_slots",
@@ -63,6 +64,19 @@ class Need:
 def behind(beneficiary: Any, other: Any) -> Any:
     """Whether the other may be asked to give way: it comes strictly later in the order."""
     return beneficiary < other
+
+
+def may_be_displaced(entered_by_displacing: Any, kept_a_token: Any) -> Any:
+    """Whether a running request may be preempted for a waiting one.
+
+    One that entered by displacing another first keeps a token. So each displacement is paid for by a
+    token, however the order of those that arrive goes on.
+
+    Args:
+        entered_by_displacing: it runs since it displaced another, or several.
+        kept_a_token: it has learned a token since it runs.
+    """
+    return any_of(negate(entered_by_displacing), kept_a_token)
 
 
 def grows(passed: Any, wants: Any, free: Any) -> Any:
