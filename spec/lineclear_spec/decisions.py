@@ -98,6 +98,16 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
     )
     free, passed, wants, gained = map(whole, ("free", "passed", "wants", "gained"))
     given = progress.chunk(tokens, left, chunked)
+    displacing, kept = truth("entered_by_displacing"), truth("kept_a_token")
+    # Of a step in which the first of those that run takes all tokens and is no victim: what others
+    # plan to take, and what the victims among them give up.
+    takes, planned, gives, asks, most_blocks = map(
+        whole, ("first_takes", "others_plan", "victims_give", "head_asks", "many_blocks")
+    )
+    there = progress.Need(most_blocks, most_blocks, left) - progress.Need(0, 0, planned + takes)
+    enough = (there + progress.Need(most_blocks, most_blocks, gives)).covers(
+        progress.Need(0, 0, progress.asked_tokens(asks, budget))
+    )
     goals = [
         (
             "the first in the order is behind nobody",
@@ -183,6 +193,46 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
         (
             "a request is never asked for more tokens than a step has",
             raw(implies(budget >= 1, progress.asked_tokens(tokens, budget) <= budget)),
+        ),
+        (
+            "a request that entered by displacing is not displaced before it has kept a token",
+            raw(
+                implies(
+                    both(displacing, negate(kept)),
+                    negate(progress.may_be_displaced(displacing, kept)),
+                )
+            ),
+        ),
+        (
+            "any other request may be displaced",
+            raw(
+                implies(
+                    any_of(negate(displacing), kept), progress.may_be_displaced(displacing, kept)
+                )
+            ),
+        ),
+        (
+            "nobody displaces without the first that runs if that takes all tokens of the step",
+            raw(
+                implies(
+                    both(
+                        left == budget,
+                        takes == progress.chunk(tokens, left, True),
+                        tokens >= left,
+                        gives <= planned,
+                        asks >= 1,
+                        budget >= 1,
+                    ),
+                    negate(enough),
+                )
+            ),
+        ),
+        (
+            "who displaces the first that runs comes before all that run",
+            z3.Implies(
+                z3.And(raw(progress.behind(third, first)), leads),
+                raw(progress.behind(third, other)),
+            ),
         ),
         (
             "when nobody runs no block is kept free",

@@ -136,6 +136,22 @@ PREMISES: dict[str, Premise] = {
             "`Advice.look_again` on arrival, start, stop and when the steps have gone by",
         ),
         Premise(
+            "F12",
+            "a request that entered by displacing others is not displaced before it has kept a token",
+            "guard",
+            "`progress.may_be_displaced`, asked in `step.py` of every candidate",
+        ),
+        Premise(
+            "W",
+            "the order has no infinite descending chain: there is no endless series of arrivals each "
+            "of which comes before the one before it",
+            "assumed",
+            "it follows from A1 and A2 (aging), A2 (priority), A1 and A3 (edf), A1 (sjf_aging and "
+            "lpl_aging); it is proved, and so no premise, where the order is that of arrival, of "
+            "lengths, or bounded by either (fcfs, fair, ceiling, sjf, lpl, and the rank of hybrid, vtc "
+            "and drr)",
+        ),
+        Premise(
             "A1",
             "finitely many requests have an arrival time before any given moment",
             "assumed",
@@ -225,8 +241,22 @@ CLAIMS: dict[str, Claims] = {}
 DECISION = "decisions/progress/"
 
 
-def of_any_order(policy: str) -> tuple[Theorem, ...]:
-    """What holds of every policy whose order is total and kept for life."""
+def of_any_order(
+    policy: str,
+    chain: tuple[str, ...] = (),
+    premises: tuple[str, ...] = (),
+    shares: bool = False,
+) -> tuple[Theorem, ...]:
+    """What holds of every policy whose order is total and kept for life.
+
+    Args:
+        policy: whose.
+        chain: how the facts begin from which it follows that the order has no infinite descending
+            chain.
+        premises: what else that needs; W is then a premise.
+        shares: the policy deals out a step's tokens in shares, so that requests enter while the first
+            of those that run computes its prompt.
+    """
     order = f"{ORDER}{policy}/progress/the order is "
     displaced = f"{ORDER}{policy}/progress/whoever is displaced"
     return (
@@ -275,10 +305,37 @@ def of_any_order(policy: str) -> tuple[Theorem, ...]:
             "Order",
         ),
         Theorem(
-            f"{policy}.P6",
-            "the first unfinished request in the order comes to its end: somebody always advances",
-            ("F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8"),
+            f"{policy}.P6a",
+            "within C6 steps a request keeps a token or a sequence ends, whatever arrives and "
+            "wherever in the order it comes",
+            (
+                *("F1", "F2")[: 1 + shares],
+                "F3",
+                "F4",
+                "F5",
+                "F6",
+                "F7",
+                "F8",
+                "F12",
+            ),
             (TABLE, order, displaced),
+            "A token",
+        ),
+        Theorem(
+            f"{policy}.P6b",
+            "the first unfinished request in the order comes to its end",
+            (
+                "F1",
+                "F2",
+                "F3",
+                "F4",
+                "F5",
+                "F6",
+                "F7",
+                "F8",
+                *(("W", *premises) if premises else ()),
+            ),
+            (TABLE, order, displaced, *[f"{ORDER}{policy}/progress/{fact}" for fact in chain]),
             "Progress",
         ),
         Theorem(

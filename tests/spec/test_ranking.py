@@ -17,7 +17,7 @@ from lineclear_spec.actions import ACTIONS
 from lineclear_spec.crosscheck import crosscheck_unit
 from lineclear_spec.ghosts import guards_of
 from lineclear_spec.ledger import Ledger
-from lineclear_spec.logic import both, either, larger, negate
+from lineclear_spec.logic import any_of, both, either, larger, negate, smaller
 from lineclear_spec.obligations import PROGRESS, Goal, Unit, build
 from lineclear_spec.prove import prove_unit
 from lineclear_spec.records import Limits
@@ -76,6 +76,26 @@ BROKEN: dict[str, tuple[str, Callable[..., Any], str]] = {
         "admits_others",
         lambda p, pause, d, b: both(negate(p), negate(d), negate(b), pause, negate(pause)),
         "lets the head in",
+    ),
+    "a request is displaced before it has kept a token": (
+        "may_be_displaced",
+        lambda displacing, kept: any_of(displacing, negate(displacing)),
+        "that entered by displacing is not displaced",
+    ),
+    "nobody is displaced who entered by displacing": (
+        "may_be_displaced",
+        lambda displacing, kept: negate(displacing),
+        "any other request may be displaced",
+    ),
+    "a head that asks for no token": (
+        "asked_tokens",
+        lambda tokens, budget: smaller(tokens, budget) - 1,
+        "nobody displaces without the first that runs",
+    ),
+    "a first prompt that leaves tokens": (
+        "chunk",
+        lambda t, left, c: either(t <= left, t, larger(0, left - 1)),
+        "nobody displaces without the first that runs",
     ),
     "a watermark that is never waived": ("kept_free", lambda w, r: w, "no block is kept free"),
     "a whole group's tokens at once": (
