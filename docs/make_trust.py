@@ -179,6 +179,13 @@ def proved_always(results: Sequence[Any]) -> int:
     )
 
 
+def stood(results: Sequence[Any], second: Sequence[Any]) -> list[Standing]:
+    """How every theorem stands, by the answers of both solvers."""
+    from lineclear_spec.obligations import every_key
+
+    return standings(((r.key, r.status) for r in (*results, *second)), every_key())
+
+
 def theorems(results: Sequence[Any], second: Sequence[Any]) -> str:
     """What each policy guarantees, and what it does not."""
     rows = [
@@ -189,7 +196,7 @@ def theorems(results: Sequence[Any], second: Sequence[Any]) -> str:
             t.obligations,
             " ".join(t.premises) or "none",
         )
-        for t in standings((r.key, r.status) for r in (*results, *second))
+        for t in stood(results, second)
     ]
     return table(("theorem", "it says that", "status", "obligations", "premises"), rows)
 
@@ -350,7 +357,7 @@ def claims(
         page = "[docs/speed.md](docs/speed.md)"
         script = "`python benchmarks/scheduler.py`"
         rows.append(("time of a scheduling step", "measured", page, script))
-    stand = standings((r.key, r.status) for r in (*results, *second))
+    stand = stood(results, second)
     shown = sum(t.status == "proved" for t in stand)
     rows.append(
         (

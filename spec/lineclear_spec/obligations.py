@@ -21,6 +21,7 @@ from lineclear_spec import blocks, decisions, orders, ranking
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.deltas import DELTAS
 from lineclear_spec.invariants import CPU, GPU, INVARIANTS, clauses
+from lineclear_spec.parallel import in_parallel
 from lineclear_spec.state import (
     CONSTANTS,
     FIELDS,
@@ -35,7 +36,7 @@ from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.terms import Term, raw
 from lineclear_spec.theorems import CLAIMS, ORDER
 
-__all__ = ["LOOPS", "PROGRESS", "Goal", "Unit", "build", "units"]
+__all__ = ["LOOPS", "PROGRESS", "Goal", "Unit", "build", "every_key", "units"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,19 @@ def units() -> list[str]:
     """Names of everything that is proved."""
     orders = [ORDER + name for name in CLAIMS]
     return ["start", "arithmetic", *LOOPS, *ACTIONS, *PROGRESS, *orders]
+
+
+def keys_of(name: str) -> list[str]:
+    """Keys of the obligations of one unit, as their answers have them."""
+    return [
+        f"{name}/{'frame' if goal.formula is None else goal.kind}/{goal.label}"
+        for goal in build(name).goals
+    ]
+
+
+def every_key(workers: int | None = None) -> list[str]:
+    """Keys of every obligation that there is, whether anybody asks it or not: each unit is made."""
+    return [key for found in in_parallel(keys_of, units(), workers) for key in found]
 
 
 def build(name: str, body: Callable[..., Any] | None = None) -> Unit:

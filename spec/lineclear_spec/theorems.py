@@ -1,8 +1,8 @@
 """Theorems of policies: what each one says, what it presumes, and what it rests on.
 
-Guarantees: a theorem is called proved only if every obligation that it names was asked and proved;
-its premises say who sees to them. It knows nothing about solvers, nor about any policy: a policy
-enters its claims from its own file.
+Guarantees: a theorem is called proved only if each obligation that it rests on, by exact key, was
+asked and proved; one that was not asked makes it "not asked". Its premises say who sees to them. It knows
+nothing about solvers, nor about any policy: a policy enters its claims from its own file.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ __all__ = [
     "Theorem",
     "claim",
     "ends_by",
+    "expand",
     "of_any_order",
     "standings",
     "unchecked",
@@ -188,6 +189,7 @@ class Theorem:
         sentence: what holds, in one sentence.
         premises: names of the premises.
         rests_on: obligations, as unit/kind/label or a beginning of it; TABLE for all but orders.
+            `expand` makes exact keys of them.
         induction: the paper argument that joins them, by its heading in docs/trust.md.
         holds: False for a property that fails: then the obligations show how.
     """
@@ -396,8 +398,12 @@ class Standing:
         holds: False if it says that a property fails.
         premises: name -> guard, monitored or assumed.
         obligations: how many it rests on.
-        status: proved, unknown or refuted; unknown too if an obligation was not asked.
-        missing: what was not proved or not asked.
+        status: proved; refuted or unknown, if one of its obligations is; else not asked, if one of
+            them was not.
+        missing: keys of those that are refuted or unknown.
+        not_asked: keys of those that were not asked.
+        rests_on: keys of those that are not of the table.
+        whole_table: whether it rests on every obligation of the table besides.
     """
 
     theorem: str
@@ -407,21 +413,64 @@ class Standing:
     obligations: int
     status: str
     missing: tuple[str, ...]
+    not_asked: tuple[str, ...] = ()
+    rests_on: tuple[str, ...] = ()
+    whole_table: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
+        """For JSON; of what was not asked the number and the first few."""
+        return {
+            **asdict(self),
+            "not_asked": len(self.not_asked),
+            "first_not_asked": list(self.not_asked[:FEW]),
+        }
 
 
-def standings(answers: Iterable[tuple[str, str]]) -> list[Standing]:
+#: Keys that are named of many that were not asked.
+FEW = 5
+
+
+def expand(theorem: Theorem, keys: Iterable[str]) -> tuple[str, ...]:
+    """The obligations that a theorem rests on, each by its exact key.
+
+    Args:
+        theorem: whose `rests_on` names them, or how they begin.
+        keys: of every obligation that there is: `obligations.every_key`.
+
+    Raises:
+        ValueError: a part of `rests_on` names no obligation that there is, or there is none.
+    """
+    known = list(keys)
+    found: dict[str, None] = {}
+    for start in theorem.rests_on:
+        mine = [key for key in known if belongs(key, start)]
+        if not mine:
+            raise ValueError(
+                f"{theorem.name} rests on {start!r}, and no unit makes an obligation of it"
+            )
+        found.update(dict.fromkeys(mine))
+    if not found:
+        raise ValueError(f"{theorem.name} rests on nothing")
+    return tuple(found)
+
+
+def standings(answers: Iterable[tuple[str, str]], keys: Iterable[str]) -> list[Standing]:
     """How every theorem stands.
 
     Args:
         answers: (unit/kind/label, status) of every obligation that was asked, once for each
             solver and seed.
+        keys: of every obligation that there is, asked or not: `obligations.every_key`.
     """
-    found = list(answers)
-    return [standing(theorem, found) for claims in CLAIMS.values() for theorem in claims.theorems]
+    found: dict[str, set[str]] = {}
+    for key, status in answers:
+        found.setdefault(key, set()).add(status)
+    known = list(keys)
+    return [
+        standing(theorem, found, expand(theorem, known))
+        for claims in CLAIMS.values()
+        for theorem in claims.theorems
+    ]
 
 
 def belongs(key: str, start: str) -> bool:
@@ -429,27 +478,27 @@ def belongs(key: str, start: str) -> bool:
     return not key.startswith(ORDER) if start == TABLE else key.startswith(start)
 
 
-def standing(theorem: Theorem, answers: list[tuple[str, str]]) -> Standing:
-    """How one theorem stands."""
-    missing: list[str] = []
-    statuses: set[str] = set()
-    keys: set[str] = set()
-    for start in theorem.rests_on:
-        mine = [(key, status) for key, status in answers if belongs(key, start)]
-        if not mine:
-            missing.append(start)
-            statuses.add("unknown")
-        keys |= {key for key, _ in mine}
-        statuses |= {status for _, status in mine}
-        missing += sorted({key for key, status in mine if status != "proved"})
-    worst = next((s for s in ("refuted", "unknown") if s in statuses), "proved")
-    premises = {name: PREMISES[name].seen_to for name in theorem.premises}
+def standing(theorem: Theorem, answers: Mapping[str, set[str]], keys: tuple[str, ...]) -> Standing:
+    """How one theorem stands, which rests on exactly these keys."""
+    not_asked = tuple([key for key in keys if not answers.get(key)])
+    missing = tuple([key for key in keys if answers.get(key, {"proved"}) - {"proved"}])
+    statuses = {status for key in missing for status in answers[key]}
+    if "refuted" in statuses:
+        status = "refuted"
+    elif missing:
+        status = "unknown"
+    else:
+        status = "not asked" if not_asked or not keys else "proved"
+    whole = TABLE in theorem.rests_on
     return Standing(
         theorem.name,
         theorem.sentence,
         theorem.holds,
-        premises,
+        {name: PREMISES[name].seen_to for name in theorem.premises},
         len(keys),
-        worst if theorem.rests_on else "unknown",
-        tuple(missing),
+        status,
+        missing,
+        not_asked,
+        tuple([key for key in keys if not whole or key.startswith(ORDER)]),
+        whole,
     )

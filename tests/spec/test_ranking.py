@@ -12,17 +12,29 @@ import pytest
 
 z3 = pytest.importorskip("z3")
 
+from lineclear.policies import load_claims
 from lineclear_spec import orders, progress
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.crosscheck import crosscheck_unit
 from lineclear_spec.ghosts import guards_of
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.logic import any_of, both, either, larger, negate, smaller
-from lineclear_spec.obligations import PROGRESS, Goal, Unit, build
+from lineclear_spec.obligations import PROGRESS, Goal, Unit, build, every_key, keys_of, units
 from lineclear_spec.prove import prove_unit
 from lineclear_spec.records import Limits
 from lineclear_spec.terms import Misuse
-from lineclear_spec.theorems import CLAIMS, Claims, Fact, Theorem, claim, standing
+from lineclear_spec.theorems import (
+    CLAIMS,
+    ORDER,
+    TABLE,
+    Claims,
+    Fact,
+    Standing,
+    Theorem,
+    claim,
+    expand,
+    standing,
+)
 
 LEMMAS = ("ranking", "progress")
 
@@ -312,15 +324,78 @@ def test_the_order_on_formulas_is_that_of_tuples() -> None:
 THEOREM = Theorem("x.P0", "it holds", ("F1",), ("a/progress/", "b/progress/one"))
 
 
+KEYS = ("a/progress/one", "a/progress/two", "b/progress/one", "b/progress/other")
+
+
+def stands(theorem: Theorem, answers: dict[str, str], keys: tuple[str, ...] = KEYS) -> Standing:
+    return standing(theorem, {k: {s} for k, s in answers.items()}, expand(theorem, keys))
+
+
 def test_a_theorem_is_proved_only_if_all_that_it_rests_on_was_asked_and_proved() -> None:
-    proved = [("a/progress/one", "proved"), ("b/progress/one", "proved")]
-    assert standing(THEOREM, proved).status == "proved"
-    assert standing(THEOREM, proved).premises == {"F1": "guard"}
-    assert standing(THEOREM, proved[:1]).status == "unknown"
-    assert standing(THEOREM, proved[:1]).missing == ("b/progress/one",)
-    assert standing(THEOREM, [*proved, ("a/progress/two", "unknown")]).status == "unknown"
-    assert standing(THEOREM, [*proved, ("a/progress/two", "refuted")]).status == "refuted"
-    assert standing(Theorem("x.P0", "it holds", (), ()), proved).status == "unknown"
+    proved = dict.fromkeys(KEYS[:3], "proved")
+    assert stands(THEOREM, proved).status == "proved"
+    assert stands(THEOREM, proved).rests_on == KEYS[:3]
+    assert stands(THEOREM, proved).premises == {"F1": "guard"}
+    for key in KEYS[:3]:
+        fewer = {k: s for k, s in proved.items() if k != key}
+        assert stands(THEOREM, fewer).status == "not asked"
+        assert stands(THEOREM, fewer).not_asked == (key,)
+        for status in ("unknown", "refuted"):
+            assert stands(THEOREM, {**proved, key: status}).status == status
+            assert stands(THEOREM, {**proved, key: status}).missing == (key,)
+    assert stands(THEOREM, {**proved, "b/progress/other": "refuted"}).status == "proved"
+
+
+def test_one_solver_or_seed_that_says_no_is_enough() -> None:
+    keys = expand(THEOREM, KEYS)
+    answers = {key: {"proved"} for key in keys}
+    assert standing(THEOREM, {**answers, keys[0]: {"proved", "unknown"}}, keys).status == "unknown"
+
+
+def test_a_key_that_no_unit_makes_is_refused() -> None:
+    for rests_on in (("c/progress/one",), ("a/progress/", "b/progress/two"), ()):
+        with pytest.raises(ValueError, match=r"x\.P0 rests on"):
+            expand(Theorem("x.P0", "it holds", (), rests_on), KEYS)
+
+
+def falls(keys: list[str], of_each: int) -> int:
+    """Takes away one key after the other of each theorem and sees it fall; how many theorems."""
+    answers = {key: {"proved"} for key in keys}
+    theorems = [theorem for claims in CLAIMS.values() for theorem in claims.theorems]
+    for number, theorem in enumerate(theorems):
+        mine = expand(theorem, keys)
+        assert standing(theorem, answers, mine).status == "proved"
+        own = [key for key in mine if key.startswith((ORDER, "decisions/", "empty_pool/"))]
+        table = [key for key in mine if key not in own]
+        some = table if number == 0 else table[number :: len(table) // of_each + 1]
+        for key in (*own, *some):
+            found = standing(theorem, {k: s for k, s in answers.items() if k != key}, mine)
+            assert (found.status, found.not_asked) == ("not asked", (key,)), theorem.name
+    return len(theorems)
+
+
+def test_each_key_of_each_theorem_counts() -> None:
+    load_claims()
+    keys = [
+        k
+        for name in ("carry", *PROGRESS, *units())
+        if name in (*PROGRESS, "carry") or name.startswith(ORDER)
+        for k in keys_of(name)
+    ]
+    assert falls(list(dict.fromkeys(keys)), 5) > 60
+
+
+@pytest.mark.deep
+def test_each_key_of_each_theorem_counts_with_the_whole_table() -> None:
+    load_claims()
+    keys = every_key()
+    assert len(keys) == len(set(keys)) > 2700
+    assert falls(keys, 5) > 60
+
+
+def test_the_table_is_every_unit_but_the_orders() -> None:
+    theorem = Theorem("x.P0", "it holds", (), (TABLE,))
+    assert expand(theorem, ("carry/defined/a", "order_x/progress/a")) == ("carry/defined/a",)
 
 
 def test_an_unknown_premise_is_refused() -> None:
