@@ -8,14 +8,16 @@ nothing about particular policies: an order is any strict total order.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import z3
 
 from lineclear_spec import progress
+from lineclear_spec.entering import STEP
 from lineclear_spec.invariants import GPU
 from lineclear_spec.invariants.clause import RUNNING, SWAPPED, WAITING, live
-from lineclear_spec.logic import any_of, both, implies, negate
+from lineclear_spec.logic import any_of, both, implies, larger, negate, smaller
 from lineclear_spec.ranking import CLAUSES, sure
 from lineclear_spec.state import (
     BLOCK_OF,
@@ -26,9 +28,10 @@ from lineclear_spec.state import (
     background,
     quantify,
 )
+from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.terms import Misuse, Term, raw
 
-__all__ = ["decisions", "empty_pool", "truth"]
+__all__ = ["admission", "decisions", "empty_pool", "exact_room", "truth"]
 
 
 Place = z3.DeclareSort("Place")
@@ -243,84 +246,173 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
 
 
 def empty_pool() -> tuple[list[Any], list[tuple[str, Any]]]:
-    """Hypotheses and goals about one request when nobody runs, or when it runs alone."""
+    """Hypotheses and goals about what is there when nobody runs, and about what a group asks for."""
     s = State.arbitrary()
     r = z3.Const("asker", Request)
     leader = z3.Const("leader", Sequence)
-    watermark, drafts, exist, known = (
-        z3.Int(name) for name in ("watermark", "drafts", "exist", "room")
-    )
-    total, budget, last = s.total(GPU), s.max_num_batched_tokens, s.limit(r) - 1
-    # `known`: what it knows and was promised, of which the last token needs no room. Of "nobody
-    # runs" each proof uses one instance: somebody who would have to.
+    known, last = z3.Int("room"), s.limit(r) - 1
+    # Of "nobody runs" each proof uses one instance: somebody who would have to.
     holder = s.group(s.owner(GPU, s.order(GPU, s.free(GPU))))
-    named = [
-        leader == s.member(r, 0),
-        z3.Int("last_block") == BLOCK_OF(last),
-    ]
-    one = z3.And(s.parallel(r) == 1, s.worst_case(r) == NEED(last))
-    empty = z3.And(
-        s.free(GPU) == total, s.batch_size == 0, s.step_tokens == 0, 1 <= known, known <= last
-    )
-    have = progress.Need(
-        Term(s.free(GPU)) - progress.kept_free(Term(watermark), 0),
-        Term(s.max_num_seqs) - 0,
-        Term(budget) - Term(s.step_tokens) - Term(s.batch_size),
-    )
-    waits = progress.Need(
-        Term(NEED(known)), Term(s.parallel(r)), progress.asked_tokens(Term(known), Term(budget))
-    )
-    # What a single sequence asks for, by the functions that `job.py` calls, where it asks.
-    tokens = progress.wanted_tokens(Term(exist), Term(last), Term(s.reach(leader)), Term(drafts))
-    slots = progress.wanted_slots(Term(s.slots(leader)), Term(s.reach(leader)), tokens)
-    lacks = progress.wanted_blocks(Term(NEED(raw(slots))), Term(s.length(leader)), 0)
-    asks = z3.And(
-        s.reach(leader) < exist,
-        s.reach(leader) < last,
-        drafts >= 0,
-        z3.Or(drafts == 0, exist + drafts <= last),
-    )
-    returns = progress.Need(
-        Term(s.length(leader)) + lacks,
-        Term(s.parallel(r)),
-        progress.asked_tokens(tokens, Term(budget)),
-    )
     goals = [
         (
             "the whole pool is free when nobody runs",
-            z3.Implies(s.phase(holder) != RUNNING, s.free(GPU) == total),
+            z3.Implies(s.phase(holder) != RUNNING, s.free(GPU) == s.total(GPU)),
         ),
         (
             "nothing is steady when nobody runs",
             z3.Implies(s.phase(s.request(s.batch(0))) != RUNNING, s.batch_size == 0),
         ),
         (
-            "a waiting request of one sequence enters when nobody runs",
-            z3.Implies(z3.And(empty, one, s.phase(r) == WAITING), raw(have.covers(waits))),
-        ),
-        (
-            "a swapped request of one sequence enters when nobody runs",
-            z3.Implies(z3.And(empty, one, s.phase(r) == SWAPPED, asks), raw(have.covers(returns))),
-        ),
-        (
-            "a request of one sequence that runs alone can grow",
-            z3.Implies(
-                z3.And(one, s.phase(r) == RUNNING, asks),
-                raw(progress.grows(0, lacks, Term(total) - Term(s.length(leader)))),
-            ),
-        ),
-        (
             "what a living sequence has left is never negative",
             z3.Implies(s.alive(leader), sure(s, leader) <= s.limit(s.request(leader)) - 1),
         ),
     ]
-    hypotheses = [
-        *background(),
-        *[quantify(c.domains, lambda *x, c=c: c.predicate(s, *x)) for c in CLAUSES.values()],
-        *named,
-        budget >= 1,
+    named = [leader == s.member(r, 0), z3.Int("last_block") == BLOCK_OF(last)]
+    return [*everywhere(s), *named], goals + branches(s, r, known, last)
+
+
+def everywhere(s: State) -> list[Any]:
+    """What holds of a state between actions."""
+    clauses = [quantify(c.domains, lambda *x, c=c: c.predicate(s, *x)) for c in CLAUSES.values()]
+    return [*background(), *clauses]
+
+
+def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
+    """Hypotheses and goals about a request of one sequence when nobody runs, or when it runs alone.
+
+    The scheduler's own methods are run (`entering.py`): what there is, what the request wants, and
+    whether the one covers the other.
+    """
+    s = State.arbitrary()
+    ledger = SymbolicLedger(s)
+    r, leader = z3.Const("asker", Request), z3.Const("leader", Sequence)
+    record, only = ledger.wrap(Request, r), ledger.wrap(Sequence, leader)
+    budget, last = s.max_num_batched_tokens, s.limit(r) - 1
+    exist, lookahead = z3.Int("exist"), z3.Int("lookahead")
+    one = z3.And(
+        s.parallel(r) == 1, s.worst_case(r) == NEED(last), s.blocks(r) == s.length(leader)
+    )
+    empty = z3.And(s.free(GPU) == s.total(GPU), s.batch_size == 0, s.step_tokens == 0)
+    knows = z3.And(
+        1 <= raw(only.known_tokens),
+        raw(only.known_tokens) <= last,
+        raw(only.promised_samples) >= 0,
+    )
+    reach = raw(only.reach_tokens)
+    asks = z3.And(reach < exist, reach < last, lookahead >= 0)
+    goals: list[tuple[str, Any]] = []
+    for chunked in (True, False):
+        settings = SimpleNamespace(
+            watermark_blocks=whole("watermark"),
+            max_num_seqs=Term(s.max_num_seqs),
+            max_num_batched_tokens=Term(budget),
+            enable_chunked_prefill=chunked,
+        )
+        step = STEP[0](ledger, settings)
+        have, waits = step.have(), step.wants(record, only)
+        told = (Term(exist), Term(last), Term(reach), Term(lookahead))
+        returns = step.wants(record, only, told)
+        (job,) = step.jobs
+        how = "with" if chunked else "without"
+        goals += [
+            (
+                f"a waiting request of one sequence enters when nobody runs, {how} chunking",
+                z3.Implies(
+                    z3.And(empty, one, knows, s.phase(r) == WAITING), raw(have.covers(waits))
+                ),
+            ),
+            (
+                f"a swapped request of one sequence enters when nobody runs, {how} chunking",
+                z3.Implies(
+                    z3.And(empty, one, asks, s.phase(r) == SWAPPED), raw(have.covers(returns))
+                ),
+            ),
+        ]
+    free = Term(s.total(GPU)) - Term(s.length(leader))
+    goals += [
+        (
+            "a request of one sequence that runs alone can grow",
+            z3.Implies(
+                z3.And(one, s.phase(r) == RUNNING, asks, z3.Not(s.steady(leader))),
+                raw(progress.grows(0, job.blocks, free)),
+            ),
+        ),
+        (
+            "a steady request that runs alone can take the block that it is due",
+            z3.Implies(
+                z3.And(
+                    one,
+                    s.phase(r) == RUNNING,
+                    s.steady(leader),
+                    s.reach(leader) < last,
+                    NEED(s.reach(leader) + 1) == s.length(leader) + 1,
+                ),
+                raw(progress.grows(1, 0, free)),
+            ),
+        ),
     ]
-    return hypotheses, goals + branches(s, r, known, last)
+    named = [leader == s.member(r, 0), z3.Int("last_block") == BLOCK_OF(last), budget >= 1]
+    return [*everywhere(s), *named], goals
+
+
+def exact_room() -> tuple[list[Any], list[tuple[str, Any]]]:
+    """Goals about the same methods that need no invariant: what there is and what is wanted, exactly."""
+    s = State.arbitrary()
+    ledger = SymbolicLedger(s)
+    r, leader = z3.Const("asker", Request), z3.Const("leader", Sequence)
+    record, only = ledger.wrap(Request, r), ledger.wrap(Sequence, leader)
+    budget, last = s.max_num_batched_tokens, s.limit(r) - 1
+    settings = SimpleNamespace(
+        watermark_blocks=whole("watermark"),
+        max_num_seqs=Term(s.max_num_seqs),
+        max_num_batched_tokens=Term(budget),
+        enable_chunked_prefill=True,
+    )
+    step = STEP[0](ledger, settings)
+    have, wants = step.have(), step.wants(record, only)
+    exist, lookahead = z3.Int("exist"), z3.Int("lookahead")
+    told = (Term(exist), Term(last), only.reach_tokens, Term(lookahead))
+    returns = step.wants(record, only, told)
+    (job,) = step.jobs
+    known = raw(only.known_tokens)
+    goals = [
+        (
+            "when nobody runs there is the whole pool, every seat and the whole budget",
+            z3.Implies(
+                z3.And(s.free(GPU) == s.total(GPU), s.batch_size == 0, s.step_tokens == 0),
+                z3.And(
+                    raw(have.blocks) == s.total(GPU),
+                    raw(have.seats) == s.max_num_seqs,
+                    raw(have.tokens) == budget,
+                ),
+            ),
+        ),
+        (
+            "a waiting request of one sequence wants blocks for what it computes, its seats and a token",
+            z3.Implies(
+                z3.And(1 <= known, known <= last, budget >= 1),
+                z3.And(
+                    raw(wants.blocks) == NEED(raw(computed_on_admission(only, last))),
+                    raw(wants.seats) == s.parallel(r),
+                    raw(wants.tokens) == 1,
+                ),
+            ),
+        ),
+        (
+            "a swapped request of one sequence wants the blocks that it has and its growth",
+            z3.And(
+                raw(returns.blocks) == s.blocks(r) + raw(job.blocks),
+                raw(returns.seats) == s.parallel(r),
+            ),
+        ),
+    ]
+    return [], goals
+
+
+def computed_on_admission(only: Any, last: Any) -> Any:
+    """Known and promised tokens, of which the last of a complete sequence needs no room."""
+    both_kinds = only.known_tokens + only.promised_samples
+    return larger(only.known_tokens, smaller(both_kinds, Term(last)))
 
 
 def branches(s: State, r: Any, known: Any, last: Any) -> list[tuple[str, Any]]:

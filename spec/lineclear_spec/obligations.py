@@ -20,6 +20,7 @@ import z3
 from lineclear_spec import blocks, decisions, orders, ranking
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.deltas import DELTAS
+from lineclear_spec.entering import STEP
 from lineclear_spec.invariants import CPU, GPU, INVARIANTS, clauses
 from lineclear_spec.parallel import in_parallel
 from lineclear_spec.state import (
@@ -34,9 +35,9 @@ from lineclear_spec.state import (
 )
 from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.terms import Term, raw
-from lineclear_spec.theorems import CLAIMS, ORDER
+from lineclear_spec.theorems import ADMISSION, CLAIMS, ORDER
 
-__all__ = ["LOOPS", "PROGRESS", "Goal", "Unit", "build", "every_key", "units"]
+__all__ = ["ENTERING", "LOOPS", "PROGRESS", "Goal", "Unit", "build", "every_key", "units"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +110,20 @@ PROGRESS: dict[str, Callable[[], tuple[list[Any], list[tuple[str, Any]]]]] = {
 }
 
 
+#: What runs when a request enters, once a scheduler has said so: see `entering.py`.
+ENTERING: dict[str, Callable[[], tuple[list[Any], list[tuple[str, Any]]]]] = {
+    ADMISSION: decisions.admission,
+    "room": decisions.exact_room,
+}
+
+
 def units() -> list[str]:
     """Names of everything that is proved."""
     orders = [ORDER + name for name in CLAIMS]
-    return ["start", "arithmetic", *LOOPS, *ACTIONS, *PROGRESS, *orders]
+    entering = (
+        list(ENTERING) if STEP else []
+    )  # no scheduler has said what runs when a request enters
+    return ["start", "arithmetic", *LOOPS, *ACTIONS, *PROGRESS, *entering, *orders]
 
 
 def keys_of(name: str) -> list[str]:
@@ -138,6 +149,8 @@ def build(name: str, body: Callable[..., Any] | None = None) -> Unit:
         return start()
     if name == "arithmetic":
         return arithmetic()
+    if name in ENTERING:
+        return of_progress(name, *ENTERING[name]())
     if name in PROGRESS:
         return of_progress(name, *PROGRESS[name]())
     if name.startswith(ORDER):

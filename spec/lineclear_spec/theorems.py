@@ -31,6 +31,9 @@ __all__ = [
 #: Stands for every obligation of the table and of the decisions: all but the orders of policies.
 TABLE = "table"
 
+#: The unit that runs the scheduler's own methods; part of the table.
+ADMISSION = "admission"
+
 #: Before the name of a policy: the unit of its order.
 ORDER = "order_"
 
@@ -444,7 +447,9 @@ def expand(theorem: Theorem, keys: Iterable[str]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for start in theorem.rests_on:
         mine = [key for key in known if belongs(key, start)]
-        if not mine:
+        if not mine or (
+            start == TABLE and not any(key.startswith(f"{ADMISSION}/") for key in mine)
+        ):
             raise ValueError(
                 f"{theorem.name} rests on {start!r}, and no unit makes an obligation of it"
             )

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import inspect
+import textwrap
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 z3 = pytest.importorskip("z3")
 
+from lineclear import entering, job, step
 from lineclear.policies import load_claims
 from lineclear_spec import orders, progress
 from lineclear_spec.actions import ACTIONS
@@ -19,7 +22,16 @@ from lineclear_spec.crosscheck import crosscheck_unit
 from lineclear_spec.ghosts import guards_of
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.logic import any_of, both, either, larger, negate, smaller
-from lineclear_spec.obligations import PROGRESS, Goal, Unit, build, every_key, keys_of, units
+from lineclear_spec.obligations import (
+    ENTERING,
+    PROGRESS,
+    Goal,
+    Unit,
+    build,
+    every_key,
+    keys_of,
+    units,
+)
 from lineclear_spec.prove import prove_unit
 from lineclear_spec.records import Limits
 from lineclear_spec.terms import Misuse
@@ -57,13 +69,66 @@ def test_every_action_has_the_lemmas_of_ranking() -> None:
         assert len(labels) == len(set(labels)) >= 4, name
 
 
-@pytest.mark.parametrize("name", PROGRESS)
+#: A method or a function of the scheduler, one statement of it, and what it is changed to.
+PLANTED: dict[str, tuple[Callable[..., Any], str, str]] = {
+    "one block short when nobody runs": (
+        step.Step.have,
+        "self.ledger.gpu.free",
+        "self.ledger.gpu.free - (not scheduler.running)",
+    ),
+    "a seat short": (step.Step.have, "scheduler.seats,", "scheduler.seats + 1,"),
+    "the watermark is kept when nobody runs": (
+        step.Step.have,
+        "kept_free(self.config.watermark_blocks, len(scheduler.running))",
+        "self.config.watermark_blocks",
+    ),
+    "a waiting request wants a block more": (
+        step.Step.want,
+        "return Need(blocks,",
+        "return Need(blocks + 1,",
+    ),
+    "a swapped request wants a block more": (
+        step.Step.want,
+        "record.blocks + growth",
+        "record.blocks + growth + 1",
+    ),
+    "a request that waits wants two tokens": (
+        step.Step.want,
+        "asked_tokens(1 if chunked",
+        "asked_tokens(2 if chunked",
+    ),
+    "a sequence wants a block more": (job.sized, "+ copy\n", "+ copy + 1\n"),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_what_runs_when_a_request_enters_is_what_is_proved(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_claims()
+    function, text, other = PLANTED[name]
+    source = textwrap.dedent(inspect.getsource(function))
+    assert source.count(text) == 1
+    names = dict(vars(inspect.getmodule(function)))
+    exec(
+        compile(
+            "from __future__ import annotations\n" + source.replace(text, other), name, "exec"
+        ),
+        names,
+    )
+    owner = step.Step if function.__qualname__.startswith("Step.") else entering
+    assert not any(failing(build(unit)) for unit in ENTERING)
+    monkeypatch.setattr(owner, function.__name__, names[function.__name__])
+    assert any(failing(build(unit)) for unit in ENTERING)
+
+
+@pytest.mark.parametrize("name", [*PROGRESS, *ENTERING])
 def test_the_decisions_are_proved_by_both_solvers(name: str) -> None:
     assert [r for r in prove_unit(build(name)) if r.status != "proved"] == []
     assert [r for r in crosscheck_unit(build(name)) if r.status != "proved"] == []
 
 
-@pytest.mark.parametrize("name", PROGRESS)
+@pytest.mark.parametrize("name", [*PROGRESS, *ENTERING])
 def test_the_hypotheses_of_decisions_do_not_contradict_each_other(name: str) -> None:
     unit = build(name)
     unit.goals = [Goal("progress", "false", 0, z3.BoolVal(False))]
@@ -144,8 +209,11 @@ BROKEN: dict[str, tuple[str, Callable[..., Any], str]] = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_decision_is_refuted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     function, broken, lemma = BROKEN[name]
-    monkeypatch.setattr(progress, function, broken)
-    lost = {label for unit in PROGRESS for label in failing(build(unit))}
+    for module in (progress, step, job):  # where the scheduler has it from
+        if hasattr(module, function):
+            monkeypatch.setattr(module, function, broken)
+    load_claims()
+    lost = {label for unit in (*PROGRESS, *ENTERING) for label in failing(build(unit))}
     assert any(lemma in label for label in lost), lost
 
 
@@ -365,7 +433,7 @@ def falls(keys: list[str], of_each: int) -> int:
     for number, theorem in enumerate(theorems):
         mine = expand(theorem, keys)
         assert standing(theorem, answers, mine).status == "proved"
-        own = [key for key in mine if key.startswith((ORDER, "decisions/", "empty_pool/"))]
+        own = [k for k in mine if k.startswith((ORDER, "decisions/", "empty_pool/", "admission/"))]
         table = [key for key in mine if key not in own]
         some = table if number == 0 else table[number :: len(table) // of_each + 1]
         for key in (*own, *some):
@@ -378,8 +446,8 @@ def test_each_key_of_each_theorem_counts() -> None:
     load_claims()
     keys = [
         k
-        for name in ("carry", *PROGRESS, *units())
-        if name in (*PROGRESS, "carry") or name.startswith(ORDER)
+        for name in units()
+        if name in ("carry", *PROGRESS, *ENTERING) or name.startswith(ORDER)
         for k in keys_of(name)
     ]
     assert falls(list(dict.fromkeys(keys)), 5) > 60
@@ -395,7 +463,10 @@ def test_each_key_of_each_theorem_counts_with_the_whole_table() -> None:
 
 def test_the_table_is_every_unit_but_the_orders() -> None:
     theorem = Theorem("x.P0", "it holds", (), (TABLE,))
-    assert expand(theorem, ("carry/defined/a", "order_x/progress/a")) == ("carry/defined/a",)
+    keys = ("carry/defined/a", "admission/progress/a", "order_x/progress/a")
+    assert expand(theorem, keys) == keys[:2]
+    with pytest.raises(ValueError, match="no unit makes"):  # no scheduler has said what runs
+        expand(theorem, keys[::2])
 
 
 def test_an_unknown_premise_is_refused() -> None:
