@@ -57,7 +57,9 @@ class NobodyRuns(Step):
         )
         entry: Any = SimpleNamespace(record=seen, n=record.parallel)
         if asks is not None:
-            self.jobs = [sized(self.ledger, only, entry, *asks, 0, 1, False)]
+            exist, last, reach, lookahead = asks
+            made = sized(self.ledger, only, entry, exist, last, reach, lookahead, 0, 1, False)
+            self.jobs = [made]
         return self.want(entry)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import z3
 
-from lineclear_spec import blocks, decisions, orders, ranking
+from lineclear_spec import admission, blocks, decisions, orders, ranking
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.deltas import DELTAS
 from lineclear_spec.entering import STEP
@@ -112,8 +112,8 @@ PROGRESS: dict[str, Callable[[], tuple[list[Any], list[tuple[str, Any]]]]] = {
 
 #: What runs when a request enters, once a scheduler has said so: see `entering.py`.
 ENTERING: dict[str, Callable[[], tuple[list[Any], list[tuple[str, Any]]]]] = {
-    ADMISSION: decisions.admission,
-    "room": decisions.exact_room,
+    ADMISSION: admission.admission,
+    "room": admission.exact_room,
 }
 
 
