@@ -61,9 +61,11 @@ class Bookkeeping(Advice):
 
     # ---- phases --------------------------------------------------------------------------------
 
-    def start(self, entry: Entry) -> None:
-        """The request runs now."""
+    def start(self, entry: Entry, displacing: bool = False) -> None:
+        """The request runs now; `displacing`: others were preempted for it to enter."""
         self.of[entry.record] = entry
+        entry.entered_by_displacing = displacing
+        entry.kept_a_token = False
         self.running.add(entry)
         self.seats += entry.n
         entry.bypassed = 0
@@ -76,6 +78,7 @@ class Bookkeeping(Advice):
     def stop(self, entry: Entry, members: Iterable[Sequence]) -> None:
         """The request runs no longer."""
         self.running.remove(entry)
+        entry.entered_by_displacing = False
         self.seats -= entry.n
         for sequence in members:
             self.explicit.pop(sequence, None)

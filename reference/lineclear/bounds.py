@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from lineclear.config import Config
-from lineclear.starvation import Sizes, formula_of_the_first, letters, steps_of_the_first
+from lineclear.starvation import (
+    Sizes,
+    formula_of_a_token,
+    formula_of_the_first,
+    letters,
+    steps_of_the_first,
+    steps_to_a_token,
+)
 from lineclear.workload import Arrival, Workload
 
 __all__ = ["Bound", "Case", "bound_of", "cap", "sizes_of"]
@@ -100,8 +107,27 @@ def passes(case: Case) -> Bound:
     return Bound("bypass", case.config.bypass, "passes while it waits")
 
 
+def token(case: Case) -> Bound:
+    """P6a: C6."""
+    shares, changes = hasattr(case.policy, "share"), hasattr(case.policy, "review")
+    formula = formula_of_a_token(changes)
+    values = letters(case.config, case.sizes, shares)
+    return Bound(
+        f"C6 = {formula}",
+        steps_to_a_token(case.config, case.sizes, shares, changes),
+        "steps in a row in which no request keeps a token and no sequence ends",
+        tuple(
+            [
+                (name, values[name])
+                for name in ("C", "S", "d")
+                if re.search(rf"\b{name}\b", formula)
+            ]
+        ),
+    )
+
+
 def first(case: Case) -> Bound:
-    """P6: T1."""
+    """P6b: T1."""
     shares = hasattr(case.policy, "share")
     formula = formula_of_the_first(case.config, case.sizes, shares)
     values = letters(case.config, case.sizes, shares)
@@ -241,7 +267,8 @@ def promotion(case: Case) -> Bound:
 
 BOUNDS: dict[str, Callable[[Case], Bound]] = {
     "P5": passes,
-    "P6": first,
+    "P6a": token,
+    "P6b": first,
     "P7": each,
     "aging.P9": levels,
     "sjf_aging.P9": lengths,

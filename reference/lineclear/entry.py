@@ -37,7 +37,9 @@ class Entry:
         "branches_made",
         "bypassed",
         "cell",
+        "entered_by_displacing",
         "first",
+        "kept_a_token",
         "n",
         "name",
         "number",
@@ -95,6 +97,8 @@ class Entry:
         self.branches_made = 1
         self.outputs: list[Output] | None = None
         self.preemptions = self.bypassed = 0  # how often; requests behind it that were let pass
+        self.entered_by_displacing = False  # it runs, and others were preempted for it to enter
+        self.kept_a_token = False  # it has learned a token since it runs
 
     def stand(self, key: tuple[Any, ...], rank: tuple[Any, ...] | None) -> None:
         """Its places in the two orders, before it stands in either; no rank is the key's."""

@@ -116,7 +116,7 @@ def lost_premises(config: Config, workload: Workload | None = None) -> list[Lost
         lost += [Lost(name, setting, f"off is that {rule}") for name in TAKEN_BY_RULE[rule]]
     if config.rules != "lineclear":
         why = "who enters, who gives way and who stands where is not asked of what is proved"
-        lost += [Lost(name, setting, why) for name in ("F2", "F3", "F4")]
+        lost += [Lost(name, setting, why) for name in ("F2", "F3", "F4", "F12")]
     if config.num_lookahead_slots:
         drafts = f"num_lookahead_slots {config.num_lookahead_slots}"
         lost.append(Lost("F10", drafts, "a step is charged as one token, however many it accepts"))

@@ -28,7 +28,8 @@ ROUNDING = 1e-9
 #: What of it a theorem bounds, by the theorem or by the end of its name.
 SEEN_BY = {
     "P5": "passes",
-    "P6": "first",
+    "P6a": "without",
+    "P6b": "first",
     "P7": "each",
     "P9": "lateness",
     "ceiling.bypass": "later",

@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING
 
 from lineclear.entry import Entry
 from lineclear_spec.ledger import Ledger
-from lineclear_spec.progress import wanted_blocks, wanted_slots, wanted_tokens
+from lineclear_spec.progress import (
+    decodes,
+    drafts_of,
+    wanted_blocks,
+    wanted_slots,
+    wanted_tokens,
+)
 from lineclear_spec.records import Block, Sequence
 
 if TYPE_CHECKING:
     from lineclear.bookkeeping import Bookkeeping
 
-__all__ = ["Job", "job_of", "spare_last_holders"]
+__all__ = ["Job", "job_of", "sized", "spare_last_holders"]
 
 
 @dataclass(slots=True)
@@ -67,11 +73,40 @@ def job_of(scheduler: Bookkeeping, sequence: Sequence, entry: Entry) -> Job | No
         reach = shared
     if reach >= exist or reach >= last:
         return None
-    decode = exist - reach == 1 and reach >= record.prompt
-    drafts = min(lookahead, last - exist) if decode else 0
+    copy = not shared and not ledger.writable(sequence)
+    return sized(ledger, sequence, entry, exist, last, reach, lookahead, shared, size, copy)
+
+
+def sized(
+    ledger: Ledger,
+    sequence: Sequence,
+    entry: Entry,
+    exist: int,
+    last: int,
+    reach: int,
+    lookahead: int,
+    shared: int,
+    size: int,
+    copy: bool,
+) -> Job:
+    """What a sequence with a token to compute wants; all of the arithmetic, which runs on formulas too.
+
+    Args:
+        ledger: where it is.
+        sequence: which.
+        entry: its request.
+        exist: tokens that it knows, and those that steps in flight sample for it.
+        last: positions that it needs room for when it is complete.
+        reach: positions computed or being computed.
+        lookahead: drafts that it may compute.
+        shared: positions of the prompt that it takes part in again.
+        size: of a block.
+        copy: whether its next block has to be copied first.
+    """
+    decode = decodes(exist, reach, entry.record.prompt)
+    drafts = drafts_of(lookahead, exist, last, decode)
     tokens = wanted_tokens(exist, last, reach, drafts)
     slots = wanted_slots(sequence.slot_tokens, reach, tokens)
-    copy = not shared and not ledger.writable(sequence)
     blocks = wanted_blocks(ledger.need(slots), sequence.length, shared // size) + copy
     return Job(sequence, entry, tokens, drafts, slots, blocks, copy, shared, decode)
 

@@ -132,6 +132,7 @@ class Outcome:
             return  # its clock has counted the token
         self.touched.append(sequence)
         entry = scheduler.of[sequence.request]
+        entry.kept_a_token = True  # here before any of its sequences can be steady
         for k, size in enumerate(sizes[1:], start=1):
             child = actions.fork(ledger, sequence, size)
             entry.name_branch(child)

@@ -3,7 +3,7 @@
 Guarantees: the figure follows from settings and sizes alone, by the argument below, and it counts
 steps that are issued. It knows nothing about policies, nor about how long a step takes.
 
-The argument rests on the theorem P6 and its premises, F5 among them: in each step every decode
+The argument rests on the theorem P6b and its premises, F5 among them: in each step every decode
 gets its token and prompts are dealt all that is left of the budget, in the order. S are the seats,
 B the budget of a step, b = 1 + num_lookahead_slots, d the steps in flight; L, m and n the tokens,
 generated tokens and sequences of the largest request. Let r be the first unfinished one in the order.
@@ -26,6 +26,17 @@ counts d times. If prompts may not be cut, a request enters with all of its prom
 leaves W and X out; branches that compute theirs again after a preemption each wait until the decodes
 beside them have ended, m steps, which happens at most once for each seat and each branch.
 
+*A token* (P6a, with no premise on the order). Take steps in which nobody keeps a token and no sequence
+ends. Nobody decodes in them, so the first in the order of those that run, m, is dealt the whole budget:
+it computes what it lacks, X at most, in C = (X - 1) // B + 1 steps. Nobody enters meanwhile, because m
+lacks tokens, and growth preempts only those behind m. Another can take the place of m only by displacing
+m: as m takes all tokens, no other victims would leave a token. Then it comes before all that run, is not
+displaced itself before it has kept a token, and is the first for C steps more. So C6 = 2 * C + 2 * d - 1
+steps, of which d - 1 twice are steps issued before the one that samples is committed. With shares, h in
+the place of B. Where the order changes while requests run (mlfq), each change is a promotion, one
+for a request: 2 * S + 1 among those that run, each of which may be followed by one displacement more,
+so that 3 * (S + 1) * (C + d) steps suffice.
+
 A request that k others precede is the first after these have ended: (k + 1) times as many steps,
 counted from when the last of the k has arrived. A failed copy starts the count anew (F8).
 """
@@ -36,7 +47,14 @@ from dataclasses import dataclass
 
 from lineclear.config import Config
 
-__all__ = ["Sizes", "formula_of_the_first", "letters", "steps_of_the_first"]
+__all__ = [
+    "Sizes",
+    "formula_of_a_token",
+    "formula_of_the_first",
+    "letters",
+    "steps_of_the_first",
+    "steps_to_a_token",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +80,7 @@ def steps_of_the_first(config: Config, sizes: Sizes, shares: bool = False) -> in
     """T1: steps from when a request is the first in the order to its end, at most.
 
     Args:
-        config: settings under which the theorem P6 holds.
+        config: settings under which the theorem P6b holds.
         sizes: of all requests.
         shares: whether the policy deals out a step's tokens in equal shares.
     """
@@ -75,6 +93,29 @@ def steps_of_the_first(config: Config, sizes: Sizes, shares: bool = False) -> in
     return depth * (prompts + 2 * most)
 
 
+def steps_to_a_token(
+    config: Config, sizes: Sizes, shares: bool = False, changes: bool = False
+) -> int:
+    """C6: steps until some request keeps a token or some sequence ends, at most.
+
+    Args:
+        config: settings under which the theorem P6a holds.
+        sizes: of all requests.
+        shares: whether the policy deals out a step's tokens in equal shares.
+        changes: whether the order may change while requests run.
+    """
+    found = letters(config, sizes, shares)
+    own, depth = found["C"], found["d"]
+    if changes:
+        return 3 * (found["S"] + 1) * (own + depth)
+    return 2 * own + 2 * depth - 1
+
+
+def formula_of_a_token(changes: bool = False) -> str:
+    """C6 as a formula."""
+    return "3 * (S + 1) * (C + d)" if changes else "2 * C + 2 * d - 1"
+
+
 def letters(config: Config, sizes: Sizes, shares: bool = False) -> dict[str, int]:
     """The values of the letters of the module's text."""
     seats, width, budget = config.max_num_seqs, sizes.width, config.max_num_batched_tokens
@@ -84,7 +125,10 @@ def letters(config: Config, sizes: Sizes, shares: bool = False) -> dict[str, int
     dealt = own = budget - (seats - 1) * (1 + config.num_lookahead_slots)
     if shares:
         own = max(1, min(dealt, 1 if sizes.requests is None else budget // sizes.requests))
+    each = budget if not shares else max(1, 0 if not sizes.requests else budget // sizes.requests)
+    prompts = max(1, width * (sizes.tokens - 1))
     return {
+        "C": (prompts - 1) // each + 1 if config.enable_chunked_prefill else width,
         "W": lacking,
         "g": dealt,
         "X": width * (sizes.tokens - 1),

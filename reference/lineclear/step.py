@@ -21,6 +21,7 @@ from lineclear.plan import Scheduled
 from lineclear.preemption import choose, worst
 from lineclear_spec import actions
 from lineclear_spec.lifecycle import Phase
+from lineclear_spec.logic import larger
 from lineclear_spec.progress import (
     Need,
     admits_others,
@@ -30,7 +31,12 @@ from lineclear_spec.progress import (
     chunk,
     grows,
     kept_free,
+    known_on_admission,
+    least_tokens,
+    may_be_displaced,
     may_be_passed,
+    room,
+    tokens_left,
 )
 from lineclear_spec.records import Sequence
 
@@ -146,9 +152,9 @@ class Step:
     @property
     def _tokens_left(self) -> int:
         """Tokens that the step may still compute."""
-        ledger = self.ledger
-        spent = ledger.step_tokens + ledger.batch_size + self.promised
-        return self.config.max_num_batched_tokens - spent
+        ledger, budget = self.ledger, self.config.max_num_batched_tokens
+        left: int = tokens_left(budget, ledger.step_tokens, ledger.batch_size, self.promised)
+        return left
 
     def _chunk(self, tokens: int) -> int:
         """How many of so many tokens this step takes: all, a part, or none."""
@@ -241,15 +247,15 @@ class Step:
         if record.phase == Phase.SWAPPED:
             jobs = self._jobs_of(entry)
             growth = sum([job.blocks for job in jobs])
-            tokens = sum([1 if chunked and not job.decode else job.tokens for job in jobs])
-            tokens = asked_tokens(max(1, tokens), self.config.max_num_batched_tokens)
+            tokens = sum([least_tokens(job.tokens, job.decode, chunked) for job in jobs])
+            tokens = asked_tokens(larger(1, tokens), self.config.max_num_batched_tokens)
             return Need(record.blocks + growth, entry.n, tokens)
         leader, *others = record.members
         # A step that is in flight may still sample a token for a request that was preempted
         # meanwhile: it is computed with the others.
         tokens = leader.known_tokens
         if not others:
-            tokens = max(tokens, min(tokens + leader.promised_samples, record.limit - 1))
+            tokens = known_on_admission(tokens, leader.promised_samples, record.limit)
         full = ledger.block_of(record.prompt)
         blocks = ledger.need(tokens)
         blocks += sum([beside(ledger.need(branch.known_tokens), full) for branch in others])
@@ -260,11 +266,8 @@ class Step:
         """What is there for admission: the watermark is kept only while something runs."""
         scheduler = self.scheduler
         kept = kept_free(self.config.watermark_blocks, len(scheduler.running)) if watermark else 0
-        return Need(
-            self.ledger.gpu.free - self.due - kept,
-            self.config.max_num_seqs - scheduler.seats,
-            self._tokens_left,
-        )
+        free, seats = self.ledger.gpu.free, self.config.max_num_seqs
+        return room(free, self.due, kept, seats, scheduler.seats, self._tokens_left)
 
     def _admit_all(self) -> None:
         """From the head of the queue as long as there is room; `bypass` may pass one without."""
@@ -286,7 +289,7 @@ class Step:
         for entry in passed:
             queue.push(entry)
 
-    def _enter(self, entry: Entry) -> None:
+    def _enter(self, entry: Entry, displacing: bool = False) -> None:
         """The request runs, and computes what the step has tokens for."""
         scheduler, ledger, record = self.scheduler, self.ledger, entry.record
         scheduler.queue.leave(entry)
@@ -294,7 +297,7 @@ class Step:
             actions.swap_in(ledger, record)
         else:
             actions.admit(ledger, record)
-        scheduler.start(entry)
+        scheduler.start(entry, displacing)
         if scheduler.tenants is not None and not entry.started:
             scheduler.tell("admitted", entry, record.prompt)
         entry.started = True
@@ -332,7 +335,8 @@ class Step:
 
         def from_the_last() -> Iterator[Entry]:
             for entry in scheduler.running.from_the_last(head):
-                if scheduler.may_displace(seen, entry):
+                spared = not may_be_displaced(entry.entered_by_displacing, entry.kept_a_token)
+                if not spared and scheduler.may_displace(seen, entry):
                     candidates.append(entry)
                     yield entry
 
@@ -357,5 +361,5 @@ class Step:
         self.due = self.ledger.due().count
         self.displaced = True
         self._run([job for job in jobs if job.entry not in victims])
-        self._enter(head)
+        self._enter(head, displacing=True)
         return []

@@ -67,6 +67,7 @@ class Seen:
             counted, as the next two, under policies with head starts.
         excess: by how much more than its head start it came later; below 0 if by less.
         later: later arrivals that were let in before one that never ran.
+        without: steps in a row that sampled for nobody.
         dry: steps in which the earliest arrival of all generated no token.
         turns: times that another tenant was let in anew while one waited for its turn.
         begun: requests of another tenant that were let in for the first time meanwhile.
@@ -78,6 +79,7 @@ class Seen:
     lateness: float = 0.0
     excess: float = -inf
     later: int = 0
+    without: int = 0
     dry: int = 0
     turns: int = 0
     begun: int = 0
@@ -117,6 +119,7 @@ class Waits:
         self.lines: dict[str, Line] = {}
         self.by_order: dict[tuple[str, Order], Wait] = {}
         self.most = Seen()
+        self.without = 0  # steps since one sampled
         self.oldest: Hashable = None
         self.fruitless = 0  # steps since the earliest arrival generated a token, or became it
         self.turn: frozenset[str] = frozenset()  # tenants that the last step with any let in
@@ -150,6 +153,7 @@ class Waits:
 
     def end(self, request_id: Hashable) -> None:
         """A request has ended."""
+        self.without = 0
         wait = self.live.pop(request_id)
         self._let_in(wait)
         self.fresh.pop(request_id, None)
@@ -181,6 +185,8 @@ class Waits:
             self.fresh.pop(wait.arrival.request_id, None)
         if plan.step is not None:
             self.steps += 1
+            self.without = 0 if plan.sampling else self.without + 1
+            self.most.without = max(self.most.without, self.without)
             self._fruit(plan)
 
     def seen(self) -> Seen:

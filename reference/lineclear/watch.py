@@ -9,8 +9,9 @@ Three things are watched.
 
 - *nothing moves*: `schedule` has nothing to do, again and again, though no step is in flight, no
   copy is open and somebody is live.
-- *nobody advances*: steps are committed and no request learns a token. All of them compute
-  prompts then, so it lasts no longer than it takes to compute every known token once.
+- *nobody advances*: steps are committed and no request learns a token, for longer than the theorem
+  P6a allows; where a rule that it rests on is off, for longer than it takes to compute every known
+  token once.
 - *the first does not advance*: the first request in the order learns no token. Nobody enters
   before it, so it lasts no longer than what those that run have left. Watched unless the policy's
   order may change.
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from lineclear.entry import Entry
 from lineclear.stall import Stall, stall_report
-from lineclear.starvation import Sizes, steps_of_the_first
+from lineclear.starvation import Sizes, steps_of_the_first, steps_to_a_token
 
 if TYPE_CHECKING:
     from lineclear.bookkeeping import Bookkeeping
@@ -143,7 +144,7 @@ class Watch:
             self._look_at_the_first()
 
     def bound(self) -> int | None:
-        """Commits from when a request becomes the first to its end, at most, by the theorem P6.
+        """Commits from when a request becomes the first to its end, at most, by the theorem P6b.
 
         `starvation.py` derives it, for the largest of the requests so far. None where the theorem
         does not hold: the order may change, requests may pass, or a rule of progress is off. A
@@ -156,18 +157,38 @@ class Watch:
         sizes = Sizes(self.largest, self.largest, self.longest_output, self.widest, self.most_live)
         return steps_of_the_first(config, sizes, shares)
 
+    def token_bound(self) -> int | None:
+        """Commits in a row in which no request keeps a token, at most, by the theorem P6a.
+
+        For the largest of the requests so far, and one more for each branch that may be pruned
+        meanwhile. None where a rule that it rests on is off.
+        """
+        scheduler = self.scheduler
+        config = scheduler.config
+        if config.lacking or config.rules != "lineclear":
+            return None
+        shares, changes = hasattr(scheduler.policy, "share"), scheduler.reviews is not None
+        if shares and config.bypass:
+            return None
+        sizes = Sizes(self.largest, self.largest, self.longest_output, self.widest, self.most_live)
+        branches = sum([entry.n - 1 for entry in scheduler.entries.values()])
+        return steps_to_a_token(config, sizes, shares, changes) + branches
+
     def _count_dry(self) -> None:
         """Nobody learned a token for a while: it must not last longer than all prompts take."""
-        scheduler = self.scheduler
-        budget = scheduler.config.max_num_batched_tokens
-        entries = scheduler.entries.values()
-        most = sum(4 + entry.tokens(scheduler.ledger) // budget for entry in entries)
-        if self.dry > PATIENCE + most:
+        most = self.token_bound()
+        if most is None:  # no theorem: as long as it takes to compute every known token once
+            scheduler = self.scheduler
+            budget = scheduler.config.max_num_batched_tokens
+            entries = scheduler.entries.values()
+            known = sum(4 + entry.tokens(scheduler.ledger) // budget for entry in entries)
+            most = PATIENCE + known
+        if self.dry > max(PATIENCE, most):
             self._alarm(
-                f"nobody advances: no request learned a token in {self.dry} committed steps, and "
-                f"to compute all that is known takes {most} at most"
+                f"nobody advances: no request learned a token in {self.dry} committed steps, "
+                f"{most} at most are to be expected"
             )
-        self.patience = PATIENCE + most
+        self.patience = max(PATIENCE, most)
 
     def _look_at_the_first(self) -> None:
         """The first in the order learns a token before those that run have ended."""

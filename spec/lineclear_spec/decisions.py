@@ -14,7 +14,7 @@ import z3
 
 from lineclear_spec import progress
 from lineclear_spec.invariants import GPU
-from lineclear_spec.invariants.clause import RUNNING, SWAPPED, WAITING, live
+from lineclear_spec.invariants.clause import RUNNING, live
 from lineclear_spec.logic import any_of, both, implies, negate
 from lineclear_spec.ranking import CLAUSES, sure
 from lineclear_spec.state import (
@@ -28,7 +28,7 @@ from lineclear_spec.state import (
 )
 from lineclear_spec.terms import Misuse, Term, raw
 
-__all__ = ["decisions", "empty_pool", "truth"]
+__all__ = ["decisions", "empty_pool", "everywhere", "truth", "whole"]
 
 
 Place = z3.DeclareSort("Place")
@@ -98,6 +98,16 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
     )
     free, passed, wants, gained = map(whole, ("free", "passed", "wants", "gained"))
     given = progress.chunk(tokens, left, chunked)
+    displacing, kept = truth("entered_by_displacing"), truth("kept_a_token")
+    # Of a step in which the first of those that run takes all tokens and is no victim: what others
+    # plan to take, and what the victims among them give up.
+    takes, planned, gives, asks, most_blocks = map(
+        whole, ("first_takes", "others_plan", "victims_give", "head_asks", "many_blocks")
+    )
+    there = progress.Need(most_blocks, most_blocks, left) - progress.Need(0, 0, planned + takes)
+    enough = (there + progress.Need(most_blocks, most_blocks, gives)).covers(
+        progress.Need(0, 0, progress.asked_tokens(asks, budget))
+    )
     goals = [
         (
             "the first in the order is behind nobody",
@@ -185,6 +195,46 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             raw(implies(budget >= 1, progress.asked_tokens(tokens, budget) <= budget)),
         ),
         (
+            "a request that entered by displacing is not displaced before it has kept a token",
+            raw(
+                implies(
+                    both(displacing, negate(kept)),
+                    negate(progress.may_be_displaced(displacing, kept)),
+                )
+            ),
+        ),
+        (
+            "any other request may be displaced",
+            raw(
+                implies(
+                    any_of(negate(displacing), kept), progress.may_be_displaced(displacing, kept)
+                )
+            ),
+        ),
+        (
+            "nobody displaces without the first that runs if that takes all tokens of the step",
+            raw(
+                implies(
+                    both(
+                        left == budget,
+                        takes == progress.chunk(tokens, left, True),
+                        tokens >= left,
+                        gives <= planned,
+                        asks >= 1,
+                        budget >= 1,
+                    ),
+                    negate(enough),
+                )
+            ),
+        ),
+        (
+            "who displaces the first that runs comes before all that run",
+            z3.Implies(
+                z3.And(raw(progress.behind(third, first)), leads),
+                raw(progress.behind(third, other)),
+            ),
+        ),
+        (
             "when nobody runs no block is kept free",
             raw(progress.kept_free(whole("watermark"), 0) == 0),
         ),
@@ -193,84 +243,35 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
 
 
 def empty_pool() -> tuple[list[Any], list[tuple[str, Any]]]:
-    """Hypotheses and goals about one request when nobody runs, or when it runs alone."""
+    """Hypotheses and goals about what is there when nobody runs, and about what a group asks for."""
     s = State.arbitrary()
     r = z3.Const("asker", Request)
     leader = z3.Const("leader", Sequence)
-    watermark, drafts, exist, known = (
-        z3.Int(name) for name in ("watermark", "drafts", "exist", "room")
-    )
-    total, budget, last = s.total(GPU), s.max_num_batched_tokens, s.limit(r) - 1
-    # `known`: what it knows and was promised, of which the last token needs no room. Of "nobody
-    # runs" each proof uses one instance: somebody who would have to.
+    known, last = z3.Int("room"), s.limit(r) - 1
+    # Of "nobody runs" each proof uses one instance: somebody who would have to.
     holder = s.group(s.owner(GPU, s.order(GPU, s.free(GPU))))
-    named = [
-        leader == s.member(r, 0),
-        z3.Int("last_block") == BLOCK_OF(last),
-    ]
-    one = z3.And(s.parallel(r) == 1, s.worst_case(r) == NEED(last))
-    empty = z3.And(
-        s.free(GPU) == total, s.batch_size == 0, s.step_tokens == 0, 1 <= known, known <= last
-    )
-    have = progress.Need(
-        Term(s.free(GPU)) - progress.kept_free(Term(watermark), 0),
-        Term(s.max_num_seqs) - 0,
-        Term(budget) - Term(s.step_tokens) - Term(s.batch_size),
-    )
-    waits = progress.Need(
-        Term(NEED(known)), Term(s.parallel(r)), progress.asked_tokens(Term(known), Term(budget))
-    )
-    # What a single sequence asks for, by the functions that `job.py` calls, where it asks.
-    tokens = progress.wanted_tokens(Term(exist), Term(last), Term(s.reach(leader)), Term(drafts))
-    slots = progress.wanted_slots(Term(s.slots(leader)), Term(s.reach(leader)), tokens)
-    lacks = progress.wanted_blocks(Term(NEED(raw(slots))), Term(s.length(leader)), 0)
-    asks = z3.And(
-        s.reach(leader) < exist,
-        s.reach(leader) < last,
-        drafts >= 0,
-        z3.Or(drafts == 0, exist + drafts <= last),
-    )
-    returns = progress.Need(
-        Term(s.length(leader)) + lacks,
-        Term(s.parallel(r)),
-        progress.asked_tokens(tokens, Term(budget)),
-    )
     goals = [
         (
             "the whole pool is free when nobody runs",
-            z3.Implies(s.phase(holder) != RUNNING, s.free(GPU) == total),
+            z3.Implies(s.phase(holder) != RUNNING, s.free(GPU) == s.total(GPU)),
         ),
         (
             "nothing is steady when nobody runs",
             z3.Implies(s.phase(s.request(s.batch(0))) != RUNNING, s.batch_size == 0),
         ),
         (
-            "a waiting request of one sequence enters when nobody runs",
-            z3.Implies(z3.And(empty, one, s.phase(r) == WAITING), raw(have.covers(waits))),
-        ),
-        (
-            "a swapped request of one sequence enters when nobody runs",
-            z3.Implies(z3.And(empty, one, s.phase(r) == SWAPPED, asks), raw(have.covers(returns))),
-        ),
-        (
-            "a request of one sequence that runs alone can grow",
-            z3.Implies(
-                z3.And(one, s.phase(r) == RUNNING, asks),
-                raw(progress.grows(0, lacks, Term(total) - Term(s.length(leader)))),
-            ),
-        ),
-        (
             "what a living sequence has left is never negative",
             z3.Implies(s.alive(leader), sure(s, leader) <= s.limit(s.request(leader)) - 1),
         ),
     ]
-    hypotheses = [
-        *background(),
-        *[quantify(c.domains, lambda *x, c=c: c.predicate(s, *x)) for c in CLAUSES.values()],
-        *named,
-        budget >= 1,
-    ]
-    return hypotheses, goals + branches(s, r, known, last)
+    named = [leader == s.member(r, 0), z3.Int("last_block") == BLOCK_OF(last)]
+    return [*everywhere(s), *named], goals + branches(s, r, known, last)
+
+
+def everywhere(s: State) -> list[Any]:
+    """What holds of a state between actions."""
+    clauses = [quantify(c.domains, lambda *x, c=c: c.predicate(s, *x)) for c in CLAUSES.values()]
+    return [*background(), *clauses]
 
 
 def branches(s: State, r: Any, known: Any, last: Any) -> list[tuple[str, Any]]:

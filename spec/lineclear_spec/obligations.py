@@ -18,10 +18,20 @@ from typing import Any
 
 import z3
 
-from lineclear_spec import blocks, decisions, dialect, orders, progress, ranking
+from lineclear_spec import (
+    admission,
+    blocks,
+    decisions,
+    dialect,
+    orders,
+    progress,
+    ranking,
+)
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.deltas import DELTAS
+from lineclear_spec.entering import STEP
 from lineclear_spec.invariants import CPU, GPU, INVARIANTS, clauses
+from lineclear_spec.parallel import in_parallel
 from lineclear_spec.state import (
     CONSTANTS,
     FIELDS,
@@ -35,9 +45,9 @@ from lineclear_spec.state import (
 )
 from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.terms import Term, raw
-from lineclear_spec.theorems import CLAIMS, ORDER
+from lineclear_spec.theorems import ADMISSION, CLAIMS, ORDER
 
-__all__ = ["LOOPS", "PROGRESS", "Goal", "Unit", "build", "units"]
+__all__ = ["ENTERING", "LOOPS", "PROGRESS", "Goal", "Unit", "build", "every_key", "units"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +120,33 @@ PROGRESS: dict[str, Callable[[], tuple[list[Any], list[tuple[str, Any]]]]] = {
 }
 
 
+#: What runs when a request enters, once a scheduler has said so: see `entering.py`.
+ENTERING: dict[str, Callable[[], tuple[list[Any], list[tuple[str, Any]]]]] = {
+    ADMISSION: admission.admission,
+    "room": admission.exact_room,
+}
+
+
 def units() -> list[str]:
     """Names of everything that is proved."""
     orders = [ORDER + name for name in CLAIMS]
-    return ["start", "arithmetic", *LOOPS, *ACTIONS, *PROGRESS, *orders]
+    entering = (
+        list(ENTERING) if STEP else []
+    )  # no scheduler has said what runs when a request enters
+    return ["start", "arithmetic", *LOOPS, *ACTIONS, *PROGRESS, *entering, *orders]
+
+
+def keys_of(name: str) -> list[str]:
+    """Keys of the obligations of one unit, as their answers have them."""
+    return [
+        f"{name}/{'frame' if goal.formula is None else goal.kind}/{goal.label}"
+        for goal in build(name).goals
+    ]
+
+
+def every_key(workers: int | None = None) -> list[str]:
+    """Keys of every obligation that there is, whether anybody asks it or not: each unit is made."""
+    return [key for found in in_parallel(keys_of, units(), workers) for key in found]
 
 
 def build(name: str, body: Callable[..., Any] | None = None) -> Unit:
@@ -127,6 +160,8 @@ def build(name: str, body: Callable[..., Any] | None = None) -> Unit:
         return start()
     if name == "arithmetic":
         return arithmetic()
+    if name in ENTERING:
+        return of_progress(name, *ENTERING[name]())
     if name in PROGRESS:
         asked = [getattr(progress, one) for one in progress.__all__]
         dialect.check_functions([*filter(isfunction, asked), progress.Need.covers])

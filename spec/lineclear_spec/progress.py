@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lineclear_spec.logic import both, either, larger, negate, smaller
+from lineclear_spec.logic import any_of, both, either, larger, negate, smaller
 
 __all__ = [
     "Need",
@@ -19,9 +19,16 @@ __all__ = [
     "behind",
     "beside",
     "chunk",
+    "decodes",
+    "drafts_of",
     "grows",
     "kept_free",
+    "known_on_admission",
+    "least_tokens",
+    "may_be_displaced",
     "may_be_passed",
+    "room",
+    "tokens_left",
     "wanted_blocks",
     "wanted_slots",
     "wanted_tokens",
@@ -65,6 +72,19 @@ def behind(beneficiary: Any, other: Any) -> Any:
     return beneficiary < other
 
 
+def may_be_displaced(entered_by_displacing: Any, kept_a_token: Any) -> Any:
+    """Whether a running request may be preempted for a waiting one.
+
+    One that entered by displacing another first keeps a token. So each displacement is paid for by a
+    token, however the order of those that arrive goes on.
+
+    Args:
+        entered_by_displacing: it runs since it displaced another, or several.
+        kept_a_token: it has learned a token since it runs.
+    """
+    return any_of(negate(entered_by_displacing), kept_a_token)
+
+
 def grows(passed: Any, wants: Any, free: Any) -> Any:
     """Whether there are blocks for a request, besides those for the requests before it."""
     return passed + wants <= free
@@ -100,6 +120,28 @@ def beside(need: Any, full: Any) -> Any:
     return need - full
 
 
+def known_on_admission(known: Any, promised: Any, limit: Any) -> Any:
+    """Tokens that an only sequence computes on admission: those that it knows, and what a step in flight
+    may still sample for it, but for the newest of a complete sequence.
+    """
+    return larger(known, smaller(known + promised, limit - 1))
+
+
+def least_tokens(tokens: Any, decode: Any, chunked: Any) -> Any:
+    """Tokens without which a sequence that comes back computes nothing in the step."""
+    return either(both(chunked, negate(decode)), 1, tokens)
+
+
+def tokens_left(budget: Any, scheduled: Any, steady: Any, promised: Any) -> Any:
+    """Tokens that a step may still compute: a steady sequence computes one."""
+    return budget - (scheduled + steady + promised)
+
+
+def room(free: Any, due: Any, kept: Any, seats: Any, taken: Any, tokens: Any) -> Need:
+    """What there is for requests that enter: blocks that nobody is due, seats and tokens."""
+    return Need(free - due - kept, seats - taken, tokens)
+
+
 def asked_tokens(tokens: Any, budget: Any) -> Any:
     """Tokens that must be left for a request to enter: never more than a whole step has."""
     return smaller(tokens, budget)
@@ -111,6 +153,16 @@ def asked_tokens(tokens: Any, budget: Any) -> Any:
 def chunk(tokens: Any, left: Any, chunked: Any) -> Any:
     """How many of so many tokens a step with so many left takes: all, a part, or none."""
     return either(tokens <= left, tokens, either(chunked, larger(0, left), 0))
+
+
+def decodes(exist: Any, reach: Any, prompt: Any) -> Any:
+    """Whether of the tokens that exist only one that was generated is not computed."""
+    return both(exist - reach == 1, reach >= prompt)
+
+
+def drafts_of(lookahead: Any, exist: Any, last: Any, decode: Any) -> Any:
+    """Drafts that a sequence may compute behind its newest token, within its limit."""
+    return either(decode, smaller(lookahead, last - exist), 0)
 
 
 def wanted_tokens(exist: Any, last: Any, reach: Any, drafts: Any) -> Any:

@@ -1,8 +1,8 @@
 """Theorems of policies: what each one says, what it presumes, and what it rests on.
 
-Guarantees: a theorem is called proved only if every obligation that it names was asked and proved;
-its premises say who sees to them. It knows nothing about solvers, nor about any policy: a policy
-enters its claims from its own file.
+Guarantees: a theorem is called proved only if each obligation that it rests on, by exact key, was
+asked and proved; one that was not asked makes it "not asked". Its premises say who sees to them. It knows
+nothing about solvers, nor about any policy: a policy enters its claims from its own file.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ __all__ = [
     "Theorem",
     "claim",
     "ends_by",
+    "expand",
     "of_any_order",
     "standings",
     "unchecked",
@@ -29,6 +30,9 @@ __all__ = [
 
 #: Stands for every obligation of the table and of the decisions: all but the orders of policies.
 TABLE = "table"
+
+#: The unit that runs the scheduler's own methods; part of the table.
+ADMISSION = "admission"
 
 #: Before the name of a policy: the unit of its order.
 ORDER = "order_"
@@ -136,6 +140,22 @@ PREMISES: dict[str, Premise] = {
             "`Advice.look_again` on arrival, start, stop and when the steps have gone by",
         ),
         Premise(
+            "F12",
+            "a request that entered by displacing others is not displaced before it has kept a token",
+            "guard",
+            "`progress.may_be_displaced`, asked in `step.py` of every candidate",
+        ),
+        Premise(
+            "W",
+            "the order has no infinite descending chain: there is no endless series of arrivals each "
+            "of which comes before the one before it",
+            "assumed",
+            "it follows from A1 and A2 (aging), A2 (priority), A1 and A3 (edf), A1 (sjf_aging and "
+            "lpl_aging); it is proved, and so no premise, where the order is that of arrival, of "
+            "lengths, or bounded by either (fcfs, fair, ceiling, sjf, lpl, and the rank of hybrid, vtc "
+            "and drr)",
+        ),
+        Premise(
             "A1",
             "finitely many requests have an arrival time before any given moment",
             "assumed",
@@ -172,6 +192,7 @@ class Theorem:
         sentence: what holds, in one sentence.
         premises: names of the premises.
         rests_on: obligations, as unit/kind/label or a beginning of it; TABLE for all but orders.
+            `expand` makes exact keys of them.
         induction: the paper argument that joins them, by its heading in docs/trust.md.
         holds: False for a property that fails: then the obligations show how.
     """
@@ -225,8 +246,22 @@ CLAIMS: dict[str, Claims] = {}
 DECISION = "decisions/progress/"
 
 
-def of_any_order(policy: str) -> tuple[Theorem, ...]:
-    """What holds of every policy whose order is total and kept for life."""
+def of_any_order(
+    policy: str,
+    chain: tuple[str, ...] = (),
+    premises: tuple[str, ...] = (),
+    shares: bool = False,
+) -> tuple[Theorem, ...]:
+    """What holds of every policy whose order is total and kept for life.
+
+    Args:
+        policy: whose.
+        chain: how the facts begin from which it follows that the order has no infinite descending
+            chain.
+        premises: what else that needs; W is then a premise.
+        shares: the policy deals out a step's tokens in shares, so that requests enter while the first
+            of those that run computes its prompt.
+    """
     order = f"{ORDER}{policy}/progress/the order is "
     displaced = f"{ORDER}{policy}/progress/whoever is displaced"
     return (
@@ -275,10 +310,37 @@ def of_any_order(policy: str) -> tuple[Theorem, ...]:
             "Order",
         ),
         Theorem(
-            f"{policy}.P6",
-            "the first unfinished request in the order comes to its end: somebody always advances",
-            ("F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8"),
+            f"{policy}.P6a",
+            "within C6 steps a request keeps a token or a sequence ends, whatever arrives and "
+            "wherever in the order it comes",
+            (
+                *("F1", "F2")[: 1 + shares],
+                "F3",
+                "F4",
+                "F5",
+                "F6",
+                "F7",
+                "F8",
+                "F12",
+            ),
             (TABLE, order, displaced),
+            "A token",
+        ),
+        Theorem(
+            f"{policy}.P6b",
+            "the first unfinished request in the order comes to its end",
+            (
+                "F1",
+                "F2",
+                "F3",
+                "F4",
+                "F5",
+                "F6",
+                "F7",
+                "F8",
+                *(("W", *premises) if premises else ()),
+            ),
+            (TABLE, order, displaced, *[f"{ORDER}{policy}/progress/{fact}" for fact in chain]),
             "Progress",
         ),
         Theorem(
@@ -339,8 +401,12 @@ class Standing:
         holds: False if it says that a property fails.
         premises: name -> guard, monitored or assumed.
         obligations: how many it rests on.
-        status: proved, unknown or refuted; unknown too if an obligation was not asked.
-        missing: what was not proved or not asked.
+        status: proved; refuted or unknown, if one of its obligations is; else not asked, if one of
+            them was not.
+        missing: keys of those that are refuted or unknown.
+        not_asked: keys of those that were not asked.
+        rests_on: keys of those that are not of the table.
+        whole_table: whether it rests on every obligation of the table besides.
     """
 
     theorem: str
@@ -350,21 +416,66 @@ class Standing:
     obligations: int
     status: str
     missing: tuple[str, ...]
+    not_asked: tuple[str, ...] = ()
+    rests_on: tuple[str, ...] = ()
+    whole_table: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
+        """For JSON; of what was not asked the number and the first few."""
+        return {
+            **asdict(self),
+            "not_asked": len(self.not_asked),
+            "first_not_asked": list(self.not_asked[:FEW]),
+        }
 
 
-def standings(answers: Iterable[tuple[str, str]]) -> list[Standing]:
+#: Keys that are named of many that were not asked.
+FEW = 5
+
+
+def expand(theorem: Theorem, keys: Iterable[str]) -> tuple[str, ...]:
+    """The obligations that a theorem rests on, each by its exact key.
+
+    Args:
+        theorem: whose `rests_on` names them, or how they begin.
+        keys: of every obligation that there is: `obligations.every_key`.
+
+    Raises:
+        ValueError: a part of `rests_on` names no obligation that there is, or there is none.
+    """
+    known = list(keys)
+    found: dict[str, None] = {}
+    for start in theorem.rests_on:
+        mine = [key for key in known if belongs(key, start)]
+        if not mine or (
+            start == TABLE and not any(key.startswith(f"{ADMISSION}/") for key in mine)
+        ):
+            raise ValueError(
+                f"{theorem.name} rests on {start!r}, and no unit makes an obligation of it"
+            )
+        found.update(dict.fromkeys(mine))
+    if not found:
+        raise ValueError(f"{theorem.name} rests on nothing")
+    return tuple(found)
+
+
+def standings(answers: Iterable[tuple[str, str]], keys: Iterable[str]) -> list[Standing]:
     """How every theorem stands.
 
     Args:
         answers: (unit/kind/label, status) of every obligation that was asked, once for each
             solver and seed.
+        keys: of every obligation that there is, asked or not: `obligations.every_key`.
     """
-    found = list(answers)
-    return [standing(theorem, found) for claims in CLAIMS.values() for theorem in claims.theorems]
+    found: dict[str, set[str]] = {}
+    for key, status in answers:
+        found.setdefault(key, set()).add(status)
+    known = list(keys)
+    return [
+        standing(theorem, found, expand(theorem, known))
+        for claims in CLAIMS.values()
+        for theorem in claims.theorems
+    ]
 
 
 def belongs(key: str, start: str) -> bool:
@@ -372,27 +483,27 @@ def belongs(key: str, start: str) -> bool:
     return not key.startswith(ORDER) if start == TABLE else key.startswith(start)
 
 
-def standing(theorem: Theorem, answers: list[tuple[str, str]]) -> Standing:
-    """How one theorem stands."""
-    missing: list[str] = []
-    statuses: set[str] = set()
-    keys: set[str] = set()
-    for start in theorem.rests_on:
-        mine = [(key, status) for key, status in answers if belongs(key, start)]
-        if not mine:
-            missing.append(start)
-            statuses.add("unknown")
-        keys |= {key for key, _ in mine}
-        statuses |= {status for _, status in mine}
-        missing += sorted({key for key, status in mine if status != "proved"})
-    worst = next((s for s in ("refuted", "unknown") if s in statuses), "proved")
-    premises = {name: PREMISES[name].seen_to for name in theorem.premises}
+def standing(theorem: Theorem, answers: Mapping[str, set[str]], keys: tuple[str, ...]) -> Standing:
+    """How one theorem stands, which rests on exactly these keys."""
+    not_asked = tuple([key for key in keys if not answers.get(key)])
+    missing = tuple([key for key in keys if answers.get(key, {"proved"}) - {"proved"}])
+    statuses = {status for key in missing for status in answers[key]}
+    if "refuted" in statuses:
+        status = "refuted"
+    elif missing:
+        status = "unknown"
+    else:
+        status = "not asked" if not_asked or not keys else "proved"
+    whole = TABLE in theorem.rests_on
     return Standing(
         theorem.name,
         theorem.sentence,
         theorem.holds,
-        premises,
+        {name: PREMISES[name].seen_to for name in theorem.premises},
         len(keys),
-        worst if theorem.rests_on else "unknown",
-        tuple(missing),
+        status,
+        missing,
+        not_asked,
+        tuple([key for key in keys if not whole or key.startswith(ORDER)]),
+        whole,
     )

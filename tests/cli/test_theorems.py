@@ -18,7 +18,7 @@ ASKED = ["prove", "decisions", "empty_pool", "order_fcfs", "order_priority", "--
 
 
 def asked(capsys: pytest.CaptureFixture[str], *more: str) -> str:
-    assert main([*ASKED, *more]) == 0
+    assert main([*ASKED, *more]) == 3  # of other theorems not everything was asked
     return capsys.readouterr().out
 
 
@@ -29,6 +29,15 @@ def test_theorems_stand_by_what_was_asked(capsys: pytest.CaptureFixture[str]) ->
     assert found["fcfs.P8"]["premises"] == {"F2": "guard", "F4": "guard"}
     assert found["priority.P7"]["holds"] is False
     assert found["priority.P7"]["status"] == "proved"
+    assert found["priority.P7"]["rests_on"] == [
+        "order_priority/progress/whoever matters more comes before, however late it arrives"
+    ]
+    assert found["fcfs.P1"]["status"] == "not asked"
+    assert found["fcfs.P1"]["whole_table"] is True
+    assert found["fcfs.P1"]["not_asked"] == found["fcfs.P1"]["obligations"] - sum(
+        r["action"] in ("decisions", "empty_pool") for r in content["obligations"]
+    )
+    assert found["fcfs.P1"]["obligations"] == len(content["table"])
     assert {r["status"] for r in content["obligations"]} == {"proved"}
     assert {r["kind"] for r in content["obligations"]} == {"progress"}
 
@@ -42,13 +51,15 @@ def test_the_table_tells_what_fails_and_who_sees_to_premises(
     assert "The induction that joins the lemmas is in docs/trust.md." in text
 
 
-def test_a_theorem_whose_obligations_were_not_asked_is_unknown(
+def test_a_theorem_whose_obligations_were_not_asked_is_not_proved(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["prove", "order_fcfs", "--theorems"]) == 0
+    assert main(["prove", "carry", "order_fcfs", "--theorems"]) == 3
     text = capsys.readouterr().out
-    assert re.search(r"fcfs\.P8 +unknown +requests are first admitted", text)
-    assert "not proved: decisions/progress/whoever is first of all is the head" in text
+    for name in ("P1", "P6a", "P6b", "P7", "P8"):
+        assert re.search(rf"fcfs\.{name} +not asked ", text), name
+    assert "not asked: decisions/progress/whoever is first of all is the head" in text
+    assert re.search(r"and 2,?\d\d\d more that were not asked", text)
 
 
 def test_a_policy_that_displaces_against_its_order_is_refuted(

@@ -80,6 +80,23 @@ def test_without_the_policys_part_the_key_is_seen_to_be_too_small(
 
 
 @pytest.mark.slow
+def test_worlds_that_differ_in_who_may_be_displaced_are_two_states() -> None:
+    world = World(of_policy("priority", "last", "swap", chunked=True, live=2))
+    world.do(("submit", 0))
+    world.do(("schedule",))
+    (entry,) = world.scheduler.running.entries.values()
+    key = world_key(world)
+    entry.kept_a_token = True  # decides nothing for one that displaced nobody
+    assert world_key(world) == key
+    entry.entered_by_displacing, entry.kept_a_token = True, False
+    assert world_key(world) != key
+    world.thaw(world.freeze())
+    (entry,) = world.scheduler.running.entries.values()
+    assert entry.entered_by_displacing
+    entry.kept_a_token = True
+    assert world_key(world) == key
+
+
 def test_every_policy_is_searched_and_starves_whom_its_theorems_say() -> None:
     load_claims()
     worlds = policies()

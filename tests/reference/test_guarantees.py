@@ -32,7 +32,7 @@ OPTIONS: dict[str, tuple[tuple[str, Any], ...]] = {
     "mlfq": (("levels", 3),),
 }
 #: Theorems about the queue: who goes before whom. The others speak of who gives way.
-QUEUE = ("P2", "P4", "P5", "P6", "P7", "P8", "P9", "bypass", "P12", "P13")
+QUEUE = ("P2", "P4", "P5", "P6b", "P7", "P8", "P9", "bypass", "P12", "P13")
 
 
 def combinations() -> Iterator[Config]:
@@ -160,7 +160,7 @@ def test_what_is_lost_is_told_by_premise_and_setting() -> None:
     assert found["fcfs.P5"].status == "holds"
     assert found["fcfs.P10"].why == "holds"
     assert verdict(found.values()) == (
-        "no guarantee: fcfs.P2 fcfs.P4 fcfs.P6 fcfs.P7 fcfs.P8: F2 (bypass 4)"
+        "no guarantee: fcfs.P2 fcfs.P4 fcfs.P6b fcfs.P7 fcfs.P8: F2 (bypass 4)"
     )
     assert verdict(guarantees(Config())) == f"all {len(found)} theorems hold"
     assert "P7 (" not in verdict(guarantees(Config(scheduling_policy="priority")))
@@ -248,14 +248,14 @@ def bound(policy: str, label: str, *options: tuple[str, Any], **changes: Any) ->
 
 def test_bounds_are_formulas_and_numbers() -> None:
     # 8 seats and 64 tokens a step leave 57 for prompts; L = 34; the pool holds 32 tokens.
-    first = bound("fcfs", "P6")
+    first = bound("fcfs", "P6b")
     assert first.formula == "T1 = W // g + X // g + 2 * m"
     assert dict(first.where) == {"W": 32, "g": 57, "X": 33, "m": 9}
     assert first.number == 32 // 57 + 33 // 57 + 18
     assert bound("fcfs", "P7").number == first.number
-    assert bound("fcfs", "P6", enable_chunked_prefill=False).number == 18
-    assert bound("fcfs", "P6", depth=2).number == 2 * (2 * (9 + 2))
-    assert bound("fair", "P6").number == 32 // 57 + 33 // 32 + 18  # two share 64 tokens
+    assert bound("fcfs", "P6b", enable_chunked_prefill=False).number == 18
+    assert bound("fcfs", "P6b", depth=2).number == 2 * (2 * (9 + 2))
+    assert bound("fair", "P6b").number == 32 // 57 + 33 // 32 + 18  # two share 64 tokens
     assert bound("aging", "P9", ("seconds_per_level", 2.5)).number == 3 * 2.5
     assert bound("sjf_aging", "P9", ("seconds_per_token", 0.5)).number == (4 - 2) * 0.5
     assert bound("ceiling", "bypass", ("ceiling", 3), ("levels", 4)).number == 9
@@ -274,7 +274,7 @@ def test_without_a_workload_numbers_are_for_the_largest_that_is_let_in() -> None
     found = rows_of(config)
     assert found["aging.P9"].bound is not None
     assert found["aging.P9"].bound.number is None  # nobody knows the priorities
-    first = found["aging.P6"].bound
+    first = found["aging.P6b"].bound
     assert first is not None
     assert dict(first.where)["m"] == config.max_model_len - 1
 

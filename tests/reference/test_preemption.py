@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from drive import Drive, rows
 
 from lineclear.config import MODES, VICTIMS
+from lineclear.request import Request
 
 # ---- growth -----------------------------------------------------------------------------------------
 
@@ -370,3 +372,117 @@ def test_a_displaced_request_is_swapped_with_the_head_in_one_step() -> None:
     given_up = {source for source, _ in copy.blocks}
     assert given_up & set(drive.tables("high")[0])
     assert forward.wait == copy.number
+
+
+# ---- who entered by displacing another keeps a token first ---------------------------------------
+
+
+ASCENDING: dict[str, Callable[[int], dict[str, Any]]] = {
+    "priority": lambda k: {"priority": k},
+    "edf": lambda k: {"deadline": 1000.0 - k},
+    "aging": lambda k: {"priority": 2 * k},
+}
+
+
+@pytest.mark.parametrize("policy", list(ASCENDING))
+def test_arrivals_that_each_come_before_the_last_leave_time_for_a_token(policy: str) -> None:
+    """Each takes two steps to its first token, and in each step one arrives that precedes it."""
+    drive = Drive(
+        num_gpu_blocks=4,
+        num_cpu_blocks=0,
+        max_num_seqs=4,
+        max_num_batched_tokens=8,
+        max_model_len=16,
+        scheduling_policy=policy,
+        policy_options=(("seconds_per_level", 10.0),) if policy == "aging" else (),
+    )
+    counters, kept = drive.scheduler.counters, 0
+    for k in range(100):
+        more = {"arrival_time": float(k), **ASCENDING[policy](k)}
+        drive.scheduler.add(Request(request_id=k, prompt_tokens=12, max_tokens=4, **more))
+        drive.step()
+        if k and k % 2 == 0:
+            assert counters.generated_tokens > kept
+            kept = counters.generated_tokens
+    assert counters.preemptions["recompute"] >= 40
+    assert not drive.scheduler.policy_failures
+
+
+def displacer(**changes: Any) -> Drive:
+    """`middle` has displaced `low`, and 8 of its 20 tokens are computed."""
+    settings: dict[str, Any] = {"max_num_batched_tokens": 8, "max_num_seqs": 3, **changes}
+    drive = Drive(scheduling_policy="priority", **settings)
+    drive.add("low", 20, 8, priority=0)
+    drive.step()
+    drive.add("middle", 20, 8, priority=1)
+    assert drive.step().preempted == (("low", "recompute"),)
+    return drive
+
+
+def test_who_entered_by_displacing_is_not_displaced_before_it_has_kept_a_token() -> None:
+    drive = displacer()
+    drive.add("high", 20, 4, priority=2)
+    assert rows(drive.step()) == {"middle": 8}
+    assert rows(drive.step())["middle"] == 4  # and it samples
+    plan = drive.step()
+    assert plan.preempted == (("middle", "recompute"),)
+    assert rows(plan) == {"high": 8}
+
+
+def test_who_entered_without_displacing_is_displaced_at_once() -> None:
+    drive = Drive(scheduling_policy="priority", max_num_batched_tokens=8, max_num_seqs=3)
+    drive.add("middle", 20, 8, priority=1)
+    drive.step()
+    drive.add("high", 20, 4, priority=2)
+    assert drive.step().preempted == (("middle", "recompute"),)
+
+
+def test_a_steady_request_has_kept_a_token() -> None:
+    """Tokens of a steady one are counted by a clock, and no action says that it keeps them."""
+    drive = displacer()
+    drive.until(lambda plan: "middle" in rows(plan) and rows(plan)["middle"] == 1)
+    (entry,) = drive.scheduler.running.entries.values()
+    assert all(sequence.steady for sequence in entry.record.members)
+    assert entry.kept_a_token
+    drive.add("high", 20, 4, priority=2)
+    assert drive.step().preempted == (("middle", "recompute"),)
+
+
+def test_who_entered_by_displacing_is_preempted_for_growth_and_then_is_like_any_other() -> None:
+    drive = Drive(
+        num_gpu_blocks=6, scheduling_policy="priority", max_num_batched_tokens=8, max_num_seqs=3
+    )
+    drive.add("top", 4, 6, priority=9)  # 1 block, 2 after its first token, 3 after 4 more
+    drive.add("low", 4, 8, priority=0)
+    drive.step()
+    drive.step()
+    drive.add("middle", 16, 4, priority=1)  # 4 blocks, of which 2 are free
+    plan = drive.step()
+    assert plan.preempted == (("low", "recompute"),)
+    entry = drive.scheduler.entries["middle"]
+    assert entry.entered_by_displacing
+    assert not entry.kept_a_token
+    plan = drive.until(lambda plan: bool(plan.preempted))
+    assert plan.preempted == (("middle", "recompute"),)
+    assert not entry.entered_by_displacing
+    drive.until(lambda plan: "middle" in rows(plan))  # `top` has ended, and it fits
+    assert not entry.entered_by_displacing
+
+
+def test_a_token_of_an_earlier_stay_does_not_count() -> None:
+    """`middle` keeps one, is displaced, enters again in the place of `low`, and is spared."""
+    drive = Drive(
+        num_gpu_blocks=7,
+        scheduling_policy="priority",
+        max_num_batched_tokens=8,
+        max_num_seqs=3,
+        bypass=1,
+    )
+    drive.add("middle", 20, 8, priority=1)
+    drive.until(lambda plan: bool(plan.sampling))
+    drive.add("high", 16, 2, priority=2)
+    assert drive.step().preempted == (("middle", "recompute"),)
+    drive.add("low", 7, 8, priority=0)
+    assert drive.until(lambda plan: bool(plan.preempted)).preempted == (("low", "recompute"),)
+    drive.add("high again", 16, 1, priority=2)
+    assert rows(drive.step()) == {"middle": 8}

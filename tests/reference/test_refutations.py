@@ -13,7 +13,7 @@ from lineclear.refutations import REFUTATIONS, NotShown, Refutation, find
 
 NAMES = [refutation.name for refutation in REFUTATIONS]
 #: A policy that has the property.
-WITH: dict[str, str] = {"P7": "fcfs", "P8": "fcfs", "P10": "fcfs", "P12": "vtc"}
+WITH: dict[str, str] = {"P6b": "fcfs", "P7": "fcfs", "P8": "fcfs", "P10": "fcfs", "P12": "vtc"}
 REAL = ("vllm_v0", "vllm_v0_chunked", "nano_vllm")
 
 

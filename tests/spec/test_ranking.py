@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import inspect
+import textwrap
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
@@ -12,17 +14,39 @@ import pytest
 
 z3 = pytest.importorskip("z3")
 
+from lineclear import entering, job, step
+from lineclear.policies import load_claims
 from lineclear_spec import orders, progress
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.crosscheck import crosscheck_unit
 from lineclear_spec.ghosts import guards_of
 from lineclear_spec.ledger import Ledger
-from lineclear_spec.logic import both, either, larger, negate
-from lineclear_spec.obligations import PROGRESS, Goal, Unit, build
+from lineclear_spec.logic import any_of, both, either, larger, negate, smaller
+from lineclear_spec.obligations import (
+    ENTERING,
+    PROGRESS,
+    Goal,
+    Unit,
+    build,
+    every_key,
+    keys_of,
+    units,
+)
 from lineclear_spec.prove import prove_unit
 from lineclear_spec.records import Limits
 from lineclear_spec.terms import Misuse
-from lineclear_spec.theorems import CLAIMS, Claims, Fact, Theorem, claim, standing
+from lineclear_spec.theorems import (
+    CLAIMS,
+    ORDER,
+    TABLE,
+    Claims,
+    Fact,
+    Standing,
+    Theorem,
+    claim,
+    expand,
+    standing,
+)
 
 LEMMAS = ("ranking", "progress")
 
@@ -45,13 +69,66 @@ def test_every_action_has_the_lemmas_of_ranking() -> None:
         assert len(labels) == len(set(labels)) >= 4, name
 
 
-@pytest.mark.parametrize("name", PROGRESS)
+#: A method or a function of the scheduler, one statement of it, and what it is changed to.
+PLANTED: dict[str, tuple[Callable[..., Any], str, str]] = {
+    "one block short when nobody runs": (
+        step.Step.have,
+        "self.ledger.gpu.free",
+        "self.ledger.gpu.free - (not scheduler.running)",
+    ),
+    "a seat short": (step.Step.have, "scheduler.seats,", "scheduler.seats + 1,"),
+    "the watermark is kept when nobody runs": (
+        step.Step.have,
+        "kept_free(self.config.watermark_blocks, len(scheduler.running))",
+        "self.config.watermark_blocks",
+    ),
+    "a waiting request wants a block more": (
+        step.Step.want,
+        "return Need(blocks,",
+        "return Need(blocks + 1,",
+    ),
+    "a swapped request wants a block more": (
+        step.Step.want,
+        "record.blocks + growth",
+        "record.blocks + growth + 1",
+    ),
+    "a request that waits wants two tokens": (
+        step.Step.want,
+        "asked_tokens(1 if chunked",
+        "asked_tokens(2 if chunked",
+    ),
+    "a sequence wants a block more": (job.sized, "+ copy\n", "+ copy + 1\n"),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_what_runs_when_a_request_enters_is_what_is_proved(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_claims()
+    function, text, other = PLANTED[name]
+    source = textwrap.dedent(inspect.getsource(function))
+    assert source.count(text) == 1
+    names = dict(vars(inspect.getmodule(function)))
+    exec(
+        compile(
+            "from __future__ import annotations\n" + source.replace(text, other), name, "exec"
+        ),
+        names,
+    )
+    owner = step.Step if function.__qualname__.startswith("Step.") else entering
+    assert not any(failing(build(unit)) for unit in ENTERING)
+    monkeypatch.setattr(owner, function.__name__, names[function.__name__])
+    assert any(failing(build(unit)) for unit in ENTERING)
+
+
+@pytest.mark.parametrize("name", [*PROGRESS, *ENTERING])
 def test_the_decisions_are_proved_by_both_solvers(name: str) -> None:
     assert [r for r in prove_unit(build(name)) if r.status != "proved"] == []
     assert [r for r in crosscheck_unit(build(name)) if r.status != "proved"] == []
 
 
-@pytest.mark.parametrize("name", PROGRESS)
+@pytest.mark.parametrize("name", [*PROGRESS, *ENTERING])
 def test_the_hypotheses_of_decisions_do_not_contradict_each_other(name: str) -> None:
     unit = build(name)
     unit.goals = [Goal("progress", "false", 0, z3.BoolVal(False))]
@@ -76,6 +153,26 @@ BROKEN: dict[str, tuple[str, Callable[..., Any], str]] = {
         "admits_others",
         lambda p, pause, d, b: both(negate(p), negate(d), negate(b), pause, negate(pause)),
         "lets the head in",
+    ),
+    "a request is displaced before it has kept a token": (
+        "may_be_displaced",
+        lambda displacing, kept: any_of(displacing, negate(displacing)),
+        "that entered by displacing is not displaced",
+    ),
+    "nobody is displaced who entered by displacing": (
+        "may_be_displaced",
+        lambda displacing, kept: negate(displacing),
+        "any other request may be displaced",
+    ),
+    "a head that asks for no token": (
+        "asked_tokens",
+        lambda tokens, budget: smaller(tokens, budget) - 1,
+        "nobody displaces without the first that runs",
+    ),
+    "a first prompt that leaves tokens": (
+        "chunk",
+        lambda t, left, c: either(t <= left, t, larger(0, left - 1)),
+        "nobody displaces without the first that runs",
     ),
     "a watermark that is never waived": ("kept_free", lambda w, r: w, "no block is kept free"),
     "a whole group's tokens at once": (
@@ -112,8 +209,11 @@ BROKEN: dict[str, tuple[str, Callable[..., Any], str]] = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_decision_is_refuted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     function, broken, lemma = BROKEN[name]
-    monkeypatch.setattr(progress, function, broken)
-    lost = {label for unit in PROGRESS for label in failing(build(unit))}
+    for module in (progress, step, job):  # where the scheduler has it from
+        if hasattr(module, function):
+            monkeypatch.setattr(module, function, broken)
+    load_claims()
+    lost = {label for unit in (*PROGRESS, *ENTERING) for label in failing(build(unit))}
     assert any(lemma in label for label in lost), lost
 
 
@@ -300,15 +400,81 @@ def test_the_order_on_formulas_is_that_of_tuples() -> None:
 THEOREM = Theorem("x.P0", "it holds", ("F1",), ("a/progress/", "b/progress/one"))
 
 
+KEYS = ("a/progress/one", "a/progress/two", "b/progress/one", "b/progress/other")
+
+
+def stands(theorem: Theorem, answers: dict[str, str], keys: tuple[str, ...] = KEYS) -> Standing:
+    return standing(theorem, {k: {s} for k, s in answers.items()}, expand(theorem, keys))
+
+
 def test_a_theorem_is_proved_only_if_all_that_it_rests_on_was_asked_and_proved() -> None:
-    proved = [("a/progress/one", "proved"), ("b/progress/one", "proved")]
-    assert standing(THEOREM, proved).status == "proved"
-    assert standing(THEOREM, proved).premises == {"F1": "guard"}
-    assert standing(THEOREM, proved[:1]).status == "unknown"
-    assert standing(THEOREM, proved[:1]).missing == ("b/progress/one",)
-    assert standing(THEOREM, [*proved, ("a/progress/two", "unknown")]).status == "unknown"
-    assert standing(THEOREM, [*proved, ("a/progress/two", "refuted")]).status == "refuted"
-    assert standing(Theorem("x.P0", "it holds", (), ()), proved).status == "unknown"
+    proved = dict.fromkeys(KEYS[:3], "proved")
+    assert stands(THEOREM, proved).status == "proved"
+    assert stands(THEOREM, proved).rests_on == KEYS[:3]
+    assert stands(THEOREM, proved).premises == {"F1": "guard"}
+    for key in KEYS[:3]:
+        fewer = {k: s for k, s in proved.items() if k != key}
+        assert stands(THEOREM, fewer).status == "not asked"
+        assert stands(THEOREM, fewer).not_asked == (key,)
+        for status in ("unknown", "refuted"):
+            assert stands(THEOREM, {**proved, key: status}).status == status
+            assert stands(THEOREM, {**proved, key: status}).missing == (key,)
+    assert stands(THEOREM, {**proved, "b/progress/other": "refuted"}).status == "proved"
+
+
+def test_one_solver_or_seed_that_says_no_is_enough() -> None:
+    keys = expand(THEOREM, KEYS)
+    answers = {key: {"proved"} for key in keys}
+    assert standing(THEOREM, {**answers, keys[0]: {"proved", "unknown"}}, keys).status == "unknown"
+
+
+def test_a_key_that_no_unit_makes_is_refused() -> None:
+    for rests_on in (("c/progress/one",), ("a/progress/", "b/progress/two"), ()):
+        with pytest.raises(ValueError, match=r"x\.P0 rests on"):
+            expand(Theorem("x.P0", "it holds", (), rests_on), KEYS)
+
+
+def falls(keys: list[str], of_each: int) -> int:
+    """Takes away one key after the other of each theorem and sees it fall; how many theorems."""
+    answers = {key: {"proved"} for key in keys}
+    theorems = [theorem for claims in CLAIMS.values() for theorem in claims.theorems]
+    for number, theorem in enumerate(theorems):
+        mine = expand(theorem, keys)
+        assert standing(theorem, answers, mine).status == "proved"
+        own = [k for k in mine if k.startswith((ORDER, "decisions/", "empty_pool/", "admission/"))]
+        table = [key for key in mine if key not in own]
+        some = table if number == 0 else table[number :: len(table) // of_each + 1]
+        for key in (*own, *some):
+            found = standing(theorem, {k: s for k, s in answers.items() if k != key}, mine)
+            assert (found.status, found.not_asked) == ("not asked", (key,)), theorem.name
+    return len(theorems)
+
+
+def test_each_key_of_each_theorem_counts() -> None:
+    load_claims()
+    keys = [
+        k
+        for name in units()
+        if name in ("carry", *PROGRESS, *ENTERING) or name.startswith(ORDER)
+        for k in keys_of(name)
+    ]
+    assert falls(list(dict.fromkeys(keys)), 5) > 60
+
+
+@pytest.mark.deep
+def test_each_key_of_each_theorem_counts_with_the_whole_table() -> None:
+    load_claims()
+    keys = every_key()
+    assert len(keys) == len(set(keys)) > 2700
+    assert falls(keys, 5) > 60
+
+
+def test_the_table_is_every_unit_but_the_orders() -> None:
+    theorem = Theorem("x.P0", "it holds", (), (TABLE,))
+    keys = ("carry/defined/a", "admission/progress/a", "order_x/progress/a")
+    assert expand(theorem, keys) == keys[:2]
+    with pytest.raises(ValueError, match="no unit makes"):  # no scheduler has said what runs
+        expand(theorem, keys[::2])
 
 
 def test_an_unknown_premise_is_refused() -> None:

@@ -83,13 +83,13 @@ def asked() -> list[Standing]:
     """How every theorem stands, after every obligation was asked."""
     from lineclear.policies import load_claims
     from lineclear_spec import prove
-    from lineclear_spec.obligations import units
+    from lineclear_spec.obligations import every_key, units
     from lineclear_spec.theorems import standings
 
     load_claims()
     with Progress("proving", len(units())) as progress:
         results = prove.prove([], range(1), progress=progress.step)
-    return standings((r.key, r.status) for r in results)
+    return standings(((r.key, r.status) for r in results), every_key())
 
 
 def seen_all(folder: Path | None) -> list[tuple[str, Refutation, Shown | NotShown]]:

@@ -1,7 +1,8 @@
 """`lineclear prove`: asks the solver for every obligation of the action table.
 
 Guarantees: exit code 0 only if everything asked for is proved and no mutant survives; unknown is
-3, refuted is 1. It knows nothing about what an obligation means.
+3, refuted is 1. With --theorems 0 also says that every theorem is proved: one of which an obligation
+was not asked makes it 3. It knows nothing about what an obligation means.
 """
 
 from __future__ import annotations
@@ -84,8 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear_spec import prove
     from lineclear_spec.judge import judge_all
     from lineclear_spec.mutants import generate
-    from lineclear_spec.obligations import units
-    from lineclear_spec.theorems import standings
+    from lineclear_spec.obligations import every_key, units
+    from lineclear_spec.theorems import TABLE, belongs, standings
 
     load_claims()
     names = chosen(arguments.actions, units(), "action")
@@ -130,17 +131,25 @@ def run(arguments: argparse.Namespace) -> int:
             verdicts = judge_all(mutants, progress=progress.step)
     if arguments.write_baseline:
         prove.write_baseline(results)
-    theorems = standings((r.key, r.status) for r in results) if arguments.theorems else []
+    theorems: list[Standing] = []
+    keys: list[str] = []
+    if arguments.theorems:
+        keys = every_key()
+        theorems = standings(((r.key, r.status) for r in results), keys)
     if arguments.format == "json":
         content = prove_json(results, verdicts, solvers)
         if arguments.theorems:
             content["theorems"] = [theorem.as_dict() for theorem in theorems]
+            content["table"] = [key for key in keys if belongs(key, TABLE)]
         write_json(content)
     else:
         lines = theorem_lines(theorems) if theorems else proof_lines(results, verdicts)
         lines.append(f"  {proof_seconds:.1f} s to prove, by {' and '.join(solvers)}")
         write_text("\n".join(lines))
-    return status_of(results, verdicts)
+    code = status_of(results, verdicts)
+    if code == PASSED and any(theorem.status != "proved" for theorem in theorems):
+        return INCONCLUSIVE  # theorems of which not everything was asked
+    return code
 
 
 def chosen(asked: Sequence[str], known: Sequence[str], what: str) -> list[str]:
@@ -195,7 +204,7 @@ def prove_json(
 
 def theorem_lines(theorems: Sequence[Standing]) -> list[str]:
     """One line for each theorem, and what its premises are seen to by."""
-    from lineclear_spec.theorems import PREMISES
+    from lineclear_spec.theorems import FEW, PREMISES
 
     width = max(len(t.theorem) for t in theorems)
     lines = ["lineclear prove     theorems of the policies, for any number of requests", ""]
@@ -206,6 +215,11 @@ def theorem_lines(theorems: Sequence[Standing]) -> list[str]:
             f"  {t.theorem:<{width}}  {status:<13}  {t.sentence}",
             f"  {'':<{width}}  {'':<13}  {t.obligations} obligations; premises: {premises}",
             *[f"  {'':<{width}}  not proved: {key}" for key in t.missing],
+            *[f"  {'':<{width}}  not asked: {key}" for key in t.not_asked[:FEW]],
+            *[
+                f"  {'':<{width}}  and {len(t.not_asked) - FEW} more that were not asked"
+                for _ in t.not_asked[FEW : FEW + 1]
+            ],
         ]
     lines += ["", "premises"]
     lines += [f"  {p.name}  {p.seen_to:<9}  {p.sentence}" for p in PREMISES.values()]

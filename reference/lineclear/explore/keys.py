@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from lineclear.explore.orders import kept
 from lineclear_spec.keys import state_key
+from lineclear_spec.progress import may_be_displaced
 
 if TYPE_CHECKING:
     from lineclear.explore.world import World
@@ -84,7 +85,7 @@ def world_key(world: World) -> tuple[Any, ...]:
     return (
         (*table[:RETIRED], *table[RETIRED + 1 :]),
         world.arrived,
-        tuple([(e.priority, min(e.bypassed, most)) for e in live]),
+        tuple([(e.priority, min(e.bypassed, most), displaceable(e)) for e in live]),
         tuple([rank[e.record] for e in sorted(live, key=lambda e: e.order)]),
         tuple([rank[e.record] for e in sorted(live, key=lambda e: e.rank)]),
         tuple([rank[e.record] for e in sorted(scheduler.queue, key=lambda e: e.place)]),
@@ -95,6 +96,12 @@ def world_key(world: World) -> tuple[Any, ...]:
         scheduler.draining, len(scheduler.policy_failures), flights,
         shown_to_policy(world, live) if world.bounds.own else kept(world, live),
     )  # fmt: skip
+
+
+def displaceable(entry: Any) -> bool:
+    """Whether it may be displaced while it runs: all that the future asks of how it entered."""
+    answer: bool = may_be_displaced(entry.entered_by_displacing, entry.kept_a_token)
+    return answer
 
 
 def shown_to_policy(world: World, live: list[Any]) -> tuple[Any, ...]:

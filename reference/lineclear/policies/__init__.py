@@ -85,6 +85,7 @@ def load_claims() -> None:
     """Imports every built-in policy, so that what it claims is among the theorems."""
     for path in BUILT_IN.values():
         import_module(path.partition(":")[0])
+    import_module("lineclear.entering")
 
 
 def make(name: str, options: Mapping[str, Any] | None = None) -> Policy:

@@ -81,7 +81,7 @@ claim(
         "aging",
         lambda unknowns: unchecked(Aging, seconds_per_level=unknowns.real("seconds_per_level")),
         (
-            *of_any_order("aging"),
+            *of_any_order("aging", ("whoever comes before arrived before",), ("A1", "A2")),
             ends_by("aging", "whoever comes before arrived before", ("A1", "A2")),
             Theorem(
                 "aging.P9",

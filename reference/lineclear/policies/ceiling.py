@@ -85,7 +85,7 @@ claim(
             Ceiling, ceiling=unknowns.whole("ceiling"), levels=unknowns.whole("levels", 1)
         ),
         (
-            *of_any_order("ceiling"),
+            *of_any_order("ceiling", ("whoever comes before arrived before", "a level is")),
             ends_by("ceiling", "whoever comes before arrived before"),
             Theorem(
                 "ceiling.bypass",

@@ -73,7 +73,7 @@ claim(
         "edf",
         lambda _: EarliestDeadlineFirst(),
         (
-            *of_any_order("edf"),
+            *of_any_order("edf", ("whoever comes before arrived before",), ("A1", "A3")),
             ends_by("edf", "whoever comes before arrived before", ("A1", "A3")),
             Theorem(
                 "edf.P7 without deadline",

@@ -38,7 +38,7 @@ claim(
         "fair",
         lambda _: Fair(),
         (
-            *of_any_order("fair"),
+            *of_any_order("fair", ("only who arrived earlier",), shares=True),
             ends_by("fair", "only who arrived earlier"),
             in_order_of_arrival("fair"),
         ),

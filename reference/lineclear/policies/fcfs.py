@@ -53,7 +53,7 @@ claim(
         "fcfs",
         lambda _: FirstComeFirstServed(),
         (
-            *of_any_order("fcfs"),
+            *of_any_order("fcfs", ("only who arrived earlier",)),
             Theorem(
                 "fcfs.P7",
                 "every request comes to its end: only those that arrived earlier go before it",

@@ -50,9 +50,9 @@ claim(
         "hybrid",
         lambda _: Hybrid(),
         (
-            *[t for t in of_any_order("hybrid") if not t.name.endswith("P6")],
+            *[t for t in of_any_order("hybrid") if not t.name.endswith(".P6b")],
             Theorem(
-                "hybrid.P6",
+                "hybrid.P6b",
                 "somebody always comes to its end: of those that run, the one that arrived first "
                 "gives way to nobody, and only earlier arrivals can take its place",
                 ("F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8"),

@@ -53,6 +53,13 @@ SHORTER = Fact(
         first.order < second.order,
     ),
 )
+POSITIVE = Fact("a prompt is at least 1 token", lambda first, _, __: first.prompt_tokens >= 1)
+NO_LONGER = Fact(
+    "nobody comes before a request with a shorter prompt",
+    lambda first, second, _: implies(
+        first.order < second.order, first.prompt_tokens <= second.prompt_tokens
+    ),
+)
 OVERTAKEN = Fact(
     "whoever comes before arrived before the other's prompt was over",
     lambda first, second, policy: implies(
@@ -69,7 +76,7 @@ claim(
         "lpl",
         lambda _: LongestPrefillLast(),
         (
-            *of_any_order("lpl"),
+            *of_any_order("lpl", ("a prompt is", "nobody comes before a request with a shorter")),
             Theorem(
                 "lpl.P7",
                 "a request may wait for ever: any number of later ones with a shorter prompt go "
@@ -80,7 +87,7 @@ claim(
                 holds=False,
             ),
         ),
-        (SHORTER,),
+        (SHORTER, POSITIVE, NO_LONGER),
     )
 )
 claim(
@@ -90,7 +97,7 @@ claim(
             LongestPrefillLast, aged=True, seconds_per_token=unknowns.real("seconds_per_token")
         ),
         (
-            *of_any_order("lpl_aging"),
+            *of_any_order("lpl_aging", ("whoever comes before arrived before",), ("A1",)),
             ends_by("lpl_aging", "whoever comes before arrived before", ("A1",)),
             Theorem(
                 "lpl_aging.P9",

@@ -178,9 +178,16 @@ ON_TOP = (
 
 def of_a_moment(theorem: Theorem) -> Theorem:
     """The same of the order as it is at a moment."""
-    return replace(
-        theorem, sentence=f"at every moment, by the levels of that moment: {theorem.sentence}"
-    )
+    if theorem.name.endswith(".P6a"):  # a request changes its level once without a token: promoted
+        premises = tuple(["F11" if name == "F4" else name for name in theorem.premises])
+        return replace(
+            theorem, premises=premises, rests_on=(*theorem.rests_on, STEPS + "who is served")
+        )
+    if not theorem.name.endswith((".P4", ".P4'", ".P5")):
+        return theorem
+    premises = tuple([name for name in theorem.premises if name != "F4"])
+    sentence = f"at every moment, by the levels of that moment: {theorem.sentence}"
+    return replace(theorem, sentence=sentence, premises=premises)
 
 
 claim(
@@ -194,15 +201,13 @@ claim(
         ),
         (
             *[
-                of_a_moment(replace(t, premises=tuple(p for p in t.premises if p != "F4")))
-                if t.name.endswith(("P4", "P4'", "P5"))
-                else t
+                of_a_moment(t)
                 for t in of_any_order("mlfq")
-                if not t.name.endswith(("P6", "P10"))
+                if not t.name.endswith((".P6b", ".P10"))
             ],
             Theorem(
-                "mlfq.P6",
-                "somebody always advances: the earliest arrival on the top gives way to nobody until "
+                "mlfq.P6b",
+                "the earliest arrival on the top gives way to nobody until "
                 "it has generated its quantum",
                 ("F1", "F2", "F3", "F5", "F6", "F7", "F8", "F11"),
                 (TABLE, STEPS + "the order is ", STEPS + "whoever is displaced", *ON_TOP),

@@ -47,7 +47,7 @@ claim(
         "priority",
         lambda _: Priority(),
         (
-            *of_any_order("priority"),
+            *of_any_order("priority", ("a less important request never",), ("A2",)),
             Theorem(
                 "priority.P7",
                 "a request may wait for ever: any number of more important ones that arrive later "

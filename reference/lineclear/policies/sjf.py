@@ -77,6 +77,16 @@ SHORTER = Fact(
         first.order < second.order,
     ),
 )
+POSITIVE = Fact(
+    "a length is at least 0, as a guess is",
+    lambda first, _, policy: implies(first.predicted_tokens >= 0, policy.length(first) >= 0),
+)
+NO_LONGER = Fact(
+    "nobody comes before a shorter request",
+    lambda first, second, policy: implies(
+        first.order < second.order, policy.length(first) <= policy.length(second)
+    ),
+)
 OVERTAKEN = Fact(
     "whoever comes before arrived before the other's length was over",
     lambda first, second, policy: implies(
@@ -93,7 +103,7 @@ claim(
         "sjf",
         lambda _: ShortestJobFirst(),
         (
-            *of_any_order("sjf"),
+            *of_any_order("sjf", ("a length is", "nobody comes before a shorter")),
             Theorem(
                 "sjf.P7",
                 "a request may wait for ever: any number of shorter ones that arrive later go "
@@ -104,7 +114,7 @@ claim(
                 holds=False,
             ),
         ),
-        (SHORTER,),
+        (SHORTER, POSITIVE, NO_LONGER),
     )
 )
 claim(
@@ -114,7 +124,7 @@ claim(
             AgingShortestJobFirst, aged=True, seconds_per_token=unknowns.real("seconds_per_token")
         ),
         (
-            *of_any_order("sjf_aging"),
+            *of_any_order("sjf_aging", ("whoever comes before arrived before",), ("A1",)),
             ends_by("sjf_aging", "whoever comes before arrived before", ("A1",)),
             Theorem(
                 "sjf_aging.P9",

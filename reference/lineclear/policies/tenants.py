@@ -191,7 +191,7 @@ def held(policy: TenantPolicy, unknowns: Any) -> list[tuple[str, Any]]:
 def of_tenants(policy: str) -> tuple[Theorem, ...]:
     """What holds of every policy that shares among tenants: within one the order is that of arrival."""
     order = f"order_{policy}/progress/"
-    kept = [t for t in of_any_order(policy) if not t.name.endswith((".P4", ".P6"))]
+    kept = [t for t in of_any_order(policy) if not t.name.endswith((".P4", ".P6b"))]
     return (
         *kept,
         Theorem(
@@ -206,7 +206,7 @@ def of_tenants(policy: str) -> tuple[Theorem, ...]:
             "Order",
         ),
         Theorem(
-            f"{policy}.P6",
+            f"{policy}.P6b",
             "somebody always comes to its end: of those that run, the one that arrived first gives "
             "way to nobody, and only earlier arrivals can take its place",
             ("F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 from lineclear.config import Config
-from lineclear.refutations import ordering, presets, sharing, starving
+from lineclear.refutations import descending, ordering, presets, sharing, starving
 from lineclear.refutations.drive import Drive
 
 __all__ = ["REFUTATIONS", "Refutation", "Shown", "find"]
@@ -83,6 +83,8 @@ def made() -> tuple[Refutation, ...]:
     found: list[Refutation] = []
     for policy, what, config, script in starving.SCRIPTS:
         found.append(Refutation(policy, "P7", what, config, script))
+    for policy, what, config, script in descending.SCRIPTS:
+        found.append(Refutation(policy, "P6b", what, config, script))
     for policy, name, what, config, script in (*ordering.SCRIPTS, *sharing.SCRIPTS):
         found.append(Refutation(policy, name, what, config, script))
     for preset, name, about, what, config, script in presets.SCRIPTS:

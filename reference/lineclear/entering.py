@@ -1,0 +1,66 @@
+"""`Step.have` and `Step.want` as they run, on any ledger in which nobody runs.
+
+Guarantees: the methods and the arithmetic of `job.sized` are those of the running scheduler; nothing
+of them is written a second time. What stands around them here (who runs: nobody; which sequences: one)
+is the case that the unit `admission` is about. It knows nothing about solvers.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from lineclear.job import Job, sized
+from lineclear.step import Step
+from lineclear_spec.entering import enters
+from lineclear_spec.lifecycle import Phase
+from lineclear_spec.progress import Need
+
+__all__ = ["NobodyRuns"]
+
+
+class NobodyRuns(Step):
+    """A step in which nobody runs, before anything is scheduled.
+
+    Args:
+        ledger: any, also one whose fields are formulas.
+        settings: watermark_blocks, max_num_seqs, max_num_batched_tokens, enable_chunked_prefill.
+    """
+
+    def __init__(self, ledger: Any, settings: Any) -> None:
+        """What `Step.have` and `Step.want` look at."""
+        self.ledger = ledger
+        self.config = settings
+        self.scheduler: Any = SimpleNamespace(running=(), seats=0)
+        self.due = self.promised = 0
+        self.jobs: list[Job] = []
+
+    def _jobs_of(self, entry: Any) -> list[Job]:
+        return self.jobs
+
+    def wants(self, record: Any, only: Any, asks: Any = None) -> Need:
+        """What a request of one sequence wants.
+
+        Args:
+            record: its prompt, limit, parallel and blocks.
+            only: its sequence.
+            asks: exist, last, reach and lookahead of `sized`, of one that is swapped out; None if it
+                waits.
+        """
+        phase = Phase.WAITING if asks is None else Phase.SWAPPED
+        seen = SimpleNamespace(
+            phase=phase,
+            members=[only],
+            prompt=record.prompt,
+            limit=record.limit,
+            blocks=record.blocks,
+        )
+        entry: Any = SimpleNamespace(record=seen, n=record.parallel)
+        if asks is not None:
+            exist, last, reach, lookahead = asks
+            made = sized(self.ledger, only, entry, exist, last, reach, lookahead, 0, 1, False)
+            self.jobs = [made]
+        return self.want(entry)
+
+
+enters(NobodyRuns)

@@ -1,0 +1,164 @@
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
+"""What progress needs of what there is and of what a request wants: the scheduler's own methods.
+
+Guarantees: `Step.have` and `Step.want` are run on formulas, as `entering.py` says; nothing is stated of a
+copy. It knows nothing about groups, which `decisions.branches` is about.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import z3
+
+from lineclear_spec import progress
+from lineclear_spec.decisions import everywhere, whole
+from lineclear_spec.entering import STEP
+from lineclear_spec.invariants import GPU
+from lineclear_spec.invariants.clause import RUNNING, SWAPPED, WAITING
+from lineclear_spec.logic import larger, smaller
+from lineclear_spec.state import BLOCK_OF, NEED, Request, Sequence, State
+from lineclear_spec.symbolic import SymbolicLedger
+from lineclear_spec.terms import Term, raw
+
+__all__ = ["admission", "exact_room"]
+
+
+def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
+    """Hypotheses and goals about a request of one sequence when nobody runs, or when it runs alone.
+
+    The scheduler's own methods are run (`entering.py`): what there is, what the request wants, and
+    whether the one covers the other.
+    """
+    s = State.arbitrary()
+    ledger = SymbolicLedger(s)
+    r, leader = z3.Const("asker", Request), z3.Const("leader", Sequence)
+    record, only = ledger.wrap(Request, r), ledger.wrap(Sequence, leader)
+    budget, last = s.max_num_batched_tokens, s.limit(r) - 1
+    exist, lookahead = z3.Int("exist"), z3.Int("lookahead")
+    one = z3.And(
+        s.parallel(r) == 1, s.worst_case(r) == NEED(last), s.blocks(r) == s.length(leader)
+    )
+    empty = z3.And(s.free(GPU) == s.total(GPU), s.batch_size == 0, s.step_tokens == 0)
+    knows = z3.And(
+        1 <= raw(only.known_tokens),
+        raw(only.known_tokens) <= last,
+        raw(only.promised_samples) >= 0,
+    )
+    reach = raw(only.reach_tokens)
+    asks = z3.And(reach < exist, reach < last, lookahead >= 0)
+    goals: list[tuple[str, Any]] = []
+    for chunked in (True, False):
+        settings = SimpleNamespace(
+            watermark_blocks=whole("watermark"),
+            max_num_seqs=Term(s.max_num_seqs),
+            max_num_batched_tokens=Term(budget),
+            enable_chunked_prefill=chunked,
+        )
+        step = STEP[0](ledger, settings)
+        have, waits = step.have(), step.wants(record, only)
+        told = (Term(exist), Term(last), Term(reach), Term(lookahead))
+        returns = step.wants(record, only, told)
+        (job,) = step.jobs
+        how = "with" if chunked else "without"
+        goals += [
+            (
+                f"a waiting request of one sequence enters when nobody runs, {how} chunking",
+                z3.Implies(
+                    z3.And(empty, one, knows, s.phase(r) == WAITING), raw(have.covers(waits))
+                ),
+            ),
+            (
+                f"a swapped request of one sequence enters when nobody runs, {how} chunking",
+                z3.Implies(
+                    z3.And(empty, one, asks, s.phase(r) == SWAPPED), raw(have.covers(returns))
+                ),
+            ),
+        ]
+    free = Term(s.total(GPU)) - Term(s.length(leader))
+    goals += [
+        (
+            "a request of one sequence that runs alone can grow",
+            z3.Implies(
+                z3.And(one, s.phase(r) == RUNNING, asks, z3.Not(s.steady(leader))),
+                raw(progress.grows(0, job.blocks, free)),
+            ),
+        ),
+        (
+            "a steady request that runs alone can take the block that it is due",
+            z3.Implies(
+                z3.And(
+                    one,
+                    s.phase(r) == RUNNING,
+                    s.steady(leader),
+                    s.reach(leader) < last,
+                    NEED(s.reach(leader) + 1) == s.length(leader) + 1,
+                ),
+                raw(progress.grows(1, 0, free)),
+            ),
+        ),
+    ]
+    named = [leader == s.member(r, 0), z3.Int("last_block") == BLOCK_OF(last), budget >= 1]
+    return [*everywhere(s), *named], goals
+
+
+def exact_room() -> tuple[list[Any], list[tuple[str, Any]]]:
+    """Goals about the same methods that need no invariant: what there is and what is wanted, exactly."""
+    s = State.arbitrary()
+    ledger = SymbolicLedger(s)
+    r, leader = z3.Const("asker", Request), z3.Const("leader", Sequence)
+    record, only = ledger.wrap(Request, r), ledger.wrap(Sequence, leader)
+    budget, last = s.max_num_batched_tokens, s.limit(r) - 1
+    settings = SimpleNamespace(
+        watermark_blocks=whole("watermark"),
+        max_num_seqs=Term(s.max_num_seqs),
+        max_num_batched_tokens=Term(budget),
+        enable_chunked_prefill=True,
+    )
+    step = STEP[0](ledger, settings)
+    have, wants = step.have(), step.wants(record, only)
+    exist, lookahead = z3.Int("exist"), z3.Int("lookahead")
+    told = (Term(exist), Term(last), only.reach_tokens, Term(lookahead))
+    returns = step.wants(record, only, told)
+    (job,) = step.jobs
+    known = raw(only.known_tokens)
+    goals = [
+        (
+            "when nobody runs there is the whole pool, every seat and the whole budget",
+            z3.Implies(
+                z3.And(s.free(GPU) == s.total(GPU), s.batch_size == 0, s.step_tokens == 0),
+                z3.And(
+                    raw(have.blocks) == s.total(GPU),
+                    raw(have.seats) == s.max_num_seqs,
+                    raw(have.tokens) == budget,
+                ),
+            ),
+        ),
+        (
+            "a waiting request of one sequence wants blocks for what it computes, its seats and a token",
+            z3.Implies(
+                z3.And(1 <= known, known <= last, budget >= 1),
+                z3.And(
+                    raw(wants.blocks) == NEED(raw(computed_on_admission(only, last))),
+                    raw(wants.seats) == s.parallel(r),
+                    raw(wants.tokens) == 1,
+                ),
+            ),
+        ),
+        (
+            "a swapped request of one sequence wants the blocks that it has and its growth",
+            z3.And(
+                raw(returns.blocks) == s.blocks(r) + raw(job.blocks),
+                raw(returns.seats) == s.parallel(r),
+            ),
+        ),
+    ]
+    return [], goals
+
+
+def computed_on_admission(only: Any, last: Any) -> Any:
+    """Known and promised tokens, of which the last of a complete sequence needs no room."""
+    both_kinds = only.known_tokens + only.promised_samples
+    return larger(only.known_tokens, smaller(both_kinds, Term(last)))

@@ -1,0 +1,18 @@
+"""Where the scheduler says what runs when a request enters, so that the proof runs it.
+
+Guarantees: `STEP` is the class that was named last, or nothing: then there is no unit `admission`, and
+no theorem that rests on it stands. It knows nothing about schedulers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["STEP", "enters"]
+
+STEP: list[Any] = []
+
+
+def enters(step: Any) -> None:
+    """Names the class whose `have` and `wants` are run on formulas: a step in which nobody runs."""
+    STEP[:] = [step]
