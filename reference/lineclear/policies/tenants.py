@@ -74,7 +74,8 @@ class TenantPolicy(ABC):
         self.prompt_price = exact(amount("prompt_price", prompt_price))
         self.output_price = exact(amount("output_price", output_price))
         self.weights = {t: exact(amount(f"the weight of {t}", w)) for t, w in weights.items()}
-        shares = {"": Fraction(1), **{t: Fraction(w) for t, w in self.weights.items()}}
+        shares: dict[str | None, Fraction] = {None: Fraction(1)}
+        shares |= {tenant: Fraction(weight) for tenant, weight in self.weights.items()}
         asked = {
             (tenant, label): Fraction(price) / share
             for tenant, share in shares.items()
@@ -82,20 +83,31 @@ class TenantPolicy(ABC):
         }
         wanted = {label: amount(label, value) for label, value in others.items()}
         self.unit = unit_of([*asked.values(), *wanted.values()], parts)
+        given = {"prompt": prompt_price, "output": output_price}
         counted = {
             (tenant, label): whole(
-                f"{label}_price" + (f" for {tenant}" if tenant else ""), value, self.unit
+                f"{label}_price {given[label]!r}"
+                + (
+                    f" divided by the weight {weights[tenant]!r} of {tenant}"
+                    if tenant is not None
+                    else ""
+                ),
+                value,
+                self.unit,
             )
             for (tenant, label), value in asked.items()
         }
         found = {t: Rates(counted[t, "prompt"], counted[t, "output"]) for t in shares}
-        self.standard = found.pop("")
-        self.rates = found
-        every = (self.standard, *found.values())
+        self.standard = found[None]
+        self.rates = {tenant: found[tenant] for tenant in self.weights}
+        every = found.values()
         self.dearest = Rates(max(r.prompt for r in every), max(r.output for r in every))
         self.cheapest = Rates(min(r.prompt for r in every), min(r.output for r in every))
         self.accounts: dict[Hashable, Account] = {}
-        return {label: whole(label, value, self.unit) for label, value in wanted.items()}
+        return {
+            label: whole(f"{label} {others[label]!r}", value, self.unit)
+            for label, value in wanted.items()
+        }
 
     # ---- what the scheduler asks ---------------------------------------------------------------
 
