@@ -6,11 +6,22 @@ is remembered of a request is changed by `looked` alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from lineclear_spec.logic import any_of, both, either, implies, negate, smaller
 
-__all__ = ["Look", "lemmas", "level", "looked", "next_look", "overdue", "served", "used_up"]
+__all__ = [
+    "Look",
+    "covers",
+    "lemmas",
+    "level",
+    "looked",
+    "next_look",
+    "overdue",
+    "served",
+    "used_up",
+]
 
 
 class Look(NamedTuple):
@@ -38,15 +49,15 @@ def used_up(served: Any, covered: Any) -> Any:
     return served > covered
 
 
-def covers(quantum: Any, levels: int) -> list[Any]:
+def covers(quantum: Any, levels: int) -> tuple[Any, ...]:
     """Tokens of each level and of those above it, but for the last, which has no end."""
-    return [quantum * (2 ** (upper + 1) - 1) for upper in range(levels - 1)]
+    return tuple([quantum * (2 ** (upper + 1) - 1) for upper in range(levels - 1)])
 
 
-def level(served: Any, quantum: Any, levels: int) -> Any:
+def level(served: Any, covers: Sequence[Any]) -> Any:
     """The level of a request that was served so many tokens since it stood on the top, 0."""
     found: Any = 0
-    for covered in covers(quantum, levels):
+    for covered in covers:
         found = found + either(used_up(served, covered), 1, 0)
     return found
 
@@ -69,13 +80,13 @@ def looked(look: Look, generated: Any, step: Any, promote_after: Any) -> Look:
 
 
 def next_look(
-    look: Look, generated: Any, step: Any, promote_after: Any, quantum: Any, levels: int, runs: Any
+    look: Look, generated: Any, step: Any, promote_after: Any, covers: Sequence[Any], runs: Any
 ) -> Any:
     """Steps until the next look: when it would be promoted, or a running one's quantum used up."""
     late = promote_after - (step - look.since)
     count = served(generated, look.base)
     found = late
-    for covered in reversed(covers(quantum, levels)):
+    for covered in reversed(covers):
         found = either(used_up(count, covered), found, smaller(late, covered - count + 1))
     return either(runs, found, late)
 
@@ -83,10 +94,10 @@ def next_look(
 # ---- lemmas ------------------------------------------------------------------------------------
 
 
-def lemmas(unknowns: Any, quantum: Any, levels: int) -> list[tuple[str, Any]]:
+def lemmas(unknowns: Any, quantum: Any, covered_by: Sequence[Any]) -> list[tuple[str, Any]]:
     """What becomes of a level, and what a look does to what is remembered."""
     count, more, covered = (unknowns.whole(name) for name in ("served", "more", "covered"))
-    here, there = level(count, quantum, levels), level(more, quantum, levels)
+    here, there = level(count, covered_by), level(more, covered_by)
     return [
         (
             "a quantum that is used up stays so",
@@ -94,20 +105,20 @@ def lemmas(unknowns: Any, quantum: Any, levels: int) -> list[tuple[str, Any]]:
         ),
         (
             "within the first quantum none is used up, so that it is the top",
-            implies(count <= quantum, level(count, quantum, levels) == 0),
+            implies(count <= quantum, level(count, covered_by) == 0),
         ),
         ("past the first quantum it is not the top", implies(count > quantum, here >= 1)),
-        ("a level is between the top and the last", both(here >= 0, here <= levels - 1)),
-        ("who is served goes down, never up", here <= level(count + more, quantum, levels)),
+        ("a level is between the top and the last", both(here >= 0, here <= len(covered_by))),
+        ("who is served goes down, never up", here <= level(count + more, covered_by)),
         (
             "whoever gave way may make the other give way, once it is promoted",
-            implies(both(here < there, here >= 1), level(0 * more, quantum, levels) < here),
+            implies(both(here < there, here >= 1), level(0 * more, covered_by) < here),
         ),
-        *looks(unknowns, quantum, levels),
+        *looks(unknowns, quantum, covered_by),
     ]
 
 
-def looks(unknowns: Any, quantum: Any, levels: int) -> list[tuple[str, Any]]:
+def looks(unknowns: Any, quantum: Any, covered_by: Sequence[Any]) -> list[tuple[str, Any]]:
     """What a look does, and when the next one is."""
     generated, step, added, steps = map(
         unknowns.whole, ("generated", "step", "added", "further_steps")
@@ -118,9 +129,9 @@ def looks(unknowns: Any, quantum: Any, levels: int) -> list[tuple[str, Any]]:
     waited = step - look.since
     then = looked(look, generated, step, after)
     count = served(generated, then.base)
-    wait = next_look(then, generated, step, after, quantum, levels, runs)
+    wait = next_look(then, generated, step, after, covered_by, runs)
     second = looked(then, generated, step + wait, after)
-    waiting = next_look(then, generated, step, after, quantum, levels, False)
+    waiting = next_look(then, generated, step, after, covered_by, False)
     return [
         (
             "a look that sees a new token counts from then, and promotes nobody",
@@ -157,7 +168,7 @@ def looks(unknowns: Any, quantum: Any, levels: int) -> list[tuple[str, Any]]:
             "who was promoted is on the top until it has generated a quantum",
             implies(
                 both(known, generated == look.generated, waited >= after, added <= quantum),
-                level(served(generated + added, then.base), quantum, levels) == 0,
+                level(served(generated + added, then.base), covered_by) == 0,
             ),
         ),
         (
@@ -180,7 +191,7 @@ def looks(unknowns: Any, quantum: Any, levels: int) -> list[tuple[str, Any]]:
             "a level lasts until the next look, for who generates a token in a step at most",
             implies(
                 both(known, runs, added <= steps, steps < wait),
-                level(count + added, quantum, levels) == level(count, quantum, levels),
+                level(count + added, covered_by) == level(count, covered_by),
             ),
         ),
     ]

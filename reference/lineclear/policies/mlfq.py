@@ -57,6 +57,7 @@ class MultiLevelFeedbackQueue:
         self.quantum = quantum
         self.levels = levels
         self.promote_after = promote_after
+        self.covers = feedback.covers(quantum, levels)
         # By number of the arrival:
         self.promoted: dict[int, int] = {}  # what it had generated when it was promoted
         self.seen: dict[
@@ -65,7 +66,7 @@ class MultiLevelFeedbackQueue:
 
     def level(self, served: int) -> int:
         """The level of a request that was served so many tokens since it stood on the top."""
-        found: int = feedback.level(served, self.quantum, self.levels)
+        found: int = feedback.level(served, self.covers)
         return found
 
     def base(self, request: View) -> int:
@@ -104,8 +105,7 @@ class MultiLevelFeedbackQueue:
             generated,
             step,
             self.promote_after,
-            self.quantum,
-            self.levels,
+            self.covers,
             request.waiting is None,
         )
         return wait
@@ -140,7 +140,7 @@ class Promotions:
 
 def steps(policy: MultiLevelFeedbackQueue, unknowns: Any) -> list[tuple[str, Any]]:
     """What becomes of a level, of all six at once, and what a look does."""
-    return feedback.lemmas(unknowns, policy.quantum, policy.levels)
+    return feedback.lemmas(unknowns, policy.quantum, policy.covers)
 
 
 TOP = Fact(
@@ -177,15 +177,23 @@ def of_a_moment(theorem: Theorem) -> Theorem:
     )
 
 
+def of_six_levels(unknowns: Any) -> MultiLevelFeedbackQueue:
+    """The policy with any quantum."""
+    quantum = unknowns.whole("quantum", 1)
+    made: MultiLevelFeedbackQueue = unchecked(
+        MultiLevelFeedbackQueue,
+        quantum=quantum,
+        levels=6,
+        covers=feedback.covers(quantum, 6),
+        promoted=Promotions(unknowns),
+    )
+    return made
+
+
 claim(
     Claims(
         "mlfq",
-        lambda unknowns: unchecked(
-            MultiLevelFeedbackQueue,
-            quantum=unknowns.whole("quantum", 1),
-            levels=6,
-            promoted=Promotions(unknowns),
-        ),
+        of_six_levels,
         (
             *[
                 of_a_moment(replace(t, premises=tuple(p for p in t.premises if p != "F4")))
