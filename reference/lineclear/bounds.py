@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from lineclear.config import Config
+from lineclear.policies.units import Exact, exact
 from lineclear.starvation import (
     Sizes,
     formula_of_a_token,
@@ -31,15 +33,15 @@ class Bound:
 
     Attributes:
         formula: with the letters of `starvation.py`, and names of parameters.
-        number: the same for this case; None if that needs a workload.
+        number: the same for this case, of service without rounding; None if that needs a workload.
         unit: what is counted.
         where: values of the letters and names of the formula.
     """
 
     formula: str
-    number: float | None
+    number: float | Fraction | None
     unit: str
-    where: tuple[tuple[str, float], ...] = ()
+    where: tuple[tuple[str, float | Fraction], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +204,17 @@ def charged(case: Case) -> tuple[int, int, int]:
     return case.sizes.prompt, case.sizes.generated + flying, case.config.max_num_seqs
 
 
-def open_at_once(case: Case) -> tuple[tuple[str, float], ...]:
-    """U and the least weight."""
+def debt(case: Case) -> int:
+    """U of the tenant that pays most for a token, in units of the accounts."""
+    most: int = case.policy.most_charged(*charged(case))
+    return most
+
+
+def open_at_once(case: Case) -> tuple[tuple[str, Exact], ...]:
+    """U of a tenant of weight 1 and the least weight."""
     policy = case.policy
-    return (("U", policy.most_charged(*charged(case))), ("w_min", policy.least_weight))
+    most = exact(debt(case) * policy.unit * policy.least_weight)
+    return (("U", most), ("w_min", policy.least_weight))
 
 
 def virtual_time(case: Case) -> Bound:
@@ -226,20 +235,24 @@ def catching_up(case: Case) -> Bound:
     shortest = 1
     if case.workload is not None:
         shortest = min(r.prompt_tokens for r in case.workload.requests)
-    most = max(1.0, *policy.weights.values()) if policy.weights else 1.0
-    price = policy.prompt_price * shortest
-    debt = policy.most_charged(*charged(case)) / policy.least_weight
+    most = max(1, *policy.weights.values()) if policy.weights else 1
+    price = exact(Fraction(policy.prompt_price) * shortest)
     where = (*open_at_once(case), ("w_max", most), ("price", price))
+    number = 2 * debt(case) // (policy.cheapest.prompt * shortest) + 1
     formula, unit = "2 * U * w_max // (w_min * price) + 1", "that another begins while one waits"
-    return Bound(formula, 2 * debt * most // price + 1, unit, where)
+    return Bound(formula, number, unit, where)
 
 
 def deficit(case: Case) -> Bound:
     """P13: what turns that differ by one can do."""
     number = case.policy.bound(*charged(case))
-    where = (("Q", case.policy.quantum), *open_at_once(case))
     formula, unit = "Q + 2 * (Q + U / w_min)", "service that two tenants differ by"
-    return Bound(formula, number, unit, where)
+    return Bound(formula, number, unit, (earned(case), *open_at_once(case)))
+
+
+def earned(case: Case) -> tuple[str, Exact]:
+    """Q."""
+    return "Q", exact(case.policy.quantum * case.policy.unit)
 
 
 def rounds(case: Case) -> Bound:
@@ -247,10 +260,8 @@ def rounds(case: Case) -> Bound:
 
     Between two turns of a tenant that waits every other tenant has one at most.
     """
-    policy = case.policy
-    debt = policy.most_charged(*charged(case)) / policy.least_weight
-    where = (("Q", policy.quantum), *open_at_once(case))
-    number = debt // policy.quantum + 1
+    number = debt(case) // case.policy.quantum + 1
+    where = (earned(case), *open_at_once(case))
     return Bound("U // (w_min * Q) + 1", number, "turns of another while one waits", where)
 
 

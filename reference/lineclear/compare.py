@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 from lineclear.config import Config
 from lineclear.held import OF_SERVICE, Held, Holding, broken_bounds
 from lineclear.history import History
 from lineclear.policies import make
+from lineclear.policies.units import shown
 from lineclear.result import Result
 from lineclear.service import Service
 from lineclear.simulate import Simulation
@@ -59,7 +61,7 @@ class Row:
     policy: str
     result: Result
     service: Service
-    bound: float | None
+    bound: float | Fraction | None
     attained: float
     goodput: float | None
     passed: int
@@ -71,8 +73,8 @@ class Row:
         """The contract for scripts."""
         return {
             "policy": self.policy,
-            "service_gap": self.service.gap,
-            "service_gap_bound": self.bound,
+            "service_gap": shown(self.service.gap),
+            "service_gap_bound": shown(self.bound),
             "slo_attainment": self.attained,
             "goodput": self.goodput,
             "passed_max": self.passed,
@@ -159,7 +161,7 @@ def compare(
     return rows
 
 
-def gap_bound(rows: list[Held]) -> float | None:
+def gap_bound(rows: list[Held]) -> float | Fraction | None:
     """The most by which the service of two tenants may differ, if a theorem that holds says so."""
     for row in rows:
         if row.guarantee.theorem in OF_SERVICE and row.guarantee.bound is not None:

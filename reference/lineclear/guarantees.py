@@ -19,6 +19,7 @@ from lineclear.bounds import Bound, Case, bound_of, sizes_of
 from lineclear.config import Config
 from lineclear.policies import BUILT_IN, load_claims, make
 from lineclear.policies.tenants import TenantPolicy
+from lineclear.policies.units import shown
 from lineclear.workload import Workload
 from lineclear_spec.dialect import objection
 from lineclear_spec.theorems import CLAIMS, PREMISES, Theorem
@@ -75,7 +76,11 @@ class Guarantee:
 
     def json(self) -> dict[str, Any]:
         """The contract for scripts."""
-        return {**asdict(self), "premises": list(self.premises), "lost": list(map(str, self.lost))}
+        found: dict[str, Any] = asdict(self)
+        if self.bound is not None:
+            found["bound"]["number"] = shown(self.bound.number)
+            found["bound"]["where"] = [(name, shown(value)) for name, value in self.bound.where]
+        return {**found, "premises": list(self.premises), "lost": list(map(str, self.lost))}
 
 
 #: What each rule that `Config.lacking` may name takes away, by that name.

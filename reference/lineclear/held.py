@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from lineclear.config import Config
 from lineclear.guarantees import Guarantee, claims_of, guarantees
 from lineclear.policies import Policy, make
 from lineclear.policies.tenants import TenantPolicy
+from lineclear.policies.units import shown
 from lineclear.second_orders import TENANTS
 from lineclear.service import Listeners, Service
 from lineclear.waits import Waits
@@ -22,7 +24,8 @@ from lineclear.workload import Workload
 
 __all__ = ["OF_SERVICE", "Held", "Holding", "bound_lines", "broken_bounds", "lines", "seen_of"]
 
-#: Beyond a bound by less than this share of it is rounding: keys and charges are floats.
+#: Beyond a bound by less than this share of it is rounding, if one of the two is a float: keys that
+#: are seconds are. What is counted is a whole number or a fraction, and rounds nothing.
 ROUNDING = 1e-9
 
 #: What of it a theorem bounds, by the theorem or by the end of its name.
@@ -52,7 +55,7 @@ class Held:
     """
 
     guarantee: Guarantee
-    seen: float | None
+    seen: float | Fraction | None
 
     @property
     def passed(self) -> bool:
@@ -60,7 +63,10 @@ class Held:
         bound = self.guarantee.bound
         if bound is None or bound.number is None or self.seen is None:
             return False
-        return self.seen > bound.number * (1 + ROUNDING)
+        most = bound.number
+        if not isinstance(self.seen, float) and not isinstance(most, float):
+            return self.seen > most
+        return self.seen > most * (1 + ROUNDING)
 
     @property
     def telling(self) -> bool:
@@ -74,10 +80,10 @@ class Held:
         bound = self.guarantee.bound
         return {
             **row,
-            "bound": None if bound is None else bound.number,
-            "seen": self.seen,
+            "bound": None if bound is None else shown(bound.number),
+            "seen": shown(self.seen),
             "formula": None if bound is None else bound.formula,
-            "where": {} if bound is None else dict(bound.where),
+            "where": {} if bound is None else {k: shown(v) for k, v in bound.where},
             "unit": None if bound is None else bound.unit,
         }
 
@@ -114,7 +120,7 @@ class Holding:
             Held(row, None if row.status == "fails" else self._seen(row.theorem)) for row in found
         ]
 
-    def _seen(self, theorem: str) -> float | None:
+    def _seen(self, theorem: str) -> float | Fraction | None:
         """The most that was seen."""
         return seen_of(theorem, self.waits, self.service)
 
@@ -172,14 +178,14 @@ def bound_lines(rows: Iterable[Held]) -> list[str]:
     return [*told, ""]
 
 
-def number(value: float | None) -> str:
+def number(value: float | Fraction | None) -> str:
     """With a comma at each thousand, and no more digits than it needs."""
     if value is None:
         return "-"
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
+    return f"{int(value):,}" if value == int(value) else f"{float(value):,.2f}"
 
 
-def seen_of(theorem: str, waits: Waits, service: Service | None) -> float | None:
+def seen_of(theorem: str, waits: Waits, service: Service | None) -> float | Fraction | None:
     """The most that was seen of what a theorem bounds; None if it bounds nothing that can be seen.
 
     Args:

@@ -7,18 +7,23 @@ that it is held against. It knows nothing about policies.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from fractions import Fraction
+from math import lcm
 from typing import Any, Protocol
 
 import numpy as np
 
 from lineclear.plan import Plan
+from lineclear.policies.units import Exact, Number, amount, exact
 from lineclear.workload import Arrival
 
 __all__ = ["Listener", "Listeners", "Service"]
 
 #: Tenants up to which every pair of them is compared in every step.
 MOST_PAIRS = 256
+#: A token's parts up to which a run of 2**40 tokens is counted in 64 bits.
+MOST_PARTS = 2**21
 
 
 class Listener(Protocol):
@@ -60,6 +65,8 @@ class Listeners:
 class Service:
     """Service by tenant: prompt tokens once for each request, and sampled tokens.
 
+    Service is counted without rounding: in whole parts, of which `parts` are one of the prices' unit.
+
     Args:
         tenants: all that the workload names.
         prompt_price: weight of a prompt token.
@@ -68,7 +75,7 @@ class Service:
 
     Attributes:
         moments: seconds, one for each row of `curves`.
-        curves: service of each tenant so far, at these moments.
+        curves: service of each tenant so far, at these moments, as floats.
         gaps: the greatest difference, at these moments, between two that have been waiting since.
         gap: the most by which the service of two tenants differed over a time in which both had
             requests waiting; by pairs, so None beyond 256 tenants.
@@ -80,16 +87,20 @@ class Service:
     def __init__(
         self,
         tenants: list[str],
-        prompt_price: float = 1.0,
-        output_price: float = 2.0,
-        weights: dict[str, float] | None = None,
+        prompt_price: Number = 1.0,
+        output_price: Number = 2.0,
+        weights: Mapping[str, Number] | None = None,
     ) -> None:
         """Nobody has got anything."""
         self.tenants = {tenant: k for k, tenant in enumerate(tenants)}
         count = len(tenants)
-        self.prices = (prompt_price, output_price)
-        self.weights = np.array([(weights or {}).get(tenant, 1.0) for tenant in tenants])
-        self.served = np.zeros(count)  # [tenants]
+        shares = [amount("a weight", (weights or {}).get(tenant, 1)) for tenant in tenants]
+        prices = (amount("prompt_price", prompt_price), amount("output_price", output_price))
+        costs = [[price / share for price in prices] for share in shares]
+        self.parts = lcm(*[cost.denominator for both in costs for cost in both])
+        self.costs = [[int(cost * self.parts) for cost in both] for both in costs]
+        small = all(cost < MOST_PARTS for both in self.costs for cost in both)
+        self.counts = np.zeros(count, np.int64 if small else object)  # parts [tenants]
         self.waiting: Counter[str] = Counter()
         self.of: dict[Hashable, Arrival] = {}
         self.fresh: dict[Hashable, int] = {}  # never scheduled -> number of the arrival
@@ -98,13 +109,24 @@ class Service:
         self.moments: list[float] = []
         self.curves: list[Any] = []
         self.gaps: list[float] = []
-        self._now_gap = 0.0
         self.passed: dict[Hashable, int] = {}
         self.inversions = 0
-        self.gap: float | None = 0.0 if count <= MOST_PAIRS else None
-        size = count if self.gap is not None else 0
-        self._low = np.full((size, size), np.nan)  # [tenants, tenants], of the present joint wait
-        self._high = np.full((size, size), np.nan)
+        self._most: int | None = 0 if count <= MOST_PAIRS else None  # parts
+        size = count if self._most is not None else 0
+        self._joint = np.zeros((size, size), bool)  # which pairs wait
+        # Of the present joint wait; of a pair that does not wait, what it is now.
+        self._low = np.zeros((size, size), self.counts.dtype)  # parts [tenants, tenants]
+        self._high = self._low
+
+    @property
+    def served(self) -> Any:
+        """Service of each tenant so far, in the prices' unit, as floats."""
+        return self.counts.astype(float) / self.parts
+
+    @property
+    def gap(self) -> Exact | None:
+        """The greatest difference so far, in the prices' unit, without rounding."""
+        return None if self._most is None else exact(Fraction(self._most, self.parts))
 
     def arrive(self, arrival: Arrival) -> None:
         """A request waits."""
@@ -128,8 +150,7 @@ class Service:
                 self.waiting[self.of[request_id].client] += 1
         if plan.step is None:
             return
-        prompt, output = self.prices
-        gained = np.zeros(len(self.served))
+        now_gap = 0.0
         for row in plan.scheduled_seq_groups:
             arrival = self.of.get(row.request_id)
             if arrival is None:
@@ -137,7 +158,7 @@ class Service:
             tenant = self.tenants[arrival.client]
             number = self.fresh.pop(row.request_id, None)
             if number is not None:
-                gained[tenant] += prompt * arrival.prompt_tokens
+                self.counts[tenant] += self.costs[tenant][0] * arrival.prompt_tokens
                 self.waiting[arrival.client] -= 1
                 self._passes(number)
                 self.inversions += any(
@@ -146,14 +167,13 @@ class Service:
             elif row.request_id in self.away:
                 self.away.discard(row.request_id)
                 self.waiting[arrival.client] -= 1
-            gained[tenant] += output * row.samples
-        self.served += gained / self.weights
-        if self.gap is not None:
-            self._compare()
+            self.counts[tenant] += self.costs[tenant][1] * row.samples
+        if self._most is not None:
+            now_gap = self._compare()
         if not self.moments or now - self.moments[-1] >= 1.0:
             self.moments.append(now)
-            self.curves.append(self.served.copy())
-            self.gaps.append(self._now_gap)
+            self.curves.append(self.served)
+            self.gaps.append(now_gap)
 
     def _passes(self, number: int) -> None:
         """A request is scheduled for the first time: those that came before it are passed."""
@@ -162,13 +182,15 @@ class Service:
                 break  # they stand in order of arrival
             self.passed[other] = self.passed.get(other, 0) + 1
 
-    def _compare(self) -> None:
+    def _compare(self) -> float:
         """The greatest difference since each pair began to wait together."""
         both = np.array([self.waiting[tenant] > 0 for tenant in self.tenants])
         pairs = both[:, None] & both[None, :]
-        difference = self.served[:, None] - self.served[None, :]
-        self._low = np.where(pairs, np.fmin(self._low, difference), np.nan)
-        self._high = np.where(pairs, np.fmax(self._high, difference), np.nan)
-        spread = self._high - self._low
-        self._now_gap = float(np.nanmax(spread)) if pairs.any() else 0.0
-        self.gap = max(self.gap or 0.0, self._now_gap)
+        difference = self.counts[:, None] - self.counts[None, :]
+        since = pairs & self._joint
+        self._joint = pairs
+        self._low = np.where(since, np.minimum(self._low, difference), difference)
+        self._high = np.where(since, np.maximum(self._high, difference), difference)
+        spread = int((self._high - self._low).max(initial=0))
+        self._most = max(self._most or 0, spread)
+        return spread / self.parts

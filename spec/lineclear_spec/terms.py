@@ -59,6 +59,10 @@ class Term:
 
     __rmul__ = __mul__
 
+    def __floordiv__(self, other: Any) -> Term:
+        """Of whole numbers, by one above 0: there z3's `div` rounds down, as Python does."""
+        return Term(self.z / raw(other))
+
     def __lt__(self, other: Any) -> Term:
         return Term(self.z < raw(other))
 

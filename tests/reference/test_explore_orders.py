@@ -128,9 +128,9 @@ def test_a_turn_that_is_lost_when_the_tenant_before_it_leaves_is_found(
     idle = DeficitRoundRobin.idle
 
     def lost(self: DeficitRoundRobin, tenant: Hashable, step: int) -> None:
-        begun = self.begun
+        begun = self.turn.begun
         idle(self, tenant, step)
-        self.begun = begun
+        self.turn = self.turn._replace(begun=begun)
 
     monkeypatch.setattr(DeficitRoundRobin, "idle", lost)
     report = explore(three_tenants("drr"))
@@ -146,7 +146,7 @@ def test_a_debt_that_is_forgotten_while_a_tenant_is_away_is_found(
     backlogged = VirtualTokenCounter.backlogged
 
     def forgiven(self: VirtualTokenCounter, tenant: Hashable, step: int) -> None:
-        self.account(tenant).charged = 0.0
+        self.accounts[tenant] = self.account(tenant)._replace(charged=0)
         backlogged(self, tenant, step)
 
     monkeypatch.setattr(VirtualTokenCounter, "backlogged", forgiven)

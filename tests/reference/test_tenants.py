@@ -87,15 +87,15 @@ def test_accounts_say_what_the_plans_said(make: Any, seed: int) -> None:
         plain = policy.backlogged
 
         def counted(tenant: Hashable, step: int) -> None:
-            before = policy.account(tenant).settle(step)
+            before = policy.charged(tenant, step)
             plain(tenant, step)
-            lifts[tenant] += policy.account(tenant).charged - before  # type: ignore[assignment]
+            lifts[tenant] += policy.charged(tenant, step) - before
 
         setattr(policy, "backlogged", counted)  # noqa: B010
     scheduler, oracle = run(policy, seed)
     assert scheduler.counters.preemptions
     for tenant in "abc":
-        charged = policy.account(tenant).settle(scheduler.ledger.steps) - lifts[tenant]
+        charged = policy.unit * (policy.charged(tenant, scheduler.ledger.steps) - lifts[tenant])
         assert charged == oracle.prompts[tenant] + 2 * oracle.sampled[tenant]
         assert charged > 500
 
@@ -126,14 +126,14 @@ def test_who_comes_back_is_owed_nothing_for_its_absence() -> None:
     policy.admitted("a", 100, 0)
     policy.steady("a", 3, 0)
     policy.backlogged("b", 50)
-    assert policy.account("b").charged == 0.0  # the virtual time is a's counter when it was chosen
+    assert policy.account("b").charged == 0  # the virtual time is a's counter when it was chosen
     assert policy.first(50) == "b"
-    assert policy.account("a").settle(50) == 250.0
+    assert policy.charged("a", 50) == 250
     policy.idle("b", 50)
     assert policy.first(50) == "a"
     policy.admitted("a", 10, 50)
     policy.backlogged("b", 60)
-    assert policy.account("b").charged == 250.0
+    assert policy.account("b").charged == 250
 
 
 def test_a_tenant_in_debt_sits_out_until_it_has_earned_it_back() -> None:
@@ -188,7 +188,9 @@ def test_turns_of_tenants_that_wait_differ_by_one(seed: int) -> None:
         before = dict(policy.earned)
         tenant = policy.first(step)
         for name in "bc":
-            begun[name] += round((policy.earned[name] - before[name]) / 5.0)
+            turns, rest = divmod(policy.earned[name] - before[name], policy.quantum)
+            assert rest == 0
+            begun[name] += turns
         assert policy.credit(tenant, step) > 0
         leaves = tenant not in always and rng.random() < 0.7
         if leaves:

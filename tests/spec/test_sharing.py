@@ -11,9 +11,10 @@ import pytest
 
 z3 = pytest.importorskip("z3")
 
-from lineclear.policies import drr, load_claims, mlfq, tenants, vtc
+from lineclear.policies import accounts, load_claims, mlfq, tenants, turn_lemmas, virtual_time
+from lineclear.policies.accounts import any_account
 from lineclear_spec.crosscheck import crosscheck_unit
-from lineclear_spec.logic import both, either, implies, negate, smaller
+from lineclear_spec.logic import both, implies
 from lineclear_spec.obligations import Goal, Unit, build
 from lineclear_spec.orders import Unknowns
 from lineclear_spec.prove import prove_unit
@@ -47,77 +48,17 @@ def test_hypotheses_do_not_contradict_each_other(policy: str) -> None:
     assert [r.status for r in prove_unit(unit)] == ["refuted"]
 
 
-#: How a function is broken, and a lemma that is not proved any more.
-BROKEN: dict[str, tuple[Any, str, Callable[..., Any], str]] = {
-    "vtc: no lift": (
-        vtc,
-        "lifted",
-        lambda counter, virtual: counter,
-        "coming back, by an arrival",
-    ),
-    "vtc: a lift above the virtual time": (
-        vtc,
-        "lifted",
-        lambda c, v: either(c >= v, c, v + v + 1),
-        "coming back, by an arrival",
-    ),
-    "vtc: anybody goes next": (vtc, "leads", lambda now, least: now >= 0, "least counter"),
-    "vtc: a refund": (vtc, "paid", lambda charged, price: charged - price, "admission keeps I(V)"),
-    "vtc: free tokens that stay open": (
-        vtc,
-        "paid",
-        lambda charged, price: charged + 2 * price,
-        "a generated token keeps I(V)",
-    ),
-    "vtc: half the bound": (vtc, "gap", lambda most: most, "differs by 2 U at most"),
-    "drr: served without credit": (
-        drr,
-        "has_credit",
-        lambda credit: credit == credit,
-        "being served with credit",
-    ),
-    "drr: credit is saved": (drr, "refilled", lambda c, q: c + q, "a turn keeps the credit"),
-    "drr: a turn that earns nothing": (
-        drr,
-        "refilled",
-        lambda c, q: smaller(q, c),
-        "earns one quantum",
-    ),
-    "drr: who comes back brings credit": (
-        drr,
-        "earned_back",
-        lambda c, gone: c + gone,
-        "coming back keeps",
-    ),
-    "drr: half the bound": (drr, "gap", lambda q, u: q + u, "differs by Q + 2 (Q + U)"),
-    "mlfq: a quantum comes back": (
-        mlfq,
-        "used_up",
-        lambda served, covered: served < covered,
-        "a quantum that is used up stays so",
-    ),
-    "mlfq: the top is left at once": (
-        mlfq,
-        "used_up",
-        lambda served, covered: served + 1 > 0 * covered,
-        "within the first quantum none",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_function_is_refuted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    module, function, broken, lemma = BROKEN[name]
-    monkeypatch.setattr(module, function, broken)
-    assert any(lemma in label for label in lost(name.partition(":")[0]))
-
-
 def test_a_prompt_left_out_of_the_bound_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
     def outputs(self: Any, prompt: Any, output: Any, sequences: Any) -> Any:
-        return self.output_price * sequences * output
+        return self.dearest.output * (sequences * output)
 
     monkeypatch.setattr(tenants.TenantPolicy, "most_charged", outputs)
-    assert lost("vtc") == {"a prompt and all that a tenant has started cost U at most"}
+    unit = build("order_vtc")
+    label = "a prompt and all that a tenant has started cost U at most"
+    unit.goals = [goal for goal in unit.goals if goal.label == label]
+    answers = {r.status for r in (*prove_unit(unit), *crosscheck_unit(unit, budget=40_000))}
+    assert answers
+    assert "proved" not in answers
 
 
 def test_a_promoted_request_that_goes_before_its_elders_is_refuted(
@@ -145,20 +86,25 @@ def refuted(make: Callable[[Unknowns], Any]) -> bool:
 
 def admission(unknowns: Unknowns, *, room: bool, least: bool = True) -> Any:
     """Admission keeps I(V), with or without two of its premises."""
-    names = ("most", "virtual", "counter", "open", "other", "others", "price", "more")
-    most, virtual, counter, open_, other, others, price, more = map(unknowns.real, names)
-    before = both(
-        vtc.stands(most, virtual, counter, open_, True),
-        vtc.stands(most, virtual, other, others, True),
-        counter <= other if least else counter >= 0,
-        price + open_ + more <= most if room else price >= 0,
+    most, virtual, open_, others, tokens, more, step = map(
+        unknowns.whole, ("most", "virtual", "open", "others", "tokens", "more", "step")
     )
-    turn = vtc.lifted(virtual, counter)
+    mine, other = (any_account(unknowns, name) for name in ("mine", "other"))
+    counter, theirs = accounts.accrued(mine, step), accounts.accrued(other, step)
+    after, turn = virtual_time.admitted(mine, virtual, tokens, step, False)
+    before = both(
+        virtual_time.stands(most, virtual, mine, open_, step),
+        virtual_time.stands(most, virtual, other, others, step),
+        mine.waiting,
+        other.waiting,
+        counter <= theirs if least else counter >= 0,
+        mine.prompt * tokens + open_ + more <= most if room else tokens >= 0,
+    )
     return implies(
         before,
         both(
-            vtc.stands(most, turn, counter + price, open_ + more, True),
-            vtc.stands(most, turn, other, others, True),
+            virtual_time.stands(most, turn, after, open_ + more, step),
+            virtual_time.stands(most, turn, other, others, step),
         ),
     )
 
@@ -171,12 +117,13 @@ def test_the_premises_of_an_admission_are_needed() -> None:
 
 def test_a_refund_while_waiting_breaks_the_invariant() -> None:
     def refund(unknowns: Unknowns) -> Any:
-        most, virtual, counter, open_, back = map(
-            unknowns.real, ("most", "virtual", "counter", "open", "back")
+        most, virtual, open_, back, step = map(
+            unknowns.whole, ("most", "virtual", "open", "back", "step")
         )
+        mine = any_account(unknowns, "mine")
         return implies(
-            vtc.stands(most, virtual, counter, open_, True),
-            vtc.stands(most, virtual, counter - back, open_, True),
+            both(virtual_time.stands(most, virtual, mine, open_, step), mine.waiting),
+            virtual_time.stands(most, virtual, accounts.charge(mine, -back, step), open_, step),
         )
 
     assert refuted(refund)
@@ -184,24 +131,19 @@ def test_a_refund_while_waiting_breaks_the_invariant() -> None:
 
 def test_serving_a_tenant_in_debt_breaks_the_deficit() -> None:
     def served(unknowns: Unknowns) -> Any:
-        most, quantum, open_, price = map(unknowns.real, ("most", "quantum", "open", "price"))
-        credit = unknowns.real("credit", None)
+        most, open_, tokens, step = map(unknowns.whole, ("most", "open", "tokens", "step"))
+        quantum, earned = unknowns.whole("quantum", 1), unknowns.whole("earned", None)
+        mine = any_account(unknowns, "mine")
+        after = accounts.admitted(mine, tokens, step)
         return implies(
-            both(drr.stands(most, quantum, credit, open_), price + open_ <= most),
-            drr.stands(most, quantum, credit - price, open_),
+            both(
+                turn_lemmas.stands(most, quantum, mine, earned, open_, step),
+                mine.prompt * tokens + open_ <= most,
+            ),
+            turn_lemmas.stands(most, quantum, after, earned, open_, step),
         )
 
     assert refuted(served)
-
-
-def test_the_turn_of_two_who_wait_is_skipped_if_a_leaver_takes_it_along() -> None:
-    """The bug that the lemma of turns found: who moves up is sent to the end without its turn."""
-
-    def skipped(unknowns: Unknowns) -> Any:
-        ahead, turns = unknowns.truth("ahead"), unknowns.whole("turns", None)
-        return implies(drr.pair(ahead, False, turns), drr.pair(negate(ahead), False, turns))
-
-    assert refuted(skipped)
 
 
 def test_policies_of_tenants_claim_what_they_should() -> None:

@@ -102,9 +102,9 @@ def of_vtc(world: World, live: list[Any], policy: VirtualTokenCounter) -> tuple[
     step, charged = world.scheduler.ledger.steps, owners(live)
     found: list[Any] = []
     for tenant, account in sorted(policy.accounts.items(), key=str):
-        above = round(account.settle(step) - policy.virtual, 6)
+        above = policy.charged(tenant, step) - policy.virtual
         if tenant not in charged:
-            above = max(above, 0.0)  # it would be lifted
+            above = max(above, 0)  # it would be lifted
             if not above:
                 continue
         found.append((tenant, above, account.rate, account.waiting))
@@ -119,15 +119,14 @@ def of_drr(world: World, live: list[Any], policy: DeficitRoundRobin) -> tuple[An
     for tenant, account in sorted(policy.accounts.items(), key=str):
         credit = policy.credit(tenant, step)
         if tenant in policy.left:
-            credit += policy.quantum * (policy.rounds - policy.left[tenant])
-        credit = round(credit, 6)
+            credit += policy.turn.given - policy.left[tenant]
         if not account.waiting:
             if tenant not in charged:
-                credit = min(credit, 0.0)
+                credit = min(credit, 0)
             if tenant not in charged and not credit:
                 continue  # as if it had never been here
         found.append((tenant, credit, account.rate, account.waiting))
-    return tuple(found), tuple(policy.round), policy.begun
+    return tuple(found), tuple(policy.round), policy.turn.begun
 
 
 def of_mlfq(world: World, live: list[Any], policy: MultiLevelFeedbackQueue) -> tuple[Any, ...]:

@@ -103,7 +103,7 @@ def measured(row: Row, workload: Workload) -> Measured:
         metrics["e2e"]["max"],
         metrics["generated_tokens_per_second"],
         metrics["queue_delay"]["max"],
-        row.service.gap or 0.0,
+        float(row.service.gap or 0),
     )
 
 

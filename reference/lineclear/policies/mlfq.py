@@ -17,11 +17,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from lineclear.policies import feedback
+from lineclear.policies.feedback import Look
 from lineclear.view import View
-from lineclear_spec.logic import both, either, implies, negate
+from lineclear_spec.logic import both, implies
 from lineclear_spec.theorems import TABLE, Claims, Fact, Theorem, claim, of_any_order, unchecked
 
-__all__ = ["MultiLevelFeedbackQueue", "used_up"]
+__all__ = ["MultiLevelFeedbackQueue"]
+
+#: Levels at most: each is looked through whenever a request is.
+MOST_LEVELS = 64
 
 
 class MultiLevelFeedbackQueue:
@@ -44,9 +49,15 @@ class MultiLevelFeedbackQueue:
         ):
             if type(value) is not int or value < 1:
                 raise ValueError(f"{label} must be a whole number of at least 1, not {value!r}")
+        if levels > MOST_LEVELS:
+            raise ValueError(
+                f"levels must be {MOST_LEVELS} at most, not {levels}: the last of so many begins "
+                f"at 2**{MOST_LEVELS - 1} quanta; use fewer levels or a larger quantum"
+            )
         self.quantum = quantum
         self.levels = levels
         self.promote_after = promote_after
+        self.covers = feedback.covers(quantum, levels)
         # By number of the arrival:
         self.promoted: dict[int, int] = {}  # what it had generated when it was promoted
         self.seen: dict[
@@ -55,16 +66,17 @@ class MultiLevelFeedbackQueue:
 
     def level(self, served: int) -> int:
         """The level of a request that was served so many tokens since it stood on the top."""
-        level, covered = 0, 0
-        for upper in range(self.levels - 1):
-            covered += self.quantum * 2**upper
-            level += either(used_up(served, covered), 1, 0)
-        return level
+        found: int = feedback.level(served, self.covers)
+        return found
+
+    def base(self, request: View) -> int:
+        """What its tokens are counted from: before its prompt, or its last promotion."""
+        return self.promoted.get(request.number, -request.prompt_tokens)
 
     def served(self, request: View) -> int:
         """Its prompt and what it has generated, or what it has generated since it was promoted."""
-        # Until it is promoted it counts from before its prompt.
-        return request.generated - self.promoted.get(request.number, -request.prompt_tokens)
+        found: int = feedback.served(request.generated, self.base(request))
+        return found
 
     def key(self, request: View) -> float:
         """The upper level first."""
@@ -74,39 +86,34 @@ class MultiLevelFeedbackQueue:
         """Whoever is on an upper level."""
         return self.key(waiting) < self.key(running)
 
-    def review(self, request: View) -> int | None:
+    def review(self, request: View) -> int:
         """Promotes who has generated nothing for so long; looks again when a quantum may be used up.
 
         Steps count from the last look at which something new was generated, also while it runs: who
         is let in again and again, and gives way before its prompt is computed, waits all the same.
         """
-        number, step = request.number, request.step
-        generated, since = self.seen.get(number, (-1, step))
-        overdue = step - since >= self.promote_after
-        if request.generated != generated or overdue:
-            self.seen[number] = (request.generated, step)
-            since = step
-        if request.generated == generated and overdue:
-            self.promoted[number] = request.generated
-        look = self.promote_after - (step - since)
-        if request.waiting is not None:
-            return look
-        served, covered = self.served(request), self.quantum
-        for level in range(1, self.levels):
-            if served <= covered:
-                return min(look, covered - served + 1)
-            covered += self.quantum << level
-        return look
+        number, step, generated = request.number, request.step, request.generated
+        before = self.base(request)
+        look = feedback.looked(
+            Look(*self.seen.get(number, (-1, step)), before), generated, step, self.promote_after
+        )
+        self.seen[number] = (look.generated, look.since)
+        if look.base != before:
+            self.promoted[number] = look.base
+        wait: int = feedback.next_look(
+            look,
+            generated,
+            step,
+            self.promote_after,
+            self.covers,
+            request.waiting is None,
+        )
+        return wait
 
     def ended(self, request: View) -> None:
         """Forgets it."""
         self.promoted.pop(request.number, None)
         self.seen.pop(request.number, None)
-
-
-def used_up(served: Any, covered: Any) -> Any:
-    """Whether the quanta of a level and of those above it are used up."""
-    return served > covered
 
 
 # ---- theorems ----------------------------------------------------------------------------------
@@ -123,8 +130,8 @@ class Promotions:
         self.unknowns = unknowns
         self.found: dict[int, tuple[Any, Any]] = {}  # by identity, as a formula has no hash
 
-    def get(self, number: Any, _: Any) -> Any:
-        """The same answer for the same request."""
+    def get(self, number: Any, unpromoted: Any) -> Any:
+        """The same answer for the same request, whatever it would be if it was never promoted."""
         if id(number) not in self.found:
             base = self.unknowns.whole(f"base_{len(self.found)}", None)
             self.found[id(number)] = (number, base)
@@ -132,31 +139,8 @@ class Promotions:
 
 
 def steps(policy: MultiLevelFeedbackQueue, unknowns: Any) -> list[tuple[str, Any]]:
-    """What becomes of a level: one quantum at a time for any number of them, and all six at once."""
-    served, more, covered = (unknowns.whole(name) for name in ("served", "more", "covered"))
-    here, there = policy.level(served), policy.level(more)
-    return [
-        (
-            "a quantum that is used up stays so",
-            implies(used_up(served, covered), used_up(served + more, covered)),
-        ),
-        (
-            "within the first quantum none is used up, so that it is the top",
-            implies(
-                both(served <= policy.quantum, policy.quantum <= covered),
-                negate(used_up(served, covered)),
-            ),
-        ),
-        (
-            "a level is between the top and the last",
-            both(here >= 0, here <= policy.levels - 1),
-        ),
-        ("who is served goes down, never up", here <= policy.level(served + more)),
-        (
-            "whoever gave way may make the other give way, once it is promoted",
-            implies(both(here < there, here >= 1), policy.level(0 * more) < here),
-        ),
-    ]
+    """What becomes of a level, of all six at once, and what a look does."""
+    return feedback.lemmas(unknowns, policy.quantum, policy.covers)
 
 
 TOP = Fact(
@@ -167,12 +151,22 @@ TOP = Fact(
     ),
 )
 STEPS = "order_mlfq/progress/"
-ON_TOP = (
-    STEPS + "a quantum that is",
-    STEPS + "within the first",
-    STEPS + "a level is",
-    STEPS + "who is served",
-    STEPS + "before a request on the top",
+ON_TOP = tuple(
+    STEPS + label
+    for label in (
+        "a quantum that is",
+        "within the first",
+        "past the first",
+        "a level is",
+        "who is served",
+        "before a request on the top",
+        "a look that sees a new",
+        "a look that sees nothing",
+        "who was promoted",
+        "the next look is",
+        "of two looks",
+        "a level lasts",
+    )
 )
 
 
@@ -190,15 +184,23 @@ def of_a_moment(theorem: Theorem) -> Theorem:
     return replace(theorem, sentence=sentence, premises=premises)
 
 
+def of_six_levels(unknowns: Any) -> MultiLevelFeedbackQueue:
+    """The policy with any quantum."""
+    quantum = unknowns.whole("quantum", 1)
+    made: MultiLevelFeedbackQueue = unchecked(
+        MultiLevelFeedbackQueue,
+        quantum=quantum,
+        levels=6,
+        covers=feedback.covers(quantum, 6),
+        promoted=Promotions(unknowns),
+    )
+    return made
+
+
 claim(
     Claims(
         "mlfq",
-        lambda unknowns: unchecked(
-            MultiLevelFeedbackQueue,
-            quantum=unknowns.whole("quantum", 1),
-            levels=6,
-            promoted=Promotions(unknowns),
-        ),
+        of_six_levels,
         (
             *[
                 of_a_moment(t)

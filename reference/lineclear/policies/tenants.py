@@ -1,56 +1,25 @@
 """Policies that share the machine among tenants: whose turn it is, and what each has had.
 
-Guarantees: a tenant's account is right at every step, though nothing is done in a step for the
-sequences that simply go on: what they are charged accrues at a rate that changes when one of them
-starts or stops. Within a tenant the order is that of arrival. It knows nothing about how the next
-tenant is chosen, which is what each policy says.
+Guarantees: an event changes the account of its tenant by one function of `accounts.py`, in whole numbers;
+here accounts are only looked up and stored. Within a tenant the order is that of arrival. How the
+next tenant is chosen is what each policy says.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from fractions import Fraction
 from typing import Any
 
+from lineclear.policies import accounts
+from lineclear.policies.accounts import Account, Rates
+from lineclear.policies.units import Exact, Number, amount, exact, unit_of, whole
 from lineclear.view import View
 from lineclear_spec.logic import both, implies
 from lineclear_spec.theorems import TABLE, Theorem, of_any_order
 
-__all__ = ["Account", "TenantPolicy", "held", "of_tenants", "paid"]
-
-
-class Account:
-    """What one tenant was charged.
-
-    Attributes:
-        weight: its share relative to others; a charge is divided by it.
-        charged: up to the step `since`.
-        rate: tokens that its steady sequences are charged in each step, before the weight.
-        since: the step up to which `charged` counts.
-        waiting: whether a request of the tenant waits.
-    """
-
-    __slots__ = ("charged", "rate", "since", "waiting", "weight")
-
-    def __init__(self, weight: float) -> None:
-        """Nothing was charged."""
-        self.weight = weight
-        self.charged = 0.0
-        self.rate = 0.0
-        self.since = 0
-        self.waiting = False
-
-    def settle(self, step: int) -> float:
-        """All that was charged up to this step."""
-        if self.rate and step > self.since:
-            self.charged = paid(self.charged, self.rate * (step - self.since) / self.weight)
-        self.since = step
-        return self.charged
-
-    def charge(self, price: float, step: int) -> None:
-        """The tenant was served for this price."""
-        self.settle(step)
-        self.charged = paid(self.charged, price / self.weight)
+__all__ = ["TenantPolicy", "held", "of_tenants"]
 
 
 class TenantPolicy(ABC):
@@ -59,28 +28,86 @@ class TenantPolicy(ABC):
     Args:
         prompt_price: charge for a token of a prompt, once for each request.
         output_price: charge for a generated token.
-        weights: share of each tenant by name, 1 if it is not named.
+        weights: share of each tenant by name, 1 if it is not named; a charge is divided by it.
+
+    Attributes:
+        unit: what one unit of the accounts is worth, in that of the prices; see `units.py`.
+        standard: units that a token costs a tenant of weight 1.
+        rates: the same of each tenant that has a weight.
+        dearest: the most that a token costs any tenant.
+        cheapest: the least.
+        accounts: by tenant.
+
+    Raises:
+        ValueError: a price or a weight is no finite number above 0, or they differ by so much that
+            the accounts do not hold them.
     """
 
     name = "tenants"
 
     def __init__(
         self,
-        prompt_price: float = 1.0,
-        output_price: float = 2.0,
-        weights: dict[str, float] | None = None,
+        prompt_price: Number = 1.0,
+        output_price: Number = 2.0,
+        weights: Mapping[str, Number] | None = None,
     ) -> None:
         """Nobody was served."""
-        for label, value in (("prompt_price", prompt_price), ("output_price", output_price)):
-            if not value > 0:
-                raise ValueError(f"{label} must be a number above 0, not {value!r}")
-        for tenant, weight in (weights or {}).items():
-            if not weight > 0:
-                raise ValueError(f"the weight of {tenant} must be above 0, not {weight!r}")
-        self.prompt_price = float(prompt_price)
-        self.output_price = float(output_price)
-        self.weights = dict(weights or {})
+        self._settle_prices(prompt_price, output_price, weights or {}, {}, 1)
+
+    def _settle_prices(
+        self,
+        prompt_price: Number,
+        output_price: Number,
+        weights: Mapping[str, Number],
+        others: Mapping[str, Number],
+        parts: int,
+    ) -> dict[str, int]:
+        """Converts the settings, once; the others in units of the accounts.
+
+        Args:
+            prompt_price: as given.
+            output_price: as given.
+            weights: as given.
+            others: amounts, by label, that accounts are compared with.
+            parts: into how many the greatest common unit is divided.
+        """
+        self.prompt_price = exact(amount("prompt_price", prompt_price))
+        self.output_price = exact(amount("output_price", output_price))
+        self.weights = {t: exact(amount(f"the weight of {t}", w)) for t, w in weights.items()}
+        shares: dict[str | None, Fraction] = {None: Fraction(1)}
+        shares |= {tenant: Fraction(weight) for tenant, weight in self.weights.items()}
+        asked = {
+            (tenant, label): Fraction(price) / share
+            for tenant, share in shares.items()
+            for label, price in (("prompt", self.prompt_price), ("output", self.output_price))
+        }
+        wanted = {label: amount(label, value) for label, value in others.items()}
+        self.unit = unit_of([*asked.values(), *wanted.values()], parts)
+        given = {"prompt": prompt_price, "output": output_price}
+        counted = {
+            (tenant, label): whole(
+                f"{label}_price {given[label]!r}"
+                + (
+                    f" divided by the weight {weights[tenant]!r} of {tenant}"
+                    if tenant is not None
+                    else ""
+                ),
+                value,
+                self.unit,
+            )
+            for (tenant, label), value in asked.items()
+        }
+        found = {t: Rates(counted[t, "prompt"], counted[t, "output"]) for t in shares}
+        self.standard = found[None]
+        self.rates = {tenant: found[tenant] for tenant in self.weights}
+        every = found.values()
+        self.dearest = Rates(max(r.prompt for r in every), max(r.output for r in every))
+        self.cheapest = Rates(min(r.prompt for r in every), min(r.output for r in every))
         self.accounts: dict[Hashable, Account] = {}
+        return {
+            label: whole(f"{label} {others[label]!r}", value, self.unit)
+            for label, value in wanted.items()
+        }
 
     # ---- what the scheduler asks ---------------------------------------------------------------
 
@@ -103,7 +130,7 @@ class TenantPolicy(ABC):
     # ---- what a tenant may be charged ----------------------------------------------------------
 
     def most_charged(self, longest_prompt: Any, longest_output: Any, sequences: Any) -> Any:
-        """U: the most that a prompt costs, and all tokens of the requests of a tenant that started.
+        """U, in units: the most that a prompt and all tokens of a tenant's started requests cost.
 
         Args:
             longest_prompt: tokens of the longest prompt.
@@ -111,12 +138,13 @@ class TenantPolicy(ABC):
             sequences: sequences that run at once; requests of a tenant start in order, so those
                 that started and gave way have no more than these.
         """
-        return self.prompt_price * longest_prompt + self.output_price * sequences * longest_output
+        dearest = self.dearest
+        return dearest.prompt * longest_prompt + dearest.output * (sequences * longest_output)
 
     @property
-    def least_weight(self) -> float:
-        """The smallest weight that any tenant may have: a charge is divided by it."""
-        return min(1.0, *self.weights.values()) if self.weights else 1.0
+    def least_weight(self) -> Exact:
+        """The smallest weight that any tenant may have."""
+        return min(1, *self.weights.values()) if self.weights else 1
 
     # ---- what the scheduler tells --------------------------------------------------------------
 
@@ -124,66 +152,62 @@ class TenantPolicy(ABC):
         """The tenant's account, opened when it is first asked for."""
         found = self.accounts.get(tenant)
         if found is None:
-            found = self.accounts[tenant] = Account(self.weights.get(str(tenant), 1.0))
+            rates = self.rates.get(str(tenant), self.standard)
+            found = self.accounts[tenant] = accounts.opened(rates)
         return found
+
+    def charged(self, tenant: Hashable, step: int) -> int:
+        """All that the tenant was charged up to this step, in units."""
+        charged: int = accounts.accrued(self.account(tenant), step)
+        return charged
 
     def backlogged(self, tenant: Hashable, step: int) -> None:
         """A request of the tenant waits now, and none did before."""
-        self.account(tenant).waiting = True
+        self.accounts[tenant] = accounts.waits(self.account(tenant), step)
 
     def idle(self, tenant: Hashable, step: int) -> None:
         """No request of the tenant waits any more."""
-        self.account(tenant).waiting = False
+        self.accounts[tenant] = accounts.rests(self.account(tenant), step)
 
     def admitted(self, tenant: Hashable, tokens: int, step: int) -> None:
         """A request of the tenant was admitted for the first time, with so many prompt tokens."""
-        self.account(tenant).charge(self.prompt_price * tokens, step)
+        self.accounts[tenant] = accounts.admitted(self.account(tenant), tokens, step)
 
     def sampled(self, tenant: Hashable, tokens: int, step: int) -> None:
         """So many tokens were sampled for sequences of the tenant that are not steady."""
-        self.account(tenant).charge(self.output_price * tokens, step)
+        self.accounts[tenant] = accounts.sampled(self.account(tenant), tokens, step)
 
     def steady(self, tenant: Hashable, change: int, step: int) -> None:
         """So many more, or fewer, of its sequences are sampled one token in every step."""
-        account = self.account(tenant)
-        account.settle(step)
-        account.rate += self.output_price * change
-
-
-def paid(charged: Any, price: Any) -> Any:
-    """What was charged, after a charge."""
-    return charged + price
+        self.accounts[tenant] = accounts.steadied(self.account(tenant), change, step)
 
 
 # ---- theorems ----------------------------------------------------------------------------------
 
 
 def held(policy: TenantPolicy, unknowns: Any) -> list[tuple[str, Any]]:
-    """What a prompt and all started requests may cost is U at most, for weights of 1 and others."""
+    """That a prompt and all started requests cost any tenant U at most."""
     longest, output, sequences, prompt, tokens = map(
-        unknowns.real,
+        unknowns.whole,
         ("longest_prompt", "longest_output", "sequences", "prompt_tokens", "open_tokens"),
     )
+    paying = accounts.any_account(unknowns, "paying")
     most = policy.most_charged(longest, output, sequences)
-    asked = policy.prompt_price * prompt + policy.output_price * tokens
-    least, weight, share, bound = map(unknowns.real, ("least_weight", "weight", "share", "bound"))
+    asked = paying.prompt * prompt + paying.output * tokens
+    least = policy.dearest.prompt * prompt + policy.dearest.output * tokens
     return [
         (
-            "a prompt and all that a tenant has started cost U at most",
-            implies(both(prompt <= longest, tokens <= sequences * output), asked <= most),
-        ),
-        (
-            "a prompt and all, divided by a weight, are at most U divided by the least weight",
+            "no tenant pays more than the dearest rates",
             implies(
                 both(
-                    least > 0,
-                    least <= weight,
-                    asked <= most,
-                    share * weight == asked,
-                    bound * least == most,
+                    paying.prompt <= policy.dearest.prompt, paying.output <= policy.dearest.output
                 ),
-                share <= bound,
+                asked <= least,
             ),
+        ),
+        (
+            "a prompt and all that a tenant has started cost U at most",
+            implies(both(prompt <= longest, tokens <= sequences * output), least <= most),
         ),
     ]
 

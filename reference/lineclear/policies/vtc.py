@@ -14,15 +14,17 @@ charged again: the counters count useful tokens.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any
 
+from lineclear.policies import accounts, virtual_time
+from lineclear.policies.accounts import Rates
 from lineclear.policies.fcfs import EARLIER
-from lineclear.policies.tenants import TenantPolicy, held, of_tenants, paid
-from lineclear_spec.logic import both, implies, larger, negate
+from lineclear.policies.tenants import TenantPolicy, held, of_tenants
+from lineclear.policies.units import Exact, Number, exact
 from lineclear_spec.theorems import TABLE, Claims, Theorem, claim, unchecked
 
-__all__ = ["VirtualTokenCounter", "leads", "lifted"]
+__all__ = ["VirtualTokenCounter"]
 
 #: Accounts of tenants that have nothing here any more, before they are looked through.
 FORGOTTEN = 64
@@ -35,23 +37,22 @@ class VirtualTokenCounter(TenantPolicy):
 
     def __init__(
         self,
-        prompt_price: float = 1.0,
-        output_price: float = 2.0,
-        weights: dict[str, float] | None = None,
+        prompt_price: Number = 1.0,
+        output_price: Number = 2.0,
+        weights: Mapping[str, Number] | None = None,
     ) -> None:
         """Nobody was served, and the virtual time is 0."""
         super().__init__(prompt_price, output_price, weights)
-        self.virtual = 0.0
+        self.virtual = 0  # units
         # Counters only grow, so that a counter in the heap is at most what it is now.
-        self.heap: list[tuple[float, int, Hashable]] = []
+        self.heap: list[tuple[int, int, Hashable]] = []
         self.turns = 0  # of tenants that began to wait: equal counters go in this order
         self.turn: dict[Hashable, int] = {}
 
     def backlogged(self, tenant: Hashable, step: int) -> None:
         """It comes back with at least the virtual time on its counter."""
-        super().backlogged(tenant, step)
-        account = self.accounts[tenant]
-        account.charged = lifted(account.settle(step), self.virtual)
+        account = virtual_time.returned(self.account(tenant), self.virtual, step)
+        self.accounts[tenant] = account
         self.turns += 1
         self.turn[tenant] = self.turns
         heapq.heappush(self.heap, (account.charged, self.turns, tenant))
@@ -64,200 +65,82 @@ class VirtualTokenCounter(TenantPolicy):
             self._forget(step)
 
     def first(self, step: int) -> Hashable:
-        """The waiting tenant with the least counter."""
+        """The waiting tenant with the least counter.
+
+        An entry of the heap is looked at once: it is void, or its counter is brought up to this step.
+        """
         heap = self.heap
-        while True:
+        for _ in range(len(heap) + 1):
             counter, turn, tenant = heap[0]
             if self.turn.get(tenant) != turn:
                 heapq.heappop(heap)
                 continue
-            now = self.accounts[tenant].settle(step)
-            if leads(now, counter):
+            now = accounts.accrued(self.accounts[tenant], step)
+            if virtual_time.leads(now, counter):
                 return tenant
             heapq.heapreplace(heap, (now, turn, tenant))
+        raise LookupError("no tenant waits")
 
     def admitted(self, tenant: Hashable, tokens: int, step: int) -> None:
-        """The virtual time is the counter of the tenant that is served, before it pays."""
-        self.virtual = lifted(self.virtual, self.account(tenant).settle(step))
-        super().admitted(tenant, tokens, step)
-        if not self.turn:  # nobody waits: who comes next is compared with the last that was served
-            self.virtual = lifted(self.virtual, self.account(tenant).charged)
+        """The virtual time moves to the counter of the tenant that is served, which then pays."""
+        self.accounts[tenant], self.virtual = virtual_time.admitted(
+            self.account(tenant), self.virtual, tokens, step, not self.turn
+        )
 
-    def bound(self, longest_prompt: int, longest_output: int, sequences: int) -> float:
+    def bound(self, longest_prompt: int, longest_output: int, sequences: int) -> Exact:
         """The most by which the service of two waiting tenants differs, each divided by its weight.
+
+        In the unit of the prices, without rounding.
 
         Args:
             longest_prompt: tokens of the longest prompt.
             longest_output: tokens that a sequence generates at most.
             sequences: sequences that run at once.
         """
-        charged = self.most_charged(longest_prompt, longest_output, sequences)
-        most: float = gap(charged / self.least_weight)
-        return most
+        most: int = self.most_charged(longest_prompt, longest_output, sequences)
+        return exact(virtual_time.gap(most) * self.unit)
 
     def _forget(self, step: int) -> None:
         """Drops accounts that would be lifted anyway if their tenants came back."""
         for tenant, account in list(self.accounts.items()):
-            if not account.waiting and not account.rate and account.settle(step) <= self.virtual:
+            if virtual_time.forgotten(account, self.virtual, step):
                 del self.accounts[tenant]
-
-
-def lifted(counter: Any, virtual: Any) -> Any:
-    """The counter, or the virtual time if that is more."""
-    return larger(counter, virtual)
-
-
-def leads(now: Any, least: Any) -> Any:
-    """Whether a counter is the least, if none was below `least` and counters only grow."""
-    return now <= least
-
-
-def gap(most: Any) -> Any:
-    """The most by which two tenants' service differs, if one has at most so much charged at once."""
-    return 2 * most
 
 
 # ---- theorems ----------------------------------------------------------------------------------
 
 
-def stands(most: Any, virtual: Any, counter: Any, open_: Any, waits: Any) -> Any:
-    """I(V): what always holds of a tenant.
-
-    Args:
-        most: U, the most that is charged for a prompt and all that the tenant has started.
-        virtual: V, the virtual time.
-        counter: what it was charged, or lifted to.
-        open_: what its started requests may still be charged.
-        waits: whether a request of it waits.
-    """
-    return both(
-        virtual >= 0,
-        implies(waits, virtual <= counter),
-        open_ >= 0,
-        open_ <= most,
-        counter + open_ <= virtual + most,
-    )
-
-
 def steps(policy: VirtualTokenCounter, unknowns: Any) -> list[tuple[str, Any]]:
-    """One lemma for each row of the table of transitions, for the tenant and for any other."""
-    real = unknowns.real
-    most, price, more, less, entry = map(real, ("most", "price", "more", "less", "entry"))
-    virtual, counter, open_, other, others = map(
-        real, ("virtual", "counter", "open", "other_counter", "other_open")
-    )
-    waits, theirs, still = (unknowns.truth(name) for name in ("waits", "other_waits", "still"))
-    later, other_later = real("counter_later"), real("other_counter_later")
-    before = both(
-        stands(most, virtual, counter, open_, waits), stands(most, virtual, other, others, theirs)
-    )
-    least = implies(theirs, counter <= other)
-    turn = lifted(virtual, counter)
-    spent = paid(counter, price)
-    admits = both(before, waits, least, price + open_ + more <= most)
-    last = lifted(turn, spent)  # the virtual time if nobody waits now
+    """What each event does to an account and to I(V), and what U covers."""
     return [
-        (
-            "the tenant that is chosen has the least counter",
-            implies(both(leads(counter, entry), entry <= other), counter <= other),
-        ),
-        (
-            "admission keeps I(V)",
-            implies(
-                admits,
-                both(
-                    stands(most, turn, spent, open_ + more, still),
-                    stands(most, turn, other, others, theirs),
-                ),
-            ),
-        ),
-        (
-            "admission of the last that waits keeps I(V)",
-            implies(
-                both(admits, negate(theirs)),
-                both(
-                    stands(most, last, spent, open_ + more, False),
-                    stands(most, last, other, others, theirs),
-                ),
-            ),
-        ),
-        (
-            "a generated token keeps I(V)",
-            implies(
-                both(before, less <= open_),
-                stands(most, virtual, paid(counter, less), open_ - less, waits),
-            ),
-        ),
-        (
-            "coming back, by an arrival or because a request gave way, keeps I(V)",
-            implies(
-                both(before, less <= open_),
-                stands(most, virtual, lifted(counter, virtual), open_ - less, True),
-            ),
-        ),
-        (
-            "an end, and nobody waiting any more, keep I(V)",
-            implies(
-                both(before, less <= open_, implies(still, waits)),
-                stands(most, virtual, counter, open_ - less, still),
-            ),
-        ),
-        (
-            "a new or a forgotten tenant is in I(V)",
-            implies(
-                both(virtual >= 0, open_ >= 0, open_ <= most),
-                stands(most, virtual, counter * 0, open_, False),
-            ),
-        ),
-        (
-            "counters of two who wait differ by U at most",
-            implies(
-                both(before, waits, theirs), both(counter - other <= most, other - counter <= most)
-            ),
-        ),
-        (
-            "with counters that differ by U at both ends the service differs by 2 U at most",
-            implies(
-                both(
-                    *[
-                        both(a - b <= most, b - a <= most)
-                        for a, b in ((counter, other), (later, other_later))
-                    ]
-                ),
-                both(
-                    (later - counter) - (other_later - other) <= gap(most),
-                    (other_later - other) - (later - counter) <= gap(most),
-                ),
-            ),
-        ),
-        (
-            "an admission raises a counter by the price of its prompt",
-            paid(counter, price) - counter >= price,
-        ),
-        (
-            "a new tenant goes before whoever is above the virtual time, which does not move by it",
-            implies(
-                virtual < counter,
-                both(
-                    lifted(virtual * 0, virtual) < counter,
-                    lifted(virtual, lifted(virtual * 0, virtual)) == virtual,
-                ),
-            ),
-        ),
+        *virtual_time.lemmas(unknowns),
+        *accounts.contracts(unknowns),
         *held(policy, unknowns),
     ]
 
 
 STEPS = "order_vtc/progress/"
-KEPT = (
-    STEPS + "the tenant that is chosen",
-    STEPS + "admission ",
-    STEPS + "a generated token keeps",
-    STEPS + "coming back",
-    STEPS + "an end, and",
-    STEPS + "a new or a forgotten",
-    STEPS + "counters of two",
-    STEPS + "a prompt and all",
+KEPT = tuple(
+    STEPS + label
+    for label in (
+        *accounts.CONTRACTS,
+        "the tenant that is chosen",
+        "admission keeps",
+        "admission of the last",
+        "an admission charges the prompt, at the tenant's rate for prompts, and moves V",
+        "V moves on",
+        "sampled tokens keep",
+        "a step with steady",
+        "a sequence that becomes steady",
+        "coming back, ",
+        "coming back lifts",
+        "an end, and",
+        "a new tenant is",
+        "a forgotten",
+        "counters of two",
+        "no tenant pays",
+        "a prompt and all",
+    )
 )
 
 claim(
@@ -265,8 +148,7 @@ claim(
         "vtc",
         lambda unknowns: unchecked(
             VirtualTokenCounter,
-            prompt_price=unknowns.real("prompt_price"),
-            output_price=unknowns.real("output_price"),
+            dearest=Rates(unknowns.whole("prompt_rate", 1), unknowns.whole("output_rate", 1)),
         ),
         (
             *of_tenants("vtc"),

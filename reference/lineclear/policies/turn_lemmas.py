@@ -1,0 +1,232 @@
+"""What the functions of `turns.py` keep, on formulas: each event, rounds at once, and the bound.
+
+Guarantees: the functions that the policy calls are what is run. How a tenant's place is looked up and
+stored is not here: tests hold that against the places.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear.policies import accounts, turns
+from lineclear.policies.accounts import Account, any_account, kept
+from lineclear.policies.turn_pairs import any_round, more_turns
+from lineclear.policies.turns import Round
+from lineclear_spec.logic import any_of, both, either, implies, negate
+
+__all__ = ["lemmas", "stands"]
+
+
+def stands(most: Any, quantum: Any, account: Account, earned: Any, open_: Any, step: Any) -> Any:
+    """What always holds of a tenant.
+
+    Args:
+        most: U, the most that is charged for a prompt and all that the tenant has started.
+        quantum: Q.
+        account: of the tenant; D, its credit, is what it earned less what is due at this step.
+        earned: units.
+        open_: what its started requests may still be charged.
+        step: the present one.
+    """
+    credit = turns.credit(account, earned, step)
+    return both(
+        account.since <= step,
+        open_ >= 0,
+        open_ <= most,
+        -most <= credit - open_,
+        credit <= quantum,
+    )
+
+
+def lemmas(policy: Any, unknowns: Any) -> list[tuple[str, Any]]:
+    """One lemma for each thing that happens to a tenant, and the bound."""
+    quantum = policy.quantum
+    most, step, open_, more, less, gone, tokens, rounds = map(
+        unknowns.whole, ("most", "step", "open", "more", "less", "gone", "tokens", "rounds")
+    )
+    earned, change = unknowns.whole("earned", None), unknowns.whole("change", None)
+    account = any_account(unknowns, "mine")
+    round_ = any_round(unknowns)
+
+    def holds(after: Account, got: Any, still_open: Any, when: Any = step) -> Any:
+        return stands(most, quantum, after, got, still_open, when)
+
+    def due(after: Account, got: Any, when: Any = step) -> Any:
+        return turns.credit(after, got, when)
+
+    before, credit = holds(account, earned, open_), due(account, earned)
+    later, refill, stays = turns.visited(round_, account, earned, quantum, step)
+    served = accounts.admitted(account, tokens, step)
+    drawn, spent = accounts.sampled(account, tokens, step), account.output * tokens
+    back, owed = turns.returned(account, earned, gone, step)
+    jumped = turns.skipped(earned, quantum, rounds)
+    short = credit + quantum * rounds <= 0
+    least = turns.short_rounds(credit, quantum)
+    other = unknowns.whole("other_quotient")
+    return [
+        (
+            "a turn keeps the credit between -U and Q",
+            implies(before, holds(account, refill, open_)),
+        ),
+        (
+            "a turn that begins without credit earns one quantum, all of it, and only then",
+            implies(
+                both(before, negate(turns.has_credit(credit))),
+                refill == either(round_.begun, earned, earned + quantum),
+            ),
+        ),
+        (
+            "a turn has begun once the head was asked, and goes on while there is credit",
+            both(
+                later.begun,
+                later.last == round_.last,
+                later.given == round_.given,
+                any_of(
+                    both(stays, turns.credit(account, refill, step) >= 1),
+                    both(negate(stays), turns.credit(account, refill, step) <= 0),
+                ),
+            ),
+        ),
+        (
+            "being served with credit keeps it between -U and Q",
+            implies(
+                both(
+                    before,
+                    turns.has_credit(credit),
+                    account.prompt * tokens + open_ + more <= most,
+                ),
+                both(
+                    holds(served, earned, open_ + more),
+                    credit - due(served, earned) == account.prompt * tokens,
+                ),
+            ),
+        ),
+        (
+            "sampled tokens keep it between -U and Q",
+            implies(both(before, spent <= open_), holds(drawn, earned, open_ - spent)),
+        ),
+        (
+            "a step with steady sequences keeps it between -U and Q",
+            implies(
+                both(before, account.rate <= open_),
+                holds(account, earned, open_ - account.rate, step + 1),
+            ),
+        ),
+        (
+            "a sequence that becomes steady, or stops being so, keeps it between -U and Q",
+            implies(before, holds(accounts.steadied(account, change, step), earned, open_)),
+        ),
+        (
+            "an end, and nobody waiting any more, keep it between -U and Q",
+            implies(
+                both(before, less <= open_),
+                both(
+                    holds(accounts.rests(account, step), earned, open_ - less),
+                    holds(account, earned, open_ - less),
+                ),
+            ),
+        ),
+        (
+            "coming back keeps it between -U and Q",
+            implies(both(before, less <= open_), holds(back, owed, open_ - less)),
+        ),
+        (
+            "coming back brings no credit, and pays back what the rounds have earned, no more",
+            implies(
+                before,
+                both(
+                    back.waiting,
+                    due(back, owed) <= 0,
+                    any_of(due(back, owed) == 0, due(back, owed) == credit + gone),
+                    due(back, owed) <= credit + gone,
+                    accounts.accrued(back, step) == accounts.accrued(account, step),
+                    kept(account, back, "prompt", "output", "rate"),
+                ),
+            ),
+        ),
+        (
+            "a forgotten tenant comes back as if it were new",
+            implies(
+                both(before, turns.forgotten(account, earned, gone, step)),
+                both(negate(account.waiting), due(back, owed) == 0, back.rate == 0),
+            ),
+        ),
+        (
+            "rounds without credit may be taken at once, and keep it between -U and Q",
+            implies(
+                both(before, short),
+                both(
+                    holds(account, jumped, open_),
+                    negate(turns.has_credit(due(account, jumped))),
+                    due(account, jumped) == credit + quantum * rounds,
+                ),
+            ),
+        ),
+        (
+            "one round more taken at once is one turn more",
+            implies(
+                both(before, short),
+                turns.skipped(earned, quantum, rounds + 1) - earned
+                == turns.refilled(due(account, jumped), quantum) - credit,
+            ),
+        ),
+        (
+            "the rounds that are taken at once end one turn before there is credit",
+            implies(
+                negate(turns.has_credit(credit)),
+                both(
+                    least >= 0,
+                    credit + quantum * least <= 0,
+                    turns.has_credit(credit + quantum * least + quantum),
+                ),
+            ),
+        ),
+        (
+            "a round earns who is away a quantum at most",
+            implies(other >= 1, turns.portion(quantum, other) * other <= quantum),
+        ),
+        given_back(unknowns, round_),
+        more_turns(unknowns),
+        difference(unknowns, most, quantum),
+    ]
+
+
+def given_back(unknowns: Any, round_: Round) -> tuple[str, Any]:
+    """What who is away earns, turn by turn and in rounds that are taken at once."""
+    part, left, since, rounds, waiting = (
+        unknowns.whole(name) for name in ("part", "left", "given_since", "rounds", "waiting")
+    )
+    none, more, one_more = (
+        turns.passed(round_, count, waiting, part) for count in (0, rounds, rounds + 1)
+    )
+    return (
+        "who is away earns its part for every turn that went by, and nothing else",
+        both(
+            turns.absent(left, left) == 0,
+            turns.absent(left + since, left) == since,
+            turns.turned(round_, part).given == round_.given + part,
+            turns.joined(round_).given == round_.given,
+            turns.departed(round_, unknowns.truth("head")).given == round_.given,
+            none.given == round_.given,
+            one_more.given - more.given == part * waiting,
+        ),
+    )
+
+
+def difference(unknowns: Any, most: Any, quantum: Any) -> tuple[str, Any]:
+    """The bound of P13, from the credits at two moments."""
+    credits = [unknowns.whole(f"credit_{k}", None) for k in range(4)]
+    mine, late, other, other_late = credits
+    apart = unknowns.whole("turns_apart", None)  # what one earned more: a turn's quantum at most
+    service = apart - (late - mine) + (other_late - other)
+    within = [both(-most <= c, c <= quantum) for c in credits]
+    return (
+        "with turns that differ by at most one the service differs by Q + 2 (Q + U) at most",
+        implies(
+            both(*within, -quantum <= apart, apart <= quantum),
+            both(
+                service <= turns.gap(quantum, most),
+                -service <= turns.gap(quantum, most),
+            ),
+        ),
+    )

@@ -1,0 +1,117 @@
+"""Turns of two tenants that wait all the time, on formulas: they differ by at most one.
+
+Guarantees: every event of a round is a run of the function of `turns.py` that the policy calls.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear.policies import turns
+from lineclear.policies.accounts import any_account
+from lineclear.policies.turns import Round
+from lineclear_spec.logic import any_of, both, either, implies, negate
+
+__all__ = ["any_round", "more_turns", "pair"]
+
+
+def any_round(unknowns: Any) -> Round:
+    """A round of which nothing is known."""
+    return Round(
+        unknowns.truth("begun"), unknowns.whole("last", None), unknowns.whole("given", None)
+    )
+
+
+def pair(begun: Any, mine: Any, other: Any, rest: list[Any], difference: Any) -> Any:
+    """How many turns more one of two waiting tenants had than the other: 0 or 1.
+
+    Args:
+        begun: whether the turn of the head has begun.
+        mine: the place of the one.
+        other: the place of the other.
+        rest: places of further tenants.
+        difference: turns of the one less turns of the other.
+    """
+    ahead = mine < other
+    held = both(begun, ahead, *[mine < place for place in rest])
+    theirs = both(begun, negate(ahead), *[other < place for place in rest])
+    more = any_of(held, both(negate(ahead), negate(theirs)))
+    return both(implies(more, difference == 1), implies(negate(more), difference == 0))
+
+
+def more_turns(unknowns: Any) -> tuple[str, Any]:
+    """The turns of two who wait all the time differ by at most one, whatever the others do.
+
+    Of the others one is the tenant of whom something happens, and one the foremost of all that are
+    left. An event is a run of the function that the policy calls.
+    """
+    round_ = any_round(unknowns)
+    mine, other, third, front = (
+        unknowns.whole(f"place_{name}", None) for name in ("mine", "other", "third", "front")
+    )
+    difference, part = unknowns.whole("difference", None), unknowns.whole("part")
+    rest = [third, front]
+    places = [mine, other, third, front]
+    known = both(
+        *[place <= round_.last for place in places],
+        *[a != b for k, a in enumerate(places) for b in places[:k]],
+    )
+    first, second = (
+        both(*[place < p for p in places if p is not place]) for place in (mine, other)
+    )
+    leader = both(*[third < p for p in (mine, other, front)])
+    before = both(known, pair(round_.begun, mine, other, rest, difference))
+    # The head is asked: a turn begins unless it has.
+    new = negate(round_.begun)
+    visited = turns.visited(round_, *asked(unknowns))[0]
+    counted = difference + either(both(new, first), 1, 0) - either(both(new, second), 1, 0)
+    # The head, whose turn has begun, goes to the end.
+    turned = turns.turned(round_, part)
+
+    def moved(place: Any, head: Any) -> Any:
+        return either(head, turned.last, place)
+
+    ahead = both(*[front < p for p in (mine, other, third)])
+    ends = [moved(third, leader), moved(front, ahead)]
+    # A tenant comes, or goes.
+    joined = turns.joined(round_)
+    gone = turns.departed(round_, leader)
+    skipped = turns.passed(round_, unknowns.whole("rounds"), unknowns.whole("waiting", 1), part)
+    return (
+        "of two who wait the turns differ by at most one",
+        implies(
+            before,
+            both(
+                pair(visited.begun, mine, other, rest, counted),
+                implies(
+                    round_.begun,
+                    both(
+                        pair(
+                            turned.begun,
+                            moved(mine, first),
+                            moved(other, second),
+                            ends,
+                            difference,
+                        ),
+                        turned.last > round_.last,
+                    ),
+                ),
+                pair(joined.begun, mine, other, [*rest, joined.last], difference),
+                joined.last > round_.last,
+                pair(gone.begun, mine, other, [front], difference),
+                implies(negate(leader), gone.begun == round_.begun),
+                pair(skipped.begun, mine, other, rest, difference),
+                skipped.last == round_.last,
+            ),
+        ),
+    )
+
+
+def asked(unknowns: Any) -> tuple[Any, ...]:
+    """Some tenant, as the head that is asked."""
+    return (
+        any_account(unknowns, "head"),
+        unknowns.whole("head_earned", None),
+        unknowns.whole("head_quantum", 1),
+        unknowns.whole("head_step"),
+    )

@@ -1,0 +1,278 @@
+"""The virtual token counter in whole numbers: every change of a counter and of the virtual time.
+
+Guarantees: these functions run in the policy (`vtc.py`) and on formulas in its lemmas (`lemmas`). Each
+event is one function, of the account that it is about and the virtual time; what the account shares
+with those of other policies is in `accounts.py`, with its contracts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear.policies import accounts
+from lineclear.policies.accounts import Account, any_account, kept
+from lineclear_spec.logic import any_of, both, either, implies, larger, negate
+
+__all__ = ["admitted", "forgotten", "gap", "leads", "lemmas", "lifted", "returned", "stands"]
+
+
+def lifted(counter: Any, virtual: Any) -> Any:
+    """The counter, or the virtual time if that is more."""
+    return larger(counter, virtual)
+
+
+def leads(now: Any, least: Any) -> Any:
+    """Whether a counter is the least, if none was below `least` and counters only grow."""
+    return now <= least
+
+
+def returned(account: Account, virtual: Any, step: Any) -> Account:
+    """A request of the tenant waits now: its counter is lifted to the virtual time."""
+    now = accounts.waits(account, step)
+    return Account(
+        now.prompt, now.output, lifted(now.charged, virtual), now.rate, now.since, now.waiting
+    )
+
+
+def admitted(
+    account: Account, virtual: Any, tokens: Any, step: Any, alone: Any
+) -> tuple[Account, Any]:
+    """A request is admitted: the account after the charge, and the virtual time.
+
+    The virtual time is the counter of the tenant that is served, before it pays; and after, if
+    nobody waits (`alone`): whoever comes next is compared with the last that was served.
+    """
+    turn = lifted(virtual, accounts.accrued(account, step))
+    after = accounts.admitted(account, tokens, step)
+    return after, either(alone, lifted(turn, after.charged), turn)
+
+
+def forgotten(account: Account, virtual: Any, step: Any) -> Any:
+    """Whether the account is as good as none: it would be lifted if the tenant came back."""
+    return both(
+        negate(account.waiting), account.rate == 0, accounts.accrued(account, step) <= virtual
+    )
+
+
+def gap(most: Any) -> Any:
+    """The most by which two tenants' service differs, if one has at most so much charged at once."""
+    return 2 * most
+
+
+# ---- lemmas ------------------------------------------------------------------------------------
+
+
+def stands(most: Any, virtual: Any, account: Account, open_: Any, step: Any) -> Any:
+    """I(V): what always holds of a tenant.
+
+    Args:
+        most: U, the most that is charged for a prompt and all that the tenant has started.
+        virtual: V, the virtual time.
+        account: of the tenant; c, its counter, is what is due at this step.
+        open_: what its started requests may still be charged.
+        step: the present one.
+    """
+    counter = accounts.accrued(account, step)
+    return both(
+        virtual >= 0,
+        account.since <= step,
+        implies(account.waiting, virtual <= counter),
+        open_ >= 0,
+        open_ <= most,
+        counter + open_ <= virtual + most,
+    )
+
+
+def lemmas(unknowns: Any) -> list[tuple[str, Any]]:
+    """One lemma for each event, for the tenant that it is about and for any other."""
+    most, virtual, step, open_, others, more, less, tokens, entry = map(
+        unknowns.whole,
+        ("most", "virtual", "step", "open", "other_open", "more", "less", "tokens", "entry"),
+    )
+    alone = unknowns.truth("alone")
+    change = unknowns.whole("change", None)
+    mine, other = any_account(unknowns, "mine"), any_account(unknowns, "other")
+    counter, theirs = accounts.accrued(mine, step), accounts.accrued(other, step)
+    before = both(
+        stands(most, virtual, mine, open_, step), stands(most, virtual, other, others, step)
+    )
+    # A tenant that has no further request is told to be idle before its admission is.
+    rest = accounts.rests(mine, step)
+    price = mine.prompt * tokens
+    chosen = both(
+        before,
+        mine.waiting,
+        implies(other.waiting, counter <= theirs),
+        price + open_ + more <= most,
+    )
+    goes_on, turn = admitted(mine, virtual, tokens, step, False)
+    leaves, last = admitted(rest, virtual, tokens, step, alone)
+    drawn = accounts.sampled(mine, tokens, step)
+    spent = mine.output * tokens
+    back = returned(mine, virtual, step)
+    fresh = accounts.opened(accounts.Rates(mine.prompt, mine.output))
+    return [
+        (
+            "the tenant that is chosen has the least counter",
+            implies(both(leads(counter, entry), entry <= theirs), counter <= theirs),
+        ),
+        (
+            "admission keeps I(V)",
+            implies(
+                chosen,
+                both(
+                    stands(most, turn, goes_on, open_ + more, step),
+                    stands(most, turn, other, others, step),
+                ),
+            ),
+        ),
+        (
+            "admission of the last request of a tenant keeps I(V)",
+            implies(
+                both(chosen, implies(alone, negate(other.waiting))),
+                both(
+                    stands(most, last, leaves, open_ + more, step),
+                    stands(most, last, other, others, step),
+                ),
+            ),
+        ),
+        (
+            "an admission charges the prompt, at the tenant's rate for prompts, and moves V to c",
+            implies(
+                before,
+                both(
+                    accounts.accrued(goes_on, step) - counter == price,
+                    kept(mine, goes_on, "prompt", "output", "rate", "waiting"),
+                    any_of(turn == counter, turn == virtual),
+                    turn >= counter,
+                    turn >= virtual,
+                ),
+            ),
+        ),
+        (
+            "V moves on to what the last that was served has paid if nobody waits, and only then",
+            implies(
+                before,
+                both(
+                    implies(alone, last >= accounts.accrued(leaves, step)),
+                    implies(negate(alone), last == turn),
+                    last >= turn,
+                ),
+            ),
+        ),
+        (
+            "sampled tokens keep I(V)",
+            implies(
+                both(before, spent <= open_),
+                both(
+                    stands(most, virtual, drawn, open_ - spent, step),
+                    stands(most, virtual, other, others, step),
+                ),
+            ),
+        ),
+        (
+            "a step with steady sequences keeps I(V)",
+            implies(
+                both(before, mine.rate <= open_),
+                stands(most, virtual, mine, open_ - mine.rate, step + 1),
+            ),
+        ),
+        (
+            "a sequence that becomes steady, or stops being so, keeps I(V)",
+            implies(
+                before, stands(most, virtual, accounts.steadied(mine, change, step), open_, step)
+            ),
+        ),
+        (
+            "coming back, by an arrival or because a request gave way, keeps I(V)",
+            implies(both(before, less <= open_), stands(most, virtual, back, open_ - less, step)),
+        ),
+        (
+            "coming back lifts the counter to V, and no further",
+            implies(
+                before,
+                both(
+                    back.waiting,
+                    accounts.accrued(back, step) >= counter,
+                    accounts.accrued(back, step) >= virtual,
+                    any_of(
+                        accounts.accrued(back, step) == counter,
+                        accounts.accrued(back, step) == virtual,
+                    ),
+                    kept(mine, back, "prompt", "output", "rate"),
+                ),
+            ),
+        ),
+        (
+            "an end, and nobody waiting any more, keep I(V)",
+            implies(
+                both(before, less <= open_),
+                both(
+                    stands(most, virtual, rest, open_ - less, step),
+                    stands(most, virtual, mine, open_ - less, step),
+                ),
+            ),
+        ),
+        (
+            "a new tenant is in I(V)",
+            implies(
+                both(virtual >= 0, open_ >= 0, open_ <= most),
+                stands(most, virtual, fresh, open_, step),
+            ),
+        ),
+        (
+            "a forgotten tenant comes back as if it were new",
+            implies(
+                both(before, forgotten(mine, virtual, step)),
+                both(
+                    negate(mine.waiting),
+                    accounts.accrued(back, step)
+                    == accounts.accrued(returned(fresh, virtual, step), step),
+                    back.rate == fresh.rate,
+                ),
+            ),
+        ),
+        (
+            "counters of two who wait differ by U at most",
+            implies(
+                both(before, mine.waiting, other.waiting),
+                both(counter - theirs <= most, theirs - counter <= most),
+            ),
+        ),
+        (
+            "an admission raises a counter by the price of its prompt",
+            implies(
+                both(before, tokens >= 1), accounts.accrued(goes_on, step) - counter >= mine.prompt
+            ),
+        ),
+        (
+            "a new tenant goes before whoever is above the virtual time, which does not move by it",
+            implies(
+                both(before, virtual < counter),
+                both(
+                    accounts.accrued(returned(fresh, virtual, step), step) < counter,
+                    admitted(returned(fresh, virtual, step), virtual, tokens, step, False)[1]
+                    == virtual,
+                ),
+            ),
+        ),
+        difference(unknowns, most),
+    ]
+
+
+def difference(unknowns: Any, most: Any) -> tuple[str, Any]:
+    """The bound of P12, from the counters at two moments."""
+    mine, theirs, later, other_later = map(
+        unknowns.whole, ("mine_first", "other_first", "mine_last", "other_last")
+    )
+    apart = [both(a - b <= most, b - a <= most) for a, b in ((mine, theirs), (later, other_later))]
+    return (
+        "with counters that differ by U at both ends the service differs by 2 U at most",
+        implies(
+            both(*apart),
+            both(
+                (later - mine) - (other_later - theirs) <= gap(most),
+                (other_later - theirs) - (later - mine) <= gap(most),
+            ),
+        ),
+    )
