@@ -96,7 +96,10 @@ class Body(Expressions):
             raise self.refuse(node, "a default or a keyword-only parameter")
         if arguments.vararg or arguments.kwarg:
             raise self.refuse(node, "a starred parameter")
-        self.locals[-1] |= {a.arg for a in (*arguments.posonlyargs, *arguments.args)}
+        names = {a.arg for a in (*arguments.posonlyargs, *arguments.args)}
+        self.locals[-1] |= names
+        if node is self.node:
+            self.given = names
         if node is self.node and (self.run.__defaults__ or self.run.__kwdefaults__):
             raise self.refuse(node, "a default")
 
@@ -132,16 +135,17 @@ class Body(Expressions):
             raise self.refuse(node, f"`{type(node).__name__.lower()}`")
 
     def unrolled(self, node: ast.For) -> None:
-        """A loop over a range of plain numbers: a formula raises as its bound."""
-        call = node.iter
-        if not (
-            isinstance(call, ast.Call)
-            and isinstance(call.func, ast.Name)
-            and self.found(call.func) is range
-        ):
-            raise self.refuse(node, "a loop over anything but a range")
-        for argument in call.args:
-            self.expression(argument)
+        """A loop over a range of plain numbers, or over a parameter, which raises if it is a formula."""
+        over = node.iter
+        if self.calls(over, reversed) and len(over.args) == 1:
+            over = over.args[0]
+        if isinstance(over, ast.Name) and over.id in self.given - {"self", "policy", "ledger"}:
+            pass
+        elif self.calls(over, range):
+            for argument in over.args:
+                self.expression(argument)
+        else:
+            raise self.refuse(node, "a loop over anything but a range or a parameter")
         self.target(node.target)
         for statement in node.body:
             self.stand(statement)
@@ -173,8 +177,35 @@ class Body(Expressions):
             self.result(node.value)
         elif isinstance(node, ast.ListComp | ast.GeneratorExp) and self.statement:
             self.listed(node)
+        elif self.calls(node, tuple) and len(node.args) == 1:
+            self.counted(node.args[0])
         else:
             self.expression(node)
+
+    def counted(self, node: ast.expr) -> None:
+        """The same words for each number of a range, none left out."""
+        part = node.generators[0] if isinstance(node, ast.ListComp) else None
+        if (
+            part is None
+            or len(node.generators) > 1
+            or part.ifs
+            or not self.calls(part.iter, range)
+        ):
+            raise self.refuse(node, "a tuple that is not made of a range")
+        for argument in part.iter.args:
+            self.expression(argument)
+        self.target(part.target)
+        self.expression(node.elt)
+
+    def calls(self, node: Any, function: Any) -> bool:
+        """Whether the node is a call of this function, by its own name."""
+        return (
+            not self.walk.kernel
+            and isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and not any(node.func.id in names for names in self.locals)
+            and self.found(node.func) is function
+        )
 
     def listed(self, node: ast.ListComp | ast.GeneratorExp) -> None:
         """The same words for each of several, none left out."""
@@ -236,7 +267,10 @@ def check_policy(policy: Any, claims: Any = None) -> None:
     if claims is not None:
         for fact in claims.facts:
             walk.function(fact.predicate, statement=True)
-        if claims.steps is not None:
+        for run in claims.runs:
+            walk.function(run)
+        # What a lemma says is read like an invariant; what runs in the scheduler is `runs`.
+        if claims.steps is not None and not claims.runs:
             walk.function(claims.steps, statement=True)
 
 

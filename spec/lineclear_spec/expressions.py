@@ -10,8 +10,8 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable
-from types import FunctionType
-from typing import Any
+from types import FunctionType, ModuleType
+from typing import Any, NamedTuple
 
 from lineclear_spec import logic
 from lineclear_spec.source import Forbidden, rebound, text_of
@@ -29,6 +29,9 @@ from lineclear_spec.vocabulary import (
 )
 
 __all__ = ["Expressions"]
+
+#: Where the built-in policies are.
+OURS = "lineclear.policies."
 
 
 class Expressions:
@@ -110,8 +113,13 @@ class Expressions:
             return
         if owner.id in ("self", "policy") and self.walk.policy is not None:
             self.of_policy(node)
-        elif node.attr not in OF_REQUEST:
+        elif node.attr not in OF_REQUEST and node.attr not in self.record_fields():
             raise self.refuse(node, f"reading `{node.attr}`")
+
+    def record_fields(self) -> set[str]:
+        """Fields of the records that the function's module names."""
+        scope = self.run.__globals__.values()
+        return {field for found in scope if is_record(found) for field in found._fields}
 
     def of_policy(self, node: ast.Attribute) -> None:
         """A parameter of the policy that keeps its value, or a property of it."""
@@ -121,7 +129,7 @@ class Expressions:
             raise self.refuse(node, f"reading `{name}`")
         if isinstance(found, property) and found.fget is not None:
             self.walk.function(found.fget)
-        elif not plain(found) and type(found).__module__ != "lineclear_spec.terms":
+        elif not all(map(known, found if type(found) is tuple else (found,))):
             raise self.refuse(node, f"`{name}`, which is no number,")
         elif {name, ""} & self.walk.changed:
             raise self.refuse(node, f"`{name}`, which the policy changes,")
@@ -129,7 +137,7 @@ class Expressions:
     def of_binop(self, node: ast.BinOp) -> None:
         """Sums, products, conjunctions and disjunctions."""
         if not isinstance(node.op, OPERATORS) and not (
-            isinstance(node.op, ast.Pow) and not self.walk.kernel
+            isinstance(node.op, ast.Pow | ast.FloorDiv) and not self.walk.kernel
         ):
             raise self.refuse(node, f"the operator {type(node.op).__name__}")
         self.expression(node.left)
@@ -201,6 +209,8 @@ class Expressions:
             return function is logic.choose
         if self.statement and function in (map, zip, range):
             return False
+        if is_record(function) and not self.walk.kernel:
+            return False
         if not isinstance(function, FunctionType):
             raise self.refuse(node, f"a call of `{called.id}`")
         self.walk.function(function, self.statement)
@@ -251,6 +261,13 @@ class Expressions:
                 raise self.refuse(node, f"a call of `{ast.unparse(called)}`")
             self.walk.function(function)
             return False
+        if isinstance(owner, ast.Name) and not any(owner.id in names for names in self.locals):
+            module = self.module(owner)
+            function = getattr(module, name, None)
+            own = module is not None and getattr(function, "__module__", "") == module.__name__
+            if own and isinstance(function, FunctionType):
+                self.walk.function(function, self.statement)
+                return False
         if (
             isinstance(owner, ast.Attribute)
             and isinstance(owner.value, ast.Name)
@@ -263,13 +280,35 @@ class Expressions:
             return False
         raise self.refuse(node, f"a call of `{ast.unparse(called)}`")
 
+    def module(self, node: ast.Name) -> ModuleType | None:
+        """The module of ours that a name stands for."""
+        found = self.run.__globals__.get(node.id)
+        ours = isinstance(found, ModuleType) and found.__name__.startswith(OURS)
+        return found if ours else None
+
     def table(self, name: str) -> bool:
         """Whether the policy keeps a table under this name. A table may change, so that only policies
         may have one whose theorems are about an order of a moment.
         """
         policy = self.walk.policy
         kept = getattr(policy, "__dict__", {}).get(name)
-        ours = "lineclear.policies."
-        return type(policy).__module__.startswith(ours) and (
-            type(kept) is dict or type(kept).__module__.startswith(ours)
+        return type(policy).__module__.startswith(OURS) and (
+            type(kept) is dict or type(kept).__module__.startswith(OURS)
         )
+
+
+def known(value: Any) -> bool:
+    """Whether a value is a number, or a formula."""
+    return plain(value) or type(value).__module__ == "lineclear_spec.terms"
+
+
+def is_record(found: Any) -> bool:
+    """Whether it is a named tuple of a built-in policy, as `typing` makes it and nothing more."""
+    if not (isinstance(found, type) and issubclass(found, tuple) and hasattr(found, "_fields")):
+        return False
+    plain = {*vars(NamedTuple("Plain", [("field", int)])), "__annotations__", "__orig_bases__"}
+    added = (
+        set(vars(found)) - plain - {*found._fields} - {"__firstlineno__", "__static_attributes__"}
+    )
+    made = found.__module__.startswith(OURS) and found.__bases__ == (tuple,)
+    return made and not added and not found._field_defaults

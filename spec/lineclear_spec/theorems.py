@@ -231,6 +231,7 @@ class Claims:
         facts: what the theorems need besides the order being total.
         steps: what the theorems need of the policy's other functions: labelled conditions, of the
             policy and of numbers that nobody knows, see `orders.Unknowns`.
+        runs: the functions of the policy that `steps` runs on formulas; their source is checked.
         changes: the order is one of a moment, because a key reads how far a request has come.
     """
 
@@ -239,6 +240,7 @@ class Claims:
     theorems: tuple[Theorem, ...]
     facts: tuple[Fact, ...] = ()
     steps: Callable[[Any, Any], list[tuple[str, Any]]] | None = None
+    runs: tuple[Callable[..., Any], ...] = ()
     changes: bool = False
 
 

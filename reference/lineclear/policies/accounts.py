@@ -17,6 +17,7 @@ from lineclear_spec.logic import both, implies, negate
 
 __all__ = [
     "CONTRACTS",
+    "RUNS",
     "Account",
     "Rates",
     "accrued",
@@ -138,6 +139,10 @@ def rests(account: Account, step: Any) -> Account:
     """No request of the tenant waits any more."""
     now = settled(account, step)
     return Account(now.prompt, now.output, now.charged, now.rate, now.since, False)
+
+
+#: The functions that run in the policy and that its lemmas run on formulas.
+RUNS = (opened, paid, accrued, settled, charge, admitted, sampled, steadied, waits, rests)
 
 
 # ---- contracts ---------------------------------------------------------------------------------

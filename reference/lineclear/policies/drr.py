@@ -219,5 +219,6 @@ claim(
         ),
         (EARLIER,),
         steps,
+        (*accounts.RUNS, *turns.RUNS),
     )
 )

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from lineclear_spec.logic import any_of, both, either, implies, negate, smaller
 
 __all__ = [
+    "RUNS",
     "Look",
     "covers",
     "lemmas",
@@ -89,6 +90,10 @@ def next_look(
     for covered in reversed(covers):
         found = either(used_up(count, covered), found, smaller(late, covered - count + 1))
     return either(runs, found, late)
+
+
+#: The functions that run in the policy and that its lemmas run on formulas.
+RUNS = (served, used_up, covers, level, overdue, looked, next_look)
 
 
 # ---- lemmas ------------------------------------------------------------------------------------

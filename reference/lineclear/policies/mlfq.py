@@ -234,6 +234,7 @@ claim(
         ),
         (TOP,),
         steps,
+        feedback.RUNS,
         changes=True,
     )
 )

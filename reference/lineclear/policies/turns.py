@@ -16,6 +16,7 @@ from lineclear_spec.logic import both, either, negate, smaller
 
 __all__ = [
     "PARTS",
+    "RUNS",
     "Round",
     "absent",
     "credit",
@@ -149,3 +150,24 @@ def passed(round_: Round, rounds: Any, waiting: Any, part: Any) -> Round:
 def gap(quantum: Any, charged: Any) -> Any:
     """The most by which two tenants' service differs, if one has at most so much charged at once."""
     return quantum + 2 * (quantum + charged)
+
+
+#: The functions that run in the policy and that its lemmas run on formulas.
+RUNS = (
+    credit,
+    has_credit,
+    refilled,
+    earned_back,
+    visited,
+    returned,
+    absent,
+    forgotten,
+    joined,
+    turned,
+    departed,
+    portion,
+    short_rounds,
+    skipped,
+    passed,
+    gap,
+)

@@ -13,7 +13,17 @@ from lineclear.policies import accounts
 from lineclear.policies.accounts import Account, any_account, kept
 from lineclear_spec.logic import any_of, both, either, implies, larger, negate
 
-__all__ = ["admitted", "forgotten", "gap", "leads", "lemmas", "lifted", "returned", "stands"]
+__all__ = [
+    "RUNS",
+    "admitted",
+    "forgotten",
+    "gap",
+    "leads",
+    "lemmas",
+    "lifted",
+    "returned",
+    "stands",
+]
 
 
 def lifted(counter: Any, virtual: Any) -> Any:
@@ -57,6 +67,10 @@ def forgotten(account: Account, virtual: Any, step: Any) -> Any:
 def gap(most: Any) -> Any:
     """The most by which two tenants' service differs, if one has at most so much charged at once."""
     return 2 * most
+
+
+#: The functions that run in the policy and that its lemmas run on formulas.
+RUNS = (lifted, leads, returned, admitted, forgotten, gap)
 
 
 # ---- lemmas ------------------------------------------------------------------------------------

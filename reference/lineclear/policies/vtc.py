@@ -179,5 +179,6 @@ claim(
         ),
         (EARLIER,),
         steps,
+        (*accounts.RUNS, *virtual_time.RUNS),
     )
 )
