@@ -14,6 +14,7 @@ from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from lineclear_spec import logic
+from lineclear_spec.progress import Need
 from lineclear_spec.source import Forbidden, rebound, text_of
 from lineclear_spec.vocabulary import (
     COMPARISONS,
@@ -137,8 +138,13 @@ class Expressions:
     def of_binop(self, node: ast.BinOp) -> None:
         """Sums, products, conjunctions and disjunctions."""
         if not isinstance(node.op, OPERATORS) and not (
-            isinstance(node.op, ast.Pow | ast.FloorDiv) and not self.walk.kernel
+            isinstance(node.op, ast.Pow) and not self.walk.kernel
         ):
+            # Formulas divide as Python does by a divisor above 0 only, so this is ours alone.
+            if isinstance(node.op, ast.FloorDiv) and self.run.__module__.startswith(OURS):
+                self.expression(node.left)
+                self.expression(node.right)
+                return
             raise self.refuse(node, f"the operator {type(node.op).__name__}")
         self.expression(node.left)
         self.expression(node.right)
@@ -209,7 +215,7 @@ class Expressions:
             return function is logic.choose
         if self.statement and function in (map, zip, range):
             return False
-        if is_record(function) and not self.walk.kernel:
+        if (is_record(function) or function is Need) and not self.walk.kernel:
             return False
         if not isinstance(function, FunctionType):
             raise self.refuse(node, f"a call of `{called.id}`")

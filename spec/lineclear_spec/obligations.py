@@ -164,7 +164,8 @@ def build(name: str, body: Callable[..., Any] | None = None) -> Unit:
         return of_progress(name, *ENTERING[name]())
     if name in PROGRESS:
         asked = [getattr(progress, one) for one in progress.__all__]
-        dialect.check_functions([*filter(isfunction, asked), progress.Need.covers])
+        methods = [progress.Need.covers, progress.Need.__add__, progress.Need.__sub__]
+        dialect.check_functions([*filter(isfunction, asked), *methods])
         return of_progress(name, *PROGRESS[name]())
     if name.startswith(ORDER):
         claims = CLAIMS[name.removeprefix(ORDER)]

@@ -158,9 +158,12 @@ def source_of(function: FunctionType) -> tuple[Any, bool]:
         if again is not None and alike(again, code):
             return node, True
     # Python compiles a call through a module's name by what the rest of the file imports, so the
-    # function alone may come out differently; the whole file does not.
-    if len(there) == 1 and any(alike(one, code) for one in whole(text_of(code.co_filename))):
-        return there[0], True
+    # function alone may come out differently; compiled with the whole file it does not. Only the code
+    # that stands at the function's own line counts.
+    for node in there if len(there) == 1 and made is None else ():
+        for one in whole(text_of(code.co_filename)):
+            if one.co_firstlineno == begins(node) and alike(one, code):
+                return node, True
     if not there:
         raise Forbidden(f"{place_of(function)} has no source")
     return there[0], False
