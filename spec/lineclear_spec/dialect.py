@@ -1,3 +1,4 @@
+# pyright: basic
 """Which Python a function may use that is run on formulas, checked in its source before it is run.
 
 Guarantees: a function that passes takes the same path on formulas as on values. It consists of
@@ -246,7 +247,7 @@ def check_policy(policy: Any, claims: Any = None) -> None:
     Raises:
         Forbidden: as for an action.
     """
-    kind = type(policy)
+    kind: Any = type(policy)
     for hook in ("__getattr__", "__getattribute__"):
         found = inspect.getattr_static(kind, hook, None)
         if found is not None and found is not object.__dict__.get(hook):

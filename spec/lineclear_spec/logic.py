@@ -94,7 +94,7 @@ def implies(condition: Any, consequence: Any) -> Any:
     return any_of(negate(condition), consequence)
 
 
-def choose(condition: bool, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
+def choose(condition: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
     """Run one of two functions, by a truth value that is a plain one on formulas too.
 
     Raises:

@@ -73,7 +73,8 @@ def definitions(text: str) -> list[Any]:
 def begins(node: Any) -> int:
     """The line that a code object of the node begins at."""
     decorators = getattr(node, "decorator_list", [])
-    return decorators[0].lineno if decorators else node.lineno
+    first: int = (decorators[0] if decorators else node).lineno
+    return first
 
 
 def alike(one: CodeType, other: CodeType) -> bool:
@@ -118,7 +119,7 @@ def compiled(node: Any, code: CodeType) -> CodeType | None:
     outer = ast.FunctionDef("outer", nothing, [inner], [], None)
     for made in (outer, inner):
         if "type_params" in made._fields:
-            made.type_params = []
+            vars(made)["type_params"] = []
     module = ast.fix_missing_locations(ast.Module([outer], []))
     flags = code.co_flags & 0x1000000  # from __future__ import annotations
     whole = compile(module, code.co_filename, "exec", flags=flags, dont_inherit=True)

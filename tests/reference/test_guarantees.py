@@ -206,9 +206,10 @@ def test_deadlines_that_the_workload_lacks_are_told() -> None:
 def test_of_a_policy_of_ones_own_nothing_is_claimed() -> None:
     (row,) = guarantees(Config(scheduling_policy="own_policy_for_tests:Renamed"))
     assert row.status == "no guarantee"
-    assert row.why == (
-        "no guarantee: proof (scheduling_policy own_policy_for_tests:Renamed: one's own)"
+    assert row.why.startswith(
+        "no guarantee: proof (scheduling_policy own_policy_for_tests:Renamed: one's own, and not judged: "
     )
+    assert "mlfq.py:" in row.why
     built_in = "lineclear.policies.fcfs:FirstComeFirstServed"
     assert "fcfs.P7" in rows_of(Config(scheduling_policy=built_in))
 

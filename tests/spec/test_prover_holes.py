@@ -83,7 +83,10 @@ def test_nested_branches_write_where_both_conditions_hold() -> None:
         def write(made: Any = made) -> None:
             made.step_tokens = 7
 
-        made.branch(a, lambda made=made, b=b, write=write: made.branch(b, write))
+        def nested(made: Any = made, b: Any = b, write: Any = write) -> None:
+            made.branch(b, write)
+
+        made.branch(a, nested)
         value = z3.substitute(
             made.state.step_tokens,
             (z3.Int("a"), z3.IntVal(outer)),

@@ -1,4 +1,4 @@
-"""A symbolic value refuses everything that would silently take one branch."""
+"""A symbolic value refuses to be a truth value, a key, an index or a length."""
 
 # pyright: basic
 

@@ -234,7 +234,8 @@ def order(context: Context) -> Outcome:
 
     policy: Any = made(context)
     claims, own = claims_of(policy, context)
-    note, goals = "", None
+    note = ""
+    goals: Any = None
     # A policy may be written in any Python, but nothing is proved of what cannot be judged.
     why = objection(policy, claims if own else None)
     watched = Watched(made(context))

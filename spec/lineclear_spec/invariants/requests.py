@@ -73,7 +73,9 @@ declare(
 declare(
     "queue",
     "boundary",
-    "a live request is in exactly one queue, the one of its phase, and any other in none",
+    "a live request is in exactly one queue, the one of its phase, and any other in none (true by "
+    "construction on formulas, where `move` writes one value to phase and queue; tested by the searches of "
+    "the ledger's three queues)",
     ("", ("request",), lambda v, r: v.queue(r) == v.phase(r)),
 )
 
