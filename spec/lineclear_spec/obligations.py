@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from inspect import isfunction
 from typing import Any
 
@@ -144,9 +145,15 @@ def keys_of(name: str) -> list[str]:
     ]
 
 
-def every_key(workers: int | None = None) -> list[str]:
+def every_key() -> list[str]:
     """Keys of every obligation that there is, whether anybody asks it or not: each unit is made."""
-    return [key for found in in_parallel(keys_of, units(), workers) for key in found]
+    return list(made_keys(tuple(units())))
+
+
+@cache
+def made_keys(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The keys of these units; made once in a process."""
+    return tuple([key for found in in_parallel(keys_of, names) for key in found])
 
 
 def build(name: str, body: Callable[..., Any] | None = None) -> Unit:

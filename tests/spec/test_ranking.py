@@ -400,7 +400,7 @@ def test_the_order_on_formulas_is_that_of_tuples() -> None:
 THEOREM = Theorem("x.P0", "it holds", ("F1",), ("a/progress/", "b/progress/one"))
 
 
-KEYS = ("a/progress/one", "a/progress/two", "b/progress/one", "b/progress/other")
+KEYS: tuple[str, ...] = ("a/progress/one", "a/progress/two", "b/progress/one", "b/progress/other")
 
 
 def stands(theorem: Theorem, answers: dict[str, str], keys: tuple[str, ...] = KEYS) -> Standing:
@@ -408,7 +408,7 @@ def stands(theorem: Theorem, answers: dict[str, str], keys: tuple[str, ...] = KE
 
 
 def test_a_theorem_is_proved_only_if_all_that_it_rests_on_was_asked_and_proved() -> None:
-    proved = dict.fromkeys(KEYS[:3], "proved")
+    proved: dict[str, str] = dict.fromkeys(KEYS[:3], "proved")
     assert stands(THEOREM, proved).status == "proved"
     assert stands(THEOREM, proved).rests_on == KEYS[:3]
     assert stands(THEOREM, proved).premises == {"F1": "guard"}
