@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from lineclear.hazards import Access, Hazard, Hazards
 from lineclear.plan import BlockOperation
-from lineclear_gpu.hazards import Access, Hazard, Hazards
 from lineclear_gpu.streams import DelayedStreams
 from lineclear_gpu.tag_run import Load, TagRun, WrongTag, pressure
 
