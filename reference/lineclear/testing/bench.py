@@ -161,6 +161,11 @@ class Bench:
             if name not in self.live:
                 raise Disagreement(f"{name!r} gave way and is not live")
             self._preempted(self.live[name], mode)
+        for name in {
+            name for name, _, _ in plan.tables
+        }:  # it runs: no copy in the CPU pool is left
+            if name in self.live and (self.live[name].copy or (0, ""))[1] == "swap_out":
+                self.live[name].copy = None
         for operation in plan.operations:
             live = self.live.get(operation.request_id)
             if operation.kind in ("swap_in", "swap_out") and live is not None:
@@ -338,29 +343,34 @@ class Bench:
             self.device.run(number)
         for number in failed:
             self.device.spoil(number)
-        # One whose KV was discarded for a more important one has nothing left to lose.
-        owners = {live.copy[0]: live for live in self.live.values() if live.copy is not None}
-        hurt = [
-            owners[n].request.request_id
-            for n in failed
-            if n in owners and self._open(n) and not self._discarded(owners[n])
-        ]
+        owners = {number: owner for number in failed if (owner := self.owner(number)) is not None}
+        hurt = list(owners.values())
         found = self.scheduler.complete([*done, *failed], failed)
         if found != hurt:
             raise Disagreement(f"failed copies {failed} hurt {found}, not {hurt}")
-        for number in failed:
-            live = owners.get(number)
-            if live is not None and self._open(number):
-                if live.copy is not None and live.copy[1] == "swap_in":
-                    self._void(live)
-                live.copy = None
+        for number, name in owners.items():
+            live = self.live[name]
+            if live.copy == (number, "swap_in"):
+                self._void(live)
+            live.copy = None
         self.device.reported([*done, *failed])
         return found
 
-    def _discarded(self, live: Live) -> bool:
-        """Whether the scheduler gave up the copy in the CPU pool, of which plans do not tell."""
-        entry = self.scheduler.entries.get(live.request.request_id)
-        return entry is not None and entry.record.phase == Phase.WAITING
+    def owner(self, number: int) -> Hashable | None:
+        """The live request that loses its KV if this swap fails.
+
+        None if it has given up what the swap moved. That a copy in the CPU pool was discarded for a more
+        important request no plan says; the phase of the request does.
+        """
+        for name, live in self.live.items():
+            if live.copy is not None and live.copy[0] == number and self._open(number):
+                return name if self._resident(name) else None
+        return None
+
+    def _resident(self, name: Hashable) -> bool:
+        """Whether the scheduler says that the request has blocks in either pool."""
+        entry = self.scheduler.entries.get(name)
+        return entry is None or entry.record.phase in (Phase.RUNNING, Phase.SWAPPED)
 
     # ---- agreement -----------------------------------------------------------------------------
 
@@ -382,8 +392,17 @@ class Bench:
             raise Disagreement(f"operation {min(left)} is over, and counts as open")
         if set(scheduler.entries) != set(self.live):
             raise Disagreement(f"{set(scheduler.entries)} are live, not {set(self.live)}")
+        for flight in self.flights:
+            found, expected = sorted(scheduler.dropped(flight.plan)), self.expected(flight)
+            if found != expected:
+                raise Disagreement(
+                    f"step {flight.plan.step} is going to drop positions {found}, not {expected}"
+                )
         for name, live in self.live.items():
             record = scheduler.entries[name].record
+            copy = live.copy[0] if live.copy is not None and self._open(live.copy[0]) else 0
+            if record.copy != copy and self._resident(name):
+                raise Disagreement(f"request {name!r} waits for copy {record.copy}, not {copy}")
             known = sorted(ledger.known(sequence) for sequence in record.members)
             if known != sorted(len(branch.tokens) for branch in live.branches.values()):
                 raise Disagreement(f"request {name!r} is counted with {known} tokens")
