@@ -59,8 +59,9 @@ DEVICE: dict[str, Edit] = {
     "void samples are kept": (ISSUE, "Flight.counts", "sequence.void < self.step", "True"),
     "void samples of the last step are kept": (
         ISSUE, "Flight.counts", "sequence.void < self.step", "sequence.void <= self.step"),
-    "a copy pairs blocks wrongly": (
+    "a copy in pairs blocks wrongly": (
         ISSUE, "told_operations", "tuple(operation.blocks)",
+        "tuple(operation.blocks) if operation.kind != 'swap_in' else "
         "tuple(zip([a for a, _ in operation.blocks], [b for _, b in operation.blocks][::-1]))"),
     "a failure that comes too late is no error": (
         SCHEDULER, "Scheduler.complete", "if known and operation is None and number in bad",
