@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from lineclear.hazards import Access
 from lineclear.plan import NewBlocks, Plan, Scheduled
 from lineclear_gpu.batch import UNKNOWN, Batch
-from lineclear_gpu.hazards import Access
 
 __all__ = ["Book"]
 

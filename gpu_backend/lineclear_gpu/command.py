@@ -239,8 +239,8 @@ def serve(
 ) -> dict[str, Any]:
     """Serves the workload; figures and tokens."""
     from lineclear.audit import Violation
+    from lineclear.hazards import Hazard
     from lineclear_gpu.engine import EngineError
-    from lineclear_gpu.hazards import Hazard
     from lineclear_gpu.params import SamplingParams
 
     engine = llm.engine

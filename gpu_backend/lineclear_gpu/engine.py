@@ -20,13 +20,13 @@ import torch
 
 from lineclear.audit import audit
 from lineclear.config import Config
+from lineclear.hazards import Hazards
 from lineclear.plan import Plan
 from lineclear.request import Rejected, Request
 from lineclear.scheduler import Scheduler
 from lineclear_gpu.batch import Batch, Sampling
 from lineclear_gpu.book import Book
 from lineclear_gpu.executor import Executor, Launched
-from lineclear_gpu.hazards import Hazards
 from lineclear_gpu.outputs import Completion, Decode, Delta, RequestOutput, Text
 from lineclear_gpu.params import SamplingParams
 from lineclear_gpu.pool import KVPool

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from lineclear.hazards import Access, Hazards
 from lineclear.plan import BlockOperation, Plan
-from lineclear_gpu.hazards import Access, Hazards
 from lineclear_gpu.kernels.copying import copy_rows
 from lineclear_gpu.pool import KVPool
 from lineclear_gpu.streams import STREAMS, CudaStreams, Streams, streams_of

@@ -8,18 +8,22 @@ It knows nothing about blocks.
 
 from __future__ import annotations
 
-import random
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from lineclear.testing.operations import Carried, Record
+from lineclear.testing.orders import Order, Shuffled
+
 __all__ = ["STREAMS", "CudaStreams", "DelayedStreams", "ImmediateStreams", "Streams", "streams_of"]
 
 #: What each kind of operation runs on.
 STREAMS = {"forward": "compute", "copy_block": "compute", "swap_out": "out", "swap_in": "in"}
+
+#: A kind of operation that each stream runs, as orders name it.
+KINDS = {"compute": "forward", "out": "swap_out", "in": "swap_in"}
 
 Job = Callable[[], Any]
 
@@ -96,51 +100,53 @@ class ImmediateStreams(Streams):
 class DelayedStreams(Streams):
     """Streams that hold jobs back and run them in any order that the waits allow.
 
+    What the waits allow, and in which orders, is `lineclear.testing`'s to say, as for the device of the
+    test.
+
     Args:
-        choose: picks one of several streams that could go on, or None of them: `choose(names)`.
-        seed: of the built-in choice, if there is no other.
+        order: which of several jobs that could go on runs first; drawn from the seed if None.
+        seed: of the built-in order, if there is no other.
     """
 
-    def __init__(self, choose: Callable[[list[str]], str] | None = None, seed: int = 0) -> None:
+    def __init__(self, order: Order | None = None, seed: int = 0) -> None:
         super().__init__()
-        self.queues: dict[str, deque[tuple[int, list[int], Job]]] = {}
-        self.open: set[int] = set()
-        self.order: list[int] = []  # numbers as they were run
-        self._choose = choose or random.Random(seed).choice
+        self.record = Record()
+        self.jobs: dict[int, Job] = {}
+        self.ran: list[int] = []  # numbers as they were run
+        self.queued: dict[str, int] = {}  # stream -> the last job given to it
+        self._order = order or Shuffled(seed)
 
     def _give(self, number: int, stream: str, after: list[int], job: Job) -> None:
-        self.open.add(number)
-        self.queues.setdefault(stream, deque()).append((number, after, job))
+        earlier = self.queued.get(stream)
+        before = (*after, *([] if earlier is None else [earlier]))
+        self.queued[stream] = number
+        self.jobs[number] = job
+        self.record.carry(Carried(number, KINDS[stream], after=before))
+        while ready := self.record.ready():
+            chosen = self._order.pick(ready, frozenset(), self.record)
+            if chosen is None:
+                break
+            self._run(chosen.number)
 
-    def ready(self) -> list[str]:
-        """Streams whose next job waits for nothing any more."""
-        return [
-            name
-            for name, queue in self.queues.items()
-            if queue and not any(number in self.open for number in queue[0][1])
-        ]
-
-    def advance(self) -> bool:
-        """Runs one job; False if there is none."""
-        ready = self.ready()
-        if not ready:
-            if self.open:
-                raise RuntimeError(f"operations {sorted(self.open)} wait for each other")
-            return False
-        number, _, job = self.queues[self._choose(ready)].popleft()
-        self._do(number, job)
-        self.order.append(number)
-        self.open.discard(number)
-        return True
+    def _run(self, number: int) -> None:
+        """Runs one job."""
+        self.record.ran(number)
+        self.record.reported([number])
+        self.ran.append(number)
+        self._do(number, self.jobs.pop(number))
 
     def done(self, number: int) -> bool:
         """Whether it was run."""
-        return number not in self.open
+        return number not in self.record.waiting
 
     def wait(self, number: int) -> None:
         """Runs jobs until this one was run."""
-        while number in self.open:
-            self.advance()
+        while number in self.record.waiting:
+            wanted = self.record.needed(number)
+            chosen = self._order.pick(self.record.ready(), wanted, self.record)
+            if chosen is None:
+                raise RuntimeError(f"{type(self._order).__name__} holds back what is waited for")
+            self._run(chosen.number)
 
 
 class CudaStreams(Streams):

@@ -17,13 +17,13 @@ import torch
 
 from lineclear.audit import audit
 from lineclear.config import Config
+from lineclear.hazards import Hazards
 from lineclear.plan import BlockOperation
 from lineclear.request import Request
 from lineclear.scheduler import Scheduler
 from lineclear_gpu.batch import Batch
 from lineclear_gpu.book import Book
 from lineclear_gpu.executor import Executor, Launched
-from lineclear_gpu.hazards import Hazards
 from lineclear_gpu.pool import KVPool
 from lineclear_gpu.shape import KVShape
 from lineclear_gpu.streams import Streams

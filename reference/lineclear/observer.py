@@ -215,7 +215,9 @@ class Observer:
                 yield from record.members
 
     def _check_sequence(self, sequence: Sequence) -> None:
-        """Its KV is where its counters say, and its drafts follow its newest token."""
+        """Its KV is where its counters say, its drafts follow its newest token, and a sample is still to come
+        for those that a recompute dropped.
+        """
         ledger = self.ledger
         reach, kv = ledger.reach(sequence), self._positions(sequence)
         if reach > kv:
@@ -224,6 +226,8 @@ class Observer:
             ledger.promised(sequence) != 1 or reach != ledger.known(sequence) + sequence.drafts
         ):
             raise Violation("drafts", f"{sequence} builds on {sequence.drafts} unverified drafts")
+        if sequence.late_drafts and not ledger.promised(sequence):
+            raise Violation("drafts", f"{sequence} waits for drafts of a sample that never comes")
 
     def _check_copy(self, operation: Operation) -> None:
         """A copy that moved what a request holds is the one that the request waits for."""

@@ -14,24 +14,16 @@ from typing import Any
 
 import pytest
 
+from lineclear.hazards import Access, Hazard, Hazards
 from lineclear.plan import BlockOperation
-from lineclear_gpu.hazards import Access, Hazard, Hazards
-from lineclear_gpu.streams import DelayedStreams
+from lineclear.testing.orders import Favour, Late
+from lineclear_gpu.streams import KINDS, DelayedStreams
 from lineclear_gpu.tag_run import Load, TagRun, WrongTag, pressure
 
 Wait = Callable[[BlockOperation], int]
 SEEDS = range(6)
 #: Many swaps of single sequences, two steps in flight.
 CONFIG = pressure(preemption_mode="swap", scheduling_policy="priority", num_cpu_blocks=20)
-
-
-def favour(*names: str) -> Callable[[list[str]], str]:
-    """A choice that always takes the first of these streams that can go on."""
-
-    def choose(ready: list[str]) -> str:
-        return min(ready, key=lambda name: names.index(name) if name in names else len(names))
-
-    return choose
 
 
 def run(seed: int, wait: Wait | None, choose: Any, *, check: bool, steps: int = 250) -> TagRun:
@@ -47,8 +39,15 @@ def run(seed: int, wait: Wait | None, choose: Any, *, check: bool, steps: int = 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(
     "choose",
-    [None, favour("out", "in", "compute"), favour("in", "out"), favour("compute", "in", "out")],
-    ids=["random", "copies first", "loads first", "compute first"],
+    [
+        None,
+        Favour("swap_out", "swap_in", "forward"),
+        Favour("swap_in", "swap_out"),
+        Favour("forward", "swap_in", "swap_out"),
+        Favour("forward"),
+        Late(),
+    ],
+    ids=["random", "copies first", "loads first", "compute first", "copies late", "late"],
 )
 def test_no_order_that_the_waits_allow_does_any_harm(seed: int, choose: Any) -> None:
     done = run(seed, None, choose, check=True, steps=100)
@@ -90,7 +89,7 @@ def test_without_its_wait_a_race_breaks_the_rule(name: str) -> None:
 def test_without_its_wait_a_race_spoils_content(name: str) -> None:
     _, kind, hurry = RACES[name]
     with pytest.raises(WrongTag, match="not its own"):
-        run_all(without(kind), favour(*hurry), check=False)
+        run_all(without(kind), Favour(*(KINDS[name] for name in hurry)), check=False)
 
 
 # ---- each race by itself, on the rule -----------------------------------------------------------
@@ -174,7 +173,7 @@ def failing(seed: int, kind: type[TagRun] = TagRun) -> TagRun:
     )
 
 
-@pytest.mark.parametrize("seed", [3, 4, 7, 9, 10])
+@pytest.mark.parametrize("seed", [3, 4, 7, 9, 11])
 def test_a_request_aborted_before_its_failed_copy_is_reported_is_no_wrong_tag(seed: int) -> None:
     events = failing(seed).run(200).events
     assert events["abort"]

@@ -1,17 +1,15 @@
-"""The real scheduler under memory pressure, driven by Hypothesis, beside a model of what a user sees.
+"""The real scheduler under memory pressure, driven by Hypothesis, on a device of the test.
 
-After every call the invariants are recomputed (`audit` and `observer`). The executor here keeps the
-content of every block, token by token, and is told nothing but plans, so a table that was told
-wrongly, a copy that is missing or a block that two requests write shows as a wrong token. The model
-knows requests and tokens and nothing about blocks: it says what is accepted, who is live, how many
-tokens each branch has and who is finished.
+After every call the invariants are recomputed (`audit` and `observer`), and the scheduler is compared with
+the bench: a device that knows plans only and runs what their waits leave open in an order that Hypothesis
+chooses, and a model of what a user sees. The model says what is accepted, who is live, how many tokens
+each branch has and who is finished.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter, deque
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,56 +24,46 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from lineclear.audit import audit
 from lineclear.config import Config
+from lineclear.hazards import Hazards
 from lineclear.observer import Observer
 from lineclear.plan import Plan
 from lineclear.policies import Policy
-from lineclear.request import Finished, InvalidRequest, Rejected, Request
+from lineclear.request import InvalidRequest, Request
 from lineclear.scheduler import Scheduler
-from lineclear.testing import Branch, ContentExecutor
+from lineclear.testing.bench import Bench, Flight, Live, Sizes
+from lineclear.testing.device import Device
+from lineclear.testing.orders import ORDERS, order_named
 from lineclear_spec.actions import ACTIONS
 
 SIZE = 4
 TOTALS: Counter[str] = Counter()
-Outputs = list[tuple[int, int, str]]  # (branch, generated tokens, reason)
-
-
-@dataclass(eq=False)
-class Live:
-    """A request as its user knows it."""
-
-    request: Request
-    branches: dict[int, Branch] = field(default_factory=dict[int, Branch])
-    made: int = 1
-    outputs: Outputs = field(default_factory=list[tuple[int, int, str]])
-    excused: bool = False  # a copy failed or it was recomputed: samples in flight may be lost
-
-    def generated(self, branch: Branch) -> int:
-        return len(branch.tokens) - self.request.prompt_tokens
-
-
-@dataclass
-class Flight:
-    """A step in flight: whom it sampled, and what."""
-
-    plan: Plan
-    sampled: list[tuple[Live, int, Branch]]
-    continuations: list[list[list[int]]]
 
 
 class World:
-    """Scheduler, executor and model."""
+    """Scheduler, device and model."""
 
-    def __init__(self, config: Config, seed: int, policy: Policy | None = None) -> None:
+    def __init__(
+        self, config: Config, seed: int, policy: Policy | None = None, order: str = "random"
+    ) -> None:
         self.config = config
         self.random = random.Random(seed)
         self.counts: Counter[str] = Counter()
         self.scheduler = Scheduler(config, policy, journal=self.note)
         self.observer = Observer(self.scheduler.ledger)
-        self.live: dict[Any, Live] = {}
-        self.flights: deque[Flight] = deque()
-        self.copies: list[int] = []
-        self.serial = 0
-        self.executor = ContentExecutor(SIZE, self.token, self.accept)
+        self.device = Device(SIZE, order_named(order, seed), Hazards())
+        self.bench = Bench(self.scheduler, self.device)
+
+    @property
+    def live(self) -> dict[Any, Live]:
+        return self.bench.live
+
+    @property
+    def flights(self) -> deque[Flight]:
+        return self.bench.flights
+
+    @property
+    def copies(self) -> list[int]:
+        return self.device.record.swaps()
 
     def note(self, name: str, arguments: tuple[object, ...]) -> None:
         self.counts[name] += 1
@@ -84,35 +72,12 @@ class World:
     def check(self) -> None:
         audit(self.scheduler)
         self.observer.check()
-        assert set(self.scheduler.entries) == set(self.live)
-        for name, live in self.live.items():
-            record = self.scheduler.entries[name].record
-            known = sorted(self.scheduler.ledger.known(s) for s in record.members)
-            assert known == sorted(len(b.tokens) for b in live.branches.values())
+        self.bench.agree()
         stats = self.scheduler.stats()
         phases = ("running", "waiting", "swapped")
         assert sum(stats[f"vllm:num_requests_{name}"] for name in phases) == len(self.live)
 
-    def token(self) -> int:
-        self.serial += 1
-        return self.serial
-
-    def accept(self, drafts: int) -> int:
-        return self.random.randint(0, drafts)
-
     # ---- what a user does ----------------------------------------------------------------------
-
-    def fits(self, request: Request) -> bool:
-        """The worst case, in words of the user: only full blocks of the prompt stay shared."""
-        config, longest = self.config, request.prompt_tokens + request.max_tokens
-        shared = request.prompt_tokens // SIZE
-        blocks = shared + request.n * ((longest - 1 + SIZE - 1) // SIZE - shared)
-        return (
-            longest <= config.max_model_len
-            and request.n <= config.max_num_seqs
-            and blocks <= config.num_gpu_blocks
-            and (config.enable_chunked_prefill or longest - 1 <= config.max_num_batched_tokens)
-        )
 
     def add(self, prompt: int, most: int, n: int, priority: int, name: int) -> None:
         request = Request(
@@ -122,33 +87,17 @@ class World:
             with pytest.raises(InvalidRequest):
                 self.scheduler.add(request)
             return
-        waiting = self.scheduler.stats()["vllm:num_requests_waiting"]
-        full = self.config.max_waiting is not None and waiting >= self.config.max_waiting
-        answer = self.scheduler.add(request)
-        assert isinstance(answer, Rejected) == (full or not self.fits(request))
-        if isinstance(answer, Rejected):
-            return
-        live = Live(request)
-        live.branches[0] = self.executor.add(name, [self.token() for _ in range(prompt)])
-        self.live[name] = live
+        self.bench.add(request)
 
     def abort(self, name: int) -> None:
-        assert self.scheduler.abort(name) is (name in self.live)
-        self.live.pop(name, None)
+        self.bench.abort(name)
 
     # ---- what an executor does -----------------------------------------------------------------
 
     def schedule(self) -> None:
-        plan = self.scheduler.schedule()
-        self.copies += [o.number for o in plan.operations if o.kind in ("swap_in", "swap_out")]
-        for name, mode in plan.preempted:
-            self.live[name].excused |= mode == "recompute"
-        for flight in self.flights:
-            for k in self.scheduler.dropped(flight.plan):
-                flight.sampled[k][2].pending = []
+        plan = self.bench.schedule()
         rows = list(plan.scheduled_seq_groups)
         assert (plan.step is None) == (not rows)
-        tokens = self.executor.execute(plan)
         if plan.step is None:
             assert self.scheduler.commit(plan, []) == []
             return
@@ -156,108 +105,50 @@ class World:
         assert plan.num_batched_tokens <= self.config.max_num_batched_tokens
         assert [row.prefill for row in rows] == sorted((r.prefill for r in rows), reverse=True)
         assert plan.num_prefill_groups == sum(row.prefill for row in rows)
-        flight = Flight(plan, [], [])
-        for row, own in zip(plan.sampling, tokens, strict=True):
-            live = self.live[row.request_id]
-            flight.sampled.append((live, row.branch, live.branches[row.branch]))
-            flight.continuations.append(self.continuations(live, own))
-        self.flights.append(flight)
 
-    def continuations(self, live: Live, own: list[int]) -> list[list[int]]:
+    def continuations(self, live: Live, drafts: int, room: int) -> Sizes:
         """Mostly one; a request that may have branches forks or prunes now and then."""
-        n, width = live.request.n, len(live.branches)
-        if n > 1:
-            room = n - width
+        own = 1 + self.random.randint(0, drafts)
+        if live.request.n > 1:
             draw = self.random.random()
             if room > 0 and draw < 0.6:
-                others = min(room, self.random.randint(1, 2))
-                return [own, *[[self.token()] for _ in range(others)]]
+                return (own, *[1] * min(room, self.random.randint(1, 2)))
             if draw > 0.96:
-                return []
-        return [own]
+                return ()
+        return (own,)
 
     def commit(self) -> None:
-        """Answers the oldest step, and says what must come of it."""
-        flight = self.flights.popleft()
-        dropped = set(self.scheduler.dropped(flight.plan))
-        self.narrow(flight)
-        stopped = [k for k in range(len(flight.sampled)) if self.random.random() < 0.02]
-        ends: list[tuple[Live, int, str]] = []
-        for k, (live, number, branch) in enumerate(flight.sampled):
-            answers = flight.continuations[k]
-            gone = self.live.get(live.request.request_id) is not live
-            gone = gone or number not in live.branches
-            if k in dropped:
-                assert gone or live.excused
-                continue
-            assert not gone
-            if not answers:
-                ends.insert(0, (live, number, "pruned"))
-                continue
-            members = [(number, branch)]
-            for answer in answers[1:]:
-                name = (live.request.request_id, live.made)
-                child = self.executor.fork(branch, name, branch.tokens + answer)
-                live.branches[live.made] = child
-                members.append((live.made, child))
-                live.made += 1
-            size = len(answers[0])
-            branch.tokens += branch.pending[:size]
-            del branch.pending[:size]
-            for member, other in members:
-                if k in stopped:
-                    ends.append((live, member, "stop"))
-                elif live.generated(other) == live.request.max_tokens:
-                    ends.append((live, member, "length"))
-        expected: dict[object, Outputs] = {}
-        for live, number, reason in ends:
-            branch = live.branches.pop(number)
-            live.outputs.append((number, live.generated(branch), reason))
-            if not live.branches:
-                expected[live.request.request_id] = sorted(live.outputs)
-                del self.live[live.request.request_id]
-        finished = self.scheduler.commit(flight.plan, self.answer(flight), stopped)
-        assert {f.request_id: told(f) for f in finished} == expected
-        assert len(finished) == len(expected)
+        """Answers the oldest step; the bench says what must come of it."""
+        flight = self.flights[0]
+        room = self.bench.room(flight)
+        sizes: list[Sizes] = []
+        for live, row in zip(flight.owners, flight.forward.sampling, strict=True):
+            chosen = self.continuations(live, len(row.guesses), room[live])
+            room[live] -= max(len(chosen) - 1, 0)
+            sizes.append(chosen)
+        stopped = [k for k in range(len(sizes)) if self.random.random() < 0.02]
+        self.bench.commit(sizes, stopped, self.answer)
 
-    def narrow(self, flight: Flight) -> None:
-        """No request may get more branches than it asked for, whatever was drawn."""
-        width: Counter[Live] = Counter()
-        for k, (live, _, _) in enumerate(flight.sampled):
-            answers = flight.continuations[k]
-            room = live.request.n - len(live.branches) - width[live]
-            if len(answers) - 1 > max(room, 0):
-                flight.continuations[k] = answers[: 1 + max(room, 0)]
-            width[live] += max(len(flight.continuations[k]) - 1, 0)
-
-    def answer(self, flight: Flight) -> Any:
+    def answer(self, plan: Plan, given: list[list[list[int]]]) -> Any:
         """The same in each form that `commit` takes."""
-        if all([len(a) for a in answers] == [1] for answers in flight.continuations):
+        if all([len(a) for a in answers] == [1] for answers in given):
             form = self.random.randrange(3)
             if form == 0:
-                return [answers[0][0] for answers in flight.continuations]
+                return [answers[0][0] for answers in given]
             if form == 1:
-                return np.array([answers[0][0] for answers in flight.continuations], np.int64)
-        names = [(row.request_id, row.branch) for row in flight.plan.sampling]
+                return np.array([answers[0][0] for answers in given], np.int64)
+        names = [(row.request_id, row.branch) for row in plan.sampling]
         if self.random.random() < 0.2 and len(set(names)) == len(names):
-            return dict(zip(names, flight.continuations, strict=True))
-        return flight.continuations
+            return dict(zip(names, given, strict=True))
+        return given
 
     def complete(self, count: int, failing: bool) -> None:
         """Copies end in any order; some fail, while that can still be told."""
-        self.random.shuffle(self.copies)
-        done, self.copies = self.copies[:count], self.copies[count:]
-        still = [number for number in done if number in self.scheduler.ledger.operations]
-        failed = [number for number in still if failing and self.random.random() < 0.5]
-        for name in self.scheduler.complete(done, failed):
-            self.live[name].excused = True
-            for branch in self.live[name].branches.values():
-                branch.pending = []
-
-
-def told(finished: Finished) -> Outputs:
-    assert finished.reason == finished.outputs[-1].reason
-    return sorted((o.branch, o.generated_tokens, o.reason) for o in finished.outputs)
+        copies = self.copies
+        self.random.shuffle(copies)
+        for number in copies[:count]:
+            failed = failing and self.random.random() < 0.5
+            self.bench.report(() if failed else (number,), (number,) if failed else ())
 
 
 CONFIGS = st.builds(
@@ -298,11 +189,16 @@ class Machine(RuleBasedStateMachine):
         config=CONFIGS,
         seed=st.integers(0, 1 << 16),
         first=st.lists(REQUESTS, min_size=6, max_size=10),
+        order=st.sampled_from(list(ORDERS)),
     )
     def start(
-        self, config: Config, seed: int, first: list[tuple[int, int, int, int, int]]
+        self,
+        config: Config,
+        seed: int,
+        first: list[tuple[int, int, int, int, int]],
+        order: str,
     ) -> None:
-        self.world = World(config, seed)
+        self.world = World(config, seed, order=order)
         for request in first:
             self.world.add(*request)
         for _ in range(4):

@@ -35,7 +35,16 @@ Row = tuple[str, int, int, bool, list[Finding], list[str]]
 def chosen(context: Context) -> Sequence[Bounds]:
     """The worlds of this mode."""
     from lineclear.explore.bounds import KNOWN_POLICIES, Bounds
-    from lineclear.explore.worlds import CALM, LONG, SHORT, SMALL, URGENT, ci_worlds, deep_worlds
+    from lineclear.explore.worlds import (
+        CALM,
+        LONG,
+        SHORT,
+        SMALL,
+        URGENT,
+        ci_worlds,
+        deep_worlds,
+        hard_worlds,
+    )
 
     if context.config is not None:
         sizes = {name: value for name, value in SMALL.items() if name.startswith(("num_", "max_"))}
@@ -58,7 +67,7 @@ def chosen(context: Context) -> Sequence[Bounds]:
             ]
         return [Bounds("your configuration", small, (LONG, SHORT), max_states=MOST_STATES)]
     if context.mode == "fast":
-        return ci_worlds()[:FEW]
+        return [*ci_worlds()[:FEW], *hard_worlds()]
     return [*ci_worlds(), *(deep_worlds() if context.mode == "deep" else [])]
 
 
@@ -116,7 +125,7 @@ def behaviours(context: Context) -> Outcome:
         findings += [Finding("LC602", f"no search of the scheduler shows: {m}") for m in missing]
     own = context.config is not None
     status = "refuted" if findings else "passed" if states and (own or whole == len(rows)) else ""
-    left = f"worlds beyond the first {FEW}" if context.mode == "fast" and not own else ""
+    left = f"worlds beyond {len(rows)}" if context.mode == "fast" and not own else ""
     if own and whole < len(rows):
         left = f"states beyond {OF_POLICY[context.mode] if context.policy else MOST_STATES:,}"
     if context.policy and reads(made(context)) & CLOCKS:

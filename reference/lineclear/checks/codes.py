@@ -112,6 +112,16 @@ ROWS = (
         "Compare the plan's copies and tables with the ledger at the step that is named.",
     ),
     Code(
+        "LC404",
+        "the scheduler and the device disagree",
+        "A device that knows plans only has its own record of what was carried, has run and was "
+        "reported. The scheduler settled, kept, dropped or finished something that does not follow "
+        "from that record.",
+        "Blocks are granted while a copy still moves them, tokens computed on garbage are kept, or "
+        "good ones are lost.",
+        "Follow the calls that are printed with the finding; the last one shows the difference.",
+    ),
+    Code(
         "LC501",
         "nothing moves",
         "Everything was answered, somebody is live, and the scheduler does nothing for good; or "

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from lineclear.config import Config
     from lineclear.workload import Workload
 
-__all__ = ["configurations", "drive", "driven", "shrunk", "tight"]
+__all__ = ["configurations", "drive", "driven", "on_device", "shrunk", "tight", "under_pressure"]
 
+#: Calls of `schedule` or `commit` of a run on the device of the test, before everything is let end.
+TURNS = 50
+#: Orders in which the device runs things, of each seed; the seeds take turns.
+ORDERS_OF_A_SEED = 3
 SEEDS = {"fast": 2, "default": 6, "deep": 60}
-#: Calls of `schedule` without effect after which a run without time is at its end.
-IDLE = 8
 #: What the real scheduler is shrunk to, so that it preempts all the time.
 SMALL = {
     "num_gpu_blocks": 8,
@@ -156,64 +158,86 @@ def found(
     )
 
 
-def by_plans(name: str, config: Config, seed: int) -> Finding | None:
-    """One run whose executor knows nothing but plans, and reads every token that it needs."""
-    import itertools
+def with_drafts(config: Config) -> Config:
+    """The same with drafts, if these rules take any."""
+    from lineclear.config import ConfigError
 
-    from lineclear.request import Rejected, Request
+    drafts = 2
+    most = max(config.max_num_batched_tokens, config.max_num_seqs * (1 + drafts))
+    try:
+        return replace(config, num_lookahead_slots=drafts, max_num_batched_tokens=most)
+    except ConfigError:
+        return config
+
+
+def on_device(name: str, config: Config, seed: int) -> tuple[Finding | None, int]:
+    """Runs on a device that knows nothing but plans, in several orders of what waits leave open.
+
+    Users fork, prune, stop and abort, copies fail and are reported late. Half of the runs have drafts.
+
+    Returns:
+        What is found, and how many steps were run.
+    """
+    from lineclear.testing.orders import ORDERS
+
+    names = list(ORDERS)
+    steps = 0
+    for turn in range(ORDERS_OF_A_SEED):
+        order = names[(ORDERS_OF_A_SEED * seed + turn) % len(names)]
+        chosen = with_drafts(config) if (seed + turn) % 2 else config
+        finding, some = under_pressure(f"{name}, {order} order, seed {seed}", chosen, order, seed)
+        steps += some
+        if finding is not None:
+            return finding, steps
+    return None, steps
+
+
+def under_pressure(
+    where: str, config: Config, order: str, seed: int
+) -> tuple[Finding | None, int]:
+    """One run; what it finds, and its steps."""
+    from lineclear.audit import Violation
+    from lineclear.hazards import Hazard
     from lineclear.scheduler import Scheduler
-    from lineclear.testing import ContentExecutor
-    from lineclear.watch import Stalled, Watch
+    from lineclear.testing.bench import Disagreement
+    from lineclear.testing.device import WrongContent
+    from lineclear.testing.orders import order_named
+    from lineclear.testing.pressure import Pressure
+    from lineclear.watch import Stalled
 
-    serial = itertools.count(1)
-    config = replace(config, num_lookahead_slots=0, depth=1)
     scheduler = Scheduler(config)
-    watch = Watch(scheduler)
-    executor = ContentExecutor(config.block_size, lambda: next(serial), lambda drafts: drafts)
-    moves: list[str] = []
-    for arrival in tight(seed).requests:
-        prompt, most = arrival.prompt_tokens, arrival.max_tokens
-        request = Request(
-            request_id=arrival.request_id,
-            prompt_tokens=prompt,
-            max_tokens=most,
-            priority=arrival.priority,
-            tenant=arrival.client,
-        )
-        if not isinstance(scheduler.add(request), Rejected):
-            watch.added(arrival.request_id)
-            executor.add(arrival.request_id, [next(serial) for _ in range(prompt)])
-            moves.append(f"submit {arrival.request_id}: prompt {prompt}, at most {most} tokens")
-    idle = 0
-    while scheduler.entries and idle < IDLE:
-        plan = scheduler.schedule()
-        try:
-            tokens = executor.execute(plan)
-        except (AssertionError, IndexError, KeyError) as error:
-            what = f"{type(error).__name__}: {error}".splitlines()[0]
-            title = f"step {scheduler.ledger.steps}: {what} ({name}, seed {seed})"
-            lines = ("what was asked:", *[f"  {move}" for move in moves])
-            shown = [f"  {row}" for row in plan.scheduled_seq_groups]
-            return Finding("LC403", title, (*lines, "the plan's rows:", *shown))
-        for row in plan.sampling:
-            branch = executor.branches[row.request_id, row.branch]
-            branch.tokens += branch.pending
-            branch.pending = []
-        scheduler.commit(plan, [own[0] for own in tokens])
-        try:
-            if plan.step is not None:
-                watch.committed()
-        except Stalled as alarm:
-            lines = tuple(alarm.report.text().splitlines())
-            return Finding("LC501", f"{alarm.what} ({name}, seed {seed}, by plans)", lines)
-        copies = [o.number for o in plan.operations if o.kind in ("swap_in", "swap_out")]
-        if copies:
-            scheduler.complete(copies)
-        idle = 0 if plan.step is not None or copies else idle + 1
-    if scheduler.entries:
-        report = tuple(scheduler.stall_report().text().splitlines())
-        return Finding("LC501", f"nothing moves ({name}, seed {seed})", report)
-    return None
+    run = Pressure(scheduler, order_named(order, seed), seed)
+    code, title = "", ""
+    lines: tuple[str, ...] = ()
+    try:
+        run.run(TURNS)
+        if not run.end():
+            code, title = "LC501", "nothing moves: requests are live and nothing ends them"
+            lines = tuple(scheduler.stall_report().text().splitlines())
+    except Stalled as alarm:
+        code, title, lines = "LC501", alarm.what, tuple(alarm.report.text().splitlines())
+    except Exception as error:  # a scheduler that raises is the finding
+        title = f"{type(error).__name__}: {error}".splitlines()[0]
+        code = "LC402"
+        if isinstance(error, (WrongContent, Hazard)):
+            code = "LC403"
+        elif isinstance(error, Violation):
+            code = "LC401"
+        elif isinstance(error, Disagreement):
+            code = "LC404"
+    steps = scheduler.counters.steps
+    if not code:
+        return None, steps
+    asked = [move for move in run.moves if move.startswith("submit")]
+    last = run.moves[-12:]
+    shown = (
+        "what was asked:",
+        *[f"  {move}" for move in asked],
+        "the last calls:",
+        *[f"  {move}" for move in last],
+        *lines[:12],
+    )
+    return Finding(code, f"step {steps}: {title} ({where})", shown), steps
 
 
 def driven(context: Context) -> Outcome:
@@ -221,13 +245,15 @@ def driven(context: Context) -> Outcome:
     seeds = SEEDS[context.mode]
     findings: list[Finding] = []
     cases: list[Case] = []
-    steps = preempted = runs = 0
+    steps = preempted = runs = on_plans = 0
     for name, config in configurations(context):
         mine: list[Finding] = []
         for seed in range(seeds):
             finding, some, more = drive(name, config, seed)
-            finding = finding or by_plans(name, config, seed)
             runs, steps, preempted = runs + 1, steps + some, preempted + more
+            if finding is None:
+                finding, some = on_device(name, config, seed)
+                on_plans += some
             if finding is not None:
                 mine.append(finding)
                 break
@@ -248,8 +274,8 @@ def driven(context: Context) -> Outcome:
         "scheduler",
         "refuted" if refuted else "passed" if steps else "unknown",
         f"{runs} runs of {yours}: {steps:,} steps, {preempted:,} preemptions, every invariant "
-        "after each",
-        {"runs": runs, "steps": steps, "preemptions": preempted},
+        f"after each; {on_plans:,} steps more on a device that knows plans only",
+        {"runs": runs, "steps": steps, "preemptions": preempted, "steps_on_device": on_plans},
         findings,
         cases,
         "" if context.mode == "deep" else f"seeds from {seeds}; runs are drawn, not exhausted",

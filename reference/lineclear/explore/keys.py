@@ -6,8 +6,9 @@ requests, places and clocks. It knows nothing about how they came to be.
 The ledger's part is the key of the table's search (`lineclear_spec.keys`), read from the ledger
 and from the histories that the observer keeps. Beside it stands what the scheduler adds: the two
 orders, as permutations of the live requests by age; who is steady since which step in flight; what
-each step in flight will be told of. Left out are names, counters of statistics, and the layout of
-the heap, which decides nothing because its order is total.
+each step in flight will be told of. What the device holds is in the key only where it is not what the
+ledger counts on: content that is garbage or another token. Left out are names, counters of
+statistics, and the layout of the heap, which decides nothing because its order is total.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from lineclear.explore.orders import kept
 from lineclear_spec.keys import state_key
+<<<<<<< HEAD
 from lineclear_spec.progress import may_be_displaced
+=======
+from lineclear_spec.records import CPU
+>>>>>>> device
 
 if TYPE_CHECKING:
     from lineclear.explore.world import World
@@ -95,13 +100,32 @@ def world_key(world: World) -> tuple[Any, ...]:
         tuple(sorted([seat[s] for s in scheduler.replaced])),
         scheduler.draining, len(scheduler.policy_failures), flights,
         shown_to_policy(world, live) if world.bounds.own else kept(world, live),
+        misplaced(world, live),
     )  # fmt: skip
 
 
+<<<<<<< HEAD
 def displaceable(entry: Any) -> bool:
     """Whether it may be displaced while it runs: all that the future asks of how it entered."""
     answer: bool = may_be_displaced(entry.entered_by_displacing, entry.kept_a_token)
     return answer
+=======
+def misplaced(world: World, live: list[Any]) -> tuple[tuple[int, int, int], ...]:
+    """Positions that the ledger counts as computed and whose content on the device is wrong."""
+    ledger, bench = world.scheduler.ledger, world.bench
+    found: list[tuple[int, int, int]] = []
+    for k, entry in enumerate(live):
+        for j, sequence in enumerate(entry.record.members):
+            table = sequence.table
+            if not table:
+                continue
+            branch = bench.live[entry.name].branches[entry.branch(sequence)]
+            tokens = branch.history[: ledger.computed(sequence)]
+            tier = "cpu" if table[0].tier == CPU else "gpu"
+            places = [block.place for block in table]
+            found += [(k, j, position) for position in bench.device.wrong(tier, places, tokens)]
+    return tuple(found)
+>>>>>>> device
 
 
 def shown_to_policy(world: World, live: list[Any]) -> tuple[Any, ...]:

@@ -1,8 +1,14 @@
 """A scheduler as a searchable system: the moves of its environment, copies, and its watchers.
 
 Guarantees: `moves` lists every choice of the environment within the bounds; `do` carries one out
-and judges every invariant after it, those of tables and those that need a history. A world that
-was thawed is the one that was frozen. It knows nothing about the order of a search.
+and judges every invariant after it, those of tables and those that need a history, and compares the
+scheduler with a device that knows plans only. A world that was thawed is the one that was frozen. It
+knows nothing about the order of a search.
+
+The device runs each plan at once, and holds every access against the rule of order: no conflicting
+access is left unordered, so every other order that the waits allow reads and writes the same. Whether a
+copy fails is decided when it is reported, whatever ran meanwhile. Which copies may be reported, and
+whose samples count, is read from the device's record and never from the ledger.
 
 A move is a tuple of plain data, so a trace can be written down:
 
@@ -10,8 +16,9 @@ A move is a tuple of plain data, so a trace can be written down:
     ("abort", k)             the k-th live request, by age, is aborted
     ("schedule",)            the next step
     ("commit", (c, ...))     the oldest step in flight; for each position of `plan.sampling`
-                             "go", "stop", "fork", "fork stop" (the child ends), "prune", or "=k"
-                             for k tokens of a draft; "-" where nothing is kept
+                             "go", "stop", "fork", "fork stop" (the child ends), "stop fork" (the
+                             other one ends), "prune", or "=k" for k tokens of a draft; "-" where
+                             nothing is kept
     ("complete", k)          the k-th open copy that a plan has carried is done
     ("fail", k)              that copy has failed
 """
@@ -27,13 +34,15 @@ from lineclear.audit import audit
 from lineclear.explore.bounds import Bounds
 from lineclear.explore.orders import least, remembers, request_of, shifted
 from lineclear.explore.witnesses import Notes, noted
+from lineclear.hazards import Hazards
 from lineclear.observer import Observer
 from lineclear.plan import Plan
 from lineclear.policies import make
 from lineclear.probe import reads
 from lineclear.request import Rejected
 from lineclear.scheduler import Scheduler
-from lineclear_spec.records import SWAP_IN, SWAP_OUT
+from lineclear.testing.bench import ONE, Bench, Sizes
+from lineclear.testing.device import Device
 
 __all__ = ["Executor", "Move", "Trace", "World"]
 
@@ -73,6 +82,8 @@ class World:
         self.least = least(bounds) if self.timed else 0.0
         self.remembers = bounds.own or remembers(bounds.config)
         self.observer = Observer(self.scheduler.ledger)
+        device = Device(bounds.config.block_size, hazards=Hazards())
+        self.bench = Bench(self.scheduler, device)
         self.handlers = self.observer.handlers
         self.notes = Notes()
         self.arrived = 0
@@ -94,7 +105,7 @@ class World:
         scheduler._step = None  # type: ignore[assignment] # pyright: ignore
         observer.handlers = {}
         try:
-            return pickle.dumps((scheduler, observer, self.arrived, self.names), 5)
+            return pickle.dumps((scheduler, observer, self.bench, self.arrived, self.names), 5)
         finally:
             scheduler.config, scheduler.policy, ledger.limits = config, policy, limits
             self._attach()
@@ -102,7 +113,7 @@ class World:
     def thaw(self, frozen: bytes) -> None:
         """Goes back to what was frozen by a world of equal bounds."""
         old = self.scheduler
-        self.scheduler, self.observer, self.arrived, self.names = pickle.loads(frozen)
+        self.scheduler, self.observer, self.bench, self.arrived, self.names = pickle.loads(frozen)
         scheduler = self.scheduler
         scheduler.config, scheduler.ledger.limits = old.config, old.ledger.limits
         if not self.remembers:
@@ -128,13 +139,8 @@ class World:
 
     @property
     def copies(self) -> list[int]:
-        """Numbers of the open copies that a plan has carried."""
-        ledger = self.scheduler.ledger
-        return [
-            number
-            for number, operation in ledger.operations.items()
-            if operation.kind in (SWAP_OUT, SWAP_IN) and number <= ledger.carried
-        ]
+        """Numbers of the swaps that a plan has carried and whose end was not reported."""
+        return self.bench.device.record.swaps()
 
     def live(self) -> list[Any]:
         """Entries of the live requests, the oldest first."""
@@ -168,37 +174,32 @@ class World:
 
     def _choices(self) -> list[tuple[str, ...]]:
         """For each position of the oldest step in flight what may come of it."""
-        flight = self.scheduler.flights[0]
+        flight = self.bench.flights[0]
+        dropped = self.bench.expected(flight)
         found: list[tuple[str, ...]] = []
-        for position, row in enumerate(flight.plan.sampling):
-            sequence = flight.sequence(position)
-            if not flight.counts(sequence):
+        for position, row in enumerate(flight.forward.sampling):
+            if position in dropped:
                 found.append(("-",))
                 continue
-            choices = ["go", *(f"={k}" for k in range(2, 2 + row.drafts))]
+            choices = ["go", *(f"={k}" for k in range(2, 2 + len(row.guesses)))]
             if self.bounds.stops:
                 choices.append("stop")
-            if sequence.request.parallel > 1:
+            if flight.owners[position].request.n > 1:
                 choices += ["fork", "prune"]
                 if self.bounds.stops:
-                    choices.append("fork stop")
+                    choices += ["fork stop", "stop fork"]
             found.append(tuple(choices))
         return found
 
     def _fits(self, choices: tuple[str, ...]) -> bool:
         """No request forks into more sequences than it may have."""
-        flight = self.scheduler.flights[0]
         more: dict[Any, int] = {}
-        for position, choice in enumerate(choices):
-            request = flight.sequence(position).request
-            if choice.startswith("fork"):
-                more[request] = more.get(request, 0) + 1
+        for owner, choice in zip(self.bench.flights[0].owners, choices, strict=True):
+            if "fork" in choice:
+                more[owner] = more.get(owner, 0) + 1
             elif choice == "prune":
-                more[request] = more.get(request, 0) - 1
-        return all(
-            not request.width or request.width + count <= request.parallel
-            for request, count in more.items()
-        )
+                more[owner] = more.get(owner, 0) - 1
+        return all(len(owner.branches) + count <= owner.request.n for owner, count in more.items())
 
     # ---- what happens --------------------------------------------------------------------------
 
@@ -214,53 +215,53 @@ class World:
         getattr(self, f"_{move[0]}")(*move[1:])
         audit(self.scheduler)
         self.observer.check()
+        self.bench.agree()
         self.notes.end(self.scheduler, self.plan)
 
     def _submit(self, which: int) -> None:
         shape = self.bounds.shapes[which]
         self.names += 1
         self.arrived += self.bounds.arrivals is not None
-        answer = self.scheduler.add(request_of(shape, self.names, timed=self.timed))
+        answer = self.bench.add(request_of(shape, self.names, timed=self.timed))
         if isinstance(answer, Rejected):
             raise ValueError(f"{shape} is rejected: {answer.reason}; leave it out of the bounds")
 
     def _abort(self, which: int) -> None:
         entry = self.live()[which]
         self.notes.aborted(self.scheduler, entry)
-        self.scheduler.abort(entry.name)
+        self.bench.abort(entry.name)
 
     def _schedule(self) -> None:
-        plan = self.plan = self.scheduler.schedule()
+        plan = self.plan = self.bench.schedule()
         if self.executor is not None:
             self.executor(plan)
 
     def _commit(self, choices: tuple[str, ...]) -> None:
-        flight = self.scheduler.flights[0]
-        sampled: list[Any] = []
-        stopped: list[Any] = []
+        sizes: list[Sizes] = []
+        stopped: list[int | tuple[int, int]] = []
         for position, choice in enumerate(choices):
-            if choice.startswith("fork"):
-                sampled.append([[0], [0]])
-                if choice == "fork stop":
-                    stopped.append((position, 1))
+            if "fork" in choice:
+                sizes.append((1, 1))
+                if choice != "fork":
+                    stopped.append((position, int(choice == "fork stop")))
             elif choice == "prune":
-                sampled.append([])
+                sizes.append(())
             elif choice.startswith("="):
-                sampled.append([[0] * int(choice[1:])])
+                sizes.append((int(choice[1:]),))
             else:
-                sampled.append([[0]])
+                sizes.append(ONE)
                 if choice == "stop":
                     stopped.append(position)
-        self.scheduler.commit(flight.plan, sampled, stopped)
+        self.bench.commit(sizes, stopped)
 
     def _complete(self, which: int) -> None:
-        self.scheduler.complete([self.copies[which]])
+        self.bench.report([self.copies[which]])
 
     def _fail(self, which: int) -> None:
         number = self.copies[which]
-        operation = self.scheduler.ledger.operations[number]
-        record = operation.request
-        entry = None if record is None or record.copy != number else self.scheduler.of.get(record)
+        operation = self.bench.device.record.unknown[number]
+        owner = self.bench.owner(number)
+        entry = None if owner is None else self.scheduler.entries.get(owner)
         if entry is not None:
             self.notes.failed(entry, operation.kind)
-        self.scheduler.complete([], [number])
+        self.bench.report([], [number])

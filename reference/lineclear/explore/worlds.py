@@ -28,6 +28,7 @@ __all__ = [
     "ci_worlds",
     "combinations",
     "deep_worlds",
+    "hard_worlds",
     "of_policy",
     "required",
     "small",
@@ -133,6 +134,7 @@ def special() -> list[Bounds]:
     group: dict[str, Any] = {"num_gpu_blocks": 5, "num_cpu_blocks": 4, "max_num_seqs": 3}
     return [
         Bounds("two in flight, recompute", small(depth=2, preemption_mode="recompute"), (LONG, SHORT)),
+        Bounds("two in flight, swaps", small(depth=2), (LONG,)),
         Bounds("two in flight, priority", small(depth=2, **urgent), (LONG, URGENT), **calm),
         Bounds("a group alone", small(**group), (PAIR,), live=1),
         Bounds(
@@ -267,6 +269,16 @@ def combinations() -> list[Bounds]:
 def ci_worlds() -> list[Bounds]:
     """What continuous integration searches."""
     return [*grid(), *whole(), *victims(), *special(), *policies()]
+
+
+#: Worlds in which the environment does everything that it may, for the quickest check: aborts, stops,
+#: failures, late completions, two steps in flight, branches.
+HARD = ("two in flight, swaps", "a group alone", "drafts")
+
+
+def hard_worlds() -> list[Bounds]:
+    """Those of continuous integration that `check --fast` searches besides the first."""
+    return [world for world in ci_worlds() if world.name in HARD]
 
 
 def deep_worlds() -> list[Bounds]:

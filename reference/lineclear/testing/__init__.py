@@ -1,5 +1,6 @@
-"""Testing a scheduler: executors without a device that check what plans make them read."""
+"""Testing a scheduler: devices of the test that check what plans make them read."""
 
 from lineclear.testing.content import Branch, ContentExecutor, WrongContent
+from lineclear.testing.device import Device
 
-__all__ = ["Branch", "ContentExecutor", "WrongContent"]
+__all__ = ["Branch", "ContentExecutor", "Device", "WrongContent"]

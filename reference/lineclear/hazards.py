@@ -52,9 +52,10 @@ class _Issued:
     """An operation as it was issued: on which stream, and after which others."""
 
     number: int
-    stream: str
+    stream: str | None
     after: frozenset[int]
     what: str
+    places: frozenset[tuple[str, int]]
 
 
 class Hazards:
@@ -74,7 +75,7 @@ class Hazards:
     def issue(
         self,
         number: int,
-        stream: str,
+        stream: str | None,
         after: Iterable[int],
         accesses: Iterable[Access],
         what: str = "operation",
@@ -83,7 +84,7 @@ class Hazards:
 
         Args:
             number: of the operation; ascending.
-            stream: where it runs.
+            stream: where it runs; None for one of its own, behind nothing but `after`.
             after: operations of other streams that it was made to wait for.
             accesses: what it touches.
             what: for the message.
@@ -92,11 +93,13 @@ class Hazards:
             Hazard: one of its accesses conflicts with an open one that nothing orders before it.
         """
         before = set(after)
-        if stream in self._last:
+        if stream is not None and stream in self._last:
             before.add(self._last[stream])
         reached = self._reached(before)
-        mine = _Issued(number, stream, frozenset(before), what)
-        for access in dict.fromkeys(accesses):
+        touched = list(dict.fromkeys(accesses))
+        places = frozenset([(access.tier, access.place) for access in touched])
+        mine = _Issued(number, stream, frozenset(before), what, places)
+        for access in touched:
             place = (access.tier, access.place)
             earlier = self._touched.setdefault(place, [])
             for other, writes in earlier:
@@ -113,20 +116,22 @@ class Hazards:
                 self.checked += 1
             earlier.append((number, access.write))
         self._open[number] = mine
-        self._last[stream] = number
+        if stream is not None:
+            self._last[stream] = number
 
     def complete(self, number: int) -> None:
         """The host has seen that the operation, and so every one before it, has ended."""
-        ended = self._reached({number})
-        for other in ended:
-            self._open.pop(other, None)
-        if len(self._touched) > 64 and len(ended) > 0:
-            for place, accesses in list(self._touched.items()):
-                kept = [pair for pair in accesses if pair[0] in self._open]
-                if kept:
-                    self._touched[place] = kept
-                else:
-                    del self._touched[place]
+        left: set[tuple[str, int]] = set()
+        for other in self._reached({number}):
+            issued = self._open.pop(other, None)
+            if issued is not None:
+                left |= issued.places
+        for place in left:
+            kept = [pair for pair in self._touched[place] if pair[0] in self._open]
+            if kept:
+                self._touched[place] = kept
+            else:
+                del self._touched[place]
 
     def _reached(self, numbers: set[int]) -> set[int]:
         """These operations and all open ones that come before them."""

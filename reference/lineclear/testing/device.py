@@ -1,0 +1,364 @@
+"""A device of the test: two pools of tokens, and operations that run in any order that waits allow.
+
+Guarantees: it knows plans, the tokens of requests, and nothing else. An operation reads what is there
+when it runs, so a missing wait, a wrong table or a missing copy shows as a token that is not the
+sequence's own. Every read of every forward is checked, slot by slot. It knows nothing about ledgers.
+
+A failed copy leaves garbage in its targets. That a copy failed may be decided after it ran (`spoil`):
+each slot remembers through which copies its content came, as long as one of them may still fail. A
+forward that reads such a slot goes on, and what it samples and writes depends on the same copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from lineclear.hazards import Access, Hazards
+from lineclear.plan import BlockOperation, Plan, Scheduled
+from lineclear.testing.operations import Carried, Record
+from lineclear.testing.orders import Early, Order
+
+__all__ = ["TIERS", "Branch", "Device", "Row", "WrongContent"]
+
+Name = tuple[Hashable, int]
+#: (tier, block, offset in the block).
+Slot = tuple[str, int, int]
+#: A token, and the copies through which it came there.
+Content = tuple[int, frozenset[int]]
+
+#: (tier that is read, tier that is written) of each kind of copy.
+TIERS = {"swap_out": ("gpu", "cpu"), "swap_in": ("cpu", "gpu"), "copy_block": ("gpu", "gpu")}
+#: Token of a slot that a failed copy left behind.
+GARBAGE = 0
+SURE: frozenset[int] = frozenset()
+
+
+class WrongContent(AssertionError):
+    """A sequence read a position whose content is not its own token there."""
+
+
+@dataclass(eq=False, slots=True)
+class Branch:
+    """A sequence as an executor knows it.
+
+    Attributes:
+        tokens: the prompt, and what commits have kept.
+        pending: sampled by steps that are not committed.
+        table: its GPU blocks, as plans told them.
+        position: the first position without KV.
+    """
+
+    tokens: list[int]
+    pending: list[int] = field(default_factory=list[int])
+    table: list[int] = field(default_factory=list[int])
+    position: int = 0
+
+    @property
+    def history(self) -> list[int]:
+        """All its tokens."""
+        return self.tokens + self.pending
+
+
+@dataclass(eq=False, slots=True)
+class Row:
+    """What a forward does for one sequence.
+
+    Attributes:
+        name: (request id, branch).
+        branch: the sequence.
+        reads: slots, each with the token that should be there.
+        writes: slots, each with the token that is written.
+        guesses: drafts that the step verifies.
+        token: sampled after the last position, None if the step samples nothing for the sequence.
+        sure: the first position after those that are no drafts.
+        copies: copies on whose content the row rests, filled in when the forward runs.
+    """
+
+    name: Name
+    branch: Branch
+    reads: list[tuple[Slot, int]]
+    writes: list[tuple[Slot, int]]
+    guesses: list[int]
+    token: int | None
+    sure: int
+    copies: frozenset[int] = SURE
+
+
+@dataclass(eq=False, slots=True)
+class Forward:
+    """The forward of a step: its number, every row, and those that sample, in the plan's order."""
+
+    number: int
+    step: int
+    rows: list[Row]
+    sampling: list[Row]
+
+
+class Device:
+    """Executes plans.
+
+    Args:
+        block_size: tokens in a block.
+        order: which of several operations runs first; as they are carried if None.
+        hazards: where every access is held against the rule of order, if given.
+
+    Attributes:
+        branches: every sequence by (request id, branch).
+        content: of every slot that was written.
+        record: what was carried, has run, and is known to the host.
+        slots_read: slots that forwards read and that were checked.
+    """
+
+    def __init__(
+        self, block_size: int, order: Order | None = None, hazards: Hazards | None = None
+    ) -> None:
+        """Both pools are empty."""
+        self.block_size = block_size
+        self.order = order or Early()
+        self.hazards = hazards
+        self.branches: dict[Name, Branch] = {}
+        self.content: dict[Slot, Content] = {}
+        self.record = Record()
+        self.slots_read = 0
+        self._serial = 0
+        self._compute = 0  # number of the last operation of the compute stream
+        self._pairs: dict[int, BlockOperation] = {}  # copies that have not run
+        self._forwards: dict[int, Forward] = {}  # by number, not committed
+
+    # ---- sequences -----------------------------------------------------------------------------
+
+    def token(self) -> int:
+        """A token that no sequence has had yet."""
+        self._serial += 1
+        return self._serial
+
+    def add(self, request_id: Hashable, prompt: int | Iterable[int]) -> Branch:
+        """A request was accepted.
+
+        Args:
+            request_id: the caller's id.
+            prompt: its tokens, or how many; they are new ones then.
+        """
+        tokens = [self.token() for _ in range(prompt)] if isinstance(prompt, int) else list(prompt)
+        branch = self.branches[request_id, 0] = Branch(tokens)
+        return branch
+
+    def fork(self, parent: Branch, name: Name, tokens: Iterable[int]) -> Branch:
+        """A commit made another branch, which has these tokens and shares all KV of its parent."""
+        child = self.branches[name] = Branch(list(tokens), position=parent.position)
+        return child
+
+    def drop(self, request_id: Hashable) -> None:
+        """A request ended."""
+        for name in [name for name in self.branches if name[0] == request_id]:
+            del self.branches[name]
+
+    def _branch(self, name: Name) -> Branch:
+        branch = self.branches.get(name)
+        if branch is None:
+            raise WrongContent(f"a plan names {told(name)}, which is not live")
+        return branch
+
+    # ---- plans ---------------------------------------------------------------------------------
+
+    def launch(self, plan: Plan) -> Forward | None:
+        """Takes a plan in: its operations are open from now on, and run when the order says so.
+
+        Raises:
+            WrongContent: it names a sequence that is not live, a row has no block for a position or
+                samples when it must not, or, if operations run at once, reads what is not its own.
+            Hazard: an access is ordered after no conflicting one that is open, if that is checked.
+        """
+        for name, branch, place in plan.new_blocks:
+            self._branch((name, branch)).table.append(place)
+        for name, branch, places in plan.tables:
+            self._branch((name, branch)).table = list(places)
+        made: Forward | None = None
+        for operation in plan.operations:
+            if operation.kind == "forward":
+                assert plan.step is not None
+                made = self._forward(plan, operation.number, plan.step)
+                reads = frozenset([slot[:2] for row in made.rows for slot, _ in row.reads])
+                writes = frozenset([slot[:2] for row in made.rows for slot, _ in row.writes])
+            else:
+                source, target = TIERS[operation.kind]
+                reads = frozenset([(source, place) for place, _ in operation.blocks])
+                writes = frozenset([(target, place) for _, place in operation.blocks])
+                self._pairs[operation.number] = operation
+            self._carry(operation, reads, writes)
+        self.advance()
+        return made
+
+    def _carry(
+        self,
+        operation: BlockOperation,
+        reads: frozenset[tuple[str, int]],
+        writes: frozenset[tuple[str, int]],
+    ) -> None:
+        number, compute = operation.number, operation.kind in ("forward", "copy_block")
+        after = (self._compute,) if compute and self._compute else ()
+        if self.hazards is not None:
+            waits = [n for n in self.record.unknown if n <= operation.wait]
+            accesses = [Access(*place, place in writes) for place in sorted(reads | writes)]
+            stream = "compute" if compute else None
+            self.hazards.issue(number, stream, waits, accesses, operation.kind)
+        if compute:
+            self._compute = number
+        self.record.carry(Carried(number, operation.kind, operation.wait, after, reads, writes))
+
+    def _forward(self, plan: Plan, number: int, step: int) -> Forward:
+        rows = {id(row): self._row(row) for row in plan.scheduled_seq_groups}
+        sampling = [rows[id(row)] for row in plan.sampling]
+        made = self._forwards[number] = Forward(number, step, list(rows.values()), sampling)
+        return made
+
+    def _row(self, row: Scheduled) -> Row:
+        name = (row.request_id, row.branch)
+        branch = self._branch(name)
+        history = branch.history
+        start = branch.position if row.start is None else row.start
+        sure = start + row.tokens - row.drafts
+        if row.samples != (sure == len(history)) or sure > len(history):
+            raise WrongContent(
+                f"{told(name)}: a step up to position {sure} of {len(history)} tokens "
+                f"{'samples' if row.samples else 'samples nothing'}"
+            )
+        guesses = [self.token() for _ in range(row.drafts)]
+        token = self.token() if row.samples else None
+        places = [*history[:sure], *guesses]
+        if len(places) > len(branch.table) * self.block_size:
+            raise WrongContent(
+                f"{told(name)}: {len(places)} positions in {len(branch.table)} blocks of "
+                f"{self.block_size}"
+            )
+        slots = [(self._slot(branch, position), own) for position, own in enumerate(places)]
+        branch.position = sure
+        if token is not None:
+            branch.pending.append(token)
+        return Row(name, branch, slots[:start], slots[start:], guesses, token, sure)
+
+    def _slot(self, branch: Branch, position: int) -> Slot:
+        block, offset = divmod(position, self.block_size)
+        return "gpu", branch.table[block], offset
+
+    # ---- running -------------------------------------------------------------------------------
+
+    def advance(self) -> None:
+        """Runs what the order wants to run although the host waits for nothing."""
+        while ready := self.record.ready():
+            chosen = self.order.pick(ready, SURE, self.record)
+            if chosen is None:
+                return
+            self._run(chosen.number)
+
+    def run(self, number: int) -> None:
+        """Runs operations until this one has run.
+
+        Raises:
+            WrongContent: a forward read what is not its own.
+        """
+        while not self.record.has_run(number):
+            wanted = self.record.needed(number)
+            chosen = self.order.pick(self.record.ready(), wanted, self.record)
+            if chosen is None:
+                raise RuntimeError(f"{type(self.order).__name__} holds back what is wanted")
+            self._run(chosen.number)
+
+    def _run(self, number: int) -> None:
+        self.record.ran(number)
+        copy = self._pairs.pop(number, None)
+        if copy is not None:
+            self._copy(copy)
+        else:
+            for row in self._forwards[number].rows:
+                self._read(row)
+            for row in self._forwards[number].rows:
+                for slot, token in row.writes:
+                    self.content[slot] = token, row.copies
+
+    def _copy(self, operation: BlockOperation) -> None:
+        source, target = TIERS[operation.kind]
+        number = frozenset([operation.number] if operation.kind != "copy_block" else ())
+        moved: list[tuple[Slot, Content]] = []
+        for left, right in operation.blocks:
+            for offset in range(self.block_size):
+                token, copies = self.content.get((source, left, offset), (GARBAGE, SURE))
+                moved.append(((target, right, offset), (token, self._open(copies) | number)))
+        self.content.update(moved)
+
+    def _open(self, copies: frozenset[int]) -> frozenset[int]:
+        """Of these copies, those that failed or may still be found to have failed."""
+        record = self.record
+        if not copies:
+            return SURE
+        return frozenset([n for n in copies if n in record.failed or n in record.unknown])
+
+    def _read(self, row: Row) -> None:
+        self.slots_read += len(row.reads)
+        copies: set[int] = set()
+        for position, (slot, own) in enumerate(row.reads):
+            token, through = self.content.get(slot, (GARBAGE, SURE))
+            if token != own:
+                raise WrongContent(
+                    f"{told(row.name)} reads token {token} at position {position}, {slot[0]} block "
+                    f"{slot[1]}; its own there is {own}"
+                )
+            copies |= through
+        row.copies = self._open(frozenset(copies))
+
+    # ---- ends of operations --------------------------------------------------------------------
+
+    def spoil(self, number: int) -> None:
+        """This swap fails, or failed when it ran: its targets hold garbage.
+
+        Raises:
+            ValueError: the host knows already that it went well.
+        """
+        if number not in self.record.swaps():
+            raise ValueError(f"operation {number} is no swap whose end the host waits for")
+        self.record.failed.add(number)
+
+    def finish(self, plan: Plan) -> Forward:
+        """Runs operations until the forward of a plan has run; what it did."""
+        forward = self.forward(plan)
+        self.run(forward.number)
+        return forward
+
+    def forward(self, plan: Plan) -> Forward:
+        """The forward of a plan that is in flight."""
+        number = next(o.number for o in plan.operations if o.kind == "forward")
+        return self._forwards[number]
+
+    def reported(self, numbers: Iterable[int]) -> None:
+        """The host was told that these swaps are over, well or not."""
+        numbers = list(numbers)
+        self.record.reported(numbers)
+        if self.hazards is not None:
+            for number in numbers:
+                self.hazards.complete(number)
+
+    def committed(self, plan: Plan) -> None:
+        """The host committed a plan, and so knows what its forward waited for."""
+        forward = self.forward(plan)
+        self.record.committed(forward.number)
+        del self._forwards[forward.number]
+        if self.hazards is not None:
+            self.hazards.complete(forward.number)
+
+    def rests_on_failure(self, row: Row) -> frozenset[int]:
+        """The failed copies on whose content a row rests."""
+        return row.copies & self.record.failed
+
+    def wrong(self, tier: str, places: list[int], tokens: list[int]) -> Iterator[int]:
+        """Positions whose content, in these blocks, is garbage or not the token that is given."""
+        for position, own in enumerate(tokens):
+            block, offset = divmod(position, self.block_size)
+            token, copies = self.content.get((tier, places[block], offset), (GARBAGE, SURE))
+            if token != own or copies & self.record.failed:
+                yield position
+
+
+def told(name: Name) -> str:
+    """A sequence as messages name it."""
+    return f"request {name[0]!r}, branch {name[1]}"

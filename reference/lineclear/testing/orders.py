@@ -1,0 +1,136 @@
+"""In which order a device runs operations that nothing orders.
+
+Guarantees: an order chooses only among operations that may run, and chooses one whenever one is wanted.
+It knows nothing about what an operation does.
+
+An order is asked after everything that happens: it names the operation to run next, or None to hold
+all of them back. `wanted` are operations that the host waits for, and what they wait for.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+from lineclear.testing.operations import Carried, Record
+
+__all__ = ["ORDERS", "Adversarial", "Early", "Favour", "Late", "Order", "Shuffled", "order_named"]
+
+
+class Order:
+    """The order in which operations are carried: each runs as soon as it may.
+
+    The base of the others.
+    """
+
+    def pick(
+        self, ready: Sequence[Carried], wanted: frozenset[int], record: Record
+    ) -> Carried | None:
+        """The operation that runs next.
+
+        Args:
+            ready: operations that may run, in the order of their numbers; at least one.
+            wanted: what the host waits for; if there is any, one of `ready` is in it.
+            record: of the device.
+
+        Returns:
+            One of `ready`, or None; None only if nothing is wanted.
+        """
+        return ready[0]
+
+
+class Early(Order):
+    """Each operation runs as soon as it may."""
+
+
+class Late(Order):
+    """Nothing runs before the host waits for it; then the last of what it waits for comes first."""
+
+    def pick(
+        self, ready: Sequence[Carried], wanted: frozenset[int], record: Record
+    ) -> Carried | None:
+        """The last one that is wanted."""
+        return next((o for o in reversed(ready) if o.number in wanted), None)
+
+
+class Favour(Order):
+    """Some kinds run as soon as they may, the others only when the host waits for them.
+
+    Args:
+        kinds: which, the first one first.
+    """
+
+    def __init__(self, *kinds: str) -> None:
+        """These kinds hurry."""
+        self.kinds = kinds
+
+    def pick(
+        self, ready: Sequence[Carried], wanted: frozenset[int], record: Record
+    ) -> Carried | None:
+        """The first of the kind that hurries most, or one that is wanted."""
+        hurried = [o for o in ready if o.kind in self.kinds]
+        if hurried:
+            return min(hurried, key=lambda o: self.kinds.index(o.kind))
+        return next((o for o in ready if o.number in wanted), None)
+
+
+class Shuffled(Order):
+    """Any that may run, or none for now, as the seed says.
+
+    Args:
+        seed: of every choice.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        """Nothing is drawn yet."""
+        self.random = random.Random(seed)
+
+    def pick(
+        self, ready: Sequence[Carried], wanted: frozenset[int], record: Record
+    ) -> Carried | None:
+        """Any of them; none in half of the cases where nothing is wanted."""
+        if not wanted and self.random.random() < 0.5:
+            return None
+        return self.random.choice(list(ready))
+
+
+class Adversarial(Order):
+    """An operation that writes where an earlier one has still to read or write goes first, and everything
+    else waits as long as it can.
+
+    So a write comes as early, and a read as late, as the waits allow: where a wait is missing, the
+    access that it protects comes second.
+    """
+
+    def pick(
+        self, ready: Sequence[Carried], wanted: frozenset[int], record: Record
+    ) -> Carried | None:
+        """One that overtakes; otherwise the last one that is wanted."""
+        for operation in reversed(ready):
+            for number, other in record.waiting.items():
+                if number >= operation.number:
+                    break
+                clash = operation.writes & (other.reads | other.writes)
+                if clash or operation.reads & other.writes:
+                    return operation
+        return next((o for o in reversed(ready) if o.number in wanted), None)
+
+
+#: Every order by its name, made from a seed.
+ORDERS: dict[str, Callable[[int], Order]] = {
+    "early": lambda seed: Early(),
+    "late": lambda seed: Late(),
+    "slow copies": lambda seed: Favour("forward", "copy_block"),
+    "slow forwards": lambda seed: Favour("swap_in", "swap_out"),
+    "random": Shuffled,
+    "adversarial": lambda seed: Adversarial(),
+}
+
+
+def order_named(name: str, seed: int = 0) -> Order:
+    """An order by its name.
+
+    Raises:
+        KeyError: no order has the name.
+    """
+    return ORDERS[name](seed)

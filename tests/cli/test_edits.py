@@ -1,0 +1,127 @@
+"""Edits of one line that let the scheduler and the device part: each turns red what `check --fast` runs.
+
+Each edit is made to the function that runs, and the part of the check is called as the check calls it, up to
+its first finding. Without the edit the same part passes (tests/cli/test_check.py runs both stages).
+"""
+
+from __future__ import annotations
+
+import pytest
+from edits import Edit, edited
+
+from lineclear.checks.behaviours import look
+from lineclear.checks.driven import configurations, on_device
+from lineclear.checks.stage import Context
+from lineclear.explore.worlds import hard_worlds
+
+ISSUE, OUTCOME, SCHEDULER = "lineclear.issue", "lineclear.outcome", "lineclear.scheduler"
+BOOKS, QUICK, LEDGER = "lineclear.bookkeeping", "lineclear.quick", "lineclear_spec.ledger"
+PREEMPTION, STEPS = "lineclear_spec.actions.preemption", "lineclear_spec.actions.steps"
+OPERATIONS, GROWTH = "lineclear_spec.actions.operations", "lineclear_spec.actions.growth"
+
+#: Found by the run on the device of the test, in the stage `scheduler`.
+DEVICE: dict[str, Edit] = {
+    "a plan's operations wait for nothing": (
+        ISSUE, "told_operations", "operation.wait, name", "0, name"),
+    "a plan's operations wait for one less": (
+        ISSUE, "told_operations", "operation.wait, name", "max(0, operation.wait - 1), name"),
+    "a commit settles copies that it did not wait for": (
+        OUTCOME, "Outcome._settle", "number <= wait]", "number <= ledger.carried]"),
+    "a failed copy out counts as good": (
+        SCHEDULER, "Scheduler.complete", "or record.copy != number else",
+        "or record.copy != number or record.phase == 3 else"),
+    "a failed copy counts as good": (
+        SCHEDULER, "Scheduler.complete", "self.lose(entry)",
+        "actions.settle_copy(ledger, number); continue"),
+    "samples of the steps in flight are not void": (
+        LEDGER, "Ledger.void_samples", "sequence.void = self.steps", "sequence.void = self.settled"),
+    "the worst case is one token short": (
+        LEDGER, "Ledger.worst_case", "request.limit - 1", "request.limit - 2"),
+    "a table is cleared as if no branch shared it": (
+        QUICK, "QuickLedger._clear_table", "len(request.members) == 1 and ", ""),
+    "a victim keeps its seat": (BOOKS, "Bookkeeping.stop", "self.seats -= entry.n", "pass"),
+    "a copy in waits for nothing": (
+        PREEMPTION, "swap_in", "larger(ledger.barrier, request.moved)", "0"),
+    "a step does not wait for a copy in": (
+        PREEMPTION, "swap_in", "ledger.barrier = number", "pass"),
+    "a copy out does not wait for the last operation": (
+        PREEMPTION, "swap_out", "number - 1)", "max(0, number - 2))"),
+    "a step waits for nothing": (
+        STEPS, "issue_step", "ledger.order(number, ledger.barrier)", "ledger.order(number, 0)"),
+    "a granted place raises no barrier": (
+        QUICK, "QuickLedger._grant_all", "if until > self.barrier:", "if False:"),
+    "a place given up is fenced too early": (
+        QUICK, "QuickLedger._clear_table", "self.issued)", "self.done)"),
+    "a recompute voids samples on good KV": (
+        PREEMPTION, "recompute", "request.copy >= 1", "request.copy >= 0"),
+    "a failed copy in leaves samples valid": (
+        OPERATIONS, "fail_copy", "ledger.on_gpu(request)", "ledger.on_gpu(request) and False"),
+    "void samples are kept": (ISSUE, "Flight.counts", "sequence.void < self.step", "True"),
+    "void samples of the last step are kept": (
+        ISSUE, "Flight.counts", "sequence.void < self.step", "sequence.void <= self.step"),
+    "a copy in pairs blocks wrongly": (
+        ISSUE, "told_operations", "tuple(operation.blocks)",
+        "tuple(operation.blocks) if operation.kind != 'swap_in' else "
+        "tuple(zip([a for a, _ in operation.blocks], [b for _, b in operation.blocks][::-1]))"),
+    "a failure that comes too late is no error": (
+        SCHEDULER, "Scheduler.complete", "if known and operation is None and number in bad",
+        "if False"),
+    "a copy out is not remembered": (PREEMPTION, "swap_out", "request.copy = number", "pass"),
+    "a steady row that left is forgotten": (
+        BOOKS, "Bookkeeping.leave", "flight.left[sequence] = None", "pass"),
+    "a copy on write waits for nothing": (
+        GROWTH, "copy_on_write", "ledger.order(number, ledger.barrier)", "ledger.order(number, 0)"),
+}  # fmt: skip
+
+#: Found by the searches with any environment, in the stage `behaviours`.
+WORLDS: dict[str, Edit] = {
+    "a completion settles every earlier copy": (
+        SCHEDULER, "Scheduler.complete",
+        "if number in ledger.operations:\n            actions.settle_copy(ledger, number)",
+        "for n in sorted(n for n in ledger.operations if n <= number and ledger.is_copy(n)):\n"
+        "            actions.settle_copy(ledger, n)"),
+    "a plan's operations wait for nothing": DEVICE["a plan's operations wait for nothing"],
+    "a failed copy out counts as good": DEVICE["a failed copy out counts as good"],
+    "samples of the steps in flight are not void": DEVICE[
+        "samples of the steps in flight are not void"],
+    "a commit settles copies that it did not wait for": DEVICE[
+        "a commit settles copies that it did not wait for"],
+    "a failed copy out voids good samples": (OPERATIONS, "fail_copy", "ledger.on_gpu(request)", "True"),
+    "a recompute keeps samples on a copy that is open": (
+        PREEMPTION, "recompute", "request.copy >= 1", "request.copy >= 1000000"),
+}  # fmt: skip
+
+
+def on_devices() -> str:
+    """The first finding of the runs on the device that `check --fast` makes."""
+    for name, config in configurations(Context("fast")):
+        for seed in range(2):
+            finding, _ = on_device(name, config, seed)
+            if finding is not None:
+                return finding.code
+    return ""
+
+
+def in_worlds() -> str:
+    """The first finding of the searches with any environment that `check --fast` makes."""
+    for world in hard_worlds():
+        findings = look(world)[4]
+        if findings:
+            return findings[0].code
+    return ""
+
+
+@pytest.mark.parametrize("name", DEVICE)
+def test_the_run_on_the_device_is_red(name: str) -> None:
+    with edited(DEVICE[name]):
+        assert on_devices() in {"LC401", "LC402", "LC403", "LC404"}
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_a_search_with_any_environment_is_red(name: str) -> None:
+    with edited(WORLDS[name]):
+        assert in_worlds() == "LC401"
+
+
+def test_without_an_edit_the_run_on_the_device_is_green() -> None:
+    assert on_devices() == ""

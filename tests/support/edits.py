@@ -1,0 +1,58 @@
+"""One line of the code under test, changed for as long as a test runs.
+
+Guarantees: the function itself is changed, so every module that imported it runs the change; what is
+replaced must stand in it exactly once. That the changed line was executed is shown by the check that turns
+red, and turns green again without the edit.
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Generator
+from contextlib import contextmanager
+from importlib import import_module
+from types import FunctionType
+from typing import Any
+
+__all__ = ["Edit", "edited"]
+
+#: (module, function or Class.method, what is replaced, by what).
+Edit = tuple[str, str, str, str]
+
+
+def function_of(module: str, name: str) -> FunctionType:
+    """The plain function behind a name: of a method, a property or an action."""
+    found: Any = import_module(module)
+    for part in name.split("."):
+        found = inspect.getattr_static(found, part)
+    found = getattr(found, "fget", found)
+    found = getattr(found, "__func__", found)
+    found = getattr(found, "body", found)
+    found = inspect.unwrap(found)
+    assert isinstance(found, FunctionType), f"{module}.{name} is no function"
+    return found
+
+
+@contextmanager
+def edited(edit: Edit) -> Generator[None]:
+    """The edit is in force."""
+    module, name, old, new = edit
+    function = function_of(module, name)
+    source = textwrap.dedent(inspect.getsource(function))
+    lines = source.splitlines(keepends=True)
+    while lines[0].startswith("@"):
+        lines.pop(0)
+    source = "".join(lines)
+    assert source.count(old) == 1, f"{old!r} stands {source.count(old)} times in {module}.{name}"
+    changed = source.replace(old, new)
+    scope: dict[str, Any] = {}
+    exec(compile(changed, f"<{module}.{name}, edited>", "exec"), function.__globals__, scope)
+    made = scope[function.__name__]
+    before = function.__code__
+    assert made.__code__.co_freevars == before.co_freevars
+    function.__code__ = made.__code__
+    try:
+        yield
+    finally:
+        function.__code__ = before
