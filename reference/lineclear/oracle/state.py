@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from lineclear.request import Request
+from lineclear.request import Output, Request
 from lineclear.view import View
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lineclear.entry import Entry
     from lineclear.scheduler import Scheduler
 
-__all__ = ["Branch", "Live", "State", "ceil_div", "observe"]
+__all__ = ["Branch", "Live", "State", "ceil_div", "live_of", "observe"]
 
 
 def ceil_div(tokens: int, size: int) -> int:
@@ -64,12 +64,14 @@ class Live:
     Attributes:
         record: what it was read from.
         phase: WAITING, RUNNING or SWAPPED.
-        copying: a copy of it is open.
+        copy: number of its copy that is open, or 0.
         order: its place among those that wait, smaller first.
         rank: its place among those that run, smaller first.
         bypassed: requests that passed it since it last ran.
         since: steps issued when it began to wait.
         review: the step before which the policy looks at it again, or -1.
+        made: branches that it ever had.
+        outputs: branches that ended.
         protected: it displaced another and has kept no token since.
     """
 
@@ -81,7 +83,7 @@ class Live:
     prompt: int
     limit: int
     phase: Phase
-    copying: bool
+    copy: int
     order: tuple[Any, ...]
     rank: tuple[Any, ...]
     bypassed: int
@@ -90,7 +92,14 @@ class Live:
     started: bool
     review: int
     branches: list[Branch]
+    made: int = 1
+    outputs: tuple[Output, ...] = ()
     protected: bool = False
+
+    @property
+    def copying(self) -> bool:
+        """Whether a copy of it is open."""
+        return self.copy != 0
 
     @property
     def tokens(self) -> int:
@@ -221,7 +230,7 @@ def live_of(
         prompt=record.prompt,
         limit=record.limit,
         phase=record.phase,
-        copying=record.copy != 0,
+        copy=record.copy,
         order=entry.order,
         rank=entry.rank,
         bypassed=entry.bypassed,
@@ -230,5 +239,7 @@ def live_of(
         started=entry.started,
         review=entry.review,
         branches=branches,
+        made=entry.branches_made,
+        outputs=tuple(entry.outputs or ()),
         protected=protected,
     )

@@ -16,7 +16,10 @@ from lineclear.oracle.state import Branch, Live, State
 from lineclear.oracle.work import Demand, Work, demand, grow, work_of
 from lineclear_spec.lifecycle import Phase
 
-__all__ = ["Expected", "Row", "swaps"]
+__all__ = ["NEW", "Expected", "Row", "forget", "swaps", "void"]
+
+#: Number of a copy that the step decides.
+NEW = -1
 
 #: Request, branch, tokens, drafts, first position, whether it samples, whether it is a prefill.
 Row = tuple[Hashable, int, int, int, int, bool, bool]
@@ -65,6 +68,7 @@ class Expected:
         rows: what is computed, prefills first; decodes in no order.
         reason: why nothing else was admitted, or "".
         displaced: whether the head of the queue displaced others.
+        void: requests whose samples in flight are worthless from now on.
         lost: tokens that have to be computed again.
         alone: requests that preempted themselves although nothing else ran.
     """
@@ -81,6 +85,7 @@ class Expected:
         self.reason = ""
         self.displaced = self.short = False  # short: an unfinished prompt lacks tokens
         self.lost = self.alone = 0
+        self.void: list[Hashable] = []
         orders.begin()
         works = {live: self.works(live) for live in state.running}
         grew = self.make_room(works)
@@ -142,12 +147,12 @@ class Expected:
         self.orders.stops(live)
         swap = not live.copying and swaps(self.config, live) and self.make_cpu_room(live)
         if swap:
-            live.phase, live.copying = Phase.SWAPPED, True
+            live.phase, live.copy = Phase.SWAPPED, NEW
         else:
             self.lost += live.computed
-            if live.copying:  # what was computed on a copy in that is not complete is worthless
-                for branch in live.branches:
-                    branch.pending = 0
+            if live.copying:
+                self.void.append(live.name)
+                void(live)
             forget(live)
         live.preemptions += 1
         self.preempted.append((live.name, "swap" if swap else "recompute"))
@@ -209,7 +214,9 @@ class Expected:
         seats = self.state.seats_free + sum(live.n for live in without)
         tokens = self.config.max_num_batched_tokens
         for work in in_order_of_service([work for live in rest for work in works[live]]):
-            tokens -= self.part(work, tokens)
+            if not work.decodes and self.part(work, tokens) < work.tokens:
+                return False  # a prompt that runs goes before it
+            tokens -= work.tokens
         return (
             want.blocks <= self.state.gpu_free + gone - grown - kept
             and want.seats <= seats
@@ -298,7 +305,7 @@ class Expected:
         """The request runs: it has its blocks, and computes what the step has tokens for."""
         self.orders.enters(live)
         if live.phase == Phase.SWAPPED:
-            live.copying = True
+            live.copy = NEW
         live.phase, live.bypassed = Phase.RUNNING, 0
         self.orders.entered(live)
         leader = live.branches[0]
@@ -338,8 +345,14 @@ def in_order_of_service(works: list[Work]) -> list[Work]:
     return sorted(works, key=lambda work: not work.decodes)
 
 
+def void(live: Live) -> None:
+    """What was computed on a copy that is not complete is worthless, and so are its samples."""
+    for branch in live.branches:
+        branch.pending = 0
+
+
 def forget(live: Live) -> None:
     """The request waits without blocks; what its sequences know is kept."""
-    live.phase, live.copying = Phase.WAITING, False
+    live.phase, live.copy = Phase.WAITING, 0
     for branch in live.branches:
         branch.table, branch.reach, branch.slots, branch.computed = [], 0, 0, 0
