@@ -28,6 +28,7 @@ from lineclear.explore.bounds import Bounds
 from lineclear.explore.orders import least, remembers, request_of, shifted
 from lineclear.explore.witnesses import Notes, noted
 from lineclear.observer import Observer
+from lineclear.oracle import Oracle
 from lineclear.plan import Plan
 from lineclear.policies import make
 from lineclear.probe import reads
@@ -72,6 +73,7 @@ class World:
         self.timed = shifted(bounds.config)
         self.least = least(bounds) if self.timed else 0.0
         self.remembers = bounds.own or remembers(bounds.config)
+        self.oracle = Oracle(self.scheduler)
         self.observer = Observer(self.scheduler.ledger)
         self.handlers = self.observer.handlers
         self.notes = Notes()
@@ -94,7 +96,9 @@ class World:
         scheduler._step = None  # type: ignore[assignment] # pyright: ignore
         observer.handlers = {}
         try:
-            return pickle.dumps((scheduler, observer, self.arrived, self.names), 5)
+            return pickle.dumps(
+                (scheduler, observer, self.arrived, self.names, self.oracle.memory), 5
+            )
         finally:
             scheduler.config, scheduler.policy, ledger.limits = config, policy, limits
             self._attach()
@@ -102,8 +106,9 @@ class World:
     def thaw(self, frozen: bytes) -> None:
         """Goes back to what was frozen by a world of equal bounds."""
         old = self.scheduler
-        self.scheduler, self.observer, self.arrived, self.names = pickle.loads(frozen)
-        scheduler = self.scheduler
+        self.scheduler, self.observer, self.arrived, self.names, memory = pickle.loads(frozen)
+        scheduler = self.oracle.scheduler = self.scheduler
+        self.oracle.memory = memory
         scheduler.config, scheduler.ledger.limits = old.config, old.ledger.limits
         if not self.remembers:
             scheduler.policy = make(old.config.scheduling_policy, dict(old.config.policy_options))
@@ -206,7 +211,8 @@ class World:
         """Carries a move out.
 
         Raises:
-            Violation: an invariant does not hold after it, or after one of its actions.
+            Violation: an invariant does not hold after it, or after one of its actions; or it is not the
+            step, or not the answer, that the rules give (`oracle`).
             Exception: whatever else the scheduler raises is a finding too.
         """
         self.plan = None
@@ -220,17 +226,17 @@ class World:
         shape = self.bounds.shapes[which]
         self.names += 1
         self.arrived += self.bounds.arrivals is not None
-        answer = self.scheduler.add(request_of(shape, self.names, timed=self.timed))
+        answer = self.oracle.add(request_of(shape, self.names, timed=self.timed))
         if isinstance(answer, Rejected):
             raise ValueError(f"{shape} is rejected: {answer.reason}; leave it out of the bounds")
 
     def _abort(self, which: int) -> None:
         entry = self.live()[which]
         self.notes.aborted(self.scheduler, entry)
-        self.scheduler.abort(entry.name)
+        self.oracle.abort(entry.name)
 
     def _schedule(self) -> None:
-        plan = self.plan = self.scheduler.schedule()
+        plan = self.plan = self.oracle.schedule()
         if self.executor is not None:
             self.executor(plan)
 
@@ -251,10 +257,10 @@ class World:
                 sampled.append([[0]])
                 if choice == "stop":
                     stopped.append(position)
-        self.scheduler.commit(flight.plan, sampled, stopped)
+        self.oracle.commit(flight.plan, sampled, stopped)
 
     def _complete(self, which: int) -> None:
-        self.scheduler.complete([self.copies[which]])
+        self.oracle.complete([self.copies[which]])
 
     def _fail(self, which: int) -> None:
         number = self.copies[which]
@@ -263,4 +269,4 @@ class World:
         entry = None if record is None or record.copy != number else self.scheduler.of.get(record)
         if entry is not None:
             self.notes.failed(entry, operation.kind)
-        self.scheduler.complete([], [number])
+        self.oracle.complete([], [number])

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["committed", "completed", "sizes_of"]
 
-Ended = dict[Hashable, tuple[str, list[Output], int]]
+#: By request, why branches of it ended in this commit, every branch, preemptions.
+Ended = dict[Hashable, tuple[set[str], list[Output], int]]
 
 
 def sizes_of(plan: Plan, sampled: Any) -> list[tuple[int, ...]]:
@@ -112,13 +113,15 @@ def committed(
     stops = stops_of(stopped, sizes)
     lives = {live.name: live for live in state.lives}
     ended: Ended = {}
+    reasons: dict[Hashable, set[str]] = {}
     generated = 0
 
     def end(live: Live, branch: Branch, reason: str) -> None:
         live.branches.remove(branch)
         live.outputs = (*live.outputs, Output(branch.number, branch.known - live.prompt, reason))
+        reasons.setdefault(live.name, set()).add(reason)
         if not live.branches:
-            ended[live.name] = (reason, sorted(live.outputs), live.preemptions)
+            ended[live.name] = (reasons[live.name], sorted(live.outputs), live.preemptions)
             state.lives.remove(live)
 
     rows: list[tuple[int, Any, Live, Branch]] = []

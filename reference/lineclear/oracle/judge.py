@@ -148,14 +148,16 @@ class Oracle:
             alive = name in memory.live and memory.live[name] == issued.get(name)
             return alive and not void
 
-        lengths = {live.name: live.tokens for live in state.lives}
         ended, generated = committed(state, plan, kept, sampled, stops)
         same(
             "finish",
             "requests that end",
-            {f.request_id: (f.reason, sorted(f.outputs), f.preemptions) for f in finished},
-            ended,
+            {f.request_id: (sorted(f.outputs), f.preemptions) for f in finished},
+            {name: (outputs, preemptions) for name, (_, outputs, preemptions) in ended.items()},
         )
+        for one in finished:  # the design states no order among branches that end together
+            last = {one.outputs[-1].reason} & ended[one.request_id][0]
+            same("finish", f"why request {one.request_id!r} ended", {one.reason}, last)
         for name in ended:
             del memory.live[name]
         grown = (counters.generated_tokens - before[0], sum(counters.finished.values()) - before[1])
@@ -165,7 +167,6 @@ class Oracle:
             for row, sizes in zip(plan.sampling, sizes_of(plan, sampled), strict=True)
             if sizes and kept(row)
         }
-        del lengths
         for name in learned:
             memory.sheltered.pop(name, None)
         self._after(state)
