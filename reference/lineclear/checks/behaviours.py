@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lineclear.checks.counterexample import from_scheduler
 from lineclear.checks.own import made
 from lineclear.checks.stage import Case, Context, Finding, Outcome
+from lineclear.oracle.rules import NAME
 from lineclear.policies import BUILT_IN
 from lineclear.probe import CLOCKS, reads
 
@@ -68,7 +69,10 @@ def look(bounds: Bounds) -> Row:
 
     report = explore(bounds)
     graph = report.graph
-    found = [finding("LC401", what, trace, bounds, ()) for trace, what in graph.violations[:MOST]]
+    found = [
+        finding("LC404" if f"{NAME}: " in what else "LC401", what, trace, bounds, ())
+        for trace, what in graph.violations[:MOST]
+    ]
     for kind, code in KINDS.items():
         rows = [row for row in getattr(report, kind) if not row.expected]
         for row in rows[:MOST]:

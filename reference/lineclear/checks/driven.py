@@ -9,19 +9,28 @@ from __future__ import annotations
 
 import io
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lineclear.checks.counterexample import from_scheduler
 from lineclear.checks.stage import Case, Context, Finding, Outcome
+from lineclear.oracle.rules import NAME
 
 if TYPE_CHECKING:
     from lineclear.config import Config
+    from lineclear.explore.bounds import Bounds
+    from lineclear.oracle import Oracle
     from lineclear.workload import Workload
 
 __all__ = ["configurations", "drive", "driven", "shrunk", "tight"]
 
+#: Walks at random under pressure, and moves of each.
+WALKS = {"fast": 26, "default": 78, "deep": 780}
+MOVES = 150
+#: Walks that fail before no more are made.
+MOST_WALKS = 2
 SEEDS = {"fast": 2, "default": 6, "deep": 60}
 #: Calls of `schedule` without effect after which a run without time is at its end.
 IDLE = 8
@@ -117,7 +126,7 @@ def drive(name: str, config: Config, seed: int) -> tuple[Finding | None, int, in
     if result.violations:
         title = result.violations[0]
         rule = title.partition(": ")[2].partition(":")[0]
-        return found("LC401", title, where, simulation, journal, rule), result.steps, preempted
+        return found(code_of(title), title, where, simulation, journal, rule), result.steps, preempted
     if result.stalled:
         report = () if result.stall is None else tuple(result.stall.text().splitlines())
         finding = found("LC501", result.stalled, where, simulation, journal, "progress", report)
@@ -127,6 +136,11 @@ def drive(name: str, config: Config, seed: int) -> tuple[Finding | None, int, in
         finding = found("LC804", what, where, simulation, journal, "policy")
         return finding, result.steps, preempted
     return None, result.steps, preempted
+
+
+def code_of(what: object) -> str:
+    """The code of a violation: of the rules of a step, or of an invariant."""
+    return "LC404" if f"{NAME}: " in str(what) else "LC401"
 
 
 def found(
@@ -160,6 +174,8 @@ def by_plans(name: str, config: Config, seed: int) -> Finding | None:
     """One run whose executor knows nothing but plans, and reads every token that it needs."""
     import itertools
 
+    from lineclear.audit import Violation
+    from lineclear.oracle import Oracle
     from lineclear.request import Rejected, Request
     from lineclear.scheduler import Scheduler
     from lineclear.testing import ContentExecutor
@@ -169,6 +185,7 @@ def by_plans(name: str, config: Config, seed: int) -> Finding | None:
     config = replace(config, num_lookahead_slots=0, depth=1)
     scheduler = Scheduler(config)
     watch = Watch(scheduler)
+    oracle = Oracle(scheduler)
     executor = ContentExecutor(config.block_size, lambda: next(serial), lambda drafts: drafts)
     moves: list[str] = []
     for arrival in tight(seed).requests:
@@ -180,13 +197,17 @@ def by_plans(name: str, config: Config, seed: int) -> Finding | None:
             priority=arrival.priority,
             tenant=arrival.client,
         )
-        if not isinstance(scheduler.add(request), Rejected):
+        if not isinstance(oracle.add(request), Rejected):
             watch.added(arrival.request_id)
             executor.add(arrival.request_id, [next(serial) for _ in range(prompt)])
             moves.append(f"submit {arrival.request_id}: prompt {prompt}, at most {most} tokens")
     idle = 0
     while scheduler.entries and idle < IDLE:
-        plan = scheduler.schedule()
+        try:
+            plan = oracle.schedule()
+        except Violation as error:
+            lines = ("what was asked:", *[f"  {move}" for move in moves])
+            return Finding(code_of(error), f"{error} ({name}, seed {seed}, by plans)", lines)
         try:
             tokens = executor.execute(plan)
         except (AssertionError, IndexError, KeyError) as error:
@@ -199,7 +220,7 @@ def by_plans(name: str, config: Config, seed: int) -> Finding | None:
             branch = executor.branches[row.request_id, row.branch]
             branch.tokens += branch.pending
             branch.pending = []
-        scheduler.commit(plan, [own[0] for own in tokens])
+        oracle.commit(plan, [own[0] for own in tokens])
         try:
             if plan.step is not None:
                 watch.committed()
@@ -208,12 +229,47 @@ def by_plans(name: str, config: Config, seed: int) -> Finding | None:
             return Finding("LC501", f"{alarm.what} ({name}, seed {seed}, by plans)", lines)
         copies = [o.number for o in plan.operations if o.kind in ("swap_in", "swap_out")]
         if copies:
-            scheduler.complete(copies)
+            oracle.complete(copies)
         idle = 0 if plan.step is not None or copies else idle + 1
     if scheduler.entries:
         report = tuple(scheduler.stall_report().text().splitlines())
         return Finding("LC501", f"nothing moves ({name}, seed {seed})", report)
     return None
+
+
+def walked(bounds: Bounds, seed: int) -> tuple[Finding | None, Oracle]:
+    """One walk; what it finds, and what the oracle judged."""
+    from lineclear.checks.behaviours import finding
+    from lineclear.explore.walks import walk
+
+    done = walk(bounds, seed, MOVES)
+    if done.error is None:
+        return None, done.world.oracle
+    what = f"{type(done.error).__name__}: {done.error}".splitlines()[0]
+    return finding(code_of(what), what, done.trace, bounds, ()), done.world.oracle
+
+
+def walks(context: Context) -> tuple[list[Finding], list[Case], Counter[str]]:
+    """Walks of this mode, until two have failed; their cases, and what the oracle judged."""
+    from lineclear.explore.walks import drawn, pressed
+
+    findings: list[Finding] = []
+    cases: list[Case] = []
+    counts: Counter[str] = Counter()
+    configs = [] if context.config is None else [config for _, config in configurations(context)]
+    for seed in range(WALKS[context.mode] if context.config is None else 4 * len(configs)):
+        bounds = drawn(seed) if not configs else pressed(seed, configs[seed % len(configs)])
+        found, oracle = walked(bounds, seed)
+        counts["judged"] += oracle.judged
+        counts.update({f"not judged: {name}": n for name, n in oracle.exempt.items()})
+        title = found.title if found is not None else ""
+        cases.append(Case("walks", bounds.name, "refuted" if found else "passed", title))
+        if found is not None:
+            findings.append(found)
+            if len(findings) >= MOST_WALKS:
+                break
+    context.step("walks")
+    return findings, cases, counts
 
 
 def driven(context: Context) -> Outcome:
@@ -236,20 +292,25 @@ def driven(context: Context) -> Outcome:
         )
         findings += mine
         context.step(name)
+    configured = len(cases)
+    failed, more_cases, judged = walks(context)
+    findings += failed
+    cases += more_cases
     refuted = bool(findings)
     for rule in context.config.lacking if context.config is not None else ():
         findings.append(Finding("LC802", f"the configuration lacks: {rule}"))
     yours = (
         "your configuration, sizes made small"
-        if context.config is not None and len(cases) == 1
-        else f"{len(cases)} configurations"
+        if context.config is not None and configured == 1
+        else f"{configured} configurations"
     )
     return Outcome(
         "scheduler",
         "refuted" if refuted else "passed" if steps else "unknown",
         f"{runs} runs of {yours}: {steps:,} steps, {preempted:,} preemptions, every invariant "
-        "after each",
-        {"runs": runs, "steps": steps, "preemptions": preempted},
+        f"after each; {len(more_cases)} walks at random, {judged.pop('judged'):,} steps as the rules "
+        f"give them{''.join(f', {n:,} {name}' for name, n in judged.items())}",
+        {"runs": runs, "steps": steps, "preemptions": preempted, "walks": len(more_cases)},
         findings,
         cases,
         "" if context.mode == "deep" else f"seeds from {seeds}; runs are drawn, not exhausted",

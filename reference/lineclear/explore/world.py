@@ -152,7 +152,7 @@ class World:
         if len(flights) < scheduler.config.depth:
             yield ("schedule",)
         if flights:
-            for choices in itertools.product(*self._choices()):
+            for choices in itertools.product(*self.choices()):
                 if self._fits(choices):
                     yield ("commit", choices)
         copies = self.copies
@@ -171,7 +171,7 @@ class World:
             for k in range(len(scheduler.entries)):
                 yield ("abort", k)
 
-    def _choices(self) -> list[tuple[str, ...]]:
+    def choices(self) -> list[tuple[str, ...]]:
         """For each position of the oldest step in flight what may come of it."""
         flight = self.scheduler.flights[0]
         found: list[tuple[str, ...]] = []
