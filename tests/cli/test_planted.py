@@ -274,20 +274,23 @@ def test_a_run_of_the_scheduler_is_saved_replayed_and_turned_into_a_test(
     saved = Counterexample.from_dict(finding.content)
     path = tmp_path / "run.itf.json"
     write(saved, path)
-    assert main(["replay", str(path)]) == 0  # a stall breaks no rule of the table
+    assert main(["replay", str(path)]) == 0  # the scheduler as it is stalls no more
     shown = capsys.readouterr().out
     assert saved.moves[0] in shown
     assert "the table allows every action of it" in shown
-    scope: dict[str, Any] = {}
-    exec(emit_test(saved), scope)
-    scope["test_progress"]()
+    test = emitted(saved)
+    test()
+    nobody_is_admitted(monkeypatch)
+    assert main(["replay", str(path)]) == 1
+    assert "found again when the environment does the same" in capsys.readouterr().out
+    with pytest.raises(AssertionError, match="nothing moves"):
+        test()
     wrong = replace(saved, journal=(*saved.journal[:-1], '["settle_step"]'))
-    scope = {}
-    exec(emit_test(wrong), scope)
-    with pytest.raises(ValueError, match="settle_step is refused"):
-        scope["test_progress"]()
+    monkeypatch.undo()
     write(wrong, path)
     assert main(["replay", str(path)]) == 1
+    write(replace(saved, again={}), path)
+    assert main(["replay", str(path), "--emit-test", str(tmp_path / "test_it.py")]) == 2
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lineclear.checks.again import by_run
 from lineclear.checks.counterexample import from_scheduler
 from lineclear.checks.stage import Case, Context, Finding, Outcome
 from lineclear.oracle.rules import NAME
@@ -118,7 +119,7 @@ def drive(name: str, config: Config, seed: int) -> tuple[Finding | None, int, in
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         rule = type(error).__name__
         return (
-            found("LC402", f"the scheduler fails: {what}", where, simulation, journal, rule),
+            found("LC402", f"the scheduler fails: {what}", where, simulation, journal, seed, rule),
             0,
             0,
         )
@@ -126,14 +127,20 @@ def drive(name: str, config: Config, seed: int) -> tuple[Finding | None, int, in
     if result.violations:
         title = result.violations[0]
         rule = title.partition(": ")[2].partition(":")[0]
-        return found(code_of(title), title, where, simulation, journal, rule), result.steps, preempted
+        return (
+            found(code_of(title), title, where, simulation, journal, seed, rule),
+            result.steps,
+            preempted,
+        )
     if result.stalled:
         report = () if result.stall is None else tuple(result.stall.text().splitlines())
-        finding = found("LC501", result.stalled, where, simulation, journal, "progress", report)
+        finding = found(
+            "LC501", result.stalled, where, simulation, journal, seed, "progress", report
+        )
         return finding, result.steps, preempted
     if result.failures:
         what = result.failures[0]
-        finding = found("LC804", what, where, simulation, journal, "policy")
+        finding = found("LC804", what, where, simulation, journal, seed, "policy")
         return finding, result.steps, preempted
     return None, result.steps, preempted
 
@@ -149,6 +156,7 @@ def found(
     where: str,
     simulation: Any,
     journal: io.StringIO,
+    seed: int,
     rule: str,
     more: tuple[str, ...] = (),
 ) -> Finding:
@@ -161,7 +169,8 @@ def found(
     ]
     actions = [line for line in lines if line.startswith("[")]
     shown = [f"  {line}" for line in actions[-12:]]
-    saved = from_scheduler(rule, title, moves, lines)
+    again = by_run("run", code, "" if code == "LC501" else rule, simulation.config, seed)
+    saved = from_scheduler(rule, title, moves, lines, again)
     return Finding(
         code,
         f"{title} ({where})",
@@ -201,21 +210,26 @@ def by_plans(name: str, config: Config, seed: int) -> Finding | None:
             watch.added(arrival.request_id)
             executor.add(arrival.request_id, [next(serial) for _ in range(prompt)])
             moves.append(f"submit {arrival.request_id}: prompt {prompt}, at most {most} tokens")
+
+    def told(code: str, rule: str, what: str, *lines: str) -> Finding:
+        saved = from_scheduler(rule, what, moves, (), by_run("plans", code, rule, config, seed))
+        title = f"{what} ({name}, seed {seed}, by plans)"
+        return Finding(code, title, lines, content=saved.as_dict())
+
+    asked = ("what was asked:", *[f"  {move}" for move in moves])
     idle = 0
     while scheduler.entries and idle < IDLE:
         try:
             plan = oracle.schedule()
         except Violation as error:
-            lines = ("what was asked:", *[f"  {move}" for move in moves])
-            return Finding(code_of(error), f"{error} ({name}, seed {seed}, by plans)", lines)
+            return told(code_of(error), error.invariant, f"{error}", *asked)
         try:
             tokens = executor.execute(plan)
         except (AssertionError, IndexError, KeyError) as error:
             what = f"{type(error).__name__}: {error}".splitlines()[0]
-            title = f"step {scheduler.ledger.steps}: {what} ({name}, seed {seed})"
-            lines = ("what was asked:", *[f"  {move}" for move in moves])
             shown = [f"  {row}" for row in plan.scheduled_seq_groups]
-            return Finding("LC403", title, (*lines, "the plan's rows:", *shown))
+            title = f"step {scheduler.ledger.steps}: {what}"
+            return told("LC403", "", title, *asked, "the plan's rows:", *shown)
         for row in plan.sampling:
             branch = executor.branches[row.request_id, row.branch]
             branch.tokens += branch.pending
@@ -225,15 +239,13 @@ def by_plans(name: str, config: Config, seed: int) -> Finding | None:
             if plan.step is not None:
                 watch.committed()
         except Stalled as alarm:
-            lines = tuple(alarm.report.text().splitlines())
-            return Finding("LC501", f"{alarm.what} ({name}, seed {seed}, by plans)", lines)
+            return told("LC501", "", alarm.what, *alarm.report.text().splitlines())
         copies = [o.number for o in plan.operations if o.kind in ("swap_in", "swap_out")]
         if copies:
             oracle.complete(copies)
         idle = 0 if plan.step is not None or copies else idle + 1
     if scheduler.entries:
-        report = tuple(scheduler.stall_report().text().splitlines())
-        return Finding("LC501", f"nothing moves ({name}, seed {seed})", report)
+        return told("LC501", "", "nothing moves", *scheduler.stall_report().text().splitlines())
     return None
 
 

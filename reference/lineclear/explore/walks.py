@@ -58,7 +58,9 @@ def pressed(seed: int, config: Config) -> Bounds:
             prompt + most > longest
             or n > config.max_num_seqs
             or blocks > config.num_gpu_blocks
-            or (not config.enable_chunked_prefill and prompt + most > config.max_num_batched_tokens)
+            or (
+                not config.enable_chunked_prefill and prompt + most > config.max_num_batched_tokens
+            )
         ):
             continue
         shapes.append(

@@ -79,7 +79,9 @@ class Oracle:
         if not isinstance(answer, Rejected):
             entry = scheduler.entries.get(request.request_id)
             if entry is None:
-                raise Undone("ended", f"request {request.request_id!r} was accepted and is nowhere")
+                raise Undone(
+                    "ended", f"request {request.request_id!r} was accepted and is nowhere"
+                )
             memory.live[request.request_id] = entry.number
             memory.aborted.pop(request.request_id, None)
             state.lives.append(live_of(scheduler, entry, {}, False))
@@ -160,7 +162,10 @@ class Oracle:
             same("finish", f"why request {one.request_id!r} ended", {one.reason}, last)
         for name in ended:
             del memory.live[name]
-        grown = (counters.generated_tokens - before[0], sum(counters.finished.values()) - before[1])
+        grown = (
+            counters.generated_tokens - before[0],
+            sum(counters.finished.values()) - before[1],
+        )
         same("counts", "generated tokens, finished requests", grown, (generated, len(ended)))
         learned = {
             row.request_id
@@ -244,7 +249,9 @@ class Oracle:
         for live in state.lives:
             order, rank = live.order, live.rank
             orders.place(live)
-            same("order", f"place of request {live.name!r}", (order, rank), (live.order, live.rank))
+            same(
+                "order", f"place of request {live.name!r}", (order, rank), (live.order, live.rank)
+            )
 
     def _after(self, wanted: State) -> None:
         """The state is the wanted one, and every list names live requests alone."""
@@ -301,9 +308,7 @@ def counters_of(scheduler: Scheduler) -> dict[str, int]:
     }
 
 
-def judge(
-    scheduler: Scheduler, expected: Expected, plan: Plan, before: dict[str, int]
-) -> None:
+def judge(scheduler: Scheduler, expected: Expected, plan: Plan, before: dict[str, int]) -> None:
     """Compares a step with the one that it should be, the first cause first.
 
     Raises:

@@ -91,7 +91,9 @@ class Expected:
         grew = self.make_room(works)
         if not grew:
             self.displace(works)
-        for live in [live for live in works if live.phase != Phase.RUNNING or live.name in self.admitted]:
+        for live in [
+            live for live in works if live.phase != Phase.RUNNING or live.name in self.admitted
+        ]:
             del works[live]
         if self.displaced:
             head = next(live for live in state.lives if live.name in self.admitted)

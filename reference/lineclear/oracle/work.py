@@ -72,9 +72,7 @@ def one(state: State, live: Live, branch: Branch) -> Work | None:
     work = Work(live, branch, start, min(exist, last) - start + drafts, drafts, 0, False, decodes)
     joins = start > branch.reach
     index = start // size
-    work.copies = (
-        not joins and index < len(branch.table) and live.holders(branch.table[index]) > 1
-    )
+    work.copies = not joins and index < len(branch.table) and live.holders(branch.table[index]) > 1
     has = start // size if joins else len(branch.table)
     work.blocks = max(0, ceil_div(work.end, size) - has) + work.copies
     return work
