@@ -30,6 +30,10 @@ __all__ = ["configurations", "drive", "driven", "shrunk", "tight"]
 #: Walks at random under pressure, and moves of each.
 WALKS = {"fast": 26, "default": 78, "deep": 780}
 MOVES = 150
+#: Worlds of shorter requests are walked through three times as long.
+SHORT = 9
+#: Walks of a user's own configuration.
+OF_ONE = 4
 #: Walks that fail before no more are made.
 MOST_WALKS = 2
 SEEDS = {"fast": 2, "default": 6, "deep": 60}
@@ -254,7 +258,7 @@ def walked(bounds: Bounds, seed: int) -> tuple[Finding | None, Oracle]:
     from lineclear.checks.behaviours import finding
     from lineclear.explore.walks import walk
 
-    done = walk(bounds, seed, MOVES)
+    done = walk(bounds, seed, MOVES if bounds.config.max_model_len > SHORT else 3 * MOVES)
     if done.error is None:
         return None, done.world.oracle
     what = f"{type(done.error).__name__}: {done.error}".splitlines()[0]
@@ -263,14 +267,14 @@ def walked(bounds: Bounds, seed: int) -> tuple[Finding | None, Oracle]:
 
 def walks(context: Context) -> tuple[list[Finding], list[Case], Counter[str]]:
     """Walks of this mode, until two have failed; their cases, and what the oracle judged."""
-    from lineclear.explore.walks import drawn, pressed
+    from lineclear.explore.walks import pressed, worlds
 
     findings: list[Finding] = []
     cases: list[Case] = []
     counts: Counter[str] = Counter()
     configs = [] if context.config is None else [config for _, config in configurations(context)]
-    for seed in range(WALKS[context.mode] if context.config is None else 4 * len(configs)):
-        bounds = drawn(seed) if not configs else pressed(seed, configs[seed % len(configs)])
+    own = [pressed(k, config) for k, config in enumerate(configs * OF_ONE)]
+    for seed, bounds in enumerate(own or worlds(WALKS[context.mode])):
         found, oracle = walked(bounds, seed)
         counts["judged"] += oracle.judged
         counts.update({f"not judged: {name}": n for name, n in oracle.exempt.items()})
@@ -285,9 +289,9 @@ def walks(context: Context) -> tuple[list[Finding], list[Case], Counter[str]]:
 
 
 def driven(context: Context) -> Outcome:
-    """Runs every configuration under every seed."""
+    """Walks at random, then every configuration under every seed."""
     seeds = SEEDS[context.mode]
-    findings: list[Finding] = []
+    findings, walked_cases, judged = walks(context)
     cases: list[Case] = []
     steps = preempted = runs = 0
     for name, config in configurations(context):
@@ -305,9 +309,7 @@ def driven(context: Context) -> Outcome:
         findings += mine
         context.step(name)
     configured = len(cases)
-    failed, more_cases, judged = walks(context)
-    findings += failed
-    cases += more_cases
+    cases += walked_cases
     refuted = bool(findings)
     for rule in context.config.lacking if context.config is not None else ():
         findings.append(Finding("LC802", f"the configuration lacks: {rule}"))
@@ -320,9 +322,9 @@ def driven(context: Context) -> Outcome:
         "scheduler",
         "refuted" if refuted else "passed" if steps else "unknown",
         f"{runs} runs of {yours}: {steps:,} steps, {preempted:,} preemptions, every invariant "
-        f"after each; {len(more_cases)} walks at random, {judged.pop('judged'):,} steps as the rules "
+        f"after each; {len(walked_cases)} walks at random, {judged.pop('judged'):,} steps as the rules "
         f"give them{''.join(f', {n:,} {name}' for name, n in judged.items())}",
-        {"runs": runs, "steps": steps, "preemptions": preempted, "walks": len(more_cases)},
+        {"runs": runs, "steps": steps, "preemptions": preempted, "walks": len(walked_cases)},
         findings,
         cases,
         "" if context.mode == "deep" else f"seeds from {seeds}; runs are drawn, not exhausted",

@@ -9,7 +9,7 @@ watermarks, few seats, few tokens, and CPU pools that overflow.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lineclear.config import MODES, POLICIES, VICTIMS, Config
@@ -17,7 +17,7 @@ from lineclear.explore.bounds import Bounds, Shape
 from lineclear.explore.world import Move, Trace, World
 from lineclear.oracle.state import ceil_div
 
-__all__ = ["Walk", "drawn", "pressed", "walk"]
+__all__ = ["Walk", "drawn", "pressed", "special", "walk", "worlds"]
 
 #: Options that are small, so that something comes of them in a few steps.
 OPTIONS: dict[str, tuple[tuple[str, Any], ...]] = {
@@ -109,6 +109,82 @@ def drawn(seed: int) -> Bounds:
         pause_after_preemption=draw.random() < 0.8,
     )
     return pressed(seed, config)
+
+
+def special() -> list[Bounds]:
+    """Worlds in which one rule decides nearly every step."""
+    small = Config(
+        num_gpu_blocks=4,
+        num_cpu_blocks=3,
+        block_size=1,
+        max_num_seqs=3,
+        max_num_batched_tokens=4,
+        max_model_len=6,
+        watermark=0.0,
+        scheduling_policy="priority",
+        preemption_mode="swap",
+    )
+    plain, urgent = Shape(1, 3), Shape(4, 1, priority=1)
+    three = (Shape(1, 3), Shape(2, 3, priority=1), Shape(2, 2, priority=2))
+    rows: list[tuple[str, dict[str, Any], tuple[Shape, ...]]] = [
+        (
+            "the watermark is waived for a head that displaces all",
+            {"watermark": 0.25},
+            (plain, urgent),
+        ),
+        (
+            "copies are discarded for more important ones",
+            {"num_gpu_blocks": 6, "num_cpu_blocks": 4, "max_num_batched_tokens": 6},
+            (*three, Shape(1, 4, priority=1)),
+        ),
+        ("one seat", {"max_num_seqs": 1}, three),
+        (
+            "one token besides the decodes",
+            {"num_gpu_blocks": 12, "max_num_batched_tokens": 3},
+            three,
+        ),
+        (
+            "shares",
+            {"scheduling_policy": "fair", "num_gpu_blocks": 12},
+            (Shape(4, 2), Shape(3, 2)),
+        ),
+        (
+            "promotions",
+            {
+                "scheduling_policy": "mlfq",
+                "policy_options": OPTIONS["mlfq"],
+                "max_model_len": 9,
+                "num_gpu_blocks": 8,
+            },
+            (Shape(2, 5), Shape(1, 6)),
+        ),
+        (
+            "a group and urgent requests",
+            {"num_gpu_blocks": 7, "num_cpu_blocks": 6, "block_size": 1},
+            (Shape(2, 3, 2), Shape(1, 3, priority=1), Shape(1, 2, 2, priority=1)),
+        ),
+        *[
+            (
+                f"turns of tenants, {policy}",
+                {
+                    "scheduling_policy": policy,
+                    "policy_options": OPTIONS.get(policy, ()),
+                    "max_num_seqs": 2,
+                },
+                tuple(Shape(1, 2, tenant=tenant) for tenant in "abc"),
+            )
+            for policy in ("vtc", "drr")
+        ],
+    ]
+    return [
+        Bounds(name, replace(small, **changes), shapes, live=2 + len(shapes))
+        for name, changes, shapes in rows
+    ]
+
+
+def worlds(count: int) -> list[Bounds]:
+    """Those made for one rule, and so many that are drawn."""
+    return [*special(), *map(drawn, range(count))]
 
 
 def commit(world: World, draw: random.Random) -> Move:

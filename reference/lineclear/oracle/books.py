@@ -6,6 +6,8 @@ scheduler against them. A request that ended is in none of them; one that is liv
 
 from __future__ import annotations
 
+import copy
+from collections import Counter
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +17,15 @@ from lineclear.request import InvalidRequest, Rejected, Request
 from lineclear_spec.lifecycle import Phase
 
 if TYPE_CHECKING:
+    from lineclear.entry import Entry
     from lineclear.plan import Plan
     from lineclear.scheduler import Scheduler
 
-__all__ = ["check_answer", "check_books", "check_plan", "fits", "has_room", "refuses"]
+__all__ = ["Charges", "check_answer", "check_books", "check_plan", "fits", "has_room", "refuses"]
+
+
+#: Accounts may be floats.
+SLACK = 1e-6
 
 
 def fits(scheduler: Scheduler, request: Request) -> bool:
@@ -99,6 +106,47 @@ def check_books(scheduler: Scheduler, live: Iterable[Hashable]) -> None:
     seats = sum(entry.n for entry in running)
     if scheduler.seats != seats:
         raise Undone("seats", f"{scheduler.seats} are taken, and it should be {seats}")
+
+
+class Charges:
+    """What the tenants of a policy that shares among them are charged, added up from plans.
+
+    Guarantees: a policy that is told of a prompt, a token or a sequence twice, late or never shows.
+    """
+
+    def __init__(self) -> None:
+        """Nobody was served."""
+        self.prompts: Counter[Hashable] = Counter()
+        self.tokens: Counter[Hashable] = Counter()
+
+    def plan(self, scheduler: Scheduler, plan: Plan, started: Iterable[Entry]) -> None:
+        """A plan samples, and requests run for the first time."""
+        for entry in started:
+            self.prompts[entry.tenant] += entry.record.prompt
+        for row in plan.sampling:
+            self.tokens[scheduler.entries[row.request_id].tenant] += 1
+
+    def check(self, scheduler: Scheduler) -> None:
+        """Every account has what its tenant was served.
+
+        Raises:
+            Undone: it has another sum, or accrues at another rate.
+        """
+        policy = scheduler.tenants
+        if policy is None:
+            return
+        steady = Counter(scheduler.of[s.request].tenant for s in scheduler.members)
+        for tenant, account in policy.accounts.items():
+            rate = policy.output_price * steady[tenant]
+            if abs(account.rate - rate) > SLACK:
+                raise Undone("counts", f"tenant {tenant!r} accrues {account.rate}, not {rate}")
+            if policy.name != "drr":
+                continue  # a counter that is lifted is no sum
+            charged = copy.copy(account).settle(scheduler.ledger.steps) * account.weight
+            wanted = policy.prompt_price * self.prompts[tenant]
+            wanted += policy.output_price * self.tokens[tenant]
+            if abs(charged - wanted) > SLACK:
+                raise Undone("counts", f"tenant {tenant!r} is charged {charged}, not {wanted}")
 
 
 def check_plan(plan: Plan, live: Iterable[Hashable], aborted: Iterable[Hashable]) -> None:

@@ -12,7 +12,14 @@ from collections.abc import Hashable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lineclear.oracle.books import check_answer, check_books, check_plan, has_room, refuses
+from lineclear.oracle.books import (
+    Charges,
+    check_answer,
+    check_books,
+    check_plan,
+    has_room,
+    refuses,
+)
 from lineclear.oracle.calls import committed, completed, sizes_of
 from lineclear.oracle.compare import compare, same
 from lineclear.oracle.orders import Orders, Uncopied
@@ -206,7 +213,9 @@ class Oracle:
                 if not scheduler.foreign:
                     raise
                 why = "policy failed"  # the copy raised, and so will the policy
+        fresh = [entry for entry in scheduler.entries.values() if not entry.started]
         plan = scheduler.schedule()
+        memory.charges.plan(scheduler, plan, [entry for entry in fresh if entry.started])
         check_plan(plan, memory.live, memory.aborted)
         memory.aborted.clear()
         if plan.step is not None:
@@ -265,6 +274,7 @@ class Oracle:
     def _books(self) -> None:
         """Every list names live requests alone."""
         check_books(self.scheduler, self.memory.live)
+        self.memory.charges.check(self.scheduler)
 
 
 class Memory:
@@ -275,6 +285,7 @@ class Memory:
         aborted: ids of requests that were aborted since the last plan.
         sheltered: requests that displaced another and have kept no token since.
         void: by request, its number and the last step whose samples are worthless for it.
+        charges: what tenants were served.
         issued: by step in flight, what was live when it was issued.
     """
 
@@ -285,6 +296,7 @@ class Memory:
         self.sheltered: dict[Hashable, None] = {}
         self.void: dict[Hashable, tuple[int, int]] = {}
         self.issued: dict[int, dict[Hashable, int]] = {}
+        self.charges = Charges()
 
     def forget_shelters(self, scheduler: Scheduler) -> None:
         """A request that no longer runs displaces anew when it enters."""

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from lineclear.request import Output, Request
 from lineclear.view import View
 from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import Sequence
 from lineclear_spec.records import Request as Record
+from lineclear_spec.records import Sequence
 
 if TYPE_CHECKING:
     from lineclear.config import Config
