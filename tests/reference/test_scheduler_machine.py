@@ -27,6 +27,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from lineclear.audit import audit
 from lineclear.config import Config
 from lineclear.observer import Observer
+from lineclear.oracle import Oracle
 from lineclear.plan import Plan
 from lineclear.policies import Policy
 from lineclear.request import Finished, InvalidRequest, Rejected, Request
@@ -71,6 +72,7 @@ class World:
         self.counts: Counter[str] = Counter()
         self.scheduler = Scheduler(config, policy, journal=self.note)
         self.observer = Observer(self.scheduler.ledger)
+        self.oracle = Oracle(self.scheduler)  # judges every call
         self.live: dict[Any, Live] = {}
         self.flights: deque[Flight] = deque()
         self.copies: list[int] = []
@@ -124,7 +126,7 @@ class World:
             return
         waiting = self.scheduler.stats()["vllm:num_requests_waiting"]
         full = self.config.max_waiting is not None and waiting >= self.config.max_waiting
-        answer = self.scheduler.add(request)
+        answer = self.oracle.add(request)
         assert isinstance(answer, Rejected) == (full or not self.fits(request))
         if isinstance(answer, Rejected):
             return
@@ -133,13 +135,13 @@ class World:
         self.live[name] = live
 
     def abort(self, name: int) -> None:
-        assert self.scheduler.abort(name) is (name in self.live)
+        assert self.oracle.abort(name) is (name in self.live)
         self.live.pop(name, None)
 
     # ---- what an executor does -----------------------------------------------------------------
 
     def schedule(self) -> None:
-        plan = self.scheduler.schedule()
+        plan = self.oracle.schedule()
         self.copies += [o.number for o in plan.operations if o.kind in ("swap_in", "swap_out")]
         for name, mode in plan.preempted:
             self.live[name].excused |= mode == "recompute"
@@ -150,7 +152,7 @@ class World:
         assert (plan.step is None) == (not rows)
         tokens = self.executor.execute(plan)
         if plan.step is None:
-            assert self.scheduler.commit(plan, []) == []
+            assert self.oracle.commit(plan, []) == []
             return
         assert sum(row.tokens for row in rows) == plan.num_batched_tokens
         assert plan.num_batched_tokens <= self.config.max_num_batched_tokens
@@ -216,7 +218,7 @@ class World:
             if not live.branches:
                 expected[live.request.request_id] = sorted(live.outputs)
                 del self.live[live.request.request_id]
-        finished = self.scheduler.commit(flight.plan, self.answer(flight), stopped)
+        finished = self.oracle.commit(flight.plan, self.answer(flight), stopped)
         assert {f.request_id: told(f) for f in finished} == expected
         assert len(finished) == len(expected)
 
@@ -249,7 +251,7 @@ class World:
         done, self.copies = self.copies[:count], self.copies[count:]
         still = [number for number in done if number in self.scheduler.ledger.operations]
         failed = [number for number in still if failing and self.random.random() < 0.5]
-        for name in self.scheduler.complete(done, failed):
+        for name in self.oracle.complete(done, failed):
             self.live[name].excused = True
             for branch in self.live[name].branches.values():
                 branch.pending = []
