@@ -31,7 +31,7 @@ __all__ = ["configurations", "drive", "driven", "shrunk", "tight"]
 WALKS = {"fast": 26, "default": 78, "deep": 780}
 MOVES = 150
 #: Worlds of shorter requests are walked through three times as long.
-SHORT = 9
+SHORT = 16
 #: Walks of a user's own configuration.
 OF_ONE = 4
 #: Walks that fail before no more are made.

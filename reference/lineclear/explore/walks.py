@@ -163,6 +163,17 @@ def special() -> list[Bounds]:
             {"num_gpu_blocks": 7, "num_cpu_blocks": 6, "block_size": 1},
             (Shape(2, 3, 2), Shape(1, 3, priority=1), Shape(1, 2, 2, priority=1)),
         ),
+        (
+            "prompts in pieces, more important each time",
+            {
+                "block_size": 4,
+                "num_cpu_blocks": 0,
+                "max_num_seqs": 4,
+                "max_num_batched_tokens": 5,
+                "max_model_len": 16,
+            },
+            tuple(Shape(12, 4, priority=priority) for priority in range(4)),
+        ),
         *[
             (
                 f"turns of tenants, {policy}",
