@@ -164,6 +164,21 @@ def special() -> list[Bounds]:
             (Shape(2, 3, 2), Shape(1, 3, priority=1), Shape(1, 2, 2, priority=1)),
         ),
         (
+            "some of three victims are spared",
+            {
+                "num_gpu_blocks": 8,
+                "num_cpu_blocks": 0,
+                "max_num_seqs": 4,
+                "max_num_batched_tokens": 8,
+            },
+            (Shape(1, 2), Shape(1, 3), Shape(3, 2, priority=1), Shape(5, 1, priority=2)),
+        ),
+        (
+            "a prompt goes on before the head",
+            {"num_gpu_blocks": 24, "max_num_seqs": 4},
+            (Shape(1, 5), Shape(5, 1, priority=2), Shape(2, 2, priority=1)),
+        ),
+        (
             "prompts in pieces, more important each time",
             {
                 "block_size": 4,
