@@ -72,7 +72,8 @@ class World:
         self.counts: Counter[str] = Counter()
         self.scheduler = Scheduler(config, policy, journal=self.note)
         self.observer = Observer(self.scheduler.ledger)
-        self.oracle = Oracle(self.scheduler)  # judges every call
+        # Judges every call; of a policy that means harm no copy can be asked.
+        self.oracle = Oracle(self.scheduler) if policy is None else self.scheduler
         self.live: dict[Any, Live] = {}
         self.flights: deque[Flight] = deque()
         self.copies: list[int] = []

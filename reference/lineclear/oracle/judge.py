@@ -126,7 +126,13 @@ class Oracle:
             self._books()
             return hurt
         running = {live.name for live in state.of_phase(Phase.RUNNING)}
-        lost = [live.name for live in completed(state, orders, done, bad)]
+        try:
+            lost = [live.name for live in completed(state, orders, done, bad)]
+        except Exception:
+            if not scheduler.foreign:
+                raise
+            self._books()  # the copy of the policy raised
+            return hurt
         same("blocks", "requests whose copy failed", hurt, lost)
         for name in lost:
             if name in running:
