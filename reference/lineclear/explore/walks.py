@@ -138,6 +138,7 @@ def special() -> list[Bounds]:
             (*three, Shape(1, 4, priority=1)),
         ),
         ("one seat", {"max_num_seqs": 1}, three),
+        ("swaps by length", {"preemption_mode": "by_length", "swap_threshold": 3}, three),
         (
             "one token besides the decodes",
             {"num_gpu_blocks": 12, "max_num_batched_tokens": 3},
