@@ -17,6 +17,7 @@ from lineclear.audit import Violation
 from lineclear.config import Config
 from lineclear.metrics import Collector
 from lineclear.observer import Observer
+from lineclear.oracle import Oracle
 from lineclear.plan import Plan
 from lineclear.policies import Policy
 from lineclear.quick_audit import QuickAudit
@@ -79,6 +80,8 @@ class Simulation:
         self.file = None if journal is None else JournalFile(journal, config.limits())
         self.scheduler = Scheduler(config, policy, lambda: self.now, self._note)
         self.observer = Observer(self.scheduler.ledger) if check_every else None
+        #: What is called: the scheduler, or the oracle that judges each call of it.
+        self.called = Oracle(self.scheduler) if check_every == 1 else self.scheduler
         self.audit = QuickAudit(self.scheduler)
         self.watch = Watch(self.scheduler)
         self.device = Device()
@@ -161,7 +164,7 @@ class Simulation:
         self._take_in()
         started = False
         if len(self._flights) < self.config.depth:
-            plan = self.scheduler.schedule()
+            plan = self.called.schedule()
             self._start(plan)
             self.watch.scheduled(plan)
             started = plan.step is not None
@@ -182,7 +185,7 @@ class Simulation:
         while self._copies and self._copies[0][0] <= self.now:
             done.append(heapq.heappop(self._copies)[1])
         if done:
-            self.scheduler.complete(sorted(done))
+            self.called.complete(sorted(done))
         while self._arrivals and self._comes(self._arrivals[0]):
             arrival = self._arrivals.popleft()
             if self.workload.users:
@@ -235,7 +238,7 @@ class Simulation:
     def _add(self, arrival: Arrival) -> None:
         """The scheduler is told of a request: its prompt, its cap, never its output."""
         cap = max(1, min(arrival.max_tokens, self.config.max_model_len - arrival.prompt_tokens))
-        answer = self.scheduler.add(
+        answer = self.called.add(
             Request(
                 request_id=arrival.request_id,
                 prompt_tokens=arrival.prompt_tokens,
@@ -352,6 +355,6 @@ class Simulation:
             self.collector.tokens(row.request_id, live.fresh, self.now)
             if live.done(row.branch) and live.generated[row.branch] < live.cap:
                 stopped.append(position)
-        for finished in self.scheduler.commit(plan, sampled, stopped):
+        for finished in self.called.commit(plan, sampled, stopped):
             self._end(finished)
         self.watch.committed()

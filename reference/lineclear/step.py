@@ -307,14 +307,17 @@ class Step:
     def planned(self) -> Need:
         """What the running requests are going to take of a step that is not begun."""
         taken = sum(self._uses(self._jobs()).values(), Need())
-        return Need(taken.blocks, 0, taken.tokens)
+        return Need(taken.blocks, 0, min(taken.tokens, self._tokens_left))
 
     def _uses(self, jobs: list[Job]) -> dict[Entry, Need]:
-        """What each request that runs is going to take."""
+        """What each request that runs is going to take, if there are tokens for all of it.
+
+        A prompt that goes on takes whatever a victim leaves, so it is counted whole: a request that
+        waits has tokens only if every prompt that runs has all that it could use.
+        """
         uses: dict[Entry, Need] = {}
         for job in jobs:
-            tokens = job.tokens if job.decode else self._chunk(job.tokens)
-            uses[job.entry] = uses.get(job.entry, Need()) + Need(job.blocks, 0, tokens)
+            uses[job.entry] = uses.get(job.entry, Need()) + Need(job.blocks, 0, job.tokens)
         return uses
 
     # ---- displacement --------------------------------------------------------------------------

@@ -136,7 +136,7 @@ BUGS: dict[str, Bug] = {
         without("schedule_tokens.guard.14"), "budget", "step budget"
     ),
     "P9 a copy out that nobody waits for": Bug(without("swap_out.effect.2"), "ordered"),
-    "P10 nobody is ever admitted": Bug(nobody_is_admitted, "progress", None, "scheduler", "LC501"),
+    "P10 nobody is ever admitted": Bug(nobody_is_admitted, "LC404", None, "scheduler", "LC404"),
     "P12 a place is used again while a copy reads it": Bug(without("grant_gpu.effect.1"), "fence"),
     "P13 computed without KV": Bug(without("forget_computed.effect.2"), "capacity"),
     "P14 a guard that is not enough": Bug(
@@ -166,6 +166,16 @@ def look(bug: Bug, monkeypatch: Patch) -> Outcome:
         monkeypatch.setattr(table, "bounds_of", only(small))
     (stage,) = [made for made in STAGES if made.name == bug.stage]
     return run_stage(stage, Context("fast"))
+
+
+def emitted(saved: Counterexample) -> Callable[[], None]:
+    """The test that a counterexample becomes."""
+    from lineclear.checks.itf import emit_test
+
+    scope: dict[str, Any] = {}
+    exec(emit_test(saved), scope)
+    (test,) = [value for name, value in scope.items() if name.startswith("test_")]
+    return test  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("name", BUGS)
@@ -263,31 +273,38 @@ def test_a_mutants_test_passes_while_the_mutant_is_seen(tmp_path: Path) -> None:
 def test_a_run_of_the_scheduler_is_saved_replayed_and_turned_into_a_test(
     monkeypatch: Patch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lineclear.checks.itf import emit_test, write
+    import lineclear.simulate
+    from lineclear.checks.itf import write
 
-    nobody_is_admitted(monkeypatch)
-    finding, _, _ = driven.drive("small", next(iter(driven.configurations(Context())))[1], 0)
+    def unjudged(scheduler: Any) -> Any:
+        return scheduler  # so that the run goes on until it stalls
+
+    monkeypatch.setattr(lineclear.simulate, "Oracle", unjudged)
+    with monkeypatch.context() as planted:
+        nobody_is_admitted(planted)
+        finding, _, _ = driven.drive("small", next(iter(driven.configurations(Context())))[1], 0)
     assert finding is not None
     assert (finding.code, finding.content["rule"]) == ("LC501", "progress")
     assert any("watermark" in line for line in finding.lines)
-    monkeypatch.undo()
     saved = Counterexample.from_dict(finding.content)
     path = tmp_path / "run.itf.json"
     write(saved, path)
-    assert main(["replay", str(path)]) == 0  # a stall breaks no rule of the table
+    assert main(["replay", str(path)]) == 0  # the scheduler as it is stalls no more
     shown = capsys.readouterr().out
     assert saved.moves[0] in shown
     assert "the table allows every action of it" in shown
-    scope: dict[str, Any] = {}
-    exec(emit_test(saved), scope)
-    scope["test_progress"]()
+    test = emitted(saved)
+    test()
+    nobody_is_admitted(monkeypatch)
+    assert main(["replay", str(path)]) == 1
+    assert "found again when the environment does the same" in capsys.readouterr().out
+    with pytest.raises(AssertionError, match="nothing can happen"):
+        test()
     wrong = replace(saved, journal=(*saved.journal[:-1], '["settle_step"]'))
-    scope = {}
-    exec(emit_test(wrong), scope)
-    with pytest.raises(ValueError, match="settle_step is refused"):
-        scope["test_progress"]()
     write(wrong, path)
     assert main(["replay", str(path)]) == 1
+    write(replace(saved, again={}), path)
+    assert main(["replay", str(path), "--emit-test", str(tmp_path / "test_it.py")]) == 2
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from lineclear.audit import audit
 from lineclear.config import Config
 from lineclear.hazards import Hazards
 from lineclear.observer import Observer
+from lineclear.oracle import Oracle
 from lineclear.plan import Plan
 from lineclear.policies import Policy
 from lineclear.request import InvalidRequest, Request
@@ -51,7 +52,9 @@ class World:
         self.scheduler = Scheduler(config, policy, journal=self.note)
         self.observer = Observer(self.scheduler.ledger)
         self.device = Device(SIZE, order_named(order, seed), Hazards())
-        self.bench = Bench(self.scheduler, self.device)
+        # Judges every call; of a policy that means harm no copy can be asked.
+        oracle = Oracle(self.scheduler) if policy is None else None
+        self.bench = Bench(self.scheduler, self.device, oracle)
 
     @property
     def live(self) -> dict[Any, Live]:
@@ -99,7 +102,7 @@ class World:
         rows = list(plan.scheduled_seq_groups)
         assert (plan.step is None) == (not rows)
         if plan.step is None:
-            assert self.scheduler.commit(plan, []) == []
+            assert self.oracle.commit(plan, []) == []
             return
         assert sum(row.tokens for row in rows) == plan.num_batched_tokens
         assert plan.num_batched_tokens <= self.config.max_num_batched_tokens

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lineclear.checks.counterexample import from_scheduler
 from lineclear.checks.own import made
 from lineclear.checks.stage import Case, Context, Finding, Outcome
+from lineclear.oracle.rules import NAME
 from lineclear.policies import BUILT_IN
 from lineclear.probe import CLOCKS, reads
 
@@ -77,30 +78,46 @@ def look(bounds: Bounds) -> Row:
 
     report = explore(bounds)
     graph = report.graph
-    found = [finding("LC401", what, trace, bounds, ()) for trace, what in graph.violations[:MOST]]
+    found = [
+        finding("LC404" if f"{NAME}: " in what else "LC401", what, trace, bounds, ())
+        for trace, what in graph.violations[:MOST]
+    ]
     for kind, code in KINDS.items():
         rows = [row for row in getattr(report, kind) if not row.expected]
         for row in rows[:MOST]:
             lines = (f"for ever: {told(row.cycle)}",) if row.cycle else ()
-            found.append(finding(code, row.what, (*row.trace, *row.cycle * 3), bounds, lines))
+            found.append(finding(code, row.what, row.trace, bounds, lines, row.cycle))
     seen = sorted(graph.witnesses)
     return bounds.name, graph.states, graph.transitions, graph.complete, found, seen
 
 
+def rule_of(what: str) -> str:
+    """The error and the rule that it names, without the figures: what must not come again."""
+    return ": ".join(what.split(": ")[: 3 if f"{NAME}: " in what else 2])
+
+
 def finding(
-    code: str, what: str, trace: Sequence[Any], bounds: Bounds, lines: tuple[str, ...]
+    code: str,
+    what: str,
+    trace: Sequence[Any],
+    bounds: Bounds,
+    lines: tuple[str, ...],
+    cycle: Sequence[Any] = (),
 ) -> Finding:
     """A finding with its moves, and with the journal that they lead to if they can be done again."""
+    from lineclear.checks.again import by_moves
     from lineclear.explore.report import told
     from lineclear.explore.transitions import record
 
+    again = by_moves(code, "" if code in KINDS.values() else rule_of(what), bounds, trace, cycle)
+    trace = (*trace, *tuple(cycle) * 3)
     moves = [told([move]) for move in trace]
     journal = io.StringIO()
     try:
         record(bounds, tuple(trace), journal)
     except Exception as error:  # the last move is the one that fails: the journal ends before it
         lines = (*lines, f"the last move ends with {type(error).__name__}: {error}")
-    saved = from_scheduler(code, what, moves, journal.getvalue().splitlines())
+    saved = from_scheduler(code, what, moves, journal.getvalue().splitlines(), again)
     shown = ("moves of the environment, from the start:", *[f"  {move}" for move in moves])
     return Finding(code, f"{what} ({bounds.name})", (*shown, *lines), content=saved.as_dict())
 

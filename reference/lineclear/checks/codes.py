@@ -122,6 +122,17 @@ ROWS = (
         "Follow the calls that are printed with the finding; the last one shows the difference.",
     ),
     Code(
+        "LC405",
+        "a step is not the one that the rules give",
+        "The oracle of the step (`lineclear.oracle`), which works every step out on plain data, expected "
+        "another one: something that could be done was left undone, or something was done that "
+        "need not be. The finding names the rule.",
+        "Requests wait although there is room, are preempted although nothing is lacking, or are "
+        "charged more than they need. No invariant is broken, so nothing else shows it.",
+        "The finding says what was found and what it should be. Step through its moves with "
+        "`lineclear replay`; `lineclear.oracle.RULES` has the sentence of each rule.",
+    ),
+    Code(
         "LC501",
         "nothing moves",
         "Everything was answered, somebody is live, and the scheduler does nothing for good; or "

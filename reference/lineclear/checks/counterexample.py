@@ -50,6 +50,7 @@ class Counterexample:
         tweaks: counters written before the last action, none if the trace is reachable.
         moves: what the environment did, for a run of the scheduler.
         journal: the lines that the run told, for a run of the scheduler.
+        again: how the environment does the same again, for `again.occurs`; empty if it cannot.
     """
 
     kind: str
@@ -61,6 +62,7 @@ class Counterexample:
     tweaks: tuple[tuple[str, str, int], ...] = ()
     moves: tuple[str, ...] = ()
     journal: tuple[str, ...] = ()
+    again: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -74,6 +76,7 @@ class Counterexample:
             "tweaks": [list(row) for row in self.tweaks],
             "moves": list(self.moves),
             "journal": list(self.journal),
+            "again": dict(self.again),
         }
 
     @classmethod
@@ -94,6 +97,7 @@ class Counterexample:
                 tweaks=tuple((str(s), str(n), int(v)) for s, n, v in content["tweaks"]),
                 moves=tuple(map(str, content["moves"])),
                 journal=tuple(map(str, content["journal"])),
+                again=dict(content.get("again", {})),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise CounterexampleError(f"it is no {FORMAT!r}: {error}") from error
@@ -273,7 +277,11 @@ def from_mutant(name: str, evidence: Evidence) -> Counterexample:
 
 
 def from_scheduler(
-    rule: str, what: str, moves: Iterable[str], journal: Iterable[str]
+    rule: str,
+    what: str,
+    moves: Iterable[str],
+    journal: Iterable[str],
+    again: Mapping[str, Any] | None = None,
 ) -> Counterexample:
     """A run of the scheduler: what the environment did, and every action that it led to.
 
@@ -282,7 +290,10 @@ def from_scheduler(
         what: for which values.
         moves: for people, one line each.
         journal: lines as `record.JournalFile` writes them.
+        again: how the environment does the same again.
     """
     lines = tuple(line.rstrip("\n") for line in journal)
     limits: dict[str, int] = json.loads(lines[0])["limits"] if lines else {}
-    return Counterexample("scheduler", rule, what, limits, moves=tuple(moves), journal=lines)
+    return Counterexample(
+        "scheduler", rule, what, limits, moves=tuple(moves), journal=lines, again=again or {}
+    )

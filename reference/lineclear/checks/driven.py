@@ -13,19 +13,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lineclear.checks.again import by_run
 from lineclear.checks.counterexample import from_scheduler
+from lineclear.checks.on_device import on_device
 from lineclear.checks.stage import Case, Context, Finding, Outcome
+from lineclear.checks.walks import code_of, walks
 
 if TYPE_CHECKING:
     from lineclear.config import Config
     from lineclear.workload import Workload
 
-__all__ = ["configurations", "drive", "driven", "on_device", "shrunk", "tight", "under_pressure"]
+__all__ = ["configurations", "drive", "driven", "shrunk", "tight"]
 
-#: Calls of `schedule` or `commit` of a run on the device of the test, before everything is let end.
-TURNS = 50
-#: Orders in which the device runs things, of each seed; the seeds take turns.
-ORDERS_OF_A_SEED = 3
 SEEDS = {"fast": 2, "default": 6, "deep": 60}
 #: What the real scheduler is shrunk to, so that it preempts all the time.
 SMALL = {
@@ -111,7 +110,7 @@ def drive(name: str, config: Config, seed: int) -> tuple[Finding | None, int, in
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         rule = type(error).__name__
         return (
-            found("LC402", f"the scheduler fails: {what}", where, simulation, journal, rule),
+            found("LC402", f"the scheduler fails: {what}", where, simulation, journal, seed, rule),
             0,
             0,
         )
@@ -119,14 +118,20 @@ def drive(name: str, config: Config, seed: int) -> tuple[Finding | None, int, in
     if result.violations:
         title = result.violations[0]
         rule = title.partition(": ")[2].partition(":")[0]
-        return found("LC401", title, where, simulation, journal, rule), result.steps, preempted
+        return (
+            found(code_of(title), title, where, simulation, journal, seed, rule),
+            result.steps,
+            preempted,
+        )
     if result.stalled:
         report = () if result.stall is None else tuple(result.stall.text().splitlines())
-        finding = found("LC501", result.stalled, where, simulation, journal, "progress", report)
+        finding = found(
+            "LC501", result.stalled, where, simulation, journal, seed, "progress", report
+        )
         return finding, result.steps, preempted
     if result.failures:
         what = result.failures[0]
-        finding = found("LC804", what, where, simulation, journal, "policy")
+        finding = found("LC804", what, where, simulation, journal, seed, "policy")
         return finding, result.steps, preempted
     return None, result.steps, preempted
 
@@ -137,6 +142,7 @@ def found(
     where: str,
     simulation: Any,
     journal: io.StringIO,
+    seed: int,
     rule: str,
     more: tuple[str, ...] = (),
 ) -> Finding:
@@ -149,7 +155,8 @@ def found(
     ]
     actions = [line for line in lines if line.startswith("[")]
     shown = [f"  {line}" for line in actions[-12:]]
-    saved = from_scheduler(rule, title, moves, lines)
+    again = by_run("run", code, "" if code == "LC501" else rule, simulation.config, seed)
+    saved = from_scheduler(rule, title, moves, lines, again)
     return Finding(
         code,
         f"{title} ({where})",
@@ -158,92 +165,11 @@ def found(
     )
 
 
-def with_drafts(config: Config) -> Config:
-    """The same with drafts, if these rules take any."""
-    from lineclear.config import ConfigError
-
-    drafts = 2
-    most = max(config.max_num_batched_tokens, config.max_num_seqs * (1 + drafts))
-    try:
-        return replace(config, num_lookahead_slots=drafts, max_num_batched_tokens=most)
-    except ConfigError:
-        return config
-
-
-def on_device(name: str, config: Config, seed: int) -> tuple[Finding | None, int]:
-    """Runs on a device that knows nothing but plans, in several orders of what waits leave open.
-
-    Users fork, prune, stop and abort, copies fail and are reported late. Half of the runs have drafts.
-
-    Returns:
-        What is found, and how many steps were run.
-    """
-    from lineclear.testing.orders import ORDERS
-
-    names = list(ORDERS)
-    steps = 0
-    for turn in range(ORDERS_OF_A_SEED):
-        order = names[(ORDERS_OF_A_SEED * seed + turn) % len(names)]
-        chosen = with_drafts(config) if (seed + turn) % 2 else config
-        finding, some = under_pressure(f"{name}, {order} order, seed {seed}", chosen, order, seed)
-        steps += some
-        if finding is not None:
-            return finding, steps
-    return None, steps
-
-
-def under_pressure(
-    where: str, config: Config, order: str, seed: int
-) -> tuple[Finding | None, int]:
-    """One run; what it finds, and its steps."""
-    from lineclear.audit import Violation
-    from lineclear.hazards import Hazard
-    from lineclear.scheduler import Scheduler
-    from lineclear.testing.bench import Disagreement
-    from lineclear.testing.device import WrongContent
-    from lineclear.testing.orders import order_named
-    from lineclear.testing.pressure import Pressure
-    from lineclear.watch import Stalled
-
-    scheduler = Scheduler(config)
-    run = Pressure(scheduler, order_named(order, seed), seed)
-    code, title = "", ""
-    lines: tuple[str, ...] = ()
-    try:
-        run.run(TURNS)
-        if not run.end():
-            code, title = "LC501", "nothing moves: requests are live and nothing ends them"
-            lines = tuple(scheduler.stall_report().text().splitlines())
-    except Stalled as alarm:
-        code, title, lines = "LC501", alarm.what, tuple(alarm.report.text().splitlines())
-    except Exception as error:  # a scheduler that raises is the finding
-        title = f"{type(error).__name__}: {error}".splitlines()[0]
-        code = "LC402"
-        if isinstance(error, (WrongContent, Hazard)):
-            code = "LC403"
-        elif isinstance(error, Violation):
-            code = "LC401"
-        elif isinstance(error, Disagreement):
-            code = "LC404"
-    steps = scheduler.counters.steps
-    if not code:
-        return None, steps
-    asked = [move for move in run.moves if move.startswith("submit")]
-    last = run.moves[-12:]
-    shown = (
-        "what was asked:",
-        *[f"  {move}" for move in asked],
-        "the last calls:",
-        *[f"  {move}" for move in last],
-        *lines[:12],
-    )
-    return Finding(code, f"step {steps}: {title} ({where})", shown), steps
-
-
 def driven(context: Context) -> Outcome:
-    """Runs every configuration under every seed."""
+    """Walks at random, then every configuration under every seed."""
     seeds = SEEDS[context.mode]
-    findings: list[Finding] = []
+    own = [] if context.config is None else [config for _, config in configurations(context)]
+    findings, walked_cases, judged = walks(context, own)
     cases: list[Case] = []
     steps = preempted = runs = on_plans = 0
     for name, config in configurations(context):
@@ -262,20 +188,30 @@ def driven(context: Context) -> Outcome:
         )
         findings += mine
         context.step(name)
+    configured = len(cases)
+    cases += walked_cases
     refuted = bool(findings)
     for rule in context.config.lacking if context.config is not None else ():
         findings.append(Finding("LC802", f"the configuration lacks: {rule}"))
     yours = (
         "your configuration, sizes made small"
-        if context.config is not None and len(cases) == 1
-        else f"{len(cases)} configurations"
+        if context.config is not None and configured == 1
+        else f"{configured} configurations"
     )
     return Outcome(
         "scheduler",
         "refuted" if refuted else "passed" if steps else "unknown",
         f"{runs} runs of {yours}: {steps:,} steps, {preempted:,} preemptions, every invariant "
-        f"after each; {on_plans:,} steps more on a device that knows plans only",
-        {"runs": runs, "steps": steps, "preemptions": preempted, "steps_on_device": on_plans},
+        f"after each; {on_plans:,} steps on a device that knows plans only; "
+        f"{len(walked_cases)} walks at random, {judged.pop('judged'):,} steps as the rules give "
+        f"them{''.join(f', {n:,} {name}' for name, n in judged.items())}",
+        {
+            "runs": runs,
+            "steps": steps,
+            "preemptions": preempted,
+            "steps_on_device": on_plans,
+            "walks": len(walked_cases),
+        },
         findings,
         cases,
         "" if context.mode == "deep" else f"seeds from {seeds}; runs are drawn, not exhausted",

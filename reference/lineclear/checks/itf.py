@@ -89,46 +89,43 @@ def test_{name}() -> None:
     seen = Counterexample.from_dict(SAVED).execute()
     assert {claim}, seen.{told}
 '''
-RUN = '''"""{rule} must hold. Written by `lineclear replay --emit-test`.
+RUN = '''"""{rule}: {what}
 
-The actions of a run of the scheduler: the table must allow each and keep every invariant.
+The environment does the same again on the scheduler as it is now; the test fails until the error is
+mended. Written by `lineclear replay --emit-test`.
 """
 
 import json
 
-from lineclear.audit import audit_ledger
-from lineclear.observer import Observer
-from lineclear.record import replay
+from lineclear.checks.again import occurs
 
 SAVED = json.loads(r"""{saved}""")
 
 
 def test_{name}() -> None:
-    watching = []
-
-    def after(action, arguments, ledger):
-        if not watching:
-            watching.append(Observer(ledger))
-        watching[0](action, arguments)
-        if action in ("", "issue_step"):
-            audit_ledger(ledger)
-            watching[0].check()
-        return False
-
-    replay(SAVED["journal"], after)
+    assert not occurs(SAVED), occurs(SAVED)
 '''
 
 
 def emit_test(saved: Counterexample) -> str:
     """A pytest file: it fails while the rule is broken. Of a mutant it passes while the mutant is
     still seen to break a rule.
+
+    Raises:
+        CounterexampleError: it does not say what the environment did.
     """
     name = "".join(c if c.isalnum() else "_" for c in f"{saved.mutant or saved.rule}".lower())
     told = json.dumps(saved.as_dict(), indent=1)
     if '"""' in told:
         told = told.replace('"""', '\\"\\"\\"')
     if saved.kind == "scheduler":
-        return RUN.format(rule=saved.rule, name=name, saved=told)
+        if not saved.again:
+            raise CounterexampleError(
+                "it does not say what the environment did: take the file that lineclear check saves now"
+            )
+        told = json.dumps(dict(saved.again), indent=1)
+        what = saved.what.replace('"', "'").replace("\\", "/")
+        return RUN.format(rule=saved.rule, what=what, name=name, saved=told)
     if saved.kind == "mutant":
         kept = f"The table without `{saved.mutant}` must be seen to break a rule by this trace."
         return TEST.format(

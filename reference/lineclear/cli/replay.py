@@ -171,7 +171,10 @@ def again_counterexample(saved: Counterexample, arguments: argparse.Namespace) -
     if target is not None:
         if target.exists():
             raise UsageError(f"{target} exists: remove it first")
-        replace(target, emit_test(saved))
+        try:
+            replace(target, emit_test(saved))
+        except CounterexampleError as error:
+            raise UsageError(f"{arguments.journal}: {error}") from error
     if saved.kind == "scheduler":
         return again_moves(saved, arguments.format, stop, target)
     try:
@@ -203,8 +206,11 @@ def again_counterexample(saved: Counterexample, arguments: argparse.Namespace) -
 
 
 def again_moves(saved: Counterexample, form: str, stop: int | None, target: Path | None) -> int:
-    """Runs the journal of a scheduler's counterexample through the table, every invariant checked."""
+    """Runs the journal of a scheduler's counterexample through the table, every invariant checked,
+    and lets the environment do the same again on the scheduler as it is now.
+    """
     from lineclear.audit import Violation, audit_ledger
+    from lineclear.checks.again import occurs
     from lineclear.observer import Observer
     from lineclear.record import JournalError, replay
 
@@ -224,10 +230,12 @@ def again_moves(saved: Counterexample, form: str, stop: int | None, target: Path
         return bool(broken)
 
     try:
-        replay(saved.journal, after)
+        if saved.journal:
+            replay(saved.journal, after)
     except JournalError as error:
         broken.append(str(error))
-    content = {**saved.as_dict(), "broken": broken}
+    found = occurs(saved.again) if saved.again else ""
+    content = {**saved.as_dict(), "broken": broken, "found": found}
     if form == "json":
         write_json(content)
     else:
@@ -236,12 +244,14 @@ def again_moves(saved: Counterexample, form: str, stop: int | None, target: Path
         text.append(
             f"now broken: {broken[0]}"
             if broken
+            else f"found again when the environment does the same: {found}"
+            if found
             else "the table allows every action of it, and no invariant is broken: what was broken "
             "is not one of the table's rules"
         )
         text += [f"written: {target}"] if target is not None else []
         write_text("\n".join(text))
-    return REFUTED if broken else PASSED
+    return REFUTED if broken or found else PASSED
 
 
 def lines(content: dict[str, Any], state: dict[str, Any], stop: int | None) -> list[str]:

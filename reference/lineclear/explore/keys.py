@@ -18,11 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from lineclear.explore.orders import kept
 from lineclear_spec.keys import state_key
-<<<<<<< HEAD
 from lineclear_spec.progress import may_be_displaced
-=======
 from lineclear_spec.records import CPU
->>>>>>> device
 
 if TYPE_CHECKING:
     from lineclear.explore.world import World
@@ -104,12 +101,12 @@ def world_key(world: World) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-<<<<<<< HEAD
 def displaceable(entry: Any) -> bool:
     """Whether it may be displaced while it runs: all that the future asks of how it entered."""
     answer: bool = may_be_displaced(entry.entered_by_displacing, entry.kept_a_token)
     return answer
-=======
+
+
 def misplaced(world: World, live: list[Any]) -> tuple[tuple[int, int, int], ...]:
     """Positions that the ledger counts as computed and whose content on the device is wrong."""
     ledger, bench = world.scheduler.ledger, world.bench
@@ -125,7 +122,6 @@ def misplaced(world: World, live: list[Any]) -> tuple[tuple[int, int, int], ...]
             places = [block.place for block in table]
             found += [(k, j, position) for position in bench.device.wrong(tier, places, tokens)]
     return tuple(found)
->>>>>>> device
 
 
 def shown_to_policy(world: World, live: list[Any]) -> tuple[Any, ...]:

@@ -12,6 +12,7 @@ remembers  the policy has accounts or looks at progress, and is part of a frozen
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from math import inf
@@ -68,7 +69,20 @@ def least(bounds: Bounds) -> float:
     config = bounds.config
     policy = make(config.scheduling_policy, dict(config.policy_options))
     keys = [policy.key(View(request_of(s, 0, timed=True), 0)) for s in bounds.shapes]
-    return min(key for key in keys if isinstance(key, int | float))
+    return min(moment(key if isinstance(key, tuple) else (key,)) for key in keys)
+
+
+def moment(key: tuple[Any, ...]) -> float:
+    """The time in a key that moves with arrivals; infinite for a request without a deadline.
+
+    Args:
+        key: its first part, unless it is of the policy `edf`, which has two: 1 if there is no
+            deadline, else 0; and the deadline.
+    """
+    without, *deadline = key
+    if not deadline:
+        return float(without)
+    return math.inf if without else float(deadline[0])
 
 
 def kept(world: World, live: list[Any]) -> tuple[Any, ...]:
@@ -77,7 +91,7 @@ def kept(world: World, live: list[Any]) -> tuple[Any, ...]:
     if shifted(config):
         next_one = world.scheduler.arrivals + 1
         floor = world.least - 1  # before whoever may still arrive, and so before all of them
-        before = tuple([max(entry.order[0] - next_one, floor) for entry in live])
+        before = tuple([max(moment(entry.order[:-1]) - next_one, floor) for entry in live])
         return before + ties(live) if config.scheduling_policy == "edf" else before
     policy: Any = world.scheduler.policy
     for kind, key in KEYS.items():

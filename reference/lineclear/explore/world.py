@@ -36,6 +36,7 @@ from lineclear.explore.orders import least, remembers, request_of, shifted
 from lineclear.explore.witnesses import Notes, noted
 from lineclear.hazards import Hazards
 from lineclear.observer import Observer
+from lineclear.oracle import Oracle
 from lineclear.plan import Plan
 from lineclear.policies import make
 from lineclear.probe import reads
@@ -81,9 +82,10 @@ class World:
         self.timed = shifted(bounds.config)
         self.least = least(bounds) if self.timed else 0.0
         self.remembers = bounds.own or remembers(bounds.config)
+        self.oracle = Oracle(self.scheduler)
         self.observer = Observer(self.scheduler.ledger)
         device = Device(bounds.config.block_size, hazards=Hazards())
-        self.bench = Bench(self.scheduler, device)
+        self.bench = Bench(self.scheduler, device, self.oracle)
         self.handlers = self.observer.handlers
         self.notes = Notes()
         self.arrived = 0
@@ -103,9 +105,10 @@ class World:
         if not self.remembers:  # one that remembers is part of the state
             scheduler.policy = None  # type: ignore[assignment]
         scheduler._step = None  # type: ignore[assignment] # pyright: ignore
-        observer.handlers = {}
+        observer.handlers, self.bench.judge = {}, None
         try:
-            return pickle.dumps((scheduler, observer, self.bench, self.arrived, self.names), 5)
+            whole = (scheduler, observer, self.bench, self.arrived, self.names, self.oracle.memory)
+            return pickle.dumps(whole, 5)
         finally:
             scheduler.config, scheduler.policy, ledger.limits = config, policy, limits
             self._attach()
@@ -113,8 +116,10 @@ class World:
     def thaw(self, frozen: bytes) -> None:
         """Goes back to what was frozen by a world of equal bounds."""
         old = self.scheduler
-        self.scheduler, self.observer, self.bench, self.arrived, self.names = pickle.loads(frozen)
-        scheduler = self.scheduler
+        whole = pickle.loads(frozen)
+        self.scheduler, self.observer, self.bench, self.arrived, self.names, memory = whole
+        scheduler = self.oracle.scheduler = self.scheduler
+        self.oracle.memory = memory
         scheduler.config, scheduler.ledger.limits = old.config, old.ledger.limits
         if not self.remembers:
             scheduler.policy = make(old.config.scheduling_policy, dict(old.config.policy_options))
@@ -124,6 +129,7 @@ class World:
         scheduler, observer = self.scheduler, self.observer
         scheduler.journal = scheduler.ledger.journal = self._told
         scheduler._step = self._step  # pyright: ignore[reportPrivateUsage]
+        self.bench.judge = self.oracle
         observer.handlers = {
             name: getattr(observer, handler.__name__) for name, handler in self.handlers.items()
         }
@@ -153,7 +159,7 @@ class World:
         if len(flights) < scheduler.config.depth:
             yield ("schedule",)
         if flights:
-            for choices in itertools.product(*self._choices()):
+            for choices in itertools.product(*self.choices()):
                 if self._fits(choices):
                     yield ("commit", choices)
         copies = self.copies
@@ -172,7 +178,7 @@ class World:
             for k in range(len(scheduler.entries)):
                 yield ("abort", k)
 
-    def _choices(self) -> list[tuple[str, ...]]:
+    def choices(self) -> list[tuple[str, ...]]:
         """For each position of the oldest step in flight what may come of it."""
         flight = self.bench.flights[0]
         dropped = self.bench.expected(flight)
@@ -207,7 +213,8 @@ class World:
         """Carries a move out.
 
         Raises:
-            Violation: an invariant does not hold after it, or after one of its actions.
+            Violation: an invariant does not hold after it, or after one of its actions; or it is not the
+            step, or not the answer, that the rules give (`oracle`).
             Exception: whatever else the scheduler raises is a finding too.
         """
         self.plan = None

@@ -79,7 +79,9 @@ SHORTER = Fact(
 )
 POSITIVE = Fact(
     "a length is at least 0, as a guess is",
-    lambda first, _, policy: implies(or_else(first.predicted_tokens, 0) >= 0, policy.length(first) >= 0),
+    lambda first, _, policy: implies(
+        or_else(first.predicted_tokens, 0) >= 0, policy.length(first) >= 0
+    ),
 )
 NO_LONGER = Fact(
     "nobody comes before a shorter request",

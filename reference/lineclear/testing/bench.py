@@ -27,6 +27,7 @@ from lineclear_spec.lifecycle import Phase
 
 if TYPE_CHECKING:
     from lineclear.config import Config
+    from lineclear.oracle import Oracle
     from lineclear.plan import Plan
     from lineclear.scheduler import Scheduler
 
@@ -95,6 +96,7 @@ class Bench:
     Args:
         scheduler: nothing is live in it.
         device: that nothing was done on.
+        judge: takes the scheduler's calls in its place and judges them; none if None.
 
     Attributes:
         live: requests that were accepted and have not ended.
@@ -103,14 +105,20 @@ class Bench:
         dropped: samples that commits dropped.
     """
 
-    def __init__(self, scheduler: Scheduler, device: Device) -> None:
+    def __init__(self, scheduler: Scheduler, device: Device, judge: Oracle | None = None) -> None:
         """Nothing is live."""
         self.scheduler = scheduler
+        self.judge = judge
         self.device = device
         self.live: dict[Hashable, Live] = {}
         self.flights: deque[Flight] = deque()
         self.kept = 0
         self.dropped = 0
+
+    @property
+    def called(self) -> Scheduler | Oracle:
+        """What the calls go to."""
+        return self.judge or self.scheduler
 
     # ---- users ---------------------------------------------------------------------------------
 
@@ -124,7 +132,7 @@ class Bench:
         most = config.max_waiting
         waiting = sum(entry.record.phase == Phase.WAITING for entry in scheduler.entries.values())
         closed = scheduler.draining or (most is not None and waiting >= most)
-        answer = scheduler.add(request)
+        answer = self.called.add(request)
         if isinstance(answer, Rejected) != (closed or not fits(config, request)):
             raise Disagreement(
                 f"{request} is {'rejected: ' + answer.reason if isinstance(answer, Rejected) else 'accepted'}"
@@ -141,7 +149,7 @@ class Bench:
         Raises:
             Disagreement: the scheduler says that it was live and it was not, or the other way round.
         """
-        if self.scheduler.abort(name) != (name in self.live):
+        if self.called.abort(name) != (name in self.live):
             raise Disagreement(
                 f"abort of {name!r}, which is {'live' if name in self.live else 'not'}"
             )
@@ -156,7 +164,7 @@ class Bench:
         Raises:
             WrongContent: a forward read what is not its own.
         """
-        plan = self.scheduler.schedule()
+        plan = self.called.schedule()
         for name, mode in plan.preempted:
             if name not in self.live:
                 raise Disagreement(f"{name!r} gave way and is not live")
@@ -255,7 +263,7 @@ class Bench:
         stopped = [entry for entry in stopped if _position(entry) not in expected]
         given = answers if form is None else form(flight.plan, answers)
         ends = self._learn(flight, answers, stopped, set(expected))
-        outcome = self.scheduler.commit(flight.plan, given, stopped)
+        outcome = self.called.commit(flight.plan, given, stopped)
         self.device.committed(flight.plan)
         said = {finished.request_id: outputs_of(finished) for finished in outcome}
         if said != ends or len(outcome) != len(ends):
@@ -345,7 +353,7 @@ class Bench:
             self.device.spoil(number)
         owners = {number: owner for number in failed if (owner := self.owner(number)) is not None}
         hurt = list(owners.values())
-        found = self.scheduler.complete([*done, *failed], failed)
+        found = self.called.complete([*done, *failed], failed)
         if found != hurt:
             raise Disagreement(f"failed copies {failed} hurt {found}, not {hurt}")
         for number, name in owners.items():

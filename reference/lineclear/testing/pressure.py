@@ -22,6 +22,7 @@ from lineclear.watch import Watch
 
 if TYPE_CHECKING:
     from lineclear.config import Config
+    from lineclear.oracle import Oracle
     from lineclear.scheduler import Scheduler
 
 __all__ = ["Habits", "Pressure"]
@@ -69,6 +70,7 @@ class Pressure:
         seed: of every choice.
         habits: of users and copies.
         hazards: whether every access is held against the rule of order as well.
+        judge: takes the scheduler's calls and judges them; none if None.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Pressure:
         habits: Habits | None = None,
         *,
         hazards: bool = False,
+        judge: Oracle | None = None,
     ) -> None:
         """Nobody has asked for anything."""
         self.scheduler = scheduler
@@ -86,7 +89,7 @@ class Pressure:
         self.random = random.Random(seed)
         self.habits = habits or Habits()
         device = Device(self.config.block_size, order, Hazards() if hazards else None)
-        self.bench = Bench(scheduler, device)
+        self.bench = Bench(scheduler, device, judge)
         self.observer = Observer(scheduler.ledger)
         self.watch = Watch(scheduler)
         self.before = scheduler.journal

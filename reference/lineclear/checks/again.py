@@ -1,0 +1,175 @@
+"""A finding of the scheduler, looked for again: the environment does the same on the scheduler as it is now.
+
+Guarantees: `occurs` says what is found only if the named finding is, so that a test made of it fails until
+the error is mended. Moves that cannot be made any more lead elsewhere: the finding does not occur by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lineclear.config import Config
+    from lineclear.explore.bounds import Bounds
+    from lineclear.explore.world import Trace, World
+
+__all__ = ["by_moves", "by_run", "occurs"]
+
+#: How often a cycle is gone round before it counts as one that goes on for ever.
+ROUNDS = 12
+
+
+def by_moves(
+    code: str, rule: str, bounds: Bounds, trace: Iterable[Any], cycle: Iterable[Any] = ()
+) -> dict[str, Any]:
+    """What `occurs` needs to make the moves of a search or of a walk again.
+
+    Args:
+        code: of the finding.
+        rule: what the last move raises, up to its first figures; "" for a finding about a cycle.
+        bounds: the world.
+        trace: moves from the start.
+        cycle: moves that may be repeated for ever after them.
+    """
+    return {
+        "how": "moves",
+        "code": code,
+        "rule": rule,
+        "bounds": bounds.as_dict(),
+        "trace": [list(move) for move in trace],
+        "cycle": [list(move) for move in cycle],
+    }
+
+
+def by_run(
+    how: str, code: str, rule: str, config: Config, seed: int, order: str = ""
+) -> dict[str, Any]:
+    """What `occurs` needs to run a drawn workload again.
+
+    Args:
+        how: `run` or `device`, as `driven.drive` and `on_device.under_pressure` do it.
+        code: of the finding.
+        rule: that is broken; "" if the code alone counts.
+        config: settings.
+        seed: of the workload.
+        order: in which the device runs what waits leave open; "" without a device.
+    """
+    content = {"how": how, "code": code, "rule": rule, "config": settings_of(config)}
+    return {**content, "seed": seed, "order": order}
+
+
+def settings_of(config: Config) -> dict[str, Any]:
+    """Every setting by name."""
+    return {field.name: getattr(config, field.name) for field in fields(config)}
+
+
+def occurs(saved: Mapping[str, Any]) -> str:
+    """What is found when the environment does the same again; "" if the named finding is not."""
+    if saved["how"] == "moves":
+        return again(saved)
+    from lineclear.checks.driven import drive
+    from lineclear.checks.on_device import under_pressure
+
+    config, seed = config_of(saved["config"]), int(saved["seed"])
+    finding = (
+        drive("again", config, seed)[0]
+        if saved["how"] == "run"
+        else under_pressure("again", config, str(saved["order"]), seed)[0]
+    )
+    if finding is None or finding.code != saved["code"] or saved["rule"] not in finding.title:
+        return ""
+    return finding.title
+
+
+def config_of(settings: Mapping[str, Any]) -> Config:
+    """Settings as they were saved."""
+    from lineclear.config import Config
+
+    options = settings.get("policy_options", ())
+    pairs = tuple((str(name), value) for name, value in options)
+    return Config(**{**settings, "policy_options": pairs})
+
+
+def bounds_of(saved: Mapping[str, Any]) -> Bounds:
+    """The world as it was saved."""
+    from lineclear.explore.bounds import Bounds, Shape
+
+    content = dict(saved)
+    shapes = tuple(Shape(**shape) for shape in content.pop("shapes"))
+    return Bounds(config=config_of(content.pop("config")), shapes=shapes, **content)
+
+
+def moves_of(rows: Iterable[Any]) -> Trace:
+    """Moves as they were saved: lists where there were tuples."""
+    return tuple(
+        tuple(tuple(part) if isinstance(part, list) else part for part in row) for row in rows
+    )
+
+
+def again(saved: Mapping[str, Any]) -> str:
+    """Makes the moves again."""
+    from lineclear.explore.world import World
+
+    world = World(bounds_of(saved["bounds"]))
+    for move in moves_of(saved["trace"]):
+        try:
+            world.do(move)
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            return what if saved["rule"] and what.startswith(saved["rule"]) else ""
+        if saved["rule"] and saved["rule"] in world.notes.against:
+            return str(saved["rule"])
+    cycle = moves_of(saved["cycle"])
+    if not cycle:
+        return ""
+    return {"LC501": stuck, "LC502": goes_round, "LC503": starves}[saved["code"]](world, cycle)
+
+
+def made(world: World, cycle: Trace) -> bool:
+    """Whether each move of a cycle is still one of the environment's choices; it is made."""
+    for move in cycle:
+        if move not in set(world.moves()):
+            return False
+        world.do(move)
+    return True
+
+
+def stuck(world: World, cycle: Trace) -> str:
+    """Nothing is outstanding, a request is live, and every step is empty."""
+    for _ in range(ROUNDS):
+        for move in cycle:
+            world.do(move)
+            if world.scheduler.flights or world.copies or world.plan is None:
+                return ""
+            if not world.plan.is_empty:
+                return ""
+    return f"{len(world.live())} requests are live and nothing moves" if world.live() else ""
+
+
+def goes_round(world: World, cycle: Trace) -> str:
+    """The same state comes again, and no token is kept in between."""
+    from lineclear.explore.keys import world_key
+
+    before = world_key(world)
+    for _ in range(ROUNDS):
+        if not made(world, cycle) or world_key(world) != before:
+            return ""
+    return "the same states come again"
+
+
+def starves(world: World, cycle: Trace) -> str:
+    """One request that is live all the while learns no token."""
+    known = tokens(world)
+    for _ in range(ROUNDS):
+        if not made(world, cycle):
+            return ""
+    now = tokens(world)
+    hungry = [name for name, count in known.items() if now.get(name) == count]
+    return f"request {hungry[0]!r} is never served while others come and go" if hungry else ""
+
+
+def tokens(world: World) -> dict[Any, int]:
+    """Known tokens of each live request."""
+    return {entry.name: entry.tokens(world.scheduler.ledger) for entry in world.live()}

@@ -1,0 +1,160 @@
+"""What requests there are, by what the scheduler answered, and that nothing of the others is left.
+
+Guarantees: it believes answers (`Accepted`, `Finished`, the result of `abort`) and holds every list of the
+scheduler against them. A request that ended is in none of them; one that is live has its seats if it runs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from lineclear.oracle.rules import Undone
+from lineclear.oracle.state import ceil_div
+from lineclear.request import InvalidRequest, Rejected, Request
+from lineclear_spec.lifecycle import Phase
+
+if TYPE_CHECKING:
+    from lineclear.entry import Entry
+    from lineclear.plan import Plan
+    from lineclear.scheduler import Scheduler
+
+__all__ = ["Charges", "check_answer", "check_books", "check_plan", "fits", "has_room", "refuses"]
+
+
+def fits(scheduler: Scheduler, request: Request) -> bool:
+    """Whether a request can ever run alone in an empty pool, by arithmetic."""
+    config, most = scheduler.config, request.prompt_tokens + request.max_tokens
+    shared = request.prompt_tokens // config.block_size  # by all its sequences, after a recompute
+    own = ceil_div(most - 1, config.block_size) - shared
+    return (
+        most <= config.max_model_len
+        and request.n <= config.max_num_seqs
+        and shared + request.n * own <= config.num_gpu_blocks
+        and (config.enable_chunked_prefill or most - 1 <= config.max_num_batched_tokens)
+    )
+
+
+def has_room(scheduler: Scheduler) -> bool:
+    """Whether a request is taken now, if it fits."""
+    most = scheduler.config.max_waiting
+    waiting = [e for e in scheduler.entries.values() if e.record.phase == Phase.WAITING]
+    return not scheduler.draining and (most is None or len(waiting) < most)
+
+
+def refuses(scheduler: Scheduler, request: Request) -> None:
+    """The id of a live request is refused, and nothing changes.
+
+    Raises:
+        Undone: it is accepted or rejected like a new one.
+    """
+    before = (set(scheduler.entries), scheduler.arrivals, scheduler.counters.rejected)
+    try:
+        answer = scheduler.add(request)
+    except InvalidRequest:
+        if before != (set(scheduler.entries), scheduler.arrivals, scheduler.counters.rejected):
+            raise Undone("refusal", f"the live id {request.request_id!r} left a trace") from None
+        return
+    raise Undone("refusal", f"the live id {request.request_id!r} is answered {answer!r}")
+
+
+def check_answer(scheduler: Scheduler, request: Request, answer: Any, had_room: bool) -> None:
+    """A request is rejected exactly if it never fits or no request is taken now."""
+    wanted = fits(scheduler, request) and had_room
+    if isinstance(answer, Rejected) == wanted:
+        raise Undone("admission", f"{request!r} is answered {answer!r}")
+
+
+def check_books(scheduler: Scheduler, live: Iterable[Hashable]) -> None:
+    """Every list names live requests alone, and the seats are those of the ones that run.
+
+    Raises:
+        Undone: a request that ended is somewhere, or a live one is not where it should be.
+    """
+    names = set(live)
+    if set(scheduler.entries) != names:
+        raise Undone("ended", f"live are {set(scheduler.entries)}, and should be {names}")
+    ledger = scheduler.ledger
+    entries = set(scheduler.entries.values())
+    records = {entry.record for entry in entries}
+    running = {entry for entry in entries if entry.record.phase == Phase.RUNNING}
+    sequences = {s for entry in running for s in entry.record.members}
+    queued = list(scheduler.queue)
+    checks: list[tuple[str, Any, Any]] = [
+        ("the ledger's queues", {*ledger.waiting, *ledger.running, *ledger.swapped}, records),
+        ("the running order", set(scheduler.running.entries.values()), running),
+        ("the queue", set(queued), entries - running),
+        ("the queue, counted", len(queued), len(entries - running)),
+        ("sequences that run", {*scheduler.explicit, *scheduler.members}, sequences),
+        ("steady sequences", set(scheduler.joined), set(scheduler.members)),
+    ]
+    for what, found, wanted in checks:
+        if found != wanted:
+            raise Undone("ended", f"{what}: {found}, and it should be {wanted}")
+    for what, some, of in (
+        ("requests by record", set(scheduler.of), records),
+        ("tables to tell", set(scheduler.replaced), sequences),
+    ):
+        if not some <= of:
+            raise Undone("ended", f"{what}: {some - of} ended")
+    seats = sum(entry.n for entry in running)
+    if scheduler.seats != seats:
+        raise Undone("seats", f"{scheduler.seats} are taken, and it should be {seats}")
+
+
+class Charges:
+    """What the tenants of a policy that shares among them are charged, added up from plans.
+
+    Guarantees: a policy that is told of a prompt, a token or a sequence twice, late or never shows.
+    """
+
+    def __init__(self) -> None:
+        """Nobody was served."""
+        self.prompts: Counter[Hashable] = Counter()
+        self.tokens: Counter[Hashable] = Counter()
+
+    def plan(self, scheduler: Scheduler, plan: Plan, started: Iterable[Entry]) -> None:
+        """A plan samples, and requests run for the first time."""
+        for entry in started:
+            self.prompts[entry.tenant] += entry.record.prompt
+        for row in plan.sampling:
+            self.tokens[scheduler.entries[row.request_id].tenant] += 1
+
+    def check(self, scheduler: Scheduler) -> None:
+        """Every account has what its tenant was served.
+
+        Raises:
+            Undone: it has another sum, or accrues at another rate.
+        """
+        policy = scheduler.tenants
+        if policy is None:
+            return
+        steady = Counter(scheduler.of[s.request].tenant for s in scheduler.members)
+        for tenant, account in policy.accounts.items():
+            unit = policy.unit * policy.weights.get(str(tenant), 1)  # what one unit stands for
+            found, rate = account.rate * unit, policy.output_price * steady[tenant]
+            if found != rate:
+                raise Undone("counts", f"tenant {tenant!r} accrues {found}, not {rate}")
+            if policy.name != "drr":
+                continue  # a counter that is lifted is no sum
+            charged = policy.charged(tenant, scheduler.ledger.steps) * unit
+            wanted = policy.prompt_price * self.prompts[tenant]
+            wanted += policy.output_price * self.tokens[tenant]
+            if charged != wanted:
+                raise Undone("counts", f"tenant {tenant!r} is charged {charged}, not {wanted}")
+
+
+def check_plan(plan: Plan, live: Iterable[Hashable], aborted: Iterable[Hashable]) -> None:
+    """A plan names live requests alone.
+
+    Raises:
+        Undone: it names another.
+    """
+    names, gone = set(live), set(aborted)
+    told = [(row.request_id, row.branch) for row in plan.scheduled_seq_groups]
+    told += [(name, branch) for name, branch, *_ in (*plan.new_blocks, *plan.tables)]
+    for name, branch in told:
+        if name not in names:
+            rule = "abort" if name in gone else "ended"
+            raise Undone(rule, f"the plan names {name!r}, branch {branch}, which is not live")

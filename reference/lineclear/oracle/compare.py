@@ -1,0 +1,101 @@
+"""A state of the scheduler held against the one that it should be.
+
+Guarantees: nothing that a step can be decided by is left out: phases, tables, counters, places in the
+order, free blocks of both tiers, seats. The rule that is named is that of the first difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from lineclear.oracle.rules import Undone
+from lineclear.oracle.state import Branch, Live, State, observe
+from lineclear_spec.lifecycle import Phase
+
+if TYPE_CHECKING:
+    from lineclear.scheduler import Scheduler
+
+__all__ = ["by_name", "compare", "same"]
+
+
+def same(rule: str, what: str, found: Any, wanted: Any) -> None:
+    """Raises if the two differ."""
+    if found != wanted:
+        raise Undone(rule, f"{what}: {found!r}, and it should be {wanted!r}")
+
+
+def by_name(state: State) -> dict[Hashable, Live]:
+    """Live requests by id."""
+    return {live.name: live for live in state.lives}
+
+
+def compare(scheduler: Scheduler, wanted: State, rules: Mapping[Hashable, str]) -> None:
+    """Holds a scheduler against the state that it should have.
+
+    Args:
+        scheduler: after a call.
+        wanted: the state after it.
+        rules: by request, the rule that its phase is due to; "ended" for others.
+
+    Raises:
+        Undone: they differ.
+    """
+    theirs, mine = by_name(observe(scheduler)), by_name(wanted)
+    same("ended", "live requests", set(theirs), set(mine))
+    for name, live in mine.items():
+        rule = rules.get(name, "admission")
+        if theirs[name].phase == Phase.RUNNING:
+            rule = "admission"
+        same(rule, f"phase of request {name!r}", theirs[name].phase.name, live.phase.name)
+    for name, live in mine.items():
+        tables(theirs[name], live)
+    ledger = scheduler.ledger
+    same("blocks", "free GPU blocks", ledger.gpu.free, wanted.gpu_free)
+    same("blocks", "free CPU blocks", ledger.cpu.free, wanted.cpu_free)
+    seats = wanted.config.max_num_seqs - wanted.seats_free
+    same("seats", "seats taken", scheduler.seats, seats)
+    for name, live in mine.items():
+        stands(theirs[name], live)
+
+
+def tables(their: Live, mine: Live) -> None:
+    """Its blocks, slots and counters."""
+    name = mine.name
+    same("blocks", f"blocks of request {name!r}", len(their.blocks), len(mine.blocks))
+    same(
+        "blocks",
+        f"tables of request {name!r}: branch, known, reached, slots, entries, samples to come",
+        [counts(branch) for branch in their.branches],
+        [counts(branch) for branch in mine.branches],
+    )
+    same("blocks", f"a copy of request {name!r} is open", their.copying, mine.copying)
+
+
+def counts(branch: Branch) -> tuple[int, ...]:
+    """What is compared of a sequence."""
+    return (
+        branch.number,
+        branch.known,
+        branch.reach,
+        branch.slots,
+        len(branch.table),
+        branch.pending,
+    )
+
+
+def stands(their: Live, mine: Live) -> None:
+    """Where it stands in the order, and what is remembered of it."""
+    name, waits = mine.name, mine.phase != Phase.RUNNING
+    same(
+        "order",
+        f"place of request {name!r}",
+        (their.order, their.rank),
+        (mine.order, mine.rank),
+    )
+    same(
+        "order",
+        f"request {name!r}: preemptions, passed by, looked at next, ran, waits since",
+        (their.preemptions, their.bypassed, their.review, their.started, waits and their.since),
+        (mine.preemptions, mine.bypassed, mine.review, mine.started, waits and mine.since),
+    )

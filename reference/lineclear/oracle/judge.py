@@ -1,0 +1,391 @@
+"""Whether each call of a scheduler did what the rules say.
+
+Guarantees: a call raises `Undone` if it left behind anything else than it should in a plan, a table, a
+queue, a seat or a counter, and names the rule; what it does not judge it counts by name. Whatever the
+scheduler itself raises passes through.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from lineclear.oracle.books import (
+    Charges,
+    check_answer,
+    check_books,
+    check_plan,
+    has_room,
+    refuses,
+)
+from lineclear.oracle.calls import committed, completed, sizes_of
+from lineclear.oracle.compare import compare, same
+from lineclear.oracle.orders import Orders, Uncopied
+from lineclear.oracle.rules import Undone
+from lineclear.oracle.state import Branch, State, live_of, observe
+from lineclear.oracle.step import Expected, Row
+from lineclear.request import Accepted, Rejected, Request
+from lineclear_spec.lifecycle import Phase
+
+if TYPE_CHECKING:
+    from lineclear.plan import Plan, Scheduled
+    from lineclear.request import Finished
+    from lineclear.scheduler import Scheduler
+
+__all__ = ["Memory", "Oracle"]
+
+
+def rows_of(plan: Plan) -> list[Row]:
+    """The rows of a plan in plain form; of one in the decode batch the first position is not told."""
+    return [
+        (r.request_id, r.branch, r.tokens, r.drafts, r.start, r.samples, r.prefill)  # type: ignore[misc]
+        for r in plan.scheduled_seq_groups
+    ]
+
+
+class Oracle:
+    """Calls one scheduler and judges what it does; it is called in place of the scheduler.
+
+    Args:
+        scheduler: which; it must be new.
+
+    Attributes:
+        judged: steps that were judged.
+        exempt: steps that were not, by the name of the exemption.
+        limits: steps that did less than they could, by the rule that says so.
+        memory: what the oracle remembers of the scheduler's past.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        """Nothing was judged."""
+        self.scheduler = scheduler
+        self.judged = 0
+        self.exempt: Counter[str] = Counter()
+        self.limits: Counter[str] = Counter()
+        self.memory = Memory()
+
+    # ---- calls ---------------------------------------------------------------------------------
+
+    def add(self, request: Request) -> Accepted | Rejected:
+        """Calls `add`; a live id, tried first, is refused.
+
+        Raises:
+            Undone: the answer is wrong, or something else changed.
+        """
+        scheduler, memory = self.scheduler, self.memory
+        if request.request_id in memory.live:
+            return scheduler.add(request)
+        if memory.live and not scheduler.foreign:
+            refuses(scheduler, replace(request, request_id=next(iter(memory.live))))
+        state = observe(scheduler)
+        room = has_room(scheduler)
+        answer = scheduler.add(request)
+        check_answer(scheduler, request, answer, room)
+        if not isinstance(answer, Rejected):
+            entry = scheduler.entries.get(request.request_id)
+            if entry is None:
+                raise Undone(
+                    "ended", f"request {request.request_id!r} was accepted and is nowhere"
+                )
+            memory.live[request.request_id] = entry.number
+            memory.aborted.pop(request.request_id, None)
+            state.lives.append(live_of(scheduler, entry, {}, False))
+        self._after(state)
+        return answer
+
+    def abort(self, request_id: Hashable) -> bool:
+        """Calls `abort`.
+
+        Raises:
+            Undone: a live request is not ended, or something else changed.
+        """
+        scheduler, memory = self.scheduler, self.memory
+        state = observe(scheduler)
+        answer = scheduler.abort(request_id)
+        same("abort", f"abort of request {request_id!r}", answer, request_id in memory.live)
+        if memory.live.pop(request_id, None) is not None:
+            memory.aborted[request_id] = None
+        state.lives = [live for live in state.lives if live.name != request_id]
+        self._after(state)
+        return answer
+
+    def complete(self, operations: Iterable[int], failed: Iterable[int] = ()) -> list[Hashable]:
+        """Calls `complete`.
+
+        Raises:
+            Undone: another request is hurt than the one whose copy failed, or something else changed.
+        """
+        scheduler, memory = self.scheduler, self.memory
+        done, bad = list(operations), list(failed)
+        state = observe(scheduler)
+        orders = self._orders(state)
+        hurt = scheduler.complete(done, bad)
+        if orders is None or (scheduler.policy_failures and not state.fcfs):
+            self._books()
+            return hurt
+        running = {live.name for live in state.of_phase(Phase.RUNNING)}
+        try:
+            lost = [live.name for live in completed(state, orders, done, bad)]
+        except Exception:
+            if not scheduler.foreign:
+                raise
+            self._books()  # the copy of the policy raised
+            return hurt
+        same("blocks", "requests whose copy failed", hurt, lost)
+        for name in lost:
+            if name in running:
+                memory.void[name] = (memory.live[name], state.steps)
+        self._after(state)
+        return hurt
+
+    def commit(self, plan: Plan, sampled: Any, stopped: Iterable[Any] = ()) -> list[Finished]:
+        """Calls `commit`.
+
+        Raises:
+            Undone: a token is lost or made, or another request ends than those that should.
+        """
+        scheduler, memory = self.scheduler, self.memory
+        stops = list(stopped)
+        state = observe(scheduler)
+        counters = scheduler.counters
+        before = counters.generated_tokens, sum(counters.finished.values())
+        finished = scheduler.commit(plan, sampled, stops)
+        if plan.step is None:
+            return finished
+        issued = memory.issued.pop(plan.step, {})
+
+        def kept(row: Scheduled) -> bool:
+            name = row.request_id
+            number, until = memory.void.get(name, (0, 0))
+            void = number == memory.live.get(name) and plan.step is not None and plan.step <= until
+            alive = name in memory.live and memory.live[name] == issued.get(name)
+            return alive and not void
+
+        ended, generated = committed(state, plan, kept, sampled, stops)
+        same(
+            "finish",
+            "requests that end",
+            {f.request_id: (sorted(f.outputs), f.preemptions) for f in finished},
+            {name: (outputs, preemptions) for name, (_, outputs, preemptions) in ended.items()},
+        )
+        for one in finished:  # the design states no order among branches that end together
+            last = {one.outputs[-1].reason} & ended[one.request_id][0]
+            same("finish", f"why request {one.request_id!r} ended", {one.reason}, last)
+        for name in ended:
+            del memory.live[name]
+        grown = (
+            counters.generated_tokens - before[0],
+            sum(counters.finished.values()) - before[1],
+        )
+        same("counts", "generated tokens, finished requests", grown, (generated, len(ended)))
+        learned = {
+            row.request_id
+            for row, sizes in zip(plan.sampling, sizes_of(plan, sampled), strict=True)
+            if sizes and kept(row)
+        }
+        for name in learned:
+            memory.sheltered.pop(name, None)
+        self._after(state)
+        return finished
+
+    def schedule(self) -> Plan:
+        """Calls `schedule`.
+
+        Raises:
+            Undone: it is not the step that the rules give.
+        """
+        scheduler, memory = self.scheduler, self.memory
+        why = self.exemption()
+        if len(scheduler.flights) >= scheduler.config.depth or scheduler.asking:
+            return scheduler.schedule()  # which it refuses
+        memory.forget_shelters(scheduler)
+        state = observe(scheduler, memory.sheltered)
+        before = counters_of(scheduler)
+        orders = None if why else self._orders(state)
+        expected = None
+        if orders is not None:
+            if not state.fcfs:
+                self._check_places(orders, state)
+            listed = {sequence: k for k, sequence in enumerate(scheduler.explicit)}
+
+            def position(branch: Branch) -> int:
+                return listed.get(branch.sequence, -1)
+
+            try:
+                expected = Expected(state, orders, position)
+            except Exception:
+                if not scheduler.foreign:
+                    raise
+                why = "policy failed"  # the copy raised, and so will the policy
+        fresh = [entry for entry in scheduler.entries.values() if not entry.started]
+        plan = scheduler.schedule()
+        memory.charges.plan(scheduler, plan, [entry for entry in fresh if entry.started])
+        check_plan(plan, memory.live, memory.aborted)
+        memory.aborted.clear()
+        if plan.step is not None:
+            memory.issued[plan.step] = dict(memory.live)
+        if scheduler.policy_failures and not state.fcfs:
+            why = "policy failed"
+        if expected is None or why:
+            self.exempt[why or "no copy"] += 1
+            self._books()
+            return plan
+        judge(scheduler, expected, plan, before)
+        self._books()
+        self.judged += 1
+        if expected.reason:
+            self.limits[expected.reason] += 1
+        for name in expected.void:
+            memory.void[name] = (memory.live[name], expected.state.steps)
+        if expected.displaced:
+            memory.sheltered[expected.admitted[0]] = None
+        return plan
+
+    # ---- what is remembered --------------------------------------------------------------------
+
+    def exemption(self) -> str:
+        """Why steps of this scheduler are not judged, or ""."""
+        config = self.scheduler.config
+        return "rules" if config.rules != "lineclear" else "broken" if config.broken else ""
+
+    def _orders(self, state: State) -> Orders | None:
+        """The policy, to be asked; None if it cannot be copied."""
+        try:
+            return Orders(self.scheduler.policy, state)
+        except Uncopied:
+            return None
+
+    def _check_places(self, orders: Orders, state: State) -> None:
+        """A built-in policy without memory puts each request where it put it at first."""
+        if self.scheduler.foreign or orders.reviews:
+            return
+        for live in state.lives:
+            order, rank = live.order, live.rank
+            orders.place(live)
+            same(
+                "order", f"place of request {live.name!r}", (order, rank), (live.order, live.rank)
+            )
+
+    def _after(self, wanted: State) -> None:
+        """The state is the wanted one, and every list names live requests alone."""
+        scheduler = self.scheduler
+        if scheduler.policy_failures and not wanted.fcfs:
+            self._books()
+            return
+        compare(scheduler, wanted, {})
+        self._books()
+
+    def _books(self) -> None:
+        """Every list names live requests alone."""
+        check_books(self.scheduler, self.memory.live)
+        self.memory.charges.check(self.scheduler)
+
+
+class Memory:
+    """What cannot be seen from a scheduler at one moment.
+
+    Attributes:
+        live: requests that were accepted and have not ended, with the number of their arrival.
+        aborted: ids of requests that were aborted since the last plan.
+        sheltered: requests that displaced another and have kept no token since.
+        void: by request, its number and the last step whose samples are worthless for it.
+        charges: what tenants were served.
+        issued: by step in flight, what was live when it was issued.
+    """
+
+    def __init__(self) -> None:
+        """Nothing has happened."""
+        self.live: dict[Hashable, int] = {}
+        self.aborted: dict[Hashable, None] = {}
+        self.sheltered: dict[Hashable, None] = {}
+        self.void: dict[Hashable, tuple[int, int]] = {}
+        self.issued: dict[int, dict[Hashable, int]] = {}
+        self.charges = Charges()
+
+    def forget_shelters(self, scheduler: Scheduler) -> None:
+        """A request that no longer runs displaces anew when it enters."""
+        for name in tuple(self.sheltered):
+            entry = scheduler.entries.get(name)
+            if entry is None or entry.record.phase != Phase.RUNNING:
+                del self.sheltered[name]
+
+
+def counters_of(scheduler: Scheduler) -> dict[str, int]:
+    """Counters that a step may change."""
+    counters = scheduler.counters
+    return {
+        "swap": counters.preemptions["swap"],
+        "recompute": counters.preemptions["recompute"],
+        "discarded": counters.discarded,
+        "recomputed tokens": counters.recomputed_tokens,
+        "preempted alone": counters.preempted_alone,
+        "steps": counters.steps,
+        "tokens": counters.batched_tokens,
+    }
+
+
+def judge(scheduler: Scheduler, expected: Expected, plan: Plan, before: dict[str, int]) -> None:
+    """Compares a step with the one that it should be, the first cause first.
+
+    Raises:
+        Undone: they differ.
+    """
+    made, mine = list(plan.preempted), expected.preempted
+    rule = "displacement" if expected.displaced else "growth"
+    same(rule, "preempted", [name for name, _ in made], [name for name, _ in mine])
+    after = counters_of(scheduler)
+    grew = {name: after[name] - before[name] for name in after}
+    for name in expected.discarded:
+        phase = scheduler.entries[name].record.phase if name in scheduler.entries else None
+        same("discard", f"the copy of request {name!r} is kept", phase == Phase.SWAPPED, False)
+    same("discard", "copies discarded", grew["discarded"], len(expected.discarded))
+    for (name, mode), (_, wanted) in zip(made, mine, strict=True):
+        same("mode", f"preemption of request {name!r}", mode, wanted)
+    rules = {live.name: "discard" for live in expected.state.lives}
+    phases = {live.name: live.phase for live in expected.state.lives}
+    for name, entry in scheduler.entries.items():
+        if Phase.RUNNING in (phases.get(name), entry.record.phase):
+            same("admission", f"phase of request {name!r}", entry.record.phase, phases.get(name))
+    judge_rows(expected, plan)
+    compare(scheduler, expected.state, rules)
+    if expected.state.of_phase(Phase.WAITING, Phase.SWAPPED):
+        same("reason", "why nothing enters", scheduler.refrained, expected.reason)
+    modes = Counter(mode for _, mode in mine)
+    tokens = sum(row[2] for row in expected.rows)
+    wanted_counts = {
+        "swap": modes["swap"],
+        "recompute": modes["recompute"],
+        "discarded": len(expected.discarded),
+        "recomputed tokens": expected.lost,
+        "preempted alone": expected.alone,
+        "steps": int(tokens > 0),
+        "tokens": tokens,
+    }
+    same("counts", "counters", grew, wanted_counts)
+
+
+def judge_rows(expected: Expected, plan: Plan) -> None:
+    """Every sequence that can be served is, with the tokens that are its due.
+
+    Raises:
+        Undone: one is left out, or gets more or less.
+    """
+    rows, wanted = rows_of(plan), expected.rows
+    same(
+        "service",
+        "sequences in the plan",
+        sorted((str(row[0]), row[1]) for row in rows),
+        sorted((str(row[0]), row[1]) for row in wanted),
+    )
+    told = {(row[0], row[1]): row for row in rows}
+    for row in wanted:
+        their = told[row[0], row[1]]
+        mine = (*row[:4], their[4] if their[4] is None else row[4], *row[5:])
+        same("shares", f"row of request {row[0]!r}, branch {row[1]}", their, mine)
+    orders = [[row[:2] for row in some if row[6]] for some in (rows, wanted)]
+    same("shares", "order of the prefills", *orders)
+    figures = plan.num_batched_tokens, plan.num_prefill_groups, plan.step is not None
+    mine = sum(row[2] for row in wanted), sum(row[6] for row in wanted), bool(wanted)
+    same("service", "tokens and prefills of the plan, and whether it has a step", figures, mine)

@@ -1,0 +1,175 @@
+"""Where a policy puts requests in the midst of a step, asked of a copy of the policy.
+
+Guarantees: the policy that is judged is asked nothing, unless it is built in and has no memory. A
+request's place changes when the policy looks at it (it begins to wait, it begins to run, or the step has
+come that the policy named), and at no other time; a policy that shares among tenants is asked whose
+turn it is.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Hashable
+from typing import Any
+
+from lineclear.oracle.state import Live, State
+from lineclear.policies.tenants import TenantPolicy
+from lineclear_spec.lifecycle import Phase
+
+__all__ = ["Orders", "Uncopied", "parts"]
+
+
+class Uncopied(Exception):
+    """The policy cannot be copied."""
+
+
+def parts(answer: Any) -> tuple[Any, ...]:
+    """A key as a tuple."""
+    return answer if isinstance(answer, tuple) else (answer,)
+
+
+def twin(policy: Any) -> Any:
+    """A policy that answers alike and may be asked anything."""
+    plain = not isinstance(policy, TenantPolicy) and not hasattr(policy, "review")
+    if plain and type(policy).__module__.startswith("lineclear.policies."):
+        return policy
+    try:
+        return copy.deepcopy(policy)
+    except Exception as error:
+        raise Uncopied from error
+
+
+class Orders:
+    """The order of one state, as the policy would change it.
+
+    Args:
+        policy: of the scheduler.
+        state: before the step.
+
+    Raises:
+        Uncopied: the policy cannot be copied.
+    """
+
+    def __init__(self, policy: Any, state: State) -> None:
+        """Nothing was asked."""
+        self.state = state
+        self.policy = None if state.fcfs else twin(policy)
+        self.reviews = hasattr(self.policy, "review")
+        self.tenants = isinstance(self.policy, TenantPolicy)
+        self.aside: list[Live] = []  # taken out of the queue for the time of an admission
+
+    # ---- places --------------------------------------------------------------------------------
+
+    def place(self, live: Live) -> None:
+        """Asks where the request stands."""
+        if self.policy is None:
+            live.order = live.rank = (live.number,)
+            return
+        view = live.view(self.state.steps)
+        live.order = (*parts(self.policy.key(view)), live.number)
+        ranks = hasattr(self.policy, "rank")
+        live.rank = (*parts(self.policy.rank(view)), live.number) if ranks else live.order
+
+    def look(self, live: Live) -> None:
+        """The policy looks at a request again, if it does so at all."""
+        if not self.reviews:
+            return
+        wait = self.policy.review(live.view(self.state.steps))
+        live.review = -1 if wait is None else self.state.steps + max(1, wait)
+        self.place(live)
+
+    def begin(self) -> None:
+        """The step begins: requests whose time has come are looked at."""
+        due = [live for live in self.state.lives if live.review == self.state.steps]
+        for live in due:
+            self.look(live)
+
+    # ---- the queue -----------------------------------------------------------------------------
+
+    @property
+    def queue(self) -> list[Live]:
+        """Requests that wait or are swapped out, in order; those put aside are not among them."""
+        waiting = self.state.of_phase(Phase.WAITING, Phase.SWAPPED)
+        first = self.state.config.swapped_first and not self.tenants
+
+        def place(live: Live) -> tuple[Any, ...]:
+            return (first and live.phase != Phase.SWAPPED, live.order)
+
+        return sorted((live for live in waiting if live not in self.aside), key=place)
+
+    def head(self) -> Live | None:
+        """The first in the queue; with tenants, the first of the one whose turn it is."""
+        queue = self.queue
+        if queue and self.tenants:
+            turn = self.policy.first(self.state.steps)
+            queue = [live for live in queue if live.user.tenant == turn]
+        return queue[0] if queue else None
+
+    def others_wait(self, live: Live) -> bool:
+        """Whether another request of its tenant waits."""
+        return any(
+            other is not live and other.user.tenant == live.user.tenant for other in self.queue
+        )
+
+    def tell(self, event: str, tenant: Hashable, *count: int) -> None:
+        """Tells a policy that shares among tenants."""
+        if self.tenants:
+            getattr(self.policy, event)(tenant, *count, self.state.steps)
+
+    def put_aside(self, live: Live) -> None:
+        """The request is passed for now."""
+        self.aside.append(live)
+        if not self.others_wait(live):
+            self.tell("idle", live.user.tenant)
+
+    def put_back(self) -> None:
+        """Those that were passed stand in the queue again."""
+        while self.aside:
+            live = self.aside.pop(0)
+            if not self.others_wait(live):
+                self.tell("backlogged", live.user.tenant)
+
+    # ---- requests that enter and give way ------------------------------------------------------
+
+    def enters(self, live: Live) -> None:
+        """The request leaves the queue; it does not run yet."""
+        if not self.others_wait(live):
+            self.tell("idle", live.user.tenant)
+
+    def entered(self, live: Live) -> None:
+        """The request runs, for the first time or again."""
+        self.look(live)
+        if not live.started:
+            self.tell("admitted", live.user.tenant, live.prompt)
+        live.started = True
+
+    def stops(self, live: Live) -> None:
+        """The request is about to be preempted: none of its sequences decodes in every step."""
+        for branch in live.branches:
+            if branch.in_batch:
+                branch.in_batch = False
+                self.tell("steady", live.user.tenant, -1)
+
+    def waits(self, live: Live) -> None:
+        """The request waits from now on."""
+        live.since = self.state.steps
+        if not self.others_wait(live):
+            self.tell("backlogged", live.user.tenant)
+        self.look(live)
+
+    # ---- questions -----------------------------------------------------------------------------
+
+    def may_displace(self, head: Live, other: Live) -> bool:
+        """Whether the policy lets the head of the queue displace a request that runs."""
+        if self.policy is None:
+            return False
+        steps = self.state.steps
+        return bool(self.policy.may_displace(head.view(steps), other.view(steps)))
+
+    def share(self, live: Live) -> int | None:
+        """Tokens of an unfinished prompt that the policy lets a step compute; None for no limit."""
+        if not hasattr(self.policy, "share"):
+            return None
+        most = self.state.config.max_num_batched_tokens
+        view = live.view(self.state.steps)
+        return max(1, self.policy.share(view, most, len(self.state.lives)))

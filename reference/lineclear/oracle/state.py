@@ -1,0 +1,245 @@
+"""What a scheduler has at one moment, as plain data that can be changed without changing it.
+
+Guarantees: blocks that are free are counted from the tables, never read from a pool; whether a block
+is shared is counted from the tables, never read from the block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from lineclear.request import Output, Request
+from lineclear.view import View
+from lineclear_spec.lifecycle import Phase
+from lineclear_spec.records import Request as Record
+from lineclear_spec.records import Sequence
+
+if TYPE_CHECKING:
+    from lineclear.config import Config
+    from lineclear.entry import Entry
+    from lineclear.scheduler import Scheduler
+
+__all__ = ["Branch", "Live", "State", "ceil_div", "live_of", "observe"]
+
+
+def ceil_div(tokens: int, size: int) -> int:
+    """Blocks of a size that so many tokens fill or begin."""
+    return (tokens + size - 1) // size
+
+
+@dataclass(eq=False, slots=True)
+class Branch:
+    """One sequence of a request.
+
+    Attributes:
+        sequence: the record that it was read from.
+        number: of the branch, as plans name it.
+        known: prompt and generated tokens.
+        reach: positions that are computed, or that a step in flight computes.
+        computed: positions whose step is committed.
+        slots: positions that the table has room for.
+        pending: samples that steps in flight will bring.
+        table: names of its blocks, in order.
+        in_batch: the scheduler keeps it among those that decode in every step.
+    """
+
+    sequence: Sequence
+    number: int
+    known: int
+    reach: int
+    computed: int
+    slots: int
+    pending: int
+    table: list[int]
+    in_batch: bool
+
+
+@dataclass(eq=False, slots=True)
+class Live:
+    """One live request; sequences are in the order in which the scheduler lists them.
+
+    Attributes:
+        record: what it was read from.
+        phase: WAITING, RUNNING or SWAPPED.
+        copy: number of its copy that is open, or 0.
+        order: its place among those that wait, smaller first.
+        rank: its place among those that run, smaller first.
+        bypassed: requests that passed it since it last ran.
+        since: steps issued when it began to wait.
+        review: the step before which the policy looks at it again, or -1.
+        made: branches that it ever had.
+        outputs: branches that ended.
+        protected: it displaced another and has kept no token since.
+    """
+
+    record: Record
+    name: Hashable
+    user: Request
+    number: int
+    n: int
+    prompt: int
+    limit: int
+    phase: Phase
+    copy: int
+    order: tuple[Any, ...]
+    rank: tuple[Any, ...]
+    bypassed: int
+    preemptions: int
+    since: int
+    started: bool
+    review: int
+    branches: list[Branch]
+    made: int = 1
+    outputs: tuple[Output, ...] = ()
+    protected: bool = False
+
+    @property
+    def copying(self) -> bool:
+        """Whether a copy of it is open."""
+        return self.copy != 0
+
+    @property
+    def tokens(self) -> int:
+        """Known tokens of all its sequences."""
+        return sum(branch.known for branch in self.branches)
+
+    @property
+    def computed(self) -> int:
+        """Positions of all its sequences whose KV is lost with its blocks."""
+        return sum(branch.computed for branch in self.branches)
+
+    @property
+    def blocks(self) -> set[int]:
+        """The distinct blocks that its tables name."""
+        return {name for branch in self.branches for name in branch.table}
+
+    def holders(self, block: int) -> int:
+        """How many of its tables name a block."""
+        return sum(branch.table.count(block) for branch in self.branches)
+
+    def view(self, steps: int) -> View:
+        """How a policy sees it after so many steps."""
+        generated = max(0, self.branches[0].known - self.prompt)
+        waiting = None if self.phase == Phase.RUNNING else steps - self.since
+        return View(self.user, self.number, generated, self.preemptions, steps, waiting)
+
+
+@dataclass(eq=False, slots=True)
+class State:
+    """Everything that a step is decided by.
+
+    Attributes:
+        config: settings.
+        lives: live requests, in the order of their arrival.
+        steps: steps issued.
+        fcfs: the policy has failed, so the order is that of arrival.
+        names: of blocks that are taken from now on.
+    """
+
+    config: Config
+    lives: list[Live]
+    steps: int
+    fcfs: bool
+    names: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def of_phase(self, *phases: Phase) -> list[Live]:
+        """Requests in one of the phases."""
+        return [live for live in self.lives if live.phase in phases]
+
+    @property
+    def running(self) -> list[Live]:
+        """Requests that run, in the order of their ranks."""
+        return sorted(self.of_phase(Phase.RUNNING), key=lambda live: live.rank)
+
+    def held(self, *phases: Phase) -> int:
+        """Distinct blocks of the requests in these phases."""
+        return sum(len(live.blocks) for live in self.of_phase(*phases))
+
+    @property
+    def gpu_free(self) -> int:
+        """GPU blocks that nobody holds."""
+        return self.config.num_gpu_blocks - self.held(Phase.RUNNING)
+
+    @property
+    def cpu_free(self) -> int:
+        """CPU blocks that nobody holds."""
+        return self.config.num_cpu_blocks - self.held(Phase.SWAPPED)
+
+    @property
+    def seats_free(self) -> int:
+        """Sequences that may run besides those that requests which run may have."""
+        return self.config.max_num_seqs - sum(live.n for live in self.of_phase(Phase.RUNNING))
+
+    def take(self, blocks: int) -> list[int]:
+        """Names of so many new blocks."""
+        return [-next(self.names) for _ in range(blocks)]
+
+
+def observe(scheduler: Scheduler, protected: Iterable[Hashable] = ()) -> State:
+    """The state of a scheduler between two calls.
+
+    Args:
+        scheduler: whose.
+        protected: requests that displaced another and have kept no token since.
+    """
+    listed = {sequence: k for k, sequence in enumerate(scheduler.explicit)}
+    entries = sorted(scheduler.entries.values(), key=lambda entry: entry.number)
+    kept = set(protected)
+    return State(
+        config=scheduler.config,
+        lives=[live_of(scheduler, entry, listed, entry.name in kept) for entry in entries],
+        steps=scheduler.ledger.steps,
+        fcfs=bool(scheduler.policy_failures),
+    )
+
+
+def live_of(
+    scheduler: Scheduler, entry: Entry, listed: dict[Sequence, int], protected: bool
+) -> Live:
+    """One request as it stands."""
+    ledger, record = scheduler.ledger, entry.record
+    cached, user = entry.asked, entry.user
+    entry.asked = cached  # looking at it leaves nothing behind
+    names: dict[Any, int] = {}
+    branches: list[Branch] = []
+    for sequence in record.members:
+        for block in sequence.table:
+            names.setdefault(block, len(names) + 1)
+        branches.append(
+            Branch(
+                sequence=sequence,
+                number=entry.branch(sequence),
+                known=ledger.known(sequence),
+                reach=ledger.reach(sequence),
+                computed=ledger.computed(sequence),
+                slots=ledger.slots(sequence),
+                pending=ledger.promised(sequence),
+                table=[names[block] for block in sequence.table],
+                in_batch=sequence.steady,
+            )
+        )
+    return Live(
+        record=record,
+        name=entry.name,
+        user=user,
+        number=entry.number,
+        n=entry.n,
+        prompt=record.prompt,
+        limit=record.limit,
+        phase=record.phase,
+        copy=record.copy,
+        order=entry.order,
+        rank=entry.rank,
+        bypassed=entry.bypassed,
+        preemptions=entry.preemptions,
+        since=entry.since,
+        started=entry.started,
+        review=entry.review,
+        branches=branches,
+        made=entry.branches_made,
+        outputs=tuple(entry.outputs or ()),
+        protected=protected,
+    )

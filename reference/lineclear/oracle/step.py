@@ -1,0 +1,360 @@
+"""The step that a scheduler must make, worked out on plain data.
+
+Guarantees: `Expected` changes its own copy of the state as the step must change it, and says who is
+preempted, discarded and admitted, who computes what, and which rule kept anything from entering. It is
+written for reading: it counts everything again whenever it asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from lineclear.config import Config
+from lineclear.oracle.orders import Orders
+from lineclear.oracle.state import Branch, Live, State
+from lineclear.oracle.work import Demand, Work, demand, grow, work_of
+from lineclear_spec.lifecycle import Phase
+
+__all__ = ["NEW", "Expected", "Row", "forget", "swaps", "void"]
+
+#: Number of a copy that the step decides.
+NEW = -1
+
+#: Request, branch, tokens, drafts, first position, whether it samples, whether it is a prefill.
+Row = tuple[Hashable, int, int, int, int, bool, bool]
+
+
+def worst_first(rule: str) -> Callable[[Live], tuple[Any, ...]]:
+    """For a victim rule, the key by which the candidates are sorted, the first victim first."""
+    keys: dict[str, Callable[[Live], tuple[Any, ...]]] = {
+        "last": lambda live: live.rank,
+        "lowest_priority": lambda live: (-live.user.priority, live.rank),
+        "longest": lambda live: (live.tokens, live.rank),
+        "newest": lambda live: (live.number,),
+    }
+    return keys[rule]
+
+
+def swaps(config: Config, live: Live) -> bool:
+    """Whether the mode says to swap this request, if that can be done."""
+    match config.preemption_mode:
+        case "swap":
+            return True
+        case "by_length":
+            return live.tokens >= config.swap_threshold
+        case "groups":
+            return live.n >= 2
+        case "auto":
+            moved = len(live.blocks) * config.block_size * config.swap_token_cost
+            return moved < live.computed * config.recompute_token_cost
+        case _:
+            return False
+
+
+class Expected:
+    """One step.
+
+    Args:
+        state: before the step; it is changed.
+        orders: of the policy.
+        listed: position of each sequence in the scheduler's list of those that run; the design states no
+            order among the sequences of one request.
+
+    Attributes:
+        preempted: who, and by which mode, in order.
+        discarded: whose CPU copies, in order.
+        admitted: who entered, in order.
+        rows: what is computed, prefills first; decodes in no order.
+        reason: why nothing else was admitted, or "".
+        displaced: whether the head of the queue displaced others.
+        void: requests whose samples in flight are worthless from now on.
+        lost: tokens that have to be computed again.
+        alone: requests that preempted themselves although nothing else ran.
+    """
+
+    def __init__(self, state: State, orders: Orders, listed: Callable[[Branch], int]) -> None:
+        """Works the step out."""
+        self.state, self.config, self.orders, self.listed = state, state.config, orders, listed
+        self.preempted: list[tuple[Hashable, str]] = []
+        self.discarded: list[Hashable] = []
+        self.admitted: list[Hashable] = []
+        self.prefills: list[tuple[Work, int]] = []
+        self.decodes: list[tuple[Work, int]] = []
+        self.rows: list[Row] = []
+        self.reason = ""
+        self.displaced = self.short = False  # short: an unfinished prompt lacks tokens
+        self.lost = self.alone = 0
+        self.void: list[Hashable] = []
+        orders.begin()
+        works = {live: self.works(live) for live in state.running}
+        grew = self.make_room(works)
+        if not grew:
+            self.displace(works)
+        for live in [
+            live for live in works if live.phase != Phase.RUNNING or live.name in self.admitted
+        ]:
+            del works[live]
+        if self.displaced:
+            head = next(live for live in state.lives if live.name in self.admitted)
+            self.serve(works)
+            self.start(head)
+        else:
+            self.serve(works)
+        pause = grew and self.config.pause_after_preemption
+        if self.displaced or self.short or pause:
+            self.reason = (
+                "displaced"
+                if self.displaced
+                else "prefill_first"
+                if self.short
+                else "pause_after_preemption"
+            )
+        else:
+            self.admit()
+        self.hand_out()
+        self.write()
+
+    def works(self, live: Live) -> list[Work]:
+        """What the sequences of a request that runs can do."""
+        return work_of(self.state, live, sorted(live.branches, key=self.listed))
+
+    # ---- preemption ----------------------------------------------------------------------------
+
+    def make_room(self, works: dict[Live, list[Work]]) -> bool:
+        """Each in its place takes its blocks; one that cannot preempts the first victim behind it.
+
+        Returns:
+            Whether any was preempted.
+        """
+        need = {live: sum(work.blocks for work in found) for live, found in works.items()}
+        if sum(need.values()) <= self.state.gpu_free:
+            return False
+        taken = 0  # by those before
+        for live in works:
+            if not works[live]:
+                continue
+            while live.phase == Phase.RUNNING and taken + need[live] > self.state.gpu_free:
+                running = self.state.running
+                behind = [other for other in running if other.rank > live.rank]
+                self.alone += len(running) == 1
+                key = worst_first(self.config.victim)
+                self.preempt(max(behind, key=key) if behind else live)
+            if live.phase == Phase.RUNNING:
+                taken += need[live]
+        return True
+
+    def preempt(self, live: Live) -> None:
+        """The request gives its blocks up, by swap if that is wanted and there is room."""
+        self.orders.stops(live)
+        swap = not live.copying and swaps(self.config, live) and self.make_cpu_room(live)
+        if swap:
+            live.phase, live.copy = Phase.SWAPPED, NEW
+        else:
+            self.lost += live.computed
+            if live.copying:
+                self.void.append(live.name)
+                void(live)
+            forget(live)
+        live.preemptions += 1
+        self.preempted.append((live.name, "swap" if swap else "recompute"))
+        self.orders.waits(live)
+
+    def make_cpu_room(self, live: Live) -> bool:
+        """Discards the least important copies behind the request, if that makes room for it."""
+        state, need = self.state, len(live.blocks)
+        if need <= state.cpu_free:
+            return True
+        behind = [other for other in state.of_phase(Phase.SWAPPED) if other.rank > live.rank]
+        if need > state.cpu_free + sum(len(other.blocks) for other in behind):
+            return False
+        for other in sorted(behind, key=lambda other: other.rank, reverse=True):
+            if need <= state.cpu_free:
+                break
+            self.discarded.append(other.name)
+            self.lost += other.computed
+            forget(other)
+        return True
+
+    # ---- displacement --------------------------------------------------------------------------
+
+    def displace(self, works: dict[Live, list[Work]]) -> None:
+        """The head of the queue preempts those that the policy lets it, if that is enough."""
+        head = self.orders.head()
+        if head is None or head.copying:
+            return
+        want = demand(self.state, head, head.phase == Phase.SWAPPED)
+        candidates = [
+            live
+            for live in works
+            if live.rank > head.rank
+            and not live.protected
+            and self.orders.may_displace(head, live)
+        ]
+        if self.enough(want, works, ()) or not self.enough(want, works, candidates):
+            return
+        victims: list[Live] = []
+        for live in sorted(candidates, key=worst_first(self.config.victim), reverse=True):
+            if self.enough(want, works, victims):
+                break
+            victims.append(live)
+        for live in reversed(tuple(victims)):
+            spared = [other for other in victims if other is not live]
+            if self.enough(want, works, spared):
+                victims = spared
+        for live in sorted(victims, key=lambda live: live.rank):
+            self.preempt(live)
+        self.displaced = True
+        self.admitted.append(head.name)
+
+    def enough(self, want: Demand, works: dict[Live, list[Work]], without: Any) -> bool:
+        """Whether a request can enter once these have been preempted and the others have grown."""
+        rest = [live for live in works if live not in without]
+        gone = sum(len(live.blocks) for live in without)
+        grown = sum(work.blocks for live in rest for work in works[live])
+        kept = self.watermark if rest else 0
+        seats = self.state.seats_free + sum(live.n for live in without)
+        tokens = self.config.max_num_batched_tokens
+        for work in in_order_of_service([work for live in rest for work in works[live]]):
+            if not work.decodes and self.part(work, tokens) < work.tokens:
+                return False  # a prompt that runs goes before it
+            tokens -= work.tokens
+        return (
+            want.blocks <= self.state.gpu_free + gone - grown - kept
+            and want.seats <= seats
+            and want.tokens <= tokens
+        )
+
+    @property
+    def watermark(self) -> int:
+        """Blocks that admission leaves free while anything runs."""
+        return int(self.config.watermark * self.config.num_gpu_blocks)
+
+    # ---- service -------------------------------------------------------------------------------
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the step that nothing has taken."""
+        taken = sum(tokens for _, tokens in (*self.prefills, *self.decodes))
+        return self.config.max_num_batched_tokens - taken
+
+    def part(self, work: Work, tokens: int) -> int:
+        """How many of so many tokens a sequence takes: a prompt is cut only if it may be."""
+        if work.tokens <= tokens:
+            return work.tokens
+        return tokens if self.config.enable_chunked_prefill else 0
+
+    def serve(self, works: dict[Live, list[Work]]) -> None:
+        """Those that run: decodes, then unfinished prompts in order, until one lacks tokens."""
+        for work in in_order_of_service([work for found in works.values() for work in found]):
+            part = 0 if self.short else self.part(work, self.tokens)
+            if not work.decodes:
+                self.short = self.short or part < work.tokens
+            self.give(work, part)
+
+    def give(self, work: Work, tokens: int) -> None:
+        """The sequence takes its blocks, and so many tokens, or the share that the policy allows."""
+        grow(self.state, work)
+        if work.decodes:
+            self.decodes.append((work, tokens))
+            return
+        if self.config.enable_chunked_prefill and tokens:
+            share = self.orders.share(work.live)
+            tokens = tokens if share is None else min(tokens, share)
+        self.prefills.append((work, tokens))
+
+    def hand_out(self) -> None:
+        """What the shares have left over goes to the first in order that can use it."""
+        if not hasattr(self.orders.policy, "share") or not self.config.enable_chunked_prefill:
+            return
+        for k, (work, tokens) in enumerate(self.prefills):
+            if tokens:
+                more = min(work.tokens - tokens, self.tokens)
+                self.prefills[k] = (work, tokens + more)
+
+    # ---- admission -----------------------------------------------------------------------------
+
+    def admit(self) -> None:
+        """The head of the queue while it fits; so many as `bypass` says may be passed."""
+        passed: list[Live] = []
+        while (head := self.orders.head()) is not None:
+            if self.fits(head):
+                if any(other.bypassed >= self.config.bypass for other in passed):
+                    break
+                for other in passed:
+                    other.bypassed += 1
+                self.admitted.append(head.name)
+                self.start(head)
+            elif len(passed) < self.config.bypass:
+                passed.append(head)
+                self.orders.put_aside(head)
+            else:
+                break
+        self.orders.put_back()
+
+    def fits(self, live: Live) -> bool:
+        """Whether there is what the request needs."""
+        want = demand(self.state, live, live.phase == Phase.SWAPPED)
+        kept = self.watermark if self.state.running else 0
+        return (
+            not live.copying
+            and want.blocks <= self.state.gpu_free - kept
+            and want.seats <= self.state.seats_free
+            and want.tokens <= self.tokens
+        )
+
+    def start(self, live: Live) -> None:
+        """The request runs: it has its blocks, and computes what the step has tokens for."""
+        self.orders.enters(live)
+        if live.phase == Phase.SWAPPED:
+            live.copy = NEW
+        live.phase, live.bypassed = Phase.RUNNING, 0
+        self.orders.entered(live)
+        leader = live.branches[0]
+        if not leader.table:  # room for every token that it knows
+            leader.table = self.state.take(-(-leader.known // self.config.block_size))
+            leader.slots = leader.known
+        for work in work_of(self.state, live):
+            self.give(work, self.part(work, self.tokens))
+
+    # ---- the plan ------------------------------------------------------------------------------
+
+    def write(self) -> None:
+        """The rows of the plan, and the counters after it."""
+        for work, tokens in (*self.prefills, *self.decodes):
+            if not tokens:
+                continue
+            branch = work.branch
+            drafts = max(0, tokens - (work.tokens - work.drafts))
+            samples = work.start + tokens - drafts == branch.known + branch.pending
+            branch.reach = work.start + tokens
+            branch.pending += samples
+            self.rows.append(
+                (
+                    work.live.name,
+                    branch.number,
+                    tokens,
+                    drafts,
+                    work.start,
+                    samples,
+                    not work.decodes,
+                )
+            )
+
+
+def in_order_of_service(works: list[Work]) -> list[Work]:
+    """Decodes before unfinished prompts, each in their order."""
+    return sorted(works, key=lambda work: not work.decodes)
+
+
+def void(live: Live) -> None:
+    """What was computed on a copy that is not complete is worthless, and so are its samples."""
+    for branch in live.branches:
+        branch.pending = 0
+
+
+def forget(live: Live) -> None:
+    """The request waits without blocks; what its sequences know is kept."""
+    live.phase, live.copy = Phase.WAITING, 0
+    for branch in live.branches:
+        branch.table, branch.reach, branch.slots, branch.computed = [], 0, 0, 0

@@ -1,0 +1,132 @@
+"""What one sequence can do in a step, and what that takes.
+
+Guarantees: arithmetic on `state.py` alone. A sequence computes every token that exists and is not
+computed, the last one of a complete sequence aside; it takes blocks for all of them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lineclear.oracle.state import Branch, Live, State, ceil_div
+
+__all__ = ["Demand", "Work", "demand", "grow", "work_of"]
+
+
+@dataclass(eq=False, slots=True)
+class Work:
+    """What a sequence could do.
+
+    Attributes:
+        live: its request.
+        branch: the sequence.
+        start: first position that it computes.
+        tokens: positions that it could compute, drafts included.
+        drafts: how many of them are guesses.
+        blocks: free blocks that it takes.
+        copies: its next block is shared, and is copied before it is written.
+        decodes: only a token that it generated is not computed.
+    """
+
+    live: Live
+    branch: Branch
+    start: int
+    tokens: int
+    drafts: int
+    blocks: int
+    copies: bool
+    decodes: bool
+
+    @property
+    def end(self) -> int:
+        """Positions that its table must have room for."""
+        return max(self.branch.slots, self.start + self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What must be there for a request to enter."""
+
+    blocks: int
+    seats: int
+    tokens: int
+
+
+def one(state: State, live: Live, branch: Branch) -> Work | None:
+    """What one sequence can do, or None: it waits for a commit or for its leader, or is complete."""
+    size, leader = state.config.block_size, live.branches[0]
+    lookahead = state.config.num_lookahead_slots if live.n == 1 else 0
+    if branch.pending and (live.n > 1 or lookahead):
+        return None  # a group, and a sequence with drafts, has one step in flight at a time
+    start = branch.reach
+    if branch is not leader and branch.slots == 0:
+        start = live.prompt // size * size  # it shares the full blocks of the prompt
+        if leader.computed < start:
+            return None
+    exist, last = branch.known + branch.pending, live.limit - 1
+    if start >= min(exist, last):
+        return None
+    decodes = exist == start + 1 and start >= live.prompt
+    drafts = min(lookahead, last - exist) if decodes else 0
+    work = Work(live, branch, start, min(exist, last) - start + drafts, drafts, 0, False, decodes)
+    joins = start > branch.reach
+    index = start // size
+    work.copies = not joins and index < len(branch.table) and live.holders(branch.table[index]) > 1
+    has = start // size if joins else len(branch.table)
+    work.blocks = max(0, ceil_div(work.end, size) - has) + work.copies
+    return work
+
+
+def work_of(state: State, live: Live, order: Iterable[Branch] | None = None) -> list[Work]:
+    """What the sequences of a request can do, the last holder of a shared block writing in place."""
+    branches = live.branches if order is None else order
+    found = [work for branch in branches if (work := one(state, live, branch)) is not None]
+    copied: dict[int, list[Work]] = {}
+    for work in found:
+        if work.copies:
+            block = work.branch.table[work.start // state.config.block_size]
+            copied.setdefault(block, []).append(work)
+    for block, works in copied.items():
+        if len(works) == live.holders(block):
+            works[-1].copies = False
+            works[-1].blocks -= 1
+    return found
+
+
+def grow(state: State, work: Work) -> None:
+    """The sequence takes its blocks."""
+    size, branch = state.config.block_size, work.branch
+    end = work.end
+    if work.start > branch.reach:
+        branch.table = work.live.branches[0].table[: work.start // size]
+        branch.reach = work.start
+    if work.copies:
+        (branch.table[work.start // size],) = state.take(1)
+    branch.table += state.take(ceil_div(end, size) - len(branch.table))
+    branch.slots = end
+
+
+def demand(state: State, live: Live, swapped: bool) -> Demand:
+    """What a waiting request needs to enter: all its blocks and seats, and a token at least.
+
+    Args:
+        state: of the moment.
+        live: the request.
+        swapped: whether it has a CPU copy to come back with.
+    """
+    config = state.config
+    size, cut = config.block_size, config.enable_chunked_prefill
+    if swapped:
+        works = work_of(state, live)
+        blocks = len(live.blocks) + sum(work.blocks for work in works)
+        tokens = sum(work.tokens if work.decodes or not cut else 1 for work in works)
+        return Demand(blocks, live.n, min(max(tokens, 1), config.max_num_batched_tokens))
+    leader, *others = live.branches
+    tokens = leader.known
+    if not others:  # a step in flight may bring it another token, which is computed with the rest
+        tokens = max(tokens, min(tokens + leader.pending, live.limit - 1))
+    blocks = ceil_div(tokens, size)
+    for branch in others:  # which share the full blocks of the prompt
+        blocks += ceil_div(branch.known, size) - live.prompt // size
+    return Demand(blocks, live.n, min(1 if cut else tokens, config.max_num_batched_tokens))

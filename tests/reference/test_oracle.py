@@ -1,0 +1,329 @@
+"""The oracle of the step: it agrees with the scheduler, and every edit of a decision makes it disagree."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+
+import pytest
+from sweep import ROOT, judged
+
+from lineclear.config import Config
+from lineclear.explore.bounds import Bounds, Shape
+from lineclear.explore.walks import drawn, special, walk
+from lineclear.oracle import RULES, Oracle, Undone
+from lineclear.oracle.rules import EXEMPTIONS
+from lineclear.request import InvalidRequest, Request
+from lineclear.scheduler import Scheduler
+
+#: Name -> (file, text, what stands there instead).
+EDITS: dict[str, tuple[str, str, str]] = {
+    "the last that runs is left out after a preemption": (
+        "step.py",
+        "        return [job for job in jobs if job.entry in wants]",
+        "        return [job for job in jobs if job.entry in wants][:-1]",
+    ),
+    "one that cannot grow stops everybody behind it": (
+        "step.py",
+        "            if entry not in wants:\n",
+        "            if scheduler.preempted:\n                wants.pop(entry, None)\n"
+        "            if entry not in wants:\n",
+    ),
+    "room is made in reverse order": (
+        "step.py",
+        "for entry in sorted(wants, key=lambda entry: entry.rank):",
+        "for entry in sorted(wants, key=lambda entry: entry.rank, reverse=True):",
+    ),
+    "may_displace is ignored": (
+        "step.py",
+        "not spared and scheduler.may_displace(seen, entry)",
+        "not spared",
+    ),
+    "the shelter is ignored": (
+        "step.py",
+        "not spared and scheduler.may_displace(seen, entry)",
+        "scheduler.may_displace(seen, entry)",
+    ),
+    "copies are discarded in the order of their swaps": (
+        "bookkeeping.py",
+        "        others.sort(key=lambda other: other.rank, reverse=True)\n",
+        "",
+    ),
+    "copies of more important requests are discarded": (
+        "bookkeeping.py",
+        "        others = [other for other in others if behind(entry.rank, other.rank)]\n",
+        "",
+    ),
+    "one request more counts as running": (
+        "step.py",
+        "kept_free(self.config.watermark_blocks, len(scheduler.running))",
+        "kept_free(self.config.watermark_blocks, len(scheduler.running) + 1)",
+    ),
+    "a victim keeps a seat": (
+        "bookkeeping.py",
+        "self.seats -= entry.n",
+        "self.seats -= entry.n - 1",
+    ),
+    "admission is charged a block more": (
+        "step.py",
+        "return Need(blocks, entry.n, tokens)",
+        "return Need(blocks + 1, entry.n, tokens)",
+    ),
+    "a swapped request is charged a block more": (
+        "step.py",
+        "return Need(record.blocks + growth, entry.n, tokens)",
+        "return Need(record.blocks + growth + 1, entry.n, tokens)",
+    ),
+    "nothing is displaced for seats": (
+        "step.py",
+        "own = Need(entry.record.blocks + (entry in due), entry.n, steady)",
+        "own = Need(entry.record.blocks + (entry in due), 0, steady)",
+    ),
+    "nothing is displaced for tokens": (
+        "step.py",
+        "            return own + uses.get(entry, Need())",
+        "            return own + Need(uses.get(entry, Need()).blocks, 0, -steady)",
+    ),
+    "a live id is accepted": ("scheduler.py", "        if known:", "        if False and known:"),
+    "abort says that a request is not live": (
+        "scheduler.py",
+        "        self.counters.aborted += 1\n        return True",
+        "        self.counters.aborted += 1\n        return False",
+    ),
+    "prompts that go on are counted with the cut before the displacement": (
+        "step.py",
+        "Need(job.blocks, 0, job.tokens)",
+        "Need(job.blocks, 0, job.tokens if job.decode else self._chunk(job.tokens))",
+    ),
+    "victims are spared the least important first": (
+        "preemption.py",
+        "for entry in reversed(tuple(chosen)):",
+        "for entry in tuple(chosen):",
+    ),
+    "no victim is spared": (
+        "preemption.py",
+        "        if rest.covers(want):",
+        "        if False and rest.covers(want):",
+    ),
+    "the swap threshold is not reached by as many": (
+        "preemption.py",
+        "entry.tokens(ledger) >= config.swap_threshold",
+        "entry.tokens(ledger) > config.swap_threshold",
+    ),
+    "the longest is the shortest": (
+        "preemption.py",
+        '"longest": lambda entry, ledger: (entry.tokens(ledger), entry.rank)',
+        '"longest": lambda entry, ledger: (-entry.tokens(ledger), entry.rank)',
+    ),
+    "the newest is the oldest": (
+        "preemption.py",
+        '"newest": lambda entry, _: (entry.number,)',
+        '"newest": lambda entry, _: (-entry.number,)',
+    ),
+    "the head displaces when it would be admitted anyway": (
+        "step.py",
+        ".covers(want):\n            return jobs  # it is admitted anyway",
+        ".covers(want) and False:\n            return jobs  # it is admitted anyway",
+    ),
+    "a step that displaced admits others": (
+        "step.py",
+        "        self.displaced = True\n",
+        "        self.displaced = False\n",
+    ),
+    "passing is not counted": (
+        "step.py",
+        "                    other.bypassed += 1",
+        "                    other.bypassed += 0",
+    ),
+    "who was passed starts at its old count": (
+        "bookkeeping.py",
+        "        entry.bypassed = 0\n",
+        "",
+    ),
+    "the victim's place is forgotten": (
+        "bookkeeping.py",
+        '        if self.config.broken == "tail_requeue":',
+        "        if True:",
+    ),
+    "swapped requests do not go first": (
+        "entry.py",
+        "(0 if entry.record.phase == Phase.SWAPPED else 1, *place)",
+        "(1 if entry.record.phase == Phase.SWAPPED else 0, *place)",
+    ),
+    "an empty CPU pool is not asked": (
+        "bookkeeping.py",
+        "        if room < entry.record.blocks:\n            return False",
+        "        if room <= entry.record.blocks:\n            return False",
+    ),
+    "one copy more is discarded than needed": (
+        "bookkeeping.py",
+        "            if room >= entry.record.blocks:\n                break",
+        "            if room > entry.record.blocks:\n                break",
+    ),
+    "an unfinished prompt keeps nobody out": (
+        "step.py",
+        "self.blocked = self.blocked or tokens < job.tokens",
+        "self.blocked = False",
+    ),
+    "what shares leave over is lost": (
+        "step.py",
+        "            pair[1] += more\n            self.promised += more\n",
+        "",
+    ),
+    "the lookahead is one short": (
+        "job.py",
+        "drafts = min(lookahead, last - exist) if decode else 0",
+        "drafts = min(lookahead, last - exist - 1) if decode else 0",
+    ),
+    "the last holder copies too": (
+        "job.py",
+        "            found[-1].blocks -= 1",
+        "            pass",
+    ),
+    "a table has a slot more": (
+        "job.py",
+        "wanted_slots(sequence.slot_tokens, reach, tokens)",
+        "min(last, wanted_slots(sequence.slot_tokens, reach, tokens) + 1)",
+    ),
+    "reviews come a step late": (
+        "advice.py",
+        "            entry.review = self.ledger.steps + wait\n",
+        "            entry.review = self.ledger.steps + wait + 1\n",
+    ),
+    "a policy never looks again": (
+        "advice.py",
+        "        for entry in due:",
+        "        for entry in ():",
+    ),
+    "an aborted request stays in the queue": (
+        "bookkeeping.py",
+        "        else:\n            self.queue.leave(entry)\n        del",
+        "        del",
+    ),
+    "preemptions are not counted": (
+        "bookkeeping.py",
+        "        entry.preemptions += 1\n",
+        "",
+    ),
+    "lost tokens are not counted": (
+        "bookkeeping.py",
+        "            self.counters.recomputed_tokens += computed\n",
+        "",
+    ),
+    "a tenant's sequence goes on being charged": (
+        "bookkeeping.py",
+        '            self.tell("steady", self.of[sequence.request], -1)',
+        "            pass",
+    ),
+    "a token is not charged": (
+        "issue.py",
+        '                scheduler.tell("sampled", scheduler.of[sequence.request], 1)',
+        "                pass",
+    ),
+}
+
+
+def name_of(file: str) -> str:
+    return "lineclear." + file.removesuffix(".py")
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_of_a_decision_turns_the_check_red(name: str) -> None:
+    file, old, new = EDITS[name]
+    text = (ROOT / "reference" / "lineclear" / file).read_text()
+    assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {file}"
+    ast.parse(text.replace(old, new))
+    found, seconds = judged(name_of(file), text.replace(old, new))
+    assert found.startswith("LC"), found or f"nothing is found in {seconds:.0f} seconds"
+    assert seconds < 60
+
+
+def test_the_scheduler_as_it_is_does_what_the_rules_say() -> None:
+    judged_steps: Counter[str] = Counter()
+    for seed, bounds in enumerate([*special(), *map(drawn, range(100, 113))]):
+        done = walk(bounds, seed, 120)
+        assert done.error is None, (bounds.name, done.error, done.trace)
+        judged_steps["judged"] += done.world.oracle.judged
+        judged_steps.update(done.world.oracle.limits)
+        assert not done.world.oracle.exempt
+    assert judged_steps["judged"] > 700
+    for reason in ("displaced", "pause_after_preemption", "prefill_first"):
+        assert judged_steps[reason] >= 5
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("part", range(8))
+def test_thousands_of_steps_of_every_policy_are_as_the_rules_say(part: int) -> None:
+    for seed in range(200 + part, 1000, 8):
+        done = walk(drawn(seed), seed, 200)
+        assert done.error is None, (seed, done.error)
+
+
+def test_a_head_is_not_given_what_a_prompt_that_goes_on_takes() -> None:
+    """It was preempted for a token that the prompt ahead then took; the head entered without any."""
+    config = Config(
+        num_gpu_blocks=32,
+        num_cpu_blocks=0,
+        block_size=1,
+        max_num_seqs=6,
+        max_num_batched_tokens=6,
+        max_model_len=22,
+        watermark=0.0,
+        scheduling_policy="priority",
+        preemption_mode="recompute",
+    )
+    scheduler = Scheduler(config)
+    oracle = Oracle(scheduler)
+
+    def add(name: str, prompt: int, most: int, priority: int) -> None:
+        oracle.add(
+            Request(request_id=name, prompt_tokens=prompt, max_tokens=most, priority=priority)
+        )
+
+    add("decodes", 1, 8, 0)
+    for _ in range(3):
+        plan = oracle.schedule()
+        oracle.commit(plan, [0] * len(plan.sampling))
+    add("prompt", 16, 2, 2)
+    plan = oracle.schedule()  # a token for the one that decodes, five for the prompt
+    oracle.commit(plan, [0] * len(plan.sampling))
+    add("head", 2, 2, 1)
+    plan = oracle.schedule()
+    assert plan.preempted == ()
+    assert {row.request_id for row in plan.scheduled_seq_groups} == {"decodes", "prompt"}
+
+
+def test_a_live_id_is_refused_and_an_abort_holds_from_the_next_plan_on() -> None:
+    oracle = Oracle(Scheduler(Config(num_gpu_blocks=8, block_size=2, max_num_seqs=2)))
+    oracle.add(Request(request_id="a", prompt_tokens=2, max_tokens=2))
+    with pytest.raises(InvalidRequest):
+        oracle.add(Request(request_id="a", prompt_tokens=1, max_tokens=1))
+    assert not oracle.abort("b")
+    oracle.schedule()
+    assert oracle.abort("a")
+    assert oracle.schedule().is_empty if not oracle.scheduler.flights else True
+
+
+def test_what_is_not_judged_is_counted_by_name() -> None:
+    from dataclasses import replace
+
+    from lineclear.explore.worlds import small
+
+    shapes = (Shape(1, 3), Shape(2, 2))
+    for config, name in (
+        (small("vllm_v0"), "rules"),
+        (replace(small(), broken="any_fit"), "broken"),
+    ):
+        done = walk(Bounds(name, config, shapes), 1, 60)
+        assert done.error is None
+        assert set(done.world.oracle.exempt) == {name} <= set(EXEMPTIONS)
+        assert not done.world.oracle.judged
+
+
+def test_a_finding_names_a_rule_with_a_sentence() -> None:
+    oracle = Oracle(Scheduler(Config(num_gpu_blocks=8, block_size=2, max_num_seqs=2)))
+    oracle.add(Request(request_id="a", prompt_tokens=2, max_tokens=2))
+    oracle.scheduler.seats = 1
+    with pytest.raises(Undone, match="work_conservation: seats") as caught:
+        oracle.add(Request(request_id="b", prompt_tokens=2, max_tokens=2))
+    assert caught.value.rule in RULES
