@@ -10,7 +10,8 @@ import pytest
 from edits import Edit, edited
 
 from lineclear.checks.behaviours import look
-from lineclear.checks.driven import configurations, on_device
+from lineclear.checks.driven import configurations
+from lineclear.checks.on_device import on_device
 from lineclear.checks.stage import Context
 from lineclear.explore.worlds import hard_worlds
 

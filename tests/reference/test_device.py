@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from lineclear.checks.driven import shrunk, with_drafts
+from lineclear.checks.driven import shrunk
+from lineclear.checks.on_device import with_drafts
 from lineclear.config import Config
 from lineclear.hazards import Hazard, Hazards
 from lineclear.plan import BlockOperation, Joined, Plan, Scheduled

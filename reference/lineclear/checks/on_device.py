@@ -17,7 +17,7 @@ from lineclear.checks.walks import code_of_error
 if TYPE_CHECKING:
     from lineclear.config import Config
 
-__all__ = ["on_device", "under_pressure"]
+__all__ = ["on_device", "under_pressure", "with_drafts"]
 
 #: Calls of `schedule` or `commit` of a run, before everything is let end.
 TURNS = 50
