@@ -34,7 +34,7 @@ class Rows:
     """A step's rows as attention sees them: the host's arrays and their copies on the device.
 
     Attributes:
-        batch: the host's arrays.
+        batch: the host's arrays, None where work is recorded that serves any batch.
         tables: [R, W] int32, on the device.
         context_lens: [R] int64, on the device.
         row_starts: [R + 1] int64, on the device.
@@ -44,7 +44,7 @@ class Rows:
         cache: what a backend prepares once a step and uses in every layer.
     """
 
-    batch: Batch
+    batch: Batch | None
     tables: Tensor
     context_lens: Tensor
     row_starts: Tensor
@@ -57,6 +57,17 @@ class Rows:
     def device(self) -> torch.device:
         """Of the pool."""
         return self.tables.device
+
+    @property
+    def host(self) -> Batch:
+        """The host's arrays.
+
+        Raises:
+            RuntimeError: there are none, because what is computed is being recorded.
+        """
+        if self.batch is None:
+            raise RuntimeError("this attention needs lengths on the host, so it can't be recorded")
+        return self.batch
 
     @classmethod
     def of(cls, batch: Batch, block_size: int, dtype: torch.dtype, device: torch.device) -> Rows:
@@ -177,7 +188,7 @@ class Gather(AttentionBackend):
         return found  # type: ignore[return-value]
 
     def _groups(self, rows: Rows) -> list[Group]:
-        batch, size = rows.batch, rows.block_size
+        batch, size = rows.host, rows.block_size
         decodes = np.flatnonzero(batch.lengths == 1)
         if not len(decodes):
             return []
@@ -202,7 +213,7 @@ class Gather(AttentionBackend):
         return groups
 
     def _stretches(self, rows: Rows) -> list[Stretch]:
-        batch, size = rows.batch, rows.block_size
+        batch, size = rows.host, rows.block_size
         found: list[Stretch] = []
         for row in np.flatnonzero(batch.lengths > 1).tolist():
             positions = torch.arange(int(batch.context_lens[row]), device=rows.device)

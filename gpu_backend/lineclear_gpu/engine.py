@@ -30,6 +30,7 @@ from lineclear_gpu.hazards import Hazards
 from lineclear_gpu.outputs import Completion, Decode, Delta, RequestOutput, Text
 from lineclear_gpu.params import SamplingParams
 from lineclear_gpu.pool import KVPool
+from lineclear_gpu.staging import fetch
 from lineclear_gpu.streams import Streams
 from lineclear_gpu.transfer import Transfer
 
@@ -250,8 +251,7 @@ class Engine:
             return True
         flight_who, widths, batch = self._sampled(plan, batch)
         touched = self.book.accesses(batch) if self.executor.hazards is not None else ()
-        lanes = len(self.book.known)
-        launched = self.executor.launch(plan, lambda: self._forward(batch, lanes), touched)
+        launched = self.executor.launch(plan, lambda: self._forward(batch), touched)
         self.flights.append(Flight(launched, plan, flight_who, widths))
         self._check()
         return True
@@ -314,13 +314,9 @@ class Engine:
             top_ks=self._top_k[lanes],
         )
 
-    def _forward(self, batch: Batch, lanes: int) -> torch.Tensor:
-        """Runs a batch when its turn comes; the runner remembers as many lanes as there are."""
-        newest = self.runner.newest
-        if len(newest) < lanes:
-            more = torch.zeros(lanes - len(newest), dtype=newest.dtype, device=newest.device)
-            self.runner.newest = torch.cat((newest, more))
-        return self.runner.forward(batch)
+    def _forward(self, batch: Batch) -> torch.Tensor:
+        """Runs a batch when its turn comes; its tokens are on the host when the forward is done."""
+        return fetch(self.runner.forward(batch))
 
     def _tell(self, done: list[int], failed: list[int]) -> bool:
         """The scheduler hears of copies; whether there were any."""

@@ -70,14 +70,26 @@ class Model:
     device: torch.device
     windows: tuple[int | None, ...]
 
-    def logits(self, tokens: Tensor, positions: Tensor, keep: Tensor, forward: Forward) -> Tensor:
+    def logits(
+        self, tokens: Tensor, positions: Tensor, keep: Tensor | None, forward: Forward
+    ) -> Tensor:
         """Logits after the tokens that `keep` names, in float32.  [S, V]
 
         Args:
             tokens: of all rows, one after the other.  [T] int64
             positions: of the same.  [T] int64
-            keep: indices of tokens.  [S] int64
+            keep: indices of tokens, None for all of them.  [S] int64
             forward: where KV is stored and read.
+
+        Raises:
+            Unsupported: the model asks for something that attention over the pool doesn't have.
+        """
+        return self.scores(tokens, positions, keep, forward).float()
+
+    def scores(
+        self, tokens: Tensor, positions: Tensor, keep: Tensor | None, forward: Forward
+    ) -> Tensor:
+        """As `logits`, in the type of the model.
 
         Raises:
             Unsupported: the model asks for something that attention over the pool doesn't have.
@@ -87,12 +99,12 @@ class Model:
                 input_ids=tokens[None],
                 position_ids=positions[None],
                 use_cache=False,
-                logits_to_keep=keep,
+                logits_to_keep=0 if keep is None else keep,
                 lineclear=forward,
             )
             forward.finish()
             logits: Tensor = out.logits[0]
-            return logits.float()
+            return logits
 
 
 def load_model(

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["BUFFERS", "Staging"]
+__all__ = ["BUFFERS", "Staging", "fetch"]
 
 BUFFERS = 3
 #: torch.cuda, whose events carry no types.
@@ -97,3 +97,14 @@ class Staging:
         if buffer is None or len(buffer.host) < size:
             buffer = self._ring[self._turn] = Buffer(max(4096, 2 * size))
         return buffer
+
+
+def fetch(tensor: Tensor) -> Tensor:
+    """A copy on the host, whose content is there when the current stream has come past it.
+
+    The pinned memory is used again by the allocator only once the copy is done.
+    """
+    if tensor.device.type != "cuda":
+        return tensor
+    host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    return host.copy_(tensor, non_blocking=True)

@@ -15,7 +15,7 @@ try:
 except ImportError:  # torch does the work then
     triton = None
 
-__all__ = ["store_kv", "store_kv_triton"]
+__all__ = ["store_every", "store_kv", "store_kv_triton"]
 
 if triton is not None:
 
@@ -89,6 +89,16 @@ def store_kv(
     kept = slots >= 0
     if not bool(kept.all()):
         keys, values, slots = keys[kept], values[kept], slots[kept]
+    store_every(layer, keys, values, slots)
+
+
+def store_every(
+    layer: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, slots: torch.Tensor
+) -> None:
+    """As `store_kv` where no slot is -1: the host need not look, so the work can be recorded."""
+    if layer.is_cuda and triton is not None:
+        store_kv_triton(layer, keys, values, slots)
+        return
     blocks, offsets = slots // layer.shape[2], slots % layer.shape[2]
     layer[blocks, 0, offsets] = keys
     layer[blocks, 1, offsets] = values

@@ -1,0 +1,166 @@
+"""Batches of any number of rows, each run by work that was recorded for the next larger bucket.
+
+Guarantees: the rows that fill a bucket up hold each field's filling, in every run and while work is
+recorded, so that they touch nothing that a sequence owns; what a run returns is a copy. Work that
+can't be recorded is said once, with its reason. It knows nothing about what the fields mean.
+"""
+# pyright: basic
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lineclear_gpu.graphs import Graphs, Recorded
+from lineclear_gpu.staging import Staging
+
+__all__ = ["Buckets", "Field", "bucket_sizes"]
+
+NUMPY: dict[torch.dtype, Any] = {
+    torch.int32: np.int32,
+    torch.int64: np.int64,
+    torch.float32: np.float32,
+}
+
+
+def bucket_sizes(most: int) -> list[int]:
+    """1, 2, 4, 8, then steps of 16 up to 256 and of 64 beyond; the last one is `most`."""
+    sizes = [1, 2, 4, 8, *range(16, 257, 16), *range(320, most, 64)]
+    return [size for size in sizes if size < most] + [most]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One input of the work.
+
+    Attributes:
+        dtype: of its numbers.
+        filling: what a row holds that no sequence has.
+        width: numbers in a row, None for a single one. A run may give fewer; the rest of the row
+            then holds what an earlier run left.
+    """
+
+    dtype: torch.dtype
+    filling: int
+    width: int | None = None
+
+
+#: (inputs of one bucket by name, what kind of run) -> a tensor with a row for each of the bucket's
+Work = Callable[[dict[str, Tensor], Hashable], Tensor]
+
+
+class Buckets:
+    """Recorded work for several numbers of rows.
+
+    Args:
+        graphs: how work is recorded.
+        sizes: rows of the buckets, ascending.
+        fields: the inputs, by name.
+        work: computes a bucket.
+        device: where.
+
+    Attributes:
+        refused: why nothing is recorded, None while all goes well.
+    """
+
+    def __init__(
+        self,
+        graphs: Graphs,
+        sizes: list[int],
+        fields: Mapping[str, Field],
+        work: Work,
+        device: torch.device,
+    ) -> None:
+        """Memory for the inputs is taken; nothing is recorded."""
+        self.graphs = graphs
+        self.sizes = sizes
+        self.fields = dict(fields)
+        self.work = work
+        self.device = device
+        self.refused: str | None = None
+        self._inputs = {
+            name: torch.full(
+                (sizes[-1],) if field.width is None else (sizes[-1], field.width),
+                field.filling,
+                dtype=field.dtype,
+                device=device,
+            )
+            for name, field in self.fields.items()
+        }
+        self._staging = Staging(device)
+        self._recorded: dict[tuple[int, Hashable], Recorded] = {}
+
+    def fits(self, rows: int, width: int) -> bool:
+        """Whether a batch of so many rows, and fields of at most so many numbers, has a bucket."""
+        widest = max((field.width or 0) for field in self.fields.values())
+        return self.refused is None and 0 < rows <= self.sizes[-1] and width <= widest
+
+    def record(
+        self, kinds: Iterable[Hashable], progress: Callable[[int, int], object] = lambda *_: None
+    ) -> bool:
+        """Records every bucket, the largest first; whether all of them could be.
+
+        Args:
+            kinds: what kinds of runs.
+            progress: is called with the number of buckets that are recorded and that will be.
+        """
+        wanted = [(size, kind) for kind in kinds for size in reversed(self.sizes)]
+        for count, (size, kind) in enumerate(wanted, 1):
+            if self._find(size, kind) is None:
+                return False
+            progress(count, len(wanted))
+        return True
+
+    def run(self, arrays: Mapping[str, np.ndarray[Any, Any]], kind: Hashable) -> Tensor | None:
+        """What the work makes of these rows; None if it can't be recorded.
+
+        Args:
+            arrays: a row for each of the batch, by field.
+            kind: of the run.
+        """
+        rows = len(next(iter(arrays.values())))
+        size = self.sizes[bisect_left(self.sizes, rows)]
+        recorded = self._find(size, kind)
+        if recorded is None:
+            return None
+        sources: list[Tensor] = []
+        targets: list[Tensor] = []
+        filled: dict[str, np.ndarray[Any, Any]] = {}
+        for name, field in self.fields.items():
+            array = arrays[name]
+            full = np.full((size, *array.shape[1:]), field.filling, dtype=NUMPY[field.dtype])
+            full[:rows] = array
+            filled[name] = full
+        for name, sent in self._staging.send(filled).items():
+            target = self._inputs[name][:size]
+            targets.append(target if sent.dim() == 1 else target[:, : sent.shape[1]])
+            sources.append(sent)
+        torch._foreach_copy_(targets, sources)  # pyright: ignore[reportPrivateUsage]
+        recorded.replay()
+        return recorded.out[:rows].clone()
+
+    def _find(self, size: int, kind: Hashable) -> Recorded | None:
+        """The recorded work of a bucket, recorded now if it is not."""
+        if self.refused is not None:
+            return None
+        found = self._recorded.get((size, kind))
+        if found is None:
+            inputs: dict[str, Tensor] = {}
+            for name, field in self.fields.items():
+                # The work runs while it is recorded: on rows that no sequence has.
+                inputs[name] = self._inputs[name][:size].fill_(field.filling)
+            try:
+                found = self.graphs.record(lambda: self.work(inputs, kind))
+            except Exception as error:
+                text = str(error).strip() or type(error).__name__
+                self.refused = text.splitlines()[0]
+                self._recorded.clear()
+                return None
+            self._recorded[size, kind] = found
+        return found
