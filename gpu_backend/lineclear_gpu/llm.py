@@ -17,7 +17,7 @@ from lineclear.config import Config
 from lineclear_gpu.attention import AttentionBackend
 from lineclear_gpu.engine import Engine, EngineError
 from lineclear_gpu.graphs import CudaGraphs, Graphs
-from lineclear_gpu.model import Model, load_model
+from lineclear_gpu.model import Model, fused_model, load_model
 from lineclear_gpu.outputs import Delta, RequestOutput
 from lineclear_gpu.params import SamplingParams
 from lineclear_gpu.pool import KVPool, blocks_for
@@ -53,6 +53,8 @@ class LLM:
         attention: how to attend over the pool; what suits the device if None.
         eager: whether every launch is made by the host in every step. None records steps that
             only decode on a GPU, and not on a CPU.
+        fuse: whether layers run with merged projections and kernels of ours; None for yes on a GPU
+            unless `eager` is set.
         graphs: how steps are recorded, in place of the device's way; for tests.
         progress: is called while steps are recorded, with how many are done and how many will be.
         settings: settings of the scheduler by name, in place of `config`.
@@ -76,6 +78,7 @@ class LLM:
         verify: bool = False,
         attention: AttentionBackend | None = None,
         eager: bool | None = None,
+        fuse: bool | None = None,
         graphs: Graphs | None = None,
         progress: Callable[[int, int], object] = lambda *_: None,
         **settings: Any,
@@ -89,6 +92,8 @@ class LLM:
         if isinstance(model, str):
             chosen = None if dtype is None else DTYPES[dtype]
             model = load_model(model, device=where, dtype=chosen, seed=seed)
+        if fuse or (fuse is None and model.device.type == "cuda" and not eager):
+            model = fused_model(model)
         self.model = model
         made = config or Config.from_mapping(settings)
         shape = KVShape(model.layers, model.kv_heads, model.head_dim, made.block_size, model.dtype)

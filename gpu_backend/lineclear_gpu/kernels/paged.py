@@ -258,16 +258,14 @@ def splits_for(rows: int, kv_heads: int, capacity: int, processors: int, width: 
         width: bytes of one head's key.
     """
     # A program of narrow heads has fewer bytes on their way, so more of them are wanted.
-    wanted = processors * (8 if width <= 128 else 4)
+    wanted = processors * (4 if width <= 128 else 2)
     most = min(MOST_SPLITS, power(wanted // max(1, rows * kv_heads)), power(capacity // LEAST))
     return max(1, most)
 
 
 def decode_plan(width: int, splits: int) -> Plan:
     """For decodes, by the bytes of one head's key."""
-    if width <= 128:
-        return Plan(128, 4, 3, splits)
-    return Plan(max(16, min(64, 16384 // width)), 4, 3, splits)
+    return Plan(max(16, min(128, 32768 // width)), 4, 3, splits)
 
 
 def prefill_plan(width: int) -> Plan:
