@@ -57,7 +57,7 @@ class Runner(Protocol):
 class Live:
     """A request that is not done."""
 
-    __slots__ = ("forked", "lanes", "output", "params", "seed", "texts", "tries")
+    __slots__ = ("forked", "gone", "lanes", "output", "params", "plain", "seed", "texts", "tries")
 
     def __init__(
         self, output: RequestOutput, params: SamplingParams, seed: int, decode: Decode | None
@@ -72,6 +72,8 @@ class Live:
         ]
         self.lanes: dict[int, int] = {}  # branch -> lane, once it has run
         self.forked = params.n == 1  # all its sequences are there
+        self.plain = False  # one sequence without text that only its length ends
+        self.gone = False  # nothing of it is needed any more
         self.tries = 0
 
 
@@ -140,6 +142,8 @@ class Engine:
         self.checks = 0
         self.failures: list[str] = []  # forwards that raised
         self._accepted = 0
+        # Of the last step in which everybody simply went on: its rows, whom and how wide.
+        self._steady: tuple[Any, list[tuple[Live, int]], list[int]] = ((), [], [])
         self._deltas: list[Delta] = []
         lanes = len(runner.newest)
         # By lane: temperature, top_p, top_k, seed and number of the sequence.  [lanes] each
@@ -187,7 +191,10 @@ class Engine:
         seed = self.seed + self._accepted if params.seed is None else params.seed
         outputs = [Completion(index) for index in range(params.n)]
         output = RequestOutput(request_id, prompt, tokens, outputs)
-        self.live[request_id] = Live(output, params, seed & ((1 << 63) - 1), self.decode)
+        live = Live(output, params, seed & ((1 << 63) - 1), self.decode)
+        ends = params.stop_token_ids or (self.ends and not params.ignore_eos)
+        live.plain = params.n == 1 and self.decode is None and not ends
+        self.live[request_id] = live
 
     def abort(self, request_id: Hashable) -> bool:
         """Ends a request; False if it is not live."""
@@ -280,6 +287,11 @@ class Engine:
         self, plan: Plan, batch: Batch
     ) -> tuple[list[tuple[Live, int]], list[int], Batch]:
         """Whom each sample is for; a request that forks is sampled once for each branch."""
+        groups = plan.scheduled_seq_groups
+        steady = not len(groups.first)
+        if steady and groups.second is self._steady[0]:
+            _, who, widths = self._steady  # who goes on is who went on
+            return who, widths, self._with_sampling(batch, batch.sample_rows, batch.sample_lanes)
         who = [(self.live[row.request_id], row.branch) for row in plan.sampling]
         widths = [1 if live.forked else live.params.n for live, _ in who]
         rows = batch.sample_rows
@@ -295,13 +307,15 @@ class Engine:
                     self._settle(live, child, self.book.fork(name, branch, child))
                     each.append(live.lanes[child])
             rows, lanes = np.array(wide, dtype=np.int64), np.array(each, dtype=np.int64)
-        if not self._temperature[lanes].any():
-            sampling = None
-            if len(rows) != len(batch.sample_rows):
-                sampling = self._how(lanes)
-        else:
-            sampling = self._how(lanes)
-        return who, widths, replace(batch, sample_rows=rows, sampling=sampling)
+        elif steady:
+            self._steady = groups.second, who, widths
+        return who, widths, self._with_sampling(batch, rows, lanes)
+
+    def _with_sampling(self, batch: Batch, rows: Any, lanes: Any) -> Batch:
+        """The batch, sampled from these rows for these lanes."""
+        if len(rows) == len(batch.sample_rows) and not self._temperature[lanes].any():
+            return batch  # greedy, as it came
+        return replace(batch, sample_rows=rows, sampling=self._how(lanes))
 
     def _how(self, lanes: Any) -> Sampling:
         """How tokens of these lanes are sampled."""
@@ -346,10 +360,27 @@ class Engine:
         sampled: list[Any] = []
         stopped: list[int | tuple[int, int]] = []
         ended: list[Live] = []
+        lanes: list[int] = []  # that learn a token, and the tokens
+        learned: list[int] = []
         simple = True
         first = 0
         for position, (live, branch) in enumerate(flight.who):
             width = flight.widths[position]
+            if live.plain and not live.gone and position not in dropped:
+                token = tokens[first]
+                first += 1
+                sampled.append(token)
+                lanes.append(live.lanes[0])
+                learned.append(token)
+                output = live.output
+                ids = output.outputs[0].token_ids
+                ids.append(token)
+                if len(ids) >= live.params.max_tokens:
+                    output.outputs[0].finish_reason = "length"
+                    ended.append(live)
+                reason = output.outputs[0].finish_reason
+                self._deltas.append(Delta(output.request_id, 0, (token,), "", reason))
+                continue
             mine = tokens[first : first + width]
             first += width
             if width == 1:
@@ -357,16 +388,20 @@ class Engine:
             else:
                 sampled.append([[token] for token in mine])
                 simple = False
-            if self.live.get(live.output.request_id) is not live or position in dropped:
+            if live.gone or position in dropped:
                 continue
             if width > 1:
                 live.forked = True
             for k, token in enumerate(mine):
                 index = branch if k == 0 else k
+                if live.output.outputs[index].finish_reason is None:
+                    lanes.append(live.lanes[index])
+                    learned.append(token)
                 if self._learn(live, index, token):
                     stopped.append(position if width == 1 else (position, k))
             if live.output.finished:
                 ended.append(live)
+        self.book.learn_all(np.array(lanes, dtype=np.int64), np.array(learned, dtype=np.int64))
         given: Any = np.array(sampled, dtype=np.int64) if simple else sampled
         for finished in self.scheduler.commit(plan, given, stopped):
             done = self.live.get(finished.request_id)
@@ -382,7 +417,6 @@ class Engine:
         if completion.finish_reason is not None:
             return False
         completion.token_ids.append(token)
-        self.book.learn(live.lanes[index], [token])
         stop: int | str | None = None
         if token in params.stop_token_ids or (token in self.ends and not params.ignore_eos):
             stop = token
@@ -418,6 +452,7 @@ class Engine:
     def _forget(self, live: Live) -> None:
         """Nothing of the request is needed any more."""
         name = live.output.request_id
+        live.gone = True
         self.live.pop(name, None)
         self.book.drop_request(name, range(live.params.n))
 
