@@ -155,7 +155,10 @@ def attention(_: Result, tune: bool = False) -> Result:
             found[f"{name} best"] = best
             print(f"{name}: rule {rate / copy:.3f} | {best}", flush=True)
         else:
-            print(f"{name}: {rate / 1e9:,.0f} GB/s, {rate / copy:.1%} ({required:.0%}, {aim:.0%})", flush=True)
+            print(
+                f"{name}: {rate / 1e9:,.0f} GB/s, {rate / copy:.1%} ({required:.0%}, {aim:.0%})",
+                flush=True,
+            )
         del case
         torch.cuda.empty_cache()
     return found

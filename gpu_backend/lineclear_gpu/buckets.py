@@ -1,4 +1,4 @@
-"""Batches of any number of rows, each run by work that was recorded for the next larger bucket.
+"""Batches of any size, each run by work that was recorded for the next larger one of a few sizes.
 
 Guarantees: the rows that fill a bucket up hold each field's filling, in every run and while work is
 recorded, so that they touch nothing that a sequence owns; what a run returns is a copy. Work that
@@ -44,11 +44,18 @@ class Field:
         filling: what a row holds that no sequence has.
         width: numbers in a row, None for a single one. A run may give fewer; the rest of the row
             then holds what an earlier run left.
+        rows: how many it has in every bucket, None if that is the size of the bucket.
     """
 
     dtype: torch.dtype
     filling: int
     width: int | None = None
+    rows: int | None = None
+
+    def shape(self, size: int) -> tuple[int, ...]:
+        """Of the field in a bucket of this size."""
+        rows = size if self.rows is None else self.rows
+        return (rows,) if self.width is None else (rows, self.width)
 
 
 #: (inputs of one bucket by name, what kind of run) -> a tensor with a row for each of the bucket's
@@ -56,11 +63,11 @@ Work = Callable[[dict[str, Tensor], Hashable], Tensor]
 
 
 class Buckets:
-    """Recorded work for several numbers of rows.
+    """Recorded work for several sizes.
 
     Args:
         graphs: how work is recorded.
-        sizes: rows of the buckets, ascending.
+        sizes: of the buckets, ascending.
         fields: the inputs, by name.
         work: computes a bucket.
         device: where.
@@ -86,20 +93,17 @@ class Buckets:
         self.refused: str | None = None
         self._inputs = {
             name: torch.full(
-                (sizes[-1],) if field.width is None else (sizes[-1], field.width),
-                field.filling,
-                dtype=field.dtype,
-                device=device,
+                field.shape(sizes[-1]), field.filling, dtype=field.dtype, device=device
             )
             for name, field in self.fields.items()
         }
         self._staging = Staging(device)
         self._recorded: dict[tuple[int, Hashable], Recorded] = {}
 
-    def fits(self, rows: int, width: int) -> bool:
-        """Whether a batch of so many rows, and fields of at most so many numbers, has a bucket."""
+    def fits(self, size: int, width: int) -> bool:
+        """Whether a batch of this size, with fields of at most so many numbers, has a bucket."""
         widest = max((field.width or 0) for field in self.fields.values())
-        return self.refused is None and 0 < rows <= self.sizes[-1] and width <= widest
+        return self.refused is None and 0 < size <= self.sizes[-1] and width <= widest
 
     def record(
         self, kinds: Iterable[Hashable], progress: Callable[[int, int], object] = lambda *_: None
@@ -117,15 +121,17 @@ class Buckets:
             progress(count, len(wanted))
         return True
 
-    def run(self, arrays: Mapping[str, np.ndarray[Any, Any]], kind: Hashable) -> Tensor | None:
-        """What the work makes of these rows; None if it can't be recorded.
+    def run(
+        self, arrays: Mapping[str, np.ndarray[Any, Any]], kind: Hashable, count: int
+    ) -> Tensor | None:
+        """What the work makes of these arrays; None if it can't be recorded.
 
         Args:
-            arrays: a row for each of the batch, by field.
+            arrays: by field; the first one has a row for each of the batch.
             kind: of the run.
+            count: rows of the result that are wanted, from the first on.
         """
-        rows = len(next(iter(arrays.values())))
-        size = self.sizes[bisect_left(self.sizes, rows)]
+        size = self.sizes[bisect_left(self.sizes, len(arrays[next(iter(self.fields))]))]
         recorded = self._find(size, kind)
         if recorded is None:
             return None
@@ -134,16 +140,17 @@ class Buckets:
         filled: dict[str, np.ndarray[Any, Any]] = {}
         for name, field in self.fields.items():
             array = arrays[name]
-            full = np.full((size, *array.shape[1:]), field.filling, dtype=NUMPY[field.dtype])
-            full[:rows] = array
+            rows = field.shape(size)[0]
+            full = np.full((rows, *array.shape[1:]), field.filling, dtype=NUMPY[field.dtype])
+            full[: len(array)] = array
             filled[name] = full
         for name, sent in self._staging.send(filled).items():
-            target = self._inputs[name][:size]
+            target = self._inputs[name][: len(sent)]
             targets.append(target if sent.dim() == 1 else target[:, : sent.shape[1]])
             sources.append(sent)
         torch._foreach_copy_(targets, sources)  # pyright: ignore[reportPrivateUsage]
         recorded.replay()
-        return recorded.out[:rows].clone()
+        return recorded.out[:count].clone()
 
     def _find(self, size: int, kind: Hashable) -> Recorded | None:
         """The recorded work of a bucket, recorded now if it is not."""
@@ -154,7 +161,8 @@ class Buckets:
             inputs: dict[str, Tensor] = {}
             for name, field in self.fields.items():
                 # The work runs while it is recorded: on rows that no sequence has.
-                inputs[name] = self._inputs[name][:size].fill_(field.filling)
+                rows = field.shape(size)[0]
+                inputs[name] = self._inputs[name][:rows].fill_(field.filling)
             try:
                 found = self.graphs.record(lambda: self.work(inputs, kind))
             except Exception as error:

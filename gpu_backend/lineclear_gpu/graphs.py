@@ -130,7 +130,9 @@ class Recorder(TorchDispatchMode):
         found = func(*args, **given)
         outputs = [leaf for leaf in tree_leaves(found) if isinstance(leaf, Tensor)]
         storages = {leaf.untyped_storage().data_ptr() for leaf in inputs}
-        writes = any(a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments)
+        writes = any(
+            a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments
+        )
         seen = all(leaf.untyped_storage().data_ptr() in storages for leaf in outputs)
         if writes:
             self.steps.append((func, args, given, []))

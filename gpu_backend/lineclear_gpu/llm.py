@@ -51,8 +51,8 @@ class LLM:
         streams: where operations run; those of the device if None.
         verify: whether every invariant is checked in each step.
         attention: how to attend over the pool; what suits the device if None.
-        eager: whether every launch is made by the host in every step. None records steps that
-            only decode on a GPU, and not on a CPU.
+        eager: whether every launch is made by the host in every step. None records steps on a
+            GPU and replays them with one launch, and does not on a CPU.
         fuse: whether layers run with merged projections and kernels of ours; None for yes on a GPU
             unless `eager` is set.
         graphs: how steps are recorded, in place of the device's way; for tests.
@@ -119,7 +119,8 @@ class LLM:
         self.pool = KVPool(shape, made.num_gpu_blocks, made.num_cpu_blocks, model.device)
         self.runner = ModelRunner(
             model, self.pool, lanes=2 * made.max_num_seqs, backend=attention, check=verify,
-            graphs=graphs, max_rows=made.max_num_seqs, max_len=made.max_model_len,
+            graphs=graphs, max_rows=made.max_num_seqs, max_tokens=made.max_num_batched_tokens,
+            max_len=made.max_model_len,
         )  # fmt: skip
         self.runner.record(progress)
         decode = None
@@ -139,11 +140,11 @@ class LLM:
 
     @property
     def recorded(self) -> str:
-        """Whether steps that only decode are recorded, in one line; if not, why not."""
+        """Whether steps are recorded and replayed, in one line; if not, why not."""
         graphs, refused = self.runner.graphs, self.runner.refused
         if graphs is None or refused is not None:
-            return f"every step is launched by the host: {refused}"
-        return f"steps that only decode are recorded; graphs hold {graphs.bytes():,} bytes"
+            return f"every launch is made by the host: {refused}"
+        return f"steps are recorded and replayed; graphs hold {graphs.bytes():,} bytes"
 
     def generate(
         self,

@@ -43,9 +43,12 @@ class Paged(AttentionBackend):
                 window,
                 processors=self.processors(query.device),
             )
-        if len(query) == len(rows.tables):
-            return attend_by_table(query, layer, rows.tables, rows.context_lens, scale, window)
-        return self._rest.attend(query, layer, rows, scale, window)
+        if rows.batch is not None and len(query) != len(rows.tables):
+            return self._rest.attend(query, layer, rows, scale, window)
+        tables, contexts = rows.tables, rows.context_lens
+        if len(query) != len(tables):  # each token as a row of its own
+            tables, contexts = token_rows(tables, contexts, rows.row_starts, len(query))
+        return attend_by_table(query, layer, tables, contexts, scale, window)
 
     def processors(self, device: torch.device) -> int:
         """Multiprocessors of a device."""
@@ -54,6 +57,21 @@ class Paged(AttentionBackend):
             found = torch.cuda.get_device_properties(device).multi_processor_count
             self._processors[device] = found
         return found
+
+
+def token_rows(
+    tables: Tensor, contexts: Tensor, starts: Tensor, tokens: int
+) -> tuple[Tensor, Tensor]:
+    """The table of each token, and what it sees: positions up to its own; nothing behind the rows.
+
+    [T, W] int32, [T] int64
+    """
+    token = torch.arange(tokens, device=tables.device)
+    row = torch.searchsorted(starts[1:].contiguous(), token, right=True)
+    inside = row < len(contexts)
+    row = row.clamp(max=len(contexts) - 1)
+    seen = contexts[row] - (starts[row + 1] - 1 - token)
+    return tables[row], torch.where(inside, seen, 0)
 
 
 def attend_by_table(

@@ -16,7 +16,6 @@ import torch
 from lineclear.config import Config
 from lineclear_gpu.attention import AttentionBackend
 from lineclear_gpu.batch import Batch, slots_of
-from lineclear_gpu.buckets import bucket_sizes
 from lineclear_gpu.graphs import CudaGraphs
 from lineclear_gpu.model import Model
 from lineclear_gpu.pool import KVPool
@@ -69,18 +68,20 @@ def reserve(model: Model, config: Config, attention: AttentionBackend | None, re
     graphs = CudaGraphs(model.device) if record else None
     runner = ModelRunner(
         model, pool, lanes=config.max_num_seqs, backend=attention, graphs=graphs,
-        max_rows=config.max_num_seqs, max_len=config.max_model_len,
+        max_rows=config.max_num_seqs, max_tokens=config.max_num_batched_tokens,
+        max_len=config.max_model_len,
     )  # fmt: skip
     before = cuda.memory_allocated(model.device)
     cuda.reset_peak_memory_stats(model.device)
     runner.forward(batch)
     cuda.synchronize(model.device)
     found = cuda.max_memory_allocated(model.device) - before
-    if runner.decodes is not None and graphs is not None:
-        largest = bucket_sizes(config.max_num_seqs)
-        runner.decodes.buckets.sizes = largest[-1:]
+    if runner.steps is not None and graphs is not None:
+        for buckets in runner.steps.buckets():
+            found += GRAPH * len(buckets.sizes)
+            buckets.sizes = buckets.sizes[-1:]
         runner.record()
-        found += graphs.bytes() + GRAPH * len(largest)
+        found += graphs.bytes()
     del runner, graphs, pool
     gc.collect()
     cuda.empty_cache()

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from lineclear_gpu.attention import AttentionBackend, Gather, Rows
 from lineclear_gpu.batch import Batch
-from lineclear_gpu.decodes import Decodes, records
 from lineclear_gpu.graphs import Graphs
 from lineclear_gpu.kernels.storing import store_kv
 from lineclear_gpu.model import Model
@@ -25,6 +24,7 @@ from lineclear_gpu.paged import Paged, paged_here
 from lineclear_gpu.plug import Forward
 from lineclear_gpu.sampling import sample
 from lineclear_gpu.staging import Staging
+from lineclear_gpu.steps import Steps, records
 from lineclear_gpu.varlen import Varlen
 
 __all__ = ["BACKENDS", "ModelRunner", "Pool", "exact_float32"]
@@ -72,8 +72,9 @@ class ModelRunner:
         backend: how to attend; what suits the device if None.
         store: puts keys and values into slots of a layer's view.
         check: whether each batch is checked whole before it runs, for tests.
-        graphs: how steps that only decode are recorded, None to launch them one by one.
-        max_rows: rows of the largest batch that is recorded.
+        graphs: how steps are recorded, None to launch all of them one by one.
+        max_rows: rows of the largest step that is recorded.
+        max_tokens: tokens of the largest step; 0 to record only steps that decode.
         max_len: tokens of the longest sequence that is recorded.
 
     Attributes:
@@ -94,6 +95,7 @@ class ModelRunner:
         check: bool = False,
         graphs: Graphs | None = None,
         max_rows: int = 64,
+        max_tokens: int = 0,
         max_len: int = 2048,
     ) -> None:
         """No lane has a token yet."""
@@ -113,6 +115,7 @@ class ModelRunner:
         self.check = check
         self.graphs = graphs
         self.max_rows = max_rows
+        self.max_tokens = max_tokens
         self.max_len = max_len
         self.logits: Tensor | None = None
         self.replayed = 0
@@ -127,11 +130,11 @@ class ModelRunner:
             memory[: len(self.newest)] = self.newest
         self._memory = memory
         self.newest = memory[:lanes]
-        self.decodes: Decodes | None = None
+        self.steps: Steps | None = None
         if self.graphs is not None and records(self.backend):
-            self.decodes = Decodes(
+            self.steps = Steps(
                 self.graphs, self.model, self.pool, self.backend, memory, self.max_rows,
-                self.max_len,
+                self.max_tokens, self.max_len,
             )  # fmt: skip
 
     @property
@@ -139,17 +142,17 @@ class ModelRunner:
         """Why no step is recorded, in one line; None where steps are recorded."""
         if self.graphs is None:
             return "it was not asked for"
-        if self.decodes is None:
+        if self.steps is None:
             return f"{self.backend.name} attention needs lengths on the host"
-        return self.decodes.refused
+        return self.steps.refused
 
     def record(self, progress: Callable[[int, int], object] = lambda *_: None) -> bool:
-        """Records the steps that only decode, before anything is served; whether that worked.
+        """Records steps before anything is served; whether that worked.
 
         Args:
             progress: is called with the number of steps that are recorded and that will be.
         """
-        return self.decodes is not None and self.decodes.record(progress)
+        return self.steps is not None and self.steps.record(progress)
 
     def forward(self, batch: Batch) -> Tensor:
         """The sampled tokens, on the device, in the order of the batch's samples.  [S] int64
@@ -165,22 +168,22 @@ class ModelRunner:
             batch.check(self.block_size, self.num_blocks)
         with torch.inference_mode():
             self._make_room(batch)
-            if self.decodes is not None and self.decodes.serves(batch):
-                sampled = self._replay(self.decodes, batch)
+            if self.steps is not None:
+                sampled = self._replay(self.steps, batch)
                 if sampled is not None:
                     self.replayed += 1
                     return sampled
             self.eager += 1
             return self._launch(batch)
 
-    def _replay(self, decodes: Decodes, batch: Batch) -> Tensor | None:
-        """A step that only decodes, as it was recorded; None if it can't be."""
-        sampled = decodes.run(batch)
+    def _replay(self, steps: Steps, batch: Batch) -> Tensor | None:
+        """A step as it was recorded; None if it was not."""
+        sampled = steps.run(batch)
         if sampled is None:
             return None
         self.logits = None
         if not batch.greedy:
-            self.logits = decodes.logits(batch.rows)
+            self.logits = steps.logits(len(batch.sample_rows))
             sent = self._staging.send(self._how(batch))
             sampled = self._sample(batch, sent, self.logits)
             self.newest.index_copy_(0, sent["sample_lanes"], sampled)

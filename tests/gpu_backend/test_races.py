@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from lineclear.plan import BlockOperation
+from lineclear_gpu.graphs import Graphs, RecordedGraphs
 from lineclear_gpu.hazards import Access, Hazard, Hazards
 from lineclear_gpu.streams import DelayedStreams
 from lineclear_gpu.tag_run import Load, TagRun, WrongTag, pressure
@@ -34,12 +35,19 @@ def favour(*names: str) -> Callable[[list[str]], str]:
     return choose
 
 
-def run(seed: int, wait: Wait | None, choose: Any, *, check: bool, steps: int = 250) -> TagRun:
+def run(
+    seed: int,
+    wait: Wait | None,
+    choose: Any,
+    *,
+    check: bool,
+    steps: int = 250,
+    graphs: Graphs | None = None,
+) -> TagRun:
     """One run under pressure."""
     load = Load(groups=0.2, fork=0.3)
-    made = TagRun(
-        CONFIG, seed, load=load, streams=DelayedStreams(choose, seed), check=check, wait=wait
-    )
+    streams = DelayedStreams(choose, seed)
+    made = TagRun(CONFIG, seed, load=load, streams=streams, check=check, wait=wait, graphs=graphs)
     made.run(steps)
     return made
 
@@ -56,6 +64,26 @@ def test_no_order_that_the_waits_allow_does_any_harm(seed: int, choose: Any) -> 
     assert events["swap"] >= 3
     assert done.hazards is not None
     assert done.hazards.checked > 20
+
+
+def test_recorded_steps_wait_as_launched_ones_do() -> None:
+    done = run(
+        3, None, favour("out", "in", "compute"), check=True, steps=80, graphs=RecordedGraphs()
+    )
+    assert done.figures.events["swap"] >= 3
+    assert done.figures.events["fork"] >= 3
+    assert done.hazards is not None
+    assert done.hazards.checked > 20
+
+
+@pytest.mark.parametrize(
+    ("kind", "hurry"),
+    [("swap_out", ("out", "in")), ("swap_in", ("in", "out")), ("forward", ("compute",))],
+)
+def test_a_recorded_step_without_a_wait_spoils_content(kind: str, hurry: tuple[str, ...]) -> None:
+    with pytest.raises(WrongTag, match="not its own"):
+        for seed in SEEDS:
+            run(seed, without(kind), favour(*hurry), check=False, graphs=RecordedGraphs())
 
 
 def without(kind: str) -> Wait:

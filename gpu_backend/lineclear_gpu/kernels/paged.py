@@ -155,7 +155,9 @@ if triton is not None:
                     values = values.to(tl.float32)
                 scores = tl.dot(queries, keys, input_precision="ieee") * scale
                 if CAPPED:  # cap * tanh(scores / cap); scale leaves base 2 to this line
-                    scores = cap * (2.0 * tl.sigmoid(2.0 * scores / cap) - 1.0) * 1.4426950408889634
+                    scores = (
+                        cap * (2.0 * tl.sigmoid(2.0 * scores / cap) - 1.0) * 1.4426950408889634
+                    )
                 seen = inside[None, :] & (position[None, :] <= place[:, None])
                 if WINDOW > 0:
                     seen = seen & (position[None, :] > place[:, None] - WINDOW)

@@ -50,7 +50,9 @@ if triton is not None:
             place = block * block_stride + (slot % BLOCK_SIZE) * size + at
             head, number = at // HEAD, at % HEAD
             key = tl.load(keys + token * key_stride + head * key_head + number, mask=inside)
-            value = tl.load(values + token * value_stride + head * value_head + number, mask=inside)
+            value = tl.load(
+                values + token * value_stride + head * value_head + number, mask=inside
+            )
             tl.store(layer + place, key, mask=inside)
             tl.store(layer + place + kv_stride, value, mask=inside)
 
