@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,11 +21,12 @@ import torch
 from lineclear.audit import audit
 from lineclear.config import Config
 from lineclear.plan import Plan
-from lineclear.request import Rejected, Request
+from lineclear.request import Finished, Rejected, Request
 from lineclear.scheduler import Scheduler
 from lineclear_gpu.batch import Batch, Sampling
 from lineclear_gpu.book import Book
-from lineclear_gpu.executor import Executor, Launched
+from lineclear_gpu.executor import Executor
+from lineclear_gpu.flights import Flight, Live, Steady
 from lineclear_gpu.hazards import Hazards
 from lineclear_gpu.outputs import Completion, Decode, Delta, RequestOutput, Text
 from lineclear_gpu.params import SamplingParams
@@ -52,39 +53,6 @@ class Runner(Protocol):
     def forward(self, batch: Batch) -> torch.Tensor:
         """The sampled tokens, on the device.  [S] int64"""
         ...
-
-
-class Live:
-    """A request that is not done."""
-
-    __slots__ = ("forked", "gone", "lanes", "output", "params", "plain", "seed", "texts", "tries")
-
-    def __init__(
-        self, output: RequestOutput, params: SamplingParams, seed: int, decode: Decode | None
-    ) -> None:
-        """It was accepted."""
-        self.output = output
-        self.params = params
-        self.seed = seed
-        self.texts = [
-            Text(decode, params.stops, keep_stop=params.include_stop_str_in_output)
-            for _ in range(params.n)
-        ]
-        self.lanes: dict[int, int] = {}  # branch -> lane, once it has run
-        self.forked = params.n == 1  # all its sequences are there
-        self.plain = False  # one sequence without text that only its length ends
-        self.gone = False  # nothing of it is needed any more
-        self.tries = 0
-
-
-@dataclass(slots=True)
-class Flight:
-    """A step on the device."""
-
-    launched: Launched
-    plan: Plan
-    who: list[tuple[Live, int]]  # of each sample, by plan.sampling: request and branch
-    widths: list[int]  # samples of each of them: n where a request forks
 
 
 class Engine:
@@ -142,8 +110,7 @@ class Engine:
         self.checks = 0
         self.failures: list[str] = []  # forwards that raised
         self._accepted = 0
-        # Of the last step in which everybody simply went on: its rows, whom and how wide.
-        self._steady: tuple[Any, list[tuple[Live, int]], list[int]] = ((), [], [])
+        self._steady: Steady | None = None  # of the last step in which everybody simply went on
         self._deltas: list[Delta] = []
         lanes = len(runner.newest)
         # By lane: temperature, top_p, top_k, seed and number of the sequence.  [lanes] each
@@ -259,7 +226,10 @@ class Engine:
         flight_who, widths, batch = self._sampled(plan, batch)
         touched = self.book.accesses(batch) if self.executor.hazards is not None else ()
         launched = self.executor.launch(plan, lambda: self._forward(batch), touched)
-        self.flights.append(Flight(launched, plan, flight_who, widths))
+        steady = self._steady
+        if steady is not None and not steady.plain:
+            steady = None
+        self.flights.append(Flight(launched, plan, flight_who, widths, steady))
         self._check()
         return True
 
@@ -289,9 +259,11 @@ class Engine:
         """Whom each sample is for; a request that forks is sampled once for each branch."""
         groups = plan.scheduled_seq_groups
         steady = not len(groups.first)
-        if steady and groups.second is self._steady[0]:
-            _, who, widths = self._steady  # who goes on is who went on
-            return who, widths, self._with_sampling(batch, batch.sample_rows, batch.sample_lanes)
+        known = self._steady
+        if steady and known is not None and groups.second is known.rows:
+            sampled = self._with_sampling(batch, batch.sample_rows, batch.sample_lanes)
+            return known.who, known.widths, sampled
+        self._steady = None
         who = [(self.live[row.request_id], row.branch) for row in plan.sampling]
         widths = [1 if live.forked else live.params.n for live, _ in who]
         rows = batch.sample_rows
@@ -308,7 +280,7 @@ class Engine:
                     each.append(live.lanes[child])
             rows, lanes = np.array(wide, dtype=np.int64), np.array(each, dtype=np.int64)
         elif steady:
-            self._steady = groups.second, who, widths
+            self._steady = Steady(groups.second, who, widths)
         return who, widths, self._with_sampling(batch, rows, lanes)
 
     def _with_sampling(self, batch: Batch, rows: Any, lanes: Any) -> Batch:
@@ -357,6 +329,9 @@ class Engine:
             return
         plan = flight.plan
         dropped = set(self.scheduler.dropped(plan))
+        if flight.steady is not None and not dropped:
+            self._go_on(plan, flight.steady, tokens)
+            return
         sampled: list[Any] = []
         stopped: list[int | tuple[int, int]] = []
         ended: list[Live] = []
@@ -403,13 +378,37 @@ class Engine:
                 ended.append(live)
         self.book.learn_all(np.array(lanes, dtype=np.int64), np.array(learned, dtype=np.int64))
         given: Any = np.array(sampled, dtype=np.int64) if simple else sampled
-        for finished in self.scheduler.commit(plan, given, stopped):
-            done = self.live.get(finished.request_id)
-            if done is not None:
-                done.output.preemptions = finished.preemptions
+        self._over(self.scheduler.commit(plan, given, stopped))
         for live in ended:
             self._forget(live)
         self._check()
+
+    def _go_on(self, plan: Plan, steady: Steady, tokens: list[int]) -> None:
+        """A step in which every sequence is plain, none was dropped and each learns one token."""
+        given = np.array(tokens, dtype=np.int64)
+        self.book.learn_all(steady.lanes, given)
+        for append, token in zip(steady.appends, tokens, strict=True):
+            append(token)
+        deltas = [
+            Delta(name, 0, (token,), "", None)
+            for name, token in zip(steady.names, tokens, strict=True)
+        ]
+        ended = np.flatnonzero(self.book.known[steady.lanes] >= steady.ends).tolist()
+        for position in ended:
+            steady.who[position][0].output.outputs[0].finish_reason = "length"
+            deltas[position] = deltas[position]._replace(finish_reason="length")
+        self._deltas += deltas
+        self._over(self.scheduler.commit(plan, given))
+        for position in ended:
+            self._forget(steady.who[position][0])
+        self._check()
+
+    def _over(self, requests: list[Finished]) -> None:
+        """The scheduler has ended these."""
+        for finished in requests:
+            done = self.live.get(finished.request_id)
+            if done is not None:
+                done.output.preemptions = finished.preemptions
 
     def _learn(self, live: Live, index: int, token: int) -> bool:
         """One sequence has one more token; whether it stops with it (its length apart)."""
