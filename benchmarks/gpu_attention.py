@@ -83,6 +83,7 @@ class Case:
         self.processors = torch.cuda.get_device_properties(0).multi_processor_count
 
     def layer(self, index: int, plan: Plan | None) -> torch.Tensor:
+        """Attention of one layer."""
         return paged_attention(
             self.query, self.pool[:, index], self.tables, self.contexts, self.starts, self.scale,
             processors=self.processors, plan=plan,

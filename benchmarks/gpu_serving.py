@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -127,7 +128,7 @@ class Ours:
         torch.cuda.synchronize()
         engine._forward, engine.executor.streams.wait = own, wait  # type: ignore[method-assign]
         idle = busy = 0.0
-        for (_, ended, first), (starts, ends, second) in zip(marks, marks[1:], strict=False):
+        for (_, ended, first), (starts, ends, second) in pairwise(marks):
             if first and second:
                 idle += max(0.0, ended.elapsed_time(starts))
                 busy += starts.elapsed_time(ends)

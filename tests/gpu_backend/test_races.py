@@ -82,8 +82,7 @@ def test_recorded_steps_wait_as_launched_ones_do() -> None:
 )
 def test_a_recorded_step_without_a_wait_spoils_content(kind: str, hurry: tuple[str, ...]) -> None:
     with pytest.raises(WrongTag, match="not its own"):
-        for seed in SEEDS:
-            run(seed, without(kind), favour(*hurry), check=False, graphs=RecordedGraphs())
+        run_all(without(kind), favour(*hurry), check=False, graphs=RecordedGraphs())
 
 
 def without(kind: str) -> Wait:
@@ -102,9 +101,9 @@ RACES = {
 }
 
 
-def run_all(wait: Wait, choose: Any, *, check: bool) -> None:
+def run_all(wait: Wait, choose: Any, *, check: bool, graphs: Graphs | None = None) -> None:
     for seed in SEEDS:
-        run(seed, wait, choose, check=check)
+        run(seed, wait, choose, check=check, graphs=graphs)
 
 
 @pytest.mark.parametrize("name", RACES)

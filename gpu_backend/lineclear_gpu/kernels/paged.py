@@ -99,10 +99,8 @@ if triton is not None:
             tile = number - (tl.load(starts + row).to(tl.int32) // TOKENS + row)
         first = tl.load(starts + row).to(tl.int32)
         length = tl.load(starts + row + 1).to(tl.int32) - first
-        if DECODE:
-            wanted = length == 1
-        else:
-            wanted = (length > 1) & (tile * TOKENS < length)
+        # Rows of one token are decodes; a tile may lie behind its row's tokens.
+        wanted = length == 1 if DECODE else (length > 1) & (tile * TOKENS < length)
         if wanted:
             context = tl.load(contexts + row).to(tl.int32)
             line = tl.arange(0, LINES)
