@@ -4,7 +4,7 @@
     python benchmarks/gpu.py                        every section, a table
     python benchmarks/gpu.py --part speed           attention, a decode step, the engine and its peer
     python benchmarks/gpu.py --part copies          swaps, copies on write, the host
-    python benchmarks/gpu.py --part long            parity of starved and ample, tags
+    python benchmarks/gpu.py --part long            models, parity of starved and ample, tags
     python benchmarks/gpu.py --only limits,swaps    some sections
     python benchmarks/gpu.py --json FILE --markdown FILE
 
@@ -39,6 +39,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from gpu_attention import SHAPES, attention  # noqa: E402
 from gpu_forward import forward  # noqa: E402
+from gpu_models import models  # noqa: E402
 from gpu_serving import decode, pressure, serving  # noqa: E402
 
 from lineclear.request import Request  # noqa: E402
@@ -490,6 +491,7 @@ SECTIONS: dict[str, Callable[[Result], Result]] = {
     "serving": serving,
     "pressure": pressure,
     "forward": forward,
+    "models": models,
     "parity": parity,
     "tags": tags,
 }
@@ -497,7 +499,7 @@ SECTIONS: dict[str, Callable[[Result], Result]] = {
 PARTS = {
     "copies": ("limits", "swaps", "both", "cow", "overlap", "host"),
     "speed": ("attention", "decode", "serving", "pressure"),
-    "long": ("parity", "tags"),
+    "long": ("models", "parity", "tags"),
 }
 
 
@@ -541,13 +543,13 @@ def judged(found: Result) -> list[tuple[str, str, str, str, bool]]:
     return rows
 
 
-def markdown(found: Result) -> str:
+def markdown(found: Result, part: str | None = None) -> str:
     """The page of the documentation."""
     where = found["machine"]
     lines = [
         "# On a GPU",
         "",
-        "Made by `python benchmarks/gpu.py --markdown FILE`; "
+        f"Made by `python benchmarks/gpu.py{f' --part {part}' if part else ''} --markdown FILE`; "
         + ", ".join(f"{key} {value}" for key, value in where.items())
         + ".",
         "",
@@ -598,8 +600,8 @@ def main() -> int:
         if arguments.json:
             Path(arguments.json).write_text(json.dumps(found, indent=1) + "\n")
         if arguments.markdown:
-            Path(arguments.markdown).write_text(markdown(found))
-    print(markdown(found))
+            Path(arguments.markdown).write_text(markdown(found, arguments.part))
+    print(markdown(found, arguments.part))
     missed = [row[0] for row in judged(found) if not row[4]]
     return 1 if failed or missed else 0
 
