@@ -398,7 +398,7 @@ def tags(_: Result) -> Result:
     start = time.perf_counter()
     context = torch.multiprocessing.get_context("spawn")
     with context.Pool(PROCESSES) as workers:
-        share = [(k, TAG_STEPS // PROCESSES, 200.0) for k in range(PROCESSES)]
+        share = [(k, TAG_STEPS // PROCESSES, 240.0) for k in range(PROCESSES)]
         runs = [run for made in workers.starmap(tag_worker, share) for run in made]
     seconds = time.perf_counter() - start
     events: dict[str, int] = {}

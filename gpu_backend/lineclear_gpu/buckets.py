@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from lineclear_gpu.graphs import Graphs, Recorded
-from lineclear_gpu.staging import Staging
+from lineclear_gpu.staging import ALIGNED, Staging
 
 __all__ = ["Buckets", "Field", "bucket_sizes"]
 
@@ -42,8 +42,7 @@ class Field:
     Attributes:
         dtype: of its numbers.
         filling: what a row holds that no sequence has.
-        width: numbers in a row, None for a single one. A run may give fewer; the rest of the row
-            then holds what an earlier run left.
+        width: numbers in a row, None for a single one. A run may give fewer.
         rows: how many it has in every bucket, None if that is the size of the bucket.
     """
 
@@ -56,6 +55,47 @@ class Field:
         """Of the field in a bucket of this size."""
         rows = size if self.rows is None else self.rows
         return (rows,) if self.width is None else (rows, self.width)
+
+
+class Layout:
+    """The inputs of one bucket: one piece of memory on the device, filled by one copy.
+
+    Attributes:
+        bytes: all of it.
+        inputs: the fields, as views of it.
+    """
+
+    def __init__(self, fields: Mapping[str, Field], size: int, device: torch.device) -> None:
+        """Nothing is filled."""
+        self.places: list[tuple[str, int, int, Any, tuple[int, ...], int]] = []
+        begin = 0
+        for name, field in fields.items():
+            shape, kind = field.shape(size), NUMPY[field.dtype]
+            end = begin + int(np.prod(shape)) * field.dtype.itemsize
+            self.places.append((name, begin, end, kind, shape, field.filling))
+            begin = end + -end % ALIGNED
+        self.bytes = torch.zeros(begin, dtype=torch.uint8, device=device)
+        self.inputs = {
+            name: self.bytes[begin:end].view(fields[name].dtype).view(shape)
+            for name, begin, end, _, shape, _ in self.places
+        }
+
+    def write(self, host: Any, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Fills bytes on the host: with the arrays, and what is left of a field with its filling."""
+        for name, begin, end, kind, shape, filling in self.places:
+            field = host[begin:end].view(kind).reshape(shape)
+            array = arrays.get(name)
+            if array is None:
+                field.fill(filling)
+                continue
+            rows = len(array)
+            if array.ndim == 1:
+                field[:rows] = array
+            else:
+                width = array.shape[1]
+                field[:rows, :width] = array
+                field[:rows, width:] = filling
+            field[rows:] = filling
 
 
 #: (inputs of one bucket by name, what kind of run) -> a tensor with a row for each of the bucket's
@@ -84,20 +124,15 @@ class Buckets:
         work: Work,
         device: torch.device,
     ) -> None:
-        """Memory for the inputs is taken; nothing is recorded."""
+        """Nothing is recorded."""
         self.graphs = graphs
         self.sizes = sizes
         self.fields = dict(fields)
         self.work = work
         self.device = device
         self.refused: str | None = None
-        self._inputs = {
-            name: torch.full(
-                field.shape(sizes[-1]), field.filling, dtype=field.dtype, device=device
-            )
-            for name, field in self.fields.items()
-        }
         self._staging = Staging(device)
+        self._layouts: dict[int, Layout] = {}
         self._recorded: dict[tuple[int, Hashable], Recorded] = {}
 
     def fits(self, size: int, width: int) -> bool:
@@ -135,20 +170,8 @@ class Buckets:
         recorded = self._find(size, kind)
         if recorded is None:
             return None
-        sources: list[Tensor] = []
-        targets: list[Tensor] = []
-        filled: dict[str, np.ndarray[Any, Any]] = {}
-        for name, field in self.fields.items():
-            array = arrays[name]
-            rows = field.shape(size)[0]
-            full = np.full((rows, *array.shape[1:]), field.filling, dtype=NUMPY[field.dtype])
-            full[: len(array)] = array
-            filled[name] = full
-        for name, sent in self._staging.send(filled).items():
-            target = self._inputs[name][: len(sent)]
-            targets.append(target if sent.dim() == 1 else target[:, : sent.shape[1]])
-            sources.append(sent)
-        torch._foreach_copy_(targets, sources)  # pyright: ignore[reportPrivateUsage]
+        layout = self._layouts[size]
+        self._staging.into(layout.bytes, lambda host: layout.write(host, arrays))
         recorded.replay()
         return recorded.out[:count].clone()
 
@@ -158,13 +181,13 @@ class Buckets:
             return None
         found = self._recorded.get((size, kind))
         if found is None:
-            inputs: dict[str, Tensor] = {}
-            for name, field in self.fields.items():
-                # The work runs while it is recorded: on rows that no sequence has.
-                rows = field.shape(size)[0]
-                inputs[name] = self._inputs[name][:rows].fill_(field.filling)
+            layout = self._layouts.get(size)
+            if layout is None:
+                layout = self._layouts[size] = Layout(self.fields, size, self.device)
+            # The work runs while it is recorded: on what no sequence has.
+            self._staging.into(layout.bytes, lambda host: layout.write(host, {}))
             try:
-                found = self.graphs.record(lambda: self.work(inputs, kind))
+                found = self.graphs.record(lambda: self.work(layout.inputs, kind))
             except Exception as error:
                 text = str(error).strip() or type(error).__name__
                 self.refused = text.splitlines()[0]

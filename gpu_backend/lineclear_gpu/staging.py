@@ -8,7 +8,7 @@ GPU the arrays are copied as they are. It knows nothing about what the arrays me
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -83,6 +83,24 @@ class Staging:
             .view(arrays[name].shape)
             for name, (start, size) in places.items()
         }
+
+    def into(self, target: Tensor, write: Callable[[Any], object]) -> None:
+        """Bytes go to a tensor of bytes on the device, on the stream that is current there.
+
+        Args:
+            target: the bytes of earlier work on the stream may still be read when this returns.
+            write: fills an array of as many bytes on the host.
+        """
+        size = target.numel()
+        if self.device.type != "cuda":
+            array = np.empty(size, dtype=np.uint8)
+            write(array)
+            target.copy_(torch.from_numpy(array))
+            return
+        buffer = self._next(size)
+        write(buffer.array[:size])
+        target.copy_(buffer.host[:size], non_blocking=True)
+        buffer.event.record()
 
     def _copy(self, buffer: Buffer, size: int) -> Tensor:
         """Bytes on the device, once the stream has come to it."""

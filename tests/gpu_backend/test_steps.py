@@ -8,6 +8,7 @@ host that slips into a step is frozen as it would be in a CUDA graph.
 from __future__ import annotations
 
 import functools
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ import torch
 from served import BASE, GREEDY, SAMPLED, STARVED, expected, made, model, prompts, tokens
 
 from lineclear_gpu import steps
+from lineclear_gpu.batch import Batch
+from lineclear_gpu.book import Book
 from lineclear_gpu.graphs import CudaGraphs, Graphs, NotRecordable, Recorded, RecordedGraphs
 from lineclear_gpu.llm import LLM
 from lineclear_gpu.model import Model, load_model
@@ -116,6 +119,29 @@ def test_a_filling_that_belongs_to_a_sequence_is_seen(
     assert llm.runner.steps.decodes.fields[field].filling == 0
     found = llm.generate(prompts()[:3], GREEDY)
     assert [each[0] for each in tokens(found)] != expected()[:3]
+
+
+def test_a_step_of_those_that_simply_go_on_is_the_same_made_quickly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    quick = Book._steady_batch
+    compared: list[int] = []
+
+    def both(self: Book, plan: Any, lanes: Any) -> Batch:
+        before = self.reach.copy()
+        found = quick(self, plan, lanes)
+        after, self.reach = self.reach, before
+        wanted = self._any_batch(plan, lanes)
+        assert np.array_equal(after, self.reach)
+        for each in fields(Batch):
+            one, other = getattr(found, each.name), getattr(wanted, each.name)
+            assert one is other is None or np.array_equal(one, other), each.name
+        compared.append(len(lanes))
+        return found
+
+    monkeypatch.setattr(Book, "_steady_batch", both)
+    made(2, **STARVED, depth=2, preemption_mode="swap").generate(prompts(), GREEDY)
+    assert len(compared) > 20
 
 
 # ---- what cannot be recorded ----------------------------------------------------------------------

@@ -38,6 +38,7 @@ CASES = [
     (FEW, 6, 96, F16, 16, None, None, WHOLE),
     (FEW, 6, 80, F32, 8, 7, None, SPLIT),
     (FEW, 2, 64, BF16, 64, None, 0.7, WHOLE),
+    ([(40, 200)], 2, 16, F32, 16, 3, None, WHOLE),  # a tile in which a token sees nothing
     (FEW[:3], 4, 256, F32, 8, None, None, WHOLE),
 ]
 
