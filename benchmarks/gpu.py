@@ -445,9 +445,19 @@ def serve(model: Any, prompts: Any, outputs: list[int], **settings: Any) -> Resu
     return result
 
 
+#: Margin of logits in float32 below which rounding may decide a greedy token either way.
+TIE = 1e-3
+
+
 def parity(_: Result) -> Result:
-    """Starved and recorded against ample and launched, float32 without TF32: 2,000 steps and more."""
+    """Starved against ample, float32 without TF32: a small model and 2,000 steps and more.
+
+    Steps are recorded and layers fused on both sides; one run is launched by the host on both. A
+    token that differs is excused only if it is the second best and within `TIE` of the best, by the
+    library's own attention on the same tokens; both are counted.
+    """
     from lineclear_gpu.model import load_model
+    from lineclear_gpu.parity import compare
     from lineclear_gpu.runner import exact_float32
 
     exact_float32()
@@ -456,27 +466,36 @@ def parity(_: Result) -> Result:
     random = np.random.default_rng(3)
     prompts = [random.integers(0, 320, size).tolist() for size in random.integers(16, 200, 160)]
     outputs = random.integers(64, 400, 160).tolist()
-    ample = serve(made, prompts, outputs, num_gpu_blocks=12000, num_cpu_blocks=0, eager=True)
-    result: Result = {"tokens": sum(outputs)}
-    steps = replayed = differ = 0
-    for mode in ("swap", "recompute", "auto"):
-        for depth in (1, 2):
-            told = serve(made, prompts, outputs, num_gpu_blocks=300, num_cpu_blocks=1200,
-                         preemption_mode=mode, depth=depth)  # fmt: skip
-            other = [
-                (k, next(i for i, (a, b) in enumerate(zip(x, y, strict=True)) if a != b))
-                for k, (x, y) in enumerate(zip(ample["tokens"], told["tokens"], strict=True))
-                if x != y
-            ]
-            steps += told["steps"]
-            replayed += told["replayed"]
-            differ += len(other)
-            result[f"{mode}, depth {depth}: preemptions"] = told["swaps"] + told["recomputes"]
-            result[f"{mode}, depth {depth}: requests that differ"] = len(other)
-            if other:
-                result[f"{mode}, depth {depth}: first"] = str(other[:3])
-    result |= {"steps": steps, "of them recorded": replayed, "requests that differ": differ}
-    return result
+    result: Result = {"tokens": sum(outputs), "tie": TIE}
+    totals = {"steps": 0, "of them recorded": 0, "requests that differ": 0, "ties": 0, "wrong": 0}
+    runs: list[tuple[str, dict[str, Any]]] = [
+        (f"{mode}, depth {depth}", {"preemption_mode": mode, "depth": depth})
+        for mode in ("swap", "recompute", "auto")
+        for depth in (1, 2)
+    ]
+    runs.append(("launched, swap, depth 2", {"preemption_mode": "swap", "eager": True}))
+    ample: dict[bool, Result] = {}
+    for name, settings in runs:
+        eager = bool(settings.get("eager"))
+        if eager not in ample:
+            roomy = {"num_gpu_blocks": 12000, "num_cpu_blocks": 0, "eager": eager}
+            ample[eager] = serve(made, prompts, outputs, **roomy)
+        told = serve(made, prompts, outputs, num_gpu_blocks=300, num_cpu_blocks=1200, **settings)
+        report = compare(made, prompts, ample[eager]["tokens"], told["tokens"], bound=TIE)
+        result[f"{name}: preemptions"] = told["swaps"] + told["recomputes"]
+        result[f"{name}: ties, wrong"] = f"{len(report.excused)}, {len(report.wrong)}"
+        for each in report.wrong[:3]:
+            print(name, settings, str(each), flush=True)
+        widest = max((each.margin for each in report.excused), default=0.0)
+        result[f"{name}: widest tie"] = widest
+        totals["steps"] += told["steps"]
+        totals["of them recorded"] += told["replayed"]
+        totals["requests that differ"] += len(report.excused) + len(report.wrong)
+        totals["ties"] += len(report.excused)
+        totals["wrong"] += len(report.wrong)
+    if totals["wrong"]:
+        raise AssertionError(f"{totals['wrong']} requests differ beyond a tie: {result}")
+    return result | totals
 
 
 SECTIONS: dict[str, Callable[[Result], Result]] = {

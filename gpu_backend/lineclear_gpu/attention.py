@@ -41,6 +41,8 @@ class Rows:
         slots: where new KV goes.  [T] int64, on the device
         block_size: tokens a block has room for.
         dtype: of queries, keys and values.
+        single: whether every row has one token. Sizes do not say it: a recorded step has rows
+            without tokens and tokens without a row.
         cache: what a backend prepares once a step and uses in every layer.
     """
 
@@ -51,6 +53,7 @@ class Rows:
     slots: Tensor
     block_size: int
     dtype: torch.dtype
+    single: bool
     cache: dict[object, object] = field(default_factory=dict)
 
     @property
@@ -75,7 +78,8 @@ class Rows:
         names = ("tables", "context_lens", "row_starts", "slots")
         arrays = (torch.from_numpy(getattr(batch, name)).to(device) for name in names)
         tables, contexts, starts, slots = arrays
-        return cls(batch, tables, contexts, starts, slots, block_size, dtype)
+        single = bool((batch.lengths == 1).all())
+        return cls(batch, tables, contexts, starts, slots, block_size, dtype, single)
 
 
 class AttentionBackend(ABC):

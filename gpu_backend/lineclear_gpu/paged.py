@@ -41,12 +41,13 @@ class Paged(AttentionBackend):
                 rows.row_starts,
                 scale,
                 window,
+                single=rows.single,
                 processors=self.processors(query.device),
             )
-        if rows.batch is not None and len(query) != len(rows.tables):
+        if rows.batch is not None and not rows.single:
             return self._rest.attend(query, layer, rows, scale, window)
         tables, contexts = rows.tables, rows.context_lens
-        if len(query) != len(tables):  # each token as a row of its own
+        if not rows.single:  # each token as a row of its own
             tables, contexts = token_rows(tables, contexts, rows.row_starts, len(query))
         return attend_by_table(query, layer, tables, contexts, scale, window)
 

@@ -200,6 +200,7 @@ class ModelRunner:
             slots=sent["slots"],
             block_size=self.block_size,
             dtype=self.model.dtype,
+            single=len(batch.tokens) == batch.rows,
         )
         tokens = sent["tokens"]
         if "token_lanes" in sent:

@@ -207,6 +207,7 @@ class Steps:
             slots=inputs["slots"],
             block_size=self.block_size,
             dtype=self.model.dtype,
+            single=keep is None,
         )
         known = self.memory.index_select(0, inputs["lanes"])
         tokens = torch.where(inputs["tokens"] < 0, known, inputs["tokens"])

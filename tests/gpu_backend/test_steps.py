@@ -19,15 +19,16 @@ from served import BASE, GREEDY, SAMPLED, STARVED, expected, made, model, prompt
 from lineclear_gpu import steps
 from lineclear_gpu.batch import Batch
 from lineclear_gpu.book import Book
+from lineclear_gpu.buckets import Field
 from lineclear_gpu.graphs import CudaGraphs, Graphs, NotRecordable, Recorded, RecordedGraphs
 from lineclear_gpu.llm import LLM
-from lineclear_gpu.model import Model, load_model
+from lineclear_gpu.model import load_model
 from lineclear_gpu.paged import Paged
 from lineclear_gpu.parity import reference_tokens
 from lineclear_gpu.streams import DelayedStreams
 
 
-def recorded(seed: int = 0, chosen: Model | None = None, **changes: Any) -> LLM:
+def recorded(seed: int = 0, chosen: Any = None, **changes: Any) -> LLM:
     """As `made`, with every step recorded that can be."""
     return made_with(RecordedGraphs(), seed, chosen, **changes)
 
@@ -57,6 +58,18 @@ def test_a_starved_pool_gives_the_tokens_of_generate(mode: str, depth: int) -> N
     hazards = llm.engine.executor.hazards
     assert hazards is not None
     assert hazards.checked > 0 or mode == "recompute"  # one stream orders itself
+
+
+@pytest.mark.parametrize("most", [64, 80])
+def test_as_many_rows_as_tokens_and_more_rows_than_tokens(most: int) -> None:
+    """Steps of 64 tokens, where 64 or 80 rows may run: chunks are not taken for decodes."""
+    llm = recorded(max_num_seqs=most, num_gpu_blocks=400)
+    assert llm.runner.steps is not None
+    assert llm.runner.steps.mixed is not None
+    assert 64 in llm.runner.steps.mixed.sizes
+    found = llm.generate(prompts()[:2], GREEDY) + llm.generate(prompts()[2:4], GREEDY)
+    assert [each[0] for each in tokens(found)] == expected()[:4]
+    assert llm.runner.eager == 0
 
 
 def test_sampled_tokens_and_branches_are_those_of_launched_steps() -> None:
@@ -108,7 +121,7 @@ def test_a_filling_that_belongs_to_a_sequence_is_seen(
     field: str, filling: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The guard itself, broken: what fills a bucket up is stored where a sequence has its own."""
-    own = steps.Field
+    own = Field
 
     def wrong(dtype: Any, given: int, *more: Any, **named: Any) -> Any:
         return own(dtype, 0 if given == filling else given, *more, **named)
@@ -253,6 +266,27 @@ def test_cuda_graphs_give_the_tokens_of_generate(
     assert report, f"{name}, fuse {fuse}, {mode}, depth {depth}: {report}"
     assert llm.runner.replayed > 40
     assert llm.engine.scheduler.counters.preemptions.total() >= 2
+    llm.close()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("most", [64, 128])
+def test_cuda_graphs_with_more_rows_than_tokens(most: int) -> None:
+    from lineclear_gpu.parity import compare
+    from lineclear_gpu.runner import exact_float32
+
+    exact_float32()
+    chosen = load_model("tiny-llama", device="cuda", dtype=torch.float32)
+    wanted = reference_tokens(chosen, prompts(), 20)
+    llm = LLM(chosen, verify=True, **{**BASE, "max_num_seqs": most, "num_gpu_blocks": 400})
+    found = [
+        each[0]
+        for k in range(0, 10, 2)
+        for each in tokens(llm.generate(prompts()[k : k + 2], GREEDY))
+    ]
+    report = compare(chosen, prompts(), wanted, found, bound=1e-3)
+    assert report, f"{most} rows: {report}"
+    assert llm.runner.eager == 0
     llm.close()
 
 

@@ -63,20 +63,22 @@ def attention() -> None:
         torch.from_numpy(a)
         for a in (case.batch.tables, case.batch.context_lens, case.batch.row_starts)
     )
-    # Two rows of no token at the end, and tokens behind the last row: nothing is computed for them.
+    # Rows of no token at the end, fewer than there are tokens or more, and tokens behind the last
+    # row: nothing is computed for them, and everything for the others.
     more = torch.cat((case.query, torch.full((3, 2, 16), float("nan"))))
-    found = paged.paged_attention(
-        more,
-        case.layer,
-        torch.cat((tables, tables[:2])),
-        torch.cat((contexts, torch.zeros(2, dtype=torch.int64))),
-        torch.cat((starts, starts[-1:].expand(2))),
-        case.scale,
-        plan=SPLIT,
-    )
-    wanted = case.reference()
-    error = float((found[:-3].double() - wanted).norm() / wanted.norm())
-    assert error < BOUNDS[F32], error
+    for empty in (2, 50):
+        found = paged.paged_attention(
+            more,
+            case.layer,
+            torch.cat((tables, tables[:1].expand(empty, -1))),
+            torch.cat((contexts, torch.zeros(empty, dtype=torch.int64))),
+            torch.cat((starts, starts[-1:].expand(empty))),
+            case.scale,
+            plan=SPLIT,
+        )
+        wanted = case.reference()
+        error = float((found[:-3].double() - wanted).norm() / wanted.norm())
+        assert error < BOUNDS[F32], (empty, error)
     # Decodes of no context, which fill a recorded step up, give zeros: no split of theirs is full.
     for plan in (SPLIT, WHOLE):
         zeros = paged.paged_attention(
@@ -86,6 +88,7 @@ def attention() -> None:
             torch.zeros(2, dtype=torch.int64),
             torch.arange(3),
             1.0,
+            single=True,
             plan=plan,
         )
         assert not zeros.any(), plan

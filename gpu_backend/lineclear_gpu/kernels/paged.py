@@ -283,6 +283,7 @@ def paged_attention(
     window: int | None = None,
     cap: float | None = None,
     *,
+    single: bool = False,
     processors: int = 1,
     plan: Plan | None = None,
 ) -> Tensor:
@@ -297,6 +298,7 @@ def paged_attention(
         scale: factor of the scores.
         window: how many positions back a token sees, itself included; None for all.
         cap: scores become cap * tanh(score / cap); None leaves them.
+        single: whether every row has one token, or none; else both kinds of rows are looked for.
         processors: multiprocessors of the device.
         plan: how decodes are cut, in place of the rule.
     """
@@ -367,7 +369,7 @@ def paged_attention(
         merge_parts[(rows, heads)](
             parts, sums, starts, out, HEADS=heads, HEAD=size, WIDTH=width, SPLITS=plan.splits
         )
-    if tokens > rows:
+    if not single:
         lines = max(64 if wide <= 512 else 32, power(shared))
         per_tile = lines // shared
         launch(prefill_plan(wide), tokens // per_tile + rows, per_tile, lines, False)
