@@ -82,13 +82,14 @@ def replace(part: nn.Module, forward: Callable[..., Any]) -> None:
     def either(*given: Any, **named: Any) -> Any:
         return forward(*given, **named) if _active else own(*given, **named)
 
-    part.forward = either  # type: ignore[method-assign]
+    part.forward = either
 
 
 def like(weight: Tensor, *shape: int) -> Tensor:
     """Random numbers of a weight's type and place, the same every time."""
     generator = torch.Generator().manual_seed(sum(shape))
-    return torch.randn(*shape, generator=generator).to(weight)
+    found: Tensor = torch.randn(*shape, generator=generator).to(weight)
+    return found
 
 
 def replace_norm(part: Any) -> bool:
@@ -98,7 +99,8 @@ def replace_norm(part: Any) -> bool:
 
     def forward(given: Tensor) -> Tensor:
         if given.dim() not in (3, 4) or given.shape[0] != 1 or given.stride(-1) != 1:
-            return own(given)
+            other: Tensor = own(given)
+            return other
         return rms_norm(given, part.weight, eps)
 
     given = like(weight, 1, 3, weight.shape[0])
@@ -123,18 +125,17 @@ def merge(part: Any, names: tuple[str, ...]) -> bool:
     left: list[Any] = [None, ()]  # the input of the last call, and what others take of its result
 
     def first(given: Tensor) -> Tensor:
-        parts = functional.linear(given, weight, bias).split(sizes, dim=-1)
+        parts = torch.split(functional.linear(given, weight, bias), sizes, dim=-1)
         left[0], left[1] = given, parts
-        return parts[0]
+        found: Tensor = parts[0]
+        return found
 
     replace(layers[0], first)
     for index, layer in enumerate(layers[1:], 1):
 
         def other(given: Tensor, index: int = index, own: Any = layer.forward) -> Tensor:
-            if left[0] is not given:
-                return own(given)
-            found: Tensor = left[1][index]
-            if index == len(sizes) - 1:
+            found: Tensor = own(given) if left[0] is not given else left[1][index]
+            if left[0] is given and index == len(sizes) - 1:
                 left[0], left[1] = None, ()
             return found
 

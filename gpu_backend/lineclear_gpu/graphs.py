@@ -105,12 +105,12 @@ class RecordedGraphs(Graphs):
 READ_BACK = ("_local_scalar_dense", "nonzero", "item", "is_nonzero", "equal", "masked_select")
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes each operation that runs while it is active."""
 
     def __init__(self) -> None:
         """Nothing was noted."""
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.steps: list[tuple[Any, tuple[Any, ...], dict[str, Any], list[Tensor]]] = []
 
     def __torch_dispatch__(

@@ -9,7 +9,7 @@ knows nothing about plans, requests or where block ids come from.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -123,12 +123,11 @@ class ModelRunner:
         self._staging = Staging(model.device)
         self._remember(lanes)
 
-    def _remember(self, lanes: int) -> None:
+    def _remember(self, lanes: int, before: Tensor | None = None) -> None:
         """Memory for so many lanes, and one behind them for rows that no sequence has."""
         memory = torch.full((lanes + 1,), -1, dtype=torch.int64, device=self.model.device)
-        if hasattr(self, "_memory"):
-            memory[: len(self.newest)] = self.newest
-        self._memory = memory
+        if before is not None:
+            memory[: len(before)] = before
         self.newest = memory[:lanes]
         self.steps: Steps | None = None
         if self.graphs is not None and records(self.backend):
@@ -219,7 +218,7 @@ class ModelRunner:
         """A lane for each that the batch names."""
         most = max(int(batch.lanes.max()), int(batch.sample_lanes.max(initial=0)))
         if most >= len(self.newest):
-            self._remember(max(most + 1, 2 * len(self.newest)))
+            self._remember(max(most + 1, 2 * len(self.newest)), self.newest)
 
     def _arrays(self, batch: Batch) -> dict[str, np.ndarray]:
         """What the device needs of a batch."""
@@ -242,7 +241,7 @@ class ModelRunner:
     @staticmethod
     def _how(batch: Batch) -> dict[str, np.ndarray]:
         """What the device needs to sample."""
-        found = {"sample_lanes": batch.sample_lanes.astype(np.int64, copy=False)}
+        found: dict[str, Any] = {"sample_lanes": batch.sample_lanes.astype(np.int64, copy=False)}
         how = None if batch.greedy else batch.sampling
         if how is None:
             return found

@@ -33,7 +33,7 @@ def recorded(seed: int = 0, chosen: Any = None, **changes: Any) -> LLM:
     return made_with(RecordedGraphs(), seed, chosen, **changes)
 
 
-def made_with(graphs: Graphs, seed: int, chosen: Model | None, **changes: Any) -> LLM:
+def made_with(graphs: Graphs, seed: int, chosen: Any, **changes: Any) -> LLM:
     fuse = changes.pop("fuse", None)
     return LLM(
         chosen or model(),
@@ -94,7 +94,7 @@ def test_other_models_fused_and_recorded(name: str) -> None:
 def test_lanes_beyond_those_that_were_recorded_record_anew() -> None:
     llm = recorded()
     before = llm.runner.steps
-    llm.runner._remember(2 * len(llm.runner.newest))
+    llm.runner._remember(2 * len(llm.runner.newest), llm.runner.newest)
     assert llm.runner.steps is not before
     assert [each[0] for each in tokens(llm.generate(prompts(), GREEDY))] == expected()
 

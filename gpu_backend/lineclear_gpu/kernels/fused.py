@@ -155,11 +155,12 @@ def gated(both: Tensor, kind: str, *, interpret: bool = False) -> Tensor:
     """
     size = both.shape[-1] // 2
     if not by_triton(both, interpret):
-        gate, up = both.split(size, dim=-1)
+        gate, up = both[..., :size], both[..., size:]
         active = (
             functional.silu(gate) if kind == "silu" else functional.gelu(gate, approximate="tanh")
         )
-        return active * up
+        found: Tensor = active * up
+        return found
     out = torch.empty((*both.shape[:-1], size), dtype=both.dtype, device=both.device)
     rows = both.numel() // both.shape[-1]
     gate_rows[(rows, triton.cdiv(size, CHUNK))](both, out, size, KIND=GATES[kind], CHUNK=CHUNK)

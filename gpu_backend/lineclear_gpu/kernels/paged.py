@@ -89,7 +89,7 @@ if triton is not None:
             number = tl.program_id(1)
             row = number * 0
             above = row + rows
-            for _ in tl.static_range(SEARCH):
+            for _ in tl.static_range(SEARCH):  # pyright: ignore[reportGeneralTypeIssues]
                 middle = (row + above) // 2
                 begins = tl.load(starts + tl.minimum(middle, rows - 1)).to(tl.int32)
                 begins = begins // TOKENS + middle
@@ -213,14 +213,14 @@ if triton is not None:
             each = tl.load(sums + part)
             best = tl.max(each, 0)
             weights = tl.exp2(each - tl.where(best == float("-inf"), 0.0, best))
-            full = each > float("-inf")  # what an empty split left is never loaded
+            full = each != float("-inf")  # what an empty split left is never loaded
             found = tl.load(
                 parts + part[:, None] * HEAD + number_at[None, :],
                 mask=full[:, None] & whole[None, :],
                 other=0.0,
             )
             total = tl.sum(weights, 0)
-            result = tl.sum(found * weights[:, None], 0) / tl.where(total > 0.0, total, 1.0)
+            result = tl.sum(found * weights[:, None], 0) / tl.where(total == 0.0, 1.0, total)
             at = (first.to(tl.int64) * HEADS + head) * HEAD + number_at
             tl.store(out + at, result.to(out.dtype.element_ty), mask=whole)
 
