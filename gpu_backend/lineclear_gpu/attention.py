@@ -34,23 +34,26 @@ class Rows:
     """A step's rows as attention sees them: the host's arrays and their copies on the device.
 
     Attributes:
-        batch: the host's arrays.
+        batch: the host's arrays, None where work is recorded that serves any batch.
         tables: [R, W] int32, on the device.
         context_lens: [R] int64, on the device.
         row_starts: [R + 1] int64, on the device.
         slots: where new KV goes.  [T] int64, on the device
         block_size: tokens a block has room for.
         dtype: of queries, keys and values.
+        single: whether every row has one token. Sizes do not say it: a recorded step has rows
+            without tokens and tokens without a row.
         cache: what a backend prepares once a step and uses in every layer.
     """
 
-    batch: Batch
+    batch: Batch | None
     tables: Tensor
     context_lens: Tensor
     row_starts: Tensor
     slots: Tensor
     block_size: int
     dtype: torch.dtype
+    single: bool
     cache: dict[object, object] = field(default_factory=dict)
 
     @property
@@ -58,13 +61,25 @@ class Rows:
         """Of the pool."""
         return self.tables.device
 
+    @property
+    def host(self) -> Batch:
+        """The host's arrays.
+
+        Raises:
+            RuntimeError: there are none, because what is computed is being recorded.
+        """
+        if self.batch is None:
+            raise RuntimeError("this attention needs lengths on the host, so it can't be recorded")
+        return self.batch
+
     @classmethod
     def of(cls, batch: Batch, block_size: int, dtype: torch.dtype, device: torch.device) -> Rows:
         """Rows of a batch whose arrays are sent one by one, for tests and small tools."""
         names = ("tables", "context_lens", "row_starts", "slots")
         arrays = (torch.from_numpy(getattr(batch, name)).to(device) for name in names)
         tables, contexts, starts, slots = arrays
-        return cls(batch, tables, contexts, starts, slots, block_size, dtype)
+        single = bool((batch.lengths == 1).all())
+        return cls(batch, tables, contexts, starts, slots, block_size, dtype, single)
 
 
 class AttentionBackend(ABC):
@@ -177,7 +192,7 @@ class Gather(AttentionBackend):
         return found  # type: ignore[return-value]
 
     def _groups(self, rows: Rows) -> list[Group]:
-        batch, size = rows.batch, rows.block_size
+        batch, size = rows.host, rows.block_size
         decodes = np.flatnonzero(batch.lengths == 1)
         if not len(decodes):
             return []
@@ -202,7 +217,7 @@ class Gather(AttentionBackend):
         return groups
 
     def _stretches(self, rows: Rows) -> list[Stretch]:
-        batch, size = rows.batch, rows.block_size
+        batch, size = rows.host, rows.block_size
         found: list[Stretch] = []
         for row in np.flatnonzero(batch.lengths > 1).tolist():
             positions = torch.arange(int(batch.context_lens[row]), device=rows.device)

@@ -81,6 +81,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--gpu-memory-utilization", type=float, default=0.9, metavar="SHARE", help="default: 0.9"
     )
+    parser.add_argument(
+        "--eager",
+        action="store_true",
+        help="on a GPU: launch every kernel from the host, without recorded steps and fused layers",
+    )
     parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default: 0)")
     parser.add_argument("--steps", type=int, metavar="N", help="stop after so many steps")
     parser.add_argument(
@@ -162,7 +167,8 @@ def run_model(arguments: argparse.Namespace, device: str) -> int:
     if arguments.dtype is not None and arguments.dtype not in DTYPES:
         raise UsageError(f"--dtype is one of {', '.join(DTYPES)}, not {arguments.dtype}")
     drawn = arguments.workload is None
-    config = read_settings(arguments, SMALL if drawn else {})
+    defaults = {"depth": 2} if device == "cuda" else {}
+    config = read_settings(arguments, SMALL if drawn else defaults)
     workload = short(arguments) if drawn and arguments.generate is None else load(arguments)
     try:
         model = load_model(
@@ -173,10 +179,12 @@ def run_model(arguments: argparse.Namespace, device: str) -> int:
         )
         llm = LLM(
             model, config=sized(arguments, config, model), verify=arguments.verify_each_step,
-            seed=arguments.seed,
+            seed=arguments.seed, eager=arguments.eager or None, progress=recording,
         )  # fmt: skip
     except (ModelError, Unsupported, PoolError, EngineError) as error:
         raise UsageError(str(error)) from error
+    if device == "cuda":
+        sys.stderr.write(llm.recorded + "\n")
     told = serve(llm, workload, arguments)
     same: bool | None = None
     if arguments.compare:
@@ -186,7 +194,7 @@ def run_model(arguments: argparse.Namespace, device: str) -> int:
             num_gpu_blocks=llm.config.max_num_seqs
             * -(-llm.config.max_model_len // llm.config.block_size),
         )
-        again = LLM(model, config=ample, seed=arguments.seed)
+        again = LLM(model, config=ample, seed=arguments.seed, eager=arguments.eager or None)
         reference = serve(again, workload, arguments, quiet=True)
         same = told["tokens"] == reference["tokens"]
         told["ample"] = {
@@ -195,6 +203,7 @@ def run_model(arguments: argparse.Namespace, device: str) -> int:
         }
     del told["tokens"]
     result = {"model": arguments.model, "device": device, "dtype": str(model.dtype), **told}
+    result["recorded"] = llm.recorded
     result["same_tokens"] = same
     if arguments.format == "json":
         write_json(result)
@@ -203,6 +212,14 @@ def run_model(arguments: argparse.Namespace, device: str) -> int:
     if same is False or result["violations"]:
         return REFUTED
     return INCONCLUSIVE if result["errors"] or result["unfinished"] else PASSED
+
+
+def recording(done: int, total: int) -> None:
+    """Says on a terminal how far the recording of steps has come."""
+    if sys.stderr.isatty():
+        end = "\n" if done == total else ""
+        sys.stderr.write(f"\rrecording steps: {done} of {total}{end}")
+        sys.stderr.flush()
 
 
 def short(arguments: argparse.Namespace) -> Workload:
@@ -223,6 +240,7 @@ def short(arguments: argparse.Namespace) -> Workload:
 def sized(arguments: argparse.Namespace, config: Config, model: Any) -> Config:
     """The settings with a pool that fits the device, unless its size was told."""
     from lineclear_gpu.pool import blocks_for
+    from lineclear_gpu.reserve import reserve
     from lineclear_gpu.shape import KVShape
 
     config = replace(config, max_model_len=min(config.max_model_len, model.max_model_len))
@@ -230,7 +248,8 @@ def sized(arguments: argparse.Namespace, config: Config, model: Any) -> Config:
     if told or arguments.workload is None or model.device.type == "cpu":
         return config
     shape = KVShape(model.layers, model.kv_heads, model.head_dim, config.block_size, model.dtype)
-    blocks = blocks_for(shape, model.device, arguments.gpu_memory_utilization)
+    reserved = reserve(model, config, None, not arguments.eager)
+    blocks = blocks_for(shape, model.device, arguments.gpu_memory_utilization, reserved)
     return replace(config, num_gpu_blocks=blocks)
 
 
@@ -328,18 +347,23 @@ def spread(values: list[float]) -> dict[str, float] | None:
     return {"mean": statistics.mean(values), "p50": at(0.5), "p90": at(0.9), "p99": at(0.99)}
 
 
+#: Seconds between two pictures on a terminal, and between two lines elsewhere.
+PICTURES, LINES = 0.2, 10.0
+
+
 class View:
-    """What goes on, on a terminal's standard error only."""
+    """What goes on, on standard error: a picture on a terminal, elsewhere a line now and then."""
 
     def __init__(self, engine: Any, quiet: bool) -> None:
         self.engine = engine
-        self.on = not quiet and sys.stderr.isatty()
+        self.quiet = quiet
         self.tokens = 0
         self.begin = self.drawn = time.perf_counter()
+        self._last = (0, 0, 0.0)  # tokens, steps and seconds of waiting when it was last drawn
         self._live: Any = None
 
     def __enter__(self) -> View:
-        if self.on:
+        if not self.quiet and sys.stderr.isatty():
             from rich.console import Console
             from rich.live import Live
 
@@ -352,17 +376,32 @@ class View:
             self._live.stop()
 
     def show(self, deltas: list[Any]) -> None:
-        """Draws the figures anew, five times a second."""
+        """Takes in what is new; draws it if it is time."""
         self.tokens += sum(len(delta.token_ids) for delta in deltas)
         now = time.perf_counter()
-        if self._live is None or now - self.drawn < 0.2:
+        passed = now - self.drawn
+        if self.quiet or passed < (LINES if self._live is None else PICTURES):
             return
+        line = self.line(passed)
         self.drawn = now
-        ledger = self.engine.scheduler.ledger
-        counters = self.engine.scheduler.counters
+        if self._live is None:
+            sys.stderr.write(line + "\n")
+        else:
+            self._live.update(line)
+
+    def line(self, passed: float) -> str:
+        """The figures of the last so many seconds."""
+        engine = self.engine
+        tokens, steps, waited = self._last
+        self._last = (self.tokens, engine.steps, engine.executor.waited)
+        done = max(1, engine.steps - steps)
+        device = (engine.executor.waited - waited) / done * 1e3
+        step = passed / done * 1e3
+        ledger, counters = engine.scheduler.ledger, engine.scheduler.counters
         used = 1 - ledger.gpu.free / ledger.gpu.total
-        self._live.update(
-            f"{self.tokens / (now - self.begin):,.0f} tokens/s   step {self.engine.steps:,}   "
+        return (
+            f"{(self.tokens - tokens) / passed:,.0f} tokens/s   step {engine.steps:,}, "
+            f"{step:.2f} ms (host {max(0.0, step - device):.2f}, device waited for {device:.2f})   "
             f"KV {used:.0%}   {len(ledger.running)} running, {len(ledger.waiting)} waiting, "
             f"{len(ledger.swapped)} swapped   preempted: {counters.preemptions['swap']} swap, "
             f"{counters.preemptions['recompute']} recompute"

@@ -12,7 +12,9 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
+from itertools import repeat
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,19 +24,23 @@ from lineclear.audit import audit
 from lineclear.config import Config
 from lineclear.hazards import Hazards
 from lineclear.plan import Plan
-from lineclear.request import Rejected, Request
+from lineclear.request import Finished, Rejected, Request
 from lineclear.scheduler import Scheduler
 from lineclear_gpu.batch import Batch, Sampling
 from lineclear_gpu.book import Book
-from lineclear_gpu.executor import Executor, Launched
+from lineclear_gpu.executor import Executor
+from lineclear_gpu.flights import Flight, Live, Steady
 from lineclear_gpu.outputs import Completion, Decode, Delta, RequestOutput, Text
 from lineclear_gpu.params import SamplingParams
 from lineclear_gpu.pool import KVPool
+from lineclear_gpu.staging import fetch
 from lineclear_gpu.streams import Streams
 from lineclear_gpu.transfer import Transfer
 
 __all__ = ["Engine", "EngineError", "Runner"]
 
+#: A delta of its parts.
+NEW_DELTA: Callable[[Any], Delta] = partial(tuple.__new__, Delta)
 #: How often a request is started again after a forward that raised.
 RETRIES = 1
 
@@ -51,37 +57,6 @@ class Runner(Protocol):
     def forward(self, batch: Batch) -> torch.Tensor:
         """The sampled tokens, on the device.  [S] int64"""
         ...
-
-
-class Live:
-    """A request that is not done."""
-
-    __slots__ = ("forked", "lanes", "output", "params", "seed", "texts", "tries")
-
-    def __init__(
-        self, output: RequestOutput, params: SamplingParams, seed: int, decode: Decode | None
-    ) -> None:
-        """It was accepted."""
-        self.output = output
-        self.params = params
-        self.seed = seed
-        self.texts = [
-            Text(decode, params.stops, keep_stop=params.include_stop_str_in_output)
-            for _ in range(params.n)
-        ]
-        self.lanes: dict[int, int] = {}  # branch -> lane, once it has run
-        self.forked = params.n == 1  # all its sequences are there
-        self.tries = 0
-
-
-@dataclass(slots=True)
-class Flight:
-    """A step on the device."""
-
-    launched: Launched
-    plan: Plan
-    who: list[tuple[Live, int]]  # of each sample, by plan.sampling: request and branch
-    widths: list[int]  # samples of each of them: n where a request forks
 
 
 class Engine:
@@ -139,6 +114,7 @@ class Engine:
         self.checks = 0
         self.failures: list[str] = []  # forwards that raised
         self._accepted = 0
+        self._steady: Steady | None = None  # of the last step in which everybody simply went on
         self._deltas: list[Delta] = []
         lanes = len(runner.newest)
         # By lane: temperature, top_p, top_k, seed and number of the sequence.  [lanes] each
@@ -186,7 +162,10 @@ class Engine:
         seed = self.seed + self._accepted if params.seed is None else params.seed
         outputs = [Completion(index) for index in range(params.n)]
         output = RequestOutput(request_id, prompt, tokens, outputs)
-        self.live[request_id] = Live(output, params, seed & ((1 << 63) - 1), self.decode)
+        live = Live(output, params, seed & ((1 << 63) - 1), self.decode)
+        ends = params.stop_token_ids or (self.ends and not params.ignore_eos)
+        live.plain = params.n == 1 and self.decode is None and not ends
+        self.live[request_id] = live
 
     def abort(self, request_id: Hashable) -> bool:
         """Ends a request; False if it is not live."""
@@ -250,9 +229,11 @@ class Engine:
             return True
         flight_who, widths, batch = self._sampled(plan, batch)
         touched = self.book.accesses(batch) if self.executor.hazards is not None else ()
-        lanes = len(self.book.known)
-        launched = self.executor.launch(plan, lambda: self._forward(batch, lanes), touched)
-        self.flights.append(Flight(launched, plan, flight_who, widths))
+        launched = self.executor.launch(plan, lambda: self._forward(batch), touched)
+        steady = self._steady
+        if steady is not None and not steady.plain:
+            steady = None
+        self.flights.append(Flight(launched, plan, flight_who, widths, steady))
         self._check()
         return True
 
@@ -280,6 +261,13 @@ class Engine:
         self, plan: Plan, batch: Batch
     ) -> tuple[list[tuple[Live, int]], list[int], Batch]:
         """Whom each sample is for; a request that forks is sampled once for each branch."""
+        groups = plan.scheduled_seq_groups
+        steady = not len(groups.first)
+        known = self._steady
+        if steady and known is not None and groups.second is known.rows:
+            sampled = self._with_sampling(batch, batch.sample_rows, batch.sample_lanes)
+            return known.who, known.widths, sampled
+        self._steady = None
         who = [(self.live[row.request_id], row.branch) for row in plan.sampling]
         widths = [1 if live.forked else live.params.n for live, _ in who]
         rows = batch.sample_rows
@@ -295,13 +283,15 @@ class Engine:
                     self._settle(live, child, self.book.fork(name, branch, child))
                     each.append(live.lanes[child])
             rows, lanes = np.array(wide, dtype=np.int64), np.array(each, dtype=np.int64)
-        if not self._temperature[lanes].any():
-            sampling = None
-            if len(rows) != len(batch.sample_rows):
-                sampling = self._how(lanes)
-        else:
-            sampling = self._how(lanes)
-        return who, widths, replace(batch, sample_rows=rows, sampling=sampling)
+        elif steady:
+            self._steady = Steady(groups.second, who, widths)
+        return who, widths, self._with_sampling(batch, rows, lanes)
+
+    def _with_sampling(self, batch: Batch, rows: Any, lanes: Any) -> Batch:
+        """The batch, sampled from these rows for these lanes."""
+        if len(rows) == len(batch.sample_rows) and not self._temperature[lanes].any():
+            return batch  # greedy, as it came
+        return replace(batch, sample_rows=rows, sampling=self._how(lanes))
 
     def _how(self, lanes: Any) -> Sampling:
         """How tokens of these lanes are sampled."""
@@ -314,13 +304,9 @@ class Engine:
             top_ks=self._top_k[lanes],
         )
 
-    def _forward(self, batch: Batch, lanes: int) -> torch.Tensor:
-        """Runs a batch when its turn comes; the runner remembers as many lanes as there are."""
-        newest = self.runner.newest
-        if len(newest) < lanes:
-            more = torch.zeros(lanes - len(newest), dtype=newest.dtype, device=newest.device)
-            self.runner.newest = torch.cat((newest, more))
-        return self.runner.forward(batch)
+    def _forward(self, batch: Batch) -> torch.Tensor:
+        """Runs a batch when its turn comes; its tokens are on the host when the forward is done."""
+        return fetch(self.runner.forward(batch))
 
     def _tell(self, done: list[int], failed: list[int]) -> bool:
         """The scheduler hears of copies; whether there were any."""
@@ -347,13 +333,33 @@ class Engine:
             return
         plan = flight.plan
         dropped = set(self.scheduler.dropped(plan))
+        if flight.steady is not None and not dropped:
+            self._go_on(plan, flight.steady, tokens)
+            return
         sampled: list[Any] = []
         stopped: list[int | tuple[int, int]] = []
         ended: list[Live] = []
+        lanes: list[int] = []  # that learn a token, and the tokens
+        learned: list[int] = []
         simple = True
         first = 0
         for position, (live, branch) in enumerate(flight.who):
             width = flight.widths[position]
+            if live.plain and not live.gone and position not in dropped:
+                token = tokens[first]
+                first += 1
+                sampled.append(token)
+                lanes.append(live.lanes[0])
+                learned.append(token)
+                output = live.output
+                ids = output.outputs[0].token_ids
+                ids.append(token)
+                if len(ids) >= live.params.max_tokens:
+                    output.outputs[0].finish_reason = "length"
+                    ended.append(live)
+                reason = output.outputs[0].finish_reason
+                self._deltas.append(Delta(output.request_id, 0, (token,), "", reason))
+                continue
             mine = tokens[first : first + width]
             first += width
             if width == 1:
@@ -361,24 +367,51 @@ class Engine:
             else:
                 sampled.append([[token] for token in mine])
                 simple = False
-            if self.live.get(live.output.request_id) is not live or position in dropped:
+            if live.gone or position in dropped:
                 continue
             if width > 1:
                 live.forked = True
             for k, token in enumerate(mine):
                 index = branch if k == 0 else k
+                if live.output.outputs[index].finish_reason is None:
+                    lanes.append(live.lanes[index])
+                    learned.append(token)
                 if self._learn(live, index, token):
                     stopped.append(position if width == 1 else (position, k))
             if live.output.finished:
                 ended.append(live)
+        self.book.learn_all(np.array(lanes, dtype=np.int64), np.array(learned, dtype=np.int64))
         given: Any = np.array(sampled, dtype=np.int64) if simple else sampled
-        for finished in self.scheduler.commit(plan, given, stopped):
-            done = self.live.get(finished.request_id)
-            if done is not None:
-                done.output.preemptions = finished.preemptions
+        self._over(self.scheduler.commit(plan, given, stopped))
         for live in ended:
             self._forget(live)
         self._check()
+
+    def _go_on(self, plan: Plan, steady: Steady, tokens: list[int]) -> None:
+        """A step in which every sequence is plain, none was dropped and each learns one token."""
+        given = np.array(tokens, dtype=np.int64)
+        self.book.learn_all(steady.lanes, given)
+        for append, token in zip(steady.appends, tokens, strict=True):
+            append(token)
+        # As Delta(name, 0, (token,), "", None) for each, without a call of Python for each.
+        parts = zip(steady.names, repeat(0), zip(tokens, strict=True), repeat(""), repeat(None))
+        deltas = list(map(NEW_DELTA, parts))
+        ended = np.flatnonzero(self.book.known[steady.lanes] >= steady.ends).tolist()
+        for position in ended:
+            steady.who[position][0].output.outputs[0].finish_reason = "length"
+            deltas[position] = deltas[position]._replace(finish_reason="length")
+        self._deltas += deltas
+        self._over(self.scheduler.commit(plan, given))
+        for position in ended:
+            self._forget(steady.who[position][0])
+        self._check()
+
+    def _over(self, requests: list[Finished]) -> None:
+        """The scheduler has ended these."""
+        for finished in requests:
+            done = self.live.get(finished.request_id)
+            if done is not None:
+                done.output.preemptions = finished.preemptions
 
     def _learn(self, live: Live, index: int, token: int) -> bool:
         """One sequence has one more token; whether it stops with it (its length apart)."""
@@ -386,7 +419,6 @@ class Engine:
         if completion.finish_reason is not None:
             return False
         completion.token_ids.append(token)
-        self.book.learn(live.lanes[index], [token])
         stop: int | str | None = None
         if token in params.stop_token_ids or (token in self.ends and not params.ignore_eos):
             stop = token
@@ -422,6 +454,7 @@ class Engine:
     def _forget(self, live: Live) -> None:
         """Nothing of the request is needed any more."""
         name = live.output.request_id
+        live.gone = True
         self.live.pop(name, None)
         self.book.drop_request(name, range(live.params.n))
 

@@ -9,6 +9,7 @@ about schedulers, tokens or models.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +79,7 @@ class Executor:
         self._issued: dict[str, list[int]] = {"compute": [], "out": [], "in": []}
         self._copies: dict[int, None] = {}  # swaps not yet reported
         self._failed: set[int] = set()
+        self.waited = 0.0  # seconds in which the host waited for forwards
 
     # ---- launching -----------------------------------------------------------------------------
 
@@ -153,7 +155,9 @@ class Executor:
         Every copy that the forward waited for is among those reported by now.
         """
         if launched.forward is not None:
+            begin = time.perf_counter()
             self.streams.wait(launched.forward)
+            self.waited += time.perf_counter() - begin
             if self.hazards is not None:
                 self.hazards.complete(launched.forward)
         return self.poll()

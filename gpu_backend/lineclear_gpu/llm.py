@@ -7,7 +7,7 @@ allocated. It knows nothing about how requests are scheduled.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,10 +16,12 @@ import torch
 from lineclear.config import Config
 from lineclear_gpu.attention import AttentionBackend
 from lineclear_gpu.engine import Engine, EngineError
-from lineclear_gpu.model import Model, load_model
+from lineclear_gpu.graphs import CudaGraphs, Graphs
+from lineclear_gpu.model import Model, fused_model, load_model
 from lineclear_gpu.outputs import Delta, RequestOutput
 from lineclear_gpu.params import SamplingParams
 from lineclear_gpu.pool import KVPool, blocks_for
+from lineclear_gpu.reserve import reserve
 from lineclear_gpu.runner import ModelRunner
 from lineclear_gpu.shape import DTYPES, KVShape
 from lineclear_gpu.streams import Streams
@@ -29,6 +31,8 @@ __all__ = ["LLM", "Prompt"]
 Prompt = str | Sequence[int]
 #: Blocks of the host's pool for each block of the device's, unless it is said.
 HOST_SHARE = 0.25
+#: Steps that may be in flight on a GPU, unless it is said.
+DEPTH = 2
 #: Blocks on the CPU, where nothing says how much memory is meant for KV.
 CPU_BLOCKS = 1024
 
@@ -46,7 +50,13 @@ class LLM:
         seed: of random weights, and of requests that bring none.
         streams: where operations run; those of the device if None.
         verify: whether every invariant is checked in each step.
-        attention: how to attend over the pool; gather and SDPA if None.
+        attention: how to attend over the pool; what suits the device if None.
+        eager: whether every launch is made by the host in every step. None records steps on a
+            GPU and replays them with one launch, and does not on a CPU.
+        fuse: whether layers run with merged projections and kernels of ours; None for yes on a GPU
+            unless `eager` is set.
+        graphs: how steps are recorded, in place of the device's way; for tests.
+        progress: is called while steps are recorded, with how many are done and how many will be.
         settings: settings of the scheduler by name, in place of `config`.
 
     Raises:
@@ -67,6 +77,10 @@ class LLM:
         streams: Streams | None = None,
         verify: bool = False,
         attention: AttentionBackend | None = None,
+        eager: bool | None = None,
+        fuse: bool | None = None,
+        graphs: Graphs | None = None,
+        progress: Callable[[int, int], object] = lambda *_: None,
         **settings: Any,
     ) -> None:
         """Loads the model and allocates the pools."""
@@ -78,26 +92,37 @@ class LLM:
         if isinstance(model, str):
             chosen = None if dtype is None else DTYPES[dtype]
             model = load_model(model, device=where, dtype=chosen, seed=seed)
+        if fuse or (fuse is None and model.device.type == "cuda" and not eager):
+            model = fused_model(model)
         self.model = model
         made = config or Config.from_mapping(settings)
         shape = KVShape(model.layers, model.kv_heads, model.head_dim, made.block_size, model.dtype)
+        on_cpu = model.device.type == "cpu"
+        if graphs is None and not on_cpu and not eager:
+            graphs = CudaGraphs(model.device)
         if config is None:
             changes: dict[str, Any] = {}
+            if "depth" not in settings and not on_cpu:
+                changes["depth"] = DEPTH
+            if "max_model_len" not in settings:
+                changes["max_model_len"] = min(made.max_model_len, model.max_model_len)
+            made = replace(made, **changes)
             if "num_gpu_blocks" not in settings:
-                on_cpu = model.device.type == "cpu"
-                blocks = blocks_for(shape, model.device, gpu_memory_utilization)
+                reserved = 0 if on_cpu else reserve(model, made, attention, graphs is not None)
+                blocks = blocks_for(shape, model.device, gpu_memory_utilization, reserved)
                 changes["num_gpu_blocks"] = min(blocks, CPU_BLOCKS) if on_cpu else blocks
             if "num_cpu_blocks" not in settings:
                 blocks = changes.get("num_gpu_blocks", made.num_gpu_blocks)
                 changes["num_cpu_blocks"] = int(blocks * HOST_SHARE)
-            if "max_model_len" not in settings:
-                changes["max_model_len"] = min(made.max_model_len, model.max_model_len)
             made = replace(made, **changes)
         self.config = made
         self.pool = KVPool(shape, made.num_gpu_blocks, made.num_cpu_blocks, model.device)
         self.runner = ModelRunner(
-            model, self.pool, lanes=2 * made.max_num_seqs, backend=attention, check=verify
-        )
+            model, self.pool, lanes=2 * made.max_num_seqs, backend=attention, check=verify,
+            graphs=graphs, max_rows=made.max_num_seqs, max_tokens=made.max_num_batched_tokens,
+            max_len=made.max_model_len,
+        )  # fmt: skip
+        self.runner.record(progress)
         decode = None
         if model.tokenizer is not None:
             decode = lambda ids: model.tokenizer.decode(ids, skip_special_tokens=True)  # noqa: E731
@@ -112,6 +137,14 @@ class LLM:
             verify=verify,
         )
         self._asked = 0
+
+    @property
+    def recorded(self) -> str:
+        """Whether steps are recorded and replayed, in one line; if not, why not."""
+        graphs, refused = self.runner.graphs, self.runner.refused
+        if graphs is None or refused is not None:
+            return f"every launch is made by the host: {refused}"
+        return f"steps are recorded and replayed; graphs hold {graphs.bytes():,} bytes"
 
     def generate(
         self,

@@ -8,7 +8,7 @@ refused, with the name of what it needs. It knows nothing about schedulers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lineclear_gpu.attention import AttentionBackend, Gather, Rows
 from lineclear_gpu.batch import Batch, slots_of
+from lineclear_gpu.fusion import fuse, fused
 from lineclear_gpu.kernels.storing import store_kv
 from lineclear_gpu.plug import (
     NAME,
@@ -30,7 +31,7 @@ from lineclear_gpu.plug import (
 from lineclear_gpu.presets import PRESETS, preset
 from lineclear_gpu.supported import check_class, check_config, windows
 
-__all__ = ["Model", "ModelError", "Unsupported", "adopt", "load_model", "probe"]
+__all__ = ["Model", "ModelError", "Unsupported", "adopt", "fused_model", "load_model", "probe"]
 
 #: What a probe's logits may differ by, relative to their norm. Errors of meaning are of order 1.
 TOLERANCES = {torch.float64: 1e-6, torch.float32: 1e-3, torch.float16: 5e-2, torch.bfloat16: 1e-1}
@@ -56,6 +57,7 @@ class Model:
         dtype: of weights, keys and values.
         device: where it is.
         windows: the sliding window of each layer, None where it sees everything.
+        fused: whether its layers run with merged projections and kernels of ours.
     """
 
     module: Any
@@ -69,30 +71,43 @@ class Model:
     dtype: torch.dtype
     device: torch.device
     windows: tuple[int | None, ...]
+    fused: bool = False
 
-    def logits(self, tokens: Tensor, positions: Tensor, keep: Tensor, forward: Forward) -> Tensor:
+    def logits(
+        self, tokens: Tensor, positions: Tensor, keep: Tensor | None, forward: Forward
+    ) -> Tensor:
         """Logits after the tokens that `keep` names, in float32.  [S, V]
 
         Args:
             tokens: of all rows, one after the other.  [T] int64
             positions: of the same.  [T] int64
-            keep: indices of tokens.  [S] int64
+            keep: indices of tokens, None for all of them.  [S] int64
             forward: where KV is stored and read.
 
         Raises:
             Unsupported: the model asks for something that attention over the pool doesn't have.
         """
-        with torch.inference_mode():
+        return self.scores(tokens, positions, keep, forward).float()
+
+    def scores(
+        self, tokens: Tensor, positions: Tensor, keep: Tensor | None, forward: Forward
+    ) -> Tensor:
+        """As `logits`, in the type of the model.
+
+        Raises:
+            Unsupported: the model asks for something that attention over the pool doesn't have.
+        """
+        with torch.inference_mode(), fused(self.fused):
             out = self.module(
                 input_ids=tokens[None],
                 position_ids=positions[None],
                 use_cache=False,
-                logits_to_keep=keep,
+                logits_to_keep=0 if keep is None else keep,
                 lineclear=forward,
             )
             forward.finish()
             logits: Tensor = out.logits[0]
-            return logits.float()
+            return logits
 
 
 def load_model(
@@ -215,6 +230,21 @@ def adopt(module: Any, tokenizer: Any = None, backend: AttentionBackend | None =
     config._attn_implementation = NAME
     probe(model, backend or Gather())
     return model
+
+
+def fused_model(model: Model, backend: AttentionBackend | None = None) -> Model:
+    """The model with fewer launches in its layers; as it is, if that changed its logits.
+
+    It shares its weights with the model that was given, which runs as before.
+    """
+    if model.fused or not fuse(model.module):
+        return model
+    found = replace(model, fused=True)
+    try:
+        probe(found, backend or Gather())
+    except Unsupported:
+        return model
+    return found
 
 
 def probe(model: Model, backend: AttentionBackend, length: int = 24) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 __all__ = ["Completion", "Decode", "Delta", "RequestOutput", "Text"]
 
@@ -17,8 +18,7 @@ Decode = Callable[[list[int]], str]
 UNFINISHED = "\ufffd"
 
 
-@dataclass(frozen=True, slots=True)
-class Delta:
+class Delta(NamedTuple):
     """What is new of one sequence.
 
     Attributes:
@@ -30,7 +30,7 @@ class Delta:
     """
 
     request_id: Hashable
-    index: int
+    index: int  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
     token_ids: tuple[int, ...]
     text: str
     finish_reason: str | None

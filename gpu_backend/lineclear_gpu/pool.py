@@ -19,6 +19,8 @@ __all__ = ["KVPool", "PoolError", "blocks_for"]
 
 #: Bytes that are left to the host when the CPU pool is sized against its memory.
 SPARE = 1 << 28
+#: Blocks of the device behind those of the pool.
+SPARE_BLOCKS = 1
 
 
 class PoolError(ValueError):
@@ -35,6 +37,7 @@ class KVPool:
         device: where the GPU pool lives; `cpu` works the same way, for tests.
 
     Attributes:
+        whole: the pool on the device and, behind it, a block that belongs to nobody.
         gpu: the pool on the device. [num_gpu_blocks, layers, 2, block_size, kv_heads, head_dim]
         cpu: the pool on the host. [num_cpu_blocks, layers, 2, block_size, kv_heads, head_dim]
         gpu_rows: the same memory as bytes. [num_gpu_blocks, block_bytes]
@@ -59,13 +62,13 @@ class KVPool:
             )
         if self.device.type == "cuda" and not torch.cuda.is_available():
             raise PoolError("there is no CUDA device here; use device cpu")
-        wanted = num_gpu_blocks * shape.block_bytes
+        wanted = (num_gpu_blocks + SPARE_BLOCKS) * shape.block_bytes
         free, total = available(self.device)
         if wanted > free:
             raise PoolError(
-                f"{num_gpu_blocks:,} blocks of {shape.block_bytes:,} bytes are {wanted:,} bytes; "
-                f"{free:,} of {total:,} are free on {self.device}: ask for "
-                f"{free // shape.block_bytes:,} blocks at most"
+                f"{num_gpu_blocks:,} blocks of {shape.block_bytes:,} bytes and a spare one are "
+                f"{wanted:,} bytes; {free:,} of {total:,} are free on {self.device}: ask for "
+                f"{max(0, free // shape.block_bytes - SPARE_BLOCKS):,} blocks at most"
             )
         host = num_cpu_blocks * shape.block_bytes
         spare = available(torch.device("cpu"))[0] - SPARE
@@ -77,9 +80,10 @@ class KVPool:
                 f"bytes; the host has {max(0, spare):,} to spare: ask for "
                 f"{max(0, spare) // shape.block_bytes:,} at most"
             )
-        self.gpu = torch.zeros(
-            (num_gpu_blocks, *shape.of_block), dtype=shape.dtype, device=self.device
+        self.whole = torch.zeros(
+            (num_gpu_blocks + SPARE_BLOCKS, *shape.of_block), dtype=shape.dtype, device=self.device
         )
+        self.gpu = self.whole[:num_gpu_blocks]
         self.cpu_rows, self.made = host_rows(num_cpu_blocks, shape.block_bytes, self.device)
         self.cpu = self.cpu_rows.view(shape.dtype).view(num_cpu_blocks, *shape.of_block)
         self.gpu_rows = self.gpu.view(num_gpu_blocks, -1).view(torch.uint8)
@@ -97,9 +101,17 @@ class KVPool:
         """Rows on the host."""
         return self.cpu.shape[0]
 
+    @property
+    def trash(self) -> int:
+        """The block in which rows that fill up a batch store; no plan can name it."""
+        return self.gpu.shape[0]
+
     def layer(self, index: int) -> torch.Tensor:
-        """One layer's keys and values. [num_gpu_blocks, 2, block_size, kv_heads, head_dim]"""
-        return self.gpu[:, index]
+        """One layer's keys and values, the spare block last.
+
+        [num_gpu_blocks + 1, 2, block_size, kv_heads, head_dim]
+        """
+        return self.whole[:, index]
 
     def poison(self, blocks: list[int]) -> None:
         """Overwrites blocks of the device with NaN, so that whoever reads one shows it."""
@@ -112,8 +124,16 @@ class KVPool:
             self._release()
 
 
-def blocks_for(shape: KVShape, device: torch.device | str, utilization: float = 0.9) -> int:
+def blocks_for(
+    shape: KVShape, device: torch.device | str, utilization: float = 0.9, reserved: int = 0
+) -> int:
     """Blocks that fit when so much of the device's memory may be in use, weights included.
+
+    Args:
+        shape: what a block holds.
+        device: where.
+        utilization: share of the device's memory that may be in use.
+        reserved: bytes of it that are left for other things than blocks.
 
     Raises:
         PoolError: not even one fits.
@@ -121,11 +141,12 @@ def blocks_for(shape: KVShape, device: torch.device | str, utilization: float = 
     if not 0 < utilization <= 1:
         raise PoolError(f"gpu_memory_utilization must be above 0 and at most 1, not {utilization}")
     free, total = available(torch.device(device))
-    room = int(total * utilization) - (total - free)
-    count = max(0, room) // shape.block_bytes
+    room = int(total * utilization) - (total - free) - reserved
+    count = max(0, room) // shape.block_bytes - SPARE_BLOCKS
     if count < 1:
         raise PoolError(
-            f"{total - free:,} of {total:,} bytes are in use already; at a utilization of "
-            f"{utilization} there is no room for one block of {shape.block_bytes:,}"
+            f"{total - free:,} of {total:,} bytes are in use already and {reserved:,} are kept for "
+            f"activations and graphs; at a utilization of {utilization} there is no room for one "
+            f"block of {shape.block_bytes:,}"
         )
     return count

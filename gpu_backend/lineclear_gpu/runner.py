@@ -9,7 +9,7 @@ knows nothing about plans, requests or where block ids come from.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,17 +17,24 @@ from torch import Tensor
 
 from lineclear_gpu.attention import AttentionBackend, Gather, Rows
 from lineclear_gpu.batch import Batch
+from lineclear_gpu.graphs import Graphs
 from lineclear_gpu.kernels.storing import store_kv
 from lineclear_gpu.model import Model
+from lineclear_gpu.paged import Paged, paged_here
 from lineclear_gpu.plug import Forward
 from lineclear_gpu.sampling import sample
 from lineclear_gpu.staging import Staging
+from lineclear_gpu.steps import Steps, records
 from lineclear_gpu.varlen import Varlen
 
 __all__ = ["BACKENDS", "ModelRunner", "Pool", "exact_float32"]
 
 #: Ways to attend, by the names that users choose.
-BACKENDS: dict[str, type[AttentionBackend]] = {Gather.name: Gather, Varlen.name: Varlen}
+BACKENDS: dict[str, type[AttentionBackend]] = {
+    Paged.name: Paged,
+    Gather.name: Gather,
+    Varlen.name: Varlen,
+}
 
 
 class Pool(Protocol):
@@ -38,8 +45,13 @@ class Pool(Protocol):
         """[num_blocks, layers, 2, block_size, kv_heads, head_dim]."""
         ...
 
+    @property
+    def trash(self) -> int:
+        """A block of each layer's view that no sequence has."""
+        ...
+
     def layer(self, index: int) -> Tensor:
-        """The view [num_blocks, 2, block_size, kv_heads, head_dim] of one layer."""
+        """The view [num_blocks + 1, 2, block_size, kv_heads, head_dim] of one layer."""
         ...
 
 
@@ -57,9 +69,19 @@ class ModelRunner:
         pool: the blocks.
         lanes: how many sequences' newest tokens are remembered at first; more when a batch names
             more.
-        backend: how to attend, "gather" if None.
+        backend: how to attend; what suits the device if None.
         store: puts keys and values into slots of a layer's view.
         check: whether each batch is checked whole before it runs, for tests.
+        graphs: how steps are recorded, None to launch all of them one by one.
+        max_rows: rows of the largest step that is recorded.
+        max_tokens: tokens of the largest step; 0 to record only steps that decode.
+        max_len: tokens of the longest sequence that is recorded.
+
+    Attributes:
+        newest: the newest token of each lane, on the device.  [lanes] int64
+        logits: of the last step, in float32; None after a recorded step that was greedy.  [S, V]
+        replayed: steps that ran as recorded.
+        eager: steps that did not.
     """
 
     def __init__(
@@ -71,6 +93,10 @@ class ModelRunner:
         backend: AttentionBackend | None = None,
         store: Callable[[Tensor, Tensor, Tensor, Tensor], None] = store_kv,
         check: bool = False,
+        graphs: Graphs | None = None,
+        max_rows: int = 64,
+        max_tokens: int = 0,
+        max_len: int = 2048,
     ) -> None:
         """No lane has a token yet."""
         gpu = pool.gpu
@@ -84,12 +110,48 @@ class ModelRunner:
         self.pool = pool
         self.block_size = int(gpu.shape[3])
         self.num_blocks = int(gpu.shape[0])
-        self.backend = backend or Gather()
+        self.backend = backend or (Paged() if paged_here(model.device) else Gather())
         self.store = store
         self.check = check
-        self.newest = torch.full((lanes,), -1, dtype=torch.int64, device=model.device)
+        self.graphs = graphs
+        self.max_rows = max_rows
+        self.max_tokens = max_tokens
+        self.max_len = max_len
         self.logits: Tensor | None = None
+        self.replayed = 0
+        self.eager = 0
         self._staging = Staging(model.device)
+        self._remember(lanes)
+
+    def _remember(self, lanes: int, before: Tensor | None = None) -> None:
+        """Memory for so many lanes, and one behind them for rows that no sequence has."""
+        memory = torch.full((lanes + 1,), -1, dtype=torch.int64, device=self.model.device)
+        if before is not None:
+            memory[: len(before)] = before
+        self.newest = memory[:lanes]
+        self.steps: Steps | None = None
+        if self.graphs is not None and records(self.backend):
+            self.steps = Steps(
+                self.graphs, self.model, self.pool, self.backend, memory, self.max_rows,
+                self.max_tokens, self.max_len,
+            )  # fmt: skip
+
+    @property
+    def refused(self) -> str | None:
+        """Why no step is recorded, in one line; None where steps are recorded."""
+        if self.graphs is None:
+            return "it was not asked for"
+        if self.steps is None:
+            return f"{self.backend.name} attention needs lengths on the host"
+        return self.steps.refused
+
+    def record(self, progress: Callable[[int, int], object] = lambda *_: None) -> bool:
+        """Records steps before anything is served; whether that worked.
+
+        Args:
+            progress: is called with the number of steps that are recorded and that will be.
+        """
+        return self.steps is not None and self.steps.record(progress)
 
     def forward(self, batch: Batch) -> Tensor:
         """The sampled tokens, on the device, in the order of the batch's samples.  [S] int64
@@ -105,35 +167,58 @@ class ModelRunner:
             batch.check(self.block_size, self.num_blocks)
         with torch.inference_mode():
             self._make_room(batch)
-            sent = self._staging.send(self._arrays(batch))
-            rows = Rows(
-                batch,
-                tables=sent["tables"],
-                context_lens=sent["context_lens"],
-                row_starts=sent["row_starts"],
-                slots=sent["slots"],
-                block_size=self.block_size,
-                dtype=self.model.dtype,
-            )
-            tokens = sent["tokens"]
-            if "token_lanes" in sent:
-                known = self.newest.index_select(0, sent["token_lanes"])
-                tokens = torch.where(tokens < 0, known, tokens)
-            forward = Forward(rows, self.pool.layer, self.backend, self.store, self.model.windows)
-            logits = self.model.logits(tokens, sent["positions"], sent["last"], forward)
-            self.logits = logits
-            if not len(batch.sample_rows):
-                return torch.empty(0, dtype=torch.int64, device=self.model.device)
-            sampled = self._sample(batch, sent, logits)
+            if self.steps is not None:
+                sampled = self._replay(self.steps, batch)
+                if sampled is not None:
+                    self.replayed += 1
+                    return sampled
+            self.eager += 1
+            return self._launch(batch)
+
+    def _replay(self, steps: Steps, batch: Batch) -> Tensor | None:
+        """A step as it was recorded; None if it was not."""
+        sampled = steps.run(batch)
+        if sampled is None:
+            return None
+        self.logits = None
+        if not batch.greedy:
+            self.logits = steps.logits(len(batch.sample_rows))
+            sent = self._staging.send(self._how(batch))
+            sampled = self._sample(batch, sent, self.logits)
             self.newest.index_copy_(0, sent["sample_lanes"], sampled)
-            return sampled
+        return sampled
+
+    def _launch(self, batch: Batch) -> Tensor:
+        """Any step, launch by launch."""
+        sent = self._staging.send(self._arrays(batch))
+        rows = Rows(
+            batch,
+            tables=sent["tables"],
+            context_lens=sent["context_lens"],
+            row_starts=sent["row_starts"],
+            slots=sent["slots"],
+            block_size=self.block_size,
+            dtype=self.model.dtype,
+            single=len(batch.tokens) == batch.rows,
+        )
+        tokens = sent["tokens"]
+        if "token_lanes" in sent:
+            known = self.newest.index_select(0, sent["token_lanes"])
+            tokens = torch.where(tokens < 0, known, tokens)
+        forward = Forward(rows, self.pool.layer, self.backend, self.store, self.model.windows)
+        logits = self.model.logits(tokens, sent["positions"], sent["last"], forward)
+        self.logits = logits
+        if not len(batch.sample_rows):
+            return torch.empty(0, dtype=torch.int64, device=self.model.device)
+        sampled = self._sample(batch, sent, logits)
+        self.newest.index_copy_(0, sent["sample_lanes"], sampled)
+        return sampled
 
     def _make_room(self, batch: Batch) -> None:
         """A lane for each that the batch names."""
         most = max(int(batch.lanes.max()), int(batch.sample_lanes.max(initial=0)))
         if most >= len(self.newest):
-            more = torch.full((most + 1,), -1, dtype=torch.int64, device=self.model.device)
-            self.newest = torch.cat((self.newest, more))
+            self._remember(max(most + 1, 2 * len(self.newest)), self.newest)
 
     def _arrays(self, batch: Batch) -> dict[str, np.ndarray]:
         """What the device needs of a batch."""
@@ -144,23 +229,30 @@ class ModelRunner:
             "row_starts": batch.row_starts,
             "context_lens": batch.context_lens,
             "last": batch.last,
-            "sample_lanes": batch.sample_lanes,
         }
         if (batch.tokens < 0).any():
             arrays["token_lanes"] = np.repeat(batch.lanes, batch.lengths)
-        how = None if batch.greedy else batch.sampling
-        if how is not None:
-            arrays["seeds"] = how.seeds
-            arrays["sequences"] = how.sequences
-            arrays["places"] = batch.context_lens[batch.sample_rows]
-            arrays["top_ks"] = how.top_ks
         found: dict[str, np.ndarray] = {
             name: array.astype(np.int64, copy=False) for name, array in arrays.items()
         }
         found["tables"] = batch.tables.astype(np.int32, copy=False)
-        if how is not None:
-            found["temperatures"] = how.temperatures.astype(np.float32, copy=False)
-            found["top_ps"] = how.top_ps.astype(np.float32, copy=False)
+        return found | self._how(batch)
+
+    @staticmethod
+    def _how(batch: Batch) -> dict[str, np.ndarray]:
+        """What the device needs to sample."""
+        found: dict[str, Any] = {"sample_lanes": batch.sample_lanes.astype(np.int64, copy=False)}
+        how = None if batch.greedy else batch.sampling
+        if how is None:
+            return found
+        places = batch.context_lens[batch.sample_rows]
+        for name, array in (
+            ("seeds", how.seeds), ("sequences", how.sequences), ("places", places),
+            ("top_ks", how.top_ks),
+        ):  # fmt: skip
+            found[name] = array.astype(np.int64, copy=False)
+        found["temperatures"] = how.temperatures.astype(np.float32, copy=False)
+        found["top_ps"] = how.top_ps.astype(np.float32, copy=False)
         return found
 
     def _sample(self, batch: Batch, sent: dict[str, Tensor], logits: Tensor) -> Tensor:

@@ -8,14 +8,14 @@ GPU the arrays are copied as they are. It knows nothing about what the arrays me
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["BUFFERS", "Staging"]
+__all__ = ["BUFFERS", "Staging", "fetch"]
 
 BUFFERS = 3
 #: torch.cuda, whose events carry no types.
@@ -84,6 +84,24 @@ class Staging:
             for name, (start, size) in places.items()
         }
 
+    def into(self, target: Tensor, write: Callable[[Any], object]) -> None:
+        """Bytes go to a tensor of bytes on the device, on the stream that is current there.
+
+        Args:
+            target: the bytes of earlier work on the stream may still be read when this returns.
+            write: fills an array of as many bytes on the host.
+        """
+        size = target.numel()
+        if self.device.type != "cuda":
+            array = np.empty(size, dtype=np.uint8)
+            write(array)
+            target.copy_(torch.from_numpy(array))
+            return
+        buffer = self._next(size)
+        write(buffer.array[:size])
+        target.copy_(buffer.host[:size], non_blocking=True)
+        buffer.event.record()
+
     def _copy(self, buffer: Buffer, size: int) -> Tensor:
         """Bytes on the device, once the stream has come to it."""
         sent = torch.empty(size, dtype=torch.uint8, device=self.device)
@@ -97,3 +115,14 @@ class Staging:
         if buffer is None or len(buffer.host) < size:
             buffer = self._ring[self._turn] = Buffer(max(4096, 2 * size))
         return buffer
+
+
+def fetch(tensor: Tensor) -> Tensor:
+    """A copy on the host, whose content is there when the current stream has come past it.
+
+    The pinned memory is used again by the allocator only once the copy is done.
+    """
+    if tensor.device.type != "cuda":
+        return tensor
+    host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    return host.copy_(tensor, non_blocking=True)

@@ -24,6 +24,7 @@ from lineclear.scheduler import Scheduler
 from lineclear_gpu.batch import Batch
 from lineclear_gpu.book import Book
 from lineclear_gpu.executor import Executor, Launched
+from lineclear_gpu.graphs import Graphs
 from lineclear_gpu.pool import KVPool
 from lineclear_gpu.shape import KVShape
 from lineclear_gpu.streams import Streams
@@ -140,6 +141,7 @@ class TagRun:
         streams: where operations run; those of the device if None.
         check: whether every invariant and the rule of order is checked in each step.
         wait: replaces the wait of an operation, in tests that take one out.
+        graphs: how steps are recorded, None to launch them one by one.
         poison: steps after which blocks that nobody can read are overwritten with NaN, 0 for never.
     """
 
@@ -155,6 +157,7 @@ class TagRun:
         check: bool = True,
         wait: Callable[[BlockOperation], int] | None = None,
         poison: int = 1,
+        graphs: Graphs | None = None,
     ) -> None:
         """Nobody has asked for anything."""
         self.config = config
@@ -165,7 +168,9 @@ class TagRun:
         shape = shape or KVShape(2, 1, 4, config.block_size)
         self.pool = KVPool(shape, config.num_gpu_blocks, config.num_cpu_blocks, device)
         self.book = Book(config.block_size, config.max_model_len)
-        self.tags = TagRunner(self.pool, self.book, seed)
+        self.tags = TagRunner(
+            self.pool, self.book, seed, graphs, config.max_num_seqs, config.max_num_batched_tokens
+        )
         self.hazards = Hazards() if check else None
         load = self.load
         transfer = FailingTransfer(self.pool, lambda: self.random.random() < load.fail)

@@ -16,10 +16,12 @@ import torch
 
 from lineclear_gpu.batch import UNKNOWN, Batch
 from lineclear_gpu.book import Book
+from lineclear_gpu.buckets import Buckets, Field
+from lineclear_gpu.graphs import Graphs
 from lineclear_gpu.pool import KVPool
 from lineclear_gpu.staging import Staging
 
-__all__ = ["TagRunner", "sampled_token"]
+__all__ = ["RecordedTags", "TagRunner", "sampled_token"]
 
 #: Tags are whole numbers below this, which float32 holds exactly.
 TOKENS = 1 << 20
@@ -44,13 +46,24 @@ class TagRunner:
         pool: whose KV is at least 3 numbers of float32 wide.
         book: who should find what.
         seed: of the tokens that are sampled.
+        graphs: how steps are recorded, None to launch them one by one.
+        max_rows: rows of the largest step.
+        max_tokens: tokens of the largest step.
 
     Attributes:
         lives: of the sequence in each lane: its request's number. [lanes]
         branches: of the sequence in each lane. [lanes]
     """
 
-    def __init__(self, pool: KVPool, book: Book, seed: int = 0) -> None:
+    def __init__(
+        self,
+        pool: KVPool,
+        book: Book,
+        seed: int = 0,
+        graphs: Graphs | None = None,
+        max_rows: int = 64,
+        max_tokens: int = 256,
+    ) -> None:
         """No tag is written."""
         shape = pool.shape
         if shape.dtype is not torch.float32 or shape.kv_heads * shape.head_dim < WIDTH:
@@ -63,8 +76,17 @@ class TagRunner:
         self.newest = torch.zeros(1024, dtype=torch.int64, device=pool.device)  # [lanes]
         # Keys and values of the first and the last layer hold the tag.
         self.layers = slice(0, None, max(1, shape.layers - 1))
-        self.view = pool.gpu.flatten(4)  # [blocks, layers, 2, block_size, numbers]
+        self.view = pool.whole.flatten(4)  # [blocks, layers, 2, block_size, numbers]
         self._staging = Staging(pool.device)
+        self.graphs = graphs
+        self.max_rows, self.max_tokens = max_rows, max_tokens
+        self._record()
+
+    def _record(self) -> None:
+        """Steps are recorded anew, over the memory of the lanes that there is."""
+        self.recorded: RecordedTags | None = None
+        if self.graphs is not None:
+            self.recorded = RecordedTags(self, self.graphs)
 
     def lane(self, lane: int, life: int, branch: int) -> None:
         """A lane is taken by a sequence."""
@@ -72,6 +94,7 @@ class TagRunner:
         self.branches[lane] = branch
         if lane >= len(self.newest):
             self.newest = torch.cat((self.newest, torch.zeros_like(self.newest)))
+            self._record()
 
     def prepare(self, batch: Batch) -> Callable[[], tuple[torch.Tensor, torch.Tensor]]:
         """The forward of a batch, to be called when its turn comes.
@@ -82,6 +105,8 @@ class TagRunner:
         book, size = self.book, self.book.block_size
         lives = np.array([self.lives[int(lane)] for lane in batch.lanes], dtype=np.int64)
         branches = np.array([self.branches[int(lane)] for lane in batch.lanes], dtype=np.int64)
+        if self.recorded is not None:
+            return self.recorded.prepare(batch, lives, branches)
         first = batch.context_lens - batch.lengths
         # Every position before the first input: where it is, and what should be there.
         row = np.repeat(np.arange(len(first)), first)
@@ -128,3 +153,95 @@ class TagRunner:
         self.view[sent["write"], self.layers, :, sent["write_at"], :WIDTH] = tags[:, None, None]
         self.newest[sent["sampled_lanes"]] = sent["sampled"]
         return sent["sampled"], wrong
+
+
+class RecordedTags:
+    """The same forward, recorded for some numbers of tokens, as a model's steps are.
+
+    Args:
+        tags: what it writes and checks for.
+        graphs: how it is recorded.
+    """
+
+    def __init__(self, tags: TagRunner, graphs: Graphs) -> None:
+        """Nothing is recorded."""
+        self.tags = tags
+        book, rows = tags.book, tags.max_rows
+        self.width = -(-(book.max_len - 1) // book.block_size)
+        nobody = len(tags.newest)
+        self.memory = torch.cat((tags.newest, tags.newest[:1]))
+        tags.newest = self.memory[:nobody]
+        whole, number = torch.int64, torch.float32
+        each = {
+            "tokens": Field(whole, 0),
+            "positions": Field(whole, 0),
+            "slots": Field(whole, tags.pool.trash * book.block_size),
+            "token_lives": Field(whole, 0),
+            "lanes": Field(whole, nobody),
+        }
+        fixed = {
+            "lives": Field(number, 0, rows=rows),
+            "first": Field(whole, 0, rows=rows),
+            "tables": Field(torch.int32, tags.pool.trash, self.width, rows=rows),
+            "history": Field(number, 0, self.width * book.block_size, rows=rows),
+            "sample_lanes": Field(whole, nobody, rows=rows),
+            "sampled": Field(whole, 0, rows=rows),
+        }
+        most = tags.max_tokens
+        sizes = sorted({max(1, most // 8), max(1, most // 2), most})
+        self.buckets = Buckets(graphs, sizes, {**each, **fixed}, self._step, tags.pool.device)
+
+    def prepare(
+        self, batch: Batch, lives: Any, branches: Any
+    ) -> Callable[[], tuple[torch.Tensor, torch.Tensor]]:
+        """As `TagRunner.prepare`."""
+        tags, book = self.tags, self.tags.book
+        rows = batch.sample_rows
+        history = np.zeros((batch.rows, self.width * book.block_size), dtype=np.float32)
+        count = min(history.shape[1], book.tokens.shape[1])
+        history[:, :count] = book.tokens[batch.lanes, :count]
+        arrays = {
+            "tokens": batch.tokens,
+            "positions": batch.positions,
+            "slots": batch.slots,
+            "token_lives": np.repeat(lives, batch.lengths),
+            "lanes": np.repeat(batch.lanes, batch.lengths),
+            "lives": lives.astype(np.float32),
+            "first": batch.context_lens - batch.lengths,
+            "tables": batch.tables,
+            "history": history,
+            "sample_lanes": batch.lanes[rows],
+            "sampled": sampled_token(
+                tags.seed, lives[rows], branches[rows], batch.context_lens[rows]
+            ),
+        }
+        most = tags.max_rows
+
+        def forward() -> tuple[torch.Tensor, torch.Tensor]:
+            with torch.inference_mode():
+                found = self.buckets.run(arrays, "tags", 2 * most)
+            if found is None:
+                raise RuntimeError(f"the tags could not be recorded: {self.buckets.refused}")
+            return found[most : most + len(rows)], found[: batch.rows]
+
+        return forward
+
+    def _step(self, inputs: dict[str, torch.Tensor], _: Any) -> torch.Tensor:
+        """Checks, writes and samples."""
+        tags, size = self.tags, self.tags.book.block_size
+        view, layers = tags.view, tags.layers
+        position = torch.arange(inputs["history"].shape[1], device=view.device)
+        blocks = inputs["tables"].long().index_select(1, position // size)  # [rows, positions]
+        found = view[blocks, layers, :, position % size, :WIDTH]
+        places = position.float().expand_as(inputs["history"])
+        lives = inputs["lives"][:, None].expand_as(inputs["history"])
+        wanted = torch.stack((lives, places, inputs["history"]), dim=-1)
+        bad = (found != wanted[:, :, None, None]).flatten(2).any(dim=2)
+        wrong = (bad & (position < inputs["first"][:, None])).sum(dim=1)
+        known = self.memory.index_select(0, inputs["lanes"])
+        token = torch.where(inputs["tokens"] < 0, known, inputs["tokens"])
+        written = torch.stack((inputs["token_lives"], inputs["positions"], token), dim=-1).float()
+        slots = inputs["slots"]
+        view[slots // size, layers, :, slots % size, :WIDTH] = written[:, None, None]
+        self.memory.index_copy_(0, inputs["sample_lanes"], inputs["sampled"])
+        return torch.cat((wrong, inputs["sampled"]))

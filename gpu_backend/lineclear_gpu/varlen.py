@@ -101,7 +101,7 @@ class Varlen(AttentionBackend):
     @staticmethod
     def pack(rows: Rows) -> Packed:
         """Where every position of every context is."""
-        contexts = rows.batch.context_lens
+        contexts = rows.host.context_lens
         total = int(contexts.sum())
         ends = rows.context_lens.cumsum(0)
         row = torch.repeat_interleave(
@@ -114,6 +114,6 @@ class Varlen(AttentionBackend):
             offsets=position % rows.block_size,
             query_starts=rows.row_starts.int(),
             context_starts=starts.int(),
-            longest_query=int(np.max(rows.batch.lengths)),
+            longest_query=int(np.max(rows.host.lengths)),
             longest_context=int(contexts.max()),
         )

@@ -49,6 +49,23 @@ def test_the_text_says_what_happened(capsys: pytest.CaptureFixture[str]) -> None
     assert "tiny-llama (float32) on cpu" in text
 
 
+def test_a_line_now_and_then_when_it_is_piped(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lineclear_gpu.command.LINES", 0.0)
+    assert main(["run", "--device", "cpu", "--num-requests", "3", "--eager"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) > 5
+    for word in ("tokens/s", "step ", "(host ", "device waited for ", "KV ", "running", "swapped"):
+        assert word in lines[0], word
+    assert "recompute" in lines[-1]
+
+
+def test_a_cpu_says_that_nothing_is_recorded(capsys: pytest.CaptureFixture[str]) -> None:
+    result = told(capsys, "--device", "cpu", "--num-requests", "3")
+    assert result["recorded"] == "every launch is made by the host: it was not asked for"
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [

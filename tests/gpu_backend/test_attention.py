@@ -3,109 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from pool_case import BOUNDS, CHUNKED, DECODE, MIXED, SIZE, Case
 from torch import Tensor
 
-from lineclear_gpu.attention import AttentionBackend, Gather, Group, Rows, buckets
-from lineclear_gpu.batch import Batch, slots_of
-from lineclear_gpu.kernels.storing import store_kv
+from lineclear_gpu.attention import Gather, Group, Rows, buckets
+from lineclear_gpu.paged import Paged, attend_by_table, token_rows
 from lineclear_gpu.varlen import Packed, Varlen, usable
-
-#: Relative L2 error that is accepted, by type.
-BOUNDS = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
-SIZE = 8
-
-
-class Case:
-    """Rows of (tokens, context) over a pool whose every other slot holds NaN."""
-
-    def __init__(
-        self,
-        rows: Sequence[tuple[int, int]],
-        heads: int = 4,
-        kv_heads: int = 2,
-        head_dim: int = 16,
-        dtype: torch.dtype = torch.float32,
-        seed: int = 0,
-    ) -> None:
-        generator = torch.Generator().manual_seed(seed)
-        counts = [tokens for tokens, _ in rows]
-        contexts = np.array([context for _, context in rows])
-        starts = np.concatenate(([0], np.cumsum(counts)))
-        widths = -(-contexts // SIZE)
-        order = torch.randperm(int(widths.sum()) + 3, generator=generator).numpy()
-        tables = np.zeros((len(rows), int(widths.max()) + 1), dtype=np.int32)
-        taken = 0
-        for row, width in enumerate(widths):
-            tables[row, :width] = order[taken : taken + width]
-            taken += width
-        positions = np.concatenate(
-            [np.arange(context - tokens, context) for tokens, context in rows]
-        )
-        self.batch = Batch(
-            tokens=np.zeros(int(starts[-1]), dtype=np.int64),
-            positions=positions,
-            row_starts=starts,
-            context_lens=contexts,
-            tables=tables,
-            slots=slots_of(tables, starts, positions, SIZE),
-            lanes=np.arange(len(rows)),
-            sample_rows=np.arange(len(rows)),
-        )
-        self.batch.check(SIZE, len(order))
-        self.pool = torch.full(
-            (len(order), 3, 2, SIZE, kv_heads, head_dim), float("nan"), dtype=dtype
-        )
-        self.layer = self.pool[:, 1]
-        self.kv: list[Tensor] = []
-        for row, context in enumerate(contexts):
-            kv = torch.randn(context, 2, kv_heads, head_dim, generator=generator).to(dtype)
-            at = np.arange(context)
-            place = torch.from_numpy(tables[row, at // SIZE].astype(np.int64) * SIZE + at % SIZE)
-            store_kv(self.layer, kv[:, 0], kv[:, 1], place)
-            self.kv.append(kv)
-        self.query = torch.randn(
-            int(starts[-1]), heads, head_dim, generator=generator, dtype=torch.float32
-        ).to(dtype)
-        self.scale = head_dim**-0.5
-
-    def reference(self, window: int | None = None) -> Tensor:
-        """Softmax of every token's scores, in float64."""
-        out = torch.zeros(self.query.shape, dtype=torch.float64)
-        shared = self.query.shape[1] // self.layer.shape[3]
-        for row, kv in enumerate(self.kv):
-            own = slice(int(self.batch.row_starts[row]), int(self.batch.row_starts[row + 1]))
-            keys, values = kv.double().repeat_interleave(shared, dim=2).unbind(1)
-            scores = torch.einsum("thd,nhd->htn", self.query[own].double(), keys) * self.scale
-            position = torch.from_numpy(self.batch.positions[own])[:, None]
-            other = torch.arange(len(kv))
-            seen = other <= position
-            if window is not None:
-                seen = seen & (other > position - window)
-            weights = torch.softmax(scores.masked_fill(~seen, float("-inf")), dim=-1)
-            out[own] = torch.einsum("htn,nhd->thd", weights, values)
-        return out
-
-    def error(self, backend: AttentionBackend, window: int | None = None) -> float:
-        """Relative L2 error of a backend; NaN if a slot behind a context was read."""
-        rows = Rows.of(self.batch, SIZE, self.query.dtype, torch.device("cpu"))
-        found = backend.attend(self.query, self.layer, rows, self.scale, window).double()
-        wanted = self.reference(window)
-        again = backend.attend(self.query, self.layer, rows, self.scale, window).double()
-        assert torch.allclose(
-            found, again, 0.0, 0.0, equal_nan=True
-        )  # what was prepared for one layer serves another
-        return float((found - wanted).norm() / wanted.norm())
-
-
-DECODE = [(1, context) for context in (1, 2, 7, 8, 9, 15, 16, 17, 63, 64, 65)]
-CHUNKED = [(3, 3), (8, 8), (9, 9), (2, 9), (7, 16), (8, 16), (9, 17), (16, 33)]
-MIXED = [(5, 5), (1, 9), (4, 20), (1, 8), (1, 40), (3, 24)]
 
 
 @pytest.mark.parametrize("rows", [DECODE, CHUNKED, MIXED, [(1, 1)]], ids=str)
@@ -153,6 +61,32 @@ def test_each_guard_is_seen_to_fail(how: str) -> None:
     error = Case(DECODE[1:]).error(Sees(how))
     assert not error < 1e-2
     assert Case(DECODE[1:]).error(Sees("nothing")) < BOUNDS[torch.float32]
+
+
+# ---- the pool in place -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [DECODE, CHUNKED, MIXED], ids=str)
+@pytest.mark.parametrize("window", [None, 1, 5, 1000])
+def test_the_pool_in_place(rows: list[tuple[int, int]], window: int | None) -> None:
+    assert Case(rows, heads=6, kv_heads=2).error(Paged(), window) < BOUNDS[torch.float32]
+
+
+@pytest.mark.parametrize("window", [None, 5])
+def test_each_token_as_a_row_of_its_own_and_rows_that_fill_up(window: int | None) -> None:
+    """What a recorded step does on a CPU: empty rows and tokens behind the last row give zeros."""
+    case = Case(MIXED)
+    sent = Rows.of(case.batch, SIZE, torch.float32, torch.device("cpu"))
+    more = torch.cat((case.query, torch.full((3, 4, 16), 2.0)))
+    ends = torch.cat((sent.row_starts, sent.row_starts[-1:].expand(2)))
+    contexts = torch.cat((sent.context_lens, torch.zeros(2, dtype=torch.int64)))
+    tables = torch.cat((sent.tables, torch.zeros(2, sent.tables.shape[1], dtype=torch.int32)))
+    chosen, seen = token_rows(tables, contexts, ends, len(more))
+    assert seen[-3:].tolist() == [0, 0, 0]
+    found = attend_by_table(more, case.layer, chosen, seen, case.scale, window)
+    assert not found[-3:].any()
+    wanted = case.reference(window)
+    assert float((found[:-3].double() - wanted).norm() / wanted.norm()) < BOUNDS[torch.float32]
 
 
 # ---- rows packed for torch's flash kernel --------------------------------------------------------
@@ -222,3 +156,19 @@ def test_on_a_gpu(dtype: torch.dtype) -> None:
             found = Gather().attend(query, layer, rows, case.scale, window).double().cpu()
             wanted = case.reference(window)
             assert float((found - wanted).norm() / wanted.norm()) < BOUNDS[dtype]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", list(BOUNDS), ids=str)
+@pytest.mark.parametrize("head_dim", [64, 80, 96, 128, 256])
+def test_the_pool_in_place_on_a_gpu(dtype: torch.dtype, head_dim: int) -> None:
+    device = torch.device("cuda")
+    for rows in (DECODE, CHUNKED, MIXED, [(1, 3000), (1, 17), (300, 700), (1, 1)]):
+        case = Case(rows, heads=8, kv_heads=2, head_dim=head_dim, dtype=dtype)
+        sent = Rows.of(case.batch, SIZE, dtype, device)
+        query, layer = case.query.to(device), case.pool.to(device)[:, 1]
+        for window in (None, 7):
+            found = Paged().attend(query, layer, sent, case.scale, window).double().cpu()
+            wanted = case.reference(window)
+            error = float((found - wanted).norm() / wanted.norm())
+            assert error < BOUNDS[dtype], (rows, window, error)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lineclear.plan import BlockOperation
+from lineclear_gpu.graphs import CudaGraphs
 from lineclear_gpu.kernels.copying import copy_rows
 from lineclear_gpu.kernels.storing import store_kv
 from lineclear_gpu.pool import KVPool
@@ -85,6 +86,21 @@ def test_no_tag_is_wrong_under_pressure(depth: int, mode: str, single: bool) -> 
     run.pool.close()
 
 
+@pytest.mark.parametrize(("mode", "seed"), [("swap", 11), ("recompute", 12), ("auto", 13)])
+def test_no_tag_is_wrong_in_recorded_steps(mode: str, seed: int) -> None:
+    config = pressure(preemption_mode=mode, scheduling_policy="priority")
+    graphs = CudaGraphs(torch.device("cuda"))
+    load = Load(fail=0.05, abort=0.03)
+    run = TagRun(config, seed, device="cuda", load=load, graphs=graphs)
+    figures = run.run(400)
+    assert run.tags.recorded is not None
+    assert run.tags.recorded.buckets.refused is None
+    assert figures.events["swap" if mode == "swap" else "recompute"] >= 10, (config, seed)
+    assert figures.events["fork"] >= 20, (config, seed)
+    assert figures.events["abort"] >= 5, (config, seed)
+    run.pool.close()
+
+
 class SlowStreams(CudaStreams):
     """One stream comes late to everything: its jobs are behind a long sleep."""
 
@@ -110,7 +126,7 @@ RACES = {
 }
 
 
-def race(slow: str, kind: str | None) -> None:
+def race(slow: str, kind: str | None, *, graphs: bool) -> None:
     """Runs under pressure, one stream late, with or without the waits of one kind."""
 
     def wait(operation: BlockOperation) -> int:
@@ -121,6 +137,7 @@ def race(slow: str, kind: str | None) -> None:
         run = TagRun(
             config, seed, device="cuda", streams=SlowStreams(slow), check=False, wait=wait, poison=0,
             load=Load(groups=0.2, fork=0.3), shape=KVShape(2, 1, 4, 8),
+            graphs=CudaGraphs(torch.device("cuda")) if graphs else None,
         )  # fmt: skip
         try:
             run.run(250)
@@ -129,9 +146,10 @@ def race(slow: str, kind: str | None) -> None:
             run.pool.close()
 
 
+@pytest.mark.parametrize("graphs", [False, True])
 @pytest.mark.parametrize("name", RACES)
-def test_a_race_shows_when_its_wait_is_taken_out(name: str) -> None:
+def test_a_race_shows_when_its_wait_is_taken_out(name: str, graphs: bool) -> None:
     kind, slow = RACES[name]
-    race(slow, None)
+    race(slow, None, graphs=graphs)
     with pytest.raises(WrongTag):
-        race(slow, kind)
+        race(slow, kind, graphs=graphs)

@@ -7,7 +7,7 @@ import functools
 from typing import Any
 
 import pytest
-import torch
+from served import BASE, GREEDY, SAMPLED, STARVED, expected, made, prompts, tokens
 
 from lineclear_gpu.engine import Engine, EngineError
 from lineclear_gpu.llm import LLM
@@ -17,45 +17,6 @@ from lineclear_gpu.params import ParamsError, SamplingParams
 from lineclear_gpu.parity import reference_tokens
 from lineclear_gpu.streams import DelayedStreams
 from lineclear_gpu.tag_run import FailingTransfer
-
-BASE: dict[str, Any] = {
-    "block_size": 8,
-    "max_num_seqs": 8,
-    "max_num_batched_tokens": 96,
-    "max_model_len": 96,
-    "num_gpu_blocks": 200,
-    "num_cpu_blocks": 40,
-    "watermark": 0.0,
-}
-STARVED = {"num_gpu_blocks": 12, "num_cpu_blocks": 16}
-GREEDY = SamplingParams(max_tokens=20, temperature=0)
-
-
-@functools.cache
-def model() -> Model:
-    return load_model("tiny-llama")
-
-
-@functools.cache
-def prompts() -> list[list[int]]:
-    generator = torch.Generator().manual_seed(5)
-    sizes = torch.randint(3, 32, (10,), generator=generator).tolist()
-    return [torch.randint(320, (size,), generator=generator).tolist() for size in sizes]
-
-
-@functools.cache
-def expected() -> list[list[int]]:
-    return reference_tokens(model(), prompts(), 20)
-
-
-def made(seed: int = 0, **changes: Any) -> LLM:
-    """A model over pools whose copies and forwards come in any order that waits allow."""
-    streams = DelayedStreams(seed=seed)
-    return LLM(model(), streams=streams, verify=True, seed=3, **{**BASE, **changes})
-
-
-def tokens(outputs: list[Any]) -> list[list[list[int]]]:
-    return [[c.token_ids for c in output.outputs] for output in outputs]
 
 
 @pytest.mark.parametrize("depth", [1, 2])
@@ -159,9 +120,6 @@ def test_every_model_in_every_way(
     name: str, mode: str, policy: str, chunked: bool, depth: int
 ) -> None:
     same_tokens(name, mode, policy, chunked, depth)
-
-
-SAMPLED = SamplingParams(n=3, max_tokens=16, temperature=1.2, top_p=0.9, top_k=40, seed=11)
 
 
 def test_preemption_order_and_depth_never_change_what_is_sampled() -> None:

@@ -50,15 +50,60 @@ print("the kernels did as told")
 """
 
 
-def test_kernels_do_as_told_to_every_byte() -> None:
-    pytest.importorskip("triton")
-    parts = ("spec", "reference", "gpu_backend")
+def interpreted(*command: str) -> subprocess.CompletedProcess[str]:
+    """A fresh Python in which Triton interprets its kernels."""
+    parts = ("spec", "reference", "gpu_backend", "tests/support")
     environment = {
         **os.environ,
         "TRITON_INTERPRET": "1",
         "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in parts),
+        "OMP_NUM_THREADS": "1",
     }
-    done = subprocess.run(
-        [sys.executable, "-c", CODE], env=environment, capture_output=True, text=True, timeout=300
+    return subprocess.run(
+        [sys.executable, *command], env=environment, capture_output=True, text=True, timeout=600
     )
+
+
+def test_kernels_do_as_told_to_every_byte() -> None:
+    pytest.importorskip("triton")
+    done = interpreted("-c", CODE)
     assert done.stdout.strip() == "the kernels did as told", done.stderr[-3000:]
+
+
+SCRIPT = str(ROOT / "tests" / "support" / "interpreted.py")
+
+
+def test_attention_and_layers_do_as_told() -> None:
+    pytest.importorskip("triton")
+    done = interpreted(SCRIPT)
+    assert done.stdout.strip() == "the kernels did as told", done.stderr[-3000:]
+
+
+#: What is broken: (the line, what stands there instead).
+BROKEN = {
+    "a token sees one position less": ("<= place[:, None])", "< place[:, None])"),
+    "a token sees one position more": ("high = tl.minimum(end, low", "high = tl.minimum(end + 1, low"),
+    "a window is one too wide": ("> place[:, None] - WINDOW)", ">= place[:, None] - WINDOW)"),
+    "an empty split weighs something": (
+        'tl.where(some, best + tl.log2(divisor), float("-inf"))', "tl.where(some, best, 0.0)"
+    ),
+    "nothing seen makes NaN": ('tl.where(higher == float("-inf"), 0.0, higher)', "higher"),
+    "splits are not weighed": ("found * weights[:, None]", "found"),
+    "the cap is left out": ("if CAPPED:", "if CAPPED and WINDOW > 0:"),
+    "chunks are told by sizes": ("    if not single:", "    if tokens > rows:"),
+    "a tile of the row before": ("// TOKENS + row)", "// TOKENS + row) + 1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BROKEN)
+@pytest.mark.deep
+def test_each_line_of_the_kernels_is_guarded(what: str, tmp_path: Path) -> None:
+    pytest.importorskip("triton")
+    line, instead = BROKEN[what]
+    source = (ROOT / "gpu_backend/lineclear_gpu/kernels/paged.py").read_text(encoding="utf-8")
+    assert source.count(line) == 1
+    broken = tmp_path / "broken.py"
+    broken.write_text(source.replace(line, instead), encoding="utf-8")
+    done = interpreted(SCRIPT, str(broken))
+    assert "AssertionError" in done.stderr or "IndexError" in done.stderr, done.stdout
+    assert done.returncode != 0

@@ -17,6 +17,7 @@ import pytest
 from lineclear.hazards import Access, Hazard, Hazards
 from lineclear.plan import BlockOperation
 from lineclear.testing.orders import Favour, Late
+from lineclear_gpu.graphs import Graphs, RecordedGraphs
 from lineclear_gpu.streams import KINDS, DelayedStreams
 from lineclear_gpu.tag_run import Load, TagRun, WrongTag, pressure
 
@@ -26,12 +27,19 @@ SEEDS = range(6)
 CONFIG = pressure(preemption_mode="swap", scheduling_policy="priority", num_cpu_blocks=20)
 
 
-def run(seed: int, wait: Wait | None, choose: Any, *, check: bool, steps: int = 250) -> TagRun:
+def run(
+    seed: int,
+    wait: Wait | None,
+    choose: Any,
+    *,
+    check: bool,
+    steps: int = 250,
+    graphs: Graphs | None = None,
+) -> TagRun:
     """One run under pressure."""
     load = Load(groups=0.2, fork=0.3)
-    made = TagRun(
-        CONFIG, seed, load=load, streams=DelayedStreams(choose, seed), check=check, wait=wait
-    )
+    streams = DelayedStreams(choose, seed)
+    made = TagRun(CONFIG, seed, load=load, streams=streams, check=check, wait=wait, graphs=graphs)
     made.run(steps)
     return made
 
@@ -57,6 +65,25 @@ def test_no_order_that_the_waits_allow_does_any_harm(seed: int, choose: Any) -> 
     assert done.hazards.checked > 20
 
 
+def test_recorded_steps_wait_as_launched_ones_do() -> None:
+    done = run(
+        3, None, favour("out", "in", "compute"), check=True, steps=80, graphs=RecordedGraphs()
+    )
+    assert done.figures.events["swap"] >= 3
+    assert done.figures.events["fork"] >= 3
+    assert done.hazards is not None
+    assert done.hazards.checked > 20
+
+
+@pytest.mark.parametrize(
+    ("kind", "hurry"),
+    [("swap_out", ("out", "in")), ("swap_in", ("in", "out")), ("forward", ("compute",))],
+)
+def test_a_recorded_step_without_a_wait_spoils_content(kind: str, hurry: tuple[str, ...]) -> None:
+    with pytest.raises(WrongTag, match="not its own"):
+        run_all(without(kind), favour(*hurry), check=False, graphs=RecordedGraphs())
+
+
 def without(kind: str) -> Wait:
     """Operations of this kind wait for nothing."""
     return lambda operation: 0 if operation.kind == kind else operation.wait
@@ -73,9 +100,9 @@ RACES = {
 }
 
 
-def run_all(wait: Wait, choose: Any, *, check: bool) -> None:
+def run_all(wait: Wait, choose: Any, *, check: bool, graphs: Graphs | None = None) -> None:
     for seed in SEEDS:
-        run(seed, wait, choose, check=check)
+        run(seed, wait, choose, check=check, graphs=graphs)
 
 
 @pytest.mark.parametrize("name", RACES)

@@ -15,7 +15,7 @@ try:
 except ImportError:  # torch does the work then
     triton = None
 
-__all__ = ["store_kv", "store_kv_triton"]
+__all__ = ["store_every", "store_kv", "store_kv_triton"]
 
 if triton is not None:
 
@@ -27,13 +27,18 @@ if triton is not None:
         slots,
         block_stride,
         kv_stride,
+        key_stride,
+        key_head,
+        value_stride,
+        value_head,
         size,
+        HEAD: tl.constexpr,
         BLOCK_SIZE: tl.constexpr,
         WIDTH: tl.constexpr,
     ):
         """One token's keys and values of one layer.
 
-        layer: [blocks, 2, block_size, heads * numbers]; keys, values: [tokens, heads * numbers];
+        layer: [blocks, 2, block_size, heads * numbers]; keys, values: [tokens, heads, HEAD];
         slots: block * block_size + offset, or -1. [tokens]
         """
         token = tl.program_id(0).to(tl.int64)
@@ -43,8 +48,11 @@ if triton is not None:
             inside = at < size
             block = slot // BLOCK_SIZE
             place = block * block_stride + (slot % BLOCK_SIZE) * size + at
-            key = tl.load(keys + token * size + at, mask=inside)
-            value = tl.load(values + token * size + at, mask=inside)
+            head, number = at // HEAD, at % HEAD
+            key = tl.load(keys + token * key_stride + head * key_head + number, mask=inside)
+            value = tl.load(
+                values + token * value_stride + head * value_head + number, mask=inside
+            )
             tl.store(layer + place, key, mask=inside)
             tl.store(layer + place + kv_stride, value, mask=inside)
 
@@ -56,9 +64,9 @@ def store_kv_triton(
     tokens = slots.shape[0]
     if not tokens:
         return
-    keys = keys.reshape(tokens, -1).contiguous()
-    values = values.reshape(tokens, -1).contiguous()
-    size = keys.shape[1]
+    if keys.stride(2) != 1 or values.stride(2) != 1:
+        keys, values = keys.contiguous(), values.contiguous()
+    size = keys.shape[1] * keys.shape[2]
     store_token[(tokens,)](
         layer,
         keys,
@@ -66,7 +74,12 @@ def store_kv_triton(
         slots,
         layer.stride(0),
         layer.stride(1),
+        keys.stride(0),
+        keys.stride(1),
+        values.stride(0),
+        values.stride(1),
         size,
+        HEAD=keys.shape[2],
         BLOCK_SIZE=layer.shape[2],
         WIDTH=triton.next_power_of_2(size),
     )
@@ -89,6 +102,16 @@ def store_kv(
     kept = slots >= 0
     if not bool(kept.all()):
         keys, values, slots = keys[kept], values[kept], slots[kept]
+    store_every(layer, keys, values, slots)
+
+
+def store_every(
+    layer: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, slots: torch.Tensor
+) -> None:
+    """As `store_kv` where no slot is -1: the host need not look, so the work can be recorded."""
+    if layer.is_cuda and triton is not None:
+        store_kv_triton(layer, keys, values, slots)
+        return
     blocks, offsets = slots // layer.shape[2], slots % layer.shape[2]
     layer[blocks, 0, offsets] = keys
     layer[blocks, 1, offsets] = values

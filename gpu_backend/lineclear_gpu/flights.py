@@ -1,0 +1,84 @@
+# pyright: basic
+"""What an engine keeps of requests that are not done and of steps on the device.
+
+Guarantees: a list of who goes on holds as long as the plan hands out the same tuple of rows. It knows
+nothing about schedulers or devices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lineclear.plan import Plan
+from lineclear_gpu.executor import Launched
+from lineclear_gpu.outputs import Decode, RequestOutput, Text
+from lineclear_gpu.params import SamplingParams
+
+__all__ = ["Flight", "Live", "Steady"]
+
+
+class Live:
+    """A request that is not done."""
+
+    __slots__ = ("forked", "gone", "lanes", "output", "params", "plain", "seed", "texts", "tries")
+
+    def __init__(
+        self, output: RequestOutput, params: SamplingParams, seed: int, decode: Decode | None
+    ) -> None:
+        """It was accepted."""
+        self.output = output
+        self.params = params
+        self.seed = seed
+        self.texts = [
+            Text(decode, params.stops, keep_stop=params.include_stop_str_in_output)
+            for _ in range(params.n)
+        ]
+        self.lanes: dict[int, int] = {}  # branch -> lane, once it has run
+        self.forked = params.n == 1  # all its sequences are there
+        self.plain = False  # one sequence without text that only its length ends
+        self.gone = False  # nothing of it is needed any more
+        self.tries = 0
+
+
+class Steady:
+    """Who simply goes on, kept while it is the same from step to step.
+
+    Attributes:
+        rows: the plan's own tuple of them, by which they are known again.
+        who: as in a flight.
+        widths: as in a flight.
+        plain: whether every one is a single sequence that only its length ends.
+        lanes: of each, if they are plain.  [rows] int64
+        ends: tokens that are known of each when it has ended, if they are plain.  [rows] int64
+    """
+
+    __slots__ = ("appends", "ends", "lanes", "names", "plain", "rows", "who", "widths")
+
+    def __init__(self, rows: Any, who: list[tuple[Live, int]], widths: list[int]) -> None:
+        """They go on for the first time."""
+        self.rows = rows
+        self.who = who
+        self.widths = widths
+        self.plain = bool(who) and all(live.plain for live, _ in who)
+        if self.plain:
+            outputs = [live.output for live, _ in who]
+            self.names = [output.request_id for output in outputs]
+            self.appends = [output.outputs[0].token_ids.append for output in outputs]
+            self.lanes = np.array([live.lanes[0] for live, _ in who], dtype=np.int64)
+            lengths = [len(o.prompt_token_ids) + live.params.max_tokens
+                       for o, (live, _) in zip(outputs, who, strict=True)]  # fmt: skip
+            self.ends = np.array(lengths, dtype=np.int64)
+
+
+@dataclass(slots=True)
+class Flight:
+    """A step on the device."""
+
+    launched: Launched
+    plan: Plan
+    who: list[tuple[Live, int]]  # of each sample, by plan.sampling: request and branch
+    widths: list[int]  # samples of each of them: n where a request forks
+    steady: Steady | None = None  # of a step in which everybody simply goes on

@@ -1,0 +1,218 @@
+"""A model's layers with fewer launches: merged projections, one kernel for norm, rotation and gate.
+
+Guarantees: a part is replaced only where its replacement gave the result of the library's own code,
+and the whole model only if its logits stayed what they were; outside of `fused()` the library's own
+code runs, on the same weights, so a reference never uses what it is to check. A model need know
+nothing of it: parts are found by what they consist of.
+"""
+# pyright: basic
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from lineclear_gpu.kernels.fused import GATES, gated, rms_norm, rotate
+
+__all__ = ["fuse", "fused"]
+
+#: What a part's result may differ by, relative to its norm.
+BOUNDS = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
+#: Whether the replacements run now.
+_active = False
+
+
+@contextmanager
+def fused(on: bool = True) -> Iterator[None]:
+    """Replacements run inside, if `on`."""
+    global _active
+    before, _active = _active, on
+    try:
+        yield
+    finally:
+        _active = before
+
+
+def fuse(module: nn.Module) -> Counter[str]:
+    """Replaces what can be, once; how many parts of each kind.
+
+    Weights that are merged keep their names: the parameters become views of the merged ones.
+    """
+    known: Any = module
+    if hasattr(known, "_lineclear_parts"):
+        return Counter(known._lineclear_parts)
+    found: Counter[str] = Counter()
+    with torch.inference_mode(False), torch.no_grad():
+        for part in list(module.modules()):
+            if hasattr(part, "variance_epsilon") and isinstance(
+                getattr(part, "weight", None), nn.Parameter
+            ):
+                found["norm"] += replace_norm(part)
+            if all(linear(part, name) for name in ("q_proj", "k_proj", "v_proj")):
+                found["projections"] += merge(part, ("q_proj", "k_proj", "v_proj"))
+                found["rotation"] += replace_rotation(part)
+            if all(linear(part, name) for name in ("gate_proj", "up_proj", "down_proj")):
+                found["gate"] += replace_gate(part)
+    known._lineclear_parts = dict(+found)
+    return +found
+
+
+def linear(part: nn.Module, name: str) -> bool:
+    """Whether a part has a plain linear layer of this name."""
+    return type(getattr(part, name, None)) is nn.Linear
+
+
+def agrees(wanted: Tensor, found: Tensor) -> bool:
+    """Whether a replacement gave what it should."""
+    error = (found.float() - wanted.float()).norm() / wanted.float().norm()
+    return bool(error <= BOUNDS.get(wanted.dtype, 1e-5))
+
+
+def replace(part: nn.Module, forward: Callable[..., Any]) -> None:
+    """A part runs `forward` inside of `fused`, and its own code outside."""
+    own = part.forward
+
+    def either(*given: Any, **named: Any) -> Any:
+        return forward(*given, **named) if _active else own(*given, **named)
+
+    part.forward = either
+
+
+def like(weight: Tensor, *shape: int) -> Tensor:
+    """Random numbers of a weight's type and place, the same every time."""
+    generator = torch.Generator().manual_seed(sum(shape))
+    found: Tensor = torch.randn(*shape, generator=generator).to(weight)
+    return found
+
+
+def replace_norm(part: Any) -> bool:
+    """A root mean square norm over the last dimension."""
+    weight, eps = part.weight, float(part.variance_epsilon)
+    own = part.forward
+
+    def forward(given: Tensor) -> Tensor:
+        if given.dim() not in (3, 4) or given.shape[0] != 1 or given.stride(-1) != 1:
+            other: Tensor = own(given)
+            return other
+        return rms_norm(given, part.weight, eps)
+
+    given = like(weight, 1, 3, weight.shape[0])
+    if weight.dim() != 1 or not agrees(own(given), rms_norm(given, weight, eps)):
+        return False
+    replace(part, forward)
+    return True
+
+
+def merge(part: Any, names: tuple[str, ...]) -> bool:
+    """Linear layers of one input become one: the first computes all of them, the others take theirs.
+
+    The library calls them one after the other with the same tensor; where it does not, each computes
+    its own.
+    """
+    layers = [getattr(part, name) for name in names]
+    biased = [layer.bias is not None for layer in layers]
+    if len({layer.in_features for layer in layers}) > 1 or any(biased) != all(biased):
+        return False
+    weight, bias = joined(layers)
+    sizes = [layer.out_features for layer in layers]
+    left: list[Any] = [None, ()]  # the input of the last call, and what others take of its result
+
+    def first(given: Tensor) -> Tensor:
+        parts = torch.split(functional.linear(given, weight, bias), sizes, dim=-1)
+        left[0], left[1] = given, parts
+        found: Tensor = parts[0]
+        return found
+
+    replace(layers[0], first)
+    for index, layer in enumerate(layers[1:], 1):
+
+        def other(given: Tensor, index: int = index, own: Any = layer.forward) -> Tensor:
+            found: Tensor = own(given) if left[0] is not given else left[1][index]
+            if left[0] is given and index == len(sizes) - 1:
+                left[0], left[1] = None, ()
+            return found
+
+        replace(layer, other)
+    return True
+
+
+def joined(layers: list[Any]) -> tuple[Tensor, Tensor | None]:
+    """The weights of linear layers one below the other; theirs are views of them now."""
+    weight = torch.cat([layer.weight.data for layer in layers])
+    bias = None if layers[0].bias is None else torch.cat([layer.bias.data for layer in layers])
+    begin = 0
+    for layer in layers:
+        end = begin + layer.out_features
+        layer.weight.data = weight[begin:end]
+        if bias is not None:
+            layer.bias.data = bias[begin:end]
+        begin = end
+    return weight, bias
+
+
+def replace_gate(part: Any) -> bool:
+    """down(activation(gate(x)) * up(x)): gate and up merged, one kernel for what is between."""
+    own = part.forward
+    kind = getattr(getattr(part, "config", None), "hidden_act", None)
+    kind = kind or getattr(getattr(part, "config", None), "hidden_activation", None)
+    layers = [part.gate_proj, part.up_proj]
+    shapes = {(layer.in_features, layer.out_features, layer.bias is None) for layer in layers}
+    if kind not in GATES or len(shapes) > 1:
+        return False
+    given = like(part.gate_proj.weight, 1, 3, part.gate_proj.in_features)
+    wanted = own(given)
+    weight, bias = joined(layers)
+
+    def forward(given: Tensor) -> Tensor:
+        both = functional.linear(given, weight, bias)
+        found: Tensor = part.down_proj(gated(both, kind))
+        return found
+
+    if not agrees(wanted, forward(given)):
+        return False
+    replace(part, forward)
+    return True
+
+
+#: Modules of the library whose rotation has been replaced, and whether that worked.
+_rotations: dict[str, bool] = {}
+
+
+def replace_rotation(part: Any) -> bool:
+    """The function by which the library's module turns queries and keys."""
+    name = type(part).__module__
+    module: Any = sys.modules[name]
+    own = getattr(module, "apply_rotary_pos_emb", None)
+    size = getattr(part, "head_dim", None)
+    if name in _rotations or own is None or not isinstance(size, int) or size % 2:
+        return _rotations.get(name, False)
+    weight = part.q_proj.weight
+    query, key = like(weight, 1, 4, 3, size), like(weight, 1, 2, 3, size)
+    angles = like(weight, 1, 3, size // 2)
+    cos, sin = (torch.cat((each, each), dim=-1) for each in (angles.cos(), angles.sin()))
+    try:
+        wanted = own(query, key, cos, sin)
+    except Exception:  # it has another form
+        _rotations[name] = False
+        return False
+    found = rotate(query, key, cos, sin)
+    _rotations[name] = all(agrees(*pair) for pair in zip(wanted, found, strict=True))
+
+    def either(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, *more: Any, **named: Any) -> Any:
+        simple = _active and not more and not named and q.shape[0] == 1 and cos.dim() == 3
+        whole = cos.shape[-1] == q.shape[-1] == k.shape[-1] and cos.shape == sin.shape
+        beside = q.stride(-1) == k.stride(-1) == cos.stride(-1) == sin.stride(-1) == 1
+        if simple and whole and beside and cos.dtype == q.dtype and cos.stride() == sin.stride():
+            return rotate(q, k, cos, sin)
+        return own(q, k, cos, sin, *more, **named)
+
+    if _rotations[name]:
+        module.apply_rotary_pos_emb = either
+    return _rotations[name]

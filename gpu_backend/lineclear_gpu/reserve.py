@@ -1,0 +1,89 @@
+"""How much of a GPU's memory a model takes beside its weights and its blocks: measured, not guessed.
+
+Guarantees: the largest step and, if steps are recorded, the largest bucket have run once when the
+answer is given, and what they took is given back. It knows nothing about pools of a real size.
+"""
+# pyright: basic
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import numpy as np
+import torch
+
+from lineclear.config import Config
+from lineclear_gpu.attention import AttentionBackend
+from lineclear_gpu.batch import Batch, slots_of
+from lineclear_gpu.graphs import CudaGraphs
+from lineclear_gpu.model import Model
+from lineclear_gpu.pool import KVPool
+from lineclear_gpu.runner import ModelRunner
+from lineclear_gpu.shape import KVShape
+
+__all__ = ["largest_step", "reserve"]
+
+#: Bytes of a graph that shares the memory of a larger one: what the driver keeps for each.
+GRAPH = 16 << 20
+
+
+def largest_step(config: Config) -> Batch:
+    """Prompts that fill a step's budget, as many as may run, each in blocks of its own."""
+    size = config.block_size
+    tokens = min(config.max_num_batched_tokens, config.max_num_seqs * config.max_model_len)
+    rows = -(-tokens // config.max_model_len)
+    lengths = np.full(rows, tokens // rows, dtype=np.int64)
+    widths = -(-lengths // size)
+    tables = np.arange(rows * int(widths[0]), dtype=np.int32).reshape(rows, -1)
+    starts = np.concatenate(([0], np.cumsum(lengths)))
+    positions = np.concatenate([np.arange(length) for length in lengths])
+    return Batch(
+        tokens=np.zeros(len(positions), dtype=np.int64),
+        positions=positions,
+        row_starts=starts,
+        context_lens=lengths,
+        tables=tables,
+        slots=slots_of(tables, starts, positions, size),
+        lanes=np.arange(rows),
+        sample_rows=np.arange(rows),
+    )
+
+
+def reserve(model: Model, config: Config, attention: AttentionBackend | None, record: bool) -> int:
+    """Bytes that activations and recorded steps take on the model's GPU.
+
+    Args:
+        model: the model.
+        config: the settings that it will run with.
+        attention: how to attend; what suits the device if None.
+        record: whether steps are recorded.
+    """
+    cuda: Any = torch.cuda
+    shape = KVShape(model.layers, model.kv_heads, model.head_dim, config.block_size, model.dtype)
+    batch = largest_step(config)
+    cuda.synchronize(model.device)
+    cuda.empty_cache()
+    pool = KVPool(shape, max(1, batch.tables.size), 0, model.device)
+    graphs = CudaGraphs(model.device) if record else None
+    runner = ModelRunner(
+        model, pool, lanes=config.max_num_seqs, backend=attention, graphs=graphs,
+        max_rows=config.max_num_seqs, max_tokens=config.max_num_batched_tokens,
+        max_len=config.max_model_len,
+    )  # fmt: skip
+    before = cuda.memory_allocated(model.device)
+    cuda.reset_peak_memory_stats(model.device)
+    runner.forward(batch)
+    cuda.synchronize(model.device)
+    found = cuda.max_memory_allocated(model.device) - before
+    if runner.steps is not None and graphs is not None:
+        for buckets in runner.steps.buckets():
+            found += GRAPH * len(buckets.sizes)
+            buckets.sizes = buckets.sizes[-1:]
+        runner.record()
+        found += graphs.bytes()
+    del runner, graphs, pool
+    gc.collect()
+    cuda.empty_cache()
+    # What the allocator rounds up and splits.
+    return int(found * 1.1) + (256 << 20)

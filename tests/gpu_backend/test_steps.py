@@ -1,0 +1,306 @@
+# pyright: basic
+"""Recorded steps: the tokens of launched ones, whatever the pool, the order and what is short.
+
+There is no GPU here, so operations are recorded and run again (`RecordedGraphs`): a number of the
+host that slips into a step is frozen as it would be in a CUDA graph.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from served import BASE, GREEDY, SAMPLED, STARVED, expected, made, model, prompts, tokens
+
+from lineclear_gpu import steps
+from lineclear_gpu.batch import Batch
+from lineclear_gpu.book import Book
+from lineclear_gpu.buckets import Field
+from lineclear_gpu.graphs import CudaGraphs, Graphs, NotRecordable, Recorded, RecordedGraphs
+from lineclear_gpu.llm import LLM
+from lineclear_gpu.model import load_model
+from lineclear_gpu.paged import Paged
+from lineclear_gpu.parity import reference_tokens
+from lineclear_gpu.streams import DelayedStreams
+
+
+def recorded(seed: int = 0, chosen: Any = None, **changes: Any) -> LLM:
+    """As `made`, with every step recorded that can be."""
+    return made_with(RecordedGraphs(), seed, chosen, **changes)
+
+
+def made_with(graphs: Graphs, seed: int, chosen: Any, **changes: Any) -> LLM:
+    fuse = changes.pop("fuse", None)
+    return LLM(
+        chosen or model(),
+        streams=DelayedStreams(seed=seed),
+        verify=True,
+        seed=3,
+        attention=Paged(),
+        graphs=graphs,
+        fuse=fuse,
+        **{**BASE, **changes},
+    )
+
+
+@pytest.mark.parametrize(("mode", "depth"), [("swap", 2), ("recompute", 1), ("auto", 2)])
+def test_a_starved_pool_gives_the_tokens_of_generate(mode: str, depth: int) -> None:
+    llm = recorded(depth, **STARVED, depth=depth, preemption_mode=mode, swap_threshold=24)
+    found = llm.generate(prompts(), GREEDY)
+    assert [each[0] for each in tokens(found)] == expected(), f"mode {mode}, depth {depth}"
+    assert llm.engine.scheduler.counters.preemptions.total() >= 2
+    assert llm.runner.replayed > 40
+    assert llm.runner.eager == 0
+    hazards = llm.engine.executor.hazards
+    assert hazards is not None
+    assert hazards.checked > 0 or mode == "recompute"  # one stream orders itself
+
+
+@pytest.mark.parametrize("most", [64, 80])
+def test_as_many_rows_as_tokens_and_more_rows_than_tokens(most: int) -> None:
+    """Steps of 64 tokens, where 64 or 80 rows may run: chunks are not taken for decodes."""
+    llm = recorded(max_num_seqs=most, num_gpu_blocks=400)
+    assert llm.runner.steps is not None
+    assert llm.runner.steps.mixed is not None
+    assert 64 in llm.runner.steps.mixed.sizes
+    found = llm.generate(prompts()[:2], GREEDY) + llm.generate(prompts()[2:4], GREEDY)
+    assert [each[0] for each in tokens(found)] == expected()[:4]
+    assert llm.runner.eager == 0
+
+
+def test_sampled_tokens_and_branches_are_those_of_launched_steps() -> None:
+    wanted = tokens(made().generate(prompts(), SAMPLED))
+    llm = recorded(1, **STARVED, depth=2, preemption_mode="swap")
+    assert tokens(llm.generate(prompts(), SAMPLED)) == wanted
+    assert llm.runner.replayed > llm.runner.eager
+
+
+@pytest.mark.parametrize("name", ["tiny-qwen3", "tiny-mistral", "tiny-gemma3"])
+def test_other_models_fused_and_recorded(name: str) -> None:
+    chosen = load_model(name)
+    wanted = reference_tokens(chosen, prompts()[:6], 12)
+    llm = recorded(2, chosen, num_gpu_blocks=13, preemption_mode="swap", depth=2, fuse=True)
+    assert llm.model.fused
+    params = type(GREEDY)(max_tokens=12, temperature=0, ignore_eos=True)
+    assert [each[0] for each in tokens(llm.generate(prompts()[:6], params))] == wanted
+    assert llm.runner.replayed
+    assert reference_tokens(chosen, prompts()[:2], 12) == wanted[:2]  # by the library's own code
+
+
+def test_lanes_beyond_those_that_were_recorded_record_anew() -> None:
+    llm = recorded()
+    before = llm.runner.steps
+    llm.runner._remember(2 * len(llm.runner.newest), llm.runner.newest)
+    assert llm.runner.steps is not before
+    assert [each[0] for each in tokens(llm.generate(prompts(), GREEDY))] == expected()
+
+
+def test_what_fills_a_bucket_up_touches_the_spare_block_alone() -> None:
+    llm = recorded()
+    pool = llm.pool
+    pool.whole.fill_(7.0)
+    llm.generate(prompts()[:3], GREEDY)  # 3 rows in a bucket of 4
+    assert llm.runner.replayed
+    spare = pool.whole[pool.trash]
+    assert bool((spare != 7.0).any())
+    held = {int(block) for block in np.unique(llm.engine.book.tables)}
+    untouched = [block for block in range(pool.num_gpu_blocks) if block not in held]
+    assert len(untouched) > 100
+    assert bool((pool.gpu[untouched] == 7.0).all())
+    assert pool.trash == llm.config.num_gpu_blocks  # no plan can name it
+    with pytest.raises(IndexError):
+        llm.engine.executor.transfer.out([(pool.trash, 0)])
+
+
+@pytest.mark.parametrize(("field", "filling"), [("slots", 200 * 8), ("lanes", 16)])
+def test_a_filling_that_belongs_to_a_sequence_is_seen(
+    field: str, filling: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guard itself, broken: what fills a bucket up is stored where a sequence has its own."""
+    own = Field
+
+    def wrong(dtype: Any, given: int, *more: Any, **named: Any) -> Any:
+        return own(dtype, 0 if given == filling else given, *more, **named)
+
+    monkeypatch.setattr(steps, "Field", wrong)
+    llm = recorded(depth=2)  # a step needs the token that only the device has
+    assert llm.runner.steps is not None
+    assert llm.runner.steps.decodes.fields[field].filling == 0
+    found = llm.generate(prompts()[:3], GREEDY)
+    assert [each[0] for each in tokens(found)] != expected()[:3]
+
+
+def test_a_step_of_those_that_simply_go_on_is_the_same_made_quickly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    quick = Book._steady_batch
+    compared: list[int] = []
+
+    def both(self: Book, plan: Any, lanes: Any) -> Batch:
+        before = self.reach.copy()
+        found = quick(self, plan, lanes)
+        after, self.reach = self.reach, before
+        wanted = self._any_batch(plan, lanes)
+        assert np.array_equal(after, self.reach)
+        for each in fields(Batch):
+            one, other = getattr(found, each.name), getattr(wanted, each.name)
+            assert one is other is None or np.array_equal(one, other), each.name
+        compared.append(len(lanes))
+        return found
+
+    monkeypatch.setattr(Book, "_steady_batch", both)
+    made(2, **STARVED, depth=2, preemption_mode="swap").generate(prompts(), GREEDY)
+    assert len(compared) > 20
+
+
+# ---- what cannot be recorded ----------------------------------------------------------------------
+
+
+class Refuses(Graphs):
+    """Records nothing."""
+
+    def record(self, work: Any) -> Recorded:
+        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+
+def test_a_model_that_cannot_be_recorded_runs_launch_by_launch_and_says_why() -> None:
+    llm = made_with(Refuses(), 0, None)
+    assert llm.recorded == (
+        "every launch is made by the host: operation not permitted when stream is capturing"
+    )
+    assert [each[0] for each in tokens(llm.generate(prompts(), GREEDY))] == expected()
+    assert llm.runner.replayed == 0
+
+
+def test_other_attention_is_not_recorded_and_says_why() -> None:
+    llm = LLM(model(), graphs=RecordedGraphs(), **BASE)
+    assert "gather attention needs lengths on the host" in llm.recorded
+    assert "it was not asked for" in LLM(model(), **BASE).recorded
+
+
+def test_a_step_that_is_too_large_runs_launch_by_launch() -> None:
+    llm = recorded(max_num_batched_tokens=96)
+    assert llm.runner.steps is not None
+    assert llm.runner.steps.mixed is not None
+    llm.runner.steps.mixed.sizes = [64]
+    assert [each[0] for each in tokens(llm.generate(prompts(), GREEDY))] == expected()
+    assert llm.runner.eager
+    assert llm.runner.replayed
+
+
+# ---- the imitation itself -------------------------------------------------------------------------
+
+
+def test_a_number_of_the_host_is_frozen() -> None:
+    given = torch.zeros(3)
+    count = [2]
+
+    def work() -> torch.Tensor:
+        return given * count[0] + torch.arange(3)[:, None].squeeze(1)
+
+    made = RecordedGraphs().record(work)
+    count[0] = 100
+    given.fill_(1.0)
+    made.replay()
+    assert made.out.tolist() == [2.0, 3.0, 4.0]
+    given += 1
+    made.replay()
+    assert made.out.tolist() == [4.0, 5.0, 6.0]
+
+
+def test_writes_and_views_are_run_again() -> None:
+    memory, index = torch.zeros(4), torch.tensor([1])
+
+    def work() -> torch.Tensor:
+        memory.index_copy_(0, index, memory[index] + 1)
+        memory.view(2, 2)[1].add_(1)
+        return memory.clone()
+
+    made = RecordedGraphs().record(work)
+    assert memory.tolist() == [0, 1, 1, 1]
+    index.fill_(0)
+    made.replay()
+    assert made.out.tolist() == memory.tolist() == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda x: x * x.sum().item(),
+        lambda x: x[x > 0],
+        lambda x: x.nonzero(),
+        lambda x: x if bool(x.sum() > 0) else -x,
+    ],
+)
+def test_what_reads_back_is_refused(work: Any) -> None:
+    with pytest.raises(NotRecordable, match="from the device"):
+        RecordedGraphs().record(functools.partial(work, torch.ones(3)))
+
+
+# ---- on a GPU ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["tiny-llama", "tiny-qwen3", "tiny-mistral", "tiny-gemma3"])
+@pytest.mark.parametrize("fuse", [False, True])
+@pytest.mark.parametrize(("mode", "depth"), [("swap", 2), ("recompute", 2), ("auto", 1)])
+def test_cuda_graphs_give_the_tokens_of_generate(
+    name: str, fuse: bool, mode: str, depth: int
+) -> None:
+    from lineclear_gpu.parity import compare
+    from lineclear_gpu.runner import exact_float32
+
+    exact_float32()
+    chosen = load_model(name, device="cuda", dtype=torch.float32)
+    wanted = reference_tokens(chosen, prompts(), 20)
+    changes = {**BASE, **STARVED, "preemption_mode": mode, "depth": depth, "swap_threshold": 24}
+    llm = LLM(chosen, verify=True, graphs=CudaGraphs(chosen.device), fuse=fuse, **changes)
+    assert llm.recorded.startswith("steps are recorded"), llm.recorded
+    params = type(GREEDY)(max_tokens=20, temperature=0, ignore_eos=True)
+    found = [each[0] for each in tokens(llm.generate(prompts(), params))]
+    report = compare(chosen, prompts(), wanted, found, bound=1e-3)
+    assert report, f"{name}, fuse {fuse}, {mode}, depth {depth}: {report}"
+    assert llm.runner.replayed > 40
+    assert llm.engine.scheduler.counters.preemptions.total() >= 2
+    llm.close()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("most", [64, 128])
+def test_cuda_graphs_with_more_rows_than_tokens(most: int) -> None:
+    from lineclear_gpu.parity import compare
+    from lineclear_gpu.runner import exact_float32
+
+    exact_float32()
+    chosen = load_model("tiny-llama", device="cuda", dtype=torch.float32)
+    wanted = reference_tokens(chosen, prompts(), 20)
+    llm = LLM(chosen, verify=True, **{**BASE, "max_num_seqs": most, "num_gpu_blocks": 400})
+    found = [
+        each[0]
+        for k in range(0, 10, 2)
+        for each in tokens(llm.generate(prompts()[k : k + 2], GREEDY))
+    ]
+    report = compare(chosen, prompts(), wanted, found, bound=1e-3)
+    assert report, f"{most} rows: {report}"
+    assert llm.runner.eager == 0
+    llm.close()
+
+
+@pytest.mark.gpu
+def test_cuda_graphs_sample_what_launched_steps_sample() -> None:
+    from lineclear_gpu.runner import exact_float32
+
+    exact_float32()
+    chosen = load_model("tiny-llama", device="cuda", dtype=torch.float32)
+    eager = LLM(chosen, eager=True, seed=3, **BASE)
+    graphs = LLM(chosen, seed=3, fuse=False, **{**BASE, **STARVED})
+    assert tokens(eager.generate(prompts(), SAMPLED)) == tokens(
+        graphs.generate(prompts(), SAMPLED)
+    )
+    assert graphs.runner.replayed > graphs.runner.eager
+    for llm in (eager, graphs):
+        llm.close()
