@@ -1,5 +1,49 @@
-"""Testing a scheduler: executors without a device that check what plans make them read."""
+"""Testing a scheduler: executors without a device that check what they are made to read.
+
+For lineclear's own plans there is `ContentExecutor`. For any other scheduler there is a protocol of
+four methods, `SchedulerUnderTest`, and three ways to search over one set of rules: `random_runs`,
+`stateful` (Hypothesis) and `exhaust`. docs/test_your_scheduler.md begins with an example.
+"""
 
 from lineclear.testing.content import Branch, ContentExecutor, WrongContent
+from lineclear.testing.exhaustive import Exhausted, exhaust
+from lineclear.testing.failure import Action, Failure
+from lineclear.testing.machine import Machine, replay
+from lineclear.testing.protocol import (
+    NO_TOKEN,
+    Copy,
+    Limits,
+    Observation,
+    Row,
+    SchedulerUnderTest,
+)
+from lineclear.testing.random_search import Found, Tally, random_run, random_runs
+from lineclear.testing.scope import Shape
+from lineclear.testing.shrink import Shrunk, shrink
+from lineclear.testing.stateful import stateful
 
-__all__ = ["Branch", "ContentExecutor", "WrongContent"]
+__all__ = [
+    "NO_TOKEN",
+    "Action",
+    "Branch",
+    "ContentExecutor",
+    "Copy",
+    "Exhausted",
+    "Failure",
+    "Found",
+    "Limits",
+    "Machine",
+    "Observation",
+    "Row",
+    "SchedulerUnderTest",
+    "Shape",
+    "Shrunk",
+    "Tally",
+    "WrongContent",
+    "exhaust",
+    "random_run",
+    "random_runs",
+    "replay",
+    "shrink",
+    "stateful",
+]

@@ -1,0 +1,223 @@
+"""Two observations of a scheduler, told as events of the log.
+
+Guarantees: the events that are made lead from the first observation to the second, in an order that
+a scheduler could have taken; an allocation and its release within one call leave no trace and are
+not told. Whether the events were allowed is decided by the checker of the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from typing import Any
+
+from lineclear.testing.protocol import Copy, Limits, Observation, Row
+
+__all__ = ["HOST", "Event", "check_event", "difference", "frozen"]
+
+Event = dict[str, Any]
+
+#: The log's name for the pool of host blocks.
+HOST = "cpu"
+
+
+def frozen(seen: Observation) -> Observation:
+    """A copy that later calls of the scheduler can't change."""
+    return Observation(
+        tables={name: tuple(table) for name, table in seen.tables.items() if table},
+        free=tuple(seen.free),
+        cached=dict(seen.cached),
+        waiting=None if seen.waiting is None else tuple(seen.waiting),
+        running=None if seen.running is None else tuple(seen.running),
+        extra=dict(seen.extra),
+    )
+
+
+def text(key: Hashable) -> str | int:
+    """A key as the log writes it."""
+    return key if type(key) is str or type(key) is int else repr(key)
+
+
+class Pools:
+    """Which pool a block id belongs to."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.device = limits.device_ids
+
+    def parts(self, blocks: Sequence[int]) -> list[tuple[str, list[int]]]:
+        """Blocks by pool; an id that no pool has is told as one of the device's."""
+        host = [b for b in blocks if b >= self.device.stop and self.device.stop]
+        device = [b for b in blocks if b not in host]
+        return [(pool, ids) for pool, ids in (("gpu", device), (HOST, host)) if ids]
+
+    def of(self, block: int) -> str:
+        """The pool of one block."""
+        return HOST if block >= self.device.stop else "gpu"
+
+
+def event(kind: str, pool: str = "gpu", **fields: Any) -> Event:
+    """An event; the default pool is not named."""
+    return {"e": kind, **fields, **({} if pool == "gpu" else {"pool": pool})}
+
+
+def difference(
+    before: Observation,
+    after: Observation,
+    limits: Limits,
+    *,
+    rows: Mapping[str, Row] | None = None,
+    copies: Sequence[Copy] = (),
+    ended: Collection[str] = (),
+    number: int = 0,
+) -> list[Event]:
+    """What happened between two observations.
+
+    Args:
+        before: the first.
+        after: the second.
+        limits: the scheduler's.
+        rows: those of the step that `after` was seen in, by request: a block that is new to a table
+            and that lies before the row's start was found, not allocated.
+        copies: the step's; their sources are freed after them.
+        ended: requests that ended in between and hold nothing any more.
+        number: the first free number of a copy.
+    """
+    pools = Pools(limits)
+    first: list[Event] = []  # freed
+    later: list[Event] = []  # freed after the copies
+    taken: list[Event] = []
+    sources = {copy.source for copy in copies}
+    for name in sorted({*before.tables, *after.tables}):
+        old, new = before.tables.get(name, ()), after.tables.get(name, ())
+        same = next(
+            (k for k, (a, b) in enumerate(zip(old, new, strict=False)) if a != b),
+            min(len(old), len(new)),
+        )
+        was_out = any(pools.of(b) == HOST for b in old)
+        is_out = any(pools.of(b) == HOST for b in new)
+        if was_out and new and not is_out:
+            taken.append(event("resume", r=name, how="swap"))
+        if was_out and not new and name not in ended:  # what was swapped out is computed again
+            first += released(pools, name, old, same)
+            first += [event("resume", r=name), event("preempt", r=name, how="recompute")]
+            continue
+        if name not in ended and preempted(name, before, after, is_out and not was_out):
+            first.append(event("preempt", r=name, how="swap" if is_out else "recompute"))
+        gone = list(old[same:])
+        if gone:
+            target = later if sources.intersection(gone) else first
+            target += released(pools, name, old, same)
+        if len(new) > same:
+            row = None if rows is None else rows.get(name)
+            taken += acquired(before, after, limits, pools, name, new, same, row, copies)
+    stored, evicted = published(before, after, pools)
+    held = {block for table in before.tables.values() for block in table}
+    early = [e for e in stored if held.issuperset(e["blocks"])]
+    moved = moves(copies, pools, number)
+    return [
+        *early,
+        *first,
+        *evicted,
+        *taken,
+        *moved,
+        *later,
+        *[e for e in stored if e not in early],
+    ]
+
+
+def preempted(name: str, before: Observation, after: Observation, swapped: bool) -> bool:
+    """Whether a live request stopped running between two observations."""
+    if swapped:
+        return True
+    if before.running is not None and after.waiting is not None:
+        return name in before.running and name in after.waiting
+    return bool(before.tables.get(name)) and not after.tables.get(name)
+
+
+def released(pools: Pools, name: str, old: Sequence[int], at: int) -> list[Event]:
+    """Entries from `at` on are given up; positions are counted within each pool."""
+    events: list[Event] = []
+    for pool, blocks in pools.parts(old[at:]):
+        kept = [b for b in old[:at] if pools.of(b) == pool]
+        events.append(event("free", pool, r=name, at=len(kept), blocks=blocks))
+    return events
+
+
+def acquired(
+    before: Observation,
+    after: Observation,
+    limits: Limits,
+    pools: Pools,
+    name: str,
+    new: Sequence[int],
+    at: int,
+    row: Row | None,
+    copies: Sequence[Copy],
+) -> list[Event]:
+    """Entries from `at` on are new: found by their content, or allocated."""
+    events: list[Event] = []
+    targets = {copy.target for copy in copies}
+    others = {b for other, table in before.tables.items() if other != name for b in table}
+    others |= {b for other, table in after.tables.items() if other != name for b in table}
+    for k in range(at, len(new)):
+        block = new[k]
+        if block in targets:
+            found = False
+        elif row is not None:
+            found = row.start > k * limits.block_size
+        else:
+            found = block in others or (
+                block in before.cached and before.cached[block] == after.cached.get(block, NEVER)
+            )
+        kind = "hit" if found else "alloc"
+        last = events[-1] if events else None
+        if last is not None and (last["e"], last.get("pool", "gpu")) == (kind, pools.of(block)):
+            last["blocks"].append(block)
+        else:  # no key: which content the request needs is the model's to say
+            events.append(event(kind, pools.of(block), r=name, blocks=[block]))
+    return events
+
+
+#: Equal to no key.
+NEVER = object()
+
+
+def published(
+    before: Observation, after: Observation, pools: Pools
+) -> tuple[list[Event], list[Event]]:
+    """Blocks that became findable, and blocks that are so no longer, one event for each."""
+    stored: list[Event] = []
+    evicted: list[Event] = []
+    for block, key in before.cached.items():
+        if block not in after.cached or after.cached[block] != key:
+            named = {"keys": [text(key)]} if key is not None else {}
+            evicted.append(event("evict", pools.of(block), blocks=[block], **named))
+    for block, key in after.cached.items():
+        if block not in before.cached or before.cached[block] != key:
+            named = {"keys": [text(key)]} if key is not None else {}
+            stored.append(event("store", pools.of(block), blocks=[block], **named))
+    return stored, evicted
+
+
+def moves(copies: Sequence[Copy], pools: Pools, number: int) -> list[Event]:
+    """Copies, each complete before the next."""
+    events: list[Event] = []
+    for k, copy in enumerate(copies):
+        ends = {
+            "src": [[pools.of(copy.source), copy.source]],
+            "dst": [[pools.of(copy.target), copy.target]],
+        }
+        events += [{"e": "copy", "op": number + k, **ends}, {"e": "done", "op": number + k}]
+    return events
+
+
+def check_event(seen: Observation, limits: Limits) -> Event:
+    """What the scheduler itself says of its state."""
+    pools = Pools(limits)
+    free: Any = list(seen.free)
+    if limits.host_blocks:
+        free = {"gpu": [], HOST: []}
+        for block in seen.free:
+            free[pools.of(block)].append(block)
+    queues = {"waiting": seen.waiting, "running": seen.running}
+    told = {name: list(ids) for name, ids in queues.items() if ids is not None}
+    return {"e": "check", "free": free, **told}

@@ -1,0 +1,112 @@
+"""A rule that a scheduler under test broke.
+
+Guarantees: two failures with equal keys broke the same rule at the same place, so that a shorter
+trace of one bug is not mistaken for that of another.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+__all__ = ["RULES", "Action", "Failure", "place_of"]
+
+#: ("submit", request id, prompt, new tokens), ("abort", request id) or ("step",).
+Action = tuple[object, ...]
+
+#: What holds of every scheduler, by the name that a finding prints.
+RULES = {
+    "raises": "no call raises",
+    "returns": "every call returns within a few seconds",
+    "row.live": "a row belongs to a live request",
+    "row.once": "a request has one row in a step",
+    "row.tokens": "a row computes at least one token, and none past the last known one",
+    "row.capacity": "the blocks of a row have room for every position that it reads or writes",
+    "row.blocks": "a row names blocks of the device's pool",
+    "row.table": "the blocks of a row are those that the request holds",
+    "row.samples": "a row samples exactly if it reaches the last known token",
+    "step.once": "a step runs one forward pass",
+    "step.tokens": "a step computes at most max_tokens tokens",
+    "step.rows": "a step has at most max_seqs rows",
+    "read.own": "every position that a row reads holds the request's own token after its own prefix",
+    "write.exclusive": "a block that a row writes is held by no other request, and not cached",
+    "end.early": "a request ends when it has all its tokens, not before",
+    "end.late": "a request that has all its tokens is told to have ended",
+    "end.once": "a request ends once, and only a live one",
+    "end.holds": "a request that ended or was aborted holds nothing",
+    "blocks.exist": "tables, free and cached blocks name blocks of the pool",
+    "blocks.once": "a block is free once, and no free block is held or cached",
+    "blocks.shared": "a block that two requests hold has the same content for both",
+    "blocks.lost": "every block is free, held or cached",
+    "queues": "every live request waits or runs, and no other one does",
+    "order": "waiting requests are admitted in the order of their arrival",
+    "refused": "a request that can never fit is refused",
+    "progress": "some request gets a token that it never had, within the bound",
+}
+
+HERE = Path(__file__).parent
+
+
+class Failure(AssertionError):
+    """A rule is broken.
+
+    Attributes:
+        rule: a key of RULES, or a rule of the log.
+        place: file:line of the scheduler's code for what it raised, else the rule.
+        message: with the values.
+        state: who held what, line by line.
+        actions: what was done up to here.
+    """
+
+    def __init__(
+        self,
+        rule: str,
+        message: str,
+        *,
+        place: str = "",
+        state: Sequence[str] = (),
+        actions: Sequence[Action] = (),
+    ) -> None:
+        super().__init__(rule, message)
+        self.rule = rule
+        self.message = message
+        self.place = place or rule
+        self.state = tuple(state)
+        self.actions = tuple(actions)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Equal for one bug, as far as one can tell from outside."""
+        return self.rule, self.place
+
+    def __str__(self) -> str:
+        """The rule, the values, the state."""
+        meaning = RULES.get(self.rule)
+        told = f"{self.rule}: {self.message}"
+        lines = [told, *([f"  rule   {meaning}"] if meaning else [])]
+        if self.place != self.rule:
+            lines.append(f"  place  {self.place}")
+        return "\n".join([*lines, *[f"  {line}" for line in self.state]])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """For a worker process that found it."""
+        return rebuild, (self.rule, self.message, self.place, self.state, self.actions)
+
+
+def rebuild(
+    rule: str, message: str, place: str, state: Sequence[str], actions: Sequence[Action]
+) -> Failure:
+    """A failure from its parts."""
+    return Failure(rule, message, place=place, state=state, actions=actions)
+
+
+def place_of(trace: TracebackType | None) -> str:
+    """file:line of the innermost frame that is not of the tests; "" if there is none."""
+    frames = [f for f in traceback.extract_tb(trace) if Path(f.filename).parent != HERE]
+    # What the scheduler called (a library) is less telling than its own line: but which is which
+    # cannot be told from outside, so the innermost one that is no library is taken.
+    own = [f for f in frames if "site-packages" not in f.filename and "/lib/python" not in f.filename]
+    chosen = (own or frames)[-1:]
+    return "".join(f"{Path(f.filename).name}:{f.lineno}" for f in chosen)
