@@ -51,7 +51,11 @@ class TinyScheduler:
         budget, batch = self.limits.max_tokens, list[tuple[Request, int]]()
         for request in list(self.running):
             tokens = min(budget, len(request.tokens) - request.computed)
-            if request in self.running and tokens and self.grow(request, request.computed + tokens):
+            if (
+                request in self.running
+                and tokens
+                and self.grow(request, request.computed + tokens)
+            ):
                 batch.append((request, tokens))
                 budget -= tokens
         while self.waiting and budget and len(self.running) < self.limits.max_seqs:
@@ -71,7 +75,9 @@ class TinyScheduler:
             Row(r.name, r.computed, n, tuple(r.table), r.computed + n == len(r.tokens))
             for r, n in batch
         ]
-        for (request, n), row, token in zip(batch, rows, execute(rows) if rows else [], strict=True):
+        for (request, n), row, token in zip(
+            batch, rows, execute(rows) if rows else [], strict=True
+        ):
             request.computed += n
             for k in range(request.computed // 2):
                 if request.table[k] not in self.keys:

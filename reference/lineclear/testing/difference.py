@@ -68,6 +68,7 @@ def difference(
     copies: Sequence[Copy] = (),
     ended: Collection[str] = (),
     number: int = 0,
+    after_step: int = 0,
 ) -> list[Event]:
     """What happened between two observations.
 
@@ -77,15 +78,17 @@ def difference(
         limits: the scheduler's.
         rows: those of the step that `after` was seen in, by request: a block that is new to a table
             and that lies before the row's start was found, not allocated.
-        copies: the step's; their sources are freed after them.
+        copies: the step's, made one after the other before its forward pass.
         ended: requests that ended in between and hold nothing any more.
         number: the first free number of a copy.
+        after_step: the last step before the copies.
     """
     pools = Pools(limits)
-    first: list[Event] = []  # freed
-    later: list[Event] = []  # freed after the copies
+    first: list[Event] = []  # what needs no copy
     taken: list[Event] = []
-    sources = {copy.source for copy in copies}
+    moved: dict[str, tuple[list[Event], list[Event]]] = {}  # by request: taken, then given up
+    owner = {block: name for name, table in after.tables.items() for block in table}
+    movers = dict.fromkeys(owner[copy.target] for copy in copies if copy.target in owner)
     for name in sorted({*before.tables, *after.tables}):
         old, new = before.tables.get(name, ()), after.tables.get(name, ())
         same = next(
@@ -95,33 +98,34 @@ def difference(
         was_out = any(pools.of(b) == HOST for b in old)
         is_out = any(pools.of(b) == HOST for b in new)
         if was_out and new and not is_out:
-            taken.append(event("resume", r=name, how="swap"))
+            first.append(event("resume", r=name, how="swap"))
         if was_out and not new and name not in ended:  # what was swapped out is computed again
             first += released(pools, name, old, same)
             first += [event("resume", r=name), event("preempt", r=name, how="recompute")]
             continue
         if name not in ended and preempted(name, before, after, is_out and not was_out):
             first.append(event("preempt", r=name, how="swap" if is_out else "recompute"))
-        gone = list(old[same:])
-        if gone:
-            target = later if sources.intersection(gone) else first
-            target += released(pools, name, old, same)
-        if len(new) > same:
-            row = None if rows is None else rows.get(name)
-            taken += acquired(before, after, limits, pools, name, new, same, row, copies)
+        gone = released(pools, name, old, same)
+        new_row = None if rows is None else rows.get(name)
+        got = acquired(before, after, limits, pools, name, new, same, new_row, copies)
+        if name in movers:
+            moved[name] = got, gone
+        else:
+            first += gone
+            taken += got
     stored, evicted = published(before, after, pools)
     held = {block for table in before.tables.values() for block in table}
     early = [e for e in stored if held.issuperset(e["blocks"])]
-    moved = moves(copies, pools, number)
-    return [
-        *early,
-        *first,
-        *evicted,
-        *taken,
-        *moved,
-        *later,
-        *[e for e in stored if e not in early],
-    ]
+    events = [*early, *first, *evicted]
+    told: set[int] = set()
+    for name in movers:  # in the order of the copies: what one vacates, the next may take
+        got, gone = moved.get(name, ([], []))
+        mine = [k for k, c in enumerate(copies) if owner.get(c.target) == name]
+        told.update(mine)
+        events += [*got, *moves(copies, mine, pools, number, after_step), *gone]
+    rest = [k for k in range(len(copies)) if k not in told]
+    events += moves(copies, rest, pools, number, after_step)
+    return [*events, *taken, *[e for e in stored if e not in early]]
 
 
 def preempted(name: str, before: Observation, after: Observation, swapped: bool) -> bool:
@@ -198,15 +202,17 @@ def published(
     return stored, evicted
 
 
-def moves(copies: Sequence[Copy], pools: Pools, number: int) -> list[Event]:
-    """Copies, each complete before the next."""
+def moves(
+    copies: Sequence[Copy], chosen: Sequence[int], pools: Pools, number: int, after_step: int
+) -> list[Event]:
+    """Some of the copies, each after every step so far, and complete before the next."""
     events: list[Event] = []
-    for k, copy in enumerate(copies):
-        ends = {
-            "src": [[pools.of(copy.source), copy.source]],
-            "dst": [[pools.of(copy.target), copy.target]],
-        }
-        events += [{"e": "copy", "op": number + k, **ends}, {"e": "done", "op": number + k}]
+    for k in chosen:
+        source, target = copies[k].source, copies[k].target
+        ends = {"src": [[pools.of(source), source]], "dst": [[pools.of(target), target]]}
+        waits = {"after_step": after_step} if after_step else {}
+        events.append({"e": "copy", "op": number + k, **ends, **waits})
+        events.append({"e": "done", "op": number + k})
     return events
 
 

@@ -16,34 +16,20 @@ __all__ = ["RULES", "Action", "Failure", "place_of"]
 #: ("submit", request id, prompt, new tokens), ("abort", request id) or ("step",).
 Action = tuple[object, ...]
 
-#: What holds of every scheduler, by the name that a finding prints.
+#: What the model and the machine hold a scheduler to, besides the rules of the log.
 RULES = {
-    "raises": "no call raises",
+    "raises": "no call raises, and each answers what the protocol says",
     "returns": "every call returns within a few seconds",
+    "step.once": "a step runs at most one forward pass",
     "row.live": "a row belongs to a live request",
-    "row.once": "a request has one row in a step",
     "row.tokens": "a row computes at least one token, and none past the last known one",
-    "row.capacity": "the blocks of a row have room for every position that it reads or writes",
-    "row.blocks": "a row names blocks of the device's pool",
-    "row.table": "the blocks of a row are those that the request holds",
+    "row.table": "a row names the blocks that its request holds, on the device, and they have room",
     "row.samples": "a row samples exactly if it reaches the last known token",
-    "step.once": "a step runs one forward pass",
-    "step.tokens": "a step computes at most max_tokens tokens",
-    "step.rows": "a step has at most max_seqs rows",
     "read.own": "every position that a row reads holds the request's own token after its own prefix",
-    "write.exclusive": "a block that a row writes is held by no other request, and not cached",
     "end.early": "a request ends when it has all its tokens, not before",
     "end.late": "a request that has all its tokens is told to have ended",
     "end.once": "a request ends once, and only a live one",
-    "end.holds": "a request that ended or was aborted holds nothing",
-    "blocks.exist": "tables, free and cached blocks name blocks of the pool",
-    "blocks.once": "a block is free once, and no free block is held or cached",
-    "blocks.shared": "a block that two requests hold has the same content for both",
-    "blocks.lost": "every block is free, held or cached",
-    "queues": "every live request waits or runs, and no other one does",
-    "order": "waiting requests are admitted in the order of their arrival",
     "refused": "a request that can never fit is refused",
-    "progress": "some request gets a token that it never had, within the bound",
 }
 
 HERE = Path(__file__).parent
@@ -107,6 +93,8 @@ def place_of(trace: TracebackType | None) -> str:
     frames = [f for f in traceback.extract_tb(trace) if Path(f.filename).parent != HERE]
     # What the scheduler called (a library) is less telling than its own line: but which is which
     # cannot be told from outside, so the innermost one that is no library is taken.
-    own = [f for f in frames if "site-packages" not in f.filename and "/lib/python" not in f.filename]
+    own = [
+        f for f in frames if "site-packages" not in f.filename and "/lib/python" not in f.filename
+    ]
     chosen = (own or frames)[-1:]
     return "".join(f"{Path(f.filename).name}:{f.lineno}" for f in chosen)

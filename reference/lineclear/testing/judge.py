@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 
-from lineclear.conform.checker import Checker
-from lineclear.conform.header import Header, PoolSize
+from lineclear.conform import Checker, Header, PoolSize
 from lineclear.testing.difference import HOST, Event
 from lineclear.testing.protocol import Limits, Row
 
@@ -63,7 +62,6 @@ class Judge:
         self.number = 0
         self.settled = 0
         self.hits = 0
-        self.kept: dict[int, list[list[str | int]]] = {}
 
     @property
     def counts(self) -> Counter[str]:
@@ -79,26 +77,20 @@ class Judge:
         for violation in self.checker.feed(event):
             fail(f"{violation.rule}.{violation.clause}", violation.message)
 
-    def step(self, rows: Sequence[Row], fail: Fail) -> None:
-        """A forward pass over these rows is issued."""
+    def step(self, rows: Sequence[Row], keeps: Sequence[bool], fail: Fail) -> None:
+        """A forward pass over the rows of live requests; `keeps`: whether a token is kept."""
         self.number += 1
-        told = [[row.request_id, row.start, row.tokens, int(row.samples)] for row in rows]
+        told = [
+            [row.request_id, row.start, row.tokens, int(kept)]
+            for row, kept in zip(rows, keeps, strict=True)
+        ]
         self.feed({"e": "step", "n": self.number, "rows": told}, fail)
 
-    def settle(self, rows: Sequence[Row], kept: Sequence[bool], fail: Fail) -> None:
+    def settle(self, fail: Fail) -> None:
         """The forward pass was executed; its step is settled `in_flight` - 1 steps later."""
-        self.kept[self.number] = [
-            [row.request_id, 0]
-            for row, keeps in zip(rows, kept, strict=True)
-            if row.samples and not keeps
-        ]
         if self.number - self.settled >= self.limits.in_flight:
             self.settled += 1
-            event: Event = {"e": "settle", "n": self.settled}
-            dropped = self.kept.pop(self.settled)
-            if dropped:
-                event["kept"] = dropped
-            self.feed(event, fail)
+            self.feed({"e": "settle", "n": self.settled}, fail)
 
     def progress_key(self) -> Hashable:
         """What the checker remembers of the past besides the state that is observed."""

@@ -9,7 +9,7 @@ trace stays a trace when parts of it are left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from lineclear.testing.difference import check_event, difference, frozen
 from lineclear.testing.failure import Action, Failure, place_of
@@ -164,13 +164,21 @@ class Machine:
                     "row.table",
                     f"the row of {row.request_id!r} names {list(row.table)}; it holds {list(held)}",
                 )
-        self._judge_step(rows)
-        tokens, kept = self._guard(self._model.execute, rows)
-        self.judge.settle(rows, kept, self._fail)
+        live = [row for row in rows if row.request_id not in self._dying]
+        self.judge.step(live, [self._model.keeps(row) for row in live], self._fail)
+        tokens = self._guard(self._model.execute, rows)
+        self.judge.settle(self._fail)
         return cast("list[int]", tokens)
 
-    def _judge_step(self, rows: list[Row]) -> None:
-        self.judge.step(rows, self._fail)
+    @property
+    def _dying(self) -> set[str]:
+        """Requests that ended, or were aborted, not long ago."""
+        reach = self.limits.dying_steps
+        return {
+            name
+            for name, one in self._model.sequences.items()
+            if one.over is not None and one.over <= reach
+        }
 
     def _ends(self, ended: list[str]) -> None:
         for name in ended:
@@ -207,7 +215,12 @@ class Machine:
     def _told(self, seen: Observation, **known: Any) -> None:
         """Tells the difference to the observation before."""
         events = difference(
-            self.seen, seen, self.limits, number=self._copies, **known
+            self.seen,
+            seen,
+            self.limits,
+            number=self._copies,
+            after_step=self.judge.number,
+            **known,
         )
         self._copies += len(known.get("copies", ()))
         self.seen = seen
@@ -217,7 +230,7 @@ class Machine:
         for event in events:
             self.judge.feed(event, self._fail)
 
-    def _fail(self, rule: str, message: str, place: str = "") -> None:
+    def _fail(self, rule: str, message: str, place: str = "") -> NoReturn:
         raise Failure(
             rule,
             message,

@@ -88,11 +88,18 @@ class Model:
         for one in copies:
             for name, block in (("source", one.source), ("target", one.target)):
                 if block not in self.limits.block_ids:
-                    raise Failure("row.blocks", f"a copy has block {block} as its {name}")
+                    raise Failure(
+                        "row.table", f"a copy has block {block} as its {name}: no such block"
+                    )
             self.slots[one.target] = list(self.holds(one.source))
 
-    def execute(self, rows: Sequence[Row]) -> tuple[list[int], list[bool]]:
-        """One forward pass: a token for each row, and whether the request keeps it.
+    def keeps(self, row: Row) -> bool:
+        """Whether the request of a row keeps what the row samples."""
+        sequence = self.sequences.get(row.request_id)
+        return row.samples and sequence is not None and not self.past(sequence)
+
+    def execute(self, rows: Sequence[Row]) -> list[int]:
+        """One forward pass: a token for each row.
 
         Raises:
             Failure: a row reads what is not its own, or can't be executed.
@@ -105,38 +112,31 @@ class Model:
         for action in (first, then):
             for row in rows:
                 action(row)
-        answers = [self._sample(row) for row in rows]
-        return [token for token, _ in answers], [kept for _, kept in answers]
+        return [self._sample(row) for row in rows]
 
     def _admit(self, row: Row) -> None:
         name, size = row.request_id, self.limits.block_size
         sequence = self.sequences.get(name)
         if sequence is None:
             raise Failure("row.live", f"a row of {name!r}, which was never accepted")
-        if sequence.over is not None and sequence.over >= self.limits.dying_steps:
-            raise Failure("row.live", f"a row of {name!r}, which has ended")
-        known = len(sequence.tokens)
-        late = self.limits.in_flight - 1 if self._past(sequence) else 0
-        if row.tokens < 1 or row.start < 0 or row.start + row.tokens > known + late:
+        if sequence.over is not None and sequence.over > self.limits.dying_steps:
+            raise Failure("row.live", f"a row of {name!r}, which ended {sequence.over} steps ago")
+        known, end = len(sequence.tokens), row.start + row.tokens
+        late = self.limits.in_flight - 1 if self.past(sequence) else 0
+        if row.tokens < 1 or row.start < 0 or end > known + late:
             raise Failure(
                 "row.tokens",
                 f"the row of {name!r} computes {row.tokens} tokens from position {row.start}; it "
                 f"knows {known} tokens",
             )
-        end = row.start + row.tokens
-        if end > len(row.table) * size:
-            raise Failure(
-                "row.capacity",
-                f"the row of {name!r} computes up to position {end - 1}; its {len(row.table)} "
-                f"blocks have room for {len(row.table) * size} positions",
-            )
         used = row.table[: -(-end // size)]
         bad = [block for block in used if block not in self.limits.device_ids]
-        if bad:
+        if bad or end > len(row.table) * size:
             ids = self.limits.device_ids
             raise Failure(
-                "row.blocks",
-                f"the row of {name!r} names block {bad[0]}; the device has {ids[0]} to {ids[-1]}",
+                "row.table",
+                f"the row of {name!r} computes up to position {end - 1} in blocks "
+                f"{list(row.table)} of {size}; the device has blocks {ids[0]} to {ids[-1]}",
             )
         if row.samples != (end >= known):
             raise Failure(
@@ -145,7 +145,8 @@ class Model:
                 f"{'samples' if row.samples else 'samples nothing'}",
             )
 
-    def _past(self, sequence: ModelRequest) -> bool:
+    def past(self, sequence: ModelRequest) -> bool:
+        """Whether it gets no more tokens."""
         return sequence.over is not None or self.complete(sequence)
 
     def _read(self, row: Row) -> None:
@@ -168,18 +169,15 @@ class Model:
             past = position >= len(sequence.content)  # the row past the end of a request
             slots[position % size] = EMPTY if past else sequence.content[position]
 
-    def _sample(self, row: Row) -> tuple[int, bool]:
+    def _sample(self, row: Row) -> int:
         if not row.samples:
-            return NO_TOKEN, False
-        sequence = self.sequences[row.request_id]
-        position = row.start + row.tokens
+            return NO_TOKEN
         stop = self.limits.stop_token
-        drawn = crc32(f"{row.request_id}:{position}".encode())
+        drawn = crc32(f"{row.request_id}:{row.start + row.tokens}".encode())
         token = stop if stop is not None and drawn % 11 == 0 else drawn % ALPHABET
-        if self._past(sequence):
-            return token, False
-        self._append(sequence, token)
-        return token, True
+        if self.keeps(row):
+            self._append(self.sequences[row.request_id], token)
+        return token
 
     def told(self, content: int) -> str:
         """Content in words: a token and those before it."""
