@@ -116,7 +116,9 @@ def difference(
     stored, evicted = published(before, after, pools)
     held = {block for table in before.tables.values() for block in table}
     early = [e for e in stored if held.issuperset(e["blocks"])]
-    events = [*early, *first, *evicted]
+    hits = {b for e in taken if e["e"] == "hit" for b in e["blocks"]}
+    found = [e for e in evicted if hits.issuperset(e["blocks"])]  # found first, then withdrawn
+    events = [*early, *first, *[e for e in evicted if e not in found]]
     told: set[int] = set()
     for name in movers:  # in the order of the copies: what one vacates, the next may take
         got, gone = moved.get(name, ([], []))
@@ -125,7 +127,7 @@ def difference(
         events += [*got, *moves(copies, mine, pools, number, after_step), *gone]
     rest = [k for k in range(len(copies)) if k not in told]
     events += moves(copies, rest, pools, number, after_step)
-    return [*events, *taken, *[e for e in stored if e not in early]]
+    return [*events, *taken, *found, *[e for e in stored if e not in early]]
 
 
 def preempted(name: str, before: Observation, after: Observation, swapped: bool) -> bool:
