@@ -119,9 +119,7 @@ class NanoVllm:
         queues = self.scheduler.waiting, self.scheduler.running
         waiting, running = ([self.names[one.seq_id] for one in queue] for queue in queues)
         return Observation(
-            tables={
-                self.names[one.seq_id]: one.block_table for queue in queues for one in queue
-            },
+            tables={self.names[one.seq_id]: one.block_table for queue in queues for one in queue},
             free=[block for block in manager.free_block_ids if block not in cached],
             cached=cached,
             waiting=waiting,

@@ -112,6 +112,24 @@ ROWS = (
         "Compare the plan's copies and tables with the ledger at the step that is named.",
     ),
     Code(
+        "LC404",
+        "a call of a scheduler raises, or does not return",
+        "A scheduler under test raised, answered what the protocol does not know, or was still busy "
+        "after some seconds.",
+        "In a server one request, or all of them, would be lost.",
+        "The finding names the file and the line. Do its trace again with `lineclear test`; keep it "
+        "as a test with `--emit-test`.",
+    ),
+    Code(
+        "LC405",
+        "a row or an end does not fit what the request knows",
+        "A scheduler under test ran a request beyond its tokens, in blocks that it does not hold, "
+        "or told an end too early, too late or twice.",
+        "A user gets too few or too many tokens, or an answer of somebody else.",
+        "Do the trace of the finding again with `lineclear test`, and compare the row with the table "
+        "and the tokens that are printed with it.",
+    ),
+    Code(
         "LC501",
         "nothing moves",
         "Everything was answered, somebody is live, and the scheduler does nothing for good; or "

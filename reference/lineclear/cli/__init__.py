@@ -27,6 +27,7 @@ COMMANDS = (
     "compare",
     "policies",
     "run",
+    "test",
     "replay",
     "explain",
     "diagram",
@@ -46,6 +47,7 @@ examples:
   lineclear prove swap_out                 every obligation of one action
   lineclear simulate trace.csv --num-gpu-blocks 512 --preemption-mode swap
   lineclear run --compare                  a model on a starved pool: the same tokens?
+  lineclear test my_module:make_scheduler  your own scheduler, driven and checked
   lineclear policies                       what each policy guarantees, and what not
   lineclear explain conservation           what an invariant or an action means
   lineclear diagram lifecycle --format svg -o lifecycle.svg

@@ -21,6 +21,7 @@ from lineclear.testing.random_search import Found, Tally, random_run, random_run
 from lineclear.testing.scope import Shape
 from lineclear.testing.shrink import Shrunk, shrink
 from lineclear.testing.stateful import stateful
+from lineclear.testing.target import scheduler
 
 __all__ = [
     "NO_TOKEN",
@@ -44,6 +45,7 @@ __all__ = [
     "random_run",
     "random_runs",
     "replay",
+    "scheduler",
     "shrink",
     "stateful",
 ]

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+from lineclear.conform.rules import RULES as LOG_RULES
+
 __all__ = ["RULES", "Action", "Failure", "place_of"]
 
 #: ("submit", request id, prompt, new tokens), ("abort", request id) or ("step",).
@@ -63,15 +65,29 @@ class Failure(AssertionError):
         self.actions = tuple(actions)
 
     @property
+    def code(self) -> str:
+        """The finding code of the rule."""
+        about = LOG_RULES.get(self.rule.partition(".")[0])
+        if self.rule == "read.own":
+            return "LC403"
+        if self.rule in ("raises", "returns"):
+            return "LC404"
+        return "LC405" if about is None else about.code
+
+    @property
+    def meaning(self) -> str:
+        """What must hold."""
+        about = LOG_RULES.get(self.rule.partition(".")[0])
+        return RULES[self.rule] if about is None else about.sentence
+
+    @property
     def key(self) -> tuple[str, str]:
         """Equal for one bug, as far as one can tell from outside."""
         return self.rule, self.place
 
     def __str__(self) -> str:
         """The rule, the values, the state."""
-        meaning = RULES.get(self.rule)
-        told = f"{self.rule}: {self.message}"
-        lines = [told, *([f"  rule   {meaning}"] if meaning else [])]
+        lines = [f"{self.rule}: {self.message}", f"  rule   {self.meaning}"]
         if self.place != self.rule:
             lines.append(f"  place  {self.place}")
         return "\n".join([*lines, *[f"  {line}" for line in self.state]])

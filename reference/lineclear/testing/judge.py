@@ -13,10 +13,11 @@ from lineclear.conform import Checker, Header, PoolSize
 from lineclear.testing.difference import HOST, Event
 from lineclear.testing.protocol import Limits, Row
 
-__all__ = ["Fail", "Judge", "header_of"]
+__all__ = ["Fail", "Judge", "Record", "header_of"]
 
 #: Called with the rule, the message and the place.
 Fail = Callable[..., None]
+Record = Callable[[Event], object]
 
 
 def header_of(limits: Limits) -> Header:
@@ -47,18 +48,15 @@ class Judge:
 
     Args:
         limits: the scheduler's.
-
-    Attributes:
-        counts: events by kind.
-        events: the events themselves, if they are kept.
+        record: called with every event before it is judged.
     """
 
-    def __init__(self, limits: Limits, *, keep: bool = False) -> None:
+    def __init__(self, limits: Limits, record: Record | None = None) -> None:
         """Nothing has happened."""
         self.limits = limits
         self.header = header_of(limits)
         self.checker = Checker(self.header, validate=False)
-        self.events: list[Event] | None = [] if keep else None
+        self.record = record
         self.number = 0
         self.settled = 0
         self.hits = 0
@@ -70,8 +68,8 @@ class Judge:
 
     def feed(self, event: Event, fail: Fail) -> None:
         """Judges one event; calls `fail` for the first rule that it breaks."""
-        if self.events is not None:
-            self.events.append(event)
+        if self.record is not None:
+            self.record(event)
         if event["e"] == "hit":
             self.hits += len(event["blocks"])
         for violation in self.checker.feed(event):

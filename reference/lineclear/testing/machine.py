@@ -13,7 +13,7 @@ from typing import Any, NoReturn, cast
 
 from lineclear.testing.difference import check_event, difference, frozen
 from lineclear.testing.failure import Action, Failure, place_of
-from lineclear.testing.judge import Judge
+from lineclear.testing.judge import Judge, Record
 from lineclear.testing.model import Model
 from lineclear.testing.picture import picture
 from lineclear.testing.protocol import Copy, Observation, Row, SchedulerUnderTest
@@ -31,9 +31,10 @@ class Machine:
 
     Args:
         make: makes the scheduler.
+        record: called with every event of the log.
     """
 
-    def __init__(self, make: Make) -> None:
+    def __init__(self, make: Make, record: Record | None = None) -> None:
         """Nothing is submitted.
 
         Raises:
@@ -46,7 +47,7 @@ class Machine:
         self.limits = self.engine.limits
         self.model = Model(self.limits)
         self.seen = frozen(self._call(self.engine.observe))
-        self.judge = Judge(self.limits)
+        self.judge = Judge(self.limits, record)
         self.live: list[str] = []
         self.accepted = 0
         self.steps = 0
@@ -260,14 +261,20 @@ class Machine:
             self._fail("raises", what, place_of(error.__traceback__))
 
 
-def run(make: Make, actions: Callable[[Machine], Iterable[Action]], *, drain: bool) -> Machine:
+def run(
+    make: Make,
+    actions: Callable[[Machine], Iterable[Action]],
+    *,
+    drain: bool,
+    record: Record | None = None,
+) -> Machine:
     """Does the actions with a new scheduler, and perhaps steps until every request has ended.
 
     Raises:
         Failure: a rule is broken, or the run takes too long.
     """
     with returns_within(PATIENCE):
-        machine = Machine(make)
+        machine = Machine(make, record)
         for action in actions(machine):
             machine.do(action)
         if drain:
@@ -275,10 +282,15 @@ def run(make: Make, actions: Callable[[Machine], Iterable[Action]], *, drain: bo
     return machine
 
 
-def replay(make: Make, actions: Iterable[Action]) -> Machine:
+def replay(make: Make, actions: Iterable[Action], record: Record | None = None) -> Machine:
     """Does the actions with a new scheduler, then steps until every request has ended.
+
+    Args:
+        make: makes the scheduler.
+        actions: ("submit", request id, prompt, new tokens), ("abort", request id), ("step",).
+        record: called with every event of the log.
 
     Raises:
         Failure: a rule is broken.
     """
-    return run(make, lambda _: actions, drain=True)
+    return run(make, lambda _: actions, drain=True, record=record)

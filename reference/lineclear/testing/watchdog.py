@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -25,7 +25,7 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
-def returns_within(seconds: float) -> Iterator[None]:
+def returns_within(seconds: float) -> Generator[None]:
     """Raises TookTooLong in the body after so many seconds."""
     usable = hasattr(signal, "setitimer") and (
         threading.current_thread() is threading.main_thread()
