@@ -218,8 +218,8 @@ def moves(
     return events
 
 
-def check_event(seen: Observation, limits: Limits) -> Event:
-    """What the scheduler itself says of its state."""
+def check_event(seen: Observation, limits: Limits, dying: Collection[str] = ()) -> Event:
+    """What the scheduler itself says of its state; queues may still name requests that are dying."""
     pools = Pools(limits)
     free: Any = list(seen.free)
     if limits.host_blocks:
@@ -227,5 +227,9 @@ def check_event(seen: Observation, limits: Limits) -> Event:
         for block in seen.free:
             free[pools.of(block)].append(block)
     queues = {"waiting": seen.waiting, "running": seen.running}
-    told = {name: list(ids) for name, ids in queues.items() if ids is not None}
+    told = {
+        name: [one for one in ids if one not in dying]
+        for name, ids in queues.items()
+        if ids is not None
+    }
     return {"e": "check", "free": free, **told}

@@ -130,10 +130,8 @@ class Machine:
         """Steps until no request is live, and the last ones hold nothing."""
         while self.live:
             self.step()
-        for _ in range(self.limits.dying_steps):
+        for _ in range(self.limits.dying_steps + 1 if self.limits.dying_steps else 0):
             self.step()
-        if self.limits.dying_steps:
-            self._look()
 
     # ---- inside --------------------------------------------------------------------------------
 
@@ -211,7 +209,13 @@ class Machine:
         self._judge([{"e": "finish", "r": name} for name in ended])
         if aborted:
             self._judge([{"e": "abort", "r": aborted}])
-        self._judge([check_event(seen, self.limits)])
+        for name in seen.tables:
+            sequence = self._model.sequences.get(name)
+            over = None if sequence is None else sequence.over
+            if over is not None and over > self.limits.dying_steps:
+                held = list(seen.tables[name])
+                self._fail("end.holds", f"{name!r} ended {over} steps ago and holds blocks {held}")
+        self._judge([check_event(seen, self.limits, self._dying)])
 
     def _told(self, seen: Observation, **known: Any) -> None:
         """Tells the difference to the observation before."""
