@@ -39,7 +39,7 @@ class FridayScheduler:
             rows.append((name, 0, known))
             budget -= known
         rows = [Row(name, at, n, self.tables[name], True) for name, at, n in rows]
-        for row, token in zip(rows, execute(rows) if rows else []):
+        for row, token in zip(rows, execute(rows) if rows else [], strict=True):
             self.tokens[row.request_id].append(token)
         ended = [name for name in self.running if len(self.tokens[name]) == self.most[name]]
         for name in ended:

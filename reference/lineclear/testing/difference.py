@@ -166,14 +166,16 @@ def acquired(
     others |= {b for other, table in after.tables.items() if other != name for b in table}
     for k in range(at, len(new)):
         block = new[k]
+        shared = block in others or (
+            block in before.cached and before.cached[block] == after.cached.get(block, NEVER)
+        )
         if block in targets:
             found = False
-        elif row is not None:
-            found = row.start > k * limits.block_size
-        else:
-            found = block in others or (
-                block in before.cached and before.cached[block] == after.cached.get(block, NEVER)
-            )
+        elif row is None:
+            found = shared
+        else:  # what lies before the row was found; a block that it begins in may be its own
+            end = (k + 1) * limits.block_size
+            found = row.start >= end or (row.start > k * limits.block_size and shared)
         kind = "hit" if found else "alloc"
         last = events[-1] if events else None
         if last is not None and (last["e"], last.get("pool", "gpu")) == (kind, pools.of(block)):
@@ -219,7 +221,7 @@ def moves(
 
 
 def check_event(seen: Observation, limits: Limits, dying: Collection[str] = ()) -> Event:
-    """What the scheduler itself says of its state; queues may still name requests that are dying."""
+    """What the scheduler itself says of its state; a request that is dying may be in no queue."""
     pools = Pools(limits)
     free: Any = list(seen.free)
     if limits.host_blocks:
@@ -227,9 +229,7 @@ def check_event(seen: Observation, limits: Limits, dying: Collection[str] = ()) 
         for block in seen.free:
             free[pools.of(block)].append(block)
     queues = {"waiting": seen.waiting, "running": seen.running}
-    told = {
-        name: [one for one in ids if one not in dying]
-        for name, ids in queues.items()
-        if ids is not None
-    }
+    told = {name: list(ids) for name, ids in queues.items() if ids is not None}
+    if len(told) == 2:
+        told["running"] += [r for r in dying if r not in told["running"] + told["waiting"]]
     return {"e": "check", "free": free, **told}

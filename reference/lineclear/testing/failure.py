@@ -31,7 +31,6 @@ RULES = {
     "end.early": "a request ends when it has all its tokens, not before",
     "end.late": "a request that has all its tokens is told to have ended",
     "end.once": "a request ends once, and only a live one",
-    "end.holds": "a request that ended or was aborted holds nothing, after its time of dying",
     "refused": "a request that can never fit is refused",
 }
 

@@ -36,7 +36,6 @@ def header_of(limits: Limits) -> Header:
         depth=limits.in_flight,
         drafts=limits.in_flight - 1,
         same_step_hits=limits.same_step_hits,
-        late_release=limits.dying_steps > 0,
         chunk=1,
         patience=4 + 2 * (limits.dying_steps + limits.in_flight),
         order=limits.order,
@@ -76,7 +75,7 @@ class Judge:
             fail(f"{violation.rule}.{violation.clause}", violation.message)
 
     def step(self, rows: Sequence[Row], keeps: Sequence[bool], fail: Fail) -> None:
-        """A forward pass over the rows of live requests; `keeps`: whether a token is kept."""
+        """A forward pass over these rows; `keeps`: whether the token is kept, for each."""
         self.number += 1
         told = [
             [row.request_id, row.start, row.tokens, int(kept)]

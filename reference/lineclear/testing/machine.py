@@ -52,6 +52,7 @@ class Machine:
         self.accepted = 0
         self.steps = 0
         self._late: dict[str, int] = {}  # requests that have all their tokens: steps since
+        self._leaving: dict[str, str] = {}  # requests that ended: the event that is still to come
         self._executed = False
         self._copies = 0
         self._failure: Failure | None = None
@@ -105,8 +106,8 @@ class Machine:
             return False
         self.actions.append(("abort", name))
         self._call(self.engine.abort, name)
-        self._over(name)
-        self._look(aborted=name)
+        self._over(name, "abort")
+        self._look()
         return True
 
     def step(self) -> list[str]:
@@ -123,14 +124,14 @@ class Machine:
         if not self._executed:
             self._judge([{"e": "idle"}])
         self._ends(ended)
-        self._look(ended)
+        self._look()
         return ended
 
     def drain(self) -> None:
         """Steps until no request is live, and the last ones hold nothing."""
         while self.live:
             self.step()
-        for _ in range(self.limits.dying_steps + 1 if self.limits.dying_steps else 0):
+        while self._leaving:
             self.step()
 
     # ---- inside --------------------------------------------------------------------------------
@@ -163,21 +164,10 @@ class Machine:
                     "row.table",
                     f"the row of {row.request_id!r} names {list(row.table)}; it holds {list(held)}",
                 )
-        live = [row for row in rows if row.request_id not in self._dying]
-        self.judge.step(live, [self._model.keeps(row) for row in live], self._fail)
+        self.judge.step(rows, [self._model.keeps(row) for row in rows], self._fail)
         tokens = self._guard(self._model.execute, rows)
         self.judge.settle(self._fail)
         return cast("list[int]", tokens)
-
-    @property
-    def _dying(self) -> set[str]:
-        """Requests that ended, or were aborted, not long ago."""
-        reach = self.limits.dying_steps
-        return {
-            name
-            for name, one in self._model.sequences.items()
-            if one.over is not None and one.over <= reach
-        }
 
     def _ends(self, ended: list[str]) -> None:
         for name in ended:
@@ -189,33 +179,29 @@ class Machine:
                     "end.early",
                     f"{name!r} ended with {sequence.sampled} of {sequence.max_new} tokens",
                 )
-            self._over(name)
+            self._over(name, "finish")
         for name in self.live:
             if self._model.complete(self._model.sequences[name]):
                 late = self._late[name] = self._late.get(name, 0) + 1
                 if late >= self.limits.in_flight:
                     self._fail("end.late", f"{name!r} has all its tokens, and did not end")
 
-    def _over(self, name: str) -> None:
+    def _over(self, name: str, kind: str) -> None:
         self.live.remove(name)
         self._late.pop(name, None)
         self._model.sequences[name].over = 0
+        self._leaving[name] = kind
 
-    def _look(self, ended: Sequence[str] = (), aborted: str = "") -> None:
-        """Observes, and tells what has changed."""
+    def _look(self) -> None:
+        """Observes, and tells what has changed, and who has ended and had its time of dying."""
         seen = frozen(self._call(self.engine.observe))
-        over = (*ended, aborted) if aborted else tuple(ended)
-        self._told(seen, ended=over)
-        self._judge([{"e": "finish", "r": name} for name in ended])
-        if aborted:
-            self._judge([{"e": "abort", "r": aborted}])
-        for name in seen.tables:
-            sequence = self._model.sequences.get(name)
-            over = None if sequence is None else sequence.over
-            if over is not None and over > self.limits.dying_steps:
-                held = list(seen.tables[name])
-                self._fail("end.holds", f"{name!r} ended {over} steps ago and holds blocks {held}")
-        self._judge([check_event(seen, self.limits, self._dying)])
+        self._told(seen)
+        for name, kind in list(self._leaving.items()):
+            over = self._model.sequences[name].over
+            if over is not None and over >= self.limits.dying_steps:
+                del self._leaving[name]
+                self._judge([{"e": kind, "r": name}])
+        self._judge([check_event(seen, self.limits, self._leaving)])
 
     def _told(self, seen: Observation, **known: Any) -> None:
         """Tells the difference to the observation before."""
@@ -225,6 +211,7 @@ class Machine:
             self.limits,
             number=self._copies,
             after_step=self.judge.number,
+            ended=self._leaving,
             **known,
         )
         self._copies += len(known.get("copies", ()))

@@ -88,7 +88,7 @@ class Limits:
             that could need more than max_tokens at once.
         same_step_hits: whether a row may read what another row of the same step writes.
         dying_steps: steps during which an aborted or ended request may still hold blocks and may
-            still have rows; 0 if it holds nothing when the call returns.
+            still have rows, at most 4; 0 if it holds nothing when the call returns.
         in_flight: steps that may be under way; with 2, a request may have one row past its end,
             and its end may be told one step later.
         order: "fcfs" if waiting requests are admitted in the order of their arrival, or None.
@@ -134,6 +134,8 @@ class Limits:
             raise ValueError(
                 f"host_blocks is {self.host_blocks} of {self.blocks} blocks; the device needs one"
             )
+        if self.dying_steps > 4:
+            raise ValueError(f"dying_steps is {self.dying_steps}; it must be at most 4")
         if self.order not in (None, "fcfs"):
             raise ValueError(f"order is {self.order!r}; it must be None or 'fcfs'")
 

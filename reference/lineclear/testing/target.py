@@ -104,10 +104,16 @@ def make_of(target: str) -> Make:
 
 
 def commit_of(target: str) -> str:
-    """The commit of the sources, with "+" if they differ from it; "" if there is none."""
+    """The commit of the sources, with "+" if they differ from it; "" if there is none.
+
+    An adapter's module may have a function `sources`, which gives the folder of the engine.
+    """
     try:
-        file = getattr(sys.modules.get(load(target).__module__), "__file__", None)
+        module: Any = sys.modules.get(load(target).__module__)
+        file = getattr(module, "__file__", None)
         folder = Path(file).parent if file else Path.cwd()
+        if hasattr(module, "sources"):
+            folder = Path(module.sources())
         found = git(folder, "rev-parse", "--short=12", "HEAD")
         changed = git(folder, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError, TargetError):
