@@ -91,10 +91,13 @@ def difference(
     movers = dict.fromkeys(owner[copy.target] for copy in copies if copy.target in owner)
     for name in sorted({*before.tables, *after.tables}):
         old, new = before.tables.get(name, ()), after.tables.get(name, ())
-        same = next(
-            (k for k, (a, b) in enumerate(zip(old, new, strict=False)) if a != b),
-            min(len(old), len(new)),
-        )
+        same = common(old, new)
+        swapped_in_place = in_place(old, new, same)
+        if swapped_in_place:
+            for k in swapped_in_place:  # a block took the place of another with its content
+                first.append(event("free", pools.of(old[k]), r=name, at=k, blocks=[old[k]]))
+                taken.append(event("hit", pools.of(new[k]), r=name, at=k, blocks=[new[k]]))
+            same = min(len(old), len(new))
         was_out = any(pools.of(b) == HOST for b in old)
         is_out = any(pools.of(b) == HOST for b in new)
         if was_out and new and not is_out:
@@ -128,6 +131,19 @@ def difference(
     rest = [k for k in range(len(copies)) if k not in told]
     events += moves(copies, rest, pools, number, after_step)
     return [*events, *taken, *found, *[e for e in stored if e not in early]]
+
+
+def common(old: Sequence[int], new: Sequence[int]) -> int:
+    """Entries from the start in which two tables agree."""
+    pairs = zip(old, new, strict=False)
+    return next((k for k, (a, b) in enumerate(pairs) if a != b), min(len(old), len(new)))
+
+
+def in_place(old: Sequence[int], new: Sequence[int], same: int) -> list[int]:
+    """Entries that differ although later ones agree; none if all that follows differs."""
+    size = min(len(old), len(new))
+    differ = [k for k in range(same, size) if old[k] != new[k]]
+    return differ if differ and differ[-1] + 1 < size else []
 
 
 def preempted(name: str, before: Observation, after: Observation, swapped: bool) -> bool:
