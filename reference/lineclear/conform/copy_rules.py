@@ -111,7 +111,7 @@ def steps_wait(check: Checker, event: dict[str, Any]) -> None:
                     if q.step != n or pool.name != DEFAULT:
                         continue
                     at = table.blocks.index(block)
-                    wrote = q.frontier > at * table.size and q.synced <= (at + 1) * table.size
+                    wrote = q.frontier > at * table.size and q.synced < (at + 1) * table.size
                     if verb == "write" and not wrote:
                         continue
                     check.broken(

@@ -96,13 +96,14 @@ class Free(TypedDict):
 
 
 class Fork(TypedDict):
-    """Sequence `s` of a request begins with the table and the tokens of sequence `of`."""
+    """Sequence `s` of a request begins with what sequence `of` has."""
 
     e: Literal["fork"]
     r: RequestId
     s: int
     of: int
-    tokens: NotRequired[int]  # tokens of its own that it knows besides, 0 if absent
+    entries: NotRequired[int]  # entries of the table that it shares, all if absent
+    known: NotRequired[int]  # tokens that it knows, those of `of` if absent
 
 
 class Prune(TypedDict):

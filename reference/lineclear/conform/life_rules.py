@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lineclear.conform.block_rules import conserve
-from lineclear.conform.state import PREEMPTED, RUNNING, SWAPPED, WAITING, Live
+from lineclear.conform.state import DEFAULT, PREEMPTED, RUNNING, SWAPPED, WAITING, Live
 
 if TYPE_CHECKING:
     from lineclear.conform.checker import Checker
@@ -98,12 +98,15 @@ def fork(check: Checker, event: dict[str, Any]) -> None:
     live.n = max(live.n, event["s"] + 1)
     child = state.sequence(live.r, event["s"])
     assert child is not None
-    child.known = child.best = parent.known + event.get("tokens", 0)
+    child.known = child.best = event.get("known", parent.known)
     child.frontier = child.synced = parent.frontier
     for (pool, group), table in parent.tables.items():
         mine = state.table(child, pool, group)
-        for block in table.blocks:
+        entries = event.get("entries", len(table.blocks))
+        for block in table.blocks[:entries]:
             state.name(mine, block)
+        if pool == DEFAULT:
+            child.frontier = child.synced = min(child.frontier, entries * table.size)
     parent.safe_to = 0
 
 
@@ -134,7 +137,8 @@ def preempt(check: Checker, event: dict[str, Any]) -> None:
     if live is None:
         return
     holds = any(q.holds() for q in live.sequences.values())
-    if live.phase in (PREEMPTED, SWAPPED) or (live.phase == WAITING and not holds):
+    discards = live.phase == SWAPPED and event["how"] != "swap"
+    if not discards and (live.phase != RUNNING and not (live.phase == WAITING and holds)):
         check.broken(
             "phase.preempt",
             f"{live.r!r} is preempted, and it is {live.phase}: it does not run",
