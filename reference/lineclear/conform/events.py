@@ -181,6 +181,7 @@ class Preempt(TypedDict):
     e: Literal["preempt"]
     r: RequestId
     how: Literal["recompute", "swap", "restart"]  # restart: generated tokens are lost
+    lost: NotRequired[bool]  # what steps in flight sample for it is dropped
 
 
 class Resume(TypedDict):

@@ -144,7 +144,7 @@ class Translator:
     def _clear(self, sequence: Sequence) -> None:
         tier, blocks = self._tables[sequence]
         if blocks:
-            self._emit(e="free", **self._of(sequence), at=0, blocks=blocks, **pool(tier))
+            self._emit(e="free", **self._of(sequence), at=0, blocks=list(blocks), **pool(tier))
         self._tables[sequence] = (GPU, [])
 
     def _grow(self, sequence: Sequence) -> None:
@@ -187,7 +187,7 @@ class Translator:
 
     def _rejoin(self, sequence: Sequence, _: int) -> None:
         blocks = [block.place for block in sequence.table]
-        self._emit(e="hit", **self._of(sequence), blocks=blocks)
+        self._emit(e="hit", **self._of(sequence), blocks=list(blocks))
         self._tables[sequence] = (GPU, blocks)
 
     def _prune(self, sequence: Sequence) -> None:
@@ -199,7 +199,10 @@ class Translator:
     # ---- preemption ----------------------------------------------------------------------------
 
     def _recompute(self, request: Request) -> None:
-        self._emit(e="preempt", r=request.id, how="recompute")
+        steps = self.ledger.settled < self.ledger.steps
+        void = all(s.void == self.ledger.steps for s in request.members)
+        lost = {"lost": True} if steps and void else {}
+        self._emit(e="preempt", r=request.id, how="recompute", **lost)
         for sequence in self._members[request]:
             self._clear(sequence)
 
@@ -232,7 +235,7 @@ class Translator:
         self._copy(self.ledger.operations[self.ledger.issued], source, target)
         for sequence, blocks in old:
             if blocks:
-                self._emit(e="free", **self._of(sequence), at=0, blocks=blocks, **pool(source))
+                self._emit(e="free", **self._of(sequence), at=0, blocks=list(blocks), **pool(source))
 
     # ---- steps and copies ----------------------------------------------------------------------
 
@@ -297,14 +300,10 @@ class Translator:
         n = self.ledger.settled
         self._forwards = {f: s for f, s in self._forwards.items() if s > n}
         self._held_back = []
-        kept = [
-            [s.request.id, 0, self._numbers[s]]
-            for s, samples, _ in self._steps[n]
-            if samples and s in self._numbers and s.void >= n
-        ]
-        self._emit(e="settle", n=n, **({"kept": kept} if kept else {}))
+        self._emit(e="settle", n=n)
+        self._steps.pop(n - 1, None)
         if self.checks:
-            self._held_back.append(self._check())
+            self._emit(**self._check())
 
     def _sample(self, sequence: Sequence, step: int, accepted: int, _: int) -> None:
         told = self._steps.get(step, [])

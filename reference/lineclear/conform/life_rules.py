@@ -87,17 +87,17 @@ def fork(check: Checker, event: dict[str, Any]) -> None:
             f"{live.r!r} forks from sequence {event['of']}, which is not live",
             (live.r,),
         )
-    if event["s"] in live.sequences:
+    if event["s"] in live.sequences or event["s"] in live.gone:
         check.broken(
-            "once.again", f"{live.r!r} forks into sequence {event['s']}, which is live", (live.r,)
+            "once.again",
+            f"{live.r!r} forks into sequence {event['s']}, which is or was one of its sequences",
+            (live.r,),
         )
     if check.found or parent is None:
         return
     state = check.state
     parent.sync()
-    live.n = max(live.n, event["s"] + 1)
-    child = state.sequence(live.r, event["s"])
-    assert child is not None
+    child = state.begin(live, event["s"])
     child.known = child.best = event.get("known", parent.known)
     child.frontier = child.synced = parent.frontier
     for (pool, group), table in parent.tables.items():
@@ -121,14 +121,19 @@ def prune(check: Checker, event: dict[str, Any]) -> None:
             "once.live", f"{live.r!r} ends sequence {event['s']}, which is not live", (live.r,)
         )
         return
+    if len(live.sequences) == 1:
+        check.broken(
+            "once.again",
+            f"{live.r!r} ends sequence {event['s']}, its only one: finish or abort it instead",
+            (live.r,),
+        )
+        return
     if sequence.holds() and not check.broken(
         "once.holds", f"{live.r!r} ends sequence {event['s']}, which still holds blocks", (live.r,)
     ):
         return
     if not check.found:
-        del live.sequences[event["s"]]
-        if event["s"] == 0:
-            check.state.leaders.pop(live.r, None)
+        check.state.close(live, event["s"])
 
 
 def preempt(check: Checker, event: dict[str, Any]) -> None:
@@ -147,6 +152,8 @@ def preempt(check: Checker, event: dict[str, Any]) -> None:
         )
     if check.found:
         return
+    if event.get("lost", False):
+        check.state.lose(live)
     live.phase = SWAPPED if event["how"] == "swap" else PREEMPTED
     for sequence in live.sequences.values():
         sequence.safe_to = 0
