@@ -28,6 +28,7 @@ COMMANDS = (
     "policies",
     "run",
     "replay",
+    "conform",
     "explain",
     "diagram",
 )
@@ -46,6 +47,7 @@ examples:
   lineclear prove swap_out                 every obligation of one action
   lineclear simulate trace.csv --num-gpu-blocks 512 --preemption-mode swap
   lineclear run --compare                  a model on a starved pool: the same tokens?
+  lineclear conform run.jsonl              does another scheduler keep the rules?
   lineclear policies                       what each policy guarantees, and what not
   lineclear explain conservation           what an invariant or an action means
   lineclear diagram lifecycle --format svg -o lifecycle.svg

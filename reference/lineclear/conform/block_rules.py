@@ -311,7 +311,8 @@ def evict(check: Checker, event: dict[str, Any]) -> None:
         if block not in pool.published:
             check.broken(
                 "publish.evicted",
-                f"block {block} of {pool.name} is evicted, and it is not published",
+                f"block {block} of {pool.name} is evicted, and it is not published"
+                + (f" under {key!r} or any other key" if key is not None else ""),
                 holders(pool, block),
                 where,
             )

@@ -136,7 +136,7 @@ class Step(TypedDict):
     """A forward pass was issued over these rows."""
 
     e: Literal["step"]
-    n: int
+    n: int  # counted up by 1 from the first step of the log
     rows: Rows
     after: NotRequired[list[int]]  # copies that it waits for
     after_step: NotRequired[int]  # every step up to this one is over before it starts

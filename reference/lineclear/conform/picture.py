@@ -188,8 +188,9 @@ def state_lines(state: State, most: int = 12) -> list[str]:
     if len(lines) > most:
         lines = [*lines[:most], f"    ... and {len(lines) - most} more"]
     for name, pool in state.pools.items():
-        free = len(pool.free())
-        lines.append(f"    {name}: {free} of {pool.last - pool.first} blocks free")
+        blocks = pool.last - pool.first
+        used = len(pool.held.keys() | pool.published.keys())
+        lines.append(f"    {name}: {blocks - used} of {blocks} blocks free")
     for copying in state.copies.values():
         lines.append(f"    copy {copying.op} is not done")
     return lines

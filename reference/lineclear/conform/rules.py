@@ -219,7 +219,7 @@ ROWS = (
         "The engine is up and nobody gets an answer.",
         "`lineclear why` names the guard of each request and the smallest change that frees it.",
         {
-            "moves": ("submit", "step", "idle", "settle", *ENDS),
+            "moves": ("submit", "step", "idle", *ENDS),
             "kept": ("submit", "step", "samples", "lengths", *ENDS),
         },
         ("step", "idle"),
