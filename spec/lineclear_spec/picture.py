@@ -151,7 +151,10 @@ def table(
     names = columns or (range(gpu), range(cpu))
     labels = [*names[0][: shown[0]], *names[1][: shown[1]]]
     width = max([width, *[len(str(n)) + 1 for n in labels]])
-    head = blocks([str(n) for n in names[0]], shown[0]), blocks([str(n) for n in names[1]], shown[1])
+    head = (
+        blocks([str(n) for n in names[0]], shown[0]),
+        blocks([str(n) for n in names[1]], shown[1]),
+    )
     lines = [f"    step  {'action':<{wide}}  {pools[0]} {head[0]} {pools[1]} {head[1]} {counters}"]
     for mark, action, left, right, text in rows:
         flag = "  x " if row_is_last(rows, mark) else "    "

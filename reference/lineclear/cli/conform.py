@@ -165,7 +165,9 @@ def code_of(result: Conformance, table: list[str], *, strict: bool) -> int:
     return INCONCLUSIVE if strict and result.inconclusive else PASSED
 
 
-def report(arguments: argparse.Namespace, result: Conformance, table: list[str], code: int) -> None:
+def report(
+    arguments: argparse.Namespace, result: Conformance, table: list[str], code: int
+) -> None:
     """Writes the result in the format that was asked for."""
     from lineclear.conform.result import lines
 

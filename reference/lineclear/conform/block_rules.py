@@ -153,6 +153,7 @@ def alloc(check: Checker, event: dict[str, Any]) -> None:
         table.blocks.extend([HOLE] * (at + len(blocks) - len(table.blocks)))
     for index, block in enumerate(blocks):
         pool.filled.pop(block, None)
+        pool.entry.pop(block, None)
         state.name(table, block, None if at is None else at + index)
 
 

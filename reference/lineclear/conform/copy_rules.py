@@ -71,6 +71,8 @@ def copy(check: Checker, event: dict[str, Any]) -> None:
     state.copies[op] = Copying(op, src, dst)
     for (pool, block), (target, place) in zip(src, dst, strict=True):
         target.filled[place] = pool.filled.get(block, 0)
+        if block in pool.entry:
+            target.entry[place] = pool.entry[block]
         state.touch(target, place)
 
 

@@ -109,8 +109,14 @@ class Translator:
         self._made[request] = 0
         self._members[request] = []
         self._join(request, request.members[0])
-        content = {"r": request.id, "prompt": request.prompt, "max": request.limit - request.prompt}
-        self._emit(e="submit", **content, **({"n": request.parallel} if request.parallel > 1 else {}))
+        content = {
+            "r": request.id,
+            "prompt": request.prompt,
+            "max": request.limit - request.prompt,
+        }
+        self._emit(
+            e="submit", **content, **({"n": request.parallel} if request.parallel > 1 else {})
+        )
 
     def _join(self, request: Request, sequence: Sequence) -> int:
         number = self._numbers[sequence] = self._made[request]
@@ -235,7 +241,9 @@ class Translator:
         self._copy(self.ledger.operations[self.ledger.issued], source, target)
         for sequence, blocks in old:
             if blocks:
-                self._emit(e="free", **self._of(sequence), at=0, blocks=list(blocks), **pool(source))
+                self._emit(
+                    e="free", **self._of(sequence), at=0, blocks=list(blocks), **pool(source)
+                )
 
     # ---- steps and copies ----------------------------------------------------------------------
 

@@ -200,6 +200,13 @@ def check_event(check: Checker, event: dict[str, Any]) -> None:
     waiting, running = set(lists["waiting"]), set(lists["running"])
     for r in waiting & running:
         check.broken("queues.lists", f"{r!r} is in both queues of the engine", (r,))
+    for r in waiting & live.keys() - running:
+        if live[r].phase == RUNNING and "preempt" not in check.omitted:
+            check.broken(
+                "queues.lists",
+                f"{r!r} runs and was not preempted, and the engine's waiting queue names it",
+                (r,),
+            )
     for r in live.keys() - waiting - running:
         if live[r].phase != SWAPPED:
             check.broken(

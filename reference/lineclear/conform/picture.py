@@ -23,7 +23,9 @@ Event = dict[str, Any]
 Who = tuple[RequestId, int]
 #: Rows of a table that a screen shows; of a longer one the last are shown.
 MOST_ROWS = 40
-LEGEND = "letters: table entries of a sequence, c published, . free, ~ still in use by an operation"
+LEGEND = (
+    "letters: table entries of a sequence, c published, . free, ~ still in use by an operation"
+)
 
 
 class Letters:
@@ -61,7 +63,9 @@ def call(event: Event, letters: Letters) -> str:
         after = [f"{name} {event[name]}" for name in ("after", "after_step") if event.get(name)]
         return f"step {event['n']}: {', '.join(rows[:6])}{more}" + "".join(f"; {a}" for a in after)
     if kind == "submit":
-        rest = [f"{name} {event[name]}" for name in ("prompt", "max", "n", "priority") if name in event]
+        rest = [
+            f"{name} {event[name]}" for name in ("prompt", "max", "n", "priority") if name in event
+        ]
         return f"submit {who}: {', '.join(rest)}"
     if kind in ("alloc", "hit", "free"):
         at = f" at {event['at']}" if "at" in event else ""
@@ -71,10 +75,17 @@ def call(event: Event, letters: Letters) -> str:
         keys = f" keys {short(event['keys'])}" if "keys" in event else ""
         return f"{kind} {short(event['blocks'])}{keys}{where}"
     if kind == "copy":
-        pairs = [f"{a[0]}:{a[1]} to {b[0]}:{b[1]}" for a, b in zip(event["src"], event["dst"], strict=True)]
+        pairs = [
+            f"{a[0]}:{a[1]} to {b[0]}:{b[1]}"
+            for a, b in zip(event["src"], event["dst"], strict=True)
+        ]
         return f"copy {event['op']}: {', '.join(pairs[:4])}{' ...' if len(pairs) > 4 else ''}"
     if kind == "check":
-        parts = [f"{name} {short(event[name])}" for name in ("free", "waiting", "running") if name in event]
+        parts = [
+            f"{name} {short(event[name])}"
+            for name in ("free", "waiting", "running")
+            if name in event
+        ]
         return f"check {', '.join(parts)}"
     rest = [f"{name} {value}" for name, value in event.items() if name not in ("e", "r", "s")]
     return " ".join(part for part in (kind, who, *rest) if part)
@@ -156,7 +167,14 @@ def draw(reduced: Reduced) -> list[str]:
     )
     if hidden > 0:
         lines.insert(0, f"    {hidden} earlier events are not shown")
-    return [*lines, f"    {LEGEND}", f"    {letters.lines()}", "", "  before it", *state_lines(state)]
+    return [
+        *lines,
+        f"    {LEGEND}",
+        f"    {letters.lines()}",
+        "",
+        "  before it",
+        *state_lines(state),
+    ]
 
 
 def columns(reduced: Reduced, pool: Pool) -> list[int]:
@@ -184,7 +202,9 @@ def state_lines(state: State, most: int = 12) -> list[str]:
         for s, q in live.sequences.items():
             known = "?" if q.known >= ENDLESS else q.known
             name = f"{live.r!r}" + (f" sequence {s}" if s else "")
-            lines.append(f"    {name} {live.phase}, {q.frontier} of {known} computed, holds {held(q)}")
+            lines.append(
+                f"    {name} {live.phase}, {q.frontier} of {known} computed, holds {held(q)}"
+            )
     if len(lines) > most:
         lines = [*lines[:most], f"    ... and {len(lines) - most} more"]
     for name, pool in state.pools.items():

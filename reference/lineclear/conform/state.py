@@ -41,12 +41,23 @@ class Pool:
     Attributes:
         held: the tables that name a block, for each block that is named.
         filled: positions of a block that hold KV, counted from its start; absent for none.
+        entry: the entry of a table that this KV was computed for: it depends on the position.
         published: blocks that can be hit, with their keys (None if the log has no keys).
         promised: published blocks that are still to be computed, and by which table.
         fence: for a block that was freed, the last step that may still use it.
     """
 
-    __slots__ = ("fence", "filled", "first", "held", "last", "name", "promised", "published")
+    __slots__ = (
+        "entry",
+        "fence",
+        "filled",
+        "first",
+        "held",
+        "last",
+        "name",
+        "promised",
+        "published",
+    )
 
     def __init__(self, name: str, blocks: int, first: int) -> None:
         self.name = name
@@ -54,6 +65,7 @@ class Pool:
         self.last = first + blocks
         self.held: dict[int, list[Table]] = {}
         self.filled: dict[int, int] = {}
+        self.entry: dict[int, int] = {}
         self.published: dict[int, str | int | None] = {}
         self.promised: dict[int, Table] = {}
         self.fence: dict[int, int] = {}
@@ -131,6 +143,7 @@ class Sequence:
                 block = blocks[index]
                 if block != HOLE:
                     filled[block] = count = min(max(frontier - index * size, 0), size)
+                    table.pool.entry[block] = index
                     if count == size and table.pool.promised.get(block) is table:
                         del table.pool.promised[block]
         self.synced = frontier
@@ -157,7 +170,18 @@ class Live:
         place: where it stands in the order that the header states.
     """
 
-    __slots__ = ("arrival", "gone", "limit", "n", "phase", "place", "priority", "prompt", "r", "sequences")
+    __slots__ = (
+        "arrival",
+        "gone",
+        "limit",
+        "n",
+        "phase",
+        "place",
+        "priority",
+        "prompt",
+        "r",
+        "sequences",
+    )
 
     def __init__(self, event: Any, arrival: int) -> None:
         self.r: RequestId = event["r"]

@@ -149,7 +149,9 @@ class TableReplay:
 
     def _submit(self, event: Event) -> None:
         if "max" not in event:
-            raise TableError("submit without max: the table needs to know how long a request may be")
+            raise TableError(
+                "submit without max: the table needs to know how long a request may be"
+            )
         limit = event["prompt"] + event["max"]
         request = self.ledger.new_request(event["prompt"], limit, event.get("n", 1))
         self.sequences[event["r"], 0] = actions.submit(self.ledger, request)
@@ -242,7 +244,9 @@ class TableReplay:
         if event["how"] == "swap":
             self.moving = request
         elif event["how"] == "restart":
-            raise TableError("a request that restarts loses tokens: the table has no action for it")
+            raise TableError(
+                "a request that restarts loses tokens: the table has no action for it"
+            )
         elif request.copy and request.copy in self.failed:
             self.carry(request.copy)
             self.failed.discard(request.copy)
