@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lineclear.conform.rules import RULES
+
 __all__ = ["CODES", "GROUPS", "Code", "markdown"]
 
 
@@ -130,6 +132,14 @@ ROWS = (
         "and the tokens that are printed with it.",
     ),
     Code(
+        "LC426",
+        "the proved table refuses a log",
+        "`lineclear conform --level table`: an event of a log that keeps the rules is one that no "
+        "action of the proved table allows.",
+        "The engine does something that is not covered by the proofs. It need not be wrong.",
+        "The finding names the action and the guard: `lineclear explain ACTION`.",
+    ),
+    Code(
         "LC501",
         "nothing moves",
         "Everything was answered, somebody is live, and the scheduler does nothing for good; or "
@@ -230,7 +240,19 @@ ROWS = (
     ),
 )
 
-CODES = {row.code: row for row in ROWS}
+#: Rules that the log of any engine is held against: `lineclear conform`.
+CONFORM = tuple(
+    Code(
+        rule.code,
+        f"a log breaks the rule {rule.name}",
+        f"`lineclear conform`: not so in the log of an engine: {rule.sentence}.",
+        rule.matters,
+        rule.todo,
+    )
+    for rule in RULES.values()
+)
+
+CODES = {row.code: row for row in (*ROWS, *CONFORM)}
 
 
 def markdown() -> str:
@@ -245,7 +267,7 @@ def markdown() -> str:
     ]
     for digit, group in GROUPS.items():
         lines += ["", f"## LC{digit}xx: {group}"]
-        for row in ROWS:
+        for row in CODES.values():
             if row.code[2] == digit:
                 lines += [
                     "",

@@ -29,6 +29,7 @@ COMMANDS = (
     "run",
     "test",
     "replay",
+    "conform",
     "explain",
     "diagram",
 )
@@ -48,6 +49,7 @@ examples:
   lineclear simulate trace.csv --num-gpu-blocks 512 --preemption-mode swap
   lineclear run --compare                  a model on a starved pool: the same tokens?
   lineclear test my_module:make_scheduler  your own scheduler, driven and checked
+  lineclear conform run.jsonl              does another scheduler keep the rules?
   lineclear policies                       what each policy guarantees, and what not
   lineclear explain conservation           what an invariant or an action means
   lineclear diagram lifecycle --format svg -o lifecycle.svg

@@ -86,6 +86,22 @@ def table_of(check: Checker, sequence: Sequence, event: dict[str, Any]) -> Table
     return check.state.table(sequence, pool.name, group)
 
 
+def vacant(check: Checker, table: Table, event: dict[str, Any]) -> None:
+    """What is put in at an entry takes the place of no other block."""
+    at: int | None = event.get("at")
+    if at is None:
+        return
+    here = table.blocks[at : at + len(event["blocks"])]
+    if any(block != HOLE for block in here):
+        r = event["r"]
+        check.broken(
+            "release.slice",
+            f"{r!r} is given blocks for entries {at} to {at + len(event['blocks']) - 1}, which name "
+            f"blocks {here} already",
+            (r,),
+        )
+
+
 def alloc(check: Checker, event: dict[str, Any]) -> None:
     """Blocks are granted to a table."""
     sequence = sequence_of(check, event, "is given blocks")
@@ -95,13 +111,7 @@ def alloc(check: Checker, event: dict[str, Any]) -> None:
     pool, state, r = table.pool, check.state, event["r"]
     blocks: list[int] = event["blocks"]
     at: int | None = event.get("at")
-    if at is not None and any(b != HOLE for b in table.blocks[at : at + len(blocks)]):
-        check.broken(
-            "release.slice",
-            f"{r!r} is given blocks for entries {at} to {at + len(blocks) - 1}, which name blocks "
-            f"{table.blocks[at : at + len(blocks)]} already",
-            (r,),
-        )
+    vacant(check, table, event)
     twice = len(set(blocks)) != len(blocks)
     wait = 0
     for block in blocks:
@@ -153,6 +163,7 @@ def alloc(check: Checker, event: dict[str, Any]) -> None:
         table.blocks.extend([HOLE] * (at + len(blocks) - len(table.blocks)))
     for index, block in enumerate(blocks):
         pool.filled.pop(block, None)
+        pool.entry.pop(block, None)
         state.name(table, block, None if at is None else at + index)
 
 
@@ -177,6 +188,8 @@ def hit(check: Checker, event: dict[str, Any]) -> None:
         return
     table = table_of(check, sequence, event)
     pool, state, r = table.pool, check.state, event["r"]
+    at: int | None = event.get("at")
+    vacant(check, table, event)
     keys: list[Any] = event.get("keys") or [None] * len(event["blocks"])
     for block, key in zip(event["blocks"], keys, strict=True):
         if not exists(check, "hit.exists", pool, block):
@@ -195,7 +208,11 @@ def hit(check: Checker, event: dict[str, Any]) -> None:
         for holder in pool.held.get(block, ()):
             holder.sequence.sync()
         filled = pool.filled.get(block, 0)
-        if filled < table.size and not (check.header.same_step_hits and block in pool.promised):
+        # A sequence may share a block that another one of its request has begun: what it reads of
+        # it is checked when it does, and it can't write there.
+        own = any(t.sequence.live is sequence.live for t in pool.held.get(block, ()))
+        promised = check.header.same_step_hits and block in pool.promised
+        if filled < table.size and not own and not promised:
             check.broken(
                 "hit.content",
                 f"{r!r} hits block {block} of {pool.name}, of which {filled} of {table.size} "
@@ -218,9 +235,11 @@ def hit(check: Checker, event: dict[str, Any]) -> None:
             )
     if check.found:
         return
-    for block in event["blocks"]:
+    for index, block in enumerate(event["blocks"]):
         state.touch(pool, block)
-        state.name(table, block)
+        if at is not None:
+            table.blocks.extend([HOLE] * (at + index + 1 - len(table.blocks)))
+        state.name(table, block, None if at is None else at + index)
 
 
 def free(check: Checker, event: dict[str, Any]) -> None:
@@ -307,7 +326,8 @@ def evict(check: Checker, event: dict[str, Any]) -> None:
         if block not in pool.published:
             check.broken(
                 "publish.evicted",
-                f"block {block} of {pool.name} is evicted, and it is not published",
+                f"block {block} of {pool.name} is evicted, and it is not published"
+                + (f" under {key!r} or any other key" if key is not None else ""),
                 holders(pool, block),
                 where,
             )

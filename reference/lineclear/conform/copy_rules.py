@@ -71,6 +71,8 @@ def copy(check: Checker, event: dict[str, Any]) -> None:
     state.copies[op] = Copying(op, src, dst)
     for (pool, block), (target, place) in zip(src, dst, strict=True):
         target.filled[place] = pool.filled.get(block, 0)
+        if block in pool.entry:
+            target.entry[place] = pool.entry[block]
         state.touch(target, place)
 
 
@@ -111,7 +113,7 @@ def steps_wait(check: Checker, event: dict[str, Any]) -> None:
                     if q.step != n or pool.name != DEFAULT:
                         continue
                     at = table.blocks.index(block)
-                    wrote = q.frontier > at * table.size and q.synced <= (at + 1) * table.size
+                    wrote = q.frontier > at * table.size and q.synced < (at + 1) * table.size
                     if verb == "write" and not wrote:
                         continue
                     check.broken(

@@ -72,13 +72,14 @@ class Alloc(TypedDict):
 
 
 class Hit(TypedDict):
-    """Blocks whose content is used again were appended to a table."""
+    """Blocks whose content is used again were appended to a table, or put in at entry `at`."""
 
     e: Literal["hit"]
     r: RequestId
     blocks: Blocks
     keys: NotRequired[Keys]  # the content that the request needs, one for each block
     s: NotRequired[int]
+    at: NotRequired[int]
     pool: NotRequired[str]
     group: NotRequired[str]
 
@@ -96,13 +97,14 @@ class Free(TypedDict):
 
 
 class Fork(TypedDict):
-    """Sequence `s` of a request begins with the table and the tokens of sequence `of`."""
+    """Sequence `s` of a request begins with what sequence `of` has."""
 
     e: Literal["fork"]
     r: RequestId
     s: int
     of: int
-    tokens: NotRequired[int]  # tokens of its own that it knows besides, 0 if absent
+    entries: NotRequired[int]  # entries of the table that it shares, all if absent
+    known: NotRequired[int]  # tokens that it knows, those of `of` if absent
 
 
 class Prune(TypedDict):
@@ -135,7 +137,7 @@ class Step(TypedDict):
     """A forward pass was issued over these rows."""
 
     e: Literal["step"]
-    n: int
+    n: int  # counted up by 1 from the first step of the log
     rows: Rows
     after: NotRequired[list[int]]  # copies that it waits for
     after_step: NotRequired[int]  # every step up to this one is over before it starts
@@ -180,6 +182,7 @@ class Preempt(TypedDict):
     e: Literal["preempt"]
     r: RequestId
     how: Literal["recompute", "swap", "restart"]  # restart: generated tokens are lost
+    lost: NotRequired[bool]  # what steps in flight sample for it is dropped
 
 
 class Resume(TypedDict):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lineclear.conform.block_rules import conserve
-from lineclear.conform.state import PREEMPTED, RUNNING, SWAPPED, WAITING, Live
+from lineclear.conform.state import DEFAULT, PREEMPTED, RUNNING, SWAPPED, WAITING, Live
 
 if TYPE_CHECKING:
     from lineclear.conform.checker import Checker
@@ -87,23 +87,26 @@ def fork(check: Checker, event: dict[str, Any]) -> None:
             f"{live.r!r} forks from sequence {event['of']}, which is not live",
             (live.r,),
         )
-    if event["s"] in live.sequences:
+    if event["s"] in live.sequences or event["s"] in live.gone:
         check.broken(
-            "once.again", f"{live.r!r} forks into sequence {event['s']}, which is live", (live.r,)
+            "once.again",
+            f"{live.r!r} forks into sequence {event['s']}, which is or was one of its sequences",
+            (live.r,),
         )
     if check.found or parent is None:
         return
     state = check.state
     parent.sync()
-    live.n = max(live.n, event["s"] + 1)
-    child = state.sequence(live.r, event["s"])
-    assert child is not None
-    child.known = child.best = parent.known + event.get("tokens", 0)
+    child = state.begin(live, event["s"])
+    child.known = child.best = event.get("known", parent.known)
     child.frontier = child.synced = parent.frontier
     for (pool, group), table in parent.tables.items():
         mine = state.table(child, pool, group)
-        for block in table.blocks:
+        entries = event.get("entries", len(table.blocks))
+        for block in table.blocks[:entries]:
             state.name(mine, block)
+        if pool == DEFAULT:
+            child.frontier = child.synced = min(child.frontier, entries * table.size)
     parent.safe_to = 0
 
 
@@ -118,14 +121,19 @@ def prune(check: Checker, event: dict[str, Any]) -> None:
             "once.live", f"{live.r!r} ends sequence {event['s']}, which is not live", (live.r,)
         )
         return
+    if len(live.sequences) == 1:
+        check.broken(
+            "once.again",
+            f"{live.r!r} ends sequence {event['s']}, its only one: finish or abort it instead",
+            (live.r,),
+        )
+        return
     if sequence.holds() and not check.broken(
         "once.holds", f"{live.r!r} ends sequence {event['s']}, which still holds blocks", (live.r,)
     ):
         return
     if not check.found:
-        del live.sequences[event["s"]]
-        if event["s"] == 0:
-            check.state.leaders.pop(live.r, None)
+        check.state.close(live, event["s"])
 
 
 def preempt(check: Checker, event: dict[str, Any]) -> None:
@@ -134,7 +142,8 @@ def preempt(check: Checker, event: dict[str, Any]) -> None:
     if live is None:
         return
     holds = any(q.holds() for q in live.sequences.values())
-    if live.phase in (PREEMPTED, SWAPPED) or (live.phase == WAITING and not holds):
+    discards = live.phase == SWAPPED and event["how"] != "swap"
+    if not discards and (live.phase != RUNNING and not (live.phase == WAITING and holds)):
         check.broken(
             "phase.preempt",
             f"{live.r!r} is preempted, and it is {live.phase}: it does not run",
@@ -143,6 +152,8 @@ def preempt(check: Checker, event: dict[str, Any]) -> None:
         )
     if check.found:
         return
+    if event.get("lost", False):
+        check.state.lose(live)
     live.phase = SWAPPED if event["how"] == "swap" else PREEMPTED
     for sequence in live.sequences.values():
         sequence.safe_to = 0
@@ -189,6 +200,13 @@ def check_event(check: Checker, event: dict[str, Any]) -> None:
     waiting, running = set(lists["waiting"]), set(lists["running"])
     for r in waiting & running:
         check.broken("queues.lists", f"{r!r} is in both queues of the engine", (r,))
+    for r in waiting & live.keys() - running:
+        if live[r].phase == RUNNING and "preempt" not in check.omitted:
+            check.broken(
+                "queues.lists",
+                f"{r!r} runs and was not preempted, and the engine's waiting queue names it",
+                (r,),
+            )
     for r in live.keys() - waiting - running:
         if live[r].phase != SWAPPED:
             check.broken(

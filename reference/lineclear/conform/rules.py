@@ -38,7 +38,7 @@ class Rule:
     kinds: tuple[str, ...]
 
 
-HOLD = ("submit", "alloc", "hit", "free")
+HOLD = ("submit", "alloc", "hit", "free", "fork")
 CACHE = ("store", "evict")
 ENDS = ("finish", "abort", "fail")
 
@@ -69,7 +69,7 @@ ROWS = (
         "A block is freed while a table still names it, or never freed.",
         "Compare the table with what the engine frees; often a path frees a copy of the table that "
         "is out of date.",
-        {"slice": HOLD, "known": ("submit", "free")},
+        {"slice": HOLD, "known": ("submit", "free", "fork")},
         ("free",),
     ),
     Rule(
@@ -135,7 +135,7 @@ ROWS = (
         "a row starts no later than where the computed content of its table ends",
         "Attention reads positions whose KV was never written.",
         "Look at how computed tokens are counted after a preemption, a hit or rejected drafts.",
-        {"start": (*HOLD, *CACHE, "step", "copy", "fork")},
+        {"start": (*HOLD, *CACHE, "step", "copy")},
         ("step",),
     ),
     Rule(
@@ -150,10 +150,15 @@ ROWS = (
     Rule(
         "length",
         "LC421",
-        "a row computes no position that no token has, and no request is given a token past max",
+        "a row computes no position that no token has, a row that samples computes the newest "
+        "token, and no request is given a token past max",
         "A request gets more tokens than it asked for, or samples from a position without a token.",
         "Look at how tokens of steps in flight are counted.",
-        {"known": ("submit", "lengths", "step", "samples"), "max": ("lengths", "samples", "step")},
+        {
+            "known": ("submit", "fork", "lengths", "step", "samples", "preempt"),
+            "max": ("submit", "fork", "lengths", "step", "samples", "preempt"),
+            "newest": ("submit", "fork", "lengths", "step", "samples", "preempt"),
+        },
         ("step",),
     ),
     Rule(
@@ -164,8 +169,8 @@ ROWS = (
         "A client gets an answer twice, a block is freed twice, or a finished request runs on.",
         "Look at the race between finish, abort, preemption and a step in flight.",
         {
-            "live": ("submit",),
-            "again": ("submit", *ENDS),
+            "live": ("submit", "fork"),
+            "again": ("submit", "prune", *ENDS),
             "holds": (*HOLD, *ENDS),
             "row": ("step",),
         },
@@ -219,13 +224,15 @@ ROWS = (
         "The engine is up and nobody gets an answer.",
         "`lineclear why` names the guard of each request and the smallest change that frees it.",
         {
-            "moves": ("submit", "step", "idle", "settle", *ENDS),
+            "moves": ("submit", "step", "idle", *ENDS),
             "kept": ("submit", "step", "samples", "lengths", *ENDS),
         },
         ("step", "idle"),
     ),
 )
 
+#: Clauses that rest on how many tokens a request has.
+COUNTED = ("length.known", "length.max", "length.newest", "computed.start", "progress.kept")
 RULES = {row.name: row for row in ROWS}
 #: Every clause as `rule.clause`, with what it needs.
 CLAUSES = {f"{row.name}.{clause}": needs for row in ROWS for clause, needs in row.clauses.items()}
@@ -256,6 +263,8 @@ def off(header: Header) -> dict[str, tuple[str, ...]]:
         lacks = tuple(need for need in needs if need in omitted)
         if clause == "ordered.fence" and header.stream_ordered:
             lacks = ()
+        if header.drafts and "settle" in omitted and clause in COUNTED:
+            lacks = (*lacks, "settle")  # which says how many drafts were kept
         if lacks:
             found[clause] = lacks
     return found

@@ -41,12 +41,23 @@ class Pool:
     Attributes:
         held: the tables that name a block, for each block that is named.
         filled: positions of a block that hold KV, counted from its start; absent for none.
+        entry: the entry of a table that this KV was computed for: it depends on the position.
         published: blocks that can be hit, with their keys (None if the log has no keys).
         promised: published blocks that are still to be computed, and by which table.
         fence: for a block that was freed, the last step that may still use it.
     """
 
-    __slots__ = ("fence", "filled", "first", "held", "last", "name", "promised", "published")
+    __slots__ = (
+        "entry",
+        "fence",
+        "filled",
+        "first",
+        "held",
+        "last",
+        "name",
+        "promised",
+        "published",
+    )
 
     def __init__(self, name: str, blocks: int, first: int) -> None:
         self.name = name
@@ -54,6 +65,7 @@ class Pool:
         self.last = first + blocks
         self.held: dict[int, list[Table]] = {}
         self.filled: dict[int, int] = {}
+        self.entry: dict[int, int] = {}
         self.published: dict[int, str | int | None] = {}
         self.promised: dict[int, Table] = {}
         self.fence: dict[int, int] = {}
@@ -131,6 +143,7 @@ class Sequence:
                 block = blocks[index]
                 if block != HOLE:
                     filled[block] = count = min(max(frontier - index * size, 0), size)
+                    table.pool.entry[block] = index
                     if count == size and table.pool.promised.get(block) is table:
                         del table.pool.promised[block]
         self.synced = frontier
@@ -153,10 +166,22 @@ class Live:
 
     Attributes:
         arrival: a number that grows with every submit.
+        gone: sequences that have ended.
         place: where it stands in the order that the header states.
     """
 
-    __slots__ = ("arrival", "limit", "n", "phase", "place", "priority", "prompt", "r", "sequences")
+    __slots__ = (
+        "arrival",
+        "gone",
+        "limit",
+        "n",
+        "phase",
+        "place",
+        "priority",
+        "prompt",
+        "r",
+        "sequences",
+    )
 
     def __init__(self, event: Any, arrival: int) -> None:
         self.r: RequestId = event["r"]
@@ -169,6 +194,7 @@ class Live:
         self.place: tuple[int, int] = (0, arrival)
         self.phase = WAITING
         self.sequences = {0: Sequence(self, 0, self.prompt)}
+        self.gone: set[int] = set()
 
 
 class Copying:
@@ -238,9 +264,25 @@ class State:
         if live is None:
             return None
         found = live.sequences.get(s)
-        if found is None and s < live.n:
-            found = live.sequences[s] = Sequence(live, s, live.sequences[0].known)
+        if found is None and s < live.n and s not in live.gone:
+            found = self.begin(live, s)
         return found
+
+    def begin(self, live: Live, s: int) -> Sequence:
+        """A request has another sequence from now on."""
+        first = next(iter(live.sequences.values()))
+        known = ENDLESS if first.known == ENDLESS else live.prompt
+        sequence = live.sequences[s] = Sequence(live, s, known)
+        if s == 0:
+            self.leaders[live.r] = sequence
+        return sequence
+
+    def close(self, live: Live, s: int) -> None:
+        """A sequence of a request is no more."""
+        del live.sequences[s]
+        live.gone.add(s)
+        if s == 0:
+            self.leaders.pop(live.r, None)
 
     def table(self, sequence: Sequence, pool: str, group: str) -> Table:
         """A table of the sequence; made if it has none there."""
@@ -295,6 +337,16 @@ class State:
                 # Nothing of what is left changes, so what the pools know of it stays.
                 sequence.frontier = sequence.synced = min(sequence.frontier, at * table.size)
             sequence.safe_to = 0
+
+    def lose(self, live: Live) -> None:
+        """What steps in flight sample for a request is dropped."""
+        for at, (n, rows) in enumerate(self.flights):
+            for row in rows:
+                q = live.sequences.get(row[4] if len(row) == 5 else 0)
+                if row[0] == live.r and q is not None and q.known < ENDLESS:
+                    q.known -= row[3]
+                    q.best = max(q.known, q.best - row[3])
+            self.flights[at] = (n, [row for row in rows if row[0] != live.r])
 
     def leave(self, live: Live, kind: str, number: int) -> None:
         """A request is live no more."""

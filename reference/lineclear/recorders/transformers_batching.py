@@ -167,7 +167,8 @@ class TransformersRecorder:
         def add_waiting_request(state: Any) -> Any:
             answer = method(state)
             name = state.request_id
-            if name not in self.live:  # else it waits again, after it was preempted
+            again = self.left.pop(name, None) is not None  # it was preempted, and waits again
+            if not again and name not in self.live:
                 prompt = len(state.initial_tokens)
                 event: Event = {"e": "submit", "r": name, "prompt": prompt}
                 if state.max_new_tokens is not None:
