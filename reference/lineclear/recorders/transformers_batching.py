@@ -133,7 +133,9 @@ class TransformersRecorder:
         free = [block for tree in pool._free_blocks[index].trees.values() for block in tree]
         free += [sector * each + k for sector in pool.free_sectors for k in range(each)]
         scheduler = self.processor.scheduler
-        waiting = [r for r in scheduler.waiting_requests_order if r not in scheduler.active_requests]
+        waiting = [
+            r for r in scheduler.waiting_requests_order if r not in scheduler.active_requests
+        ]
         return Observation(
             tables=self.allocator.block_table,
             free=free,
