@@ -92,11 +92,13 @@ def difference(
     for name in sorted({*before.tables, *after.tables}):
         old, new = before.tables.get(name, ()), after.tables.get(name, ())
         same = common(old, new)
-        swapped_in_place = in_place(old, new, same)
-        if swapped_in_place:
-            for k in swapped_in_place:  # a block took the place of another with its content
-                first.append(event("free", pools.of(old[k]), r=name, at=k, blocks=[old[k]]))
-                taken.append(event("hit", pools.of(new[k]), r=name, at=k, blocks=[new[k]]))
+        row = None if rows is None else rows.get(name)
+        replaced = in_place(old, new, same)
+        for k in replaced:
+            first.append(event("free", pools.of(old[k]), r=name, at=k, blocks=[old[k]]))
+            (one,) = acquired(before, after, limits, pools, name, new[: k + 1], k, row, copies)
+            taken.append({**one, "at": k})
+        if replaced:
             same = min(len(old), len(new))
         was_out = any(pools.of(b) == HOST for b in old)
         is_out = any(pools.of(b) == HOST for b in new)
@@ -109,8 +111,7 @@ def difference(
         if name not in ended and preempted(name, before, after, is_out and not was_out):
             first.append(event("preempt", r=name, how="swap" if is_out else "recompute"))
         gone = released(pools, name, old, same)
-        new_row = None if rows is None else rows.get(name)
-        got = acquired(before, after, limits, pools, name, new, same, new_row, copies)
+        got = acquired(before, after, limits, pools, name, new, same, row, copies)
         if name in movers:
             moved[name] = got, gone
         else:

@@ -33,7 +33,8 @@ def shapes(limits: Limits) -> list[Shape]:
         Shape((1,) * max(1, longer - 1) + (2,), min(size, longest - longer)),
         Shape((1,) * max(1, longest // 2), longest - max(1, longest // 2)),
     ]
-    return list(dict.fromkeys(s for s in found if s.max_new >= 1))
+    fits = [s for s in found if s.max_new >= 1 and len(s.prompt) + s.max_new <= longest]
+    return list(dict.fromkeys(fits))
 
 
 def propose(random: Random, limits: Limits, length: int = 40) -> list[Action]:

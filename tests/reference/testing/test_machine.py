@@ -40,6 +40,13 @@ class SamplesAlways(Rows):
         return Row(row.request_id, row.start, row.tokens, row.table, True)
 
 
+class SamplesNever(Rows):
+    """Computes the last known token and samples nothing."""
+
+    def change(self, row: Row) -> Row:
+        return Row(row.request_id, row.start, row.tokens, row.table, False)
+
+
 class StartsLate(Rows):
     """Leaves out a position."""
 
@@ -197,7 +204,8 @@ class KeepsAborted(TinyScheduler):
 
 PLANTED: list[tuple[Callable[[], TinyScheduler], list[Any], str]] = [
     (WrongBlock, ONE, "row.table"),
-    (SamplesAlways, [("submit", "a", (1, 2, 0, 0, 1), 1)], "row.samples"),
+    (SamplesAlways, [("submit", "a", (1, 2, 0, 0, 1), 1)], "length.newest"),
+    (SamplesNever, ONE, "row.samples"),
     (StartsLate, ONE, "computed.start"),
     (Twice, ONE, "step.once"),
     (Raises, ONE, "raises"),
