@@ -34,7 +34,7 @@ def manager() -> Any:
     from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
     logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)
-    config = LlamaConfig(
+    config = LlamaConfig(  # type: ignore[call-arg, unused-ignore]
         vocab_size=4,
         hidden_size=8,
         intermediate_size=8,
@@ -44,8 +44,10 @@ def manager() -> Any:
         max_position_embeddings=64,
         attn_implementation="sdpa",
     )
-    model = LlamaForCausalLM(config).eval()
-    generation = GenerationConfig(do_sample=False, eos_token_id=-1, pad_token_id=0)
+    model: Any = LlamaForCausalLM(config)
+    model.eval()
+    make: Any = GenerationConfig
+    generation = make(do_sample=False, eos_token_id=-1, pad_token_id=0)
     sizes = ContinuousBatchingConfig(
         page_size=4,
         num_blocks=6,
