@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 
 from lineclear import __version__
@@ -82,6 +83,16 @@ def complain(line: str) -> int:
     return USAGE
 
 
+def backend(arguments: argparse.Namespace) -> AbstractContextManager[None]:
+    """Where the command spreads its work."""
+    name: str = getattr(arguments, "backend", "processes")
+    if name == "processes":
+        return nullcontext()
+    from lineclear_spec.parallel import on_backend
+
+    return on_backend(name)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     try:
@@ -90,7 +101,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ended.code if isinstance(ended.code, int) else USAGE
     command: str = arguments.command
     try:
-        status: int = import_module(module_of(command)).run(arguments)
+        with backend(arguments):
+            status: int = import_module(module_of(command)).run(arguments)
         sys.stdout.flush()
     except UsageError as error:
         return complain(f"lineclear {command}: {error}")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["add_format", "console", "write_json", "write_text"]
+__all__ = ["add_backend", "add_format", "console", "write_json", "write_text"]
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +26,17 @@ def add_format(parser: argparse.ArgumentParser) -> None:
         choices=("text", "json"),
         default="text",
         help="text for people, json for scripts (default: text)",
+    )
+
+
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """Adds `--backend processes|ray`."""
+    parser.add_argument(
+        "--backend",
+        choices=("processes", "ray"),
+        default="processes",
+        help="where work is spread: the cores of this machine, or the Ray cluster of RAY_ADDRESS "
+        "(default: processes)",
     )
 
 

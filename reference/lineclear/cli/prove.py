@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
-from lineclear.cli.output import add_format, write_json, write_text
+from lineclear.cli.output import add_backend, add_format, write_json, write_text
 from lineclear.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def add_parser(subparsers: Any) -> None:
         help="record the solver resources used, for contributors",
     )
     add_format(parser)
+    add_backend(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
-from lineclear.cli.output import write_json, write_text
+from lineclear.cli.output import add_backend, write_json, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,6 +75,8 @@ def add_parser(subparsers: Any) -> None:
                         help="write the finding as a test that fails as long as it is there")  # fmt: skip
     parser.add_argument("--log", type=Path, metavar="FILE",
                         help="write the finding as an event log, for `lineclear conform`")  # fmt: skip
+
+    add_backend(parser)
 
 
 def duration(value: str) -> float:

@@ -164,8 +164,9 @@ class Machine:
                     "row.table",
                     f"the row of {row.request_id!r} names {list(row.table)}; it holds {list(held)}",
                 )
-        self.judge.step(rows, [self._model.keeps(row) for row in rows], self._fail)
-        tokens = self._guard(self._model.execute, rows)
+        keeps = [self._model.keeps(row) for row in rows]
+        tokens = self._guard(self._model.execute, rows)  # first: a wrong read says most
+        self.judge.step(rows, keeps, self._fail)
         self.judge.settle(self._fail)
         return cast("list[int]", tokens)
 

@@ -204,9 +204,9 @@ class KeepsAborted(TinyScheduler):
 
 PLANTED: list[tuple[Callable[[], TinyScheduler], list[Any], str]] = [
     (WrongBlock, ONE, "row.table"),
-    (SamplesAlways, [("submit", "a", (1, 2, 0, 0, 1), 1)], "length.newest"),
+    (SamplesAlways, [("submit", "a", (1, 2, 0, 0, 1), 1)], "row.samples"),
     (SamplesNever, ONE, "row.samples"),
-    (StartsLate, ONE, "computed.start"),
+    (StartsLate, ONE, "read.own"),
     (Twice, ONE, "step.once"),
     (Raises, ONE, "raises"),
     (Catches, ONE, "row.table"),
