@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, TypeVar
 
 __all__ = ["BACKENDS", "cores", "in_parallel", "on_backend"]
@@ -29,7 +30,7 @@ chosen = ["processes"]
 
 
 @contextmanager
-def on_backend(name: str) -> Iterator[None]:
+def on_backend(name: str) -> Generator[None]:
     """Work is done there inside the body.
 
     Raises:
@@ -39,7 +40,7 @@ def on_backend(name: str) -> Iterator[None]:
     if name not in BACKENDS:
         raise ValueError(f"backend {name!r}; choose one of {', '.join(BACKENDS)}")
     if name == "ray":
-        import ray  # noqa: F401 - says at once what is missing
+        import_module("ray")  # says at once what is missing
     chosen.append(name)
     try:
         yield
@@ -80,8 +81,7 @@ def in_parallel(
 
 def cluster() -> Any:
     """ray, connected to the cluster of RAY_ADDRESS, or to one on this machine that it starts."""
-    import ray
-
+    ray: Any = import_module("ray")
     if not ray.is_initialized():
         ray.init(log_to_driver=False, include_dashboard=False)
     return ray

@@ -30,11 +30,12 @@ PINNED = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def manager() -> Any:
     """A manager of a random model with four letters, six blocks and eight tokens a step."""
-    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+    import transformers as library
     from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
+    hf: Any = library
     logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)
-    config = LlamaConfig(  # type: ignore[call-arg, unused-ignore]
+    config = hf.LlamaConfig(
         vocab_size=4,
         hidden_size=8,
         intermediate_size=8,
@@ -44,10 +45,9 @@ def manager() -> Any:
         max_position_embeddings=64,
         attn_implementation="sdpa",
     )
-    model: Any = LlamaForCausalLM(config)
+    model = hf.LlamaForCausalLM(config)
     model.eval()
-    make: Any = GenerationConfig
-    generation = make(do_sample=False, eos_token_id=-1, pad_token_id=0)
+    generation = hf.GenerationConfig(do_sample=False, eos_token_id=-1, pad_token_id=0)
     sizes = ContinuousBatchingConfig(
         page_size=4,
         num_blocks=6,
@@ -107,20 +107,25 @@ def test_a_run_ends_and_its_log_says_what_happened(manager: Any) -> None:
 
 @PINNED
 def test_the_engine_is_as_it_was_when_the_recorder_is_gone(manager: Any) -> None:
-    processor = manager.batch_processor
-    before = set(vars(processor)), set(vars(processor.scheduler))
+    processor: Any = manager.batch_processor
+
+    def attributes() -> tuple[set[str], set[str]]:
+        return set(processor.__dict__), set(processor.scheduler.__dict__)
+
+    before = attributes()
     recorder = TransformersRecorder(processor, lambda event: None)
-    assert "update_batch" in vars(processor)
+    assert "update_batch" in processor.__dict__
     recorder.detach()
-    assert (set(vars(processor)), set(vars(processor.scheduler))) == before
+    assert attributes() == before
 
 
 @PINNED
 def test_a_hook_that_is_gone_fails_by_its_name(
     manager: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    processor = manager.batch_processor
-    monkeypatch.delattr(type(processor), "update_batch")
+    processor: Any = manager.batch_processor
+    kind: Any = type(processor)
+    monkeypatch.delattr(kind, "update_batch")
     with pytest.raises(MissingHook, match="ContinuousBatchProcessor has no 'update_batch'"):
         TransformersRecorder(processor, lambda event: None)
     monkeypatch.undo()

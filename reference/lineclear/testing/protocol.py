@@ -177,15 +177,15 @@ class SchedulerUnderTest(Protocol):
 
     limits: Limits
 
-    def submit(self, request_id: str, prompt: list[int], max_new: int) -> bool:
+    def submit(self, request_id: str, prompt: list[int], max_new: int, /) -> bool:
         """Takes a request in; False if it is refused."""
         ...
 
-    def abort(self, request_id: str) -> None:
+    def abort(self, request_id: str, /) -> None:
         """Ends a live request."""
         ...
 
-    def step(self, execute: Execute) -> Iterable[str]:
+    def step(self, execute: Execute, /) -> Iterable[str]:
         """One step: calls `execute` with its rows, at most once; the requests that ended in it."""
         ...
 

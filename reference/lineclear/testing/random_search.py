@@ -116,8 +116,8 @@ def random_runs(
         known: keys of failures that are not to be reported again.
     """
     tally = Tally()
-    for number in numbers:
-        if until():
+    for turn, number in enumerate(numbers):
+        if turn and until():  # one run at least, however long it took to begin
             break
         failure = random_run(make, seed, number, tally)
         if failure is not None and failure.key not in known:

@@ -69,10 +69,9 @@ def test_a_copy_carries_content_and_the_lack_of_it() -> None:
 
 def test_a_row_may_read_what_the_same_step_writes_only_if_that_is_declared() -> None:
     rows = Row("a", 0, 3, (0, 1), True), Row("b", 2, 1, (0, 2), True)
-    prompts = {"a": [1, 2, 0], "b": [1, 2, 1]}
-    assert rule_of(model(**prompts), *rows) == "read.own"
+    assert rule_of(model(a=[1, 2, 0], b=[1, 2, 1]), *rows) == "read.own"
     same = Limits(blocks=4, block_size=2, max_seqs=4, max_tokens=8, same_step_hits=True)
-    model(same, **prompts).execute(rows)
+    model(same, a=[1, 2, 0], b=[1, 2, 1]).execute(rows)
 
 
 @pytest.mark.parametrize(

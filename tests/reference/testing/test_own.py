@@ -7,7 +7,8 @@ from functools import partial
 import pytest
 
 from lineclear.config import PRESETS, ConfigError
-from lineclear.testing import exhaust, random_runs
+from lineclear.plan import Plan
+from lineclear.testing import Copy, exhaust, random_runs
 from lineclear.testing.own import LineclearUnderTest, small
 
 #: The preset that this harness finds stuck, and the rule that it lacks.
@@ -66,14 +67,15 @@ def test_small_scope_of_the_default_is_exhausted() -> None:
 
 
 def test_a_copy_that_is_left_out_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LineclearUnderTest, "_copies", lambda self, plan: [])
+    def none(self: LineclearUnderTest, plan: Plan) -> list[Copy]:
+        return []
+
+    monkeypatch.setattr(LineclearUnderTest, "_copies", none)
     found, _ = random_runs(partial(LineclearUnderTest, small("default")), range(20))
     assert found is not None
 
 
 def test_a_table_that_is_told_wrongly_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lineclear.plan import Plan
-
     class Lost(LineclearUnderTest):
         def _execute(self, plan: Plan, execute: object) -> list[int]:
             before = {name: list(table) for name, table in self.tables.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from lineclear.testing import Limits
@@ -17,14 +19,14 @@ from lineclear.testing import Limits
         ({"order": "sjf"}, "it must be None or 'fcfs'"),
     ],
 )
-def test_sizes_that_mean_nothing_are_refused(changed: dict[str, object], message: str) -> None:
-    sizes: dict[str, object] = {"blocks": 4, "block_size": 2, "max_seqs": 2, "max_tokens": 4}
+def test_sizes_that_mean_nothing_are_refused(changed: dict[str, Any], message: str) -> None:
+    sizes: dict[str, Any] = {"blocks": 4, "block_size": 2, "max_seqs": 2, "max_tokens": 4}
     with pytest.raises(ValueError, match=message):
-        Limits(**{**sizes, **changed})  # type: ignore[arg-type]
+        Limits(**{**sizes, **changed})
 
 
 def test_the_longest_request_fills_the_device_but_for_its_last_token() -> None:
-    sizes = {"block_size": 2, "max_seqs": 2, "max_tokens": 5}
+    sizes: dict[str, Any] = {"block_size": 2, "max_seqs": 2, "max_tokens": 5}
     assert Limits(blocks=4, **sizes).longest == 9
     assert Limits(blocks=6, host_blocks=2, **sizes).longest == 9
     assert Limits(blocks=4, chunked=False, **sizes).longest == 6
