@@ -124,8 +124,7 @@ def test_a_hook_that_is_gone_fails_by_its_name(
     manager: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     processor: Any = manager.batch_processor
-    kind: Any = type(processor)
-    monkeypatch.delattr(kind, "update_batch")
+    monkeypatch.delattr(processor.__class__, "update_batch")
     with pytest.raises(MissingHook, match="ContinuousBatchProcessor has no 'update_batch'"):
         TransformersRecorder(processor, lambda event: None)
     monkeypatch.undo()
