@@ -29,6 +29,7 @@ COMMANDS = (
     "run",
     "replay",
     "conform",
+    "why",
     "explain",
     "diagram",
 )
@@ -48,6 +49,7 @@ examples:
   lineclear simulate trace.csv --num-gpu-blocks 512 --preemption-mode swap
   lineclear run --compare                  a model on a starved pool: the same tokens?
   lineclear conform run.jsonl              does another scheduler keep the rules?
+  lineclear why run.jsonl                  why does nothing move?
   lineclear policies                       what each policy guarantees, and what not
   lineclear explain conservation           what an invariant or an action means
   lineclear diagram lifecycle --format svg -o lifecycle.svg

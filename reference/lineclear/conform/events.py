@@ -37,6 +37,10 @@ Ids: TypeAlias = list[str | int]
 FreeIds: TypeAlias = list[int] | dict[str, list[int]]
 
 
+#: The pool that an event means unless it names one.
+DEFAULT_POOL = "gpu"
+
+
 class EventError(ValueError):
     """A line of a log is malformed; the message names the field, the value and the remedy."""
 
@@ -256,6 +260,11 @@ def is_list(value: Any) -> bool:
     return type(value) is list
 
 
+def is_object(value: Any) -> bool:
+    """A JSON object; what is in it is another question."""
+    return type(value) is dict
+
+
 def is_id(value: object) -> bool:
     """Text or a whole number; True and 1.0 are neither, though Python takes them for 1."""
     return type(value) is str or type(value) is int
@@ -434,6 +443,11 @@ def check_event(event: object) -> None:
             f"copy.dst: {len(content['dst'])} targets for {len(content['src'])} sources; "
             "give one for each"
         )
+
+
+def free_lists(told: Any) -> dict[str, list[int]]:
+    """The free blocks of each pool, from the field `free` of a check."""
+    return {DEFAULT_POOL: told} if is_list(told) else told
 
 
 def shown(value: object, most: int = 60) -> str:

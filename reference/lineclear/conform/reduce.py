@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lineclear.conform.checker import Checker, Violation
-from lineclear.conform.events import RequestId
+from lineclear.conform.events import RequestId, free_lists
 from lineclear.conform.header import Header
 from lineclear.conform.state import DEFAULT
 
@@ -63,11 +63,10 @@ def reduce_log(
         return Reduced(header, last_steps(trial, events()), trial.broken, violation.number)
     places = set(violation.blocks)
     requests: set[RequestId] = set(violation.requests)
-    found: list[Event] | None = None
-    for wider in (lambda: requests, lambda: requests | touching(events(), violation, places)):
-        found = trial(filtered(events(), violation, wider(), places))
-        if found is not None:
-            break
+    found = trial(filtered(events(), violation, requests, places))
+    if found is None:
+        requests |= touching(events(), violation, places)
+        found = trial(filtered(events(), violation, requests, places))
     if found is None:
         found = trial(upto(events(), violation.number))
     if found is None:
@@ -83,7 +82,7 @@ def reduce_log(
 
 def last_steps(trial: Trial, events: Iterable[Event]) -> list[Event]:
     """The last steps and their ends alone: the order of steps has no part in anything else."""
-    steps = [
+    steps: list[Event] = [
         {**event, "rows": []} if event["e"] == "step" else {"e": "settle", "n": event["n"]}
         for event in upto(events, trial.first.number)
         if event["e"] in ("step", "settle")
@@ -137,14 +136,12 @@ class Trial:
 
 def completed(event: Event, violation: Violation, checker: Checker) -> Event:
     """A check that says of the blocks in question what it said, and agrees about all others."""
-    told: Any = event["free"]
-    pools: dict[str, list[int]] = told if type(told) is dict else {DEFAULT: told}
     free: dict[str, list[int]] = {}
-    for name, ids in pools.items():
+    for name, ids in free_lists(event["free"]).items():
         wrong = {block for pool, block in violation.blocks if pool == name}
         others = checker.state.pools[name].free() - wrong
         free[name] = sorted([*[block for block in ids if block in wrong], *others])
-    return {**event, "free": free if type(told) is dict else free[DEFAULT]}
+    return {**event, "free": free}
 
 
 def upto(events: Iterable[Event], number: int) -> list[Event]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from lineclear.conform.events import RequestId
+from lineclear.conform.events import DEFAULT_POOL, RequestId
 from lineclear.conform.header import Header
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "Table",
 ]
 
-DEFAULT = "gpu"
+DEFAULT = DEFAULT_POOL
 #: A table entry that names no block.
 HOLE = -1
 ENDLESS = 1 << 60
