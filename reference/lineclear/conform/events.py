@@ -312,24 +312,28 @@ def is_places(value: Any) -> bool:
 
 
 def is_rows(value: Any) -> bool:
-    """A list of [r, start, tokens, samples] and perhaps s."""
+    """A list of [r, start, tokens, samples] and perhaps s.
+
+    A log has hundreds of rows for each other event, so this is written for speed.
+    """
     if not is_list(value):
         return False
     for row in value:
-        if not is_list(row):
+        if row.__class__ is not list:
             return False
-        entries: list[Any] = row
-        if len(entries) == 4:
-            r, start, tokens, samples = entries
-        elif len(entries) == 5 and is_count(entries[4]):
-            r, start, tokens, samples, _ = entries
+        if len(row) == 4:
+            r, start, tokens, samples = row
+        elif len(row) == 5 and is_count(row[4]):
+            r, start, tokens, samples, _ = row
         else:
             return False
-        if type(r) is not str and type(r) is not int:
+        if (
+            start.__class__ is not int
+            or tokens.__class__ is not int
+            or samples.__class__ is not int
+        ):
             return False
-        if not (type(start) is type(tokens) is type(samples) is int):
-            return False
-        if start < 0 or samples < 0:
+        if start < 0 or samples < 0 or (r.__class__ is not str and r.__class__ is not int):
             return False
     return True
 

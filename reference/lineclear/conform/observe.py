@@ -136,6 +136,7 @@ class Observed:
             alone=len(alone),
             limit=None if live.limit >= ENDLESS else live.limit,
             seats=len(live.sequences),
+            width=live.n,
             elsewhere=elsewhere,
             place=live.place,
             in_flight=busy,

@@ -22,6 +22,7 @@ GUARDS = {
     "open_copy": "a copy of its blocks is not done",
     "commit": "a step that computes for it is not settled",
     "too_long": "it needs more blocks than there are, even alone",
+    "lost": "too few blocks are left: the others are held by nobody and are not free",
     "too_wide": "it has more sequences than a step may have rows",
     "too_large": "its prompt is computed at once and exceeds max_tokens, even alone",
     "head_of_line": "a request before it in the order waits too",
@@ -45,6 +46,7 @@ class RequestState:
         alone: of these the ones that no other request names.
         limit: tokens that a sequence may reach, None if unknown.
         seats: its sequences.
+        width: sequences that it may have.
         elsewhere: blocks of other pools that it names.
         place: where it stands in the order; smaller comes first.
         in_flight: whether a step that is not settled computes for it.
@@ -61,6 +63,7 @@ class RequestState:
     alone: int = 0
     limit: int | None = None
     seats: int = 1
+    width: int = 1
     elsewhere: int = 0
     place: tuple[int, ...] = ()
     in_flight: bool = False
@@ -228,20 +231,19 @@ def never(snapshot: Snapshot, request: RequestState) -> Stuck | None:
     # The last token needs no KV, so that a request of `limit` tokens needs room for one less.
     last = request.known if request.limit is None else max(request.known, request.limit - 1)
     needs = snapshot.need(last)
-    usable = snapshot.blocks - lost(snapshot) - snapshot.leaving
-    if needs > usable:
-        return Stuck(
-            request,
-            "too_long",
-            {"needs": needs, "usable": usable, "total": snapshot.blocks},
-            Relief("blocks", needs - usable),
-            CANNOT_HELP,
-        )
+    gone = lost(snapshot)
+    figures: dict[str, int | str] = {"needs": needs, "total": snapshot.blocks}
+    if needs > snapshot.blocks:
+        change = Relief("blocks", needs - snapshot.blocks)
+        return Stuck(request, "too_long", figures, change, CANNOT_HELP)
+    if needs > snapshot.blocks - gone:
+        change = Relief("blocks", needs - (snapshot.blocks - gone))
+        return Stuck(request, "lost", {**figures, "lost": gone}, change, CANNOT_HELP)
     most = snapshot.max_seqs
-    if most is not None and request.seats > most:
-        figures: dict[str, int | str] = {"needs": request.seats, "max_seqs": most}
+    if most is not None and request.width > most:
+        figures = {"needs": request.width, "max_seqs": most}
         return Stuck(
-            request, "too_wide", figures, Relief("seats", request.seats - most), CANNOT_HELP
+            request, "too_wide", figures, Relief("seats", request.width - most), CANNOT_HELP
         )
     budget = snapshot.max_tokens
     left = request.known - request.computed
@@ -292,7 +294,7 @@ def room(snapshot: Snapshot, request: RequestState) -> Stuck | None:
             "cached": snapshot.cached,
         }
         if lost(snapshot):
-            figures["in_nobodys_hands"] = lost(snapshot)
+            figures["lost"] = lost(snapshot)
         if snapshot.leaving:
             figures["held_by_ended_requests"] = snapshot.leaving
         change = relief("blocks", needs - there, [(r.request_id, r.alone) for r in others])
