@@ -61,7 +61,12 @@ class Plant:
 
 COPY = {"e": "copy", "op": 1, "src": [["gpu", 0], ["gpu", 1]], "dst": [["cpu", 0], ["cpu", 1]]}
 OUT = [{"e": "preempt", "r": "a", "how": "swap"}, alloc("a", 0, 1, pool="cpu"), COPY]
-SWAPPED = [*A_RUNS, *OUT, {"e": "done", "op": 1}, {"e": "free", "r": "a", "at": 0, "blocks": [0, 1]}]
+SWAPPED = [
+    *A_RUNS,
+    *OUT,
+    {"e": "done", "op": 1},
+    {"e": "free", "r": "a", "at": 0, "blocks": [0, 1]},
+]
 CPU = replace(SMALL, pools={"cpu": PoolSize(4)})
 AGAIN = {"e": "preempt", "r": "a", "how": "recompute"}
 GONE = {"e": "free", "r": "a", "at": 0, "blocks": [0, 1]}
@@ -174,9 +179,7 @@ def request(r: str = "r", **rest: Any) -> RequestState:
         (Snapshot(4, 2, 1, (request(), request("s", blocks=3)), held=3), "blocks", HELPS),
     ],
 )
-def test_a_snapshot_of_a_harness_is_judged(
-    snapshot: Snapshot, guard: str, waiting: str
-) -> None:
+def test_a_snapshot_of_a_harness_is_judged(snapshot: Snapshot, guard: str, waiting: str) -> None:
     row = why(snapshot).requests[0]
     assert (row.guard, row.waiting) == (guard, waiting)
 
