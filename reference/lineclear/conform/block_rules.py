@@ -86,6 +86,22 @@ def table_of(check: Checker, sequence: Sequence, event: dict[str, Any]) -> Table
     return check.state.table(sequence, pool.name, group)
 
 
+def vacant(check: Checker, table: Table, event: dict[str, Any]) -> None:
+    """What is put in at an entry takes the place of no other block."""
+    at: int | None = event.get("at")
+    if at is None:
+        return
+    here = table.blocks[at : at + len(event["blocks"])]
+    if any(block != HOLE for block in here):
+        r = event["r"]
+        check.broken(
+            "release.slice",
+            f"{r!r} is given blocks for entries {at} to {at + len(event['blocks']) - 1}, which name "
+            f"blocks {here} already",
+            (r,),
+        )
+
+
 def alloc(check: Checker, event: dict[str, Any]) -> None:
     """Blocks are granted to a table."""
     sequence = sequence_of(check, event, "is given blocks")
@@ -95,13 +111,7 @@ def alloc(check: Checker, event: dict[str, Any]) -> None:
     pool, state, r = table.pool, check.state, event["r"]
     blocks: list[int] = event["blocks"]
     at: int | None = event.get("at")
-    if at is not None and any(b != HOLE for b in table.blocks[at : at + len(blocks)]):
-        check.broken(
-            "release.slice",
-            f"{r!r} is given blocks for entries {at} to {at + len(blocks) - 1}, which name blocks "
-            f"{table.blocks[at : at + len(blocks)]} already",
-            (r,),
-        )
+    vacant(check, table, event)
     twice = len(set(blocks)) != len(blocks)
     wait = 0
     for block in blocks:
@@ -178,6 +188,8 @@ def hit(check: Checker, event: dict[str, Any]) -> None:
         return
     table = table_of(check, sequence, event)
     pool, state, r = table.pool, check.state, event["r"]
+    at: int | None = event.get("at")
+    vacant(check, table, event)
     keys: list[Any] = event.get("keys") or [None] * len(event["blocks"])
     for block, key in zip(event["blocks"], keys, strict=True):
         if not exists(check, "hit.exists", pool, block):
@@ -223,9 +235,11 @@ def hit(check: Checker, event: dict[str, Any]) -> None:
             )
     if check.found:
         return
-    for block in event["blocks"]:
+    for index, block in enumerate(event["blocks"]):
         state.touch(pool, block)
-        state.name(table, block)
+        if at is not None:
+            table.blocks.extend([HOLE] * (at + index + 1 - len(table.blocks)))
+        state.name(table, block, None if at is None else at + index)
 
 
 def free(check: Checker, event: dict[str, Any]) -> None:

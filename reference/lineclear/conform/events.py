@@ -76,13 +76,14 @@ class Alloc(TypedDict):
 
 
 class Hit(TypedDict):
-    """Blocks whose content is used again were appended to a table."""
+    """Blocks whose content is used again were appended to a table, or put in at entry `at`."""
 
     e: Literal["hit"]
     r: RequestId
     blocks: Blocks
     keys: NotRequired[Keys]  # the content that the request needs, one for each block
     s: NotRequired[int]
+    at: NotRequired[int]
     pool: NotRequired[str]
     group: NotRequired[str]
 
