@@ -320,15 +320,17 @@ def writable(
     r = table.sequence.live.r
     first = start // size
     safe = first
+    again = False
     for index in range(first, len(blocks)):
         block = blocks[index]
         if block == HOLE:
             break
         alone = len(pool.held.get(block, ())) <= 1
         mine = pool.promised.get(block) is table
-        if mine or (alone and block not in pool.published):
-            if mine and index >= needed:
-                break
+        if mine:  # published before it is computed: it is looked at again with every row
+            again = True
+            continue
+        if alone and block not in pool.published:
             safe = index + 1
             continue
         if index >= needed:
@@ -353,7 +355,7 @@ def writable(
                 key=pool.published[block],
             )
         safe = index + 1
-    return first * size, safe * size
+    return (0, 0) if again else (first * size, safe * size)
 
 
 def promises(check: Checker, issue: Issue) -> None:
