@@ -6,6 +6,7 @@ from typing import Any
 
 from drive import Drive, dump
 
+from lineclear.relief import CANNOT_HELP, HELPS
 from lineclear.stall import GUARDS
 
 
@@ -153,3 +154,95 @@ def test_tenants_wait_for_their_turn_each_in_a_line_of_its_own() -> None:
             Request(request_id=k, prompt_tokens=4, max_tokens=4, tenant=f"t{k % 2}")
         )
     assert guards(drive) == {0: "turn", 1: "turn", 2: "head_of_line", 3: "head_of_line"}
+
+
+def change(drive: Drive, name: Any) -> tuple[Any, int, str, int | None]:
+    """Whom to abort, how much is missing, whether waiting helps, and since when it is in no step."""
+    (held,) = [h for h in drive.scheduler.stall_report().held if h.request_id == name]
+    return held.relief.abort, held.relief.missing, held.waiting, held.still
+
+
+def test_the_smallest_change_for_blocks_frees_enough_and_no_more_requests() -> None:
+    drive = Drive(watermark=0.0)
+    for name, prompt in (("a", 3), ("b", 11), ("c", 3)):
+        drive.add(name, prompt, most=2)
+    drive.step()
+    drive.add("large", 24, most=2)  # 6 blocks, and 3 of 8 are free
+    assert change(drive, "large") == (("b",), 3, HELPS, None)
+    drive.abort("b")
+    assert guards(drive)["large"] == "none"
+
+
+def test_two_are_named_if_one_is_not_enough() -> None:
+    drive = Drive(watermark=0.0)
+    for name in "abcd":
+        drive.add(name, 6, most=2)
+    drive.step()
+    drive.add("large", 13, most=2)
+    assert change(drive, "large") == (("a", "b"), 4, HELPS, None)
+    drive.abort("a")
+    assert guards(drive)["large"] == "blocks"
+    drive.abort("b")
+    assert guards(drive)["large"] == "none"
+
+
+def test_the_smallest_change_for_seats_and_tokens() -> None:
+    drive = Drive(max_num_seqs=2)
+    drive.add("a", 2, n=2)
+    drive.step()
+    drive.add("b", 2)
+    assert change(drive, "b") == (("a",), 1, HELPS, None)
+    drive = Drive(max_num_batched_tokens=20, enable_chunked_prefill=False)
+    drive.add("a", 4, most=8)
+    drive.add("c", 1, most=8)
+    drive.step()
+    drive.add("d", 19, most=1)
+    assert change(drive, "d") == (("a",), 1, HELPS, None)
+
+
+def test_a_request_behind_another_is_freed_by_the_one_before_it() -> None:
+    drive = Drive(watermark=0.25)
+    drive.add("a", 14, most=8)
+    drive.step()
+    drive.add("large", 12)
+    drive.add("small", 1)
+    (held,) = [h for h in drive.scheduler.stall_report().held if h.request_id == "small"]
+    assert held.relief.sentence() == "the request before it is admitted or aborted"
+    assert "never in a step; smallest change: the request before it" in (
+        drive.scheduler.stall_report().text()
+    )
+
+
+def test_how_long_a_request_is_in_no_step() -> None:
+    drive = Drive()
+    drive.add("a", 15, most=12)
+    drive.add("b", 15, most=12)
+    drive.until(lambda plan: bool(plan.preempted))
+    before = change(drive, "b")[3]
+    assert before is not None
+    drive.step()
+    if drive.phase("b") == "WAITING":
+        assert change(drive, "b")[3] == before + 1
+    assert change(drive, "a")[3] == 0
+
+
+def test_waiting_cannot_help_where_everything_is_free_and_the_preset_takes_nobody() -> None:
+    drive = Drive(
+        rules="vllm_v0",
+        enable_chunked_prefill=False,
+        swapped_first=True,
+        preemption_mode="swap",
+        num_gpu_blocks=100,
+        num_cpu_blocks=200,
+        block_size=16,
+        max_model_len=2048,
+        max_num_batched_tokens=4096,
+        watermark=0.01,
+    )
+    drive.add("long", 1583, most=18)
+    drive.add("short", 16)
+    drive.until(lambda _: drive.ledger.gpu.free == drive.ledger.gpu.total)
+    drive.step()
+    held = {h.request_id: (h.guard, h.waiting) for h in drive.scheduler.stall_report().held}
+    assert held["long"] == ("rules", CANNOT_HELP)
+    assert held["short"][0] == "head_of_line"

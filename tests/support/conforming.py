@@ -9,19 +9,20 @@ from __future__ import annotations
 import io
 import random
 from collections import deque
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from lineclear.config import Config
 from lineclear.conform import Header
-from lineclear.conform.journal_log import journal_events, most_drafts
+from lineclear.conform.journal_log import Translator, journal_events, most_drafts
 from lineclear.plan import Plan
 from lineclear.record import JournalFile
 from lineclear.request import Request
 from lineclear.scheduler import Scheduler
 from lineclear_spec.records import Limits
 
-__all__ = ["WORLDS", "journal_of", "limits_of", "log_of"]
+__all__ = ["WORLDS", "Run", "journal_of", "limits_of", "log_of"]
 
 SWAPS = ("swap_in", "swap_out")
 #: Settings under which different things happen.
@@ -41,9 +42,22 @@ def limits_of(config: Config) -> Limits:
 
 
 class Run:
-    """One run, driven at random."""
+    """One run, driven at random.
 
-    def __init__(self, seed: int, steps: int, **changes: Any) -> None:
+    Args:
+        seed: of all that is drawn.
+        steps: calls of the scheduler.
+        emit: takes the events of the run as they happen, idle calls included.
+        changes: settings that differ from the small world.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        steps: int,
+        emit: Callable[[dict[str, Any]], object] | None = None,
+        **changes: Any,
+    ) -> None:
         settings: dict[str, Any] = {
             "num_gpu_blocks": 9,
             "num_cpu_blocks": 8,
@@ -58,13 +72,20 @@ class Run:
         self.random = random.Random(seed)
         self.text = io.StringIO()
         self.file = JournalFile(self.text, limits_of(self.config))
-        self.scheduler = Scheduler(self.config, journal=self.file)
+        self.scheduler = Scheduler(self.config, journal=self.note)
+        self.emit = emit
+        self.translate = Translator(self.scheduler.ledger, emit or (lambda _: None))
         self.flights: deque[Plan] = deque()
         self.copies: list[int] = []
         self.made = 0
         for _ in range(steps):
             self.step()
         self.file.end(self.scheduler.ledger)
+
+    def note(self, name: str, arguments: tuple[Any, ...]) -> None:
+        self.file(name, arguments)
+        if self.emit is not None:
+            self.translate(name, arguments)
 
     def lines(self) -> list[str]:
         return self.text.getvalue().splitlines()
@@ -90,6 +111,9 @@ class Run:
             if plan.step is not None:
                 self.flights.append(plan)
             elif not self.flights:
+                if self.emit is not None:
+                    self.translate.flush()
+                    self.emit({"e": "idle"})
                 self.complete(everything=True)
         self.complete(everything=False)
         if self.flights and (len(self.flights) == self.config.depth or draw.random() < 0.5):

@@ -31,6 +31,7 @@ COMMANDS = (
     "test",
     "replay",
     "conform",
+    "why",
     "explain",
     "diagram",
 )
@@ -51,6 +52,7 @@ examples:
   lineclear run --compare                  a model on a starved pool: the same tokens?
   lineclear test my_module:make_scheduler  your own scheduler, driven and checked
   lineclear conform run.jsonl              does another scheduler keep the rules?
+  lineclear why run.jsonl                  why does nothing move?
   lineclear policies                       what each policy guarantees, and what not
   lineclear explain conservation           what an invariant or an action means
   lineclear diagram lifecycle --format svg -o lifecycle.svg

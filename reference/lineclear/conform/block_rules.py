@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lineclear.conform.events import EventError
+from lineclear.conform.events import EventError, free_lists
 from lineclear.conform.state import DEFAULT, HOLE, Pool, Sequence, Table
 
 if TYPE_CHECKING:
@@ -355,9 +355,7 @@ def conserve(check: Checker, event: dict[str, Any]) -> None:
     """The engine's own free lists, against what is neither named nor published."""
     if "free" not in event:
         return
-    told: Any = event["free"]
-    pools: dict[str, list[int]] = told if type(told) is dict else {DEFAULT: told}
-    for name, ids in pools.items():
+    for name, ids in free_lists(event["free"]).items():
         pool = pool_of(check, name)
         mine, theirs = pool.free(), set(ids)
         twice = (

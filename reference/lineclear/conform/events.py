@@ -37,6 +37,10 @@ Ids: TypeAlias = list[str | int]
 FreeIds: TypeAlias = list[int] | dict[str, list[int]]
 
 
+#: The pool that an event means unless it names one.
+DEFAULT_POOL = "gpu"
+
+
 class EventError(ValueError):
     """A line of a log is malformed; the message names the field, the value and the remedy."""
 
@@ -257,6 +261,11 @@ def is_list(value: Any) -> bool:
     return type(value) is list
 
 
+def is_object(value: Any) -> bool:
+    """A JSON object; what is in it is another question."""
+    return type(value) is dict
+
+
 def is_id(value: object) -> bool:
     """Text or a whole number; True and 1.0 are neither, though Python takes them for 1."""
     return type(value) is str or type(value) is int
@@ -304,24 +313,28 @@ def is_places(value: Any) -> bool:
 
 
 def is_rows(value: Any) -> bool:
-    """A list of [r, start, tokens, samples] and perhaps s."""
+    """A list of [r, start, tokens, samples] and perhaps s.
+
+    A log has hundreds of rows for each other event, so this is written for speed.
+    """
     if not is_list(value):
         return False
     for row in value:
-        if not is_list(row):
+        if row.__class__ is not list:
             return False
-        entries: list[Any] = row
-        if len(entries) == 4:
-            r, start, tokens, samples = entries
-        elif len(entries) == 5 and is_count(entries[4]):
-            r, start, tokens, samples, _ = entries
+        if len(row) == 4:
+            r, start, tokens, samples = row
+        elif len(row) == 5 and is_count(row[4]):
+            r, start, tokens, samples, _ = row
         else:
             return False
-        if type(r) is not str and type(r) is not int:
+        if (
+            start.__class__ is not int
+            or tokens.__class__ is not int
+            or samples.__class__ is not int
+        ):
             return False
-        if not (type(start) is type(tokens) is type(samples) is int):
-            return False
-        if start < 0 or samples < 0:
+        if start < 0 or samples < 0 or (r.__class__ is not str and r.__class__ is not int):
             return False
     return True
 
@@ -435,6 +448,11 @@ def check_event(event: object) -> None:
             f"copy.dst: {len(content['dst'])} targets for {len(content['src'])} sources; "
             "give one for each"
         )
+
+
+def free_lists(told: Any) -> dict[str, list[int]]:
+    """The free blocks of each pool, from the field `free` of a check."""
+    return {DEFAULT_POOL: told} if is_list(told) else told
 
 
 def shown(value: object, most: int = 60) -> str:

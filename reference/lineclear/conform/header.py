@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, cast
 
-from lineclear.conform.events import KINDS, EventError, is_count, is_positive, shown
+from lineclear.conform.events import KINDS, EventError, is_count, is_object, is_positive, shown
 
 __all__ = ["FORMAT", "OMITTABLE", "ORDERS", "Group", "Header", "PoolSize"]
 
@@ -177,7 +177,7 @@ class Header:
             rest["omits"] = tuple(list_of("omits", rest["omits"]))
         rest["pools"] = parts(PoolSize, "pools", rest.get("pools", {}))
         rest["groups"] = parts(Group, "groups", rest.get("groups", {}))
-        if type(rest.get("settings", {})) is not dict:
+        if not is_object(rest.get("settings", {})):
             wrong("settings", rest["settings"], "an object")
         return cls(**rest)
 
@@ -200,13 +200,14 @@ def list_of(name: str, value: object) -> list[Any]:
     return cast("list[Any]", value)
 
 
-def parts(cls: type[Any], name: str, value: object) -> dict[str, Any]:
+def parts(cls: type[Any], name: str, value: Any) -> dict[str, Any]:
     """An object of pools or groups, by name."""
-    if type(value) is not dict:
+    if not is_object(value):
         wrong(name, value, "an object with one entry for each name")
     found: dict[str, Any] = {}
-    for key, row in cast("dict[str, Any]", value).items():
-        if type(row) is not dict:
+    rows: dict[str, Any] = value
+    for key, row in rows.items():
+        if not is_object(row):
             wrong(f"{name}.{key}", row, "an object")
         try:
             found[key] = cls(**row)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from lineclear.conform.events import is_list
 from lineclear.conform.header import Header, PoolSize
 from lineclear.conform.state import DEFAULT
 from lineclear.record import JournalError, Replay, do, limits_of, parsed
@@ -54,9 +55,12 @@ def header_of(limits: Limits, drafts: int = 0) -> Header:
 
 def most_drafts(lines: Iterable[str]) -> int:
     """The most drafts that a journal schedules for one sequence in one step."""
-    rows = (row for _, row in parsed(lines) if type(row) is list)
-    drafts = [row[3] for row in rows if row[:1] == ["schedule_tokens"] and len(row) == 4]
-    return max((number for number in drafts if type(number) is int), default=0)
+    most = 0
+    for _, line in parsed(lines):
+        row: Any = line
+        if is_list(row) and row[:1] == ["schedule_tokens"] and len(row) == 4:
+            most = max(most, row[3] if type(row[3]) is int else 0)
+    return most
 
 
 class Translator:

@@ -15,9 +15,9 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from typing import Any
 
-from lineclear.conform.events import KINDS, EventError, is_id, shown
+from lineclear.conform.events import KINDS, EventError, is_id, is_list, is_object, shown
 from lineclear.conform.header import Header
 
 __all__ = ["HEADER", "is_kv_line", "kv_events"]
@@ -41,7 +41,7 @@ HEADER = Header(
 )
 
 
-def is_kv_line(content: object) -> bool:
+def is_kv_line(content: Any) -> bool:
     """Whether a line of JSON is a batch of these events, or one of them."""
     try:
         return all(kind_of(event)[0] in TYPES for event in batch(content))
@@ -49,33 +49,36 @@ def is_kv_line(content: object) -> bool:
         return False
 
 
-def batch(content: object) -> list[Any]:
+def batch(content: Any) -> list[Any]:
     """The events of a line.
 
     Raises:
         EventError: the line is no batch and no event.
     """
-    row = cast("list[Any]", content) if type(content) is list else []
-    if len(row) >= 2 and type(row[0]) in (int, float) and type(row[1]) is list:
-        return cast("list[Any]", row[1])
+    row: list[Any] = content if is_list(content) else []
+    if len(row) >= 2 and type(row[0]) in (int, float) and is_list(row[1]):
+        events: list[Any] = row[1]
+        return events
     kind_of(content)
     return [content]
 
 
-def kind_of(event: object) -> tuple[str, dict[str, Any]]:
+def kind_of(event: Any) -> tuple[str, dict[str, Any]]:
     """The type of an event and its fields.
 
     Raises:
         EventError: it is none of `TYPES`.
     """
-    if type(event) is dict:
-        content = cast("dict[str, Any]", event)
-        kind = content.get("type")
+    content: dict[str, Any]
+    if is_list(event):
+        row: list[Any] = event or [None]
+        kind = row[0]
+        names = FIELDS.get(kind, ()) if type(kind) is str else ()
+        content = dict(zip(names, row[1:], strict=False))
     else:
-        row = cast("list[Any]", event) if type(event) is list and event != [] else [None]
-        kind = row[0] if type(row[0]) is str else None
-        content = dict(zip(FIELDS.get(kind or "", ()), row[1:], strict=False))
-    if kind not in TYPES:
+        content = event if is_object(event) else {}
+        kind = content.get("type")
+    if type(kind) is not str or kind not in TYPES:
         raise EventError(
             f"type: {shown(kind)} is none of {', '.join(TYPES)}; a line is a batch "
             "[time, [event, ...]] or one event"
@@ -89,14 +92,14 @@ def hashes(kind: str, content: dict[str, Any]) -> list[str]:
     Raises:
         EventError: they have none, or one that is neither a text nor a whole number.
     """
-    found = content.get("block_hashes")
-    if type(found) is not list or not all(is_id(one) for one in cast("list[Any]", found)):
+    found: Any = content.get("block_hashes")
+    if not is_list(found) or not all(is_id(one) for one in found):
         raise EventError(
             f"{kind}.block_hashes: {shown(found)} is not a list of texts or whole numbers"
         )
     medium, group = content.get("medium") or "GPU", content.get("group_idx")
     where = ("" if medium == "GPU" else f"{medium}:") + ("" if group is None else f"{group}:")
-    return [f"{where}{one}" for one in cast("list[Any]", found)]
+    return [f"{where}{one}" for one in found]
 
 
 class Numbers:
@@ -149,7 +152,7 @@ def kv_events(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
             raise EventError(f"line {line_number}: {error}") from None
 
 
-def translated(event: object, numbers: Numbers) -> Iterator[dict[str, Any]]:
+def translated(event: Any, numbers: Numbers) -> Iterator[dict[str, Any]]:
     """One event as stores and evicts."""
     kind, content = kind_of(event)
     if kind == "AllBlocksCleared":

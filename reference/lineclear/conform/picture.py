@@ -15,7 +15,7 @@ from lineclear.conform.checker import Checker
 from lineclear.conform.events import RequestId
 from lineclear.conform.reduce import Reduced
 from lineclear.conform.state import DEFAULT, ENDLESS, HOLE, Pool, Sequence, State
-from lineclear_spec.picture import LETTERS, table
+from lineclear_spec.picture import LETTERS, MOST_BLOCKS, table
 
 __all__ = ["Letters", "call", "draw", "held", "state_lines"]
 
@@ -181,8 +181,8 @@ def columns(reduced: Reduced, pool: Pool) -> list[int]:
     """The blocks to show: all of a small pool, else those that the log names."""
     named = touched(reduced.events, pool.name)
     named += [b for name, b in reduced.violation.blocks if name == pool.name and b not in named]
-    every = list(range(pool.first, pool.last))
-    return every if pool.name == DEFAULT and len(every) <= 12 else sorted(named)
+    small = pool.name == DEFAULT and pool.last - pool.first <= MOST_BLOCKS
+    return list(range(pool.first, pool.last)) if small else sorted(named)
 
 
 def held(q: Sequence) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lineclear.conform.checker import Checker, Violation
-from lineclear.conform.events import RequestId
+from lineclear.conform.events import RequestId, free_lists
 from lineclear.conform.header import Header
 from lineclear.conform.state import DEFAULT
 
@@ -24,6 +24,8 @@ Event = dict[str, Any]
 BUDGET = 400_000
 #: Events beyond which single events are not dropped one by one.
 LONGEST = 4_000
+#: Clauses about the numbers of steps.
+STEPS = {("ordered", "number"), ("ordered", "settle"), ("ordered", "depth")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,31 +61,42 @@ def reduce_log(
     """
     trial = Trial(header, violations)
     violation = violations[0]
-    if violation.rule == "ordered" and violation.clause in ("number", "settle", "depth"):
-        return Reduced(header, last_steps(trial, events()), trial.broken, violation.number)
+    if any(found.key[:2] in STEPS for found in violations):
+        # To number the steps anew would mend what is wrong with their numbers.
+        found = last_steps(trial, events())
+        if found is None:
+            found = trial(upto(events(), violation.number), renumber=False)
+        return Reduced(header, sure(found), trial.broken, violation.number)
     places = set(violation.blocks)
     requests: set[RequestId] = set(violation.requests)
-    found: list[Event] | None = None
-    for wider in (lambda: requests, lambda: requests | touching(events(), violation, places)):
-        found = trial(filtered(events(), violation, wider(), places))
-        if found is not None:
-            break
+    found = trial(filtered(events(), violation, requests, places))
+    if found is None:
+        requests |= touching(events(), violation, places)
+        found = trial(filtered(events(), violation, requests, places))
     if found is None:
         found = trial(upto(events(), violation.number))
-    if found is None:
-        raise AssertionError("the log does not break the rule a second time")
+    found = sure(found)
     length = -1
     while length != len(found):
         length = len(found)
         found = fewer_requests(trial, found, violation, places)
         if len(found) <= LONGEST:
             found = fewer_events(trial, found)
+            for r in dict.fromkeys(event["r"] for event in found if "r" in event):
+                found = less_of(trial, found, r)
     return Reduced(header, found, trial.broken, violation.number)
 
 
-def last_steps(trial: Trial, events: Iterable[Event]) -> list[Event]:
+def sure(found: list[Event] | None) -> list[Event]:
+    """The log, which broke its rule when it was read before."""
+    if found is None:
+        raise AssertionError("the log does not break the rule a second time")
+    return found
+
+
+def last_steps(trial: Trial, events: Iterable[Event]) -> list[Event] | None:
     """The last steps and their ends alone: the order of steps has no part in anything else."""
-    steps = [
+    steps: list[Event] = [
         {**event, "rows": []} if event["e"] == "step" else {"e": "settle", "n": event["n"]}
         for event in upto(events, trial.first.number)
         if event["e"] in ("step", "settle")
@@ -92,10 +105,7 @@ def last_steps(trial: Trial, events: Iterable[Event]) -> list[Event]:
         found = trial(steps[-count:], renumber=False)
         if found is not None:
             return found
-    found = trial(steps, renumber=False)
-    if found is None:
-        raise AssertionError("the log does not break the rule a second time")
-    return found
+    return trial(steps, renumber=False)
 
 
 class Trial:
@@ -137,14 +147,12 @@ class Trial:
 
 def completed(event: Event, violation: Violation, checker: Checker) -> Event:
     """A check that says of the blocks in question what it said, and agrees about all others."""
-    told: Any = event["free"]
-    pools: dict[str, list[int]] = told if type(told) is dict else {DEFAULT: told}
     free: dict[str, list[int]] = {}
-    for name, ids in pools.items():
+    for name, ids in free_lists(event["free"]).items():
         wrong = {block for pool, block in violation.blocks if pool == name}
         others = checker.state.pools[name].free() - wrong
         free[name] = sorted([*[block for block in ids if block in wrong], *others])
-    return {**event, "free": free if type(told) is dict else free[DEFAULT]}
+    return {**event, "free": free}
 
 
 def upto(events: Iterable[Event], number: int) -> list[Event]:
@@ -306,6 +314,39 @@ def fewer_events(trial: Trial, events: list[Event]) -> list[Event]:
         if size == 1 and not shorter:
             return fewer_rows(trial, events)
         size = max(1, size // 2)
+
+
+def less_of(trial: Trial, events: list[Event], r: RequestId) -> list[Event]:
+    """Without parts of one request's life: what it was granted, computed and gave back."""
+    size = len(events)
+    while size >= 1:
+        at = 0
+        while True:
+            mine = [k for k, event in enumerate(events[:-1]) if about(event, r)]
+            if at >= len(mine):
+                break
+            out = set(mine[at : at + size])
+            kept = [without(event, r) if k in out else event for k, event in enumerate(events)]
+            found = trial([event for event in kept if event is not None])
+            if found is None:
+                at += size
+            else:
+                events = found
+        size //= 2
+    return events
+
+
+def about(event: Event, r: RequestId) -> bool:
+    """Whether an event has a part in the life of a request."""
+    if event["e"] == "step":
+        return any(row[0] == r for row in event["rows"])
+    return event.get("r") == r and event["e"] != "submit"
+
+
+def without(event: Event, r: RequestId) -> Event | None:
+    """What is left of an event without a request."""
+    rows = [row for row in event.get("rows", ()) if row[0] != r]
+    return {**event, "rows": rows} if rows else None
 
 
 def fewer_rows(trial: Trial, events: list[Event]) -> list[Event]:

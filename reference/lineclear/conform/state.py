@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from lineclear.conform.events import RequestId
+from lineclear.conform.events import DEFAULT_POOL, RequestId
 from lineclear.conform.header import Header
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "Table",
 ]
 
-DEFAULT = "gpu"
+DEFAULT = DEFAULT_POOL
 #: A table entry that names no block.
 HOLE = -1
 ENDLESS = 1 << 60
@@ -102,6 +102,7 @@ class Sequence:
         safe_from, safe_to: positions that a row may write without another look.
         step: the last step that it is in.
         fence: the last step that must be over before this sequence's next one starts.
+        limit: tokens that it may reach.
     """
 
     __slots__ = (
@@ -109,6 +110,7 @@ class Sequence:
         "fence",
         "frontier",
         "known",
+        "limit",
         "live",
         "s",
         "safe_from",
@@ -120,6 +122,7 @@ class Sequence:
 
     def __init__(self, live: Live, s: int, known: int) -> None:
         self.live = live
+        self.limit = live.limit
         self.s = s
         self.known = self.best = known
         self.frontier = self.synced = 0

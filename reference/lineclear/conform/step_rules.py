@@ -58,9 +58,32 @@ def step(check: Checker, event: dict[str, Any]) -> None:
     tokens_in_step = kept = 0
     drafts = header.drafts
     for row in rows:
-        q = leaders.get(row[0]) if len(row) == 4 else None
-        start: int = row[1]
-        tokens: int = row[2]
+        q: Sequence | None = None
+        if len(row) == 4:
+            r, start, tokens, samples = row
+            q = leaders.get(r)
+            end = start + tokens
+            if (  # the usual row: it goes on where the last one ended, and samples
+                q is not None
+                and start == q.frontier
+                and end == q.known
+                and end <= q.safe_to
+                and start >= q.safe_from
+                and samples == 1
+                and q.step != n
+                and tokens > 0
+            ):
+                q.step = n
+                q.frontier = end
+                q.known = end = end + 1
+                tokens_in_step += tokens
+                if end > q.best:
+                    q.best = end
+                    kept += 1
+                if end > q.limit:
+                    past_end(check, q)
+                continue
+        start, tokens, samples = row[1:4]
         end = start + tokens
         if (
             q is None
@@ -69,7 +92,7 @@ def step(check: Checker, event: dict[str, Any]) -> None:
             or start > q.frontier
             or tokens < 1
             or end > q.known + drafts
-            or (row[3] and end < q.known)
+            or (samples and end < q.known)
             or q.step == n
         ):
             q = look(check, issue, row)
@@ -79,10 +102,9 @@ def step(check: Checker, event: dict[str, Any]) -> None:
         if end > q.frontier:
             q.frontier = end
         tokens_in_step += tokens
-        samples: int = row[3]
         if samples and q.known < ENDLESS:
             q.known = known = q.known + samples
-            if known > q.live.limit:
+            if known > q.limit:
                 past_end(check, q)
             if known > q.best:
                 q.best = known
@@ -298,15 +320,17 @@ def writable(
     r = table.sequence.live.r
     first = start // size
     safe = first
+    again = False
     for index in range(first, len(blocks)):
         block = blocks[index]
         if block == HOLE:
             break
         alone = len(pool.held.get(block, ())) <= 1
         mine = pool.promised.get(block) is table
-        if mine or (alone and block not in pool.published):
-            if mine and index >= needed:
-                break
+        if mine:  # published before it is computed: it is looked at again with every row
+            again = True
+            continue
+        if alone and block not in pool.published:
             safe = index + 1
             continue
         if index >= needed:
@@ -331,7 +355,7 @@ def writable(
                 key=pool.published[block],
             )
         safe = index + 1
-    return first * size, safe * size
+    return (0, 0) if again else (first * size, safe * size)
 
 
 def promises(check: Checker, issue: Issue) -> None:
@@ -464,7 +488,7 @@ def corrected(check: Checker, rows: list[list[Any]], kept: list[list[Any]]) -> N
         change = row[1] - samples.get((row[0], s), 0)
         q.known += change
         q.best = max(q.known, q.best + min(change, 0))
-        if q.known > q.live.limit:
+        if q.known > q.limit:
             past_end(check, q)
         if change < 0 or check.header.drafts:
             q.lower(min(q.frontier, q.known - 1))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from lineclear.conform.checker import Checker
-from lineclear.conform.events import RequestId
+from lineclear.conform.events import RequestId, free_lists
 from lineclear.conform.header import Header
 from lineclear.conform.state import DEFAULT
 from lineclear_spec import actions
@@ -367,9 +367,7 @@ class TableReplay:
             self.owed[sequence] = ledger.settled, accepted, left
 
     def _check(self, event: Event) -> None:
-        told: Any = event.get("free", {})
-        pools: dict[str, list[int]] = told if type(told) is dict else {DEFAULT: told}
-        for name, ids in pools.items():
+        for name, ids in free_lists(event.get("free", {})).items():
             pool = self.ledger.cpu if name == "cpu" else self.ledger.gpu
             if sorted(pool.order[: pool.free]) != sorted(ids):
                 raise Differs(f"the free blocks of {name} are others for the table")
