@@ -7,7 +7,8 @@ class FridayScheduler:
     """First come, first served; whole prompts; when blocks run out, the youngest waits again."""
 
     def __init__(self) -> None:
-        self.limits = Limits(blocks=6, block_size=2, max_seqs=3, max_tokens=6, max_len=10)
+        sizes = {"blocks": 6, "block_size": 2, "max_seqs": 3, "max_tokens": 6}
+        self.limits = Limits(**sizes, max_len=10, chunked=False)
         self.free = list(range(6))
         self.tokens, self.most, self.tables = {}, {}, {}
         self.waiting, self.running = [], []

@@ -17,6 +17,7 @@ from lineclear.testing.judge import Judge, Record
 from lineclear.testing.model import Model
 from lineclear.testing.picture import picture
 from lineclear.testing.protocol import Copy, Observation, Row, SchedulerUnderTest
+from lineclear.testing.stuck import stuck
 from lineclear.testing.watchdog import TookTooLong, returns_within
 
 __all__ = ["Machine", "Make", "replay", "run"]
@@ -224,11 +225,14 @@ class Machine:
             self.judge.feed(event, self._fail)
 
     def _fail(self, rule: str, message: str, place: str = "") -> NoReturn:
+        state = picture(self.seen, self.model)
+        if rule.startswith("progress."):
+            state += stuck(self.seen, self.limits, self.judge.checker)
         raise Failure(
             rule,
             message,
             place=place,
-            state=picture(self.seen, self.model),
+            state=state,
             actions=self.actions,
         )
 

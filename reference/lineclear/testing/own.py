@@ -51,7 +51,6 @@ class LineclearUnderTest:
             block_size=config.block_size,
             max_seqs=config.max_num_seqs,
             max_tokens=config.max_num_batched_tokens,
-            max_len=config.max_model_len,
             chunked=config.enable_chunked_prefill,
             in_flight=config.depth,
             oversize=True,

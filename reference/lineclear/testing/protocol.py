@@ -82,10 +82,9 @@ class Limits:
         host_blocks: how many of the blocks, the highest ids, are on the host: a swapped request may
             hold them, a row may not name them.
         max_len: prompt plus new tokens of the longest request that is submitted; None for what
-            fits into the device's blocks alone.
+            fits into the device's blocks alone and, without chunks, into one step.
         oversize: whether requests that can never fit are submitted too; they must be refused.
-        chunked: whether a prompt may be computed in several steps. If not, no request is submitted
-            that could need more than max_tokens at once.
+        chunked: whether a prompt may be computed in several steps.
         same_step_hits: whether a row may read what another row of the same step writes.
         dying_steps: steps during which an aborted or ended request may still hold blocks and may
             still have rows, at most 4; 0 if it holds nothing when the call returns.
@@ -151,9 +150,9 @@ class Limits:
         The last token needs no place in the cache.
         """
         fits = self.device_blocks * self.block_size + 1
-        if not self.chunked:
-            fits = min(fits, self.max_tokens + 1)
-        return fits if self.max_len is None else min(fits, self.max_len)
+        if self.max_len is not None:
+            return min(fits, self.max_len)
+        return fits if self.chunked else min(fits, self.max_tokens + 1)
 
     @property
     def block_ids(self) -> range:
