@@ -131,7 +131,29 @@ def difference(
         events += [*got, *moves(copies, mine, pools, number, after_step), *gone]
     rest = [k for k in range(len(copies)) if k not in told]
     events += moves(copies, rest, pools, number, after_step)
-    return [*events, *taken, *found, *[e for e in stored if e not in early]]
+    withdrawn = {b for e in found for b in e["blocks"]}  # what is published anew comes last
+    later = [e for e in stored if e not in early]
+    anew = [e for e in later if not withdrawn.isdisjoint(e["blocks"])]
+    later = [e for e in later if e not in anew]
+    return [*events, *in_turn(taken, later, held), *found, *anew]
+
+
+def in_turn(taken: list[Event], stored: list[Event], held: Collection[int]) -> list[Event]:
+    """Who hits what this same call publishes comes after who publishes it."""
+    fresh = {block for e in stored for block in e["blocks"]}
+    named = set(held)
+    events: list[Event] = []
+    while taken:
+        late = {e["r"] for e in taken if e["e"] == "hit" and not fresh.isdisjoint(e["blocks"])}
+        now = [e for e in taken if e["r"] not in late] or taken
+        taken = [e for e in taken if e not in now]
+        events += now
+        named.update(block for e in now for block in e["blocks"])
+        done = [e for e in stored if named.issuperset(e["blocks"])]
+        stored = [e for e in stored if e not in done]
+        events += done
+        fresh.difference_update(block for e in done for block in e["blocks"])
+    return [*events, *stored]
 
 
 def common(old: Sequence[int], new: Sequence[int]) -> int:
@@ -179,8 +201,7 @@ def acquired(
     """Entries from `at` on are new: found by their content, or allocated."""
     events: list[Event] = []
     targets = {copy.target for copy in copies}
-    others = {b for other, table in before.tables.items() if other != name for b in table}
-    others |= {b for other, table in after.tables.items() if other != name for b in table}
+    others = {b for other, table in after.tables.items() if other != name for b in table}
     for k in range(at, len(new)):
         block = new[k]
         shared = block in others or (
