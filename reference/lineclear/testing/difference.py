@@ -88,6 +88,7 @@ def difference(
     taken: list[Event] = []
     moved: dict[str, tuple[list[Event], list[Event]]] = {}  # by request: taken, then given up
     owner = {block: name for name, table in after.tables.items() for block in table}
+    copies = lasting(copies, owner)
     movers = dict.fromkeys(owner[copy.target] for copy in copies if copy.target in owner)
     for name in sorted({*before.tables, *after.tables}):
         old, new = before.tables.get(name, ()), after.tables.get(name, ())
@@ -242,6 +243,22 @@ def published(
             named = {"keys": [text(key)]} if key is not None else {}
             stored.append(event("store", pools.of(block), blocks=[block], **named))
     return stored, evicted
+
+
+def lasting(copies: Sequence[Copy], owner: Mapping[int, str]) -> list[Copy]:
+    """Copies to blocks that a table names afterwards, each from where its content was at first.
+
+    What was copied out and given up again in the same call leaves no trace, as any block that one
+    call takes and gives back.
+    """
+    origin: dict[int, int] = {}
+    made: dict[int, Copy] = {}
+    for copy in copies:
+        source = origin[copy.target] = origin.get(copy.source, copy.source)
+        if copy.target in owner:
+            made.pop(copy.target, None)
+            made[copy.target] = Copy(source, copy.target)
+    return list(made.values())
 
 
 def moves(

@@ -132,3 +132,13 @@ def test_the_free_blocks_are_told_by_pool() -> None:
     assert check_event(state, LIMITS)["free"] == [0, 1, 5]
     assert check_event(state, LIMITS, ["b"])["running"] == ["b"]
     assert "waiting" not in check_event(seen(), LIMITS)
+
+
+def test_a_copy_to_a_block_that_is_given_up_again_leaves_no_trace() -> None:
+    events = difference(seen(a=(0,)), seen(), HOSTED, copies=[Copy(0, 4)])
+    assert kinds(events) == [("preempt", "a", ()), ("free", "a", (0,))]
+    there_and_back = [Copy(0, 4), Copy(4, 1)]
+    events = difference(seen(a=(0,)), seen(a=(1,)), HOSTED, copies=there_and_back)
+    assert [e for e in events if e["e"] == "copy"] == [
+        {"e": "copy", "op": 0, "src": [["gpu", 0]], "dst": [["gpu", 1]]}
+    ]

@@ -8,7 +8,7 @@ import pytest
 
 from lineclear.config import PRESETS, ConfigError
 from lineclear.plan import Plan
-from lineclear.testing import Copy, exhaust, random_runs
+from lineclear.testing import Copy, exhaust, random_run, random_runs
 from lineclear.testing.own import LineclearUnderTest, small
 
 #: The preset that this harness finds stuck, and the rule that it lacks.
@@ -38,6 +38,11 @@ def test_no_rule_is_broken(preset: str) -> None:
 @pytest.mark.parametrize("preset", ["default", "lesson"])
 def test_no_rule_is_broken_with_two_steps_in_flight(preset: str) -> None:
     run(preset, 2, RUNS)
+
+
+def test_a_swap_that_is_discarded_in_the_same_plan_is_no_finding() -> None:
+    make = partial(LineclearUnderTest, small("broken_tail_requeue"))
+    assert random_run(make, 0, 612) is None
 
 
 @pytest.mark.deep
