@@ -73,7 +73,7 @@ class Translator:
     """
 
     def __init__(
-        self, ledger: Ledger, emit: Callable[[Event], None], *, checks: bool = True
+        self, ledger: Ledger, emit: Callable[[Event], object], *, checks: bool = True
     ) -> None:
         self.ledger = ledger
         self.checks = checks
