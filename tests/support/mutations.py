@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from lineclear.conform.events import free_lists
+from lineclear.conform.schema import free_lists
 
 __all__ = ["mutants", "verdict"]
 

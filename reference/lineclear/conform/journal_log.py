@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from lineclear.conform.events import is_list
 from lineclear.conform.header import Header, PoolSize
+from lineclear.conform.schema import is_list
 from lineclear.conform.state import DEFAULT
 from lineclear.record import JournalError, Replay, do, limits_of, parsed
 from lineclear_spec.ledger import Ledger

@@ -17,8 +17,9 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from lineclear.conform.events import KINDS, EventError, is_id, is_list, is_object, shown
+from lineclear.conform.events import EventError
 from lineclear.conform.header import Header
+from lineclear.conform.schema import KINDS, is_id, is_list, is_object, shown
 
 __all__ = ["HEADER", "is_kv_line", "kv_events"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from lineclear.conform import FORMAT, RULES, Checker, Header, Reader
-from lineclear.conform.events import FIELDS
 from lineclear.conform.header import ORDERS, PARTS
+from lineclear.conform.schema import FIELDS
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 LOG = (DOCS / "event_log.md").read_text()
