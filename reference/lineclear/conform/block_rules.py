@@ -112,7 +112,7 @@ def alloc(check: Checker, event: dict[str, Any]) -> None:
     blocks: list[int] = event["blocks"]
     at: int | None = event.get("at")
     vacant(check, table, event)
-    twice = len(set(blocks)) != len(blocks)
+    twice = len(blocks) > 1 and len(set(blocks)) != len(blocks)
     wait = 0
     for block in blocks:
         if not exists(check, "grant.exists", pool, block):
@@ -152,7 +152,7 @@ def alloc(check: Checker, event: dict[str, Any]) -> None:
                     step=fence,
                     settled=state.settled,
                 )
-        if not check.header.waits:
+        if state.copies and not check.header.waits:
             pinned(check, pool, block, r)
     if check.found:
         return

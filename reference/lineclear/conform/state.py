@@ -314,7 +314,8 @@ class State:
         """These entries of a table name nothing from now on."""
         sequence, pool = table.sequence, table.pool
         sequence.sync()
-        busy = sequence.step if sequence.step > self.settled else 0
+        # Steps use blocks of the default pool only.
+        busy = sequence.step if pool.name == DEFAULT and sequence.step > self.settled else 0
         for index in range(at, at + count):
             block = table.blocks[index]
             if block == HOLE:

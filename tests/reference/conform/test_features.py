@@ -143,6 +143,16 @@ def test_a_block_that_a_copy_reads_is_granted_to_nobody() -> None:
     assert clauses(CPU, *early) == ["ordered.copy"]
 
 
+def test_a_block_of_another_pool_is_free_at_once_though_a_step_of_its_request_is_in_flight() -> (
+    None
+):
+    header = Header(8, 2, pools={"cpu": PoolSize(2)}, stream_ordered=False, depth=2)
+    run = [*OUT, e("done", op=1), *IN]
+    back = [e("free", "a", pool="cpu", at=0, blocks=[0, 1])]
+    other = [e("submit", "b", prompt=2), e("alloc", "b", pool="cpu", blocks=[0])]
+    assert clauses(header, *run, *back, *other) == []
+
+
 def test_an_ended_request_may_give_up_its_blocks_later_if_the_engine_says_so() -> None:
     late = Header(4, 2, late_release=True)
     ended = [*A, e("finish", "a")]
