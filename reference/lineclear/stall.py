@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lineclear.entry import Entry
-from lineclear.relief import CANNOT_HELP, HELPS, Relief, relief
+from lineclear.relief import HELPS, NOTHING, Relief, relief
 from lineclear.step import Step
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.progress import Need
@@ -90,8 +90,7 @@ class Held:
         guard: one of `GUARDS`.
         figures: what the guard compares.
         relief: the smallest change that would lift it.
-        waiting: whether waiting can: it cannot if the guard is false even if every other request
-            ended now.
+        waiting: whether waiting for others can lift it.
         still: steps issued since it was in one, None if it never was.
     """
 
@@ -282,10 +281,11 @@ def told(scheduler: Bookkeeping, entry: Entry, guard: str, figures: dict[str, An
     ledger, record = scheduler.ledger, entry.record
     last = ledger.steps if any(q.steady for q in record.members) else 0
     last = max([last, *[q.last_step for q in record.members]])
-    # `add` took the request, so it fits into an empty pool: the end of others can always help,
-    # unless nothing is held, nothing is in flight, and it is not taken all the same.
+    # `add` took the request, so it fits into an empty pool: no guard of the table is false whatever
+    # ends. Where nothing is held and nothing is in flight there is nothing to wait for: either the
+    # next step takes it, or a rule that the preset lacks would have.
     alone = ledger.gpu.free == ledger.gpu.total and ledger.steps == ledger.settled
-    waiting = CANNOT_HELP if guard == "rules" and alone else HELPS
+    waiting = NOTHING if guard in ("rules", "none") and alone else HELPS
     change = change_for(scheduler, entry, guard, figures)
     phase = record.phase.name.lower()
     return Held(
