@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lineclear.entry import Entry
-from lineclear.relief import HELPS, NOTHING, Relief, relief
+from lineclear.relief import CANNOT_HELP, HELPS, NOTHING, Relief, relief
 from lineclear.step import Step
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.progress import Need
@@ -90,7 +90,8 @@ class Held:
         guard: one of `GUARDS`.
         figures: what the guard compares.
         relief: the smallest change that would lift it.
-        waiting: whether waiting for others can lift it.
+        waiting: whether waiting can: it cannot if the guard is false even if every other request
+            ended now.
         still: steps issued since it was in one, None if it never was.
     """
 
@@ -282,15 +283,28 @@ def told(scheduler: Bookkeeping, entry: Entry, guard: str, figures: dict[str, An
     last = ledger.steps if any(q.steady for q in record.members) else 0
     last = max([last, *[q.last_step for q in record.members]])
     # `add` took the request, so it fits into an empty pool: no guard of the table is false whatever
-    # ends. Where nothing is held and nothing is in flight there is nothing to wait for: either the
-    # next step takes it, or a rule that the preset lacks would have.
+    # ends, but a preset may keep its watermark free even then. Where nothing is held and nothing is
+    # in flight there is nothing to wait for: the next step takes it, or a rule of the preset keeps it.
     alone = ledger.gpu.free == ledger.gpu.total and ledger.steps == ledger.settled
     waiting = NOTHING if guard in ("rules", "none") and alone else HELPS
     change = change_for(scheduler, entry, guard, figures)
+    beyond = beyond_the_watermark(scheduler, entry) if guard == "rules" else 0
+    if beyond > 0:
+        waiting, change = CANNOT_HELP, Relief("blocks", beyond)
     phase = record.phase.name.lower()
     return Held(
         entry.name, phase, guard, figures, change, waiting, ledger.steps - last if last else None
     )
+
+
+def beyond_the_watermark(scheduler: Bookkeeping, entry: Entry) -> int:
+    """Blocks that an empty pool lacks for it, if the preset keeps the watermark even then."""
+    ledger, config, record = scheduler.ledger, scheduler.config, entry.record
+    if "the watermark is waived when nothing runs" not in config.lacking:
+        return 0
+    waits = record.phase == Phase.WAITING
+    wants = ledger.need(record.members[0].known_tokens) if waits else record.blocks
+    return wants + config.watermark_blocks - ledger.gpu.total
 
 
 def change_for(

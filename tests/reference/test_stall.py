@@ -6,7 +6,7 @@ from typing import Any
 
 from drive import Drive, dump
 
-from lineclear.relief import HELPS, NOTHING
+from lineclear.relief import CANNOT_HELP, HELPS, NOTHING
 from lineclear.stall import GUARDS
 
 
@@ -226,7 +226,7 @@ def test_how_long_a_request_is_in_no_step() -> None:
     assert change(drive, "a")[3] == 0
 
 
-def test_there_is_nothing_to_wait_for_where_everything_is_free_and_the_preset_takes_nobody() -> None:
+def test_waiting_cannot_help_where_the_preset_keeps_its_watermark_free_for_ever() -> None:
     drive = Drive(
         rules="vllm_v0",
         enable_chunked_prefill=False,
@@ -241,8 +241,10 @@ def test_there_is_nothing_to_wait_for_where_everything_is_free_and_the_preset_ta
     )
     drive.add("long", 1583, most=18)
     drive.add("short", 16)
+    before = {h.request_id: h.waiting for h in drive.scheduler.stall_report().held}
+    assert before["long"] == NOTHING  # nobody has anything, and the next step takes it
     drive.until(lambda _: drive.ledger.gpu.free == drive.ledger.gpu.total)
     drive.step()
     held = {h.request_id: (h.guard, h.waiting) for h in drive.scheduler.stall_report().held}
-    assert held["long"] == ("rules", NOTHING)
+    assert held["long"] == ("rules", CANNOT_HELP)
     assert held["short"][0] == "head_of_line"
