@@ -210,7 +210,10 @@ def hit(check: Checker, event: dict[str, Any]) -> None:
         filled = pool.filled.get(block, 0)
         # A sequence may share a block that another one of its request has begun: what it reads of
         # it is checked when it does, and it can't write there.
-        own = any(t.sequence.live is sequence.live for t in pool.held.get(block, ()))
+        own = any(
+            t.sequence.live is sequence.live and t.sequence is not sequence
+            for t in pool.held.get(block, ())
+        )
         promised = check.header.same_step_hits and block in pool.promised
         if filled < table.size and not own and not promised:
             check.broken(

@@ -234,3 +234,68 @@ def test_memory_does_not_grow_with_the_log() -> None:
     after = feed(400, 2000)
     tracemalloc.stop()
     assert after - before < 20_000
+
+
+SMALL = Header(8, 2)
+RUNS = [*A, step(1, ["a", 0, 3, 1]), e("settle", n=1)]
+TWO_COPIES = [
+    *OUT,
+    e("alloc", "a", pool="cpu", blocks=[2]),
+    e("copy", op=2, src=[["gpu", 0]], dst=[["cpu", 0]]),
+]
+FENCED = Header(8, 2, depth=2, stream_ordered=False, waits=True)
+FENCE = [
+    *A,
+    e("submit", "b", prompt=2),
+    step(1, ["a", 0, 3, 1]),
+    e("free", "a", at=0, blocks=[0, 1]),
+    e("abort", "a"),
+    e("alloc", "b", blocks=[0]),
+]
+FCFS = Header(8, 2, order="priority_high_first")
+QUEUE = [
+    e("submit", "a", prompt=2, priority=1),
+    e("submit", "b", prompt=2, priority=2),
+    e("alloc", "a", blocks=[0]),
+    e("alloc", "b", blocks=[1]),
+]
+
+
+@pytest.mark.parametrize(
+    ("header", "events", "broken"),
+    [
+        (SMALL, [A[0], e("alloc", "a", blocks=[0, 0])], ["grant.held", "grant.held"]),
+        (SMALL, [*A, e("alloc", "a", at=1, blocks=[2])], ["release.slice"]),
+        (SMALL, [*RUNS, e("hit", "a", at=0, blocks=[1])], ["release.slice", "hit.content"]),
+        (SMALL, [*A, e("check", free=[2, 3, 4, 5, 6, 7, 7])], ["conservation.free"]),
+        (SMALL, [*A, e("check", free=[1, 2, 3, 4, 5, 6, 7])], ["conservation.free"]),
+        (SMALL, [*A, e("check", free=[2, 3, 4, 5, 6, 7, 8])], ["conservation.free"]),
+        (SMALL, [*A, e("check", waiting=["a", "a"])], ["queues.lists"]),
+        (SMALL, [*A, e("check", waiting=["a"], running=["a"])], ["queues.lists"]),
+        (SMALL, [*A, e("check", waiting=[], running=[])], ["queues.lists"]),
+        (SMALL, [*RUNS, e("check", waiting=["a"], running=[])], ["queues.lists"]),
+        (SMALL, [*RUNS, e("check", waiting=[], running=["a"])], []),
+        (SMALL, [*A, e("check", waiting=["a"], running=[])], []),
+        (SMALL, [*A, e("reject", "a")], ["once.again"]),
+        (SMALL, [*A, e("prune", "a", s=0)], ["once.again"]),
+        (SMALL, [*A, e("fork", "a", s=1, of=2)], ["once.live"]),
+        (SMALL, [*A, e("fork", "a", s=0, of=0)], ["once.again"]),
+        (SMALL, [*RUNS, e("store", blocks=[5])], ["publish.computed"]),
+        (SMALL, [*RUNS, STORE, e("evict", blocks=[0], keys=["x"])], ["publish.key"]),
+        (CPU, TWO_COPIES, ["ordered.copy"]),
+        (CPU, [*OUT, e("copy", op=1, src=[["gpu", 0]], dst=[["cpu", 0]])],
+         ["ordered.done", "ordered.copy"]),
+        (CPU, [*OUT[:-1], {**OUT[-1], "dst": [["cpu", 0], ["cpu", 9]]}],
+         ["grant.exists", "exclusive_write.shared"]),
+        (FENCED, [*FENCE, step(2, ["b", 0, 2, 1])], ["ordered.fence"]),
+        (FENCED, [*FENCE, step(2, ["b", 0, 2, 1], after_step=1)], []),
+        (FENCED, [*FENCE, e("settle", n=1), step(2, ["b", 0, 2, 1])], []),
+        (FCFS, [*QUEUE, step(1, ["a", 0, 2, 1])], ["queue_order.passed"]),
+        (FCFS, [*QUEUE, step(1, ["b", 0, 2, 1])], []),
+        (FCFS, [*QUEUE, step(1, ["a", 0, 2, 1], ["b", 0, 2, 1])], []),
+        (FCFS, [*QUEUE, e("free", "b", at=0, blocks=[1]), e("abort", "b"), step(1, ["a", 0, 2, 1])],
+         []),
+    ],
+)  # fmt: skip
+def test_every_branch_of_a_clause(header: Header, events: list[Event], broken: list[str]) -> None:
+    assert clauses(header, *events) == broken
