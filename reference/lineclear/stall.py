@@ -252,7 +252,7 @@ def running(scheduler: Bookkeeping) -> list[Held]:
             guard, figures = "commit", {"steps": ledger.steps - ledger.settled}
         elif all(q.slot_tokens == 0 for q in members[1:]) and len(members) > 1:
             guard = "leader"
-        found.append(told(scheduler, entry, guard, figures))
+        found.append(with_change(scheduler, entry, guard, figures))
     return found
 
 
@@ -271,13 +271,15 @@ def queued(scheduler: Bookkeeping) -> list[Held]:
         first = ahead.setdefault(lane, entry)
         if first is not entry:
             figures = {"behind": str(first.name), "place": position + 1}
-            found.append(told(scheduler, entry, "head_of_line", figures))
+            found.append(with_change(scheduler, entry, "head_of_line", figures))
         else:
-            found.append(told(scheduler, entry, *head_of_queue(scheduler, step, entry, planned)))
+            found.append(
+                with_change(scheduler, entry, *head_of_queue(scheduler, step, entry, planned))
+            )
     return found
 
 
-def told(scheduler: Bookkeeping, entry: Entry, guard: str, figures: dict[str, Any]) -> Held:
+def with_change(scheduler: Bookkeeping, entry: Entry, guard: str, figures: dict[str, Any]) -> Held:
     """The guard with what would lift it, and whether waiting can."""
     ledger, record = scheduler.ledger, entry.record
     last = ledger.steps if any(q.steady for q in record.members) else 0

@@ -123,7 +123,7 @@ def conserve(check: Checker, event: dict[str, Any]) -> None:
             parts.append(f"block {block} is free for the engine, and {why}")
         if lost:
             parts.append(
-                f"blocks {lost[:8]}{' and more' if len(lost) > 8 else ''} are held by nobody and "
+                f"blocks {lost[:8]}{' and more' if len(lost) > 8 else ''} are not held and "
                 "not published, and the engine does not have them as free"
             )
         if parts:

@@ -88,7 +88,7 @@ def kind_of(event: Any) -> tuple[str, dict[str, Any]]:
 
 
 def hashes(kind: str, content: dict[str, Any]) -> list[str]:
-    """What the events store or remove, told apart by medium and group of layers.
+    """What the events store or remove, distinguished by medium and group of layers.
 
     Raises:
         EventError: they have none, or one that is neither a text nor a whole number.
@@ -121,7 +121,7 @@ class Numbers:
         return number
 
     def give(self, key: str) -> int:
-        """The number of the copy that goes; one that nobody has if there is none."""
+        """The number of the copy that is removed; an unused one if there is none."""
         numbers = self.copies.get(key)
         if not numbers:
             return HEADER.blocks - 1

@@ -20,7 +20,7 @@ IDLE = 4
 
 
 def in_order(check: Checker, admitted: list[Live]) -> None:
-    """Nobody that comes before an admitted request still waits."""
+    """No request that comes before an admitted one still waits."""
     if check.header.order is None or not check.state.live:
         return
     queue = check.queue

@@ -217,9 +217,9 @@ def check_event(event: object) -> None:
         )
 
 
-def free_lists(told: Any) -> dict[str, list[int]]:
+def free_lists(free: Any) -> dict[str, list[int]]:
     """The free blocks of each pool, from the field `free` of a check."""
-    return {DEFAULT_POOL: told} if is_list(told) else told
+    return {DEFAULT_POOL: free} if is_list(free) else free
 
 
 def shown(value: object, most: int = 60) -> str:

@@ -305,7 +305,7 @@ class State:
             table.blocks[at] = block
 
     def touch(self, pool: Pool, block: int) -> None:
-        """Whoever names the block has to be looked at again before it writes."""
+        """The sequences that name the block are checked again before they write."""
         for table in pool.held.get(block, ()):
             table.sequence.sync()
             table.sequence.safe_to = 0

@@ -54,7 +54,7 @@ def test_a_promised_block_has_to_be_computed_by_the_step_that_reads_it() -> None
     assert clauses(SAME, *A, STORE, *gone, *B) == ["hit.content"]
 
 
-def test_a_promised_block_is_written_by_nobody_else_and_once() -> None:
+def test_a_promised_block_is_written_by_its_author_alone_and_once() -> None:
     assert clauses(SAME, *A, STORE, *B, step(1, ["a", 0, 3, 1], ["b", 1, 2, 1])) == [
         "exclusive_write.shared",
         "exclusive_write.published",
@@ -138,7 +138,7 @@ def test_a_copy_into_other_entries_is_not_the_same_kv() -> None:
     assert clauses(CPU, *OUT, e("done", op=1), *turned) == ["computed.start"]
 
 
-def test_a_block_that_a_copy_reads_is_granted_to_nobody() -> None:
+def test_a_block_that_a_copy_reads_is_not_granted() -> None:
     early = [*OUT, IN[0], e("submit", "b", prompt=2), e("alloc", "b", blocks=[0])]
     assert clauses(CPU, *early) == ["ordered.copy"]
 

@@ -1,4 +1,4 @@
-"""A violation at the end of a long run is told by the few events that matter."""
+"""A violation at the end of a long run is shown by the few events that matter."""
 
 from __future__ import annotations
 
