@@ -30,14 +30,14 @@ def events(count: int) -> Iterator[dict[str, Any]]:
     """So many events of an engine that runs 128 sequences in every step."""
     free = list(range(ROWS * PER_REQUEST))
     live: dict[int, tuple[int, int, list[int]]] = {}  # position, tokens left, blocks
-    made = told = n = 0
+    made = said = n = 0
 
     def say(event: dict[str, Any]) -> dict[str, Any]:
-        nonlocal told
-        told += 1
+        nonlocal said
+        said += 1
         return event
 
-    while told < count:
+    while said < count:
         while len(live) < ROWS:
             made += 1
             most = OUTPUT - made % 61

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lineclear.entry import Entry
-from lineclear.relief import CANNOT_HELP, HELPS, Relief, relief
+from lineclear.relief import CANNOT_HELP, HELPS, NOTHING, Relief, relief
 from lineclear.step import Step
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.progress import Need
@@ -252,7 +252,7 @@ def running(scheduler: Bookkeeping) -> list[Held]:
             guard, figures = "commit", {"steps": ledger.steps - ledger.settled}
         elif all(q.slot_tokens == 0 for q in members[1:]) and len(members) > 1:
             guard = "leader"
-        found.append(told(scheduler, entry, guard, figures))
+        found.append(with_change(scheduler, entry, guard, figures))
     return found
 
 
@@ -271,26 +271,42 @@ def queued(scheduler: Bookkeeping) -> list[Held]:
         first = ahead.setdefault(lane, entry)
         if first is not entry:
             figures = {"behind": str(first.name), "place": position + 1}
-            found.append(told(scheduler, entry, "head_of_line", figures))
+            found.append(with_change(scheduler, entry, "head_of_line", figures))
         else:
-            found.append(told(scheduler, entry, *head_of_queue(scheduler, step, entry, planned)))
+            found.append(
+                with_change(scheduler, entry, *head_of_queue(scheduler, step, entry, planned))
+            )
     return found
 
 
-def told(scheduler: Bookkeeping, entry: Entry, guard: str, figures: dict[str, Any]) -> Held:
+def with_change(scheduler: Bookkeeping, entry: Entry, guard: str, figures: dict[str, Any]) -> Held:
     """The guard with what would lift it, and whether waiting can."""
     ledger, record = scheduler.ledger, entry.record
     last = ledger.steps if any(q.steady for q in record.members) else 0
     last = max([last, *[q.last_step for q in record.members]])
-    # `add` took the request, so it fits into an empty pool: the end of others can always help,
-    # unless nothing is held, nothing is in flight, and it is not taken all the same.
+    # `add` took the request, so it fits into an empty pool: no guard of the table is false whatever
+    # ends, but a preset may keep its watermark free even then. Where nothing is held and nothing is
+    # in flight there is nothing to wait for: the next step takes it, or a rule of the preset keeps it.
     alone = ledger.gpu.free == ledger.gpu.total and ledger.steps == ledger.settled
-    waiting = CANNOT_HELP if guard == "rules" and alone else HELPS
+    waiting = NOTHING if guard in ("rules", "none") and alone else HELPS
     change = change_for(scheduler, entry, guard, figures)
+    beyond = beyond_the_watermark(scheduler, entry) if guard == "rules" else 0
+    if beyond > 0:
+        waiting, change = CANNOT_HELP, Relief("blocks", beyond)
     phase = record.phase.name.lower()
     return Held(
         entry.name, phase, guard, figures, change, waiting, ledger.steps - last if last else None
     )
+
+
+def beyond_the_watermark(scheduler: Bookkeeping, entry: Entry) -> int:
+    """Blocks that an empty pool lacks for it, if the preset keeps the watermark even then."""
+    ledger, config, record = scheduler.ledger, scheduler.config, entry.record
+    if "the watermark is waived when nothing runs" not in config.lacking:
+        return 0
+    waits = record.phase == Phase.WAITING
+    wants = ledger.need(record.members[0].known_tokens) if waits else record.blocks
+    return wants + config.watermark_blocks - ledger.gpu.total
 
 
 def change_for(

@@ -170,20 +170,20 @@ def test_a_malformed_line_is_told_with_its_number_field_and_remedy(
         assert complaint.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    ("header", "error"),
-    [
-        ({}, "the first line is no header"),
-        ({"e": "engine", "log": "lineclear event log 2"}, "engine.log: 'lineclear event log 2'"),
-        ({"blocks": -1}, "engine.blocks: -1 is not a whole number, 0 or more"),
-        ({"block_size": 0}, "engine.block_size: 0 is not a whole number, 1 or more"),
-        ({"omits": ["alocs"]}, "engine.omits: 'alocs' is not one of submit"),
-        ({"omits": [[]]}, "engine.omits: [] is not one of submit"),
-        ({"order": "lifo"}, "engine.order: 'lifo' is not one of fcfs"),
-        ({"pools": {"cpu": {"size": 3}}}, "engine.pools.cpu: {'size': 3} is not an object with"),
-        ({"colour": 1}, "engine has no field 'colour'"),
-    ],
-)
+HEADERS: list[tuple[Event, str]] = [
+    ({}, "the first line is no header"),
+    ({"e": "engine", "log": "lineclear event log 2"}, "engine.log: 'lineclear event log 2'"),
+    ({"blocks": -1}, "engine.blocks: -1 is not a whole number, 0 or more"),
+    ({"block_size": 0}, "engine.block_size: 0 is not a whole number, 1 or more"),
+    ({"omits": ["alocs"]}, "engine.omits: 'alocs' is not one of submit"),
+    ({"omits": [[]]}, "engine.omits: [] is not one of submit"),
+    ({"order": "lifo"}, "engine.order: 'lifo' is not one of fcfs"),
+    ({"pools": {"cpu": {"size": 3}}}, "engine.pools.cpu: {'size': 3} is not an object with"),
+    ({"colour": 1}, "engine has no field 'colour'"),
+]
+
+
+@pytest.mark.parametrize(("header", "error"), HEADERS)
 def test_a_malformed_header(
     header: Event, error: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

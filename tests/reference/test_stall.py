@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from conforming import Run
 from drive import Drive, dump
 
-from lineclear.relief import CANNOT_HELP, HELPS
+from lineclear.relief import CANNOT_HELP, HELPS, NOTHING
 from lineclear.stall import GUARDS
+from lineclear_spec.lifecycle import Phase
 
 
 def guards(drive: Drive) -> dict[Any, str]:
@@ -226,7 +229,7 @@ def test_how_long_a_request_is_in_no_step() -> None:
     assert change(drive, "a")[3] == 0
 
 
-def test_waiting_cannot_help_where_everything_is_free_and_the_preset_takes_nobody() -> None:
+def test_waiting_cannot_help_where_the_preset_keeps_its_watermark_free_for_ever() -> None:
     drive = Drive(
         rules="vllm_v0",
         enable_chunked_prefill=False,
@@ -241,8 +244,36 @@ def test_waiting_cannot_help_where_everything_is_free_and_the_preset_takes_nobod
     )
     drive.add("long", 1583, most=18)
     drive.add("short", 16)
+    before = {h.request_id: h.waiting for h in drive.scheduler.stall_report().held}
+    assert before["long"] == NOTHING  # nobody has anything, and the next step takes it
     drive.until(lambda _: drive.ledger.gpu.free == drive.ledger.gpu.total)
     drive.step()
     held = {h.request_id: (h.guard, h.waiting) for h in drive.scheduler.stall_report().held}
     assert held["long"] == ("rules", CANNOT_HELP)
     assert held["short"][0] == "head_of_line"
+
+
+@pytest.mark.parametrize("rules", ["lineclear", "vllm_v0", "nano_vllm"])
+def test_a_request_that_waiting_cannot_help_never_runs_again(rules: str) -> None:
+    """150 calls under pressure: what is said after each call, against what comes of it."""
+    settings: dict[str, Any] = {"rules": rules, "watermark": 0.12, "preemption_mode": "recompute"}
+    if rules != "lineclear":
+        settings |= {"enable_chunked_prefill": False, "swapped_first": True}
+        settings |= {
+            "max_num_batched_tokens": 40,
+            "watermark": 0.12 if rules == "vllm_v0" else 0.0,
+        }
+    run = Run(3, 0, **settings)
+    hopeless: dict[Any, Any] = {}
+    helped = 0
+    for _ in range(150):
+        run.step()
+        for held in run.scheduler.stall_report().held:
+            entry = run.scheduler.entries[held.request_id]
+            if held.waiting == CANNOT_HELP:
+                hopeless[held.request_id] = entry
+            helped += held.waiting == HELPS
+        for name, entry in hopeless.items():
+            live = run.scheduler.entries.get(name)
+            assert live is not entry or entry.record.phase != Phase.RUNNING
+    assert helped > 150

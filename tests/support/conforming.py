@@ -74,7 +74,7 @@ class Run:
         self.file = JournalFile(self.text, limits_of(self.config))
         self.scheduler = Scheduler(self.config, journal=self.note)
         self.emit = emit
-        self.translate = Translator(self.scheduler.ledger, emit or (lambda _: None))
+        self.translate = Translator(self.scheduler.ledger, emit or print)
         self.flights: deque[Plan] = deque()
         self.copies: list[int] = []
         self.made = 0

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from lineclear.conform.schema import free_lists
+
 __all__ = ["mutants", "verdict"]
 
 Event = dict[str, Any]
@@ -51,7 +53,7 @@ def altered(event: Event, others: list[Any], blocks: list[int]) -> Iterator[tupl
         if "max" in event:
             yield "max less", {**event, "max": max(event["max"] - 1, 1)}
     if kind == "check":
-        free = event["free"] if type(event["free"]) is dict else {"gpu": event["free"]}
+        free = free_lists(event["free"])
         if free["gpu"]:
             yield "free less", {**event, "free": {**free, "gpu": free["gpu"][1:]}}
         held = [b for b in blocks if b not in free["gpu"]]

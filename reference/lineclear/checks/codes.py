@@ -245,7 +245,7 @@ CONFORM = tuple(
     Code(
         rule.code,
         f"a log breaks the rule {rule.name}",
-        f"`lineclear conform`: not so in the log of an engine: {rule.sentence}.",
+        f"`lineclear conform`: violated by the log of an engine: {rule.sentence}.",
         rule.matters,
         rule.todo,
     )

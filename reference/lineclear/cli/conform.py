@@ -200,7 +200,7 @@ def report(
 def outcome_of(result: Conformance, table: list[str], *, strict: bool) -> Outcome:
     """The result as one stage, a case for each rule."""
     from lineclear.checks.stage import Case, Finding, Outcome
-    from lineclear.conform.result import drawn, told
+    from lineclear.conform.result import describe, drawn
 
     broken = {violation.rule: violation for violation in result.violations}
     cases: list[Case] = []
@@ -219,7 +219,7 @@ def outcome_of(result: Conformance, table: list[str], *, strict: bool) -> Outcom
         Finding(
             violation.code,
             f"{violation.rule}: {violation.message}",
-            (*told(violation, result.line)[1:], "", *picture),
+            (*describe(violation, result.line)[1:], "", *picture),
             result.path,
             result.line,
             violation.json(),

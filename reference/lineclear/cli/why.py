@@ -1,7 +1,7 @@
 """`lineclear why`: which guard keeps each request of an engine, and what would lift it.
 
 Guarantees: exit code 1 if nothing moves any more, or if the log breaks a rule on the way, which is
-told first; 0 otherwise. It reads logs of any engine and journals of lineclear's own.
+printed first; 0 otherwise. It reads logs of any engine and journals of lineclear's own.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def report(path: Path, arguments: argparse.Namespace) -> int:
     """Feeds the log, and says why its requests do not move."""
     from lineclear.conform.events import EventError
     from lineclear.conform.observe import Observed
-    from lineclear.conform.result import told
+    from lineclear.conform.result import describe
     from lineclear.conform.source import Source
     from lineclear.conform.why import lines, why
 
@@ -97,6 +97,6 @@ def report(path: Path, arguments: argparse.Namespace) -> int:
             {"log": arguments.log, "event": number, **answer.json(), "violations": violations}
         )
     else:
-        text = [line for violation in found for line in [*told(violation, source.line), ""]]
+        text = [line for violation in found for line in [*describe(violation, source.line), ""]]
         write_text("\n".join([*text, f"{arguments.log}, after event {number}", *lines(answer)]))
     return REFUTED if found or answer.standstill else PASSED

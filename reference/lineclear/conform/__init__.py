@@ -6,10 +6,11 @@ Guarantees: the names below are the library; `lineclear conform` and the test ha
 from __future__ import annotations
 
 from lineclear.conform.checker import Checker, Violation
-from lineclear.conform.events import Event, EventError, RequestId, check_event
+from lineclear.conform.events import Event, EventError, RequestId
 from lineclear.conform.header import FORMAT, Group, Header, PoolSize
 from lineclear.conform.reader import Reader, Writer
 from lineclear.conform.rules import RULES, Rule, Standing
+from lineclear.conform.schema import check_event
 
 __all__ = [
     "FORMAT",

@@ -1,4 +1,4 @@
-"""Rules of single blocks: granted, hit, freed, published, evicted, and counted at a check.
+"""Rules of single blocks: granted, hit and freed.
 
 Guarantees: each function judges an event first and then, if nothing is broken, applies it.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lineclear.conform.events import EventError, free_lists
+from lineclear.conform.events import EventError
 from lineclear.conform.state import DEFAULT, HOLE, Pool, Sequence, Table
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def alloc(check: Checker, event: dict[str, Any]) -> None:
     blocks: list[int] = event["blocks"]
     at: int | None = event.get("at")
     vacant(check, table, event)
-    twice = len(set(blocks)) != len(blocks)
+    twice = len(blocks) > 1 and len(set(blocks)) != len(blocks)
     wait = 0
     for block in blocks:
         if not exists(check, "grant.exists", pool, block):
@@ -152,7 +152,7 @@ def alloc(check: Checker, event: dict[str, Any]) -> None:
                     step=fence,
                     settled=state.settled,
                 )
-        if not check.header.waits:
+        if state.copies and not check.header.waits:
             pinned(check, pool, block, r)
     if check.found:
         return
@@ -210,7 +210,10 @@ def hit(check: Checker, event: dict[str, Any]) -> None:
         filled = pool.filled.get(block, 0)
         # A sequence may share a block that another one of its request has begun: what it reads of
         # it is checked when it does, and it can't write there.
-        own = any(t.sequence.live is sequence.live for t in pool.held.get(block, ()))
+        own = any(
+            t.sequence.live is sequence.live and t.sequence is not sequence
+            for t in pool.held.get(block, ())
+        )
         promised = check.header.same_step_hits and block in pool.promised
         if filled < table.size and not own and not promised:
             check.broken(
@@ -272,131 +275,8 @@ def free(check: Checker, event: dict[str, Any]) -> None:
         del state.leaving[r]
 
 
-def store(check: Checker, event: dict[str, Any]) -> None:
-    """Blocks are published."""
-    pool = pool_of(check, event.get("pool", DEFAULT))
-    keys: list[Any] = event.get("keys") or [None] * len(event["blocks"])
-    for block, key in zip(event["blocks"], keys, strict=True):
-        where = ((pool.name, block),)
-        if not exists(check, "publish.evicted", pool, block):
-            continue
-        tables = pool.held.get(block, [])
-        for table in tables:
-            table.sequence.sync()
-        size = tables[0].size if tables else check.header.block_size
-        filled = pool.filled.get(block, 0)
-        whole = filled >= size or (bool(tables) and check.header.same_step_hits)
-        if not tables or not whole:
-            why = f"{filled} of {size} positions are computed" if tables else "no table names it"
-            check.broken(
-                "publish.computed",
-                f"block {block} of {pool.name} is published, and {why}",
-                holders(pool, block),
-                where,
-                computed=filled,
-                of=size,
-            )
-        old = pool.published.get(block)
-        if old is not None and key is not None and old != key:
-            check.broken(
-                "publish.key",
-                f"block {block} of {pool.name} is published under {key!r}, and it is published "
-                f"under {old!r} already",
-                holders(pool, block),
-                where,
-                has=old,
-                wants=key,
-            )
-    if check.found:
-        return
-    for block, key in zip(event["blocks"], keys, strict=True):
-        check.state.touch(pool, block)
-        tables = pool.held.get(block, [])
-        if tables and pool.filled.get(block, 0) < tables[0].size:
-            pool.promised[block] = tables[0]
-        pool.published[block] = key
-
-
-def evict(check: Checker, event: dict[str, Any]) -> None:
-    """Blocks are no longer published."""
-    pool = pool_of(check, event.get("pool", DEFAULT))
-    keys: list[Any] = event.get("keys") or [None] * len(event["blocks"])
-    for block, key in zip(event["blocks"], keys, strict=True):
-        where = ((pool.name, block),)
-        if block not in pool.published:
-            check.broken(
-                "publish.evicted",
-                f"block {block} of {pool.name} is evicted, and it is not published"
-                + (f" under {key!r} or any other key" if key is not None else ""),
-                holders(pool, block),
-                where,
-            )
-            continue
-        content = pool.published[block]
-        if key is not None and content is not None and key != content:
-            check.broken(
-                "publish.key",
-                f"block {block} of {pool.name} is evicted as {key!r}, and it is published under "
-                f"{content!r}",
-                holders(pool, block),
-                where,
-                has=content,
-                wants=key,
-            )
-    if check.found:
-        return
-    for block in event["blocks"]:
-        check.state.touch(pool, block)
-        pool.published.pop(block, None)
-        pool.promised.pop(block, None)
-
-
-def conserve(check: Checker, event: dict[str, Any]) -> None:
-    """The engine's own free lists, against what is neither named nor published."""
-    if "free" not in event:
-        return
-    for name, ids in free_lists(event["free"]).items():
-        pool = pool_of(check, name)
-        mine, theirs = pool.free(), set(ids)
-        twice = (
-            [block for block in theirs if ids.count(block) > 1] if len(ids) > len(theirs) else []
-        )
-        both, lost = sorted(theirs - mine), sorted(mine - theirs)
-        parts: list[str] = []
-        if twice:
-            parts.append(f"the engine's free list names {sorted(twice)} twice")
-        for block in both[:3]:
-            has = holders(pool, block)
-            why = (
-                f"{named(has)} holds it"
-                if has
-                else "it is published"
-                if block in pool.published
-                else f"{name} has no such block"
-            )
-            parts.append(f"block {block} is free for the engine, and {why}")
-        if lost:
-            parts.append(
-                f"blocks {lost[:8]}{' and more' if len(lost) > 8 else ''} are held by nobody and "
-                "not published, and the engine does not have them as free"
-            )
-        if parts:
-            wrong = tuple((name, b) for b in (*twice, *both, *lost))
-            involved = dict.fromkeys(r for _, b in wrong for r in holders(pool, b))
-            check.broken(
-                "conservation.free",
-                f"{name}: {'; '.join(parts)}",
-                tuple(involved),
-                wrong,
-                free_for_the_engine=len(ids),
-                free_by_the_log=len(mine),
-            )
-
-
 HANDLERS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "alloc": alloc,
     "hit": hit,
     "free": free,
-    "store": store,
-    "evict": evict,
 }

@@ -16,10 +16,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from lineclear.conform import block_rules, copy_rules, life_rules, step_rules
-from lineclear.conform.events import EventError, RequestId, check_event
+from lineclear.conform import block_rules, cache_rules, copy_rules, life_rules, step_rules
+from lineclear.conform.events import EventError, RequestId
 from lineclear.conform.header import Header
 from lineclear.conform.rules import CLAUSES, RULES, Rule, Standing, off, standings
+from lineclear.conform.schema import check_event
 from lineclear.conform.state import State
 
 __all__ = ["Checker", "Violation"]
@@ -84,6 +85,7 @@ class Violation:
 HANDLERS = {
     **life_rules.HANDLERS,
     **block_rules.HANDLERS,
+    **cache_rules.HANDLERS,
     **step_rules.HANDLERS,
     **copy_rules.HANDLERS,
 }

@@ -1,4 +1,4 @@
-"""Rules of copies: both ends stay as they are until the copy is done or somebody waits for it.
+"""Rules of copies: both ends stay as they are until the copy is done or an operation waits for it.
 
 Guarantees: each function judges an event first and then, if nothing is broken, applies it.
 """

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, cast
 
-from lineclear.conform.events import KINDS, EventError, is_count, is_object, is_positive, shown
+from lineclear.conform.events import EventError
+from lineclear.conform.schema import KINDS, is_count, is_object, is_positive, shown
 
 __all__ = ["FORMAT", "OMITTABLE", "ORDERS", "Group", "Header", "PoolSize"]
 

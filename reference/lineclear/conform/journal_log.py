@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from lineclear.conform.events import is_list
 from lineclear.conform.header import Header, PoolSize
+from lineclear.conform.schema import is_list
 from lineclear.conform.state import DEFAULT
 from lineclear.record import JournalError, Replay, do, limits_of, parsed
 from lineclear_spec.ledger import Ledger
@@ -64,7 +64,7 @@ def most_drafts(lines: Iterable[str]) -> int:
 
 
 class Translator:
-    """Told each action after it was done, says what happened in events.
+    """Called with each action after it was done; says in events what happened.
 
     Args:
         ledger: that the actions are done on.
@@ -73,7 +73,7 @@ class Translator:
     """
 
     def __init__(
-        self, ledger: Ledger, emit: Callable[[Event], None], *, checks: bool = True
+        self, ledger: Ledger, emit: Callable[[Event], object], *, checks: bool = True
     ) -> None:
         self.ledger = ledger
         self.checks = checks
@@ -287,13 +287,13 @@ class Translator:
     def _issue_step(self) -> None:
         ledger = self.ledger
         rows: list[list[Any]] = []
-        told: list[tuple[Sequence, int, int]] = []
+        sampling: list[tuple[Sequence, int, int]] = []
         for sequence in ledger.batch:
             self._grow(sequence)
         for sequence, drafts in self._rows:
             end, tokens = sequence.reach_tokens, sequence.last_tokens
             rows.append(self._row(sequence, end - tokens, tokens, sequence.last_samples))
-            told.append((sequence, sequence.last_samples, drafts))
+            sampling.append((sequence, sequence.last_samples, drafts))
         for sequence in ledger.batch:
             rows.append(self._row(sequence, ledger.reach(sequence) - 1, 1, 1))
         number = ledger.forward_of(ledger.steps)
@@ -301,7 +301,7 @@ class Translator:
         self._emit(e="step", n=ledger.steps, rows=rows, **waits)
         self._rows = []
         self._forwards[number] = ledger.steps
-        self._steps[ledger.steps] = told
+        self._steps[ledger.steps] = sampling
 
     def _row(self, sequence: Sequence, start: int, tokens: int, samples: int) -> list[Any]:
         row = [sequence.request.id, start, tokens, samples]
@@ -318,8 +318,8 @@ class Translator:
             self._emit(**self._check())
 
     def _sample(self, sequence: Sequence, step: int, accepted: int, _: int) -> None:
-        told = self._steps.get(step, [])
-        drafts = next((d for s, _, d in told if s is sequence), 0)
+        sampling = self._steps.get(step, [])
+        drafts = next((d for s, _, d in sampling if s is sequence), 0)
         if accepted == 1 and not drafts:
             return
         if not self._held_back:

@@ -17,8 +17,9 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from lineclear.conform.events import KINDS, EventError, is_id, is_list, is_object, shown
+from lineclear.conform.events import EventError
 from lineclear.conform.header import Header
+from lineclear.conform.schema import KINDS, is_id, is_list, is_object, shown
 
 __all__ = ["HEADER", "is_kv_line", "kv_events"]
 
@@ -87,7 +88,7 @@ def kind_of(event: Any) -> tuple[str, dict[str, Any]]:
 
 
 def hashes(kind: str, content: dict[str, Any]) -> list[str]:
-    """What the events store or remove, told apart by medium and group of layers.
+    """What the events store or remove, distinguished by medium and group of layers.
 
     Raises:
         EventError: they have none, or one that is neither a text nor a whole number.
@@ -120,7 +121,7 @@ class Numbers:
         return number
 
     def give(self, key: str) -> int:
-        """The number of the copy that goes; one that nobody has if there is none."""
+        """The number of the copy that is removed; an unused one if there is none."""
         numbers = self.copies.get(key)
         if not numbers:
             return HEADER.blocks - 1

@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lineclear.conform.block_rules import conserve
+from lineclear.conform.cache_rules import conserve
 from lineclear.conform.state import DEFAULT, PREEMPTED, RUNNING, SWAPPED, WAITING, Live
 
 if TYPE_CHECKING:

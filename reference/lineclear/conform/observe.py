@@ -10,10 +10,11 @@ from collections.abc import Hashable
 from typing import Any
 
 from lineclear.conform.checker import Checker
-from lineclear.conform.events import RequestId, free_lists
+from lineclear.conform.events import RequestId
 from lineclear.conform.header import Header
+from lineclear.conform.progress_rules import IDLE
+from lineclear.conform.schema import free_lists
 from lineclear.conform.state import DEFAULT, ENDLESS, HOLE, Live, State
-from lineclear.conform.step_rules import IDLE
 from lineclear.conform.why import RequestState, Snapshot
 
 __all__ = ["Observed"]

@@ -9,8 +9,9 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
-from lineclear.conform.events import EventError, check_event
+from lineclear.conform.events import EventError
 from lineclear.conform.header import Header
+from lineclear.conform.schema import check_event
 
 __all__ = ["Reader", "Writer"]
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lineclear.conform.checker import Checker, Violation
-from lineclear.conform.events import RequestId, free_lists
+from lineclear.conform.events import RequestId
 from lineclear.conform.header import Header
+from lineclear.conform.schema import free_lists
 from lineclear.conform.state import DEFAULT
 
 __all__ = ["Reduced", "reduce_log"]

@@ -22,7 +22,7 @@ __all__ = ["Conformance", "conform"]
 
 @dataclass(frozen=True, slots=True)
 class Conformance:
-    """What came of a log.
+    """The result for one log.
 
     Attributes:
         path: of the file.
@@ -116,13 +116,13 @@ def lines(result: Conformance) -> list[str]:
         if row.status != "checked":
             text.append(f"  {row.status:<10} {row.rule:<15} {'; '.join(row.lacks)}")
     for violation in result.violations:
-        text += ["", *told(violation, result.line)]
+        text += ["", *describe(violation, result.line)]
     if result.reduced is not None:
         text += ["", *drawn(result.reduced)]
     return text
 
 
-def told(violation: Violation, line: int) -> list[str]:
+def describe(violation: Violation, line: int) -> list[str]:
     """A violation without its picture."""
     text = [
         f"{violation.code} {violation.rule}: {violation.message}",

@@ -2,7 +2,7 @@
 
 Guarantees: a rule is checked clause by clause, and a clause only where the log carries everything
 that the clause needs; a rule keeps its name and its code. How a clause is checked is in
-`checker.py`, `step_rules.py` and `copy_rules.py`.
+the files that end in `_rules.py`.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ ROWS = (
         "capacity",
         "LC418",
         "a table has a block for every position that a row reads or writes",
-        "The device writes past the table: into memory that belongs to nobody or to somebody else.",
+        "The device writes past the table: into memory of another request, or of none.",
         "Compare the number of blocks that is taken with ceil(tokens / block_size).",
         {"room": (*HOLD, "step")},
         ("step",),
@@ -221,7 +221,7 @@ ROWS = (
         "progress",
         "LC511",
         "while a request is live, tokens are kept: the time without one is bounded by the lengths",
-        "The engine is up and nobody gets an answer.",
+        "The engine is up and no client gets an answer.",
         "`lineclear why` names the guard of each request and the smallest change that frees it.",
         {
             "moves": ("submit", "step", "idle", *ENDS),

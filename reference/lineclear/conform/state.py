@@ -305,7 +305,7 @@ class State:
             table.blocks[at] = block
 
     def touch(self, pool: Pool, block: int) -> None:
-        """Whoever names the block has to be looked at again before it writes."""
+        """The sequences that name the block are checked again before they write."""
         for table in pool.held.get(block, ()):
             table.sequence.sync()
             table.sequence.safe_to = 0
@@ -314,7 +314,8 @@ class State:
         """These entries of a table name nothing from now on."""
         sequence, pool = table.sequence, table.pool
         sequence.sync()
-        busy = sequence.step if sequence.step > self.settled else 0
+        # Steps use blocks of the default pool only.
+        busy = sequence.step if pool.name == DEFAULT and sequence.step > self.settled else 0
         for index in range(at, at + count):
             block = table.blocks[index]
             if block == HOLE:

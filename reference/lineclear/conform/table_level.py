@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from lineclear.conform.checker import Checker
-from lineclear.conform.events import RequestId, free_lists
+from lineclear.conform.events import RequestId
 from lineclear.conform.header import Header
+from lineclear.conform.schema import free_lists
 from lineclear.conform.state import DEFAULT
 from lineclear_spec import actions
 from lineclear_spec.ledger import Ledger

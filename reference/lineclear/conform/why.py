@@ -22,7 +22,7 @@ GUARDS = {
     "open_copy": "a copy of its blocks is not done",
     "commit": "a step that computes for it is not settled",
     "too_long": "it needs more blocks than there are, even alone",
-    "lost": "too few blocks are left: the others are held by nobody and are not free",
+    "lost": "too few blocks are left: the others are neither held nor free",
     "too_wide": "it has more sequences than a step may have rows",
     "too_large": "its prompt is computed at once and exceeds max_tokens, even alone",
     "head_of_line": "a request before it in the order waits too",
@@ -254,7 +254,7 @@ def never(snapshot: Snapshot, request: RequestState) -> Stuck | None:
 
 
 def lost(snapshot: Snapshot) -> int:
-    """Blocks that nobody holds and the engine does not have."""
+    """Blocks that no table names and the engine does not have as free."""
     held = snapshot.held
     if held is None:
         held = snapshot.leaving + sum(r.blocks for r in snapshot.requests)

@@ -54,7 +54,7 @@ def test_a_promised_block_has_to_be_computed_by_the_step_that_reads_it() -> None
     assert clauses(SAME, *A, STORE, *gone, *B) == ["hit.content"]
 
 
-def test_a_promised_block_is_written_by_nobody_else_and_once() -> None:
+def test_a_promised_block_is_written_by_its_author_alone_and_once() -> None:
     assert clauses(SAME, *A, STORE, *B, step(1, ["a", 0, 3, 1], ["b", 1, 2, 1])) == [
         "exclusive_write.shared",
         "exclusive_write.published",
@@ -138,9 +138,19 @@ def test_a_copy_into_other_entries_is_not_the_same_kv() -> None:
     assert clauses(CPU, *OUT, e("done", op=1), *turned) == ["computed.start"]
 
 
-def test_a_block_that_a_copy_reads_is_granted_to_nobody() -> None:
+def test_a_block_that_a_copy_reads_is_not_granted() -> None:
     early = [*OUT, IN[0], e("submit", "b", prompt=2), e("alloc", "b", blocks=[0])]
     assert clauses(CPU, *early) == ["ordered.copy"]
+
+
+def test_a_block_of_another_pool_is_free_at_once_though_a_step_of_its_request_is_in_flight() -> (
+    None
+):
+    header = Header(8, 2, pools={"cpu": PoolSize(2)}, stream_ordered=False, depth=2)
+    run = [*OUT, e("done", op=1), *IN]
+    back = [e("free", "a", pool="cpu", at=0, blocks=[0, 1])]
+    other = [e("submit", "b", prompt=2), e("alloc", "b", pool="cpu", blocks=[0])]
+    assert clauses(header, *run, *back, *other) == []
 
 
 def test_an_ended_request_may_give_up_its_blocks_later_if_the_engine_says_so() -> None:
@@ -224,3 +234,68 @@ def test_memory_does_not_grow_with_the_log() -> None:
     after = feed(400, 2000)
     tracemalloc.stop()
     assert after - before < 20_000
+
+
+SMALL = Header(8, 2)
+RUNS = [*A, step(1, ["a", 0, 3, 1]), e("settle", n=1)]
+TWO_COPIES = [
+    *OUT,
+    e("alloc", "a", pool="cpu", blocks=[2]),
+    e("copy", op=2, src=[["gpu", 0]], dst=[["cpu", 0]]),
+]
+FENCED = Header(8, 2, depth=2, stream_ordered=False, waits=True)
+FENCE = [
+    *A,
+    e("submit", "b", prompt=2),
+    step(1, ["a", 0, 3, 1]),
+    e("free", "a", at=0, blocks=[0, 1]),
+    e("abort", "a"),
+    e("alloc", "b", blocks=[0]),
+]
+FCFS = Header(8, 2, order="priority_high_first")
+QUEUE = [
+    e("submit", "a", prompt=2, priority=1),
+    e("submit", "b", prompt=2, priority=2),
+    e("alloc", "a", blocks=[0]),
+    e("alloc", "b", blocks=[1]),
+]
+
+
+@pytest.mark.parametrize(
+    ("header", "events", "broken"),
+    [
+        (SMALL, [A[0], e("alloc", "a", blocks=[0, 0])], ["grant.held", "grant.held"]),
+        (SMALL, [*A, e("alloc", "a", at=1, blocks=[2])], ["release.slice"]),
+        (SMALL, [*RUNS, e("hit", "a", at=0, blocks=[1])], ["release.slice", "hit.content"]),
+        (SMALL, [*A, e("check", free=[2, 3, 4, 5, 6, 7, 7])], ["conservation.free"]),
+        (SMALL, [*A, e("check", free=[1, 2, 3, 4, 5, 6, 7])], ["conservation.free"]),
+        (SMALL, [*A, e("check", free=[2, 3, 4, 5, 6, 7, 8])], ["conservation.free"]),
+        (SMALL, [*A, e("check", waiting=["a", "a"])], ["queues.lists"]),
+        (SMALL, [*A, e("check", waiting=["a"], running=["a"])], ["queues.lists"]),
+        (SMALL, [*A, e("check", waiting=[], running=[])], ["queues.lists"]),
+        (SMALL, [*RUNS, e("check", waiting=["a"], running=[])], ["queues.lists"]),
+        (SMALL, [*RUNS, e("check", waiting=[], running=["a"])], []),
+        (SMALL, [*A, e("check", waiting=["a"], running=[])], []),
+        (SMALL, [*A, e("reject", "a")], ["once.again"]),
+        (SMALL, [*A, e("prune", "a", s=0)], ["once.again"]),
+        (SMALL, [*A, e("fork", "a", s=1, of=2)], ["once.live"]),
+        (SMALL, [*A, e("fork", "a", s=0, of=0)], ["once.again"]),
+        (SMALL, [*RUNS, e("store", blocks=[5])], ["publish.computed"]),
+        (SMALL, [*RUNS, STORE, e("evict", blocks=[0], keys=["x"])], ["publish.key"]),
+        (CPU, TWO_COPIES, ["ordered.copy"]),
+        (CPU, [*OUT, e("copy", op=1, src=[["gpu", 0]], dst=[["cpu", 0]])],
+         ["ordered.done", "ordered.copy"]),
+        (CPU, [*OUT[:-1], {**OUT[-1], "dst": [["cpu", 0], ["cpu", 9]]}],
+         ["grant.exists", "exclusive_write.shared"]),
+        (FENCED, [*FENCE, step(2, ["b", 0, 2, 1])], ["ordered.fence"]),
+        (FENCED, [*FENCE, step(2, ["b", 0, 2, 1], after_step=1)], []),
+        (FENCED, [*FENCE, e("settle", n=1), step(2, ["b", 0, 2, 1])], []),
+        (FCFS, [*QUEUE, step(1, ["a", 0, 2, 1])], ["queue_order.passed"]),
+        (FCFS, [*QUEUE, step(1, ["b", 0, 2, 1])], []),
+        (FCFS, [*QUEUE, step(1, ["a", 0, 2, 1], ["b", 0, 2, 1])], []),
+        (FCFS, [*QUEUE, e("free", "b", at=0, blocks=[1]), e("abort", "b"), step(1, ["a", 0, 2, 1])],
+         []),
+    ],
+)  # fmt: skip
+def test_every_branch_of_a_clause(header: Header, events: list[Event], broken: list[str]) -> None:
+    assert clauses(header, *events) == broken

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from lineclear.conform import FORMAT, RULES, Checker, Header, Reader
-from lineclear.conform.events import FIELDS
 from lineclear.conform.header import ORDERS, PARTS
+from lineclear.conform.schema import FIELDS
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 LOG = (DOCS / "event_log.md").read_text()
@@ -36,8 +36,8 @@ def test_every_field_of_every_event_is_on_the_page() -> None:
             for line in LOG.splitlines()
             if line.startswith("| `") and f"`{kind}`" in line.split("|")[1]
         ]
-        told = {part.strip() for part in row.split("|")[2].split(",")} - {""}
-        assert told == {f"`{name}`" + "?" * optional for name, (_, _, optional) in rules.items()}
+        named = {part.strip() for part in row.split("|")[2].split(",")} - {""}
+        assert named == {f"`{name}`" + "?" * optional for name, (_, _, optional) in rules.items()}
 
 
 def test_the_header_is_on_the_page() -> None:

@@ -1,7 +1,8 @@
-"""A violation at the end of a long run is told by the few events that matter."""
+"""A violation at the end of a long run is shown by the few events that matter."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -37,12 +38,13 @@ def test_every_mutant_of_a_run_is_reduced_to_one_that_breaks_the_same(world: str
     """Every 61st mutant of 25 calls."""
     header, events = log_of(world, 2, 25)
     shorter = late = tried = 0
-    for number, (_, _, _, log) in enumerate(mutants(list(events), header.blocks)):
+    for number, (_, _, _, mutant) in enumerate(mutants(list(events), header.blocks)):
+        log: list[dict[str, Any]] = mutant
         checker = Checker(header)
         if number % 61 or not checker.run(log):
             continue
         found = checker.found
-        reduced = reduce_log(header, lambda log=log: log, found)
+        reduced = reduce_log(header, partial(iter, log), found)
         again = Checker(header)
         assert again.run(reduced.events[:-1]) == []
         now = again.feed(reduced.events[-1])

@@ -9,10 +9,10 @@ import pytest
 from stories import BASES, BREAKS, Break
 
 from lineclear.conform import RULES, Checker, EventError, Header
-from lineclear.conform.events import KINDS
 from lineclear.conform.picture import draw
 from lineclear.conform.reduce import reduce_log
 from lineclear.conform.rules import CLAUSES
+from lineclear.conform.schema import KINDS
 
 NAMES = [each.clause for each in BREAKS]
 

@@ -51,11 +51,16 @@ def change(at: int, **fields: Any) -> Callable[[Log], Log]:
     return lambda log: [*log[:at], {**log[at], **fields}, *log[at + 1 :]]
 
 
+def by_chunks(log: Log) -> Log:
+    """The request is admitted with blocks for a part of its prompt."""
+    return [log[0], {**log[1], "blocks": [3]}, {**log[2], "rows": [["a", 0, 2, 0]]}]
+
+
 @pytest.mark.parametrize(
     ("edit", "why"),
     [
         (change(0, max=9), "a guard is false: its worst case fits into the GPU pool"),
-        (lambda log: [log[0], {**log[1], "blocks": [3]}, {**log[2], "rows": [["a", 0, 2, 0]]}],
+        (by_chunks,
          "'a' runs with 1 blocks, and admit takes 3, for every token that it knows"),
         (change(2, rows=[["a", 0, 5, 0]]), "'a' samples 0, and the table 1"),
         (change(4, rows=[["a", 4, 2, 1]]), "'a' starts at 4, and the table at 5"),

@@ -161,7 +161,8 @@ def test_a_planted_stall_is_named(plant: Plant) -> None:
 
 
 def request(r: str = "r", **rest: Any) -> RequestState:
-    return RequestState(r, **{"phase": "waiting", "known": 6, **rest})
+    settings: dict[str, Any] = {"phase": "waiting", "known": 6, **rest}
+    return RequestState(r, **settings)
 
 
 @pytest.mark.parametrize(
