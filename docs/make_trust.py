@@ -1,4 +1,4 @@
-"""The figures of README.md, docs/trust.md and docs/mutants.md, from one run of everything.
+"""The figures of README.md, docs/trust.md, docs/mutants.md and docs/not_covered.md, from one run.
 
     python docs/make_trust.py            run it all and write the figures (minutes)
     python docs/make_trust.py --check    exit 1 if a file would change
@@ -34,6 +34,7 @@ from lineclear_spec.records import Pool  # noqa: E402
 from lineclear_spec.theorems import PREMISES, Standing, standings  # noqa: E402
 
 SEEDS = 5
+PAGES = ("README.md", "docs/trust.md", "docs/mutants.md", "docs/not_covered.md")
 KINDS = {
     "initiation": "an invariant holds of the empty ledger",
     "preserved": "an action keeps an invariant",
@@ -140,6 +141,34 @@ def premises() -> str:
     """What theorems of policies presume."""
     rows = [(p.name, p.sentence, p.seen_to, p.where) for p in PREMISES.values()]
     return table(("", "premise", "", "where"), rows)
+
+
+def open_premises() -> str:
+    """What theorems presume and no guard enforces."""
+    rows = [
+        (p.name, p.sentence, p.seen_to, ", ".join(rests_on(p.name)))
+        for p in PREMISES.values()
+        if p.seen_to != "guard"
+    ]
+    return table(("", "premise", "", "without it these theorems say nothing"), rows)
+
+
+def rests_on(premise: str) -> list[str]:
+    """Properties whose theorems presume it, with the policies where not all do."""
+    from lineclear.policies import load_claims
+    from lineclear_spec.theorems import CLAIMS
+
+    load_claims()
+    users: dict[str, list[str]] = {}
+    for claims in CLAIMS.values():
+        for theorem in claims.theorems:
+            if premise in theorem.premises:
+                policy, _, name = theorem.name.partition(".")
+                users.setdefault(name, []).append(policy)
+    return [
+        name if len(policies) == len(CLAIMS) else f"{name} of {' and '.join(policies)}"
+        for name, policies in users.items()
+    ]
 
 
 # ---- figures -----------------------------------------------------------------------------------
@@ -500,11 +529,12 @@ def main() -> int:
         "questions": questions(),
         "invariants": invariants(),
         "premises": premises(),
+        "open premises": open_premises(),
     }
     if not arguments.quick:
         sections |= measure()
     stale = []
-    for path in (ROOT / "README.md", ROOT / "docs/trust.md", ROOT / "docs/mutants.md"):
+    for path in map(ROOT.joinpath, PAGES):
         old = path.read_text()
         new = fill(old, sections)
         if new != old:

@@ -14,7 +14,7 @@ from lineclear_spec.invariants import INVARIANTS
 
 ROOT = Path(__file__).resolve().parents[1]
 TRUST = (ROOT / "docs/trust.md").read_text()
-PAGES = ("README.md", "ARCHITECTURE.md", "docs/trust.md", "docs/mutants.md")
+PAGES = ("README.md", "ARCHITECTURE.md", "docs/trust.md", "docs/mutants.md", "docs/not_covered.md")
 
 
 def row(name: str) -> str:
@@ -31,6 +31,63 @@ def test_every_test_and_file_that_a_page_names_exists(page: str) -> None:
     here = (ROOT / page).parent
     missing += [k for k in links if "://" not in k and not (here / k).exists()]
     assert missing == []
+
+
+def tracked() -> list[str]:
+    """Paths of the project's own files; a source archive has no git, so the tree is walked there."""
+    walked = (p for p in ROOT.rglob("*") if p.is_file())
+    inside = [p.relative_to(ROOT) for p in walked]
+    return [
+        p.as_posix()
+        for p in inside
+        if not p.parts[0].startswith(".v") and "." not in p.parts[0][:1]
+    ]
+
+
+FILES = tracked()
+PROSE = [name for name in FILES if name.endswith((".py", ".md"))]
+#: A path in backticks: a file with a known ending, or a folder.
+PATH = re.compile(
+    r"`((?:[\w.-]+/)*[\w-]+(?:\.[\w-]+)*\.(?:py|md|json|toml|yml|svg|png)|(?:[\w-]+/)+)`"
+)
+#: What is said of other projects' files.
+FOREIGN = {"reference/lineclear/vllm_v0.py"}
+
+
+def exists(path: str) -> bool:
+    """Whether a file, or a folder that has a file, ends with the path."""
+    if path.endswith("/"):
+        return any(f"/{path}" in f"/{name}" for name in FILES)
+    return any(f"/{name}".endswith(f"/{path}") for name in FILES)
+
+
+def test_every_path_in_prose_exists() -> None:
+    missing: list[tuple[str, str]] = []
+    for page in sorted(set(PROSE) - FOREIGN):
+        named = PATH.findall((ROOT / page).read_text(encoding="utf-8"))
+        missing += [(page, path) for path in named if not exists(path)]
+    assert missing == []
+
+
+def broken_rows(text: str) -> list[str]:
+    """Rows of Markdown tables that have more or fewer cells than the first row of their table."""
+    width, code = 0, False
+    broken: list[str] = []
+    for line in text.splitlines():
+        code ^= line.startswith("```")
+        cells = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") and not code else 0
+        if (cells and width and cells != width) or (width and not cells and line.strip()):
+            broken.append(line)  # the last case: a row that goes on in another line
+        width = cells
+    return broken
+
+
+def test_every_row_of_a_table_has_the_cells_of_its_head() -> None:
+    assert broken_rows("| a | b |\n| --- | --- |\n| c |\n") == ["| c |"]
+    assert broken_rows("| a | b |\n| --- | --- |\n| c | d\n    and e |\n") != []
+    pages = [name for name in PROSE if name.endswith(".md")]
+    found = {name: broken_rows((ROOT / name).read_text(encoding="utf-8")) for name in pages}
+    assert {name: rows for name, rows in found.items() if rows} == {}
 
 
 @pytest.mark.parametrize("name", [f"P{n}" for n in range(1, 17)] + [f"F{n}" for n in range(1, 9)])

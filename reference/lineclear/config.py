@@ -13,7 +13,21 @@ from typing import Any, cast
 
 from lineclear_spec.records import Limits
 
-__all__ = ["BROKEN", "MODES", "POLICIES", "PRESETS", "RULES", "VICTIMS", "Config", "ConfigError"]
+__all__ = [
+    "BROKEN",
+    "MODES",
+    "MOST_BLOCKS",
+    "POLICIES",
+    "PRESETS",
+    "RULES",
+    "VICTIMS",
+    "Config",
+    "ConfigError",
+]
+
+#: Blocks of one pool, at most: a larger one is a slip of the hand, and its lists alone would take
+#: gigabytes of the host's memory.
+MOST_BLOCKS = 1 << 24
 
 POLICIES = (
     "fcfs",
@@ -143,6 +157,12 @@ class Config:
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ConfigError(
                     f"{name} must be a whole number of at least {least}, not {value!r}"
+                )
+        for name in ("num_gpu_blocks", "num_cpu_blocks"):
+            if getattr(self, name) > MOST_BLOCKS:
+                raise ConfigError(
+                    f"{name} must be at most {MOST_BLOCKS}, not {getattr(self, name)}; use larger "
+                    "blocks (block_size) for a larger pool"
                 )
         if isinstance(self.depth, bool) or self.depth not in (1, 2):
             raise ConfigError(f"depth must be 1 or 2 steps in flight, not {self.depth!r}")

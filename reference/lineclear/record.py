@@ -18,12 +18,21 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TextIO, cast
 
+from lineclear.config import MOST_BLOCKS
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import Broken, Limits, Refused, Request, Sequence
 
-__all__ = ["JournalError", "JournalFile", "Replay", "digest", "replay", "state"]
+__all__ = [
+    "JournalError",
+    "JournalFile",
+    "NotAJournal",
+    "Replay",
+    "digest",
+    "replay",
+    "state",
+]
 
 FORMAT = "lineclear journal 1"
 #: Numbers that may be skipped between two requests.
@@ -37,6 +46,10 @@ After = Callable[[str, tuple[object, ...], Ledger], bool]
 
 class JournalError(ValueError):
     """A file is no journal, or does not lead where it says; the message is one line."""
+
+
+class NotAJournal(JournalError):
+    """A line is not what a journal may hold, whatever the table allows."""
 
 
 class JournalFile:
@@ -144,7 +157,8 @@ def replay(lines: Iterable[str], after: After | None = None) -> Replay:
             return True stops the replay.
 
     Raises:
-        JournalError: a line is malformed, an action is refused, or the last state differs.
+        NotAJournal: a line is malformed.
+        JournalError: an action is refused, or the last state differs.
     """
     rows = parsed(lines)
     number, first = next(rows, (0, None))
@@ -157,7 +171,7 @@ def replay(lines: Iterable[str], after: After | None = None) -> Replay:
         try:
             name, arguments = do(result, row, records)
         except JournalError as error:
-            raise JournalError(f"line {number}: {error}") from None
+            raise type(error)(f"line {number}: {error}") from None
         if result.complete or (name and after is not None and after(name, arguments, ledger)):
             break
     return result
@@ -170,17 +184,17 @@ def do(result: Replay, row: object, records: dict[str, object]) -> Done:
         finish(cast("dict[str, object]", row), result)
         return "", ()
     if not isinstance(row, list) or not row:
-        raise JournalError("it is no action")
+        raise NotAJournal("it is no action")
     name, *arguments = cast("list[object]", row)
     if name == "new":
         request = introduce(ledger, arguments)
         records[f"r{request.id}"] = request
         return "", ()
     if not isinstance(name, str) or name not in ACTIONS:
-        raise JournalError(f"{name!r} is no action")
+        raise NotAJournal(f"{name!r} is no action")
     action = ACTIONS[name]
     if len(arguments) != len(action.parameters):
-        raise JournalError(f"{name} takes {len(action.parameters)} arguments")
+        raise NotAJournal(f"{name} takes {len(action.parameters)} arguments")
     try:
         found = tuple(lookup(argument, records) for argument in arguments)
         made = action.body(ledger, *found)
@@ -199,28 +213,34 @@ def parsed(lines: Iterable[str]) -> Iterator[tuple[int, object]]:
     for number, line in enumerate(lines, start=1):
         try:
             yield number, json.loads(line)
-        except ValueError:
-            raise JournalError(f"line {number}: it is no JSON, or was cut off") from None
+        except (ValueError, RecursionError):
+            raise NotAJournal(f"line {number}: it is not JSON, or was cut off") from None
 
 
 def limits_of(number: int, row: object) -> Limits:
     """The limits in the first line."""
     content = cast("dict[str, Any]", row) if isinstance(row, dict) else {}
     if content.get("journal") != FORMAT or not isinstance(content.get("limits"), dict):
-        raise JournalError(f"line {max(number, 1)}: it is no {FORMAT!r}")
+        raise NotAJournal(f"line {max(number, 1)}: it is not a {FORMAT!r}")
     limits = cast("dict[str, Any]", content["limits"])
     if sorted(limits) != list(LIMITS) or not all(isinstance(v, int) for v in limits.values()):
-        raise JournalError(f"line {number}: the limits are not {', '.join(LIMITS)}")
-    return Limits(**limits)
+        raise NotAJournal(f"line {number}: the limits are not {', '.join(LIMITS)}")
+    for name in ("gpu_blocks", "cpu_blocks"):
+        if limits[name] > MOST_BLOCKS:
+            raise NotAJournal(f"line {number}: {name} is {limits[name]}, at most {MOST_BLOCKS}")
+    try:
+        return Limits(**limits)
+    except ValueError as error:
+        raise NotAJournal(f"line {number}: {error}") from None
 
 
 def introduce(ledger: Ledger, arguments: list[object]) -> Request:
     """A new request with the number that it had."""
     if len(arguments) != 4 or not all(isinstance(argument, int) for argument in arguments):
-        raise JournalError("a request has four numbers: id, prompt, limit, parallel")
+        raise NotAJournal("a request has four numbers: id, prompt, limit, parallel")
     number, prompt, limit, parallel = cast("list[int]", arguments)
     if not 0 < number - ledger.requests_made <= MOST_SKIPPED:
-        raise JournalError(f"request {number} does not follow request {ledger.requests_made}")
+        raise NotAJournal(f"request {number} does not follow request {ledger.requests_made}")
     while True:  # numbers between were made for requests that never became any
         request = ledger.new_request(prompt, limit, parallel)
         if request.id == number:
@@ -232,7 +252,7 @@ def lookup(argument: object, records: dict[str, object]) -> object:
     if isinstance(argument, int):
         return argument
     if not isinstance(argument, str) or argument not in records:
-        raise JournalError(f"{argument!r} was not introduced")
+        raise NotAJournal(f"{argument!r} was not introduced")
     return records[argument]
 
 

@@ -37,7 +37,7 @@ def read_text(path: str) -> str:
     except OSError as error:
         raise WorkloadError(f"{path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
-        raise WorkloadError(f"{path}: it is no UTF-8 text") from None
+        raise WorkloadError(f"{path}: not valid UTF-8") from None
 
 
 def rows_of(name: str, text: str) -> Iterator[tuple[int, Mapping[str, object]]]:

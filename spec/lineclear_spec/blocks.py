@@ -4,7 +4,7 @@
 Guarantees: after every single step each pool is a permutation of its places, a place is free or
 backs exactly one block, and a block's ref is the number of table entries that name it. It knows
 nothing about phases, tokens, steps in flight or budgets. Each loop is proved once, by induction,
-against the contract of the same name in `contracts.py`; an action that calls it is proved from the
+against the contract of the same name in `contracts/`; an action that calls it is proved from the
 contract alone.
 """
 

@@ -37,7 +37,7 @@ NONE_DUE: Several[Sequence] = Several(())
 
 
 class Ledger:
-    """Requests, sequences, tables and two pools; the reader of `actions.py` that runs."""
+    """Requests, sequences, tables and two pools; the reader of `actions/` that runs."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits

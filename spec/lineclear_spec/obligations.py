@@ -4,7 +4,7 @@
 decisions that progress rests on, and the order of each policy that was imported.
 
 Guarantees: an obligation is a list of hypotheses and a goal, made by running the very functions of
-`actions.py`, `blocks.py`, `progress.py` and of policies on formulas. It knows nothing about solvers'
+`actions/`, `blocks.py`, `progress.py` and of policies on formulas. It knows nothing about solvers'
 answers.
 """
 

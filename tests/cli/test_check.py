@@ -214,7 +214,7 @@ def test_the_registry_names_every_part_once() -> None:
     [
         ("depth = 3\n", "depth must be 1 or 2"),
         ("block_sise = 4\n", "block_size"),
-        ("depth = [\n", "it is no TOML"),
+        ("depth = [\n", "not valid TOML"),
     ],
 )
 def test_a_configuration_that_cannot_be_meant_ends_with_2(
@@ -330,7 +330,7 @@ def test_a_stale_page_is_found(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["check", "--stage", "diagrams"]) == 3  # nothing to compare is not passed
+    assert main(["check", "--stage", "diagrams"]) == 0  # a hook must not fail where none is kept
     assert main(["diagram", "actions", "-o", "actions.md"]) == 0
     capsys.readouterr()
     assert main(["check", "--stage", "diagrams"]) == 0

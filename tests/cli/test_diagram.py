@@ -114,8 +114,11 @@ def test_a_page_without_the_closing_line_is_refused(
     ("argv", "complaint"),
     [
         (["--check"], "--check needs the file to compare: -o FILE"),
-        (["-o", "no/such/folder/a.svg"], "cannot write no/such/folder/a.svg: No such file"),
-        (["-o", "."], "cannot read .: Is a directory"),
+        (
+            ["-o", "no/such/folder/a.svg"],
+            "cannot write no/such/folder/a.svg: there is no folder no/such/folder",
+        ),
+        (["-o", "."], "cannot write .: it is a folder"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_line(
@@ -139,7 +142,7 @@ def test_a_file_that_is_no_text_is_refused(
     path = tmp_path / "a.svg"
     path.write_bytes(b"\xff\xfe\x00")
     assert main(["diagram", "lifecycle", "-o", str(path)]) == 2
-    assert "it is not UTF-8 text" in capsys.readouterr().err
+    assert "not valid UTF-8" in capsys.readouterr().err
     assert path.read_bytes() == b"\xff\xfe\x00"
 
 

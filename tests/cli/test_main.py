@@ -128,7 +128,7 @@ def test_an_interrupt_ends_quietly(
 
     monkeypatch.setattr("lineclear.cli.explain.run", run)
     assert main(["explain"]) == INTERRUPTED
-    assert capsys.readouterr() == ("", "")
+    assert capsys.readouterr() == ("", "lineclear explain: interrupted\n")
 
 
 def test_a_closed_pipe_ends_without_a_traceback() -> None:

@@ -138,7 +138,7 @@ def test_what_cannot_be_meant_is_one_line(
         ("num_gpu_blocks = '9'\n", "num_gpu_blocks is '9', not int"),
         ("enable_chunked_prefill = 1\n", "enable_chunked_prefill is 1, not bool"),
         ("depth = true\n", "depth is True, not int"),
-        ("num_gpu_blocks =\n", "it is no TOML: "),
+        ("num_gpu_blocks =\n", "not valid TOML: "),
     ],
 )
 def test_a_bad_configuration_file_is_one_line(
@@ -196,8 +196,8 @@ def test_a_journal_that_was_changed_or_cut_is_told(
     assert main(["replay", str(path)]) == 1
     assert "is refused, a guard is false: " in capsys.readouterr().out
     path.write_text("no journal\n")
-    assert main(["replay", str(path)]) == 1
-    assert "line 1: it is no JSON" in capsys.readouterr().out
+    assert main(["replay", str(path)]) == 2  # nothing was refuted: the file is not a journal
+    assert "line 1: it is not JSON" in capsys.readouterr().err
     missing = str(tmp_path / "missing.jsonl")
     assert f"cannot read {missing}: No such file" in refused(capsys, "replay", missing)
     path.write_text("".join(lines))

@@ -107,6 +107,17 @@ def test_what_can_not_be_tested_is_a_wrong_call(
     assert error.count("\n") == 1
 
 
+def test_a_file_that_can_not_be_written_is_refused_before_any_search(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = str(tmp_path / "no/such/folder/test_found.py")
+    assert main(["test", BROKEN, "--emit-test", target]) == USAGE
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.count("\n") == 1
+    assert "cannot write" in error
+
+
 @pytest.mark.parametrize("wrong", [["--seconds", "0"], ["--run", "-1"], ["--workers", "0"]])
 def test_numbers_that_mean_nothing_are_refused(wrong: list[str]) -> None:
     assert main(["test", SOUND, *wrong]) == USAGE

@@ -161,3 +161,48 @@ def test_a_copy_that_fails_loses_no_token_and_harms_nobody_else() -> None:
     figures = done.run(400)
     assert figures.events["failed"] >= 10
     assert figures.events["finished"] >= 50
+
+
+def failing(seed: int, kind: type[TagRun] = TagRun) -> TagRun:
+    """A run in which copies fail and requests are aborted while their copies are under way."""
+    return kind(
+        pressure(preemption_mode="swap", scheduling_policy="priority"),
+        seed,
+        load=Load(fail=0.08, abort=0.15),
+        streams=DelayedStreams(seed=seed),
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("seed", [3, 4, 7, 9, 10])
+def test_a_request_aborted_before_its_failed_copy_is_reported_is_no_wrong_tag(seed: int) -> None:
+    events = failing(seed).run(200).events
+    assert events["abort"]
+    assert events["failed"]
+    assert events["excused"]
+
+
+class TakenAsGood(TagRun):
+    """Reports a failed copy to the scheduler as one that is done."""
+
+    def _tell(self, done: list[int], failed: list[int]) -> None:
+        for number in failed:
+            life, first = self.copies.pop(number)
+            if life is not None:
+                self.excused.setdefault(life, []).append((first, self.launches))
+        super()._tell(done, [])
+        if failed:
+            self.scheduler.complete(failed)
+
+
+def test_what_a_failed_copy_left_is_excused_only_until_the_failure_is_reported() -> None:
+    with pytest.raises(WrongTag, match=r"seed 7, Load\(.*fail=0.08.*Config\("):
+        failing(7, TakenAsGood).run(400)
+
+
+@pytest.mark.deep
+def test_two_hundred_thousand_steps_with_failures_and_aborts() -> None:
+    for seed in range(100):
+        events = failing(seed).run(2_000).events
+        assert events["failed"] >= 20
+        assert events["abort"] >= 100

@@ -78,15 +78,15 @@ def test_a_file_that_was_cut_off_is_not_complete() -> None:
     again = replay(lines[:-1])
     assert not again.complete
     assert again.actions == 14
-    with pytest.raises(JournalError, match=r"line 12: it is no JSON, or was cut off"):
+    with pytest.raises(JournalError, match=r"line 12: it is not JSON, or was cut off"):
         replay([*lines[:11], lines[11][:-3]])
 
 
 @pytest.mark.parametrize(
     ("line", "text", "said"),
     [
-        (1, '{"journal": "other"}', "line 1: it is no 'lineclear journal 1'"),
-        (1, "7", "line 1: it is no 'lineclear journal 1'"),
+        (1, '{"journal": "other"}', "line 1: it is not a 'lineclear journal 1'"),
+        (1, "7", "line 1: it is not a 'lineclear journal 1'"),
         (2, '["new", 1, 6, 12]', "line 2: a request has four numbers"),
         (2, '["new", 0, 6, 12, 2]', "line 2: request 0 does not follow request 0"),
         (2, '["new", 9000000, 6, 12, 2]', "does not follow"),

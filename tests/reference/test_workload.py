@@ -162,7 +162,7 @@ def test_files_that_cannot_be_read_are_told_by_name(tmp_path: Path) -> None:
     assert "Is a directory" in complaint(str(tmp_path))
     binary = tmp_path / "binary.csv"
     binary.write_bytes(b"\xff\xfe\x00")
-    assert complaint(str(binary)) == f"{binary}: it is no UTF-8 text"
+    assert complaint(str(binary)) == f"{binary}: not valid UTF-8"
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path) -> None:

@@ -14,17 +14,15 @@ import platform
 import sys
 import tempfile
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 
+from lineclear.checks.sources import PACKAGES, closure, files, folder_of
 from lineclear.checks.stage import Context, Outcome, Stage
 
 __all__ = ["FOLDER", "folder", "key", "load", "modules_of", "save"]
 
 FOLDER = ".lineclear"
 FORMAT = "lineclear check 1"
-PACKAGES = {"spec": "lineclear_spec", "reference": "lineclear"}
-SUFFIXES = (".py", ".json", ".toml")
 
 
 def folder(root: Path) -> Path:
@@ -36,16 +34,11 @@ def folder(root: Path) -> Path:
 
 
 def sources(part: str) -> list[tuple[str, bytes]]:
-    """Every source file of a package, by name."""
-    spec = find_spec(PACKAGES[part])
-    if spec is None or not spec.submodule_search_locations:
-        raise RuntimeError(f"the package {PACKAGES[part]} has no folder")
-    top = Path(spec.submodule_search_locations[0])
-    return [
-        (str(path.relative_to(top)), path.read_bytes())
-        for path in sorted(top.rglob("*"))
-        if path.suffix in SUFFIXES and path.is_file()
-    ]
+    """The source files of a part, by name: `spec`, `reference`, or a module and what it may import."""
+    whole = part in PACKAGES
+    top = folder_of(part if whole else "reference")
+    paths = files(top) if whole else closure(part)
+    return [(str(path.relative_to(top)), path.read_bytes()) for path in paths]
 
 
 def version(package: str) -> str:

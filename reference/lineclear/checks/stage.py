@@ -132,7 +132,8 @@ class Stage:
     Attributes:
         name: as printed, and as `--stage` takes it.
         run: does it.
-        sources: folders whose contents the answer depends on: `spec`, `reference`.
+        sources: what the answer depends on: `spec`, `reference`, or a module of `lineclear`, which
+            stands for all that it may import.
         packages: distributions whose versions it depends on.
         modes: in which it runs; elsewhere it is skipped and said to be.
         cacheable: whether nothing else than sources, packages, mode, configuration and `extra`

@@ -117,6 +117,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader has gone; what is left in the buffer would raise again when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except OSError as error:
+        if error.filename is None:
+            raise
+        why = error.strerror or str(error)
+        return complain(f"lineclear {command}: cannot read or write {error.filename}: {why}")
     except KeyboardInterrupt:
+        sys.stderr.write(f"lineclear {command}: interrupted\n")
         return INTERRUPTED
     return status

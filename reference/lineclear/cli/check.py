@@ -227,7 +227,7 @@ def kept(outcomes: Sequence[Outcome], folder: Path) -> dict[int, str]:
 
 def put(path: Path, content: str) -> None:
     """Writes a report whole or not at all."""
-    from lineclear.cli.diagram import replace
+    from lineclear.cli.output import replace
 
     if not path.parent.is_dir():
         raise UsageError(f"cannot write {path}: {path.parent} is no folder")

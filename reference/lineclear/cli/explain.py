@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lineclear.cli.exits import PASSED, REFUTED, UsageError
-from lineclear.cli.output import add_format, write_json, write_text
+from lineclear.cli.output import add_format, need_file, replace, write_json, write_text
 
 __all__ = ["add_parser", "run"]
 
@@ -22,6 +22,7 @@ examples:
   lineclear explain conservation   an invariant
   lineclear explain SWAPPED        a phase
   lineclear explain swap_out.guard.4   the counterexample to a mutant
+  lineclear explain swap_out.guard.4 --save race.itf.json   and a file of it, for replay
   lineclear explain LC401          a finding of lineclear check
   lineclear explain --page -o docs/findings.md   every code, as a page
 """
@@ -40,6 +41,12 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--page", action="store_true", help="the page of every finding's code")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="with --page: write it")
     parser.add_argument(
+        "--save",
+        metavar="FILE",
+        type=Path,
+        help="with a mutant: keep its counterexample, for lineclear replay FILE [--emit-test]",
+    )
+    parser.add_argument(
         "--check", action="store_true", help="with -o: write nothing; exit 1 if FILE is stale"
     )
     add_format(parser)
@@ -52,7 +59,13 @@ def run(arguments: argparse.Namespace) -> int:
         return page(arguments.output, check=arguments.check)
     if arguments.output is not None or arguments.check:
         raise UsageError("-o and --check go with --page")
-    content, text = list_names() if name is None else explain(name)
+    if arguments.save is not None:
+        if name is None or not is_mutant(name):
+            raise UsageError("--save goes with the name of a mutant, such as swap_out.guard.4")
+        need_file(arguments.save)
+        if arguments.save.exists():
+            raise UsageError(f"{arguments.save} exists: remove it first")
+    content, text = list_names() if name is None else explain(name, arguments.save)
     if arguments.format == "json":
         write_json(content)
     else:
@@ -63,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 def page(path: Path | None, *, check: bool) -> int:
     """The page of finding codes: printed, written or compared."""
     from lineclear.checks.codes import markdown
-    from lineclear.cli.diagram import read, replace
+    from lineclear.cli.diagram import read
 
     drawn = markdown()
     if path is None:
@@ -134,7 +147,12 @@ PHASES = {
 }
 
 
-def explain(name: str) -> tuple[dict[str, Any], str]:
+def is_mutant(name: str) -> bool:
+    """Whether the name has the form of a mutant's."""
+    return ".guard." in name or ".effect." in name
+
+
+def explain(name: str, save: Path | None = None) -> tuple[dict[str, Any], str]:
     """One name, as an object and as text."""
     from lineclear_spec.actions import ACTIONS
     from lineclear_spec.invariants import INVARIANTS
@@ -156,16 +174,18 @@ def explain(name: str) -> tuple[dict[str, Any], str]:
         return explain_phase(name.upper())
     if name.upper().startswith("LC") and name[2:].isdigit():
         return explain_code(name.upper())
-    if ".guard." in name or ".effect." in name:
-        return explain_mutant(name)
+    if is_mutant(name):
+        return explain_mutant(name, save)
     known = [*ACTIONS, *INVARIANTS, *Phase.__members__]
     near = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {near[0]}?" if near else "lineclear explain lists every name"
     raise UsageError(f"{name!r} is no action, invariant or phase: {hint}")
 
 
-def explain_mutant(name: str) -> tuple[dict[str, Any], str]:
-    """The counterexample to a mutant, executed anew."""
+def explain_mutant(name: str, save: Path | None) -> tuple[dict[str, Any], str]:
+    """The counterexample to a mutant, executed anew; saved if a file is named."""
+    from lineclear.checks.counterexample import from_mutant
+    from lineclear.checks.itf import dumps
     from lineclear_spec.mutants import generate
     from lineclear_spec.picture import explain as picture
     from lineclear_spec.trial import Worlds, try_mutant
@@ -189,7 +209,12 @@ def explain_mutant(name: str) -> tuple[dict[str, Any], str]:
     }
     if evidence is None:
         return content, f"{name}: {mutant.kind}: {mutant.text}\nno execution breaks a rule"
-    return content, picture(mutant, evidence)
+    drawn = picture(mutant, evidence)
+    if save is None:
+        return content, drawn
+    replace(save, dumps(from_mutant(name, evidence)))
+    content["file"] = str(save)
+    return content, f"{drawn}\n\nsaved: lineclear replay {save}"
 
 
 def explain_action(name: str) -> tuple[dict[str, Any], str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
-from lineclear.cli.output import add_format, write_json, write_text
+from lineclear.cli.output import add_format, count, need_file, replace, write_json, write_text
 from lineclear.cli.progress import Progress
 from lineclear.cli.settings import SETTINGS, add_settings, read_settings
 
@@ -63,6 +63,12 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear.explore.report import explore, markdown, unreached
     from lineclear.explore.worlds import required
 
+    for path in filter(None, (arguments.output, arguments.journal)):
+        need_file(path)
+    for flag in ("--requests", "--max-states"):
+        value = getattr(arguments, flag[2:].replace("-", "_"))
+        if value is not None and value < 1:
+            raise UsageError(f"{flag} must be at least 1, not {value}: else nothing is searched")
     searches: list[dict[str, Any]] = []
     lines: list[str] = []
     code = PASSED
@@ -84,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
             code = INCONCLUSIVE
         if arguments.output is not None:
             command = "lineclear explore" + " --deep" * arguments.deep + f" -o {arguments.output}"
-            Path(arguments.output).write_text(markdown(reports, command), encoding="utf-8")
+            replace(Path(arguments.output), markdown(reports, command))
         if arguments.journal is not None:
             lines.append(save(reports, arguments.journal))
     if arguments.target == "table" or arguments.all:
@@ -101,7 +107,8 @@ def run(arguments: argparse.Namespace) -> int:
             code, "nothing found, but bounds were reached"
         )
         lines.append(
-            f"{len(searches)} searches, {states:,} states, {transitions:,} transitions: {words}"
+            f"{count(len(searches), 'search', 'searches')}, {count(states, 'state')}, "
+            f"{count(transitions, 'transition')}: {words}"
         )
         write_text("\n".join(lines))
     return code
@@ -123,18 +130,37 @@ def worlds(arguments: argparse.Namespace) -> tuple[list[Bounds], bool]:
     preset = {} if arguments.preset is None else {"preset": arguments.preset}
     shapes = tuple(map(shape, arguments.shapes)) if arguments.shapes else (LONG, shape("2+2"))
     try:
-        settings = read_settings(arguments, {**SMALL, **preset})
-        return [
-            Bounds(
-                "as asked",
-                settings,
-                shapes,
-                live=2 if arguments.requests is None else arguments.requests,
-                max_states=arguments.max_states or 200_000,
-            )
-        ], False
+        bounds = Bounds(
+            "as asked",
+            read_settings(arguments, {**SMALL, **preset}),
+            shapes,
+            live=2 if arguments.requests is None else arguments.requests,
+            max_states=200_000 if arguments.max_states is None else arguments.max_states,
+        )
     except (ConfigError, ValueError) as error:
         raise UsageError(str(error)) from error
+    refuse_rejected(bounds)
+    return [bounds], False
+
+
+def refuse_rejected(bounds: Bounds) -> None:
+    """Refuses a request that the scheduler would reject: it never arrives, so nothing is searched.
+
+    Raises:
+        UsageError: the request, and the reason.
+    """
+    from lineclear.explore.orders import request_of
+    from lineclear.request import InvalidRequest, Rejected
+    from lineclear.scheduler import Scheduler
+
+    scheduler = Scheduler(bounds.config)
+    for number, one in enumerate(bounds.shapes):
+        try:
+            answer = scheduler.add(request_of(one, number, timed=True))
+        except InvalidRequest as error:
+            raise UsageError(f"request {one}: {error}") from error
+        if isinstance(answer, Rejected):
+            raise UsageError(f"request {one} is rejected, {answer.reason}: leave it out")
 
 
 def shape(text: str) -> Shape:

@@ -9,14 +9,30 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["add_backend", "add_format", "console", "write_json", "write_text"]
+from lineclear.cli.exits import UsageError
+
+__all__ = [
+    "add_backend",
+    "add_format",
+    "console",
+    "count",
+    "need_file",
+    "need_folder",
+    "reason",
+    "replace",
+    "write_json",
+    "write_text",
+]
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +54,73 @@ def add_backend(parser: argparse.ArgumentParser) -> None:
         help="where work is spread: the cores of this machine, or the Ray cluster of RAY_ADDRESS "
         "(default: processes)",
     )
+
+
+def count(number: int, noun: str, several: str = "") -> str:
+    """A number with its noun: "1 state", "2 states"; `several` is an irregular plural."""
+    return f"{number:,} {noun if number == 1 else several or noun + 's'}"
+
+
+def reason(error: OSError | UnicodeDecodeError) -> str:
+    """Why a file could not be read or written, in a few words."""
+    if isinstance(error, UnicodeDecodeError):
+        return "not valid UTF-8"
+    return error.strerror or str(error)
+
+
+def need_folder(path: str | Path) -> None:
+    """Refuses, before any work is done, a folder that files can't be written into.
+
+    The folder need not exist: then its nearest parent must be a folder that can be written to.
+
+    Raises:
+        UsageError: one line that names the path and the reason.
+    """
+    folder = Path(path).absolute()
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        handle, name = tempfile.mkstemp(dir=folder, prefix=".lineclear-")
+    except OSError as error:
+        raise UsageError(f"cannot write to {path}: {reason(error)}") from error
+    os.close(handle)
+    os.unlink(name)
+
+
+def need_file(path: str | Path) -> None:
+    """Refuses, before any work is done, a file that can't be written.
+
+    Raises:
+        UsageError: one line that names the path and the reason.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise UsageError(f"cannot write {path}: it is a folder")
+    if target.exists() and not target.is_file():
+        return  # a terminal, a pipe, /dev/null
+    if not target.absolute().parent.is_dir():
+        raise UsageError(f"cannot write {path}: there is no folder {target.parent}")
+    need_folder(target.absolute().parent)
+
+
+def replace(path: Path, text: str) -> None:
+    """Writes beside the file and then renames, so that a reader never sees half of it.
+
+    Raises:
+        UsageError: the file can't be written; it is as it was.
+    """
+    temporary: str | None = None
+    try:
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        os.chmod(temporary, mode)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise UsageError(f"cannot write {path}: {reason(error)}") from error
 
 
 def write_text(text: str) -> None:

@@ -157,7 +157,8 @@ def code_of(table: list[Cell], missed: list[str]) -> int:
 
 def put(page: str, path: Path, *, check: bool) -> int:
     """Writes the page, or looks whether the file is what it would be."""
-    from lineclear.cli.diagram import read, replace
+    from lineclear.cli.diagram import read
+    from lineclear.cli.output import replace
     from lineclear.policies_page import SIGNATURE
 
     old = read(path)

@@ -1,18 +1,23 @@
-"""Progress of long work, on standard error and on a terminal only.
+"""Progress of long work, on standard error: a bar on a terminal, a line now and then elsewhere.
 
-Guarantees: nothing is written where nobody watches. It knows nothing about the work.
+Short work writes nothing: the first line comes after `SILENCE` seconds, so that the log of a
+command that ends sooner holds its result alone.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from types import TracebackType
 
 __all__ = ["Progress"]
 
+#: Seconds between two lines where standard error is no terminal, and before the first.
+SILENCE = 20.0
+
 
 class Progress:
-    """A bar with a known number of steps, drawn by rich.
+    """Work with a known number of steps.
 
     Args:
         title: what is being done.
@@ -22,9 +27,12 @@ class Progress:
     def __init__(self, title: str, total: int) -> None:
         self.title = title
         self.total = total
+        self.done = 0
         self._bar: object = None
+        self._started = self._written = time.monotonic()
 
     def __enter__(self) -> Progress:
+        self._started = self._written = time.monotonic()
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import Progress as Bar
@@ -39,8 +47,17 @@ class Progress:
 
     def step(self, _: str = "") -> None:
         """One step is done."""
+        self.done += 1
         if self._bar is not None:
             self._advance(self._task)
+            return
+        now = time.monotonic()
+        if now - self._written >= SILENCE:
+            self._written = now
+            sys.stderr.write(
+                f"{self.title}: {self.done:,} of {self.total:,}, {now - self._started:.0f} s\n"
+            )
+            sys.stderr.flush()
 
     def __exit__(
         self,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
-from lineclear.cli.output import add_backend, add_format, write_json, write_text
+from lineclear.cli.output import add_backend, add_format, need_folder, write_json, write_text
 from lineclear.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.export:
         from lineclear_spec.smtlib import export
 
+        need_folder(arguments.export)
         files = export(Path(arguments.export), names or None)
         write_text(f"{len(files)} files in {arguments.export}; every check-sat answers unsat")
         return PASSED
@@ -118,6 +119,11 @@ def run(arguments: argparse.Namespace) -> int:
     proof_seconds = time.monotonic() - started
     if wanted:
         results = [r for r in results if r.invariant.split(".")[0] in wanted]
+        if not results:
+            raise UsageError(
+                f"nothing asked of {', '.join(names)} concerns {', '.join(wanted)}; leave out the "
+                "names of actions, or see lineclear explain ACTION"
+            )
     verdicts: list[Verdict] = []
     if not (arguments.no_mutants or arguments.theorems or names or wanted):
         mutants = generate()
@@ -154,7 +160,9 @@ def status_of(results: Sequence[Result], verdicts: Sequence[Verdict]) -> int:
         v.status == "survived" for v in verdicts
     ):
         return REFUTED
-    return PASSED if results and all(r.status == "proved" for r in results) else INCONCLUSIVE
+    if not any(r.kind != "frame" for r in results):
+        return INCONCLUSIVE  # nothing was asked of a solver
+    return PASSED if all(r.status == "proved" for r in results) else INCONCLUSIVE
 
 
 def mutant_counts(verdicts: Sequence[Verdict]) -> dict[str, int]:
@@ -233,6 +241,13 @@ def proof_lines(results: Sequence[Result], verdicts: Sequence[Verdict]) -> list[
         f"{len(results) - len(asked)} hold because nothing they read is written",
     ]
     lines += [f"  not proved: {line}" for line in unproved]
+    if not asked:
+        from lineclear_spec.obligations import LOOPS
+
+        lines.append(
+            "  nothing was asked: these actions change what the invariant reads in loops only, which "
+            f"are proved as units of their own: lineclear prove {' '.join(LOOPS)}"
+        )
     if verdicts:
         fates = mutant_counts(verdicts)
         lines.append(

@@ -8,11 +8,14 @@ the journal.
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
-from lineclear.cli.output import add_format, write_json, write_text
+from lineclear.cli.output import add_format, replace, write_json, write_text
 
 if TYPE_CHECKING:
     from lineclear.checks.counterexample import Counterexample
@@ -27,6 +30,7 @@ examples:
   lineclear simulate --journal run.jsonl    write a journal
   lineclear replay run.jsonl                run it again, every invariant checked at every step
   lineclear replay run.jsonl --step 40      the state after 40 steps
+  zcat run.jsonl.gz | lineclear replay -    from standard input
   lineclear replay .lineclear/LC401-7f3a21c0.itf.json            a counterexample of lineclear check
   lineclear replay FILE.itf.json --step 3                        its state after 3 actions
   lineclear replay FILE.itf.json --emit-test tests/test_it.py    the same as a test
@@ -43,7 +47,9 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "journal", metavar="JOURNAL", help="what simulate --journal wrote, or a counterexample"
+        "journal",
+        metavar="JOURNAL",
+        help="what simulate --journal wrote, or a counterexample; - is standard input",
     )
     parser.add_argument(
         "--step", type=int, metavar="N", help="stop when step N was issued and print the state"
@@ -58,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Replays the journal."""
     from lineclear.audit import Violation, audit_ledger
     from lineclear.observer import Observer
-    from lineclear.record import JournalError, replay, state
+    from lineclear.record import JournalError, NotAJournal, replay, state
 
     path: str = arguments.journal
     saved = counterexample(path)
@@ -88,15 +94,17 @@ def run(arguments: argparse.Namespace) -> int:
         return bool(violations) or (name in ("", "issue_step") and ledger.steps == stop)
 
     try:
-        with open(path, encoding="utf-8") as file:
+        with opened(path) as file:
             again = replay(file, after)
+    except NotAJournal as error:
+        raise UsageError(f"{path}, {error}") from error
     except JournalError as error:
         write_text(f"{path}, {error}")
         return REFUTED
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"cannot read {path}: it is no UTF-8 text") from error
+        raise UsageError(f"cannot read {path}: not valid UTF-8") from error
     from lineclear.blocked import blocked
 
     steps = again.ledger.steps
@@ -120,11 +128,23 @@ def run(arguments: argparse.Namespace) -> int:
     return PASSED if again.complete or stop is not None else INCONCLUSIVE
 
 
+@contextmanager
+def opened(path: str) -> Generator[TextIO]:
+    """The file to read, or standard input."""
+    if path == "-":
+        yield sys.stdin
+        return
+    with open(path, encoding="utf-8") as file:
+        yield file
+
+
 def counterexample(path: str) -> Counterexample | None:
     """The counterexample in a file, or None if it is something else."""
     from lineclear.checks.counterexample import CounterexampleError
     from lineclear.checks.itf import read
 
+    if path == "-":
+        return None  # a journal may be longer than memory is large, so it is read once only
     try:
         with open(path, encoding="utf-8") as file:
             head = file.read(2)
@@ -136,7 +156,7 @@ def counterexample(path: str) -> Counterexample | None:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"cannot read {path}: it is no UTF-8 text") from error
+        raise UsageError(f"cannot read {path}: not valid UTF-8") from error
 
 
 def again_counterexample(saved: Counterexample, arguments: argparse.Namespace) -> int:
@@ -149,8 +169,6 @@ def again_counterexample(saved: Counterexample, arguments: argparse.Namespace) -
     if stop is not None and not 0 <= stop <= len(saved.trace or saved.moves):
         raise UsageError(f"--step {stop}: it has {len(saved.trace or saved.moves)} actions")
     if target is not None:
-        from lineclear.cli.diagram import replace
-
         if target.exists():
             raise UsageError(f"{target} exists: remove it first")
         replace(target, emit_test(saved))

@@ -100,7 +100,13 @@ def read_settings(arguments: argparse.Namespace, defaults: Mapping[str, Any]) ->
 
     chosen: dict[str, Any] = dict(defaults)
     if arguments.config is not None:
-        chosen.update(read_toml(arguments.config))
+        written = read_toml(arguments.config)
+        try:
+            Config.from_mapping({**chosen, **written})  # so that an error names the file
+        except ConfigError as error:
+            if not _mended(arguments, str(error)):
+                raise UsageError(f"{arguments.config}: {error}") from error
+        chosen.update(written)
     for name in ("preset", *SETTINGS):
         value = getattr(arguments, name)
         if value is not None:
@@ -109,8 +115,18 @@ def read_settings(arguments: argparse.Namespace, defaults: Mapping[str, Any]) ->
         config = Config.from_mapping(chosen)
     except ConfigError as error:
         raise UsageError(str(error)) from error
+    if config.preemption_mode == "swap" and not config.num_cpu_blocks:
+        raise UsageError(
+            "preemption_mode is swap and num_cpu_blocks is 0, so nothing could be swapped: raise "
+            "num_cpu_blocks, or set preemption_mode to recompute"
+        )
     usable(config)
     return config
+
+
+def _mended(arguments: argparse.Namespace, error: str) -> bool:
+    """Whether a flag sets what the file has wrong, so that the whole may be right."""
+    return any(name in error for name in SETTINGS if getattr(arguments, name) is not None)
 
 
 def usable(config: Config) -> None:
@@ -144,7 +160,7 @@ def read_toml(path: str) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: it is no TOML: {error}") from error
+        raise UsageError(f"{path}: not valid TOML: {error}") from error
     settings = {name.replace("-", "_"): value for name, value in table.items()}
     for name, value in settings.items():
         if name not in SETTINGS:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
-from lineclear.cli.output import add_backend, write_json, write_text
+from lineclear.cli.output import add_backend, need_file, write_json, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,6 +109,8 @@ def run(arguments: argparse.Namespace) -> int:
     for path in (arguments.emit_test, arguments.log):
         if path is not None and path.exists():
             raise UsageError(f"{path} exists: remove it first")
+        if path is not None:
+            need_file(path)
     try:
         make = make_of(arguments.target)
     except TargetError as error:

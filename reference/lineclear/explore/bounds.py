@@ -84,8 +84,22 @@ class Bounds:
         """Refuses what cannot be searched.
 
         Raises:
-            ConfigError: the order of the policy changes with time.
+            ConfigError: a bound leaves nothing to search, or nothing is known of how to relabel
+                the states of the policy.
         """
+        for name, least in (("live", 1), ("max_states", 1)):
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise ConfigError(
+                    f"{name} must be a whole number of at least {least}, not {value!r}; with less "
+                    "there is nothing to search"
+                )
+        if not self.shapes:
+            raise ConfigError("shapes must name a request that may arrive")
+        for shape in self.shapes:
+            for name in ("prompt", "most", "n"):
+                if getattr(shape, name) < 1:
+                    raise ConfigError(f"request {shape}: {name} must be at least 1")
         if not self.own and self.config.scheduling_policy not in KNOWN_POLICIES:
             raise ConfigError(
                 f"explore knows no relabelling for the policy {self.config.scheduling_policy!r}: "

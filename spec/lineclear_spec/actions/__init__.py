@@ -1,7 +1,7 @@
 """The action table: every change to a request or a block, each once, as a guard and an effect.
 
 Guarantees: an action whose guard is false changes nothing, and one whose guard is true keeps every
-invariant of `invariants.py`. It knows nothing about policies: which action happens when is decided
+invariant of `invariants/`. It knows nothing about policies: which action happens when is decided
 elsewhere. The same functions run on the plain ledger (`ledger.py`) and, in `prove.py`, on
 formulas.
 

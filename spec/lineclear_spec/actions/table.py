@@ -33,7 +33,7 @@ class Action:
     @property
     def sentence(self) -> str:
         """What the action does, in one sentence."""
-        return (self.body.__doc__ or "").strip()
+        return " ".join((self.body.__doc__ or "").split())
 
 
 ACTIONS: dict[str, Action] = {}

@@ -1,0 +1,157 @@
+"""A wrong argument or a damaged file: one line on standard error that says what to do, exit code 2."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from lineclear.cli import main
+
+JOURNAL = (
+    '{"journal":"lineclear journal 1","limits":{"block_size":4,"chunked":true,"cpu_blocks":2,"depth":1,'
+    '"gpu_blocks":%s,"max_model_len":64,"max_num_batched_tokens":64,"max_num_seqs":4}}\n'
+)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line that the command ends with."""
+    assert main(arguments) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    (line,) = told.err.splitlines()
+    assert line.startswith(f"lineclear {arguments[0]}: ")
+    return line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("explore", "--shapes", "0+0"), "request 0+0: prompt must be at least 1"),
+        (("explore", "--shapes", "1+1x0"), "n must be at least 1"),
+        (("explore", "--shapes", "1+300"), "is rejected"),
+        (("explore", "--requests", "0"), "--requests must be at least 1, not 0"),
+        (("explore", "--max-states", "0"), "--max-states must be at least 1, not 0"),
+        (("simulate", "--num-gpu-blocks", "999999999999"), "num_gpu_blocks must be at most"),
+        (("simulate", "--num-cpu-blocks", "999999999999"), "num_cpu_blocks must be at most"),
+        (
+            ("simulate", "--preemption-mode", "swap", "--num-cpu-blocks", "0"),
+            "so nothing could be swapped",
+        ),
+        (("explain", "finish", "--save", "x"), "--save goes with the name of a mutant"),
+    ],
+)
+def test_an_argument_that_leaves_nothing_to_do_is_refused(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
+) -> None:
+    assert words in refused(capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("prove", "carry", "--export"),
+        ("explore", "-o"),
+        ("explore", "--journal"),
+        ("simulate", "--journal"),
+        ("diagram", "lifecycle", "-o"),
+        ("explain", "finish.guard.1", "--save"),
+    ],
+)
+def test_a_target_that_cannot_be_written_is_refused_before_the_work(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / "file").write_text("kept")
+    target = str(tmp_path / "file" / "below.md")
+    assert target in refused(capsys, *arguments, target)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_suffix_without_a_format_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    line = refused(capsys, "diagram", "lifecycle", "-o", str(tmp_path / "x.pdf"))
+    assert "no format is written to *.pdf" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "line 1: it is not a 'lineclear journal 1'"),
+        ("hello\n", "line 1: it is not JSON"),
+        ("[]\n", "line 1: it is not a"),
+        ("[" * 20_000 + "\n", "line 1: it is not JSON"),
+        ("[" * 20_000 + "]" * 20_000 + "\n", "line 1: it is not JSON"),
+        (JOURNAL % 4 + "[" * 20_000 + "]" * 20_000 + "\n", "line 2: it is not JSON"),
+        (JOURNAL % -4, "the GPU pool has a block"),
+        (JOURNAL % 99999999999999, "gpu_blocks is 99999999999999, at most"),
+        (JOURNAL % 4 + '["new",1,2]\n', "line 2: a request has four numbers"),
+        (JOURNAL % 4 + '["fly"]\n', "line 2: 'fly' is no action"),
+        (JOURNAL % 4 + '["submit","r1"]\n', "line 2: 'r1' was not introduced"),
+        (JOURNAL % 4 + '["submit"]\n', "line 2: submit takes 1 arguments"),
+    ],
+)
+def test_a_file_that_is_not_a_journal_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, words: str
+) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_text(text)
+    assert words in refused(capsys, "replay", str(path))
+
+
+def test_a_journal_whose_action_is_refused_is_refuted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_text(JOURNAL % 4 + '["new",1,2,4,1]\n["finish","r1"]\n')
+    assert main(("replay", str(path))) == 1
+    assert "line 3: finish is refused" in capsys.readouterr().out
+
+
+def test_a_journal_comes_from_standard_input(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        sys, "stdin", io.StringIO(JOURNAL % 4 + '["new",1,2,4,1]\n["reject","r1"]\n')
+    )
+    assert main(("replay", "-")) == 3  # it has no last line
+    assert "1 actions, 0 steps" in capsys.readouterr().out
+
+
+def test_an_error_of_the_settings_names_their_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text("num_gpu_blocks = -3\n")
+    assert f"{path}: num_gpu_blocks must be" in refused(capsys, "simulate", "--config", str(path))
+    assert main(("simulate", "--config", str(path), "--num-gpu-blocks", "64")) == 0
+
+
+def test_nothing_asked_of_a_solver_is_inconclusive(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("z3")
+    assert main(("prove", "--invariant", "conservation", "swap_out")) == 3
+    assert "nothing was asked" in capsys.readouterr().out
+
+
+def test_a_project_without_diagrams_has_none_that_is_stale(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(("check", "--stage", "diagrams", "--no-cache")) == 0
+    assert "no generated file" in capsys.readouterr().out
+
+
+def test_the_counterexample_to_a_mutant_is_kept_and_replays(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pytest.importorskip("z3")
+    path = str(tmp_path / "race.itf.json")
+    assert main(("explain", "finish.guard.1", "--save", path)) == 0
+    assert f"saved: lineclear replay {path}" in capsys.readouterr().out
+    assert main(("replay", path)) == 1
+    capsys.readouterr()
+    assert f"{path} exists" in refused(capsys, "explain", "finish.guard.1", "--save", path)
