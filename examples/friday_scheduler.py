@@ -1,4 +1,4 @@
-"""A scheduler of 40 lines that its author believed right; docs/test_your_scheduler.md tests it."""
+"""A scheduler of about 50 lines that its author believed right; docs/test_your_scheduler.md tests it."""
 
 from lineclear.testing import Limits, Observation, Row
 

@@ -1,4 +1,4 @@
-"""A scheduler of about 70 lines with a paged KV cache, chunked prompts, preemption and a prefix cache.
+"""A scheduler of about 100 lines with a paged KV cache, chunked prompts, preemption and a prefix cache.
 
 `make_scheduler` makes it. `make_broken` makes it with one line left out: a block that is taken from
 the cache keeps its key, so that a later request finds it under content that it no longer has.
