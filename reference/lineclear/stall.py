@@ -1,8 +1,9 @@
 """Who holds what, and which guard keeps each request that does not run from running.
 
 Guarantees: reading it changes nothing and asks the policy nothing; a request that waits is named
-with one guard and the figures that the guard compares. It knows nothing about whether anything is
-wrong: what stands still for a moment looks the same. `watch.py` tells when it lasts.
+with one guard, the figures that the guard compares, the smallest change that would lift it, and
+whether waiting can. It knows nothing about whether anything is wrong: what stands still for a moment
+looks the same. `watch.py` tells when it lasts.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lineclear.entry import Entry
+from lineclear.relief import CANNOT_HELP, HELPS, NOTHING, Relief, relief
 from lineclear.step import Step
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.progress import Need
@@ -37,6 +39,21 @@ GUARDS = {
     "turn": "it is another tenant's turn",
     "rules": "none of the guards above; the rules of the preset lack what would let it go on",
     "none": "no guard; the next step may take it",
+}
+
+
+#: What has to happen where it is no matter of how many.
+CHANGES = {
+    "open_copy": "the copy is complete",
+    "head_of_line": "the request before it is admitted or aborted",
+    "pause_after_preemption": "the next step",
+    "displaced": "the next step",
+    "prefill_first": "the prompt that runs is computed",
+    "commit": "the step is committed",
+    "leader": "the first branch has computed the prompt",
+    "turn": "the other tenant's request is served",
+    "rules": "another preset, or a larger pool",
+    "none": "the next step",
 }
 
 
@@ -72,17 +89,32 @@ class Held:
         phase: waiting, running or swapped.
         guard: one of `GUARDS`.
         figures: what the guard compares.
+        relief: the smallest change that would lift it.
+        waiting: whether waiting can: it cannot if the guard is false even if every other request
+            ended now.
+        still: steps issued since it was in one, None if it never was.
     """
 
     request_id: Hashable
     phase: str
     guard: str
     figures: dict[str, Any]
+    relief: Relief
+    waiting: str
+    still: int | None
 
     def sentence(self) -> str:
         """For people."""
         figures = ", ".join(f"{name} {value}" for name, value in self.figures.items())
         return f"{GUARDS[self.guard]}" + (f" ({figures})" if figures else "")
+
+    def change(self) -> str:
+        """What would lift the guard, for people."""
+        still = (
+            "never in a step" if self.still is None else f"in none of the last {self.still} steps"
+        )
+        still = "in the last step" if self.still == 0 else still
+        return f"{still}; smallest change: {self.relief.sentence()}; waiting {self.waiting}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +168,9 @@ class Stall:
                     "guard": held.guard,
                     "figures": held.figures,
                     "because": held.sentence(),
+                    "relief": held.relief.json(),
+                    "waiting": held.waiting,
+                    "still": held.still,
                 }
                 for held in self.held
             ],
@@ -159,6 +194,7 @@ class Stall:
         lines += more(len(self.holders) - most)
         for held in self.held[:most]:
             lines.append(f"{held.request_id} ({held.phase}) {held.guard}: {held.sentence()}")
+            lines.append(f"  {held.change()}")
         return "\n".join([*lines, *more(len(self.held) - most)])
 
 
@@ -216,7 +252,7 @@ def running(scheduler: Bookkeeping) -> list[Held]:
             guard, figures = "commit", {"steps": ledger.steps - ledger.settled}
         elif all(q.slot_tokens == 0 for q in members[1:]) and len(members) > 1:
             guard = "leader"
-        found.append(Held(entry.name, "running", guard, figures))
+        found.append(with_change(scheduler, entry, guard, figures))
     return found
 
 
@@ -232,14 +268,64 @@ def queued(scheduler: Bookkeeping) -> list[Held]:
     ahead: dict[Hashable, Entry] = {}  # by tenant, if the policy shares among them
     for position, entry in enumerate(waiting):
         lane = entry.tenant if scheduler.tenants is not None else None
-        phase = entry.record.phase.name.lower()
         first = ahead.setdefault(lane, entry)
         if first is not entry:
             figures = {"behind": str(first.name), "place": position + 1}
-            found.append(Held(entry.name, phase, "head_of_line", figures))
+            found.append(with_change(scheduler, entry, "head_of_line", figures))
         else:
-            found.append(Held(entry.name, phase, *head_of_queue(scheduler, step, entry, planned)))
+            found.append(
+                with_change(scheduler, entry, *head_of_queue(scheduler, step, entry, planned))
+            )
     return found
+
+
+def with_change(scheduler: Bookkeeping, entry: Entry, guard: str, figures: dict[str, Any]) -> Held:
+    """The guard with what would lift it, and whether waiting can."""
+    ledger, record = scheduler.ledger, entry.record
+    last = ledger.steps if any(q.steady for q in record.members) else 0
+    last = max([last, *[q.last_step for q in record.members]])
+    # `add` took the request, so it fits into an empty pool: no guard of the table is false whatever
+    # ends, but a preset may keep its watermark free even then. Where nothing is held and nothing is
+    # in flight there is nothing to wait for: the next step takes it, or a rule of the preset keeps it.
+    alone = ledger.gpu.free == ledger.gpu.total and ledger.steps == ledger.settled
+    waiting = NOTHING if guard in ("rules", "none") and alone else HELPS
+    change = change_for(scheduler, entry, guard, figures)
+    beyond = beyond_the_watermark(scheduler, entry) if guard == "rules" else 0
+    if beyond > 0:
+        waiting, change = CANNOT_HELP, Relief("blocks", beyond)
+    phase = record.phase.name.lower()
+    return Held(
+        entry.name, phase, guard, figures, change, waiting, ledger.steps - last if last else None
+    )
+
+
+def beyond_the_watermark(scheduler: Bookkeeping, entry: Entry) -> int:
+    """Blocks that an empty pool lacks for it, if the preset keeps the watermark even then."""
+    ledger, config, record = scheduler.ledger, scheduler.config, entry.record
+    if "the watermark is waived when nothing runs" not in config.lacking:
+        return 0
+    waits = record.phase == Phase.WAITING
+    wants = ledger.need(record.members[0].known_tokens) if waits else record.blocks
+    return wants + config.watermark_blocks - ledger.gpu.total
+
+
+def change_for(
+    scheduler: Bookkeeping, entry: Entry, guard: str, figures: dict[str, Any]
+) -> Relief:
+    """The smallest change that lifts a guard."""
+    runs = [scheduler.running.entries[order] for order in scheduler.running.orders]
+    others = [other for other in runs if other is not entry]
+    if guard == "blocks":
+        there = max(0, figures["free"] - figures["growth"] - figures["watermark"])
+        missing = figures["wants"] - there
+        return relief("blocks", missing, [(o.name, o.record.blocks) for o in others])
+    if guard == "seats":
+        missing = figures["wants"] + figures["taken"] - figures["of"]
+        return relief("seats", missing, [(o.name, o.record.width) for o in others])
+    if guard == "tokens":
+        missing = figures["wants"] - figures["left"]
+        return relief("tokens", missing, [(o.name, o.record.width) for o in others])
+    return Relief(CHANGES[guard])
 
 
 def head_of_queue(

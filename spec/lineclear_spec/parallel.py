@@ -1,24 +1,57 @@
-"""Work on every core that this process may use.
+"""Work on every core that this process may use, or on a Ray cluster.
 
-Guarantees: results come in the order of the jobs. It knows nothing about the work.
+Guarantees: results come in the order of the jobs, whichever backend computes them; on a cluster a
+worker that dies costs its jobs another try and nothing else. ray is imported only if it was chosen.
+
+Processes are forked where the platform can, so that they begin with what this process has in memory.
+On a cluster every machine needs the same lineclear, and what jobs name has to be installed there.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from typing import TypeVar
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any, TypeVar
 
-__all__ = ["in_parallel"]
+__all__ = ["BACKENDS", "cores", "in_parallel", "on_backend"]
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
+BACKENDS = ("processes", "ray")
+#: Tries of one job on a cluster, beyond the first, if its worker dies.
+RETRIES = 3
+
+chosen = ["processes"]
+
+
+@contextmanager
+def on_backend(name: str) -> Generator[None]:
+    """Work is done there inside the body.
+
+    Raises:
+        ValueError: there is no such backend.
+        ModuleNotFoundError: ray is not installed.
+    """
+    if name not in BACKENDS:
+        raise ValueError(f"backend {name!r}; choose one of {', '.join(BACKENDS)}")
+    if name == "ray":
+        import_module("ray")  # says at once what is missing
+    chosen.append(name)
+    try:
+        yield
+    finally:
+        chosen.pop()
+
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Cores that work is spread over: those that this process may use, or the cluster's."""
+    if chosen[-1] == "ray":
+        return max(1, int(cluster().cluster_resources().get("CPU", 1)))
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -27,7 +60,16 @@ def cores() -> int:
 def in_parallel(
     function: Callable[[Job], Result], jobs: Sequence[Job], workers: int | None = None
 ) -> Iterable[Result]:
-    """Results of the jobs in order; with one worker, in this process."""
+    """Results of the jobs in order; with one worker, in this process.
+
+    Args:
+        function: a function of a module; it and the jobs are sent to the workers.
+        jobs: one argument for each call.
+        workers: processes at most; a cluster decides by itself how many of its workers it uses.
+    """
+    if chosen[-1] == "ray":
+        yield from on_cluster(function, jobs)
+        return
     count = min(len(jobs), workers or cores())
     if count <= 1:
         yield from map(function, jobs)
@@ -35,3 +77,26 @@ def in_parallel(
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context(method)) as pool:
         yield from pool.map(function, jobs)
+
+
+def cluster() -> Any:
+    """ray, connected to the cluster of RAY_ADDRESS, or to one on this machine that it starts."""
+    ray: Any = import_module("ray")
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False, include_dashboard=False)
+    return ray
+
+
+def on_cluster(function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
+    """Results of the jobs in order; what is still to be computed is cancelled if nobody asks."""
+    ray = cluster()
+    remote = ray.remote(max_retries=RETRIES)(function)
+    waiting = [remote.remote(job) for job in jobs]
+    try:
+        while waiting:
+            result: Result = ray.get(waiting[0])
+            waiting.pop(0)
+            yield result
+    finally:
+        for reference in waiting:
+            ray.cancel(reference, force=True)

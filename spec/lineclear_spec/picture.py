@@ -125,8 +125,21 @@ def draw(evidence: Evidence, mutant: Mutant | None = None) -> list[str]:
     return table(rows)
 
 
-def table(rows: Sequence[tuple[str, str, list[str], list[str], str]]) -> list[str]:
-    """Aligned columns; blocks beyond the first few are left out, and it says so."""
+def table(
+    rows: Sequence[tuple[str, str, list[str], list[str], str]],
+    columns: tuple[Sequence[int], Sequence[int]] | None = None,
+    pools: tuple[str, str] = ("gpu", "cpu"),
+    counters: str = "computed/reach/known",
+) -> list[str]:
+    """Aligned columns; blocks beyond the first few are left out, and it says so.
+
+    Args:
+        rows: mark, action, a cell for each block of both pools, and what changed; the last row is
+            the one that breaks the rule.
+        columns: the blocks' ids, counted from 0 if None.
+        pools: what the two are called; the second may be empty.
+        counters: what the last column tells of a sequence.
+    """
     wide = max(len(row[1]) for row in rows)
     gpu, cpu = len(rows[0][2]), len(rows[0][3])
     shown = (min(gpu, MOST_BLOCKS), min(cpu, MOST_BLOCKS))
@@ -135,14 +148,21 @@ def table(rows: Sequence[tuple[str, str, list[str], list[str], str]]) -> list[st
     def blocks(row: list[str], count: int) -> str:
         return "".join(f"{c:<{width}}" for c in row[:count])
 
+    names = columns or (range(gpu), range(cpu))
+    labels = [*names[0][: shown[0]], *names[1][: shown[1]]]
+    width = max([width, *[len(str(n)) + 1 for n in labels]])
     head = (
-        "".join(f"{n:<{width}}" for n in range(shown[0])),
-        "".join(f"{n:<{width}}" for n in range(shown[1])),
+        blocks([str(n) for n in names[0]], shown[0]),
+        blocks([str(n) for n in names[1]], shown[1]),
     )
-    lines = [f"    step  {'action':<{wide}}  gpu {head[0]} cpu {head[1]} computed/reach/known"]
+    lines = [f"    step  {'action':<{wide}}  {pools[0]} {head[0]} {pools[1]} {head[1]} {counters}"]
     for mark, action, left, right, text in rows:
         flag = "  x " if row_is_last(rows, mark) else "    "
-        line = f"{flag}{mark:>4}  {action:<{wide}}      {blocks(left, shown[0])}     {blocks(right, shown[1])} {text}"
+        gap = " " * len(pools[0]), " " * len(pools[1])
+        line = (
+            f"{flag}{mark:>4}  {action:<{wide}}  {gap[0]} {blocks(left, shown[0])} "
+            f"{gap[1]} {blocks(right, shown[1])} {text}"
+        )
         lines.append(line.rstrip())
     hidden = (gpu - shown[0]) + (cpu - shown[1])
     if hidden:

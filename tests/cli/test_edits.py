@@ -115,7 +115,7 @@ def in_worlds() -> str:
 @pytest.mark.parametrize("name", DEVICE)
 def test_the_run_on_the_device_is_red(name: str) -> None:
     with edited(DEVICE[name]):
-        assert on_devices() in {"LC401", "LC402", "LC403", "LC404"}
+        assert on_devices() in {"LC401", "LC402", "LC403", "LC404", "LC405"}
 
 
 @pytest.mark.parametrize("name", WORLDS)

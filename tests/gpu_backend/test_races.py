@@ -67,7 +67,12 @@ def test_no_order_that_the_waits_allow_does_any_harm(seed: int, choose: Any) -> 
 
 def test_recorded_steps_wait_as_launched_ones_do() -> None:
     done = run(
-        3, None, Favour("out", "in", "compute"), check=True, steps=80, graphs=RecordedGraphs()
+        3,
+        None,
+        Favour("swap_out", "swap_in", "forward"),
+        check=True,
+        steps=80,
+        graphs=RecordedGraphs(),
     )
     assert done.figures.events["swap"] >= 3
     assert done.figures.events["fork"] >= 3
@@ -81,7 +86,12 @@ def test_recorded_steps_wait_as_launched_ones_do() -> None:
 )
 def test_a_recorded_step_without_a_wait_spoils_content(kind: str, hurry: tuple[str, ...]) -> None:
     with pytest.raises(WrongTag, match="not its own"):
-        run_all(without(kind), Favour(*hurry), check=False, graphs=RecordedGraphs())
+        run_all(
+            without(kind),
+            Favour(*(KINDS[name] for name in hurry)),
+            check=False,
+            graphs=RecordedGraphs(),
+        )
 
 
 def without(kind: str) -> Wait:

@@ -64,7 +64,7 @@ def test_a_step_that_leaves_something_undone_fails_until_it_is_mended(monkeypatc
 
     with monkeypatch.context() as planted:
         planted.setattr("lineclear.step.kept_free", everything)
-        finding = first(bounds, "LC404")
+        finding = first(bounds, "LC405")
         assert "work_conservation" in finding.title
         test = as_test(finding)
         with pytest.raises(AssertionError, match="work_conservation"):

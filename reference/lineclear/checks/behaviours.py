@@ -79,8 +79,7 @@ def look(bounds: Bounds) -> Row:
     report = explore(bounds)
     graph = report.graph
     found = [
-        finding("LC404" if f"{NAME}: " in what else "LC401", what, trace, bounds, ())
-        for trace, what in graph.violations[:MOST]
+        finding(code_in(what), what, trace, bounds, ()) for trace, what in graph.violations[:MOST]
     ]
     for kind, code in KINDS.items():
         rows = [row for row in getattr(report, kind) if not row.expected]
@@ -89,6 +88,14 @@ def look(bounds: Bounds) -> Row:
             found.append(finding(code, row.what, row.trace, bounds, lines, row.cycle))
     seen = sorted(graph.witnesses)
     return bounds.name, graph.states, graph.transitions, graph.complete, found, seen
+
+
+def code_in(what: str) -> str:
+    """The code of what a search found, whose first word is the class of an error if it was raised."""
+    if f"{NAME}: " in what:
+        return "LC405"
+    raised = {"WrongContent": "LC403", "Hazard": "LC403", "Disagreement": "LC404"}
+    return raised.get(what.partition(":")[0], "LC401")
 
 
 def rule_of(what: str) -> str:

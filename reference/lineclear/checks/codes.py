@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lineclear.conform.rules import RULES
+
 __all__ = ["CODES", "GROUPS", "Code", "markdown"]
 
 
@@ -133,6 +135,32 @@ ROWS = (
         "`lineclear replay`; `lineclear.oracle.RULES` has the sentence of each rule.",
     ),
     Code(
+        "LC406",
+        "a call of a scheduler raises, or does not return",
+        "A scheduler under test raised, answered what the protocol does not know, or was still busy "
+        "after some seconds.",
+        "In a server one request, or all of them, would be lost.",
+        "The finding names the file and the line. Do its trace again with `lineclear test`; keep it "
+        "as a test with `--emit-test`.",
+    ),
+    Code(
+        "LC407",
+        "a row or an end does not fit what the request knows",
+        "A scheduler under test ran a request beyond its tokens, in blocks that it does not hold, "
+        "or told an end too early, too late or twice.",
+        "A user gets too few or too many tokens, or an answer of somebody else.",
+        "Do the trace of the finding again with `lineclear test`, and compare the row with the table "
+        "and the tokens that are printed with it.",
+    ),
+    Code(
+        "LC426",
+        "the proved table refuses a log",
+        "`lineclear conform --level table`: an event of a log that keeps the rules is one that no "
+        "action of the proved table allows.",
+        "The engine does something that is not covered by the proofs. It need not be wrong.",
+        "The finding names the action and the guard: `lineclear explain ACTION`.",
+    ),
+    Code(
         "LC501",
         "nothing moves",
         "Everything was answered, somebody is live, and the scheduler does nothing for good; or "
@@ -233,7 +261,19 @@ ROWS = (
     ),
 )
 
-CODES = {row.code: row for row in ROWS}
+#: Rules that the log of any engine is held against: `lineclear conform`.
+CONFORM = tuple(
+    Code(
+        rule.code,
+        f"a log breaks the rule {rule.name}",
+        f"`lineclear conform`: violated by the log of an engine: {rule.sentence}.",
+        rule.matters,
+        rule.todo,
+    )
+    for rule in RULES.values()
+)
+
+CODES = {row.code: row for row in (*ROWS, *CONFORM)}
 
 
 def markdown() -> str:
@@ -248,7 +288,7 @@ def markdown() -> str:
     ]
     for digit, group in GROUPS.items():
         lines += ["", f"## LC{digit}xx: {group}"]
-        for row in ROWS:
+        for row in CODES.values():
             if row.code[2] == digit:
                 lines += [
                     "",

@@ -91,9 +91,9 @@ def clean(value: str) -> str:
     )
 
 
-def junit(outcomes: Sequence[Outcome]) -> str:
+def junit(outcomes: Sequence[Outcome], command: str = "check") -> str:
     """One suite for each stage, one case for each obligation, exploration and family of mutants."""
-    top = ElementTree.Element("testsuites", name="lineclear check")
+    top = ElementTree.Element("testsuites", name=f"lineclear {command}")
     for o in outcomes:
         failed = sum(case.status == "refuted" for case in o.cases)
         errors = sum(case.status == "unknown" for case in o.cases)
@@ -104,7 +104,9 @@ def junit(outcomes: Sequence[Outcome]) -> str:
             tests=str(max(len(o.cases), 1)),
             failures=str(failed),
             errors=str(errors),
-            skipped=str(int(o.status == "skipped")),
+            skipped=str(
+                int(o.status == "skipped") + sum(case.status == "skipped" for case in o.cases)
+            ),
             time=f"{o.seconds:.2f}",
         )
         if not o.cases:
@@ -116,8 +118,8 @@ def junit(outcomes: Sequence[Outcome]) -> str:
             case = ElementTree.SubElement(
                 suite, "testcase", classname=clean(row.group), name=clean(row.name)
             )
-            if row.status in ("refuted", "unknown"):
-                tag = "failure" if row.status == "refuted" else "error"
+            tag = {"refuted": "failure", "unknown": "error", "skipped": "skipped"}.get(row.status)
+            if tag is not None:
                 ElementTree.SubElement(case, tag, message=clean(row.message or row.status))
         if o.findings:
             output = ElementTree.SubElement(suite, "system-out")
@@ -132,7 +134,7 @@ def escaped(value: str, *, part: bool = False) -> str:
     return value.replace(":", "%3A").replace(",", "%2C") if part else value
 
 
-def github(outcomes: Sequence[Outcome], code: int) -> str:
+def github(outcomes: Sequence[Outcome], code: int, command: str = "check") -> str:
     """A workflow command for each finding, so that it stands at its source line."""
     lines: list[str] = []
     for o in outcomes:
@@ -148,7 +150,7 @@ def github(outcomes: Sequence[Outcome], code: int) -> str:
             lines.append(f"::{level} {where}title={title}::{message}")
     counts = Counter(o.status for o in outcomes)
     figures = ", ".join(f"{count} {status}" for status, count in counts.items())
-    return "\n".join([*lines, f"lineclear check: {verdict(code)}: {figures}"])
+    return "\n".join([*lines, f"lineclear {command}: {verdict(code)}: {figures}"])
 
 
 def cell(value: str) -> str:
@@ -156,10 +158,10 @@ def cell(value: str) -> str:
     return value.replace("|", "\\|").replace("\n", " ")
 
 
-def markdown(outcomes: Sequence[Outcome], mode: str, code: int) -> str:
+def markdown(outcomes: Sequence[Outcome], mode: str, code: int, command: str = "check") -> str:
     """The screen as a table, for a step summary."""
     lines = [
-        f"### lineclear check: {verdict(code)} ({mode} run)",
+        f"### lineclear {command}: {verdict(code)} ({mode} run)",
         "",
         "| stage | status | figures | seconds |",
         "| --- | --- | --- | ---: |",

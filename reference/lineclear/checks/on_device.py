@@ -82,7 +82,7 @@ def under_pressure(
         code, title, lines = "LC501", alarm.what, tuple(alarm.report.text().splitlines())
     except Exception as error:  # a scheduler that raises is the finding
         title = f"{type(error).__name__}: {error}".splitlines()[0]
-        code = code_of_error(error)
+        code = code_of_error(title)
     steps = scheduler.counters.steps
     if not code:
         return None, steps

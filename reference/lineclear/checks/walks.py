@@ -36,18 +36,13 @@ def code_of(what: object) -> str:
     return "LC405" if f"{NAME}: " in str(what) else "LC401"
 
 
-def code_of_error(error: Exception) -> str:
-    """The code of whatever a scheduler, or what watches it, raises."""
-    from lineclear.audit import Violation
-    from lineclear.hazards import Hazard
-    from lineclear.testing.bench import Disagreement
-    from lineclear.testing.device import WrongContent
-
-    if isinstance(error, (WrongContent, Hazard)):
-        return "LC403"
-    if isinstance(error, Disagreement):
-        return "LC404"
-    return code_of(error) if isinstance(error, Violation) else "LC402"
+def code_of_error(what: str) -> str:
+    """The code of whatever a scheduler, or what watches it, raises; it begins with the error's class."""
+    kind = what.partition(":")[0]
+    known = {"WrongContent": "LC403", "Hazard": "LC403", "Disagreement": "LC404"}
+    if kind in ("Violation", "Undone"):
+        return code_of(what)
+    return known.get(kind, "LC402")
 
 
 def walked(bounds: Bounds, seed: int) -> tuple[Finding | None, Oracle]:
@@ -59,7 +54,7 @@ def walked(bounds: Bounds, seed: int) -> tuple[Finding | None, Oracle]:
     if done.error is None:
         return None, done.world.oracle
     what = f"{type(done.error).__name__}: {done.error}".splitlines()[0]
-    return finding(code_of_error(done.error), what, done.trace, bounds, ()), done.world.oracle
+    return finding(code_of_error(what), what, done.trace, bounds, ()), done.world.oracle
 
 
 def walks(

@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 
 from lineclear import __version__
@@ -27,7 +28,10 @@ COMMANDS = (
     "compare",
     "policies",
     "run",
+    "test",
     "replay",
+    "conform",
+    "why",
     "explain",
     "diagram",
 )
@@ -46,6 +50,9 @@ examples:
   lineclear prove swap_out                 every obligation of one action
   lineclear simulate trace.csv --num-gpu-blocks 512 --preemption-mode swap
   lineclear run --compare                  a model on a starved pool: the same tokens?
+  lineclear test my_module:make_scheduler  your own scheduler, driven and checked
+  lineclear conform run.jsonl              does another scheduler keep the rules?
+  lineclear why run.jsonl                  why does nothing move?
   lineclear policies                       what each policy guarantees, and what not
   lineclear explain conservation           what an invariant or an action means
   lineclear diagram lifecycle --format svg -o lifecycle.svg
@@ -78,6 +85,16 @@ def complain(line: str) -> int:
     return USAGE
 
 
+def backend(arguments: argparse.Namespace) -> AbstractContextManager[None]:
+    """Where the command spreads its work."""
+    name: str = getattr(arguments, "backend", "processes")
+    if name == "processes":
+        return nullcontext()
+    from lineclear_spec.parallel import on_backend
+
+    return on_backend(name)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     try:
@@ -86,7 +103,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ended.code if isinstance(ended.code, int) else USAGE
     command: str = arguments.command
     try:
-        status: int = import_module(module_of(command)).run(arguments)
+        with backend(arguments):
+            status: int = import_module(module_of(command)).run(arguments)
         sys.stdout.flush()
     except UsageError as error:
         return complain(f"lineclear {command}: {error}")

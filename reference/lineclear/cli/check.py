@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
-from lineclear.cli.output import write_json, write_text
+from lineclear.cli.output import add_backend, write_json, write_text
 from lineclear.cli.progress import Progress
 from lineclear.cli.settings import option, usable
 
@@ -81,6 +81,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--junit", metavar="FILE", help="write a JUnit report besides")
     parser.add_argument("--format", choices=FORMATS, default="text", help="(default: text)")
+    add_backend(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

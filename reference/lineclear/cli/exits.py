@@ -35,6 +35,7 @@ EXTRAS = {
     "transformers": ("transformers", "gpu"),
     "triton": ("triton", "gpu"),
     "matplotlib": ("matplotlib", "plot"),
+    "ray": ("ray", "ray"),
 }
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 from lineclear.cli.exits import UsageError
 
 __all__ = [
+    "add_backend",
     "add_format",
     "console",
     "count",
@@ -41,6 +42,17 @@ def add_format(parser: argparse.ArgumentParser) -> None:
         choices=("text", "json"),
         default="text",
         help="text for people, json for scripts (default: text)",
+    )
+
+
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """Adds `--backend processes|ray`."""
+    parser.add_argument(
+        "--backend",
+        choices=("processes", "ray"),
+        default="processes",
+        help="where work is spread: the cores of this machine, or the Ray cluster of RAY_ADDRESS "
+        "(default: processes)",
     )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
-from lineclear.cli.output import add_format, need_folder, write_json, write_text
+from lineclear.cli.output import add_backend, add_format, need_folder, write_json, write_text
 from lineclear.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def add_parser(subparsers: Any) -> None:
         help="record the solver resources used, for contributors",
     )
     add_format(parser)
+    add_backend(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,6 +1,54 @@
-"""Testing a scheduler: devices of the test that check what plans make them read."""
+"""Testing a scheduler: executors without a device that check what they are made to read.
+
+For lineclear's own plans there are `Device`, which runs operations in any order that their waits allow,
+and `ContentExecutor`. For any other scheduler there is a protocol of
+four methods, `SchedulerUnderTest`, and three ways to search over one set of rules: `random_runs`,
+`stateful` (Hypothesis) and `exhaust`. docs/test_your_scheduler.md begins with an example.
+"""
 
 from lineclear.testing.content import Branch, ContentExecutor, WrongContent
 from lineclear.testing.device import Device
+from lineclear.testing.exhaustive import Exhausted, exhaust
+from lineclear.testing.failure import Action, Failure
+from lineclear.testing.machine import Machine, replay
+from lineclear.testing.protocol import (
+    NO_TOKEN,
+    Copy,
+    Limits,
+    Observation,
+    Row,
+    SchedulerUnderTest,
+)
+from lineclear.testing.random_search import Found, Tally, random_run, random_runs
+from lineclear.testing.scope import Shape
+from lineclear.testing.shrink import Shrunk, shrink
+from lineclear.testing.stateful import stateful
+from lineclear.testing.target import scheduler
 
-__all__ = ["Branch", "ContentExecutor", "Device", "WrongContent"]
+__all__ = [
+    "NO_TOKEN",
+    "Action",
+    "Branch",
+    "ContentExecutor",
+    "Copy",
+    "Device",
+    "Exhausted",
+    "Failure",
+    "Found",
+    "Limits",
+    "Machine",
+    "Observation",
+    "Row",
+    "SchedulerUnderTest",
+    "Shape",
+    "Shrunk",
+    "Tally",
+    "WrongContent",
+    "exhaust",
+    "random_run",
+    "random_runs",
+    "replay",
+    "scheduler",
+    "shrink",
+    "stateful",
+]

@@ -1,0 +1,254 @@
+"""`lineclear conform`: holds the log of any scheduler against the rules that all must keep.
+
+Guarantees: exit code 0 only if every event was judged and none breaks a rule, and with --strict
+only if no rule was left unchecked; a malformed line is an error with its number, field and remedy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
+from lineclear.cli.output import write_json, write_text
+
+if TYPE_CHECKING:
+    from lineclear.checks.stage import Outcome
+    from lineclear.conform.result import Conformance
+
+__all__ = ["add_parser", "run"]
+
+FORMATS = ("text", "json", "junit", "github", "markdown")
+
+EPILOG = """\
+LOG is known by its first line: an event log (docs/event_log.md), a journal of lineclear simulate,
+or vLLM's KV cache events as JSON lines; - is standard input. Every rule that the log leaves open is
+listed, and none is assumed to hold.
+
+exit codes: 0 conforms, 1 an event breaks a rule, 2 a line is malformed, 3 with --strict: a rule
+could not be checked
+
+examples:
+  lineclear conform run.jsonl                       does the engine keep the rules?
+  lineclear conform run.jsonl --strict              and does the log show all of them?
+  lineclear conform run.jsonl --reduced short.jsonl the shortest log that breaks the same rule
+  lineclear conform --rules                         the rules, with their codes
+  lineclear simulate --journal j.jsonl && lineclear conform j.jsonl --write-log events.jsonl
+  lineclear conform events.jsonl --level table      would the proved table have allowed it?
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds the subcommand."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "conform",
+        help="hold the event log of any scheduler against the rules",
+        description="Hold the event log of any scheduler against the rules of a paged KV cache.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("log", nargs="?", metavar="LOG", help="an event log, or a journal")
+    parser.add_argument(
+        "--level",
+        choices=("rules", "table"),
+        default="rules",
+        help="rules: what every scheduler must keep; table: replay through the proved table as "
+        "well (default: rules)",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="exit with 3 if a rule could not be checked whole"
+    )
+    parser.add_argument("--rules", action="store_true", help="print the rules and end")
+    parser.add_argument(
+        "--reduced", metavar="FILE", type=Path, help="write the reduced log of a violation"
+    )
+    parser.add_argument(
+        "--write-log", metavar="FILE", type=Path, help="write a journal as an event log"
+    )
+    parser.add_argument(
+        "--format", choices=FORMATS, default="text", help="of the result (default: text)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Reads the log and reports."""
+    from lineclear.conform.events import EventError
+    from lineclear.conform.result import conform
+    from lineclear.conform.source import Source
+    from lineclear.record import JournalError
+
+    if arguments.rules:
+        write_text("\n".join(rules()))
+        return PASSED
+    if arguments.log is None:
+        raise UsageError("name a LOG, or --rules")
+    with named(arguments.log) as path:
+        try:
+            source = Source(path)
+            if arguments.write_log is not None:
+                write_log(source, arguments.write_log)
+            result = conform(source)
+            table = [] if arguments.level == "rules" or result.violations else against(source)
+        except (EventError, JournalError) as error:
+            raise UsageError(f"{arguments.log}, {error}") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"cannot read {arguments.log}: it is no UTF-8 text") from error
+        except OSError as error:
+            raise UsageError(f"cannot read {arguments.log}: {error.strerror or error}") from error
+    if arguments.reduced is not None and result.reduced is not None:
+        from lineclear.conform.reader import Writer
+
+        with opened(arguments.reduced) as file:
+            write = Writer(file, result.reduced.header, validate=False)
+            for event in result.reduced.events:
+                write(event)
+    code = code_of(result, table, strict=arguments.strict)
+    report(arguments, result, table, code)
+    return code
+
+
+@contextmanager
+def named(name: str) -> Generator[Path]:
+    """The file of this name; standard input is kept, because a violation is read again."""
+    if name != "-":
+        yield Path(name)
+        return
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log.jsonl"
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(sys.stdin)
+        yield path
+
+
+@contextmanager
+def opened(path: Path) -> Generator[Any]:
+    """A file to write to."""
+    try:
+        file = path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+    with file:
+        yield file
+
+
+def write_log(source: Any, path: Path) -> None:
+    """The events of a file as an event log."""
+    from lineclear.conform.reader import Writer
+
+    if source.path.resolve() == path.resolve():
+        raise UsageError(f"--write-log {path} is the log itself: name another file")
+    with opened(path) as file:
+        write = Writer(file, source.header, validate=False)
+        for event in source.events():
+            write(event)
+
+
+def against(source: Any) -> list[str]:
+    """What the proved table refuses; empty if it allows everything."""
+    from lineclear.conform.table_level import TableError, replay_events
+
+    try:
+        return replay_events(source.header, source.events(), lambda: source.line)
+    except TableError as error:
+        raise UsageError(f"--level table: {error}") from error
+
+
+def code_of(result: Conformance, table: list[str], *, strict: bool) -> int:
+    """The exit code."""
+    if result.violations or table:
+        return REFUTED
+    return INCONCLUSIVE if strict and result.inconclusive else PASSED
+
+
+def report(
+    arguments: argparse.Namespace, result: Conformance, table: list[str], code: int
+) -> None:
+    """Writes the result in the format that was asked for."""
+    from lineclear.conform.result import lines
+
+    form, level = arguments.format, arguments.level
+    if form == "text":
+        text = lines(result)
+        if level == "table" and not result.violations:
+            text += ["", *(table or ["the proved table allows every event of it"])]
+        if code == INCONCLUSIVE:
+            text += ["", "INCONCLUSIVE: the rules above could not be checked whole"]
+        elif code == PASSED:
+            text += ["", "no event breaks a rule that was checked"]
+        write_text("\n".join(text))
+    elif form == "json":
+        content = {**result.json(), "level": level, "exit_code": code}
+        write_json({**content, "table": table} if level == "table" else content)
+    else:
+        from lineclear.checks import formats
+
+        outcome = outcome_of(result, table, strict=arguments.strict)
+        if form == "junit":
+            write_text(formats.junit([outcome], "conform"))
+        elif form == "github":
+            write_text(formats.github([outcome], code, "conform"))
+        else:
+            write_text(formats.markdown([outcome], level, code, "conform"))
+
+
+def outcome_of(result: Conformance, table: list[str], *, strict: bool) -> Outcome:
+    """The result as one stage, a case for each rule."""
+    from lineclear.checks.stage import Case, Finding, Outcome
+    from lineclear.conform.result import describe, drawn
+
+    broken = {violation.rule: violation for violation in result.violations}
+    cases: list[Case] = []
+    for row in result.standings:
+        if row.rule in broken:
+            status, message = "refuted", broken[row.rule].message
+        elif row.status == "checked":
+            status, message = "passed", ""
+        else:
+            open_ = row.status != "not stated"
+            status = "unknown" if strict and open_ else "skipped"
+            message = f"{row.status}: {'; '.join(row.lacks)}"
+        cases.append(Case("conform", row.rule, status, message))
+    picture = () if result.reduced is None else tuple(drawn(result.reduced))
+    findings = [
+        Finding(
+            violation.code,
+            f"{violation.rule}: {violation.message}",
+            (*describe(violation, result.line)[1:], "", *picture),
+            result.path,
+            result.line,
+            violation.json(),
+        )
+        for violation in result.violations
+    ]
+    if table:
+        cases.append(Case("conform", "table", "refuted", table[0]))
+        findings.append(Finding("LC426", table[0], tuple(table[1:]), result.path, 0))
+    worst = {case.status for case in cases}
+    status = next((s for s in ("refuted", "unknown") if s in worst), "passed")
+    open_rules = ", ".join(row.rule for row in result.inconclusive)
+    return Outcome(
+        "conform",
+        status,
+        f"{result.events:,} events" + (f"; not checked whole: {open_rules}" if open_rules else ""),
+        {"events": result.events},
+        findings,
+        cases,
+    )
+
+
+def rules() -> list[str]:
+    """Every rule, with its code and its clauses."""
+    from lineclear.conform.rules import RULES
+
+    text: list[str] = []
+    for rule in RULES.values():
+        text.append(f"{rule.code} {rule.name:<15} {rule.sentence}")
+        for clause, needs in rule.clauses.items():
+            text.append(f"      {clause:<14} needs {', '.join(needs)}")
+    return text

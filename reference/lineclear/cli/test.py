@@ -1,0 +1,336 @@
+"""`lineclear test`: a scheduler of any make, in a machine that checks what it does.
+
+Guarantees: exit code 0 only if requests were accepted and served and no rule was broken; a finding
+is printed with the command that finds it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
+from lineclear.cli.output import add_backend, need_file, write_json, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lineclear.testing.campaign import Campaign
+    from lineclear.testing.failure import Action, Failure
+
+__all__ = ["add_parser", "run"]
+
+EPILOG = """\
+TARGET is a function that makes a new scheduler, or an adapter to one: four methods and its limits.
+docs/test_your_scheduler.md shows how to write it.
+
+exit codes:
+  0  requests were served and no rule was broken
+  1  a rule is broken
+  2  there is no such scheduler
+  3  inconclusive: no request was accepted, or an exhaustive search did not reach its bounds
+
+examples:
+  lineclear test my_module:make_scheduler
+  lineclear test adapters/engine.py:make_scheduler --seconds 600 --seed 7
+  lineclear test my_module:make_scheduler --exhaustive --requests 2
+  lineclear test my_module:make_scheduler --seed 7 --run 123
+  lineclear test my_module:make_scheduler --emit-test tests/test_found.py --log found.jsonl
+  lineclear test my_module:make_scheduler --format junit > report.xml
+"""
+
+FORMATS = ("text", "json", "junit", "github")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds the subcommand."""
+    parser = subparsers.add_parser(
+        "test",
+        help="drive any scheduler at random or exhaustively, and check what it does",
+        description="Drive a scheduler of any make under memory pressure, check every block that it "
+        "grants and every position that it reads, and shrink what is found.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("target", metavar="TARGET", help="MODULE:FUNCTION or FILE.py:FUNCTION")
+    parser.add_argument("--seconds", type=duration, default=60.0, metavar="S",
+                        help="how long to search, shrinking aside (default: 60)")  # fmt: skip
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of random runs (default: 0)"
+    )
+    parser.add_argument("--run", type=natural, metavar="N", help="the run of this number alone")
+    parser.add_argument("--exhaustive", action="store_true",
+                        help="every behaviour at small scope, shortest first")  # fmt: skip
+    parser.add_argument("--requests", type=positive, default=3, metavar="N",
+                        help="requests of the exhaustive search (default: 3)")  # fmt: skip
+    parser.add_argument("--workers", type=positive, metavar="N",
+                        help="processes of random runs (default: one for each core)")  # fmt: skip
+    parser.add_argument("--format", choices=FORMATS, default="text",
+                        help="text for people, the others for machines (default: text)")  # fmt: skip
+    parser.add_argument("--emit-test", type=Path, metavar="FILE",
+                        help="write the finding as a test that fails as long as it is there")  # fmt: skip
+    parser.add_argument("--log", type=Path, metavar="FILE",
+                        help="write the finding as an event log, for `lineclear conform`")  # fmt: skip
+
+    add_backend(parser)
+
+
+def duration(value: str) -> float:
+    """Seconds, more than none."""
+    seconds = float(value)
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{value}: give a number of seconds above 0")
+    return seconds
+
+
+def natural(value: str) -> int:
+    """A whole number, 0 or more."""
+    if not value.isdecimal():
+        raise argparse.ArgumentTypeError(f"{value}: give a whole number, 0 or more")
+    return int(value)
+
+
+def positive(value: str) -> int:
+    """A whole number, 1 or more."""
+    if natural(value) < 1:
+        raise argparse.ArgumentTypeError(f"{value}: give a whole number, 1 or more")
+    return int(value)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Searches, and reports."""
+    from lineclear.testing.campaign import Campaign, once, search_all, search_random
+    from lineclear.testing.target import TargetError, commit_of, make_of
+
+    for path in (arguments.emit_test, arguments.log):
+        if path is not None and path.exists():
+            raise UsageError(f"{path} exists: remove it first")
+        if path is not None:
+            need_file(path)
+    try:
+        make = make_of(arguments.target)
+    except TargetError as error:
+        raise UsageError(str(error)) from error
+    mode = "exhaustive" if arguments.exhaustive else "random"
+    campaign = Campaign(arguments.target, mode, arguments.seed)
+    with Ticker() as ticker:
+        try:
+            if arguments.exhaustive:
+                search_all(campaign, arguments.seconds, requests=arguments.requests, told=ticker)
+            elif arguments.run is not None:
+                once(campaign, arguments.run, ticker)
+            else:
+                search_random(campaign, arguments.seconds, workers=arguments.workers, told=ticker)
+        except KeyboardInterrupt:
+            ticker.end()
+            sys.stderr.write(f"interrupted: {figures(campaign)}\n")
+            raise
+    again = command(campaign, arguments)
+    commit = commit_of(arguments.target)
+    if campaign.failure is not None:
+        from lineclear.testing.emit import emit_test, write_log
+
+        if arguments.emit_test is not None:
+            test = emit_test(arguments.target, campaign.failure, campaign.actions, again, commit)
+            arguments.emit_test.write_text(test, encoding="utf-8")
+        if arguments.log is not None:
+            with arguments.log.open("w", encoding="utf-8") as file:
+                write_log(file, make, campaign.actions)
+    code = REFUTED if campaign.failure else PASSED if campaign.conclusive else INCONCLUSIVE
+    report(campaign, arguments, code, again, commit)
+    return code
+
+
+def command(campaign: Campaign, arguments: argparse.Namespace) -> str:
+    """What finds it again."""
+    parts = ["lineclear test", campaign.target]
+    if campaign.mode == "exhaustive":
+        parts.append(f"--exhaustive --requests {arguments.requests}")
+    else:
+        parts.append(f"--seed {campaign.seed}")
+        if campaign.number is not None:
+            parts.append(f"--run {campaign.number}")
+    return " ".join(parts)
+
+
+def figures(campaign: Campaign) -> str:
+    """What was tried."""
+    seen = campaign.exhausted
+    if seen is not None:
+        ended = "all of them" if seen.complete else "not all of them"
+        return (
+            f"{seen.states:,} states, {ended}; {seen.transitions:,} transitions, depth "
+            f"{seen.depth}, {seen.scope}, {campaign.seconds:.1f} s"
+        )
+    tally = campaign.tally
+    return (
+        f"{tally.runs:,} runs, {tally.steps:,} steps, {tally.accepted:,} of {tally.submitted:,} "
+        f"requests accepted, {tally.preempted:,} preempted, {tally.hits:,} blocks found in the "
+        f"cache, {campaign.seconds:.1f} s"
+    )
+
+
+def report(
+    campaign: Campaign, arguments: argparse.Namespace, code: int, again: str, commit: str
+) -> None:
+    """Writes the result in the format that was asked for."""
+    if arguments.format == "json":
+        write_json(as_dict(campaign, code, again, commit))
+    elif arguments.format in ("junit", "github"):
+        from lineclear.checks.formats import github, junit
+
+        outcome = as_outcome(campaign, again)
+        told = junit([outcome]) if arguments.format == "junit" else github([outcome], code)
+        write_text(told.replace("lineclear check", "lineclear test"))
+    else:
+        write_text("\n".join(lines(campaign, arguments, code, again, commit)))
+
+
+def lines(
+    campaign: Campaign, arguments: argparse.Namespace, code: int, again: str, commit: str
+) -> list[str]:
+    """For people."""
+    text = [f"{campaign.target}: {figures(campaign)}"]
+    failure = campaign.failure
+    if failure is None:
+        if code == PASSED:
+            text.append("no rule was broken; that is no proof")
+        elif campaign.exhausted is not None:
+            text.append("nothing found so far: raise --seconds, or lower --requests or the limits")
+        else:
+            text.append("INCONCLUSIVE: no request was accepted, so nothing was tested")
+        return text
+    text += ["", f"{failure.code} {failure}", "", "actions, then steps until everybody has ended:"]
+    text += [f"  {action!r}" for action in campaign.actions]
+    shrunk = campaign.shrunk
+    if shrunk is not None and campaign.first is not None:
+        text += [
+            "",
+            f"shrunk from {len(campaign.first.actions)} actions to {len(campaign.actions)} in "
+            f"{shrunk.replays} replays, {campaign.shrinking:.1f} s"
+            + ("" if shrunk.complete else ", not to the end"),
+        ]
+        if campaign.first.message != failure.message:
+            text.append(f"met first as: {campaign.first.message}")
+        text += [f"on the way, another finding: {other.rule} at {other.place}: {other.message}"
+                 for other in shrunk.slipped]  # fmt: skip
+    text += ["", f"again:   {again}" + (f"   (commit {commit})" if commit else "")]
+    if arguments.emit_test is not None:
+        text.append(f"written: {arguments.emit_test}")
+    if arguments.log is not None:
+        text.append(f"written: {arguments.log}; lineclear conform {arguments.log}")
+    text.append(f"lineclear explain {failure.code}")
+    return text
+
+
+def told(failure: Failure, actions: Sequence[Action]) -> dict[str, Any]:
+    """A failure, for scripts."""
+    return {
+        "rule": failure.rule,
+        "code": failure.code,
+        "place": failure.place,
+        "message": failure.message,
+        "state": list(failure.state),
+        "actions": [list(action) for action in actions],
+    }
+
+
+def as_dict(campaign: Campaign, code: int, again: str, commit: str) -> dict[str, Any]:
+    """For scripts."""
+    from lineclear import __version__
+
+    tally, seen, shrunk = campaign.tally, campaign.exhausted, campaign.shrunk
+    content: dict[str, Any] = {
+        "tool": "lineclear",
+        "version": __version__,
+        "target": campaign.target,
+        "commit": commit or None,
+        "mode": campaign.mode,
+        "seed": campaign.seed,
+        "exit_code": code,
+        "seconds": round(campaign.seconds, 3),
+        "again": again,
+    }
+    if seen is not None:
+        content |= {"states": seen.states, "transitions": seen.transitions, "depth": seen.depth,
+                    "complete": seen.complete, "scope": seen.scope}  # fmt: skip
+    else:
+        content |= {"runs": tally.runs, "steps": tally.steps, "events": tally.events,
+                    "submitted": tally.submitted, "accepted": tally.accepted,
+                    "preempted": tally.preempted, "hits": tally.hits}  # fmt: skip
+    content["finding"] = None
+    if campaign.first is not None and campaign.failure is not None:
+        content["finding"] = {
+            **told(campaign.failure, campaign.actions),
+            "run": campaign.number,
+            "first": told(campaign.first, campaign.first.actions),
+            "replays": 0 if shrunk is None else shrunk.replays,
+            "shrinking_seconds": round(campaign.shrinking, 3),
+            "others": []
+            if shrunk is None
+            else [told(other, other.actions) for other in shrunk.slipped],
+        }
+    return content
+
+
+def as_outcome(campaign: Campaign, again: str) -> Any:
+    """As a stage of the check, for the formats that are shared with it."""
+    from lineclear.checks.stage import Case, Finding, Outcome
+
+    failure = campaign.failure
+    status = "passed" if campaign.conclusive else "unknown"
+    outcome = Outcome(
+        campaign.target, "refuted" if failure else status, figures(campaign),
+        seconds=round(campaign.seconds, 2),
+    )  # fmt: skip
+    message = outcome.summary
+    if failure is not None:
+        message = f"{failure.rule}: {failure.message}"
+        trace = [f"{action!r}" for action in campaign.actions]
+        file, _, line = failure.place.rpartition(":")
+        outcome.findings.append(
+            Finding(
+                failure.code,
+                message,
+                (*failure.state, *trace, f"again: {again}"),
+                file if line.isdecimal() else "",
+                int(line) if line.isdecimal() else 0,
+            )
+        )
+    outcome.cases.append(Case(campaign.target, campaign.mode, outcome.status, message))
+    return outcome
+
+
+class Ticker:
+    """How far a search is: one line that is written over on a terminal, now and then one in a pipe."""
+
+    def __init__(self) -> None:
+        self.terminal = sys.stderr.isatty()
+        self.every = 0.2 if self.terminal else 15.0
+        self.last = self.begin = time.monotonic()
+        self.written = False
+
+    def __enter__(self) -> Ticker:
+        return self
+
+    def __call__(self, line: str) -> None:
+        now = time.monotonic()
+        if now - self.last < self.every:
+            return
+        self.last, self.written = now, True
+        text = f"{now - self.begin:.0f} s: {line}"
+        sys.stderr.write(f"\r\x1b[K{text}" if self.terminal else f"{text}\n")
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Takes the line away."""
+        if self.terminal and self.written:
+            sys.stderr.write("\r\x1b[K")
+            self.written = False
+
+    def __exit__(self, *_: object) -> None:
+        self.end()

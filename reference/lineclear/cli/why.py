@@ -1,0 +1,102 @@
+"""`lineclear why`: which guard keeps each request of an engine, and what would lift it.
+
+Guarantees: exit code 1 if nothing moves any more, or if the log breaks a rule on the way, which is
+printed first; 0 otherwise. It reads logs of any engine and journals of lineclear's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from lineclear.cli.exits import PASSED, REFUTED, UsageError
+from lineclear.cli.output import add_format, write_json, write_text
+
+__all__ = ["add_parser", "run"]
+
+EPILOG = """\
+For each live request: the first guard that is false, with its numbers; the smallest change that
+would make it true; and whether waiting can. Waiting cannot help if the guard is false even if every
+other request ended now.
+
+exit codes: 0 something moves, 1 nothing moves any more or the log breaks a rule, 2 a line is
+malformed
+
+examples:
+  lineclear why run.jsonl                     at the end of the log
+  lineclear why run.jsonl --at 1200           after event 1200
+  lineclear why journal.jsonl --format json   a journal of lineclear simulate, for scripts
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds the subcommand."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "why",
+        help="which guard keeps each request, and what would lift it",
+        description="Say of each live request which guard keeps it, and what would lift it.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "log", metavar="LOG", help="an event log, or a journal; - is standard input"
+    )
+    parser.add_argument(
+        "--at", type=int, metavar="N", help="after event N (default: at the end of the log)"
+    )
+    add_format(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Reads the log and reports."""
+    from lineclear.cli.conform import named
+    from lineclear.conform.events import EventError
+    from lineclear.record import JournalError
+
+    if arguments.at is not None and arguments.at < 0:
+        raise UsageError("--at counts events from 1; 0 is before the first")
+    with named(arguments.log) as path:
+        try:
+            return report(path, arguments)
+        except (EventError, JournalError) as error:
+            raise UsageError(f"{arguments.log}, {error}") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"cannot read {arguments.log}: it is no UTF-8 text") from error
+        except OSError as error:
+            raise UsageError(f"cannot read {arguments.log}: {error.strerror or error}") from error
+
+
+def report(path: Path, arguments: argparse.Namespace) -> int:
+    """Feeds the log, and says why its requests do not move."""
+    from lineclear.conform.events import EventError
+    from lineclear.conform.observe import Observed
+    from lineclear.conform.result import describe
+    from lineclear.conform.source import Source
+    from lineclear.conform.why import lines, why
+
+    source = Source(path)
+    observed = Observed(source.header, validate=source.kind == "event log")
+    found: list[Any] = []
+    for number, event in enumerate(source.events(), start=1):
+        if arguments.at is not None and number > arguments.at:
+            break
+        try:
+            found = observed.feed(event)
+        except EventError as error:
+            raise source.error(error) from None
+        if found:
+            break
+    number = observed.checker.number
+    if arguments.at is not None and number < arguments.at and not found:
+        raise UsageError(f"--at {arguments.at}: the log has {number} events")
+    answer = why(observed.snapshot())
+    if arguments.format == "json":
+        violations = [violation.json() for violation in found]
+        write_json(
+            {"log": arguments.log, "event": number, **answer.json(), "violations": violations}
+        )
+    else:
+        text = [line for violation in found for line in [*describe(violation, source.line), ""]]
+        write_text("\n".join([*text, f"{arguments.log}, after event {number}", *lines(answer)]))
+    return REFUTED if found or answer.standstill else PASSED

@@ -1,0 +1,31 @@
+"""Event logs of any engine, held against the rules that every paged scheduler must keep.
+
+Guarantees: the names below are the library; `lineclear conform` and the test harness use no other.
+"""
+
+from __future__ import annotations
+
+from lineclear.conform.checker import Checker, Violation
+from lineclear.conform.events import Event, EventError, RequestId
+from lineclear.conform.header import FORMAT, Group, Header, PoolSize
+from lineclear.conform.reader import Reader, Writer
+from lineclear.conform.rules import RULES, Rule, Standing
+from lineclear.conform.schema import check_event
+
+__all__ = [
+    "FORMAT",
+    "RULES",
+    "Checker",
+    "Event",
+    "EventError",
+    "Group",
+    "Header",
+    "PoolSize",
+    "Reader",
+    "RequestId",
+    "Rule",
+    "Standing",
+    "Violation",
+    "Writer",
+    "check_event",
+]

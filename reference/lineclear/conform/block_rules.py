@@ -1,0 +1,282 @@
+"""Rules of single blocks: granted, hit and freed.
+
+Guarantees: each function judges an event first and then, if nothing is broken, applies it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from lineclear.conform.events import EventError
+from lineclear.conform.state import DEFAULT, HOLE, Pool, Sequence, Table
+
+if TYPE_CHECKING:
+    from lineclear.conform.checker import Checker
+
+__all__ = ["HANDLERS", "holders", "pool_of"]
+
+
+def pool_of(check: Checker, name: str) -> Pool:
+    """The pool of this name.
+
+    Raises:
+        EventError: the header has none.
+    """
+    pool = check.state.pools.get(name)
+    if pool is None:
+        names = ", ".join(check.state.pools)
+        raise EventError(f"pool: {name!r} is none of {names}; name it in the header's `pools`")
+    return pool
+
+
+def exists(check: Checker, clause: str, pool: Pool, block: int) -> bool:
+    """Whether the block is one of the pool's; what is not is broken."""
+    if pool.first <= block < pool.last:
+        return True
+    check.broken(
+        clause,
+        f"{pool.name} has no block {block}: its blocks are {pool.first} to {pool.last - 1}",
+        blocks=((pool.name, block),),
+        first=pool.first,
+        last=pool.last - 1,
+    )
+    return False
+
+
+def holders(pool: Pool, block: int) -> tuple[Any, ...]:
+    """The requests whose tables name a block."""
+    return tuple(dict.fromkeys(table.sequence.live.r for table in pool.held.get(block, ())))
+
+
+def named(requests: tuple[Any, ...]) -> str:
+    """Requests as a message names them."""
+    return " and ".join(repr(r) for r in requests)
+
+
+def sequence_of(check: Checker, event: dict[str, Any], verb: str) -> Sequence | None:
+    """The live sequence that the event names; one that is not live is broken."""
+    state, r, s = check.state, event["r"], event.get("s", 0)
+    sequence = state.sequence(r, s)
+    if sequence is None:
+        if "submit" in check.omitted and r not in state.live:
+            sequence = state.submit({"r": r, "prompt": 1}).sequences[0]
+            sequence.known = 1 << 60
+            return state.sequence(r, s) or sequence
+        live = state.live.get(r)
+        why = state.history(r) if live is None else f"it has {live.n} sequences"
+        what = f"{r!r}" if s == 0 else f"sequence {s} of {r!r}"
+        check.broken("once.live", f"{what} {verb}, but it is not live: {why}", (r,))
+    return sequence
+
+
+def table_of(check: Checker, sequence: Sequence, event: dict[str, Any]) -> Table:
+    """The table that the event names.
+
+    Raises:
+        EventError: the header has no such pool or group.
+    """
+    pool = pool_of(check, event.get("pool", DEFAULT))
+    groups = check.state.groups
+    group = event.get("group")
+    if group is None:
+        group = next(iter(groups))
+    elif group not in groups or group == "":
+        raise EventError(f"group: {group!r} is in no `groups` of the header; name it there")
+    return check.state.table(sequence, pool.name, group)
+
+
+def vacant(check: Checker, table: Table, event: dict[str, Any]) -> None:
+    """What is put in at an entry takes the place of no other block."""
+    at: int | None = event.get("at")
+    if at is None:
+        return
+    here = table.blocks[at : at + len(event["blocks"])]
+    if any(block != HOLE for block in here):
+        r = event["r"]
+        check.broken(
+            "release.slice",
+            f"{r!r} is given blocks for entries {at} to {at + len(event['blocks']) - 1}, which name "
+            f"blocks {here} already",
+            (r,),
+        )
+
+
+def alloc(check: Checker, event: dict[str, Any]) -> None:
+    """Blocks are granted to a table."""
+    sequence = sequence_of(check, event, "is given blocks")
+    if sequence is None:
+        return
+    table = table_of(check, sequence, event)
+    pool, state, r = table.pool, check.state, event["r"]
+    blocks: list[int] = event["blocks"]
+    at: int | None = event.get("at")
+    vacant(check, table, event)
+    twice = len(blocks) > 1 and len(set(blocks)) != len(blocks)
+    wait = 0
+    for block in blocks:
+        if not exists(check, "grant.exists", pool, block):
+            continue
+        where = ((pool.name, block),)
+        if block in pool.held or (twice and blocks.count(block) > 1):
+            has = holders(pool, block) or (r,)
+            check.broken(
+                "grant.held",
+                f"block {block} of {pool.name} is granted to {r!r}, and {named(has)} holds it",
+                (r, *has),
+                where,
+                holders=list(has),
+            )
+        elif block in pool.published:
+            key = pool.published[block]
+            check.broken(
+                "grant.published",
+                f"block {block} of {pool.name} is granted to {r!r}, and it is still published"
+                + (f" under {key!r}" if key is not None else "")
+                + ": an evict is missing",
+                (r,),
+                where,
+                key=key,
+            )
+        fence = pool.fence.get(block, 0)
+        if fence > state.settled and not check.header.stream_ordered:
+            if check.header.waits:
+                wait = max(wait, fence)
+            else:
+                check.broken(
+                    "ordered.fence",
+                    f"block {block} of {pool.name} is granted to {r!r}, and step {fence}, which "
+                    f"uses it, is not settled (the last that is: {state.settled})",
+                    (r,),
+                    where,
+                    step=fence,
+                    settled=state.settled,
+                )
+        if state.copies and not check.header.waits:
+            pinned(check, pool, block, r)
+    if check.found:
+        return
+    sequence.fence = max(sequence.fence, wait)
+    if wait:
+        sequence.safe_to = 0
+    if at is not None:
+        table.blocks.extend([HOLE] * (at + len(blocks) - len(table.blocks)))
+    for index, block in enumerate(blocks):
+        pool.filled.pop(block, None)
+        pool.entry.pop(block, None)
+        state.name(table, block, None if at is None else at + index)
+
+
+def pinned(check: Checker, pool: Pool, block: int, r: Any) -> None:
+    """Broken if a copy that is not complete uses the block."""
+    for copying in check.state.copies.values():
+        if (pool, block) in copying.src or (pool, block) in copying.dst:
+            check.broken(
+                "ordered.copy",
+                f"block {block} of {pool.name} is granted to {r!r}, and copy {copying.op}, which "
+                "uses it, is not done",
+                (r,),
+                ((pool.name, block),),
+                copy=copying.op,
+            )
+
+
+def hit(check: Checker, event: dict[str, Any]) -> None:
+    """Blocks with content are appended to a table."""
+    sequence = sequence_of(check, event, "hits blocks")
+    if sequence is None:
+        return
+    table = table_of(check, sequence, event)
+    pool, state, r = table.pool, check.state, event["r"]
+    at: int | None = event.get("at")
+    vacant(check, table, event)
+    keys: list[Any] = event.get("keys") or [None] * len(event["blocks"])
+    for block, key in zip(event["blocks"], keys, strict=True):
+        if not exists(check, "hit.exists", pool, block):
+            continue
+        where = ((pool.name, block),)
+        has = holders(pool, block)
+        if block not in pool.held and block not in pool.published:
+            check.broken(
+                "hit.there",
+                f"{r!r} hits block {block} of {pool.name}, which is free: no table names it and it "
+                "is not published",
+                (r,),
+                where,
+            )
+            continue
+        for holder in pool.held.get(block, ()):
+            holder.sequence.sync()
+        filled = pool.filled.get(block, 0)
+        # A sequence may share a block that another one of its request has begun: what it reads of
+        # it is checked when it does, and it can't write there.
+        own = any(
+            t.sequence.live is sequence.live and t.sequence is not sequence
+            for t in pool.held.get(block, ())
+        )
+        promised = check.header.same_step_hits and block in pool.promised
+        if filled < table.size and not own and not promised:
+            check.broken(
+                "hit.content",
+                f"{r!r} hits block {block} of {pool.name}, of which {filled} of {table.size} "
+                "positions are computed",
+                (r, *has),
+                where,
+                computed=filled,
+                of=table.size,
+            )
+        content = pool.published.get(block)
+        if key is not None and content is not None and key != content:
+            check.broken(
+                "hit.key",
+                f"{r!r} hits block {block} of {pool.name} for the content {key!r}, and it holds "
+                f"{content!r}",
+                (r, *has),
+                where,
+                wants=key,
+                has=content,
+            )
+    if check.found:
+        return
+    for index, block in enumerate(event["blocks"]):
+        state.touch(pool, block)
+        if at is not None:
+            table.blocks.extend([HOLE] * (at + index + 1 - len(table.blocks)))
+        state.name(table, block, None if at is None else at + index)
+
+
+def free(check: Checker, event: dict[str, Any]) -> None:
+    """Entries of a table name nothing any more."""
+    state, r, s = check.state, event["r"], event.get("s", 0)
+    live = state.live.get(r) or state.leaving.get(r)
+    sequence = None if live is None else live.sequences.get(s)
+    blocks: list[int] = event["blocks"]
+    at: int = event["at"]
+    if sequence is None:
+        if "submit" not in check.omitted:
+            check.broken(
+                "release.known", f"{r!r} frees blocks {blocks}, but {state.history(r)}", (r,)
+            )
+        return
+    table = table_of(check, sequence, event)
+    has = table.blocks[at : at + len(blocks)]
+    if has != blocks and check.broken(
+        "release.slice",
+        f"{r!r} frees entries {at} to {at + len(blocks) - 1} as blocks {blocks}, and its table in "
+        f"{table.pool.name} names {has} there",
+        (r,),
+        tuple((table.pool.name, b) for b in dict.fromkeys((*blocks, *has)) if b != HOLE),
+        freed=blocks,
+        table=list(table.blocks),
+    ):
+        return
+    state.drop(table, at, len(has))
+    if r in state.leaving and not any(q.holds() for q in state.leaving[r].sequences.values()):
+        del state.leaving[r]
+
+
+HANDLERS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
+    "alloc": alloc,
+    "hit": hit,
+    "free": free,
+}

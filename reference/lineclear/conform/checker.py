@@ -1,0 +1,182 @@
+"""Holds an event log against the rules, one event at a time.
+
+Guarantees: `feed` judges an event against the state before it and applies it only if no rule is
+broken; memory does not grow with the length of the log. After a violation the checker takes no
+more events, because no state follows from an event that cannot be.
+
+    checker = Checker(Header(blocks=8, block_size=4))
+    for event in events:
+        violations = checker.feed(event)
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from lineclear.conform import block_rules, cache_rules, copy_rules, life_rules, step_rules
+from lineclear.conform.events import EventError, RequestId
+from lineclear.conform.header import Header
+from lineclear.conform.rules import CLAUSES, RULES, Rule, Standing, off, standings
+from lineclear.conform.schema import check_event
+from lineclear.conform.state import State
+
+__all__ = ["Checker", "Violation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One rule that one event breaks.
+
+    Attributes:
+        rule: name of the rule.
+        clause: which part of it.
+        message: what is wrong, with its values.
+        number: of the event, the first after the header is 1.
+        event: the event.
+        requests: requests that it is about.
+        blocks: blocks that it is about, as (pool, block id).
+        values: what the rule compares.
+    """
+
+    rule: str
+    clause: str
+    message: str
+    number: int
+    event: dict[str, Any]
+    requests: tuple[RequestId, ...] = ()
+    blocks: tuple[tuple[str, int], ...] = ()
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def code(self) -> str:
+        """The finding code of its rule."""
+        return self.about.code
+
+    @property
+    def about(self) -> Rule:
+        """Its rule."""
+        return RULES[self.rule]
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What a reduced log must break as well: rule, clause and kind of event."""
+        return self.rule, self.clause, self.event["e"]
+
+    def json(self) -> dict[str, Any]:
+        """For scripts."""
+        return {
+            "rule": self.rule,
+            "clause": self.clause,
+            "code": self.code,
+            "sentence": self.about.sentence,
+            "message": self.message,
+            "event_number": self.number,
+            "event": self.event,
+            "requests": list(self.requests),
+            "blocks": [list(block) for block in self.blocks],
+            "values": self.values,
+        }
+
+
+#: What judges and applies an event, by kind.
+HANDLERS = {
+    **life_rules.HANDLERS,
+    **block_rules.HANDLERS,
+    **cache_rules.HANDLERS,
+    **step_rules.HANDLERS,
+    **copy_rules.HANDLERS,
+}
+
+
+class Checker:
+    """The rules, and the state that the events so far have led to.
+
+    Args:
+        header: what the log says of its engine.
+        validate: whether each event is checked to be well formed; not needed for events that a
+            program built with care.
+
+    Attributes:
+        state: after the last event that broke nothing.
+        number: events so far.
+        counts: events so far by kind.
+        found: what the last event breaks.
+        allowed: calls without a kept token before the bound is computed again.
+        queue: waiting requests in the order that the header states, as a heap.
+    """
+
+    def __init__(self, header: Header, *, validate: bool = True) -> None:
+        """Nothing has happened."""
+        self.header = header
+        self.state = State(header)
+        self.number = 0
+        self.counts: Counter[str] = Counter()
+        self.found: list[Violation] = []
+        self.on = frozenset(CLAUSES) - off(header).keys()
+        self.omitted = frozenset(header.omits)
+        self.event: dict[str, Any] = {}
+        self._validate = validate
+        self.allowed = header.patience
+        self.queue: list[tuple[tuple[int, int], int, Any]] = []
+
+    def feed(self, event: dict[str, Any]) -> list[Violation]:
+        """Judges one event, and applies it if no rule is broken.
+
+        Returns:
+            The rules that it breaks, or an empty list.
+
+        Raises:
+            EventError: it is malformed, or the header says that the log omits such events.
+            ValueError: an event before it broke a rule.
+        """
+        if self.found:
+            raise ValueError(
+                f"event {self.number} broke {self.found[0].rule}: begin again with a new Checker"
+            )
+        if self._validate:
+            check_event(event)
+        kind = event["e"]
+        if kind in self.omitted:
+            raise EventError(
+                f"e: {kind} is in omits of the header, and here is one; take it out of either"
+            )
+        self.number += 1
+        self.event = event
+        self.counts[kind] += 1
+        HANDLERS[kind](self, event)
+        return self.found
+
+    def run(self, events: Iterable[dict[str, Any]]) -> list[Violation]:
+        """Feeds events until one breaks a rule; what it breaks."""
+        for event in events:
+            if self.feed(event):
+                return self.found
+        return []
+
+    def standings(self) -> list[Standing]:
+        """For each rule whether it was checked, how often, and what the log lacks for it."""
+        return standings(self.header, self.counts)
+
+    def broken(
+        self,
+        clause: str,
+        message: str,
+        requests: tuple[RequestId, ...] = (),
+        blocks: tuple[tuple[str, int], ...] = (),
+        **values: Any,
+    ) -> bool:
+        """The event breaks a clause, `rule.clause`, unless the log cannot be held against it.
+
+        Returns:
+            Whether it counts.
+        """
+        if clause not in self.on:
+            return False
+        rule, _, part = clause.partition(".")
+        self.found.append(
+            Violation(rule, part, message, self.number, self.event, requests, blocks, values)
+        )
+        return True

@@ -1,0 +1,150 @@
+"""Rules of copies: both ends stay as they are until the copy is done or an operation waits for it.
+
+Guarantees: each function judges an event first and then, if nothing is broken, applies it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from lineclear.conform.block_rules import exists, holders, pool_of
+from lineclear.conform.state import DEFAULT, Copying, Pool
+
+if TYPE_CHECKING:
+    from lineclear.conform.checker import Checker
+
+__all__ = ["HANDLERS", "steps_wait"]
+
+
+def copy(check: Checker, event: dict[str, Any]) -> None:
+    """A copy of blocks is issued."""
+    state, op = check.state, event["op"]
+    after, after_step = set(event.get("after", ())), event.get("after_step", 0)
+    if op in state.copies:
+        check.broken(
+            "ordered.done", f"copy {op} is issued, and one of this number is open", copy=op
+        )
+    src = [(pool_of(check, name), block) for name, block in event["src"]]
+    dst = [(pool_of(check, name), block) for name, block in event["dst"]]
+    for pool, block in (*src, *dst):
+        exists(check, "grant.exists", pool, block)
+    for pool, block in dst:
+        where = ((pool.name, block),)
+        if block in pool.published:
+            check.broken(
+                "exclusive_write.published",
+                f"copy {op} writes into block {block} of {pool.name}, and it is published",
+                holders(pool, block),
+                where,
+            )
+        elif block not in pool.held:
+            check.broken(
+                "exclusive_write.shared",
+                f"copy {op} writes into block {block} of {pool.name}, which no table names",
+                (),
+                where,
+            )
+        busy = max(pool.fence.get(block, 0), using(pool, block))
+        overlaps(check, op, pool, block, busy, after_step)
+    for pool, block in src:
+        for table in pool.held.get(block, ()):
+            table.sequence.sync()
+        overlaps(check, op, pool, block, writing(pool, block), after_step)
+    for other in state.copies.values():
+        if other.op in after:
+            continue
+        theirs = {*other.src, *other.dst}
+        clash = [place for place in dst if place in theirs]
+        clash += [place for place in src if place in other.dst]
+        for pool, block in clash[:1]:
+            check.broken(
+                "ordered.copy",
+                f"copy {op} uses block {block} of {pool.name}, and copy {other.op}, which uses it "
+                "too, is not done and is not in `after`",
+                holders(pool, block),
+                ((pool.name, block),),
+                copy=other.op,
+            )
+    if check.found:
+        return
+    state.copies[op] = Copying(op, src, dst)
+    for (pool, block), (target, place) in zip(src, dst, strict=True):
+        target.filled[place] = pool.filled.get(block, 0)
+        if block in pool.entry:
+            target.entry[place] = pool.entry[block]
+        state.touch(target, place)
+
+
+def using(pool: Pool, block: int) -> int:
+    """The last step that reads or writes the block through a table that names it."""
+    return max((table.sequence.step for table in pool.held.get(block, ())), default=0)
+
+
+def writing(pool: Pool, block: int) -> int:
+    """The last step that may write the block."""
+    return 0 if pool.name != DEFAULT else using(pool, block)
+
+
+def overlaps(check: Checker, op: int, pool: Pool, block: int, busy: int, after_step: int) -> None:
+    """Broken if a step that is not settled uses the block and the copy does not wait for it."""
+    if pool.name == DEFAULT and busy > check.state.settled and after_step < busy:
+        check.broken(
+            "ordered.copy",
+            f"copy {op} uses block {block} of {pool.name}, and step {busy}, which uses it, is not "
+            f"settled and the copy does not wait for it (after_step is {after_step})",
+            holders(pool, block),
+            ((pool.name, block),),
+            step=busy,
+            after_step=after_step,
+        )
+
+
+def steps_wait(check: Checker, event: dict[str, Any]) -> None:
+    """A step that touches the ends of an open copy waits for it."""
+    n, after = event["n"], set(event.get("after", ()))
+    for copying in check.state.copies.values():
+        if copying.op in after:
+            continue
+        for verb, places in (("read", copying.dst), ("write", copying.src)):
+            for pool, block in places:
+                for table in pool.held.get(block, ()):
+                    q = table.sequence
+                    if q.step != n or pool.name != DEFAULT:
+                        continue
+                    at = table.blocks.index(block)
+                    wrote = q.frontier > at * table.size and q.synced < (at + 1) * table.size
+                    if verb == "write" and not wrote:
+                        continue
+                    check.broken(
+                        "ordered.copy",
+                        f"{q.live.r!r} {verb}s block {block} in step {n}, and copy {copying.op} "
+                        f"{'into' if verb == 'read' else 'out of'} it is not done and not in "
+                        "`after`",
+                        (q.live.r,),
+                        ((pool.name, block),),
+                        copy=copying.op,
+                    )
+
+
+def done(check: Checker, event: dict[str, Any]) -> None:
+    """A copy is over."""
+    state, op = check.state, event["op"]
+    copying = state.copies.get(op)
+    if copying is None:
+        check.broken(
+            "ordered.done", f"copy {op} is done, and no copy of this number is open", copy=op
+        )
+        return
+    del state.copies[op]
+    state.idle = 0
+    if event.get("failed", False):
+        for pool, block in copying.dst:
+            pool.filled.pop(block, None)
+            for table in pool.held.get(block, ()):
+                if pool.name == DEFAULT:
+                    table.sequence.lower(table.blocks.index(block) * table.size)
+                pool.filled.pop(block, None)
+
+
+HANDLERS: dict[str, Callable[[Any, dict[str, Any]], None]] = {"copy": copy, "done": done}

@@ -1,0 +1,247 @@
+"""The vocabulary of the event log: what each line may say.
+
+Guarantees: one type for each kind of event that docs/event_log.md describes; `schema.py` compiles its
+table of fields from them. Whether an event may happen is decided by the rules.
+
+An event is a plain dict, so that a log of many lines costs no more than its JSON.
+"""
+
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
+
+__all__ = ["CLASSES", "DEFAULT_POOL", "Block", "Event", "EventError", "RequestId"]
+
+RequestId: TypeAlias = str | int
+Block: TypeAlias = int
+Blocks: TypeAlias = list[int]
+Key: TypeAlias = str | int
+Keys: TypeAlias = list[str | int]
+#: A block of a named pool.
+Place: TypeAlias = list[Any]
+Places: TypeAlias = list[list[Any]]
+#: [r, start, tokens, samples] or [r, start, tokens, samples, s].
+Rows: TypeAlias = list[list[Any]]
+#: [r, tokens] or [r, tokens, s].
+Kept: TypeAlias = list[list[Any]]
+Ids: TypeAlias = list[str | int]
+#: Block ids of the default pool, or those of each pool by its name.
+FreeIds: TypeAlias = list[int] | dict[str, list[int]]
+
+
+#: The pool that an event means unless it names one.
+DEFAULT_POOL = "gpu"
+
+
+class EventError(ValueError):
+    """A line of a log is malformed; the message names the field, the value and the remedy."""
+
+
+class Submit(TypedDict):
+    """A request was accepted and waits."""
+
+    e: Literal["submit"]
+    r: RequestId
+    prompt: int  # tokens
+    max: NotRequired[int]  # tokens that it may generate, each of its sequences
+    n: NotRequired[int]  # sequences that it may have, 1 if absent
+    priority: NotRequired[int]
+
+
+class Reject(TypedDict):
+    """A request was turned away at the door."""
+
+    e: Literal["reject"]
+    r: RequestId
+
+
+class Alloc(TypedDict):
+    """Blocks with no content of use were appended to a table, or put in at entry `at`."""
+
+    e: Literal["alloc"]
+    r: RequestId
+    blocks: Blocks
+    s: NotRequired[int]
+    at: NotRequired[int]
+    pool: NotRequired[str]
+    group: NotRequired[str]
+
+
+class Hit(TypedDict):
+    """Blocks whose content is used again were appended to a table, or put in at entry `at`."""
+
+    e: Literal["hit"]
+    r: RequestId
+    blocks: Blocks
+    keys: NotRequired[Keys]  # the content that the request needs, one for each block
+    s: NotRequired[int]
+    at: NotRequired[int]
+    pool: NotRequired[str]
+    group: NotRequired[str]
+
+
+class Free(TypedDict):
+    """The entries of a table from `at` on, which name these blocks, were taken out of it."""
+
+    e: Literal["free"]
+    r: RequestId
+    at: int
+    blocks: Blocks
+    s: NotRequired[int]
+    pool: NotRequired[str]
+    group: NotRequired[str]
+
+
+class Fork(TypedDict):
+    """Sequence `s` of a request begins with what sequence `of` has."""
+
+    e: Literal["fork"]
+    r: RequestId
+    s: int
+    of: int
+    entries: NotRequired[int]  # entries of the table that it shares, all if absent
+    known: NotRequired[int]  # tokens that it knows, those of `of` if absent
+
+
+class Prune(TypedDict):
+    """One sequence of a request ended."""
+
+    e: Literal["prune"]
+    r: RequestId
+    s: int
+
+
+class Store(TypedDict):
+    """Blocks became findable by other requests."""
+
+    e: Literal["store"]
+    blocks: Blocks
+    keys: NotRequired[Keys]
+    pool: NotRequired[str]
+
+
+class Evict(TypedDict):
+    """Blocks are no longer findable."""
+
+    e: Literal["evict"]
+    blocks: Blocks
+    keys: NotRequired[Keys]
+    pool: NotRequired[str]
+
+
+class Step(TypedDict):
+    """A forward pass was issued over these rows."""
+
+    e: Literal["step"]
+    n: int  # counted up by 1 from the first step of the log
+    rows: Rows
+    after: NotRequired[list[int]]  # copies that it waits for
+    after_step: NotRequired[int]  # every step up to this one is over before it starts
+
+
+class Idle(TypedDict):
+    """The engine was asked for a step and scheduled nothing."""
+
+    e: Literal["idle"]
+
+
+class Settle(TypedDict):
+    """The forward pass of a step is over and its tokens are known."""
+
+    e: Literal["settle"]
+    n: int
+    kept: NotRequired[Kept]  # tokens kept, for rows where they differ from `samples`
+
+
+class Copy(TypedDict):
+    """A copy of blocks was issued."""
+
+    e: Literal["copy"]
+    op: int
+    src: Places
+    dst: Places
+    after: NotRequired[list[int]]
+    after_step: NotRequired[int]
+
+
+class Done(TypedDict):
+    """A copy is complete, or has failed."""
+
+    e: Literal["done"]
+    op: int
+    failed: NotRequired[bool]
+
+
+class Preempt(TypedDict):
+    """A running request stops running and keeps its tokens."""
+
+    e: Literal["preempt"]
+    r: RequestId
+    how: Literal["recompute", "swap", "restart"]  # restart: generated tokens are lost
+    lost: NotRequired[bool]  # what steps in flight sample for it is dropped
+
+
+class Resume(TypedDict):
+    """A preempted request runs again."""
+
+    e: Literal["resume"]
+    r: RequestId
+    how: NotRequired[Literal["recompute", "swap"]]
+
+
+class Finish(TypedDict):
+    """A request is complete."""
+
+    e: Literal["finish"]
+    r: RequestId
+
+
+class Abort(TypedDict):
+    """A request is no longer wanted and ended."""
+
+    e: Literal["abort"]
+    r: RequestId
+
+
+class Fail(TypedDict):
+    """A request ended by an error of the engine."""
+
+    e: Literal["fail"]
+    r: RequestId
+
+
+class Check(TypedDict):
+    """What the engine itself says of its state."""
+
+    e: Literal["check"]
+    free: NotRequired[FreeIds]
+    waiting: NotRequired[Ids]
+    running: NotRequired[Ids]
+
+
+Event: TypeAlias = (
+    Submit
+    | Reject
+    | Alloc
+    | Hit
+    | Free
+    | Fork
+    | Prune
+    | Store
+    | Evict
+    | Step
+    | Idle
+    | Settle
+    | Copy
+    | Done
+    | Preempt
+    | Resume
+    | Finish
+    | Abort
+    | Fail
+    | Check
+)
+
+#: Every kind of event.
+CLASSES = (
+    *(Submit, Reject, Alloc, Hit, Free, Fork, Prune, Store, Evict, Step, Idle, Settle),
+    *(Copy, Done, Preempt, Resume, Finish, Abort, Fail, Check),
+)

@@ -1,0 +1,216 @@
+"""A violation as people read it: the rule, its values, the log that matters block by block.
+
+Guarantees: every cell is read off the state that the checker had after that event; the last row's
+cells are the state before the event that breaks the rule. The table is the one that counterexamples
+are drawn with.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from lineclear.conform.checker import Checker
+from lineclear.conform.events import RequestId
+from lineclear.conform.reduce import Reduced
+from lineclear.conform.state import DEFAULT, ENDLESS, HOLE, Pool, Sequence, State
+from lineclear_spec.picture import LETTERS, MOST_BLOCKS, table
+
+__all__ = ["Letters", "call", "draw", "held", "state_lines"]
+
+Event = dict[str, Any]
+Who = tuple[RequestId, int]
+#: Rows of a table that a screen shows; of a longer one the last are shown.
+MOST_ROWS = 40
+LEGEND = (
+    "letters: table entries of a sequence, c published, . free, ~ still in use by an operation"
+)
+
+
+class Letters:
+    """A letter for each sequence, in the order in which they are asked for."""
+
+    def __init__(self) -> None:
+        self.names: dict[Who, str] = {}
+
+    def __call__(self, r: RequestId, s: int = 0) -> str:
+        """The letter of a sequence."""
+        number = len(self.names)
+        turn = number // len(LETTERS)
+        return self.names.setdefault((r, s), LETTERS[number % len(LETTERS)] + str(turn or ""))
+
+    def lines(self) -> str:
+        """Who is who."""
+        return ", ".join(
+            f"{letter} = {r!r}" + (f" sequence {s}" if s else "")
+            for (r, s), letter in self.names.items()
+        )
+
+
+def call(event: Event, letters: Letters) -> str:
+    """An event as it reads."""
+    kind = event["e"]
+    who = letters(event["r"], event.get("s", 0)) if "r" in event else ""
+    where = "".join(f" {name} {event[name]}" for name in ("pool", "group") if name in event)
+    if kind == "step":
+        rows = [
+            f"{letters(row[0], row[4] if len(row) == 5 else 0)} {row[1]}+{row[2]}"
+            + ("" if row[3] else " no sample")
+            for row in event["rows"]
+        ]
+        more = f", {len(rows) - 6} more" if len(rows) > 6 else ""
+        after = [f"{name} {event[name]}" for name in ("after", "after_step") if event.get(name)]
+        return f"step {event['n']}: {', '.join(rows[:6])}{more}" + "".join(f"; {a}" for a in after)
+    if kind == "submit":
+        rest = [
+            f"{name} {event[name]}" for name in ("prompt", "max", "n", "priority") if name in event
+        ]
+        return f"submit {who}: {', '.join(rest)}"
+    if kind in ("alloc", "hit", "free"):
+        at = f" at {event['at']}" if "at" in event else ""
+        keys = f" keys {event['keys']}" if "keys" in event else ""
+        return f"{kind} {who}{at} {short(event['blocks'])}{keys}{where}"
+    if kind in ("store", "evict"):
+        keys = f" keys {short(event['keys'])}" if "keys" in event else ""
+        return f"{kind} {short(event['blocks'])}{keys}{where}"
+    if kind == "copy":
+        pairs = [
+            f"{a[0]}:{a[1]} to {b[0]}:{b[1]}"
+            for a, b in zip(event["src"], event["dst"], strict=True)
+        ]
+        return f"copy {event['op']}: {', '.join(pairs[:4])}{' ...' if len(pairs) > 4 else ''}"
+    if kind == "check":
+        parts = [
+            f"{name} {short(event[name])}"
+            for name in ("free", "waiting", "running")
+            if name in event
+        ]
+        return f"check {', '.join(parts)}"
+    rest = [f"{name} {value}" for name, value in event.items() if name not in ("e", "r", "s")]
+    return " ".join(part for part in (kind, who, *rest) if part)
+
+
+def short(value: Any, most: int = 40) -> str:
+    """A list, not longer than a column."""
+    text = json.dumps(value)
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def cell(state: State, pool: Pool, block: int, letters: Letters) -> str:
+    """Who names a block, and whether it is published or still in use."""
+    names = [letters(t.sequence.live.r, t.sequence.s) for t in pool.held.get(block, ())]
+    text = "".join(dict.fromkeys(names)) + ("c" if block in pool.published else "")
+    if text:
+        return text
+    busy = pool.fence.get(block, 0) > state.settled or any(
+        (pool, block) in copying.src or (pool, block) in copying.dst
+        for copying in state.copies.values()
+    )
+    return "~" if busy else "."
+
+
+def facts(state: State, letters: Letters) -> dict[str, str]:
+    """Phase and counters of every sequence; steps in flight."""
+    found: dict[str, str] = {}
+    for live in state.live.values():
+        for s, q in live.sequences.items():
+            known = "?" if q.known >= ENDLESS else str(q.known)
+            found[letters(live.r, s)] = f"{live.phase} {q.frontier}/{known}"
+    if state.steps:
+        found["settled"] = f"{state.settled}/{state.steps}"
+    return found
+
+
+def touched(events: Iterable[Event], pool: str) -> list[int]:
+    """The blocks of a pool that some event names."""
+    found: set[int] = set()
+    for event in events:
+        if "blocks" in event and event.get("pool", DEFAULT) == pool:
+            found.update(event["blocks"])
+        for end in (*event.get("src", ()), *event.get("dst", ())):
+            if end[0] == pool:
+                found.add(end[1])
+    return sorted(found)
+
+
+def draw(reduced: Reduced) -> list[str]:
+    """The reduced log as a table, with a legend."""
+    checker = Checker(reduced.header, validate=False)
+    state, letters = checker.state, Letters()
+    blocks = {name: columns(reduced, pool) for name, pool in state.pools.items()}
+    second = next((name for name in blocks if name != DEFAULT and blocks[name]), "")
+
+    def cells(name: str) -> list[str]:
+        if not name:
+            return []
+        pool = state.pools[name]
+        return [cell(state, pool, block, letters) for block in blocks[name]]
+
+    rows = [("0", "start", cells(DEFAULT), cells(second), "")]
+    before = facts(state, letters)
+    for number, event in enumerate(reduced.events, start=1):
+        text = call(event, letters)
+        last = number == len(reduced.events)
+        if not last:
+            checker.feed(event)
+        now = facts(state, letters)
+        change = ", ".join(f"{k} {v}" for k, v in now.items() if before.get(k) != v)
+        rows.append((str(number), text, cells(DEFAULT), cells(second), "" if last else change))
+        before = now
+    hidden = len(rows) - MOST_ROWS
+    lines = table(
+        rows[max(hidden, 0) :],
+        (blocks[DEFAULT], blocks.get(second, [])),
+        (DEFAULT, second),
+        "computed/known",
+    )
+    if hidden > 0:
+        lines.insert(0, f"    {hidden} earlier events are not shown")
+    return [
+        *lines,
+        f"    {LEGEND}",
+        f"    {letters.lines()}",
+        "",
+        "  before it",
+        *state_lines(state),
+    ]
+
+
+def columns(reduced: Reduced, pool: Pool) -> list[int]:
+    """The blocks to show: all of a small pool, else those that the log names."""
+    named = touched(reduced.events, pool.name)
+    named += [b for name, b in reduced.violation.blocks if name == pool.name and b not in named]
+    small = pool.name == DEFAULT and pool.last - pool.first <= MOST_BLOCKS
+    return list(range(pool.first, pool.last)) if small else sorted(named)
+
+
+def held(q: Sequence) -> str:
+    """The blocks that a sequence names, pool by pool."""
+    parts = [
+        f"{t.pool.name} {' '.join('-' if b == HOLE else str(b) for b in t.blocks)}"
+        + (f" (group {t.group})" if t.group else "")
+        for t in q.holds()
+    ]
+    return "; ".join(parts) or "nothing"
+
+
+def state_lines(state: State, most: int = 12) -> list[str]:
+    """Who is live, how far each has come, and which blocks each holds."""
+    lines: list[str] = []
+    for live in [*state.live.values(), *state.leaving.values()]:
+        for s, q in live.sequences.items():
+            known = "?" if q.known >= ENDLESS else q.known
+            name = f"{live.r!r}" + (f" sequence {s}" if s else "")
+            lines.append(
+                f"    {name} {live.phase}, {q.frontier} of {known} computed, holds {held(q)}"
+            )
+    if len(lines) > most:
+        lines = [*lines[:most], f"    ... and {len(lines) - most} more"]
+    for name, pool in state.pools.items():
+        blocks = pool.last - pool.first
+        used = len(pool.held.keys() | pool.published.keys())
+        lines.append(f"    {name}: {blocks - used} of {blocks} blocks free")
+    for copying in state.copies.values():
+        lines.append(f"    copy {copying.op} is not done")
+    return lines

@@ -1,0 +1,96 @@
+"""An event log on disk: read line by line, written line by line.
+
+Guarantees: one line is in memory at a time; a line that is malformed is reported with its number.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, TextIO
+
+from lineclear.conform.events import EventError
+from lineclear.conform.header import Header
+from lineclear.conform.schema import check_event
+
+__all__ = ["Reader", "Writer"]
+
+
+class Reader:
+    """A log that is being read.
+
+    Args:
+        lines: of the file.
+
+    Attributes:
+        header: its first line.
+        line: the number of the line that was read last, counted from 1.
+
+    Raises:
+        EventError: the first line is no header of a version that this program reads.
+    """
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+        self.line = 0
+        try:
+            self.header = Header.parse(next(self._read(), None))
+        except EventError as error:
+            raise self.error(error) from None
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The events; `check_event` has not seen them.
+
+        Raises:
+            EventError: a line is no JSON.
+        """
+        return self._read()
+
+    def error(self, error: EventError) -> EventError:
+        """The same with the number of the line."""
+        text = str(error)
+        return (
+            error if text.startswith("line ") else EventError(f"line {max(self.line, 1)}: {text}")
+        )
+
+    def _read(self) -> Iterator[Any]:
+        loads = json.loads
+        for line in self._lines:
+            self.line += 1
+            try:
+                event = loads(line)
+            except ValueError:
+                if not line.strip():
+                    continue
+                raise EventError(
+                    f"line {self.line}: it is no JSON, or was cut off; remove the line"
+                ) from None
+            yield event
+
+
+class Writer:
+    """A log that is being written.
+
+    Args:
+        file: open for text.
+        header: its first line.
+        validate: whether each event is checked to be well formed.
+    """
+
+    def __init__(self, file: TextIO, header: Header, *, validate: bool = True) -> None:
+        self.file = file
+        self._validate = validate
+        self._write(header.json())
+
+    def __call__(self, event: Any) -> None:
+        """Writes one event.
+
+        Raises:
+            EventError: it is malformed.
+        """
+        if self._validate:
+            check_event(event)
+        self._write(event)
+
+    def _write(self, content: Any) -> None:
+        self.file.write(json.dumps(content, separators=(",", ":")) + "\n")

@@ -1,0 +1,146 @@
+"""A whole file held against the rules: what breaks them, and what could not be checked.
+
+Guarantees: memory is bounded by the engine's size; the file is read again only where something is
+broken, to reduce it. A result is conclusive only if every rule was checked or does not apply.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from lineclear.conform.checker import Checker, Violation
+from lineclear.conform.events import EventError
+from lineclear.conform.header import Header
+from lineclear.conform.reduce import Reduced, reduce_log
+from lineclear.conform.rules import RULES, Standing
+from lineclear.conform.source import Source
+
+__all__ = ["Conformance", "conform"]
+
+
+@dataclass(frozen=True, slots=True)
+class Conformance:
+    """The result for one log.
+
+    Attributes:
+        path: of the file.
+        kind: event log, journal or KV events.
+        header: what it says of its engine.
+        events: events that were judged.
+        standings: every rule, with what the log lacks for it.
+        violations: what the last event breaks.
+        line: the line of that event, 0 if none is broken.
+        reduced: the shortest part that breaks the same rules, None if none is broken.
+    """
+
+    path: str
+    kind: str
+    header: Header
+    events: int
+    standings: tuple[Standing, ...]
+    violations: tuple[Violation, ...]
+    line: int
+    reduced: Reduced | None
+
+    @property
+    def inconclusive(self) -> list[Standing]:
+        """Rules that were not checked, or not in every part, although they apply."""
+        return [row for row in self.standings if row.status in ("partly", "unchecked")]
+
+    def json(self) -> dict[str, Any]:
+        """For scripts."""
+        engine = self.header.json()
+        return {
+            "log": self.path,
+            "kind": self.kind,
+            "engine": {name: value for name, value in engine.items() if name not in ("e", "log")},
+            "events": self.events,
+            "conforms": not self.violations,
+            "line": self.line or None,
+            "violations": [violation.json() for violation in self.violations],
+            "reduced": None if self.reduced is None else self.reduced.json(),
+            "rules": [
+                {
+                    "rule": row.rule,
+                    "code": RULES[row.rule].code,
+                    "sentence": RULES[row.rule].sentence,
+                    "status": row.status,
+                    "asked": row.asked,
+                    "lacks": list(row.lacks),
+                }
+                for row in self.standings
+            ],
+        }
+
+
+def conform(source: Source) -> Conformance:
+    """Holds a file against the rules, up to the first event that breaks one.
+
+    Raises:
+        EventError, lineclear.record.JournalError: a line is malformed.
+    """
+    checker = Checker(source.header, validate=source.kind == "event log")
+    violations: list[Violation] = []
+    for event in source.events():
+        try:
+            violations = checker.feed(event)
+        except EventError as error:
+            raise source.error(error) from None
+        if violations:
+            break
+    line = source.line
+    reduced = reduce_log(source.header, source.events, violations) if violations else None
+    return Conformance(
+        str(source.path),
+        source.kind,
+        source.header,
+        checker.number,
+        tuple(checker.standings()),
+        tuple(violations),
+        line if violations else 0,
+        reduced,
+    )
+
+
+def lines(result: Conformance) -> list[str]:
+    """A result, for people."""
+    engine = " ".join(part for part in (result.header.engine, result.header.version) if part)
+    checked = sum(row.status == "checked" for row in result.standings)
+    text = [
+        f"{result.path}: {result.kind}" + (f" of {engine}" if engine else "") + ", "
+        f"{result.events:,} events, {checked} of {len(result.standings)} rules checked whole"
+    ]
+    for row in result.standings:
+        if row.status != "checked":
+            text.append(f"  {row.status:<10} {row.rule:<15} {'; '.join(row.lacks)}")
+    for violation in result.violations:
+        text += ["", *describe(violation, result.line)]
+    if result.reduced is not None:
+        text += ["", *drawn(result.reduced)]
+    return text
+
+
+def describe(violation: Violation, line: int) -> list[str]:
+    """A violation without its picture."""
+    text = [
+        f"{violation.code} {violation.rule}: {violation.message}",
+        f"  violated  {violation.about.sentence}",
+        f"  event     {violation.number}, line {line}: {json.dumps(violation.event)}"[:400],
+    ]
+    if violation.values:
+        values = ", ".join(f"{name} {value!r}" for name, value in violation.values.items())
+        text.append(f"  values    {values}"[:400])
+    return text
+
+
+def drawn(reduced: Reduced) -> list[str]:
+    """The shortest part of a log that breaks the rule, block by block."""
+    from lineclear.conform.picture import draw
+
+    return [
+        f"  the shortest part that breaks it: {len(reduced.events)} of {reduced.before:,} events",
+        "",
+        *draw(reduced),
+    ]

@@ -1,0 +1,248 @@
+"""Rules of one row of a step: what it reads has been computed, what it writes is its own.
+
+Guarantees: `look` judges a row whole and leaves word, in the sequence, of the positions that later rows
+may write without another look.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lineclear.conform.block_rules import holders, named, sequence_of
+from lineclear.conform.state import (
+    DEFAULT,
+    ENDLESS,
+    HOLE,
+    PREEMPTED,
+    RUNNING,
+    SWAPPED,
+    WAITING,
+    Live,
+    Sequence,
+    Table,
+)
+
+if TYPE_CHECKING:
+    from lineclear.conform.checker import Checker
+
+__all__ = ["Issue", "look", "past_end", "promises"]
+
+
+class Issue:
+    """A step that is being judged."""
+
+    __slots__ = ("admitted", "after_step", "expected", "n")
+
+    def __init__(self, n: int, after_step: int) -> None:
+        self.n = n
+        self.after_step = after_step
+        self.admitted: list[Live] = []
+        self.expected: list[tuple[Table, int, Sequence]] = []  # promised blocks that a row reads
+
+
+def past_end(check: Checker, q: Sequence) -> None:
+    """The sequence is given more tokens than it may have."""
+    live = q.live
+    check.broken(
+        "length.max",
+        f"{live.r!r} is given token {q.known - live.prompt} of at most {live.limit - live.prompt}",
+        (live.r,),
+        generated=q.known - live.prompt,
+        max=live.limit - live.prompt,
+    )
+
+
+def look(check: Checker, issue: Issue, row: list[Any]) -> Sequence | None:
+    """Every rule of one row; None if it breaks one."""
+    r, start, tokens = row[0], row[1], row[2]
+    found = len(check.found)
+    event = {"r": r, "s": row[4]} if len(row) == 5 else {"r": r}
+    q = sequence_of(check, event, f"is in step {issue.n}")
+    if q is None:
+        return None
+    if q.step == issue.n:
+        check.broken("once.row", f"{r!r} is in step {issue.n} twice", (r,), step=issue.n)
+    if tokens < 1:
+        check.broken(
+            "budget.empty",
+            f"{r!r} computes {tokens} tokens in step {issue.n}",
+            (r,),
+            tokens=tokens,
+        )
+    live = q.live
+    if live.phase != RUNNING:
+        if live.phase == SWAPPED:
+            check.broken("phase.row", f"{r!r} is in step {issue.n}, and it is swapped out", (r,))
+        elif live.phase in (WAITING, PREEMPTED):
+            issue.admitted.append(live)
+    end = start + tokens
+    if end > q.known + check.header.drafts:
+        drafts = f" and {check.header.drafts} drafts" if check.header.drafts else ""
+        check.broken(
+            "length.known",
+            f"{r!r} computes positions {start} to {end - 1} in step {issue.n}, and it has "
+            f"{q.known} tokens{drafts}",
+            (r,),
+            end=end,
+            known=q.known,
+        )
+    if row[3] and end < q.known < ENDLESS:
+        check.broken(
+            "length.newest",
+            f"{r!r} computes positions {start} to {end - 1} in step {issue.n} and samples, and it "
+            f"has {q.known} tokens: the newest is not computed",
+            (r,),
+            end=end,
+            known=q.known,
+        )
+    if q.fence > check.state.settled and issue.after_step < q.fence:
+        check.broken(
+            "ordered.fence",
+            f"{r!r} writes in step {issue.n} into a block that step {q.fence} uses, and does not "
+            f"wait for it (after_step is {issue.after_step})",
+            (r,),
+            step=q.fence,
+            after_step=issue.after_step,
+        )
+    tables(check, issue, q, start, end)
+    if len(check.found) > found:
+        return None
+    live.phase = RUNNING
+    return q
+
+
+def tables(check: Checker, issue: Issue, q: Sequence, start: int, end: int) -> None:
+    """What a row reads and writes, in each group of layers."""
+    r, state = q.live.r, check.state
+    q.sync()
+    frontier = safe_to = ENDLESS
+    safe_from = 0
+    for group, (size, window) in state.groups.items():
+        table = state.table(q, DEFAULT, group)
+        blocks = table.blocks
+        here = f" of group {group}" if group else ""
+        low = 0 if window is None else max(0, start + 1 - window) // size
+        needed = -(-end // size)
+        if needed > len(blocks) or HOLE in blocks[low:needed]:
+            room = len(blocks) * size
+            empty = [i for i in range(low, min(needed, len(blocks))) if blocks[i] == HOLE]
+            why = f"entry {empty[0]} is empty" if empty else f"has room for {room}"
+            check.broken(
+                "capacity.room",
+                f"{r!r} needs {end} positions in step {issue.n}, and its table{here} {why} "
+                f"({len(blocks)} blocks of {size})",
+                (r,),
+                needs=end,
+                room=room,
+            )
+            needed = min(needed, len(blocks))
+        frontier = min(frontier, content(issue, table, max(low, 0), start))
+        lo, hi = writable(check, issue, table, start, needed)
+        safe_from, safe_to = max(safe_from, lo), min(safe_to, hi)
+    if start > frontier:
+        check.broken(
+            "computed.start",
+            f"{r!r} starts at position {start} in step {issue.n}, and only {frontier} positions "
+            "of it are computed" + misplaced(q, frontier),
+            (r,),
+            start=start,
+            computed=frontier,
+        )
+    if not check.found:
+        q.frontier = q.synced = max(q.frontier, min(frontier, max(start, q.frontier)))
+        q.safe_from, q.safe_to = safe_from, safe_to
+
+
+def content(issue: Issue, table: Table, low: int, start: int) -> int:
+    """Positions from entry `low` on whose KV exists, as far as a row that begins at `start` reads."""
+    size, filled, blocks = table.size, table.pool.filled, table.blocks
+    q = table.sequence
+    # What the sequence computed itself is known; hits and copies are found block by block.
+    index = max(low, q.frontier // size)
+    while index * size < start and index < len(blocks):
+        block = blocks[index]
+        count = filled.get(block, 0) if block != HOLE else 0
+        if table.pool.entry.get(block, index) != index:
+            count = 0  # it is KV of other positions
+        author = table.pool.promised.get(block)
+        if count < size and author is not None and author is not table:
+            issue.expected.append((author, block, q))
+            count = size
+        if count < size:
+            return index * size + count
+        index += 1
+    return max(index * size, q.frontier)
+
+
+def misplaced(q: Sequence, frontier: int) -> str:
+    """What the block at that position holds, if it is KV of other positions."""
+    for table in q.tables.values():
+        at = frontier // table.size
+        block = table.blocks[at] if at < len(table.blocks) else HOLE
+        entry = table.pool.entry.get(block, at)
+        if table.pool.name == DEFAULT and entry != at:
+            return f": block {block} at entry {at} holds what was computed for entry {entry}"
+    return ""
+
+
+def writable(
+    check: Checker, issue: Issue, table: Table, start: int, needed: int
+) -> tuple[int, int]:
+    """Positions around `start` that the row may write; a block that it may not is broken."""
+    size, pool, blocks = table.size, table.pool, table.blocks
+    r = table.sequence.live.r
+    first = start // size
+    safe = first
+    again = False
+    for index in range(first, len(blocks)):
+        block = blocks[index]
+        if block == HOLE:
+            break
+        alone = len(pool.held.get(block, ())) <= 1
+        mine = pool.promised.get(block) is table
+        if mine:  # published before it is computed: it is looked at again with every row
+            again = True
+            continue
+        if alone and block not in pool.published:
+            safe = index + 1
+            continue
+        if index >= needed:
+            break
+        where = ((pool.name, block),)
+        has = holders(pool, block)
+        if not alone:
+            check.broken(
+                "exclusive_write.shared",
+                f"{r!r} writes into block {block} in step {issue.n}, and "
+                f"{len(pool.held[block])} table entries of {named(has)} name it",
+                tuple(dict.fromkeys((r, *has))),
+                where,
+                entries=len(pool.held[block]),
+            )
+        if block in pool.published:
+            check.broken(
+                "exclusive_write.published",
+                f"{r!r} writes into block {block} in step {issue.n}, and it is published",
+                (r,),
+                where,
+                key=pool.published[block],
+            )
+        safe = index + 1
+    return (0, 0) if again else (first * size, safe * size)
+
+
+def promises(check: Checker, issue: Issue) -> None:
+    """What a row reads of a block that this same step computes is computed by this step."""
+    for author, block, q in issue.expected:
+        author.sequence.sync()
+        filled = author.pool.filled.get(block, 0)
+        if filled < author.size:
+            check.broken(
+                "computed.start",
+                f"{q.live.r!r} reads block {block} in step {issue.n}, of which only {filled} of "
+                f"{author.size} positions are computed by then",
+                (q.live.r, author.sequence.live.r),
+                ((author.pool.name, block),),
+                computed=filled,
+                of=author.size,
+            )

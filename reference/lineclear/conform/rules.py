@@ -1,0 +1,297 @@
+"""The rules that an event log is held against: names, sentences, finding codes, what each needs.
+
+Guarantees: a rule is checked clause by clause, and a clause only where the log carries everything
+that the clause needs; a rule keeps its name and its code. How a clause is checked is in
+the files that end in `_rules.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lineclear.conform.header import Header
+
+__all__ = ["CLAUSES", "RULES", "Rule", "Standing", "standings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule.
+
+    Attributes:
+        name: as reports print it.
+        code: of the finding.
+        sentence: what must hold.
+        matters: what goes wrong otherwise.
+        todo: where to look.
+        clauses: for each clause what it needs: kinds and parts of events.
+        kinds: events at which it is asked.
+    """
+
+    name: str
+    code: str
+    sentence: str
+    matters: str
+    todo: str
+    clauses: Mapping[str, tuple[str, ...]]
+    kinds: tuple[str, ...]
+
+
+HOLD = ("submit", "alloc", "hit", "free", "fork")
+CACHE = ("store", "evict")
+ENDS = ("finish", "abort", "fail")
+
+ROWS = (
+    Rule(
+        "grant",
+        "LC411",
+        "a block is granted only if it exists, no table names it and it is not published",
+        "Two requests write into one block, or a cached prefix is overwritten while it can be hit.",
+        "Look at who frees the block too early, or at the path that takes a block from the cache "
+        "without removing its key.",
+        {"exists": ("alloc",), "held": HOLD, "published": ("alloc", *CACHE)},
+        ("alloc",),
+    ),
+    Rule(
+        "exclusive_write",
+        "LC412",
+        "a block that a step or a copy writes is named by one table and is not published",
+        "One request's KV is overwritten by another's. Nothing crashes; answers are wrong.",
+        "A shared block must be copied before it is written, and a published one never written.",
+        {"shared": (*HOLD, "step"), "published": (*HOLD, "step", *CACHE)},
+        ("step", "copy"),
+    ),
+    Rule(
+        "release",
+        "LC413",
+        "what is freed is exactly that slice of that table",
+        "A block is freed while a table still names it, or never freed.",
+        "Compare the table with what the engine frees; often a path frees a copy of the table that "
+        "is out of date.",
+        {"slice": HOLD, "known": ("submit", "free", "fork")},
+        ("free",),
+    ),
+    Rule(
+        "hit",
+        "LC414",
+        "a block that is hit is held or published, was computed whole, and has the content that is "
+        "asked for",
+        "A request reads KV of other tokens, or KV that was never computed.",
+        "Look for a key that outlives its block's content, or a block that is published before it "
+        "is computed.",
+        {
+            "exists": ("hit",),
+            "there": ("hit", "alloc", "free", *CACHE),
+            "content": ("hit", "alloc", "free", "step", "copy", *CACHE),
+            "key": ("hit", "keys", *CACHE),
+        },
+        ("hit",),
+    ),
+    Rule(
+        "publish",
+        "LC415",
+        "a block is published by a table that holds it and has computed it whole, under one key; "
+        "what is evicted was published",
+        "The cache promises content that is not there, or counts a block twice.",
+        "Compare the moment of publishing with the step that computes the block.",
+        {
+            "computed": (*HOLD, "store", "step", "copy"),
+            "key": ("keys", *CACHE),
+            "evicted": CACHE,
+        },
+        ("store", "evict"),
+    ),
+    Rule(
+        "conservation",
+        "LC416",
+        "the engine's free blocks are exactly those that no table names and nothing publishes",
+        "Blocks are lost until a restart, or a block is free and in use at once.",
+        "Take the block that is named and look for the last event that changed who holds it.",
+        {"free": (*HOLD, *CACHE, "check", "free_ids")},
+        ("check",),
+    ),
+    Rule(
+        "queues",
+        "LC417",
+        "every live request is in exactly one of the engine's queues, and no other is",
+        "A request that is in no queue is never scheduled again.",
+        "Look at the transition that moved the request last.",
+        {"lists": ("submit", "check", *ENDS)},
+        ("check",),
+    ),
+    Rule(
+        "capacity",
+        "LC418",
+        "a table has a block for every position that a row reads or writes",
+        "The device writes past the table: into memory of another request, or of none.",
+        "Compare the number of blocks that is taken with ceil(tokens / block_size).",
+        {"room": (*HOLD, "step")},
+        ("step",),
+    ),
+    Rule(
+        "computed",
+        "LC419",
+        "a row starts no later than where the computed content of its table ends",
+        "Attention reads positions whose KV was never written.",
+        "Look at how computed tokens are counted after a preemption, a hit or rejected drafts.",
+        {"start": (*HOLD, *CACHE, "step", "copy")},
+        ("step",),
+    ),
+    Rule(
+        "budget",
+        "LC420",
+        "a step has at most max_tokens tokens and max_seqs rows, and each row at least one token",
+        "The device runs out of memory or of captured graphs; an empty row computes nonsense.",
+        "Look at how the remaining budget is counted between prompts and decodes.",
+        {"tokens": ("step",), "seats": ("step",), "empty": ("step",)},
+        ("step",),
+    ),
+    Rule(
+        "length",
+        "LC421",
+        "a row computes no position that no token has, a row that samples computes the newest "
+        "token, and no request is given a token past max",
+        "A request gets more tokens than it asked for, or samples from a position without a token.",
+        "Look at how tokens of steps in flight are counted.",
+        {
+            "known": ("submit", "fork", "lengths", "step", "samples", "preempt"),
+            "max": ("submit", "fork", "lengths", "step", "samples", "preempt"),
+            "newest": ("submit", "fork", "lengths", "step", "samples", "preempt"),
+        },
+        ("step",),
+    ),
+    Rule(
+        "once",
+        "LC422",
+        "a request has one end and one release, is in a step once, and nothing happens to it before "
+        "or after its life",
+        "A client gets an answer twice, a block is freed twice, or a finished request runs on.",
+        "Look at the race between finish, abort, preemption and a step in flight.",
+        {
+            "live": ("submit", "fork"),
+            "again": ("submit", "prune", *ENDS),
+            "holds": (*HOLD, *ENDS),
+            "row": ("step",),
+        },
+        ("submit", "reject", "alloc", "hit", "fork", "prune", "step", *ENDS, "preempt", "resume"),
+    ),
+    Rule(
+        "phase",
+        "LC423",
+        "only what runs is preempted, only what was preempted resumes, and what was swapped out "
+        "resumes before it is in a step",
+        "A request is in two queues, or runs without its blocks.",
+        "Look at the transition that the event belongs to.",
+        {
+            "preempt": ("submit", "step", "alloc", "hit", "preempt", "resume"),
+            "resume": ("submit", "preempt", "resume"),
+            "row": ("step", "preempt", "resume"),
+        },
+        ("preempt", "resume", "step"),
+    ),
+    Rule(
+        "ordered",
+        "LC424",
+        "steps are numbered and settled in order, no more than depth are in flight, and no access "
+        "to a block starts before a conflicting one that is not over",
+        "The device reads a block while it is overwritten; which of the two wins is chance.",
+        "Give the later operation a wait, or keep the block until the earlier one is over.",
+        {
+            "number": ("step",),
+            "settle": ("step", "settle"),
+            "depth": ("step", "settle"),
+            "fence": (*HOLD, "step", "settle", "waits"),
+            "copy": (*HOLD, "step", "settle", "copy", "done", "waits"),
+            "done": ("copy", "done"),
+        },
+        ("step", "settle", "alloc", "copy", "done"),
+    ),
+    Rule(
+        "queue_order",
+        "LC425",
+        "no waiting request is admitted before one that comes before it in the order that the "
+        "header states",
+        "A request waits for ever while later ones are served.",
+        "Look at what the engine does when the head of its queue does not fit.",
+        {"passed": ("submit", "step", "preempt", "resume", *ENDS)},
+        ("step",),
+    ),
+    Rule(
+        "progress",
+        "LC511",
+        "while a request is live, tokens are kept: the time without one is bounded by the lengths",
+        "The engine is up and no client gets an answer.",
+        "`lineclear why` names the guard of each request and the smallest change that frees it.",
+        {
+            "moves": ("submit", "step", "idle", *ENDS),
+            "kept": ("submit", "step", "samples", "lengths", *ENDS),
+        },
+        ("step", "idle"),
+    ),
+)
+
+#: Clauses that rest on how many tokens a request has.
+COUNTED = ("length.known", "length.max", "length.newest", "computed.start", "progress.kept")
+RULES = {row.name: row for row in ROWS}
+#: Every clause as `rule.clause`, with what it needs.
+CLAUSES = {f"{row.name}.{clause}": needs for row in ROWS for clause, needs in row.clauses.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a log says about one rule.
+
+    Attributes:
+        rule: its name.
+        status: checked, partly, unchecked or not stated.
+        asked: events at which it was asked.
+        lacks: what the log leaves out that it needs, by clause; or why it was not asked.
+    """
+
+    rule: str
+    status: str
+    asked: int
+    lacks: tuple[str, ...]
+
+
+def off(header: Header) -> dict[str, tuple[str, ...]]:
+    """Clauses that this log cannot be held against, each with what is left out."""
+    omitted = set(header.omits)
+    found: dict[str, tuple[str, ...]] = {}
+    for clause, needs in CLAUSES.items():
+        lacks = tuple(need for need in needs if need in omitted)
+        if clause == "ordered.fence" and header.stream_ordered:
+            lacks = ()
+        if header.drafts and "settle" in omitted and clause in COUNTED:
+            lacks = (*lacks, "settle")  # which says how many drafts were kept
+        if lacks:
+            found[clause] = lacks
+    return found
+
+
+def standings(header: Header, counts: Mapping[str, int]) -> list[Standing]:
+    """What the log says about each rule, given how many events of each kind were checked."""
+    missing = off(header)
+    found: list[Standing] = []
+    for rule in ROWS:
+        asked = sum(counts.get(kind, 0) for kind in rule.kinds)
+        lacks = [
+            f"{clause}: the log omits {', '.join(missing[f'{rule.name}.{clause}'])}"
+            for clause in rule.clauses
+            if f"{rule.name}.{clause}" in missing
+        ]
+        # Steps that the device orders need no fence, so that clause says nothing of such an engine.
+        asks_nothing = rule.name == "ordered" and header.stream_ordered
+        if len(lacks) == len(rule.clauses) - asks_nothing:
+            status = "unchecked"
+        elif lacks:
+            status = "partly"
+        elif rule.name == "queue_order" and header.order is None:
+            status, lacks = "not stated", ["the header states no order"]
+        elif rule.name in ("conservation", "queues") and not asked:
+            status, lacks = "unchecked", ["the log has no check event"]
+        else:
+            status = "checked"
+        found.append(Standing(rule.name, status, asked, tuple(lacks)))
+    return found

@@ -1,0 +1,228 @@
+"""What makes an event malformed: a table of fields, compiled from the vocabulary once.
+
+Guarantees: `check_event` accepts exactly the events of `events.py`; every error names the field, the
+value and the remedy.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias, cast, get_type_hints
+
+from lineclear.conform.events import CLASSES, DEFAULT_POOL, EventError, Ids, RequestId
+
+__all__ = [
+    "FIELDS",
+    "KINDS",
+    "check_event",
+    "free_lists",
+    "is_count",
+    "is_id",
+    "is_list",
+    "is_object",
+    "is_positive",
+    "shown",
+]
+
+
+def is_list(value: Any) -> bool:
+    """A list; what is in it is another question."""
+    return type(value) is list
+
+
+def is_object(value: Any) -> bool:
+    """A JSON object; what is in it is another question."""
+    return type(value) is dict
+
+
+def is_id(value: object) -> bool:
+    """Text or a whole number; True and 1.0 are neither, though Python takes them for 1."""
+    return type(value) is str or type(value) is int
+
+
+def is_count(value: object) -> bool:
+    """A whole number, 0 or more."""
+    return type(value) is int and value >= 0
+
+
+def is_positive(value: object) -> bool:
+    """A whole number, 1 or more."""
+    return type(value) is int and value >= 1
+
+
+def is_whole(value: object) -> bool:
+    """A whole number of either sign."""
+    return type(value) is int
+
+
+def is_blocks(value: Any) -> bool:
+    """A list of block ids that is not empty."""
+    return is_list(value) and value != [] and all(type(b) is int for b in value)
+
+
+def is_numbers(value: Any) -> bool:
+    """A list of whole numbers."""
+    return is_list(value) and all(type(b) is int for b in value)
+
+
+def is_ids(value: Any) -> bool:
+    """A list of request ids or keys."""
+    return is_list(value) and all(type(b) is str or type(b) is int for b in value)
+
+
+def is_places(value: Any) -> bool:
+    """A list of [pool, block id] that is not empty."""
+    return (
+        is_list(value)
+        and value != []
+        and all(
+            is_list(p) and len(p) == 2 and type(p[0]) is str and type(p[1]) is int for p in value
+        )
+    )
+
+
+def is_rows(value: Any) -> bool:
+    """A list of [r, start, tokens, samples] and perhaps s.
+
+    A log has hundreds of rows for each other event, so this is written for speed.
+    """
+    if not is_list(value):
+        return False
+    for row in value:
+        if row.__class__ is not list:
+            return False
+        if len(row) == 4:
+            r, start, tokens, samples = row
+        elif len(row) == 5 and is_count(row[4]):
+            r, start, tokens, samples, _ = row
+        else:
+            return False
+        if (
+            start.__class__ is not int
+            or tokens.__class__ is not int
+            or samples.__class__ is not int
+        ):
+            return False
+        if start < 0 or samples < 0 or (r.__class__ is not str and r.__class__ is not int):
+            return False
+    return True
+
+
+def is_kept(value: Any) -> bool:
+    """A list of [r, tokens] and perhaps s."""
+    return is_list(value) and all(
+        is_list(row)
+        and len(row) in (2, 3)
+        and is_id(row[0])
+        and all(is_count(number) for number in row[1:])
+        for row in value
+    )
+
+
+def is_free(value: Any) -> bool:
+    """Block ids, or a list of them for each pool."""
+    if type(value) is dict:
+        pools = cast("dict[object, object]", value)
+        return all(type(pool) is str and is_numbers(ids) for pool, ids in pools.items())
+    return is_numbers(value)
+
+
+Test: TypeAlias = Callable[[object], bool]
+#: By the name of the field, where its type alone does not say enough.
+BY_NAME: dict[str, tuple[Test, str]] = {
+    "prompt": (is_positive, "a whole number, 1 or more"),
+    "max": (is_positive, "a whole number, 1 or more"),
+    "n": (is_positive, "a whole number, 1 or more"),
+    "priority": (is_whole, "a whole number"),
+    "blocks": (is_blocks, "a list of block ids, not empty"),
+    "keys": (is_ids, "a list of texts or whole numbers"),
+    "rows": (is_rows, "a list of [r, start, tokens, samples] or [r, start, tokens, samples, s]"),
+    "kept": (is_kept, "a list of [r, tokens] or [r, tokens, s]"),
+    "src": (is_places, "a list of [pool, block id], not empty"),
+    "dst": (is_places, "a list of [pool, block id], not empty"),
+    "free": (is_free, "a list of block ids, or an object with such a list for each pool"),
+    "after": (is_numbers, "a list of the numbers of copies"),
+}
+BY_TYPE: dict[object, tuple[Test, str]] = {
+    RequestId: (is_id, "a text or a whole number"),
+    int: (is_count, "a whole number, 0 or more"),
+    str: (lambda value: type(value) is str, "a text"),
+    bool: (lambda value: type(value) is bool, "true or false"),
+    Ids: (is_ids, "a list of request ids"),
+}
+
+
+def one_of(words: tuple[object, ...]) -> Test:
+    """A test for one of some words."""
+    return lambda value: value in words
+
+
+def compiled(cls: Any) -> dict[str, tuple[Test, str, bool]]:
+    """For each field of an event: its test, what it must be, and whether it may be absent."""
+    fields: dict[str, tuple[Test, str, bool]] = {}
+    for name, hint in get_type_hints(cls).items():
+        if name == "e":
+            continue
+        if getattr(hint, "__origin__", None) is Literal:
+            words = tuple(hint.__args__)
+            test, what = one_of(words), f"one of {', '.join(words)}"
+        else:
+            test, what = BY_NAME.get(name) or BY_TYPE[hint]
+        fields[name] = (test, what, name not in cls.__required_keys__)
+    return fields
+
+
+#: For each kind of event its fields.
+FIELDS = {get_type_hints(cls)["e"].__args__[0]: compiled(cls) for cls in CLASSES}
+KINDS = tuple(FIELDS)
+#: The fields that must be there, by kind.
+REQUIRED = {
+    kind: tuple(name for name, (_, _, optional) in fields.items() if not optional)
+    for kind, fields in FIELDS.items()
+}
+
+
+def check_event(event: object) -> None:
+    """Whether this is an event of the vocabulary.
+
+    Raises:
+        EventError: it is none; the message names the field, the value and the remedy.
+    """
+    if type(event) is not dict:
+        raise EventError('an event is a JSON object, such as {"e": "idle"}')
+    content = cast("dict[str, Any]", event)
+    kind = content.get("e")
+    if kind not in FIELDS:
+        raise EventError(f"e: {kind!r} is no kind of event; the kinds are {', '.join(KINDS)}")
+    fields = FIELDS[kind]
+    for name in REQUIRED[kind]:
+        if name not in content:
+            raise EventError(f"{kind} lacks {name}: give {fields[name][1]}")
+    for name, value in content.items():
+        if name == "e":
+            continue
+        if name not in fields:
+            raise EventError(f"{kind} has no field {name!r}; its fields are {', '.join(fields)}")
+        test, what, _ = fields[name]
+        if not test(value):
+            raise EventError(f"{kind}.{name}: {shown(value)} is not {what}")
+    if kind in ("hit", "store", "evict") and "keys" in content:
+        if len(content["keys"]) != len(content["blocks"]):
+            raise EventError(
+                f"{kind}.keys: {len(content['keys'])} keys for {len(content['blocks'])} blocks; "
+                "give one for each"
+            )
+    elif kind == "copy" and len(content["src"]) != len(content["dst"]):
+        raise EventError(
+            f"copy.dst: {len(content['dst'])} targets for {len(content['src'])} sources; "
+            "give one for each"
+        )
+
+
+def free_lists(free: Any) -> dict[str, list[int]]:
+    """The free blocks of each pool, from the field `free` of a check."""
+    return {DEFAULT_POOL: free} if is_list(free) else free
+
+
+def shown(value: object, most: int = 60) -> str:
+    """A value as a message quotes it, not longer than a line."""
+    text = repr(value)
+    return text if len(text) <= most else text[: most - 3] + "..."

@@ -1,0 +1,92 @@
+"""A file that says what an engine did, whatever its form: an event log, a journal, KV events.
+
+Guarantees: `events` begins at the first event whenever it is called and holds one line in memory;
+each event comes with the number of its line. The form is known from the first line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lineclear.conform import journal_log, kv_events
+from lineclear.conform.events import EventError
+from lineclear.conform.header import Header
+from lineclear.conform.reader import Reader
+
+__all__ = ["Source"]
+
+Event = dict[str, Any]
+
+
+class Source:
+    """A file, opened anew for each reading.
+
+    Args:
+        path: of the file.
+
+    Attributes:
+        kind: event log, journal or KV events.
+        header: what it says of its engine.
+        line: number of the line that was read last.
+
+    Raises:
+        OSError: it cannot be read.
+        EventError, lineclear.record.JournalError: its first line is none that is known.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.line = 0
+        with path.open(encoding="utf-8") as file:
+            first = next((line for line in file if line.strip()), "")
+        try:
+            content = json.loads(first)
+        except ValueError:
+            content = None
+        if type(content) is dict and "journal" in content:
+            self.kind = "journal"
+            with path.open(encoding="utf-8") as file:
+                self._drafts = journal_log.most_drafts(file)
+            with path.open(encoding="utf-8") as file:
+                self.header: Header = journal_log.journal_events(file, self._drafts)[0]
+        elif content is not None and kv_events.is_kv_line(content):
+            self.kind = "KV events"
+            self.header = kv_events.HEADER
+        else:
+            self.kind = "event log"
+            with path.open(encoding="utf-8") as file:
+                self.header = Reader(file).header
+
+    def events(self) -> Iterator[Event]:
+        """Every event, from the first on.
+
+        Raises:
+            EventError, lineclear.record.JournalError: a line is malformed.
+        """
+        with self.path.open(encoding="utf-8") as file:
+            if self.kind == "event log":
+                reader = Reader(file)
+                for event in reader:
+                    self.line = reader.line
+                    yield event
+            elif self.kind == "KV events":
+                for self.line, event in kv_events.kv_events(file):
+                    yield event
+            else:
+                self.line = 1
+                _, events = journal_log.journal_events(counted(file, self), self._drafts)
+                yield from events
+
+    def error(self, error: EventError) -> EventError:
+        """The same with the number of the line that was read last."""
+        text = str(error)
+        return error if text.startswith("line ") else EventError(f"line {self.line}: {text}")
+
+
+def counted(lines: Iterator[str], source: Source) -> Iterator[str]:
+    """The lines, counted."""
+    for source.line, line in enumerate(lines, start=1):
+        yield line

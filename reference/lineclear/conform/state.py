@@ -1,0 +1,368 @@
+"""What a log has led to so far: who is live, what each table names, what each block contains.
+
+Guarantees: its size depends on the engine's size and on who is live, never on the length of the
+log. It applies changes and judges nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from lineclear.conform.events import DEFAULT_POOL, RequestId
+from lineclear.conform.header import Header
+
+__all__ = [
+    "DEFAULT",
+    "ENDLESS",
+    "HOLE",
+    "PREEMPTED",
+    "RUNNING",
+    "SWAPPED",
+    "WAITING",
+    "Copying",
+    "Live",
+    "Pool",
+    "Sequence",
+    "State",
+    "Table",
+]
+
+DEFAULT = DEFAULT_POOL
+#: A table entry that names no block.
+HOLE = -1
+ENDLESS = 1 << 60
+WAITING, RUNNING, PREEMPTED, SWAPPED = "waiting", "running", "preempted", "swapped"
+
+
+class Pool:
+    """The blocks of one pool.
+
+    Attributes:
+        held: the tables that name a block, for each block that is named.
+        filled: positions of a block that hold KV, counted from its start; absent for none.
+        entry: the entry of a table that this KV was computed for: it depends on the position.
+        published: blocks that can be hit, with their keys (None if the log has no keys).
+        promised: published blocks that are still to be computed, and by which table.
+        fence: for a block that was freed, the last step that may still use it.
+    """
+
+    __slots__ = (
+        "entry",
+        "fence",
+        "filled",
+        "first",
+        "held",
+        "last",
+        "name",
+        "promised",
+        "published",
+    )
+
+    def __init__(self, name: str, blocks: int, first: int) -> None:
+        self.name = name
+        self.first = first
+        self.last = first + blocks
+        self.held: dict[int, list[Table]] = {}
+        self.filled: dict[int, int] = {}
+        self.entry: dict[int, int] = {}
+        self.published: dict[int, str | int | None] = {}
+        self.promised: dict[int, Table] = {}
+        self.fence: dict[int, int] = {}
+
+    def free(self) -> set[int]:
+        """The blocks that no table names and nothing publishes."""
+        return set(range(self.first, self.last)) - self.held.keys() - self.published.keys()
+
+
+class Table:
+    """The block table of one sequence in one pool, for one group of layers."""
+
+    __slots__ = ("blocks", "group", "pool", "sequence", "size", "window")
+
+    def __init__(
+        self, sequence: Sequence, pool: Pool, group: str, size: int, window: int | None
+    ) -> None:
+        self.sequence = sequence
+        self.pool = pool
+        self.group = group
+        self.size = size
+        self.window = window
+        self.blocks: list[int] = []
+
+
+class Sequence:
+    """One sequence of a live request.
+
+    Attributes:
+        known: tokens of the prompt, and tokens that were sampled or that a step in flight samples.
+        best: the most tokens that it ever knew.
+        frontier: positions from the start whose KV exists, as far as it was looked at.
+        synced: positions that `Pool.filled` knows of.
+        safe_from, safe_to: positions that a row may write without another look.
+        step: the last step that it is in.
+        fence: the last step that must be over before this sequence's next one starts.
+        limit: tokens that it may reach.
+    """
+
+    __slots__ = (
+        "best",
+        "fence",
+        "frontier",
+        "known",
+        "limit",
+        "live",
+        "s",
+        "safe_from",
+        "safe_to",
+        "step",
+        "synced",
+        "tables",
+    )
+
+    def __init__(self, live: Live, s: int, known: int) -> None:
+        self.live = live
+        self.limit = live.limit
+        self.s = s
+        self.known = self.best = known
+        self.frontier = self.synced = 0
+        self.safe_from = self.safe_to = 0
+        self.step = 0
+        self.fence = 0
+        self.tables: dict[tuple[str, str], Table] = {}
+
+    def sync(self) -> None:
+        """Enters what rows have computed into the pools."""
+        synced, frontier = self.synced, self.frontier
+        if synced == frontier:
+            return
+        for (pool, _), table in self.tables.items():
+            if pool != DEFAULT:
+                continue
+            size, blocks, filled = table.size, table.blocks, table.pool.filled
+            low = min(synced, frontier) // size
+            high = min(-(-max(synced, frontier) // size), len(blocks))
+            for index in range(low, high):
+                block = blocks[index]
+                if block != HOLE:
+                    filled[block] = count = min(max(frontier - index * size, 0), size)
+                    table.pool.entry[block] = index
+                    if count == size and table.pool.promised.get(block) is table:
+                        del table.pool.promised[block]
+        self.synced = frontier
+
+    def lower(self, frontier: int) -> None:
+        """What is beyond this position is computed no more."""
+        if frontier < self.frontier:
+            self.sync()
+            self.frontier = frontier
+            self.sync()
+        self.safe_to = 0
+
+    def holds(self) -> list[Table]:
+        """Its tables that name a block."""
+        return [t for t in self.tables.values() if any(b != HOLE for b in t.blocks)]
+
+
+class Live:
+    """A live request.
+
+    Attributes:
+        arrival: a number that grows with every submit.
+        gone: sequences that have ended.
+        place: where it stands in the order that the header states.
+    """
+
+    __slots__ = (
+        "arrival",
+        "gone",
+        "limit",
+        "n",
+        "phase",
+        "place",
+        "priority",
+        "prompt",
+        "r",
+        "sequences",
+    )
+
+    def __init__(self, event: Any, arrival: int) -> None:
+        self.r: RequestId = event["r"]
+        self.prompt: int = event["prompt"]
+        limit: int | None = event.get("max")
+        self.limit = ENDLESS if limit is None else self.prompt + limit
+        self.n: int = event.get("n", 1)
+        self.priority: int = event.get("priority", 0)
+        self.arrival = arrival
+        self.place: tuple[int, int] = (0, arrival)
+        self.phase = WAITING
+        self.sequences = {0: Sequence(self, 0, self.prompt)}
+        self.gone: set[int] = set()
+
+
+class Copying:
+    """A copy that is not complete."""
+
+    __slots__ = ("dst", "op", "src")
+
+    def __init__(self, op: int, src: list[tuple[Pool, int]], dst: list[tuple[Pool, int]]) -> None:
+        self.op = op
+        self.src = src
+        self.dst = dst
+
+
+class State:
+    """Everything that the events so far have led to.
+
+    Attributes:
+        live: requests by id.
+        leaders: sequence 0 of each of them.
+        leaving: ended requests that still hold blocks, where the header allows that.
+        ended: the last ends, for messages: (r, kind, number of the event).
+        flights: steps that are issued and not settled: (n, rows).
+        copies: copies that are not complete, by number.
+        steps, settled: the last step that was issued, and that was settled.
+        dry: calls in a row without a kept token; idle: calls in a row that scheduled nothing.
+    """
+
+    def __init__(self, header: Header) -> None:
+        """Nothing has happened."""
+        self.header = header
+        self.pools = {DEFAULT: Pool(DEFAULT, header.blocks, header.first_id)}
+        for name, size in header.pools.items():
+            self.pools[name] = Pool(name, size.blocks, size.first_id)
+        self.groups = {
+            name: (group.block_size or header.block_size, group.window)
+            for name, group in header.groups.items()
+        } or {"": (header.block_size, None)}
+        self.live: dict[RequestId, Live] = {}
+        self.leaders: dict[RequestId, Sequence] = {}
+        self.leaving: dict[RequestId, Live] = {}
+        self.ended: deque[tuple[RequestId, str, int]] = deque(maxlen=256)
+        self.flights: deque[tuple[int, list[list[Any]]]] = deque()
+        self.copies: dict[int, Copying] = {}
+        self.arrivals = 0
+        self.steps = self.settled = 0
+        self.dry = self.idle = 0
+
+    def submit(self, event: Any) -> Live:
+        """A request is live from now on."""
+        self.arrivals += 1
+        live = Live(event, self.arrivals)
+        if "lengths" in self.header.omits or "samples" in self.header.omits:
+            for sequence in live.sequences.values():
+                sequence.known = ENDLESS
+        order = self.header.order
+        if order == "priority_low_first":
+            live.place = (live.priority, live.arrival)
+        elif order == "priority_high_first":
+            live.place = (-live.priority, live.arrival)
+        self.live[live.r] = live
+        self.leaders[live.r] = live.sequences[0]
+        return live
+
+    def sequence(self, r: RequestId, s: int) -> Sequence | None:
+        """A sequence of a live request; made if the request may have it."""
+        live = self.live.get(r)
+        if live is None:
+            return None
+        found = live.sequences.get(s)
+        if found is None and s < live.n and s not in live.gone:
+            found = self.begin(live, s)
+        return found
+
+    def begin(self, live: Live, s: int) -> Sequence:
+        """A request has another sequence from now on."""
+        first = next(iter(live.sequences.values()))
+        known = ENDLESS if first.known == ENDLESS else live.prompt
+        sequence = live.sequences[s] = Sequence(live, s, known)
+        if s == 0:
+            self.leaders[live.r] = sequence
+        return sequence
+
+    def close(self, live: Live, s: int) -> None:
+        """A sequence of a request is no more."""
+        del live.sequences[s]
+        live.gone.add(s)
+        if s == 0:
+            self.leaders.pop(live.r, None)
+
+    def table(self, sequence: Sequence, pool: str, group: str) -> Table:
+        """A table of the sequence; made if it has none there."""
+        table = sequence.tables.get((pool, group))
+        if table is None:
+            size, window = self.groups[group]
+            table = Table(sequence, self.pools[pool], group, size, window)
+            sequence.tables[pool, group] = table
+        return table
+
+    def name(self, table: Table, block: int, at: int | None = None) -> None:
+        """The table names this block from now on."""
+        table.pool.held.setdefault(block, []).append(table)
+        if at is None:
+            table.blocks.append(block)
+        else:
+            table.blocks[at] = block
+
+    def touch(self, pool: Pool, block: int) -> None:
+        """The sequences that name the block are checked again before they write."""
+        for table in pool.held.get(block, ()):
+            table.sequence.sync()
+            table.sequence.safe_to = 0
+
+    def drop(self, table: Table, at: int, count: int) -> None:
+        """These entries of a table name nothing from now on."""
+        sequence, pool = table.sequence, table.pool
+        sequence.sync()
+        # Steps use blocks of the default pool only.
+        busy = sequence.step if pool.name == DEFAULT and sequence.step > self.settled else 0
+        for index in range(at, at + count):
+            block = table.blocks[index]
+            if block == HOLE:
+                continue
+            table.blocks[index] = HOLE
+            holders = pool.held.get(block, [])
+            if table in holders:
+                holders.remove(table)
+            if not holders:
+                pool.held.pop(block, None)
+            else:
+                for other in holders:
+                    other.sequence.safe_to = 0
+            if busy:
+                pool.fence[block] = max(pool.fence.get(block, 0), busy)
+            if pool.promised.get(block) is table:
+                del pool.promised[block]
+        while table.blocks and table.blocks[-1] == HOLE:
+            table.blocks.pop()
+        if pool.name == DEFAULT:
+            end = (at + count) * table.size
+            if table.window is None or end > sequence.frontier - table.window:
+                # Nothing of what is left changes, so what the pools know of it stays.
+                sequence.frontier = sequence.synced = min(sequence.frontier, at * table.size)
+            sequence.safe_to = 0
+
+    def lose(self, live: Live) -> None:
+        """What steps in flight sample for a request is dropped."""
+        for at, (n, rows) in enumerate(self.flights):
+            for row in rows:
+                q = live.sequences.get(row[4] if len(row) == 5 else 0)
+                if row[0] == live.r and q is not None and q.known < ENDLESS:
+                    q.known -= row[3]
+                    q.best = max(q.known, q.best - row[3])
+            self.flights[at] = (n, [row for row in rows if row[0] != live.r])
+
+    def leave(self, live: Live, kind: str, number: int) -> None:
+        """A request is live no more."""
+        del self.live[live.r]
+        self.leaders.pop(live.r, None)
+        self.ended.append((live.r, kind, number))
+        if any(sequence.holds() for sequence in live.sequences.values()):
+            self.leaving[live.r] = live
+
+    def history(self, r: RequestId) -> str:
+        """When a request that is not live ended, for messages."""
+        for name, kind, number in reversed(self.ended):
+            if name == r:
+                return f"it ended at event {number} ({kind})"
+        return "it was never submitted, or ended long ago"

@@ -1,0 +1,189 @@
+"""Rules of steps: budget, seats, numbers, and each row.
+
+Guarantees: a row that goes on where its sequence's last one ended, in a block that was found
+writable before, costs a handful of comparisons; any other is looked at whole. A step of which one
+row is wrong is not applied further than its rows before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from lineclear.conform.copy_rules import steps_wait
+from lineclear.conform.progress_rules import called, idle, in_order
+from lineclear.conform.row_rules import Issue, look, past_end, promises
+from lineclear.conform.state import ENDLESS, Sequence
+
+if TYPE_CHECKING:
+    from lineclear.conform.checker import Checker
+
+__all__ = ["HANDLERS"]
+
+
+def step(check: Checker, event: dict[str, Any]) -> None:
+    """A forward pass over some rows."""
+    state, header = check.state, check.header
+    n: int = event["n"]
+    rows: list[list[Any]] = event["rows"]
+    numbered(check, n)
+    leaders = state.leaders
+    issue = Issue(n, event.get("after_step", 0))
+    tokens_in_step = kept = 0
+    drafts = header.drafts
+    for row in rows:
+        q: Sequence | None = None
+        if len(row) == 4:
+            r, start, tokens, samples = row
+            q = leaders.get(r)
+            end = start + tokens
+            if (  # the usual row: it goes on where the last one ended, and samples
+                q is not None
+                and start == q.frontier
+                and end == q.known
+                and end <= q.safe_to
+                and start >= q.safe_from
+                and samples == 1
+                and q.step != n
+                and tokens > 0
+            ):
+                q.step = n
+                q.frontier = end
+                q.known = end = end + 1
+                tokens_in_step += tokens
+                if end > q.best:
+                    q.best = end
+                    kept += 1
+                if end > q.limit:
+                    past_end(check, q)
+                continue
+        start, tokens, samples = row[1:4]
+        end = start + tokens
+        if (
+            q is None
+            or end > q.safe_to
+            or start < q.safe_from
+            or start > q.frontier
+            or tokens < 1
+            or end > q.known + drafts
+            or (samples and end < q.known)
+            or q.step == n
+        ):
+            q = look(check, issue, row)
+            if q is None:
+                continue
+        q.step = n
+        if end > q.frontier:
+            q.frontier = end
+        tokens_in_step += tokens
+        if samples and q.known < ENDLESS:
+            q.known = known = q.known + samples
+            if known > q.limit:
+                past_end(check, q)
+            if known > q.best:
+                q.best = known
+                kept += 1
+        elif samples:
+            kept += 1
+    if header.max_tokens is not None and tokens_in_step > header.max_tokens:
+        check.broken(
+            "budget.tokens",
+            f"step {n} computes {tokens_in_step} tokens, max_tokens is {header.max_tokens}",
+            tuple(dict.fromkeys(row[0] for row in rows)),
+            tokens=tokens_in_step,
+            max_tokens=header.max_tokens,
+        )
+    if header.max_seqs is not None and len(rows) > header.max_seqs:
+        check.broken(
+            "budget.seats",
+            f"step {n} has {len(rows)} rows, max_seqs is {header.max_seqs}",
+            tuple(dict.fromkeys(row[0] for row in rows)),
+            rows=len(rows),
+            max_seqs=header.max_seqs,
+        )
+    if issue.expected:
+        promises(check, issue)
+    if state.copies:
+        steps_wait(check, event)
+    if check.found:
+        return
+    state.steps = n
+    state.flights.append((n, rows))
+    if "settle" in check.omitted:
+        while len(state.flights) > header.depth:
+            state.settled = state.flights.popleft()[0]
+    if issue.admitted:
+        in_order(check, issue.admitted)
+    if rows:
+        state.idle = 0
+        called(check, kept)
+    else:
+        idle(check)
+
+
+def numbered(check: Checker, n: int) -> None:
+    """Steps are numbered one after the other, and no more than depth are in flight.
+
+    A log may begin in the middle of a run, so the first step may have any number.
+    """
+    state, header = check.state, check.header
+    if state.steps and n != state.steps + 1:
+        check.broken(
+            "ordered.number", f"step {n} follows step {state.steps}", step=n, last=state.steps
+        )
+    if len(state.flights) >= header.depth and "settle" not in check.omitted:
+        check.broken(
+            "ordered.depth",
+            f"step {n} is issued with {len(state.flights)} steps not settled, depth is "
+            f"{header.depth}",
+            in_flight=len(state.flights),
+            depth=header.depth,
+        )
+
+
+def settle(check: Checker, event: dict[str, Any]) -> None:
+    """The oldest step in flight is over."""
+    state, n = check.state, event["n"]
+    if not state.flights or state.flights[0][0] != n:
+        flying = [number for number, _ in state.flights]
+        check.broken(
+            "ordered.settle",
+            f"step {n} is settled, and the steps in flight are {flying or 'none'}, in this order",
+            step=n,
+            in_flight=flying,
+        )
+    if check.found:
+        return
+    if not state.flights:  # the log omits steps
+        state.settled = n
+        return
+    _, rows = state.flights.popleft()
+    state.settled = n
+    state.idle = 0
+    if "kept" in event:
+        corrected(check, rows, event["kept"])
+
+
+def corrected(check: Checker, rows: list[list[Any]], kept: list[list[Any]]) -> None:
+    """Rows of a settled step kept another number of tokens than they were to sample."""
+    samples = {(row[0], row[4] if len(row) == 5 else 0): row[3] for row in rows}
+    for row in kept:
+        s = row[2] if len(row) == 3 else 0
+        live = check.state.live.get(row[0])
+        q = None if live is None else live.sequences.get(s)
+        if q is None or q.known >= ENDLESS:
+            continue
+        change = row[1] - samples.get((row[0], s), 0)
+        q.known += change
+        q.best = max(q.known, q.best + min(change, 0))
+        if q.known > q.limit:
+            past_end(check, q)
+        if change < 0 or check.header.drafts:
+            q.lower(min(q.frontier, q.known - 1))
+
+
+HANDLERS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
+    "step": step,
+    "idle": lambda check, _: idle(check),
+    "settle": settle,
+}

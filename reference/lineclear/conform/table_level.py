@@ -1,0 +1,387 @@
+"""An event log replayed through the proved table: every event as an action that its guards allow.
+
+Guarantees: a log passes only if each of its events was an action of the table, done on the ledger
+that runs, with the blocks that the log names; tables and free blocks are compared after every step.
+The table has no action for published blocks, groups of layers or restarts: a log with them is
+refused as a whole.
+
+The table admits a request with blocks for every token that it knows and takes blocks for a running
+one when a step needs them, so grants are collected until an event shows what they were for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from lineclear.conform.checker import Checker
+from lineclear.conform.events import RequestId
+from lineclear.conform.header import Header
+from lineclear.conform.schema import free_lists
+from lineclear.conform.state import DEFAULT
+from lineclear_spec import actions
+from lineclear_spec.ledger import Ledger
+from lineclear_spec.lifecycle import Phase
+from lineclear_spec.records import (
+    COPY_BLOCK,
+    Broken,
+    Limits,
+    Pool,
+    Refused,
+    Request,
+    Sequence,
+)
+
+__all__ = ["TableError", "TableReplay", "replay_events"]
+
+Event = dict[str, Any]
+
+
+class TableError(Exception):
+    """A log uses words that the table does not have; the message names them."""
+
+
+class Differs(Exception):
+    """An event is no action of the table, or leads to another state."""
+
+
+def limits_of(header: Header) -> Limits:
+    """The limits of a ledger for this engine.
+
+    Raises:
+        TableError: the table has no such engine.
+    """
+    others = [name for name in header.pools if name != "cpu"]
+    if others or header.groups or header.first_id or header.depth > 2:
+        raise TableError(
+            "the table has one group of layers, the pools gpu and cpu, ids from 0 and a depth of 1 "
+            "or 2: use --level rules"
+        )
+    cpu = header.pools["cpu"].blocks if "cpu" in header.pools else 0
+    return Limits(
+        block_size=header.block_size,
+        gpu_blocks=header.blocks,
+        cpu_blocks=cpu,
+        max_num_batched_tokens=header.max_tokens or 1 << 30,
+        max_num_seqs=header.max_seqs or 1 << 30,
+        depth=header.depth,
+    )
+
+
+def replay_events(header: Header, events: Iterable[Event], line: Callable[[], int]) -> list[str]:
+    """What the table refuses, as lines for people; empty if it allows every event.
+
+    Args:
+        header: of the log, which keeps the rules.
+        events: of the log.
+        line: gives the number of the line that was read last.
+
+    Raises:
+        TableError: the log uses words that the table does not have.
+    """
+    replay = TableReplay(header)
+    for event in events:
+        try:
+            replay(event)
+        except (Differs, Refused, Broken) as error:
+            what = f"a guard is false: {error.guard}" if isinstance(error, Refused) else str(error)
+            return [
+                f"line {line()}: the table does not allow {event['e']}: {what}",
+                f"  event {replay.checker.number}: {event}"[:300],
+            ]
+    return []
+
+
+class TableReplay:
+    """A ledger that does what a log says.
+
+    Attributes:
+        ledger: the state that the table leads to.
+        checker: the rules, which know what the log's tables name.
+    """
+
+    def __init__(self, header: Header) -> None:
+        self.ledger = Ledger(limits_of(header))
+        self.checker = Checker(header)
+        self.requests: dict[RequestId, Request] = {}
+        self.sequences: dict[tuple[RequestId, int], Sequence] = {}
+        self.owed: dict[Sequence, tuple[int, int, int]] = {}  # step, accepted, rejected
+        self.rows: dict[int, list[list[Any]]] = {}
+        self.drafts: dict[tuple[int, Sequence], int] = {}
+        self.moving: Request | None = None  # between preempt or resume of a swap and its copy
+        self.failed: set[int] = set()
+        self.numbers: dict[int, int] = {}  # copy of the log -> operation
+
+    def __call__(self, event: Event) -> None:
+        """One event.
+
+        Raises:
+            TableError: the table has no word for it.
+            Differs, Refused, Broken: it does not allow it.
+        """
+        found = self.checker.feed(event)
+        if found:
+            raise Differs(f"{found[0].rule}: {found[0].message}")
+        kind = event["e"]
+        if kind not in ("fork", "check", "idle"):
+            self.pay(None if kind in ("step", "settle", "preempt", "resume") else event.get("r"))
+        handler = getattr(self, f"_{kind}", None)
+        if handler is None:
+            raise TableError(
+                f"event {self.checker.number} is a {kind}, for which the table has no action: use "
+                "--level rules"
+            )
+        handler(event)
+
+    def pay(self, r: RequestId | None) -> None:
+        """Samples of settled steps are learned: of one request, or of all if None."""
+        for sequence in list(self.owed):
+            if r is not None and self.requests.get(r) is not sequence.request:
+                continue
+            step, accepted, rejected = self.owed.pop(sequence)
+            if sequence.alive and step > sequence.void:
+                actions.sample(self.ledger, sequence, step, accepted, rejected)
+
+    def of(self, event: Event) -> Sequence:
+        """The sequence that an event names."""
+        return self.sequences[event["r"], event.get("s", 0)]
+
+    # ---- requests ------------------------------------------------------------------------------
+
+    def _submit(self, event: Event) -> None:
+        if "max" not in event:
+            raise TableError(
+                "submit without max: the table needs to know how long a request may be"
+            )
+        limit = event["prompt"] + event["max"]
+        request = self.ledger.new_request(event["prompt"], limit, event.get("n", 1))
+        self.sequences[event["r"], 0] = actions.submit(self.ledger, request)
+        self.requests[event["r"]] = request
+
+    def _reject(self, event: Event) -> None:
+        pass
+
+    def _idle(self, event: Event) -> None:
+        pass
+
+    def _finish(self, event: Event) -> None:
+        actions.finish(self.ledger, self.requests.pop(event["r"]))
+
+    def _abort(self, event: Event) -> None:
+        actions.abort(self.ledger, self.requests.pop(event["r"]))
+
+    _fail = _abort
+
+    def _fork(self, event: Event) -> None:
+        parent = self.sequences[event["r"], event["of"]]
+        known = event.get("known", parent.known_tokens + 1)
+        child = actions.fork(self.ledger, parent, known - parent.known_tokens)
+        self.sequences[event["r"], event["s"]] = child
+        self.same(event["r"], event["s"])
+
+    def _prune(self, event: Event) -> None:
+        actions.prune(self.ledger, self.sequences.pop((event["r"], event["s"])))
+
+    # ---- blocks --------------------------------------------------------------------------------
+
+    def _alloc(self, event: Event) -> None:
+        """Taken when an event shows what the blocks are for."""
+
+    def _free(self, event: Event) -> None:
+        """Given up with the action that the next events name."""
+
+    def _hit(self, event: Event) -> None:
+        if event.get("pool", DEFAULT) != DEFAULT or self.moving is self.requests[event["r"]]:
+            return
+        sequence, size = self.of(event), self.ledger.limits.block_size
+        leader = self.ledger.leader(sequence.request)
+        shared = [block.place for block in leader.table][: len(event["blocks"])]
+        if "keys" in event or sequence.table or shared != event["blocks"]:
+            raise TableError(
+                f"event {self.checker.number} hits blocks that are not its own request's, for which "
+                "the table has no action: use --level rules"
+            )
+        actions.rejoin(self.ledger, sequence, len(shared) * size)
+
+    def places(self, r: RequestId, s: int) -> list[int]:
+        """The blocks that the log's table names."""
+        q = self.checker.state.live[r].sequences[s]
+        table = q.tables.get((DEFAULT, ""))
+        return [] if table is None else table.blocks
+
+    def grow(self, r: RequestId, s: int, needed: int) -> None:
+        """The ledger's table gets the blocks that the log granted, and room for `needed`."""
+        ledger, sequence = self.ledger, self.sequences[r, s]
+        request = sequence.request
+        new = self.places(r, s)[sequence.length :]
+        if request.phase == Phase.WAITING:
+            most = ledger.need(sequence.known_tokens)
+            if len(new) < most:
+                raise Differs(
+                    f"{r!r} runs with {len(new)} blocks, and admit takes {most}, for every token "
+                    "that it knows"
+                )
+            steer(ledger.gpu, new[:most])
+            actions.admit(ledger, request)
+            new = new[most:]
+        room = (sequence.length + len(new)) * ledger.limits.block_size
+        target = max(needed, min(room, request.limit - 1)) if new else needed
+        if target > sequence.slot_tokens:
+            steer(ledger.gpu, new)
+            actions.append_slots(ledger, sequence, target - sequence.slot_tokens)
+
+    def same(self, r: RequestId, s: int) -> None:
+        """Broken if ledger and log disagree about a table."""
+        mine = [block.place for block in self.sequences[r, s].table]
+        if mine != self.places(r, s):
+            raise Differs(
+                f"the table of {r!r} is {mine} for the table's actions, {self.places(r, s)} in the log"
+            )
+
+    # ---- preemption and copies -----------------------------------------------------------------
+
+    def _preempt(self, event: Event) -> None:
+        request = self.requests[event["r"]]
+        if event["how"] == "swap":
+            self.moving = request
+        elif event["how"] == "restart":
+            raise TableError(
+                "a request that restarts loses tokens: the table has no action for it"
+            )
+        elif request.copy and request.copy in self.failed:
+            self.carry(request.copy)
+            self.failed.discard(request.copy)
+            actions.fail_copy(self.ledger, request)
+        elif request.phase == Phase.SWAPPED:
+            actions.discard_swapped(self.ledger, request)
+        else:
+            actions.recompute(self.ledger, request)
+
+    def _resume(self, event: Event) -> None:
+        if self.requests[event["r"]].phase == Phase.SWAPPED:
+            self.moving = self.requests[event["r"]]
+
+    def _copy(self, event: Event) -> None:
+        pairs = {a[1]: b[1] for a, b in zip(event["src"], event["dst"], strict=True)}
+        ledger = self.ledger
+        kinds = {(a[0], b[0]) for a, b in zip(event["src"], event["dst"], strict=True)}
+        if kinds == {(DEFAULT, DEFAULT)} and len(pairs) == 1:
+            sequence = self.writer(*next(iter(pairs.items())))
+            steer(ledger.gpu, list(pairs.values()))
+            actions.copy_on_write(ledger, sequence)
+        else:
+            request = self.moving
+            out = kinds == {(DEFAULT, "cpu")}
+            if request is None or not (out or kinds == {("cpu", DEFAULT)}):
+                raise Differs("it belongs to no request that is swapped out or in")
+            blocks = [block.place for block in ledger.blocks(request)]
+            if sorted(blocks) != sorted(pairs):
+                raise Differs(f"it moves {sorted(pairs)}, and the request holds {sorted(blocks)}")
+            steer(ledger.cpu if out else ledger.gpu, [pairs[place] for place in blocks])
+            (actions.swap_out if out else actions.swap_in)(ledger, request)
+            self.moving = None
+        number = self.numbers[event["op"]] = ledger.issued
+        self.waits(event, number)
+
+    def writer(self, src: int, dst: int) -> Sequence:
+        """The sequence that gets a copy of a shared block of its own."""
+        for (r, s), sequence in self.sequences.items():
+            if not sequence.alive or r not in self.checker.state.live:
+                continue
+            mine = [block.place for block in sequence.table]
+            theirs = self.places(r, s)
+            if src in mine and dst in theirs and theirs.index(dst) == mine.index(src):
+                return sequence
+        raise Differs(f"no table has block {dst} in place of block {src}")
+
+    def carry(self, number: int) -> None:
+        """A plan has carried the operation."""
+        if number > self.ledger.carried:
+            actions.carry(self.ledger)
+
+    def _done(self, event: Event) -> None:
+        number = self.numbers.pop(event["op"])
+        operation = self.ledger.operations.get(number)
+        if event.get("failed", False):
+            request = None if operation is None else operation.request
+            if request is not None and request.copy == number:
+                self.failed.add(number)
+                return
+        self.carry(number)
+        actions.settle_copy(self.ledger, number)
+
+    def waits(self, event: Event, number: int) -> None:
+        """Broken if the operation does not wait for all that the table makes it wait for."""
+        ledger = self.ledger
+        listed = {self.numbers[op] for op in event.get("after", ()) if op in self.numbers}
+        wait = ledger.wait_of(number)
+        steps = {forward: step for step, forward in ledger.step_operations.items()}
+        for operation in ledger.operations.values():
+            if operation.number > wait or operation.number in listed:
+                continue
+            if operation.number in steps:
+                stream = ledger.operations[number].kind in (COPY_BLOCK, "forward")
+                if stream or event.get("after_step", 0) >= self.logged(steps[operation.number]):
+                    continue
+                raise Differs(f"it does not wait for step {self.logged(steps[operation.number])}")
+            raise Differs(f"it does not wait for operation {operation}, as the table does")
+
+    def logged(self, step: int) -> int:
+        """The number that the log gives to a step of the ledger."""
+        return self.checker.state.steps - self.ledger.steps + step
+
+    # ---- steps ---------------------------------------------------------------------------------
+
+    def _step(self, event: Event) -> None:
+        ledger = self.ledger
+        for row in event["rows"]:
+            r, start, tokens, samples = row[:4]
+            s = row[4] if len(row) == 5 else 0
+            self.grow(r, s, start + tokens)
+            sequence = self.sequences[r, s]
+            self.same(r, s)
+            if start != sequence.reach_tokens:
+                raise Differs(f"{r!r} starts at {start}, and the table at {sequence.reach_tokens}")
+            exist = sequence.known_tokens + sequence.promised_samples
+            drafts = max(0, start + tokens - exist)
+            actions.schedule_tokens(ledger, sequence, tokens, drafts)
+            self.drafts[ledger.steps + 1, sequence] = drafts
+            if samples != sequence.last_samples:
+                raise Differs(f"{r!r} samples {samples}, and the table {sequence.last_samples}")
+        if event["rows"]:
+            actions.issue_step(ledger)
+            self.rows[ledger.steps] = event["rows"]
+            self.waits(event, ledger.forward_of(ledger.steps))
+
+    def _settle(self, event: Event) -> None:
+        ledger = self.ledger
+        actions.settle_step(ledger)
+        kept = {(k[0], k[2] if len(k) == 3 else 0): k[1] for k in event.get("kept", ())}
+        for row in self.rows.pop(ledger.settled, []):
+            who = row[0], row[4] if len(row) == 5 else 0
+            sequence = self.sequences.get(who)
+            drafts = 0 if sequence is None else self.drafts.pop((ledger.settled, sequence), 0)
+            if sequence is None or not sequence.alive or not row[3]:
+                continue
+            accepted = kept.get(who, 1)
+            left = 0 if sequence.drafts == 0 else drafts - (accepted - 1)
+            self.owed[sequence] = ledger.settled, accepted, left
+
+    def _check(self, event: Event) -> None:
+        for name, ids in free_lists(event.get("free", {})).items():
+            pool = self.ledger.cpu if name == "cpu" else self.ledger.gpu
+            if sorted(pool.order[: pool.free]) != sorted(ids):
+                raise Differs(f"the free blocks of {name} are others for the table")
+
+
+def steer(pool: Pool, places: list[int]) -> None:
+    """The pool grants these places next: which free place is granted is the engine's choice."""
+    if len(places) > pool.free:
+        raise Differs(f"{len(places)} blocks of {pool.name} are granted, {pool.free} are free")
+    for k, place in enumerate(places):
+        at, to = pool.position[place], pool.free - 1 - k
+        if at > to:
+            raise Differs(f"block {place} of {pool.name} is granted and not free")
+        other = pool.order[to]
+        pool.order[to], pool.order[at] = place, other
+        pool.position[place], pool.position[other] = to, at

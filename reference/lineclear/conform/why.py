@@ -1,0 +1,358 @@
+"""Why requests do not move: for each the first false guard, with its numbers, and what would lift it.
+
+Guarantees: a guard is named only if its numbers make it false; waiting is said not to help only
+where the guard is false even if every other request ended now. It judges a snapshot and decides
+nothing: an engine may have guards of its own, and where everything that a request needs is there,
+it says just that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+from lineclear.relief import CANNOT_HELP, HELPS, NOTHING, Relief, relief
+
+__all__ = ["GUARDS", "RequestState", "Snapshot", "Stuck", "Why", "why"]
+
+#: Every guard, and what it means.
+GUARDS = {
+    "in_no_queue": "no queue of the engine names it",
+    "open_copy": "a copy of its blocks is not done",
+    "commit": "a step that computes for it is not settled",
+    "too_long": "it needs more blocks than there are, even alone",
+    "lost": "too few blocks are left: the others are neither held nor free",
+    "too_wide": "it has more sequences than a step may have rows",
+    "too_large": "its prompt is computed at once and exceeds max_tokens, even alone",
+    "head_of_line": "a request before it in the order waits too",
+    "blocks": "there are too few free blocks",
+    "seats": "too many sequences run",
+    "tokens": "those that run use up the tokens of a step",
+    "none": "everything that it needs is there",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RequestState:
+    """A live request.
+
+    Attributes:
+        request_id: its id.
+        phase: waiting, running, preempted or swapped.
+        known: tokens of its longest sequence, prompt included.
+        computed: of these the ones whose KV exists.
+        blocks: blocks of the default pool that it names.
+        alone: of these the ones that no other request names.
+        limit: tokens that a sequence may reach, None if unknown.
+        seats: its sequences.
+        width: sequences that it may have.
+        elsewhere: blocks of other pools that it names.
+        place: where it stands in the order; smaller comes first.
+        in_flight: whether a step that is not settled computes for it.
+        copy: a copy of its blocks that is not done, or None.
+        queued: whether a queue of the engine names it.
+        still: calls of the engine since it last kept a token, or since it was submitted.
+    """
+
+    request_id: Hashable
+    phase: str
+    known: int
+    computed: int = 0
+    blocks: int = 0
+    alone: int = 0
+    limit: int | None = None
+    seats: int = 1
+    width: int = 1
+    elsewhere: int = 0
+    place: tuple[int, ...] = ()
+    in_flight: bool = False
+    copy: int | None = None
+    queued: bool = True
+    still: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An engine at one moment.
+
+    Attributes:
+        blocks: of the default pool.
+        block_size: tokens that a block has room for.
+        free: blocks that the engine may grant at once.
+        cached: published blocks that no table names, which it may evict.
+        requests: the live ones.
+        max_seqs, max_tokens: limits of a step, None for none.
+        chunk: the fewest tokens of a prompt that a step computes, None if it need not be whole.
+        whole_prompts: whether a prompt is computed in one step.
+        in_flight: steps that are not settled.
+        open_copies: copies that are not done.
+        ordered: whether the waiting queue is served strictly in order.
+        idle: calls in a row that scheduled nothing while nothing was in flight.
+        dry: calls in a row without a kept token.
+        leaving: blocks of requests that have ended and still hold them.
+        held: blocks that some table names, those of ended requests included; the sum over the
+            requests if None, which counts shared ones several times.
+        patience: idle calls that are no news.
+    """
+
+    blocks: int
+    block_size: int
+    free: int
+    requests: tuple[RequestState, ...]
+    cached: int = 0
+    max_seqs: int | None = None
+    max_tokens: int | None = None
+    chunk: int | None = None
+    whole_prompts: bool = False
+    in_flight: int = 0
+    open_copies: tuple[int, ...] = ()
+    ordered: bool = False
+    idle: int = 0
+    dry: int = 0
+    leaving: int = 0
+    held: int | None = None
+    patience: int = 5
+
+    def need(self, tokens: int) -> int:
+        """Blocks for so many positions."""
+        return -(-tokens // self.block_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """Why one request does not go on.
+
+    Attributes:
+        request: which.
+        guard: one of `GUARDS`.
+        figures: what the guard compares.
+        relief: the smallest change that makes the guard true.
+        waiting: whether waiting can make it true.
+    """
+
+    request: RequestState
+    guard: str
+    figures: dict[str, int | str]
+    relief: Relief
+    waiting: str
+
+    def json(self) -> dict[str, Any]:
+        """For scripts."""
+        return {
+            "request_id": str(self.request.request_id),
+            "phase": self.request.phase,
+            "holds": self.request.blocks,
+            "computed": self.request.computed,
+            "known": self.request.known,
+            "still": self.request.still,
+            "guard": self.guard,
+            "because": GUARDS[self.guard],
+            "figures": self.figures,
+            "relief": self.relief.json(),
+            "waiting": self.waiting,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """The report.
+
+    Attributes:
+        snapshot: that was judged.
+        requests: every live request that a step in flight does not serve, in the order given.
+    """
+
+    snapshot: Snapshot
+    requests: tuple[Stuck, ...]
+
+    @property
+    def standstill(self) -> bool:
+        """Whether nothing moves any more: requests are live, and call after call does nothing."""
+        snapshot = self.snapshot
+        return bool(snapshot.requests) and snapshot.idle > snapshot.patience
+
+    def hopeless(self) -> list[Stuck]:
+        """Requests that waiting cannot help."""
+        return [row for row in self.requests if row.waiting == CANNOT_HELP]
+
+    def json(self) -> dict[str, Any]:
+        """For scripts."""
+        snapshot = self.snapshot
+        return {
+            "standstill": self.standstill,
+            "idle_calls": snapshot.idle,
+            "calls_without_a_token": snapshot.dry,
+            "steps_in_flight": snapshot.in_flight,
+            "open_copies": list(snapshot.open_copies),
+            "blocks": {
+                "total": snapshot.blocks,
+                "free": snapshot.free,
+                "cached": snapshot.cached,
+                "held_by_ended_requests": snapshot.leaving,
+            },
+            "requests": [row.json() for row in self.requests],
+        }
+
+
+def why(snapshot: Snapshot) -> Why:
+    """For each live request the first guard that is false."""
+    return Why(snapshot, tuple(judge(snapshot, request) for request in snapshot.requests))
+
+
+def judge(snapshot: Snapshot, request: RequestState) -> Stuck:
+    """The first false guard of one request."""
+    for look in (operations, never, ahead, room):
+        found = look(snapshot, request)
+        if found is not None:
+            return found
+    still = snapshot.idle > snapshot.patience
+    change = Relief("nothing is missing" + (": a rule of the engine's own keeps it" * still))
+    return Stuck(request, "none", {}, change, NOTHING if still else HELPS)
+
+
+def operations(snapshot: Snapshot, request: RequestState) -> Stuck | None:
+    """What has to be over first."""
+    if not request.queued:
+        return Stuck(
+            request, "in_no_queue", {}, Relief("abort it and submit it again"), CANNOT_HELP
+        )
+    if request.copy is not None:
+        figures: dict[str, int | str] = {"copy": request.copy}
+        return Stuck(request, "open_copy", figures, Relief("the copy is done"), HELPS)
+    if request.in_flight:
+        figures = {"steps": snapshot.in_flight}
+        return Stuck(request, "commit", figures, Relief("the step is settled"), HELPS)
+    return None
+
+
+def never(snapshot: Snapshot, request: RequestState) -> Stuck | None:
+    """What is false even if every other request ended now."""
+    # The last token needs no KV, so that a request of `limit` tokens needs room for one less.
+    last = request.known if request.limit is None else max(request.known, request.limit - 1)
+    needs = snapshot.need(last)
+    gone = lost(snapshot)
+    figures: dict[str, int | str] = {"needs": needs, "total": snapshot.blocks}
+    if needs > snapshot.blocks:
+        change = Relief("blocks", needs - snapshot.blocks)
+        return Stuck(request, "too_long", figures, change, CANNOT_HELP)
+    if needs > snapshot.blocks - gone:
+        change = Relief("blocks", needs - (snapshot.blocks - gone))
+        return Stuck(request, "lost", {**figures, "lost": gone}, change, CANNOT_HELP)
+    most = snapshot.max_seqs
+    if most is not None and request.width > most:
+        figures = {"needs": request.width, "max_seqs": most}
+        return Stuck(
+            request, "too_wide", figures, Relief("seats", request.width - most), CANNOT_HELP
+        )
+    budget = snapshot.max_tokens
+    left = request.known - request.computed
+    if snapshot.whole_prompts and budget is not None and left > budget:
+        figures = {"needs": left, "max_tokens": budget}
+        return Stuck(request, "too_large", figures, Relief("tokens", left - budget), CANNOT_HELP)
+    return None
+
+
+def lost(snapshot: Snapshot) -> int:
+    """Blocks that no table names and the engine does not have as free."""
+    held = snapshot.held
+    if held is None:
+        held = snapshot.leaving + sum(r.blocks for r in snapshot.requests)
+    return max(0, snapshot.blocks - snapshot.free - snapshot.cached - held)
+
+
+def ahead(snapshot: Snapshot, request: RequestState) -> Stuck | None:
+    """Whether it stands behind another, where the engine serves strictly in order."""
+    if not snapshot.ordered or request.phase in ("running", "swapped"):
+        return None
+    queue = [r for r in snapshot.requests if r.phase in ("waiting", "preempted")]
+    first = min(queue, key=lambda r: r.place)
+    if first is request:
+        return None
+    return Stuck(
+        request,
+        "head_of_line",
+        {"behind": str(first.request_id)},
+        Relief("the request before it goes on", 0),
+        HELPS,
+    )
+
+
+def room(snapshot: Snapshot, request: RequestState) -> Stuck | None:
+    """Blocks, seats and tokens, in this order."""
+    others = [r for r in snapshot.requests if r is not request]
+    running = request.phase == "running"
+    tokens = request.known
+    if snapshot.chunk is not None:
+        tokens = min(tokens, request.computed + snapshot.chunk)
+    needs = max(snapshot.need(tokens), request.elsewhere) - request.blocks
+    there = snapshot.free + snapshot.cached
+    if needs > there:
+        figures: dict[str, int | str] = {
+            "needs": needs,
+            "free": snapshot.free,
+            "cached": snapshot.cached,
+        }
+        if lost(snapshot):
+            figures["lost"] = lost(snapshot)
+        if snapshot.leaving:
+            figures["held_by_ended_requests"] = snapshot.leaving
+        change = relief("blocks", needs - there, [(r.request_id, r.alone) for r in others])
+        return Stuck(request, "blocks", figures, change, HELPS)
+    taken = sum(r.seats for r in others if r.phase == "running")
+    if snapshot.max_seqs is not None and not running and taken + request.seats > snapshot.max_seqs:
+        change = relief(
+            "seats",
+            taken + request.seats - snapshot.max_seqs,
+            [(r.request_id, r.seats) for r in others if r.phase == "running"],
+        )
+        figures = {"needs": request.seats, "taken": taken, "max_seqs": snapshot.max_seqs}
+        return Stuck(request, "seats", figures, change, HELPS)
+    wants = request.known - request.computed if snapshot.whole_prompts and not running else 1
+    if snapshot.max_tokens is not None and not running and taken + wants > snapshot.max_tokens:
+        change = relief(
+            "tokens",
+            taken + wants - snapshot.max_tokens,
+            [(r.request_id, r.seats) for r in others if r.phase == "running"],
+        )
+        figures = {"needs": wants, "used": taken, "max_tokens": snapshot.max_tokens}
+        return Stuck(request, "tokens", figures, change, HELPS)
+    return None
+
+
+def lines(report: Why, most: int = 12) -> list[str]:
+    """For people; of the requests the first `most`, those that wait longest first."""
+    snapshot = report.snapshot
+    text: list[str] = []
+    if report.standstill:
+        text.append(
+            f"STANDSTILL: {len(snapshot.requests)} requests are live and nothing was scheduled in "
+            f"{snapshot.idle} calls"
+        )
+    elif not snapshot.requests:
+        text.append("no request is live")
+    else:
+        text.append(f"{len(snapshot.requests)} requests are live")
+    text.append(
+        f"{snapshot.in_flight} steps in flight, {len(snapshot.open_copies)} copies not done; the last "
+        f"token was kept {snapshot.dry} calls ago"
+    )
+    ended = f", {snapshot.leaving} held by ended requests" if snapshot.leaving else ""
+    text.append(
+        f"{snapshot.free} of {snapshot.blocks} blocks free, {snapshot.cached} cached{ended}"
+    )
+    rows = sorted(report.requests, key=lambda row: -row.request.still)
+    for row in rows[:most]:
+        request = row.request
+        figures = ", ".join(f"{name} {value}" for name, value in row.figures.items())
+        text += [
+            f"{request.request_id!r} {request.phase}, holds {request.blocks} blocks, "
+            f"{request.computed} of {request.known} tokens computed, kept none for {request.still} "
+            "calls",
+            f"  {row.guard}: {GUARDS[row.guard]}" + (f" ({figures})" if figures else ""),
+            f"  smallest change: {row.relief.sentence()}",
+            f"  waiting: {row.waiting}",
+        ]
+    if len(rows) > most:
+        text.append(f"... and {len(rows) - most} more")
+    return text

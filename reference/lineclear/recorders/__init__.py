@@ -1,0 +1,6 @@
+"""Event logs of engines that run unmodified: hooks on attributes of their instances."""
+
+from lineclear.recorders.hooks import Hooks, MissingHook
+from lineclear.recorders.transformers_batching import TransformersRecorder
+
+__all__ = ["Hooks", "MissingHook", "TransformersRecorder"]

@@ -1,0 +1,250 @@
+"""An event log of transformers' continuous batching, which runs unmodified.
+
+Guarantees: nothing of the engine is imported or changed but attributes of the instances that are
+recorded; a hook that is gone fails by its name. What one call takes and gives back again leaves no
+trace in the log.
+
+    recorder = TransformersRecorder(manager.batch_processor, Writer(file, header_of(processor)))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lineclear.conform import Header
+from lineclear.recorders.hooks import Hooks, MissingHook
+from lineclear.testing.difference import Event, check_event, difference, frozen
+from lineclear.testing.judge import header_of as header_of_limits
+from lineclear.testing.protocol import Limits, Observation, Row
+
+__all__ = ["WRITTEN_FOR", "TransformersRecorder", "header_of", "limits_of"]
+
+#: The version whose attributes the recorder was tried with.
+WRITTEN_FOR = "5.23.0"
+ENGINE = "transformers' continuous batching"
+
+#: What is read of the engine, by the path from the batch processor.
+READ: Mapping[str, tuple[str, ...]] = {
+    "": ("cache", "scheduler", "inputs_and_outputs", "cb_config", "use_async_batching"),
+    "cache": ("cache_allocators", "pool", "max_batch_tokens"),
+    "cache.pool": (
+        "free_sectors",
+        "_free_blocks",
+        "blocks_per_sector",
+        "num_sectors",
+        "num_reserved_sectors",
+    ),
+    "scheduler": ("active_requests", "waiting_requests_order", "max_requests_per_batch"),
+}
+
+
+def reach(processor: Any, path: str) -> Any:
+    """An attribute by its path."""
+    for name in filter(None, path.split(".")):
+        processor = getattr(processor, name)
+    return processor
+
+
+def allocator_of(processor: Any) -> Any:
+    """The only allocator.
+
+    Raises:
+        MissingHook: the model has several kinds of attention, each with tables of its own.
+    """
+    allocators = list(processor.cache.cache_allocators.values())
+    if len(allocators) != 1:
+        raise MissingHook(
+            f"{ENGINE}: {len(allocators)} kinds of attention; the recorder knows models with one"
+        )
+    return allocators[0]
+
+
+def limits_of(processor: Any) -> Limits:
+    """The sizes of the engine."""
+    hooks = Hooks(ENGINE)
+    for path, names in READ.items():
+        hooks.need(reach(processor, path), *names)
+    allocator, pool = allocator_of(processor), processor.cache.pool
+    hooks.need(allocator, "block_table", "ledger", "tokens_per_block", "index")
+    hooks.need(allocator.ledger, "block_to_hash")
+    each = pool.blocks_per_sector[allocator.index]
+    return Limits(
+        blocks=pool.num_sectors * each,
+        block_size=allocator.tokens_per_block,
+        max_seqs=processor.scheduler.max_requests_per_batch,
+        max_tokens=processor.cache.max_batch_tokens,
+        first_block=pool.num_reserved_sectors * each,
+        in_flight=2 if processor.use_async_batching else 1,
+    )
+
+
+def header_of(processor: Any, version: str = "") -> Header:
+    """The first line of the log."""
+    from dataclasses import replace
+
+    header = header_of_limits(limits_of(processor))
+    return replace(header, engine=ENGINE, version=version, chunk=None, patience=64)
+
+
+class TransformersRecorder:
+    """Hooks that write the log of one batch processor.
+
+    Args:
+        processor: a `ContinuousBatchProcessor` on which nothing runs yet.
+        write: takes each event, such as `lineclear.conform.Writer` or `Checker.feed`.
+
+    Raises:
+        MissingHook: names an attribute that the engine does not have.
+    """
+
+    def __init__(self, processor: Any, write: Callable[[Event], object]) -> None:
+        """Puts the hooks in."""
+        self.processor = processor
+        self.limits = limits_of(processor)
+        self.allocator = allocator_of(processor)
+        self.write = write
+        self.step = 0
+        self.settled = 0
+        self.issued = False
+        self.live: dict[str, Any] = {}  # request id -> its state in the engine
+        self.left: dict[str, str] = {}  # how requests left that are still to be told
+        self.hooks = Hooks(ENGINE)
+        scheduler, tensors = processor.scheduler, processor.inputs_and_outputs
+        self.hooks.put(scheduler, "add_waiting_request", self._add)
+        self.hooks.put(scheduler, "clear_cancelled_requests", self._cancel)
+        self.hooks.put(scheduler, "finish_request", self._finish)
+        self.hooks.put(processor, "_handle_request_error", self._fail)
+        self.hooks.put(processor, "prepare_next_batch", self._prepare)
+        self.hooks.put(processor, "update_batch", self._update)
+        self.hooks.put(tensors, "prepare_batch_tensors", self._issue)
+        self.seen = frozen(self.observe())
+
+    def detach(self) -> None:
+        """Takes the hooks away."""
+        self.hooks.remove()
+
+    # ---- what the engine's state says ----------------------------------------------------------
+
+    def observe(self) -> Observation:
+        """The state now."""
+        pool, index = self.processor.cache.pool, self.allocator.index
+        each = pool.blocks_per_sector[index]
+        free = [block for tree in pool._free_blocks[index].trees.values() for block in tree]
+        free += [sector * each + k for sector in pool.free_sectors for k in range(each)]
+        scheduler = self.processor.scheduler
+        waiting = [
+            r for r in scheduler.waiting_requests_order if r not in scheduler.active_requests
+        ]
+        return Observation(
+            tables=self.allocator.block_table,
+            free=free,
+            cached=self.allocator.ledger.block_to_hash,
+            waiting=waiting,
+            running=list(scheduler.active_requests),
+        )
+
+    def look(self, rows: Mapping[str, Row] | None = None) -> None:
+        """Tells what has changed since the last look."""
+        seen = frozen(self.observe())
+        for event in difference(self.seen, seen, self.limits, rows=rows, ended=self.left):
+            self.write(event)
+        self.seen = seen
+
+    def ends(self) -> None:
+        """Tells who left, and what the engine says of its state."""
+        for name, kind in self.left.items():
+            self.write({"e": kind, "r": name})
+        self.left.clear()
+        self.write(check_event(self.seen, self.limits))
+
+    def leave(self, name: str, kind: str) -> None:
+        """A request leaves; it is told when the engine's call is over."""
+        if self.live.pop(name, None) is not None:
+            self.left[name] = kind
+
+    # ---- hooks ---------------------------------------------------------------------------------
+
+    def _add(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def add_waiting_request(state: Any) -> Any:
+            answer = method(state)
+            name = state.request_id
+            again = self.left.pop(name, None) is not None  # it was preempted, and waits again
+            if not again and name not in self.live:
+                prompt = len(state.initial_tokens)
+                event: Event = {"e": "submit", "r": name, "prompt": prompt}
+                if state.max_new_tokens is not None:
+                    event["max"] = state.max_new_tokens
+                self.write(event)
+            self.live[name] = state
+            return answer
+
+        return add_waiting_request
+
+    def _cancel(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def clear_cancelled_requests() -> Any:
+            cancelled = method()
+            for state in cancelled:
+                self.leave(state.request_id, "abort")
+            if cancelled:
+                self.look()
+                self.ends()
+            return cancelled
+
+        return clear_cancelled_requests
+
+    def _finish(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def finish_request(request_id: str) -> Any:
+            answer = method(request_id)
+            self.leave(request_id, "finish")
+            return answer
+
+        return finish_request
+
+    def _fail(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def handle_request_error(error: Exception, state: Any) -> Any:
+            answer = method(error, state)
+            self.leave(state.request_id, "fail")
+            return answer
+
+        return handle_request_error
+
+    def _prepare(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def prepare_next_batch() -> Any:
+            self.issued = False
+            answer = method()
+            if not self.issued:
+                self.look()
+                self.write({"e": "idle"})
+            return answer
+
+        return prepare_next_batch
+
+    def _issue(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def prepare_batch_tensors(requests_in_batch: Any, *rest: Any, **named: Any) -> Any:
+            rows: dict[str, Row] = {}
+            for future in requests_in_batch:
+                state = future.state
+                name, start = state.request_id, state.position_offset  # the method moves it
+                samples = bool(future.has_new_token)
+                rows[name] = Row(name, start, future.query_length, (), samples)
+            self.look(rows)
+            self.step += 1
+            self.issued = True
+            told = [[r.request_id, r.start, r.tokens, int(r.samples)] for r in rows.values()]
+            self.write({"e": "step", "n": self.step, "rows": told})
+            return method(requests_in_batch, *rest, **named)
+
+        return prepare_batch_tensors
+
+    def _update(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def update_batch() -> Any:
+            answer = method()
+            if self.settled < self.step:
+                self.settled += 1
+                self.write({"e": "settle", "n": self.settled})
+            self.look()
+            self.ends()
+            return answer
+
+        return update_batch

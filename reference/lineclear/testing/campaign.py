@@ -1,0 +1,151 @@
+"""Searches that last for a given time, on every core, and what they found.
+
+Guarantees: the finding that is reported is the one with the lowest run number, however many
+workers there are; the first finding is kept beside its shorter form.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from lineclear.testing.exhaustive import Exhausted, exhaust
+from lineclear.testing.failure import Action, Failure
+from lineclear.testing.machine import Make
+from lineclear.testing.random_search import Found, Tally, failure_of, random_runs
+from lineclear.testing.shrink import Shrunk, shrink
+from lineclear.testing.target import load
+from lineclear_spec.parallel import cores, in_parallel
+
+__all__ = ["Campaign", "once", "search_all", "search_random"]
+
+Told = Callable[[str], object]
+#: Seconds after which the workers of one wave report.
+WAVE = 2.0
+
+
+@dataclass(slots=True)
+class Campaign:
+    """One search and its result.
+
+    Attributes:
+        target: the scheduler, as it was named.
+        mode: random or exhaustive.
+        seed: of the random runs.
+        tally: what the runs did.
+        exhausted: what the exhaustive search met, or None.
+        number: of the run that failed, or None.
+        first: the failure as it was met first, or None.
+        shrunk: the failure after shrinking, or None.
+        seconds: until the finding, or in all.
+        shrinking: seconds of shrinking.
+    """
+
+    target: str
+    mode: str
+    seed: int = 0
+    tally: Tally = field(default_factory=Tally)
+    exhausted: Exhausted | None = None
+    number: int | None = None
+    first: Failure | None = None
+    shrunk: Shrunk | None = None
+    seconds: float = 0.0
+    shrinking: float = 0.0
+
+    @property
+    def failure(self) -> Failure | None:
+        """The shortest form of the finding."""
+        return self.first if self.shrunk is None else self.shrunk.failure
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """The trace of the finding; the steps until everybody has ended follow by themselves."""
+        if self.shrunk is not None:
+            return self.shrunk.actions
+        return () if self.first is None else self.first.actions
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether something was tried, and an exhaustive search reached its bounds."""
+        if self.exhausted is not None:
+            return self.exhausted.complete
+        return self.tally.accepted > 0
+
+
+def batch(job: tuple[str, int, range, float]) -> tuple[Found | None, Tally] | None:
+    """A worker's runs; None if it was interrupted."""
+    target, seed, numbers, ends = job
+    try:
+        return random_runs(load(target), numbers, seed=seed, until=lambda: time.time() > ends)
+    except KeyboardInterrupt:
+        return None
+
+
+def search_random(
+    campaign: Campaign, seconds: float, *, workers: int | None = None, told: Told = lambda _: None
+) -> None:
+    """Runs until one breaks a rule, or the time is over."""
+    started = time.time()
+    workers = workers or cores()
+    size, begin = 4, 0
+    while campaign.first is None and time.time() - started < seconds:
+        wave = time.time()
+        numbers = [range(begin + k * size, begin + (k + 1) * size) for k in range(workers)]
+        jobs = [(campaign.target, campaign.seed, part, started + seconds) for part in numbers]
+        found: list[Found] = []
+        for answer in in_parallel(batch, jobs, workers):
+            if answer is None:
+                raise KeyboardInterrupt
+            one, tally = answer
+            campaign.tally += tally
+            if one is not None:
+                found.append(one)
+        if found:
+            lowest = min(found, key=lambda one: one.number)
+            campaign.number, campaign.first = lowest.number, lowest.failure
+        begin += workers * size
+        if time.time() - wave < WAVE:
+            size *= 2
+        campaign.seconds = time.time() - started
+        told(f"{campaign.tally.runs:,} runs, {campaign.tally.steps:,} steps")
+    shorten(campaign, told)
+
+
+def once(campaign: Campaign, number: int, told: Told = lambda _: None) -> None:
+    """The run of this number again."""
+    started = time.time()
+    make = load(campaign.target)
+    found, campaign.tally = random_runs(make, [number], seed=campaign.seed)
+    campaign.seconds = time.time() - started
+    if found is not None:
+        campaign.number, campaign.first = number, found.failure
+    shorten(campaign, told)
+
+
+def shorten(campaign: Campaign, told: Told) -> None:
+    """Shrinks the finding, if there is one."""
+    if campaign.first is None:
+        return
+    told(f"{campaign.first.rule}; shrinking {len(campaign.first.actions)} actions")
+    started = time.time()
+    campaign.shrunk = shrink(partial(failure_of, load(campaign.target)), campaign.first)
+    campaign.shrinking = time.time() - started
+
+
+def search_all(
+    campaign: Campaign, seconds: float, *, requests: int = 3, told: Told = lambda _: None
+) -> None:
+    """Every behaviour at small scope, until a rule is broken or the time is over."""
+    started = time.time()
+    make: Make = load(campaign.target)
+    campaign.exhausted = exhaust(
+        make,
+        requests=requests,
+        max_states=1_000_000,
+        until=lambda: time.time() - started > seconds,
+        told=lambda now: told(f"{now.states:,} states, depth {now.depth}"),
+    )
+    campaign.first = campaign.exhausted.failure
+    campaign.seconds = time.time() - started

@@ -1,0 +1,68 @@
+"""A finding as a test of the user's own, and as an event log.
+
+Guarantees: the test fails as long as the scheduler breaks the rule and passes when it no longer
+does; it needs nothing but lineclear and the scheduler.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TextIO
+
+from lineclear.conform import Writer
+from lineclear.testing.failure import Action, Failure
+from lineclear.testing.judge import header_of
+from lineclear.testing.machine import Make, replay
+
+__all__ = ["emit_test", "write_log"]
+
+
+def emit_test(
+    target: str, failure: Failure, actions: Iterable[Action], again: str, commit: str = ""
+) -> str:
+    """The source of a test.
+
+    Args:
+        target: the scheduler, as `lineclear test` takes it.
+        failure: what it fails with now.
+        actions: the trace; steps until everybody has ended follow by themselves.
+        again: the command that found it.
+        commit: of the scheduler's sources, or "".
+    """
+    name = re.sub(r"\W+", "_", f"{failure.rule}").strip("_")
+    message = failure.message.replace("\\", "/").replace('"""', "'''")
+    lines = ",\n".join(f"    {action!r}" for action in actions)
+    found = f"Found by `{again}`" + (f" at commit {commit}." if commit else ".")
+    module, _, function = target.rpartition(":")
+    if module.endswith(".py") or "/" in module:
+        imported = "from lineclear.testing import replay, scheduler"
+        make = f"scheduler({target!r})"
+    else:
+        imported = f"from {module} import {function}\n\nfrom lineclear.testing import replay"
+        make = function
+    return f'''"""A scheduler breaks the rule {failure.rule}.
+
+{message}
+
+{found}
+"""
+
+{imported}
+
+ACTIONS = [
+{lines},
+]
+
+
+def test_{name}() -> None:
+    replay({make}, ACTIONS)
+'''
+
+
+def write_log(file: TextIO, make: Make, actions: Iterable[Action]) -> None:
+    """Does the actions again and writes their events as a log, up to the one that breaks a rule."""
+    write = Writer(file, header_of(make().limits))
+    with suppress(Failure):
+        replay(make, actions, record=write)

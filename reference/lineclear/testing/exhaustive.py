@@ -1,0 +1,187 @@
+"""Every behaviour of a scheduler at small scope, breadth first.
+
+Guarantees: a state is reached by doing its trace again with a new scheduler, never by copying one,
+so that schedulers of any make can be searched; a finding has a shortest trace within the scope. Two
+states are taken for one if they look alike: in what is observed, in what the model keeps of the
+blocks that are in use, and in `Observation.extra`. What a scheduler hides from all three may hide
+behaviours from the search.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+from lineclear.testing.failure import Action, Failure
+from lineclear.testing.machine import Machine, Make, replay, run
+from lineclear.testing.scope import Shape, shapes
+
+__all__ = ["Exhausted", "exhaust", "state_key"]
+
+
+@dataclass(slots=True)
+class Exhausted:
+    """What the search met.
+
+    Attributes:
+        states: that look different.
+        transitions: actions done from them.
+        depth: actions of the longest of the shortest traces.
+        complete: whether every state within the scope was visited.
+        failure: the first finding, or None.
+        scope: in words.
+    """
+
+    states: int = 0
+    transitions: int = 0
+    depth: int = 0
+    complete: bool = True
+    failure: Failure | None = None
+    scope: str = ""
+
+
+def state_key(machine: Machine) -> Hashable:
+    """Equal for states that look alike; requests are named by the order of their arrival."""
+    seen, model = machine.seen, machine.model
+    assert model is not None
+    names = [n for n, one in model.sequences.items() if one.over is None or n in seen.tables]
+    number = {name: k for k, name in enumerate(names)}
+    requests = tuple(
+        (
+            tuple(model.sequences[n].tokens),
+            model.sequences[n].prompt,
+            model.sequences[n].max_new,
+            model.sequences[n].over,
+            seen.tables.get(n, ()),
+        )
+        for n in names
+    )
+    used = sorted({*seen.cached, *(b for table in seen.tables.values() for b in table)})
+    return (
+        requests,
+        tuple(number.get(n, -1) for n in seen.waiting or ()),
+        tuple(number.get(n, -1) for n in seen.running or ()),
+        seen.free,
+        tuple((b, seen.cached.get(b), model.holds(b)) for b in used),
+        tuple(seen.extra.items()),
+        machine.judge.progress_key(),
+    )
+
+
+def exhaust(
+    make: Make,
+    *,
+    chosen: Sequence[Shape] | None = None,
+    requests: int = 3,
+    max_states: int = 20_000,
+    until: Callable[[], bool] = lambda: False,
+    told: Callable[[Exhausted], object] = lambda _: None,
+) -> Exhausted:
+    """Visits every state within the scope, until a rule is broken.
+
+    Args:
+        make: makes the scheduler.
+        chosen: requests that may be submitted.
+        requests: how many may be submitted in all.
+        max_states: states after which the search gives up.
+        until: asked now and then; True ends the search, which then is not complete.
+        told: told now and then how far it is.
+    """
+    try:
+        first = Machine(make)
+    except Failure as failure:
+        return Exhausted(failure=failure, complete=False)
+    chosen = shapes(first.limits) if chosen is None else chosen
+    sizes = ", ".join(f"{len(s.prompt)}+{s.max_new}" for s in chosen)
+    result = Exhausted(scope=f"up to {requests} requests of {sizes} tokens")
+    for most in range(1, requests + 1):  # few requests first: most findings need no more
+        result.states = 1
+        search(make, first, chosen, most, max_states, until, told, result)
+        if not result.complete:
+            break
+    return result
+
+
+def search(
+    make: Make,
+    first: Machine,
+    chosen: Sequence[Shape],
+    requests: int,
+    max_states: int,
+    until: Callable[[], bool],
+    told: Callable[[Exhausted], object],
+    result: Exhausted,
+) -> None:
+    """The search with at most so many requests."""
+    nodes = [Node((), (), 0)]
+    numbers: dict[Hashable, int] = {(state_key(first), 0): 0}
+    queue = deque([0])
+    following: dict[int, int] = {}  # state with live requests -> the state after a step
+    while queue:
+        state = queue.popleft()
+        node = nodes[state]
+        for action in moves(node, chosen, requests, first.limits.aborts):
+            if until() or result.states >= max_states:
+                result.complete = False
+                return
+            result.transitions += 1
+            trace = (*node.trace, action)
+            try:
+                machine = at(make, trace)
+                submitted = node.submitted + (action[0] == "submit")
+                key = state_key(machine), submitted
+                target = numbers.get(key)
+                if target is None:
+                    target = numbers[key] = len(nodes)
+                    nodes.append(Node(trace, tuple(machine.live), submitted))
+                    queue.append(target)
+                    result.states = len(nodes)
+                    result.depth = max(result.depth, len(trace))
+                    told(result)
+                if action == STEP and node.live:
+                    following[state] = target
+                    if goes_round(following, state):
+                        replay(make, trace)  # the checker says whether it is for ever
+            except Failure as failure:
+                result.failure = failure
+                result.complete = False
+                return
+
+
+STEP: Action = ("step",)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A state: a shortest trace to it, who is live, and how many requests were submitted."""
+
+    trace: tuple[Action, ...]
+    live: tuple[str, ...]
+    submitted: int
+
+
+def moves(node: Node, chosen: Sequence[Shape], most: int, aborts: bool) -> Iterator[Action]:
+    """What may be done in a state; aborts last, so that shortest traces rather have none."""
+    if node.live:
+        yield STEP
+    if node.submitted < most:
+        for shape in chosen:
+            yield ("submit", f"r{node.submitted}", shape.prompt, shape.max_new)
+    if aborts:
+        for name in node.live:
+            yield ("abort", name)
+
+
+def at(make: Make, trace: Sequence[Action]) -> Machine:
+    """A scheduler after a trace."""
+    return run(make, lambda _: trace, drain=False)
+
+
+def goes_round(following: dict[int, int], state: int) -> bool:
+    """Whether steps alone lead from a state back to it."""
+    now, seen = following.get(state), {state}
+    while now is not None and now not in seen:
+        seen.add(now)
+        now = following.get(now)
+    return now is not None

@@ -1,0 +1,94 @@
+"""The checker of the event log, asked by a machine.
+
+Guarantees: a machine's run is held against the rules that a log from a file is held against, and
+against no others; the rules of the model are about content, which no log has.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+
+from lineclear.conform import Checker, Header, PoolSize
+from lineclear.testing.difference import HOST, Event
+from lineclear.testing.protocol import Limits, Row
+
+__all__ = ["Fail", "Judge", "Record", "header_of"]
+
+#: Called with the rule, the message and the place.
+Fail = Callable[..., None]
+Record = Callable[[Event], object]
+
+
+def header_of(limits: Limits) -> Header:
+    """What the first line of the log says of the scheduler."""
+    pools = {}
+    if limits.host_blocks:
+        first = limits.first_block + limits.device_blocks
+        pools = {HOST: PoolSize(limits.host_blocks, first)}
+    return Header(
+        blocks=limits.device_blocks,
+        block_size=limits.block_size,
+        first_id=limits.first_block,
+        pools=pools,
+        max_seqs=limits.max_seqs,
+        max_tokens=limits.max_tokens,
+        depth=limits.in_flight,
+        drafts=limits.in_flight - 1,
+        same_step_hits=limits.same_step_hits,
+        chunk=1,
+        patience=4 + 2 * (limits.dying_steps + limits.in_flight),
+        order=limits.order,
+    )
+
+
+class Judge:
+    """The rules, and the events so far.
+
+    Args:
+        limits: the scheduler's.
+        record: called with every event before it is judged.
+    """
+
+    def __init__(self, limits: Limits, record: Record | None = None) -> None:
+        """Nothing has happened."""
+        self.limits = limits
+        self.header = header_of(limits)
+        self.checker = Checker(self.header, validate=False)
+        self.record = record
+        self.number = 0
+        self.settled = 0
+        self.hits = 0
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Events by kind."""
+        return self.checker.counts
+
+    def feed(self, event: Event, fail: Fail) -> None:
+        """Judges one event; calls `fail` for the first rule that it breaks."""
+        if self.record is not None:
+            self.record(event)
+        if event["e"] == "hit":
+            self.hits += len(event["blocks"])
+        for violation in self.checker.feed(event):
+            fail(f"{violation.rule}.{violation.clause}", violation.message)
+
+    def step(self, rows: Sequence[Row], keeps: Sequence[bool], fail: Fail) -> None:
+        """A forward pass over these rows; `keeps`: whether the token is kept, for each."""
+        self.number += 1
+        told = [
+            [row.request_id, row.start, row.tokens, int(kept)]
+            for row, kept in zip(rows, keeps, strict=True)
+        ]
+        self.feed({"e": "step", "n": self.number, "rows": told}, fail)
+
+    def settle(self, fail: Fail) -> None:
+        """The forward pass was executed; its step is settled `in_flight` - 1 steps later."""
+        if self.number - self.settled >= self.limits.in_flight:
+            self.settled += 1
+            self.feed({"e": "settle", "n": self.settled}, fail)
+
+    def progress_key(self) -> Hashable:
+        """What the checker remembers of the past besides the state that is observed."""
+        return self.number - self.settled

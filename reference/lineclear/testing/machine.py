@@ -1,0 +1,292 @@
+"""A scheduler under test, driven action by action and judged after each.
+
+Guarantees: the scheduler's state is read by `observe` alone, before the forward pass and after the
+call; what happened in between is told to the checker of the log, which judges it, and what rows
+read is judged by the model. An action that can't be meant in the present state does nothing, so a
+trace stays a trace when parts of it are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn, cast
+
+from lineclear.testing.difference import check_event, difference, frozen
+from lineclear.testing.failure import Action, Failure, place_of
+from lineclear.testing.judge import Judge, Record
+from lineclear.testing.model import Model
+from lineclear.testing.picture import picture
+from lineclear.testing.protocol import Copy, Observation, Row, SchedulerUnderTest
+from lineclear.testing.stuck import stuck
+from lineclear.testing.watchdog import TookTooLong, returns_within
+
+__all__ = ["Machine", "Make", "replay", "run"]
+
+Make = Callable[[], SchedulerUnderTest]
+#: Seconds that one run may take; a run of the searches takes milliseconds.
+PATIENCE = 20.0
+
+
+class Machine:
+    """One scheduler, the model that it schedules, and the checker of what it does.
+
+    Args:
+        make: makes the scheduler.
+        record: called with every event of the log.
+    """
+
+    def __init__(self, make: Make, record: Record | None = None) -> None:
+        """Nothing is submitted.
+
+        Raises:
+            Failure: the scheduler can't be made or observed.
+        """
+        self.actions: list[Action] = []
+        self.seen = Observation({}, ())
+        self.model: Model | None = None
+        self.engine = self._call(make)
+        self.limits = self.engine.limits
+        self.model = Model(self.limits)
+        self.seen = frozen(self._call(self.engine.observe))
+        self.judge = Judge(self.limits, record)
+        self.live: list[str] = []
+        self.accepted = 0
+        self.steps = 0
+        self._late: dict[str, int] = {}  # requests that have all their tokens: steps since
+        self._leaving: dict[str, str] = {}  # requests that ended: the event that is still to come
+        self._executed = False
+        self._copies = 0
+        self._failure: Failure | None = None
+        self._judge([check_event(self.seen, self.limits)])
+
+    # ---- actions -------------------------------------------------------------------------------
+
+    def do(self, action: Action) -> None:
+        """One action of a trace."""
+        kind, *rest = action
+        if kind == "submit":
+            name, prompt, max_new = cast("tuple[str, Sequence[int], int]", tuple(rest))
+            self.submit(name, prompt, max_new)
+        elif kind == "abort":
+            self.abort(cast("str", rest[0]))
+        elif kind == "step":
+            self.step()
+        else:
+            raise ValueError(f"{action!r} is no action: submit, abort or step")
+
+    def submit(self, name: str, prompt: Iterable[int], max_new: int) -> bool:
+        """Submits a request; False if it is refused, or its name was used already."""
+        tokens = list(prompt)
+        if self._model.sequences.get(name) is not None or not tokens or max_new < 1:
+            return False
+        self.actions.append(("submit", name, tuple(tokens), max_new))
+        accepted = self._call(self.engine.submit, name, list(tokens), max_new)
+        if not isinstance(cast("object", accepted), bool):
+            self._fail("raises", f"submit returned {accepted!r}; it returns True or False")
+        if not accepted:
+            self._judge([{"e": "reject", "r": name}])
+            self._look()
+            return False
+        size = self.limits.device_blocks * self.limits.block_size
+        if len(tokens) + max_new - 1 > size:
+            self._fail(
+                "refused",
+                f"{name!r} needs {len(tokens) + max_new - 1} positions and was accepted; the "
+                f"device has {size}",
+            )
+        self.accepted += 1
+        self._model.add(name, tokens, max_new)
+        self.live.append(name)
+        self._judge([{"e": "submit", "r": name, "prompt": len(tokens), "max": max_new}])
+        self._look()
+        return True
+
+    def abort(self, name: str) -> bool:
+        """Aborts a live request; False if there is none of this name."""
+        if name not in self.live or not self.limits.aborts:
+            return False
+        self.actions.append(("abort", name))
+        self._call(self.engine.abort, name)
+        self._over(name, "abort")
+        self._look()
+        return True
+
+    def step(self) -> list[str]:
+        """One step; the requests that ended in it."""
+        self.actions.append(("step",))
+        self.steps += 1
+        self._executed = False
+        for sequence in self._model.sequences.values():
+            if sequence.over is not None:
+                sequence.over += 1
+        ended = list(self._call(self.engine.step, self._execute))
+        if self._failure is not None:  # the scheduler caught it
+            raise self._failure
+        if not self._executed:
+            self._judge([{"e": "idle"}])
+        self._ends(ended)
+        self._look()
+        return ended
+
+    def drain(self) -> None:
+        """Steps until no request is live, and the last ones hold nothing."""
+        while self.live:
+            self.step()
+        while self._leaving:
+            self.step()
+
+    # ---- inside --------------------------------------------------------------------------------
+
+    @property
+    def _model(self) -> Model:
+        assert self.model is not None
+        return self.model
+
+    def _execute(self, rows: Iterable[Row], copies: Iterable[Copy] = ()) -> list[int]:
+        try:
+            return self._forward(list(rows), list(copies))
+        except Failure as failure:
+            self._failure = failure
+            raise
+
+    def _forward(self, rows: list[Row], copies: list[Copy]) -> list[int]:
+        if self._executed:
+            self._fail("step.once", "the step calls `execute` a second time")
+        self._executed = True
+        seen = frozen(self.engine.observe())
+        by_name = {row.request_id: row for row in rows}
+        self._told(seen, rows=by_name, copies=copies)
+        self._guard(self._model.copy, copies)
+        for row in rows:
+            held = seen.tables.get(row.request_id, ())
+            used = -(-(row.start + row.tokens) // self.limits.block_size)
+            if tuple(row.table[:used]) != tuple(held[:used]):
+                self._fail(
+                    "row.table",
+                    f"the row of {row.request_id!r} names {list(row.table)}; it holds {list(held)}",
+                )
+        keeps = [self._model.keeps(row) for row in rows]
+        tokens = self._guard(self._model.execute, rows)  # first: a wrong read says most
+        self.judge.step(rows, keeps, self._fail)
+        self.judge.settle(self._fail)
+        return cast("list[int]", tokens)
+
+    def _ends(self, ended: list[str]) -> None:
+        for name in ended:
+            if name not in self.live:
+                self._fail("end.once", f"{name!r} ended, and is not live")
+            sequence = self._model.sequences[name]
+            if not self._model.complete(sequence):
+                self._fail(
+                    "end.early",
+                    f"{name!r} ended with {sequence.sampled} of {sequence.max_new} tokens",
+                )
+            self._over(name, "finish")
+        for name in self.live:
+            if self._model.complete(self._model.sequences[name]):
+                late = self._late[name] = self._late.get(name, 0) + 1
+                if late >= self.limits.in_flight:
+                    self._fail("end.late", f"{name!r} has all its tokens, and did not end")
+
+    def _over(self, name: str, kind: str) -> None:
+        self.live.remove(name)
+        self._late.pop(name, None)
+        self._model.sequences[name].over = 0
+        self._leaving[name] = kind
+
+    def _look(self) -> None:
+        """Observes, and tells what has changed, and who has ended and had its time of dying."""
+        seen = frozen(self._call(self.engine.observe))
+        self._told(seen)
+        for name, kind in list(self._leaving.items()):
+            over = self._model.sequences[name].over
+            if over is not None and over >= self.limits.dying_steps:
+                del self._leaving[name]
+                self._judge([{"e": kind, "r": name}])
+        self._judge([check_event(seen, self.limits, self._leaving)])
+
+    def _told(self, seen: Observation, **known: Any) -> None:
+        """Tells the difference to the observation before."""
+        events = difference(
+            self.seen,
+            seen,
+            self.limits,
+            number=self._copies,
+            after_step=self.judge.number,
+            ended=self._leaving,
+            **known,
+        )
+        self._copies += len(known.get("copies", ()))
+        self.seen = seen
+        self._judge(events)
+
+    def _judge(self, events: Sequence[dict[str, Any]]) -> None:
+        for event in events:
+            self.judge.feed(event, self._fail)
+
+    def _fail(self, rule: str, message: str, place: str = "") -> NoReturn:
+        state = picture(self.seen, self.model)
+        if rule.startswith("progress."):
+            state += stuck(self.seen, self.limits, self.judge.checker)
+        raise Failure(
+            rule,
+            message,
+            place=place,
+            state=state,
+            actions=self.actions,
+        )
+
+    def _guard(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Calls the model, and adds the state to what it raises."""
+        try:
+            return function(*arguments)
+        except Failure as failure:
+            self._fail(failure.rule, failure.message)
+
+    def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Calls the scheduler."""
+        try:
+            return function(*arguments)
+        except Failure:
+            raise
+        except TookTooLong:
+            name = getattr(function, "__name__", "the call")
+            self._fail("returns", f"{name} did not return; the run took more than {PATIENCE:g} s")
+        except Exception as error:  # whatever it raises is the finding
+            what = f"{type(error).__name__}: {error}".strip(": ")
+            self._fail("raises", what, place_of(error.__traceback__))
+
+
+def run(
+    make: Make,
+    actions: Callable[[Machine], Iterable[Action]],
+    *,
+    drain: bool,
+    record: Record | None = None,
+) -> Machine:
+    """Does the actions with a new scheduler, and perhaps steps until every request has ended.
+
+    Raises:
+        Failure: a rule is broken, or the run takes too long.
+    """
+    with returns_within(PATIENCE):
+        machine = Machine(make, record)
+        for action in actions(machine):
+            machine.do(action)
+        if drain:
+            machine.drain()
+    return machine
+
+
+def replay(make: Make, actions: Iterable[Action], record: Record | None = None) -> Machine:
+    """Does the actions with a new scheduler, then steps until every request has ended.
+
+    Args:
+        make: makes the scheduler.
+        actions: ("submit", request id, prompt, new tokens), ("abort", request id), ("step",).
+        record: called with every event of the log.
+
+    Raises:
+        Failure: a rule is broken.
+    """
+    return run(make, lambda _: actions, drain=True, record=record)

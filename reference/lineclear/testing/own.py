@@ -1,0 +1,132 @@
+"""lineclear's own scheduler, in the machine that tests those of others.
+
+Guarantees: rows and tables are what plans say, as an executor would keep them; what is observed is
+what the ledger says, so that a table that was told wrongly differs from the one that is held. CPU
+blocks have the ids after those of the GPU.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+
+from lineclear.config import PRESETS, Config
+from lineclear.plan import Plan
+from lineclear.request import Request
+from lineclear.scheduler import Scheduler
+from lineclear.testing.protocol import NO_TOKEN, Copy, Execute, Limits, Observation, Row
+from lineclear_spec.lifecycle import Phase
+from lineclear_spec.records import CPU
+
+__all__ = ["LineclearUnderTest", "small"]
+
+
+def small(preset: str, **changed: object) -> Config:
+    """A preset with a pool that a few short requests fill."""
+    base = PRESETS[preset]
+    sizes: dict[str, object] = {
+        "num_gpu_blocks": 5,
+        "num_cpu_blocks": min(base.num_cpu_blocks, 4),
+        "block_size": 2,
+        "max_num_seqs": 3,
+        "max_num_batched_tokens": 4 if base.enable_chunked_prefill else 12,
+        "max_model_len": 64,
+    }
+    return replace(base, **{**sizes, **changed})  # type: ignore[arg-type]
+
+
+class LineclearUnderTest:
+    """The scheduler with these settings.
+
+    Args:
+        config: settings; small ones find more.
+    """
+
+    def __init__(self, config: Config) -> None:
+        """Nothing is live."""
+        self.scheduler = Scheduler(config)
+        self.limits = Limits(
+            blocks=config.num_gpu_blocks + config.num_cpu_blocks,
+            host_blocks=config.num_cpu_blocks,
+            block_size=config.block_size,
+            max_seqs=config.max_num_seqs,
+            max_tokens=config.max_num_batched_tokens,
+            chunked=config.enable_chunked_prefill,
+            in_flight=config.depth,
+            oversize=True,
+        )
+        self.offset = config.num_gpu_blocks
+        self.tables: dict[str, list[int]] = {}
+        self.positions: dict[str, int] = {}
+        self.flights: deque[tuple[Plan, list[int]]] = deque()
+
+    def submit(self, request_id: str, prompt: list[int], max_new: int) -> bool:
+        """Adds it; the scheduler sees lengths only."""
+        request = Request(request_id=request_id, prompt_tokens=len(prompt), max_tokens=max_new)
+        return bool(self.scheduler.add(request))
+
+    def abort(self, request_id: str) -> None:
+        """Aborts it."""
+        self.scheduler.abort(request_id)
+
+    def step(self, execute: Execute) -> list[str]:
+        """One plan, executed at once; the commit of the oldest one when `depth` are in flight."""
+        plan = self.scheduler.schedule()
+        if not plan.is_empty:
+            self.flights.append((plan, self._execute(plan, execute)))
+        if plan.step is not None and len(self.flights) < self.limits.in_flight:
+            return []
+        ended: list[str] = []
+        while self.flights:
+            plan, sampled = self.flights.popleft()
+            if plan.step is not None:
+                for finished in self.scheduler.commit(plan, sampled):
+                    ended.append(str(finished.request_id))
+                break
+        return ended
+
+    def _execute(self, plan: Plan, execute: Execute) -> list[int]:
+        for name, _, place in plan.new_blocks:
+            self.tables[str(name)].append(place)
+        for name, _, places in plan.tables:
+            self.tables[str(name)] = list(places)
+        rows: list[Row] = []
+        for scheduled in plan.scheduled_seq_groups:
+            name = str(scheduled.request_id)
+            start = self.positions.get(name, 0) if scheduled.start is None else scheduled.start
+            self.positions[name] = start + scheduled.tokens
+            table = tuple(self.tables[name])
+            rows.append(Row(name, start, scheduled.tokens, table, scheduled.samples))
+        tokens = execute(rows, self._copies(plan))
+        moved = [o.number for o in plan.operations if o.kind in ("swap_out", "swap_in")]
+        self.scheduler.complete(moved)
+        return [token for token in tokens if token != NO_TOKEN]
+
+    def _copies(self, plan: Plan) -> list[Copy]:
+        copies: list[Copy] = []
+        for operation in plan.operations:
+            source = self.offset if operation.kind == "swap_in" else 0
+            target = self.offset if operation.kind == "swap_out" else 0
+            copies += [Copy(a + source, b + target) for a, b in operation.blocks]
+        return copies
+
+    def observe(self) -> Observation:
+        """What the ledger says."""
+        ledger, entries = self.scheduler.ledger, self.scheduler.entries
+        tables = {
+            str(name): [
+                block.place + self.offset * (block.tier == CPU)
+                for sequence in entry.record.members
+                for block in sequence.table
+            ]
+            for name, entry in entries.items()
+        }
+        pools = ((ledger.gpu, 0), (ledger.cpu, self.offset))
+        free = [place + more for pool, more in pools for place in pool.order[: pool.free]]
+        phases = {str(name): entry.record.phase for name, entry in entries.items()}
+        return Observation(
+            tables=tables,
+            free=free,
+            waiting=[name for name, phase in phases.items() if phase is Phase.WAITING],
+            running=[n for n, phase in phases.items() if phase in (Phase.RUNNING, Phase.SWAPPED)],
+        )

@@ -1,0 +1,133 @@
+"""The scheduler that a command names: a module or a file, and a function in it.
+
+Guarantees: what is loaded is what the name says, in any process; an error says what to change.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import cache
+from importlib import import_module, util
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+from lineclear.testing.machine import Make
+from lineclear.testing.protocol import Limits
+
+__all__ = ["TargetError", "commit_of", "load", "make_of", "scheduler"]
+
+METHODS = ("submit", "abort", "step", "observe")
+
+
+class TargetError(Exception):
+    """There is no such scheduler; the message is one line that says what to change."""
+
+
+def module_of(name: str) -> ModuleType:
+    """A module by its name, looked for in the working directory too, or by its file."""
+    if name.endswith(".py") or "/" in name:
+        path = Path(name).resolve()
+        if not path.is_file():
+            raise TargetError(f"{name}: there is no such file")
+        loaded = sys.modules.get(path.stem)
+        if loaded is not None and getattr(loaded, "__file__", None) == str(path):
+            return loaded
+        spec = util.spec_from_file_location(path.stem, path)
+        if spec is None or spec.loader is None:
+            raise TargetError(f"{name}: this is no Python file")
+        module = util.module_from_spec(spec)
+        sys.modules[path.stem] = module
+        if str(path.parent) not in sys.path:  # its neighbours, as if it were run as a script
+            sys.path.insert(0, str(path.parent))
+        spec.loader.exec_module(module)
+        return module
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    return import_module(name)
+
+
+@cache
+def load(target: str) -> Make:
+    """The function that makes the scheduler; MODULE:FUNCTION or FILE.py:FUNCTION.
+
+    Raises:
+        TargetError: there is none.
+    """
+    name, colon, function = target.rpartition(":")
+    if not colon or not name or not function:
+        raise TargetError(f"{target}: write MODULE:FUNCTION or FILE.py:FUNCTION")
+    try:
+        module = module_of(name)
+    except ModuleNotFoundError as error:
+        raise TargetError(f"{name}: {error}") from error
+    except TargetError:
+        raise
+    except Exception as error:
+        raise TargetError(f"{name} raises {type(error).__name__}: {error}") from error
+    made: Any = getattr(module, function, None)
+    if made is None:
+        raise TargetError(f"{name} has no function {function}")
+    if not callable(made):
+        raise TargetError(f"{target} is no function: it is called to make a new scheduler")
+    return cast("Make", made)
+
+
+def scheduler(target: str) -> Make:
+    """The function that makes the scheduler in a file, for tests that `lineclear test` wrote."""
+    return load(target)
+
+
+def make_of(target: str) -> Make:
+    """The function, tried once.
+
+    Raises:
+        TargetError: what it makes is no scheduler that can be tested.
+    """
+    make = load(target)
+    try:
+        made: Any = make()
+    except Exception as error:
+        raise TargetError(f"{target} raises {type(error).__name__}: {error}") from error
+    lacking = [name for name in METHODS if not callable(getattr(made, name, None))]
+    if lacking:
+        raise TargetError(
+            f"{target} makes a {type(made).__name__} without {', '.join(lacking)}; "
+            "docs/test_your_scheduler.md has an example"
+        )
+    if not isinstance(getattr(made, "limits", None), Limits):
+        raise TargetError(
+            f"{target} makes a {type(made).__name__} without `limits`, a lineclear.testing.Limits"
+        )
+    return make
+
+
+def commit_of(target: str) -> str:
+    """The commit of the sources, with "+" if they differ from it; "" if there is none.
+
+    An adapter's module may have a function `sources`, which gives the folder of the engine.
+    """
+    try:
+        module: Any = sys.modules.get(load(target).__module__)
+        file = getattr(module, "__file__", None)
+        folder = Path(file).parent if file else Path.cwd()
+        if hasattr(module, "sources"):
+            folder = Path(module.sources())
+        found = git(folder, "rev-parse", "--short=12", "HEAD")
+        changed = git(folder, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError, TargetError):
+        return ""
+    return found + "+" * bool(changed)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """What git answers."""
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=5,
+    )
+    return done.stdout.strip()

@@ -1,0 +1,316 @@
+"""`lineclear conform` and `lineclear why`: what they print, and how they end."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from conforming import journal_of
+from stories import BASES, BREAKS
+
+from lineclear.cli import main
+from lineclear.conform import RULES, Header, Reader, Writer
+
+Event = dict[str, Any]
+
+
+def written(path: Path, header: Header, events: Any) -> str:
+    with path.open("w") as file:
+        write = Writer(file, header)
+        for event in events:
+            write(event)
+    return str(path)
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> str:
+    return written(tmp_path / "good.jsonl", *BASES["main"])
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> str:
+    each = next(each for each in BREAKS if each.clause == "grant.published")
+    return written(tmp_path / "bad.jsonl", *each.log())
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> str:
+    path = tmp_path / "journal.jsonl"
+    path.write_text("\n".join(journal_of("two_in_flight", 1, 60)) + "\n")
+    return str(path)
+
+
+def test_a_log_that_conforms(good: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["conform", good]) == 0
+    text = capsys.readouterr().out
+    assert "26 events, 15 of 16 rules checked whole" in text
+    assert "not stated queue_order     the header states no order" in text
+    assert text.endswith("no event breaks a rule that was checked\n")
+    assert main(["conform", good, "--strict"]) == 0
+
+
+def test_a_log_that_does_not(bad: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["conform", bad]) == 1
+    text = capsys.readouterr().out
+    assert "LC411 grant: block 0 of gpu is granted to 'b', and it is still published" in text
+    assert (
+        "  violated  a block is granted only if it exists, no table names it and it is not" in text
+    )
+    assert '  event     19, line 20: {"e": "alloc", "r": "b", "blocks": [0, 1, 2]}' in text
+    assert "  the shortest part that breaks it: 8 of 19 events" in text
+    assert "  x    8  alloc B [0, 1, 2]" in text
+    assert "'b' waiting, 0 of 4 computed, holds nothing" in text
+
+
+def test_the_reduced_log_breaks_the_same_rule(
+    bad: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = tmp_path / "short.jsonl"
+    assert main(["conform", bad, "--reduced", str(short)]) == 1
+    capsys.readouterr()
+    assert main(["conform", str(short), "--format", "json"]) == 1
+    content = json.loads(capsys.readouterr().out)
+    assert content["exit_code"] == 1
+    assert [v["rule"] for v in content["violations"]] == ["grant"]
+    assert content["violations"][0]["event_number"] == content["events"] == 8
+    assert content["line"] == 9
+    assert len(content["reduced"]["log"]) == 9
+
+
+def test_json_says_of_each_rule_how_it_stands(
+    good: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["conform", good, "--format", "json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["conforms"] is True
+    assert [row["rule"] for row in content["rules"]] == list(RULES)
+    assert {row["status"] for row in content["rules"]} == {"checked", "not stated"}
+
+
+def test_a_partial_log_is_inconclusive_if_that_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header, events = BASES["main"]
+    partial = Header.parse({**header.json(), "omits": ["free"]})
+    path = written(
+        tmp_path / "partial.jsonl", partial, [event for event in events if event["e"] != "free"]
+    )
+    assert main(["conform", path]) == 0
+    text = capsys.readouterr().out
+    assert "unchecked  conservation    free: the log omits free" in text
+    assert "partly     grant           held: the log omits free" in text
+    assert main(["conform", path, "--strict"]) == 3
+    assert "INCONCLUSIVE" in capsys.readouterr().out
+    assert main(["conform", path, "--strict", "--format", "junit"]) == 3
+    root = ElementTree.fromstring(capsys.readouterr().out)
+    errors = {case.get("name") for case in root.iter("testcase") if case.find("error") is not None}
+    assert {"conservation", "grant", "release"} <= errors
+    assert main(["conform", path, "--format", "junit"]) == 0
+    root = ElementTree.fromstring(capsys.readouterr().out)
+    skipped = {c.get("name") for c in root.iter("testcase") if c.find("skipped") is not None}
+    assert {*errors, "queue_order"} == skipped
+
+
+def test_the_formats_of_continuous_integration(
+    bad: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["conform", bad, "--format", "junit"]) == 1
+    root = ElementTree.fromstring(capsys.readouterr().out)
+    assert root.get("name") == "lineclear conform"
+    failed = [
+        case.get("name") for case in root.iter("testcase") if case.find("failure") is not None
+    ]
+    assert failed == ["grant"]
+    assert len(list(root.iter("testcase"))) == len(RULES)
+    assert main(["conform", bad, "--format", "github"]) == 1
+    text = capsys.readouterr().out
+    assert text.startswith(f"::error file={bad},line=20,title=LC411 a log breaks the rule grant::")
+    assert "lineclear conform: FAILED: 1 refuted" in text
+    assert main(["conform", bad, "--format", "markdown"]) == 1
+    assert "### lineclear conform: FAILED" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ('{"e": "alloc", "r": "a"}', "line 2: alloc lacks blocks: give a list of block ids"),
+        ('{"e": "alloc", "r": "a", "blocks": ["x"]}', "line 2: alloc.blocks: ['x'] is not a list"),
+        (
+            '{"e": "alloc", "r": 1.5, "blocks": [1]}',
+            "line 2: alloc.r: 1.5 is not a text or a whole",
+        ),
+        ('{"e": "grab"}', "line 2: e: 'grab' is no kind of event; the kinds are submit, reject"),
+        ('{"e": "idle", "x": 1}', "line 2: idle has no field 'x'; its fields are"),
+        ('{"e": "step", "n": 1, "rows": [["a", 0, true, 1]]}', "line 2: step.rows: "),
+        (
+            '{"e": "hit", "r": 1, "blocks": [1], "keys": []}',
+            "line 2: hit.keys: 0 keys for 1 blocks",
+        ),
+        (
+            '{"e": "copy", "op": 1, "src": [["gpu", 0]], "dst": [["tape", 0]]}',
+            "line 2: pool: 'tape'",
+        ),
+        ('{"e": "idle"', "line 2: it is no JSON, or was cut off; remove the line"),
+        ("[]", "line 2: an event is a JSON object"),
+    ],
+)
+def test_a_malformed_line_is_told_with_its_number_field_and_remedy(
+    line: str, error: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text(json.dumps(Header(4, 2).json()) + "\n" + line + "\n")
+    for command in ("conform", "why"):
+        assert main([command, str(path)]) == 2
+        complaint = capsys.readouterr().err
+        assert error in complaint
+        assert complaint.count("\n") == 1
+
+
+HEADERS: list[tuple[Event, str]] = [
+    ({}, "the first line is no header"),
+    ({"e": "engine", "log": "lineclear event log 2"}, "engine.log: 'lineclear event log 2'"),
+    ({"blocks": -1}, "engine.blocks: -1 is not a whole number, 0 or more"),
+    ({"block_size": 0}, "engine.block_size: 0 is not a whole number, 1 or more"),
+    ({"omits": ["alocs"]}, "engine.omits: 'alocs' is not one of submit"),
+    ({"omits": [[]]}, "engine.omits: [] is not one of submit"),
+    ({"order": "lifo"}, "engine.order: 'lifo' is not one of fcfs"),
+    ({"pools": {"cpu": {"size": 3}}}, "engine.pools.cpu: {'size': 3} is not an object with"),
+    ({"colour": 1}, "engine has no field 'colour'"),
+]
+
+
+@pytest.mark.parametrize(("header", "error"), HEADERS)
+def test_a_malformed_header(
+    header: Event, error: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "log.jsonl"
+    content = {**Header(4, 2).json(), **header} if header and "e" not in header else header
+    path.write_text(json.dumps(content) + "\n")
+    assert main(["conform", str(path)]) == 2
+    assert f"line 1: {error}" in capsys.readouterr().err
+
+
+def test_what_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["conform", str(tmp_path / "none.jsonl")]) == 2
+    assert "No such file" in capsys.readouterr().err
+    (tmp_path / "empty.jsonl").write_text("")
+    assert main(["conform", str(tmp_path / "empty.jsonl")]) == 2
+    assert "line 1: the first line is no header" in capsys.readouterr().err
+    (tmp_path / "bytes.jsonl").write_bytes(b"\xff\xfe\n")
+    assert main(["conform", str(tmp_path / "bytes.jsonl")]) == 2
+    assert "no UTF-8" in capsys.readouterr().err
+    assert main(["conform"]) == 2
+
+
+def test_standard_input(
+    bad: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(Path(bad).read_text()))
+    assert main(["conform", "-"]) == 1
+    assert "LC411 grant" in capsys.readouterr().out
+
+
+def test_the_rules_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["conform", "--rules"]) == 0
+    text = capsys.readouterr().out
+    for rule in RULES.values():
+        assert f"{rule.code} {rule.name}" in text
+
+
+def test_a_journal_conforms_and_the_table_allows_it(
+    journal: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "events.jsonl"
+    command = ["conform", journal, "--strict", "--level", "table", "--write-log", str(log)]
+    assert main(command) == 0
+    text = capsys.readouterr().out
+    assert "journal of lineclear" in text
+    assert "the proved table allows every event of it" in text
+    assert main(["conform", str(log), "--strict", "--level", "table"]) == 0
+    with log.open() as file:
+        assert Reader(file).header.engine == "lineclear"
+    assert main(["conform", str(log), "--write-log", str(log)]) == 2
+
+
+def test_the_table_is_not_asked_about_words_that_it_does_not_have(
+    good: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["conform", good, "--level", "table"]) == 2
+    complaint = capsys.readouterr().err
+    assert "event 5 is a store, for which the table has no action: use --level rules" in complaint
+
+
+def test_a_journal_that_was_changed_is_malformed(
+    journal: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = Path(journal).read_text().splitlines()
+    changed = tmp_path / "changed.jsonl"
+    changed.write_text("\n".join([*lines[:8], *lines[9:]]) + "\n")
+    assert main(["conform", str(changed)]) == 2
+    assert ", line " in capsys.readouterr().err
+
+
+HANG = [
+    {"e": "submit", "r": "a", "prompt": 3, "max": 4},
+    {"e": "alloc", "r": "a", "blocks": [0, 1]},
+    {"e": "step", "n": 1, "rows": [["a", 0, 3, 1]]},
+    {"e": "settle", "n": 1},
+    {"e": "submit", "r": "b", "prompt": 5, "max": 2},
+    *[{"e": "idle"}] * 6,
+]
+
+
+def test_why_an_engine_stands_still(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path / "hang.jsonl", Header(4, 2), HANG)
+    assert main(["why", path]) == 1
+    text = capsys.readouterr().out
+    assert "LC511 progress: nothing was scheduled in 6 calls in a row" in text
+    assert "STANDSTILL: 2 requests are live" in text
+    assert "  blocks: there are too few free blocks (needs 3, free 2, cached 0)" in text
+    assert "  smallest change: abort 'a', or 1 more block" in text
+    assert main(["why", path, "--at", "5", "--format", "json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["standstill"] is False
+    assert [row["guard"] for row in content["requests"]] == ["none", "blocks"]
+    assert main(["why", path, "--at", "99"]) == 1
+    assert main(["why", path, "--at", "-1"]) == 2
+
+
+def test_why_of_a_journal(journal: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["why", journal]) == 0
+    text = capsys.readouterr().out
+    assert "requests are live" in text
+    assert "waiting: helps" in text
+    assert main(["why", journal, "--at", "999999"]) == 2
+
+
+KV = [
+    [0.5, [{"type": "BlockStored", "block_hashes": ["ab", 7], "parent_block_hash": None}], 0],
+    [0.6, [["BlockStored", ["ab"], None, [1, 2], 2, None, "GPU"]]],
+    {"type": "BlockRemoved", "block_hashes": ["ab", "ab"], "medium": "GPU"},
+    [0.7, [["AllBlocksCleared"], ["BlockStored", [7], None, [], 2, None]]],
+]
+
+
+def test_kv_cache_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "kv.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in KV))
+    assert main(["conform", str(path), "--format", "json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert (content["kind"], content["events"]) == ("KV events", 5)
+    status = {row["rule"]: row["status"] for row in content["rules"]}
+    assert status.pop("publish") == "partly"
+    assert set(status.values()) == {"unchecked"}
+    assert main(["conform", str(path), "--strict"]) == 3
+    removed = {"type": "BlockRemoved", "block_hashes": ["ab"]}
+    path.write_text(path.read_text() + json.dumps(removed) + "\n")
+    capsys.readouterr()
+    assert main(["conform", str(path)]) == 1
+    assert "not published under 'ab' or any other key" in capsys.readouterr().out
+    path.write_text(json.dumps(KV[0]) + "\n" + json.dumps({"type": "BlockMoved"}) + "\n")
+    assert main(["conform", str(path)]) == 2
+    assert "line 2: type: 'BlockMoved' is none of BlockStored" in capsys.readouterr().err

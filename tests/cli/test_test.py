@@ -1,0 +1,194 @@
+"""`lineclear test`: what it prints, how it ends, and what it writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from lineclear.cli import main
+from lineclear.cli.exits import INCONCLUSIVE, INTERRUPTED, PASSED, REFUTED, USAGE
+
+ROOT = Path(__file__).parents[2]
+TINY = str(ROOT / "examples/tiny_scheduler.py")
+BROKEN = f"{TINY}:make_broken"
+SOUND = f"{TINY}:make_scheduler"
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join(
+        str(ROOT / part) for part in ("spec", "reference", "gpu_backend")
+    ),
+}
+
+
+def test_a_finding_is_told_with_the_command_that_finds_it_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["test", BROKEN, "--workers", "1"]) == REFUTED
+    out = capsys.readouterr().out
+    assert "LC411 grant.published: block 0 of gpu is granted to 'r4'" in out
+    assert "('submit', 'r3', (0,), 2)" in out
+    assert "shrunk from 10 actions to 2" in out
+    again = next(line for line in out.splitlines() if line.startswith("again:"))
+    assert f"lineclear test {BROKEN} --seed 0 --run 0" in again
+    assert main(["test", BROKEN, "--seed", "0", "--run", "0"]) == REFUTED
+    assert "block 0 of gpu is granted to 'r4'" in capsys.readouterr().out
+
+
+def test_the_finding_does_not_depend_on_the_number_of_workers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told: list[dict[str, object]] = []
+    for workers in ("1", "3"):
+        assert main(["test", BROKEN, "--workers", workers, "--format", "json"]) == REFUTED
+        told.append(json.loads(capsys.readouterr().out)["finding"])
+    assert {**told[0], "shrinking_seconds": 0} == {**told[1], "shrinking_seconds": 0}
+
+
+def test_a_sound_scheduler_passes_and_says_what_was_tried(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["test", SOUND, "--seconds", "0.5", "--workers", "1"]) == PASSED
+    out = capsys.readouterr().out
+    assert "requests accepted" in out
+    assert "no rule was broken; that is no proof" in out
+    assert main(["test", SOUND, "--run", "3", "--format", "json"]) == PASSED
+    result = json.loads(capsys.readouterr().out)
+    assert (result["runs"], result["finding"], result["exit_code"]) == (1, None, PASSED)
+
+
+def test_an_exhaustive_search_that_does_not_end_is_inconclusive(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["test", SOUND, "--exhaustive", "--seconds", "0.3"]) == INCONCLUSIVE
+    assert "not all of them" in capsys.readouterr().out
+    assert main(["test", BROKEN, "--exhaustive", "--requests", "2"]) == REFUTED
+    assert "grant.published" in capsys.readouterr().out
+
+
+def test_a_scheduler_that_refuses_everything_is_not_tested(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "refuses.py").write_text(
+        "from tiny_scheduler import TinyScheduler\n"
+        "class Refuses(TinyScheduler):\n"
+        "    def submit(self, name, prompt, max_new):\n"
+        "        return False\n"
+    )
+    target = f"{tmp_path}/refuses.py:Refuses"
+    sys.path.insert(0, str(ROOT / "examples"))
+    assert main(["test", target, "--seconds", "0.2", "--workers", "1"]) == INCONCLUSIVE
+    assert "no request was accepted" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("tiny_scheduler", "write MODULE:FUNCTION or FILE.py:FUNCTION"),
+        ("no_such_module:make", "No module named 'no_such_module'"),
+        ("no/such/file.py:make", "there is no such file"),
+        (f"{TINY}:nothing", "has no function nothing"),
+        (f"{TINY}:Counter", "makes a Counter without submit, abort, step, observe"),
+    ],
+)
+def test_what_can_not_be_tested_is_a_wrong_call(
+    target: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["test", target]) == USAGE
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_file_that_can_not_be_written_is_refused_before_any_search(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = str(tmp_path / "no/such/folder/test_found.py")
+    assert main(["test", BROKEN, "--emit-test", target]) == USAGE
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.count("\n") == 1
+    assert "cannot write" in error
+
+
+@pytest.mark.parametrize("wrong", [["--seconds", "0"], ["--run", "-1"], ["--workers", "0"]])
+def test_numbers_that_mean_nothing_are_refused(wrong: list[str]) -> None:
+    assert main(["test", SOUND, *wrong]) == USAGE
+
+
+def test_the_formats_for_machines_name_the_rule(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["test", BROKEN, "--run", "0", "--format"]
+    assert main([*command, "junit"]) == REFUTED
+    suites = ElementTree.fromstring(capsys.readouterr().out)
+    failure = suites.find(".//failure")
+    assert failure is not None
+    assert "grant.published" in failure.attrib["message"]
+    assert main([*command, "github"]) == REFUTED
+    out = capsys.readouterr().out
+    assert out.startswith("::error title=LC411 ")
+    assert out.splitlines()[-1].startswith("lineclear test: FAILED")
+
+
+def test_a_finding_becomes_a_test_and_a_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    test, log = tmp_path / "test_found.py", tmp_path / "found.jsonl"
+    command = ["test", BROKEN, "--run", "0", "--emit-test", str(test), "--log", str(log)]
+    assert main(command) == REFUTED
+    capsys.readouterr()
+    assert main(command) == USAGE
+    assert "exists: remove it first" in capsys.readouterr().err
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(test)],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "grant.published: block 0 of gpu is granted to 'r4'" in done.stdout
+    mended = tmp_path / "test_mended.py"
+    mended.write_text(test.read_text().replace("make_broken", "make_scheduler"))
+    scope: dict[str, object] = {}
+    exec(compile(mended.read_text(), str(mended), "exec"), scope)
+    scope["test_grant_published"]()  # type: ignore[operator]
+    assert main(["conform", str(log)]) == REFUTED
+    assert "still published" in capsys.readouterr().out
+
+
+def test_an_interrupt_ends_cleanly(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    (tmp_path / "slow.py").write_text(
+        "from pathlib import Path\n"
+        "from tiny_scheduler import TinyScheduler\n"
+        "class Slow(TinyScheduler):\n"
+        "    def step(self, execute):\n"
+        f"        Path({str(begun)!r}).touch()\n"
+        "        return super().step(execute)\n"
+    )
+    path = os.pathsep.join((ENVIRONMENT["PYTHONPATH"], str(ROOT / "examples"), str(tmp_path)))
+    running = subprocess.Popen(
+        [sys.executable, "-m", "lineclear", "test", "slow:Slow", "--workers", "2"],
+        env={**ENVIRONMENT, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not begun.exists():  # the workers run
+        assert running.poll() is None
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGINT)
+    out, error = running.communicate(timeout=60)
+    assert running.returncode == INTERRUPTED
+    assert out == ""
+    assert error.startswith("interrupted: ")
+    assert "Traceback" not in error

@@ -1,0 +1,301 @@
+"""What only some engines have: hits in the same step, windows, drafts, failed copies, late release."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lineclear.conform import Checker, Group, Header, PoolSize
+
+Event = dict[str, Any]
+
+
+def clauses(header: Header, *events: Event) -> list[str]:
+    checker = Checker(header)
+    found = checker.run(events)
+    if not found:
+        assert checker.number == len(events)
+    return [f"{each.rule}.{each.clause}" for each in found]
+
+
+def e(kind: str, r: Any = None, **rest: Any) -> Event:
+    return {"e": kind, **({} if r is None else {"r": r}), **rest}
+
+
+def step(n: int, *rows: list[Any], **rest: Any) -> Event:
+    return {"e": "step", "n": n, "rows": list(rows), **rest}
+
+
+SAME = Header(8, 2, same_step_hits=True)
+A = [e("submit", "a", prompt=3, max=5), e("alloc", "a", blocks=[0, 1])]
+B = [
+    e("submit", "b", prompt=3),
+    e("hit", "b", blocks=[0], keys=["k"]),
+    e("alloc", "b", blocks=[2]),
+]
+STORE = e("store", blocks=[0], keys=["k"])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_block_may_be_hit_in_the_step_that_computes_it_if_the_engine_says_so(
+    turned: bool,
+) -> None:
+    rows = [["a", 0, 3, 1], ["b", 2, 1, 1]][:: -1 if turned else 1]
+    both = [*A, STORE, *B, step(1, *rows), e("settle", n=1)]
+    assert clauses(SAME, *both) == []
+    assert clauses(SAME, *both, step(2, ["a", 3, 1, 1], ["b", 3, 1, 1])) == []
+    assert clauses(Header(8, 2), *both) == ["publish.computed"]
+
+
+def test_a_promised_block_has_to_be_computed_by_the_step_that_reads_it() -> None:
+    assert clauses(SAME, *A, STORE, *B, step(1, ["b", 2, 1, 1])) == ["computed.start"]
+    gone = [e("free", "a", at=0, blocks=[0, 1]), e("abort", "a")]
+    assert clauses(SAME, *A, STORE, *gone, *B) == ["hit.content"]
+
+
+def test_a_promised_block_is_written_by_its_author_alone_and_once() -> None:
+    assert clauses(SAME, *A, STORE, *B, step(1, ["a", 0, 3, 1], ["b", 1, 2, 1])) == [
+        "exclusive_write.shared",
+        "exclusive_write.published",
+    ]
+    again = [*A, STORE, step(1, ["a", 0, 3, 1]), e("settle", n=1), step(2, ["a", 0, 4, 1])]
+    assert clauses(SAME, *again) == ["exclusive_write.published"]
+
+
+WINDOW = Header(8, 2, groups={"full": Group(), "near": Group(window=3)})
+GROUPS = [
+    e("submit", "a", prompt=5, max=4),
+    e("alloc", "a", blocks=[0, 1, 2], group="full"),
+    e("alloc", "a", blocks=[3, 4, 5], group="near"),
+    step(1, ["a", 0, 5, 1]),
+    e("settle", n=1),
+]
+
+
+def test_a_group_with_a_window_gives_up_what_it_reads_no_more() -> None:
+    old = e("free", "a", at=0, blocks=[3], group="near")
+    assert clauses(WINDOW, *GROUPS, old, step(2, ["a", 5, 1, 1])) == []
+    near = e("free", "a", at=1, blocks=[4], group="near")
+    assert clauses(WINDOW, *GROUPS, near, step(2, ["a", 5, 1, 1])) != []
+    full = e("free", "a", at=0, blocks=[0], group="full")
+    assert "capacity.room" in clauses(WINDOW, *GROUPS, full, step(2, ["a", 5, 1, 1]))
+
+
+def test_every_group_needs_room() -> None:
+    less = [*GROUPS[:2], e("alloc", "a", blocks=[3, 4], group="near"), GROUPS[3]]
+    assert clauses(WINDOW, *less) == ["capacity.room"]
+
+
+DRAFTS = Header(8, 2, drafts=2)
+DRAFTED = [
+    *A,
+    e("alloc", "a", blocks=[2]),
+    step(1, ["a", 0, 3, 1]),
+    e("settle", n=1),
+    step(2, ["a", 3, 3, 1]),
+]
+
+
+def test_drafts_are_kept_or_computed_again() -> None:
+    kept = [e("settle", n=2, kept=[["a", 3]]), e("alloc", "a", blocks=[3])]
+    assert clauses(DRAFTS, *DRAFTED, *kept, step(3, ["a", 6, 1, 1])) == []
+    none = e("settle", n=2, kept=[["a", 1]])
+    assert clauses(DRAFTS, *DRAFTED, none, step(3, ["a", 4, 1, 1])) == []
+    # Position 5 held a draft that was rejected: it is computed no more.
+    assert clauses(DRAFTS, *DRAFTED, none, step(3, ["a", 5, 1, 1])) == ["computed.start"]
+    assert clauses(Header(8, 2), *DRAFTED) == ["length.known"]
+    more = e("settle", n=2, kept=[["a", 5]])
+    assert clauses(DRAFTS, *DRAFTED, more) == ["length.max"]
+
+
+CPU = Header(8, 2, pools={"cpu": PoolSize(4)})
+OUT = [
+    *A,
+    step(1, ["a", 0, 3, 1]),
+    e("settle", n=1),
+    e("preempt", "a", how="swap"),
+    e("alloc", "a", pool="cpu", blocks=[0, 1]),
+    e("copy", op=1, src=[["gpu", 0], ["gpu", 1]], dst=[["cpu", 0], ["cpu", 1]]),
+]
+IN = [
+    e("free", "a", at=0, blocks=[0, 1]),
+    e("resume", "a"),
+    e("alloc", "a", blocks=[4, 5]),
+    e("copy", op=2, src=[["cpu", 0], ["cpu", 1]], dst=[["gpu", 4], ["gpu", 5]]),
+    e("done", op=2),
+    step(2, ["a", 3, 1, 1]),
+]
+
+
+def test_a_failed_copy_carries_nothing() -> None:
+    assert clauses(CPU, *OUT, e("done", op=1), *IN) == []
+    assert clauses(CPU, *OUT, e("done", op=1, failed=True), *IN) == ["computed.start"]
+
+
+def test_a_copy_into_other_entries_is_not_the_same_kv() -> None:
+    turned = [*IN[:3], {**IN[3], "dst": [["gpu", 5], ["gpu", 4]]}, *IN[4:]]
+    assert clauses(CPU, *OUT, e("done", op=1), *turned) == ["computed.start"]
+
+
+def test_a_block_that_a_copy_reads_is_not_granted() -> None:
+    early = [*OUT, IN[0], e("submit", "b", prompt=2), e("alloc", "b", blocks=[0])]
+    assert clauses(CPU, *early) == ["ordered.copy"]
+
+
+def test_a_block_of_another_pool_is_free_at_once_though_a_step_of_its_request_is_in_flight() -> (
+    None
+):
+    header = Header(8, 2, pools={"cpu": PoolSize(2)}, stream_ordered=False, depth=2)
+    run = [*OUT, e("done", op=1), *IN]
+    back = [e("free", "a", pool="cpu", at=0, blocks=[0, 1])]
+    other = [e("submit", "b", prompt=2), e("alloc", "b", pool="cpu", blocks=[0])]
+    assert clauses(header, *run, *back, *other) == []
+
+
+def test_an_ended_request_may_give_up_its_blocks_later_if_the_engine_says_so() -> None:
+    late = Header(4, 2, late_release=True)
+    ended = [*A, e("finish", "a")]
+    back = e("free", "a", at=0, blocks=[0, 1])
+    assert (
+        clauses(late, *ended, e("check", free=[2, 3]), back, e("check", free=[0, 1, 2, 3])) == []
+    )
+    assert clauses(late, *ended, e("submit", "b", prompt=2), e("alloc", "b", blocks=[1])) == [
+        "grant.held"
+    ]
+    assert clauses(late, *ended, A[0]) == ["once.again"]
+    assert clauses(late, *ended, back, back) == ["release.known"]
+    assert clauses(Header(4, 2), *ended) == ["once.holds"]
+
+
+def test_a_restart_loses_what_was_generated_and_what_is_generated_again_is_no_progress() -> None:
+    header = Header(4, 2, max_tokens=8, patience=1)
+    events: list[Event] = [*A]
+    for n in range(1, 9):
+        events += [step(n, ["a", 0, 3, 1]), e("settle", n=n), e("preempt", "a", how="restart")]
+    assert clauses(header, *events) == ["progress.kept"]
+    assert clauses(Header(4, 2), *events[:5], step(2, ["a", 3, 1, 1])) == ["length.known"]
+
+
+def test_what_a_step_in_flight_samples_may_be_lost() -> None:
+    two = Header(8, 2, depth=2)
+    lost = [
+        *A,
+        step(1, ["a", 0, 3, 1]),
+        e("preempt", "a", how="recompute", lost=True),
+        e("free", "a", at=0, blocks=[0, 1]),
+        e("alloc", "a", blocks=[2, 3]),
+    ]
+    assert clauses(two, *lost, step(2, ["a", 0, 3, 1])) == []
+    assert clauses(two, *lost, step(2, ["a", 0, 4, 1])) == ["length.known"]
+
+
+def test_an_id_may_be_used_again() -> None:
+    once = [*A, e("free", "a", at=0, blocks=[0, 1]), e("finish", "a")]
+    assert clauses(Header(4, 2), *once, *once) == []
+
+
+def test_a_log_may_begin_in_the_middle_of_a_run() -> None:
+    assert clauses(Header(4, 2), *A, step(71, ["a", 0, 3, 1]), e("settle", n=71)) == []
+
+
+def test_sequences_of_one_request_without_a_fork() -> None:
+    header = Header(8, 2)
+    two = [
+        e("submit", "a", prompt=2, n=2),
+        e("alloc", "a", blocks=[0]),
+        e("alloc", "a", s=1, blocks=[1]),
+    ]
+    assert clauses(header, *two, step(1, ["a", 0, 2, 1], ["a", 0, 2, 1, 1])) == []
+    assert clauses(header, *two, e("alloc", "a", s=2, blocks=[2])) == ["once.live"]
+
+
+def test_memory_does_not_grow_with_the_log() -> None:
+    """After 2,000 requests no more is held than after 100."""
+    import tracemalloc
+
+    checker = Checker(Header(4, 2))
+
+    def feed(first: int, last: int) -> int:
+        for k in range(first, last):
+            for event in (
+                e("submit", k, prompt=2, max=1),
+                e("alloc", k, blocks=[k % 4]),
+                step(k + 1, [k, 0, 2, 1]),
+                e("settle", n=k + 1),
+                e("free", k, at=0, blocks=[k % 4]),
+                e("finish", k),
+            ):
+                assert not checker.feed(event)
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    before = feed(0, 400)
+    after = feed(400, 2000)
+    tracemalloc.stop()
+    assert after - before < 20_000
+
+
+SMALL = Header(8, 2)
+RUNS = [*A, step(1, ["a", 0, 3, 1]), e("settle", n=1)]
+TWO_COPIES = [
+    *OUT,
+    e("alloc", "a", pool="cpu", blocks=[2]),
+    e("copy", op=2, src=[["gpu", 0]], dst=[["cpu", 0]]),
+]
+FENCED = Header(8, 2, depth=2, stream_ordered=False, waits=True)
+FENCE = [
+    *A,
+    e("submit", "b", prompt=2),
+    step(1, ["a", 0, 3, 1]),
+    e("free", "a", at=0, blocks=[0, 1]),
+    e("abort", "a"),
+    e("alloc", "b", blocks=[0]),
+]
+FCFS = Header(8, 2, order="priority_high_first")
+QUEUE = [
+    e("submit", "a", prompt=2, priority=1),
+    e("submit", "b", prompt=2, priority=2),
+    e("alloc", "a", blocks=[0]),
+    e("alloc", "b", blocks=[1]),
+]
+
+
+@pytest.mark.parametrize(
+    ("header", "events", "broken"),
+    [
+        (SMALL, [A[0], e("alloc", "a", blocks=[0, 0])], ["grant.held", "grant.held"]),
+        (SMALL, [*A, e("alloc", "a", at=1, blocks=[2])], ["release.slice"]),
+        (SMALL, [*RUNS, e("hit", "a", at=0, blocks=[1])], ["release.slice", "hit.content"]),
+        (SMALL, [*A, e("check", free=[2, 3, 4, 5, 6, 7, 7])], ["conservation.free"]),
+        (SMALL, [*A, e("check", free=[1, 2, 3, 4, 5, 6, 7])], ["conservation.free"]),
+        (SMALL, [*A, e("check", free=[2, 3, 4, 5, 6, 7, 8])], ["conservation.free"]),
+        (SMALL, [*A, e("check", waiting=["a", "a"])], ["queues.lists"]),
+        (SMALL, [*A, e("check", waiting=["a"], running=["a"])], ["queues.lists"]),
+        (SMALL, [*A, e("check", waiting=[], running=[])], ["queues.lists"]),
+        (SMALL, [*RUNS, e("check", waiting=["a"], running=[])], ["queues.lists"]),
+        (SMALL, [*RUNS, e("check", waiting=[], running=["a"])], []),
+        (SMALL, [*A, e("check", waiting=["a"], running=[])], []),
+        (SMALL, [*A, e("reject", "a")], ["once.again"]),
+        (SMALL, [*A, e("prune", "a", s=0)], ["once.again"]),
+        (SMALL, [*A, e("fork", "a", s=1, of=2)], ["once.live"]),
+        (SMALL, [*A, e("fork", "a", s=0, of=0)], ["once.again"]),
+        (SMALL, [*RUNS, e("store", blocks=[5])], ["publish.computed"]),
+        (SMALL, [*RUNS, STORE, e("evict", blocks=[0], keys=["x"])], ["publish.key"]),
+        (CPU, TWO_COPIES, ["ordered.copy"]),
+        (CPU, [*OUT, e("copy", op=1, src=[["gpu", 0]], dst=[["cpu", 0]])],
+         ["ordered.done", "ordered.copy"]),
+        (CPU, [*OUT[:-1], {**OUT[-1], "dst": [["cpu", 0], ["cpu", 9]]}],
+         ["grant.exists", "exclusive_write.shared"]),
+        (FENCED, [*FENCE, step(2, ["b", 0, 2, 1])], ["ordered.fence"]),
+        (FENCED, [*FENCE, step(2, ["b", 0, 2, 1], after_step=1)], []),
+        (FENCED, [*FENCE, e("settle", n=1), step(2, ["b", 0, 2, 1])], []),
+        (FCFS, [*QUEUE, step(1, ["a", 0, 2, 1])], ["queue_order.passed"]),
+        (FCFS, [*QUEUE, step(1, ["b", 0, 2, 1])], []),
+        (FCFS, [*QUEUE, step(1, ["a", 0, 2, 1], ["b", 0, 2, 1])], []),
+        (FCFS, [*QUEUE, e("free", "b", at=0, blocks=[1]), e("abort", "b"), step(1, ["a", 0, 2, 1])],
+         []),
+    ],
+)  # fmt: skip
+def test_every_branch_of_a_clause(header: Header, events: list[Event], broken: list[str]) -> None:
+    assert clauses(header, *events) == broken

@@ -1,0 +1,100 @@
+"""Logs of lineclear's own replay through the proved table; what it does not allow is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from conforming import WORLDS, log_of
+from stories import BASES
+
+from lineclear.conform import Checker, Header
+from lineclear.conform.table_level import TableError, replay_events
+
+Log = list[dict[str, Any]]
+
+
+def refused(header: Header, events: Any) -> list[str]:
+    return replay_events(header, events, lambda: 0)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_table_allows_the_runs_of_the_scheduler(world: str, seed: int) -> None:
+    assert refused(*log_of(world, seed, 120)) == []
+
+
+SMALL = Header(6, 2, max_seqs=2, max_tokens=8)
+RUN: Log = [
+    {"e": "submit", "r": "a", "prompt": 5, "max": 3},
+    {"e": "alloc", "r": "a", "blocks": [3, 1, 4]},
+    {"e": "step", "n": 1, "rows": [["a", 0, 5, 1]]},
+    {"e": "settle", "n": 1},
+    {"e": "step", "n": 2, "rows": [["a", 5, 1, 1]]},
+    {"e": "settle", "n": 2},
+    {"e": "alloc", "r": "a", "blocks": [0]},
+    {"e": "step", "n": 3, "rows": [["a", 6, 1, 1]]},
+    {"e": "settle", "n": 3},
+    {"e": "free", "r": "a", "at": 0, "blocks": [3, 1, 4, 0]},
+    {"e": "finish", "r": "a"},
+    {"e": "check", "free": [0, 1, 2, 3, 4, 5]},
+]
+
+
+def test_the_table_allows_whichever_free_blocks_an_engine_grants() -> None:
+    assert refused(SMALL, RUN) == []
+
+
+def change(at: int, **fields: Any) -> Callable[[Log], Log]:
+    return lambda log: [*log[:at], {**log[at], **fields}, *log[at + 1 :]]
+
+
+def by_chunks(log: Log) -> Log:
+    """The request is admitted with blocks for a part of its prompt."""
+    return [log[0], {**log[1], "blocks": [3]}, {**log[2], "rows": [["a", 0, 2, 0]]}]
+
+
+@pytest.mark.parametrize(
+    ("edit", "why"),
+    [
+        (change(0, max=9), "a guard is false: its worst case fits into the GPU pool"),
+        (by_chunks,
+         "'a' runs with 1 blocks, and admit takes 3, for every token that it knows"),
+        (change(2, rows=[["a", 0, 5, 0]]), "'a' samples 0, and the table 1"),
+        (change(4, rows=[["a", 4, 2, 1]]), "'a' starts at 4, and the table at 5"),
+    ],
+)  # fmt: skip
+def test_what_the_table_does_not_allow_though_every_rule_is_kept(
+    edit: Callable[[Log], Log], why: str
+) -> None:
+    lines = refused(SMALL, edit(RUN))
+    assert lines
+    assert why in lines[0]
+
+
+def test_a_wait_that_the_table_demands_and_the_log_lacks() -> None:
+    header, events = log_of("two_in_flight", 1, 120)
+    seen: list[str] = []
+    for at, event in enumerate(events):
+        if event["e"] == "copy" and event.get("after_step"):
+            less = {name: value for name, value in event.items() if name != "after_step"}
+            log = [*events[:at], less, *events[at + 1 :]]
+            if not Checker(header).run(log):
+                seen += refused(header, log)[:1]
+    assert seen
+    assert all("the table does not allow copy: it does not wait for step" in line for line in seen)
+
+
+@pytest.mark.parametrize("base", ["main", "published"])
+def test_words_that_the_table_does_not_have(base: str) -> None:
+    with pytest.raises(TableError, match="for which the table has no action"):
+        refused(*BASES[base])
+
+
+def test_engines_that_the_table_does_not_have() -> None:
+    with pytest.raises(TableError, match="one group of layers"):
+        refused(replace(SMALL, first_id=2), [])
+    with pytest.raises(TableError, match="submit without max"):
+        refused(SMALL, [{"e": "submit", "r": "a", "prompt": 1}])

@@ -1,0 +1,95 @@
+"""lineclear's own scheduler with every preset: nothing is found but what a preset is known to lack."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from lineclear.config import PRESETS, ConfigError
+from lineclear.plan import Plan
+from lineclear.testing import Copy, exhaust, random_run, random_runs
+from lineclear.testing.own import LineclearUnderTest, small
+
+#: The preset that this harness finds stuck, and the rule that it lacks.
+STUCK = {"vllm_v0_chunked": "a swapped prompt goes on in chunks"}
+RUNS = 12
+
+
+def run(preset: str, depth: int, runs: int) -> None:
+    make = partial(LineclearUnderTest, small(preset, depth=depth))
+    found, tally = random_runs(make, range(runs))
+    if preset in STUCK:
+        assert STUCK[preset] in PRESETS[preset].lacking
+        assert found is not None
+        assert found.failure.rule == "progress.kept"
+        return
+    assert found is None, str(found)
+    assert tally.preempted > runs // 3
+    assert tally.accepted > 8 * runs
+    assert tally.submitted > tally.accepted  # requests that can never fit are refused
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_no_rule_is_broken(preset: str) -> None:
+    run(preset, 1, RUNS)
+
+
+@pytest.mark.parametrize("preset", ["default", "lesson"])
+def test_no_rule_is_broken_with_two_steps_in_flight(preset: str) -> None:
+    run(preset, 2, RUNS)
+
+
+def test_a_swap_that_is_discarded_in_the_same_plan_is_no_finding() -> None:
+    make = partial(LineclearUnderTest, small("broken_tail_requeue"))
+    assert random_run(make, 0, 612) is None
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_no_rule_is_broken_in_many_runs(preset: str, depth: int) -> None:
+    try:
+        small(preset, depth=depth)
+    except ConfigError:
+        pytest.skip(f"{preset} has one step in flight")
+    run(preset, depth, 1_000)
+
+
+def test_small_scope_of_the_default_is_searched() -> None:
+    make = partial(LineclearUnderTest, small("default", num_gpu_blocks=3))
+    result = exhaust(make, requests=2, max_states=400)
+    assert result.failure is None
+    assert result.states > 100
+
+
+@pytest.mark.deep
+def test_small_scope_of_the_default_is_exhausted() -> None:
+    make = partial(LineclearUnderTest, small("default", num_gpu_blocks=3))
+    result = exhaust(make, requests=3, max_states=1_000_000)
+    assert result.failure is None
+    assert result.complete
+
+
+def test_a_copy_that_is_left_out_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(self: LineclearUnderTest, plan: Plan) -> list[Copy]:
+        return []
+
+    monkeypatch.setattr(LineclearUnderTest, "_copies", none)
+    found, _ = random_runs(partial(LineclearUnderTest, small("default")), range(20))
+    assert found is not None
+
+
+def test_a_table_that_is_told_wrongly_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lost(LineclearUnderTest):
+        def _execute(self, plan: Plan, execute: object) -> list[int]:
+            before = {name: list(table) for name, table in self.tables.items()}
+            try:
+                return super()._execute(plan, execute)  # type: ignore[arg-type]
+            finally:
+                for name, table in before.items():
+                    self.tables[name] = table[:1] + self.tables[name][1:][::-1]
+
+    found, _ = random_runs(partial(Lost, small("default")), range(10))
+    assert found is not None
+    assert found.failure.rule == "row.table"

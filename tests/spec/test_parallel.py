@@ -1,0 +1,104 @@
+"""The same results in the same order, wherever they are computed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lineclear_spec.parallel import BACKENDS, cores, in_parallel, on_backend
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def fail_at_three(number: int) -> int:
+    if number == 3:
+        raise ValueError("three")
+    return number
+
+
+def die_once(job: tuple[str, int]) -> int:
+    """Ends its process the first time."""
+    folder, number = job
+    mark = Path(folder) / str(number)
+    if number == 2 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_the_order_of_the_jobs(workers: int) -> None:
+    assert list(in_parallel(square, range(20), workers)) == [n * n for n in range(20)]
+    assert list(in_parallel(square, [], workers)) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_of_a_job_is_raised_in_its_turn(workers: int) -> None:
+    results = iter(in_parallel(fail_at_three, range(5), workers))
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="three"):
+        next(results)
+
+
+def test_there_is_a_core_and_no_other_backend() -> None:
+    assert cores() >= 1
+    assert BACKENDS == ("processes", "ray")
+    with pytest.raises(ValueError, match="choose one of processes, ray"), on_backend("threads"):
+        pass
+
+
+@pytest.fixture
+def two_workers() -> Any:
+    """A cluster on this machine with two workers."""
+    ray = pytest.importorskip("ray")
+    parts = [str(Path(__file__).parents[2] / part) for part in ("spec", "reference", "tests/spec")]
+    paths = os.pathsep.join([*parts, str(Path(__file__).parents[2] / "examples")])
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env={"env_vars": {"PYTHONPATH": paths}},
+    )
+    yield ray
+    ray.shutdown()
+
+
+@pytest.mark.deep
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_gives_the_same_and_a_worker_that_dies_costs_a_retry(
+    two_workers: Any, tmp_path: Path
+) -> None:
+    here = list(in_parallel(square, range(8), 1))
+    with on_backend("ray"):
+        assert cores() == 2
+        assert list(in_parallel(square, range(8))) == here
+        jobs = [(str(tmp_path), number) for number in range(5)]
+        assert list(in_parallel(die_once, jobs)) == list(range(5))
+        assert (tmp_path / "2").exists()
+        with pytest.raises(ValueError, match="three"):
+            list(in_parallel(fail_at_three, range(5)))
+
+
+@pytest.mark.deep
+@pytest.mark.filterwarnings("ignore")
+def test_a_search_on_a_cluster_finds_what_it_finds_here(
+    two_workers: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import json
+
+    from lineclear.cli import main
+
+    target = str(Path(__file__).parents[2] / "examples/tiny_scheduler.py") + ":make_broken"
+    told: list[Any] = []
+    for backend in BACKENDS:
+        command = ["test", target, "--backend", backend, "--format", "json", "--seconds", "30"]
+        assert main(command) == 1
+        told.append(json.loads(capsys.readouterr().out)["finding"])
+        told[-1].pop("shrinking_seconds")
+    assert told[0] == told[1]
