@@ -50,7 +50,13 @@ def largest_step(config: Config) -> Batch:
     )
 
 
-def reserve(model: Model, config: Config, attention: AttentionBackend | None, record: bool) -> int:
+def reserve(
+    model: Model,
+    config: Config,
+    attention: AttentionBackend | None,
+    record: bool,
+    chunks: bool = False,
+) -> int:
     """Bytes that activations and recorded steps take on the model's GPU.
 
     Args:
@@ -58,6 +64,7 @@ def reserve(model: Model, config: Config, attention: AttentionBackend | None, re
         config: the settings that it will run with.
         attention: how to attend; what suits the device if None.
         record: whether steps are recorded.
+        chunks: whether steps with chunks of prompts are, too.
     """
     cuda: Any = torch.cuda
     shape = KVShape(model.layers, model.kv_heads, model.head_dim, config.block_size, model.dtype)
@@ -68,7 +75,7 @@ def reserve(model: Model, config: Config, attention: AttentionBackend | None, re
     graphs = CudaGraphs(model.device) if record else None
     runner = ModelRunner(
         model, pool, lanes=config.max_num_seqs, backend=attention, graphs=graphs,
-        max_rows=config.max_num_seqs, max_tokens=config.max_num_batched_tokens,
+        max_rows=config.max_num_seqs, max_tokens=config.max_num_batched_tokens if chunks else 0,
         max_len=config.max_model_len,
     )  # fmt: skip
     before = cuda.memory_allocated(model.device)

@@ -43,6 +43,7 @@ def made_with(graphs: Graphs, seed: int, chosen: Any, **changes: Any) -> LLM:
         attention=Paged(),
         graphs=graphs,
         fuse=fuse,
+        record_chunks=True,
         **{**BASE, **changes},
     )
 
@@ -177,7 +178,7 @@ def test_a_model_that_cannot_be_recorded_runs_launch_by_launch_and_says_why() ->
 
 
 def test_other_attention_is_not_recorded_and_says_why() -> None:
-    llm = LLM(model(), graphs=RecordedGraphs(), **BASE)
+    llm = LLM(model(), graphs=RecordedGraphs(), record_chunks=True, **BASE)
     assert "gather attention needs lengths on the host" in llm.recorded
     assert "it was not asked for" in LLM(model(), **BASE).recorded
 
@@ -258,7 +259,14 @@ def test_cuda_graphs_give_the_tokens_of_generate(
     chosen = load_model(name, device="cuda", dtype=torch.float32)
     wanted = reference_tokens(chosen, prompts(), 20)
     changes = {**BASE, **STARVED, "preemption_mode": mode, "depth": depth, "swap_threshold": 24}
-    llm = LLM(chosen, verify=True, graphs=CudaGraphs(chosen.device), fuse=fuse, **changes)
+    llm = LLM(
+        chosen,
+        verify=True,
+        graphs=CudaGraphs(chosen.device),
+        fuse=fuse,
+        record_chunks=True,
+        **changes,
+    )
     assert llm.recorded.startswith("steps are recorded"), llm.recorded
     params = type(GREEDY)(max_tokens=20, temperature=0, ignore_eos=True)
     found = [each[0] for each in tokens(llm.generate(prompts(), params))]
@@ -278,7 +286,12 @@ def test_cuda_graphs_with_more_rows_than_tokens(most: int) -> None:
     exact_float32()
     chosen = load_model("tiny-llama", device="cuda", dtype=torch.float32)
     wanted = reference_tokens(chosen, prompts(), 20)
-    llm = LLM(chosen, verify=True, **{**BASE, "max_num_seqs": most, "num_gpu_blocks": 400})
+    llm = LLM(
+        chosen,
+        verify=True,
+        record_chunks=True,
+        **{**BASE, "max_num_seqs": most, "num_gpu_blocks": 400},
+    )
     found = [
         each[0]
         for k in range(0, 10, 2)
@@ -297,7 +310,7 @@ def test_cuda_graphs_sample_what_launched_steps_sample() -> None:
     exact_float32()
     chosen = load_model("tiny-llama", device="cuda", dtype=torch.float32)
     eager = LLM(chosen, eager=True, seed=3, **BASE)
-    graphs = LLM(chosen, seed=3, fuse=False, **{**BASE, **STARVED})
+    graphs = LLM(chosen, seed=3, fuse=False, record_chunks=True, **{**BASE, **STARVED})
     assert tokens(eager.generate(prompts(), SAMPLED)) == tokens(
         graphs.generate(prompts(), SAMPLED)
     )
