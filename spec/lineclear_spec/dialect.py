@@ -137,7 +137,7 @@ class Body(Expressions):
 
     def unrolled(self, node: ast.For) -> None:
         """A loop over a range of plain numbers, or over a parameter, which raises if it is a formula."""
-        over = node.iter
+        over: Any = node.iter
         if self.calls(over, reversed) and len(over.args) == 1:
             over = over.args[0]
         if isinstance(over, ast.Name) and over.id in self.given - {"self", "policy", "ledger"}:
@@ -169,7 +169,7 @@ class Body(Expressions):
             return
         raise self.refuse(node, f"a write to `{ast.unparse(node)}`")
 
-    def result(self, node: ast.expr) -> None:
+    def result(self, node: Any) -> None:
         """A value; policies also return tuples, and theorems list what they say."""
         if isinstance(node, ast.Tuple | ast.List) and not self.walk.kernel:
             for part in node.elts:
@@ -183,9 +183,9 @@ class Body(Expressions):
         else:
             self.expression(node)
 
-    def counted(self, node: ast.expr) -> None:
+    def counted(self, node: Any) -> None:
         """The same words for each number of a range, none left out."""
-        part = node.generators[0] if isinstance(node, ast.ListComp) else None
+        part: Any = node.generators[0] if isinstance(node, ast.ListComp) else None
         if (
             part is None
             or len(node.generators) > 1
@@ -208,7 +208,7 @@ class Body(Expressions):
             and self.found(node.func) is function
         )
 
-    def listed(self, node: ast.ListComp | ast.GeneratorExp) -> None:
+    def listed(self, node: Any) -> None:
         """The same words for each of several, none left out."""
         for part in node.generators:
             if part.ifs or part.is_async:

@@ -317,4 +317,4 @@ def is_record(found: Any) -> bool:
         set(vars(found)) - plain - {*found._fields} - {"__firstlineno__", "__static_attributes__"}
     )
     made = found.__module__.startswith(OURS) and found.__bases__ == (tuple,)
-    return made and not added and not found._field_defaults
+    return made and not added and not getattr(found, "_field_defaults", None)
