@@ -7,7 +7,6 @@ held against what a policy says of itself. It knows nothing about queues or runs
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
 from typing import Any
 
 from lineclear.bounds import predicted
@@ -29,7 +28,7 @@ ORDERS: dict[str, Callable[[Arrival, int, Config, Any], float]] = {
     "sjf_aging": lambda a, k, c, p: a.arrival_time + p.seconds_per_token * predicted(c, a),
     "lpl": lambda a, k, c, p: a.prompt_tokens,
     "lpl_aging": lambda a, k, c, p: a.arrival_time + p.seconds_per_token * a.prompt_tokens,
-    "edf": lambda a, k, c, p: inf if a.deadline is None else a.deadline,
+    "edf": lambda a, k, c, p: (1, 0) if a.deadline is None else (0, a.deadline),
     "ceiling": lambda a, k, c, p: k - p.ceiling * min(max(a.priority, 0), p.levels - 1),
 }
 #: Policies whose tenants have an order each.

@@ -15,9 +15,9 @@ __all__ = ["POLICY_STAGES", "STAGES"]
 
 SOLVERS = ("z3-solver", "cvc5")
 BOTH = ("spec", "reference")
-#: What solvers are asked depends on the specification and on the policies that make claims, not on
-#: the rest of the scheduler: an edit there throws no proof away.
-PROOFS = ("spec", "lineclear.checks.proofs")
+#: What solvers are asked depends on the specification, on the policies that make claims, and on what
+#: `entering.py` runs on formulas. The searches and mutants of the table depend on no scheduler at all.
+PROOFS = ("spec", "lineclear.checks.proofs", "lineclear.entering")
 TABLE = ("spec", "lineclear.checks.table")
 
 

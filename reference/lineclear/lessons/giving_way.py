@@ -69,7 +69,7 @@ def mode_claims(runs: Sequence[Run]) -> list[Claim]:
         Claim("who takes the one free block in step 3, with B swapped out", "B",
               "A" if waiting.blocks("A") == 4 and not waiting.blocks("B") else "B", "F5",
               "the lesson swaps in before it looks at what runs: A would then lack its block"),
-        Claim("steps that swap in and out", 1, len(both), "P6",
+        Claim("steps that swap in and out", 1, len(both), "P6b",
               "what it swapped in it would have to preempt for A in the same step"),
     ]  # fmt: skip
 

@@ -49,7 +49,7 @@ def order_claims(_: Sequence[Run]) -> list[Claim]:
               "yes" if CONFIG.swapped_first else "no", "",
               "the preset lesson; off by default, where one order holds for all"),
         Claim("steps in which a request is swapped in and gives way again", "possible", both,
-              "P6", f"{swaps} steps of {steps} swap in; what running requests need is set aside "
+              "P6b", f"{swaps} steps of {steps} swap in; what running requests need is set aside "
               "first"),
     ]  # fmt: skip
 
