@@ -31,6 +31,8 @@ from lineclear_spec.vocabulary import (
 
 __all__ = ["Expressions"]
 
+#: Fields of the ledger and of its records that are no numbers.
+COMPOUND = frozenset({"table", "members", "until", "gpu", "cpu", "limits"})
 #: Where the built-in policies are.
 OURS = "lineclear.policies."
 
@@ -164,6 +166,10 @@ class Expressions:
         for part in (node.left, node.comparators[0]):
             if isinstance(part, ast.Constant) and part.value is None:
                 raise self.refuse(node, "a comparison with None")
+            if self.walk.kernel and is_list(part):
+                raise self.refuse(
+                    node, f"a comparison of `{ast.unparse(part)}`, which is no number,"
+                )
             self.expression(part)
 
     def of_subscript(self, node: ast.Subscript) -> None:
@@ -306,6 +312,13 @@ class Expressions:
 def known(value: Any) -> bool:
     """Whether a value is a number, or a formula."""
     return plain(value) or type(value).__module__ == "lineclear_spec.terms"
+
+
+def is_list(node: ast.expr) -> bool:
+    """Whether it names a list or another part of the ledger, which formulas compare by identity."""
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Attribute) and node.func.attr in ("due", "blocks")
+    return isinstance(node, ast.Attribute) and node.attr in COMPOUND
 
 
 def is_record(found: Any) -> bool:
