@@ -33,6 +33,8 @@ __all__ = ["Expressions"]
 
 #: Fields of the ledger and of its records that are no numbers.
 COMPOUND = frozenset({"table", "members", "until", "gpu", "cpu", "limits"})
+#: What a request may lack: on formulas it is no number, but two of them.
+OPTIONAL = frozenset({"deadline", "predicted_tokens"})
 #: Where the built-in policies are.
 OURS = "lineclear.policies."
 
@@ -54,6 +56,7 @@ class Expressions:
         self.walk, self.run, self.node, self.statement = walk, function, node, statement
         self.file = function.__code__.co_filename
         self.locals: list[set[str]] = [set()]
+        self.looked_into: set[int] = set()
 
     def refuse(self, node: Any, what: str) -> Forbidden:
         """The error, with the place."""
@@ -112,6 +115,8 @@ class Expressions:
         if not isinstance(owner, ast.Name):
             raise self.refuse(node, f"reading `{ast.unparse(node)}`")
         self.of_name(owner)
+        if node.attr in OPTIONAL and id(node) not in self.looked_into:
+            raise self.refuse(node, f"`{ast.unparse(node)}` outside given and or_else")
         if self.statement and owner.id == "unknowns" and not node.attr.startswith("_"):
             return
         if owner.id in ("self", "policy") and self.walk.policy is not None:
@@ -218,6 +223,8 @@ class Expressions:
             raise self.refuse(node, f"a call of the local name `{called.id}`")
         function = self.found(called)
         if id(function) in TRUSTED:
+            if function in (logic.given, logic.or_else) and node.args:
+                self.looked_into.add(id(node.args[0]))
             return function is logic.choose
         if self.statement and function in (map, zip, range):
             return False

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import z3
 
-from lineclear_spec.logic import Misuse
+from lineclear_spec.logic import Maybe, Misuse
 from lineclear_spec.state import FIELDS, Block, Sequence
 
 __all__ = [
@@ -33,6 +33,8 @@ def raw(value: Any) -> Any:
     """The z3 expression inside a wrapper, or the plain value."""
     if isinstance(value, str):
         raise Misuse(f"the text {value!r} as a number: z3 would read it as one")
+    if isinstance(value, Maybe):
+        raise Misuse("a value that may be left out is no number: use given or or_else")
     return value.z if isinstance(value, Term | Record) else value
 
 
