@@ -90,7 +90,7 @@ class Expressions:
         value = self.found(node)
         if not plain(value):
             raise self.refuse(node, f"`{node.id}`, which is no number")
-        if node.id in rebound(text_of(self.file)):
+        if {node.id, ""} & rebound(text_of(self.file)):
             raise self.refuse(node, f"`{node.id}`, which the module changes,")
 
     def found(self, node: ast.Name) -> Any:
