@@ -165,6 +165,11 @@ class Body(Expressions):
         if isinstance(node, ast.Attribute) and self.walk.kernel:
             if node.attr not in WRITABLE:
                 raise self.refuse(node, f"a write to `{node.attr}`")
+            owner = node.value
+            if isinstance(owner, ast.Attribute) and owner.attr == "request":
+                owner = owner.value
+            if not isinstance(owner, ast.Name):
+                raise self.refuse(node, f"a write to `{ast.unparse(node)}`")
             self.expression(node.value)
             return
         raise self.refuse(node, f"a write to `{ast.unparse(node)}`")

@@ -80,7 +80,7 @@ class Expressions:
 
     def of_constant(self, node: ast.Constant) -> None:
         """A number, a truth value, a name or nothing."""
-        if not isinstance(node.value, PLAIN):
+        if not isinstance(node.value, PLAIN) or (self.walk.kernel and type(node.value) is float):
             raise self.refuse(node, f"the constant {node.value!r}")
 
     def of_name(self, node: ast.Name) -> None:
@@ -90,6 +90,10 @@ class Expressions:
         value = self.found(node)
         if not plain(value):
             raise self.refuse(node, f"`{node.id}`, which is no number")
+        if self.walk.kernel and type(value) is float:
+            raise self.refuse(
+                node, f"`{node.id}`, which is rounded on values and exact on formulas,"
+            )
         if {node.id, ""} & rebound(text_of(self.file)):
             raise self.refuse(node, f"`{node.id}`, which the module changes,")
 

@@ -166,8 +166,8 @@ class Queries:
         return SequenceRecord(self, self.state.member(request.z, 0))
 
     def blocks(self, request: Any) -> Table:
-        """The distinct blocks of the request."""
-        return Table(self, "held", request.z, Block)
+        """The distinct blocks of the request, as they are now."""
+        return Table(self, "held", request.z, Block, self.state.snapshot())
 
     def is_open(self, number: Any) -> Term:
         """Whether the operation is not complete."""

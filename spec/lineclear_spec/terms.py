@@ -162,20 +162,22 @@ class Record:
 class Table(NoValue):
     """A block table, or another list of a record."""
 
-    __slots__ = ("field", "ledger", "owner", "result")
+    __slots__ = ("field", "ledger", "owner", "result", "state")
 
-    def __init__(self, ledger: Any, field: str, owner: Any, result: Any) -> None:
+    def __init__(
+        self, ledger: Any, field: str, owner: Any, result: Any, state: Any = None
+    ) -> None:
         self.ledger, self.field, self.owner, self.result = ledger, field, owner, result
+        self.state = state  # None: the entries are those of the moment when they are read
 
     def __getitem__(self, index: Any) -> Any:
-        size = getattr(self.ledger.state, SIZES[self.field])(self.owner)
+        state = self.ledger.state if self.state is None else self.state
+        size = getattr(state, SIZES[self.field])(self.owner)
         at = raw(index)
         self.ledger.demand(
             Term(z3.And(0 <= at, at < size)), f"{self.field} has the entry that is read"
         )
-        return self.ledger.wrap(
-            self.result, getattr(self.ledger.state, self.field)(self.owner, raw(index))
-        )
+        return self.ledger.wrap(self.result, getattr(state, self.field)(self.owner, at))
 
 
 #: list of a record -> the field that holds its length

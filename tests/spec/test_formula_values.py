@@ -19,18 +19,20 @@ import pytest
 
 z3 = pytest.importorskip("z3")
 
+from lineclear.policies import load_claims
 from lineclear.probe import views
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.blocks import take_blocks
 from lineclear_spec.dialect import objection
 from lineclear_spec.logic import either, given, negate, or_else
-from lineclear_spec.obligations import build, record
+from lineclear_spec.obligations import build, every_key, record
 from lineclear_spec.orders import Candidate, optional
 from lineclear_spec.prove import prove_unit
 from lineclear_spec.smtlib import write
-from lineclear_spec.state import State
+from lineclear_spec.state import Block, State
 from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.terms import Misuse, Term
+from lineclear_spec.theorems import CLAIMS, expand
 
 # ---- lists and other parts of the ledger -------------------------------------------------------
 
@@ -298,3 +300,73 @@ def test_a_parameter_that_the_module_changes_is_refused(
     elif share == "bump(self)":
         other = "\n"
     assert what in objection(policy_of(tmp_path, key, share, other))
+
+
+# ---- theorems of a policy whose running requests have a rank -----------------------------------
+
+
+def test_theorems_about_those_that_run_rest_on_their_rank() -> None:
+    load_claims()
+    found = {t.name: t for t in CLAIMS["hybrid"].theorems}
+    for name in ("hybrid.P4'", "hybrid.P6a", "hybrid.P10"):
+        keys = expand(found[name], every_key())
+        ranks = [key for key in keys if key.startswith("order_hybrid/progress/the rank is ")]
+        assert len(ranks) >= 3
+    assert "comes later among those that run" in found["hybrid.P4'"].sentence
+    assert "comes later in the order" in CLAIMS["fcfs"].theorems[3].sentence
+
+
+# ---- rounded numbers, moments and places that are written to -----------------------------------
+
+HALF = 0.5
+
+
+def carry_by_rounded_numbers(ledger: Any) -> None:
+    """On values 0.1 + 0.2 is above 0.3, on formulas it is not."""
+    ledger.require(ledger.issued * 0.1 > 0, "rounded")
+
+
+def carry_by_a_rounded_constant(ledger: Any) -> None:
+    """The same by a name."""
+    ledger.require(ledger.issued * HALF > 0, "rounded")
+
+
+def carry_that_writes_to_limits(ledger: Any) -> None:
+    """What is written to is no record."""
+    ledger.limits.carried = 1
+
+
+def carry_that_writes_to_an_entry(ledger: Any) -> None:
+    """What is written to is not named."""
+    ledger.due()[ledger.issued].drafts = 1
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        (carry_by_rounded_numbers, "the constant 0.1"),
+        (carry_by_a_rounded_constant, "`HALF`, which is rounded"),
+        (carry_that_writes_to_limits, "a write to `ledger.limits.carried`"),
+        (carry_that_writes_to_an_entry, r"a write to `ledger.due\(\)"),
+    ],
+)
+def test_the_kernel_neither_rounds_nor_writes_to_what_is_no_record(body: Any, what: str) -> None:
+    with pytest.raises(Misuse, match=what):
+        build("carry", body)
+
+
+@pytest.mark.parametrize("part", ["limits", "a pool", "a table", "what is due"])
+def test_a_part_of_the_ledger_has_no_counters(part: str) -> None:
+    found = PARTS[part](SymbolicLedger(State.arbitrary()))
+    with pytest.raises(AttributeError):
+        found.drafts = 1
+
+
+def test_the_blocks_of_a_request_are_those_of_the_moment_when_they_were_asked_for() -> None:
+    made = SymbolicLedger(State.arbitrary())
+    request = record(made, "request")
+    held = made.blocks(request)
+    first = held[0].z
+    made.state.put("held", (request.z, z3.IntVal(0)), z3.Const("other", Block))
+    assert held[0].z.eq(first)
+    assert not made.blocks(request)[0].z.eq(first)
