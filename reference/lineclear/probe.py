@@ -33,8 +33,8 @@ def views(count: int) -> Iterator[View]:
             priority=draw.choice((0, 1, -3, 100)),
             arrival_time=arrived,
             tenant=draw.choice((None, "a", "b")),
-            predicted_tokens=draw.choice((None, 0, most)),
-            deadline=draw.choice((None, arrived + 5.0)),
+            predicted_tokens=draw.choice((None, 0, 7, most)),
+            deadline=draw.choice((None, 0.0, 7.0, arrived + 5.0)),
         )
         waiting = draw.choice((None, 0, draw.randint(0, 2000)))
         generated = draw.randint(0, most - 1)

@@ -23,7 +23,7 @@ from typing import Any
 
 from lineclear_spec.expressions import Expressions
 from lineclear_spec.logic import Misuse
-from lineclear_spec.source import Forbidden, place_of, register, source_of, writes
+from lineclear_spec.source import Forbidden, place_of, register, source_of, writes_of
 from lineclear_spec.vocabulary import OPERATORS, WRITABLE
 
 __all__ = [
@@ -44,7 +44,7 @@ class Walk:
     Attributes:
         policy: whose methods `self` and `policy` name; None for actions.
         kernel: the ledger's operations may be called, rather than a policy's methods.
-        changed: attributes that methods of the policy write after it is made.
+        changed: attributes that a function of the policy's module writes after it is made.
         seen: functions that are checked or being checked.
     """
 
@@ -165,6 +165,11 @@ class Body(Expressions):
         if isinstance(node, ast.Attribute) and self.walk.kernel:
             if node.attr not in WRITABLE:
                 raise self.refuse(node, f"a write to `{node.attr}`")
+            owner = node.value
+            if isinstance(owner, ast.Attribute) and owner.attr == "request":
+                owner = owner.value
+            if not isinstance(owner, ast.Name):
+                raise self.refuse(node, f"a write to `{ast.unparse(node)}`")
             self.expression(node.value)
             return
         raise self.refuse(node, f"a write to `{ast.unparse(node)}`")
@@ -252,13 +257,7 @@ def check_policy(policy: Any, claims: Any = None) -> None:
         found = inspect.getattr_static(kind, hook, None)
         if found is not None and found is not object.__dict__.get(hook):
             raise Forbidden(f"{kind.__qualname__} answers for its attributes by {hook}")
-    methods = [f for c in kind.__mro__ for n, f in vars(c).items() if n != "__init__"]
-    changed: set[str] = set()
-    for method in methods:
-        function = getattr(method, "__func__", getattr(method, "fget", method))
-        if isinstance(function, FunctionType):
-            changed |= writes(function.__code__)
-    walk = Walk(policy, kernel=False, changed=frozenset(changed))
+    walk = Walk(policy, kernel=False, changed=writes_of(kind))
     for name in ("key", "rank", "may_displace"):
         if name in getattr(policy, "__dict__", {}):
             raise Forbidden(f"{kind.__qualname__}.{name} is not a method of its class")

@@ -31,6 +31,10 @@ from lineclear_spec.vocabulary import (
 
 __all__ = ["Expressions"]
 
+#: Fields of the ledger and of its records that are no numbers.
+COMPOUND = frozenset({"table", "members", "until", "gpu", "cpu", "limits"})
+#: What a request may lack: on formulas it is no number, but two of them.
+OPTIONAL = frozenset({"deadline", "predicted_tokens"})
 #: Where the built-in policies are.
 OURS = "lineclear.policies."
 
@@ -52,6 +56,7 @@ class Expressions:
         self.walk, self.run, self.node, self.statement = walk, function, node, statement
         self.file = function.__code__.co_filename
         self.locals: list[set[str]] = [set()]
+        self.looked_into: set[int] = set()
 
     def refuse(self, node: Any, what: str) -> Forbidden:
         """The error, with the place."""
@@ -75,7 +80,7 @@ class Expressions:
 
     def of_constant(self, node: ast.Constant) -> None:
         """A number, a truth value, a name or nothing."""
-        if not isinstance(node.value, PLAIN):
+        if not isinstance(node.value, PLAIN) or (self.walk.kernel and type(node.value) is float):
             raise self.refuse(node, f"the constant {node.value!r}")
 
     def of_name(self, node: ast.Name) -> None:
@@ -85,7 +90,11 @@ class Expressions:
         value = self.found(node)
         if not plain(value):
             raise self.refuse(node, f"`{node.id}`, which is no number")
-        if node.id in rebound(text_of(self.file)):
+        if self.walk.kernel and type(value) is float:
+            raise self.refuse(
+                node, f"`{node.id}`, which is rounded on values and exact on formulas,"
+            )
+        if {node.id, ""} & rebound(text_of(self.file)):
             raise self.refuse(node, f"`{node.id}`, which the module changes,")
 
     def found(self, node: ast.Name) -> Any:
@@ -110,6 +119,8 @@ class Expressions:
         if not isinstance(owner, ast.Name):
             raise self.refuse(node, f"reading `{ast.unparse(node)}`")
         self.of_name(owner)
+        if node.attr in OPTIONAL and id(node) not in self.looked_into:
+            raise self.refuse(node, f"`{ast.unparse(node)}` outside given and or_else")
         if self.statement and owner.id == "unknowns" and not node.attr.startswith("_"):
             return
         if owner.id in ("self", "policy") and self.walk.policy is not None:
@@ -164,6 +175,10 @@ class Expressions:
         for part in (node.left, node.comparators[0]):
             if isinstance(part, ast.Constant) and part.value is None:
                 raise self.refuse(node, "a comparison with None")
+            if self.walk.kernel and is_list(part):
+                raise self.refuse(
+                    node, f"a comparison of `{ast.unparse(part)}`, which is no number,"
+                )
             self.expression(part)
 
     def of_subscript(self, node: ast.Subscript) -> None:
@@ -212,6 +227,8 @@ class Expressions:
             raise self.refuse(node, f"a call of the local name `{called.id}`")
         function = self.found(called)
         if id(function) in TRUSTED:
+            if function in (logic.given, logic.or_else) and node.args:
+                self.looked_into.add(id(node.args[0]))
             return function is logic.choose
         if self.statement and function in (map, zip, range):
             return False
@@ -306,6 +323,13 @@ class Expressions:
 def known(value: Any) -> bool:
     """Whether a value is a number, or a formula."""
     return plain(value) or type(value).__module__ == "lineclear_spec.terms"
+
+
+def is_list(node: ast.expr) -> bool:
+    """Whether it names a list or another part of the ledger, which formulas compare by identity."""
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Attribute) and node.func.attr in ("due", "blocks")
+    return isinstance(node, ast.Attribute) and node.attr in COMPOUND
 
 
 def is_record(found: Any) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 __all__ = [
     "Maybe",
@@ -32,9 +32,11 @@ class Misuse(TypeError):
     """A function treated a formula as if it were a value."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Maybe:
     """A value that may be left out, as a formula; on values it is the value or None.
+
+    Only `given` and `or_else` look into it: by itself it would equal nothing, and be true.
 
     Attributes:
         given: whether it is there.
@@ -43,6 +45,13 @@ class Maybe:
 
     given: Any
     value: Any
+
+    def _misused(self, *_: Any) -> NoReturn:
+        raise Misuse("a value that may be left out is no number: use given or or_else")
+
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__ = __hash__ = _misused
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __pow__ = __neg__ = _misused
+    __floordiv__ = __and__ = __rand__ = __or__ = __ror__ = __invert__ = __index__ = _misused
 
 
 def any_of(*conditions: Any) -> Any:

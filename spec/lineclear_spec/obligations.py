@@ -83,12 +83,17 @@ class Unit:
 
 
 def record(ledger: SymbolicLedger, name: str) -> Any:
-    """An unknown argument of an action, by the name of its parameter."""
+    """An unknown argument of an action, by the name of its parameter.
+
+    Fields, constants and bound variables are z3 constants too, and two of one name are one value. No
+    name in Python has a dot.
+    """
+    own = f"argument.{name}"
     if name == "request":
-        return ledger.wrap(Request, z3.Const(name, Request))
+        return ledger.wrap(Request, z3.Const(own, Request))
     if name in ("sequence", "parent", "child"):
-        return ledger.wrap(Sequence, z3.Const(name, Sequence))
-    return Term(z3.Int(name))
+        return ledger.wrap(Sequence, z3.Const(own, Sequence))
+    return Term(z3.Int(own))
 
 
 LOOPS: dict[str, tuple[str, Callable[[SymbolicLedger], Any]]] = {

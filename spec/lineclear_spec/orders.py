@@ -8,7 +8,7 @@ actions or about how a scheduler uses an order.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import z3
 
@@ -35,8 +35,10 @@ class LexicalOrder:
             )
         return less
 
-    def __bool__(self) -> bool:
-        raise Misuse("a place in an order has no truth value")
+    def _misused(self, *_: Any) -> NoReturn:
+        raise Misuse("a place in an order is compared by < only")
+
+    __bool__ = __hash__ = __eq__ = __ne__ = __gt__ = __le__ = __ge__ = _misused
 
 
 def optional(field: str, name: str, sort: Any) -> Maybe:

@@ -24,13 +24,30 @@ from lineclear_spec.state import (
     State,
     unique,
 )
-from lineclear_spec.terms import Record, SequenceRecord, Term, raw
+from lineclear_spec.terms import NoValue, Record, SequenceRecord, Term, raw
 
 __all__ = ["Primitives", "SymbolicPool"]
 
 
-class SymbolicPool:
+class Until(NoValue):
+    """Per place of a pool, the last operation that may touch it."""
+
+    __slots__ = ("pool",)
+
+    def __init__(self, pool: SymbolicPool) -> None:
+        self.pool = pool
+
+    def __getitem__(self, place: Term) -> Term:
+        ledger, tier = self.pool.ledger, self.pool.tier
+        at, total = raw(place), ledger.state.total(tier)
+        ledger.demand(Term(z3.And(0 <= at, at < total)), "the pool has the place")
+        return Term(ledger.state.until(tier, at))
+
+
+class SymbolicPool(NoValue):
     """One pool of the symbolic ledger."""
+
+    __slots__ = ("ledger", "name", "tier")
 
     def __init__(self, ledger: Any, tier: int) -> None:
         self.ledger, self.tier, self.name = ledger, tier, "gpu" if tier == GPU else "cpu"
@@ -46,17 +63,9 @@ class SymbolicPool:
         return Term(self.ledger.state.total(self.tier))
 
     @property
-    def until(self) -> Any:
+    def until(self) -> Until:
         """Per place, the last operation that may touch it."""
-        pool = self
-
-        class _Until:
-            def __getitem__(self, place: Term) -> Term:
-                at, total = raw(place), pool.ledger.state.total(pool.tier)
-                pool.ledger.demand(Term(z3.And(0 <= at, at < total)), "the pool has the place")
-                return Term(pool.ledger.state.until(pool.tier, raw(place)))
-
-        return _Until()
+        return Until(self)
 
     def _swap(self, place: Any, target: Any) -> None:
         state, tier, name = self.ledger.state, self.tier, self.name

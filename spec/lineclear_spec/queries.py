@@ -23,13 +23,15 @@ from lineclear_spec.state import (
     State,
     unique,
 )
-from lineclear_spec.terms import SequenceRecord, Table, Term, raw
+from lineclear_spec.terms import NoValue, SequenceRecord, Table, Term, raw
 
 __all__ = ["Due", "Queries"]
 
 
-class Due:
+class Due(NoValue):
     """The steady sequences whose table is full, in some order."""
+
+    __slots__ = ("count", "is_due", "ledger", "seat", "z")
 
     def __init__(self, ledger: Any) -> None:
         state = ledger.state.snapshot()
@@ -164,8 +166,8 @@ class Queries:
         return SequenceRecord(self, self.state.member(request.z, 0))
 
     def blocks(self, request: Any) -> Table:
-        """The distinct blocks of the request."""
-        return Table(self, "held", request.z, Block)
+        """The distinct blocks of the request, as they are now."""
+        return Table(self, "held", request.z, Block, self.state.snapshot())
 
     def is_open(self, number: Any) -> Term:
         """Whether the operation is not complete."""

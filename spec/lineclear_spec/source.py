@@ -9,13 +9,14 @@ from __future__ import annotations
 import ast
 import dis
 import linecache
+from collections.abc import Mapping
 from functools import cache
 from types import CodeType, FunctionType
 from typing import Any
 
 from lineclear_spec.logic import Misuse
 
-__all__ = ["Forbidden", "place_of", "rebound", "register", "source_of", "text_of", "writes"]
+__all__ = ["Forbidden", "place_of", "rebound", "register", "source_of", "text_of", "writes_of"]
 
 
 class Forbidden(Misuse):
@@ -26,26 +27,68 @@ class Forbidden(Misuse):
 MADE: dict[CodeType, ast.FunctionDef] = {}
 
 
+#: What writes to an object or a module by a name that is computed.
+COMPUTED = frozenset(
+    "setattr delattr vars globals exec eval __dict__ __setattr__ __delattr__ __globals__".split()
+)
+
+
 @cache
 def rebound(text: str) -> frozenset[str]:
-    """Names of a module that a function of it declares global."""
-    tree = ast.parse(text)
-    return frozenset(n for g in ast.walk(tree) if isinstance(g, ast.Global) for n in g.names)
+    """Names of a module that a function of it declares global; "" if it may write any by a name that
+    is computed.
+    """
+    nodes = list(ast.walk(ast.parse(text)))
+    names = {n for g in nodes if isinstance(g, ast.Global) for n in g.names}
+    asked = {n.id for n in nodes if isinstance(n, ast.Name)}
+    asked |= {n.attr for n in nodes if isinstance(n, ast.Attribute)}
+    return frozenset(names | ({""} if asked & COMPUTED else set()))
+
+
+def parts(code: CodeType) -> list[CodeType]:
+    """A code object and all that stand inside it."""
+    return [code, *[p for c in code.co_consts if isinstance(c, CodeType) for p in parts(c)]]
 
 
 def writes(code: CodeType) -> set[str]:
-    """Attributes that the code sets or deletes, by name; "" if by a name that is computed."""
-    found = {
-        str(i.argval)
-        for i in dis.get_instructions(code)
-        if i.opname in ("STORE_ATTR", "DELETE_ATTR")
-    }
-    if {"setattr", "delattr", "vars", "__dict__", "__setattr__"} & set(code.co_names):
-        found.add("")
-    for part in code.co_consts:
-        if isinstance(part, CodeType):
-            found |= writes(part)
-    return found
+    """Attributes that the code sets or deletes, by name; "" if by a name that is computed. Not what
+    the functions inside it do.
+    """
+    stores = ("STORE_ATTR", "DELETE_ATTR")
+    found = {str(i.argval) for i in dis.get_instructions(code) if i.opname in stores}
+    return found | ({""} if COMPUTED & set(code.co_names) else set())
+
+
+def writes_of(kind: type[Any]) -> frozenset[str]:
+    """Attributes that the functions of a class may set on an object that is made, and all that stand
+    in the modules of it and of its bases or are imported there; its own `__init__` may set any.
+    """
+    made = [getattr(vars(base).get("__init__"), "__code__", None) for base in kind.__mro__[:-1]]
+    makers = {place_in(code) for code in made if code is not None}
+    found: set[str] = set()
+    for base in kind.__mro__[:-1]:
+        methods = functions_of(vars(base))
+        scopes = {id(f.__globals__): f.__globals__ for f in methods}
+        near = [f for scope in scopes.values() for f in functions_of(scope)]
+        near = [f for f in near if not f.__module__.startswith("lineclear_spec.")]
+        codes = [code for f in (*methods, *near) for code in parts(f.__code__)]
+        for file in {f.__code__.co_filename for f in methods}:
+            codes += whole(text_of(file))
+        for code in codes:
+            if place_in(code) not in makers:
+                found |= writes(code)
+    return frozenset(found)
+
+
+def functions_of(scope: Mapping[str, Any]) -> list[FunctionType]:
+    """The functions of a class or of a module."""
+    inner = [getattr(f, "__func__", getattr(f, "fget", f)) for f in scope.values()]
+    return [f for f in inner if isinstance(f, FunctionType)]
+
+
+def place_in(code: CodeType) -> tuple[str, int]:
+    """Name and line; a file's name is not what its text was compiled under."""
+    return code.co_name, code.co_firstlineno
 
 
 def register(function: Any, node: ast.FunctionDef) -> None:

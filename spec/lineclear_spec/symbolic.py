@@ -32,13 +32,15 @@ from lineclear_spec.state import (
     quantify,
     unique,
 )
-from lineclear_spec.terms import Misuse, Record, RequestRecord, SequenceRecord, Term, raw
+from lineclear_spec.terms import Misuse, NoValue, Record, RequestRecord, SequenceRecord, Term, raw
 
 __all__ = ["SymbolicLedger"]
 
 
-class SymbolicLimits:
+class SymbolicLimits(NoValue):
     """The constants of any scheduler."""
+
+    __slots__ = ()
 
     chunked = Term(CHUNKED)
 
@@ -46,7 +48,7 @@ class SymbolicLimits:
         return Term(CONSTANTS[name])
 
 
-class SymbolicLedger(Queries, Primitives):
+class SymbolicLedger(NoValue, Queries, Primitives):
     """The ledger that actions are run on to find out what they do to any state.
 
     Args:
@@ -91,6 +93,8 @@ class SymbolicLedger(Queries, Primitives):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in FIELDS:
+            if FIELDS[name][0]:
+                raise Misuse(f"the ledger has no field {name} to write")
             self.wrote = True
             self.state.put(name, (), raw(value))
         else:

@@ -14,15 +14,46 @@ from typing import Any, NoReturn
 
 import z3
 
-from lineclear_spec.logic import Misuse
+from lineclear_spec.logic import Maybe, Misuse
 from lineclear_spec.state import FIELDS, Block, Sequence
 
-__all__ = ["Misuse", "Record", "RequestRecord", "SequenceRecord", "Table", "Term", "raw"]
+__all__ = [
+    "Misuse",
+    "NoValue",
+    "Record",
+    "RequestRecord",
+    "SequenceRecord",
+    "Table",
+    "Term",
+    "raw",
+]
 
 
 def raw(value: Any) -> Any:
     """The z3 expression inside a wrapper, or the plain value."""
+    if isinstance(value, str):
+        raise Misuse(f"the text {value!r} as a number: z3 would read it as one")
+    if isinstance(value, Maybe):
+        raise Misuse("a value that may be left out is no number: use given or or_else")
     return value.z if isinstance(value, Term | Record) else value
+
+
+class NoValue:
+    """A part of the symbolic ledger that is no number: it has entries or fields, and nothing else.
+
+    Python would answer for it by its identity, which says nothing about the lists that it stands for.
+    """
+
+    __slots__ = ()
+
+    def _misused(self, *_: Any) -> NoReturn:
+        raise Misuse(
+            f"a {type(self).__name__} has no truth value, hash, order or length and equals nothing: "
+            "read its entries or fields"
+        )
+
+    __bool__ = __hash__ = __len__ = __iter__ = __contains__ = _misused
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _misused
 
 
 class Term:
@@ -122,25 +153,31 @@ class Record:
         return self.ledger.wrap(FIELDS[name][1], getattr(self.ledger.state, name)(self.z))
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if FIELDS[name][0] != (self.z.sort(),):
+            raise Misuse(f"a {self.z.sort()} has no field {name} to write")
         self.ledger.wrote = True
         self.ledger.state.put(name, (self.z,), raw(value))
 
 
-class Table:
+class Table(NoValue):
     """A block table, or another list of a record."""
 
-    def __init__(self, ledger: Any, field: str, owner: Any, result: Any) -> None:
+    __slots__ = ("field", "ledger", "owner", "result", "state")
+
+    def __init__(
+        self, ledger: Any, field: str, owner: Any, result: Any, state: Any = None
+    ) -> None:
         self.ledger, self.field, self.owner, self.result = ledger, field, owner, result
+        self.state = state  # None: the entries are those of the moment when they are read
 
     def __getitem__(self, index: Any) -> Any:
-        size = getattr(self.ledger.state, SIZES[self.field])(self.owner)
+        state = self.ledger.state if self.state is None else self.state
+        size = getattr(state, SIZES[self.field])(self.owner)
         at = raw(index)
         self.ledger.demand(
             Term(z3.And(0 <= at, at < size)), f"{self.field} has the entry that is read"
         )
-        return self.ledger.wrap(
-            self.result, getattr(self.ledger.state, self.field)(self.owner, raw(index))
-        )
+        return self.ledger.wrap(self.result, getattr(state, self.field)(self.owner, at))
 
 
 #: list of a record -> the field that holds its length

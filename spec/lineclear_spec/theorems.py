@@ -253,6 +253,7 @@ def of_any_order(
     chain: tuple[str, ...] = (),
     premises: tuple[str, ...] = (),
     shares: bool = False,
+    ranked: bool = False,
 ) -> tuple[Theorem, ...]:
     """What holds of every policy whose order is total and kept for life.
 
@@ -263,8 +264,11 @@ def of_any_order(
         premises: what else that needs; W is then a premise.
         shares: the policy deals out a step's tokens in shares, so that requests enter while the first
             of those that run computes its prompt.
+        ranked: those that run have a rank of their own, by which they are served and displaced.
     """
     order = f"{ORDER}{policy}/progress/the order is "
+    running = (f"{ORDER}{policy}/progress/the rank is ",) if ranked else ()
+    where = "among those that run" if ranked else "in the order"
     displaced = f"{ORDER}{policy}/progress/whoever is displaced"
     return (
         Theorem(
@@ -299,9 +303,9 @@ def of_any_order(
         ),
         Theorem(
             f"{policy}.P4'",
-            "whoever gives way comes later in the order than the one it gives way to, or is it",
+            f"whoever gives way comes later {where} than the one it gives way to, or is it",
             ("F3", "F4"),
-            (order, displaced, DECISION + "the first in the order is behind nobody"),
+            (order, *running, displaced, DECISION + "the first in the order is behind nobody"),
             "Order",
         ),
         Theorem(
@@ -325,7 +329,7 @@ def of_any_order(
                 "F8",
                 "F12",
             ),
-            (TABLE, order, displaced),
+            (TABLE, order, *running, displaced),
             "A token",
         ),
         Theorem(
@@ -349,7 +353,7 @@ def of_any_order(
             f"{policy}.P10",
             "giving way has no cycle: it only goes down an order that does not change",
             ("F3", "F4"),
-            (order, displaced, DECISION + "giving way goes down the order"),
+            (order, *running, displaced, DECISION + "giving way goes down the order"),
             "Order",
         ),
     )

@@ -270,7 +270,9 @@ def order(context: Context) -> Outcome:
         )
         for r in bad
     ]
-    moves = [name for name in ("review", "ended", "first", "rank") if hasattr(policy, name)]
+    moves = [
+        name for name in ("review", "ended", "first", "rank", "share") if hasattr(policy, name)
+    ]
     earlier = extra.get(EARLIER) == "proved" and not moves
     refuted = any(r.status == "refuted" for r in bad)
     told = f"{policy.name}: {len(needed) - len(bad)} of {len(needed)} obligations proved by "
