@@ -190,6 +190,34 @@ def special() -> list[Bounds]:
             },
             tuple(Shape(12, 4, priority=priority) for priority in range(4)),
         ),
+        (
+            "each more important than all before it",  # displacements before a token is kept
+            {
+                "num_gpu_blocks": 2,
+                "num_cpu_blocks": 2,
+                "max_num_seqs": 1,
+                "max_num_batched_tokens": 1,
+                "depth": 2,
+            },
+            tuple(Shape(2, 1, priority=priority) for priority in range(4)),
+        ),
+        (
+            "swaps and drafts",  # that come back when few tokens are left
+            {
+                "num_gpu_blocks": 10,
+                "num_cpu_blocks": 12,
+                "max_num_seqs": 3,
+                "max_num_batched_tokens": 9,
+                "max_model_len": 9,
+                "num_lookahead_slots": 2,
+            },
+            (
+                Shape(1, 7, priority=3),
+                Shape(2, 6, priority=2),
+                Shape(7, 2),
+                Shape(8, 1, priority=1),
+            ),
+        ),
         *[
             (
                 f"turns of tenants, {policy}",

@@ -26,6 +26,7 @@ from lineclear.oracle.orders import Orders, Uncopied
 from lineclear.oracle.rules import Undone
 from lineclear.oracle.state import Branch, State, live_of, observe
 from lineclear.oracle.step import Expected, Row
+from lineclear.policies.mlfq import MultiLevelFeedbackQueue
 from lineclear.request import Accepted, Rejected, Request
 from lineclear_spec.lifecycle import Phase
 
@@ -233,6 +234,8 @@ class Oracle:
             self._books()
             return plan
         judge(scheduler, expected, plan, before)
+        if not scheduler.policy_failures:
+            check_levels(scheduler)
         self._books()
         self.judged += 1
         if expected.reason:
@@ -366,6 +369,31 @@ def judge(scheduler: Scheduler, expected: Expected, plan: Plan, before: dict[str
     same("counts", "counters", grew, wanted_counts)
 
 
+def check_levels(scheduler: Scheduler) -> None:
+    """A request that runs stands on the level that its tokens give at this moment.
+
+    Drafts may bring several tokens between two looks, a group's leader may change, and a step in flight
+    may bring a token after the look: the design promises the level for one token in a step alone.
+
+    Raises:
+        Undone: its level is that of an earlier moment.
+    """
+    policy, config = scheduler.policy, scheduler.config
+    if not isinstance(policy, MultiLevelFeedbackQueue):
+        return
+    if config.num_lookahead_slots or config.depth > 1:
+        return
+    for live in observe(scheduler).of_phase(Phase.RUNNING):
+        if live.n > 1:
+            continue
+        since = policy.promoted.get(live.number, -live.prompt)
+        served = live.branches[0].known - live.prompt - since
+        level, covered = 0, policy.quantum
+        while level < policy.levels - 1 and served > covered:
+            level, covered = level + 1, covered + policy.quantum * 2 ** (level + 1)
+        same("order", f"level of request {live.name!r}", live.order[0], level)
+
+
 def judge_rows(expected: Expected, plan: Plan) -> None:
     """Every sequence that can be served is, with the tokens that are its due.
 
@@ -387,5 +415,5 @@ def judge_rows(expected: Expected, plan: Plan) -> None:
     orders = [[row[:2] for row in some if row[6]] for some in (rows, wanted)]
     same("shares", "order of the prefills", *orders)
     figures = plan.num_batched_tokens, plan.num_prefill_groups, plan.step is not None
-    mine = sum(row[2] for row in wanted), sum(row[6] for row in wanted), bool(wanted)
-    same("service", "tokens and prefills of the plan, and whether it has a step", figures, mine)
+    due = sum(row[2] for row in wanted), sum(row[6] for row in wanted), bool(wanted)
+    same("service", "tokens and prefills of the plan, and whether it has a step", figures, due)

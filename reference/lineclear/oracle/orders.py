@@ -53,7 +53,7 @@ class Orders:
     def __init__(self, policy: Any, state: State) -> None:
         """Nothing was asked."""
         self.state = state
-        self.policy = None if state.fcfs else twin(policy)
+        self.policy: Any = None if state.fcfs else twin(policy)
         self.reviews = hasattr(self.policy, "review")
         self.tenants = isinstance(self.policy, TenantPolicy)
         self.aside: list[Live] = []  # taken out of the queue for the time of an admission
@@ -172,4 +172,5 @@ class Orders:
             return None
         most = self.state.config.max_num_batched_tokens
         view = live.view(self.state.steps)
-        return max(1, self.policy.share(view, most, len(self.state.lives)))
+        share: int = self.policy.share(view, most, len(self.state.lives))
+        return max(1, share)
