@@ -63,4 +63,4 @@ class NobodyRuns(Step):
         return self.want(entry)
 
 
-enters(NobodyRuns)
+enters(NobodyRuns, Step.have, Step.want, sized)

@@ -13,6 +13,11 @@ __all__ = ["STEP", "enters"]
 STEP: list[Any] = []
 
 
-def enters(step: Any) -> None:
-    """Names the class whose `have` and `wants` are run on formulas: a step in which nobody runs."""
-    STEP[:] = [step]
+def enters(step: Any, *runs: Any) -> None:
+    """Names the class whose `have` and `wants` are run on formulas: a step in which nobody runs.
+
+    Args:
+        step: the class.
+        runs: what these run, whose source `questions.py` looks at.
+    """
+    STEP[:] = [step, *runs]

@@ -19,16 +19,20 @@ import pytest
 
 z3 = pytest.importorskip("z3")
 
-from lineclear.policies import load_claims
+from lineclear.entering import NobodyRuns
+from lineclear.policies import accounts, load_claims
 from lineclear.probe import views
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.blocks import take_blocks
 from lineclear_spec.dialect import objection
+from lineclear_spec.entering import STEP
 from lineclear_spec.logic import either, given, negate, or_else
 from lineclear_spec.obligations import build, every_key, record
 from lineclear_spec.orders import Candidate, optional
 from lineclear_spec.prove import prove_unit
+from lineclear_spec.questions import refuse_questions
 from lineclear_spec.smtlib import write
+from lineclear_spec.source import Forbidden
 from lineclear_spec.state import Block, State
 from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.terms import Misuse, Term
@@ -370,3 +374,65 @@ def test_the_blocks_of_a_request_are_those_of_the_moment_when_they_were_asked_fo
     made.state.put("held", (request.z, z3.IntVal(0)), z3.Const("other", Block))
     assert held[0].z.eq(first)
     assert not made.blocks(request)[0].z.eq(first)
+
+
+# ---- what runs when a request enters, and what a tenant is charged -----------------------------
+
+
+class Honest:
+    def have(self) -> Any:
+        return self._left
+
+    @property
+    def _left(self) -> Any:
+        return 0
+
+
+class OfTypes(Honest):
+    def have(self) -> Any:
+        return 0 if isinstance(self, int) else 1
+
+
+class OfIdentity(Honest):
+    @property
+    def _left(self) -> Any:
+        return 0 if self is None else 1
+
+
+class OfFailures(Honest):
+    def have(self) -> Any:
+        return helper_that_tries()
+
+
+def helper_that_tries() -> Any:
+    try:
+        return 0
+    except TypeError:
+        return 1
+
+
+def test_what_runs_when_a_request_enters_does_not_ask_what_a_value_is() -> None:
+    assert [f.__name__ for f in refuse_questions(Honest, (Honest.have,))] == ["have", "_left"]
+    for step in (OfTypes, OfIdentity, OfFailures):
+        with pytest.raises(Forbidden, match="asks what a value is"):
+            refuse_questions(step, (step.have,))
+    step, *runs = STEP
+    assert step is NobodyRuns
+    seen = {f.__name__ for f in refuse_questions(step, (step.have, step.want, *runs))}
+    assert {"have", "want", "sized", "room", "asked_tokens", "_tokens_left"} <= seen
+
+
+@pytest.mark.parametrize("unit", ["admission", "room"])
+def test_the_units_about_entering_look_at_the_source_first(
+    unit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lineclear_spec.obligations.STEP", [OfTypes])
+    monkeypatch.setattr(OfTypes, "want", Honest.have, raising=False)
+    with pytest.raises(Forbidden, match="asks what a value is"):
+        build(unit)
+
+
+def test_what_a_tenant_is_charged_at_most_is_checked_as_it_runs() -> None:
+    load_claims()
+    for name in ("vtc", "drr"):
+        assert accounts.most_charged in CLAIMS[name].runs

@@ -26,6 +26,7 @@ __all__ = [
     "charge",
     "contracts",
     "kept",
+    "most_charged",
     "opened",
     "paid",
     "rests",
@@ -142,7 +143,24 @@ def rests(account: Account, step: Any) -> Account:
 
 
 #: The functions that run in the policy and that its lemmas run on formulas.
-RUNS = (opened, paid, accrued, settled, charge, admitted, sampled, steadied, waits, rests)
+def most_charged(dearest: Rates, prompt: Any, output: Any, sequences: Any) -> Any:
+    """U: what a prompt and all tokens of so many sequences cost at these rates."""
+    return dearest.prompt * prompt + dearest.output * (sequences * output)
+
+
+RUNS = (
+    opened,
+    paid,
+    accrued,
+    settled,
+    charge,
+    admitted,
+    sampled,
+    steadied,
+    waits,
+    rests,
+    most_charged,
+)
 
 
 # ---- contracts ---------------------------------------------------------------------------------

@@ -138,8 +138,7 @@ class TenantPolicy(ABC):
             sequences: sequences that run at once; requests of a tenant start in order, so those
                 that started and gave way have no more than these.
         """
-        dearest = self.dearest
-        return dearest.prompt * longest_prompt + dearest.output * (sequences * longest_output)
+        return accounts.most_charged(self.dearest, longest_prompt, longest_output, sequences)
 
     @property
     def least_weight(self) -> Exact:
