@@ -220,11 +220,33 @@ EDITS: dict[str, tuple[str, str, str]] = {
         '                scheduler.tell("sampled", scheduler.of[sequence.request], 1)',
         "                pass",
     ),
+    "nobody is sheltered": (
+        "bookkeeping.py",
+        "        entry.entered_by_displacing = displacing\n",
+        "        entry.entered_by_displacing = False\n",
+    ),
+    "the virtual time stands still when nobody waits": (
+        "policies/vtc.py",
+        "tokens, step, not self.turn\n",
+        "tokens, step, False\n",
+    ),
+    "a level of a request that runs is looked at too late": (
+        "policies/mlfq.py",
+        "request.waiting is None,",
+        "request.waiting is not None,",
+    ),
+    "a swapped decode comes back without its drafts": (
+        "../../spec/lineclear_spec/progress.py",
+        "either(both(chunked, negate(decode)), 1, tokens)",
+        "either(chunked, 1, tokens)",
+    ),
 }
 
 
 def name_of(file: str) -> str:
-    return "lineclear." + file.removesuffix(".py")
+    if file.startswith("../../spec/"):
+        return file.removeprefix("../../spec/").removesuffix(".py").replace("/", ".")
+    return "lineclear." + file.removesuffix(".py").replace("/", ".")
 
 
 @pytest.mark.parametrize("name", EDITS)

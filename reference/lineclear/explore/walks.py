@@ -204,18 +204,19 @@ def special() -> list[Bounds]:
         (
             "swaps and drafts",  # that come back when few tokens are left
             {
-                "num_gpu_blocks": 10,
-                "num_cpu_blocks": 12,
-                "max_num_seqs": 3,
-                "max_num_batched_tokens": 9,
+                "num_gpu_blocks": 18,
+                "num_cpu_blocks": 24,
+                "max_num_seqs": 2,
+                "max_num_batched_tokens": 7,
                 "max_model_len": 9,
                 "num_lookahead_slots": 2,
+                "depth": 2,
             },
             (
-                Shape(1, 7, priority=3),
-                Shape(2, 6, priority=2),
-                Shape(7, 2),
-                Shape(8, 1, priority=1),
+                Shape(3, 6),
+                Shape(8, 1, priority=2),
+                Shape(6, 3, priority=3),
+                Shape(6, 1, priority=2),
             ),
         ),
         *[

@@ -236,6 +236,9 @@ class Oracle:
         judge(scheduler, expected, plan, before)
         if not scheduler.policy_failures:
             check_levels(scheduler)
+            if orders is not None and orders.virtual is not None:
+                policy: Any = scheduler.policy
+                same("order", "the virtual time", policy.virtual, orders.virtual)
         self._books()
         self.judged += 1
         if expected.reason:

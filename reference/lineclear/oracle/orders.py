@@ -14,6 +14,7 @@ from typing import Any
 
 from lineclear.oracle.state import Live, State
 from lineclear.policies.tenants import TenantPolicy
+from lineclear.policies.vtc import VirtualTokenCounter
 from lineclear_spec.lifecycle import Phase
 
 __all__ = ["Orders", "Uncopied", "parts"]
@@ -56,6 +57,10 @@ class Orders:
         self.policy: Any = None if state.fcfs else twin(policy)
         self.reviews = hasattr(self.policy, "review")
         self.tenants = isinstance(self.policy, TenantPolicy)
+        self.virtual: Any = None  # the virtual time as plain sums, if the policy has one
+        self.charged: dict[Hashable, Any] = {}
+        if type(self.policy) is VirtualTokenCounter:
+            self.virtual = self.policy.virtual
         self.aside: list[Live] = []  # taken out of the queue for the time of an admission
 
     # ---- places --------------------------------------------------------------------------------
@@ -113,8 +118,15 @@ class Orders:
 
     def tell(self, event: str, tenant: Hashable, *count: int) -> None:
         """Tells a policy that shares among tenants."""
-        if self.tenants:
-            getattr(self.policy, event)(tenant, *count, self.state.steps)
+        if not self.tenants:
+            return
+        if self.virtual is not None and event == "admitted":
+            before = self.policy.charged(tenant, self.state.steps)
+            self.virtual = max(self.virtual, before)
+            if not self.queue:  # nobody waits: who comes back is owed nothing for the time before
+                rate = self.policy.rates.get(str(tenant), self.policy.standard).prompt
+                self.virtual = max(self.virtual, before + rate * count[0])
+        getattr(self.policy, event)(tenant, *count, self.state.steps)
 
     def put_aside(self, live: Live) -> None:
         """The request is passed for now."""
