@@ -76,19 +76,19 @@ class Curve(Service):
         super().__init__([""])
         self.simulation = simulation
         self.when: list[float] = []
-        self.counts: list[tuple[int, int]] = []
+        self.rows: list[tuple[int, int]] = []
 
     def step(self, plan: Plan, now: float) -> None:
         """A plan was made."""
         super().step(plan, now)
         ledger = self.simulation.scheduler.ledger
         self.when.append(now)
-        self.counts.append((len(ledger.running), len(ledger.waiting)))
+        self.rows.append((len(ledger.running), len(ledger.waiting)))
 
     def at(self, moment: float) -> tuple[int, int]:
         """Running and waiting requests after the last step before a moment."""
         place = bisect_right(self.when, moment)
-        return self.counts[place - 1] if place else (0, 0)
+        return self.rows[place - 1] if place else (0, 0)
 
 
 def simulate(

@@ -16,7 +16,7 @@ from lineclear.workload import Arrival
 __all__ = ["ENDLESS", "HEAD_STARTS", "ORDERS", "TENANTS"]
 
 #: What comes first, by the policy's name: of an arrival, its number, the settings, the parameters.
-ORDERS: dict[str, Callable[[Arrival, int, Config, Any], float]] = {
+ORDERS: dict[str, Callable[[Arrival, int, Config, Any], Any]] = {
     "fcfs": lambda a, k, c, p: 0,
     "fair": lambda a, k, c, p: 0,
     "vtc": lambda a, k, c, p: 0,

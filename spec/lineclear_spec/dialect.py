@@ -19,7 +19,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeGuard
 
 from lineclear_spec.expressions import Expressions
 from lineclear_spec.logic import Misuse
@@ -203,7 +203,7 @@ class Body(Expressions):
         self.target(part.target)
         self.expression(node.elt)
 
-    def calls(self, node: Any, function: Any) -> bool:
+    def calls(self, node: Any, function: Any) -> TypeGuard[ast.Call]:
         """Whether the node is a call of this function, by its own name."""
         return (
             not self.walk.kernel

@@ -338,7 +338,14 @@ def is_record(found: Any) -> bool:
         return False
     plain = {*vars(NamedTuple("Plain", [("field", int)])), "__annotations__", "__orig_bases__"}
     added = (
-        set(vars(found)) - plain - {*found._fields} - {"__firstlineno__", "__static_attributes__"}
+        set(vars(found))
+        - plain
+        - {*getattr(found, "_fields", ())}
+        - {
+            "__firstlineno__",
+            "__static_attributes__",
+            "__slotnames__",  # what pickle remembers
+        }
     )
     made = found.__module__.startswith(OURS) and found.__bases__ == (tuple,)
     return made and not added and not getattr(found, "_field_defaults", None)

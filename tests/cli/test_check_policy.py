@@ -156,10 +156,10 @@ def test_an_answer_that_cannot_be_meant_is_told_by_name(
         ("Waits", "0 if request.waiting is not None else 1"),
     ],
 )
-def test_requests_that_make_each_other_give_way_for_ever_are_found(
+def test_orders_that_turn_round_in_every_step_are_no_end_of_progress(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, key: str
 ) -> None:
-    """Nobody learns a token any more: in a simulation, and by an executor that has only plans."""
+    """A request that displaced another keeps a token before it is displaced, whatever the order does."""
     body = f"""    def key(self, request):
         return {key}
     def may_displace(self, waiting, running):
@@ -169,8 +169,7 @@ def test_requests_that_make_each_other_give_way_for_ever_are_found(
 """
     monkeypatch.setitem(BODIES, name, body)
     code, stages = check(capsys, write(name), "--stage", "scheduler")
-    assert code == 1
-    assert set(codes(stages["scheduler"])) == {"LC501"}
+    assert (code, codes(stages["scheduler"])) == (0, [])
 
 
 def test_a_claim_of_ones_own_is_proved_or_refuted(capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,7 +121,7 @@ def test_the_run_on_the_device_is_red(name: str) -> None:
 @pytest.mark.parametrize("name", WORLDS)
 def test_a_search_with_any_environment_is_red(name: str) -> None:
     with edited(WORLDS[name]):
-        assert in_worlds() == "LC401"
+        assert in_worlds() in {"LC401", "LC403", "LC404", "LC405"}
 
 
 def test_without_an_edit_the_run_on_the_device_is_green() -> None:

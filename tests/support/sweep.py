@@ -1,3 +1,4 @@
+# pyright: basic
 """Edits of a module, one statement or operator each, and what a check says of the edited code.
 
 Guarantees: an edit is text for text what a reviewer could type; the module is replaced before anything

@@ -1,3 +1,4 @@
+# pyright: basic
 """A finding of the scheduler, looked for again: the environment does the same on the scheduler as it is now.
 
 Guarantees: `occurs` says what is found only if the named finding is, so that a test made of it fails until
@@ -88,8 +89,9 @@ def config_of(settings: Mapping[str, Any]) -> Config:
     from lineclear.config import Config
 
     options = settings.get("policy_options", ())
-    pairs = tuple((str(name), value) for name, value in options)
-    return Config(**{**settings, "policy_options": pairs})
+    whole: dict[str, Any] = dict(settings)
+    whole["policy_options"] = tuple((str(name), value) for name, value in options)
+    return Config(**whole)
 
 
 def bounds_of(saved: Mapping[str, Any]) -> Bounds:
@@ -103,9 +105,11 @@ def bounds_of(saved: Mapping[str, Any]) -> Bounds:
 
 def moves_of(rows: Iterable[Any]) -> Trace:
     """Moves as they were saved: lists where there were tuples."""
-    return tuple(
-        tuple(tuple(part) if isinstance(part, list) else part for part in row) for row in rows
-    )
+    found: list[tuple[Any, ...]] = []
+    for row in rows:
+        parts: list[Any] = list(row)
+        found.append(tuple([tuple(part) if type(part) is list else part for part in parts]))
+    return tuple(found)
 
 
 def again(saved: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 Guarantees: a rule is checked clause by clause, and a clause only where the log carries everything
 that the clause needs; a rule keeps its name and its code. How a clause is checked is in
-the files that end in `_rules.py`.
+the files whose names end in `_rules`.
 """
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: basic
 """What requests there are, by what the scheduler answered, and that nothing of the others is left.
 
 Guarantees: it believes answers (`Accepted`, `Finished`, the result of `abort`) and holds every list of the

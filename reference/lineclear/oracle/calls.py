@@ -1,3 +1,4 @@
+# pyright: basic
 """What every call but `schedule` must leave behind, on plain data.
 
 Guarantees: each function changes a state as the call must change it and returns what the call must answer.

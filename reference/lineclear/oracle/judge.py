@@ -1,3 +1,4 @@
+# pyright: basic
 """Whether each call of a scheduler did what the rules say.
 
 Guarantees: a call raises `Undone` if it left behind anything else than it should in a plan, a table, a

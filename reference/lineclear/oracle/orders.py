@@ -1,3 +1,4 @@
+# pyright: basic
 """Where a policy puts requests in the midst of a step, asked of a copy of the policy.
 
 Guarantees: the policy that is judged is asked nothing, unless it is built in and has no memory. A
