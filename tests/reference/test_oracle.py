@@ -249,6 +249,7 @@ def name_of(file: str) -> str:
     return "lineclear." + file.removesuffix(".py").replace("/", ".")
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", EDITS)
 def test_an_edit_of_a_decision_turns_the_check_red(name: str) -> None:
     file, old, new = EDITS[name]
