@@ -88,8 +88,6 @@ WORLDS: dict[str, Edit] = {
     "a commit settles copies that it did not wait for": DEVICE[
         "a commit settles copies that it did not wait for"],
     "a failed copy out voids good samples": (OPERATIONS, "fail_copy", "ledger.on_gpu(request)", "True"),
-    "a recompute keeps samples on a copy that is open": (
-        PREEMPTION, "recompute", "request.copy >= 1", "request.copy >= 1000000"),
 }  # fmt: skip
 
 
