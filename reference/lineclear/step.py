@@ -12,6 +12,7 @@ admitted in order until one does not fit.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -343,11 +344,12 @@ class Step:
                     candidates.append(entry)
                     yield entry
 
-        due = {scheduler.of[sequence.request] for sequence in self.ledger.due().records}
+        # A group may have several branches that are due, each of one block.
+        due = Counter([scheduler.of[sequence.request] for sequence in self.ledger.due().records])
 
         def gain(entry: Entry) -> Need:
             steady = sum([sequence.steady for sequence in entry.record.members])
-            own = Need(entry.record.blocks + (entry in due), entry.n, steady)
+            own = Need(entry.record.blocks + due[entry], entry.n, steady)
             return own + uses.get(entry, Need())
 
         have, rule = self.have() - planned, self.config.victim

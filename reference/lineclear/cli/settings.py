@@ -99,6 +99,7 @@ def read_settings(arguments: argparse.Namespace, defaults: Mapping[str, Any]) ->
     from lineclear.config import Config, ConfigError
 
     chosen: dict[str, Any] = dict(defaults)
+    written: dict[str, Any] = {}
     if arguments.config is not None:
         written = read_toml(arguments.config)
         try:
@@ -115,7 +116,8 @@ def read_settings(arguments: argparse.Namespace, defaults: Mapping[str, Any]) ->
         config = Config.from_mapping(chosen)
     except ConfigError as error:
         raise UsageError(str(error)) from error
-    if config.preemption_mode == "swap" and not config.num_cpu_blocks:
+    asked = {arguments.preemption_mode, written.get("preemption_mode")}
+    if "swap" in asked and config.preemption_mode == "swap" and not config.num_cpu_blocks:
         raise UsageError(
             "preemption_mode is swap and num_cpu_blocks is 0, so nothing could be swapped: raise "
             "num_cpu_blocks, or set preemption_mode to recompute"
