@@ -185,7 +185,7 @@ def test_every_erratum_is_there_once_and_names_what_there_is() -> None:
         assert erratum.lesson in ("", *LESSONS)
         assert erratum.lesson or erratum.guard
         for name in erratum.breaks:
-            assert name in INVARIANTS or re.fullmatch(r"P\d+'?|F[1-8]", name)
+            assert name in INVARIANTS or re.fullmatch(r"P\d+[ab]?'?|F[1-8]", name)
         match = re.fullmatch(r"guard of `(\w+)`: (.*)", erratum.guard)
         assert match is None or (match[1] in ACTIONS and f'"{match[2]}"' in guards)
     # An erratum has no figures exactly if no run can show it.

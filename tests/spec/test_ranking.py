@@ -14,6 +14,8 @@ import pytest
 
 z3 = pytest.importorskip("z3")
 
+from edits import written
+
 from lineclear import entering, job, step
 from lineclear.policies import load_claims
 from lineclear_spec import orders, progress
@@ -110,12 +112,8 @@ def test_what_runs_when_a_request_enters_is_what_is_proved(
     source = textwrap.dedent(inspect.getsource(function))
     assert source.count(text) == 1
     names = dict(vars(inspect.getmodule(function)))
-    exec(
-        compile(
-            "from __future__ import annotations\n" + source.replace(text, other), name, "exec"
-        ),
-        names,
-    )
+    annotated = "from __future__ import annotations\n" + source.replace(text, other)
+    written(f"<{name}>", annotated, names)
     owner = step.Step if function.__qualname__.startswith("Step.") else entering
     assert not any(failing(build(unit)) for unit in ENTERING)
     monkeypatch.setattr(owner, function.__name__, names[function.__name__])

@@ -11,6 +11,8 @@ import pytest
 
 z3 = pytest.importorskip("z3")
 
+from edits import written
+
 from lineclear.policies import accounts, load_claims, mlfq, tenants, turn_lemmas, virtual_time
 from lineclear.policies.accounts import any_account
 from lineclear_spec.crosscheck import crosscheck_unit
@@ -65,7 +67,9 @@ def test_a_promoted_request_that_goes_before_its_elders_is_refuted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The number of the arrival is what keeps later ones behind: without it none is first."""
-    monkeypatch.setattr(mlfq.MultiLevelFeedbackQueue, "key", lambda self, r: -r.generated)
+    names = dict(vars(mlfq))
+    written("<a key without arrival>", "def key(self, r):\n    return -r.generated\n", names)
+    monkeypatch.setattr(mlfq.MultiLevelFeedbackQueue, "key", names["key"])
     assert "before a request on the top only earlier arrivals go, which are on the top" in lost(
         "mlfq"
     )
