@@ -22,7 +22,7 @@ from lineclear_spec.explore import Exploration, as_asked, prepare, records, repl
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.mutants import Mutant, installed
 from lineclear_spec.parallel import in_parallel
-from lineclear_spec.records import Refused
+from lineclear_spec.records import Broken, Refused
 from lineclear_spec.worlds import BOUNDS, Bounds, Step, Trace
 
 __all__ = ["Evidence", "Worlds", "allowed", "attempt", "explorations", "try_all", "try_mutant"]
@@ -238,8 +238,8 @@ def good_tweaks(
                             fits = ledger.failing(step[0], own) == (mutant.text,) and not breaches(
                                 ledger
                             )
-                        except IndexError:
-                            fits = False  # no good state: a table is shorter than its counters say
+                        except (IndexError, Broken):
+                            fits = False  # no good state: what a guard asks is not defined there
                         write(ledger, undo)
                         if fits:
                             yield bounds, trace, step, tweaks
