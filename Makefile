@@ -24,8 +24,8 @@ demo: $(DEMO)  ## install, prove the action table, simulate a workload and run a
 	$(BIN)/lineclear simulate
 	$(BIN)/lineclear run --compare --verify-each-step
 
-test: $(DEVELOPMENT)  ## install with the development tools and run the whole test suite
-	$(BIN)/python -m pytest
+test: $(DEVELOPMENT)  ## install with the development tools and run the whole test suite on every core
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(DEVELOPMENT)  ## style, formatting and the direction of imports
 	$(BIN)/ruff check .

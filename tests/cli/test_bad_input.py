@@ -128,7 +128,8 @@ def test_an_error_of_the_settings_names_their_file(
     path = tmp_path / "bad.toml"
     path.write_text("num_gpu_blocks = -3\n")
     assert f"{path}: num_gpu_blocks must be" in refused(capsys, "simulate", "--config", str(path))
-    assert main(("simulate", "--config", str(path), "--num-gpu-blocks", "64")) == 0
+    mended = ("--num-gpu-blocks", "64", "--num-requests", "3")
+    assert main(("simulate", "--config", str(path), *mended)) == 0
 
 
 def test_nothing_asked_of_a_solver_is_inconclusive(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,41 +3,44 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("z3")
 
-from lineclear.cli import main
+from lineclear.cli import main, policies
 from lineclear.refutations import REFUTATIONS
 
-ROOT = Path(__file__).resolve().parents[2]
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any, Path]:
+    """What was proved and what every refutation showed, found once; `make docs` compares the page."""
+    folder = tmp_path_factory.mktemp("journals")
+    return policies.asked(), policies.seen_all(folder), folder
 
 
-def test_the_page_is_what_the_command_would_write() -> None:
-    """In a process of its own: other tests enter claims of policies that they make up."""
-    page = str(ROOT / "docs" / "policies.md")
-    argv = ["policies", "--format", "markdown", "-o", page, "--check"]
-    done = subprocess.run(
-        [sys.executable, "-m", "lineclear", *argv], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (0, "")
+@pytest.fixture
+def at_once(everything: tuple[Any, Any, Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The command proves and runs nothing again; the folder of the journals."""
+    stood, shown, folder = everything
+    monkeypatch.setattr(policies, "asked", lambda: stood)
+    monkeypatch.setattr(policies, "seen_all", lambda _: shown)
+    return folder
 
 
 def test_the_table_in_json_and_every_journal(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    at_once: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["policies", "--format", "json", "--journals", str(tmp_path)]) == 0
+    assert main(["policies", "--format", "json"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert {cell["verdict"] for cell in content["cells"]} <= {
         "proved", "refuted", "both", "not applicable",
     }  # fmt: skip
     assert all(one["shown"] for one in content["refutations"])
-    assert {path.stem for path in tmp_path.iterdir()} == {one.name for one in REFUTATIONS}
-    assert main(["replay", str(tmp_path / "vllm_v0.P1.D1.jsonl")]) == 0
+    assert {path.stem for path in at_once.iterdir()} == {one.name for one in REFUTATIONS}
+    assert main(["replay", str(at_once / "vllm_v0.P1.D1.jsonl")]) == 0
     assert "request 1 (SWAPPED) holds 0 GPU and 100 CPU blocks" in capsys.readouterr().out
 
 
@@ -63,6 +66,7 @@ def test_what_is_not_understood_is_one_line(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("at_once")
 def test_a_page_of_somebody_else_is_left_alone(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
