@@ -149,27 +149,79 @@ def test_an_answer_that_cannot_be_meant_is_told_by_name(
     assert name in stages[stage]["findings"][0]["title"]
 
 
-@pytest.mark.parametrize(
-    ("name", "key"),
-    [
-        ("Flip", "request.number if request.step % 2 else -request.number"),
-        ("Waits", "0 if request.waiting is not None else 1"),
-    ],
-)
-def test_orders_that_turn_round_in_every_step_are_no_end_of_progress(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, key: str
-) -> None:
-    """A request that displaced another keeps a token before it is displaced, whatever the order does."""
+#: Orders that turn round in every step, by policies that let anybody be displaced.
+TURNING = {
+    "Flip": "request.number if request.step % 2 else -request.number",
+    "Waits": "0 if request.waiting is not None else 1",
+}
+
+
+def write_turning(monkeypatch: pytest.MonkeyPatch, name: str) -> str:
     body = f"""    def key(self, request):
-        return {key}
+        return {TURNING[name]}
     def may_displace(self, waiting, running):
         return True
     def review(self, request):
         return 1
 """
     monkeypatch.setitem(BODIES, name, body)
-    code, stages = check(capsys, write(name), "--stage", "scheduler")
+    return write(name)
+
+
+def anybody_may_be_displaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scheduler without the rule that each displacement is paid for by a token."""
+    from lineclear import step
+
+    def always(entered_by_displacing: bool, kept_a_token: bool) -> bool:
+        return True
+
+    monkeypatch.setattr(step, "may_be_displaced", always)
+
+
+@pytest.mark.parametrize("name", TURNING)
+def test_orders_that_turn_round_in_every_step_are_no_end_of_progress(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A request that displaced another keeps a token before it is displaced, whatever the order does."""
+    code, stages = check(capsys, write_turning(monkeypatch, name), "--stage", "scheduler")
     assert (code, codes(stages["scheduler"])) == (0, [])
+
+
+@pytest.mark.parametrize("name", TURNING)
+def test_without_the_rule_the_first_wrong_displacement_is_found(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The oracle keeps the rule by itself, so that no run gets as far as the livelock."""
+    policy = write_turning(monkeypatch, name)
+    anybody_may_be_displaced(monkeypatch)
+    code, stages = check(capsys, policy, "--stage", "scheduler")
+    assert code == 1
+    assert set(codes(stages["scheduler"])) == {"LC405"}
+
+
+def test_requests_that_displace_each_other_for_ever_are_found(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the rule off in the scheduler and in the oracle, the watch sees that nobody learns a token."""
+    from lineclear.oracle import state
+
+    policy = write_turning(monkeypatch, "Flip")
+    anybody_may_be_displaced(monkeypatch)
+    live_of = state.live_of
+
+    def unprotected(*arguments: Any) -> Any:
+        return live_of(*arguments[:-1], False)
+
+    monkeypatch.setattr(state, "live_of", unprotected)
+    code, stages = check(capsys, policy, "--stage", "scheduler")
+    assert code == 1
+    assert set(codes(stages["scheduler"])) == {"LC501"}
+    (saved, *_) = Path(".lineclear").glob("LC501-*.itf.json")
+    capsys.readouterr()
+    assert main(["replay", str(saved)]) == 1
+    said = capsys.readouterr().out
+    assert "found again when the environment does the same" in said
+    assert "nobody advances: no request learned a token" in said
 
 
 def test_a_claim_of_ones_own_is_proved_or_refuted(capsys: pytest.CaptureFixture[str]) -> None:
