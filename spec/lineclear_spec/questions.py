@@ -26,12 +26,15 @@ ASKING = frozenset(
 HANDLERS = (ast.Try, *([ast.TryStar] if hasattr(ast, "TryStar") else []), ast.With)
 
 
-def refuse_questions(step: type[Any], roots: tuple[Any, ...]) -> list[FunctionType]:
+def refuse_questions(
+    step: type[Any], roots: tuple[Any, ...], beside: tuple[Any, ...] = ()
+) -> list[FunctionType]:
     """The functions that were looked at.
 
     Args:
         step: the class that `self` is of.
         roots: functions of it or of modules.
+        beside: functions that are handed no formula, which are not looked at.
 
     Raises:
         Forbidden: one of them asks what a value is, or its source is not what runs.
@@ -41,6 +44,8 @@ def refuse_questions(step: type[Any], roots: tuple[Any, ...]) -> list[FunctionTy
     while waiting:
         function = waiting.pop()
         if not isinstance(function, FunctionType) or id(function) in found:
+            continue
+        if function in beside:
             continue
         if function.__module__ == "lineclear_spec.logic":  # trusted: it is what tells them apart
             continue

@@ -14,7 +14,17 @@ import pytest
 
 pytest.importorskip("z3")
 
-from lineclear.policies import accounts, feedback, load_claims, turns, virtual_time
+from lineclear.policies import (
+    accounts,
+    drr,
+    feedback,
+    load_claims,
+    method_lemmas,
+    mlfq,
+    turns,
+    virtual_time,
+    vtc,
+)
 from lineclear_spec.crosscheck import crosscheck_unit
 from lineclear_spec.obligations import build
 from lineclear_spec.prove import prove_unit
@@ -28,7 +38,7 @@ class Planted(NamedTuple):
     Attributes:
         policy: one that runs the function.
         module: whose function it is.
-        function: its name.
+        function: its name; or that of the class whose method it is.
         was: a part of its text.
         becomes: what stands there instead.
         lemma: how the label of an obligation begins that is not proved then.
@@ -49,6 +59,10 @@ ALONE = "either(alone, lifted(turn, after.charged), turn)"
 REFILL = "spent + refilled(earned - spent, quantum)"
 BEGUN = "both(round_.begun, negate(head))"
 PROMOTED = "both(late, negate(new)), generated, look.base"
+
+METHODS = "the policy's own methods store"
+LOOKS = "the policy's own methods look"
+VTC, DRR, MLFQ = "VirtualTokenCounter", "DeficitRoundRobin", "MultiLevelFeedbackQueue"
 
 # fmt: off
 PLANTED = {
@@ -164,6 +178,31 @@ PLANTED = {
                 "a level lasts until"),
     "what was served is counted twice":
         Planted("mlfq", F, "served", "generated - base", "generated + base", "who was promoted is on"),
+    "the last tenant is never alone":
+        Planted("vtc", vtc, VTC, "tokens, step, not self.turn", "tokens, step, False", METHODS),
+    "the virtual time is not stored":
+        Planted("vtc", vtc, VTC, "self.accounts[tenant], self.virtual = virtual_time.admitted",
+                "self.accounts[tenant], _ = virtual_time.admitted", METHODS),
+    "who comes back has the counter from before in the heap":
+        Planted("vtc", vtc, VTC, "        self.accounts[tenant] = account\n", "", METHODS),
+    "who comes back stands by the virtual time":
+        Planted("vtc", vtc, VTC, "(account.charged, self.turns", "(self.virtual, self.turns", METHODS),
+    "the head that leaves keeps its turn":
+        Planted("drr", drr, DRR, "next(iter(self.round)) == tenant", "False", METHODS),
+    "whoever leaves ends the turn":
+        Planted("drr", drr, DRR, "next(iter(self.round)) == tenant", "True", METHODS),
+    "who comes back was never away":
+        Planted("drr", drr, DRR, "self.left.pop(tenant, self.turn.given))", "self.turn.given)", METHODS),
+    "who comes back gets the first place":
+        Planted("drr", drr, DRR, "self.round[tenant] = self.turn.last\n\n",
+                "self.round[tenant] = self.turn.last - 1\n\n", METHODS),
+    "who leaves is paid for all rounds":
+        Planted("drr", drr, DRR, "self.left[tenant] = self.turn.given", "self.left[tenant] = 0", METHODS),
+    "who waits is looked at as one that runs":
+        Planted("mlfq", mlfq, MLFQ, "negate(given(request.waiting))", "given(request.waiting)", LOOKS),
+    "a look counts from the prompt again":
+        Planted("mlfq", mlfq, MLFQ, "since, self.base(request))", "since, -request.prompt_tokens)",
+                LOOKS),
 }
 # fmt: on
 
@@ -177,6 +216,7 @@ def plant(error: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(error.module, error.function, planted[error.function])
     # What is planted has no file, which the check of sources would refuse before any lemma is asked.
     monkeypatch.setattr("lineclear_spec.dialect.check_policy", lambda *_: None)
+    monkeypatch.setattr(method_lemmas, "refuse_questions", lambda *_: [])
 
 
 def answers(error: Planted, second: bool) -> set[str]:

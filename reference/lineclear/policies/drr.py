@@ -17,7 +17,7 @@ from collections.abc import Hashable, Mapping
 from itertools import islice
 from typing import Any
 
-from lineclear.policies import accounts, turn_lemmas, turns
+from lineclear.policies import accounts, method_lemmas, turn_lemmas, turns
 from lineclear.policies.accounts import Rates
 from lineclear.policies.fcfs import EARLIER
 from lineclear.policies.tenants import TenantPolicy, held, of_tenants
@@ -157,6 +157,8 @@ def steps(policy: DeficitRoundRobin, unknowns: Any) -> list[tuple[str, Any]]:
         *turn_lemmas.lemmas(policy, unknowns),
         *accounts.contracts(unknowns),
         *held(policy, unknowns),
+        *method_lemmas.of_accounts(DeficitRoundRobin, unknowns),
+        *method_lemmas.of_rounds(DeficitRoundRobin, unknowns),
     ]
 
 
@@ -182,6 +184,7 @@ BETWEEN = tuple(
         "the rounds that are taken",
         "no tenant pays",
         "a prompt and all",
+        "the policy's own methods",
     )
 )
 

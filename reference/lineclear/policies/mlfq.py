@@ -17,10 +17,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from lineclear.policies import feedback
+from lineclear.policies import feedback, method_lemmas
 from lineclear.policies.feedback import Look
 from lineclear.view import View
-from lineclear_spec.logic import both, implies
+from lineclear_spec.logic import both, given, implies, negate
 from lineclear_spec.theorems import TABLE, Claims, Fact, Theorem, claim, of_any_order, unchecked
 
 __all__ = ["MultiLevelFeedbackQueue"]
@@ -92,23 +92,24 @@ class MultiLevelFeedbackQueue:
         Steps count from the last look at which something new was generated, also while it runs: who
         is let in again and again, and gives way before its prompt is computed, waits all the same.
         """
-        number, step, generated = request.number, request.step, request.generated
-        before = self.base(request)
-        look = feedback.looked(
-            Look(*self.seen.get(number, (-1, step)), before), generated, step, self.promote_after
-        )
+        number, before = request.number, self.base(request)
+        look, wait = self.looked_at(request)
         self.seen[number] = (look.generated, look.since)
         if look.base != before:
             self.promoted[number] = look.base
-        wait: int = feedback.next_look(
-            look,
-            generated,
-            step,
-            self.promote_after,
-            self.covers,
-            request.waiting is None,
-        )
         return wait
+
+    def looked_at(self, request: View) -> tuple[Look, int]:
+        """What is remembered of it after a look, and steps until the next."""
+        step, generated = request.step, request.generated
+        seen, since = self.seen.get(request.number, (-1, step))
+        look = feedback.looked(
+            Look(seen, since, self.base(request)), generated, step, self.promote_after
+        )
+        wait: int = feedback.next_look(
+            look, generated, step, self.promote_after, self.covers, negate(given(request.waiting))
+        )
+        return look, wait
 
     def ended(self, request: View) -> None:
         """Forgets it."""
@@ -140,7 +141,10 @@ class Promotions:
 
 def steps(policy: MultiLevelFeedbackQueue, unknowns: Any) -> list[tuple[str, Any]]:
     """What becomes of a level, of all six at once, and what a look does."""
-    return feedback.lemmas(unknowns, policy.quantum, policy.covers)
+    return [
+        *feedback.lemmas(unknowns, policy.quantum, policy.covers),
+        *method_lemmas.of_looks(policy, unknowns),
+    ]
 
 
 TOP = Fact(
@@ -166,6 +170,7 @@ ON_TOP = tuple(
         "the next look is",
         "of two looks",
         "a level lasts",
+        "the policy's own methods",
     )
 )
 

@@ -149,11 +149,13 @@ class TenantPolicy(ABC):
 
     def account(self, tenant: Hashable) -> Account:
         """The tenant's account, opened when it is first asked for."""
-        found = self.accounts.get(tenant)
-        if found is None:
-            rates = self.rates.get(str(tenant), self.standard)
-            found = self.accounts[tenant] = accounts.opened(rates)
-        return found
+        if tenant not in self.accounts:
+            self._open(tenant)
+        return self.accounts[tenant]
+
+    def _open(self, tenant: Hashable) -> None:
+        """The account of a new tenant, at its own rates."""
+        self.accounts[tenant] = accounts.opened(self.rates.get(str(tenant), self.standard))
 
     def charged(self, tenant: Hashable, step: int) -> int:
         """All that the tenant was charged up to this step, in units."""

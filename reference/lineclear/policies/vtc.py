@@ -17,7 +17,7 @@ import heapq
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-from lineclear.policies import accounts, virtual_time
+from lineclear.policies import accounts, method_lemmas, virtual_time
 from lineclear.policies.accounts import Rates
 from lineclear.policies.fcfs import EARLIER
 from lineclear.policies.tenants import TenantPolicy, held, of_tenants
@@ -116,6 +116,8 @@ def steps(policy: VirtualTokenCounter, unknowns: Any) -> list[tuple[str, Any]]:
         *virtual_time.lemmas(unknowns),
         *accounts.contracts(unknowns),
         *held(policy, unknowns),
+        *method_lemmas.of_accounts(VirtualTokenCounter, unknowns),
+        *method_lemmas.of_virtual_time(VirtualTokenCounter, unknowns),
     ]
 
 
@@ -140,6 +142,7 @@ KEPT = tuple(
         "counters of two",
         "no tenant pays",
         "a prompt and all",
+        "the policy's own methods",
     )
 )
 
