@@ -13,6 +13,7 @@ from typing import Any
 import z3
 
 from lineclear_spec import progress
+from lineclear_spec.exactly import exactly
 from lineclear_spec.invariants import GPU
 from lineclear_spec.invariants.clause import RUNNING, live
 from lineclear_spec.logic import any_of, both, implies, negate
@@ -112,6 +113,13 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
         (
             "the first in the order is behind nobody",
             z3.Implies(leads, raw(negate(progress.behind(other, first)))),
+        ),
+        (
+            "whoever comes later is behind, and nobody else",
+            z3.And(
+                z3.Implies(PRECEDES(first.z, other.z), raw(progress.behind(first, other))),
+                z3.Implies(raw(progress.behind(first, other)), PRECEDES(first.z, other.z)),
+            ),
         ),
         (
             "giving way goes down the order, so that it has no cycle",
@@ -238,6 +246,7 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             "when nobody runs no block is kept free",
             raw(progress.kept_free(whole("watermark"), 0) == 0),
         ),
+        *[(label, raw(condition)) for label, condition in exactly(whole, truth)],
     ]
     return [*total_order(), here], goals
 

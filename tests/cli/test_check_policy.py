@@ -207,7 +207,7 @@ def test_requests_that_displace_each_other_for_ever_are_found(
 
     policy = write_turning(monkeypatch, "Flip")
     anybody_may_be_displaced(monkeypatch)
-    live_of = state.live_of
+    live_of: Any = state.live_of
 
     def unprotected(*arguments: Any) -> Any:
         return live_of(*arguments[:-1], False)

@@ -178,8 +178,8 @@ def any_account(unknowns: Any, name: str) -> Account:
     )
 
 
-def kept(before: Account, after: Account, *fields: str) -> Any:
-    """That fields are as they were."""
+def kept(before: Any, after: Any, *fields: str) -> Any:
+    """That fields of two records are the same."""
     return both(*[getattr(before, name) == getattr(after, name) for name in fields])
 
 

@@ -144,9 +144,8 @@ def of_rounds(kind: type[Any], unknowns: Any) -> list[tuple[str, Any]]:
     ]
 
 
-def of_looks(policy: Any, unknowns: Any) -> list[tuple[str, Any]]:
+def of_looks(kind: Any, policy: Any, unknowns: Any) -> list[tuple[str, Any]]:
     """A look under mlfq at a request that waits or runs, seen and promoted before or not."""
-    kind = type(policy)
     refuse_questions(kind, (kind.looked_at, kind.base, kind.served, kind.level))
     step, generated, prompt, since, waits = map(
         unknowns.whole, ("step", "generated", "prompt_tokens", "since", "steps_that_it_waits")

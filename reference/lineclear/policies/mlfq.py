@@ -143,7 +143,7 @@ def steps(policy: MultiLevelFeedbackQueue, unknowns: Any) -> list[tuple[str, Any
     """What becomes of a level, of all six at once, and what a look does."""
     return [
         *feedback.lemmas(unknowns, policy.quantum, policy.covers),
-        *method_lemmas.of_looks(policy, unknowns),
+        *method_lemmas.of_looks(MultiLevelFeedbackQueue, policy, unknowns),
     ]
 
 

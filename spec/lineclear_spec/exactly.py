@@ -1,0 +1,182 @@
+"""What each decision of `progress.py` answers, exactly: neither more nor less than it says.
+
+Guarantees: every function of `progress.py` that progress rests on is bounded from both sides, so that one
+that answers otherwise for any arguments fails here, whether or not a theorem would notice. The lemmas that
+theorems rest on are in `decisions.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lineclear_spec import progress
+from lineclear_spec.logic import any_of, both, implies, negate
+
+__all__ = ["exactly"]
+
+
+def one_of(value: Any, first: Any, other: Any) -> Any:
+    """That it is the one or the other."""
+    return any_of(value == first, value == other)
+
+
+def same(one: Any, other: Any) -> Any:
+    """That two truth values are the same."""
+    return both(implies(one, other), implies(other, one))
+
+
+def exactly(whole: Callable[[str], Any], truth: Callable[[str], Any]) -> list[tuple[str, Any]]:
+    """Conditions by label, about the functions that run.
+
+    Args:
+        whole: any whole number, by name.
+        truth: any truth value, by name.
+    """
+    return [*who_enters(whole, truth), *who_gets_what(whole, truth)]
+
+
+def who_enters(whole: Callable[[str], Any], truth: Callable[[str], Any]) -> list[tuple[str, Any]]:
+    """Decisions about requests that enter, and about room."""
+    by, most, running, kept = map(whole, ("bypassed", "most", "running", "watermark"))
+    free, due, seats, taken = map(whole, ("free", "due", "seats", "taken"))
+    tokens, budget, steady, promised = map(whole, ("tokens", "budget", "steady", "promised"))
+    known, limit, scheduled = map(whole, ("known", "limit", "scheduled"))
+    chunked, decode = truth("chunked_prefill"), truth("decode")
+    preempted, pause, displaced, blocked = map(
+        truth, ("preempted", "pause", "displaced", "blocked")
+    )
+    free_now = progress.kept_free(kept, running)
+    there = progress.room(free, due, kept, seats, taken, tokens)
+    computed = progress.known_on_admission(known, promised, limit)
+    least = progress.least_tokens(tokens, decode, chunked)
+    asked = progress.asked_tokens(tokens, budget)
+    left = progress.tokens_left(budget, scheduled, steady, promised)
+    return [
+        (
+            "a request may be passed if and only if it was passed less often than that",
+            same(progress.may_be_passed(by, most), most - by >= 1),
+        ),
+        (
+            "others enter if and only if nothing that the step did for those that run forbids it",
+            same(
+                progress.admits_others(preempted, pause, displaced, blocked),
+                negate(any_of(displaced, blocked, both(preempted, pause))),
+            ),
+        ),
+        (
+            "the watermark is kept free while one runs, and when nobody runs nothing is",
+            both(implies(running >= 1, free_now == kept), implies(running <= 0, free_now == 0)),
+        ),
+        (
+            "there are the blocks that nobody is due and that are not kept free, and the seats that are left",
+            both(
+                there.blocks + due + kept == free,
+                there.seats + taken == seats,
+                there.tokens == tokens,
+            ),
+        ),
+        (
+            "a request that enters computes what it knows and, within its last position, what is promised",
+            implies(
+                both(known >= 1, promised >= 0),
+                both(
+                    computed >= known,
+                    computed <= known + promised,
+                    any_of(computed == known, computed <= limit - 1),
+                    any_of(computed == known + promised, computed >= limit - 1),
+                ),
+            ),
+        ),
+        (
+            "who comes back asks for all of its tokens, and with chunking for one of a prompt",
+            both(
+                implies(any_of(decode, negate(chunked)), least == tokens),
+                implies(both(chunked, negate(decode)), least == 1),
+            ),
+        ),
+        (
+            "a request asks for its tokens, and for a whole step if those are more",
+            both(asked <= tokens, asked <= budget, one_of(asked, tokens, budget)),
+        ),
+        (
+            "the tokens that are left are those that nobody computes",
+            left + scheduled + steady + promised == budget,
+        ),
+    ]
+
+
+def who_gets_what(
+    whole: Callable[[str], Any], truth: Callable[[str], Any]
+) -> list[tuple[str, Any]]:
+    """Decisions about tokens and blocks of sequences that run."""
+    exist, last, reach, prompt, ahead = map(
+        whole, ("exist", "last", "reach", "prompt", "lookahead")
+    )
+    tokens, left, slots, need, length, shared = map(
+        whole, ("tokens", "left", "slots", "need", "length", "shared")
+    )
+    passed, wants, free = map(whole, ("passed", "wants", "free"))
+    chunked, decode = truth("chunked_prefill"), truth("decode")
+    given = progress.chunk(tokens, left, chunked)
+    drafts = progress.drafts_of(ahead, exist, last, decode)
+    wanted = progress.wanted_tokens(exist, last, reach, ahead)
+    room = progress.wanted_slots(slots, reach, tokens)
+    blocks = progress.wanted_blocks(need, length, shared)
+    return [
+        (
+            "a request grows if and only if its blocks and those of all before it are there",
+            same(progress.grows(passed, wants, free), free - passed - wants >= 0),
+        ),
+        (
+            "a step takes all tokens, or with chunking what is left, or none",
+            both(
+                implies(tokens <= left, given == tokens),
+                implies(both(tokens > left, negate(chunked)), given == 0),
+                implies(both(tokens > left, chunked, left >= 0), given == left),
+                implies(both(tokens > left, chunked, left < 0), given == 0),
+            ),
+        ),
+        (
+            "a sequence decodes if and only if its newest token, a generated one, is all that it lacks",
+            same(progress.decodes(exist, reach, prompt), both(exist == reach + 1, exist > prompt)),
+        ),
+        (
+            "drafts are as many as may be, within the last position, and only of a decode",
+            both(
+                implies(negate(decode), drafts == 0),
+                implies(
+                    decode,
+                    both(
+                        drafts <= ahead,
+                        exist + drafts <= last,
+                        any_of(drafts == ahead, exist + drafts == last),
+                    ),
+                ),
+            ),
+        ),
+        (
+            "a sequence could compute what exists before its last position, and its drafts",
+            both(
+                wanted + reach - ahead <= exist,
+                wanted + reach - ahead <= last,
+                one_of(wanted + reach - ahead, exist, last),
+            ),
+        ),
+        (
+            "a table has room for what it had and for what is computed, and for no more",
+            both(room >= slots, room >= reach + tokens, one_of(room, slots, reach + tokens)),
+        ),
+        (
+            "a sequence takes the blocks that its table lacks, and none if it lacks none",
+            both(
+                blocks >= 0,
+                blocks + length + shared >= need,
+                one_of(blocks, 0, need - length - shared),
+            ),
+        ),
+        (
+            "a further branch asks for what it does not share",
+            progress.beside(need, shared) + shared == need,
+        ),
+    ]
