@@ -18,7 +18,7 @@ from lineclear_spec import dialect, progress
 from lineclear_spec.obligations import build
 from lineclear_spec.prove import prove_unit
 
-OTHER: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
+OTHER: dict[type[ast.AST], tuple[Any, ...]] = {
     ast.Add: (ast.Sub,),
     ast.Sub: (ast.Add,),
     ast.Lt: (ast.LtE, ast.Gt),
