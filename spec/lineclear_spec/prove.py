@@ -28,6 +28,7 @@ __all__ = [
     "read_baseline",
     "solver_version",
     "unstable",
+    "vanished",
     "write_baseline",
 ]
 
@@ -166,6 +167,16 @@ def prove(
 def read_baseline() -> dict[str, int]:
     """The most resources that each obligation used when the baseline was written."""
     return json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+
+
+def vanished(results: Iterable[Result], baseline: dict[str, int]) -> list[str]:
+    """Keys of the baseline that are not among the answers to all units.
+
+    A precondition, a promise or a lemma that is lost takes its obligation with it, and what is left is
+    proved as before. So an obligation may go only together with its line in the baseline.
+    """
+    asked = {r.key for r in results}
+    return sorted(set(baseline) - asked)
 
 
 def write_baseline(results: Iterable[Result]) -> None:

@@ -21,6 +21,7 @@ from lineclear_spec.explore import prepare, replay, search
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.lifecycle import EVENTS
 from lineclear_spec.queries import Queries
+from lineclear_spec.records import Broken
 from lineclear_spec.snapshot import NO_BLOCK, NO_SEQUENCE, NOBODY, ConcreteView
 from lineclear_spec.state import BLOCK_OF, FIELDS, NEED, Block, Request, Sequence, State
 from lineclear_spec.symbolic import SymbolicLedger
@@ -287,3 +288,79 @@ def test_an_effect_that_differs_is_seen() -> None:
 def test_effects_on_many_edges_are_the_same_in_both_readings() -> None:
     for before, step, after in edges(15, 400):
         assert not disagree(before, step, after), step
+
+
+# ---- preconditions -----------------------------------------------------------------------------
+
+
+def demanded(reading: Reading, ask: Any) -> bool:
+    """Whether what a call demands on formulas holds of the state that was read.
+
+    Raises:
+        AssertionError: the state does not decide it.
+    """
+    asked = len(reading.symbolic.obligations)
+    ask(reading.symbolic)
+    goals = [goal for *_, goal in reading.symbolic.obligations[asked:]]
+    assert goals, "the call demands nothing"
+    answers = []
+    for holds in (True, False):
+        reading.solver.push()
+        reading.solver.add(z3.And(*goals) if holds else z3.Not(z3.And(*goals)))
+        answers.append(reading.solver.check() == z3.sat)
+        reading.solver.pop()
+    assert answers[0] != answers[1]
+    return answers[0]
+
+
+def edges_of_calls(reading: Reading) -> list[tuple[str, Any, bool, Any]]:
+    """Calls at and just past the edge of what they may be asked: label, the call on formulas, whether it
+    may be made, and the call on plain data if it is refused there too.
+    """
+    v = reading.ledger
+    found: list[tuple[str, Any, bool, Any]] = []
+    for q in v.sequences:
+        own = reading.record(q)
+        for i in (-1, 0, len(q.table) - 1, len(q.table)):
+            found.append(("table", lambda _, o=own, i=i: o.table[i], 0 <= i < len(q.table), None))
+    for r in v.requests:
+        own = reading.record(r)
+        for i in (-1, 0, len(r.members) - 1, len(r.members)):
+            may = 0 <= i < len(r.members)
+            found.append(("members", lambda _, o=own, i=i: o.members[i], may, None))
+        for i in (-1, 0, len(r.held) - 1, len(r.held)):
+            may = 0 <= i < len(r.held)
+            found.append(("blocks", lambda s, o=own, i=i: s.blocks(o)[i], may, None))
+        leads = (lambda s, o=own: s.leader(o), bool(r.members), lambda r=r: v.leader(r))
+        found.append(("leader", *leads))
+    for number in range(v.issued + 2):
+        for name in ("wait_of", "is_copy"):
+
+            def plainly(name: str = name, number: int = number) -> Any:
+                return getattr(v, name)(number)
+
+            def formally(s: Any, name: str = name, number: int = number) -> Any:
+                return getattr(s, name)(number)
+
+            found.append((name, formally, number in v.operations, plainly))
+    for step in range(v.settled - 1, v.steps + 2):
+        may = v.settled < step <= v.steps
+        asked = (lambda s, k=step: s.forward_of(k), may, lambda k=step: v.forward_of(k))
+        found.append(("forward_of", *asked))
+    return found
+
+
+def test_what_may_be_asked_is_the_same_in_both_readings() -> None:
+    """An index check that is one too wide, or a question that is answered of nothing, shows here."""
+    met: dict[str, set[bool]] = {}
+    for reading in readings(1, 40)[::3]:
+        for name, formally, may, plainly in edges_of_calls(reading):
+            assert demanded(reading, formally) == may, name
+            met.setdefault(name, set()).add(may)
+            if plainly is not None and not may:
+                with pytest.raises(Broken):
+                    plainly()
+            elif plainly is not None:
+                plainly()
+    calls = ("table", "members", "blocks", "leader", "wait_of", "is_copy", "forward_of")
+    assert met == {name: {True, False} for name in calls}

@@ -81,6 +81,15 @@ ROWS = (
         "proof needs help: `lineclear prove ACTION`.",
     ),
     Code(
+        "LC202",
+        "an obligation is not asked any more",
+        "`baseline.json` lists an obligation that no unit makes.",
+        "A precondition, a promise or a lemma is gone, and what is left is proved as if nothing had "
+        "ever rested on it.",
+        "Find what was dropped or renamed. If that is meant, record the baseline again in the same "
+        "change: `lineclear prove --no-mutants --seeds 5 --write-baseline`.",
+    ),
+    Code(
         "LC301",
         "a mutant survived",
         "The table with one statement left out or changed is not refuted by both the proof and an "

@@ -1,0 +1,105 @@
+"""Every precondition of a question or a primitive, dropped on formulas, leaves an obligation unasked."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+z3 = pytest.importorskip("z3")
+
+from lineclear.checks import proofs
+from lineclear.checks.stage import Context
+from lineclear_spec import obligations, primitives, prove, queries, symbolic, terms
+from lineclear_spec.actions import ACTIONS
+from lineclear_spec.obligations import LOOPS, keys_of
+from lineclear_spec.prove import Result, read_baseline, vanished
+from lineclear_spec.symbolic import SymbolicLedger
+
+Site = tuple[str, int]
+READING: tuple[ModuleType, ...] = (queries, primitives, terms, symbolic)
+
+
+@cache
+def sites() -> dict[Site, range]:
+    """Where a precondition is demanded: file, first line, and all lines of the call."""
+    found: dict[Site, range] = {}
+    for module in READING:
+        file = module.__file__ or ""
+        for node in ast.walk(ast.parse(inspect.getsource(module))):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "demand"
+            ):
+                last = node.end_lineno or node.lineno
+                found[file, node.lineno] = range(node.lineno, last + 1)
+    return found
+
+
+def asks(monkeypatch: pytest.MonkeyPatch, dropped: Site | None, met: set[Site]) -> None:
+    """Notes which preconditions are demanded, and forgets one."""
+    every, original = sites(), SymbolicLedger.demand
+
+    def demand(self: Any, condition: Any, what: str) -> None:
+        frame = sys._getframe(1)
+        here = frame.f_code.co_filename
+        (site,) = [s for s, lines in every.items() if s[0] == here and frame.f_lineno in lines]
+        met.add(site)
+        if site != dropped:
+            original(self, condition, what)
+
+    monkeypatch.setattr(SymbolicLedger, "demand", demand)
+    # Only preconditions are looked at: what else a unit states need not be built.
+    monkeypatch.setattr(obligations, "instance", lambda *_: z3.BoolVal(True))
+    monkeypatch.setattr(obligations, "clauses", tuple)
+
+
+@cache
+def users() -> dict[Site, str]:
+    """A unit in which each of them is demanded."""
+    found: dict[Site, str] = {}
+    wanted = set(sites())
+    for unit in (*LOOPS, *ACTIONS):
+        met: set[Site] = set()
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            asks(monkeypatch, None, met)
+            keys_of(unit)
+        found |= {site: unit for site in met if site not in found}
+        if set(found) == wanted:
+            break
+    return found
+
+
+def test_no_precondition_can_be_dropped_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = users()
+    assert set(sites()) - set(found) == set(), "nothing asks for it"
+    baseline = read_baseline()
+    for site, unit in found.items():
+        with pytest.MonkeyPatch.context() as dropping:
+            asks(dropping, site, set())
+            left = set(keys_of(unit))
+        mine = {key for key in baseline if key.startswith(f"{unit}/defined/")}
+        assert mine - left, f"{site} is dropped and {unit} asks all that it did"
+
+
+def test_an_obligation_that_is_gone_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {"carry/contract/a": 9, "carry/contract/b": 7}
+    kept = Result("carry", "a", "contract", "proved", 0.0, 9)
+    assert kept.key == "carry/contract/a"
+    assert vanished([kept], rows) == ["carry/contract/b"]
+    monkeypatch.setattr(prove, "read_baseline", lambda: rows)
+    monkeypatch.setattr(prove, "prove", lambda **_: [kept])
+    outcome = proofs.proofs(Context("fast"))
+    assert outcome.status == "unknown"
+    assert [finding.code for finding in outcome.findings] == ["LC202"]
+    assert "carry/contract/b is not asked" in outcome.findings[0].title
+    monkeypatch.setattr(prove, "read_baseline", lambda: {"carry/contract/a": 9})
+    assert proofs.proofs(Context("fast")).status == "passed"
