@@ -303,11 +303,11 @@ def demanded(reading: Reading, ask: Any) -> bool:
     ask(reading.symbolic)
     goals = [goal for *_, goal in reading.symbolic.obligations[asked:]]
     assert goals, "the call demands nothing"
-    answers = []
+    answers: list[bool] = []
     for holds in (True, False):
         reading.solver.push()
         reading.solver.add(z3.And(*goals) if holds else z3.Not(z3.And(*goals)))
-        answers.append(reading.solver.check() == z3.sat)
+        answers.append(bool(reading.solver.check() == z3.sat))
         reading.solver.pop()
     assert answers[0] != answers[1]
     return answers[0]
