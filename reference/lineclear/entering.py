@@ -38,16 +38,29 @@ class NobodyRuns(Step):
     def _jobs_of(self, entry: Any) -> list[Job]:
         return self.jobs
 
-    def wants(self, record: Any, only: Any, asks: Any = None) -> Need:
-        """What a request of one sequence wants.
+    def waits(self, record: Any, only: Any) -> Need:
+        """What a request of one sequence wants that waits.
 
         Args:
             record: its prompt, limit, parallel and blocks.
             only: its sequence.
-            asks: exist, last, reach and lookahead of `sized`, of one that is swapped out; None if it
-                waits.
         """
-        phase = Phase.WAITING if asks is None else Phase.SWAPPED
+        return self.want(self._entry(Phase.WAITING, record, only))
+
+    def returns(self, record: Any, only: Any, asks: Any) -> Need:
+        """What a request of one sequence wants that is swapped out.
+
+        Args:
+            record: its prompt, limit, parallel and blocks.
+            only: its sequence.
+            asks: exist, last, reach and lookahead of `sized`.
+        """
+        exist, last, reach, lookahead = asks
+        entry = self._entry(Phase.SWAPPED, record, only)
+        self.jobs = [sized(self.ledger, only, entry, exist, last, reach, lookahead, 0, 1, False)]
+        return self.want(entry)
+
+    def _entry(self, phase: Phase, record: Any, only: Any) -> Any:
         seen = SimpleNamespace(
             phase=phase,
             members=[only],
@@ -55,12 +68,7 @@ class NobodyRuns(Step):
             limit=record.limit,
             blocks=record.blocks,
         )
-        entry: Any = SimpleNamespace(record=seen, n=record.parallel)
-        if asks is not None:
-            exist, last, reach, lookahead = asks
-            made = sized(self.ledger, only, entry, exist, last, reach, lookahead, 0, 1, False)
-            self.jobs = [made]
-        return self.want(entry)
+        return SimpleNamespace(record=seen, n=record.parallel)
 
 
 enters(NobodyRuns, Step.have, Step.want, sized)

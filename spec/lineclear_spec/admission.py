@@ -58,9 +58,9 @@ def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
             enable_chunked_prefill=chunked,
         )
         step = STEP[0](ledger, settings)
-        have, waits = step.have(), step.wants(record, only)
+        have, waits = step.have(), step.waits(record, only)
         told = (Term(exist), Term(last), Term(reach), Term(lookahead))
-        returns = step.wants(record, only, told)
+        returns = step.returns(record, only, told)
         (job,) = step.jobs
         how = "with" if chunked else "without"
         goals += [
@@ -118,10 +118,10 @@ def exact_room() -> tuple[list[Any], list[tuple[str, Any]]]:
         enable_chunked_prefill=True,
     )
     step = STEP[0](ledger, settings)
-    have, wants = step.have(), step.wants(record, only)
+    have, wants = step.have(), step.waits(record, only)
     exist, lookahead = z3.Int("exist"), z3.Int("lookahead")
     told = (Term(exist), Term(last), only.reach_tokens, Term(lookahead))
-    returns = step.wants(record, only, told)
+    returns = step.returns(record, only, told)
     (job,) = step.jobs
     known = raw(only.known_tokens)
     goals = [

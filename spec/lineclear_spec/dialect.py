@@ -23,7 +23,15 @@ from typing import Any, TypeGuard
 
 from lineclear_spec.expressions import Expressions
 from lineclear_spec.logic import Misuse
-from lineclear_spec.source import Forbidden, place_of, register, source_of, writes_of
+from lineclear_spec.source import (
+    Forbidden,
+    place_of,
+    register,
+    source_of,
+    stored,
+    text_of,
+    writes_of,
+)
 from lineclear_spec.vocabulary import OPERATORS, WRITABLE
 
 __all__ = [
@@ -45,13 +53,18 @@ class Walk:
         policy: whose methods `self` and `policy` name; None for actions.
         kernel: the ledger's operations may be called, rather than a policy's methods.
         changed: attributes that a function of the policy's module writes after it is made.
-        seen: functions that are checked or being checked.
+        seen: functions that are checked or being checked, each as a statement or not: what a statement may
+            say is more.
+        files: of the functions that were checked.
+        read: names of modules that they read or call, and where.
     """
 
     policy: Any = None
     kernel: bool = True
     changed: frozenset[str] = frozenset()
-    seen: set[int] = field(default_factory=set)
+    seen: set[tuple[int, bool]] = field(default_factory=set)
+    files: set[str] = field(default_factory=set)
+    read: dict[str, Forbidden] = field(default_factory=dict)
 
     def function(self, function: Any, statement: bool = False) -> None:
         """One function and all that it reaches."""
@@ -60,15 +73,26 @@ class Walk:
         code, place = function.__code__, place_of(function)
         if code.co_freevars:
             raise Forbidden(f"{place} reads variables of another function: {code.co_freevars[0]}")
-        if id(function) in self.seen:
+        if (id(function), statement) in self.seen:
             return
         node, certain = source_of(function)
         if isinstance(node, ast.AsyncFunctionDef):
             raise Forbidden(f"{place} is asynchronous")
-        self.seen.add(id(function))
+        self.seen.add((id(function), statement))
+        self.files.add(code.co_filename)
         Body(self, function, node, statement).check()
         if not certain:
             raise Forbidden(f"{place}: its source is not what runs")
+
+    def finish(self) -> None:
+        """A name that one module reads and another one writes is not what it was when it was checked.
+
+        Raises:
+            Forbidden: with the place where it is read.
+        """
+        for name in sorted({name for file in self.files for name in stored(text_of(file))}):
+            if name in self.read:
+                raise self.read[name]
 
 
 class Body(Expressions):
@@ -232,7 +256,9 @@ def check_action(body: Callable[..., Any]) -> None:
     Raises:
         Forbidden: it uses a construct that is not allowed, named with file and line.
     """
-    Walk().function(body)
+    walk = Walk()
+    walk.function(body)
+    walk.finish()
 
 
 def check_functions(functions: Iterable[Any]) -> None:
@@ -244,6 +270,7 @@ def check_functions(functions: Iterable[Any]) -> None:
     walk = Walk(kernel=False)
     for function in functions:
         walk.function(function)
+    walk.finish()
 
 
 def check_policy(policy: Any, claims: Any = None) -> None:
@@ -272,6 +299,7 @@ def check_policy(policy: Any, claims: Any = None) -> None:
         # What a lemma says is read like an invariant; what runs in the scheduler is `runs`.
         if claims.steps is not None and not claims.runs:
             walk.function(claims.steps, statement=True)
+    walk.finish()
 
 
 def objection(policy: Any, claims: Any = None) -> str:

@@ -101,6 +101,7 @@ class Expressions:
         """What a name that is no local one stands for."""
         name, scope = node.id, self.run.__globals__
         if name in scope:
+            self.walk.read[name] = self.refuse(node, f"`{name}`, which another module changes,")
             return scope[name]
         found = scope.get("__builtins__", {})
         found = found if isinstance(found, dict) else vars(found)

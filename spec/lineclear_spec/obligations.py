@@ -33,7 +33,7 @@ from lineclear_spec.deltas import DELTAS
 from lineclear_spec.entering import STEP
 from lineclear_spec.invariants import CPU, GPU, INVARIANTS, clauses
 from lineclear_spec.parallel import in_parallel
-from lineclear_spec.questions import refuse_questions
+from lineclear_spec.questions import ENTERING_FIELDS, refuse_questions
 from lineclear_spec.state import (
     CONSTANTS,
     FIELDS,
@@ -174,7 +174,8 @@ def build(name: str, body: Callable[..., Any] | None = None) -> Unit:
     if name == "arithmetic":
         return arithmetic()
     if name in ENTERING:
-        refuse_questions(STEP[0], (STEP[0].have, STEP[0].want, *STEP[1:]))
+        own = (STEP[0].have, STEP[0].want, *vars(STEP[0]).values())
+        refuse_questions(STEP[0], (*own, *STEP[1:]), fields=ENTERING_FIELDS)
         return of_progress(name, *ENTERING[name]())
     if name in PROGRESS:
         asked = [getattr(progress, one) for one in progress.__all__]

@@ -16,7 +16,16 @@ from typing import Any
 
 from lineclear_spec.logic import Misuse
 
-__all__ = ["Forbidden", "place_of", "rebound", "register", "source_of", "text_of", "writes_of"]
+__all__ = [
+    "Forbidden",
+    "place_of",
+    "rebound",
+    "register",
+    "source_of",
+    "stored",
+    "text_of",
+    "writes_of",
+]
 
 
 class Forbidden(Misuse):
@@ -43,6 +52,16 @@ def rebound(text: str) -> frozenset[str]:
     asked = {n.id for n in nodes if isinstance(n, ast.Name)}
     asked |= {n.attr for n in nodes if isinstance(n, ast.Attribute)}
     return frozenset(names | ({""} if asked & COMPUTED else set()))
+
+
+@cache
+def stored(text: str) -> frozenset[str]:
+    """Attributes that a module sets or deletes, of whatever object: it may be another module."""
+    nodes = ast.walk(ast.parse(text))
+    kinds = (ast.Store, ast.Del)
+    return frozenset(
+        n.attr for n in nodes if isinstance(n, ast.Attribute) and isinstance(n.ctx, kinds)
+    )
 
 
 def parts(code: CodeType) -> list[CodeType]:

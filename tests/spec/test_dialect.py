@@ -142,6 +142,63 @@ def test_a_hostile_action_is_refused(name: str, tmp_path: Path) -> None:
     assert what in str(refusal.value)
 
 
+THIRD = """
+from lineclear_spec.logic import larger
+LIMIT = 0
+def same(ledger, sequence):
+    sequence.drafts = larger(LIMIT, 0)
+def leaks(ledger, sequence):
+    sequence.drafts = 0 if isinstance(sequence.drafts, int) else 1
+def other(ledger, sequence):
+    sequence.drafts = 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("between", "more", "what"),
+    [
+        ("same(ledger, sequence)", "", ""),
+        ("leaks(ledger, sequence)", "", "third.py:7: `ifexp`"),
+        ("third.same(ledger, sequence)", "", "a call of `third.same`"),
+        (
+            "same(ledger, sequence)",
+            "third.LIMIT = 9",
+            "third.py:5: `LIMIT`, which another module changes",
+        ),
+        (
+            "same(ledger, sequence)",
+            "third.larger = max",
+            "third.py:5: `larger`, which another module",
+        ),
+        ("same(ledger, sequence)", "del third.LIMIT", "third.py:5: `LIMIT`, which another module"),
+    ],
+)
+def test_a_helper_in_a_third_module_is_checked_like_the_action(
+    between: str, more: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "third", load(tmp_path, THIRD, "third"))
+    names = "import third\nfrom third import leaks, same\n"
+    changes = f"def changes():\n    {more or 'pass'}\n"
+    lines = f"def prune(ledger, sequence):{GUARDS}    {between}{END}"
+    body = load(tmp_path, names + HEAD + changes + lines).prune
+    if not what:
+        check_action(body)
+        return
+    with pytest.raises(Forbidden) as refusal:
+        build("prune", body)
+    assert what in str(refusal.value)
+
+
+def test_a_helper_that_a_lemma_states_with_is_checked_again_where_it_runs(tmp_path: Path) -> None:
+    """A statement may list and unpack, what runs may not: the first check is no answer to the second."""
+    text = "def helper(x):\n    return [y for y in x]\ndef fact(x):\n    return helper(x)\n"
+    module = load(tmp_path, text)
+    walk = dialect.Walk(kernel=False)
+    walk.function(module.fact, statement=True)
+    with pytest.raises(Forbidden, match="listcomp"):
+        walk.function(module.helper)
+
+
 def test_the_action_is_allowed_without_what_is_hostile(tmp_path: Path) -> None:
     check_action(prune(tmp_path, "sequence.drafts = 0"))
 

@@ -8,9 +8,10 @@ Each case here was proved once although an execution shows that it is wrong.
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from operator import eq, ge, gt, le, ne
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from lineclear_spec.logic import either, given, negate, or_else
 from lineclear_spec.obligations import build, every_key, record
 from lineclear_spec.orders import Candidate, optional
 from lineclear_spec.prove import prove_unit
-from lineclear_spec.questions import refuse_questions
+from lineclear_spec.questions import ENTERING_FIELDS, refuse_questions
 from lineclear_spec.smtlib import write
 from lineclear_spec.source import Forbidden
 from lineclear_spec.state import Block, State
@@ -409,6 +410,70 @@ def helper_that_tries() -> Any:
         return 0
     except TypeError:
         return 1
+
+
+class OfTerms(Honest):
+    def want(self, entry: Any) -> Any:
+        return entry.record.blocks.z
+
+
+class OfArguments(Honest):
+    def want(self, entry: Any) -> Any:
+        return entry.tokens.bit_length()
+
+
+@dataclass
+class Asking:
+    tokens: Any
+
+    def __post_init__(self) -> None:
+        self.tokens = 0 if isinstance(self.tokens, int) else self.tokens
+
+
+class OfRecords(Honest):
+    def want(self, entry: Any) -> Any:
+        return Asking(entry.tokens)
+
+
+class OfModules(Honest):
+    def want(self, entry: Any) -> Any:
+        return inspect.isclass(entry)
+
+
+class OfFunctions(Honest):
+    def want(self, entry: Any) -> Any:
+        return sorted([entry.tokens], key=lambda one: 0)
+
+
+class OfHelpers(Honest):
+    def want(self, entry: Any) -> Any:
+        return helper_that_reads(entry)
+
+
+def helper_that_reads(entry: Any) -> Any:
+    return entry.symbolic
+
+
+@pytest.mark.parametrize(
+    ("step", "what"),
+    [
+        (OfTerms, "reads `z`"),
+        (OfArguments, "calls `entry.tokens.bit_length`|reads `bit_length`"),
+        (OfRecords, "calls `Asking`"),
+        (OfModules, "calls `inspect.isclass`|reads `isclass`"),
+        (OfFunctions, "calls `sorted`|a function"),
+        (OfHelpers, "helper_that_reads.* reads `symbolic`"),
+    ],
+)
+def test_what_runs_when_a_request_enters_reads_and_calls_what_is_listed(
+    step: Any, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert refuse_questions(step, (step.have, step.want))
+    with pytest.raises(Forbidden, match=what):
+        refuse_questions(step, (step.have, step.want), fields=ENTERING_FIELDS)
+    monkeypatch.setattr("lineclear_spec.obligations.STEP", [step])
+    with pytest.raises(Forbidden, match=what):
+        build("room")
 
 
 def test_what_runs_when_a_request_enters_does_not_ask_what_a_value_is() -> None:
