@@ -125,6 +125,10 @@ def lost_premises(config: Config, workload: Workload | None = None) -> list[Lost
     if config.num_lookahead_slots:
         drafts = f"num_lookahead_slots {config.num_lookahead_slots}"
         lost.append(Lost("F10", drafts, "a step is charged as one token, however many it accepts"))
+        lost.append(Lost("F13", drafts, "a level is that of the last look"))
+    if config.depth > 1:
+        why = "a step in flight at a look brings its token later"
+        lost.append(Lost("F13", f"depth {config.depth}", why))
     if config.depth > 1 and swaps:
         why = "a token sampled while its copy in is under way may be lost to a recompute"
         lost.append(Lost("F10", f"depth {config.depth} with swaps", why))

@@ -146,6 +146,14 @@ PREMISES: dict[str, Premise] = {
             "`progress.may_be_displaced`, asked in `step.py` of every candidate",
         ),
         Premise(
+            "F13",
+            "between two looks at a request it learns at most one token for each step that was issued",
+            "guard",
+            "without drafts and with one step in flight, as is the default (`num_lookahead_slots`, "
+            "`depth`); otherwise a level is that of the last look, and the request may have used up its "
+            "quantum since",
+        ),
+        Premise(
             "W",
             "the order has no infinite descending chain: there is no endless series of arrivals each "
             "of which comes before the one before it",

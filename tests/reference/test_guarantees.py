@@ -68,6 +68,8 @@ def takes_away(config: Config) -> dict[str, str]:
         found["swapped_first"] = "queue"
     if config.depth == 2 and config.preemption_mode != "recompute" and tenants:
         found["depth 2 with swaps"] = "charges"
+    if config.depth == 2 and config.scheduling_policy == "mlfq":
+        found["depth 2"] = "levels"
     if config.rules != "lineclear":
         found[f"rules {config.rules}"] = "all"
     if config.broken:
@@ -97,7 +99,11 @@ def check(config: Config, rows: list[Guarantee]) -> None:
         settings = {lost.setting for lost in row.lost}
         for setting, what in taken.items():
             of_passing = label == "P5" and setting.startswith("bypass")
-            due = what == "all" or (what == "queue" and label in QUEUE and not of_passing)
+            due = (
+                what == "all"
+                or (what == "levels" and label in ("P4", "P4'"))
+                or (what == "queue" and label in QUEUE and not of_passing)
+            )
             due = due or (what == "charges" and label in ("P7", "P12", "P13"))
             assert not due or setting in settings, (row.theorem, setting)
         if not taken:

@@ -169,7 +169,6 @@ ON_TOP = tuple(
         "who was promoted",
         "the next look is",
         "of two looks",
-        "a level lasts",
         "the policy's own methods",
     )
 )
@@ -186,7 +185,15 @@ def of_a_moment(theorem: Theorem) -> Theorem:
         return theorem
     premises = tuple([name for name in theorem.premises if name != "F4"])
     sentence = f"at every moment, by the levels of that moment: {theorem.sentence}"
-    return replace(theorem, sentence=sentence, premises=premises)
+    if theorem.name.endswith(".P5"):  # counts who passes, whatever the levels
+        return replace(theorem, sentence=sentence, premises=premises)
+    lasts = (STEPS + "a level lasts", STEPS + "the next look is")
+    return replace(
+        theorem,
+        sentence=sentence,
+        premises=(*premises, "F11", "F13"),
+        rests_on=(*theorem.rests_on, *lasts),
+    )
 
 
 def of_six_levels(unknowns: Any) -> MultiLevelFeedbackQueue:
