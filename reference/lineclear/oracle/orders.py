@@ -111,6 +111,22 @@ class Orders:
             queue = [live for live in queue if live.user.tenant == turn]
         return queue[0] if queue else None
 
+    def begin_steady(self) -> None:
+        """Before a step in which every sequence merely goes on it is asked whose turn it is.
+
+        The scheduler asks then whether anything waits, before anything is preempted. A turn that begins
+        by it is a turn, so that the moment matters to tenants, and to nothing else.
+        """
+        running = self.state.of_phase(Phase.RUNNING)
+        branches = [branch for live in running for branch in live.branches]
+        steady = all(branch.in_batch for branch in branches) and all(
+            branch.known + branch.pending < live.limit
+            for live in running
+            for branch in live.branches
+        )
+        if self.tenants and branches and steady:
+            self.head()
+
     def others_wait(self, live: Live) -> bool:
         """Whether another request of its tenant waits."""
         return any(

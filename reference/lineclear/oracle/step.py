@@ -87,6 +87,7 @@ class Expected:
         self.lost = self.alone = 0
         self.void: list[Hashable] = []
         orders.begin()
+        orders.begin_steady()
         works = {live: self.works(live) for live in state.running}
         grew = self.make_room(works)
         if not grew:
