@@ -10,7 +10,8 @@ from sweep import ROOT, judged
 
 from lineclear.config import Config
 from lineclear.explore.bounds import Bounds, Shape
-from lineclear.explore.walks import drawn, special, walk
+from lineclear.explore.walk_worlds import drawn, special
+from lineclear.explore.walks import walk
 from lineclear.oracle import RULES, Oracle, Undone
 from lineclear.oracle.rules import EXEMPTIONS
 from lineclear.request import InvalidRequest, Request

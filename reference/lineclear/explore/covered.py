@@ -103,9 +103,7 @@ def covered() -> list[Bounds]:
 
 def world(number: int, row: Row) -> Bounds:
     """The world of a row."""
-    policy, options = VARIANTS.get(
-        row["policy"], (row["policy"], OPTIONS.get(row["policy"], ()))
-    )
+    policy, options = VARIANTS.get(row["policy"], (row["policy"], OPTIONS.get(row["policy"], ())))
     size, seats, drafts = row["block"], row["seats"], row["drafts"]
     longest = {"tiny": 7, "long": 20}.get(row["lengths"], 12)
     least = seats * (1 + drafts)

@@ -159,6 +159,19 @@ def special() -> list[Bounds]:
                 Shape(6, 1, priority=2),
             ),
         ),
+        (
+            "branches come back beside another prompt",  # in the order of ranks, which is not the queue's
+            {
+                "scheduling_policy": "hybrid",
+                "preemption_mode": "recompute",
+                "num_gpu_blocks": 12,
+                "num_cpu_blocks": 0,
+                "max_num_seqs": 5,
+                "max_num_batched_tokens": 5,
+                "max_model_len": 9,
+            },
+            (Shape(3, 5, 2), Shape(2, 6, 2, priority=1)),
+        ),
         *[
             (
                 f"turns of tenants, {policy}",

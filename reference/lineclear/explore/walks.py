@@ -14,6 +14,7 @@ from lineclear.explore.world import Move, Trace, World
 
 __all__ = ["Walk", "walk"]
 
+
 @dataclass(frozen=True, slots=True)
 class Walk:
     """What came of a walk.

@@ -311,6 +311,9 @@ class Oracle:
         """Every list names live requests alone."""
         check_books(self.scheduler, self.memory.live)
         self.memory.charges.check(self.scheduler)
+        failures = self.scheduler.policy_failures
+        if failures and self.memory.own is not None:
+            raise Undone("order", f"a built-in policy fails: {failures[0]}")
         own = self._own()
         if isinstance(own, Tenants):
             own.check(self.scheduler.policy, self.scheduler.ledger.steps)

@@ -13,8 +13,8 @@ import copy
 from collections.abc import Hashable, Iterable
 from typing import Any
 
-from lineclear.oracle.state import Live, State
 from lineclear.oracle.own_tenants import Tenants
+from lineclear.oracle.state import Live, State
 from lineclear.policies.tenants import TenantPolicy
 from lineclear_spec.lifecycle import Phase
 

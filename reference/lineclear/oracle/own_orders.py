@@ -179,7 +179,7 @@ class Levels(Arrivals):
             self.top_at[view.number] = view.generated
             since = view.step
         self.last[view.number] = (view.generated, since)
-        due = since + self.after - view.step
+        due: int = since + self.after - view.step
         if view.waiting is None:  # it runs, and may generate a token in each step
             here = self.level(view)
             return next((n for n in range(1, due) if self.level(view, n) != here), due)

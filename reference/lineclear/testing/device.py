@@ -179,18 +179,17 @@ class Device:
                 samples when it must not, or, if operations run at once, reads what is not its own.
             Hazard: an access is ordered after no conflicting one that is open, if that is checked.
         """
-        for request_id, _ in plan.preempted:
-            for name, sequence in self.branches.items():
-                if name[0] == request_id:
-                    sequence.told = False
+        given_up = {request_id for request_id, _ in plan.preempted}
+        for (request_id, _), sequence in self.branches.items():
+            sequence.told = sequence.told and request_id not in given_up
         whole = {(name, branch): places for name, branch, places in plan.tables}
-        for name, places in whole.items():
-            sequence = self._branch(name)
+        for named, places in whole.items():
+            sequence = self._branch(named)
             sequence.table, sequence.told = list(places), True
-        for name, branch, place in plan.new_blocks:
-            if (name, branch) in whole:
-                raise WrongContent(f"{told((name, branch))}: blocks besides its whole table")
-            self._known((name, branch)).table.append(place)
+        for request_id, number, place in plan.new_blocks:
+            if (request_id, number) in whole:
+                raise WrongContent(f"{told((request_id, number))}: blocks besides its whole table")
+            self._known((request_id, number)).table.append(place)
         made: Forward | None = None
         for operation in plan.operations:
             if operation.kind == "forward":
