@@ -160,6 +160,23 @@ def special() -> list[Bounds]:
             ),
         ),
         (
+            "a request that kept a token comes back by displacing",
+            {
+                "preemption_mode": "recompute",
+                "victim": "longest",
+                "num_gpu_blocks": 9,
+                "num_cpu_blocks": 0,
+                "max_num_batched_tokens": 3,
+                "max_model_len": 9,
+            },
+            (
+                Shape(1, 3),
+                Shape(4, 5, priority=1),
+                Shape(3, 2, priority=2),
+                Shape(3, 1, priority=3),
+            ),
+        ),
+        (
             "branches come back beside another prompt",  # in the order of ranks, which is not the queue's
             {
                 "scheduling_policy": "hybrid",

@@ -2,9 +2,9 @@
 """Where a policy puts requests in the midst of a step, asked of the oracle's own statement of it.
 
 Guarantees: the policy that is judged is asked nothing: a built-in one is stated again (`own_orders.py`), of
-any other a copy is asked. A request's place changes when the policy looks at it (it begins to wait, it begins to run, or the step has
-come that the policy named), and at no other time; a policy that shares among tenants is asked whose
-turn it is.
+any other a copy is asked. A request's place changes when the policy looks at it (it begins to wait, it
+begins to run, or the step has come that the policy named), and at no other time; a policy that shares
+among tenants is asked whose turn it is.
 """
 
 from __future__ import annotations

@@ -211,5 +211,6 @@ OWN: dict[type[Any], Callable[[Any], Any]] = {
 
 def own_order(policy: Any) -> Any:
     """The oracle's own statement of a policy that nothing was asked yet; None of one not built in."""
-    made = OWN.get(type(policy))
+    kind: type[Any] = type(policy)
+    made = OWN.get(kind)
     return None if made is None else made(policy)
