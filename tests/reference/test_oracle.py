@@ -77,8 +77,8 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "nothing is displaced for seats": (
         "step.py",
-        "own = Need(entry.record.blocks + (entry in due), entry.n, steady)",
-        "own = Need(entry.record.blocks + (entry in due), 0, steady)",
+        "own = Need(entry.record.blocks + due[entry], entry.n, steady)",
+        "own = Need(entry.record.blocks + due[entry], 0, steady)",
     ),
     "nothing is displaced for tokens": (
         "step.py",
@@ -172,9 +172,9 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "",
     ),
     "the lookahead is one short": (
-        "job.py",
-        "drafts = min(lookahead, last - exist) if decode else 0",
-        "drafts = min(lookahead, last - exist - 1) if decode else 0",
+        "../../spec/lineclear_spec/progress.py",
+        "smaller(lookahead, last - exist)",
+        "smaller(lookahead, last - exist - 1)",
     ),
     "the last holder copies too": (
         "job.py",

@@ -56,6 +56,6 @@ def test_a_policy_of_a_users_own_has_none() -> None:
 def test_a_built_in_policy_that_fails_is_a_finding() -> None:
     scheduler = Scheduler(Config(num_gpu_blocks=4, block_size=2, max_num_seqs=2))
     oracle = Oracle(scheduler)
-    scheduler.policy.key = lambda _: "first"  # type: ignore[method-assign,assignment]
+    scheduler.policy.key = lambda _: "first"  # type: ignore[assignment,method-assign,return-value]
     with pytest.raises(Undone, match="a built-in policy fails"):
         oracle.add(Request(request_id="a", prompt_tokens=1, max_tokens=1))

@@ -211,6 +211,5 @@ OWN: dict[type[Any], Callable[[Any], Any]] = {
 
 def own_order(policy: Any) -> Any:
     """The oracle's own statement of a policy that nothing was asked yet; None of one not built in."""
-    kind: type[Any] = type(policy)
-    made = OWN.get(kind)
+    made = next((own for kind, own in OWN.items() if policy.__class__ is kind), None)
     return None if made is None else made(policy)
