@@ -135,7 +135,8 @@ def test_a_turn_that_is_lost_when_the_tenant_before_it_leaves_is_found(
     monkeypatch.setattr(DeficitRoundRobin, "idle", lost)
     report = explore(three_tenants("drr"))
     assert report.refuted
-    assert report.starvation
+    # The oracle of the step sees the lost turn before the graph shows that a tenant starves by it.
+    assert any("the round" in what for _, what in report.graph.violations)
     assert "is never served while others come and go" in "\n".join(report.lines())
 
 
