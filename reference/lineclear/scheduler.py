@@ -191,8 +191,8 @@ class Scheduler(Bookkeeping):
         if (
             not self.explicit
             and ledger.batch
-            and self.queue.head() is None
             and len(ledger.boundaries.get(ledger.steps, ())) <= ledger.gpu.free
+            and self.queue.head() is None  # asked only here: to ask a tenant's queue begins a turn
         ):
             return issue(self, self._roster, (), time)  # steady sequences only: no loop over them
         step = self._step(self)

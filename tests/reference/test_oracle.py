@@ -10,7 +10,8 @@ from sweep import ROOT, judged
 
 from lineclear.config import Config
 from lineclear.explore.bounds import Bounds, Shape
-from lineclear.explore.walks import drawn, special, walk
+from lineclear.explore.walk_worlds import drawn, special
+from lineclear.explore.walks import walk
 from lineclear.oracle import RULES, Oracle, Undone
 from lineclear.oracle.rules import EXEMPTIONS
 from lineclear.request import InvalidRequest, Request
@@ -76,8 +77,8 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "nothing is displaced for seats": (
         "step.py",
-        "own = Need(entry.record.blocks + (entry in due), entry.n, steady)",
-        "own = Need(entry.record.blocks + (entry in due), 0, steady)",
+        "own = Need(entry.record.blocks + due[entry], entry.n, steady)",
+        "own = Need(entry.record.blocks + due[entry], 0, steady)",
     ),
     "nothing is displaced for tokens": (
         "step.py",
@@ -171,9 +172,9 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "",
     ),
     "the lookahead is one short": (
-        "job.py",
-        "drafts = min(lookahead, last - exist) if decode else 0",
-        "drafts = min(lookahead, last - exist - 1) if decode else 0",
+        "../../spec/lineclear_spec/progress.py",
+        "smaller(lookahead, last - exist)",
+        "smaller(lookahead, last - exist - 1)",
     ),
     "the last holder copies too": (
         "job.py",
@@ -240,6 +241,86 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "either(both(chunked, negate(decode)), 1, tokens)",
         "either(chunked, 1, tokens)",
     ),
+    "due is not counted again after preemptions for growth": (
+        "step.py",
+        "        self.due = ledger.due().count\n        return [job",
+        "        self.due = due.count\n        return [job",
+    ),
+    "jobs go in the order of the queue": (
+        "step.py",
+        "found.sort(key=lambda job: job.entry.rank)",
+        "found.sort(key=lambda job: job.entry.order)",
+    ),
+    "auto prices a shared block once for each branch": (
+        "preemption.py",
+        "moved = entry.record.blocks * config.block_size",
+        "moved = sum([q.length for q in entry.record.members]) * config.block_size",
+    ),
+    "auto takes the dearer way": (
+        "preemption.py",
+        "moved * config.swap_token_cost < computed",
+        "moved * config.swap_token_cost > computed",
+    ),
+    "the length of a group is that of its leader": (
+        "preemption.py",
+        "return entry.tokens(ledger) >= config.swap_threshold",
+        "return ledger.known(entry.record.members[0]) >= config.swap_threshold",
+    ),
+    "a request whose copy was discarded keeps its place": (
+        "bookkeeping.py",
+        "            self.queue.push(other)\n",
+        "",
+    ),
+    "ranks are kept after the policy failed": (
+        "advice.py",
+        "            entry.order = entry.rank = (entry.number,)\n",
+        "            entry.order = (entry.number,)\n",
+    ),
+    "the table of a forked branch is not told": (
+        "outcome.py",
+        "                scheduler.explicit[child] = None\n                scheduler.replaced[child] = None\n",
+        "                scheduler.explicit[child] = None\n",
+    ),
+    "a tenant's empty queue is kept": (
+        "tenants.py",
+        "        queue.pop()\n        self._look(entry.tenant, queue)\n",
+        "        queue.pop()\n",
+    ),
+    "the turn of a tenant that leaves goes on": (
+        "policies/drr.py",
+        "turns.departed(self.turn, next(iter(self.round)) == tenant)",
+        "turns.departed(self.turn, False)",
+    ),
+    "a shelter begins used up": (
+        "bookkeeping.py",
+        "entry.kept_a_token = False",
+        "entry.kept_a_token = displacing",
+    ),
+    "a tenant that comes back is owed for its absence": (
+        "policies/virtual_time.py",
+        "now.output, lifted(now.charged, virtual)",
+        "now.output, now.charged",
+    ),
+    "age counts against a request": (
+        "policies/aging.py",
+        "return request.arrival_time - self",
+        "return request.arrival_time + self",
+    ),
+    "a promotion is late, and the policy fails by it": (
+        "policies/feedback.py",
+        "step - look.since >= promote_after",
+        "step - look.since > promote_after",
+    ),
+    "a swapped group is charged the seats of its branches": (
+        "step.py",
+        "return Need(record.blocks + growth, entry.n, tokens)",
+        "return Need(record.blocks + growth, record.width, tokens)",
+    ),
+    "a rejected draft counts as computed": (
+        "outcome.py",
+        "rejected = max(0, sequence.drafts + 1 - sizes[0])",
+        "rejected = max(0, sequence.drafts - sizes[0])",
+    ),
 }
 
 
@@ -247,6 +328,12 @@ def name_of(file: str) -> str:
     if file.startswith("../../spec/"):
         return file.removeprefix("../../spec/").removesuffix(".py").replace("/", ".")
     return "lineclear." + file.removesuffix(".py").replace("/", ".")
+
+
+def test_every_edit_is_of_a_line_that_stands_there_once() -> None:
+    for name, (file, old, _) in EDITS.items():
+        text = (ROOT / "reference" / "lineclear" / file).read_text()
+        assert text.count(old) == 1, f"{name}: {old!r} stands {text.count(old)} times in {file}"
 
 
 @pytest.mark.deep

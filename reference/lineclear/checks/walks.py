@@ -16,19 +16,22 @@ from lineclear.oracle.rules import NAME
 if TYPE_CHECKING:
     from lineclear.config import Config
     from lineclear.explore.bounds import Bounds
-    from lineclear.oracle import Oracle
 
 __all__ = ["code_of", "code_of_error", "walks"]
 
-#: Walks at random under pressure, and moves of each.
-WALKS = {"fast": 26, "default": 78, "deep": 780}
-MOVES = 150
-#: Worlds of shorter requests are walked through three times as long.
-SHORT = 16
+#: Worlds that are drawn, besides those made for one rule and those in which all settings meet.
+DRAWN = {"fast": 0, "default": 40, "deep": 780}
+#: Moves of each walk.
+MOVES = {"fast": 90, "default": 150, "deep": 400}
+#: Worlds made for one rule have short requests and are walked through three times as long.
+LONGER = 3
 #: Walks of a user's own configuration.
 OF_ONE = 4
 #: Walks that fail before no more are made.
 MOST_WALKS = 2
+
+#: World, seed, moves.
+Job = tuple["Bounds", int, int]
 
 
 def code_of(what: object) -> str:
@@ -45,16 +48,33 @@ def code_of_error(what: str) -> str:
     return known.get(kind, "LC402")
 
 
-def walked(bounds: Bounds, seed: int) -> tuple[Finding | None, Oracle]:
-    """One walk; what it finds, and what the oracle judged."""
+def walked(job: Job) -> tuple[str, Finding | None, int, Counter[str]]:
+    """One walk: its world, what it finds, how many steps the oracle judged, and which it did not."""
     from lineclear.checks.behaviours import finding
     from lineclear.explore.walks import walk
 
-    done = walk(bounds, seed, MOVES if bounds.config.max_model_len > SHORT else 3 * MOVES)
-    if done.error is None:
-        return None, done.world.oracle
-    what = f"{type(done.error).__name__}: {done.error}".splitlines()[0]
-    return finding(code_of_error(what), what, done.trace, bounds, ()), done.world.oracle
+    bounds, seed, moves = job
+    done = walk(bounds, seed, moves)
+    oracle = done.world.oracle
+    found: Finding | None = None
+    if done.error is not None:
+        what = f"{type(done.error).__name__}: {done.error}".splitlines()[0]
+        found = finding(code_of_error(what), what, done.trace, bounds, ())
+    return bounds.name, found, oracle.judged, oracle.exempt
+
+
+def jobs(mode: str, configs: Sequence[Config]) -> list[Job]:
+    """The walks of a mode, those in which one rule decides nearly every step first."""
+    from lineclear.explore.covered import covered, pressed
+    from lineclear.explore.walk_worlds import drawn, special
+
+    moves = MOVES[mode]
+    if configs:
+        own = [pressed(k, config) for k, config in enumerate([*configs] * OF_ONE)]
+        return [(bounds, seed, LONGER * moves) for seed, bounds in enumerate(own)]
+    made = [(bounds, LONGER * moves) for bounds in special()]
+    made += [(bounds, moves) for bounds in (*covered(), *map(drawn, range(DRAWN[mode])))]
+    return [(bounds, seed, moves) for seed, (bounds, moves) in enumerate(made)]
 
 
 def walks(
@@ -66,18 +86,16 @@ def walks(
         context: its mode says how many.
         configs: a user's own configurations, to be walked instead; none for the project's worlds.
     """
-    from lineclear.explore.walks import pressed, worlds
+    from lineclear_spec.parallel import in_parallel
 
     findings: list[Finding] = []
     cases: list[Case] = []
     counts: Counter[str] = Counter()
-    own = [pressed(k, config) for k, config in enumerate([*configs] * OF_ONE)]
-    for seed, bounds in enumerate(own or worlds(WALKS[context.mode])):
-        found, oracle = walked(bounds, seed)
-        counts["judged"] += oracle.judged
-        counts.update({f"not judged: {name}": n for name, n in oracle.exempt.items()})
+    for name, found, judged, exempt in in_parallel(walked, jobs(context.mode, configs)):
+        counts["judged"] += judged
+        counts.update({f"not judged: {why}": n for why, n in exempt.items()})
         title = found.title if found is not None else ""
-        cases.append(Case("walks", bounds.name, "refuted" if found else "passed", title))
+        cases.append(Case("walks", name, "refuted" if found else "passed", title))
         if found is not None:
             findings.append(found)
             if len(findings) >= MOST_WALKS:

@@ -102,6 +102,14 @@ def check_books(scheduler: Scheduler, live: Iterable[Hashable]) -> None:
     seats = sum(entry.n for entry in running)
     if scheduler.seats != seats:
         raise Undone("seats", f"{scheduler.seats} are taken, and it should be {seats}")
+    ranks = sorted(entry.rank for entry in running)
+    if list(scheduler.running.orders) != ranks or set(scheduler.running.entries) != set(ranks):
+        raise Undone("order", f"the running order: {scheduler.running.orders}, not {ranks}")
+    if scheduler.policy_failures:  # from the failure on the order is that of arrival
+        for entry in entries:
+            if entry.order != (entry.number,) or entry.rank != (entry.number,):
+                places = (entry.order, entry.rank)
+                raise Undone("order", f"request {entry.name!r} stands at {places} after a failure")
 
 
 class Charges:

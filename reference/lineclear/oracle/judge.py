@@ -24,6 +24,8 @@ from lineclear.oracle.books import (
 from lineclear.oracle.calls import committed, completed, sizes_of
 from lineclear.oracle.compare import compare, same
 from lineclear.oracle.orders import Orders, Uncopied
+from lineclear.oracle.own_orders import own_order
+from lineclear.oracle.own_tenants import Tenants
 from lineclear.oracle.rules import Undone
 from lineclear.oracle.state import Branch, State, live_of, observe
 from lineclear.oracle.step import Expected, Row
@@ -66,7 +68,7 @@ class Oracle:
         self.judged = 0
         self.exempt: Counter[str] = Counter()
         self.limits: Counter[str] = Counter()
-        self.memory = Memory()
+        self.memory = Memory(own_order(scheduler.policy))
 
     # ---- calls ---------------------------------------------------------------------------------
 
@@ -93,7 +95,12 @@ class Oracle:
                 )
             memory.live[request.request_id] = entry.number
             memory.aborted.pop(request.request_id, None)
-            state.lives.append(live_of(scheduler, entry, {}, False))
+            live = live_of(scheduler, entry, {}, False)
+            orders = self._orders(state) if self._own() is not None else None
+            if orders is not None:
+                orders.place(live)
+                orders.waits(live)
+            state.lives.append(live)
         self._after(state)
         return answer
 
@@ -109,7 +116,12 @@ class Oracle:
         same("abort", f"abort of request {request_id!r}", answer, request_id in memory.live)
         if memory.live.pop(request_id, None) is not None:
             memory.aborted[request_id] = None
+        orders = self._orders(state) if self._own() is not None else None
+        waited = set[Hashable]() if orders is None else orders.waiting_tenants()
+        gone = [live for live in state.lives if live.name == request_id]
         state.lives = [live for live in state.lives if live.name != request_id]
+        if orders is not None:
+            orders.ended(gone, waited)
         self._after(state)
         return answer
 
@@ -165,7 +177,12 @@ class Oracle:
             alive = name in memory.live and memory.live[name] == issued.get(name)
             return alive and not void
 
+        orders = self._orders(state) if self._own() is not None else None
+        waited = set[Hashable]() if orders is None else orders.waiting_tenants()
+        before_it = list(state.lives)
         ended, generated = committed(state, plan, kept, sampled, stops)
+        if orders is not None:
+            orders.ended([live for live in before_it if live.name in ended], waited)
         same(
             "finish",
             "requests that end",
@@ -235,11 +252,12 @@ class Oracle:
             self._books()
             return plan
         judge(scheduler, expected, plan, before)
+        own = self._own()
+        if isinstance(own, Tenants):
+            tenant = {live.name: live.user.tenant for live in expected.state.lives}
+            own.sampled(tenant[row[0]] for row in expected.rows if row[5])
         if not scheduler.policy_failures:
             check_levels(scheduler)
-            if orders is not None and orders.virtual is not None:
-                policy: Any = scheduler.policy
-                same("order", "the virtual time", policy.virtual, orders.virtual)
         self._books()
         self.judged += 1
         if expected.reason:
@@ -260,9 +278,14 @@ class Oracle:
     def _orders(self, state: State) -> Orders | None:
         """The policy, to be asked; None if it cannot be copied."""
         try:
-            return Orders(self.scheduler.policy, state)
+            return Orders(self.scheduler.policy, state, self._own())
         except Uncopied:
             return None
+
+    def _own(self) -> Any:
+        """The oracle's statement of the policy; None if it has none, or if the policy is not followed."""
+        followed = not self.exemption() and not self.scheduler.policy_failures
+        return self.memory.own if followed else None
 
     def _check_places(self, orders: Orders, state: State) -> None:
         """A built-in policy without memory puts each request where it put it at first."""
@@ -288,6 +311,12 @@ class Oracle:
         """Every list names live requests alone."""
         check_books(self.scheduler, self.memory.live)
         self.memory.charges.check(self.scheduler)
+        failures = self.scheduler.policy_failures
+        if failures and self.memory.own is not None:
+            raise Undone("order", f"a built-in policy fails: {failures[0]}")
+        own = self._own()
+        if isinstance(own, Tenants):
+            own.check(self.scheduler.policy, self.scheduler.ledger.steps)
 
 
 class Memory:
@@ -300,10 +329,12 @@ class Memory:
         void: by request, its number and the last step whose samples are worthless for it.
         charges: what tenants were served.
         issued: by step in flight, what was live when it was issued.
+        own: the oracle's statement of the policy; None of one that is not built in.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, own: Any = None) -> None:
         """Nothing has happened."""
+        self.own = own
         self.live: dict[Hashable, int] = {}
         self.aborted: dict[Hashable, None] = {}
         self.sheltered: dict[Hashable, None] = {}

@@ -1,21 +1,21 @@
 # pyright: basic
-"""Where a policy puts requests in the midst of a step, asked of a copy of the policy.
+"""Where a policy puts requests in the midst of a step, asked of the oracle's own statement of it.
 
-Guarantees: the policy that is judged is asked nothing, unless it is built in and has no memory. A
-request's place changes when the policy looks at it (it begins to wait, it begins to run, or the step has
-come that the policy named), and at no other time; a policy that shares among tenants is asked whose
-turn it is.
+Guarantees: the policy that is judged is asked nothing: a built-in one is stated again (`own_orders.py`), of
+any other a copy is asked. A request's place changes when the policy looks at it (it begins to wait, it
+begins to run, or the step has come that the policy named), and at no other time; a policy that shares
+among tenants is asked whose turn it is.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
+from lineclear.oracle.own_tenants import Tenants
 from lineclear.oracle.state import Live, State
 from lineclear.policies.tenants import TenantPolicy
-from lineclear.policies.vtc import VirtualTokenCounter
 from lineclear_spec.lifecycle import Phase
 
 __all__ = ["Orders", "Uncopied", "parts"]
@@ -32,9 +32,6 @@ def parts(answer: Any) -> tuple[Any, ...]:
 
 def twin(policy: Any) -> Any:
     """A policy that answers alike and may be asked anything."""
-    plain = not isinstance(policy, TenantPolicy) and not hasattr(policy, "review")
-    if plain and type(policy).__module__.startswith("lineclear.policies."):
-        return policy
     try:
         return copy.deepcopy(policy)
     except Exception as error:
@@ -47,21 +44,18 @@ class Orders:
     Args:
         policy: of the scheduler.
         state: before the step.
+        own: the oracle's statement of the policy, which goes on from call to call; None if it has none.
 
     Raises:
         Uncopied: the policy cannot be copied.
     """
 
-    def __init__(self, policy: Any, state: State) -> None:
+    def __init__(self, policy: Any, state: State, own: Any = None) -> None:
         """Nothing was asked."""
         self.state = state
-        self.policy: Any = None if state.fcfs else twin(policy)
+        self.policy: Any = None if state.fcfs else twin(policy) if own is None else own
         self.reviews = hasattr(self.policy, "review")
-        self.tenants = isinstance(self.policy, TenantPolicy)
-        self.virtual: Any = None  # the virtual time as plain sums, if the policy has one
-        self.charged: dict[Hashable, Any] = {}
-        if type(self.policy) is VirtualTokenCounter:
-            self.virtual = self.policy.virtual
+        self.tenants = isinstance(self.policy, TenantPolicy | Tenants)
         self.aside: list[Live] = []  # taken out of the queue for the time of an admission
 
     # ---- places --------------------------------------------------------------------------------
@@ -119,15 +113,27 @@ class Orders:
 
     def tell(self, event: str, tenant: Hashable, *count: int) -> None:
         """Tells a policy that shares among tenants."""
-        if not self.tenants:
+        if self.tenants:
+            getattr(self.policy, event)(tenant, *count, self.state.steps)
+
+    def ended(self, gone: Iterable[Live], waited: set[Hashable]) -> None:
+        """Requests have ended.
+
+        Args:
+            gone: which; they are no longer among the live ones.
+            waited: tenants of which a request waited before.
+        """
+        if self.policy is None:
             return
-        if self.virtual is not None and event == "admitted":
-            before = self.policy.charged(tenant, self.state.steps)
-            self.virtual = max(self.virtual, before)
-            if not self.queue:  # nobody waits: who comes back is owed nothing for the time before
-                rate = self.policy.rates.get(str(tenant), self.policy.standard).prompt
-                self.virtual = max(self.virtual, before + rate * count[0])
-        getattr(self.policy, event)(tenant, *count, self.state.steps)
+        if hasattr(self.policy, "ended"):
+            for live in gone:
+                self.policy.ended(live.number)
+        for tenant in sorted(waited - self.waiting_tenants(), key=str):
+            self.tell("idle", tenant)
+
+    def waiting_tenants(self) -> set[Hashable]:
+        """Tenants of which a request waits."""
+        return {live.user.tenant for live in self.queue}
 
     def put_aside(self, live: Live) -> None:
         """The request is passed for now."""

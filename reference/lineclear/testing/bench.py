@@ -169,15 +169,15 @@ class Bench:
             if name not in self.live:
                 raise Disagreement(f"{name!r} gave way and is not live")
             self._preempted(self.live[name], mode)
-        for name in {
-            name for name, _, _ in plan.tables
-        }:  # it runs: no copy in the CPU pool is left
-            if name in self.live and (self.live[name].copy or (0, ""))[1] == "swap_out":
-                self.live[name].copy = None
         for operation in plan.operations:
             live = self.live.get(operation.request_id)
             if operation.kind in ("swap_in", "swap_out") and live is not None:
                 live.copy = operation.number, operation.kind
+        # It runs at the end of the step, so that no copy in the CPU pool is left, also of one that was
+        # swapped out, lost its copy and entered anew in this very step.
+        for name in {name for name, _, _ in plan.tables}:
+            if name in self.live and (self.live[name].copy or (0, ""))[1] == "swap_out":
+                self.live[name].copy = None
         forward = self.device.launch(plan)
         if (forward is None) != (plan.step is None):
             raise Disagreement(

@@ -46,6 +46,8 @@ class Branch:
         tokens: the prompt, and what commits have kept.
         pending: sampled by steps that are not committed.
         table: its GPU blocks, as plans told them.
+        told: whether a plan told the whole table since the sequence was made, or since its request was
+            preempted; only then may a plan name it or tell blocks that are added.
         position: the first position without KV.
     """
 
@@ -53,6 +55,7 @@ class Branch:
     pending: list[int] = field(default_factory=list[int])
     table: list[int] = field(default_factory=list[int])
     position: int = 0
+    told: bool = False
 
     @property
     def history(self) -> list[int]:
@@ -160,6 +163,12 @@ class Device:
             raise WrongContent(f"a plan names {told(name)}, which is not live")
         return branch
 
+    def _known(self, name: Name) -> Branch:
+        branch = self._branch(name)
+        if not branch.told:
+            raise WrongContent(f"a plan names {told(name)}, whose whole table no plan has told")
+        return branch
+
     # ---- plans ---------------------------------------------------------------------------------
 
     def launch(self, plan: Plan) -> Forward | None:
@@ -170,10 +179,17 @@ class Device:
                 samples when it must not, or, if operations run at once, reads what is not its own.
             Hazard: an access is ordered after no conflicting one that is open, if that is checked.
         """
-        for name, branch, place in plan.new_blocks:
-            self._branch((name, branch)).table.append(place)
-        for name, branch, places in plan.tables:
-            self._branch((name, branch)).table = list(places)
+        given_up = {request_id for request_id, _ in plan.preempted}
+        for (request_id, _), sequence in self.branches.items():
+            sequence.told = sequence.told and request_id not in given_up
+        whole = {(name, branch): places for name, branch, places in plan.tables}
+        for named, places in whole.items():
+            sequence = self._branch(named)
+            sequence.table, sequence.told = list(places), True
+        for request_id, number, place in plan.new_blocks:
+            if (request_id, number) in whole:
+                raise WrongContent(f"{told((request_id, number))}: blocks besides its whole table")
+            self._known((request_id, number)).table.append(place)
         made: Forward | None = None
         for operation in plan.operations:
             if operation.kind == "forward":
@@ -215,7 +231,7 @@ class Device:
 
     def _row(self, row: Scheduled) -> Row:
         name = (row.request_id, row.branch)
-        branch = self._branch(name)
+        branch = self._known(name)
         history = branch.history
         start = branch.position if row.start is None else row.start
         sure = start + row.tokens - row.drafts

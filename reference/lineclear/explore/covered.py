@@ -1,0 +1,200 @@
+"""Worlds in which every two settings of a scheduler meet, each under pressure from all sides.
+
+Guarantees: the values of `FACTORS` are covered pair by pair (`cover.py`); every world may do everything
+that users, steps and copies may do: forks, prunes, stops, aborts, failures, late completions.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+from lineclear.config import MODES, POLICIES, VICTIMS, Config
+from lineclear.explore.bounds import Bounds, Shape
+from lineclear.explore.cover import Row, pairwise
+from lineclear.oracle.state import ceil_div
+
+__all__ = ["FACTORS", "OPTIONS", "covered", "pressed"]
+
+#: Options that are small, so that something comes of them in a few steps.
+OPTIONS: dict[str, tuple[tuple[str, Any], ...]] = {
+    "aging": (("seconds_per_level", 2.0),),
+    "sjf_aging": (("seconds_per_token", 2.0),),
+    "ceiling": (("ceiling", 2),),
+    "drr": (("quantum", 4),),
+    "mlfq": (("levels", 3), ("promote_after", 6), ("quantum", 2)),
+}
+FAILING = "lineclear.explore.failing:Failing"
+#: Names of settings of the walks -> policy and its options.
+VARIANTS: dict[str, tuple[str, tuple[tuple[str, Any], ...]]] = {
+    "vtc with weights": ("vtc", (("weights", {"a": 1, "b": 2, "c": 3}),)),
+    "drr with weights": ("drr", (*OPTIONS["drr"], ("weights", {"a": 1, "b": 2, "c": 3}))),
+    **{
+        f"failing {what}": (f"{FAILING}{what.capitalize()}", ())
+        for what in ("priorities", "displacements", "ranks", "reviews", "shares", "turns")
+    },
+}
+#: Every setting of a scheduler and of its environment that a step may be decided by.
+FACTORS: dict[str, tuple[Any, ...]] = {
+    "policy": (*POLICIES, *VARIANTS),
+    "mode": MODES,
+    "victim": VICTIMS,
+    "cpu": (0.5, 1.5, 0),
+    "bypass": (0, 1, 2),
+    "block": (1, 2, 4),
+    "groups": (1, 2, 3),
+    "tokens": ("few", "some", "many"),
+    "pool": (1.0, 1.3, 2.0),
+    "costs": ((0.5, 1.0), (1.0, 1.0)),
+    "depth": (1, 2),
+    "chunks": (True, False),
+    "drafts": (0, 2),
+    "swapped_first": (False, True),
+    "pause": (False, True),
+    "watermark": (0.0, 0.25),
+    "seats": (4, 6),
+    "waiting": (None, 3),
+    "lengths": ("short", "whole step", "long"),
+}
+#: Policies whose order is not that of arrival, so that a later request preempts an earlier one.
+URGENT = (
+    "priority",
+    "aging",
+    "edf",
+    "ceiling",
+    "hybrid",
+    "mlfq",
+    "sjf",
+    *[f"failing {what}" for what in ("priorities", "displacements", "ranks")],
+)
+#: The settings that say who is preempted, how, and who enters then, in worlds of three small requests.
+PREEMPTING: dict[str, tuple[Any, ...]] = {
+    "policy": URGENT,
+    "cpu": (0.7, 0.4),
+    "victim": VICTIMS,
+    "bypass": (0, 1, 2),
+    "groups": (1, 2),
+    "mode": ("swap", "auto", "by_length", "groups"),
+    "swapped_first": (True, False),
+    "pause": (False, True),
+    "depth": (1, 2),
+    "drafts": (0, 2),
+    "chunks": (True, False),
+    "watermark": (0.0, 0.2),
+}
+#: What all of these have.
+SMALL: Row = {
+    "block": 1,
+    "tokens": "some",
+    "pool": 1.3,
+    "costs": (1.0, 1.0),
+    "seats": 4,
+    "waiting": None,
+    "lengths": "tiny",
+}
+
+
+def covered() -> list[Bounds]:
+    """One world for each row of the cover, the one with the most new pairs first."""
+    rows = [*pairwise(FACTORS), *({**SMALL, **row} for row in pairwise(PREEMPTING))]
+    return [world(number, row) for number, row in enumerate(rows)]
+
+
+def world(number: int, row: Row) -> Bounds:
+    """The world of a row."""
+    policy, options = VARIANTS.get(row["policy"], (row["policy"], OPTIONS.get(row["policy"], ())))
+    size, seats, drafts = row["block"], row["seats"], row["drafts"]
+    longest = {"tiny": 7, "long": 20}.get(row["lengths"], 12)
+    least = seats * (1 + drafts)
+    tokens = {"few": least, "some": least + 3, "many": 24}[row["tokens"]]
+    config = Config(
+        num_gpu_blocks=64,
+        block_size=size,
+        max_num_seqs=seats,
+        max_num_batched_tokens=tokens if row["chunks"] else max(tokens, longest - 1),
+        max_model_len=longest,
+        enable_chunked_prefill=row["chunks"],
+        num_lookahead_slots=drafts,
+        watermark=row["watermark"],
+        scheduling_policy=policy,
+        policy_options=options,
+        preemption_mode=row["mode"],
+        swap_threshold=longest * 2 // 3,
+        swap_token_cost=row["costs"][0],
+        recompute_token_cost=row["costs"][1],
+        victim=row["victim"],
+        max_waiting=row["waiting"],
+        depth=row["depth"],
+        bypass=row["bypass"],
+        swapped_first=row["swapped_first"],
+        pause_after_preemption=row["pause"],
+    )
+    name = f"settings {number}: {row['policy']}"
+    whole = row["lengths"] == "whole step"
+    roomy = pressed(number, config, row["groups"], name, whole=whole)
+    most = max(held(config, shape) for shape in roomy.shapes)
+    blocks = int(row["pool"] * most)
+    config = replace(config, num_gpu_blocks=blocks, num_cpu_blocks=int(row["cpu"] * blocks))
+    return replace(roomy, config=config)
+
+
+def held(config: Config, shape: Shape) -> int:
+    """Blocks that a request holds at most."""
+    size = config.block_size
+    shared = shape.prompt // size
+    return shared + shape.n * (ceil_div(shape.prompt + shape.most - 1, size) - shared)
+
+
+def pressed(
+    seed: int, config: Config, groups: int = 3, name: str = "", *, whole: bool = False
+) -> Bounds:
+    """Requests of several kinds that press a configuration from all sides.
+
+    Args:
+        seed: of the kinds.
+        config: settings.
+        groups: sequences of a request, at most.
+        name: of the world; made from the seed if empty.
+        whole: whether one of them is urgent and needs all tokens of a step.
+    """
+    draw = random.Random(seed)
+    size, longest = config.block_size, config.max_model_len
+    path = config.scheduling_policy
+    shared_out = path in ("vtc", "drr") or path.endswith("Turns")
+    shapes: list[Shape] = []
+    for number in range(400):
+        prompt = draw.randint(1, min(size + 4, longest - 1))
+        most = draw.randint(1, size + 5)
+        if longest < 8:
+            prompt, most = draw.choice((1, 1, 2, 3)), draw.choice((2, 3, 4))
+        if longest > 12 and draw.random() < 0.2:  # a long prompt, or a long answer
+            prompt, most = draw.choice(((longest - 4, most), (prompt, longest - prompt)))
+        n, priority = draw.choice((1, 1, *range(1, groups + 1))), draw.randint(0, 3)
+        if len(shapes) < 2 <= groups and number < 200:
+            n = groups  # some are sure to be groups
+        if whole and len(shapes) == 2 and number < 200:
+            prompt, most, n, priority = longest - 1, 1, 1, 3
+        if (
+            prompt + most > longest
+            or n > config.max_num_seqs
+            or held(config, Shape(prompt, most, n)) > config.num_gpu_blocks
+            or (
+                not config.enable_chunked_prefill
+                and prompt + most - 1 > config.max_num_batched_tokens
+            )
+        ):
+            continue
+        shapes.append(
+            Shape(
+                prompt,
+                most,
+                n,
+                priority,
+                "abc"[number % 3] if shared_out else None,
+                float(draw.randint(1, 9)) if path == "edf" and draw.random() < 0.8 else None,
+            )
+        )
+        if len(shapes) == 6:
+            break
+    return Bounds(name or f"walk {seed}", config, tuple(shapes), live=7)

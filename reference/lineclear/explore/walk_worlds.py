@@ -1,0 +1,213 @@
+"""The worlds that are walked through: made for one rule, for pairs of settings, or drawn.
+
+Guarantees: the same numbers give the same worlds. Together they hold every policy, victim rule and mode,
+prompts in chunks and whole, one and two steps in flight, groups, drafts, watermarks, few seats, few
+tokens, and CPU pools that overflow.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+from lineclear.config import MODES, POLICIES, VICTIMS, Config
+from lineclear.explore.bounds import Bounds, Shape
+from lineclear.explore.covered import OPTIONS, covered, pressed
+
+__all__ = ["drawn", "special", "worlds"]
+
+
+def drawn(seed: int) -> Bounds:
+    """The world of a seed; policies take turns."""
+    draw = random.Random(seed)
+    choice = draw.choice
+    policy = POLICIES[seed % len(POLICIES)] if seed % 3 else "priority"
+    size, seats = choice((1, 1, 2, 4)), draw.randint(2, 5)
+    drafts = choice((0, 0, 0, 0, 2))
+    cut = draw.random() < 0.7
+    tokens = choice((seats * (1 + drafts), seats * (1 + drafts) + 2, 24))
+    config = Config(
+        num_gpu_blocks=max(4, choice((8, 12, 16, 20)) // size),
+        num_cpu_blocks=choice((0, 4, 6, 8, 12)),
+        block_size=size,
+        max_num_seqs=seats,
+        max_num_batched_tokens=tokens if cut else max(tokens, 14),
+        max_model_len=24,
+        enable_chunked_prefill=cut,
+        num_lookahead_slots=drafts,
+        watermark=choice((0.0, 0.0, 0.15, 0.3)),
+        scheduling_policy=policy,
+        policy_options=OPTIONS.get(policy, ()),
+        preemption_mode=choice(("swap", "swap", "swap", *MODES)),
+        swap_threshold=6,
+        victim=choice(VICTIMS),
+        max_waiting=choice((None, None, None, 3)),
+        depth=choice((1, 1, 2)),
+        bypass=choice((0, 0, 0, 1, 2)),
+        swapped_first=draw.random() < 0.15,
+        pause_after_preemption=draw.random() < 0.8,
+    )
+    return pressed(seed, config)
+
+
+def special() -> list[Bounds]:
+    """Worlds in which one rule decides nearly every step."""
+    small = Config(
+        num_gpu_blocks=4,
+        num_cpu_blocks=3,
+        block_size=1,
+        max_num_seqs=3,
+        max_num_batched_tokens=4,
+        max_model_len=6,
+        watermark=0.0,
+        scheduling_policy="priority",
+        preemption_mode="swap",
+    )
+    plain, urgent = Shape(1, 3), Shape(4, 1, priority=1)
+    three = (Shape(1, 3), Shape(2, 3, priority=1), Shape(2, 2, priority=2))
+    rows: list[tuple[str, dict[str, Any], tuple[Shape, ...]]] = [
+        (
+            "the watermark is waived for a head that displaces all",
+            {"watermark": 0.25},
+            (plain, urgent),
+        ),
+        (
+            "copies are discarded for more important ones",
+            {"num_gpu_blocks": 6, "num_cpu_blocks": 4, "max_num_batched_tokens": 6},
+            (*three, Shape(1, 4, priority=1)),
+        ),
+        ("one seat", {"max_num_seqs": 1}, three),
+        ("swaps by length", {"preemption_mode": "by_length", "swap_threshold": 3}, three),
+        (
+            "one token besides the decodes",
+            {"num_gpu_blocks": 12, "max_num_batched_tokens": 3},
+            three,
+        ),
+        (
+            "shares",
+            {"scheduling_policy": "fair", "num_gpu_blocks": 12},
+            (Shape(4, 2), Shape(3, 2)),
+        ),
+        (
+            "promotions",
+            {
+                "scheduling_policy": "mlfq",
+                "policy_options": OPTIONS["mlfq"],
+                "max_model_len": 9,
+                "num_gpu_blocks": 8,
+            },
+            (Shape(2, 5), Shape(1, 6)),
+        ),
+        (
+            "a group and urgent requests",
+            {"num_gpu_blocks": 7, "num_cpu_blocks": 6, "block_size": 1},
+            (Shape(2, 3, 2), Shape(1, 3, priority=1), Shape(1, 2, 2, priority=1)),
+        ),
+        (
+            "some of three victims are spared",
+            {
+                "num_gpu_blocks": 8,
+                "num_cpu_blocks": 0,
+                "max_num_seqs": 4,
+                "max_num_batched_tokens": 8,
+            },
+            (Shape(1, 2), Shape(1, 3), Shape(3, 2, priority=1), Shape(5, 1, priority=2)),
+        ),
+        (
+            "a prompt goes on before the head",
+            {"num_gpu_blocks": 24, "max_num_seqs": 4},
+            (Shape(1, 5), Shape(5, 1, priority=2), Shape(2, 2, priority=1)),
+        ),
+        (
+            "prompts in pieces, more important each time",
+            {
+                "block_size": 4,
+                "num_cpu_blocks": 0,
+                "max_num_seqs": 4,
+                "max_num_batched_tokens": 5,
+                "max_model_len": 16,
+            },
+            tuple(Shape(12, 4, priority=priority) for priority in range(4)),
+        ),
+        (
+            "each more important than all before it",  # displacements before a token is kept
+            {
+                "num_gpu_blocks": 2,
+                "num_cpu_blocks": 2,
+                "max_num_seqs": 1,
+                "max_num_batched_tokens": 1,
+                "depth": 2,
+            },
+            tuple(Shape(2, 1, priority=priority) for priority in range(4)),
+        ),
+        (
+            "swaps and drafts",  # that come back when few tokens are left
+            {
+                "num_gpu_blocks": 18,
+                "num_cpu_blocks": 24,
+                "max_num_seqs": 2,
+                "max_num_batched_tokens": 7,
+                "max_model_len": 9,
+                "num_lookahead_slots": 2,
+                "depth": 2,
+            },
+            (
+                Shape(3, 6),
+                Shape(8, 1, priority=2),
+                Shape(6, 3, priority=3),
+                Shape(6, 1, priority=2),
+            ),
+        ),
+        (
+            "a request that kept a token comes back by displacing",
+            {
+                "preemption_mode": "recompute",
+                "victim": "longest",
+                "num_gpu_blocks": 9,
+                "num_cpu_blocks": 0,
+                "max_num_batched_tokens": 3,
+                "max_model_len": 9,
+            },
+            (
+                Shape(1, 3),
+                Shape(4, 5, priority=1),
+                Shape(3, 2, priority=2),
+                Shape(3, 1, priority=3),
+            ),
+        ),
+        (
+            "branches come back beside another prompt",  # in the order of ranks, which is not the queue's
+            {
+                "scheduling_policy": "hybrid",
+                "preemption_mode": "recompute",
+                "num_gpu_blocks": 12,
+                "num_cpu_blocks": 0,
+                "max_num_seqs": 5,
+                "max_num_batched_tokens": 5,
+                "max_model_len": 9,
+            },
+            (Shape(3, 5, 2), Shape(2, 6, 2, priority=1)),
+        ),
+        *[
+            (
+                f"turns of tenants, {policy}",
+                {
+                    "scheduling_policy": policy,
+                    "policy_options": OPTIONS.get(policy, ()),
+                    "max_num_seqs": 2,
+                },
+                tuple(Shape(1, 2, tenant=tenant) for tenant in "abc"),
+            )
+            for policy in ("vtc", "drr")
+        ],
+    ]
+    return [
+        Bounds(name, replace(small, **changes), shapes, live=2 + len(shapes))
+        for name, changes, shapes in rows
+    ]
+
+
+def worlds(drawn_ones: int = 0) -> list[Bounds]:
+    """Those made for one rule, those in which all settings meet, and so many that are drawn."""
+    return [*special(), *covered(), *map(drawn, range(drawn_ones))]
