@@ -10,8 +10,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from lineclear.job import Job, sized
-from lineclear.step import Step
+from lineclear.scheduling.sequence_demand import Job, sized
+from lineclear.scheduling.step import Step
 from lineclear_spec.entering import enters
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.progress import Need

@@ -24,7 +24,7 @@ from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import CPU, GPU, Pool, Request
 
 if TYPE_CHECKING:
-    from lineclear.bookkeeping import Bookkeeping
+    from lineclear.scheduling.transitions import Bookkeeping
 
 __all__ = ["FreeList", "QuickAudit"]
 

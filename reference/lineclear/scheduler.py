@@ -11,11 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
-from lineclear.bookkeeping import Bookkeeping, Journal
 from lineclear.config import Config
-from lineclear.entry import Entry
-from lineclear.issue import Roster, issue
-from lineclear.outcome import Outcome
 from lineclear.plan import Plan
 from lineclear.policies import Policy
 from lineclear.request import (
@@ -27,9 +23,13 @@ from lineclear.request import (
     Request,
     SchedulerError,
 )
+from lineclear.scheduling.commit import Outcome
+from lineclear.scheduling.counters import stats
+from lineclear.scheduling.dispatch import Roster, issue
+from lineclear.scheduling.queues import Entry
+from lineclear.scheduling.step import Step
+from lineclear.scheduling.transitions import Bookkeeping, Journal
 from lineclear.stall import Stall, stall_report
-from lineclear.stats import stats
-from lineclear.step import Step
 from lineclear.view import View
 from lineclear.vllm_v0 import NanoStep, V0ChunkedStep, V0Step
 from lineclear_spec import actions

@@ -12,15 +12,15 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lineclear.entry import Entry
 from lineclear.relief import CANNOT_HELP, HELPS, NOTHING, Relief, relief
-from lineclear.step import Step
+from lineclear.scheduling.queues import Entry
+from lineclear.scheduling.step import Step
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.progress import Need
 from lineclear_spec.records import SWAP_IN, SWAP_OUT
 
 if TYPE_CHECKING:
-    from lineclear.bookkeeping import Bookkeeping
+    from lineclear.scheduling.transitions import Bookkeeping
 
 __all__ = ["GUARDS", "Held", "Holder", "Stall", "stall_report"]
 

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lineclear.entry import Entry
-from lineclear.job import Job
-from lineclear.step import Step
+from lineclear.scheduling.queues import Entry
+from lineclear.scheduling.sequence_demand import Job
+from lineclear.scheduling.step import Step
 from lineclear_spec import actions
 from lineclear_spec.lifecycle import Phase
 
 if TYPE_CHECKING:
-    from lineclear.bookkeeping import Bookkeeping
+    from lineclear.scheduling.transitions import Bookkeeping
 
 __all__ = ["NanoStep", "V0ChunkedStep", "V0Step"]
 

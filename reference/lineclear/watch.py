@@ -23,13 +23,13 @@ import heapq
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-from lineclear.entry import Entry
+from lineclear.scheduling.queues import Entry
 from lineclear.stall import Stall, stall_report
 from lineclear.starvation import Sizes, steps_of_the_first, steps_to_a_token
 
 if TYPE_CHECKING:
-    from lineclear.bookkeeping import Bookkeeping
     from lineclear.plan import Plan
+    from lineclear.scheduling.transitions import Bookkeeping
 
 __all__ = ["Stalled", "Watch"]
 

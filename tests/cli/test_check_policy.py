@@ -249,8 +249,8 @@ def test_a_policy_that_breaks_the_scheduler_is_found(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The search of small worlds sees what an unsafe scheduler would let this policy do."""
-    from lineclear.entry import Entry
     from lineclear.scheduler import Scheduler
+    from lineclear.scheduling.queues import Entry
     from lineclear.view import View
 
     def careless(self: Scheduler, waiting: View, running: Entry) -> bool:

@@ -15,8 +15,16 @@ from lineclear.checks.on_device import on_device
 from lineclear.checks.stage import Context
 from lineclear.explore.worlds import hard_worlds
 
-ISSUE, OUTCOME, SCHEDULER = "lineclear.issue", "lineclear.outcome", "lineclear.scheduler"
-BOOKS, QUICK, LEDGER = "lineclear.bookkeeping", "lineclear.quick", "lineclear_spec.ledger"
+ISSUE, OUTCOME, SCHEDULER = (
+    "lineclear.scheduling.dispatch",
+    "lineclear.scheduling.commit",
+    "lineclear.scheduler",
+)
+BOOKS, QUICK, LEDGER = (
+    "lineclear.scheduling.transitions",
+    "lineclear.quick",
+    "lineclear_spec.ledger",
+)
 PREEMPTION, STEPS = "lineclear_spec.actions.preemption", "lineclear_spec.actions.steps"
 OPERATIONS, GROWTH = "lineclear_spec.actions.operations", "lineclear_spec.actions.growth"
 

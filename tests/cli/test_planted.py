@@ -94,9 +94,9 @@ def nobody_is_admitted(patch: Patch) -> None:
     def wrong(watermark: int, running: int) -> int:
         return 1000
 
-    import lineclear.step
+    import lineclear.scheduling.step
 
-    patch.setattr(lineclear.step, "kept_free", wrong)
+    patch.setattr(lineclear.scheduling.step, "kept_free", wrong)
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,8 +331,8 @@ def test_p11_whoever_stands_ahead_gives_way_is_red_with_its_moves(
 ) -> None:
     """The search judges by the ranks alone who gives way to whom."""
     from lineclear.checks import behaviours
-    from lineclear.entry import Entry, RunningOrder
     from lineclear.explore.worlds import of_policy
+    from lineclear.scheduling.queues import Entry, RunningOrder
 
     bounds = of_policy("fcfs", "last", "recompute", chunked=True, live=3)
 
@@ -375,13 +375,13 @@ def test_p11_whoever_stands_ahead_gives_way_is_not_proved(monkeypatch: Patch) ->
 
 @pytest.mark.parametrize("lost", ["told_blocks", "told_tables"])
 def test_p16_a_plan_that_does_not_tell_a_table_is_red(lost: str, monkeypatch: Patch) -> None:
-    import lineclear.issue
+    import lineclear.scheduling.dispatch
 
     def nothing(scheduler: Any) -> tuple[()]:
         (scheduler.ledger.grown if lost == "told_blocks" else scheduler.replaced).clear()
         return ()
 
-    monkeypatch.setattr(lineclear.issue, lost, nothing)
+    monkeypatch.setattr(lineclear.scheduling.dispatch, lost, nothing)
     (stage,) = [made for made in STAGES if made.name == "scheduler"]
     outcome = run_stage(stage, Context("fast"))
     assert outcome.status == "refuted"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-import lineclear.step as step_module
+import lineclear.scheduling.step as step_module
 from lineclear.config import MODES, VICTIMS, Config
 from lineclear.plan import Plan
 from lineclear.policies import BUILT_IN

@@ -15,7 +15,7 @@ from lineclear.checks.itf import dumps, emit_test, read
 from lineclear.checks.stage import Finding
 from lineclear.explore.bounds import Bounds, Shape
 from lineclear.explore.worlds import BROKEN_WORLDS, of_policy, small
-from lineclear.step import Step
+from lineclear.scheduling.step import Step
 
 Patch = pytest.MonkeyPatch
 
@@ -40,7 +40,7 @@ def test_a_starvation_fails_until_its_rule_is_back(monkeypatch: Patch) -> None:
     test = as_test(first(BROKEN_WORLDS["broken_tail_requeue"], "LC503"))
     with pytest.raises(AssertionError, match="is never served while others come and go"):
         test()
-    from lineclear.bookkeeping import Bookkeeping
+    from lineclear.scheduling.transitions import Bookkeeping
 
     right = Bookkeeping.preempt
 
@@ -63,7 +63,7 @@ def test_a_step_that_leaves_something_undone_fails_until_it_is_mended(monkeypatc
         return 1000 if running else 0
 
     with monkeypatch.context() as planted:
-        planted.setattr("lineclear.step.kept_free", everything)
+        planted.setattr("lineclear.scheduling.step.kept_free", everything)
         finding = first(bounds, "LC405")
         assert "work_conservation" in finding.title
         test = as_test(finding)
@@ -73,7 +73,7 @@ def test_a_step_that_leaves_something_undone_fails_until_it_is_mended(monkeypatc
 
 
 def test_a_violation_and_a_crash_fail_until_they_are_mended(monkeypatch: Patch) -> None:
-    from lineclear.bookkeeping import Bookkeeping
+    from lineclear.scheduling.transitions import Bookkeeping
 
     bounds = Bounds("two", small(), (Shape(1, 3), Shape(2, 2)), max_states=300)
     right = Bookkeeping.start

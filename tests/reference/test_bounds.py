@@ -14,7 +14,7 @@ from drive import small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import lineclear.step as step_module
+import lineclear.scheduling.step as step_module
 from lineclear.bounds import cap
 from lineclear.compare import compare
 from lineclear.config import POLICIES, Config

@@ -27,13 +27,23 @@ def of_stage(name: str) -> set[Path]:
 def test_proofs_depend_on_policies_and_on_what_runs_on_formulas() -> None:
     proofs = {path.relative_to(TOP).as_posix() for path in of_stage("proofs")}
     assert {"policies/vtc.py", "policies/fcfs.py", "view.py", "checks/__init__.py"} <= proofs
-    assert {"entering.py", "step.py", "job.py"} <= proofs  # their methods are run on formulas
+    assert {
+        "entering.py",
+        "scheduling/step.py",
+        "scheduling/sequence_demand.py",
+    } <= proofs  # their methods are run on formulas
     assert not proofs & {"scheduler.py", "simulate.py", "cli/check.py"}
-    assert not named("lineclear.checks.table") & {"step.py", "scheduler.py", "policies/vtc.py"}
+    assert not named("lineclear.checks.table") & {
+        "scheduling/step.py",
+        "scheduler.py",
+        "policies/vtc.py",
+    }
 
 
 def test_runs_depend_on_the_scheduler() -> None:
-    assert {"step.py", "scheduler.py", "policies/vtc.py"} <= named("lineclear.checks.driven")
+    assert {"scheduling/step.py", "scheduler.py", "policies/vtc.py"} <= named(
+        "lineclear.checks.driven"
+    )
 
 
 @pytest.mark.parametrize("module", ["proofs", "table"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lineclear.entry import FORGOTTEN, Entry, WaitingQueue
 from lineclear.request import Request
+from lineclear.scheduling.queues import FORGOTTEN, Entry, WaitingQueue
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.records import Limits
 

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from lineclear.config import MODES, VICTIMS
-from lineclear.entry import Entry
 from lineclear.explore.bounds import Bounds, Shape
 from lineclear.explore.cycles import components, walk
 from lineclear.explore.keys import world_key
@@ -26,7 +25,8 @@ from lineclear.explore.worlds import BROKEN_WORLDS, LONG, SHORT, ci_worlds, smal
 from lineclear.plan import Plan
 from lineclear.record import replay
 from lineclear.scheduler import Scheduler
-from lineclear.step import Step
+from lineclear.scheduling.queues import Entry
+from lineclear.scheduling.step import Step
 from lineclear_spec import actions
 
 ONE = Bounds("one", small(num_gpu_blocks=2, num_cpu_blocks=2), (Shape(1, 2),), live=2)

@@ -23,11 +23,11 @@ from hypothesis import strategies as st
 
 from lineclear.audit import audit
 from lineclear.config import Config
-from lineclear.entry import RunningOrder, WaitingQueue
 from lineclear.observer import Observer
 from lineclear.policies import FirstComeFirstServed
 from lineclear.request import Request, SchedulerError
 from lineclear.scheduler import Scheduler
+from lineclear.scheduling.queues import RunningOrder, WaitingQueue
 from lineclear.view import View
 
 CONFIG = Config(
@@ -388,7 +388,7 @@ def test_who_asks_itself_by_way_of_the_scheduler_is_still_being_asked() -> None:
 
 def test_a_failure_that_the_harness_must_see_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the order of a failed policy left as it was the twin differs."""
-    from lineclear.advice import Advice
+    from lineclear.scheduling.policy_adapter import Advice
 
     def careless(self: Advice, error: BaseException) -> None:
         self.policy_failures.append(f"hostile: {error!r}")

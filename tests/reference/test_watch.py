@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 from drive import small
 
-import lineclear.step as step_module
+import lineclear.scheduling.step as step_module
 from lineclear.cli.summary import summary
 from lineclear.config import PRESETS, Config
-from lineclear.entry import Entry
-from lineclear.job import Job
 from lineclear.plan import Plan
 from lineclear.policies import BUILT_IN
 from lineclear.request import Request
 from lineclear.result import Result
 from lineclear.scheduler import Scheduler
+from lineclear.scheduling.queues import Entry
+from lineclear.scheduling.sequence_demand import Job
+from lineclear.scheduling.step import Step
 from lineclear.simulate import Simulation
-from lineclear.step import Step
 from lineclear.watch import Stalled, Watch
 from lineclear.workload import Arrival, Workload
 

@@ -9,7 +9,7 @@ import pytest
 from lineclear.config import PRESETS, VICTIMS, Config
 from lineclear.explore.workloads import BLOCKS, BUDGETS, Run, family, run, settings
 from lineclear.scheduler import Scheduler
-from lineclear.step import Step
+from lineclear.scheduling.step import Step
 
 LONGEST = PRESETS["broken_longest_victim"]
 

@@ -16,8 +16,9 @@ z3 = pytest.importorskip("z3")
 
 from edits import written
 
-from lineclear import entering, job, step
+from lineclear import entering
 from lineclear.policies import load_claims
+from lineclear.scheduling import sequence_demand, step
 from lineclear_spec import orders, progress
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.crosscheck import crosscheck_unit
@@ -99,7 +100,7 @@ PLANTED: dict[str, tuple[Callable[..., Any], str, str]] = {
         "asked_tokens(1 if chunked",
         "asked_tokens(2 if chunked",
     ),
-    "a sequence wants a block more": (job.sized, "+ copy\n", "+ copy + 1\n"),
+    "a sequence wants a block more": (sequence_demand.sized, "+ copy\n", "+ copy + 1\n"),
 }
 
 
@@ -207,7 +208,7 @@ BROKEN: dict[str, tuple[str, Callable[..., Any], str]] = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_decision_is_refuted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     function, broken, lemma = BROKEN[name]
-    for module in (progress, step, job):  # where the scheduler has it from
+    for module in (progress, step, sequence_demand):  # where the scheduler has it from
         if hasattr(module, function):
             monkeypatch.setattr(module, function, broken)
     load_claims()

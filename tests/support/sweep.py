@@ -4,7 +4,7 @@
 Guarantees: an edit is text for text what a reviewer could type; the module is replaced before anything
 that imports it is loaded, in a process of its own, so that nothing of the original is left.
 
-Run by hand: python tests/support/sweep.py step.py job.py --part 0/2
+Run by hand: python tests/support/sweep.py scheduling/step.py scheduling/sequence_demand.py --part 0/2
 """
 
 from __future__ import annotations

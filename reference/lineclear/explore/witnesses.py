@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear.entry import Entry
 from lineclear.plan import Plan
 from lineclear.scheduler import Scheduler
-from lineclear.step import Step
+from lineclear.scheduling.queues import Entry
+from lineclear.scheduling.step import Step
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.progress import behind

@@ -17,9 +17,9 @@ from lineclear.request import InvalidRequest, Rejected, Request
 from lineclear_spec.lifecycle import Phase
 
 if TYPE_CHECKING:
-    from lineclear.entry import Entry
     from lineclear.plan import Plan
     from lineclear.scheduler import Scheduler
+    from lineclear.scheduling.queues import Entry
 
 __all__ = ["Charges", "check_answer", "check_books", "check_plan", "fits", "has_room", "refuses"]
 

@@ -19,8 +19,8 @@ from lineclear_spec.records import Sequence
 
 if TYPE_CHECKING:
     from lineclear.config import Config
-    from lineclear.entry import Entry
     from lineclear.scheduler import Scheduler
+    from lineclear.scheduling.queues import Entry
 
 __all__ = ["Branch", "Live", "State", "ceil_div", "live_of", "observe"]
 

@@ -10,14 +10,14 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING
 
-from lineclear.advice import Advice
 from lineclear.config import Config
-from lineclear.entry import Entry
 from lineclear.journal import Ring
 from lineclear.plan import Scheduled
 from lineclear.policies import Policy
-from lineclear.preemption import swaps
-from lineclear.stats import Counters
+from lineclear.scheduling.counters import Counters
+from lineclear.scheduling.policy_adapter import Advice
+from lineclear.scheduling.queues import Entry
+from lineclear.scheduling.victims import swaps
 from lineclear_spec import actions
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.progress import behind
@@ -25,7 +25,7 @@ from lineclear_spec.records import Refused, Sequence
 from lineclear_spec.records import Request as Record
 
 if TYPE_CHECKING:
-    from lineclear.issue import Flight
+    from lineclear.scheduling.dispatch import Flight
 
 __all__ = ["Bookkeeping", "Journal"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lineclear.bookkeeping import Bookkeeping
+    from lineclear.scheduling.transitions import Bookkeeping
 
 __all__ = ["Counters", "stats"]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
 from lineclear.answers import whatever
-from lineclear.entry import Entry, WaitingQueue
+from lineclear.scheduling.queues import Entry, WaitingQueue
 
 __all__ = ["TenantQueue"]
 

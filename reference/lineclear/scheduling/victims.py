@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from lineclear.config import Config
-from lineclear.entry import Entry
+from lineclear.scheduling.queues import Entry
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.progress import Need
 

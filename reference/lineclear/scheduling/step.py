@@ -16,10 +16,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from lineclear.entry import Entry
-from lineclear.job import Job, job_of, spare_last_holders
 from lineclear.plan import Scheduled
-from lineclear.preemption import choose, worst
+from lineclear.scheduling.queues import Entry
+from lineclear.scheduling.sequence_demand import Job, job_of, spare_last_holders
+from lineclear.scheduling.victims import choose, worst
 from lineclear_spec import actions
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.logic import larger
@@ -42,7 +42,7 @@ from lineclear_spec.progress import (
 from lineclear_spec.records import Sequence
 
 if TYPE_CHECKING:
-    from lineclear.bookkeeping import Bookkeeping
+    from lineclear.scheduling.transitions import Bookkeeping
 
 __all__ = ["Step"]
 

@@ -1,6 +1,6 @@
 """What a commit brings: tokens, branches, ends.
 
-Guarantees: whatever may be wrong with the sampled tokens is found by `sampled.py` before anything
+Guarantees: whatever may be wrong with the sampled tokens is found by `check_output.py` before anything
 changes. It knows nothing about how steps are built.
 """
 
@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from lineclear.entry import Entry
 from lineclear.request import Finished, Output, SampledError
-from lineclear.sampled import ONE, Lengths, Stops, lengths_of, positions_of
+from lineclear.scheduling.check_output import ONE, Lengths, Stops, lengths_of, positions_of
+from lineclear.scheduling.queues import Entry
 from lineclear_spec import actions
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import Sequence
 
 if TYPE_CHECKING:
-    from lineclear.bookkeeping import Bookkeeping
-    from lineclear.issue import Flight
+    from lineclear.scheduling.dispatch import Flight
+    from lineclear.scheduling.transitions import Bookkeeping
 
 __all__ = ["Outcome"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lineclear.entry import Entry
+from lineclear.scheduling.queues import Entry
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.progress import (
     decodes,
@@ -21,7 +21,7 @@ from lineclear_spec.progress import (
 from lineclear_spec.records import Block, Sequence
 
 if TYPE_CHECKING:
-    from lineclear.bookkeeping import Bookkeeping
+    from lineclear.scheduling.transitions import Bookkeeping
 
 __all__ = ["Job", "job_of", "sized", "spare_last_holders"]
 

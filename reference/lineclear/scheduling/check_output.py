@@ -16,7 +16,7 @@ import numpy as np
 from lineclear.request import SampledError
 
 if TYPE_CHECKING:
-    from lineclear.issue import Flight
+    from lineclear.scheduling.dispatch import Flight
     from lineclear_spec.records import Request as Record
 
 __all__ = ["ONE", "Lengths", "Stops", "lengths_of", "positions_of"]

@@ -15,7 +15,7 @@ from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import COPY_BLOCK, Sequence
 
 if TYPE_CHECKING:
-    from lineclear.bookkeeping import Bookkeeping
+    from lineclear.scheduling.transitions import Bookkeeping
 
 __all__ = ["Flight", "Roster", "issue"]
 

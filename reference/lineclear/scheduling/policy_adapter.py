@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 
 from lineclear.answers import at_least_one, name_of, numbers, report, steps, truth, whatever
 from lineclear.config import Config
-from lineclear.entry import Entry, RunningOrder, WaitingQueue
 from lineclear.policies import Policy, make
 from lineclear.policies.tenants import TenantPolicy
 from lineclear.quick import QuickLedger
 from lineclear.request import SchedulerError
-from lineclear.tenants import TenantQueue
+from lineclear.scheduling.queues import Entry, RunningOrder, WaitingQueue
+from lineclear.scheduling.tenant_queue import TenantQueue
 from lineclear.view import View
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
