@@ -14,7 +14,7 @@ from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import CPU, GPU, Block, Pool, Request, Sequence
 
 if TYPE_CHECKING:
-    from lineclear.scheduling.transitions import Bookkeeping
+    from lineclear.scheduling.readings import Readings
 
 __all__ = [
     "Violation",
@@ -38,7 +38,7 @@ class Violation(AssertionError):
         self.invariant = invariant
 
 
-def audit(scheduler: Bookkeeping) -> int:
+def audit(scheduler: Readings) -> int:
     """Checks every invariant of the scheduler's ledger and queues; how many checks were made.
 
     Raises:
@@ -48,7 +48,7 @@ def audit(scheduler: Bookkeeping) -> int:
     return checks + audit_orders(scheduler)
 
 
-def audit_orders(scheduler: Bookkeeping) -> int:
+def audit_orders(scheduler: Readings) -> int:
     """Checks what the scheduler keeps beside its ledger; how many checks were made.
 
     Raises:

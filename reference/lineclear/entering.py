@@ -31,7 +31,7 @@ class NobodyRuns(Step):
         """What `Step.have` and `Step.want` look at."""
         self.ledger = ledger
         self.config = settings
-        self.scheduler: Any = SimpleNamespace(running=(), seats=0)
+        self.live: Any = SimpleNamespace(running=(), seats=0)
         self.due = self.promised = 0
         self.jobs: list[Job] = []
 

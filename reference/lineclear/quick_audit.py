@@ -24,7 +24,7 @@ from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import CPU, GPU, Pool, Request
 
 if TYPE_CHECKING:
-    from lineclear.scheduling.transitions import Bookkeeping
+    from lineclear.scheduling.readings import Readings
 
 __all__ = ["FreeList", "QuickAudit"]
 
@@ -83,7 +83,7 @@ class QuickAudit:
         scheduler: whose ledger and queues are checked.
     """
 
-    def __init__(self, scheduler: Bookkeeping) -> None:
+    def __init__(self, scheduler: Readings) -> None:
         """Nothing was checked yet."""
         self.scheduler = scheduler
         ledger = scheduler.ledger

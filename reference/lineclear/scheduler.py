@@ -1,9 +1,11 @@
 """The scheduler: policies decide, the table of actions enforces.
 
-Guarantees: every change to a request or a block is an action of `lineclear_spec.actions`; a call
-that raises has changed nothing; the same calls give the same journal. What a policy raises that is no
-`Exception` is raised by the next call, or by `add`, which then has not taken the request. It knows
-nothing about token ids, devices or the time of day.
+Invariant: every change to a request or a block is an action of `lineclear_spec.actions`; a call that
+raises has changed nothing; the same calls give the same journal. An exception of the policy that is no
+`Exception` is raised by the next call, or by `add`, which then has not taken the request.
+
+A request passes these modules of `lineclear.scheduling`, in this order: `live_requests` takes it in,
+`step` chooses it, `transitions` lets it run, `dispatch` issues the step, `commit` applies its result.
 """
 
 from __future__ import annotations
@@ -12,32 +14,33 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from lineclear.config import Config
+from lineclear.journal import Ring
 from lineclear.plan import Plan
-from lineclear.policies import Policy
-from lineclear.request import (
-    Accepted,
-    Finished,
-    InvalidRequest,
-    PlanError,
-    Rejected,
-    Request,
-    SchedulerError,
-)
-from lineclear.scheduling.commit import Outcome
-from lineclear.scheduling.counters import stats
-from lineclear.scheduling.dispatch import Roster, issue
-from lineclear.scheduling.queues import Entry
-from lineclear.scheduling.step import Step
-from lineclear.scheduling.transitions import Bookkeeping, Journal
+from lineclear.policies import Policy, make
+from lineclear.quick import QuickLedger
+from lineclear.request import Accepted, Finished, Rejected, Request
+from lineclear.scheduling.commit import CommitParts, Outcome
+from lineclear.scheduling.copies import Copies
+from lineclear.scheduling.counters import Counters
+from lineclear.scheduling.decode_batch import DecodeBatch
+from lineclear.scheduling.dispatch import Dispatch
+from lineclear.scheduling.flight import InFlight
+from lineclear.scheduling.live_requests import LiveRequests
+from lineclear.scheduling.plan_changes import PlanChanges
+from lineclear.scheduling.policy_adapter import PolicyAdapter
+from lineclear.scheduling.readings import Readings
+from lineclear.scheduling.step import Step, StepParts
+from lineclear.scheduling.transitions import Transitions
+from lineclear.scheduling.victims import Victims
 from lineclear.stall import Stall, stall_report
-from lineclear.view import View
+from lineclear.stats import stats
 from lineclear.vllm_v0 import NanoStep, V0ChunkedStep, V0Step
 from lineclear_spec import actions
-from lineclear_spec.records import SWAP_IN, SWAP_OUT, Refused
-from lineclear_spec.records import Request as Record
+from lineclear_spec.ledger import Ledger
 
 __all__ = ["Scheduler"]
 
+Journal = Callable[[str, tuple[object, ...]], None]
 #: How a step is built, by the name of the rules.
 STEPS: dict[str, type[Step]] = {
     "lineclear": Step,
@@ -47,12 +50,12 @@ STEPS: dict[str, type[Step]] = {
 }
 
 
-class Scheduler(Bookkeeping):
+class Scheduler(Readings):
     """A continuous-batching scheduler over a paged KV cache.
 
     Args:
         config: settings; the default preset if None.
-        policy: who comes first; the built-in one of `config.scheduling_policy` if None.
+        policy: decides which request comes first; the one that `config` names if None.
         clock: seconds, stamped on plans and results, used for nothing else; None stamps nothing.
         journal: called with every action and its arguments; a ring of the last 4,096 if None.
     """
@@ -65,11 +68,30 @@ class Scheduler(Bookkeeping):
         journal: Journal | None = None,
     ) -> None:
         """Nothing is live and nothing is in flight."""
-        super().__init__(config or Config(), policy, journal)
+        config = self.config = config or Config()
+        policy = policy or make(config.scheduling_policy, dict(config.policy_options))
+        ledger = self.ledger = new_ledger(config)
         self.clock = clock
-        self.draining = False
-        self._roster = Roster()
-        self._step = STEPS[self.config.rules]
+        self.journal: Journal = Ring() if journal is None else journal
+        ledger.journal = self.journal
+        counters = self.counters = Counters()
+        adapter = self.adapter = PolicyAdapter(policy)
+        live = self.live = LiveRequests(config, ledger, adapter, counters)
+        self.in_flight = InFlight(config.depth)
+        batch = self.batch = DecodeBatch(ledger, live, self.in_flight, adapter)
+        changes = self.changes = PlanChanges()
+        transitions = Transitions(config, ledger, live, batch, changes, counters, adapter)
+        self.transitions = transitions
+        victims = Victims(config.victim, ledger, live)
+        self.step_parts = StepParts(config, ledger, live, batch, victims, transitions, adapter)
+        self._step = STEPS[config.rules]
+        self._dispatch = Dispatch(ledger, live, batch, self.in_flight, changes, counters, adapter)
+        joins = not config.num_lookahead_slots and self._step.decodes_every_step
+        self._commit_parts = CommitParts(
+            ledger, live, batch, changes, transitions, counters, joins, config.depth > 1
+        )
+        self._copies = Copies(ledger, live, transitions)
+        self.refrained = ""
 
     # ---- requests ------------------------------------------------------------------------------
 
@@ -79,73 +101,22 @@ class Scheduler(Bookkeeping):
         Raises:
             InvalidRequest: the id is that of a live request, or is not hashable.
         """
-        if self.asking or self.interruption is not None:
-            self.answer_for()
-        name = request.request_id
-        try:
-            known = name in self.entries
-        except TypeError as error:
-            raise InvalidRequest(f"request_id must be hashable, not {name!r}") from error
-        if known:
-            raise InvalidRequest(
-                f"request_id {name!r} is live already; abort it or use another id"
-            )
-        if self.draining:
-            return self._reject(request, "the scheduler is draining and takes no new requests")
-        most = self.config.max_waiting
-        if most is not None and len(self.ledger.waiting) >= most:
-            return self._reject(request, f"max_waiting: {most} requests wait already")
-        prompt = request.prompt_tokens
-        record = self.ledger.new_request(prompt, prompt + request.max_tokens, request.n)
-        try:
-            sequence = actions.submit(self.ledger, record)
-        except Refused as refused:
-            actions.reject(self.ledger, record)
-            return self._reject(request, self._explain(record, refused.guard))
-        self.arrivals += 1
-        entry = Entry(request, record, sequence, self.arrivals, ())  # before the policy sees it
-        seen = entry.user if self.foreign else request  # a stranger gets no object of the caller's
-        key, rank = self.places(View(seen, self.arrivals))
-        entry.stand(key, rank)
-        self.enter(entry)
-        if self.interruption is not None:
-            self.end(entry, actions.abort)  # nobody would know that it was accepted
-            self.answer_for()
-        return Accepted(name)
-
-    def _reject(self, request: Request, reason: str) -> Rejected:
-        self.counters.rejected += 1
-        return Rejected(request.request_id, reason)
-
-    def _explain(self, record: Record, guard: str) -> str:
-        """The guard that failed, with the figures."""
-        config = self.config
-        figures = {
-            "the request fits into max_model_len": (
-                f"up to {record.limit} tokens, max_model_len is {config.max_model_len}"
-            ),
-            "its sequences fit into max_num_seqs": (
-                f"n is {record.parallel}, max_num_seqs is {config.max_num_seqs}"
-            ),
-            "without chunking it fits into max_num_batched_tokens": (
-                f"up to {record.limit - 1} tokens at once, "
-                f"max_num_batched_tokens is {config.max_num_batched_tokens}"
-            ),
-            "its worst case fits into the GPU pool": (
-                f"up to {self.ledger.worst_case(record)} blocks, "
-                f"the pool has {config.num_gpu_blocks}"
-            ),
-        }
-        return f"not so: {guard} ({figures[guard]})" if guard in figures else f"not so: {guard}"
+        self.adapter.check_caller()
+        entry = self.live.add(request)
+        if isinstance(entry, Rejected):
+            return entry
+        if self.adapter.interruption is not None:
+            self.transitions.end(entry, actions.abort)  # the caller gets no answer
+            self.adapter.check_caller()
+        return Accepted(entry.name)
 
     def abort(self, request_id: Hashable) -> bool:
         """Ends a request in whatever phase it is; False if it is not live: clients race."""
-        if self.asking or self.interruption is not None:
-            self.answer_for()
+        self.adapter.check_caller()
         entry = self.entries.get(request_id)
         if entry is None:
             return False
-        self.end(entry, actions.abort)
+        self.transitions.end(entry, actions.abort)
         self.counters.aborted += 1
         return True
 
@@ -158,9 +129,8 @@ class Scheduler(Bookkeeping):
 
     def drain(self) -> int:
         """Takes no new requests from now on; how many are still live."""
-        if self.asking or self.interruption is not None:
-            self.answer_for()
-        self.draining = True
+        self.adapter.check_caller()
+        self.live.draining = True
         return len(self.entries)
 
     # ---- steps ---------------------------------------------------------------------------------
@@ -171,33 +141,22 @@ class Scheduler(Bookkeeping):
         Raises:
             SchedulerError: `depth` steps are in flight; commit the oldest first.
         """
-        if self.asking or self.interruption is not None:
-            self.answer_for()
-        ledger = self.ledger
-        if len(self.flights) >= self.config.depth:
-            raise SchedulerError(
-                f"{len(self.flights)} of {self.config.depth} steps are in flight; "
-                "commit the oldest plan first"
-            )
+        self.adapter.check_caller()
+        self.in_flight.check_room()
         time = None if self.clock is None else self.clock()
+        ledger, live, batch = self.ledger, self.live, self.batch
         if ledger.barrier > ledger.done and ledger.retired() > ledger.done:
             actions.retire(ledger)
-        if self.reviews:
-            self.review()
-        ended = ledger.endings.get(ledger.steps)
-        if ended:
-            for sequence in list(ended):
-                self.leave(sequence)
-        if (
-            not self.explicit
-            and ledger.batch
-            and len(ledger.boundaries.get(ledger.steps, ())) <= ledger.gpu.free
-            and self.queue.head() is None  # asked only here: to ask a tenant's queue begins a turn
-        ):
-            return issue(self, self._roster, (), time)  # steady sequences only: no loop over them
-        step = self._step(self)
+        if live.reviews:
+            live.review()
+        batch.leave_at_their_last_token()
+        # A tenant's queue is asked last: to ask it begins a turn.
+        if batch.alone and live.waiting.head() is None:
+            return self._dispatch.issue((), time)  # steady sequences only: no loop over them
+        step = self._step(self.step_parts)
         step.build()
-        return issue(self, self._roster, step.pairs, time)
+        self.refrained = step.refrained
+        return self._dispatch.issue(step.pairs, time)
 
     def commit(
         self, plan: Plan, sampled: Any, stopped: Iterable[int | tuple[int, int]] = ()
@@ -219,23 +178,13 @@ class Scheduler(Bookkeeping):
             PlanError: the plan is foreign, stale or out of order.
             SampledError: tokens or positions do not match the plan.
         """
-        if self.asking or self.interruption is not None:
-            self.answer_for()
-        flights = self.flights
+        self.adapter.check_caller()
         if plan.step is None:
             return Outcome.of_nothing(sampled, stopped)
-        if not flights or flights[0].plan is not plan:
-            if any(flight.plan is plan for flight in flights):
-                raise PlanError(
-                    f"plans commit in order: step {flights[0].step} comes before step {plan.step}"
-                )
-            raise PlanError(
-                f"step {plan.step} is not in flight here: it is committed already, "
-                "or another scheduler's"
-            )
+        flight = self.in_flight.oldest(plan)
         time = None if self.clock is None else self.clock()
-        outcome = Outcome(self, flights[0], sampled, stopped)  # refuses before anything changes
-        flights.popleft()
+        outcome = Outcome(self._commit_parts, flight, sampled, stopped)  # or refuses
+        self.flights.popleft()
         return outcome.apply(time)
 
     def dropped(self, plan: Plan) -> list[int]:
@@ -248,16 +197,13 @@ class Scheduler(Bookkeeping):
         Raises:
             PlanError: the plan is not in flight.
         """
-        for flight in self.flights:
-            if flight.plan is plan:
-                return flight.dropped()
-        raise PlanError("the plan is not in flight here")
+        return self.in_flight.of(plan).dropped()
 
     def complete(self, operations: Iterable[int], failed: Iterable[int] = ()) -> list[Hashable]:
         """Swaps that are done, by number; a failed one turns its request into a recompute.
 
         A commit says that the forward ran, and with it every copy that it waited for: these need
-        not be told, and to tell them later changes nothing. A failed copy has to be told before
+        not be reported, and a later report changes nothing. A failed copy has to be reported before
         that commit: what the step sampled for the request is dropped then, and what it had
         generated before is kept. Block copies run with the forward and are done with it.
 
@@ -265,42 +211,21 @@ class Scheduler(Bookkeeping):
             The ids of requests whose copy failed.
 
         Raises:
-            SchedulerError: a number is no swap that a plan has carried, or is told to have failed
+            SchedulerError: a number is no swap that a plan has carried, or is reported as failed
                 after a commit said that it was done; nothing has changed.
         """
-        if self.asking or self.interruption is not None:
-            self.answer_for()
-        ledger = self.ledger
-        bad = dict.fromkeys(failed)
-        good = [number for number in dict.fromkeys(operations) if number not in bad]
-        for number in (*good, *bad):
-            known = type(number) is int and 0 < number <= ledger.carried
-            operation = ledger.operations.get(number) if known else None
-            if known and operation is None and number in bad:
-                raise SchedulerError(
-                    f"operation {number} is complete already; tell of a failed copy before the "
-                    "commit of the step that waited for it"
-                )
-            if not known or (operation and operation.kind not in (SWAP_IN, SWAP_OUT)):
-                raise SchedulerError(f"operation {number!r} is no swap that a plan has carried")
-        for number in good:
-            if number in ledger.operations:
-                actions.settle_copy(ledger, number)
-        hurt: list[Hashable] = []
-        for number in bad:
-            record = ledger.operations[number].request
-            entry = None if record is None or record.copy != number else self.of.get(record)
-            if entry is None:  # what it moved is given up already
-                actions.settle_copy(ledger, number)
-                continue
-            self.lose(entry)
-            hurt.append(entry.name)
-        return hurt
+        self.adapter.check_caller()
+        return self._copies.complete(operations, failed)
 
     def stats(self) -> dict[str, int | float]:
         """Figures by vLLM's metric names."""
         return stats(self)
 
     def stall_report(self) -> Stall:
-        """Who holds what at this moment, and which guard keeps each request that waits."""
+        """What each live request holds at this moment, and which guard keeps each that waits."""
         return stall_report(self)
+
+
+def new_ledger(config: Config) -> Ledger:
+    """The ledger that a scheduler runs on."""
+    return QuickLedger(config.limits())

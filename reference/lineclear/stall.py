@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lineclear.relief import CANNOT_HELP, HELPS, NOTHING, Relief, relief
-from lineclear.scheduling.queues import Entry
+from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.step import Step
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.progress import Need
 from lineclear_spec.records import SWAP_IN, SWAP_OUT
 
 if TYPE_CHECKING:
-    from lineclear.scheduling.transitions import Bookkeeping
+    from lineclear.scheduling.readings import Readings
 
 __all__ = ["GUARDS", "Held", "Holder", "Stall", "stall_report"]
 
@@ -203,7 +203,7 @@ def more(count: int) -> list[str]:
     return [f"... and {count} more"] if count > 0 else []
 
 
-def stall_report(scheduler: Bookkeeping) -> Stall:
+def stall_report(scheduler: Readings) -> Stall:
     """Who holds what at this moment, and what keeps each request."""
     ledger = scheduler.ledger
     gpu, cpu = ledger.gpu, ledger.cpu
@@ -223,7 +223,7 @@ def stall_report(scheduler: Bookkeeping) -> Stall:
     )
 
 
-def holder(scheduler: Bookkeeping, entry: Entry) -> Holder:
+def holder(scheduler: Readings, entry: Entry) -> Holder:
     """What the request holds."""
     record, blocks = entry.record, entry.record.blocks
     return Holder(
@@ -233,11 +233,11 @@ def holder(scheduler: Bookkeeping, entry: Entry) -> Holder:
         blocks if record.phase == Phase.SWAPPED else 0,
         entry.n,
         entry.tokens(scheduler.ledger),
-        scheduler.computed(entry),
+        entry.computed(scheduler.ledger),
     )
 
 
-def running(scheduler: Bookkeeping) -> list[Held]:
+def running(scheduler: Readings) -> list[Held]:
     """What each request waits for that runs, in order."""
     found: list[Held] = []
     ledger = scheduler.ledger
@@ -256,12 +256,12 @@ def running(scheduler: Bookkeeping) -> list[Held]:
     return found
 
 
-def queued(scheduler: Bookkeeping) -> list[Held]:
+def queued(scheduler: Readings) -> list[Held]:
     """What keeps each request that waits or is swapped out, in the queue's order."""
     waiting = sorted(scheduler.queue, key=lambda entry: entry.place)
     if not waiting:
         return []
-    step = Step(scheduler)
+    step = Step(scheduler.step_parts)
     step.due = scheduler.ledger.due().count
     planned = step.planned()
     found: list[Held] = []
@@ -279,7 +279,7 @@ def queued(scheduler: Bookkeeping) -> list[Held]:
     return found
 
 
-def with_change(scheduler: Bookkeeping, entry: Entry, guard: str, figures: dict[str, Any]) -> Held:
+def with_change(scheduler: Readings, entry: Entry, guard: str, figures: dict[str, Any]) -> Held:
     """The guard with what would lift it, and whether waiting can."""
     ledger, record = scheduler.ledger, entry.record
     last = ledger.steps if any(q.steady for q in record.members) else 0
@@ -299,7 +299,7 @@ def with_change(scheduler: Bookkeeping, entry: Entry, guard: str, figures: dict[
     )
 
 
-def beyond_the_watermark(scheduler: Bookkeeping, entry: Entry) -> int:
+def beyond_the_watermark(scheduler: Readings, entry: Entry) -> int:
     """Blocks that an empty pool lacks for it, if the preset keeps the watermark even then."""
     ledger, config, record = scheduler.ledger, scheduler.config, entry.record
     if "the watermark is waived when nothing runs" not in config.lacking:
@@ -309,9 +309,7 @@ def beyond_the_watermark(scheduler: Bookkeeping, entry: Entry) -> int:
     return wants + config.watermark_blocks - ledger.gpu.total
 
 
-def change_for(
-    scheduler: Bookkeeping, entry: Entry, guard: str, figures: dict[str, Any]
-) -> Relief:
+def change_for(scheduler: Readings, entry: Entry, guard: str, figures: dict[str, Any]) -> Relief:
     """The smallest change that lifts a guard."""
     runs = [scheduler.running.entries[order] for order in scheduler.running.orders]
     others = [other for other in runs if other is not entry]
@@ -329,7 +327,7 @@ def change_for(
 
 
 def head_of_queue(
-    scheduler: Bookkeeping, step: Step, entry: Entry, planned: Need
+    scheduler: Readings, step: Step, entry: Entry, planned: Need
 ) -> tuple[str, dict[str, Any]]:
     """The guard that keeps the head of the queue, and its figures."""
     ledger, config = scheduler.ledger, scheduler.config

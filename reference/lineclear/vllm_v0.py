@@ -11,16 +11,10 @@ Sources: vLLM 0.6.3.post1, `core/scheduler.py` and `core/block_manager.py`; nano
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from lineclear.scheduling.queues import Entry
+from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.sequence_demand import Job
-from lineclear.scheduling.step import Step
-from lineclear_spec import actions
+from lineclear.scheduling.step import Step, StepParts
 from lineclear_spec.lifecycle import Phase
-
-if TYPE_CHECKING:
-    from lineclear.scheduling.transitions import Bookkeeping
 
 __all__ = ["NanoStep", "V0ChunkedStep", "V0Step"]
 
@@ -34,11 +28,12 @@ class V0Step(Step):
 
     worst_case = True  # every sequence is taken to need a block
     margin = True  # admission leaves the watermark free, even if nothing runs
+    decodes_every_step = False  # a step may leave out a sequence that runs
 
-    def __init__(self, scheduler: Bookkeeping) -> None:
+    def __init__(self, parts: StepParts) -> None:
         """Nothing is scheduled yet."""
-        super().__init__(scheduler)
-        self.victims: list[Entry] = []  # in this step
+        super().__init__(parts)
+        self.gave_way: list[Entry] = []  # in this step
 
     def build(self) -> None:
         """Prompts, if nothing is swapped out; else, or if there was none, decodes and swap-ins."""
@@ -53,8 +48,8 @@ class V0Step(Step):
 
     def _prompts(self) -> None:
         """The head of the queue, until one does not fit."""
-        scheduler, ledger, config = self.scheduler, self.ledger, self.config
-        while (entry := scheduler.queue.head()) is not None:
+        live, ledger, config = self.live, self.ledger, self.config
+        while (entry := live.waiting.head()) is not None:
             if entry.record.phase == Phase.SWAPPED:
                 return
             tokens = self._first_chunk(entry.record.members[0].known_tokens)
@@ -63,12 +58,11 @@ class V0Step(Step):
             if (
                 not tokens
                 or ledger.gpu.free - need < kept
-                or scheduler.seats + entry.n > config.max_num_seqs
+                or live.seats + entry.n > config.max_num_seqs
             ):
                 return
             self._begin(entry)
-            actions.admit(ledger, entry.record)
-            scheduler.start(entry)
+            self.transitions.enter(entry)
             for job in self._jobs_of(entry):
                 self._compute(job, min(job.tokens, tokens))
 
@@ -77,28 +71,26 @@ class V0Step(Step):
         return tokens if tokens <= self._tokens_left else 0
 
     def _begin(self, entry: Entry) -> None:
-        """It stands behind everybody who runs."""
-        scheduler = self.scheduler
-        scheduler.queue.leave(entry)
+        """It will stand behind every request that runs."""
         entry.order = (0, entry.number)  # where it stood when it arrived, should it wait again
-        orders = scheduler.running.orders
+        orders = self.live.running.orders
         entry.rank = (orders[-1][0] + 1 if orders else 0,)
 
     # ---- those that run ------------------------------------------------------------------------
 
     def _decodes(self) -> None:
         """Each in its place grows by a token; whoever has no room preempts the last, or itself."""
-        scheduler, ledger = self.scheduler, self.ledger
+        running, ledger = self.live.running, self.ledger
         done: set[Entry] = set()
-        for rank in tuple(scheduler.running.orders):
-            entry = scheduler.running.entries.get(rank)
+        for rank in tuple(running.orders):
+            entry = running.entries.get(rank)
             if entry is None:
                 continue  # preempted meanwhile
             jobs = self._fitting(self._jobs_of(entry))
             if jobs is None:
                 return  # out of tokens; the rest waits for the next step
             while entry is not None and self._touched(jobs) > ledger.gpu.free:
-                victim = scheduler.running.entries[scheduler.running.orders[-1]]
+                victim = running.entries[running.orders[-1]]
                 if victim in done:
                     victim = entry
                 self._give_way(victim)
@@ -122,23 +114,22 @@ class V0Step(Step):
 
     def _give_way(self, victim: Entry) -> None:
         """It is preempted, and stands last among those that are swapped out if it is swapped."""
-        scheduler = self.scheduler
+        waiting, transitions = self.live.waiting, self.transitions
         self.preempted = True
-        self.victims.append(victim)
-        scheduler.preempt(victim)
+        self.gave_way.append(victim)
+        transitions.preempt(victim)
         if victim.record.phase == Phase.SWAPPED:
-            scheduler.queue.leave(victim)
-            scheduler.swaps += 1
-            victim.order = (scheduler.swaps,)
-            scheduler.queue.push(victim)
+            waiting.leave(victim)
+            victim.order = (transitions.counters.preemptions["swap"],)  # swap-outs so far
+            waiting.push(victim)
 
     # ---- those that are swapped out ------------------------------------------------------------
 
     def _swapped(self) -> None:
         """The head of those that are swapped out, until one does not fit."""
-        scheduler, ledger, config = self.scheduler, self.ledger, self.config
+        live, ledger, config = self.live, self.ledger, self.config
         size = config.block_size
-        while (entry := scheduler.queue.head()) is not None:
+        while (entry := live.waiting.head()) is not None:
             record = entry.record
             if record.phase != Phase.SWAPPED or record.copy:
                 return
@@ -149,12 +140,11 @@ class V0Step(Step):
             if (
                 ledger.gpu.free - need < config.watermark_blocks
                 or tokens > self._tokens_left
-                or scheduler.seats + entry.n > config.max_num_seqs
+                or live.seats + entry.n > config.max_num_seqs
             ):
                 return
             self._begin(entry)
-            actions.swap_in(ledger, record)
-            scheduler.start(entry)
+            self.transitions.enter(entry)
             for job in self._jobs_of(entry):
                 self._compute(job, job.tokens)
 
@@ -171,10 +161,10 @@ class V0ChunkedStep(V0Step):
 
     def _prompts(self) -> None:
         """Waiting requests do not stand behind those that are swapped out or just gave way."""
-        queue = self.scheduler.queue
+        queue = self.live.waiting
         aside: list[Entry] = []
         while (entry := queue.head()) is not None and (
-            entry.record.phase == Phase.SWAPPED or entry in self.victims
+            entry.record.phase == Phase.SWAPPED or entry in self.gave_way
         ):
             aside.append(queue.pop())
         super()._prompts()

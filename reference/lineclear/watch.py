@@ -23,13 +23,13 @@ import heapq
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-from lineclear.scheduling.queues import Entry
+from lineclear.scheduling.entry import Entry
 from lineclear.stall import Stall, stall_report
 from lineclear.starvation import Sizes, steps_of_the_first, steps_to_a_token
 
 if TYPE_CHECKING:
     from lineclear.plan import Plan
-    from lineclear.scheduling.transitions import Bookkeeping
+    from lineclear.scheduling.readings import Readings
 
 __all__ = ["Stalled", "Watch"]
 
@@ -66,7 +66,7 @@ class Watch:
         slowest: the most commits from when a request became the first to its end, or to now.
     """
 
-    def __init__(self, scheduler: Bookkeeping) -> None:
+    def __init__(self, scheduler: Readings) -> None:
         """Nothing has been seen."""
         self.scheduler = scheduler
         self.static = not (

@@ -249,15 +249,23 @@ def test_a_policy_that_breaks_the_scheduler_is_found(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The search of small worlds sees what an unsafe scheduler would let this policy do."""
-    from lineclear.scheduler import Scheduler
-    from lineclear.scheduling.queues import Entry
-    from lineclear.view import View
+    from lineclear.scheduling.entry import Entry
+    from lineclear.scheduling.queues import RunningOrder
+    from lineclear.scheduling.step import Step
 
-    def careless(self: Scheduler, waiting: View, running: Entry) -> bool:
-        self.ledger.gpu.free -= running.number > 1
-        return False
+    right = Step._displace  # pyright: ignore[reportPrivateUsage]
 
-    monkeypatch.setattr(Scheduler, "may_displace", careless)
+    def careless(self: Step, jobs: list[Any]) -> list[Any]:
+        def from_the_last(running: RunningOrder, entry: Entry) -> Iterator[Entry]:
+            for other in reversed(list(running.entries.values())):
+                self.ledger.gpu.free -= other.number > 1
+            return iter(())
+
+        with monkeypatch.context() as patch:
+            patch.setattr(RunningOrder, "from_the_last", from_the_last)
+            return right(self, jobs)
+
+    monkeypatch.setattr(Step, "_displace", careless)
     body = "    def key(self, request):\n        return -request.priority" + PLAIN
     monkeypatch.setitem(BODIES, "Urgent", body)
     from lineclear.checks.behaviours import chosen, look

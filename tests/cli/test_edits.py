@@ -15,32 +15,26 @@ from lineclear.checks.on_device import on_device
 from lineclear.checks.stage import Context
 from lineclear.explore.worlds import hard_worlds
 
-ISSUE, OUTCOME, SCHEDULER = (
-    "lineclear.scheduling.dispatch",
-    "lineclear.scheduling.commit",
-    "lineclear.scheduler",
-)
-BOOKS, QUICK, LEDGER = (
-    "lineclear.scheduling.transitions",
-    "lineclear.quick",
-    "lineclear_spec.ledger",
-)
+DISPATCH, OUTCOME = "lineclear.scheduling.dispatch", "lineclear.scheduling.commit"
+COPIES, FLIGHT = "lineclear.scheduling.copies", "lineclear.scheduling.flight"
+LIVE, BATCH = "lineclear.scheduling.live_requests", "lineclear.scheduling.decode_batch"
+QUICK, LEDGER = "lineclear.quick", "lineclear_spec.ledger"
 PREEMPTION, STEPS = "lineclear_spec.actions.preemption", "lineclear_spec.actions.steps"
 OPERATIONS, GROWTH = "lineclear_spec.actions.operations", "lineclear_spec.actions.growth"
 
 #: Found by the run on the device of the test, in the stage `scheduler`.
 DEVICE: dict[str, Edit] = {
     "a plan's operations wait for nothing": (
-        ISSUE, "told_operations", "operation.wait, name", "0, name"),
+        DISPATCH, "Dispatch._operations", "operation.wait, name", "0, name"),
     "a plan's operations wait for one less": (
-        ISSUE, "told_operations", "operation.wait, name", "max(0, operation.wait - 1), name"),
+        DISPATCH, "Dispatch._operations", "operation.wait, name", "max(0, operation.wait - 1), name"),
     "a commit settles copies that it did not wait for": (
         OUTCOME, "Outcome._settle", "number <= wait]", "number <= ledger.carried]"),
     "a failed copy out counts as good": (
-        SCHEDULER, "Scheduler.complete", "or record.copy != number else",
+        COPIES, "Copies.complete", "or record.copy != number else",
         "or record.copy != number or record.phase == 3 else"),
     "a failed copy counts as good": (
-        SCHEDULER, "Scheduler.complete", "self.lose(entry)",
+        COPIES, "Copies.complete", "self.transitions.lose(entry)",
         "actions.settle_copy(ledger, number); continue"),
     "samples of the steps in flight are not void": (
         LEDGER, "Ledger.void_samples", "sequence.void = self.steps", "sequence.void = self.settled"),
@@ -48,7 +42,7 @@ DEVICE: dict[str, Edit] = {
         LEDGER, "Ledger.worst_case", "request.limit - 1", "request.limit - 2"),
     "a table is cleared as if no branch shared it": (
         QUICK, "QuickLedger._clear_table", "len(request.members) == 1 and ", ""),
-    "a victim keeps its seat": (BOOKS, "Bookkeeping.stop", "self.seats -= entry.n", "pass"),
+    "a victim keeps its seat": (LIVE, "LiveRequests.stop", "self.seats -= entry.n", "pass"),
     "a copy in waits for nothing": (
         PREEMPTION, "swap_in", "larger(ledger.barrier, request.moved)", "0"),
     "a step does not wait for a copy in": (
@@ -65,19 +59,19 @@ DEVICE: dict[str, Edit] = {
         PREEMPTION, "recompute", "request.copy >= 1", "request.copy >= 0"),
     "a failed copy in leaves samples valid": (
         OPERATIONS, "fail_copy", "ledger.on_gpu(request)", "ledger.on_gpu(request) and False"),
-    "void samples are kept": (ISSUE, "Flight.counts", "sequence.void < self.step", "True"),
+    "void samples are kept": (FLIGHT, "Flight.counts", "sequence.void < self.step", "True"),
     "void samples of the last step are kept": (
-        ISSUE, "Flight.counts", "sequence.void < self.step", "sequence.void <= self.step"),
+        FLIGHT, "Flight.counts", "sequence.void < self.step", "sequence.void <= self.step"),
     "a copy in pairs blocks wrongly": (
-        ISSUE, "told_operations", "tuple(operation.blocks)",
+        DISPATCH, "Dispatch._operations", "tuple(operation.blocks)",
         "tuple(operation.blocks) if operation.kind != 'swap_in' else "
         "tuple(zip([a for a, _ in operation.blocks], [b for _, b in operation.blocks][::-1]))"),
     "a failure that comes too late is no error": (
-        SCHEDULER, "Scheduler.complete", "if known and operation is None and number in bad",
+        COPIES, "Copies.complete", "if known and operation is None and number in bad",
         "if False"),
     "a copy out is not remembered": (PREEMPTION, "swap_out", "request.copy = number", "pass"),
     "a steady row that left is forgotten": (
-        BOOKS, "Bookkeeping.leave", "flight.left[sequence] = None", "pass"),
+        BATCH, "DecodeBatch.leave", "flight.left[sequence] = None", "pass"),
     "a copy on write waits for nothing": (
         GROWTH, "copy_on_write", "ledger.order(number, ledger.barrier)", "ledger.order(number, 0)"),
 }  # fmt: skip
@@ -85,7 +79,7 @@ DEVICE: dict[str, Edit] = {
 #: Found by the searches with any environment, in the stage `behaviours`.
 WORLDS: dict[str, Edit] = {
     "a completion settles every earlier copy": (
-        SCHEDULER, "Scheduler.complete",
+        COPIES, "Copies.complete",
         "if number in ledger.operations:\n            actions.settle_copy(ledger, number)",
         "for n in sorted(n for n in ledger.operations if n <= number and ledger.is_copy(n)):\n"
         "            actions.settle_copy(ledger, n)"),

@@ -332,7 +332,8 @@ def test_p11_whoever_stands_ahead_gives_way_is_red_with_its_moves(
     """The search judges by the ranks alone who gives way to whom."""
     from lineclear.checks import behaviours
     from lineclear.explore.worlds import of_policy
-    from lineclear.scheduling.queues import Entry, RunningOrder
+    from lineclear.scheduling.entry import Entry
+    from lineclear.scheduling.queues import RunningOrder
 
     bounds = of_policy("fcfs", "last", "recompute", chunked=True, live=3)
 
@@ -373,15 +374,15 @@ def test_p11_whoever_stands_ahead_gives_way_is_not_proved(monkeypatch: Patch) ->
     assert all("decisions/progress/" in f.title for f in outcome.findings)
 
 
-@pytest.mark.parametrize("lost", ["told_blocks", "told_tables"])
+@pytest.mark.parametrize("lost", ["_new_blocks", "_tables"])
 def test_p16_a_plan_that_does_not_tell_a_table_is_red(lost: str, monkeypatch: Patch) -> None:
-    import lineclear.scheduling.dispatch
+    from lineclear.scheduling.dispatch import Dispatch
 
-    def nothing(scheduler: Any) -> tuple[()]:
-        (scheduler.ledger.grown if lost == "told_blocks" else scheduler.replaced).clear()
+    def nothing(self: Dispatch) -> tuple[()]:
+        (self.ledger.grown if lost == "_new_blocks" else self.changes.replaced).clear()
         return ()
 
-    monkeypatch.setattr(lineclear.scheduling.dispatch, lost, nothing)
+    monkeypatch.setattr(Dispatch, lost, nothing)
     (stage,) = [made for made in STAGES if made.name == "scheduler"]
     outcome = run_stage(stage, Context("fast"))
     assert outcome.status == "refuted"

@@ -40,18 +40,18 @@ def test_a_starvation_fails_until_its_rule_is_back(monkeypatch: Patch) -> None:
     test = as_test(first(BROKEN_WORLDS["broken_tail_requeue"], "LC503"))
     with pytest.raises(AssertionError, match="is never served while others come and go"):
         test()
-    from lineclear.scheduling.transitions import Bookkeeping
+    from lineclear.scheduling.transitions import Transitions
 
-    right = Bookkeeping.preempt
+    right = Transitions.preempt
 
-    def kept(self: Bookkeeping, entry: Any) -> None:
+    def kept(self: Transitions, entry: Any) -> None:
         order, rank = entry.order, entry.rank
         right(self, entry)
-        self.queue.leave(entry)
+        self.live.waiting.leave(entry)
         entry.order, entry.rank = order, rank
-        self.queue.push(entry)
+        self.live.waiting.push(entry)
 
-    monkeypatch.setattr(Bookkeeping, "preempt", kept)
+    monkeypatch.setattr(Transitions, "preempt", kept)
     test()
 
 
@@ -73,17 +73,17 @@ def test_a_step_that_leaves_something_undone_fails_until_it_is_mended(monkeypatc
 
 
 def test_a_violation_and_a_crash_fail_until_they_are_mended(monkeypatch: Patch) -> None:
-    from lineclear.scheduling.transitions import Bookkeeping
+    from lineclear.scheduling.live_requests import LiveRequests
 
     bounds = Bounds("two", small(), (Shape(1, 3), Shape(2, 2)), max_states=300)
-    right = Bookkeeping.start
+    right = LiveRequests.run
 
-    def wrong(self: Bookkeeping, entry: Any, displacing: bool = False) -> None:
-        right(self, entry, displacing)
+    def wrong(self: LiveRequests, entry: Any) -> None:
+        right(self, entry)
         self.seats += 1
 
     with monkeypatch.context() as planted:
-        planted.setattr(Bookkeeping, "start", wrong)
+        planted.setattr(LiveRequests, "run", wrong)
         test = as_test(look(bounds)[4][0])
         with pytest.raises(AssertionError, match="seats"):
             test()

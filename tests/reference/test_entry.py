@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lineclear.request import Request
-from lineclear.scheduling.queues import FORGOTTEN, Entry, WaitingQueue
+from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.queues import FORGOTTEN, WaitingQueue
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.records import Limits
 

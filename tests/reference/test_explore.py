@@ -25,9 +25,7 @@ from lineclear.explore.worlds import BROKEN_WORLDS, LONG, SHORT, ci_worlds, smal
 from lineclear.plan import Plan
 from lineclear.record import replay
 from lineclear.scheduler import Scheduler
-from lineclear.scheduling.queues import Entry
 from lineclear.scheduling.step import Step
-from lineclear_spec import actions
 
 ONE = Bounds("one", small(num_gpu_blocks=2, num_cpu_blocks=2), (Shape(1, 2),), live=2)
 TWO = Bounds("two", small(max_num_batched_tokens=2), (LONG, SHORT))
@@ -56,10 +54,11 @@ def test_a_bound_that_is_reached_is_told() -> None:
 class Leaking(Scheduler):
     """Forgets a place whenever a request is aborted."""
 
-    def end(self, entry: Entry, action: Any = actions.finish) -> None:
-        super().end(entry, action)
-        if action is actions.abort and self.ledger.gpu.free:
+    def abort(self, request_id: Any) -> bool:
+        ended = super().abort(request_id)
+        if ended and self.ledger.gpu.free:
             self.ledger.gpu.free -= 1
+        return ended
 
 
 def test_a_leak_is_found_with_its_trace() -> None:
@@ -130,7 +129,7 @@ class Restless(Step):
     def _make_room(self, jobs: list[Any]) -> list[Any]:
         for job in jobs:
             if not job.decode:
-                self.scheduler.preempt(job.entry)
+                self.transitions.preempt(job.entry)
         return super()._make_room([job for job in jobs if job.decode])
 
 

@@ -145,18 +145,19 @@ def plain_twin(run: Run) -> Run:
     memo: dict[int, Any] = {id(policy): FirstComeFirstServed(), id(journal): Journal()}
     twin = copy.deepcopy(run, memo)
     scheduler = twin.scheduler
-    scheduler.policy_failures = []
-    scheduler.ranks = scheduler.closes = scheduler.shares = False
-    scheduler.running, running = RunningOrder(), list(scheduler.running.entries.values())
-    scheduler.queue, queued = WaitingQueue(scheduler.config.swapped_first), list(scheduler.queue)
-    scheduler.widths = {"key": 1}
+    adapter, live = scheduler.adapter, scheduler.live
+    adapter.failures = []
+    adapter.ranks = adapter.closes = adapter.shares = False
+    live.running, running = RunningOrder(), list(live.running.entries.values())
+    live.waiting, queued = WaitingQueue(scheduler.config.swapped_first), list(live.waiting)
+    adapter.widths = {"key": 1}
     for entry in scheduler.entries.values():
         entry.order = entry.rank = (0, entry.number)
         entry.cell, entry.queued = None, False
     for entry in running:
-        scheduler.running.add(entry)
+        live.running.add(entry)
     for entry in queued:
-        scheduler.queue.push(entry)
+        live.waiting.push(entry)
     twin.told = []
     run.told = []
     return twin
@@ -205,7 +206,9 @@ def test_no_answer_and_no_deed_breaks_anything(
     run = survive(config, policy)
     failures = run.scheduler.policy_failures
     event("failed" if failures else "went on")
-    assert run.stops + (run.scheduler.interruption is not None) == policy.done.count("stop")
+    assert run.stops + (run.scheduler.adapter.interruption is not None) == policy.done.count(
+        "stop"
+    )
     assert "unpunished" not in policy.done
     for failure in failures:
         assert failure.startswith(f"{policy.name}: ")
@@ -374,7 +377,7 @@ def test_who_asks_itself_by_way_of_the_scheduler_is_still_being_asked() -> None:
             if self.calls < 1:
                 self.calls += 1
                 try:
-                    self.scheduler.key(request)
+                    self.scheduler.adapter.key(request)
                 except SchedulerError:
                     self.scheduler.drain()
             return 0
@@ -388,12 +391,12 @@ def test_who_asks_itself_by_way_of_the_scheduler_is_still_being_asked() -> None:
 
 def test_a_failure_that_the_harness_must_see_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the order of a failed policy left as it was the twin differs."""
-    from lineclear.scheduling.policy_adapter import Advice
+    from lineclear.scheduling.policy_adapter import PolicyAdapter
 
-    def careless(self: Advice, error: BaseException) -> None:
-        self.policy_failures.append(f"hostile: {error!r}")
+    def careless(self: PolicyAdapter, error: BaseException) -> None:
+        self.failures.append(f"hostile: {error!r}")
 
-    monkeypatch.setattr(Advice, "policy_failed", careless)
+    monkeypatch.setattr(PolicyAdapter, "fail", careless)
     with pytest.raises(AssertionError):
         survive(CONFIG, Hostile({12: "error"}))
 

@@ -27,7 +27,7 @@ EDITS: dict[str, tuple[str, str, str]] = {
     "one that cannot grow stops everybody behind it": (
         "scheduling/step.py",
         "            if entry not in wants:\n",
-        "            if scheduler.preempted:\n                wants.pop(entry, None)\n"
+        "            if self.transitions.changes.preempted:\n                wants.pop(entry, None)\n"
         "            if entry not in wants:\n",
     ),
     "room is made in reverse order": (
@@ -37,13 +37,13 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "may_displace is ignored": (
         "scheduling/step.py",
-        "not spared and scheduler.may_displace(seen, entry)",
+        "not spared and self.adapter.may_displace(seen, entry.view(self.ledger))",
         "not spared",
     ),
     "the shelter is ignored": (
         "scheduling/step.py",
-        "not spared and scheduler.may_displace(seen, entry)",
-        "scheduler.may_displace(seen, entry)",
+        "not spared and self.adapter.may_displace(",
+        "self.adapter.may_displace(",
     ),
     "copies are discarded in the order of their swaps": (
         "scheduling/transitions.py",
@@ -57,11 +57,11 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "one request more counts as running": (
         "scheduling/step.py",
-        "kept_free(self.config.watermark_blocks, len(scheduler.running))",
-        "kept_free(self.config.watermark_blocks, len(scheduler.running) + 1)",
+        "kept_free(self.config.watermark_blocks, len(live.running))",
+        "kept_free(self.config.watermark_blocks, len(live.running) + 1)",
     ),
     "a victim keeps a seat": (
-        "scheduling/transitions.py",
+        "scheduling/live_requests.py",
         "self.seats -= entry.n",
         "self.seats -= entry.n - 1",
     ),
@@ -85,7 +85,11 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "            return own + uses.get(entry, Need())",
         "            return own + Need(uses.get(entry, Need()).blocks, 0, -steady)",
     ),
-    "a live id is accepted": ("scheduler.py", "        if known:", "        if False and known:"),
+    "a live id is accepted": (
+        "scheduling/live_requests.py",
+        "        if known:",
+        "        if False and known:",
+    ),
     "abort says that a request is not live": (
         "scheduler.py",
         "        self.counters.aborted += 1\n        return True",
@@ -137,7 +141,7 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "                    other.bypassed += 0",
     ),
     "who was passed starts at its old count": (
-        "scheduling/transitions.py",
+        "scheduling/live_requests.py",
         "        entry.bypassed = 0\n",
         "",
     ),
@@ -187,19 +191,19 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "min(last, wanted_slots(sequence.slot_tokens, reach, tokens) + 1)",
     ),
     "reviews come a step late": (
-        "scheduling/policy_adapter.py",
+        "scheduling/live_requests.py",
         "            entry.review = self.ledger.steps + wait\n",
         "            entry.review = self.ledger.steps + wait + 1\n",
     ),
     "a policy never looks again": (
-        "scheduling/policy_adapter.py",
+        "scheduling/live_requests.py",
         "        for entry in due:",
         "        for entry in ():",
     ),
     "an aborted request stays in the queue": (
         "scheduling/transitions.py",
-        "        else:\n            self.queue.leave(entry)\n        del",
-        "        del",
+        "        else:\n            self.live.waiting.leave(entry)\n        self.live.remove",
+        "        self.live.remove",
     ),
     "preemptions are not counted": (
         "scheduling/transitions.py",
@@ -212,14 +216,14 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "",
     ),
     "a tenant's sequence goes on being charged": (
-        "scheduling/transitions.py",
-        '            self.tell("steady", self.of[sequence.request], -1)',
+        "scheduling/decode_batch.py",
+        '            self.adapter.tell("steady", tenant, -1, self.ledger.steps)',
         "            pass",
     ),
     "a token is not charged": (
         "scheduling/dispatch.py",
-        '                scheduler.tell("sampled", scheduler.of[sequence.request], 1)',
-        "                pass",
+        '                    self.adapter.tell("sampled", tenant, 1, ledger.steps)',
+        "                    pass",
     ),
     "nobody is sheltered": (
         "scheduling/transitions.py",
@@ -433,7 +437,7 @@ def test_what_is_not_judged_is_counted_by_name() -> None:
 def test_a_finding_names_a_rule_with_a_sentence() -> None:
     oracle = Oracle(Scheduler(Config(num_gpu_blocks=8, block_size=2, max_num_seqs=2)))
     oracle.add(Request(request_id="a", prompt_tokens=2, max_tokens=2))
-    oracle.scheduler.seats = 1
+    oracle.scheduler.live.seats = 1
     with pytest.raises(Undone, match="work_conservation: seats") as caught:
         oracle.add(Request(request_id="b", prompt_tokens=2, max_tokens=2))
     assert caught.value.rule in RULES

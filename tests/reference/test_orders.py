@@ -237,5 +237,5 @@ def test_an_order_is_the_same_whenever_it_is_asked(policy: str) -> None:
         plan = scheduler.schedule()
         scheduler.commit(plan, [0] * len(plan.sampling))
         for name, entry in scheduler.entries.items():
-            key = scheduler.key(entry.view(scheduler.ledger))
+            key = scheduler.adapter.key(entry.view(scheduler.ledger))
             assert (*key, entry.number) == entry.order == places[name]

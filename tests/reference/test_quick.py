@@ -32,7 +32,7 @@ class Pair:
     def __init__(self, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
         self.quick = Scheduler(config)
         with monkeypatch.context() as patch:
-            patch.setattr("lineclear.scheduling.policy_adapter.QuickLedger", Ledger)
+            patch.setattr("lineclear.scheduler.QuickLedger", Ledger)
             self.plain = Scheduler(config)
         assert type(self.quick.ledger) is QuickLedger
         assert type(self.plain.ledger) is Ledger

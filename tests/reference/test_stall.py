@@ -106,7 +106,7 @@ def test_branches_wait_for_the_prompt_that_their_leader_computes_again() -> None
     drive.add("a", 12, n=2)
     drive.step()
     drive.step({"a": [[0], [0]]})
-    drive.scheduler.preempt(drive.scheduler.entries["a"])
+    drive.scheduler.transitions.preempt(drive.scheduler.entries["a"])
     drive.step()
     assert guards(drive) == {"a": "leader"}
 

@@ -279,11 +279,12 @@ def test_a_quiet_step_goes_through_no_list_of_running_requests() -> None:
     assert len(before) == 30
     ledger.batch = Shy(before)
     ledger.running = Shy(ledger.running)
-    scheduler.members = Shy(scheduler.members)
-    scheduler.joined = Shy(scheduler.joined)
-    scheduler.entries = Shy(scheduler.entries)
-    scheduler.of = Shy(scheduler.of)
-    scheduler.running.entries = Shy(scheduler.running.entries)
+    batch, live = scheduler.batch, scheduler.live
+    batch.members = Shy(batch.members)
+    batch.joined = Shy(batch.joined)
+    live.entries = Shy(live.entries)
+    live.of = Shy(live.of)
+    live.running.entries = Shy(live.running.entries)
     for _ in range(3):
         plan = scheduler.schedule()
         assert len(plan.sampling) == 30

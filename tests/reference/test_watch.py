@@ -17,7 +17,8 @@ from lineclear.policies import BUILT_IN
 from lineclear.request import Request
 from lineclear.result import Result
 from lineclear.scheduler import Scheduler
-from lineclear.scheduling.queues import Entry
+from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.sequence_demand import Job
 from lineclear.scheduling.step import Step
 from lineclear.simulate import Simulation
@@ -188,7 +189,7 @@ def tiny(**changes: Any) -> Config:
 
 def any_fit(self: Step) -> None:
     """Whoever fits is admitted, whoever waits before it."""
-    queue = self.scheduler.queue
+    queue = self.live.waiting
     passed: list[Entry] = []
     while (entry := queue.head()) is not None:
         if not entry.record.copy and self.have().covers(self.want(entry)):
@@ -233,19 +234,19 @@ def test_no_bound_is_told_where_no_theorem_holds() -> None:
     assert Engine(PRESETS["nano_vllm"]).watch.bound() is None
 
 
-def to_the_tail(self: Scheduler, entry: Entry) -> None:
+def to_the_tail(self: LiveRequests, entry: Entry) -> None:
     """Whoever is preempted stands behind all that arrived meanwhile."""
     if entry.preemptions:
         self.arrivals += 1
         entry.order = entry.rank = (0, self.arrivals)
-    self.queue.push(entry)
+    self.waiting.push(entry)
 
 
 SENT_BACK = (tiny(num_gpu_blocks=5, max_num_seqs=4, max_num_batched_tokens=4), (3, 3), (2, 3), 2)
 
 
 def test_going_back_to_the_tail_is_an_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Scheduler, "wait", to_the_tail)
+    monkeypatch.setattr(LiveRequests, "wait", to_the_tail)
     with pytest.raises(Stalled, match="does not advance: it is the first"):
         endless(*SENT_BACK)
 
@@ -266,7 +267,7 @@ def test_prompts_that_are_begun_again_and_again_are_an_alarm(
     def restless(self: Step, jobs: list[Job]) -> list[Job]:
         for job in jobs:
             if not job.decode and job.entry.preemptions < 10_000:  # in every step
-                self.scheduler.preempt(job.entry)
+                self.transitions.preempt(job.entry)
         return real(self, [job for job in jobs if job.decode])
 
     monkeypatch.setattr(Step, "_make_room", restless)
@@ -291,7 +292,7 @@ def test_a_copy_that_nobody_tells_of_is_no_alarm() -> None:
     engine.add(8, 8)
     engine.turn()
     scheduler = engine.scheduler
-    scheduler.preempt(scheduler.entries[1])
+    scheduler.transitions.preempt(scheduler.entries[1])
     for _ in range(20):
         engine.watch.scheduled(scheduler.schedule())
     report = scheduler.stall_report()

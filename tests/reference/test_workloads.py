@@ -53,7 +53,7 @@ class Restless(Step):
     def _make_room(self, jobs: list[Any]) -> list[Any]:
         for job in jobs:
             if not job.decode:
-                self.scheduler.preempt(job.entry)
+                self.transitions.preempt(job.entry)
         return super()._make_room([job for job in jobs if job.decode])
 
 

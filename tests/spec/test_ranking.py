@@ -77,12 +77,12 @@ PLANTED: dict[str, tuple[Callable[..., Any], str, str]] = {
     "one block short when nobody runs": (
         step.Step.have,
         "self.ledger.gpu.free",
-        "self.ledger.gpu.free - (not scheduler.running)",
+        "self.ledger.gpu.free - (not live.running)",
     ),
-    "a seat short": (step.Step.have, "scheduler.seats,", "scheduler.seats + 1,"),
+    "a seat short": (step.Step.have, "live.seats,", "live.seats + 1,"),
     "the watermark is kept when nobody runs": (
         step.Step.have,
-        "kept_free(self.config.watermark_blocks, len(scheduler.running))",
+        "kept_free(self.config.watermark_blocks, len(live.running))",
         "self.config.watermark_blocks",
     ),
     "a waiting request wants a block more": (

@@ -10,7 +10,7 @@ from typing import Any
 
 from lineclear.plan import Plan
 from lineclear.scheduler import Scheduler
-from lineclear.scheduling.queues import Entry
+from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.step import Step
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase

@@ -19,7 +19,7 @@ from lineclear_spec.lifecycle import Phase
 if TYPE_CHECKING:
     from lineclear.plan import Plan
     from lineclear.scheduler import Scheduler
-    from lineclear.scheduling.queues import Entry
+    from lineclear.scheduling.entry import Entry
 
 __all__ = ["Charges", "check_answer", "check_books", "check_plan", "fits", "has_room", "refuses"]
 

@@ -20,7 +20,7 @@ from lineclear_spec.records import Sequence
 if TYPE_CHECKING:
     from lineclear.config import Config
     from lineclear.scheduler import Scheduler
-    from lineclear.scheduling.queues import Entry
+    from lineclear.scheduling.entry import Entry
 
 __all__ = ["Branch", "Live", "State", "ceil_div", "live_of", "observe"]
 

@@ -1,7 +1,7 @@
-"""What an executor says it sampled, checked against the plan.
+"""An executor's answer, checked against the plan.
 
-Guarantees: an answer that passes can be applied whole, so a refused one changes nothing. Only
-lengths are read, no token. It knows nothing about what a commit does with them.
+Invariant: an answer that passes can be applied whole, so a refused one changes nothing. Only lengths are
+read, no token.
 """
 
 from __future__ import annotations
@@ -9,15 +9,13 @@ from __future__ import annotations
 import operator
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 
 from lineclear.request import SampledError
-
-if TYPE_CHECKING:
-    from lineclear.scheduling.dispatch import Flight
-    from lineclear_spec.records import Request as Record
+from lineclear.scheduling.flight import Flight
+from lineclear_spec.records import Request as Record
 
 __all__ = ["ONE", "Lengths", "Stops", "lengths_of", "positions_of"]
 

@@ -1,26 +1,54 @@
-"""What a commit brings: tokens, branches, ends.
+"""The result of a step: tokens, branches, ends.
 
-Guarantees: whatever may be wrong with the sampled tokens is found by `check_output.py` before anything
-changes. It knows nothing about how steps are built.
+Invariant: `check_output.py` finds whatever may be wrong with the sampled tokens before anything changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from lineclear.request import Finished, Output, SampledError
 from lineclear.scheduling.check_output import ONE, Lengths, Stops, lengths_of, positions_of
-from lineclear.scheduling.queues import Entry
+from lineclear.scheduling.counters import Counters
+from lineclear.scheduling.decode_batch import DecodeBatch
+from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.flight import Flight
+from lineclear.scheduling.live_requests import LiveRequests
+from lineclear.scheduling.plan_changes import PlanChanges
+from lineclear.scheduling.transitions import Transitions
 from lineclear_spec import actions
+from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import Sequence
 
-if TYPE_CHECKING:
-    from lineclear.scheduling.dispatch import Flight
-    from lineclear.scheduling.transitions import Bookkeeping
+__all__ = ["CommitParts", "Outcome"]
 
-__all__ = ["Outcome"]
+
+@dataclass(frozen=True, slots=True)
+class CommitParts:
+    """The parts of a scheduler that a commit changes.
+
+    Attributes:
+        ledger: the state that the table's actions change.
+        live: finds the request of a sequence.
+        batch: which sequences are steady.
+        changes: what the next plan must report.
+        transitions: ends requests.
+        counters: of what happened.
+        joins: whether sequences may become steady.
+        joins_alone: whether only those of requests with one sequence may.
+    """
+
+    ledger: Ledger
+    live: LiveRequests
+    batch: DecodeBatch
+    changes: PlanChanges
+    transitions: Transitions
+    counters: Counters
+    joins: bool
+    joins_alone: bool
 
 
 class Outcome:
@@ -32,14 +60,14 @@ class Outcome:
 
     def __init__(
         self,
-        scheduler: Bookkeeping,
+        parts: CommitParts,
         flight: Flight,
         sampled: Any,
         stopped: Iterable[int | tuple[int, int]],
     ) -> None:
         """Checks everything."""
-        self.scheduler = scheduler
-        self.ledger = scheduler.ledger
+        self.parts = parts
+        self.ledger = parts.ledger
         self.flight = flight
         self.lengths: Lengths = lengths_of(flight, sampled)
         self.stops: Stops = positions_of(flight, stopped, self.lengths)
@@ -63,7 +91,7 @@ class Outcome:
 
     def apply(self, time: float | None) -> list[Finished]:
         """Settles the step; what is finished by it."""
-        scheduler, ledger, flight = self.scheduler, self.ledger, self.flight
+        parts, ledger, flight = self.parts, self.ledger, self.flight
         self.time = time
         base = len(flight.sampling)
         learning = list(range(base))
@@ -71,11 +99,11 @@ class Outcome:
         for position in self.lengths:  # a steady one that forks or ends counts its tokens itself
             sequence = flight.sequence(position)
             if sequence.steady:
-                scheduler.leave(sequence)
+                parts.batch.leave(sequence)
                 implied -= position >= base
             if position >= base:
                 learning.append(position)
-        scheduler.counters.generated_tokens += implied
+        parts.counters.generated_tokens += implied
         self._settle()
         self._learn(learning)
         for position, which in self.stops.items():
@@ -126,12 +154,12 @@ class Outcome:
         self, sequence: Sequence, sizes: tuple[int, ...], ending: frozenset[int] | None
     ) -> None:
         """One sequence learns its first continuation, and a branch forks for each other one."""
-        scheduler, ledger = self.scheduler, self.ledger
-        scheduler.counters.generated_tokens += sum(sizes)
+        parts, ledger = self.parts, self.ledger
+        parts.counters.generated_tokens += sum(sizes)
         if sequence.steady:
             return  # its clock has counted the token
         self.touched.append(sequence)
-        entry = scheduler.of[sequence.request]
+        entry = parts.live.of[sequence.request]
         entry.kept_a_token = True  # here before any of its sequences can be steady
         for k, size in enumerate(sizes[1:], start=1):
             child = actions.fork(ledger, sequence, size)
@@ -140,17 +168,17 @@ class Outcome:
             if ending is None or k in ending:
                 self.ends[child] = "stop"
             if entry.record.phase == Phase.RUNNING:
-                scheduler.explicit[child] = None
-                scheduler.replaced[child] = None
+                parts.batch.explicit[child] = None
+                parts.changes.replaced[child] = None
         rejected = max(0, sequence.drafts + 1 - sizes[0])
         actions.sample(ledger, sequence, self.flight.step, sizes[0], rejected)
 
     def _end(self, sequence: Sequence, reason: str) -> None:
         """One branch ends, and with the last one its request."""
-        scheduler, ledger = self.scheduler, self.ledger
-        entry: Entry = scheduler.of[sequence.request]
+        parts, ledger = self.parts, self.ledger
+        entry: Entry = parts.live.of[sequence.request]
         if sequence.steady:
-            scheduler.leave(sequence)
+            parts.batch.leave(sequence)
         generated = sequence.known_tokens - entry.record.prompt
         output = Output(entry.branch(sequence), generated, reason)
         if entry.outputs is None:
@@ -158,22 +186,21 @@ class Outcome:
         entry.outputs.append(output)
         if entry.record.width >= 2:
             actions.prune(ledger, sequence)
-            scheduler.explicit.pop(sequence, None)
-            scheduler.replaced.pop(sequence, None)
+            parts.batch.explicit.pop(sequence, None)
+            parts.changes.replaced.pop(sequence, None)
             entry.forget_branch(sequence)
             return
-        scheduler.end(entry)
-        scheduler.counters.finished[reason] += 1
+        parts.transitions.end(entry)
+        parts.counters.finished[reason] += 1
         name, outputs = entry.name, tuple(entry.outputs)
         self.finished.append(Finished(name, reason, outputs, entry.preemptions, self.time))
 
     def _join(self) -> None:
         """Sequences that decode one token in every step from now on become steady."""
-        scheduler = self.scheduler
-        config = scheduler.config
-        if config.num_lookahead_slots or config.rules != "lineclear":
-            return  # steps of other rules may leave a running sequence out
-        alone = config.depth > 1  # a branch that may fork takes one step at a time
+        parts = self.parts
+        if not parts.joins:
+            return
+        batch, alone = parts.batch, parts.joins_alone
         for sequence in self.touched:
-            if sequence in scheduler.explicit and not (alone and sequence.request.parallel > 1):
-                scheduler.join(sequence)
+            if sequence in batch.explicit and not (alone and sequence.request.parallel > 1):
+                batch.join(sequence)

@@ -1,9 +1,8 @@
-"""The policy, asked and told: whatever it answers or raises, everybody keeps a place.
+"""The policy is asked here, and nothing that it does can stop or confuse the scheduler.
 
-Guarantees: an answer that makes no sense, an exception, or a call of the scheduler while it asks is
-reported once under the policy's name, and the order is that of arrival from then on; nothing else
-changes by it. What is kept of an answer is made of built-in types, so that no code of the policy
-runs later. It knows nothing about blocks and takes no action of the table.
+Invariant: what is kept of an answer is made of built-in types, so no code of the policy runs later. The
+first invalid answer, exception or call back into the scheduler is reported once under the policy's name;
+from then on the policy is asked nothing and requests are served in the order of arrival.
 """
 
 from __future__ import annotations
@@ -12,135 +11,116 @@ from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 from lineclear.answers import at_least_one, name_of, numbers, report, steps, truth, whatever
-from lineclear.config import Config
-from lineclear.policies import Policy, make
+from lineclear.policies import Policy
 from lineclear.policies.tenants import TenantPolicy
-from lineclear.quick import QuickLedger
 from lineclear.request import SchedulerError
-from lineclear.scheduling.queues import Entry, RunningOrder, WaitingQueue
-from lineclear.scheduling.tenant_queue import TenantQueue
 from lineclear.view import View
-from lineclear_spec.ledger import Ledger
-from lineclear_spec.lifecycle import Phase
 
-__all__ = ["Advice"]
+__all__ = ["PolicyAdapter"]
 
 T = TypeVar("T")
-#: Looks at requests that are no longer due, before they are forgotten.
-FORGOTTEN = 64
 
 
-class Advice:
-    """Every live request, where the policy puts it.
+class PolicyAdapter:
+    """Asks one policy.
 
     Args:
-        config: settings.
-        policy: who comes first; the one that `config` names if None.
+        policy: the policy.
 
     Attributes:
-        entries: live requests by id.
-        running: those that run, by rank.
-        queue: those that wait or are swapped out, by key.
-        policy_failures: what the policy did wrong; it is asked nothing after the first.
-        interruption: raised by the policy and no `Exception` (somebody wants the program to stop):
-            the call in whose midst it came is finished, the next one raises it.
+        failures: what the policy did wrong; it is asked nothing after the first.
+        interruption: an exception of the policy that is no `Exception` (a request to end the program).
+            The call during which it came is finished, and the next call raises it.
+        tenants: the policy, if it shares among tenants and has not failed.
+        on_failure: called once, when the policy has failed.
     """
 
-    def __init__(self, config: Config, policy: Policy | None) -> None:
-        """Nothing is live."""
-        self.config = config
-        self.policy = policy or make(config.scheduling_policy, dict(config.policy_options))
-        self.ledger: Ledger = QuickLedger(config.limits())
-        self.entries: dict[Hashable, Entry] = {}
-        self.running = RunningOrder()
-        self.queue = WaitingQueue(config.swapped_first)
-        self.policy_name = name_of(self.policy)
-        self.foreign = not type(self.policy).__module__.startswith("lineclear.policies.")
-        self.policy_failures: list[str] = []
-        self.asking = False  # the policy is being asked, or told
-        self.trespass: SchedulerError | None = None  # it has called the scheduler meanwhile
+    def __init__(self, policy: Policy) -> None:
+        """The policy has been asked nothing."""
+        self.policy = policy
+        self.name = name_of(policy)
+        self.foreign = not type(policy).__module__.startswith("lineclear.policies.")
+        self.failures: list[str] = []
+        self.asking = False  # the policy runs at this moment
+        self.reentrancy_error: SchedulerError | None = (
+            None  # it has called the scheduler meanwhile
+        )
         self.interruption: BaseException | None = None
         self.widths: dict[str, int] = {}  # parts of a key and of a rank
-        self.tenants: TenantPolicy | None = None
-        if isinstance(self.policy, TenantPolicy):
-            self.tenants = self.policy
-            self.queue = TenantQueue(self.ask, self._steps, config.swapped_first)
-        self.ranks = hasattr(self.policy, "rank")
-        self.shares = hasattr(self.policy, "share")
-        self.closes = hasattr(self.policy, "ended")
-        self.reviews: dict[int, list[Entry]] | None = None  # by the step before which they are due
-        if hasattr(self.policy, "review"):
-            self.reviews = {}
-        self.reviewed = 0  # entries in these lists
-
-    def _steps(self) -> int:
-        """Steps issued so far."""
-        return self.ledger.steps
-
-    def enter(self, entry: Entry) -> None:
-        """A request that was accepted stands in the queue."""
-        self.entries[entry.name] = entry
-        self.wait(entry)
-
-    def wait(self, entry: Entry) -> None:
-        """The request waits from now on."""
-        entry.since = self.ledger.steps
-        self.queue.push(entry)
-        if self.reviews is not None:
-            self.look_again(entry)
+        self.tenants = policy if isinstance(policy, TenantPolicy) else None
+        self.ranks = hasattr(policy, "rank")
+        self.shares = hasattr(policy, "share")
+        self.closes = hasattr(policy, "ended")
+        self.reviews = hasattr(policy, "review")
+        self.on_failure: Callable[[], None] | None = None
 
     def ask(
         self, method: str, understand: Callable[[str, Any], T], otherwise: T, *arguments: Any
     ) -> T:
-        """Asks or tells the policy something, once and for all if that fails.
+        """Calls a method of the policy; no more after one call that fails.
 
         Args:
             method: of the policy.
-            understand: makes the answer plain, or raises.
-            otherwise: the answer of a policy that has failed, now or before.
+            understand: converts the answer to built-in types, or raises.
+            otherwise: returned if the policy has failed, now or before.
             arguments: for the method.
         """
-        if self.policy_failures:
+        if self.failures:
             return otherwise
         if self.asking:
-            self.answer_for()  # it asks itself by way of the scheduler
+            self.check_caller()  # it asks itself by way of the scheduler
         self.asking = True
         try:
             answer = understand(method, getattr(self.policy, method)(*arguments))
-            if self.trespass is not None:
-                raise self.trespass
+            if self.reentrancy_error is not None:
+                raise self.reentrancy_error
         except BaseException as error:  # the next call raises what is no Exception
-            self.policy_failed(error)
+            self.fail(error)
             return otherwise
         finally:
             self.asking = False
-        return otherwise if self.policy_failures else answer
+        return otherwise if self.failures else answer
 
-    def answer_for(self) -> None:
+    def check_caller(self) -> None:
         """Refuses a call that the policy makes, and raises what interrupted it before.
 
         Raises:
             SchedulerError: the policy is being asked something.
         """
         if self.asking:
-            self.trespass = SchedulerError("a policy may not call the scheduler that asks it")
-            raise self.trespass
+            self.reentrancy_error = SchedulerError(
+                "a policy may not call the scheduler that asks it"
+            )
+            raise self.reentrancy_error
         if self.interruption is not None:
             error, self.interruption = self.interruption, None
             raise error
 
+    def fail(self, error: BaseException) -> None:
+        """Reports the policy's first failure, and says so to the owner of the orders."""
+        if not isinstance(error, Exception):
+            self.interruption = error
+        if self.failures:
+            return
+        self.failures.append(report(self.name, error))
+        self.tenants = None
+        if self.on_failure is not None:
+            self.on_failure()
+
+    # ---- what is asked -------------------------------------------------------------------------
+
     def places(self, view: View) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
-        """Where the request stands among those that wait, and, if that differs, that run."""
+        """The request's place among those that wait, and, if it differs, among those that run."""
         key = self.key(view)
         rank = self.key(view, "rank") if self.ranks else None
-        return ((), None) if self.policy_failures else (key, rank)
+        return ((), None) if self.failures else (key, rank)
 
     def key(self, view: View, method: str = "key") -> tuple[Any, ...]:
-        """The policy's key, or none (first come, first served) for all once it has failed."""
+        """The request's key or rank; the same for all, `()`, once the policy has failed."""
         return self.ask(method, self._place, (), view)
 
     def _place(self, method: str, answer: Any) -> tuple[Any, ...]:
-        """A key as it can be compared with every other."""
+        """A key that can be compared with every other key."""
         parts = numbers(method, answer)
         if self.widths.setdefault(method, len(parts)) != len(parts):
             raise TypeError(
@@ -149,85 +129,23 @@ class Advice:
             )
         return parts
 
-    def may_displace(self, waiting: View, running: Entry) -> bool:
-        """The policy's answer; never, once it has failed."""
-        if self.policy_failures:
-            return False
-        return self.ask("may_displace", truth, False, waiting, running.view(self.ledger))
+    def may_displace(self, waiting: View, running: View) -> bool:
+        """Whether a waiting request may preempt a running one; never, once the policy has failed."""
+        return self.ask("may_displace", truth, False, waiting, running)
 
-    def share(self, entry: Entry, budget: int, sharers: int) -> int:
+    def share(self, view: View, budget: int, sharers: int) -> int:
         """Tokens of an unfinished prompt that the policy lets a step compute, at least 1."""
-        view = entry.view(self.ledger)
         return self.ask("share", at_least_one, budget, view, budget, sharers)
 
-    def tell(self, event: str, entry: Entry, count: int) -> None:
-        """Tells a policy that shares among tenants what became of one of theirs."""
+    def review(self, view: View) -> int | None:
+        """After how many steps the policy wants to look at the request again, or None."""
+        return self.ask("review", steps, None, view)
+
+    def tell(self, event: str, tenant: Hashable, count: int, step: int) -> None:
+        """Tells a policy that shares among tenants what a request of one of them got."""
         if self.tenants is not None:
-            self.ask(event, whatever, None, entry.tenant, count, self.ledger.steps)
+            self.ask(event, whatever, None, tenant, count, step)
 
-    def review(self) -> None:
-        """Asks anew about requests of which the policy said that it would look again by now."""
-        if not self.reviews:
-            return
-        due = self.reviews.pop(self.ledger.steps, ())
-        self.reviewed -= len(due)
-        for entry in due:
-            if self.entries.get(entry.name) is entry and entry.review == self.ledger.steps:
-                self.look_again(entry)
-
-    def look_again(self, entry: Entry) -> None:
-        """The policy looks at the request: where it stands now, and when to look again."""
-        if self.reviews is None:
-            return
-        wait = self.ask("review", steps, None, entry.view(self.ledger))
-        if self.policy_failures:
-            return
-        entry.review = -1
-        if wait is not None:
-            entry.review = self.ledger.steps + wait
-            self.reviews.setdefault(entry.review, []).append(entry)
-            self.reviewed += 1
-            if self.reviewed > FORGOTTEN + 4 * len(self.entries):
-                self._forget_reviews()
-        key, rank = self.places(entry.view(self.ledger))
-        order = (*key, entry.number)
-        rank = order if rank is None else (*rank, entry.number)
-        if self.policy_failures or (order == entry.order and rank == entry.rank):
-            return  # one that has just failed has set everybody's place
-        if entry.record.phase == Phase.RUNNING:
-            self.running.remove(entry)
-            entry.order, entry.rank = order, rank
-            self.running.add(entry)
-        else:
-            self.queue.leave(entry)
-            entry.order, entry.rank = order, rank
-            self.queue.push(entry)
-
-    def _forget_reviews(self) -> None:
-        """Keeps the last look at each live request alone: a far one would be kept for as long."""
-        kept: dict[int, list[Entry]] = {}
-        for entry in self.entries.values():
-            if entry.review > self.ledger.steps:
-                kept.setdefault(entry.review, []).append(entry)
-        self.reviews, self.reviewed = kept, sum(map(len, kept.values()))
-
-    def closed(self, entry: Entry) -> None:
-        """The request has ended, if the policy wants to know."""
-        if self.closes and not self.policy_failures:
-            self.ask("ended", whatever, None, entry.view(self.ledger))
-
-    def policy_failed(self, error: BaseException) -> None:
-        """First come, first served from now on; the failure is told under the policy's name."""
-        if not isinstance(error, Exception):
-            self.interruption = error
-        if self.policy_failures:
-            return
-        self.policy_failures.append(report(self.policy_name, error))
-        self.tenants = self.reviews = None
-        running = list(self.running.entries.values())
-        self.running = RunningOrder()
-        for entry in self.entries.values():
-            entry.order = entry.rank = (entry.number,)
-        for entry in running:
-            self.running.add(entry)
-        self.queue.rebuild(tuple(self.queue))
+    def closed(self, view: View) -> None:
+        """Tells the policy that a request has ended."""
+        self.ask("ended", whatever, None, view)

@@ -1,15 +1,14 @@
 """What a sequence that is not steady wants of a step.
 
-Guarantees: a job that has its blocks and its tokens is refused nothing by the table. It knows
-nothing about the order of jobs or about who gives way.
+Invariant: the table refuses nothing to a job that has its blocks and its tokens.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from lineclear.scheduling.queues import Entry
+from lineclear.config import Config
+from lineclear.scheduling.entry import Entry
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.progress import (
     decodes,
@@ -19,9 +18,6 @@ from lineclear_spec.progress import (
     wanted_tokens,
 )
 from lineclear_spec.records import Block, Sequence
-
-if TYPE_CHECKING:
-    from lineclear.scheduling.transitions import Bookkeeping
 
 __all__ = ["Job", "job_of", "sized", "spare_last_holders"]
 
@@ -53,11 +49,11 @@ class Job:
     decode: bool
 
 
-def job_of(scheduler: Bookkeeping, sequence: Sequence, entry: Entry) -> Job | None:
+def job_of(ledger: Ledger, config: Config, sequence: Sequence, entry: Entry) -> Job | None:
     """What the sequence can do in this step, or None."""
-    ledger, record, size = scheduler.ledger, entry.record, scheduler.config.block_size
+    record, size = entry.record, config.block_size
     alone = entry.n == 1
-    lookahead = scheduler.config.num_lookahead_slots if alone else 0
+    lookahead = config.num_lookahead_slots if alone else 0
     promised = sequence.promised_samples
     if promised and (lookahead or not alone):
         return None  # where it goes on, or as how many, is not known before the commit

@@ -1,10 +1,9 @@
 """One step, built: growth, preemption, decodes, prefills, admission.
 
-Guarantees: the order of a step, and that the table refuses nothing of it. It knows nothing about
-results. Every change is an action of the table.
+Invariant: every change is an action of the table, and the table refuses none of them.
 
-Running sequences grow first, in the order of the policy; whoever cannot preempts someone behind
-it, or itself. If nobody was preempted, the head of the queue may displace less important requests.
+Running sequences grow first, in the order of the policy; a request that cannot grow preempts one behind
+it, or itself. If none was preempted, the head of the queue may displace less important requests.
 Decodes are scheduled, unfinished prefills share what is left of the budget, and then requests are
 admitted in order until one does not fit.
 """
@@ -14,20 +13,26 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
+from lineclear.config import Config
 from lineclear.plan import Scheduled
-from lineclear.scheduling.queues import Entry
+from lineclear.scheduling.decode_batch import DecodeBatch
+from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.live_requests import LiveRequests
+from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear.scheduling.sequence_demand import Job, job_of, spare_last_holders
-from lineclear.scheduling.victims import choose, worst
+from lineclear.scheduling.transitions import Transitions
+from lineclear.scheduling.victims import Victims, worst
 from lineclear_spec import actions
+from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.logic import larger
 from lineclear_spec.progress import (
     Need,
     admits_others,
     asked_tokens,
-    behind,
     beside,
     chunk,
     grows,
@@ -41,29 +46,61 @@ from lineclear_spec.progress import (
 )
 from lineclear_spec.records import Sequence
 
-if TYPE_CHECKING:
-    from lineclear.scheduling.transitions import Bookkeeping
+__all__ = ["Step", "StepParts"]
 
-__all__ = ["Step"]
+
+@dataclass(frozen=True, slots=True)
+class StepParts:
+    """The parts of a scheduler that build a step.
+
+    Attributes:
+        config: settings.
+        ledger: the state that the table's actions change.
+        live: where each request stands.
+        batch: which sequences are steady.
+        victims: selects victims.
+        transitions: moves requests between phases.
+        adapter: asks the policy.
+    """
+
+    config: Config
+    ledger: Ledger
+    live: LiveRequests
+    batch: DecodeBatch
+    victims: Victims
+    transitions: Transitions
+    adapter: PolicyAdapter
 
 
 class Step:
-    """The step that `Scheduler.schedule` builds."""
+    """The step that `Scheduler.schedule` builds.
 
-    def __init__(self, scheduler: Bookkeeping) -> None:
+    Attributes:
+        decodes_every_step: whether a sequence that runs and decodes is in every step, so that it may
+            become steady.
+    """
+
+    decodes_every_step = True
+
+    def __init__(self, parts: StepParts) -> None:
         """Nothing is scheduled yet but the steady sequences."""
-        self.scheduler = scheduler
-        self.ledger = scheduler.ledger
-        self.config = scheduler.config
+        self.config = parts.config
+        self.ledger = parts.ledger
+        self.live = parts.live
+        self.batch = parts.batch
+        self.victims = parts.victims
+        self.transitions = parts.transitions
+        self.adapter = parts.adapter
         self.prefills: list[tuple[Scheduled, Sequence]] = []
         self.decodes: list[tuple[Scheduled, Sequence]] = []
         self.preempted = False  # somebody, for growth
         self.displaced = False  # somebody, for a more important waiting request
         self.blocked = False  # a running prefill did not get all the tokens that it could use
+        self.refrained = ""  # why the step lets no request in, see `stall.GUARDS`
         self.due = 0  # blocks that issue_step will take
         self.shares: list[list[Any]] | None = None  # [job, tokens] that the policy shares out
         cut = self.config.enable_chunked_prefill  # a prompt that may not be cut has no share
-        if cut and scheduler.shares and not scheduler.policy_failures:
+        if cut and self.adapter.shares and not self.adapter.failures:
             self.shares = []
         self.promised = 0  # tokens of these
 
@@ -81,9 +118,8 @@ class Step:
         pause = self.config.pause_after_preemption
         if admits_others(self.preempted, pause, self.displaced, self.blocked):
             self._admit_all()
-            self.scheduler.refrained = ""
         else:
-            self.scheduler.refrained = self._why_nobody()
+            self.refrained = self._why_nobody()
         self._share_out()
 
     def _why_nobody(self) -> str:
@@ -96,21 +132,21 @@ class Step:
 
     def _jobs(self) -> list[Job]:
         """Jobs of every running sequence that is not steady, in policy order."""
-        scheduler = self.scheduler
-        if not scheduler.explicit:
+        ledger, config, of = self.ledger, self.config, self.live.of
+        if not self.batch.explicit:
             return []
         found: list[Job] = []
-        for sequence in scheduler.explicit:
-            job = job_of(scheduler, sequence, scheduler.of[sequence.request])
+        for sequence in self.batch.explicit:
+            job = job_of(ledger, config, sequence, of[sequence.request])
             if job is not None:
                 found.append(job)
         found.sort(key=lambda job: job.entry.rank)
-        spare_last_holders(self.ledger, found)
+        spare_last_holders(ledger, found)
         return found
 
     def _make_room(self, jobs: list[Job]) -> list[Job]:
         """Preempts until every running sequence that is left can grow; the jobs that are left."""
-        scheduler, ledger = self.scheduler, self.ledger
+        ledger = self.ledger
         due = ledger.due()
         if grows(due.count, sum([job.blocks for job in jobs]), ledger.gpu.free):
             self.due = due.count
@@ -120,7 +156,7 @@ class Step:
         for job in jobs:
             wants[job.entry] = wants.get(job.entry, 0) + job.blocks
         for sequence in due.records:
-            entry = scheduler.of[sequence.request]
+            entry = self.live.of[sequence.request]
             wants[entry] = wants.get(entry, 0) + 1
         passed = 0  # blocks of those who could grow so far
         for entry in sorted(wants, key=lambda entry: entry.rank):
@@ -128,8 +164,7 @@ class Step:
                 continue  # preempted meanwhile
             while not grows(passed, wants[entry], ledger.gpu.free):
                 victim = self._victim_after(entry) or entry
-                scheduler.counters.preempted_alone += len(scheduler.running) == 1
-                scheduler.preempt(victim)
+                self.transitions.preempt_for_growth(victim)
                 wants.pop(victim, None)
                 if victim is entry:
                     break
@@ -140,13 +175,9 @@ class Step:
 
     def _victim_after(self, entry: Entry) -> Entry | None:
         """The victim among the running requests strictly behind the entry."""
-        running = self.scheduler.running
         if self.config.broken == "longest_victim":
-            return worst(running.entries.values(), "longest", self.ledger)
-        if self.config.victim == "last":
-            return running.last_after(entry)
-        victim = worst(running.after(entry), self.config.victim, self.ledger)
-        return victim if victim and behind(entry.rank, victim.rank) else None
+            return worst(self.live.running.entries.values(), "longest", self.ledger)
+        return self.victims.after(entry)
 
     # ---- tokens --------------------------------------------------------------------------------
 
@@ -178,11 +209,11 @@ class Step:
         if self.shares is None or not tokens or job.decode:
             self._compute(job, tokens)
             return
-        scheduler, ledger = self.scheduler, self.ledger
+        ledger = self.ledger
         sharers = len(ledger.running) + len(ledger.waiting) + len(ledger.swapped)
         most = self.config.max_num_batched_tokens
-        self._grow(job)
-        tokens = min(tokens, scheduler.share(job.entry, most, sharers))
+        self.transitions.grow(job)
+        tokens = min(tokens, self.adapter.share(job.entry.view(ledger), most, sharers))
         self.shares.append([job, tokens])
         self.promised += tokens
 
@@ -199,21 +230,9 @@ class Step:
 
     def _compute(self, job: Job, tokens: int) -> None:
         """Gives the job's sequence its blocks, and schedules its next positions."""
-        self._grow(job)
+        self.transitions.grow(job)
         if tokens:
             self._schedule(job, tokens)
-
-    def _grow(self, job: Job) -> None:
-        """Gives the job's sequence its blocks."""
-        ledger, sequence, replaced = self.ledger, job.sequence, self.scheduler.replaced
-        if job.shared:
-            actions.rejoin(ledger, sequence, job.shared)
-            replaced[sequence] = None
-        if job.copy:
-            actions.copy_on_write(ledger, sequence)
-            replaced[sequence] = None
-        if job.slots > sequence.slot_tokens:
-            actions.append_slots(ledger, sequence, job.slots - sequence.slot_tokens)
 
     def _schedule(self, job: Job, tokens: int) -> None:
         """Schedules the next positions of the job's sequence."""
@@ -236,9 +255,10 @@ class Step:
 
     def _jobs_of(self, entry: Entry) -> list[Job]:
         """Jobs of one request's sequences."""
-        made = [job_of(self.scheduler, sequence, entry) for sequence in entry.record.members]
+        ledger, config = self.ledger, self.config
+        made = [job_of(ledger, config, sequence, entry) for sequence in entry.record.members]
         found = [job for job in made if job is not None]
-        spare_last_holders(self.ledger, found)
+        spare_last_holders(ledger, found)
         return found
 
     def want(self, entry: Entry) -> Need:
@@ -265,14 +285,14 @@ class Step:
 
     def have(self, watermark: bool = True) -> Need:
         """What is there for admission: the watermark is kept only while something runs."""
-        scheduler = self.scheduler
-        kept = kept_free(self.config.watermark_blocks, len(scheduler.running)) if watermark else 0
+        live = self.live
+        kept = kept_free(self.config.watermark_blocks, len(live.running)) if watermark else 0
         free, seats = self.ledger.gpu.free, self.config.max_num_seqs
-        return room(free, self.due, kept, seats, scheduler.seats, self._tokens_left)
+        return room(free, self.due, kept, seats, live.seats, self._tokens_left)
 
     def _admit_all(self) -> None:
         """From the head of the queue as long as there is room; `bypass` may pass one without."""
-        queue = self.scheduler.queue
+        queue = self.live.waiting
         most = math.inf if self.config.broken == "any_fit" else self.config.bypass
         passed: list[Entry] = []
         while (entry := queue.head()) is not None:
@@ -292,16 +312,7 @@ class Step:
 
     def _enter(self, entry: Entry, displacing: bool = False) -> None:
         """The request runs, and computes what the step has tokens for."""
-        scheduler, ledger, record = self.scheduler, self.ledger, entry.record
-        scheduler.queue.leave(entry)
-        if record.phase == Phase.SWAPPED:
-            actions.swap_in(ledger, record)
-        else:
-            actions.admit(ledger, record)
-        scheduler.start(entry, displacing)
-        if scheduler.tenants is not None and not entry.started:
-            scheduler.tell("admitted", entry, record.prompt)
-        entry.started = True
+        self.transitions.enter(entry, displacing)
         for job in self._jobs_of(entry):
             self._prefill(job, self._chunk(job.tokens))
 
@@ -325,9 +336,9 @@ class Step:
 
     def _displace(self, jobs: list[Job]) -> list[Job]:
         """The head may displace running requests and is then admitted, alone; the jobs left."""
-        scheduler = self.scheduler
-        head = scheduler.queue.head()
-        if head is None or head.record.copy or scheduler.running.last_after(head) is None:
+        running = self.live.running
+        head = self.live.waiting.head()
+        if head is None or head.record.copy or running.last_after(head) is None:
             return jobs
         uses = self._uses(jobs)
         planned = sum(uses.values(), Need())
@@ -338,31 +349,30 @@ class Step:
         seen = head.view(self.ledger)
 
         def from_the_last() -> Iterator[Entry]:
-            for entry in scheduler.running.from_the_last(head):
+            for entry in running.from_the_last(head):
                 spared = not may_be_displaced(entry.entered_by_displacing, entry.kept_a_token)
-                if not spared and scheduler.may_displace(seen, entry):
+                if not spared and self.adapter.may_displace(seen, entry.view(self.ledger)):
                     candidates.append(entry)
                     yield entry
 
         # A group may have several branches that are due, each of one block.
-        due = Counter([scheduler.of[sequence.request] for sequence in self.ledger.due().records])
+        due = Counter([self.live.of[sequence.request] for sequence in self.ledger.due().records])
 
         def gain(entry: Entry) -> Need:
             steady = sum([sequence.steady for sequence in entry.record.members])
             own = Need(entry.record.blocks + due[entry], entry.n, steady)
             return own + uses.get(entry, Need())
 
-        have, rule = self.have() - planned, self.config.victim
-        victims = choose(from_the_last(), gain, have, want, rule, self.ledger)
-        if victims is None and candidates and len(candidates) == len(scheduler.running):
+        victims = self.victims.choose(from_the_last(), gain, self.have() - planned, want)
+        if victims is None and candidates and len(candidates) == len(running):
             # With nobody left running the watermark is waived.
             everything = sum(map(gain, candidates), self.have(watermark=False) - planned)
             victims = candidates if everything.covers(want) else None
-        if victims is None or scheduler.policy_failures:
+        if victims is None or self.adapter.failures:
             return jobs
         # The more important get the room in the CPU pool first, so no copy is made only to be lost.
         for victim in sorted(victims, key=lambda entry: entry.rank):
-            scheduler.preempt(victim)
+            self.transitions.preempt(victim)
         self.due = self.ledger.due().count
         self.displaced = True
         self._run([job for job in jobs if job.entry not in victims])

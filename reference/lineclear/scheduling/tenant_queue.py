@@ -1,9 +1,8 @@
 """The queue of a policy that shares among tenants: one heap for each of them.
 
-Guarantees: the policy is told when a tenant's queue fills and when it empties, and is asked whose
-turn it is, never about single requests; a step costs nothing for tenants of whom nothing happens;
-a policy that raises or names a tenant of whom nobody waits costs nobody his place. It knows
-nothing about how the policy chooses.
+Invariant: a tenant has a heap exactly if a request of it waits. The policy hears when a heap fills and
+when it empties, and is asked for the tenant whose turn it is, never about single requests. A policy that
+raises, or names a tenant without a waiting request, is asked no more, and every request keeps its place.
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
 from lineclear.answers import whatever
-from lineclear.scheduling.queues import Entry, WaitingQueue
+from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.queues import WaitingQueue
 
 __all__ = ["TenantQueue"]
 

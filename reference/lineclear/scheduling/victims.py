@@ -1,7 +1,7 @@
-"""Who gives way, and how.
+"""Which running requests are preempted, and whether their KV is swapped out or computed again.
 
-Guarantees: a rule only ranks the candidates it is given, and nobody is chosen unless all of them
-together would suffice. It knows nothing about how a victim is evicted.
+Invariant: a victim stands strictly after the request that it is preempted for. A rule only ranks the
+candidates, and none is chosen unless all of them together would be enough.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from lineclear.config import Config
-from lineclear.scheduling.queues import Entry
+from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.live_requests import LiveRequests
 from lineclear_spec.ledger import Ledger
-from lineclear_spec.progress import Need
+from lineclear_spec.progress import Need, behind
 
-__all__ = ["RULES", "choose", "swaps", "worst"]
+__all__ = ["RULES", "Victims", "choose", "swaps", "worst"]
 
 #: For each victim rule the key whose largest value is preempted first.
 RULES: dict[str, Callable[[Entry, Ledger], tuple[Any, ...]]] = {
@@ -23,6 +24,36 @@ RULES: dict[str, Callable[[Entry, Ledger], tuple[Any, ...]]] = {
     "longest": lambda entry, ledger: (entry.tokens(ledger), entry.rank),
     "newest": lambda entry, _: (entry.number,),
 }
+
+
+class Victims:
+    """Selects victims by the rule of the settings.
+
+    Args:
+        rule: a key of `RULES`.
+        ledger: where the requests run.
+        live: those that run.
+    """
+
+    def __init__(self, rule: str, ledger: Ledger, live: LiveRequests) -> None:
+        """Nothing is preempted."""
+        self.rule = rule
+        self.ledger = ledger
+        self.live = live
+
+    def after(self, entry: Entry) -> Entry | None:
+        """The victim for a running request that has to grow, or None if none runs after it."""
+        running = self.live.running
+        if self.rule == "last":
+            return running.last_after(entry)
+        victim = worst(running.after(entry), self.rule, self.ledger)
+        return victim if victim and behind(entry.rank, victim.rank) else None
+
+    def choose(
+        self, candidates: Iterable[Entry], gain: Callable[[Entry], Need], have: Need, want: Need
+    ) -> list[Entry] | None:
+        """The victims that make room for a waiting request, see `choose`."""
+        return choose(candidates, gain, have, want, self.rule, self.ledger)
 
 
 def worst(candidates: Iterable[Entry], rule: str, ledger: Ledger) -> Entry | None:

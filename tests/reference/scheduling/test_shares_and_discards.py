@@ -114,7 +114,7 @@ def preempt(drive: Drive, *names: str) -> None:
     """These are preempted by the scheduler, in this order, between two steps."""
     scheduler = drive.scheduler
     for name in names:
-        scheduler.preempt(scheduler.entries[name])
+        scheduler.transitions.preempt(scheduler.entries[name])
     assert scheduler.policy_failures == []
 
 

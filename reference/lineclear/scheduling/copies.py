@@ -1,0 +1,67 @@
+"""Reports about swaps: which are complete, and which have failed.
+
+Invariant: a report that is refused has changed nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+
+from lineclear.request import SchedulerError
+from lineclear.scheduling.live_requests import LiveRequests
+from lineclear.scheduling.transitions import Transitions
+from lineclear_spec import actions
+from lineclear_spec.ledger import Ledger
+from lineclear_spec.records import SWAP_IN, SWAP_OUT
+
+__all__ = ["Copies"]
+
+
+class Copies:
+    """Takes reports.
+
+    Args:
+        ledger: the state that the table's actions change.
+        live: finds the request of a swap.
+        transitions: makes a request wait whose copy failed.
+    """
+
+    def __init__(self, ledger: Ledger, live: LiveRequests, transitions: Transitions) -> None:
+        """Nothing is reported."""
+        self.ledger = ledger
+        self.live = live
+        self.transitions = transitions
+
+    def complete(self, operations: Iterable[int], failed: Iterable[int]) -> list[Hashable]:
+        """Settles the swaps; the ids of requests whose copy failed.
+
+        Raises:
+            SchedulerError: a number is no swap that a plan has carried, or is reported as failed after
+                a commit said that it was done; nothing has changed.
+        """
+        ledger = self.ledger
+        bad = dict.fromkeys(failed)
+        good = [number for number in dict.fromkeys(operations) if number not in bad]
+        for number in (*good, *bad):
+            known = type(number) is int and 0 < number <= ledger.carried
+            operation = ledger.operations.get(number) if known else None
+            if known and operation is None and number in bad:
+                raise SchedulerError(
+                    f"operation {number} is complete already; tell of a failed copy before the "
+                    "commit of the step that waited for it"
+                )
+            if not known or (operation and operation.kind not in (SWAP_IN, SWAP_OUT)):
+                raise SchedulerError(f"operation {number!r} is no swap that a plan has carried")
+        for number in good:
+            if number in ledger.operations:
+                actions.settle_copy(ledger, number)
+        failed_requests: list[Hashable] = []
+        for number in bad:
+            record = ledger.operations[number].request
+            entry = None if record is None or record.copy != number else self.live.of.get(record)
+            if entry is None:  # what it moved is given up already
+                actions.settle_copy(ledger, number)
+                continue
+            self.transitions.lose(entry)
+            failed_requests.append(entry.name)
+        return failed_requests

@@ -1,0 +1,116 @@
+"""The steady sequences, which decode one token in every step, and the other ones that run.
+
+Invariant: a sequence of a running request is in exactly one of `members` and `explicit`, and `members` are
+the ledger's batch in its order. A step costs nothing for a member.
+"""
+
+from __future__ import annotations
+
+from lineclear.plan import Scheduled
+from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.flight import InFlight
+from lineclear.scheduling.live_requests import LiveRequests
+from lineclear.scheduling.policy_adapter import PolicyAdapter
+from lineclear_spec import actions
+from lineclear_spec.ledger import Ledger
+from lineclear_spec.records import Refused, Sequence
+
+__all__ = ["DecodeBatch"]
+
+
+class DecodeBatch:
+    """Which sequences are steady.
+
+    Args:
+        ledger: the state that the table's actions change.
+        live: finds the request of a sequence.
+        in_flight: steps that a sequence may leave while they are computed.
+        adapter: tells a policy that shares among tenants.
+
+    Attributes:
+        explicit: sequences that run and are not steady; a step has to look at each.
+        members: steady sequences and their rows.
+        joined: steady sequences, and how many steps were issued when each joined.
+        rows: of all members, as plans share them; made again by `refresh`.
+        sequences: of these rows.
+    """
+
+    def __init__(
+        self, ledger: Ledger, live: LiveRequests, in_flight: InFlight, adapter: PolicyAdapter
+    ) -> None:
+        """No sequence runs."""
+        self.ledger = ledger
+        self.live = live
+        self.in_flight = in_flight
+        self.adapter = adapter
+        self.explicit: dict[Sequence, None] = {}
+        self.members: dict[Sequence, Scheduled] = {}
+        self.joined: dict[Sequence, int] = {}
+        self.rows: tuple[Scheduled, ...] = ()
+        self.sequences: tuple[Sequence, ...] = ()
+        self._changes = 0  # of the ledger's batch, when the rows were made
+
+    def refresh(self) -> None:
+        """Makes the rows again if a sequence has joined or left."""
+        if self._changes != self.ledger.batch_changes:
+            self._changes = self.ledger.batch_changes
+            self.sequences = tuple(self.members)
+            self.rows = tuple(self.members.values())
+
+    def join(self, sequence: Sequence) -> None:
+        """The sequence becomes steady, if it may."""
+        ledger = self.ledger
+        if (
+            sequence.slot_tokens != sequence.reach_tokens
+            or sequence.known_tokens != ledger.computed(sequence) + 1
+            or sequence.promised_samples != ledger.steps - ledger.settled
+            or sequence.reach_tokens >= sequence.request.limit - 1
+        ):
+            return
+        try:
+            actions.join_batch(ledger, sequence)
+        except Refused:
+            return  # it writes a shared block first
+        entry = self.live.of[sequence.request]
+        del self.explicit[sequence]
+        self.joined[sequence] = ledger.steps
+        if self.adapter.tenants is not None:
+            self.adapter.tell("steady", entry.tenant, 1, ledger.steps)
+        branch = entry.branch(sequence)
+        self.members[sequence] = Scheduled(entry.name, branch, 1, 0, None, True, False)
+
+    def leave(self, sequence: Sequence) -> None:
+        """The sequence is steady no longer, and the steps in flight that count it know it."""
+        actions.leave_batch(self.ledger, sequence)
+        self.explicit[sequence] = None
+        if self.adapter.tenants is not None:
+            tenant = self.live.of[sequence.request].tenant
+            self.adapter.tell("steady", tenant, -1, self.ledger.steps)
+        joined = self.joined.pop(sequence)
+        del self.members[sequence]
+        for flight in self.in_flight.flights:
+            if flight.step > joined:
+                flight.left[sequence] = None
+
+    def leave_all(self, entry: Entry) -> None:
+        """None of the request's sequences is steady any longer."""
+        for sequence in entry.record.members:
+            if sequence.steady:
+                self.leave(sequence)
+
+    def leave_at_their_last_token(self) -> None:
+        """Members that reach their limit in the next step leave."""
+        ended = self.ledger.endings.get(self.ledger.steps)
+        if ended:
+            for sequence in list(ended):
+                self.leave(sequence)
+
+    @property
+    def alone(self) -> bool:
+        """Whether only steady sequences run, and a block is free for each that needs one now."""
+        ledger = self.ledger
+        return (
+            not self.explicit
+            and bool(ledger.batch)
+            and len(ledger.boundaries.get(ledger.steps, ())) <= ledger.gpu.free
+        )

@@ -1,0 +1,163 @@
+"""A live request: what the caller asked for, its record in the ledger, and its place in two orders.
+
+The number of the arrival ends both places, so no two requests have the same place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from lineclear.request import Output, Request
+from lineclear.view import View
+from lineclear_spec.ledger import Ledger
+from lineclear_spec.lifecycle import Phase
+from lineclear_spec.records import Request as Record
+from lineclear_spec.records import Sequence
+
+__all__ = ["Cell", "Entry", "Order"]
+
+#: The parts of the policy's key, then the number of the arrival.
+Order = tuple[Any, ...]
+new_view: Callable[[type[View], tuple[Any, ...]], View] = getattr(tuple, "__new__")  # noqa: B009
+#: Tenant, prediction and deadline of most requests.
+NO_WISHES = (None, None, None)
+
+
+class Entry:
+    """One live request."""
+
+    __slots__ = (
+        "arrival_time",
+        "asked",
+        "branches_made",
+        "bypassed",
+        "cell",
+        "entered_by_displacing",
+        "first",
+        "kept_a_token",
+        "n",
+        "name",
+        "number",
+        "order",
+        "others",
+        "outputs",
+        "place",
+        "preemptions",
+        "priority",
+        "queued",
+        "rank",
+        "record",
+        "review",
+        "since",
+        "started",
+        "wishes",
+    )
+
+    def __init__(
+        self,
+        user: Request,
+        record: Record,
+        first: Sequence,
+        number: int,
+        key: tuple[Any, ...] = (),
+    ) -> None:
+        """A request that was accepted.
+
+        Args:
+            user: what the caller asked for.
+            record: the request in the ledger.
+            first: its first sequence.
+            number: of its arrival.
+            key: its place, by the policy, until `stand` sets another.
+        """
+        self.name = user.request_id
+        self.n = user.n
+        self.priority = user.priority
+        self.arrival_time = user.arrival_time
+        wishes = (user.tenant, user.predicted_tokens, user.deadline)
+        self.wishes = None if wishes == NO_WISHES else wishes
+        self.asked: Request | None = None  # made again if somebody looks: most only wait
+        self.record = record
+        self.number = number  # of its arrival
+        self.order: Order = (*key, number)  # among those that wait
+        self.rank: Order = self.order  # among those that run
+        self.review = -1  # the step before which the policy looks at it again
+        self.since = 0  # steps issued when it began to wait
+        self.started = False  # it ran once
+        self.place: Order = self.order  # in the heap
+        self.cell: Cell | None = None  # what stands for it in the heap
+        self.queued = False  # it waits or is swapped out
+        self.first = first  # branch 0; most requests have no other
+        self.others: dict[Sequence, int] | None = None
+        self.branches_made = 1
+        self.outputs: list[Output] | None = None
+        self.preemptions = self.bypassed = 0  # how often; requests behind it that were let pass
+        self.entered_by_displacing = False  # it runs, and others were preempted for it to enter
+        self.kept_a_token = False  # it has learned a token since it runs
+
+    def stand(self, key: tuple[Any, ...], rank: tuple[Any, ...] | None) -> None:
+        """Its places in the two orders, before it stands in either; no rank is the key's."""
+        self.order = (*key, self.number)
+        self.rank = self.order if rank is None else (*rank, self.number)
+
+    @property
+    def tenant(self) -> Hashable:
+        """Whom its service is charged to."""
+        return None if self.wishes is None else self.wishes[0]
+
+    @property
+    def user(self) -> Request:
+        """What the caller asked for, as a policy sees it."""
+        if self.asked is None:
+            prompt, limit = self.record.prompt, self.record.limit
+            tenant, predicted, deadline = self.wishes or NO_WISHES
+            self.asked = Request(
+                request_id=self.name,
+                prompt_tokens=prompt,
+                max_tokens=limit - prompt,
+                n=self.n,
+                priority=self.priority,
+                arrival_time=self.arrival_time,
+                tenant=tenant,
+                predicted_tokens=predicted,
+                deadline=deadline,
+            )
+        return self.asked
+
+    def view(self, ledger: Ledger) -> View:
+        """How a policy sees it now."""
+        known = ledger.known(self.record.members[0]) if self.record.members else 0
+        generated = max(0, known - self.record.prompt)
+        steps = ledger.steps
+        waiting = None if self.record.phase == Phase.RUNNING else steps - self.since
+        seen = (self.user, self.number, generated, self.preemptions, steps, waiting)
+        return new_view(View, seen)  # a third of what the class's own constructor costs
+
+    def name_branch(self, sequence: Sequence) -> None:
+        """A branch that forked gets the next number."""
+        if self.others is None:
+            self.others = {}
+        self.others[sequence] = self.branches_made
+        self.branches_made += 1
+
+    def branch(self, sequence: Sequence) -> int:
+        """The number of one of its sequences."""
+        return 0 if self.others is None or sequence is self.first else self.others[sequence]
+
+    def forget_branch(self, sequence: Sequence) -> None:
+        """The sequence has ended."""
+        if self.others is not None:
+            self.others.pop(sequence, None)
+
+    def tokens(self, ledger: Ledger) -> int:
+        """Known tokens of all its sequences."""
+        return sum(map(ledger.known, self.record.members))
+
+    def computed(self, ledger: Ledger) -> int:
+        """Tokens whose KV is lost if the request gives up its blocks."""
+        return sum(map(ledger.computed, self.record.members))
+
+
+#: What stands for a request in a heap: its place in the order, and the request.
+Cell = tuple[Order, Entry]

@@ -1,0 +1,109 @@
+"""Steps in flight: issued, and not yet committed.
+
+Invariant: they stand in the order in which they were issued, at most `depth` of them, and are committed
+in that order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from lineclear.plan import Plan
+from lineclear.request import PlanError, SchedulerError
+from lineclear_spec.records import Sequence
+
+__all__ = ["Flight", "InFlight"]
+
+
+class Flight:
+    """A step in flight: what `commit` must know about it."""
+
+    __slots__ = ("copies", "left", "plan", "sampling", "steady", "step")
+
+    def __init__(
+        self,
+        plan: Plan,
+        step: int,
+        sampling: tuple[Sequence, ...],
+        steady: tuple[Sequence, ...],
+        copies: list[int],
+    ) -> None:
+        """The step was issued."""
+        self.plan = plan
+        self.step = step
+        self.sampling = sampling  # not steady when the step was issued, and sampled
+        self.steady = steady  # steady when the step was issued
+        self.left: dict[Sequence, None] = {}  # of those, the ones that are no longer
+        self.copies = copies  # block copies, done when the forward is
+
+    def sequence(self, position: int) -> Sequence:
+        """The sequence at a position of `plan.sampling`."""
+        size = len(self.sampling)
+        return self.sampling[position] if position < size else self.steady[position - size]
+
+    def counts(self, sequence: Sequence) -> bool:
+        """Whether what the step sampled for it is kept: it lives, and its KV was valid."""
+        return sequence.alive and (sequence.steady or sequence.void < self.step)
+
+    def dropped(self) -> list[int]:
+        """Positions of `plan.sampling` whose tokens are not kept."""
+        positions = [k for k, q in enumerate(self.sampling) if not self.counts(q)]
+        lost = {sequence for sequence in self.left if not self.counts(sequence)}
+        if lost:
+            base = len(self.sampling)
+            positions += [base + k for k, q in enumerate(self.steady) if q in lost]
+        return positions
+
+
+class InFlight:
+    """The steps in flight, the oldest first.
+
+    Args:
+        depth: how many there may be.
+    """
+
+    def __init__(self, depth: int) -> None:
+        """Nothing is in flight."""
+        self.depth = depth
+        self.flights: deque[Flight] = deque()
+
+    def check_room(self) -> None:
+        """Refuses another step if there is no room for one.
+
+        Raises:
+            SchedulerError: `depth` steps are in flight.
+        """
+        if len(self.flights) >= self.depth:
+            raise SchedulerError(
+                f"{len(self.flights)} of {self.depth} steps are in flight; "
+                "commit the oldest plan first"
+            )
+
+    def oldest(self, plan: Plan) -> Flight:
+        """The oldest step in flight, which the plan must be of.
+
+        Raises:
+            PlanError: the plan is foreign, stale or out of order.
+        """
+        flights = self.flights
+        if flights and flights[0].plan is plan:
+            return flights[0]
+        if any(flight.plan is plan for flight in flights):
+            raise PlanError(
+                f"plans commit in order: step {flights[0].step} comes before step {plan.step}"
+            )
+        raise PlanError(
+            f"step {plan.step} is not in flight here: it is committed already, "
+            "or another scheduler's"
+        )
+
+    def of(self, plan: Plan) -> Flight:
+        """The step of a plan.
+
+        Raises:
+            PlanError: the plan is not in flight.
+        """
+        for flight in self.flights:
+            if flight.plan is plan:
+                return flight
+        raise PlanError("the plan is not in flight here")

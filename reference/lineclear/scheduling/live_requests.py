@@ -1,0 +1,226 @@
+"""Every live request: it is taken in, waits or runs at its place in the order, and ends.
+
+Invariant: a live request is in the queue or in the running order, never in both, at the place that the
+policy gave it, or at that of its arrival once the policy has failed. `seats` is the sum of the sequences
+that running requests may have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from lineclear.config import Config
+from lineclear.request import InvalidRequest, Rejected, Request
+from lineclear.scheduling.counters import Counters
+from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.policy_adapter import PolicyAdapter
+from lineclear.scheduling.queues import RunningOrder, WaitingQueue
+from lineclear.scheduling.tenant_queue import TenantQueue
+from lineclear.view import View
+from lineclear_spec import actions
+from lineclear_spec.ledger import Ledger
+from lineclear_spec.lifecycle import Phase
+from lineclear_spec.records import Refused
+from lineclear_spec.records import Request as Record
+
+__all__ = ["LiveRequests"]
+
+#: Looks at requests that are no longer due, before they are forgotten.
+FORGOTTEN = 64
+
+
+class LiveRequests:
+    """Live requests by id, by record and by place.
+
+    Args:
+        config: settings.
+        ledger: the state that the table's actions change.
+        adapter: asks the policy.
+        counters: of what happened.
+
+    Attributes:
+        entries: live requests by id.
+        of: those that ran once, by their record.
+        running: those that run, by rank.
+        waiting: those that wait or are swapped out, by key.
+        arrivals: requests that were accepted so far.
+        seats: sequences that running requests may have.
+        draining: whether new requests are rejected.
+        reviews: requests by the step before which the policy looks at them again; None if it never does.
+    """
+
+    def __init__(
+        self, config: Config, ledger: Ledger, adapter: PolicyAdapter, counters: Counters
+    ) -> None:
+        """Nothing is live."""
+        self.config = config
+        self.ledger = ledger
+        self.adapter = adapter
+        self.counters = counters
+        self.entries: dict[Hashable, Entry] = {}
+        self.of: dict[Record, Entry] = {}
+        self.running = RunningOrder()
+        self.waiting = WaitingQueue(config.swapped_first)
+        if adapter.tenants is not None:
+            self.waiting = TenantQueue(adapter.ask, self._steps, config.swapped_first)
+        self.arrivals = 0
+        self.seats = 0
+        self.draining = False
+        self.reviews: dict[int, list[Entry]] | None = {} if adapter.reviews else None
+        self.reviewed = 0  # entries in these lists
+        adapter.on_failure = self._order_by_arrival
+
+    def _steps(self) -> int:
+        """Steps issued so far."""
+        return self.ledger.steps
+
+    # ---- arrival -------------------------------------------------------------------------------
+
+    def add(self, request: Request) -> Entry | Rejected:
+        """Submits a request, which then waits, or rejects it with the reason.
+
+        Raises:
+            InvalidRequest: the id is that of a live request, or is not hashable.
+        """
+        name = request.request_id
+        try:
+            known = name in self.entries
+        except TypeError as error:
+            raise InvalidRequest(f"request_id must be hashable, not {name!r}") from error
+        if known:
+            raise InvalidRequest(
+                f"request_id {name!r} is live already; abort it or use another id"
+            )
+        if self.draining:
+            return self._reject(request, "the scheduler is draining and takes no new requests")
+        most = self.config.max_waiting
+        if most is not None and len(self.ledger.waiting) >= most:
+            return self._reject(request, f"max_waiting: {most} requests wait already")
+        prompt = request.prompt_tokens
+        record = self.ledger.new_request(prompt, prompt + request.max_tokens, request.n)
+        try:
+            sequence = actions.submit(self.ledger, record)
+        except Refused as refused:
+            actions.reject(self.ledger, record)
+            return self._reject(request, self._explain(record, refused.guard))
+        self.arrivals += 1
+        entry = Entry(request, record, sequence, self.arrivals, ())  # before the policy sees it
+        # A policy from outside is shown a copy, never an object of the caller's.
+        seen = entry.user if self.adapter.foreign else request
+        key, rank = self.adapter.places(View(seen, self.arrivals))
+        entry.stand(key, rank)
+        self.entries[entry.name] = entry
+        self.wait(entry)
+        return entry
+
+    def _reject(self, request: Request, reason: str) -> Rejected:
+        self.counters.rejected += 1
+        return Rejected(request.request_id, reason)
+
+    def _explain(self, record: Record, guard: str) -> str:
+        """The guard that failed, with the figures."""
+        config = self.config
+        figures = {
+            "the request fits into max_model_len": (
+                f"up to {record.limit} tokens, max_model_len is {config.max_model_len}"
+            ),
+            "its sequences fit into max_num_seqs": (
+                f"n is {record.parallel}, max_num_seqs is {config.max_num_seqs}"
+            ),
+            "without chunking it fits into max_num_batched_tokens": (
+                f"up to {record.limit - 1} tokens at once, "
+                f"max_num_batched_tokens is {config.max_num_batched_tokens}"
+            ),
+            "its worst case fits into the GPU pool": (
+                f"up to {self.ledger.worst_case(record)} blocks, "
+                f"the pool has {config.num_gpu_blocks}"
+            ),
+        }
+        return f"not so: {guard} ({figures[guard]})" if guard in figures else f"not so: {guard}"
+
+    # ---- phases --------------------------------------------------------------------------------
+
+    def wait(self, entry: Entry) -> None:
+        """The request waits from now on."""
+        entry.since = self.ledger.steps
+        self.waiting.push(entry)
+        if self.reviews is not None:
+            self.look_again(entry)
+
+    def run(self, entry: Entry) -> None:
+        """The request has left the queue and runs from now on."""
+        self.of[entry.record] = entry
+        self.running.add(entry)
+        self.seats += entry.n
+        entry.bypassed = 0
+        if self.reviews is not None:
+            self.look_again(entry)
+
+    def stop(self, entry: Entry) -> None:
+        """The request runs no longer."""
+        self.running.remove(entry)
+        self.seats -= entry.n
+
+    def remove(self, entry: Entry) -> None:
+        """The request, which neither runs nor waits any more, has ended."""
+        del self.entries[entry.name]
+        self.of.pop(entry.record, None)
+        if self.adapter.closes and not self.adapter.failures:
+            self.adapter.closed(entry.view(self.ledger))
+
+    # ---- reviews -------------------------------------------------------------------------------
+
+    def review(self) -> None:
+        """Asks again about the requests that the policy wanted to look at before this step."""
+        if not self.reviews:
+            return
+        due = self.reviews.pop(self.ledger.steps, ())
+        self.reviewed -= len(due)
+        for entry in due:
+            if self.entries.get(entry.name) is entry and entry.review == self.ledger.steps:
+                self.look_again(entry)
+
+    def look_again(self, entry: Entry) -> None:
+        """Asks the policy where the request stands now, and when to look at it again."""
+        if self.reviews is None:
+            return
+        adapter = self.adapter
+        wait = adapter.review(entry.view(self.ledger))
+        if adapter.failures:
+            return
+        entry.review = -1
+        if wait is not None:
+            entry.review = self.ledger.steps + wait
+            self.reviews.setdefault(entry.review, []).append(entry)
+            self.reviewed += 1
+            if self.reviewed > FORGOTTEN + 4 * len(self.entries):
+                self._forget_reviews()
+        key, rank = adapter.places(entry.view(self.ledger))
+        order = (*key, entry.number)
+        rank = order if rank is None else (*rank, entry.number)
+        if adapter.failures or (order == entry.order and rank == entry.rank):
+            return  # a policy that has just failed has every place set by arrival
+        if entry.record.phase == Phase.RUNNING:
+            self.running.remove(entry)
+            entry.order, entry.rank = order, rank
+            self.running.add(entry)
+        else:
+            self.waiting.leave(entry)
+            entry.order, entry.rank = order, rank
+            self.waiting.push(entry)
+
+    def _forget_reviews(self) -> None:
+        """Keeps the last look at each live request alone: a far one would be kept for as long."""
+        kept: dict[int, list[Entry]] = {}
+        for entry in self.entries.values():
+            if entry.review > self.ledger.steps:
+                kept.setdefault(entry.review, []).append(entry)
+        self.reviews, self.reviewed = kept, sum(map(len, kept.values()))
+
+    def _order_by_arrival(self) -> None:
+        """The policy has failed: first come, first served from now on."""
+        self.reviews = None
+        for entry in self.entries.values():
+            entry.order = entry.rank = (entry.number,)
+        self.running.rebuild()
+        self.waiting.rebuild(tuple(self.waiting))
