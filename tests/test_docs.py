@@ -51,7 +51,7 @@ PATH = re.compile(
     r"`((?:[\w.-]+/)*[\w-]+(?:\.[\w-]+)*\.(?:py|md|json|toml|yml|svg|png)|(?:[\w-]+/)+)`"
 )
 #: What is said of other projects' files.
-FOREIGN = {"reference/lineclear/vllm_v0.py"}
+FOREIGN = {"reference/lineclear/evidence/vllm_v0.py"}
 
 
 def exists(path: str) -> bool:

@@ -1,6 +1,6 @@
 """The settings of one scheduler, checked before anything runs.
 
-Guarantees: a `Config` that exists is consistent. It knows nothing about requests.
+Invariant: a `Config` that exists is consistent.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
+from lineclear.rules import RulesError, rules_of
 from lineclear_spec.records import Limits
 
 __all__ = [
-    "BROKEN",
     "MODES",
     "MOST_BLOCKS",
     "POLICIES",
     "PRESETS",
-    "RULES",
     "VICTIMS",
     "Config",
     "ConfigError",
@@ -46,40 +45,17 @@ POLICIES = (
 )
 VICTIMS = ("last", "lowest_priority", "longest", "newest")
 MODES = ("swap", "recompute", "by_length", "auto", "groups")
-RULES = ("lineclear", "vllm_v0", "vllm_v0_chunked", "nano_vllm")
-
-#: The progress rules that each of them lacks, by its name.
-LACKS: dict[str, tuple[str, ...]] = {
-    "vllm_v0": (
-        "a swapped request goes back by its place in the order",
-        "the watermark is waived when nothing runs",
-        "a request is preempted only if a block is needed",
-        "decodes go on while prompts arrive",
-    ),
-    "vllm_v0_chunked": (
-        "a swapped request goes back by its place in the order",
-        "the watermark is waived when nothing runs",
-        "a request is preempted only if a block is needed",
-        "nobody is admitted in a step that preempted",
-        "who gave way stands before whoever arrived later",
-        "a swapped prompt goes on in chunks",
-    ),
-    "nano_vllm": ("decodes go on while prompts arrive",),
-}
 
 
 class ConfigError(ValueError):
     """Settings that can't be meant; the message is one line that says what to change."""
 
 
-#: Rules of progress that can be switched off one by one, to see a search or a watch find it.
-BROKEN: dict[str, tuple[str, ...]] = {
-    "tail_requeue": ("a request that gave way goes back by its place in the order",),
-    "any_fit": ("nobody passes a request that does not fit",),
-    "longest_victim": (
-        "only who comes later in the order gives way to one that grows",
-        "nobody is admitted in a step that preempted",
-    ),
+#: What the setting `broken` of older files switched off, and the rules that do so now.
+FORMER = {
+    "tail_requeue": "lineclear.evidence.faults:TailRequeue",
+    "any_fit": "lineclear.evidence.faults:AnyFit",
+    "longest_victim": "lineclear.evidence.faults:LongestVictim",
 }
 
 
@@ -110,10 +86,8 @@ class Config:
         pause_after_preemption: admit nobody in a step that preempted for growth.
         swap_token_cost: auto: relative cost to move one token out and in again.
         recompute_token_cost: auto: relative cost to compute one token again.
-        rules: how a step is built: lineclear's own way, or as vllm_v0, vllm_v0_chunked or
-            nano_vllm do, which lack rules that progress needs.
-        broken: a rule of progress that is switched off, to be refuted: tail_requeue, any_fit or
-            longest_victim; empty for none.
+        rules: how a step is built: lineclear's own way, as vllm_v0, vllm_v0_chunked or nano_vllm
+            do, which lack rules that progress needs, or as module:Class does.
     """
 
     num_gpu_blocks: int = 1024
@@ -138,7 +112,6 @@ class Config:
     swap_token_cost: float = 0.16
     recompute_token_cost: float = 1.0
     rules: str = "lineclear"
-    broken: str = ""
 
     def __post_init__(self) -> None:
         """Refuses what can't be meant."""
@@ -193,34 +166,19 @@ class Config:
         for name, known in (
             ("preemption_mode", MODES),
             ("victim", VICTIMS),
-            ("rules", RULES),
-            ("broken", ("", *BROKEN)),
         ):
             if getattr(self, name) not in known:
                 raise ConfigError(
                     f"{name} must be one of {', '.join(filter(None, known))}, "
                     f"not {getattr(self, name)!r}"
                 )
-        if self.broken and self.rules != "lineclear":
-            raise ConfigError(f"broken = {self.broken!r} goes with rules = 'lineclear' only")
-        if self.broken == "longest_victim" and (
-            self.pause_after_preemption or self.victim != "longest"
-        ):
-            raise ConfigError(
-                "broken = 'longest_victim' goes with victim = 'longest' and "
-                "pause_after_preemption = False only"
-            )
-        if self.rules != "lineclear":
-            for name, wanted in (
-                ("scheduling_policy", "fcfs"),
-                ("victim", "last"),
-                ("depth", 1),
-                ("num_lookahead_slots", 0),
-                ("enable_chunked_prefill", self.rules == "vllm_v0_chunked"),
-                ("swapped_first", True),
-            ):
-                if getattr(self, name) != wanted:
-                    raise ConfigError(f"rules {self.rules} go with {name} = {wanted!r} only")
+        try:
+            needs = rules_of(self.rules).needs
+        except RulesError as error:
+            raise ConfigError(str(error)) from error
+        for name, wanted in needs.items():
+            if getattr(self, name) != wanted:
+                raise ConfigError(f"rules {self.rules} go with {name} = {wanted!r} only")
         decodes = self.max_num_seqs * (1 + self.num_lookahead_slots)
         if self.max_num_batched_tokens < decodes:
             raise ConfigError(
@@ -232,7 +190,7 @@ class Config:
     @property
     def lacking(self) -> tuple[str, ...]:
         """Rules that progress needs and that these settings switch off, in words."""
-        return (*LACKS.get(self.rules, ()), *BROKEN.get(self.broken, ()))
+        return rules_of(self.rules).lacks
 
     @property
     def watermark_blocks(self) -> int:
@@ -261,6 +219,11 @@ class Config:
         """
         known = [field.name for field in fields(cls)]
         chosen = dict(settings)
+        former = chosen.pop("broken", "")  # in files that were written before 0.1
+        if former:
+            if former not in FORMER:
+                raise ConfigError(f"broken must be one of {', '.join(FORMER)}, not {former!r}")
+            chosen["rules"] = FORMER[former]
         preset = chosen.pop("preset", None)
         if preset is not None:
             if preset not in PRESETS:
@@ -310,10 +273,5 @@ PRESETS: dict[str, Config] = {
         enable_chunked_prefill=False,
         watermark=0.0,
         num_cpu_blocks=0,
-    ),
-    "broken_tail_requeue": Config(broken="tail_requeue"),
-    "broken_any_fit": Config(broken="any_fit"),
-    "broken_longest_victim": Config(
-        broken="longest_victim", victim="longest", pause_after_preemption=False
     ),
 }

@@ -20,6 +20,7 @@ from lineclear.config import Config
 from lineclear.policies import BUILT_IN, load_claims, make
 from lineclear.policies.tenants import TenantPolicy
 from lineclear.policies.units import shown
+from lineclear.rules import rules_of
 from lineclear.workload import Workload
 from lineclear_spec.dialect import objection
 from lineclear_spec.theorems import CLAIMS, PREMISES, Theorem
@@ -116,10 +117,10 @@ def lost_premises(config: Config, workload: Workload | None = None) -> list[Lost
     if config.swapped_first and swaps and not isinstance(policy, TenantPolicy):
         # A policy that shares among tenants has queues of its own, which the setting leaves alone.
         lost.append(Lost("F2", "swapped_first"))
-    setting = f"broken {config.broken}" if config.broken else f"rules {config.rules}"
+    setting = f"rules {config.rules}"
     for rule in config.lacking:
         lost += [Lost(name, setting, f"off is that {rule}") for name in TAKEN_BY_RULE[rule]]
-    if config.rules != "lineclear":
+    if rules_of(config.rules).replaces:
         why = "who enters, who gives way and who stands where is not asked of what is proved"
         lost += [Lost(name, setting, why) for name in ("F2", "F3", "F4", "F12")]
     if config.num_lookahead_slots:
@@ -161,7 +162,7 @@ def guarantees(config: Config, workload: Workload | None = None) -> list[Guarant
 
     Args:
         config: policy and options, bypass, swapped_first, victim, preemption mode, chunking,
-            depth, rules and what is broken.
+            depth and rules.
         workload: lengths, deadlines and so on of the requests: bounds are then numbers for these,
             and premises about callers are looked at.
 

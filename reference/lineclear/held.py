@@ -13,11 +13,11 @@ from fractions import Fraction
 from typing import Any
 
 from lineclear.config import Config
+from lineclear.evidence.second_orders import TENANTS
 from lineclear.guarantees import Guarantee, claims_of, guarantees
 from lineclear.policies import Policy, make
 from lineclear.policies.tenants import TenantPolicy
 from lineclear.policies.units import shown
-from lineclear.second_orders import TENANTS
 from lineclear.service import Listeners, Service
 from lineclear.waits import Waits
 from lineclear.workload import Workload

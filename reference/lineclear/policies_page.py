@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from lineclear.evidence.refutations import NotShown
 from lineclear.properties import PROPERTIES, Cell
-from lineclear.refutations import NotShown
 from lineclear_spec.theorems import PREMISES
 
 if TYPE_CHECKING:
-    from lineclear.refutations import Refutation, Shown
+    from lineclear.evidence.refutations import Refutation, Shown
     from lineclear_spec.theorems import Standing
 
     Runs = Iterable[tuple[Refutation, Shown | NotShown]]
@@ -163,6 +163,6 @@ lineclear policies --show priority.P7 --journals runs
 lineclear replay runs/priority.P7.jsonl
 ```
 
-Three errors of the lesson that switch a premise off, one each, are broken presets, and `lineclear explore`
+Three errors of the lesson that switch a premise off are classes of `evidence/faults.py`, and `lineclear explore`
 refutes each: [exploring.md](exploring.md). What else it searches: [explored.md](explored.md).
 """

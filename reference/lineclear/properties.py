@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lineclear.refutations import REFUTATIONS, NotShown, Shown
+from lineclear.evidence.refutations import REFUTATIONS, NotShown, Shown
 from lineclear_spec.theorems import CLAIMS, Standing
 
 __all__ = ["PROPERTIES", "Cell", "cells", "property_of", "show_all"]

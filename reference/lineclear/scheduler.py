@@ -19,6 +19,7 @@ from lineclear.plan import Plan
 from lineclear.policies import Policy, make
 from lineclear.quick import QuickLedger
 from lineclear.request import Accepted, Finished, Rejected, Request
+from lineclear.rules import load, rules_of
 from lineclear.scheduling.commit import CommitParts, Outcome
 from lineclear.scheduling.copies import Copies
 from lineclear.scheduling.counters import Counters
@@ -34,20 +35,12 @@ from lineclear.scheduling.transitions import Transitions
 from lineclear.scheduling.victims import Victims
 from lineclear.stall import Stall, stall_report
 from lineclear.stats import stats
-from lineclear.vllm_v0 import NanoStep, V0ChunkedStep, V0Step
 from lineclear_spec import actions
 from lineclear_spec.ledger import Ledger
 
 __all__ = ["Scheduler"]
 
 Journal = Callable[[str, tuple[object, ...]], None]
-#: How a step is built, by the name of the rules.
-STEPS: dict[str, type[Step]] = {
-    "lineclear": Step,
-    "vllm_v0": V0Step,
-    "vllm_v0_chunked": V0ChunkedStep,
-    "nano_vllm": NanoStep,
-}
 
 
 class Scheduler(Readings):
@@ -58,6 +51,7 @@ class Scheduler(Readings):
         policy: decides which request comes first; the one that `config` names if None.
         clock: seconds, stamped on plans and results, used for nothing else; None stamps nothing.
         journal: called with every action and its arguments; a ring of the last 4,096 if None.
+        step_factory: how a step is built; the class that `config.rules` names if None.
     """
 
     def __init__(
@@ -66,6 +60,7 @@ class Scheduler(Readings):
         policy: Policy | None = None,
         clock: Callable[[], float] | None = None,
         journal: Journal | None = None,
+        step_factory: type[Step] | None = None,
     ) -> None:
         """Nothing is live and nothing is in flight."""
         config = self.config = config or Config()
@@ -84,7 +79,7 @@ class Scheduler(Readings):
         self.transitions = transitions
         victims = Victims(config.victim, ledger, live)
         self.step_parts = StepParts(config, ledger, live, batch, victims, transitions, adapter)
-        self._step = STEPS[config.rules]
+        self._step: type[Step] = step_factory or load(rules_of(config.rules).step)
         self._dispatch = Dispatch(ledger, live, batch, self.in_flight, changes, counters, adapter)
         joins = not config.num_lookahead_slots and self._step.decodes_every_step
         self._commit_parts = CommitParts(

@@ -18,8 +18,8 @@ from math import inf
 from typing import Any
 
 from lineclear.config import Config
+from lineclear.evidence.second_orders import ENDLESS, HEAD_STARTS, ORDERS, TENANTS
 from lineclear.plan import Plan
-from lineclear.second_orders import ENDLESS, HEAD_STARTS, ORDERS, TENANTS
 from lineclear.workload import Arrival
 
 __all__ = ["Seen", "Waits"]

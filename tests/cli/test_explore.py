@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from faulty import ANY_FIT, LONGEST_VICTIM
 
 from lineclear.cli import main
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, USAGE
@@ -24,6 +25,8 @@ KEYS = [
     "witnesses",
 ]
 TINY = ["--shapes", "1+2", "--num-gpu-blocks", "2"]
+#: A small world without a CPU pool, for steps that lack a rule of progress.
+FAULTY = ["--num-cpu-blocks", "0", "--preemption-mode", "recompute"]
 
 
 def test_a_sound_world_passes_with_its_bounds(capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,21 +55,24 @@ def test_a_broken_preset_is_refuted_with_a_journal_and_a_page(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     journal, page = tmp_path / "found.jsonl", tmp_path / "explored.md"
-    asked = ["explore", "--preset", "broken_any_fit"]
+    asked = ["explore", *FAULTY, "--rules", ANY_FIT, "--shapes", "1+2", "2+2"]
+    asked += ["--max-num-batched-tokens", "2", "--requests", "3"]
     assert main([*asked, "--journal", str(journal), "-o", str(page)]) == REFUTED
     told = capsys.readouterr().out
     assert "no guarantee: nobody passes a request that does not fit: is off" in told
     assert "starvation (1, FOUND)" in told
     assert main(["replay", str(journal)]) == PASSED
     assert "the last state is the recorded one" in capsys.readouterr().out
-    assert "| broken_any_fit | 3 | 1+2 2+2 | 3, 0 of 1 |" in page.read_text()
+    assert "| as asked | 3 | 1+2 2+2 | 3, 0 of 1 |" in page.read_text()
 
 
 def test_the_longest_victim_is_refuted_with_a_journal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     journal = tmp_path / "found.jsonl"
-    asked = ["explore", "--preset", "broken_longest_victim", "--journal", str(journal)]
+    asked = ["explore", *FAULTY, "--rules", LONGEST_VICTIM, "--victim", "longest"]
+    asked += ["--no-pause-after-preemption", "--num-gpu-blocks", "4"]
+    asked += ["--shapes", "1+3", "2+2", "--journal", str(journal)]
     assert main(asked) == REFUTED
     told = capsys.readouterr().out
     assert "VIOLATION order (F3): whoever gives way comes later" in told

@@ -396,8 +396,9 @@ def test_p16_a_plan_that_does_not_tell_a_table_is_red(lost: str, monkeypatch: Pa
 def test_a_preset_without_a_rule_of_progress_is_red_with_its_moves(
     monkeypatch: Patch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from faulty import BROKEN_WORLDS
+
     from lineclear.checks import behaviours
-    from lineclear.explore.worlds import BROKEN_WORLDS
 
     bad = BROKEN_WORLDS["broken_tail_requeue"]
 

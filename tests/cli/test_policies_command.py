@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("z3")
 
 from lineclear.cli import main, policies
-from lineclear.refutations import REFUTATIONS
+from lineclear.evidence.refutations import REFUTATIONS
 
 
 @pytest.fixture(scope="module")

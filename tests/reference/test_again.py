@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from faulty import BROKEN_WORLDS
 
 from lineclear.checks.behaviours import look
 from lineclear.checks.counterexample import Counterexample, CounterexampleError
 from lineclear.checks.itf import dumps, emit_test, read
 from lineclear.checks.stage import Finding
 from lineclear.explore.bounds import Bounds, Shape
-from lineclear.explore.worlds import BROKEN_WORLDS, of_policy, small
+from lineclear.explore.worlds import of_policy, small
 from lineclear.scheduling.step import Step
 
 Patch = pytest.MonkeyPatch

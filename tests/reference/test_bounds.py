@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from bounded import OPTIONS, Driven, drawn, held_rows, hold
 from drive import small
+from faulty import ANY_FIT, LONGEST_VICTIM, TAIL_REQUEUE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -295,8 +296,8 @@ SKIPPED: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("broken", "sizes", "requests", "labels"),
     [
-        ("tail_requeue", SENT_BACK, ((3, 3), (2, 3), 2), ("P5", "P6b", "P7")),
-        ("any_fit", SKIPPED, ((1, 4), (2, 4), 1), ("P5", "P6b", "P7")),
+        (TAIL_REQUEUE, SENT_BACK, ((3, 3), (2, 3), 2), ("P5", "P6b", "P7")),
+        (ANY_FIT, SKIPPED, ((1, 4), (2, 4), 1), ("P5", "P6b", "P7")),
     ],
 )
 @pytest.mark.parametrize("policy", ["fcfs", "fair"])
@@ -305,7 +306,7 @@ def test_a_rule_of_progress_that_is_off_is_seen(
 ) -> None:
     whole = tiny(scheduling_policy=policy, **sizes)
     assert not any(row.passed for row in endless(whole, whole, *requests).values())
-    rows = endless(tiny(scheduling_policy=policy, broken=broken, **sizes), whole, *requests)
+    rows = endless(tiny(scheduling_policy=policy, rules=broken, **sizes), whole, *requests)
     for label in labels:
         assert_passed(rows[label])
 
@@ -319,7 +320,7 @@ def test_the_longest_giving_way_is_seen() -> None:
         "victim": "longest",
         "pause_after_preemption": False,
     }
-    whole, broken = tiny(**sizes), tiny(broken="longest_victim", **sizes)
+    whole, broken = tiny(**sizes), tiny(rules=LONGEST_VICTIM, **sizes)
     assert not any(row.passed for row in endless(whole, whole, (1, 2), (2, 5), 3).values())
     assert_passed(endless(broken, whole, (1, 2), (2, 5), 3)["P6b"])
 

@@ -108,7 +108,7 @@ def test_settings_come_from_a_mapping() -> None:
         (
             {"preset": "best"},
             "preset must be one of default, lesson, vllm_v0, vllm_v0_chunked, nano_vllm, "
-            "broken_tail_requeue, broken_any_fit, broken_longest_victim, not 'best'",
+            "not 'best'",
         ),
         ({"block_size": 0}, "block_size must be a whole number of at least 1, not 0"),
     ],

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from faulty import BROKEN_WORLDS
 
 from lineclear.config import MODES, VICTIMS
 from lineclear.explore.bounds import Bounds, Shape
@@ -21,7 +22,7 @@ from lineclear.explore.search import search
 from lineclear.explore.transitions import drive, record, replay_transitions
 from lineclear.explore.witnesses import NOT_BEHIND
 from lineclear.explore.world import World
-from lineclear.explore.worlds import BROKEN_WORLDS, LONG, SHORT, ci_worlds, small, victims
+from lineclear.explore.worlds import LONG, SHORT, ci_worlds, small, victims
 from lineclear.plan import Plan
 from lineclear.record import replay
 from lineclear.scheduler import Scheduler
@@ -177,7 +178,7 @@ def test_a_broken_preset_starves_a_request_and_its_journal_replays(name: str) ->
 @pytest.mark.parametrize("name", list(BROKEN_WORLDS))
 def test_the_same_world_is_sound_with_the_rule_on(name: str) -> None:
     broken = BROKEN_WORLDS[name]
-    config = replace(broken.config, broken="", pause_after_preemption=True)
+    config = replace(broken.config, rules="lineclear", pause_after_preemption=True)
     sound = Bounds("sound", config, broken.shapes, live=3, aborts=False, fails=False)
     report = explore(sound)
     assert report.graph.complete

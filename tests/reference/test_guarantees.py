@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 from drive import small
+from faulty import BROKEN
 
 from lineclear.config import (
-    BROKEN,
-    LACKS,
     MODES,
     POLICIES,
     PRESETS,
@@ -24,6 +23,7 @@ from lineclear.generators import generate
 from lineclear.guarantees import TAKEN_BY_RULE, Guarantee, claims_of, guarantees, verdict
 from lineclear.policies import load_claims, make
 from lineclear.policies.mlfq import MultiLevelFeedbackQueue
+from lineclear.rules import RULES, rules_of
 from lineclear.workload import Arrival, Workload
 from lineclear_spec.theorems import CLAIMS, PREMISES
 
@@ -51,7 +51,8 @@ def combinations() -> Iterator[Config]:
                 swapped_first=first,
                 depth=depth,
             )
-    for preset, bypass, depth, pause in product(PRESETS.values(), (0, 4), (1, 2), (True, False)):
+    presets = [*PRESETS.values(), *BROKEN.values()]
+    for preset, bypass, depth, pause in product(presets, (0, 4), (1, 2), (True, False)):
         try:
             yield replace(preset, bypass=bypass, depth=depth, pause_after_preemption=pause)
         except ConfigError:
@@ -71,9 +72,7 @@ def takes_away(config: Config) -> dict[str, str]:
     if config.depth == 2 and config.scheduling_policy == "mlfq":
         found["depth 2"] = "levels"
     if config.rules != "lineclear":
-        found[f"rules {config.rules}"] = "all"
-    if config.broken:
-        found[f"broken {config.broken}"] = "some"
+        found[f"rules {config.rules}"] = "some" if "faults" in config.rules else "all"
     if config.scheduling_policy == "mlfq" and ("levels", 3) in config.policy_options:
         found["levels 3"] = "all"
     return found
@@ -132,7 +131,7 @@ def test_every_combination_keeps_each_theorem_or_names_what_takes_it_away() -> N
 
 
 @pytest.mark.parametrize(
-    "blind", ["bypass", "swapped_first", "depth", "rules", "broken", "levels"]
+    "blind", ["bypass", "swapped_first", "depth", "rules", "rules lineclear.evidence", "levels"]
 )
 def test_a_setting_that_is_overlooked_is_seen(blind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The enumeration above fails if any of the settings is not looked at."""
@@ -151,7 +150,8 @@ def test_a_setting_that_is_overlooked_is_seen(blind: str, monkeypatch: pytest.Mo
 
 
 def test_every_rule_that_may_be_off_takes_something_away() -> None:
-    rules = {rule for rules in (*LACKS.values(), *BROKEN.values()) for rule in rules}
+    named = [*RULES.values(), *(rules_of(config.rules) for config in BROKEN.values())]
+    rules = {rule for one in named for rule in one.lacks}
     assert rules == set(TAKEN_BY_RULE)
     assert all(name in PREMISES for names in TAKEN_BY_RULE.values() for name in names)
 

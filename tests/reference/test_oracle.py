@@ -6,6 +6,7 @@ import ast
 from collections import Counter
 
 import pytest
+from faulty import ANY_FIT
 from sweep import ROOT, judged
 
 from lineclear.config import Config
@@ -147,8 +148,11 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "the victim's place is forgotten": (
         "scheduling/transitions.py",
-        '        if self.config.broken == "tail_requeue":',
-        "        if True:",
+        "        self.live.wait(entry)\n\n    def _discard_for",
+        "        self.live.arrivals += 1\n"
+        "        entry.order = (*entry.order[:-1], self.live.arrivals)\n"
+        "        entry.rank = (*entry.rank[:-1], self.live.arrivals)\n"
+        "        self.live.wait(entry)\n\n    def _discard_for",
     ),
     "swapped requests do not go first": (
         "scheduling/queues.py",
@@ -426,7 +430,7 @@ def test_what_is_not_judged_is_counted_by_name() -> None:
     shapes = (Shape(1, 3), Shape(2, 2))
     for config, name in (
         (small("vllm_v0"), "rules"),
-        (replace(small(), broken="any_fit"), "broken"),
+        (replace(small(), rules=ANY_FIT), "rules"),
     ):
         done = walk(Bounds(name, config, shapes), 1, 60)
         assert done.error is None

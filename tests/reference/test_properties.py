@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from lineclear.evidence.refutations import REFUTATIONS, NotShown, Shown
 from lineclear.policies import BUILT_IN, load_claims
 from lineclear.properties import PROPERTIES, Cell, cells, show_all
-from lineclear.refutations import REFUTATIONS, NotShown, Shown
 from lineclear_spec.theorems import CLAIMS, Standing, Theorem
 
 load_claims()

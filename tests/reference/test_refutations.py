@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from lineclear.config import PRESETS
+from lineclear.evidence.refutations import REFUTATIONS, NotShown, Refutation, find
 from lineclear.record import replay
-from lineclear.refutations import REFUTATIONS, NotShown, Refutation, find
 
 NAMES = [refutation.name for refutation in REFUTATIONS]
 #: A policy that has the property.

@@ -10,11 +10,11 @@ from drive import small
 
 from lineclear.bounds import cap
 from lineclear.config import POLICIES
+from lineclear.evidence.second_orders import ORDERS, TENANTS
 from lineclear.guarantees import claims_of
 from lineclear.plan import Joined, Plan, Scheduled
 from lineclear.policies import make
 from lineclear.request import Request
-from lineclear.second_orders import ORDERS, TENANTS
 from lineclear.view import View
 from lineclear.waits import Waits
 from lineclear.workload import Arrival

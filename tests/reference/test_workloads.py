@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from faulty import BROKEN
 
-from lineclear.config import PRESETS, VICTIMS, Config
+from lineclear.config import VICTIMS, Config
 from lineclear.explore.workloads import BLOCKS, BUDGETS, Run, family, run, settings
 from lineclear.scheduler import Scheduler
 from lineclear.scheduling.step import Step
 
-LONGEST = PRESETS["broken_longest_victim"]
+LONGEST = BROKEN["broken_longest_victim"]
 
 
 def runs(config: Config, blocks: tuple[int, ...], budgets: tuple[int, ...]) -> list[Run]:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from lineclear.checks.counterexample import from_scheduler
 from lineclear.checks.own import made, order, place_of_policy
 from lineclear.checks.stage import Case, Context, Finding, Outcome
+from lineclear.evidence.refutations.drive import Drive
 from lineclear.policies import may_starve
-from lineclear.refutations.drive import Drive
 
 if TYPE_CHECKING:
     from lineclear.config import Config

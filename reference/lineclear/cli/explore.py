@@ -28,7 +28,7 @@ A request is PROMPT+MOST, then xN for N sequences, then pP for priority P: 1+3, 
 examples:
   lineclear explore
   lineclear explore --deep -o docs/explored.md
-  lineclear explore --preset broken_any_fit --journal stall.jsonl
+  lineclear explore --rules lineclear.evidence.faults:AnyFit --journal stall.jsonl
   lineclear explore --victim longest --num-gpu-blocks 4 --requests 3 --shapes 1+3 2+2
   lineclear explore --target table --format json
 """
@@ -118,15 +118,13 @@ def worlds(arguments: argparse.Namespace) -> tuple[list[Bounds], bool]:
     """What to search, and whether every situation must be met in it."""
     from lineclear.config import ConfigError
     from lineclear.explore.bounds import Bounds
-    from lineclear.explore.worlds import BROKEN_WORLDS, LONG, SMALL, ci_worlds, deep_worlds
+    from lineclear.explore.worlds import LONG, SMALL, ci_worlds, deep_worlds
 
     names = ("config", "preset", *SETTINGS)
     given = [name for name in names if getattr(arguments, name) is not None]
     extra = [arguments.requests, arguments.shapes, arguments.max_states]
     if not given and extra == [None, None, None]:
         return (deep_worlds() if arguments.deep else ci_worlds()), not arguments.deep
-    if given == ["preset"] and extra == [None] * 3 and arguments.preset in BROKEN_WORLDS:
-        return [BROKEN_WORLDS[arguments.preset]], False
     preset = {} if arguments.preset is None else {"preset": arguments.preset}
     shapes = tuple(map(shape, arguments.shapes)) if arguments.shapes else (LONG, shape("2+2"))
     try:

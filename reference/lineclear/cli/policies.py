@@ -15,8 +15,8 @@ from lineclear.cli.output import write_json, write_text
 from lineclear.cli.progress import Progress
 
 if TYPE_CHECKING:
+    from lineclear.evidence.refutations import NotShown, Refutation, Shown
     from lineclear.properties import Cell
-    from lineclear.refutations import NotShown, Refutation, Shown
     from lineclear_spec.theorems import Standing
 
 __all__ = ["add_parser", "run"]
@@ -59,8 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.show is not None:
         return show(arguments.show, arguments.journals, arguments.format)
     from lineclear import policies_page
+    from lineclear.evidence.refutations import NotShown
     from lineclear.properties import cells
-    from lineclear.refutations import NotShown
 
     if arguments.output is not None and not arguments.check:
         refuse_foreign(arguments.output)
@@ -96,7 +96,7 @@ def asked() -> list[Standing]:
 
 def seen_all(folder: Path | None) -> list[tuple[str, Refutation, Shown | NotShown]]:
     """Every refutation, run."""
-    from lineclear.refutations import REFUTATIONS
+    from lineclear.evidence.refutations import REFUTATIONS
 
     found: list[tuple[str, Refutation, Shown | NotShown]] = []
     with Progress("running", len(REFUTATIONS)) as progress:
@@ -108,7 +108,7 @@ def seen_all(folder: Path | None) -> list[tuple[str, Refutation, Shown | NotShow
 
 def seen(refutation: Refutation, folder: Path | None) -> Shown | NotShown:
     """One refutation, run; its journal goes to the folder, if there is one."""
-    from lineclear.refutations import NotShown
+    from lineclear.evidence.refutations import NotShown
 
     try:
         if folder is None:
@@ -125,7 +125,7 @@ def seen(refutation: Refutation, folder: Path | None) -> Shown | NotShown:
 
 def show(name: str, folder: Path | None, form: str) -> int:
     """One refutation: what was seen, and where its journal is."""
-    from lineclear.refutations import NotShown, find
+    from lineclear.evidence.refutations import NotShown, find
 
     try:
         refutation = find(name)

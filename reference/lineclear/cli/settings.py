@@ -50,8 +50,7 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
     "pause_after_preemption": (bool, True, "admit nobody in a step that preempted for growth"),
     "swap_token_cost": (float, 0.16, "auto: cost to move a token out and in"),
     "recompute_token_cost": (float, 1.0, "auto: cost to compute a token again"),
-    "rules": (str, "lineclear", "lineclear, vllm_v0, vllm_v0_chunked or nano_vllm"),
-    "broken": (str, "", "switch a rule of progress off: tail_requeue, any_fit, longest_victim"),
+    "rules": (str, "lineclear", "lineclear, vllm_v0, vllm_v0_chunked, nano_vllm, or module:Class"),
 }
 
 
@@ -64,8 +63,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--preset",
         metavar="NAME",
-        help="default, lesson, vllm_v0, vllm_v0_chunked, nano_vllm; or broken_tail_requeue, "
-        "broken_any_fit, broken_longest_victim, which a search refutes",
+        help="default, lesson, vllm_v0, vllm_v0_chunked or nano_vllm",
     )
     for name, (kind, default, text) in SETTINGS.items():
         text = f"{text} (default: {default})"

@@ -22,7 +22,6 @@ from lineclear_spec.actions import ACTIONS
 from lineclear_spec.situations import IN_STATES
 
 __all__ = [
-    "BROKEN_WORLDS",
     "OF_POLICIES",
     "SMALL",
     "ci_worlds",
@@ -306,29 +305,3 @@ def deep_worlds() -> list[Bounds]:
                (LONG, SHORT), live=3, aborts=False, stops=False),
         *combinations(),
     ]  # fmt: skip
-
-
-#: Presets that lack a rule of progress, in worlds where the searches see what comes of it. Of the
-#: third a request gives way to one that it goes before, and no more than that: the table admits a
-#: request with blocks for every token that it knows, so that whoever grows also learns a token, and no
-#: cycle comes of it (`workloads.py` runs a family made for that).
-BROKEN_WORLDS: dict[str, Bounds] = {
-    "broken_tail_requeue": Bounds(
-        "broken_tail_requeue",
-        small("broken_tail_requeue", num_cpu_blocks=0, max_num_batched_tokens=2,
-              preemption_mode="recompute"),
-        (Shape(1, 2), Shape(1, 3)), **CALM,
-    ),
-    "broken_any_fit": Bounds(
-        "broken_any_fit",
-        small("broken_any_fit", num_cpu_blocks=0, max_num_batched_tokens=2,
-              preemption_mode="recompute"),
-        (Shape(1, 2), Shape(2, 2)), **CALM,
-    ),
-    "broken_longest_victim": Bounds(
-        "broken_longest_victim",
-        small("broken_longest_victim", num_gpu_blocks=4, max_num_batched_tokens=3,
-              max_num_seqs=3, preemption_mode="recompute", num_cpu_blocks=0),
-        (Shape(1, 3), Shape(2, 2), Shape(3, 2)), **CALM,
-    ),
-}  # fmt: skip

@@ -57,7 +57,7 @@ FCFS = Lesson(
         Scene("a head larger than the pool", {"num_gpu_blocks": 10}, HUGE),
         Scene("B is preempted and C arrives", {"num_gpu_blocks": 4}, TAIL),
         Scene("the same with the lesson's rule: B goes to the tail",
-              {"num_gpu_blocks": 4, "broken": "tail_requeue"}, TAIL),
+              {"num_gpu_blocks": 4, "rules": "lineclear.evidence.faults:TailRequeue"}, TAIL),
     ),
     fcfs_claims,
 )  # fmt: skip
@@ -91,7 +91,7 @@ PRIORITY = Lesson(
         Scene(title, {"num_gpu_blocks": 10, **settings}, STREAM)
         for title, settings in (
             ("the lesson's loop: who does not fit is passed over",
-             {"scheduling_policy": "hybrid", "broken": "any_fit"}),
+             {"scheduling_policy": "hybrid", "rules": "lineclear.evidence.faults:AnyFit"}),
             ("strictly in order, nobody gives way", {"scheduling_policy": "hybrid"}),
             ("strictly in order, who runs gives way", {"scheduling_policy": "priority"}),
         )

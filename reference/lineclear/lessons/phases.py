@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lineclear.config import PRESETS
+from lineclear.evidence.refutations import Drive
 from lineclear.lessons.lesson import Claim, Lesson
 from lineclear.lessons.run import Run
-from lineclear.refutations import Drive
 
 __all__ = ["ORDER", "driven"]
 

@@ -273,7 +273,7 @@ class Oracle:
     def exemption(self) -> str:
         """Why steps of this scheduler are not judged, or ""."""
         config = self.scheduler.config
-        return "rules" if config.rules != "lineclear" else "broken" if config.broken else ""
+        return "rules" if config.rules != "lineclear" else ""
 
     def _orders(self, state: State) -> Orders | None:
         """The policy, to be asked; None if it cannot be copied."""

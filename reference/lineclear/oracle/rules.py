@@ -62,8 +62,7 @@ LIMITS: Mapping[str, str] = MappingProxyType(
 #: What is not judged, and why.
 EXEMPTIONS: Mapping[str, str] = MappingProxyType(
     {
-        "rules": "the preset builds steps in another way (vllm_v0, vllm_v0_chunked, nano_vllm)",
-        "broken": "a rule of progress is switched off on purpose",
+        "rules": "steps are built in another way (vllm_v0, vllm_v0_chunked, nano_vllm, or a class of one's own)",
         "policy failed": "the policy failed in this step, so its order changed in the midst of it",
         "no copy": "the policy cannot be copied, so it cannot be asked twice",
     }

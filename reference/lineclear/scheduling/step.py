@@ -10,7 +10,6 @@ admitted in order until one does not fit.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear.scheduling.sequence_demand import Job, job_of, spare_last_holders
 from lineclear.scheduling.transitions import Transitions
-from lineclear.scheduling.victims import Victims, worst
+from lineclear.scheduling.victims import Victims
 from lineclear_spec import actions
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
@@ -91,6 +90,7 @@ class Step:
         self.victims = parts.victims
         self.transitions = parts.transitions
         self.adapter = parts.adapter
+        self.bypass: float = parts.config.bypass  # requests that may pass one that does not fit
         self.prefills: list[tuple[Scheduled, Sequence]] = []
         self.decodes: list[tuple[Scheduled, Sequence]] = []
         self.preempted = False  # somebody, for growth
@@ -175,8 +175,6 @@ class Step:
 
     def _victim_after(self, entry: Entry) -> Entry | None:
         """The victim among the running requests strictly behind the entry."""
-        if self.config.broken == "longest_victim":
-            return worst(self.live.running.entries.values(), "longest", self.ledger)
         return self.victims.after(entry)
 
     # ---- tokens --------------------------------------------------------------------------------
@@ -293,7 +291,7 @@ class Step:
     def _admit_all(self) -> None:
         """From the head of the queue as long as there is room; `bypass` may pass one without."""
         queue = self.live.waiting
-        most = math.inf if self.config.broken == "any_fit" else self.config.bypass
+        most = self.bypass
         passed: list[Entry] = []
         while (entry := queue.head()) is not None:
             fits = not entry.record.copy and self.have().covers(self.want(entry))

@@ -134,11 +134,6 @@ class Transitions:
         mode = "swap" if swap else "recompute"
         self.counters.preemptions[mode] += 1
         self.changes.preempted.append((entry.name, mode))
-        if self.config.broken == "tail_requeue":
-            live = self.live
-            live.arrivals += 1  # as if it arrived now: behind everybody of its key
-            entry.order = (*entry.order[:-1], live.arrivals)
-            entry.rank = (*entry.rank[:-1], live.arrivals)
         self.live.wait(entry)
 
     def _discard_for(self, entry: Entry) -> bool:

@@ -6,7 +6,7 @@ nothing with the policy; the run can be written as a journal. It knows nothing a
 
 from __future__ import annotations
 
-from lineclear.refutations.drive import Drive, NotShown
-from lineclear.refutations.refutation import REFUTATIONS, Refutation, Shown, find
+from lineclear.evidence.refutations.drive import Drive, NotShown
+from lineclear.evidence.refutations.refutation import REFUTATIONS, Refutation, Shown, find
 
 __all__ = ["REFUTATIONS", "Drive", "NotShown", "Refutation", "Shown", "find"]

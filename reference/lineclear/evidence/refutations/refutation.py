@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 from lineclear.config import Config
-from lineclear.refutations import descending, ordering, presets, sharing, starving
-from lineclear.refutations.drive import Drive
+from lineclear.evidence.refutations import descending, ordering, presets, sharing, starving
+from lineclear.evidence.refutations.drive import Drive
 
 __all__ = ["REFUTATIONS", "Refutation", "Shown", "find"]
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from lineclear.config import PRESETS, Config
-from lineclear.refutations.drive import Drive, NotShown, Row
+from lineclear.evidence.refutations.drive import Drive, NotShown, Row
 
 __all__ = ["SCRIPTS"]
 

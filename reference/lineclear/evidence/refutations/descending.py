@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lineclear.config import Config
-from lineclear.refutations.drive import Drive, NotShown
+from lineclear.evidence.refutations.drive import Drive, NotShown
 
 __all__ = ["SCRIPTS", "descend"]
 

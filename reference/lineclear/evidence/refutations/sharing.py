@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from lineclear.config import Config
-from lineclear.refutations.drive import Drive, NotShown
-from lineclear.refutations.ordering import ROWS
+from lineclear.evidence.refutations.drive import Drive, NotShown
+from lineclear.evidence.refutations.ordering import ROWS
 
 __all__ = ["SCRIPTS", "flood"]
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from lineclear.config import Config
+from lineclear.evidence.refutations.drive import Drive, NotShown
+from lineclear.evidence.refutations.starving import settings
 from lineclear.policies import BUILT_IN
-from lineclear.refutations.drive import Drive, NotShown
-from lineclear.refutations.starving import settings
 
 __all__ = ["SCRIPTS", "any_fit", "overtake", "turns"]
 

@@ -1,0 +1,52 @@
+"""Presets that lack one rule of progress each, and small worlds in which the searches see it.
+
+By the third a request is preempted for one behind it, and no more than that: the table admits a request
+with blocks for every token that it knows, so a request that grows also learns a token, and no cycle comes
+of it (`explore/workloads.py` runs a family made for that).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from lineclear.config import Config
+from lineclear.explore.bounds import Bounds, Shape
+from lineclear.explore.worlds import SMALL
+
+__all__ = ["ANY_FIT", "BROKEN", "BROKEN_WORLDS", "LONGEST_VICTIM", "TAIL_REQUEUE"]
+
+TAIL_REQUEUE = "lineclear.evidence.faults:TailRequeue"
+ANY_FIT = "lineclear.evidence.faults:AnyFit"
+LONGEST_VICTIM = "lineclear.evidence.faults:LongestVictim"
+
+BROKEN: dict[str, Config] = {
+    "broken_tail_requeue": Config(rules=TAIL_REQUEUE),
+    "broken_any_fit": Config(rules=ANY_FIT),
+    "broken_longest_victim": Config(
+        rules=LONGEST_VICTIM, victim="longest", pause_after_preemption=False
+    ),
+}
+CALM: dict[str, Any] = {"live": 3, "aborts": False, "fails": False, "stops": False, "late": False}
+
+
+def world(name: str, *shapes: Shape, **changes: Any) -> Bounds:
+    """A small world without a CPU pool, in which nothing goes wrong."""
+    changes = {**SMALL, "num_cpu_blocks": 0, "preemption_mode": "recompute", **changes}
+    return Bounds(name, replace(BROKEN[name], **changes), shapes, **CALM)
+
+
+BROKEN_WORLDS: dict[str, Bounds] = {
+    made.name: made
+    for made in (
+        world("broken_tail_requeue", Shape(1, 2), Shape(1, 3), max_num_batched_tokens=2),
+        world("broken_any_fit", Shape(1, 2), Shape(2, 2), max_num_batched_tokens=2),
+        world(
+            "broken_longest_victim",
+            *(Shape(1, 3), Shape(2, 2), Shape(3, 2)),
+            num_gpu_blocks=4,
+            max_num_batched_tokens=3,
+            max_num_seqs=3,
+        ),
+    )
+}
