@@ -20,7 +20,7 @@ from lineclear.policies import Policy, make
 from lineclear.quick import QuickLedger
 from lineclear.request import Accepted, Finished, Rejected, Request
 from lineclear.rules import load, rules_of
-from lineclear.scheduling.commit import CommitParts, Outcome
+from lineclear.scheduling.commit import Commit, CommitParts
 from lineclear.scheduling.copies import Copies
 from lineclear.scheduling.counters import Counters
 from lineclear.scheduling.decode_batch import DecodeBatch
@@ -175,10 +175,10 @@ class Scheduler(Readings):
         """
         self.adapter.check_caller()
         if plan.step is None:
-            return Outcome.of_nothing(sampled, stopped)
+            return Commit.of_nothing(sampled, stopped)
         flight = self.in_flight.oldest(plan)
         time = None if self.clock is None else self.clock()
-        outcome = Outcome(self._commit_parts, flight, sampled, stopped)  # or refuses
+        outcome = Commit(self._commit_parts, flight, sampled, stopped)  # or refuses
         self.flights.popleft()
         return outcome.apply(time)
 

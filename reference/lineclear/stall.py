@@ -22,7 +22,7 @@ from lineclear_spec.records import SWAP_IN, SWAP_OUT
 if TYPE_CHECKING:
     from lineclear.scheduling.readings import Readings
 
-__all__ = ["GUARDS", "Held", "Holder", "Stall", "stall_report"]
+__all__ = ["GUARDS", "BlockedRequest", "Holder", "Stall", "stall_report"]
 
 #: Every guard that a report names, and what would lift it.
 GUARDS = {
@@ -81,7 +81,7 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class BlockedRequest:
     """What keeps one live request from going on.
 
     Attributes:
@@ -139,7 +139,7 @@ class Stall:
     cpu_free: int
     cpu_total: int
     holders: tuple[Holder, ...]
-    held: tuple[Held, ...]
+    held: tuple[BlockedRequest, ...]
 
     def json(self) -> dict[str, Any]:
         """For scripts; ids are told as text."""
@@ -237,9 +237,9 @@ def holder(scheduler: Readings, entry: Entry) -> Holder:
     )
 
 
-def running(scheduler: Readings) -> list[Held]:
+def running(scheduler: Readings) -> list[BlockedRequest]:
     """What each request waits for that runs, in order."""
-    found: list[Held] = []
+    found: list[BlockedRequest] = []
     ledger = scheduler.ledger
     for order in scheduler.running.orders:
         entry = scheduler.running.entries[order]
@@ -256,7 +256,7 @@ def running(scheduler: Readings) -> list[Held]:
     return found
 
 
-def queued(scheduler: Readings) -> list[Held]:
+def queued(scheduler: Readings) -> list[BlockedRequest]:
     """What keeps each request that waits or is swapped out, in the queue's order."""
     waiting = sorted(scheduler.queue, key=lambda entry: entry.place)
     if not waiting:
@@ -264,7 +264,7 @@ def queued(scheduler: Readings) -> list[Held]:
     step = Step(scheduler.step_parts)
     step.due = scheduler.ledger.due().count
     planned = step.planned()
-    found: list[Held] = []
+    found: list[BlockedRequest] = []
     ahead: dict[Hashable, Entry] = {}  # by tenant, if the policy shares among them
     for position, entry in enumerate(waiting):
         lane = entry.tenant if scheduler.tenants is not None else None
@@ -279,7 +279,9 @@ def queued(scheduler: Readings) -> list[Held]:
     return found
 
 
-def with_change(scheduler: Readings, entry: Entry, guard: str, figures: dict[str, Any]) -> Held:
+def with_change(
+    scheduler: Readings, entry: Entry, guard: str, figures: dict[str, Any]
+) -> BlockedRequest:
     """The guard with what would lift it, and whether waiting can."""
     ledger, record = scheduler.ledger, entry.record
     last = ledger.steps if any(q.steady for q in record.members) else 0
@@ -294,7 +296,7 @@ def with_change(scheduler: Readings, entry: Entry, guard: str, figures: dict[str
     if beyond > 0:
         waiting, change = CANNOT_HELP, Relief("blocks", beyond)
     phase = record.phase.name.lower()
-    return Held(
+    return BlockedRequest(
         entry.name, phase, guard, figures, change, waiting, ledger.steps - last if last else None
     )
 

@@ -29,7 +29,7 @@ DEVICE: dict[str, Edit] = {
     "a plan's operations wait for one less": (
         DISPATCH, "Dispatch._operations", "operation.wait, name", "max(0, operation.wait - 1), name"),
     "a commit settles copies that it did not wait for": (
-        OUTCOME, "Outcome._settle", "number <= wait]", "number <= ledger.carried]"),
+        OUTCOME, "Commit._settle", "number <= wait]", "number <= ledger.carried]"),
     "a failed copy out counts as good": (
         COPIES, "Copies.complete", "or record.copy != number else",
         "or record.copy != number or record.phase == 3 else"),
@@ -59,9 +59,9 @@ DEVICE: dict[str, Edit] = {
         PREEMPTION, "recompute", "request.copy >= 1", "request.copy >= 0"),
     "a failed copy in leaves samples valid": (
         OPERATIONS, "fail_copy", "ledger.on_gpu(request)", "ledger.on_gpu(request) and False"),
-    "void samples are kept": (FLIGHT, "Flight.counts", "sequence.void < self.step", "True"),
+    "void samples are kept": (FLIGHT, "IssuedStep.counts", "sequence.void < self.step", "True"),
     "void samples of the last step are kept": (
-        FLIGHT, "Flight.counts", "sequence.void < self.step", "sequence.void <= self.step"),
+        FLIGHT, "IssuedStep.counts", "sequence.void < self.step", "sequence.void <= self.step"),
     "a copy in pairs blocks wrongly": (
         DISPATCH, "Dispatch._operations", "tuple(operation.blocks)",
         "tuple(operation.blocks) if operation.kind != 'swap_in' else "

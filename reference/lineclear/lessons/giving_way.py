@@ -11,7 +11,7 @@ from lineclear.config import Config
 from lineclear.lessons.figures import Figures
 from lineclear.lessons.lesson import Claim, Lesson
 from lineclear.lessons.run import Row, Run
-from lineclear.lessons.scene import Entry, Scene
+from lineclear.lessons.scene import Scene, SceneRequest
 
 __all__ = ["SWAP_OR_RECOMPUTE", "VICTIM_RULES"]
 
@@ -23,12 +23,12 @@ def gives_way(run: Run) -> Row:
 
 # ---- swap or recompute -------------------------------------------------------------------------
 
-LONG = (Entry("L", 560, 4), Entry("U", 96, 2, priority=1, step=3))
-SMALL = (Entry("S", 200, 4), Entry("U", 48, 2, priority=1, step=3))
+LONG = (SceneRequest("L", 560, 4), SceneRequest("U", 96, 2, priority=1, step=3))
+SMALL = (SceneRequest("S", 200, 4), SceneRequest("U", 48, 2, priority=1, step=3))
 RETURNS = (
-    Entry("A", 47, 4, priority=5),
-    Entry("B", 14, 4, priority=3),
-    Entry("D", 16, 1, priority=9, step=2),
+    SceneRequest("A", 47, 4, priority=5),
+    SceneRequest("B", 14, 4, priority=3),
+    SceneRequest("D", 16, 1, priority=9, step=2),
 )
 SWAP_COST = Config().swap_token_cost
 URGENT = {"scheduling_policy": "priority"}
@@ -99,16 +99,16 @@ SWAP_OR_RECOMPUTE = Lesson(
 # ---- the victim --------------------------------------------------------------------------------
 
 THREE = (
-    Entry("A", 500, 12, priority=5),
-    Entry("B", 300, 12, priority=3, step=2),
-    Entry("C", 200, 12, priority=7, step=3),
-    Entry("D", 160, 2, priority=10, step=4),
+    SceneRequest("A", 500, 12, priority=5),
+    SceneRequest("B", 300, 12, priority=3, step=2),
+    SceneRequest("C", 200, 12, priority=7, step=3),
+    SceneRequest("D", 160, 2, priority=10, step=4),
 )
-EQUAL = (Entry("A", 15, 8), Entry("B", 15, 8), Entry("C", 15, 8))
+EQUAL = (SceneRequest("A", 15, 8), SceneRequest("B", 15, 8), SceneRequest("C", 15, 8))
 GROUP = (
-    Entry("G", 100, 8, n=2),
-    Entry("F", 150, 8),
-    Entry("D", 64, 2, priority=10, step=3),
+    SceneRequest("G", 100, 8, n=2),
+    SceneRequest("F", 150, 8),
+    SceneRequest("D", 64, 2, priority=10, step=3),
 )
 
 

@@ -12,7 +12,7 @@ from lineclear.config import PRESETS
 from lineclear.lessons.figures import Figures
 from lineclear.lessons.lesson import Claim, Lesson
 from lineclear.lessons.run import Run
-from lineclear.lessons.scene import Entry, Scene
+from lineclear.lessons.scene import Scene, SceneRequest
 
 __all__ = ["FCFS", "PRIORITY", "QUESTION_4", "SJF"]
 
@@ -25,8 +25,8 @@ def back(run: Run, name: str) -> int:
 
 # ---- first come, first served ------------------------------------------------------------------
 
-HUGE = (Entry("A", 2000, 2), Entry("B", 32, 2))
-TAIL = (Entry("A", 32, 4), Entry("B", 16, 4), Entry("C", 16, 4, step=2))
+HUGE = (SceneRequest("A", 2000, 2), SceneRequest("B", 32, 2))
+TAIL = (SceneRequest("A", 32, 4), SceneRequest("B", 16, 4), SceneRequest("C", 16, 4, step=2))
 
 
 def fcfs_claims(runs: Sequence[Run]) -> list[Claim]:
@@ -65,8 +65,8 @@ FCFS = Lesson(
 # ---- priority ----------------------------------------------------------------------------------
 
 STREAM = (
-    Entry("U", 128, 1, priority=1, step=4),
-    *(Entry(f"s{k}", 46, 3, step=k) for k in range(1, 21)),
+    SceneRequest("U", 128, 1, priority=1, step=4),
+    *(SceneRequest(f"s{k}", 46, 3, step=k) for k in range(1, 21)),
 )
 
 
@@ -101,11 +101,11 @@ PRIORITY = Lesson(
 
 # ---- shortest job first ------------------------------------------------------------------------
 
-SHORT = tuple(Entry(f"s{k}", 16, 2, step=k) for k in range(1, 60, 2))
-JOBS = (SHORT[0], Entry("L", 16, 40), *SHORT[1:])
+SHORT = tuple(SceneRequest(f"s{k}", 16, 2, step=k) for k in range(1, 60, 2))
+JOBS = (SHORT[0], SceneRequest("L", 16, 40), *SHORT[1:])
 SEAT = {"num_gpu_blocks": 10, "max_num_seqs": 1}
-PROMPTS = (Entry("P", 160, 3), Entry("Q", 16, 4))
-GUESSED = (Entry("X", 16, 40, predicted=2), Entry("Y", 16, 10))
+PROMPTS = (SceneRequest("P", 160, 3), SceneRequest("Q", 16, 4))
+GUESSED = (SceneRequest("X", 16, 40, predicted=2), SceneRequest("Y", 16, 10))
 
 
 def before(run: Run, name: str) -> int:
@@ -151,8 +151,10 @@ SJF = Lesson(
 
 # ---- question 4 --------------------------------------------------------------------------------
 
-URGENT = tuple(Entry(f"u{k}", 16, 2, priority=1, step=k, tenant="u") for k in range(1, 60, 2))
-LOW = (URGENT[0], Entry("L", 16, 2, tenant="l"), *URGENT[1:])
+URGENT = tuple(
+    SceneRequest(f"u{k}", 16, 2, priority=1, step=k, tenant="u") for k in range(1, 60, 2)
+)
+LOW = (URGENT[0], SceneRequest("L", 16, 2, tenant="l"), *URGENT[1:])
 TECHNIQUES: tuple[tuple[str, str, dict[str, float]], ...] = (
     ("aging", "aging", {"seconds_per_level": 10.0}),
     ("priority ceiling", "ceiling", {"ceiling": 4}),

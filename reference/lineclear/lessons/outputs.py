@@ -11,7 +11,7 @@ from dataclasses import replace
 from lineclear.lessons.figures import Figures
 from lineclear.lessons.lesson import Claim, Lesson
 from lineclear.lessons.run import Run
-from lineclear.lessons.scene import Entry, Scene
+from lineclear.lessons.scene import Scene, SceneRequest
 from lineclear.lessons.scenes import FIVE_STEP
 from lineclear.plan import Plan
 from lineclear.request import InvalidRequest, Request
@@ -29,7 +29,7 @@ DRAWN = {
     (Phase.SWAPPED, Phase.RUNNING),
     (Phase.RUNNING, Phase.FINISHED),
 }
-MOVES = (Entry("L", 40, 6), Entry("U", 32, 2, priority=1, step=3))
+MOVES = (SceneRequest("L", 40, 6), SceneRequest("U", 32, 2, priority=1, step=3))
 
 
 def edges() -> set[tuple[Phase, Phase]]:
@@ -81,7 +81,7 @@ QUEUES = Lesson(
 # ---- budget ------------------------------------------------------------------------------------
 
 FIVE = FIVE_STEP.scenes[0]
-SHARED = (Entry("A", 40, 3), Entry("B", 40, 3), Entry("C", 40, 3))
+SHARED = (SceneRequest("A", 40, 3), SceneRequest("B", 40, 3), SceneRequest("C", 40, 3))
 
 
 def asked_for(tokens: int) -> str:
@@ -137,7 +137,7 @@ BUDGET = Lesson(
         replace(FIVE, title="the same with a watermark of 1 block",
                 settings={**FIVE.settings, "watermark": 0.05}),
         Scene("blocks of 32 tokens", {"num_gpu_blocks": 4, "block_size": 32},
-              (Entry("R", 40, 2),)),
+              (SceneRequest("R", 40, 2),)),
     ),
     budget_claims,
 )  # fmt: skip
@@ -153,7 +153,7 @@ FIELDS = (
     "blocks_to_swap_out",
     "blocks_to_copy",
 )
-BEAMS = (Entry("G", 20, 4, n=2),)
+BEAMS = (SceneRequest("G", 20, 4, n=2),)
 
 
 def output_claims(runs: Sequence[Run]) -> list[Claim]:

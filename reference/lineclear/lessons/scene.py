@@ -20,14 +20,14 @@ from lineclear.scheduler import Scheduler
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import Request as Record
 
-__all__ = ["Entry", "Scene"]
+__all__ = ["Scene", "SceneRequest"]
 
 #: A scene that is not over by then never will be.
 MOST_STEPS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SceneRequest:
     """A request that appears in a scene.
 
     Attributes:
@@ -63,7 +63,7 @@ class Scene:
 
     title: str
     settings: Mapping[str, Any]
-    entries: tuple[Entry, ...]
+    entries: tuple[SceneRequest, ...]
 
     def run(self) -> Run:
         """Plays it to the end."""
@@ -114,7 +114,7 @@ class Play:
             tuple(violations),
         )
 
-    def arrive(self, scheduler: Scheduler, entries: list[Entry]) -> None:
+    def arrive(self, scheduler: Scheduler, entries: list[SceneRequest]) -> None:
         """Adds the requests that arrive now."""
         for entry in entries:
             answer = scheduler.add(

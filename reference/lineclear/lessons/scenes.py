@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from lineclear.lessons.figures import Figures
 from lineclear.lessons.lesson import Claim, Lesson
 from lineclear.lessons.run import Run
-from lineclear.lessons.scene import Entry, Scene
+from lineclear.lessons.scene import Scene, SceneRequest
 
 __all__ = [
     "DECISION_TREE",
@@ -32,7 +32,11 @@ def blocks(tokens: int) -> int:
 
 # ---- the five-step trace -----------------------------------------------------------------------
 
-A, B, C = Entry("A", 200, 60), Entry("B", 150, 20), Entry("C", 300, 10, step=42)
+A, B, C = (
+    SceneRequest("A", 200, 60),
+    SceneRequest("B", 150, 20),
+    SceneRequest("C", 300, 10, step=42),
+)
 
 
 def five_step_claims(runs: Sequence[Run]) -> list[Claim]:
@@ -82,7 +86,7 @@ FIVE_STEP = Lesson(
         Scene(
             "by priority: C is more important",
             {"num_gpu_blocks": 20, "scheduling_policy": "priority"},
-            (A, B, Entry("C", 300, 10, priority=10, step=42)),
+            (A, B, SceneRequest("C", 300, 10, priority=10, step=42)),
         ),
     ),
     five_step_claims,
@@ -91,8 +95,8 @@ FIVE_STEP = Lesson(
 
 # ---- why preemption ----------------------------------------------------------------------------
 
-WHY_RUNNING = (Entry("A", 500, 12), Entry("B", 300, 12), Entry("C", 200, 12))
-WHY_D = Entry("D", 400, 4, priority=10, step=2)
+WHY_RUNNING = (SceneRequest("A", 500, 12), SceneRequest("B", 300, 12), SceneRequest("C", 200, 12))
+WHY_D = SceneRequest("D", 400, 4, priority=10, step=2)
 
 
 def why_claims(runs: Sequence[Run]) -> list[Claim]:
@@ -139,10 +143,10 @@ WHY_PREEMPTION = Lesson(
 # ---- the decision tree -------------------------------------------------------------------------
 
 TREE = (
-    Entry("A", 1000, 6, priority=5),
-    Entry("B", 200, 6, priority=3),
-    Entry("C", 500, 6, priority=7),
-    Entry("D", 400, 3, priority=10, step=2),
+    SceneRequest("A", 1000, 6, priority=5),
+    SceneRequest("B", 200, 6, priority=3),
+    SceneRequest("C", 500, 6, priority=7),
+    SceneRequest("D", 400, 3, priority=10, step=2),
 )
 TREE_CONFIG = {
     "num_gpu_blocks": 110,
@@ -199,9 +203,9 @@ DECISION_TREE = Lesson(
 # ---- the simulator -----------------------------------------------------------------------------
 
 DEMO = (
-    Entry("A", 32, 5, priority=5),
-    Entry("B", 128, 10, priority=3),
-    Entry("C", 64, 3, priority=7),
+    SceneRequest("A", 32, 5, priority=5),
+    SceneRequest("B", 128, 10, priority=3),
+    SceneRequest("C", 64, 3, priority=7),
 )
 
 
@@ -236,7 +240,7 @@ SIMULATOR = Lesson(
         Scene("50 blocks, as in the lesson", {"num_gpu_blocks": 50}, DEMO),
         Scene("11 blocks, so that they contend", {"num_gpu_blocks": 11}, DEMO),
         Scene("2 blocks and one request of 20 + 32 tokens", {"num_gpu_blocks": 2},
-              (Entry("A", 20, 32),)),
+              (SceneRequest("A", 20, 32),)),
     ),
     simulator_claims,
 )  # fmt: skip
@@ -244,9 +248,9 @@ SIMULATOR = Lesson(
 
 # ---- the questions -----------------------------------------------------------------------------
 
-HOLDER = Entry("H", 2386, 14)
-LARGE = Entry("A", 2000, 2, step=2)
-SMALL = Entry("B", 32, 2, step=2)
+HOLDER = SceneRequest("H", 2386, 14)
+LARGE = SceneRequest("A", 2000, 2, step=2)
+SMALL = SceneRequest("B", 32, 2, step=2)
 
 
 def blocking_claims(runs: Sequence[Run]) -> list[Claim]:
@@ -295,6 +299,6 @@ QUESTION_5 = Lesson(
     "blocks for 250 tokens",
     "",
     (Figures("the answer", 16, 0, {"R": (250, 16)}),),
-    (Scene("a pool of 17 blocks", {"num_gpu_blocks": 17}, (Entry("R", 250, 9),)),),
+    (Scene("a pool of 17 blocks", {"num_gpu_blocks": 17}, (SceneRequest("R", 250, 9),)),),
     size_claims,
 )

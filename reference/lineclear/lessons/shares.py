@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from lineclear.lessons.figures import Figures
 from lineclear.lessons.lesson import Claim, Lesson
 from lineclear.lessons.run import Run
-from lineclear.lessons.scene import Entry, Scene
+from lineclear.lessons.scene import Scene, SceneRequest
 from lineclear.policies import make
 
 __all__ = ["FAIR", "WEIGHTED_FAIR"]
@@ -21,9 +21,9 @@ BLOCK_SIZE = 16
 # ---- fair --------------------------------------------------------------------------------------
 
 BUDGET = 100
-TWO = (Entry("A", 10, 2), Entry("B", 200, 2))
-MANY = tuple(Entry(f"r{k}", 10, 1) for k in range(120))
-WIDE = (Entry("A", 200, 4), Entry("B", 200, 4))
+TWO = (SceneRequest("A", 10, 2), SceneRequest("B", 200, 2))
+MANY = tuple(SceneRequest(f"r{k}", 10, 1) for k in range(120))
+WIDE = (SceneRequest("A", 200, 4), SceneRequest("B", 200, 4))
 FAIR_SETTINGS = {
     "scheduling_policy": "fair",
     "max_num_batched_tokens": BUDGET,
@@ -79,8 +79,8 @@ FAIR = Lesson(
 
 # ---- weighted fair queueing --------------------------------------------------------------------
 
-TENANTS = tuple(Entry(f"{t}{k}", 16, 1, tenant=t) for t in "ab" for k in range(12))
-GROWING = (Entry("A", 14, 22, priority=1), Entry("W", 48, 1, priority=1))
+TENANTS = tuple(SceneRequest(f"{t}{k}", 16, 1, tenant=t) for t in "ab" for k in range(12))
+GROWING = (SceneRequest("A", 14, 22, priority=1), SceneRequest("W", 48, 1, priority=1))
 TURNS = 12
 
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from lineclear.request import SampledError
-from lineclear.scheduling.flight import Flight
+from lineclear.scheduling.flight import IssuedStep
 from lineclear_spec.records import Request as Record
 
 __all__ = ["ONE", "Lengths", "Stops", "lengths_of", "positions_of"]
@@ -27,7 +27,7 @@ Lengths = dict[int, tuple[int, ...]]
 Stops = dict[int, frozenset[int] | None]
 
 
-def lengths_of(flight: Flight, sampled: Any) -> Lengths:
+def lengths_of(flight: IssuedStep, sampled: Any) -> Lengths:
     """Lengths of the continuations at each position where they are not simply one token.
 
     Raises:
@@ -60,7 +60,7 @@ def lengths_of(flight: Flight, sampled: Any) -> Lengths:
     return lengths
 
 
-def in_order(flight: Flight, sampled: Mapping[Any, Any]) -> list[Any]:
+def in_order(flight: IssuedStep, sampled: Mapping[Any, Any]) -> list[Any]:
     """The entries of a mapping in the order of the plan."""
     names = [(row.request_id, row.branch) for row in flight.plan.sampling]
     missing = [name for name in names if name not in sampled]
@@ -96,7 +96,7 @@ def sizes_of(position: int, entry: Any, most: int) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def check_width(flight: Flight, lengths: Lengths) -> None:
+def check_width(flight: IssuedStep, lengths: Lengths) -> None:
     """No request gets more sequences than it may have."""
     more: Counter[Record] = Counter()
     for position, sizes in lengths.items():
@@ -114,7 +114,7 @@ def check_width(flight: Flight, lengths: Lengths) -> None:
 
 
 def positions_of(
-    flight: Flight, stopped: Iterable[int | tuple[int, int]], lengths: Lengths
+    flight: IssuedStep, stopped: Iterable[int | tuple[int, int]], lengths: Lengths
 ) -> Stops:
     """Which continuations end.
 

@@ -14,7 +14,7 @@ from lineclear.scheduling.check_output import ONE, Lengths, Stops, lengths_of, p
 from lineclear.scheduling.counters import Counters
 from lineclear.scheduling.decode_batch import DecodeBatch
 from lineclear.scheduling.entry import Entry
-from lineclear.scheduling.flight import Flight
+from lineclear.scheduling.flight import IssuedStep
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.transitions import Transitions
@@ -23,7 +23,7 @@ from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import Sequence
 
-__all__ = ["CommitParts", "Outcome"]
+__all__ = ["Commit", "CommitParts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class CommitParts:
     joins_alone: bool
 
 
-class Outcome:
+class Commit:
     """The result of one step, checked and not yet applied.
 
     Raises:
@@ -61,7 +61,7 @@ class Outcome:
     def __init__(
         self,
         parts: CommitParts,
-        flight: Flight,
+        flight: IssuedStep,
         sampled: Any,
         stopped: Iterable[int | tuple[int, int]],
     ) -> None:

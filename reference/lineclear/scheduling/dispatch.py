@@ -11,7 +11,7 @@ from collections.abc import Sequence as Rows
 from lineclear.plan import BlockOperation, Joined, Names, NewBlocks, Plan, Scheduled, Table
 from lineclear.scheduling.counters import Counters
 from lineclear.scheduling.decode_batch import DecodeBatch
-from lineclear.scheduling.flight import Flight, InFlight
+from lineclear.scheduling.flight import InFlight, IssuedStep
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
@@ -101,7 +101,7 @@ class Dispatch:
                     self.adapter.tell("sampled", tenant, 1, ledger.steps)
         if step is not None:
             copies = [o.number for o in plan.operations if o.kind == COPY_BLOCK]
-            flight = Flight(plan, step, sequences, batch.sequences, copies)
+            flight = IssuedStep(plan, step, sequences, batch.sequences, copies)
             self.in_flight.flights.append(flight)
             self.counters.steps += 1
             self.counters.batched_tokens += tokens

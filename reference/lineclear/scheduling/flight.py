@@ -12,10 +12,10 @@ from lineclear.plan import Plan
 from lineclear.request import PlanError, SchedulerError
 from lineclear_spec.records import Sequence
 
-__all__ = ["Flight", "InFlight"]
+__all__ = ["InFlight", "IssuedStep"]
 
 
-class Flight:
+class IssuedStep:
     """A step in flight: what `commit` must know about it."""
 
     __slots__ = ("copies", "left", "plan", "sampling", "steady", "step")
@@ -65,7 +65,7 @@ class InFlight:
     def __init__(self, depth: int) -> None:
         """Nothing is in flight."""
         self.depth = depth
-        self.flights: deque[Flight] = deque()
+        self.flights: deque[IssuedStep] = deque()
 
     def check_room(self) -> None:
         """Refuses another step if there is no room for one.
@@ -79,7 +79,7 @@ class InFlight:
                 "commit the oldest plan first"
             )
 
-    def oldest(self, plan: Plan) -> Flight:
+    def oldest(self, plan: Plan) -> IssuedStep:
         """The oldest step in flight, which the plan must be of.
 
         Raises:
@@ -97,7 +97,7 @@ class InFlight:
             "or another scheduler's"
         )
 
-    def of(self, plan: Plan) -> Flight:
+    def of(self, plan: Plan) -> IssuedStep:
         """The step of a plan.
 
         Raises:

@@ -15,7 +15,7 @@ from lineclear.policies.tenants import TenantPolicy
 from lineclear.scheduling.counters import Counters
 from lineclear.scheduling.decode_batch import DecodeBatch
 from lineclear.scheduling.entry import Entry
-from lineclear.scheduling.flight import Flight, InFlight
+from lineclear.scheduling.flight import InFlight, IssuedStep
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
@@ -102,7 +102,7 @@ class Readings:
         return self.batch.joined
 
     @property
-    def flights(self) -> deque[Flight]:
+    def flights(self) -> deque[IssuedStep]:
         """Steps in flight, the oldest first."""
         return self.in_flight.flights
 
