@@ -110,7 +110,7 @@ PAPER: tuple[tuple[str, str, str, str], ...] = (
     (
         "**Sharing**: transitions of one tenant and any other join to any number of tenants",
         "each transition of the lemmas",
-        "`test_tenants.py` and `test_sharing.py` break one transition after the other; bounds of service "
+        "`test_tenant_queue.py` and `test_sharing.py` break one transition after the other; bounds of service "
         "are held against runs",
         "held for the transitions that the lemmas have; see the file of each policy for what runs beside "
         "them",
