@@ -41,18 +41,12 @@ def test_a_starvation_fails_until_its_rule_is_back(monkeypatch: Patch) -> None:
     test = as_test(first(BROKEN_WORLDS["broken_tail_requeue"], "LC503"))
     with pytest.raises(AssertionError, match="is never served while others come and go"):
         test()
-    from lineclear.scheduling.transitions import Transitions
+    from lineclear.evidence.faults import TailRequeue
 
-    right = Transitions.preempt
+    def at_its_place(self: TailRequeue, before: int) -> None:
+        """What was preempted stays where it stands."""
 
-    def kept(self: Transitions, entry: Any) -> None:
-        order, rank = entry.order, entry.rank
-        right(self, entry)
-        self.live.waiting.leave(entry)
-        entry.order, entry.rank = order, rank
-        self.live.waiting.push(entry)
-
-    monkeypatch.setattr(Transitions, "preempt", kept)
+    monkeypatch.setattr(TailRequeue, "_send_back", at_its_place)
     test()
 
 

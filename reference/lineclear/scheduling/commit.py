@@ -6,8 +6,7 @@ Invariant: `check_output.py` finds whatever may be wrong with the sampled tokens
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from lineclear.request import Finished, Output, SampledError
 from lineclear.scheduling.check_output import ONE, Lengths, Stops, lengths_of, positions_of
@@ -26,8 +25,7 @@ from lineclear_spec.records import Sequence
 __all__ = ["Commit", "CommitParts"]
 
 
-@dataclass(frozen=True, slots=True)
-class CommitParts:
+class CommitParts(NamedTuple):
     """The parts of a scheduler that a commit changes.
 
     Attributes:

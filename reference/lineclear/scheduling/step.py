@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from lineclear.config import Config
 from lineclear.plan import Scheduled
@@ -48,8 +47,7 @@ from lineclear_spec.records import Sequence
 __all__ = ["Step", "StepParts"]
 
 
-@dataclass(frozen=True, slots=True)
-class StepParts:
+class StepParts(NamedTuple):
     """The parts of a scheduler that build a step.
 
     Attributes:
