@@ -276,18 +276,19 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "a request whose copy was discarded keeps its place": (
         "scheduling/transitions.py",
-        "            self.queue.push(other)\n",
+        "            live.waiting.push(other)\n",
         "",
     ),
     "ranks are kept after the policy failed": (
-        "scheduling/policy_adapter.py",
+        "scheduling/live_requests.py",
         "            entry.order = entry.rank = (entry.number,)\n",
         "            entry.order = (entry.number,)\n",
     ),
     "the table of a forked branch is not told": (
         "scheduling/commit.py",
-        "                scheduler.explicit[child] = None\n                scheduler.replaced[child] = None\n",
-        "                scheduler.explicit[child] = None\n",
+        "                parts.batch.explicit[child] = None\n"
+        "                parts.changes.replaced[child] = None\n",
+        "                parts.batch.explicit[child] = None\n",
     ),
     "a tenant's empty queue is kept": (
         "scheduling/tenant_queue.py",
