@@ -170,7 +170,7 @@ def write_turning(monkeypatch: pytest.MonkeyPatch, name: str) -> str:
 
 def anybody_may_be_displaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """The scheduler without the rule that each displacement is paid for by a token."""
-    from lineclear import step
+    from lineclear.scheduling import step
 
     def always(entered_by_displacing: bool, kept_a_token: bool) -> bool:
         return True
