@@ -83,7 +83,7 @@ class Config:
         depth: steps that may be in flight, 1 or 2.
         bypass: how many requests may pass one that does not fit; 0 is strict order.
         swapped_first: whether every swapped request goes before any waiting one (lesson's order).
-        pause_after_preemption: admit nobody in a step that preempted for growth.
+        pause_after_preemption: admit no request in a step that preempted for growth.
         swap_token_cost: auto: relative cost to move one token out and in again.
         recompute_token_cost: auto: relative cost to compute one token again.
         rules: how a step is built: lineclear's own way, as vllm_v0, vllm_v0_chunked or nano_vllm
@@ -243,7 +243,7 @@ class Config:
 
 
 #: `lesson` has the lesson's order (swapped before waiting requests), its victim and its mode. What
-#: running sequences need is set aside first, so that nobody is swapped in and out in one step.
+#: running sequences need is set aside first, so that no request is swapped in and out in one step.
 PRESETS: dict[str, Config] = {
     "default": Config(),
     "lesson": Config(

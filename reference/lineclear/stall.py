@@ -1,9 +1,9 @@
-"""Who holds what, and which guard keeps each request that does not run from running.
+"""What each live request holds, and which guard keeps each that does not run from running.
 
-Guarantees: reading it changes nothing and asks the policy nothing; a request that waits is named
-with one guard, the figures that the guard compares, the smallest change that would lift it, and
-whether waiting can. It knows nothing about whether anything is wrong: what stands still for a moment
-looks the same. `watch.py` tells when it lasts.
+Invariant: the report changes nothing and asks the policy nothing. It names, for each request that waits,
+one guard with the figures that it compares, the smallest change that would lift it, and whether waiting
+can. A request that is blocked for a moment looks like one that is blocked for good: `watch.py` raises
+the alarm when it lasts.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Stall:
     held: tuple[BlockedRequest, ...]
 
     def json(self) -> dict[str, Any]:
-        """For scripts; ids are told as text."""
+        """For scripts; ids are text."""
         return {
             "step": self.step,
             "in_flight": self.in_flight,
@@ -204,7 +204,7 @@ def more(count: int) -> list[str]:
 
 
 def stall_report(scheduler: Readings) -> Stall:
-    """Who holds what at this moment, and what keeps each request."""
+    """What each request holds at this moment, and what keeps it."""
     ledger = scheduler.ledger
     gpu, cpu = ledger.gpu, ledger.cpu
     copies = [o.number for o in ledger.operations.values() if o.kind in (SWAP_IN, SWAP_OUT)]

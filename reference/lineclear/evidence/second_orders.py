@@ -1,7 +1,7 @@
-"""Who comes before whom, written a second time, from what requests ask for.
+"""Which request comes first under each policy, written a second time from what requests ask for.
 
-Guarantees: nothing here calls a policy; only the values of its parameters are read, so that a run can be
-held against what a policy says of itself. It knows nothing about queues or runs.
+Invariant: nothing here calls a policy; only the values of its parameters are read, so that a run can be
+compared with what a policy says of itself.
 """
 
 from __future__ import annotations

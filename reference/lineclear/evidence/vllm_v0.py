@@ -1,9 +1,9 @@
 """The steps of vLLM V0 (0.6.3) and of nano-vllm: their decisions, on the proved table.
 
-Guarantees: the order of phases, the tests for room, the victims and the queues are those of the
+Invariant: the order of phases, the tests for room, the victims and the queues are those of the
 systems named, step by step. Nothing unsafe can come of them, because every change is an action of
 the table; what the systems lack is progress, and so do these: `Config.lacking` names
-the rules that are off. It knows nothing about policies other than the order of arrival.
+the rules that are off.
 
 Sources: vLLM 0.6.3.post1, `core/scheduler.py` and `core/block_manager.py`; nano-vllm,
 `engine/scheduler.py` and `engine/block_manager.py`.
@@ -79,7 +79,7 @@ class V0Step(Step):
     # ---- those that run ------------------------------------------------------------------------
 
     def _decodes(self) -> None:
-        """Each in its place grows by a token; whoever has no room preempts the last, or itself."""
+        """Each in its place grows by a token; one without room preempts the last, or itself."""
         running, ledger = self.live.running, self.ledger
         done: set[Entry] = set()
         for rank in tuple(running.orders):
@@ -153,7 +153,7 @@ class V0ChunkedStep(V0Step):
     """vLLM V0 with chunked prefill: those that run, those that are swapped out, then prompts."""
 
     def build(self) -> None:
-        """Prompts are admitted even in a step that preempted, and even if somebody is swapped."""
+        """Prompts are admitted even in a step that preempted, and even if a request is swapped out."""
         self._decodes()
         if not self.preempted:
             self._swapped()

@@ -77,7 +77,7 @@ class Entry:
         self.arrival_time = user.arrival_time
         wishes = (user.tenant, user.predicted_tokens, user.deadline)
         self.wishes = None if wishes == NO_WISHES else wishes
-        self.asked: Request | None = None  # made again if somebody looks: most only wait
+        self.asked: Request | None = None  # made again when it is read: most only wait
         self.record = record
         self.number = number  # of its arrival
         self.order: Order = (*key, number)  # among those that wait
@@ -103,7 +103,7 @@ class Entry:
 
     @property
     def tenant(self) -> Hashable:
-        """Whom its service is charged to."""
+        """The tenant that its service is charged to."""
         return None if self.wishes is None else self.wishes[0]
 
     @property

@@ -23,7 +23,7 @@ class RunningOrder:
     """Running requests, sorted."""
 
     def __init__(self) -> None:
-        """Nobody runs."""
+        """No request runs."""
         self.orders: list[Order] = []
         self.entries: dict[Order, Entry] = {}
 
@@ -76,7 +76,7 @@ class WaitingQueue:
     """
 
     def __init__(self, swapped_first: bool) -> None:
-        """Nobody waits."""
+        """No request waits."""
         self.heap: list[Cell] = []
         self.swapped_first = swapped_first
         self.stale = 0  # cells in the heap that are void
@@ -150,7 +150,7 @@ class WaitingQueue:
         return entry
 
     def clear(self) -> None:
-        """Nobody waits any longer."""
+        """No request waits any longer."""
         for _, entry in self.heap:
             entry.queued, entry.cell = False, None
         self.heap.clear()

@@ -91,8 +91,8 @@ class Step:
         self.bypass: float = parts.config.bypass  # requests that may pass one that does not fit
         self.prefills: list[tuple[Scheduled, Sequence]] = []
         self.decodes: list[tuple[Scheduled, Sequence]] = []
-        self.preempted = False  # somebody, for growth
-        self.displaced = False  # somebody, for a more important waiting request
+        self.preempted = False  # a request was preempted for growth
+        self.displaced = False  # a request was preempted for a more important waiting one
         self.blocked = False  # a running prefill did not get all the tokens that it could use
         self.refrained = ""  # why the step lets no request in, see `stall.GUARDS`
         self.due = 0  # blocks that issue_step will take
@@ -117,11 +117,11 @@ class Step:
         if admits_others(self.preempted, pause, self.displaced, self.blocked):
             self._admit_all()
         else:
-            self.refrained = self._why_nobody()
+            self.refrained = self._why_none_enters()
         self._share_out()
 
-    def _why_nobody(self) -> str:
-        """Why the step lets nobody in, by the names of `stall.GUARDS`."""
+    def _why_none_enters(self) -> str:
+        """Why the step lets no request in, by the names of `stall.GUARDS`."""
         if self.displaced:
             return "displaced"
         return "prefill_first" if self.blocked else "pause_after_preemption"
@@ -156,7 +156,7 @@ class Step:
         for sequence in due.records:
             entry = self.live.of[sequence.request]
             wants[entry] = wants.get(entry, 0) + 1
-        passed = 0  # blocks of those who could grow so far
+        passed = 0  # blocks of those that could grow so far
         for entry in sorted(wants, key=lambda entry: entry.rank):
             if entry not in wants:
                 continue  # preempted meanwhile
@@ -214,7 +214,7 @@ class Step:
         self.promised += tokens
 
     def _share_out(self) -> None:
-        """What nobody used goes to the first in the order; then all are scheduled."""
+        """Tokens left over go to the first in the order; then all are scheduled."""
         for pair in self.shares or ():
             job, tokens = pair
             more = min(job.tokens - tokens, self._tokens_left)
@@ -361,7 +361,7 @@ class Step:
 
         victims = self.victims.choose(from_the_last(), gain, self.have() - planned, want)
         if victims is None and candidates and len(candidates) == len(running):
-            # With nobody left running the watermark is waived.
+            # When no other request runs, the watermark is waived.
             everything = sum(map(gain, candidates), self.have(watermark=False) - planned)
             victims = candidates if everything.covers(want) else None
         if victims is None or self.adapter.failures:

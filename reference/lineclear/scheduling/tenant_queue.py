@@ -31,7 +31,7 @@ class TenantQueue(WaitingQueue):
     """
 
     def __init__(self, ask: Ask, clock: Callable[[], int], swapped_first: bool) -> None:
-        """Nobody waits."""
+        """No request waits."""
         super().__init__(swapped_first)
         self.ask = ask
         self.clock = clock
