@@ -297,7 +297,7 @@ def test_a_run_of_the_scheduler_is_saved_replayed_and_turned_into_a_test(
     test()
     nobody_is_admitted(monkeypatch)
     assert main(["replay", str(path)]) == 1
-    assert "found again when the environment does the same" in capsys.readouterr().out
+    assert "found again with the same environment" in capsys.readouterr().out
     with pytest.raises(AssertionError, match="nothing can happen"):
         test()
     wrong = replace(saved, journal=(*saved.journal[:-1], '["settle_step"]'))

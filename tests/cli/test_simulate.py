@@ -114,8 +114,8 @@ def test_every_setting_has_a_flag_and_the_right_type() -> None:
         (["--config", "missing.toml"], "cannot read missing.toml: No such file"),
         (["missing.csv"], "missing.csv: No such file"),
         (["--lesson", "q9"], "no lesson 'q9'; there are: all, queues"),
-        (["--lesson", "q5", "trace.csv"], "leave WORKLOAD out"),
-        (["--lesson", "q5", "--depth", "2"], "leave the scheduler's flags out"),
+        (["--lesson", "q5", "trace.csv"], "omit WORKLOAD"),
+        (["--lesson", "q5", "--depth", "2"], "omit the scheduler's flags"),
         (["--journal", "no/such/folder/run.jsonl"], "cannot write no/such/folder/run.jsonl"),
     ],
 )
@@ -172,7 +172,7 @@ def test_a_journal_replays_and_shows_the_state_at_a_step(
     assert (result["steps"], result["violations"]) == (steps, [])
     assert result["invariant_checks"] == steps + 1
     assert main(["replay", path]) == 0
-    assert "the last state is the recorded one" in capsys.readouterr().out
+    assert "the last state equals the recorded one" in capsys.readouterr().out
     assert main(["replay", path, "--step", "1"]) == 0
     text = capsys.readouterr().out
     assert "gpu: 6 of 9 blocks free" in text
@@ -190,7 +190,7 @@ def test_a_journal_that_was_changed_or_cut_is_told(
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[:-1]))
     assert main(["replay", str(path)]) == 3
-    assert "the journal was cut off here" in capsys.readouterr().out
+    assert "the journal is truncated here" in capsys.readouterr().out
     admitted = next(k for k, line in enumerate(lines) if '"admit"' in line)
     path.write_text("".join(lines[:admitted] + lines[admitted + 1 :]))
     assert main(["replay", str(path)]) == 1
@@ -293,4 +293,4 @@ def test_lessons_have_no_theorems_to_ask_for(capsys: pytest.CaptureFixture[str])
     assert main(["simulate", "--lesson", "list"]) == 0
     name = capsys.readouterr().out.split()[0]
     assert main(["simulate", "--lesson", name, "--guarantees"]) == 2
-    assert "leave --guarantees out" in capsys.readouterr().err
+    assert "omit --guarantees" in capsys.readouterr().err

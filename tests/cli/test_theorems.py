@@ -48,7 +48,7 @@ def test_the_table_tells_what_fails_and_who_sees_to_premises(
     text = asked(capsys)
     assert re.search(r"priority\.P7 +fails, proved +a request may wait for ever", text)
     assert "F8  monitored  the environment answers" in text
-    assert "The induction that joins the lemmas is in docs/trust.md." in text
+    assert "docs/trust.md has the induction that joins the lemmas." in text
 
 
 def test_a_theorem_whose_obligations_were_not_asked_is_not_proved(

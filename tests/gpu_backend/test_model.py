@@ -72,7 +72,7 @@ def test_a_name_that_nobody_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         load_model(str(tmp_path))
     assert "tiny-llama" in str(told.value)
     assert "\n" not in str(told.value)
-    with pytest.raises(ModelError, match="in presets only"):
+    with pytest.raises(ModelError, match="only settings of presets"):
         load_model(str(tmp_path), changes={"hidden_size": 8})
     if not torch.cuda.is_available():
         with pytest.raises(ModelError, match="no CUDA device"):
@@ -177,7 +177,7 @@ def run(model: Model, **kwargs: Any) -> None:
 def test_dropout_in_training_is_refused(llama: Model) -> None:
     model = load_model("tiny-llama", changes={"attention_dropout": 0.3})
     model.module.train()
-    with pytest.raises(Unsupported, match=r"dropout in attention: call model\.eval"):
+    with pytest.raises(Unsupported, match=r"dropout in attention is not supported: call model\.eval"):
         run(model)
 
 
@@ -210,7 +210,7 @@ def test_the_probe_sees_what_no_argument_shows(monkeypatch: pytest.MonkeyPatch) 
         return (out, weights) if "lineclear" in kwargs else (out + 0.1, weights)
 
     monkeypatch.setattr(attention, "forward", biased)
-    with pytest.raises(Unsupported, match="gives other logits over the pool"):
+    with pytest.raises(Unsupported, match="gives different logits over the pool"):
         run(model)
 
 

@@ -141,5 +141,5 @@ def test_the_pool_must_be_the_models(model: Model) -> None:
 
 def test_a_batch_is_checked_if_asked_for(model: Model) -> None:
     batch: Any = batch_of([(0, A, 0)])
-    with pytest.raises(BatchError, match="slots are not"):
+    with pytest.raises(BatchError, match="slots disagree"):
         runner_of(model).forward(replace(batch, slots=batch.slots + 1))
