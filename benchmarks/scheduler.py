@@ -262,7 +262,7 @@ def parse() -> argparse.Namespace:
     if arguments.repeat < 1 or min(arguments.sizes) < 1 or min(counts) < 0:
         parser.error("--repeat and --sizes are at least 1, --adds and --ends at least 0")
     if arguments.markdown is not None and not arguments.markdown.parent.is_dir():
-        parser.error(f"there is no folder {arguments.markdown.parent}")
+        parser.error(f"folder {arguments.markdown.parent} does not exist")
     if arguments.markdown is not None and Lineclear.name not in arguments.schedulers:
         parser.error("a page needs lineclear among --schedulers")
     return arguments

@@ -201,7 +201,7 @@ def parse() -> argparse.Namespace:
     if arguments.requests and not (arguments.folder / TRACE).is_file():
         parser.error(f"there is no {TRACE} in {arguments.folder}")
     if arguments.markdown is not None and not arguments.markdown.parent.is_dir():
-        parser.error(f"there is no folder {arguments.markdown.parent}")
+        parser.error(f"folder {arguments.markdown.parent} does not exist")
     return arguments
 
 

@@ -74,7 +74,7 @@ def test_a_suffix_without_a_format_is_refused(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     line = refused(capsys, "diagram", "lifecycle", "-o", str(tmp_path / "x.pdf"))
-    assert "no format is written to *.pdf" in line
+    assert "no format has the suffix .pdf" in line
     assert list(tmp_path.iterdir()) == []
 
 

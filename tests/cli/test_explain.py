@@ -59,7 +59,10 @@ def test_an_unknown_name_is_one_line(
     assert main(["explain", name]) == 2
     written = capsys.readouterr()
     assert written.out == ""
-    assert written.err == f"lineclear explain: '{name}' is no action, invariant or phase: {hint}\n"
+    assert (
+        written.err
+        == f"lineclear explain: unknown name '{name}': no action, invariant or phase: {hint}\n"
+    )
 
 
 def test_a_mutant_is_searched_no_further_than_its_first_refutation(

@@ -108,12 +108,12 @@ def test_every_setting_has_a_flag_and_the_right_type() -> None:
         (["--max-num-batched-tokens", "8"], "must be at least max_num_seqs"),
         (["--preset", "mine"], "preset must be one of default, lesson"),
         (["--step-time", "speed=1"], "NAME is one of constant, linear, fit, base"),
-        (["--step-time", "base=fast"], "'fast' is no number"),
+        (["--step-time", "base=fast"], "'fast' is not a number"),
         (["--step-time", "base=0"], "every step takes time"),
         (["--request-rate", "0"], "a rate of 0.0"),
         (["--config", "missing.toml"], "cannot read missing.toml: No such file"),
         (["missing.csv"], "missing.csv: No such file"),
-        (["--lesson", "q9"], "no lesson 'q9'; there are: all, queues"),
+        (["--lesson", "q9"], "unknown lesson 'q9'; known: all, queues"),
         (["--lesson", "q5", "trace.csv"], "omit WORKLOAD"),
         (["--lesson", "q5", "--depth", "2"], "omit the scheduler's flags"),
         (["--journal", "no/such/folder/run.jsonl"], "cannot write no/such/folder/run.jsonl"),
@@ -286,7 +286,7 @@ def test_a_bound_that_is_passed_is_told_and_fails(
     monkeypatch.setattr(lineclear.bounds, "steps_of_the_first", one)
     assert main(["simulate", "--num-requests", "5", "--guarantees"]) == 1
     told = capsys.readouterr().out
-    assert re.search(r"bound passed: fcfs\.P6b does not hold: \d+ steps of the first", told)
+    assert re.search(r"bound exceeded: fcfs\.P6b does not hold: \d+ steps of the first", told)
 
 
 def test_lessons_have_no_theorems_to_ask_for(capsys: pytest.CaptureFixture[str]) -> None:

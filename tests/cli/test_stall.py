@@ -49,7 +49,7 @@ def test_a_replay_tells_who_is_left_and_what_the_table_says(
     assert main(["replay", str(journal)]) == 0
     text = capsys.readouterr().out
     assert "live: 2" in text
-    assert "(SWAPPED) holds 0 GPU and 100 CPU blocks; no guard of the table keeps it" in text
+    assert "(SWAPPED) holds 0 GPU and 100 CPU blocks; no guard of the table blocks it" in text
     assert main(["replay", str(journal), "--format", "json"]) == 0
     held = json.loads(capsys.readouterr().out)["held"]
     assert [(row["phase"], row["guard"]) for row in held] == [("SWAPPED", None), ("WAITING", None)]

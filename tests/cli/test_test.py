@@ -33,13 +33,13 @@ def test_a_finding_is_told_with_the_command_that_finds_it_again(
 ) -> None:
     assert main(["test", BROKEN, "--workers", "1"]) == REFUTED
     out = capsys.readouterr().out
-    assert "LC411 grant.published: block 0 of gpu is granted to 'r4'" in out
+    assert "LC411 grant.published: block 0 of gpu is allocated to 'r4'" in out
     assert "('submit', 'r3', (0,), 2)" in out
     assert "shrunk from 10 actions to 2" in out
     again = next(line for line in out.splitlines() if line.startswith("again:"))
     assert f"lineclear test {BROKEN} --seed 0 --run 0" in again
     assert main(["test", BROKEN, "--seed", "0", "--run", "0"]) == REFUTED
-    assert "block 0 of gpu is granted to 'r4'" in capsys.readouterr().out
+    assert "block 0 of gpu is allocated to 'r4'" in capsys.readouterr().out
 
 
 def test_the_finding_does_not_depend_on_the_number_of_workers(
@@ -154,7 +154,7 @@ def test_a_finding_becomes_a_test_and_a_log(
         timeout=120,
     )
     assert done.returncode == 1
-    assert "grant.published: block 0 of gpu is granted to 'r4'" in done.stdout
+    assert "grant.published: block 0 of gpu is allocated to 'r4'" in done.stdout
     mended = tmp_path / "test_mended.py"
     mended.write_text(test.read_text().replace("make_broken", "make_scheduler"))
     scope: dict[str, object] = {}

@@ -352,7 +352,7 @@ def test_a_forward_that_always_raises_ends_requests_with_the_error_and_the_engin
     [
         ([], "empty prompt"),
         ("a text", "no tokenizer"),
-        ([1, 400], "tokens are 0 to 319"),
+        ([1, 400], "token ids must lie in 0 to 319"),
         ([1] * 96, "leaves no room"),
     ],
 )

@@ -149,7 +149,7 @@ def call(kv_heads: int = 2, **changes: Any) -> None:
         ({"s_aux": torch.zeros(4)}, "s_aux=a tensor of shape .4,.: attention sinks"),
         ({"softcap": 50.0}, "softcap=50.0: a soft cap"),
         ({"position_bias": torch.zeros(4)}, "a bias on positions"),
-        ({"surprise": 1}, "surprise=1: an argument that is not known"),
+        ({"surprise": 1}, "surprise=1: an unknown argument"),
         ({"dropout": 0.1}, "dropout"),
         ({"attention_mask": torch.zeros(1, 1, 3, 3)}, "attention_mask"),
         ({"is_causal": False}, "both directions"),
@@ -177,7 +177,9 @@ def run(model: Model, **kwargs: Any) -> None:
 def test_dropout_in_training_is_refused(llama: Model) -> None:
     model = load_model("tiny-llama", changes={"attention_dropout": 0.3})
     model.module.train()
-    with pytest.raises(Unsupported, match=r"dropout in attention is not supported: call model\.eval"):
+    with pytest.raises(
+        Unsupported, match=r"dropout in attention is not supported: call model\.eval"
+    ):
         run(model)
 
 

@@ -171,7 +171,7 @@ class Refuses(Graphs):
 def test_a_model_that_cannot_be_recorded_runs_launch_by_launch_and_says_why() -> None:
     llm = made_with(Refuses(), 0, None)
     assert llm.recorded == (
-        "every launch is made by the host: operation not permitted when stream is capturing"
+        "the host launches every kernel: operation not permitted when stream is capturing"
     )
     assert [each[0] for each in tokens(llm.generate(prompts(), GREEDY))] == expected()
     assert llm.runner.replayed == 0
@@ -179,7 +179,7 @@ def test_a_model_that_cannot_be_recorded_runs_launch_by_launch_and_says_why() ->
 
 def test_other_attention_is_not_recorded_and_says_why() -> None:
     llm = LLM(model(), graphs=RecordedGraphs(), record_chunks=True, **BASE)
-    assert "gather attention needs lengths on the host" in llm.recorded
+    assert "gather attention reads lengths on the host" in llm.recorded
     assert "it was not requested" in LLM(model(), **BASE).recorded
 
 
