@@ -84,7 +84,9 @@ def test_an_order_of_arrival_passes_every_stage_and_is_proved(
     assert {stage["status"] for stage in stages.values()} == {"passed"}
     assert list(stages) == ["policy", "order", "behaviours", "scheduler", "starvation"]
     assert stages["order"]["figures"]["none_starves_by"] == "order of arrival"
-    assert stages["starvation"]["left_out"] == "freedom from starvation is proved: order of arrival"
+    assert (
+        stages["starvation"]["left_out"] == "freedom from starvation is proved: order of arrival"
+    )
     assert all(stage["cases"] for stage in stages.values())
 
 

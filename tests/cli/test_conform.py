@@ -58,7 +58,8 @@ def test_a_log_that_does_not(bad: str, capsys: pytest.CaptureFixture[str]) -> No
     text = capsys.readouterr().out
     assert "LC411 grant: block 0 of gpu is allocated to 'b', but it is still published" in text
     assert (
-        "  violated  a block is allocated only if it exists, no table names it and it is not" in text
+        "  violated  a block is allocated only if it exists, no table names it and it is not"
+        in text
     )
     assert '  event     19, line 20: {"e": "alloc", "r": "b", "blocks": [0, 1, 2]}' in text
     assert "  reduced to 8 of 19 events" in text

@@ -93,9 +93,9 @@ def test_a_scheduler_that_refuses_everything_is_not_tested(
     [
         ("tiny_scheduler", "write MODULE:FUNCTION or FILE.py:FUNCTION"),
         ("no_such_module:make", "No module named 'no_such_module'"),
-        ("no/such/file.py:make", "there is no such file"),
+        ("no/such/file.py:make", "no such file"),
         (f"{TINY}:nothing", "has no function nothing"),
-        (f"{TINY}:Counter", "makes a Counter without submit, abort, step, observe"),
+        (f"{TINY}:Counter", "returns a Counter without submit, abort, step, observe"),
     ],
 )
 def test_what_can_not_be_tested_is_a_wrong_call(

@@ -1,6 +1,6 @@
 """Small workloads and settings drawn from a number, and one run with the bounds held against it.
 
-Guarantees: the same number draws the same. It knows nothing about what a test expects.
+Guarantees: the same number draws the same.
 """
 
 from __future__ import annotations

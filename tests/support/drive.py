@@ -1,7 +1,7 @@
 """A scheduler in a small world, told what to do by name, with the audit after every call.
 
-Guarantees: `dump` sees every attribute of every record that a scheduler reaches, so two equal dumps
-are one state. It knows nothing about what a test expects.
+Guarantees: `dump` sees every attribute of every record that a scheduler reaches, so two equal
+dumps are one state.
 """
 
 from __future__ import annotations

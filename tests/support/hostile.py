@@ -1,7 +1,6 @@
 """Policies that mean harm: what they answer and do is told them call by call.
 
-Guarantees: equal scripts do the same, and a call without an entry is answered with sense. They know
-nothing about what comes of it.
+Guarantees: equal scripts do the same, and a call without an entry is answered with sense.
 """
 
 from __future__ import annotations

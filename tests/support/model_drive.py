@@ -1,7 +1,7 @@
 """Runs prompts through a scheduler and a model: the least that an engine is.
 
 Guarantees: the scheduler decides, the book and the executor see nothing but its plans, and blocks
-that nobody can read hold NaN. It knows nothing about users.
+that nobody can read hold NaN.
 """
 # pyright: basic
 

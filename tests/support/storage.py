@@ -2,7 +2,7 @@
 """All that a ghost ledger stores, as plain values.
 
 Guarantees: equal values mean that every field of every record, container and ghost is equal, ids,
-places and clocks included. It knows nothing about which of them matter.
+places and clocks included.
 """
 
 from __future__ import annotations

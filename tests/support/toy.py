@@ -1,6 +1,6 @@
 """The toy again, in plain tuples: what its counts are compared with.
 
-Guarantees: it shares no code with the table. It knows nothing about ledgers.
+Guarantees: it shares no code with the table.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A trap for writes to a ledger that no action makes.
 
 Guarantees: while it is set, an attribute of a record, a pool or a ledger changes only within an
-action, no guard is asked after the first such change, and the containers of a watched ledger are at
-the start of an action what the last one left. It knows nothing about what an action should do.
+action, no guard is asked after the first such change, and the containers of a watched ledger are
+at the start of an action what the last one left.
 """
 
 from __future__ import annotations
