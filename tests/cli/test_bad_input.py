@@ -17,7 +17,7 @@ JOURNAL = (
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line that the command ends with."""
+    """The one line that the command prints."""
     assert main(arguments) == 2
     told = capsys.readouterr()
     assert told.out == ""

@@ -47,7 +47,7 @@ BODIES = {
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of its own, in which a module can be imported."""
+    """A folder from which modules can be imported."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
@@ -122,7 +122,7 @@ def test_lots_are_no_order(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_formula_that_is_not_what_runs_is_no_proof(capsys: pytest.CaptureFixture[str]) -> None:
-    """It would be proved to serve in order of arrival, and serves the last one first."""
+    """Its formula would be proved to serve in order of arrival, but it serves the last one first."""
     code, stages = check(capsys, write("Sly"), "--stage", "order")
     assert code == 3
     summary = stages["order"]["summary"]
@@ -250,7 +250,7 @@ claim(Claims("{0}", lambda _: {0}(), (), (Fact("who arrives earlier comes before
 def test_a_policy_that_breaks_the_scheduler_is_found(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The search of small worlds sees what an unsafe scheduler would let this policy do."""
+    """The search of small worlds finds what this policy could do to an unsafe scheduler."""
     from lineclear.entry import Entry
     from lineclear.scheduler import Scheduler
     from lineclear.view import View
@@ -276,7 +276,7 @@ def test_outcomes_are_kept_until_the_module_changes(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made_up = ModuleType("made_up")
-    made_up.__file__ = "_nowhere.py"  # as some packages do
+    made_up.__file__ = "_nowhere.py"  # like some packages
     monkeypatch.setitem(sys.modules, "made_up", made_up)
     policy = write("Fifo")
     assert not check(capsys, policy, "--stage", "policy")[1]["policy"]["cached"]

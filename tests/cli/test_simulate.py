@@ -40,7 +40,7 @@ def simulate(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
-    """The one line of a run that is refused."""
+    """The one line printed by a rejected run."""
     assert main([*argv]) == 2
     written = capsys.readouterr()
     assert written.out == ""
@@ -196,7 +196,7 @@ def test_a_journal_that_was_changed_or_cut_is_told(
     assert main(["replay", str(path)]) == 1
     assert "is refused, a guard is false: " in capsys.readouterr().out
     path.write_text("no journal\n")
-    assert main(["replay", str(path)]) == 2  # nothing was refuted: the file is not a journal
+    assert main(["replay", str(path)]) == 2  # not a refutation: the file is not a journal
     assert "line 1: it is not JSON" in capsys.readouterr().err
     missing = str(tmp_path / "missing.jsonl")
     assert f"cannot read {missing}: No such file" in refused(capsys, "replay", missing)

@@ -1,4 +1,4 @@
-"""A run that stalls says why: who holds what, and which guard keeps whom."""
+"""The report of a stalled run: what each request holds, and which guard blocks it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from lineclear.cli import main
 
-#: Two requests that vLLM V0's rules leave waiting for ever, in a pool of 100 blocks.
+#: Two requests that vLLM V0's rules leave waiting forever, in a pool of 100 blocks.
 ROWS = "arrival_time,prompt_tokens,output_tokens,max_tokens\n0,1583,18,18\n0.001,16,4,4\n"
 PRESET = "--preset vllm_v0 --preemption-mode swap --num-gpu-blocks 100 --num-cpu-blocks 200"
 
@@ -58,7 +58,7 @@ def test_a_replay_tells_who_is_left_and_what_the_table_says(
 def test_a_replay_names_the_guard_that_refuses(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One request runs in most of the pool, the other needs more than is left."""
+    """One request runs in most of the pool, the other needs more than the rest."""
     rows, journal = tmp_path / "rows.csv", tmp_path / "run.jsonl"
     rows.write_text(ROWS.replace("0.001,16,4,4", "0.001,320,4,4"))
     command = ["simulate", str(rows), "--num-gpu-blocks", "110", "--journal", str(journal)]

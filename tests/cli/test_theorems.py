@@ -1,4 +1,4 @@
-"""`lineclear prove --theorems`: theorems with their premises, and no more than was asked."""
+"""`lineclear prove --theorems`: theorems with their premises, without unrequested proofs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ASKED = ["prove", "decisions", "empty_pool", "order_fcfs", "order_priority", "--
 
 
 def asked(capsys: pytest.CaptureFixture[str], *more: str) -> str:
-    assert main([*ASKED, *more]) == 3  # of other theorems not everything was asked
+    assert main([*ASKED, *more]) == 3  # other theorems have obligations that were not asked
     return capsys.readouterr().out
 
 

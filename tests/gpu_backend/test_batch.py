@@ -1,5 +1,5 @@
 # pyright: basic
-"""Arrays of a step that contradict each other are refused by name."""
+"""Inconsistent arrays of a step are rejected by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIZE, BLOCKS = 4, 9
 
 
 def good() -> Batch:
-    """A chunk of positions 3 to 5, and a decode of position 8 whose token isn't known yet."""
+    """A chunk of positions 3 to 5, and a decode of position 8 whose token is not known yet."""
     tables = np.array([[5, 2, 0], [1, 7, 3]], dtype=np.int32)
     starts = np.array([0, 3, 4])
     positions = np.array([3, 4, 5, 8])

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Models that run over the pool do so exactly; all others are refused, by the name of their need."""
+"""Supported models run exactly over the pool; all others are rejected, by the name of their need."""
 
 from __future__ import annotations
 
@@ -115,14 +115,14 @@ def test_gemma2_without_its_soft_cap_runs() -> None:
 
 
 class Called:
-    """Stands for the attention layer of a model."""
+    """Replaces the attention layer of a model."""
 
     layer_idx = 0
     is_causal = True
 
 
 class Stored(Exception):
-    """Everything was checked, and KV is stored."""
+    """All checks passed, and KV is stored."""
 
 
 def stored(*_: Any) -> None:
@@ -202,7 +202,7 @@ def test_a_window_that_the_layer_forgets() -> None:
 
 
 def test_the_probe_sees_what_no_argument_shows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here a layer that only by its own attention adds a bias."""
+    """A layer that adds a bias only in its own attention."""
     model = load_model("tiny-llama")
     attention = model.module.model.layers[0].self_attn
     usual = attention.forward

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Batches on a model: chunks, mixtures and unknown tokens change nothing."""
+"""Batches on a model: chunks, mixed steps and unknown tokens do not change the result."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_token_that_only_the_device_knows(model: Model) -> None:
         greedy(model, [*A, first[0]]),
         greedy(model, C),
     ]
-    # The same, if the row computes known tokens before it: what a preempted sequence does.
+    # The same, if the row first computes known tokens: a preempted sequence does.
     fresh = runner_of(model)
     fresh.newest[3] = first[0]
     assert fresh.forward(batch_of([(3, [*A, UNKNOWN], 0)])).tolist() == [unknown[1]]

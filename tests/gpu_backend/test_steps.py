@@ -1,9 +1,5 @@
 # pyright: basic
-"""Recorded steps: the tokens of launched ones, whatever the pool, the order and what is short.
-
-There is no GPU here, so operations are recorded and run again (`RecordedGraphs`): a number of the
-host that slips into a step is frozen as it would be in a CUDA graph.
-"""
+"""Recorded steps give the tokens of launched ones, under any pool, order and shortage."""
 
 from __future__ import annotations
 
@@ -29,7 +25,7 @@ from lineclear_gpu.streams import DelayedStreams
 
 
 def recorded(seed: int = 0, chosen: Any = None, **changes: Any) -> LLM:
-    """As `made`, with every step recorded that can be."""
+    """Like `made`, with every recordable step recorded."""
     return made_with(RecordedGraphs(), seed, chosen, **changes)
 
 
@@ -63,7 +59,7 @@ def test_a_starved_pool_gives_the_tokens_of_generate(mode: str, depth: int) -> N
 
 @pytest.mark.parametrize("most", [64, 80])
 def test_as_many_rows_as_tokens_and_more_rows_than_tokens(most: int) -> None:
-    """Steps of 64 tokens, where 64 or 80 rows may run: chunks are not taken for decodes."""
+    """Steps of 64 tokens, where 64 or 80 rows may run: chunks are not mistaken for decodes."""
     llm = recorded(max_num_seqs=most, num_gpu_blocks=400)
     assert llm.runner.steps is not None
     assert llm.runner.steps.mixed is not None
@@ -121,14 +117,14 @@ def test_what_fills_a_bucket_up_touches_the_spare_block_alone() -> None:
 def test_a_filling_that_belongs_to_a_sequence_is_seen(
     field: str, filling: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The guard itself, broken: what fills a bucket up is stored where a sequence has its own."""
+    """Breaks the guard itself: padding is stored into a sequence's block."""
     own = Field
 
     def wrong(dtype: Any, given: int, *more: Any, **named: Any) -> Any:
         return own(dtype, 0 if given == filling else given, *more, **named)
 
     monkeypatch.setattr(steps, "Field", wrong)
-    llm = recorded(depth=2)  # a step needs the token that only the device has
+    llm = recorded(depth=2)  # a step needs a token that only the device has
     assert llm.runner.steps is not None
     assert llm.runner.steps.decodes.fields[field].filling == 0
     found = llm.generate(prompts()[:3], GREEDY)
