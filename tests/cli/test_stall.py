@@ -66,6 +66,6 @@ def test_a_replay_names_the_guard_that_refuses(
     capsys.readouterr()
     assert main(["replay", str(journal), "--step", "8"]) == 0
     text = capsys.readouterr().out
-    guard = "kept by: the GPU has a free block for every block needed (wants 20, free 10)"
+    guard = "blocked by: the GPU has a free block for every block needed (wants 20, free 10)"
     assert guard in text
-    assert "kept by: the step that computes for it is committed (in flight 1)" in text
+    assert "blocked by: the step that computes for it is committed (in flight 1)" in text
