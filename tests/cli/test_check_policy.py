@@ -222,7 +222,7 @@ def test_requests_that_displace_each_other_for_ever_are_found(
     capsys.readouterr()
     assert main(["replay", str(saved)]) == 1
     said = capsys.readouterr().out
-    assert "found again when the environment does the same" in said
+    assert "found again with the same environment" in said
     assert "nobody advances: no request learned a token" in said
 
 
