@@ -83,9 +83,9 @@ ROWS = (
         "LC202",
         "an obligation is not asked any more",
         "`baseline.json` lists an obligation that no unit makes.",
-        "A precondition, a promise or a lemma is gone, and what is left is proved as if nothing had "
-        "ever rested on it.",
-        "Find what was dropped or renamed. If that is meant, record the baseline again in the same "
+        "A precondition, a postcondition or a lemma is gone, and the rest is proved as if nothing "
+        "had depended on it.",
+        "Find what was dropped or renamed. If that is intended, record the baseline again in the same "
         "change: `lineclear prove --no-mutants --seeds 5 --write-baseline`.",
     ),
     Code(
