@@ -5,8 +5,9 @@
     python benchmarks/vllm_log.py FOLDER --json     print the figures and write nothing
 
 Exit code 1 if a stated tolerance is not met. Guarantees: the step times are fitted on the log,
-never on what the simulator gives; the scheduler runs with every invariant checked. The settings are those of this log. The log is not
-part of this repository; docs/validation.md says where it comes from.
+never on what the simulator gives; the scheduler runs with every invariant checked. The settings
+are those of this log. The log is not part of this repository; docs/validation.md says where it
+comes from.
 """
 
 from __future__ import annotations
