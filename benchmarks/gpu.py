@@ -450,8 +450,7 @@ TIE = 1e-3
 
 
 def parity(_: Result) -> Result:
-    """Memory pressure against ample memory, float32 without TF32: a small model and at least 2,000
-    steps."""
+    """Memory pressure against ample memory in float32: a small model, at least 2,000 steps."""
     from lineclear_gpu.model import load_model
     from lineclear_gpu.parity import compare
     from lineclear_gpu.runner import exact_float32
@@ -538,8 +537,7 @@ def machine() -> Result:
 
 
 def judged(found: Result) -> list[tuple[str, str, str, str, bool]]:
-    """For each row of the table whose section ran: name, measured, required, aim, whether it
-    holds."""
+    """Name, measured, required, aim and verdict of each table row whose section ran."""
     rows = []
     for title, section, key, required, aim, unit in TABLE:
         if section not in found:

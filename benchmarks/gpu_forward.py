@@ -133,8 +133,7 @@ def forward(
     longest: int = 640,
     repeat: int = 15,
 ) -> Result:
-    """A decode step of this many sequences, contexts spread evenly between two lengths, blocks of
-    16."""
+    """A decode step of this many sequences, contexts spread evenly between two lengths."""
     where = torch.device(device)
     model = load_model(name, device=device)
     contexts = np.linspace(shortest, longest, rows).astype(np.int64)

@@ -1,6 +1,5 @@
 # pyright: basic
-"""The device's record of every sequence (tokens, block table, position); turns a plan into a
-batch.
+"""The device's record of every sequence: tokens, block table, position. Turns plans into batches.
 
 Guarantees: tables come from plans alone, so the book is an independent witness of the scheduler's
 ledger. Building a batch of decoding sequences needs no loop over them.

@@ -305,8 +305,7 @@ class Engine:
         )
 
     def _forward(self, batch: Batch) -> torch.Tensor:
-        """Runs a batch on the forward's stream; its tokens are on the host when the forward is
-        done."""
+        """Runs a batch in stream order; its tokens are on the host when the forward is done."""
         return fetch(self.runner.forward(batch))
 
     def _tell(self, done: list[int], failed: list[int]) -> bool:
@@ -389,8 +388,7 @@ class Engine:
         self._check()
 
     def _go_on(self, plan: Plan, steady: Steady, tokens: list[int]) -> None:
-        """Commits a decode-only step: every sequence is plain, none was dropped, each gets one
-        token."""
+        """Commits a decode-only step of plain sequences: none was dropped, each gets one token."""
         given = np.array(tokens, dtype=np.int64)
         self.book.learn_all(steady.lanes, given)
         for append, token in zip(steady.appends, tokens, strict=True):

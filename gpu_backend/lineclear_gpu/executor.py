@@ -124,8 +124,7 @@ class Executor:
     def _issue(
         self, operation: BlockOperation, job: Callable[[], Any], touched: Iterable[Access]
     ) -> None:
-        """Gives one operation to its stream, after the last operation it waits for on each other
-        stream."""
+        """Gives one operation to its stream, behind its last wait on each other stream."""
         stream = STREAMS[operation.kind]
         after: list[int] = []
         wait = self._wait(operation)
@@ -145,14 +144,12 @@ class Executor:
     # ---- ending --------------------------------------------------------------------------------
 
     def poll(self) -> tuple[list[int], list[int]]:
-        """Numbers of the copies between the pools that ended since the last call: done, and
-        failed."""
+        """Copies between the pools that ended since the last call: numbers of done and failed."""
         done = [number for number in self._copies if self.streams.done(number)]
         return self._report(done)
 
     def settle(self, launched: Launched) -> tuple[list[int], list[int]]:
-        """Waits for the forward of a plan; returns ended copies, which must be reported before its
-        commit.
+        """Waits for a plan's forward; returns ended copies, to be reported before its commit.
 
         They include every copy that the forward waited for.
         """

@@ -158,8 +158,7 @@ def joined(layers: list[Any]) -> tuple[Tensor, Tensor | None]:
 
 
 def replace_gate(part: Any) -> bool:
-    """down(activation(gate(x)) * up(x)): gate and up merged, one kernel for the activation and
-    product."""
+    """down(activation(gate(x)) * up(x)), with gate and up merged and one kernel between."""
     own = part.forward
     kind = getattr(getattr(part, "config", None), "hidden_act", None)
     kind = kind or getattr(getattr(part, "config", None), "hidden_activation", None)

@@ -30,8 +30,7 @@ WIDTH = 3
 
 
 def sampled_token(seed: int, life: Any, branch: Any, position: Any) -> Any:
-    """The token sampled for a sequence: a function of the arguments alone. Arrays or whole
-    numbers."""
+    """The token sampled for a sequence: a function of its arguments. Arrays or whole numbers."""
     mixed = np.asarray(seed * 0x9E3779B97F4A7C15 % (1 << 64), dtype=np.uint64)
     with np.errstate(over="ignore"):
         for part in (life, branch, position):

@@ -68,8 +68,7 @@ def test_an_unknown_name_is_one_line(
 def test_a_mutant_is_searched_no_further_than_its_first_refutation(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Stops at the first world that gives evidence; the evidence equals that of a search of every
-    world."""
+    """Stops at the first world with evidence, which equals that of a search of every world."""
     from lineclear_spec import trial
     from lineclear_spec.explore import Exploration, search
     from lineclear_spec.worlds import BOUNDS, Bounds

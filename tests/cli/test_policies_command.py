@@ -16,8 +16,7 @@ from lineclear.refutations import REFUTATIONS
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any, Path]:
-    """The proofs and the results of every refutation, computed once; `make docs` compares the
-    page."""
+    """Proofs and results of every refutation, computed once; `make docs` compares the page."""
     folder = tmp_path_factory.mktemp("journals")
     return policies.asked(), policies.seen_all(folder), folder
 

@@ -1,6 +1,5 @@
 # pyright: basic
-"""Merged projections and our kernels give the library's results, and are not used where they
-differ."""
+"""Merged projections and our kernels give the library's results, or are not used."""
 
 from __future__ import annotations
 

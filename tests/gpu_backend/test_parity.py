@@ -1,6 +1,5 @@
 # pyright: basic
-"""Token parity with `generate` with ample memory and under memory pressure, float32, without
-exceptions."""
+"""Token parity with `generate`, with ample memory and under pressure, in float32."""
 
 from __future__ import annotations
 

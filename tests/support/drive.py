@@ -107,8 +107,7 @@ class Drive:
     def commit(
         self, plan: Plan, sampled: Mapping[Any, Any] | None = None, stop: Iterable[Any] = ()
     ) -> list[Finished]:
-        """Commits one token each, except for those named in `sampled`; names in `stop` end with
-        this one."""
+        """Commits one token each, or those in `sampled`; names in `stop` end with this one."""
         if plan.step is None:
             return self.scheduler.commit(plan, [])
         names = [(r.request_id, r.branch) if r.branch else r.request_id for r in plan.sampling]

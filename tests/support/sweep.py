@@ -1,6 +1,5 @@
 # pyright: basic
-"""Edits a module, one statement or operator at a time, and records what a check says of the edited
-code.
+"""Edits a module, one statement or operator at a time, and records what a check finds.
 
 Guarantees: an edit is text that a reviewer could type; the module is replaced before any importer
 is loaded, in a separate process, so that none of the original remains.

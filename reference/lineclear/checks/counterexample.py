@@ -103,8 +103,7 @@ class Counterexample:
             raise CounterexampleError(f"not a {FORMAT!r}: {error}") from error
 
     def execute(self, stop: int | None = None) -> Seen:
-        """Executes the trace on the current table, with its mutant, if any, installed for the
-        last action.
+        """Executes the trace; the last action with the mutant installed, if there is one.
 
         Args:
             stop: stop after this many actions.

@@ -1,5 +1,4 @@
-"""The stage that runs the real scheduler under memory pressure, with the user's configuration or
-the project's.
+"""The stage that runs the real scheduler under memory pressure.
 
 Guarantees: every invariant is recomputed after every step, from tables and from an independent
 history; an end of progress is a finding. Runs are drawn from fixed seeds: a sample, not

@@ -1,5 +1,4 @@
-"""Counterexamples on disk: as ITF (Apalache's Informal Trace Format, one state per line), and as a
-test.
+"""Counterexamples on disk, as ITF (Apalache's Informal Trace Format), and as a test.
 
 Guarantees: reading returns what was written; a damaged file is reported on one line.
 """
@@ -108,8 +107,7 @@ def test_{name}() -> None:
 
 
 def emit_test(saved: Counterexample) -> str:
-    """A pytest file that fails while the rule is broken. For a mutant, it passes while the mutant
-    still breaks a rule.
+    """A pytest file that fails while the rule is broken; for a mutant, once it breaks no rule.
 
     Raises:
         CounterexampleError: it lacks the environment's moves.

@@ -80,8 +80,7 @@ class Contest:
         self.moves.append(f"submit {name}: {asked}")
 
     def run(self, horizon: int) -> tuple[int, int] | None:
-        """Runs until it has computed nothing for this many steps: returns steps and later requests
-        that overtook it."""
+        """Runs until it is idle for this many steps; returns steps and overtaking requests."""
         drive = self.drive
         entries = drive.scheduler.entries
         since = passed = 0
@@ -117,8 +116,7 @@ def contests(mode: str) -> Iterator[tuple[str, Kind, Kind]]:
 
 
 def tiny(config: Config) -> Config:
-    """One seat and a pool for two: the waiting request is overtaken as soon as the policy allows
-    it."""
+    """One seat and a pool for two: the waiting request is overtaken as soon as possible."""
     return replace(
         config,
         num_gpu_blocks=8,

@@ -149,8 +149,7 @@ def still(bounds: Bounds, trace: Sequence[Any]) -> Finding:
 
 
 def witnesses(context: Context) -> Outcome:
-    """Checks that every action happens, every situation is reached, and every recorded step is
-    still allowed."""
+    """Every action happens, every situation is reached, every recorded step is still allowed."""
     outcome = reached(searched(context), everything=context.mode != "fast")
     return replayed(outcome)
 

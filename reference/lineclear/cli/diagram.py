@@ -1,5 +1,4 @@
-"""`lineclear diagram`: draws the lifecycle, the action table or the matrix, to standard output or
-a file.
+"""`lineclear diagram`: draws the lifecycle, the action table or the matrix.
 
 Guarantees: it never overwrites a file that it did not generate, and writes files atomically.
 """

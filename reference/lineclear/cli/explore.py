@@ -1,5 +1,4 @@
-"""`lineclear explore`: searches every behaviour at small scope, of the scheduler or of the action
-table.
+"""`lineclear explore`: searches every behaviour of the scheduler or the table at small scope.
 
 Guarantees: exit code 0 only if every search was exhausted and found nothing; every count is
 printed with its bounds.

@@ -1,5 +1,4 @@
-"""`lineclear policies`: which properties each policy satisfies, and the runs that refute the
-others.
+"""`lineclear policies`: which properties each policy satisfies, and runs that refute the rest.
 
 Guarantees: exit code 0 only if every cell of the table is proved, refuted or not applicable, as
 claimed; it writes only the files that are named.

@@ -88,8 +88,7 @@ def summary(result: Result) -> str:
 
 
 def no_guarantee(result: Result) -> list[str]:
-    """One line if the settings, or properties that the workload lacks, invalidate theorems of the
-    policy."""
+    """One line if settings or missing workload properties invalidate theorems of the policy."""
     from lineclear.guarantees import guarantees, verdict
 
     rows = guarantees(result.config, result.workload)

@@ -154,8 +154,7 @@ def tables(check: Checker, issue: Issue, q: Sequence, start: int, end: int) -> N
 
 
 def content(issue: Issue, table: Table, low: int, start: int) -> int:
-    """Number of positions from entry `low` on whose KV exists, as far as a row that begins at
-    `start` reads."""
+    """Positions with KV from entry `low` on, as far as a row from `start` reads."""
     size, filled, blocks = table.size, table.pool.filled, table.blocks
     q = table.sequence
     # What the sequence computed itself is known; hits and copies are looked up block by block.

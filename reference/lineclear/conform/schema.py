@@ -156,8 +156,7 @@ def one_of(words: tuple[object, ...]) -> Test:
 
 
 def compiled(cls: Any) -> dict[str, tuple[Test, str, bool]]:
-    """For each field of an event: its test, the required value in words, and whether it may be
-    absent."""
+    """For each field of an event: test, required value in words, whether it may be absent."""
     fields: dict[str, tuple[Test, str, bool]] = {}
     for name, hint in get_type_hints(cls).items():
         if name == "e":

@@ -1,5 +1,4 @@
-"""Why requests do not progress: each one's first false guard, with its numbers, and what would
-lift it.
+"""Why requests do not progress: the first false guard of each, and what would lift it.
 
 Guarantees: a guard is named only if its numbers make it false; waiting is called useless only
 where the guard is false even if every other request ended now. It judges a snapshot: an engine may

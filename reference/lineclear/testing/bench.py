@@ -78,8 +78,7 @@ class Flight:
 
 
 def fits(config: Config, request: Request) -> bool:
-    """Whether a request can run alone in an empty pool: only full blocks of the prompt stay
-    shared."""
+    """Whether a request can run alone: only full blocks of the prompt stay shared."""
     size, longest = config.block_size, request.prompt_tokens + request.max_tokens
     shared = request.prompt_tokens // size
     blocks = shared + request.n * (-(-(longest - 1) // size) - shared)

@@ -1,5 +1,4 @@
-"""A scheduler under memory pressure on a test device, with everything that users and copies may
-do.
+"""A scheduler under memory pressure on a test device; users and copies do all they may.
 
 Guarantees: the same settings, seed and order make the same calls; after each call every invariant
 is recomputed and the scheduler is compared with the device. Runs are sampled, not exhaustive.

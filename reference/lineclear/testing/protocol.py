@@ -185,8 +185,7 @@ class SchedulerUnderTest(Protocol):
         ...
 
     def step(self, execute: Execute, /) -> Iterable[str]:
-        """One step: calls `execute` with its rows, at most once; returns the requests that ended
-        in it."""
+        """One step: calls `execute` at most once; returns the requests that ended in it."""
         ...
 
     def observe(self) -> Observation:
