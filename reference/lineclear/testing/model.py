@@ -158,7 +158,7 @@ class Model:
                 raise Failure(
                     "read.own",
                     f"the row of {row.request_id!r} reads position {position} from block {block}, "
-                    f"slot {position % size}: it holds {self.told(found)}, not its own "
+                    f"slot {position % size}: it holds {self.told(found)}, expected "
                     f"{self.told(sequence.content[position])}",
                 )
 
