@@ -120,7 +120,7 @@ class TinyScheduler:
         return True
 
     def release(self, request: Request) -> None:
-        """Its blocks are free again, and stay in the cache until somebody takes them."""
+        """Its blocks are free again, and stay in the cache until they are taken."""
         for block in reversed(request.table):
             self.references[block] -= 1
             if not self.references[block]:

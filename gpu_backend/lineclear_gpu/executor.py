@@ -201,7 +201,7 @@ class Executor:
         return done, failed
 
     def _forget(self, number: int) -> None:
-        """Drops operations up to a forward that has ended: they need no wait any more."""
+        """Drops operations up to a forward that has ended: they need no further wait."""
         for stream, numbers in self._issued.items():
             keep = [n for n in numbers if n > number or not self.streams.done(n)]
             for gone in set(numbers) - set(keep):

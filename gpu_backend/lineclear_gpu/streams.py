@@ -193,7 +193,7 @@ class CudaStreams(Streams):
             event.synchronize()
 
     def forget(self, number: int) -> None:
-        """Recycles the event of an operation that needs no wait any more."""
+        """Recycles the event of an operation that needs no further wait."""
         event = self.events.pop(number, None)
         if event is not None:
             self.spare.append(event)

@@ -204,7 +204,7 @@ def test_without_the_rule_the_first_wrong_displacement_is_found(
 def test_requests_that_displace_each_other_for_ever_are_found(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the rule off in the scheduler and in the oracle, the watch sees that nobody learns a token."""
+    """With the rule off in the scheduler and in the oracle, the watch sees that no request gets a token."""
     from lineclear.oracle import state
 
     policy = write_turning(monkeypatch, "Flip")

@@ -135,8 +135,10 @@ BUGS: dict[str, Bug] = {
     "P8 a step beyond its budget": Bug(
         without("schedule_tokens.guard.14"), "budget", "step budget"
     ),
-    "P9 a copy out that nobody waits for": Bug(without("swap_out.effect.2"), "ordered"),
-    "P10 nobody is ever admitted": Bug(nobody_is_admitted, "LC405", None, "scheduler", "LC405"),
+    "P9 a copy out without a wait": Bug(without("swap_out.effect.2"), "ordered"),
+    "P10 no request is ever admitted": Bug(
+        nobody_is_admitted, "LC405", None, "scheduler", "LC405"
+    ),
     "P12 a place is used again while a copy reads it": Bug(without("grant_gpu.effect.1"), "fence"),
     "P13 computed without KV": Bug(without("forget_computed.effect.2"), "capacity"),
     "P14 a guard that is not enough": Bug(

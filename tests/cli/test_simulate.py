@@ -34,7 +34,7 @@ def simulate(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
     """The JSON object of a run that passes."""
     assert main(["simulate", *argv, "--format", "json"]) == 0
     written = capsys.readouterr()
-    assert written.err == "", "no progress where nobody watches"
+    assert written.err == "", "no progress where standard error is not a terminal"
     result: dict[str, Any] = json.loads(written.out)
     return result
 

@@ -81,7 +81,7 @@ ROWS = (
     ),
     Code(
         "LC202",
-        "an obligation is not asked any more",
+        "an obligation is no longer asked",
         "`baseline.json` lists an obligation that no unit makes.",
         "A precondition, a postcondition or a lemma is gone, and the rest is proved as if nothing "
         "had depended on it.",

@@ -12,7 +12,7 @@ from types import TracebackType
 
 __all__ = ["Progress"]
 
-#: Seconds between two lines where standard error is no terminal, and before the first.
+#: Seconds between two lines where standard error is not a terminal, and before the first.
 SILENCE = 20.0
 
 
