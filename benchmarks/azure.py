@@ -35,9 +35,9 @@ HEAD = """\
 
 The requests are the 2,000 of each slice, in their order and at their times: conversations and code
 completions as an inference service of Azure received them in November 2023. The pools are chosen
-small, so that requests are preempted. The scheduler is told a request's `max_tokens` (2,048 here)
-and never how many tokens it will generate. Every invariant of the specification is recomputed,
-from the block tables and from a history of its own, twice in each step: when it is issued and when
+small, so that requests are preempted. The scheduler sees a request's `max_tokens` (2,048 here),
+never its actual number of output tokens. Every invariant of the specification is recomputed,
+from the block tables and from an independent history, twice in each step: when it is issued and when
 it is committed. A preemption by swap turns into a recompute when the CPU pool is full.
 """
 
@@ -45,7 +45,7 @@ TAIL = """\
 ## Time
 
 Times are simulated by a stated model, not measured: `lineclear simulate --step-time help` prints
-it. They say how these runs compare with each other, not how fast a device is.
+it. They compare these runs with each other; they do not say how fast a device is.
 
 ## Source
 
@@ -57,7 +57,7 @@ Azure LLM inference trace 2023, `AzureLLMInferenceTrace_conv.csv` and
 
 
 def simulate(folder: Path, command: str) -> dict[str, Any]:
-    """The JSON object of one run; the command is the one that the page shows."""
+    """The JSON result of one run of the command shown on the page."""
     name, *flags = shlex.split(command)
     print(f"lineclear simulate {command}", file=sys.stderr)
     done = subprocess.run(
@@ -113,7 +113,7 @@ def rows(results: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
         ("recompute tax", cells("metrics", "recompute_tax", pattern=".2%")),
         ("blocks swapped out", cells("metrics", "swapped_out_blocks")),
         ("GPU KV use, mean", cells("metrics", "gpu_cache_usage", "mean", pattern=".1%")),
-        ("GPU KV use, most", cells("metrics", "gpu_cache_usage", "max", pattern=".1%")),
+        ("GPU KV use, maximum", cells("metrics", "gpu_cache_usage", "max", pattern=".1%")),
         ("generated tokens", cells("metrics", "generated_tokens")),
     ]
 
@@ -133,7 +133,7 @@ def page(results: list[dict[str, Any]]) -> str:
 def main() -> int:
     """Runs everything, then writes or compares the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path, help="where the two files are")
+    parser.add_argument("folder", type=Path, help="folder of the two files")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if stale")
     arguments = parser.parse_args()
     for name in ("azure2023_conv.csv", "azure2023_code.csv"):

@@ -1,7 +1,7 @@
-"""Two schedulers to compare with: one that loops over requests, and the lesson's, repaired.
+"""Two schedulers for comparison: one that loops over requests, and the lesson's, repaired.
 
-Guarantees: both generate every token of every request, and count them. They know nothing about
-swapping, sharing, or plans; they show what a step costs that touches each running request.
+Guarantees: both generate every token of every request, and count them. They have no swapping,
+sharing, or plans; they show the cost of a step that touches each running request.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Job:
     __slots__ = ("blocks", "generated", "output", "prompt")
 
     def __init__(self, prompt: int, output: int) -> None:
-        """It has generated nothing."""
+        """Starts without tokens."""
         self.prompt = prompt
         self.output = output
         self.generated = 0
@@ -25,19 +25,19 @@ class Job:
 
 
 class Baseline:
-    """What both have.
+    """Common part of both.
 
     Attributes:
         computing: requests in the step.
-        admitted: those of them that start in it.
+        admitted: requests that start in the step.
         generated: tokens of all requests so far.
         finished: requests that have all their tokens.
-        preemptions: times that a request lost its blocks.
-        unbacked: times that a request computed without a block to write to.
+        preemptions: number of preemptions.
+        unbacked: number of times that a request computed without a block to write to.
     """
 
     def __init__(self, blocks: int, block_size: int, seats: int, budget: int) -> None:
-        """Everything is free."""
+        """Starts with all blocks free."""
         self.free: list[int] = list(range(blocks))
         self.block_size = block_size
         self.seats = seats
@@ -48,14 +48,14 @@ class Baseline:
         self.generated = self.finished = self.preemptions = self.unbacked = 0
 
     def add(self, prompt: int, output: int) -> None:
-        """A request waits."""
+        """Adds a waiting request."""
         self.waiting.append(Job(prompt, output))
 
     def prepare(self) -> None:
-        """What the executor would do: nothing here."""
+        """The executor's preparation: none here."""
 
     def missing(self, job: Job) -> int:
-        """Blocks that the request lacks for all its tokens; the newest is computed next."""
+        """Blocks that the request lacks for its tokens, including the next one to compute."""
         return -(-(job.prompt + job.generated) // self.block_size) - len(job.blocks)
 
     @property
@@ -78,12 +78,12 @@ class PlainLoop(Baseline):
     name = "loop"
 
     def __init__(self, blocks: int, block_size: int, seats: int, budget: int) -> None:
-        """Everything is free."""
+        """Starts with all blocks free."""
         super().__init__(blocks, block_size, seats, budget)
         self.scheduled: list[Job] = []
 
     def schedule(self) -> None:
-        """Waiting requests are admitted, or if none can be, running ones grow."""
+        """Admits waiting requests, or if none can be admitted, grows running ones."""
         admitted: list[Job] = []
         left = self.budget
         while self.waiting and len(self.running) < self.seats:
@@ -102,7 +102,7 @@ class PlainLoop(Baseline):
         self.computing, self.admitted = len(self.scheduled), len(admitted)
 
     def grow(self) -> list[Job]:
-        """Every running request gets the block that it needs, or the newest gives way."""
+        """Gives every running request the block that it needs, or preempts the newest."""
         grown: list[Job] = []
         queue = deque(self.running)
         size = self.block_size
@@ -125,7 +125,7 @@ class PlainLoop(Baseline):
         return grown
 
     def commit(self) -> None:
-        """Every request that computed has one more token."""
+        """Adds one token to every request that computed."""
         ended = 0
         for job in self.scheduled:
             job.generated += 1
@@ -140,16 +140,16 @@ class PlainLoop(Baseline):
 
 
 class LessonSimulator(Baseline):
-    """The behaviour of the lesson's simulator, made to come to its end.
+    """The lesson's simulator, changed so that it terminates.
 
-    The free blocks are kept sorted and the lowest is taken; there is no budget and nobody is
-    preempted: a request that gets no block generates all the same, which `unbacked` counts.
+    The free blocks are kept sorted and the lowest is taken; there is no budget and no preemption:
+    a request that gets no block generates all the same, which `unbacked` counts.
     """
 
     name = "lesson"
 
     def take(self, job: Job) -> bool:
-        """Whether the request has all the blocks that it needs, the missing ones taken."""
+        """Takes missing blocks; returns whether the request has all that it needs."""
         missing = self.missing(job)
         if missing > len(self.free):
             return False
@@ -158,7 +158,7 @@ class LessonSimulator(Baseline):
         return True
 
     def schedule(self) -> None:
-        """Running requests grow, then waiting ones are admitted until one does not fit."""
+        """Grows running requests, then admits waiting ones until one does not fit."""
         for job in self.running:
             if not self.take(job):
                 self.unbacked += 1
@@ -169,7 +169,7 @@ class LessonSimulator(Baseline):
         self.admitted = self.computing - before
 
     def commit(self) -> None:
-        """Every running request has one more token."""
+        """Adds one token to every running request."""
         self.generated += len(self.running)
         for job in list(self.running):
             job.generated += 1

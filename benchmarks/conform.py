@@ -1,10 +1,10 @@
-"""How long `lineclear conform` takes: 100,000 events, rows of 128 sequences.
+"""Run time of `lineclear conform`: 100,000 events, rows of 128 sequences.
 
     python benchmarks/conform.py                       writes a log and checks it; prints both times
     python benchmarks/conform.py --events 240000       a longer log: time grows, memory does not
     python benchmarks/conform.py --write FILE          the log only, for `time lineclear conform FILE`
 
-The log is of a made-up engine that never runs short of memory: 128 sequences decode in every step,
+The log is of a synthetic engine with ample memory: 128 sequences decode in every step,
 and one that ends is replaced. CPU time is that of the process, reading and JSON included; the peak is
 what Python has allocated beyond what it had before, measured in a second reading.
 """
@@ -27,7 +27,7 @@ PER_REQUEST = -(-(PROMPT + OUTPUT) // SIZE)
 
 
 def events(count: int) -> Iterator[dict[str, Any]]:
-    """So many events of an engine that runs 128 sequences in every step."""
+    """Events of an engine that runs 128 sequences in every step."""
     free = list(range(ROWS * PER_REQUEST))
     live: dict[int, tuple[int, int, list[int]]] = {}  # position, tokens left, blocks
     made = said = n = 0
@@ -66,7 +66,7 @@ def events(count: int) -> Iterator[dict[str, Any]]:
 
 
 def write(path: Path, count: int) -> None:
-    """A log of so many events."""
+    """Writes a log with this many events."""
     header = Header(ROWS * PER_REQUEST, SIZE, engine="made up", max_seqs=ROWS, max_tokens=8192)
     with path.open("w", encoding="utf-8") as file:
         file.write(json.dumps(header.json()) + "\n")
@@ -75,7 +75,7 @@ def write(path: Path, count: int) -> None:
 
 
 def check(path: Path) -> tuple[int, int]:
-    """Judges a log; events and steps."""
+    """Checks a log; returns the number of events and steps."""
     with path.open(encoding="utf-8") as file:
         reader = Reader(file)
         checker = Checker(reader.header)

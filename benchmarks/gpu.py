@@ -1,17 +1,17 @@
 # pyright: basic
-"""What the device code does on a GPU: speed, copies, tags; limits of the machine in the same run.
+"""Measures the device code on a GPU: speed, copies, tags; and the machine's limits in the same run.
 
     python benchmarks/gpu.py                        every section, a table
     python benchmarks/gpu.py --part speed           attention, a decode step, the engine and its peer
     python benchmarks/gpu.py --part copies          swaps, copies on write, the host
-    python benchmarks/gpu.py --part long            models, parity of starved and ample, tags
+    python benchmarks/gpu.py --part long            models, parity under memory pressure, tags
     python benchmarks/gpu.py --only limits,swaps    some sections
     python benchmarks/gpu.py --json FILE --markdown FILE
 
 Each part takes less than 8 minutes, and has both sides of each of its ratios.
 
-Times are medians; a copy's is from before it is submitted until the GPU has come past it. Bytes are
-checked after every measured copy. A section that fails is told and the others go on; exit code 1
+Times are medians; a copy's runs from before it is submitted until the GPU has passed it. Bytes are
+checked after every measured copy. A failed section is reported and the others run; exit code 1
 then, or if a required figure is missed.
 """
 
@@ -77,7 +77,7 @@ TABLE = (
     ),
     ("host time of a step, 256 sequences", "host", "us", -300, -100, "us"),
     ("end to end, ample memory, beside the peer", "serving", "times the peer", 2.5, 4.0, "times"),
-    ("the same under pressure", "pressure", "times the peer", 2.0, 4.0, "times"),
+    ("the same under memory pressure", "pressure", "times the peer", 2.0, 4.0, "times"),
     (
         "a decode step of 128 sequences, over its floor",
         "decode",
@@ -125,7 +125,7 @@ def timed(work: Callable[[], object], repeat: int = 9, warm: int = 2) -> float:
 
 
 def shape_of(kib: int) -> KVShape:
-    """A block of so many KiB: 16 tokens of 8 heads of 128 numbers of 16 bits in some layers."""
+    """A block of this many KiB: 16 tokens of 8 heads of 128 numbers of 16 bits in some layers."""
     if kib >= 64:
         return KVShape(kib // 64, 8, 128, 16, torch.bfloat16)
     return KVShape(1, kib // 8, 128, 16, torch.bfloat16)
@@ -135,7 +135,7 @@ def shape_of(kib: int) -> KVShape:
 
 
 def limits(_: Result) -> Result:
-    """What the machine can do: one large copy each way, both at once, inside the device."""
+    """The machine's limits: one large copy each way, both at once, inside the device."""
     size = GIB
     host = torch.empty(2, size, dtype=torch.uint8).pin_memory()
     device = torch.empty(2, size, dtype=torch.uint8, device=DEVICE)
@@ -195,7 +195,7 @@ def swaps(found: Result) -> Result:
 
 
 def both(found: Result) -> Result:
-    """Blocks of 2 MiB out of one half of the pool and into the other."""
+    """Moves 2 MiB blocks out of one half of the pool and into the other."""
     shape = shape_of(2048)
     count = GIB // shape.block_bytes
     pool = KVPool(shape, 2 * count, 2 * count, DEVICE)
@@ -308,7 +308,7 @@ def overlap(_: Result) -> Result:
 
 
 def host(_: Result) -> Result:
-    """Host time of the backend for a step of 256 sequences, of which none is swapped."""
+    """Host time of the backend for a step of 256 sequences without swaps."""
     count = 256
     config = Config(
         num_gpu_blocks=count * 40, num_cpu_blocks=0, max_num_seqs=count, max_model_len=640,
@@ -354,12 +354,12 @@ def host(_: Result) -> Result:
     }
 
 
-#: Processes that run tags side by side, and steps of all together.
+#: Processes that run tags in parallel, and their total number of steps.
 PROCESSES, TAG_STEPS = 8, 200_000
 
 
 def tag_worker(number: int, steps: int, seconds: float) -> list[Result]:
-    """Runs one seed after another until it has so many steps."""
+    """Runs seed after seed until it has this many steps."""
     begin = time.perf_counter()
     runs: list[Result] = []
     seed = number
@@ -394,7 +394,7 @@ def tag_worker(number: int, steps: int, seconds: float) -> list[Result]:
 
 
 def tags(_: Result) -> Result:
-    """The tag runner under pressure: every slot that is read is checked."""
+    """The tag runner under memory pressure; checks every slot that is read."""
     start = time.perf_counter()
     context = torch.multiprocessing.get_context("spawn")
     with context.Pool(PROCESSES) as workers:
@@ -445,17 +445,12 @@ def serve(model: Any, prompts: Any, outputs: list[int], **settings: Any) -> Resu
     return result
 
 
-#: Margin of logits in float32 below which rounding may decide a greedy token either way.
+#: Margin of float32 logits below which rounding may decide a greedy token either way.
 TIE = 1e-3
 
 
 def parity(_: Result) -> Result:
-    """Starved against ample, float32 without TF32: a small model and 2,000 steps and more.
-
-    Steps are recorded and layers fused on both sides; one run is launched by the host on both. A
-    token that differs is excused only if it is the second best and within `TIE` of the best, by the
-    library's own attention on the same tokens; both are counted.
-    """
+    """Memory pressure against ample memory in float32: a small model, at least 2,000 steps."""
     from lineclear_gpu.model import load_model
     from lineclear_gpu.parity import compare
     from lineclear_gpu.runner import exact_float32
@@ -514,7 +509,7 @@ SECTIONS: dict[str, Callable[[Result], Result]] = {
     "parity": parity,
     "tags": tags,
 }
-#: Sections that are run together; each part takes less than 8 minutes.
+#: Sections that run together; each part takes less than 8 minutes.
 PARTS = {
     "copies": ("limits", "swaps", "both", "cow", "overlap", "host"),
     "speed": ("attention", "decode", "serving", "pressure"),
@@ -526,7 +521,7 @@ PARTS = {
 
 
 def machine() -> Result:
-    """Where and with what it ran."""
+    """The machine and the versions."""
     import triton
 
     return {
@@ -542,7 +537,7 @@ def machine() -> Result:
 
 
 def judged(found: Result) -> list[tuple[str, str, str, str, bool]]:
-    """Each row of the table whose section ran: what, measured, required, aim, whether it holds."""
+    """Name, measured, required, aim and verdict of each table row whose section ran."""
     rows = []
     for title, section, key, required, aim, unit in TABLE:
         if section not in found:
@@ -592,7 +587,7 @@ def markdown(found: Result, part: str | None = None) -> str:
 def main() -> int:
     """Runs the sections."""
     parser = argparse.ArgumentParser(description="Device code on a GPU.")
-    parser.add_argument("--only", help="names of sections, between commas")
+    parser.add_argument("--only", help="names of sections, comma separated")
     parser.add_argument("--part", choices=tuple(PARTS), help="some sections that belong together")
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--markdown", metavar="FILE")

@@ -124,7 +124,7 @@ class Case:
 
 
 def attention(_: Result, tune: bool = False) -> Result:
-    """The table; with `tune`, other ways to cut beside the rule."""
+    """The table; with `tune`, other launch parameters beside the default."""
     copy = copy_rate()
     found: Result = {"device copy GB/s": copy / 1e9}
     for head, shared, rows, context, required, aim in SHAPES:

@@ -1,11 +1,11 @@
 # pyright: basic
-"""Where the time of a decode step goes: model, attention, storing, sampling, host.
+"""Breaks down the time of a decode step: model, attention, storing, sampling, host.
 
     python benchmarks/gpu_forward.py             the 1.5 billion parameter shape on the GPU
-    python benchmarks/gpu_forward.py --smoke     a tiny one on the CPU: only that it runs
+    python benchmarks/gpu_forward.py --smoke     a tiny one on the CPU: a smoke test
 
 Each part is run by itself, so parts that overlap add up to more than the step. Times are medians
-from before the call until the device is done, unless they are said to be the host's.
+from before the call until the device is done, unless marked as host times.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Result = dict[str, Any]
 
 
 class NoAttention(AttentionBackend):
-    """Reads nothing: what is left is the rest of the model."""
+    """Reads nothing, which leaves the rest of the model."""
 
     name = "none"
 
@@ -49,15 +49,15 @@ class NoAttention(AttentionBackend):
 
 
 class Clock:
-    """Times of work on one device, in microseconds."""
+    """Measures work on one device, in microseconds."""
 
     def __init__(self, device: torch.device, repeat: int) -> None:
-        """How often each is repeated."""
+        """Sets the number of repetitions."""
         self.cuda = device.type == "cuda"
         self.repeat = repeat
 
     def wait(self) -> None:
-        """Until the device is done."""
+        """Waits until the device is done."""
         if self.cuda:
             torch.cuda.synchronize()
 
@@ -83,7 +83,7 @@ class Clock:
 
 
 def decode_batch(contexts: np.ndarray, block_size: int, vocabulary: int) -> tuple[Batch, int]:
-    """One newest token of each sequence, blocks scattered; and the blocks that it needs."""
+    """One newest token per sequence, scattered blocks; and the blocks it needs."""
     draw = np.random.default_rng(0)
     rows = len(contexts)
     widths = -(-contexts // block_size)
@@ -107,7 +107,7 @@ def decode_batch(contexts: np.ndarray, block_size: int, vocabulary: int) -> tupl
 
 
 def with_sampling(batch: Batch, top_p: float) -> Batch:
-    """The same, not greedy."""
+    """The same with sampling."""
     from dataclasses import replace
 
     rows = batch.rows
@@ -133,7 +133,7 @@ def forward(
     longest: int = 640,
     repeat: int = 15,
 ) -> Result:
-    """A decode step of so many sequences, contexts even between two lengths, blocks of 16."""
+    """A decode step of this many sequences, contexts spread evenly between two lengths."""
     where = torch.device(device)
     model = load_model(name, device=device)
     contexts = np.linspace(shortest, longest, rows).astype(np.int64)
@@ -210,7 +210,7 @@ def forward(
 
 def main() -> int:
     """Runs it and prints the figures."""
-    parser = argparse.ArgumentParser(description="Where the time of a decode step goes.")
+    parser = argparse.ArgumentParser(description="Break down the time of a decode step.")
     parser.add_argument("--smoke", action="store_true", help="a tiny shape on the CPU")
     arguments = parser.parse_args()
     if arguments.smoke:

@@ -1,7 +1,7 @@
 # pyright: basic
 """Which models run as recorded steps on a GPU: each tested architecture, tiny, float32.
 
-Each is served by a pool so small that requests are swapped, recorded and fused, and its greedy tokens
+Each is served from a pool so small that requests are swapped, recorded and fused, and its greedy tokens
 are compared with those of `generate`.
 """
 

@@ -68,7 +68,7 @@ class Ours:
         self.gaps: list[tuple[Any, Any, int]] = []
 
     def run(self, prompts: list[list[int]], outputs: list[int]) -> Result:
-        """One run of the work."""
+        """One run of the workload."""
         engine = self.llm.engine
         engine.steps = 0
         before = dict(engine.scheduler.counters.preemptions)
@@ -91,7 +91,7 @@ class Ours:
         }
 
     def idle(self, prompts: list[list[int]], outputs: list[int]) -> Result:
-        """Between decode steps, the share of time in which the GPU has nothing; the host's part."""
+        """The GPU's idle share between decode steps, and the host's time."""
         engine = self.llm.engine
         own, wait = engine._forward, engine.executor.streams.wait
         marks: list[tuple[Any, Any, bool]] = []
@@ -141,7 +141,7 @@ class Ours:
         }
 
     def close(self) -> None:
-        """Gives memory back."""
+        """Frees memory."""
         self.llm.close()
         del self.llm
         gc.collect()

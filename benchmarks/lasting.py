@@ -1,6 +1,6 @@
-"""What requests cost for as long as they wait, and what they leave behind when they end.
+"""The cost of requests while they wait, and what they leave behind when they end.
 
-Guarantees: memory is what Python's own allocator was asked for. It knows nothing about steps.
+Guarantees: memory is counted by Python's own allocator.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from lineclear.scheduler import Scheduler
 
 __all__ = ["finished", "waiting"]
 
-#: Requests whose memory is traced: tracing is slow, and each costs the same.
+#: Number of requests with traced memory: tracing is slow, and each costs the same.
 TRACED = 20_000
-#: Live at once while others come and go.
+#: Live requests while others come and go.
 LIVE = 64
 
 
 def scheduler() -> Scheduler:
-    """A scheduler in which nothing runs yet."""
+    """A scheduler without running requests."""
     return Scheduler(Config(num_gpu_blocks=1024, max_model_len=4096))
 
 
 def add(to: Scheduler, numbers: range) -> None:
-    """Requests of a common size."""
+    """Adds requests of a common size."""
     for number in numbers:
         to.add(Request(request_id=number, prompt_tokens=500, max_tokens=100))
 
 
 def held() -> int:
-    """Bytes in use, garbage aside."""
+    """Bytes in use, without garbage."""
     gc.collect()
     return tracemalloc.get_traced_memory()[0]
 
 
 def waiting(count: int) -> dict[str, Any]:
-    """Seconds to make and add so many requests, and bytes that each holds while it waits."""
+    """Seconds to create and add this many requests, and bytes that each holds while it waits."""
     traced = min(count, TRACED)
     tracemalloc.start()
     one = scheduler()
@@ -57,9 +57,9 @@ def waiting(count: int) -> dict[str, Any]:
 
 
 def finished(count: int) -> dict[str, Any]:
-    """Bytes that are in use after so many short requests and were not after half as many.
+    """Bytes in use after this many short requests that were not in use after half as many.
 
-    The first half fills what is bounded, as the journal in memory is.
+    The first half fills bounded structures, such as the journal in memory.
     """
     one = scheduler()
     tracemalloc.start()
@@ -73,7 +73,7 @@ def finished(count: int) -> dict[str, Any]:
 
 
 def come_and_go(one: Scheduler, numbers: range) -> None:
-    """Requests of a few tokens, added as others end; at last all have ended."""
+    """Requests of a few tokens, added as others end; finally all have ended."""
     coming = iter(numbers)
     last = False
     while one.entries or not last:

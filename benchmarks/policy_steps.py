@@ -1,7 +1,7 @@
-"""What a step costs under each policy, with many requests running and many more waiting.
+"""The cost of a step under each policy, with many requests running and many more waiting.
 
-Guarantees: all policies see the same requests, and the two that a ratio compares run in turns in one
-process. It knows nothing about the simulator: the executor is a loop that samples one token a step.
+Guarantees: all policies see the same requests, and the two that a ratio compares run alternately
+in one process. The executor is a loop that samples one token per step.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ def requests(count: int) -> list[Request]:
 
 
 class Run:
-    """One scheduler with so many running and so many waiting, an arrival for every end."""
+    """One scheduler with this many running and waiting requests, and an arrival for every end."""
 
     def __init__(self, policy: str, running: int, waiting: int) -> None:
-        """Everybody has arrived; the first ones run."""
+        """All requests have arrived; the first ones run."""
         most = PROMPT[1] + OUTPUT[1]
         self.scheduler = Scheduler(
             Config(
@@ -72,7 +72,7 @@ class Run:
             self.step()
 
     def step(self) -> int:
-        """Nanoseconds of `schedule` and `commit`; whoever ends is replaced by an arrival."""
+        """Nanoseconds of `schedule` and `commit`; replaces every ended request by an arrival."""
         clock = time.thread_time_ns
         start = clock()
         plan = self.scheduler.schedule()
@@ -89,7 +89,7 @@ class Run:
 def policy_steps(
     running: int, waiting: int, steps: int, rounds: int = 4
 ) -> Iterator[dict[str, Any]]:
-    """Microseconds of a step for each policy, and how that compares with first come, first served.
+    """Microseconds of a step for each policy, and the ratio to first come, first served.
 
     Args:
         running: sequences that may run at once; nine tenths of them do before anything counts.

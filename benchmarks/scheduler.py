@@ -1,9 +1,9 @@
 """Microseconds per scheduling step: schedule and commit, every guard and the journal on.
 
     python benchmarks/scheduler.py                             a table
-    python benchmarks/scheduler.py --json                      for scripts
+    python benchmarks/scheduler.py --json                      as JSON
     python benchmarks/scheduler.py --markdown docs/speed.md    the page of the documentation
-    python benchmarks/scheduler.py --check                     exit 1 if a bar is not held
+    python benchmarks/scheduler.py --check                     exit 1 if a limit is exceeded
 
 N requests are present at the start, each generates 256 tokens, a block holds 16.
 
@@ -18,7 +18,7 @@ Time is the thread's own (neighbours on the machine are left out), the mean over
 and the median of the runs; the heap is frozen when the requests have started (overload: been
 added), the collector stays on. Each run must generate every token and finish every request.
 
-Besides: what a waiting request costs, and whether anything grows with finished ones.
+Also: the cost of a waiting request, and whether anything grows with finished ones.
 """
 
 from __future__ import annotations
@@ -50,20 +50,20 @@ CASES = ("quiet", "staggered", "overload")
 SIZES = (64, 256, 1024, 4096)
 OUTPUT = 256
 BLOCK_SIZE = 16
-#: Bytes for each finished request that hash tables may have reserved or not when memory is
-#: compared; a request of which anything is kept costs a hundred and more.
+#: Bytes per finished request of tolerance for memory that hash tables may have reserved; keeping
+#: anything of a request costs a hundred bytes or more.
 SLACK = 16
 
 Result = dict[str, Any]
 
 
 class Lineclear:
-    """The scheduler, told what the baselines are told."""
+    """The scheduler, with the input of the baselines."""
 
     name = "lineclear"
 
     def __init__(self, blocks: int, block_size: int, seats: int, budget: int) -> None:
-        """Nothing is live."""
+        """Starts without requests."""
         self.scheduler = Scheduler(
             Config(
                 num_gpu_blocks=blocks,
@@ -78,25 +78,25 @@ class Lineclear:
         )
         self.waiting = self.scheduler.ledger.waiting
         self.tokens = np.zeros(seats, dtype=np.int64)
-        self.unbacked = 0  # the table would refuse that
+        self.unbacked = 0  # the table would refuse this
 
     def add(self, prompt: int, output: int) -> None:
-        """A request waits."""
+        """Adds a waiting request."""
         number = self.scheduler.arrivals
         self.scheduler.add(Request(request_id=number, prompt_tokens=prompt, max_tokens=output))
 
     def schedule(self) -> None:
-        """One plan."""
+        """Schedules one plan."""
         self.plan = self.scheduler.schedule()
 
     def prepare(self) -> None:
-        """The executor samples, and the benchmark looks at the plan."""
+        """The executor samples, and the benchmark reads the plan."""
         self.computing = len(self.plan.scheduled_seq_groups)
         self.admitted = self.plan.num_prefill_groups
         self.sampled = self.tokens[: len(self.plan.sampling)]
 
     def commit(self) -> None:
-        """One token for each entry that samples."""
+        """Commits one token for each entry that samples."""
         self.scheduler.commit(self.plan, self.sampled)
 
     @property
@@ -111,7 +111,7 @@ class Lineclear:
 
     @property
     def generated(self) -> int:
-        """Tokens so far."""
+        """Number of tokens so far."""
         return self.scheduler.counters.generated_tokens
 
     @property
@@ -121,7 +121,7 @@ class Lineclear:
 
     @property
     def preemptions(self) -> int:
-        """Times that a request gave way."""
+        """Number of preemptions."""
         return self.scheduler.counters.preemptions.total()
 
 
@@ -129,7 +129,7 @@ SCHEDULERS = {kind.name: kind for kind in (Lineclear, PlainLoop, LessonSimulator
 
 
 def workload(case: str, size: int) -> tuple[list[int], int, int]:
-    """Prompt lengths, blocks of the pool, and tokens in a step."""
+    """Prompt lengths, blocks of the pool, and tokens per step."""
     prompts = [512 if case == "quiet" else 505 + i % 16 for i in range(size)]
     need = sum(-(-(prompt + OUTPUT) // BLOCK_SIZE) for prompt in prompts)
     if case == "overload":
@@ -138,13 +138,13 @@ def workload(case: str, size: int) -> tuple[list[int], int, int]:
 
 
 def settle() -> None:
-    """What lives now is set-up; the collector need not look at it again."""
+    """Freezes the heap: the collector need not scan set-up data again."""
     gc.collect()
     gc.freeze()
 
 
 def run(name: str, case: str, size: int) -> tuple[list[float], int, int]:
-    """Nanoseconds of each step that counts, preemptions, and steps without a block to write to."""
+    """Nanoseconds of each counted step, preemptions, and steps without a block to write to."""
     prompts, blocks, budget = workload(case, size)
     subject = SCHEDULERS[name](blocks, BLOCK_SIZE, size, budget)
     for prompt in prompts:
@@ -204,7 +204,7 @@ def measure(name: str, case: str, size: int, repeat: int) -> Result:
 
 
 def bars(report: Result) -> list[Result]:
-    """What is required, as far as it was measured."""
+    """The limits, as far as they were measured."""
     times = {
         (row["case"], row["running"]): row["us_per_step"]
         for row in report["results"]
@@ -239,21 +239,21 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a page")
-    parser.add_argument("--check", action="store_true", help="exit 1 if a bar is not held")
+    parser.add_argument("--check", action="store_true", help="exit 1 if a limit is exceeded")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES), metavar="N")
     parser.add_argument("--schedulers", nargs="+", choices=SCHEDULERS, default=list(SCHEDULERS))
     parser.add_argument("--repeat", type=int, default=3, help="runs of each row (default: 3)")
     parser.add_argument(
         "--adds", type=int, default=1_000_000, metavar="N",
-        help="requests to add that wait; 0 leaves out what they cost (default: 1,000,000)",
+        help="waiting requests to add; 0 skips their cost (default: 1,000,000)",
     )  # fmt: skip
     parser.add_argument(
         "--ends", type=int, default=20_000, metavar="N",
-        help="requests to finish; 0 leaves out what they leave behind (default: 20,000)",
+        help="requests to finish; 0 skips the memory they leave behind (default: 20,000)",
     )  # fmt: skip
-    parser.add_argument("--machine", default="", help="what it ran on, for the report")
-    parser.add_argument("--smoke", action="store_true", help="seconds instead of minutes")
+    parser.add_argument("--machine", default="", help="name of the machine, for the report")
+    parser.add_argument("--smoke", action="store_true", help="take seconds instead of minutes")
     arguments = parser.parse_args()
     if arguments.smoke:
         arguments.sizes, arguments.repeat = [8, 32], 1
@@ -262,14 +262,14 @@ def parse() -> argparse.Namespace:
     if arguments.repeat < 1 or min(arguments.sizes) < 1 or min(counts) < 0:
         parser.error("--repeat and --sizes are at least 1, --adds and --ends at least 0")
     if arguments.markdown is not None and not arguments.markdown.parent.is_dir():
-        parser.error(f"there is no folder {arguments.markdown.parent}")
+        parser.error(f"folder {arguments.markdown.parent} does not exist")
     if arguments.markdown is not None and Lineclear.name not in arguments.schedulers:
         parser.error("a page needs lineclear among --schedulers")
     return arguments
 
 
 def main() -> int:
-    """Runs what was asked for and prints it."""
+    """Runs and prints the requested measurements."""
     arguments = parse()
     report: Result = {
         "python": platform.python_version(),

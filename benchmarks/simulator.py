@@ -2,12 +2,12 @@
 
     python benchmarks/simulator.py FOLDER                            with azure2023_conv.csv in it
     python benchmarks/simulator.py FOLDER --markdown docs/simulator_speed.md
-    python benchmarks/simulator.py FOLDER --check                    exit 1 if a bar is not held
+    python benchmarks/simulator.py FOLDER --check                    exit 1 if a limit is exceeded
     python benchmarks/simulator.py --requests 0 --json               the policies only; no trace
 
 The simulation: 20,000 requests, which are the 2,000 of the slice ten times over, each time after the
-one before. Checked means every invariant of the specification, recomputed from the tables and from a
-history of its own, twice in each step.
+one before. Checked means every invariant of the specification, recomputed from the tables and from
+an independent history, twice in each step.
 
 The policies: 1,024 sequences may run, 10,000 more requests wait, and for each that ends another one
 arrives. Each policy takes turns with first come, first served, so that both see the same machine.
@@ -39,9 +39,9 @@ from lineclear.simulate import Simulation  # noqa: E402
 from lineclear.workload import Workload  # noqa: E402
 
 TRACE = "azure2023_conv.csv"
-#: At most, for 20,000 requests: seconds unchecked, seconds checked, and the ratio of a policy.
+#: Maxima for 20,000 requests: seconds unchecked, seconds checked, and the ratio of a policy.
 UNCHECKED, CHECKED, RATIO = 60, 300, 2
-#: A pool in which the trace preempts now and then, and one in which it seldom does.
+#: A pool in which the trace preempts now and then, and one in which it seldom preempts.
 POOLS = (1280, 4096)
 
 PAGE = """\
@@ -81,7 +81,7 @@ the same minutes.
 
 
 def repeated(path: Path, count: int) -> Workload:
-    """So many requests: those of the file, over and over."""
+    """This many requests: those of the file, repeated."""
     once = read_workload(str(path), max_tokens=2048)
     span = once.seconds + once.seconds / max(1, len(once.requests) - 1)
     found = [
@@ -124,7 +124,7 @@ def long_run(workload: Workload, blocks: int, *, checked: bool) -> dict[str, Any
 
 
 def bars(report: dict[str, Any]) -> list[dict[str, Any]]:
-    """What is required, as far as it was measured."""
+    """The limits, as far as they were measured."""
     told: list[tuple[str, float, float]] = []
     for row in report["runs"]:
         if row["requests"] == 20_000:
@@ -188,8 +188,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=400, metavar="N", help="for each policy")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a page")
-    parser.add_argument("--check", action="store_true", help="exit 1 if a bar is not held")
-    parser.add_argument("--machine", default="", help="what it ran on, for the report")
+    parser.add_argument("--check", action="store_true", help="exit 1 if a limit is exceeded")
+    parser.add_argument("--machine", default="", help="name of the machine, for the report")
     arguments = parser.parse_args()
     if (
         min(arguments.requests, arguments.steps) < 0
@@ -199,14 +199,14 @@ def parse() -> argparse.Namespace:
     if arguments.requests and arguments.folder is None:
         parser.error(f"give the folder with {TRACE}, or --requests 0")
     if arguments.requests and not (arguments.folder / TRACE).is_file():
-        parser.error(f"there is no {TRACE} in {arguments.folder}")
+        parser.error(f"{arguments.folder} has no {TRACE}")
     if arguments.markdown is not None and not arguments.markdown.parent.is_dir():
-        parser.error(f"there is no folder {arguments.markdown.parent}")
+        parser.error(f"folder {arguments.markdown.parent} does not exist")
     return arguments
 
 
 def main() -> int:
-    """Runs what was asked for and prints it."""
+    """Runs and prints the requested measurements."""
     arguments = parse()
     report: dict[str, Any] = {
         "python": platform.python_version(),

@@ -1,7 +1,6 @@
-"""docs/speed.md, made from one report of the benchmark.
+"""Generates docs/speed.md from one report of the benchmark.
 
-Guarantees: every figure on the page is one of the report. It knows nothing about how they were
-measured.
+Guarantees: every figure on the page is from the report.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ python benchmarks/scheduler.py --check                exit 1 if a bar is not hel
 
 
 def number(value: float) -> str:
-    """With as many places as say something."""
+    """With significant digits only."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 

@@ -24,7 +24,7 @@ from lineclear_spec.toy import ToyResult, search_toy  # noqa: E402
 
 SIZES = (((3, 4, 2), False), ((3, 6, 4), True), ((4, 6, 4), True))
 DEEP = (((3, 6, 4), False),)
-#: Seconds for 4 requests, 6 and 4 blocks, by classes.
+#: Maximum seconds for 4 requests, 6 and 4 blocks, by classes.
 BAR = 3.0
 
 
@@ -47,12 +47,12 @@ def measure(size: tuple[int, int, int], *, reduced: bool, repeat: int) -> dict[s
 
 
 def main() -> int:
-    """Measures and prints; 1 if the bar is not held."""
+    """Measures and prints; 1 if the limit is exceeded."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--deep", action="store_true", help="also the one that takes half a minute"
+        "--deep", action="store_true", help="also the size that takes half a minute"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()

@@ -1,13 +1,13 @@
-"""Holds the simulator against the log of a real engine, and writes docs/validation.md.
+"""Compares the simulator with the log of a real engine, and writes docs/validation.md.
 
     python benchmarks/vllm_log.py FOLDER            with requests.jsonl and timeseries.csv
     python benchmarks/vllm_log.py FOLDER --check    exit 1 if docs/validation.md is stale
     python benchmarks/vllm_log.py FOLDER --json     print the figures and write nothing
 
-Exit code 1 if a stated tolerance is not met. Guarantees: the step times are fitted on the log and
-never on what the simulator gives; the scheduler runs with every invariant checked. It knows
-nothing about any other log: the settings are those under which this one was made. The log is not
-part of this repository; docs/validation.md says where it comes from.
+Exit code 1 if a stated tolerance is not met. Guarantees: the step times are fitted on the log,
+never on what the simulator gives; the scheduler runs with every invariant checked. The settings
+are those of this log. The log is not part of this repository; docs/validation.md says where it
+comes from.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ from lineclear.workload import Arrival, Workload
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "validation.md"
 
-#: As the engine ran: steps overlap, no watermark, the last admitted gives way and is recomputed.
+#: The engine's settings: steps overlap, no watermark, the last admitted request is preempted and
+#: recomputed.
 CONFIG = Config(
     num_gpu_blocks=BLOCKS,
     num_cpu_blocks=0,
@@ -69,17 +70,17 @@ TIMES_OFF = 0.20
 
 
 class Curve(Service):
-    """Counts who runs and who waits after each step that was scheduled."""
+    """Counts running and waiting requests after each scheduled step."""
 
     def __init__(self, simulation: Simulation) -> None:
-        """Nothing has been scheduled."""
+        """Starts before the first step."""
         super().__init__([""])
         self.simulation = simulation
         self.when: list[float] = []
         self.rows: list[tuple[int, int]] = []
 
     def step(self, plan: Plan, now: float) -> None:
-        """A plan was made."""
+        """Counts one plan."""
         super().step(plan, now)
         ledger = self.simulation.scheduler.ledger
         self.when.append(now)
@@ -94,7 +95,7 @@ class Curve(Service):
 def simulate(
     requests: Sequence[Served], model: StepTime, config: Config = CONFIG, check_every: int = 1
 ) -> tuple[Simulation, Curve, Any]:
-    """The same requests through the scheduler."""
+    """Runs the same requests through the scheduler."""
     workload = Workload(
         "vLLM 0.19.0 log",
         "vllm_log",
@@ -107,7 +108,7 @@ def simulate(
 
 
 def served(requests: Sequence[Served], simulation: Simulation) -> list[Served]:
-    """What became of the requests in the simulator; all of them have ended."""
+    """The requests' outcomes in the simulator; all of them have ended."""
     found: list[Served] = []
     for request in requests:
         t = simulation.collector.times[request.name]
@@ -128,7 +129,7 @@ def served(requests: Sequence[Served], simulation: Simulation) -> list[Served]:
 
 
 def inversions(one: Sequence[Served], two: Sequence[Served]) -> int:
-    """Pairs that are first scheduled in opposite order; those of one step are in no order."""
+    """Pairs first scheduled in opposite order; requests of the same step are unordered."""
     first, second = ({r.name: r.scheduled for r in rows} for rows in (one, two))
     names = list(first)
     return sum(
@@ -139,7 +140,7 @@ def inversions(one: Sequence[Served], two: Sequence[Served]) -> int:
 
 
 def overtaken(requests: Sequence[Served]) -> int:
-    """Pairs of which the later one was first scheduled before the earlier one."""
+    """Pairs whose later request was scheduled first."""
     starts: list[float] = []
     found = 0
     for request in sorted(requests, key=lambda r: r.queued):
@@ -159,7 +160,7 @@ def latencies(requests: Sequence[Served]) -> dict[str, dict[str, float]]:
 
 
 def validate(folder: Path, config: Config = CONFIG, check_every: int = 1) -> dict[str, Any]:
-    """Fits, runs and compares; everything that the page shows."""
+    """Fits, runs and compares; returns everything for the page."""
     requests, seconds = read(folder)
     model = fit(requests, seconds)
     simulation, curve, result = simulate(requests, model, config, check_every)
@@ -230,7 +231,7 @@ def share(
 def main() -> int:
     """Runs everything, then prints, writes or compares the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path, help="where the two files are")
+    parser.add_argument("folder", type=Path, help="folder of the two files")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if stale")
     parser.add_argument("--json", action="store_true", help="print the figures, write nothing")
     arguments = parser.parse_args()

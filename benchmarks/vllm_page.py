@@ -1,6 +1,6 @@
-"""docs/validation.md, made from one comparison of the simulator with the log.
+"""Generates docs/validation.md from one comparison of the simulator with the log.
 
-Guarantees: every figure on the page is one of the comparison. It knows nothing about how they came about.
+Guarantees: every figure on the page is from the comparison.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from typing import Any
 
 __all__ = ["page"]
 
-#: Rows whose tolerance is the one asked for before anything was run.
+#: Rows whose tolerance was set before the first run.
 FIRST = ("pairs first scheduled", "peak of")
 PARTS = ("mean", "p50", "p90", "p99", "max")
-#: What was asked before anything was run: of TTFT and end to end, of TPOT, and of the two curves.
+#: Tolerances set before the first run: of TTFT and end to end, of TPOT, and of the two curves.
 ASKED_FIRST = (0.10, 0.15, 4.0, 12.0)
 
 HEAD = """\
@@ -23,7 +23,7 @@ HEAD = """\
 300 requests with the lengths of ShareGPT conversations reached vLLM 0.19.0 within 29 seconds
 (Llama 3.1 8B in 16 bits, one RTX 4090, 2,588 blocks of 16 tokens, 2,048 tokens in a step). The
 pool is too small for them, so for three minutes the engine runs short of memory and preempts. The
-simulator is given the same lengths, the moments at which the engine queued the requests, the same
+simulator gets the same lengths, the moments at which the engine queued the requests, the same
 limits, first come first served and recompute, two steps in flight as the engine has. Every
 invariant is checked at every step.
 """
@@ -32,8 +32,8 @@ TAIL = """\
 ## Where the two differ
 
 - The engine had prefix caching on: a request that was preempted finds some of its own blocks again
-  if nobody has taken them. The simulator computes all of it again.
-- Requests are known to the engine between two steps; the simulator is given those moments and not
+  if they have not been reallocated. The simulator computes all of it again.
+- Requests are known to the engine between two steps; the simulator gets those moments and not
   the moments at which the client sent them (28 ms earlier in the mean), so waiting before the
   engine's queue is in neither.
 - The step model is linear. A step that waits for the host, or whose kernels change with the number

@@ -1,6 +1,6 @@
-"""The log of a real engine, read, and the step times that it gives.
+"""Reads the log of a real engine and fits step times.
 
-Guarantees: the fit sees the log and nothing else. It knows nothing about the simulator.
+Guarantees: the fit uses the log alone.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ __all__ = [
     "single_steps",
 ]
 
-#: As the engine ran.
+#: The engine's settings.
 BLOCKS, BLOCK_SIZE, BUDGET = 2588, 16, 2048
-#: Seconds between two moments of the log that are one moment.
+#: Moments of the log closer than this many seconds are the same.
 GRAIN = 1e-3
 
 
@@ -45,7 +45,7 @@ class Second:
         generated: tokens generated in it.
         running: requests that run.
         waiting: requests that wait.
-        context: tokens of KV that the blocks in use have room for.
+        context: capacity of the blocks in use, in tokens of KV.
     """
 
     moment: float
@@ -58,16 +58,16 @@ class Second:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What became of one request, in seconds after the first was queued.
+    """The outcome of one request, in seconds after the first was queued.
 
     Attributes:
         name: its id.
         prompt: tokens of its prompt.
         output: tokens that it generated.
         queued: when it was queued.
-        scheduled: when a step first computed some of it.
-        first: when its first token was there.
-        last: when its last token was there.
+        scheduled: when a step first computed a part of it.
+        first: time of its first token.
+        last: time of its last token.
     """
 
     name: str
@@ -114,7 +114,7 @@ TIMES = ("queued", "scheduled", "first_token", "last_token")
 def fit(requests: Sequence[Served], seconds: Sequence[Second]) -> StepTime:
     """Seconds of a step from the log: decodes by regression, prompt tokens by single steps.
 
-    In a second without prompt tokens, in which nobody joined, each step gives each running request
+    In a second without prompt tokens, in which no request joined, each step gives each running request
     one token, so a step took running / generated seconds; that is a line over the KV that it
     reads. Requests that were scheduled together and had their first tokens together, while nothing
     else began or ended, took one step: what the line does not explain is the price of their
@@ -125,8 +125,8 @@ def fit(requests: Sequence[Served], seconds: Sequence[Second]) -> StepTime:
         for before, now in pairwise(seconds)
         if not now.prompt and now.generated and now.running and now.running <= before.running
     ]
-    # A request that is computed again takes steps in which the others generate: such seconds lie
-    # above the line and are left out once.
+    # A recomputed request takes steps in which the others generate: such seconds lie above the
+    # line and are excluded once.
     per_context, base = line(decoding, 0.0)
     kept = [
         now

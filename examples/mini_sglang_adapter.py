@@ -1,4 +1,4 @@
-"""mini-sglang's scheduler in the machine of `lineclear.testing`, without overlap.
+"""mini-sglang's scheduler under `lineclear.testing`, without overlap.
 
 The engine's sources are not part of this project; the adapter needs torch. Clone them:
 
@@ -53,7 +53,7 @@ def stub(name: str, path: str = "", **content: Any) -> ModuleType:
 
 
 class Output(NamedTuple):
-    """What a forward pass answers, as the engine's class of the same fields."""
+    """The result of a forward pass, like the engine's class with the same fields."""
 
     next_tokens_gpu: torch.Tensor
     next_tokens_cpu: torch.Tensor
@@ -71,7 +71,7 @@ class Unpinned:
 
 
 class Quiet:
-    """A logger that says nothing."""
+    """A logger without output."""
 
     def __getattr__(self, name: str) -> Any:
         return lambda *a, **k: None

@@ -1,6 +1,6 @@
-"""nano-vllm's scheduler in the machine of `lineclear.testing`.
+"""nano-vllm's scheduler under `lineclear.testing`.
 
-The engine's sources are not part of this project. Clone them, and say where they are:
+The engine's sources are not part of this project. Clone them, and give their folder:
 
     git clone https://github.com/GeeeekExplorer/nano-vllm && git -C nano-vllm checkout f64d821
     NANO_VLLM=nano-vllm lineclear test examples/nano_vllm_adapter.py:make_scheduler
@@ -129,12 +129,12 @@ class NanoVllm:
 
 
 def make_scheduler() -> NanoVllm:
-    """Four blocks of two tokens: every request is under pressure."""
+    """Four blocks of two tokens: every request is under memory pressure."""
     return NanoVllm(Limits(blocks=4, block_size=2, max_seqs=2, max_tokens=8, aborts=False))
 
 
 def make_oversize() -> NanoVllm:
-    """The same, with requests that can never fit: nothing at the engine's door refuses them."""
+    """The same, with requests that can never fit: the engine does not reject them."""
     return NanoVllm(
         Limits(blocks=4, block_size=2, max_seqs=2, max_tokens=8, aborts=False, oversize=True)
     )

@@ -1,6 +1,6 @@
 """A scheduler of about 100 lines with a paged KV cache, chunked prompts, preemption and a prefix cache.
 
-`make_scheduler` makes it. `make_broken` makes it with one line left out: a block that is taken from
+`make_scheduler` creates it. `make_broken` omits one line: a block that is taken from
 the cache keeps its key, so that a later request finds it under content that it no longer has.
 
     lineclear test examples/tiny_scheduler.py:make_scheduler --seconds 10
@@ -120,7 +120,7 @@ class TinyScheduler:
         return True
 
     def release(self, request: Request) -> None:
-        """Its blocks are free again, and stay in the cache until somebody takes them."""
+        """Its blocks are free again, and stay in the cache until they are taken."""
         for block in reversed(request.table):
             self.references[block] -= 1
             if not self.references[block]:
@@ -139,7 +139,7 @@ class TinyScheduler:
 
 
 def make_scheduler() -> TinyScheduler:
-    """The scheduler as it should be."""
+    """The correct scheduler."""
     return TinyScheduler()
 
 

@@ -1,4 +1,4 @@
-"""Short answers first, but a request that has waited long enough goes before all of them."""
+"""Short answers first, but a request that has waited long enough precedes all of them."""
 
 from lineclear import View
 from lineclear_spec.logic import or_else
@@ -17,13 +17,13 @@ class ShortAnswersFirst:
         self.seconds_per_token = seconds_per_token
 
     def length(self, request: View) -> int:
-        """Tokens that it will generate, by somebody's guess."""
+        """The predicted number of tokens to generate."""
         return or_else(request.predicted_tokens, request.max_tokens)
 
     def key(self, request: View) -> float:
-        """Its place among those that wait: the smallest goes first."""
+        """Its place in the waiting queue: the smallest goes first."""
         return request.arrival_time + self.seconds_per_token * self.length(request)
 
     def may_displace(self, waiting: View, running: View) -> bool:
-        """Whether a running request gives way to one that waits and comes before it."""
+        """Whether a waiting request may preempt a running one that it precedes."""
         return waiting.priority > running.priority

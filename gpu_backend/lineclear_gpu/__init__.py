@@ -1,8 +1,8 @@
-"""Where a plan runs: block pools, copies and attention on a device.
+"""Executes plans on a device: block pools, copies, attention.
 
-Guarantees: it takes block ids from the plans of `lineclear` and owns no free list; every operation
-is issued under the waits that its plan carries. The scheduler and the specification never import
-it. A public name is loaded when it is first used, so importing this package loads nothing heavy.
+Guarantees: block ids come from the plans of `lineclear`; this package owns no free list. Every
+operation is issued under the waits that its plan carries. The scheduler and the specification
+never import it. Public names are loaded on first use, so importing the package is cheap.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Loads a public name when it is first used."""
+    """Loads a public name on first use."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_MODULES[name]), name)

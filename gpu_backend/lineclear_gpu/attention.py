@@ -1,9 +1,8 @@
 """Attention of a step over the block pool: the interface, and gather + SDPA as its reference.
 
-Guarantees: a row attends to its own context and to nothing else. No slot behind a context is read
-into a result, whatever it holds, NaN included: where lengths differ, what is padded is a valid slot
-of the same row, and is masked. A sliding window is a mask; its old blocks are kept. It knows
-nothing about models.
+Guarantees: a row attends only to its own context. No slot beyond a context affects a result,
+whatever it holds, NaN included: where lengths differ, padding is a valid slot of the same row, and
+is masked. A sliding window is a mask; blocks that leave the window stay allocated.
 
 Layers are views of the pool, [num_blocks, 2, block_size, kv_heads, head_dim], keys before values.
 """
@@ -23,27 +22,27 @@ from lineclear_gpu.batch import Batch
 
 __all__ = ["AttentionBackend", "Gather", "Rows"]
 
-#: Decode rows are padded to one length unless that more than so many times the slots are gathered.
+#: Decode rows are padded to one length unless that gathers more than this many times the slots.
 PADDING = 1.5
-#: Rows of a mask must begin at multiples of so many elements for the fast kernels.
+#: The fast kernels need rows of a mask to start at multiples of this many elements.
 ALIGNED = 16
 
 
 @dataclass(eq=False)
 class Rows:
-    """A step's rows as attention sees them: the host's arrays and their copies on the device.
+    """The rows of a step for attention: host arrays and their copies on the device.
 
     Attributes:
-        batch: the host's arrays, None where work is recorded that serves any batch.
+        batch: the host arrays; None while a graph that serves any batch is recorded.
         tables: [R, W] int32, on the device.
         context_lens: [R] int64, on the device.
         row_starts: [R + 1] int64, on the device.
-        slots: where new KV goes.  [T] int64, on the device
-        block_size: tokens a block has room for.
-        dtype: of queries, keys and values.
-        single: whether every row has one token. Sizes do not say it: a recorded step has rows
+        slots: where new KV is stored.  [T] int64, on the device
+        block_size: tokens per block.
+        dtype: type of queries, keys and values.
+        single: whether every row has one token. Sizes cannot show it: a recorded step has rows
             without tokens and tokens without a row.
-        cache: what a backend prepares once a step and uses in every layer.
+        cache: what a backend prepares once per step and uses in every layer.
     """
 
     batch: Batch | None
@@ -58,7 +57,7 @@ class Rows:
 
     @property
     def device(self) -> torch.device:
-        """Of the pool."""
+        """The device of the pool."""
         return self.tables.device
 
     @property
@@ -66,15 +65,17 @@ class Rows:
         """The host's arrays.
 
         Raises:
-            RuntimeError: there are none, because what is computed is being recorded.
+            RuntimeError: there are none, because a graph is being recorded.
         """
         if self.batch is None:
-            raise RuntimeError("this attention needs lengths on the host, so it can't be recorded")
+            raise RuntimeError(
+                "this attention reads lengths on the host, so it cannot be recorded"
+            )
         return self.batch
 
     @classmethod
     def of(cls, batch: Batch, block_size: int, dtype: torch.dtype, device: torch.device) -> Rows:
-        """Rows of a batch whose arrays are sent one by one, for tests and small tools."""
+        """Rows of a batch, each array sent by itself; for tests and small tools."""
         names = ("tables", "context_lens", "row_starts", "slots")
         arrays = (torch.from_numpy(getattr(batch, name)).to(device) for name in names)
         tables, contexts, starts, slots = arrays
@@ -83,37 +84,37 @@ class Rows:
 
 
 class AttentionBackend(ABC):
-    """How a step attends to the pool. One object serves one runner."""
+    """Computes attention over the pool. One object serves one runner."""
 
-    #: As users choose it.
+    #: The name that users choose.
     name: str
 
     @abstractmethod
     def attend(
         self, query: Tensor, layer: Tensor, rows: Rows, scale: float, window: int | None
     ) -> Tensor:
-        """What each token reads from its context; new KV is in the layer already.  [T, H, D]
+        """Attention output of each token; new KV is already in the layer.  [T, H, D]
 
         Args:
             query: [T, H, D]; H is a multiple of the layer's kv_heads, and heads that share a KV
                 head lie together.
             layer: [num_blocks, 2, block_size, kv_heads, head_dim], any strides.
-            rows: of the step.
-            scale: factor of the scores.
+            rows: the rows of the step.
+            scale: factor applied to the scores.
             window: how many positions back a token sees, itself included; None for all.
         """
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Decode rows that are computed in one call, padded to one length.
+    """Decode rows computed in one call, padded to one length.
 
     Attributes:
         tokens: their tokens, None for every token in order.  [B]
         blocks: block of each position.  [B, N]
         offsets: offset of each position.  [B, N]
-        behind: how far each position lies behind the newest one, negative in the padding.  [B, N]
-        masks: what is added to the scores, by window.  [B, 1, 1, N]
+        behind: distance of each position to the newest one, negative in the padding.  [B, N]
+        masks: added to the scores, by window.  [B, 1, 1, N]
     """
 
     tokens: Tensor | None
@@ -131,7 +132,7 @@ class Stretch:
         start, end: its tokens.
         blocks: block of each position of its context.  [N]
         offsets: offset of each position.  [N]
-        masks: what is added to the scores, by window.  [tokens, N]
+        masks: added to the scores, by window.  [tokens, N]
     """
 
     start: int
@@ -142,12 +143,12 @@ class Stretch:
 
     @property
     def whole(self) -> bool:
-        """Whether the row computes its context from the first position on."""
+        """Whether the row computes its whole context, from position 0."""
         return self.end - self.start == len(self.blocks)
 
 
 def buckets(lengths: np.ndarray, padding: float = PADDING) -> list[np.ndarray]:
-    """Indices of rows that are padded to one length: all of them, or by powers of two."""
+    """Row indices, grouped by padded length: one group, or one per power of two."""
     if lengths.max() * len(lengths) <= padding * lengths.sum():
         return [np.arange(len(lengths))]
     power = np.ceil(np.log2(np.maximum(lengths, 64))).astype(np.int64)
@@ -157,7 +158,7 @@ def buckets(lengths: np.ndarray, padding: float = PADDING) -> list[np.ndarray]:
 class Gather(AttentionBackend):
     """Copies each row's KV out of the pool, then torch's scaled_dot_product_attention.
 
-    Decode rows go together in few calls: the heads that share a KV head are given as so many
+    Decode rows are batched into few calls: heads that share a KV head are passed as so many
     queries, so keys and values are not repeated. Rows of several tokens go one by one.
     """
 
@@ -166,7 +167,7 @@ class Gather(AttentionBackend):
     def attend(
         self, query: Tensor, layer: Tensor, rows: Rows, scale: float, window: int | None
     ) -> Tensor:
-        """As the interface says."""
+        """See `AttentionBackend.attend`."""
         groups, stretches = self._parts(rows)
         if not stretches and len(groups) == 1 and groups[0].tokens is None:
             return self._decode(query, layer, groups[0], scale, window)

@@ -1,8 +1,8 @@
-"""What one forward needs to know, in arrays on the host.
+"""The input of one forward, as arrays on the host.
 
-Guarantees: a `Batch` is plain numpy data that says everything about a step: who computes which
-positions, where its KV lies and where new KV goes, who samples and how. `check` refuses what can't
-be meant. It knows nothing about plans, models or devices.
+Guarantees: a `Batch` is plain numpy data that describes a whole step: which positions each row
+computes, where its KV lies, where new KV is stored, which rows are sampled and how. `check`
+rejects inconsistent arrays.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ __all__ = ["UNKNOWN", "Batch", "BatchError", "Sampling", "slots_of"]
 Integers: TypeAlias = npt.NDArray[np.signedinteger[Any]]
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 
-#: A token that only the device knows yet: the newest one of the lane of its row.
+#: A token that only the device has yet: the newest one of the row's lane.
 UNKNOWN = -1
 
 
 class BatchError(ValueError):
-    """Arrays that contradict each other; the message names them."""
+    """Inconsistent arrays; the message names them."""
 
 
 def slots_of(
     tables: Integers, row_starts: Integers, positions: Integers, block_size: int
 ) -> npt.NDArray[np.int64]:
-    """Where the KV of each token goes: block * block_size + offset.
+    """The slot that stores each token's KV: block * block_size + offset.
 
     Args:
-        tables: GPU blocks of each row, in order of position.  [R, W]
-        row_starts: first token of each row, and T at the end.  [R + 1]
+        tables: GPU blocks of each row, by position.  [R, W]
+        row_starts: first token of each row, then T.  [R + 1]
         positions: position of each token in its sequence.  [T]
-        block_size: tokens a block has room for.
+        block_size: tokens per block.
     """
     rows = np.repeat(np.arange(len(row_starts) - 1), np.diff(row_starts))
     blocks = tables[rows, positions // block_size].astype(np.int64)
@@ -48,12 +48,12 @@ class Sampling:
     """How S tokens are sampled.
 
     Attributes:
-        lanes: the lane in which each is remembered, all of them different.  [S] int64
-        seeds: 64 bits each.  [S] int64
-        sequences: number of the sequence that each goes to, within its seed.  [S] int64
+        lanes: the lane that stores each sampled token; all distinct.  [S] int64
+        seeds: 64-bit seeds.  [S] int64
+        sequences: number of the sampled sequence, within its seed.  [S] int64
         temperatures: 0 is greedy.  [S] float32
-        top_ps: share of probability that is sampled from, 1 for all of it.  [S] float32
-        top_ks: how many tokens are sampled from, 0 for all of them.  [S] int64
+        top_ps: probability mass to sample from, 1 for all of it.  [S] float32
+        top_ks: number of tokens to sample from, 0 for all of them.  [S] int64
     """
 
     lanes: Integers
@@ -66,7 +66,7 @@ class Sampling:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """R rows of together T tokens, from which S tokens are sampled.
+    """R rows with T tokens in total, from which S tokens are sampled.
 
     A row is one sequence and the positions of it that the step computes; they are its last ones, so
     a row computes positions context_lens[r] - (its tokens) up to context_lens[r] - 1.
@@ -75,14 +75,14 @@ class Batch:
         tokens: token ids, or UNKNOWN where the token is the newest one of the row's lane, which a
             step in flight samples. Only the last token of a row may be unknown.  [T] int64
         positions: position of each token in its sequence.  [T] int64
-        row_starts: first token of each row, and T at the end.  [R + 1] int64
+        row_starts: first token of each row, then T.  [R + 1] int64
         context_lens: tokens of each row whose KV exists after this step.  [R] int64
         tables: GPU blocks of each row in order of position; what lies behind the last block that
             the context needs is not read.  [R, W] int32
-        slots: where the KV of each token goes, block * block_size + offset.  [T] int64
-        lanes: index of the device's memory of each row's newest token.  [R] int64
+        slots: where each token's KV is stored, block * block_size + offset.  [T] int64
+        lanes: index of each row's newest token in device memory.  [R] int64
         sample_rows: the row of each sample; a row that forks is named once for each branch.  [S] int64
-        sampling: how to sample; None is greedy, each sample remembered in the lane of its row.
+        sampling: how to sample; None is greedy, each sample stored in the lane of its row.
     """
 
     tokens: Integers
@@ -97,12 +97,12 @@ class Batch:
 
     @property
     def rows(self) -> int:
-        """R."""
+        """Number of rows, R."""
         return len(self.context_lens)
 
     @cached_property
     def lengths(self) -> Integers:
-        """Tokens of each row.  [R]"""
+        """Number of tokens of each row.  [R]"""
         return np.diff(self.row_starts)
 
     @cached_property
@@ -117,11 +117,11 @@ class Batch:
 
     @cached_property
     def sample_lanes(self) -> Integers:
-        """The lane in which each sample is remembered.  [S]"""
+        """The lane that stores each sample.  [S]"""
         return self.lanes[self.sample_rows] if self.sampling is None else self.sampling.lanes
 
     def check(self, block_size: int, num_blocks: int) -> None:
-        """Refuses arrays that contradict each other.
+        """Rejects inconsistent arrays.
 
         Raises:
             BatchError: which arrays, and how.
@@ -146,9 +146,9 @@ class Batch:
                 raise BatchError(f"{name} has the shape {array.shape}, not {shape}")
         lengths = self.lengths
         if rows == 0 or self.row_starts[0] != 0 or self.row_starts[-1] != tokens:
-            raise BatchError("row_starts must begin with 0 and end with the number of tokens")
+            raise BatchError("row_starts must start with 0 and end with the number of tokens")
         if lengths.min() < 1:
-            raise BatchError("row_starts: every row computes at least one token")
+            raise BatchError("row_starts: every row must compute at least one token")
         ends = np.repeat(self.row_starts[1:], lengths)
         expected = np.repeat(self.context_lens, lengths) - (ends - np.arange(tokens))
         if not np.array_equal(self.positions, expected) or self.positions.min() < 0:
@@ -158,16 +158,16 @@ class Batch:
         if not np.array_equal(
             self.slots, slots_of(self.tables, self.row_starts, self.positions, block_size)
         ):
-            raise BatchError("slots are not where tables put the positions")
+            raise BatchError("slots disagree with tables and positions")
         width = np.arange(self.tables.shape[1], dtype=np.int64)
         needed: npt.NDArray[np.bool_] = width * block_size < self.context_lens[:, None]
         named = self.tables[needed]
         if named.min() < 0 or named.max() >= num_blocks:
-            raise BatchError(f"tables name a block outside of the pool of {num_blocks}")
+            raise BatchError(f"tables name a block outside the pool of {num_blocks}")
         if len(np.unique(self.slots)) != tokens:
-            raise BatchError("slots: two tokens would be stored in one place")
+            raise BatchError("slots: two tokens share a slot")
         unknown = np.flatnonzero(self.tokens < 0)
         if not np.isin(unknown, self.row_starts[1:] - 1).all():
-            raise BatchError("tokens: only the last one of a row may be unknown")
+            raise BatchError("tokens: only the last token of a row may be unknown")
         if len(np.unique(self.sample_lanes)) != len(self.sample_lanes):
-            raise BatchError("lanes: two samples would be remembered in one place")
+            raise BatchError("lanes: two samples share a lane")

@@ -1,9 +1,8 @@
 # pyright: basic
-"""Every sequence as the device knows it: tokens, table, position; and a plan as a batch.
+"""The device's record of every sequence: tokens, block table, position. Turns plans into batches.
 
-Guarantees: tables come from plans alone, so the book is an independent witness of what the
-scheduler says; a batch of sequences that simply go on is made without a loop over them. It knows
-nothing about models or free blocks.
+Guarantees: tables come from plans alone, so the book is an independent witness of the scheduler's
+ledger. Building a batch of decoding sequences needs no loop over them.
 """
 
 from __future__ import annotations
@@ -28,32 +27,32 @@ class Book:
     Args:
         block_size: tokens in a block.
         max_model_len: tokens in a sequence, at most.
-        lanes: sequences to have room for at first; more is made when needed.
+        lanes: initial capacity in sequences; it grows on demand.
     """
 
     def __init__(self, block_size: int, max_model_len: int, lanes: int = 64) -> None:
-        """Nobody lives."""
+        """Starts empty."""
         self.block_size = block_size
         self.max_len = max_model_len + 1
         self.max_blocks = -(-max_model_len // block_size) + 1
         self.lane: dict[Name, int] = {}
         self.free: list[int] = list(range(lanes))[::-1]
         self.tokens = np.zeros((lanes, self.max_len), dtype=np.int64)  # [lanes, max_len]
-        self.known = np.zeros(lanes, dtype=np.int64)  # tokens that are known. [lanes]
+        self.known = np.zeros(lanes, dtype=np.int64)  # number of known tokens. [lanes]
         self.reach = np.zeros(lanes, dtype=np.int64)  # first position without KV. [lanes]
         self.tables = np.zeros((lanes, self.max_blocks), dtype=np.int32)  # [lanes, max_blocks]
-        self.blocks = np.zeros(lanes, dtype=np.int64)  # entries of each table. [lanes]
-        self._rows: tuple[Scheduled, ...] = ()  # who simply goes on, and their lanes
+        self.blocks = np.zeros(lanes, dtype=np.int64)  # number of entries of each table. [lanes]
+        self._rows: tuple[Scheduled, ...] = ()  # the decode batch, and its lanes
         self._steady = np.zeros(0, dtype=np.int64)
 
     # ---- sequences -----------------------------------------------------------------------------
 
     def add(self, request_id: Hashable, prompt: Iterable[int]) -> int:
-        """A request was accepted; the lane of its first sequence."""
+        """Adds an accepted request; returns the lane of its first sequence."""
         return self.add_branch(request_id, 0, prompt)
 
     def add_branch(self, request_id: Hashable, branch: int, prompt: Iterable[int]) -> int:
-        """A sequence with these tokens and without KV; its lane."""
+        """Adds a sequence with these tokens and without KV; returns its lane."""
         lane = self._take((request_id, branch))
         tokens = np.fromiter(prompt, dtype=np.int64)
         self.tokens[lane, : len(tokens)] = tokens
@@ -61,7 +60,7 @@ class Book:
         return lane
 
     def fork(self, request_id: Hashable, parent: int, child: int) -> int:
-        """A branch shares all that another has: tokens and KV; its table will be told."""
+        """Adds a branch with all tokens and KV of another; its table follows with a plan."""
         source = self.lane[request_id, parent]
         lane = self._take((request_id, child))
         for array in (self.tokens, self.known, self.reach):
@@ -69,34 +68,34 @@ class Book:
         return lane
 
     def learn(self, lane: int, tokens: list[int]) -> None:
-        """Tokens were sampled for a sequence, and are kept."""
+        """Appends sampled tokens to a sequence."""
         known = int(self.known[lane])
         self.tokens[lane, known : known + len(tokens)] = tokens
         self.known[lane] = known + len(tokens)
 
     def learn_all(self, lanes: Any, tokens: Any) -> None:
-        """One token each. [lanes] both"""
+        """Appends one token to each lane. [lanes] both"""
         self.tokens[lanes, self.known[lanes]] = tokens
         self.known[lanes] += 1
 
     def drop(self, request_id: Hashable, branch: int) -> None:
-        """A sequence has ended."""
+        """Frees the lane of a sequence that has ended."""
         self.free.append(self.lane.pop((request_id, branch)))
 
     def drop_request(self, request_id: Hashable, branches: Iterable[int]) -> None:
-        """A request has ended."""
+        """Frees the lanes of a request that has ended."""
         for branch in branches:
             if (request_id, branch) in self.lane:
                 self.drop(request_id, branch)
 
     def history(self, request_id: Hashable, branch: int) -> list[int]:
-        """All tokens that are known of a sequence."""
+        """All known tokens of a sequence."""
         lane = self.lane[request_id, branch]
         found: list[int] = self.tokens[lane, : self.known[lane]].tolist()
         return found
 
     def _take(self, name: Name) -> int:
-        """A lane of its own, empty."""
+        """Takes an empty lane."""
         if not self.free:
             size = len(self.known)
             for field in ("tokens", "known", "reach", "tables", "blocks"):
@@ -111,11 +110,11 @@ class Book:
     # ---- plans ---------------------------------------------------------------------------------
 
     def batch(self, plan: Plan) -> Batch:
-        """Takes in what a plan says of tables, and makes its step a batch.
+        """Applies a plan's table entries and turns its step into a batch.
 
         Raises:
-            ValueError: the plan tells of a row that cannot be: a position without a block or a
-                token that nobody has sampled.
+            ValueError: a row of the plan is impossible: it has a position without a block or a
+                token that was never sampled.
         """
         self._take_in(plan)
         groups = plan.scheduled_seq_groups
@@ -125,7 +124,7 @@ class Book:
         return self._any_batch(plan, steady)
 
     def _any_batch(self, plan: Plan, steady: Any) -> Batch:
-        """Rows of any number of tokens, and then those that simply go on. [rows] lanes"""
+        """Rows of any length, then the decode batch. [rows] lanes"""
         groups = plan.scheduled_seq_groups
         first = [self.lane[row.request_id, row.branch] for row in groups.first]
         begins: list[int] = []
@@ -144,7 +143,7 @@ class Book:
         tokens = np.where(positions < self.known[owner], self.tokens[owner, positions], UNKNOWN)
         entries = positions // self.block_size
         if bool((entries >= self.blocks[owner]).any()):
-            raise ValueError(f"step {plan.step}: a position has no block in its table")
+            raise ValueError(f"step {plan.step}: a scheduled position has no block in its table")
         slots = self.tables[owner, entries].astype(np.int64) * self.block_size
         slots += positions % self.block_size
         self.reach[lanes] = lengths
@@ -165,7 +164,7 @@ class Book:
         )
 
     def _steady_batch(self, plan: Plan, lanes: Any) -> Batch:
-        """One more token of each: the same in fewer operations."""
+        """One token for each row: the same with fewer operations."""
         positions = self.reach[lanes]
         contexts = positions + 1
         tokens = np.where(
@@ -173,7 +172,7 @@ class Book:
         )
         entries, offsets = np.divmod(positions, self.block_size)
         if bool((entries >= self.blocks[lanes]).any()):
-            raise ValueError(f"step {plan.step}: a position has no block in its table")
+            raise ValueError(f"step {plan.step}: a scheduled position has no block in its table")
         tables = self.tables[lanes, : int(entries.max()) + 1]
         rows = np.arange(len(lanes) + 1)
         slots = tables[rows[:-1], entries] * np.int64(self.block_size) + offsets
@@ -190,7 +189,7 @@ class Book:
         )
 
     def _lanes_of(self, rows: tuple[Scheduled, ...]) -> Any:
-        """Lanes of the sequences that simply go on; looked up again only when these change."""
+        """Lanes of the decode batch; looked up only when it changes."""
         if rows is not self._rows:
             self._rows = rows
             self._steady = np.array(
@@ -199,7 +198,7 @@ class Book:
         return self._steady
 
     def _take_in(self, plan: Plan) -> None:
-        """Tables as the plan tells them."""
+        """Applies the table entries of a plan."""
         new = plan.new_blocks
         if isinstance(new, NewBlocks) and len(new) > 8:
             lanes = np.array(
@@ -218,7 +217,7 @@ class Book:
             self.blocks[lane] = len(places)
 
     def accesses(self, batch: Batch) -> list[Access]:
-        """What a forward reads and writes, block by block."""
+        """The blocks that a forward reads and writes."""
         found: list[Access] = []
         size = self.block_size
         for row in range(len(batch.lanes)):

@@ -1,8 +1,8 @@
-"""Batches of any size, each run by work that was recorded for the next larger one of a few sizes.
+"""Runs batches of any size by work recorded for a few sizes, using the next larger one.
 
-Guarantees: the rows that fill a bucket up hold each field's filling, in every run and while work is
-recorded, so that they touch nothing that a sequence owns; what a run returns is a copy. Work that
-can't be recorded is said once, with its reason. It knows nothing about what the fields mean.
+Guarantees: padding rows hold each field's filling, in every run and during recording, so they
+touch no sequence's data; results are copies. Work that cannot be recorded is reported once, with
+its reason.
 """
 # pyright: basic
 
@@ -30,7 +30,7 @@ NUMPY: dict[torch.dtype, Any] = {
 
 
 def bucket_sizes(most: int) -> list[int]:
-    """1, 2, 4, 8, then steps of 16 up to 256 and of 64 beyond; the last one is `most`."""
+    """1, 2, 4, 8, then steps of 16 up to 256 and of 64 beyond; the last size is `most`."""
     sizes = [1, 2, 4, 8, *range(16, 257, 16), *range(320, most, 64)]
     return [size for size in sizes if size < most] + [most]
 
@@ -40,10 +40,10 @@ class Field:
     """One input of the work.
 
     Attributes:
-        dtype: of its numbers.
-        filling: what a row holds that no sequence has.
-        width: numbers in a row, None for a single one. A run may give fewer.
-        rows: how many it has in every bucket, None if that is the size of the bucket.
+        dtype: element type.
+        filling: the value of padding rows.
+        width: numbers per row, None for a single one. A run may give fewer.
+        rows: number of rows in every bucket, None for the size of the bucket.
     """
 
     dtype: torch.dtype
@@ -52,21 +52,21 @@ class Field:
     rows: int | None = None
 
     def shape(self, size: int) -> tuple[int, ...]:
-        """Of the field in a bucket of this size."""
+        """The shape of the field in a bucket of this size."""
         rows = size if self.rows is None else self.rows
         return (rows,) if self.width is None else (rows, self.width)
 
 
 class Layout:
-    """The inputs of one bucket: one piece of memory on the device, filled by one copy.
+    """The inputs of one bucket: one buffer on the device, filled by one copy.
 
     Attributes:
-        bytes: all of it.
+        bytes: the whole buffer.
         inputs: the fields, as views of it.
     """
 
     def __init__(self, fields: Mapping[str, Field], size: int, device: torch.device) -> None:
-        """Nothing is filled."""
+        """Allocates the buffer."""
         self.places: list[tuple[str, int, int, Any, tuple[int, ...], int]] = []
         begin = 0
         for name, field in fields.items():
@@ -81,7 +81,7 @@ class Layout:
         }
 
     def write(self, host: Any, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """Fills bytes on the host: with the arrays, and what is left of a field with its filling."""
+        """Writes the arrays into bytes on the host, and each field's filling into the rest."""
         for name, begin, end, kind, shape, filling in self.places:
             field = host[begin:end].view(kind).reshape(shape)
             array = arrays.get(name)
@@ -106,14 +106,14 @@ class Buckets:
     """Recorded work for several sizes.
 
     Args:
-        graphs: how work is recorded.
-        sizes: of the buckets, ascending.
+        graphs: records the work.
+        sizes: sizes of the buckets, ascending.
         fields: the inputs, by name.
         work: computes a bucket.
-        device: where.
+        device: where the work runs.
 
     Attributes:
-        refused: why nothing is recorded, None while all goes well.
+        refused: why recording failed, None if it has not.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Buckets:
         work: Work,
         device: torch.device,
     ) -> None:
-        """Nothing is recorded."""
+        """Records nothing yet."""
         self.graphs = graphs
         self.sizes = sizes
         self.fields = dict(fields)
@@ -136,18 +136,18 @@ class Buckets:
         self._recorded: dict[tuple[int, Hashable], Recorded] = {}
 
     def fits(self, size: int, width: int) -> bool:
-        """Whether a batch of this size, with fields of at most so many numbers, has a bucket."""
+        """Whether a batch of this size, with fields of at most this width, fits a bucket."""
         widest = max((field.width or 0) for field in self.fields.values())
         return self.refused is None and 0 < size <= self.sizes[-1] and width <= widest
 
     def record(
         self, kinds: Iterable[Hashable], progress: Callable[[int, int], object] = lambda *_: None
     ) -> bool:
-        """Records every bucket, the largest first; whether all of them could be.
+        """Records every bucket, largest first; returns whether all succeeded.
 
         Args:
-            kinds: what kinds of runs.
-            progress: is called with the number of buckets that are recorded and that will be.
+            kinds: the kinds of runs.
+            progress: called with the number of buckets recorded so far and in total.
         """
         wanted = [(size, kind) for kind in kinds for size in reversed(self.sizes)]
         for count, (size, kind) in enumerate(wanted, 1):
@@ -159,12 +159,12 @@ class Buckets:
     def run(
         self, arrays: Mapping[str, np.ndarray[Any, Any]], kind: Hashable, count: int
     ) -> Tensor | None:
-        """What the work makes of these arrays; None if it can't be recorded.
+        """Runs the work on these arrays; None if it cannot be recorded.
 
         Args:
-            arrays: by field; the first one has a row for each of the batch.
-            kind: of the run.
-            count: rows of the result that are wanted, from the first on.
+            arrays: by field; the first one has a row for each row of the batch.
+            kind: the kind of the run.
+            count: number of leading rows of the result to return.
         """
         size = self.sizes[bisect_left(self.sizes, len(arrays[next(iter(self.fields))]))]
         recorded = self._find(size, kind)
@@ -176,7 +176,7 @@ class Buckets:
         return recorded.out[:count].clone()
 
     def _find(self, size: int, kind: Hashable) -> Recorded | None:
-        """The recorded work of a bucket, recorded now if it is not."""
+        """The recorded work of a bucket; records it first if necessary."""
         if self.refused is not None:
             return None
         found = self._recorded.get((size, kind))
@@ -184,7 +184,7 @@ class Buckets:
             layout = self._layouts.get(size)
             if layout is None:
                 layout = self._layouts[size] = Layout(self.fields, size, self.device)
-            # The work runs while it is recorded: on what no sequence has.
+            # Recording runs the work: on fillings alone.
             self._staging.into(layout.bytes, lambda host: layout.write(host, {}))
             try:
                 found = self.graphs.record(lambda: self.work(layout.inputs, kind))

@@ -1,9 +1,9 @@
 # pyright: basic
-"""`lineclear run`: the scheduler drives a real block pool, with a real model or with tags.
+"""`lineclear run`: the scheduler drives a real block pool, with a model or with tags.
 
-Guarantees: exit code 0 only if every request ended as it should, no invariant was violated and, if
-asked, the tokens are those of an ample pool. torch and transformers are imported when it runs. It
-knows nothing about scheduling.
+Guarantees: exit code 0 only if every request ended as expected, no invariant was violated and,
+with --compare, the tokens equal those under ample memory. torch and transformers are imported only
+when it runs.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run"]
 
 EPILOG = """\
-The prompts of a workload are random tokens of the lengths that it tells, the outputs have the
-lengths that it tells; requests are handed over in their order, all at once.
+Prompts are random tokens; prompt and output lengths come from the workload. All requests are added
+at once, in order.
 
 examples:
   lineclear run                                     a tiny model on the CPU, short of memory
@@ -41,7 +41,7 @@ examples:
   lineclear run --verify-each-step --format json    every invariant in every step
 """
 
-#: What the workload that is drawn runs on unless told otherwise: too small a pool.
+#: Defaults for a drawn workload: a pool that is too small.
 SMALL = {
     "num_gpu_blocks": 30,
     "num_cpu_blocks": 16,
@@ -56,7 +56,7 @@ SMALL = {
     "depth": 2,
 }
 
-#: Arrivals in a second: times of arrival count for nothing here.
+#: Requests per second; arrival times have no effect here.
 EVERYBODY_AT_ONCE = 1e9
 
 
@@ -64,13 +64,13 @@ def add_parser(subparsers: Any) -> None:
     """Adds the subcommand."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "run",
-        help="run a model over the verified scheduler",
-        description="Run a model, or tags in its place, over the scheduler's real block pools.",
+        help="run a model on the verified scheduler",
+        description="Run a model, or tags instead of one, over real block pools.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("workload", nargs="?", metavar="WORKLOAD", help="default: a drawn one")
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one")
+    parser.add_argument("workload", nargs="?", metavar="WORKLOAD", help="default: a random one")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if available")
     parser.add_argument(
         "--model",
         default="tiny-llama",
@@ -84,17 +84,17 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--eager",
         action="store_true",
-        help="on a GPU: launch every kernel from the host, without recorded steps and fused layers",
+        help="on a GPU: no recorded steps and no fused layers; the host launches every kernel",
     )
     parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default: 0)")
-    parser.add_argument("--steps", type=int, metavar="N", help="stop after so many steps")
+    parser.add_argument("--steps", type=int, metavar="N", help="stop after this many steps")
     parser.add_argument(
         "--verify-each-step",
         action="store_true",
-        help="check every invariant and the order of all accesses in each step",
+        help="check every invariant and the order of all accesses after each step",
     )
     parser.add_argument(
-        "--compare", action="store_true", help="run again with an ample pool and compare tokens"
+        "--compare", action="store_true", help="run again with ample memory and compare tokens"
     )
     add_settings(parser)
     add_workload(parser)
@@ -102,7 +102,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs the tags or the model."""
+    """Runs with tags or with a model."""
     import torch
 
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -119,11 +119,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def run_tags(arguments: argparse.Namespace, device: str) -> int:
-    """Random requests, forks, aborts; every slot that is read is checked."""
+    """Random requests, forks and aborts; checks every slot that is read."""
     from lineclear_gpu.tag_run import TagRun, pressure
 
     if arguments.workload is not None or arguments.generate is not None:
-        raise UsageError("--model none draws its own requests; leave the workload out")
+        raise UsageError("--model none generates its own requests: omit the workload")
     defaults = {name: getattr(pressure(), name) for name in SMALL}
     config = read_settings(arguments, defaults)
     steps = arguments.steps or 2000
@@ -157,7 +157,7 @@ def run_tags(arguments: argparse.Namespace, device: str) -> int:
 
 
 def run_model(arguments: argparse.Namespace, device: str) -> int:
-    """A workload through a model."""
+    """Serves a workload with a model."""
     from lineclear_gpu.engine import EngineError
     from lineclear_gpu.llm import LLM
     from lineclear_gpu.model import ModelError, Unsupported, load_model
@@ -215,7 +215,7 @@ def run_model(arguments: argparse.Namespace, device: str) -> int:
 
 
 def recording(done: int, total: int) -> None:
-    """Says on a terminal how far the recording of steps has come."""
+    """Shows progress of recording on a terminal."""
     if sys.stderr.isatty():
         end = "\n" if done == total else ""
         sys.stderr.write(f"\rrecording steps: {done} of {total}{end}")
@@ -223,7 +223,7 @@ def recording(done: int, total: int) -> None:
 
 
 def short(arguments: argparse.Namespace) -> Workload:
-    """What is drawn when no workload is named: for a tiny model, so short prompts and outputs."""
+    """The default workload: short prompts and outputs, for a tiny model."""
     from lineclear.workload import Lengths, WorkloadError, synthetic
 
     prompts = Lengths(median=48, sigma=0.8, least=4, most=160)
@@ -238,7 +238,7 @@ def short(arguments: argparse.Namespace) -> Workload:
 
 
 def sized(arguments: argparse.Namespace, config: Config, model: Any) -> Config:
-    """The settings with a pool that fits the device, unless its size was told."""
+    """The settings, with a pool sized to the device unless given."""
     from lineclear_gpu.pool import blocks_for
     from lineclear_gpu.reserve import reserve
     from lineclear_gpu.shape import KVShape
@@ -256,7 +256,7 @@ def sized(arguments: argparse.Namespace, config: Config, model: Any) -> Config:
 def serve(
     llm: LLM, workload: Workload, arguments: argparse.Namespace, *, quiet: bool = False
 ) -> dict[str, Any]:
-    """Serves the workload; figures and tokens."""
+    """Serves the workload; returns figures and tokens."""
     from lineclear.audit import Violation
     from lineclear.hazards import Hazard
     from lineclear_gpu.engine import EngineError
@@ -347,19 +347,19 @@ def spread(values: list[float]) -> dict[str, float] | None:
     return {"mean": statistics.mean(values), "p50": at(0.5), "p90": at(0.9), "p99": at(0.99)}
 
 
-#: Seconds between two pictures on a terminal, and between two lines elsewhere.
+#: Seconds between two updates on a terminal, and between two lines elsewhere.
 PICTURES, LINES = 0.2, 10.0
 
 
 class View:
-    """What goes on, on standard error: a picture on a terminal, elsewhere a line now and then."""
+    """Progress on standard error: a live view on a terminal, otherwise a line now and then."""
 
     def __init__(self, engine: Any, quiet: bool) -> None:
         self.engine = engine
         self.quiet = quiet
         self.tokens = 0
         self.begin = self.drawn = time.perf_counter()
-        self._last = (0, 0, 0.0)  # tokens, steps and seconds of waiting when it was last drawn
+        self._last = (0, 0, 0.0)  # tokens, steps and seconds of waiting at the last update
         self._live: Any = None
 
     def __enter__(self) -> View:
@@ -376,7 +376,7 @@ class View:
             self._live.stop()
 
     def show(self, deltas: list[Any]) -> None:
-        """Takes in what is new; draws it if it is time."""
+        """Updates the figures; redraws if it is time."""
         self.tokens += sum(len(delta.token_ids) for delta in deltas)
         now = time.perf_counter()
         passed = now - self.drawn
@@ -390,7 +390,7 @@ class View:
             self._live.update(line)
 
     def line(self, passed: float) -> str:
-        """The figures of the last so many seconds."""
+        """The figures of the last `passed` seconds."""
         engine = self.engine
         tokens, steps, waited = self._last
         self._last = (self.tokens, engine.steps, engine.executor.waited)
@@ -409,7 +409,7 @@ class View:
 
 
 def summary(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """The result as text."""
     swaps, recomputes = result["preemptions"]["swap"], result["preemptions"]["recompute"]
     rows = [
         (

@@ -1,10 +1,10 @@
 # pyright: basic
-"""Requests in, tokens out: the scheduler decides, the executor carries out, a runner computes.
+"""Serves requests: the scheduler decides, the executor runs its plans, a runner computes tokens.
 
-Guarantees: every token that is handed out was sampled by a step whose KV was valid; copies that
-failed are told to the scheduler before the step that waited for them is committed; a forward that
-raises costs the requests in it their KV, not their tokens, and if it raises again they end with the
-error and the engine goes on. It knows nothing about policies or about how KV is stored.
+Guarantees: every token handed out was sampled by a step whose KV was valid. Failed copies are
+reported to the scheduler before the step that waited for them is committed. If a forward raises,
+its requests lose their KV, not their tokens; if it raises again they end with the error, and the
+engine continues.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ from lineclear_gpu.transfer import Transfer
 
 __all__ = ["Engine", "EngineError", "Runner"]
 
-#: A delta of its parts.
+#: Builds a Delta from its parts.
 NEW_DELTA: Callable[[Any], Delta] = partial(tuple.__new__, Delta)
-#: How often a request is started again after a forward that raised.
+#: How often a request restarts after a forward raised.
 RETRIES = 1
 
 
 class EngineError(RuntimeError):
-    """The engine cannot go on, or was asked for what cannot be."""
+    """The engine cannot continue, or was called with invalid arguments."""
 
 
 class Runner(Protocol):
-    """What computes a batch."""
+    """Computes a batch."""
 
     newest: torch.Tensor
 
@@ -66,13 +66,13 @@ class Engine:
         config: the scheduler's settings.
         runner: computes batches over the pool.
         pool: the blocks.
-        decode: makes a text of tokens, None for no texts.
+        decode: converts tokens to text, None for no text.
         eos_token_ids: tokens that end a sequence unless its parameters ignore them.
-        seed: of requests that bring none.
-        streams: where operations run; those of the pool's device if None.
-        verify: whether every invariant and the rule of order is checked in each step.
-        transfer: how blocks move; the default way if None.
-        scheduler: one that exists already, in tests.
+        seed: seed of requests without one.
+        streams: where operations run; default: the streams of the pool's device.
+        verify: whether to check every invariant and the access order in each step.
+        transfer: moves blocks; None for the default.
+        scheduler: an existing one, for tests.
     """
 
     def __init__(
@@ -89,13 +89,13 @@ class Engine:
         transfer: Transfer | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nobody has asked for anything."""
+        """Starts without requests."""
         if config.num_lookahead_slots:
             raise EngineError("the engine drafts no tokens: num_lookahead_slots must be 0")
         sizes = (pool.num_gpu_blocks, pool.num_cpu_blocks, pool.shape.block_size)
         wanted = (config.num_gpu_blocks, config.num_cpu_blocks, config.block_size)
         if sizes != wanted:
-            raise EngineError(f"the pools have sizes {sizes}, the settings say {wanted}")
+            raise EngineError(f"the pools have sizes {sizes}, the settings require {wanted}")
         self.config = config
         self.runner = runner
         self.pool = pool
@@ -114,7 +114,7 @@ class Engine:
         self.checks = 0
         self.failures: list[str] = []  # forwards that raised
         self._accepted = 0
-        self._steady: Steady | None = None  # of the last step in which everybody simply went on
+        self._steady: Steady | None = None  # of the last step that was the decode batch alone
         self._deltas: list[Delta] = []
         lanes = len(runner.newest)
         # By lane: temperature, top_p, top_k, seed and number of the sequence.  [lanes] each
@@ -135,11 +135,11 @@ class Engine:
         prompt: str | None = None,
         tenant: Hashable = None,
     ) -> None:
-        """Takes a request in.
+        """Adds a request.
 
         Raises:
-            EngineError: it was rejected; the message says why.
-            InvalidRequest: its id is live already.
+            EngineError: the request is rejected; the message says why.
+            InvalidRequest: a request with this id is live.
         """
         params = params or SamplingParams()
         tokens = [int(token) for token in prompt_token_ids]
@@ -168,7 +168,7 @@ class Engine:
         self.live[request_id] = live
 
     def abort(self, request_id: Hashable) -> bool:
-        """Ends a request; False if it is not live."""
+        """Aborts a request; False if it is not live."""
         live = self.live.get(request_id)
         if live is None:
             return False
@@ -178,16 +178,16 @@ class Engine:
 
     @property
     def busy(self) -> bool:
-        """Whether anything is left to do."""
+        """Whether work remains."""
         return bool(self.live) or bool(self.flights)
 
     # ---- steps ---------------------------------------------------------------------------------
 
     def step(self) -> list[Delta]:
-        """Launches as much as may be in flight, commits the oldest step; what is new.
+        """Launches as many steps as may be in flight and commits the oldest; returns new output.
 
         Raises:
-            EngineError: nothing can happen any more although requests are live.
+            EngineError: requests are live but none can progress.
         """
         launched = False
         while len(self.flights) < self.config.depth:
@@ -197,21 +197,21 @@ class Engine:
         if self.flights:
             self._commit(self.flights.popleft())
         elif not launched and self.live and not self._tell(*self.executor.drain()):
-            plan = self.scheduler.schedule()  # a step that preempted admits nobody
+            plan = self.scheduler.schedule()  # a step that preempted admits no request
             if not self._carry(plan) and not self._tell(*self.executor.drain()):
                 report = self.scheduler.stall_report().text()
-                raise EngineError(f"nothing can happen any more:\n{report}")
+                raise EngineError(f"no request can progress:\n{report}")
         self._tell(*self.executor.poll())
         deltas, self._deltas = self._deltas, []
         return deltas
 
     def run(self, on_step: Callable[[list[Delta]], object] = lambda _: None) -> None:
-        """Steps until nothing is left to do."""
+        """Steps until no work remains."""
         while self.busy:
             on_step(self.step())
 
     def _launch(self) -> bool:
-        """The next plan goes to the device; whether there was anything in it."""
+        """Launches the next plan; returns whether it had any work."""
         return self._carry(self.scheduler.schedule())
 
     def _carry(self, plan: Plan) -> bool:
@@ -238,13 +238,13 @@ class Engine:
         return True
 
     def _enter(self, request_id: Hashable, branch: int) -> None:
-        """A sequence runs for the first time: it gets a lane."""
+        """Gives a lane to a sequence that runs for the first time."""
         live = self.live[request_id]
         tokens = live.output.prompt_token_ids + live.output.outputs[branch].token_ids
         self._settle(live, branch, self.book.add_branch(request_id, branch, tokens))
 
     def _settle(self, live: Live, branch: int, lane: int) -> None:
-        """The lane knows how to sample."""
+        """Stores a lane's sampling parameters."""
         live.lanes[branch] = lane
         while lane >= len(self._seed):
             for name in ("_temperature", "_top_p", "_top_k", "_seed", "_sequence"):
@@ -260,7 +260,7 @@ class Engine:
     def _sampled(
         self, plan: Plan, batch: Batch
     ) -> tuple[list[tuple[Live, int]], list[int], Batch]:
-        """Whom each sample is for; a request that forks is sampled once for each branch."""
+        """The request and branch of each sample; a request that forks is sampled once per branch."""
         groups = plan.scheduled_seq_groups
         steady = not len(groups.first)
         known = self._steady
@@ -288,13 +288,13 @@ class Engine:
         return who, widths, self._with_sampling(batch, rows, lanes)
 
     def _with_sampling(self, batch: Batch, rows: Any, lanes: Any) -> Batch:
-        """The batch, sampled from these rows for these lanes."""
+        """The batch, with samples drawn from these rows for these lanes."""
         if len(rows) == len(batch.sample_rows) and not self._temperature[lanes].any():
-            return batch  # greedy, as it came
+            return batch  # greedy, unchanged
         return replace(batch, sample_rows=rows, sampling=self._how(lanes))
 
     def _how(self, lanes: Any) -> Sampling:
-        """How tokens of these lanes are sampled."""
+        """The sampling parameters of these lanes."""
         return Sampling(
             lanes=lanes,
             seeds=self._seed[lanes],
@@ -305,17 +305,17 @@ class Engine:
         )
 
     def _forward(self, batch: Batch) -> torch.Tensor:
-        """Runs a batch when its turn comes; its tokens are on the host when the forward is done."""
+        """Runs a batch in stream order; its tokens are on the host when the forward is done."""
         return fetch(self.runner.forward(batch))
 
     def _tell(self, done: list[int], failed: list[int]) -> bool:
-        """The scheduler hears of copies; whether there were any."""
+        """Reports copies to the scheduler; returns whether there were any."""
         if done or failed:
             self.scheduler.complete([*done, *failed], failed)
         return bool(done or failed)
 
     def _check(self) -> None:
-        """All invariants, if that is wanted."""
+        """Checks all invariants, if verifying."""
         if self.verify:
             self.checks += 1
             audit(self.scheduler)
@@ -323,7 +323,7 @@ class Engine:
     # ---- results -------------------------------------------------------------------------------
 
     def _commit(self, flight: Flight) -> None:
-        """The oldest step in flight: what it sampled is learned."""
+        """Commits the oldest step in flight and stores its tokens."""
         self._tell(*self.executor.settle(flight.launched))
         self.steps += 1
         try:
@@ -339,7 +339,7 @@ class Engine:
         sampled: list[Any] = []
         stopped: list[int | tuple[int, int]] = []
         ended: list[Live] = []
-        lanes: list[int] = []  # that learn a token, and the tokens
+        lanes: list[int] = []  # that get a token, and the tokens
         learned: list[int] = []
         simple = True
         first = 0
@@ -388,12 +388,12 @@ class Engine:
         self._check()
 
     def _go_on(self, plan: Plan, steady: Steady, tokens: list[int]) -> None:
-        """A step in which every sequence is plain, none was dropped and each learns one token."""
+        """Commits a decode-only step of plain sequences: none was dropped, each gets one token."""
         given = np.array(tokens, dtype=np.int64)
         self.book.learn_all(steady.lanes, given)
         for append, token in zip(steady.appends, tokens, strict=True):
             append(token)
-        # As Delta(name, 0, (token,), "", None) for each, without a call of Python for each.
+        # Equals Delta(name, 0, (token,), "", None) for each, without a Python call for each.
         parts = zip(steady.names, repeat(0), zip(tokens, strict=True), repeat(""), repeat(None))
         deltas = list(map(NEW_DELTA, parts))
         ended = np.flatnonzero(self.book.known[steady.lanes] >= steady.ends).tolist()
@@ -407,14 +407,14 @@ class Engine:
         self._check()
 
     def _over(self, requests: list[Finished]) -> None:
-        """The scheduler has ended these."""
+        """Closes requests that the scheduler ended."""
         for finished in requests:
             done = self.live.get(finished.request_id)
             if done is not None:
                 done.output.preemptions = finished.preemptions
 
     def _learn(self, live: Live, index: int, token: int) -> bool:
-        """One sequence has one more token; whether it stops with it (its length apart)."""
+        """Adds one token to a sequence; returns whether it stops here (its length apart)."""
         completion, params = live.output.outputs[index], live.params
         if completion.finish_reason is not None:
             return False
@@ -441,7 +441,7 @@ class Engine:
         return stop is not None and not over
 
     def _close(self, live: Live, reason: str, error: str | None = None) -> None:
-        """The request is over; what it has generated is kept."""
+        """Ends the request; keeps its output."""
         live.output.error = error
         for completion in live.output.outputs:
             if completion.finish_reason is None:
@@ -452,7 +452,7 @@ class Engine:
         self._forget(live)
 
     def _forget(self, live: Live) -> None:
-        """Nothing of the request is needed any more."""
+        """Deletes all state of the request."""
         name = live.output.request_id
         live.gone = True
         self.live.pop(name, None)
@@ -461,7 +461,7 @@ class Engine:
     # ---- failures ------------------------------------------------------------------------------
 
     def _failed(self, flight: Flight, error: Exception) -> None:
-        """A forward raised: everybody in it starts again, with the tokens that they have."""
+        """A forward raised: restarts every request in it with its tokens."""
         text = f"{type(error).__name__}: {error}"
         self.failures.append(f"step {flight.plan.step}: {text}")
         rows = flight.plan.scheduled_seq_groups
@@ -478,11 +478,11 @@ class Engine:
                 self._close(live, "error", text)
 
     def _again(self, live: Live) -> bool:
-        """The request is added again; its tokens are part of the prompt now."""
+        """Adds the request again; its tokens are now part of the prompt."""
         output, params = live.output, live.params
         if params.n > 1:
-            # Its branches stand at different places: all of it is sampled again, which gives the
-            # same tokens, because they depend on seed, branch and position alone.
+            # Its branches differ in length: sample all of it again. The tokens are the same,
+            # because they depend on seed, branch and position alone.
             for index in range(params.n):
                 output.outputs[index] = Completion(index)
                 live.texts[index] = Text(

@@ -1,10 +1,9 @@
 # pyright: basic
-"""A plan is carried out: every operation on its stream, after those that it waits for.
+"""Executes plans: each operation on its stream, after the operations it waits for.
 
 Guarantees: an operation is issued with the waits that the plan carries, which the specification
-proves sufficient (`ordered`); what was issued is held against the rule of `hazards.py` if that is
-asked for; a copy that raises is reported as failed and harms only its own request. It knows nothing
-about schedulers, tokens or models.
+proves sufficient (`ordered`); with `hazards`, every issued access is checked against the rule of
+`hazards.py`. A copy that raises is reported as failed and affects only its own request.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from lineclear_gpu.transfer import Transfer
 
 __all__ = ["Executor", "Launched", "accesses_of"]
 
-#: (tier it reads, tier it writes) of each kind of copy.
+#: Kind of copy -> (tier it reads, tier it writes).
 TIERS = {"swap_out": ("gpu", "cpu"), "swap_in": ("cpu", "gpu"), "copy_block": ("gpu", "gpu")}
 
 
 def accesses_of(operation: BlockOperation) -> list[Access]:
-    """What a copy touches."""
+    """The accesses of a copy."""
     source, target = TIERS[operation.kind]
     found = [Access(source, place, False) for place, _ in operation.blocks]
     return found + [Access(target, place, True) for _, place in operation.blocks]
@@ -36,10 +35,10 @@ def accesses_of(operation: BlockOperation) -> list[Access]:
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """A plan that was handed to the device.
+    """A plan handed to the device.
 
     Attributes:
-        plan: which.
+        plan: the plan.
         forward: number of its forward, None if it computes nothing.
         copies: numbers of its copies between the pools.
         blocks: numbers of its copies on write.
@@ -52,14 +51,14 @@ class Launched:
 
 
 class Executor:
-    """Carries plans out.
+    """Executes plans.
 
     Args:
         pool: both pools.
-        streams: where operations run; those of the pool's device if None.
-        transfer: how blocks move between the pools; the default way if None.
-        hazards: what was issued is held against the rule here, if given.
-        wait: replaces the wait of an operation, in tests that take one out.
+        streams: where operations run; default: the streams of the pool's device.
+        transfer: moves blocks between the pools; None for the default.
+        hazards: checks the order of issued accesses, if given.
+        wait: replaces the wait of an operation, in tests that remove one.
     """
 
     def __init__(
@@ -70,14 +69,14 @@ class Executor:
         hazards: Hazards | None = None,
         wait: Callable[[BlockOperation], int] | None = None,
     ) -> None:
-        """Nothing was launched."""
+        """Starts with no operation issued."""
         self.pool = pool
         self.streams = streams or streams_of(pool.device)
         self.transfer = transfer or Transfer(pool)
         self.hazards = hazards
         self._wait = wait or (lambda operation: operation.wait)
         self._issued: dict[str, list[int]] = {"compute": [], "out": [], "in": []}
-        self._copies: dict[int, None] = {}  # swaps not yet reported
+        self._copies: dict[int, None] = {}  # swaps not reported yet
         self._failed: set[int] = set()
         self.waited = 0.0  # seconds in which the host waited for forwards
 
@@ -93,9 +92,9 @@ class Executor:
 
         Args:
             plan: the next plan.
-            forward: computes the step; what it returns, `finish` returns. Without one the forward
-                does nothing.
-            touched: what the forward reads and writes, for the hazards.
+            forward: computes the step; `result` returns its value. Without one the forward does
+                nothing.
+            touched: accesses of the forward, for the hazards.
         """
         number: int | None = None
         copies: list[int] = []
@@ -114,7 +113,7 @@ class Executor:
         return Launched(plan, number, tuple(copies), tuple(blocks))
 
     def _job(self, operation: BlockOperation) -> Callable[[], None]:
-        """What a copy does when its turn comes."""
+        """The job that performs a copy."""
         pairs = list(operation.blocks)
         if operation.kind == "swap_out":
             return lambda: self.transfer.out(pairs)
@@ -125,7 +124,7 @@ class Executor:
     def _issue(
         self, operation: BlockOperation, job: Callable[[], Any], touched: Iterable[Access]
     ) -> None:
-        """Gives one operation to its stream, behind the last of each other stream it waits for."""
+        """Gives one operation to its stream, behind its last wait on each other stream."""
         stream = STREAMS[operation.kind]
         after: list[int] = []
         wait = self._wait(operation)
@@ -145,14 +144,14 @@ class Executor:
     # ---- ending --------------------------------------------------------------------------------
 
     def poll(self) -> tuple[list[int], list[int]]:
-        """Copies between the pools that have ended since the last call: done, and failed."""
+        """Copies between the pools that ended since the last call: numbers of done and failed."""
         done = [number for number in self._copies if self.streams.done(number)]
         return self._report(done)
 
     def settle(self, launched: Launched) -> tuple[list[int], list[int]]:
-        """Waits for the forward of a plan; copies that ended, to be reported before its commit.
+        """Waits for a plan's forward; returns ended copies, to be reported before its commit.
 
-        Every copy that the forward waited for is among those reported by now.
+        They include every copy that the forward waited for.
         """
         if launched.forward is not None:
             begin = time.perf_counter()
@@ -163,10 +162,10 @@ class Executor:
         return self.poll()
 
     def result(self, launched: Launched) -> Any:
-        """What the forward returned, once.
+        """The value that the forward returned; can be read once.
 
         Raises:
-            Exception: what the forward raised.
+            Exception: the error that the forward raised.
         """
         if launched.forward is None:
             return None
@@ -176,7 +175,7 @@ class Executor:
             found = self.streams.result(launched.forward)
         finally:
             self._forget(launched.forward)
-        if broken:  # the forward ran on a block that was not copied
+        if broken:  # the forward used a block whose copy failed
             raise broken[0]
         return found
 
@@ -187,7 +186,7 @@ class Executor:
         return self._report(list(self._copies))
 
     def _report(self, ended: list[int]) -> tuple[list[int], list[int]]:
-        """Takes copies off the list of those that are open."""
+        """Removes copies from the open ones and returns them."""
         done: list[int] = []
         failed: list[int] = []
         for number in ended:
@@ -202,7 +201,7 @@ class Executor:
         return done, failed
 
     def _forget(self, number: int) -> None:
-        """Operations up to a forward that has ended need not be waited for any more."""
+        """Drops operations up to a forward that has ended: they need no further wait."""
         for stream, numbers in self._issued.items():
             keep = [n for n in numbers if n > number or not self.streams.done(n)]
             for gone in set(numbers) - set(keep):

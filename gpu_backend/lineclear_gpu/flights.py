@@ -1,8 +1,7 @@
 # pyright: basic
-"""What an engine keeps of requests that are not done and of steps on the device.
+"""The engine's records of live requests and of steps in flight.
 
-Guarantees: a list of who goes on holds as long as the plan hands out the same tuple of rows. It knows
-nothing about schedulers or devices.
+Guarantees: a `Steady` stays valid as long as plans carry the same tuple of rows.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ __all__ = ["Flight", "Live", "Steady"]
 
 
 class Live:
-    """A request that is not done."""
+    """A request that is not finished."""
 
     __slots__ = ("forked", "gone", "lanes", "output", "params", "plain", "seed", "texts", "tries")
 
     def __init__(
         self, output: RequestOutput, params: SamplingParams, seed: int, decode: Decode | None
     ) -> None:
-        """It was accepted."""
+        """Records an accepted request."""
         self.output = output
         self.params = params
         self.seed = seed
@@ -37,28 +36,28 @@ class Live:
             for _ in range(params.n)
         ]
         self.lanes: dict[int, int] = {}  # branch -> lane, once it has run
-        self.forked = params.n == 1  # all its sequences are there
+        self.forked = params.n == 1  # all its sequences exist
         self.plain = False  # one sequence without text that only its length ends
-        self.gone = False  # nothing of it is needed any more
+        self.gone = False  # the request is forgotten
         self.tries = 0
 
 
 class Steady:
-    """Who simply goes on, kept while it is the same from step to step.
+    """The decode batch, kept while its rows stay the same.
 
     Attributes:
-        rows: the plan's own tuple of them, by which they are known again.
+        rows: the plan's own tuple of rows; identity tells whether it changed.
         who: as in a flight.
         widths: as in a flight.
-        plain: whether every one is a single sequence that only its length ends.
-        lanes: of each, if they are plain.  [rows] int64
-        ends: tokens that are known of each when it has ended, if they are plain.  [rows] int64
+        plain: whether each row is a single sequence that only its length ends.
+        lanes: lane of each row, if they are plain.  [rows] int64
+        ends: number of known tokens at which each row ends, if they are plain.  [rows] int64
     """
 
     __slots__ = ("appends", "ends", "lanes", "names", "plain", "rows", "who", "widths")
 
     def __init__(self, rows: Any, who: list[tuple[Live, int]], widths: list[int]) -> None:
-        """They go on for the first time."""
+        """Records a new decode batch."""
         self.rows = rows
         self.who = who
         self.widths = widths
@@ -75,10 +74,10 @@ class Steady:
 
 @dataclass(slots=True)
 class Flight:
-    """A step on the device."""
+    """A step in flight on the device."""
 
     launched: Launched
     plan: Plan
     who: list[tuple[Live, int]]  # of each sample, by plan.sampling: request and branch
-    widths: list[int]  # samples of each of them: n where a request forks
-    steady: Steady | None = None  # of a step in which everybody simply goes on
+    widths: list[int]  # samples of each: n where a request forks
+    steady: Steady | None = None  # for a step that is the decode batch alone

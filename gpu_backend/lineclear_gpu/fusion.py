@@ -1,9 +1,9 @@
-"""A model's layers with fewer launches: merged projections, one kernel for norm, rotation and gate.
+"""Fewer launches per layer: merged projections, one kernel each for norm, rotation and gate.
 
-Guarantees: a part is replaced only where its replacement gave the result of the library's own code,
-and the whole model only if its logits stayed what they were; outside of `fused()` the library's own
-code runs, on the same weights, so a reference never uses what it is to check. A model need know
-nothing of it: parts are found by what they consist of.
+Guarantees: a part is replaced only if its replacement reproduced the library's result, and the
+whole model only if its logits did not change. Outside `fused()` the library's own code runs, on
+the same weights, so a reference never uses what it checks. Parts are found by their structure, not
+by the model's name.
 """
 # pyright: basic
 
@@ -23,15 +23,15 @@ from lineclear_gpu.kernels.fused import GATES, gated, rms_norm, rotate
 
 __all__ = ["fuse", "fused"]
 
-#: What a part's result may differ by, relative to its norm.
+#: Tolerance of a part's result, relative to its norm.
 BOUNDS = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
-#: Whether the replacements run now.
+#: Whether the replacements are active.
 _active = False
 
 
 @contextmanager
 def fused(on: bool = True) -> Iterator[None]:
-    """Replacements run inside, if `on`."""
+    """Activates the replacements inside, if `on`."""
     global _active
     before, _active = _active, on
     try:
@@ -41,9 +41,9 @@ def fused(on: bool = True) -> Iterator[None]:
 
 
 def fuse(module: nn.Module) -> Counter[str]:
-    """Replaces what can be, once; how many parts of each kind.
+    """Replaces the parts that match, once; returns how many of each kind.
 
-    Weights that are merged keep their names: the parameters become views of the merged ones.
+    Merged weights keep their names: the parameters become views of the merged ones.
     """
     known: Any = module
     if hasattr(known, "_lineclear_parts"):
@@ -65,18 +65,18 @@ def fuse(module: nn.Module) -> Counter[str]:
 
 
 def linear(part: nn.Module, name: str) -> bool:
-    """Whether a part has a plain linear layer of this name."""
+    """Whether a part has a plain linear layer with this name."""
     return type(getattr(part, name, None)) is nn.Linear
 
 
 def agrees(wanted: Tensor, found: Tensor) -> bool:
-    """Whether a replacement gave what it should."""
+    """Whether a replacement gave the expected result."""
     error = (found.float() - wanted.float()).norm() / wanted.float().norm()
     return bool(error <= BOUNDS.get(wanted.dtype, 1e-5))
 
 
 def replace(part: nn.Module, forward: Callable[..., Any]) -> None:
-    """A part runs `forward` inside of `fused`, and its own code outside."""
+    """Makes a part run `forward` inside `fused`, and its own code outside."""
     own = part.forward
 
     def either(*given: Any, **named: Any) -> Any:
@@ -86,7 +86,7 @@ def replace(part: nn.Module, forward: Callable[..., Any]) -> None:
 
 
 def like(weight: Tensor, *shape: int) -> Tensor:
-    """Random numbers of a weight's type and place, the same every time."""
+    """Deterministic random numbers of a weight's type and device."""
     generator = torch.Generator().manual_seed(sum(shape))
     found: Tensor = torch.randn(*shape, generator=generator).to(weight)
     return found
@@ -111,10 +111,10 @@ def replace_norm(part: Any) -> bool:
 
 
 def merge(part: Any, names: tuple[str, ...]) -> bool:
-    """Linear layers of one input become one: the first computes all of them, the others take theirs.
+    """Merges linear layers of one input: the first computes all, the others take their share.
 
-    The library calls them one after the other with the same tensor; where it does not, each computes
-    its own.
+    The library calls them in sequence with the same tensor; when it does not, each computes its
+    own.
     """
     layers = [getattr(part, name) for name in names]
     biased = [layer.bias is not None for layer in layers]
@@ -122,7 +122,7 @@ def merge(part: Any, names: tuple[str, ...]) -> bool:
         return False
     weight, bias = joined(layers)
     sizes = [layer.out_features for layer in layers]
-    left: list[Any] = [None, ()]  # the input of the last call, and what others take of its result
+    left: list[Any] = [None, ()]  # the input of the last call, and the shares of the others
 
     def first(given: Tensor) -> Tensor:
         parts = torch.split(functional.linear(given, weight, bias), sizes, dim=-1)
@@ -144,7 +144,7 @@ def merge(part: Any, names: tuple[str, ...]) -> bool:
 
 
 def joined(layers: list[Any]) -> tuple[Tensor, Tensor | None]:
-    """The weights of linear layers one below the other; theirs are views of them now."""
+    """The stacked weights of linear layers; each layer's weight becomes a view."""
     weight = torch.cat([layer.weight.data for layer in layers])
     bias = None if layers[0].bias is None else torch.cat([layer.bias.data for layer in layers])
     begin = 0
@@ -158,7 +158,7 @@ def joined(layers: list[Any]) -> tuple[Tensor, Tensor | None]:
 
 
 def replace_gate(part: Any) -> bool:
-    """down(activation(gate(x)) * up(x)): gate and up merged, one kernel for what is between."""
+    """down(activation(gate(x)) * up(x)), with gate and up merged and one kernel between."""
     own = part.forward
     kind = getattr(getattr(part, "config", None), "hidden_act", None)
     kind = kind or getattr(getattr(part, "config", None), "hidden_activation", None)
@@ -181,12 +181,12 @@ def replace_gate(part: Any) -> bool:
     return True
 
 
-#: Modules of the library whose rotation has been replaced, and whether that worked.
+#: Modules of the library whose rotation was replaced, and whether that succeeded.
 _rotations: dict[str, bool] = {}
 
 
 def replace_rotation(part: Any) -> bool:
-    """The function by which the library's module turns queries and keys."""
+    """Replaces the library module's function that rotates queries and keys."""
     name = type(part).__module__
     module: Any = sys.modules[name]
     own = getattr(module, "apply_rotary_pos_emb", None)
@@ -199,7 +199,7 @@ def replace_rotation(part: Any) -> bool:
     cos, sin = (torch.cat((each, each), dim=-1) for each in (angles.cos(), angles.sin()))
     try:
         wanted = own(query, key, cos, sin)
-    except Exception:  # it has another form
+    except Exception:  # a different form
         _rotations[name] = False
         return False
     found = rotate(query, key, cos, sin)

@@ -1,11 +1,11 @@
-"""Work that is recorded once and run again with one launch, on what its tensors hold by then.
+"""Records work once and replays it with one launch, on the current content of its tensors.
 
-Guarantees: a replay does what the recorded work did, to the same tensors; work that cannot be
-recorded raises, and leaves nothing that would be replayed. It knows nothing about models.
+Guarantees: a replay does what the recorded work did, to the same tensors. Work that cannot be
+recorded raises and leaves nothing to replay.
 
-On a GPU this is a CUDA graph. `RecordedGraphs` does the same on any device by keeping each operation
-with its arguments: a number of the host that went into an operation is the same in every replay, and
-work that reads a number back from the device is refused, as it is on a GPU.
+On a GPU this is a CUDA graph. `RecordedGraphs` does the same on any device by keeping each
+operation with its arguments: a host number that enters an operation is the same in every replay,
+and work that reads a number back from the device is rejected, as on a GPU.
 """
 # pyright: basic
 
@@ -25,16 +25,16 @@ __all__ = ["CudaGraphs", "Graphs", "NotRecordable", "Recorded", "RecordedGraphs"
 
 
 class NotRecordable(RuntimeError):
-    """Work that needs to know on the host what the device holds."""
+    """The work needs a device value on the host."""
 
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
-    """Work that can be run again.
+    """Work that can be replayed.
 
     Attributes:
         replay: runs it, on the current stream.
-        out: what it returns; the next replay overwrites it.
+        out: its result; the next replay overwrites it.
     """
 
     replay: Callable[[], object]
@@ -42,36 +42,36 @@ class Recorded:
 
 
 class Graphs(ABC):
-    """A way to record work."""
+    """Records work."""
 
     @abstractmethod
     def record(self, work: Callable[[], Tensor]) -> Recorded:
-        """Runs the work once or more, and records it.
+        """Runs the work at least once and records it.
 
         Raises:
-            NotRecordable, RuntimeError: it cannot be recorded.
+            NotRecordable, RuntimeError: the work cannot be recorded.
         """
 
     def bytes(self) -> int:
-        """Device memory that recorded work holds, 0 where nobody counts it."""
+        """Device memory held by recorded work, 0 where it is not measured."""
         return 0
 
 
 class CudaGraphs(Graphs):
-    """CUDA graphs that share one pool of memory, as they never run side by side.
+    """CUDA graphs that share one memory pool, because they never run concurrently.
 
     Args:
-        device: which.
+        device: the GPU.
     """
 
     def __init__(self, device: torch.device) -> None:
-        """Nothing is recorded."""
+        """Starts without graphs."""
         self.device = device
         self._pool: Any = None
         self._bytes = 0
 
     def record(self, work: Callable[[], Tensor]) -> Recorded:
-        """As the interface says; the work runs once before, which compiles its kernels."""
+        """See `Graphs.record`; the work runs once before, which compiles its kernels."""
         cuda: Any = torch.cuda
         work()
         cuda.synchronize(self.device)
@@ -86,37 +86,37 @@ class CudaGraphs(Graphs):
         return Recorded(graph.replay, out)
 
     def bytes(self) -> int:
-        """By how much the device's free memory shrank while graphs were recorded."""
+        """How much the device's free memory shrank during recording."""
         return self._bytes
 
 
 class RecordedGraphs(Graphs):
-    """Keeps operations and runs them again: a CUDA graph's stand-in where there is no GPU."""
+    """Keeps operations and runs them again: stands in for CUDA graphs without a GPU."""
 
     def record(self, work: Callable[[], Tensor]) -> Recorded:
-        """As the interface says; the work runs once, while it is recorded."""
+        """See `Graphs.record`; the work runs once, while it is recorded."""
         recorder = Recorder()
         with recorder:
             out = work()
         return Recorded(recorder.replay, out)
 
 
-#: Operations whose result the host would have to know.
+#: Operations that return a device value to the host.
 READ_BACK = ("_local_scalar_dense", "nonzero", "item", "is_nonzero", "equal", "masked_select")
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes each operation that runs while it is active."""
+    """Records each operation that runs while it is active."""
 
     def __init__(self) -> None:
-        """Nothing was noted."""
+        """Starts empty."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.steps: list[tuple[Any, tuple[Any, ...], dict[str, Any], list[Tensor]]] = []
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Runs an operation and notes it."""
+        """Runs and records an operation."""
         given: dict[str, Any] = kwargs or {}
         inputs = [leaf for leaf in tree_leaves((args, given)) if isinstance(leaf, Tensor)]
         name = func._schema.name.split("::")[-1]
@@ -125,7 +125,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         )
         if name in READ_BACK or masks:
             raise NotRecordable(
-                f"aten.{name} needs a number from the device while work is recorded"
+                f"aten.{name} reads a number from the device while work is recorded"
             )
         found = func(*args, **given)
         outputs = [leaf for leaf in tree_leaves(found) if isinstance(leaf, Tensor)]
@@ -136,12 +136,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         seen = all(leaf.untyped_storage().data_ptr() in storages for leaf in outputs)
         if writes:
             self.steps.append((func, args, given, []))
-        elif outputs and not seen:  # a view needs no second run
+        elif outputs and not seen:  # a view need not run again
             self.steps.append((func, args, given, outputs))
         return found
 
     def replay(self) -> None:
-        """Runs every operation again, into the tensors that the first run made."""
+        """Runs every operation again, into the tensors of the first run."""
         with torch.inference_mode():
             for func, args, given, outputs in self.steps:
                 found = func(*args, **given)

@@ -2,7 +2,7 @@
 """A model that generates: prompts in, texts or tokens out.
 
 Guarantees: outputs come in the order of the prompts; sizes are checked before anything is
-allocated. It knows nothing about how requests are scheduled.
+allocated.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from lineclear_gpu.streams import Streams
 __all__ = ["LLM", "Prompt"]
 
 Prompt = str | Sequence[int]
-#: Blocks of the host's pool for each block of the device's, unless it is said.
+#: CPU blocks for each GPU block, unless given.
 HOST_SHARE = 0.25
-#: Steps that may be in flight on a GPU, unless it is said.
+#: Steps in flight on a GPU, unless given.
 DEPTH = 2
-#: Blocks on the CPU, where nothing says how much memory is meant for KV.
+#: Blocks on the CPU, where no memory limit is given.
 CPU_BLOCKS = 1024
 
 
@@ -41,31 +41,30 @@ class LLM:
     """A model, its pools and an engine.
 
     Args:
-        model: name of a preset, a folder, an id of the hub, or a `Model`.
-        device: cuda or cpu; cuda if there is one, if None.
-        dtype: float32, float16 or bfloat16; the model's own if None.
+        model: a preset, a folder, a hub id, or a `Model`.
+        device: cuda or cpu; None for cuda if available.
+        dtype: float32, float16 or bfloat16; None for the model's own.
         config: the scheduler's settings. Where `num_gpu_blocks` is not in `settings` and no config
             is given, the pool is sized by `gpu_memory_utilization`.
-        gpu_memory_utilization: share of the device's memory that may be in use.
-        seed: of random weights, and of requests that bring none.
-        streams: where operations run; those of the device if None.
-        verify: whether every invariant is checked in each step.
-        attention: how to attend over the pool; what suits the device if None.
-        eager: whether every launch is made by the host in every step. None records steps on a
-            GPU and replays them with one launch, and does not on a CPU.
-        fuse: whether layers run with merged projections and kernels of ours; None for yes on a GPU
+        gpu_memory_utilization: usable share of the device's memory.
+        seed: seed of random weights, and of requests without one.
+        streams: where operations run; default: those of the device.
+        verify: whether to check every invariant in each step.
+        attention: attention backend; default: by device.
+        eager: whether the host launches every kernel of every step. None records steps on a GPU,
+            and replays them with one launch, and is eager on a CPU.
+        fuse: whether layers use merged projections and our kernels; None for yes on a GPU
             unless `eager` is set.
-        graphs: how steps are recorded, in place of the device's way; for tests.
-        record_chunks: whether steps with chunks of prompts are recorded as well as those that only
-            decode. Off, because its parity in float32 has not been run on a GPU since a fault in it
-            was mended.
-        progress: is called while steps are recorded, with how many are done and how many will be.
-        settings: settings of the scheduler by name, in place of `config`.
+        graphs: records steps, instead of the device's default; for tests.
+        record_chunks: whether steps with prompt chunks are recorded as well as decode-only steps.
+            Off, because its float32 parity has not been run on a GPU since a fault in it was fixed.
+        progress: called during recording with the number of steps recorded so far and in total.
+        settings: scheduler settings by name, instead of `config`.
 
     Raises:
-        ModelError, Unsupported: the model cannot be had, or attends in a way that is not known.
+        ModelError, Unsupported: the model cannot be loaded, or its attention is unsupported.
         PoolError: the pools do not fit.
-        ConfigError: settings that can't be meant.
+        ConfigError: invalid settings.
     """
 
     def __init__(
@@ -91,7 +90,7 @@ class LLM:
         if dtype is not None and dtype not in DTYPES:
             raise EngineError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
         if config is not None and settings:
-            raise EngineError("give a config or single settings, not both")
+            raise EngineError("give config or single settings, not both")
         where = device or ("cuda" if torch.cuda.is_available() else "cpu")
         if isinstance(model, str):
             chosen = None if dtype is None else DTYPES[dtype]
@@ -149,10 +148,10 @@ class LLM:
 
     @property
     def recorded(self) -> str:
-        """Whether steps are recorded and replayed, in one line; if not, why not."""
+        """Whether steps are recorded, in one line; if not, why not."""
         graphs, refused = self.runner.graphs, self.runner.refused
         if graphs is None or refused is not None:
-            return f"every launch is made by the host: {refused}"
+            return f"the host launches every kernel: {refused}"
         return f"steps are recorded and replayed; graphs hold {graphs.bytes():,} bytes"
 
     def generate(
@@ -160,14 +159,14 @@ class LLM:
         prompts: Prompt | Sequence[Prompt],
         sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
     ) -> list[RequestOutput]:
-        """Generates for every prompt; outputs in their order.
+        """Generates for every prompt; returns outputs in order.
 
         Args:
             prompts: a text or token ids, or a list of these.
-            sampling_params: for all of them, or one for each.
+            sampling_params: one for all prompts, or one for each.
 
         Raises:
-            EngineError: a prompt cannot be served; nothing was generated for any.
+            EngineError: a prompt cannot be served; then nothing is generated for any.
         """
         added = self._add(prompts, sampling_params)
         self.engine.run()
@@ -176,7 +175,7 @@ class LLM:
     def stream(
         self, prompt: Prompt, sampling_params: SamplingParams | None = None
     ) -> Iterator[Delta]:
-        """Generates for one prompt and hands out what is new as it comes."""
+        """Generates for one prompt; yields new output as it comes."""
         (added,) = self._add([prompt], sampling_params)
         while not added.finished:
             for delta in self.engine.step():
@@ -188,7 +187,7 @@ class LLM:
         prompts: Prompt | Sequence[Prompt],
         sampling_params: SamplingParams | Sequence[SamplingParams] | None,
     ) -> list[RequestOutput]:
-        """Adds all or none."""
+        """Adds all requests or none."""
         listed = one_or_many(prompts)
         params = sampling_params or SamplingParams()
         each = [params] * len(listed) if isinstance(params, SamplingParams) else list(params)
@@ -220,7 +219,7 @@ class LLM:
         """The tokens of a prompt.
 
         Raises:
-            EngineError: it is a text and the model has no tokenizer, or a token is none of its.
+            EngineError: it is text and the model has no tokenizer, or a token is out of range.
         """
         if isinstance(prompt, str):
             if self.model.tokenizer is None:
@@ -231,16 +230,16 @@ class LLM:
             return found
         tokens = [int(token) for token in prompt]
         if tokens and not 0 <= min(tokens) <= max(tokens) < self.model.vocab_size:
-            raise EngineError(f"tokens are 0 to {self.model.vocab_size - 1}")
+            raise EngineError(f"token ids must lie in 0 to {self.model.vocab_size - 1}")
         return tokens
 
     def close(self) -> None:
-        """Gives the pools' memory back."""
+        """Frees the memory of the pools."""
         self.pool.close()
 
 
 def one_or_many(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
-    """A list of prompts, of one or of many."""
+    """A list of prompts, from one or many."""
     if isinstance(prompts, str):
         return [prompts]
     listed: list[Any] = list(prompts)

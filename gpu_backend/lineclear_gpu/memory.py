@@ -1,8 +1,8 @@
 # pyright: basic
-"""Memory of the host that a GPU can copy from and to without help.
+"""Host memory that a GPU can copy from and to directly.
 
-Guarantees: the rows are usable when they are returned, registered with the device if that is
-possible, and the way that was taken is told. It knows nothing about blocks.
+Guarantees: the rows are usable when returned, registered with the device if possible; the way they
+were allocated is returned with them.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ def available(device: torch.device) -> tuple[int, int]:
             lines = dict(line.split(":", 1) for line in file)
         return tuple(int(lines[name].split()[0]) * 1024 for name in ("MemAvailable", "MemTotal"))  # type: ignore[return-value]
     except (OSError, KeyError, ValueError):
-        return 1 << 62, 1 << 62  # unknown: let the allocation say
+        return 1 << 62, 1 << 62  # unknown: let the allocation fail
 
 
 def host_rows(rows: int, row_bytes: int, device: torch.device) -> tuple[torch.Tensor, str]:
-    """Rows of bytes on the host, and how they were made: registered, pinned or plain.
+    """Rows of bytes on the host, and how they were allocated: registered, pinned or plain.
 
-    To touch pages and register them takes a quarter of the time that pinned allocation does.
+    Touching pages and registering them takes a quarter of the time of pinned allocation.
 
     Returns:
-        A tensor of uint8, and the way it was made. [rows, row_bytes]
+        A tensor of uint8, and how it was allocated. [rows, row_bytes]
     """
     if device.type != "cuda" or rows == 0:
         return torch.zeros((rows, row_bytes), dtype=torch.uint8), "plain"
@@ -48,7 +48,7 @@ def host_rows(rows: int, row_bytes: int, device: torch.device) -> tuple[torch.Te
 
 
 def release(rows: torch.Tensor) -> None:
-    """Registered memory is the system's again, once nothing uses it any more."""
+    """Unregisters memory that is no longer used."""
     runtime: Any = torch.cuda.cudart()  # type: ignore[no-untyped-call]
     torch.cuda.synchronize()
     runtime.cudaHostUnregister(rows.data_ptr())

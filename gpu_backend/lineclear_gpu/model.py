@@ -1,8 +1,8 @@
-"""A transformers model, made ready to run over a block pool.
+"""A transformers model, prepared to run over a block pool.
 
-Guarantees: a `Model` has causal softmax attention with one KV shape in all layers, and gave the
-same logits over a pool as by its library's own attention when it was loaded; any other model is
-refused, with the name of what it needs. It knows nothing about schedulers.
+Guarantees: a `Model` has causal softmax attention with one KV shape in all layers, and reproduced
+its library's logits over a pool when it was loaded; any other model is rejected, with the name of
+what it needs.
 """
 # pyright: basic
 
@@ -33,31 +33,31 @@ from lineclear_gpu.supported import check_class, check_config, windows
 
 __all__ = ["Model", "ModelError", "Unsupported", "adopt", "fused_model", "load_model", "probe"]
 
-#: What a probe's logits may differ by, relative to their norm. Errors of meaning are of order 1.
+#: Tolerance of the probe's logits, relative to their norm. Semantic errors are of order 1.
 TOLERANCES = {torch.float64: 1e-6, torch.float32: 1e-3, torch.float16: 5e-2, torch.bfloat16: 1e-1}
 
 
 class ModelError(ValueError):
-    """A model that can't be loaded; the message is one line that says what to change."""
+    """The model cannot be loaded; the message says on one line what to change."""
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A model and what the pool has to know of it.
+    """A model and its properties that the pool needs.
 
     Attributes:
-        module: the transformers model, whose attention now reads a pool.
+        module: the transformers model, whose attention reads a pool.
         tokenizer: its tokenizer, None for random weights.
-        layers: attention layers.
+        layers: number of attention layers.
         kv_heads: KV heads of each layer.
         head_dim: size of a head.
         vocab_size: size of its logits.
-        max_model_len: positions it was made for.
+        max_model_len: maximum number of positions.
         eos_token_ids: tokens that end its text.
-        dtype: of weights, keys and values.
+        dtype: type of weights, keys and values.
         device: where it is.
-        windows: the sliding window of each layer, None where it sees everything.
-        fused: whether its layers run with merged projections and kernels of ours.
+        windows: the sliding window of each layer, None for full attention.
+        fused: whether its layers use merged projections and our kernels.
     """
 
     module: Any
@@ -76,26 +76,26 @@ class Model:
     def logits(
         self, tokens: Tensor, positions: Tensor, keep: Tensor | None, forward: Forward
     ) -> Tensor:
-        """Logits after the tokens that `keep` names, in float32.  [S, V]
+        """Logits after the tokens at `keep`, in float32.  [S, V]
 
         Args:
-            tokens: of all rows, one after the other.  [T] int64
-            positions: of the same.  [T] int64
+            tokens: tokens of all rows, concatenated.  [T] int64
+            positions: their positions.  [T] int64
             keep: indices of tokens, None for all of them.  [S] int64
-            forward: where KV is stored and read.
+            forward: stores and reads KV.
 
         Raises:
-            Unsupported: the model asks for something that attention over the pool doesn't have.
+            Unsupported: the model needs something that attention over the pool lacks.
         """
         return self.scores(tokens, positions, keep, forward).float()
 
     def scores(
         self, tokens: Tensor, positions: Tensor, keep: Tensor | None, forward: Forward
     ) -> Tensor:
-        """As `logits`, in the type of the model.
+        """Like `logits`, in the type of the model.
 
         Raises:
-            Unsupported: the model asks for something that attention over the pool doesn't have.
+            Unsupported: the model needs something that attention over the pool lacks.
         """
         with torch.inference_mode(), fused(self.fused):
             out = self.module(
@@ -118,19 +118,19 @@ def load_model(
     seed: int = 0,
     changes: dict[str, Any] | None = None,
 ) -> Model:
-    """A model by name.
+    """Loads a model by name.
 
     Args:
         name: a preset (random weights, nothing is downloaded), a folder with a model, or the id of
             a model on the Hugging Face hub.
         device: where it runs.
-        dtype: None takes float32 on the CPU, and elsewhere the model's own or else bfloat16.
-        seed: of random weights.
-        changes: settings of a preset that differ.
+        dtype: None for float32 on the CPU, elsewhere the model's own or bfloat16.
+        seed: seed of random weights.
+        changes: settings that override a preset's.
 
     Raises:
         ModelError: there is no such model, or no such device.
-        Unsupported: it needs what attention over the pool doesn't have; the message names it.
+        Unsupported: it needs something that attention over the pool lacks; the message names it.
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -140,14 +140,14 @@ def load_model(
     if name in PRESETS:
         return random_model(preset(name, **(changes or {})), where, dtype, seed)
     if changes:
-        raise ModelError(f"settings can be changed in presets only, not in {name!r}")
+        raise ModelError(f"only settings of presets can be changed, not of {name!r}")
     try:
         config = AutoConfig.from_pretrained(name)
     except (OSError, ValueError) as error:
-        folder = "" if not Path(name).exists() else ", the folder is there but holds no model"
+        folder = "" if not Path(name).exists() else ", the folder exists but holds no model"
         raise ModelError(
-            f"no model {name!r}: it is none of the presets ({', '.join(PRESETS)}), nor a folder, "
-            f"nor a model that the hub could give{folder} ({first_line(error)})"
+            f"no model {name!r}: neither a preset ({', '.join(PRESETS)}), nor a folder, "
+            f"nor a model of the hub{folder} ({first_line(error)})"
         ) from error
     check_config(config)
     chosen = dtype or default_dtype(where, config)
@@ -163,12 +163,12 @@ def load_model(
 
 
 def first_line(error: Exception) -> str:
-    """What it says first."""
+    """The first line of an error."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def default_dtype(device: torch.device, config: Any) -> torch.dtype:
-    """Float32 on the CPU; elsewhere the model's own if it is one of 16 bits, else bfloat16."""
+    """Float32 on the CPU; elsewhere the model's own if it has 16 bits, else bfloat16."""
     if device.type == "cpu":
         return torch.float32
     own = getattr(config, "dtype", None)
@@ -181,10 +181,10 @@ def random_model(
     dtype: torch.dtype | None = None,
     seed: int = 0,
 ) -> Model:
-    """A model of this configuration with random weights.
+    """Builds a model of this configuration with random weights.
 
     Raises:
-        Unsupported: it needs what attention over the pool doesn't have.
+        Unsupported: it needs something that attention over the pool lacks.
     """
     from transformers import AutoModelForCausalLM
 
@@ -199,10 +199,10 @@ def random_model(
 
 
 def adopt(module: Any, tokenizer: Any = None, backend: AttentionBackend | None = None) -> Model:
-    """Takes a transformers model that is built already; its attention reads a pool from now on.
+    """Adopts an existing transformers model; its attention reads a pool from now on.
 
     Raises:
-        Unsupported: it needs what attention over the pool doesn't have.
+        Unsupported: it needs something that attention over the pool lacks.
     """
     config = module.config
     check_config(config)
@@ -233,9 +233,9 @@ def adopt(module: Any, tokenizer: Any = None, backend: AttentionBackend | None =
 
 
 def fused_model(model: Model, backend: AttentionBackend | None = None) -> Model:
-    """The model with fewer launches in its layers; as it is, if that changed its logits.
+    """The model with fused layers; unchanged if fusing changed its logits.
 
-    It shares its weights with the model that was given, which runs as before.
+    It shares its weights with the given model, which runs as before.
     """
     if model.fused or not fuse(model.module):
         return model
@@ -248,13 +248,13 @@ def fused_model(model: Model, backend: AttentionBackend | None = None) -> Model:
 
 
 def probe(model: Model, backend: AttentionBackend, length: int = 24) -> None:
-    """Runs a few tokens over a small pool in three steps and by the library's own attention.
+    """Compares a few tokens, in three steps over a small pool, with the library's own attention.
 
-    It catches what neither the configuration nor an argument of attention shows: a mask with
+    It catches what neither the configuration nor the arguments of attention show: a mask with
     another meaning, positions that are counted otherwise, a layer with state of its own.
 
     Raises:
-        Unsupported: the logits differ, or an argument can't be honoured.
+        Unsupported: the logits differ, or an argument is not supported.
     """
     size = 4
     blocks = -(-length // size)
@@ -289,7 +289,7 @@ def probe(model: Model, backend: AttentionBackend, length: int = 24) -> None:
     error = float((torch.cat(found) - wanted).norm() / wanted.norm())
     if not error <= TOLERANCES.get(model.dtype, 1e-1):
         raise Unsupported(
-            f"{type(model.module).__name__} gives other logits over the pool than by its own "
-            f"attention (relative difference {error:.2g}): it attends in a way that is not known "
+            f"{type(model.module).__name__} gives different logits over the pool than with its own "
+            f"attention (relative difference {error:.2g}): its attention is not supported "
             "here"
         )

@@ -1,7 +1,7 @@
-"""What a request has generated, as its caller sees it; text from tokens, and where it stops.
+"""The output of a request: tokens to text, and where text stops.
 
-Guarantees: a text that was handed out never changes: what may still become another character, or
-the beginning of a stop text, is held back. It knows nothing about models or schedulers.
+Guarantees: text that was handed out never changes: characters that later tokens may still change,
+and the beginning of a possible stop text, are held back.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import NamedTuple
 
 __all__ = ["Completion", "Decode", "Delta", "RequestOutput", "Text"]
 
-#: Token ids to text.
+#: Converts token ids to text.
 Decode = Callable[[list[int]], str]
-#: What a decoder makes of bytes that are no character yet.
+#: How a decoder shows bytes that are no complete character yet.
 UNFINISHED = "\ufffd"
 
 
 class Delta(NamedTuple):
-    """What is new of one sequence.
+    """New output of one sequence.
 
     Attributes:
-        request_id: whose.
-        index: which of its sequences.
+        request_id: the request.
+        index: the sequence within it.
         token_ids: the new tokens.
         text: the new text, "" without a tokenizer.
         finish_reason: stop, length, abort or error once it has ended, else None.
@@ -41,10 +41,10 @@ class Completion:
     """One sequence of a request.
 
     Attributes:
-        index: which.
-        token_ids: all that was generated, the token that ended it included.
+        index: its index.
+        token_ids: all generated tokens, including the one that ended it.
         text: all of its text.
-        finish_reason: stop, length, abort or error; None while it goes on.
+        finish_reason: stop, length, abort or error; None while it is live.
         stop_reason: the stop text or token that ended it, if one did.
     """
 
@@ -61,11 +61,11 @@ class RequestOutput:
 
     Attributes:
         request_id: the caller's id.
-        prompt: its text, if it came as one.
+        prompt: its text, if given as text.
         prompt_token_ids: its tokens.
         outputs: its sequences, in order.
         preemptions: how often it was preempted.
-        error: why it ended, if that was an error.
+        error: the error that ended it, if any.
     """
 
     request_id: Hashable
@@ -82,34 +82,34 @@ class RequestOutput:
 
 
 class Text:
-    """The text of one sequence as its tokens come.
+    """Detokenizes one sequence incrementally.
 
     Args:
-        decode: makes a text of tokens, None for no text at all.
+        decode: converts tokens to text, None for no text.
         stops: texts that end it.
-        keep_stop: whether the stop text stays.
+        keep_stop: whether the text keeps the stop text.
     """
 
     def __init__(self, decode: Decode | None, stops: tuple[str, ...], *, keep_stop: bool) -> None:
-        """Nothing was generated."""
+        """Starts empty."""
         self.decode = decode
         self.stops = stops
         self.keep_stop = keep_stop
-        self.text = ""  # all that is known
+        self.text = ""  # all known text
         self.given = 0  # characters handed out
-        self._start = 0  # tokens before this are in `text` for good
+        self._start = 0  # tokens before this are final in `text`
         self._known = 0  # tokens whose text is in `text`
         self._longest = max(map(len, stops), default=1) - 1
 
     def add(self, tokens: list[int]) -> str | None:
-        """Looks at the newest of all tokens; the stop text that it completed, if it did.
+        """Processes the newest token; returns the stop text that it completed, if any.
 
         Args:
             tokens: all tokens so far.
         """
         if self.decode is None:
             return None
-        # A token's text may depend on the ones before it: the difference of two texts is its own.
+        # A token's text may depend on the tokens before it, so take the difference of two texts.
         before = self.decode(tokens[self._start : self._known])
         after = self.decode(tokens[self._start :])
         if after.endswith(UNFINISHED) or len(after) <= len(before):
@@ -125,7 +125,7 @@ class Text:
         return None
 
     def take(self, *, ended: bool) -> str:
-        """What may be handed out now; the rest of it once the sequence has ended."""
+        """The text that may be handed out now; all of it once the sequence has ended."""
         upto = len(self.text)
         if not ended and self.stops:
             for size in range(min(self._longest, upto), 0, -1):

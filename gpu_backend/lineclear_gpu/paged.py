@@ -1,8 +1,8 @@
-"""Attention that reads the pool in place: kernels of ours on a GPU, the same in torch elsewhere.
+"""Attention that reads the pool in place: our kernels on a GPU, torch elsewhere.
 
-Guarantees: nothing that it launches for rows of one token depends on a number of the host but the
-sizes of its arrays, so that a captured step serves every step of the same sizes; rows of length 0,
-which fill up a captured step, give zeros. It knows nothing about models.
+Guarantees: for rows of one token, launches depend on no host value but the sizes of the arrays, so
+a captured step serves every step of the same sizes. Rows of length 0, which pad a captured step,
+give zeros.
 """
 # pyright: basic
 
@@ -19,19 +19,19 @@ __all__ = ["Paged", "attend_by_table", "paged_here"]
 
 
 class Paged(AttentionBackend):
-    """Reads keys and values through the tables, without a copy of them."""
+    """Reads keys and values through the block tables, without copying them."""
 
     name = "paged"
 
     def __init__(self) -> None:
-        """Nothing is prepared."""
+        """Prepares nothing yet."""
         self._rest = Gather()
         self._processors: dict[torch.device, int] = {}
 
     def attend(
         self, query: Tensor, layer: Tensor, rows: Rows, scale: float, window: int | None
     ) -> Tensor:
-        """As the interface says."""
+        """See `AttentionBackend.attend`."""
         if query.is_cuda:
             return paged_attention(
                 query,
@@ -52,7 +52,7 @@ class Paged(AttentionBackend):
         return attend_by_table(query, layer, tables, contexts, scale, window)
 
     def processors(self, device: torch.device) -> int:
-        """Multiprocessors of a device."""
+        """Number of multiprocessors of a device."""
         found = self._processors.get(device)
         if found is None:
             found = torch.cuda.get_device_properties(device).multi_processor_count
@@ -63,7 +63,7 @@ class Paged(AttentionBackend):
 def token_rows(
     tables: Tensor, contexts: Tensor, starts: Tensor, tokens: int
 ) -> tuple[Tensor, Tensor]:
-    """The table of each token, and what it sees: positions up to its own; nothing behind the rows.
+    """The table of each token and the number of positions it sees; 0 beyond the rows.
 
     [T, W] int32, [T] int64
     """
@@ -83,14 +83,14 @@ def attend_by_table(
     scale: float,
     window: int | None,
 ) -> Tensor:
-    """Rows of one token each, by torch: every entry of the tables is gathered.  [R, H, D]
+    """Rows of one token each, in torch: gathers every entry of the tables.  [R, H, D]
 
     Args:
         query: [R, H, D]
         layer: [num_blocks, 2, block_size, kv_heads, D]
         tables: [R, W] int32
         contexts: 0 gives zeros.  [R] int64
-        scale: factor of the scores.
+        scale: factor applied to the scores.
         window: how many positions back a token sees, itself included; None for all.
     """
     rows, heads, size = query.shape

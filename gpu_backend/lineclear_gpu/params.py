@@ -1,6 +1,6 @@
 """How a request is sampled and when it ends.
 
-Guarantees: parameters that exist are consistent. It knows nothing about models.
+Guarantees: existing parameters are valid.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ __all__ = ["ParamsError", "SamplingParams"]
 
 
 class ParamsError(ValueError):
-    """Parameters that can't be meant; the message is one line."""
+    """Invalid parameters; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingParams:
-    """The names that people know.
+    """Sampling parameters, by their usual names.
 
     Attributes:
         n: sequences for each prompt; they share the KV of the prompt.
-        max_tokens: tokens to generate at most, for each of them.
-        temperature: 0 takes the likeliest token; higher is more random.
-        top_p: share of the probability that is sampled from, 1 for all of it.
-        top_k: likeliest tokens that are sampled from, 0 for all of them.
-        seed: of the random numbers; drawn from the engine's seed if None. With the same seed a
-            prompt gives the same tokens, whatever else runs and however often it is preempted.
+        max_tokens: maximum number of tokens to generate, for each sequence.
+        temperature: 0 is greedy; higher is more random.
+        top_p: probability mass to sample from, 1 for all of it.
+        top_k: number of likeliest tokens to sample from, 0 for all of them.
+        seed: random seed; drawn from the engine's seed if None. With the same seed a prompt gives
+            the same tokens, whatever else runs and however often it is preempted.
         stop: texts that end a sequence; they are not part of its text.
         stop_token_ids: tokens that end a sequence, besides the model's own.
-        ignore_eos: whether the model's own end does not count.
+        ignore_eos: whether to ignore the model's own end token.
         include_stop_str_in_output: whether the text keeps the stop text.
         priority: higher is more important.
     """
@@ -47,7 +47,7 @@ class SamplingParams:
     priority: int = 0
 
     def __post_init__(self) -> None:
-        """Refuses what can't be meant."""
+        """Rejects invalid parameters."""
         for name, least in (("n", 1), ("max_tokens", 1), ("top_k", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -59,7 +59,7 @@ class SamplingParams:
         if not 0 < self.top_p <= 1:
             raise ParamsError(f"top_p must be above 0 and at most 1, not {self.top_p!r}")
         if any(not text for text in self.stops):
-            raise ParamsError("an empty stop text would end everything at once")
+            raise ParamsError("a stop text must not be empty: it would end every sequence at once")
 
     @property
     def stops(self) -> tuple[str, ...]:

@@ -1,9 +1,8 @@
 """Greedy output against transformers' `generate`, token by token.
 
-Guarantees: every prompt is compared up to its first divergence, or to its end; a divergence is
+Guarantees: every prompt is compared up to its first divergence, or to its end. A divergence is
 excused only where the reference's two best logits differ by less than the stated bound and the
-token found is the second of them, and every excused one is kept in the report. It knows nothing
-about how the tokens were made.
+found token is the second of them; every excused one is in the report.
 """
 # pyright: basic
 
@@ -27,11 +26,11 @@ class Divergence:
     """Where the output of one prompt first differs.
 
     Attributes:
-        prompt: which one, counted from 0.
-        position: of the generated tokens, counted from 0.
+        prompt: index of the prompt.
+        position: index of the generated token.
         expected: the reference's token, None if its text has ended.
         found: the other token, None if that text has ended.
-        best: the reference's two best (token, logit) there, the best one first.
+        best: the reference's two best (token, logit) there, the best first.
     """
 
     prompt: int
@@ -42,7 +41,7 @@ class Divergence:
 
     @property
     def margin(self) -> float:
-        """By how much the best logit is better than the second."""
+        """Difference between the best logit and the second."""
         return self.best[0][1] - self.best[1][1]
 
     def excused(self, bound: float) -> bool:
@@ -50,7 +49,7 @@ class Divergence:
         return self.margin < bound and self.found == self.best[1][0]
 
     def __str__(self) -> str:
-        """On one line."""
+        """One line of text."""
         (first, high), (second, low) = self.best
         return (
             f"prompt {self.prompt}, generated token {self.position}: {self.found} instead of "
@@ -61,12 +60,12 @@ class Divergence:
 
 @dataclass(slots=True)
 class Parity:
-    """What a comparison found.
+    """Result of a comparison.
 
     Attributes:
-        prompts: prompts compared.
-        tokens: generated tokens that agree.
-        bound: of the margin within which a divergence is excused.
+        prompts: number of prompts compared.
+        tokens: number of generated tokens that agree.
+        bound: margin within which a divergence is excused.
         excused: divergences within the bound.
         wrong: the others.
     """
@@ -82,7 +81,7 @@ class Parity:
         return not self.wrong
 
     def __str__(self) -> str:
-        """A line of figures, and a line for each divergence."""
+        """A line of figures, then a line for each divergence."""
         lines = [
             f"{self.prompts} prompts, {self.tokens} tokens agree, {len(self.excused)} divergences "
             f"excused (margin below {self.bound:g}), {len(self.wrong)} wrong"
@@ -93,7 +92,7 @@ class Parity:
 
 
 def reference_tokens(model: Model, prompts: Sequence[Tokens], max_tokens: int) -> list[Tokens]:
-    """What `generate` makes of each prompt alone, greedily, by the library's own attention."""
+    """Greedy output of `generate` for each prompt alone, with the library's own attention."""
     found: list[Tokens] = []
     with own_attention(model.module), torch.inference_mode():
         for prompt in prompts:
@@ -130,10 +129,10 @@ def compare(
     """Compares outputs with the reference's.
 
     Args:
-        model: whose logits are looked at where two outputs differ.
+        model: gives the logits where two outputs differ.
         prompts: token ids.
-        expected: of the reference, one for each prompt.
-        found: one for each prompt.
+        expected: the reference's outputs, one for each prompt.
+        found: the outputs to compare, one for each prompt.
         bound: margin of logits below which a divergence is excused; 0 excuses none.
     """
     report = Parity(bound=bound)

@@ -1,9 +1,9 @@
 """Random numbers that are a function of a key and a counter: Philox 4x32-10.
 
 Guarantees: the same key and counter give the same bits on every device, in every batch and in any
-order, since nothing is remembered between calls. It knows nothing about sampling.
+order, since nothing is remembered between calls.
 
-Source of the rules: J. Salmon and others, Parallel random numbers: as easy as 1, 2, 3, SC 2011.
+Source: J. Salmon and others, Parallel random numbers: as easy as 1, 2, 3, SC 2011.
 """
 # pyright: basic
 
@@ -46,7 +46,7 @@ def philox(key: tuple[Tensor, Tensor], counter: Words) -> Words:
 
 
 def uniform(seed: Tensor, sequence: Tensor, position: Tensor) -> Tensor:
-    """A number of [0, 1) with 53 random bits for each (seed, sequence, position).  [S] float64
+    """A number in [0, 1) with 53 random bits for each (seed, sequence, position).  [S] float64
 
     Args:
         seed: 64 bits, in int64.  [S]

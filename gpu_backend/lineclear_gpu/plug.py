@@ -1,8 +1,8 @@
-"""Where a transformers model meets the pool: the attention function that the library calls.
+"""The attention function that transformers calls, reading and writing the pool.
 
-Guarantees: each layer stores its KV and attends once in a forward; every argument that reaches an
-attention function is known here, and one that would change the result and isn't implemented is
-refused by name, never ignored. It knows nothing about schedulers.
+Guarantees: in a forward, each layer stores its KV and attends once. Every argument that reaches
+the attention function is known here; one that would change the result and is not implemented is
+rejected by name, never ignored.
 """
 # pyright: basic
 
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["NAME", "Forward", "Unsupported", "attend", "own_attention", "register"]
 
-#: Under which transformers knows the function. It treats names with "flash" or "paged|" specially.
+#: The name under which transformers has the function. It treats names with "flash" or "paged|"
+#: specially.
 NAME = "lineclear_pool"
 
-#: Arguments that say nothing about the result of attention, or say what `Rows` says already.
+#: Arguments that do not affect attention, or repeat what `Rows` has.
 KNOWN = frozenset(
     {
         "cache_position",
@@ -39,7 +40,7 @@ KNOWN = frozenset(
     }
 )
 
-#: What is refused, by the argument that asks for it.
+#: Unsupported features, by the argument that requests them.
 MEANINGS = {
     "s_aux": "attention sinks",
     "sinks": "attention sinks",
@@ -55,17 +56,17 @@ MEANINGS = {
 
 
 class Unsupported(ValueError):
-    """A model that can't run over the pool; the message is one line that names what it needs."""
+    """The model cannot run over the pool; the message names what it needs, on one line."""
 
 
 class Forward:
-    """One forward: what its attention layers share.
+    """State of one forward, shared by its attention layers.
 
     Args:
-        rows: of the step.
+        rows: the rows of the step.
         layer: the pool's view of one layer, [num_blocks, 2, block_size, kv_heads, head_dim].
-        backend: how to attend.
-        store: puts keys and values [T, kv_heads, head_dim] into slots [T] of a layer's view.
+        backend: computes attention.
+        store: stores keys and values [T, kv_heads, head_dim] into slots [T] of a layer's view.
         windows: what each layer must be called with, by its number; it may call with more.
     """
 
@@ -79,7 +80,7 @@ class Forward:
         store: Callable[[Tensor, Tensor, Tensor, Tensor], None],
         windows: tuple[int | None, ...],
     ) -> None:
-        """No layer was called yet."""
+        """Starts before the first layer."""
         self.rows = rows
         self.layer = layer
         self.backend = backend
@@ -88,10 +89,10 @@ class Forward:
         self.seen = 0
 
     def finish(self) -> None:
-        """Refuses a model that left a layer out.
+        """Rejects a model that skipped a layer.
 
         Raises:
-            Unsupported: which one.
+            Unsupported: the number of layers that attended is wrong.
         """
         if self.seen != len(self.windows):
             raise Unsupported(
@@ -101,8 +102,8 @@ class Forward:
 
 
 def refuse(name: str, value: object, module: object) -> Unsupported:
-    """The error for one argument."""
-    meaning = MEANINGS.get(name, "an argument that is not known here")
+    """The error for an unsupported argument."""
+    meaning = MEANINGS.get(name, "an unknown argument")
     return Unsupported(
         f"{type(module).__name__} asks for {name}={describe(value)}: {meaning}, "
         "which is not supported over the pool"
@@ -110,7 +111,7 @@ def refuse(name: str, value: object, module: object) -> Unsupported:
 
 
 def describe(value: object) -> str:
-    """A value on one line."""
+    """A value, on one line."""
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)}"
     text = repr(value)
@@ -130,7 +131,7 @@ def attend(
     lineclear: Forward | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """What transformers calls in each layer, with queries and keys after their rotation.
+    """Called by transformers in each layer, with rotated queries and keys.
 
     Args:
         module: the attention layer.
@@ -138,18 +139,18 @@ def attend(
         key: [1, kv_heads, T, D]
         value: [1, kv_heads, T, D]
         attention_mask: must be None.
-        scaling: factor of the scores, 1 / sqrt(D) if None.
+        scaling: factor applied to the scores, 1 / sqrt(D) if None.
         dropout: must be 0.
         sliding_window: how many positions back a token sees, itself included.
         is_causal: must not be False.
         lineclear: the forward.
-        others: refused unless they are None or known to change nothing.
+        others: rejected unless they are None or known to have no effect.
 
     Returns:
         [1, T, H, D], and None for the weights.
 
     Raises:
-        Unsupported: an argument asks for something else than that.
+        Unsupported: an argument has another value.
     """
     if lineclear is None:
         raise Unsupported(
@@ -159,7 +160,7 @@ def attend(
     if attention_mask is not None:
         raise refuse("attention_mask", attention_mask, module)
     if dropout:
-        raise Unsupported("dropout in attention: call model.eval() before it runs over the pool")
+        raise Unsupported("dropout in attention is not supported: call model.eval() first")
     if is_causal is False or getattr(module, "is_causal", True) is False:
         raise Unsupported(f"{type(module).__name__} attends in both directions, not causally")
     for name, content in others.items():
@@ -198,9 +199,9 @@ def attend(
 
 
 def register() -> None:
-    """Makes the function known to transformers; again changes nothing.
+    """Registers the function with transformers; idempotent.
 
-    No mask is registered under the name: the library then makes none.
+    No mask is registered under the name, so the library makes none.
     """
     from transformers import AttentionInterface
 

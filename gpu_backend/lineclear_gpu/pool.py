@@ -1,9 +1,9 @@
 # pyright: basic
-"""The two pools of blocks: rows of bytes on the GPU and on the host.
+"""The two block pools: rows of bytes on the GPU and on the host.
 
-Guarantees: a block is one contiguous row in either pool, of the same bytes, so that to move one is
-one copy; sizes are checked before anything is allocated. It takes block ids and knows nothing
-about who holds them: free lists and counts are the ledger's alone.
+Guarantees: a block is one contiguous row in either pool, of the same bytes, so moving a block is
+one copy; sizes are checked before anything is allocated. Free lists and reference counts belong to
+the ledger alone.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from lineclear_gpu.shape import KVShape
 
 __all__ = ["KVPool", "PoolError", "blocks_for"]
 
-#: Bytes that are left to the host when the CPU pool is sized against its memory.
+#: Host bytes left free when the size of the CPU pool is checked.
 SPARE = 1 << 28
-#: Blocks of the device behind those of the pool.
+#: Spare device blocks behind those of the pool.
 SPARE_BLOCKS = 1
 
 
 class PoolError(ValueError):
-    """A pool that cannot be made; the message is one line with the numbers."""
+    """A pool that cannot be allocated; the message gives the numbers on one line."""
 
 
 class KVPool:
-    """Blocks of KV on a device and on the host.
+    """KV blocks on a device and on the host.
 
     Args:
         shape: what a block holds.
         num_gpu_blocks: rows on the device.
         num_cpu_blocks: rows on the host.
-        device: where the GPU pool lives; `cpu` works the same way, for tests.
+        device: device of the GPU pool; `cpu` for tests.
 
     Attributes:
-        whole: the pool on the device and, behind it, a block that belongs to nobody.
+        whole: the pool on the device, followed by a spare block.
         gpu: the pool on the device. [num_gpu_blocks, layers, 2, block_size, kv_heads, head_dim]
         cpu: the pool on the host. [num_cpu_blocks, layers, 2, block_size, kv_heads, head_dim]
         gpu_rows: the same memory as bytes. [num_gpu_blocks, block_bytes]
         cpu_rows: the same memory as bytes. [num_cpu_blocks, block_bytes]
-        made: how the host's memory was made: registered, pinned or plain.
+        made: how the host memory was allocated: registered, pinned or plain.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class KVPool:
         num_cpu_blocks: int,
         device: torch.device | str = "cpu",
     ) -> None:
-        """Checks the sizes and allocates; everything is zero."""
+        """Checks the sizes and allocates; all bytes are zero."""
         self.shape = shape
         self.device = torch.device(device)
         if num_gpu_blocks < 1 or num_cpu_blocks < 0:
@@ -87,23 +87,23 @@ class KVPool:
         self.cpu_rows, self.made = host_rows(num_cpu_blocks, shape.block_bytes, self.device)
         self.cpu = self.cpu_rows.view(shape.dtype).view(num_cpu_blocks, *shape.of_block)
         self.gpu_rows = self.gpu.view(num_gpu_blocks, -1).view(torch.uint8)
-        # Memory that stays registered after it is freed could not be registered again.
+        # Memory that stays registered after it is freed cannot be registered again.
         registered = self.made == "registered"
         self._release = weakref.finalize(self, release, self.cpu_rows) if registered else None
 
     @property
     def num_gpu_blocks(self) -> int:
-        """Rows on the device."""
+        """Number of blocks on the device."""
         return self.gpu.shape[0]
 
     @property
     def num_cpu_blocks(self) -> int:
-        """Rows on the host."""
+        """Number of blocks on the host."""
         return self.cpu.shape[0]
 
     @property
     def trash(self) -> int:
-        """The block in which rows that fill up a batch store; no plan can name it."""
+        """The spare block, into which padding rows store; no plan can name it."""
         return self.gpu.shape[0]
 
     def layer(self, index: int) -> torch.Tensor:
@@ -114,12 +114,12 @@ class KVPool:
         return self.whole[:, index]
 
     def poison(self, blocks: list[int]) -> None:
-        """Overwrites blocks of the device with NaN, so that whoever reads one shows it."""
+        """Overwrites device blocks with NaN, so that any read of one shows."""
         if blocks:
             self.gpu[torch.tensor(blocks, device=self.device)] = float("nan")
 
     def close(self) -> None:
-        """Gives registered memory back to the system; so does the end of the pool."""
+        """Unregisters host memory; so does deleting the pool."""
         if self._release is not None:
             self._release()
 
@@ -127,13 +127,13 @@ class KVPool:
 def blocks_for(
     shape: KVShape, device: torch.device | str, utilization: float = 0.9, reserved: int = 0
 ) -> int:
-    """Blocks that fit when so much of the device's memory may be in use, weights included.
+    """Number of blocks that fit into this share of the device's memory, weights included.
 
     Args:
         shape: what a block holds.
-        device: where.
-        utilization: share of the device's memory that may be in use.
-        reserved: bytes of it that are left for other things than blocks.
+        device: the device.
+        utilization: usable share of the device's memory.
+        reserved: bytes of it kept for anything but blocks.
 
     Raises:
         PoolError: not even one fits.

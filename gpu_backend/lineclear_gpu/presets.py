@@ -1,8 +1,8 @@
-"""Small models with random weights, so that nothing has to be downloaded.
+"""Small models with random weights, so that nothing is downloaded.
 
 Guarantees: a name gives the same configuration everywhere, and with one seed the same weights on
-the CPU. The weights are drawn wide enough that the best two logits of a token are seldom close: a
-greedy test then shows an error rather than a tie. It knows nothing about pools.
+the CPU. The weights are drawn wide enough that the two best logits of a token are seldom close: a
+greedy test then shows an error rather than a tie.
 """
 # pyright: basic
 
@@ -12,7 +12,7 @@ from typing import Any
 
 __all__ = ["PRESETS", "preset"]
 
-#: The vocabulary of the small ones: 256 bytes, and room for special tokens.
+#: Vocabulary of the small models: 256 bytes, and room for special tokens.
 VOCABULARY = 320
 
 TINY: dict[str, Any] = {
@@ -30,7 +30,7 @@ TINY: dict[str, Any] = {
     "pad_token_id": None,
 }
 
-#: Name -> (model type of transformers, settings).
+#: Name -> (model type in transformers, settings).
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "tiny-llama": ("llama", TINY),
     "tiny-qwen3": ("qwen3", {**TINY, "num_key_value_heads": 1}),
@@ -66,11 +66,11 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def preset(name: str, **changes: Any) -> Any:
-    """A configuration of transformers.
+    """A transformers configuration.
 
     Args:
-        name: one of PRESETS, or a model type of transformers, which is then made small.
-        changes: settings that differ.
+        name: one of PRESETS, or a model type of transformers, shrunk.
+        changes: settings to override.
     """
     from transformers import AutoConfig
 

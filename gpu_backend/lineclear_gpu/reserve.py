@@ -1,7 +1,7 @@
-"""How much of a GPU's memory a model takes beside its weights and its blocks: measured, not guessed.
+"""Measures how much GPU memory a model takes besides its weights and blocks.
 
 Guarantees: the largest step and, if steps are recorded, the largest bucket have run once when the
-answer is given, and what they took is given back. It knows nothing about pools of a real size.
+result is returned; the memory they took is released.
 """
 # pyright: basic
 
@@ -24,12 +24,12 @@ from lineclear_gpu.shape import KVShape
 
 __all__ = ["largest_step", "reserve"]
 
-#: Bytes of a graph that shares the memory of a larger one: what the driver keeps for each.
+#: Bytes of a graph that shares the memory of a larger one: kept by the driver for each.
 GRAPH = 16 << 20
 
 
 def largest_step(config: Config) -> Batch:
-    """Prompts that fill a step's budget, as many as may run, each in blocks of its own."""
+    """Prompts that fill a step's budget, with as many rows as may run, each in its own blocks."""
     size = config.block_size
     tokens = min(config.max_num_batched_tokens, config.max_num_seqs * config.max_model_len)
     rows = -(-tokens // config.max_model_len)
@@ -57,14 +57,14 @@ def reserve(
     record: bool,
     chunks: bool = False,
 ) -> int:
-    """Bytes that activations and recorded steps take on the model's GPU.
+    """Bytes that activations and recorded steps take on the GPU.
 
     Args:
         model: the model.
-        config: the settings that it will run with.
-        attention: how to attend; what suits the device if None.
+        config: its settings.
+        attention: attention backend; default: by device.
         record: whether steps are recorded.
-        chunks: whether steps with chunks of prompts are, too.
+        chunks: whether steps with prompt chunks are recorded, too.
     """
     cuda: Any = torch.cuda
     shape = KVShape(model.layers, model.kv_heads, model.head_dim, config.block_size, model.dtype)
@@ -92,5 +92,5 @@ def reserve(
     del runner, graphs, pool
     gc.collect()
     cuda.empty_cache()
-    # What the allocator rounds up and splits.
+    # Margin for what the allocator rounds up and splits.
     return int(found * 1.1) + (256 << 20)

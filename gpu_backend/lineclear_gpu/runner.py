@@ -1,8 +1,7 @@
 """Runs batches: one forward over the pool, then a token for each sample.
 
-Guarantees: `forward` does not wait for the device; logits are sampled from in float32; the newest
-token of every lane stays on the device, so a second step may use it before the host knows it. It
-knows nothing about plans, requests or where block ids come from.
+Guarantees: `forward` does not wait for the device; logits are sampled in float32; the newest token
+of every lane stays on the device, so the next step may use it before the host has it.
 """
 # pyright: basic
 
@@ -29,7 +28,7 @@ from lineclear_gpu.varlen import Varlen
 
 __all__ = ["BACKENDS", "ModelRunner", "Pool", "exact_float32"]
 
-#: Ways to attend, by the names that users choose.
+#: Attention backends, by the names that users choose.
 BACKENDS: dict[str, type[AttentionBackend]] = {
     Paged.name: Paged,
     Gather.name: Gather,
@@ -38,7 +37,7 @@ BACKENDS: dict[str, type[AttentionBackend]] = {
 
 
 class Pool(Protocol):
-    """What a runner asks of a block pool."""
+    """The interface of a block pool that a runner needs."""
 
     @property
     def gpu(self) -> Tensor:
@@ -47,7 +46,7 @@ class Pool(Protocol):
 
     @property
     def trash(self) -> int:
-        """A block of each layer's view that no sequence has."""
+        """The spare block of each layer's view, which no sequence holds."""
         ...
 
     def layer(self, index: int) -> Tensor:
@@ -56,7 +55,7 @@ class Pool(Protocol):
 
 
 def exact_float32() -> None:
-    """Switches TF32 off, so that float32 on a GPU means float32: what parity is compared in."""
+    """Disables TF32, so that float32 on a GPU is float32: parity needs it."""
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
 
@@ -67,21 +66,20 @@ class ModelRunner:
     Args:
         model: the model.
         pool: the blocks.
-        lanes: how many sequences' newest tokens are remembered at first; more when a batch names
-            more.
-        backend: how to attend; what suits the device if None.
-        store: puts keys and values into slots of a layer's view.
-        check: whether each batch is checked whole before it runs, for tests.
-        graphs: how steps are recorded, None to launch all of them one by one.
-        max_rows: rows of the largest step that is recorded.
-        max_tokens: tokens of the largest step; 0 to record only steps that decode.
-        max_len: tokens of the longest sequence that is recorded.
+        lanes: initial number of lanes; it grows when a batch names more.
+        backend: attention backend; default: by device.
+        store: stores keys and values into slots of a layer's view.
+        check: whether to check each batch before it runs, for tests.
+        graphs: records steps, None to launch every kernel from the host.
+        max_rows: rows of the largest recorded step.
+        max_tokens: tokens of the largest step; 0 to record only decode-only steps.
+        max_len: tokens of the longest sequence in a recorded step.
 
     Attributes:
         newest: the newest token of each lane, on the device.  [lanes] int64
         logits: of the last step, in float32; None after a recorded step that was greedy.  [S, V]
-        replayed: steps that ran as recorded.
-        eager: steps that did not.
+        replayed: number of replayed steps.
+        eager: number of other steps.
     """
 
     def __init__(
@@ -98,7 +96,7 @@ class ModelRunner:
         max_tokens: int = 0,
         max_len: int = 2048,
     ) -> None:
-        """No lane has a token yet."""
+        """Starts without tokens."""
         gpu = pool.gpu
         shape = (model.layers, 2, gpu.shape[3], model.kv_heads, model.head_dim)
         if tuple(gpu.shape[1:]) != shape or gpu.dtype != model.dtype:
@@ -124,7 +122,7 @@ class ModelRunner:
         self._remember(lanes)
 
     def _remember(self, lanes: int, before: Tensor | None = None) -> None:
-        """Memory for so many lanes, and one behind them for rows that no sequence has."""
+        """Allocates this many lanes, and one more for padding rows."""
         memory = torch.full((lanes + 1,), -1, dtype=torch.int64, device=self.model.device)
         if before is not None:
             memory[: len(before)] = before
@@ -140,16 +138,16 @@ class ModelRunner:
     def refused(self) -> str | None:
         """Why no step is recorded, in one line; None where steps are recorded."""
         if self.graphs is None:
-            return "it was not asked for"
+            return "it was not requested"
         if self.steps is None:
-            return f"{self.backend.name} attention needs lengths on the host"
+            return f"{self.backend.name} attention reads lengths on the host"
         return self.steps.refused
 
     def record(self, progress: Callable[[int, int], object] = lambda *_: None) -> bool:
-        """Records steps before anything is served; whether that worked.
+        """Records steps before serving; returns whether that succeeded.
 
         Args:
-            progress: is called with the number of steps that are recorded and that will be.
+            progress: called with the number of steps recorded so far and in total.
         """
         return self.steps is not None and self.steps.record(progress)
 
@@ -160,8 +158,8 @@ class ModelRunner:
         call.
 
         Raises:
-            BatchError: `check` is set and the batch contradicts itself.
-            Unsupported: the model asks for something that attention over the pool doesn't have.
+            BatchError: `check` is set and the batch is inconsistent.
+            Unsupported: the model needs something that attention over the pool lacks.
         """
         if self.check:
             batch.check(self.block_size, self.num_blocks)
@@ -176,7 +174,7 @@ class ModelRunner:
             return self._launch(batch)
 
     def _replay(self, steps: Steps, batch: Batch) -> Tensor | None:
-        """A step as it was recorded; None if it was not."""
+        """Replays a recorded step; None if it is not recorded."""
         sampled = steps.run(batch)
         if sampled is None:
             return None
@@ -189,7 +187,7 @@ class ModelRunner:
         return sampled
 
     def _launch(self, batch: Batch) -> Tensor:
-        """Any step, launch by launch."""
+        """Runs any step, kernel by kernel."""
         sent = self._staging.send(self._arrays(batch))
         rows = Rows(
             batch,
@@ -215,13 +213,13 @@ class ModelRunner:
         return sampled
 
     def _make_room(self, batch: Batch) -> None:
-        """A lane for each that the batch names."""
+        """Grows the lanes to those that the batch names."""
         most = max(int(batch.lanes.max()), int(batch.sample_lanes.max(initial=0)))
         if most >= len(self.newest):
             self._remember(max(most + 1, 2 * len(self.newest)), self.newest)
 
     def _arrays(self, batch: Batch) -> dict[str, np.ndarray]:
-        """What the device needs of a batch."""
+        """The device arrays of a batch."""
         arrays = {
             "tokens": batch.tokens,
             "positions": batch.positions,
@@ -240,7 +238,7 @@ class ModelRunner:
 
     @staticmethod
     def _how(batch: Batch) -> dict[str, np.ndarray]:
-        """What the device needs to sample."""
+        """The device arrays for sampling."""
         found: dict[str, Any] = {"sample_lanes": batch.sample_lanes.astype(np.int64, copy=False)}
         how = None if batch.greedy else batch.sampling
         if how is None:

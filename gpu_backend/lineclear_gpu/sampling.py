@@ -1,11 +1,10 @@
 """From logits to tokens.
 
-Guarantees: which random number a sample uses depends on its seed, its sequence and its position
-alone, so preemption, batch composition, the number of steps in flight and the device don't change
-it. The number picks a token by the inverse of the distribution function, summed in the order of
-token ids in float64: logits that differ by rounding move a boundary by as little, whereas a sum in
-order of probability would change wholesale where two tokens change places. It knows nothing about
-requests.
+Guarantees: the random number of a sample depends on its seed, sequence and position alone, so
+preemption, batch composition, the number of steps in flight and the device do not change it. The
+number selects a token by the inverse of the distribution function, summed by token id in float64:
+rounding of logits moves a boundary by as little, whereas a sum in order of probability would
+change wholesale when two tokens swap ranks.
 """
 # pyright: basic
 
@@ -20,14 +19,14 @@ __all__ = ["SamplingError", "check_sampling", "probabilities", "sample"]
 
 
 class SamplingError(ValueError):
-    """Sampling settings that can't be meant; the message is one line that says what to change."""
+    """Invalid sampling settings; the message says on one line what to change."""
 
 
 def check_sampling(temperature: float, top_p: float, top_k: int) -> None:
-    """Refuses settings that can't be meant.
+    """Rejects invalid settings.
 
     Raises:
-        SamplingError: which one.
+        SamplingError: names the invalid setting.
     """
     if not 0.0 <= temperature < float("inf"):
         raise SamplingError(f"temperature must be 0 (greedy) or more, not {temperature!r}")
@@ -44,18 +43,18 @@ def probabilities(
     top_k: Tensor,
     truncated: bool = True,
 ) -> Tensor:
-    """The distribution that is sampled from, not normalized.  [S, V] float64
+    """The distribution to sample from, not normalized.  [S, V] float64
 
-    Top-k goes first, then the smallest set of the most probable tokens that has top_p of what is
-    left. Tokens that are exactly as probable as the last one of a set belong to it as well: which
-    of them would go is nothing but the order of a sort.
+    Top-k applies first, then the smallest set of most probable tokens that has top_p of the
+    remaining mass. Tokens exactly as probable as the last one of a set belong to it as well:
+    otherwise the order of a sort would decide.
 
     Args:
         logits: [S, V] float32
         temperature: above 0.  [S]
         top_p: in (0, 1].  [S]
         top_k: 0 for all tokens.  [S]
-        truncated: False says that neither top-p nor top-k takes anything away, which spares a sort.
+        truncated: False if neither top-p nor top-k removes a token, which saves a sort.
     """
     vocabulary = logits.shape[-1]
     scaled = logits.double() / temperature.double()[:, None]
@@ -90,8 +89,8 @@ def sample(
         logits: [S, V] float32
         seed: [S] int64
         sequence: [S] int64
-        position: the one that the token will have.  [S] int64
-        temperature: 0 takes the most probable token, the first one of equals.  [S]
+        position: position of the new token.  [S] int64
+        temperature: 0 takes the most probable token, the first among equals.  [S]
         top_p: [S]
         top_k: [S] int64
         truncated: False if top_p is 1 and top_k is 0 for every row.
@@ -102,6 +101,6 @@ def sample(
     sums = shares.cumsum(dim=-1)
     point = uniform(seed, sequence, position)[:, None] * sums[:, -1:]
     drawn = torch.searchsorted(sums, point, right=True)[:, 0]
-    # Rounding can put the point at the very end, behind the last token that has any share.
+    # Rounding can put the point at the very end, beyond the last token with any mass.
     final = (sums < sums[:, -1:]).sum(dim=-1)
     return torch.where(greedy, best, torch.minimum(drawn, final))

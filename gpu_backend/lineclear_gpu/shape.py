@@ -1,8 +1,7 @@
 # pyright: basic
-"""What the KV of one block looks like in memory.
+"""Memory layout of one block's KV.
 
-Guarantees: every size is a whole number of bytes, computed without rounding. It knows nothing
-about devices or about who holds a block.
+Guarantees: every size is a whole number of bytes, computed exactly.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class KVShape:
     dtype: torch.dtype = torch.float32
 
     def __post_init__(self) -> None:
-        """Refuses what can't be meant."""
+        """Rejects invalid sizes."""
         for name in ("layers", "kv_heads", "head_dim", "block_size"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -47,7 +46,7 @@ class KVShape:
 
     @property
     def of_block(self) -> tuple[int, int, int, int, int]:
-        """Sizes of one block: layers, keys and values, slots, heads, numbers."""
+        """Shape of one block: layers, keys and values, slots, heads, numbers."""
         return (self.layers, 2, self.block_size, self.kv_heads, self.head_dim)
 
     @property

@@ -1,8 +1,8 @@
-"""The arrays of a step on their way to the device: packed, one copy, three buffers in turn.
+"""Sends the arrays of a step to the device: packed, one copy, three buffers in rotation.
 
-Guarantees: a pinned buffer is written again only after the copy that reads it is done, whoever is
-late (race R9 of the backend's rules: metadata rewritten while its copy is under way). Without a
-GPU the arrays are copied as they are. It knows nothing about what the arrays mean.
+Guarantees: a pinned buffer is rewritten only after the copy that reads it is done, however late
+that copy is (race R9 of the backend's rules: metadata rewritten while its copy is in flight).
+Without a GPU the arrays are copied as they are.
 """
 # pyright: basic
 
@@ -20,7 +20,7 @@ __all__ = ["BUFFERS", "Staging", "fetch"]
 BUFFERS = 3
 #: torch.cuda, whose events carry no types.
 cuda: Any = torch.cuda
-#: Every array begins at a multiple of so many bytes.
+#: Every array starts at a multiple of this many bytes.
 ALIGNED = 16
 
 TYPES: dict[str, torch.dtype] = {
@@ -37,7 +37,7 @@ class Buffer:
     __slots__ = ("array", "event", "host")
 
     def __init__(self, size: int) -> None:
-        """Nothing reads it yet."""
+        """Allocates a buffer that no copy reads."""
         self.host = torch.empty(size, dtype=torch.uint8, pin_memory=True)
         self.array = self.host.numpy()
         self.event: Any = cuda.Event()
@@ -47,12 +47,12 @@ class Staging:
     """Sends arrays to a device, on the stream that is current there.
 
     Args:
-        device: where to.
-        buffers: how many steps may be on their way at once before the host waits.
+        device: the target device.
+        buffers: number of steps in transit before the host waits.
     """
 
     def __init__(self, device: torch.device, buffers: int = BUFFERS) -> None:
-        """Memory is taken with the first step."""
+        """Memory is allocated with the first step."""
         self.device = device
         self._ring: list[Buffer | None] = [None] * buffers
         self._turn = 0
@@ -85,11 +85,11 @@ class Staging:
         }
 
     def into(self, target: Tensor, write: Callable[[Any], object]) -> None:
-        """Bytes go to a tensor of bytes on the device, on the stream that is current there.
+        """Copies bytes to a byte tensor on the device, on its current stream.
 
         Args:
             target: the bytes of earlier work on the stream may still be read when this returns.
-            write: fills an array of as many bytes on the host.
+            write: fills a host array of as many bytes.
         """
         size = target.numel()
         if self.device.type != "cuda":
@@ -103,7 +103,7 @@ class Staging:
         buffer.event.record()
 
     def _copy(self, buffer: Buffer, size: int) -> Tensor:
-        """Bytes on the device, once the stream has come to it."""
+        """Copies bytes to the device, in stream order."""
         sent = torch.empty(size, dtype=torch.uint8, device=self.device)
         return sent.copy_(buffer.host[:size], non_blocking=True)
 
@@ -118,9 +118,9 @@ class Staging:
 
 
 def fetch(tensor: Tensor) -> Tensor:
-    """A copy on the host, whose content is there when the current stream has come past it.
+    """A copy on the host, valid once the current stream has passed it.
 
-    The pinned memory is used again by the allocator only once the copy is done.
+    The allocator reuses the pinned memory only after the copy is done.
     """
     if tensor.device.type != "cuda":
         return tensor

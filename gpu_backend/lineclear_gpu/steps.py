@@ -1,11 +1,11 @@
-"""Steps that run as they were recorded: those that only decode, and small ones that do not.
+"""Recorded steps: decode-only ones, and small ones with prompt chunks.
 
-Guarantees: a recorded step stores KV, attends and picks the most probable tokens exactly as the same
-step launch by launch, up to rounding; what fills a bucket up reads no KV, and stores its own in the
-pool's spare block and its token in a lane that no sequence has. It knows nothing about plans.
+Guarantees: a recorded step stores KV, attends and takes the most probable tokens exactly as the
+same step launched kernel by kernel, up to rounding. Padding reads no KV; it stores its KV in the
+pool's spare block and its token in a lane that no sequence has.
 
-A step that only decodes is recorded for some numbers of rows. A step with chunks of prompts is
-recorded for some numbers of tokens; its rows are as many as may ever run, most of them empty.
+A decode-only step is recorded for some numbers of rows. A step with prompt chunks is recorded for
+some numbers of tokens; it has as many rows as may ever run, most of them empty.
 """
 # pyright: basic
 
@@ -29,19 +29,19 @@ from lineclear_gpu.plug import Forward
 
 __all__ = ["GREEDY", "SAMPLED", "Steps", "mixed_sizes", "records"]
 
-#: A step that takes the most probable tokens; one whose logits are sampled from afterwards.
+#: Steps that take the most probable tokens; steps whose logits are sampled afterwards.
 GREEDY, SAMPLED = "greedy", "sampled"
-#: Tokens of the largest step with chunks that is recorded: beyond it launches cost little beside it.
+#: Tokens of the largest recorded step with chunks: beyond it launches are cheap in comparison.
 MOST_TOKENS = 2048
 
 
 def records(backend: AttentionBackend) -> bool:
-    """Whether a way to attend needs nothing of the host that changes from step to step."""
+    """Whether an attention backend needs no host value that changes from step to step."""
     return isinstance(backend, Paged)
 
 
 def mixed_sizes(most: int) -> list[int]:
-    """Tokens of the steps with chunks that are recorded, where a step has `most` at most."""
+    """Token counts of the recorded steps with chunks, for steps of at most `most` tokens."""
     sizes = [64, 128, 192, 256, 384, 512, 768, 1024, 1536, MOST_TOKENS]
     return [size for size in sizes if size < most] + ([most] if most <= MOST_TOKENS else [])
 
@@ -50,13 +50,13 @@ class Steps:
     """The recorded steps of one model over one pool.
 
     Args:
-        graphs: how they are recorded.
+        graphs: records them.
         model: the model.
         pool: the blocks.
-        backend: how to attend.
-        memory: the newest token of each lane, and one more for rows that no sequence has.
+        backend: computes attention.
+        memory: the newest token of each lane, and one more lane for padding rows.
         max_rows: rows of the largest step.
-        max_tokens: tokens of the largest step; 0 to record only those that decode.
+        max_tokens: tokens of the largest step; 0 to record only decode-only steps.
         max_len: tokens of the longest sequence.
     """
 
@@ -71,7 +71,7 @@ class Steps:
         max_tokens: int,
         max_len: int,
     ) -> None:
-        """Nothing is recorded."""
+        """Records nothing yet."""
         self.model = model
         self.pool = pool
         self.backend = backend
@@ -118,15 +118,15 @@ class Steps:
 
     @property
     def refused(self) -> str | None:
-        """Why nothing is recorded, None while all goes well."""
+        """Why recording failed, None if it has not."""
         return self.decodes.refused
 
     def buckets(self) -> list[Buckets]:
-        """All of them."""
+        """All buckets."""
         return [self.decodes] if self.mixed is None else [self.decodes, self.mixed]
 
     def record(self, progress: Callable[[int, int], object] = lambda *_: None) -> bool:
-        """Records every greedy step; the others are recorded when one of them first runs."""
+        """Records every greedy step; others are recorded on first use."""
         total = sum(len(each.sizes) for each in self.buckets())
         done = 0
 
@@ -139,9 +139,9 @@ class Steps:
             return all(each.record((GREEDY,), one_more) for each in self.buckets())
 
     def run(self, batch: Batch) -> Tensor | None:
-        """The most probable tokens, which are remembered if the step is greedy.  [S] int64
+        """The most probable tokens; a greedy step also stores them in their lanes.  [S] int64
 
-        None if the step is none of those that are recorded.
+        None if the step is not recorded.
         """
         rows, samples, tokens = batch.rows, len(batch.sample_rows), len(batch.tokens)
         kind = GREEDY if batch.greedy else SAMPLED
@@ -174,14 +174,14 @@ class Steps:
         return self.mixed.run(arrays, kind, samples)
 
     def logits(self, samples: int) -> Tensor:
-        """Of the last step that was not greedy, in float32.  [samples, V]"""
+        """Logits of the last step that was not greedy, in float32.  [samples, V]"""
         assert self._logits is not None
         return self._logits[:samples]
 
     # ---- what is recorded ----------------------------------------------------------------------
 
     def _decode(self, inputs: dict[str, Tensor], kind: Hashable) -> Tensor:
-        """Rows of one token each, all of which are sampled from."""
+        """Rows of one token each, all sampled."""
         starts = self._starts[: len(inputs["tokens"]) + 1]
         return self._step(inputs, starts, None, inputs["lanes"], kind)
 

@@ -1,9 +1,8 @@
 # pyright: basic
 """Streams on which operations run: a GPU's, the caller's own thread, or delayed ones.
 
-Guarantees: operations of one stream run in the order in which they were given to it, and an
-operation runs after those of other streams that it was told to wait for; nothing else orders them.
-It knows nothing about blocks.
+Guarantees: operations of one stream run in the order given; an operation runs after those of other
+streams that it waits for; there is no other order.
 """
 
 from __future__ import annotations
@@ -19,41 +18,41 @@ from lineclear.testing.orders import Order, Shuffled
 
 __all__ = ["STREAMS", "CudaStreams", "DelayedStreams", "ImmediateStreams", "Streams", "streams_of"]
 
-#: What each kind of operation runs on.
+#: Kind of operation -> its stream.
 STREAMS = {"forward": "compute", "copy_block": "compute", "swap_out": "out", "swap_in": "in"}
 
-#: A kind of operation that each stream runs, as orders name it.
+#: Stream -> one kind of operation that runs on it, as orders name it.
 KINDS = {"compute": "forward", "out": "swap_out", "in": "swap_in"}
 
 Job = Callable[[], Any]
 
 
 class Streams(ABC):
-    """Where jobs run.
+    """Runs jobs on streams.
 
-    A job that raises is done and failed; what it returns is kept until `result` asks for it.
+    A job that raises is done and failed; its result is kept until `result` reads it.
     """
 
     def __init__(self) -> None:
-        """Nothing was given to any stream."""
+        """Starts with empty streams."""
         self.results: dict[int, Any] = {}
         self.errors: dict[int, Exception] = {}
         self.last: dict[str, int] = {}  # stream -> number of the last job given to it
 
     def give(self, number: int, stream: str, after: list[int], job: Job) -> None:
-        """Gives a job to a stream.
+        """Enqueues a job on a stream.
 
         Args:
-            number: of the operation; ascending.
-            stream: which.
-            after: for each other stream, the last of its operations that comes first.
-            job: what to do.
+            number: number of the operation; ascending.
+            stream: the stream.
+            after: for each other stream, its last operation to wait for.
+            job: the work.
         """
         self.last[stream] = number
         self._give(number, stream, after, job)
 
     def _do(self, number: int, job: Job) -> None:
-        """Does the job now."""
+        """Runs the job now."""
         try:
             self.results[number] = job()
         except Exception as error:
@@ -61,7 +60,7 @@ class Streams(ABC):
 
     @abstractmethod
     def _give(self, number: int, stream: str, after: list[int], job: Job) -> None:
-        """As `give`."""
+        """Implements `give`."""
 
     @abstractmethod
     def done(self, number: int) -> bool:
@@ -69,13 +68,13 @@ class Streams(ABC):
 
     @abstractmethod
     def wait(self, number: int) -> None:
-        """Returns when the operation has ended."""
+        """Returns once the operation has ended."""
 
     def result(self, number: int) -> Any:
-        """What the operation returned, once.
+        """The value that the operation returned; can be read once.
 
         Raises:
-            Exception: what the job raised.
+            Exception: the error that the job raised.
         """
         self.wait(number)
         if number in self.errors:
@@ -84,35 +83,34 @@ class Streams(ABC):
 
 
 class ImmediateStreams(Streams):
-    """The caller's own thread: every job is done when it is given."""
+    """The caller's own thread: a job is done when `give` returns."""
 
     def _give(self, number: int, stream: str, after: list[int], job: Job) -> None:
         self._do(number, job)
 
     def done(self, number: int) -> bool:
-        """Always."""
+        """Always true."""
         return True
 
     def wait(self, number: int) -> None:
-        """It has ended."""
+        """Returns at once."""
 
 
 class DelayedStreams(Streams):
     """Streams that hold jobs back and run them in any order that the waits allow.
 
-    What the waits allow, and in which orders, is `lineclear.testing`'s to say, as for the device of the
-    test.
+    `lineclear.testing` computes which orders the waits allow, as for the test device.
 
     Args:
-        order: which of several jobs that could go on runs first; drawn from the seed if None.
-        seed: of the built-in order, if there is no other.
+        order: picks the next of several runnable jobs; drawn from the seed if None.
+        seed: seed of the built-in order, if no order is given.
     """
 
     def __init__(self, order: Order | None = None, seed: int = 0) -> None:
         super().__init__()
         self.record = Record()
         self.jobs: dict[int, Job] = {}
-        self.ran: list[int] = []  # numbers as they were run
+        self.ran: list[int] = []  # numbers, in the order run
         self.queued: dict[str, int] = {}  # stream -> the last job given to it
         self._order = order or Shuffled(seed)
 
@@ -136,16 +134,18 @@ class DelayedStreams(Streams):
         self._do(number, self.jobs.pop(number))
 
     def done(self, number: int) -> bool:
-        """Whether it was run."""
+        """Whether it has run."""
         return number not in self.record.waiting
 
     def wait(self, number: int) -> None:
-        """Runs jobs until this one was run."""
+        """Runs jobs until this one has run."""
         while number in self.record.waiting:
             wanted = self.record.needed(number)
             chosen = self._order.pick(self.record.ready(), wanted, self.record)
             if chosen is None:
-                raise RuntimeError(f"{type(self._order).__name__} holds back what is waited for")
+                raise RuntimeError(
+                    f"{type(self._order).__name__} never runs an operation that is waited for"
+                )
             self._run(chosen.number)
 
 
@@ -153,14 +153,14 @@ class CudaStreams(Streams):
     """Streams of a GPU.
 
     Args:
-        device: which.
-        single: everything on one stream, which is always right and overlaps nothing.
+        device: the GPU.
+        single: use one stream for everything: always correct, no overlap.
     """
 
     def __init__(self, device: torch.device, single: bool = False) -> None:
         super().__init__()
         self.device = device
-        # Of its own: the driver takes no batch of copies on the legacy default stream.
+        # A stream of its own: the driver takes no batch of copies on the legacy default stream.
         compute: Any = make_stream(device)
         compute.wait_stream(torch.cuda.current_stream(device))
         self.streams: dict[str, Any] = {"compute": compute}
@@ -182,35 +182,35 @@ class CudaStreams(Streams):
         self.events[number] = event
 
     def done(self, number: int) -> bool:
-        """Whether the GPU has come past it."""
+        """Whether the GPU has passed it."""
         event = self.events.get(number)
         return event is None or bool(event.query())
 
     def wait(self, number: int) -> None:
-        """Blocks the host until the GPU has come past it."""
+        """Blocks the host until the GPU has passed it."""
         event = self.events.get(number)
         if event is not None:
             event.synchronize()
 
     def forget(self, number: int) -> None:
-        """Nobody will wait for the operation any more; its event is used again."""
+        """Recycles the event of an operation that needs no further wait."""
         event = self.events.pop(number, None)
         if event is not None:
             self.spare.append(event)
 
 
 def make_stream(device: torch.device) -> Any:
-    """A stream of the device."""
+    """Creates a stream on the device."""
     made: Any = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     return made
 
 
 def make_event() -> Any:
-    """An event that does not measure time."""
+    """Creates an event without timing."""
     made: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
     return made
 
 
 def streams_of(device: torch.device, single: bool = False) -> Streams:
-    """The streams that a device has."""
+    """The default streams of a device."""
     return CudaStreams(device, single) if device.type == "cuda" else ImmediateStreams()

@@ -1,9 +1,8 @@
-"""Which models run over the pool: said of their configuration, before a weight is loaded.
+"""Which models run over the pool, decided by their configuration before weights are loaded.
 
-Guarantees: a configuration that is known to need something else than causal softmax attention with
-one KV shape in all layers is refused, with the name of what it needs. What a configuration doesn't
-show, `plug` refuses when a layer is called, and `model.probe` by comparing logits. It knows nothing
-about weights.
+Guarantees: a configuration known to need anything but causal softmax attention with one KV shape
+in all layers is rejected, with the name of what it needs. What a configuration does not show,
+`plug` rejects when a layer is called, and `model.probe` by comparing logits.
 """
 # pyright: basic
 
@@ -15,7 +14,7 @@ from lineclear_gpu.plug import Unsupported
 
 __all__ = ["check_class", "check_config", "windows"]
 
-#: Attributes that mean what they say as soon as they are neither None nor False nor 0.
+#: Attributes that count as set unless they are None, False or 0.
 REFUSED = {
     "is_encoder_decoder": "an encoder beside its decoder",
     "vision_config": "images; load its text model alone",
@@ -36,7 +35,7 @@ REFUSED = {
     "block_configs": "layers of several shapes",
 }
 
-#: What the kinds of layers are called that are refused; another kind goes by its own name.
+#: Names of unsupported kinds of layers; another kind appears under its own name.
 KINDS = {
     "linear_attention": "recurrent layers (Mamba or linear attention)",
     "mamba": "recurrent layers (Mamba or linear attention)",
@@ -46,7 +45,7 @@ KINDS = {
 }
 SUPPORTED_KINDS = ("full_attention", "sliding_attention")
 
-#: Architectures whose needs their configuration doesn't show.
+#: Architectures whose needs their configuration does not show.
 ARCHITECTURES = {
     "gpt_oss": "attention sinks",
     "mimo_v2_flash": "attention sinks",
@@ -66,10 +65,10 @@ def refuse(config: Any, needs: str) -> Unsupported:
 
 
 def value(config: Any, name: str) -> Any:
-    """One setting, None if there is none.
+    """One setting, None if absent.
 
     Raises:
-        Unsupported: layers have several values of it, which some configurations say by raising.
+        Unsupported: its value differs among layers; some configurations raise then.
     """
     try:
         return getattr(config, name, None)
@@ -78,10 +77,10 @@ def value(config: Any, name: str) -> Any:
 
 
 def check_config(config: Any) -> None:
-    """Refuses what the configuration shows.
+    """Rejects a configuration with unsupported needs.
 
     Raises:
-        Unsupported: what the model needs.
+        Unsupported: names what the model needs.
     """
     if config.model_type in ARCHITECTURES:
         raise refuse(config, ARCHITECTURES[config.model_type])
@@ -95,25 +94,25 @@ def check_config(config: Any) -> None:
             raise refuse(config, f"{KINDS.get(kind, kind)} ({kind} among its layer_types)")
     for name in ("num_hidden_layers", "num_attention_heads"):
         if not isinstance(value(config, name), int):
-            raise refuse(config, f"layers of several shapes ({name} is no single number)")
+            raise refuse(config, f"layers of several shapes ({name} is not a single number)")
     for name in ("head_dim", "num_key_value_heads"):
         if not isinstance(value(config, name), int | None):
-            raise refuse(config, f"layers of several shapes ({name} is no single number)")
+            raise refuse(config, f"layers of several shapes ({name} is not a single number)")
 
 
 def check_class(model: Any) -> None:
-    """Refuses what only the built model shows.
+    """Rejects a built model with unsupported needs.
 
     Raises:
-        Unsupported: what the model needs.
+        Unsupported: names what the model needs.
     """
     import inspect
 
     name = type(model).__name__
     if not getattr(model, "_supports_attention_backend", False):
-        raise Unsupported(f"{name} can't be given another attention function")
+        raise Unsupported(f"{name} does not accept another attention function")
     if "logits_to_keep" not in inspect.signature(model.forward).parameters:
-        raise Unsupported(f"{name} can't leave out logits (no logits_to_keep)")
+        raise Unsupported(f"{name} cannot skip logits (no logits_to_keep)")
     for parameter, _ in model.named_parameters():
         last = parameter.rsplit(".", 1)[-1]
         if "sink" in last:
@@ -121,10 +120,10 @@ def check_class(model: Any) -> None:
 
 
 def windows(config: Any) -> tuple[int | None, ...]:
-    """The sliding window of each layer by the configuration, None where it sees everything.
+    """The configured sliding window of each layer, None for full attention.
 
-    A layer that attends without the window that stands here is refused. Where the configuration
-    names no kinds of layers, its window holds for all of them.
+    A layer that attends with another window is rejected. Where the configuration names no kinds of
+    layers, its window holds for all of them.
     """
     layers: int = config.num_hidden_layers
     window: int | None = getattr(config, "sliding_window", None)

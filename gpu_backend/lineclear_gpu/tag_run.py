@@ -1,8 +1,8 @@
 # pyright: basic
-"""The scheduler, the pools and the copies under pressure, with tags instead of a model.
+"""Scheduler, pools and copies under memory pressure, with tags instead of a model.
 
-Guarantees: the same seed makes the same choices, on any device; a run ends with no wrong tag, or
-with the first one told by request, step and count. It knows nothing about models.
+Guarantees: the same seed makes the same choices on any device; a run ends without a wrong tag, or
+reports the first one by request, step and count.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class WrongTag(AssertionError):
 
 
 class FailingTransfer(Transfer):
-    """Copies of which some raise.
+    """Copies, some of which raise.
 
     Args:
         pool: both pools.
@@ -52,12 +52,12 @@ class FailingTransfer(Transfer):
 
     def _copy(self, source: torch.Tensor, target: torch.Tensor, pairs: Any) -> int:
         if self.fails():
-            raise RuntimeError("this copy was told to fail")
+            raise RuntimeError("this copy fails by design of the test")
         return super()._copy(source, target, pairs)
 
 
 def pressure(**changes: Any) -> Config:
-    """Settings under which everything happens: preemption of both kinds, forks, full pools."""
+    """Settings that make everything happen: both kinds of preemption, forks, full pools."""
     settings: dict[str, Any] = {
         "num_gpu_blocks": 40,
         "num_cpu_blocks": 30,
@@ -75,18 +75,18 @@ def pressure(**changes: Any) -> Config:
 
 @dataclass(slots=True)
 class Load:
-    """What the users do.
+    """What users do.
 
     Attributes:
-        waiting: requests that are kept waiting.
-        prompt: tokens of a prompt, at most.
-        output: tokens to generate, at most.
+        waiting: requests to keep waiting.
+        prompt: maximum tokens of a prompt.
+        output: maximum tokens to generate.
         groups: share of requests with 2 or 3 branches.
-        fork: chance that a branch forks when its request has room for another.
-        prune: chance that a branch of several is pruned.
-        stop: chance that a branch stops.
-        abort: chance that a request is aborted, in a step.
-        fail: chance that a copy fails.
+        fork: probability that a branch forks when its request has room for another.
+        prune: probability that a branch of several is pruned.
+        stop: probability that a branch stops.
+        abort: probability that a request is aborted, per step.
+        fail: probability that a copy fails.
     """
 
     waiting: int = 6
@@ -102,23 +102,23 @@ class Load:
 
 @dataclass(slots=True)
 class Flight:
-    """A plan on the device."""
+    """A plan in flight."""
 
     launched: Launched
     batch: Batch
     names: list[tuple[Hashable, int]]  # of its rows
     lives: list[int]  # of its rows
-    launch: int  # number of the plan, counted from 1
+    launch: int  # number of the plan, from 1
 
 
 @dataclass(slots=True)
 class Figures:
-    """What happened.
+    """Counts of events.
 
     Attributes:
-        steps: steps that were computed.
-        rows: rows that were computed.
-        slots: slots that were read and checked.
+        steps: steps computed.
+        rows: rows computed.
+        slots: slots read and checked.
         events: by kind: swap, recompute, fork, prune, copy, abort, failed, finished; excused counts
             rows that read what a failed copy left.
     """
@@ -134,15 +134,15 @@ class TagRun:
 
     Args:
         config: the scheduler's settings.
-        seed: of every choice.
-        device: where the pool lives.
+        seed: seed of every choice.
+        device: device of the pool.
         shape: what a block holds; two small layers if None.
-        load: what the users do.
-        streams: where operations run; those of the device if None.
-        check: whether every invariant and the rule of order is checked in each step.
-        wait: replaces the wait of an operation, in tests that take one out.
-        graphs: how steps are recorded, None to launch them one by one.
-        poison: steps after which blocks that nobody can read are overwritten with NaN, 0 for never.
+        load: what users do.
+        streams: where operations run; default: those of the device.
+        check: whether to check every invariant and the access order in each step.
+        wait: replaces the wait of an operation, in tests that remove one.
+        graphs: records steps, None to launch kernel by kernel.
+        poison: steps between overwriting unreadable blocks with NaN, 0 for never.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class TagRun:
         poison: int = 1,
         graphs: Graphs | None = None,
     ) -> None:
-        """Nobody has asked for anything."""
+        """Starts without requests."""
         self.config = config
         self.seed = seed
         self.random = random.Random(seed)
@@ -179,8 +179,8 @@ class TagRun:
         self.figures = Figures()
         self.flights: deque[Flight] = deque()
         self.launches = 0
-        # A copy belongs to the life that it was launched for: when its failure is reported, the
-        # request may have ended and its id may be another request's.
+        # A copy belongs to the life of the request it was launched for: when its failure is
+        # reported, that request may have ended and its id may be in use again.
         self.copies: dict[int, tuple[int | None, int]] = {}  # open copy -> life, launch
         self.excused: dict[int, list[tuple[int, int]]] = {}  # life -> first and last launch
         self.life = 0
@@ -191,11 +191,11 @@ class TagRun:
     # ---- the users -----------------------------------------------------------------------------
 
     def _ask(self) -> None:
-        """Keeps some requests waiting, and aborts one now and then."""
+        """Keeps some requests waiting; aborts one now and then."""
         draw, load, config = self.random, self.load, self.config
         while len(self.scheduler.ledger.waiting) < load.waiting:
             self.life += 1
-            name = self.life % (4 * config.max_num_seqs + load.waiting)  # ids are used again
+            name = self.life % (4 * config.max_num_seqs + load.waiting)  # ids are reused
             if name in self.scheduler.entries:
                 continue
             n = draw.choice((2, 3)) if draw.random() < load.groups else 1
@@ -216,25 +216,25 @@ class TagRun:
             self._abort(draw.choice(list(self.scheduler.entries)))
 
     def _abort(self, name: Hashable) -> None:
-        """A user leaves."""
+        """Aborts a request."""
         self.scheduler.abort(name)
         self._forget(name)
         self.figures.events["abort"] += 1
 
     def _forget(self, name: Hashable) -> None:
-        """The request is gone."""
+        """Deletes all state of a request."""
         self.book.drop_request(name, range(self.made.pop(name)))
         del self.lives[name]
 
     # ---- steps ---------------------------------------------------------------------------------
 
     def run(self, steps: int, on_step: Callable[[], object] = lambda: None) -> Figures:
-        """Runs so many more steps.
+        """Runs this many more steps.
 
         Raises:
-            WrongTag: a row read what is not its own.
+            WrongTag: a row read KV that is not its own.
             Violation: an invariant does not hold.
-            Hazard: two accesses conflict and nothing orders them.
+            Hazard: two conflicting accesses are unordered.
         """
         until = self.figures.steps + steps
         while self.figures.steps < until:
@@ -252,11 +252,11 @@ class TagRun:
         return self.figures
 
     def _more(self) -> bool:
-        """Whether another step is launched before the oldest is committed."""
+        """Whether to launch another step before the oldest is committed."""
         return bool(self.flights) and self.random.random() < 0.5
 
     def _launch(self) -> None:
-        """The next plan goes to the device."""
+        """Launches the next plan."""
         plan = self.scheduler.schedule()
         batch = self.book.batch(plan)
         events = self.figures.events
@@ -276,12 +276,12 @@ class TagRun:
             lives = [self.lives[name] for name, _ in names]
             self.flights.append(Flight(launched, batch, names, lives, self.launches))
         elif not self.flights:
-            self._tell(*self.executor.drain())  # nothing else goes on meanwhile
+            self._tell(*self.executor.drain())  # nothing else is running meanwhile
         if self.hazards is not None:
             audit(self.scheduler)
 
     def _tell(self, done: list[int], failed: list[int]) -> None:
-        """The scheduler hears of copies."""
+        """Reports copies to the scheduler."""
         if not done and not failed:
             return
         for number in done:
@@ -294,7 +294,7 @@ class TagRun:
         self.figures.events["failed"] += len(reset)
 
     def _commit(self) -> None:
-        """The oldest step in flight is committed."""
+        """Commits the oldest step in flight."""
         if not self.flights:
             return
         flight = self.flights.popleft()
@@ -313,7 +313,7 @@ class TagRun:
             self._poison()
 
     def _decide(self, flight: Flight, tokens: list[int]) -> None:
-        """What users and samplers make of the tokens: forks, prunes, stops."""
+        """Forks, prunes and stops, decided from the tokens."""
         draw, load, scheduler = self.random, self.load, self.scheduler
         plan = flight.launched.plan
         dropped = set(scheduler.dropped(plan))
@@ -365,7 +365,7 @@ class TagRun:
     # ---- checks --------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        """Reads what the device has found.
+        """Reads the results of the device.
 
         A row may read what a failed copy left only from the plan that carried the copy up to the
         last plan before the failure was reported.
@@ -388,11 +388,11 @@ class TagRun:
         self._wrong.clear()
 
     def _poison(self) -> None:
-        """Blocks that nobody holds and no open operation may touch are overwritten."""
+        """Overwrites blocks that are free and that no open operation may touch."""
         ledger = self.scheduler.ledger
         gpu = ledger.gpu
         quiet = [place for place in gpu.order[: gpu.free] if gpu.until[place] <= ledger.done]
         self.pool.poison(quiet)
         if self.pool.device.type == "cuda":
-            # It ends before anything else is launched, so it needs no wait of its own.
+            # It ends before any other launch, so it needs no wait.
             torch.cuda.synchronize(self.pool.device)

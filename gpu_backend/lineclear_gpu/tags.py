@@ -1,9 +1,9 @@
 # pyright: basic
-"""A forward without a model: it writes a tag into every slot, and checks those written before.
+"""A forward without a model: writes a tag into every slot, and checks the tags written before.
 
-Guarantees: a tag names the life of a request, the position and the token there, so that KV of
-another request, another position, another branch, or of nobody shows when it is read. It knows
-nothing about how blocks came to where they are; what a row should find it has from the book.
+Guarantees: a tag names the life of a request, the position and the token there, so a read of KV of
+another request, position or branch, or of a free block, shows. The expected tags come from the
+book, not from how blocks moved.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from lineclear_gpu.staging import Staging
 
 __all__ = ["RecordedTags", "TagRunner", "sampled_token"]
 
-#: Tags are whole numbers below this, which float32 holds exactly.
+#: Tags are whole numbers below this; float32 holds them exactly.
 TOKENS = 1 << 20
-#: Numbers of one slot that hold the tag: life, position, token.
+#: Numbers of a slot that hold the tag: life, position, token.
 WIDTH = 3
 
 
 def sampled_token(seed: int, life: Any, branch: Any, position: Any) -> Any:
-    """What is sampled for a sequence: it depends on nothing else. Arrays or whole numbers."""
+    """The token sampled for a sequence: a function of its arguments. Arrays or whole numbers."""
     mixed = np.asarray(seed * 0x9E3779B97F4A7C15 % (1 << 64), dtype=np.uint64)
     with np.errstate(over="ignore"):
         for part in (life, branch, position):
@@ -43,16 +43,16 @@ class TagRunner:
     """Writes and checks tags.
 
     Args:
-        pool: whose KV is at least 3 numbers of float32 wide.
-        book: who should find what.
-        seed: of the tokens that are sampled.
-        graphs: how steps are recorded, None to launch them one by one.
+        pool: its KV must have at least 3 float32 numbers per slot.
+        book: gives the expected content.
+        seed: seed of the sampled tokens.
+        graphs: records steps, None to launch kernel by kernel.
         max_rows: rows of the largest step.
         max_tokens: tokens of the largest step.
 
     Attributes:
-        lives: of the sequence in each lane: its request's number. [lanes]
-        branches: of the sequence in each lane. [lanes]
+        lives: request number of the sequence in each lane. [lanes]
+        branches: branch number of the sequence in each lane. [lanes]
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class TagRunner:
         max_rows: int = 64,
         max_tokens: int = 256,
     ) -> None:
-        """No tag is written."""
+        """Starts without tags."""
         shape = pool.shape
         if shape.dtype is not torch.float32 or shape.kv_heads * shape.head_dim < WIDTH:
-            raise ValueError(f"tags need a float32 pool with {WIDTH} numbers in a slot or more")
+            raise ValueError(f"tags need a float32 pool with at least {WIDTH} numbers in a slot")
         self.pool = pool
         self.book = book
         self.seed = seed
@@ -83,13 +83,13 @@ class TagRunner:
         self._record()
 
     def _record(self) -> None:
-        """Steps are recorded anew, over the memory of the lanes that there is."""
+        """Records steps again, over the current lanes."""
         self.recorded: RecordedTags | None = None
         if self.graphs is not None:
             self.recorded = RecordedTags(self, self.graphs)
 
     def lane(self, lane: int, life: int, branch: int) -> None:
-        """A lane is taken by a sequence."""
+        """Assigns a lane to a sequence."""
         self.lives[lane] = life
         self.branches[lane] = branch
         if lane >= len(self.newest):
@@ -97,10 +97,10 @@ class TagRunner:
             self._record()
 
     def prepare(self, batch: Batch) -> Callable[[], tuple[torch.Tensor, torch.Tensor]]:
-        """The forward of a batch, to be called when its turn comes.
+        """The forward of a batch, to be called in stream order.
 
-        The forward returns what it sampled, and for each row how many of the slots that it read
-        hold what they should not. [samples], [rows]
+        It returns the sampled tokens and, for each row, how many slots that it read hold wrong
+        tags. [samples], [rows]
         """
         book, size = self.book, self.book.block_size
         lives = np.array([self.lives[int(lane)] for lane in batch.lanes], dtype=np.int64)
@@ -108,7 +108,7 @@ class TagRunner:
         if self.recorded is not None:
             return self.recorded.prepare(batch, lives, branches)
         first = batch.context_lens - batch.lengths
-        # Every position before the first input: where it is, and what should be there.
+        # Every position before the first input: its slot and its expected tag.
         row = np.repeat(np.arange(len(first)), first)
         position = np.arange(len(row)) - np.repeat(np.cumsum(first) - first, first)
         lane = batch.lanes[row]
@@ -136,7 +136,7 @@ class TagRunner:
             "sampled_lanes": batch.lanes[batch.sample_rows],
         }
         rows = len(first)
-        # Sent when its turn comes, so that the copies stand on the forward's own stream.
+        # Sent in stream order, so that the copies are on the forward's own stream.
         return lambda: self._forward(rows, self._staging.send(arrays))
 
     def _forward(self, rows: int, sent: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -156,15 +156,15 @@ class TagRunner:
 
 
 class RecordedTags:
-    """The same forward, recorded for some numbers of tokens, as a model's steps are.
+    """The same forward, recorded for some numbers of tokens, like a model's steps.
 
     Args:
-        tags: what it writes and checks for.
-        graphs: how it is recorded.
+        tags: writes and checks.
+        graphs: records it.
     """
 
     def __init__(self, tags: TagRunner, graphs: Graphs) -> None:
-        """Nothing is recorded."""
+        """Records nothing yet."""
         self.tags = tags
         book, rows = tags.book, tags.max_rows
         self.width = -(-(book.max_len - 1) // book.block_size)
@@ -194,7 +194,7 @@ class RecordedTags:
     def prepare(
         self, batch: Batch, lives: Any, branches: Any
     ) -> Callable[[], tuple[torch.Tensor, torch.Tensor]]:
-        """As `TagRunner.prepare`."""
+        """See `TagRunner.prepare`."""
         tags, book = self.tags, self.tags.book
         rows = batch.sample_rows
         history = np.zeros((batch.rows, self.width * book.block_size), dtype=np.float32)

@@ -1,14 +1,14 @@
 # pyright: basic
 """Copies of blocks between the two pools.
 
-Guarantees: every target row holds its source's bytes when the stream has come past the copy;
-nothing else changes; the targets of one call are distinct and none of them is read by it. It knows
-nothing about why blocks move, and nothing of order between calls: that is the streams'.
+Guarantees: every target row holds its source's bytes once the stream has passed the copy; nothing
+else changes. The targets of one call are distinct and the call reads none of them. Order between
+calls is up to the streams.
 
-On a GPU one call of the driver hands over all copies (cuMemcpyBatchAsync), each a run of rows that
-lie side by side in both pools. Copies of one call are not ordered among themselves, which is why
-targets must be distinct. Small blocks move faster by a kernel that reads and writes the host's
-memory itself; `KERNEL_BELOW` says where, measured by `benchmarks/gpu.py`.
+On a GPU one driver call submits all copies (cuMemcpyBatchAsync), each a run of adjacent rows in
+both pools. Copies of one call are not ordered among themselves, which is why targets must be
+distinct. Small blocks move faster by a kernel that reads and writes host memory itself;
+`KERNEL_BELOW` is the limit, measured by `benchmarks/gpu.py`.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ Pairs = list[tuple[int, int]]
 KERNEL_BELOW = 192 * 1024
 
 
-#: Copies up to which it is worth to sort them before looking for runs.
+#: Up to this many copies it pays to sort them before looking for runs.
 SORTED_UP_TO = 2048
 
 
 def runs(sources: Any, targets: Any) -> tuple[Any, Any, Any]:
-    """Copies of rows, joined where they lie side by side on both sides.
+    """Merges copies of rows that are adjacent on both sides.
 
     Args:
         sources: rows to copy from, int64. [copies]
@@ -60,7 +60,7 @@ class _Location(ctypes.Structure):
 
 
 class _Attributes(ctypes.Structure):
-    """CUmemcpyAttributes: order of access to the source, where both sides are, flags."""
+    """CUmemcpyAttributes: order of access to the source, location of both sides, flags."""
 
     _fields_ = (
         ("order", ctypes.c_int),
@@ -70,12 +70,12 @@ class _Attributes(ctypes.Structure):
     )
 
 
-#: CU_MEMCPY_SRC_ACCESS_ORDER_STREAM: the source is read when the stream comes to the copy.
+#: CU_MEMCPY_SRC_ACCESS_ORDER_STREAM: the source is read in stream order.
 IN_STREAM_ORDER = 1
 
 
 def driver_batch() -> Any:
-    """The driver's batched copy, or None if it has none."""
+    """The driver's batched copy, or None if it lacks one."""
     try:
         found = ctypes.CDLL("libcuda.so.1").cuMemcpyBatchAsync_v2
     except (OSError, AttributeError):
@@ -98,12 +98,12 @@ class Transfer:
     """Copies rows between the pools.
 
     Args:
-        pool: both of them.
-        way: auto, batch, kernel or rows; auto chooses by the size of the runs.
+        pool: both pools.
+        way: auto, batch, kernel or rows; auto decides by the size of the runs.
 
     Attributes:
-        bytes_out: copied to the host so far.
-        bytes_in: copied to the device so far.
+        bytes_out: bytes copied to the host so far.
+        bytes_in: bytes copied to the device so far.
     """
 
     WAYS = ("auto", "batch", "kernel", "rows")
@@ -122,15 +122,15 @@ class Transfer:
         self.bytes_in = 0
 
     def out(self, pairs: Pairs) -> None:
-        """Copies rows of the device to the host; (device row, host row) each."""
+        """Copies device rows to the host; (device row, host row) each."""
         self.bytes_out += self._copy(self.pool.gpu_rows, self.pool.cpu_rows, pairs)
 
     def into(self, pairs: Pairs) -> None:
-        """Copies rows of the host to the device; (host row, device row) each."""
+        """Copies host rows to the device; (host row, device row) each."""
         self.bytes_in += self._copy(self.pool.cpu_rows, self.pool.gpu_rows, pairs)
 
     def _copy(self, source: torch.Tensor, target: torch.Tensor, pairs: Pairs) -> int:
-        """Copies on the current stream; how many bytes."""
+        """Copies on the current stream; returns the number of bytes."""
         if not pairs:
             return 0
         flat = chain.from_iterable(pairs)
@@ -140,7 +140,7 @@ class Transfer:
             if side.min() < 0 or side.max() >= tensor.shape[0]:
                 raise IndexError(f"block {side.min()}..{side.max()} of {tensor.shape[0]}")
         if np.bincount(places).max() > 1:
-            raise ValueError("two copies of one call have one target")
+            raise ValueError("two copies of one call have the same target")
         size = source.shape[1]
         if not self.cuda:
             target[torch.from_numpy(places)] = source[torch.from_numpy(rows)]
@@ -171,7 +171,7 @@ class Transfer:
     def _by_batch(
         self, source: torch.Tensor, target: torch.Tensor, starts: Any, ends: Any, lengths: Any
     ) -> None:
-        """One call of the driver for all runs."""
+        """One driver call for all runs."""
         size = source.shape[1]
         sources = np.ascontiguousarray(source.data_ptr() + starts * size, dtype=np.uint64)
         targets = np.ascontiguousarray(target.data_ptr() + ends * size, dtype=np.uint64)

@@ -1,9 +1,8 @@
-"""Attention on a GPU by torch's own flash kernel for rows of any length, on gathered KV.
+"""Attention on a GPU with torch's flash kernel, for rows of any length, on gathered KV.
 
-Guarantees: each row's context is copied out of the pool exactly, without padding, so no slot behind
-it is read; one call serves decodes and chunks together, and heads that share a KV head are not
-repeated. Only 16-bit types on a GPU: `usable` says whether it can be chosen. It knows nothing about
-models.
+Guarantees: each row's context is copied out of the pool exactly, without padding, so no slot
+beyond it is read. One call serves decodes and chunks together; heads that share a KV head are not
+repeated. Only 16-bit types on a GPU: see `usable`.
 """
 # pyright: basic
 
@@ -23,13 +22,13 @@ __all__ = ["Packed", "Varlen", "usable"]
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """Rows one after the other.
+    """Concatenated rows.
 
     Attributes:
         blocks: block of every position of every context.  [sum of contexts]
         offsets: offset of the same.  [sum of contexts]
-        query_starts: first token of each row, and T.  [R + 1] int32
-        context_starts: first position of each row's context, and their sum.  [R + 1] int32
+        query_starts: first token of each row, then T.  [R + 1] int32
+        context_starts: first position of each row's context, then their sum.  [R + 1] int32
         longest_query: tokens of the longest row.
         longest_context: positions of the longest context.
     """
@@ -70,13 +69,13 @@ def flash(
 
 
 def usable(dtype: torch.dtype, device: torch.device, head_dim: int) -> bool:
-    """Whether torch's kernel takes these."""
+    """Whether torch's kernel supports these."""
     half = dtype in (torch.float16, torch.bfloat16)
     return device.type == "cuda" and half and head_dim % 8 == 0 and head_dim <= 256
 
 
 class Varlen(AttentionBackend):
-    """Gathers every context, then one call of a kernel for rows of any length.
+    """Gathers every context, then calls one kernel for rows of any length.
 
     Args:
         kernel: replaces torch's, in tests on the CPU.
@@ -85,13 +84,13 @@ class Varlen(AttentionBackend):
     name = "varlen"
 
     def __init__(self, kernel: Kernel = flash) -> None:
-        """Nothing is prepared."""
+        """Prepares nothing yet."""
         self.kernel = kernel
 
     def attend(
         self, query: Tensor, layer: Tensor, rows: Rows, scale: float, window: int | None
     ) -> Tensor:
-        """As the interface says."""
+        """See `AttentionBackend.attend`."""
         found = rows.cache.get(self)
         if not isinstance(found, Packed):
             found = rows.cache[self] = self.pack(rows)
@@ -100,7 +99,7 @@ class Varlen(AttentionBackend):
 
     @staticmethod
     def pack(rows: Rows) -> Packed:
-        """Where every position of every context is."""
+        """Block and offset of every position."""
         contexts = rows.host.context_lens
         total = int(contexts.sum())
         ends = rows.context_lens.cumsum(0)

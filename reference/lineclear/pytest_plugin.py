@@ -113,6 +113,6 @@ def examine(make: Callable[[], SchedulerUnderTest], runs: int, seed: int, again:
     trace = "\n".join(f"  {action!r}" for action in shrunk.actions)
     raise AssertionError(
         f"{shrunk.failure.code} {shrunk.failure}\n"
-        f"actions, then steps until everybody has ended:\n{trace}\n"
+        f"actions, then steps until every request has ended:\n{trace}\n"
         f"again: {again} --run {found.number}"
     )

@@ -1,4 +1,4 @@
-"""The benchmark runs, says what scripts rely on, and what it measures came to its end."""
+"""The benchmark runs to its end and prints what scripts rely on."""
 
 from __future__ import annotations
 

@@ -46,5 +46,5 @@ def test_a_short_run_has_a_row_for_each_pool_and_policy(tmp_path: Path) -> None:
 def test_a_folder_without_the_trace_is_one_clear_error(tmp_path: Path) -> None:
     done = call(str(tmp_path))
     assert done.returncode == 2
-    assert "there is no azure2023_conv.csv" in done.stderr
+    assert "has no azure2023_conv.csv" in done.stderr
     assert call().returncode == 2

@@ -1,4 +1,4 @@
-"""The simulator beside the log of a real engine: what is fitted, what is compared, what is met."""
+"""The simulator against the log of a real engine: fit, comparison, tolerances."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def script() -> Any:
 
 @pytest.fixture(scope="module")
 def log(script: Any) -> Any:
-    """How the log is read and fitted."""
+    """How to read and fit the log."""
     return importlib.import_module("vllm_record")
 
 
 @pytest.fixture(scope="module")
 def made(script: Any, log: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A log of the same form that a run of the simulator left, with known step times."""
+    """A log of the same form from a run of the simulator, with known step times."""
     folder = tmp_path_factory.mktemp("log")
     asked = [
         log.Served(str(k), 300 + 37 * k % 900, 60 + 53 * k % 200, 0.25 * k, 0.0, 0.0, 0.0)

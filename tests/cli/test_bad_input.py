@@ -17,7 +17,7 @@ JOURNAL = (
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line that the command ends with."""
+    """The one line that the command prints."""
     assert main(arguments) == 2
     told = capsys.readouterr()
     assert told.out == ""
@@ -38,9 +38,9 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (("simulate", "--num-cpu-blocks", "999999999999"), "num_cpu_blocks must be at most"),
         (
             ("simulate", "--preemption-mode", "swap", "--num-cpu-blocks", "0"),
-            "so nothing could be swapped",
+            "so no request can be swapped",
         ),
-        (("explain", "finish", "--save", "x"), "--save goes with the name of a mutant"),
+        (("explain", "finish", "--save", "x"), "--save needs the name of a mutant"),
     ],
 )
 def test_an_argument_that_leaves_nothing_to_do_is_refused(
@@ -74,7 +74,7 @@ def test_a_suffix_without_a_format_is_refused(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     line = refused(capsys, "diagram", "lifecycle", "-o", str(tmp_path / "x.pdf"))
-    assert "no format is written to *.pdf" in line
+    assert "no format has the suffix .pdf" in line
     assert list(tmp_path.iterdir()) == []
 
 
@@ -135,7 +135,7 @@ def test_an_error_of_the_settings_names_their_file(
 def test_nothing_asked_of_a_solver_is_inconclusive(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("z3")
     assert main(("prove", "--invariant", "conservation", "swap_out")) == 3
-    assert "nothing was asked" in capsys.readouterr().out
+    assert "no obligation: these actions" in capsys.readouterr().out
 
 
 def test_a_project_without_diagrams_has_none_that_is_stale(

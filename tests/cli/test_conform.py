@@ -47,7 +47,7 @@ def journal(tmp_path: Path) -> str:
 def test_a_log_that_conforms(good: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["conform", good]) == 0
     text = capsys.readouterr().out
-    assert "26 events, 15 of 16 rules checked whole" in text
+    assert "26 events, 15 of 16 rules fully checked" in text
     assert "not stated queue_order     the header states no order" in text
     assert text.endswith("no event breaks a rule that was checked\n")
     assert main(["conform", good, "--strict"]) == 0
@@ -56,12 +56,13 @@ def test_a_log_that_conforms(good: str, capsys: pytest.CaptureFixture[str]) -> N
 def test_a_log_that_does_not(bad: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["conform", bad]) == 1
     text = capsys.readouterr().out
-    assert "LC411 grant: block 0 of gpu is granted to 'b', and it is still published" in text
+    assert "LC411 grant: block 0 of gpu is allocated to 'b', but it is still published" in text
     assert (
-        "  violated  a block is granted only if it exists, no table names it and it is not" in text
+        "  violated  a block is allocated only if it exists, no table names it and it is not"
+        in text
     )
     assert '  event     19, line 20: {"e": "alloc", "r": "b", "blocks": [0, 1, 2]}' in text
-    assert "  the shortest part that breaks it: 8 of 19 events" in text
+    assert "  reduced to 8 of 19 events" in text
     assert "  x    8  alloc B [0, 1, 2]" in text
     assert "'b' waiting, 0 of 4 computed, holds nothing" in text
 
@@ -143,7 +144,10 @@ def test_the_formats_of_continuous_integration(
             '{"e": "alloc", "r": 1.5, "blocks": [1]}',
             "line 2: alloc.r: 1.5 is not a text or a whole",
         ),
-        ('{"e": "grab"}', "line 2: e: 'grab' is no kind of event; the kinds are submit, reject"),
+        (
+            '{"e": "grab"}',
+            "line 2: e: 'grab' is not a kind of event; the kinds are submit, reject",
+        ),
         ('{"e": "idle", "x": 1}', "line 2: idle has no field 'x'; its fields are"),
         ('{"e": "step", "n": 1, "rows": [["a", 0, true, 1]]}', "line 2: step.rows: "),
         (
@@ -154,7 +158,7 @@ def test_the_formats_of_continuous_integration(
             '{"e": "copy", "op": 1, "src": [["gpu", 0]], "dst": [["tape", 0]]}',
             "line 2: pool: 'tape'",
         ),
-        ('{"e": "idle"', "line 2: it is no JSON, or was cut off; remove the line"),
+        ('{"e": "idle"', "line 2: not valid JSON, or truncated; remove the line"),
         ("[]", "line 2: an event is a JSON object"),
     ],
 )
@@ -171,7 +175,7 @@ def test_a_malformed_line_is_told_with_its_number_field_and_remedy(
 
 
 HEADERS: list[tuple[Event, str]] = [
-    ({}, "the first line is no header"),
+    ({}, "the first line is not a header"),
     ({"e": "engine", "log": "lineclear event log 2"}, "engine.log: 'lineclear event log 2'"),
     ({"blocks": -1}, "engine.blocks: -1 is not a whole number, 0 or more"),
     ({"block_size": 0}, "engine.block_size: 0 is not a whole number, 1 or more"),
@@ -199,10 +203,10 @@ def test_what_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "No such file" in capsys.readouterr().err
     (tmp_path / "empty.jsonl").write_text("")
     assert main(["conform", str(tmp_path / "empty.jsonl")]) == 2
-    assert "line 1: the first line is no header" in capsys.readouterr().err
+    assert "line 1: the first line is not a header" in capsys.readouterr().err
     (tmp_path / "bytes.jsonl").write_bytes(b"\xff\xfe\n")
     assert main(["conform", str(tmp_path / "bytes.jsonl")]) == 2
-    assert "no UTF-8" in capsys.readouterr().err
+    assert "not valid UTF-8" in capsys.readouterr().err
     assert main(["conform"]) == 2
 
 
@@ -229,7 +233,7 @@ def test_a_journal_conforms_and_the_table_allows_it(
     assert main(command) == 0
     text = capsys.readouterr().out
     assert "journal of lineclear" in text
-    assert "the proved table allows every event of it" in text
+    assert "the proved table allows every event" in text
     assert main(["conform", str(log), "--strict", "--level", "table"]) == 0
     with log.open() as file:
         assert Reader(file).header.engine == "lineclear"
@@ -270,7 +274,7 @@ def test_why_an_engine_stands_still(tmp_path: Path, capsys: pytest.CaptureFixtur
     text = capsys.readouterr().out
     assert "LC511 progress: nothing was scheduled in 6 calls in a row" in text
     assert "STANDSTILL: 2 requests are live" in text
-    assert "  blocks: there are too few free blocks (needs 3, free 2, cached 0)" in text
+    assert "  blocks: too few blocks are free (needs 3, free 2, cached 0)" in text
     assert "  smallest change: abort 'a', or 1 more block" in text
     assert main(["why", path, "--at", "5", "--format", "json"]) == 0
     content = json.loads(capsys.readouterr().out)
@@ -313,4 +317,4 @@ def test_kv_cache_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "not published under 'ab' or any other key" in capsys.readouterr().out
     path.write_text(json.dumps(KV[0]) + "\n" + json.dumps({"type": "BlockMoved"}) + "\n")
     assert main(["conform", str(path)]) == 2
-    assert "line 2: type: 'BlockMoved' is none of BlockStored" in capsys.readouterr().err
+    assert "line 2: type: 'BlockMoved' is not one of BlockStored" in capsys.readouterr().err

@@ -1,8 +1,4 @@
-"""Edits of one line that let the scheduler and the device part: each turns red what `check --fast` runs.
-
-Each edit is made to the function that runs, and the part of the check is called as the check calls it, up to
-its first finding. Without the edit the same part passes (tests/cli/test_check.py runs both stages).
-"""
+"""One-line edits that make the scheduler and the device diverge: each turns `check --fast` red."""
 
 from __future__ import annotations
 
@@ -22,7 +18,7 @@ QUICK, LEDGER = "lineclear.quick", "lineclear_spec.ledger"
 PREEMPTION, STEPS = "lineclear_spec.actions.preemption", "lineclear_spec.actions.steps"
 OPERATIONS, GROWTH = "lineclear_spec.actions.operations", "lineclear_spec.actions.growth"
 
-#: Found by the run on the device of the test, in the stage `scheduler`.
+#: Found by the run on the test device, in the stage `scheduler`.
 DEVICE: dict[str, Edit] = {
     "a plan's operations wait for nothing": (
         DISPATCH, "Dispatch._operations", "operation.wait, name", "0, name"),
@@ -94,7 +90,7 @@ WORLDS: dict[str, Edit] = {
 
 
 def on_devices() -> str:
-    """The first finding of the runs on the device that `check --fast` makes."""
+    """The first finding of `check --fast` in the runs on the device."""
     for name, config in configurations(Context("fast")):
         for seed in range(2):
             finding, _ = on_device(name, config, seed)
@@ -104,7 +100,7 @@ def on_devices() -> str:
 
 
 def in_worlds() -> str:
-    """The first finding of the searches with any environment that `check --fast` makes."""
+    """The first finding of `check --fast` in the searches with any environment."""
     for world in hard_worlds():
         findings = look(world)[4]
         if findings:

@@ -59,13 +59,16 @@ def test_an_unknown_name_is_one_line(
     assert main(["explain", name]) == 2
     written = capsys.readouterr()
     assert written.out == ""
-    assert written.err == f"lineclear explain: '{name}' is no action, invariant or phase: {hint}\n"
+    assert (
+        written.err
+        == f"lineclear explain: unknown name '{name}': no action, invariant or phase: {hint}\n"
+    )
 
 
 def test_a_mutant_is_searched_no_further_than_its_first_refutation(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The evidence is that of a search of every world, of which only the first ones are needed."""
+    """Stops at the first world with evidence, which equals that of a search of every world."""
     from lineclear_spec import trial
     from lineclear_spec.explore import Exploration, search
     from lineclear_spec.worlds import BOUNDS, Bounds

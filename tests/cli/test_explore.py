@@ -62,7 +62,7 @@ def test_a_broken_preset_is_refuted_with_a_journal_and_a_page(
     assert "no guarantee: nobody passes a request that does not fit: is off" in told
     assert "starvation (1, FOUND)" in told
     assert main(["replay", str(journal)]) == PASSED
-    assert "the last state is the recorded one" in capsys.readouterr().out
+    assert "the last state equals the recorded one" in capsys.readouterr().out
     assert "| as asked | 3 | 1+2 2+2 | 3, 0 of 1 |" in page.read_text()
 
 

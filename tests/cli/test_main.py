@@ -1,4 +1,4 @@
-"""How the command starts, refuses and ends."""
+"""How the command starts, rejects arguments and ends."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_help_is_quick() -> None:
         assert python("-m", "lineclear", "--help").returncode == 0
         return time.perf_counter() - start
 
-    # The fastest of several runs is what the command costs; the rest is the machine.
+    # The fastest of several runs is the cost of the command; the rest is noise of the machine.
     assert min(seconds() for _ in range(5)) < 0.3
 
 

@@ -31,7 +31,7 @@ Patch = pytest.MonkeyPatch
 
 
 def guards_without(mutant: mutants.Mutant) -> Callable[[str], Callable[..., None]]:
-    """`ghosts.guards_of` reads the source file, which still has the guard: it is left out here."""
+    """`ghosts.guards_of` reads the source file, which still has the guard: omit it here."""
     right = ghosts.guards_of
 
     def guards_of(name: str) -> Callable[..., None]:
@@ -48,7 +48,7 @@ def guards_without(mutant: mutants.Mutant) -> Callable[[str], Callable[..., None
 
 
 def without(name: str) -> Callable[[Patch], None]:
-    """The statement of that name is left out of the table."""
+    """The table without this statement."""
     (mutant,) = [m for m in mutants.generate() if m.name == name]
 
     def plant(patch: Patch) -> None:
@@ -63,7 +63,7 @@ def without(name: str) -> Callable[[Patch], None]:
 
 
 def sharing_is_not_counted(patch: Patch) -> None:
-    """A table names a block that is shared, and its ref stays what it was."""
+    """A table names a shared block without increasing its reference count."""
     right = Ledger.name_block
 
     def wrong(self: Ledger, sequence: Sequence, block: Block) -> None:
@@ -76,7 +76,7 @@ def sharing_is_not_counted(patch: Patch) -> None:
 
 
 def a_place_is_given_up_twice(patch: Patch) -> None:
-    """A place enters the free list twice."""
+    """Frees a block twice."""
     right = Pool.give_up
 
     def wrong(self: Pool, place: int, until: int) -> None:
@@ -89,7 +89,7 @@ def a_place_is_given_up_twice(patch: Patch) -> None:
 
 
 def nobody_is_admitted(patch: Patch) -> None:
-    """The watermark is kept free also when nobody runs, and is the whole pool."""
+    """Keeps the watermark free even when no request runs; the watermark is the whole pool."""
 
     def wrong(watermark: int, running: int) -> int:
         return 1000
@@ -135,8 +135,10 @@ BUGS: dict[str, Bug] = {
     "P8 a step beyond its budget": Bug(
         without("schedule_tokens.guard.14"), "budget", "step budget"
     ),
-    "P9 a copy out that nobody waits for": Bug(without("swap_out.effect.2"), "ordered"),
-    "P10 nobody is ever admitted": Bug(nobody_is_admitted, "LC405", None, "scheduler", "LC405"),
+    "P9 a copy out without a wait": Bug(without("swap_out.effect.2"), "ordered"),
+    "P10 no request is ever admitted": Bug(
+        nobody_is_admitted, "LC405", None, "scheduler", "LC405"
+    ),
     "P12 a place is used again while a copy reads it": Bug(without("grant_gpu.effect.1"), "fence"),
     "P13 computed without KV": Bug(without("forget_computed.effect.2"), "capacity"),
     "P14 a guard that is not enough": Bug(
@@ -147,12 +149,12 @@ BUGS: dict[str, Bug] = {
 
 
 def only(bounds: Bounds) -> Callable[[str], list[Bounds]]:
-    """For every mode the same small world."""
+    """The same small world for every mode."""
     return lambda _mode: [bounds]
 
 
 def breaks_now(saved: Counterexample) -> bool:
-    """Whether the table as it is breaks a rule; it may also refuse an earlier action."""
+    """Whether the current table breaks a rule; it may also refuse an earlier action."""
     try:
         return saved.execute().breaks
     except CounterexampleError:
@@ -160,7 +162,7 @@ def breaks_now(saved: Counterexample) -> bool:
 
 
 def look(bug: Bug, monkeypatch: Patch) -> Outcome:
-    """The stage concerned, on one small world or on one configuration."""
+    """Runs the affected stage on one small world or one configuration."""
     if bug.bounds is not None:
         small: Bounds = replace(world(bug.bounds), max_states=200)
         monkeypatch.setattr(table, "bounds_of", only(small))
@@ -169,7 +171,7 @@ def look(bug: Bug, monkeypatch: Patch) -> Outcome:
 
 
 def emitted(saved: Counterexample) -> Callable[[], None]:
-    """The test that a counterexample becomes."""
+    """The test emitted for a counterexample."""
     from lineclear.checks.itf import emit_test
 
     scope: dict[str, Any] = {}
@@ -191,7 +193,7 @@ def test_a_planted_bug_turns_its_stage_red(name: str, monkeypatch: Patch, tmp_pa
     finding = told[bug.rule]
     saved = Counterexample.from_dict(finding.content)
     if bug.bounds is not None:
-        # What a newcomer sees: each action with the blocks after it, the last one marked.
+        # Printed: each action with the blocks after it, the last one marked.
         rows = [
             line for line in finding.lines if line.startswith("    ") or line.startswith("  x")
         ]
@@ -267,7 +269,7 @@ def test_a_mutants_test_passes_while_the_mutant_is_seen(tmp_path: Path) -> None:
     scope["test_grant_gpu_effect_1"]()
     scope = {}
     exec(emit_test(replace(saved, mutant="", kind="table")), scope)
-    scope["test_fence_held_gpu"]()  # the table as it is breaks nothing
+    scope["test_fence_held_gpu"]()  # the unchanged table breaks no rule
 
 
 def test_a_run_of_the_scheduler_is_saved_replayed_and_turned_into_a_test(
@@ -289,7 +291,7 @@ def test_a_run_of_the_scheduler_is_saved_replayed_and_turned_into_a_test(
     saved = Counterexample.from_dict(finding.content)
     path = tmp_path / "run.itf.json"
     write(saved, path)
-    assert main(["replay", str(path)]) == 0  # the scheduler as it is stalls no more
+    assert main(["replay", str(path)]) == 0  # the unchanged scheduler does not stall
     shown = capsys.readouterr().out
     assert saved.moves[0] in shown
     assert "the table allows every action of it" in shown
@@ -297,7 +299,7 @@ def test_a_run_of_the_scheduler_is_saved_replayed_and_turned_into_a_test(
     test()
     nobody_is_admitted(monkeypatch)
     assert main(["replay", str(path)]) == 1
-    assert "found again when the environment does the same" in capsys.readouterr().out
+    assert "found again with the same environment" in capsys.readouterr().out
     with pytest.raises(AssertionError, match="nothing can happen"):
         test()
     wrong = replace(saved, journal=(*saved.journal[:-1], '["settle_step"]'))
@@ -329,7 +331,7 @@ def test_what_is_no_counterexample_is_refused(
 def test_p11_whoever_stands_ahead_gives_way_is_red_with_its_moves(
     monkeypatch: Patch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The search judges by the ranks alone who gives way to whom."""
+    """The search checks by ranks alone who preempts whom."""
     from lineclear.checks import behaviours
     from lineclear.explore.worlds import of_policy
     from lineclear.scheduling.entry import Entry
@@ -357,8 +359,7 @@ def test_p11_whoever_stands_ahead_gives_way_is_red_with_its_moves(
 
 def test_p11_whoever_stands_ahead_gives_way_is_not_proved(monkeypatch: Patch) -> None:
     """No search shows an order; the lemmas about the decision that runs do, by `unknown`: the
-    check ends with 3, not with 1.
-    """
+    check ends with 3, not with 1."""
     from lineclear_spec import progress, prove
 
     def wrong(beneficiary: Any, other: Any) -> Any:
@@ -412,5 +413,5 @@ def test_a_preset_without_a_rule_of_progress_is_red_with_its_moves(
     assert "moves of the environment, from the start:" in screen
     paths = sorted((tmp_path / ".lineclear").glob("LC50*.itf.json"))
     assert paths
-    assert main(["replay", str(paths[0])]) == 1  # the moves are made again, and end as they did
+    assert main(["replay", str(paths[0])]) == 1  # the moves are repeated, with the same result
     assert "submit" in capsys.readouterr().out

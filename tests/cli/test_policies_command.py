@@ -16,14 +16,14 @@ from lineclear.evidence.refutations import REFUTATIONS
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any, Path]:
-    """What was proved and what every refutation showed, found once; `make docs` compares the page."""
+    """Proofs and results of every refutation, computed once; `make docs` compares the page."""
     folder = tmp_path_factory.mktemp("journals")
     return policies.asked(), policies.seen_all(folder), folder
 
 
 @pytest.fixture
 def at_once(everything: tuple[Any, Any, Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The command proves and runs nothing again; the folder of the journals."""
+    """The command reuses these results; returns the folder of the journals."""
     stood, shown, folder = everything
     monkeypatch.setattr(policies, "asked", lambda: stood)
     monkeypatch.setattr(policies, "seen_all", lambda _: shown)

@@ -63,7 +63,7 @@ def test_a_line_now_and_then_when_it_is_piped(
 
 def test_a_cpu_says_that_nothing_is_recorded(capsys: pytest.CaptureFixture[str]) -> None:
     result = told(capsys, "--device", "cpu", "--num-requests", "3")
-    assert result["recorded"] == "every launch is made by the host: it was not asked for"
+    assert result["recorded"] == "the host launches every kernel: it was not requested"
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_cpu_says_that_nothing_is_recorded(capsys: pytest.CaptureFixture[str])
         (["--model", "./no/such/model"], "no model"),
         (["--dtype", "int8"], "--dtype is one of float32, float16, bfloat16"),
         (["--steps", "0"], "--steps is 0"),
-        (["--model", "none", "trace.csv"], "draws its own requests"),
+        (["--model", "none", "trace.csv"], "generates its own requests"),
         (["--num-gpu-blocks", "0"], "num_gpu_blocks must be"),
         (["nowhere.csv"], "nowhere.csv"),
     ],

@@ -34,13 +34,13 @@ def simulate(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
     """The JSON object of a run that passes."""
     assert main(["simulate", *argv, "--format", "json"]) == 0
     written = capsys.readouterr()
-    assert written.err == "", "no progress where nobody watches"
+    assert written.err == "", "no progress where standard error is not a terminal"
     result: dict[str, Any] = json.loads(written.out)
     return result
 
 
 def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
-    """The one line of a run that is refused."""
+    """The one line printed by a rejected run."""
     assert main([*argv]) == 2
     written = capsys.readouterr()
     assert written.out == ""
@@ -108,14 +108,14 @@ def test_every_setting_has_a_flag_and_the_right_type() -> None:
         (["--max-num-batched-tokens", "8"], "must be at least max_num_seqs"),
         (["--preset", "mine"], "preset must be one of default, lesson"),
         (["--step-time", "speed=1"], "NAME is one of constant, linear, fit, base"),
-        (["--step-time", "base=fast"], "'fast' is no number"),
+        (["--step-time", "base=fast"], "'fast' is not a number"),
         (["--step-time", "base=0"], "every step takes time"),
         (["--request-rate", "0"], "a rate of 0.0"),
         (["--config", "missing.toml"], "cannot read missing.toml: No such file"),
         (["missing.csv"], "missing.csv: No such file"),
-        (["--lesson", "q9"], "no lesson 'q9'; there are: all, queues"),
-        (["--lesson", "q5", "trace.csv"], "leave WORKLOAD out"),
-        (["--lesson", "q5", "--depth", "2"], "leave the scheduler's flags out"),
+        (["--lesson", "q9"], "unknown lesson 'q9'; known: all, queues"),
+        (["--lesson", "q5", "trace.csv"], "omit WORKLOAD"),
+        (["--lesson", "q5", "--depth", "2"], "omit the scheduler's flags"),
         (["--journal", "no/such/folder/run.jsonl"], "cannot write no/such/folder/run.jsonl"),
     ],
 )
@@ -172,7 +172,7 @@ def test_a_journal_replays_and_shows_the_state_at_a_step(
     assert (result["steps"], result["violations"]) == (steps, [])
     assert result["invariant_checks"] == steps + 1
     assert main(["replay", path]) == 0
-    assert "the last state is the recorded one" in capsys.readouterr().out
+    assert "the last state equals the recorded one" in capsys.readouterr().out
     assert main(["replay", path, "--step", "1"]) == 0
     text = capsys.readouterr().out
     assert "gpu: 6 of 9 blocks free" in text
@@ -190,13 +190,13 @@ def test_a_journal_that_was_changed_or_cut_is_told(
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[:-1]))
     assert main(["replay", str(path)]) == 3
-    assert "the journal was cut off here" in capsys.readouterr().out
+    assert "the journal is truncated here" in capsys.readouterr().out
     admitted = next(k for k, line in enumerate(lines) if '"admit"' in line)
     path.write_text("".join(lines[:admitted] + lines[admitted + 1 :]))
     assert main(["replay", str(path)]) == 1
     assert "is refused, a guard is false: " in capsys.readouterr().out
     path.write_text("no journal\n")
-    assert main(["replay", str(path)]) == 2  # nothing was refuted: the file is not a journal
+    assert main(["replay", str(path)]) == 2  # not a refutation: the file is not a journal
     assert "line 1: it is not JSON" in capsys.readouterr().err
     missing = str(tmp_path / "missing.jsonl")
     assert f"cannot read {missing}: No such file" in refused(capsys, "replay", missing)
@@ -286,11 +286,11 @@ def test_a_bound_that_is_passed_is_told_and_fails(
     monkeypatch.setattr(lineclear.bounds, "steps_of_the_first", one)
     assert main(["simulate", "--num-requests", "5", "--guarantees"]) == 1
     told = capsys.readouterr().out
-    assert re.search(r"bound passed: fcfs\.P6b does not hold: \d+ steps of the first", told)
+    assert re.search(r"bound exceeded: fcfs\.P6b does not hold: \d+ steps of the first", told)
 
 
 def test_lessons_have_no_theorems_to_ask_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", "--lesson", "list"]) == 0
     name = capsys.readouterr().out.split()[0]
     assert main(["simulate", "--lesson", name, "--guarantees"]) == 2
-    assert "leave --guarantees out" in capsys.readouterr().err
+    assert "omit --guarantees" in capsys.readouterr().err

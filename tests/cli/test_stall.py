@@ -1,4 +1,4 @@
-"""A run that stalls says why: who holds what, and which guard keeps whom."""
+"""The report of a stalled run: what each request holds, and which guard blocks it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from lineclear.cli import main
 
-#: Two requests that vLLM V0's rules leave waiting for ever, in a pool of 100 blocks.
+#: Two requests that vLLM V0's rules leave waiting forever, in a pool of 100 blocks.
 ROWS = "arrival_time,prompt_tokens,output_tokens,max_tokens\n0,1583,18,18\n0.001,16,4,4\n"
 PRESET = "--preset vllm_v0 --preemption-mode swap --num-gpu-blocks 100 --num-cpu-blocks 200"
 
@@ -49,7 +49,7 @@ def test_a_replay_tells_who_is_left_and_what_the_table_says(
     assert main(["replay", str(journal)]) == 0
     text = capsys.readouterr().out
     assert "live: 2" in text
-    assert "(SWAPPED) holds 0 GPU and 100 CPU blocks; no guard of the table keeps it" in text
+    assert "(SWAPPED) holds 0 GPU and 100 CPU blocks; no guard of the table blocks it" in text
     assert main(["replay", str(journal), "--format", "json"]) == 0
     held = json.loads(capsys.readouterr().out)["held"]
     assert [(row["phase"], row["guard"]) for row in held] == [("SWAPPED", None), ("WAITING", None)]
@@ -58,7 +58,7 @@ def test_a_replay_tells_who_is_left_and_what_the_table_says(
 def test_a_replay_names_the_guard_that_refuses(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One request runs in most of the pool, the other needs more than is left."""
+    """One request runs in most of the pool, the other needs more than the rest."""
     rows, journal = tmp_path / "rows.csv", tmp_path / "run.jsonl"
     rows.write_text(ROWS.replace("0.001,16,4,4", "0.001,320,4,4"))
     command = ["simulate", str(rows), "--num-gpu-blocks", "110", "--journal", str(journal)]
@@ -66,6 +66,6 @@ def test_a_replay_names_the_guard_that_refuses(
     capsys.readouterr()
     assert main(["replay", str(journal), "--step", "8"]) == 0
     text = capsys.readouterr().out
-    guard = "kept by: the GPU has a free block for every block needed (wants 20, free 10)"
+    guard = "blocked by: the GPU has a free block for every block needed (wants 20, free 10)"
     assert guard in text
-    assert "kept by: the step that computes for it is committed (in flight 1)" in text
+    assert "blocked by: the step that computes for it is committed (in flight 1)" in text

@@ -1,4 +1,4 @@
-"""`lineclear prove --theorems`: theorems with their premises, and no more than was asked."""
+"""`lineclear prove --theorems`: theorems with their premises, without unrequested proofs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ASKED = ["prove", "decisions", "empty_pool", "order_fcfs", "order_priority", "--
 
 
 def asked(capsys: pytest.CaptureFixture[str], *more: str) -> str:
-    assert main([*ASKED, *more]) == 3  # of other theorems not everything was asked
+    assert main([*ASKED, *more]) == 3  # other theorems have obligations that were not asked
     return capsys.readouterr().out
 
 
@@ -48,7 +48,7 @@ def test_the_table_tells_what_fails_and_who_sees_to_premises(
     text = asked(capsys)
     assert re.search(r"priority\.P7 +fails, proved +a request may wait for ever", text)
     assert "F8  monitored  the environment answers" in text
-    assert "The induction that joins the lemmas is in docs/trust.md." in text
+    assert "docs/trust.md has the induction that joins the lemmas." in text
 
 
 def test_a_theorem_whose_obligations_were_not_asked_is_not_proved(

@@ -1,7 +1,6 @@
 # pyright: basic
-"""One thread for torch: the models are tiny, and threads that wait for each other on a machine that is
-busy make a test a hundred times slower.
-"""
+"""One thread for torch: the models are tiny, and threads that wait for each other on a busy
+machine slow a test a hundredfold."""
 
 from __future__ import annotations
 

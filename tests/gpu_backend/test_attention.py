@@ -39,7 +39,7 @@ def test_rows_of_very_different_lengths_are_padded_apart() -> None:
 
 
 class Sees(Gather):
-    """Broken on purpose: padding is not a slot of the row, or a mask is off by one."""
+    """Broken on purpose: padding outside the row, or a mask off by one."""
 
     def __init__(self, how: str) -> None:
         self.how = how
@@ -74,7 +74,7 @@ def test_the_pool_in_place(rows: list[tuple[int, int]], window: int | None) -> N
 
 @pytest.mark.parametrize("window", [None, 5])
 def test_each_token_as_a_row_of_its_own_and_rows_that_fill_up(window: int | None) -> None:
-    """What a recorded step does on a CPU: empty rows and tokens behind the last row give zeros."""
+    """A recorded step on a CPU: empty rows and tokens beyond the last row give zeros."""
     case = Case(MIXED)
     sent = Rows.of(case.batch, SIZE, torch.float32, torch.device("cpu"))
     more = torch.cat((case.query, torch.full((3, 4, 16), 2.0)))
@@ -95,7 +95,7 @@ def test_each_token_as_a_row_of_its_own_and_rows_that_fill_up(window: int | None
 def plain(
     query: Tensor, keys: Tensor, values: Tensor, packed: Packed, scale: float, window: int | None
 ) -> Tensor:
-    """What the flash kernel is documented to do, row by row."""
+    """The documented behaviour of the flash kernel, row by row."""
     out = torch.empty_like(query)
     shared = query.shape[1] // keys.shape[1]
     bounds = zip(

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Arrays of a step that contradict each other are refused by name."""
+"""Inconsistent arrays of a step are rejected by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIZE, BLOCKS = 4, 9
 
 
 def good() -> Batch:
-    """A chunk of positions 3 to 5, and a decode of position 8 whose token isn't known yet."""
+    """A chunk of positions 3 to 5, and a decode of position 8 whose token is not known yet."""
     tables = np.array([[5, 2, 0], [1, 7, 3]], dtype=np.int32)
     starts = np.array([0, 3, 4])
     positions = np.array([3, 4, 5, 8])
@@ -69,12 +69,12 @@ def test_a_row_may_be_sampled_from_more_than_once() -> None:
     ("changes", "said"),
     [
         ({"tokens": np.array([1, 2, 3])}, "positions has the shape"),
-        ({"row_starts": np.array([0, 3, 3])}, "row_starts must begin"),
+        ({"row_starts": np.array([0, 3, 3])}, "row_starts must start with 0"),
         ({"row_starts": np.array([0, 4, 4])}, "at least one token"),
         ({"positions": np.array([3, 4, 6, 8])}, "positions must be the last ones"),
         ({"context_lens": np.array([6, 10])}, "positions must be the last ones"),
-        ({"slots": np.array([23, 8, 10, 12])}, "slots are not where"),
-        ({"tokens": np.array([11, -1, 13, -1])}, "only the last one"),
+        ({"slots": np.array([23, 8, 10, 12])}, "slots disagree with tables"),
+        ({"tokens": np.array([11, -1, 13, -1])}, "only the last token"),
         ({"lanes": np.array([4])}, "lanes has the shape"),
         ({"sampling": sampling(top_ps=np.ones(2))}, r"sampling\.top_ps has the shape"),
     ],
@@ -86,7 +86,7 @@ def test_contradictions(changes: dict[str, Any], said: str) -> None:
 
 
 def test_tables() -> None:
-    with pytest.raises(BatchError, match="outside of the pool"):
+    with pytest.raises(BatchError, match="outside the pool"):
         good().check(SIZE, 7)
     batch = good()
     narrow = replace(batch, tables=batch.tables[:, :2])
@@ -101,11 +101,11 @@ def test_tables() -> None:
         context_lens=np.array([5, 9]),
         slots=slots_of(shared, batch.row_starts, positions, SIZE),
     )
-    with pytest.raises(BatchError, match="two tokens would be stored"):
+    with pytest.raises(BatchError, match="two tokens share a slot"):
         both.check(SIZE, BLOCKS)
 
 
 def test_two_samples_in_one_lane() -> None:
     batch = replace(good(), sample_rows=np.array([1, 1]))
-    with pytest.raises(BatchError, match="remembered in one place"):
+    with pytest.raises(BatchError, match="two samples share a lane"):
         batch.check(SIZE, BLOCKS)

@@ -102,7 +102,7 @@ def test_no_tag_is_wrong_in_recorded_steps(mode: str, seed: int) -> None:
 
 
 class SlowStreams(CudaStreams):
-    """One stream comes late to everything: its jobs are behind a long sleep."""
+    """One stream is late: its jobs wait behind a long sleep."""
 
     def __init__(self, slow: str) -> None:
         super().__init__(torch.device("cuda"))
@@ -117,7 +117,7 @@ class SlowStreams(CudaStreams):
         super()._give(number, stream, after, late)
 
 
-#: race: (the kind whose wait is taken out, the stream that comes late)
+#: race: (kind without its wait, late stream)
 RACES = {
     "R1": ("swap_out", "compute"),
     "R2": ("swap_in", "compute"),
@@ -127,7 +127,7 @@ RACES = {
 
 
 def race(slow: str, kind: str | None, *, graphs: bool) -> None:
-    """Runs under pressure, one stream late, with or without the waits of one kind."""
+    """Runs under memory pressure, one stream late, with or without the waits of one kind."""
 
     def wait(operation: BlockOperation) -> int:
         return 0 if operation.kind == kind else operation.wait

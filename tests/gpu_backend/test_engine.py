@@ -1,5 +1,5 @@
 # pyright: basic
-"""The engine: tokens of a real model whatever the pool, the order of copies, and what fails."""
+"""The engine: a real model's tokens under any pool, any order of copies, and failures."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_starved_pool_gives_the_tokens_of_generate(
         assert llm.engine.executor.hazards.checked > 0
 
 
-#: Each model with ways to be short of memory; all of them crossed in the deep run.
+#: Each model with several kinds of memory pressure; all combinations in the deep run.
 WAYS = [
     ("tiny-qwen3", "swap", "fcfs", True, 1),
     ("tiny-qwen3", "recompute", "priority", False, 2),
@@ -83,7 +83,7 @@ def reference_of(name: str) -> tuple[Model, list[list[int]]]:
 
 
 def same_tokens(name: str, mode: str, policy: str, chunked: bool, depth: int) -> None:
-    """Greedy output, one sequence and two for each prompt, is that of `generate`."""
+    """Greedy output, one and two sequences per prompt, equals `generate`'s."""
     chosen, wanted = reference_of(name)
     changes = {
         **BASE,
@@ -140,12 +140,12 @@ def test_branches_share_their_prompt_and_differ_afterwards() -> None:
     assert len({tuple(c.token_ids) for c in found.outputs}) == 3
     assert [c.index for c in found.outputs] == [0, 1, 2]
     assert engine.scheduler.ledger.gpu.free == 200
-    for branch in range(3):  # each is what it would be alone, under its own number
+    for branch in range(3):  # each equals its output alone, under its own number
         assert run_alone(branch) == found.outputs[branch].token_ids
 
 
 def run_alone(branch: int) -> list[int]:
-    """One sequence by itself that samples as that branch of its request."""
+    """One sequence alone that samples as that branch of its request."""
     engine = made().engine
     settle = engine._settle
 
@@ -322,7 +322,7 @@ def test_a_forward_that_raises_once_costs_time_and_no_token(depth: int, n: int) 
     found = llm.generate(prompts(), params)
     if all(output.error is None for output in found):
         assert tokens(found) == wanted
-    else:  # in both steps that failed: the second time ends it
+    else:  # in both failed steps: the second failure ends it
         pairs = zip(found, tokens(found), wanted, strict=True)
         assert all(o.error is not None or mine == want for o, mine, want in pairs)
         assert any(o.error is None for o in found)
@@ -352,7 +352,7 @@ def test_a_forward_that_always_raises_ends_requests_with_the_error_and_the_engin
     [
         ([], "empty prompt"),
         ("a text", "no tokenizer"),
-        ([1, 400], "tokens are 0 to 319"),
+        ([1, 400], "token ids must lie in 0 to 319"),
         ([1] * 96, "leaves no room"),
     ],
 )

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Merged projections and kernels of ours: the library's own results, and not where they differ."""
+"""Merged projections and our kernels give the library's results, or are not used."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_logits_stay_what_they_were(kind: str, changes: dict[str, Any], parts: A
         after = made.module(input_ids=tokens, use_cache=False).logits
         assert torch.equal(
             before, after
-        )  # outside the library's own code runs, on the same weights
+        )  # outside, the library's own code runs, on the same weights
         with fused():
             inside = made.module(input_ids=tokens, use_cache=False).logits
     assert float((inside - before).norm() / before.norm()) < 1e-5

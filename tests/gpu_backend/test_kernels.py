@@ -1,8 +1,4 @@
-"""The Triton kernels under Triton's interpreter, in a process of its own.
-
-Triton reads TRITON_INTERPRET when it is imported, so the kernels are run by a fresh interpreter of
-Python; on a GPU the tests marked `gpu` compile them.
-"""
+"""The Triton kernels under Triton's interpreter, in a separate process."""
 
 from __future__ import annotations
 
@@ -79,7 +75,7 @@ def test_attention_and_layers_do_as_told() -> None:
     assert done.stdout.strip() == "the kernels did as told", done.stderr[-3000:]
 
 
-#: What is broken: (the line, what stands there instead).
+#: Faults: (the line, its replacement).
 BROKEN = {
     "a token sees one position less": ("<= place[:, None])", "< place[:, None])"),
     "a token sees one position more": ("high = tl.minimum(end, low", "high = tl.minimum(end + 1, low"),

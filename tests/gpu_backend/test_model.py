@@ -1,5 +1,5 @@
 # pyright: basic
-"""Models that run over the pool do so exactly; all others are refused, by the name of their need."""
+"""Supported models run exactly over the pool; all others are rejected, by the name of their need."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_name_that_nobody_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         load_model(str(tmp_path))
     assert "tiny-llama" in str(told.value)
     assert "\n" not in str(told.value)
-    with pytest.raises(ModelError, match="in presets only"):
+    with pytest.raises(ModelError, match="only settings of presets"):
         load_model(str(tmp_path), changes={"hidden_size": 8})
     if not torch.cuda.is_available():
         with pytest.raises(ModelError, match="no CUDA device"):
@@ -115,14 +115,14 @@ def test_gemma2_without_its_soft_cap_runs() -> None:
 
 
 class Called:
-    """Stands for the attention layer of a model."""
+    """Replaces the attention layer of a model."""
 
     layer_idx = 0
     is_causal = True
 
 
 class Stored(Exception):
-    """Everything was checked, and KV is stored."""
+    """All checks passed, and KV is stored."""
 
 
 def stored(*_: Any) -> None:
@@ -149,7 +149,7 @@ def call(kv_heads: int = 2, **changes: Any) -> None:
         ({"s_aux": torch.zeros(4)}, "s_aux=a tensor of shape .4,.: attention sinks"),
         ({"softcap": 50.0}, "softcap=50.0: a soft cap"),
         ({"position_bias": torch.zeros(4)}, "a bias on positions"),
-        ({"surprise": 1}, "surprise=1: an argument that is not known"),
+        ({"surprise": 1}, "surprise=1: an unknown argument"),
         ({"dropout": 0.1}, "dropout"),
         ({"attention_mask": torch.zeros(1, 1, 3, 3)}, "attention_mask"),
         ({"is_causal": False}, "both directions"),
@@ -177,7 +177,9 @@ def run(model: Model, **kwargs: Any) -> None:
 def test_dropout_in_training_is_refused(llama: Model) -> None:
     model = load_model("tiny-llama", changes={"attention_dropout": 0.3})
     model.module.train()
-    with pytest.raises(Unsupported, match=r"dropout in attention: call model\.eval"):
+    with pytest.raises(
+        Unsupported, match=r"dropout in attention is not supported: call model\.eval"
+    ):
         run(model)
 
 
@@ -200,7 +202,7 @@ def test_a_window_that_the_layer_forgets() -> None:
 
 
 def test_the_probe_sees_what_no_argument_shows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here a layer that only by its own attention adds a bias."""
+    """A layer that adds a bias only in its own attention."""
     model = load_model("tiny-llama")
     attention = model.module.model.layers[0].self_attn
     usual = attention.forward
@@ -210,7 +212,7 @@ def test_the_probe_sees_what_no_argument_shows(monkeypatch: pytest.MonkeyPatch) 
         return (out, weights) if "lineclear" in kwargs else (out + 0.1, weights)
 
     monkeypatch.setattr(attention, "forward", biased)
-    with pytest.raises(Unsupported, match="gives other logits over the pool"):
+    with pytest.raises(Unsupported, match="gives different logits over the pool"):
         run(model)
 
 

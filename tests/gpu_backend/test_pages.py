@@ -1,5 +1,5 @@
 # pyright: basic
-"""The page of models says what its script finds; the benchmark of a forward runs."""
+"""The page of models matches its script; the benchmark of a forward runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def script(path: str) -> ModuleType:
 
 
 def test_the_page_names_every_model_of_the_script() -> None:
-    """`make docs` runs them all; here the lists are compared and two models are run."""
+    """`make docs` runs all models; here the lists are compared and two models run."""
     models = script("docs/make_models.py")
     rows = re.findall(
         r"^\| ([^|-][^|]*?) \|", models.PAGE.read_text(encoding="utf-8"), re.MULTILINE

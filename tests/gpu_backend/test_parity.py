@@ -1,5 +1,5 @@
 # pyright: basic
-"""Token parity with `generate` under ample and starved pools, float32, without an exception."""
+"""Token parity with `generate`, with ample memory and under pressure, in float32."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STARVED = {"num_gpu_blocks": 18, "watermark": 0.0}
 
 @functools.cache
 def given(name: str) -> tuple[Model, list[list[int]], list[list[int]]]:
-    """A model, prompts, and what the reference makes of them."""
+    """A model, prompts, and the reference's output for them."""
     model = load_model(name)
     prompts = prompts_of(model, 10, 36, seed=1)
     return model, prompts, reference_tokens(model, prompts, TOKENS)
@@ -91,7 +91,7 @@ def test_preemption_does_not_change_sampled_tokens(mode: str, depth: int) -> Non
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("mode", ["swap", "recompute"])
 def test_on_a_gpu(name: str, mode: str) -> None:
-    """In float32 without TF32; a tie within 1e-3 of a logit may be decided the other way."""
+    """In float32 without TF32; a tie within 1e-3 of a logit may be decided either way."""
     exact_float32()
     model = load_model(name, device="cuda", dtype=torch.float32)
     prompts = prompts_of(model, 16, 36, seed=1)

@@ -1,5 +1,5 @@
 # pyright: basic
-"""The generator gives the published bits, and a key's numbers depend on nothing but the key."""
+"""The generator gives the published bits, and a key's numbers depend only on the key."""
 
 from __future__ import annotations
 

@@ -1,11 +1,4 @@
-"""Races of real systems: each needs one wait, and shows when that wait is taken out.
-
-The operations of a plan run on streams that hold them back and run them in any order that their
-waits allow. With the waits that plans carry nothing ever goes wrong; without one of them, some
-order does, and both the rule of `hazards.py` and the content say so. The names R1 to R11 are those
-of known bugs in serving engines (a store before the forward that wrote, a load into a block that is
-still read, ...), told beside each.
-"""
+"""Races of real systems: each needs one wait, and shows when that wait is removed."""
 
 from __future__ import annotations
 
@@ -36,7 +29,7 @@ def run(
     steps: int = 250,
     graphs: Graphs | None = None,
 ) -> TagRun:
-    """One run under pressure."""
+    """One run under memory pressure."""
     load = Load(groups=0.2, fork=0.3)
     streams = DelayedStreams(choose, seed)
     made = TagRun(CONFIG, seed, load=load, streams=streams, check=check, wait=wait, graphs=graphs)
@@ -95,11 +88,11 @@ def test_a_recorded_step_without_a_wait_spoils_content(kind: str, hurry: tuple[s
 
 
 def without(kind: str) -> Wait:
-    """Operations of this kind wait for nothing."""
+    """Removes the waits of operations of this kind."""
     return lambda operation: 0 if operation.kind == kind else operation.wait
 
 
-#: race: (what it is, the kind whose wait is taken out, streams that hurry)
+#: race: (description, kind without its wait, early streams)
 RACES = {
     "R1": ("a store reads KV before the forward that writes it", "swap_out", ("out", "in")),
     "R2": ("a load writes a block that the step before still reads", "swap_in", ("in", "out")),
@@ -175,7 +168,7 @@ def test_a_chain_of_waits_is_an_order() -> None:
     hazards = Hazards()
     hazards.issue(1, "compute", (), [gpu(1, write=True)])
     hazards.issue(2, "out", [1], [gpu(2)])
-    hazards.issue(3, "in", [2], [gpu(1, write=True)])  # behind 1 by way of 2
+    hazards.issue(3, "in", [2], [gpu(1, write=True)])  # behind 1, transitively through 2
     assert hazards.checked == 1
 
 
@@ -200,7 +193,7 @@ def test_a_copy_that_fails_loses_no_token_and_harms_nobody_else() -> None:
 
 
 def failing(seed: int, kind: type[TagRun] = TagRun) -> TagRun:
-    """A run in which copies fail and requests are aborted while their copies are under way."""
+    """A run in which copies fail and requests are aborted while their copies are in flight."""
     return kind(
         pressure(preemption_mode="swap", scheduling_policy="priority"),
         seed,
@@ -219,7 +212,7 @@ def test_a_request_aborted_before_its_failed_copy_is_reported_is_no_wrong_tag(se
 
 
 class TakenAsGood(TagRun):
-    """Reports a failed copy to the scheduler as one that is done."""
+    """Reports a failed copy to the scheduler as done."""
 
     def _tell(self, done: list[int], failed: list[int]) -> None:
         for number in failed:

@@ -1,5 +1,5 @@
 # pyright: basic
-"""What a model takes beside its weights and blocks: the step that is measured, and what is left."""
+"""Memory that a model takes besides its weights and blocks: the measured step, and what remains."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # pyright: basic
-"""Batches on a model: chunks, mixtures and unknown tokens change nothing."""
+"""Batches on a model: chunks, mixed steps and unknown tokens do not change the result."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_token_that_only_the_device_knows(model: Model) -> None:
         greedy(model, [*A, first[0]]),
         greedy(model, C),
     ]
-    # The same, if the row computes known tokens before it: what a preempted sequence does.
+    # The same, if the row first computes known tokens: a preempted sequence does.
     fresh = runner_of(model)
     fresh.newest[3] = first[0]
     assert fresh.forward(batch_of([(3, [*A, UNKNOWN], 0)])).tolist() == [unknown[1]]
@@ -141,5 +141,5 @@ def test_the_pool_must_be_the_models(model: Model) -> None:
 
 def test_a_batch_is_checked_if_asked_for(model: Model) -> None:
     batch: Any = batch_of([(0, A, 0)])
-    with pytest.raises(BatchError, match="slots are not"):
+    with pytest.raises(BatchError, match="slots disagree"):
         runner_of(model).forward(replace(batch, slots=batch.slots + 1))

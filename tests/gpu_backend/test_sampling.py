@@ -77,7 +77,7 @@ def test_top_p_keeps_the_smallest_set_that_suffices() -> None:
 
 
 def test_top_p_is_of_what_top_k_leaves() -> None:
-    # 0.4, 0.3 and 0.2 are left, 0.9 together; 0.75 of that is less than 0.4 and 0.3 have.
+    # 0.4, 0.3 and 0.2 remain, 0.9 together; 0.75 of that is less than 0.4 and 0.3.
     found = shares(log(0.1, 0.4, 0.2, 0.3), top_p=0.75, top_k=3)
     assert found == pytest.approx([0.0, 4 / 7, 0.0, 3 / 7])
 
@@ -105,7 +105,7 @@ def test_samples_follow_the_distribution(temperature: float, top_p: float, top_k
     kept = wanted > 0
     chi_square = float(((seen[kept] - wanted[kept]) ** 2 / wanted[kept]).sum())
     assert chi_square < 35  # 11 degrees of freedom at most: exceeded once in 4,000 seeds
-    # The same figure shows a distribution that is a little off.
+    # The same figure detects a slightly wrong distribution.
     bent = torch.roll(wanted, 1)[kept].clamp(min=1.0)
     assert float(((seen[kept] - bent) ** 2 / bent).sum()) > 200
 

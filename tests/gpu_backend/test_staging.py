@@ -1,5 +1,5 @@
 # pyright: basic
-"""A buffer that a copy still reads is not written (race R9), seen to fail without its wait."""
+"""A buffer that a copy still reads is not written (race R9); fails without its wait."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lineclear_gpu.staging import Staging
 
 
 class Event:
-    """Of a copy that ends only when somebody waits for it, and reads its source then."""
+    """The event of a copy that ends only when waited for, and reads its source then."""
 
     waits = True
 
@@ -35,7 +35,7 @@ class Event:
 
 
 class LateBuffer:
-    """Memory whose copies are as late as they may be."""
+    """Memory whose copies are as late as possible."""
 
     made: list[LateBuffer] = []  # noqa: RUF012
 
@@ -47,7 +47,7 @@ class LateBuffer:
 
 
 class LateStaging(Staging):
-    """Takes its way over pinned buffers although there is no GPU."""
+    """Uses pinned buffers although there is no GPU."""
 
     def _copy(self, buffer: Any, size: int) -> torch.Tensor:
         target = torch.zeros(size, dtype=torch.uint8)
@@ -56,7 +56,7 @@ class LateStaging(Staging):
 
 
 def steps(monkeypatch: pytest.MonkeyPatch, count: int) -> bool:
-    """Whether the device sees what each step sent."""
+    """Whether the device receives what each step sent."""
     monkeypatch.setattr(staging, "Buffer", LateBuffer)
     LateBuffer.made = []
     sender = LateStaging(torch.device("cuda"))

@@ -1,9 +1,5 @@
 # pyright: basic
-"""Recorded steps: the tokens of launched ones, whatever the pool, the order and what is short.
-
-There is no GPU here, so operations are recorded and run again (`RecordedGraphs`): a number of the
-host that slips into a step is frozen as it would be in a CUDA graph.
-"""
+"""Recorded steps give the tokens of launched ones, under any pool, order and shortage."""
 
 from __future__ import annotations
 
@@ -29,7 +25,7 @@ from lineclear_gpu.streams import DelayedStreams
 
 
 def recorded(seed: int = 0, chosen: Any = None, **changes: Any) -> LLM:
-    """As `made`, with every step recorded that can be."""
+    """Like `made`, with every recordable step recorded."""
     return made_with(RecordedGraphs(), seed, chosen, **changes)
 
 
@@ -63,7 +59,7 @@ def test_a_starved_pool_gives_the_tokens_of_generate(mode: str, depth: int) -> N
 
 @pytest.mark.parametrize("most", [64, 80])
 def test_as_many_rows_as_tokens_and_more_rows_than_tokens(most: int) -> None:
-    """Steps of 64 tokens, where 64 or 80 rows may run: chunks are not taken for decodes."""
+    """Steps of 64 tokens, where 64 or 80 rows may run: chunks are not mistaken for decodes."""
     llm = recorded(max_num_seqs=most, num_gpu_blocks=400)
     assert llm.runner.steps is not None
     assert llm.runner.steps.mixed is not None
@@ -121,14 +117,14 @@ def test_what_fills_a_bucket_up_touches_the_spare_block_alone() -> None:
 def test_a_filling_that_belongs_to_a_sequence_is_seen(
     field: str, filling: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The guard itself, broken: what fills a bucket up is stored where a sequence has its own."""
+    """Breaks the guard itself: padding is stored into a sequence's block."""
     own = Field
 
     def wrong(dtype: Any, given: int, *more: Any, **named: Any) -> Any:
         return own(dtype, 0 if given == filling else given, *more, **named)
 
     monkeypatch.setattr(steps, "Field", wrong)
-    llm = recorded(depth=2)  # a step needs the token that only the device has
+    llm = recorded(depth=2)  # a step needs a token that only the device has
     assert llm.runner.steps is not None
     assert llm.runner.steps.decodes.fields[field].filling == 0
     found = llm.generate(prompts()[:3], GREEDY)
@@ -171,7 +167,7 @@ class Refuses(Graphs):
 def test_a_model_that_cannot_be_recorded_runs_launch_by_launch_and_says_why() -> None:
     llm = made_with(Refuses(), 0, None)
     assert llm.recorded == (
-        "every launch is made by the host: operation not permitted when stream is capturing"
+        "the host launches every kernel: operation not permitted when stream is capturing"
     )
     assert [each[0] for each in tokens(llm.generate(prompts(), GREEDY))] == expected()
     assert llm.runner.replayed == 0
@@ -179,8 +175,8 @@ def test_a_model_that_cannot_be_recorded_runs_launch_by_launch_and_says_why() ->
 
 def test_other_attention_is_not_recorded_and_says_why() -> None:
     llm = LLM(model(), graphs=RecordedGraphs(), record_chunks=True, **BASE)
-    assert "gather attention needs lengths on the host" in llm.recorded
-    assert "it was not asked for" in LLM(model(), **BASE).recorded
+    assert "gather attention reads lengths on the host" in llm.recorded
+    assert "it was not requested" in LLM(model(), **BASE).recorded
 
 
 def test_a_step_that_is_too_large_runs_launch_by_launch() -> None:

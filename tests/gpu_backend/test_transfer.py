@@ -53,7 +53,7 @@ def test_a_round_trip_keeps_every_byte_and_touches_nothing_else(
     transfer = Transfer(pool)
     pairs = list(zip(device[:count], host[:count], strict=True))
     transfer.out(pairs)
-    assert torch.equal(pool.gpu_rows, before)  # the source is as it was
+    assert torch.equal(pool.gpu_rows, before)  # the source is unchanged
     for place in range(9):
         at = [left for left, right in pairs if right == place]
         assert torch.equal(pool.cpu_rows[place], before[at[0]] if at else other[place])

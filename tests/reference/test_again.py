@@ -97,5 +97,5 @@ def test_a_violation_and_a_crash_fail_until_they_are_mended(monkeypatch: Patch) 
 
 def test_what_the_environment_did_must_be_known() -> None:
     saved = Counterexample("scheduler", "progress", "nothing moves", {})
-    with pytest.raises(CounterexampleError, match="does not say what the environment did"):
+    with pytest.raises(CounterexampleError, match="lacks the environment's moves"):
         emit_test(saved)

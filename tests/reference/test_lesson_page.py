@@ -83,7 +83,7 @@ def test_the_whole_lesson_in_text_and_json(
     assert content["right"] == sum(c["right"] for k in content["lessons"] for c in k["claims"])
     assert main(["simulate", "--lesson", "all", "--depth", "2"]) == 2
     assert main(["simulate", "--lesson", "everything"]) == 2
-    assert "no lesson 'everything'; there are: all, queues" in capsys.readouterr().err
+    assert "unknown lesson 'everything'; known: all, queues" in capsys.readouterr().err
 
 
 def test_a_violation_in_any_run_is_a_failure(

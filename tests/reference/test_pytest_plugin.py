@@ -56,7 +56,7 @@ def test_items_of_named_schedulers_run_with_the_whole_suite(tmp_path: Path) -> N
     assert done.returncode == 1
     assert "4 passed" in done.stdout
     assert "1 failed" in done.stdout
-    assert "LC411 grant.published: block 0 of gpu is granted to 'r4'" in done.stdout
+    assert "LC411 grant.published: block 0 of gpu is allocated to 'r4'" in done.stdout
     assert "again: lineclear test tiny_scheduler:make_broken --seed 0 --run 0" in done.stdout
     assert "Traceback" not in done.stdout
 

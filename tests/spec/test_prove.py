@@ -169,4 +169,4 @@ def test_a_baseline_is_of_one_solver(capsys: pytest.CaptureFixture[str]) -> None
     from lineclear.cli import main
 
     assert main(["prove", "carry", "--write-baseline", "--second-solver"]) == 2
-    assert "leave out --second-solver" in capsys.readouterr().err
+    assert "omit --second-solver" in capsys.readouterr().err

@@ -1,6 +1,6 @@
-"""Small workloads and settings drawn from a number, and one run with the bounds held against it.
+"""Small random workloads and settings, and one run checked against its bounds.
 
-Guarantees: the same number draws the same. It knows nothing about what a test expects.
+Guarantees: the same number gives the same workload.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from lineclear.workload import Arrival, Workload
 
 __all__ = ["OPTIONS", "Driven", "drawn", "held_rows", "hold"]
 
-#: Who may send requests to a `Driven`.
+#: Clients of a `Driven`.
 TENANTS = ("a", "b", "c")
 
-#: Parameters that make a bound of a small run a small number.
+#: Parameters that make the bound of a small run small.
 OPTIONS: dict[str, tuple[tuple[str, Any], ...]] = {
     "aging": (("seconds_per_level", 0.05),),
     "sjf_aging": (("seconds_per_token", 0.02),),
@@ -34,7 +34,7 @@ OPTIONS: dict[str, tuple[tuple[str, Any], ...]] = {
 
 
 def drawn(number: int, **changes: Any) -> tuple[Config, Workload]:
-    """A pool that is too small for all, and up to 40 requests that arrive in bursts or slowly."""
+    """A pool too small for all, and up to 40 requests that arrive in bursts or slowly."""
     draw = random.Random(number)
     choice = draw.choice
     policy = changes.get("scheduling_policy", choice(POLICIES))
@@ -96,18 +96,18 @@ def hold(config: Config, workload: Workload) -> Holding:
 
 
 def held_rows(holding: Holding) -> dict[str, Held]:
-    """By the part of the theorem's name after the policy's."""
+    """Rows by the part of the theorem's name after the policy's."""
     return {row.guarantee.theorem.partition(".")[2]: row for row in holding.rows()}
 
 
 class Driven:
-    """A scheduler driven step by step, the bounds held against it; a turn takes a second.
+    """A scheduler driven step by step and checked against its bounds; a turn takes a second.
 
     Args:
-        config: what it runs with.
-        policy: which decides; the one that `config` names if None.
-        promised: the settings whose theorems are held against it; the same if None. What is broken on
-            purpose is broken in the others.
+        config: its settings.
+        policy: the policy; default: the one that `config` names.
+        promised: the settings whose theorems are checked; default: `config`. Planted faults are only in
+            `config`.
     """
 
     def __init__(self, config: Config, policy: Any = None, promised: Config | None = None) -> None:
@@ -120,7 +120,7 @@ class Driven:
         self.turns = 0
 
     def add(self, prompt: int, most: int, client: str = "", **rest: Any) -> str:
-        """A request that generates all it may; its name."""
+        """Adds a request that generates all it may; returns its name."""
         name = f"{client}{len(self.arrivals)}"
         time = float(self.turns)
         self.scheduler.add(
@@ -139,7 +139,7 @@ class Driven:
         return name
 
     def turn(self) -> list[str]:
-        """One step; names of the requests that were let in."""
+        """One step; returns names of the admitted requests."""
         plan = self.scheduler.schedule()
         waited = set(self.holding.waits.waiting)
         self.holding.listener.step(plan, float(self.turns))

@@ -1,7 +1,7 @@
-"""Runs of lineclear's scheduler under pressure, as journals and as event logs that conform.
+"""Runs of lineclear's scheduler under memory pressure, as journals and as conforming event logs.
 
-Guarantees: the same seed and settings give the same run. A run has whatever its settings allow:
-several branches, drafts, two steps in flight, swaps that are done late or fail, aborts.
+Guarantees: the same seed and settings give the same run. A run has everything that its settings
+allow: several branches, drafts, two steps in flight, late and failed swaps, aborts.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ WORLDS: dict[str, dict[str, Any]] = {
 
 
 def limits_of(config: Config) -> Limits:
-    """The limits that a scheduler's ledger has."""
+    """The limits of a scheduler's ledger."""
     return Scheduler(config).ledger.limits
 
 
 class Run:
-    """One run, driven at random.
+    """One random run.
 
     Args:
-        seed: of all that is drawn.
-        steps: calls of the scheduler.
-        emit: takes the events of the run as they happen, idle calls included.
+        seed: seed of the run.
+        steps: number of scheduler calls.
+        emit: receives the events of the run, idle calls included.
         changes: settings that differ from the small world.
     """
 
@@ -120,7 +120,7 @@ class Run:
             self.commit(self.flights.popleft())
 
     def complete(self, everything: bool) -> None:
-        """Some copies are done, one now and then has failed."""
+        """Completes some copies; now and then one fails."""
         draw = self.random
         done = [n for n in self.copies if everything or draw.random() < 0.5]
         self.copies = [n for n in self.copies if n not in done]

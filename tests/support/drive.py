@@ -1,7 +1,7 @@
-"""A scheduler in a small world, told what to do by name, with the audit after every call.
+"""A scheduler in a small world, driven by request names, with the audit after every call.
 
-Guarantees: `dump` sees every attribute of every record that a scheduler reaches, so two equal dumps
-are one state. It knows nothing about what a test expects.
+Guarantees: `dump` sees every attribute of every record that a scheduler reaches, so two equal
+dumps are one state.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lineclear.scheduler import Scheduler
 
 __all__ = ["Drive", "dump", "rows", "small"]
 
-#: A block has room for 4 tokens; 8 blocks in each pool; nothing is kept free.
+#: A block holds 4 tokens; 8 blocks in each pool; no blocks are kept free.
 SMALL: Mapping[str, Any] = MappingProxyType(
     {
         "num_gpu_blocks": 8,
@@ -42,7 +42,7 @@ def small(**changes: Any) -> Config:
 
 
 def rows(plan: Plan) -> dict[Any, int]:
-    """Tokens that the step computes, by id, or by (id, branch) for other branches than 0."""
+    """Tokens that the step computes, by id, or by (id, branch) for branches other than 0."""
     return {
         (row.request_id, row.branch) if row.branch else row.request_id: row.tokens
         for row in plan.scheduled_seq_groups
@@ -50,10 +50,10 @@ def rows(plan: Plan) -> dict[Any, int]:
 
 
 class Drive:
-    """One scheduler, and how often each action of the table happened.
+    """One scheduler, with counts of the table's actions.
 
     Args:
-        policy: as the scheduler's.
+        policy: policy of the scheduler.
         changes: settings that differ from the small world.
     """
 
@@ -91,14 +91,14 @@ class Drive:
         return plan
 
     def complete(self, *plans: Plan) -> None:
-        """Every swap of these plans is done."""
+        """Completes every swap of these plans."""
         for plan in plans:
             numbers = [o.number for o in plan.operations if o.kind in ("swap_in", "swap_out")]
             assert self.scheduler.complete(numbers) == []
         audit(self.scheduler)
 
     def fail(self, plan: Plan, kind: str) -> list[Hashable]:
-        """Every swap of that kind in the plan failed; whose it was."""
+        """Fails every swap of that kind in the plan; returns their requests."""
         numbers = [o.number for o in plan.operations if o.kind == kind]
         hurt = self.scheduler.complete([], numbers)
         audit(self.scheduler)
@@ -107,7 +107,7 @@ class Drive:
     def commit(
         self, plan: Plan, sampled: Mapping[Any, Any] | None = None, stop: Iterable[Any] = ()
     ) -> list[Finished]:
-        """One token each, but for those named in `sampled`; names in `stop` end with this one."""
+        """Commits one token each, or those in `sampled`; names in `stop` end with this one."""
         if plan.step is None:
             return self.scheduler.commit(plan, [])
         names = [(r.request_id, r.branch) if r.branch else r.request_id for r in plan.sampling]
@@ -123,14 +123,14 @@ class Drive:
         return finished
 
     def step(self, sampled: Mapping[Any, Any] | None = None, stop: Iterable[Any] = ()) -> Plan:
-        """One whole step: its copies are done and its tokens are committed."""
+        """One whole step: completes its copies and commits its tokens."""
         plan = self.schedule()
         self.complete(plan)
         self.commit(plan, sampled, stop)
         return plan
 
     def until(self, reached: Callable[[Plan], bool], most: int = 100) -> Plan:
-        """Whole steps up to the first plan that is what is asked for."""
+        """Makes whole steps up to the first plan that satisfies the condition."""
         for _ in range(most):
             plan = self.step()
             if reached(plan):
@@ -138,7 +138,7 @@ class Drive:
         raise AssertionError(f"not reached in {most} steps")
 
     def run(self, most: int = 400) -> dict[Hashable, Finished]:
-        """Whole steps until nothing is live; all that has finished."""
+        """Makes whole steps until no request is live; returns all that finished."""
         for _ in range(most):
             if not self.scheduler.entries:
                 return self.finished
@@ -158,7 +158,7 @@ class Drive:
         return [self.ledger.known(s) for s in self.scheduler.entries[name].record.members]
 
     def tables(self, name: Hashable) -> list[list[int]]:
-        """Places that each branch's table names."""
+        """Block ids of each branch's table."""
         members = self.scheduler.entries[name].record.members
         return [[block.place for block in sequence.table] for sequence in members]
 
@@ -168,15 +168,15 @@ class Drive:
 
 
 def dump(root: object, without: Iterable[str] = ()) -> list[Any]:
-    """Every record that can be reached, with its attributes, as plain data; numbered when first met.
+    """Every reachable record, with its attributes, as plain data; numbered when first reached.
 
     Args:
         root: where to start.
-        without: names of attributes that are left out.
+        without: names of attributes to omit.
     """
     left_out = frozenset(without)
     numbers: dict[int, int] = {}
-    alive: list[object] = []  # so that no id is used twice
+    alive: list[object] = []  # so that no id is reused
     described: list[Any] = []
 
     def plain(value: Any) -> Any:

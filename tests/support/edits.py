@@ -1,8 +1,8 @@
-"""One line of the code under test, changed for as long as a test runs.
+"""Changes one line of the code under test for the duration of a test.
 
-Guarantees: the function itself is changed, so every module that imported it runs the change; what is
-replaced must stand in it exactly once. That the changed line was executed is shown by the check that turns
-red, and turns green again without the edit.
+Guarantees: the function object itself is changed, so every module that imported it runs the
+change; the replaced text must occur in it exactly once. The check that turns red, and green again
+without the edit, shows that the changed line was executed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 __all__ = ["Edit", "edited", "written"]
 
-#: (module, function or Class.method, what is replaced, by what).
+#: (module, function or Class.method, old text, new text).
 Edit = tuple[str, str, str, str]
 
 
@@ -31,19 +31,19 @@ def function_of(module: str, name: str) -> FunctionType:
     found = getattr(found, "__func__", found)
     found = getattr(found, "body", found)
     found = inspect.unwrap(found)
-    assert isinstance(found, FunctionType), f"{module}.{name} is no function"
+    assert isinstance(found, FunctionType), f"{module}.{name} is not a function"
     return found
 
 
 def written(name: str, source: str, scope: dict[str, Any]) -> None:
-    """Run source text in a scope, and keep the text where the prover looks for it."""
+    """Runs source text in a scope, and keeps the text where the prover finds it."""
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     exec(compile(source, name, "exec"), scope)
 
 
 @contextmanager
 def edited(edit: Edit) -> Generator[None]:
-    """The edit is in force."""
+    """Applies the edit."""
     module, name, old, new = edit
     function = function_of(module, name)
     source = textwrap.dedent(inspect.getsource(function))
@@ -51,7 +51,7 @@ def edited(edit: Edit) -> Generator[None]:
     while lines[0].startswith("@"):
         lines.pop(0)
     source = "".join(lines)
-    assert source.count(old) == 1, f"{old!r} stands {source.count(old)} times in {module}.{name}"
+    assert source.count(old) == 1, f"{old!r} occurs {source.count(old)} times in {module}.{name}"
     changed = source.replace(old, new)
     scope: dict[str, Any] = {}
     exec(compile(changed, f"<{module}.{name}, edited>", "exec"), function.__globals__, scope)

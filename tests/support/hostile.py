@@ -1,7 +1,6 @@
-"""Policies that mean harm: what they answer and do is told them call by call.
+"""Hostile policies, scripted call by call.
 
-Guarantees: equal scripts do the same, and a call without an entry is answered with sense. They know
-nothing about what comes of it.
+Guarantees: equal scripts behave equally; a call without an entry gets a sensible answer.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ __all__ = [
 
 
 class Raising:
-    """Raises whatever is done with it."""
+    """Raises on any use."""
 
     def __lt__(self, other: object) -> bool:
         raise ZeroDivisionError("compared")
@@ -36,7 +35,7 @@ class Raising:
 
 
 class LyingInt(int):
-    """A number that is always the least, and always the greatest, and sometimes raises."""
+    """A number that is less than all others, greater than all others, and sometimes raises."""
 
     turns = 0
 
@@ -61,7 +60,7 @@ class LyingInt(int):
 
 
 class LyingFloat(float):
-    """The same of a float."""
+    """The same for a float."""
 
     __lt__ = __gt__ = LyingInt.__lt__
     __eq__ = LyingInt.__eq__
@@ -69,7 +68,7 @@ class LyingFloat(float):
 
 
 class Endless(tuple[int, ...]):
-    """A tuple that never comes to an end."""
+    """A tuple that never ends."""
 
     def __iter__(self) -> Iterator[int]:
         while True:
@@ -80,7 +79,7 @@ class Endless(tuple[int, ...]):
 
 
 class Masked:
-    """It says that it is a whole number."""
+    """Claims to be a whole number."""
 
     def __getattribute__(self, name: str) -> Any:
         return int if name == "__class__" else object.__getattribute__(self, name)
@@ -101,14 +100,14 @@ class Chameleon:
 
 
 class Untold(Exception):
-    """An error that cannot be told."""
+    """An error whose text cannot be read."""
 
     def __str__(self) -> str:
         raise ValueError("no words")
 
 
 class Stop(BaseException):
-    """Somebody wants the program to stop."""
+    """A request to stop the program."""
 
 
 def generator() -> Iterator[int]:
@@ -147,11 +146,11 @@ def recurse() -> Any:
 
 
 class Hostile:
-    """Answers with sense, until a call whose number was drawn.
+    """Answers sensibly, until a call with a scripted number.
 
     Args:
         script: number of a call of any method -> what it does.
-        bad: kinds of what may be done: a name in ANSWERS, or one of those below.
+        bad: kinds of bad behaviour: a name in ANSWERS, or one of those below.
     """
 
     name = "hostile"
@@ -205,7 +204,7 @@ class Hostile:
             view.request.priority = 9  # type: ignore[misc]
 
     def force_request(self) -> None:
-        """Past every guard of a frozen class."""
+        """Bypasses every guard of a frozen class."""
         for view in self.seen:
             for field, value in (("request_id", "x"), ("prompt_tokens", 10**6), ("n", 50)):
                 object.__setattr__(view.request, field, value)
@@ -245,7 +244,7 @@ class Hostile:
 
 
 class Everything(Hostile):
-    """With every method that a policy may have."""
+    """Implements every method that a policy may have."""
 
     def rank(self, request: View) -> Any:
         return self.act((-request.priority, 0.5), request)

@@ -1,6 +1,6 @@
-"""Kernels of attention and layers under Triton's interpreter: run as a script in a process of its own.
+"""Attention and layer kernels under Triton's interpreter; run as a script in its own process.
 
-With a file as argument, the kernels of attention are those of that file: broken ones, in tests.
+With a file as argument, it takes the attention kernels from that file: broken ones, in tests.
 """
 # pyright: basic
 
@@ -41,13 +41,13 @@ CASES = [
     (FEW, 6, 96, F16, 16, None, None, WHOLE),
     (FEW, 6, 80, F32, 8, 7, None, SPLIT),
     (FEW, 2, 64, BF16, 64, None, 0.7, WHOLE),
-    ([(40, 200)], 2, 16, F32, 16, 3, None, WHOLE),  # a tile in which a token sees nothing
+    ([(40, 200)], 2, 16, F32, 16, 3, None, WHOLE),  # a tile in which a token sees no position
     (FEW[:3], 4, 256, F32, 8, None, None, WHOLE),
 ]
 
 
 def attention() -> None:
-    """Every case, then rows that fill a batch up."""
+    """Every case, then padding rows."""
     paged.LEAST = 16
     for rows, heads, size, dtype, block, window, cap, plan in CASES:
         case = Case(rows, heads=heads, kv_heads=2, head_dim=size, dtype=dtype, size=block)
@@ -66,8 +66,8 @@ def attention() -> None:
         torch.from_numpy(a)
         for a in (case.batch.tables, case.batch.context_lens, case.batch.row_starts)
     )
-    # Rows of no token at the end, fewer than there are tokens or more, and tokens behind the last
-    # row: nothing is computed for them, and everything for the others.
+    # Empty rows at the end, more or fewer than there are tokens, and tokens beyond the last row:
+    # nothing is computed for them, and everything for the others.
     more = torch.cat((case.query, torch.full((3, 2, 16), float("nan"))))
     for empty in (2, 12):
         found = paged.paged_attention(
@@ -82,7 +82,7 @@ def attention() -> None:
         wanted = case.reference()
         error = float((found[:-3].double() - wanted).norm() / wanted.norm())
         assert error < BOUNDS[F32], (empty, error)
-    # Decodes of no context, which fill a recorded step up, give zeros: no split of theirs is full.
+    # Decodes without context, which pad a recorded step, give zeros: no split of theirs is full.
     for plan in (SPLIT, WHOLE):
         zeros = paged.paged_attention(
             torch.ones(2, 2, 16),
@@ -98,14 +98,14 @@ def attention() -> None:
 
 
 def layers() -> None:
-    """Norm, gate and rotation against torch's form of them."""
+    """Norm, gate and rotation against their torch forms."""
     torch.manual_seed(0)
     for dtype, bound in BOUNDS.items():
         both = torch.randn(1, 3, 200).to(dtype)
         for kind in fused.GATES:
             near(fused.gated(both, kind, interpret=True), fused.gated(both, kind), bound)
         merged = torch.randn(1, 3, 2 * 5 * 24).to(dtype)
-        heads = merged[..., 120:].view(1, 3, 5, 24)  # rows lie apart
+        heads = merged[..., 120:].view(1, 3, 5, 24)  # non-adjacent rows
         for given in (torch.randn(1, 3, 72).to(dtype), heads):
             weight = torch.randn(given.shape[-1]).to(dtype)
             wanted = fused.rms_norm(given, weight, 1e-5)

@@ -1,7 +1,7 @@
-"""Runs prompts through a scheduler and a model: the least that an engine is.
+"""Runs prompts through a scheduler and a model: a minimal engine.
 
-Guarantees: the scheduler decides, the book and the executor see nothing but its plans, and blocks
-that nobody can read hold NaN. It knows nothing about users.
+Guarantees: the scheduler decides, the book and the executor see only its plans, and unreadable
+blocks hold NaN.
 """
 # pyright: basic
 
@@ -39,10 +39,10 @@ class Drive:
     Attributes:
         model: the model.
         config: the scheduler's settings.
-        streams: where operations run; those of the device if None.
-        priorities: of each prompt, 0 if it is left out.
-        temperature: of sampling, the prompt's number being its sequence; 0 is greedy.
-        events: how often a request was preempted, by mode; steps; rows.
+        streams: where operations run; default: those of the device.
+        priorities: priority of each prompt, 0 if absent.
+        temperature: of sampling, with the prompt's number as sequence; 0 is greedy.
+        events: number of preemptions, by mode; steps; rows.
     """
 
     model: Model
@@ -95,7 +95,7 @@ class Drive:
         return [outputs[index] for index in range(len(prompts))]
 
     def _sampled(self, batch: Batch, plan: Plan) -> Batch:
-        """The batch with how its tokens are sampled."""
+        """The batch with its sampling parameters."""
         if not self.temperature:
             return batch
         count = len(batch.sample_rows)
@@ -118,7 +118,7 @@ class Drive:
         launched: Launched,
         plan: Plan,
     ) -> None:
-        """The oldest step: its tokens are told and learned."""
+        """Commits the oldest step and stores its tokens."""
         done, failed = executor.settle(launched)
         scheduler.complete([*done, *failed], failed)
         tokens: list[int] = executor.result(launched).tolist()
@@ -130,7 +130,7 @@ class Drive:
             book.drop_request(finished.request_id, (0,))
 
     def _poison(self, scheduler: Scheduler, pool: KVPool, in_flight: int) -> None:
-        """Blocks that nobody holds and no open operation may touch are overwritten."""
+        """Overwrites blocks that are free and that no open operation may touch."""
         if in_flight:
             return
         ledger = scheduler.ledger

@@ -1,4 +1,4 @@
-"""Event logs with one event dropped, doubled or altered.
+"""Event logs with one event dropped, duplicated or altered.
 
 Guarantees: every mutant differs from the log in one event; the same log gives the same mutants.
 """
@@ -64,7 +64,7 @@ def altered(event: Event, others: list[Any], blocks: list[int]) -> Iterator[tupl
 
 
 def mutants(events: list[Event], blocks: int) -> Iterator[tuple[str, str, int, list[Event]]]:
-    """Every mutant: what was done, to which kind, at which event, and the log."""
+    """Every mutant: the change, the kind of the event, its number, and the log."""
     names = list(dict.fromkeys(event["r"] for event in events if "r" in event))
     for at, event in enumerate(events):
         yield "drop", event["e"], at, [*events[:at], *events[at + 1 :]]

@@ -1,7 +1,7 @@
-"""The policies of tenants a second time, one step and one turn at a time, in fractions.
+"""A second implementation of the tenant policies, one step and one turn at a time, in fractions.
 
-Guarantees: nothing of the policies is called. Every steady sequence is charged in every step, every turn
-is taken by itself, nothing is forgotten and nothing is put off.
+Guarantees: it calls nothing of the policies. It charges every steady sequence in every step, takes
+every turn by itself, and forgets and defers nothing.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ __all__ = ["PlainShares", "PlainTurns", "PlainVirtualTime"]
 
 
 class PlainShares:
-    """What every tenant was charged, in the unit of the prices.
+    """The charge of every tenant, in the unit of the prices.
 
     Args:
         prices: of a prompt token and of a generated one.
-        weights: by tenant, 1 if it is not named.
+        weights: by tenant, 1 if absent.
     """
 
     def __init__(self, prices: tuple[Fraction, Fraction], weights: dict[str, Fraction]) -> None:
@@ -47,7 +47,7 @@ class PlainShares:
 
 
 class PlainVirtualTime(PlainShares):
-    """The least counter goes next; who began to wait first, if they are equal."""
+    """The least counter goes next; ties go to the tenant that began to wait first."""
 
     virtual = Fraction(0)
 
@@ -69,8 +69,8 @@ class PlainTurns(PlainShares):
     """Turns in a ring; `waiting` is the ring.
 
     Args:
-        quantum: what a turn earns.
-        unit: what a part of a quantum is rounded down to, for who is away.
+        quantum: earnings of a turn.
+        unit: a part of a quantum is rounded down to this, for an absent tenant.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from lineclear_gpu.kernels.storing import store_kv
 
 __all__ = ["BOUNDS", "CHUNKED", "DECODE", "MIXED", "SIZE", "Case"]
 
-#: Relative L2 error that is accepted, by type.
+#: Accepted relative L2 error, by type.
 BOUNDS = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
 SIZE = 8
 
@@ -95,14 +95,14 @@ class Case:
         return out
 
     def error(self, backend: AttentionBackend, window: int | None = None) -> float:
-        """Relative L2 error of a backend; NaN if a slot behind a context was read."""
+        """Relative L2 error of a backend; NaN if it read a slot beyond a context."""
         rows = Rows.of(self.batch, self.size, self.query.dtype, torch.device("cpu"))
         found = backend.attend(self.query, self.layer, rows, self.scale, window).double()
         wanted = self.reference(window)
         again = backend.attend(self.query, self.layer, rows, self.scale, window).double()
         assert torch.allclose(
             found, again, 0.0, 0.0, equal_nan=True
-        )  # what was prepared for one layer serves another
+        )  # data prepared for one layer serves another
         return float((found - wanted).norm() / wanted.norm())
 
 

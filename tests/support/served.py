@@ -1,4 +1,4 @@
-"""An engine over a tiny model, prompts, and what the library makes of them."""
+"""An engine over a tiny model, prompts, and the library's output for them."""
 # pyright: basic
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def expected() -> list[list[int]]:
 
 
 def made(seed: int = 0, **changes: Any) -> LLM:
-    """A model over pools whose copies and forwards come in any order that waits allow."""
+    """A model over pools whose copies and forwards run in any order that waits allow."""
     streams = DelayedStreams(seed=seed)
     return LLM(model(), streams=streams, verify=True, seed=3, **{**BASE, **changes})
 

@@ -1,8 +1,8 @@
 # pyright: basic
-"""All that a ghost ledger stores, as plain values.
+"""Everything that a ghost ledger stores, as plain values.
 
-Guarantees: equal values mean that every field of every record, container and ghost is equal, ids,
-places and clocks included. It knows nothing about which of them matter.
+Guarantees: equal values mean that every field of every record, container and ghost is equal,
+including ids, block ids and clocks.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Small event logs that conform, and for each clause of each rule one edit that breaks it alone.
 
-Guarantees: every base conforms; a break changes, drops or inserts one event. The tests hold both.
+Guarantees: every base conforms; a break changes, drops or inserts one event. The tests check both.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # pyright: basic
-"""Edits of a module, one statement or operator each, and what a check says of the edited code.
+"""Edits a module, one statement or operator at a time, and records what a check finds.
 
-Guarantees: an edit is text for text what a reviewer could type; the module is replaced before anything
-that imports it is loaded, in a process of its own, so that nothing of the original is left.
+Guarantees: an edit is text that a reviewer could type; the module is replaced before any importer
+is loaded, in a separate process, so that none of the original remains.
 
 Run by hand: python tests/support/sweep.py scheduling/step.py scheduling/sequence_demand.py --part 0/2
 """
@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-#: CPU seconds after which an edited run counts as one that never ends.
+#: CPU seconds after which an edited run counts as endless.
 MOST_SECONDS = 60
 COMPARED: dict[type, list[type]] = {
     ast.Lt: [ast.LtE, ast.Gt],
@@ -48,7 +48,7 @@ SWAPPED = {
 
 
 def edits_of(tree: ast.AST) -> Iterator[tuple[str, Any]]:
-    """(what, change) for each edit; a change is made and undone in place."""
+    """(name, change) for each edit; a change is made and undone in place."""
     for node in ast.walk(tree):
         line = getattr(node, "lineno", 0)
         if isinstance(node, ast.Compare):
@@ -152,7 +152,7 @@ class Edited(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def first_finding() -> str:
-    """What `lineclear check --fast` finds first in the scheduler, or "". Walks, runs, small worlds."""
+    """The first scheduler finding of `lineclear check --fast`, or "". Walks, runs, small worlds."""
     from lineclear.checks.behaviours import behaviours
     from lineclear.checks.driven import driven
     from lineclear.checks.stage import Context, Stage, run_stage
@@ -169,7 +169,7 @@ def first_finding() -> str:
 
 
 def judged(module: str, text: str) -> tuple[str, float]:
-    """What is found with the module replaced, in a process of its own, and its CPU seconds."""
+    """The finding with the module replaced, in a separate process, and its CPU seconds."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

@@ -1,6 +1,6 @@
-"""The toy again, in plain tuples: what its counts are compared with.
+"""A second implementation of the toy, in plain tuples, to compare counts.
 
-Guarantees: it shares no code with the table. It knows nothing about ledgers.
+Guarantees: it shares no code with the table.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def successors(state: State, gpu: int, cpu: int, any_free: bool) -> Iterator[Sta
 def plain_toy(
     requests: int, gpu: int, cpu: int, *, any_free: bool = False
 ) -> tuple[set[State], int]:
-    """Every state, and how many moves lead from one to another."""
+    """Every state, and the number of moves from one to another."""
     start: State = ((NEW, 0, ()),) * requests
     seen: set[State] = {start}
     layer: list[State] = [start]

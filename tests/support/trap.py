@@ -1,8 +1,8 @@
-"""A trap for writes to a ledger that no action makes.
+"""Detects writes to a ledger outside of actions.
 
-Guarantees: while it is set, an attribute of a record, a pool or a ledger changes only within an
-action, no guard is asked after the first such change, and the containers of a watched ledger are at
-the start of an action what the last one left. It knows nothing about what an action should do.
+Guarantees: while the trap is set, an attribute of a record, a pool or a ledger changes only within
+an action, no guard is evaluated after the first such change, and the containers of a watched
+ledger are unchanged between actions.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from lineclear_spec.records import Block, Operation, Pool, Request, Sequence
 __all__ = ["Trap", "Trespass", "write_trap"]
 
 RECORDS: tuple[type, ...] = (Block, Operation, Pool, Request, Sequence, Ledger)
-#: Belong to whoever uses the ledger.
+#: Owned by the user of the ledger.
 FREE = frozenset({"journal", "collecting"})
 BODIES: dict[CodeType, str] = {row.body.__code__: name for name, row in ACTIONS.items()}
-#: A request is made before it is submitted; a copy is nobody's ledger yet.
+#: A request is created before it is submitted; a copy belongs to no ledger yet.
 MAKERS = frozenset({Ledger.new_request.__code__, GhostLedger.clone.__code__})
 
 
 class Trespass(AssertionError):
-    """A write, or a guard, where none may be."""
+    """A write, or a guard, where none is allowed."""
 
 
 def storage(ledger: Ledger) -> tuple[Any, ...]:
-    """The containers of a ledger, except what waits to be told by the next plan."""
+    """The containers of a ledger, except what waits for the next plan."""
     live = [r for queue in (ledger.waiting, ledger.running, ledger.swapped) for r in queue]
     return (
         [list(queue) for queue in (ledger.waiting, ledger.running, ledger.swapped, ledger.batch)],
@@ -51,7 +51,7 @@ def storage(ledger: Ledger) -> tuple[Any, ...]:
 
 
 def caller() -> FrameType | None:
-    """Whoever called whoever asks."""
+    """The caller of the caller."""
     frame = inspect.currentframe()
     for _ in range(2):
         frame = frame.f_back if frame is not None else None
@@ -59,10 +59,10 @@ def caller() -> FrameType | None:
 
 
 class Trap:
-    """What the trap saw.
+    """What the trap recorded.
 
     Attributes:
-        writes: how many attributes each action wrote.
+        writes: number of attributes that each action wrote.
     """
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class Trap:
         ledger.journal = journal
 
     def written(self, record: object, name: str) -> None:
-        """An attribute that was set before is about to change."""
+        """Called before an existing attribute changes."""
         frame = caller()
         while frame is not None:
             if frame.f_code in BODIES:
@@ -94,10 +94,12 @@ class Trap:
             if made or frame.f_code in MAKERS:
                 return
             frame = frame.f_back
-        raise Trespass(f"{type(record).__name__}.{name} of {record!r} is written by no action")
+        raise Trespass(
+            f"{type(record).__name__}.{name} of {record!r} is written outside of an action"
+        )
 
     def asked(self, ledger: Ledger, guard: str) -> None:
-        """A guard is about to be evaluated."""
+        """Called before a guard is evaluated."""
         frame = caller()
         while frame is not None and frame.f_code not in BODIES:
             frame = frame.f_back
@@ -108,7 +110,7 @@ class Trap:
         if frame is not self._asking:
             self._asking = frame
             if self._left.get(id(ledger), now := storage(ledger)) != now:
-                raise Trespass(f"something changed before {BODIES[frame.f_code]}")
+                raise Trespass(f"a container changed before {BODIES[frame.f_code]}")
 
 
 @contextmanager

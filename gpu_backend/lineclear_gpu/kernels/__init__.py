@@ -1,4 +1,4 @@
-"""Kernels that move KV: Triton on a GPU, torch anywhere else.
+"""Kernels that move KV: Triton on a GPU, torch elsewhere.
 
-Guarantees: both ways do the same to every byte. They know nothing about who holds a block.
+Guarantees: both give the same bytes.
 """

@@ -2,7 +2,7 @@
 """Copies of blocks inside a pool (copy on write) or between two, word by word.
 
 Guarantees: each target row equals its source row as it was before the call, as long as no row is a
-source and a target of one call; nothing else changes. It knows nothing about what rows hold.
+source and a target of one call; nothing else changes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 try:
     import triton
     import triton.language as tl
-except ImportError:  # torch does the work then
+except ImportError:  # torch is used instead
     triton = None
 
 __all__ = ["copy_rows", "copy_rows_triton", "has_triton"]
@@ -40,12 +40,12 @@ if triton is not None:
 
 
 def has_triton() -> bool:
-    """Whether the kernels can be compiled here."""
+    """Whether the kernels can be compiled on this machine."""
     return triton is not None
 
 
 def copy_rows_triton(source: torch.Tensor, target: torch.Tensor, pairs: torch.Tensor) -> None:
-    """Copies rows by the kernel; host memory must be registered with the device.
+    """Copies rows with the kernel; host memory must be registered with the device.
 
     Args:
         source: bytes, contiguous; moved as words if a row is a multiple of 8. [n, row_bytes]

@@ -1,9 +1,8 @@
 # pyright: basic, reportOptionalMemberAccess=false, reportArgumentType=false, reportCallIssue=false
-"""Parts of a layer that are several launches in torch, as one: norm, rotation, gate.
+"""Fused parts of a layer, several launches each in torch: norm, rotation, gate.
 
-Guarantees: each rounds where the library's own operations round, apart from the order of a sum, so
-results agree to the last bit or nearly. Where there is no GPU the same is computed by torch. It
-knows nothing about models.
+Guarantees: each rounds where the library's operations round, apart from the order of a sum, so
+results agree to the last bit or nearly. Without a GPU, torch computes the same.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from torch import Tensor
 try:
     import triton
     import triton.language as tl
-except ImportError:  # torch does the work then
+except ImportError:  # torch is used instead
     triton = None
 
 __all__ = ["GATES", "gated", "rms_norm", "rotate"]
 
-#: Activations of a gate, by the names of transformers' settings.
+#: Activations of a gate, by their names in transformers' settings.
 GATES = {"silu": 0, "gelu_pytorch_tanh": 1}
-#: Numbers that one program of the gate computes, and heads that one program rotates.
+#: Numbers that one program of the gate computes; heads that one program rotates.
 CHUNK, HEADS = 1024, 8
 
 if triton is not None:
@@ -116,7 +115,7 @@ if triton is not None:
 
 
 def by_triton(tensor: Tensor, triton_too: bool) -> bool:
-    """Whether the kernels are used."""
+    """Whether to use the kernels."""
     return triton is not None and (tensor.is_cuda or triton_too)
 
 
@@ -127,7 +126,7 @@ def rms_norm(given: Tensor, weight: Tensor, eps: float, *, interpret: bool = Fal
         given: [1, T, D] or [1, T, H, D], numbers of a row side by side.
         weight: [D]
         eps: keeps the root from 0.
-        interpret: whether the kernel runs although there is no GPU, under Triton's interpreter.
+        interpret: whether to run the kernel without a GPU, in Triton's interpreter.
     """
     size = given.shape[-1]
     if not by_triton(given, interpret):
@@ -151,7 +150,7 @@ def gated(both: Tensor, kind: str, *, interpret: bool = False) -> Tensor:
     Args:
         both: contiguous.  [..., 2 * N]
         kind: one of GATES.
-        interpret: whether the kernel runs although there is no GPU.
+        interpret: whether to run the kernel without a GPU.
     """
     size = both.shape[-1] // 2
     if not by_triton(both, interpret):
@@ -170,17 +169,17 @@ def gated(both: Tensor, kind: str, *, interpret: bool = False) -> Tensor:
 def rotate(
     query: Tensor, key: Tensor, cos: Tensor, sin: Tensor, *, interpret: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Each head turned by the angles of its token: x * cos + rotate_half(x) * sin.
+    """Rotates each head by the angles of its token: x * cos + rotate_half(x) * sin.
 
     Args:
         query: numbers of a head side by side.  [1, H, T, D]
         key: likewise.  [1, kv_heads, T, D]
         cos: [1, T, D]
         sin: [1, T, D]
-        interpret: whether the kernel runs although there is no GPU.
+        interpret: whether to run the kernel without a GPU.
 
     Returns:
-        Queries and keys, as given.
+        Queries and keys, shaped as given.
     """
     if not by_triton(query, interpret):
         cosine, sine = cos.unsqueeze(1), sin.unsqueeze(1)

@@ -1,5 +1,5 @@
 # pyright: basic, reportOptionalMemberAccess=false, reportArgumentType=false, reportCallIssue=false
-"""Attention that reads keys and values from the block pool through the tables.
+"""Attention that reads keys and values from the block pool through block tables.
 
 Guarantees: a token attends to the positions of its own context up to its own, of them to the last
 `window` if there is one; no slot behind a context is loaded; a row of length 0 gives zeros, and a
@@ -23,14 +23,14 @@ from torch import Tensor
 try:
     import triton
     import triton.language as tl
-except ImportError:  # torch does the work then
+except ImportError:  # torch is used instead
     triton = None
 
 __all__ = ["LEAST", "Plan", "paged_attention", "splits_for"]
 
-#: Positions that one split of a context has at least; a shorter context leaves splits empty.
+#: Minimum positions of one split of a context; a shorter context leaves splits empty.
 LEAST = 256
-#: Splits of a context at most.
+#: Maximum splits of a context.
 MOST_SPLITS = 64
 LOG2E = 1.4426950408889634
 
@@ -85,7 +85,7 @@ if triton is not None:
             tile = 0
         else:
             # Row r owns tiles starts[r] // TOKENS + r onwards: enough for its tokens, whatever
-            # lies before it. The last row that begins at this tile or before it is searched for.
+            # precedes it. Find the last row that begins at this tile or before it.
             number = tl.program_id(1)
             row = number * 0
             above = row + rows
@@ -99,7 +99,7 @@ if triton is not None:
             tile = number - (tl.load(starts + row).to(tl.int32) // TOKENS + row)
         first = tl.load(starts + row).to(tl.int32)
         length = tl.load(starts + row + 1).to(tl.int32) - first
-        # Rows of one token are decodes; a tile may lie behind its row's tokens.
+        # Rows of one token are decodes; a tile may lie beyond its row's tokens.
         wanted = length == 1 if DECODE else (length > 1) & (tile * TOKENS < length)
         if wanted:
             context = tl.load(contexts + row).to(tl.int32)
@@ -161,7 +161,7 @@ if triton is not None:
                     seen = seen & (position[None, :] > place[:, None] - WINDOW)
                 scores = tl.where(seen, scores, float("-inf"))
                 higher = tl.maximum(best, tl.max(scores, 1))
-                # Nothing seen yet: subtract 0, so that -inf stays -inf and nothing is NaN.
+                # No score seen yet: subtract 0, so that -inf stays -inf and nothing is NaN.
                 shift = tl.where(higher == float("-inf"), 0.0, higher)
                 weights = tl.exp2(scores - shift[:, None])
                 shrink = tl.exp2(best - shift)
@@ -201,7 +201,7 @@ if triton is not None:
         WIDTH: tl.constexpr,
         SPLITS: tl.constexpr,
     ):
-        """One row and one head: the splits' results, weighed by their sums."""
+        """One row and one head: combines the splits' results, weighted by their sums."""
         row = tl.program_id(0)
         head = tl.program_id(1)
         first = tl.load(starts + row)
@@ -213,7 +213,7 @@ if triton is not None:
             each = tl.load(sums + part)
             best = tl.max(each, 0)
             weights = tl.exp2(each - tl.where(best == float("-inf"), 0.0, best))
-            full = each != float("-inf")  # what an empty split left is never loaded
+            full = each != float("-inf")  # an empty split's result is never loaded
             found = tl.load(
                 parts + part[:, None] * HEAD + number_at[None, :],
                 mask=full[:, None] & whole[None, :],
@@ -227,12 +227,12 @@ if triton is not None:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How the kernels are cut for one shape.
+    """Launch parameters of the kernels for one shape.
 
     Attributes:
-        tile: positions that are loaded at once.
-        warps: of a program.
-        stages: loads on their way at once.
+        tile: positions loaded at once.
+        warps: warps of a program.
+        stages: loads in flight at once.
         splits: programs that share one decode's context.
     """
 
@@ -243,21 +243,21 @@ class Plan:
 
 
 def power(number: int) -> int:
-    """The smallest power of two that is no less."""
+    """The smallest power of two that is at least this."""
     return 1 << max(0, number - 1).bit_length()
 
 
 def splits_for(rows: int, kv_heads: int, capacity: int, processors: int, width: int) -> int:
-    """Splits of each context, a power of two; the same whatever the lengths are.
+    """Number of splits of each context, a power of two; independent of the lengths.
 
     Args:
         rows: rows of the batch, or of the graph's bucket.
         kv_heads: KV heads of a layer.
-        capacity: positions that a table has room for.
+        capacity: positions that a table can hold.
         processors: multiprocessors of the device.
         width: bytes of one head's key.
     """
-    # A program of narrow heads has fewer bytes on their way, so more of them are wanted.
+    # Narrow heads have fewer bytes in flight per program, so use more programs.
     wanted = processors * (4 if width <= 128 else 2)
     most = min(MOST_SPLITS, power(wanted // max(1, rows * kv_heads)), power(capacity // LEAST))
     return max(1, most)
@@ -287,7 +287,7 @@ def paged_attention(
     processors: int = 1,
     plan: Plan | None = None,
 ) -> Tensor:
-    """What each token reads from its context.  [T, H, D]
+    """Attention output of each token.  [T, H, D]
 
     Args:
         query: numbers of a head lie side by side.  [T, H, D]
@@ -295,19 +295,19 @@ def paged_attention(
         tables: [R, W] int32
         contexts: 0 gives zeros.  [R] int64
         starts: first token of each row, and T.  [R + 1] int64
-        scale: factor of the scores.
+        scale: factor applied to the scores.
         window: how many positions back a token sees, itself included; None for all.
         cap: scores become cap * tanh(score / cap); None leaves them.
-        single: whether every row has one token, or none; else both kinds of rows are looked for.
+        single: whether every row has at most one token; else both kinds of rows are handled.
         processors: multiprocessors of the device.
-        plan: how decodes are cut, in place of the rule.
+        plan: launch parameters of decodes, instead of the default.
     """
     tokens, heads, size = query.shape
     rows, entries = tables.shape
     block_size, kv_heads = layer.shape[2], layer.shape[3]
     shared = heads // kv_heads
     if query.stride(2) != 1 or layer.stride(4) != 1:
-        raise ValueError("the numbers of a head must lie side by side")
+        raise ValueError("the numbers of a head must be contiguous")
     out = torch.empty((tokens, heads, size), dtype=query.dtype, device=query.device)
     width = power(max(16, size))
     wide = width * query.element_size()

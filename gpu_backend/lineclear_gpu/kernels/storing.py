@@ -1,8 +1,8 @@
 # pyright: basic, reportOptionalMemberAccess=false, reportArgumentType=false
-"""New keys and values are stored into the slots of a layer.
+"""Stores new keys and values into the slots of a layer.
 
-Guarantees: each token with a slot is stored there, exactly; a slot of -1 is skipped; nothing else
-changes. It knows nothing about sequences.
+Guarantees: each token with a slot is stored exactly there; a slot of -1 is skipped; nothing else
+changes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 try:
     import triton
     import triton.language as tl
-except ImportError:  # torch does the work then
+except ImportError:  # torch is used instead
     triton = None
 
 __all__ = ["store_every", "store_kv", "store_kv_triton"]
@@ -60,7 +60,7 @@ if triton is not None:
 def store_kv_triton(
     layer: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, slots: torch.Tensor
 ) -> None:
-    """As `store_kv`, by the kernel."""
+    """Implements `store_kv` with the kernel."""
     tokens = slots.shape[0]
     if not tokens:
         return
@@ -108,7 +108,7 @@ def store_kv(
 def store_every(
     layer: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, slots: torch.Tensor
 ) -> None:
-    """As `store_kv` where no slot is -1: the host need not look, so the work can be recorded."""
+    """Like `store_kv` where no slot is -1: the host checks nothing, so the work can be recorded."""
     if layer.is_cuda and triton is not None:
         store_kv_triton(layer, keys, values, slots)
         return

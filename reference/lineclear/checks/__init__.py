@@ -1,5 +1,5 @@
-"""What continuous integration asks: stages, their findings, and how a result is told.
+"""The checks of continuous integration: stages, findings, output formats.
 
-Guarantees: a stage that did not run, or gave no answer, is never called passed. `registry.STAGES`
-is the one list of stages; a new check is a function and a line there.
+Guarantees: a stage that did not run, or gave no answer, is never reported as passed.
+`registry.STAGES` is the only list of stages; a new check is a function and a line there.
 """

@@ -1,8 +1,8 @@
 # pyright: basic
-"""A finding of the scheduler, looked for again: the environment does the same on the scheduler as it is now.
+"""Reproduces a finding of the scheduler: repeats the environment's moves on the current scheduler.
 
-Guarantees: `occurs` says what is found only if the named finding is, so that a test made of it fails until
-the error is mended. Moves that cannot be made any more lead elsewhere: the finding does not occur by them.
+Guarantees: `occurs` returns text only if the named finding occurs, so a test made of it fails
+until the error is fixed. If a move is no longer possible, the finding does not occur.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 __all__ = ["by_moves", "by_run", "occurs"]
 
-#: How often a cycle is gone round before it counts as one that goes on for ever.
+#: How often a cycle is repeated before it counts as endless.
 ROUNDS = 12
 
 
 def by_moves(
     code: str, rule: str, bounds: Bounds, trace: Iterable[Any], cycle: Iterable[Any] = ()
 ) -> dict[str, Any]:
-    """What `occurs` needs to make the moves of a search or of a walk again.
+    """The input of `occurs` to repeat the moves of a search or a walk.
 
     Args:
-        code: of the finding.
+        code: code of the finding.
         rule: what the last move raises, up to its first figures; "" for a finding about a cycle.
         bounds: the world.
         trace: moves from the start.
-        cycle: moves that may be repeated for ever after them.
+        cycle: moves that repeat forever after them.
     """
     return {
         "how": "moves",
@@ -47,15 +47,15 @@ def by_moves(
 def by_run(
     how: str, code: str, rule: str, config: Config, seed: int, order: str = ""
 ) -> dict[str, Any]:
-    """What `occurs` needs to run a drawn workload again.
+    """The input of `occurs` to repeat a random workload.
 
     Args:
-        how: `run` or `device`, as `driven.drive` and `on_device.under_pressure` do it.
-        code: of the finding.
-        rule: that is broken; "" if the code alone counts.
+        how: `run` (`driven.drive`) or `device` (`on_device.under_pressure`).
+        code: code of the finding.
+        rule: the broken rule; "" if the code alone counts.
         config: settings.
-        seed: of the workload.
-        order: in which the device runs what waits leave open; "" without a device.
+        seed: seed of the workload.
+        order: how the device orders operations that waits leave unordered; "" without a device.
     """
     content = {"how": how, "code": code, "rule": rule, "config": settings_of(config)}
     return {**content, "seed": seed, "order": order}
@@ -67,7 +67,7 @@ def settings_of(config: Config) -> dict[str, Any]:
 
 
 def occurs(saved: Mapping[str, Any]) -> str:
-    """What is found when the environment does the same again; "" if the named finding is not."""
+    """Repeats the environment's moves; returns what is found, "" if not the named finding."""
     if saved["how"] == "moves":
         return again(saved)
     from lineclear.checks.driven import drive
@@ -85,7 +85,7 @@ def occurs(saved: Mapping[str, Any]) -> str:
 
 
 def config_of(settings: Mapping[str, Any]) -> Config:
-    """Settings as they were saved."""
+    """Parses saved settings."""
     from lineclear.config import Config
 
     options = settings.get("policy_options", ())
@@ -95,7 +95,7 @@ def config_of(settings: Mapping[str, Any]) -> Config:
 
 
 def bounds_of(saved: Mapping[str, Any]) -> Bounds:
-    """The world as it was saved."""
+    """Parses a saved world."""
     from lineclear.explore.bounds import Bounds, Shape
 
     content = dict(saved)
@@ -104,7 +104,7 @@ def bounds_of(saved: Mapping[str, Any]) -> Bounds:
 
 
 def moves_of(rows: Iterable[Any]) -> Trace:
-    """Moves as they were saved: lists where there were tuples."""
+    """Parses saved moves: turns lists back into tuples."""
     found: list[tuple[Any, ...]] = []
     for row in rows:
         parts: list[Any] = list(row)
@@ -113,7 +113,7 @@ def moves_of(rows: Iterable[Any]) -> Trace:
 
 
 def again(saved: Mapping[str, Any]) -> str:
-    """Makes the moves again."""
+    """Repeats the moves."""
     from lineclear.explore.world import World
 
     world = World(bounds_of(saved["bounds"]))
@@ -132,7 +132,7 @@ def again(saved: Mapping[str, Any]) -> str:
 
 
 def made(world: World, cycle: Trace) -> bool:
-    """Whether each move of a cycle is still one of the environment's choices; it is made."""
+    """Whether each move of a cycle is still a choice of the environment; makes the moves."""
     for move in cycle:
         if move not in set(world.moves()):
             return False
@@ -153,7 +153,7 @@ def stuck(world: World, cycle: Trace) -> str:
 
 
 def goes_round(world: World, cycle: Trace) -> str:
-    """The same state comes again, and no token is kept in between."""
+    """Whether the same state recurs and no token is kept in between."""
     from lineclear.explore.keys import world_key
 
     before = world_key(world)
@@ -164,7 +164,7 @@ def goes_round(world: World, cycle: Trace) -> str:
 
 
 def starves(world: World, cycle: Trace) -> str:
-    """One request that is live all the while learns no token."""
+    """Whether one request that is live throughout gets no token."""
     known = tokens(world)
     for _ in range(ROUNDS):
         if not made(world, cycle):

@@ -1,7 +1,7 @@
 """The stage that searches every behaviour of the real scheduler at small scope.
 
-Guarantees: bounds that were reached before the end are told, and a finding carries a shortest trace
-with its journal. It knows nothing about how a search goes about it.
+Guarantees: it reports every bound that was reached; a finding carries a shortest trace with its
+journal.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["behaviours", "chosen", "look"]
 
 KINDS = {"stuck": "LC501", "livelocks": "LC502", "starvation": "LC503"}
-#: States of the user's own configuration: some policies keep figures that grow without end.
+#: States for the user's configuration: some policies keep figures that grow without bound.
 MOST_STATES = 20_000
 #: The same where one policy is checked, in each of two worlds.
 OF_POLICY = {"fast": 1_000, "default": 6_000, "deep": 100_000}
@@ -130,7 +130,7 @@ def finding(
 
 
 def behaviours(context: Context) -> Outcome:
-    """Every behaviour, every invariant, and what the graph says about progress."""
+    """Every behaviour, every invariant, and progress on the graph."""
     from lineclear_spec.parallel import in_parallel
 
     rows: list[Row] = []

@@ -1,8 +1,8 @@
-"""Outcomes kept by content, so that a second run without a change has nothing to do.
+"""Caches outcomes by content, so that a second run without a change does no work.
 
-Guarantees: only what passed is kept, and it is served only if the sources, the solvers, Python, the
-mode and the configuration are the same, byte by byte. A file that is damaged counts as no file. It
-knows nothing about what a stage does.
+Guarantees: only passed outcomes are cached; they are used only if the sources, the solvers,
+Python, the mode and the configuration are identical, byte by byte. A damaged file counts as
+absent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FORMAT = "lineclear check 1"
 
 
 def folder(root: Path) -> Path:
-    """Where outcomes are kept: in the project, or in the user's cache if it can't be written."""
+    """The cache folder: in the project, or in the user's cache if it cannot be written."""
     if os.access(root, os.W_OK):
         return root / FOLDER / "check"
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
@@ -52,10 +52,10 @@ def version(package: str) -> str:
 def modules_of(policy: str) -> str:
     """A digest of a policy's module and of every module beside or below it that is imported.
 
-    What a policy reads elsewhere, such as a file or the time, is not known here.
+    Other inputs of a policy, such as a file or the time, are not included.
 
     Returns:
-        "" of a policy that is built in, or if its module has no file.
+        "" for a built-in policy, or if its module has no file.
     """
     module, separator, _ = policy.partition(":")
     file = getattr(sys.modules.get(module), "__file__", None)
@@ -66,7 +66,7 @@ def modules_of(policy: str) -> str:
     for name, loaded in sorted(sys.modules.items()):
         path = getattr(loaded, "__file__", None)
         if not isinstance(path, str) or not os.path.isabs(path):
-            continue  # some modules are made up and name a file that is none
+            continue  # some synthetic modules name a file that does not exist
         place = Path(path).resolve()
         if top in place.parents and place.is_file():
             found.update(name.encode() + b"\0" + place.read_bytes() + b"\0")
@@ -74,7 +74,7 @@ def modules_of(policy: str) -> str:
 
 
 def key(stage: Stage, context: Context) -> str:
-    """A name for everything that the outcome depends on."""
+    """A key for everything that the outcome depends on."""
     found = hashlib.sha256()
 
     def add(text: str | bytes) -> None:
@@ -102,7 +102,7 @@ def path_of(stage: Stage, name: str, root: Path) -> Path:
 
 
 def load(stage: Stage, context: Context, name: str) -> Outcome | None:
-    """The outcome of an earlier run with this key, if it passed."""
+    """Loads the outcome of an earlier run with this key, if it passed."""
     if not stage.cacheable or context.mode not in stage.modes:
         return None
     try:
@@ -120,9 +120,7 @@ def load(stage: Stage, context: Context, name: str) -> Outcome | None:
 
 
 def save(stage: Stage, context: Context, name: str, outcome: Outcome) -> None:
-    """Keeps an outcome that passed, under the key that was taken before it ran; others are found
-    out again each time.
-    """
+    """Saves a passed outcome under the key taken before it ran; other outcomes are not cached."""
     if not stage.cacheable or outcome.status != "passed" or outcome.cached:
         return
     path = path_of(stage, name, context.root)
@@ -136,6 +134,6 @@ def save(stage: Stage, context: Context, name: str, outcome: Outcome) -> None:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(whole, file)
         os.replace(temporary, path)
-    except OSError:  # a cache that can't be written is no reason to fail
+    except OSError:  # an unwritable cache is not an error
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)

@@ -1,8 +1,8 @@
-"""Counterexamples: what was done, the rule that it breaks, and the execution of it again.
+"""Counterexamples: the actions, the rule they break, and a replay.
 
-Guarantees: a counterexample holds all that a replay needs: limits, actions and the rule; for a run of the
-scheduler its moves and its journal. A replay executes; it never tells what the file says it should have
-seen. It knows nothing about how a counterexample was found, nor about files (`itf.py`).
+Guarantees: a counterexample holds everything that a replay needs: limits, actions and the rule;
+for a run of the scheduler its moves and its journal. A replay executes; it never repeats the
+file's claim of what was seen.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FORMAT = "lineclear counterexample 1"
 
 
 class CounterexampleError(ValueError):
-    """A file is no counterexample; the message is one line."""
+    """The file is not a counterexample; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,15 @@ class Counterexample:
     Attributes:
         kind: table, mutant or scheduler.
         rule: a clause of an invariant, `ACTION promises PART`, or `definedness`; for a scheduler
-            also whatever its finding says.
-        what: for which values, or the error.
+            also any rule that its finding names.
+        what: the values, or the error.
         limits: the ledger's constants, by name.
         trace: (action, arguments) from the start state; see `lineclear_spec.explore`.
         mutant: the name of the broken table, or "".
         tweaks: counters written before the last action, none if the trace is reachable.
-        moves: what the environment did, for a run of the scheduler.
-        journal: the lines that the run told, for a run of the scheduler.
-        again: how the environment does the same again, for `again.occurs`; empty if it cannot.
+        moves: the environment's moves, for a run of the scheduler.
+        journal: the lines of its journal, for a run of the scheduler.
+        again: the input of `again.occurs`; empty if the run cannot be repeated.
     """
 
     kind: str
@@ -65,7 +65,7 @@ class Counterexample:
     again: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """JSON form."""
         return {
             "kind": self.kind,
             "rule": self.rule,
@@ -81,7 +81,7 @@ class Counterexample:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Counterexample:
-        """What `as_dict` made.
+        """Parses the form of `as_dict`.
 
         Raises:
             CounterexampleError: something is missing.
@@ -100,17 +100,16 @@ class Counterexample:
                 again=dict(content.get("again", {})),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise CounterexampleError(f"it is no {FORMAT!r}: {error}") from error
+            raise CounterexampleError(f"not a {FORMAT!r}: {error}") from error
 
     def execute(self, stop: int | None = None) -> Seen:
-        """Does the trace again, on the table as it is now, or with its mutant installed for the
-        last action.
+        """Executes the trace; the last action with the mutant installed, if there is one.
 
         Args:
-            stop: do so many actions only.
+            stop: stop after this many actions.
 
         Raises:
-            CounterexampleError: it cannot be done at all, because the table has changed.
+            CounterexampleError: it cannot be executed, because the table has changed.
         """
         return Execution(self).run(stop)
 
@@ -123,12 +122,12 @@ class Counterexample:
 
 @dataclass(slots=True)
 class Seen:
-    """What an execution showed.
+    """The result of an execution.
 
     Attributes:
-        ledger: after the last action that was done.
-        rows: for the picture.
-        states: after 0, 1, ... actions.
+        ledger: the ledger after the last executed action.
+        rows: rows of the picture.
+        states: states after 0, 1, ... actions.
         broken: rules that are false at the end; `definedness` if the last action failed.
         refused: the guard that refused the last action, or "".
     """
@@ -178,7 +177,7 @@ class Execution:
         return self.seen
 
     def _step(self, number: int, step: tuple[str, tuple[Any, ...]], *, final: bool) -> bool:
-        """One action; False if nothing can follow."""
+        """One action; False if the trace cannot continue."""
         from lineclear_spec.actions import ACTIONS
         from lineclear_spec.concrete import ConcreteView, breaches, broken_promises
         from lineclear_spec.deltas import DELTAS
@@ -204,7 +203,7 @@ class Execution:
             self.seen.refused = refused.guard
             self._row(str(number), call(step), f"refused: {refused.guard}")
             return False
-        except Exception as error:  # whatever a broken table runs into is the finding
+        except Exception as error:  # whatever error a broken table causes is the finding
             self.seen.broken = ("definedness",)
             self._row(str(number), call(step), f"{type(error).__name__}: {error}")
             return False
@@ -220,7 +219,7 @@ class Execution:
         return not rules
 
     def _body(self, name: str, *, final: bool) -> Any:
-        """The action that runs; the last one with the mutant installed."""
+        """The action to run; the last one has the mutant installed."""
         from lineclear_spec.actions import ACTIONS
         from lineclear_spec.mutants import generate, installed
         from lineclear_spec.variants import FAMILIES
@@ -229,7 +228,7 @@ class Execution:
             return ACTIONS[name].body
         mutants = {mutant.name: mutant for mutant in generate(FAMILIES)}
         if self.saved.mutant not in mutants:
-            raise CounterexampleError(f"the table has no statement {self.saved.mutant} now")
+            raise CounterexampleError(f"the table no longer has the statement {self.saved.mutant}")
         mutant = mutants[self.saved.mutant]
 
         def run(*arguments: Any) -> Any:
@@ -239,7 +238,7 @@ class Execution:
         return run
 
     def _row(self, mark: str, action: str, text: str | None) -> None:
-        """Notes the state."""
+        """Records the state."""
         from lineclear.record import state
         from lineclear_spec.picture import cells, change, facts
         from lineclear_spec.records import CPU, GPU
@@ -261,7 +260,7 @@ def names_of(limits: Limits) -> dict[str, int]:
 
 
 def from_table(limits: Limits, trace: Sequence[Any], rule: str, what: str) -> Counterexample:
-    """A trace of the table as it is, whose last state breaks a rule."""
+    """A trace of the unchanged table whose last state breaks a rule."""
     rows = tuple((name, tuple(arguments)) for name, arguments in trace)
     return Counterexample("table", rule, what, names_of(limits), rows)
 
@@ -283,14 +282,14 @@ def from_scheduler(
     journal: Iterable[str],
     again: Mapping[str, Any] | None = None,
 ) -> Counterexample:
-    """A run of the scheduler: what the environment did, and every action that it led to.
+    """A run of the scheduler: the environment's moves, and every action that they led to.
 
     Args:
-        rule: what does not hold.
-        what: for which values.
-        moves: for people, one line each.
+        rule: the broken rule.
+        what: the values.
+        moves: one line of text each.
         journal: lines as `record.JournalFile` writes them.
-        again: how the environment does the same again.
+        again: the input of `again.occurs`.
     """
     lines = tuple(line.rstrip("\n") for line in journal)
     limits: dict[str, int] = json.loads(lines[0])["limits"] if lines else {}

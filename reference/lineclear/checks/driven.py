@@ -1,8 +1,8 @@
-"""The stage that runs the real scheduler under pressure: the user's configuration, or the project's.
+"""The stage that runs the real scheduler under memory pressure.
 
-Guarantees: every invariant is recomputed after every step, from tables and from a history of its
-own, and an end of progress is a finding. What is run is drawn from fixed seeds, so it is a sample
-and no exhaustion. It knows nothing about the table's search.
+Guarantees: every invariant is recomputed after every step, from tables and from an independent
+history; an end of progress is a finding. Runs are drawn from fixed seeds: a sample, not
+exhaustive.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["configurations", "drive", "driven", "shrunk", "tight"]
 
 SEEDS = {"fast": 2, "default": 6, "deep": 60}
-#: What the real scheduler is shrunk to, so that it preempts all the time.
+#: The real scheduler is shrunk to these sizes, so that it preempts all the time.
 SMALL = {
     "num_gpu_blocks": 8,
     "num_cpu_blocks": 5,
@@ -37,7 +37,7 @@ SMALL = {
 
 
 def shrunk(config: Config) -> Config:
-    """The same decisions in a small world: only sizes are changed, and only downwards."""
+    """The same decisions in a small world: changes only sizes, and only downwards."""
     sizes = {name: min(value, getattr(config, name)) for name, value in SMALL.items()}
     lookahead = min(config.num_lookahead_slots, 2)
     least = max(sizes["max_num_seqs"] * (1 + lookahead), 8)
@@ -53,7 +53,7 @@ def shrunk(config: Config) -> Config:
 
 
 def tight(seed: int, *, wide: int = 2, requests: int = 14) -> Workload:
-    """Requests that together ask for more than there is."""
+    """Requests that together need more blocks than the pool has."""
     from lineclear.workload import Arrival, Workload
 
     draw = random.Random(seed)
@@ -77,7 +77,7 @@ def tight(seed: int, *, wide: int = 2, requests: int = 14) -> Workload:
 
 
 def configurations(context: Context) -> Iterator[tuple[str, Config]]:
-    """What is run, with a name each."""
+    """The configurations to run, by name."""
     from lineclear.config import Config
 
     if context.config is not None and context.policy and not context.config_text:
@@ -97,7 +97,7 @@ def configurations(context: Context) -> Iterator[tuple[str, Config]]:
 
 
 def drive(name: str, config: Config, seed: int) -> tuple[Finding | None, int, int]:
-    """One run; what it finds, its steps and its preemptions."""
+    """One run; returns its findings, steps and preemptions."""
     from lineclear.simulate import Simulation
 
     workload = tight(seed, wide=min(2, config.max_num_seqs))
@@ -146,7 +146,7 @@ def found(
     rule: str,
     more: tuple[str, ...] = (),
 ) -> Finding:
-    """A finding with its trace: what arrived, and the last actions of the journal."""
+    """A finding with its trace: the arrivals, and the last actions of the journal."""
     lines = journal.getvalue().splitlines()
     moves = [
         f"submit {a.request_id}: prompt {a.prompt_tokens}, output {a.output_tokens}, at "
@@ -166,7 +166,7 @@ def found(
 
 
 def driven(context: Context) -> Outcome:
-    """Walks at random, then every configuration under every seed."""
+    """Random walks, then every configuration under every seed."""
     seeds = SEEDS[context.mode]
     own = [] if context.config is None else [config for _, config in configurations(context)]
     findings, walked_cases, judged = walks(context, own)
@@ -202,9 +202,9 @@ def driven(context: Context) -> Outcome:
         "scheduler",
         "refuted" if refuted else "passed" if steps else "unknown",
         f"{runs} runs of {yours}: {steps:,} steps, {preempted:,} preemptions, every invariant "
-        f"after each; {on_plans:,} steps on a device that knows plans only; "
-        f"{len(walked_cases)} walks at random, {judged.pop('judged'):,} steps as the rules give "
-        f"them{''.join(f', {n:,} {name}' for name, n in judged.items())}",
+        f"after each; {on_plans:,} steps on a device that sees only plans; "
+        f"{len(walked_cases)} random walks, {judged.pop('judged'):,} steps that match the "
+        f"rules{''.join(f', {n:,} {name}' for name, n in judged.items())}",
         {
             "runs": runs,
             "steps": steps,
@@ -214,5 +214,5 @@ def driven(context: Context) -> Outcome:
         },
         findings,
         cases,
-        "" if context.mode == "deep" else f"seeds from {seeds}; runs are drawn, not exhausted",
+        "" if context.mode == "deep" else f"seeds from {seeds}; runs are sampled, not exhaustive",
     )

@@ -1,7 +1,6 @@
-"""A check's result as text, JSON, JUnit XML, GitHub annotations or Markdown.
+"""The result of a check as text, JSON, JUnit XML, GitHub annotations or Markdown.
 
-Guarantees: each format names every stage, also those that were not run, and every finding. It knows
-nothing about what a stage does.
+Guarantees: each format names every stage, including those not run, and every finding.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from lineclear.checks.stage import Finding, Outcome
 __all__ = ["FORMATS", "as_json", "github", "junit", "markdown", "text"]
 
 FORMATS = ("text", "json", "junit", "github", "markdown")
-#: Findings of one stage that a screen shows; the other formats have them all.
+#: Findings shown per stage on a screen; the other formats have them all.
 MOST = 3
 XML_SAFE = {9, 10, 13}
 
@@ -33,7 +32,7 @@ def verdict(code: int) -> str:
 
 
 def text(outcomes: Sequence[Outcome], mode: str, code: int, saved: dict[int, str]) -> str:
-    """The one screen; `saved` holds the file of a finding, by its identity."""
+    """The one-screen summary; `saved` maps a finding's identity to its file."""
     width = max((len(o.name) for o in outcomes), default=0)
     lines = [f"lineclear check     {mode} run, {len(outcomes)} stages", ""]
     for o in outcomes:
@@ -50,7 +49,7 @@ def text(outcomes: Sequence[Outcome], mode: str, code: int, saved: dict[int, str
         lines += ["", f"  not run     {left[0]}", *[f"              {line}" for line in left[1:]]]
     lines += [
         "",
-        "  not proved here: the steps that join the lemmas of progress, the devices; docs/trust.md",
+        "  not proved here: the induction that joins the progress lemmas, the devices; docs/trust.md",
         "",
         f"  {verdict(code)}",
     ]
@@ -58,7 +57,7 @@ def text(outcomes: Sequence[Outcome], mode: str, code: int, saved: dict[int, str
 
 
 def told(finding: Finding, saved: dict[int, str]) -> list[str]:
-    """A finding as people read it."""
+    """A finding as text."""
     lines = [f"{finding.code} {finding.title}", f"  {CODES[finding.code].title}"]
     lines += [f"  {line}" for line in finding.lines]
     if finding.file:
@@ -70,7 +69,7 @@ def told(finding: Finding, saved: dict[int, str]) -> list[str]:
 
 
 def as_json(outcomes: Sequence[Outcome], mode: str, code: int) -> dict[str, Any]:
-    """The contract for scripts."""
+    """The JSON output."""
     from lineclear import __version__
 
     return {
@@ -84,7 +83,7 @@ def as_json(outcomes: Sequence[Outcome], mode: str, code: int) -> dict[str, Any]
 
 
 def clean(value: str) -> str:
-    """Without the characters that XML has no way to say."""
+    """Removes the characters that XML cannot represent."""
     return "".join(
         c if ord(c) in XML_SAFE or 0x20 <= ord(c) <= 0xD7FF or 0xE000 <= ord(c) <= 0xFFFD else "?"
         for c in value
@@ -129,13 +128,13 @@ def junit(outcomes: Sequence[Outcome], command: str = "check") -> str:
 
 
 def escaped(value: str, *, part: bool = False) -> str:
-    """As a workflow command wants a message, or a property if `part`."""
+    """Escapes a message of a workflow command, or a property if `part`."""
     value = value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     return value.replace(":", "%3A").replace(",", "%2C") if part else value
 
 
 def github(outcomes: Sequence[Outcome], code: int, command: str = "check") -> str:
-    """A workflow command for each finding, so that it stands at its source line."""
+    """A workflow command for each finding, which annotates its source line."""
     lines: list[str] = []
     for o in outcomes:
         for finding in o.findings:
@@ -154,12 +153,12 @@ def github(outcomes: Sequence[Outcome], code: int, command: str = "check") -> st
 
 
 def cell(value: str) -> str:
-    """As a table's cell."""
+    """Escapes a table cell."""
     return value.replace("|", "\\|").replace("\n", " ")
 
 
 def markdown(outcomes: Sequence[Outcome], mode: str, code: int, command: str = "check") -> str:
-    """The screen as a table, for a step summary."""
+    """The summary as a table, for a step summary."""
     lines = [
         f"### lineclear {command}: {verdict(code)} ({mode} run)",
         "",

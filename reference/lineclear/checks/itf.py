@@ -1,7 +1,6 @@
-"""Counterexamples on disk: as ITF (Apalache's Informal Trace Format, one state on one line), and as a test.
+"""Counterexamples on disk, as ITF (Apalache's Informal Trace Format), and as a test.
 
-Guarantees: what is read is what was written, and a damaged file is told in one line. It knows nothing about
-what a counterexample means, nor about how one is executed.
+Guarantees: reading returns what was written; a damaged file is reported on one line.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ __all__ = ["dumps", "emit_test", "read", "write"]
 
 
 def dumps(saved: Counterexample) -> str:
-    """The file's text; a counterexample of the scheduler has its moves for states."""
+    """The file's text; for the scheduler, its states are its moves."""
     if saved.kind == "scheduler":
         states: list[dict[str, Any]] = [{"move": move} for move in ("start", *saved.moves)]
     else:
@@ -43,7 +42,7 @@ def dumps(saved: Counterexample) -> str:
 
 
 def write(saved: Counterexample, path: Path) -> None:
-    """Saves it.
+    """Writes the file.
 
     Raises:
         OSError: the file can't be written.
@@ -56,20 +55,20 @@ def read(text: str) -> Counterexample | None:
     """The counterexample in a file's text; None if the file is something else.
 
     Raises:
-        CounterexampleError: it is one, and damaged.
+        CounterexampleError: it is a damaged counterexample.
     """
     try:
         content = json.loads(text)
     except ValueError:
         if f'"lineclear": "{FORMAT}"' in text[:2000]:
-            raise CounterexampleError("it was cut off, or is no JSON") from None
+            raise CounterexampleError("truncated, or not valid JSON") from None
         return None
     meta = cast("dict[str, Any]", content).get("#meta") if isinstance(content, dict) else None
     if not isinstance(meta, dict):
         return None
     named = cast("dict[str, Any]", meta)
     if named.get("lineclear") != FORMAT or not isinstance(named.get("counterexample"), dict):
-        raise CounterexampleError(f"it is an ITF trace, but no {FORMAT!r}")
+        raise CounterexampleError(f"an ITF trace, but not a {FORMAT!r}")
     return Counterexample.from_dict(named["counterexample"])
 
 
@@ -91,8 +90,8 @@ def test_{name}() -> None:
 '''
 RUN = '''"""{rule}: {what}
 
-The environment does the same again on the scheduler as it is now; the test fails until the error is
-mended. Written by `lineclear replay --emit-test`.
+The environment's moves are repeated on the current scheduler; the test fails until the error is
+fixed. Written by `lineclear replay --emit-test`.
 """
 
 import json
@@ -108,11 +107,10 @@ def test_{name}() -> None:
 
 
 def emit_test(saved: Counterexample) -> str:
-    """A pytest file: it fails while the rule is broken. Of a mutant it passes while the mutant is
-    still seen to break a rule.
+    """A pytest file that fails while the rule is broken; for a mutant, once it breaks no rule.
 
     Raises:
-        CounterexampleError: it does not say what the environment did.
+        CounterexampleError: it lacks the environment's moves.
     """
     name = "".join(c if c.isalnum() else "_" for c in f"{saved.mutant or saved.rule}".lower())
     told = json.dumps(saved.as_dict(), indent=1)
@@ -121,7 +119,7 @@ def emit_test(saved: Counterexample) -> str:
     if saved.kind == "scheduler":
         if not saved.again:
             raise CounterexampleError(
-                "it does not say what the environment did: take the file that lineclear check saves now"
+                "it lacks the environment's moves: use a file that the current lineclear check has saved"
             )
         told = json.dumps(dict(saved.again), indent=1)
         what = saved.what.replace('"', "'").replace("\\", "/")
@@ -131,7 +129,7 @@ def emit_test(saved: Counterexample) -> str:
         return TEST.format(
             rule=saved.rule, kept=kept, saved=told, name=name, claim="seen.breaks", told="refused"
         )
-    kept = "Fails as long as the table allows this trace and it breaks a rule."
+    kept = "Fails while the table allows this trace and the trace breaks a rule."
     return TEST.format(
         rule=saved.rule, kept=kept, saved=told, name=name, claim="not seen.breaks", told="broken"
     )

@@ -1,7 +1,7 @@
-"""The scheduler on a device of the test that knows plans only, under pressure.
+"""The scheduler under memory pressure on a test device that sees only plans.
 
-Guarantees: every step is judged by the device's own record, by the oracle and by every invariant; the
-same seed makes the same run.
+Guarantees: the device's own record, the oracle and every invariant check every step; the same seed
+makes the same run.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["on_device", "under_pressure", "with_drafts"]
 
-#: Calls of `schedule` or `commit` of a run, before everything is let end.
+#: Calls of `schedule` or `commit` in a run, before every request is left to end.
 TURNS = 50
-#: Orders in which the device runs things, of each seed; the seeds take turns.
+#: The device's orders of unordered operations; the seeds take turns.
 ORDERS_OF_A_SEED = 3
 
 
@@ -38,12 +38,10 @@ def with_drafts(config: Config) -> Config:
 
 
 def on_device(name: str, config: Config, seed: int) -> tuple[Finding | None, int]:
-    """Runs on a device that knows nothing but plans, in several orders of what waits leave open.
+    """Runs on a device that sees only plans, in several orders of what waits leave open.
 
-    Users fork, prune, stop and abort, copies fail and are reported late. Half of the runs have drafts.
-
-    Returns:
-        What is found, and how many steps were run.
+    Users fork, prune, stop and abort; copies fail and are reported late. Half of the runs have
+    drafts.
     """
     from lineclear.testing.orders import ORDERS
 

@@ -1,7 +1,7 @@
-"""The stages that look at one policy: how it answers, and what can be proved of its order.
+"""The stages for one policy: its answers, and what can be proved of its order.
 
-Guarantees: what is found is told under the policy's name; what cannot be proved is called so, with
-the reason, and never passed. It knows nothing about runs of the scheduler.
+Guarantees: findings carry the policy's name; what cannot be proved is reported as not proved, with
+the reason, and never passes.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 __all__ = ["answers", "asked", "made", "order", "place_of_policy"]
 
 SAMPLES = {"fast": 60, "default": 300, "deep": 3000}
-#: The obligations that hold of any policy, and the one from which it follows that nobody starves.
+#: The obligations that hold for any policy, and the one that implies that no request starves.
 TOTAL = ("the order is ", "the rank is ")
 EARLIER = "only who arrived earlier comes before"
 
 
 def made(context: Context) -> Policy:
-    """The policy, new."""
+    """Creates the policy."""
     assert context.config is not None
     return make(context.config.scheduling_policy, dict(context.config.policy_options))
 
@@ -58,7 +58,7 @@ def asked(policy: Any, method: str, understand: Any, *arguments: Any) -> tuple[A
 
 
 def described(arguments: tuple[Any, ...]) -> str:
-    """The requests that a question was about."""
+    """Describes the requests of a question."""
     words = [
         f"a request with {a.request!r}" if isinstance(a, View) else repr(a) for a in arguments
     ]
@@ -66,7 +66,7 @@ def described(arguments: tuple[Any, ...]) -> str:
 
 
 def answers(context: Context) -> Outcome:
-    """Every method is asked about requests of every kind; equal questions get equal answers."""
+    """Calls every method with requests of every kind; equal questions must get equal answers."""
     policy: Any = made(context)
     requests = list(views(SAMPLES[context.mode]))
     bad: dict[str, str] = {}
@@ -90,7 +90,7 @@ def answers(context: Context) -> Outcome:
             if not problem and first != again:
                 bad.setdefault(
                     f"{method} twice",
-                    f"{method} of {described((view,))} is {first}, asked again {again}",
+                    f"{method} of {described((view,))} returned {first}, then {again}",
                 )
     for one, other in pairwise(requests):
         judge("may_displace", asked(policy, "may_displace", truth, one, other)[1])
@@ -111,25 +111,25 @@ def answers(context: Context) -> Outcome:
         "policy",
         "refuted" if findings else "passed",
         f"{policy.name} {kind}: {counts:,} questions about {len(requests)} kinds of requests, "
-        f"{len(findings)} answers that cannot be meant",
+        f"{len(findings)} invalid answers",
         {"questions": counts, "bad": len(findings)},
         findings,
         [Case("policy", what, "refuted", problem) for what, problem in bad.items()]
         or [Case("policy", "answers", "passed")],
-        "requests are drawn, not exhausted",
+        "requests are sampled, not exhaustive",
     )
 
 
 class Watched:
-    """A policy that is asked about places, and what it reads of requests.
+    """A policy, with a record of what it reads of requests.
 
     Args:
-        policy: asked.
-        displaces: ask it also who gives way; otherwise nobody does.
+        policy: the policy.
+        displaces: whether to call its `may_displace`; if not, no request may be displaced.
     """
 
     def __init__(self, policy: Any, displaces: bool = True) -> None:
-        """Nothing is read yet."""
+        """Starts with nothing read."""
         self._policy = policy
         self._displaces = displaces
         self.reads: set[str] = set()
@@ -137,11 +137,11 @@ class Watched:
             self.rank = self._rank
 
     def __getattr__(self, name: str) -> Any:
-        """Parameters, for what its module claims."""
+        """Parameters, for the claims of its module."""
         return getattr(self._policy, name)
 
     def key(self, request: Any) -> Any:
-        """The policy's."""
+        """The policy's key."""
         return self._policy.key(Spy(request, self.reads))
 
     def _rank(self, request: Any) -> Any:
@@ -149,14 +149,14 @@ class Watched:
         return self._policy.rank(Spy(request, self.reads))
 
     def may_displace(self, waiting: Any, running: Any) -> Any:
-        """The policy's, or never."""
+        """The policy's answer, or False."""
         if not self._displaces:
             return False
         return self._policy.may_displace(Spy(waiting, self.reads), Spy(running, self.reads))
 
 
 def memory(policy: object) -> bytes | None:
-    """What it remembers, to be compared; None if it cannot be written down."""
+    """A comparable form of what it remembers; None if there is none."""
     try:
         return pickle.dumps(vars(policy))
     except Exception:
@@ -164,7 +164,7 @@ def memory(policy: object) -> bytes | None:
 
 
 def unlike(policy: Any) -> str:
-    """Why what is proved of the formulas would not be about what runs, or ""."""
+    """Why the proof on formulas would not apply to the policy that runs, or ""."""
     from lineclear_spec.orders import differs
 
     before = memory(policy)
@@ -174,14 +174,14 @@ def unlike(policy: Any) -> str:
         for view in views(80):
             answer = numbers(method, getattr(policy, method)(view))
             if differs(policy, method, view, answer):
-                return f"as a formula its {method} is another than of {described((view,))}"
+                return f"as a formula its {method} differs for {described((view,))}"
     if before is None or before != memory(policy):
-        return "its key changes what it remembers, or cannot be compared with what it was"
+        return "its key changes the policy's state, or the state cannot be compared"
     return ""
 
 
 def claims_of(policy: Any, context: Context) -> tuple[Claims, bool]:
-    """What is claimed of the policy, by its own module or by any order; whether it is its own."""
+    """The claims of the policy's own module, or those of any order; and whether they are its own."""
     from lineclear.policies.fcfs import EARLIER as FACT
     from lineclear_spec.theorems import CLAIMS, Claims
 
@@ -192,11 +192,11 @@ def claims_of(policy: Any, context: Context) -> tuple[Claims, bool]:
 
 
 def theorem(claims: Claims, answers: Sequence[tuple[str, str]]) -> str:
-    """The theorem of these claims that none starves, if what it rests on here is proved, or "".
+    """The starvation-freedom theorem of these claims, if its obligations here are proved, or "".
 
     Args:
-        claims: of the policy.
-        answers: (obligation, status) of those about its order; the table's are asked elsewhere.
+        claims: claims of the policy.
+        answers: (obligation, status) of its order's obligations; the table's are proved elsewhere.
     """
     from lineclear_spec.theorems import ORDER, TABLE
 
@@ -216,7 +216,7 @@ def theorem(claims: Claims, answers: Sequence[tuple[str, str]]) -> str:
 
 
 def watching(claims: Claims, watched: Watched) -> Claims:
-    """The same claims, about a policy that is watched."""
+    """The same claims, for a policy that is watched."""
     from dataclasses import replace
 
     def make_it(_: Any) -> Watched:
@@ -226,7 +226,7 @@ def watching(claims: Claims, watched: Watched) -> Claims:
 
 
 def order(context: Context) -> Outcome:
-    """Key, rank and displacement run on requests of which nobody knows anything."""
+    """Runs key, rank and displacement on arbitrary symbolic requests."""
     from lineclear_spec import orders, prove
     from lineclear_spec.dialect import objection
     from lineclear_spec.obligations import of_progress
@@ -236,24 +236,24 @@ def order(context: Context) -> Outcome:
     claims, own = claims_of(policy, context)
     note = ""
     goals: Any = None
-    # A policy may be written in any Python, but nothing is proved of what cannot be judged.
+    # A policy may use any Python, but nothing is proved of what has no formula.
     why = objection(policy, claims if own else None)
     watched = Watched(made(context))
     try:
         goals = orders.order(claims if own else watching(claims, watched)) if not why else None
     except Exception as first:
-        note = f"may_displace is no formula ({one_line(str(first))})"
+        note = f"may_displace has no formula ({one_line(str(first))})"
         watched = Watched(made(context), displaces=False)
         try:
             goals = orders.order(watching(claims, watched))
         except Exception as error:
-            why = f"its key is no formula ({one_line(f'{class_of(error)}: {error}')})"
+            why = f"its key has no formula ({one_line(f'{class_of(error)}: {error}')})"
     try:
         why = why or ("" if own else unlike(made(context)))
     except Exception as error:
         why = one_line(f"{class_of(error)}: {error}")
     if why:
-        said = f"{policy.name}: not proved, tested only: {why}"
+        said = f"{policy.name}: not proved, only tested: {why}"
         return Outcome("order", "skipped", said, left_out="proofs about the order")
     results = prove.prove_unit(of_progress(f"{ORDER}{policy.name}", *goals))
     needed = [r for r in results if own or r.invariant.startswith(TOTAL)]
@@ -282,14 +282,14 @@ def order(context: Context) -> Outcome:
     if own:
         by = theorem(claims, [(r.key, r.status) for r in results]) or by
     if config is None or config.bypass or config.swapped_first or config.lacking:
-        by, earlier = "", False  # F2, that nobody enters before the head of the queue
+        by, earlier = "", False  # F2: no request enters before the head of the queue
     if earlier:
-        told += "; nobody who arrives later comes before, so that none starves"
+        told += "; no later arrival precedes an earlier one, so no request starves"
     elif by:
         told += f"; with the table's proofs that is {by} (lineclear prove --theorems)"
     left = [note] if note else []
     if not by:
-        left.append("that none starves is not proved: see starvation")
+        left.append("freedom from starvation is not proved: see starvation")
     return Outcome(
         "order",
         "refuted" if refuted else "unknown" if bad or not needed else "passed",

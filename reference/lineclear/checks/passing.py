@@ -1,9 +1,8 @@
-"""The stage that tries to keep a request waiting: others arrive for ever, and it is watched.
+"""The stage that tries to starve one request by endless arrivals.
 
-Guarantees: what is found is a run of the real scheduler, with its journal, in which a request waits
-while others that arrived later come and go; the number of steps is told, and whether the plans
-repeat. What is not found within
-so many steps is not proved. It knows nothing about how a policy decides.
+Guarantees: a finding is a run of the real scheduler, with its journal, in which a request waits
+while later arrivals come and go; it states the number of steps and whether the plans repeat. A
+request that does not starve within these steps is not thereby proved safe from it.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["Contest", "contests", "starvation"]
 
 Kind = Mapping[str, Any]
-#: Steps in which the one that waits computes nothing.
+#: Steps in which the waiting request computes nothing.
 HORIZON = {"fast": 1500, "default": 1500, "deep": 20_000}
-#: Steps of a found run that are written down; it goes on in the same way.
+#: Steps of a found run that are written down; it continues in the same way.
 SHOWN = 60
 BACKLOG = 3
-#: Of so many last steps the plans are compared.
+#: Number of last steps whose plans are compared.
 LOOKED_AT = 120
-#: What the one that waits, and those that keep arriving, may be like.
+#: Kinds of waiting request and of later arrivals.
 KINDS: Mapping[str, Kind] = {
     "plain": {},
     "long": {"prompt": 9, "output": 6, "predicted_tokens": 6},
@@ -41,24 +40,24 @@ KINDS: Mapping[str, Kind] = {
     "with a deadline": {"deadline": 5.0},
     "of another tenant": {"tenant": "b"},
 }
-#: Pairs that are tried without --deep: who waits, who arrives.
+#: Pairs tried without --deep: waiting request, arrivals.
 FEW = {"fast": 8, "default": 36, "deep": 36}
 
 
 class Contest:
-    """One request that waits, and others without end: one a second, a step takes a second.
+    """One waiting request against endless arrivals: one per second, one step per second.
 
     Args:
-        config: small.
-        waits: what the one that waits is like.
-        comes: what the others are like.
+        config: a small configuration.
+        waits: kind of the waiting request.
+        comes: kind of the arrivals.
         journal: where every action is written.
     """
 
     def __init__(
         self, config: Config, waits: Kind, comes: Kind, journal: io.StringIO | None = None
     ) -> None:
-        """The first of the others runs already when the one that waits arrives."""
+        """The first of the others already runs when the waiting request arrives."""
         self.drive = Drive(config, journal)
         self.comes = comes
         self.sent = 0
@@ -68,12 +67,12 @@ class Contest:
         self.add("waiting", waits)
 
     def send(self) -> None:
-        """One of the others."""
+        """Adds one of the others."""
         self.add(self.sent, self.comes)
         self.sent += 1
 
     def add(self, name: Any, kind: Kind) -> None:
-        """A request arrives."""
+        """Adds a request."""
         asked: dict[str, Any] = {"prompt": 4, "output": 4, "tenant": "a", **kind}
         if "deadline" in asked:
             asked["deadline"] += len(self.drive.rows)
@@ -81,7 +80,7 @@ class Contest:
         self.moves.append(f"submit {name}: {asked}")
 
     def run(self, horizon: int) -> tuple[int, int] | None:
-        """Steps, and later requests that passed it, if it computed nothing for so many steps."""
+        """Runs until it is idle for this many steps; returns steps and overtaking requests."""
         drive = self.drive
         entries = drive.scheduler.entries
         since = passed = 0
@@ -93,14 +92,14 @@ class Contest:
                 since = passed = 0
                 continue
             since += 1
-            passed += sum(name != 0 for name in row.ended)  # 0 was there before
+            passed += sum(name != 0 for name in row.ended)  # request 0 was there before
             if since >= horizon:
                 return since, passed
         return None
 
 
 def contests(mode: str) -> Iterator[tuple[str, Kind, Kind]]:
-    """Every pair, those first that tell most policies apart."""
+    """Every pair, the most telling first."""
     telling = [
         ("plain", "urgent"),
         ("long", "short"),
@@ -117,7 +116,7 @@ def contests(mode: str) -> Iterator[tuple[str, Kind, Kind]]:
 
 
 def tiny(config: Config) -> Config:
-    """One seat and a pool for two: who waits is passed as soon as the policy lets it be."""
+    """One seat and a pool for two: the waiting request is overtaken as soon as possible."""
     return replace(
         config,
         num_gpu_blocks=8,
@@ -134,7 +133,7 @@ def tiny(config: Config) -> Config:
 
 
 def starvation(context: Context) -> Outcome:
-    """Every contest, up to the first that is lost."""
+    """Every contest, up to the first one that starves the request."""
     assert context.config is not None
     horizon, config = HORIZON[context.mode], tiny(context.config)
     policy = made(context)
@@ -159,12 +158,12 @@ def starvation(context: Context) -> Outcome:
             break
         cases.append(Case("starvation", name, "passed"))
         context.step(name)
-    note = f"a wait of more than {horizon:,} steps looks like one for ever"
+    note = f"a wait of more than {horizon:,} steps counts as endless"
     if findings and allowed and failed is None:
         return Outcome(
             "starvation",
             "passed",
-            f"{policy.name}: no guarantee, as it says itself (`may_starve`); a run shows it",
+            f"{policy.name}: starvation is declared (`may_starve`); a run shows it",
             {"contests": len(cases), "horizon": horizon},
             findings,
             cases,
@@ -174,16 +173,16 @@ def starvation(context: Context) -> Outcome:
     return Outcome(
         "starvation",
         "refuted" if findings else "passed",
-        f"{policy.name}: {len(cases)} contests against arrivals without end, "
+        f"{policy.name}: {len(cases)} contests against endless arrivals, "
         + ("one is lost" if findings else f"none lost in {horizon:,} steps"),
         {"contests": len(cases), "horizon": horizon, "proved": proved},
         findings,
         cases,
         note
         if findings
-        else f"that none starves is proved: {proved}"
+        else f"freedom from starvation is proved: {proved}"
         if proved
-        else f"that none starves is tested, not proved; {note}",
+        else f"freedom from starvation is tested, not proved; {note}",
     )
 
 
@@ -196,7 +195,7 @@ def found(
     allowed: bool,
     period: int | None,
 ) -> Finding:
-    """The contest again, its beginning written down."""
+    """Repeats the contest and writes down its beginning."""
     policy = made(context)
     file = io.StringIO()
     contest = Contest(config, *kinds, file)
@@ -209,8 +208,8 @@ def found(
     saved = from_scheduler("starvation", title, contest.moves, file.getvalue().splitlines())
     lines = (
         f"its plans repeat every {period} steps" if period else "its plans do not repeat soon",
-        f"the run begins with its first {SHOWN} steps in the file, and goes on in the same way",
-        *([] if not allowed else ["the policy says that it gives no guarantee: may_starve"]),
+        f"the file has the first {SHOWN} steps of the run; it continues in the same way",
+        *([] if not allowed else ["the policy declares starvation: may_starve"]),
     )
     code = "LC803" if allowed else "LC503"
     return Finding(code, title, lines, *place_of_policy(policy), content=saved.as_dict())

@@ -1,7 +1,6 @@
-"""Where in the source something stands, for annotations.
+"""Source locations, for annotations.
 
-Guarantees: a path relative to the working directory if the file lies under it. It knows nothing
-about findings.
+Guarantees: a path is relative to the working directory if the file lies under it.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ __all__ = ["place_of", "shown"]
 
 
 def shown(path: str) -> str:
-    """The path as an annotation names it."""
+    """A path as annotations name it."""
     try:
         return Path(path).resolve().relative_to(Path.cwd()).as_posix()
     except ValueError:
@@ -23,7 +22,7 @@ def shown(path: str) -> str:
 
 
 def place_of(name: str) -> tuple[str, int]:
-    """File and line of an action, a block step or a loop; ("", 0) of anything else."""
+    """File and line of an action, a block step or a loop; ("", 0) for anything else."""
     from lineclear_spec import blocks
     from lineclear_spec.actions import ACTIONS
 

@@ -1,7 +1,7 @@
-"""The stages that ask solvers: the proofs, the second solver, the stability run.
+"""The stages that run solvers: the proofs, the second solver, the stability run.
 
-Guarantees: `unknown` is never passed, and a finding names the obligation and the source line of its
-action. It knows nothing about what an obligation means.
+Guarantees: `unknown` never passes; a finding names the obligation and the source line of its
+action.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["proofs", "second_solver", "stability"]
 
 CODE = {"refuted": "LC101", "unknown": "LC201"}
-#: Units that `--fast` asks the second solver: one of each kind.
+#: Units for the second solver with `--fast`: one of each kind.
 FEW = ("arithmetic", "start", "clear_table", "finish", "settle_step")
 
 
 def answers(name: str, results: Sequence[Result], solver: str) -> Outcome:
-    """An outcome from the answers to obligations."""
+    """The outcome for the answers to obligations."""
     counts = Counter(r.status for r in results if r.kind != "frame")
     asked = sum(counts.values())
     frames = len(results) - asked
@@ -42,7 +42,7 @@ def answers(name: str, results: Sequence[Result], solver: str) -> Outcome:
     status = "refuted" if counts["refuted"] else "unknown" if findings or not asked else "passed"
     summary = (
         f"{counts['proved']:,} of {asked:,} obligations by {solver}, {frames:,} more hold because "
-        "nothing they read is written"
+        "the action writes nothing they read"
     )
     return Outcome(
         name,
@@ -62,17 +62,17 @@ def answers(name: str, results: Sequence[Result], solver: str) -> Outcome:
 
 
 def sentence(result: Result) -> str:
-    """What the obligation says, in words."""
+    """The obligation in words."""
     from lineclear_spec.invariants import INVARIANTS
 
     rule = result.invariant.split(".")[0]
     if result.kind == "preserved" and rule in INVARIANTS:
-        return f"after {result.action} it may be false that {INVARIANTS[rule].sentence}"
+        return f"{result.action} may violate: {INVARIANTS[rule].sentence}"
     return f"{result.action}: {result.kind}: {result.invariant}"
 
 
 def proofs(context: Context) -> Outcome:
-    """Every obligation, by Z3; in the deep run under five seeds, against the baseline."""
+    """Every obligation, with Z3; in the deep run under five seeds, against the baseline."""
     from lineclear.policies import load_claims
     from lineclear_spec import prove
 
@@ -96,7 +96,7 @@ def proofs(context: Context) -> Outcome:
 
 
 def second_solver(context: Context) -> Outcome:
-    """Every obligation again, by cvc5, from SMT-LIB text."""
+    """Every obligation again, with cvc5, from SMT-LIB text."""
     from lineclear.policies import load_claims
     from lineclear_spec import crosscheck
 
@@ -127,7 +127,7 @@ def stability(context: Context) -> Outcome:
 
 
 def judged(trials: Sequence[object], failures: Sequence[object]) -> Outcome:
-    """An outcome from trials and what failed among them."""
+    """The outcome for trials and their failures."""
     from lineclear_spec.stability import SEEDS, VARIANTS, Failure, Trial
 
     found = [f for f in failures if isinstance(f, Failure)]

@@ -1,7 +1,7 @@
 """Every stage of `lineclear check`, in order. To add one: a function and a line here.
 
-Guarantees: names are unique. It knows nothing about what a stage does; a stage's module is imported
-when it runs, so that a run served from the cache loads no solver.
+Guarantees: names are unique. A stage's module is imported when it runs, so a run served from the
+cache loads no solver.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ __all__ = ["POLICY_STAGES", "STAGES"]
 
 SOLVERS = ("z3-solver", "cvc5")
 BOTH = ("spec", "reference")
-#: What solvers are asked depends on the specification, on the policies that make claims, and on what
-#: `entering.py` runs on formulas. The searches and mutants of the table depend on no scheduler at all.
+#: What solvers prove depends on the specification, on policies with claims, and on what
+#: `entering.py` runs on formulas. The searches and mutants of the table depend on no scheduler.
 PROOFS = ("spec", "lineclear.checks.proofs", "lineclear.entering")
 TABLE = ("spec", "lineclear.checks.table")
 
 
 def later(module: str, name: str) -> Callable[[Context], Outcome]:
-    """The function of that name in `lineclear.checks`, imported when it is called."""
+    """The function with that name in `lineclear.checks`, imported when called."""
 
     def run(context: Context) -> Outcome:
         outcome: Outcome = getattr(import_module(f"lineclear.checks.{module}"), name)(context)
@@ -32,14 +32,14 @@ def later(module: str, name: str) -> Callable[[Context], Outcome]:
 
 
 def generated_files(context: Context) -> str:
-    """What the diagrams' stage reads."""
+    """The input of the diagrams' stage."""
     from lineclear.checks.generated import content
 
     return content(context)
 
 
-#: The stages. `run` takes a `Context` and gives an `Outcome`; `sources` are the files that the answer
-#: depends on (the cache forgets it when they change).
+#: The stages. `run` maps a `Context` to an `Outcome`; `sources` are the files that the answer
+#: depends on (the cache drops it when they change).
 STAGES: tuple[Stage, ...] = (
     Stage("proofs", later("proofs", "proofs"), PROOFS, SOLVERS),
     Stage("second solver", later("proofs", "second_solver"), PROOFS, SOLVERS),
@@ -52,8 +52,8 @@ STAGES: tuple[Stage, ...] = (
     Stage("diagrams", later("generated", "diagrams"), BOTH, SOLVERS, extra=generated_files),
 )
 
-#: What `--policy` runs instead: everything whose answer depends on a policy. The table's proofs do
-#: not; they hold under any.
+#: The stages of `--policy`: everything that depends on a policy. The table's proofs hold under any
+#: policy.
 POLICY_STAGES: tuple[Stage, ...] = (
     Stage("policy", later("own", "answers"), BOTH),
     Stage("order", later("own", "order"), BOTH, SOLVERS[:1]),

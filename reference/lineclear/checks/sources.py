@@ -1,8 +1,8 @@
-"""Which source files the answer of a stage depends on.
+"""The source files that a stage's answer depends on.
 
-Guarantees: every file that a module of `lineclear` may import is named, whether the import stands at
-its top or inside a function; a package brings all its files, since those are also imported by
-names that are made when it runs. What cannot be told from the text brings the whole package.
+Guarantees: every file that a module of `lineclear` may import is listed, whether the import is at
+the top or inside a function; a package brings all its files, since those are also imported by
+names computed at run time. An import that the text does not show brings the whole package.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def files(top: Path) -> list[Path]:
 
 
 def closure(module: str, top: Path | None = None) -> list[Path]:
-    """Files of `lineclear` that a module of it may import, by whatever way, itself included.
+    """Files of `lineclear` that a module of it may import, directly or not, itself included.
 
     Args:
         module: its dotted name, such as `lineclear.checks.table`.
@@ -57,7 +57,7 @@ def closure(module: str, top: Path | None = None) -> list[Path]:
             waiting += files(path.parent)
         if path.suffix == ".py":
             waiting += imported(root, path.read_bytes())
-    # The packages that a module lies in run their own files first.
+    # The enclosing packages' own files run first.
     above = {folder / "__init__.py" for path in found for folder in path.parents}
     return sorted(found | {path for path in above if root in (path.parent, *path.parent.parents)})
 
@@ -100,5 +100,5 @@ def imported(root: Path, text: bytes) -> list[Path | None]:
         elif parts or not name or name.startswith("__"):
             paths.append(path_of(root, parts))
         else:
-            paths.append(None)  # a name that the package finds when it is asked for
+            paths.append(None)  # a name that the package resolves lazily
     return paths

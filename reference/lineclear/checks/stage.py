@@ -1,7 +1,7 @@
-"""A stage of the check, and what it answers.
+"""A stage of the check, and its outcome.
 
-Guarantees: an outcome is `passed` only if the stage says so itself; whatever raises is `unknown`
-with a finding. It knows nothing about any particular stage.
+Guarantees: an outcome is `passed` only if the stage says so; an exception becomes `unknown` with a
+finding.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ STATUSES = ("passed", "refuted", "unknown", "skipped")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that a reader should act on.
+    """A finding to act on.
 
     Attributes:
         code: a key of `codes.CODES`.
-        title: one line: what is broken, and by whom.
-        lines: more of it, for people: a drawn trace, a report.
+        title: one line: what is broken, and by what.
+        lines: details as text: a drawn trace, a report.
         file: source file that it points to, or "".
         line: line in that file, 0 if there is none.
-        content: for scripts: the trace and whatever saves the counterexample.
+        content: JSON data: the trace and the counterexample.
     """
 
     code: str
@@ -54,18 +54,18 @@ class Case:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of a stage.
+    """The outcome of a stage.
 
     Attributes:
-        name: the stage's.
+        name: name of the stage.
         status: passed, refuted, unknown or skipped.
         summary: one line with its figures.
-        figures: the same for scripts.
-        findings: what is to be acted on; none if it passed, notes aside.
-        cases: what was asked, one by one.
-        left_out: what this mode does not ask, or "".
-        seconds: wall time, of the run that found it.
-        cached: whether it was found by an earlier run of the same sources.
+        figures: the same as data.
+        findings: findings; none if it passed, except notes.
+        cases: the single checks.
+        left_out: what this mode does not check, or "".
+        seconds: wall time of the run that produced it.
+        cached: whether an earlier run of the same sources produced it.
     """
 
     name: str
@@ -79,17 +79,17 @@ class Outcome:
     cached: bool = False
 
     def __post_init__(self) -> None:
-        """Refuses a status that nobody knows."""
+        """Rejects an unknown status."""
         if self.status not in STATUSES:
-            raise ValueError(f"{self.status!r} is no status: {', '.join(STATUSES)}")
+            raise ValueError(f"{self.status!r} is not a status; known: {', '.join(STATUSES)}")
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """JSON form."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Outcome:
-        """What `as_dict` made."""
+        """Parses the form of `as_dict`."""
         rows = dict(content)
         found: list[dict[str, Any]] = rows.pop("findings")
         findings = [
@@ -102,17 +102,17 @@ class Outcome:
 
 @dataclass(slots=True)
 class Context:
-    """What a stage may ask.
+    """The input of a stage.
 
     Attributes:
         mode: fast, default or deep.
         config: the user's scheduler configuration, or None for the project's own.
-        config_text: what the configuration was read from, for the cache.
-        policy: the policy that alone is checked, or "" for everything.
-        policy_text: a digest of the modules that it is made of, for the cache; "" if unknown.
+        config_text: the text of the configuration, for the cache.
+        policy: the only policy to check, or "" for everything.
+        policy_text: a digest of its modules, for the cache; "" if unknown.
         root: where to look for generated files.
-        step: told of each part that is done.
-        memo: what stages of one run share.
+        step: called after each part.
+        memo: data shared by the stages of one run.
     """
 
     mode: str = "default"
@@ -131,14 +131,14 @@ class Stage:
 
     Attributes:
         name: as printed, and as `--stage` takes it.
-        run: does it.
+        run: the function.
         sources: what the answer depends on: `spec`, `reference`, or a module of `lineclear`, which
             stands for all that it may import.
         packages: distributions whose versions it depends on.
-        modes: in which it runs; elsewhere it is skipped and said to be.
+        modes: the modes in which it runs; in others it is reported as skipped.
         cacheable: whether nothing else than sources, packages, mode, configuration and `extra`
             matters.
-        extra: whatever else the answer depends on, as text.
+        extra: anything else the answer depends on, as text.
     """
 
     name: str
@@ -151,7 +151,7 @@ class Stage:
 
 
 def run_stage(stage: Stage, context: Context) -> Outcome:
-    """The stage's outcome; an error of its own is a finding, a missing extra is raised.
+    """Runs the stage; an exception becomes a finding, a missing extra is raised.
 
     Raises:
         ModuleNotFoundError: an optional package is missing.
@@ -166,9 +166,9 @@ def run_stage(stage: Stage, context: Context) -> Outcome:
         outcome = stage.run(context)
     except ModuleNotFoundError:
         raise
-    except Exception as error:  # a check that fails says nothing, and must not say passed
+    except Exception as error:  # a stage that fails gives no answer, so it must not pass
         what = f"{type(error).__name__}: {error}".splitlines()[0]
-        finding = Finding("LC901", f"the stage {stage.name} ended with {what}")
+        finding = Finding("LC901", f"the stage {stage.name} raised {what}")
         outcome = Outcome(stage.name, "unknown", what, findings=[finding])
         outcome.cases.append(Case(stage.name, stage.name, "unknown", what))
     outcome.seconds = round(time.monotonic() - started, 2)

@@ -1,6 +1,6 @@
 """The stages that execute the table: the search of small worlds, its witnesses, the mutants.
 
-Guarantees: a finding carries a trace that was executed. It knows nothing about solvers.
+Guarantees: a finding carries an executed trace.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 __all__ = ["exploration", "explored", "mutants", "witnesses"]
 
-#: Worlds of at most so many states are what `--fast` searches.
+#: `--fast` searches worlds of at most this many states.
 FEW_STATES = 500
-#: `--fast` tries one mutant of so many, the same ones each time.
+#: `--fast` tries one of this many mutants, always the same ones.
 ONE_OF = 12
-#: How much further the deep run searches each world.
+#: Factor on each world's bound in the deep run.
 FURTHER = 4
-#: Rules of one world that are findings, a shortest trace each.
+#: Findings per world: one per rule, each with a shortest trace.
 MOST = 3
-#: A request lives, and only what comes from outside may happen.
+#: A request is live, and only outside events are possible.
 STILL = "the table allows nothing but an arrival or an abort"
 
 
@@ -46,7 +46,7 @@ def bounds_of(mode: str) -> Sequence[Bounds]:
 
 
 def searched(context: Context) -> list[Exploration]:
-    """The worlds of this mode, searched once in a run."""
+    """The worlds of this mode, searched once per run."""
     from lineclear_spec.explore import search
     from lineclear_spec.parallel import in_parallel
 
@@ -61,7 +61,7 @@ def searched(context: Context) -> list[Exploration]:
 
 
 def exploration(context: Context) -> Outcome:
-    """Every state of small worlds, every invariant in each."""
+    """Visits every state of small worlds and checks every invariant in each."""
     outcome = explored(searched(context))
     if context.mode == "fast":
         outcome.left_out = f"worlds of more than {FEW_STATES} states"
@@ -71,7 +71,7 @@ def exploration(context: Context) -> Outcome:
 
 
 def explored(worlds: Sequence[Exploration]) -> Outcome:
-    """An outcome from searches."""
+    """The outcome of searches."""
     findings: list[Finding] = []
     for world in worlds:
         shortest: dict[str, tuple[Any, Any]] = {}  # one of each rule
@@ -121,7 +121,7 @@ def broken(bounds: Bounds, trace: Sequence[Any], breach: Any) -> Finding:
         "LC402" if crashed else "LC401",
         f"{breach.rule} {verb} {call(trace[-1]) if trace else 'the start'}",
         (
-            f"{'the error' if crashed else 'not so'}: {breach.sentence}",
+            f"{'the error' if crashed else 'violated'}: {breach.sentence}",
             f"replayable from the start state, {len(trace)} actions, in the world "
             f"`{bounds.name}`, block size {bounds.block_size}",
             *saved.picture(),
@@ -133,7 +133,7 @@ def broken(bounds: Bounds, trace: Sequence[Any], breach: Any) -> Finding:
 
 
 def still(bounds: Bounds, trace: Sequence[Any]) -> Finding:
-    """A finding from a trace after which the table allows nothing that would go on."""
+    """A finding from a trace after which the table allows no progress."""
     from lineclear_spec.picture import call
 
     return Finding(
@@ -149,13 +149,13 @@ def still(bounds: Bounds, trace: Sequence[Any]) -> Finding:
 
 
 def witnesses(context: Context) -> Outcome:
-    """Every action happens, every situation is reached, and every recorded step is still allowed."""
+    """Every action happens, every situation is reached, every recorded step is still allowed."""
     outcome = reached(searched(context), everything=context.mode != "fast")
     return replayed(outcome)
 
 
 def replayed(outcome: Outcome) -> Outcome:
-    """The outcome, with the steps that were recorded as allowed."""
+    """Checks the steps recorded as allowed."""
     from lineclear_spec.enabled import read, refused
     from lineclear_spec.picture import call
 
@@ -165,11 +165,11 @@ def replayed(outcome: Outcome) -> Outcome:
         outcome.findings.append(
             Finding(
                 "LC603",
-                f"{step[0]} refuses what it allowed: {guard}",
+                f"{step[0]} now refuses a recorded step: {guard}",
                 (
                     f"recorded in the world `{bounds.name}`: {call(step)}",
                     f"after {'; '.join(map(call, trace)) or 'the start'}",
-                    "if this is meant: python docs/make_enabled.py",
+                    "if intended, run: python docs/make_enabled.py",
                 ),
                 *place_of(step[0]),
             )
@@ -181,7 +181,7 @@ def replayed(outcome: Outcome) -> Outcome:
 
 
 def reached(worlds: Sequence[Exploration], *, everything: bool) -> Outcome:
-    """An outcome from what the searches have shown."""
+    """The outcome for the situations that the searches reached."""
     from lineclear_spec.actions import ACTIONS
     from lineclear_spec.situations import IN_STATES, IN_TRANSITIONS
 
@@ -208,12 +208,12 @@ def reached(worlds: Sequence[Exploration], *, everything: bool) -> Outcome:
             for name in wanted
             if everything or name not in missing
         ],
-        "" if everything else "what only larger worlds show",
+        "" if everything else "situations that only larger worlds show",
     )
 
 
 def mutants(context: Context) -> Outcome:
-    """Broken tables, each refuted by the proof and by an execution."""
+    """Broken tables, each to be refuted by the proof and by an execution."""
     from lineclear_spec.judge import judge_all
     from lineclear_spec.mutants import JUDGED, generate
     from lineclear_spec.variants import FAMILIES
@@ -232,7 +232,7 @@ def few(name: str) -> bool:
 
 
 def told(verdicts: Sequence[Verdict]) -> Outcome:
-    """An outcome from verdicts."""
+    """The outcome of verdicts."""
     from lineclear_spec.mutants import generate
     from lineclear_spec.variants import FAMILIES
 

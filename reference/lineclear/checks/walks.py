@@ -1,6 +1,6 @@
-"""Walks at random through worlds of the scheduler, each step judged by the oracle.
+"""Random walks through worlds of the scheduler; the oracle judges each step.
 
-Guarantees: the walks of a mode are the same in every run; the first are through worlds in which one
+Guarantees: the walks of a mode are the same in every run; the first go through worlds in which one
 rule of a step decides.
 """
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 __all__ = ["code_of", "code_of_error", "walks"]
 
-#: Worlds that are drawn, besides those made for one rule and those in which all settings meet.
+#: Random worlds, besides those made for one rule and those that cover all settings.
 DRAWN = {"fast": 0, "default": 40, "deep": 780}
 #: Moves of each walk.
 MOVES = {"fast": 90, "default": 150, "deep": 400}
-#: Worlds made for one rule have short requests and are walked through three times as long.
+#: Worlds made for one rule have short requests and get walks three times as long.
 LONGER = 3
-#: Walks of a user's own configuration.
+#: Walks of a user's configuration.
 OF_ONE = 4
-#: Walks that fail before no more are made.
+#: Walks stop after this many failures.
 MOST_WALKS = 2
 
 #: World, seed, moves.
@@ -35,12 +35,12 @@ Job = tuple["Bounds", int, int]
 
 
 def code_of(what: object) -> str:
-    """The code of a violation: of the rules of a step, or of an invariant."""
+    """The code of a violation: of a rule of a step, or of an invariant."""
     return "LC405" if f"{NAME}: " in str(what) else "LC401"
 
 
 def code_of_error(what: str) -> str:
-    """The code of whatever a scheduler, or what watches it, raises; it begins with the error's class."""
+    """The code of an error of the scheduler or of its observers, by the error's class."""
     kind = what.partition(":")[0]
     known = {"WrongContent": "LC403", "Hazard": "LC403", "Disagreement": "LC404"}
     if kind in ("Violation", "Undone"):
@@ -49,7 +49,7 @@ def code_of_error(what: str) -> str:
 
 
 def walked(job: Job) -> tuple[str, Finding | None, int, Counter[str]]:
-    """One walk: its world, what it finds, how many steps the oracle judged, and which it did not."""
+    """One walk: its world, its findings, how many steps the oracle judged, and which it did not."""
     from lineclear.checks.behaviours import finding
     from lineclear.explore.walks import walk
 
@@ -64,7 +64,7 @@ def walked(job: Job) -> tuple[str, Finding | None, int, Counter[str]]:
 
 
 def jobs(mode: str, configs: Sequence[Config]) -> list[Job]:
-    """The walks of a mode, those in which one rule decides nearly every step first."""
+    """The walks of a mode, starting with those in which one rule decides nearly every step."""
     from lineclear.explore.covered import covered, pressed
     from lineclear.explore.walk_worlds import drawn, special
 

@@ -1,8 +1,7 @@
-"""The command `lineclear`: picks the subcommand and turns every way to end into an exit code.
+"""The command `lineclear`: selects the subcommand and maps every ending to an exit code.
 
-Guarantees: nothing heavy is imported before a subcommand runs, no traceback for a wrong argument,
-a missing extra or a closed pipe, and 0 only for what ran and passed. It knows nothing about what
-the subcommands do.
+Guarantees: no heavy import before a subcommand runs; no traceback for a wrong argument, a missing
+extra or a closed pipe; 0 only for what ran and passed.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from lineclear.cli.exits import BROKEN_PIPE, INTERRUPTED, USAGE, UsageError, mis
 
 __all__ = ["COMMANDS", "main", "make_parser"]
 
-#: In the order of `--help`; a module each, with `add_parser(subparsers)` and `run(arguments)`.
+#: In the order of `--help`; each is a module with `add_parser(subparsers)` and `run(arguments)`.
 COMMANDS = (
     "check",
     "prove",
@@ -35,37 +34,37 @@ COMMANDS = (
     "explain",
     "diagram",
 )
-#: Commands that live elsewhere: with the device code, which the scheduler never imports.
+#: Commands of the device package, which the scheduler never imports.
 ELSEWHERE = {"run": "lineclear_gpu.command"}
 
 EPILOG = """\
 exit codes:
   0  everything was proved or passed
-  1  something was refuted, a replay differs, or a generated file is stale
-  2  the command was not understood, or an input file or an extra is missing
+  1  a check failed, a replay differs, or a generated file is stale
+  2  invalid usage, or a missing input file or extra
   3  inconclusive: a solver gave no answer, or a bound was reached first
 
 examples:
   lineclear check                          what CI runs: one screen
   lineclear prove swap_out                 every obligation of one action
   lineclear simulate trace.csv --num-gpu-blocks 512 --preemption-mode swap
-  lineclear run --compare                  a model on a starved pool: the same tokens?
+  lineclear run --compare                  the same tokens under memory pressure?
   lineclear test my_module:make_scheduler  your own scheduler, driven and checked
   lineclear conform run.jsonl              does another scheduler keep the rules?
-  lineclear why run.jsonl                  why does nothing move?
-  lineclear policies                       what each policy guarantees, and what not
+  lineclear why run.jsonl                  which guard blocks each request?
+  lineclear policies                       which properties each policy satisfies
   lineclear explain conservation           what an invariant or an action means
   lineclear diagram lifecycle --format svg -o lifecycle.svg
 """
 
 
 def module_of(name: str) -> str:
-    """Where a command lives."""
+    """The module of a command."""
     return ELSEWHERE.get(name, f"lineclear.cli.{name}")
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of the command and all its subcommands."""
+    """Builds the parser of the command and all its subcommands."""
     parser = argparse.ArgumentParser(
         prog="lineclear",
         description="A paged KV cache scheduler for LLM serving; every action is proved safe.",
@@ -80,13 +79,13 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def complain(line: str) -> int:
-    """Says in one line why the command could not be carried out."""
+    """Prints on one line why the command failed."""
     sys.stderr.write(f"{line}\n")
     return USAGE
 
 
 def backend(arguments: argparse.Namespace) -> AbstractContextManager[None]:
-    """Where the command spreads its work."""
+    """Where the command distributes its work."""
     name: str = getattr(arguments, "backend", "processes")
     if name == "processes":
         return nullcontext()
@@ -99,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     try:
         arguments = make_parser().parse_args(argv)
-    except SystemExit as ended:  # argparse has written help, the version or the error
+    except SystemExit as ended:  # argparse has written the help, the version or the error
         return ended.code if isinstance(ended.code, int) else USAGE
     command: str = arguments.command
     try:
@@ -114,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return complain(line)
     except BrokenPipeError:
-        # The reader has gone; what is left in the buffer would raise again when Python exits.
+        # The reader has closed the pipe; flushing the buffer at exit would raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except OSError as error:

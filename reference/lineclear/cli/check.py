@@ -1,7 +1,7 @@
-"""`lineclear check`: everything that continuous integration should ask, on one screen.
+"""`lineclear check`: every check for continuous integration, with a one-screen summary.
 
-Guarantees: exit code 0 only if every stage of the mode ran and passed; a stage that is refuted wins
-over one without an answer. It knows nothing about how a stage works.
+Guarantees: exit code 0 only if every stage of the mode ran and passed; a failed stage takes
+precedence over an inconclusive one.
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "code_of", "run", "run_stages"]
 
-#: As `formats.FORMATS`, which is not imported for `--help`.
+#: Equals `formats.FORMATS`, which `--help` does not import.
 FORMATS = ("text", "json", "junit", "github", "markdown")
 
 EPILOG = """\
---fast asks every proof of one solver and a representative part of the rest; --deep asks everything,
-with five seeds, the stability run and further bounds. What was not run is said.
+--fast runs every proof with one solver and a representative part of the rest; --deep runs everything,
+with five seeds, the stability run and larger bounds. The summary lists what was not run.
 
-What passed is kept in .lineclear/ and served again as long as nothing that it depends on changes.
-What failed is always run again.
+Passes are cached in .lineclear/ until something that they depend on changes; failures always run again.
 
 examples:
   lineclear check                            what CI runs
@@ -42,9 +41,9 @@ examples:
   lineclear check --stage proofs --stage scheduler
   lineclear check --policy my_module:MyPolicy --policy-options weight=3
 
---policy asks only what depends on the policy: how it answers, its order on formulas, every behaviour
-in small worlds, runs under pressure, and whether others can keep a request waiting for ever. The
-module is looked for here first. A policy with `may_starve = True` says itself that they can.
+--policy checks only what depends on the policy: its answers, its order on formulas, every behaviour
+in small worlds, runs under memory pressure, and whether others can starve a request. The working
+folder is searched for the module first. A policy with `may_starve = True` declares starvation.
 """
 
 
@@ -53,8 +52,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "check",
         help="what CI runs: prove everything, search, refute every mutant; one screen",
-        description="Prove every obligation, by two solvers, visit every state of small worlds, "
-        "refute every mutant, run the scheduler under pressure, and say what was not run.",
+        description="Prove every obligation with two solvers, visit every state of small worlds, "
+        "refute every mutant, run the scheduler under memory pressure, and list what was not run.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -63,29 +62,33 @@ def add_parser(subparsers: Any) -> None:
     modes.add_argument("--deep", action="store_true", help="everything; takes long")
     parser.add_argument("--config", metavar="FILE.toml", help="your scheduler's settings")
     parser.add_argument(
-        "--policy", metavar="MODULE:CLASS", help="check a policy of your own, or a built-in one"
+        "--policy", metavar="MODULE:CLASS", help="check your policy, or a built-in one"
     )
     parser.add_argument(
         "--policy-options",
         nargs="+",
         type=option,
         metavar="NAME=VALUE",
-        help="what it is made with",
+        help="arguments of the policy",
     )
     parser.add_argument(
-        "--stage", action="append", default=[], metavar="NAME", help="only this; may be repeated"
+        "--stage",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="run only this stage; repeatable",
     )
-    parser.add_argument("--no-cache", action="store_true", help="run everything again")
+    parser.add_argument("--no-cache", action="store_true", help="ignore cached results")
     parser.add_argument(
-        "--save", metavar="DIR", default=".lineclear", help="where counterexamples are kept"
+        "--save", metavar="DIR", default=".lineclear", help="folder for counterexamples"
     )
-    parser.add_argument("--junit", metavar="FILE", help="write a JUnit report besides")
+    parser.add_argument("--junit", metavar="FILE", help="also write a JUnit report")
     parser.add_argument("--format", choices=FORMATS, default="text", help="(default: text)")
     add_backend(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs every stage."""
+    """Runs the stages."""
     from lineclear.checks import formats
     from lineclear.checks.registry import POLICY_STAGES, STAGES
 
@@ -112,11 +115,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def chosen(stages: Sequence[Stage], names: Sequence[str]) -> list[Stage]:
-    """The stages asked for, each of which must be known."""
+    """The requested stages; raises for an unknown one."""
     known = {stage.name: stage for stage in stages}
     for name in names:
         if name not in known:
-            raise UsageError(f"no stage is called {name!r}; there are: {', '.join(known)}")
+            raise UsageError(f"unknown stage {name!r}; known: {', '.join(known)}")
     return [stage for stage in stages if not names or stage.name in names]
 
 
@@ -139,14 +142,14 @@ def made(arguments: argparse.Namespace) -> Context:
     if arguments.policy is not None:
         with_policy(context, arguments.policy, dict(arguments.policy_options or ()))
     elif arguments.policy_options is not None:
-        raise UsageError("--policy-options goes with --policy only")
+        raise UsageError("--policy-options needs --policy")
     elif context.config is not None:
         usable(context.config)
     return context
 
 
 def with_policy(context: Context, policy: str, options: dict[str, Any]) -> None:
-    """The context of a check of one policy; it can be made."""
+    """The context for checking one policy; raises if the policy cannot be created."""
     from dataclasses import replace
 
     from lineclear.checks import cache
@@ -166,11 +169,11 @@ def with_policy(context: Context, policy: str, options: dict[str, Any]) -> None:
 
 
 def run_stages(stages: Sequence[Stage], context: Context, *, cached: bool = True) -> list[Outcome]:
-    """Each stage's outcome, in order; from the cache if nothing has changed."""
+    """The outcome of each stage, in order; from the cache if nothing has changed."""
     from lineclear.checks import cache
     from lineclear.checks.stage import run_stage
 
-    # A policy of the user's own lies outside the sources that a key is made of, but for --policy.
+    # A user's policy module is not part of the sources of the cache key, except with --policy.
     own = context.config is not None and ":" in context.config.scheduling_policy
     cached = cached and (not own or bool(context.policy_text))
     outcomes: list[Outcome] = []
@@ -188,7 +191,7 @@ def run_stages(stages: Sequence[Stage], context: Context, *, cached: bool = True
 
 
 def code_of(outcomes: Sequence[Outcome]) -> int:
-    """The exit code: nothing that failed to run may give 0."""
+    """The exit code: a stage that did not run is never 0."""
     statuses = [o.status for o in outcomes]
     if "refuted" in statuses:
         return REFUTED
@@ -198,7 +201,7 @@ def code_of(outcomes: Sequence[Outcome]) -> int:
 
 
 def kept(outcomes: Sequence[Outcome], folder: Path) -> dict[int, str]:
-    """Saves each counterexample; the file of a finding, by its identity."""
+    """Saves each counterexample; maps a finding's identity to its file."""
     from lineclear.checks.stage import Finding
 
     findings: list[Finding] = [
@@ -226,16 +229,16 @@ def kept(outcomes: Sequence[Outcome], folder: Path) -> dict[int, str]:
 
 
 def put(path: Path, content: str) -> None:
-    """Writes a report whole or not at all."""
+    """Writes a report atomically."""
     from lineclear.cli.output import replace
 
     if not path.parent.is_dir():
-        raise UsageError(f"cannot write {path}: {path.parent} is no folder")
+        raise UsageError(f"cannot write {path}: {path.parent} is not a folder")
     replace(path, content)
 
 
 def summarize(table: str) -> None:
-    """Adds the table to the job's summary page, if there is one."""
+    """Appends the table to the job summary of GitHub, if there is one."""
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if path:
         try:

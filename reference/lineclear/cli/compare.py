@@ -1,7 +1,7 @@
-"""`lineclear compare`: one workload under several policies, as a table and as pictures.
+"""`lineclear compare`: one workload under several policies, as a table and as plots.
 
-Guarantees: exit code 0 only if every run came to its end without a violation. It knows nothing
-about policies; matplotlib is imported only if pictures are asked for.
+Guarantees: exit code 0 only if every run completed without a violation. matplotlib is imported
+only for --plot.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run", "table"]
 
 EPILOG = """\
-Times are seconds. `passed` is the most requests that were let pass one that came before them,
-`gap` the most by which the service of two tenants differed while both had requests waiting, and
-`bound` what the policy states that it cannot exceed. Below the table stands each bound that a theorem
-states for these settings and requests, as a formula and a number, beside the most that was seen; and
-which theorems the settings take away, by the premise.
+Times are in seconds. `passed` is the most requests that overtook one that arrived before them,
+`gap` the largest difference in service between two tenants while both had requests waiting, and
+`bound` the policy's stated bound on it. Below the table: each bound that a theorem states for these
+settings and requests, as a formula and a number, beside the observed maximum; and the theorems that
+the settings invalidate, with the premise that fails.
 
 examples:
   lineclear compare --policies fcfs,priority,mlfq
@@ -64,16 +64,23 @@ def add_parser(subparsers: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("workload", nargs="?", metavar="WORKLOAD", help="default: an embedded one")
+    parser.add_argument(
+        "workload", nargs="?", metavar="WORKLOAD", help="default: an embedded workload"
+    )
     parser.add_argument(
         "--policies",
         default="fcfs,priority",
         metavar="A,B,...",
-        help="built-in names or module:Class, between commas (default: fcfs,priority)",
+        help="built-in names or module:Class, comma separated (default: fcfs,priority)",
     )
-    parser.add_argument("--plot", metavar="FOLDER", help="draw pictures there (extra: plot)")
     parser.add_argument(
-        "--picture", choices=("svg", "png"), default="svg", help="of which kind (default: svg)"
+        "--plot", metavar="FOLDER", help="write plots to this folder (extra: plot)"
+    )
+    parser.add_argument(
+        "--picture",
+        choices=("svg", "png"),
+        default="svg",
+        help="format of the plots (default: svg)",
     )
     add_settings(parser)
     add_workload(parser)
@@ -89,14 +96,18 @@ def add_parser(subparsers: Any) -> None:
         help="check every invariant after every step, every N steps, or never (default: off)",
     )
     running.add_argument(
-        "--slo-ttft", type=float, default=1.0, metavar="S", help="goal: first token (default: 1)"
+        "--slo-ttft",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="goal: time to first token (default: 1)",
     )
     running.add_argument(
         "--slo-tpot",
         type=float,
         default=0.05,
         metavar="S",
-        help="goal: each token after the first (default: 0.05)",
+        help="goal: time per further token (default: 0.05)",
     )
     add_format(parser)
 
@@ -114,7 +125,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = read_settings(arguments, EMBEDDED_POOL if arguments.workload is None else {})
     workload = load(arguments)
     draw: Callable[[list[Row], str, str], list[str]] | None = None
-    if arguments.plot is not None:  # a missing extra is told now rather than after the runs
+    if arguments.plot is not None:  # report a missing extra before the runs, not after
         draw = import_module("lineclear.plots").draw
     try:
         with Progress("requests", len(workload.requests) * len(policies)) as progress:
@@ -134,7 +145,9 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             drawn = draw(rows, str(arguments.plot), arguments.picture)
         except OSError as error:
-            raise UsageError(f"cannot draw into {arguments.plot}: {error.strerror}") from error
+            raise UsageError(
+                f"cannot write plots to {arguments.plot}: {error.strerror}"
+            ) from error
     if arguments.format == "json":
         told = {"workload": workload.name, "policies": [row.json() for row in rows]}
         write_json({**told, "pictures": drawn})
@@ -146,14 +159,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def bounds(rows: list[Row]) -> list[str]:
-    """Each bound beside what was seen, and what is not guaranteed, by policy."""
+    """Each bound beside the observed maximum, and lost guarantees, by policy."""
     from lineclear.guarantees import verdict
     from lineclear.held import bound_lines, broken_bounds
 
     told = bound_lines([held for row in rows for held in row.held])
     for row in rows:
         told.append(f"{row.policy}: {verdict(held.guarantee for held in row.held)}")
-        told += [f"  bound passed: {line}" for line in broken_bounds(row.held)]
+        told += [f"  bound exceeded: {line}" for line in broken_bounds(row.held)]
     return [*told, ""]
 
 

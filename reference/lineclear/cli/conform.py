@@ -1,7 +1,8 @@
-"""`lineclear conform`: holds the log of any scheduler against the rules that all must keep.
+"""`lineclear conform`: checks the log of any scheduler against the rules that all must obey.
 
-Guarantees: exit code 0 only if every event was judged and none breaks a rule, and with --strict
-only if no rule was left unchecked; a malformed line is an error with its number, field and remedy.
+Guarantees: exit code 0 only if every event was checked and none breaks a rule, and with --strict
+only if every rule was fully checked; a malformed line is an error with its number, field and
+remedy.
 """
 
 from __future__ import annotations
@@ -25,20 +26,20 @@ __all__ = ["add_parser", "run"]
 FORMATS = ("text", "json", "junit", "github", "markdown")
 
 EPILOG = """\
-LOG is known by its first line: an event log (docs/event_log.md), a journal of lineclear simulate,
-or vLLM's KV cache events as JSON lines; - is standard input. Every rule that the log leaves open is
-listed, and none is assumed to hold.
+The first line identifies the format: an event log (docs/event_log.md), a journal of lineclear
+simulate, or vLLM's KV cache events as JSON lines; - is standard input. Every rule that the log
+leaves open is listed; none is assumed to hold.
 
 exit codes: 0 conforms, 1 an event breaks a rule, 2 a line is malformed, 3 with --strict: a rule
 could not be checked
 
 examples:
-  lineclear conform run.jsonl                       does the engine keep the rules?
-  lineclear conform run.jsonl --strict              and does the log show all of them?
+  lineclear conform run.jsonl                       does the engine obey the rules?
+  lineclear conform run.jsonl --strict              and can the log decide all of them?
   lineclear conform run.jsonl --reduced short.jsonl the shortest log that breaks the same rule
   lineclear conform --rules                         the rules, with their codes
   lineclear simulate --journal j.jsonl && lineclear conform j.jsonl --write-log events.jsonl
-  lineclear conform events.jsonl --level table      would the proved table have allowed it?
+  lineclear conform events.jsonl --level table      does the proved table allow it?
 """
 
 
@@ -46,8 +47,8 @@ def add_parser(subparsers: Any) -> None:
     """Adds the subcommand."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "conform",
-        help="hold the event log of any scheduler against the rules",
-        description="Hold the event log of any scheduler against the rules of a paged KV cache.",
+        help="check the event log of any scheduler",
+        description="Check the event log of any scheduler against the rules of a paged KV cache.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -56,13 +57,13 @@ def add_parser(subparsers: Any) -> None:
         "--level",
         choices=("rules", "table"),
         default="rules",
-        help="rules: what every scheduler must keep; table: replay through the proved table as "
-        "well (default: rules)",
+        help="rules: what every scheduler must obey; table: also replay through the proved table "
+        "(default: rules)",
     )
     parser.add_argument(
-        "--strict", action="store_true", help="exit with 3 if a rule could not be checked whole"
+        "--strict", action="store_true", help="exit with 3 if a rule could not be fully checked"
     )
-    parser.add_argument("--rules", action="store_true", help="print the rules and end")
+    parser.add_argument("--rules", action="store_true", help="print the rules and exit")
     parser.add_argument(
         "--reduced", metavar="FILE", type=Path, help="write the reduced log of a violation"
     )
@@ -70,7 +71,7 @@ def add_parser(subparsers: Any) -> None:
         "--write-log", metavar="FILE", type=Path, help="write a journal as an event log"
     )
     parser.add_argument(
-        "--format", choices=FORMATS, default="text", help="of the result (default: text)"
+        "--format", choices=FORMATS, default="text", help="format of the result (default: text)"
     )
 
 
@@ -85,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         write_text("\n".join(rules()))
         return PASSED
     if arguments.log is None:
-        raise UsageError("name a LOG, or --rules")
+        raise UsageError("give a LOG, or --rules")
     with named(arguments.log) as path:
         try:
             source = Source(path)
@@ -96,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         except (EventError, JournalError) as error:
             raise UsageError(f"{arguments.log}, {error}") from error
         except UnicodeDecodeError as error:
-            raise UsageError(f"cannot read {arguments.log}: it is no UTF-8 text") from error
+            raise UsageError(f"cannot read {arguments.log}: not valid UTF-8") from error
         except OSError as error:
             raise UsageError(f"cannot read {arguments.log}: {error.strerror or error}") from error
     if arguments.reduced is not None and result.reduced is not None:
@@ -113,7 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def named(name: str) -> Generator[Path]:
-    """The file of this name; standard input is kept, because a violation is read again."""
+    """Opens the file; copies standard input, because a violation is read again."""
     if name != "-":
         yield Path(name)
         return
@@ -128,7 +129,7 @@ def named(name: str) -> Generator[Path]:
 
 @contextmanager
 def opened(path: Path) -> Generator[Any]:
-    """A file to write to."""
+    """Opens a file for writing."""
     try:
         file = path.open("w", encoding="utf-8")
     except OSError as error:
@@ -138,7 +139,7 @@ def opened(path: Path) -> Generator[Any]:
 
 
 def write_log(source: Any, path: Path) -> None:
-    """The events of a file as an event log."""
+    """Writes the events of a file as an event log."""
     from lineclear.conform.reader import Writer
 
     if source.path.resolve() == path.resolve():
@@ -150,7 +151,7 @@ def write_log(source: Any, path: Path) -> None:
 
 
 def against(source: Any) -> list[str]:
-    """What the proved table refuses; empty if it allows everything."""
+    """What the proved table rejects; empty if it allows everything."""
     from lineclear.conform.table_level import TableError, replay_events
 
     try:
@@ -169,16 +170,16 @@ def code_of(result: Conformance, table: list[str], *, strict: bool) -> int:
 def report(
     arguments: argparse.Namespace, result: Conformance, table: list[str], code: int
 ) -> None:
-    """Writes the result in the format that was asked for."""
+    """Writes the result in the requested format."""
     from lineclear.conform.result import lines
 
     form, level = arguments.format, arguments.level
     if form == "text":
         text = lines(result)
         if level == "table" and not result.violations:
-            text += ["", *(table or ["the proved table allows every event of it"])]
+            text += ["", *(table or ["the proved table allows every event"])]
         if code == INCONCLUSIVE:
-            text += ["", "INCONCLUSIVE: the rules above could not be checked whole"]
+            text += ["", "INCONCLUSIVE: the rules above could not be fully checked"]
         elif code == PASSED:
             text += ["", "no event breaks a rule that was checked"]
         write_text("\n".join(text))
@@ -198,7 +199,7 @@ def report(
 
 
 def outcome_of(result: Conformance, table: list[str], *, strict: bool) -> Outcome:
-    """The result as one stage, a case for each rule."""
+    """The result as one stage, one case for each rule."""
     from lineclear.checks.stage import Case, Finding, Outcome
     from lineclear.conform.result import describe, drawn
 
@@ -235,7 +236,7 @@ def outcome_of(result: Conformance, table: list[str], *, strict: bool) -> Outcom
     return Outcome(
         "conform",
         status,
-        f"{result.events:,} events" + (f"; not checked whole: {open_rules}" if open_rules else ""),
+        f"{result.events:,} events" + (f"; not fully checked: {open_rules}" if open_rules else ""),
         {"events": result.events},
         findings,
         cases,
@@ -243,7 +244,7 @@ def outcome_of(result: Conformance, table: list[str], *, strict: bool) -> Outcom
 
 
 def rules() -> list[str]:
-    """Every rule, with its code and its clauses."""
+    """All rules, with codes and clauses."""
     from lineclear.conform.rules import RULES
 
     text: list[str] = []

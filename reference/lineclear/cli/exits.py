@@ -1,7 +1,6 @@
-"""How a command ends: the exit codes and the errors that lead to them.
+"""Exit codes, and the errors that lead to them.
 
-Guarantees: one meaning for each code, and 0 only for what ran and passed. It knows nothing about
-what the commands do.
+Guarantees: each code has one meaning; 0 only for what ran and passed.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ PASSED = 0
 REFUTED = 1
 USAGE = 2
 INCONCLUSIVE = 3
-#: What shells report for a program ended by SIGINT and by SIGPIPE.
+#: Shell convention for programs ended by SIGINT and by SIGPIPE.
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
-#: Import name of each optional package: its name in the registry and the extra that installs it.
+#: Import name of each optional package -> its name in the registry and the extra that installs it.
 EXTRAS = {
     "z3": ("z3-solver", "verify"),
     "cvc5": ("cvc5", "verify"),
@@ -40,7 +39,7 @@ EXTRAS = {
 
 
 class UsageError(Exception):
-    """The command cannot be carried out as given; the message is one line that says what to do."""
+    """The command cannot run as given; the message says on one line what to do."""
 
 
 def missing_extra(command: str, error: ModuleNotFoundError) -> str | None:

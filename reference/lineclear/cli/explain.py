@@ -1,6 +1,6 @@
-"""`lineclear explain`: says what an action, an invariant, a phase or a finding's code means.
+"""`lineclear explain`: explains an action, an invariant, a phase or a finding's code.
 
-Guarantees: what it prints of an action is the function that runs. It knows nothing about proofs.
+Guarantees: the text of an action is generated from the function that runs.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ __all__ = ["add_parser", "run"]
 
 EPILOG = """\
 examples:
-  lineclear explain                what can be explained
+  lineclear explain                list every name
   lineclear explain swap_out       an action: its guards and effects
   lineclear explain conservation   an invariant
   lineclear explain SWAPPED        a phase
   lineclear explain swap_out.guard.4   the counterexample to a mutant
-  lineclear explain swap_out.guard.4 --save race.itf.json   and a file of it, for replay
+  lineclear explain swap_out.guard.4 --save race.itf.json   and save it, for replay
   lineclear explain LC401          a finding of lineclear check
   lineclear explain --page -o docs/findings.md   every code, as a page
 """
@@ -32,19 +32,21 @@ def add_parser(subparsers: Any) -> None:
     """Adds the subcommand."""
     parser = subparsers.add_parser(
         "explain",
-        help="say what an action, an invariant or a phase means",
-        description="Say what an action, an invariant or a phase means, from its source.",
+        help="explain an action, an invariant, a phase or a code",
+        description="Explain an action, an invariant, a phase or a code, from its source.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", nargs="?", help="without it: list every name")
-    parser.add_argument("--page", action="store_true", help="the page of every finding's code")
-    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="with --page: write it")
+    parser.add_argument("name", nargs="?", help="default: list every name")
+    parser.add_argument("--page", action="store_true", help="print the page of all finding codes")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", type=Path, help="with --page: write to FILE"
+    )
     parser.add_argument(
         "--save",
         metavar="FILE",
         type=Path,
-        help="with a mutant: keep its counterexample, for lineclear replay FILE [--emit-test]",
+        help="with a mutant: save its counterexample, for lineclear replay FILE [--emit-test]",
     )
     parser.add_argument(
         "--check", action="store_true", help="with -o: write nothing; exit 1 if FILE is stale"
@@ -58,10 +60,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.page:
         return page(arguments.output, check=arguments.check)
     if arguments.output is not None or arguments.check:
-        raise UsageError("-o and --check go with --page")
+        raise UsageError("-o and --check need --page")
     if arguments.save is not None:
         if name is None or not is_mutant(name):
-            raise UsageError("--save goes with the name of a mutant, such as swap_out.guard.4")
+            raise UsageError("--save needs the name of a mutant, such as swap_out.guard.4")
         need_file(arguments.save)
         if arguments.save.exists():
             raise UsageError(f"{arguments.save} exists: remove it first")
@@ -74,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def page(path: Path | None, *, check: bool) -> int:
-    """The page of finding codes: printed, written or compared."""
+    """Prints, writes or compares the page of finding codes."""
     from lineclear.checks.codes import markdown
     from lineclear.cli.diagram import read
 
@@ -105,7 +107,7 @@ def explain_code(name: str) -> tuple[dict[str, Any], str]:
     if name not in CODES:
         near = difflib.get_close_matches(name, CODES, 1)
         hint = f"did you mean {near[0]}?" if near else "lineclear explain --page lists them"
-        raise UsageError(f"no finding has the code {name}: {hint}")
+        raise UsageError(f"unknown code {name}: {hint}")
     row = CODES[name]
     parts = {"meaning": row.meaning, "why it matters": row.matters, "what to do": row.todo}
     lines = [f"{name}: {row.title}", f"group LC{name[2]}xx: {GROUPS[name[2]]}"]
@@ -139,16 +141,16 @@ def list_names() -> tuple[dict[str, Any], str]:
 
 
 PHASES = {
-    "NEW": "known to nobody but its caller",
-    "WAITING": "accepted; it holds no block and is not being computed",
-    "RUNNING": "it holds blocks of the GPU pool and may be in a step",
-    "SWAPPED": "preempted; its KV lies in blocks of the CPU pool",
-    "FINISHED": "it ended, was aborted or was rejected; it holds nothing and stays so",
+    "NEW": "created; not submitted yet",
+    "WAITING": "accepted; holds no block, not in a step",
+    "RUNNING": "holds GPU blocks; may be in a step",
+    "SWAPPED": "preempted; its KV is in CPU blocks",
+    "FINISHED": "finished, aborted or rejected; holds no block, for good",
 }
 
 
 def is_mutant(name: str) -> bool:
-    """Whether the name has the form of a mutant's."""
+    """Whether the name looks like a mutant's."""
     return ".guard." in name or ".effect." in name
 
 
@@ -179,11 +181,11 @@ def explain(name: str, save: Path | None = None) -> tuple[dict[str, Any], str]:
     known = [*ACTIONS, *INVARIANTS, *Phase.__members__]
     near = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {near[0]}?" if near else "lineclear explain lists every name"
-    raise UsageError(f"{name!r} is no action, invariant or phase: {hint}")
+    raise UsageError(f"unknown name {name!r}: no action, invariant or phase: {hint}")
 
 
 def explain_mutant(name: str, save: Path | None) -> tuple[dict[str, Any], str]:
-    """The counterexample to a mutant, executed anew; saved if a file is named."""
+    """The counterexample to a mutant, executed again; saved to a file on request."""
     from lineclear.checks.counterexample import from_mutant
     from lineclear.checks.itf import dumps
     from lineclear_spec.mutants import generate
@@ -195,7 +197,7 @@ def explain_mutant(name: str, save: Path | None) -> tuple[dict[str, Any], str]:
     if name not in mutants:
         near = difflib.get_close_matches(name, mutants, 1)
         hint = f"did you mean {near[0]}?" if near else "lineclear prove --format json lists them"
-        raise UsageError(f"no mutant is called {name}: {hint}")
+        raise UsageError(f"unknown mutant {name}: {hint}")
     mutant = mutants[name]
     evidence = try_mutant(mutant, Worlds())
     content: dict[str, Any] = {
@@ -208,7 +210,7 @@ def explain_mutant(name: str, save: Path | None) -> tuple[dict[str, Any], str]:
         "tweaks": [] if evidence is None else [list(tweak) for tweak in evidence.tweaks],
     }
     if evidence is None:
-        return content, f"{name}: {mutant.kind}: {mutant.text}\nno execution breaks a rule"
+        return content, f"{name}: {mutant.kind}: {mutant.text}\nno execution violates a rule"
     drawn = picture(mutant, evidence)
     if save is None:
         return content, drawn
@@ -226,7 +228,7 @@ def explain_action(name: str) -> tuple[dict[str, Any], str]:
     lines = [f"{name}({', '.join(row.parameters)}): an action", row.sentence, ""]
     if row.target is not None:
         lines += [f"phase: {', '.join(p.name for p in row.sources)} to {row.target.name}", ""]
-    lines += ["guards, all of them before anything is written:"]
+    lines += ["guards, all evaluated before any write:"]
     lines += [f"  {text}\n      {formula}" for formula, text in row.guards]
     lines += ["", "effect:", *(f"  {line}" for line in row.effects), "", f"{row.file}:{row.line}"]
     content: dict[str, Any] = {
@@ -245,7 +247,7 @@ def explain_action(name: str) -> tuple[dict[str, Any], str]:
 
 
 def explain_phase(name: str) -> tuple[dict[str, Any], str]:
-    """The events that lead into a phase and out of it."""
+    """The events that enter a phase and leave it."""
     from lineclear_spec.lifecycle import EVENTS, Phase
 
     phase = Phase[name]

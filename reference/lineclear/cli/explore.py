@@ -1,7 +1,7 @@
-"""`lineclear explore`: every behaviour at small scope, of the scheduler or of the action table.
+"""`lineclear explore`: searches every behaviour of the scheduler or the table at small scope.
 
-Guarantees: exit code 0 only if every search was exhausted and nothing was found; bounds are told
-with every count. It knows nothing about how a search goes about it.
+Guarantees: exit code 0 only if every search was exhausted and found nothing; every count is
+printed with its bounds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run"]
 
 EPILOG = """\
-Without settings the worlds of continuous integration are searched, or with --deep larger ones.
+Without settings it searches the worlds of continuous integration, with --deep larger ones.
 A request is PROMPT+MOST, then xN for N sequences, then pP for priority P: 1+3, 1+3x2, 2+2p1.
 
 examples:
@@ -45,15 +45,23 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--target", choices=("scheduler", "table"), default="scheduler",
-                        help="what is searched (default: scheduler)")  # fmt: skip
-    parser.add_argument("--all", action="store_true", help="the scheduler and the table")
-    parser.add_argument("--deep", action="store_true", help="larger worlds, minutes to hours")
-    parser.add_argument("--requests", type=int, metavar="N", help="live at once (default: 2)")
-    parser.add_argument("--shapes", nargs="+", metavar="SHAPE", help="requests that may arrive")
-    parser.add_argument("--max-states", type=int, metavar="N", help="give up after so many")
+                        help="what to search (default: scheduler)")  # fmt: skip
+    parser.add_argument("--all", action="store_true", help="search the scheduler and the table")
+    parser.add_argument(
+        "--deep", action="store_true", help="larger worlds; takes minutes to hours"
+    )
+    parser.add_argument(
+        "--requests", type=int, metavar="N", help="requests live at once (default: 2)"
+    )
+    parser.add_argument(
+        "--shapes", nargs="+", metavar="SHAPE", help="shapes of requests that may arrive"
+    )
+    parser.add_argument("--max-states", type=int, metavar="N", help="stop after this many states")
     parser.add_argument("--journal", metavar="FILE",
                         help="write the first finding for `lineclear replay`")  # fmt: skip
-    parser.add_argument("-o", "--output", metavar="FILE", help="write bounds and counts, Markdown")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="write bounds and counts as Markdown"
+    )
     add_format(parser)
     add_settings(parser)
 
@@ -68,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     for flag in ("--requests", "--max-states"):
         value = getattr(arguments, flag[2:].replace("-", "_"))
         if value is not None and value < 1:
-            raise UsageError(f"{flag} must be at least 1, not {value}: else nothing is searched")
+            raise UsageError(f"{flag} must be at least 1, not {value}")
     searches: list[dict[str, Any]] = []
     lines: list[str] = []
     code = PASSED
@@ -104,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
         states = sum(one["states"] for one in searches)
         transitions = sum(one["transitions"] for one in searches)
         words = {PASSED: "nothing found", REFUTED: "FOUND, see above"}.get(
-            code, "nothing found, but bounds were reached"
+            code, "nothing found, but a bound was reached"
         )
         lines.append(
             f"{count(len(searches), 'search', 'searches')}, {count(states, 'state')}, "
@@ -115,7 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def worlds(arguments: argparse.Namespace) -> tuple[list[Bounds], bool]:
-    """What to search, and whether every situation must be met in it."""
+    """The worlds to search, and whether every situation must occur in them."""
     from lineclear.config import ConfigError
     from lineclear.explore.bounds import Bounds
     from lineclear.explore.worlds import LONG, SMALL, ci_worlds, deep_worlds
@@ -142,7 +150,7 @@ def worlds(arguments: argparse.Namespace) -> tuple[list[Bounds], bool]:
 
 
 def refuse_rejected(bounds: Bounds) -> None:
-    """Refuses a request that the scheduler would reject: it never arrives, so nothing is searched.
+    """Rejects a request that the scheduler would reject: it would never arrive.
 
     Raises:
         UsageError: the request, and the reason.
@@ -162,7 +170,7 @@ def refuse_rejected(bounds: Bounds) -> None:
 
 
 def shape(text: str) -> Shape:
-    """A request as it is written: PROMPT+MOST[xN][pPRIORITY]."""
+    """Parses a request: PROMPT+MOST[xN][pPRIORITY]."""
     import re
 
     from lineclear.explore.bounds import Shape
@@ -175,7 +183,7 @@ def shape(text: str) -> Shape:
 
 
 def save(reports: list[Report], path: str) -> str:
-    """Writes the journal of the first finding; a cycle is gone round three times."""
+    """Writes the journal of the first finding; a cycle is repeated three times."""
     from lineclear.explore.transitions import record
     from lineclear.explore.witnesses import NOT_BEHIND
 
@@ -189,12 +197,12 @@ def save(reports: list[Report], path: str) -> str:
         for trace in moves[:1]:
             with open(path, "w", encoding="utf-8") as file:
                 record(report.graph.bounds, trace, file)
-            return f"the first finding is in {path}; see it with: lineclear replay {path}"
-    return "nothing was found that a journal could show, so none was written"
+            return f"the first finding is in {path}; show it with: lineclear replay {path}"
+    return "no journal written: no finding has one"
 
 
 def search_table() -> tuple[list[dict[str, Any]], list[str], int]:
-    """Every world of the action table."""
+    """Searches every world of the action table."""
     from lineclear_spec.explore import BOUNDS, search
 
     searches: list[dict[str, Any]] = []
@@ -208,8 +216,8 @@ def search_table() -> tuple[list[dict[str, Any]], list[str], int]:
             row |= {
                 "livelocks": None,
                 "starvation": None,
-                "why_null": "the table says what may happen, not what does: by itself it may let a request "
-                "give way and enter again for ever; the target scheduler is asked",
+                "why_null": "the table says what is allowed, not what the scheduler chooses: alone, it "
+                "allows a request to be preempted and readmitted forever; use --target scheduler for progress",
                 "witnesses": witnesses,
             }
             searches.append(row)

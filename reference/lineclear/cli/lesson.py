@@ -1,7 +1,7 @@
-"""`lineclear simulate --lesson`: the lesson's worked examples, one of them or all.
+"""`lineclear simulate --lesson`: runs one worked example of the lesson, or all.
 
-Guarantees: exit code 1 exactly if an invariant was violated in a run; that a figure of the lesson is
-wrong is no failure. It knows nothing about the examples.
+Guarantees: exit code 1 exactly if a run violated an invariant; a wrong figure in the lesson is not
+a failure.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["run_lesson"]
 
 
 def run_lesson(arguments: argparse.Namespace) -> int:
-    """Tells one lesson or all of them, or names them."""
+    """Runs one lesson or all of them, or lists them."""
     from lineclear.lessons import LESSONS, tell
 
     if arguments.lesson == "list":
@@ -28,11 +28,11 @@ def run_lesson(arguments: argparse.Namespace) -> int:
             write_text("\n".join(f"{name:{width}}  {title}" for name, title in titles.items()))
         return PASSED
     if arguments.workload is not None:
-        raise UsageError("--lesson has its own requests: leave WORKLOAD out")
+        raise UsageError("--lesson has its own requests: omit WORKLOAD")
     if any(getattr(arguments, name) is not None for name in (*SETTINGS, "config")):
-        raise UsageError("--lesson has its own configuration: leave the scheduler's flags out")
+        raise UsageError("--lesson has its own configuration: omit the scheduler's flags")
     if arguments.guarantees:
-        raise UsageError("--lesson has its own runs: leave --guarantees out")
+        raise UsageError("--lesson has its own runs: omit --guarantees")
     if arguments.lesson == "all":
         from lineclear.lessons.everything import tell_all
 
@@ -43,7 +43,7 @@ def run_lesson(arguments: argparse.Namespace) -> int:
             write_text(everything.text())
         return REFUTED if everything.violations else PASSED
     if arguments.lesson not in LESSONS:
-        raise UsageError(f"no lesson {arguments.lesson!r}; there are: all, {', '.join(LESSONS)}")
+        raise UsageError(f"unknown lesson {arguments.lesson!r}; known: all, {', '.join(LESSONS)}")
     told = tell(LESSONS[arguments.lesson])
     if arguments.format == "json":
         write_json(told.json())

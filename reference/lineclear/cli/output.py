@@ -1,8 +1,7 @@
-"""What every command writes to: results on standard output, progress on standard error.
+"""Output of every command: results on standard output, progress on standard error.
 
 Guarantees: JSON is one object and ends with a line break; colour is used on a terminal only, and
-never if NO_COLOR is set. It knows nothing about the results. rich is imported when a console is
-asked for.
+never if NO_COLOR is set. rich is imported only for a console.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ def add_format(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=("text", "json"),
         default="text",
-        help="text for people, json for scripts (default: text)",
+        help="output format (default: text)",
     )
 
 
@@ -51,7 +50,7 @@ def add_backend(parser: argparse.ArgumentParser) -> None:
         "--backend",
         choices=("processes", "ray"),
         default="processes",
-        help="where work is spread: the cores of this machine, or the Ray cluster of RAY_ADDRESS "
+        help="where to run work: the cores of this machine, or the Ray cluster of RAY_ADDRESS "
         "(default: processes)",
     )
 
@@ -69,12 +68,12 @@ def reason(error: OSError | UnicodeDecodeError) -> str:
 
 
 def need_folder(path: str | Path) -> None:
-    """Refuses, before any work is done, a folder that files can't be written into.
+    """Raises, before any work, if files cannot be written into a folder.
 
-    The folder need not exist: then its nearest parent must be a folder that can be written to.
+    The folder need not exist: then its nearest parent must be a writable folder.
 
     Raises:
-        UsageError: one line that names the path and the reason.
+        UsageError: names the path and the reason, on one line.
     """
     folder = Path(path).absolute()
     while not folder.exists() and folder != folder.parent:
@@ -88,10 +87,10 @@ def need_folder(path: str | Path) -> None:
 
 
 def need_file(path: str | Path) -> None:
-    """Refuses, before any work is done, a file that can't be written.
+    """Raises, before any work, if a file cannot be written.
 
     Raises:
-        UsageError: one line that names the path and the reason.
+        UsageError: names the path and the reason, on one line.
     """
     target = Path(path)
     if target.is_dir():
@@ -99,15 +98,15 @@ def need_file(path: str | Path) -> None:
     if target.exists() and not target.is_file():
         return  # a terminal, a pipe, /dev/null
     if not target.absolute().parent.is_dir():
-        raise UsageError(f"cannot write {path}: there is no folder {target.parent}")
+        raise UsageError(f"cannot write {path}: folder {target.parent} does not exist")
     need_folder(target.absolute().parent)
 
 
 def replace(path: Path, text: str) -> None:
-    """Writes beside the file and then renames, so that a reader never sees half of it.
+    """Writes a temporary file and renames it, so that a reader never sees half of it.
 
     Raises:
-        UsageError: the file can't be written; it is as it was.
+        UsageError: the file cannot be written; it is unchanged.
     """
     temporary: str | None = None
     try:
@@ -134,7 +133,7 @@ def write_json(result: Mapping[str, Any]) -> None:
 
 
 def console(*, error: bool = False) -> Console:
-    """A rich console; it honours NO_COLOR and output that is no terminal by itself."""
+    """A rich console; rich itself handles NO_COLOR and output to anything but a terminal."""
     from rich.console import Console
 
     return Console(stderr=error, highlight=False, soft_wrap=False)

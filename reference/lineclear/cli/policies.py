@@ -1,7 +1,7 @@
-"""`lineclear policies`: what each policy has and has not, and the runs that show it.
+"""`lineclear policies`: which properties each policy satisfies, and runs that refute the rest.
 
-Guarantees: exit code 0 only if every cell of the table is proved, refuted or not applicable, as it is
-claimed; nothing is written unless a file is named. It knows nothing about what a property means.
+Guarantees: exit code 0 only if every cell of the table is proved, refuted or not applicable, as
+claimed; it writes only the files that are named.
 """
 
 from __future__ import annotations
@@ -36,14 +36,16 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "policies",
         help="what each policy guarantees: proved, refuted by a run, or not applicable",
-        description="Ask the solver for the theorems of every policy, run every refutation, and "
+        description="Prove the theorems of every policy, run every refutation, and "
         "print the table of policies and properties.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--show", metavar="NAME", help="run one refutation, without proofs")
-    parser.add_argument("--journals", metavar="DIR", type=Path, help="write each run's journal")
-    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write the page")
+    parser.add_argument(
+        "--journals", metavar="DIR", type=Path, help="write each run's journal here"
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write the page to FILE")
     parser.add_argument(
         "--check", action="store_true", help="with -o: write nothing; exit 1 if FILE is stale"
     )
@@ -82,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def asked() -> list[Standing]:
-    """How every theorem stands, after every obligation was asked."""
+    """The status of every theorem, after asking every obligation."""
     from lineclear.policies import load_claims
     from lineclear_spec import prove
     from lineclear_spec.obligations import every_key, units
@@ -95,7 +97,7 @@ def asked() -> list[Standing]:
 
 
 def seen_all(folder: Path | None) -> list[tuple[str, Refutation, Shown | NotShown]]:
-    """Every refutation, run."""
+    """Runs every refutation."""
     from lineclear.evidence.refutations import REFUTATIONS
 
     found: list[tuple[str, Refutation, Shown | NotShown]] = []
@@ -107,7 +109,7 @@ def seen_all(folder: Path | None) -> list[tuple[str, Refutation, Shown | NotShow
 
 
 def seen(refutation: Refutation, folder: Path | None) -> Shown | NotShown:
-    """One refutation, run; its journal goes to the folder, if there is one."""
+    """Runs one refutation; writes its journal to the folder, if given."""
     from lineclear.evidence.refutations import NotShown
 
     try:
@@ -118,13 +120,13 @@ def seen(refutation: Refutation, folder: Path | None) -> Shown | NotShown:
             with (folder / f"{refutation.name}.jsonl").open("w", encoding="utf-8") as file:
                 return refutation.show(file)
         except OSError as error:
-            raise UsageError(f"cannot write into {folder}: {error.strerror or error}") from error
+            raise UsageError(f"cannot write to {folder}: {error.strerror or error}") from error
     except NotShown as error:
         return error
 
 
 def show(name: str, folder: Path | None, form: str) -> int:
-    """One refutation: what was seen, and where its journal is."""
+    """One refutation: what happened, and where its journal is."""
     from lineclear.evidence.refutations import NotShown, find
 
     try:
@@ -151,14 +153,14 @@ def show(name: str, folder: Path | None, form: str) -> int:
 
 
 def code_of(table: list[Cell], missed: list[str]) -> int:
-    """The exit code that the table deserves."""
+    """The exit code for the table."""
     if missed or any("is refuted" in cell.why for cell in table):
         return REFUTED
     return INCONCLUSIVE if any(cell.verdict == "unknown" for cell in table) else PASSED
 
 
 def put(page: str, path: Path, *, check: bool) -> int:
-    """Writes the page, or looks whether the file is what it would be."""
+    """Writes the page, or compares it with the file."""
     from lineclear.cli.diagram import read
     from lineclear.cli.output import replace
     from lineclear.policies_page import SIGNATURE
@@ -174,7 +176,7 @@ def put(page: str, path: Path, *, check: bool) -> int:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Refuses to replace a file that this command did not write."""
+    """Raises if this command did not write the file that it would replace."""
     from lineclear.cli.diagram import read
     from lineclear.policies_page import SIGNATURE
 

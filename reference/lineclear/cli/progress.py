@@ -1,7 +1,7 @@
-"""Progress of long work, on standard error: a bar on a terminal, a line now and then elsewhere.
+"""Progress of long work, on standard error: a bar on a terminal, otherwise a line now and then.
 
-Short work writes nothing: the first line comes after `SILENCE` seconds, so that the log of a
-command that ends sooner holds its result alone.
+Short work prints nothing: the first line comes after `SILENCE` seconds, so the log of a short
+command holds its result alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from types import TracebackType
 
 __all__ = ["Progress"]
 
-#: Seconds between two lines where standard error is no terminal, and before the first.
+#: Seconds between two lines where standard error is not a terminal, and before the first.
 SILENCE = 20.0
 
 
@@ -20,8 +20,8 @@ class Progress:
     """Work with a known number of steps.
 
     Args:
-        title: what is being done.
-        total: steps.
+        title: name of the work.
+        total: number of steps.
     """
 
     def __init__(self, title: str, total: int) -> None:
@@ -46,7 +46,7 @@ class Progress:
         return self
 
     def step(self, _: str = "") -> None:
-        """One step is done."""
+        """Counts one step."""
         self.done += 1
         if self._bar is not None:
             self._advance(self._task)
@@ -65,6 +65,6 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Takes the bar away."""
+        """Removes the bar."""
         if self._bar is not None:
             self._stop()

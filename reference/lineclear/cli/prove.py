@@ -1,8 +1,8 @@
-"""`lineclear prove`: asks the solver for every obligation of the action table.
+"""`lineclear prove`: proves every obligation of the action table.
 
-Guarantees: exit code 0 only if everything asked for is proved and no mutant survives; unknown is
-3, refuted is 1. With --theorems 0 also says that every theorem is proved: one of which an obligation
-was not asked makes it 3. It knows nothing about what an obligation means.
+Guarantees: exit code 0 only if everything requested is proved and no mutant survives; unknown is
+3, refuted is 1. With --theorems 0 also means that every theorem is proved: one with an obligation
+that was not asked makes it 3.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ examples:
   lineclear prove --invariant conservation     one invariant, every action
   lineclear prove --seeds 5 --no-mutants       five solver seeds
   lineclear prove --no-mutants --second-solver Z3, then cvc5
-  lineclear prove --theorems                   theorems of the policies, and what they presume
-  lineclear prove --export obligations/        SMT-LIB text for a solver of your own
+  lineclear prove --theorems                   theorems of the policies, and their premises
+  lineclear prove --export obligations/        SMT-LIB text for any other solver
 """
 
 
@@ -50,21 +50,19 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("actions", nargs="*", metavar="ACTION", help="default: every action")
     parser.add_argument(
-        "--invariant", action="append", default=[], metavar="NAME", help="may be given again"
+        "--invariant", action="append", default=[], metavar="NAME", help="repeatable"
     )
     parser.add_argument(
         "--seeds", type=int, default=1, metavar="N", help="solver seeds 0 to N - 1 (default: 1)"
     )
-    parser.add_argument(
-        "--no-mutants", action="store_true", help="leave out the mutants, prove only"
-    )
+    parser.add_argument("--no-mutants", action="store_true", help="skip the mutants")
     parser.add_argument(
         "--export",
         metavar="DIR",
-        help="only write every obligation as SMT-LIB text, for any solver",
+        help="only write every obligation as SMT-LIB text",
     )
     parser.add_argument(
-        "--second-solver", action="store_true", help="prove every obligation again, by cvc5"
+        "--second-solver", action="store_true", help="prove every obligation again with cvc5"
     )
     parser.add_argument(
         "--theorems",
@@ -74,14 +72,14 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--write-baseline",
         action="store_true",
-        help="record the solver resources used, for contributors",
+        help="record the solver resources used (for contributors)",
     )
     add_format(parser)
     add_backend(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Proves what was asked for."""
+    """Proves what was requested."""
     from lineclear.policies import load_claims
     from lineclear_spec import prove
     from lineclear_spec.judge import judge_all
@@ -97,9 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.seeds < 1:
         raise UsageError("--seeds must be at least 1")
     if arguments.write_baseline and arguments.second_solver:
-        raise UsageError(
-            "--write-baseline records one solver's resources: leave out --second-solver"
-        )
+        raise UsageError("--write-baseline records one solver's resources: omit --second-solver")
     if arguments.export:
         from lineclear_spec.smtlib import export
 
@@ -122,8 +118,8 @@ def run(arguments: argparse.Namespace) -> int:
         results = [r for r in results if r.invariant.split(".")[0] in wanted]
         if not results:
             raise UsageError(
-                f"nothing asked of {', '.join(names)} concerns {', '.join(wanted)}; leave out the "
-                "names of actions, or see lineclear explain ACTION"
+                f"no obligation of {', '.join(names)} concerns {', '.join(wanted)}; omit the "
+                "actions, or see lineclear explain ACTION"
             )
     verdicts: list[Verdict] = []
     if not (arguments.no_mutants or arguments.theorems or names or wanted):
@@ -149,33 +145,33 @@ def run(arguments: argparse.Namespace) -> int:
         write_text("\n".join(lines))
     code = status_of(results, verdicts)
     if code == PASSED and any(theorem.status != "proved" for theorem in theorems):
-        return INCONCLUSIVE  # theorems of which not everything was asked
+        return INCONCLUSIVE  # theorems with obligations that were not asked
     return code
 
 
 def chosen(asked: Sequence[str], known: Sequence[str], what: str) -> list[str]:
-    """The names asked for, each of which must be known."""
+    """The requested names; raises for an unknown one."""
     for name in asked:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
-            raise UsageError(f"no {what} is called {name}{hint}")
+            raise UsageError(f"unknown {what} {name}{hint}")
     return list(asked)
 
 
 def status_of(results: Sequence[Result], verdicts: Sequence[Verdict]) -> int:
-    """The exit code that the answers deserve."""
+    """The exit code for the answers."""
     if any(r.status == "refuted" for r in results) or any(
         v.status == "survived" for v in verdicts
     ):
         return REFUTED
     if not any(r.kind != "frame" for r in results):
-        return INCONCLUSIVE  # nothing was asked of a solver
+        return INCONCLUSIVE  # no solver was asked
     return PASSED if all(r.status == "proved" for r in results) else INCONCLUSIVE
 
 
 def mutant_counts(verdicts: Sequence[Verdict]) -> dict[str, int]:
-    """How many mutants there were, and what became of them."""
+    """Number of mutants, by verdict."""
     counts = Counter(v.status for v in verdicts)
     return {
         "generated": len(verdicts),
@@ -188,7 +184,7 @@ def mutant_counts(verdicts: Sequence[Verdict]) -> dict[str, int]:
 def prove_json(
     results: Sequence[Result], verdicts: Sequence[Verdict], solvers: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """The contract for scripts."""
+    """The JSON output."""
     from lineclear import __version__
     from lineclear_spec.prove import solver_version
 
@@ -204,7 +200,7 @@ def prove_json(
 
 
 def theorem_lines(theorems: Sequence[Standing]) -> list[str]:
-    """One line for each theorem, and what its premises are seen to by."""
+    """One line for each theorem, then its premises and how they are discharged."""
     from lineclear_spec.theorems import FEW, PREMISES
 
     width = max(len(t.theorem) for t in theorems)
@@ -224,7 +220,7 @@ def theorem_lines(theorems: Sequence[Standing]) -> list[str]:
         ]
     lines += ["", "premises"]
     lines += [f"  {p.name}  {p.seen_to:<9}  {p.sentence}" for p in PREMISES.values()]
-    return [*lines, "", "The induction that joins the lemmas is in docs/trust.md.", ""]
+    return [*lines, "", "docs/trust.md has the induction that joins the lemmas.", ""]
 
 
 def proof_lines(results: Sequence[Result], verdicts: Sequence[Verdict]) -> list[str]:
@@ -252,15 +248,15 @@ def proof_lines(results: Sequence[Result], verdicts: Sequence[Verdict]) -> list[
     lines += [
         "",
         f"  {sum(r.status == 'proved' for r in asked)} of {len(asked)} obligations proved; "
-        f"{len(results) - len(asked)} hold because nothing they read is written",
+        f"{len(results) - len(asked)} hold because the action writes nothing they read",
     ]
     lines += [f"  not proved: {line}" for line in unproved]
     if not asked:
         from lineclear_spec.obligations import LOOPS
 
         lines.append(
-            "  nothing was asked: these actions change what the invariant reads in loops only, which "
-            f"are proved as units of their own: lineclear prove {' '.join(LOOPS)}"
+            "  no obligation: these actions change what the invariant reads in loops only, which "
+            f"are separate units: lineclear prove {' '.join(LOOPS)}"
         )
     if verdicts:
         fates = mutant_counts(verdicts)

@@ -1,8 +1,7 @@
-"""`lineclear replay`: runs a journal, or a saved counterexample, again through the table alone.
+"""`lineclear replay`: replays a journal, or a saved counterexample, through the table alone.
 
 Guarantees: exit code 0 only if every recorded action was allowed again, every invariant held after
-every step, and the last state is the recorded one. It knows nothing about the scheduler that wrote
-the journal.
+every step, and the last state equals the recorded one.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run"]
 
 EPILOG = """\
-A journal that was cut off is replayed as far as it goes; the exit code is 3.
+A truncated journal is replayed to its end; the exit code is then 3.
 
 examples:
   lineclear simulate --journal run.jsonl    write a journal
-  lineclear replay run.jsonl                run it again, every invariant checked at every step
+  lineclear replay run.jsonl                replay it, checking every invariant at every step
   lineclear replay run.jsonl --step 40      the state after 40 steps
   zcat run.jsonl.gz | lineclear replay -    from standard input
   lineclear replay .lineclear/LC401-7f3a21c0.itf.json            a counterexample of lineclear check
   lineclear replay FILE.itf.json --step 3                        its state after 3 actions
-  lineclear replay FILE.itf.json --emit-test tests/test_it.py    the same as a test
+  lineclear replay FILE.itf.json --emit-test tests/test_it.py    write it as a test
 """
 
 
@@ -41,18 +40,18 @@ def add_parser(subparsers: Any) -> None:
     """Adds the subcommand."""
     parser = subparsers.add_parser(
         "replay",
-        help="run a journal again through the action table",
-        description="Run a journal again through the action table and check every invariant.",
+        help="replay a journal through the action table",
+        description="Replay a journal through the action table and check every invariant.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "journal",
         metavar="JOURNAL",
-        help="what simulate --journal wrote, or a counterexample; - is standard input",
+        help="a journal of simulate --journal, or a counterexample; - is standard input",
     )
     parser.add_argument(
-        "--step", type=int, metavar="N", help="stop when step N was issued and print the state"
+        "--step", type=int, metavar="N", help="stop after step N is issued and print the state"
     )
     parser.add_argument(
         "--emit-test", metavar="FILE", type=Path, help="write a counterexample as a pytest file"
@@ -71,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     if saved is not None:
         return again_counterexample(saved, arguments)
     if arguments.emit_test is not None:
-        raise UsageError(f"--emit-test needs a counterexample, and {path} is none")
+        raise UsageError(f"--emit-test needs a counterexample; {path} is not one")
     stop: int | None = arguments.step
     if stop is not None and stop < 0:
         raise UsageError("--step counts from 0, the state before the first step")
@@ -130,7 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def opened(path: str) -> Generator[TextIO]:
-    """The file to read, or standard input."""
+    """Opens the file, or standard input."""
     if path == "-":
         yield sys.stdin
         return
@@ -139,16 +138,16 @@ def opened(path: str) -> Generator[TextIO]:
 
 
 def counterexample(path: str) -> Counterexample | None:
-    """The counterexample in a file, or None if it is something else."""
+    """The counterexample in a file, or None if it holds something else."""
     from lineclear.checks.counterexample import CounterexampleError
     from lineclear.checks.itf import read
 
     if path == "-":
-        return None  # a journal may be longer than memory is large, so it is read once only
+        return None  # a journal may exceed memory, so read it only once
     try:
         with open(path, encoding="utf-8") as file:
             head = file.read(2)
-            # A journal's first line is an object too, so only the whole file tells.
+            # A journal's first line is an object too, so only the whole file decides.
             text = head + file.read() if head[:1] == "{" else ""
         return read(text) if '"#meta"' in text[:200] else None
     except CounterexampleError as error:
@@ -160,7 +159,7 @@ def counterexample(path: str) -> Counterexample | None:
 
 
 def again_counterexample(saved: Counterexample, arguments: argparse.Namespace) -> int:
-    """Executes a counterexample; 1 as long as it breaks a rule."""
+    """Executes a counterexample; returns 1 while it breaks a rule."""
     from lineclear.checks.counterexample import CounterexampleError
     from lineclear.checks.itf import emit_test
 
@@ -206,9 +205,8 @@ def again_counterexample(saved: Counterexample, arguments: argparse.Namespace) -
 
 
 def again_moves(saved: Counterexample, form: str, stop: int | None, target: Path | None) -> int:
-    """Runs the journal of a scheduler's counterexample through the table, every invariant checked,
-    and lets the environment do the same again on the scheduler as it is now.
-    """
+    """Replays the journal of a scheduler's counterexample through the table, checking every
+    invariant, and repeats the environment's moves on the current scheduler."""
     from lineclear.audit import Violation, audit_ledger
     from lineclear.checks.again import occurs
     from lineclear.observer import Observer
@@ -244,10 +242,10 @@ def again_moves(saved: Counterexample, form: str, stop: int | None, target: Path
         text.append(
             f"now broken: {broken[0]}"
             if broken
-            else f"found again when the environment does the same: {found}"
+            else f"found again with the same environment: {found}"
             if found
-            else "the table allows every action of it, and no invariant is broken: what was broken "
-            "is not one of the table's rules"
+            else "the table allows every action of it, and no invariant is broken: the broken rule "
+            "is not one of the table's"
         )
         text += [f"written: {target}"] if target is not None else []
         write_text("\n".join(text))
@@ -255,7 +253,7 @@ def again_moves(saved: Counterexample, form: str, stop: int | None, target: Path
 
 
 def lines(content: dict[str, Any], state: dict[str, Any], stop: int | None) -> list[str]:
-    """The result, for people; with the state if it was asked for."""
+    """The result as text; with the state on request."""
     text = [
         f"{content['journal']}: {content['actions']:,} actions, {content['steps']:,} steps, "
         f"every invariant checked {content['invariant_checks']:,} times, "
@@ -263,8 +261,8 @@ def lines(content: dict[str, Any], state: dict[str, Any], stop: int | None) -> l
     ]
     text += [f"  {violation}" for violation in content["violations"]]
     if stop is None:
-        ended = "the last state is the recorded one"
-        text.append(ended if content["complete"] else "the journal was cut off here")
+        ended = "the last state equals the recorded one"
+        text.append(ended if content["complete"] else "the journal is truncated here")
         return [*text, *kept(content["held"])]
     for tier in ("gpu", "cpu"):
         text.append(f"{tier}: {state[tier]['free']} of {state[tier]['total']} blocks free")
@@ -284,11 +282,11 @@ def lines(content: dict[str, Any], state: dict[str, Any], stop: int | None) -> l
 
 
 def kept(held: list[dict[str, Any]], most: int = 12) -> list[str]:
-    """Who is live, what each holds, and which guard of the table keeps it."""
+    """Live requests, what each holds, and which guard of the table blocks it."""
     text = [f"live: {len(held)}"] if held else []
     for request in held[:most]:
         guard = request["guard"]
-        why = f"kept by: {guard}" if guard else "no guard of the table keeps it"
+        why = f"blocked by: {guard}" if guard else "no guard of the table blocks it"
         blocks = f"{request['gpu_blocks']} GPU and {request['cpu_blocks']} CPU blocks"
         figures = ", ".join(f"{name} {value}" for name, value in request["figures"].items())
         text.append(

@@ -1,8 +1,7 @@
 """The scheduler's settings as flags and as a TOML file.
 
-Guarantees: a flag has the name that vLLM's users type, a TOML key the same name with underscores,
-and a flag wins over the file. It knows nothing about what a setting does; `Config` refuses what
-cannot be meant.
+Guarantees: flags have vLLM's names, TOML keys the same names with underscores; a flag overrides
+the file. `Config` rejects invalid values.
 """
 
 from __future__ import annotations
@@ -26,30 +25,34 @@ __all__ = ["SETTINGS", "add_settings", "import_from_here", "read_settings", "usa
 SETTINGS: dict[str, tuple[type, object, str]] = {
     "num_gpu_blocks": (int, 1024, "blocks of the GPU pool"),
     "num_cpu_blocks": (int, 256, "blocks of the CPU pool, 0 for none"),
-    "block_size": (int, 16, "tokens a block has room for"),
-    "max_num_seqs": (int, 256, "sequences that may run at once"),
-    "max_num_batched_tokens": (int, 8192, "tokens a step may compute"),
-    "max_model_len": (int, 8192, "tokens a sequence may have, prompt included"),
+    "block_size": (int, 16, "tokens per block"),
+    "max_num_seqs": (int, 256, "maximum number of running sequences"),
+    "max_num_batched_tokens": (int, 8192, "maximum tokens per step"),
+    "max_model_len": (int, 8192, "maximum tokens per sequence, prompt included"),
     "enable_chunked_prefill": (bool, True, "compute a prompt in several steps"),
-    "num_lookahead_slots": (int, 0, "drafted tokens that a decode may verify"),
-    "watermark": (float, 0.01, "share of the GPU pool that admission leaves free"),
+    "num_lookahead_slots": (int, 0, "draft tokens that a decode may verify"),
+    "watermark": (float, 0.01, "share of the GPU pool that admission keeps free"),
     "scheduling_policy": (
         str,
         "fcfs",
         "fcfs, priority, aging, sjf, sjf_aging, edf, lpl, hybrid, ceiling, fair, vtc, drr, mlfq, "
-        "or module:Class of your own",
+        "or your own module:Class",
     ),
-    "policy_options": (dict, (), "what the policy is made with, as NAME=VALUE ..."),
+    "policy_options": (dict, (), "arguments of the policy, as NAME=VALUE ..."),
     "preemption_mode": (str, "auto", "swap, recompute, by_length, auto or groups"),
-    "swap_threshold": (int, 512, "by_length swaps requests with at least so many tokens"),
+    "swap_threshold": (int, 512, "by_length: swap requests with at least this many tokens"),
     "victim": (str, "last", "last, lowest_priority, longest or newest"),
-    "max_waiting": (int, None, "reject what arrives while so many wait"),
-    "depth": (int, 1, "steps that may be in flight, 1 or 2"),
-    "bypass": (int, 0, "requests that may pass one that does not fit"),
-    "swapped_first": (bool, False, "swapped requests before waiting ones, whatever the order"),
-    "pause_after_preemption": (bool, True, "admit nobody in a step that preempted for growth"),
-    "swap_token_cost": (float, 0.16, "auto: cost to move a token out and in"),
-    "recompute_token_cost": (float, 1.0, "auto: cost to compute a token again"),
+    "max_waiting": (int, None, "reject arrivals while this many wait"),
+    "depth": (int, 1, "maximum steps in flight, 1 or 2"),
+    "bypass": (int, 0, "maximum requests that overtake one that does not fit"),
+    "swapped_first": (
+        bool,
+        False,
+        "serve swapped requests before waiting ones, whatever the order",
+    ),
+    "pause_after_preemption": (bool, True, "admit no request in a step that preempted for growth"),
+    "swap_token_cost": (float, 0.16, "auto: cost of moving a token out and in"),
+    "recompute_token_cost": (float, 1.0, "auto: cost of recomputing a token"),
     "rules": (str, "lineclear", "lineclear, vllm_v0, vllm_v0_chunked, nano_vllm, or module:Class"),
 }
 
@@ -58,7 +61,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     """Adds a flag for each setting, `--preset` and `--config`."""
     group = parser.add_argument_group("scheduler")
     group.add_argument(
-        "--config", metavar="FILE.toml", help="settings by these names, with underscores"
+        "--config", metavar="FILE.toml", help="TOML file of settings, with underscores"
     )
     group.add_argument(
         "--preset",
@@ -78,7 +81,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def option(text: str) -> tuple[str, Any]:
-    """A policy's option: `NAME=VALUE`, the value as TOML would read it, or else a text."""
+    """Parses `NAME=VALUE`; the value is TOML, or else text."""
     name, separator, value = text.partition("=")
     if not separator or not name:
         raise argparse.ArgumentTypeError(f"write an option as NAME=VALUE, not {text!r}")
@@ -89,10 +92,10 @@ def option(text: str) -> tuple[str, Any]:
 
 
 def read_settings(arguments: argparse.Namespace, defaults: Mapping[str, Any]) -> Config:
-    """The configuration that flags, file and defaults make, in this order of weight.
+    """The configuration: flags override the file, which overrides defaults.
 
     Raises:
-        UsageError: the file cannot be read, or a setting cannot be meant.
+        UsageError: the file cannot be read, or a setting is invalid.
     """
     from lineclear.config import Config, ConfigError
 
@@ -117,7 +120,7 @@ def read_settings(arguments: argparse.Namespace, defaults: Mapping[str, Any]) ->
     asked = {arguments.preemption_mode, written.get("preemption_mode")}
     if "swap" in asked and config.preemption_mode == "swap" and not config.num_cpu_blocks:
         raise UsageError(
-            "preemption_mode is swap and num_cpu_blocks is 0, so nothing could be swapped: raise "
+            "preemption_mode is swap and num_cpu_blocks is 0, so no request can be swapped: raise "
             "num_cpu_blocks, or set preemption_mode to recompute"
         )
     usable(config)
@@ -125,15 +128,15 @@ def read_settings(arguments: argparse.Namespace, defaults: Mapping[str, Any]) ->
 
 
 def _mended(arguments: argparse.Namespace, error: str) -> bool:
-    """Whether a flag sets what the file has wrong, so that the whole may be right."""
+    """Whether a flag overrides the file's invalid value, so that the whole may be valid."""
     return any(name in error for name in SETTINGS if getattr(arguments, name) is not None)
 
 
 def usable(config: Config) -> None:
-    """Refuses a configuration whose policy cannot be made; its module may lie in this folder.
+    """Raises if the policy cannot be created; its module may be in the current folder.
 
     Raises:
-        UsageError: there is no such policy, or it cannot be made like this.
+        UsageError: there is no such policy, or its arguments are invalid.
     """
     from lineclear.policies import make
 
@@ -146,14 +149,14 @@ def usable(config: Config) -> None:
 
 
 def import_from_here() -> None:
-    """Lets modules of the working directory be imported, as `python -m` does."""
+    """Makes modules of the working directory importable, as `python -m` does."""
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)
 
 
 def read_toml(path: str) -> dict[str, Any]:
-    """The settings of a file; names with hyphens are taken too."""
+    """Reads the settings of a file; accepts names with hyphens."""
     try:
         with open(path, "rb") as file:
             table = tomllib.load(file)
@@ -164,7 +167,7 @@ def read_toml(path: str) -> dict[str, Any]:
     settings = {name.replace("-", "_"): value for name, value in table.items()}
     for name, value in settings.items():
         if name not in SETTINGS:
-            continue  # Config names the nearest that it knows
+            continue  # Config suggests the nearest known name
         kind = SETTINGS[name][0]
         kinds = (int, float) if kind is float else (kind,)
         if type(value) not in kinds:

@@ -1,8 +1,7 @@
-"""`lineclear simulate`: runs the scheduler on a workload and reports what its users would see.
+"""`lineclear simulate`: runs the scheduler on a workload and reports what users would see.
 
-Guarantees: exit code 0 only if the run came to its end and no invariant was violated; nothing is
-run or written before workload and configuration were read whole. It knows nothing about
-scheduling.
+Guarantees: exit code 0 only if the run completed and no invariant was violated; workload and
+configuration are read completely before anything runs or is written.
 """
 
 from __future__ import annotations
@@ -35,30 +34,30 @@ __all__ = [
 ]
 
 EPILOG = """\
-WORKLOAD is a CSV or JSONL file, known by its columns, or - for standard input:
+WORKLOAD is a CSV or JSONL file, identified by its columns, or - for standard input:
   arrival_time,prompt_tokens,output_tokens    seconds and tokens; optional columns are request_id,
                                               max_tokens, priority, n, client,
                                               predicted_tokens, deadline
   Azure 2023 (CSV), Mooncake (JSONL), and the traces of VTC, Vidur and LLMServingSim as published
 
-The scheduler is told a request's max_tokens and never how many tokens it really generates.
+The scheduler sees a request's max_tokens, never its actual number of output tokens.
 
 examples:
   lineclear simulate                                         an embedded workload, short of memory
   lineclear simulate trace.csv --num-gpu-blocks 2048 --num-cpu-blocks 1024 --preemption-mode swap
   lineclear simulate trace.jsonl --config scheduler.toml --format json
   lineclear simulate --journal run.jsonl                     then: lineclear replay run.jsonl
-  lineclear simulate --scheduling-policy aging --guarantees  theorems, bounds, and what was seen
+  lineclear simulate --scheduling-policy aging --guarantees  theorems, bounds, observed maxima
   lineclear simulate --lesson list                           the lesson's worked examples
   lineclear simulate --lesson all                            all of them, in the lesson's order
 """
 
-#: What the embedded workload runs on unless told otherwise: too small a pool, so that it preempts.
+#: Defaults for the embedded workload: a pool that is too small, so that it preempts.
 EMBEDDED_POOL = {"num_gpu_blocks": 256, "num_cpu_blocks": 48, "max_model_len": 2048}
 
 
 def check_every(text: str) -> int:
-    """How many steps lie between two checks; 0 is never."""
+    """Number of steps between two checks; 0 is never."""
     if text in ("every", "off"):
         return 1 if text == "every" else 0
     if not text.isdecimal() or int(text) < 1:
@@ -67,7 +66,7 @@ def check_every(text: str) -> int:
 
 
 def whole(text: str) -> int:
-    """A number of at least 1."""
+    """A whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
@@ -82,11 +81,13 @@ def add_parser(subparsers: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("workload", nargs="?", metavar="WORKLOAD", help="default: an embedded one")
+    parser.add_argument(
+        "workload", nargs="?", metavar="WORKLOAD", help="default: an embedded workload"
+    )
     parser.add_argument(
         "--lesson",
         metavar="NAME",
-        help="run a worked example of the lesson instead; list names them, all runs them all",
+        help="run a worked example of the lesson instead, or all; list shows their names",
     )
     add_settings(parser)
     add_workload(parser)
@@ -96,7 +97,7 @@ def add_parser(subparsers: Any) -> None:
         action="append",
         default=[],
         metavar="NAME=SECONDS",
-        help="change the step-time model; 'help' lists it",
+        help="change the step-time model; 'help' explains it",
     )
     running.add_argument(
         "--check",
@@ -111,39 +112,39 @@ def add_parser(subparsers: Any) -> None:
     running.add_argument(
         "--guarantees",
         action="store_true",
-        help="print how each theorem of the policy stands for these settings, and each bound "
-        "beside the most that was seen",
+        help="print the status of each theorem of the policy under these settings, and each bound "
+        "beside the maximum observed",
     )
     add_format(parser)
 
 
 def add_workload(parser: argparse.ArgumentParser) -> None:
-    """Adds what says which requests there are."""
+    """Adds the options of the workload."""
     drawing = parser.add_argument_group("workload")
     drawing.add_argument(
-        "--seed", type=int, default=0, help="of a workload that is drawn (default: 0)"
+        "--seed", type=int, default=0, help="seed of a generated workload (default: 0)"
     )
     drawing.add_argument(
-        "--num-requests", type=whole, metavar="N", help="draw so many, or read so many rows"
+        "--num-requests", type=whole, metavar="N", help="number of requests to generate or to read"
     )
     drawing.add_argument(
         "--request-rate",
         type=float,
         metavar="R",
-        help="arrivals in a second of a workload that is drawn, or of a file without times; users "
-        "of a closed one",
+        help="arrivals per second of a generated workload, or of a file without times; users "
+        "of a closed workload",
     )
     drawing.add_argument(
         "--generate",
         metavar="KIND",
-        help="draw poisson, bursty, heavy_tail, closed, tenants or hostile:POLICY requests",
+        help="generate poisson, bursty, heavy_tail, closed, tenants or hostile:POLICY requests",
     )
     drawing.add_argument(
         "--max-tokens",
         type=whole,
         default=2048,
         metavar="N",
-        help="told to the scheduler where a row has none; longer outputs are cut (default: 2048)",
+        help="max_tokens of rows without one; longer outputs are cut (default: 2048)",
     )
 
 
@@ -191,30 +192,30 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def holding_of(config: Config, workload: Workload) -> Holding:
-    """What holds the policy's theorems against the run."""
+    """Compares the run with the policy's theorems."""
     from lineclear.held import Holding
 
     return Holding(config, workload)
 
 
 def lost_theorems(config: Config, workload: Workload) -> dict[str, str]:
-    """Each theorem of the policy that has no guarantee here, and why."""
+    """Theorems of the policy that do not hold here, and why."""
     from lineclear.guarantees import guarantees
 
     return {row.theorem: row.why for row in guarantees(config, workload) if row.lost}
 
 
 def guaranteed(held: list[Held]) -> list[str]:
-    """How the theorems stand and what was seen, if that was asked for."""
+    """Prints the status of the theorems and the observed maxima, if requested."""
     from lineclear.held import broken_bounds, lines
 
     if not held:
         return []
-    return ["", *lines(held), *[f"bound passed: {line}" for line in broken_bounds(held)]]
+    return ["", *lines(held), *[f"bound exceeded: {line}" for line in broken_bounds(held)]]
 
 
 def load(arguments: argparse.Namespace) -> Workload:
-    """The workload that was asked for."""
+    """Loads the requested workload."""
     from lineclear.generators import generate
     from lineclear.readers import read_workload
     from lineclear.workload import (
@@ -233,7 +234,7 @@ def load(arguments: argparse.Namespace) -> Workload:
                 return generate(arguments.generate, count, rate, arguments.seed)
             return synthetic(count, rate, arguments.seed)
         if arguments.generate is not None:
-            raise WorkloadError("--generate draws a workload, so it goes without a file")
+            raise WorkloadError("--generate makes a workload: omit the file")
         read = read_workload(
             arguments.workload, max_tokens=arguments.max_tokens, limit=arguments.num_requests
         )
@@ -245,7 +246,7 @@ def load(arguments: argparse.Namespace) -> Workload:
 
 
 def step_time(settings: list[str]) -> StepTime:
-    """The step-time model that was asked for, with what was changed."""
+    """The requested step-time model, with its changes."""
     from dataclasses import fields, replace
 
     from lineclear.steptime import StepTime
@@ -268,7 +269,7 @@ def step_time(settings: list[str]) -> StepTime:
         raise UsageError(f"--step-time: {error}") from error
 
 
-#: Whole models, by the name that `--step-time` takes.
+#: Complete models, by their `--step-time` names.
 MODELS = ("constant", "linear", "fit")
 
 
@@ -276,7 +277,7 @@ def named_model(name: str, value: str) -> StepTime:
     """One of `MODELS`.
 
     Raises:
-        ValueError: its numbers, or its file, can't be meant.
+        ValueError: its numbers or its file are invalid.
     """
     from lineclear import stepmodels
 
@@ -289,15 +290,15 @@ def named_model(name: str, value: str) -> StepTime:
 
 
 def real(text: str) -> float:
-    """A number.
+    """Parses a number.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a number.
     """
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no number") from None
+        raise ValueError(f"{text!r} is not a number") from None
 
 
 def explain_step_time() -> str:
@@ -309,15 +310,15 @@ def explain_step_time() -> str:
 
     numbers = [f"  {field.name}={field.default:g}" for field in fields(StepTime)]
     whole = (
-        "Whole models: constant=SECONDS, linear=BASE,PER_TOKEN, and fit=FILE, a CSV of measured steps "
-        "with a column\nseconds and of tokens, sequences, context, pairs those that were measured."
+        "Complete models: constant=SECONDS, linear=BASE,PER_TOKEN, and fit=FILE, a CSV of measured steps "
+        "with a column\nseconds and those of tokens, sequences, context, pairs that were measured."
     )
     return "\n".join([cleandoc(StepTime.__doc__ or ""), "", "Defaults:", *numbers, "", whole])
 
 
 @contextmanager
 def opened(path: str | None) -> Generator[TextIO | None]:
-    """A file to write the journal to, or None."""
+    """Opens the journal for writing, or returns None."""
     if path is None:
         yield None
         return

@@ -1,6 +1,6 @@
 """The result of a simulation on one screen.
 
-Guarantees: a quantity that never occurred is a dash. It knows nothing about how it was measured.
+Guarantees: a quantity that never occurred is shown as a dash.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ SPREADS = {
     "end to end": "e2e",
     "queue delay": "queue_delay",
     "longest stall": "max_stall",
-    "preempted, if so": "preempted_time",
+    "preempted, if at all": "preempted_time",
 }
 
 
 def summary(result: Result) -> str:
-    """The result, for people; times in seconds."""
+    """The result as text; times in seconds."""
     metrics, config = result.metrics, result.config
     rows = [
         ("workload", f"{result.workload.name} ({result.workload.kind})"),
@@ -58,8 +58,8 @@ def summary(result: Result) -> str:
         rows.append(
             (
                 "progress",
-                f"the first in the order took {result.slowest:,} steps at most, "
-                f"proved are {result.bound:,}",
+                f"the head of the queue took {result.slowest:,} steps at most, "
+                f"proved bound {result.bound:,}",
             )
         )
     if result.workload.source:
@@ -76,19 +76,19 @@ def summary(result: Result) -> str:
     lines += [f"violated: {violation}" for violation in result.violations]
     lines += [f"policy failed: {failure}" for failure in result.failures]
     lines += no_guarantee(result)
-    lines += [f"no guarantee of progress, this is off: {rule}" for rule in config.lacking]
+    lines += [f"no guarantee of progress: {rule} is disabled" for rule in config.lacking]
     lines += [f"stalled: {result.stalled}"] if result.stalled else []
     if result.stall is not None:
         lines += [f"  {line}" for line in result.stall.text().splitlines()]
     for name, reason in result.rejected[:5]:
         lines.append(f"rejected {name}: {reason}")
     if len(result.rejected) > 5:
-        lines.append(f"rejected {len(result.rejected) - 5:,} more; --format json names them")
+        lines.append(f"rejected {len(result.rejected) - 5:,} more; --format json lists them")
     return "\n".join(lines)
 
 
 def no_guarantee(result: Result) -> list[str]:
-    """One line if the settings, or what the workload lacks, take theorems of the policy away."""
+    """One line if settings or missing workload properties invalidate theorems of the policy."""
     from lineclear.guarantees import guarantees, verdict
 
     rows = guarantees(result.config, result.workload)
@@ -103,11 +103,11 @@ def rates(metrics: dict[str, Any]) -> list[tuple[str, str]]:
 
     gpu, cpu = metrics["gpu_cache_usage"], metrics["cpu_cache_usage"]
     return [
-        ("requests a second", number(metrics["requests_per_second"], ",.2f")),
-        ("prompt tokens a second", number(metrics["prompt_tokens_per_second"], ",.0f")),
-        ("generated tokens a second", number(metrics["generated_tokens_per_second"], ",.0f")),
-        ("tokens a step", number(metrics["batched_tokens_per_step"], ",.1f")),
-        ("sequences a step", number(metrics["sequences_per_step"], ",.1f")),
+        ("requests per second", number(metrics["requests_per_second"], ",.2f")),
+        ("prompt tokens per second", number(metrics["prompt_tokens_per_second"], ",.0f")),
+        ("generated tokens per second", number(metrics["generated_tokens_per_second"], ",.0f")),
+        ("tokens per step", number(metrics["batched_tokens_per_step"], ",.1f")),
+        ("sequences per step", number(metrics["sequences_per_step"], ",.1f")),
         ("recomputed tokens", f"{metrics['recomputed_tokens']:,}"),
         ("recompute tax", number(metrics["recompute_tax"], ".2%")),
         ("preempted requests", f"{metrics['preempted_requests']:,}"),
@@ -117,8 +117,8 @@ def rates(metrics: dict[str, Any]) -> list[tuple[str, str]]:
         ("GB swapped in", f"{metrics['swapped_in_bytes'] / 1e9:,.2f}"),
         ("blocks copied on write", f"{metrics['copied_blocks']:,}"),
         ("GPU KV use, mean", number(gpu["mean"], ".1%")),
-        ("GPU KV use, most", number(gpu["max"], ".1%")),
-        ("GPU KV held and empty", number(metrics["kv_waste"], ".1%")),
+        ("GPU KV use, maximum", number(gpu["max"], ".1%")),
+        ("GPU KV allocated, empty", number(metrics["kv_waste"], ".1%")),
         ("CPU KV use, mean", number(cpu["mean"], ".1%")),
-        ("CPU KV use, most", number(cpu["max"], ".1%")),
+        ("CPU KV use, maximum", number(cpu["max"], ".1%")),
     ]

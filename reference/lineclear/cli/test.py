@@ -1,7 +1,7 @@
-"""`lineclear test`: a scheduler of any make, in a machine that checks what it does.
+"""`lineclear test`: drives any scheduler in a machine that checks its decisions.
 
 Guarantees: exit code 0 only if requests were accepted and served and no rule was broken; a finding
-is printed with the command that finds it again.
+is printed with the command that reproduces it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run"]
 
 EPILOG = """\
-TARGET is a function that makes a new scheduler, or an adapter to one: four methods and its limits.
+TARGET is a function that creates a scheduler, or an adapter to one: four methods and its limits.
 docs/test_your_scheduler.md shows how to write it.
 
 exit codes:
@@ -50,29 +50,29 @@ def add_parser(subparsers: Any) -> None:
     """Adds the subcommand."""
     parser = subparsers.add_parser(
         "test",
-        help="drive any scheduler at random or exhaustively, and check what it does",
-        description="Drive a scheduler of any make under memory pressure, check every block that it "
-        "grants and every position that it reads, and shrink what is found.",
+        help="drive any scheduler at random or exhaustively, and check its decisions",
+        description="Drive any scheduler under memory pressure, check every block that it "
+        "allocates and every position that it reads, and shrink findings.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("target", metavar="TARGET", help="MODULE:FUNCTION or FILE.py:FUNCTION")
     parser.add_argument("--seconds", type=duration, default=60.0, metavar="S",
-                        help="how long to search, shrinking aside (default: 60)")  # fmt: skip
+                        help="search time, without shrinking (default: 60)")  # fmt: skip
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of random runs (default: 0)"
+        "--seed", type=int, default=0, metavar="N", help="seed of the random runs (default: 0)"
     )
-    parser.add_argument("--run", type=natural, metavar="N", help="the run of this number alone")
+    parser.add_argument("--run", type=natural, metavar="N", help="only the run with this number")
     parser.add_argument("--exhaustive", action="store_true",
-                        help="every behaviour at small scope, shortest first")  # fmt: skip
+                        help="search every behaviour at small scope, shortest first")  # fmt: skip
     parser.add_argument("--requests", type=positive, default=3, metavar="N",
                         help="requests of the exhaustive search (default: 3)")  # fmt: skip
     parser.add_argument("--workers", type=positive, metavar="N",
                         help="processes of random runs (default: one for each core)")  # fmt: skip
     parser.add_argument("--format", choices=FORMATS, default="text",
-                        help="text for people, the others for machines (default: text)")  # fmt: skip
+                        help="output format (default: text)")  # fmt: skip
     parser.add_argument("--emit-test", type=Path, metavar="FILE",
-                        help="write the finding as a test that fails as long as it is there")  # fmt: skip
+                        help="write the finding as a regression test")  # fmt: skip
     parser.add_argument("--log", type=Path, metavar="FILE",
                         help="write the finding as an event log, for `lineclear conform`")  # fmt: skip
 
@@ -80,7 +80,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def duration(value: str) -> float:
-    """Seconds, more than none."""
+    """A positive number of seconds."""
     seconds = float(value)
     if not 0 < seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{value}: give a number of seconds above 0")
@@ -102,7 +102,7 @@ def positive(value: str) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Searches, and reports."""
+    """Searches and reports."""
     from lineclear.testing.campaign import Campaign, once, search_all, search_random
     from lineclear.testing.target import TargetError, commit_of, make_of
 
@@ -146,7 +146,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def command(campaign: Campaign, arguments: argparse.Namespace) -> str:
-    """What finds it again."""
+    """The command that reproduces the finding."""
     parts = ["lineclear test", campaign.target]
     if campaign.mode == "exhaustive":
         parts.append(f"--exhaustive --requests {arguments.requests}")
@@ -158,10 +158,10 @@ def command(campaign: Campaign, arguments: argparse.Namespace) -> str:
 
 
 def figures(campaign: Campaign) -> str:
-    """What was tried."""
+    """What was tried, in numbers."""
     seen = campaign.exhausted
     if seen is not None:
-        ended = "all of them" if seen.complete else "not all of them"
+        ended = "exhausted" if seen.complete else "not exhausted"
         return (
             f"{seen.states:,} states, {ended}; {seen.transitions:,} transitions, depth "
             f"{seen.depth}, {seen.scope}, {campaign.seconds:.1f} s"
@@ -177,7 +177,7 @@ def figures(campaign: Campaign) -> str:
 def report(
     campaign: Campaign, arguments: argparse.Namespace, code: int, again: str, commit: str
 ) -> None:
-    """Writes the result in the format that was asked for."""
+    """Writes the result in the requested format."""
     if arguments.format == "json":
         write_json(as_dict(campaign, code, again, commit))
     elif arguments.format in ("junit", "github"):
@@ -193,18 +193,23 @@ def report(
 def lines(
     campaign: Campaign, arguments: argparse.Namespace, code: int, again: str, commit: str
 ) -> list[str]:
-    """For people."""
+    """The result as text."""
     text = [f"{campaign.target}: {figures(campaign)}"]
     failure = campaign.failure
     if failure is None:
         if code == PASSED:
-            text.append("no rule was broken; that is no proof")
+            text.append("no rule was broken; this is a test, not a proof")
         elif campaign.exhausted is not None:
             text.append("nothing found so far: raise --seconds, or lower --requests or the limits")
         else:
             text.append("INCONCLUSIVE: no request was accepted, so nothing was tested")
         return text
-    text += ["", f"{failure.code} {failure}", "", "actions, then steps until everybody has ended:"]
+    text += [
+        "",
+        f"{failure.code} {failure}",
+        "",
+        "actions, then steps until every request has ended:",
+    ]
     text += [f"  {action!r}" for action in campaign.actions]
     shrunk = campaign.shrunk
     if shrunk is not None and campaign.first is not None:
@@ -215,8 +220,8 @@ def lines(
             + ("" if shrunk.complete else ", not to the end"),
         ]
         if campaign.first.message != failure.message:
-            text.append(f"met first as: {campaign.first.message}")
-        text += [f"on the way, another finding: {other.rule} at {other.place}: {other.message}"
+            text.append(f"first seen as: {campaign.first.message}")
+        text += [f"another finding while shrinking: {other.rule} at {other.place}: {other.message}"
                  for other in shrunk.slipped]  # fmt: skip
     text += ["", f"again:   {again}" + (f"   (commit {commit})" if commit else "")]
     if arguments.emit_test is not None:
@@ -228,7 +233,7 @@ def lines(
 
 
 def told(failure: Failure, actions: Sequence[Action]) -> dict[str, Any]:
-    """A failure, for scripts."""
+    """A failure, as JSON data."""
     return {
         "rule": failure.rule,
         "code": failure.code,
@@ -240,7 +245,7 @@ def told(failure: Failure, actions: Sequence[Action]) -> dict[str, Any]:
 
 
 def as_dict(campaign: Campaign, code: int, again: str, commit: str) -> dict[str, Any]:
-    """For scripts."""
+    """The result, as JSON data."""
     from lineclear import __version__
 
     tally, seen, shrunk = campaign.tally, campaign.exhausted, campaign.shrunk
@@ -278,7 +283,7 @@ def as_dict(campaign: Campaign, code: int, again: str, commit: str) -> dict[str,
 
 
 def as_outcome(campaign: Campaign, again: str) -> Any:
-    """As a stage of the check, for the formats that are shared with it."""
+    """The result as a stage of `check`, for the shared formats."""
     from lineclear.checks.stage import Case, Finding, Outcome
 
     failure = campaign.failure
@@ -306,7 +311,7 @@ def as_outcome(campaign: Campaign, again: str) -> Any:
 
 
 class Ticker:
-    """How far a search is: one line that is written over on a terminal, now and then one in a pipe."""
+    """Progress of a search: one line, rewritten on a terminal, repeated now and then in a pipe."""
 
     def __init__(self) -> None:
         self.terminal = sys.stderr.isatty()
@@ -327,7 +332,7 @@ class Ticker:
         sys.stderr.flush()
 
     def end(self) -> None:
-        """Takes the line away."""
+        """Removes the line."""
         if self.terminal and self.written:
             sys.stderr.write("\r\x1b[K")
             self.written = False

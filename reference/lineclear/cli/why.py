@@ -1,7 +1,7 @@
-"""`lineclear why`: which guard keeps each request of an engine, and what would lift it.
+"""`lineclear why`: which guard blocks each request of an engine, and what would lift it.
 
-Guarantees: exit code 1 if nothing moves any more, or if the log breaks a rule on the way, which is
-printed first; 0 otherwise. It reads logs of any engine and journals of lineclear's own.
+Guarantees: exit code 1 if no request can progress, or if the log breaks a rule first, which is
+printed; 0 otherwise. It reads logs of any engine and journals of lineclear.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ For each live request: the first guard that is false, with its numbers; the smal
 would make it true; and whether waiting can. Waiting cannot help if the guard is false even if every
 other request ended now.
 
-exit codes: 0 something moves, 1 nothing moves any more or the log breaks a rule, 2 a line is
+exit codes: 0 progress is possible, 1 no request can progress or the log breaks a rule, 2 a line is
 malformed
 
 examples:
@@ -34,8 +34,8 @@ def add_parser(subparsers: Any) -> None:
     """Adds the subcommand."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "why",
-        help="which guard keeps each request, and what would lift it",
-        description="Say of each live request which guard keeps it, and what would lift it.",
+        help="which guard blocks each request, and what would lift it",
+        description="Show which guard blocks each live request, and what would lift it.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -62,13 +62,13 @@ def run(arguments: argparse.Namespace) -> int:
         except (EventError, JournalError) as error:
             raise UsageError(f"{arguments.log}, {error}") from error
         except UnicodeDecodeError as error:
-            raise UsageError(f"cannot read {arguments.log}: it is no UTF-8 text") from error
+            raise UsageError(f"cannot read {arguments.log}: not valid UTF-8") from error
         except OSError as error:
             raise UsageError(f"cannot read {arguments.log}: {error.strerror or error}") from error
 
 
 def report(path: Path, arguments: argparse.Namespace) -> int:
-    """Feeds the log, and says why its requests do not move."""
+    """Reads the log and reports why its requests do not progress."""
     from lineclear.conform.events import EventError
     from lineclear.conform.observe import Observed
     from lineclear.conform.result import describe

@@ -1,4 +1,4 @@
-"""Event logs of any engine, held against the rules that every paged scheduler must keep.
+"""Checks event logs of any engine against the rules that every paged scheduler must obey.
 
 Guarantees: the names below are the library; `lineclear conform` and the test harness use no other.
 """

@@ -1,6 +1,6 @@
-"""Rules of single blocks: granted, hit and freed.
+"""Rules of single blocks: allocated, hit and freed.
 
-Guarantees: each function judges an event first and then, if nothing is broken, applies it.
+Guarantees: each function checks an event and applies it only if no rule is broken.
 """
 
 from __future__ import annotations
@@ -18,20 +18,22 @@ __all__ = ["HANDLERS", "holders", "pool_of"]
 
 
 def pool_of(check: Checker, name: str) -> Pool:
-    """The pool of this name.
+    """The pool with this name.
 
     Raises:
-        EventError: the header has none.
+        EventError: the header has no such pool.
     """
     pool = check.state.pools.get(name)
     if pool is None:
         names = ", ".join(check.state.pools)
-        raise EventError(f"pool: {name!r} is none of {names}; name it in the header's `pools`")
+        raise EventError(
+            f"pool: {name!r} is not one of {names}; declare it in the header's `pools`"
+        )
     return pool
 
 
 def exists(check: Checker, clause: str, pool: Pool, block: int) -> bool:
-    """Whether the block is one of the pool's; what is not is broken."""
+    """Whether the block is in the pool; reports a violation if not."""
     if pool.first <= block < pool.last:
         return True
     check.broken(
@@ -50,12 +52,12 @@ def holders(pool: Pool, block: int) -> tuple[Any, ...]:
 
 
 def named(requests: tuple[Any, ...]) -> str:
-    """Requests as a message names them."""
+    """Requests, as a message names them."""
     return " and ".join(repr(r) for r in requests)
 
 
 def sequence_of(check: Checker, event: dict[str, Any], verb: str) -> Sequence | None:
-    """The live sequence that the event names; one that is not live is broken."""
+    """The live sequence that the event names; reports a violation if it is not live."""
     state, r, s = check.state, event["r"], event.get("s", 0)
     sequence = state.sequence(r, s)
     if sequence is None:
@@ -82,12 +84,12 @@ def table_of(check: Checker, sequence: Sequence, event: dict[str, Any]) -> Table
     if group is None:
         group = next(iter(groups))
     elif group not in groups or group == "":
-        raise EventError(f"group: {group!r} is in no `groups` of the header; name it there")
+        raise EventError(f"group: {group!r} is not in the header's `groups`; declare it there")
     return check.state.table(sequence, pool.name, group)
 
 
 def vacant(check: Checker, table: Table, event: dict[str, Any]) -> None:
-    """What is put in at an entry takes the place of no other block."""
+    """Checks that blocks put in at an entry replace no other block."""
     at: int | None = event.get("at")
     if at is None:
         return
@@ -96,14 +98,14 @@ def vacant(check: Checker, table: Table, event: dict[str, Any]) -> None:
         r = event["r"]
         check.broken(
             "release.slice",
-            f"{r!r} is given blocks for entries {at} to {at + len(event['blocks']) - 1}, which name "
-            f"blocks {here} already",
+            f"{r!r} gets blocks for entries {at} to {at + len(event['blocks']) - 1}, which already name "
+            f"blocks {here}",
             (r,),
         )
 
 
 def alloc(check: Checker, event: dict[str, Any]) -> None:
-    """Blocks are granted to a table."""
+    """Blocks are allocated to a table."""
     sequence = sequence_of(check, event, "is given blocks")
     if sequence is None:
         return
@@ -122,7 +124,7 @@ def alloc(check: Checker, event: dict[str, Any]) -> None:
             has = holders(pool, block) or (r,)
             check.broken(
                 "grant.held",
-                f"block {block} of {pool.name} is granted to {r!r}, and {named(has)} holds it",
+                f"block {block} of {pool.name} is allocated to {r!r}, but {named(has)} holds it",
                 (r, *has),
                 where,
                 holders=list(has),
@@ -131,7 +133,7 @@ def alloc(check: Checker, event: dict[str, Any]) -> None:
             key = pool.published[block]
             check.broken(
                 "grant.published",
-                f"block {block} of {pool.name} is granted to {r!r}, and it is still published"
+                f"block {block} of {pool.name} is allocated to {r!r}, but it is still published"
                 + (f" under {key!r}" if key is not None else "")
                 + ": an evict is missing",
                 (r,),
@@ -145,8 +147,8 @@ def alloc(check: Checker, event: dict[str, Any]) -> None:
             else:
                 check.broken(
                     "ordered.fence",
-                    f"block {block} of {pool.name} is granted to {r!r}, and step {fence}, which "
-                    f"uses it, is not settled (the last that is: {state.settled})",
+                    f"block {block} of {pool.name} is allocated to {r!r}, but step {fence}, which "
+                    f"uses it, is not settled (last settled: {state.settled})",
                     (r,),
                     where,
                     step=fence,
@@ -168,12 +170,12 @@ def alloc(check: Checker, event: dict[str, Any]) -> None:
 
 
 def pinned(check: Checker, pool: Pool, block: int, r: Any) -> None:
-    """Broken if a copy that is not complete uses the block."""
+    """Reports a violation if a copy that is not complete uses the block."""
     for copying in check.state.copies.values():
         if (pool, block) in copying.src or (pool, block) in copying.dst:
             check.broken(
                 "ordered.copy",
-                f"block {block} of {pool.name} is granted to {r!r}, and copy {copying.op}, which "
+                f"block {block} of {pool.name} is allocated to {r!r}, but copy {copying.op}, which "
                 "uses it, is not done",
                 (r,),
                 ((pool.name, block),),
@@ -208,8 +210,8 @@ def hit(check: Checker, event: dict[str, Any]) -> None:
         for holder in pool.held.get(block, ()):
             holder.sequence.sync()
         filled = pool.filled.get(block, 0)
-        # A sequence may share a block that another one of its request has begun: what it reads of
-        # it is checked when it does, and it can't write there.
+        # A sequence may share a block that another sequence of its request has begun: reads of it
+        # are checked when they happen, and writes are impossible.
         own = any(
             t.sequence.live is sequence.live and t.sequence is not sequence
             for t in pool.held.get(block, ())
@@ -229,7 +231,7 @@ def hit(check: Checker, event: dict[str, Any]) -> None:
         if key is not None and content is not None and key != content:
             check.broken(
                 "hit.key",
-                f"{r!r} hits block {block} of {pool.name} for the content {key!r}, and it holds "
+                f"{r!r} hits block {block} of {pool.name} for the content {key!r}, but it holds "
                 f"{content!r}",
                 (r, *has),
                 where,
@@ -246,7 +248,7 @@ def hit(check: Checker, event: dict[str, Any]) -> None:
 
 
 def free(check: Checker, event: dict[str, Any]) -> None:
-    """Entries of a table name nothing any more."""
+    """Removes entries from a table."""
     state, r, s = check.state, event["r"], event.get("s", 0)
     live = state.live.get(r) or state.leaving.get(r)
     sequence = None if live is None else live.sequences.get(s)
@@ -262,7 +264,7 @@ def free(check: Checker, event: dict[str, Any]) -> None:
     has = table.blocks[at : at + len(blocks)]
     if has != blocks and check.broken(
         "release.slice",
-        f"{r!r} frees entries {at} to {at + len(blocks) - 1} as blocks {blocks}, and its table in "
+        f"{r!r} frees entries {at} to {at + len(blocks) - 1} as blocks {blocks}, but its table in "
         f"{table.pool.name} names {has} there",
         (r,),
         tuple((table.pool.name, b) for b in dict.fromkeys((*blocks, *has)) if b != HOLE),

@@ -1,6 +1,6 @@
-"""Rules of blocks that can be hit, published and evicted; and of the engine's own free lists.
+"""Rules of cached blocks (hit, published, evicted), and of the engine's own free lists.
 
-Guarantees: each function judges an event first and then, if nothing is broken, applies it.
+Guarantees: each function checks an event and applies it only if no rule is broken.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def store(check: Checker, event: dict[str, Any]) -> None:
             why = f"{filled} of {size} positions are computed" if tables else "no table names it"
             check.broken(
                 "publish.computed",
-                f"block {block} of {pool.name} is published, and {why}",
+                f"block {block} of {pool.name} is published, but {why}",
                 holders(pool, block),
                 where,
                 computed=filled,
@@ -46,8 +46,8 @@ def store(check: Checker, event: dict[str, Any]) -> None:
         if old is not None and key is not None and old != key:
             check.broken(
                 "publish.key",
-                f"block {block} of {pool.name} is published under {key!r}, and it is published "
-                f"under {old!r} already",
+                f"block {block} of {pool.name} is published under {key!r}, but it is already published "
+                f"under {old!r}",
                 holders(pool, block),
                 where,
                 has=old,
@@ -64,7 +64,7 @@ def store(check: Checker, event: dict[str, Any]) -> None:
 
 
 def evict(check: Checker, event: dict[str, Any]) -> None:
-    """Blocks are no longer published."""
+    """Removes blocks from the cache."""
     pool = pool_of(check, event.get("pool", DEFAULT))
     keys: list[Any] = event.get("keys") or [None] * len(event["blocks"])
     for block, key in zip(event["blocks"], keys, strict=True):
@@ -72,7 +72,7 @@ def evict(check: Checker, event: dict[str, Any]) -> None:
         if block not in pool.published:
             check.broken(
                 "publish.evicted",
-                f"block {block} of {pool.name} is evicted, and it is not published"
+                f"block {block} of {pool.name} is evicted, but it is not published"
                 + (f" under {key!r} or any other key" if key is not None else ""),
                 holders(pool, block),
                 where,
@@ -82,7 +82,7 @@ def evict(check: Checker, event: dict[str, Any]) -> None:
         if key is not None and content is not None and key != content:
             check.broken(
                 "publish.key",
-                f"block {block} of {pool.name} is evicted as {key!r}, and it is published under "
+                f"block {block} of {pool.name} is evicted as {key!r}, but it is published under "
                 f"{content!r}",
                 holders(pool, block),
                 where,
@@ -98,7 +98,7 @@ def evict(check: Checker, event: dict[str, Any]) -> None:
 
 
 def conserve(check: Checker, event: dict[str, Any]) -> None:
-    """The engine's own free lists, against what is neither named nor published."""
+    """Compares the engine's free lists with the blocks that are neither named nor published."""
     if "free" not in event:
         return
     for name, ids in free_lists(event["free"]).items():
@@ -120,11 +120,11 @@ def conserve(check: Checker, event: dict[str, Any]) -> None:
                 if block in pool.published
                 else f"{name} has no such block"
             )
-            parts.append(f"block {block} is free for the engine, and {why}")
+            parts.append(f"block {block} is on the engine's free list, but {why}")
         if lost:
             parts.append(
-                f"blocks {lost[:8]}{' and more' if len(lost) > 8 else ''} are not held and "
-                "not published, and the engine does not have them as free"
+                f"blocks {lost[:8]}{' and more' if len(lost) > 8 else ''} are neither held "
+                "nor published, but missing from the engine's free list"
             )
         if parts:
             wrong = tuple((name, b) for b in (*twice, *both, *lost))

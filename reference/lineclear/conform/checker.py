@@ -1,8 +1,8 @@
-"""Holds an event log against the rules, one event at a time.
+"""Checks an event log against the rules, one event at a time.
 
-Guarantees: `feed` judges an event against the state before it and applies it only if no rule is
+Guarantees: `feed` checks an event in the state before it and applies it only if no rule is
 broken; memory does not grow with the length of the log. After a violation the checker takes no
-more events, because no state follows from an event that cannot be.
+more events, because an impossible event leads to no state.
 
     checker = Checker(Header(blocks=8, block_size=4))
     for event in events:
@@ -28,17 +28,17 @@ __all__ = ["Checker", "Violation"]
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One rule that one event breaks.
+    """One broken rule.
 
     Attributes:
         rule: name of the rule.
-        clause: which part of it.
+        clause: the clause of the rule.
         message: what is wrong, with its values.
-        number: of the event, the first after the header is 1.
+        number: number of the event; the first after the header is 1.
         event: the event.
-        requests: requests that it is about.
-        blocks: blocks that it is about, as (pool, block id).
-        values: what the rule compares.
+        requests: requests involved.
+        blocks: blocks involved, as (pool, block id).
+        values: the values that the rule compares.
     """
 
     rule: str
@@ -57,7 +57,7 @@ class Violation:
 
     @property
     def about(self) -> Rule:
-        """Its rule."""
+        """The rule."""
         return RULES[self.rule]
 
     @property
@@ -66,7 +66,7 @@ class Violation:
         return self.rule, self.clause, self.event["e"]
 
     def json(self) -> dict[str, Any]:
-        """For scripts."""
+        """JSON form."""
         return {
             "rule": self.rule,
             "clause": self.clause,
@@ -81,7 +81,7 @@ class Violation:
         }
 
 
-#: What judges and applies an event, by kind.
+#: The function that checks and applies an event, by kind.
 HANDLERS = {
     **life_rules.HANDLERS,
     **block_rules.HANDLERS,
@@ -92,24 +92,24 @@ HANDLERS = {
 
 
 class Checker:
-    """The rules, and the state that the events so far have led to.
+    """Checks the rules and keeps the state after the events so far.
 
     Args:
-        header: what the log says of its engine.
-        validate: whether each event is checked to be well formed; not needed for events that a
-            program built with care.
+        header: the header of the log.
+        validate: whether to check each event's form; unnecessary for events built by a correct
+            program.
 
     Attributes:
-        state: after the last event that broke nothing.
-        number: events so far.
-        counts: events so far by kind.
-        found: what the last event breaks.
-        allowed: calls without a kept token before the bound is computed again.
+        state: the state after the last event that broke no rule.
+        number: number of events so far.
+        counts: number of events so far, by kind.
+        found: violations of the last event.
+        allowed: calls without a kept token before the bound is recomputed.
         queue: waiting requests in the order that the header states, as a heap.
     """
 
     def __init__(self, header: Header, *, validate: bool = True) -> None:
-        """Nothing has happened."""
+        """Starts before the first event."""
         self.header = header
         self.state = State(header)
         self.number = 0
@@ -123,25 +123,25 @@ class Checker:
         self.queue: list[tuple[tuple[int, int], int, Any]] = []
 
     def feed(self, event: dict[str, Any]) -> list[Violation]:
-        """Judges one event, and applies it if no rule is broken.
+        """Checks one event, and applies it if no rule is broken.
 
         Returns:
-            The rules that it breaks, or an empty list.
+            Its violations, or an empty list.
 
         Raises:
-            EventError: it is malformed, or the header says that the log omits such events.
+            EventError: it is malformed, or the header says that the log omits events of its kind.
             ValueError: an event before it broke a rule.
         """
         if self.found:
             raise ValueError(
-                f"event {self.number} broke {self.found[0].rule}: begin again with a new Checker"
+                f"event {self.number} broke {self.found[0].rule}: start again with a new Checker"
             )
         if self._validate:
             check_event(event)
         kind = event["e"]
         if kind in self.omitted:
             raise EventError(
-                f"e: {kind} is in omits of the header, and here is one; take it out of either"
+                f"e: the header's omits lists {kind}, but the log has one; remove one of the two"
             )
         self.number += 1
         self.event = event
@@ -150,7 +150,7 @@ class Checker:
         return self.found
 
     def run(self, events: Iterable[dict[str, Any]]) -> list[Violation]:
-        """Feeds events until one breaks a rule; what it breaks."""
+        """Feeds events until one breaks a rule; returns its violations."""
         for event in events:
             if self.feed(event):
                 return self.found
@@ -168,7 +168,7 @@ class Checker:
         blocks: tuple[tuple[str, int], ...] = (),
         **values: Any,
     ) -> bool:
-        """The event breaks a clause, `rule.clause`, unless the log cannot be held against it.
+        """Reports a violation of a clause, `rule.clause`, unless the log lacks what it needs.
 
         Returns:
             Whether it counts.

@@ -1,6 +1,6 @@
-"""Rules of copies: both ends stay as they are until the copy is done or an operation waits for it.
+"""Rules of copies: both ends stay unchanged until the copy is done or an operation waits for it.
 
-Guarantees: each function judges an event first and then, if nothing is broken, applies it.
+Guarantees: each function checks an event and applies it only if no rule is broken.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def copy(check: Checker, event: dict[str, Any]) -> None:
     after, after_step = set(event.get("after", ())), event.get("after_step", 0)
     if op in state.copies:
         check.broken(
-            "ordered.done", f"copy {op} is issued, and one of this number is open", copy=op
+            "ordered.done", f"copy {op} is issued, but a copy with this number is open", copy=op
         )
     src = [(pool_of(check, name), block) for name, block in event["src"]]
     dst = [(pool_of(check, name), block) for name, block in event["dst"]]
@@ -34,7 +34,7 @@ def copy(check: Checker, event: dict[str, Any]) -> None:
         if block in pool.published:
             check.broken(
                 "exclusive_write.published",
-                f"copy {op} writes into block {block} of {pool.name}, and it is published",
+                f"copy {op} writes into block {block} of {pool.name}, but it is published",
                 holders(pool, block),
                 where,
             )
@@ -60,7 +60,7 @@ def copy(check: Checker, event: dict[str, Any]) -> None:
         for pool, block in clash[:1]:
             check.broken(
                 "ordered.copy",
-                f"copy {op} uses block {block} of {pool.name}, and copy {other.op}, which uses it "
+                f"copy {op} uses block {block} of {pool.name}, but copy {other.op}, which uses it "
                 "too, is not done and is not in `after`",
                 holders(pool, block),
                 ((pool.name, block),),
@@ -87,11 +87,11 @@ def writing(pool: Pool, block: int) -> int:
 
 
 def overlaps(check: Checker, op: int, pool: Pool, block: int, busy: int, after_step: int) -> None:
-    """Broken if a step that is not settled uses the block and the copy does not wait for it."""
+    """Reports a violation if an unsettled step uses the block and the copy does not wait for it."""
     if pool.name == DEFAULT and busy > check.state.settled and after_step < busy:
         check.broken(
             "ordered.copy",
-            f"copy {op} uses block {block} of {pool.name}, and step {busy}, which uses it, is not "
+            f"copy {op} uses block {block} of {pool.name}, but step {busy}, which uses it, is not "
             f"settled and the copy does not wait for it (after_step is {after_step})",
             holders(pool, block),
             ((pool.name, block),),
@@ -101,7 +101,7 @@ def overlaps(check: Checker, op: int, pool: Pool, block: int, busy: int, after_s
 
 
 def steps_wait(check: Checker, event: dict[str, Any]) -> None:
-    """A step that touches the ends of an open copy waits for it."""
+    """A step that touches an end of an open copy waits for it."""
     n, after = event["n"], set(event.get("after", ()))
     for copying in check.state.copies.values():
         if copying.op in after:
@@ -118,7 +118,7 @@ def steps_wait(check: Checker, event: dict[str, Any]) -> None:
                         continue
                     check.broken(
                         "ordered.copy",
-                        f"{q.live.r!r} {verb}s block {block} in step {n}, and copy {copying.op} "
+                        f"{q.live.r!r} {verb}s block {block} in step {n}, but copy {copying.op} "
                         f"{'into' if verb == 'read' else 'out of'} it is not done and not in "
                         "`after`",
                         (q.live.r,),
@@ -128,12 +128,12 @@ def steps_wait(check: Checker, event: dict[str, Any]) -> None:
 
 
 def done(check: Checker, event: dict[str, Any]) -> None:
-    """A copy is over."""
+    """A copy is done."""
     state, op = check.state, event["op"]
     copying = state.copies.get(op)
     if copying is None:
         check.broken(
-            "ordered.done", f"copy {op} is done, and no copy of this number is open", copy=op
+            "ordered.done", f"copy {op} is done, but no copy with this number is open", copy=op
         )
         return
     del state.copies[op]

@@ -1,9 +1,9 @@
-"""The vocabulary of the event log: what each line may say.
+"""The vocabulary of the event log: the fields of each kind of line.
 
-Guarantees: one type for each kind of event that docs/event_log.md describes; `schema.py` compiles its
-table of fields from them. Whether an event may happen is decided by the rules.
+Guarantees: one type for each kind of event in docs/event_log.md; `schema.py` compiles its table of
+fields from them. The rules decide whether an event may happen.
 
-An event is a plain dict, so that a log of many lines costs no more than its JSON.
+An event is a plain dict, so a long log costs no more than its JSON.
 """
 
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
@@ -23,11 +23,11 @@ Rows: TypeAlias = list[list[Any]]
 #: [r, tokens] or [r, tokens, s].
 Kept: TypeAlias = list[list[Any]]
 Ids: TypeAlias = list[str | int]
-#: Block ids of the default pool, or those of each pool by its name.
+#: Block ids of the default pool, or lists of them by pool name.
 FreeIds: TypeAlias = list[int] | dict[str, list[int]]
 
 
-#: The pool that an event means unless it names one.
+#: The pool of an event that names none.
 DEFAULT_POOL = "gpu"
 
 
@@ -41,20 +41,20 @@ class Submit(TypedDict):
     e: Literal["submit"]
     r: RequestId
     prompt: int  # tokens
-    max: NotRequired[int]  # tokens that it may generate, each of its sequences
-    n: NotRequired[int]  # sequences that it may have, 1 if absent
+    max: NotRequired[int]  # tokens that each of its sequences may generate
+    n: NotRequired[int]  # maximum number of sequences, 1 if absent
     priority: NotRequired[int]
 
 
 class Reject(TypedDict):
-    """A request was turned away at the door."""
+    """A request was rejected on arrival."""
 
     e: Literal["reject"]
     r: RequestId
 
 
 class Alloc(TypedDict):
-    """Blocks with no content of use were appended to a table, or put in at entry `at`."""
+    """Blocks without usable content were appended to a table, or inserted at entry `at`."""
 
     e: Literal["alloc"]
     r: RequestId
@@ -66,7 +66,7 @@ class Alloc(TypedDict):
 
 
 class Hit(TypedDict):
-    """Blocks whose content is used again were appended to a table, or put in at entry `at`."""
+    """Blocks with reused content were appended to a table, or inserted at entry `at`."""
 
     e: Literal["hit"]
     r: RequestId
@@ -79,7 +79,7 @@ class Hit(TypedDict):
 
 
 class Free(TypedDict):
-    """The entries of a table from `at` on, which name these blocks, were taken out of it."""
+    """The entries of a table from `at` on, which name these blocks, were removed."""
 
     e: Literal["free"]
     r: RequestId
@@ -91,13 +91,13 @@ class Free(TypedDict):
 
 
 class Fork(TypedDict):
-    """Sequence `s` of a request begins with what sequence `of` has."""
+    """Sequence `s` of a request starts as a copy of sequence `of`."""
 
     e: Literal["fork"]
     r: RequestId
     s: int
     of: int
-    entries: NotRequired[int]  # entries of the table that it shares, all if absent
+    entries: NotRequired[int]  # table entries that it shares, all if absent
     known: NotRequired[int]  # tokens that it knows, those of `of` if absent
 
 
@@ -110,7 +110,7 @@ class Prune(TypedDict):
 
 
 class Store(TypedDict):
-    """Blocks became findable by other requests."""
+    """Other requests can find these blocks from now on."""
 
     e: Literal["store"]
     blocks: Blocks
@@ -119,7 +119,7 @@ class Store(TypedDict):
 
 
 class Evict(TypedDict):
-    """Blocks are no longer findable."""
+    """These blocks can no longer be found."""
 
     e: Literal["evict"]
     blocks: Blocks
@@ -131,14 +131,14 @@ class Step(TypedDict):
     """A forward pass was issued over these rows."""
 
     e: Literal["step"]
-    n: int  # counted up by 1 from the first step of the log
+    n: int  # increases by 1 from the first step of the log
     rows: Rows
-    after: NotRequired[list[int]]  # copies that it waits for
-    after_step: NotRequired[int]  # every step up to this one is over before it starts
+    after: NotRequired[list[int]]  # copies to wait for
+    after_step: NotRequired[int]  # every step up to this one is over before this one starts
 
 
 class Idle(TypedDict):
-    """The engine was asked for a step and scheduled nothing."""
+    """The engine was called for a step and scheduled nothing."""
 
     e: Literal["idle"]
 
@@ -171,12 +171,12 @@ class Done(TypedDict):
 
 
 class Preempt(TypedDict):
-    """A running request stops running and keeps its tokens."""
+    """A running request is preempted and keeps its tokens."""
 
     e: Literal["preempt"]
     r: RequestId
-    how: Literal["recompute", "swap", "restart"]  # restart: generated tokens are lost
-    lost: NotRequired[bool]  # what steps in flight sample for it is dropped
+    how: Literal["recompute", "swap", "restart"]  # restart: generated tokens are dropped
+    lost: NotRequired[bool]  # samples of steps in flight are dropped
 
 
 class Resume(TypedDict):
@@ -188,28 +188,28 @@ class Resume(TypedDict):
 
 
 class Finish(TypedDict):
-    """A request is complete."""
+    """A request is finished."""
 
     e: Literal["finish"]
     r: RequestId
 
 
 class Abort(TypedDict):
-    """A request is no longer wanted and ended."""
+    """A request was aborted."""
 
     e: Literal["abort"]
     r: RequestId
 
 
 class Fail(TypedDict):
-    """A request ended by an error of the engine."""
+    """A request failed by an error of the engine."""
 
     e: Literal["fail"]
     r: RequestId
 
 
 class Check(TypedDict):
-    """What the engine itself says of its state."""
+    """The engine's own view of its state."""
 
     e: Literal["check"]
     free: NotRequired[FreeIds]

@@ -1,8 +1,7 @@
-"""The first line of an event log: what the engine is, its limits, and what the log leaves out.
+"""The first line of an event log: the engine, its limits, and what the log omits.
 
-Guarantees: a header that is accepted names a version of the format that this program reads, has
-positive sizes, and omits only what the format knows; an error names the field, the value and the
-remedy.
+Guarantees: an accepted header has a format version that this program reads and positive sizes, and
+omits only what the format defines; an error names the field, the value and the remedy.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from lineclear.conform.schema import KINDS, is_count, is_object, is_positive, sh
 
 __all__ = ["FORMAT", "OMITTABLE", "ORDERS", "Group", "Header", "PoolSize"]
 
-#: The version of the format; a later one has another number.
+#: The format version; a later version has another number.
 FORMAT = "lineclear event log 1"
 #: Orders of the waiting queue that a header may state.
 ORDERS = ("fcfs", "priority_low_first", "priority_high_first")
-#: What a log may leave out: kinds of events, and these parts of events.
+#: What a log may omit: kinds of events, and these parts of events.
 PARTS = ("keys", "samples", "waits", "free_ids", "lengths")
 OMITTABLE = (*KINDS, *PARTS)
 
@@ -30,7 +29,7 @@ class PoolSize:
     """One pool of blocks.
 
     Attributes:
-        blocks: how many there are.
+        blocks: number of blocks.
         first_id: the lowest block id.
     """
 
@@ -43,7 +42,7 @@ class Group:
     """One group of layers with tables of their own.
 
     Attributes:
-        block_size: tokens that a block of the group has room for, None for that of the engine.
+        block_size: tokens per block of the group, None for the engine's.
         window: positions before the newest that it reads, None for all.
     """
 
@@ -53,32 +52,32 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What an engine says of itself.
+    """Description of an engine.
 
     Attributes:
         blocks: blocks of the default pool, `gpu`.
-        block_size: tokens that a block has room for.
+        block_size: tokens per block.
         engine: its name.
         version: its version or commit.
         first_id: the lowest block id of the default pool.
         pools: further pools by name, such as `cpu`.
         groups: groups of layers by name, if tables differ between them; empty for one table.
-        max_seqs: rows that a step may have, None if there is no limit.
-        max_tokens: tokens that a step may compute, None if there is no limit.
-        depth: steps that may be issued and not settled.
-        drafts: positions that a row may compute beyond the known tokens.
-        stream_ordered: whether steps run one after the other on the device, so that a block that
-            an unsettled step uses may be granted for a later step at once.
-        waits: whether operations carry what they wait for, so that a block may be granted while a
+        max_seqs: maximum rows of a step, None for no limit.
+        max_tokens: maximum tokens of a step, None for no limit.
+        depth: maximum steps in flight.
+        drafts: maximum positions of a row beyond the known tokens.
+        stream_ordered: whether steps run in sequence on the device, so that a block that an
+            unsettled step uses may be allocated for a later step at once.
+        waits: whether operations carry their waits, so that a block may be allocated while a
             copy still uses it.
         same_step_hits: whether a block may be stored and hit before the step that computes it.
-        late_release: whether a request may give up its blocks after its end.
-        chunk: the fewest tokens of a prompt that a step computes while some are left to compute;
+        late_release: whether a request may free its blocks after its end.
+        chunk: the minimum prompt tokens that a step computes while some are left to compute;
             None for max_tokens.
-        patience: steps without a kept token that are allowed beyond what the lengths give.
-        order: one of `ORDERS`, if the waiting queue is served in that order without exception.
-        omits: kinds and parts of events that happen in the engine and that the log leaves out.
-        settings: anything else worth knowing; not read.
+        patience: steps without a kept token allowed beyond the bound from the lengths.
+        order: one of `ORDERS`, if the waiting queue is always served in that order.
+        omits: kinds and parts of events that the engine has and the log omits.
+        settings: anything else; not read.
     """
 
     blocks: int
@@ -103,7 +102,7 @@ class Header:
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
-        """Refuses what no engine can be.
+        """Rejects an impossible engine.
 
         Raises:
             EventError: names the field, the value and the remedy.
@@ -151,19 +150,19 @@ class Header:
 
     @classmethod
     def parse(cls, line: object) -> Header:
-        """What the first line of a log says.
+        """Parses the first line of a log.
 
         Raises:
-            EventError: it is no header, or one of another version.
+            EventError: it is not a header, or has another version.
         """
         content = cast("dict[str, Any]", line) if type(line) is dict else {}
         if content.get("e") != "engine":
             raise EventError(
-                f'the first line is no header: begin with {{"e": "engine", "log": "{FORMAT}", '
+                f'the first line is not a header: start with {{"e": "engine", "log": "{FORMAT}", '
                 '"blocks": ..., "block_size": ...}'
             )
         if content.get("log") != FORMAT:
-            wrong("log", content.get("log"), f"{FORMAT!r}, which is what this program reads")
+            wrong("log", content.get("log"), f"{FORMAT!r}, the version that this program reads")
         known = {each.name for each in fields(cls)}
         rest = {name: value for name, value in content.items() if name not in ("e", "log")}
         for name in rest:
@@ -184,12 +183,12 @@ class Header:
 
 
 def wrong(name: str, value: object, what: str) -> None:
-    """Refuses a value."""
+    """Rejects a value."""
     raise EventError(f"engine.{name}: {shown(value)} is not {what}")
 
 
 def positive(name: str, value: object) -> None:
-    """Refuses what is no positive whole number."""
+    """Rejects anything but a positive whole number."""
     if not is_positive(value):
         wrong(name, value, "a whole number, 1 or more")
 

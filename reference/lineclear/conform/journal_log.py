@@ -1,8 +1,8 @@
-"""A journal of lineclear's own as an event log: the same run in the words of any engine.
+"""Converts a journal of lineclear to an event log.
 
-Guarantees: every event is read off the ledger that the journal leads to, so the log says what the
-proved table did; nothing is left out. Blocks are named pool by pool, sequences by a number within
-their request.
+Guarantees: every event is derived from the ledger that the journal leads to, so the log says what
+the proved table did; nothing is omitted. Blocks are named pool by pool, sequences by their number
+within the request.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ __all__ = ["Translator", "header_of", "journal_events", "most_drafts"]
 
 Event = dict[str, Any]
 POOLS = {GPU: DEFAULT, CPU: "cpu"}
-#: Actions that may stand between the end of a step and the samples that it owes.
+#: Actions allowed between the end of a step and the samples it owes.
 AFTER_SETTLE = frozenset(
     {"sample", "finish", "abort", "join_batch", "leave_batch", "fork", "prune", "rejoin"}
 )
 
 
 def header_of(limits: Limits, drafts: int = 0) -> Header:
-    """The header of a log of a scheduler with these limits."""
+    """The header for a scheduler with these limits."""
     return Header(
         blocks=limits.gpu_blocks,
         block_size=limits.block_size,
@@ -64,12 +64,12 @@ def most_drafts(lines: Iterable[str]) -> int:
 
 
 class Translator:
-    """Called with each action after it was done; says in events what happened.
+    """Called after each action; emits events that describe it.
 
     Args:
-        ledger: that the actions are done on.
-        emit: takes each event.
-        checks: whether a check event follows each step that is over.
+        ledger: the ledger that the actions change.
+        emit: receives each event.
+        checks: whether to emit a check event after each step.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Translator:
         self.ledger = ledger
         self.checks = checks
         self._out = emit
-        self._held_back: list[Event] | None = None  # from a settle on, until its samples are known
+        self._held_back: list[Event] | None = None  # from a settle until its samples are known
         self._tables: dict[Sequence, tuple[int, list[int]]] = {}
         self._numbers: dict[Sequence, int] = {}
         self._made: dict[Request, int] = {}
@@ -89,13 +89,13 @@ class Translator:
         self._open: dict[Request, int] = {}  # the last copy of a request
 
     def __call__(self, name: str, arguments: tuple[Any, ...]) -> None:
-        """An action was done."""
+        """Handles one action."""
         if name not in AFTER_SETTLE:
             self.flush()
         getattr(self, f"_{name}")(*arguments)
 
     def flush(self) -> None:
-        """Emits what was held back for the samples of a step."""
+        """Emits events that waited for the samples of a step."""
         held, self._held_back = self._held_back, None
         for event in held or ():
             self._out(event)
@@ -231,7 +231,7 @@ class Translator:
         self._move(request, CPU, GPU)
 
     def _move(self, request: Request, source: int, target: int) -> None:
-        """Every table of the request names blocks of the other pool; one copy for each block."""
+        """Every table of the request moves to the other pool; one copy for each block."""
         named: set[int] = set()
         old: list[tuple[Sequence, list[int]]] = []
         for sequence in self._members[request]:
@@ -252,7 +252,7 @@ class Translator:
     # ---- steps and copies ----------------------------------------------------------------------
 
     def _waits(self, number: int, wait: int) -> Event:
-        """What an operation starts after: copies and steps up to a number, and the compute stream."""
+        """What an operation waits for: copies and steps up to a number, and the compute stream."""
         stream = self.ledger.operations[number].kind not in (SWAP_IN, SWAP_OUT)
         copies = [
             o.number
@@ -323,13 +323,13 @@ class Translator:
         if accepted == 1 and not drafts:
             return
         if not self._held_back:
-            raise JournalError(f"a sample of step {step} comes long after the step")
+            raise JournalError(f"a sample of step {step} comes too late after the step")
         self._held_back[0].setdefault("kept", []).append(
             [sequence.request.id, accepted, self._numbers[sequence]]
         )
 
     def _check(self) -> Event:
-        """The engine's own view: what the pools' free lists and the queues say."""
+        """The engine's own view: the pools' free lists and the queues."""
         ledger = self.ledger
         free = {DEFAULT: sorted(ledger.gpu.order[: ledger.gpu.free])}
         if ledger.cpu.total:
@@ -359,11 +359,11 @@ def journal_events(
 
     Args:
         lines: of the journal.
-        drafts: the most drafts in one row, `most_drafts` finds it.
-        checks: whether a check event follows each step that is over.
+        drafts: the most drafts in one row, from `most_drafts`.
+        checks: whether to emit a check event after each step.
 
     Raises:
-        JournalError: it is no journal, or one that does not lead where it says.
+        JournalError: it is not a journal, or it does not lead to the state that it records.
     """
     rows = parsed(lines)
     number, first = next(rows, (0, None))

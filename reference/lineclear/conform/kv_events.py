@@ -1,13 +1,13 @@
-"""vLLM's KV cache events as an event log: what becomes findable, and what is findable no more.
+"""Converts vLLM's KV cache events to an event log: which contents are cached.
 
 Guarantees: `BlockStored` is a store, `BlockRemoved` an evict, `AllBlocksCleared` an evict of
-everything; every other rule is listed as unchecked, because these events name contents and neither
-requests, tables nor block ids.
+everything. Every other rule is listed as unchecked, because these events name contents, but no
+requests, tables or block ids.
 
-A line is one batch, `[time, [event, ...]]` with perhaps a rank, or one event. An event is an object
-with a `type`, or a list that begins with it: vLLM has published both. Hashes are whole numbers or
-texts (a subscriber writes the bytes of a hash as text). The same content may be stored several
-times, by several blocks; each copy gets a number of its own here.
+A line is one batch, `[time, [event, ...]]` with an optional rank, or one event. An event is an
+object with a `type`, or a list that begins with it: vLLM has published both. Hashes are whole
+numbers or texts (a subscriber writes the bytes of a hash as text). Several blocks may store the
+same content; each copy gets its own number here.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FIELDS = {
     "BlockRemoved": ("block_hashes", "medium", "group_idx"),
     "AllBlocksCleared": (),
 }
-#: The ids of blocks are numbers of copies, so there is no largest one.
+#: Block ids are numbers of copies, so there is no largest one.
 HEADER = Header(
     blocks=1 << 40,
     block_size=1,
@@ -54,7 +54,7 @@ def batch(content: Any) -> list[Any]:
     """The events of a line.
 
     Raises:
-        EventError: the line is no batch and no event.
+        EventError: the line is neither a batch nor an event.
     """
     row: list[Any] = content if is_list(content) else []
     if len(row) >= 2 and type(row[0]) in (int, float) and is_list(row[1]):
@@ -68,7 +68,7 @@ def kind_of(event: Any) -> tuple[str, dict[str, Any]]:
     """The type of an event and its fields.
 
     Raises:
-        EventError: it is none of `TYPES`.
+        EventError: it is not one of `TYPES`.
     """
     content: dict[str, Any]
     if is_list(event):
@@ -81,7 +81,7 @@ def kind_of(event: Any) -> tuple[str, dict[str, Any]]:
         kind = content.get("type")
     if type(kind) is not str or kind not in TYPES:
         raise EventError(
-            f"type: {shown(kind)} is none of {', '.join(TYPES)}; a line is a batch "
+            f"type: {shown(kind)} is not one of {', '.join(TYPES)}; a line is a batch "
             "[time, [event, ...]] or one event"
         )
     return kind, content
@@ -91,7 +91,7 @@ def hashes(kind: str, content: dict[str, Any]) -> list[str]:
     """What the events store or remove, distinguished by medium and group of layers.
 
     Raises:
-        EventError: they have none, or one that is neither a text nor a whole number.
+        EventError: there is none, or one is neither a text nor a whole number.
     """
     found: Any = content.get("block_hashes")
     if not is_list(found) or not all(is_id(one) for one in found):
@@ -104,7 +104,7 @@ def hashes(kind: str, content: dict[str, Any]) -> list[str]:
 
 
 class Numbers:
-    """A number for each copy of a content that is stored."""
+    """Numbers the copies of a stored content."""
 
     def __init__(self) -> None:
         self.copies: dict[str, list[int]] = {}
@@ -112,7 +112,7 @@ class Numbers:
         self.made = 0
 
     def take(self, key: str) -> int:
-        """The number of a new copy."""
+        """A number for a new copy."""
         if self.unused:
             number = heapq.heappop(self.unused)
         else:
@@ -121,7 +121,7 @@ class Numbers:
         return number
 
     def give(self, key: str) -> int:
-        """The number of the copy that is removed; an unused one if there is none."""
+        """The number of the removed copy; an unused one if there is none."""
         numbers = self.copies.get(key)
         if not numbers:
             return HEADER.blocks - 1
@@ -136,7 +136,7 @@ def kv_events(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each event of the log with the number of its line.
 
     Raises:
-        EventError: a line is no JSON, or no batch of these events.
+        EventError: a line is not JSON, or not a batch of these events.
     """
     numbers = Numbers()
     for line_number, line in enumerate(lines, start=1):
@@ -145,7 +145,7 @@ def kv_events(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
         try:
             content = json.loads(line)
         except ValueError:
-            raise EventError(f"line {line_number}: it is no JSON, or was cut off") from None
+            raise EventError(f"line {line_number}: not valid JSON, or truncated") from None
         try:
             for event in batch(content):
                 yield from ((line_number, one) for one in translated(event, numbers))
@@ -154,7 +154,7 @@ def kv_events(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def translated(event: Any, numbers: Numbers) -> Iterator[dict[str, Any]]:
-    """One event as stores and evicts."""
+    """Converts one event to stores and evicts."""
     kind, content = kind_of(event)
     if kind == "AllBlocksCleared":
         keys = [key for key, copies in numbers.copies.items() for _ in copies]

@@ -1,6 +1,6 @@
-"""Rules of a request's life: submitted once, ended once, preempted and resumed in turn.
+"""Rules of a request's life: submitted once, ended once, preempted and resumed alternately.
 
-Guarantees: each function judges an event first and then, if nothing is broken, applies it.
+Guarantees: each function checks an event and applies it only if no rule is broken.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ __all__ = ["HANDLERS"]
 
 
 def submit(check: Checker, event: dict[str, Any]) -> None:
-    """A request begins to wait."""
+    """A request enters the waiting queue."""
     state, r = check.state, event["r"]
     if r in state.live:
-        check.broken("once.again", f"{r!r} is submitted, and a request of this id is live", (r,))
+        check.broken("once.again", f"{r!r} is submitted, but a request with this id is live", (r,))
     elif r in state.leaving:
         check.broken(
             "once.again",
-            f"{r!r} is submitted, and the last one of this id still holds blocks",
+            f"{r!r} is submitted, but the last request with this id still holds blocks",
             (r,),
         )
     if not check.found:
@@ -34,20 +34,20 @@ def submit(check: Checker, event: dict[str, Any]) -> None:
 
 
 def wait(check: Checker, live: Live) -> None:
-    """The request is in the waiting queue from now on."""
+    """Puts the request into the waiting queue."""
     if check.header.order is not None:
         heapq.heappush(check.queue, (live.place, live.arrival, live))
 
 
 def reject(check: Checker, event: dict[str, Any]) -> None:
-    """A request never begins."""
+    """A request is rejected."""
     r = event["r"]
     if r in check.state.live:
-        check.broken("once.again", f"{r!r} is rejected, and a request of this id is live", (r,))
+        check.broken("once.again", f"{r!r} is rejected, but a request with this id is live", (r,))
 
 
 def lives(check: Checker, event: dict[str, Any]) -> Live | None:
-    """The request, if it is live; else that is broken."""
+    """The request if it is live; else reports a violation."""
     r, kind = event["r"], event["e"]
     live = check.state.live.get(r)
     if live is None and "submit" not in check.omitted:
@@ -76,7 +76,7 @@ def end(check: Checker, event: dict[str, Any]) -> None:
 
 
 def fork(check: Checker, event: dict[str, Any]) -> None:
-    """A sequence begins with the table of another."""
+    """A sequence starts with the table of another."""
     live = lives(check, event)
     if live is None:
         return
@@ -146,7 +146,7 @@ def preempt(check: Checker, event: dict[str, Any]) -> None:
     if not discards and (live.phase != RUNNING and not (live.phase == WAITING and holds)):
         check.broken(
             "phase.preempt",
-            f"{live.r!r} is preempted, and it is {live.phase}: it does not run",
+            f"{live.r!r} is preempted, but it is not running: it is {live.phase}",
             (live.r,),
             phase=live.phase,
         )
@@ -171,7 +171,7 @@ def resume(check: Checker, event: dict[str, Any]) -> None:
     if live.phase not in (PREEMPTED, SWAPPED):
         check.broken(
             "phase.resume",
-            f"{live.r!r} resumes, and it is {live.phase}: it was not preempted",
+            f"{live.r!r} resumes, but it was not preempted: it is {live.phase}",
             (live.r,),
             phase=live.phase,
         )
@@ -180,7 +180,7 @@ def resume(check: Checker, event: dict[str, Any]) -> None:
 
 
 def check_event(check: Checker, event: dict[str, Any]) -> None:
-    """The engine's own queues and free lists."""
+    """Checks the engine's own queues and free lists."""
     conserve(check, event)
     live = check.state.live
     lists = {name: event[name] for name in ("waiting", "running") if name in event}
@@ -204,14 +204,14 @@ def check_event(check: Checker, event: dict[str, Any]) -> None:
         if live[r].phase == RUNNING and "preempt" not in check.omitted:
             check.broken(
                 "queues.lists",
-                f"{r!r} runs and was not preempted, and the engine's waiting queue names it",
+                f"{r!r} runs and was not preempted, but the engine's waiting queue names it",
                 (r,),
             )
     for r in live.keys() - waiting - running:
         if live[r].phase != SWAPPED:
             check.broken(
                 "queues.lists",
-                f"{r!r} is live ({live[r].phase}), and no queue of the engine names it",
+                f"{r!r} is live ({live[r].phase}), but no queue of the engine names it",
                 (r,),
             )
 

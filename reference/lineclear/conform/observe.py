@@ -1,7 +1,7 @@
-"""A snapshot of an engine from its event log, at any event: what `why` judges.
+"""A snapshot of an engine from its event log, at any event: the input of `why`.
 
-Guarantees: it is read off the checker's state, plus two counters for each live request; memory does
-not grow with the length of the log.
+Guarantees: it is derived from the checker's state and two counters for each live request; memory
+does not grow with the length of the log.
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ Event = dict[str, Any]
 
 
 class Observed:
-    """A checker that remembers when each request last kept a token.
+    """A checker that records when each request last kept a token.
 
     Args:
-        header: of the log.
-        validate: as of `Checker`.
-
+        header: header of the log.
+        validate: see `Checker`.
     Attributes:
-        checker: the rules.
-        calls: steps and idle calls so far.
+        checker: checks the rules.
+        calls: number of steps and idle calls so far.
     """
 
     def __init__(self, header: Header, *, validate: bool = True) -> None:
@@ -44,7 +43,7 @@ class Observed:
         self._kept = 0
 
     def feed(self, event: Event) -> list[Any]:
-        """One event; the rules that it breaks."""
+        """Feeds one event; returns its violations."""
         found = self.checker.feed(event)
         if found:
             return found
@@ -82,7 +81,7 @@ class Observed:
             self._free = len(free_lists(event["free"]).get(DEFAULT, []))
 
     def snapshot(self) -> Snapshot:
-        """The engine as the events so far show it."""
+        """The state of the engine after the events so far."""
         checker, state, header = self.checker, self.checker.state, self.checker.header
         pool = state.pools[DEFAULT]
         held = pool.held.keys()

@@ -1,8 +1,7 @@
-"""A violation as people read it: the rule, its values, the log that matters block by block.
+"""Text form of a violation: the rule, its values, the relevant log as a table of blocks.
 
-Guarantees: every cell is read off the state that the checker had after that event; the last row's
-cells are the state before the event that breaks the rule. The table is the one that counterexamples
-are drawn with.
+Guarantees: every cell is the checker's state after that event; the last row shows the state before
+the event that breaks the rule. Counterexamples use the same table.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ __all__ = ["Letters", "call", "draw", "held", "state_lines"]
 
 Event = dict[str, Any]
 Who = tuple[RequestId, int]
-#: Rows of a table that a screen shows; of a longer one the last are shown.
+#: Rows of a table that are shown; of a longer one the last.
 MOST_ROWS = 40
 LEGEND = (
     "letters: table entries of a sequence, c published, . free, ~ still in use by an operation"
@@ -29,7 +28,7 @@ LEGEND = (
 
 
 class Letters:
-    """A letter for each sequence, in the order in which they are asked for."""
+    """Assigns a letter to each sequence, in order of first use."""
 
     def __init__(self) -> None:
         self.names: dict[Who, str] = {}
@@ -41,7 +40,7 @@ class Letters:
         return self.names.setdefault((r, s), LETTERS[number % len(LETTERS)] + str(turn or ""))
 
     def lines(self) -> str:
-        """Who is who."""
+        """The legend."""
         return ", ".join(
             f"{letter} = {r!r}" + (f" sequence {s}" if s else "")
             for (r, s), letter in self.names.items()
@@ -49,7 +48,7 @@ class Letters:
 
 
 def call(event: Event, letters: Letters) -> str:
-    """An event as it reads."""
+    """An event as a call."""
     kind = event["e"]
     who = letters(event["r"], event.get("s", 0)) if "r" in event else ""
     where = "".join(f" {name} {event[name]}" for name in ("pool", "group") if name in event)
@@ -92,13 +91,13 @@ def call(event: Event, letters: Letters) -> str:
 
 
 def short(value: Any, most: int = 40) -> str:
-    """A list, not longer than a column."""
+    """A list, shortened to a column's width."""
     text = json.dumps(value)
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def cell(state: State, pool: Pool, block: int, letters: Letters) -> str:
-    """Who names a block, and whether it is published or still in use."""
+    """The holders of a block, and whether it is published or still in use."""
     names = [letters(t.sequence.live.r, t.sequence.s) for t in pool.held.get(block, ())]
     text = "".join(dict.fromkeys(names)) + ("c" if block in pool.published else "")
     if text:
@@ -196,7 +195,7 @@ def held(q: Sequence) -> str:
 
 
 def state_lines(state: State, most: int = 12) -> list[str]:
-    """Who is live, how far each has come, and which blocks each holds."""
+    """Live requests, their progress, and the blocks each holds."""
     lines: list[str] = []
     for live in [*state.live.values(), *state.leaving.values()]:
         for s, q in live.sequences.items():

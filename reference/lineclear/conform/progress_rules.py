@@ -1,6 +1,6 @@
 """Rules over many steps: the order of the queue, and progress.
 
-Guarantees: a call costs a comparison, but for the rare ones that count what is left.
+Guarantees: a call costs one comparison, except for rare calls that recompute the bound.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ["IDLE", "called", "idle", "in_order"]
 
-#: Calls in a row that schedule nothing, with nothing in flight, that are no news yet.
+#: Calls in a row that schedule nothing, with nothing in flight, before the rule is broken.
 IDLE = 4
 
 
 def in_order(check: Checker, admitted: list[Live]) -> None:
-    """No request that comes before an admitted one still waits."""
+    """No waiting request precedes an admitted one in the order."""
     if check.header.order is None or not check.state.live:
         return
     queue = check.queue
@@ -36,7 +36,7 @@ def in_order(check: Checker, admitted: list[Live]) -> None:
     if head.place < last.place:
         check.broken(
             "queue_order.passed",
-            f"{last.r!r} is admitted while {head.r!r}, which comes before it "
+            f"{last.r!r} is admitted while {head.r!r}, which precedes it "
             f"({check.header.order}), waits",
             (last.r, head.r),
             admitted=list(last.place),
@@ -45,7 +45,7 @@ def in_order(check: Checker, admitted: list[Live]) -> None:
 
 
 def called(check: Checker, kept: int) -> None:
-    """A call of the engine; in some it keeps a token."""
+    """Counts a call of the engine and the tokens kept in it."""
     state = check.state
     if kept or not state.live:
         state.dry = 0
@@ -58,7 +58,7 @@ def called(check: Checker, kept: int) -> None:
             check.broken(
                 "progress.kept",
                 f"no request kept a token in {state.dry} calls; by the lengths of the "
-                f"{len(state.live)} live requests {bound} are enough",
+                f"{len(state.live)} live requests {bound} suffice",
                 tuple(state.live),
                 calls=state.dry,
                 bound=bound,
@@ -66,7 +66,7 @@ def called(check: Checker, kept: int) -> None:
 
 
 def allowed(check: Checker) -> int:
-    """Calls in which every known token can be computed, and the header's patience."""
+    """Calls within which every known token can be computed, plus the header's patience."""
     header = check.header
     chunk = header.chunk or header.max_tokens or 1
     known = [

@@ -1,6 +1,6 @@
-"""An event log on disk: read line by line, written line by line.
+"""Reads and writes an event log on disk, line by line.
 
-Guarantees: one line is in memory at a time; a line that is malformed is reported with its number.
+Guarantees: one line is in memory at a time; a malformed line is reported with its number.
 """
 
 from __future__ import annotations
@@ -17,17 +17,15 @@ __all__ = ["Reader", "Writer"]
 
 
 class Reader:
-    """A log that is being read.
+    """Reads a log.
 
     Args:
-        lines: of the file.
-
+        lines: lines of the file.
     Attributes:
         header: its first line.
-        line: the number of the line that was read last, counted from 1.
-
+        line: number of the line read last, from 1.
     Raises:
-        EventError: the first line is no header of a version that this program reads.
+        EventError: the first line is not a header of a version that this program reads.
     """
 
     def __init__(self, lines: Iterable[str]) -> None:
@@ -39,15 +37,15 @@ class Reader:
             raise self.error(error) from None
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """The events; `check_event` has not seen them.
+        """The events; `check_event` has not checked them.
 
         Raises:
-            EventError: a line is no JSON.
+            EventError: a line is not JSON.
         """
         return self._read()
 
     def error(self, error: EventError) -> EventError:
-        """The same with the number of the line."""
+        """The same error with the number of the line."""
         text = str(error)
         return (
             error if text.startswith("line ") else EventError(f"line {max(self.line, 1)}: {text}")
@@ -63,18 +61,18 @@ class Reader:
                 if not line.strip():
                     continue
                 raise EventError(
-                    f"line {self.line}: it is no JSON, or was cut off; remove the line"
+                    f"line {self.line}: not valid JSON, or truncated; remove the line"
                 ) from None
             yield event
 
 
 class Writer:
-    """A log that is being written.
+    """Writes a log.
 
     Args:
         file: open for text.
         header: its first line.
-        validate: whether each event is checked to be well formed.
+        validate: whether to check each event's form.
     """
 
     def __init__(self, file: TextIO, header: Header, *, validate: bool = True) -> None:

@@ -1,8 +1,8 @@
-"""The shortest part of a log that still breaks the same rule at the same kind of event.
+"""Reduces a log to a short part that still breaks the same rule at the same kind of event.
 
-Guarantees: what is returned was fed to a new checker and broke the same clauses, and no other, with
-its last event, and nothing before it. Events of requests that have no part in it are dropped first, then single
-events; it is locally shortest unless the budget of events ran out.
+Guarantees: the result was fed to a new checker; its last event breaks the same clauses and no
+other, and no earlier event breaks any. Events of irrelevant requests are dropped first, then
+single events; the result is locally minimal unless the budget of events ran out.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from lineclear.conform.state import DEFAULT
 __all__ = ["Reduced", "reduce_log"]
 
 Event = dict[str, Any]
-#: Events that all trials together may feed.
+#: Budget of events for all trials together.
 BUDGET = 400_000
-#: Events beyond which single events are not dropped one by one.
+#: Above this many events, single events are not dropped one by one.
 LONGEST = 4_000
-#: Clauses about the numbers of steps.
+#: Clauses on step numbers.
 STEPS = {("ordered", "number"), ("ordered", "settle"), ("ordered", "depth")}
 
 
@@ -34,10 +34,10 @@ class Reduced:
     """A reduced log.
 
     Attributes:
-        header: of the log.
+        header: header of the log.
         events: the last one breaks the rule.
-        violation: as the reduced log breaks it.
-        before: how many events the log had up to there.
+        violation: the violation by the reduced log.
+        before: number of events of the full log up to there.
     """
 
     header: Header
@@ -46,24 +46,24 @@ class Reduced:
     before: int
 
     def json(self) -> dict[str, Any]:
-        """For scripts: a log of its own, which breaks the rule at its last line."""
+        """JSON form: a log that breaks the rule at its last line."""
         return {"log": [self.header.json(), *self.events], "message": self.violation.message}
 
 
 def reduce_log(
     header: Header, events: Callable[[], Iterable[Event]], violations: Sequence[Violation]
 ) -> Reduced:
-    """Drops what does not matter.
+    """Drops irrelevant events.
 
     Args:
-        header: of the log.
-        events: gives the log's events again, from the first on.
-        violations: what the last event breaks, as `Checker.feed` returned it.
+        header: header of the log.
+        events: iterates over the log's events from the start.
+        violations: violations of the last event, from `Checker.feed`.
     """
     trial = Trial(header, violations)
     violation = violations[0]
     if any(found.key[:2] in STEPS for found in violations):
-        # To number the steps anew would mend what is wrong with their numbers.
+        # Renumbering steps would repair wrong step numbers.
         found = last_steps(trial, events())
         if found is None:
             found = trial(upto(events(), violation.number), renumber=False)
@@ -89,14 +89,14 @@ def reduce_log(
 
 
 def sure(found: list[Event] | None) -> list[Event]:
-    """The log, which broke its rule when it was read before."""
+    """The unreduced log, which broke its rule when read before."""
     if found is None:
         raise AssertionError("the log does not break the rule a second time")
     return found
 
 
 def last_steps(trial: Trial, events: Iterable[Event]) -> list[Event] | None:
-    """The last steps and their ends alone: the order of steps has no part in anything else."""
+    """Only the last steps and their ends: nothing else affects the order of steps."""
     steps: list[Event] = [
         {**event, "rows": []} if event["e"] == "step" else {"e": "settle", "n": event["n"]}
         for event in upto(events, trial.first.number)
@@ -110,7 +110,7 @@ def last_steps(trial: Trial, events: Iterable[Event]) -> list[Event] | None:
 
 
 class Trial:
-    """Tries candidates; the last that broke the rule is kept."""
+    """Tries candidates; keeps the last that broke the rule."""
 
     def __init__(self, header: Header, violations: Sequence[Violation]) -> None:
         self.header = header
@@ -119,7 +119,7 @@ class Trial:
         self.left = BUDGET
 
     def __call__(self, events: list[Event], *, renumber: bool = True) -> list[Event] | None:
-        """The candidate with its steps numbered anew, if it breaks the same rule at its end."""
+        """The candidate with steps renumbered, if it breaks the same rule at its end."""
         if not events or self.left < len(events):
             return None
         numbered = renumbered(events) if renumber else list(events)
@@ -138,7 +138,7 @@ class Trial:
         return numbered
 
     def same(self, found: Violation) -> bool:
-        """Whether it is the violation that is looked for, and not another of the same rule."""
+        """Whether it is the same violation, not another of the same rule."""
         first = self.first
         if found.key != first.key:
             return False
@@ -147,7 +147,7 @@ class Trial:
 
 
 def completed(event: Event, violation: Violation, checker: Checker) -> Event:
-    """A check that says of the blocks in question what it said, and agrees about all others."""
+    """A check that keeps the original statement on these blocks and is correct on all others."""
     free: dict[str, list[int]] = {}
     for name, ids in free_lists(event["free"]).items():
         wrong = {block for pool, block in violation.blocks if pool == name}
@@ -180,7 +180,7 @@ def filtered(
     requests: set[RequestId],
     places: set[tuple[str, int]],
 ) -> list[Event]:
-    """The events of these requests, of the blocks that they name, and of these blocks."""
+    """The events of these requests, of the blocks they name, and of these blocks."""
     named = set(places)
     copies: set[int] = set()
     found: list[Event] = []
@@ -202,7 +202,7 @@ def of_requests(
     last: bool,
     violation: Violation,
 ) -> Event | None:
-    """What is left of one event."""
+    """The part of one event that concerns these requests."""
     kind = event["e"]
     if "r" in event:
         if event["r"] not in requests:
@@ -234,7 +234,7 @@ def of_requests(
 
 
 def of_blocks(event: Event, named: set[tuple[str, int]], last: bool) -> Event | None:
-    """A store or an evict, of the blocks that matter."""
+    """A store or an evict, restricted to these blocks."""
     pool = event.get("pool", DEFAULT)
     keys = event.get("keys")
     at = [k for k, block in enumerate(event["blocks"]) if (pool, block) in named]
@@ -245,7 +245,7 @@ def of_blocks(event: Event, named: set[tuple[str, int]], last: bool) -> Event | 
 
 
 def checked(event: Event, requests: set[RequestId], violation: Violation) -> Event:
-    """A check that speaks of these requests and of the blocks that are wrong."""
+    """A check, restricted to these requests and the wrong blocks."""
     kept = dict(event)
     for name in ("waiting", "running"):
         if name in event:
@@ -256,9 +256,9 @@ def checked(event: Event, requests: set[RequestId], violation: Violation) -> Eve
 
 
 def renumbered(events: list[Event]) -> list[Event]:
-    """Steps are numbered one after the other again; what the last event does is kept as it is."""
+    """Renumbers the steps; the last event stays unchanged."""
     new: dict[int, int] = {}
-    order: list[int] = []  # the old numbers, which grow
+    order: list[int] = []  # the old numbers, ascending
     found: list[Event] = []
     for position, event in enumerate(events):
         kind = event["e"]
@@ -284,7 +284,7 @@ def renumbered(events: list[Event]) -> list[Event]:
 def fewer_requests(
     trial: Trial, events: list[Event], violation: Violation, places: set[tuple[str, int]]
 ) -> list[Event]:
-    """Without requests that do not matter, several at once and then one by one."""
+    """Drops irrelevant requests, several at once and then one by one."""
     names = list(dict.fromkeys(event["r"] for event in events if "r" in event))
     size = len(names) // 2
     while size >= 1 and len(names) > 1:
@@ -302,7 +302,7 @@ def fewer_requests(
 
 
 def fewer_events(trial: Trial, events: list[Event]) -> list[Event]:
-    """Without single events that do not matter, many at once and then one by one."""
+    """Drops irrelevant events, many at once and then one by one."""
     size = max(1, (len(events) - 1) // 2)
     while True:
         at, shorter = 0, False
@@ -318,7 +318,7 @@ def fewer_events(trial: Trial, events: list[Event]) -> list[Event]:
 
 
 def less_of(trial: Trial, events: list[Event], r: RequestId) -> list[Event]:
-    """Without parts of one request's life: what it was granted, computed and gave back."""
+    """Drops parts of one request's life: what it allocated, computed and freed."""
     size = len(events)
     while size >= 1:
         at = 0
@@ -338,20 +338,20 @@ def less_of(trial: Trial, events: list[Event], r: RequestId) -> list[Event]:
 
 
 def about(event: Event, r: RequestId) -> bool:
-    """Whether an event has a part in the life of a request."""
+    """Whether an event concerns a request."""
     if event["e"] == "step":
         return any(row[0] == r for row in event["rows"])
     return event.get("r") == r and event["e"] != "submit"
 
 
 def without(event: Event, r: RequestId) -> Event | None:
-    """What is left of an event without a request."""
+    """An event without a request's part."""
     rows = [row for row in event.get("rows", ()) if row[0] != r]
     return {**event, "rows": rows} if rows else None
 
 
 def fewer_rows(trial: Trial, events: list[Event]) -> list[Event]:
-    """Without rows of steps that do not matter."""
+    """Drops irrelevant rows of steps."""
     for at, event in enumerate(events):
         if event["e"] != "step":
             continue

@@ -1,7 +1,7 @@
-"""A whole file held against the rules: what breaks them, and what could not be checked.
+"""Checks a whole file: its violations, and what could not be checked.
 
-Guarantees: memory is bounded by the engine's size; the file is read again only where something is
-broken, to reduce it. A result is conclusive only if every rule was checked or does not apply.
+Guarantees: memory is bounded by the engine's size; the file is read again only to reduce a
+violation. A result is conclusive only if every rule was checked or does not apply.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class Conformance:
     """The result for one log.
 
     Attributes:
-        path: of the file.
+        path: path of the file.
         kind: event log, journal or KV events.
-        header: what it says of its engine.
-        events: events that were judged.
+        header: header of the log.
+        events: number of events checked.
         standings: every rule, with what the log lacks for it.
-        violations: what the last event breaks.
-        line: the line of that event, 0 if none is broken.
-        reduced: the shortest part that breaks the same rules, None if none is broken.
+        violations: violations of the last event.
+        line: line of that event, 0 without a violation.
+        reduced: the reduced log, None without a violation.
     """
 
     path: str
@@ -46,11 +46,11 @@ class Conformance:
 
     @property
     def inconclusive(self) -> list[Standing]:
-        """Rules that were not checked, or not in every part, although they apply."""
+        """Rules that apply but were not checked, or only in part."""
         return [row for row in self.standings if row.status in ("partly", "unchecked")]
 
     def json(self) -> dict[str, Any]:
-        """For scripts."""
+        """JSON form."""
         engine = self.header.json()
         return {
             "log": self.path,
@@ -76,7 +76,7 @@ class Conformance:
 
 
 def conform(source: Source) -> Conformance:
-    """Holds a file against the rules, up to the first event that breaks one.
+    """Checks a file up to the first event that breaks a rule.
 
     Raises:
         EventError, lineclear.record.JournalError: a line is malformed.
@@ -105,12 +105,12 @@ def conform(source: Source) -> Conformance:
 
 
 def lines(result: Conformance) -> list[str]:
-    """A result, for people."""
+    """The result as text."""
     engine = " ".join(part for part in (result.header.engine, result.header.version) if part)
     checked = sum(row.status == "checked" for row in result.standings)
     text = [
         f"{result.path}: {result.kind}" + (f" of {engine}" if engine else "") + ", "
-        f"{result.events:,} events, {checked} of {len(result.standings)} rules checked whole"
+        f"{result.events:,} events, {checked} of {len(result.standings)} rules fully checked"
     ]
     for row in result.standings:
         if row.status != "checked":
@@ -136,11 +136,11 @@ def describe(violation: Violation, line: int) -> list[str]:
 
 
 def drawn(reduced: Reduced) -> list[str]:
-    """The shortest part of a log that breaks the rule, block by block."""
+    """The reduced log, drawn block by block."""
     from lineclear.conform.picture import draw
 
     return [
-        f"  the shortest part that breaks it: {len(reduced.events)} of {reduced.before:,} events",
+        f"  reduced to {len(reduced.events)} of {reduced.before:,} events",
         "",
         *draw(reduced),
     ]

@@ -1,7 +1,7 @@
-"""Rules of one row of a step: what it reads has been computed, what it writes is its own.
+"""Rules of one row of a step: it reads computed positions and writes its own blocks.
 
-Guarantees: `look` judges a row whole and leaves word, in the sequence, of the positions that later rows
-may write without another look.
+Guarantees: `look` checks a row completely and records in the sequence which positions later rows
+may write without a new check.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["Issue", "look", "past_end", "promises"]
 
 
 class Issue:
-    """A step that is being judged."""
+    """A step being checked."""
 
     __slots__ = ("admitted", "after_step", "expected", "n")
 
@@ -41,11 +41,11 @@ class Issue:
 
 
 def past_end(check: Checker, q: Sequence) -> None:
-    """The sequence is given more tokens than it may have."""
+    """Reports a sequence that gets more tokens than its limit."""
     live = q.live
     check.broken(
         "length.max",
-        f"{live.r!r} is given token {q.known - live.prompt} of at most {live.limit - live.prompt}",
+        f"{live.r!r} gets token {q.known - live.prompt} of at most {live.limit - live.prompt}",
         (live.r,),
         generated=q.known - live.prompt,
         max=live.limit - live.prompt,
@@ -53,7 +53,7 @@ def past_end(check: Checker, q: Sequence) -> None:
 
 
 def look(check: Checker, issue: Issue, row: list[Any]) -> Sequence | None:
-    """Every rule of one row; None if it breaks one."""
+    """Checks every rule of one row; None if it breaks one."""
     r, start, tokens = row[0], row[1], row[2]
     found = len(check.found)
     event = {"r": r, "s": row[4]} if len(row) == 5 else {"r": r}
@@ -72,7 +72,7 @@ def look(check: Checker, issue: Issue, row: list[Any]) -> Sequence | None:
     live = q.live
     if live.phase != RUNNING:
         if live.phase == SWAPPED:
-            check.broken("phase.row", f"{r!r} is in step {issue.n}, and it is swapped out", (r,))
+            check.broken("phase.row", f"{r!r} is in step {issue.n}, but it is swapped out", (r,))
         elif live.phase in (WAITING, PREEMPTED):
             issue.admitted.append(live)
     end = start + tokens
@@ -80,7 +80,7 @@ def look(check: Checker, issue: Issue, row: list[Any]) -> Sequence | None:
         drafts = f" and {check.header.drafts} drafts" if check.header.drafts else ""
         check.broken(
             "length.known",
-            f"{r!r} computes positions {start} to {end - 1} in step {issue.n}, and it has "
+            f"{r!r} computes positions {start} to {end - 1} in step {issue.n}, but it has "
             f"{q.known} tokens{drafts}",
             (r,),
             end=end,
@@ -89,7 +89,7 @@ def look(check: Checker, issue: Issue, row: list[Any]) -> Sequence | None:
     if row[3] and end < q.known < ENDLESS:
         check.broken(
             "length.newest",
-            f"{r!r} computes positions {start} to {end - 1} in step {issue.n} and samples, and it "
+            f"{r!r} computes positions {start} to {end - 1} in step {issue.n} and samples, but it "
             f"has {q.known} tokens: the newest is not computed",
             (r,),
             end=end,
@@ -98,7 +98,7 @@ def look(check: Checker, issue: Issue, row: list[Any]) -> Sequence | None:
     if q.fence > check.state.settled and issue.after_step < q.fence:
         check.broken(
             "ordered.fence",
-            f"{r!r} writes in step {issue.n} into a block that step {q.fence} uses, and does not "
+            f"{r!r} writes in step {issue.n} into a block that step {q.fence} uses, but does not "
             f"wait for it (after_step is {issue.after_step})",
             (r,),
             step=q.fence,
@@ -129,7 +129,7 @@ def tables(check: Checker, issue: Issue, q: Sequence, start: int, end: int) -> N
             why = f"entry {empty[0]} is empty" if empty else f"has room for {room}"
             check.broken(
                 "capacity.room",
-                f"{r!r} needs {end} positions in step {issue.n}, and its table{here} {why} "
+                f"{r!r} needs {end} positions in step {issue.n}, but its table{here} {why} "
                 f"({len(blocks)} blocks of {size})",
                 (r,),
                 needs=end,
@@ -142,7 +142,7 @@ def tables(check: Checker, issue: Issue, q: Sequence, start: int, end: int) -> N
     if start > frontier:
         check.broken(
             "computed.start",
-            f"{r!r} starts at position {start} in step {issue.n}, and only {frontier} positions "
+            f"{r!r} starts at position {start} in step {issue.n}, but only {frontier} positions "
             "of it are computed" + misplaced(q, frontier),
             (r,),
             start=start,
@@ -154,10 +154,10 @@ def tables(check: Checker, issue: Issue, q: Sequence, start: int, end: int) -> N
 
 
 def content(issue: Issue, table: Table, low: int, start: int) -> int:
-    """Positions from entry `low` on whose KV exists, as far as a row that begins at `start` reads."""
+    """Positions with KV from entry `low` on, as far as a row from `start` reads."""
     size, filled, blocks = table.size, table.pool.filled, table.blocks
     q = table.sequence
-    # What the sequence computed itself is known; hits and copies are found block by block.
+    # What the sequence computed itself is known; hits and copies are looked up block by block.
     index = max(low, q.frontier // size)
     while index * size < start and index < len(blocks):
         block = blocks[index]
@@ -175,7 +175,7 @@ def content(issue: Issue, table: Table, low: int, start: int) -> int:
 
 
 def misplaced(q: Sequence, frontier: int) -> str:
-    """What the block at that position holds, if it is KV of other positions."""
+    """Describes the block at that position if it holds KV of other positions."""
     for table in q.tables.values():
         at = frontier // table.size
         block = table.blocks[at] if at < len(table.blocks) else HOLE
@@ -188,7 +188,7 @@ def misplaced(q: Sequence, frontier: int) -> str:
 def writable(
     check: Checker, issue: Issue, table: Table, start: int, needed: int
 ) -> tuple[int, int]:
-    """Positions around `start` that the row may write; a block that it may not is broken."""
+    """Positions around `start` that the row may write; reports a block that it may not write."""
     size, pool, blocks = table.size, table.pool, table.blocks
     r = table.sequence.live.r
     first = start // size
@@ -200,7 +200,7 @@ def writable(
             break
         alone = len(pool.held.get(block, ())) <= 1
         mine = pool.promised.get(block) is table
-        if mine:  # published before it is computed: it is looked at again with every row
+        if mine:  # published before it is computed: checked again with every row
             again = True
             continue
         if alone and block not in pool.published:
@@ -213,7 +213,7 @@ def writable(
         if not alone:
             check.broken(
                 "exclusive_write.shared",
-                f"{r!r} writes into block {block} in step {issue.n}, and "
+                f"{r!r} writes into block {block} in step {issue.n}, but "
                 f"{len(pool.held[block])} table entries of {named(has)} name it",
                 tuple(dict.fromkeys((r, *has))),
                 where,
@@ -222,7 +222,7 @@ def writable(
         if block in pool.published:
             check.broken(
                 "exclusive_write.published",
-                f"{r!r} writes into block {block} in step {issue.n}, and it is published",
+                f"{r!r} writes into block {block} in step {issue.n}, but it is published",
                 (r,),
                 where,
                 key=pool.published[block],
@@ -232,7 +232,7 @@ def writable(
 
 
 def promises(check: Checker, issue: Issue) -> None:
-    """What a row reads of a block that this same step computes is computed by this step."""
+    """Checks that what a row reads of a block being computed in this step is computed by it."""
     for author, block, q in issue.expected:
         author.sequence.sync()
         filled = author.pool.filled.get(block, 0)

@@ -1,8 +1,7 @@
-"""The rules that an event log is held against: names, sentences, finding codes, what each needs.
+"""The rules for event logs: names, sentences, finding codes, and what each needs.
 
-Guarantees: a rule is checked clause by clause, and a clause only where the log carries everything
-that the clause needs; a rule keeps its name and its code. How a clause is checked is in
-the files whose names end in `_rules`.
+Guarantees: a rule is checked clause by clause, a clause only where the log carries everything that
+it needs. Rules keep their names and codes. The files named `*_rules` implement the clauses.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ class Rule:
     """One rule.
 
     Attributes:
-        name: as reports print it.
-        code: of the finding.
+        name: its name in reports.
+        code: code of the finding.
         sentence: what must hold.
-        matters: what goes wrong otherwise.
+        matters: the harm of a violation.
         todo: where to look.
         clauses: for each clause what it needs: kinds and parts of events.
-        kinds: events at which it is asked.
+        kinds: kinds of events at which it is checked.
     """
 
     name: str
@@ -46,9 +45,9 @@ ROWS = (
     Rule(
         "grant",
         "LC411",
-        "a block is granted only if it exists, no table names it and it is not published",
+        "a block is allocated only if it exists, no table names it and it is not published",
         "Two requests write into one block, or a cached prefix is overwritten while it can be hit.",
-        "Look at who frees the block too early, or at the path that takes a block from the cache "
+        "Look for code that frees the block too early, or takes a block from the cache "
         "without removing its key.",
         {"exists": ("alloc",), "held": HOLD, "published": ("alloc", *CACHE)},
         ("alloc",),
@@ -65,9 +64,9 @@ ROWS = (
     Rule(
         "release",
         "LC413",
-        "what is freed is exactly that slice of that table",
+        "a free names exactly that slice of that table",
         "A block is freed while a table still names it, or never freed.",
-        "Compare the table with what the engine frees; often a path frees a copy of the table that "
+        "Compare the table with the freed blocks; often the engine frees a copy of the table that "
         "is out of date.",
         {"slice": HOLD, "known": ("submit", "free", "fork")},
         ("free",),
@@ -75,8 +74,7 @@ ROWS = (
     Rule(
         "hit",
         "LC414",
-        "a block that is hit is held or published, was computed whole, and has the content that is "
-        "asked for",
+        "a block that is hit is held or published, fully computed, and has the requested content",
         "A request reads KV of other tokens, or KV that was never computed.",
         "Look for a key that outlives its block's content, or a block that is published before it "
         "is computed.",
@@ -91,10 +89,10 @@ ROWS = (
     Rule(
         "publish",
         "LC415",
-        "a block is published by a table that holds it and has computed it whole, under one key; "
-        "what is evicted was published",
-        "The cache promises content that is not there, or counts a block twice.",
-        "Compare the moment of publishing with the step that computes the block.",
+        "a block is published by a table that holds it and has fully computed it, under one key; "
+        "only published blocks are evicted",
+        "The cache promises content that it does not have, or counts a block twice.",
+        "Compare when the block is published and which step computes it.",
         {
             "computed": (*HOLD, "store", "step", "copy"),
             "key": ("keys", *CACHE),
@@ -105,18 +103,18 @@ ROWS = (
     Rule(
         "conservation",
         "LC416",
-        "the engine's free blocks are exactly those that no table names and nothing publishes",
+        "the engine's free blocks are exactly those that no table names and that are not published",
         "Blocks are lost until a restart, or a block is free and in use at once.",
-        "Take the block that is named and look for the last event that changed who holds it.",
+        "Find the last event that changed the holders of the named block.",
         {"free": (*HOLD, *CACHE, "check", "free_ids")},
         ("check",),
     ),
     Rule(
         "queues",
         "LC417",
-        "every live request is in exactly one of the engine's queues, and no other is",
+        "every live request is in exactly one of the engine's queues, and no other request is in any",
         "A request that is in no queue is never scheduled again.",
-        "Look at the transition that moved the request last.",
+        "Look at the last transition of the request.",
         {"lists": ("submit", "check", *ENDS)},
         ("check",),
     ),
@@ -124,17 +122,17 @@ ROWS = (
         "capacity",
         "LC418",
         "a table has a block for every position that a row reads or writes",
-        "The device writes past the table: into memory of another request, or of none.",
-        "Compare the number of blocks that is taken with ceil(tokens / block_size).",
+        "The device writes past the table: into memory of another request, or unallocated memory.",
+        "Compare the number of allocated blocks with ceil(tokens / block_size).",
         {"room": (*HOLD, "step")},
         ("step",),
     ),
     Rule(
         "computed",
         "LC419",
-        "a row starts no later than where the computed content of its table ends",
+        "a row starts no later than the end of its table's computed content",
         "Attention reads positions whose KV was never written.",
-        "Look at how computed tokens are counted after a preemption, a hit or rejected drafts.",
+        "Check how computed tokens are counted after a preemption, a hit or rejected drafts.",
         {"start": (*HOLD, *CACHE, "step", "copy")},
         ("step",),
     ),
@@ -143,17 +141,17 @@ ROWS = (
         "LC420",
         "a step has at most max_tokens tokens and max_seqs rows, and each row at least one token",
         "The device runs out of memory or of captured graphs; an empty row computes nonsense.",
-        "Look at how the remaining budget is counted between prompts and decodes.",
+        "Check how the remaining budget is divided between prompts and decodes.",
         {"tokens": ("step",), "seats": ("step",), "empty": ("step",)},
         ("step",),
     ),
     Rule(
         "length",
         "LC421",
-        "a row computes no position that no token has, a row that samples computes the newest "
-        "token, and no request is given a token past max",
-        "A request gets more tokens than it asked for, or samples from a position without a token.",
-        "Look at how tokens of steps in flight are counted.",
+        "a row computes only positions of known tokens and drafts, a row that samples computes the newest "
+        "token, and no request gets a token past max",
+        "A request gets more tokens than its limit, or samples from a position without a token.",
+        "Check how tokens of steps in flight are counted.",
         {
             "known": ("submit", "fork", "lengths", "step", "samples", "preempt"),
             "max": ("submit", "fork", "lengths", "step", "samples", "preempt"),
@@ -164,10 +162,10 @@ ROWS = (
     Rule(
         "once",
         "LC422",
-        "a request has one end and one release, is in a step once, and nothing happens to it before "
+        "a request ends once, is released once, is in a step at most once, and has no events before "
         "or after its life",
         "A client gets an answer twice, a block is freed twice, or a finished request runs on.",
-        "Look at the race between finish, abort, preemption and a step in flight.",
+        "Check for a race between finish, abort, preemption and a step in flight.",
         {
             "live": ("submit", "fork"),
             "again": ("submit", "prune", *ENDS),
@@ -179,10 +177,10 @@ ROWS = (
     Rule(
         "phase",
         "LC423",
-        "only what runs is preempted, only what was preempted resumes, and what was swapped out "
-        "resumes before it is in a step",
+        "only running requests are preempted, only preempted ones resume, and swapped-out ones "
+        "resume before they are in a step",
         "A request is in two queues, or runs without its blocks.",
-        "Look at the transition that the event belongs to.",
+        "Check the transition of this event.",
         {
             "preempt": ("submit", "step", "alloc", "hit", "preempt", "resume"),
             "resume": ("submit", "preempt", "resume"),
@@ -195,7 +193,7 @@ ROWS = (
         "LC424",
         "steps are numbered and settled in order, no more than depth are in flight, and no access "
         "to a block starts before a conflicting one that is not over",
-        "The device reads a block while it is overwritten; which of the two wins is chance.",
+        "The device reads a block while it is overwritten: a race.",
         "Give the later operation a wait, or keep the block until the earlier one is over.",
         {
             "number": ("step",),
@@ -210,10 +208,10 @@ ROWS = (
     Rule(
         "queue_order",
         "LC425",
-        "no waiting request is admitted before one that comes before it in the order that the "
+        "no waiting request is admitted before one that precedes it in the order that the "
         "header states",
-        "A request waits for ever while later ones are served.",
-        "Look at what the engine does when the head of its queue does not fit.",
+        "A request starves while later ones are served.",
+        "Check what the engine does when the head of its queue does not fit.",
         {"passed": ("submit", "step", "preempt", "resume", *ENDS)},
         ("step",),
     ),
@@ -221,7 +219,7 @@ ROWS = (
         "progress",
         "LC511",
         "while a request is live, tokens are kept: the time without one is bounded by the lengths",
-        "The engine is up and no client gets an answer.",
+        "The engine is up but no client gets an answer.",
         "`lineclear why` names the guard of each request and the smallest change that frees it.",
         {
             "moves": ("submit", "step", "idle", *ENDS),
@@ -231,7 +229,7 @@ ROWS = (
     ),
 )
 
-#: Clauses that rest on how many tokens a request has.
+#: Clauses that depend on how many tokens a request has.
 COUNTED = ("length.known", "length.max", "length.newest", "computed.start", "progress.kept")
 RULES = {row.name: row for row in ROWS}
 #: Every clause as `rule.clause`, with what it needs.
@@ -240,13 +238,13 @@ CLAUSES = {f"{row.name}.{clause}": needs for row in ROWS for clause, needs in ro
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a log says about one rule.
+    """How far a log allows to check one rule.
 
     Attributes:
         rule: its name.
         status: checked, partly, unchecked or not stated.
-        asked: events at which it was asked.
-        lacks: what the log leaves out that it needs, by clause; or why it was not asked.
+        asked: number of events at which it was checked.
+        lacks: what the log omits that it needs, by clause; or why it was not checked.
     """
 
     rule: str
@@ -256,7 +254,7 @@ class Standing:
 
 
 def off(header: Header) -> dict[str, tuple[str, ...]]:
-    """Clauses that this log cannot be held against, each with what is left out."""
+    """Clauses that this log cannot decide, each with what it omits."""
     omitted = set(header.omits)
     found: dict[str, tuple[str, ...]] = {}
     for clause, needs in CLAUSES.items():
@@ -271,7 +269,7 @@ def off(header: Header) -> dict[str, tuple[str, ...]]:
 
 
 def standings(header: Header, counts: Mapping[str, int]) -> list[Standing]:
-    """What the log says about each rule, given how many events of each kind were checked."""
+    """The standing of each rule, from the number of checked events of each kind."""
     missing = off(header)
     found: list[Standing] = []
     for rule in ROWS:
@@ -281,7 +279,7 @@ def standings(header: Header, counts: Mapping[str, int]) -> list[Standing]:
             for clause in rule.clauses
             if f"{rule.name}.{clause}" in missing
         ]
-        # Steps that the device orders need no fence, so that clause says nothing of such an engine.
+        # Stream-ordered steps need no fence, so that clause does not apply to such an engine.
         asks_nothing = rule.name == "ordered" and header.stream_ordered
         if len(lacks) == len(rule.clauses) - asks_nothing:
             status = "unchecked"

@@ -1,7 +1,7 @@
-"""What makes an event malformed: a table of fields, compiled from the vocabulary once.
+"""Checks the form of events, by a table of fields compiled once from the vocabulary.
 
-Guarantees: `check_event` accepts exactly the events of `events.py`; every error names the field, the
-value and the remedy.
+Guarantees: `check_event` accepts exactly the events of `events.py`; every error names the field,
+the value and the remedy.
 """
 
 from collections.abc import Callable
@@ -24,17 +24,17 @@ __all__ = [
 
 
 def is_list(value: Any) -> bool:
-    """A list; what is in it is another question."""
+    """A list, with any content."""
     return type(value) is list
 
 
 def is_object(value: Any) -> bool:
-    """A JSON object; what is in it is another question."""
+    """A JSON object, with any content."""
     return type(value) is dict
 
 
 def is_id(value: object) -> bool:
-    """Text or a whole number; True and 1.0 are neither, though Python takes them for 1."""
+    """Text or a whole number; not True or 1.0, which Python equates with 1."""
     return type(value) is str or type(value) is int
 
 
@@ -80,9 +80,9 @@ def is_places(value: Any) -> bool:
 
 
 def is_rows(value: Any) -> bool:
-    """A list of [r, start, tokens, samples] and perhaps s.
+    """A list of [r, start, tokens, samples] and optionally s.
 
-    A log has hundreds of rows for each other event, so this is written for speed.
+    Optimized for speed: a log has hundreds of rows for each other event.
     """
     if not is_list(value):
         return False
@@ -107,7 +107,7 @@ def is_rows(value: Any) -> bool:
 
 
 def is_kept(value: Any) -> bool:
-    """A list of [r, tokens] and perhaps s."""
+    """A list of [r, tokens] and optionally s."""
     return is_list(value) and all(
         is_list(row)
         and len(row) in (2, 3)
@@ -126,7 +126,7 @@ def is_free(value: Any) -> bool:
 
 
 Test: TypeAlias = Callable[[object], bool]
-#: By the name of the field, where its type alone does not say enough.
+#: Tests by field name, where the type is not specific enough.
 BY_NAME: dict[str, tuple[Test, str]] = {
     "prompt": (is_positive, "a whole number, 1 or more"),
     "max": (is_positive, "a whole number, 1 or more"),
@@ -151,12 +151,12 @@ BY_TYPE: dict[object, tuple[Test, str]] = {
 
 
 def one_of(words: tuple[object, ...]) -> Test:
-    """A test for one of some words."""
+    """A test for one of several words."""
     return lambda value: value in words
 
 
 def compiled(cls: Any) -> dict[str, tuple[Test, str, bool]]:
-    """For each field of an event: its test, what it must be, and whether it may be absent."""
+    """For each field of an event: test, required value in words, whether it may be absent."""
     fields: dict[str, tuple[Test, str, bool]] = {}
     for name, hint in get_type_hints(cls).items():
         if name == "e":
@@ -170,10 +170,10 @@ def compiled(cls: Any) -> dict[str, tuple[Test, str, bool]]:
     return fields
 
 
-#: For each kind of event its fields.
+#: Kind of event -> its fields.
 FIELDS = {get_type_hints(cls)["e"].__args__[0]: compiled(cls) for cls in CLASSES}
 KINDS = tuple(FIELDS)
-#: The fields that must be there, by kind.
+#: Kind of event -> its required fields.
 REQUIRED = {
     kind: tuple(name for name, (_, _, optional) in fields.items() if not optional)
     for kind, fields in FIELDS.items()
@@ -181,17 +181,17 @@ REQUIRED = {
 
 
 def check_event(event: object) -> None:
-    """Whether this is an event of the vocabulary.
+    """Checks that this is an event of the vocabulary.
 
     Raises:
-        EventError: it is none; the message names the field, the value and the remedy.
+        EventError: it is not; the message names the field, the value and the remedy.
     """
     if type(event) is not dict:
         raise EventError('an event is a JSON object, such as {"e": "idle"}')
     content = cast("dict[str, Any]", event)
     kind = content.get("e")
     if kind not in FIELDS:
-        raise EventError(f"e: {kind!r} is no kind of event; the kinds are {', '.join(KINDS)}")
+        raise EventError(f"e: {kind!r} is not a kind of event; the kinds are {', '.join(KINDS)}")
     fields = FIELDS[kind]
     for name in REQUIRED[kind]:
         if name not in content:
@@ -223,6 +223,6 @@ def free_lists(free: Any) -> dict[str, list[int]]:
 
 
 def shown(value: object, most: int = 60) -> str:
-    """A value as a message quotes it, not longer than a line."""
+    """A value for a message, at most one line long."""
     text = repr(value)
     return text if len(text) <= most else text[: most - 3] + "..."

@@ -1,7 +1,7 @@
-"""A file that says what an engine did, whatever its form: an event log, a journal, KV events.
+"""The log of an engine in any format: event log, journal, KV events.
 
-Guarantees: `events` begins at the first event whenever it is called and holds one line in memory;
-each event comes with the number of its line. The form is known from the first line.
+Guarantees: `events` starts at the first event on every call and holds one line in memory; each
+event comes with its line number. The first line determines the format.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ Event = dict[str, Any]
 
 
 class Source:
-    """A file, opened anew for each reading.
+    """A file, reopened for each reading.
 
     Args:
-        path: of the file.
+        path: path of the file.
 
     Attributes:
         kind: event log, journal or KV events.
-        header: what it says of its engine.
-        line: number of the line that was read last.
+        header: header of the log.
+        line: number of the line read last.
 
     Raises:
         OSError: it cannot be read.
-        EventError, lineclear.record.JournalError: its first line is none that is known.
+        EventError, lineclear.record.JournalError: the format of its first line is unknown.
     """
 
     def __init__(self, path: Path) -> None:
@@ -81,12 +81,12 @@ class Source:
                 yield from events
 
     def error(self, error: EventError) -> EventError:
-        """The same with the number of the line that was read last."""
+        """The same error with the number of the line read last."""
         text = str(error)
         return error if text.startswith("line ") else EventError(f"line {self.line}: {text}")
 
 
 def counted(lines: Iterator[str], source: Source) -> Iterator[str]:
-    """The lines, counted."""
+    """Counts the lines as they are read."""
     for source.line, line in enumerate(lines, start=1):
         yield line

@@ -1,7 +1,7 @@
-"""What a log has led to so far: who is live, what each table names, what each block contains.
+"""The state after a log's events: live requests, block tables, block contents.
 
-Guarantees: its size depends on the engine's size and on who is live, never on the length of the
-log. It applies changes and judges nothing.
+Guarantees: its size depends on the engine's size and on the live requests, never on the length of
+the log. It applies changes without checking them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 DEFAULT = DEFAULT_POOL
-#: A table entry that names no block.
+#: A table entry without a block.
 HOLE = -1
 ENDLESS = 1 << 60
 WAITING, RUNNING, PREEMPTED, SWAPPED = "waiting", "running", "preempted", "swapped"
@@ -39,12 +39,12 @@ class Pool:
     """The blocks of one pool.
 
     Attributes:
-        held: the tables that name a block, for each block that is named.
-        filled: positions of a block that hold KV, counted from its start; absent for none.
-        entry: the entry of a table that this KV was computed for: it depends on the position.
+        held: block -> the tables that name it.
+        filled: number of leading positions of a block that hold KV; absent for none.
+        entry: the table entry that this KV was computed for: KV depends on the position.
         published: blocks that can be hit, with their keys (None if the log has no keys).
-        promised: published blocks that are still to be computed, and by which table.
-        fence: for a block that was freed, the last step that may still use it.
+        promised: published blocks not computed yet, and the table that will compute them.
+        fence: for a freed block, the last step that may still use it.
     """
 
     __slots__ = (
@@ -95,14 +95,14 @@ class Sequence:
     """One sequence of a live request.
 
     Attributes:
-        known: tokens of the prompt, and tokens that were sampled or that a step in flight samples.
-        best: the most tokens that it ever knew.
-        frontier: positions from the start whose KV exists, as far as it was looked at.
-        synced: positions that `Pool.filled` knows of.
-        safe_from, safe_to: positions that a row may write without another look.
+        known: number of tokens: prompt, sampled, and being sampled by a step in flight.
+        best: maximum of `known` so far.
+        frontier: number of leading positions whose KV exists, as far as checked.
+        synced: number of positions entered in `Pool.filled`.
+        safe_from, safe_to: positions that a row may write without a new check.
         step: the last step that it is in.
         fence: the last step that must be over before this sequence's next one starts.
-        limit: tokens that it may reach.
+        limit: maximum of `known`.
     """
 
     __slots__ = (
@@ -132,7 +132,7 @@ class Sequence:
         self.tables: dict[tuple[str, str], Table] = {}
 
     def sync(self) -> None:
-        """Enters what rows have computed into the pools."""
+        """Enters computed rows into the pools."""
         synced, frontier = self.synced, self.frontier
         if synced == frontier:
             return
@@ -152,7 +152,7 @@ class Sequence:
         self.synced = frontier
 
     def lower(self, frontier: int) -> None:
-        """What is beyond this position is computed no more."""
+        """Positions beyond this one are no longer computed."""
         if frontier < self.frontier:
             self.sync()
             self.frontier = frontier
@@ -168,9 +168,9 @@ class Live:
     """A live request.
 
     Attributes:
-        arrival: a number that grows with every submit.
+        arrival: a number that increases with every submit.
         gone: sequences that have ended.
-        place: where it stands in the order that the header states.
+        place: its place in the order that the header states.
     """
 
     __slots__ = (
@@ -226,7 +226,7 @@ class State:
     """
 
     def __init__(self, header: Header) -> None:
-        """Nothing has happened."""
+        """Starts before the first event."""
         self.header = header
         self.pools = {DEFAULT: Pool(DEFAULT, header.blocks, header.first_id)}
         for name, size in header.pools.items():
@@ -246,7 +246,7 @@ class State:
         self.dry = self.idle = 0
 
     def submit(self, event: Any) -> Live:
-        """A request is live from now on."""
+        """Adds a live request."""
         self.arrivals += 1
         live = Live(event, self.arrivals)
         if "lengths" in self.header.omits or "samples" in self.header.omits:
@@ -262,7 +262,7 @@ class State:
         return live
 
     def sequence(self, r: RequestId, s: int) -> Sequence | None:
-        """A sequence of a live request; made if the request may have it."""
+        """A sequence of a live request; created if the request may have it."""
         live = self.live.get(r)
         if live is None:
             return None
@@ -272,7 +272,7 @@ class State:
         return found
 
     def begin(self, live: Live, s: int) -> Sequence:
-        """A request has another sequence from now on."""
+        """Adds a sequence to a request."""
         first = next(iter(live.sequences.values()))
         known = ENDLESS if first.known == ENDLESS else live.prompt
         sequence = live.sequences[s] = Sequence(live, s, known)
@@ -281,14 +281,14 @@ class State:
         return sequence
 
     def close(self, live: Live, s: int) -> None:
-        """A sequence of a request is no more."""
+        """Removes a sequence of a request."""
         del live.sequences[s]
         live.gone.add(s)
         if s == 0:
             self.leaders.pop(live.r, None)
 
     def table(self, sequence: Sequence, pool: str, group: str) -> Table:
-        """A table of the sequence; made if it has none there."""
+        """A table of the sequence; created if absent."""
         table = sequence.tables.get((pool, group))
         if table is None:
             size, window = self.groups[group]
@@ -305,13 +305,13 @@ class State:
             table.blocks[at] = block
 
     def touch(self, pool: Pool, block: int) -> None:
-        """The sequences that name the block are checked again before they write."""
+        """Makes the sequences that name the block check it again before they write."""
         for table in pool.held.get(block, ()):
             table.sequence.sync()
             table.sequence.safe_to = 0
 
     def drop(self, table: Table, at: int, count: int) -> None:
-        """These entries of a table name nothing from now on."""
+        """These entries of a table name no block from now on."""
         sequence, pool = table.sequence, table.pool
         sequence.sync()
         # Steps use blocks of the default pool only.
@@ -338,12 +338,12 @@ class State:
         if pool.name == DEFAULT:
             end = (at + count) * table.size
             if table.window is None or end > sequence.frontier - table.window:
-                # Nothing of what is left changes, so what the pools know of it stays.
+                # The remaining entries do not change, so their entries in the pools stay.
                 sequence.frontier = sequence.synced = min(sequence.frontier, at * table.size)
             sequence.safe_to = 0
 
     def lose(self, live: Live) -> None:
-        """What steps in flight sample for a request is dropped."""
+        """Drops the samples of steps in flight for a request."""
         for at, (n, rows) in enumerate(self.flights):
             for row in rows:
                 q = live.sequences.get(row[4] if len(row) == 5 else 0)
@@ -353,7 +353,7 @@ class State:
             self.flights[at] = (n, [row for row in rows if row[0] != live.r])
 
     def leave(self, live: Live, kind: str, number: int) -> None:
-        """A request is live no more."""
+        """Removes a request that has ended."""
         del self.live[live.r]
         self.leaders.pop(live.r, None)
         self.ended.append((live.r, kind, number))
@@ -361,7 +361,7 @@ class State:
             self.leaving[live.r] = live
 
     def history(self, r: RequestId) -> str:
-        """When a request that is not live ended, for messages."""
+        """When a dead request ended, for messages."""
         for name, kind, number in reversed(self.ended):
             if name == r:
                 return f"it ended at event {number} ({kind})"

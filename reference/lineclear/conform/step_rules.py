@@ -1,8 +1,8 @@
-"""Rules of steps: budget, seats, numbers, and each row.
+"""Rules of steps: budget, rows, numbers, and each row.
 
-Guarantees: a row that goes on where its sequence's last one ended, in a block that was found
-writable before, costs a handful of comparisons; any other is looked at whole. A step of which one
-row is wrong is not applied further than its rows before it.
+Guarantees: a row that continues where its sequence's last one ended, in a block already found
+writable, costs a handful of comparisons; any other is fully checked. A step with a wrong row is
+applied only up to the row before it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def step(check: Checker, event: dict[str, Any]) -> None:
             r, start, tokens, samples = row
             q = leaders.get(r)
             end = start + tokens
-            if (  # the usual row: it goes on where the last one ended, and samples
+            if (  # the common row: continues where the last one ended, and samples
                 q is not None
                 and start == q.frontier
                 and end == q.known
@@ -122,7 +122,7 @@ def step(check: Checker, event: dict[str, Any]) -> None:
 
 
 def numbered(check: Checker, n: int) -> None:
-    """Steps are numbered one after the other, and no more than depth are in flight.
+    """Steps are numbered consecutively, and at most `depth` are in flight.
 
     A log may begin in the middle of a run, so the first step may have any number.
     """
@@ -148,7 +148,7 @@ def settle(check: Checker, event: dict[str, Any]) -> None:
         flying = [number for number, _ in state.flights]
         check.broken(
             "ordered.settle",
-            f"step {n} is settled, and the steps in flight are {flying or 'none'}, in this order",
+            f"step {n} is settled, but the steps in flight are {flying or 'none'}, in this order",
             step=n,
             in_flight=flying,
         )
@@ -165,7 +165,7 @@ def settle(check: Checker, event: dict[str, Any]) -> None:
 
 
 def corrected(check: Checker, rows: list[list[Any]], kept: list[list[Any]]) -> None:
-    """Rows of a settled step kept another number of tokens than they were to sample."""
+    """Rows of a settled step that kept another number of tokens than scheduled."""
     samples = {(row[0], row[4] if len(row) == 5 else 0): row[3] for row in rows}
     for row in kept:
         s = row[2] if len(row) == 3 else 0

@@ -1,12 +1,12 @@
-"""An event log replayed through the proved table: every event as an action that its guards allow.
+"""Replays an event log through the proved table: each event as an action that its guards allow.
 
-Guarantees: a log passes only if each of its events was an action of the table, done on the ledger
-that runs, with the blocks that the log names; tables and free blocks are compared after every step.
-The table has no action for published blocks, groups of layers or restarts: a log with them is
-refused as a whole.
+Guarantees: a log passes only if each of its events was an action of the table, run on the ledger,
+with the blocks that the log names; tables and free blocks are compared after every step. The table
+has no action for published blocks, groups of layers or restarts: a log with them is rejected as a
+whole.
 
-The table admits a request with blocks for every token that it knows and takes blocks for a running
-one when a step needs them, so grants are collected until an event shows what they were for.
+The table admits a request with blocks for every known token, and allocates blocks for a running
+one when a step needs them, so allocations are collected until an event shows their use.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ Event = dict[str, Any]
 
 
 class TableError(Exception):
-    """A log uses words that the table does not have; the message names them."""
+    """The log uses a feature that the table lacks; the message names it."""
 
 
 class Differs(Exception):
-    """An event is no action of the table, or leads to another state."""
+    """An event is not an action of the table, or leads to another state."""
 
 
 def limits_of(header: Header) -> Limits:
-    """The limits of a ledger for this engine.
+    """The ledger's limits for this engine.
 
     Raises:
-        TableError: the table has no such engine.
+        TableError: the table does not support such an engine.
     """
     others = [name for name in header.pools if name != "cpu"]
     if others or header.groups or header.first_id or header.depth > 2:
         raise TableError(
-            "the table has one group of layers, the pools gpu and cpu, ids from 0 and a depth of 1 "
+            "the table supports one group of layers, the pools gpu and cpu, ids from 0 and a depth of 1 "
             "or 2: use --level rules"
         )
     cpu = header.pools["cpu"].blocks if "cpu" in header.pools else 0
@@ -69,15 +69,15 @@ def limits_of(header: Header) -> Limits:
 
 
 def replay_events(header: Header, events: Iterable[Event], line: Callable[[], int]) -> list[str]:
-    """What the table refuses, as lines for people; empty if it allows every event.
+    """What the table rejects, as lines of text; empty if it allows every event.
 
     Args:
-        header: of the log, which keeps the rules.
-        events: of the log.
-        line: gives the number of the line that was read last.
+        header: header of the log, which obeys the rules.
+        events: events of the log.
+        line: returns the number of the line read last.
 
     Raises:
-        TableError: the log uses words that the table does not have.
+        TableError: the log uses a feature that the table lacks.
     """
     replay = TableReplay(header)
     for event in events:
@@ -93,11 +93,11 @@ def replay_events(header: Header, events: Iterable[Event], line: Callable[[], in
 
 
 class TableReplay:
-    """A ledger that does what a log says.
+    """A ledger that follows a log.
 
     Attributes:
-        ledger: the state that the table leads to.
-        checker: the rules, which know what the log's tables name.
+        ledger: the state of the table.
+        checker: the rules, with the log's tables.
     """
 
     def __init__(self, header: Header) -> None:
@@ -113,10 +113,10 @@ class TableReplay:
         self.numbers: dict[int, int] = {}  # copy of the log -> operation
 
     def __call__(self, event: Event) -> None:
-        """One event.
+        """Applies one event.
 
         Raises:
-            TableError: the table has no word for it.
+            TableError: the table lacks its feature.
             Differs, Refused, Broken: it does not allow it.
         """
         found = self.checker.feed(event)
@@ -134,7 +134,7 @@ class TableReplay:
         handler(event)
 
     def pay(self, r: RequestId | None) -> None:
-        """Samples of settled steps are learned: of one request, or of all if None."""
+        """Commits samples of settled steps: of one request, or of all if None."""
         for sequence in list(self.owed):
             if r is not None and self.requests.get(r) is not sequence.request:
                 continue
@@ -150,9 +150,7 @@ class TableReplay:
 
     def _submit(self, event: Event) -> None:
         if "max" not in event:
-            raise TableError(
-                "submit without max: the table needs to know how long a request may be"
-            )
+            raise TableError("submit without max: the table needs the maximum length of a request")
         limit = event["prompt"] + event["max"]
         request = self.ledger.new_request(event["prompt"], limit, event.get("n", 1))
         self.sequences[event["r"], 0] = actions.submit(self.ledger, request)
@@ -185,10 +183,10 @@ class TableReplay:
     # ---- blocks --------------------------------------------------------------------------------
 
     def _alloc(self, event: Event) -> None:
-        """Taken when an event shows what the blocks are for."""
+        """Held back until an event shows what the blocks are for."""
 
     def _free(self, event: Event) -> None:
-        """Given up with the action that the next events name."""
+        """Freed with the action of a later event."""
 
     def _hit(self, event: Event) -> None:
         if event.get("pool", DEFAULT) != DEFAULT or self.moving is self.requests[event["r"]]:
@@ -210,7 +208,7 @@ class TableReplay:
         return [] if table is None else table.blocks
 
     def grow(self, r: RequestId, s: int, needed: int) -> None:
-        """The ledger's table gets the blocks that the log granted, and room for `needed`."""
+        """Gives the ledger's table the blocks that the log allocated, and room for `needed`."""
         ledger, sequence = self.ledger, self.sequences[r, s]
         request = sequence.request
         new = self.places(r, s)[sequence.length :]
@@ -218,7 +216,7 @@ class TableReplay:
             most = ledger.need(sequence.known_tokens)
             if len(new) < most:
                 raise Differs(
-                    f"{r!r} runs with {len(new)} blocks, and admit takes {most}, for every token "
+                    f"{r!r} runs with {len(new)} blocks, but admit allocates {most}, for every token "
                     "that it knows"
                 )
             steer(ledger.gpu, new[:most])
@@ -231,11 +229,11 @@ class TableReplay:
             actions.append_slots(ledger, sequence, target - sequence.slot_tokens)
 
     def same(self, r: RequestId, s: int) -> None:
-        """Broken if ledger and log disagree about a table."""
+        """Reports ledger and log if they disagree about a table."""
         mine = [block.place for block in self.sequences[r, s].table]
         if mine != self.places(r, s):
             raise Differs(
-                f"the table of {r!r} is {mine} for the table's actions, {self.places(r, s)} in the log"
+                f"the block table of {r!r} is {mine} by the table's actions, {self.places(r, s)} in the log"
             )
 
     # ---- preemption and copies -----------------------------------------------------------------
@@ -276,7 +274,7 @@ class TableReplay:
                 raise Differs("it belongs to no request that is swapped out or in")
             blocks = [block.place for block in ledger.blocks(request)]
             if sorted(blocks) != sorted(pairs):
-                raise Differs(f"it moves {sorted(pairs)}, and the request holds {sorted(blocks)}")
+                raise Differs(f"it moves {sorted(pairs)}, but the request holds {sorted(blocks)}")
             steer(ledger.cpu if out else ledger.gpu, [pairs[place] for place in blocks])
             (actions.swap_out if out else actions.swap_in)(ledger, request)
             self.moving = None
@@ -284,7 +282,7 @@ class TableReplay:
         self.waits(event, number)
 
     def writer(self, src: int, dst: int) -> Sequence:
-        """The sequence that gets a copy of a shared block of its own."""
+        """The sequence that gets its own copy of a shared block."""
         for (r, s), sequence in self.sequences.items():
             if not sequence.alive or r not in self.checker.state.live:
                 continue
@@ -295,7 +293,7 @@ class TableReplay:
         raise Differs(f"no table has block {dst} in place of block {src}")
 
     def carry(self, number: int) -> None:
-        """A plan has carried the operation."""
+        """Marks the operation as carried by a plan."""
         if number > self.ledger.carried:
             actions.carry(self.ledger)
 
@@ -311,7 +309,7 @@ class TableReplay:
         actions.settle_copy(self.ledger, number)
 
     def waits(self, event: Event, number: int) -> None:
-        """Broken if the operation does not wait for all that the table makes it wait for."""
+        """Reports the operation if it lacks a wait that the table requires."""
         ledger = self.ledger
         listed = {self.numbers[op] for op in event.get("after", ()) if op in self.numbers}
         wait = ledger.wait_of(number)
@@ -327,7 +325,7 @@ class TableReplay:
             raise Differs(f"it does not wait for operation {operation}, as the table does")
 
     def logged(self, step: int) -> int:
-        """The number that the log gives to a step of the ledger."""
+        """The log's number for a step of the ledger."""
         return self.checker.state.steps - self.ledger.steps + step
 
     # ---- steps ---------------------------------------------------------------------------------
@@ -341,13 +339,15 @@ class TableReplay:
             sequence = self.sequences[r, s]
             self.same(r, s)
             if start != sequence.reach_tokens:
-                raise Differs(f"{r!r} starts at {start}, and the table at {sequence.reach_tokens}")
+                raise Differs(
+                    f"{r!r} starts at {start}, but in the table at {sequence.reach_tokens}"
+                )
             exist = sequence.known_tokens + sequence.promised_samples
             drafts = max(0, start + tokens - exist)
             actions.schedule_tokens(ledger, sequence, tokens, drafts)
             self.drafts[ledger.steps + 1, sequence] = drafts
             if samples != sequence.last_samples:
-                raise Differs(f"{r!r} samples {samples}, and the table {sequence.last_samples}")
+                raise Differs(f"{r!r} samples {samples}, but {sequence.last_samples} in the table")
         if event["rows"]:
             actions.issue_step(ledger)
             self.rows[ledger.steps] = event["rows"]
@@ -371,17 +371,17 @@ class TableReplay:
         for name, ids in free_lists(event.get("free", {})).items():
             pool = self.ledger.cpu if name == "cpu" else self.ledger.gpu
             if sorted(pool.order[: pool.free]) != sorted(ids):
-                raise Differs(f"the free blocks of {name} are others for the table")
+                raise Differs(f"the free blocks of {name} differ from the table's")
 
 
 def steer(pool: Pool, places: list[int]) -> None:
-    """The pool grants these places next: which free place is granted is the engine's choice."""
+    """Makes the pool allocate these blocks next: the engine chooses among free blocks."""
     if len(places) > pool.free:
-        raise Differs(f"{len(places)} blocks of {pool.name} are granted, {pool.free} are free")
+        raise Differs(f"{len(places)} blocks of {pool.name} are allocated, {pool.free} are free")
     for k, place in enumerate(places):
         at, to = pool.position[place], pool.free - 1 - k
         if at > to:
-            raise Differs(f"block {place} of {pool.name} is granted and not free")
+            raise Differs(f"block {place} of {pool.name} is allocated but not free")
         other = pool.order[to]
         pool.order[to], pool.order[at] = place, other
         pool.position[place], pool.position[other] = to, at

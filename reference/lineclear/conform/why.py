@@ -1,9 +1,8 @@
-"""Why requests do not move: for each the first false guard, with its numbers, and what would lift it.
+"""Why requests do not progress: the first false guard of each, and what would lift it.
 
-Guarantees: a guard is named only if its numbers make it false; waiting is said not to help only
-where the guard is false even if every other request ended now. It judges a snapshot and decides
-nothing: an engine may have guards of its own, and where everything that a request needs is there,
-it says just that.
+Guarantees: a guard is named only if its numbers make it false; waiting is called useless only
+where the guard is false even if every other request ended now. It judges a snapshot: an engine may
+have further guards, and where a request has everything it needs, the report says so.
 """
 
 from __future__ import annotations
@@ -16,20 +15,20 @@ from lineclear.relief import CANNOT_HELP, HELPS, NOTHING, Relief, relief
 
 __all__ = ["GUARDS", "RequestState", "Snapshot", "Stuck", "Why", "why"]
 
-#: Every guard, and what it means.
+#: Every guard and its meaning.
 GUARDS = {
     "in_no_queue": "no queue of the engine names it",
     "open_copy": "a copy of its blocks is not done",
     "commit": "a step that computes for it is not settled",
-    "too_long": "it needs more blocks than there are, even alone",
-    "lost": "too few blocks are left: the others are neither held nor free",
+    "too_long": "it needs more blocks than the pool has, even alone",
+    "lost": "too few blocks are left: some are neither held nor free",
     "too_wide": "it has more sequences than a step may have rows",
-    "too_large": "its prompt is computed at once and exceeds max_tokens, even alone",
-    "head_of_line": "a request before it in the order waits too",
-    "blocks": "there are too few free blocks",
+    "too_large": "its prompt is not chunked and exceeds max_tokens, even alone",
+    "head_of_line": "a request before it in the order is waiting too",
+    "blocks": "too few blocks are free",
     "seats": "too many sequences run",
-    "tokens": "those that run use up the tokens of a step",
-    "none": "everything that it needs is there",
+    "tokens": "running requests use up the tokens of a step",
+    "none": "it has everything it needs",
 }
 
 
@@ -40,19 +39,19 @@ class RequestState:
     Attributes:
         request_id: its id.
         phase: waiting, running, preempted or swapped.
-        known: tokens of its longest sequence, prompt included.
-        computed: of these the ones whose KV exists.
-        blocks: blocks of the default pool that it names.
-        alone: of these the ones that no other request names.
-        limit: tokens that a sequence may reach, None if unknown.
-        seats: its sequences.
-        width: sequences that it may have.
+        known: number of tokens of its longest sequence, prompt included.
+        computed: how many of these have KV.
+        blocks: number of blocks of the default pool that it names.
+        alone: how many of these no other request names.
+        limit: maximum number of tokens of a sequence, None if unknown.
+        seats: number of its sequences.
+        width: maximum number of sequences.
         elsewhere: blocks of other pools that it names.
-        place: where it stands in the order; smaller comes first.
-        in_flight: whether a step that is not settled computes for it.
+        place: its place in the order; smaller is earlier.
+        in_flight: whether an unsettled step computes for it.
         copy: a copy of its blocks that is not done, or None.
         queued: whether a queue of the engine names it.
-        still: calls of the engine since it last kept a token, or since it was submitted.
+        still: engine calls since it last kept a token, or since it was submitted.
     """
 
     request_id: Hashable
@@ -77,13 +76,13 @@ class Snapshot:
     """An engine at one moment.
 
     Attributes:
-        blocks: of the default pool.
-        block_size: tokens that a block has room for.
-        free: blocks that the engine may grant at once.
+        blocks: number of blocks of the default pool.
+        block_size: tokens per block.
+        free: blocks that the engine may allocate at once.
         cached: published blocks that no table names, which it may evict.
         requests: the live ones.
         max_seqs, max_tokens: limits of a step, None for none.
-        chunk: the fewest tokens of a prompt that a step computes, None if it need not be whole.
+        chunk: minimum prompt tokens of a step, None for no minimum.
         whole_prompts: whether a prompt is computed in one step.
         in_flight: steps that are not settled.
         open_copies: copies that are not done.
@@ -93,7 +92,7 @@ class Snapshot:
         leaving: blocks of requests that have ended and still hold them.
         held: blocks that some table names, those of ended requests included; the sum over the
             requests if None, which counts shared ones several times.
-        patience: idle calls that are no news.
+        patience: idle calls before they count as a standstill.
     """
 
     blocks: int
@@ -115,18 +114,18 @@ class Snapshot:
     patience: int = 5
 
     def need(self, tokens: int) -> int:
-        """Blocks for so many positions."""
+        """Number of blocks for this many positions."""
         return -(-tokens // self.block_size)
 
 
 @dataclass(frozen=True, slots=True)
 class Stuck:
-    """Why one request does not go on.
+    """Why one request does not progress.
 
     Attributes:
-        request: which.
+        request: the request.
         guard: one of `GUARDS`.
-        figures: what the guard compares.
+        figures: the values that the guard compares.
         relief: the smallest change that makes the guard true.
         waiting: whether waiting can make it true.
     """
@@ -138,7 +137,7 @@ class Stuck:
     waiting: str
 
     def json(self) -> dict[str, Any]:
-        """For scripts."""
+        """JSON form."""
         return {
             "request_id": str(self.request.request_id),
             "phase": self.request.phase,
@@ -159,8 +158,8 @@ class Why:
     """The report.
 
     Attributes:
-        snapshot: that was judged.
-        requests: every live request that a step in flight does not serve, in the order given.
+        snapshot: the snapshot.
+        requests: every live request that no step in flight serves, in the given order.
     """
 
     snapshot: Snapshot
@@ -168,7 +167,7 @@ class Why:
 
     @property
     def standstill(self) -> bool:
-        """Whether nothing moves any more: requests are live, and call after call does nothing."""
+        """Whether nothing progresses: requests are live, and repeated calls do nothing."""
         snapshot = self.snapshot
         return bool(snapshot.requests) and snapshot.idle > snapshot.patience
 
@@ -177,7 +176,7 @@ class Why:
         return [row for row in self.requests if row.waiting == CANNOT_HELP]
 
     def json(self) -> dict[str, Any]:
-        """For scripts."""
+        """JSON form."""
         snapshot = self.snapshot
         return {
             "standstill": self.standstill,
@@ -196,7 +195,7 @@ class Why:
 
 
 def why(snapshot: Snapshot) -> Why:
-    """For each live request the first guard that is false."""
+    """The first false guard of each live request."""
     return Why(snapshot, tuple(judge(snapshot, request) for request in snapshot.requests))
 
 
@@ -207,12 +206,12 @@ def judge(snapshot: Snapshot, request: RequestState) -> Stuck:
         if found is not None:
             return found
     still = snapshot.idle > snapshot.patience
-    change = Relief("nothing is missing" + (": a rule of the engine's own keeps it" * still))
+    change = Relief("nothing is missing" + (": a rule of the engine itself blocks it" * still))
     return Stuck(request, "none", {}, change, NOTHING if still else HELPS)
 
 
 def operations(snapshot: Snapshot, request: RequestState) -> Stuck | None:
-    """What has to be over first."""
+    """Operations that must complete first."""
     if not request.queued:
         return Stuck(
             request, "in_no_queue", {}, Relief("abort it and submit it again"), CANNOT_HELP
@@ -227,8 +226,8 @@ def operations(snapshot: Snapshot, request: RequestState) -> Stuck | None:
 
 
 def never(snapshot: Snapshot, request: RequestState) -> Stuck | None:
-    """What is false even if every other request ended now."""
-    # The last token needs no KV, so that a request of `limit` tokens needs room for one less.
+    """Guards that are false even if every other request ended now."""
+    # The last token needs no KV, so a request of `limit` tokens needs room for one less.
     last = request.known if request.limit is None else max(request.known, request.limit - 1)
     needs = snapshot.need(last)
     gone = lost(snapshot)
@@ -254,7 +253,7 @@ def never(snapshot: Snapshot, request: RequestState) -> Stuck | None:
 
 
 def lost(snapshot: Snapshot) -> int:
-    """Blocks that no table names and the engine does not have as free."""
+    """Blocks that no table names and that the engine does not list as free."""
     held = snapshot.held
     if held is None:
         held = snapshot.leaving + sum(r.blocks for r in snapshot.requests)
@@ -262,7 +261,7 @@ def lost(snapshot: Snapshot) -> int:
 
 
 def ahead(snapshot: Snapshot, request: RequestState) -> Stuck | None:
-    """Whether it stands behind another, where the engine serves strictly in order."""
+    """Whether another request precedes it, where the engine serves strictly in order."""
     if not snapshot.ordered or request.phase in ("running", "swapped"):
         return None
     queue = [r for r in snapshot.requests if r.phase in ("waiting", "preempted")]
@@ -273,13 +272,13 @@ def ahead(snapshot: Snapshot, request: RequestState) -> Stuck | None:
         request,
         "head_of_line",
         {"behind": str(first.request_id)},
-        Relief("the request before it goes on", 0),
+        Relief("the request before it progresses", 0),
         HELPS,
     )
 
 
 def room(snapshot: Snapshot, request: RequestState) -> Stuck | None:
-    """Blocks, seats and tokens, in this order."""
+    """Blocks, rows and tokens, in this order."""
     others = [r for r in snapshot.requests if r is not request]
     running = request.phase == "running"
     tokens = request.known
@@ -321,7 +320,7 @@ def room(snapshot: Snapshot, request: RequestState) -> Stuck | None:
 
 
 def lines(report: Why, most: int = 12) -> list[str]:
-    """For people; of the requests the first `most`, those that wait longest first."""
+    """The report as text; shows the first `most` requests, longest-waiting first."""
     snapshot = report.snapshot
     text: list[str] = []
     if report.standstill:

@@ -1,7 +1,7 @@
-"""Functions put in place of the methods of one instance, and taken away again.
+"""Wraps methods of single instances, and unwraps them again.
 
-Guarantees: a method that is not there is named when the hook is put in, not when it is called; after
-`remove` the instance is as it was.
+Guarantees: a missing method raises when the hook is installed, not when it is called; after
+`remove` the instance is as before.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["Hooks", "MissingHook"]
 
 
 class MissingHook(RuntimeError):
-    """The engine has no such attribute: it is another version than the recorder was written for."""
+    """The engine lacks an attribute: it is another version than the recorder supports."""
 
 
 class Hooks:
@@ -24,15 +24,15 @@ class Hooks:
     """
 
     def __init__(self, engine: str) -> None:
-        """No hook."""
+        """Starts without hooks."""
         self.engine = engine
         self._hooked: list[tuple[Any, str]] = []
 
     def need(self, instance: Any, *names: str) -> None:
-        """Checks that attributes are there.
+        """Checks that attributes exist.
 
         Raises:
-            MissingHook: names the first one that is not.
+            MissingHook: names the first missing one.
         """
         for name in names:
             if not hasattr(instance, name):
@@ -42,13 +42,13 @@ class Hooks:
                 )
 
     def put(self, instance: Any, name: str, wrap: Callable[[Callable[..., Any]], Any]) -> None:
-        """Puts `wrap(method)` in place of a method of this instance alone."""
+        """Replaces a method of this instance alone by `wrap(method)`."""
         self.need(instance, name)
         setattr(instance, name, wrap(getattr(instance, name)))
         self._hooked.append((instance, name))
 
     def remove(self) -> None:
-        """Takes every hook away."""
+        """Removes every hook."""
         while self._hooked:
             instance, name = self._hooked.pop()
             instance.__dict__.pop(name, None)

@@ -1,8 +1,8 @@
 """An event log of transformers' continuous batching, which runs unmodified.
 
-Guarantees: nothing of the engine is imported or changed but attributes of the instances that are
-recorded; a hook that is gone fails by its name. What one call takes and gives back again leaves no
-trace in the log.
+Guarantees: it imports and changes nothing of the engine but attributes of the instances that are
+recorded; a missing hook is reported by name. What one call both allocates and frees is not in the
+log.
 
     recorder = TransformersRecorder(manager.batch_processor, Writer(file, header_of(processor)))
 """
@@ -20,11 +20,11 @@ from lineclear.testing.protocol import Limits, Observation, Row
 
 __all__ = ["WRITTEN_FOR", "TransformersRecorder", "header_of", "limits_of"]
 
-#: The version whose attributes the recorder was tried with.
+#: The version that the recorder was tested with.
 WRITTEN_FOR = "5.23.0"
 ENGINE = "transformers' continuous batching"
 
-#: What is read of the engine, by the path from the batch processor.
+#: The attributes that are read, by their path from the batch processor.
 READ: Mapping[str, tuple[str, ...]] = {
     "": ("cache", "scheduler", "inputs_and_outputs", "cb_config", "use_async_batching"),
     "cache": ("cache_allocators", "pool", "max_batch_tokens"),
@@ -40,7 +40,7 @@ READ: Mapping[str, tuple[str, ...]] = {
 
 
 def reach(processor: Any, path: str) -> Any:
-    """An attribute by its path."""
+    """An attribute, by its path."""
     for name in filter(None, path.split(".")):
         processor = getattr(processor, name)
     return processor
@@ -55,7 +55,7 @@ def allocator_of(processor: Any) -> Any:
     allocators = list(processor.cache.cache_allocators.values())
     if len(allocators) != 1:
         raise MissingHook(
-            f"{ENGINE}: {len(allocators)} kinds of attention; the recorder knows models with one"
+            f"{ENGINE}: {len(allocators)} kinds of attention; the recorder supports models with one"
         )
     return allocators[0]
 
@@ -92,14 +92,14 @@ class TransformersRecorder:
 
     Args:
         processor: a `ContinuousBatchProcessor` on which nothing runs yet.
-        write: takes each event, such as `lineclear.conform.Writer` or `Checker.feed`.
+        write: receives each event, such as `lineclear.conform.Writer` or `Checker.feed`.
 
     Raises:
-        MissingHook: names an attribute that the engine does not have.
+        MissingHook: names an attribute that the engine lacks.
     """
 
     def __init__(self, processor: Any, write: Callable[[Event], object]) -> None:
-        """Puts the hooks in."""
+        """Installs the hooks."""
         self.processor = processor
         self.limits = limits_of(processor)
         self.allocator = allocator_of(processor)
@@ -108,7 +108,7 @@ class TransformersRecorder:
         self.settled = 0
         self.issued = False
         self.live: dict[str, Any] = {}  # request id -> its state in the engine
-        self.left: dict[str, str] = {}  # how requests left that are still to be told
+        self.left: dict[str, str] = {}  # how unreported requests left
         self.hooks = Hooks(ENGINE)
         scheduler, tensors = processor.scheduler, processor.inputs_and_outputs
         self.hooks.put(scheduler, "add_waiting_request", self._add)
@@ -121,13 +121,13 @@ class TransformersRecorder:
         self.seen = frozen(self.observe())
 
     def detach(self) -> None:
-        """Takes the hooks away."""
+        """Removes the hooks."""
         self.hooks.remove()
 
     # ---- what the engine's state says ----------------------------------------------------------
 
     def observe(self) -> Observation:
-        """The state now."""
+        """The current state."""
         pool, index = self.processor.cache.pool, self.allocator.index
         each = pool.blocks_per_sector[index]
         free = [block for tree in pool._free_blocks[index].trees.values() for block in tree]
@@ -145,21 +145,21 @@ class TransformersRecorder:
         )
 
     def look(self, rows: Mapping[str, Row] | None = None) -> None:
-        """Tells what has changed since the last look."""
+        """Emits what has changed since the last call."""
         seen = frozen(self.observe())
         for event in difference(self.seen, seen, self.limits, rows=rows, ended=self.left):
             self.write(event)
         self.seen = seen
 
     def ends(self) -> None:
-        """Tells who left, and what the engine says of its state."""
+        """Emits requests that left, and the engine's view of its state."""
         for name, kind in self.left.items():
             self.write({"e": kind, "r": name})
         self.left.clear()
         self.write(check_event(self.seen, self.limits))
 
     def leave(self, name: str, kind: str) -> None:
-        """A request leaves; it is told when the engine's call is over."""
+        """A request leaves; it is reported when the engine's call returns."""
         if self.live.pop(name, None) is not None:
             self.left[name] = kind
 

@@ -1,9 +1,9 @@
-"""Testing a scheduler: executors without a device that check what they are made to read.
+"""Testing a scheduler: executors without a device that check what they read.
 
-For lineclear's own plans there are `Device`, which runs operations in any order that their waits allow,
-and `ContentExecutor`. For any other scheduler there is a protocol of
-four methods, `SchedulerUnderTest`, and three ways to search over one set of rules: `random_runs`,
-`stateful` (Hypothesis) and `exhaust`. docs/test_your_scheduler.md begins with an example.
+For lineclear's own plans there are `Device`, which runs operations in any order that their waits
+allow, and `ContentExecutor`. For any other scheduler there is a protocol of four methods,
+`SchedulerUnderTest`, and three ways to search over one set of rules: `random_runs`, `stateful`
+(Hypothesis) and `exhaust`. docs/test_your_scheduler.md begins with an example.
 """
 
 from lineclear.testing.content import Branch, ContentExecutor, WrongContent

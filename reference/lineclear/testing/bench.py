@@ -1,10 +1,10 @@
-"""A scheduler, a device of the test, and what a user expects of the two.
+"""Compares a scheduler with a test device and with its users' expectations.
 
-Guarantees: what is expected follows from plans, from the device's record and from what users did. The
-ledger is read for one thing: to be compared with that (`agree`). It decides nothing: which tokens are
-accepted, who forks, stops or fails, and when, is the driver's choice.
+Guarantees: expectations follow from plans, from the device's record and from users' calls. The
+ledger is read only to be compared with them (`agree`). The driver decides which tokens are accepted,
+and what forks, stops or fails, and when.
 
-What is compared after every call:
+Compared after every call:
 
 - requests that are accepted, live and finished, with branches, tokens and reasons;
 - operations that the ledger counts as complete are those that were reported or that a committed step
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Bench", "Disagreement", "Flight", "Live", "fits"]
 
-#: Of each position of `plan.sampling`, how many tokens each continuation has; none prunes.
+#: For each position of `plan.sampling`, the number of tokens of each continuation; none prunes.
 Sizes = tuple[int, ...]
 Outputs = list[tuple[int, int, str]]  # (branch, generated tokens, reason)
 #: One continuation of one token.
@@ -41,19 +41,19 @@ ONE: Sizes = (1,)
 
 
 class Disagreement(AssertionError):
-    """The scheduler believes, keeps or drops something else than the device and the users expect."""
+    """The scheduler's state or result differs from what the device and the users expect."""
 
 
 @dataclass(eq=False, slots=True)
 class Live:
-    """A request as its user knows it.
+    """A request as its user sees it.
 
     Attributes:
-        request: what was asked for.
+        request: the request.
         branches: its sequences by number.
-        made: sequences that it ever had.
-        outputs: of those that ended.
-        copy: number and kind of its last swap, if it still has what that swap moved.
+        made: number of sequences so far.
+        outputs: tokens of the ended ones.
+        copy: number and kind of its last swap, while it holds the swapped blocks.
     """
 
     request: Request
@@ -63,13 +63,13 @@ class Live:
     copy: tuple[int, str] | None = None
 
     def generated(self, branch: Branch) -> int:
-        """Tokens that a sequence has besides the prompt."""
+        """Tokens of a sequence beyond the prompt."""
         return len(branch.tokens) - self.request.prompt_tokens
 
 
 @dataclass(eq=False, slots=True)
 class Flight:
-    """A step in flight: its plan, what the device does, whose the samples are, which are void."""
+    """A step in flight: its plan, its forward, the owners of its samples, and the void samples."""
 
     plan: Plan
     forward: Forward
@@ -78,7 +78,7 @@ class Flight:
 
 
 def fits(config: Config, request: Request) -> bool:
-    """Whether a request can run alone in an empty pool: only full blocks of the prompt stay shared."""
+    """Whether a request can run alone: only full blocks of the prompt stay shared."""
     size, longest = config.block_size, request.prompt_tokens + request.max_tokens
     shared = request.prompt_tokens // size
     blocks = shared + request.n * (-(-(longest - 1) // size) - shared)
@@ -91,22 +91,21 @@ def fits(config: Config, request: Request) -> bool:
 
 
 class Bench:
-    """Passes calls on to a scheduler and a device, and compares the two.
+    """Forwards calls to a scheduler and a device, and compares the two.
 
     Args:
-        scheduler: nothing is live in it.
-        device: that nothing was done on.
-        judge: takes the scheduler's calls in its place and judges them; none if None.
-
+        scheduler: without live requests.
+        device: a new device.
+        judge: receives the scheduler's calls in its place and judges them; None for none.
     Attributes:
-        live: requests that were accepted and have not ended.
-        flights: steps in flight, the oldest first.
-        kept: tokens that commits kept.
-        dropped: samples that commits dropped.
+        live: accepted requests that have not ended.
+        flights: steps in flight, oldest first.
+        kept: number of tokens that commits kept.
+        dropped: number of samples that commits dropped.
     """
 
     def __init__(self, scheduler: Scheduler, device: Device, judge: Oracle | None = None) -> None:
-        """Nothing is live."""
+        """Starts without requests."""
         self.scheduler = scheduler
         self.judge = judge
         self.device = device
@@ -117,16 +116,17 @@ class Bench:
 
     @property
     def called(self) -> Scheduler | Oracle:
-        """What the calls go to."""
+        """The object that gets the calls."""
         return self.judge or self.scheduler
 
     # ---- users ---------------------------------------------------------------------------------
 
     def add(self, request: Request) -> Accepted | Rejected:
-        """A user asks; whether it is accepted is held against `fits`.
+        """Adds a request; checks against `fits` whether it must be accepted.
 
         Raises:
-            Disagreement: it is accepted and does not fit, or fits, finds room and is rejected.
+            Disagreement: it is accepted but does not fit, or it fits, the queue has room, and it is
+                rejected.
         """
         scheduler, config = self.scheduler, self.scheduler.config
         most = config.max_waiting
@@ -144,10 +144,10 @@ class Bench:
         return answer
 
     def abort(self, name: Hashable) -> None:
-        """A user leaves.
+        """Aborts a request.
 
         Raises:
-            Disagreement: the scheduler says that it was live and it was not, or the other way round.
+            Disagreement: the scheduler and the users disagree whether it was live.
         """
         if self.called.abort(name) != (name in self.live):
             raise Disagreement(
@@ -159,15 +159,15 @@ class Bench:
     # ---- steps ---------------------------------------------------------------------------------
 
     def schedule(self) -> Plan:
-        """The next plan, handed to the device.
+        """Schedules the next plan and gives it to the device.
 
         Raises:
-            WrongContent: a forward read what is not its own.
+            WrongContent: a forward read KV that is not its own.
         """
         plan = self.called.schedule()
         for name, mode in plan.preempted:
             if name not in self.live:
-                raise Disagreement(f"{name!r} gave way and is not live")
+                raise Disagreement(f"{name!r} was preempted but is not live")
             self._preempted(self.live[name], mode)
         for operation in plan.operations:
             live = self.live.get(operation.request_id)
@@ -181,7 +181,7 @@ class Bench:
         forward = self.device.launch(plan)
         if (forward is None) != (plan.step is None):
             raise Disagreement(
-                f"step {plan.step} carries {forward and forward.number} as its forward"
+                f"step {plan.step} names {forward and forward.number} as its forward"
             )
         if forward is not None:
             rows = plan.sampling
@@ -190,9 +190,8 @@ class Bench:
         return plan
 
     def _preempted(self, live: Live, mode: str) -> None:
-        """A request gave way; by recompute it loses its KV, and what rests on a copy not yet known
-        to be good.
-        """
+        """A request was preempted; by recompute it loses its KV and everything based on a copy not
+        yet known to have succeeded."""
         if mode != "recompute":
             return
         if live.copy is not None and live.copy[1] == "swap_in" and self._open(live.copy[0]):
@@ -200,11 +199,11 @@ class Bench:
         live.copy = None
 
     def _open(self, number: int) -> bool:
-        """Whether the host does not know the end of the operation."""
+        """Whether the host has not yet learned that the operation ended."""
         return number in self.device.record.unknown
 
     def _void(self, live: Live) -> None:
-        """What steps in flight sample for the request is worthless."""
+        """Marks the samples of steps in flight for the request as void."""
         for flight in self.flights:
             for position, owner in enumerate(flight.owners):
                 if owner is live:
@@ -218,7 +217,7 @@ class Bench:
         return self.live.get(name) is not live or branch not in live.branches
 
     def expected(self, flight: Flight) -> list[int]:
-        """Positions whose samples have to be dropped."""
+        """Positions whose samples must be dropped."""
         return [
             position
             for position in range(len(flight.owners))
@@ -231,15 +230,15 @@ class Bench:
         stopped: Iterable[int | tuple[int, int]] = (),
         form: Callable[[Plan, list[list[list[int]]]], Any] | None = None,
     ) -> list[Finished]:
-        """The oldest step in flight is committed.
+        """Commits the oldest step in flight.
 
         Args:
             sizes: tokens of each continuation, for each position; one token each if None.
-            stopped: as of `Scheduler.commit`.
-            form: makes of a plan and the continuations what `commit` is given.
+            stopped: see `Scheduler.commit`.
+            form: converts a plan and the continuations to the argument of `commit`.
 
         Raises:
-            Disagreement: the scheduler keeps, drops or finishes something else than is expected.
+            Disagreement: the scheduler keeps, drops or finishes something unexpected.
         """
         flight = self.flights[0]
         failed = self.device.record.urgent(flight.forward.number)
@@ -284,7 +283,7 @@ class Bench:
         stopped: Iterable[int | tuple[int, int]],
         dropped: set[int],
     ) -> dict[Hashable, Outputs]:
-        """Takes tokens over, and forks and ends branches; outputs of the requests that finish."""
+        """Appends tokens, forks and ends branches; returns outputs of the requests that finish."""
         stops: dict[int, list[int | None]] = {}
         for entry in stopped:
             stops.setdefault(_position(entry), []).append(
@@ -326,7 +325,7 @@ class Bench:
         return self._end(ends)
 
     def _end(self, ends: list[tuple[Live, int, str]]) -> dict[Hashable, Outputs]:
-        """Branches end, and with the last one their request."""
+        """Ends branches, and with the last one their request."""
         finished: dict[Hashable, Outputs] = {}
         for live, number, reason in ends:
             name = live.request.request_id
@@ -341,10 +340,10 @@ class Bench:
     # ---- copies --------------------------------------------------------------------------------
 
     def report(self, done: Iterable[int], failed: Iterable[int] = ()) -> list[Hashable]:
-        """Tells the scheduler that swaps are over; those that have not run are run first.
+        """Reports swaps as done to the scheduler; runs those first that have not run.
 
         Raises:
-            Disagreement: the scheduler gives up another request than the one whose swap failed.
+            Disagreement: the scheduler drops the KV of another request than the one whose swap failed.
         """
         done, failed = list(done), list(failed)
         for number in (*done, *failed):
@@ -355,7 +354,7 @@ class Bench:
         hurt = list(owners.values())
         found = self.called.complete([*done, *failed], failed)
         if found != hurt:
-            raise Disagreement(f"failed copies {failed} hurt {found}, not {hurt}")
+            raise Disagreement(f"failed copies {failed} affect {found}, not {hurt}")
         for number, name in owners.items():
             live = self.live[name]
             if live.copy == (number, "swap_in"):
@@ -367,8 +366,8 @@ class Bench:
     def owner(self, number: int) -> Hashable | None:
         """The live request that loses its KV if this swap fails.
 
-        None if it has given up what the swap moved. That a copy in the CPU pool was discarded for a more
-        important request no plan says; the phase of the request does.
+        None if it no longer holds what the swap moved. Plans do not show that a copy in the CPU
+        pool was discarded for a more important request; the phase of the request does.
         """
         for name, live in self.live.items():
             if live.copy is not None and live.copy[0] == number and self._open(number):
@@ -376,35 +375,35 @@ class Bench:
         return None
 
     def _resident(self, name: Hashable) -> bool:
-        """Whether the scheduler says that the request has blocks in either pool."""
+        """Whether the scheduler says that the request holds blocks in either pool."""
         entry = self.scheduler.entries.get(name)
         return entry is None or entry.record.phase in (Phase.RUNNING, Phase.SWAPPED)
 
     # ---- agreement -----------------------------------------------------------------------------
 
     def agree(self) -> None:
-        """Compares what the scheduler believes with the record and with the users.
+        """Compares the scheduler's state with the record and with the users.
 
         Raises:
-            Disagreement: with what differs first.
+            Disagreement: with the first difference.
         """
         scheduler, ledger = self.scheduler, self.scheduler.ledger
         believed = {n for n in ledger.operations if n <= ledger.carried}
         unknown = set(self.device.record.unknown)
         if settled := unknown - believed:
             raise Disagreement(
-                f"operation {min(settled)} counts as complete; nobody reported it, and no committed "
+                f"operation {min(settled)} counts as complete, but was not reported, and no committed "
                 "step waited for it"
             )
         if left := believed - unknown:
-            raise Disagreement(f"operation {min(left)} is over, and counts as open")
+            raise Disagreement(f"operation {min(left)} is over, but counts as open")
         if set(scheduler.entries) != set(self.live):
             raise Disagreement(f"{set(scheduler.entries)} are live, not {set(self.live)}")
         for flight in self.flights:
             found, expected = sorted(scheduler.dropped(flight.plan)), self.expected(flight)
             if found != expected:
                 raise Disagreement(
-                    f"step {flight.plan.step} is going to drop positions {found}, not {expected}"
+                    f"step {flight.plan.step} would drop positions {found}, not {expected}"
                 )
         for name, live in self.live.items():
             record = scheduler.entries[name].record
@@ -416,11 +415,11 @@ class Bench:
                 raise Disagreement(f"request {name!r} is counted with {known} tokens")
 
     def width(self, live: Live) -> int:
-        """Sequences of a request."""
+        """Number of sequences of a request."""
         return len(live.branches)
 
     def room(self, flight: Flight) -> Counter[Live]:
-        """How many branches each request of a step may fork at most."""
+        """Maximum number of forks of each request in a step."""
         return Counter(
             {live: max(live.request.n - len(live.branches), 0) for live in flight.owners}
         )
@@ -432,10 +431,10 @@ def _position(entry: int | tuple[int, int]) -> int:
 
 
 def outputs_of(finished: Finished) -> Outputs:
-    """What a user is told of a request that finished.
+    """The output of a finished request.
 
     Raises:
-        Disagreement: its reason is not that of the branch that ended last.
+        Disagreement: its reason differs from that of the branch that ended last.
     """
     if finished.reason != finished.outputs[-1].reason:
         raise Disagreement(f"{finished.request_id!r} finished by {finished.reason!r}")

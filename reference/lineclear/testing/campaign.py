@@ -1,7 +1,7 @@
-"""Searches that last for a given time, on every core, and what they found.
+"""Searches of a given duration, on every core, and their findings.
 
-Guarantees: the finding that is reported is the one with the lowest run number, however many
-workers there are; the first finding is kept beside its shorter form.
+Guarantees: it reports the finding with the lowest run number, however many workers there are; the
+first finding is kept with its shorter form.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ class Campaign:
     """One search and its result.
 
     Attributes:
-        target: the scheduler, as it was named.
+        target: the name of the scheduler.
         mode: random or exhaustive.
-        seed: of the random runs.
-        tally: what the runs did.
-        exhausted: what the exhaustive search met, or None.
-        number: of the run that failed, or None.
-        first: the failure as it was met first, or None.
+        seed: seed of the random runs.
+        tally: counts of the runs.
+        exhausted: result of the exhaustive search, or None.
+        number: number of the run that failed, or None.
+        first: the first failure, unshrunk, or None.
         shrunk: the failure after shrinking, or None.
-        seconds: until the finding, or in all.
-        shrinking: seconds of shrinking.
+        seconds: time until the finding, or in total.
+        shrinking: time spent shrinking.
     """
 
     target: str
@@ -61,14 +61,14 @@ class Campaign:
 
     @property
     def actions(self) -> tuple[Action, ...]:
-        """The trace of the finding; the steps until everybody has ended follow by themselves."""
+        """The trace of the finding; replaying it adds steps until every request has ended."""
         if self.shrunk is not None:
             return self.shrunk.actions
         return () if self.first is None else self.first.actions
 
     @property
     def conclusive(self) -> bool:
-        """Whether something was tried, and an exhaustive search reached its bounds."""
+        """Whether any request was tried, and an exhaustive search reached its bounds."""
         if self.exhausted is not None:
             return self.exhausted.complete
         return self.tally.accepted > 0
@@ -86,7 +86,7 @@ def batch(job: tuple[str, int, range, float]) -> tuple[Found | None, Tally] | No
 def search_random(
     campaign: Campaign, seconds: float, *, workers: int | None = None, told: Told = lambda _: None
 ) -> None:
-    """Runs until one breaks a rule, or the time is over."""
+    """Runs until one breaks a rule, or time is up."""
     started = time.time()
     workers = workers or cores()
     size, begin = 4, 0
@@ -114,7 +114,7 @@ def search_random(
 
 
 def once(campaign: Campaign, number: int, told: Told = lambda _: None) -> None:
-    """The run of this number again."""
+    """Repeats the run with this number."""
     started = time.time()
     make = load(campaign.target)
     found, campaign.tally = random_runs(make, [number], seed=campaign.seed)
@@ -125,7 +125,7 @@ def once(campaign: Campaign, number: int, told: Told = lambda _: None) -> None:
 
 
 def shorten(campaign: Campaign, told: Told) -> None:
-    """Shrinks the finding, if there is one."""
+    """Shrinks the finding, if any."""
     if campaign.first is None:
         return
     told(f"{campaign.first.rule}; shrinking {len(campaign.first.actions)} actions")
@@ -137,7 +137,7 @@ def shorten(campaign: Campaign, told: Told) -> None:
 def search_all(
     campaign: Campaign, seconds: float, *, requests: int = 3, told: Told = lambda _: None
 ) -> None:
-    """Every behaviour at small scope, until a rule is broken or the time is over."""
+    """Every behaviour at small scope, until a rule is broken or time is up."""
     started = time.time()
     make: Make = load(campaign.target)
     campaign.exhausted = exhaust(

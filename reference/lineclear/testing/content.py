@@ -1,8 +1,8 @@
 """An executor without a device: it keeps the content of every block, token by token.
 
-Guarantees: it is told nothing but plans, so a table that was told wrongly, a copy that is missing,
-or a block that two requests write shows as a token read that is not the sequence's own. It does
-everything at once, in the order of the plan; `device.py` does it in any order that waits allow.
+Guarantees: it sees only plans, so a wrong table, a missing copy, or a block that two requests
+write shows as a read of another sequence's token. It executes everything at once, in plan order;
+`device.py` does so in any order that waits allow.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ __all__ = ["Branch", "ContentExecutor", "WrongContent"]
 
 
 class _Sampling(Device):
-    """A device whose tokens are the caller's."""
+    """A device whose tokens come from the caller."""
 
     def __init__(self, block_size: int, sample: Callable[[], int]) -> None:
-        """Both pools are empty."""
+        """Starts with empty pools."""
         super().__init__(block_size)
         self.token = sample  # type: ignore[method-assign]
 
@@ -29,14 +29,14 @@ class ContentExecutor:
 
     Args:
         block_size: tokens in a block.
-        sample: a token that nobody has had yet.
-        accept: how many of so many drafts are right.
+        sample: returns a new, unique token.
+        accept: maps a number of drafts to the number accepted.
     """
 
     def __init__(
         self, block_size: int, sample: Callable[[], int], accept: Callable[[int], int]
     ) -> None:
-        """Both pools are empty."""
+        """Starts with empty pools."""
         self.block_size = block_size
         self.accept = accept
         self.device = _Sampling(block_size, sample)
@@ -47,17 +47,17 @@ class ContentExecutor:
         return self.device.branches
 
     def add(self, request_id: Hashable, prompt: Iterable[int]) -> Branch:
-        """A request with these tokens was accepted."""
+        """Adds an accepted request with these tokens."""
         return self.device.add(request_id, list(prompt))
 
     def fork(self, parent: Branch, name: tuple[Hashable, int], tokens: Iterable[int]) -> Branch:
-        """A commit made another branch, which has these tokens and shares all KV of its parent."""
+        """Adds a branch created by a commit, with these tokens, sharing all KV of its parent."""
         return self.device.fork(parent, name, tokens)
 
     def execute(self, plan: Plan) -> list[list[int]]:
-        """Does what the plan says; the tokens sampled for each entry of `plan.sampling`.
+        """Executes the plan; returns the tokens sampled for each entry of `plan.sampling`.
 
-        They are pending until the commit, and the caller then moves them to `tokens` or drops them.
+        They are pending until the commit; then the caller moves them to `tokens` or drops them.
 
         Raises:
             WrongContent: a sequence read another's token.

@@ -1,8 +1,8 @@
-"""A device of the test: two pools of tokens, and operations that run in any order that waits allow.
+"""A test device: two pools of tokens, and operations that run in any order that waits allow.
 
-Guarantees: it knows plans, the tokens of requests, and nothing else. An operation reads what is there
-when it runs, so a missing wait, a wrong table or a missing copy shows as a token that is not the
-sequence's own. Every read of every forward is checked, slot by slot. It knows nothing about ledgers.
+Guarantees: it knows plans, the tokens of requests, and nothing else. An operation reads what is
+there when it runs, so a missing wait, a wrong table or a missing copy shows as a token that is not
+the sequence's own. Every read of every forward is checked, slot by slot.
 
 A failed copy leaves garbage in its targets. That a copy failed may be decided after it ran (`spoil`):
 each slot remembers through which copies its content came, as long as one of them may still fail. A
@@ -347,7 +347,7 @@ class Device:
         return self._forwards[number]
 
     def reported(self, numbers: Iterable[int]) -> None:
-        """The host was told that these swaps are over, well or not."""
+        """Reports these swaps to the host as done or failed."""
         numbers = list(numbers)
         self.record.reported(numbers)
         if self.hazards is not None:
@@ -376,5 +376,5 @@ class Device:
 
 
 def told(name: Name) -> str:
-    """A sequence as messages name it."""
+    """A sequence, as messages name it."""
     return f"request {name[0]!r}, branch {name[1]}"

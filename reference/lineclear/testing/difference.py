@@ -1,8 +1,8 @@
-"""Two observations of a scheduler, told as events of the log.
+"""The difference of two observations of a scheduler, as events of the log.
 
-Guarantees: the events that are made lead from the first observation to the second, in an order that
-a scheduler could have taken; an allocation and its release within one call leave no trace and are
-not told. Whether the events were allowed is decided by the checker of the log.
+Guarantees: the events lead from the first observation to the second, in an order that a scheduler
+could have taken; an allocation released within the same call is invisible and not reported. The
+checker of the log decides whether the events are allowed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HOST = "cpu"
 
 
 def frozen(seen: Observation) -> Observation:
-    """A copy that later calls of the scheduler can't change."""
+    """A copy that later calls of the scheduler cannot change."""
     return Observation(
         tables={name: tuple(table) for name, table in seen.tables.items() if table},
         free=tuple(seen.free),
@@ -33,18 +33,18 @@ def frozen(seen: Observation) -> Observation:
 
 
 def text(key: Hashable) -> str | int:
-    """A key as the log writes it."""
+    """A key in the log's form."""
     return key if type(key) is str or type(key) is int else repr(key)
 
 
 class Pools:
-    """Which pool a block id belongs to."""
+    """Maps block ids to pools."""
 
     def __init__(self, limits: Limits) -> None:
         self.device = limits.device_ids
 
     def parts(self, blocks: Sequence[int]) -> list[tuple[str, list[int]]]:
-        """Blocks by pool; an id that no pool has is told as one of the device's."""
+        """Blocks by pool; an unknown id counts as one of the device's."""
         host = [b for b in blocks if b >= self.device.stop and self.device.stop]
         device = [b for b in blocks if b not in host]
         return [(pool, ids) for pool, ids in (("gpu", device), (HOST, host)) if ids]
@@ -55,7 +55,7 @@ class Pools:
 
 
 def event(kind: str, pool: str = "gpu", **fields: Any) -> Event:
-    """An event; the default pool is not named."""
+    """An event; omits the name of the default pool."""
     return {"e": kind, **fields, **({} if pool == "gpu" else {"pool": pool})}
 
 
@@ -70,23 +70,23 @@ def difference(
     number: int = 0,
     after_step: int = 0,
 ) -> list[Event]:
-    """What happened between two observations.
+    """The events between two observations.
 
     Args:
         before: the first.
         after: the second.
-        limits: the scheduler's.
-        rows: those of the step that `after` was seen in, by request: a block that is new to a table
-            and that lies before the row's start was found, not allocated.
-        copies: the step's, made one after the other before its forward pass.
-        ended: requests that ended in between and hold nothing any more.
+        limits: limits of the scheduler.
+        rows: rows of the step in which `after` was observed, by request: a block that is new to a
+            table and lies before the row's start was found, not allocated.
+        copies: copies of the step, made in order before its forward pass.
+        ended: requests that ended in between and hold no block.
         number: the first free number of a copy.
         after_step: the last step before the copies.
     """
     pools = Pools(limits)
-    first: list[Event] = []  # what needs no copy
+    first: list[Event] = []  # blocks without copies
     taken: list[Event] = []
-    moved: dict[str, tuple[list[Event], list[Event]]] = {}  # by request: taken, then given up
+    moved: dict[str, tuple[list[Event], list[Event]]] = {}  # by request: allocated, then freed
     owner = {block: name for name, table in after.tables.items() for block in table}
     copies = lasting(copies, owner)
     movers = dict.fromkeys(owner[copy.target] for copy in copies if copy.target in owner)
@@ -105,7 +105,7 @@ def difference(
         is_out = any(pools.of(b) == HOST for b in new)
         if was_out and new and not is_out:
             first.append(event("resume", r=name, how="swap"))
-        if was_out and not new and name not in ended:  # what was swapped out is computed again
+        if was_out and not new and name not in ended:  # what was swapped out is recomputed
             first += released(pools, name, old, same)
             first += [event("resume", r=name), event("preempt", r=name, how="recompute")]
             continue
@@ -122,17 +122,17 @@ def difference(
     held = {block for table in before.tables.values() for block in table}
     early = [e for e in stored if held.issuperset(e["blocks"])]
     hits = {b for e in taken if e["e"] == "hit" for b in e["blocks"]}
-    found = [e for e in evicted if hits.issuperset(e["blocks"])]  # found first, then withdrawn
+    found = [e for e in evicted if hits.issuperset(e["blocks"])]  # found first, then evicted
     events = [*early, *first, *[e for e in evicted if e not in found]]
     told: set[int] = set()
-    for name in movers:  # in the order of the copies: what one vacates, the next may take
+    for name in movers:  # in the order of the copies: a block that one vacates, the next may take
         got, gone = moved.get(name, ([], []))
         mine = [k for k, c in enumerate(copies) if owner.get(c.target) == name]
         told.update(mine)
         events += [*got, *moves(copies, mine, pools, number, after_step), *gone]
     rest = [k for k in range(len(copies)) if k not in told]
     events += moves(copies, rest, pools, number, after_step)
-    withdrawn = {b for e in found for b in e["blocks"]}  # what is published anew comes last
+    withdrawn = {b for e in found for b in e["blocks"]}  # new publications come last
     later = [e for e in stored if e not in early]
     anew = [e for e in later if not withdrawn.isdisjoint(e["blocks"])]
     later = [e for e in later if e not in anew]
@@ -140,7 +140,7 @@ def difference(
 
 
 def in_turn(taken: list[Event], stored: list[Event], held: Collection[int]) -> list[Event]:
-    """Who hits what this same call publishes comes after who publishes it."""
+    """A hit of a block published by the same call comes after its publication."""
     fresh = {block for e in stored for block in e["blocks"]}
     named = set(held)
     events: list[Event] = []
@@ -158,13 +158,13 @@ def in_turn(taken: list[Event], stored: list[Event], held: Collection[int]) -> l
 
 
 def common(old: Sequence[int], new: Sequence[int]) -> int:
-    """Entries from the start in which two tables agree."""
+    """Number of leading entries in which two tables agree."""
     pairs = zip(old, new, strict=False)
     return next((k for k, (a, b) in enumerate(pairs) if a != b), min(len(old), len(new)))
 
 
 def in_place(old: Sequence[int], new: Sequence[int], same: int) -> list[int]:
-    """Entries that differ although later ones agree; none if all that follows differs."""
+    """Entries that differ although later ones agree; none if all later ones differ."""
     size = min(len(old), len(new))
     differ = [k for k in range(same, size) if old[k] != new[k]]
     return differ if differ and differ[-1] + 1 < size else []
@@ -180,7 +180,7 @@ def preempted(name: str, before: Observation, after: Observation, swapped: bool)
 
 
 def released(pools: Pools, name: str, old: Sequence[int], at: int) -> list[Event]:
-    """Entries from `at` on are given up; positions are counted within each pool."""
+    """Entries from `at` on are freed; positions are counted within each pool."""
     events: list[Event] = []
     for pool, blocks in pools.parts(old[at:]):
         kept = [b for b in old[:at] if pools.of(b) == pool]
@@ -199,7 +199,7 @@ def acquired(
     row: Row | None,
     copies: Sequence[Copy],
 ) -> list[Event]:
-    """Entries from `at` on are new: found by their content, or allocated."""
+    """Entries from `at` on are new: found by content, or allocated."""
     events: list[Event] = []
     targets = {copy.target for copy in copies}
     others = {b for other, table in after.tables.items() if other != name for b in table}
@@ -212,26 +212,26 @@ def acquired(
             found = False
         elif row is None:
             found = shared
-        else:  # what lies before the row was found; a block that it begins in may be its own
+        else:  # blocks before the row were found; a block in which it begins may be its own
             end = (k + 1) * limits.block_size
             found = row.start >= end or (row.start > k * limits.block_size and shared)
         kind = "hit" if found else "alloc"
         last = events[-1] if events else None
         if last is not None and (last["e"], last.get("pool", "gpu")) == (kind, pools.of(block)):
             last["blocks"].append(block)
-        else:  # no key: which content the request needs is the model's to say
+        else:  # no key: the model decides which content the request needs
             events.append(event(kind, pools.of(block), r=name, blocks=[block]))
     return events
 
 
-#: Equal to no key.
+#: Compares unequal to every key.
 NEVER = object()
 
 
 def published(
     before: Observation, after: Observation, pools: Pools
 ) -> tuple[list[Event], list[Event]]:
-    """Blocks that became findable, and blocks that are so no longer, one event for each."""
+    """Blocks that became findable, and blocks that no longer are, one event for each."""
     stored: list[Event] = []
     evicted: list[Event] = []
     for block, key in before.cached.items():
@@ -248,8 +248,8 @@ def published(
 def lasting(copies: Sequence[Copy], owner: Mapping[int, str]) -> list[Copy]:
     """Copies to blocks that a table names afterwards, each from where its content was at first.
 
-    What was copied out and given up again in the same call leaves no trace, as any block that one
-    call takes and gives back.
+    Blocks copied out and freed in the same call are invisible, like any block that one call
+    allocates and frees.
     """
     origin: dict[int, int] = {}
     made: dict[int, Copy] = {}
@@ -264,7 +264,7 @@ def lasting(copies: Sequence[Copy], owner: Mapping[int, str]) -> list[Copy]:
 def moves(
     copies: Sequence[Copy], chosen: Sequence[int], pools: Pools, number: int, after_step: int
 ) -> list[Event]:
-    """Some of the copies, each after every step so far, and complete before the next."""
+    """Some of the copies, each after every previous step, and complete before the next."""
     events: list[Event] = []
     for k in chosen:
         source, target = copies[k].source, copies[k].target
@@ -276,7 +276,7 @@ def moves(
 
 
 def check_event(seen: Observation, limits: Limits, dying: Collection[str] = ()) -> Event:
-    """What the scheduler itself says of its state; a request that is dying may be in no queue."""
+    """The scheduler's own view of its state; a dying request may be in no queue."""
     pools = Pools(limits)
     free: Any = list(seen.free)
     if limits.host_blocks:

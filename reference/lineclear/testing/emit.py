@@ -1,7 +1,7 @@
-"""A finding as a test of the user's own, and as an event log.
+"""A finding as a regression test for the user, and as an event log.
 
-Guarantees: the test fails as long as the scheduler breaks the rule and passes when it no longer
-does; it needs nothing but lineclear and the scheduler.
+Guarantees: the test fails while the scheduler breaks the rule and passes once it does not; it
+needs nothing but lineclear and the scheduler.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def emit_test(
 
     Args:
         target: the scheduler, as `lineclear test` takes it.
-        failure: what it fails with now.
-        actions: the trace; steps until everybody has ended follow by themselves.
+        failure: the current failure.
+        actions: the trace; replaying it adds steps until every request has ended.
         again: the command that found it.
-        commit: of the scheduler's sources, or "".
+        commit: commit of the scheduler's sources, or "".
     """
     name = re.sub(r"\W+", "_", f"{failure.rule}").strip("_")
     message = failure.message.replace("\\", "/").replace('"""', "'''")
@@ -62,7 +62,7 @@ def test_{name}() -> None:
 
 
 def write_log(file: TextIO, make: Make, actions: Iterable[Action]) -> None:
-    """Does the actions again and writes their events as a log, up to the one that breaks a rule."""
+    """Repeats the actions and writes their events as a log, up to the one that breaks a rule."""
     write = Writer(file, header_of(make().limits))
     with suppress(Failure):
         replay(make, actions, record=write)

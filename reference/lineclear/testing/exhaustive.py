@@ -1,10 +1,9 @@
 """Every behaviour of a scheduler at small scope, breadth first.
 
-Guarantees: a state is reached by doing its trace again with a new scheduler, never by copying one,
-so that schedulers of any make can be searched; a finding has a shortest trace within the scope. Two
-states are taken for one if they look alike: in what is observed, in what the model keeps of the
-blocks that are in use, and in `Observation.extra`. What a scheduler hides from all three may hide
-behaviours from the search.
+Guarantees: a state is reached by replaying its trace with a new scheduler, never by copying one,
+so any scheduler can be searched; a finding has a shortest trace within the scope. Two states count
+as equal if they agree in what is observed, in the model's content of blocks in use, and in
+`Observation.extra`. Whatever a scheduler hides from all three may hide behaviours from the search.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ __all__ = ["Exhausted", "exhaust", "state_key"]
 
 @dataclass(slots=True)
 class Exhausted:
-    """What the search met.
+    """The result of a search.
 
     Attributes:
-        states: that look different.
-        transitions: actions done from them.
-        depth: actions of the longest of the shortest traces.
+        states: number of distinct states.
+        transitions: number of actions executed from them.
+        depth: length of the longest of the shortest traces.
         complete: whether every state within the scope was visited.
         failure: the first finding, or None.
-        scope: in words.
+        scope: the scope in words.
     """
 
     states: int = 0
@@ -42,7 +41,7 @@ class Exhausted:
 
 
 def state_key(machine: Machine) -> Hashable:
-    """Equal for states that look alike; requests are named by the order of their arrival."""
+    """A key, equal for states that count as equal; requests are named by order of arrival."""
     seen, model = machine.seen, machine.model
     assert model is not None
     names = [n for n, one in model.sequences.items() if one.over is None or n in seen.tables]
@@ -81,12 +80,12 @@ def exhaust(
     """Visits every state within the scope, until a rule is broken.
 
     Args:
-        make: makes the scheduler.
+        make: creates the scheduler.
         chosen: requests that may be submitted.
-        requests: how many may be submitted in all.
-        max_states: states after which the search gives up.
-        until: asked now and then; True ends the search, which then is not complete.
-        told: told now and then how far it is.
+        requests: maximum number of submitted requests.
+        max_states: maximum number of states.
+        until: called now and then; True ends the search, which is then incomplete.
+        told: called now and then with the progress.
     """
     try:
         first = Machine(make)
@@ -113,7 +112,7 @@ def search(
     told: Callable[[Exhausted], object],
     result: Exhausted,
 ) -> None:
-    """The search with at most so many requests."""
+    """The search with at most this many requests."""
     nodes = [Node((), (), 0)]
     numbers: dict[Hashable, int] = {(state_key(first), 0): 0}
     queue = deque([0])
@@ -142,7 +141,7 @@ def search(
                 if action == STEP and node.live:
                     following[state] = target
                     if goes_round(following, state):
-                        replay(make, trace)  # the checker says whether it is for ever
+                        replay(make, trace)  # the checker decides whether it is endless
             except Failure as failure:
                 result.failure = failure
                 result.complete = False
@@ -154,7 +153,7 @@ STEP: Action = ("step",)
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A state: a shortest trace to it, who is live, and how many requests were submitted."""
+    """A state: a shortest trace to it, its live requests, and the number of submitted requests."""
 
     trace: tuple[Action, ...]
     live: tuple[str, ...]
@@ -162,7 +161,7 @@ class Node:
 
 
 def moves(node: Node, chosen: Sequence[Shape], most: int, aborts: bool) -> Iterator[Action]:
-    """What may be done in a state; aborts last, so that shortest traces rather have none."""
+    """Possible actions in a state; aborts last, so that shortest traces avoid them."""
     if node.live:
         yield STEP
     if node.submitted < most:
@@ -174,7 +173,7 @@ def moves(node: Node, chosen: Sequence[Shape], most: int, aborts: bool) -> Itera
 
 
 def at(make: Make, trace: Sequence[Action]) -> Machine:
-    """A scheduler after a trace."""
+    """Creates a scheduler and replays a trace."""
     return run(make, lambda _: trace, drain=False)
 
 

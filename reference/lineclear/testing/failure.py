@@ -1,7 +1,7 @@
-"""A rule that a scheduler under test broke.
+"""A rule broken by a scheduler under test.
 
-Guarantees: two failures with equal keys broke the same rule at the same place, so that a shorter
-trace of one bug is not mistaken for that of another.
+Guarantees: failures with equal keys broke the same rule at the same place, so a shorter trace of
+one bug is not mistaken for that of another.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ __all__ = ["RULES", "Action", "Failure", "place_of"]
 #: ("submit", request id, prompt, new tokens), ("abort", request id) or ("step",).
 Action = tuple[object, ...]
 
-#: What the model and the machine hold a scheduler to, besides the rules of the log.
+#: The rules of the model and the machine, besides the rules of the log.
 RULES = {
-    "raises": "no call raises, and each answers what the protocol says",
+    "raises": "no call raises, and each returns what the protocol allows",
     "returns": "every call returns within a few seconds",
     "step.once": "a step runs at most one forward pass",
     "row.live": "a row belongs to a live request",
@@ -29,9 +29,9 @@ RULES = {
     "row.samples": "a row samples exactly if it reaches the last known token",
     "read.own": "every position that a row reads holds the request's own token after its own prefix",
     "end.early": "a request ends when it has all its tokens, not before",
-    "end.late": "a request that has all its tokens is told to have ended",
+    "end.late": "a request that has all its tokens is reported as ended",
     "end.once": "a request ends once, and only a live one",
-    "refused": "a request that can never fit is refused",
+    "refused": "a request that can never fit is rejected",
 }
 
 HERE = Path(__file__).parent
@@ -43,9 +43,9 @@ class Failure(AssertionError):
     Attributes:
         rule: a key of RULES, or a rule of the log.
         place: file:line of the scheduler's code for what it raised, else the rule.
-        message: with the values.
-        state: who held what, line by line.
-        actions: what was done up to here.
+        message: the message, with the values.
+        state: the holders of blocks, line by line.
+        actions: the actions so far.
     """
 
     def __init__(
@@ -76,13 +76,13 @@ class Failure(AssertionError):
 
     @property
     def meaning(self) -> str:
-        """What must hold."""
+        """The rule's sentence."""
         about = LOG_RULES.get(self.rule.partition(".")[0])
         return RULES[self.rule] if about is None else about.sentence
 
     @property
     def key(self) -> tuple[str, str]:
-        """Equal for one bug, as far as one can tell from outside."""
+        """Equal for the same bug, as far as visible from outside."""
         return self.rule, self.place
 
     def __str__(self) -> str:
@@ -93,22 +93,22 @@ class Failure(AssertionError):
         return "\n".join([*lines, *[f"  {line}" for line in self.state]])
 
     def __reduce__(self) -> tuple[object, ...]:
-        """For a worker process that found it."""
+        """For worker processes."""
         return rebuild, (self.rule, self.message, self.place, self.state, self.actions)
 
 
 def rebuild(
     rule: str, message: str, place: str, state: Sequence[str], actions: Sequence[Action]
 ) -> Failure:
-    """A failure from its parts."""
+    """Rebuilds a failure from its parts."""
     return Failure(rule, message, place=place, state=state, actions=actions)
 
 
 def place_of(trace: TracebackType | None) -> str:
-    """file:line of the innermost frame that is not of the tests; "" if there is none."""
+    """file:line of the innermost frame outside the tests; "" if there is none."""
     frames = [f for f in traceback.extract_tb(trace) if Path(f.filename).parent != HERE]
-    # What the scheduler called (a library) is less telling than its own line: but which is which
-    # cannot be told from outside, so the innermost one that is no library is taken.
+    # A library that the scheduler calls is less telling than the scheduler's own line, but the two
+    # look alike from outside: take the innermost frame that is not in a library.
     own = [
         f for f in frames if "site-packages" not in f.filename and "/lib/python" not in f.filename
     ]

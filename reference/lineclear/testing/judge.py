@@ -1,7 +1,7 @@
-"""The checker of the event log, asked by a machine.
+"""Runs the checker of the event log for a machine.
 
-Guarantees: a machine's run is held against the rules that a log from a file is held against, and
-against no others; the rules of the model are about content, which no log has.
+Guarantees: a machine's run is checked against exactly the rules for a log from a file; the rules
+of the model are about content, which no log has.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Record = Callable[[Event], object]
 
 
 def header_of(limits: Limits) -> Header:
-    """What the first line of the log says of the scheduler."""
+    """The log's header for this scheduler."""
     pools = {}
     if limits.host_blocks:
         first = limits.first_block + limits.device_blocks
@@ -46,12 +46,12 @@ class Judge:
     """The rules, and the events so far.
 
     Args:
-        limits: the scheduler's.
-        record: called with every event before it is judged.
+        limits: limits of the scheduler.
+        record: called with every event before it is checked.
     """
 
     def __init__(self, limits: Limits, record: Record | None = None) -> None:
-        """Nothing has happened."""
+        """Starts before the first event."""
         self.limits = limits
         self.header = header_of(limits)
         self.checker = Checker(self.header, validate=False)
@@ -62,11 +62,11 @@ class Judge:
 
     @property
     def counts(self) -> Counter[str]:
-        """Events by kind."""
+        """Number of events by kind."""
         return self.checker.counts
 
     def feed(self, event: Event, fail: Fail) -> None:
-        """Judges one event; calls `fail` for the first rule that it breaks."""
+        """Checks one event; calls `fail` for the first rule that it breaks."""
         if self.record is not None:
             self.record(event)
         if event["e"] == "hit":
@@ -75,7 +75,7 @@ class Judge:
             fail(f"{violation.rule}.{violation.clause}", violation.message)
 
     def step(self, rows: Sequence[Row], keeps: Sequence[bool], fail: Fail) -> None:
-        """A forward pass over these rows; `keeps`: whether the token is kept, for each."""
+        """A forward pass over these rows; `keeps`: whether the token of each is kept."""
         self.number += 1
         told = [
             [row.request_id, row.start, row.tokens, int(kept)]
@@ -90,5 +90,5 @@ class Judge:
             self.feed({"e": "settle", "n": self.settled}, fail)
 
     def progress_key(self) -> Hashable:
-        """What the checker remembers of the past besides the state that is observed."""
+        """The checker's memory beyond the observed state."""
         return self.number - self.settled

@@ -1,9 +1,9 @@
-"""A scheduler under test, driven action by action and judged after each.
+"""Drives a scheduler under test action by action, and checks each.
 
 Guarantees: the scheduler's state is read by `observe` alone, before the forward pass and after the
-call; what happened in between is told to the checker of the log, which judges it, and what rows
-read is judged by the model. An action that can't be meant in the present state does nothing, so a
-trace stays a trace when parts of it are left out.
+call; the difference goes to the checker of the log, and the model checks what rows read. An action
+that is impossible in the present state does nothing, so a trace remains valid when parts of it are
+removed.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from lineclear.testing.watchdog import TookTooLong, returns_within
 __all__ = ["Machine", "Make", "replay", "run"]
 
 Make = Callable[[], SchedulerUnderTest]
-#: Seconds that one run may take; a run of the searches takes milliseconds.
+#: Time limit of one run in seconds; a run of the searches takes milliseconds.
 PATIENCE = 20.0
 
 
 class Machine:
-    """One scheduler, the model that it schedules, and the checker of what it does.
+    """A scheduler, the model that it schedules, and the checker.
 
     Args:
-        make: makes the scheduler.
+        make: creates the scheduler.
         record: called with every event of the log.
     """
 
     def __init__(self, make: Make, record: Record | None = None) -> None:
-        """Nothing is submitted.
+        """Starts without requests.
 
         Raises:
-            Failure: the scheduler can't be made or observed.
+            Failure: the scheduler cannot be created or observed.
         """
         self.actions: list[Action] = []
         self.seen = Observation({}, ())
@@ -52,8 +52,8 @@ class Machine:
         self.live: list[str] = []
         self.accepted = 0
         self.steps = 0
-        self._late: dict[str, int] = {}  # requests that have all their tokens: steps since
-        self._leaving: dict[str, str] = {}  # requests that ended: the event that is still to come
+        self._late: dict[str, int] = {}  # requests with all their tokens: steps since
+        self._leaving: dict[str, str] = {}  # requests that ended: their pending event
         self._executed = False
         self._copies = 0
         self._failure: Failure | None = None
@@ -62,7 +62,7 @@ class Machine:
     # ---- actions -------------------------------------------------------------------------------
 
     def do(self, action: Action) -> None:
-        """One action of a trace."""
+        """Executes one action of a trace."""
         kind, *rest = action
         if kind == "submit":
             name, prompt, max_new = cast("tuple[str, Sequence[int], int]", tuple(rest))
@@ -72,17 +72,17 @@ class Machine:
         elif kind == "step":
             self.step()
         else:
-            raise ValueError(f"{action!r} is no action: submit, abort or step")
+            raise ValueError(f"{action!r} is not an action: use submit, abort or step")
 
     def submit(self, name: str, prompt: Iterable[int], max_new: int) -> bool:
-        """Submits a request; False if it is refused, or its name was used already."""
+        """Submits a request; False if it is rejected, or its name was used before."""
         tokens = list(prompt)
         if self._model.sequences.get(name) is not None or not tokens or max_new < 1:
             return False
         self.actions.append(("submit", name, tuple(tokens), max_new))
         accepted = self._call(self.engine.submit, name, list(tokens), max_new)
         if not isinstance(cast("object", accepted), bool):
-            self._fail("raises", f"submit returned {accepted!r}; it returns True or False")
+            self._fail("raises", f"submit returned {accepted!r}; it must return True or False")
         if not accepted:
             self._judge([{"e": "reject", "r": name}])
             self._look()
@@ -91,7 +91,7 @@ class Machine:
         if len(tokens) + max_new - 1 > size:
             self._fail(
                 "refused",
-                f"{name!r} needs {len(tokens) + max_new - 1} positions and was accepted; the "
+                f"{name!r} needs {len(tokens) + max_new - 1} positions and was accepted, but the "
                 f"device has {size}",
             )
         self.accepted += 1
@@ -102,7 +102,7 @@ class Machine:
         return True
 
     def abort(self, name: str) -> bool:
-        """Aborts a live request; False if there is none of this name."""
+        """Aborts a live request; False if there is none with this name."""
         if name not in self.live or not self.limits.aborts:
             return False
         self.actions.append(("abort", name))
@@ -112,7 +112,7 @@ class Machine:
         return True
 
     def step(self) -> list[str]:
-        """One step; the requests that ended in it."""
+        """One step; returns the requests that ended in it."""
         self.actions.append(("step",))
         self.steps += 1
         self._executed = False
@@ -129,7 +129,7 @@ class Machine:
         return ended
 
     def drain(self) -> None:
-        """Steps until no request is live, and the last ones hold nothing."""
+        """Steps until no request is live and none holds blocks."""
         while self.live:
             self.step()
         while self._leaving:
@@ -163,10 +163,10 @@ class Machine:
             if tuple(row.table[:used]) != tuple(held[:used]):
                 self._fail(
                     "row.table",
-                    f"the row of {row.request_id!r} names {list(row.table)}; it holds {list(held)}",
+                    f"the row of {row.request_id!r} names {list(row.table)}, but it holds {list(held)}",
                 )
         keeps = [self._model.keeps(row) for row in rows]
-        tokens = self._guard(self._model.execute, rows)  # first: a wrong read says most
+        tokens = self._guard(self._model.execute, rows)  # first: a wrong read is the most telling
         self.judge.step(rows, keeps, self._fail)
         self.judge.settle(self._fail)
         return cast("list[int]", tokens)
@@ -174,7 +174,7 @@ class Machine:
     def _ends(self, ended: list[str]) -> None:
         for name in ended:
             if name not in self.live:
-                self._fail("end.once", f"{name!r} ended, and is not live")
+                self._fail("end.once", f"{name!r} ended, but is not live")
             sequence = self._model.sequences[name]
             if not self._model.complete(sequence):
                 self._fail(
@@ -186,7 +186,7 @@ class Machine:
             if self._model.complete(self._model.sequences[name]):
                 late = self._late[name] = self._late.get(name, 0) + 1
                 if late >= self.limits.in_flight:
-                    self._fail("end.late", f"{name!r} has all its tokens, and did not end")
+                    self._fail("end.late", f"{name!r} has all its tokens, but did not end")
 
     def _over(self, name: str, kind: str) -> None:
         self.live.remove(name)
@@ -195,7 +195,7 @@ class Machine:
         self._leaving[name] = kind
 
     def _look(self) -> None:
-        """Observes, and tells what has changed, and who has ended and had its time of dying."""
+        """Observes; reports changes, and ended requests whose time to die is over."""
         seen = frozen(self._call(self.engine.observe))
         self._told(seen)
         for name, kind in list(self._leaving.items()):
@@ -206,7 +206,7 @@ class Machine:
         self._judge([check_event(seen, self.limits, self._leaving)])
 
     def _told(self, seen: Observation, **known: Any) -> None:
-        """Tells the difference to the observation before."""
+        """Reports the difference to the previous observation."""
         events = difference(
             self.seen,
             seen,
@@ -237,7 +237,7 @@ class Machine:
         )
 
     def _guard(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Calls the model, and adds the state to what it raises."""
+        """Calls the model, and adds the state to its errors."""
         try:
             return function(*arguments)
         except Failure as failure:
@@ -251,8 +251,8 @@ class Machine:
             raise
         except TookTooLong:
             name = getattr(function, "__name__", "the call")
-            self._fail("returns", f"{name} did not return; the run took more than {PATIENCE:g} s")
-        except Exception as error:  # whatever it raises is the finding
+            self._fail("returns", f"{name} did not return: the run took more than {PATIENCE:g} s")
+        except Exception as error:  # any exception is the finding
             what = f"{type(error).__name__}: {error}".strip(": ")
             self._fail("raises", what, place_of(error.__traceback__))
 
@@ -264,7 +264,7 @@ def run(
     drain: bool,
     record: Record | None = None,
 ) -> Machine:
-    """Does the actions with a new scheduler, and perhaps steps until every request has ended.
+    """Executes the actions with a new scheduler; optionally steps until every request has ended.
 
     Raises:
         Failure: a rule is broken, or the run takes too long.
@@ -279,10 +279,10 @@ def run(
 
 
 def replay(make: Make, actions: Iterable[Action], record: Record | None = None) -> Machine:
-    """Does the actions with a new scheduler, then steps until every request has ended.
+    """Executes the actions with a new scheduler, then steps until every request has ended.
 
     Args:
-        make: makes the scheduler.
+        make: creates the scheduler.
         actions: ("submit", request id, prompt, new tokens), ("abort", request id), ("step",).
         record: called with every event of the log.
 

@@ -1,8 +1,8 @@
 """The model that a scheduler under test runs: it keeps the content of every slot of every block.
 
-Guarantees: what a position holds is known with its whole prefix, as KV is, so that a block of
-another request, of an earlier life, or of the same tokens after another prefix is noticed when a
-row reads it. Tokens depend on the request and the position alone, so a run can be repeated.
+Guarantees: the content of a position includes its whole prefix, as KV does, so a read shows a
+block of another request, of an earlier life, or of the same tokens after another prefix. Tokens
+depend on the request and the position alone, so a run is repeatable.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from lineclear.testing.protocol import NO_TOKEN, Copy, Limits, Row
 
 __all__ = ["Model", "ModelRequest"]
 
-#: Content that no position has.
+#: The content of an unwritten slot.
 EMPTY = -1
-#: Sampled tokens are few, so that requests come to share prefixes by chance.
+#: Sampled tokens are few, so that requests share prefixes by chance.
 ALPHABET = 3
 
 
 @dataclass(eq=False, slots=True)
 class ModelRequest:
-    """A request as the model knows it.
+    """A request of the model.
 
     Attributes:
-        prompt: how many of its tokens are the prompt.
-        max_new: tokens that it is to get.
+        prompt: number of prompt tokens.
+        max_new: number of tokens to generate.
         tokens: prompt and sampled tokens.
-        content: what each position of `tokens` holds once it is computed.
+        content: content of each position of `tokens` once it is computed.
         over: steps since it ended or was aborted, None while it is live.
     """
 
@@ -42,7 +42,7 @@ class ModelRequest:
 
     @property
     def sampled(self) -> int:
-        """How many tokens it got."""
+        """Number of sampled tokens."""
         return len(self.tokens) - self.prompt
 
 
@@ -50,18 +50,18 @@ class Model:
     """Executes rows on a pool of slots.
 
     Args:
-        limits: the scheduler's.
+        limits: limits of the scheduler.
     """
 
     def __init__(self, limits: Limits) -> None:
-        """The pool is empty."""
+        """Starts with an empty pool."""
         self.limits = limits
         self.sequences: dict[str, ModelRequest] = {}
         self.slots: dict[int, list[int]] = {}  # block id -> content of its slots
         self.prefixes: dict[tuple[int, int], int] = {}  # (content before, token) -> content
 
     def add(self, request_id: str, prompt: Sequence[int], max_new: int) -> None:
-        """A request was accepted."""
+        """Adds an accepted request."""
         sequence = self.sequences[request_id] = ModelRequest(len(prompt), max_new, [])
         for token in prompt:
             self._append(sequence, token)
@@ -80,7 +80,7 @@ class Model:
         )
 
     def holds(self, block: int) -> tuple[int, ...]:
-        """What its slots hold, EMPTY where nothing was written."""
+        """Content of its slots, EMPTY if unwritten."""
         return tuple(self.slots.get(block, [EMPTY] * self.limits.block_size))
 
     def copy(self, copies: Sequence[Copy]) -> None:
@@ -102,7 +102,7 @@ class Model:
         """One forward pass: a token for each row.
 
         Raises:
-            Failure: a row reads what is not its own, or can't be executed.
+            Failure: a row reads KV that is not its own, or is impossible.
         """
         for row in rows:
             self._admit(row)
@@ -126,8 +126,8 @@ class Model:
         if row.tokens < 1 or row.start < 0 or end > known + late:
             raise Failure(
                 "row.tokens",
-                f"the row of {name!r} computes {row.tokens} tokens from position {row.start}; it "
-                f"knows {known} tokens",
+                f"the row of {name!r} computes {row.tokens} tokens from position {row.start}, but it "
+                f"has {known} tokens",
             )
         used = row.table[: -(-end // size)]
         bad = [block for block in used if block not in self.limits.device_ids]
@@ -158,7 +158,7 @@ class Model:
                 raise Failure(
                     "read.own",
                     f"the row of {row.request_id!r} reads position {position} from block {block}, "
-                    f"slot {position % size}: it holds {self.told(found)}, and its own is "
+                    f"slot {position % size}: it holds {self.told(found)}, expected "
                     f"{self.told(sequence.content[position])}",
                 )
 
@@ -180,7 +180,7 @@ class Model:
         return token
 
     def told(self, content: int) -> str:
-        """Content in words: a token and those before it."""
+        """Content in words: a token and its predecessors."""
         if content == EMPTY:
             return "nothing"
         back = {value: key for key, value in self.prefixes.items()}

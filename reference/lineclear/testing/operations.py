@@ -1,4 +1,4 @@
-"""What plans carried, what of it has run, and what the host knows of it.
+"""Operations that plans carried, which of them have run, and which the host knows to have ended.
 
 Guarantees: an operation is offered only when every operation that it waits for has run; what the host
 may know is a consequence of what was reported and committed, never of what a scheduler says. It knows
@@ -127,11 +127,7 @@ class Record:
         return [n for n in self.swaps() if n in self.failed and n in before(self.unknown, forward)]
 
     def reported(self, numbers: Iterable[int]) -> None:
-        """The host was told that these are over.
-
-        Raises:
-            RecordError: one of them has not run.
-        """
+        """Reports these to the host as ended."""
         for number in numbers:
             if not self.has_run(number):
                 raise RecordError(f"operation {number} is reported and has not run")

@@ -1,7 +1,7 @@
-"""In which order a device runs operations that nothing orders.
+"""The order in which a device runs unordered operations.
 
-Guarantees: an order chooses only among operations that may run, and chooses one whenever one is wanted.
-It knows nothing about what an operation does.
+Guarantees: an order chooses only among operations that may run, and chooses one whenever one is
+wanted.
 
 An order is asked after everything that happens: it names the operation to run next, or None to hold
 all of them back. `wanted` are operations that the host waits for, and what they wait for.

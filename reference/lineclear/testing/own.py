@@ -1,8 +1,8 @@
-"""lineclear's own scheduler, in the machine that tests those of others.
+"""lineclear's own scheduler behind the test protocol.
 
-Guarantees: rows and tables are what plans say, as an executor would keep them; what is observed is
-what the ledger says, so that a table that was told wrongly differs from the one that is held. CPU
-blocks have the ids after those of the GPU.
+Guarantees: rows and tables come from plans, as an executor would keep them; observations come from
+the ledger, so a wrong table in a plan differs from the held one. CPU blocks have the ids after
+those of the GPU.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class LineclearUnderTest:
     """
 
     def __init__(self, config: Config) -> None:
-        """Nothing is live."""
+        """Starts without requests."""
         self.scheduler = Scheduler(config)
         self.limits = Limits(
             blocks=config.num_gpu_blocks + config.num_cpu_blocks,
@@ -61,7 +61,7 @@ class LineclearUnderTest:
         self.flights: deque[tuple[Plan, list[int]]] = deque()
 
     def submit(self, request_id: str, prompt: list[int], max_new: int) -> bool:
-        """Adds it; the scheduler sees lengths only."""
+        """Adds it; the scheduler sees only lengths."""
         request = Request(request_id=request_id, prompt_tokens=len(prompt), max_tokens=max_new)
         return bool(self.scheduler.add(request))
 
@@ -70,7 +70,7 @@ class LineclearUnderTest:
         self.scheduler.abort(request_id)
 
     def step(self, execute: Execute) -> list[str]:
-        """One plan, executed at once; the commit of the oldest one when `depth` are in flight."""
+        """One plan, executed at once; commits the oldest one when `depth` are in flight."""
         plan = self.scheduler.schedule()
         if not plan.is_empty:
             self.flights.append((plan, self._execute(plan, execute)))
@@ -111,7 +111,7 @@ class LineclearUnderTest:
         return copies
 
     def observe(self) -> Observation:
-        """What the ledger says."""
+        """The state of the ledger."""
         ledger, entries = self.scheduler.ledger, self.scheduler.entries
         tables = {
             str(name): [

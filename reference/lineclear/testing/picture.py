@@ -1,7 +1,7 @@
 """The state of a scheduler under test, drawn block by block.
 
-Guarantees: one line for each request that is live or holds anything, one for the pool. It says only
-what was observed and what the model knows.
+Guarantees: one line for each request that is live or holds blocks, one for the pool; shows only
+what was observed and the model's data.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["picture"]
 
 
 def picture(seen: Observation, model: Model | None) -> list[str]:
-    """Who holds what, and what is free."""
+    """The holders of blocks, and the free blocks."""
     if model is None:
         return []
     lines = ["request   tokens known   blocks"]

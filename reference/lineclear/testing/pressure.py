@@ -1,7 +1,7 @@
-"""A scheduler under pressure on a device of the test, with everything that users and copies may do.
+"""A scheduler under memory pressure on a test device; users and copies do all they may.
 
-Guarantees: the same settings, seed and order make the same calls; after each call every invariant is
-recomputed and the scheduler is compared with the device. What is run is drawn, not exhausted.
+Guarantees: the same settings, seed and order make the same calls; after each call every invariant
+is recomputed and the scheduler is compared with the device. Runs are sampled, not exhaustive.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ class Habits:
     """How often users and copies do something.
 
     Attributes:
-        live: requests that are kept live.
-        prompt: tokens of a prompt, at most.
-        output: tokens to generate, at most.
+        live: number of live requests to keep up.
+        prompt: maximum tokens of a prompt.
+        output: maximum tokens to generate.
         groups: share of requests with several sequences.
-        fork: chance that a sequence forks when its request has room for another.
-        prune: chance that a sequence of several is pruned.
-        stop: chance that a continuation stops.
-        abort: chance that a request is aborted, before a step.
-        fail: chance that a copy fails.
-        report: chance that a copy is reported, after a step.
-        too_large: chance that a request is a token larger than fits.
-        wrong: chance that something is reported that cannot be, after a step.
+        fork: probability that a sequence forks when its request has room for another.
+        prune: probability that a sequence of several is pruned.
+        stop: probability that a continuation stops.
+        abort: probability that a request is aborted, before a step.
+        fail: probability that a copy fails.
+        report: probability that a copy is reported, after a step.
+        too_large: probability that a request is one token too large.
+        wrong: probability of an invalid report, after a step.
     """
 
     live: int = 6
@@ -65,12 +65,12 @@ class Pressure:
     """One run.
 
     Args:
-        scheduler: its class is that of the run; nothing is live in it.
-        order: in which the device runs what waits leave open.
-        seed: of every choice.
-        habits: of users and copies.
-        hazards: whether every access is held against the rule of order as well.
-        judge: takes the scheduler's calls and judges them; none if None.
+        scheduler: the scheduler to run, without live requests.
+        order: how the device orders operations that waits leave unordered.
+        seed: seed of every choice.
+        habits: habits of users and copies.
+        hazards: whether to check the order of every access as well.
+        judge: receives the scheduler's calls and judges them; None for none.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Pressure:
         hazards: bool = False,
         judge: Oracle | None = None,
     ) -> None:
-        """Nobody has asked for anything."""
+        """Starts without requests."""
         self.scheduler = scheduler
         self.config: Config = scheduler.config
         self.random = random.Random(seed)
@@ -104,7 +104,7 @@ class Pressure:
         self.observer(name, arguments)
 
     def check(self) -> None:
-        """Every invariant, and the agreement of scheduler and device."""
+        """Checks every invariant, and that scheduler and device agree."""
         audit(self.scheduler)
         self.observer.check()
         self.bench.agree()
@@ -112,16 +112,16 @@ class Pressure:
     # ---- one turn ------------------------------------------------------------------------------
 
     def run(self, turns: int) -> None:
-        """So many turns: arrivals, perhaps an abort, steps, reports.
+        """Runs this many turns: arrivals, perhaps an abort, steps, reports.
 
         Raises:
-            AssertionError: something is not as it should be.
+            AssertionError: a check failed.
         """
         for _ in range(turns):
             self.turn()
 
     def turn(self) -> None:
-        """Users do something, then a step is made or committed, then copies may be reported."""
+        """Users act, then a step is made or committed, then copies may be reported."""
         draw, habits, bench = self.random, self.habits, self.bench
         while len(bench.live) < habits.live:
             self._ask()
@@ -144,7 +144,7 @@ class Pressure:
             self._wrong_call()
 
     def _wrong_call(self) -> None:
-        """Reports what cannot be reported: it is refused, and nothing changes."""
+        """Makes an invalid report: it must be refused without a change."""
         record, ledger = self.bench.device.record, self.scheduler.ledger
         swaps = record.swaps()
         wrong: list[tuple[Any, list[int]]] = [(record.newest + 1, []), (0, []), ("1", [])]
@@ -168,7 +168,7 @@ class Pressure:
         self.check()
 
     def end(self, turns: int = 600) -> bool:
-        """Nobody asks any more, everything goes well; whether all requests end in so many turns."""
+        """No more arrivals or failures; returns whether all requests end within this many turns."""
         for _ in range(turns):
             if not self.bench.live and not self.bench.flights:
                 break
@@ -227,7 +227,7 @@ class Pressure:
         self.watch.committed()
 
     def _fail_some(self, flight: Flight) -> None:
-        """Some copies that the forward waits for fail before it runs."""
+        """Lets some copies that the forward waits for fail before it runs."""
         record = self.bench.device.record
         needed = record.needed(flight.forward.number)
         for number in record.swaps():
@@ -236,7 +236,7 @@ class Pressure:
                 self.moves.append(f"copy {number} fails")
 
     def _choose(self, flight: Flight) -> tuple[list[Sizes], list[int | tuple[int, int]]]:
-        """Who forks, prunes and stops."""
+        """Chooses forks, prunes and stops."""
         draw, habits = self.random, self.habits
         room = self.bench.room(flight)
         alive: Counter[object] = Counter()
@@ -261,7 +261,7 @@ class Pressure:
         return sizes, stopped
 
     def _report(self, *, always: bool = False, fail: float | None = None) -> None:
-        """Copies end in any order, and the host hears of some of them."""
+        """Copies end in any order; some are reported."""
         draw, device = self.random, self.bench.device
         chance = self.habits.fail if fail is None else fail
         for number in device.record.swaps():

@@ -1,7 +1,7 @@
-"""What a scheduler has to offer to be tested, and what it is given.
+"""The interface of a scheduler under test, and its arguments.
 
-Guarantees: four methods and one attribute are all that the tests use. Block ids, request ids and
-token ids are plain values; nothing of the scheduler's own classes is read.
+Guarantees: the tests use four methods and one attribute. Block ids, request ids and token ids are
+plain values; the scheduler's own classes are never read.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 __all__ = ["NO_TOKEN", "Copy", "Execute", "Limits", "Observation", "Row", "SchedulerUnderTest"]
 
-#: What `execute` answers for a row that samples nothing.
+#: The token that `execute` returns for a row that samples nothing.
 NO_TOKEN = -1
 
 
@@ -21,9 +21,9 @@ class Row:
     """One request's part of a forward pass.
 
     Attributes:
-        request_id: whose.
-        start: first position that the pass computes; positions before it are read from the cache.
-        tokens: how many positions it computes, at least 1.
+        request_id: its request.
+        start: first computed position; earlier positions are read from the cache.
+        tokens: number of computed positions, at least 1.
         table: ids of the blocks that hold positions 0 to start + tokens - 1, in order; it may be
             longer.
         samples: whether a token is sampled after the last position.
@@ -46,17 +46,17 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a scheduler says of its state between two calls.
+    """A scheduler's own view of its state between two calls.
 
     Attributes:
-        tables: the blocks of each request that holds any.
+        tables: blocks of each request that holds any.
         free: ids of the blocks that are neither held nor cached, each once.
         cached: blocks that a later request may find by their content: block id -> the key under
             which it is found, or None if the key is not known. A cached block may be held too.
-        waiting: requests that wait, the next first; None if the scheduler does not say.
-        running: every other live request; None if the scheduler does not say.
-        extra: whatever else decides what happens next; it distinguishes states in the exhaustive
-            search and is printed with a finding.
+        waiting: waiting requests, the next first; None if unknown.
+        running: every other live request; None if unknown.
+        extra: anything else that determines the next steps; it distinguishes states in the
+            exhaustive search and is printed with a finding.
     """
 
     tables: Mapping[str, Sequence[int]]
@@ -71,26 +71,26 @@ class Observation:
 class Limits:
     """The sizes of a scheduler, and the switches in which schedulers differ legitimately.
 
-    Small sizes find more: a few blocks of a few tokens put every request under pressure.
+    Small sizes find more: a few blocks of a few tokens put every request under memory pressure.
 
     Attributes:
         blocks: blocks of the pool, host blocks included.
-        block_size: tokens a block has room for.
-        max_seqs: rows of one step at most.
-        max_tokens: tokens of one step at most.
+        block_size: tokens per block.
+        max_seqs: maximum rows of a step.
+        max_tokens: maximum tokens of a step.
         first_block: the lowest block id.
-        host_blocks: how many of the blocks, the highest ids, are on the host: a swapped request may
-            hold them, a row may not name them.
-        max_len: prompt plus new tokens of the longest request that is submitted; None for what
-            fits into the device's blocks alone and, without chunks, into one step.
-        oversize: whether requests that can never fit are submitted too; they must be refused.
+        host_blocks: how many of the blocks, those with the highest ids, are on the host: a swapped
+            request may hold them, a row may not name them.
+        max_len: prompt plus new tokens of the longest submitted request; None for what fits into
+            the device's blocks alone and, without chunks, into one step.
+        oversize: whether requests that can never fit are submitted too; they must be rejected.
         chunked: whether a prompt may be computed in several steps.
         same_step_hits: whether a row may read what another row of the same step writes.
         dying_steps: steps during which an aborted or ended request may still hold blocks and may
             still have rows, at most 4; 0 if it holds nothing when the call returns.
-        in_flight: steps that may be under way; with 2, a request may have one row past its end,
-            and its end may be told one step later.
-        order: "fcfs" if waiting requests are admitted in the order of their arrival, or None.
+        in_flight: maximum steps in flight; with 2, a request may have one row past its end,
+            and its end may be reported one step later.
+        order: "fcfs" if waiting requests are admitted in order of arrival, or None.
         stop_token: a token that ends a request when it is sampled, or None.
         aborts: whether `abort` may be called.
     """
@@ -112,10 +112,10 @@ class Limits:
     aborts: bool = True
 
     def __post_init__(self) -> None:
-        """Refuses sizes that can't be tested.
+        """Rejects sizes that cannot be tested.
 
         Raises:
-            ValueError: with the name, the value and what it may be.
+            ValueError: with the name, the value and the valid values.
         """
         for name, least in (
             ("blocks", 1),
@@ -140,14 +140,14 @@ class Limits:
 
     @property
     def device_blocks(self) -> int:
-        """Blocks that rows may name."""
+        """Number of blocks that rows may name."""
         return self.blocks - self.host_blocks
 
     @property
     def longest(self) -> int:
         """Prompt plus new tokens of the longest request that must be served.
 
-        The last token needs no place in the cache.
+        The last token needs no slot in the cache.
         """
         fits = self.device_blocks * self.block_size + 1
         if self.max_len is not None:
@@ -165,8 +165,8 @@ class Limits:
         return range(self.first_block, self.first_block + self.device_blocks)
 
 
-#: Runs one forward pass: the rows, then the copies to be made before it, which may be left out. The
-#: answer has one token for each row, NO_TOKEN for a row that samples nothing.
+#: Runs one forward pass: the rows, after the optional copies. It returns one token for each row,
+#: NO_TOKEN for a row that samples nothing.
 Execute = Callable[..., list[int]]
 
 
@@ -177,7 +177,7 @@ class SchedulerUnderTest(Protocol):
     limits: Limits
 
     def submit(self, request_id: str, prompt: list[int], max_new: int, /) -> bool:
-        """Takes a request in; False if it is refused."""
+        """Submits a request; False if it is rejected."""
         ...
 
     def abort(self, request_id: str, /) -> None:
@@ -185,9 +185,9 @@ class SchedulerUnderTest(Protocol):
         ...
 
     def step(self, execute: Execute, /) -> Iterable[str]:
-        """One step: calls `execute` with its rows, at most once; the requests that ended in it."""
+        """One step: calls `execute` at most once; returns the requests that ended in it."""
         ...
 
     def observe(self) -> Observation:
-        """The state now. The tests change nothing in it and keep nothing of it."""
+        """The current state. The tests neither change nor keep it."""
         ...

@@ -1,7 +1,7 @@
 """Random runs of a scheduler, by seed and number.
 
-Guarantees: a run depends on its seed and its number alone; of the findings of one search that with
-the lowest number is reported, whatever the number of workers.
+Guarantees: a run depends on its seed and its number alone; of the findings of one search, the one
+with the lowest number is reported, whatever the number of workers.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ __all__ = ["Found", "Tally", "failure_of", "random_run", "random_runs"]
 
 @dataclass(slots=True)
 class Tally:
-    """What runs did; a search that did nothing has found nothing.
+    """Counts of the runs; a search that tried nothing has found nothing.
 
     Attributes:
-        runs: runs that ended, with a finding or without.
-        steps: steps of all of them.
-        events: events that the checker judged.
+        runs: finished runs, with a finding or without.
+        steps: steps of all runs.
+        events: events checked.
         actions: actions by kind.
-        submitted: requests that were submitted.
-        accepted: those that were not refused.
+        submitted: requests submitted.
+        accepted: requests accepted.
         preempted: requests preempted.
         hits: blocks found in the cache.
     """
@@ -43,7 +43,7 @@ class Tally:
     actions: Counter[str] = field(default_factory=Counter[str])
 
     def add(self, machine: Machine) -> None:
-        """Counts one run."""
+        """Adds one run."""
         kinds = Counter(str(action[0]) for action in machine.actions)
         counts = machine.judge.counts
         self.runs += 1
@@ -56,7 +56,7 @@ class Tally:
         self.actions += kinds
 
     def __iadd__(self, other: Tally) -> Tally:
-        """Both together."""
+        """Adds both."""
         for name in ("runs", "steps", "events", "submitted", "accepted", "preempted", "hits"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.actions += other.actions
@@ -72,7 +72,7 @@ class Found:
 
 
 def failure_of(make: Make, actions: Iterable[Action]) -> Failure | None:
-    """How a trace fails, or None."""
+    """The failure of a trace, or None."""
     try:
         replay(make, actions)
     except Failure as failure:
@@ -81,7 +81,7 @@ def failure_of(make: Make, actions: Iterable[Action]) -> Failure | None:
 
 
 def random_run(make: Make, seed: int, number: int, tally: Tally | None = None) -> Failure | None:
-    """One run; how it fails, or None."""
+    """One run; returns its failure, or None."""
     begun: list[Machine] = []
 
     def actions(machine: Machine) -> list[Action]:
@@ -109,15 +109,15 @@ def random_runs(
     """Runs by number until one breaks a rule.
 
     Args:
-        make: makes the scheduler.
-        numbers: of the runs.
-        seed: of all of them.
-        until: asked between runs; True ends the search.
-        known: keys of failures that are not to be reported again.
+        make: creates the scheduler.
+        numbers: numbers of the runs.
+        seed: seed of all runs.
+        until: called between runs; True ends the search.
+        known: keys of failures not to report again.
     """
     tally = Tally()
     for turn, number in enumerate(numbers):
-        if turn and until():  # one run at least, however long it took to begin
+        if turn and until():  # at least one run, however long the start took
             break
         failure = random_run(make, seed, number, tally)
         if failure is not None and failure.key not in known:

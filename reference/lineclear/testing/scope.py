@@ -1,6 +1,7 @@
-"""Which requests are submitted: sizes and tokens that put a scheduler under pressure.
+"""Generates requests: sizes and tokens that put a scheduler under memory pressure.
 
-Guarantees: nothing is proposed that the limits exclude; the same random numbers propose the same.
+Guarantees: it proposes nothing that the limits exclude; the same random numbers give the same
+proposal.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ def shapes(limits: Limits) -> list[Shape]:
 
 
 def propose(random: Random, limits: Limits, length: int = 40) -> list[Action]:
-    """A trace of about so many actions.
+    """A trace of about this many actions.
 
-    How crowded it is, how long its requests are and how often they are aborted differ from trace to
-    trace, since no single mixture reaches every state.
+    Load, lengths and abort rate differ from trace to trace, since no single mixture reaches every
+    state.
     """
     arrivals = random.choice((0.15, 0.3, 0.6))
     aborts = random.choice((0.0, 0.05, 0.2)) if limits.aborts else 0.0

@@ -1,7 +1,7 @@
-"""A failing trace made shorter.
+"""Shrinks a failing trace.
 
-Guarantees: what is returned fails with the key of the original failure (rule and place), so that
-the trace of one bug does not turn into that of another. It is not always a shortest trace.
+Guarantees: the result fails with the key of the original failure (rule and place), so that the
+trace of one bug does not turn into that of another. It is not always a shortest trace.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class Shrunk:
     """The shorter trace.
 
     Attributes:
-        failure: of the shorter trace, or the original one if nothing shorter fails alike.
-        actions: the trace; steps that follow its last action by themselves are left out.
-        replays: runs that it took.
-        slipped: other failures that shorter traces led to, one of each key.
+        failure: failure of the shorter trace, or the original one if no shorter trace has its key.
+        actions: the trace; without the steps that a replay adds after its last action.
+        replays: number of runs.
+        slipped: other failures of shorter traces, one per key.
         complete: whether no simplification was left to try.
     """
 
@@ -37,12 +37,12 @@ class Shrunk:
 
 
 def shrink(run: Run, failure: Failure, *, most: int = 2_000) -> Shrunk:
-    """Leaves out actions, and makes requests smaller, as long as the failure stays the same.
+    """Removes actions, and makes requests smaller, while the failure stays the same.
 
     Args:
         run: the failure of a trace, or None.
         failure: the original one; its `actions` are the trace.
-        most: runs after which it gives up.
+        most: maximum number of runs.
     """
     key = failure.key
     best: tuple[Action, ...] = tuple(failure.actions)
@@ -79,7 +79,7 @@ Fails = Callable[[tuple[Action, ...]], bool]
 
 
 def without(best: Best, fails: Fails) -> bool:
-    """Leaves out pieces, large ones first; whether any could be spared."""
+    """Removes pieces, large ones first; returns whether any could be removed."""
     shorter = False
     size = max(1, len(best()) // 2)
     while True:
@@ -96,7 +96,7 @@ def without(best: Best, fails: Fails) -> bool:
 
 
 def simpler(best: Best, fails: Fails) -> bool:
-    """Makes requests smaller; whether any could be."""
+    """Makes requests smaller; returns whether any could be."""
     smaller = False
     position = 0
     while position < len(best()):
@@ -114,7 +114,7 @@ def simpler(best: Best, fails: Fails) -> bool:
 
 
 def requests(action: Action) -> Iterator[Action]:
-    """Smaller requests in place of one, the smallest first."""
+    """Smaller versions of one request, smallest first."""
     _, name, prompt, max_new = cast("tuple[str, str, tuple[int, ...], int]", action)
     for length in dict.fromkeys((1, len(prompt) // 2, len(prompt) - 1)):
         if 1 <= length < len(prompt):

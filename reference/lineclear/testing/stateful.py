@@ -1,7 +1,7 @@
 """The same rules as a Hypothesis state machine.
 
-Guarantees: every action that Hypothesis draws is one of the machine's, so what it finds can be
-replayed without Hypothesis. Its example database, seeds and phases are Hypothesis' own.
+Guarantees: every action drawn by Hypothesis is one of the machine's, so its findings can be
+replayed without Hypothesis. The example database, seeds and phases are Hypothesis' own.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def stateful(make: Make) -> type[RuleBasedStateMachine]:
     longest = max(2, limits.longest)
 
     class SchedulerMachine(RuleBasedStateMachine):
-        """Submits, aborts and steps in any order, and in the end until nobody is live."""
+        """Submits, aborts and steps in any order, finally until no request is live."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -45,7 +45,7 @@ def stateful(make: Make) -> type[RuleBasedStateMachine]:
             self.failed = False
 
         def act(self, action: tuple[object, ...]) -> None:
-            """One action; what it breaks is kept for `teardown`."""
+            """One action; a failure is kept for `teardown`."""
             try:
                 self.machine.do(action)
             except Failure as failure:
@@ -58,7 +58,7 @@ def stateful(make: Make) -> type[RuleBasedStateMachine]:
             share=st.floats(0, 1),
         )
         def submit(self, prompt: list[int], share: float) -> None:
-            """A request arrives; `share` of what it may have at most are new tokens."""
+            """Submits a request; `share` of its maximum length are new tokens."""
             most = longest - len(prompt)
             self.act(("submit", f"r{self.names}", tuple(prompt), 1 + round(share * (most - 1))))
             self.names += 1
@@ -66,18 +66,18 @@ def stateful(make: Make) -> type[RuleBasedStateMachine]:
         @precondition(lambda self: self.machine.live and limits.aborts)
         @rule(which=st.integers(0, 7))
         def abort(self, which: int) -> None:
-            """A client goes away."""
+            """Aborts a request."""
             self.act(("abort", self.machine.live[which % len(self.machine.live)]))
 
         @precondition(lambda self: self.machine.live)
         @rule(times=st.integers(1, 4))
         def step(self, times: int) -> None:
-            """The engine steps, a few times."""
+            """Makes a few steps."""
             for _ in range(times):
                 self.act(("step",))
 
         def teardown(self) -> None:
-            """Whoever is live is served to the end."""
+            """Serves the live requests to the end."""
             if self.failed:
                 return
             try:

@@ -1,7 +1,7 @@
-"""Why a scheduler under test does not advance: the report that operators get, from what was observed.
+"""Why a scheduler under test makes no progress: the operators' report, from observations.
 
-Guarantees: the numbers are those of the observation and of the checker's state; what they mean is
-said by `lineclear.conform.why` alone.
+Guarantees: the numbers are those of the observation and of the checker's state;
+`lineclear.conform.why` alone interprets them.
 """
 
 from __future__ import annotations
@@ -63,5 +63,5 @@ def snapshot_of(seen: Observation, limits: Limits, checker: Checker) -> Snapshot
 
 
 def stuck(seen: Observation, limits: Limits, checker: Checker) -> list[str]:
-    """What keeps each request, line by line."""
+    """The guard that blocks each request, line by line."""
     return lines(why(snapshot_of(seen, limits, checker)))

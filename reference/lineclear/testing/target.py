@@ -1,6 +1,6 @@
-"""The scheduler that a command names: a module or a file, and a function in it.
+"""Loads the scheduler that a command names: a module or a file, and a function in it.
 
-Guarantees: what is loaded is what the name says, in any process; an error says what to change.
+Guarantees: the name determines what is loaded, in any process; an error says what to change.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ METHODS = ("submit", "abort", "step", "observe")
 
 
 class TargetError(Exception):
-    """There is no such scheduler; the message is one line that says what to change."""
+    """There is no such scheduler; the message says on one line what to change."""
 
 
 def module_of(name: str) -> ModuleType:
-    """A module by its name, looked for in the working directory too, or by its file."""
+    """Imports a module by its name, also from the working directory, or by its file."""
     if name.endswith(".py") or "/" in name:
         path = Path(name).resolve()
         if not path.is_file():
-            raise TargetError(f"{name}: there is no such file")
+            raise TargetError(f"{name}: no such file")
         loaded = sys.modules.get(path.stem)
         if loaded is not None and getattr(loaded, "__file__", None) == str(path):
             return loaded
         spec = util.spec_from_file_location(path.stem, path)
         if spec is None or spec.loader is None:
-            raise TargetError(f"{name}: this is no Python file")
+            raise TargetError(f"{name}: not a Python file")
         module = util.module_from_spec(spec)
         sys.modules[path.stem] = module
-        if str(path.parent) not in sys.path:  # its neighbours, as if it were run as a script
+        if str(path.parent) not in sys.path:  # neighbours are importable, as for a script
             sys.path.insert(0, str(path.parent))
         spec.loader.exec_module(module)
         return module
@@ -50,10 +50,10 @@ def module_of(name: str) -> ModuleType:
 
 @cache
 def load(target: str) -> Make:
-    """The function that makes the scheduler; MODULE:FUNCTION or FILE.py:FUNCTION.
+    """The function that creates the scheduler; MODULE:FUNCTION or FILE.py:FUNCTION.
 
     Raises:
-        TargetError: there is none.
+        TargetError: there is no such function.
     """
     name, colon, function = target.rpartition(":")
     if not colon or not name or not function:
@@ -70,20 +70,20 @@ def load(target: str) -> Make:
     if made is None:
         raise TargetError(f"{name} has no function {function}")
     if not callable(made):
-        raise TargetError(f"{target} is no function: it is called to make a new scheduler")
+        raise TargetError(f"{target} is not a function: give one that creates a scheduler")
     return cast("Make", made)
 
 
 def scheduler(target: str) -> Make:
-    """The function that makes the scheduler in a file, for tests that `lineclear test` wrote."""
+    """The function of a file that creates the scheduler, for tests that `lineclear test` wrote."""
     return load(target)
 
 
 def make_of(target: str) -> Make:
-    """The function, tried once.
+    """The function, after one trial call.
 
     Raises:
-        TargetError: what it makes is no scheduler that can be tested.
+        TargetError: its result is not a scheduler that can be tested.
     """
     make = load(target)
     try:
@@ -93,12 +93,12 @@ def make_of(target: str) -> Make:
     lacking = [name for name in METHODS if not callable(getattr(made, name, None))]
     if lacking:
         raise TargetError(
-            f"{target} makes a {type(made).__name__} without {', '.join(lacking)}; "
+            f"{target} returns a {type(made).__name__} without {', '.join(lacking)}; "
             "docs/test_your_scheduler.md has an example"
         )
     if not isinstance(getattr(made, "limits", None), Limits):
         raise TargetError(
-            f"{target} makes a {type(made).__name__} without `limits`, a lineclear.testing.Limits"
+            f"{target} returns a {type(made).__name__} without `limits`, a lineclear.testing.Limits"
         )
     return make
 
@@ -106,7 +106,7 @@ def make_of(target: str) -> Make:
 def commit_of(target: str) -> str:
     """The commit of the sources, with "+" if they differ from it; "" if there is none.
 
-    An adapter's module may have a function `sources`, which gives the folder of the engine.
+    An adapter's module may have a function `sources` that returns the folder of the engine.
     """
     try:
         module: Any = sys.modules.get(load(target).__module__)
@@ -122,7 +122,7 @@ def commit_of(target: str) -> str:
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """What git answers."""
+    """The output of git."""
     done = subprocess.run(
         ["git", "-C", str(folder), *arguments],
         check=True,

@@ -1,7 +1,7 @@
-"""A call that does not return is interrupted.
+"""Interrupts a call that does not return.
 
-Guarantees: whatever timer was set before is set again afterwards. Where the platform has no timer,
-and outside the main thread, a call may take as long as it wants.
+Guarantees: a timer set before is restored afterwards. Where the platform has no timer, and outside
+the main thread, a call has no time limit.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ __all__ = ["TookTooLong", "returns_within"]
 
 
 class TookTooLong(BaseException):
-    """No `Exception`: the code that is interrupted must not catch it."""
+    """Not an `Exception`, so that the interrupted code does not catch it."""
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """What the timer does."""
+    """The timer's handler."""
     raise TookTooLong
 
 
 @contextmanager
 def returns_within(seconds: float) -> Generator[None]:
-    """Raises TookTooLong in the body after so many seconds."""
+    """Raises TookTooLong in the body after this many seconds."""
     usable = hasattr(signal, "setitimer") and (
         threading.current_thread() is threading.main_thread()
     )

@@ -61,9 +61,9 @@ def by_chunks(log: Log) -> Log:
     [
         (change(0, max=9), "a guard is false: its worst case fits into the GPU pool"),
         (by_chunks,
-         "'a' runs with 1 blocks, and admit takes 3, for every token that it knows"),
-        (change(2, rows=[["a", 0, 5, 0]]), "'a' samples 0, and the table 1"),
-        (change(4, rows=[["a", 4, 2, 1]]), "'a' starts at 4, and the table at 5"),
+         "'a' runs with 1 blocks, but admit allocates 3, for every token that it knows"),
+        (change(2, rows=[["a", 0, 5, 0]]), "'a' samples 0, but 1 in the table"),
+        (change(4, rows=[["a", 4, 2, 1]]), "'a' starts at 4, but in the table at 5"),
     ],
 )  # fmt: skip
 def test_what_the_table_does_not_allow_though_every_rule_is_kept(

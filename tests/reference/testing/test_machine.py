@@ -312,7 +312,7 @@ def test_an_action_that_can_not_be_meant_does_nothing() -> None:
     )
     assert machine.accepted == 1
     assert machine.actions.count(ONE[0]) == 1
-    with pytest.raises(ValueError, match="is no action"):
+    with pytest.raises(ValueError, match="is not an action"):
         replay(make_scheduler, [("schedule",)])
 
 
