@@ -233,8 +233,8 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "a level of a request that runs is looked at too late": (
         "policies/mlfq.py",
-        "request.waiting is None,",
-        "request.waiting is not None,",
+        "negate(given(request.waiting))",
+        "given(request.waiting)",
     ),
     "a swapped decode comes back without its drafts": (
         "../../spec/lineclear_spec/progress.py",
