@@ -16,6 +16,7 @@ from lineclear.oracle.rules import NAME
 if TYPE_CHECKING:
     from lineclear.config import Config
     from lineclear.explore.bounds import Bounds
+    from lineclear.explore.world import Trace
 
 __all__ = ["code_of", "code_of_error", "walks"]
 
@@ -25,13 +26,15 @@ DRAWN = {"fast": 0, "default": 40, "deep": 780}
 MOVES = {"fast": 90, "default": 150, "deep": 400}
 #: Worlds made for one rule have short requests and get walks three times as long.
 LONGER = 3
+#: Seed of the first of the other worlds: one more world that is made for one rule changes no walk there.
+OTHERS = 17
 #: Walks of a user's configuration.
 OF_ONE = 4
 #: Walks stop after this many failures.
 MOST_WALKS = 2
 
-#: World, seed, moves.
-Job = tuple["Bounds", int, int]
+#: World, seed, moves, and those of them that are written down.
+Job = tuple["Bounds", int, int, "Trace"]
 
 
 def code_of(what: object) -> str:
@@ -53,8 +56,8 @@ def walked(job: Job) -> tuple[str, Finding | None, int, Counter[str]]:
     from lineclear.checks.behaviours import finding
     from lineclear.explore.walks import walk
 
-    bounds, seed, moves = job
-    done = walk(bounds, seed, moves)
+    bounds, seed, moves, first = job
+    done = walk(bounds, seed, moves, first)
     oracle = done.world.oracle
     found: Finding | None = None
     if done.error is not None:
@@ -64,17 +67,22 @@ def walked(job: Job) -> tuple[str, Finding | None, int, Counter[str]]:
 
 
 def jobs(mode: str, configs: Sequence[Config]) -> list[Job]:
-    """The walks of a mode, starting with those in which one rule decides nearly every step."""
+    """The walks of a mode: first those that are written down, then those in which one rule decides
+    nearly every step.
+    """
     from lineclear.explore.covered import covered, pressed
+    from lineclear.explore.scripts import scripts
     from lineclear.explore.walk_worlds import drawn, special
 
     moves = MOVES[mode]
     if configs:
         own = [pressed(k, config) for k, config in enumerate([*configs] * OF_ONE)]
-        return [(bounds, seed, LONGER * moves) for seed, bounds in enumerate(own)]
-    made = [(bounds, LONGER * moves) for bounds in special()]
-    made += [(bounds, moves) for bounds in (*covered(), *map(drawn, range(DRAWN[mode])))]
-    return [(bounds, seed, moves) for seed, (bounds, moves) in enumerate(made)]
+        return [(bounds, seed, LONGER * moves, ()) for seed, bounds in enumerate(own)]
+    written = [(s.bounds, seed, moves, s.moves) for seed, s in enumerate(scripts())]
+    first = [(bounds, seed, LONGER * moves, ()) for seed, bounds in enumerate(special())]
+    others = (*covered(), *map(drawn, range(DRAWN[mode])))
+    after = [(bounds, seed, moves, ()) for seed, bounds in enumerate(others, OTHERS)]
+    return [*written, *first, *after]
 
 
 def walks(

@@ -201,11 +201,64 @@ def special() -> list[Bounds]:
             )
             for policy in ("vtc", "drr")
         ],
+        (
+            "branches that decode in every step have the tokens that the head needs",
+            {
+                "preemption_mode": "recompute",
+                "num_gpu_blocks": 6,
+                "num_cpu_blocks": 0,
+                "block_size": 8,
+                "max_num_seqs": 4,
+                "max_num_batched_tokens": 7,
+                "max_model_len": 8,
+                "enable_chunked_prefill": False,
+            },
+            (
+                Shape(1, 7, 2),
+                Shape(1, 7, 3),
+                Shape(7, 1, priority=1),
+                Shape(6, 1, priority=2),
+            ),
+        ),
     ]
-    return [
+    made = [
         Bounds(name, replace(small, **changes), shapes, live=2 + len(shapes))
         for name, changes, shapes in rows
     ]
+    return [*made, *sharing(small), crowded(small)]
+
+
+def sharing(small: Config) -> list[Bounds]:
+    """Two long prompts share each step while a third request, swapped out, counts as a sharer too.
+
+    The third one has a block when the prompts have all the others, and swaps itself out when it grows.
+    """
+    return [
+        Bounds(
+            f"shares beside a swapped request, {tokens} tokens a step",
+            replace(
+                small,
+                scheduling_policy="fair",
+                num_gpu_blocks=2 * prompt + 1,
+                num_cpu_blocks=10,
+                max_num_batched_tokens=tokens,
+                max_model_len=14,
+            ),
+            (Shape(prompt, 2), Shape(prompt, 2), Shape(1, 3)),
+            live=3,
+            aborts=False,
+        )
+        for tokens, prompt in ((4, 9), (3, 6), (4, 8))
+    ]
+
+
+def crowded(small: Config) -> Bounds:
+    """Many wait for one seat, so that the queue is deep, and the shortest goes first."""
+    config = replace(
+        small, scheduling_policy="sjf", num_gpu_blocks=12, max_num_seqs=1, max_model_len=13
+    )
+    shapes = tuple(Shape(1, most) for most in (9, 2, 12, 5, 7, 1, 11, 4, 10, 3, 8, 6))
+    return Bounds("a deep queue for one seat", config, shapes, live=24, aborts=False)
 
 
 def worlds(drawn_ones: int = 0) -> list[Bounds]:

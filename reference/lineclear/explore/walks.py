@@ -10,6 +10,7 @@ import random
 from dataclasses import dataclass
 
 from lineclear.explore.bounds import Bounds
+from lineclear.explore.scripts import move_of
 from lineclear.explore.world import Move, Trace, World
 
 __all__ = ["Walk", "walk"]
@@ -92,19 +93,21 @@ def choose(world: World, draw: random.Random, lazy: bool = False) -> Move:
     return ("schedule",)
 
 
-def walk(bounds: Bounds, seed: int, moves: int) -> Walk:
+def walk(bounds: Bounds, seed: int, moves: int, first: Trace = ()) -> Walk:
     """So many moves, or fewer if one fails.
 
     Args:
         bounds: the world.
         seed: of the choices; if it is odd, copies end very late.
         moves: at most.
+        first: moves that are written down (`scripts.py`), before those that are drawn.
     """
     draw = random.Random(seed)
     world = World(bounds)
     trace: list[Move] = []
-    for _ in range(moves):
-        move = choose(world, draw, bool(seed % 2))
+    for number in range(moves):
+        written = number < len(first)
+        move = move_of(world, first[number]) if written else choose(world, draw, bool(seed % 2))
         trace.append(move)
         try:
             world.do(move)

@@ -15,13 +15,23 @@ from lineclear.oracle.rules import Undone
 from lineclear.oracle.state import ceil_div
 from lineclear.request import InvalidRequest, Rejected, Request
 from lineclear_spec.lifecycle import Phase
+from lineclear_spec.progress import may_be_displaced
 
 if TYPE_CHECKING:
     from lineclear.plan import Plan
     from lineclear.scheduler import Scheduler
     from lineclear.scheduling.entry import Entry
 
-__all__ = ["Charges", "check_answer", "check_books", "check_plan", "fits", "has_room", "refuses"]
+__all__ = [
+    "Charges",
+    "check_answer",
+    "check_books",
+    "check_plan",
+    "check_shelters",
+    "fits",
+    "has_room",
+    "refuses",
+]
 
 
 def fits(scheduler: Scheduler, request: Request) -> bool:
@@ -99,6 +109,7 @@ def check_books(scheduler: Scheduler, live: Iterable[Hashable]) -> None:
     ):
         if not some <= of:
             raise Undone("ended", f"{what}: {some - of} ended")
+    check_heaps(scheduler)
     seats = sum(entry.n for entry in running)
     if scheduler.seats != seats:
         raise Undone("seats", f"{scheduler.seats} are taken, and it should be {seats}")
@@ -110,6 +121,44 @@ def check_books(scheduler: Scheduler, live: Iterable[Hashable]) -> None:
             if entry.order != (entry.number,) or entry.rank != (entry.number,):
                 places = (entry.order, entry.rank)
                 raise Undone("order", f"request {entry.name!r} stands at {places} after a failure")
+
+
+def check_heaps(scheduler: Scheduler) -> None:
+    """In every heap of those that wait none stands before the one above it.
+
+    A head that is wrong shows only when it is asked for, and in a deep queue most are put right before.
+
+    Raises:
+        Undone: a heap is none.
+    """
+    queue: Any = scheduler.queue
+    plain = getattr(queue, "plain", None)  # of a policy that shares among tenants and has failed
+    for some in (queue, *filter(None, [plain]), *getattr(queue, "queues", {}).values()):
+        places = [cell[0] for cell in some.heap]
+        for k in range(1, len(places)):
+            if places[k] < places[(k - 1) // 2]:
+                raise Undone(
+                    "order", f"in the queue {places[k]} stands below {places[(k - 1) // 2]}"
+                )
+
+
+def check_shelters(scheduler: Scheduler, sheltered: Iterable[Hashable]) -> None:
+    """Exactly those that displaced another and have kept no token since may not be displaced.
+
+    Held after every call, and not when the next displacement is decided: a request that would be spared
+    wrongly, or not be spared, is seen although no head of the queue asks for its place.
+
+    Raises:
+        Undone: another one is spared, or one of them is not.
+    """
+    names = set(sheltered)
+    for entry in scheduler.running.entries.values():
+        spared = not may_be_displaced(entry.entered_by_displacing, entry.kept_a_token)
+        if spared != (entry.name in names):
+            what = "is spared" if spared else "is not spared"
+            raise Undone(
+                "displacement", f"request {entry.name!r} {what}, and it should be otherwise"
+            )
 
 
 class Charges:

@@ -18,6 +18,7 @@ from lineclear.oracle.books import (
     check_answer,
     check_books,
     check_plan,
+    check_shelters,
     has_room,
     refuses,
 )
@@ -258,14 +259,14 @@ class Oracle:
             own.sampled(tenant[row[0]] for row in expected.rows if row[5])
         if not scheduler.policy_failures:
             check_levels(scheduler)
+        if expected.displaced:
+            memory.sheltered[expected.admitted[0]] = None
         self._books()
         self.judged += 1
         if expected.reason:
             self.limits[expected.reason] += 1
         for name in expected.void:
             memory.void[name] = (memory.live[name], expected.state.steps)
-        if expected.displaced:
-            memory.sheltered[expected.admitted[0]] = None
         return plan
 
     # ---- what is remembered --------------------------------------------------------------------
@@ -314,6 +315,8 @@ class Oracle:
         failures = self.scheduler.policy_failures
         if failures and self.memory.own is not None:
             raise Undone("order", f"a built-in policy fails: {failures[0]}")
+        if not self.exempt and not failures and not self.exemption():
+            check_shelters(self.scheduler, self.memory.sheltered)
         own = self._own()
         if isinstance(own, Tenants):
             own.check(self.scheduler.policy, self.scheduler.ledger.steps)

@@ -1,0 +1,88 @@
+"""Walks whose first moves are written down: situations that chance reaches too rarely.
+
+Guarantees: a script leads a new world into the situation that its name says, as long as the rules of a
+step are what they are (its test looks); the walk goes on from there as chance has it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lineclear.config import Config
+from lineclear.explore.bounds import Bounds, Shape
+from lineclear.explore.world import Move, World
+
+__all__ = ["Script", "move_of", "scripts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A world and the first moves in it.
+
+    Attributes:
+        bounds: the world; its name is the situation.
+        moves: as `World.do` takes them, but for a commit, which has one choice for all positions.
+    """
+
+    bounds: Bounds
+    moves: tuple[Move, ...]
+
+
+def move_of(world: World, written: Move) -> Move:
+    """The move that is meant: the choice of a commit at each position where it may be made."""
+    if written[0] != "commit":
+        return written
+    picks = [
+        next(pick for pick in (written[1], "go", options[0]) if pick in options)
+        for options in world.choices()
+    ]
+    return ("commit", tuple(picks))
+
+
+def scripts() -> list[Script]:
+    """All of them."""
+    return [stale()]
+
+
+def stale() -> Script:
+    """A copy fails whose request gave it up, and has another copy open.
+
+    No step may wait for the first copy and be committed, or it is done: so both requests that are
+    swapped out cannot grow and have none behind them, and the first comes back past the second.
+    """
+    config = Config(
+        num_gpu_blocks=5,
+        num_cpu_blocks=3,
+        block_size=4,
+        max_num_seqs=5,
+        max_num_batched_tokens=24,
+        max_model_len=16,
+        watermark=0.0,
+        scheduling_policy="priority",
+        preemption_mode="swap",
+        depth=2,
+        bypass=1,
+    )
+    shapes = (
+        Shape(4, 7, 2, priority=1),  # both branches need a block when one is free
+        Shape(3, 6),  # swaps itself out, is discarded for the group, and enters again
+        Shape(1, 8, priority=2),  # holds a block
+        Shape(8, 1, priority=3),  # displaces the second one once more
+    )
+    bounds = Bounds("a copy that was given up fails while another is open", config, shapes, live=4)
+    step: tuple[Move, ...] = (("schedule",), ("commit", "go"))
+    moves: tuple[Move, ...] = (
+        ("submit", 0),
+        ("schedule",),
+        ("commit", "fork"),
+        *step,
+        ("submit", 1),
+        ("submit", 2),
+        *step * 4,  # the second is swapped out in the third of these, the group in the fourth
+        ("schedule",),  # the second is back
+        ("abort", 0),
+        ("submit", 3),
+        ("schedule",),  # it is swapped out again
+        ("fail", 0),
+    )
+    return Script(bounds, moves)

@@ -1,0 +1,98 @@
+"""The walks: written down, made for one rule, drawn; each edit that one of them was made for turns it red."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from sweep import ROOT, judged
+
+from lineclear.checks.walks import OTHERS, jobs
+from lineclear.explore.bounds import Bounds
+from lineclear.explore.covered import covered
+from lineclear.explore.scripts import move_of, scripts
+from lineclear.explore.walk_worlds import special
+from lineclear.explore.world import World
+
+#: Name -> (module, text, what stands there instead, words of the names of the walks that show it).
+EDITS: dict[str, tuple[str, str, str, str]] = {
+    "swapped requests are no sharers": (
+        "step",
+        "len(ledger.running) + len(ledger.waiting) + len(ledger.swapped)",
+        "len(ledger.running) + len(ledger.waiting)",
+        "shares beside a swapped request",
+    ),
+    "a group that decodes in every step gives one token": (
+        "step",
+        "steady = sum([sequence.steady for sequence in entry.record.members])",
+        "steady = any([sequence.steady for sequence in entry.record.members])",
+        "branches that decode in every step",
+    ),
+    "a stale failure hits the request again": (
+        "scheduler",
+        "None if record is None or record.copy != number else self.of.get(record)",
+        "None if record is None or not record.copy else self.of.get(record)",
+        "a copy that was given up",
+    ),
+    "what a request kept before counts when it enters again": (
+        "bookkeeping",
+        "        entry.kept_a_token = False\n",
+        "",
+        "promotions",
+    ),
+    "the heap of those that wait is climbed by wrong steps": (
+        "entry",
+        "heap[(len(heap) - 1) >> 1]",
+        "heap[len(heap) >> 1]",
+        "a deep queue",
+    ),
+}
+
+
+def walks_of(words: str) -> Callable[[], str]:
+    """The walks of `check --fast` whose names have these words; the first finding, or ""."""
+
+    def found() -> str:
+        from lineclear.checks.walks import jobs, walked
+
+        chosen = [job for job in jobs("fast", ()) if words in job[0].name]
+        findings = [finding for job in chosen if (finding := walked(job)[1]) is not None]
+        return f"{findings[0].code} {findings[0].title}" if findings else f"{len(chosen)} walks"
+
+    return found
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_the_walk_that_was_made_for_an_edit_turns_red(name: str) -> None:
+    module, old, new, words = EDITS[name]
+    text = (ROOT / "reference" / "lineclear" / f"{module}.py").read_text()
+    assert text.count(old) == 1
+    found, seconds = judged(f"lineclear.{module}", text.replace(old, new), walks_of(words))
+    assert found.startswith(("LC405", "LC403")), found
+    assert seconds < 20
+
+
+def test_one_more_world_of_one_rule_changes_no_other_walk() -> None:
+    made = jobs("fast", ())
+    assert len({bounds.name for bounds, *_ in made}) >= len(made) - 1
+    others = {bounds.name: seed for bounds, seed, *_ in made[len(scripts()) + len(special()) :]}
+    assert others == {bounds.name: OTHERS + k for k, bounds in enumerate(covered())}
+
+
+def after(name: str) -> tuple[World, Bounds]:
+    """The world after a script."""
+    (script,) = [script for script in scripts() if name in script.bounds.name]
+    world = World(script.bounds)
+    for move in script.moves:
+        world.do(move_of(world, move))
+    return world, script.bounds
+
+
+def test_the_copy_that_fails_was_given_up_and_the_request_has_another() -> None:
+    world, _ = after("a copy that was given up")
+    second = next(entry for entry in world.live() if entry.name == 2)
+    assert second.preemptions == 2
+    assert second.record.copy > 0
+    assert world.scheduler.counters.discarded == 1
+    assert world.scheduler.counters.failed_copies == 0
+    assert second.record.copy in world.copies
