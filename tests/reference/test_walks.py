@@ -17,31 +17,31 @@ from lineclear.explore.world import World
 #: Name -> (module, text, what stands there instead, words of the names of the walks that show it).
 EDITS: dict[str, tuple[str, str, str, str]] = {
     "swapped requests are no sharers": (
-        "step",
+        "scheduling.step",
         "len(ledger.running) + len(ledger.waiting) + len(ledger.swapped)",
         "len(ledger.running) + len(ledger.waiting)",
         "shares beside a swapped request",
     ),
     "a group that decodes in every step gives one token": (
-        "step",
+        "scheduling.step",
         "steady = sum([sequence.steady for sequence in entry.record.members])",
         "steady = any([sequence.steady for sequence in entry.record.members])",
         "branches that decode in every step",
     ),
     "a stale failure hits the request again": (
-        "scheduler",
-        "None if record is None or record.copy != number else self.of.get(record)",
-        "None if record is None or not record.copy else self.of.get(record)",
+        "scheduling.copies",
+        "None if record is None or record.copy != number else self.live.of.get(record)",
+        "None if record is None or not record.copy else self.live.of.get(record)",
         "a copy that was given up",
     ),
     "what a request kept before counts when it enters again": (
-        "bookkeeping",
+        "scheduling.transitions",
         "        entry.kept_a_token = False\n",
         "",
         "promotions",
     ),
     "the heap of those that wait is climbed by wrong steps": (
-        "entry",
+        "scheduling.queues",
         "heap[(len(heap) - 1) >> 1]",
         "heap[len(heap) >> 1]",
         "a deep queue",
@@ -65,7 +65,7 @@ def walks_of(words: str) -> Callable[[], str]:
 @pytest.mark.parametrize("name", EDITS)
 def test_the_walk_that_was_made_for_an_edit_turns_red(name: str) -> None:
     module, old, new, words = EDITS[name]
-    text = (ROOT / "reference" / "lineclear" / f"{module}.py").read_text()
+    text = (ROOT / "reference" / "lineclear" / f"{module.replace('.', '/')}.py").read_text()
     assert text.count(old) == 1
     found, seconds = judged(f"lineclear.{module}", text.replace(old, new), walks_of(words))
     assert found.startswith(("LC405", "LC403")), found
