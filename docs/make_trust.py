@@ -37,12 +37,12 @@ SEEDS = 5
 PAGES = ("README.md", "docs/trust.md", "docs/mutants.md", "docs/not_covered.md")
 KINDS = {
     "initiation": "an invariant holds of the empty ledger",
-    "preserved": "an action keeps an invariant",
-    "contract": "an action does what it promises, and nothing else",
-    "defined": "a primitive or a loop is used only where it may be",
+    "preserved": "an action or a block step keeps an invariant",
+    "contract": "an action or a block step does what it promises, and nothing else",
+    "defined": "a primitive, an operator or a block step is used only where it may be",
     "refusal": "an action that is refused has changed nothing",
-    "base": "a loop's promise holds before its first iteration",
-    "step": "one iteration keeps a loop's promise",
+    "base": "what a bulk operator assumes is true of no elements",
+    "step": "what a bulk operator assumes is true of one element more",
     "arithmetic": "a fact about ceil and floor, for every block size",
     "ranking": "an action lowers, or leaves alone, what a request has left",
     "progress": "a decision of the scheduler, or an order of a policy, is what progress needs",
@@ -185,7 +185,7 @@ def functions(module: Any) -> list[str]:
 def calls(caller: str, callee: str, *, method: bool = True) -> bool:
     """Whether the source of an action or a block step calls it."""
     function = ACTIONS[caller].body if caller in ACTIONS else getattr(blocks, caller)
-    before = r"ledger\.(?:gpu\.|cpu\.)?" if method else r"(?<![\w.])"
+    before = r"ledger\.(?:gpu\.|cpu\.|pools\[\w+\]\.)?" if method else r"(?<![\w.])"
     return (
         re.search(rf"{before}{callee}\(", inspect.getsource(function).split(":", 1)[1]) is not None
     )
@@ -211,10 +211,10 @@ def primitives() -> str:
 
 
 def questions() -> str:
-    """Everything that a guard or an effect may ask, and the symbolic answer has a code of its own."""
-    from lineclear_spec.queries import Queries
+    """Everything that a guard or an effect may ask and that has a reading of its own on formulas."""
+    from lineclear_spec.lookups import Lookups
 
-    names = [n for n, f in vars(Queries).items() if inspect.isfunction(f) and n[0] != "_"]
+    names = [n for n, f in vars(Lookups).items() if inspect.isfunction(f) and n[0] != "_"]
     return ", ".join(f"`{name}`" for name in names) + "."
 
 

@@ -17,7 +17,6 @@ from lineclear.config import Config
 from lineclear.journal import Ring
 from lineclear.plan import Plan
 from lineclear.policies import Policy, make
-from lineclear.quick import QuickLedger
 from lineclear.request import Accepted, Finished, Rejected, Request
 from lineclear.rules import load, rules_of
 from lineclear.scheduling.commit import Commit, CommitParts
@@ -223,4 +222,4 @@ class Scheduler(Readings):
 
 def new_ledger(config: Config) -> Ledger:
     """The ledger that a scheduler runs on."""
-    return QuickLedger(config.limits())
+    return Ledger(config.limits())

@@ -20,8 +20,8 @@ from lineclear.observer import Observer
 from lineclear.oracle import Oracle
 from lineclear.plan import Plan
 from lineclear.policies import Policy
-from lineclear.quick_audit import QuickAudit
 from lineclear.record import JournalFile
+from lineclear.repeated_audit import RepeatedAudit
 from lineclear.request import Finished, Rejected, Request
 from lineclear.result import Result
 from lineclear.sampler import Live, Sampler
@@ -82,7 +82,7 @@ class Simulation:
         self.observer = Observer(self.scheduler.ledger) if check_every else None
         #: What is called: the scheduler, or the oracle that judges each call of it.
         self.called = Oracle(self.scheduler) if check_every == 1 else self.scheduler
-        self.audit = QuickAudit(self.scheduler)
+        self.audit = RepeatedAudit(self.scheduler)
         self.watch = Watch(self.scheduler)
         self.device = Device()
         self.service = service

@@ -1,11 +1,13 @@
 # pyright: basic
-"""Steps that move one block, and the loops over them that actions use.
+"""Steps that move blocks, each written once and run on plain data and on formulas.
 
-Guarantees: after every single step each pool is a permutation of its places, a place is free or
-backs exactly one block, and a block's ref is the number of table entries that name it. It knows
-nothing about phases, tokens, steps in flight or budgets. Each loop is proved once, by induction,
-against the contract of the same name in `contracts/`; an action that calls it is proved from the
+Guarantees: after every step each pool lists its free places once, a place is free or backs exactly
+one block, and a block's ref is the number of table entries that name it. A step moves all of its
+blocks by bulk operators (`operators.py`), so that it has no loop. Each step with a contract of the
+same name in `contracts/` is proved against it; an action that runs the step is proved from the
 contract alone.
+
+The functions are methods of `kernel.Kernel`: their first parameter is the ledger, plain or symbolic.
 """
 
 from __future__ import annotations
@@ -18,108 +20,83 @@ from lineclear_spec.records import CPU, GPU
 __all__ = [
     "clear_table",
     "clear_tables",
-    "drop_last",
+    "forget_computed",
+    "give_each",
     "give_each_one",
-    "move_block",
+    "grant_gpu",
     "move_blocks",
     "replace_entry",
-    "share_entry",
     "share_table",
-    "take_block",
     "take_blocks",
 ]
 
-# The ledger is `Any` here: these functions run on the plain ledger and on the symbolic one.
 
-
-def grant_gpu(ledger: Any) -> Any:
-    """A free GPU place; the next forward waits for whoever may still touch it."""
-    place = ledger.gpu.grant()
-    ledger.barrier = larger(ledger.barrier, ledger.gpu.until[place])
-    return place
-
-
-def take_block(ledger: Any, sequence: Any) -> None:
-    """Append one free GPU block to the sequence's table."""
-    place = grant_gpu(ledger)
-    ledger.name_block(sequence, ledger.new_block(sequence.request, place))
-
-
-def share_entry(ledger: Any, parent: Any, child: Any, index: Any) -> None:
-    """Append the block of the parent's entry `index` to the child's table."""
-    ledger.name_block(child, parent.table[index])
-
-
-def release(ledger: Any, block: Any) -> None:
-    """A block that no entry names any more gives its place up."""
-    ledger.forget_block(block)
-    ledger.give_up(block.tier, block.place)
-
-
-def drop_last(ledger: Any, sequence: Any) -> None:
-    """Remove the last entry of the sequence's table; its last holder gives the block up."""
-    block = ledger.unname_last(sequence)
-    ledger.branch(block.ref == 0, lambda: release(ledger, block))
-
-
-def move_block(ledger: Any, block: Any, tier: Any) -> None:
-    """Let a block live in the other tier: a place there is granted, the one here is given up."""
-    place = choose(tier == GPU, lambda: grant_gpu(ledger), lambda: ledger.cpu.grant())
-    source = either(tier == GPU, CPU, GPU)
-    ledger.note_copy(source, block.place, tier, place)
-    ledger.give_up(source, block.place)
-    ledger.relocate(block, tier, place)
-
-
-def copy_entry(ledger: Any, sequence: Any, index: Any) -> None:
-    """Let one entry, whose block others name too, name a free GPU block of its own instead."""
-    place = grant_gpu(ledger)
-    old = ledger.rename_entry(sequence, index, ledger.new_block(sequence.request, place))
-    ledger.note_copy(GPU, old.place, GPU, place)
-
-
-# ---- loops -----------------------------------------------------------------------------------------------------
+def grant_gpu(ledger: Any, count: Any) -> Any:
+    """Free GPU places; the next forward waits for every operation that may still touch them."""
+    places = ledger.gpu.take(count)
+    ledger.barrier = ledger.gpu.latest(places, ledger.barrier)
+    return places
 
 
 def take_blocks(ledger: Any, sequence: Any, count: Any) -> None:
     """Append `count` free GPU blocks to the sequence's table."""
-    ledger.repeat("take_blocks", count, lambda _: take_block(ledger, sequence), sequence, count)
+    places = grant_gpu(ledger, count)
+    blocks = ledger.new_blocks(ledger.always(sequence), places)
+    sequence.request.held.update(ledger.ordered(blocks))
+    sequence.table.extend(blocks)
+    ledger.grew(ledger.always(sequence), places)
 
 
 def give_each_one(ledger: Any, due: Any) -> None:
-    """Append one free GPU block to the table of each sequence of `due`."""
-    ledger.repeat("give_each_one", due.count, lambda k: take_block(ledger, due[k]), due)
+    """Append one free GPU block to the table of each sequence of `due`, if there is one."""
+    ledger.branch(due.count >= 1, lambda: give_each(ledger, due))
+
+
+def give_each(ledger: Any, due: Any) -> None:
+    """The same; a step in which no sequence is due does not come here."""
+    places = grant_gpu(ledger, due.count)
+    blocks = ledger.new_blocks(due, places)
+    ledger.hold_each(due, blocks)
+    ledger.append_each(due, blocks)
+    ledger.grew(due, places)
 
 
 def share_table(ledger: Any, parent: Any, child: Any, count: Any) -> None:
     """Let the child's empty table name the first `count` blocks of the parent's."""
-    ledger.repeat(
-        "share_table", count, lambda k: share_entry(ledger, parent, child, k), parent, child, count
-    )
+    shared = parent.table[:count]
+    ledger.count_up(child, shared)
+    child.table.extend(shared)
+    ledger.grew(ledger.always(child), ledger.places(GPU, shared))
     ledger.share_kv(parent, child, count)
 
 
 def clear_table(ledger: Any, sequence: Any) -> None:
-    """Remove every entry of the sequence's table."""
-    ledger.repeat("clear_table", sequence.length, lambda _: drop_last(ledger, sequence), sequence)
-    ledger.lose_kv(sequence)
+    """Remove every entry of the sequence's table; a block that no entry names any more is given up."""
+    request = sequence.request
+    tier = either(ledger.on_gpu(request), GPU, CPU)
+    named = ledger.backwards(sequence.table)
+    ledger.count_down(sequence, named)
+    gone = ledger.select(lambda block: block.ref == 0, named)
+    ledger.remove_all(request.held, gone)
+    ledger.pools[tier].put(ledger.places(tier, gone), ledger.issued)
+    sequence.table.clear()
 
 
 def clear_tables(ledger: Any, request: Any) -> None:
-    """Remove every entry of every table of the request, and forget what its sequences have
+    """Give up every block of the request, clear its tables, and forget what its sequences have
     computed.
     """
-    ledger.repeat(
-        "clear_tables",
-        request.width,
-        lambda k: forget_computed(ledger, request.members[k]),
-        request,
-    )
+    tier = either(ledger.on_gpu(request), GPU, CPU)
+    blocks = ledger.backwards(request.held)
+    ledger.pools[tier].put(ledger.places(tier, blocks), ledger.issued)
+    request.held.clear()
+    ledger.each(request.members, lambda sequence: forget_computed(ledger, sequence))
 
 
 def forget_computed(ledger: Any, sequence: Any) -> None:
-    """Clear one table; nothing is computed any more, what is known and promised stays."""
-    clear_table(ledger, sequence)
+    """The table is empty and nothing is computed any more; what is known and promised stays."""
+    sequence.table.clear()
+    ledger.lose_kv(sequence)
     sequence.reach_tokens = 0
     sequence.slot_tokens = 0
     sequence.last_tokens = 0
@@ -130,14 +107,25 @@ def forget_computed(ledger: Any, sequence: Any) -> None:
 
 def move_blocks(ledger: Any, request: Any, tier: Any) -> None:
     """Let every distinct block of the request live in the other tier, so that sharing is kept."""
-    blocks = ledger.blocks(request)
-    ledger.repeat(
-        "move_blocks", request.blocks, lambda k: move_block(ledger, blocks[k], tier), request, tier
+    source = either(tier == GPU, CPU, GPU)
+    blocks = ledger.listed(request.held)
+    sources = ledger.places(source, blocks)
+    targets = choose(
+        tier == GPU,
+        lambda: grant_gpu(ledger, request.blocks),
+        lambda: ledger.cpu.take(request.blocks),
     )
+    ledger.note_copies(source, sources, tier, targets)
+    ledger.pools[source].put(sources, ledger.issued)
+    ledger.relocate(blocks, tier, targets)
 
 
 def replace_entry(ledger: Any, sequence: Any, index: Any) -> None:
-    """Copy the block of one entry to a free GPU block, once."""
-    ledger.repeat(
-        "replace_entry", 1, lambda _: copy_entry(ledger, sequence, index), sequence, index
-    )
+    """Let one entry, whose block others name too, name a copy of it on a free GPU block instead."""
+    places = grant_gpu(ledger, 1)
+    blocks = ledger.new_blocks(ledger.always(sequence), places)
+    old = sequence.table[index : index + 1]
+    sequence.request.held.update(ledger.ordered(blocks))
+    ledger.count_down(sequence, old)
+    sequence.table[index : index + 1] = blocks
+    ledger.note_copies(GPU, ledger.places(GPU, old), GPU, places)

@@ -186,6 +186,9 @@ class Body(Expressions):
             for part in node.elts:
                 self.target(part)
             return
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice) and self.kernel:
+            self.expression(node)
+            return
         if isinstance(node, ast.Attribute) and self.walk.kernel:
             if node.attr not in WRITABLE:
                 raise self.refuse(node, f"a write to `{node.attr}`")

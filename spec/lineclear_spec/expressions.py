@@ -14,11 +14,15 @@ from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from lineclear_spec import logic
+from lineclear_spec.kernel import Kernel
 from lineclear_spec.progress import Need
 from lineclear_spec.source import Forbidden, rebound, text_of
 from lineclear_spec.vocabulary import (
+    BULK,
     COMPARISONS,
     EXPRESSIONS,
+    KERNEL,
+    LIST_OPERATIONS,
     OF_REQUEST,
     OPERATIONS,
     OPERATORS,
@@ -32,7 +36,7 @@ from lineclear_spec.vocabulary import (
 __all__ = ["Expressions"]
 
 #: Fields of the ledger and of its records that are no numbers.
-COMPOUND = frozenset({"table", "members", "until", "gpu", "cpu", "limits"})
+COMPOUND = frozenset({"table", "members", "held", "pools", "gpu", "cpu", "limits"})
 #: What a request may lack: on formulas it is no number, but two of them.
 OPTIONAL = frozenset({"deadline", "predicted_tokens"})
 #: Where the built-in policies are.
@@ -183,15 +187,35 @@ class Expressions:
             self.expression(part)
 
     def of_subscript(self, node: ast.Subscript) -> None:
-        """An entry of a list of the ledger."""
-        if not self.walk.kernel or isinstance(node.slice, ast.Compare | ast.Constant):
+        """An entry of a list of the ledger; in the kernel, also some entries of a table."""
+        if isinstance(node.slice, ast.Slice) and self.kernel:
+            if node.slice.step is not None or node.slice.upper is None:
+                raise self.refuse(node, f"the index `{ast.unparse(node)}`")
+            self.expression(node.value)
+            for bound in (node.slice.lower, node.slice.upper):
+                if bound is not None:
+                    self.expression(bound)
+            return
+        first = self.kernel and isinstance(node.slice, ast.Constant) and node.slice.value == 0
+        if not self.walk.kernel or (
+            isinstance(node.slice, ast.Compare | ast.Constant) and not first
+        ):
             raise self.refuse(node, f"the index `{ast.unparse(node)}`")
         self.expression(node.value)
         self.expression(node.slice)
 
+    def of_ifexp(self, node: ast.IfExp) -> None:
+        """A choice: in the kernel alone, which is compiled for formulas (`conditional.py`)."""
+        if not self.kernel:
+            raise self.refuse(node, "`ifexp`")
+        for part in (node.test, node.body, node.orelse):
+            self.expression(part)
+
     def of_lambda(self, node: ast.Lambda) -> None:
         """Only where it is run at once."""
-        raise self.refuse(node, "a lambda that is not handed to branch, repeat or choose")
+        raise self.refuse(
+            node, "a lambda that is not handed to branch, each, select, all_of, all_from or choose"
+        )
 
     def argument(self, node: ast.expr) -> None:
         """An argument of something that runs functions."""
@@ -245,33 +269,37 @@ class Expressions:
         owner, name = called.value, called.attr
         if not self.walk.kernel:
             return self.of_policy_method(node, called)
-        if isinstance(owner, ast.Name) and owner.id == "ledger" and name in OPERATIONS:
-            self.of_name(owner)
-            if name == "repeat":
-                self.proved_loop(node)
-            return name in ("branch", "repeat")
-        if (
-            isinstance(owner, ast.Attribute)
-            and isinstance(owner.value, ast.Name)
-            and owner.value.id == "ledger"
-            and owner.attr in ("gpu", "cpu")
-            and name in POOL_OPERATIONS
-        ):
+        if isinstance(owner, ast.Name) and owner.id == "ledger":
+            if name in OPERATIONS or (self.kernel and name in BULK):
+                self.of_name(owner)
+                own = vars(Kernel).get(name)
+                if own is not None:
+                    self.walk.function(own)
+                return name in ("branch", "each", "select", "all_of", "all_from")
+        elif self.kernel and self.of_container(owner, name):
+            self.expression(owner)
             return False
         raise self.refuse(node, f"a call of `{ast.unparse(called)}`")
 
-    def proved_loop(self, node: ast.Call) -> None:
-        """A contract is proved of one function, so only that function may stand on it."""
-        first = node.args[0] if node.args else None
-        name = self.run.__name__
-        if (
-            not isinstance(first, ast.Constant)
-            or first.value != name
-            or self.run.__globals__.get("__name__") != "lineclear_spec.blocks"
-        ):
-            raise self.refuse(
-                node, f"the loop `{ast.unparse(node.args[0])}` outside its own function"
+    @property
+    def kernel(self) -> bool:
+        """Whether the function is the kernel's, which is written in all operators."""
+        return self.walk.kernel and self.run.__globals__.get("__name__") in KERNEL
+
+    @staticmethod
+    def of_container(owner: ast.expr, name: str) -> bool:
+        """Whether it is an operator of a pool or of a list that a record has."""
+        if isinstance(owner, ast.Subscript):
+            owner = owner.value
+            return (
+                isinstance(owner, ast.Attribute)
+                and owner.attr == "pools"
+                and name in POOL_OPERATIONS
             )
+        if not isinstance(owner, ast.Attribute):
+            return False
+        pool = owner.attr in ("gpu", "cpu") and name in POOL_OPERATIONS
+        return pool or name in LIST_OPERATIONS.get(owner.attr, ())
 
     def of_policy_method(self, node: ast.Call, called: ast.Attribute) -> bool:
         """A method of the policy, or a look into one of its tables."""
@@ -329,7 +357,7 @@ def known(value: Any) -> bool:
 def is_list(node: ast.expr) -> bool:
     """Whether it names a list or another part of the ledger, which formulas compare by identity."""
     if isinstance(node, ast.Call):
-        return isinstance(node.func, ast.Attribute) and node.func.attr in ("due", "blocks")
+        return isinstance(node.func, ast.Attribute) and node.func.attr in ("due", *BULK)
     return isinstance(node, ast.Attribute) and node.attr in COMPOUND
 
 

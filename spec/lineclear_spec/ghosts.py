@@ -94,7 +94,7 @@ class GhostLedger(Ledger):
         for pool, copied_pool in ((self.gpu, new.gpu), (self.cpu, new.cpu)):
             copied_pool.free = pool.free
             copied_pool.order = pool.order.copy()
-            copied_pool.position = pool.position.copy()
+            copied_pool.taken = pool.taken.copy()
             copied_pool.until = pool.until.copy()
         requests: dict[Request | None, Any] = {r: bare(r) for r in self.requests}
         requests[None] = None
@@ -210,18 +210,15 @@ class GhostLedger(Ledger):
         super().order(number, wait)
         self.history[number][1] = wait
 
-    def name_block(self, sequence: Sequence, block: Block) -> None:
-        """A new entry; no table names a block twice."""
-        if block in sequence.table:
-            raise Broken(f"{sequence} names {block} already")
-        super().name_block(sequence, block)
-
-    def note_copy(self, source_tier: int, source: int, target_tier: int, target: int) -> None:
-        """Both places are touched."""
-        super().note_copy(source_tier, source, target_tier, target)
-        self.sources[target_tier, self.issued, target] = source
-        seen = self.touched.get(self.issued, frozenset())
-        self.touched[self.issued] = seen | {(source_tier, source), (target_tier, target)}
+    def note_copies(
+        self, source_tier: int, sources: list[int], target_tier: int, targets: list[int]
+    ) -> None:
+        """Both places of each copy are touched."""
+        super().note_copies(source_tier, sources, target_tier, targets)
+        for source, target in zip(sources, targets, strict=True):
+            self.sources[target_tier, self.issued, target] = source
+            seen = self.touched.get(self.issued, frozenset())
+            self.touched[self.issued] = seen | {(source_tier, source), (target_tier, target)}
 
     def advance(self, number: int) -> None:
         """The forward touches every GPU place held, and writes one position of each steady

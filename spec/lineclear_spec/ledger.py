@@ -5,15 +5,18 @@ changes only through the methods marked *primitive*; everything else is read. It
 about policies, queues' order, token ids, clocks on the wall or devices.
 
 A table names `Block` records, not places in a pool: swapping a block out changes its tier and its
-place and leaves every table that names it alone, so sharing survives a swap. Each primitive has a
-second interpretation on formulas in `symbolic.py`; docs/trust.md lists them.
+place and leaves every table that names it alone, so sharing survives a swap. Block steps are those
+of `kernel.py`, written once; each operator that they are written in, each primitive and each
+question has a second reading on formulas, and docs/trust.md lists them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from lineclear_spec.lifecycle import EVENTS, Phase
+from lineclear_spec.kernel import Kernel
+from lineclear_spec.lifecycle import EVENTS
 from lineclear_spec.records import (
     FORWARD,
     GPU,
@@ -29,20 +32,24 @@ from lineclear_spec.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Reversible
 
 __all__ = ["Ledger"]
 
+T = TypeVar("T")
+#: A record without a call of its `__init__`.
+bare = object.__new__
 NONE_DUE: Several[Sequence] = Several(())
 
 
-class Ledger:
+class Ledger(Kernel):
     """Requests, sequences, tables and two pools; the reader of `actions/` that runs."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.gpu = Pool("GPU", limits.gpu_blocks)
         self.cpu = Pool("CPU", limits.cpu_blocks)
+        self.pools = (self.gpu, self.cpu)  # by tier
         self.waiting: dict[Request, None] = {}
         self.running: dict[Request, None] = {}
         self.swapped: dict[Request, None] = {}
@@ -88,48 +95,6 @@ class Ledger:
         """Index of the table entry that `position` falls into."""
         return position // self.limits.block_size
 
-    def reach(self, sequence: Sequence) -> int:
-        """Positions computed or being computed by a step that was decided."""
-        return sequence.offset + self.steps if sequence.steady else sequence.reach_tokens
-
-    def in_flight(self, sequence: Sequence) -> int:
-        """Positions that steps not yet committed are computing."""
-        settled = self.settled
-        if sequence.steady:
-            return self.steps - settled
-        last = sequence.last_step
-        return (sequence.last_tokens if last > settled else 0) + (
-            sequence.previous_tokens if last > settled + 1 else 0
-        )
-
-    def computed(self, sequence: Sequence) -> int:
-        """Positions whose KV is valid: every step that computes them is committed."""
-        return self.reach(sequence) - self.in_flight(sequence)
-
-    def known(self, sequence: Sequence) -> int:
-        """Prompt and generated tokens."""
-        return sequence.offset + self.settled + 1 if sequence.steady else sequence.known_tokens
-
-    def promised(self, sequence: Sequence) -> int:
-        """Steps in flight that will sample a token for the sequence."""
-        return self.steps - self.settled if sequence.steady else sequence.promised_samples
-
-    def owed(self, sequence: Sequence) -> int:
-        """Samples of committed steps that are still to come."""
-        if sequence.steady:
-            return 0
-        last, settled = sequence.last_step, self.settled
-        coming = (sequence.last_samples if last > settled else 0) + (
-            sequence.previous_samples if last > settled + 1 else 0
-        )
-        return sequence.promised_samples - coming
-
-    def slots(self, sequence: Sequence) -> int:
-        """Positions that the table has room for; a block is taken for each block size of them
-        begun.
-        """
-        return sequence.offset + self.steps if sequence.steady else sequence.slot_tokens
-
     def due(self) -> Several[Sequence]:
         """Steady sequences whose table is full, so that the next step needs one block for each."""
         due = self.boundaries.get(self.steps)
@@ -140,13 +105,6 @@ class Ledger:
         overrun it.
         """
         return bool(self.endings.get(self.steps))
-
-    def writable(self, sequence: Sequence) -> bool:
-        """Whether every block that the next positions fall into is named by this sequence alone."""
-        table, computed = sequence.table, self.computed(sequence)
-        if computed < 0:
-            raise Broken(f"{sequence} has computed {computed} positions")
-        return all(table[i].ref == 1 for i in range(self.block_of(computed), len(table)))
 
     def allowed(self, event: str, request: Request) -> bool:
         """Whether the lifecycle has a transition for the event from the request's phase."""
@@ -181,38 +139,6 @@ class Ledger:
         """Run `then` if the condition holds."""
         if condition:
             then()
-
-    def repeat(
-        self, loop: str, count: int, step: Callable[[int], None], *arguments: object
-    ) -> None:
-        """Run `step` for 0 .. count - 1; `loop` names the contract that it is proved against."""
-        for k in range(count):
-            step(k)
-
-    def leader(self, request: Request) -> Sequence:
-        """The first sequence of a request."""
-        if not request.members:
-            raise Broken(f"{request} has no sequence")
-        return request.members[0]
-
-    def blocks(self, request: Request) -> list[Block]:
-        """The distinct blocks that the request's tables name."""
-        return list(request.held)
-
-    def runs(self, sequence: Sequence) -> bool:
-        """Whether the sequence is alive and its request runs."""
-        return sequence.alive and sequence.request.phase == Phase.RUNNING
-
-    def on_gpu(self, request: Request) -> bool:
-        """Whether the request runs, so that its blocks are GPU blocks."""
-        return request.phase == Phase.RUNNING
-
-    def idle(self, request: Request) -> bool:
-        """Whether no sequence of the request is steady or in the step being built."""
-        steps = self.steps
-        return all(
-            not sequence.steady and sequence.last_step <= steps for sequence in request.members
-        )
 
     def is_open(self, number: int) -> bool:
         """Whether the operation is decided and not complete."""
@@ -279,47 +205,6 @@ class Ledger:
         """Primitive: the sequence leaves its request; the others keep their order."""
         sequence.alive = False
         sequence.request.members.remove(sequence)
-
-    def name_block(self, sequence: Sequence, block: Block) -> None:
-        """Primitive: append an entry that names the block to the sequence's table; the next plan
-        tells of it.
-        """
-        sequence.table.append(block)
-        block.ref += 1
-        self.grown.append((sequence, block.place))
-
-    def new_block(self, request: Request, place: int) -> Block:
-        """Primitive: a block of the request, named by nobody yet, at a GPU place just granted."""
-        block = Block(request, GPU, place)
-        request.held[block] = None
-        return block
-
-    def relocate(self, block: Block, tier: int, place: int) -> None:
-        """Primitive: the block lives elsewhere from now on; every table that names it still does."""
-        block.tier = tier
-        block.place = place
-
-    def unname_last(self, sequence: Sequence) -> Block:
-        """Primitive: remove the last entry of the sequence's table; the block that it named."""
-        block = sequence.table.pop()
-        block.ref -= 1
-        return block
-
-    def rename_entry(self, sequence: Sequence, index: int, block: Block) -> Block:
-        """Primitive: let one entry name another block; the block that it named."""
-        if not 0 <= index < len(sequence.table):
-            raise Broken(f"{sequence} has no table entry {index}")
-        old = sequence.table[index]
-        old.ref -= 1
-        sequence.table[index] = block
-        block.ref += 1
-        return old
-
-    def forget_block(self, block: Block) -> None:
-        """Primitive: a block that no entry names any more leaves its request."""
-        if block.ref != 0:
-            raise Broken(f"{block} is still named {block.ref} times")
-        del block.request.held[block]
 
     def new_request(self, prompt: int, limit: int, parallel: int) -> Request:
         """Primitive: a request with a fresh id; new, and in no queue."""
@@ -424,10 +309,99 @@ class Ledger:
     def lose_kv(self, sequence: Sequence) -> None:
         """Primitive, ghost: the sequence has no KV."""
 
-    def note_copy(self, source_tier: int, source: int, target_tier: int, target: int) -> None:
-        """Primitive: the operation decided last copies the block at `source` to `target`."""
-        self.operations[self.issued].blocks.append((source, target))
+    # ---- operators ---------------------------------------------------------------------------------------------
 
-    def give_up(self, tier: int, place: int) -> None:
-        """Primitive: a place is free again, fenced until every operation decided so far is done."""
-        (self.gpu if tier == GPU else self.cpu).give_up(place, self.issued)
+    always: staticmethod[[Any], Iterator[Any]] = staticmethod(repeat)
+    listed: staticmethod[[Iterable[Any]], list[Any]] = staticmethod(list)
+    ordered: staticmethod[[Iterable[Any]], dict[Any, None]] = staticmethod(dict.fromkeys)
+
+    @staticmethod
+    def backwards(records: Reversible[T]) -> list[T]:
+        """The records, last one first."""
+        return list(reversed(records))
+
+    @staticmethod
+    def select(condition: Callable[[T], bool], records: Iterable[T]) -> list[T]:
+        """The records of which the condition holds."""
+        return list(filter(condition, records))
+
+    @staticmethod
+    def all_of(condition: Callable[[T], bool], records: Iterable[T]) -> bool:
+        """Whether the condition holds of every record."""
+        return all(map(condition, records))
+
+    @staticmethod
+    def all_from(condition: Callable[[Block], bool], table: list[Block], first: int) -> bool:
+        """Whether the condition holds of the block of every entry from the first one on."""
+        return all(map(condition, table[first:]))
+
+    @staticmethod
+    def each(records: Iterable[T], body: Callable[[T], None]) -> None:
+        """Run `body` for each record; it reads and writes that record alone."""
+        for record in records:
+            body(record)
+
+    @staticmethod
+    def places(tier: int, blocks: Iterable[Block]) -> list[int]:
+        """The places of blocks of one tier."""
+        return [block.place for block in blocks]
+
+    @staticmethod
+    def new_blocks(sequences: Iterable[Sequence], places: Iterable[int]) -> list[Block]:
+        """New blocks at GPU places just taken, each of the request of its sequence and named by it once."""
+        blocks: list[Block] = []
+        for sequence, place in zip(sequences, places, strict=False):
+            block = bare(Block)  # every field is written here, so no call of `__init__`
+            block.request = sequence.request
+            block.tier = GPU
+            block.place = place
+            block.ref = 1
+            blocks.append(block)
+        return blocks
+
+    @staticmethod
+    def relocate(blocks: Iterable[Block], tier: int, places: Iterable[int]) -> None:
+        """The blocks live at these places of the tier; every table that names them still does."""
+        for block, place in zip(blocks, places, strict=True):
+            block.tier = tier
+            block.place = place
+
+    @staticmethod
+    def count_up(sequence: Sequence, blocks: Iterable[Block]) -> None:
+        """One more entry names each of the blocks: one of the sequence's table."""
+        for block in blocks:
+            block.ref += 1
+
+    @staticmethod
+    def count_down(sequence: Sequence, blocks: Iterable[Block]) -> None:
+        """One entry less names each of the blocks: the one of the sequence's table."""
+        for block in blocks:
+            block.ref -= 1
+
+    @staticmethod
+    def remove_all(held: dict[Block, None], blocks: Iterable[Block]) -> None:
+        """Blocks that no entry names any more leave their request."""
+        for block in blocks:
+            del held[block]
+
+    @staticmethod
+    def hold_each(sequences: Iterable[Sequence], blocks: Iterable[Block]) -> None:
+        """Each block is held by the request of its sequence."""
+        for sequence, block in zip(sequences, blocks, strict=True):
+            sequence.request.held[block] = None
+
+    @staticmethod
+    def append_each(sequences: Iterable[Sequence], blocks: Iterable[Block]) -> None:
+        """Append each block to the table of its sequence."""
+        for sequence, block in zip(sequences, blocks, strict=True):
+            sequence.table.append(block)
+
+    def grew(self, sequences: Iterable[Sequence], places: Iterable[int]) -> None:
+        """The next plan tells that these places were appended to the tables of these sequences."""
+        self.grown.extend(zip(sequences, places, strict=False))
+
+    def note_copies(
+        self, source_tier: int, sources: list[int], target_tier: int, targets: list[int]
+    ) -> None:
+        """The operation decided last copies each source place to the target place beside it."""
+        self.operations[self.issued].blocks.extend(zip(sources, targets, strict=True))

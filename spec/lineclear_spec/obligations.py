@@ -32,6 +32,8 @@ from lineclear_spec.actions import ACTIONS
 from lineclear_spec.deltas import DELTAS
 from lineclear_spec.entering import STEP
 from lineclear_spec.invariants import CPU, GPU, INVARIANTS, clauses
+from lineclear_spec.invariants.clause import NEVER
+from lineclear_spec.lemmas import LEMMAS
 from lineclear_spec.parallel import in_parallel
 from lineclear_spec.questions import ENTERING_FIELDS, refuse_questions
 from lineclear_spec.state import (
@@ -49,7 +51,7 @@ from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.terms import Term, raw
 from lineclear_spec.theorems import ADMISSION, CLAIMS, ORDER
 
-__all__ = ["ENTERING", "LOOPS", "PROGRESS", "Goal", "Unit", "build", "every_key", "units"]
+__all__ = ["ENTERING", "PROGRESS", "STEPS", "Goal", "Unit", "build", "every_key", "units"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,26 +99,19 @@ def record(ledger: SymbolicLedger, name: str) -> Any:
     return Term(z3.Int(own))
 
 
-LOOPS: dict[str, tuple[str, Callable[[SymbolicLedger], Any]]] = {
-    "take_blocks": (
-        "take_blocks",
-        lambda s: blocks.take_blocks(s, record(s, "sequence"), record(s, "count")),
-    ),
-    "give_each_one": ("give_each_one", lambda s: blocks.give_each_one(s, s.due())),
+#: A block step with a contract, by its unit: two for a step whose target tier is written in the call.
+STEPS: dict[str, tuple[str, Callable[[SymbolicLedger], tuple[Any, ...]]]] = {
+    "take_blocks": ("take_blocks", lambda s: (record(s, "sequence"), record(s, "count"))),
+    "give_each_one": ("give_each_one", lambda s: (s.due(),)),
     "share_table": (
         "share_table",
-        lambda s: blocks.share_table(
-            s, record(s, "parent"), record(s, "child"), record(s, "count")
-        ),
+        lambda s: (record(s, "parent"), record(s, "child"), record(s, "count")),
     ),
-    "clear_table": ("clear_table", lambda s: blocks.clear_table(s, record(s, "sequence"))),
-    "clear_tables": ("clear_tables", lambda s: blocks.clear_tables(s, record(s, "request"))),
-    "move_blocks_in": ("move_blocks", lambda s: blocks.move_blocks(s, record(s, "request"), GPU)),
-    "move_blocks_out": ("move_blocks", lambda s: blocks.move_blocks(s, record(s, "request"), CPU)),
-    "replace_entry": (
-        "replace_entry",
-        lambda s: blocks.replace_entry(s, record(s, "sequence"), record(s, "index")),
-    ),
+    "clear_table": ("clear_table", lambda s: (record(s, "sequence"),)),
+    "clear_tables": ("clear_tables", lambda s: (record(s, "request"),)),
+    "move_blocks_in": ("move_blocks", lambda s: (record(s, "request"), GPU)),
+    "move_blocks_out": ("move_blocks", lambda s: (record(s, "request"), CPU)),
+    "replace_entry": ("replace_entry", lambda s: (record(s, "sequence"), record(s, "index"))),
 }
 
 
@@ -140,7 +135,7 @@ def units() -> list[str]:
     entering = (
         list(ENTERING) if STEP else []
     )  # no scheduler has said what runs when a request enters
-    return ["start", "arithmetic", *LOOPS, *ACTIONS, *PROGRESS, *entering, *orders]
+    return ["start", "arithmetic", *LEMMAS, *STEPS, *ACTIONS, *PROGRESS, *entering, *orders]
 
 
 def keys_of(name: str) -> list[str]:
@@ -173,6 +168,9 @@ def build(name: str, body: Callable[..., Any] | None = None) -> Unit:
         return start()
     if name == "arithmetic":
         return arithmetic()
+    if name in LEMMAS:
+        hypotheses, goals = LEMMAS[name]()
+        return Unit(name, hypotheses, [], [Goal(kind, label, 0, g) for kind, label, g in goals])
     if name in ENTERING:
         own = (STEP[0].have, STEP[0].want, *vars(STEP[0]).values())
         refuse_questions(STEP[0], (*own, *STEP[1:]), fields=ENTERING_FIELDS)
@@ -186,7 +184,7 @@ def build(name: str, body: Callable[..., Any] | None = None) -> Unit:
         claims = CLAIMS[name.removeprefix(ORDER)]
         dialect.check_policy(claims.make(orders.Unknowns()), claims)
         return of_progress(name, *orders.order(claims))
-    return loop(name) if name in LOOPS else action(name, body)
+    return block_step(name) if name in STEPS else action(name, body)
 
 
 def action(name: str, body: Callable[..., Any] | None = None) -> Unit:
@@ -252,12 +250,12 @@ def of_progress(name: str, hypotheses: list[Any], goals: list[tuple[str, Any]]) 
     return Unit(name, hypotheses, [], [Goal("progress", label, 0, goal) for label, goal in goals])
 
 
-def loop(name: str) -> Unit:
-    """A loop keeps its contract, by induction over its iterations."""
-    contract, call = LOOPS[name]
+def block_step(name: str) -> Unit:
+    """A block step keeps its contract and the step invariants."""
+    contract, arguments = STEPS[name]
     dialect.check_action(getattr(blocks, contract))
-    ledger = SymbolicLedger(State.arbitrary(), induct=contract)
-    call(ledger)
+    ledger = SymbolicLedger(State.arbitrary())
+    ledger.prove(contract, *arguments(ledger))
     goals = [Goal(*obligation) for obligation in ledger.obligations]
     return Unit(
         name,
@@ -285,6 +283,8 @@ def start() -> Unit:
         if name in EMPTY:
             nothing = z3.IntVal(0) if result == z3.IntSort() else z3.BoolVal(False)
             fields[name] = (lambda *_, nothing=nothing: nothing) if arguments else nothing
+    for name in ("boundary", "ending"):
+        fields[name] = lambda _: z3.IntVal(NEVER)
     for tier in ("gpu", "cpu"):
         total = CONSTANTS[f"total_{tier}"]
         fields[f"free_{tier}"] = total
@@ -306,7 +306,7 @@ def arithmetic() -> Unit:
     With quotients f and g of a and b and any block size s: f * s <= a < f * s + s, and likewise
     for b.
     """
-    a, b, f, g, s = z3.Ints("a b f g s")
+    a, b, f, g, m, s = z3.Ints("a b f g m s")
     quotients = [s >= 1, f * s <= a, a < f * s + s, g * s <= b, b < g * s + s]
     goals = [
         ("floor is monotone", z3.Implies(a <= b, f <= g)),
@@ -315,6 +315,11 @@ def arithmetic() -> Unit:
         ("ceil is at least floor", z3.Implies(b == a + s - 1, f <= g)),
         ("ceil is at most floor plus one", z3.Implies(b == a + s - 1, g <= f + 1)),
         ("ceil(n) is floor(n - 1) + 1", z3.Implies(b == a + s, g == f + 1)),
+        (
+            "positions fit into m blocks just if ceil of them is at most m",
+            z3.Implies(b == a + s - 1, (a <= m * s) == (g <= m)),
+        ),
+        ("room of one block more is a block size more", (m + 1) * s == m * s + s),
         ("ceil(0) is 0", z3.Implies(z3.And(a == 0, b == s - 1), z3.And(f == 0, g == 0))),
     ]
     return Unit(

@@ -15,109 +15,28 @@ from typing import Any
 import z3
 
 from lineclear_spec.invariants import is_free
+from lineclear_spec.invariants.clause import NEVER
 from lineclear_spec.lifecycle import EVENTS
-from lineclear_spec.records import COMPUTE, CPU, FORWARD, GPU
+from lineclear_spec.records import COMPUTE, FORWARD, GPU
 from lineclear_spec.state import (
+    BLOCK_SIZE,
+    CAP,
     NEED,
-    Block,
     Sequence,
     State,
+    room_of_blocks,
+    room_of_one_more,
     unique,
 )
-from lineclear_spec.terms import NoValue, Record, SequenceRecord, Term, raw
+from lineclear_spec.terms import Record, Term, raw
 
-__all__ = ["Primitives", "SymbolicPool"]
-
-
-class Until(NoValue):
-    """Per place of a pool, the last operation that may touch it."""
-
-    __slots__ = ("pool",)
-
-    def __init__(self, pool: SymbolicPool) -> None:
-        self.pool = pool
-
-    def __getitem__(self, place: Term) -> Term:
-        ledger, tier = self.pool.ledger, self.pool.tier
-        at, total = raw(place), ledger.state.total(tier)
-        ledger.demand(Term(z3.And(0 <= at, at < total)), "the pool has the place")
-        return Term(ledger.state.until(tier, at))
-
-
-class SymbolicPool(NoValue):
-    """One pool of the symbolic ledger."""
-
-    __slots__ = ("ledger", "name", "tier")
-
-    def __init__(self, ledger: Any, tier: int) -> None:
-        self.ledger, self.tier, self.name = ledger, tier, "gpu" if tier == GPU else "cpu"
-
-    @property
-    def free(self) -> Term:
-        """Free places."""
-        return Term(self.ledger.state.free(self.tier))
-
-    @property
-    def total(self) -> Term:
-        """Places."""
-        return Term(self.ledger.state.total(self.tier))
-
-    @property
-    def until(self) -> Until:
-        """Per place, the last operation that may touch it."""
-        return Until(self)
-
-    def _swap(self, place: Any, target: Any) -> None:
-        state, tier, name = self.ledger.state, self.tier, self.name
-        at, other = state.position(tier, place), state.order(tier, target)
-        state.put(f"order_{name}", (at,), other)
-        state.put(f"position_{name}", (other,), at)
-        state.put(f"order_{name}", (target,), place)
-        state.put(f"position_{name}", (place,), target)
-
-    def grant(self) -> Term:
-        """Any free place."""
-        ledger, state, tier = self.ledger, self.ledger.state, self.tier
-        free = state.free(tier)
-        ledger.demand(Term(free >= 1), "a free place to grant")
-        place = z3.Int(unique("granted"))
-        ledger.assume(
-            z3.And(0 <= place, place < state.total(tier), state.position(tier, place) < free)
-        )
-        self._swap(place, free - 1)
-        state.put(f"free_{self.name}", (), free - 1)
-        ledger.wrote = True
-        return Term(place)
-
-    def give_up(self, place: Any, until: Any) -> None:
-        """Put a place back."""
-        ledger, state, tier = self.ledger, self.ledger.state, self.tier
-        ledger.demand(
-            Term(
-                z3.And(
-                    0 <= place, place < state.total(tier), z3.Not(is_free_z(state, tier, place))
-                )
-            ),
-            "the place given up is not free",
-        )
-        free = state.free(tier)
-        self._swap(place, free)
-        state.put(f"free_{self.name}", (), free + 1)
-        state.put(f"until_{self.name}", (place,), until)
-        ledger.wrote = True
-
-
-def is_free_z(state: State, tier: int, place: Any) -> Any:
-    """`is_free`, for a place given as an expression."""
-    return is_free(state, tier, place)
+__all__ = ["Primitives"]
 
 
 class Primitives:
     """The writes of a symbolic ledger."""
 
     state: State
-    gpu: SymbolicPool
-    cpu: SymbolicPool
     wrote: bool
     assume: Callable[[Any], None]
     demand: Callable[[Any, str], None]
@@ -142,6 +61,8 @@ class Primitives:
             "length known_tokens reach_tokens slot_tokens promised_samples "
             "last_step last_tokens previous_tokens drafts void last_samples previous_samples late_drafts kv"
         )
+        for name in ("boundary", "ending"):
+            s.put(name, (q,), z3.IntVal(NEVER))
         self.assume(z3.And(z3.Not(s.alive(q)), z3.Not(s.steady(q)), s.length(q) == 0))
         for name in zero.split():
             if name != "length":
@@ -152,7 +73,7 @@ class Primitives:
         s.put("member", (r, s.width(r)), q)
         s.put("width", (r,), s.width(r) + 1)
         self.wrote = True
-        return SequenceRecord(self, q)
+        return Record(self, q)
 
     def remove_member(self, sequence: Any) -> None:
         """The sequence leaves its request; the others keep their order."""
@@ -180,101 +101,14 @@ class Primitives:
         s.put("width", (r,), z3.IntVal(0))
         self.wrote = True
 
-    def _name(self, q: Any, b: Any, at: Any) -> None:
-        s = self.state
-        count = s.ref(b)
-        s.put("table", (q, at), b)
-        s.put("index", (q, b), at)
-        s.put("holder", (b, count), q)
-        s.put("rank", (q, b), count)
-        s.put("ref", (b,), count + 1)
-        self.wrote = True
-
-    def _unname(self, q: Any, b: Any) -> None:
-        s = self.state
-        rank, count = s.rank(q, b), s.ref(b)
-        last = s.holder(b, count - 1)
-        s.put("holder", (b, rank), last)
-        s.put("rank", (last, b), rank)
-        s.put("ref", (b,), count - 1)
-        self.wrote = True
-
-    def name_block(self, sequence: Any, block: Any) -> None:
-        """Append an entry that names the block."""
-        s, q, b = self.state, sequence.z, block.z
-        at = s.length(q)
-        taken = z3.And(0 <= s.index(q, b), s.index(q, b) < at, s.table(q, s.index(q, b)) == b)
-        self.demand(Term(z3.Not(taken)), "the table does not name the block yet")
-        self._name(q, b, at)
-        s.put("length", (q,), at + 1)
-
-    def new_block(self, request: Any, place: Any) -> Any:
-        """A block nobody names yet, at a GPU place just granted."""
-        s, r, p = self.state, request.z, raw(place)
-        b = z3.Const(unique("block"), Block)
-        self.assume(s.ref(b) == 0)
-        s.put("tier", (b,), z3.IntVal(GPU))
-        s.put("place", (b,), p)
-        s.put("group", (b,), r)
-        s.put("owner_gpu", (p,), b)
-        s.put("slot", (b,), s.blocks(r))
-        s.put("held", (r, s.blocks(r)), b)
-        s.put("blocks", (r,), s.blocks(r) + 1)
-        self.wrote = True
-        return Record(self, b)
-
-    def relocate(self, block: Any, tier: int, place: Any) -> None:
-        """The block lives elsewhere."""
-        s, b, p = self.state, block.z, raw(place)
-        s.put("tier", (b,), z3.IntVal(tier))
-        s.put("place", (b,), p)
-        s.put("owner_gpu" if tier == GPU else "owner_cpu", (p,), b)
-        self.wrote = True
-
-    def unname_last(self, sequence: Any) -> Any:
-        """Remove the last entry."""
-        s, q = self.state, sequence.z
-        self.demand(Term(s.length(q) >= 1), "the table has an entry")
-        b = s.table(q, s.length(q) - 1)
-        self._unname(q, b)
-        s.put("length", (q,), s.length(q) - 1)
-        return Record(self, b)
-
-    def rename_entry(self, sequence: Any, index: Any, block: Any) -> Any:
-        """Let one entry name another block."""
-        s, q, i = self.state, sequence.z, raw(index)
-        self.demand(Term(z3.And(0 <= i, i < s.length(q))), "the table has the entry")
-        old = s.table(q, i)
-        self._unname(q, old)
-        self._name(q, block.z, i)
-        return Record(self, old)
-
-    def forget_block(self, block: Any) -> None:
-        """A block that nobody names leaves its request."""
-        s, b = self.state, block.z
-        self.demand(Term(s.ref(b) == 0), "nobody names the block")
-        r, at = s.group(b), s.slot(b)
-        last = s.held(r, s.blocks(r) - 1)
-        s.put("held", (r, at), last)
-        s.put("slot", (last,), at)
-        s.put("blocks", (r,), s.blocks(r) - 1)
-        self.wrote = True
-
-    def give_up(self, tier: Any, place: Any) -> None:
-        """A place is free again, fenced until everything decided so far is done."""
-        p, until = raw(place), self.state.issued
-        if isinstance(tier, int):
-            (self.gpu if tier == GPU else self.cpu).give_up(p, until)
-            return
-        self.branch(tier == GPU, lambda: self.gpu.give_up(p, until))
-        self.branch(tier == CPU, lambda: self.cpu.give_up(p, until))
-
     def join(self, sequence: Any, offset: Any) -> None:
         """The sequence becomes steady."""
         self.demand(Term(z3.Not(self.state.steady(sequence.z))), "the sequence is not steady")
         s, q = self.state, sequence.z
         s.put("offset", (q,), raw(offset))
         s.put("steady", (q,), z3.BoolVal(True))
+        s.put("boundary", (q,), CAP(s.length(q)) - raw(offset))
+        s.put("ending", (q,), s.limit(s.request(q)) - 1 - raw(offset))
         s.put("batch", (s.batch_size,), q)
         s.put("batch_seat", (q,), s.batch_size)
         s.put("batch_size", (), s.batch_size + 1)
@@ -289,6 +123,8 @@ class Primitives:
         s.put("batch_seat", (last,), at)
         s.put("batch_size", (), s.batch_size - 1)
         s.put("steady", (q,), z3.BoolVal(False))
+        s.put("boundary", (q,), z3.IntVal(NEVER))
+        s.put("ending", (q,), z3.IntVal(NEVER))
         self.wrote = True
 
     def decide(self, kind: str, request: Any) -> Term:
@@ -318,10 +154,15 @@ class Primitives:
         step = old.steps + 1
         s.fields["touch_gpu"] = lambda x, p: z3.Or(
             old.touch(GPU, x, p),
-            z3.And(x == o, 0 <= p, p < old.total(GPU), z3.Not(is_free_z(old, GPU, p))),
+            z3.And(x == o, 0 <= p, p < old.total(GPU), z3.Not(is_free(old, GPU, p))),
         )
         s.fields["kv"] = lambda q: z3.If(
             z3.And(old.steady(q), old.kv(q) >= old.reach(q)), old.kv(q) + 1, old.kv(q)
+        )
+        self.assume(room_of_blocks())
+        self.assume(room_of_one_more())
+        s.fields["boundary"] = lambda q: z3.If(
+            old.boundary(q) == old.steps, old.steps + BLOCK_SIZE, old.boundary(q)
         )
         s.put("tokens_of", (step,), old.step_tokens + old.batch_size)
         s.put("sequences_of", (step,), old.step_sequences + old.batch_size)
@@ -387,20 +228,3 @@ class Primitives:
     def lose_kv(self, sequence: Any) -> None:
         """The sequence has no KV."""
         self.state.put("kv", (sequence.z,), z3.IntVal(0))
-
-    def note_copy(self, source_tier: int, source: Any, target_tier: int, target: Any) -> None:
-        """The operation decided last copies one place to another, and touches both."""
-        s = self.state
-        self.demand(Term(s.open(s.issued)), "the operation is open")
-        s.put(
-            "source_gpu" if target_tier == GPU else "source_cpu",
-            (s.issued, raw(target)),
-            raw(source),
-        )
-        for tier, place in ((source_tier, source), (target_tier, target)):
-            s.put(
-                "touch_gpu" if tier == GPU else "touch_cpu",
-                (s.issued, raw(place)),
-                z3.BoolVal(True),
-            )
-        self.wrote = True

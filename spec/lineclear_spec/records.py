@@ -1,7 +1,7 @@
 """The records that a ledger keeps: pools, blocks, requests, sequences, operations, and their limits.
 
-Guarantees: plain data, each field with its meaning; a pool is a permutation of its places, the free ones
-first. It knows nothing about when a record may change: that is `ledger.py`'s.
+Guarantees: plain data, each field with its meaning; a pool lists each free place once. When a record
+may change is the business of `ledger.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from lineclear_spec.lifecycle import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
 __all__ = [
     "COMPUTE",
@@ -19,6 +19,7 @@ __all__ = [
     "CPU",
     "FORWARD",
     "GPU",
+    "RUNNING",
     "SWAP_IN",
     "SWAP_OUT",
     "Block",
@@ -36,6 +37,7 @@ T = TypeVar("T")
 
 GPU = 0
 CPU = 1
+RUNNING = int(Phase.RUNNING)
 
 FORWARD = "forward"
 COPY_BLOCK = "copy_block"
@@ -114,54 +116,69 @@ class Block:
 
     __slots__ = ("place", "ref", "request", "tier")
 
-    def __init__(self, request: Request, tier: int, place: int) -> None:
+    def __init__(self, request: Request, tier: int, place: int, ref: int = 0) -> None:
         self.request = request
         self.tier = tier
         self.place = place
-        self.ref = 0
+        self.ref = ref
 
     def __repr__(self) -> str:
         return f"{'gpu' if self.tier == GPU else 'cpu'}:{self.place}"
 
 
 class Pool:
-    """The blocks of one tier: a permutation of the places, the first `free` of them free.
+    """The blocks of one tier; the free places are a stack, taken from its end and put back there.
 
     `until[place]` is the number of the last operation that may still touch the place when it was
-    given up: the place is fenced while that operation is not done, and whoever is granted it must
-    wait for that operation.
+    given up: the place is fenced while that operation is not done, and who takes it must wait for
+    that operation. Of `order` only the first `free` entries mean something.
     """
 
-    __slots__ = ("free", "name", "order", "position", "total", "until")
+    __slots__ = ("free", "name", "order", "taken", "total", "until")
 
     def __init__(self, name: str, total: int) -> None:
         self.name = name
         self.total = total
         self.free = total
-        self.order = list(range(total - 1, -1, -1))  # the lowest place is granted first
-        self.position = list(range(total - 1, -1, -1))
+        self.order = list(range(total - 1, -1, -1))  # the lowest place is taken first
+        self.taken = [False] * total
         self.until = [0] * total
 
-    def grant(self) -> int:
-        """Primitive: take any free place out of the pool."""
-        if self.free < 1:
-            raise Broken(f"no free {self.name} block to grant")
-        free = self.free = self.free - 1
-        return self.order[free]
+    def take(self, count: int) -> list[int]:
+        """Take so many free places out of the pool.
 
-    def give_up(self, place: int, until: int) -> None:
-        """Primitive: put a place back, fenced until operation `until` is done."""
-        order, position, free = self.order, self.position, self.free
-        at = position[place]
-        if at < free:
-            raise Broken(f"{self.name} block {place} is free already")
-        other = order[free]
-        order[at] = other
-        position[other] = at
-        order[free] = place
-        position[place] = free
-        self.free = free + 1
-        self.until[place] = until
+        Raises:
+            Broken: the pool has fewer free places.
+        """
+        free = self.free - count
+        if count < 0 or free < 0:
+            raise Broken(f"{count} {self.name} blocks to take, {self.free} are free")
+        places = self.order[free : self.free]
+        places.reverse()
+        taken = self.taken
+        for place in places:
+            taken[place] = True
+        self.free = free
+        return places
+
+    def latest(self, places: Iterable[int], at_least: int) -> int:
+        """The last operation that may still touch one of the places; `at_least` if that is later."""
+        return max((at_least, *map(self.until.__getitem__, places)))
+
+    def put(self, places: Collection[int], until: int) -> None:
+        """Put places back, fenced until operation `until` is done; the last one is taken first.
+
+        Raises:
+            Broken: one of them is free already.
+        """
+        taken, fences, free = self.taken, self.until, self.free
+        for place in places:
+            if not taken[place]:
+                raise Broken(f"{self.name} block {place} is free already")
+            taken[place] = False
+            fences[place] = until
+        self.free = free + len(places)
+        self.order[free : self.free] = places
 
 
 class Request:
@@ -285,3 +302,6 @@ class Several(Generic[T]):
 
     def __getitem__(self, k: int) -> T:
         return self.records[k]
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.records)

@@ -45,7 +45,7 @@ def save(ledger: Ledger, requests: list[Request | None]) -> Saved:
     return (
         COUNTS(ledger),
         tuple([queue.copy() for queue in (ledger.waiting, ledger.running, ledger.swapped)]),
-        tuple([(p.free, p.order[:], p.position[:], p.until[:]) for p in (ledger.gpu, ledger.cpu)]),
+        tuple([(p.free, p.order[:], p.taken[:], p.until[:]) for p in (ledger.gpu, ledger.cpu)]),
         tuple([None if request is None else saved(request) for request in requests]),
     )
 
@@ -66,9 +66,9 @@ def restore(
     for queue, kept in zip((ledger.waiting, ledger.running, ledger.swapped), queues, strict=True):
         queue.clear()
         queue.update(kept)
-    for pool, (free, order, position, until) in zip((ledger.gpu, ledger.cpu), pools, strict=True):
+    for pool, (free, order, taken, until) in zip((ledger.gpu, ledger.cpu), pools, strict=True):
         pool.free = free
-        pool.order[:], pool.position[:], pool.until[:] = order, position, until
+        pool.order[:], pool.taken[:], pool.until[:] = order, taken, until
     # Empty between two moves; one that was refused on its way may have left something.
     ledger.operations.clear()
     ledger.step_operations.clear()

@@ -29,7 +29,10 @@ BOUND = re.compile(r"\((?:forall|exists) \(((?:\([^()]+\) ?)+)\)")
 #: one lemma about products, proved first and then used at these factors, what is left is linear.
 LEMMA = "x * y is at least y, for x and y of at least 1"
 LEMMA_DENIED = "(not (=> (and (<= 1 x) (<= 1 y)) (<= y (* x y))))"
-FACTORS = ("f", "(- f)", "g", "(- g)", "(- f g)", "(- g f)", "(- (- g f) 1)", "(+ (- f g) 1)")
+FACTORS = (
+    "f", "(- f)", "g", "(- g)", "(- f g)", "(- g f)", "(- (- g f) 1)", "(+ (- f g) 1)",
+    "(- m g)", "(- (- g 1) m)",
+)  # fmt: skip
 
 README = """\
 Obligations of the action table, one file for each unit (an action, a loop, the start state, the

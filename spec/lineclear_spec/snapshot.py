@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from lineclear_spec.ghosts import GhostLedger, bare
-from lineclear_spec.records import CPU, GPU, Block, Request, Sequence
+from lineclear_spec.invariants.clause import NEVER
+from lineclear_spec.records import CPU, GPU, Block, Pool, Request, Sequence
 from lineclear_spec.view import Derived
 
 __all__ = ["ConcreteView"]
@@ -25,6 +26,21 @@ NUMBERS = (
     "previous_tokens drafts void last_samples previous_samples late_drafts"
 ).split()
 SCALARS = "issued done carried barrier steps settled step_tokens step_sequences".split()
+
+
+def permutation(pool: Pool) -> list[int]:
+    """The pool's free places as it lists them, then every other place: formulas list them too."""
+    free = pool.order[: pool.free]
+    return [*free, *sorted(set(range(pool.total)) - set(free))]
+
+
+def listed_days(calendar: dict[int, dict[Sequence, None]]) -> dict[Sequence, int]:
+    """The step under which each sequence is listed; none that is right if there are two."""
+    days: dict[Sequence, int] = {}
+    for step, bucket in calendar.items():
+        for sequence in bucket:
+            days[sequence] = step if sequence not in days else NEVER - 1
+    return days
 
 
 class ConcreteView(Derived):
@@ -51,19 +67,15 @@ class ConcreteView(Derived):
         for s in self.sequences:
             for b in self._tables[s]:
                 self._holders.setdefault(b, []).append(s)
-        self._pools: dict[int, tuple[int, int, list[int], list[int], list[int]]] = {}
+        self._pools: dict[int, tuple[int, int, list[int], dict[int, int], list[int]]] = {}
         self._owners: dict[tuple[int, int], Block] = {}
         for b in self.blocks_seen:
             if b.ref:
                 self._owners[b.tier, b.place] = b
         for tier, pool in ((GPU, ledger.gpu), (CPU, ledger.cpu)):
-            self._pools[tier] = (
-                pool.free,
-                pool.total,
-                pool.order.copy(),
-                pool.position.copy(),
-                pool.until.copy(),
-            )
+            order = permutation(pool)
+            position = dict(zip(reversed(order), reversed(range(len(order))), strict=True))
+            self._pools[tier] = (pool.free, pool.total, order, position, pool.until.copy())
         self._touch = {(t, o, p) for o, row in ledger.touched.items() for t, p in row}
         self._sources = dict(ledger.sources)
         self._open = set(ledger.operations)
@@ -73,10 +85,15 @@ class ConcreteView(Derived):
         self._kv = dict(ledger.kv)
         self._releases = dict(ledger.releases)
         self._born = dict(ledger.born)
+        self._days = {
+            name: listed_days(getattr(ledger, calendar))
+            for name, calendar in (("boundary", "boundaries"), ("ending", "endings"))
+        }
         self._worst = {r: ledger.worst_case(r) for r in self.requests}
         self.scalars = {name: getattr(ledger, name) for name in SCALARS}
         self.batch_size = len(self._batch)
         for name in (
+            "block_size",
             "max_num_batched_tokens",
             "max_num_seqs",
             "max_model_len",
@@ -120,6 +137,7 @@ class ConcreteView(Derived):
                 }
             ),
             "step": list(range(self.scalars["steps"] + 2)),
+            "tokens": list(range(max(self._kv.values(), default=0) + 2)),
         }
 
     @staticmethod
@@ -130,6 +148,10 @@ class ConcreteView(Derived):
     def need(self, n: int) -> int:
         """ceil(n / block_size)."""
         return -(-n // self.limits.block_size)
+
+    def cap(self, m: int) -> int:
+        """m * block_size."""
+        return m * self.limits.block_size
 
     def block_of(self, n: int) -> int:
         """floor(n / block_size)."""
@@ -156,8 +178,7 @@ class ConcreteView(Derived):
 
     def position(self, tier: int, p: int) -> int:
         """Index of place p."""
-        position = self._pools[tier][3]
-        return position[p] if 0 <= p < len(position) else -1
+        return self._pools[tier][3].get(p, -1)
 
     def until(self, tier: int, p: int) -> int:
         """Last operation that might touch p when it was given up."""
@@ -253,6 +274,14 @@ class ConcreteView(Derived):
     def kv(self, s: Sequence) -> int:
         """Positions whose KV exists."""
         return self._kv.get(s, 0)
+
+    def boundary(self, s: Sequence) -> int:
+        """The step under which the calendar of boundaries lists it."""
+        return self._days["boundary"].get(s, NEVER)
+
+    def ending(self, s: Sequence) -> int:
+        """The step under which the calendar of ends lists it."""
+        return self._days["ending"].get(s, NEVER)
 
     def batch(self, k: int) -> Sequence:
         """The k-th steady sequence."""

@@ -19,6 +19,8 @@ from lineclear_spec.view import Derived
 
 __all__ = [
     "BLOCK_OF",
+    "BLOCK_SIZE",
+    "CAP",
     "CHUNKED",
     "CONSTANTS",
     "FIELDS",
@@ -33,6 +35,8 @@ __all__ = [
     "instance",
     "numbering",
     "quantify",
+    "room_of_blocks",
+    "room_of_one_more",
     "unique",
 ]
 
@@ -65,7 +69,7 @@ FIELDS |= {"group": ((Block,), Request), "holder": ((Block, Int), Sequence)}
 FIELDS |= dict.fromkeys(
     "length offset known_tokens reach_tokens slot_tokens promised_samples last_step "
     "last_tokens previous_tokens "
-    "drafts void last_samples previous_samples late_drafts kv seat batch_seat".split(),
+    "drafts void last_samples previous_samples late_drafts kv seat batch_seat boundary ending".split(),
     ((Sequence,), Int),
 )
 FIELDS |= {
@@ -103,6 +107,8 @@ CONSTANTS = {
 }
 NEED = z3.Function("need", Int, Int)
 BLOCK_OF = z3.Function("block_of", Int, Int)
+CAP = z3.Function("cap", Int, Int)
+BLOCK_SIZE = z3.Int("block_size")
 CHUNKED = z3.Bool("chunked")
 WORST_CASE = z3.Function("worst_case", Int, Int, Int, Int)
 
@@ -139,6 +145,26 @@ def background() -> list[Any]:
             patterns=[z3.MultiPattern(BLOCK_OF(a), BLOCK_OF(b))],
         ),
     ]
+
+
+def room_of_blocks() -> Any:
+    """n positions fit into m blocks just if they need no more than m."""
+    n, m = z3.Ints("n m")
+    return z3.ForAll(
+        [n, m],
+        z3.Implies(z3.And(0 <= n, 0 <= m), (n <= CAP(m)) == (NEED(n) <= m)),
+        patterns=[z3.MultiPattern(NEED(n), CAP(m))],
+    )
+
+
+def room_of_one_more() -> Any:
+    """The room of one block more is a block size more."""
+    n, m = z3.Ints("n m")
+    return z3.ForAll(
+        [n, m],
+        z3.Implies(n == m + 1, CAP(n) == CAP(m) + BLOCK_SIZE),
+        patterns=[z3.MultiPattern(CAP(n), CAP(m))],
+    )
 
 
 class State(Derived):
@@ -223,6 +249,10 @@ class State(Derived):
     def need(self, n: Any) -> Any:
         """ceil(n / block_size)."""
         return NEED(n)
+
+    def cap(self, m: Any) -> Any:
+        """m * block_size."""
+        return CAP(m)
 
     def block_of(self, n: Any) -> Any:
         """floor(n / block_size)."""

@@ -14,10 +14,15 @@ from typing import Any
 
 import z3
 
+from lineclear_spec import queries
+from lineclear_spec.bulk import Bulk
+from lineclear_spec.conditional import on_formulas
 from lineclear_spec.contracts import CONTRACTS
 from lineclear_spec.invariants import clauses
-from lineclear_spec.primitives import Primitives, SymbolicPool
-from lineclear_spec.queries import Due, Queries
+from lineclear_spec.kernel import Kernel
+from lineclear_spec.logic import either
+from lineclear_spec.lookups import Lookups
+from lineclear_spec.primitives import Primitives
 from lineclear_spec.records import CPU, GPU
 from lineclear_spec.state import (
     CHUNKED,
@@ -32,7 +37,9 @@ from lineclear_spec.state import (
     quantify,
     unique,
 )
-from lineclear_spec.terms import Misuse, NoValue, Record, RequestRecord, SequenceRecord, Term, raw
+from lineclear_spec.symbolic_pool import Pools, SymbolicPool
+from lineclear_spec.terms import Misuse, NoValue, Record, Term, raw
+from lineclear_spec.vectors import Held, Members, Table, Vector
 
 __all__ = ["SymbolicLedger"]
 
@@ -48,20 +55,31 @@ class SymbolicLimits(NoValue):
         return Term(CONSTANTS[name])
 
 
-class SymbolicLedger(NoValue, Queries, Primitives):
+#: (sort of a record, field) -> what a list of the record is.
+LISTS: dict[tuple[Any, str], Any] = {
+    (Sequence, "table"): Table,
+    (Request, "held"): Held,
+    (Request, "members"): Members,
+}
+
+
+class SymbolicLedger(NoValue, Lookups, Primitives, Bulk, Kernel):
     """The ledger that actions are run on to find out what they do to any state.
+
+    A block step that has a contract is replaced by it; `prove` runs the step itself.
 
     Args:
         state: the state before, usually arbitrary.
-        induct: name of the loop to prove; every other loop is replaced by its contract.
     """
 
     symbolic = True
     journal = None
+    lists = LISTS
+    either = staticmethod(either)
 
-    def __init__(self, state: State, induct: str | None = None) -> None:
+    def __init__(self, state: State) -> None:
         object.__setattr__(self, "state", state)
-        self.induct = induct
+        self.generic: Any = None  # of several records for each of which something is done
         self.assumptions: list[Any] = []
         self.guards: list[tuple[str, Any]] = []
         self.obligations: list[
@@ -70,6 +88,7 @@ class SymbolicLedger(NoValue, Queries, Primitives):
         self.limits = SymbolicLimits()
         self.gpu = SymbolicPool(self, GPU)
         self.cpu = SymbolicPool(self, CPU)
+        self.pools = Pools(self)
         self.wrote = False
         self.condition: Any = None
         self.promised_fields: dict[str, Any] = {}
@@ -78,13 +97,7 @@ class SymbolicLedger(NoValue, Queries, Primitives):
 
     def wrap(self, sort: Any, z: Any) -> Any:
         """A value of the ledger as an action sees it."""
-        if sort == Request:
-            return RequestRecord(self, z)
-        if sort == Sequence:
-            return SequenceRecord(self, z)
-        if sort == Block:
-            return Record(self, z)
-        return Term(z)
+        return Record(self, z) if sort in (Request, Sequence, Block) else Term(z)
 
     def __getattr__(self, name: str) -> Any:
         if name in FIELDS and not FIELDS[name][0]:
@@ -131,12 +144,13 @@ class SymbolicLedger(NoValue, Queries, Primitives):
         self.guards.append((guard, z))
         self.assumptions.append(z)
 
-    def demand(self, condition: Any, what: str) -> None:
-        """A primitive's precondition: an obligation."""
+    def demand(self, condition: Any, what: str, *, keep: bool = True) -> None:
+        """A precondition: an obligation, and a fact from here on unless it is not to be kept."""
         goal = raw(condition)
         whole = goal if self.condition is None else z3.Implies(self.condition, goal)
         self.obligations.append(("defined", what, len(self.assumptions), whole))
-        self.assumptions.append(whole)  # proved just before, so it may be used from here on
+        if keep:
+            self.assumptions.append(whole)  # proved just before, so it may be used from here on
 
     def branch(self, condition: Any, then: Callable[[], None]) -> None:
         """Run `then` where the condition holds."""
@@ -157,99 +171,104 @@ class SymbolicLedger(NoValue, Queries, Primitives):
                 else:
                     self.state.fields[name] = z3.If(test, new, old)
 
-    def repeat(self, loop: str, count: Any, step: Callable[[Any], None], *arguments: Any) -> None:
-        """Replace the loop by its contract, or prove the contract by induction.
+    # ---- contracts ---------------------------------------------------------------------------------------------
 
-        A contract speaks of the state after the whole loop, so a loop that runs only under a
+    def by_contract(self, name: str, *arguments: Any) -> None:
+        """Replace a block step by its contract: what it requires is an obligation, what it promises
+        is assumed.
+
+        A contract speaks of the state after the whole step, so a step that runs only under a
         condition is not allowed.
         """
         if self.condition is not None:
-            raise Misuse(f"the loop {loop} runs inside a branch: its contract has no condition")
-        contract = CONTRACTS[loop]
-        values = [a if isinstance(a, Due) else raw(a) for a in arguments]
-        n = raw(count)
+            raise Misuse(f"the step {name} runs inside a branch: its contract has no condition")
+        contract = CONTRACTS[name]
         before = self.state.snapshot()
-        if self.induct == loop:
-            self.start_watching()
-        requirements = contract.requirements(before, n, *values)
-        proving = self.induct == loop
-        for label, domains, predicate in requirements:
-            if proving:
-                self.assume(quantify(domains, predicate))
-            else:
-                self.obligations.append(
-                    (
-                        "defined",
-                        f"{loop}: {label}",
-                        len(self.assumptions),
-                        instance(domains, predicate),
-                    )
-                )
+        values = [a if isinstance(a, Vector) else raw(a) for a in arguments]
+        count = contract.count(before, *values)
+        for label, domains, predicate in contract.requirements(before, count, *values):
+            self._owe("defined", f"{name}: {label}", instance(domains, predicate))
         self.wrote = True
-        if not proving:
-            self._demand_step_invariants(loop, before)
-        if proving:
-            for clause in clauses("step"):
-                self.assume(quantify(clause.domains, lambda *x, c=clause: c.predicate(before, *x)))
-            for label, domains, predicate in contract.promises(
-                before, before, z3.IntVal(0), *values
-            ):
-                self.obligations.append(
-                    ("base", label, len(self.assumptions), instance(domains, predicate))
-                )
-            k = z3.Int(unique("k"))
-            self.assume(z3.And(0 <= k, k < n))
-            self._forget(contract.modifies(*values), before, k, contract, values)
-            middle = dict(self.state.fields)
-            step(Term(k))
-            self._refuse_unlisted(contract, values, middle)
-            for clause in clauses("step"):
-                goal = instance(clause.domains, lambda *x, c=clause: c.predicate(self.state, *x))
-                self.obligations.append(("step", clause.name, len(self.assumptions), goal))
-            for label, domains, predicate in contract.promises(before, self.state, k + 1, *values):
-                self.obligations.append(
-                    ("step", label, len(self.assumptions), instance(domains, predicate))
-                )
-        else:
-            self._forget(contract.modifies(*values), before, n, contract, values)
+        self._demand_step_invariants(name, before)
+        self._forget(contract, before, count, values)
 
-    def _refuse_unlisted(self, contract: Any, values: list[Any], middle: dict[str, Any]) -> None:
-        """An iteration that writes a field its contract does not list would be invisible to every
-        caller.
+    def prove(self, name: str, *arguments: Any) -> None:
+        """Run a block step from any state that meets its requirements and the step invariants; what
+        the contract promises, and the step invariants, are obligations.
         """
+        contract = CONTRACTS[name]
+        before = self.state.snapshot()
+        values = [a if isinstance(a, Vector) else raw(a) for a in arguments]
+        count = contract.count(before, *values)
+        self.start_watching()
+        for label, domains, predicate in contract.requirements(before, count, *values):
+            del label
+            self.assume(quantify(domains, predicate))
+        for clause in clauses("step"):
+            self.assume(quantify(clause.domains, lambda *x, c=clause: c.predicate(before, *x)))
+        start = dict(self.state.fields)
+        getattr(Kernel, name)(self, *arguments)
+        self._refuse_unlisted(contract, values, start)
+        after = self.state
+        for clause in clauses("step"):
+            after.reads.clear()
+            goal = instance(clause.domains, lambda *x, c=clause: c.predicate(after, *x))
+            self._owe("preserved", clause.name, None if self.unchanged(after) else goal)
+        for label, domains, predicate in contract.promises(before, after, count, *values):
+            self._owe("contract", label, instance(domains, predicate))
+
+    def _owe(self, kind: str, label: str, goal: Any) -> None:
+        self.obligations.append((kind, label, len(self.assumptions), goal))
+
+    def _refuse_unlisted(self, contract: Any, values: list[Any], start: dict[str, Any]) -> None:
+        """A step that writes a field its contract does not list would be invisible to every caller."""
         listed = set(contract.modifies(*values))
-        written = {name for name, field in self.state.fields.items() if field is not middle[name]}
+        written = {name for name, field in self.state.fields.items() if field is not start[name]}
         if written - listed:
             extra = ", ".join(sorted(written - listed))
             raise Misuse(
-                f"the loop {contract.name} writes {extra}, which its contract does not list"
+                f"the step {contract.name} writes {extra}, which its contract does not list"
             )
 
-    def _demand_step_invariants(self, loop: str, state: State) -> None:
-        """The loop's proof starts from the step invariants: those whose fields were written are
+    def _demand_step_invariants(self, name: str, state: State) -> None:
+        """The proof of the step starts from the step invariants: those whose fields were written are
         obligations.
         """
         for clause in clauses("step"):
             state.reads.clear()
             goal = instance(clause.domains, lambda *x, c=clause: c.predicate(state, *x))
             if not self.holds_already(clause.name, state):
-                self.obligations.append(
-                    ("defined", f"{loop}: {clause.name}", len(self.assumptions), goal)
-                )
+                self._owe("defined", f"{name}: {clause.name}", goal)
+
+    def unchanged(self, state: State) -> bool:
+        """Whether no field that was read of the state was written since the watch began."""
+        start = self.at_start or {}
+        return all(state.fields[f] is start.get(f) for f in state.reads)
 
     def holds_already(self, clause: str, state: State) -> bool:
-        """Whether no field that the clause read was written since it was assumed to hold."""
-        start = self.at_start or {}
-        untouched = all(state.fields[f] is start.get(f) for f in state.reads)
+        """Whether no field that the clause read was written since it was assumed to hold.
+
+        A clause is a function of the fields that it reads, and reading is noted by `State`, so that
+        two states with the same fields there give it the same value. It was assumed either of the
+        state at the start, by the hypotheses, or of the state after a contract, by `_forget`. A field
+        is the same only if it is the same object: a write makes a new one, even of the same value.
+        """
         promised = all(
             self.promised_fields.get(f"{clause}/{f}") is state.fields[f] for f in state.reads
         )
-        return untouched or promised
+        return self.unchanged(state) or promised
 
-    def _forget(
-        self, modifies: tuple[str, ...], before: State, k: Any, contract: Any, values: list[Any]
-    ) -> None:
-        exact = contract.exact(before, k, *values) if self.induct != contract.name else {}
+    def _forget(self, contract: Any, before: State, count: Any, values: list[Any]) -> None:
+        """Every field that the step may write is unknown from here on, but for what is promised.
+
+        The step was proved to end, from any state that meets the requirements and the step
+        invariants, in a state with these promises and the step invariants, and to write no other
+        field (`prove`). Requirements and invariants were made obligations just before. So whatever the
+        step does here is among what the unknown fields may be, and what is proved of all of them
+        holds of it.
+        """
+        modifies = contract.modifies(*values)
+        exact = contract.exact(before, count, *values)
         for name in modifies:
             self.state.fields[name] = exact.get(name) or fresh(unique(name), name)
         after = self.state.snapshot()
@@ -261,5 +280,20 @@ class SymbolicLedger(NoValue, Queries, Primitives):
                 self.promised_fields |= {
                     f"{clause.name}/{name}": after.fields[name] for name in after.reads
                 }
-        for _, domains, predicate in contract.promises(before, after, k, *values):
+        for _, domains, predicate in contract.promises(before, after, count, *values):
             self.assume(quantify(domains, predicate))
+
+
+def replaced(name: str) -> Callable[..., None]:
+    """The method that stands for a block step with a contract."""
+
+    def step(ledger: SymbolicLedger, *arguments: Any) -> None:
+        ledger.by_contract(name, *arguments)
+
+    return step
+
+
+for _name in queries.__all__:
+    setattr(SymbolicLedger, _name, on_formulas(getattr(queries, _name)))
+for _name in CONTRACTS:
+    setattr(SymbolicLedger, _name, replaced(_name))

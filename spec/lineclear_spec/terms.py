@@ -15,15 +15,12 @@ from typing import Any, NoReturn
 import z3
 
 from lineclear_spec.logic import Maybe, Misuse
-from lineclear_spec.state import FIELDS, Block, Sequence
+from lineclear_spec.state import FIELDS
 
 __all__ = [
     "Misuse",
     "NoValue",
     "Record",
-    "RequestRecord",
-    "SequenceRecord",
-    "Table",
     "Term",
     "raw",
 ]
@@ -135,7 +132,6 @@ class Record:
     """A request, sequence or block nobody knows; attributes are fields of the present state."""
 
     __slots__ = ("ledger", "z")
-    _own = ("ledger", "z")
 
     def __init__(self, ledger: Any, z: Any) -> None:
         object.__setattr__(self, "ledger", ledger)
@@ -150,57 +146,21 @@ class Record:
     __hash__ = None  # type: ignore[assignment]
 
     def __getattr__(self, name: str) -> Any:
+        self._own()
+        made = self.ledger.lists.get((self.z.sort(), name))
+        if made is not None:
+            return made(self.ledger, self.z)
         return self.ledger.wrap(FIELDS[name][1], getattr(self.ledger.state, name)(self.z))
 
+    def _own(self) -> None:
+        """What is done for each of several records touches that record alone."""
+        generic = self.ledger.generic
+        if generic is not None and generic.sort() == self.z.sort() and not generic.eq(self.z):
+            raise Misuse("what is done for each record reads or writes another one")
+
     def __setattr__(self, name: str, value: Any) -> None:
+        self._own()
         if FIELDS[name][0] != (self.z.sort(),):
             raise Misuse(f"a {self.z.sort()} has no field {name} to write")
         self.ledger.wrote = True
         self.ledger.state.put(name, (self.z,), raw(value))
-
-
-class Table(NoValue):
-    """A block table, or another list of a record."""
-
-    __slots__ = ("field", "ledger", "owner", "result", "state")
-
-    def __init__(
-        self, ledger: Any, field: str, owner: Any, result: Any, state: Any = None
-    ) -> None:
-        self.ledger, self.field, self.owner, self.result = ledger, field, owner, result
-        self.state = state  # None: the entries are those of the moment when they are read
-
-    def __getitem__(self, index: Any) -> Any:
-        state = self.ledger.state if self.state is None else self.state
-        size = getattr(state, SIZES[self.field])(self.owner)
-        at = raw(index)
-        self.ledger.demand(
-            Term(z3.And(0 <= at, at < size)), f"{self.field} has the entry that is read"
-        )
-        return self.ledger.wrap(self.result, getattr(state, self.field)(self.owner, at))
-
-
-#: list of a record -> the field that holds its length
-SIZES = {"table": "length", "member": "width", "held": "blocks"}
-
-
-class SequenceRecord(Record):
-    """A sequence."""
-
-    __slots__ = ()
-
-    @property
-    def table(self) -> Table:
-        """Its block table."""
-        return Table(self.ledger, "table", self.z, Block)
-
-
-class RequestRecord(Record):
-    """A request."""
-
-    __slots__ = ()
-
-    @property
-    def members(self) -> Table:
-        """Its sequences."""
-        return Table(self.ledger, "member", self.z, Sequence)

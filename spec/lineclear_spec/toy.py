@@ -45,19 +45,14 @@ Row = tuple[int, int, tuple[int, ...]]
 
 
 class LowestFirst(Pool):
-    """A pool that grants the free place with the lowest number; the table allows any free place."""
+    """A pool that takes the free place with the lowest number; the table allows any free place."""
 
     __slots__ = ()
 
-    def grant(self) -> int:
-        """Primitive: take the lowest free place out of the pool."""
-        if self.free >= 1:
-            order, last = self.order, self.free - 1
-            lowest = min(order[: self.free])
-            at, other = self.position[lowest], order[last]
-            order[at], order[last] = other, lowest
-            self.position[other], self.position[lowest] = at, last
-        return super().grant()
+    def take(self, count: int) -> list[int]:
+        """Primitive: take the lowest free places out of the pool."""
+        self.order[: self.free] = sorted(self.order[: self.free], reverse=True)
+        return super().take(count)
 
 
 class Toy:
@@ -72,6 +67,7 @@ class Toy:
         self.ledger = Ledger(limits)
         self.ledger.gpu = LowestFirst("GPU", gpu_blocks)
         self.ledger.cpu = LowestFirst("CPU", cpu_blocks)
+        self.ledger.pools = (self.ledger.gpu, self.ledger.cpu)
         self.requests: list[Request | None] = [
             self.ledger.new_request(k % 3 + 1, MOST_TOKENS + 1, 1) for k in range(requests)
         ]

@@ -30,12 +30,14 @@ __all__ = ["Evidence", "Worlds", "allowed", "attempt", "explorations", "try_all"
 #: block step -> actions that run it
 USED_BY: dict[str, tuple[str, ...]] = {
     "grant_gpu": ("admit", "append_slots", "issue_step", "copy_on_write", "swap_in"),
-    "take_block": ("admit", "append_slots", "issue_step"),
-    "share_entry": ("fork", "rejoin"),
-    "release": ("finish", "recompute", "prune"),
-    "drop_last": ("finish", "recompute", "prune"),
-    "move_block": ("swap_out", "swap_in"),
-    "copy_entry": ("copy_on_write",),
+    "take_blocks": ("admit", "append_slots"),
+    "give_each_one": ("issue_step",),
+    "give_each": ("issue_step",),
+    "share_table": ("fork", "rejoin"),
+    "clear_table": ("prune",),
+    "clear_tables": ("finish", "recompute", "discard_swapped"),
+    "move_blocks": ("swap_out", "swap_in"),
+    "replace_entry": ("copy_on_write",),
     "forget_computed": ("finish", "recompute", "discard_swapped"),
 }
 COUNTERS = (

@@ -105,7 +105,7 @@ def guard_variants(statement: ast.stmt, *, first: bool = False) -> dict[str, Cha
 def effect_variants(statement: ast.stmt) -> dict[str, Changed]:
     """Of one effect: by family, the changed statements by name."""
     changed: Changed = {}
-    if isinstance(statement, ast.Assign):
+    if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Attribute):
         for name, by in (("plus one", 1), ("minus one", -1)):
             made = copy.deepcopy(statement)
             made.value = plus(made.value, by)

@@ -1,76 +1,58 @@
-"""Derived quantities, once, for every view of a state.
+# pyright: basic
+"""The questions of the kernel, asked of a view of a state.
 
-Guarantees: `reach`, `computed`, `known` and the rest mean the same in an invariant, in a contract
-and in a guard run symbolically. It knows nothing about where the fields come from.
+Guarantees: `reach`, `computed`, `known` and the rest mean in an invariant and in a contract what they
+mean in a guard: each is the text of `queries.py`. Where the fields come from is the view's business.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from lineclear_spec.logic import both
+from lineclear_spec import queries
+from lineclear_spec.conditional import on_formulas
 
 __all__ = ["Derived"]
+
+
+class Row:
+    """A record of a view, whose attributes are the view's accessors."""
+
+    __slots__ = ("record", "view")
+
+    def __init__(self, view: Any, record: Any) -> None:
+        self.view, self.record = view, record
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.view, name)(self.record)
+        return Row(self.view, value) if name == "request" else value
+
+
+def asked(question: Any) -> Callable[[Any, Any], Any]:
+    """A question, of a record as the view names it."""
+    text = on_formulas(question)
+
+    def answer(view: Any, record: Any) -> Any:
+        return text(view, record if isinstance(record, Row) else Row(view, record))
+
+    answer.__doc__ = question.__doc__
+    return answer
 
 
 class Derived:
     """Lazy counters: a steady sequence's are offset plus clock, any other carries its own."""
 
-    # Supplied by the concrete and the symbolic view.
+    # Supplied by the view, as are the fields of records.
     either: Any
-    steady: Any
-    offset: Any
     steps: Any
     settled: Any
-    reach_tokens: Any
-    slot_tokens: Any
-    known_tokens: Any
-    promised_samples: Any
-    last_step: Any
-    last_tokens: Any
-    previous_tokens: Any
-    last_samples: Any
-    previous_samples: Any
-    phase: Any
-    request: Any
-    alive: Any
 
-    def reach(self, q: Any) -> Any:
-        """Positions computed or being computed."""
-        return self.either(self.steady(q), self.offset(q) + self.steps, self.reach_tokens(q))
-
-    def owed(self, q: Any) -> Any:
-        """Samples of committed steps that are still to come."""
-        last = self.last_step(q)
-        coming = self.either(last > self.settled, self.last_samples(q), 0) + self.either(
-            last > self.settled + 1, self.previous_samples(q), 0
-        )
-        return self.either(self.steady(q), 0, self.promised_samples(q) - coming)
-
-    def slots(self, q: Any) -> Any:
-        """Positions the table has room for."""
-        return self.either(self.steady(q), self.offset(q) + self.steps, self.slot_tokens(q))
-
-    def in_flight(self, q: Any) -> Any:
-        """Positions that steps in flight compute."""
-        last = self.last_step(q)
-        own = self.either(last > self.settled, self.last_tokens(q), 0) + self.either(
-            last > self.settled + 1, self.previous_tokens(q), 0
-        )
-        return self.either(self.steady(q), self.steps - self.settled, own)
-
-    def computed(self, q: Any) -> Any:
-        """Positions whose KV is valid."""
-        return self.reach(q) - self.in_flight(q)
-
-    def known(self, q: Any) -> Any:
-        """Prompt and generated tokens."""
-        return self.either(self.steady(q), self.offset(q) + self.settled + 1, self.known_tokens(q))
-
-    def promised(self, q: Any) -> Any:
-        """Samples that steps in flight will bring."""
-        return self.either(self.steady(q), self.steps - self.settled, self.promised_samples(q))
-
-    def runs(self, q: Any) -> Any:
-        """Whether the sequence is alive and its request runs."""
-        return both(self.alive(q), self.phase(self.request(q)) == 2)
+    reach = asked(queries.reach)
+    in_flight = asked(queries.in_flight)
+    computed = asked(queries.computed)
+    known = asked(queries.known)
+    promised = asked(queries.promised)
+    owed = asked(queries.owed)
+    slots = asked(queries.slots)
+    runs = asked(queries.runs)

@@ -11,10 +11,14 @@ from enum import IntEnum
 from typing import Any
 
 from lineclear_spec import logic
+from lineclear_spec.operators import words
 
 __all__ = [
+    "BULK",
     "COMPARISONS",
     "EXPRESSIONS",
+    "KERNEL",
+    "LIST_OPERATIONS",
     "OF_REQUEST",
     "OPERATIONS",
     "OPERATORS",
@@ -34,18 +38,24 @@ TRUSTED = frozenset(
 )
 #: What an action may ask of the ledger or do to it, and to a pool.
 OPERATIONS = frozenset(
-    "require demand branch repeat need block_of worst_case reach in_flight computed known promised owed "
-    "slots runs due ended writable allowed on_gpu idle leader blocks is_open complete wait_of is_copy "
-    "forward_of retired move add_member remove_member remove_members name_block new_block relocate "
-    "unname_last rename_entry forget_block give_up join leave decide order advance close forget_copy "
-    "void_samples write_kv share_kv lose_kv note_copy".split()
+    "require demand branch need block_of worst_case reach in_flight computed known promised owed "
+    "slots runs due ended writable allowed on_gpu idle leader is_open complete wait_of is_copy "
+    "forward_of retired move add_member remove_member remove_members "
+    "join leave decide order advance close forget_copy "
+    "void_samples write_kv share_kv lose_kv "
+    "take_blocks give_each_one share_table clear_table clear_tables move_blocks replace_entry".split()
 )
-POOL_OPERATIONS = frozenset({"grant"})
+#: What the kernel itself is written in besides: operators of the ledger, of a pool, of a list.
+BULK = words("ledger")
+POOL_OPERATIONS = words("pool")
+LIST_OPERATIONS = {name: words(name) for name in ("table", "held")}
+#: Modules of the kernel.
+KERNEL = frozenset({"lineclear_spec.blocks", "lineclear_spec.queries"})
 #: Fields that both ledgers have, and that mean the same.
 READABLE = frozenset(
     "limits gpu cpu steps settled issued done carried barrier step_tokens step_sequences batch_size "
-    "free total until chunked depth max_num_batched_tokens max_num_seqs max_model_len "
-    "prompt limit parallel width blocks copy moved members request alive steady table length "
+    "free total chunked depth max_num_batched_tokens max_num_seqs max_model_len "
+    "phase offset prompt limit parallel width blocks copy moved members held pools request alive steady table length "
     "known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens previous_tokens drafts "
     "void last_samples previous_samples late_drafts ref tier place count".split()
 )
@@ -62,7 +72,7 @@ OF_REQUEST = frozenset(
 )
 EXPRESSIONS = (
     ast.Name, ast.Constant, ast.Attribute, ast.Call, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Subscript,
-    ast.Lambda,
+    ast.Lambda, ast.IfExp,
 )  # fmt: skip
 OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.BitAnd, ast.BitOr)
 COMPARISONS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)

@@ -14,7 +14,7 @@ from lineclear.explore.worlds import hard_worlds
 DISPATCH, OUTCOME = "lineclear.scheduling.dispatch", "lineclear.scheduling.commit"
 COPIES, FLIGHT = "lineclear.scheduling.copies", "lineclear.scheduling.flight"
 LIVE, BATCH = "lineclear.scheduling.live_requests", "lineclear.scheduling.decode_batch"
-QUICK, LEDGER = "lineclear.quick", "lineclear_spec.ledger"
+BLOCKS, LEDGER = "lineclear_spec.blocks", "lineclear_spec.ledger"
 PREEMPTION, STEPS = "lineclear_spec.actions.preemption", "lineclear_spec.actions.steps"
 OPERATIONS, GROWTH = "lineclear_spec.actions.operations", "lineclear_spec.actions.growth"
 
@@ -37,7 +37,7 @@ DEVICE: dict[str, Edit] = {
     "the worst case is one token short": (
         LEDGER, "Ledger.worst_case", "request.limit - 1", "request.limit - 2"),
     "a table is cleared as if no branch shared it": (
-        QUICK, "QuickLedger._clear_table", "len(request.members) == 1 and ", ""),
+        BLOCKS, "clear_table", "block.ref == 0", "block.ref >= 0"),
     "a victim keeps its seat": (LIVE, "LiveRequests.stop", "self.seats -= entry.n", "pass"),
     "a copy in waits for nothing": (
         PREEMPTION, "swap_in", "larger(ledger.barrier, request.moved)", "0"),
@@ -48,9 +48,9 @@ DEVICE: dict[str, Edit] = {
     "a step waits for nothing": (
         STEPS, "issue_step", "ledger.order(number, ledger.barrier)", "ledger.order(number, 0)"),
     "a granted place raises no barrier": (
-        QUICK, "QuickLedger._grant_all", "if until > self.barrier:", "if False:"),
+        BLOCKS, "grant_gpu", "ledger.gpu.latest(places, ledger.barrier)", "ledger.barrier"),
     "a place given up is fenced too early": (
-        QUICK, "QuickLedger._clear_table", "self.issued)", "self.done)"),
+        BLOCKS, "clear_tables", "ledger.issued)", "ledger.done)"),
     "a recompute voids samples on good KV": (
         PREEMPTION, "recompute", "request.copy >= 1", "request.copy >= 0"),
     "a failed copy in leaves samples valid": (

@@ -22,6 +22,7 @@ from lineclear.checks.stage import Context, Outcome, run_stage
 from lineclear.cli import main
 from lineclear_spec import blocks, ghosts, mutants
 from lineclear_spec.actions import ACTIONS
+from lineclear_spec.kernel import Kernel
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.picture import world
 from lineclear_spec.records import Block, Pool, Sequence
@@ -58,34 +59,32 @@ def without(name: str) -> Callable[[Patch], None]:
             patch.setattr(ghosts, "guards_of", guards_without(mutant))
         else:
             patch.setattr(blocks, mutant.function, body)
+            if mutant.function in vars(Kernel):
+                patch.setattr(Kernel, mutant.function, body)
 
     return plant
 
 
 def sharing_is_not_counted(patch: Patch) -> None:
     """A table names a shared block without increasing its reference count."""
-    right = Ledger.name_block
 
-    def wrong(self: Ledger, sequence: Sequence, block: Block) -> None:
-        before = block.ref
-        right(self, sequence, block)
-        if before:
-            block.ref = before
+    def wrong(sequence: Sequence, blocks: list[Block]) -> None:
+        del sequence, blocks
 
-    patch.setattr(Ledger, "name_block", wrong)
+    patch.setattr(Ledger, "count_up", staticmethod(wrong))
 
 
 def a_place_is_given_up_twice(patch: Patch) -> None:
     """Frees a block twice."""
-    right = Pool.give_up
+    right = Pool.put
 
-    def wrong(self: Pool, place: int, until: int) -> None:
-        right(self, place, until)
-        if self.free < self.total:
-            self.order[self.free] = place
+    def wrong(self: Pool, places: list[int], until: int) -> None:
+        right(self, places, until)
+        if places and self.free < self.total:
+            self.order[self.free] = places[-1]
             self.free += 1
 
-    patch.setattr(Pool, "give_up", wrong)
+    patch.setattr(Pool, "put", wrong)
 
 
 def nobody_is_admitted(patch: Patch) -> None:
@@ -120,7 +119,7 @@ class Bug:
 
 BUGS: dict[str, Bug] = {
     "P1 a block is lost when its last holder ends": Bug(
-        without("release.effect.2"), "conservation"
+        without("clear_tables.effect.1"), "conservation"
     ),
     "P2 sharing is not counted": Bug(sharing_is_not_counted, "references", "branches"),
     "P3 a place is free twice": Bug(a_place_is_given_up_twice, "free_list"),
@@ -140,7 +139,7 @@ BUGS: dict[str, Bug] = {
         nobody_is_admitted, "LC405", None, "scheduler", "LC405"
     ),
     "P12 a place is used again while a copy reads it": Bug(without("grant_gpu.effect.1"), "fence"),
-    "P13 computed without KV": Bug(without("forget_computed.effect.2"), "capacity"),
+    "P13 computed without KV": Bug(without("forget_computed.effect.3"), "capacity"),
     "P14 a guard that is not enough": Bug(
         without("admit.guard.3"), "definedness", "full pool", "exploration", "LC402"
     ),

@@ -233,7 +233,7 @@ def test_a_violation_ends_with_one(
     def broken(_: object) -> None:
         raise Violation("conservation", "a GPU place is free and held")
 
-    monkeypatch.setattr("lineclear.quick_audit.QuickAudit.check", broken)
+    monkeypatch.setattr("lineclear.repeated_audit.RepeatedAudit.check", broken)
     assert main(["simulate", trace]) == 1
     assert "violated: step 1: conservation: a GPU place" in capsys.readouterr().out
 

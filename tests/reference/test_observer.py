@@ -14,13 +14,12 @@ import lineclear.observer
 from lineclear.audit import Violation
 from lineclear.config import Config
 from lineclear.observer import Observer
-from lineclear.quick import QuickPool
 from lineclear.simulate import Simulation
 from lineclear.workload import synthetic
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.invariants import INVARIANTS
 from lineclear_spec.ledger import Ledger
-from lineclear_spec.records import Limits
+from lineclear_spec.records import Limits, Pool
 
 
 class World:
@@ -154,13 +153,13 @@ def run(mode: str, depth: int = 2) -> str:
 
 def test_a_scheduler_without_waits_or_fences_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("swap") == ""
-    give_up_all = QuickPool.give_up_all
+    put = Pool.put
 
-    def forgetful(pool: QuickPool, places: Collection[int], until: int) -> None:
-        give_up_all(pool, places, 0)
+    def forgetful(pool: Pool, places: Collection[int], until: int) -> None:
+        put(pool, places, 0)
 
     with monkeypatch.context() as patch:
-        patch.setattr(QuickPool, "give_up_all", forgetful)
+        patch.setattr(Pool, "put", forgetful)
         assert "ordered: " in run("swap") or "fence: " in run("swap")
     with monkeypatch.context() as patch:
         patch.setattr(Ledger, "order", unordered)

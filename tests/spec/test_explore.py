@@ -79,7 +79,7 @@ def test_traces_replay_to_a_state_that_satisfies_every_invariant() -> None:
 
 
 CORRUPTIONS: dict[str, Callable[[Any], Any]] = {
-    "conservation": lambda v: v.gpu.grant(),
+    "conservation": lambda v: v.gpu.take(1),
     "references": lambda v: setattr(v.sequences[0].table[0], "ref", 1),
     "holdings": lambda v: v.requests[0].held.clear(),
     "residency": lambda v: setattr(v.sequences[0].table[0], "tier", 1),
@@ -110,6 +110,24 @@ def test_a_corrupted_ledger_breaks_the_invariant(name: str) -> None:
     assert name in {breach.rule.split(".")[0] for breach in breaches(ledger)}
 
 
+@pytest.mark.parametrize("calendar", ["boundaries", "endings"])
+def test_a_calendar_that_lists_a_steady_sequence_wrongly_is_seen(calendar: str) -> None:
+    """Under another step, under two, or not at all."""
+    bounds = next(b for b in BOUNDS if b.name == "steady step")
+    trace = next(t for t in search(bounds, check=False).traces if t and t[-1][0] == "join_batch")
+    rule = "steady.boundary" if calendar == "boundaries" else "steady.ending"
+    for change in ("later", "twice", "gone"):
+        ledger = replay(bounds, trace)
+        assert breaches(ledger) == []
+        days = getattr(ledger, calendar)
+        ((step, bucket),) = days.items()
+        if change != "gone":
+            days[step + 1] = dict(bucket)
+        if change != "twice":
+            del days[step]
+        assert rule in {breach.rule for breach in breaches(ledger)}, change
+
+
 def test_guards_are_collected_one_by_one() -> None:
     ledger = running()
     assert ledger.failing("swap_in", (ledger.requests[0],)) == ("the request is swapped out",)
@@ -127,10 +145,14 @@ def test_a_refused_action_changes_nothing() -> None:
 
 def test_primitives_assert_their_preconditions() -> None:
     ledger = running()
-    while ledger.gpu.free:
-        ledger.gpu.grant()
-    with pytest.raises(Broken):
-        ledger.gpu.grant()
+    (first, *_) = ledger.gpu.take(ledger.gpu.free)
+    with pytest.raises(Broken, match="1 GPU blocks to take, 0 are free"):
+        ledger.gpu.take(1)
+    with pytest.raises(Broken, match="-1 GPU blocks to take"):
+        ledger.gpu.take(-1)
+    ledger.gpu.put([first], 0)
+    with pytest.raises(Broken, match=f"GPU block {first} is free already"):
+        ledger.gpu.put([first], 0)
     with pytest.raises(ValueError, match="block"):
         Limits(block_size=0, gpu_blocks=1)
 

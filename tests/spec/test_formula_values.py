@@ -24,7 +24,6 @@ from lineclear.entering import NobodyRuns
 from lineclear.policies import accounts, load_claims
 from lineclear.probe import views
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.blocks import take_blocks
 from lineclear_spec.dialect import objection
 from lineclear_spec.entering import STEP
 from lineclear_spec.logic import either, given, negate, or_else
@@ -45,9 +44,10 @@ PARTS: dict[str, Callable[[Any], Any]] = {
     "the ledger": lambda s: s,
     "limits": lambda s: s.limits,
     "a pool": lambda s: s.gpu,
-    "the fences of a pool": lambda s: s.gpu.until,
+    "both pools": lambda s: s.pools,
     "what is due": lambda s: s.due(),
-    "the blocks of a request": lambda s: s.blocks(record(s, "request")),
+    "the blocks of a request": lambda s: record(s, "request").held,
+    "places that were taken": lambda s: s.gpu.take(1),
     "members": lambda s: record(s, "request").members,
     "a table": lambda s: record(s, "sequence").table,
 }
@@ -76,9 +76,9 @@ def finish_that_compares_lists(ledger: Any, request: Any) -> None:
     ledger.branch(request.members != request.members, lambda: ledger.remove_members(request))
 
 
-def finish_that_compares_fences(ledger: Any, request: Any) -> None:
-    """The same by what a pool has."""
-    ledger.branch(ledger.gpu.until != ledger.gpu.until, lambda: ledger.remove_members(request))
+def finish_that_compares_pools(ledger: Any, request: Any) -> None:
+    """The same by a pool."""
+    ledger.branch(ledger.gpu != ledger.gpu, lambda: ledger.remove_members(request))
 
 
 def finish_that_compares_calls(ledger: Any, request: Any) -> None:
@@ -96,9 +96,9 @@ def finish_that_compares_names(ledger: Any, request: Any) -> None:
     ("body", "what"),
     [
         (finish_that_compares_lists, "a comparison of `request.members`"),
-        (finish_that_compares_fences, "a comparison of `ledger.gpu.until`"),
+        (finish_that_compares_pools, "a comparison of `ledger.gpu`"),
         (finish_that_compares_calls, r"a comparison of `ledger.due\(\)`"),
-        (finish_that_compares_names, "a Table has no truth value"),
+        (finish_that_compares_names, "a Members has no truth value"),
     ],
 )
 def test_an_action_that_compares_lists_is_refused(body: Any, what: str) -> None:
@@ -141,7 +141,7 @@ def append_slots_of_a_field(ledger: Any, sequence: Any, free_gpu: Any) -> None:
     )
     blocks = ledger.need(sequence.slot_tokens + free_gpu) - sequence.length
     ledger.require(blocks <= free_gpu, "the GPU has a free block for every block needed")
-    take_blocks(ledger, sequence, blocks)
+    ledger.take_blocks(sequence, blocks)
     sequence.slot_tokens = sequence.slot_tokens + free_gpu
 
 
@@ -370,11 +370,11 @@ def test_a_part_of_the_ledger_has_no_counters(part: str) -> None:
 def test_the_blocks_of_a_request_are_those_of_the_moment_when_they_were_asked_for() -> None:
     made = SymbolicLedger(State.arbitrary())
     request = record(made, "request")
-    held = made.blocks(request)
-    first = held[0].z
+    held = made.listed(request.held)
+    first = held.at(z3.IntVal(0))
     made.state.put("held", (request.z, z3.IntVal(0)), z3.Const("other", Block))
-    assert held[0].z.eq(first)
-    assert not made.blocks(request)[0].z.eq(first)
+    assert held.at(z3.IntVal(0)).eq(first)
+    assert not made.listed(request.held).at(z3.IntVal(0)).eq(first)
 
 
 # ---- what runs when a request enters, and what a tenant is charged -----------------------------

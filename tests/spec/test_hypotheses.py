@@ -8,7 +8,6 @@ ledgers; and what an action may assume of a loop, on every loop that ran.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -18,100 +17,15 @@ import pytest
 
 z3 = pytest.importorskip("z3")
 
+from evaluated import Reading, Values, reading
+
 from lineclear_spec.concrete import broken_promises
 from lineclear_spec.contracts import CONTRACTS
 from lineclear_spec.explore import apply, replay, search
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.obligations import build, units
-from lineclear_spec.records import CPU, GPU, Request
-from lineclear_spec.snapshot import ConcreteView
-from lineclear_spec.state import BLOCK_OF, FIELDS, NEED
+from lineclear_spec.state import BLOCK_OF, NEED
 from lineclear_spec.worlds import BOUNDS, Bounds, Trace
-
-SORTS = {"Request": "request", "Sequence": "sequence", "Block": "block"}
-Reading = Callable[[Any, tuple[Any, ...]], Any]
-PLAIN: dict[int, Callable[..., Any]] = {
-    z3.Z3_OP_TRUE: lambda: True,
-    z3.Z3_OP_FALSE: lambda: False,
-    z3.Z3_OP_NOT: lambda a: not a,
-    z3.Z3_OP_EQ: lambda a, b: a == b,
-    z3.Z3_OP_LE: lambda a, b: a <= b,
-    z3.Z3_OP_LT: lambda a, b: a < b,
-    z3.Z3_OP_GE: lambda a, b: a >= b,
-    z3.Z3_OP_GT: lambda a, b: a > b,
-    z3.Z3_OP_ADD: lambda *a: sum(a),
-    z3.Z3_OP_SUB: lambda a, *b: a - sum(b),
-    z3.Z3_OP_UMINUS: lambda a: -a,
-    z3.Z3_OP_DISTINCT: lambda *a: len({id(x) for x in a}) == len(a),
-}
-
-
-def field(name: str) -> Callable[..., Any]:
-    """How a symbol of the formulas is read off a view."""
-    if name == "need":
-        return lambda v, n: v.need(n)
-    if name == "block_of":
-        return lambda v, n: v.block_of(n)
-    if name == "worst_case":
-        return lambda v, p, limit, n: v.plain.worst_case(Request(-1, p, limit, n))
-    base, _, tier = name.rpartition("_")
-    if tier in ("gpu", "cpu") and name in {*FIELDS, "total_gpu", "total_cpu"}:
-        which = GPU if tier == "gpu" else CPU
-        return lambda v, *a: getattr(v, base)(which, *a)
-    if name in FIELDS and FIELDS[name][0]:
-        return lambda v, *a: getattr(v, name)(*a)
-    return lambda v: getattr(v, name)
-
-
-def reading(formula: Any) -> Reading:
-    """A formula as a function of a view and of its bound variables, the innermost last."""
-    if z3.is_quantifier(formula):
-        return quantified(formula)
-    if z3.is_var(formula):
-        at = z3.get_var_index(formula)
-        return lambda _, bound: bound[-1 - at]
-    if z3.is_int_value(formula):
-        value = formula.as_long()
-        return lambda _v, _bound: value
-    parts = [reading(part) for part in formula.children()]
-    kind = formula.decl().kind()
-    if kind == z3.Z3_OP_UNINTERPRETED:
-        read = field(formula.decl().name())
-        return lambda v, bound: read(v, *[part(v, bound) for part in parts])
-    if kind == z3.Z3_OP_AND:
-        return lambda v, bound: all(part(v, bound) for part in parts)
-    if kind == z3.Z3_OP_OR:
-        return lambda v, bound: any(part(v, bound) for part in parts)
-    if kind == z3.Z3_OP_IMPLIES:
-        left, right = parts
-        return lambda v, bound: not left(v, bound) or right(v, bound)
-    if kind == z3.Z3_OP_ITE:
-        test, then, other = parts
-        return lambda v, bound: then(v, bound) if test(v, bound) else other(v, bound)
-    plain = PLAIN[kind]
-    return lambda v, bound: plain(*[part(v, bound) for part in parts])
-
-
-def quantified(formula: Any) -> Reading:
-    """For all, or for some, of the records of a state and of the numbers around those it holds."""
-    body = reading(formula.body())
-    sorts = [formula.var_sort(k).name() for k in range(formula.num_vars())]
-    every = all if formula.is_forall() else any
-    return lambda v, bound: every(
-        body(v, (*bound, *chosen)) for chosen in itertools.product(*[v.values[s] for s in sorts])
-    )
-
-
-class Values(ConcreteView):
-    """A state, and what variables of formulas range over in it."""
-
-    def __init__(self, ledger: GhostLedger) -> None:
-        super().__init__(ledger)
-        seen = (self.domains[name] for name in ("index", "place", "operation", "step"))
-        numbers = {n for domain in seen for n in domain}
-        self.plain = ledger
-        self.values: dict[str, list[Any]] = {s: self.domains[name] for s, name in SORTS.items()}
-        self.values["Int"] = list(range(-1, max(numbers, default=0) + 2))
 
 
 @cache
@@ -120,7 +34,7 @@ def assumed() -> list[tuple[Any, Reading]]:
     found: dict[int, Any] = {}
     for name in units():
         unit = build(name)
-        if unit.before is not None or name == "start":
+        if unit.before is not None or name in ("start", "calendars"):
             found |= {h.get_id(): h for h in unit.hypotheses}
     return [(h, reading(h)) for h in found.values()]
 
@@ -178,7 +92,7 @@ def test_a_ledger_that_is_broken_makes_a_hypothesis_false() -> None:
     assert wrong(assumed(), ledger) != []
 
 
-# ---- loops -------------------------------------------------------------------------------------
+# ---- block steps -------------------------------------------------------------------------------
 
 
 class DuePlain:
@@ -186,6 +100,7 @@ class DuePlain:
 
     def __init__(self, due: Any) -> None:
         self.records = list(due.records)
+        self.size = len(self.records)
 
     def is_due(self, sequence: Any) -> bool:
         return sequence in self.records
@@ -195,29 +110,40 @@ class DuePlain:
 
 
 class Watched(GhostLedger):
-    """A ledger that holds every loop it runs against the contract that proofs assume of it."""
+    """A ledger that holds every block step it runs against the contract that proofs assume of it."""
 
-    loops: Callable[[str, list[str]], None]
+    steps_run: Callable[[str, list[str]], None]
 
-    def repeat(self, loop: str, count: int, step: Callable[[int], None], *arguments: Any) -> None:
-        before = Values(self)
-        super().repeat(loop, count, step, *arguments)
-        after = Values(self)
-        contract = CONTRACTS[loop]
+
+def watched(name: str) -> Callable[..., None]:
+    """The step, and its contract."""
+
+    def step(ledger: Watched, *arguments: Any) -> None:
+        before = Values(ledger)
+        getattr(GhostLedger, name)(ledger, *arguments)
+        after = Values(ledger)
+        contract = CONTRACTS[name]
         values = [DuePlain(x) if hasattr(x, "records") else x for x in arguments]
+        count = contract.count(before, *values)
         parts = [
             *contract.requirements(before, count, *values),
             *contract.promises(before, after, count, *values),
         ]
-        self.loops(loop, [breach.rule for breach in broken_promises(parts, before, after)])
+        ledger.steps_run(name, [breach.rule for breach in broken_promises(parts, before, after)])
+
+    return step
+
+
+for _name in CONTRACTS:
+    setattr(Watched, _name, watched(_name))
 
 
 def run_loops(most: int, few: int) -> dict[str, list[list[str]]]:
-    """Of each loop, what every run of it broke."""
+    """Of each block step, what every run of it broke."""
     ran: dict[str, list[list[str]]] = {}
     for bounds, trace in states(most, few):
         ledger = Watched(bounds.limits())
-        ledger.loops = lambda name, broken: ran.setdefault(name, []).append(broken)
+        ledger.steps_run = lambda name, broken: ran.setdefault(name, []).append(broken)
         for step in trace:
             apply(ledger, step)
     return ran

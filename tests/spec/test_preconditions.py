@@ -17,14 +17,27 @@ z3 = pytest.importorskip("z3")
 
 from lineclear.checks import proofs
 from lineclear.checks.stage import Context
-from lineclear_spec import obligations, primitives, prove, queries, symbolic, terms
+from lineclear_spec import (
+    bulk,
+    lookups,
+    obligations,
+    primitives,
+    prove,
+    queries,
+    symbolic,
+    symbolic_pool,
+    terms,
+    vectors,
+)
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.obligations import LOOPS, keys_of
+from lineclear_spec.obligations import STEPS, keys_of
 from lineclear_spec.prove import Result, read_baseline, vanished
 from lineclear_spec.symbolic import SymbolicLedger
 
 Site = tuple[str, int]
-READING: tuple[ModuleType, ...] = (queries, primitives, terms, symbolic)
+READING: tuple[ModuleType, ...] = (
+    bulk, lookups, primitives, queries, symbolic, symbolic_pool, terms, vectors,
+)  # fmt: skip
 
 
 @cache
@@ -48,13 +61,13 @@ def asks(monkeypatch: pytest.MonkeyPatch, dropped: Site | None, met: set[Site]) 
     """Notes which preconditions are demanded, and forgets one."""
     every, original = sites(), SymbolicLedger.demand
 
-    def demand(self: Any, condition: Any, what: str) -> None:
+    def demand(self: Any, condition: Any, what: str, *, keep: bool = True) -> None:
         frame = sys._getframe(1)
         here = frame.f_code.co_filename
         (site,) = [s for s, lines in every.items() if s[0] == here and frame.f_lineno in lines]
         met.add(site)
         if site != dropped:
-            original(self, condition, what)
+            original(self, condition, what, keep=keep)
 
     monkeypatch.setattr(SymbolicLedger, "demand", demand)
     # Only preconditions are looked at: what else a unit states need not be built.
@@ -67,7 +80,7 @@ def users() -> dict[Site, str]:
     """A unit in which each of them is demanded."""
     found: dict[Site, str] = {}
     wanted = set(sites())
-    for unit in (*LOOPS, *ACTIONS):
+    for unit in (*STEPS, *ACTIONS):
         met: set[Site] = set()
         with pytest.MonkeyPatch.context() as monkeypatch:
             asks(monkeypatch, None, met)

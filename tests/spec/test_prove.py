@@ -11,10 +11,15 @@ import pytest
 z3 = pytest.importorskip("z3")
 
 from lineclear_spec import blocks, contracts, mutants
-from lineclear_spec.obligations import Goal, Unit, build, units
-from lineclear_spec.primitives import Primitives, SymbolicPool
+from lineclear_spec.bulk import Bulk
+from lineclear_spec.kernel import Kernel
+from lineclear_spec.lemmas import LEMMAS
+from lineclear_spec.obligations import STEPS, Goal, Unit, build, units
+from lineclear_spec.primitives import Primitives
 from lineclear_spec.prove import prove, prove_unit
+from lineclear_spec.symbolic_pool import SymbolicPool
 from lineclear_spec.terms import Misuse
+from lineclear_spec.vectors import Held, Table
 
 
 def unproved(name: str) -> list[str]:
@@ -36,7 +41,7 @@ def test_everything_is_proved_with_five_seeds() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["take_blocks", "admit", "fork", "swap_out", "issue_step", "fail_copy"]
+    "name", [*STEPS, *LEMMAS, "admit", "fork", "swap_out", "issue_step", "fail_copy"]
 )
 def test_hypotheses_do_not_contradict_each_other(name: str) -> None:
     unit = build(name)
@@ -60,13 +65,13 @@ def test_a_wrong_goal_is_not_proved() -> None:
 def test_a_loop_that_writes_what_its_contract_does_not_list_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real = blocks.take_block
+    real = blocks.take_blocks
 
-    def greedy(ledger: Any, sequence: Any) -> None:
-        real(ledger, sequence)
+    def greedy(ledger: Any, sequence: Any, count: Any) -> None:
+        real(ledger, sequence, count)
         sequence.void = 0
 
-    monkeypatch.setattr(blocks, "take_block", greedy)
+    monkeypatch.setattr(Kernel, "take_blocks", greedy)
     # The check of sources would refuse the closure first; here the contract has to refuse it.
     monkeypatch.setattr("lineclear_spec.dialect.check_action", lambda _: None)
     with pytest.raises(Misuse, match="void"):
@@ -74,12 +79,12 @@ def test_a_loop_that_writes_what_its_contract_does_not_list_is_refused(
 
 
 def test_a_copy_in_the_wrong_direction_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Primitives.note_copy
+    real = Bulk.note_copies
 
-    def backwards(self: Any, source_tier: int, source: Any, target_tier: int, target: Any) -> None:
-        real(self, target_tier, target, source_tier, source)
+    def backwards(self: Any, source: int, sources: Any, target: int, targets: Any) -> None:
+        real(self, target, targets, source, sources)
 
-    monkeypatch.setattr(Primitives, "note_copy", backwards)
+    monkeypatch.setattr(Bulk, "note_copies", backwards)
     with pytest.raises(Misuse, match="source_gpu"):
         build("move_blocks_out")
 
@@ -92,38 +97,113 @@ def test_a_wait_for_the_future_is_noticed(monkeypatch: pytest.MonkeyPatch) -> No
     assert any("it waits for the past" in key for key in unproved("swap_in"))
 
 
-# The four invariants that no statement of the table can break, because primitives keep them: break the primitives.
+# What no statement of the table can break, because operators keep it: break the operators.
 
 
-def test_free_list_needs_the_swap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SymbolicPool, "_swap", lambda self, place, target: None)
-    assert any("free_list" in key or "conservation" in key for key in unproved("take_blocks"))
-    assert any("free_list" in key or "conservation" in key for key in unproved("clear_table"))
+def forgetting(kind: Any, name: str, *fields: str) -> Any:
+    """The operator, which leaves some of its fields as they were."""
+    real = getattr(kind, name)
+
+    def wrong(self: Any, *arguments: Any) -> Any:
+        state = self.state if hasattr(self, "state") else self.ledger.state
+        before = {field: state.fields[field] for field in fields}
+        result = real(self, *arguments)
+        state.fields |= before
+        return result
+
+    return wrong
 
 
-def test_references_needs_the_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Primitives._name
+#: Fields that an operator keeps, ghosts among them, and a unit whose proof needs each.
+KEPT: list[tuple[Any, str, str, str]] = [
+    (SymbolicPool, "take", "free_gpu", "take_blocks"),
+    (SymbolicPool, "put", "free_gpu", "clear_table"),
+    (SymbolicPool, "put", "order_gpu", "clear_tables"),
+    (SymbolicPool, "put", "position_gpu", "clear_tables"),
+    (SymbolicPool, "put", "until_gpu", "clear_table"),
+    (SymbolicPool, "put", "until_cpu", "move_blocks_in"),
+    *[
+        (Bulk, "new_blocks", field, "take_blocks")
+        for field in ("ref", "tier", "place", "group", "holder", "rank", "owner_gpu")
+    ],
+    *[(Bulk, "count_up", field, "share_table") for field in ("ref", "holder", "rank")],
+    *[(Bulk, "count_down", field, "clear_table") for field in ("ref", "holder", "rank")],
+    *[(Bulk, "remove_all", field, "clear_table") for field in ("held", "slot", "blocks")],
+    *[(Bulk, "hold_each", field, "give_each_one") for field in ("held", "slot", "blocks")],
+    *[(Bulk, "append_each", field, "give_each_one") for field in ("table", "index", "length")],
+    *[(Bulk, "relocate", field, "move_blocks_in") for field in ("tier", "place", "owner_gpu")],
+    *[
+        (Bulk, "note_copies", field, "move_blocks_out")
+        for field in ("touch_gpu", "touch_cpu", "source_cpu")
+    ],
+    *[(Table, "extend", field, "take_blocks") for field in ("table", "index", "length")],
+    *[(Held, "update", field, "take_blocks") for field in ("held", "slot", "blocks")],
+    *[(Held, "clear", field, "clear_tables") for field in ("ref", "blocks")],
+    (Table, "__setitem__", "table", "replace_entry"),
+    (Table, "__setitem__", "index", "replace_entry"),
+    (Table, "clear", "length", "clear_table"),
+    *[
+        (Primitives, name, field, action)
+        for name, action in (("join", "join_batch"), ("leave", "leave_batch"))
+        for field in ("boundary", "ending")
+    ],
+    (Primitives, "advance", "boundary", "issue_step"),
+]
 
-    def forgetful(self: Any, q: Any, b: Any, at: Any) -> None:
-        ref = self.state.fields["ref"]
-        real(self, q, b, at)
-        self.state.fields["ref"] = ref
 
-    monkeypatch.setattr(Primitives, "_name", forgetful)
-    assert any("references" in key for key in unproved("share_table"))
+@pytest.mark.parametrize(
+    ("kind", "name", "field", "unit"), KEPT, ids=[f"{n}.{f}" for _, n, f, _ in KEPT]
+)
+def test_a_field_that_an_operator_forgets_is_noticed(
+    kind: Any, name: str, field: str, unit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kind, name, forgetting(kind, name, field))
+    made = build(unit)
+    results = prove_unit(made, budget=200_000, stop_at_failure=True)
+    assert results[-1].status != "proved"
 
 
-def test_group_local_needs_the_right_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Primitives.new_block
+@pytest.mark.parametrize(
+    ("module", "name", "at"),
+    [
+        ("put_back", "lemma_put", 0),
+        ("put_back", "lemma_put", 1),
+        ("largest", "lemma_latest", 1),
+        ("selected", "lemma_select", 2),
+        ("kept_after", "lemma_remove_all", 2),
+        ("together", "lemma_hold_each", 2),
+    ],
+)
+def test_an_assumption_that_says_too_much_is_noticed_by_its_lemma(
+    module: str, name: str, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the facts is replaced by a stronger one: that it holds of everything."""
+    from lineclear_spec import lemmas
 
-    def foreign(self: Any, request: Any, place: Any) -> Any:
-        group = self.state.fields["group"]
-        block = real(self, request, place)
-        self.state.fields["group"] = group
-        return block
+    real = getattr(lemmas, module)
 
-    monkeypatch.setattr(Primitives, "new_block", foreign)
-    assert any("group_local" in key or "holdings" in key for key in unproved("take_blocks"))
+    def greedy(*arguments: Any) -> list[Any]:
+        facts: list[Any] = real(*arguments)
+        x = facts[at]
+        facts[at] = (
+            z3.ForAll(
+                [z3.Const(x.var_name(k), x.var_sort(k)) for k in range(x.num_vars())],
+                z3.substitute_vars(
+                    x.body().arg(1) if z3.is_implies(x.body()) else x.body(),
+                    *[
+                        z3.Const(x.var_name(k), x.var_sort(k))
+                        for k in reversed(range(x.num_vars()))
+                    ],
+                ),
+            )
+            if z3.is_quantifier(x) and z3.is_implies(x.body())
+            else z3.BoolVal(False)
+        )
+        return facts
+
+    monkeypatch.setattr(lemmas, module, greedy)
+    results = prove_unit(build(name), budget=200_000)
+    assert any(r.status != "proved" for r in results)
 
 
 def test_queue_needs_the_move(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,6 @@ z3 = pytest.importorskip("z3")
 
 from lineclear_spec.actions.operations import settle_copy
 from lineclear_spec.actions.steps import settle_step
-from lineclear_spec.blocks import clear_tables
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.judge import noticed
 from lineclear_spec.mutants import generate
@@ -68,9 +67,9 @@ def test_a_guard_inside_a_branch_is_refused_by_the_ledger_that_runs() -> None:
 def test_a_loop_inside_a_branch_is_refused() -> None:
     def finish(ledger: Any, request: Any) -> None:
         ledger.require(ledger.allowed("finish", request), "the request is live")
-        ledger.branch(request.parallel >= 2, lambda: clear_tables(ledger, request))
+        ledger.branch(request.parallel >= 2, lambda: ledger.clear_tables(request))
 
-    with pytest.raises(Misuse, match="the loop clear_tables runs inside a branch"):
+    with pytest.raises(Misuse, match="the step clear_tables runs inside a branch"):
         build("finish", finish)
 
 
@@ -125,7 +124,7 @@ def test_the_ledger_that_runs_raises_where_a_question_has_no_answer() -> None:
     with pytest.raises(Broken, match="step 1 is not in flight"):
         plain().forward_of(1)
     request = plain().new_request(1, 2, 1)
-    with pytest.raises(Broken, match="has no sequence"):
+    with pytest.raises(Broken, match="the request has a sequence"):
         plain().leader(request)
 
 
@@ -135,13 +134,16 @@ def test_the_ledger_that_runs_raises_where_a_question_has_no_answer() -> None:
         (lambda s: s.wait_of(3), "the operation asked about is open"),
         (lambda s: s.is_copy(3), "the operation asked about is open"),
         (lambda s: s.forward_of(3), "the step asked about is in flight"),
-        (lambda s: s.gpu.until[3], "the pool has the place"),
-        (lambda s: s.cpu.until[3], "the pool has the place"),
-        (lambda s: s.due()[3], "that many sequences are due"),
+        (lambda s: s.gpu.take(3), "as many free places as are taken"),
+        (lambda s: s.cpu.put(s.cpu.take(3), 0), "the places given up are not free"),
+        (lambda s: s.cpu.put(s.cpu.take(3), 0), "no element is there twice"),
         (lambda s: s.leader(request_of(s)), "the request has a sequence"),
         (lambda s: request_of(s).members[3], "member has the entry that is read"),
         (lambda s: s.leader(request_of(s)).table[3], "table has the entry that is read"),
-        (lambda s: s.blocks(request_of(s))[3], "held has the entry that is read"),
+        (
+            lambda s: s.leader(request_of(s)).table[1:3],
+            "table has the entries that are read",
+        ),
         (
             lambda s: s.writable(s.leader(request_of(s))),
             "what the sequence has computed is not negative",

@@ -15,15 +15,16 @@ import pytest
 
 z3 = pytest.importorskip("z3")
 
+from lineclear_spec import queries
 from lineclear_spec import records as plain
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.explore import prepare, replay, search
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.lifecycle import EVENTS
-from lineclear_spec.queries import Queries
+from lineclear_spec.lookups import Lookups
 from lineclear_spec.records import Broken
 from lineclear_spec.snapshot import NO_BLOCK, NO_SEQUENCE, NOBODY, ConcreteView
-from lineclear_spec.state import BLOCK_OF, FIELDS, NEED, Block, Request, Sequence, State
+from lineclear_spec.state import BLOCK_OF, CAP, FIELDS, NEED, Block, Request, Sequence, State
 from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.terms import raw
 from lineclear_spec.worlds import BOUNDS
@@ -33,7 +34,7 @@ READ = (
     "alive steady request offset known_tokens reach_tokens slot_tokens promised_samples last_step "
     "last_tokens previous_tokens last_samples previous_samples length table ref phase limit width "
     "member held blocks steps settled issued done batch_size open wait is_forward forward_of "
-    "drafts void late_drafts copy moved carried barrier step_tokens step_sequences request_of"
+    "seat boundary ending drafts void late_drafts copy moved carried barrier step_tokens step_sequences request_of"
 ).split()
 NOTHING = {"request": NOBODY, "sequence": NO_SEQUENCE, "block": NO_BLOCK}
 SORTS = {"request": Request, "sequence": Sequence, "block": Block}
@@ -58,6 +59,7 @@ class Reading:
         numbers = range(-1, max(ledger.issued, ledger.steps, 8) + 2)
         for n in range(12):
             self.solver.add(NEED(n) == ledger.need(n), BLOCK_OF(n) == ledger.block_of(n))
+            self.solver.add(CAP(n) == n * ledger.limits.block_size)
         fields: dict[str, Any] = dict(State.arbitrary("_unread").fields)
         for name in READ:
             arguments, result = FIELDS[name]
@@ -142,9 +144,6 @@ def questions(reading: Reading) -> list[tuple[str, Any, Any]]:
             ask("leader", r)
         for event in EVENTS:
             found.append(("allowed", s.allowed(event, reading.record(r)), v.allowed(event, r)))
-        blocks = s.blocks(reading.record(r))
-        for k, block in enumerate(v.blocks(r)):
-            found.append(("blocks", blocks[k], block))
     return found
 
 
@@ -180,8 +179,8 @@ def compare(most: int, states: int = 80) -> None:
             assert not reading.differs(formula, value), (name, value)
             asked.add(name)
             values.setdefault(name, set()).add(repr(value))
-    named = {name for name, method in vars(Queries).items() if callable(method) and name[0] != "_"}
-    assert asked == named - LOOSER
+    named = {name for name, method in vars(Lookups).items() if callable(method) and name[0] != "_"}
+    assert asked == (named | {*queries.__all__}) - LOOSER - {"all_of", "all_from"}
     assert [n for n in ("writable", "idle", "runs", "complete", "due") if len(values[n]) < 2] == []
 
 
@@ -221,7 +220,9 @@ def test_a_query_that_is_read_otherwise_is_seen(
 
 #: Actions without a loop: a loop is its contract on formulas, which says less than one run does.
 LOOPLESS = "schedule_tokens settle_step sample leave_batch join_batch carry settle_copy".split()
-WRITTEN = [name for name in READ if name not in ("table", "member", "held", "forward_of", "wait")]
+WRITTEN = [
+    name for name in READ if name not in ("table", "member", "held", "forward_of", "wait", "seat")
+]
 
 
 def edges(most: int, states: int = 60) -> list[tuple[GhostLedger, Any, GhostLedger]]:
@@ -328,9 +329,6 @@ def edges_of_calls(reading: Reading) -> list[tuple[str, Any, bool, Any]]:
         for i in (-1, 0, len(r.members) - 1, len(r.members)):
             may = 0 <= i < len(r.members)
             found.append(("members", lambda _, o=own, i=i: o.members[i], may, None))
-        for i in (-1, 0, len(r.held) - 1, len(r.held)):
-            may = 0 <= i < len(r.held)
-            found.append(("blocks", lambda s, o=own, i=i: s.blocks(o)[i], may, None))
         leads = (lambda s, o=own: s.leader(o), bool(r.members), lambda r=r: v.leader(r))
         found.append(("leader", *leads))
     for number in range(v.issued + 2):
@@ -362,5 +360,5 @@ def test_what_may_be_asked_is_the_same_in_both_readings() -> None:
                     plainly()
             elif plainly is not None:
                 plainly()
-    calls = ("table", "members", "blocks", "leader", "wait_of", "is_copy", "forward_of")
+    calls = ("table", "members", "leader", "wait_of", "is_copy", "forward_of")
     assert met == {name: {True, False} for name in calls}

@@ -32,7 +32,7 @@ def test_there_are_many_and_each_has_a_name_of_its_own() -> None:
         ("swap_in.guard.3.weakened.1", "request.blocks <= ledger.gpu.free + 1"),
         ("swap_in.guard.3.strengthened.1", "request.blocks <= ledger.gpu.free - 1"),
         ("settle_step.effect.2.plus_one", "ledger.settled = ledger.settled + 1 + 1"),
-        ("swap_out.effect.1.other_tier", "move_blocks(ledger, request, GPU)"),
+        ("swap_out.effect.1.other_tier", "ledger.move_blocks(request, GPU)"),
     ],
 )
 def test_a_variant_says_what_stands_there_instead(name: str, instead: str) -> None:

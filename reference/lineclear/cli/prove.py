@@ -35,6 +35,7 @@ examples:
   lineclear prove --no-mutants --second-solver Z3, then cvc5
   lineclear prove --theorems                   theorems of the policies, and their premises
   lineclear prove --export obligations/        SMT-LIB text for any other solver
+  lineclear prove --operators                  what has two readings, and the test that compares them
 """
 
 
@@ -70,6 +71,11 @@ def add_parser(subparsers: Any) -> None:
         help="prove, without mutants, and print each theorem of a policy with its premises",
     )
     parser.add_argument(
+        "--operators",
+        action="store_true",
+        help="only print the operators that block steps are written in, with their two readings",
+    )
+    parser.add_argument(
         "--write-baseline",
         action="store_true",
         help="record the solver resources used (for contributors)",
@@ -80,6 +86,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Proves what was requested."""
+    if arguments.operators:
+        return print_operators(arguments)
     from lineclear.policies import load_claims
     from lineclear_spec import prove
     from lineclear_spec.judge import judge_all
@@ -199,6 +207,18 @@ def prove_json(
     }
 
 
+def print_operators(arguments: argparse.Namespace) -> int:
+    """Prints the table of operators; no solver is asked."""
+    from lineclear_spec.operators import as_dicts, as_lines
+
+    if arguments.format == "json":
+        write_json({"operators": as_dicts()})
+    else:
+        head = "lineclear prove     the operators of the kernel, each with its two readings"
+        write_text("\n".join([head, "", *as_lines()]))
+    return PASSED
+
+
 def theorem_lines(theorems: Sequence[Standing]) -> list[str]:
     """One line for each theorem, then its premises and how they are discharged."""
     from lineclear_spec.theorems import FEW, PREMISES
@@ -252,11 +272,11 @@ def proof_lines(results: Sequence[Result], verdicts: Sequence[Verdict]) -> list[
     ]
     lines += [f"  not proved: {line}" for line in unproved]
     if not asked:
-        from lineclear_spec.obligations import LOOPS
+        from lineclear_spec.obligations import STEPS
 
         lines.append(
-            "  no obligation: these actions change what the invariant reads in loops only, which "
-            f"are separate units: lineclear prove {' '.join(LOOPS)}"
+            "  no obligation: these actions change what the invariant reads in block steps only, "
+            f"which are separate units: lineclear prove {' '.join(STEPS)}"
         )
     if verdicts:
         fates = mutant_counts(verdicts)

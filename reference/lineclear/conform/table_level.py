@@ -272,7 +272,7 @@ class TableReplay:
             out = kinds == {(DEFAULT, "cpu")}
             if request is None or not (out or kinds == {("cpu", DEFAULT)}):
                 raise Differs("it belongs to no request that is swapped out or in")
-            blocks = [block.place for block in ledger.blocks(request)]
+            blocks = [block.place for block in request.held]
             if sorted(blocks) != sorted(pairs):
                 raise Differs(f"it moves {sorted(pairs)}, but the request holds {sorted(blocks)}")
             steer(ledger.cpu if out else ledger.gpu, [pairs[place] for place in blocks])
@@ -379,9 +379,8 @@ def steer(pool: Pool, places: list[int]) -> None:
     if len(places) > pool.free:
         raise Differs(f"{len(places)} blocks of {pool.name} are allocated, {pool.free} are free")
     for k, place in enumerate(places):
-        at, to = pool.position[place], pool.free - 1 - k
-        if at > to:
+        to = pool.free - 1 - k
+        if place not in pool.order[: to + 1]:
             raise Differs(f"block {place} of {pool.name} is allocated but not free")
-        other = pool.order[to]
-        pool.order[to], pool.order[at] = place, other
-        pool.position[place], pool.position[other] = to, at
+        at = pool.order.index(place)
+        pool.order[to], pool.order[at] = place, pool.order[to]

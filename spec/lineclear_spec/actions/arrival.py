@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from lineclear_spec.actions.table import action
-from lineclear_spec.blocks import clear_tables
 from lineclear_spec.logic import any_of
 
 __all__ = ["abort", "finish", "reject", "submit"]
@@ -56,7 +55,7 @@ def finish(ledger: Any, request: Any) -> None:
     ledger.require(ledger.allowed("finish", request), "the request is live")
     ledger.require(ledger.idle(request), "none of it is in the step being built")
     # EFFECT
-    clear_tables(ledger, request)
+    ledger.clear_tables(request)
     ledger.remove_members(request)
     ledger.move(request, "finish")
 
@@ -68,6 +67,6 @@ def abort(ledger: Any, request: Any) -> None:
     ledger.require(ledger.allowed("abort", request), "the request is live")
     ledger.require(ledger.idle(request), "none of it is in the step being built")
     # EFFECT
-    clear_tables(ledger, request)
+    ledger.clear_tables(request)
     ledger.remove_members(request)
     ledger.move(request, "abort")

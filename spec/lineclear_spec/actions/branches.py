@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from lineclear_spec.actions.table import action
-from lineclear_spec.blocks import clear_table, share_table
 from lineclear_spec.logic import negate
 
 __all__ = ["fork", "prune", "rejoin"]
@@ -36,7 +35,7 @@ def fork(ledger: Any, parent: Any, tokens: Any) -> Any:
     )
     # EFFECT
     child = ledger.add_member(request)
-    share_table(ledger, parent, child, ledger.need(parent.reach_tokens))
+    ledger.share_table(parent, child, ledger.need(parent.reach_tokens))
     child.reach_tokens = parent.reach_tokens
     child.slot_tokens = parent.reach_tokens
     child.known_tokens = parent.known_tokens + tokens
@@ -58,7 +57,7 @@ def rejoin(ledger: Any, sequence: Any, shared: Any) -> None:
     ledger.require(shared <= ledger.computed(leader), "the leader has computed what is shared")
     ledger.require(ledger.need(shared) == ledger.block_of(shared), "only full blocks are shared")
     # EFFECT
-    share_table(ledger, leader, sequence, ledger.need(shared))
+    ledger.share_table(leader, sequence, ledger.need(shared))
     sequence.reach_tokens = shared
     sequence.slot_tokens = shared
 
@@ -74,5 +73,5 @@ def prune(ledger: Any, sequence: Any) -> None:
     )
     ledger.require(sequence.request.width >= 2, "another branch lives on")
     # EFFECT
-    clear_table(ledger, sequence)
+    ledger.clear_table(sequence)
     ledger.remove_member(sequence)

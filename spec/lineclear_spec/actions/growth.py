@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from lineclear_spec.actions.table import action
-from lineclear_spec.blocks import replace_entry, take_blocks
 from lineclear_spec.logic import negate
 from lineclear_spec.records import COPY_BLOCK
 
@@ -29,7 +28,7 @@ def admit(ledger: Any, request: Any) -> None:
     )
     # EFFECT
     ledger.move(request, "admit")
-    take_blocks(ledger, leader, ledger.need(leader.known_tokens))
+    ledger.take_blocks(leader, ledger.need(leader.known_tokens))
     leader.slot_tokens = leader.known_tokens
 
 
@@ -46,7 +45,7 @@ def append_slots(ledger: Any, sequence: Any, count: Any) -> None:
     blocks = ledger.need(sequence.slot_tokens + count) - sequence.length
     ledger.require(blocks <= ledger.gpu.free, "the GPU has a free block for every block needed")
     # EFFECT
-    take_blocks(ledger, sequence, blocks)
+    ledger.take_blocks(sequence, blocks)
     sequence.slot_tokens = sequence.slot_tokens + count
 
 
@@ -64,5 +63,5 @@ def copy_on_write(ledger: Any, sequence: Any) -> None:
     ledger.require(ledger.gpu.free >= 1, "the GPU has a free block")
     # EFFECT
     number = ledger.decide(COPY_BLOCK, sequence.request)
-    replace_entry(ledger, sequence, index)
+    ledger.replace_entry(sequence, index)
     ledger.order(number, ledger.barrier)

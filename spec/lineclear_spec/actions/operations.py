@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from lineclear_spec.actions.table import action
-from lineclear_spec.blocks import clear_tables
 
 __all__ = ["carry", "fail_copy", "retire", "settle_copy"]
 
@@ -38,7 +37,7 @@ def fail_copy(ledger: Any, request: Any) -> None:
     ledger.require(request.copy <= ledger.carried, "a plan has carried the copy")
     # EFFECT
     ledger.branch(ledger.on_gpu(request), lambda: ledger.void_samples(request))
-    clear_tables(ledger, request)
+    ledger.clear_tables(request)
     ledger.close(request.copy)
     request.copy = 0
     ledger.move(request, "fail_copy")

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from lineclear_spec.actions.table import action
-from lineclear_spec.blocks import clear_tables, move_blocks
 from lineclear_spec.logic import larger
 from lineclear_spec.records import CPU, GPU, SWAP_IN, SWAP_OUT
 
@@ -30,7 +29,7 @@ def swap_out(ledger: Any, request: Any) -> None:
     )
     # EFFECT
     number = ledger.decide(SWAP_OUT, request)
-    move_blocks(ledger, request, CPU)
+    ledger.move_blocks(request, CPU)
     ledger.order(number, number - 1)
     request.copy = number
     request.moved = number
@@ -48,7 +47,7 @@ def swap_in(ledger: Any, request: Any) -> None:
     )
     # EFFECT
     number = ledger.decide(SWAP_IN, request)
-    move_blocks(ledger, request, GPU)
+    ledger.move_blocks(request, GPU)
     ledger.order(number, larger(ledger.barrier, request.moved))
     ledger.barrier = number
     request.copy = number
@@ -66,7 +65,7 @@ def recompute(ledger: Any, request: Any) -> None:
     ledger.require(ledger.idle(request), "none of it is in the step being built")
     # EFFECT
     ledger.branch(request.copy >= 1, lambda: ledger.void_samples(request))
-    clear_tables(ledger, request)
+    ledger.clear_tables(request)
     request.copy = 0
     ledger.move(request, "recompute")
 
@@ -79,6 +78,6 @@ def discard_swapped(ledger: Any, request: Any) -> None:
     # GUARD
     ledger.require(ledger.allowed("discard_swapped", request), "the request is swapped out")
     # EFFECT
-    clear_tables(ledger, request)
+    ledger.clear_tables(request)
     request.copy = 0
     ledger.move(request, "discard_swapped")

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from lineclear_spec.actions.table import action
-from lineclear_spec.blocks import give_each_one
 from lineclear_spec.logic import any_of, either, larger, negate
 from lineclear_spec.records import FORWARD
 
@@ -97,7 +96,7 @@ def issue_step(ledger: Any) -> None:
         due.count <= ledger.gpu.free, "the GPU has a free block for every sequence that is due"
     )
     # EFFECT
-    give_each_one(ledger, due)
+    ledger.give_each_one(due)
     number = ledger.decide(FORWARD, None)
     ledger.order(number, ledger.barrier)
     ledger.advance(number)

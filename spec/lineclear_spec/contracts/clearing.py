@@ -1,7 +1,7 @@
 # pyright: basic
 """Contracts of the loops that give them up.
 
-Guarantees: nothing by itself; every promise is proved by induction. It knows nothing about
+Guarantees: nothing by itself; every promise is proved of the step in `blocks.py`. It knows nothing about
 actions.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lineclear_spec.contracts.contract import Part, contract, in_pool, invariant, same
-from lineclear_spec.invariants import CPU, GPU, holds, is_free
+from lineclear_spec.invariants import CPU, GPU, RUNNING, holds, is_free
 from lineclear_spec.logic import any_of, both, implies, negate
 
 CLEARING = (
@@ -51,10 +51,23 @@ def given_up(old: Any, new: Any, tier: int, name: str) -> list[Part]:
     ]
 
 
+def one_tier(v: Any, r: Any) -> Part:
+    """Requirement: the request's blocks are GPU blocks if it runs, and CPU blocks otherwise."""
+    return (
+        "tier",
+        ("block",),
+        lambda b: implies(
+            both(v.ref(b) >= 1, v.group(b) == r),
+            v.tier(b) == v.either(v.phase(r) == RUNNING, GPU, CPU),
+        ),
+    )
+
+
 contract(
     "clear_table",
+    lambda v, q: v.length(q),
     lambda q: CLEARING,
-    lambda v, count, q: [("whole", (), lambda: count == v.length(q))],
+    lambda v, count, q: [one_tier(v, v.request(q))],
     lambda old, new, k, q: [
         ("length", (), lambda: new.length(q) == old.length(q) - k),
         same("lengths", "sequence", old, new, ("length",), lambda x: x != q),
@@ -101,8 +114,13 @@ def written(old: Any, k: Any, r: Any) -> dict[str, Callable[[Any], Any]]:
 
 contract(
     "clear_tables",
+    lambda v, r: v.width(r),
     lambda r: (*CLEARING, *WRITTEN),
-    lambda v, count, r: [("width", (), lambda: count == v.width(r)), *invariant(v, "members")],
+    lambda v, count, r: [
+        one_tier(v, r),
+        ("alive", ("sequence",), lambda q: implies(v.length(q) >= 1, v.alive(q))),
+        *invariant(v, "members"),
+    ],
     lambda old, new, k, r: [
         (
             "cleared",

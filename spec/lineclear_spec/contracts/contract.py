@@ -1,8 +1,5 @@
 # pyright: basic
-"""What a contract of a loop is, and the words that several of them use.
-
-Guarantees: a contract's promises are a loop invariant. It knows nothing about any particular loop.
-"""
+"""What a contract of a block step is, and the words that several of them use."""
 
 from __future__ import annotations
 
@@ -30,18 +27,20 @@ Part = tuple[str, tuple[str, ...], Callable[..., Any]]
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """The contract of one loop.
+    """The contract of one block step.
 
     Attributes:
-        modifies: fields that the loop may write, from its arguments.
+        modifies: fields that the step may write, from its arguments.
+        count: how many blocks or tables it is about, from (before, arguments).
         requirements: what must hold before, from (before, count, arguments).
-        promises: what holds after k iterations, from (before, now, k, arguments).
-        exact: fields that are a function of the state before, from (before, k, arguments). Who
-            uses the loop reads that function, so that nothing about the field is left open; that
-            the loop arrives at it is proved as the promise `exact`.
+        promises: what holds afterwards, from (before, now, count, arguments).
+        exact: fields that are a function of the state before, from (before, count, arguments). Who
+            uses the step reads that function, so that nothing about the field is left open; that
+            the step arrives at it is proved as the promise `exact`.
     """
 
     name: str
+    count: Callable[..., Any]
     modifies: Callable[..., tuple[str, ...]]
     requirements: Callable[..., list[Part]]
     promises: Callable[..., list[Part]]
@@ -53,6 +52,7 @@ CONTRACTS: dict[str, Contract] = {}
 
 def contract(
     name: str,
+    count: Callable[..., Any],
     modifies: Callable[..., tuple[str, ...]],
     requirements: Callable[..., list[Part]],
     promises: Callable[..., list[Part]],
@@ -75,7 +75,9 @@ def contract(
             ),
         ]
 
-    CONTRACTS[name] = Contract(name, modifies, requirements, whole, exact or (lambda *_: {}))
+    CONTRACTS[name] = Contract(
+        name, count, modifies, requirements, whole, exact or (lambda *_: {})
+    )
 
 
 def invariant(v: Any, *names: str) -> list[Part]:

@@ -1,7 +1,7 @@
 # pyright: basic
 """Contracts of the loops that share them.
 
-Guarantees: nothing by itself; every promise is proved by induction. It knows nothing about
+Guarantees: nothing by itself; every promise is proved of the step in `blocks.py`. It knows nothing about
 actions.
 """
 
@@ -13,7 +13,8 @@ from lineclear_spec.logic import both, implies
 
 contract(
     "share_table",
-    lambda parent, child, n: ("ref", "holder", "table", "length", "index", "rank"),
+    lambda v, parent, child, n: n,
+    lambda parent, child, n: ("ref", "holder", "table", "length", "index", "rank", "kv"),
     lambda v, count, parent, child, n: [
         ("count", (), lambda: both(0 <= count, count <= v.length(parent))),
         ("empty", (), lambda: v.length(child) == 0),
@@ -21,6 +22,15 @@ contract(
         ("group", (), lambda: v.request(parent) == v.request(child)),
     ],
     lambda old, new, k, parent, child, n: [
+        same("frame_kv", "sequence", old, new, ("kv",), lambda x: x != child),
+        (
+            "kv",
+            ("tokens",),
+            lambda x: implies(
+                both(0 <= x, x <= old.kv(parent), old.need(x) <= k), x <= new.kv(child)
+            ),
+        ),
+        ("kv_count", (), lambda: new.kv(child) >= 0),
         ("length", (), lambda: new.length(child) == k),
         same("lengths", "sequence", old, new, ("length",), lambda x: x != child),
         (

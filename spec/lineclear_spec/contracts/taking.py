@@ -1,7 +1,7 @@
 # pyright: basic
 """Contracts of the loops that take blocks.
 
-Guarantees: nothing by itself; every promise is proved by induction. It knows nothing about
+Guarantees: nothing by itself; every promise is proved of the step in `blocks.py`. It knows nothing about
 actions.
 """
 
@@ -78,6 +78,7 @@ def entries_kept(old: Any, new: Any) -> Part:
 
 contract(
     "take_blocks",
+    lambda v, q, n: n,
     lambda q, n: TAKING,
     lambda v, count, q, n: [
         ("count", (), lambda: both(0 <= count, count <= v.free(GPU))),
@@ -112,6 +113,7 @@ contract(
 
 contract(
     "give_each_one",
+    lambda v, due: due.size,
     lambda due: TAKING,
     lambda v, count, due: [
         ("count", (), lambda: both(0 <= count, count <= v.free(GPU))),
@@ -154,6 +156,7 @@ contract(
 
 contract(
     "replace_entry",
+    lambda v, q, i: 1,
     lambda q, i: (*TAKING, "touch_gpu", "source_gpu"),
     lambda v, count, q, i: [
         ("open", (), lambda: v.open(v.issued)),

@@ -39,7 +39,10 @@ LAZY = (
     "last_samples",
     "previous_samples",
 )
-SEQUENCE = ("alive", "steady", "drafts", "late_drafts", "void", "length", "kv", *LAZY)
+CALENDARS = ("boundary", "ending")
+SEQUENCE = (
+    "alive", "steady", "drafts", "late_drafts", "void", "length", "kv", *LAZY, *CALENDARS,
+)  # fmt: skip
 OBSERVED = (
     "known",
     "reach",

@@ -132,7 +132,11 @@ def given_back(old: Any, new: Any, r: Any, *changed: str) -> list[Part]:
             lambda q: implies(
                 mine(q),
                 both(
-                    new.length(q) == 0, new.reach(q) == 0, new.slots(q) == 0, new.in_flight(q) == 0
+                    new.length(q) == 0,
+                    new.reach(q) == 0,
+                    new.slots(q) == 0,
+                    new.in_flight(q) == 0,
+                    new.kv(q) == 0,
                 ),
             ),
         ),

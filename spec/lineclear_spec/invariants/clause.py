@@ -19,6 +19,7 @@ __all__ = [
     "FINISHED",
     "GPU",
     "INVARIANTS",
+    "NEVER",
     "NEW",
     "RUNNING",
     "SWAPPED",
@@ -35,6 +36,8 @@ __all__ = [
     "within",
 ]
 
+#: The step under which a calendar lists what it does not list.
+NEVER = -1
 NEW, WAITING, RUNNING, SWAPPED, FINISHED = range(5)
 TIERS = ((GPU, "gpu"), (CPU, "cpu"))
 

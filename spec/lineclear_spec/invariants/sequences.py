@@ -7,7 +7,16 @@ actions.
 
 from __future__ import annotations
 
-from lineclear_spec.invariants.clause import CPU, GPU, RUNNING, SWAPPED, WAITING, declare, within
+from lineclear_spec.invariants.clause import (
+    CPU,
+    GPU,
+    NEVER,
+    RUNNING,
+    SWAPPED,
+    WAITING,
+    declare,
+    within,
+)
 from lineclear_spec.logic import any_of, both, implies, negate
 
 declare(
@@ -176,8 +185,8 @@ declare(
 declare(
     "steady",
     "boundary",
-    "a steady sequence is alive, its request runs, and every step in flight computes one "
-    "position of it",
+    "a steady sequence is alive, its request runs, every step in flight computes one position of "
+    "it, and calendars list it under the step in which its table is full and the one of its end",
     (
         "runs",
         ("sequence",),
@@ -208,4 +217,18 @@ declare(
         ),
     ),
     ("size", (), lambda v: v.batch_size >= 0),
+    (
+        "boundary",
+        ("sequence",),
+        lambda v, q: (
+            v.boundary(q) == v.either(v.steady(q), v.cap(v.length(q)) - v.offset(q), NEVER)
+        ),
+    ),
+    (
+        "ending",
+        ("sequence",),
+        lambda v, q: (
+            v.ending(q) == v.either(v.steady(q), v.limit(v.request(q)) - 1 - v.offset(q), NEVER)
+        ),
+    ),
 )

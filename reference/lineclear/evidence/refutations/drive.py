@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from lineclear.config import Config
-from lineclear.quick_audit import QuickAudit
 from lineclear.record import JournalFile
+from lineclear.repeated_audit import RepeatedAudit
 from lineclear.request import Rejected, Request
 from lineclear.scheduler import Scheduler
 
@@ -61,7 +61,7 @@ class Drive:
         self.config = config
         self.file = None if journal is None else JournalFile(journal, config.limits())
         self.scheduler = Scheduler(config, None, None, self.file)
-        self.audit = QuickAudit(self.scheduler)
+        self.audit = RepeatedAudit(self.scheduler)
         self.rows: list[Row] = []
         self.arrived: dict[Hashable, int] = {}  # in order; calls of `schedule` before it came
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lineclear.audit import Violation, audit
 from lineclear.config import Config
-from lineclear.quick_audit import QuickAudit
+from lineclear.repeated_audit import RepeatedAudit
 from lineclear.scheduler import Scheduler
 from lineclear.simulate import Simulation
 from lineclear.workload import Arrival, Workload
@@ -132,12 +132,12 @@ def spoil(scheduler: Scheduler, draw: Callable[[st.SearchStrategy[Any]], Any]) -
 def test_one_wrong_field_is_judged_alike(data: st.DataObject) -> None:
     simulation = world(data.draw(st.integers(4, 40)))
     scheduler = simulation.scheduler
-    warm = QuickAudit(scheduler)
+    warm = RepeatedAudit(scheduler)
     assert warm.check() == audit(scheduler)
     spoil(scheduler, data.draw)
     said = verdict(partial(audit, scheduler))
     assert verdict(warm.check) == said
-    assert verdict(QuickAudit(scheduler).check) == said
+    assert verdict(RepeatedAudit(scheduler).check) == said
 
 
 def test_the_states_that_are_spoilt_have_everything() -> None:
@@ -162,7 +162,7 @@ def below(pool: Pool) -> None:
 
 def test_a_place_deep_in_the_free_list_is_looked_at_again() -> None:
     scheduler = world(4).scheduler
-    quick = QuickAudit(scheduler)
+    quick = RepeatedAudit(scheduler)
     quick.check()
     below(scheduler.ledger.gpu)
     with pytest.raises(Violation, match="free_list"):
@@ -171,7 +171,7 @@ def test_a_place_deep_in_the_free_list_is_looked_at_again() -> None:
 
 def test_a_run_is_followed_without_a_full_look() -> None:
     simulation = world(4)
-    quick = QuickAudit(simulation.scheduler)
+    quick = RepeatedAudit(simulation.scheduler)
     checks = 0
     while simulation.turn():
         assert quick.check() == audit(simulation.scheduler)

@@ -26,7 +26,7 @@ from lineclear_spec.records import CPU, GPU, Pool, Request
 if TYPE_CHECKING:
     from lineclear.scheduling.readings import Readings
 
-__all__ = ["FreeList", "QuickAudit"]
+__all__ = ["FreeList", "RepeatedAudit"]
 
 
 class FreeList:
@@ -76,7 +76,7 @@ class FreeList:
         return inside and len(places) == before + len(fresh)
 
 
-class QuickAudit:
+class RepeatedAudit:
     """Checks every invariant of one scheduler, as often as is wanted.
 
     Args:

@@ -1,0 +1,36 @@
+"""The kernel: what is written once and runs on plain data (`ledger.py`) and on formulas (`symbolic.py`).
+
+Guarantees: each method here is one function, and the two ledgers differ in the operators alone that
+these functions are written in (`operators.py`).
+"""
+
+from __future__ import annotations
+
+from lineclear_spec import blocks, queries
+
+__all__ = ["Kernel"]
+
+
+class Kernel:
+    """The questions and block steps of a ledger; the operators are the ledger's."""
+
+    reach = queries.reach
+    in_flight = queries.in_flight
+    computed = queries.computed
+    known = queries.known
+    promised = queries.promised
+    owed = queries.owed
+    slots = queries.slots
+    runs = queries.runs
+    on_gpu = queries.on_gpu
+    writable = queries.writable
+    idle = queries.idle
+    leader = queries.leader
+
+    take_blocks = blocks.take_blocks
+    give_each_one = blocks.give_each_one
+    share_table = blocks.share_table
+    clear_table = blocks.clear_table
+    clear_tables = blocks.clear_tables
+    move_blocks = blocks.move_blocks
+    replace_entry = blocks.replace_entry

@@ -1,0 +1,300 @@
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
+"""Why the facts that bulk operators assume on formulas are true: each is proved by induction.
+
+Guarantees: for every number n of elements there are values with the facts that the operator assumes
+(`bulk.py`, `symbolic_pool.py`, `vectors.py`), namely those that n single operations arrive at. So an
+assumption of an operator adds nothing that could be false. The facts are the very functions that the
+operators call, with the number of elements as a parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import z3
+
+from lineclear_spec.bulk import kept_after, together
+from lineclear_spec.invariants import CPU, GPU, clauses
+from lineclear_spec.state import (
+    DOMAINS,
+    Block,
+    Int,
+    Request,
+    State,
+    background,
+    fresh,
+    instance,
+    quantify,
+    room_of_blocks,
+)
+from lineclear_spec.symbolic_pool import largest, put_back
+from lineclear_spec.vectors import Vector, selected, within
+
+__all__ = ["LEMMAS", "Obligations"]
+
+#: Hypotheses, and goals as (kind, label, formula).
+Obligations = tuple[list[Any], list[tuple[str, str, Any]]]
+Element = z3.DeclareSort("Element")
+
+
+def unknown(sort: Any, name: str, size: Any) -> Vector:
+    """Any vector of distinct elements: its facts are `distinct`."""
+    at, seat = z3.Function(name, Int, sort), z3.Function(f"{name}_seat", sort, Int)
+    return Vector(None, sort, size, lambda k: at(k), lambda x: seat(x))
+
+
+def induction(
+    base: list[Any], given: list[Any], allowed: list[Any], step: list[Any]
+) -> list[tuple[str, str, Any]]:
+    """Goals: the facts of no elements; from those of k, that the next operation is allowed, and the
+    facts of k + 1.
+    """
+    before = z3.And(*given)
+    return [
+        *[("base", f"fact {n + 1} of no elements", fact) for n, fact in enumerate(base)],
+        *[
+            ("step", f"operation {n + 1} is allowed", z3.Implies(before, one))
+            for n, one in enumerate(allowed)
+        ],
+        *[
+            ("step", f"fact {n + 1} of one element more", z3.Implies(z3.And(before, *allowed), f))
+            for n, f in enumerate(step)
+        ],
+    ]
+
+
+def put() -> Obligations:
+    """n places are put back one after another: each changes places with the first one not free."""
+    n, k, total, free = z3.Ints("n done total free")
+    places = unknown(Int, "places", n)
+    names = "order position order_now position_now".split()
+    order, position, order_now, position_now = (z3.Function(x, Int, Int) for x in names)
+    p, j = z3.Ints("p j")
+    hypotheses = [
+        within(0, k, n),
+        0 <= free,
+        free <= total,
+        z3.ForAll(
+            [j],
+            z3.Implies(
+                within(0, j, total), z3.And(within(0, order(j), total), position(order(j)) == j)
+            ),
+        ),
+        z3.ForAll(
+            [p],
+            z3.Implies(
+                within(0, p, total), z3.And(within(0, position(p), total), order(position(p)) == p)
+            ),
+        ),
+        places.distinct(),
+        places.every(lambda p: z3.And(within(0, p, total), position(p) >= free)),
+    ]
+    place, to = places.at(k), free + k
+    at, other = position_now(place), order_now(to)
+
+    def order_after(j: Any) -> Any:
+        return z3.If(j == to, place, z3.If(j == at, other, order_now(j)))
+
+    def position_after(p: Any) -> Any:
+        return z3.If(p == place, to, z3.If(p == other, at, position_now(p)))
+
+    def facts(m: Any, o: Any, at: Any) -> list[Any]:
+        return put_back(places, m, total, free, position, o, at)
+
+    goals = induction(
+        facts(z3.IntVal(0), order, position),
+        facts(k, order_now, position_now),
+        [within(0, place, total), position_now(place) >= to],
+        facts(k + 1, order_after, position_after),
+    )
+    return hypotheses, goals
+
+
+def latest() -> Obligations:
+    """The larger of two numbers is taken once for each element."""
+    n, k, at_least, last, which = z3.Ints("n done at_least last which")
+    v = unknown(Element, "v", n)
+    of = z3.Function("of", Element, Int)
+    new = of(v.at(k))
+    after = z3.If(new >= last, new, last), z3.If(new >= last, k, which)
+
+    def facts(m: Any, last: Any, which: Any) -> list[Any]:
+        return largest(of, v, m, at_least, last, which)
+
+    goals = induction(
+        facts(z3.IntVal(0), at_least, z3.IntVal(0)),
+        facts(k, last, which),
+        [],
+        facts(k + 1, *after),
+    )
+    return [within(0, k, n), v.distinct()], goals
+
+
+def select() -> Obligations:
+    """Each element of a vector is appended if it is chosen."""
+    n, k, size = z3.Ints("n done size")
+    v = unknown(Element, "v", n)
+    wanted = z3.Function("wanted", Element, z3.BoolSort())
+    at, seat = z3.Function("at", Int, Element), z3.Function("seat", Element, Int)
+    x = v.at(k)
+
+    def facts(m: Any, size: Any, at: Any, seat: Any) -> list[Any]:
+        return selected(
+            Element, size, at, seat, lambda x: z3.And(v.has(x), v.seat(x) < m, wanted(x))
+        )
+
+    goals = induction(
+        facts(z3.IntVal(0), z3.IntVal(0), at, seat),
+        facts(k, size, at, seat),
+        [],
+        facts(
+            k + 1,
+            size + z3.If(wanted(x), 1, 0),
+            lambda j: z3.If(z3.And(wanted(x), j == size), x, at(j)),
+            lambda y: z3.If(z3.And(wanted(x), y == x), size, seat(y)),
+        ),
+    )
+    return [within(0, k, n), v.distinct()], goals
+
+
+def remove_all() -> Obligations:
+    """Each element leaves its seat to the last one."""
+    n, k, m = z3.Ints("n done m")
+    before, gone = unknown(Block, "before", m), unknown(Block, "gone", n)
+    now = unknown(Block, "now", m - k)
+    b = gone.at(k)
+    last, seat = now.at(now.size - 1), now.seat(b)
+    after = Vector(
+        None,
+        Block,
+        m - k - 1,
+        lambda j: z3.If(j == seat, last, now.at(j)),
+        lambda x: z3.If(x == last, seat, now.seat(x)),
+    )
+
+    def facts(m: Any, v: Vector) -> list[Any]:
+        return kept_after(before, Vector(None, Block, m, gone.at, gone.seat), v)
+
+    hypotheses = [
+        within(0, k, n),
+        m >= 0,
+        before.distinct(),
+        gone.distinct(),
+        gone.every(before.has),
+    ]
+    goals = induction(
+        facts(z3.IntVal(0), before), facts(k, now), [now.has(b)], facts(k + 1, after)
+    )
+    return hypotheses, goals
+
+
+def hold_each() -> Obligations:
+    """Each block is appended to the set of its owner."""
+    n, k = z3.Ints("n done")
+    old = State.arbitrary("_before")
+    blocks = unknown(Block, "blocks", n)
+    owner = z3.Function("owner_of", Int, Request)
+    count = z3.Function("count", Request, Int)
+    at = z3.Function("at", Request, Int, Block)
+    slot = z3.Function("slot_now", Block, Int)
+    b, r = blocks.at(k), owner(k)
+    x = z3.Const("x", Request)
+
+    def there(b: Any) -> Any:
+        whose = owner(blocks.seat(b))
+        return z3.And(within(0, old.slot(b), old.blocks(whose)), old.held(whose, old.slot(b)) == b)
+
+    def facts(m: Any, count: Any, at: Any, slot: Any) -> list[Any]:
+        return together(old, blocks, owner, m, count, at, slot)
+
+    hypotheses = [
+        within(0, k, n),
+        z3.ForAll([x], old.blocks(x) >= 0),
+        blocks.distinct(),
+        blocks.every(lambda b: z3.Not(there(b))),
+    ]
+    goals = induction(
+        facts(z3.IntVal(0), old.blocks, old.held, old.slot),
+        facts(k, count, at, slot),
+        [z3.Not(z3.And(within(0, slot(b), count(r)), at(r, slot(b)) == b))],
+        facts(
+            k + 1,
+            lambda x: z3.If(x == r, count(x) + 1, count(x)),
+            lambda x, j: z3.If(z3.And(x == r, j == count(r)), b, at(x, j)),
+            lambda y: z3.If(y == b, count(r), slot(y)),
+        ),
+    )
+    return hypotheses, goals
+
+
+def any_free_place() -> Obligations:
+    """Which free place a pool takes next is its own choice: with its free places in any other order
+    every invariant still holds, so what is proved of the first of them is proved of each.
+    """
+    before = State.arbitrary()
+    after = before.snapshot()
+    same: list[Any] = []
+    for tier, name in ((GPU, "gpu"), (CPU, "cpu")):
+        for field in (f"order_{name}", f"position_{name}"):
+            after.fields[field] = fresh(f"other_{field}", field)
+        p = z3.Int("p")
+        same.append(
+            z3.ForAll(
+                [p],
+                z3.Implies(
+                    within(0, p, before.total(tier)),
+                    (after.position(tier, p) < after.free(tier))
+                    == (before.position(tier, p) < before.free(tier)),
+                ),
+            )
+        )
+    hypotheses = background() + same
+    goals: list[tuple[str, str, Any]] = []
+    for clause in clauses():
+        hypotheses.append(quantify(clause.domains, lambda *x, c=clause: c.predicate(before, *x)))
+        after.reads.clear()
+        goal = instance(clause.domains, lambda *x, c=clause: c.predicate(after, *x))
+        if any(after.fields[f] is not before.fields[f] for f in after.reads):
+            if clause.invariant == "free_list":
+                hypotheses.append(
+                    quantify(clause.domains, lambda *x, c=clause: c.predicate(after, *x))
+                )
+            else:
+                goals.append(("preserved", clause.name, goal))
+    return hypotheses, goals
+
+
+def calendars() -> Obligations:
+    """What a calendar lists under the next step is what the definition says: the steady sequences
+    whose table is full, and those at their limit; and nothing is listed under a step that is past.
+    """
+    v = State.arbitrary()
+    hypotheses = [*background(), room_of_blocks()]
+    for clause in clauses():
+        hypotheses.append(quantify(clause.domains, lambda *x, c=clause: c.predicate(v, *x)))
+    q = z3.Const("some.sequence", DOMAINS["sequence"])
+    full = z3.And(v.steady(q), v.need(v.reach(q) + 1) > v.length(q))
+    at_limit = z3.And(v.steady(q), v.reach(q) >= v.limit(v.request(q)) - 1)
+    return hypotheses, [
+        ("calendar", "due is what the calendar lists", full == (v.boundary(q) == v.steps)),
+        ("calendar", "ended is what the calendar lists", at_limit == (v.ending(q) == v.steps)),
+        (
+            "calendar",
+            "nothing is listed under a step that is past",
+            z3.Implies(v.steady(q), z3.And(v.boundary(q) >= v.steps, v.ending(q) >= v.steps)),
+        ),
+    ]
+
+
+#: Operator -> the obligations of its lemma.
+LEMMAS: dict[str, Callable[[], Obligations]] = {
+    "lemma_put": put,
+    "lemma_latest": latest,
+    "lemma_select": select,
+    "lemma_remove_all": remove_all,
+    "lemma_hold_each": hold_each,
+    "any_free_place": any_free_place,
+    "calendars": calendars,
+}

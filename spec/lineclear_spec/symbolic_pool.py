@@ -1,0 +1,169 @@
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
+"""A pool on formulas.
+
+Guarantees: a pool is a permutation of its places, the free ones first; a take makes its places the
+ones that end the free part, and a put leaves the order of the free places open, so that what is
+proved holds whichever free places a pool chooses to grant.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import z3
+
+from lineclear_spec.invariants import is_free
+from lineclear_spec.records import CPU, GPU
+from lineclear_spec.state import Int, unique
+from lineclear_spec.terms import NoValue, Term, raw
+from lineclear_spec.vectors import Vector, within
+
+__all__ = ["Pools", "SymbolicPool", "largest", "put_back"]
+
+
+class SymbolicPool(NoValue):
+    """One pool of the symbolic ledger."""
+
+    __slots__ = ("ledger", "name", "tier")
+
+    def __init__(self, ledger: Any, tier: int) -> None:
+        self.ledger, self.tier, self.name = ledger, tier, "gpu" if tier == GPU else "cpu"
+
+    @property
+    def free(self) -> Term:
+        """Free places."""
+        return Term(self.ledger.state.free(self.tier))
+
+    @property
+    def total(self) -> Term:
+        """Places."""
+        return Term(self.ledger.state.total(self.tier))
+
+    def take(self, count: Any) -> Vector:
+        """Take so many free places out of the pool."""
+        ledger, n = self.ledger, raw(count)
+        old = ledger.state.snapshot()
+        free = old.free(self.tier)
+        ledger.demand(Term(z3.And(0 <= n, n <= free)), "as many free places as are taken")
+        ledger.state.put(f"free_{self.name}", (), free - n)
+        ledger.wrote = True
+        return Vector(
+            ledger,
+            Int,
+            n,
+            lambda k: old.order(self.tier, free - 1 - k),
+            lambda p: free - 1 - old.position(self.tier, p),
+        )
+
+    def latest(self, places: Vector, at_least: Any) -> Term:
+        """The last operation that may still touch one of the places; `at_least` if that is later."""
+        ledger, tier, s = self.ledger, self.tier, self.ledger.state.snapshot()
+        last, which = z3.Int(unique("latest")), z3.Int(unique("latest_at"))
+        fences = (lambda p: s.until(tier, p), places, places.size)
+        for fact in largest(*fences, raw(at_least), last, which):
+            ledger.assume(fact)
+        return Term(last)
+
+    def put(self, places: Vector, until: Any) -> None:
+        """Put places back, fenced until operation `until` is done."""
+        ledger, tier, name = self.ledger, self.tier, self.name
+        old = ledger.state.snapshot()
+        free, total = old.free(tier), old.total(tier)
+        places.demand_distinct()
+        ledger.demand(
+            Term(
+                places.every(lambda p: z3.And(within(0, p, total), z3.Not(is_free(old, tier, p))))
+            ),
+            "the places given up are not free",
+        )
+        made = unique("put")
+        order = z3.Function(f"{made}_order", Int, Int)
+        position = z3.Function(f"{made}_position", Int, Int)
+        facts = put_back(
+            places, places.size, total, free, lambda p: old.position(tier, p), order, position
+        )
+        for fact in facts:
+            ledger.assume(fact)
+        s = ledger.state
+        s.fields[f"order_{name}"] = lambda j: order(j)
+        s.fields[f"position_{name}"] = lambda p: position(p)
+        fence = raw(until)
+        s.fields[f"until_{name}"] = lambda p: z3.If(places.has(p), fence, old.until(tier, p))
+        s.put(f"free_{name}", (), free + places.size)
+        ledger.wrote = True
+
+
+def largest(of: Any, v: Vector, n: Any, at_least: Any, last: Any, which: Any) -> list[Any]:
+    """What holds of the largest of `at_least` and `of` the first n elements; lemma `latest`."""
+    x = z3.Const("x", v.sort)
+    return [
+        at_least <= last,
+        z3.ForAll([x], z3.Implies(z3.And(v.has(x), v.seat(x) < n), of(x) <= last)),
+        z3.Or(last == at_least, z3.And(within(0, which, n), of(v.at(which)) == last)),
+    ]
+
+
+def put_back(
+    places: Vector, n: Any, total: Any, free: Any, position: Any, order: Any, at: Any
+) -> list[Any]:
+    """What holds of order and position once the first n places are put back; lemma `put`.
+
+    Args:
+        places: distinct places that were not free.
+        n: how many of them.
+        total: places of the pool.
+        free: free places before.
+        position: before.
+        order: afterwards.
+        at: position afterwards.
+    """
+    p, j = z3.Int("p"), z3.Int("j")
+    back = z3.And(places.has(p), places.seat(p) < n)
+    return [
+        free + n <= total,
+        z3.ForAll(
+            [p],
+            z3.Implies(
+                within(0, p, total),
+                z3.And(
+                    within(0, at(p), total),
+                    order(at(p)) == p,
+                    (at(p) < free + n) == z3.Or(position(p) < free, back),
+                ),
+            ),
+        ),
+        z3.ForAll(
+            [j],
+            z3.Implies(within(0, j, total), z3.And(within(0, order(j), total), at(order(j)) == j)),
+        ),
+    ]
+
+
+class Pools(NoValue):
+    """Both pools by tier; by a tier that is a formula, whichever it is."""
+
+    __slots__ = ("cpu", "gpu", "ledger")
+
+    def __init__(self, ledger: Any) -> None:
+        self.ledger, self.gpu, self.cpu = ledger, ledger.gpu, ledger.cpu
+
+    def __getitem__(self, tier: Any) -> Any:
+        if isinstance(tier, int):
+            return self.gpu if tier == GPU else self.cpu
+        return EitherPool(self, tier)
+
+
+class EitherPool(NoValue):
+    """The pool of a tier that is a formula."""
+
+    __slots__ = ("pools", "tier")
+
+    def __init__(self, pools: Pools, tier: Any) -> None:
+        self.pools, self.tier = pools, tier
+
+    def put(self, places: Vector, until: Any) -> None:
+        """Put places back into the pool that it is."""
+        ledger = self.pools.ledger
+        for tier in (GPU, CPU):
+            ledger.branch(self.tier == tier, lambda tier=tier: self.pools[tier].put(places, until))

@@ -1,0 +1,147 @@
+"""A fault in the one text of the kernel turns proofs red; a question has one text in all its readings."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import pytest
+
+z3 = pytest.importorskip("z3")
+
+from lineclear_spec import blocks, queries
+from lineclear_spec.conditional import on_formulas
+from lineclear_spec.kernel import Kernel
+from lineclear_spec.ledger import Ledger
+from lineclear_spec.mutants import put_step
+from lineclear_spec.obligations import build
+from lineclear_spec.prove import prove_unit
+from lineclear_spec.source import Forbidden
+from lineclear_spec.symbolic import SymbolicLedger
+from lineclear_spec.view import Derived, asked
+
+#: A function of `blocks.py`, what is replaced in it by what, and a unit whose proof notices.
+STEPS: dict[str, tuple[str, str, str, str]] = {
+    "one place too few is taken": (
+        "take_blocks", "grant_gpu(ledger, count)", "grant_gpu(ledger, count - 1)", "take_blocks"),
+    "a fence is forgotten": (
+        "clear_tables", "blocks), ledger.issued)", "blocks), 0)", "clear_tables"),
+    "a fence is one too early": (
+        "clear_table", "gone), ledger.issued)", "gone), ledger.issued - 1)", "clear_table"),
+    "a barrier is not raised": (
+        "grant_gpu", "ledger.gpu.latest(places, ledger.barrier)", "ledger.barrier", "move_blocks_in"),
+    "a holder is not counted": ("share_table", "ledger.count_up(child, shared)", "pass", "share_table"),
+    "a holder is not counted off": (
+        "replace_entry", "ledger.count_down(sequence, old)", "pass", "replace_entry"),
+    "a block that others name is given up": (
+        "clear_table", "block.ref == 0", "block.ref <= 1", "clear_table"),
+    "one entry too few is shared": (
+        "share_table", "parent.table[:count]", "parent.table[: count - 1]", "share_table"),
+    "places are not given back": (
+        "move_blocks", "ledger.pools[source].put(sources, ledger.issued)", "pass", "move_blocks_out"),
+    "blocks stay where they are": (
+        "move_blocks", "ledger.relocate(blocks, tier, targets)", "pass", "move_blocks_out"),
+    "KV is still counted": ("forget_computed", "ledger.lose_kv(sequence)", "pass", "clear_tables"),
+}  # fmt: skip
+
+#: A question, what is replaced in it by what, and an action whose proof notices.
+QUESTIONS: dict[str, tuple[str, str, str]] = {
+    "reach": ("sequence.offset + ledger.steps", "sequence.offset + ledger.settled", "join_batch"),
+    "in_flight": ("last > settled + 1", "last > settled", "schedule_tokens"),
+    "computed": ("- ledger.in_flight(sequence)", "", "join_batch"),
+    "known": ("ledger.settled + 1", "ledger.settled", "join_batch"),
+    "promised": ("ledger.steps - ledger.settled", "ledger.steps", "join_batch"),
+    "owed": ("last > settled + 1", "last > settled", "schedule_tokens"),
+    "slots": ("sequence.offset + ledger.steps", "sequence.offset + ledger.settled", "join_batch"),
+    "runs": ("if sequence.alive else False", "if sequence.alive else True", "append_slots"),
+    "on_gpu": ("== RUNNING", "!= RUNNING", "clear_tables"),
+    "writable": ("block.ref == 1", "block.ref >= 1", "schedule_tokens"),
+    "idle": ("False if sequence.steady", "True if sequence.steady", "finish"),
+}
+
+
+def changed(module: ModuleType, name: str, old: str, new: str, folder: Path) -> Any:
+    """The function of a copy of the module in which one place of it is replaced."""
+    text = Path(module.__file__ or "").read_text()
+    begin = text.index(f"def {name}(")
+    end = text.find("\n\n\n", begin) % (len(text) + 1)
+    body = text[begin:end]
+    assert old in body
+    path = folder / f"{name}.py"
+    path.write_text(text[:begin] + body.replace(old, new, 1) + text[end:])
+    spec = importlib.util.spec_from_file_location(module.__name__, path)
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return getattr(made, name)
+
+
+def red(unit: str) -> bool:
+    return prove_unit(build(unit), budget=300_000, stop_at_failure=True)[-1].status != "proved"
+
+
+@pytest.mark.parametrize("fault", STEPS)
+def test_a_fault_in_a_block_step_is_red(fault: str, tmp_path: Path) -> None:
+    name, old, new, unit = STEPS[fault]
+    right = getattr(blocks, name)
+    put_step(name, changed(blocks, name, old, new, tmp_path))
+    try:
+        assert red(unit)
+    finally:
+        put_step(name, right)
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_fault_in_a_question_is_red(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In guards, in invariants and in promises alike, since they ask the same text."""
+    old, new, unit = QUESTIONS[name]
+    made = changed(queries, name, old, new, tmp_path)
+    monkeypatch.setattr(SymbolicLedger, name, on_formulas(made))
+    monkeypatch.setattr(Kernel, name, made)
+    if name in vars(Derived):
+        monkeypatch.setattr(Derived, name, asked(made))
+    assert red(unit)
+
+
+def test_every_question_has_one_text() -> None:
+    assert set(QUESTIONS) | {"leader"} == set(queries.__all__)
+    for name in queries.__all__:
+        text = getattr(queries, name)
+        assert vars(Kernel)[name] is text
+        assert getattr(Ledger, name) is text
+        assert vars(SymbolicLedger)[name] is on_formulas(text)
+    for name in blocks.__all__:
+        if name in vars(Kernel):
+            assert vars(Kernel)[name] is getattr(blocks, name)
+            assert getattr(Ledger, name) is getattr(blocks, name)
+
+
+def test_a_conditional_expression_chooses_on_formulas() -> None:
+    text = on_formulas(queries.known)
+
+    class Asked:
+        settled = 4
+        steady, offset, known_tokens = True, 3, 7
+
+        @staticmethod
+        def either(condition: Any, then: Any, otherwise: Any) -> Any:
+            return condition, then, otherwise
+
+    assert text(Asked, Asked) == (True, 8, 7)
+    assert queries.known(Asked, Asked) == 8
+
+
+def test_a_function_whose_source_is_not_what_runs_is_not_compiled() -> None:
+    def other(ledger: Any, sequence: Any) -> Any:
+        return sequence.offset
+
+    fake = FunctionType(queries.known.__code__.replace(co_consts=(None, 2)), queries.__dict__)
+    with pytest.raises(Forbidden):
+        on_formulas(fake)
