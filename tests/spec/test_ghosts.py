@@ -271,7 +271,7 @@ WRITES: dict[str, Callable[[GhostLedger], None]] = {
 @pytest.mark.parametrize("what", WRITES)
 def test_the_trap_catches_a_write_outside_an_action(what: str) -> None:
     ledger = replay(BRANCHES, PROMPT)
-    with write_trap(), pytest.raises(Trespass, match="written by no action"):
+    with write_trap(), pytest.raises(Trespass, match="is written outside of an action"):
         WRITES[what](ledger)
 
 
@@ -281,7 +281,7 @@ def test_the_trap_catches_a_container_that_changed_between_actions() -> None:
         trap.watch(ledger)
         actions.settle_step(ledger)
         ledger.sequences[0].table.pop()
-        with pytest.raises(Trespass, match="something changed before retire"):
+        with pytest.raises(Trespass, match="a container changed before retire"):
             actions.retire(ledger)
 
 
