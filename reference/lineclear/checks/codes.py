@@ -71,6 +71,14 @@ ROWS = (
         "record new baselines with `lineclear prove --seeds 5 --write-baseline`.",
     ),
     Code(
+        "LC104",
+        "the prover accepts a false statement",
+        "A statement that is false, put to the prover on purpose, was accepted.",
+        "What the prover accepts of this, it could accept of the table: no other proof counts until it is "
+        "mended.",
+        "Look at what changed in `spec/lineclear_spec/`: the prover, the dialect or what it assumes.",
+    ),
+    Code(
         "LC201",
         "a solver says unknown",
         "Within its budget of resources the solver neither proved nor refuted an obligation.",

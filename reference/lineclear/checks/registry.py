@@ -41,6 +41,12 @@ def generated_files(context: Context) -> str:
 #: The stages. `run` maps a `Context` to an `Outcome`; `sources` are the files that the answer
 #: depends on (the cache drops it when they change).
 STAGES: tuple[Stage, ...] = (
+    Stage(
+        "controls",
+        later("controls", "controls"),
+        (*PROOFS, "lineclear.checks.controls"),
+        SOLVERS[:1],
+    ),
     Stage("proofs", later("proofs", "proofs"), PROOFS, SOLVERS),
     Stage("second solver", later("proofs", "second_solver"), PROOFS, SOLVERS),
     Stage("stability", later("proofs", "stability"), PROOFS, SOLVERS, ("deep",)),

@@ -1,0 +1,234 @@
+"""What the prover must refuse before its answers count: false statements, put to it on purpose.
+
+Invariant: each control is a broken function or a false statement that an execution would contradict. A control
+that the prover accepts is a finding, because then it could accept the same of the table.
+"""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from lineclear.checks.stage import Case, Context, Finding, Outcome
+
+__all__ = ["controls"]
+
+#: Statements with a construct that a formula and a number answer differently.
+CONSTRUCTS = (
+    "if request.copy == 0: ledger.move(request, 'finish')",
+    "while request.copy > 0: pass",
+    "ledger.require(request is None, 'a')",
+    "ledger.require(request is not None, 'a')",
+    "ledger.require(request.copy in (0, 1), 'a')",
+    "ledger.require(not request.copy == 0, 'a')",
+    "ledger.require(request.copy == 0 and request.width == 0, 'a')",
+    "ledger.require(request.copy == 0 or request.width == 0, 'a')",
+    "ledger.require(0 <= request.copy <= 5, 'a')",
+    "ledger.require(type(request) == 1, 'a')",
+    "ledger.require(isinstance(request, int), 'a')",
+    "ledger.require(hasattr(request, 'z'), 'a')",
+    "[ledger.move(r, 'finish') for r in (request,)]",
+    "try: ledger.move(request, 'finish')\nexcept Exception: pass",
+    "ledger.state.phase",
+)
+#: Conditions that a function with branches, run on formulas, may not ask.
+QUESTIONS = (
+    "free is self", "free is not self", "type(free) == int", "isinstance(free, int)", "hasattr(free, 'z')",
+    "callable(free)", "id(free) == 0", "repr(free) == '0'", "free.__class__ == int",
+)  # fmt: skip
+LIVE = 'ledger.require(ledger.allowed("finish", request), "the request is live")\n'
+#: Actions that are wrong although each line is allowed: the action whose promises they are to keep, its
+#: parameters, the body, and why it is refused ("" if it is not refused but not proved).
+WRONG = {
+    "finish gives nothing up": (
+        "finish",
+        "ledger, request",
+        LIVE + "ledger.remove_members(request)\nledger.move(request, 'finish')",
+        "",
+    ),
+    "a guard in a branch": (
+        "finish",
+        "ledger, request",
+        LIVE + "ledger.branch(request.parallel >= 100, lambda: ledger.require(request.copy < 0, 'a'))",
+        "guard inside a branch",
+    ),
+    "a guard after a write": (
+        "finish",
+        "ledger, request",
+        "ledger.move(request, 'finish')\n" + LIVE,
+        "guard after a write",
+    ),
+    "a block step in a branch": (
+        "finish",
+        "ledger, request",
+        LIVE + "ledger.branch(request.parallel >= 2, lambda: ledger.clear_tables(request))",
+        "runs inside a branch",
+    ),
+    "a question before its guard": (
+        "settle_copy",
+        "ledger, number",
+        "ledger.require(ledger.is_copy(number), 'a')\nledger.require(ledger.is_open(number), 'b')\n"
+        "ledger.require(number <= ledger.carried, 'c')\nledger.forget_copy(number)\nledger.close(number)",
+        "",
+    ),
+    "nothing is asked before a close": (
+        "settle_copy",
+        "ledger, number",
+        "ledger.forget_copy(number)\nledger.close(number)",
+        "",
+    ),
+}  # fmt: skip
+#: Units from whose hypotheses False must not follow: an action, two block steps, a lemma, an order.
+CONSISTENT = ("swap_in", "take_blocks", "clear_table", "decisions", "order_fcfs")
+
+
+def written(name: str, parameters: str, body: str) -> Any:
+    """A function made of source text that the prover can look at."""
+    from lineclear_spec.source import register
+
+    text = f"def {name}({parameters}):\n{textwrap.indent(body, '    ')}\n"
+    tree = ast.parse(text)
+    scope: dict[str, Any] = {}
+    exec(compile(tree, f"<control {name}>", "exec"), scope)
+    (node,) = tree.body
+    assert isinstance(node, ast.FunctionDef)
+    register(scope[name], node)
+    return scope[name]
+
+
+def accepted(make: Callable[[], Any], why: str) -> str:
+    """What was accepted; "" if it was refused for that reason, or, without a reason, if something is
+    not proved of it.
+    """
+    from lineclear_spec.logic import Misuse
+    from lineclear_spec.prove import prove_unit
+
+    try:
+        unit = make()
+    except Misuse as error:
+        return "" if why and why in str(error) else f"refused for another reason: {error}"
+    if why:
+        return f"not refused ({why})"
+    results = prove_unit(unit, stop_at_failure=True)
+    return "" if any(r.status != "proved" for r in results) else "every obligation is proved"
+
+
+def false_statements() -> Iterator[tuple[str, str]]:
+    """Each control by name, and what the prover accepted of it, "" if nothing."""
+    import z3
+
+    from lineclear_spec.obligations import Goal, build
+    from lineclear_spec.prove import prove_unit
+    from lineclear_spec.questions import refuse_questions
+    from lineclear_spec.source import Forbidden
+
+    for construct in CONSTRUCTS:
+        body = written("finish", "ledger, request", construct)
+        try:
+            build("finish", body)
+        except Forbidden:
+            yield construct, ""
+        except Exception as error:
+            yield construct, f"not refused by its source: {error}"
+        else:
+            yield construct, "it may stand in an action"
+    for question in QUESTIONS:
+        asking = written("have", "self, free", f"return {question}")
+        try:
+            refuse_questions(object, (asking,))
+        except Forbidden:
+            yield question, ""
+        else:
+            yield question, "it may be asked of a formula"
+    plain = written("finish", "ledger, request", LIVE)
+    yield (
+        "one that is allowed, so that a refusal means something",
+        refused(lambda: build("finish", plain)),
+    )
+    asking = written("have", "self, free", "return free == 0")
+    yield (
+        "a question that is allowed",
+        refused(lambda: refuse_questions(object, (asking,))),
+    )
+    for name, (action, parameters, text, why) in WRONG.items():
+        body = written(action, parameters, text)
+        yield name, accepted(lambda action=action, body=body: build(action, body), why)
+    for name in CONSISTENT:
+        unit = build(name)
+        unit.goals = [
+            Goal("control", "false", max(g.depth for g in unit.goals), z3.BoolVal(False))
+        ]
+        proved = [r for r in prove_unit(unit) if r.status == "proved"]
+        yield f"False from what {name} assumes", "it is proved" if proved else ""
+    yield "a block step that writes what its contract does not list", unlisted()
+    for answers in ({"proved", "refuted"}, {"proved", "unknown"}, set[str]()):
+        yield f"a theorem whose obligation is {sorted(answers) or 'not asked'}", stands(answers)
+
+
+def refused(make: Callable[[], Any]) -> str:
+    """Why something that is allowed is refused, or ""."""
+    from lineclear_spec.logic import Misuse
+
+    try:
+        make()
+    except Misuse as error:
+        return f"it is refused: {error}"
+    return ""
+
+
+def unlisted() -> str:
+    """Whether a write outside the contract is accepted."""
+    from unittest.mock import patch
+
+    from lineclear_spec import blocks
+    from lineclear_spec.kernel import Kernel
+    from lineclear_spec.obligations import build
+
+    def writes_more(ledger: Any, sequence: Any) -> None:
+        blocks.clear_table(ledger, sequence)
+        sequence.known_tokens = 0
+
+    with (
+        patch.object(Kernel, "clear_table", writes_more),
+        patch("lineclear_spec.dialect.check_action", lambda _: None),
+    ):
+        return accepted(lambda: build("clear_table"), "does not list")
+
+
+def stands(answers: set[str]) -> str:
+    """Whether a theorem counts as proved although its only obligation does not."""
+    from lineclear_spec.theorems import Theorem, standing
+
+    theorem = Theorem("control", "a control", (), ("unit/progress/key",))
+    given = {"unit/progress/key": answers} if answers else {}
+    status = standing(theorem, given, ("unit/progress/key",)).status
+    return "it is called proved" if status == "proved" else ""
+
+
+def controls(context: Context) -> Outcome:
+    """False statements, each to be refused."""
+    from lineclear.policies import load_claims
+
+    load_claims()
+    found: dict[str, str] = {}
+    for name, wrong in false_statements():
+        found[name] = wrong
+        context.step(name)
+    findings = [
+        Finding("LC104", f"the prover accepts a false statement: {name}: {wrong}")
+        for name, wrong in found.items()
+        if wrong
+    ]
+    return Outcome(
+        "controls",
+        "refuted" if findings else "passed",
+        f"{len(found) - len(findings)} of {len(found)} false statements refused",
+        {"asked": len(found), "accepted": len(findings)},
+        findings,
+        [
+            Case("controls", name, "refuted" if wrong else "passed", wrong)
+            for name, wrong in found.items()
+        ],
+    )

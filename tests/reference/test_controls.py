@@ -1,0 +1,74 @@
+"""The prover's own controls: all are refused, and an edit of the prover lets one through."""
+
+from __future__ import annotations
+
+import pytest
+from edits import Edit, edited
+
+pytest.importorskip("z3")
+
+from lineclear.checks.controls import controls
+from lineclear.checks.stage import Context
+
+#: What is changed in the prover, and a word of the control that is accepted then.
+EDITS: dict[str, tuple[Edit, str]] = {
+    "`is not` may be asked": (
+        ("lineclear_spec.questions", "asks", "ast.Is | ast.IsNot", "ast.Is"),
+        "free is not self",
+    ),
+    "a name may be asked": (
+        ("lineclear_spec.questions", "asks", " or name in ASKING", ""),
+        "isinstance(free, int)",
+    ),
+    "a block step may write what it does not list": (
+        (
+            "lineclear_spec.symbolic",
+            "SymbolicLedger._refuse_unlisted",
+            "if written - listed:",
+            "if written - listed - written:",
+        ),
+        "what its contract does not list",
+    ),
+    "one answer `proved` is enough": (
+        (
+            "lineclear_spec.theorems",
+            "standing",
+            'answers.get(key, {"proved"}) - {"proved"}',
+            '"proved" not in answers.get(key, {"proved"})',
+        ),
+        "a theorem whose obligation is",
+    ),
+    "a precondition is proved from itself": (
+        (
+            "lineclear_spec.symbolic",
+            "SymbolicLedger.demand",
+            "self.obligations.append(",
+            "self.assumptions.append(whole); self.obligations.append(",
+        ),
+        "a question before its guard",
+    ),
+    "a guard in a branch is assumed": (
+        (
+            "lineclear_spec.symbolic",
+            "SymbolicLedger.require",
+            "if self.condition is not None:",
+            "if False:",
+        ),
+        "a guard in a branch",
+    ),
+}
+
+
+def test_every_false_statement_is_refused() -> None:
+    outcome = controls(Context())
+    assert (outcome.status, outcome.findings) == ("passed", [])
+    assert outcome.figures["asked"] >= 40
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_of_the_prover_lets_one_through(name: str) -> None:
+    edit, control = EDITS[name]
+    with edited(edit):
+        outcome = controls(Context())
+    assert outcome.status == "refuted"
+    assert any(control in finding.title for finding in outcome.findings), outcome.findings
