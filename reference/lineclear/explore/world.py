@@ -82,6 +82,11 @@ class World:
         self.timed = shifted(bounds.config)
         self.least = least(bounds) if self.timed else 0.0
         self.remembers = bounds.own or remembers(bounds.config)
+        config = bounds.config  # a policy that remembers nothing is not part of a frozen world
+        plain = (
+            None if self.remembers else make(config.scheduling_policy, dict(config.policy_options))
+        )
+        self.unasked = pickle.dumps(plain, 5)
         self.oracle = Oracle(self.scheduler)
         self.observer = Observer(self.scheduler.ledger)
         device = Device(bounds.config.block_size, hazards=Hazards())
@@ -122,7 +127,7 @@ class World:
         self.oracle.memory = memory
         scheduler.config, scheduler.ledger.limits = old.config, old.ledger.limits
         if not self.remembers:
-            scheduler.policy = make(old.config.scheduling_policy, dict(old.config.policy_options))
+            scheduler.policy = pickle.loads(self.unasked)
         self._attach()
 
     def _attach(self) -> None:
