@@ -21,7 +21,8 @@ from lineclear_spec.theorems import ORDER
 __all__ = ["Query", "Script", "export", "read", "renamed", "write"]
 
 TOKEN = re.compile(r"[()]|[^\s()]+")
-NUMBERED = re.compile(r"(\(?)([^\s()]+)!\d+(?=[\s()])")
+#: An unknown value, and the inverse map or the count that belongs to it (`new!3_seat`).
+NUMBERED = re.compile(r"(\(?)([^\s()]+)!\d+(_[a-z_]+)?(?=[\s()])")
 DECLARED = re.compile(r"\(declare-fun (\S+) \((.*?)\) (\S+)\)")
 BOUND = re.compile(r"\((?:forall|exists) \(((?:\([^()]+\) ?)+)\)")
 
@@ -169,7 +170,7 @@ def write(unit: Unit) -> Script:
     for match in NUMBERED.finditer("\n".join(found)):
         key = (match[0].removeprefix("("), bool(match[1]))
         if key in declared and key not in names:
-            names[key] = f"{match[2]}!{len(names) + 1}"
+            names[key] = f"{match[2]}!{len(names) + 1}{match[3] or ''}"
     heads = {symbol for symbol, applied in declared if applied}
     for symbol, applied in declared:
         key = (symbol, applied)

@@ -26,7 +26,11 @@ def at_once(everything: tuple[Any, Any, Path], monkeypatch: pytest.MonkeyPatch) 
     """The command reuses these results; returns the folder of the journals."""
     stood, shown, folder = everything
     monkeypatch.setattr(policies, "asked", lambda: stood)
-    monkeypatch.setattr(policies, "seen_all", lambda _: shown)
+
+    def seen_all(_: Path | None) -> Any:
+        return shown
+
+    monkeypatch.setattr(policies, "seen_all", seen_all)
     return folder
 
 

@@ -27,7 +27,8 @@ def group_swapped_out_before_its_branches_came_back() -> Drive:
     drive.abort("first")
     drive.step()  # the leader computes all that it knows; its branches have nothing yet
     scheduler = drive.scheduler
-    scheduler.config = replace(scheduler.config, preemption_mode="swap")
+    transitions = scheduler.transitions
+    transitions.config = replace(transitions.config, preemption_mode="swap")
     drive.add("second", 8, most=2, n=4, priority=1)
     drive.until(lambda plan: ("group", "swap") in plan.preempted)
     drive.abort("second")

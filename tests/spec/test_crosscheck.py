@@ -95,10 +95,10 @@ def test_false_is_not_proved_of_any_unit(name: str) -> None:
 
 def test_a_wrong_fact_of_arithmetic_is_refuted() -> None:
     unit = build("arithmetic")
-    numbers: Any = z3.Ints("a b f g")
-    a, b, f, g = numbers
+    numbers: Any = z3.Ints("a b f g m")
+    a, b, f, g, m = numbers
     unit.goals = [
-        Goal("arithmetic", "true", 0, z3.Implies(a <= b, f <= g)),
+        Goal("arithmetic", "true", 0, z3.Implies(z3.And(a <= b, m <= m), f <= g)),
         Goal("arithmetic", "wrong", 0, z3.Implies(a <= b, f + 1 <= g)),
     ]
     found = {r.invariant: r.status for r in crosscheck_unit(unit)}
@@ -211,6 +211,8 @@ def same(x: Any, y: Any, names: dict[str, str], seen: dict[tuple[int, int], bool
     """Whether two formulas differ in names alone, and in nothing that `names` says otherwise."""
     while (z3.is_and(x) or z3.is_or(x)) and len(parts(x)) == 1:
         (x,) = parts(x)
+    if z3.is_int_value(x) and x.as_long() < 0:  # written as a minus and a number
+        return bool(z3.is_app(y) and y.decl().kind() == z3.Z3_OP_UMINUS and y.sexpr() == x.sexpr())
     if (x.get_id(), y.get_id()) in seen:
         return seen[x.get_id(), y.get_id()]
     if z3.is_quantifier(x):
