@@ -47,7 +47,6 @@ docs: $(DEVELOPMENT)  ## run every example of README.md and docs/, and look for 
 	$(BIN)/python docs/make_lesson.py --check
 
 diagrams: $(DEVELOPMENT)  ## draw every generated diagram again
-	$(BIN)/lineclear diagram lifecycle --format mermaid -o README.md $(CHECK)
 	$(BIN)/lineclear diagram lifecycle -o docs/lifecycle.svg $(CHECK)
 	$(BIN)/lineclear diagram actions -o docs/actions.md $(CHECK)
 	$(BIN)/lineclear diagram matrix -o docs/matrix.md $(CHECK)

@@ -86,3 +86,17 @@ def test_examples_are_the_same_in_every_run_unless_new_ones_are_asked_for(
     asked = asked or pytestconfig.getoption("markexpr") == "random"
     assert hypothesis.settings().derandomize is not asked
     assert hypothesis.settings().deadline is None
+
+
+def test_the_list_of_files_to_audit_has_the_size_that_it_states() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 100
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "`kernel.py`" in line]
+    start = text.index(rows[0])
+    table = text[start : text.index("\n\n", start)]
+    files = [ROOT / "spec/lineclear_spec" / name for name in re.findall(r"`([\w/]+\.py)`", table)]
+    lines = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files)
+    stated = re.search(r"These are (\d+) modules and about ([\d,]+) lines", text)
+    assert stated is not None
+    assert len(files) == len(set(files)) == int(stated[1])
+    assert abs(lines - int(stated[2].replace(",", ""))) <= 300
