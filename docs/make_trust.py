@@ -536,7 +536,8 @@ def explored() -> list[tuple[str, ...]]:
             "no behaviour of the scheduler at small scope breaks an invariant, gets stuck or goes "
             "round in circles, whatever its users and its device do",
             "exhausted, bounds printed",
-            last.rstrip("."),
+            # The page's run came before the oracle of the step and the device of the test.
+            f"on 2026-11-24, before steps were judged by the oracle: {last.rstrip('.')}",
             "`lineclear explore --deep`, [docs/explored.md](docs/explored.md)",
         )
     ]
