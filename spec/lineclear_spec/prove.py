@@ -17,12 +17,13 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.obligations import Unit, build, units
+from lineclear_spec.obligations import Goal, Unit, build, units
 from lineclear_spec.parallel import in_parallel
 
 __all__ = [
     "BASELINE",
     "Result",
+    "contradicts",
     "prove",
     "prove_unit",
     "read_baseline",
@@ -193,3 +194,11 @@ def unstable(
 ) -> list[Result]:
     """Obligations that took more than `factor` times their baseline; `floor` spares the tiny ones."""
     return [r for r in results if r.rlimit > max(floor, factor * baseline.get(r.key, 0))]
+
+
+def contradicts(unit: Unit) -> bool:
+    """Whether False is proved from what the unit assumes, so that everything would be."""
+    depth = max(goal.depth for goal in unit.goals)
+    false = Goal("control", "false", depth, z3.BoolVal(False))
+    alone = Unit(unit.name, unit.hypotheses, unit.assumptions, [false])
+    return any(result.status == "proved" for result in prove_unit(alone))

@@ -1,14 +1,18 @@
 """The prover's own controls: all are refused, and an edit of the prover lets one through."""
 
+# pyright: basic
+
 from __future__ import annotations
 
 import pytest
 from edits import Edit, edited
 
-pytest.importorskip("z3")
+z3 = pytest.importorskip("z3")
 
 from lineclear.checks.controls import controls
 from lineclear.checks.stage import Context
+from lineclear_spec.obligations import build
+from lineclear_spec.prove import contradicts
 
 #: What is changed in the prover, and a word of the control that is accepted then.
 EDITS: dict[str, tuple[Edit, str]] = {
@@ -72,3 +76,10 @@ def test_an_edit_of_the_prover_lets_one_through(name: str) -> None:
         outcome = controls(Context())
     assert outcome.status == "refuted"
     assert any(control in finding.title for finding in outcome.findings), outcome.findings
+
+
+def test_assumptions_that_contradict_each_other_are_seen() -> None:
+    unit = build("swap_in")
+    assert not contradicts(unit)
+    unit.assumptions.insert(0, z3.BoolVal(False))
+    assert contradicts(unit)
