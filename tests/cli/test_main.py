@@ -60,7 +60,7 @@ def test_help_imports_the_commands_and_nothing_that_they_run() -> None:
     assert [n for n in ours if n not in beside and not n.startswith("lineclear.cli.")] == []
     foreign = {name.split(".")[0] for name in loaded} - set(sys.stdlib_module_names)
     assert {name for name in foreign if not name.startswith("lineclear")} == set()
-    assert len(loaded) < 150  # 114 when this was written: those of argparse, json and re
+    assert len(loaded) < 150  # those of argparse, json and re
 
 
 def test_help_documents_every_command_and_exit_code() -> None:
