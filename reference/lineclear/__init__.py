@@ -1,7 +1,7 @@
 """A scheduler for LLM serving with a paged KV cache, running on actions that are proved safe.
 
 Guarantees: importing this package loads nothing heavy; each public name is loaded when it is first
-used. It knows nothing about devices, models or token ids.
+used.
 """
 
 from __future__ import annotations

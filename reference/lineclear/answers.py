@@ -2,7 +2,7 @@
 
 Guarantees: what these functions return is made of the built-in types alone, so that nothing of the
 policy's own runs when it is compared, added or hashed later, in the middle of a heap or of a step.
-What cannot be meant raises. It knows nothing about the scheduler.
+What cannot be meant raises.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The invariants, recomputed from the tables of a running scheduler.
 
 Guarantees: nothing here uses a primitive, a counter of a pool or a `ref` to find out what it
-checks. It knows nothing about how the state came to be.
+checks.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """What the table alone says of each live request: what it holds, and which guard refuses it.
 
 Guarantees: a guard that is named was evaluated, on this state, from the action's own source; the
-state is as it was. It knows nothing about queues, orders or budgets, which no journal tells: of a
-running scheduler `stall.py` says more.
+state is as it was.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One workload under several policies: the same requests, the same model, one row each.
 
-Guarantees: every run sees the same arrivals, and the bounds that a policy states are computed
-from the workload and the settings, not from the run. It knows nothing about how it is printed.
+Guarantees: every run sees the same arrivals, and the bounds that a policy states are computed from
+the workload and the settings, not from the run.
 """
 
 from __future__ import annotations

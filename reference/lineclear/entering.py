@@ -1,8 +1,8 @@
 """`Step.have` and `Step.want` as they run, on any ledger in which nobody runs.
 
-Guarantees: the methods and the arithmetic of `sequence_demand.sized` are those of the running scheduler; nothing
-of them is written a second time. What stands around them here (who runs: nobody; which sequences: one)
-is the case that the unit `admission` is about. It knows nothing about solvers.
+Guarantees: the methods and the arithmetic of `sequence_demand.sized` are those of the running
+scheduler; nothing of them is written a second time. What stands around them here (who runs:
+nobody; which sequences: one) is the case that the unit `admission` is about.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Workloads that are drawn, by name: steady, in bursts, with a heavy tail, closed, and hostile.
 
-Guarantees: the same name and seed draw the same requests on every machine and Python version. It
-knows nothing about the scheduler; what is hostile about a workload is told with it.
+Guarantees: the same name and seed draw the same requests on every machine and Python version.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Guarantees: a theorem is said to hold only if no setting takes away a premise that it names, nor
 one that its words need; otherwise the premise and the setting are named. What is off by its own
-name (`Config.lacking`) takes something from every theorem that rests on it. It knows nothing about
-proofs, which `lineclear prove --theorems` repeats, and nothing about runs.
+name (`Config.lacking`) takes something from every theorem that rests on it.
 
     for row in guarantees(Config(scheduling_policy="aging", bypass=4)):
         print(row.theorem, row.status, row.why)

@@ -1,7 +1,7 @@
 """What happened when in a run: the phases of each request, and what pools and queues looked like.
 
-Guarantees: the phases of a request follow each other without a gap, from its arrival to its end; samples
-are in order of time, and the extremes between two of them are kept. It knows nothing about pictures.
+Guarantees: the phases of a request follow each other without a gap, from its arrival to its end;
+samples are in order of time, and the extremes between two of them are kept.
 """
 
 from __future__ import annotations

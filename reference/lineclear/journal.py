@@ -1,8 +1,7 @@
 """The journal in memory: the last actions, by name and ids.
 
 Guarantees: memory is bounded and holds no record; as long as nothing was dropped, `lines` is a
-journal that `record.replay` does again. It knows nothing about what the actions did; the journal
-on disk is `record.py`.
+journal that `record.replay` does again.
 """
 
 from __future__ import annotations

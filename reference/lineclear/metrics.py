@@ -1,7 +1,7 @@
 """What users and operators of a scheduler look at, collected while it runs.
 
 Guarantees: a percentile is one of the values that were seen; a quantity that never occurred is
-None, not 0. It knows nothing about how requests are scheduled.
+None, not 0.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The invariants that need a history: who touched which place when, and whose KV lies where.
 
 Guarantees: it watches actions as the journal is told of them and keeps records of its own, so what
-it finds out does not rest on the counters that it checks. It knows nothing about the scheduler;
-what can be seen from the tables alone is checked by `audit.py`.
+it finds out does not rest on the counters that it checks.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """What one step is to do, for whoever executes it.
 
 Guarantees: a plan never changes; who is scheduled is a view that is shared with the next plan as
-long as nobody joins or leaves, so it costs nothing then. It knows nothing about how it was
-decided.
+long as nobody joins or leaves, so it costs nothing then.
 """
 
 from __future__ import annotations

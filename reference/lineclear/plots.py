@@ -1,7 +1,7 @@
 """Pictures of a comparison.
 
-Guarantees: the files that it names exist when it returns, and the same rows draw the same files. It
-knows nothing about how the runs were made. matplotlib comes with the extra `plot`.
+Guarantees: the files that it names exist when it returns, and the same rows draw the same files.
+matplotlib comes with the extra `plot`.
 """
 
 # pyright: basic

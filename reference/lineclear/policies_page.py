@@ -1,6 +1,6 @@
 """The table of policies and properties, for people, for scripts and as a page.
 
-Guarantees: it says what the cells say. It knows nothing about how a cell came to its verdict.
+Guarantees: it says what the cells say.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A policy, asked about requests of every kind to see what it looks at.
 
 Guarantees: the requests are the same on every run. What a method looks at only under conditions
-that none of them meets is not seen. It knows nothing about what is done with the answers.
+that none of them meets is not seen.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """What each policy has and has not: properties P1 to P13, proved, refuted or not applicable.
 
-Guarantees: a cell says proved only if every obligation of its theorem was asked and proved, and refuted
-only if a run of the scheduler showed it; there is no empty cell. It knows nothing about how either is
-done.
+Guarantees: a cell says proved only if every obligation of its theorem was asked and proved, and
+refuted only if a run of the scheduler showed it; there is no empty cell.
 """
 
 from __future__ import annotations

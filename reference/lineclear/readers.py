@@ -1,7 +1,7 @@
 """Workload files: which formats are known, how a row becomes a request, what a bad row is told.
 
 Guarantees: a file is read whole before anything runs; the first bad row ends the reading with one
-line that names file, row and reason. It knows nothing about schedulers.
+line that names file, row and reason.
 
 A format is recognised by its columns, not by the file's name. Formats differ in the names of the
 columns and in how time is written, nothing else, so each is one `Format`.

@@ -2,7 +2,7 @@
 
 Guarantees: a replay does nothing but call the recorded actions on a new ledger, so it needs no
 scheduler and no policy; an action that is refused, or a last state that differs, is told with its
-line. It knows nothing about why an action happened.
+line.
 
 The first line names the format and the limits. Each other line is a JSON list: `["new", id,
 prompt, limit, parallel]` introduces a request, any other is an action's name and its arguments,

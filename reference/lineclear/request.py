@@ -1,7 +1,6 @@
 """What a caller submits, what it gets back, and every error of the scheduler.
 
-Guarantees: a `Request` that exists has sizes that make sense. It knows nothing about the
-scheduler.
+Guarantees: a `Request` that exists has sizes that make sense.
 """
 
 from __future__ import annotations

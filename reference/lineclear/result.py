@@ -1,7 +1,6 @@
 """What came of a simulated run.
 
 Guarantees: counts are whole numbers, and the names in the JSON object are a contract for scripts.
-It knows nothing about how the run was made.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The text of a workload file: lines to rows, cells to numbers, and what a bad one is told.
 
 Guarantees: a row is numbered as a text editor numbers lines; a cell is a number only if it is
-written as one. It knows nothing about formats or requests.
+written as one.
 """
 
 from __future__ import annotations

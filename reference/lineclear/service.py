@@ -1,7 +1,7 @@
 """What each tenant gets in a run, and by how much that differs between those who both wait.
 
 Guarantees: it reads plans and arrivals only, so it shares nothing with the accounts of the policy
-that it is held against. It knows nothing about policies.
+that it is held against.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How many steps a request takes at most, once it is the first in the order.
 
 Guarantees: the figure follows from settings and sizes alone, by the argument below, and it counts
-steps that are issued. It knows nothing about policies, nor about how long a step takes.
+steps that are issued.
 
 The argument rests on the theorem P6b and its premises, F5 among them: in each step every decode
 gets its token and prompts are dealt all that is left of the budget, in the order. S are the seats,

@@ -1,8 +1,7 @@
 """How long things take in a simulation: a stated model of one GPU, and the operations on it.
 
 Guarantees: an operation starts when its stream is free and everything that it waits for is done;
-the same operations take the same time on every machine. It knows nothing about requests or
-policies, and nothing about any device but these numbers: they are assumptions, not measurements.
+the same operations take the same time on every machine.
 """
 
 from __future__ import annotations

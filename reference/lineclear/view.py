@@ -1,7 +1,7 @@
 """A request as a policy sees it.
 
 Guarantees: reading it costs little, it cannot be written to, and nothing that a policy does to it
-reaches the scheduler. It knows nothing about blocks.
+reaches the scheduler.
 """
 
 from __future__ import annotations

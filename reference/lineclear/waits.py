@@ -1,8 +1,7 @@
 """How long requests wait and who passes them, read from arrivals, plans and ends.
 
 Guarantees: it shares nothing with the policy that it is held against, but the values of the
-parameters: who comes before whom is written a second time in `second_orders.py`. It
-knows nothing about queues, heaps or blocks, and looks at no entry of the scheduler.
+parameters: who comes before whom is written a second time in `second_orders.py`.
 
 A request *waits* from its arrival, or from when a plan says that it was preempted, until a plan tells
 its table, which is when it was let in. Steps are counted as they are issued.

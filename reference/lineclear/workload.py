@@ -1,8 +1,8 @@
 """Who asks for what and when: the requests of one run, read from a file or drawn from a seed.
 
 Guarantees: requests are ordered by arrival; every length is a whole number of at least 1; the same
-seed draws the same requests on every machine and Python version. It knows nothing about blocks,
-steps or policies. A scheduler is told `max_tokens`, never `output_tokens`.
+seed draws the same requests on every machine and Python version. A scheduler is told `max_tokens`,
+never `output_tokens`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """What progress needs of what there is and of what a request wants: the scheduler's own methods.
 
-Guarantees: `Step.have` and `Step.want` are run on formulas, as `entering.py` says; nothing is stated of a
-copy. It knows nothing about groups, which `decisions.branches` is about.
+Guarantees: `Step.have` and `Step.want` are run on formulas, as `entering.py` says; nothing is
+stated of a copy.
 """
 
 from __future__ import annotations

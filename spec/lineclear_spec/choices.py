@@ -1,7 +1,7 @@
 """What the environment may do next: every action, with every argument worth a try.
 
-Guarantees: every living request and sequence is tried, however many came before it, and one that is
-over. It knows nothing about whether an action is allowed.
+Guarantees: every living request and sequence is tried, however many came before it, and one that
+is over.
 """
 
 from __future__ import annotations

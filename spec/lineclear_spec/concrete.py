@@ -2,7 +2,7 @@
 """Invariants and promises evaluated on a concrete ledger.
 
 Guarantees: a rule is reported as broken exactly if some values of its variables make it false, and
-the first such values are named. It knows nothing about actions.
+the first such values are named.
 """
 
 from __future__ import annotations

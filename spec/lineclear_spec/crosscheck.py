@@ -2,8 +2,7 @@
 """Every obligation again, by a second solver: cvc5, from the SMT-LIB text alone.
 
 Guarantees: a result is `proved` only if cvc5 answers unsat within a budget of its own resource
-units; `unknown` is a failure. What the two solvers have in common is the text, nothing else. It
-knows nothing about what an obligation means.
+units; `unknown` is a failure. What the two solvers have in common is the text, nothing else.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The lifecycle and the action table as diagrams.
 
 Guarantees: every edge and every row is read from the lifecycle's events and the action table;
-nothing is drawn from memory. It knows nothing about files, terminals or solvers.
+nothing is drawn from memory.
 """
 
 from __future__ import annotations

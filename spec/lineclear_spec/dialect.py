@@ -2,10 +2,9 @@
 """Which Python a function may use that is run on formulas, checked in its source before it is run.
 
 Guarantees: a function that passes takes the same path on formulas as on values. It consists of
-assignments, calls and expressions that are listed in
-`vocabulary.py`; every helper, lambda and method that it
-reaches is checked too, and what is checked is what runs, because the source is compiled again and
-compared. It knows nothing about what a function does.
+assignments, calls and expressions that are listed in `vocabulary.py`; every helper, lambda and
+method that it reaches is checked too, and what is checked is what runs, because the source is
+compiled again and compared.
 
 A symbolic value can refuse to be a truth value, but Python does not ask it everywhere: `is`, `type` and
 `isinstance` answer without asking, and so does a loop over something else. What is not listed is

@@ -1,8 +1,7 @@
 """A small SVG canvas: boxes, arrows and text, legible on light and on dark pages.
 
-Guarantees: every picture brings its own background, changes all colours together with the
-reader's colour scheme, and needs no program and no font of its own. It knows nothing about what
-is drawn.
+Guarantees: every picture brings its own background, changes all colours together with the reader's
+colour scheme, and needs no program and no font of its own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where the scheduler says what runs when a request enters, so that the proof runs it.
 
-Guarantees: `STEP` is the class that was named last, or nothing: then there is no unit `admission`, and
-no theorem that rests on it stands. It knows nothing about schedulers.
+Guarantees: `STEP` is the class that was named last, or nothing: then there is no unit `admission`,
+and no theorem that rests on it stands.
 """
 
 from __future__ import annotations

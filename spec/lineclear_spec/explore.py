@@ -1,8 +1,7 @@
 """Breadth-first search of the action table at small scope, under every choice of the environment.
 
 Guarantees: every state within the bounds is visited once, with a shortest trace from the start
-state; the result says whether the bounds were exhausted. It knows nothing about policies: any
-action may happen whenever its guard allows it.
+state; the result says whether the bounds were exhausted.
 
 A trace is a list of (action, arguments): `r1` is the first request, `s2` the second sequence;
 `submit` takes the shape (prompt, limit, parallel) of the request that it makes.

@@ -1,8 +1,8 @@
 # pyright: basic
 """The expressions and calls of a function that is run on formulas, each checked.
 
-Guarantees: what is not on the lists of `vocabulary.py` raises, with file, line and construct; every
-function that is called is handed to the walk. It knows nothing about statements.
+Guarantees: what is not on the lists of `vocabulary.py` raises, with file, line and construct;
+every function that is called is handed to the walk.
 """
 
 from __future__ import annotations

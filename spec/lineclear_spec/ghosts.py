@@ -1,8 +1,7 @@
 """A plain ledger that also keeps the ghost fields, so that invariants and promises can be evaluated
 on it.
 
-Guarantees: what it adds is never read by an action, and it does what `ledger.Ledger` does. It
-knows nothing about searches.
+Guarantees: what it adds is never read by an action, and it does what `ledger.Ledger` does.
 """
 
 from __future__ import annotations

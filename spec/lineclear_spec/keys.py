@@ -1,8 +1,7 @@
 """When two ledgers count as one state of a search.
 
 Guarantees: ledgers with equal keys allow the same actions for ever after, up to the names of
-records, and the invariants that the future can break read the same there. It knows nothing about
-how the ledgers came to be.
+records, and the invariants that the future can break read the same there.
 
 What is left out, and why that is sound:
 

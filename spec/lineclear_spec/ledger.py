@@ -1,8 +1,7 @@
 """The state of the scheduler, and the few primitives that may change it.
 
 Guarantees: every block of a tier is free or backs exactly one `Block`, and the plain data here
-changes only through the methods marked *primitive*; everything else is read. It knows nothing
-about policies, queues' order, token ids, clocks on the wall or devices.
+changes only through the methods marked *primitive*; everything else is read.
 
 A table names `Block` records, not places in a pool: swapping a block out changes its tier and its
 place and leaves every table that names it alone, so sharing survives a swap. Block steps are those

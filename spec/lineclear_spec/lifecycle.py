@@ -1,8 +1,7 @@
 """The five phases of a request and the events that lead from one to another.
 
 Guarantees: `RequestLifecycle` is the only place that says which event may happen in which phase;
-`EVENTS` is the same machine compiled to a dict. It knows nothing about blocks, sequences or why an
-event happens.
+`EVENTS` is the same machine compiled to a dict.
 
 An instance of the machine costs about 230 us and an event about 100 us, so the ledger builds none:
 it looks the event up in `EVENTS`, and a test walks the real machine beside the dict.

@@ -1,8 +1,8 @@
 """Deliberately broken tables, made from the table's own source, that the proofs must refuse.
 
-Guarantees: a mutant differs from the table in one statement (or the order of two), is named after it, and counts as
-*refuted* only when a concrete execution breaks a named rule; *equivalent* only when the solver
-proves that it makes no difference. It knows nothing about particular actions.
+Guarantees: a mutant differs from the table in one statement (or the order of two), is named after
+it, and counts as *refuted* only when a concrete execution breaks a named rule; *equivalent* only
+when the solver proves that it makes no difference.
 """
 
 from __future__ import annotations

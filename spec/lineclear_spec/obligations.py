@@ -4,8 +4,7 @@
 decisions that progress rests on, and the order of each policy that was imported.
 
 Guarantees: an obligation is a list of hypotheses and a goal, made by running the very functions of
-`actions/`, `blocks.py`, `progress.py` and of policies on formulas. It knows nothing about solvers'
-answers.
+`actions/`, `blocks.py`, `progress.py` and of policies on formulas.
 """
 
 from __future__ import annotations

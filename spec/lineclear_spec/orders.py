@@ -2,8 +2,7 @@
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """What a policy says of its order, on formulas: its own `key`, `rank` and `may_displace`.
 
-Guarantees: the policy's functions are what is run; nothing is stated of a copy. It knows nothing about
-actions or about how a scheduler uses an order.
+Guarantees: the policy's functions are what is run; nothing is stated of a copy.
 """
 
 from __future__ import annotations

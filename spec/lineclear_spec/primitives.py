@@ -3,8 +3,7 @@
 """The primitives on formulas: what changes, and what must hold before.
 
 Guarantees: each method does to the fields what the method of the same name of `ledger.Ledger` does
-to plain data, and keeps the ghost fields, which plain data does not have. It knows nothing about
-guards.
+to plain data, and keeps the ghost fields, which plain data does not have.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The decisions that progress rests on: who gives way, who enters, who gets tokens.
 
-Guarantees: each function is asked by the running scheduler and is run on formulas by `decisions.py`,
-so what is proved is what decides. It knows nothing about how a decision is carried out; an order
-is anything that `<` compares, smaller first.
+Guarantees: each function is asked by the running scheduler and is run on formulas by
+`decisions.py`, so what is proved is what decides.
 """
 
 from __future__ import annotations

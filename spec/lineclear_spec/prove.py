@@ -3,7 +3,6 @@
 tokens.
 
 Guarantees: `unknown` is reported as a failure, and budgets are solver resources, never wall time.
-It knows nothing about what an obligation means.
 """
 
 from __future__ import annotations

@@ -2,9 +2,7 @@
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """What progress needs of the table: what an action may do to what requests have left.
 
-Guarantees: the actions are what is run on formulas; nothing is stated of a copy. It knows nothing about
-decisions and orders (`decisions.py`, `orders.py`), nor about how the one-step lemmas are joined: that is
-the paper induction in docs/trust.md.
+Guarantees: the actions are what is run on formulas; nothing is stated of a copy.
 
 What a sequence has *left* is its limit less one, less the positions that are computed or being
 computed, drafts aside. It is the measure that every step must lower and nothing may raise.

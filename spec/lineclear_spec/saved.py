@@ -1,8 +1,8 @@
 """A plain ledger between two moves, saved and put back into the same records.
 
-Guarantees: after `restore` every field of the ledger, its pools, its requests, their sequences and their
-blocks is what it was, so that a search needs no copy of a ledger for each state. It holds for a ledger in
-which no operation is open, no step in flight and no sequence steady. It knows nothing about what a move is.
+Guarantees: after `restore` every field of the ledger, its pools, its requests, their sequences and
+their blocks is what it was, so that a search needs no copy of a ledger for each state. It holds
+for a ledger in which no operation is open, no step in flight and no sequence steady.
 """
 
 from __future__ import annotations

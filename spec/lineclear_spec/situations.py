@@ -1,7 +1,6 @@
 """Situations that a search ought to meet, each with a sentence.
 
-Guarantees: a situation is a fact about one transition that was executed. It knows nothing about how
-the search got there.
+Guarantees: a situation is a fact about one transition that was executed.
 """
 
 from __future__ import annotations

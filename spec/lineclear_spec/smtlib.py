@@ -3,7 +3,7 @@
 """The obligations of a unit as SMT-LIB 2 text, which any solver reads.
 
 Guarantees: the text of a unit is the same in every process, names every symbol once, and is all
-that the second solver and the stability run get to see. It knows nothing about solvers' answers.
+that the second solver and the stability run get to see.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The source of a function that is to be checked, and whether it is what runs.
 
-Guarantees: a tree is called certain only if it compiles to the code of the function. It knows nothing
-about what is allowed.
+Guarantees: a tree is called certain only if it compiles to the code of the function.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 
 Guarantees: a variant of a unit says exactly what the unit says, and is the same in every process;
 an obligation that is not proved in one variant, or takes more than ten times its baseline, is a
-failure. It knows nothing about what an obligation means.
+failure.
 """
 
 from __future__ import annotations

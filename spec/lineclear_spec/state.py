@@ -3,7 +3,7 @@
 """A symbolic state: every field of the ledger as a term or as a function from terms to terms.
 
 Guarantees: a write makes a new function that is an `If` over the old one, so no array theory is
-needed, and every field that a predicate reads is noted. It knows nothing about actions.
+needed, and every field that a predicate reads is noted.
 """
 
 from __future__ import annotations

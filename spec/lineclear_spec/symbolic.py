@@ -3,8 +3,7 @@
 """The ledger on formulas: what an action does to any state at all.
 
 Guarantees: every primitive emits its precondition as an obligation, and a loop is replaced by its
-contract, once what the contract requires is an obligation too. It knows nothing about which
-actions exist or what must hold after them.
+contract, once what the contract requires is an obligation too.
 """
 
 from __future__ import annotations

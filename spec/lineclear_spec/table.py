@@ -1,7 +1,6 @@
 """A table of plain text, written as Markdown, Mermaid, DOT, SVG or JSON.
 
-Guarantees: the same rows give the same text, byte for byte. It knows nothing about actions or
-invariants.
+Guarantees: the same rows give the same text, byte for byte.
 """
 
 from __future__ import annotations

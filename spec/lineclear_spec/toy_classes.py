@@ -1,8 +1,7 @@
 """States of the toy that differ only in the names of requests and places: one class, and how many it has.
 
-Guarantees: two states are in one class exactly if a renaming of requests and places makes them equal;
-the size of a class is counted, not estimated. It knows nothing about moves: that a class is closed under
-renaming is what `toy.py` grants by taking any free place.
+Guarantees: two states are in one class exactly if a renaming of requests and places makes them
+equal; the size of a class is counted, not estimated.
 """
 
 from __future__ import annotations

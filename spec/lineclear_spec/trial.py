@@ -3,7 +3,7 @@
 Guarantees: what is reported was executed. *Reachable* evidence is a shortest trace found from the
 start state; where none was found, a counter of one sequence is changed in a reachable state such
 that every invariant still holds, and the broken action is executed there: that state may be
-unreachable, and the evidence says so. It knows nothing about proofs.
+unreachable, and the evidence says so.
 """
 
 from __future__ import annotations

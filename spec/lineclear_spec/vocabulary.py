@@ -1,6 +1,6 @@
 """The words of the dialect: which operations, fields and Python constructs it consists of.
 
-Guarantees: what is not listed here is refused by `dialect.py`. It knows nothing about functions.
+Guarantees: what is not listed here is refused by `dialect.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The small worlds in which the table is searched and its mutants are tried.
 
-Guarantees: together they show every action, and for each guard a state in which it alone refuses. It knows nothing
-about searching.
+Guarantees: together they show every action, and for each guard a state in which it alone refuses.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
 """Every behaviour of the real scheduler at small scope, under every choice of its environment.
 
-Guarantees: what is found comes with a shortest trace that can be done again. It knows nothing
-about proofs.
+Guarantees: what is found comes with a shortest trace that can be done again.
 """

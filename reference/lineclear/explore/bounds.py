@@ -1,6 +1,6 @@
 """What a search of the scheduler is limited to.
 
-Guarantees: two searches with equal bounds visit equal states. It knows nothing about searching.
+Guarantees: two searches with equal bounds visit equal states.
 """
 
 from __future__ import annotations

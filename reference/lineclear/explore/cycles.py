@@ -1,7 +1,7 @@
 """Cycles of a graph.
 
 Guarantees: `components` finds exactly the sets of nodes that reach each other by a walk of at
-least one edge, each node once. It knows nothing about what nodes stand for.
+least one edge, each node once.
 """
 
 from __future__ import annotations

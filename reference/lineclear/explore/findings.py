@@ -1,7 +1,7 @@
 """What a graph of states says about progress.
 
 Guarantees: each finding is a trace and, where it goes round, a cycle that can be repeated for
-ever. It knows nothing about why the scheduler did so.
+ever.
 
 stuck       nothing is outstanding (every step committed, every copy complete), a request is live,
             and `schedule` goes round through empty plans alone

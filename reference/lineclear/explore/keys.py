@@ -1,7 +1,7 @@
 """When two schedulers count as one state of a search.
 
 Guarantees: worlds with equal keys allow the same moves for ever after, up to the names of
-requests, places and clocks. It knows nothing about how they came to be.
+requests, places and clocks.
 
 The ledger's part is the key of the table's search (`lineclear_spec.keys`), read from the ledger
 and from the histories that the observer keeps. Beside it stands what the scheduler adds: the two

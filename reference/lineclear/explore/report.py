@@ -1,7 +1,6 @@
 """What a search of the scheduler found, as plain data and as text.
 
 Guarantees: bounds and counts are told with every result, and what was not exhausted is called so.
-It knows nothing about the command line.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 Guarantees: every state within the bounds is visited once, with a shortest trace from the start;
 the result says whether the bounds were exhausted, and every invariant was judged after every move.
-It knows nothing about what a cycle means; `findings.py` reads the graph that it leaves.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Transitions as test cases, driven on a scheduler and on whatever executes its plans.
 
 Guarantees: every transition of a complete graph is one case; a case is a trace, and its outcome
-the key of the state that it leads to. It knows nothing about executors beyond that they take plans.
+the key of the state that it leads to.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Situations that the searches of the scheduler must meet, each with a sentence.
 
 Guarantees: a situation is a fact about one move that was carried out, or about the state after it.
-It knows nothing about how the search got there.
 """
 
 from __future__ import annotations

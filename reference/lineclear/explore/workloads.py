@@ -1,9 +1,8 @@
 """A family of small workloads, each run to its end: does work go round for ever?
 
 Guarantees: every workload of the family is run, with every request there from the start and every
-token at once, so that the run is a function of the settings alone; what has not ended after far more
-steps than the longest run is told. It knows nothing about arrivals that follow each other: `search.py`
-does.
+token at once, so that the run is a function of the settings alone; what has not ended after far
+more steps than the longest run is told.
 
 The family is one in which schedulers that admit a request by its first chunk, and take blocks from
 whoever holds most, go round for ever: two or three requests with prompts of 1 to 4 tokens that generate

@@ -1,9 +1,9 @@
 """A scheduler as a searchable system: the moves of its environment, copies, and its watchers.
 
 Guarantees: `moves` lists every choice of the environment within the bounds; `do` carries one out
-and judges every invariant after it, those of tables and those that need a history, and compares the
-scheduler with a device that knows plans only. A world that was thawed is the one that was frozen. It
-knows nothing about the order of a search.
+and judges every invariant after it, those of tables and those that need a history, and compares
+the scheduler with a device that knows plans only. A world that was thawed is the one that was
+frozen.
 
 The device runs each plan at once, and holds every access against the rule of order: no conflicting
 access is left unordered, so every other order that the waits allow reads and writes the same. Whether a

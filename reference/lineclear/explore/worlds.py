@@ -1,9 +1,8 @@
 """The small worlds in which the scheduler is searched.
 
 Guarantees: together they hold both presets, every policy, every victim rule and every mode of
-preemption, prompts in chunks and whole, one and two steps in flight, groups, drafts, and every situation
-of `required`; the deep ones every combination of policy, victim, mode and chunks. It knows nothing about
-searching.
+preemption, prompts in chunks and whole, one and two steps in flight, groups, drafts, and every
+situation of `required`; the deep ones every combination of policy, victim, mode and chunks.
 """
 
 from __future__ import annotations

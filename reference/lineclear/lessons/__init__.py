@@ -1,7 +1,7 @@
 """The worked examples of a well-known lesson on schedulers, run on this scheduler.
 
 Guarantees: every figure beside one of the lesson's comes from a run or from arithmetic done here;
-none is written down. It knows nothing about the command line.
+none is written down.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The whole lesson: every example in its order, then every erratum with its figures.
 
-Guarantees: each example is run once; errata quote these runs. It knows nothing about the page.
+Guarantees: each example is run once; errata quote these runs.
 """
 
 from __future__ import annotations

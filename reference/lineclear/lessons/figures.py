@@ -1,7 +1,7 @@
 """A state of the two pools as a text gives it, and which invariants it breaks.
 
 Guarantees: it judges by arithmetic on the figures alone, so it can judge a state that no ledger
-could be brought into. It knows nothing about schedulers.
+could be brought into.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Who gives way and how: swap against recompute with the lesson's rules for when, and its victims.
 
-Guarantees: the mode and the victim come from runs. It knows nothing about who takes the place.
+Guarantees: the mode and the victim come from runs.
 """
 
 from __future__ import annotations

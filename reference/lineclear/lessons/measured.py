@@ -1,8 +1,7 @@
 """The lesson's table of policies, measured: each word of it as a comparison of two runs.
 
-Guarantees: every policy serves the same requests with the same pools and the same model of time, and
-a difference below a tenth counts as none. What is complex is not measured. It knows nothing about
-why a policy does what it does.
+Guarantees: every policy serves the same requests with the same pools and the same model of time,
+and a difference below a tenth counts as none. What is complex is not measured.
 """
 
 from __future__ import annotations

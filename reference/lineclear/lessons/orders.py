@@ -1,7 +1,7 @@
 """Who goes first: the lesson's first two policies and its first exercise, run.
 
-Guarantees: where the lesson's code does something else than this scheduler, its rule runs as a broken
-preset if the table of actions admits it. It knows nothing about shares of a step.
+Guarantees: where the lesson's code does something else than this scheduler, its rule runs as a
+broken preset if the table of actions admits it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Queues, budget and outputs: the parts that the lesson's scheduler is made of, run.
 
-Guarantees: fields and phases are read from the classes that run. It knows nothing about policies.
+Guarantees: fields and phases are read from the classes that run.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The page "The lesson, run", as Markdown.
 
-Guarantees: every figure on it comes from the runs that it is given. It knows nothing about files.
+Guarantees: every figure on it comes from the runs that it is given.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The order of a step that the lesson teaches: swap in, then serve what runs, then admit.
 
-Guarantees: what the lesson's order leads to comes from runs with its preset. It knows nothing about
-single requests.
+Guarantees: what the lesson's order leads to comes from runs with its preset.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a scene showed: the state at each step, as data and as a trace.
 
 Guarantees: a row shows the state in which a step was issued, so a block that the step needs is
-taken already. It knows nothing about the scheduler.
+taken already.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A few requests on the real scheduler, step by step.
 
 Guarantees: every invariant is checked after every step; a row shows the state in which a step was
-issued, so a block that it needs is taken already. It knows nothing about what a lesson says.
+issued, so a block that it needs is taken already.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The lesson's worked examples: its states, the runs that show them, and its figures beside ours.
 
 Guarantees: each example runs on the real scheduler with every invariant checked after every step.
-The lesson's own figures stand here as data; ours are computed. It knows nothing about output.
+The lesson's own figures stand here as data; ours are computed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Who gets how much: the lesson's third policy and its second exercise, run.
 
-Guarantees: what the lesson's code computes is computed here from the same sizes, what this scheduler
-does comes from a run. It knows nothing about the order of requests.
+Guarantees: what the lesson's code computes is computed here from the same sizes, what this
+scheduler does comes from a run.
 """
 
 from __future__ import annotations

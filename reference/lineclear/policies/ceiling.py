@@ -2,7 +2,7 @@
 
 Guarantees: at most `ceiling * (levels - 1)` requests that arrived after a request are admitted
 before it, whatever keeps arriving, because a level of priority is worth a head start of `ceiling`
-arrivals and no more. It knows nothing about time: it counts arrivals.
+arrivals and no more.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Earliest deadline first.
 
 Guarantees: the order never changes; whoever has a deadline is preceded only by requests with an
-earlier one, and these arrived before it if deadlines lie after arrivals. Requests without a deadline
-come last, and may wait for ever. It knows nothing about whether a deadline can be kept: under overload
-every one may be missed, and nobody is turned away for it.
+earlier one, and these arrived before it if deadlines lie after arrivals. Requests without a
+deadline come last, and may wait for ever.
 """
 
 from __future__ import annotations

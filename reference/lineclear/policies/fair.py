@@ -3,7 +3,7 @@
 Guarantees: no prompt takes more than its share while another could use it, so a long prompt delays
 the others by less; a share is at least one token and what nobody uses is given away, which are two
 of the ways in which the lesson's version loses tokens. Order and progress are those of first come,
-first served. It knows nothing about tenants.
+first served.
 """
 
 from __future__ import annotations

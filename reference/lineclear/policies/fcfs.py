@@ -1,7 +1,6 @@
 """First come, first served: the order of arrival, and nobody waiting displaces anybody.
 
-Guarantees: finitely many requests go before any other, so that none starves. It knows nothing
-about priorities.
+Guarantees: finitely many requests go before any other, so that none starves.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Hybrid, of the lesson's fourth question: priority for the first admission, arrival afterwards.
 
 Guarantees: who runs is served, and gives way, by the order of arrival, so the one that arrived
-first of all that run always goes on. It knows nothing about how long anybody has waited, so an
-endless stream of important requests keeps the others waiting.
+first of all that run always goes on.
 """
 
 from __future__ import annotations

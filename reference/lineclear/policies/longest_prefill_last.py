@@ -1,9 +1,8 @@
 """Longest prefill last: short prompts first, so that few wait for a long one; plain or with aging.
 
 Guarantees: of two requests that wait the one with the shorter prompt goes first. With aging
-(`seconds_per_token` above 0) a token of prompt counts as so many seconds of a later arrival, and none
-starves. Plain, an endless stream of short prompts keeps a long one waiting. It knows nothing about
-how many tokens a request will generate.
+(`seconds_per_token` above 0) a token of prompt counts as so many seconds of a later arrival, and
+none starves. Plain, an endless stream of short prompts keeps a long one waiting.
 """
 
 from __future__ import annotations

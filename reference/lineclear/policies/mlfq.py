@@ -2,8 +2,7 @@
 
 Guarantees: short requests go before long ones without anybody predicting lengths, and who has
 generated nothing for a while is promoted, and stays on the top until it has generated a quantum;
-nobody who arrived later goes before it there, so none starves. It knows nothing about time: quanta
-are tokens, waiting is counted in steps.
+nobody who arrived later goes before it there, so none starves.
 
 A request joins the first level whose quantum covers its prompt, moves down a level each time it
 has generated another quantum, and goes to the top when it has generated nothing for `promote_after`

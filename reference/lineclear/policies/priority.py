@@ -1,7 +1,6 @@
 """Static priority: the more important first, then the order of arrival.
 
-Guarantees: a request displaces only strictly less important ones. It knows nothing about ageing,
-so an endless stream of important requests starves the others.
+Guarantees: a request displaces only strictly less important ones.
 """
 
 from __future__ import annotations

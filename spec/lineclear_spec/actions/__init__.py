@@ -1,9 +1,8 @@
 """The action table: every change to a request or a block, each once, as a guard and an effect.
 
 Guarantees: an action whose guard is false changes nothing, and one whose guard is true keeps every
-invariant of `invariants/`. It knows nothing about policies: which action happens when is decided
-elsewhere. The same functions run on the plain ledger (`ledger.py`) and, in `prove.py`, on
-formulas.
+invariant of `invariants/`. The same functions run on the plain ledger (`ledger.py`) and, in
+`prove.py`, on formulas.
 
 Each action is a docstring of one sentence, then `# GUARD`, then `# EFFECT`. All guards come before
 the first write.

@@ -1,7 +1,6 @@
 """How a request begins and ends.
 
-Guarantees: what `deltas/` promises of each action. It knows nothing about when the action is
-wanted.
+Guarantees: what `deltas/` promises of each action.
 """
 
 from __future__ import annotations

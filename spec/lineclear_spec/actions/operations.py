@@ -1,7 +1,6 @@
 """How copies complete or fail, and fences are lifted.
 
-Guarantees: what `deltas/` promises of each action. It knows nothing about when the action is
-wanted.
+Guarantees: what `deltas/` promises of each action.
 """
 
 from __future__ import annotations

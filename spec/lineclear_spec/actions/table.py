@@ -1,7 +1,6 @@
 """The table itself: one row for each action, entered by a decorator.
 
-Guarantees: an action is told to the journal when it has happened, and only then. It knows nothing
-about any particular action.
+Guarantees: an action is told to the journal when it has happened, and only then.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Guarantees: `promises(before, now, k, ...)` is proved to hold after k iterations for every k, so
 `promises(before, after, count, ...)` may be assumed wherever the loop is called with its
-requirements met. It knows nothing about how the loop does it.
+requirements met.
 """
 
 from __future__ import annotations

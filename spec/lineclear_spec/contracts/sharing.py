@@ -1,8 +1,7 @@
 # pyright: basic
 """Contracts of the loops that share them.
 
-Guarantees: nothing by itself; every promise is proved of the step in `blocks.py`. It knows nothing about
-actions.
+Guarantees: nothing by itself; every promise is proved of the step in `blocks.py`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 (*frame*).
 
 Guarantees: a promise is a predicate over the state before and the state after, written apart from
-the effect, so an effect that does nothing, too little or too much breaks one. It knows nothing
-about how the effect is done.
+the effect, so an effect that does nothing, too little or too much breaks one.
 """
 
 from __future__ import annotations

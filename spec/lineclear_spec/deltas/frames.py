@@ -1,8 +1,7 @@
 # pyright: basic
 """The words in which actions promise: what changes, and that nothing else does.
 
-Guarantees: a frame names every field of every record it speaks of. It knows nothing about any
-particular action.
+Guarantees: a frame names every field of every record it speaks of.
 """
 
 from __future__ import annotations

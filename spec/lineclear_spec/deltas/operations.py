@@ -1,8 +1,7 @@
 # pyright: basic
 """What the actions of `actions/operations.py` promise.
 
-Guarantees: nothing by itself; every promise is proved. It knows nothing about how an effect is
-done.
+Guarantees: nothing by itself; every promise is proved.
 """
 
 from __future__ import annotations

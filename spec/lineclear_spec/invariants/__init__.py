@@ -1,7 +1,7 @@
 """The named invariants: what is true between any two actions, each with one English sentence.
 
 Guarantees: each clause is one predicate, evaluated symbolically by `prove.py` and concretely by
-`view.py`. It knows nothing about how a state came to be.
+`view.py`.
 
 *Step* invariants hold after every single block step; *boundary* invariants hold between actions.
 Ghost fields (`index`, `rank`, `holder`, `owner`, `slot`, `seat`, `kv`, `touch`, ...) are inverse

@@ -1,8 +1,7 @@
 # pyright: basic
 """What an invariant is, and the words that several of them use.
 
-Guarantees: each clause is one predicate over a view, evaluated symbolically and concretely. It
-knows nothing about any particular invariant.
+Guarantees: each clause is one predicate over a view, evaluated symbolically and concretely.
 """
 
 from __future__ import annotations

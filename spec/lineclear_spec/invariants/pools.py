@@ -1,8 +1,7 @@
 # pyright: basic
 """Step invariants: what holds of pools, blocks and tables after every single block step.
 
-Guarantees: nothing by itself; every clause is proved of every action. It knows nothing about
-actions.
+Guarantees: nothing by itself; every clause is proved of every action.
 """
 
 from __future__ import annotations

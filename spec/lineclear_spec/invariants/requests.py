@@ -1,8 +1,7 @@
 # pyright: basic
 """Boundary invariants of requests: what is admitted, who belongs to them, how they end.
 
-Guarantees: nothing by itself; every clause is proved of every action. It knows nothing about
-actions.
+Guarantees: nothing by itself; every clause is proved of every action.
 """
 
 from __future__ import annotations

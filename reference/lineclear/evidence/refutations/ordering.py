@@ -1,6 +1,6 @@
 """P3, P8 and P10 fail: who enters when, and who gives way to whom.
 
-Guarantees: the order is read from the plans. It knows nothing about keys.
+Guarantees: the order is read from the plans.
 """
 
 from __future__ import annotations

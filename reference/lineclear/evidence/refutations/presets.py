@@ -1,8 +1,7 @@
 """Where the rules of real systems make no progress, or let a later request pass: seen on our table.
 
-Guarantees: each run has the requests of a report about the real system, or of its rules run by hand
-(docs/trust.md names the sources), and the default preset does not fail in it. It knows nothing about
-the rules: it reads plans.
+Guarantees: each run has the requests of a report about the real system, or of its rules run by
+hand (docs/trust.md names the sources), and the default preset does not fail in it.
 """
 
 from __future__ import annotations

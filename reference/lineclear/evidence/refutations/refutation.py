@@ -1,7 +1,6 @@
 """What a refutation is, and the list of them.
 
-Guarantees: `show` returns only if the property was seen to fail. It knows nothing about how each of
-them goes about it.
+Guarantees: `show` returns only if the property was seen to fail.
 """
 
 from __future__ import annotations

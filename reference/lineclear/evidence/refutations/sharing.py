@@ -1,7 +1,7 @@
 """P12 fails: of two tenants that both wait all the time, one is served far more than the other.
 
-Guarantees: service is counted from the plans, prompts once and samples as they are computed, at the
-prices that the virtual token counter has by default. It knows nothing about policies.
+Guarantees: service is counted from the plans, prompts once and samples as they are computed, at
+the prices that the virtual token counter has by default.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """P7 fails: a request that waits is passed by later ones without end.
 
-Guarantees: the victim computes nothing in all the run, while requests that arrived after it come to
-their end, and what happens repeats. It knows nothing about why the policy does so.
+Guarantees: the victim computes nothing in all the run, while requests that arrived after it come
+to their end, and what happens repeats.
 """
 
 from __future__ import annotations
