@@ -95,7 +95,7 @@ class NanoVllm:
         return True
 
     def abort(self, request_id: str) -> None:
-        raise NotImplementedError
+        raise NotImplementedError("nano-vllm cannot abort: leave Limits(aborts=False)")
 
     def step(self, execute: Any) -> list[str]:
         if self.scheduler.is_finished():  # the engine's own loop ends then

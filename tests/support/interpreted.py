@@ -132,4 +132,4 @@ def near(found: torch.Tensor, wanted: torch.Tensor, bound: float) -> None:
 attention()
 if len(sys.argv) == 1:
     layers()
-print("the kernels did as told")
+print("the kernels are right")

@@ -38,8 +38,8 @@ def generated_files(context: Context) -> str:
     return content(context)
 
 
-#: The stages. `run` maps a `Context` to an `Outcome`; `sources` are the files that the answer
-#: depends on (the cache drops it when they change).
+#: The stages, those that find most in least time first. `run` maps a `Context` to an `Outcome`; `sources`
+#: are the files that the answer depends on (the cache drops it when they change).
 STAGES: tuple[Stage, ...] = (
     Stage(
         "controls",
@@ -48,13 +48,13 @@ STAGES: tuple[Stage, ...] = (
         SOLVERS[:1],
     ),
     Stage("proofs", later("proofs", "proofs"), PROOFS, SOLVERS),
+    Stage("scheduler", later("driven", "driven"), BOTH),
+    Stage("behaviours", later("behaviours", "behaviours"), BOTH),
     Stage("second solver", later("proofs", "second_solver"), PROOFS, SOLVERS),
     Stage("stability", later("proofs", "stability"), PROOFS, SOLVERS, ("deep",)),
     Stage("mutants", later("table", "mutants"), TABLE, SOLVERS),
     Stage("exploration", later("table", "exploration"), TABLE),
     Stage("witnesses", later("table", "witnesses"), TABLE),
-    Stage("behaviours", later("behaviours", "behaviours"), BOTH),
-    Stage("scheduler", later("driven", "driven"), BOTH),
     Stage("diagrams", later("generated", "diagrams"), BOTH, SOLVERS, extra=generated_files),
 )
 

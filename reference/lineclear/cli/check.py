@@ -187,6 +187,8 @@ def run_stages(stages: Sequence[Stage], context: Context, *, cached: bool = True
                     cache.save(stage, context, name, outcome)
             outcomes.append(outcome)
             progress.step()
+            for finding in outcome.findings[:1]:  # the rest, and its trace, come with the summary
+                progress.say(f"{stage.name}: {finding.code} {finding.title}")
     return outcomes
 
 

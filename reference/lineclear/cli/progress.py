@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 from types import TracebackType
 
 __all__ = ["Progress"]
@@ -42,6 +43,7 @@ class Progress:
             self._task = bar.add_task(self.title, total=self.total)
             self._advance = bar.advance
             self._stop = bar.stop
+            self._print = partial(bar.console.print, markup=False, highlight=False)
             self._bar = bar
         return self
 
@@ -58,6 +60,14 @@ class Progress:
                 f"{self.title}: {self.done:,} of {self.total:,}, {now - self._started:.0f} s\n"
             )
             sys.stderr.flush()
+
+    def say(self, line: str) -> None:
+        """Prints a line at once, above the bar if there is one."""
+        if self._bar is not None:
+            self._print(line)
+            return
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
 
     def __exit__(
         self,

@@ -6,6 +6,7 @@ date, since every token is added when a plan samples it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable
 from fractions import Fraction
 from typing import Any
@@ -16,7 +17,7 @@ from lineclear.view import View
 __all__ = ["Counters", "Tenants", "Turns"]
 
 
-class Tenants:
+class Tenants(ABC):
     """Prices, and which tenants have requests that wait."""
 
     def __init__(self, policy: Any) -> None:
@@ -47,7 +48,8 @@ class Tenants:
         self.waiting.remove(tenant)
 
     def steady(self, tenant: Hashable, change: int, step: int) -> None:
-        """Tokens are added when they are sampled."""
+        """Changes nothing: tokens are added when they are sampled."""
+        del tenant, change, step
 
     def admitted(self, tenant: Hashable, tokens: int, step: int) -> None:
         """A request with such a prompt runs for the first time."""
@@ -58,17 +60,17 @@ class Tenants:
         for tenant in tenants:
             self.charge(tenant, self.output / self.weight(tenant))
 
+    @abstractmethod
     def charge(self, tenant: Hashable, amount: Fraction) -> None:
-        """Of a tenant, so much."""
-        raise NotImplementedError
+        """Adds an amount to what the tenant has paid."""
 
+    @abstractmethod
     def first(self, step: int) -> Hashable:
         """The tenant whose turn it is."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check(self, policy: Any, step: int) -> None:
-        """Holds the accounts of a policy against these."""
-        raise NotImplementedError
+        """Raises if the accounts of a policy differ from these."""
 
 
 def same(what: str, found: Any, wanted: Any) -> None:
