@@ -115,7 +115,7 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             z3.Implies(leads, raw(negate(progress.behind(other, first)))),
         ),
         (
-            "whoever comes later is behind, and nobody else",
+            "exactly the requests that come later are behind",
             z3.And(
                 z3.Implies(PRECEDES(first.z, other.z), raw(progress.behind(first, other))),
                 z3.Implies(raw(progress.behind(first, other)), PRECEDES(first.z, other.z)),

@@ -65,11 +65,11 @@ def who_enters(whole: Callable[[str], Any], truth: Callable[[str], Any]) -> list
             ),
         ),
         (
-            "the watermark is kept free while one runs, and when nobody runs nothing is",
+            "the watermark is kept free while a request runs, and nothing otherwise",
             both(implies(running >= 1, free_now == kept), implies(running <= 0, free_now == 0)),
         ),
         (
-            "there are the blocks that nobody is due and that are not kept free, and the seats that are left",
+            "a step has the blocks that are neither due nor kept free, and the seats that are left",
             both(
                 there.blocks + due + kept == free,
                 there.seats + taken == seats,
@@ -100,7 +100,7 @@ def who_enters(whole: Callable[[str], Any], truth: Callable[[str], Any]) -> list
             both(asked <= tokens, asked <= budget, one_of(asked, tokens, budget)),
         ),
         (
-            "the tokens that are left are those that nobody computes",
+            "the tokens that are left are those that no sequence computes",
             left + scheduled + steady + promised == budget,
         ),
     ]
