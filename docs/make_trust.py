@@ -30,8 +30,9 @@ from lineclear_spec import blocks  # noqa: E402
 from lineclear_spec.actions import ACTIONS  # noqa: E402
 from lineclear_spec.invariants import INVARIANTS  # noqa: E402
 from lineclear_spec.ledger import Ledger  # noqa: E402
+from lineclear_spec.premises import PREMISES  # noqa: E402
 from lineclear_spec.records import Pool  # noqa: E402
-from lineclear_spec.theorems import PREMISES, Standing, standings  # noqa: E402
+from lineclear_spec.standings import Standing, standings  # noqa: E402
 
 SEEDS = 5
 PAGES = ("README.md", "docs/trust.md", "docs/mutants.md", "docs/not_covered.md")

@@ -22,7 +22,8 @@ from lineclear.policies.units import shown
 from lineclear.rules import rules_of
 from lineclear.workload import Workload
 from lineclear_spec.dialect import objection
-from lineclear_spec.theorems import CLAIMS, PREMISES, Theorem
+from lineclear_spec.premises import PREMISES
+from lineclear_spec.theorems import CLAIMS, Theorem
 
 __all__ = ["Guarantee", "Lost", "claims_of", "guarantees", "lost_premises", "verdict"]
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from lineclear.evidence.refutations import NotShown
 from lineclear.properties import PROPERTIES, Cell
-from lineclear_spec.theorems import PREMISES
+from lineclear_spec.premises import PREMISES
 
 if TYPE_CHECKING:
     from lineclear.evidence.refutations import Refutation, Shown
-    from lineclear_spec.theorems import Standing
+    from lineclear_spec.standings import Standing
 
     Runs = Iterable[tuple[Refutation, Shown | NotShown]]
 

@@ -35,7 +35,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
     ),
     "one answer `proved` is enough": (
         (
-            "lineclear_spec.theorems",
+            "lineclear_spec.standings",
             "standing",
             'answers.get(key, {"proved"}) - {"proved"}',
             '"proved" not in answers.get(key, {"proved"})',

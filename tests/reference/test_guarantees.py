@@ -25,7 +25,8 @@ from lineclear.policies import load_claims, make
 from lineclear.policies.mlfq import MultiLevelFeedbackQueue
 from lineclear.rules import RULES, rules_of
 from lineclear.workload import Arrival, Workload
-from lineclear_spec.theorems import CLAIMS, PREMISES
+from lineclear_spec.premises import PREMISES
+from lineclear_spec.theorems import CLAIMS
 
 OPTIONS: dict[str, tuple[tuple[str, Any], ...]] = {
     "lpl": (("seconds_per_token", 0.5),),

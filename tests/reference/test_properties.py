@@ -9,7 +9,8 @@ import pytest
 from lineclear.evidence.refutations import REFUTATIONS, NotShown, Shown
 from lineclear.policies import BUILT_IN, load_claims
 from lineclear.properties import PROPERTIES, Cell, cells, show_all
-from lineclear_spec.theorems import CLAIMS, Standing, Theorem
+from lineclear_spec.standings import Standing
+from lineclear_spec.theorems import CLAIMS, Theorem
 
 load_claims()
 SHOWN: dict[str, Shown | NotShown] = show_all()

@@ -33,10 +33,11 @@ from lineclear_spec.prove import prove_unit
 from lineclear_spec.questions import ENTERING_FIELDS, refuse_questions
 from lineclear_spec.smtlib import write
 from lineclear_spec.source import Forbidden
+from lineclear_spec.standings import expand
 from lineclear_spec.state import Block, State
 from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.terms import Misuse, Term
-from lineclear_spec.theorems import CLAIMS, expand
+from lineclear_spec.theorems import CLAIMS
 
 # ---- lists and other parts of the ledger -------------------------------------------------------
 

@@ -36,19 +36,9 @@ from lineclear_spec.obligations import (
 )
 from lineclear_spec.prove import prove_unit
 from lineclear_spec.records import Limits
+from lineclear_spec.standings import Standing, expand, standing
 from lineclear_spec.terms import Misuse
-from lineclear_spec.theorems import (
-    CLAIMS,
-    ORDER,
-    TABLE,
-    Claims,
-    Fact,
-    Standing,
-    Theorem,
-    claim,
-    expand,
-    standing,
-)
+from lineclear_spec.theorems import CLAIMS, ORDER, TABLE, Claims, Fact, Theorem, claim
 
 LEMMAS = ("ranking", "progress")
 

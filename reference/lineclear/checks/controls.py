@@ -197,7 +197,8 @@ def unlisted() -> str:
 
 def stands(answers: set[str]) -> str:
     """Whether a theorem counts as proved although its only obligation does not."""
-    from lineclear_spec.theorems import Theorem, standing
+    from lineclear_spec.standings import standing
+    from lineclear_spec.theorems import Theorem
 
     theorem = Theorem("control", "a control", (), ("unit/progress/key",))
     given = {"unit/progress/key": answers} if answers else {}

@@ -17,7 +17,7 @@ from lineclear.cli.progress import Progress
 if TYPE_CHECKING:
     from lineclear.evidence.refutations import NotShown, Refutation, Shown
     from lineclear.properties import Cell
-    from lineclear_spec.theorems import Standing
+    from lineclear_spec.standings import Standing
 
 __all__ = ["add_parser", "run"]
 
@@ -88,7 +88,7 @@ def asked() -> list[Standing]:
     from lineclear.policies import load_claims
     from lineclear_spec import prove
     from lineclear_spec.obligations import every_key, units
-    from lineclear_spec.theorems import standings
+    from lineclear_spec.standings import standings
 
     load_claims()
     with Progress("proving", len(units())) as progress:

@@ -22,7 +22,7 @@ from lineclear.cli.progress import Progress
 if TYPE_CHECKING:
     from lineclear_spec.judge import Verdict
     from lineclear_spec.prove import Result
-    from lineclear_spec.theorems import Standing
+    from lineclear_spec.standings import Standing
 
 __all__ = ["add_parser", "mutant_counts", "proof_lines", "prove_json", "run", "status_of"]
 
@@ -93,7 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear_spec.judge import judge_all
     from lineclear_spec.mutants import generate
     from lineclear_spec.obligations import every_key, units
-    from lineclear_spec.theorems import TABLE, belongs, standings
+    from lineclear_spec.standings import belongs, standings
+    from lineclear_spec.theorems import TABLE
 
     load_claims()
     names = chosen(arguments.actions, units(), "action")
@@ -221,7 +222,8 @@ def print_operators(arguments: argparse.Namespace) -> int:
 
 def theorem_lines(theorems: Sequence[Standing]) -> list[str]:
     """One line for each theorem, then its premises and how they are discharged."""
-    from lineclear_spec.theorems import FEW, PREMISES
+    from lineclear_spec.premises import PREMISES
+    from lineclear_spec.standings import FEW
 
     width = max(len(t.theorem) for t in theorems)
     lines = ["lineclear prove     theorems of the policies, for any number of requests", ""]
