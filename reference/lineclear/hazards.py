@@ -16,8 +16,7 @@ case of the rule here (reads that do not conflict are ordered too, and no chain 
 backend that issues a plan's operations under their waits obeys the rule; this module checks that it
 did, from what was really issued.
 
-Guarantees: a conflict that nothing orders is found when the later access is recorded. It knows
-nothing about devices, and nothing about plans but the waits.
+Guarantees: a conflict that nothing orders is found when the later access is recorded.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Theorems held against a run: each bound beside the most that was seen.
 
-Guarantees: what is seen comes from arrivals, plans and ends alone. A bound that was passed although
-its theorem holds is told as such: then the theorem, its premises or the scheduler is wrong. It knows
-nothing about how a run is made.
+Guarantees: what is seen comes from arrivals, plans and ends alone. A bound that was passed
+although its theorem holds is told as such: then the theorem, its premises or the scheduler is
+wrong.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """A model that generates what the workload says: how many tokens a step samples, and when to stop.
 
-Guarantees: each branch generates exactly its length, however it was preempted meanwhile. It knows
-nothing about blocks or time, and no token has a value.
+Guarantees: each branch generates exactly its length, however it was preempted meanwhile.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """A scheduler run on a workload in simulated time, its invariants checked as it goes.
 
 Guarantees: the scheduler is told what a serving engine would tell it and never a length that is
-still to be generated; the same workload, configuration and model give the same run. It knows
-nothing about policies; how long things take it is told by `steptime.py`.
+still to be generated; the same workload, configuration and model give the same run.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Guarantees: under a policy whose progress is proved no alarm is raised unless a premise fails,
 because what is waited for is what the theorem promises; a call costs as much with a thousand
-requests as with one, but for the rare ones that count what is left. It changes nothing. It knows
-nothing about policies but the order that requests had when they arrived.
+requests as with one, but for the rare ones that count what is left. It changes nothing.
 
 Three things are watched.
 

@@ -2,8 +2,7 @@
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """What progress needs of the scheduler's decisions: the functions of `progress.py`, on formulas.
 
-Guarantees: the functions that the scheduler asks are what is run; nothing is stated of a copy. It knows
-nothing about particular policies: an order is any strict total order.
+Guarantees: the functions that the scheduler asks are what is run; nothing is stated of a copy.
 """
 
 from __future__ import annotations

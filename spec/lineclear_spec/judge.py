@@ -4,8 +4,7 @@
 Guarantees: *refuted* means that a concrete execution, replayable from the start state, breaks a
 named rule, and that some obligation of the proof fails too; *equivalent* means that the solver
 proved every obligation and that the dropped guard is implied by the rest, that the state after is
-the same, or that the guards are the same in another order. Anything else *survived*. It knows
-nothing about how mutants are made.
+the same, or that the guards are the same in another order. Anything else *survived*.
 """
 
 from __future__ import annotations

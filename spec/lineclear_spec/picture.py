@@ -1,7 +1,6 @@
 """A trace as a picture: one row for each action, one column for each block.
 
-Guarantees: what is drawn was executed; only the rows' last column says what changed. It knows
-nothing about how the trace was found.
+Guarantees: what is drawn was executed; only the rows' last column says what changed.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """The table with its features switched off: the small model of a two-tier pool that other checkers count.
 
-Guarantees: every move is a fixed run of the table's own actions on a plain ledger, so a state that is
-counted here is a state of the table; a move whose run is refused anywhere does not happen. It knows
-nothing about ghosts, policies, branches, drafts, fences or steps in flight: each move ends with no
-operation open and no step in flight.
+Guarantees: every move is a fixed run of the table's own actions on a plain ledger, so a state that
+is counted here is a state of the table; a move whose run is refused anywhere does not happen.
 
 The moves, and what each is on the table:
 

@@ -1,7 +1,6 @@
 """One statement of the table, changed a little: what generated mutants do besides dropping it.
 
-Guarantees: each variant differs from the statement in one place, and its name says how. It knows
-nothing about actions, proofs or searches.
+Guarantees: each variant differs from the statement in one place, and its name says how.
 
 A guard is *weakened* or *strengthened* where it compares whole numbers: by one. The first guard of an
 action is also *strengthened* by a condition on the whole ledger that the table asks nowhere. An effect is

@@ -1,7 +1,6 @@
 """A worked example: what the lesson writes, what a run does, and where the two differ.
 
-Guarantees: a claim is right exactly if both figures are equal and break no invariant. It knows
-nothing about particular examples.
+Guarantees: a claim is right exactly if both figures are equal and break no invariant.
 """
 
 from __future__ import annotations

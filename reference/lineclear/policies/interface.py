@@ -1,7 +1,6 @@
 """What a policy has to look like, checked before it is asked anything.
 
-Guarantees: a policy without complaints here can be called as the scheduler calls it. It knows
-nothing about what a policy answers; `policy_adapter.py` copes with that.
+Guarantees: a policy without complaints here can be called as the scheduler calls it.
 """
 
 from __future__ import annotations

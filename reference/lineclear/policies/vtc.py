@@ -1,8 +1,8 @@
 """Weighted fair queueing by a virtual token counter, with an explicit virtual time.
 
 Guarantees: between two tenants that both have requests waiting, the service that each received,
-divided by its weight, differs by at most what `bound` computes, whatever they ask for. It knows
-nothing about single requests: within a tenant they go in the order of arrival.
+divided by its weight, differs by at most what `bound` computes, whatever they ask for. Within a
+tenant, requests go in the order of arrival.
 
 The rule is that of Sheng et al. (OSDI 2024): the waiting tenant with the least counter goes next,
 and pays for what it gets. A tenant that comes back is lifted to the virtual time, which is the

@@ -1,8 +1,7 @@
 """Operations that plans carried, which of them have run, and which the host knows to have ended.
 
 Guarantees: an operation is offered only when every operation that it waits for has run; what the host
-may know is a consequence of what was reported and committed, never of what a scheduler says. It knows
-numbers and waits, and nothing about blocks or tokens.
+may know is a consequence of what was reported and committed, never of what a scheduler says.
 
 This is the one place that says what waits allow. Operation n may run when
 

@@ -1,7 +1,6 @@
 """P6b fails without premise W: each arrival comes before the one before it, without end.
 
-Guarantees: no request comes to its end in all the run, though requests keep tokens in it (P6a). It knows
-nothing about why the order goes on like that.
+Guarantees: no request comes to its end in all the run, though requests keep tokens in it (P6a).
 """
 
 from __future__ import annotations

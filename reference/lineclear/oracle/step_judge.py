@@ -1,0 +1,134 @@
+# pyright: basic
+"""Compares a plan, and the counters after it, with the step that the rules give.
+
+Invariant: the first difference raises `Undone` with the rule that it breaks, causes before consequences.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from lineclear.oracle.compare import compare, same
+from lineclear.oracle.state import observe
+from lineclear.oracle.step import Expected, Row
+from lineclear.policies.mlfq import MultiLevelFeedbackQueue
+from lineclear_spec.lifecycle import Phase
+
+if TYPE_CHECKING:
+    from lineclear.plan import Plan
+    from lineclear.scheduler import Scheduler
+
+__all__ = ["check_levels", "counters_of", "judge"]
+
+
+def rows_of(plan: Plan) -> list[Row]:
+    """The rows of a plan in plain form; of one in the decode batch the first position is not told."""
+    return [
+        (r.request_id, r.branch, r.tokens, r.drafts, r.start, r.samples, r.prefill)  # type: ignore[misc]
+        for r in plan.scheduled_seq_groups
+    ]
+
+
+def counters_of(scheduler: Scheduler) -> dict[str, int]:
+    """Counters that a step may change."""
+    counters = scheduler.counters
+    return {
+        "swap": counters.preemptions["swap"],
+        "recompute": counters.preemptions["recompute"],
+        "discarded": counters.discarded,
+        "recomputed tokens": counters.recomputed_tokens,
+        "preempted alone": counters.preempted_alone,
+        "steps": counters.steps,
+        "tokens": counters.batched_tokens,
+    }
+
+
+def judge(scheduler: Scheduler, expected: Expected, plan: Plan, before: dict[str, int]) -> None:
+    """Compares a step with the one that it should be, the first cause first.
+
+    Raises:
+        Undone: they differ.
+    """
+    made, mine = list(plan.preempted), expected.preempted
+    rule = "displacement" if expected.displaced else "growth"
+    same(rule, "preempted", [name for name, _ in made], [name for name, _ in mine])
+    after = counters_of(scheduler)
+    grew = {name: after[name] - before[name] for name in after}
+    for name in expected.discarded:
+        phase = scheduler.entries[name].record.phase if name in scheduler.entries else None
+        same("discard", f"the copy of request {name!r} is kept", phase == Phase.SWAPPED, False)
+    same("discard", "copies discarded", grew["discarded"], len(expected.discarded))
+    for (name, mode), (_, wanted) in zip(made, mine, strict=True):
+        same("mode", f"preemption of request {name!r}", mode, wanted)
+    rules = {live.name: "discard" for live in expected.state.lives}
+    phases = {live.name: live.phase for live in expected.state.lives}
+    for name, entry in scheduler.entries.items():
+        if Phase.RUNNING in (phases.get(name), entry.record.phase):
+            same("admission", f"phase of request {name!r}", entry.record.phase, phases.get(name))
+    judge_rows(expected, plan)
+    compare(scheduler, expected.state, rules)
+    if expected.state.of_phase(Phase.WAITING, Phase.SWAPPED):
+        same("reason", "why nothing enters", scheduler.refrained, expected.reason)
+    modes = Counter(mode for _, mode in mine)
+    tokens = sum(row[2] for row in expected.rows)
+    wanted_counts = {
+        "swap": modes["swap"],
+        "recompute": modes["recompute"],
+        "discarded": len(expected.discarded),
+        "recomputed tokens": expected.lost,
+        "preempted alone": expected.alone,
+        "steps": int(tokens > 0),
+        "tokens": tokens,
+    }
+    same("counts", "counters", grew, wanted_counts)
+
+
+def check_levels(scheduler: Scheduler) -> None:
+    """A request that runs stands on the level that its tokens give at this moment.
+
+    Drafts may bring several tokens between two looks, a group's leader may change, and a step in flight
+    may bring a token after the look: the design promises the level for one token in a step alone.
+
+    Raises:
+        Undone: its level is that of an earlier moment.
+    """
+    policy, config = scheduler.policy, scheduler.config
+    if not isinstance(policy, MultiLevelFeedbackQueue):
+        return
+    if config.num_lookahead_slots or config.depth > 1:
+        return
+    for live in observe(scheduler).of_phase(Phase.RUNNING):
+        if live.n > 1:
+            continue
+        since = policy.promoted.get(live.number, -live.prompt)
+        served = live.branches[0].known - live.prompt - since
+        level, covered = 0, policy.quantum
+        while level < policy.levels - 1 and served > covered:
+            level, covered = level + 1, covered + policy.quantum * 2 ** (level + 1)
+        same("order", f"level of request {live.name!r}", live.order[0], level)
+
+
+def judge_rows(expected: Expected, plan: Plan) -> None:
+    """Every sequence that can be served is, with the tokens that are its due.
+
+    Raises:
+        Undone: one is left out, or gets more or less.
+    """
+    rows, wanted = rows_of(plan), expected.rows
+    same(
+        "service",
+        "sequences in the plan",
+        sorted((str(row[0]), row[1]) for row in rows),
+        sorted((str(row[0]), row[1]) for row in wanted),
+    )
+    told = {(row[0], row[1]): row for row in rows}
+    for row in wanted:
+        their = told[row[0], row[1]]
+        mine = (*row[:4], their[4] if their[4] is None else row[4], *row[5:])
+        same("shares", f"row of request {row[0]!r}, branch {row[1]}", their, mine)
+    orders = [[row[:2] for row in some if row[6]] for some in (rows, wanted)]
+    same("shares", "order of the prefills", *orders)
+    figures = plan.num_batched_tokens, plan.num_prefill_groups, plan.step is not None
+    due = sum(row[2] for row in wanted), sum(row[6] for row in wanted), bool(wanted)
+    same("service", "tokens and prefills of the plan, and whether it has a step", figures, due)
