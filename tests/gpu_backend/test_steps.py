@@ -286,7 +286,7 @@ def test_cuda_graphs_with_more_rows_than_tokens(most: int) -> None:
         chosen,
         verify=True,
         record_chunks=True,
-        **{**BASE, "max_num_seqs": most, "num_gpu_blocks": 400},
+        **{**BASE, "max_num_seqs": most, "max_num_batched_tokens": 128, "num_gpu_blocks": 400},
     )
     found = [
         each[0]
