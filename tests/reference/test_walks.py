@@ -7,12 +7,13 @@ from collections.abc import Callable
 import pytest
 from sweep import ROOT, judged
 
-from lineclear.checks.walks import OTHERS, jobs
+from lineclear.checks.walks import OF_ONE_RULE, jobs
 from lineclear.explore.bounds import Bounds
 from lineclear.explore.covered import covered
 from lineclear.explore.scripts import move_of, scripts
 from lineclear.explore.walk_worlds import special
 from lineclear.explore.world import World
+from lineclear_spec.lifecycle import Phase
 
 #: Name -> (module, text, what stands there instead, words of the names of the walks that show it).
 EDITS: dict[str, tuple[str, str, str, str]] = {
@@ -46,6 +47,18 @@ EDITS: dict[str, tuple[str, str, str, str]] = {
         "heap[len(heap) >> 1]",
         "a deep queue",
     ),
+    "copies are discarded in the order of their swaps": (
+        "scheduling.transitions",
+        "        others.sort(key=lambda other: other.rank, reverse=True)\n",
+        "",
+        "one of two copies",
+    ),
+    "jobs go in the order of the queue": (
+        "scheduling.step",
+        "found.sort(key=lambda job: job.entry.rank)",
+        "found.sort(key=lambda job: job.entry.order)",
+        "branches come back",
+    ),
 }
 
 
@@ -72,11 +85,20 @@ def test_the_walk_that_was_made_for_an_edit_turns_red(name: str) -> None:
     assert seconds < 20
 
 
-def test_one_more_world_of_one_rule_changes_no_other_walk() -> None:
+def test_a_walk_depends_on_its_own_world_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     made = jobs("fast", ())
-    assert len({bounds.name for bounds, *_ in made}) >= len(made) - 1
-    others = {bounds.name: seed for bounds, seed, *_ in made[len(scripts()) + len(special()) :]}
-    assert others == {bounds.name: OTHERS + k for k, bounds in enumerate(covered())}
+    monkeypatch.setattr("lineclear.explore.walk_worlds.special", lambda: special()[1:])
+    fewer = jobs("fast", ())
+    assert len(made) - len(fewer) == OF_ONE_RULE
+    assert [job for job in fewer if job not in made] == []
+
+
+def test_a_world_of_one_rule_is_walked_with_early_and_with_late_copies() -> None:
+    seeds: dict[str, set[int]] = {}
+    for bounds, seed, *_ in jobs("fast", ()):
+        seeds.setdefault(bounds.name, set()).add(seed % 2)
+    assert all(seeds[bounds.name] == {0, 1} for bounds in special())
+    assert all(len(seeds[bounds.name]) == 1 for bounds in covered())
 
 
 def after(name: str) -> tuple[World, Bounds]:
@@ -96,3 +118,10 @@ def test_the_copy_that_fails_was_given_up_and_the_request_has_another() -> None:
     assert world.scheduler.counters.discarded == 1
     assert world.scheduler.counters.failed_copies == 0
     assert second.record.copy in world.copies
+
+
+def test_one_of_two_copies_is_discarded() -> None:
+    world, _ = after("one of two copies")
+    swapped = [entry.name for entry in world.live() if entry.record.phase == Phase.SWAPPED]
+    assert world.scheduler.counters.discarded == 1
+    assert swapped == [2, 3]

@@ -6,6 +6,7 @@ rule of a step decides.
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -26,8 +27,8 @@ DRAWN = {"fast": 0, "default": 40, "deep": 780}
 MOVES = {"fast": 90, "default": 150, "deep": 400}
 #: Worlds made for one rule have short requests and get walks three times as long.
 LONGER = 3
-#: Seed of the first of the other worlds: one more world that is made for one rule changes no walk there.
-OTHERS = 17
+#: Walks of a world that is made for one rule. Copies end soon in one, and very late in the next.
+OF_ONE_RULE = 3
 #: Walks of a user's configuration.
 OF_ONE = 4
 #: Walks stop after this many failures.
@@ -78,11 +79,20 @@ def jobs(mode: str, configs: Sequence[Config]) -> list[Job]:
     if configs:
         own = [pressed(k, config) for k, config in enumerate([*configs] * OF_ONE)]
         return [(bounds, seed, LONGER * moves, ()) for seed, bounds in enumerate(own)]
-    written = [(s.bounds, seed, moves, s.moves) for seed, s in enumerate(scripts())]
-    first = [(bounds, seed, LONGER * moves, ()) for seed, bounds in enumerate(special())]
+    written = [(s.bounds, seed_of(s.bounds), moves, s.moves) for s in scripts()]
+    first = [
+        (bounds, seed_of(bounds) + k, LONGER * moves, ())
+        for k in range(OF_ONE_RULE)
+        for bounds in special()
+    ]
     others = (*covered(), *map(drawn, range(DRAWN[mode])))
-    after = [(bounds, seed, moves, ()) for seed, bounds in enumerate(others, OTHERS)]
+    after = [(bounds, seed_of(bounds), moves, ()) for bounds in others]
     return [*written, *first, *after]
+
+
+def seed_of(bounds: Bounds) -> int:
+    """The seed of a world's walk, from its name: one more world changes no walk of another."""
+    return zlib.crc32(bounds.name.encode())
 
 
 def walks(

@@ -41,7 +41,7 @@ def move_of(world: World, written: Move) -> Move:
 
 def scripts() -> list[Script]:
     """All of them."""
-    return [stale()]
+    return [stale(), discards()]
 
 
 def stale() -> Script:
@@ -84,5 +84,37 @@ def stale() -> Script:
         ("submit", 3),
         ("schedule",),  # it is swapped out again
         ("fail", 0),
+    )
+    return Script(bounds, moves)
+
+
+def discards() -> Script:
+    """One of two copies is discarded, and the request swapped out last is the less important one.
+
+    A third request displaces two and a fourth displaces the third, for whose copy there is room when one
+    of the two is gone. Copies are kept in the order of their swaps, the more important one first.
+    """
+    config = Config(
+        num_gpu_blocks=4,
+        num_cpu_blocks=5,
+        block_size=2,
+        max_num_seqs=4,
+        max_num_batched_tokens=8,
+        max_model_len=8,
+        watermark=0.0,
+        scheduling_policy="priority",
+        preemption_mode="swap",
+    )
+    shapes = tuple(Shape(prompt, 3, priority=k) for k, prompt in enumerate((3, 3, 5, 5)))
+    bounds = Bounds("one of two copies is discarded for another", config, shapes, live=6)
+    step: tuple[Move, ...] = (("schedule",), ("commit", "go"))
+    moves: tuple[Move, ...] = (
+        ("submit", 0),
+        ("submit", 1),
+        *step,
+        ("submit", 2),
+        *step,  # the third displaces both
+        ("submit", 3),
+        ("schedule",),  # the fourth displaces the third
     )
     return Script(bounds, moves)
