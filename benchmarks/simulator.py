@@ -34,9 +34,9 @@ sys.path[:0] = [str(ROOT / name) for name in ("spec", "reference", "benchmarks")
 from policy_steps import policy_steps  # noqa: E402
 
 from lineclear.config import Config  # noqa: E402
-from lineclear.readers import read_workload  # noqa: E402
-from lineclear.simulate import Simulation  # noqa: E402
-from lineclear.workload import Workload  # noqa: E402
+from lineclear.simulation.simulate import Simulation  # noqa: E402
+from lineclear.workload.readers import read_workload  # noqa: E402
+from lineclear.workload.workload import Workload  # noqa: E402
 
 TRACE = "azure2023_conv.csv"
 #: Maxima for 20,000 requests: seconds unchecked, seconds checked, and the ratio of a policy.

@@ -35,12 +35,12 @@ from vllm_record import (
 )
 
 from lineclear.config import Config
-from lineclear.metrics import spread
 from lineclear.plan import Plan
-from lineclear.service import Service
-from lineclear.simulate import Simulation
-from lineclear.steptime import StepTime
-from lineclear.workload import Arrival, Workload
+from lineclear.simulation.metrics import spread
+from lineclear.simulation.simulate import Simulation
+from lineclear.simulation.steptime import StepTime
+from lineclear.theorems.service import Service
+from lineclear.workload.workload import Arrival, Workload
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "validation.md"
 

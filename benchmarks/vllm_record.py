@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import linear_regression, median
 
-from lineclear.steptime import StepTime
+from lineclear.simulation.steptime import StepTime
 
 __all__ = [
     "BLOCKS",

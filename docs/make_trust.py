@@ -25,7 +25,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / name) for name in ("spec", "reference")]
 
-from lineclear.properties import cells, show_all  # noqa: E402
+from lineclear.report.properties import cells, show_all  # noqa: E402
 from lineclear_spec import blocks  # noqa: E402
 from lineclear_spec.actions import ACTIONS  # noqa: E402
 from lineclear_spec.invariants import INVARIANTS  # noqa: E402

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lineclear.hazards import Access
+from lineclear.monitor.hazards import Access
 from lineclear.plan import NewBlocks, Plan, Scheduled
 from lineclear_gpu.batch import UNKNOWN, Batch
 

@@ -23,7 +23,7 @@ from lineclear.cli.simulate import add_workload, load
 
 if TYPE_CHECKING:
     from lineclear.config import Config
-    from lineclear.workload import Workload
+    from lineclear.workload.workload import Workload
     from lineclear_gpu.llm import LLM
     from lineclear_gpu.outputs import RequestOutput
 
@@ -224,7 +224,7 @@ def recording(done: int, total: int) -> None:
 
 def short(arguments: argparse.Namespace) -> Workload:
     """The default workload: short prompts and outputs, for a tiny model."""
-    from lineclear.workload import Lengths, WorkloadError, synthetic
+    from lineclear.workload.workload import Lengths, WorkloadError, synthetic
 
     prompts = Lengths(median=48, sigma=0.8, least=4, most=160)
     outputs = Lengths(median=24, sigma=0.6, least=4, most=64)
@@ -257,8 +257,8 @@ def serve(
     llm: LLM, workload: Workload, arguments: argparse.Namespace, *, quiet: bool = False
 ) -> dict[str, Any]:
     """Serves the workload; returns figures and tokens."""
-    from lineclear.audit import Violation
-    from lineclear.hazards import Hazard
+    from lineclear.monitor.audit import Violation
+    from lineclear.monitor.hazards import Hazard
     from lineclear_gpu.engine import EngineError
     from lineclear_gpu.params import SamplingParams
 

@@ -20,9 +20,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from lineclear.audit import audit
 from lineclear.config import Config
-from lineclear.hazards import Hazards
+from lineclear.monitor.audit import audit
+from lineclear.monitor.hazards import Hazards
 from lineclear.plan import Plan
 from lineclear.request import Finished, Rejected, Request
 from lineclear.scheduler import Scheduler

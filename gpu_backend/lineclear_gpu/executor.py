@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from lineclear.hazards import Access, Hazards
+from lineclear.monitor.hazards import Access, Hazards
 from lineclear.plan import BlockOperation, Plan
 from lineclear_gpu.kernels.copying import copy_rows
 from lineclear_gpu.pool import KVPool

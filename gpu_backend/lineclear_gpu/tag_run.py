@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
-from lineclear.audit import audit
 from lineclear.config import Config
-from lineclear.hazards import Hazards
+from lineclear.monitor.audit import audit
+from lineclear.monitor.hazards import Hazards
 from lineclear.plan import BlockOperation
 from lineclear.request import Request
 from lineclear.scheduler import Scheduler

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lineclear.config import Config
+    from lineclear.monitor.liveness import Stalled, Watch
     from lineclear.plan import Plan
     from lineclear.policies import Policy
     from lineclear.policies.tenants import TenantPolicy
+    from lineclear.policies.view import View
     from lineclear.request import Request
     from lineclear.scheduler import Scheduler
-    from lineclear.view import View
-    from lineclear.watch import Stalled, Watch
 
 __all__ = [
     "Config",
@@ -40,10 +40,10 @@ _MODULES = {
     "Policy": "lineclear.policies",
     "Request": "lineclear.request",
     "Scheduler": "lineclear.scheduler",
-    "Stalled": "lineclear.watch",
+    "Stalled": "lineclear.monitor.liveness",
     "TenantPolicy": "lineclear.policies.tenants",
-    "View": "lineclear.view",
-    "Watch": "lineclear.watch",
+    "View": "lineclear.policies.view",
+    "Watch": "lineclear.monitor.liveness",
 }
 
 

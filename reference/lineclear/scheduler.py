@@ -14,7 +14,9 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from lineclear.config import Config
-from lineclear.journal import Ring
+from lineclear.journal.memory import Ring
+from lineclear.monitor.stall import Stall, stall_report
+from lineclear.monitor.stats import stats
 from lineclear.plan import Plan
 from lineclear.policies import Policy, make
 from lineclear.request import Accepted, Finished, Rejected, Request
@@ -32,8 +34,6 @@ from lineclear.scheduling.readings import Readings
 from lineclear.scheduling.step import Step, StepParts
 from lineclear.scheduling.transitions import Transitions
 from lineclear.scheduling.victims import Victims
-from lineclear.stall import Stall, stall_report
-from lineclear.stats import stats
 from lineclear_spec import actions
 from lineclear_spec.ledger import Ledger
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from lineclear.journal import Ring
-from lineclear.record import digest, replay
+from lineclear.journal.file import digest, replay
+from lineclear.journal.memory import Ring
 from lineclear_spec.ledger import Ledger
 
 ROOT = Path(__file__).resolve().parents[2]

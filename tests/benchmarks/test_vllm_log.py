@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lineclear.steptime import StepTime
+from lineclear.simulation.steptime import StepTime
 
 ROOT = Path(__file__).resolve().parents[2]
 LOG = ROOT.parent / "shared" / "traces" / "vllm019_rtx4090_llama31_8b"

@@ -274,13 +274,13 @@ def test_a_mutants_test_passes_while_the_mutant_is_seen(tmp_path: Path) -> None:
 def test_a_run_of_the_scheduler_is_saved_replayed_and_turned_into_a_test(
     monkeypatch: Patch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import lineclear.simulate
+    import lineclear.simulation.simulate
     from lineclear.checks.itf import write
 
     def unjudged(scheduler: Any) -> Any:
         return scheduler  # so that the run goes on until it stalls
 
-    monkeypatch.setattr(lineclear.simulate, "Oracle", unjudged)
+    monkeypatch.setattr(lineclear.simulation.simulate, "Oracle", unjudged)
     with monkeypatch.context() as planted:
         nobody_is_admitted(planted)
         finding, _, _ = driven.drive("small", next(iter(driven.configurations(Context())))[1], 0)

@@ -228,12 +228,12 @@ def test_the_step_time_model_is_stated(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_violation_ends_with_one(
     trace: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lineclear.audit import Violation
+    from lineclear.monitor.audit import Violation
 
     def broken(_: object) -> None:
         raise Violation("conservation", "a GPU place is free and held")
 
-    monkeypatch.setattr("lineclear.repeated_audit.RepeatedAudit.check", broken)
+    monkeypatch.setattr("lineclear.monitor.repeated_audit.RepeatedAudit.check", broken)
     assert main(["simulate", trace]) == 1
     assert "violated: step 1: conservation: a GPU place" in capsys.readouterr().out
 
@@ -278,12 +278,12 @@ def test_one_line_says_that_a_combination_loses_guarantees(
 def test_a_bound_that_is_passed_is_told_and_fails(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import lineclear.bounds
+    import lineclear.theorems.bounds
 
     def one(*_: object) -> int:
         return 1
 
-    monkeypatch.setattr(lineclear.bounds, "steps_of_the_first", one)
+    monkeypatch.setattr(lineclear.theorems.bounds, "steps_of_the_first", one)
     assert main(["simulate", "--num-requests", "5", "--guarantees"]) == 1
     told = capsys.readouterr().out
     assert re.search(r"bound exceeded: fcfs\.P6b does not hold: \d+ steps of the first", told)

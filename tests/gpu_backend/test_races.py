@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lineclear.hazards import Access, Hazard, Hazards
+from lineclear.monitor.hazards import Access, Hazard, Hazards
 from lineclear.plan import BlockOperation
 from lineclear.testing.orders import Favour, Late
 from lineclear_gpu.graphs import Graphs, RecordedGraphs

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from lineclear.audit import audit
 from lineclear.config import Config
+from lineclear.monitor.audit import audit
 from lineclear.plan import Plan
 from lineclear.request import (
     Accepted,

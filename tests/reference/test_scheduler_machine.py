@@ -22,10 +22,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from lineclear.audit import audit
 from lineclear.config import Config
-from lineclear.hazards import Hazards
-from lineclear.observer import Observer
+from lineclear.monitor.audit import audit
+from lineclear.monitor.hazards import Hazards
+from lineclear.monitor.observer import Observer
 from lineclear.oracle import Oracle
 from lineclear.plan import Plan
 from lineclear.policies import Policy

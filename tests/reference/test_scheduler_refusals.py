@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lineclear.audit import audit
 from lineclear.config import Config
+from lineclear.journal.file import digest
+from lineclear.monitor.audit import audit
 from lineclear.plan import Plan
-from lineclear.record import digest
 from lineclear.request import (
     InvalidRequest,
     PlanError,

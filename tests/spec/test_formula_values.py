@@ -20,9 +20,9 @@ import pytest
 
 z3 = pytest.importorskip("z3")
 
-from lineclear.entering import NobodyRuns
 from lineclear.policies import accounts, load_claims
-from lineclear.probe import views
+from lineclear.policies.probe import views
+from lineclear.theorems.entering import NobodyRuns
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.dialect import objection
 from lineclear_spec.entering import STEP

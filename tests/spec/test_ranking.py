@@ -16,9 +16,9 @@ z3 = pytest.importorskip("z3")
 
 from edits import written
 
-from lineclear import entering
 from lineclear.policies import load_claims
 from lineclear.scheduling import sequence_demand, step
+from lineclear.theorems import entering
 from lineclear_spec import logic, orders, progress
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.crosscheck import crosscheck_unit

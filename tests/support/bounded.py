@@ -9,12 +9,12 @@ import random
 from typing import Any
 
 from lineclear.config import MODES, POLICIES, VICTIMS, Config
-from lineclear.held import Held, Holding
 from lineclear.policies import make
 from lineclear.request import Request
 from lineclear.scheduler import Scheduler
-from lineclear.simulate import Simulation
-from lineclear.workload import Arrival, Workload
+from lineclear.simulation.simulate import Simulation
+from lineclear.theorems.bound_checks import Held, Holding
+from lineclear.workload.workload import Arrival, Workload
 
 __all__ = ["OPTIONS", "Driven", "drawn", "held_rows", "hold"]
 

@@ -16,8 +16,8 @@ from typing import Any
 from lineclear.config import Config
 from lineclear.conform import Header
 from lineclear.conform.journal_log import Translator, journal_events, most_drafts
+from lineclear.journal.file import JournalFile
 from lineclear.plan import Plan
-from lineclear.record import JournalFile
 from lineclear.request import Request
 from lineclear.scheduler import Scheduler
 from lineclear_spec.records import Limits

@@ -12,8 +12,8 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
-from lineclear.audit import audit
 from lineclear.config import Config
+from lineclear.monitor.audit import audit
 from lineclear.plan import Plan
 from lineclear.policies import Policy
 from lineclear.request import Accepted, Finished, Rejected, Request

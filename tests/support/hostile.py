@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from lineclear.policies.tenants import TenantPolicy
+from lineclear.policies.view import View
 from lineclear.request import Request, SchedulerError
 from lineclear.scheduler import Scheduler
-from lineclear.view import View
 
 __all__ = [
     "ANSWERS",

@@ -16,7 +16,7 @@ from lineclear.checks.own import made
 from lineclear.checks.stage import Case, Context, Finding, Outcome
 from lineclear.oracle.rules import NAME
 from lineclear.policies import BUILT_IN
-from lineclear.probe import CLOCKS, reads
+from lineclear.policies.probe import CLOCKS, reads
 
 if TYPE_CHECKING:
     from lineclear.explore.bounds import Bounds

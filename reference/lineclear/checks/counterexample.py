@@ -239,7 +239,7 @@ class Execution:
 
     def _row(self, mark: str, action: str, text: str | None) -> None:
         """Records the state."""
-        from lineclear.record import state
+        from lineclear.journal.file import state
         from lineclear_spec.picture import cells, change, facts
         from lineclear_spec.records import CPU, GPU
 
@@ -254,7 +254,7 @@ class Execution:
 
 def names_of(limits: Limits) -> dict[str, int]:
     """The constants of a ledger by name."""
-    from lineclear.record import LIMITS
+    from lineclear.journal.file import LIMITS
 
     return {name: int(getattr(limits, name)) for name in LIMITS}
 

@@ -21,7 +21,7 @@ from lineclear.checks.walks import code_of, walks
 
 if TYPE_CHECKING:
     from lineclear.config import Config
-    from lineclear.workload import Workload
+    from lineclear.workload.workload import Workload
 
 __all__ = ["configurations", "drive", "driven", "shrunk", "tight"]
 
@@ -54,7 +54,7 @@ def shrunk(config: Config) -> Config:
 
 def tight(seed: int, *, wide: int = 2, requests: int = 14) -> Workload:
     """Requests that together need more blocks than the pool has."""
-    from lineclear.workload import Arrival, Workload
+    from lineclear.workload.workload import Arrival, Workload
 
     draw = random.Random(seed)
     arrivals: list[Arrival] = []
@@ -98,7 +98,7 @@ def configurations(context: Context) -> Iterator[tuple[str, Config]]:
 
 def drive(name: str, config: Config, seed: int) -> tuple[Finding | None, int, int]:
     """One run; returns its findings, steps and preemptions."""
-    from lineclear.simulate import Simulation
+    from lineclear.simulation.simulate import Simulation
 
     workload = tight(seed, wide=min(2, config.max_num_seqs))
     journal = io.StringIO()

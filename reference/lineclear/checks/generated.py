@@ -50,7 +50,7 @@ def claims(path: Path, text: str) -> Iterator[tuple[str, str]]:
 
 def diagrams(context: Context) -> Outcome:
     """Checks that every generated diagram and page in the working directory is up to date."""
-    from lineclear.cli.diagram import draw, embed
+    from lineclear.report.diagrams import draw, embed
 
     findings: list[Finding] = []
     cases: list[Case] = []
@@ -58,7 +58,12 @@ def diagrams(context: Context) -> Outcome:
         text = path.read_text(encoding="utf-8")
         shown = path.relative_to(context.root).as_posix()
         for subject, form in claims(path, text):
-            stale = embed(text, subject, form, draw(subject, form), path) != text
+            try:
+                stale = embed(text, subject, form, draw(subject, form), path) != text
+            except ValueError as error:
+                cases.append(Case("generated", f"{shown} {subject}", "refuted"))
+                findings.append(Finding("LC701", str(error), (), shown, 1))
+                continue
             cases.append(Case("generated", f"{shown} {subject}", "refuted" if stale else "passed"))
             if stale:
                 again = f"lineclear diagram {subject} --format {form} -o {shown}"

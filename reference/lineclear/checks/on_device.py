@@ -61,11 +61,11 @@ def under_pressure(
     where: str, config: Config, order: str, seed: int
 ) -> tuple[Finding | None, int]:
     """One run; what it finds, and its steps."""
+    from lineclear.monitor.liveness import Stalled
     from lineclear.oracle import Oracle
     from lineclear.scheduler import Scheduler
     from lineclear.testing.orders import order_named
     from lineclear.testing.pressure import Pressure
-    from lineclear.watch import Stalled
 
     scheduler = Scheduler(config)
     run = Pressure(scheduler, order_named(order, seed), seed, judge=Oracle(scheduler))

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from lineclear.answers import at_least_one, class_of, numbers, one_line, steps, truth
 from lineclear.checks.places import shown
 from lineclear.checks.stage import Case, Context, Finding, Outcome
 from lineclear.policies import Policy, make
+from lineclear.policies.probe import Spy, views
 from lineclear.policies.tenants import TenantPolicy
-from lineclear.probe import Spy, views
-from lineclear.view import View
+from lineclear.policies.validation import at_least_one, class_of, numbers, one_line, steps, truth
+from lineclear.policies.view import View
 
 if TYPE_CHECKING:
     from lineclear_spec.theorems import Claims

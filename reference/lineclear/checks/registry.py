@@ -17,7 +17,7 @@ SOLVERS = ("z3-solver", "cvc5")
 BOTH = ("spec", "reference")
 #: What solvers prove depends on the specification, on policies with claims, and on what
 #: `entering.py` runs on formulas. The searches and mutants of the table depend on no scheduler.
-PROOFS = ("spec", "lineclear.checks.proofs", "lineclear.entering")
+PROOFS = ("spec", "lineclear.checks.proofs", "lineclear.theorems.entering")
 TABLE = ("spec", "lineclear.checks.table")
 
 

@@ -18,7 +18,7 @@ from lineclear.cli.settings import add_settings, import_from_here, read_settings
 from lineclear.cli.simulate import EMBEDDED_POOL, add_workload, check_every, load, step_time
 
 if TYPE_CHECKING:
-    from lineclear.compare import Row
+    from lineclear.simulation.compare import Row
 
 __all__ = ["add_parser", "run", "table"]
 
@@ -114,8 +114,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs every policy and prints one table."""
-    from lineclear.compare import Goal, compare
-    from lineclear.held import broken_bounds
+    from lineclear.simulation.compare import Goal, compare
+    from lineclear.theorems.bound_checks import broken_bounds
 
     policies = [name.strip() for name in arguments.policies.split(",") if name.strip()]
     if not policies:
@@ -126,7 +126,7 @@ def run(arguments: argparse.Namespace) -> int:
     workload = load(arguments)
     draw: Callable[[list[Row], str, str], list[str]] | None = None
     if arguments.plot is not None:  # report a missing extra before the runs, not after
-        draw = import_module("lineclear.plots").draw
+        draw = import_module("lineclear.report.plots").draw
     try:
         with Progress("requests", len(workload.requests) * len(policies)) as progress:
             rows = compare(
@@ -160,8 +160,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def bounds(rows: list[Row]) -> list[str]:
     """Each bound beside the observed maximum, and lost guarantees, by policy."""
-    from lineclear.guarantees import verdict
-    from lineclear.held import bound_lines, broken_bounds
+    from lineclear.theorems.bound_checks import bound_lines, broken_bounds
+    from lineclear.theorems.guarantees import verdict
 
     told = bound_lines([held for row in rows for held in row.held])
     for row in rows:

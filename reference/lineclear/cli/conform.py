@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear.conform.events import EventError
     from lineclear.conform.result import conform
     from lineclear.conform.source import Source
-    from lineclear.record import JournalError
+    from lineclear.journal.file import JournalError
 
     if arguments.rules:
         write_text("\n".join(rules()))

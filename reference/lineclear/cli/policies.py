@@ -16,7 +16,7 @@ from lineclear.cli.progress import Progress
 
 if TYPE_CHECKING:
     from lineclear.evidence.refutations import NotShown, Refutation, Shown
-    from lineclear.properties import Cell
+    from lineclear.report.properties import Cell
     from lineclear_spec.standings import Standing
 
 __all__ = ["add_parser", "run"]
@@ -60,9 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("-o writes the page: add --format markdown")
     if arguments.show is not None:
         return show(arguments.show, arguments.journals, arguments.format)
-    from lineclear import policies_page
     from lineclear.evidence.refutations import NotShown
-    from lineclear.properties import cells
+    from lineclear.report import policies_page
+    from lineclear.report.properties import cells
 
     if arguments.output is not None and not arguments.check:
         refuse_foreign(arguments.output)
@@ -163,7 +163,7 @@ def put(page: str, path: Path, *, check: bool) -> int:
     """Writes the page, or compares it with the file."""
     from lineclear.cli.diagram import read
     from lineclear.cli.output import replace
-    from lineclear.policies_page import SIGNATURE
+    from lineclear.report.policies_page import SIGNATURE
 
     if check:
         if read(path) != page:
@@ -178,7 +178,7 @@ def put(page: str, path: Path, *, check: bool) -> int:
 def refuse_foreign(path: Path) -> None:
     """Raises if this command did not write the file that it would replace."""
     from lineclear.cli.diagram import read
-    from lineclear.policies_page import SIGNATURE
+    from lineclear.report.policies_page import SIGNATURE
 
     old = read(path)
     if old and SIGNATURE not in old[:200]:

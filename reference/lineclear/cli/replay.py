@@ -61,9 +61,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Replays the journal."""
-    from lineclear.audit import Violation, audit_ledger
-    from lineclear.observer import Observer
-    from lineclear.record import JournalError, NotAJournal, replay, state
+    from lineclear.journal.file import JournalError, NotAJournal, replay, state
+    from lineclear.monitor.audit import Violation, audit_ledger
+    from lineclear.monitor.observer import Observer
 
     path: str = arguments.journal
     saved = counterexample(path)
@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"cannot read {path}: not valid UTF-8") from error
-    from lineclear.blocked import blocked
+    from lineclear.monitor.blocked import blocked
 
     steps = again.ledger.steps
     if stop is not None and steps < stop and not violations:
@@ -207,10 +207,10 @@ def again_counterexample(saved: Counterexample, arguments: argparse.Namespace) -
 def again_moves(saved: Counterexample, form: str, stop: int | None, target: Path | None) -> int:
     """Replays the journal of a scheduler's counterexample through the table, checking every
     invariant, and repeats the environment's moves on the current scheduler."""
-    from lineclear.audit import Violation, audit_ledger
     from lineclear.checks.again import occurs
-    from lineclear.observer import Observer
-    from lineclear.record import JournalError, replay
+    from lineclear.journal.file import JournalError, replay
+    from lineclear.monitor.audit import Violation, audit_ledger
+    from lineclear.monitor.observer import Observer
 
     watching: list[Observer] = []
     broken: list[str] = []

@@ -19,9 +19,9 @@ from lineclear.cli.summary import summary
 
 if TYPE_CHECKING:
     from lineclear.config import Config
-    from lineclear.held import Held, Holding
-    from lineclear.steptime import StepTime
-    from lineclear.workload import Workload
+    from lineclear.simulation.steptime import StepTime
+    from lineclear.theorems.bound_checks import Held, Holding
+    from lineclear.workload.workload import Workload
 
 __all__ = [
     "EMBEDDED_POOL",
@@ -154,8 +154,8 @@ def run(arguments: argparse.Namespace) -> int:
         from lineclear.cli.lesson import run_lesson
 
         return run_lesson(arguments)
-    from lineclear.held import broken_bounds
-    from lineclear.simulate import Simulation
+    from lineclear.simulation.simulate import Simulation
+    from lineclear.theorems.bound_checks import broken_bounds
 
     if "help" in arguments.step_time:
         write_text(explain_step_time())
@@ -193,21 +193,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 def holding_of(config: Config, workload: Workload) -> Holding:
     """Compares the run with the policy's theorems."""
-    from lineclear.held import Holding
+    from lineclear.theorems.bound_checks import Holding
 
     return Holding(config, workload)
 
 
 def lost_theorems(config: Config, workload: Workload) -> dict[str, str]:
     """Theorems of the policy that do not hold here, and why."""
-    from lineclear.guarantees import guarantees
+    from lineclear.theorems.guarantees import guarantees
 
     return {row.theorem: row.why for row in guarantees(config, workload) if row.lost}
 
 
 def guaranteed(held: list[Held]) -> list[str]:
     """Prints the status of the theorems and the observed maxima, if requested."""
-    from lineclear.held import broken_bounds, lines
+    from lineclear.theorems.bound_checks import broken_bounds, lines
 
     if not held:
         return []
@@ -216,9 +216,9 @@ def guaranteed(held: list[Held]) -> list[str]:
 
 def load(arguments: argparse.Namespace) -> Workload:
     """Loads the requested workload."""
-    from lineclear.generators import generate
-    from lineclear.readers import read_workload
-    from lineclear.workload import (
+    from lineclear.workload.generators import generate
+    from lineclear.workload.readers import read_workload
+    from lineclear.workload.workload import (
         EMBEDDED_RATE,
         EMBEDDED_REQUESTS,
         WorkloadError,
@@ -249,7 +249,7 @@ def step_time(settings: list[str]) -> StepTime:
     """The requested step-time model, with its changes."""
     from dataclasses import fields, replace
 
-    from lineclear.steptime import StepTime
+    from lineclear.simulation.steptime import StepTime
 
     names = [field.name for field in fields(StepTime)]
     model = StepTime()
@@ -279,7 +279,7 @@ def named_model(name: str, value: str) -> StepTime:
     Raises:
         ValueError: its numbers or its file are invalid.
     """
-    from lineclear import stepmodels
+    from lineclear.simulation import stepmodels
 
     if name == "fit":
         return stepmodels.fitted(value)
@@ -306,7 +306,7 @@ def explain_step_time() -> str:
     from dataclasses import fields
     from inspect import cleandoc
 
-    from lineclear.steptime import StepTime
+    from lineclear.simulation.steptime import StepTime
 
     numbers = [f"  {field.name}={field.default:g}" for field in fields(StepTime)]
     whole = (

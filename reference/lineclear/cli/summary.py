@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lineclear.result import Result
+    from lineclear.simulation.result import Result
 
 __all__ = ["summary"]
 
@@ -89,7 +89,7 @@ def summary(result: Result) -> str:
 
 def no_guarantee(result: Result) -> list[str]:
     """One line if settings or missing workload properties invalidate theorems of the policy."""
-    from lineclear.guarantees import guarantees, verdict
+    from lineclear.theorems.guarantees import guarantees, verdict
 
     rows = guarantees(result.config, result.workload)
     return [verdict(rows)] if any(row.lost for row in rows) else []

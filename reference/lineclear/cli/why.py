@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Reads the log and reports."""
     from lineclear.cli.conform import named
     from lineclear.conform.events import EventError
-    from lineclear.record import JournalError
+    from lineclear.journal.file import JournalError
 
     if arguments.at is not None and arguments.at < 0:
         raise UsageError("--at counts events from 1; 0 is before the first")

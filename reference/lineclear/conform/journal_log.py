@@ -13,7 +13,7 @@ from typing import Any
 from lineclear.conform.header import Header, PoolSize
 from lineclear.conform.schema import is_list
 from lineclear.conform.state import DEFAULT
-from lineclear.record import JournalError, Replay, do, limits_of, parsed
+from lineclear.journal.file import JournalError, Replay, do, limits_of, parsed
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.records import (
     COPY_BLOCK,

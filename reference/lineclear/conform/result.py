@@ -79,7 +79,7 @@ def conform(source: Source) -> Conformance:
     """Checks a file up to the first event that breaks a rule.
 
     Raises:
-        EventError, lineclear.record.JournalError: a line is malformed.
+        EventError, lineclear.journal.file.JournalError: a line is malformed.
     """
     checker = Checker(source.header, validate=source.kind == "event log")
     violations: list[Violation] = []

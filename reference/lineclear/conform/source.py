@@ -34,7 +34,7 @@ class Source:
 
     Raises:
         OSError: it cannot be read.
-        EventError, lineclear.record.JournalError: the format of its first line is unknown.
+        EventError, lineclear.journal.file.JournalError: the format of its first line is unknown.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,7 +64,7 @@ class Source:
         """Every event, from the first on.
 
         Raises:
-            EventError, lineclear.record.JournalError: a line is malformed.
+            EventError, lineclear.journal.file.JournalError: a line is malformed.
         """
         with self.path.open(encoding="utf-8") as file:
             if self.kind == "event log":

@@ -11,7 +11,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
-from lineclear.relief import CANNOT_HELP, HELPS, NOTHING, Relief, relief
+from lineclear.monitor.relief import CANNOT_HELP, HELPS, NOTHING, Relief, relief
 
 __all__ = ["GUARDS", "RequestState", "Snapshot", "Stuck", "Why", "why"]
 

@@ -10,8 +10,8 @@ from lineclear.policies.fair import Fair
 from lineclear.policies.hybrid import Hybrid
 from lineclear.policies.mlfq import MultiLevelFeedbackQueue
 from lineclear.policies.priority import Priority
+from lineclear.policies.view import View
 from lineclear.policies.vtc import VirtualTokenCounter
-from lineclear.view import View
 
 __all__ = [
     "FailingDisplacements",

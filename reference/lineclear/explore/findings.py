@@ -21,7 +21,7 @@ from lineclear.explore.cycles import components, walk
 from lineclear.explore.search import Edge, Graph
 from lineclear.explore.world import Trace, World
 from lineclear.policies import make, may_starve
-from lineclear.probe import CLOCKS
+from lineclear.policies.probe import CLOCKS
 
 __all__ = ["Finding", "believed", "livelocks", "starvation", "stuck"]
 

@@ -3,7 +3,7 @@
 Guarantees: two worlds in which this is equal, and all that `keys.py` looks at besides, are asked and
 answered alike for ever after, up to names and clocks. It knows one thing about each built-in policy:
 by what its answers may be shifted. A walk at random meets equal worlds by different ways and holds
-their moves against each other (tests/reference/test_explore_orders.py).
+their moves against each other (tests/reference/explore/test_orders.py).
 
 still      nothing: the order of any two requests, present or to come, rests on what they are
 shifted    a request counts from its arrival; what matters is by how much it is before the next one
@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 from lineclear.policies import make
 from lineclear.policies.drr import DeficitRoundRobin
 from lineclear.policies.mlfq import MultiLevelFeedbackQueue
+from lineclear.policies.view import View
 from lineclear.policies.vtc import VirtualTokenCounter
 from lineclear.request import Request
-from lineclear.view import View
 
 if TYPE_CHECKING:
     from lineclear.config import Config

@@ -14,7 +14,7 @@ from lineclear.explore.bounds import Bounds
 from lineclear.explore.keys import world_key
 from lineclear.explore.search import search
 from lineclear.explore.world import Executor, Trace, World
-from lineclear.record import JournalFile
+from lineclear.journal.file import JournalFile
 from lineclear.scheduler import Scheduler
 
 __all__ = ["Case", "cases", "drive", "record", "replay_transitions"]

@@ -30,16 +30,16 @@ import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lineclear.audit import audit
 from lineclear.explore.bounds import Bounds
 from lineclear.explore.orders import least, remembers, request_of, shifted
 from lineclear.explore.witnesses import Notes, noted
-from lineclear.hazards import Hazards
-from lineclear.observer import Observer
+from lineclear.monitor.audit import audit
+from lineclear.monitor.hazards import Hazards
+from lineclear.monitor.observer import Observer
 from lineclear.oracle import Oracle
 from lineclear.plan import Plan
 from lineclear.policies import make
-from lineclear.probe import reads
+from lineclear.policies.probe import reads
 from lineclear.request import Rejected
 from lineclear.scheduler import Scheduler
 from lineclear.testing.bench import ONE, Bench, Sizes

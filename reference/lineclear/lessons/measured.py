@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from lineclear.compare import Row, compare
 from lineclear.config import Config
-from lineclear.generators import generate
 from lineclear.lessons.lesson import Claim, Lesson
 from lineclear.lessons.run import Run
-from lineclear.workload import Workload
+from lineclear.simulation.compare import Row, compare
+from lineclear.workload.generators import generate
+from lineclear.workload.workload import Workload
 
 __all__ = ["POLICY_TABLE", "Measured", "measure", "requests"]
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lineclear.audit import Violation, audit
 from lineclear.config import Config
 from lineclear.lessons.run import Outputs, Row, Run, State
-from lineclear.observer import Observer
+from lineclear.monitor.audit import Violation, audit
+from lineclear.monitor.observer import Observer
 from lineclear.plan import Plan
 from lineclear.request import Rejected, Request
 from lineclear.scheduler import Scheduler

@@ -22,8 +22,8 @@ from lineclear.policies.longest_prefill_last import LongestPrefillLast
 from lineclear.policies.mlfq import MultiLevelFeedbackQueue
 from lineclear.policies.priority import Priority
 from lineclear.policies.sjf import AgingShortestJobFirst, ShortestJobFirst
+from lineclear.policies.view import View
 from lineclear.policies.vtc import VirtualTokenCounter
-from lineclear.view import View
 
 __all__ = ["own_order"]
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from lineclear.oracle.rules import Undone
-from lineclear.view import View
+from lineclear.policies.view import View
 
 __all__ = ["Counters", "Tenants", "Turns"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from lineclear.audit import Violation
+from lineclear.monitor.audit import Violation
 
 __all__ = ["EXEMPTIONS", "LIMITS", "NAME", "RULES", "Undone"]
 

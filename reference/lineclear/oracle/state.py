@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from lineclear.policies.view import View
 from lineclear.request import Output, Request
-from lineclear.view import View
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import Request as Record
 from lineclear_spec.records import Sequence

@@ -30,10 +30,10 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Protocol
 
-from lineclear.answers import one_line
 from lineclear.policies.fcfs import FirstComeFirstServed
 from lineclear.policies.priority import Priority
-from lineclear.view import View
+from lineclear.policies.validation import one_line
+from lineclear.policies.view import View
 
 __all__ = [
     "BUILT_IN",
@@ -85,7 +85,7 @@ def load_claims() -> None:
     """Imports every built-in policy, so that what it claims is among the theorems."""
     for path in BUILT_IN.values():
         import_module(path.partition(":")[0])
-    import_module("lineclear.entering")
+    import_module("lineclear.theorems.entering")
 
 
 def make(name: str, options: Mapping[str, Any] | None = None) -> Policy:

@@ -10,7 +10,7 @@ An age that is capped, or that counts only while a request waits, has neither pr
 
 from __future__ import annotations
 
-from lineclear.view import View
+from lineclear.policies.view import View
 from lineclear_spec.logic import both, implies, or_else
 from lineclear_spec.theorems import Claims, Fact, Theorem, claim, ends_by, of_any_order, unchecked
 

@@ -7,7 +7,7 @@ deadline come last, and may wait for ever.
 
 from __future__ import annotations
 
-from lineclear.view import View
+from lineclear.policies.view import View
 from lineclear_spec.logic import both, either, given, implies, negate, or_else, precedes
 from lineclear_spec.theorems import Claims, Fact, Theorem, claim, ends_by, of_any_order
 

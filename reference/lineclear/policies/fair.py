@@ -9,7 +9,7 @@ first served.
 from __future__ import annotations
 
 from lineclear.policies.fcfs import EARLIER, in_order_of_arrival
-from lineclear.view import View
+from lineclear.policies.view import View
 from lineclear_spec.theorems import Claims, claim, ends_by, of_any_order
 
 __all__ = ["Fair"]

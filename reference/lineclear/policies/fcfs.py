@@ -5,7 +5,7 @@ Guarantees: finitely many requests go before any other, so that none starves.
 
 from __future__ import annotations
 
-from lineclear.view import View
+from lineclear.policies.view import View
 from lineclear_spec.logic import implies
 from lineclear_spec.theorems import TABLE, Claims, Fact, Theorem, claim, of_any_order
 

@@ -6,7 +6,7 @@ first of all that run always goes on.
 
 from __future__ import annotations
 
-from lineclear.view import View
+from lineclear.policies.view import View
 from lineclear_spec.logic import both, implies
 from lineclear_spec.theorems import TABLE, Claims, Fact, Theorem, claim, of_any_order
 

@@ -7,7 +7,7 @@ none starves. Plain, an endless stream of short prompts keeps a long one waiting
 
 from __future__ import annotations
 
-from lineclear.view import View
+from lineclear.policies.view import View
 from lineclear_spec.logic import both, either, implies
 from lineclear_spec.theorems import Claims, Fact, Theorem, claim, ends_by, of_any_order, unchecked
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from lineclear.policies import feedback, method_lemmas
 from lineclear.policies.feedback import Look
-from lineclear.view import View
+from lineclear.policies.view import View
 from lineclear_spec.logic import both, given, implies, negate
 from lineclear_spec.theorems import TABLE, Claims, Fact, Theorem, claim, of_any_order, unchecked
 

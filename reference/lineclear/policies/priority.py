@@ -5,7 +5,7 @@ Guarantees: a request displaces only strictly less important ones.
 
 from __future__ import annotations
 
-from lineclear.view import View
+from lineclear.policies.view import View
 from lineclear_spec.logic import both, implies, negate
 from lineclear_spec.theorems import Claims, Fact, Theorem, claim, of_any_order
 

@@ -15,7 +15,7 @@ from typing import Any
 from lineclear.policies import accounts
 from lineclear.policies.accounts import Account, Rates
 from lineclear.policies.units import Exact, Number, amount, exact, unit_of, whole
-from lineclear.view import View
+from lineclear.policies.view import View
 from lineclear_spec.logic import both, implies
 from lineclear_spec.theorems import TABLE, Theorem, of_any_order
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from lineclear.config import Config
+from lineclear.policies.view import View
 from lineclear.request import InvalidRequest, Rejected, Request
 from lineclear.scheduling.counters import Counters
 from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear.scheduling.queues import RunningOrder, WaitingQueue
 from lineclear.scheduling.tenant_queue import TenantQueue
-from lineclear.view import View
 from lineclear_spec import actions
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase

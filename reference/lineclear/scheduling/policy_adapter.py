@@ -10,11 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-from lineclear.answers import at_least_one, name_of, numbers, report, steps, truth, whatever
 from lineclear.policies import Policy
 from lineclear.policies.tenants import TenantPolicy
+from lineclear.policies.validation import (
+    at_least_one,
+    name_of,
+    numbers,
+    report,
+    steps,
+    truth,
+    whatever,
+)
+from lineclear.policies.view import View
 from lineclear.request import SchedulerError
-from lineclear.view import View
 
 __all__ = ["PolicyAdapter"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
-from lineclear.answers import whatever
+from lineclear.policies.validation import whatever
 from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.queues import WaitingQueue
 

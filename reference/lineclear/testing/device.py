@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from lineclear.hazards import Access, Hazards
+from lineclear.monitor.hazards import Access, Hazards
 from lineclear.plan import BlockOperation, Plan, Scheduled
 from lineclear.testing.operations import Carried, Record
 from lineclear.testing.orders import Early, Order

@@ -11,14 +11,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lineclear.audit import audit
-from lineclear.hazards import Hazards
-from lineclear.observer import Observer
+from lineclear.monitor.audit import audit
+from lineclear.monitor.hazards import Hazards
+from lineclear.monitor.liveness import Watch
+from lineclear.monitor.observer import Observer
 from lineclear.request import Rejected, Request, SchedulerError
 from lineclear.testing.bench import ONE, Bench, Disagreement, Flight, Sizes
 from lineclear.testing.device import Device
 from lineclear.testing.orders import Order
-from lineclear.watch import Watch
 
 if TYPE_CHECKING:
     from lineclear.config import Config

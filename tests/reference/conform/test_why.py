@@ -12,7 +12,7 @@ from lineclear.conform import Group, Header, PoolSize
 from lineclear.conform.journal_log import header_of
 from lineclear.conform.observe import Observed
 from lineclear.conform.why import GUARDS, RequestState, Snapshot, judge, lines, why
-from lineclear.relief import CANNOT_HELP, HELPS, NOTHING, fewest
+from lineclear.monitor.relief import CANNOT_HELP, HELPS, NOTHING, fewest
 
 Event = dict[str, Any]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from lineclear.policies.view import View
 from lineclear.request import Request, SchedulerError
 from lineclear.scheduling.policy_adapter import PolicyAdapter
-from lineclear.view import View
 
 VIEW = View(Request(request_id="a", prompt_tokens=3, max_tokens=2), 1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from drive import Drive, rows
 
-from lineclear.view import View
+from lineclear.policies.view import View
 
 
 class Portions:

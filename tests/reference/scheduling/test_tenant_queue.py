@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from lineclear.audit import audit
 from lineclear.config import Config
+from lineclear.monitor.audit import audit
 from lineclear.policies.drr import DeficitRoundRobin
 from lineclear.policies.tenants import TenantPolicy
 from lineclear.policies.vtc import VirtualTokenCounter

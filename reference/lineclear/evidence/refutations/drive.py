@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from lineclear.config import Config
-from lineclear.record import JournalFile
-from lineclear.repeated_audit import RepeatedAudit
+from lineclear.journal.file import JournalFile
+from lineclear.monitor.repeated_audit import RepeatedAudit
 from lineclear.request import Rejected, Request
 from lineclear.scheduler import Scheduler
 

@@ -1,0 +1,83 @@
+"""The journal in memory: the last actions, by name and ids.
+
+Guarantees: memory is bounded and holds no record; as long as nothing was dropped, `lines` is a
+journal that `record.replay` does again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from lineclear.journal.file import FORMAT, LIMITS
+from lineclear_spec.actions import ACTIONS
+from lineclear_spec.records import Limits
+
+__all__ = ["Ring", "Row"]
+
+#: Name and arguments; a request or a sequence by its number. The first action of each request is
+#: told with all that it is: ("submit", (id, prompt, limit, parallel)).
+Row = tuple[str, tuple[Any, ...]]
+#: The first actions of a request.
+FIRST = frozenset({"submit", "reject"})
+#: How a journal on disk marks an argument that is a number of a record.
+MARKS = {"request": "r", "sequence": "s", "parent": "s"}
+
+
+class Ring:
+    """The last `size` actions.
+
+    Attributes:
+        rows: the last ones, oldest first.
+        total: rows ever entered; more than there are if some were dropped.
+    """
+
+    def __init__(self, size: int = 4096) -> None:
+        """Nothing has happened."""
+        self.rows: deque[Row] = deque(maxlen=size)
+        self.total = 0
+
+    def __call__(self, name: str, arguments: tuple[Any, ...]) -> None:
+        """Enters one action."""
+        self.total += 1
+        if name in FIRST:
+            request = arguments[0]
+            arguments = (request.id, request.prompt, request.limit, request.parallel)
+        elif len(arguments) == 1:
+            value = arguments[0]
+            arguments = (getattr(value, "id", value),)
+        elif arguments:
+            arguments = tuple([getattr(value, "id", value) for value in arguments])
+        self.rows.append((name, arguments))
+
+    def __iter__(self) -> Iterator[Row]:
+        """Oldest first."""
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        """How many are kept."""
+        return len(self.rows)
+
+    def lines(self, limits: Limits) -> Iterator[str]:
+        """The journal as `record.replay` reads it, without the last line.
+
+        Raises:
+            ValueError: rows were dropped, so there is nothing that a replay could start from.
+        """
+        if self.total > len(self.rows):
+            raise ValueError(
+                f"the ring dropped {self.total - len(self.rows)} rows: give Ring a larger size"
+            )
+        yield json.dumps(
+            {"journal": FORMAT, "limits": {name: getattr(limits, name) for name in LIMITS}}
+        )
+        for name, arguments in self.rows:
+            if name in FIRST:
+                yield json.dumps(["new", *arguments])
+                yield json.dumps([name, f"r{arguments[0]}"])
+                continue
+            marks = [MARKS.get(parameter) for parameter in ACTIONS[name].parameters]
+            told = zip(marks, arguments, strict=True)
+            yield json.dumps([name, *[v if m is None else f"{m}{v}" for m, v in told]])

@@ -1,0 +1,1 @@
+"""What watches a running scheduler: audit, observer, races, liveness, stall reports."""

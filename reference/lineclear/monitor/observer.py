@@ -1,0 +1,248 @@
+"""The invariants that need a history: who touched which place when, and whose KV lies where.
+
+Guarantees: it watches actions as the journal is told of them and keeps records of its own, so what
+it finds out does not rest on the counters that it checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from lineclear.monitor.audit import Violation
+from lineclear_spec.ledger import Ledger
+from lineclear_spec.lifecycle import Phase
+from lineclear_spec.records import COMPUTE, CPU, FORWARD, GPU, SWAP_IN, Operation, Sequence
+from lineclear_spec.records import Request as Record
+
+__all__ = ["Observer"]
+
+Places = tuple[frozenset[int], frozenset[int]]  # of the GPU and of the CPU
+
+NOWHERE: Places = (frozenset(), frozenset())
+
+
+class Observer:
+    """Told of every action after it was done; `check` judges the state between two of them.
+
+    Args:
+        ledger: whose actions they are; it must be new.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        """Nothing has happened."""
+        self.ledger = ledger
+        self.kv: dict[Record, dict[Sequence, int]] = {}  # positions with KV; see _positions
+        self.born: dict[Record, int] = {}  # the last operation before its present residence
+        self.ended: set[int] = set()  # ids
+        self.touched: dict[int, Places] = {}  # places of each operation that is open
+        self.building = [0, 0]  # tokens and sequences of the step being built, steady ones aside
+        self.handlers: dict[str, Callable[..., None]] = {
+            "submit": self._submit,
+            "reject": self._end,
+            "admit": self._admit,
+            "finish": self._end,
+            "abort": self._end,
+            "schedule_tokens": self._schedule,
+            "issue_step": self._issue,
+            "join_batch": self._join,
+            "leave_batch": self._leave,
+            "fork": self._fork,
+            "rejoin": self._rejoin,
+            "prune": self._prune,
+            "copy_on_write": self._decided,
+            "swap_out": self._decided,
+            "swap_in": self._decided,
+            "recompute": self._lose,
+            "discard_swapped": self._lose,
+            "fail_copy": self._lose,
+        }
+
+    def __call__(self, name: str, arguments: tuple[Any, ...]) -> None:
+        """One action was done.
+
+        Raises:
+            Violation: it broke an invariant.
+        """
+        handler = self.handlers.get(name)
+        if handler is not None:
+            handler(*arguments)
+
+    # ---- lives ---------------------------------------------------------------------------------
+
+    def _submit(self, record: Record) -> None:
+        limits = self.ledger.limits
+        size, last = limits.block_size, record.limit - 1
+        shared = record.prompt // size
+        worst = shared + record.parallel * ((last + size - 1) // size - shared)
+        if worst > limits.gpu_blocks:
+            raise Violation("fits", f"{record} may hold {worst} of {limits.gpu_blocks} blocks")
+        if record.parallel > limits.max_num_seqs or record.limit > limits.max_model_len:
+            raise Violation("fits", f"{record} is longer or wider than any request may be")
+        if not limits.chunked and last > limits.max_num_batched_tokens:
+            raise Violation("fits", f"{record} never fits into one step")
+        self.kv[record] = dict.fromkeys(record.members, 0)
+
+    def _admit(self, record: Record) -> None:
+        self.born[record] = self.ledger.issued
+
+    def _end(self, record: Record) -> None:
+        if record.id in self.ended:
+            raise Violation("once", f"{record} ends a second time")
+        if record.held or record.members:
+            raise Violation("once", f"{record} has ended and holds {len(record.held)} blocks")
+        self.ended.add(record.id)
+        self.kv.pop(record, None)
+        self.born.pop(record, None)
+
+    # ---- KV ------------------------------------------------------------------------------------
+
+    def _positions(self, sequence: Sequence) -> int:
+        """Positions that have KV; of a steady sequence one more with every step issued."""
+        kv = self.kv[sequence.request][sequence]
+        return kv + self.ledger.steps if sequence.steady else kv
+
+    def _schedule(self, sequence: Sequence, tokens: int, drafts: int) -> None:
+        kv, reach = self.kv[sequence.request], sequence.reach_tokens
+        if kv[sequence] >= reach - tokens:
+            kv[sequence] = max(kv[sequence], reach)
+        self.building[0] += tokens
+        self.building[1] += 1
+
+    def _join(self, sequence: Sequence) -> None:
+        self.kv[sequence.request][sequence] -= self.ledger.steps
+
+    def _leave(self, sequence: Sequence) -> None:
+        self.kv[sequence.request][sequence] += self.ledger.steps
+
+    def _fork(self, parent: Sequence, tokens: int) -> None:
+        child = parent.request.members[-1]
+        room = len(child.table) * self.ledger.limits.block_size
+        kv = self.kv[parent.request]
+        kv[child] = min(kv[parent], room)
+
+    def _rejoin(self, sequence: Sequence, shared: int) -> None:
+        leader = sequence.request.members[0]
+        room = len(sequence.table) * self.ledger.limits.block_size
+        self.kv[sequence.request][sequence] = min(self._positions(leader), room)
+
+    def _prune(self, sequence: Sequence) -> None:
+        del self.kv[sequence.request][sequence]
+
+    def _lose(self, record: Record) -> None:
+        self.kv[record] = dict.fromkeys(record.members, 0)
+
+    # ---- operations ----------------------------------------------------------------------------
+
+    def _issue(self) -> None:
+        ledger, limits = self.ledger, self.ledger.limits
+        steady = len(ledger.batch)
+        tokens, sequences = self.building[0] + steady, self.building[1] + steady
+        self.building = [0, 0]
+        if not 1 <= sequences <= min(tokens, limits.max_num_seqs):
+            raise Violation("budget", f"step {ledger.steps} has {sequences} sequences")
+        if tokens > limits.max_num_batched_tokens:
+            raise Violation("budget", f"step {ledger.steps} has {tokens} tokens")
+        self._decided()
+
+    def _decided(self, *_: object) -> None:
+        """The operation decided last is ordered behind every open one that touches its places."""
+        ledger = self.ledger
+        new = ledger.operations[ledger.issued]
+        places = self._places(new)
+        self.touched = {n: at for n, at in self.touched.items() if n in ledger.operations}
+        for number, others in self.touched.items():
+            both_compute = new.kind in COMPUTE and ledger.operations[number].kind in COMPUTE
+            if number <= new.wait or both_compute:
+                continue
+            for tier in (GPU, CPU):
+                common = places[tier] & others[tier]
+                if common:
+                    raise Violation(
+                        "ordered",
+                        f"{new} and {ledger.operations[number]} touch {name(tier)} block "
+                        f"{min(common)}, and {new} waits for operations up to {new.wait} only",
+                    )
+        self.touched[new.number] = places
+
+    def _places(self, operation: Operation) -> Places:
+        """What the operation reads or writes; a forward every block that running requests hold."""
+        if operation.kind == FORWARD:
+            return self._held(), frozenset()
+        sources = frozenset([source for source, _ in operation.blocks])
+        targets = frozenset([target for _, target in operation.blocks])
+        if operation.kind in COMPUTE:
+            return sources | targets, frozenset()
+        return (targets, sources) if operation.kind == SWAP_IN else (sources, targets)
+
+    def _held(self) -> frozenset[int]:
+        """GPU places of the blocks that running requests hold."""
+        running = self.ledger.running
+        return frozenset([block.place for record in running for block in record.held])
+
+    # ---- between two actions -------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Judges the state as it is.
+
+        Raises:
+            Violation: the first invariant that does not hold.
+        """
+        for sequence in self._alive():
+            self._check_sequence(sequence)
+        ledger = self.ledger
+        if not ledger.operations:
+            return
+        held = self._held()
+        moved = {block.place: record.moved for record in ledger.swapped for block in record.held}
+        for number, operation in ledger.operations.items():
+            self._check_copy(operation)
+            gpu, cpu = self.touched.get(number, NOWHERE)
+            guarded = operation.kind in COMPUTE or number <= ledger.barrier
+            until = ledger.gpu.until
+            for place in gpu - held if guarded else gpu:
+                if place in held or number > until[place]:
+                    raise unguarded(operation, GPU, place)
+            for place in cpu:
+                if number > moved.get(place, ledger.cpu.until[place]):
+                    raise unguarded(operation, CPU, place)
+
+    def _alive(self) -> Iterator[Sequence]:
+        ledger = self.ledger
+        for queue in (ledger.waiting, ledger.running, ledger.swapped):
+            for record in queue:
+                yield from record.members
+
+    def _check_sequence(self, sequence: Sequence) -> None:
+        """Its KV is where its counters say, its drafts follow its newest token, and a sample is still to come
+        for those that a recompute dropped.
+        """
+        ledger = self.ledger
+        reach, kv = ledger.reach(sequence), self._positions(sequence)
+        if reach > kv:
+            raise Violation("frontier", f"{sequence} counts {reach} positions, {kv} have KV")
+        if sequence.drafts and (
+            ledger.promised(sequence) != 1 or reach != ledger.known(sequence) + sequence.drafts
+        ):
+            raise Violation("drafts", f"{sequence} builds on {sequence.drafts} unverified drafts")
+        if sequence.late_drafts and not ledger.promised(sequence):
+            raise Violation("drafts", f"{sequence} waits for drafts of a sample that never comes")
+
+    def _check_copy(self, operation: Operation) -> None:
+        """A copy that moved what a request holds is the one that the request waits for."""
+        record, number = operation.request, operation.number
+        if operation.kind in COMPUTE or record is None:
+            return
+        resident = record.phase in (Phase.RUNNING, Phase.SWAPPED)
+        if resident and number > self.born[record] and record.copy != number:
+            raise Violation("attributed", f"{record} waits for copy {record.copy}, not {number}")
+
+
+def unguarded(operation: Operation, tier: int, place: int) -> Violation:
+    """What is wrong if the next one at a place may come before an operation is done with it."""
+    return Violation("fence", f"nobody waits for {operation} on {name(tier)} block {place}")
+
+
+def name(tier: int) -> str:
+    """A tier as people call it."""
+    return "GPU" if tier == GPU else "CPU"

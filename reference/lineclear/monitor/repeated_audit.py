@@ -1,0 +1,167 @@
+"""The audit, made often: what is plainly right is passed over, the rest goes to `audit.py`.
+
+Guarantees: a state that `audit` refuses is refused here too, by the same violation. Every field
+that `audit` reads is read again at every check; nothing is taken to be unchanged because nobody
+was told of a change. What is kept from one check to the next is a free list that was found right,
+and it counts only where the list of today is equal to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from lineclear.monitor.audit import (
+    audit_orders,
+    check_clocks,
+    check_counters,
+    check_pool,
+    check_request,
+    queues,
+)
+from lineclear_spec.ledger import Ledger
+from lineclear_spec.lifecycle import Phase
+from lineclear_spec.records import CPU, GPU, Pool, Request
+
+if TYPE_CHECKING:
+    from lineclear.scheduling.readings import Readings
+
+__all__ = ["FreeList", "RepeatedAudit"]
+
+
+class FreeList:
+    """The free places of one pool, and what of them was found right before.
+
+    Args:
+        pool: whose list it is.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        """Nothing was looked at yet."""
+        self.pool = pool
+        self.known: list[int] = []  # the free part of the list as it was found right
+        self.places: set[int] = set()  # the same places
+
+    def check(self, held: list[int]) -> None:
+        """Free and held places are all there are, each once.
+
+        Raises:
+            Violation: they are not.
+        """
+        pool = self.pool
+        if not self._follow(pool.order[: pool.free]) or not (
+            len(self.places) == pool.free
+            and pool.free + len(held) == pool.total
+            and len(set(held)) == len(held)
+            and self.places.isdisjoint(held)
+        ):
+            self.known, self.places = [], set()
+            check_pool(pool, held)
+
+    def _follow(self, free: list[int]) -> bool:
+        """Takes in the list of today; False if a place in it is named twice or does not exist."""
+        known, places = self.known, self.places
+        if free == known:
+            return True
+        same, step = min(len(free), len(known)), 1
+        while free[:same] != known[:same]:
+            # The list grows and shrinks at its end, so the two part near it.
+            same, step = max(0, same - step), 4 * step
+        places.difference_update(known[same:])
+        fresh = free[same:]
+        inside = all(0 <= place < self.pool.total for place in fresh)
+        before = len(places)
+        places.update(fresh)
+        self.known = free
+        return inside and len(places) == before + len(fresh)
+
+
+class RepeatedAudit:
+    """Checks every invariant of one scheduler, as often as is wanted.
+
+    Args:
+        scheduler: whose ledger and queues are checked.
+    """
+
+    def __init__(self, scheduler: Readings) -> None:
+        """Nothing was checked yet."""
+        self.scheduler = scheduler
+        ledger = scheduler.ledger
+        self.free_lists = (FreeList(ledger.gpu), FreeList(ledger.cpu))
+
+    def check(self) -> int:
+        """Checks every invariant; how many checks were made.
+
+        Raises:
+            Violation: the first one that does not hold.
+        """
+        ledger = self.scheduler.ledger
+        held: tuple[list[int], list[int]] = ([], [])
+        for phase, queue in queues(ledger):
+            tier = CPU if phase == Phase.SWAPPED else GPU
+            for request in queue:
+                places = plain_places(ledger, request, phase, tier)
+                if places is not None:
+                    held[tier].extend(places)
+                    continue
+                for block in check_request(ledger, request, phase):
+                    held[block.tier].append(block.place)
+        for tier in (GPU, CPU):
+            self.free_lists[tier].check(held[tier])
+        check_clocks(ledger)
+        return 12 + audit_orders(self.scheduler)
+
+
+def plain_places(
+    ledger: Ledger, request: Request, phase: Phase, tier: int
+) -> Iterable[int] | None:
+    """The places of a request of one sequence of which `check_request` would say nothing.
+
+    Returns:
+        None if the request is not that plain; it is then for `check_request` to judge.
+    """
+    if request.phase != phase or len(request.members) != 1 or request.parallel < 1:
+        return None
+    sequence = request.members[0]
+    table = sequence.table
+    if sequence.request is not request:
+        return None
+    if table != list(request.held):
+        return None  # keys are distinct, so an equal table names no block twice
+    if phase == Phase.WAITING:
+        if table:
+            return None
+    elif [
+        block
+        for block in table
+        if block.ref != 1 or block.tier != tier or block.request is not request
+    ]:
+        return None
+    if not sequence.steady or not plain_counters(ledger, request):
+        check_counters(ledger, sequence, ledger.limits.block_size)
+    return [block.place for block in table]
+
+
+def plain_counters(ledger: Ledger, request: Request) -> bool:
+    """Whether `check_counters` would say nothing of a request's one sequence, which is steady and
+    shares no block.
+    """
+    sequence = request.members[0]
+    offset, length = sequence.offset, len(sequence.table)
+    reach, computed, size = (
+        offset + ledger.steps,
+        offset + ledger.settled,
+        ledger.limits.block_size,
+    )
+    return (
+        0 <= length * size - reach < size
+        and 0 <= computed <= reach < request.limit
+        and request.prompt <= computed + 1 <= request.limit
+        and sequence.drafts == 0
+        and sequence.last_samples in (0, 1)
+        and sequence.previous_samples in (0, 1)
+        and request.phase != Phase.WAITING
+        and sequence in ledger.batch
+        and sequence in ledger.boundaries.get(length * size - offset, ())
+        and sequence in ledger.endings.get(request.limit - 1 - offset, ())
+    )

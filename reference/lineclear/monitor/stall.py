@@ -1,0 +1,362 @@
+"""What each live request holds, and which guard keeps each that does not run from running.
+
+Invariant: the report changes nothing and asks the policy nothing. It names, for each request that waits,
+one guard with the figures that it compares, the smallest change that would lift it, and whether waiting
+can. A request that is blocked for a moment looks like one that is blocked for good: `liveness.py` raises
+the alarm when it lasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lineclear.monitor.relief import CANNOT_HELP, HELPS, NOTHING, Relief, relief
+from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.step import Step
+from lineclear_spec.lifecycle import Phase
+from lineclear_spec.progress import Need
+from lineclear_spec.records import SWAP_IN, SWAP_OUT
+
+if TYPE_CHECKING:
+    from lineclear.scheduling.readings import Readings
+
+__all__ = ["GUARDS", "BlockedRequest", "Holder", "Stall", "stall_report"]
+
+#: Every guard that a report names, and what would lift it.
+GUARDS = {
+    "open_copy": "a copy of it is not complete; tell `complete` when it is",
+    "blocks": "the pool lacks blocks for all its tokens",
+    "seats": "max_num_seqs sequences run",
+    "tokens": "max_num_batched_tokens are dealt",
+    "head_of_line": "a request before it in the order does not fit yet",
+    "pause_after_preemption": "the last step preempted for growth, so it admitted nobody",
+    "displaced": "the last step admitted the head in somebody's place, and nobody else",
+    "prefill_first": "the last step had no tokens left for a prompt that runs",
+    "commit": "a step that computes for it is not committed",
+    "leader": "the first branch of its request computes the prompt first",
+    "turn": "it is another tenant's turn",
+    "rules": "none of the guards above; the rules of the preset lack what would let it go on",
+    "none": "no guard; the next step may take it",
+}
+
+
+#: What has to happen where it is no matter of how many.
+CHANGES = {
+    "open_copy": "the copy is complete",
+    "head_of_line": "the request before it is admitted or aborted",
+    "pause_after_preemption": "the next step",
+    "displaced": "the next step",
+    "prefill_first": "the prompt that runs is computed",
+    "commit": "the step is committed",
+    "leader": "the first branch has computed the prompt",
+    "turn": "the other tenant's request is served",
+    "rules": "another preset, or a larger pool",
+    "none": "the next step",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """What one live request holds.
+
+    Attributes:
+        request_id: whose.
+        phase: waiting, running or swapped.
+        gpu_blocks: blocks of the GPU pool.
+        cpu_blocks: blocks of the CPU pool.
+        seats: sequences that it may have.
+        known: tokens that its sequences know.
+        computed: of these, the ones whose KV is valid.
+    """
+
+    request_id: Hashable
+    phase: str
+    gpu_blocks: int
+    cpu_blocks: int
+    seats: int
+    known: int
+    computed: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedRequest:
+    """What keeps one live request from going on.
+
+    Attributes:
+        request_id: whom.
+        phase: waiting, running or swapped.
+        guard: one of `GUARDS`.
+        figures: what the guard compares.
+        relief: the smallest change that would lift it.
+        waiting: whether waiting can: it cannot if the guard is false even if every other request
+            ended now.
+        still: steps issued since it was in one, None if it never was.
+    """
+
+    request_id: Hashable
+    phase: str
+    guard: str
+    figures: dict[str, Any]
+    relief: Relief
+    waiting: str
+    still: int | None
+
+    def sentence(self) -> str:
+        """For people."""
+        figures = ", ".join(f"{name} {value}" for name, value in self.figures.items())
+        return f"{GUARDS[self.guard]}" + (f" ({figures})" if figures else "")
+
+    def change(self) -> str:
+        """What would lift the guard, for people."""
+        still = (
+            "never in a step" if self.still is None else f"in none of the last {self.still} steps"
+        )
+        still = "in the last step" if self.still == 0 else still
+        return f"{still}; smallest change: {self.relief.sentence()}; waiting {self.waiting}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """A report.
+
+    Attributes:
+        step: steps issued so far.
+        in_flight: steps that are not committed.
+        open_copies: swaps that a plan carried and that are not complete.
+        gpu_free: free blocks of the GPU pool, of gpu_total.
+        cpu_free: free blocks of the CPU pool, of cpu_total.
+        holders: what each live request holds that holds anything.
+        held: what keeps each live request, those that run first, then in the queue's order.
+    """
+
+    step: int
+    in_flight: int
+    open_copies: tuple[int, ...]
+    gpu_free: int
+    gpu_total: int
+    cpu_free: int
+    cpu_total: int
+    holders: tuple[Holder, ...]
+    held: tuple[BlockedRequest, ...]
+
+    def json(self) -> dict[str, Any]:
+        """For scripts; ids are text."""
+        return {
+            "step": self.step,
+            "in_flight": self.in_flight,
+            "open_copies": list(self.open_copies),
+            "gpu": {"free": self.gpu_free, "total": self.gpu_total},
+            "cpu": {"free": self.cpu_free, "total": self.cpu_total},
+            "holders": [
+                {
+                    "request_id": str(holder.request_id),
+                    "phase": holder.phase,
+                    "gpu_blocks": holder.gpu_blocks,
+                    "cpu_blocks": holder.cpu_blocks,
+                    "seats": holder.seats,
+                    "known": holder.known,
+                    "computed": holder.computed,
+                }
+                for holder in self.holders
+            ],
+            "held": [
+                {
+                    "request_id": str(held.request_id),
+                    "phase": held.phase,
+                    "guard": held.guard,
+                    "figures": held.figures,
+                    "because": held.sentence(),
+                    "relief": held.relief.json(),
+                    "waiting": held.waiting,
+                    "still": held.still,
+                }
+                for held in self.held
+            ],
+        }
+
+    def text(self, most: int = 12) -> str:
+        """For people; of each list the first `most`."""
+        lines = [
+            f"step {self.step}, {self.in_flight} in flight; {self.gpu_free} of {self.gpu_total} "
+            f"GPU and {self.cpu_free} of {self.cpu_total} CPU blocks free"
+        ]
+        if self.open_copies:
+            lines.append(f"copies that are not complete: {', '.join(map(str, self.open_copies))}")
+        for holder in self.holders[:most]:
+            blocks = f"{holder.gpu_blocks} GPU blocks" if holder.gpu_blocks else ""
+            blocks = blocks or f"{holder.cpu_blocks} CPU blocks"
+            lines.append(
+                f"{holder.request_id} ({holder.phase}) holds {blocks}; "
+                f"{holder.computed} of {holder.known} tokens are computed"
+            )
+        lines += more(len(self.holders) - most)
+        for held in self.held[:most]:
+            lines.append(f"{held.request_id} ({held.phase}) {held.guard}: {held.sentence()}")
+            lines.append(f"  {held.change()}")
+        return "\n".join([*lines, *more(len(self.held) - most)])
+
+
+def more(count: int) -> list[str]:
+    """A line that says how many are left out."""
+    return [f"... and {count} more"] if count > 0 else []
+
+
+def stall_report(scheduler: Readings) -> Stall:
+    """What each request holds at this moment, and what keeps it."""
+    ledger = scheduler.ledger
+    gpu, cpu = ledger.gpu, ledger.cpu
+    copies = [o.number for o in ledger.operations.values() if o.kind in (SWAP_IN, SWAP_OUT)]
+    entries = sorted(scheduler.entries.values(), key=lambda entry: entry.number)
+    holders = [holder(scheduler, entry) for entry in entries if entry.record.blocks]
+    return Stall(
+        ledger.steps,
+        ledger.steps - ledger.settled,
+        tuple(number for number in copies if number <= ledger.carried),
+        gpu.free,
+        gpu.total,
+        cpu.free,
+        cpu.total,
+        tuple(holders),
+        (*running(scheduler), *queued(scheduler)),
+    )
+
+
+def holder(scheduler: Readings, entry: Entry) -> Holder:
+    """What the request holds."""
+    record, blocks = entry.record, entry.record.blocks
+    return Holder(
+        entry.name,
+        record.phase.name.lower(),
+        blocks if record.phase == Phase.RUNNING else 0,
+        blocks if record.phase == Phase.SWAPPED else 0,
+        entry.n,
+        entry.tokens(scheduler.ledger),
+        entry.computed(scheduler.ledger),
+    )
+
+
+def running(scheduler: Readings) -> list[BlockedRequest]:
+    """What each request waits for that runs, in order."""
+    found: list[BlockedRequest] = []
+    ledger = scheduler.ledger
+    for order in scheduler.running.orders:
+        entry = scheduler.running.entries[order]
+        record = entry.record
+        members = record.members
+        guard, figures = "none", dict[str, Any]()
+        if record.copy and record.copy <= ledger.carried:
+            guard, figures = "open_copy", {"operation": record.copy}
+        elif any(ledger.promised(q) or ledger.in_flight(q) for q in members):
+            guard, figures = "commit", {"steps": ledger.steps - ledger.settled}
+        elif all(q.slot_tokens == 0 for q in members[1:]) and len(members) > 1:
+            guard = "leader"
+        found.append(with_change(scheduler, entry, guard, figures))
+    return found
+
+
+def queued(scheduler: Readings) -> list[BlockedRequest]:
+    """What keeps each request that waits or is swapped out, in the queue's order."""
+    waiting = sorted(scheduler.queue, key=lambda entry: entry.place)
+    if not waiting:
+        return []
+    step = Step(scheduler.step_parts)
+    step.due = scheduler.ledger.due().count
+    planned = step.planned()
+    found: list[BlockedRequest] = []
+    ahead: dict[Hashable, Entry] = {}  # by tenant, if the policy shares among them
+    for position, entry in enumerate(waiting):
+        lane = entry.tenant if scheduler.tenants is not None else None
+        first = ahead.setdefault(lane, entry)
+        if first is not entry:
+            figures = {"behind": str(first.name), "place": position + 1}
+            found.append(with_change(scheduler, entry, "head_of_line", figures))
+        else:
+            found.append(
+                with_change(scheduler, entry, *head_of_queue(scheduler, step, entry, planned))
+            )
+    return found
+
+
+def with_change(
+    scheduler: Readings, entry: Entry, guard: str, figures: dict[str, Any]
+) -> BlockedRequest:
+    """The guard with what would lift it, and whether waiting can."""
+    ledger, record = scheduler.ledger, entry.record
+    last = ledger.steps if any(q.steady for q in record.members) else 0
+    last = max([last, *[q.last_step for q in record.members]])
+    # `add` took the request, so it fits into an empty pool: no guard of the table is false whatever
+    # ends, but a preset may keep its watermark free even then. Where nothing is held and nothing is
+    # in flight there is nothing to wait for: the next step takes it, or a rule of the preset keeps it.
+    alone = ledger.gpu.free == ledger.gpu.total and ledger.steps == ledger.settled
+    waiting = NOTHING if guard in ("rules", "none") and alone else HELPS
+    change = change_for(scheduler, entry, guard, figures)
+    beyond = beyond_the_watermark(scheduler, entry) if guard == "rules" else 0
+    if beyond > 0:
+        waiting, change = CANNOT_HELP, Relief("blocks", beyond)
+    phase = record.phase.name.lower()
+    return BlockedRequest(
+        entry.name, phase, guard, figures, change, waiting, ledger.steps - last if last else None
+    )
+
+
+def beyond_the_watermark(scheduler: Readings, entry: Entry) -> int:
+    """Blocks that an empty pool lacks for it, if the preset keeps the watermark even then."""
+    ledger, config, record = scheduler.ledger, scheduler.config, entry.record
+    if "the watermark is waived when nothing runs" not in config.lacking:
+        return 0
+    waits = record.phase == Phase.WAITING
+    wants = ledger.need(record.members[0].known_tokens) if waits else record.blocks
+    return wants + config.watermark_blocks - ledger.gpu.total
+
+
+def change_for(scheduler: Readings, entry: Entry, guard: str, figures: dict[str, Any]) -> Relief:
+    """The smallest change that lifts a guard."""
+    runs = [scheduler.running.entries[order] for order in scheduler.running.orders]
+    others = [other for other in runs if other is not entry]
+    if guard == "blocks":
+        there = max(0, figures["free"] - figures["growth"] - figures["watermark"])
+        missing = figures["wants"] - there
+        return relief("blocks", missing, [(o.name, o.record.blocks) for o in others])
+    if guard == "seats":
+        missing = figures["wants"] + figures["taken"] - figures["of"]
+        return relief("seats", missing, [(o.name, o.record.width) for o in others])
+    if guard == "tokens":
+        missing = figures["wants"] - figures["left"]
+        return relief("tokens", missing, [(o.name, o.record.width) for o in others])
+    return Relief(CHANGES[guard])
+
+
+def head_of_queue(
+    scheduler: Readings, step: Step, entry: Entry, planned: Need
+) -> tuple[str, dict[str, Any]]:
+    """The guard that keeps the head of the queue, and its figures."""
+    ledger, config = scheduler.ledger, scheduler.config
+    if entry.record.copy:
+        return "open_copy", {"operation": entry.record.copy}
+    want, have = step.want(entry), step.have() - planned
+    if have.blocks < want.blocks:
+        kept = ledger.gpu.free - step.due - step.have().blocks
+        growth = planned.blocks + step.due
+        return "blocks", {
+            "wants": want.blocks,
+            "free": ledger.gpu.free,
+            "growth": growth,
+            "watermark": kept,
+        }
+    if have.seats < want.seats:
+        return "seats", {"wants": want.seats, "taken": scheduler.seats, "of": config.max_num_seqs}
+    if have.tokens < want.tokens:
+        return "tokens", {
+            "wants": want.tokens,
+            "left": have.tokens,
+            "of": config.max_num_batched_tokens,
+        }
+    if len(scheduler.flights) >= config.depth:
+        return "commit", {"steps": len(scheduler.flights), "depth": config.depth}
+    if scheduler.refrained:
+        return scheduler.refrained, {}
+    if config.lacking:
+        return "rules", {"rules": config.rules}
+    return ("turn" if scheduler.tenants is not None else "none"), {}

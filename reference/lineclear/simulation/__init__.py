@@ -1,0 +1,1 @@
+"""A scheduler run on a workload in simulated time, with its metrics and comparisons."""

@@ -1,0 +1,169 @@
+"""One workload under several policies: the same requests, the same model, one row each.
+
+Guarantees: every run sees the same arrivals, and the bounds that a policy states are computed from
+the workload and the settings, not from the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+from lineclear.config import Config
+from lineclear.policies import make
+from lineclear.policies.units import shown
+from lineclear.simulation.history import History
+from lineclear.simulation.result import Result
+from lineclear.simulation.simulate import Simulation
+from lineclear.simulation.steptime import StepTime
+from lineclear.theorems.bound_checks import OF_SERVICE, Held, Holding, broken_bounds
+from lineclear.theorems.service import Service
+from lineclear.workload.workload import Workload
+
+__all__ = ["Goal", "Row", "compare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a request that went well looks like.
+
+    Attributes:
+        ttft: seconds to the first token, at most.
+        tpot: seconds for each token after it, at most.
+    """
+
+    ttft: float = 1.0
+    tpot: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One policy's run.
+
+    Attributes:
+        policy: its name, as it was asked for.
+        result: of the simulation.
+        service: what each tenant got.
+        bound: the most by which the service of two waiting tenants may differ, if the policy
+            states one.
+        attained: share of the requests that reached the goal.
+        goodput: requests that reached the goal, a second.
+        passed: the most requests that were let pass one that came before them.
+        waits: the longest time a request waited to be scheduled first.
+        times: by request, arrival, first token and end, in seconds.
+        history: what happened when.
+        held: each theorem of the policy, how it stands for these settings and this workload, its
+            bound, and the most that was seen.
+    """
+
+    policy: str
+    result: Result
+    service: Service
+    bound: float | Fraction | None
+    attained: float
+    goodput: float | None
+    passed: int
+    times: dict[str, Any]
+    history: History
+    held: list[Held]
+
+    def json(self) -> dict[str, Any]:
+        """The contract for scripts."""
+        return {
+            "policy": self.policy,
+            "service_gap": shown(self.service.gap),
+            "service_gap_bound": shown(self.bound),
+            "slo_attainment": self.attained,
+            "goodput": self.goodput,
+            "passed_max": self.passed,
+            "inversions": self.service.inversions,
+            "served": dict(zip(self.service.tenants, self.service.served.tolist(), strict=True)),
+            "theorems": [held.json() for held in self.held],
+            "broken_bounds": broken_bounds(self.held),
+            "run": self.result.json(),
+        }
+
+
+def compare(
+    workload: Workload,
+    config: Config,
+    policies: list[str],
+    *,
+    model: StepTime | None = None,
+    goal: Goal | None = None,
+    check_every: int = 0,
+    on_end: Callable[[], object] = lambda: None,
+) -> list[Row]:
+    """Runs the workload once for each policy.
+
+    Args:
+        workload: who asks for what and when.
+        config: the settings; each policy takes the place of `scheduling_policy`.
+        policies: names, as in `scheduling_policy`.
+        model: how long things take.
+        goal: what counts as a request that went well.
+        check_every: steps between two checks of all invariants, 0 for none.
+        on_end: called for each request that ends.
+
+    Raises:
+        ValueError: there is no policy of that name.
+    """
+    goal = goal or Goal()
+    rows: list[Row] = []
+    for name in policies:
+        named = config.scheduling_policy == name
+        options = dict(config.policy_options) if named else {}
+        policy = make(name, options)
+        chosen = replace(
+            config, scheduling_policy=name, policy_options=tuple(sorted(options.items()))
+        )
+        holding = Holding(chosen, workload, policy)
+        service = holding.service
+        history = History()
+        simulation = Simulation(
+            workload,
+            chosen,
+            model=model,
+            check_every=check_every,
+            policy=policy,
+            service=holding.listener,
+            collector=history,
+        )
+        result = simulation.run(on_end)
+        times = simulation.collector.times
+        good = sum(
+            1
+            for t in times.values()
+            if t.finished is not None
+            and t.first_token is not None
+            and t.last_token is not None
+            and t.first_token - t.arrived <= goal.ttft
+            and (t.last_token - t.first_token) <= goal.tpot * max(1, t.longest - 1)
+        )
+        duration = result.metrics["duration"]
+        held = holding.rows()
+        rows.append(
+            Row(
+                policy=name,
+                result=result,
+                service=service,
+                bound=gap_bound(held) if len(service.tenants) > 1 else None,
+                attained=good / max(1, len(workload.requests)),
+                goodput=good / duration if duration else None,
+                passed=max(service.passed.values(), default=0),
+                times={str(key): value for key, value in times.items()},
+                history=history,
+                held=held,
+            )
+        )
+    return rows
+
+
+def gap_bound(rows: list[Held]) -> float | Fraction | None:
+    """The most by which the service of two tenants may differ, if a theorem that holds says so."""
+    for row in rows:
+        if row.guarantee.theorem in OF_SERVICE and row.guarantee.bound is not None:
+            return row.guarantee.bound.number
+    return None

@@ -1,0 +1,83 @@
+"""What came of a simulated run.
+
+Guarantees: counts are whole numbers, and the names in the JSON object are a contract for scripts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from lineclear.config import Config
+from lineclear.monitor.stall import Stall
+from lineclear.workload.workload import Workload
+
+__all__ = ["Result"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a run.
+
+    Attributes:
+        workload: what was run.
+        config: the settings it ran with.
+        policy: the name of the policy.
+        finished: requests that generated all they had to.
+        rejected: (id, reason) of requests that were turned away when they arrived.
+        clipped: requests whose output was cut, at max_tokens or at max_model_len.
+        steps: steps that computed something.
+        preemptions: by kind.
+        discarded: swapped requests whose CPU copy was given up.
+        checks: how often all invariants were checked.
+        violations: the first invariant that did not hold, if any; the run ends there.
+        stalled: why the run could not go on, or "".
+        stall: who held what then, and which guard kept whom, or None.
+        slowest: most steps from when a request became the first in the order to its end, or None.
+        bound: what a theorem says of that at most, or None where none holds.
+        failures: policy failures that the scheduler reported.
+        metrics: times and rates, see `metrics.py`.
+    """
+
+    workload: Workload
+    config: Config
+    policy: str
+    finished: int
+    rejected: tuple[tuple[str, str], ...]
+    clipped: int
+    steps: int
+    preemptions: dict[str, int]
+    discarded: int
+    checks: int
+    violations: tuple[str, ...]
+    stalled: str
+    stall: Stall | None
+    slowest: int | None
+    bound: int | None
+    failures: tuple[str, ...]
+    metrics: dict[str, Any]
+
+    def json(self) -> dict[str, Any]:
+        """The contract for scripts."""
+        return {
+            "workload": self.workload.name,
+            "source": self.workload.source or None,
+            "policy": self.policy,
+            "requests": len(self.workload.requests),
+            "finished": self.finished,
+            "rejected": len(self.rejected),
+            "clipped": self.clipped,
+            "steps": self.steps,
+            "preemptions": dict(self.preemptions),
+            "discarded": self.discarded,
+            "invariant_checks": self.checks,
+            "violations": len(self.violations),
+            "violated": list(self.violations),
+            "stalled": self.stalled or None,
+            "no_guarantee": list(self.config.lacking),
+            "stall": None if self.stall is None else self.stall.json(),
+            "first_in_order": {"steps": self.slowest, "bound": self.bound},
+            "policy_failures": list(self.failures),
+            "rejections": [{"request_id": name, "reason": why} for name, why in self.rejected],
+            "metrics": self.metrics,
+        }

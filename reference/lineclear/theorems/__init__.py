@@ -1,0 +1,1 @@
+"""What theorems promise for a configuration, and each bound compared with what a run did."""

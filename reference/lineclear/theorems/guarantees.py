@@ -1,0 +1,229 @@
+"""Which theorems of its policy a configuration keeps, which it loses and why, and their bounds.
+
+Guarantees: a theorem is said to hold only if no setting takes away a premise that it names, nor
+one that its words need; otherwise the premise and the setting are named. What is off by its own
+name (`Config.lacking`) takes something from every theorem that rests on it.
+
+    for row in guarantees(Config(scheduling_policy="aging", bypass=4)):
+        print(row.theorem, row.status, row.why)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lineclear.config import Config
+from lineclear.policies import BUILT_IN, load_claims, make
+from lineclear.policies.tenants import TenantPolicy
+from lineclear.policies.units import shown
+from lineclear.rules import rules_of
+from lineclear.theorems.bounds import Bound, Case, bound_of, sizes_of
+from lineclear.workload.workload import Workload
+from lineclear_spec.dialect import objection
+from lineclear_spec.premises import PREMISES
+from lineclear_spec.theorems import CLAIMS, Theorem
+
+__all__ = ["Guarantee", "Lost", "claims_of", "guarantees", "lost_premises", "verdict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A premise that is not there.
+
+    Attributes:
+        premise: its name, as in `PREMISES`; "proof" if what is proved does not speak of this case.
+        setting: what takes it away: a setting with its value, or the workload.
+        what: what that does, if the name of the setting does not say it.
+    """
+
+    premise: str
+    setting: str
+    what: str = ""
+
+    def __str__(self) -> str:
+        """For people."""
+        return f"{self.premise} ({': '.join(filter(None, (self.setting, self.what)))})"
+
+
+@dataclass(frozen=True, slots=True)
+class Guarantee:
+    """One theorem, for one configuration.
+
+    Attributes:
+        theorem: the name that `lineclear prove --theorems` prints.
+        sentence: what it says.
+        status: `holds`; `no guarantee`, as a premise is lost; or `fails`, as it is the refutation of
+            a property and holds whatever the settings are.
+        premises: what it presumes, by name.
+        lost: those of them that this configuration takes away.
+        bound: what it bounds, if it holds and states a bound.
+    """
+
+    theorem: str
+    sentence: str
+    status: str
+    premises: tuple[str, ...]
+    lost: tuple[Lost, ...] = ()
+    bound: Bound | None = None
+
+    @property
+    def why(self) -> str:
+        """`no guarantee: ` and the premises that are lost, each with the setting; else the status."""
+        if self.status != "no guarantee":
+            return self.status
+        return f"no guarantee: {', '.join(map(str, self.lost))}"
+
+    def json(self) -> dict[str, Any]:
+        """The contract for scripts."""
+        found: dict[str, Any] = asdict(self)
+        if self.bound is not None:
+            found["bound"]["number"] = shown(self.bound.number)
+            found["bound"]["where"] = [(name, shown(value)) for name, value in self.bound.where]
+        return {**found, "premises": list(self.premises), "lost": list(map(str, self.lost))}
+
+
+#: What each rule that `Config.lacking` may name takes away, by that name.
+TAKEN_BY_RULE: dict[str, tuple[str, ...]] = {
+    "a swapped request goes back by its place in the order": ("F2", "F4"),
+    "the watermark is waived when nothing runs": ("F1",),
+    "a request is preempted only if a block is needed": ("F1",),
+    "decodes go on while prompts arrive": ("F5",),
+    "nobody is admitted in a step that preempted": ("F2",),
+    "who gave way stands before whoever arrived later": ("F2", "F4"),
+    "a swapped prompt goes on in chunks": ("F5",),
+    "a request that gave way goes back by its place in the order": ("F4", "F9", "F11"),
+    "nobody passes a request that does not fit": ("F2", "F9"),
+    "only who comes later in the order gives way to one that grows": ("F3",),
+}
+#: Premises about the queue that a theorem's words need besides those that it names: it speaks of who
+#: goes before whom, and that is as the order says only if nobody enters before the head.
+ALSO: dict[str, tuple[str, ...]] = {"P5": ("F2",), "P9": ("F2",)}
+BYPASS = "bypass"
+#: Levels of which the feedback queue's lemmas are proved, see the end of its file.
+PROVED_LEVELS = 6
+
+
+def lost_premises(config: Config, workload: Workload | None = None) -> list[Lost]:
+    """Every premise that these settings, or these requests, take away; F8 and A1 to A4 aside, if
+    there is no workload: those are what the environment and callers do.
+    """
+    lost: list[Lost] = []
+    if config.bypass:
+        lost += [Lost(name, f"{BYPASS} {config.bypass}") for name in ("F2", "F9")]
+    policy = make(config.scheduling_policy, dict(config.policy_options))
+    swaps = config.num_cpu_blocks > 0 and config.preemption_mode != "recompute"
+    if config.swapped_first and swaps and not isinstance(policy, TenantPolicy):
+        # A policy that shares among tenants has queues of its own, which the setting leaves alone.
+        lost.append(Lost("F2", "swapped_first"))
+    setting = f"rules {config.rules}"
+    for rule in config.lacking:
+        lost += [Lost(name, setting, f"off is that {rule}") for name in TAKEN_BY_RULE[rule]]
+    if rules_of(config.rules).replaces:
+        why = "who enters, who gives way and who stands where is not asked of what is proved"
+        lost += [Lost(name, setting, why) for name in ("F2", "F3", "F4", "F12")]
+    if config.num_lookahead_slots:
+        drafts = f"num_lookahead_slots {config.num_lookahead_slots}"
+        lost.append(Lost("F10", drafts, "a step is charged as one token, however many it accepts"))
+        lost.append(Lost("F13", drafts, "a level is that of the last look"))
+    if config.depth > 1:
+        why = "a step in flight at a look brings its token later"
+        lost.append(Lost("F13", f"depth {config.depth}", why))
+    if config.depth > 1 and swaps:
+        why = "a token sampled while its copy in is under way may be lost to a recompute"
+        lost.append(Lost("F10", f"depth {config.depth} with swaps", why))
+    if workload is not None:
+        without = sum(r.deadline is None for r in workload.requests)
+        late = sum(
+            r.deadline is not None and r.deadline < r.arrival_time for r in workload.requests
+        )
+        for count, what in ((without, "have no deadline"), (late, "had to be done on arrival")):
+            if count:
+                of = f"{count:,} of {len(workload.requests):,} requests"
+                lost.append(Lost("A3", "the workload", f"{of} {what}"))
+    return list(dict.fromkeys(lost))
+
+
+def claims_of(config: Config) -> str | None:
+    """Under which name the policy's theorems were claimed; None for a policy of one's own."""
+    policy = make(config.scheduling_policy, dict(config.policy_options))
+    kind = f"{type(policy).__module__}:{type(policy).__qualname__}"
+    names = [name for name, path in BUILT_IN.items() if path == kind]
+    if not names:
+        return None
+    if names[0] in ("sjf", "lpl") and getattr(policy, "aged", False):
+        return f"{names[0]}_aging"
+    return names[0]
+
+
+def guarantees(config: Config, workload: Workload | None = None) -> list[Guarantee]:
+    """One row for each theorem of the configuration's policy.
+
+    Args:
+        config: policy and options, bypass, swapped_first, victim, preemption mode, chunking,
+            depth and rules.
+        workload: lengths, deadlines and so on of the requests: bounds are then numbers for these,
+            and premises about callers are looked at.
+
+    Raises:
+        ValueError: the policy can't be made.
+    """
+    load_claims()
+    name = claims_of(config)
+    if name is None:
+        mine = make(config.scheduling_policy, dict(config.policy_options))
+        said = objection(mine)
+        what = f"one's own, and not judged: {said}" if said else "one's own"
+        why = Lost("proof", f"scheduling_policy {config.scheduling_policy}", what)
+        return [
+            Guarantee(
+                config.scheduling_policy,
+                "a policy of one's own: safe whatever it answers, and no more",
+                "no guarantee",
+                (),
+                (why,),
+            )
+        ]
+    policy = make(config.scheduling_policy, dict(config.policy_options))
+    case = Case(config, policy, sizes_of(config, workload), workload)
+    lost = lost_premises(config, workload)
+    levels = getattr(policy, "levels", PROVED_LEVELS) if name == "mlfq" else PROVED_LEVELS
+    if levels != PROVED_LEVELS:
+        lost.append(Lost("proof", f"levels {levels}", f"the lemmas are proved of {PROVED_LEVELS}"))
+    return [stands(theorem, lost, case) for theorem in CLAIMS[name].theorems]
+
+
+def stands(theorem: Theorem, lost: Iterable[Lost], case: Case) -> Guarantee:
+    """How one theorem stands, where these premises are lost."""
+    if not theorem.holds:
+        return Guarantee(theorem.name, theorem.sentence, "fails", theorem.premises)
+    label = theorem.name.partition(".")[2]
+    needed = {*theorem.premises, *ALSO.get(label, ()), "proof"}
+    mine = tuple(
+        one
+        for one in lost
+        # That a request is passed `bypass` times at most holds with any `bypass`.
+        if one.premise in needed and not (label == "P5" and one.setting.startswith(BYPASS))
+    )
+    if mine:
+        kept = tuple(name for name in theorem.premises if name in PREMISES)
+        return Guarantee(theorem.name, theorem.sentence, "no guarantee", kept, mine)
+    bound = bound_of(theorem.name, case)
+    return Guarantee(theorem.name, theorem.sentence, "holds", theorem.premises, (), bound)
+
+
+def verdict(rows: Iterable[Guarantee]) -> str:
+    """One line: that all hold, or which are lost and what takes their premises away."""
+    found = list(rows)
+    lost = [row for row in found if row.status == "no guarantee"]
+    fails = [row.theorem for row in found if row.status == "fails"]
+    known = f"; fails by design: {', '.join(fails)}" if fails else ""
+    if not lost:
+        return f"all {len(found) - len(fails)} theorems hold{known}"
+    taken: dict[str, dict[str, None]] = {}
+    for one in (one for row in lost for one in row.lost):
+        taken.setdefault(one.setting, {})[one.premise] = None
+    reasons = [f"{' '.join(sorted(names))} ({setting})" for setting, names in taken.items()]
+    names = " ".join(row.theorem for row in lost)
+    return f"no guarantee: {names}: {', '.join(reasons)}{known}"

@@ -1,0 +1,1 @@
+"""The requests of a run: read from a file or drawn from a seed."""

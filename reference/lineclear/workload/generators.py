@@ -1,0 +1,182 @@
+"""Workloads that are drawn, by name: steady, in bursts, with a heavy tail, closed, and hostile.
+
+Guarantees: the same name and seed draw the same requests on every machine and Python version.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+from lineclear.workload.workload import (
+    OUTPUTS,
+    PROMPTS,
+    Arrival,
+    Lengths,
+    Workload,
+    WorkloadError,
+    synthetic,
+)
+
+__all__ = ["GENERATORS", "HOSTILE", "generate"]
+
+
+def poisson(count: int, rate: float, seed: int) -> Workload:
+    """Exponential gaps, log-normal lengths."""
+    return synthetic(count, rate, seed)
+
+
+def bursty(count: int, rate: float, seed: int) -> Workload:
+    """Gaps of a gamma distribution whose deviation is four times its mean: bursts, then calm."""
+    drawn = synthetic(count, rate, seed)
+    # A gamma variable of shape 1/16 is drawn by its power form, from `random()` alone.
+    draw = random.Random(seed + 1).random
+    shape = 1 / 16
+    arrivals: list[Arrival] = []
+    now = 0.0
+    for arrival in drawn.requests:
+        arrivals.append(replace(arrival, arrival_time=now))
+        now += gamma(shape, draw) / (shape * rate)
+    return renamed(drawn, "bursty", count, rate, seed, arrivals)
+
+
+def gamma(shape: float, draw: Callable[[], float]) -> float:
+    """A gamma variable of a shape below 1 and scale 1 (Ahrens and Dieter 1974)."""
+    while True:
+        one, two = max(draw(), 1e-300), max(draw(), 1e-300)
+        edge = one * (1 + shape / math.e)
+        if edge <= 1:
+            found: float = edge ** (1 / shape)
+            if two <= math.exp(-found):
+                return found
+        else:
+            found = -math.log((1 + shape / math.e - edge) / shape)
+            if two <= found ** (shape - 1):
+                return found
+
+
+def heavy_tail(count: int, rate: float, seed: int) -> Workload:
+    """Exponential gaps; one output in a hundred is as long as forty usual ones."""
+    outputs = Lengths(median=60, sigma=1.5, least=2, most=2_048)
+    drawn = synthetic(count, rate, seed, outputs=outputs)
+    return renamed(drawn, "heavy_tail", count, rate, seed, list(drawn.requests))
+
+
+def closed(count: int, rate: float, seed: int) -> Workload:
+    """As many users as `rate` says, each of whom waits for an answer before it asks again."""
+    if rate < 1 or rate != int(rate):
+        raise WorkloadError(f"a closed workload needs a whole number of users, not {rate:g}")
+    drawn = synthetic(count, 1.0, seed)
+    arrivals = [replace(arrival, arrival_time=0.0) for arrival in drawn.requests]
+    made = renamed(drawn, "closed", count, rate, seed, arrivals)
+    return replace(
+        made, name=f"closed, {count} requests, {rate:g} users, seed {seed}", users=int(rate)
+    )
+
+
+def tenants(count: int, rate: float, seed: int) -> Workload:
+    """Six tenants; one of them sends half of all requests."""
+    drawn = synthetic(count, rate, seed, parallel=(1,))
+    draw = random.Random(seed + 2).random
+    arrivals = [
+        replace(arrival, client="abcdef"[0 if draw() < 0.4 else int(draw() * 6)])
+        for arrival in drawn.requests
+    ]
+    return renamed(drawn, "tenants", count, rate, seed, arrivals)
+
+
+def renamed(
+    drawn: Workload, kind: str, count: int, rate: float, seed: int, arrivals: list[Arrival]
+) -> Workload:
+    """The workload under the name of its generator."""
+    name = f"{kind}, {count} requests, {rate:g} in a second, seed {seed}"
+    return Workload(name, kind, tuple(arrivals), drawn.clipped)
+
+
+GENERATORS: dict[str, Callable[[int, float, int], Workload]] = {
+    "poisson": poisson,
+    "bursty": bursty,
+    "heavy_tail": heavy_tail,
+    "closed": closed,
+    "tenants": tenants,
+}
+
+
+# ---- hostile workloads, one for each policy -----------------------------------------------------
+
+
+def one_among(count: int, rate: float, seed: int, victim: Arrival, other: Arrival) -> Workload:
+    """One request, and then a stream of others of one kind."""
+    draw = random.Random(seed).random
+    arrivals = [victim]
+    now = 0.0
+    for number in range(1, count):
+        arrivals.append(replace(other, request_id=str(number), arrival_time=now))
+        now += -math.log(max(draw(), 1e-12)) / rate
+    return Workload("", "hostile", tuple(arrivals))
+
+
+def made(prompt: int, output: int, **more: object) -> Arrival:
+    """A request that everybody knows all about."""
+    first = Arrival("0", 0.0, prompt, (output,), output, predicted_tokens=output)
+    return replace(first, **more)  # type: ignore[arg-type]
+
+
+SHORT, LONG = (PROMPTS.median // 4, OUTPUTS.median // 4), (PROMPTS.most, OUTPUTS.most)
+#: By policy: what is hostile to it, the one request that suffers, and those that keep coming.
+HOSTILE: dict[str, tuple[str, Arrival, Arrival]] = {
+    "fcfs": ("a long request stands before many short ones", made(*LONG), made(*SHORT)),
+    "fair": ("a long request stands before many short ones", made(*LONG), made(*SHORT)),
+    "priority": (
+        "more important requests never end",
+        made(*SHORT, priority=0),
+        made(*SHORT, priority=1),
+    ),
+    "hybrid": (
+        "more important requests never end",
+        made(*SHORT, priority=0),
+        made(*SHORT, priority=1),
+    ),
+    "ceiling": (
+        "more important requests never end",
+        made(*SHORT, priority=0),
+        made(*SHORT, priority=1),
+    ),
+    "aging": (
+        "more important requests never end",
+        made(*SHORT, priority=0),
+        made(*SHORT, priority=1),
+    ),
+    "sjf": ("shorter requests never end", made(*LONG), made(*SHORT)),
+    "sjf_aging": ("shorter requests never end", made(*LONG), made(*SHORT)),
+    "edf": (
+        "earlier deadlines never end",
+        made(*SHORT, deadline=1e9),
+        made(*SHORT, deadline=1.0),
+    ),
+    "lpl": ("shorter prompts never end", made(*LONG), made(*SHORT)),
+    "mlfq": ("shorter requests never end", made(*LONG), made(*SHORT)),
+    "vtc": ("one tenant asks for all there is", made(*SHORT, client="b"), made(*LONG, client="a")),
+    "drr": ("one tenant asks for all there is", made(*SHORT, client="b"), made(*LONG, client="a")),
+}
+
+
+def generate(kind: str, count: int, rate: float, seed: int) -> Workload:
+    """The workload of that name; `hostile:POLICY` for the one that is hostile to a policy.
+
+    Raises:
+        WorkloadError: there is none of that name, or an argument is out of its range.
+    """
+    if kind in GENERATORS:
+        return GENERATORS[kind](count, rate, seed)
+    name, _, policy = kind.partition(":")
+    if name == "hostile" and policy in HOSTILE:
+        if count < 2 or not rate > 0:
+            raise WorkloadError("a hostile workload needs 2 requests or more and a rate above 0")
+        what, victim, other = HOSTILE[policy]
+        drawn = one_among(count, rate, seed, victim, other)
+        return replace(drawn, name=f"hostile to {policy}: {what}, {count} requests, seed {seed}")
+    known = [*GENERATORS, *(f"hostile:{policy}" for policy in HOSTILE)]
+    raise WorkloadError(f"there is no generator {kind!r}; known are {', '.join(known)}")

@@ -1,0 +1,70 @@
+"""The table has no empty cell, and a cell says no more than was asked and shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from lineclear.evidence.refutations import REFUTATIONS, NotShown, Shown
+from lineclear.policies import BUILT_IN, load_claims
+from lineclear.report.properties import PROPERTIES, Cell, cells, show_all
+from lineclear_spec.standings import Standing
+from lineclear_spec.theorems import CLAIMS, Theorem
+
+load_claims()
+SHOWN: dict[str, Shown | NotShown] = show_all()
+
+
+def stood(theorem: Theorem, status: str = "proved") -> Standing:
+    return Standing(
+        theorem.name, theorem.sentence, theorem.holds, dict.fromkeys(theorem.premises, "guard"),
+        1, status, (),
+    )  # fmt: skip
+
+
+def all_proved() -> list[Standing]:
+    return [stood(theorem) for claims in CLAIMS.values() for theorem in claims.theorems]
+
+
+def at(found: list[Cell], policy: str, name: str) -> Cell:
+    return next(cell for cell in found if (cell.policy, cell.property) == (policy, name))
+
+
+def test_every_policy_has_a_verdict_for_every_property() -> None:
+    found = cells(all_proved(), SHOWN)
+    assert {cell.policy for cell in found} == {*BUILT_IN, "lpl_aging"}
+    assert len(found) == len({cell.policy for cell in found}) * len(PROPERTIES)
+    assert {cell.verdict for cell in found} == {"proved", "refuted", "both", "not applicable"}
+    assert all(bool(cell.why) == (cell.verdict == "not applicable") for cell in found)
+    assert at(found, "edf", "P7").verdict == at(found, "vtc", "P7").verdict == "both"
+    starving = {c.policy for c in found if c.property == "P7" and c.verdict == "refuted"}
+    assert starving == {"priority", "sjf", "lpl", "hybrid"}
+
+
+@pytest.mark.parametrize("status", ["unknown", "refuted"])
+def test_a_theorem_that_is_not_proved_leaves_its_cell_open(status: str) -> None:
+    standings = [replace(s, status=status) if s.theorem == "fcfs.P8" else s for s in all_proved()]
+    cell = at(cells(standings, SHOWN), "fcfs", "P8")
+    assert (cell.verdict, cell.why) == ("unknown", f"fcfs.P8 is {status}")
+
+
+def test_a_run_that_shows_nothing_leaves_its_cell_open() -> None:
+    shown = {**SHOWN, "priority.P7": NotShown("nobody starves")}
+    cell = at(cells(all_proved(), shown), "priority", "P7")
+    assert (cell.verdict, cell.why) == ("unknown", "priority.P7: nobody starves")
+
+
+def test_a_theorem_that_is_missing_leaves_its_cell_open() -> None:
+    standings = [s for s in all_proved() if s.theorem != "drr.P13"]
+    cell = at(cells(standings, SHOWN), "drr", "P13")
+    assert cell.verdict == "unknown"
+
+
+def test_a_property_that_fails_without_a_run_leaves_its_cell_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fewer = tuple(r for r in REFUTATIONS if r.name != "mlfq.P10")
+    monkeypatch.setattr("lineclear.report.properties.REFUTATIONS", fewer)
+    cell = at(cells(all_proved(), SHOWN), "mlfq", "P10")
+    assert (cell.verdict, cell.why) == ("unknown", "mlfq.P10 has no run")
