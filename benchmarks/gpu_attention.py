@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT / name) for name in ("spec", "reference", "gpu_backend"
 
 import torch  # noqa: E402
 
-from lineclear_gpu.kernels.paged import Plan, paged_attention  # noqa: E402
+from lineclear_gpu.kernels.paged import LaunchPlan, paged_attention  # noqa: E402
 
 Result = dict[str, Any]
 BLOCK = 16
@@ -82,14 +82,14 @@ class Case:
         self.scale = head**-0.5
         self.processors = torch.cuda.get_device_properties(0).multi_processor_count
 
-    def layer(self, index: int, plan: Plan | None) -> torch.Tensor:
+    def layer(self, index: int, plan: LaunchPlan | None) -> torch.Tensor:
         """Attention of one layer."""
         return paged_attention(
             self.query, self.pool[:, index], self.tables, self.contexts, self.starts, self.scale,
             processors=self.processors, plan=plan,
         )  # fmt: skip
 
-    def error(self, plan: Plan | None) -> float:
+    def error(self, plan: LaunchPlan | None) -> float:
         """Relative to float64, of the first rows."""
         found = self.layer(0, plan)[:2].double()
         kv = self.pool[:, 0][self.tables[:2].long()].double()  # [2, W, 2, BLOCK, kv_heads, head]
@@ -99,7 +99,7 @@ class Case:
         wanted = (weights @ values).view(found.shape)
         return float((found - wanted).norm() / wanted.norm())
 
-    def rate(self, plan: Plan | None, repeat: int = 11) -> float:
+    def rate(self, plan: LaunchPlan | None, repeat: int = 11) -> float:
         """Bytes of KV in a second."""
 
         def work() -> None:
@@ -138,13 +138,13 @@ def attention(_: Result, tune: bool = False) -> Result:
         found[f"{name} share"] = rate / copy
         found[f"{name} error"] = error
         if tune:
-            trials: list[tuple[float, Plan]] = []
+            trials: list[tuple[float, LaunchPlan]] = []
             for splits in (1, 2, 4, 8, 16):
                 if rows * splits > 256 or rows * splits < 16:
                     continue
                 for tile in (64, 128):
                     for stages in (2, 3, 4):
-                        plan = Plan(tile, 4, stages, splits)
+                        plan = LaunchPlan(tile, 4, stages, splits)
                         try:
                             trials.append((case.rate(plan, 4) / copy, plan))
                         except Exception as error:

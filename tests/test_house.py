@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import tomllib
@@ -100,3 +101,24 @@ def test_the_list_of_files_to_audit_has_the_size_that_it_states() -> None:
     assert stated is not None
     assert len(files) == len(set(files)) == int(stated[1])
     assert abs(lines - int(stated[2].replace(",", ""))) <= 300
+
+
+#: A class name that two modules have, and why both keep it.
+DOUBLED = {
+    "Failure": "an unstable proof; the error of `lineclear.testing`, a public name",
+    "Limits": "the constants of the kernel; those of a scheduler under test, a public name",
+    "Request": "the kernel's record; what a caller submits, a public name",
+    "Row": "a record of a view in the prover; a row of a forward pass, a public name",
+    "Table": "rows of a printed table; the block table on formulas",
+}
+
+
+def test_a_class_name_has_one_meaning() -> None:
+    places: dict[str, list[Path]] = {}
+    for package in ("spec", "reference", "gpu_backend"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ClassDef):
+                    places.setdefault(node.name, []).append(path.relative_to(ROOT))
+    doubled = {name: found for name, found in places.items() if len(found) > 1}
+    assert doubled.keys() == DOUBLED.keys(), doubled

@@ -106,7 +106,7 @@ class AttentionBackend(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
+class DecodeGroup:
     """Decode rows computed in one call, padded to one length.
 
     Attributes:
@@ -186,18 +186,18 @@ class Gather(AttentionBackend):
 
     # ---- once a step ---------------------------------------------------------------------------
 
-    def _parts(self, rows: Rows) -> tuple[list[Group], list[Stretch]]:
+    def _parts(self, rows: Rows) -> tuple[list[DecodeGroup], list[Stretch]]:
         found = rows.cache.get(self)
         if found is None:
             found = rows.cache[self] = self._groups(rows), self._stretches(rows)
         return found  # type: ignore[return-value]
 
-    def _groups(self, rows: Rows) -> list[Group]:
+    def _groups(self, rows: Rows) -> list[DecodeGroup]:
         batch, size = rows.host, rows.block_size
         decodes = np.flatnonzero(batch.lengths == 1)
         if not len(decodes):
             return []
-        groups: list[Group] = []
+        groups: list[DecodeGroup] = []
         for bucket in buckets(batch.context_lens[decodes]):
             chosen = decodes[bucket]
             longest = int(batch.context_lens[chosen].max())
@@ -214,7 +214,7 @@ class Gather(AttentionBackend):
             behind = newest - positions
             valid = torch.minimum(positions, newest)
             blocks = tables.gather(1, valid // size).long()
-            groups.append(Group(tokens, blocks, valid % size, behind))
+            groups.append(DecodeGroup(tokens, blocks, valid % size, behind))
         return groups
 
     def _stretches(self, rows: Rows) -> list[Stretch]:
@@ -230,7 +230,7 @@ class Gather(AttentionBackend):
     # ---- once a layer --------------------------------------------------------------------------
 
     def _decode(
-        self, query: Tensor, layer: Tensor, group: Group, scale: float, window: int | None
+        self, query: Tensor, layer: Tensor, group: DecodeGroup, scale: float, window: int | None
     ) -> Tensor:
         rows, heads, size = query.shape
         kv_heads = layer.shape[3]

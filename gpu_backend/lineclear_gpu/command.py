@@ -257,7 +257,7 @@ def serve(
     llm: LLM, workload: Workload, arguments: argparse.Namespace, *, quiet: bool = False
 ) -> dict[str, Any]:
     """Serves the workload; returns figures and tokens."""
-    from lineclear.monitor.audit import Violation
+    from lineclear.monitor.audit import InvariantViolation
     from lineclear.monitor.hazards import Hazard
     from lineclear_gpu.engine import EngineError
     from lineclear_gpu.params import SamplingParams
@@ -285,7 +285,7 @@ def serve(
     first: dict[Any, float] = {}
     last: dict[Any, float] = {}
     violations: list[str] = []
-    view = View(engine, quiet)
+    view = ProgressView(engine, quiet)
     with view:
         try:
             while engine.busy and (arguments.steps is None or engine.steps < arguments.steps):
@@ -296,7 +296,7 @@ def serve(
                         first.setdefault(delta.request_id, now)
                         last[delta.request_id] = now
                 view.show(deltas)
-        except (Violation, Hazard) as violation:
+        except (InvariantViolation, Hazard) as violation:
             violations.append(str(violation))
     seconds = time.perf_counter() - begin
     generated = sum(len(c.token_ids) for output in outputs for c in output.outputs)
@@ -351,7 +351,7 @@ def spread(values: list[float]) -> dict[str, float] | None:
 PICTURES, LINES = 0.2, 10.0
 
 
-class View:
+class ProgressView:
     """Progress on standard error: a live view on a terminal, otherwise a line now and then."""
 
     def __init__(self, engine: Any, quiet: bool) -> None:
@@ -362,7 +362,7 @@ class View:
         self._last = (0, 0, 0.0)  # tokens, steps and seconds of waiting at the last update
         self._live: Any = None
 
-    def __enter__(self) -> View:
+    def __enter__(self) -> ProgressView:
         if not self.quiet and sys.stderr.isatty():
             from rich.console import Console
             from rich.live import Live

@@ -29,7 +29,7 @@ from lineclear.scheduler import Scheduler
 from lineclear_gpu.batch import Batch, Sampling
 from lineclear_gpu.book import Book
 from lineclear_gpu.executor import Executor
-from lineclear_gpu.flights import Flight, Live, Steady
+from lineclear_gpu.flights import EngineRequest, Flight, Steady
 from lineclear_gpu.outputs import Completion, Decode, Delta, RequestOutput, Text
 from lineclear_gpu.params import SamplingParams
 from lineclear_gpu.pool import KVPool
@@ -108,7 +108,7 @@ class Engine:
         self.book = Book(config.block_size, config.max_model_len, len(runner.newest))
         hazards = Hazards() if verify else None
         self.executor = Executor(pool, streams, transfer, hazards)
-        self.live: dict[Hashable, Live] = {}
+        self.live: dict[Hashable, EngineRequest] = {}
         self.flights: deque[Flight] = deque()
         self.steps = 0
         self.checks = 0
@@ -162,7 +162,7 @@ class Engine:
         seed = self.seed + self._accepted if params.seed is None else params.seed
         outputs = [Completion(index) for index in range(params.n)]
         output = RequestOutput(request_id, prompt, tokens, outputs)
-        live = Live(output, params, seed & ((1 << 63) - 1), self.decode)
+        live = EngineRequest(output, params, seed & ((1 << 63) - 1), self.decode)
         ends = params.stop_token_ids or (self.ends and not params.ignore_eos)
         live.plain = params.n == 1 and self.decode is None and not ends
         self.live[request_id] = live
@@ -243,7 +243,7 @@ class Engine:
         tokens = live.output.prompt_token_ids + live.output.outputs[branch].token_ids
         self._settle(live, branch, self.book.add_branch(request_id, branch, tokens))
 
-    def _settle(self, live: Live, branch: int, lane: int) -> None:
+    def _settle(self, live: EngineRequest, branch: int, lane: int) -> None:
         """Stores a lane's sampling parameters."""
         live.lanes[branch] = lane
         while lane >= len(self._seed):
@@ -259,7 +259,7 @@ class Engine:
 
     def _sampled(
         self, plan: Plan, batch: Batch
-    ) -> tuple[list[tuple[Live, int]], list[int], Batch]:
+    ) -> tuple[list[tuple[EngineRequest, int]], list[int], Batch]:
         """The request and branch of each sample; a request that forks is sampled once per branch."""
         groups = plan.scheduled_seq_groups
         steady = not len(groups.first)
@@ -338,7 +338,7 @@ class Engine:
             return
         sampled: list[Any] = []
         stopped: list[int | tuple[int, int]] = []
-        ended: list[Live] = []
+        ended: list[EngineRequest] = []
         lanes: list[int] = []  # that get a token, and the tokens
         learned: list[int] = []
         simple = True
@@ -413,7 +413,7 @@ class Engine:
             if done is not None:
                 done.output.preemptions = finished.preemptions
 
-    def _learn(self, live: Live, index: int, token: int) -> bool:
+    def _learn(self, live: EngineRequest, index: int, token: int) -> bool:
         """Adds one token to a sequence; returns whether it stops here (its length apart)."""
         completion, params = live.output.outputs[index], live.params
         if completion.finish_reason is not None:
@@ -440,7 +440,7 @@ class Engine:
                 self.book.drop(name, index)
         return stop is not None and not over
 
-    def _close(self, live: Live, reason: str, error: str | None = None) -> None:
+    def _close(self, live: EngineRequest, reason: str, error: str | None = None) -> None:
         """Ends the request; keeps its output."""
         live.output.error = error
         for completion in live.output.outputs:
@@ -451,7 +451,7 @@ class Engine:
                 )
         self._forget(live)
 
-    def _forget(self, live: Live) -> None:
+    def _forget(self, live: EngineRequest) -> None:
         """Deletes all state of the request."""
         name = live.output.request_id
         live.gone = True
@@ -477,7 +477,7 @@ class Engine:
             if live.tries > RETRIES or not self._again(live):
                 self._close(live, "error", text)
 
-    def _again(self, live: Live) -> bool:
+    def _again(self, live: EngineRequest) -> bool:
         """Adds the request again; its tokens are now part of the prompt."""
         output, params = live.output, live.params
         if params.n > 1:

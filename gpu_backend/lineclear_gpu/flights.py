@@ -16,10 +16,10 @@ from lineclear_gpu.executor import Launched
 from lineclear_gpu.outputs import Decode, RequestOutput, Text
 from lineclear_gpu.params import SamplingParams
 
-__all__ = ["Flight", "Live", "Steady"]
+__all__ = ["EngineRequest", "Flight", "Steady"]
 
 
-class Live:
+class EngineRequest:
     """A request that is not finished."""
 
     __slots__ = ("forked", "gone", "lanes", "output", "params", "plain", "seed", "texts", "tries")
@@ -56,7 +56,7 @@ class Steady:
 
     __slots__ = ("appends", "ends", "lanes", "names", "plain", "rows", "who", "widths")
 
-    def __init__(self, rows: Any, who: list[tuple[Live, int]], widths: list[int]) -> None:
+    def __init__(self, rows: Any, who: list[tuple[EngineRequest, int]], widths: list[int]) -> None:
         """Records a new decode batch."""
         self.rows = rows
         self.who = who
@@ -78,6 +78,6 @@ class Flight:
 
     launched: Launched
     plan: Plan
-    who: list[tuple[Live, int]]  # of each sample, by plan.sampling: request and branch
+    who: list[tuple[EngineRequest, int]]  # of each sample, by plan.sampling: request and branch
     widths: list[int]  # samples of each: n where a request forks
     steady: Steady | None = None  # for a step that is the decode batch alone

@@ -23,7 +23,7 @@ from lineclear_gpu.fusion import fuse, fused
 from lineclear_gpu.kernels.storing import store_kv
 from lineclear_gpu.plug import (
     NAME,
-    Forward,
+    ForwardContext,
     Unsupported,
     own_attention,
     register,
@@ -74,7 +74,7 @@ class Model:
     fused: bool = False
 
     def logits(
-        self, tokens: Tensor, positions: Tensor, keep: Tensor | None, forward: Forward
+        self, tokens: Tensor, positions: Tensor, keep: Tensor | None, forward: ForwardContext
     ) -> Tensor:
         """Logits after the tokens at `keep`, in float32.  [S, V]
 
@@ -90,7 +90,7 @@ class Model:
         return self.scores(tokens, positions, keep, forward).float()
 
     def scores(
-        self, tokens: Tensor, positions: Tensor, keep: Tensor | None, forward: Forward
+        self, tokens: Tensor, positions: Tensor, keep: Tensor | None, forward: ForwardContext
     ) -> Tensor:
         """Like `logits`, in the type of the model.
 
@@ -280,7 +280,7 @@ def probe(model: Model, backend: AttentionBackend, length: int = 24) -> None:
             sample_rows=none,
         )
         rows = Rows.of(batch, size, model.dtype, model.device)
-        forward = Forward(rows, lambda n: pool[:, n], backend, store_kv, model.windows)
+        forward = ForwardContext(rows, lambda n: pool[:, n], backend, store_kv, model.windows)
         where = torch.from_numpy(positions).to(model.device)
         keep = torch.arange(end - start, device=model.device)
         found.append(model.logits(tokens[start:end], where, keep, forward))

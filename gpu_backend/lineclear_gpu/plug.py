@@ -18,7 +18,7 @@ from lineclear_gpu.attention import AttentionBackend, Rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["NAME", "Forward", "Unsupported", "attend", "own_attention", "register"]
+__all__ = ["NAME", "ForwardContext", "Unsupported", "attend", "own_attention", "register"]
 
 #: The name under which transformers has the function. It treats names with "flash" or "paged|"
 #: specially.
@@ -59,7 +59,7 @@ class Unsupported(ValueError):
     """The model cannot run over the pool; the message names what it needs, on one line."""
 
 
-class Forward:
+class ForwardContext:
     """State of one forward, shared by its attention layers.
 
     Args:
@@ -128,7 +128,7 @@ def attend(
     dropout: float = 0.0,
     sliding_window: int | None = None,
     is_causal: bool | None = None,
-    lineclear: Forward | None = None,
+    lineclear: ForwardContext | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
     """Called by transformers in each layer, with rotated queries and keys.

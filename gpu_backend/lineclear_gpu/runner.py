@@ -20,13 +20,13 @@ from lineclear_gpu.graphs import Graphs
 from lineclear_gpu.kernels.storing import store_kv
 from lineclear_gpu.model import Model
 from lineclear_gpu.paged import Paged, paged_here
-from lineclear_gpu.plug import Forward
+from lineclear_gpu.plug import ForwardContext
 from lineclear_gpu.sampling import sample
 from lineclear_gpu.staging import Staging
 from lineclear_gpu.steps import Steps, records
 from lineclear_gpu.varlen import Varlen
 
-__all__ = ["BACKENDS", "ModelRunner", "Pool", "exact_float32"]
+__all__ = ["BACKENDS", "ModelRunner", "RunnerPool", "exact_float32"]
 
 #: Attention backends, by the names that users choose.
 BACKENDS: dict[str, type[AttentionBackend]] = {
@@ -36,7 +36,7 @@ BACKENDS: dict[str, type[AttentionBackend]] = {
 }
 
 
-class Pool(Protocol):
+class RunnerPool(Protocol):
     """The interface of a block pool that a runner needs."""
 
     @property
@@ -85,7 +85,7 @@ class ModelRunner:
     def __init__(
         self,
         model: Model,
-        pool: Pool,
+        pool: RunnerPool,
         *,
         lanes: int = 64,
         backend: AttentionBackend | None = None,
@@ -203,7 +203,9 @@ class ModelRunner:
         if "token_lanes" in sent:
             known = self.newest.index_select(0, sent["token_lanes"])
             tokens = torch.where(tokens < 0, known, tokens)
-        forward = Forward(rows, self.pool.layer, self.backend, self.store, self.model.windows)
+        forward = ForwardContext(
+            rows, self.pool.layer, self.backend, self.store, self.model.windows
+        )
         logits = self.model.logits(tokens, sent["positions"], sent["last"], forward)
         self.logits = logits
         if not len(batch.sample_rows):

@@ -25,7 +25,7 @@ from lineclear_gpu.graphs import Graphs
 from lineclear_gpu.kernels.storing import store_every
 from lineclear_gpu.model import Model
 from lineclear_gpu.paged import Paged
-from lineclear_gpu.plug import Forward
+from lineclear_gpu.plug import ForwardContext
 
 __all__ = ["GREEDY", "SAMPLED", "Steps", "mixed_sizes", "records"]
 
@@ -211,7 +211,9 @@ class Steps:
         )
         known = self.memory.index_select(0, inputs["lanes"])
         tokens = torch.where(inputs["tokens"] < 0, known, inputs["tokens"])
-        forward = Forward(rows, self.pool.layer, self.backend, store_every, self.model.windows)
+        forward = ForwardContext(
+            rows, self.pool.layer, self.backend, store_every, self.model.windows
+        )
         scores = self.model.scores(tokens, inputs["positions"], keep, forward)
         if kind == SAMPLED:
             self.logits(len(scores)).copy_(scores)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from lineclear.testing.operations import Carried, Record
+from lineclear.testing.operations import Carried, OperationRecord
 from lineclear.testing.orders import Order, Shuffled
 
 __all__ = ["STREAMS", "CudaStreams", "DelayedStreams", "ImmediateStreams", "Streams", "streams_of"]
@@ -108,7 +108,7 @@ class DelayedStreams(Streams):
 
     def __init__(self, order: Order | None = None, seed: int = 0) -> None:
         super().__init__()
-        self.record = Record()
+        self.record = OperationRecord()
         self.jobs: dict[int, Job] = {}
         self.ran: list[int] = []  # numbers, in the order run
         self.queued: dict[str, int] = {}  # stream -> the last job given to it

@@ -101,7 +101,7 @@ class Load:
 
 
 @dataclass(slots=True)
-class Flight:
+class TaggedFlight:
     """A plan in flight."""
 
     launched: Launched
@@ -112,7 +112,7 @@ class Flight:
 
 
 @dataclass(slots=True)
-class Figures:
+class EventCounts:
     """Counts of events.
 
     Attributes:
@@ -176,8 +176,8 @@ class TagRun:
         transfer = FailingTransfer(self.pool, lambda: self.random.random() < load.fail)
         self.executor = Executor(self.pool, streams, transfer, self.hazards, wait)
         self.poison = poison
-        self.figures = Figures()
-        self.flights: deque[Flight] = deque()
+        self.figures = EventCounts()
+        self.flights: deque[TaggedFlight] = deque()
         self.launches = 0
         # A copy belongs to the life of the request it was launched for: when its failure is
         # reported, that request may have ended and its id may be in use again.
@@ -186,7 +186,7 @@ class TagRun:
         self.life = 0
         self.lives: dict[Hashable, int] = {}
         self.made: dict[Hashable, int] = {}  # branches that a request ever had
-        self._wrong: list[tuple[Flight, torch.Tensor]] = []
+        self._wrong: list[tuple[TaggedFlight, torch.Tensor]] = []
 
     # ---- the users -----------------------------------------------------------------------------
 
@@ -228,7 +228,7 @@ class TagRun:
 
     # ---- steps ---------------------------------------------------------------------------------
 
-    def run(self, steps: int, on_step: Callable[[], object] = lambda: None) -> Figures:
+    def run(self, steps: int, on_step: Callable[[], object] = lambda: None) -> EventCounts:
         """Runs this many more steps.
 
         Raises:
@@ -274,7 +274,7 @@ class TagRun:
         if plan.step is not None:
             names = [(row.request_id, row.branch) for row in plan.scheduled_seq_groups]
             lives = [self.lives[name] for name, _ in names]
-            self.flights.append(Flight(launched, batch, names, lives, self.launches))
+            self.flights.append(TaggedFlight(launched, batch, names, lives, self.launches))
         elif not self.flights:
             self._tell(*self.executor.drain())  # nothing else is running meanwhile
         if self.hazards is not None:
@@ -312,7 +312,7 @@ class TagRun:
         if self.poison and self.figures.steps % self.poison == 0:
             self._poison()
 
-    def _decide(self, flight: Flight, tokens: list[int]) -> None:
+    def _decide(self, flight: TaggedFlight, tokens: list[int]) -> None:
         """Forks, prunes and stops, decided from the tokens."""
         draw, load, scheduler = self.random, self.load, self.scheduler
         plan = flight.launched.plan

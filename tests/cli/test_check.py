@@ -11,7 +11,7 @@ import pytest
 
 from lineclear.checks import cache, formats, registry
 from lineclear.checks.codes import CODES
-from lineclear.checks.stage import Case, Context, Finding, Outcome, Stage, run_stage
+from lineclear.checks.stage import Context, Finding, Outcome, ReportCase, Stage, run_stage
 from lineclear.cli import main
 from lineclear.cli.check import code_of, run_stages
 from lineclear_spec.actions import ACTIONS
@@ -22,7 +22,7 @@ PLACE = ("spec/table.py", 12)
 
 def outcome(status: str, name: str = "one") -> Outcome:
     findings = [Finding("LC401", BAD, ("first", "second"), *PLACE)] if status == "refuted" else []
-    cases = [Case("one.group", "a case", status, BAD if findings else "")]
+    cases = [ReportCase("one.group", "a case", status, BAD if findings else "")]
     return Outcome(name, status, "figures", findings=findings, cases=cases)
 
 

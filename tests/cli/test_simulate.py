@@ -228,10 +228,10 @@ def test_the_step_time_model_is_stated(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_violation_ends_with_one(
     trace: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lineclear.monitor.audit import Violation
+    from lineclear.monitor.audit import InvariantViolation
 
     def broken(_: object) -> None:
-        raise Violation("conservation", "a GPU place is free and held")
+        raise InvariantViolation("conservation", "a GPU place is free and held")
 
     monkeypatch.setattr("lineclear.monitor.repeated_audit.RepeatedAudit.check", broken)
     assert main(["simulate", trace]) == 1

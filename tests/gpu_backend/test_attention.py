@@ -11,7 +11,7 @@ import torch
 from pool_case import BOUNDS, CHUNKED, DECODE, MIXED, SIZE, Case
 from torch import Tensor
 
-from lineclear_gpu.attention import Gather, Group, Rows, buckets
+from lineclear_gpu.attention import DecodeGroup, Gather, Rows, buckets
 from lineclear_gpu.paged import Paged, attend_by_table, token_rows
 from lineclear_gpu.varlen import Packed, Varlen, usable
 
@@ -44,7 +44,7 @@ class Sees(Gather):
     def __init__(self, how: str) -> None:
         self.how = how
 
-    def _groups(self, rows: Rows) -> list[Group]:
+    def _groups(self, rows: Rows) -> list[DecodeGroup]:
         groups = super()._groups(rows)
         for group in groups:
             if self.how == "padding":

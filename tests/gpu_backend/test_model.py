@@ -132,7 +132,7 @@ def stored(*_: Any) -> None:
 def call(kv_heads: int = 2, **changes: Any) -> None:
     query = torch.zeros(1, 4, 3, 8)
     key = torch.zeros(1, 2, 3, 8)
-    forward = plug.Forward(
+    forward = plug.ForwardContext(
         SimpleNamespace(slots=torch.zeros(3)),  # type: ignore[arg-type]
         lambda index: torch.zeros(4, 2, 4, kv_heads, 8),
         Gather(),

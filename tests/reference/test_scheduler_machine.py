@@ -31,7 +31,7 @@ from lineclear.plan import Plan
 from lineclear.policies import Policy
 from lineclear.request import InvalidRequest, Request
 from lineclear.scheduler import Scheduler
-from lineclear.testing.bench import Bench, Flight, Live, Sizes
+from lineclear.testing.bench import Bench, BenchFlight, BenchRequest, Sizes
 from lineclear.testing.device import Device
 from lineclear.testing.orders import ORDERS, order_named
 from lineclear_spec.actions import ACTIONS
@@ -57,11 +57,11 @@ class World:
         self.bench = Bench(self.scheduler, self.device, oracle)
 
     @property
-    def live(self) -> dict[Any, Live]:
+    def live(self) -> dict[Any, BenchRequest]:
         return self.bench.live
 
     @property
-    def flights(self) -> deque[Flight]:
+    def flights(self) -> deque[BenchFlight]:
         return self.bench.flights
 
     @property
@@ -109,7 +109,7 @@ class World:
         assert [row.prefill for row in rows] == sorted((r.prefill for r in rows), reverse=True)
         assert plan.num_prefill_groups == sum(row.prefill for row in rows)
 
-    def continuations(self, live: Live, drafts: int, room: int) -> Sizes:
+    def continuations(self, live: BenchRequest, drafts: int, room: int) -> Sizes:
         """Mostly one; a request that may have branches forks or prunes now and then."""
         own = 1 + self.random.randint(0, drafts)
         if live.request.n > 1:

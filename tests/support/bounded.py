@@ -13,7 +13,7 @@ from lineclear.policies import make
 from lineclear.request import Request
 from lineclear.scheduler import Scheduler
 from lineclear.simulation.simulate import Simulation
-from lineclear.theorems.bound_checks import Held, Holding
+from lineclear.theorems.bound_checks import BoundCheck, Holding
 from lineclear.workload.workload import Arrival, Workload
 
 __all__ = ["OPTIONS", "Driven", "drawn", "held_rows", "hold"]
@@ -95,7 +95,7 @@ def hold(config: Config, workload: Workload) -> Holding:
     return holding
 
 
-def held_rows(holding: Holding) -> dict[str, Held]:
+def held_rows(holding: Holding) -> dict[str, BoundCheck]:
     """Rows by the part of the theorem's name after the policy's."""
     return {row.guarantee.theorem.partition(".")[2]: row for row in holding.rows()}
 
@@ -152,7 +152,7 @@ class Driven:
         self.turns += 1
         return entered
 
-    def rows(self) -> dict[str, Held]:
+    def rows(self) -> dict[str, BoundCheck]:
         """Every theorem of the promised settings, for what has arrived."""
         self.holding.workload = Workload("driven", "driven", tuple(self.arrivals))
         return held_rows(self.holding)

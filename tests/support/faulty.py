@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from lineclear.config import Config
-from lineclear.explore.bounds import Bounds, Shape
+from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.worlds import SMALL
 
 __all__ = ["ANY_FIT", "BROKEN", "BROKEN_WORLDS", "LONGEST_VICTIM", "TAIL_REQUEUE"]
@@ -30,20 +30,22 @@ BROKEN: dict[str, Config] = {
 CALM: dict[str, Any] = {"live": 3, "aborts": False, "fails": False, "stops": False, "late": False}
 
 
-def world(name: str, *shapes: Shape, **changes: Any) -> Bounds:
+def world(name: str, *shapes: RequestShape, **changes: Any) -> SearchBounds:
     """A small world without a CPU pool, in which nothing goes wrong."""
     changes = {**SMALL, "num_cpu_blocks": 0, "preemption_mode": "recompute", **changes}
-    return Bounds(name, replace(BROKEN[name], **changes), shapes, **CALM)
+    return SearchBounds(name, replace(BROKEN[name], **changes), shapes, **CALM)
 
 
-BROKEN_WORLDS: dict[str, Bounds] = {
+BROKEN_WORLDS: dict[str, SearchBounds] = {
     made.name: made
     for made in (
-        world("broken_tail_requeue", Shape(1, 2), Shape(1, 3), max_num_batched_tokens=2),
-        world("broken_any_fit", Shape(1, 2), Shape(2, 2), max_num_batched_tokens=2),
+        world(
+            "broken_tail_requeue", RequestShape(1, 2), RequestShape(1, 3), max_num_batched_tokens=2
+        ),
+        world("broken_any_fit", RequestShape(1, 2), RequestShape(2, 2), max_num_batched_tokens=2),
         world(
             "broken_longest_victim",
-            *(Shape(1, 3), Shape(2, 2), Shape(3, 2)),
+            *(RequestShape(1, 3), RequestShape(2, 2), RequestShape(3, 2)),
             num_gpu_blocks=4,
             max_num_batched_tokens=3,
             max_num_seqs=3,

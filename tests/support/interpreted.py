@@ -15,7 +15,7 @@ from pool_case import BOUNDS, DECODE, Case
 
 from lineclear_gpu.kernels import fused
 from lineclear_gpu.kernels import paged as kernels
-from lineclear_gpu.kernels.paged import Plan
+from lineclear_gpu.kernels.paged import LaunchPlan
 
 paged: Any = kernels
 if len(sys.argv) > 1:
@@ -26,7 +26,7 @@ if len(sys.argv) > 1:
     sys.modules["broken"] = paged
     spec.loader.exec_module(paged)
 
-SPLIT, WHOLE = Plan(16, 4, 2, 4), Plan(16, 4, 2, 1)
+SPLIT, WHOLE = LaunchPlan(16, 4, 2, 4), LaunchPlan(16, 4, 2, 1)
 SHORT = [(1, context) for context in (1, 7, 8, 9, 65, 70)]
 FEW = [(3, 3), (1, 9), (7, 16), (1, 40), (16, 33)]
 F32, F16, BF16 = torch.float32, torch.float16, torch.bfloat16

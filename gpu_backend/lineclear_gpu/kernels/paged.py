@@ -26,7 +26,7 @@ try:
 except ImportError:  # torch is used instead
     triton = None
 
-__all__ = ["LEAST", "Plan", "paged_attention", "splits_for"]
+__all__ = ["LEAST", "LaunchPlan", "paged_attention", "splits_for"]
 
 #: Minimum positions of one split of a context; a shorter context leaves splits empty.
 LEAST = 256
@@ -226,7 +226,7 @@ if triton is not None:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class LaunchPlan:
     """Launch parameters of the kernels for one shape.
 
     Attributes:
@@ -263,14 +263,14 @@ def splits_for(rows: int, kv_heads: int, capacity: int, processors: int, width: 
     return max(1, most)
 
 
-def decode_plan(width: int, splits: int) -> Plan:
+def decode_plan(width: int, splits: int) -> LaunchPlan:
     """For decodes, by the bytes of one head's key."""
-    return Plan(max(16, min(128, 32768 // width)), 4, 3, splits)
+    return LaunchPlan(max(16, min(128, 32768 // width)), 4, 3, splits)
 
 
-def prefill_plan(width: int) -> Plan:
+def prefill_plan(width: int) -> LaunchPlan:
     """For rows of several tokens, by the bytes of one head's key."""
-    return Plan(max(16, min(64, 16384 // width)), 4, 2)
+    return LaunchPlan(max(16, min(64, 16384 // width)), 4, 2)
 
 
 def paged_attention(
@@ -285,7 +285,7 @@ def paged_attention(
     *,
     single: bool = False,
     processors: int = 1,
-    plan: Plan | None = None,
+    plan: LaunchPlan | None = None,
 ) -> Tensor:
     """Attention output of each token.  [T, H, D]
 
@@ -325,7 +325,7 @@ def paged_attention(
     factor = scale if cap is not None else scale * LOG2E
     upcast = os.environ.get("TRITON_INTERPRET") == "1"  # its products of 16 bits are wrong
 
-    def launch(chosen: Plan, tiles: int, per_tile: int, lines: int, decode: bool) -> None:
+    def launch(chosen: LaunchPlan, tiles: int, per_tile: int, lines: int, decode: bool) -> None:
         attend_tiles[(kv_heads, tiles, chosen.splits)](
             query,
             layer,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lineclear.config import Config
-    from lineclear.explore.bounds import Bounds
+    from lineclear.explore.bounds import SearchBounds
     from lineclear.explore.world import Trace, World
 
 __all__ = ["by_moves", "by_run", "occurs"]
@@ -23,7 +23,7 @@ ROUNDS = 12
 
 
 def by_moves(
-    code: str, rule: str, bounds: Bounds, trace: Iterable[Any], cycle: Iterable[Any] = ()
+    code: str, rule: str, bounds: SearchBounds, trace: Iterable[Any], cycle: Iterable[Any] = ()
 ) -> dict[str, Any]:
     """The input of `occurs` to repeat the moves of a search or a walk.
 
@@ -94,13 +94,13 @@ def config_of(settings: Mapping[str, Any]) -> Config:
     return Config(**whole)
 
 
-def bounds_of(saved: Mapping[str, Any]) -> Bounds:
+def bounds_of(saved: Mapping[str, Any]) -> SearchBounds:
     """Parses a saved world."""
-    from lineclear.explore.bounds import Bounds, Shape
+    from lineclear.explore.bounds import RequestShape, SearchBounds
 
     content = dict(saved)
-    shapes = tuple(Shape(**shape) for shape in content.pop("shapes"))
-    return Bounds(config=config_of(content.pop("config")), shapes=shapes, **content)
+    shapes = tuple(RequestShape(**shape) for shape in content.pop("shapes"))
+    return SearchBounds(config=config_of(content.pop("config")), shapes=shapes, **content)
 
 
 def moves_of(rows: Iterable[Any]) -> Trace:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from lineclear.checks.counterexample import from_scheduler
 from lineclear.checks.own import made
-from lineclear.checks.stage import Case, Context, Finding, Outcome
+from lineclear.checks.stage import Context, Finding, Outcome, ReportCase
 from lineclear.oracle.rules import NAME
 from lineclear.policies import BUILT_IN
 from lineclear.policies.probe import CLOCKS, reads
 
 if TYPE_CHECKING:
-    from lineclear.explore.bounds import Bounds
+    from lineclear.explore.bounds import SearchBounds
 
 __all__ = ["behaviours", "chosen", "look"]
 
@@ -33,9 +33,9 @@ FEW = 2
 Row = tuple[str, int, int, bool, list[Finding], list[str]]
 
 
-def chosen(context: Context) -> Sequence[Bounds]:
+def chosen(context: Context) -> Sequence[SearchBounds]:
     """The worlds of this mode."""
-    from lineclear.explore.bounds import KNOWN_POLICIES, Bounds
+    from lineclear.explore.bounds import KNOWN_POLICIES, SearchBounds
     from lineclear.explore.worlds import (
         CALM,
         LONG,
@@ -57,8 +57,8 @@ def chosen(context: Context) -> Sequence[Bounds]:
             most = OF_POLICY[context.mode]
             shapes = (LONG, URGENT)
             return [
-                Bounds("two requests, anything may happen", small, shapes, max_states=most),
-                Bounds(
+                SearchBounds("two requests, anything may happen", small, shapes, max_states=most),
+                SearchBounds(
                     "three requests, nothing goes wrong",
                     replace(small, num_gpu_blocks=4, max_num_seqs=3),
                     shapes,
@@ -66,13 +66,13 @@ def chosen(context: Context) -> Sequence[Bounds]:
                     **CALM,
                 ),
             ]
-        return [Bounds("your configuration", small, (LONG, SHORT), max_states=MOST_STATES)]
+        return [SearchBounds("your configuration", small, (LONG, SHORT), max_states=MOST_STATES)]
     if context.mode == "fast":
         return [*ci_worlds()[:FEW], *hard_worlds()]
     return [*ci_worlds(), *(deep_worlds() if context.mode == "deep" else [])]
 
 
-def look(bounds: Bounds) -> Row:
+def look(bounds: SearchBounds) -> Row:
     """One search: name, states, transitions, whether it was exhausted, findings, witnesses."""
     from lineclear.explore.report import explore, told
 
@@ -107,7 +107,7 @@ def finding(
     code: str,
     what: str,
     trace: Sequence[Any],
-    bounds: Bounds,
+    bounds: SearchBounds,
     lines: tuple[str, ...],
     cycle: Sequence[Any] = (),
 ) -> Finding:
@@ -162,7 +162,7 @@ def behaviours(context: Context) -> Outcome:
         {"states": states, "transitions": sum(row[2] for row in rows), "exhausted": whole},
         findings,
         [
-            Case(
+            ReportCase(
                 "behaviours",
                 row[0],
                 "refuted" if row[4] else "passed" if row[3] or own else "unknown",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from lineclear.checks.stage import Case, Context, Finding, Outcome
+from lineclear.checks.stage import Context, Finding, Outcome, ReportCase
 
 __all__ = ["controls"]
 
@@ -227,7 +227,7 @@ def controls(context: Context) -> Outcome:
         {"asked": len(found), "accepted": len(findings)},
         findings,
         [
-            Case("controls", name, "refuted" if wrong else "passed", wrong)
+            ReportCase("controls", name, "refuted" if wrong else "passed", wrong)
             for name, wrong in found.items()
         ],
     )

@@ -21,7 +21,7 @@ __all__ = [
     "FORMAT",
     "Counterexample",
     "CounterexampleError",
-    "Seen",
+    "ExecutionResult",
     "from_mutant",
     "from_scheduler",
     "from_table",
@@ -102,7 +102,7 @@ class Counterexample:
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise CounterexampleError(f"not a {FORMAT!r}: {error}") from error
 
-    def execute(self, stop: int | None = None) -> Seen:
+    def execute(self, stop: int | None = None) -> ExecutionResult:
         """Executes the trace; the last action with the mutant installed, if there is one.
 
         Args:
@@ -121,7 +121,7 @@ class Counterexample:
 
 
 @dataclass(slots=True)
-class Seen:
+class ExecutionResult:
     """The result of an execution.
 
     Attributes:
@@ -156,10 +156,10 @@ class Execution:
             self.ledger = GhostLedger(Limits(**cast("dict[str, Any]", saved.limits)))
         except TypeError as error:
             raise CounterexampleError(f"its limits are not the ledger's: {error}") from error
-        self.seen = Seen(self.ledger, [])
+        self.seen = ExecutionResult(self.ledger, [])
         self.before: dict[str, str] = {}
 
-    def run(self, stop: int | None) -> Seen:
+    def run(self, stop: int | None) -> ExecutionResult:
         """Every action in order."""
         from lineclear_spec.trial import write as write_counters
 

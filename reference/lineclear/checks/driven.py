@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lineclear.checks.again import by_run
 from lineclear.checks.counterexample import from_scheduler
 from lineclear.checks.on_device import on_device
-from lineclear.checks.stage import Case, Context, Finding, Outcome
+from lineclear.checks.stage import Context, Finding, Outcome, ReportCase
 from lineclear.checks.walks import code_of, walks
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def driven(context: Context) -> Outcome:
     seeds = SEEDS[context.mode]
     own = [] if context.config is None else [config for _, config in configurations(context)]
     findings, walked_cases, judged = walks(context, own)
-    cases: list[Case] = []
+    cases: list[ReportCase] = []
     steps = preempted = runs = on_plans = 0
     for name, config in configurations(context):
         mine: list[Finding] = []
@@ -184,7 +184,9 @@ def driven(context: Context) -> Outcome:
                 mine.append(finding)
                 break
         cases.append(
-            Case("scheduler", name, "refuted" if mine else "passed", mine[0].title if mine else "")
+            ReportCase(
+                "scheduler", name, "refuted" if mine else "passed", mine[0].title if mine else ""
+            )
         )
         findings += mine
         context.step(name)

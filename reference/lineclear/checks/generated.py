@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from lineclear.checks.stage import Case, Context, Finding, Outcome
+from lineclear.checks.stage import Context, Finding, Outcome, ReportCase
 
 __all__ = ["content", "diagrams"]
 
@@ -53,7 +53,7 @@ def diagrams(context: Context) -> Outcome:
     from lineclear.report.diagrams import draw, embed
 
     findings: list[Finding] = []
-    cases: list[Case] = []
+    cases: list[ReportCase] = []
     for path in files(context.root):
         text = path.read_text(encoding="utf-8")
         shown = path.relative_to(context.root).as_posix()
@@ -61,10 +61,12 @@ def diagrams(context: Context) -> Outcome:
             try:
                 stale = embed(text, subject, form, draw(subject, form), path) != text
             except ValueError as error:
-                cases.append(Case("generated", f"{shown} {subject}", "refuted"))
+                cases.append(ReportCase("generated", f"{shown} {subject}", "refuted"))
                 findings.append(Finding("LC701", str(error), (), shown, 1))
                 continue
-            cases.append(Case("generated", f"{shown} {subject}", "refuted" if stale else "passed"))
+            cases.append(
+                ReportCase("generated", f"{shown} {subject}", "refuted" if stale else "passed")
+            )
             if stale:
                 again = f"lineclear diagram {subject} --format {form} -o {shown}"
                 findings.append(Finding("LC701", f"{shown} is stale: {again}", (), shown, 1))
@@ -72,7 +74,7 @@ def diagrams(context: Context) -> Outcome:
             from lineclear.checks.codes import markdown
 
             stale = text != markdown()
-            cases.append(Case("generated", shown, "refuted" if stale else "passed"))
+            cases.append(ReportCase("generated", shown, "refuted" if stale else "passed"))
             if stale:
                 title = f"{shown} is stale: lineclear explain --page -o {shown}"
                 findings.append(Finding("LC701", title, (), shown, 1))

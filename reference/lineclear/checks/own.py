@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from lineclear.checks.places import shown
-from lineclear.checks.stage import Case, Context, Finding, Outcome
+from lineclear.checks.stage import Context, Finding, Outcome, ReportCase
 from lineclear.policies import Policy, make
 from lineclear.policies.probe import Spy, views
 from lineclear.policies.tenants import TenantPolicy
@@ -114,8 +114,8 @@ def answers(context: Context) -> Outcome:
         f"{len(findings)} invalid answers",
         {"questions": counts, "bad": len(findings)},
         findings,
-        [Case("policy", what, "refuted", problem) for what, problem in bad.items()]
-        or [Case("policy", "answers", "passed")],
+        [ReportCase("policy", what, "refuted", problem) for what, problem in bad.items()]
+        or [ReportCase("policy", "answers", "passed")],
         "requests are sampled, not exhaustive",
     )
 
@@ -297,7 +297,7 @@ def order(context: Context) -> Outcome:
         {"asked": len(needed), "proved": len(needed) - len(bad), "none_starves_by": by},
         findings,
         [
-            Case("order", r.invariant, "passed" if r.status == "proved" else r.status)
+            ReportCase("order", r.invariant, "passed" if r.status == "proved" else r.status)
             for r in needed
         ],
         "; ".join(left),

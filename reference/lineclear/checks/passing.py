@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lineclear.checks.counterexample import from_scheduler
 from lineclear.checks.own import made, order, place_of_policy
-from lineclear.checks.stage import Case, Context, Finding, Outcome
+from lineclear.checks.stage import Context, Finding, Outcome, ReportCase
 from lineclear.evidence.refutations.drive import Drive
 from lineclear.policies import may_starve
 
@@ -138,7 +138,7 @@ def starvation(context: Context) -> Outcome:
     horizon, config = HORIZON[context.mode], tiny(context.config)
     policy = made(context)
     allowed = may_starve(policy)
-    cases: list[Case] = []
+    cases: list[ReportCase] = []
     findings: list[Finding] = []
     failed: str | None = None
     for name, waits, comes in contests(context.mode):
@@ -148,15 +148,15 @@ def starvation(context: Context) -> Outcome:
         if failures:
             failed = failures[0]
             findings.append(Finding("LC804", f"{failed} ({name})", (), *place_of_policy(policy)))
-            cases.append(Case("starvation", name, "refuted", failed))
+            cases.append(ReportCase("starvation", name, "refuted", failed))
             break
         if lost is not None:
             period = contest.drive.period({"waiting"}, LOOKED_AT)
             found_it = found(context, config, name, (waits, comes), lost, allowed, period)
             findings.append(found_it)
-            cases.append(Case("starvation", name, "passed" if allowed else "refuted"))
+            cases.append(ReportCase("starvation", name, "passed" if allowed else "refuted"))
             break
-        cases.append(Case("starvation", name, "passed"))
+        cases.append(ReportCase("starvation", name, "passed"))
         context.step(name)
     note = f"a wait of more than {horizon:,} steps counts as endless"
     if findings and allowed and failed is None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lineclear.checks.places import place_of
-from lineclear.checks.stage import Case, Context, Finding, Outcome
+from lineclear.checks.stage import Context, Finding, Outcome, ReportCase
 
 if TYPE_CHECKING:
     from lineclear_spec.prove import Result
@@ -51,7 +51,7 @@ def answers(name: str, results: Sequence[Result], solver: str) -> Outcome:
         {"asked": asked, "frames": frames, **counts},
         findings,
         [
-            Case(
+            ReportCase(
                 f"{name}.{r.action}",
                 f"{r.kind} {r.invariant}",
                 "passed" if r.status == "proved" else r.status,
@@ -85,7 +85,7 @@ def proofs(context: Context) -> Outcome:
     for key in lost:
         title = f"{key} is not asked: baseline.json lists it and no unit makes it"
         outcome.findings.append(Finding("LC202", title, (), *place_of(key.split("/")[0])))
-        outcome.cases.append(Case("proofs", key, "unknown", "not asked"))
+        outcome.cases.append(ReportCase("proofs", key, "unknown", "not asked"))
     if lost and outcome.status == "passed":
         outcome.status = "unknown"
     if context.mode == "deep":
@@ -155,7 +155,7 @@ def judged(trials: Sequence[object], failures: Sequence[object]) -> Outcome:
         {"answers": sum(asked.values()), "failures": len(findings)},
         findings,
         [
-            Case(
+            ReportCase(
                 "stability",
                 f"{variant} by {solver}",
                 "refuted" if bad[variant, solver] else "passed",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lineclear.config import Config
 
-__all__ = ["MODES", "Case", "Context", "Finding", "Outcome", "Stage", "run_stage"]
+__all__ = ["MODES", "Context", "Finding", "Outcome", "ReportCase", "Stage", "run_stage"]
 
 MODES = ("fast", "default", "deep")
 STATUSES = ("passed", "refuted", "unknown", "skipped")
@@ -43,7 +43,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class ReportCase:
     """One line of a JUnit report: an obligation, an exploration, a family of mutants."""
 
     group: str
@@ -73,7 +73,7 @@ class Outcome:
     summary: str
     figures: dict[str, Any] = field(default_factory=dict[str, Any])
     findings: list[Finding] = field(default_factory=list[Finding])
-    cases: list[Case] = field(default_factory=list[Case])
+    cases: list[ReportCase] = field(default_factory=list[ReportCase])
     left_out: str = ""
     seconds: float = 0.0
     cached: bool = False
@@ -96,7 +96,7 @@ class Outcome:
             Finding(lines=tuple(row["lines"]), **{k: row[k] for k in row if k != "lines"})
             for row in found
         ]
-        cases = [Case(**row) for row in rows.pop("cases")]
+        cases = [ReportCase(**row) for row in rows.pop("cases")]
         return cls(**rows, findings=findings, cases=cases)
 
 
@@ -170,6 +170,6 @@ def run_stage(stage: Stage, context: Context) -> Outcome:
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         finding = Finding("LC901", f"the stage {stage.name} raised {what}")
         outcome = Outcome(stage.name, "unknown", what, findings=[finding])
-        outcome.cases.append(Case(stage.name, stage.name, "unknown", what))
+        outcome.cases.append(ReportCase(stage.name, stage.name, "unknown", what))
     outcome.seconds = round(time.monotonic() - started, 2)
     return outcome

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lineclear.checks.counterexample import from_table
 from lineclear.checks.places import place_of, shown
-from lineclear.checks.stage import Case, Context, Finding, Outcome
+from lineclear.checks.stage import Context, Finding, Outcome, ReportCase
 
 if TYPE_CHECKING:
     from lineclear_spec.explore import Exploration
@@ -98,7 +98,7 @@ def explored(worlds: Sequence[Exploration]) -> Outcome:
         },
         findings,
         [
-            Case(
+            ReportCase(
                 "exploration",
                 world.bounds.name,
                 "refuted" if world.violations or world.stuck else "passed",
@@ -176,7 +176,9 @@ def replayed(outcome: Outcome) -> Outcome:
         )
         outcome.status = "refuted"
     outcome.summary += f"; {len(records)} recorded steps allowed"
-    outcome.cases.append(Case("witnesses", "recorded steps", "refuted" if stronger else "passed"))
+    outcome.cases.append(
+        ReportCase("witnesses", "recorded steps", "refuted" if stronger else "passed")
+    )
     return outcome
 
 
@@ -204,7 +206,7 @@ def reached(worlds: Sequence[Exploration], *, everything: bool) -> Outcome:
         {"wanted": len(wanted), "missing": sorted(missing)},
         findings,
         [
-            Case("witnesses", name, "refuted" if name in missing else "passed")
+            ReportCase("witnesses", name, "refuted" if name in missing else "passed")
             for name in wanted
             if everything or name not in missing
         ],
@@ -267,7 +269,7 @@ def told(verdicts: Sequence[Verdict]) -> Outcome:
         {"generated": len(verdicts), **counts, "reachable": reachable},
         findings,
         [
-            Case(
+            ReportCase(
                 "mutants",
                 family,
                 "refuted" if any(v.status == "survived" for v in rows) else "passed",

@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lineclear.checks.stage import Case, Context, Finding
+from lineclear.checks.stage import Context, Finding, ReportCase
 from lineclear.oracle.rules import NAME
 
 if TYPE_CHECKING:
     from lineclear.config import Config
-    from lineclear.explore.bounds import Bounds
+    from lineclear.explore.bounds import SearchBounds
     from lineclear.explore.world import Trace
 
 __all__ = ["code_of", "code_of_error", "walks"]
@@ -35,7 +35,7 @@ OF_ONE = 4
 MOST_WALKS = 2
 
 #: World, seed, moves, and those of them that are written down.
-Job = tuple["Bounds", int, int, "Trace"]
+Job = tuple["SearchBounds", int, int, "Trace"]
 
 
 def code_of(what: object) -> str:
@@ -47,7 +47,7 @@ def code_of_error(what: str) -> str:
     """The code of an error of the scheduler or of its observers, by the error's class."""
     kind = what.partition(":")[0]
     known = {"WrongContent": "LC403", "Hazard": "LC403", "Disagreement": "LC404"}
-    if kind in ("Violation", "Undone"):
+    if kind in ("InvariantViolation", "Undone"):
         return code_of(what)
     return known.get(kind, "LC402")
 
@@ -90,14 +90,14 @@ def jobs(mode: str, configs: Sequence[Config]) -> list[Job]:
     return [*written, *first, *after]
 
 
-def seed_of(bounds: Bounds) -> int:
+def seed_of(bounds: SearchBounds) -> int:
     """The seed of a world's walk, from its name: one more world changes no walk of another."""
     return zlib.crc32(bounds.name.encode())
 
 
 def walks(
     context: Context, configs: Sequence[Config]
-) -> tuple[list[Finding], list[Case], Counter[str]]:
+) -> tuple[list[Finding], list[ReportCase], Counter[str]]:
     """Walks of this mode, until two have failed; their cases, and what the oracle judged.
 
     Args:
@@ -107,13 +107,13 @@ def walks(
     from lineclear_spec.parallel import in_parallel
 
     findings: list[Finding] = []
-    cases: list[Case] = []
+    cases: list[ReportCase] = []
     counts: Counter[str] = Counter()
     for name, found, judged, exempt in in_parallel(walked, jobs(context.mode, configs)):
         counts["judged"] += judged
         counts.update({f"not judged: {why}": n for why, n in exempt.items()})
         title = found.title if found is not None else ""
-        cases.append(Case("walks", name, "refuted" if found else "passed", title))
+        cases.append(ReportCase("walks", name, "refuted" if found else "passed", title))
         if found is not None:
             findings.append(found)
             if len(findings) >= MOST_WALKS:

@@ -18,7 +18,7 @@ from lineclear.cli.settings import add_settings, import_from_here, read_settings
 from lineclear.cli.simulate import EMBEDDED_POOL, add_workload, check_every, load, step_time
 
 if TYPE_CHECKING:
-    from lineclear.simulation.compare import Row
+    from lineclear.simulation.compare import PolicyRow
 
 __all__ = ["add_parser", "run", "table"]
 
@@ -114,7 +114,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs every policy and prints one table."""
-    from lineclear.simulation.compare import Goal, compare
+    from lineclear.simulation.compare import ServiceGoal, compare
     from lineclear.theorems.bound_checks import broken_bounds
 
     policies = [name.strip() for name in arguments.policies.split(",") if name.strip()]
@@ -124,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
         import_from_here()
     config = read_settings(arguments, EMBEDDED_POOL if arguments.workload is None else {})
     workload = load(arguments)
-    draw: Callable[[list[Row], str, str], list[str]] | None = None
+    draw: Callable[[list[PolicyRow], str, str], list[str]] | None = None
     if arguments.plot is not None:  # report a missing extra before the runs, not after
         draw = import_module("lineclear.report.plots").draw
     try:
@@ -134,7 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
                 config,
                 policies,
                 model=step_time(arguments.step_time),
-                goal=Goal(arguments.slo_ttft, arguments.slo_tpot),
+                goal=ServiceGoal(arguments.slo_ttft, arguments.slo_tpot),
                 check_every=arguments.check,
                 on_end=progress.step,
             )
@@ -158,7 +158,7 @@ def run(arguments: argparse.Namespace) -> int:
     return INCONCLUSIVE if any(row.result.stalled for row in rows) else PASSED
 
 
-def bounds(rows: list[Row]) -> list[str]:
+def bounds(rows: list[PolicyRow]) -> list[str]:
     """Each bound beside the observed maximum, and lost guarantees, by policy."""
     from lineclear.theorems.bound_checks import bound_lines, broken_bounds
     from lineclear.theorems.guarantees import verdict
@@ -170,7 +170,7 @@ def bounds(rows: list[Row]) -> list[str]:
     return [*told, ""]
 
 
-def table(rows: list[Row]) -> list[str]:
+def table(rows: list[PolicyRow]) -> list[str]:
     """One line for each policy."""
     lines = ["".join(format(title, width) for title, width in COLUMNS)]
     for row in rows:

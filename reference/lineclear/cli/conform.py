@@ -200,11 +200,11 @@ def report(
 
 def outcome_of(result: Conformance, table: list[str], *, strict: bool) -> Outcome:
     """The result as one stage, one case for each rule."""
-    from lineclear.checks.stage import Case, Finding, Outcome
+    from lineclear.checks.stage import Finding, Outcome, ReportCase
     from lineclear.conform.result import describe, drawn
 
     broken = {violation.rule: violation for violation in result.violations}
-    cases: list[Case] = []
+    cases: list[ReportCase] = []
     for row in result.standings:
         if row.rule in broken:
             status, message = "refuted", broken[row.rule].message
@@ -214,7 +214,7 @@ def outcome_of(result: Conformance, table: list[str], *, strict: bool) -> Outcom
             open_ = row.status != "not stated"
             status = "unknown" if strict and open_ else "skipped"
             message = f"{row.status}: {'; '.join(row.lacks)}"
-        cases.append(Case("conform", row.rule, status, message))
+        cases.append(ReportCase("conform", row.rule, status, message))
     picture = () if result.reduced is None else tuple(drawn(result.reduced))
     findings = [
         Finding(
@@ -228,7 +228,7 @@ def outcome_of(result: Conformance, table: list[str], *, strict: bool) -> Outcom
         for violation in result.violations
     ]
     if table:
-        cases.append(Case("conform", "table", "refuted", table[0]))
+        cases.append(ReportCase("conform", "table", "refuted", table[0]))
         findings.append(Finding("LC426", table[0], tuple(table[1:]), result.path, 0))
     worst = {case.status for case in cases}
     status = next((s for s in ("refuted", "unknown") if s in worst), "passed")

@@ -16,7 +16,7 @@ from lineclear.cli.progress import Progress
 from lineclear.cli.settings import SETTINGS, add_settings, read_settings
 
 if TYPE_CHECKING:
-    from lineclear.explore.bounds import Bounds, Shape
+    from lineclear.explore.bounds import RequestShape, SearchBounds
     from lineclear.explore.report import Report
 
 __all__ = ["add_parser", "run"]
@@ -122,10 +122,10 @@ def run(arguments: argparse.Namespace) -> int:
     return code
 
 
-def worlds(arguments: argparse.Namespace) -> tuple[list[Bounds], bool]:
+def worlds(arguments: argparse.Namespace) -> tuple[list[SearchBounds], bool]:
     """The worlds to search, and whether every situation must occur in them."""
     from lineclear.config import ConfigError
-    from lineclear.explore.bounds import Bounds
+    from lineclear.explore.bounds import SearchBounds
     from lineclear.explore.worlds import LONG, SMALL, ci_worlds, deep_worlds
 
     names = ("config", "preset", *SETTINGS)
@@ -136,7 +136,7 @@ def worlds(arguments: argparse.Namespace) -> tuple[list[Bounds], bool]:
     preset = {} if arguments.preset is None else {"preset": arguments.preset}
     shapes = tuple(map(shape, arguments.shapes)) if arguments.shapes else (LONG, shape("2+2"))
     try:
-        bounds = Bounds(
+        bounds = SearchBounds(
             "as asked",
             read_settings(arguments, {**SMALL, **preset}),
             shapes,
@@ -149,7 +149,7 @@ def worlds(arguments: argparse.Namespace) -> tuple[list[Bounds], bool]:
     return [bounds], False
 
 
-def refuse_rejected(bounds: Bounds) -> None:
+def refuse_rejected(bounds: SearchBounds) -> None:
     """Rejects a request that the scheduler would reject: it would never arrive.
 
     Raises:
@@ -169,17 +169,17 @@ def refuse_rejected(bounds: Bounds) -> None:
             raise UsageError(f"request {one} is rejected, {answer.reason}: leave it out")
 
 
-def shape(text: str) -> Shape:
+def shape(text: str) -> RequestShape:
     """Parses a request: PROMPT+MOST[xN][pPRIORITY]."""
     import re
 
-    from lineclear.explore.bounds import Shape
+    from lineclear.explore.bounds import RequestShape
 
     match = re.fullmatch(r"(\d+)\+(\d+)(?:x(\d+))?(?:p(-?\d+))?", text)
     if match is None:
         raise UsageError(f"write a request as PROMPT+MOST, with xN or pP, not {text!r}")
     prompt, most, n, priority = match.groups()
-    return Shape(int(prompt), int(most), int(n or 1), int(priority or 0))
+    return RequestShape(int(prompt), int(most), int(n or 1), int(priority or 0))
 
 
 def save(reports: list[Report], path: str) -> str:

@@ -15,7 +15,7 @@ from lineclear.cli.output import write_json, write_text
 from lineclear.cli.progress import Progress
 
 if TYPE_CHECKING:
-    from lineclear.evidence.refutations import NotShown, Refutation, Shown
+    from lineclear.evidence.refutations import Demonstration, NotShown, Refutation
     from lineclear.report.properties import Cell
     from lineclear_spec.standings import Standing
 
@@ -96,11 +96,11 @@ def asked() -> list[Standing]:
     return standings(((r.key, r.status) for r in results), every_key())
 
 
-def seen_all(folder: Path | None) -> list[tuple[str, Refutation, Shown | NotShown]]:
+def seen_all(folder: Path | None) -> list[tuple[str, Refutation, Demonstration | NotShown]]:
     """Runs every refutation."""
     from lineclear.evidence.refutations import REFUTATIONS
 
-    found: list[tuple[str, Refutation, Shown | NotShown]] = []
+    found: list[tuple[str, Refutation, Demonstration | NotShown]] = []
     with Progress("running", len(REFUTATIONS)) as progress:
         for refutation in REFUTATIONS:
             found.append((refutation.name, refutation, seen(refutation, folder)))
@@ -108,7 +108,7 @@ def seen_all(folder: Path | None) -> list[tuple[str, Refutation, Shown | NotShow
     return found
 
 
-def seen(refutation: Refutation, folder: Path | None) -> Shown | NotShown:
+def seen(refutation: Refutation, folder: Path | None) -> Demonstration | NotShown:
     """Runs one refutation; writes its journal to the folder, if given."""
     from lineclear.evidence.refutations import NotShown
 

@@ -62,7 +62,7 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Replays the journal."""
     from lineclear.journal.file import JournalError, NotAJournal, replay, state
-    from lineclear.monitor.audit import Violation, audit_ledger
+    from lineclear.monitor.audit import InvariantViolation, audit_ledger
     from lineclear.monitor.observer import Observer
 
     path: str = arguments.journal
@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
                 checks += 1
                 audit_ledger(ledger)
                 observer.check()
-        except Violation as violation:
+        except InvariantViolation as violation:
             violations.append(f"step {ledger.steps}: {violation}")
         return bool(violations) or (name in ("", "issue_step") and ledger.steps == stop)
 
@@ -209,7 +209,7 @@ def again_moves(saved: Counterexample, form: str, stop: int | None, target: Path
     invariant, and repeats the environment's moves on the current scheduler."""
     from lineclear.checks.again import occurs
     from lineclear.journal.file import JournalError, replay
-    from lineclear.monitor.audit import Violation, audit_ledger
+    from lineclear.monitor.audit import InvariantViolation, audit_ledger
     from lineclear.monitor.observer import Observer
 
     watching: list[Observer] = []
@@ -223,7 +223,7 @@ def again_moves(saved: Counterexample, form: str, stop: int | None, target: Path
             if name in ("", "issue_step"):
                 audit_ledger(ledger)
                 watching[0].check()
-        except Violation as violation:
+        except InvariantViolation as violation:
             broken.append(str(violation))
         return bool(broken)
 

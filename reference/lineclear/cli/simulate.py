@@ -20,7 +20,7 @@ from lineclear.cli.summary import summary
 if TYPE_CHECKING:
     from lineclear.config import Config
     from lineclear.simulation.steptime import StepTime
-    from lineclear.theorems.bound_checks import Held, Holding
+    from lineclear.theorems.bound_checks import BoundCheck, Holding
     from lineclear.workload.workload import Workload
 
 __all__ = [
@@ -205,7 +205,7 @@ def lost_theorems(config: Config, workload: Workload) -> dict[str, str]:
     return {row.theorem: row.why for row in guarantees(config, workload) if row.lost}
 
 
-def guaranteed(held: list[Held]) -> list[str]:
+def guaranteed(held: list[BoundCheck]) -> list[str]:
     """Prints the status of the theorems and the observed maxima, if requested."""
     from lineclear.theorems.bound_checks import broken_bounds, lines
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lineclear.simulation.result import Result
+    from lineclear.simulation.result import RunResult
 
 __all__ = ["summary"]
 
@@ -24,7 +24,7 @@ SPREADS = {
 }
 
 
-def summary(result: Result) -> str:
+def summary(result: RunResult) -> str:
     """The result as text; times in seconds."""
     metrics, config = result.metrics, result.config
     rows = [
@@ -87,7 +87,7 @@ def summary(result: Result) -> str:
     return "\n".join(lines)
 
 
-def no_guarantee(result: Result) -> list[str]:
+def no_guarantee(result: RunResult) -> list[str]:
     """One line if settings or missing workload properties invalidate theorems of the policy."""
     from lineclear.theorems.guarantees import guarantees, verdict
 

@@ -284,7 +284,7 @@ def as_dict(campaign: Campaign, code: int, again: str, commit: str) -> dict[str,
 
 def as_outcome(campaign: Campaign, again: str) -> Any:
     """The result as a stage of `check`, for the shared formats."""
-    from lineclear.checks.stage import Case, Finding, Outcome
+    from lineclear.checks.stage import Finding, Outcome, ReportCase
 
     failure = campaign.failure
     status = "passed" if campaign.conclusive else "unknown"
@@ -306,7 +306,7 @@ def as_outcome(campaign: Campaign, again: str) -> Any:
                 int(line) if line.isdecimal() else 0,
             )
         )
-    outcome.cases.append(Case(campaign.target, campaign.mode, outcome.status, message))
+    outcome.cases.append(ReportCase(campaign.target, campaign.mode, outcome.status, message))
     return outcome
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from lineclear.conform.checker import Checker, Violation
 from lineclear.conform.events import Event, EventError, RequestId
-from lineclear.conform.header import FORMAT, Group, Header, PoolSize
+from lineclear.conform.header import FORMAT, Header, LayerGroup, PoolSize
 from lineclear.conform.reader import Reader, Writer
-from lineclear.conform.rules import RULES, Rule, Standing
+from lineclear.conform.rules import RULES, Rule, RuleCoverage
 from lineclear.conform.schema import check_event
 
 __all__ = [
@@ -18,13 +18,13 @@ __all__ = [
     "Checker",
     "Event",
     "EventError",
-    "Group",
     "Header",
+    "LayerGroup",
     "PoolSize",
     "Reader",
     "RequestId",
     "Rule",
-    "Standing",
+    "RuleCoverage",
     "Violation",
     "Writer",
     "check_event",

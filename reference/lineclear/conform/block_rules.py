@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lineclear.conform.events import EventError
-from lineclear.conform.state import DEFAULT, HOLE, Pool, Sequence, Table
+from lineclear.conform.state import DEFAULT, HOLE, LoggedPool, LoggedSequence, LoggedTable
 
 if TYPE_CHECKING:
     from lineclear.conform.checker import Checker
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["HANDLERS", "holders", "pool_of"]
 
 
-def pool_of(check: Checker, name: str) -> Pool:
+def pool_of(check: Checker, name: str) -> LoggedPool:
     """The pool with this name.
 
     Raises:
@@ -32,7 +32,7 @@ def pool_of(check: Checker, name: str) -> Pool:
     return pool
 
 
-def exists(check: Checker, clause: str, pool: Pool, block: int) -> bool:
+def exists(check: Checker, clause: str, pool: LoggedPool, block: int) -> bool:
     """Whether the block is in the pool; reports a violation if not."""
     if pool.first <= block < pool.last:
         return True
@@ -46,7 +46,7 @@ def exists(check: Checker, clause: str, pool: Pool, block: int) -> bool:
     return False
 
 
-def holders(pool: Pool, block: int) -> tuple[Any, ...]:
+def holders(pool: LoggedPool, block: int) -> tuple[Any, ...]:
     """The requests whose tables name a block."""
     return tuple(dict.fromkeys(table.sequence.live.r for table in pool.held.get(block, ())))
 
@@ -56,7 +56,7 @@ def named(requests: tuple[Any, ...]) -> str:
     return " and ".join(repr(r) for r in requests)
 
 
-def sequence_of(check: Checker, event: dict[str, Any], verb: str) -> Sequence | None:
+def sequence_of(check: Checker, event: dict[str, Any], verb: str) -> LoggedSequence | None:
     """The live sequence that the event names; reports a violation if it is not live."""
     state, r, s = check.state, event["r"], event.get("s", 0)
     sequence = state.sequence(r, s)
@@ -72,7 +72,7 @@ def sequence_of(check: Checker, event: dict[str, Any], verb: str) -> Sequence | 
     return sequence
 
 
-def table_of(check: Checker, sequence: Sequence, event: dict[str, Any]) -> Table:
+def table_of(check: Checker, sequence: LoggedSequence, event: dict[str, Any]) -> LoggedTable:
     """The table that the event names.
 
     Raises:
@@ -88,7 +88,7 @@ def table_of(check: Checker, sequence: Sequence, event: dict[str, Any]) -> Table
     return check.state.table(sequence, pool.name, group)
 
 
-def vacant(check: Checker, table: Table, event: dict[str, Any]) -> None:
+def vacant(check: Checker, table: LoggedTable, event: dict[str, Any]) -> None:
     """Checks that blocks put in at an entry replace no other block."""
     at: int | None = event.get("at")
     if at is None:
@@ -169,7 +169,7 @@ def alloc(check: Checker, event: dict[str, Any]) -> None:
         state.name(table, block, None if at is None else at + index)
 
 
-def pinned(check: Checker, pool: Pool, block: int, r: Any) -> None:
+def pinned(check: Checker, pool: LoggedPool, block: int, r: Any) -> None:
     """Reports a violation if a copy that is not complete uses the block."""
     for copying in check.state.copies.values():
         if (pool, block) in copying.src or (pool, block) in copying.dst:

@@ -19,9 +19,9 @@ from typing import Any
 from lineclear.conform import block_rules, cache_rules, copy_rules, life_rules, step_rules
 from lineclear.conform.events import EventError, RequestId
 from lineclear.conform.header import Header
-from lineclear.conform.rules import CLAUSES, RULES, Rule, Standing, off, standings
+from lineclear.conform.rules import CLAUSES, RULES, Rule, RuleCoverage, off, standings
 from lineclear.conform.schema import check_event
-from lineclear.conform.state import State
+from lineclear.conform.state import LogState
 
 __all__ = ["Checker", "Violation"]
 
@@ -111,7 +111,7 @@ class Checker:
     def __init__(self, header: Header, *, validate: bool = True) -> None:
         """Starts before the first event."""
         self.header = header
-        self.state = State(header)
+        self.state = LogState(header)
         self.number = 0
         self.counts: Counter[str] = Counter()
         self.found: list[Violation] = []
@@ -156,7 +156,7 @@ class Checker:
                 return self.found
         return []
 
-    def standings(self) -> list[Standing]:
+    def standings(self) -> list[RuleCoverage]:
         """For each rule whether it was checked, how often, and what the log lacks for it."""
         return standings(self.header, self.counts)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lineclear.conform.block_rules import exists, holders, pool_of
-from lineclear.conform.state import DEFAULT, Copying, Pool
+from lineclear.conform.state import DEFAULT, Copying, LoggedPool
 
 if TYPE_CHECKING:
     from lineclear.conform.checker import Checker
@@ -76,17 +76,19 @@ def copy(check: Checker, event: dict[str, Any]) -> None:
         state.touch(target, place)
 
 
-def using(pool: Pool, block: int) -> int:
+def using(pool: LoggedPool, block: int) -> int:
     """The last step that reads or writes the block through a table that names it."""
     return max((table.sequence.step for table in pool.held.get(block, ())), default=0)
 
 
-def writing(pool: Pool, block: int) -> int:
+def writing(pool: LoggedPool, block: int) -> int:
     """The last step that may write the block."""
     return 0 if pool.name != DEFAULT else using(pool, block)
 
 
-def overlaps(check: Checker, op: int, pool: Pool, block: int, busy: int, after_step: int) -> None:
+def overlaps(
+    check: Checker, op: int, pool: LoggedPool, block: int, busy: int, after_step: int
+) -> None:
     """Reports a violation if an unsettled step uses the block and the copy does not wait for it."""
     if pool.name == DEFAULT and busy > check.state.settled and after_step < busy:
         check.broken(

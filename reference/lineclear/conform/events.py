@@ -6,7 +6,7 @@ fields from them. The rules decide whether an event may happen.
 An event is a plain dict, so a long log costs no more than its JSON.
 """
 
-from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict, get_args
 
 __all__ = ["CLASSES", "DEFAULT_POOL", "Block", "Event", "EventError", "RequestId"]
 
@@ -35,7 +35,7 @@ class EventError(ValueError):
     """A line of a log is malformed; the message names the field, the value and the remedy."""
 
 
-class Submit(TypedDict):
+class SubmitEvent(TypedDict):
     """A request was accepted and waits."""
 
     e: Literal["submit"]
@@ -46,14 +46,14 @@ class Submit(TypedDict):
     priority: NotRequired[int]
 
 
-class Reject(TypedDict):
+class RejectEvent(TypedDict):
     """A request was rejected on arrival."""
 
     e: Literal["reject"]
     r: RequestId
 
 
-class Alloc(TypedDict):
+class AllocEvent(TypedDict):
     """Blocks without usable content were appended to a table, or inserted at entry `at`."""
 
     e: Literal["alloc"]
@@ -65,7 +65,7 @@ class Alloc(TypedDict):
     group: NotRequired[str]
 
 
-class Hit(TypedDict):
+class HitEvent(TypedDict):
     """Blocks with reused content were appended to a table, or inserted at entry `at`."""
 
     e: Literal["hit"]
@@ -78,7 +78,7 @@ class Hit(TypedDict):
     group: NotRequired[str]
 
 
-class Free(TypedDict):
+class FreeEvent(TypedDict):
     """The entries of a table from `at` on, which name these blocks, were removed."""
 
     e: Literal["free"]
@@ -90,7 +90,7 @@ class Free(TypedDict):
     group: NotRequired[str]
 
 
-class Fork(TypedDict):
+class ForkEvent(TypedDict):
     """Sequence `s` of a request starts as a copy of sequence `of`."""
 
     e: Literal["fork"]
@@ -101,7 +101,7 @@ class Fork(TypedDict):
     known: NotRequired[int]  # tokens that it knows, those of `of` if absent
 
 
-class Prune(TypedDict):
+class PruneEvent(TypedDict):
     """One sequence of a request ended."""
 
     e: Literal["prune"]
@@ -109,7 +109,7 @@ class Prune(TypedDict):
     s: int
 
 
-class Store(TypedDict):
+class StoreEvent(TypedDict):
     """Other requests can find these blocks from now on."""
 
     e: Literal["store"]
@@ -118,7 +118,7 @@ class Store(TypedDict):
     pool: NotRequired[str]
 
 
-class Evict(TypedDict):
+class EvictEvent(TypedDict):
     """These blocks can no longer be found."""
 
     e: Literal["evict"]
@@ -127,7 +127,7 @@ class Evict(TypedDict):
     pool: NotRequired[str]
 
 
-class Step(TypedDict):
+class StepEvent(TypedDict):
     """A forward pass was issued over these rows."""
 
     e: Literal["step"]
@@ -137,13 +137,13 @@ class Step(TypedDict):
     after_step: NotRequired[int]  # every step up to this one is over before this one starts
 
 
-class Idle(TypedDict):
+class IdleEvent(TypedDict):
     """The engine was called for a step and scheduled nothing."""
 
     e: Literal["idle"]
 
 
-class Settle(TypedDict):
+class SettleEvent(TypedDict):
     """The forward pass of a step is over and its tokens are known."""
 
     e: Literal["settle"]
@@ -151,7 +151,7 @@ class Settle(TypedDict):
     kept: NotRequired[Kept]  # tokens kept, for rows where they differ from `samples`
 
 
-class Copy(TypedDict):
+class CopyEvent(TypedDict):
     """A copy of blocks was issued."""
 
     e: Literal["copy"]
@@ -162,7 +162,7 @@ class Copy(TypedDict):
     after_step: NotRequired[int]
 
 
-class Done(TypedDict):
+class DoneEvent(TypedDict):
     """A copy is complete, or has failed."""
 
     e: Literal["done"]
@@ -170,7 +170,7 @@ class Done(TypedDict):
     failed: NotRequired[bool]
 
 
-class Preempt(TypedDict):
+class PreemptEvent(TypedDict):
     """A running request is preempted and keeps its tokens."""
 
     e: Literal["preempt"]
@@ -179,7 +179,7 @@ class Preempt(TypedDict):
     lost: NotRequired[bool]  # samples of steps in flight are dropped
 
 
-class Resume(TypedDict):
+class ResumeEvent(TypedDict):
     """A preempted request runs again."""
 
     e: Literal["resume"]
@@ -187,28 +187,28 @@ class Resume(TypedDict):
     how: NotRequired[Literal["recompute", "swap"]]
 
 
-class Finish(TypedDict):
+class FinishEvent(TypedDict):
     """A request is finished."""
 
     e: Literal["finish"]
     r: RequestId
 
 
-class Abort(TypedDict):
+class AbortEvent(TypedDict):
     """A request was aborted."""
 
     e: Literal["abort"]
     r: RequestId
 
 
-class Fail(TypedDict):
+class FailEvent(TypedDict):
     """A request failed by an error of the engine."""
 
     e: Literal["fail"]
     r: RequestId
 
 
-class Check(TypedDict):
+class CheckEvent(TypedDict):
     """The engine's own view of its state."""
 
     e: Literal["check"]
@@ -218,30 +218,27 @@ class Check(TypedDict):
 
 
 Event: TypeAlias = (
-    Submit
-    | Reject
-    | Alloc
-    | Hit
-    | Free
-    | Fork
-    | Prune
-    | Store
-    | Evict
-    | Step
-    | Idle
-    | Settle
-    | Copy
-    | Done
-    | Preempt
-    | Resume
-    | Finish
-    | Abort
-    | Fail
-    | Check
+    SubmitEvent
+    | RejectEvent
+    | AllocEvent
+    | HitEvent
+    | FreeEvent
+    | ForkEvent
+    | PruneEvent
+    | StoreEvent
+    | EvictEvent
+    | StepEvent
+    | IdleEvent
+    | SettleEvent
+    | CopyEvent
+    | DoneEvent
+    | PreemptEvent
+    | ResumeEvent
+    | FinishEvent
+    | AbortEvent
+    | FailEvent
+    | CheckEvent
 )
 
 #: Every kind of event.
-CLASSES = (
-    *(Submit, Reject, Alloc, Hit, Free, Fork, Prune, Store, Evict, Step, Idle, Settle),
-    *(Copy, Done, Preempt, Resume, Finish, Abort, Fail, Check),
-)
+CLASSES: tuple[type, ...] = get_args(Event)

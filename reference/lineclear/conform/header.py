@@ -13,7 +13,7 @@ from typing import Any, cast
 from lineclear.conform.events import EventError
 from lineclear.conform.schema import KINDS, is_count, is_object, is_positive, shown
 
-__all__ = ["FORMAT", "OMITTABLE", "ORDERS", "Group", "Header", "PoolSize"]
+__all__ = ["FORMAT", "OMITTABLE", "ORDERS", "Header", "LayerGroup", "PoolSize"]
 
 #: The format version; a later version has another number.
 FORMAT = "lineclear event log 1"
@@ -38,7 +38,7 @@ class PoolSize:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class LayerGroup:
     """One group of layers with tables of their own.
 
     Attributes:
@@ -86,7 +86,7 @@ class Header:
     version: str = ""
     first_id: int = 0
     pools: Mapping[str, PoolSize] = field(default_factory=dict[str, PoolSize])
-    groups: Mapping[str, Group] = field(default_factory=dict[str, Group])
+    groups: Mapping[str, LayerGroup] = field(default_factory=dict[str, LayerGroup])
     max_seqs: int | None = None
     max_tokens: int | None = None
     depth: int = 1
@@ -176,7 +176,7 @@ class Header:
         if "omits" in rest:
             rest["omits"] = tuple(list_of("omits", rest["omits"]))
         rest["pools"] = parts(PoolSize, "pools", rest.get("pools", {}))
-        rest["groups"] = parts(Group, "groups", rest.get("groups", {}))
+        rest["groups"] = parts(LayerGroup, "groups", rest.get("groups", {}))
         if not is_object(rest.get("settings", {})):
             wrong("settings", rest["settings"], "an object")
         return cls(**rest)

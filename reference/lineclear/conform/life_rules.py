@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lineclear.conform.cache_rules import conserve
-from lineclear.conform.state import DEFAULT, PREEMPTED, RUNNING, SWAPPED, WAITING, Live
+from lineclear.conform.state import DEFAULT, PREEMPTED, RUNNING, SWAPPED, WAITING, LoggedRequest
 
 if TYPE_CHECKING:
     from lineclear.conform.checker import Checker
@@ -33,7 +33,7 @@ def submit(check: Checker, event: dict[str, Any]) -> None:
         wait(check, state.submit(event))
 
 
-def wait(check: Checker, live: Live) -> None:
+def wait(check: Checker, live: LoggedRequest) -> None:
     """Puts the request into the waiting queue."""
     if check.header.order is not None:
         heapq.heappush(check.queue, (live.place, live.arrival, live))
@@ -46,7 +46,7 @@ def reject(check: Checker, event: dict[str, Any]) -> None:
         check.broken("once.again", f"{r!r} is rejected, but a request with this id is live", (r,))
 
 
-def lives(check: Checker, event: dict[str, Any]) -> Live | None:
+def lives(check: Checker, event: dict[str, Any]) -> LoggedRequest | None:
     """The request if it is live; else reports a violation."""
     r, kind = event["r"], event["e"]
     live = check.state.live.get(r)

@@ -14,7 +14,7 @@ from lineclear.conform.events import RequestId
 from lineclear.conform.header import Header
 from lineclear.conform.progress_rules import IDLE
 from lineclear.conform.schema import free_lists
-from lineclear.conform.state import DEFAULT, ENDLESS, HOLE, Live, State
+from lineclear.conform.state import DEFAULT, ENDLESS, HOLE, LoggedRequest, LogState
 from lineclear.conform.why import RequestState, Snapshot
 
 __all__ = ["Observed"]
@@ -116,7 +116,9 @@ class Observed:
             patience=IDLE + header.depth,
         )
 
-    def _request(self, state: State, live: Live, busy: bool, copy: int | None) -> RequestState:
+    def _request(
+        self, state: LogState, live: LoggedRequest, busy: bool, copy: int | None
+    ) -> RequestState:
         pool = state.pools[DEFAULT]
         mine = named(live)
         alone = [b for b in mine if all(t.sequence.live is live for t in pool.held.get(b, ()))]
@@ -146,7 +148,7 @@ class Observed:
         )
 
 
-def named(live: Live) -> set[int]:
+def named(live: LoggedRequest) -> set[int]:
     """Blocks of the default pool that a request names."""
     return {
         block

@@ -13,7 +13,7 @@ from typing import Any
 from lineclear.conform.checker import Checker
 from lineclear.conform.events import RequestId
 from lineclear.conform.reduce import Reduced
-from lineclear.conform.state import DEFAULT, ENDLESS, HOLE, Pool, Sequence, State
+from lineclear.conform.state import DEFAULT, ENDLESS, HOLE, LoggedPool, LoggedSequence, LogState
 from lineclear_spec.picture import LETTERS, MOST_BLOCKS, table
 
 __all__ = ["Letters", "call", "draw", "held", "state_lines"]
@@ -96,7 +96,7 @@ def short(value: Any, most: int = 40) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-def cell(state: State, pool: Pool, block: int, letters: Letters) -> str:
+def cell(state: LogState, pool: LoggedPool, block: int, letters: Letters) -> str:
     """The holders of a block, and whether it is published or still in use."""
     names = [letters(t.sequence.live.r, t.sequence.s) for t in pool.held.get(block, ())]
     text = "".join(dict.fromkeys(names)) + ("c" if block in pool.published else "")
@@ -109,7 +109,7 @@ def cell(state: State, pool: Pool, block: int, letters: Letters) -> str:
     return "~" if busy else "."
 
 
-def facts(state: State, letters: Letters) -> dict[str, str]:
+def facts(state: LogState, letters: Letters) -> dict[str, str]:
     """Phase and counters of every sequence; steps in flight."""
     found: dict[str, str] = {}
     for live in state.live.values():
@@ -176,7 +176,7 @@ def draw(reduced: Reduced) -> list[str]:
     ]
 
 
-def columns(reduced: Reduced, pool: Pool) -> list[int]:
+def columns(reduced: Reduced, pool: LoggedPool) -> list[int]:
     """The blocks to show: all of a small pool, else those that the log names."""
     named = touched(reduced.events, pool.name)
     named += [b for name, b in reduced.violation.blocks if name == pool.name and b not in named]
@@ -184,7 +184,7 @@ def columns(reduced: Reduced, pool: Pool) -> list[int]:
     return list(range(pool.first, pool.last)) if small else sorted(named)
 
 
-def held(q: Sequence) -> str:
+def held(q: LoggedSequence) -> str:
     """The blocks that a sequence names, pool by pool."""
     parts = [
         f"{t.pool.name} {' '.join('-' if b == HOLE else str(b) for b in t.blocks)}"
@@ -194,7 +194,7 @@ def held(q: Sequence) -> str:
     return "; ".join(parts) or "nothing"
 
 
-def state_lines(state: State, most: int = 12) -> list[str]:
+def state_lines(state: LogState, most: int = 12) -> list[str]:
     """Live requests, their progress, and the blocks each holds."""
     lines: list[str] = []
     for live in [*state.live.values(), *state.leaving.values()]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
-from lineclear.conform.state import PREEMPTED, WAITING, Live
+from lineclear.conform.state import PREEMPTED, WAITING, LoggedRequest
 
 if TYPE_CHECKING:
     from lineclear.conform.checker import Checker
@@ -19,7 +19,7 @@ __all__ = ["IDLE", "called", "idle", "in_order"]
 IDLE = 4
 
 
-def in_order(check: Checker, admitted: list[Live]) -> None:
+def in_order(check: Checker, admitted: list[LoggedRequest]) -> None:
     """No waiting request precedes an admitted one in the order."""
     if check.header.order is None or not check.state.live:
         return
@@ -31,7 +31,7 @@ def in_order(check: Checker, admitted: list[Live]) -> None:
         heapq.heappop(queue)
     if not queue:
         return
-    head: Live = queue[0][2]
+    head: LoggedRequest = queue[0][2]
     last = max(admitted, key=lambda live: live.place)
     if head.place < last.place:
         check.broken(

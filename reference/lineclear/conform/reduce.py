@@ -60,7 +60,7 @@ def reduce_log(
         events: iterates over the log's events from the start.
         violations: violations of the last event, from `Checker.feed`.
     """
-    trial = Trial(header, violations)
+    trial = ReductionTrial(header, violations)
     violation = violations[0]
     if any(found.key[:2] in STEPS for found in violations):
         # Renumbering steps would repair wrong step numbers.
@@ -95,7 +95,7 @@ def sure(found: list[Event] | None) -> list[Event]:
     return found
 
 
-def last_steps(trial: Trial, events: Iterable[Event]) -> list[Event] | None:
+def last_steps(trial: ReductionTrial, events: Iterable[Event]) -> list[Event] | None:
     """Only the last steps and their ends: nothing else affects the order of steps."""
     steps: list[Event] = [
         {**event, "rows": []} if event["e"] == "step" else {"e": "settle", "n": event["n"]}
@@ -109,7 +109,7 @@ def last_steps(trial: Trial, events: Iterable[Event]) -> list[Event] | None:
     return trial(steps, renumber=False)
 
 
-class Trial:
+class ReductionTrial:
     """Tries candidates; keeps the last that broke the rule."""
 
     def __init__(self, header: Header, violations: Sequence[Violation]) -> None:
@@ -282,7 +282,7 @@ def renumbered(events: list[Event]) -> list[Event]:
 
 
 def fewer_requests(
-    trial: Trial, events: list[Event], violation: Violation, places: set[tuple[str, int]]
+    trial: ReductionTrial, events: list[Event], violation: Violation, places: set[tuple[str, int]]
 ) -> list[Event]:
     """Drops irrelevant requests, several at once and then one by one."""
     names = list(dict.fromkeys(event["r"] for event in events if "r" in event))
@@ -301,7 +301,7 @@ def fewer_requests(
     return events
 
 
-def fewer_events(trial: Trial, events: list[Event]) -> list[Event]:
+def fewer_events(trial: ReductionTrial, events: list[Event]) -> list[Event]:
     """Drops irrelevant events, many at once and then one by one."""
     size = max(1, (len(events) - 1) // 2)
     while True:
@@ -317,7 +317,7 @@ def fewer_events(trial: Trial, events: list[Event]) -> list[Event]:
         size = max(1, size // 2)
 
 
-def less_of(trial: Trial, events: list[Event], r: RequestId) -> list[Event]:
+def less_of(trial: ReductionTrial, events: list[Event], r: RequestId) -> list[Event]:
     """Drops parts of one request's life: what it allocated, computed and freed."""
     size = len(events)
     while size >= 1:
@@ -350,7 +350,7 @@ def without(event: Event, r: RequestId) -> Event | None:
     return {**event, "rows": rows} if rows else None
 
 
-def fewer_rows(trial: Trial, events: list[Event]) -> list[Event]:
+def fewer_rows(trial: ReductionTrial, events: list[Event]) -> list[Event]:
     """Drops irrelevant rows of steps."""
     for at, event in enumerate(events):
         if event["e"] != "step":

@@ -14,7 +14,7 @@ from lineclear.conform.checker import Checker, Violation
 from lineclear.conform.events import EventError
 from lineclear.conform.header import Header
 from lineclear.conform.reduce import Reduced, reduce_log
-from lineclear.conform.rules import RULES, Standing
+from lineclear.conform.rules import RULES, RuleCoverage
 from lineclear.conform.source import Source
 
 __all__ = ["Conformance", "conform"]
@@ -39,13 +39,13 @@ class Conformance:
     kind: str
     header: Header
     events: int
-    standings: tuple[Standing, ...]
+    standings: tuple[RuleCoverage, ...]
     violations: tuple[Violation, ...]
     line: int
     reduced: Reduced | None
 
     @property
-    def inconclusive(self) -> list[Standing]:
+    def inconclusive(self) -> list[RuleCoverage]:
         """Rules that apply but were not checked, or only in part."""
         return [row for row in self.standings if row.status in ("partly", "unchecked")]
 

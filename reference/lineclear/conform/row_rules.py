@@ -17,9 +17,9 @@ from lineclear.conform.state import (
     RUNNING,
     SWAPPED,
     WAITING,
-    Live,
-    Sequence,
-    Table,
+    LoggedRequest,
+    LoggedSequence,
+    LoggedTable,
 )
 
 if TYPE_CHECKING:
@@ -36,11 +36,13 @@ class Issue:
     def __init__(self, n: int, after_step: int) -> None:
         self.n = n
         self.after_step = after_step
-        self.admitted: list[Live] = []
-        self.expected: list[tuple[Table, int, Sequence]] = []  # promised blocks that a row reads
+        self.admitted: list[LoggedRequest] = []
+        self.expected: list[
+            tuple[LoggedTable, int, LoggedSequence]
+        ] = []  # promised blocks that a row reads
 
 
-def past_end(check: Checker, q: Sequence) -> None:
+def past_end(check: Checker, q: LoggedSequence) -> None:
     """Reports a sequence that gets more tokens than its limit."""
     live = q.live
     check.broken(
@@ -52,7 +54,7 @@ def past_end(check: Checker, q: Sequence) -> None:
     )
 
 
-def look(check: Checker, issue: Issue, row: list[Any]) -> Sequence | None:
+def look(check: Checker, issue: Issue, row: list[Any]) -> LoggedSequence | None:
     """Checks every rule of one row; None if it breaks one."""
     r, start, tokens = row[0], row[1], row[2]
     found = len(check.found)
@@ -111,7 +113,7 @@ def look(check: Checker, issue: Issue, row: list[Any]) -> Sequence | None:
     return q
 
 
-def tables(check: Checker, issue: Issue, q: Sequence, start: int, end: int) -> None:
+def tables(check: Checker, issue: Issue, q: LoggedSequence, start: int, end: int) -> None:
     """What a row reads and writes, in each group of layers."""
     r, state = q.live.r, check.state
     q.sync()
@@ -153,7 +155,7 @@ def tables(check: Checker, issue: Issue, q: Sequence, start: int, end: int) -> N
         q.safe_from, q.safe_to = safe_from, safe_to
 
 
-def content(issue: Issue, table: Table, low: int, start: int) -> int:
+def content(issue: Issue, table: LoggedTable, low: int, start: int) -> int:
     """Positions with KV from entry `low` on, as far as a row from `start` reads."""
     size, filled, blocks = table.size, table.pool.filled, table.blocks
     q = table.sequence
@@ -174,7 +176,7 @@ def content(issue: Issue, table: Table, low: int, start: int) -> int:
     return max(index * size, q.frontier)
 
 
-def misplaced(q: Sequence, frontier: int) -> str:
+def misplaced(q: LoggedSequence, frontier: int) -> str:
     """Describes the block at that position if it holds KV of other positions."""
     for table in q.tables.values():
         at = frontier // table.size
@@ -186,7 +188,7 @@ def misplaced(q: Sequence, frontier: int) -> str:
 
 
 def writable(
-    check: Checker, issue: Issue, table: Table, start: int, needed: int
+    check: Checker, issue: Issue, table: LoggedTable, start: int, needed: int
 ) -> tuple[int, int]:
     """Positions around `start` that the row may write; reports a block that it may not write."""
     size, pool, blocks = table.size, table.pool, table.blocks

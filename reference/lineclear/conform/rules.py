@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lineclear.conform.header import Header
 
-__all__ = ["CLAUSES", "RULES", "Rule", "Standing", "standings"]
+__all__ = ["CLAUSES", "RULES", "Rule", "RuleCoverage", "standings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +237,7 @@ CLAUSES = {f"{row.name}.{clause}": needs for row in ROWS for clause, needs in ro
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RuleCoverage:
     """How far a log allows to check one rule.
 
     Attributes:
@@ -268,10 +268,10 @@ def off(header: Header) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def standings(header: Header, counts: Mapping[str, int]) -> list[Standing]:
+def standings(header: Header, counts: Mapping[str, int]) -> list[RuleCoverage]:
     """The standing of each rule, from the number of checked events of each kind."""
     missing = off(header)
-    found: list[Standing] = []
+    found: list[RuleCoverage] = []
     for rule in ROWS:
         asked = sum(counts.get(kind, 0) for kind in rule.kinds)
         lacks = [
@@ -291,5 +291,5 @@ def standings(header: Header, counts: Mapping[str, int]) -> list[Standing]:
             status, lacks = "unchecked", ["the log has no check event"]
         else:
             status = "checked"
-        found.append(Standing(rule.name, status, asked, tuple(lacks)))
+        found.append(RuleCoverage(rule.name, status, asked, tuple(lacks)))
     return found

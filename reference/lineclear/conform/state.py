@@ -21,11 +21,11 @@ __all__ = [
     "SWAPPED",
     "WAITING",
     "Copying",
-    "Live",
-    "Pool",
-    "Sequence",
-    "State",
-    "Table",
+    "LogState",
+    "LoggedPool",
+    "LoggedRequest",
+    "LoggedSequence",
+    "LoggedTable",
 ]
 
 DEFAULT = DEFAULT_POOL
@@ -35,7 +35,7 @@ ENDLESS = 1 << 60
 WAITING, RUNNING, PREEMPTED, SWAPPED = "waiting", "running", "preempted", "swapped"
 
 
-class Pool:
+class LoggedPool:
     """The blocks of one pool.
 
     Attributes:
@@ -63,11 +63,11 @@ class Pool:
         self.name = name
         self.first = first
         self.last = first + blocks
-        self.held: dict[int, list[Table]] = {}
+        self.held: dict[int, list[LoggedTable]] = {}
         self.filled: dict[int, int] = {}
         self.entry: dict[int, int] = {}
         self.published: dict[int, str | int | None] = {}
-        self.promised: dict[int, Table] = {}
+        self.promised: dict[int, LoggedTable] = {}
         self.fence: dict[int, int] = {}
 
     def free(self) -> set[int]:
@@ -75,13 +75,13 @@ class Pool:
         return set(range(self.first, self.last)) - self.held.keys() - self.published.keys()
 
 
-class Table:
+class LoggedTable:
     """The block table of one sequence in one pool, for one group of layers."""
 
     __slots__ = ("blocks", "group", "pool", "sequence", "size", "window")
 
     def __init__(
-        self, sequence: Sequence, pool: Pool, group: str, size: int, window: int | None
+        self, sequence: LoggedSequence, pool: LoggedPool, group: str, size: int, window: int | None
     ) -> None:
         self.sequence = sequence
         self.pool = pool
@@ -91,14 +91,14 @@ class Table:
         self.blocks: list[int] = []
 
 
-class Sequence:
+class LoggedSequence:
     """One sequence of a live request.
 
     Attributes:
         known: number of tokens: prompt, sampled, and being sampled by a step in flight.
         best: maximum of `known` so far.
         frontier: number of leading positions whose KV exists, as far as checked.
-        synced: number of positions entered in `Pool.filled`.
+        synced: number of positions entered in `LoggedPool.filled`.
         safe_from, safe_to: positions that a row may write without a new check.
         step: the last step that it is in.
         fence: the last step that must be over before this sequence's next one starts.
@@ -120,7 +120,7 @@ class Sequence:
         "tables",
     )
 
-    def __init__(self, live: Live, s: int, known: int) -> None:
+    def __init__(self, live: LoggedRequest, s: int, known: int) -> None:
         self.live = live
         self.limit = live.limit
         self.s = s
@@ -129,7 +129,7 @@ class Sequence:
         self.safe_from = self.safe_to = 0
         self.step = 0
         self.fence = 0
-        self.tables: dict[tuple[str, str], Table] = {}
+        self.tables: dict[tuple[str, str], LoggedTable] = {}
 
     def sync(self) -> None:
         """Enters computed rows into the pools."""
@@ -159,12 +159,12 @@ class Sequence:
             self.sync()
         self.safe_to = 0
 
-    def holds(self) -> list[Table]:
+    def holds(self) -> list[LoggedTable]:
         """Its tables that name a block."""
         return [t for t in self.tables.values() if any(b != HOLE for b in t.blocks)]
 
 
-class Live:
+class LoggedRequest:
     """A live request.
 
     Attributes:
@@ -196,7 +196,7 @@ class Live:
         self.arrival = arrival
         self.place: tuple[int, int] = (0, arrival)
         self.phase = WAITING
-        self.sequences = {0: Sequence(self, 0, self.prompt)}
+        self.sequences = {0: LoggedSequence(self, 0, self.prompt)}
         self.gone: set[int] = set()
 
 
@@ -205,13 +205,15 @@ class Copying:
 
     __slots__ = ("dst", "op", "src")
 
-    def __init__(self, op: int, src: list[tuple[Pool, int]], dst: list[tuple[Pool, int]]) -> None:
+    def __init__(
+        self, op: int, src: list[tuple[LoggedPool, int]], dst: list[tuple[LoggedPool, int]]
+    ) -> None:
         self.op = op
         self.src = src
         self.dst = dst
 
 
-class State:
+class LogState:
     """Everything that the events so far have led to.
 
     Attributes:
@@ -228,16 +230,16 @@ class State:
     def __init__(self, header: Header) -> None:
         """Starts before the first event."""
         self.header = header
-        self.pools = {DEFAULT: Pool(DEFAULT, header.blocks, header.first_id)}
+        self.pools = {DEFAULT: LoggedPool(DEFAULT, header.blocks, header.first_id)}
         for name, size in header.pools.items():
-            self.pools[name] = Pool(name, size.blocks, size.first_id)
+            self.pools[name] = LoggedPool(name, size.blocks, size.first_id)
         self.groups = {
             name: (group.block_size or header.block_size, group.window)
             for name, group in header.groups.items()
         } or {"": (header.block_size, None)}
-        self.live: dict[RequestId, Live] = {}
-        self.leaders: dict[RequestId, Sequence] = {}
-        self.leaving: dict[RequestId, Live] = {}
+        self.live: dict[RequestId, LoggedRequest] = {}
+        self.leaders: dict[RequestId, LoggedSequence] = {}
+        self.leaving: dict[RequestId, LoggedRequest] = {}
         self.ended: deque[tuple[RequestId, str, int]] = deque(maxlen=256)
         self.flights: deque[tuple[int, list[list[Any]]]] = deque()
         self.copies: dict[int, Copying] = {}
@@ -245,10 +247,10 @@ class State:
         self.steps = self.settled = 0
         self.dry = self.idle = 0
 
-    def submit(self, event: Any) -> Live:
+    def submit(self, event: Any) -> LoggedRequest:
         """Adds a live request."""
         self.arrivals += 1
-        live = Live(event, self.arrivals)
+        live = LoggedRequest(event, self.arrivals)
         if "lengths" in self.header.omits or "samples" in self.header.omits:
             for sequence in live.sequences.values():
                 sequence.known = ENDLESS
@@ -261,7 +263,7 @@ class State:
         self.leaders[live.r] = live.sequences[0]
         return live
 
-    def sequence(self, r: RequestId, s: int) -> Sequence | None:
+    def sequence(self, r: RequestId, s: int) -> LoggedSequence | None:
         """A sequence of a live request; created if the request may have it."""
         live = self.live.get(r)
         if live is None:
@@ -271,32 +273,32 @@ class State:
             found = self.begin(live, s)
         return found
 
-    def begin(self, live: Live, s: int) -> Sequence:
+    def begin(self, live: LoggedRequest, s: int) -> LoggedSequence:
         """Adds a sequence to a request."""
         first = next(iter(live.sequences.values()))
         known = ENDLESS if first.known == ENDLESS else live.prompt
-        sequence = live.sequences[s] = Sequence(live, s, known)
+        sequence = live.sequences[s] = LoggedSequence(live, s, known)
         if s == 0:
             self.leaders[live.r] = sequence
         return sequence
 
-    def close(self, live: Live, s: int) -> None:
+    def close(self, live: LoggedRequest, s: int) -> None:
         """Removes a sequence of a request."""
         del live.sequences[s]
         live.gone.add(s)
         if s == 0:
             self.leaders.pop(live.r, None)
 
-    def table(self, sequence: Sequence, pool: str, group: str) -> Table:
+    def table(self, sequence: LoggedSequence, pool: str, group: str) -> LoggedTable:
         """A table of the sequence; created if absent."""
         table = sequence.tables.get((pool, group))
         if table is None:
             size, window = self.groups[group]
-            table = Table(sequence, self.pools[pool], group, size, window)
+            table = LoggedTable(sequence, self.pools[pool], group, size, window)
             sequence.tables[pool, group] = table
         return table
 
-    def name(self, table: Table, block: int, at: int | None = None) -> None:
+    def name(self, table: LoggedTable, block: int, at: int | None = None) -> None:
         """The table names this block from now on."""
         table.pool.held.setdefault(block, []).append(table)
         if at is None:
@@ -304,13 +306,13 @@ class State:
         else:
             table.blocks[at] = block
 
-    def touch(self, pool: Pool, block: int) -> None:
+    def touch(self, pool: LoggedPool, block: int) -> None:
         """Makes the sequences that name the block check it again before they write."""
         for table in pool.held.get(block, ()):
             table.sequence.sync()
             table.sequence.safe_to = 0
 
-    def drop(self, table: Table, at: int, count: int) -> None:
+    def drop(self, table: LoggedTable, at: int, count: int) -> None:
         """These entries of a table name no block from now on."""
         sequence, pool = table.sequence, table.pool
         sequence.sync()
@@ -342,7 +344,7 @@ class State:
                 sequence.frontier = sequence.synced = min(sequence.frontier, at * table.size)
             sequence.safe_to = 0
 
-    def lose(self, live: Live) -> None:
+    def lose(self, live: LoggedRequest) -> None:
         """Drops the samples of steps in flight for a request."""
         for at, (n, rows) in enumerate(self.flights):
             for row in rows:
@@ -352,7 +354,7 @@ class State:
                     q.best = max(q.known, q.best - row[3])
             self.flights[at] = (n, [row for row in rows if row[0] != live.r])
 
-    def leave(self, live: Live, kind: str, number: int) -> None:
+    def leave(self, live: LoggedRequest, kind: str, number: int) -> None:
         """Removes a request that has ended."""
         del self.live[live.r]
         self.leaders.pop(live.r, None)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lineclear.conform.copy_rules import steps_wait
 from lineclear.conform.progress_rules import called, idle, in_order
 from lineclear.conform.row_rules import Issue, look, past_end, promises
-from lineclear.conform.state import ENDLESS, Sequence
+from lineclear.conform.state import ENDLESS, LoggedSequence
 
 if TYPE_CHECKING:
     from lineclear.conform.checker import Checker
@@ -32,7 +32,7 @@ def step(check: Checker, event: dict[str, Any]) -> None:
     tokens_in_step = kept = 0
     drafts = header.drafts
     for row in rows:
-        q: Sequence | None = None
+        q: LoggedSequence | None = None
         if len(row) == 4:
             r, start, tokens, samples = row
             q = leaders.get(r)

@@ -12,14 +12,14 @@ from typing import Any
 from lineclear.config import Config, ConfigError
 from lineclear.policies import BUILT_IN, make
 
-__all__ = ["KNOWN_POLICIES", "Bounds", "Shape"]
+__all__ = ["KNOWN_POLICIES", "RequestShape", "SearchBounds"]
 
 #: Policies of which `orders.py` knows what of them belongs to a state.
 KNOWN_POLICIES = tuple(BUILT_IN)
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class RequestShape:
     """A request that may arrive.
 
     Attributes:
@@ -51,7 +51,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class SearchBounds:
     """Scope of one search; printed with every result.
 
     Attributes:
@@ -70,7 +70,7 @@ class Bounds:
 
     name: str
     config: Config
-    shapes: tuple[Shape, ...]
+    shapes: tuple[RequestShape, ...]
     live: int = 2
     arrivals: int | None = None
     stops: bool = True

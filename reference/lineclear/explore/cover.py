@@ -11,17 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations, product
 from typing import Any
 
-__all__ = ["Row", "pairwise"]
+__all__ = ["CoverRow", "pairwise"]
 
 #: A value for each setting, by name.
-Row = dict[str, Any]
+CoverRow = dict[str, Any]
 #: Two settings, and a value of each, by its position.
 Pair = tuple[tuple[str, int], tuple[str, int]]
 
 
 def pairwise(
-    factors: Mapping[str, Sequence[Any]], allowed: Callable[[Row], bool] = lambda _: True
-) -> list[Row]:
+    factors: Mapping[str, Sequence[Any]], allowed: Callable[[CoverRow], bool] = lambda _: True
+) -> list[CoverRow]:
     """Rows that hold every pair of values.
 
     Args:
@@ -38,7 +38,7 @@ def pairwise(
         for k, j in product(range(len(factors[one])), range(len(factors[other]))):
             if allowed({one: factors[one][k], other: factors[other][j]}):
                 open_[(one, k), (other, j)] = None
-    rows: list[Row] = []
+    rows: list[CoverRow] = []
     while open_:
         chosen = filled(factors, open_, allowed)
         for pair in combinations(chosen.items(), 2):
@@ -50,7 +50,7 @@ def pairwise(
 def filled(
     factors: Mapping[str, Sequence[Any]],
     open_: Mapping[Pair, None],
-    allowed: Callable[[Row], bool],
+    allowed: Callable[[CoverRow], bool],
 ) -> dict[str, int]:
     """The row that begins with the first open pair; each further value closes the most open pairs.
 

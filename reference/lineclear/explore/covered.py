@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from lineclear.config import MODES, POLICIES, VICTIMS, Config
-from lineclear.explore.bounds import Bounds, Shape
-from lineclear.explore.cover import Row, pairwise
+from lineclear.explore.bounds import RequestShape, SearchBounds
+from lineclear.explore.cover import CoverRow, pairwise
 from lineclear.oracle.state import ceil_div
 
 __all__ = ["FACTORS", "OPTIONS", "covered", "pressed"]
@@ -84,7 +84,7 @@ PREEMPTING: dict[str, tuple[Any, ...]] = {
     "watermark": (0.0, 0.2),
 }
 #: What all of these have.
-SMALL: Row = {
+SMALL: CoverRow = {
     "block": 1,
     "tokens": "some",
     "pool": 1.3,
@@ -95,13 +95,13 @@ SMALL: Row = {
 }
 
 
-def covered() -> list[Bounds]:
+def covered() -> list[SearchBounds]:
     """One world for each row of the cover, the one with the most new pairs first."""
     rows = [*pairwise(FACTORS), *({**SMALL, **row} for row in pairwise(PREEMPTING))]
     return [world(number, row) for number, row in enumerate(rows)]
 
 
-def world(number: int, row: Row) -> Bounds:
+def world(number: int, row: CoverRow) -> SearchBounds:
     """The world of a row."""
     policy, options = VARIANTS.get(row["policy"], (row["policy"], OPTIONS.get(row["policy"], ())))
     size, seats, drafts = row["block"], row["seats"], row["drafts"]
@@ -139,7 +139,7 @@ def world(number: int, row: Row) -> Bounds:
     return replace(roomy, config=config)
 
 
-def held(config: Config, shape: Shape) -> int:
+def held(config: Config, shape: RequestShape) -> int:
     """Blocks that a request holds at most."""
     size = config.block_size
     shared = shape.prompt // size
@@ -148,7 +148,7 @@ def held(config: Config, shape: Shape) -> int:
 
 def pressed(
     seed: int, config: Config, groups: int = 3, name: str = "", *, whole: bool = False
-) -> Bounds:
+) -> SearchBounds:
     """Requests of several kinds that press a configuration from all sides.
 
     Args:
@@ -162,7 +162,7 @@ def pressed(
     size, longest = config.block_size, config.max_model_len
     path = config.scheduling_policy
     shared_out = path in ("vtc", "drr") or path.endswith("Turns")
-    shapes: list[Shape] = []
+    shapes: list[RequestShape] = []
     for number in range(400):
         prompt = draw.randint(1, min(size + 4, longest - 1))
         most = draw.randint(1, size + 5)
@@ -178,7 +178,7 @@ def pressed(
         if (
             prompt + most > longest
             or n > config.max_num_seqs
-            or held(config, Shape(prompt, most, n)) > config.num_gpu_blocks
+            or held(config, RequestShape(prompt, most, n)) > config.num_gpu_blocks
             or (
                 not config.enable_chunked_prefill
                 and prompt + most - 1 > config.max_num_batched_tokens
@@ -186,7 +186,7 @@ def pressed(
         ):
             continue
         shapes.append(
-            Shape(
+            RequestShape(
                 prompt,
                 most,
                 n,
@@ -197,4 +197,4 @@ def pressed(
         )
         if len(shapes) == 6:
             break
-    return Bounds(name or f"walk {seed}", config, tuple(shapes), live=7)
+    return SearchBounds(name or f"walk {seed}", config, tuple(shapes), live=7)

@@ -23,13 +23,13 @@ from lineclear.explore.world import Trace, World
 from lineclear.policies import make, may_starve
 from lineclear.policies.probe import CLOCKS
 
-__all__ = ["Finding", "believed", "livelocks", "starvation", "stuck"]
+__all__ = ["ProgressFinding", "believed", "livelocks", "starvation", "stuck"]
 
 Tracked = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ProgressFinding:
     """One way in which progress ends.
 
     Attributes:
@@ -54,7 +54,7 @@ class Finding:
         }
 
 
-def stuck(graph: Graph) -> list[Finding]:
+def stuck(graph: Graph) -> list[ProgressFinding]:
     """States in which nothing is outstanding, and `schedule` leads nowhere."""
 
     def after(state: int) -> list[int]:
@@ -63,7 +63,7 @@ def stuck(graph: Graph) -> list[Finding]:
         return [e.target for e in graph.edges[state] if e.move == ("schedule",) and e.empty]
 
     return [
-        Finding(
+        ProgressFinding(
             f"{graph.live[state]} requests are live, nothing is outstanding, "
             "and the next step is empty",
             graph.trace(state),
@@ -82,20 +82,22 @@ def worked(edge: Edge) -> bool:
     return edge.move[0] == "commit" or (edge.move[0] == "schedule" and not edge.empty)
 
 
-def livelocks(graph: Graph) -> list[Finding]:
+def livelocks(graph: Graph) -> list[ProgressFinding]:
     """Work that goes round: nobody arrives, nobody leaves, and the same state comes again."""
 
     def usable(state: int) -> list[Edge]:
         return [e for e in graph.edges[state] if e.move[0] not in UNFAIR | {"submit"}]
 
-    found: list[Finding] = []
+    found: list[ProgressFinding] = []
     for component in components(range(graph.states), lambda s: [e.target for e in usable(s)]):
         inside = frozenset(component)
         for state in sorted(inside):
             edge = next((e for e in usable(state) if worked(e) and e.target in inside), None)
             if edge is not None:
                 back = round_trip(state, edge, inside, usable)
-                found.append(Finding("a step is taken again and again", graph.trace(state), back))
+                found.append(
+                    ProgressFinding("a step is taken again and again", graph.trace(state), back)
+                )
                 break
     return found
 
@@ -115,7 +117,7 @@ def round_trip(state: int, first: Edge, inside: frozenset[int], usable: Any) -> 
     return tuple(moves)
 
 
-def starvation(graph: Graph) -> list[Finding]:
+def starvation(graph: Graph) -> list[ProgressFinding]:
     """Cycles in which others come and are served, and one request is not."""
 
     def usable(node: Tracked) -> list[tuple[Edge, Tracked]]:
@@ -134,14 +136,14 @@ def starvation(graph: Graph) -> list[Finding]:
     nodes = [(s, k) for s in range(graph.states) for k in range(graph.live[s])]
     config = graph.bounds.config
     expected = may_starve(make(config.scheduling_policy, dict(config.policy_options)))
-    found: list[Finding] = []
+    found: list[ProgressFinding] = []
     for component in components(nodes, lambda n: [other for _, other in usable(n)]):
         inside = frozenset(component)
         if not fair(graph, inside, usable):
             continue
         start, moves = wheel(graph, inside, usable)
         found.append(
-            Finding(
+            ProgressFinding(
                 f"request {start[1] + 1} of {graph.live[start[0]]}, by age, is never served "
                 "while others come and go",
                 graph.trace(start[0]),
@@ -196,13 +198,13 @@ def fair(graph: Graph, inside: frozenset[Tracked], usable: Usable) -> bool:
 ROUNDS = 12
 
 
-def believed(graph: Graph, found: list[Finding]) -> list[Finding]:
+def believed(graph: Graph, found: list[ProgressFinding]) -> list[ProgressFinding]:
     """Those whose cycle can be gone round again and again, somebody learning nothing all the while."""
     bounds = graph.bounds
     return [finding for finding in found if not bounds.own or goes_round(graph, finding)]
 
 
-def goes_round(graph: Graph, finding: Finding) -> bool:
+def goes_round(graph: Graph, finding: ProgressFinding) -> bool:
     """Whether the moves of a cycle can be made ROUNDS times, and one request learns nothing."""
     world = World(graph.bounds)
 

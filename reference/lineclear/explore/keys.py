@@ -32,7 +32,7 @@ __all__ = ["shown_to_policy", "world_key"]
 RETIRED = 3
 
 
-class Shown:
+class KeyedState:
     """A ledger and an observer's histories, as `state_key` reads them."""
 
     def __init__(self, world: World) -> None:
@@ -83,7 +83,7 @@ def world_key(world: World) -> tuple[Any, ...]:
             for flight in scheduler.flights
         ]
     )
-    table = state_key(Shown(world))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    table = state_key(KeyedState(world))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     return (
         (*table[:RETIRED], *table[RETIRED + 1 :]),
         world.arrived,

@@ -27,7 +27,7 @@ from lineclear.request import Request
 
 if TYPE_CHECKING:
     from lineclear.config import Config
-    from lineclear.explore.bounds import Bounds, Shape
+    from lineclear.explore.bounds import RequestShape, SearchBounds
     from lineclear.explore.world import World
 
 __all__ = ["REMEMBERS", "SHIFTED", "kept", "least", "remembers", "request_of", "shifted"]
@@ -49,7 +49,7 @@ def remembers(config: Config) -> bool:
     return config.scheduling_policy in REMEMBERS
 
 
-def request_of(shape: Shape, name: int, *, timed: bool) -> Request:
+def request_of(shape: RequestShape, name: int, *, timed: bool) -> Request:
     """The request that arrives, as the scheduler is told of it."""
     now = float(name) if timed else 0.0
     return Request(
@@ -64,7 +64,7 @@ def request_of(shape: Shape, name: int, *, timed: bool) -> Request:
     )
 
 
-def least(bounds: Bounds) -> float:
+def least(bounds: SearchBounds) -> float:
     """The smallest key that a request could have that arrives as number 0, at 0 seconds."""
     config = bounds.config
     policy = make(config.scheduling_policy, dict(config.policy_options))

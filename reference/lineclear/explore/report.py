@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lineclear.explore.bounds import Bounds
-from lineclear.explore.findings import Finding, believed, livelocks, starvation, stuck
+from lineclear.explore.bounds import SearchBounds
+from lineclear.explore.findings import ProgressFinding, believed, livelocks, starvation, stuck
 from lineclear.explore.search import Graph, search
 from lineclear.scheduler import Scheduler
 
@@ -22,9 +22,9 @@ class Report:
     """One search and what it says about progress."""
 
     graph: Graph
-    stuck: list[Finding]
-    livelocks: list[Finding]
-    starvation: list[Finding]
+    stuck: list[ProgressFinding]
+    livelocks: list[ProgressFinding]
+    starvation: list[ProgressFinding]
 
     @property
     def refuted(self) -> bool:
@@ -74,7 +74,7 @@ class Report:
         for trace, what in graph.violations[:3]:
             lines += [f"  VIOLATION {what}", f"    after {told(trace)}"]
         for kind in ("stuck", "livelocks", "starvation"):
-            found: list[Finding] = getattr(self, kind)
+            found: list[ProgressFinding] = getattr(self, kind)
             for finding in shortest(found)[:1]:
                 word = "expected, as the policy says" if finding.expected else "FOUND"
                 lines.append(f"  {kind} ({len(found)}, {word}): {finding.what}")
@@ -84,7 +84,7 @@ class Report:
         return lines
 
 
-def shortest(found: Iterable[Finding]) -> list[Finding]:
+def shortest(found: Iterable[ProgressFinding]) -> list[ProgressFinding]:
     """What was not expected first, then by length."""
     return sorted(found, key=lambda f: (f.expected, len(f.trace) + len(f.cycle)))
 
@@ -100,7 +100,7 @@ def told(trace: Iterable[tuple[Any, ...]]) -> str:
 
 
 def explore(
-    bounds: Bounds,
+    bounds: SearchBounds,
     kind: type[Scheduler] = Scheduler,
     progress: Callable[[int], object] | None = None,
 ) -> Report:

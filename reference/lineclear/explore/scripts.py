@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lineclear.config import Config
-from lineclear.explore.bounds import Bounds, Shape
+from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.world import Move, World
 
-__all__ = ["Script", "move_of", "scripts"]
+__all__ = ["WalkScript", "move_of", "scripts"]
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
+class WalkScript:
     """A world and the first moves in it.
 
     Attributes:
@@ -24,7 +24,7 @@ class Script:
         moves: as `World.do` takes them, but for a commit, which has one choice for all positions.
     """
 
-    bounds: Bounds
+    bounds: SearchBounds
     moves: tuple[Move, ...]
 
 
@@ -39,12 +39,12 @@ def move_of(world: World, written: Move) -> Move:
     return ("commit", tuple(picks))
 
 
-def scripts() -> list[Script]:
+def scripts() -> list[WalkScript]:
     """All of them."""
     return [stale(), discards()]
 
 
-def stale() -> Script:
+def stale() -> WalkScript:
     """A copy fails whose request gave it up, and has another copy open.
 
     No step may wait for the first copy and be committed, or it is done: so both requests that are
@@ -64,12 +64,14 @@ def stale() -> Script:
         bypass=1,
     )
     shapes = (
-        Shape(4, 7, 2, priority=1),  # both branches need a block when one is free
-        Shape(3, 6),  # swaps itself out, is discarded for the group, and enters again
-        Shape(1, 8, priority=2),  # holds a block
-        Shape(8, 1, priority=3),  # displaces the second one once more
+        RequestShape(4, 7, 2, priority=1),  # both branches need a block when one is free
+        RequestShape(3, 6),  # swaps itself out, is discarded for the group, and enters again
+        RequestShape(1, 8, priority=2),  # holds a block
+        RequestShape(8, 1, priority=3),  # displaces the second one once more
     )
-    bounds = Bounds("a copy that was given up fails while another is open", config, shapes, live=4)
+    bounds = SearchBounds(
+        "a copy that was given up fails while another is open", config, shapes, live=4
+    )
     step: tuple[Move, ...] = (("schedule",), ("commit", "go"))
     moves: tuple[Move, ...] = (
         ("submit", 0),
@@ -85,10 +87,10 @@ def stale() -> Script:
         ("schedule",),  # it is swapped out again
         ("fail", 0),
     )
-    return Script(bounds, moves)
+    return WalkScript(bounds, moves)
 
 
-def discards() -> Script:
+def discards() -> WalkScript:
     """One of two copies is discarded, and the request swapped out last is the less important one.
 
     A third request displaces two and a fourth displaces the third, for whose copy there is room when one
@@ -105,8 +107,8 @@ def discards() -> Script:
         scheduling_policy="priority",
         preemption_mode="swap",
     )
-    shapes = tuple(Shape(prompt, 3, priority=k) for k, prompt in enumerate((3, 3, 5, 5)))
-    bounds = Bounds("one of two copies is discarded for another", config, shapes, live=6)
+    shapes = tuple(RequestShape(prompt, 3, priority=k) for k, prompt in enumerate((3, 3, 5, 5)))
+    bounds = SearchBounds("one of two copies is discarded for another", config, shapes, live=6)
     step: tuple[Move, ...] = (("schedule",), ("commit", "go"))
     moves: tuple[Move, ...] = (
         ("submit", 0),
@@ -117,4 +119,4 @@ def discards() -> Script:
         ("submit", 3),
         ("schedule",),  # the fourth displaces the third
     )
-    return Script(bounds, moves)
+    return WalkScript(bounds, moves)

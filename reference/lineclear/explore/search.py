@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from lineclear.explore.bounds import Bounds
+from lineclear.explore.bounds import SearchBounds
 from lineclear.explore.keys import world_key
 from lineclear.explore.world import Move, Trace, World
 from lineclear.scheduler import Scheduler
@@ -58,7 +58,7 @@ class Graph:
         witnesses: sentence -> (state, move) that showed it first.
     """
 
-    bounds: Bounds
+    bounds: SearchBounds
     edges: list[list[Edge]] = field(default_factory=list[list[Edge]])
     parents: list[tuple[int, Move] | None] = field(default_factory=list[tuple[int, Move] | None])
     depths: list[int] = field(default_factory=list[int])
@@ -116,7 +116,7 @@ def known(world: World) -> dict[Any, tuple[int, ...]]:
 
 
 def search(
-    bounds: Bounds,
+    bounds: SearchBounds,
     *,
     kind: type[Scheduler] = Scheduler,
     key: Callable[[World], Any] = world_key,

@@ -10,25 +10,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from lineclear.explore.bounds import Bounds
+from lineclear.explore.bounds import SearchBounds
 from lineclear.explore.keys import world_key
 from lineclear.explore.search import search
 from lineclear.explore.world import Executor, Trace, World
 from lineclear.journal.file import JournalFile
 from lineclear.scheduler import Scheduler
 
-__all__ = ["Case", "cases", "drive", "record", "replay_transitions"]
+__all__ = ["Transition", "cases", "drive", "record", "replay_transitions"]
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class Transition:
     """A transition: the moves up to it, itself last, and the key of the state after it."""
 
     trace: Trace
     after: Any
 
 
-def cases(bounds: Bounds) -> Iterator[Case]:
+def cases(bounds: SearchBounds) -> Iterator[Transition]:
     """Every transition of the complete graph within the bounds.
 
     Raises:
@@ -41,11 +41,11 @@ def cases(bounds: Bounds) -> Iterator[Case]:
     for state, edges in enumerate(graph.edges):
         trace = graph.trace(state)
         for edge in edges:
-            yield Case((*trace, edge.move), keys[edge.target])
+            yield Transition((*trace, edge.move), keys[edge.target])
 
 
 def drive(
-    bounds: Bounds,
+    bounds: SearchBounds,
     trace: Trace,
     executor: Executor | None = None,
     kind: type[Scheduler] = Scheduler,
@@ -57,7 +57,7 @@ def drive(
     return world
 
 
-def replay_transitions(bounds: Bounds, make_system: Callable[[], Executor]) -> int:
+def replay_transitions(bounds: SearchBounds, make_system: Callable[[], Executor]) -> int:
     """Every case on a new scheduler and a new executor of its own; how many there were.
 
     Args:
@@ -75,7 +75,7 @@ def replay_transitions(bounds: Bounds, make_system: Callable[[], Executor]) -> i
     return count
 
 
-def record(bounds: Bounds, trace: Trace, file: Any) -> World:
+def record(bounds: SearchBounds, trace: Trace, file: Any) -> World:
     """Does a trace and writes the journal that `lineclear replay` does again."""
     journal = JournalFile(file, bounds.config.limits())
     world = World(bounds, journal=journal)

@@ -12,13 +12,13 @@ from dataclasses import replace
 from typing import Any
 
 from lineclear.config import MODES, POLICIES, VICTIMS, Config
-from lineclear.explore.bounds import Bounds, Shape
+from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.covered import OPTIONS, covered, pressed
 
 __all__ = ["drawn", "special", "worlds"]
 
 
-def drawn(seed: int) -> Bounds:
+def drawn(seed: int) -> SearchBounds:
     """The world of a seed; policies take turns."""
     draw = random.Random(seed)
     choice = draw.choice
@@ -51,7 +51,7 @@ def drawn(seed: int) -> Bounds:
     return pressed(seed, config)
 
 
-def special() -> list[Bounds]:
+def special() -> list[SearchBounds]:
     """Worlds in which one rule decides nearly every step."""
     small = Config(
         num_gpu_blocks=4,
@@ -64,9 +64,9 @@ def special() -> list[Bounds]:
         scheduling_policy="priority",
         preemption_mode="swap",
     )
-    plain, urgent = Shape(1, 3), Shape(4, 1, priority=1)
-    three = (Shape(1, 3), Shape(2, 3, priority=1), Shape(2, 2, priority=2))
-    rows: list[tuple[str, dict[str, Any], tuple[Shape, ...]]] = [
+    plain, urgent = RequestShape(1, 3), RequestShape(4, 1, priority=1)
+    three = (RequestShape(1, 3), RequestShape(2, 3, priority=1), RequestShape(2, 2, priority=2))
+    rows: list[tuple[str, dict[str, Any], tuple[RequestShape, ...]]] = [
         (
             "the watermark is waived for a head that displaces all",
             {"watermark": 0.25},
@@ -75,7 +75,7 @@ def special() -> list[Bounds]:
         (
             "copies are discarded for more important ones",
             {"num_gpu_blocks": 6, "num_cpu_blocks": 4, "max_num_batched_tokens": 6},
-            (*three, Shape(1, 4, priority=1)),
+            (*three, RequestShape(1, 4, priority=1)),
         ),
         ("one seat", {"max_num_seqs": 1}, three),
         ("swaps by length", {"preemption_mode": "by_length", "swap_threshold": 3}, three),
@@ -87,7 +87,7 @@ def special() -> list[Bounds]:
         (
             "shares",
             {"scheduling_policy": "fair", "num_gpu_blocks": 12},
-            (Shape(4, 2), Shape(3, 2)),
+            (RequestShape(4, 2), RequestShape(3, 2)),
         ),
         (
             "promotions",
@@ -97,12 +97,16 @@ def special() -> list[Bounds]:
                 "max_model_len": 9,
                 "num_gpu_blocks": 8,
             },
-            (Shape(2, 5), Shape(1, 6)),
+            (RequestShape(2, 5), RequestShape(1, 6)),
         ),
         (
             "a group and urgent requests",
             {"num_gpu_blocks": 7, "num_cpu_blocks": 6, "block_size": 1},
-            (Shape(2, 3, 2), Shape(1, 3, priority=1), Shape(1, 2, 2, priority=1)),
+            (
+                RequestShape(2, 3, 2),
+                RequestShape(1, 3, priority=1),
+                RequestShape(1, 2, 2, priority=1),
+            ),
         ),
         (
             "some of three victims are spared",
@@ -112,12 +116,17 @@ def special() -> list[Bounds]:
                 "max_num_seqs": 4,
                 "max_num_batched_tokens": 8,
             },
-            (Shape(1, 2), Shape(1, 3), Shape(3, 2, priority=1), Shape(5, 1, priority=2)),
+            (
+                RequestShape(1, 2),
+                RequestShape(1, 3),
+                RequestShape(3, 2, priority=1),
+                RequestShape(5, 1, priority=2),
+            ),
         ),
         (
             "a prompt goes on before the head",
             {"num_gpu_blocks": 24, "max_num_seqs": 4},
-            (Shape(1, 5), Shape(5, 1, priority=2), Shape(2, 2, priority=1)),
+            (RequestShape(1, 5), RequestShape(5, 1, priority=2), RequestShape(2, 2, priority=1)),
         ),
         (
             "prompts in pieces, more important each time",
@@ -128,7 +137,7 @@ def special() -> list[Bounds]:
                 "max_num_batched_tokens": 5,
                 "max_model_len": 16,
             },
-            tuple(Shape(12, 4, priority=priority) for priority in range(4)),
+            tuple(RequestShape(12, 4, priority=priority) for priority in range(4)),
         ),
         (
             "each more important than all before it",  # displacements before a token is kept
@@ -139,7 +148,7 @@ def special() -> list[Bounds]:
                 "max_num_batched_tokens": 1,
                 "depth": 2,
             },
-            tuple(Shape(2, 1, priority=priority) for priority in range(4)),
+            tuple(RequestShape(2, 1, priority=priority) for priority in range(4)),
         ),
         (
             "swaps and drafts",  # that come back when few tokens are left
@@ -153,10 +162,10 @@ def special() -> list[Bounds]:
                 "depth": 2,
             },
             (
-                Shape(3, 6),
-                Shape(8, 1, priority=2),
-                Shape(6, 3, priority=3),
-                Shape(6, 1, priority=2),
+                RequestShape(3, 6),
+                RequestShape(8, 1, priority=2),
+                RequestShape(6, 3, priority=3),
+                RequestShape(6, 1, priority=2),
             ),
         ),
         (
@@ -170,10 +179,10 @@ def special() -> list[Bounds]:
                 "max_model_len": 9,
             },
             (
-                Shape(1, 3),
-                Shape(4, 5, priority=1),
-                Shape(3, 2, priority=2),
-                Shape(3, 1, priority=3),
+                RequestShape(1, 3),
+                RequestShape(4, 5, priority=1),
+                RequestShape(3, 2, priority=2),
+                RequestShape(3, 1, priority=3),
             ),
         ),
         (
@@ -187,7 +196,7 @@ def special() -> list[Bounds]:
                 "max_num_batched_tokens": 5,
                 "max_model_len": 9,
             },
-            (Shape(3, 5, 2), Shape(2, 6, 2, priority=1)),
+            (RequestShape(3, 5, 2), RequestShape(2, 6, 2, priority=1)),
         ),
         *[
             (
@@ -197,7 +206,7 @@ def special() -> list[Bounds]:
                     "policy_options": OPTIONS.get(policy, ()),
                     "max_num_seqs": 2,
                 },
-                tuple(Shape(1, 2, tenant=tenant) for tenant in "abc"),
+                tuple(RequestShape(1, 2, tenant=tenant) for tenant in "abc"),
             )
             for policy in ("vtc", "drr")
         ],
@@ -214,27 +223,27 @@ def special() -> list[Bounds]:
                 "enable_chunked_prefill": False,
             },
             (
-                Shape(1, 7, 2),
-                Shape(1, 7, 3),
-                Shape(7, 1, priority=1),
-                Shape(6, 1, priority=2),
+                RequestShape(1, 7, 2),
+                RequestShape(1, 7, 3),
+                RequestShape(7, 1, priority=1),
+                RequestShape(6, 1, priority=2),
             ),
         ),
     ]
     made = [
-        Bounds(name, replace(small, **changes), shapes, live=2 + len(shapes))
+        SearchBounds(name, replace(small, **changes), shapes, live=2 + len(shapes))
         for name, changes, shapes in rows
     ]
     return [*made, *sharing(small), crowded(small)]
 
 
-def sharing(small: Config) -> list[Bounds]:
+def sharing(small: Config) -> list[SearchBounds]:
     """Two long prompts share each step while a third request, swapped out, counts as a sharer too.
 
     The third one has a block when the prompts have all the others, and swaps itself out when it grows.
     """
     return [
-        Bounds(
+        SearchBounds(
             f"shares beside a swapped request, {tokens} tokens a step",
             replace(
                 small,
@@ -244,7 +253,7 @@ def sharing(small: Config) -> list[Bounds]:
                 max_num_batched_tokens=tokens,
                 max_model_len=14,
             ),
-            (Shape(prompt, 2), Shape(prompt, 2), Shape(1, 3)),
+            (RequestShape(prompt, 2), RequestShape(prompt, 2), RequestShape(1, 3)),
             live=3,
             aborts=False,
         )
@@ -252,15 +261,15 @@ def sharing(small: Config) -> list[Bounds]:
     ]
 
 
-def crowded(small: Config) -> Bounds:
+def crowded(small: Config) -> SearchBounds:
     """Many wait for one seat, so that the queue is deep, and the shortest goes first."""
     config = replace(
         small, scheduling_policy="sjf", num_gpu_blocks=12, max_num_seqs=1, max_model_len=13
     )
-    shapes = tuple(Shape(1, most) for most in (9, 2, 12, 5, 7, 1, 11, 4, 10, 3, 8, 6))
-    return Bounds("a deep queue for one seat", config, shapes, live=24, aborts=False)
+    shapes = tuple(RequestShape(1, most) for most in (9, 2, 12, 5, 7, 1, 11, 4, 10, 3, 8, 6))
+    return SearchBounds("a deep queue for one seat", config, shapes, live=24, aborts=False)
 
 
-def worlds(drawn_ones: int = 0) -> list[Bounds]:
+def worlds(drawn_ones: int = 0) -> list[SearchBounds]:
     """Those made for one rule, those in which all settings meet, and so many that are drawn."""
     return [*special(), *covered(), *map(drawn, range(drawn_ones))]

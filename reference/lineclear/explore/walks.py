@@ -9,15 +9,15 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from lineclear.explore.bounds import Bounds
+from lineclear.explore.bounds import SearchBounds
 from lineclear.explore.scripts import move_of
 from lineclear.explore.world import Move, Trace, World
 
-__all__ = ["Walk", "walk"]
+__all__ = ["WalkResult", "walk"]
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class WalkResult:
     """What came of a walk.
 
     Attributes:
@@ -93,7 +93,7 @@ def choose(world: World, draw: random.Random, lazy: bool = False) -> Move:
     return ("schedule",)
 
 
-def walk(bounds: Bounds, seed: int, moves: int, first: Trace = ()) -> Walk:
+def walk(bounds: SearchBounds, seed: int, moves: int, first: Trace = ()) -> WalkResult:
     """So many moves, or fewer if one fails.
 
     Args:
@@ -112,5 +112,5 @@ def walk(bounds: Bounds, seed: int, moves: int, first: Trace = ()) -> Walk:
         try:
             world.do(move)
         except Exception as error:  # whatever is raised is the finding
-            return Walk(tuple(trace), error, world)
-    return Walk(tuple(trace), None, world)
+            return WalkResult(tuple(trace), error, world)
+    return WalkResult(tuple(trace), None, world)

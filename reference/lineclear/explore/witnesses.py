@@ -163,7 +163,7 @@ def noted(scheduler: Scheduler, notes: Notes) -> tuple[type[Step], type[Step]]:
     """
     plain: type[Step] = scheduler._step  # pyright: ignore[reportPrivateUsage]
 
-    class Noted(plain):  # type: ignore[misc,valid-type]
+    class NotedStep(plain):  # type: ignore[misc,valid-type]
         """A step whose preemptions are noted."""
 
         def _victim_after(self, entry: Entry) -> Entry | None:
@@ -180,5 +180,5 @@ def noted(scheduler: Scheduler, notes: Notes) -> tuple[type[Step], type[Step]]:
                 notes.seen.add("displaced by a more important one that waited")
             return left
 
-    scheduler._step = Noted  # pyright: ignore[reportPrivateUsage]
-    return plain, Noted
+    scheduler._step = NotedStep  # pyright: ignore[reportPrivateUsage]
+    return plain, NotedStep

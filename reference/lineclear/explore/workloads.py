@@ -19,7 +19,7 @@ from lineclear.config import Config
 from lineclear.request import Rejected, Request
 from lineclear.scheduler import Scheduler
 
-__all__ = ["BLOCKS", "BUDGETS", "Run", "Work", "family", "run", "settings"]
+__all__ = ["BLOCKS", "BUDGETS", "Work", "WorkloadRun", "family", "run", "settings"]
 
 #: Prompt and tokens to generate, of each request in the order of arrival.
 Work = tuple[tuple[int, int], ...]
@@ -31,7 +31,7 @@ MOST_STEPS = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class WorkloadRun:
     """What came of a workload.
 
     Attributes:
@@ -70,7 +70,7 @@ def family(blocks: int) -> Iterator[Work]:
         yield from itertools.product(fitting, repeat=count)
 
 
-def run(config: Config, work: Work, kind: type[Scheduler] = Scheduler) -> Run:
+def run(config: Config, work: Work, kind: type[Scheduler] = Scheduler) -> WorkloadRun:
     """Runs a workload until nobody is left.
 
     Args:
@@ -92,4 +92,4 @@ def run(config: Config, work: Work, kind: type[Scheduler] = Scheduler) -> Run:
         plan = scheduler.schedule()
         if plan.step is not None:
             scheduler.commit(plan, [0] * len(plan.sampling))
-    return Run(not scheduler.entries, steps, sum(scheduler.counters.preemptions.values()))
+    return WorkloadRun(not scheduler.entries, steps, sum(scheduler.counters.preemptions.values()))

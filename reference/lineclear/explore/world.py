@@ -30,7 +30,7 @@ import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lineclear.explore.bounds import Bounds
+from lineclear.explore.bounds import SearchBounds
 from lineclear.explore.orders import least, remembers, request_of, shifted
 from lineclear.explore.witnesses import Notes, noted
 from lineclear.monitor.audit import audit
@@ -66,7 +66,7 @@ class World:
 
     def __init__(
         self,
-        bounds: Bounds,
+        bounds: SearchBounds,
         journal: Journal | None = None,
         executor: Executor | None = None,
         kind: type[Scheduler] = Scheduler,

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from lineclear.config import MODES, PRESETS, VICTIMS, Config
-from lineclear.explore.bounds import Bounds, Shape
+from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.orders import REMEMBERS
 from lineclear.explore.witnesses import SOMETIMES
 from lineclear_spec.actions import ACTIONS
@@ -48,9 +48,9 @@ SMALL: Mapping[str, Any] = MappingProxyType(
         "swap_threshold": 3,
     }
 )
-LONG, SHORT = Shape(1, 3), Shape(2, 2)
-URGENT = Shape(2, 2, priority=1)
-PAIR = Shape(1, 3, 2)
+LONG, SHORT = RequestShape(1, 3), RequestShape(2, 2)
+URGENT = RequestShape(2, 2, priority=1)
+PAIR = RequestShape(1, 3, 2)
 
 #: Nobody stops early, is aborted or fails, and copies are told of at once.
 CALM: Mapping[str, Any] = MappingProxyType(
@@ -71,9 +71,9 @@ def required() -> tuple[str, ...]:
     return tuple(s for s in (*SOMETIMES, *IN_STATES, *ACTIONS) if s not in LEFT_OUT)
 
 
-def grid() -> list[Bounds]:
+def grid() -> list[SearchBounds]:
     """Every combination of settings, with three requests; victim rules take turns."""
-    found: list[Bounds] = []
+    found: list[SearchBounds] = []
     settings = itertools.product(
         ("default", "lesson"), ("fcfs", "priority"), ("swap", "recompute"), (True, False), (1, 2)
     )
@@ -91,26 +91,28 @@ def grid() -> list[Bounds]:
         )
         words = f"{preset} {policy} {victim} {mode} {'chunks' if chunked else 'whole'} {depth}"
         shapes = (LONG, URGENT if policy == "priority" else SHORT)
-        found.append(Bounds(words, config, shapes, **CALM))
+        found.append(SearchBounds(words, config, shapes, **CALM))
     return found
 
 
-def whole() -> list[Bounds]:
+def whole() -> list[SearchBounds]:
     """Everything that the environment may do, with two requests."""
-    found: list[Bounds] = []
+    found: list[SearchBounds] = []
     for policy, mode in itertools.product(
         ("fcfs", "priority"), ("swap", "recompute", "by_length", "auto", "groups")
     ):
         for preset in ("default", "lesson"):
             config = small(preset, scheduling_policy=policy, preemption_mode=mode)
             shapes = (LONG, URGENT if policy == "priority" else SHORT)
-            found.append(Bounds(f"{preset} {policy} {mode}, any environment", config, shapes))
+            found.append(
+                SearchBounds(f"{preset} {policy} {mode}, any environment", config, shapes)
+            )
     return found
 
 
-def victims() -> list[Bounds]:
+def victims() -> list[SearchBounds]:
     """Three that run with room for five blocks, so that the rules choose differently."""
-    found: list[Bounds] = []
+    found: list[SearchBounds] = []
     for policy, victim in itertools.product(("fcfs", "priority"), VICTIMS):
         config = small(
             scheduling_policy=policy,
@@ -120,63 +122,63 @@ def victims() -> list[Bounds]:
             max_num_seqs=3,
             max_num_batched_tokens=4,
         )
-        shapes = (Shape(2, 3), Shape(1, 2, priority=1))
-        found.append(Bounds(f"{policy}, {victim} gives way", config, shapes, **CALM))
+        shapes = (RequestShape(2, 3), RequestShape(1, 2, priority=1))
+        found.append(SearchBounds(f"{policy}, {victim} gives way", config, shapes, **CALM))
     return found
 
 
-def special() -> list[Bounds]:
+def special() -> list[SearchBounds]:
     """Worlds made for one feature each."""
     urgent: dict[str, Any] = {"scheduling_policy": "priority", "victim": "lowest_priority"}
     calm: dict[str, Any] = {"aborts": False, "stops": False}
     group: dict[str, Any] = {"num_gpu_blocks": 5, "num_cpu_blocks": 4, "max_num_seqs": 3}
     return [
-        Bounds("two in flight, recompute", small(depth=2, preemption_mode="recompute"), (LONG, SHORT)),
-        Bounds("two in flight, swaps", small(depth=2), (LONG,)),
-        Bounds("two in flight, priority", small(depth=2, **urgent), (LONG, URGENT), **calm),
-        Bounds("a group alone", small(**group), (PAIR,), live=1),
-        Bounds(
+        SearchBounds("two in flight, recompute", small(depth=2, preemption_mode="recompute"), (LONG, SHORT)),
+        SearchBounds("two in flight, swaps", small(depth=2), (LONG,)),
+        SearchBounds("two in flight, priority", small(depth=2, **urgent), (LONG, URGENT), **calm),
+        SearchBounds("a group alone", small(**group), (PAIR,), live=1),
+        SearchBounds(
             "a group and an urgent request",
             small(**group, **urgent),
-            (PAIR, Shape(1, 3, priority=1)),
+            (PAIR, RequestShape(1, 3, priority=1)),
             **calm,
         ),
-        Bounds(
+        SearchBounds(
             "a group is recomputed",
             small(**group | {"num_cpu_blocks": 0}, preemption_mode="recompute",
                   scheduling_policy="priority"),
-            (PAIR, Shape(1, 3, priority=1)),
+            (PAIR, RequestShape(1, 3, priority=1)),
             **calm,
         ),
-        Bounds(
+        SearchBounds(
             "a group copies a block to a place that is being copied out",
             small(block_size=2, num_gpu_blocks=4, num_cpu_blocks=4, max_num_seqs=3, max_model_len=7),
-            (Shape(1, 4, 2), Shape(5, 2)),
+            (RequestShape(1, 4, 2), RequestShape(5, 2)),
             fails=False,
             **calm,
         ),
-        Bounds(
+        SearchBounds(
             "a group shares a block that it writes",
             small(block_size=2, num_gpu_blocks=4, num_cpu_blocks=4, max_num_seqs=3, **urgent),
-            (Shape(1, 4, 2), Shape(3, 3, priority=1)),
+            (RequestShape(1, 4, 2), RequestShape(3, 3, priority=1)),
             aborts=False,
         ),
-        Bounds("drafts", small(num_gpu_blocks=4, max_num_batched_tokens=4, num_lookahead_slots=1),
-               (Shape(1, 4), Shape(2, 3))),
-        Bounds("blocks of two tokens", small(block_size=2), (Shape(1, 4), Shape(3, 3))),
-        Bounds("a watermark", small(num_gpu_blocks=4, watermark=0.25), (LONG, SHORT), aborts=False),
-        Bounds("one may pass", small(num_gpu_blocks=4, max_num_seqs=3, bypass=1), (LONG, SHORT),
+        SearchBounds("drafts", small(num_gpu_blocks=4, max_num_batched_tokens=4, num_lookahead_slots=1),
+               (RequestShape(1, 4), RequestShape(2, 3))),
+        SearchBounds("blocks of two tokens", small(block_size=2), (RequestShape(1, 4), RequestShape(3, 3))),
+        SearchBounds("a watermark", small(num_gpu_blocks=4, watermark=0.25), (LONG, SHORT), aborts=False),
+        SearchBounds("one may pass", small(num_gpu_blocks=4, max_num_seqs=3, bypass=1), (LONG, SHORT),
                live=3, **calm),
-        Bounds("three priorities", small(num_gpu_blocks=3, num_cpu_blocks=3, max_num_seqs=3, **urgent),
-               (Shape(1, 2), Shape(1, 3, priority=1), Shape(2, 2, priority=2)), live=3,
+        SearchBounds("three priorities", small(num_gpu_blocks=3, num_cpu_blocks=3, max_num_seqs=3, **urgent),
+               (RequestShape(1, 2), RequestShape(1, 3, priority=1), RequestShape(2, 2, priority=2)), live=3,
                aborts=False, fails=False, stops=False),
-        Bounds("no pause after a preemption", small(pause_after_preemption=False), (LONG, SHORT)),
+        SearchBounds("no pause after a preemption", small(pause_after_preemption=False), (LONG, SHORT)),
     ]  # fmt: skip
 
 
 #: For each policy, options that are small, and requests that it puts in another order than that of
 #: their arrival.
-OF_POLICIES: Mapping[str, tuple[Mapping[str, Any], tuple[Shape, ...]]] = MappingProxyType(
+OF_POLICIES: Mapping[str, tuple[Mapping[str, Any], tuple[RequestShape, ...]]] = MappingProxyType(
     {
         "fcfs": ({}, (LONG, SHORT)),
         "fair": ({}, (LONG, SHORT)),
@@ -187,15 +189,20 @@ OF_POLICIES: Mapping[str, tuple[Mapping[str, Any], tuple[Shape, ...]]] = Mapping
         "sjf": ({}, (LONG, SHORT)),
         "sjf_aging": ({"seconds_per_token": 2.0}, (LONG, SHORT)),
         "lpl": ({}, (LONG, SHORT)),
-        "edf": ({}, (Shape(1, 3, slack=4.0), Shape(2, 2, slack=1.0))),
-        "vtc": ({}, (Shape(1, 3, tenant="a"), Shape(2, 2, tenant="b"))),
-        "drr": ({"quantum": 4.0}, (Shape(1, 3, tenant="a"), Shape(2, 2, tenant="b"))),
+        "edf": ({}, (RequestShape(1, 3, slack=4.0), RequestShape(2, 2, slack=1.0))),
+        "vtc": ({}, (RequestShape(1, 3, tenant="a"), RequestShape(2, 2, tenant="b"))),
+        "drr": (
+            {"quantum": 4.0},
+            (RequestShape(1, 3, tenant="a"), RequestShape(2, 2, tenant="b")),
+        ),
         "mlfq": ({"quantum": 2, "levels": 2, "promote_after": 6}, (LONG, SHORT)),
     }
 )
 
 
-def of_policy(policy: str, victim: str, mode: str, *, chunked: bool, live: int = 2) -> Bounds:
+def of_policy(
+    policy: str, victim: str, mode: str, *, chunked: bool, live: int = 2
+) -> SearchBounds:
     """One combination: nothing goes wrong, and requests follow each other without end.
 
     With three requests there is room for five blocks and the longer one has the longer prompt, so that
@@ -218,10 +225,10 @@ def of_policy(policy: str, victim: str, mode: str, *, chunked: bool, live: int =
     words = (
         f"{policy}, {victim} gives way by {mode}, prompts {'in chunks' if chunked else 'whole'}"
     )
-    return replace(Bounds(words, config, shapes, **CALM), live=live)
+    return replace(SearchBounds(words, config, shapes, **CALM), live=live)
 
 
-def three_tenants(policy: str) -> Bounds:
+def three_tenants(policy: str) -> SearchBounds:
     """One seat, and a request of each of three tenants: whoever leaves costs nobody a turn."""
     options = OF_POLICIES[policy][0]
     config = small(
@@ -231,8 +238,8 @@ def three_tenants(policy: str) -> Bounds:
         num_gpu_blocks=2,
         max_num_batched_tokens=2,
     )
-    shapes = tuple(Shape(1, 1, tenant=tenant) for tenant in "abc")
-    return Bounds(f"{policy}, three tenants", config, shapes, **CALM)
+    shapes = tuple(RequestShape(1, 1, tenant=tenant) for tenant in "abc")
+    return SearchBounds(f"{policy}, three tenants", config, shapes, **CALM)
 
 
 def live_of(policy: str) -> int:
@@ -240,7 +247,7 @@ def live_of(policy: str) -> int:
     return 2 if policy in REMEMBERS else 3
 
 
-def policies() -> list[Bounds]:
+def policies() -> list[SearchBounds]:
     """Each policy in two combinations that differ in everything."""
     return [
         *[
@@ -252,7 +259,7 @@ def policies() -> list[Bounds]:
     ]
 
 
-def combinations() -> list[Bounds]:
+def combinations() -> list[SearchBounds]:
     """Every policy with every victim rule and mode of preemption, prompts in chunks and whole."""
     return [
         replace(
@@ -264,7 +271,7 @@ def combinations() -> list[Bounds]:
     ]
 
 
-def ci_worlds() -> list[Bounds]:
+def ci_worlds() -> list[SearchBounds]:
     """What continuous integration searches."""
     return [*grid(), *whole(), *victims(), *special(), *policies()]
 
@@ -274,33 +281,33 @@ def ci_worlds() -> list[Bounds]:
 HARD = ("two in flight, swaps", "a group alone", "drafts")
 
 
-def hard_worlds() -> list[Bounds]:
+def hard_worlds() -> list[SearchBounds]:
     """Those of continuous integration that `check --fast` searches besides the first."""
     return [world for world in ci_worlds() if world.name in HARD]
 
 
-def deep_worlds() -> list[Bounds]:
+def deep_worlds() -> list[SearchBounds]:
     """Larger worlds, minutes together."""
     three: dict[str, Any] = {"num_gpu_blocks": 4, "max_num_seqs": 3, "num_cpu_blocks": 3}
     urgent: dict[str, Any] = {"scheduling_policy": "priority", "victim": "lowest_priority"}
     return [
-        Bounds("two in flight, any environment", small(depth=2, max_num_batched_tokens=2),
+        SearchBounds("two in flight, any environment", small(depth=2, max_num_batched_tokens=2),
                (LONG, SHORT)),
-        Bounds("three requests, any environment", small(**three), (LONG, SHORT), live=3),
-        Bounds("three requests, recompute", small(**three, preemption_mode="recompute"),
+        SearchBounds("three requests, any environment", small(**three), (LONG, SHORT), live=3),
+        SearchBounds("three requests, recompute", small(**three, preemption_mode="recompute"),
                (LONG, SHORT), live=3),
-        Bounds("three requests, priority", small(**three, **urgent), (LONG, URGENT), live=3,
+        SearchBounds("three requests, priority", small(**three, **urgent), (LONG, URGENT), live=3,
                aborts=False),
-        Bounds("a group and others, any environment",
+        SearchBounds("a group and others, any environment",
                small(num_gpu_blocks=5, num_cpu_blocks=4, max_num_seqs=3, **urgent),
-               (PAIR, Shape(1, 3, priority=1))),
-        Bounds("two groups", small(num_gpu_blocks=5, num_cpu_blocks=4, max_num_seqs=4,
+               (PAIR, RequestShape(1, 3, priority=1))),
+        SearchBounds("two groups", small(num_gpu_blocks=5, num_cpu_blocks=4, max_num_seqs=4,
                                    max_num_batched_tokens=4), (PAIR,), live=2, aborts=False),
-        Bounds("lesson, three requests", small("lesson", **three), (LONG, URGENT), live=3,
+        SearchBounds("lesson, three requests", small("lesson", **three), (LONG, URGENT), live=3,
                aborts=False),
-        Bounds("three longer requests", small(**(three | {"num_gpu_blocks": 5})),
-               (Shape(1, 4), Shape(2, 3)), live=3, aborts=False, fails=False),
-        Bounds("three requests, two in flight, copies fail", small(**three, depth=2),
+        SearchBounds("three longer requests", small(**(three | {"num_gpu_blocks": 5})),
+               (RequestShape(1, 4), RequestShape(2, 3)), live=3, aborts=False, fails=False),
+        SearchBounds("three requests, two in flight, copies fail", small(**three, depth=2),
                (LONG, SHORT), live=3, aborts=False, stops=False),
         *combinations(),
     ]  # fmt: skip

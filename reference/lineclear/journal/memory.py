@@ -15,11 +15,11 @@ from lineclear.journal.file import FORMAT, LIMITS
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.records import Limits
 
-__all__ = ["Ring", "Row"]
+__all__ = ["JournalRow", "Ring"]
 
 #: Name and arguments; a request or a sequence by its number. The first action of each request is
 #: told with all that it is: ("submit", (id, prompt, limit, parallel)).
-Row = tuple[str, tuple[Any, ...]]
+JournalRow = tuple[str, tuple[Any, ...]]
 #: The first actions of a request.
 FIRST = frozenset({"submit", "reject"})
 #: How a journal on disk marks an argument that is a number of a record.
@@ -36,7 +36,7 @@ class Ring:
 
     def __init__(self, size: int = 4096) -> None:
         """Nothing has happened."""
-        self.rows: deque[Row] = deque(maxlen=size)
+        self.rows: deque[JournalRow] = deque(maxlen=size)
         self.total = 0
 
     def __call__(self, name: str, arguments: tuple[Any, ...]) -> None:
@@ -52,7 +52,7 @@ class Ring:
             arguments = tuple([getattr(value, "id", value) for value in arguments])
         self.rows.append((name, arguments))
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[JournalRow]:
         """Oldest first."""
         return iter(self.rows)
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Breach", "Figures"]
+__all__ = ["FigureBreach", "StateFigures"]
 
 
 @dataclass(frozen=True, slots=True)
-class Breach:
+class FigureBreach:
     """An invariant that figures break.
 
     Attributes:
@@ -26,7 +26,7 @@ class Breach:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class StateFigures:
     """One state, as written.
 
     Attributes:
@@ -47,7 +47,7 @@ class Figures:
     cpu_free: int = 0
     cpu_held: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
 
-    def broken(self, block_size: int) -> tuple[Breach, ...]:
+    def broken(self, block_size: int) -> tuple[FigureBreach, ...]:
         """What the figures break, conservation first."""
         found = [
             *conservation("GPU", self.total, self.free, self.held),
@@ -57,7 +57,9 @@ class Figures:
             need = -(-tokens // block_size)
             if need != blocks:
                 found.append(
-                    Breach("capacity", f"{name}: {tokens} tokens need {need} blocks, not {blocks}")
+                    FigureBreach(
+                        "capacity", f"{name}: {tokens} tokens need {need} blocks, not {blocks}"
+                    )
                 )
         return tuple(found)
 
@@ -73,14 +75,16 @@ class Figures:
 
 def conservation(
     tier: str, total: int, free: int, held: Mapping[str, tuple[int, int]]
-) -> list[Breach]:
+) -> list[FigureBreach]:
     """Whether free and held blocks add up to all there are."""
     blocks = [count for _, count in held.values()]
-    found: list[Breach] = []
+    found: list[FigureBreach] = []
     if free < 0:
-        found.append(Breach("conservation", f"{tier}: {sum(blocks)} blocks held, {total} exist"))
+        found.append(
+            FigureBreach("conservation", f"{tier}: {sum(blocks)} blocks held, {total} exist")
+        )
     elif free + sum(blocks) != total:
         terms = " + ".join(str(count) for count in (free, *blocks))
         owned = "" if blocks else " + nothing held"
-        found.append(Breach("conservation", f"{tier}: {terms}{owned} is not {total}"))
+        found.append(FigureBreach("conservation", f"{tier}: {terms}{owned} is not {total}"))
     return found

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lineclear.config import Config
-from lineclear.lessons.figures import Figures
+from lineclear.lessons.figures import StateFigures
 from lineclear.lessons.lesson import Claim, Lesson
-from lineclear.lessons.run import Row, Run
+from lineclear.lessons.run import LessonStep, SceneRun
 from lineclear.lessons.scene import Scene, SceneRequest
 
 __all__ = ["SWAP_OR_RECOMPUTE", "VICTIM_RULES"]
 
 
-def gives_way(run: Run) -> Row:
+def gives_way(run: SceneRun) -> LessonStep:
     """The first step that somebody was preempted for."""
     return next(row for row in run.rows if row.preempted)
 
@@ -35,12 +35,12 @@ URGENT = {"scheduling_policy": "priority"}
 BY_LENGTH = {**URGENT, "preemption_mode": "by_length"}
 
 
-def mode_claims(runs: Sequence[Run]) -> list[Claim]:
+def mode_claims(runs: Sequence[SceneRun]) -> list[Claim]:
     """By which mode each gives way, and what is kept."""
     long, small, poor, alone, cheap, returns = runs
     rows = {run.title: gives_way(run) for run in runs}
 
-    def mode(run: Run) -> str:
+    def mode(run: SceneRun) -> str:
         return next(iter(rows[run.title].preempted.values()))
 
     kept = next(row for row in small.rows if row.step > rows[small.title].step and row.blocks("S"))
@@ -78,7 +78,7 @@ SWAP_OR_RECOMPUTE = Lesson(
     "swap-or-recompute",
     "when to swap and when to recompute",
     "the threshold of 512 tokens is ours, the lesson has none",
-    (Figures("36 blocks swapped to a CPU pool of 0", 40, 40, {}, 0, -36, {"L": (562, 36)}),),
+    (StateFigures("36 blocks swapped to a CPU pool of 0", 40, 40, {}, 0, -36, {"L": (562, 36)}),),
     (
         Scene("long, with a CPU pool",
               {"num_gpu_blocks": 40, "num_cpu_blocks": 40, **BY_LENGTH}, LONG),
@@ -112,12 +112,12 @@ GROUP = (
 )
 
 
-def victims(run: Run) -> str:
+def victims(run: SceneRun) -> str:
     """Whom the first preemption takes."""
     return ", ".join(sorted(gives_way(run).preempted))
 
 
-def victim_claims(runs: Sequence[Run]) -> list[Claim]:
+def victim_claims(runs: Sequence[SceneRun]) -> list[Claim]:
     """Whom each rule takes."""
     lowest, longest, newest, equal, group = runs
     return [

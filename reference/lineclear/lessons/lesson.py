@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lineclear.lessons.figures import Breach, Figures
-from lineclear.lessons.run import Run
+from lineclear.lessons.figures import FigureBreach, StateFigures
+from lineclear.lessons.run import SceneRun
 from lineclear.lessons.scene import Scene
 
 __all__ = ["Claim", "Lesson", "Told", "tell"]
@@ -58,9 +58,9 @@ class Lesson:
     name: str
     title: str
     changed: str
-    written: tuple[Figures, ...]
+    written: tuple[StateFigures, ...]
     scenes: tuple[Scene, ...]
-    claims: Callable[[Sequence[Run]], list[Claim]]
+    claims: Callable[[Sequence[SceneRun]], list[Claim]]
     block_size: int = 16
     table: Callable[[], list[list[str]]] = list
 
@@ -78,8 +78,8 @@ class Told:
     """
 
     lesson: Lesson
-    runs: tuple[Run, ...]
-    breaches: tuple[tuple[Figures, tuple[Breach, ...]], ...]
+    runs: tuple[SceneRun, ...]
+    breaches: tuple[tuple[StateFigures, tuple[FigureBreach, ...]], ...]
     claims: tuple[Claim, ...]
     table: tuple[tuple[str, ...], ...] = ()
 

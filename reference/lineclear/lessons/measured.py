@@ -12,8 +12,8 @@ from functools import cache
 
 from lineclear.config import Config
 from lineclear.lessons.lesson import Claim, Lesson
-from lineclear.lessons.run import Run
-from lineclear.simulation.compare import Row, compare
+from lineclear.lessons.run import SceneRun
+from lineclear.simulation.compare import PolicyRow, compare
 from lineclear.workload.generators import generate
 from lineclear.workload.workload import Workload
 
@@ -82,7 +82,7 @@ def measure() -> dict[str, Measured]:
     return {row.policy: measured(row, workload) for row in rows}
 
 
-def measured(row: Row, workload: Workload) -> Measured:
+def measured(row: PolicyRow, workload: Workload) -> Measured:
     """The figures of one run.
 
     Raises:
@@ -132,7 +132,7 @@ def compared(what: str, holds: bool, why: str) -> Claim:
     return Claim(what, "yes", "yes" if holds else "no", "", why)
 
 
-def claims(_: Sequence[Run]) -> list[Claim]:
+def claims(_: Sequence[SceneRun]) -> list[Claim]:
     """The words for fairness, latency and throughput."""
     runs = measure()
     fcfs, priority, fair, sjf, weighted = runs.values()

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lineclear.config import PRESETS
-from lineclear.lessons.figures import Figures
+from lineclear.lessons.figures import StateFigures
 from lineclear.lessons.lesson import Claim, Lesson
-from lineclear.lessons.run import Run
+from lineclear.lessons.run import SceneRun
 from lineclear.lessons.scene import Scene, SceneRequest
 
 __all__ = ["FCFS", "PRIORITY", "QUESTION_4", "SJF"]
 
 
-def back(run: Run, name: str) -> int:
+def back(run: SceneRun, name: str) -> int:
     """The step in which a request that was preempted is computed again."""
     gone = next(row.step for row in run.rows if name in row.preempted)
     return next(r.step for r in run.rows if r.step > gone and r.outputs.scheduled.get(name))
@@ -29,7 +29,7 @@ HUGE = (SceneRequest("A", 2000, 2), SceneRequest("B", 32, 2))
 TAIL = (SceneRequest("A", 32, 4), SceneRequest("B", 16, 4), SceneRequest("C", 16, 4, step=2))
 
 
-def fcfs_claims(runs: Sequence[Run]) -> list[Claim]:
+def fcfs_claims(runs: Sequence[SceneRun]) -> list[Claim]:
     """A head that can never run, and who goes on first after a preemption."""
     huge, kept, tail = runs
     return [
@@ -52,7 +52,7 @@ FCFS = Lesson(
     "fcfs",
     "first come, first served: no starvation, says the lesson",
     "the pools are so small that it happens at once",
-    (Figures("a head larger than the pool", 10, 10),),
+    (StateFigures("a head larger than the pool", 10, 10),),
     (
         Scene("a head larger than the pool", {"num_gpu_blocks": 10}, HUGE),
         Scene("B is preempted and C arrives", {"num_gpu_blocks": 4}, TAIL),
@@ -70,7 +70,7 @@ STREAM = (
 )
 
 
-def priority_claims(runs: Sequence[Run]) -> list[Claim]:
+def priority_claims(runs: Sequence[SceneRun]) -> list[Claim]:
     """When the most important request runs."""
     skipping, strict, ours = (run.admitted("U") for run in runs)
     return [
@@ -108,17 +108,17 @@ PROMPTS = (SceneRequest("P", 160, 3), SceneRequest("Q", 16, 4))
 GUESSED = (SceneRequest("X", 16, 40, predicted=2), SceneRequest("Y", 16, 10))
 
 
-def before(run: Run, name: str) -> int:
+def before(run: SceneRun, name: str) -> int:
     """Requests that run before it does."""
     return sum(0 < run.admitted(other) < run.admitted(name) for other in run.names)
 
 
-def first(run: Run) -> str:
+def first(run: SceneRun) -> str:
     """Who runs first."""
     return min(run.names, key=run.admitted)
 
 
-def sjf_claims(runs: Sequence[Run]) -> list[Claim]:
+def sjf_claims(runs: Sequence[SceneRun]) -> list[Claim]:
     """How long the long job waits, and what counts as short."""
     plain, aged, prompts, guessed = runs
     return [
@@ -163,7 +163,7 @@ TECHNIQUES: tuple[tuple[str, str, dict[str, float]], ...] = (
 )
 
 
-def starvation_claims(runs: Sequence[Run]) -> list[Claim]:
+def starvation_claims(runs: Sequence[SceneRun]) -> list[Claim]:
     """Whether the low request runs before the stream of 30 ends, after 60 steps."""
     steps = [run.admitted("L") for run in runs]
     theirs, known = PRESETS["vllm_v0"].scheduling_policy, [policy for _, policy, _ in TECHNIQUES]

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lineclear.lessons.figures import Figures
+from lineclear.lessons.figures import StateFigures
 from lineclear.lessons.lesson import Claim, Lesson
-from lineclear.lessons.run import Run
+from lineclear.lessons.run import SceneRun
 from lineclear.lessons.scene import Scene, SceneRequest
 from lineclear.lessons.scenes import FIVE_STEP
 from lineclear.plan import Plan
@@ -37,7 +37,7 @@ def edges() -> set[tuple[Phase, Phase]]:
     return {(source, goal) for sources, goal in EVENTS.values() for source in sources}
 
 
-def phases(run: Run, name: str) -> str:
+def phases(run: SceneRun, name: str) -> str:
     """Where a request is, step by step, each phase once in a row."""
     found: list[str] = []
     for row in run.rows:
@@ -47,7 +47,7 @@ def phases(run: Run, name: str) -> str:
     return " ".join(found)
 
 
-def queue_claims(runs: Sequence[Run]) -> list[Claim]:
+def queue_claims(runs: Sequence[SceneRun]) -> list[Claim]:
     """Three queues, and the moves between them."""
     swapped, recomputed = runs
     queues = [phase for phase in Phase if phase not in (Phase.NEW, Phase.FINISHED)]
@@ -93,7 +93,7 @@ def asked_for(tokens: int) -> str:
     return "accepted"
 
 
-def admissions(run: Run) -> str:
+def admissions(run: SceneRun) -> str:
     """When A and B run first."""
     return ", ".join(str(run.admitted(name)) for name in "AB")
 
@@ -103,7 +103,7 @@ def blocks_of_16(tokens: int) -> int:
     return -(-tokens // 16)
 
 
-def budget_claims(runs: Sequence[Run]) -> list[Claim]:
+def budget_claims(runs: Sequence[SceneRun]) -> list[Claim]:
     """Tokens and sequences of the first two steps."""
     shared, bare, marked, wide = runs
     first, second = (row.outputs for row in shared.rows[:2])
@@ -156,7 +156,7 @@ FIELDS = (
 BEAMS = (SceneRequest("G", 20, 4, n=2),)
 
 
-def output_claims(runs: Sequence[Run]) -> list[Claim]:
+def output_claims(runs: Sequence[SceneRun]) -> list[Claim]:
     """The six fields, and figures of each."""
     swaps, beams = runs
     plan = set(Plan.__dataclass_fields__) | {n for n in dir(Plan) if not n.startswith("_")}
@@ -180,7 +180,7 @@ OUTPUTS = Lesson(
     "outputs",
     "what a step hands on: the fields of SchedulerOutputs",
     "the lesson gives no figures; those called the lesson's are its definitions, by hand",
-    (Figures("20 tokens in two blocks", 8, 6, {"G": (20, 2)}),),
+    (StateFigures("20 tokens in two blocks", 8, 6, {"G": (20, 2)}),),
     (
         Scene("a swap out and in", {"num_gpu_blocks": 4, "num_cpu_blocks": 4,
               "preemption_mode": "swap", "scheduling_policy": "priority"}, MOVES),

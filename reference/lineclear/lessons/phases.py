@@ -11,7 +11,7 @@ from dataclasses import replace
 from lineclear.config import PRESETS
 from lineclear.evidence.refutations import Drive
 from lineclear.lessons.lesson import Claim, Lesson
-from lineclear.lessons.run import Run
+from lineclear.lessons.run import SceneRun
 
 __all__ = ["ORDER", "driven"]
 
@@ -40,7 +40,7 @@ def driven() -> tuple[int, int, int]:
     return both, swaps, steps
 
 
-def order_claims(_: Sequence[Run]) -> list[Claim]:
+def order_claims(_: Sequence[SceneRun]) -> list[Claim]:
     """Swap-in before growth: a request must not come in and go out in one step."""
     both, swaps, steps = driven()
     return [

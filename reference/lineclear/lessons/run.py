@@ -12,14 +12,14 @@ from typing import Any
 
 from lineclear_spec.lifecycle import Phase
 
-__all__ = ["Outputs", "Row", "Run", "State"]
+__all__ = ["LessonStep", "Outputs", "RequestAtStep", "SceneRun"]
 
 #: Requests up to which each has a column of its own, and steps that are shown of longer traces.
 MOST_COLUMNS, HEAD, TAIL = 8, 6, 2
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class RequestAtStep:
     """A request when a step is issued.
 
     Attributes:
@@ -61,7 +61,7 @@ class Outputs:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LessonStep:
     """One step, as issued.
 
     Attributes:
@@ -79,7 +79,7 @@ class Row:
     gpu_free: int
     gpu_used: int
     cpu_used: int
-    states: Mapping[str, State]
+    states: Mapping[str, RequestAtStep]
     preempted: Mapping[str, str]
     events: tuple[str, ...]
     outputs: Outputs
@@ -99,7 +99,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class SceneRun:
     """A scene that was played.
 
     Attributes:
@@ -113,7 +113,7 @@ class Run:
 
     title: str
     names: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[LessonStep, ...]
     finished: Mapping[str, int]
     rejected: Mapping[str, str]
     violations: tuple[str, ...]
@@ -167,7 +167,7 @@ class Run:
             (len(s.text()) for row in self.rows for s in row.states.values()), default=0
         )
         lines = [f"  step  free{''.join(f'{name:>{width}}' for name in names)}   what happened"]
-        quiet: list[Row] = []
+        quiet: list[LessonStep] = []
         for row in (*self.rows, None):
             if row is not None and not row.events:
                 quiet.append(row)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lineclear.config import Config
-from lineclear.lessons.run import Outputs, Row, Run, State
-from lineclear.monitor.audit import Violation, audit
+from lineclear.lessons.run import LessonStep, Outputs, RequestAtStep, SceneRun
+from lineclear.monitor.audit import InvariantViolation, audit
 from lineclear.monitor.observer import Observer
 from lineclear.plan import Plan
 from lineclear.request import Rejected, Request
@@ -65,7 +65,7 @@ class Scene:
     settings: Mapping[str, Any]
     entries: tuple[SceneRequest, ...]
 
-    def run(self) -> Run:
+    def run(self) -> SceneRun:
         """Plays it to the end."""
         return Play(self).run()
 
@@ -82,14 +82,14 @@ class Play:
     """
 
     scene: Scene
-    rows: list[Row] = field(default_factory=list[Row])
-    before: dict[str, State] = field(default_factory=dict[str, State])
+    rows: list[LessonStep] = field(default_factory=list[LessonStep])
+    before: dict[str, RequestAtStep] = field(default_factory=dict[str, RequestAtStep])
     events: list[str] = field(default_factory=list[str])
     rejected: dict[str, str] = field(default_factory=dict[str, str])
     finished: dict[str, int] = field(default_factory=dict[str, int])
     branches: dict[str, int] = field(default_factory=dict[str, int])
 
-    def run(self) -> Run:
+    def run(self) -> SceneRun:
         """To the last request's end, or to the first violation."""
         base = {"watermark": 0.0, "num_cpu_blocks": 0, "preemption_mode": "recompute"}
         scheduler = Scheduler(Config.from_mapping({**base, **self.scene.settings}))
@@ -103,9 +103,9 @@ class Play:
                 if not scheduler.entries and all(e.step <= step for e in self.scene.entries):
                     break
                 self.step(scheduler, step, observer.check)
-        except Violation as violation:
+        except InvariantViolation as violation:
             violations.append(f"step {scheduler.ledger.steps}: {violation}")
-        return Run(
+        return SceneRun(
             self.scene.title,
             tuple(entry.name for entry in self.scene.entries),
             tuple(self.rows),
@@ -141,7 +141,7 @@ class Play:
         audit(scheduler)
         check()
         states = {
-            str(name): State(
+            str(name): RequestAtStep(
                 entry.record.phase, known(scheduler, entry.record), entry.record.blocks
             )
             for name, entry in scheduler.entries.items()
@@ -151,7 +151,7 @@ class Play:
         self.events += self.changes(states)
         gpu, cpu = scheduler.ledger.gpu, scheduler.ledger.cpu
         self.rows.append(
-            Row(
+            LessonStep(
                 step,
                 gpu.free,
                 gpu.total - gpu.free,
@@ -183,7 +183,7 @@ class Play:
             found.append(0 if count == 1 else [[0]] * count)
         return found
 
-    def changes(self, states: Mapping[str, State]) -> list[str]:
+    def changes(self, states: Mapping[str, RequestAtStep]) -> list[str]:
         """Who runs now, and who has another block."""
         found: list[str] = []
         for name, state in states.items():

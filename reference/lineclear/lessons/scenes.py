@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lineclear.lessons.figures import Figures
+from lineclear.lessons.figures import StateFigures
 from lineclear.lessons.lesson import Claim, Lesson
-from lineclear.lessons.run import Run
+from lineclear.lessons.run import SceneRun
 from lineclear.lessons.scene import Scene, SceneRequest
 
 __all__ = [
@@ -39,7 +39,7 @@ A, B, C = (
 )
 
 
-def five_step_claims(runs: Sequence[Run]) -> list[Claim]:
+def five_step_claims(runs: Sequence[SceneRun]) -> list[Claim]:
     """Free blocks and boundaries while A grows from 200 to 240 tokens and beyond."""
     fcfs, priority = runs
     at_240 = next(row for row in fcfs.rows if row.tokens("A") == 240)
@@ -74,12 +74,14 @@ FIVE_STEP = Lesson(
     "the pool has 20 blocks; of the lesson's 100, 80 belong to nobody. A generates 60 tokens, "
     "B 20, C 10",
     (
-        Figures("initial state", 100, 20),
-        Figures("step 1", 20, 7, {"A": (200, 13)}),
-        Figures("step 2", 20, 7, {"A": (201, 13)}),
-        Figures("step 3", 20, 6, {"A": (223, 14)}),
-        Figures("step 4", 20, 6, {"A": (240, 14)}),
-        Figures("step 5, A preempted for B and C", 20, 20 - 29, {"B": (150, 10), "C": (300, 19)}),
+        StateFigures("initial state", 100, 20),
+        StateFigures("step 1", 20, 7, {"A": (200, 13)}),
+        StateFigures("step 2", 20, 7, {"A": (201, 13)}),
+        StateFigures("step 3", 20, 6, {"A": (223, 14)}),
+        StateFigures("step 4", 20, 6, {"A": (240, 14)}),
+        StateFigures(
+            "step 5, A preempted for B and C", 20, 20 - 29, {"B": (150, 10), "C": (300, 19)}
+        ),
     ),
     (
         Scene("first come, first served", {"num_gpu_blocks": 20}, (A, B, C)),
@@ -99,7 +101,7 @@ WHY_RUNNING = (SceneRequest("A", 500, 12), SceneRequest("B", 300, 12), SceneRequ
 WHY_D = SceneRequest("D", 400, 4, priority=10, step=2)
 
 
-def why_claims(runs: Sequence[Run]) -> list[Claim]:
+def why_claims(runs: Sequence[SceneRun]) -> list[Claim]:
     """Which single victim makes room for D."""
     start = runs[0].rows[0]
     claims = [Claim("free blocks", 3, start.gpu_free), Claim("blocks for D", 25, blocks(400))]
@@ -123,10 +125,10 @@ WHY_PREEMPTION = Lesson(
     "a more important request arrives and 3 blocks are free",
     "the pool has 67 blocks, which the lesson leaves open; A, B and C generate 12 tokens, D 4",
     (
-        Figures("the scenario", 67, 3, {"A": (500, 32), "B": (300, 19), "C": (200, 13)}),
-        Figures("A preempted", 67, 10, {"B": (300, 19), "C": (200, 13), "D": (400, 25)}),
-        Figures("B preempted", 67, -3, {"A": (500, 32), "C": (200, 13), "D": (400, 25)}),
-        Figures("C preempted", 67, -9, {"A": (500, 32), "B": (300, 19), "D": (400, 25)}),
+        StateFigures("the scenario", 67, 3, {"A": (500, 32), "B": (300, 19), "C": (200, 13)}),
+        StateFigures("A preempted", 67, 10, {"B": (300, 19), "C": (200, 13), "D": (400, 25)}),
+        StateFigures("B preempted", 67, -3, {"A": (500, 32), "C": (200, 13), "D": (400, 25)}),
+        StateFigures("C preempted", 67, -9, {"A": (500, 32), "B": (300, 19), "D": (400, 25)}),
     ),
     tuple(
         Scene(
@@ -156,7 +158,7 @@ TREE_CONFIG = {
 }
 
 
-def tree_claims(runs: Sequence[Run]) -> list[Claim]:
+def tree_claims(runs: Sequence[SceneRun]) -> list[Claim]:
     """Whom D preempts and how."""
     small, large = runs
     start = small.rows[0]
@@ -187,10 +189,10 @@ DECISION_TREE = Lesson(
     "the pool has 110 blocks, so that the lesson's 108 can be held and 2 are free; A, B and C "
     "generate 6 tokens, D 3",
     (
-        Figures("given", 100, 2, {"A": (1000, 63), "B": (200, 13), "C": (500, 32)}),
-        Figures("after both victims", 100, 78, {"C": (500, 32)}),
-        Figures("A swapped", 110, 78, {"C": (500, 32)}, 50, 50 - 63, {"A": (1000, 63)}),
-        Figures("D scheduled", 110, 53, {"C": (500, 32), "D": (400, 25)}),
+        StateFigures("given", 100, 2, {"A": (1000, 63), "B": (200, 13), "C": (500, 32)}),
+        StateFigures("after both victims", 100, 78, {"C": (500, 32)}),
+        StateFigures("A swapped", 110, 78, {"C": (500, 32)}, 50, 50 - 63, {"A": (1000, 63)}),
+        StateFigures("D scheduled", 110, 53, {"C": (500, 32), "D": (400, 25)}),
     ),
     (
         Scene("50 CPU blocks", {**TREE_CONFIG, "num_cpu_blocks": 50}, TREE),
@@ -209,12 +211,12 @@ DEMO = (
 )
 
 
-def simulator_claims(runs: Sequence[Run]) -> list[Claim]:
+def simulator_claims(runs: Sequence[SceneRun]) -> list[Claim]:
     """What the lesson's program does once it is repaired, and what it never guards."""
     demo, small, tiny = runs
     peak = max(row.gpu_used for row in demo.rows)
-    grown = Figures("", 2, 0, {"A": (52, 2)}).broken(BLOCK_SIZE)
-    short = Figures("", 11, 0, {"A": (33, 3), "B": (129, 8)}).broken(BLOCK_SIZE)
+    grown = StateFigures("", 2, 0, {"A": (52, 2)}).broken(BLOCK_SIZE)
+    short = StateFigures("", 11, 0, {"A": (33, 3), "B": (129, 8)}).broken(BLOCK_SIZE)
     return [
         Claim("steps until all three have finished", 10, len(demo.rows)),
         Claim("requests finished", 3, len(demo.finished)),
@@ -233,8 +235,8 @@ SIMULATOR = Lesson(
     "the program as printed stops with a TypeError when C finishes, in its third step: a list "
     "and a method have one name; the figures are those of the program without that error",
     (
-        Figures("11 blocks, step 2", 11, 0, {"A": (33, 3), "B": (129, 8)}),
-        Figures("a pool of 2 blocks, 20 + 32 tokens", 2, 0, {"A": (52, 2)}),
+        StateFigures("11 blocks, step 2", 11, 0, {"A": (33, 3), "B": (129, 8)}),
+        StateFigures("a pool of 2 blocks, 20 + 32 tokens", 2, 0, {"A": (52, 2)}),
     ),
     (
         Scene("50 blocks, as in the lesson", {"num_gpu_blocks": 50}, DEMO),
@@ -253,7 +255,7 @@ LARGE = SceneRequest("A", 2000, 2, step=2)
 SMALL = SceneRequest("B", 32, 2, step=2)
 
 
-def blocking_claims(runs: Sequence[Run]) -> list[Claim]:
+def blocking_claims(runs: Sequence[SceneRun]) -> list[Claim]:
     """Whether the small request runs behind the large one."""
     strict, passing = runs
     waits = [row for row in strict.rows if row.waits("A") and row.waits("B")]
@@ -271,7 +273,7 @@ QUESTION_3 = Lesson(
     "q3",
     "a large request at the head blocks a small one behind it",
     "H holds 150 of 160 blocks, so that 10 are free and A can ever run",
-    (Figures("the example", 160, 10, {"H": (2386, 150)}),),
+    (StateFigures("the example", 160, 10, {"H": (2386, 150)}),),
     (
         Scene("strictly in order", {"num_gpu_blocks": 160}, (HOLDER, LARGE, SMALL)),
         Scene("one request may pass", {"num_gpu_blocks": 160, "bypass": 1},
@@ -281,7 +283,7 @@ QUESTION_3 = Lesson(
 )  # fmt: skip
 
 
-def size_claims(runs: Sequence[Run]) -> list[Claim]:
+def size_claims(runs: Sequence[SceneRun]) -> list[Claim]:
     """Blocks, room and waste of 250 tokens."""
     first = runs[0].rows[0]
     held, tokens = first.blocks("R"), first.tokens("R")
@@ -298,7 +300,7 @@ QUESTION_5 = Lesson(
     "q5",
     "blocks for 250 tokens",
     "",
-    (Figures("the answer", 16, 0, {"R": (250, 16)}),),
+    (StateFigures("the answer", 16, 0, {"R": (250, 16)}),),
     (Scene("a pool of 17 blocks", {"num_gpu_blocks": 17}, (SceneRequest("R", 250, 9),)),),
     size_claims,
 )

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lineclear.lessons.figures import Figures
+from lineclear.lessons.figures import StateFigures
 from lineclear.lessons.lesson import Claim, Lesson
-from lineclear.lessons.run import Run
+from lineclear.lessons.run import SceneRun
 from lineclear.lessons.scene import Scene, SceneRequest
 from lineclear.policies import make
 
@@ -36,7 +36,7 @@ def lesson_shares(prompts: Sequence[int]) -> list[int]:
     return [min(tokens, BUDGET // len(prompts)) for tokens in prompts]
 
 
-def fair_claims(runs: Sequence[Run]) -> list[Claim]:
+def fair_claims(runs: Sequence[SceneRun]) -> list[Claim]:
     """Tokens of a step, admissions, and blocks."""
     two, many, wide = runs
     start, crowd = two.rows[0].outputs, many.rows[0].outputs
@@ -67,7 +67,7 @@ FAIR = Lesson(
     "fair",
     "an equal share of each step's tokens",
     "",
-    (Figures("both pass the check", 14, 14 - 26, {"A": (200, 13), "B": (200, 13)}),),
+    (StateFigures("both pass the check", 14, 14 - 26, {"A": (200, 13), "B": (200, 13)}),),
     (
         Scene("a short and a long prompt", {"num_gpu_blocks": 20, **FAIR_SETTINGS}, TWO),
         Scene("120 prompts", {"num_gpu_blocks": 200, **FAIR_SETTINGS}, MANY),
@@ -93,12 +93,12 @@ def refused(weights: dict[str, float]) -> str:
     return "accepted"
 
 
-def weighted_claims(runs: Sequence[Run]) -> list[Claim]:
+def weighted_claims(runs: Sequence[SceneRun]) -> list[Claim]:
     """Turns by weight, growth while somebody waits, and weights that mean nothing."""
     turns, growing = runs
     order = sorted(turns.names, key=turns.admitted)[:TURNS]
     (row,) = [row for row in growing.rows if row.tokens("A") == 35]
-    grown = Figures("", 1, 0, {"A": (36, 1)}).broken(BLOCK_SIZE)
+    grown = StateFigures("", 1, 0, {"A": (36, 1)}).broken(BLOCK_SIZE)
     return [
         Claim("turns of 12 that b gets, of weight 2 beside a's 1", 0,
               sum(name.startswith("b") for name in order), "P12",
@@ -126,7 +126,7 @@ WEIGHTED_FAIR = Lesson(
     "weighted-fair",
     "exercise: weighted fair queueing",
     "weights belong to tenants, not to requests; the prompts are 16 tokens, one is generated",
-    (Figures("36 tokens on a block", 1, 0, {"A": (36, 1)}),),
+    (StateFigures("36 tokens on a block", 1, 0, {"A": (36, 1)}),),
     (
         Scene("one seat, 12 requests of each tenant", WEIGHTED, TENANTS),
         Scene("A grows while W waits", {"num_gpu_blocks": 3, "scheduling_policy": "vtc"}, GROWING),

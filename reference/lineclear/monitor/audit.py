@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lineclear.scheduling.readings import Readings
 
 __all__ = [
-    "Violation",
+    "InvariantViolation",
     "audit",
     "audit_ledger",
     "audit_orders",
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 
-class Violation(AssertionError):
+class InvariantViolation(AssertionError):
     """An invariant does not hold; `invariant` is its name."""
 
     def __init__(self, invariant: str, what: str) -> None:
@@ -57,27 +57,33 @@ def audit_orders(scheduler: Readings) -> int:
     ledger = scheduler.ledger
     running = {scheduler.of[r] for r in ledger.running}
     if running != set(scheduler.running.entries.values()):
-        raise Violation("queue", "the running order is not the RUNNING queue")
+        raise InvariantViolation("queue", "the running order is not the RUNNING queue")
     if {entry.record for entry in scheduler.queue} != {*ledger.waiting, *ledger.swapped}:
-        raise Violation("queue", "the heap is not the WAITING and SWAPPED queues")
+        raise InvariantViolation("queue", "the heap is not the WAITING and SWAPPED queues")
     if scheduler.seats != sum(e.n for e in running):
-        raise Violation("budget", "seats are counted wrong")
+        raise InvariantViolation("budget", "seats are counted wrong")
     explicit = {s for r in ledger.running for s in r.members if not s.steady}
     if explicit != set(scheduler.explicit):
-        raise Violation("queue", "running sequences that are not steady are listed wrong")
+        raise InvariantViolation("queue", "running sequences that are not steady are listed wrong")
     if list(scheduler.members) != list(ledger.batch):
-        raise Violation("steady", "the rows of steady sequences are not those of the ledger")
+        raise InvariantViolation(
+            "steady", "the rows of steady sequences are not those of the ledger"
+        )
     for flight in scheduler.flights:
         plan, limits = flight.plan, ledger.limits
         groups = plan.scheduled_seq_groups
         if plan.num_batched_tokens > limits.max_num_batched_tokens:
-            raise Violation("budget", f"step {plan.step} computes too many tokens")
+            raise InvariantViolation("budget", f"step {plan.step} computes too many tokens")
         if not 1 <= len(groups) <= limits.max_num_seqs:
-            raise Violation("budget", f"step {plan.step} has {len(groups)} sequences")
+            raise InvariantViolation("budget", f"step {plan.step} has {len(groups)} sequences")
         if any(row.tokens < 1 for row in groups.first):
-            raise Violation("budget", f"step {plan.step} schedules a sequence for nothing")
+            raise InvariantViolation(
+                "budget", f"step {plan.step} schedules a sequence for nothing"
+            )
     if scheduler.seats > ledger.limits.max_num_seqs:
-        raise Violation("budget", f"{scheduler.seats} seats of {ledger.limits.max_num_seqs}")
+        raise InvariantViolation(
+            "budget", f"{scheduler.seats} seats of {ledger.limits.max_num_seqs}"
+        )
     return 9
 
 
@@ -113,29 +119,31 @@ def check_request(ledger: Ledger, request: Request, phase: Phase) -> Counter[Blo
     """
     size = ledger.limits.block_size
     if request.phase != phase:
-        raise Violation(
+        raise InvariantViolation(
             "queue", f"{request} is in the queue of {phase.name} and is {request.phase!r}"
         )
     if not 1 <= len(request.members) <= request.parallel:
-        raise Violation("members", f"{request} has {len(request.members)} sequences")
+        raise InvariantViolation("members", f"{request} has {len(request.members)} sequences")
     own: Counter[Block] = Counter()
     for sequence in request.members:
         if sequence.request is not request:
-            raise Violation("members", f"{sequence} of {request} is one of {sequence.request}")
+            raise InvariantViolation(
+                "members", f"{sequence} of {request} is one of {sequence.request}"
+            )
         if len(set(sequence.table)) != len(sequence.table):
-            raise Violation("references", f"{sequence} names a block twice")
+            raise InvariantViolation("references", f"{sequence} names a block twice")
         own.update(sequence.table)
         check_counters(ledger, sequence, size)
     if set(own) != set(request.held):
-        raise Violation("holdings", f"{request} does not list the blocks of its tables")
+        raise InvariantViolation("holdings", f"{request} does not list the blocks of its tables")
     tier = CPU if phase == Phase.SWAPPED else GPU
     for block, count in own.items():
         if block.request is not request:
-            raise Violation("group_local", f"{request} names {block} of {block.request}")
+            raise InvariantViolation("group_local", f"{request} names {block} of {block.request}")
         if phase == Phase.WAITING or block.tier != tier:
-            raise Violation("residency", f"{request} in {phase.name} holds {block}")
+            raise InvariantViolation("residency", f"{request} in {phase.name} holds {block}")
         if block.ref != count:
-            raise Violation(
+            raise InvariantViolation(
                 "references", f"{block} is named {count} times, its ref is {block.ref}"
             )
     return own
@@ -145,13 +153,15 @@ def check_pool(pool: Pool, held: list[int]) -> None:
     """Free and held places are all there are, each once."""
     free = pool.order[: pool.free]
     if len(set(free)) != pool.free or not set(free) <= set(range(pool.total)):
-        raise Violation("free_list", f"the {pool.name} list does not name each free place once")
+        raise InvariantViolation(
+            "free_list", f"the {pool.name} list does not name each free place once"
+        )
     if len(held) != len(set(held)):
-        raise Violation("conservation", f"a {pool.name} place backs two blocks")
+        raise InvariantViolation("conservation", f"a {pool.name} place backs two blocks")
     if set(free) & set(held):
-        raise Violation("conservation", f"a {pool.name} place is free and held")
+        raise InvariantViolation("conservation", f"a {pool.name} place is free and held")
     if len(free) + len(held) != pool.total:
-        raise Violation(
+        raise InvariantViolation(
             "conservation",
             f"{len(free)} free + {len(held)} held is not {pool.total} {pool.name} blocks",
         )
@@ -163,54 +173,64 @@ def check_counters(ledger: Ledger, sequence: Sequence, size: int) -> None:
     reach, slots = ledger.reach(sequence), ledger.slots(sequence)
     known, computed = ledger.known(sequence), ledger.computed(sequence)
     if len(sequence.table) != (slots + size - 1) // size:
-        raise Violation(
+        raise InvariantViolation(
             "capacity", f"{sequence} has {len(sequence.table)} blocks for {slots} slots"
         )
     if not 0 <= computed <= reach <= slots < request.limit:
-        raise Violation(
+        raise InvariantViolation(
             "capacity",
             f"{sequence}: computed {computed}, reach {reach}, slots {slots}, "
             f"limit {request.limit}",
         )
     if not request.prompt <= known <= request.limit:
-        raise Violation("limit", f"{sequence} knows {known} tokens of {request.limit}")
+        raise InvariantViolation("limit", f"{sequence} knows {known} tokens of {request.limit}")
     flags = (sequence.last_samples, sequence.previous_samples)
     if ledger.owed(sequence) < 0 or any(flag not in (0, 1) for flag in flags):
-        raise Violation("owed", f"{sequence} is owed {ledger.owed(sequence)} samples")
+        raise InvariantViolation("owed", f"{sequence} is owed {ledger.owed(sequence)} samples")
     if reach > known + ledger.promised(sequence) + sequence.drafts:
-        raise Violation("tokens_exist", f"{sequence} computes tokens that do not exist")
+        raise InvariantViolation("tokens_exist", f"{sequence} computes tokens that do not exist")
     if ledger.owed(sequence) < 0:
-        raise Violation("owed", f"{sequence} is promised fewer samples than steps in flight bring")
+        raise InvariantViolation(
+            "owed", f"{sequence} is promised fewer samples than steps in flight bring"
+        )
     if request.phase == Phase.WAITING and (slots or sequence.steady):
-        raise Violation("residency", f"{sequence} waits and has slots")
+        raise InvariantViolation("residency", f"{sequence} waits and has slots")
     if sequence.steady != (sequence in ledger.batch):
-        raise Violation("steady", f"{sequence} is listed wrong")
+        raise InvariantViolation("steady", f"{sequence} is listed wrong")
     if sequence.steady or reach > computed:
         for block in sequence.table[computed // size :]:
             if block.ref != 1:
-                raise Violation(
+                raise InvariantViolation(
                     "exclusive_write", f"{sequence} writes {block}, named {block.ref} times"
                 )
     if sequence.steady:
         boundary = len(sequence.table) * size - sequence.offset
         if sequence not in ledger.boundaries.get(boundary, {}):
-            raise Violation("steady", f"{sequence} is not in the calendar of boundaries")
+            raise InvariantViolation("steady", f"{sequence} is not in the calendar of boundaries")
         if sequence not in ledger.endings.get(request.limit - 1 - sequence.offset, {}):
-            raise Violation("steady", f"{sequence} is not in the calendar of ends")
+            raise InvariantViolation("steady", f"{sequence} is not in the calendar of ends")
 
 
 def check_clocks(ledger: Ledger) -> None:
     """Steps and operations are where they can be."""
     if not ledger.settled <= ledger.steps <= ledger.settled + ledger.limits.depth:
-        raise Violation("clocks", f"{ledger.steps} steps issued, {ledger.settled} settled")
+        raise InvariantViolation(
+            "clocks", f"{ledger.steps} steps issued, {ledger.settled} settled"
+        )
     for number in range(ledger.carried + 1, ledger.issued + 1):
         if number not in ledger.operations:
-            raise Violation("pending", f"operation {number} is complete and was in no plan")
+            raise InvariantViolation(
+                "pending", f"operation {number} is complete and was in no plan"
+            )
     if any(not ledger.done < number <= ledger.issued for number in ledger.operations):
-        raise Violation("clocks", "an operation that is open was never decided or is done")
+        raise InvariantViolation(
+            "clocks", "an operation that is open was never decided or is done"
+        )
     if sum(map(len, ledger.boundaries.values())) != len(ledger.batch):
-        raise Violation(
+        raise InvariantViolation(
             "steady", "the calendar of boundaries lists others than the steady sequences"
         )
     if sum(map(len, ledger.endings.values())) != len(ledger.batch):
-        raise Violation("steady", "the calendar of ends lists others than the steady sequences")
+        raise InvariantViolation(
+            "steady", "the calendar of ends lists others than the steady sequences"
+        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lineclear.monitor.audit import Violation
+from lineclear.monitor.audit import InvariantViolation
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import COMPUTE, CPU, FORWARD, GPU, SWAP_IN, Operation, Sequence
@@ -76,11 +76,15 @@ class Observer:
         shared = record.prompt // size
         worst = shared + record.parallel * ((last + size - 1) // size - shared)
         if worst > limits.gpu_blocks:
-            raise Violation("fits", f"{record} may hold {worst} of {limits.gpu_blocks} blocks")
+            raise InvariantViolation(
+                "fits", f"{record} may hold {worst} of {limits.gpu_blocks} blocks"
+            )
         if record.parallel > limits.max_num_seqs or record.limit > limits.max_model_len:
-            raise Violation("fits", f"{record} is longer or wider than any request may be")
+            raise InvariantViolation(
+                "fits", f"{record} is longer or wider than any request may be"
+            )
         if not limits.chunked and last > limits.max_num_batched_tokens:
-            raise Violation("fits", f"{record} never fits into one step")
+            raise InvariantViolation("fits", f"{record} never fits into one step")
         self.kv[record] = dict.fromkeys(record.members, 0)
 
     def _admit(self, record: Record) -> None:
@@ -88,9 +92,11 @@ class Observer:
 
     def _end(self, record: Record) -> None:
         if record.id in self.ended:
-            raise Violation("once", f"{record} ends a second time")
+            raise InvariantViolation("once", f"{record} ends a second time")
         if record.held or record.members:
-            raise Violation("once", f"{record} has ended and holds {len(record.held)} blocks")
+            raise InvariantViolation(
+                "once", f"{record} has ended and holds {len(record.held)} blocks"
+            )
         self.ended.add(record.id)
         self.kv.pop(record, None)
         self.born.pop(record, None)
@@ -140,9 +146,9 @@ class Observer:
         tokens, sequences = self.building[0] + steady, self.building[1] + steady
         self.building = [0, 0]
         if not 1 <= sequences <= min(tokens, limits.max_num_seqs):
-            raise Violation("budget", f"step {ledger.steps} has {sequences} sequences")
+            raise InvariantViolation("budget", f"step {ledger.steps} has {sequences} sequences")
         if tokens > limits.max_num_batched_tokens:
-            raise Violation("budget", f"step {ledger.steps} has {tokens} tokens")
+            raise InvariantViolation("budget", f"step {ledger.steps} has {tokens} tokens")
         self._decided()
 
     def _decided(self, *_: object) -> None:
@@ -158,7 +164,7 @@ class Observer:
             for tier in (GPU, CPU):
                 common = places[tier] & others[tier]
                 if common:
-                    raise Violation(
+                    raise InvariantViolation(
                         "ordered",
                         f"{new} and {ledger.operations[number]} touch {name(tier)} block "
                         f"{min(common)}, and {new} waits for operations up to {new.wait} only",
@@ -220,13 +226,19 @@ class Observer:
         ledger = self.ledger
         reach, kv = ledger.reach(sequence), self._positions(sequence)
         if reach > kv:
-            raise Violation("frontier", f"{sequence} counts {reach} positions, {kv} have KV")
+            raise InvariantViolation(
+                "frontier", f"{sequence} counts {reach} positions, {kv} have KV"
+            )
         if sequence.drafts and (
             ledger.promised(sequence) != 1 or reach != ledger.known(sequence) + sequence.drafts
         ):
-            raise Violation("drafts", f"{sequence} builds on {sequence.drafts} unverified drafts")
+            raise InvariantViolation(
+                "drafts", f"{sequence} builds on {sequence.drafts} unverified drafts"
+            )
         if sequence.late_drafts and not ledger.promised(sequence):
-            raise Violation("drafts", f"{sequence} waits for drafts of a sample that never comes")
+            raise InvariantViolation(
+                "drafts", f"{sequence} waits for drafts of a sample that never comes"
+            )
 
     def _check_copy(self, operation: Operation) -> None:
         """A copy that moved what a request holds is the one that the request waits for."""
@@ -235,12 +247,16 @@ class Observer:
             return
         resident = record.phase in (Phase.RUNNING, Phase.SWAPPED)
         if resident and number > self.born[record] and record.copy != number:
-            raise Violation("attributed", f"{record} waits for copy {record.copy}, not {number}")
+            raise InvariantViolation(
+                "attributed", f"{record} waits for copy {record.copy}, not {number}"
+            )
 
 
-def unguarded(operation: Operation, tier: int, place: int) -> Violation:
+def unguarded(operation: Operation, tier: int, place: int) -> InvariantViolation:
     """What is wrong if the next one at a place may come before an operation is done with it."""
-    return Violation("fence", f"nobody waits for {operation} on {name(tier)} block {place}")
+    return InvariantViolation(
+        "fence", f"nobody waits for {operation} on {name(tier)} block {place}"
+    )
 
 
 def name(tier: int) -> str:

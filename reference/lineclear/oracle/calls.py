@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lineclear.oracle.orders import Orders
-from lineclear.oracle.state import Branch, Live, State, ceil_div
+from lineclear.oracle.state import OracleRequest, OracleSequence, OracleState, ceil_div
 from lineclear.oracle.step import forget, void
 from lineclear.request import Output
 from lineclear_spec.lifecycle import Phase
@@ -50,8 +50,8 @@ def stops_of(stopped: Iterable[Any], sizes: list[tuple[int, ...]]) -> set[tuple[
 
 
 def completed(
-    state: State, orders: Orders, done: Iterable[int], failed: Iterable[int]
-) -> list[Live]:
+    state: OracleState, orders: Orders, done: Iterable[int], failed: Iterable[int]
+) -> list[OracleRequest]:
     """Copies end; the requests whose copy failed.
 
     Args:
@@ -64,7 +64,7 @@ def completed(
     for live in state.lives:
         if live.copy and live.copy in set(done) - set(bad):
             live.copy = 0
-    lost: list[Live] = []
+    lost: list[OracleRequest] = []
     for number in bad:
         for live in state.lives:
             if live.copy == number:
@@ -82,7 +82,7 @@ def completed(
     return lost
 
 
-def settle(state: State, plan: Plan) -> None:
+def settle(state: OracleState, plan: Plan) -> None:
     """A forward ran, so every copy up to the one that it waited for is complete."""
     waited = max(o.wait for o in plan.operations if o.kind == FORWARD)
     for live in state.lives:
@@ -91,7 +91,7 @@ def settle(state: State, plan: Plan) -> None:
 
 
 def committed(
-    state: State,
+    state: OracleState,
     plan: Plan,
     kept: Callable[[Scheduled], bool],
     sampled: Any,
@@ -117,7 +117,7 @@ def committed(
     reasons: dict[Hashable, set[str]] = {}
     generated = 0
 
-    def end(live: Live, branch: Branch, reason: str) -> None:
+    def end(live: OracleRequest, branch: OracleSequence, reason: str) -> None:
         live.branches.remove(branch)
         live.outputs = (*live.outputs, Output(branch.number, branch.known - live.prompt, reason))
         reasons.setdefault(live.name, set()).add(reason)
@@ -125,7 +125,7 @@ def committed(
             ended[live.name] = (reasons[live.name], sorted(live.outputs), live.preemptions)
             state.lives.remove(live)
 
-    rows: list[tuple[int, Any, Live, Branch]] = []
+    rows: list[tuple[int, Any, OracleRequest, OracleSequence]] = []
     for position, row in enumerate(plan.sampling):
         live = lives.get(row.request_id)
         if live is not None and kept(row):
@@ -134,7 +134,7 @@ def committed(
     for position, _, live, branch in rows:
         if not sizes[position]:
             end(live, branch, "pruned")
-    ends: list[tuple[Live, Branch, str]] = []
+    ends: list[tuple[OracleRequest, OracleSequence, str]] = []
     for position, row, live, branch in rows:
         if not sizes[position]:
             continue
@@ -144,7 +144,9 @@ def committed(
         for size in others:
             table = branch.table[: ceil_div(branch.reach, state.config.block_size)]
             reach, known = branch.reach, branch.known + size
-            child = Branch(branch.sequence, live.made, known, reach, reach, reach, 0, table, False)
+            child = OracleSequence(
+                branch.sequence, live.made, known, reach, reach, reach, 0, table, False
+            )
             live.made += 1
             live.branches.append(child)
             mine.append(child)

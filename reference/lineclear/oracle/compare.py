@@ -10,7 +10,7 @@ from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lineclear.oracle.rules import Undone
-from lineclear.oracle.state import Branch, Live, State, observe
+from lineclear.oracle.state import OracleRequest, OracleSequence, OracleState, observe
 from lineclear_spec.lifecycle import Phase
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ def same(rule: str, what: str, found: Any, wanted: Any) -> None:
         raise Undone(rule, f"{what}: {found!r}, and it should be {wanted!r}")
 
 
-def by_name(state: State) -> dict[Hashable, Live]:
+def by_name(state: OracleState) -> dict[Hashable, OracleRequest]:
     """Live requests by id."""
     return {live.name: live for live in state.lives}
 
 
-def compare(scheduler: Scheduler, wanted: State, rules: Mapping[Hashable, str]) -> None:
+def compare(scheduler: Scheduler, wanted: OracleState, rules: Mapping[Hashable, str]) -> None:
     """Holds a scheduler against the state that it should have.
 
     Args:
@@ -59,7 +59,7 @@ def compare(scheduler: Scheduler, wanted: State, rules: Mapping[Hashable, str]) 
         stands(theirs[name], live)
 
 
-def tables(their: Live, mine: Live) -> None:
+def tables(their: OracleRequest, mine: OracleRequest) -> None:
     """Its blocks, slots and counters."""
     name = mine.name
     same("blocks", f"blocks of request {name!r}", len(their.blocks), len(mine.blocks))
@@ -72,7 +72,7 @@ def tables(their: Live, mine: Live) -> None:
     same("blocks", f"a copy of request {name!r} is open", their.copying, mine.copying)
 
 
-def counts(branch: Branch) -> tuple[int, ...]:
+def counts(branch: OracleSequence) -> tuple[int, ...]:
     """What is compared of a sequence."""
     return (
         branch.number,
@@ -84,7 +84,7 @@ def counts(branch: Branch) -> tuple[int, ...]:
     )
 
 
-def stands(their: Live, mine: Live) -> None:
+def stands(their: OracleRequest, mine: OracleRequest) -> None:
     """Where it stands in the order, and what is remembered of it."""
     name, waits = mine.name, mine.phase != Phase.RUNNING
     same(

@@ -28,7 +28,7 @@ from lineclear.oracle.orders import Orders, Uncopied
 from lineclear.oracle.own_orders import own_order
 from lineclear.oracle.own_tenants import Tenants
 from lineclear.oracle.rules import Undone
-from lineclear.oracle.state import Branch, State, live_of, observe
+from lineclear.oracle.state import OracleSequence, OracleState, live_of, observe
 from lineclear.oracle.step import Expected
 from lineclear.oracle.step_judge import check_levels, counters_of, judge
 from lineclear.request import Accepted, Rejected, Request
@@ -222,7 +222,7 @@ class Oracle:
                 self._check_places(orders, state)
             listed = {sequence: k for k, sequence in enumerate(scheduler.explicit)}
 
-            def position(branch: Branch) -> int:
+            def position(branch: OracleSequence) -> int:
                 return listed.get(branch.sequence, -1)
 
             try:
@@ -268,7 +268,7 @@ class Oracle:
         config = self.scheduler.config
         return "rules" if config.rules != "lineclear" else ""
 
-    def _orders(self, state: State) -> Orders | None:
+    def _orders(self, state: OracleState) -> Orders | None:
         """The policy, to be asked; None if it cannot be copied."""
         try:
             return Orders(self.scheduler.policy, state, self._own())
@@ -280,7 +280,7 @@ class Oracle:
         followed = not self.exemption() and not self.scheduler.policy_failures
         return self.memory.own if followed else None
 
-    def _check_places(self, orders: Orders, state: State) -> None:
+    def _check_places(self, orders: Orders, state: OracleState) -> None:
         """A built-in policy without memory puts each request where it put it at first."""
         if self.scheduler.foreign or orders.reviews:
             return
@@ -291,7 +291,7 @@ class Oracle:
                 "order", f"place of request {live.name!r}", (order, rank), (live.order, live.rank)
             )
 
-    def _after(self, wanted: State) -> None:
+    def _after(self, wanted: OracleState) -> None:
         """The state is the wanted one, and every list names live requests alone."""
         scheduler = self.scheduler
         if scheduler.policy_failures and not wanted.fcfs:

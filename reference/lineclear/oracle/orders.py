@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterable
 from typing import Any
 
 from lineclear.oracle.own_tenants import Tenants
-from lineclear.oracle.state import Live, State
+from lineclear.oracle.state import OracleRequest, OracleState
 from lineclear.policies.tenants import TenantPolicy
 from lineclear_spec.lifecycle import Phase
 
@@ -50,17 +50,17 @@ class Orders:
         Uncopied: the policy cannot be copied.
     """
 
-    def __init__(self, policy: Any, state: State, own: Any = None) -> None:
+    def __init__(self, policy: Any, state: OracleState, own: Any = None) -> None:
         """Nothing was asked."""
         self.state = state
         self.policy: Any = None if state.fcfs else twin(policy) if own is None else own
         self.reviews = hasattr(self.policy, "review")
         self.tenants = isinstance(self.policy, TenantPolicy | Tenants)
-        self.aside: list[Live] = []  # taken out of the queue for the time of an admission
+        self.aside: list[OracleRequest] = []  # taken out of the queue for the time of an admission
 
     # ---- places --------------------------------------------------------------------------------
 
-    def place(self, live: Live) -> None:
+    def place(self, live: OracleRequest) -> None:
         """Asks where the request stands."""
         if self.policy is None:
             live.order = live.rank = (live.number,)
@@ -70,7 +70,7 @@ class Orders:
         ranks = hasattr(self.policy, "rank")
         live.rank = (*parts(self.policy.rank(view)), live.number) if ranks else live.order
 
-    def look(self, live: Live) -> None:
+    def look(self, live: OracleRequest) -> None:
         """The policy looks at a request again, if it does so at all."""
         if not self.reviews:
             return
@@ -87,17 +87,17 @@ class Orders:
     # ---- the queue -----------------------------------------------------------------------------
 
     @property
-    def queue(self) -> list[Live]:
+    def queue(self) -> list[OracleRequest]:
         """Requests that wait or are swapped out, in order; those put aside are not among them."""
         waiting = self.state.of_phase(Phase.WAITING, Phase.SWAPPED)
         first = self.state.config.swapped_first and not self.tenants
 
-        def place(live: Live) -> tuple[Any, ...]:
+        def place(live: OracleRequest) -> tuple[Any, ...]:
             return (first and live.phase != Phase.SWAPPED, live.order)
 
         return sorted((live for live in waiting if live not in self.aside), key=place)
 
-    def head(self) -> Live | None:
+    def head(self) -> OracleRequest | None:
         """The first in the queue; with tenants, the first of the one whose turn it is."""
         queue = self.queue
         if queue and self.tenants:
@@ -105,7 +105,7 @@ class Orders:
             queue = [live for live in queue if live.user.tenant == turn]
         return queue[0] if queue else None
 
-    def others_wait(self, live: Live) -> bool:
+    def others_wait(self, live: OracleRequest) -> bool:
         """Whether another request of its tenant waits."""
         return any(
             other is not live and other.user.tenant == live.user.tenant for other in self.queue
@@ -116,7 +116,7 @@ class Orders:
         if self.tenants:
             getattr(self.policy, event)(tenant, *count, self.state.steps)
 
-    def ended(self, gone: Iterable[Live], waited: set[Hashable]) -> None:
+    def ended(self, gone: Iterable[OracleRequest], waited: set[Hashable]) -> None:
         """Requests have ended.
 
         Args:
@@ -135,7 +135,7 @@ class Orders:
         """Tenants of which a request waits."""
         return {live.user.tenant for live in self.queue}
 
-    def put_aside(self, live: Live) -> None:
+    def put_aside(self, live: OracleRequest) -> None:
         """The request is passed for now."""
         self.aside.append(live)
         if not self.others_wait(live):
@@ -150,26 +150,26 @@ class Orders:
 
     # ---- requests that enter and give way ------------------------------------------------------
 
-    def enters(self, live: Live) -> None:
+    def enters(self, live: OracleRequest) -> None:
         """The request leaves the queue; it does not run yet."""
         if not self.others_wait(live):
             self.tell("idle", live.user.tenant)
 
-    def entered(self, live: Live) -> None:
+    def entered(self, live: OracleRequest) -> None:
         """The request runs, for the first time or again."""
         self.look(live)
         if not live.started:
             self.tell("admitted", live.user.tenant, live.prompt)
         live.started = True
 
-    def stops(self, live: Live) -> None:
+    def stops(self, live: OracleRequest) -> None:
         """The request is about to be preempted: none of its sequences decodes in every step."""
         for branch in live.branches:
             if branch.in_batch:
                 branch.in_batch = False
                 self.tell("steady", live.user.tenant, -1)
 
-    def waits(self, live: Live) -> None:
+    def waits(self, live: OracleRequest) -> None:
         """The request waits from now on."""
         live.since = self.state.steps
         if not self.others_wait(live):
@@ -178,14 +178,14 @@ class Orders:
 
     # ---- questions -----------------------------------------------------------------------------
 
-    def may_displace(self, head: Live, other: Live) -> bool:
+    def may_displace(self, head: OracleRequest, other: OracleRequest) -> bool:
         """Whether the policy lets the head of the queue displace a request that runs."""
         if self.policy is None:
             return False
         steps = self.state.steps
         return bool(self.policy.may_displace(head.view(steps), other.view(steps)))
 
-    def share(self, live: Live) -> int | None:
+    def share(self, live: OracleRequest) -> int | None:
         """Tokens of an unfinished prompt that the policy lets a step compute; None for no limit."""
         if not hasattr(self.policy, "share"):
             return None

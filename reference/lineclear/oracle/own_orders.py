@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lineclear.oracle.own_tenants import Counters, Turns
+from lineclear.oracle.own_tenants import Turns, VirtualTokenCounters
 from lineclear.policies.aging import Aging
 from lineclear.policies.ceiling import Ceiling
 from lineclear.policies.drr import DeficitRoundRobin
@@ -204,7 +204,7 @@ OWN: dict[type[Any], Callable[[Any], Any]] = {
     Hybrid: PriorityThenArrival,
     Fair: Shares,
     MultiLevelFeedbackQueue: Levels,
-    VirtualTokenCounter: Counters,
+    VirtualTokenCounter: VirtualTokenCounters,
     DeficitRoundRobin: Turns,
 }
 

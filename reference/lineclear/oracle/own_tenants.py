@@ -14,7 +14,7 @@ from typing import Any
 from lineclear.oracle.rules import Undone
 from lineclear.policies.view import View
 
-__all__ = ["Counters", "Tenants", "Turns"]
+__all__ = ["Tenants", "Turns", "VirtualTokenCounters"]
 
 
 class Tenants(ABC):
@@ -79,7 +79,7 @@ def same(what: str, found: Any, wanted: Any) -> None:
         raise Undone("counts", f"{what}: {found}, and it should be {wanted}")
 
 
-class Counters(Tenants):
+class VirtualTokenCounters(Tenants):
     """The waiting tenant with the least counter goes next; one that comes back is owed nothing."""
 
     def __init__(self, policy: Any) -> None:

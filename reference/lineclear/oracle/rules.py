@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from lineclear.monitor.audit import Violation
+from lineclear.monitor.audit import InvariantViolation
 
 __all__ = ["EXEMPTIONS", "LIMITS", "NAME", "RULES", "Undone"]
 
@@ -69,7 +69,7 @@ EXEMPTIONS: Mapping[str, str] = MappingProxyType(
 )
 
 
-class Undone(Violation):
+class Undone(InvariantViolation):
     """A step did not do what the rules say; `rule` is the first that it breaks."""
 
     def __init__(self, rule: str, what: str) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lineclear.scheduler import Scheduler
     from lineclear.scheduling.entry import Entry
 
-__all__ = ["Branch", "Live", "State", "ceil_div", "live_of", "observe"]
+__all__ = ["OracleRequest", "OracleSequence", "OracleState", "ceil_div", "live_of", "observe"]
 
 
 def ceil_div(tokens: int, size: int) -> int:
@@ -31,7 +31,7 @@ def ceil_div(tokens: int, size: int) -> int:
 
 
 @dataclass(eq=False, slots=True)
-class Branch:
+class OracleSequence:
     """One sequence of a request.
 
     Attributes:
@@ -58,7 +58,7 @@ class Branch:
 
 
 @dataclass(eq=False, slots=True)
-class Live:
+class OracleRequest:
     """One live request; sequences are in the order in which the scheduler lists them.
 
     Attributes:
@@ -91,7 +91,7 @@ class Live:
     since: int
     started: bool
     review: int
-    branches: list[Branch]
+    branches: list[OracleSequence]
     made: int = 1
     outputs: tuple[Output, ...] = ()
     protected: bool = False
@@ -128,7 +128,7 @@ class Live:
 
 
 @dataclass(eq=False, slots=True)
-class State:
+class OracleState:
     """Everything that a step is decided by.
 
     Attributes:
@@ -140,17 +140,17 @@ class State:
     """
 
     config: Config
-    lives: list[Live]
+    lives: list[OracleRequest]
     steps: int
     fcfs: bool
     names: Iterator[int] = field(default_factory=lambda: count(1))
 
-    def of_phase(self, *phases: Phase) -> list[Live]:
+    def of_phase(self, *phases: Phase) -> list[OracleRequest]:
         """Requests in one of the phases."""
         return [live for live in self.lives if live.phase in phases]
 
     @property
-    def running(self) -> list[Live]:
+    def running(self) -> list[OracleRequest]:
         """Requests that run, in the order of their ranks."""
         return sorted(self.of_phase(Phase.RUNNING), key=lambda live: live.rank)
 
@@ -178,7 +178,7 @@ class State:
         return [-next(self.names) for _ in range(blocks)]
 
 
-def observe(scheduler: Scheduler, protected: Iterable[Hashable] = ()) -> State:
+def observe(scheduler: Scheduler, protected: Iterable[Hashable] = ()) -> OracleState:
     """The state of a scheduler between two calls.
 
     Args:
@@ -188,7 +188,7 @@ def observe(scheduler: Scheduler, protected: Iterable[Hashable] = ()) -> State:
     listed = {sequence: k for k, sequence in enumerate(scheduler.explicit)}
     entries = sorted(scheduler.entries.values(), key=lambda entry: entry.number)
     kept = set(protected)
-    return State(
+    return OracleState(
         config=scheduler.config,
         lives=[live_of(scheduler, entry, listed, entry.name in kept) for entry in entries],
         steps=scheduler.ledger.steps,
@@ -198,18 +198,18 @@ def observe(scheduler: Scheduler, protected: Iterable[Hashable] = ()) -> State:
 
 def live_of(
     scheduler: Scheduler, entry: Entry, listed: dict[Sequence, int], protected: bool
-) -> Live:
+) -> OracleRequest:
     """One request as it stands."""
     ledger, record = scheduler.ledger, entry.record
     cached, user = entry.asked, entry.user
     entry.asked = cached  # looking at it leaves nothing behind
     names: dict[Any, int] = {}
-    branches: list[Branch] = []
+    branches: list[OracleSequence] = []
     for sequence in record.members:
         for block in sequence.table:
             names.setdefault(block, len(names) + 1)
         branches.append(
-            Branch(
+            OracleSequence(
                 sequence=sequence,
                 number=entry.branch(sequence),
                 known=ledger.known(sequence),
@@ -221,7 +221,7 @@ def live_of(
                 in_batch=sequence.steady,
             )
         )
-    return Live(
+    return OracleRequest(
         record=record,
         name=entry.name,
         user=user,

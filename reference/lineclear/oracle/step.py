@@ -12,22 +12,22 @@ from typing import Any
 
 from lineclear.config import Config
 from lineclear.oracle.orders import Orders
-from lineclear.oracle.state import Branch, Live, State
+from lineclear.oracle.state import OracleRequest, OracleSequence, OracleState
 from lineclear.oracle.work import Demand, Work, demand, grow, work_of
 from lineclear_spec.lifecycle import Phase
 
-__all__ = ["NEW", "Expected", "Row", "forget", "swaps", "void"]
+__all__ = ["NEW", "Expected", "ServedRow", "forget", "swaps", "void"]
 
 #: Number of a copy that the step decides.
 NEW = -1
 
 #: Request, branch, tokens, drafts, first position, whether it samples, whether it is a prefill.
-Row = tuple[Hashable, int, int, int, int, bool, bool]
+ServedRow = tuple[Hashable, int, int, int, int, bool, bool]
 
 
-def worst_first(rule: str) -> Callable[[Live], tuple[Any, ...]]:
+def worst_first(rule: str) -> Callable[[OracleRequest], tuple[Any, ...]]:
     """For a victim rule, the key by which the candidates are sorted, the first victim first."""
-    keys: dict[str, Callable[[Live], tuple[Any, ...]]] = {
+    keys: dict[str, Callable[[OracleRequest], tuple[Any, ...]]] = {
         "last": lambda live: live.rank,
         "lowest_priority": lambda live: (-live.user.priority, live.rank),
         "longest": lambda live: (live.tokens, live.rank),
@@ -36,7 +36,7 @@ def worst_first(rule: str) -> Callable[[Live], tuple[Any, ...]]:
     return keys[rule]
 
 
-def swaps(config: Config, live: Live) -> bool:
+def swaps(config: Config, live: OracleRequest) -> bool:
     """Whether the mode says to swap this request, if that can be done."""
     match config.preemption_mode:
         case "swap":
@@ -73,7 +73,9 @@ class Expected:
         alone: requests that preempted themselves although nothing else ran.
     """
 
-    def __init__(self, state: State, orders: Orders, listed: Callable[[Branch], int]) -> None:
+    def __init__(
+        self, state: OracleState, orders: Orders, listed: Callable[[OracleSequence], int]
+    ) -> None:
         """Works the step out."""
         self.state, self.config, self.orders, self.listed = state, state.config, orders, listed
         self.preempted: list[tuple[Hashable, str]] = []
@@ -81,7 +83,7 @@ class Expected:
         self.admitted: list[Hashable] = []
         self.prefills: list[tuple[Work, int]] = []
         self.decodes: list[tuple[Work, int]] = []
-        self.rows: list[Row] = []
+        self.rows: list[ServedRow] = []
         self.reason = ""
         self.displaced = self.short = False  # short: an unfinished prompt lacks tokens
         self.lost = self.alone = 0
@@ -115,13 +117,13 @@ class Expected:
         self.hand_out()
         self.write()
 
-    def works(self, live: Live) -> list[Work]:
+    def works(self, live: OracleRequest) -> list[Work]:
         """What the sequences of a request that runs can do."""
         return work_of(self.state, live, sorted(live.branches, key=self.listed))
 
     # ---- preemption ----------------------------------------------------------------------------
 
-    def make_room(self, works: dict[Live, list[Work]]) -> bool:
+    def make_room(self, works: dict[OracleRequest, list[Work]]) -> bool:
         """Each in its place takes its blocks; one that cannot preempts the first victim behind it.
 
         Returns:
@@ -144,7 +146,7 @@ class Expected:
                 taken += need[live]
         return True
 
-    def preempt(self, live: Live) -> None:
+    def preempt(self, live: OracleRequest) -> None:
         """The request gives its blocks up, by swap if that is wanted and there is room."""
         self.orders.stops(live)
         swap = not live.copying and swaps(self.config, live) and self.make_cpu_room(live)
@@ -160,7 +162,7 @@ class Expected:
         self.preempted.append((live.name, "swap" if swap else "recompute"))
         self.orders.waits(live)
 
-    def make_cpu_room(self, live: Live) -> bool:
+    def make_cpu_room(self, live: OracleRequest) -> bool:
         """Discards the least important copies behind the request, if that makes room for it."""
         state, need = self.state, len(live.blocks)
         if need <= state.cpu_free:
@@ -178,7 +180,7 @@ class Expected:
 
     # ---- displacement --------------------------------------------------------------------------
 
-    def displace(self, works: dict[Live, list[Work]]) -> None:
+    def displace(self, works: dict[OracleRequest, list[Work]]) -> None:
         """The head of the queue preempts those that the policy lets it, if that is enough."""
         head = self.orders.head()
         if head is None or head.copying:
@@ -193,7 +195,7 @@ class Expected:
         ]
         if self.enough(want, works, ()) or not self.enough(want, works, candidates):
             return
-        victims: list[Live] = []
+        victims: list[OracleRequest] = []
         for live in sorted(candidates, key=worst_first(self.config.victim), reverse=True):
             if self.enough(want, works, victims):
                 break
@@ -207,7 +209,7 @@ class Expected:
         self.displaced = True
         self.admitted.append(head.name)
 
-    def enough(self, want: Demand, works: dict[Live, list[Work]], without: Any) -> bool:
+    def enough(self, want: Demand, works: dict[OracleRequest, list[Work]], without: Any) -> bool:
         """Whether a request can enter once these have been preempted and the others have grown."""
         rest = [live for live in works if live not in without]
         gone = sum(len(live.blocks) for live in without)
@@ -244,7 +246,7 @@ class Expected:
             return work.tokens
         return tokens if self.config.enable_chunked_prefill else 0
 
-    def serve(self, works: dict[Live, list[Work]]) -> None:
+    def serve(self, works: dict[OracleRequest, list[Work]]) -> None:
         """Those that run: decodes, then unfinished prompts in order, until one lacks tokens."""
         for work in in_order_of_service([work for found in works.values() for work in found]):
             part = 0 if self.short else self.part(work, self.tokens)
@@ -276,7 +278,7 @@ class Expected:
 
     def admit(self) -> None:
         """The head of the queue while it fits; so many as `bypass` says may be passed."""
-        passed: list[Live] = []
+        passed: list[OracleRequest] = []
         while (head := self.orders.head()) is not None:
             if self.fits(head):
                 if any(other.bypassed >= self.config.bypass for other in passed):
@@ -292,7 +294,7 @@ class Expected:
                 break
         self.orders.put_back()
 
-    def fits(self, live: Live) -> bool:
+    def fits(self, live: OracleRequest) -> bool:
         """Whether there is what the request needs."""
         want = demand(self.state, live, live.phase == Phase.SWAPPED)
         kept = self.watermark if self.state.running else 0
@@ -303,7 +305,7 @@ class Expected:
             and want.tokens <= self.tokens
         )
 
-    def start(self, live: Live) -> None:
+    def start(self, live: OracleRequest) -> None:
         """The request runs: it has its blocks, and computes what the step has tokens for."""
         self.orders.enters(live)
         if live.phase == Phase.SWAPPED:
@@ -347,13 +349,13 @@ def in_order_of_service(works: list[Work]) -> list[Work]:
     return sorted(works, key=lambda work: not work.decodes)
 
 
-def void(live: Live) -> None:
+def void(live: OracleRequest) -> None:
     """What was computed on a copy that is not complete is worthless, and so are its samples."""
     for branch in live.branches:
         branch.pending = 0
 
 
-def forget(live: Live) -> None:
+def forget(live: OracleRequest) -> None:
     """The request waits without blocks; what its sequences know is kept."""
     live.phase, live.copy = Phase.WAITING, 0
     for branch in live.branches:

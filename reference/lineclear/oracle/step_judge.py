@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lineclear.oracle.compare import compare, same
 from lineclear.oracle.state import observe
-from lineclear.oracle.step import Expected, Row
+from lineclear.oracle.step import Expected, ServedRow
 from lineclear.policies.mlfq import MultiLevelFeedbackQueue
 from lineclear_spec.lifecycle import Phase
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["check_levels", "counters_of", "judge"]
 
 
-def rows_of(plan: Plan) -> list[Row]:
+def rows_of(plan: Plan) -> list[ServedRow]:
     """The rows of a plan in plain form; of one in the decode batch the first position is not told."""
     return [
         (r.request_id, r.branch, r.tokens, r.drafts, r.start, r.samples, r.prefill)  # type: ignore[misc]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lineclear.oracle.state import Branch, Live, State, ceil_div
+from lineclear.oracle.state import OracleRequest, OracleSequence, OracleState, ceil_div
 
 __all__ = ["Demand", "Work", "demand", "grow", "work_of"]
 
@@ -29,8 +29,8 @@ class Work:
         decodes: only a token that it generated is not computed.
     """
 
-    live: Live
-    branch: Branch
+    live: OracleRequest
+    branch: OracleSequence
     start: int
     tokens: int
     drafts: int
@@ -53,7 +53,7 @@ class Demand:
     tokens: int
 
 
-def one(state: State, live: Live, branch: Branch) -> Work | None:
+def one(state: OracleState, live: OracleRequest, branch: OracleSequence) -> Work | None:
     """What one sequence can do, or None: it waits for a commit or for its leader, or is complete."""
     size, leader = state.config.block_size, live.branches[0]
     lookahead = state.config.num_lookahead_slots if live.n == 1 else 0
@@ -78,7 +78,9 @@ def one(state: State, live: Live, branch: Branch) -> Work | None:
     return work
 
 
-def work_of(state: State, live: Live, order: Iterable[Branch] | None = None) -> list[Work]:
+def work_of(
+    state: OracleState, live: OracleRequest, order: Iterable[OracleSequence] | None = None
+) -> list[Work]:
     """What the sequences of a request can do, the last holder of a shared block writing in place."""
     branches = live.branches if order is None else order
     found = [work for branch in branches if (work := one(state, live, branch)) is not None]
@@ -94,7 +96,7 @@ def work_of(state: State, live: Live, order: Iterable[Branch] | None = None) -> 
     return found
 
 
-def grow(state: State, work: Work) -> None:
+def grow(state: OracleState, work: Work) -> None:
     """The sequence takes its blocks."""
     size, branch = state.config.block_size, work.branch
     end = work.end
@@ -107,7 +109,7 @@ def grow(state: State, work: Work) -> None:
     branch.slots = end
 
 
-def demand(state: State, live: Live, swapped: bool) -> Demand:
+def demand(state: OracleState, live: OracleRequest, swapped: bool) -> Demand:
     """What a waiting request needs to enter: all its blocks and seats, and a token at least.
 
     Args:

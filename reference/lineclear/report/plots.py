@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from lineclear.simulation.compare import Row
+from lineclear.simulation.compare import PolicyRow
 from lineclear.simulation.history import PHASES
 
 __all__ = ["draw"]
@@ -37,7 +37,7 @@ MOST_LINES = 150
 MOST_POINTS = 400
 
 
-def draw(rows: list[Row], folder: str, suffix: str = "svg") -> list[str]:
+def draw(rows: list[PolicyRow], folder: str, suffix: str = "svg") -> list[str]:
     """Draws every picture; their paths.
 
     Args:
@@ -78,7 +78,7 @@ def thinned(values: list[Any], most: int = MOST_POINTS) -> list[Any]:
     return [values[round(k * (len(values) - 1) / (most - 1))] for k in range(most)]
 
 
-def distributions(rows: list[Row], path: str) -> str:
+def distributions(rows: list[PolicyRow], path: str) -> str:
     """How many requests had their first token, and each further one, within a time."""
     figure = Figure(figsize=(10, 3.6))
     axes = figure.subplots(1, 2, sharey=True)
@@ -103,7 +103,7 @@ def distributions(rows: list[Row], path: str) -> str:
     return save(figure, path)
 
 
-def spans(row: Row, phase: str) -> Iterator[list[tuple[float, float]]]:
+def spans(row: PolicyRow, phase: str) -> Iterator[list[tuple[float, float]]]:
     """Lines of one phase: a request on each line, in order of arrival."""
     lives = thinned(list(row.history.phases.values()), MOST_LINES)
     end = row.history.seconds
@@ -114,7 +114,7 @@ def spans(row: Row, phase: str) -> Iterator[list[tuple[float, float]]]:
                 yield [(begin, line), (stop, line)]
 
 
-def timeline(rows: list[Row], path: str) -> str:
+def timeline(rows: list[PolicyRow], path: str) -> str:
     """Each request as a line through its phases."""
     figure = Figure(figsize=(10, 0.5 + 2.3 * len(rows)))
     axes = figure.subplots(len(rows), 1, sharex=True, squeeze=False)
@@ -136,7 +136,7 @@ def timeline(rows: list[Row], path: str) -> str:
     return save(figure, path)
 
 
-def usage(rows: list[Row], path: str) -> str:
+def usage(rows: list[PolicyRow], path: str) -> str:
     """KV in use, and how many run and wait."""
     figure = Figure(figsize=(10, 5.4))
     pools, running, waiting = figure.subplots(3, 1, sharex=True)
@@ -164,7 +164,7 @@ def usage(rows: list[Row], path: str) -> str:
     return save(figure, path)
 
 
-def service(rows: list[Row], path: str) -> str:
+def service(rows: list[PolicyRow], path: str) -> str:
     """What each tenant got, and by how much that differs between those who wait."""
     figure = Figure(figsize=(10, 0.8 + 2.4 * len(rows)))
     axes = figure.subplots(len(rows), 2, sharex=True, sharey="col", squeeze=False)

@@ -13,10 +13,10 @@ from lineclear.report.properties import PROPERTIES, Cell
 from lineclear_spec.premises import PREMISES
 
 if TYPE_CHECKING:
-    from lineclear.evidence.refutations import Refutation, Shown
+    from lineclear.evidence.refutations import Demonstration, Refutation
     from lineclear_spec.standings import Standing
 
-    Runs = Iterable[tuple[Refutation, Shown | NotShown]]
+    Runs = Iterable[tuple[Refutation, Demonstration | NotShown]]
 
 __all__ = ["SIGNATURE", "as_json", "markdown", "text"]
 
@@ -136,7 +136,7 @@ def markdown(table: list[Cell], stood: Iterable[Standing], runs: Runs) -> str:
     return "\n".join(lines)
 
 
-def refuted(title: str, runs: list[tuple[Refutation, Shown | NotShown]]) -> list[str]:
+def refuted(title: str, runs: list[tuple[Refutation, Demonstration | NotShown]]) -> list[str]:
     """A section with a heading for each run; runs of one kind that say the same stand together."""
     lines = ["", f"## {title}", ""]
     groups: dict[tuple[str, str], list[Refutation]] = {}

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lineclear.evidence.refutations import REFUTATIONS, NotShown, Shown
+from lineclear.evidence.refutations import REFUTATIONS, Demonstration, NotShown
 from lineclear_spec.standings import Standing
 from lineclear_spec.theorems import CLAIMS
 
 __all__ = ["PROPERTIES", "Cell", "cells", "property_of", "show_all"]
 
-Seen = Mapping[str, "Shown | NotShown"]
+Seen = Mapping[str, "Demonstration | NotShown"]
 
 PROPERTIES: dict[str, str] = {
     "P1": "non-idling: while requests live, somebody is computed",
@@ -76,9 +76,9 @@ def property_of(theorem: str) -> tuple[str, str]:
     return policy, ALIASES.get(name, name)
 
 
-def show_all(policy: str | None = None) -> dict[str, Shown | NotShown]:
+def show_all(policy: str | None = None) -> dict[str, Demonstration | NotShown]:
     """Runs every refutation, or those of one policy or preset."""
-    found: dict[str, Shown | NotShown] = {}
+    found: dict[str, Demonstration | NotShown] = {}
     for refutation in REFUTATIONS:
         if policy in (None, refutation.policy):
             try:

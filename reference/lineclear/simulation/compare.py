@@ -15,18 +15,18 @@ from lineclear.config import Config
 from lineclear.policies import make
 from lineclear.policies.units import shown
 from lineclear.simulation.history import History
-from lineclear.simulation.result import Result
+from lineclear.simulation.result import RunResult
 from lineclear.simulation.simulate import Simulation
 from lineclear.simulation.steptime import StepTime
-from lineclear.theorems.bound_checks import OF_SERVICE, Held, Holding, broken_bounds
+from lineclear.theorems.bound_checks import OF_SERVICE, BoundCheck, Holding, broken_bounds
 from lineclear.theorems.service import Service
 from lineclear.workload.workload import Workload
 
-__all__ = ["Goal", "Row", "compare"]
+__all__ = ["PolicyRow", "ServiceGoal", "compare"]
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
+class ServiceGoal:
     """What a request that went well looks like.
 
     Attributes:
@@ -39,7 +39,7 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PolicyRow:
     """One policy's run.
 
     Attributes:
@@ -59,7 +59,7 @@ class Row:
     """
 
     policy: str
-    result: Result
+    result: RunResult
     service: Service
     bound: float | Fraction | None
     attained: float
@@ -67,7 +67,7 @@ class Row:
     passed: int
     times: dict[str, Any]
     history: History
-    held: list[Held]
+    held: list[BoundCheck]
 
     def json(self) -> dict[str, Any]:
         """The contract for scripts."""
@@ -92,10 +92,10 @@ def compare(
     policies: list[str],
     *,
     model: StepTime | None = None,
-    goal: Goal | None = None,
+    goal: ServiceGoal | None = None,
     check_every: int = 0,
     on_end: Callable[[], object] = lambda: None,
-) -> list[Row]:
+) -> list[PolicyRow]:
     """Runs the workload once for each policy.
 
     Args:
@@ -110,8 +110,8 @@ def compare(
     Raises:
         ValueError: there is no policy of that name.
     """
-    goal = goal or Goal()
-    rows: list[Row] = []
+    goal = goal or ServiceGoal()
+    rows: list[PolicyRow] = []
     for name in policies:
         named = config.scheduling_policy == name
         options = dict(config.policy_options) if named else {}
@@ -145,7 +145,7 @@ def compare(
         duration = result.metrics["duration"]
         held = holding.rows()
         rows.append(
-            Row(
+            PolicyRow(
                 policy=name,
                 result=result,
                 service=service,
@@ -161,7 +161,7 @@ def compare(
     return rows
 
 
-def gap_bound(rows: list[Held]) -> float | Fraction | None:
+def gap_bound(rows: list[BoundCheck]) -> float | Fraction | None:
     """The most by which the service of two tenants may differ, if a theorem that holds says so."""
     for row in rows:
         if row.guarantee.theorem in OF_SERVICE and row.guarantee.bound is not None:

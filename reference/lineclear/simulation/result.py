@@ -12,11 +12,11 @@ from lineclear.config import Config
 from lineclear.monitor.stall import Stall
 from lineclear.workload.workload import Workload
 
-__all__ = ["Result"]
+__all__ = ["RunResult"]
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class RunResult:
     """What came of a run.
 
     Attributes:

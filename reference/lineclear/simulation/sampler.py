@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from lineclear.plan import Scheduled
 from lineclear.workload.workload import Arrival
 
-__all__ = ["Live", "Sampler"]
+__all__ = ["Sampler", "SimulatedRequest"]
 
 
 @dataclass(slots=True)
-class Live:
+class SimulatedRequest:
     """A request that has not ended, as the simulated engine knows it.
 
     Attributes:
@@ -57,7 +57,7 @@ class Sampler:
         self.acceptance = acceptance
         self._draw = random.Random(seed).random
 
-    def lengths(self, live: Live, row: Scheduled) -> list[int]:
+    def lengths(self, live: SimulatedRequest, row: Scheduled) -> list[int]:
         """Tokens of each continuation; the first token of a request makes all its branches."""
         if len(live.targets) > 1 and live.generated == [0]:
             # A branch of one token ends with it, so it never becomes a sequence of its own.

@@ -14,7 +14,7 @@ from typing import TextIO, cast
 
 from lineclear.config import Config
 from lineclear.journal.file import JournalFile
-from lineclear.monitor.audit import Violation
+from lineclear.monitor.audit import InvariantViolation
 from lineclear.monitor.liveness import Stalled, Watch
 from lineclear.monitor.observer import Observer
 from lineclear.monitor.repeated_audit import RepeatedAudit
@@ -25,9 +25,9 @@ from lineclear.policies import Policy
 from lineclear.request import Finished, Rejected, Request
 from lineclear.scheduler import Scheduler
 from lineclear.simulation.metrics import Collector
-from lineclear.simulation.result import Result
-from lineclear.simulation.sampler import Live, Sampler
-from lineclear.simulation.steptime import Device, StepTime
+from lineclear.simulation.result import RunResult
+from lineclear.simulation.sampler import Sampler, SimulatedRequest
+from lineclear.simulation.steptime import SimulatedDevice, StepTime
 from lineclear.theorems.service import Listener
 from lineclear.workload.workload import Arrival, Workload
 from lineclear_spec.records import Request as Record
@@ -83,10 +83,10 @@ class Simulation:
         self.called = Oracle(self.scheduler) if check_every == 1 else self.scheduler
         self.audit = RepeatedAudit(self.scheduler)
         self.watch = Watch(self.scheduler)
-        self.device = Device()
+        self.device = SimulatedDevice()
         self.service = service
         self.collector = collector or Collector()
-        self.live: dict[Hashable, Live] = {}
+        self.live: dict[Hashable, SimulatedRequest] = {}
         self.rejected: list[tuple[str, str]] = []
         self.clipped = workload.clipped
         self.finished = 0
@@ -95,7 +95,7 @@ class Simulation:
         self._flights: deque[tuple[Plan, float]] = deque()
         self._copies: list[tuple[float, int]] = []  # (when it is done, number)
 
-    def run(self, on_end: Callable[[], object] = lambda: None) -> Result:
+    def run(self, on_end: Callable[[], object] = lambda: None) -> RunResult:
         """Runs to the end, a violation or a stall; `on_end` is called for each request."""
         violations: list[str] = []
         stalled = ""
@@ -111,12 +111,12 @@ class Simulation:
                 stall = self.scheduler.stall_report()
         except Stalled as alarm:
             stalled, stall = f"step {self.scheduler.ledger.steps}: {alarm.what}", alarm.report
-        except Violation as violation:
+        except InvariantViolation as violation:
             violations.append(f"step {self.scheduler.ledger.steps}: {violation}")
         if self.file is not None:
             self.file.end(self.scheduler.ledger)
         counters, collector = self.scheduler.counters, self.collector
-        return Result(
+        return RunResult(
             workload=self.workload,
             config=self.config,
             policy=self.scheduler.policy_name,
@@ -257,7 +257,7 @@ class Simulation:
         self.clipped += any(length > cap for length in arrival.output_tokens)
         targets = [min(length, cap) for length in arrival.output_tokens]
         self.watch.added(arrival.request_id)
-        self.live[arrival.request_id] = Live(arrival, targets, cap)
+        self.live[arrival.request_id] = SimulatedRequest(arrival, targets, cap)
         self.collector.arrive(arrival.request_id, arrival.arrival_time)
         if self.service is not None:
             self.service.arrive(arrival)
@@ -272,7 +272,7 @@ class Simulation:
         outputs = {output.branch: output.generated_tokens for output in finished.outputs}
         wanted = dict(enumerate(live.targets))
         if outputs != wanted:
-            raise Violation(
+            raise InvariantViolation(
                 "outputs", f"request {finished.request_id} generated {outputs}, not {wanted}"
             )
 

@@ -10,7 +10,7 @@ import math
 from collections import deque
 from dataclasses import dataclass, fields
 
-__all__ = ["Device", "StepTime"]
+__all__ = ["SimulatedDevice", "StepTime"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class StepTime:
         return self.copy_base + blocks * block_size * self.kv_bytes / self.copy_bandwidth
 
 
-class Device:
+class SimulatedDevice:
     """Three streams that work at once, each first in, first out: compute, copies out, copies in.
 
     Attributes:

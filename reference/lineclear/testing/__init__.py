@@ -6,7 +6,7 @@ allow, and `ContentExecutor`. For any other scheduler there is a protocol of fou
 (Hypothesis) and `exhaust`. docs/test_your_scheduler.md begins with an example.
 """
 
-from lineclear.testing.content import Branch, ContentExecutor, WrongContent
+from lineclear.testing.content import ContentExecutor, DeviceSequence, WrongContent
 from lineclear.testing.device import Device
 from lineclear.testing.exhaustive import Exhausted, exhaust
 from lineclear.testing.failure import Action, Failure
@@ -28,10 +28,10 @@ from lineclear.testing.target import scheduler
 __all__ = [
     "NO_TOKEN",
     "Action",
-    "Branch",
     "ContentExecutor",
     "Copy",
     "Device",
+    "DeviceSequence",
     "Exhausted",
     "Failure",
     "Found",

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lineclear.request import Accepted, Finished, Rejected, Request
-from lineclear.testing.device import Branch, Device, Forward, Row
+from lineclear.testing.device import Device, DeviceRow, DeviceSequence, Forward
 from lineclear_spec.lifecycle import Phase
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lineclear.plan import Plan
     from lineclear.scheduler import Scheduler
 
-__all__ = ["Bench", "Disagreement", "Flight", "Live", "fits"]
+__all__ = ["Bench", "BenchFlight", "BenchRequest", "Disagreement", "fits"]
 
 #: For each position of `plan.sampling`, the number of tokens of each continuation; none prunes.
 Sizes = tuple[int, ...]
@@ -45,7 +45,7 @@ class Disagreement(AssertionError):
 
 
 @dataclass(eq=False, slots=True)
-class Live:
+class BenchRequest:
     """A request as its user sees it.
 
     Attributes:
@@ -57,23 +57,23 @@ class Live:
     """
 
     request: Request
-    branches: dict[int, Branch]
+    branches: dict[int, DeviceSequence]
     made: int = 1
     outputs: Outputs = field(default_factory=list[tuple[int, int, str]])
     copy: tuple[int, str] | None = None
 
-    def generated(self, branch: Branch) -> int:
+    def generated(self, branch: DeviceSequence) -> int:
         """Tokens of a sequence beyond the prompt."""
         return len(branch.tokens) - self.request.prompt_tokens
 
 
 @dataclass(eq=False, slots=True)
-class Flight:
+class BenchFlight:
     """A step in flight: its plan, its forward, the owners of its samples, and the void samples."""
 
     plan: Plan
     forward: Forward
-    owners: list[Live]
+    owners: list[BenchRequest]
     void: set[int] = field(default_factory=set[int])
 
 
@@ -109,8 +109,8 @@ class Bench:
         self.scheduler = scheduler
         self.judge = judge
         self.device = device
-        self.live: dict[Hashable, Live] = {}
-        self.flights: deque[Flight] = deque()
+        self.live: dict[Hashable, BenchRequest] = {}
+        self.flights: deque[BenchFlight] = deque()
         self.kept = 0
         self.dropped = 0
 
@@ -140,7 +140,7 @@ class Bench:
         if isinstance(answer, Accepted):
             name = request.request_id
             branch = self.device.add(name, request.prompt_tokens)
-            self.live[name] = Live(request, {0: branch})
+            self.live[name] = BenchRequest(request, {0: branch})
         return answer
 
     def abort(self, name: Hashable) -> None:
@@ -186,10 +186,10 @@ class Bench:
         if forward is not None:
             rows = plan.sampling
             owners = [self.live[row.request_id] for row in rows]
-            self.flights.append(Flight(plan, forward, owners))
+            self.flights.append(BenchFlight(plan, forward, owners))
         return plan
 
-    def _preempted(self, live: Live, mode: str) -> None:
+    def _preempted(self, live: BenchRequest, mode: str) -> None:
         """A request was preempted; by recompute it loses its KV and everything based on a copy not
         yet known to have succeeded."""
         if mode != "recompute":
@@ -202,7 +202,7 @@ class Bench:
         """Whether the host has not yet learned that the operation ended."""
         return number in self.device.record.unknown
 
-    def _void(self, live: Live) -> None:
+    def _void(self, live: BenchRequest) -> None:
         """Marks the samples of steps in flight for the request as void."""
         for flight in self.flights:
             for position, owner in enumerate(flight.owners):
@@ -211,12 +211,12 @@ class Bench:
         for branch in live.branches.values():
             branch.pending.clear()
 
-    def gone(self, flight: Flight, position: int) -> bool:
+    def gone(self, flight: BenchFlight, position: int) -> bool:
         """Whether the sequence at a position has ended."""
         live, (name, branch) = flight.owners[position], flight.forward.sampling[position].name
         return self.live.get(name) is not live or branch not in live.branches
 
-    def expected(self, flight: Flight) -> list[int]:
+    def expected(self, flight: BenchFlight) -> list[int]:
         """Positions whose samples must be dropped."""
         return [
             position
@@ -269,7 +269,7 @@ class Bench:
             raise Disagreement(f"step {flight.plan.step} finishes {said}, not {ends}")
         return outcome
 
-    def _tokens(self, row: Row, which: int, size: int) -> list[int]:
+    def _tokens(self, row: DeviceRow, which: int, size: int) -> list[int]:
         """Tokens of a continuation: the first takes drafts and the sampled token, others are new."""
         assert row.token is not None
         if which:
@@ -278,7 +278,7 @@ class Bench:
 
     def _learn(
         self,
-        flight: Flight,
+        flight: BenchFlight,
         answers: list[list[list[int]]],
         stopped: Iterable[int | tuple[int, int]],
         dropped: set[int],
@@ -289,7 +289,7 @@ class Bench:
             stops.setdefault(_position(entry), []).append(
                 entry[1] if isinstance(entry, tuple) else None
             )
-        ends: list[tuple[Live, int, str]] = []
+        ends: list[tuple[BenchRequest, int, str]] = []
         self.dropped += len(dropped)
         for position, row in enumerate(flight.forward.sampling):
             if position in dropped:
@@ -324,7 +324,7 @@ class Bench:
                     ends.append((live, member, "length"))
         return self._end(ends)
 
-    def _end(self, ends: list[tuple[Live, int, str]]) -> dict[Hashable, Outputs]:
+    def _end(self, ends: list[tuple[BenchRequest, int, str]]) -> dict[Hashable, Outputs]:
         """Ends branches, and with the last one their request."""
         finished: dict[Hashable, Outputs] = {}
         for live, number, reason in ends:
@@ -414,11 +414,11 @@ class Bench:
             if known != sorted(len(branch.tokens) for branch in live.branches.values()):
                 raise Disagreement(f"request {name!r} is counted with {known} tokens")
 
-    def width(self, live: Live) -> int:
+    def width(self, live: BenchRequest) -> int:
         """Number of sequences of a request."""
         return len(live.branches)
 
-    def room(self, flight: Flight) -> Counter[Live]:
+    def room(self, flight: BenchFlight) -> Counter[BenchRequest]:
         """Maximum number of forks of each request in a step."""
         return Counter(
             {live: max(live.request.n - len(live.branches), 0) for live in flight.owners}

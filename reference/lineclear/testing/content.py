@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 
 from lineclear.plan import Plan
-from lineclear.testing.device import Branch, Device, WrongContent
+from lineclear.testing.device import Device, DeviceSequence, WrongContent
 
-__all__ = ["Branch", "ContentExecutor", "WrongContent"]
+__all__ = ["ContentExecutor", "DeviceSequence", "WrongContent"]
 
 
 class _Sampling(Device):
@@ -42,15 +42,17 @@ class ContentExecutor:
         self.device = _Sampling(block_size, sample)
 
     @property
-    def branches(self) -> dict[tuple[Hashable, int], Branch]:
+    def branches(self) -> dict[tuple[Hashable, int], DeviceSequence]:
         """Every sequence by (request id, branch)."""
         return self.device.branches
 
-    def add(self, request_id: Hashable, prompt: Iterable[int]) -> Branch:
+    def add(self, request_id: Hashable, prompt: Iterable[int]) -> DeviceSequence:
         """Adds an accepted request with these tokens."""
         return self.device.add(request_id, list(prompt))
 
-    def fork(self, parent: Branch, name: tuple[Hashable, int], tokens: Iterable[int]) -> Branch:
+    def fork(
+        self, parent: DeviceSequence, name: tuple[Hashable, int], tokens: Iterable[int]
+    ) -> DeviceSequence:
         """Adds a branch created by a commit, with these tokens, sharing all KV of its parent."""
         return self.device.fork(parent, name, tokens)
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 
 from lineclear.monitor.hazards import Access, Hazards
 from lineclear.plan import BlockOperation, Plan, Scheduled
-from lineclear.testing.operations import Carried, Record
+from lineclear.testing.operations import Carried, OperationRecord
 from lineclear.testing.orders import Early, Order
 
-__all__ = ["TIERS", "Branch", "Device", "Row", "WrongContent"]
+__all__ = ["TIERS", "Device", "DeviceRow", "DeviceSequence", "WrongContent"]
 
 Name = tuple[Hashable, int]
 #: (tier, block, offset in the block).
@@ -39,7 +39,7 @@ class WrongContent(AssertionError):
 
 
 @dataclass(eq=False, slots=True)
-class Branch:
+class DeviceSequence:
     """A sequence as an executor knows it.
 
     Attributes:
@@ -64,7 +64,7 @@ class Branch:
 
 
 @dataclass(eq=False, slots=True)
-class Row:
+class DeviceRow:
     """What a forward does for one sequence.
 
     Attributes:
@@ -79,7 +79,7 @@ class Row:
     """
 
     name: Name
-    branch: Branch
+    branch: DeviceSequence
     reads: list[tuple[Slot, int]]
     writes: list[tuple[Slot, int]]
     guesses: list[int]
@@ -94,8 +94,8 @@ class Forward:
 
     number: int
     step: int
-    rows: list[Row]
-    sampling: list[Row]
+    rows: list[DeviceRow]
+    sampling: list[DeviceRow]
 
 
 class Device:
@@ -120,9 +120,9 @@ class Device:
         self.block_size = block_size
         self.order = order or Early()
         self.hazards = hazards
-        self.branches: dict[Name, Branch] = {}
+        self.branches: dict[Name, DeviceSequence] = {}
         self.content: dict[Slot, Content] = {}
-        self.record = Record()
+        self.record = OperationRecord()
         self.slots_read = 0
         self._serial = 0
         self._compute = 0  # number of the last operation of the compute stream
@@ -136,7 +136,7 @@ class Device:
         self._serial += 1
         return self._serial
 
-    def add(self, request_id: Hashable, prompt: int | Iterable[int]) -> Branch:
+    def add(self, request_id: Hashable, prompt: int | Iterable[int]) -> DeviceSequence:
         """A request was accepted.
 
         Args:
@@ -144,12 +144,12 @@ class Device:
             prompt: its tokens, or how many; they are new ones then.
         """
         tokens = [self.token() for _ in range(prompt)] if isinstance(prompt, int) else list(prompt)
-        branch = self.branches[request_id, 0] = Branch(tokens)
+        branch = self.branches[request_id, 0] = DeviceSequence(tokens)
         return branch
 
-    def fork(self, parent: Branch, name: Name, tokens: Iterable[int]) -> Branch:
+    def fork(self, parent: DeviceSequence, name: Name, tokens: Iterable[int]) -> DeviceSequence:
         """A commit made another branch, which has these tokens and shares all KV of its parent."""
-        child = self.branches[name] = Branch(list(tokens), position=parent.position)
+        child = self.branches[name] = DeviceSequence(list(tokens), position=parent.position)
         return child
 
     def drop(self, request_id: Hashable) -> None:
@@ -157,13 +157,13 @@ class Device:
         for name in [name for name in self.branches if name[0] == request_id]:
             del self.branches[name]
 
-    def _branch(self, name: Name) -> Branch:
+    def _branch(self, name: Name) -> DeviceSequence:
         branch = self.branches.get(name)
         if branch is None:
             raise WrongContent(f"a plan names {told(name)}, which is not live")
         return branch
 
-    def _known(self, name: Name) -> Branch:
+    def _known(self, name: Name) -> DeviceSequence:
         branch = self._branch(name)
         if not branch.told:
             raise WrongContent(f"a plan names {told(name)}, whose whole table no plan has told")
@@ -229,7 +229,7 @@ class Device:
         made = self._forwards[number] = Forward(number, step, list(rows.values()), sampling)
         return made
 
-    def _row(self, row: Scheduled) -> Row:
+    def _row(self, row: Scheduled) -> DeviceRow:
         name = (row.request_id, row.branch)
         branch = self._known(name)
         history = branch.history
@@ -252,9 +252,9 @@ class Device:
         branch.position = sure
         if token is not None:
             branch.pending.append(token)
-        return Row(name, branch, slots[:start], slots[start:], guesses, token, sure)
+        return DeviceRow(name, branch, slots[:start], slots[start:], guesses, token, sure)
 
-    def _slot(self, branch: Branch, position: int) -> Slot:
+    def _slot(self, branch: DeviceSequence, position: int) -> Slot:
         block, offset = divmod(position, self.block_size)
         return "gpu", branch.table[block], offset
 
@@ -310,7 +310,7 @@ class Device:
             return SURE
         return frozenset([n for n in copies if n in record.failed or n in record.unknown])
 
-    def _read(self, row: Row) -> None:
+    def _read(self, row: DeviceRow) -> None:
         self.slots_read += len(row.reads)
         copies: set[int] = set()
         for position, (slot, own) in enumerate(row.reads):
@@ -362,7 +362,7 @@ class Device:
         if self.hazards is not None:
             self.hazards.complete(forward.number)
 
-    def rests_on_failure(self, row: Row) -> frozenset[int]:
+    def rests_on_failure(self, row: DeviceRow) -> frozenset[int]:
         """The failed copies on whose content a row rests."""
         return row.copies & self.record.failed
 

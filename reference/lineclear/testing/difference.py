@@ -37,7 +37,7 @@ def text(key: Hashable) -> str | int:
     return key if type(key) is str or type(key) is int else repr(key)
 
 
-class Pools:
+class PoolMap:
     """Maps block ids to pools."""
 
     def __init__(self, limits: Limits) -> None:
@@ -83,7 +83,7 @@ def difference(
         number: the first free number of a copy.
         after_step: the last step before the copies.
     """
-    pools = Pools(limits)
+    pools = PoolMap(limits)
     first: list[Event] = []  # blocks without copies
     taken: list[Event] = []
     moved: dict[str, tuple[list[Event], list[Event]]] = {}  # by request: allocated, then freed
@@ -179,7 +179,7 @@ def preempted(name: str, before: Observation, after: Observation, swapped: bool)
     return bool(before.tables.get(name)) and not after.tables.get(name)
 
 
-def released(pools: Pools, name: str, old: Sequence[int], at: int) -> list[Event]:
+def released(pools: PoolMap, name: str, old: Sequence[int], at: int) -> list[Event]:
     """Entries from `at` on are freed; positions are counted within each pool."""
     events: list[Event] = []
     for pool, blocks in pools.parts(old[at:]):
@@ -192,7 +192,7 @@ def acquired(
     before: Observation,
     after: Observation,
     limits: Limits,
-    pools: Pools,
+    pools: PoolMap,
     name: str,
     new: Sequence[int],
     at: int,
@@ -229,7 +229,7 @@ NEVER = object()
 
 
 def published(
-    before: Observation, after: Observation, pools: Pools
+    before: Observation, after: Observation, pools: PoolMap
 ) -> tuple[list[Event], list[Event]]:
     """Blocks that became findable, and blocks that no longer are, one event for each."""
     stored: list[Event] = []
@@ -262,7 +262,7 @@ def lasting(copies: Sequence[Copy], owner: Mapping[int, str]) -> list[Copy]:
 
 
 def moves(
-    copies: Sequence[Copy], chosen: Sequence[int], pools: Pools, number: int, after_step: int
+    copies: Sequence[Copy], chosen: Sequence[int], pools: PoolMap, number: int, after_step: int
 ) -> list[Event]:
     """Some of the copies, each after every previous step, and complete before the next."""
     events: list[Event] = []
@@ -277,7 +277,7 @@ def moves(
 
 def check_event(seen: Observation, limits: Limits, dying: Collection[str] = ()) -> Event:
     """The scheduler's own view of its state; a dying request may be in no queue."""
-    pools = Pools(limits)
+    pools = PoolMap(limits)
     free: Any = list(seen.free)
     if limits.host_blocks:
         free = {"gpu": [], HOST: []}

@@ -13,11 +13,11 @@ from lineclear.conform import Checker, Header, PoolSize
 from lineclear.testing.difference import HOST, Event
 from lineclear.testing.protocol import Limits, Row
 
-__all__ = ["Fail", "Judge", "Record", "header_of"]
+__all__ = ["Fail", "Judge", "LogLine", "header_of"]
 
 #: Called with the rule, the message and the place.
 Fail = Callable[..., None]
-Record = Callable[[Event], object]
+LogLine = Callable[[Event], object]
 
 
 def header_of(limits: Limits) -> Header:
@@ -50,7 +50,7 @@ class Judge:
         record: called with every event before it is checked.
     """
 
-    def __init__(self, limits: Limits, record: Record | None = None) -> None:
+    def __init__(self, limits: Limits, record: LogLine | None = None) -> None:
         """Starts before the first event."""
         self.limits = limits
         self.header = header_of(limits)

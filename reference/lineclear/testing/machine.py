@@ -13,8 +13,8 @@ from typing import Any, NoReturn, cast
 
 from lineclear.testing.difference import check_event, difference, frozen
 from lineclear.testing.failure import Action, Failure, place_of
-from lineclear.testing.judge import Judge, Record
-from lineclear.testing.model import Model
+from lineclear.testing.judge import Judge, LogLine
+from lineclear.testing.model import SlotModel
 from lineclear.testing.picture import picture
 from lineclear.testing.protocol import Copy, Observation, Row, SchedulerUnderTest
 from lineclear.testing.stuck import stuck
@@ -35,7 +35,7 @@ class Machine:
         record: called with every event of the log.
     """
 
-    def __init__(self, make: Make, record: Record | None = None) -> None:
+    def __init__(self, make: Make, record: LogLine | None = None) -> None:
         """Starts without requests.
 
         Raises:
@@ -43,10 +43,10 @@ class Machine:
         """
         self.actions: list[Action] = []
         self.seen = Observation({}, ())
-        self.model: Model | None = None
+        self.model: SlotModel | None = None
         self.engine = self._call(make)
         self.limits = self.engine.limits
-        self.model = Model(self.limits)
+        self.model = SlotModel(self.limits)
         self.seen = frozen(self._call(self.engine.observe))
         self.judge = Judge(self.limits, record)
         self.live: list[str] = []
@@ -138,7 +138,7 @@ class Machine:
     # ---- inside --------------------------------------------------------------------------------
 
     @property
-    def _model(self) -> Model:
+    def _model(self) -> SlotModel:
         assert self.model is not None
         return self.model
 
@@ -262,7 +262,7 @@ def run(
     actions: Callable[[Machine], Iterable[Action]],
     *,
     drain: bool,
-    record: Record | None = None,
+    record: LogLine | None = None,
 ) -> Machine:
     """Executes the actions with a new scheduler; optionally steps until every request has ended.
 
@@ -278,7 +278,7 @@ def run(
     return machine
 
 
-def replay(make: Make, actions: Iterable[Action], record: Record | None = None) -> Machine:
+def replay(make: Make, actions: Iterable[Action], record: LogLine | None = None) -> Machine:
     """Executes the actions with a new scheduler, then steps until every request has ended.
 
     Args:

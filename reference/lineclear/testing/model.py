@@ -14,7 +14,7 @@ from zlib import crc32
 from lineclear.testing.failure import Failure
 from lineclear.testing.protocol import NO_TOKEN, Copy, Limits, Row
 
-__all__ = ["Model", "ModelRequest"]
+__all__ = ["ModelRequest", "SlotModel"]
 
 #: The content of an unwritten slot.
 EMPTY = -1
@@ -46,7 +46,7 @@ class ModelRequest:
         return len(self.tokens) - self.prompt
 
 
-class Model:
+class SlotModel:
     """Executes rows on a pool of slots.
 
     Args:

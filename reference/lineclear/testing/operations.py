@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-__all__ = ["Carried", "Record", "RecordError"]
+__all__ = ["Carried", "OperationRecord", "RecordError"]
 
 #: (tier, place of a block).
 Place = tuple[str, int]
@@ -50,7 +50,7 @@ class Carried:
 
 
 @dataclass(slots=True)
-class Record:
+class OperationRecord:
     """Every operation that was carried and is not over for everybody.
 
     Attributes:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from lineclear.testing.operations import Carried, Record
+from lineclear.testing.operations import Carried, OperationRecord
 
 __all__ = ["ORDERS", "Adversarial", "Early", "Favour", "Late", "Order", "Shuffled", "order_named"]
 
@@ -24,7 +24,7 @@ class Order:
     """
 
     def pick(
-        self, ready: Sequence[Carried], wanted: frozenset[int], record: Record
+        self, ready: Sequence[Carried], wanted: frozenset[int], record: OperationRecord
     ) -> Carried | None:
         """The operation that runs next.
 
@@ -47,7 +47,7 @@ class Late(Order):
     """Nothing runs before the host waits for it; then the last of what it waits for comes first."""
 
     def pick(
-        self, ready: Sequence[Carried], wanted: frozenset[int], record: Record
+        self, ready: Sequence[Carried], wanted: frozenset[int], record: OperationRecord
     ) -> Carried | None:
         """The last one that is wanted."""
         return next((o for o in reversed(ready) if o.number in wanted), None)
@@ -65,7 +65,7 @@ class Favour(Order):
         self.kinds = kinds
 
     def pick(
-        self, ready: Sequence[Carried], wanted: frozenset[int], record: Record
+        self, ready: Sequence[Carried], wanted: frozenset[int], record: OperationRecord
     ) -> Carried | None:
         """The first of the kind that hurries most, or one that is wanted."""
         hurried = [o for o in ready if o.kind in self.kinds]
@@ -86,7 +86,7 @@ class Shuffled(Order):
         self.random = random.Random(seed)
 
     def pick(
-        self, ready: Sequence[Carried], wanted: frozenset[int], record: Record
+        self, ready: Sequence[Carried], wanted: frozenset[int], record: OperationRecord
     ) -> Carried | None:
         """Any of them; none in half of the cases where nothing is wanted."""
         if not wanted and self.random.random() < 0.5:
@@ -103,7 +103,7 @@ class Adversarial(Order):
     """
 
     def pick(
-        self, ready: Sequence[Carried], wanted: frozenset[int], record: Record
+        self, ready: Sequence[Carried], wanted: frozenset[int], record: OperationRecord
     ) -> Carried | None:
         """One that overtakes; otherwise the last one that is wanted."""
         for operation in reversed(ready):

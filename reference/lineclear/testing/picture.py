@@ -6,13 +6,13 @@ what was observed and the model's data.
 
 from __future__ import annotations
 
-from lineclear.testing.model import Model
+from lineclear.testing.model import SlotModel
 from lineclear.testing.protocol import Observation
 
 __all__ = ["picture"]
 
 
-def picture(seen: Observation, model: Model | None) -> list[str]:
+def picture(seen: Observation, model: SlotModel | None) -> list[str]:
     """The holders of blocks, and the free blocks."""
     if model is None:
         return []

@@ -16,7 +16,7 @@ from lineclear.monitor.hazards import Hazards
 from lineclear.monitor.liveness import Watch
 from lineclear.monitor.observer import Observer
 from lineclear.request import Rejected, Request, SchedulerError
-from lineclear.testing.bench import ONE, Bench, Disagreement, Flight, Sizes
+from lineclear.testing.bench import ONE, Bench, BenchFlight, Disagreement, Sizes
 from lineclear.testing.device import Device
 from lineclear.testing.orders import Order
 
@@ -226,7 +226,7 @@ class Pressure:
         self.check()
         self.watch.committed()
 
-    def _fail_some(self, flight: Flight) -> None:
+    def _fail_some(self, flight: BenchFlight) -> None:
         """Lets some copies that the forward waits for fail before it runs."""
         record = self.bench.device.record
         needed = record.needed(flight.forward.number)
@@ -235,7 +235,7 @@ class Pressure:
                 self.bench.device.spoil(number)
                 self.moves.append(f"copy {number} fails")
 
-    def _choose(self, flight: Flight) -> tuple[list[Sizes], list[int | tuple[int, int]]]:
+    def _choose(self, flight: BenchFlight) -> tuple[list[Sizes], list[int | tuple[int, int]]]:
         """Chooses forks, prunes and stops."""
         draw, habits = self.random, self.habits
         room = self.bench.room(flight)

@@ -22,7 +22,15 @@ from lineclear.theorems.service import Listeners, Service
 from lineclear.theorems.wait_times import Waits
 from lineclear.workload.workload import Workload
 
-__all__ = ["OF_SERVICE", "Held", "Holding", "bound_lines", "broken_bounds", "lines", "seen_of"]
+__all__ = [
+    "OF_SERVICE",
+    "BoundCheck",
+    "Holding",
+    "bound_lines",
+    "broken_bounds",
+    "lines",
+    "seen_of",
+]
 
 #: Beyond a bound by less than this share of it is rounding, if one of the two is a float: keys that
 #: are seconds are. What is counted is a whole number or a fraction, and rounds nothing.
@@ -45,7 +53,7 @@ OF_SERVICE = ("vtc.P12", "drr.P13")
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class BoundCheck:
     """One theorem after a run.
 
     Attributes:
@@ -113,11 +121,12 @@ class Holding:
         self.service = service or service_of(self.policy, workload)
         self.listener = Listeners(self.waits, self.service)
 
-    def rows(self) -> list[Held]:
+    def rows(self) -> list[BoundCheck]:
         """Every theorem of the policy."""
         found = guarantees(self.config, self.workload)
         return [
-            Held(row, None if row.status == "fails" else self._seen(row.theorem)) for row in found
+            BoundCheck(row, None if row.status == "fails" else self._seen(row.theorem))
+            for row in found
         ]
 
     def _seen(self, theorem: str) -> float | Fraction | None:
@@ -133,7 +142,7 @@ def service_of(policy: Policy, workload: Workload) -> Service:
     return Service(tenants)
 
 
-def broken_bounds(rows: Iterable[Held]) -> list[str]:
+def broken_bounds(rows: Iterable[BoundCheck]) -> list[str]:
     """Each bound that was passed although its theorem holds, in one line."""
     told: list[str] = []
     for row in rows:
@@ -146,7 +155,7 @@ def broken_bounds(rows: Iterable[Held]) -> list[str]:
     return told
 
 
-def lines(rows: Iterable[Held]) -> list[str]:
+def lines(rows: Iterable[BoundCheck]) -> list[str]:
     """How each theorem stands, for people; then the bounds."""
     found = list(rows)
     width = max(len(row.guarantee.theorem) for row in found)
@@ -157,7 +166,7 @@ def lines(rows: Iterable[Held]) -> list[str]:
     return [*told, "", *bound_lines(found)][:-1]
 
 
-def bound_lines(rows: Iterable[Held]) -> list[str]:
+def bound_lines(rows: Iterable[BoundCheck]) -> list[str]:
     """Each bound that is guaranteed, as a number and a formula, beside the most that was seen.
 
     That nobody is passed where nobody may be, and nobody was, is left out.

@@ -24,7 +24,7 @@ from lineclear.theorems.starvation import (
 )
 from lineclear.workload.workload import Arrival, Workload
 
-__all__ = ["Bound", "Case", "bound_of", "cap", "sizes_of"]
+__all__ = ["Bound", "BoundInputs", "bound_of", "cap", "sizes_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class BoundInputs:
     """What bounds are computed from.
 
     Attributes:
@@ -87,7 +87,7 @@ def sizes_of(config: Config, workload: Workload | None) -> Sizes:
     )
 
 
-def bound_of(theorem: str, case: Case) -> Bound | None:
+def bound_of(theorem: str, case: BoundInputs) -> Bound | None:
     """The bound that a theorem states, None if it states none.
 
     Args:
@@ -104,12 +104,12 @@ def bound_of(theorem: str, case: Case) -> Bound | None:
 # ---- of one order ------------------------------------------------------------------------------
 
 
-def passes(case: Case) -> Bound:
+def passes(case: BoundInputs) -> Bound:
     """P5: the counter of passes."""
     return Bound("bypass", case.config.bypass, "passes while it waits")
 
 
-def token(case: Case) -> Bound:
+def token(case: BoundInputs) -> Bound:
     """P6a: C6."""
     shares, changes = hasattr(case.policy, "share"), hasattr(case.policy, "review")
     formula = formula_of_a_token(changes)
@@ -128,7 +128,7 @@ def token(case: Case) -> Bound:
     )
 
 
-def first(case: Case) -> Bound:
+def first(case: BoundInputs) -> Bound:
     """P6b: T1."""
     shares = hasattr(case.policy, "share")
     formula = formula_of_the_first(case.config, case.sizes, shares)
@@ -142,14 +142,14 @@ def first(case: Case) -> Bound:
     )
 
 
-def each(case: Case) -> Bound:
+def each(case: BoundInputs) -> Bound:
     """P7, for whoever has finitely many before it: T1 for each of them, and for itself."""
     steps = steps_of_the_first(case.config, case.sizes, hasattr(case.policy, "share"))
     unit = "steps for each of the k before it and for itself"
     return Bound("(k + 1) * T1", steps, unit, (("T1", steps),))
 
 
-def levels(case: Case) -> Bound:
+def levels(case: BoundInputs) -> Bound:
     """P9 of aging: the head start of the greatest difference of priority."""
     seconds = case.policy.seconds_per_level
     where = [("seconds_per_level", seconds)]
@@ -162,7 +162,7 @@ def levels(case: Case) -> Bound:
     return Bound(formula, number, unit, tuple(where))
 
 
-def lengths(case: Case) -> Bound:
+def lengths(case: BoundInputs) -> Bound:
     """P9 of shortest job first with aging: the head start of the greatest difference of length."""
     seconds = case.policy.seconds_per_token
     shortest, longest = 0, case.sizes.generated
@@ -184,7 +184,7 @@ def predicted(config: Config, arrival: Arrival) -> int:
     return most if guess is None else min(guess, most)
 
 
-def ceiling(case: Case) -> Bound:
+def ceiling(case: BoundInputs) -> Bound:
     """Later arrivals that one may be passed by."""
     policy = case.policy
     where = (("ceiling", policy.ceiling), ("levels", policy.levels))
@@ -195,7 +195,7 @@ def ceiling(case: Case) -> Bound:
 # ---- of tenants --------------------------------------------------------------------------------
 
 
-def charged(case: Case) -> tuple[int, int, int]:
+def charged(case: BoundInputs) -> tuple[int, int, int]:
     """Longest prompt and output, and sequences that run at once.
 
     A sequence that stops before it must is charged for the step that is in flight then, too.
@@ -204,27 +204,27 @@ def charged(case: Case) -> tuple[int, int, int]:
     return case.sizes.prompt, case.sizes.generated + flying, case.config.max_num_seqs
 
 
-def debt(case: Case) -> int:
+def debt(case: BoundInputs) -> int:
     """U of the tenant that pays most for a token, in units of the accounts."""
     most: int = case.policy.most_charged(*charged(case))
     return most
 
 
-def open_at_once(case: Case) -> tuple[tuple[str, Exact], ...]:
+def open_at_once(case: BoundInputs) -> tuple[tuple[str, Exact], ...]:
     """U of a tenant of weight 1 and the least weight."""
     policy = case.policy
     most = exact(debt(case) * policy.unit * policy.least_weight)
     return (("U", most), ("w_min", policy.least_weight))
 
 
-def virtual_time(case: Case) -> Bound:
+def virtual_time(case: BoundInputs) -> Bound:
     """P12: twice what a tenant may have open."""
     number = case.policy.bound(*charged(case))
     unit = "service that two tenants differ by"
     return Bound("2 * U / w_min", number, unit, open_at_once(case))
 
 
-def catching_up(case: Case) -> Bound:
+def catching_up(case: BoundInputs) -> Bound:
     """P7 of the virtual token counter: requests of another tenant that begin while one waits.
 
     By I(V) the counter of another is no more than U below that of the one that waits when it is
@@ -243,19 +243,19 @@ def catching_up(case: Case) -> Bound:
     return Bound(formula, number, unit, where)
 
 
-def deficit(case: Case) -> Bound:
+def deficit(case: BoundInputs) -> Bound:
     """P13: what turns that differ by one can do."""
     number = case.policy.bound(*charged(case))
     formula, unit = "Q + 2 * (Q + U / w_min)", "service that two tenants differ by"
     return Bound(formula, number, unit, (earned(case), *open_at_once(case)))
 
 
-def earned(case: Case) -> tuple[str, Exact]:
+def earned(case: BoundInputs) -> tuple[str, Exact]:
     """Q."""
     return "Q", exact(case.policy.quantum * case.policy.unit)
 
 
-def rounds(case: Case) -> Bound:
+def rounds(case: BoundInputs) -> Bound:
     """P7 of deficit round robin: turns that pay the greatest debt back, and the one with credit.
 
     Between two turns of a tenant that waits every other tenant has one at most.
@@ -268,7 +268,7 @@ def rounds(case: Case) -> Bound:
 # ---- of a moment -------------------------------------------------------------------------------
 
 
-def promotion(case: Case) -> Bound:
+def promotion(case: BoundInputs) -> Bound:
     """P7 of the feedback queue: two looks, and then it is the first."""
     steps = steps_of_the_first(case.config, case.sizes)
     where = (("promote_after", case.policy.promote_after), ("T1", steps))
@@ -276,7 +276,7 @@ def promotion(case: Case) -> Bound:
     return Bound("2 * promote_after + T1", 2 * case.policy.promote_after + steps, unit, where)
 
 
-BOUNDS: dict[str, Callable[[Case], Bound]] = {
+BOUNDS: dict[str, Callable[[BoundInputs], Bound]] = {
     "P5": passes,
     "P6a": token,
     "P6b": first,

@@ -19,7 +19,7 @@ from lineclear.policies import BUILT_IN, load_claims, make
 from lineclear.policies.tenants import TenantPolicy
 from lineclear.policies.units import shown
 from lineclear.rules import rules_of
-from lineclear.theorems.bounds import Bound, Case, bound_of, sizes_of
+from lineclear.theorems.bounds import Bound, BoundInputs, bound_of, sizes_of
 from lineclear.workload.workload import Workload
 from lineclear_spec.dialect import objection
 from lineclear_spec.premises import PREMISES
@@ -186,7 +186,7 @@ def guarantees(config: Config, workload: Workload | None = None) -> list[Guarant
             )
         ]
     policy = make(config.scheduling_policy, dict(config.policy_options))
-    case = Case(config, policy, sizes_of(config, workload), workload)
+    case = BoundInputs(config, policy, sizes_of(config, workload), workload)
     lost = lost_premises(config, workload)
     levels = getattr(policy, "levels", PROVED_LEVELS) if name == "mlfq" else PROVED_LEVELS
     if levels != PROVED_LEVELS:
@@ -194,7 +194,7 @@ def guarantees(config: Config, workload: Workload | None = None) -> list[Guarant
     return [stands(theorem, lost, case) for theorem in CLAIMS[name].theorems]
 
 
-def stands(theorem: Theorem, lost: Iterable[Lost], case: Case) -> Guarantee:
+def stands(theorem: Theorem, lost: Iterable[Lost], case: BoundInputs) -> Guarantee:
     """How one theorem stands, where these premises are lost."""
     if not theorem.holds:
         return Guarantee(theorem.name, theorem.sentence, "fails", theorem.premises)

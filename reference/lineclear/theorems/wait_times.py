@@ -21,7 +21,7 @@ from lineclear.plan import Plan
 from lineclear.theorems.order_oracle import ENDLESS, HEAD_STARTS, ORDERS, TENANTS
 from lineclear.workload.workload import Arrival
 
-__all__ = ["Seen", "Waits"]
+__all__ = ["LongestWaits", "Waits"]
 
 Order = tuple[float, int]
 
@@ -54,7 +54,7 @@ class Wait:
 
 
 @dataclass(slots=True)
-class Seen:
+class LongestWaits:
     """The most of each kind, None where nothing of the kind can be seen under the policy.
 
     Attributes:
@@ -117,7 +117,7 @@ class Waits:
         self.backlog: Counter[str] = Counter()  # how many of a tenant wait
         self.lines: dict[str, Line] = {}
         self.by_order: dict[tuple[str, Order], Wait] = {}
-        self.most = Seen()
+        self.most = LongestWaits()
         self.without = 0  # steps since one sampled
         self.oldest: Hashable = None
         self.fruitless = 0  # steps since the earliest arrival generated a token, or became it
@@ -188,7 +188,7 @@ class Waits:
             self.most.without = max(self.most.without, self.without)
             self._fruit(plan)
 
-    def seen(self) -> Seen:
+    def seen(self) -> LongestWaits:
         """The most of each kind up to now, those that are live included."""
         for wait in self.live.values():
             self._measure(wait)

@@ -14,7 +14,7 @@ from lineclear.checks.behaviours import look
 from lineclear.checks.counterexample import Counterexample, CounterexampleError
 from lineclear.checks.itf import dumps, emit_test, read
 from lineclear.checks.stage import Finding
-from lineclear.explore.bounds import Bounds, Shape
+from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.worlds import of_policy, small
 from lineclear.scheduling.step import Step
 
@@ -31,7 +31,7 @@ def as_test(finding: Finding) -> Callable[[], None]:
     return test  # type: ignore[no-any-return]
 
 
-def first(bounds: Bounds, code: str) -> Finding:
+def first(bounds: SearchBounds, code: str) -> Finding:
     """The first finding with a code in a world."""
     found = look(bounds)[4]
     return next(finding for finding in found if finding.code == code)
@@ -70,7 +70,7 @@ def test_a_step_that_leaves_something_undone_fails_until_it_is_mended(monkeypatc
 def test_a_violation_and_a_crash_fail_until_they_are_mended(monkeypatch: Patch) -> None:
     from lineclear.scheduling.live_requests import LiveRequests
 
-    bounds = Bounds("two", small(), (Shape(1, 3), Shape(2, 2)), max_states=300)
+    bounds = SearchBounds("two", small(), (RequestShape(1, 3), RequestShape(2, 2)), max_states=300)
     right = LiveRequests.run
 
     def wrong(self: LiveRequests, entry: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lineclear.conform import Checker, Group, Header, PoolSize
+from lineclear.conform import Checker, Header, LayerGroup, PoolSize
 
 Event = dict[str, Any]
 
@@ -63,7 +63,7 @@ def test_a_promised_block_is_written_by_its_author_alone_and_once() -> None:
     assert clauses(SAME, *again) == ["exclusive_write.published"]
 
 
-WINDOW = Header(8, 2, groups={"full": Group(), "near": Group(window=3)})
+WINDOW = Header(8, 2, groups={"full": LayerGroup(), "near": LayerGroup(window=3)})
 GROUPS = [
     e("submit", "a", prompt=5, max=4),
     e("alloc", "a", blocks=[0, 1, 2], group="full"),

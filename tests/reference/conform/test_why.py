@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conforming import WORLDS, Run
 
-from lineclear.conform import Group, Header, PoolSize
+from lineclear.conform import Header, LayerGroup, PoolSize
 from lineclear.conform.journal_log import header_of
 from lineclear.conform.observe import Observed
 from lineclear.conform.why import GUARDS, RequestState, Snapshot, judge, lines, why
@@ -128,7 +128,7 @@ PLANTS = (
           "c", "blocks", abort=("b",), missing=2),
     Plant("a group of layers with blocks of another size",
           [submit("a", 4), alloc("a", 0, 1, group="full"), *IDLE], "a", "none", NOTHING,
-          header=replace(SMALL, groups={"full": Group()})),
+          header=replace(SMALL, groups={"full": LayerGroup()})),
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import pytest
 from faulty import BROKEN_WORLDS
 
 from lineclear.config import MODES, VICTIMS
-from lineclear.explore.bounds import Bounds, Shape
+from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.cycles import components, walk
 from lineclear.explore.keys import world_key
 from lineclear.explore.report import Report, explore, markdown, unreached
@@ -28,8 +28,8 @@ from lineclear.plan import Plan
 from lineclear.scheduler import Scheduler
 from lineclear.scheduling.step import Step
 
-ONE = Bounds("one", small(num_gpu_blocks=2, num_cpu_blocks=2), (Shape(1, 2),), live=2)
-TWO = Bounds("two", small(max_num_batched_tokens=2), (LONG, SHORT))
+ONE = SearchBounds("one", small(num_gpu_blocks=2, num_cpu_blocks=2), (RequestShape(1, 2),), live=2)
+TWO = SearchBounds("two", small(max_num_batched_tokens=2), (LONG, SHORT))
 
 
 # ---- what is found -----------------------------------------------------------------------------
@@ -47,7 +47,7 @@ def test_the_default_preset_is_exhausted_without_a_finding() -> None:
 
 
 def test_a_bound_that_is_reached_is_told() -> None:
-    graph = search(Bounds("few", TWO.config, TWO.shapes, max_states=50))
+    graph = search(SearchBounds("few", TWO.config, TWO.shapes, max_states=50))
     assert not graph.complete
     assert graph.states == 50
 
@@ -145,7 +145,9 @@ class Livelocked(Scheduler):
 @pytest.mark.usefixtures("without_oracle")
 def test_a_livelock_is_found_with_its_cycle() -> None:
     config = small(preemption_mode="recompute", num_cpu_blocks=0, max_num_batched_tokens=2)
-    report = explore(Bounds("long prompt", config, (Shape(3, 1),), live=1), Livelocked)
+    report = explore(
+        SearchBounds("long prompt", config, (RequestShape(3, 1),), live=1), Livelocked
+    )
     first = report.livelocks[0]
     assert "commit" in {move[0] for move in first.cycle}
     world = drive(report.graph.bounds, first.trace, kind=Livelocked)
@@ -179,7 +181,7 @@ def test_a_broken_preset_starves_a_request_and_its_journal_replays(name: str) ->
 def test_the_same_world_is_sound_with_the_rule_on(name: str) -> None:
     broken = BROKEN_WORLDS[name]
     config = replace(broken.config, rules="lineclear", pause_after_preemption=True)
-    sound = Bounds("sound", config, broken.shapes, live=3, aborts=False, fails=False)
+    sound = SearchBounds("sound", config, broken.shapes, live=3, aborts=False, fails=False)
     report = explore(sound)
     assert report.graph.complete
     assert not report.refuted
@@ -214,7 +216,9 @@ def test_nothing_goes_round_for_all_that() -> None:
 
 def test_static_priority_starves_as_expected() -> None:
     config = small(scheduling_policy="priority")
-    report = explore(Bounds("priority", config, (LONG, Shape(2, 2, priority=1)), aborts=False))
+    report = explore(
+        SearchBounds("priority", config, (LONG, RequestShape(2, 2, priority=1)), aborts=False)
+    )
     assert report.starvation
     assert all(finding.expected for finding in report.starvation)
     assert not report.refuted
@@ -252,7 +256,9 @@ def unreduced_key(world: World) -> Any:
 
 
 def test_the_reduced_search_is_the_unreduced_one_canonised() -> None:
-    bounds = Bounds("few", small(num_gpu_blocks=2), (Shape(1, 2),), live=2, arrivals=2)
+    bounds = SearchBounds(
+        "few", small(num_gpu_blocks=2), (RequestShape(1, 2),), live=2, arrivals=2
+    )
     reduced: set[Any] = set()
     plain: set[Any] = set()
 
@@ -264,7 +270,9 @@ def test_the_reduced_search_is_the_unreduced_one_canonised() -> None:
         return kept
 
     small_graph = search(bounds, key=keep(reduced, world_key))
-    limited = Bounds("few", bounds.config, bounds.shapes, live=2, arrivals=2, max_states=4_000)
+    limited = SearchBounds(
+        "few", bounds.config, bounds.shapes, live=2, arrivals=2, max_states=4_000
+    )
     large_graph = search(limited, key=keep(plain, unreduced_key))
     assert large_graph.states > small_graph.states == len(reduced)
     assert plain == reduced

@@ -10,7 +10,7 @@ import pytest
 
 from lineclear.config import VICTIMS
 from lineclear.explore import orders
-from lineclear.explore.bounds import Bounds, Shape
+from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.keys import world_key
 from lineclear.explore.report import explore, markdown
 from lineclear.explore.world import World
@@ -106,7 +106,7 @@ WORLDS = policies()
 CHOSEN = [world for k, world in enumerate(WORLDS[:-2]) if k % 4 in (0, 3)]
 
 
-def starves_whom_it_says(world: Bounds) -> None:
+def starves_whom_it_says(world: SearchBounds) -> None:
     """The search is exhausted, finds nothing wrong, and a request starves exactly if the policy says so."""
     report = explore(world)
     assert report.graph.complete
@@ -116,7 +116,7 @@ def starves_whom_it_says(world: Bounds) -> None:
 
 
 @pytest.mark.parametrize("world", CHOSEN, ids=lambda world: world.name)
-def test_every_policy_is_searched_and_starves_whom_its_theorems_say(world: Bounds) -> None:
+def test_every_policy_is_searched_and_starves_whom_its_theorems_say(world: SearchBounds) -> None:
     starves_whom_it_says(world)
 
 
@@ -124,7 +124,7 @@ def test_every_policy_is_searched_and_starves_whom_its_theorems_say(world: Bound
 @pytest.mark.parametrize(
     "world", [world for world in WORLDS if world not in CHOSEN], ids=lambda world: world.name
 )
-def test_the_other_world_of_every_policy_starves_the_same(world: Bounds) -> None:
+def test_the_other_world_of_every_policy_starves_the_same(world: SearchBounds) -> None:
     starves_whom_it_says(world)
 
 
@@ -251,8 +251,8 @@ def test_a_page_tells_a_group_in_one_line() -> None:
 
 
 def test_a_shape_is_written_with_all_that_it_has() -> None:
-    assert str(Shape(1, 3)) == "1+3"
-    assert str(Shape(1, 3, 2, -1, "a", 2.5)) == "1+3x2p-1@a<2.5"
+    assert str(RequestShape(1, 3)) == "1+3"
+    assert str(RequestShape(1, 3, 2, -1, "a", 2.5)) == "1+3x2p-1@a<2.5"
 
 
 def test_a_request_that_is_before_whoever_may_come_counts_as_just_that() -> None:
@@ -270,8 +270,8 @@ def test_a_request_that_is_before_whoever_may_come_counts_as_just_that() -> None
 
 def test_an_equal_deadline_is_told_from_an_earlier_one_when_both_are_past() -> None:
     """Only who is due strictly earlier displaces: the order of the two does not say which it is."""
-    shapes = (Shape(1, 3, slack=2.0), Shape(1, 3, slack=1.0))
-    bounds = Bounds("past", small(scheduling_policy="edf"), shapes, live=3)
+    shapes = (RequestShape(1, 3, slack=2.0), RequestShape(1, 3, slack=1.0))
+    bounds = SearchBounds("past", small(scheduling_policy="edf"), shapes, live=3)
 
     def after(first: int) -> World:
         world = World(bounds)

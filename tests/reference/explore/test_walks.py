@@ -8,7 +8,7 @@ import pytest
 from sweep import ROOT, judged
 
 from lineclear.checks.walks import OF_ONE_RULE, jobs
-from lineclear.explore.bounds import Bounds
+from lineclear.explore.bounds import SearchBounds
 from lineclear.explore.covered import covered
 from lineclear.explore.scripts import move_of, scripts
 from lineclear.explore.walk_worlds import special
@@ -101,7 +101,7 @@ def test_a_world_of_one_rule_is_walked_with_early_and_with_late_copies() -> None
     assert all(len(seeds[bounds.name]) == 1 for bounds in covered())
 
 
-def after(name: str) -> tuple[World, Bounds]:
+def after(name: str) -> tuple[World, SearchBounds]:
     """The world after a script."""
     (script,) = [script for script in scripts() if name in script.bounds.name]
     world = World(script.bounds)

@@ -8,14 +8,14 @@ import pytest
 from faulty import BROKEN
 
 from lineclear.config import VICTIMS, Config
-from lineclear.explore.workloads import BLOCKS, BUDGETS, Run, family, run, settings
+from lineclear.explore.workloads import BLOCKS, BUDGETS, WorkloadRun, family, run, settings
 from lineclear.scheduler import Scheduler
 from lineclear.scheduling.step import Step
 
 LONGEST = BROKEN["broken_longest_victim"]
 
 
-def runs(config: Config, blocks: tuple[int, ...], budgets: tuple[int, ...]) -> list[Run]:
+def runs(config: Config, blocks: tuple[int, ...], budgets: tuple[int, ...]) -> list[WorkloadRun]:
     return [
         run(settings(config, many, budget), work)
         for many in blocks

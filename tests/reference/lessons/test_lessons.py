@@ -8,8 +8,8 @@ from functools import cache
 import pytest
 
 from lineclear.lessons import LESSONS, Claim, Told, tell
-from lineclear.lessons.figures import Figures
-from lineclear.lessons.run import Run
+from lineclear.lessons.figures import StateFigures
+from lineclear.lessons.run import SceneRun
 from lineclear.report.properties import PROPERTIES
 from lineclear_spec.invariants import INVARIANTS
 
@@ -24,7 +24,7 @@ def claim(name: str, what: str) -> Claim:
     return found
 
 
-def free_at(run: Run, name: str, tokens: int) -> int:
+def free_at(run: SceneRun, name: str, tokens: int) -> int:
     (row,) = [row for row in run.rows if row.tokens(name) == tokens]
     return row.gpu_free
 
@@ -137,10 +137,11 @@ def test_the_questions() -> None:
 
 
 def test_figures_are_judged_by_arithmetic() -> None:
-    fine = Figures("", 10, 7, {"A": (33, 3)}, 4, 3, {"B": (16, 1)})
+    fine = StateFigures("", 10, 7, {"A": (33, 3)}, 4, 3, {"B": (16, 1)})
     assert fine.broken(16) == ()
     names = [
-        b.invariant for b in Figures("", 10, 6, {"A": (33, 2)}, 2, -1, {"B": (48, 3)}).broken(16)
+        b.invariant
+        for b in StateFigures("", 10, 6, {"A": (33, 2)}, 2, -1, {"B": (48, 3)}).broken(16)
     ]
     assert names == ["conservation", "conservation", "capacity"]
 

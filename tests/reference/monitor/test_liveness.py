@@ -21,7 +21,7 @@ from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.sequence_demand import Job
 from lineclear.scheduling.step import Step
-from lineclear.simulation.result import Result
+from lineclear.simulation.result import RunResult
 from lineclear.simulation.simulate import Simulation
 from lineclear.workload.workload import Arrival, Workload
 
@@ -306,7 +306,7 @@ def test_a_copy_that_nobody_tells_of_is_no_alarm() -> None:
     assert scheduler.schedule().step is not None
 
 
-def simulated(workload: Any, config: Config) -> Result:
+def simulated(workload: Any, config: Config) -> RunResult:
     rows = [Arrival(str(k), *row) for k, row in enumerate(workload)]
     return Simulation(Workload("test", "test", tuple(rows)), config, check_every=0).run()
 

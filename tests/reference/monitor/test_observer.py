@@ -12,7 +12,7 @@ import pytest
 import lineclear.monitor.audit
 import lineclear.monitor.observer
 from lineclear.config import Config
-from lineclear.monitor.audit import Violation
+from lineclear.monitor.audit import InvariantViolation
 from lineclear.monitor.observer import Observer
 from lineclear.simulation.simulate import Simulation
 from lineclear.workload.workload import synthetic
@@ -52,7 +52,7 @@ class World:
 
 
 def broken(invariant: str, what: Callable[[], object]) -> None:
-    with pytest.raises(Violation) as caught:
+    with pytest.raises(InvariantViolation) as caught:
         what()
     assert caught.value.invariant == invariant
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineclear.config import Config
-from lineclear.monitor.audit import Violation, audit
+from lineclear.monitor.audit import InvariantViolation, audit
 from lineclear.monitor.repeated_audit import RepeatedAudit
 from lineclear.scheduler import Scheduler
 from lineclear.simulation.simulate import Simulation
@@ -51,7 +51,7 @@ def verdict(check: Callable[[], object]) -> str:
     """What a check says: the invariant, another error, or nothing."""
     try:
         check()
-    except Violation as violation:
+    except InvariantViolation as violation:
         return violation.invariant
     except Exception as error:
         return type(error).__name__
@@ -165,7 +165,7 @@ def test_a_place_deep_in_the_free_list_is_looked_at_again() -> None:
     quick = RepeatedAudit(scheduler)
     quick.check()
     below(scheduler.ledger.gpu)
-    with pytest.raises(Violation, match="free_list"):
+    with pytest.raises(InvariantViolation, match="free_list"):
         quick.check()
 
 

@@ -10,7 +10,7 @@ from faulty import ANY_FIT
 from sweep import ROOT, judged
 
 from lineclear.config import Config
-from lineclear.explore.bounds import Bounds, Shape
+from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.walk_worlds import drawn, special
 from lineclear.explore.walks import walk
 from lineclear.oracle import RULES, Oracle, Undone
@@ -428,12 +428,12 @@ def test_what_is_not_judged_is_counted_by_name() -> None:
 
     from lineclear.explore.worlds import small
 
-    shapes = (Shape(1, 3), Shape(2, 2))
+    shapes = (RequestShape(1, 3), RequestShape(2, 2))
     for config, name in (
         (small("vllm_v0"), "rules"),
         (replace(small(), rules=ANY_FIT), "rules"),
     ):
-        done = walk(Bounds(name, config, shapes), 1, 60)
+        done = walk(SearchBounds(name, config, shapes), 1, 60)
         assert done.error is None
         assert set(done.world.oracle.exempt) == {name} <= set(EXEMPTIONS)
         assert not done.world.oracle.judged

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from lineclear.evidence.refutations import REFUTATIONS, NotShown, Shown
+from lineclear.evidence.refutations import REFUTATIONS, Demonstration, NotShown
 from lineclear.policies import BUILT_IN, load_claims
 from lineclear.report.properties import PROPERTIES, Cell, cells, show_all
 from lineclear_spec.standings import Standing
 from lineclear_spec.theorems import CLAIMS, Theorem
 
 load_claims()
-SHOWN: dict[str, Shown | NotShown] = show_all()
+SHOWN: dict[str, Demonstration | NotShown] = show_all()
 
 
 def stood(theorem: Theorem, status: str = "proved") -> Standing:

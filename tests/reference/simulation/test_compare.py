@@ -11,7 +11,7 @@ import pytest
 
 from lineclear.config import Config
 from lineclear.policies import BUILT_IN
-from lineclear.simulation.compare import Goal, Row, compare
+from lineclear.simulation.compare import PolicyRow, ServiceGoal, compare
 from lineclear.theorems.service import Service
 from lineclear.workload.generators import generate
 from lineclear.workload.workload import Arrival
@@ -20,19 +20,19 @@ CONFIG = Config(num_gpu_blocks=256, num_cpu_blocks=48, max_model_len=2048, max_n
 
 
 @pytest.fixture(scope="module")
-def rows() -> dict[str, Row]:
+def rows() -> dict[str, PolicyRow]:
     workload = generate("tenants", 160, 12, 0)
     return {row.policy: row for row in compare(workload, CONFIG, list(BUILT_IN), check_every=7)}
 
 
-def test_every_policy_finishes_everything_without_a_violation(rows: dict[str, Row]) -> None:
+def test_every_policy_finishes_everything_without_a_violation(rows: dict[str, PolicyRow]) -> None:
     for row in rows.values():
         assert row.result.finished == 160
         assert row.result.violations == row.result.failures == ()
         assert row.result.stalled == ""
 
 
-def test_all_policies_give_everybody_the_same_in_the_end(rows: dict[str, Row]) -> None:
+def test_all_policies_give_everybody_the_same_in_the_end(rows: dict[str, PolicyRow]) -> None:
     workload = generate("tenants", 160, 12, 0)
     due: Counter[str] = Counter()
     for request in workload.requests:
@@ -44,7 +44,7 @@ def test_all_policies_give_everybody_the_same_in_the_end(rows: dict[str, Row]) -
 
 
 def test_sharing_policies_keep_their_bound_and_others_pass_nobody_in_order(
-    rows: dict[str, Row],
+    rows: dict[str, PolicyRow],
 ) -> None:
     assert rows["fcfs"].passed == 0
     assert rows["priority"].passed > rows["ceiling"].passed > 0
@@ -61,7 +61,7 @@ def test_attainment_counts_requests_within_the_goal() -> None:
     workload = generate("poisson", 30, 12, 0)
     all_of_them, none = (
         compare(workload, CONFIG, ["fcfs"], goal=goal)[0].attained
-        for goal in (Goal(1e6, 1e6), Goal(0.0, 0.0))
+        for goal in (ServiceGoal(1e6, 1e6), ServiceGoal(0.0, 0.0))
     )
     assert (all_of_them, none) == (1.0, 0.0)
 
@@ -116,7 +116,9 @@ def test_a_more_important_one_that_was_never_scheduled_makes_an_inversion() -> N
     assert service.inversions == 1
 
 
-def test_pictures_are_drawn_and_drawn_again_alike(rows: dict[str, Row], tmp_path: Path) -> None:
+def test_pictures_are_drawn_and_drawn_again_alike(
+    rows: dict[str, PolicyRow], tmp_path: Path
+) -> None:
     pytest.importorskip("matplotlib")
     from lineclear.report.plots import draw
 

@@ -14,7 +14,7 @@ from lineclear.config import Config
 from lineclear.simulation.compare import compare
 from lineclear.simulation.metrics import Collector, percentile, spread, spread_of
 from lineclear.simulation.simulate import Simulation
-from lineclear.simulation.steptime import Device, StepTime
+from lineclear.simulation.steptime import SimulatedDevice, StepTime
 from lineclear.workload.generators import generate
 from lineclear.workload.workload import Arrival, Workload
 
@@ -85,7 +85,7 @@ def test_a_model_in_which_time_stands_still_is_refused(changes: dict[str, float]
 
 
 def test_streams_work_at_once_and_wait_for_what_they_name() -> None:
-    device = Device()
+    device = SimulatedDevice()
     assert device.start(1, "compute", 4.0, 0, 0.0) == 4.0
     assert device.start(2, "out", 3.0, 1, 0.0) == 7.0  # behind the forward
     assert device.start(3, "in", 1.0, 0, 0.0) == 1.0  # waits for nothing
@@ -97,7 +97,7 @@ def test_streams_work_at_once_and_wait_for_what_they_name() -> None:
 
 
 def test_what_ended_can_be_forgotten() -> None:
-    device, other = Device(), Device()
+    device, other = SimulatedDevice(), SimulatedDevice()
     for number in range(1, 200):
         stream = ("compute", "out", "in")[number % 3]
         now = float(number)

@@ -16,7 +16,7 @@ from lineclear.plan import BlockOperation, Joined, Plan, Scheduled
 from lineclear.scheduler import Scheduler
 from lineclear.testing.bench import Bench, Disagreement
 from lineclear.testing.device import Device, WrongContent
-from lineclear.testing.operations import Carried, Record, RecordError
+from lineclear.testing.operations import Carried, OperationRecord, RecordError
 from lineclear.testing.orders import ORDERS, order_named
 from lineclear.testing.pressure import Pressure
 
@@ -159,7 +159,7 @@ def test_a_row_that_reads_what_a_failed_copy_left_rests_on_it() -> None:
 
 
 def test_the_host_knows_what_was_reported_and_what_a_committed_step_waited_for() -> None:
-    record = Record()
+    record = OperationRecord()
     record.carry(Carried(1, "swap_out"))
     record.carry(Carried(2, "swap_in", wait=1))
     record.carry(Carried(3, "swap_out"))

@@ -5,19 +5,19 @@ from __future__ import annotations
 import pytest
 
 from lineclear.testing import NO_TOKEN, Copy, Failure, Limits, Row
-from lineclear.testing.model import EMPTY, Model
+from lineclear.testing.model import EMPTY, SlotModel
 
 LIMITS = Limits(blocks=4, block_size=2, max_seqs=4, max_tokens=8)
 
 
-def model(limits: Limits = LIMITS, **prompts: list[int]) -> Model:
-    made = Model(limits)
+def model(limits: Limits = LIMITS, **prompts: list[int]) -> SlotModel:
+    made = SlotModel(limits)
     for name, prompt in prompts.items():
         made.add(name, prompt, 4)
     return made
 
 
-def rule_of(made: Model, *rows: Row) -> str:
+def rule_of(made: SlotModel, *rows: Row) -> str:
     with pytest.raises(Failure) as caught:
         made.execute(rows)
     return caught.value.rule
@@ -98,7 +98,7 @@ def test_host_blocks_are_no_place_for_a_row() -> None:
 def test_a_request_may_have_one_row_past_its_end_only_with_two_steps_in_flight() -> None:
     for in_flight in (1, 2):
         limits = Limits(blocks=4, block_size=2, max_seqs=4, max_tokens=8, in_flight=in_flight)
-        made = Model(limits)
+        made = SlotModel(limits)
         made.add("a", [1, 2], 1)
         made.execute([Row("a", 0, 2, (0,), True)])
         assert made.complete(made.sequences["a"])
@@ -113,7 +113,7 @@ def test_a_request_may_have_one_row_past_its_end_only_with_two_steps_in_flight()
 
 def test_a_stop_token_completes_a_request() -> None:
     limits = Limits(blocks=40, block_size=2, max_seqs=4, max_tokens=8, stop_token=9)
-    made = Model(limits)
+    made = SlotModel(limits)
     made.add("a", [1], 60)
     row = Row("a", 0, 1, tuple(range(40)), True)
     while not made.complete(made.sequences["a"]):

@@ -28,7 +28,7 @@ from lineclear.policies.view import View
 from lineclear.simulation.compare import compare
 from lineclear.simulation.simulate import Simulation
 from lineclear.simulation.steptime import StepTime
-from lineclear.theorems.bound_checks import Held, broken_bounds
+from lineclear.theorems.bound_checks import BoundCheck, broken_bounds
 from lineclear.theorems.bounds import cap
 from lineclear.theorems.service import Listeners
 from lineclear.workload.generators import GENERATORS, generate
@@ -101,7 +101,7 @@ def tiny(**changes: Any) -> Config:
     return small(**{**sizes, **changes})
 
 
-def assert_passed(row: Held) -> None:
+def assert_passed(row: BoundCheck) -> None:
     assert row.guarantee.status == "holds"
     assert row.passed, (row.guarantee.bound, row.seen)
 
@@ -135,7 +135,7 @@ class TwoMore(Ceiling):
         return request.number - (self.ceiling + 2) * self.level(request)
 
 
-def stream(config: Config, policy: Any = None, turns: int = 60) -> dict[str, Held]:
+def stream(config: Config, policy: Any = None, turns: int = 60) -> dict[str, BoundCheck]:
     """One that is less important and longer, and then one of the others in every step."""
     driven = Driven(config, policy)
     driven.add(1, 2, priority=1)  # it holds the seat
@@ -179,7 +179,7 @@ def lose_the_turn(self: DeficitRoundRobin, tenant: Any, step: int) -> None:
     self.turn = self.turn._replace(begun=begun)
 
 
-def come_and_go(turns: int = 200) -> Held:
+def come_and_go(turns: int = 200) -> BoundCheck:
     """Two tenants that always ask; a third asks once each time that the second is served."""
     options = (("quantum", 3.0),)
     driven = Driven(tiny(scheduling_policy="drr", policy_options=options))
@@ -200,7 +200,7 @@ def test_a_turn_that_is_lost_when_the_head_leaves_is_seen(monkeypatch: pytest.Mo
     assert_passed(come_and_go())
 
 
-def in_debt() -> Held:
+def in_debt() -> BoundCheck:
     """One tenant's request costs six quanta; then it asks again beside two that ask for little."""
     driven = Driven(tiny(scheduling_policy="drr", policy_options=(("quantum", 3.0),)))
     for _ in range(4):
@@ -226,7 +226,7 @@ def test_turns_that_pay_back_less_than_a_quantum_are_seen(monkeypatch: pytest.Mo
     assert_passed(in_debt())
 
 
-def after_an_absence() -> dict[str, Held]:
+def after_an_absence() -> dict[str, BoundCheck]:
     """One tenant is served alone for long, then another comes, and both always ask."""
     driven = Driven(tiny(scheduling_policy="vtc"))
     for turn in range(120):
@@ -336,7 +336,7 @@ def test_passes_that_are_not_counted_are_seen(monkeypatch: pytest.MonkeyPatch) -
     assert_passed(endless(config, config, (1, 4), (2, 4), 1)["P5"])
 
 
-def interrupted() -> Held:
+def interrupted() -> BoundCheck:
     """A prompt of three steps; each time that two are computed, a short request comes."""
     config = tiny(
         num_gpu_blocks=11,

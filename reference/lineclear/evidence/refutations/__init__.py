@@ -7,6 +7,6 @@ nothing with the policy; the run can be written as a journal.
 from __future__ import annotations
 
 from lineclear.evidence.refutations.drive import Drive, NotShown
-from lineclear.evidence.refutations.refutation import REFUTATIONS, Refutation, Shown, find
+from lineclear.evidence.refutations.refutation import REFUTATIONS, Demonstration, Refutation, find
 
-__all__ = ["REFUTATIONS", "Drive", "NotShown", "Refutation", "Shown", "find"]
+__all__ = ["REFUTATIONS", "Demonstration", "Drive", "NotShown", "Refutation", "find"]

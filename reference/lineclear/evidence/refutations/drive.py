@@ -16,7 +16,7 @@ from lineclear.monitor.repeated_audit import RepeatedAudit
 from lineclear.request import Rejected, Request
 from lineclear.scheduler import Scheduler
 
-__all__ = ["Drive", "NotShown", "Row"]
+__all__ = ["Drive", "DrivenStep", "NotShown"]
 
 
 class NotShown(AssertionError):
@@ -24,7 +24,7 @@ class NotShown(AssertionError):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DrivenStep:
     """What one call of `schedule` and the commit after it did.
 
     Attributes:
@@ -62,7 +62,7 @@ class Drive:
         self.file = None if journal is None else JournalFile(journal, config.limits())
         self.scheduler = Scheduler(config, None, None, self.file)
         self.audit = RepeatedAudit(self.scheduler)
-        self.rows: list[Row] = []
+        self.rows: list[DrivenStep] = []
         self.arrived: dict[Hashable, int] = {}  # in order; calls of `schedule` before it came
 
     def add(self, name: Hashable, prompt: int, output: int, **more: Any) -> None:
@@ -80,7 +80,7 @@ class Drive:
             raise NotShown(f"request {name} is rejected: {answer.reason}")
         self.arrived[name] = len(self.rows)
 
-    def step(self) -> Row:
+    def step(self) -> DrivenStep:
         """One step, computed, its copies done and one token sampled for each that samples."""
         scheduler = self.scheduler
         plan = scheduler.schedule()
@@ -93,7 +93,7 @@ class Drive:
         ended = scheduler.commit(plan, [0] * len(plan.sampling)) if plan.step is not None else ()
         self.audit.check()
         ledger = scheduler.ledger
-        row = Row(
+        row = DrivenStep(
             plan.step,
             tokens,
             plan.preempted,
@@ -106,7 +106,7 @@ class Drive:
         self.rows.append(row)
         return row
 
-    def steps(self, count: int) -> list[Row]:
+    def steps(self, count: int) -> list[DrivenStep]:
         """So many steps; all rows so far."""
         for _ in range(count):
             self.step()

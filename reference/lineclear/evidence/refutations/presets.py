@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from lineclear.config import PRESETS, Config
-from lineclear.evidence.refutations.drive import Drive, NotShown, Row
+from lineclear.evidence.refutations.drive import Drive, DrivenStep, NotShown
 
 __all__ = ["SCRIPTS"]
 
@@ -20,7 +20,7 @@ Script = Callable[[Drive], tuple[str, dict[str, Any]]]
 Arriving = tuple[tuple[int, Hashable, int, int], ...]
 
 
-def run(drive: Drive, arriving: Arriving, steps: int) -> list[Row]:
+def run(drive: Drive, arriving: Arriving, steps: int) -> list[DrivenStep]:
     """So many steps, requests added when their step comes."""
     coming = list(arriving)
     for k in range(steps):

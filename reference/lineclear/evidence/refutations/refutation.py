@@ -13,13 +13,13 @@ from lineclear.config import Config
 from lineclear.evidence.refutations import descending, ordering, presets, sharing, starving
 from lineclear.evidence.refutations.drive import Drive
 
-__all__ = ["REFUTATIONS", "Refutation", "Shown", "find"]
+__all__ = ["REFUTATIONS", "Demonstration", "Refutation", "find"]
 
 Figures = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Demonstration:
     """What was seen in a run.
 
     Attributes:
@@ -58,7 +58,7 @@ class Refutation:
         """As tools print it, and as files are called."""
         return f"{self.policy}.{self.fails}{f'.{self.about}' if self.about else ''}"
 
-    def show(self, journal: TextIO | None = None, policy: str | None = None) -> Shown:
+    def show(self, journal: TextIO | None = None, policy: str | None = None) -> Demonstration:
         """Runs it.
 
         Args:
@@ -74,7 +74,7 @@ class Refutation:
         drive = Drive(config, journal)
         sentence, figures = self.script(drive)
         drive.end()
-        return Shown(sentence, figures, len(drive.rows))
+        return Demonstration(sentence, figures, len(drive.rows))
 
 
 def made() -> tuple[Refutation, ...]:
