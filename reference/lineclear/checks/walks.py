@@ -139,7 +139,7 @@ def walks(
     counts: Counter[str] = Counter()
     most = 0 if configs else ENCOUNTERS[context.mode]
     encounters = [range(k, k + BATCH) for k in range(0, most, BATCH)]
-    every = [*encounters, *jobs(context.mode, configs)]
+    every: list[Job | range] = [*encounters, *jobs(context.mode, configs)]
     for name, found, judged, exempt in in_parallel(done, every):
         counts["judged"] += judged
         counts.update({f"not judged: {why}": n for why, n in exempt.items()})
