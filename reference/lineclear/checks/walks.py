@@ -23,6 +23,11 @@ __all__ = ["code_of", "code_of_error", "walks"]
 
 #: Random worlds, besides those made for one rule and those that cover all settings.
 DRAWN = {"fast": 0, "default": 40, "deep": 780}
+#: Short walks in which more important requests arrive, and how many of them make one job.
+ENCOUNTERS = {"fast": 600, "default": 1200, "deep": 12000}
+BATCH = 50
+#: Moves of an encounter after those that are written down.
+AFTER = 6
 #: Moves of each walk.
 MOVES = {"fast": 90, "default": 150, "deep": 400}
 #: Worlds made for one rule have short requests and get walks three times as long.
@@ -36,6 +41,8 @@ MOST_WALKS = 2
 
 #: World, seed, moves, and those of them that are written down.
 Job = tuple["SearchBounds", int, int, "Trace"]
+#: What a job has to say: its name, its first finding, steps that the oracle judged, and those it did not.
+Answer = tuple[str, Finding | None, int, Counter[str]]
 
 
 def code_of(what: object) -> str:
@@ -52,8 +59,29 @@ def code_of_error(what: str) -> str:
     return known.get(kind, "LC402")
 
 
-def walked(job: Job) -> tuple[str, Finding | None, int, Counter[str]]:
-    """One walk: its world, its findings, how many steps the oracle judged, and which it did not."""
+def met(seeds: range) -> Answer:
+    """Encounters, until one fails."""
+    from lineclear.explore.encounters import encounter
+
+    judged, exempt = 0, Counter[str]()
+    for seed in seeds:
+        script = encounter(seed)
+        moves = len(script.moves) + AFTER
+        name, found, some, others = walked((script.bounds, seed, moves, script.moves))
+        judged += some
+        exempt += others
+        if found is not None:
+            return name, found, judged, exempt
+    return f"encounters {seeds[0]} to {seeds[-1]}", None, judged, exempt
+
+
+def done(job: Job | range) -> Answer:
+    """One job."""
+    return met(job) if isinstance(job, range) else walked(job)
+
+
+def walked(job: Job) -> Answer:
+    """One walk."""
     from lineclear.checks.behaviours import finding
     from lineclear.explore.walks import walk
 
@@ -68,7 +96,7 @@ def walked(job: Job) -> tuple[str, Finding | None, int, Counter[str]]:
 
 
 def jobs(mode: str, configs: Sequence[Config]) -> list[Job]:
-    """The walks of a mode: first those that are written down, then those in which one rule decides
+    """The long walks of a mode: first those that are written down, then those in which one rule decides
     nearly every step.
     """
     from lineclear.explore.covered import covered, pressed
@@ -98,7 +126,7 @@ def seed_of(bounds: SearchBounds) -> int:
 def walks(
     context: Context, configs: Sequence[Config]
 ) -> tuple[list[Finding], list[ReportCase], Counter[str]]:
-    """Walks of this mode, until two have failed; their cases, and what the oracle judged.
+    """Encounters and walks of this mode, until two have failed; their cases, and what was judged.
 
     Args:
         context: its mode says how many.
@@ -109,7 +137,10 @@ def walks(
     findings: list[Finding] = []
     cases: list[ReportCase] = []
     counts: Counter[str] = Counter()
-    for name, found, judged, exempt in in_parallel(walked, jobs(context.mode, configs)):
+    most = 0 if configs else ENCOUNTERS[context.mode]
+    encounters = [range(k, k + BATCH) for k in range(0, most, BATCH)]
+    every: list[Job | range] = [*encounters, *jobs(context.mode, configs)]
+    for name, found, judged, exempt in in_parallel(done, every):
         counts["judged"] += judged
         counts.update({f"not judged: {why}": n for why, n in exempt.items()})
         title = found.title if found is not None else ""

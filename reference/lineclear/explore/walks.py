@@ -13,7 +13,10 @@ from lineclear.explore.bounds import SearchBounds
 from lineclear.explore.scripts import move_of
 from lineclear.explore.world import Move, Trace, World
 
-__all__ = ["WalkResult", "walk"]
+__all__ = ["ANSWER", "WalkResult", "walk"]
+
+#: A move that is written down: whatever a model may answer to the oldest step in flight.
+ANSWER: Move = ("answer",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +109,14 @@ def walk(bounds: SearchBounds, seed: int, moves: int, first: Trace = ()) -> Walk
     world = World(bounds)
     trace: list[Move] = []
     for number in range(moves):
-        written = number < len(first)
-        move = move_of(world, first[number]) if written else choose(world, draw, bool(seed % 2))
+        if number >= len(first):
+            move = choose(world, draw, bool(seed % 2))
+        elif first[number] != ANSWER:
+            move = move_of(world, first[number])
+        elif world.scheduler.flights:
+            move = commit(world, draw)
+        else:
+            continue  # the step had nothing to compute
         trace.append(move)
         try:
             world.do(move)

@@ -262,7 +262,8 @@ class Bench:
         stopped = [entry for entry in stopped if _position(entry) not in expected]
         given = answers if form is None else form(flight.plan, answers)
         ends = self._learn(flight, answers, stopped, set(expected))
-        outcome = self.called.commit(flight.plan, given, stopped)
+        # The model does not know which samples are worthless: it may call each of them a stop token.
+        outcome = self.called.commit(flight.plan, given, [*stopped, *expected])
         self.device.committed(flight.plan)
         said = {finished.request_id: outputs_of(finished) for finished in outcome}
         if said != ends or len(outcome) != len(ends):

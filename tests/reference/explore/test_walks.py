@@ -101,6 +101,51 @@ def test_a_world_of_one_rule_is_walked_with_early_and_with_late_copies() -> None
     assert all(len(seeds[bounds.name]) == 1 for bounds in covered())
 
 
+#: Name -> (module, text, what stands there instead), for edits that only some situations show.
+MET: dict[str, tuple[str, str, str]] = {
+    "the least important is spared first": (
+        "scheduling.victims",
+        "for entry in reversed(tuple(chosen)):",
+        "for entry in tuple(chosen):",
+    ),
+    "one copy more is discarded": (
+        "scheduling.transitions",
+        "if room >= entry.record.blocks:\n                break",
+        "if room > entry.record.blocks:\n                break",
+    ),
+    "the watermark is waived while others run": (
+        "scheduling.step",
+        "if victims is None and candidates and len(candidates) == len(running):",
+        "if victims is None and candidates:",
+    ),
+}
+
+
+#: So many batches are to find an edit, or the luck of one seed is what finds it.
+ENOUGH = 3
+
+
+def encounters() -> str:
+    """How many batches of the encounters of `check --fast` find something, up to `ENOUGH`."""
+    from lineclear.checks.walks import BATCH, ENCOUNTERS, met
+
+    found = 0
+    for start in range(0, ENCOUNTERS["fast"], BATCH):
+        found += met(range(start, start + BATCH))[1] is not None
+        if found == ENOUGH:
+            break
+    return str(found)
+
+
+@pytest.mark.parametrize("name", MET)
+def test_an_edit_is_met_in_more_than_one_batch_of_encounters(name: str) -> None:
+    module, old, new = MET[name]
+    text = (ROOT / "reference" / "lineclear" / f"{module.replace('.', '/')}.py").read_text()
+    assert text.count(old) == 1
+    found, _ = judged(f"lineclear.{module}", text.replace(old, new), encounters)
+    assert int(found) == ENOUGH
+
+
 def after(name: str) -> tuple[World, SearchBounds]:
     """The world after a script."""
     (script,) = [script for script in scripts() if name in script.bounds.name]
