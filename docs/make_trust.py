@@ -66,7 +66,7 @@ PAPER: tuple[tuple[str, str, str, str], ...] = (
         "**A token**: at most C6 steps in a row keep no token (P6a)",
         "of each decision: who displaced is spared until it keeps a token; a first prompt that takes the "
         "whole budget is displaced or nobody is; who displaces it comes before all that run; a request "
-        "that lacks tokens lets nobody in; growth spares the first",
+        "that lacks tokens admits no other; growth spares the first",
         "`test_a_token_is_kept_within_the_bound_whatever_arrives` (60 hostile runs; deep: 5,940 more): "
         "random and descending orders, ranks apart from keys, every policy, groups that fork, drafts, "
         "swaps, two steps in flight, bypass; with the rule off the bound is passed "

@@ -48,7 +48,7 @@ MODES = ("swap", "recompute", "by_length", "auto", "groups")
 
 
 class ConfigError(ValueError):
-    """Settings that can't be meant; the message is one line that says what to change."""
+    """Settings that are invalid; the message is one line that says what to change."""
 
 
 #: What the setting `broken` of older files switched off, and the rules that do so now.
@@ -114,7 +114,7 @@ class Config:
     rules: str = "lineclear"
 
     def __post_init__(self) -> None:
-        """Refuses what can't be meant."""
+        """Rejects invalid values."""
         for name, least in (
             ("num_gpu_blocks", 1),
             ("num_cpu_blocks", 0),
@@ -215,7 +215,7 @@ class Config:
         """Settings from a TOML table or from flags; unknown names are refused.
 
         Raises:
-            ConfigError: a name is unknown or a value can't be meant.
+            ConfigError: a name is unknown or a value is invalid.
         """
         known = [field.name for field in fields(cls)]
         chosen = dict(settings)

@@ -1,7 +1,7 @@
-"""What one step is to do, for whoever executes it.
+"""What one step does, for the code that executes it.
 
 Guarantees: a plan never changes; who is scheduled is a view that is shared with the next plan as
-long as nobody joins or leaves, so it costs nothing then.
+long as no sequence joins or leaves, so it costs nothing then.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Joined(Sequence[Scheduled]):
 
 
 class NewBlocks(Sequence[Names]):
-    """Blocks of sequences that are steady, named by their rows when somebody looks."""
+    """Blocks of sequences that are steady, named by their rows on request."""
 
     __slots__ = ("places", "rows")
 

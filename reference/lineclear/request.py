@@ -28,7 +28,7 @@ class SchedulerError(ValueError):
 
 
 class InvalidRequest(SchedulerError):
-    """A request whose sizes or whose id can't be meant."""
+    """A request with an invalid size or id."""
 
 
 class PlanError(SchedulerError):
@@ -74,7 +74,7 @@ class Request:
         priority: higher is more important; between -10**300 and 10**300.
         arrival_time: seconds, for metrics and for policies; not used by the default order.
         tenant: whom its service is charged to, by policies that share among tenants.
-        predicted_tokens: how many tokens it will generate, by somebody's guess; None if nobody
+        predicted_tokens: a guess of how many tokens it will generate; None if nobody
             guessed.
         deadline: when it should be done, on the clock of arrival_time; None for no deadline.
     """
@@ -102,7 +102,7 @@ class Request:
         predicted_tokens: int | None = None,
         deadline: float | None = None,
     ) -> None:
-        """Refuses sizes that can't be meant."""
+        """Rejects invalid sizes."""
         if not (
             type(prompt_tokens) is type(max_tokens) is type(n) is type(priority) is int
             and prompt_tokens >= 1

@@ -27,7 +27,7 @@ __all__ = ["admission", "exact_room"]
 
 
 def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
-    """Hypotheses and goals about a request of one sequence when nobody runs, or when it runs alone.
+    """Hypotheses and goals about a request of one sequence when no request runs, or when it runs alone.
 
     The scheduler's own methods are run (`entering.py`): what there is, what the request wants, and
     whether the one covers the other.
@@ -65,13 +65,13 @@ def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
         how = "with" if chunked else "without"
         goals += [
             (
-                f"a waiting request of one sequence enters when nobody runs, {how} chunking",
+                f"a waiting request of one sequence enters when no request runs, {how} chunking",
                 z3.Implies(
                     z3.And(empty, one, knows, s.phase(r) == WAITING), raw(have.covers(waits))
                 ),
             ),
             (
-                f"a swapped request of one sequence enters when nobody runs, {how} chunking",
+                f"a swapped request of one sequence enters when no request runs, {how} chunking",
                 z3.Implies(
                     z3.And(empty, one, asks, s.phase(r) == SWAPPED), raw(have.covers(returns))
                 ),
@@ -126,7 +126,7 @@ def exact_room() -> tuple[list[Any], list[tuple[str, Any]]]:
     known = raw(only.known_tokens)
     goals = [
         (
-            "when nobody runs there is the whole pool, every seat and the whole budget",
+            "when no request runs there is the whole pool, every seat and the whole budget",
             z3.Implies(
                 z3.And(s.free(GPU) == s.total(GPU), s.batch_size == 0, s.step_tokens == 0),
                 z3.And(

@@ -110,7 +110,7 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
     )
     goals = [
         (
-            "the first in the order is behind nobody",
+            "no request precedes the first in the order",
             z3.Implies(leads, raw(negate(progress.behind(other, first)))),
         ),
         (
@@ -130,11 +130,11 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             ),
         ),
         (
-            "whoever is first of all is the head of the queue that it is in",
+            "the first request of all is the head of its queue",
             z3.Implies(z3.And(leads, raw(negate(first < other))), first.z == other.z),
         ),
         (
-            "with no bypass nobody enters before a request that precedes it",
+            "with no bypass no request enters before one that precedes it",
             raw(implies(both(by >= 0, most == 0), negate(progress.may_be_passed(by, most)))),
         ),
         (
@@ -172,7 +172,7 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             ),
         ),
         (
-            "a request that lacks tokens lets nobody in",
+            "a request that lacks tokens admits no other",
             raw(
                 implies(
                     blocked, negate(progress.admits_others(preempted, pause, displaced, blocked))
@@ -219,7 +219,7 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             ),
         ),
         (
-            "nobody displaces without the first that runs if that takes all tokens of the step",
+            "no request displaces without the first that runs if that takes all tokens of the step",
             raw(
                 implies(
                     both(
@@ -242,7 +242,7 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             ),
         ),
         (
-            "when nobody runs no block is kept free",
+            "when no request runs no block is kept free",
             raw(progress.kept_free(whole("watermark"), 0) == 0),
         ),
         *[(label, raw(condition)) for label, condition in exactly(whole, truth)],
@@ -251,7 +251,7 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
 
 
 def empty_pool() -> tuple[list[Any], list[tuple[str, Any]]]:
-    """Hypotheses and goals about what is there when nobody runs, and about what a group asks for."""
+    """Hypotheses and goals about what is there when no request runs, and about what a group asks for."""
     s = State.arbitrary()
     r = z3.Const("asker", Request)
     leader = z3.Const("leader", Sequence)
@@ -260,11 +260,11 @@ def empty_pool() -> tuple[list[Any], list[tuple[str, Any]]]:
     holder = s.group(s.owner(GPU, s.order(GPU, s.free(GPU))))
     goals = [
         (
-            "the whole pool is free when nobody runs",
+            "the whole pool is free when no request runs",
             z3.Implies(s.phase(holder) != RUNNING, s.free(GPU) == s.total(GPU)),
         ),
         (
-            "nothing is steady when nobody runs",
+            "nothing is steady when no request runs",
             z3.Implies(s.phase(s.request(s.batch(0))) != RUNNING, s.batch_size == 0),
         ),
         (

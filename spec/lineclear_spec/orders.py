@@ -132,7 +132,7 @@ def order(claims: Any) -> tuple[list[Any], list[tuple[str, Any]]]:
         goals += total("rank", [c.rank for c in (r, s, t)], r, s)
     # Who runs stands by its rank, and that is where a victim must come later.
     later = raw(r.rank < s.rank)
-    goals.append(("whoever is displaced comes later in the order", z3.Implies(displaced, later)))
+    goals.append(("a displaced request comes later in the order", z3.Implies(displaced, later)))
     goals += [(fact.label, raw(fact.predicate(r, s, policy))) for fact in claims.facts]
     goals += [(label, raw(condition)) for label, condition in steps]
     return hypotheses, goals

@@ -32,19 +32,19 @@ PREMISES: dict[str, Premise] = {
             "a request fits alone into the empty pool and into every budget",
             "guard",
             "`submit` and the invariant `fits`; `progress.kept_free` waives the watermark when "
-            "nobody runs. That a group shares the full blocks of its prompt is monitored: "
+            "no request runs. That a group shares the full blocks of its prompt is monitored: "
             "`Counters.preempted_alone`",
         ),
         Premise(
             "F2",
-            "nobody behind the head of the queue enters before it",
+            "no request behind the head of the queue enters before it",
             "guard",
             "`progress.may_be_passed` and one heap in the policy's order; off if `bypass` is above "
             "0 (then bounded) or with `swapped_first`",
         ),
         Premise(
             "F3",
-            "whoever gives way comes later in the order than the one it gives way to, or is it",
+            "a preempted request comes later in the order than the one it makes room for, or is that one",
             "guard",
             "`progress.behind`, asked in `step.py` of every victim that a rule names",
         ),

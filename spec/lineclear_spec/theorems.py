@@ -119,12 +119,12 @@ def of_any_order(
     order = f"{ORDER}{policy}/progress/the order is "
     running = (f"{ORDER}{policy}/progress/the rank is ",) if ranked else ()
     where = "among those that run" if ranked else "in the order"
-    displaced = f"{ORDER}{policy}/progress/whoever is displaced"
+    displaced = f"{ORDER}{policy}/progress/a displaced request"
     return (
         Theorem(
             f"{policy}.P1",
-            "while a request lives a step is issued, unless a step or a copy is in flight or somebody "
-            "gave way",
+            "while a request lives a step is issued, unless a step or a copy is in flight or a "
+            "request was preempted",
             ("F1", "F5", "F6", "F8"),
             (TABLE,),
             "Progress",
@@ -132,30 +132,30 @@ def of_any_order(
         Theorem(
             f"{policy}.P2",
             "the head of the queue enters if what a step leaves is enough for it, unless the step "
-            "made somebody give way or left a prompt unfinished",
+            "preempted a request or left a prompt unfinished",
             ("F2",),
             (
                 DECISION + "a step that did nothing for those that run lets the head in",
-                DECISION + "when nobody runs no block is kept free",
+                DECISION + "when no request runs no block is kept free",
             ),
             "Order",
         ),
         Theorem(
             f"{policy}.P4",
-            "a request enters only if nobody before it in the order waits, unless it may pass",
+            "a request enters only if none before it in the order waits, unless it may pass",
             ("F2", "F4"),
             (
                 order,
-                DECISION + "whoever is first of all is the head",
-                DECISION + "with no bypass nobody enters",
+                DECISION + "the first request of all is the head",
+                DECISION + "with no bypass no request enters",
             ),
             "Order",
         ),
         Theorem(
             f"{policy}.P4'",
-            f"whoever gives way comes later {where} than the one it gives way to, or is it",
+            f"a preempted request comes later {where} than the one it makes room for, or is that one",
             ("F3", "F4"),
-            (order, *running, displaced, DECISION + "the first in the order is behind nobody"),
+            (order, *running, displaced, DECISION + "no request precedes the first in the order"),
             "Order",
         ),
         Theorem(

@@ -223,7 +223,7 @@ def test_requests_that_displace_each_other_for_ever_are_found(
     assert main(["replay", str(saved)]) == 1
     said = capsys.readouterr().out
     assert "found again with the same environment" in said
-    assert "nobody advances: no request learned a token" in said
+    assert "no request advances: no request learned a token" in said
 
 
 def test_a_claim_of_ones_own_is_proved_or_refuted(capsys: pytest.CaptureFixture[str]) -> None:

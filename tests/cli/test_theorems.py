@@ -30,7 +30,7 @@ def test_theorems_stand_by_what_was_asked(capsys: pytest.CaptureFixture[str]) ->
     assert found["priority.P7"]["holds"] is False
     assert found["priority.P7"]["status"] == "proved"
     assert found["priority.P7"]["rests_on"] == [
-        "order_priority/progress/whoever matters more comes before, however late it arrives"
+        "order_priority/progress/a more important request comes before, however late it arrives"
     ]
     assert found["fcfs.P1"]["status"] == "not asked"
     assert found["fcfs.P1"]["whole_table"] is True
@@ -58,7 +58,7 @@ def test_a_theorem_whose_obligations_were_not_asked_is_not_proved(
     text = capsys.readouterr().out
     for name in ("P1", "P6a", "P6b", "P7", "P8"):
         assert re.search(rf"fcfs\.{name} +not asked ", text), name
-    assert "not asked: decisions/progress/whoever is first of all is the head" in text
+    assert "not asked: decisions/progress/the first request of all is the head" in text
     assert re.search(r"and 2,?\d\d\d more that were not asked", text)
 
 
@@ -70,7 +70,7 @@ def test_a_policy_that_displaces_against_its_order_is_refuted(
 
     monkeypatch.setattr(FirstComeFirstServed, "may_displace", anybody)
     assert main(["prove", "order_fcfs", "--theorems"]) in (1, 3)
-    assert "whoever is displaced comes later in the order" in capsys.readouterr().out
+    assert "a displaced request comes later in the order" in capsys.readouterr().out
 
 
 def test_claims_are_entered_by_the_files_of_policies() -> None:

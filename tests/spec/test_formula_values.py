@@ -22,7 +22,7 @@ z3 = pytest.importorskip("z3")
 
 from lineclear.policies import accounts, load_claims
 from lineclear.policies.probe import views
-from lineclear.theorems.entering import NobodyRuns
+from lineclear.theorems.entering import EmptyStep
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.dialect import objection
 from lineclear_spec.entering import STEP
@@ -483,7 +483,7 @@ def test_what_runs_when_a_request_enters_does_not_ask_what_a_value_is() -> None:
         with pytest.raises(Forbidden, match="asks what a value is"):
             refuse_questions(step, (step.have,))
     step, *runs = STEP
-    assert step is NobodyRuns
+    assert step is EmptyStep
     seen = {f.__name__ for f in refuse_questions(step, (step.have, step.want, *runs))}
     assert {"have", "want", "sized", "room", "asked_tokens", "_tokens_left"} <= seen
 

@@ -63,13 +63,13 @@ def test_every_action_has_the_lemmas_of_ranking() -> None:
 
 #: A method or a function of the scheduler, one statement of it, and what it is changed to.
 PLANTED: dict[str, tuple[Callable[..., Any], str, str]] = {
-    "one block short when nobody runs": (
+    "one block short when no request runs": (
         step.Step.have,
         "self.ledger.gpu.free",
         "self.ledger.gpu.free - (not live.running)",
     ),
     "a seat short": (step.Step.have, "live.seats,", "live.seats + 1,"),
-    "the watermark is kept when nobody runs": (
+    "the watermark is kept when no request runs": (
         step.Step.have,
         "kept_free(self.config.watermark_blocks, len(live.running))",
         "self.config.watermark_blocks",
@@ -126,16 +126,16 @@ def test_the_hypotheses_of_decisions_do_not_contradict_each_other(name: str) -> 
 
 #: A decision, how it is broken, and a lemma that is not proved any more.
 BROKEN: dict[str, tuple[str, str, str]] = {
-    "a victim among all": ("behind", "b, o: negate(o < o)", "the first in the order is"),
-    "a victim ahead": ("behind", "b, o: o < b", "the first in the order is behind nobody"),
+    "a victim among all": ("behind", "b, o: negate(o < o)", "no request precedes the first"),
+    "a victim ahead": ("behind", "b, o: o < b", "no request precedes the first in the order"),
     "growth beside nobody": ("grows", "p, w, f: w < f - p", "runs alone can grow"),
     "growth that grows dearer": ("grows", "p, w, f: p + w + f <= 9", "every victim lowers"),
-    "any-fit skipping": ("may_be_passed", "by, most: by >= 0", "with no bypass nobody"),
+    "any-fit skipping": ("may_be_passed", "by, most: by >= 0", "with no bypass no request"),
     "one bypass more": ("may_be_passed", "by, most: by <= most", "passed at most `bypass`"),
     "no pause when blocked": (
         "admits_others",
         "p, pause, d, b: both(negate(both(p, pause)), negate(d))",
-        "lacks tokens lets nobody in",
+        "lacks tokens admits no other",
     ),
     "nobody is ever let in": (
         "admits_others",
@@ -155,12 +155,12 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     "a head that asks for no token": (
         "asked_tokens",
         "tokens, budget: smaller(tokens, budget) - 1",
-        "nobody displaces without the first that runs",
+        "no request displaces without the first that runs",
     ),
     "a first prompt that leaves tokens": (
         "chunk",
         "t, left, c: either(t <= left, t, larger(0, left - 1))",
-        "nobody displaces without the first that runs",
+        "no request displaces without the first that runs",
     ),
     "a watermark that is never waived": ("kept_free", "w, r: w", "no block is kept free"),
     "a whole group's tokens at once": (
@@ -359,7 +359,7 @@ def test_an_order_without_the_number_of_the_arrival_is_not_total(
 
 def test_displacing_against_the_order_is_refuted() -> None:
     lost = of_policy(lambda r: 0, lambda w, r: r.priority < w.priority)
-    assert lost == {"whoever is displaced comes later in the order"}
+    assert lost == {"a displaced request comes later in the order"}
 
 
 def test_a_key_that_changes_or_names_its_request_is_no_order() -> None:

@@ -20,7 +20,7 @@ __all__ = ["AnyFit", "LongestVictim", "TailRequeue"]
 class TailRequeue(Step):
     """A request that was preempted stands behind every request of its key that has arrived."""
 
-    lacks = ("a request that gave way goes back by its place in the order",)
+    lacks = ("a preempted request is queued again by its place in the order",)
     replaces = False
 
     def _make_room(self, jobs: list[Job]) -> list[Job]:
@@ -50,7 +50,7 @@ class TailRequeue(Step):
 class AnyFit(Step):
     """Any number of requests may pass one that does not fit."""
 
-    lacks = ("nobody passes a request that does not fit",)
+    lacks = ("no request passes one that does not fit",)
     replaces = False
 
     def __init__(self, parts: StepParts) -> None:
@@ -63,8 +63,8 @@ class LongestVictim(Step):
     """The longest request is preempted, also for one behind it, and others are admitted then."""
 
     lacks = (
-        "only who comes later in the order gives way to one that grows",
-        "nobody is admitted in a step that preempted",
+        "a request that grows preempts only later ones in the order",
+        "no request is admitted in a step that preempted",
     )
     needs: dict[str, Any] = {"victim": "longest", "pause_after_preemption": False}  # noqa: RUF012
     replaces = False

@@ -160,7 +160,7 @@ class V0ChunkedStep(V0Step):
         self._prompts()
 
     def _prompts(self) -> None:
-        """Waiting requests do not stand behind those that are swapped out or just gave way."""
+        """Waiting requests do not stand behind those that are swapped out or were just preempted."""
         queue = self.live.waiting
         aside: list[Entry] = []
         while (entry := queue.head()) is not None and (

@@ -65,7 +65,7 @@ class SearchBounds:
         fails: whether a copy may fail.
         late: whether copies may complete later than at once.
         max_states: states beyond which the search gives up and says so.
-        group: searches of one group are told in one line of a page.
+        group: searches of one group are one line of a page.
     """
 
     name: str

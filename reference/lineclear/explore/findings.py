@@ -83,7 +83,7 @@ def worked(edge: Edge) -> bool:
 
 
 def livelocks(graph: Graph) -> list[ProgressFinding]:
-    """Work that goes round: nobody arrives, nobody leaves, and the same state comes again."""
+    """Finds cycles of work: no request arrives or ends, and the same state comes again."""
 
     def usable(state: int) -> list[Edge]:
         return [e for e in graph.edges[state] if e.move[0] not in UNFAIR | {"submit"}]
@@ -188,7 +188,7 @@ def wheel(graph: Graph, inside: frozenset[Tracked], usable: Usable) -> tuple[Tra
 
 
 def fair(graph: Graph, inside: frozenset[Tracked], usable: Usable) -> bool:
-    """Whether steps are committed in the cycle, somebody arrives, and its copies complete."""
+    """Whether the cycle commits steps, admits arrivals and completes its copies."""
     kinds = {edge.move[0] for node in inside for edge, other in usable(node) if other in inside}
     free = any(place not in graph.copying[state] for state, place in inside)
     return free and {"submit", "commit"} <= kinds
@@ -199,7 +199,7 @@ ROUNDS = 12
 
 
 def believed(graph: Graph, found: list[ProgressFinding]) -> list[ProgressFinding]:
-    """Those whose cycle can be gone round again and again, somebody learning nothing all the while."""
+    """Keeps findings whose cycle can be repeated while some request learns no token."""
     bounds = graph.bounds
     return [finding for finding in found if not bounds.own or goes_round(graph, finding)]
 

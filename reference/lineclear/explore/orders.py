@@ -50,7 +50,7 @@ def remembers(config: Config) -> bool:
 
 
 def request_of(shape: RequestShape, name: int, *, timed: bool) -> Request:
-    """The request that arrives, as the scheduler is told of it."""
+    """The request that arrives, as the caller submits it."""
     now = float(name) if timed else 0.0
     return Request(
         request_id=name,
@@ -90,7 +90,7 @@ def kept(world: World, live: list[Any]) -> tuple[Any, ...]:
     config = world.bounds.config
     if shifted(config):
         next_one = world.scheduler.arrivals + 1
-        floor = world.least - 1  # before whoever may still arrive, and so before all of them
+        floor = world.least - 1  # before every request that may still arrive
         before = tuple([max(moment(entry.order[:-1]) - next_one, floor) for entry in live])
         return before + ties(live) if config.scheduling_policy == "edf" else before
     policy: Any = world.scheduler.policy
@@ -101,7 +101,7 @@ def kept(world: World, live: list[Any]) -> tuple[Any, ...]:
 
 
 def ties(live: list[Any]) -> tuple[bool, ...]:
-    """Which neighbours in the order have equal keys: who is due no earlier displaces nobody."""
+    """Which neighbours in the order have equal keys: an equal deadline displaces no request."""
     ordered = sorted(live, key=lambda entry: entry.order)
     return tuple([one.order[:-1] == other.order[:-1] for one, other in pairwise(ordered)])
 
@@ -144,7 +144,7 @@ def of_drr(world: World, live: list[Any], policy: DeficitRoundRobin) -> tuple[An
 
 
 def of_mlfq(world: World, live: list[Any], policy: MultiLevelFeedbackQueue) -> tuple[Any, ...]:
-    """Levels, since when nothing is generated, and when somebody is looked at again."""
+    """Levels, since when nothing is generated, and when each request is reviewed next."""
     ledger = world.scheduler.ledger
     found: list[Any] = []
     for entry in live:

@@ -1,6 +1,6 @@
 """What a search of the scheduler found, as plain data and as text.
 
-Guarantees: bounds and counts are told with every result, and what was not exhausted is called so.
+Guarantees: every result states its bounds and counts, and says whether the search was exhausted.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def grouped(reports: Sequence[Report]) -> list[str]:
         return []
     lines = [
         "",
-        "Each policy with each victim rule, each mode of preemption, prompts in chunks and whole; nobody "
+        "Each policy with each victim rule, each mode of preemption, prompts in chunks and whole; no request "
         "stops early, is aborted or fails. With two live requests every victim rule names the same one:",
         "",
         "| policy | requests | live | combinations | states | transitions | exhausted | a request may "

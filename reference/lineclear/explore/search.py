@@ -30,7 +30,7 @@ class Edge:
     Attributes:
         move: what the environment did.
         target: number of the state after it.
-        names: what became of each live request.
+        names: the state of each live request.
         empty: the move made a plan that has neither a step nor an operation.
     """
 
@@ -129,7 +129,7 @@ def search(
         bounds: scope.
         kind: the scheduler's class; a broken one in tests.
         key: when two worlds are one state.
-        progress: told the number of states now and then.
+        progress: called with the number of states now and then.
         most_violations: after so many the search ends, and is not complete.
     """
     world = World(bounds, kind=kind)
@@ -159,7 +159,7 @@ def search(
                     graph.witnesses[sentence] = state, move
             for rule in sorted(world.notes.against - against):
                 graph.violations.append(((*graph.trace(state), move), rule))
-            against |= world.notes.against  # each is told once; the search goes on
+            against |= world.notes.against  # each is reported once; the search goes on
             after = known(world)
             places = {name: k for k, name in enumerate(after)}
             names = tuple(

@@ -21,7 +21,7 @@ ANSWER: Move = ("answer",)
 
 @dataclass(frozen=True, slots=True)
 class WalkResult:
-    """What came of a walk.
+    """The result of a walk.
 
     Attributes:
         trace: moves, the one that failed last.

@@ -53,10 +53,8 @@ SOMETIMES = (
 )
 
 
-#: What a move breaks that lets a request give way to one that it goes before.
-NOT_BEHIND = (
-    "order (F3): whoever gives way comes later in the order than the one it gives way to, or is it"
-)
+#: What a move breaks that preempts a request for one behind it.
+NOT_BEHIND = "order (F3): a preempted request comes later in the order than the one it makes room for, or is that one"
 
 WORDS = {
     Phase.WAITING: "waits",
@@ -133,7 +131,7 @@ class Notes:
             self.seen.add("aborted while a copy of it is open")
 
     def failed(self, entry: Entry, kind: str) -> None:
-        """A copy of the request is about to be told as failed."""
+        """A copy of the request is about to be reported as failed."""
         self.seen.add("a copy in failed" if kind == "swap_in" else "a copy out failed")
         self.seen.add(f"a copy failed while its request {WORDS[entry.record.phase]}")
 

@@ -2,10 +2,10 @@
 
 Guarantees: every workload of the family is run, with every request there from the start and every
 token at once, so that the run is a function of the settings alone; what has not ended after far
-more steps than the longest run is told.
+more steps than the longest run is reported.
 
 The family is one in which schedulers that admit a request by its first chunk, and take blocks from
-whoever holds most, go round for ever: two or three requests with prompts of 1 to 4 tokens that generate
+the largest holder, repeat the same work for ever: two or three requests with prompts of 1 to 4 tokens that generate
 1 to 3, in 4 to 6 blocks of one token, with 1, 2, 3 or 6 tokens a step; each fits alone.
 """
 
@@ -32,12 +32,12 @@ MOST_STEPS = 400
 
 @dataclass(frozen=True, slots=True)
 class WorkloadRun:
-    """What came of a workload.
+    """The result of a workload.
 
     Attributes:
         ended: whether every request came to its end.
         steps: calls of `schedule`.
-        preemptions: how often somebody gave way.
+        preemptions: how many there were.
     """
 
     ended: bool
@@ -71,7 +71,7 @@ def family(blocks: int) -> Iterator[Work]:
 
 
 def run(config: Config, work: Work, kind: type[Scheduler] = Scheduler) -> WorkloadRun:
-    """Runs a workload until nobody is left.
+    """Runs a workload until no request is left.
 
     Args:
         config: settings.

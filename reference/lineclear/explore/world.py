@@ -50,7 +50,7 @@ __all__ = ["Executor", "Move", "Trace", "World"]
 Move = tuple[Any, ...]
 Trace = tuple[Move, ...]
 Journal = Callable[[str, tuple[Any, ...]], None]
-#: Told of each plan when it is made, before anything else happens.
+#: Called with each plan when it is made, before anything else happens.
 Executor = Callable[[Plan], object]
 
 
@@ -59,7 +59,7 @@ class World:
 
     Args:
         bounds: scope.
-        journal: told of every action as well, in a replay.
+        journal: called with every action as well, in a replay.
         executor: given every plan, in a replay.
         kind: the scheduler's class; a broken one in tests.
     """
@@ -173,7 +173,7 @@ class World:
             if bounds.fails:
                 yield ("fail", k)
         if not bounds.late and copies:
-            return  # nothing else happens before they are told of
+            return  # nothing else happens before they are reported
         if len(scheduler.entries) < bounds.live and (
             bounds.arrivals is None or self.arrived < bounds.arrivals
         ):

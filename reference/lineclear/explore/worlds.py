@@ -52,7 +52,7 @@ LONG, SHORT = RequestShape(1, 3), RequestShape(2, 2)
 URGENT = RequestShape(2, 2, priority=1)
 PAIR = RequestShape(1, 3, 2)
 
-#: Nobody stops early, is aborted or fails, and copies are told of at once.
+#: No request stops early, is aborted or fails, and copies are reported at once.
 CALM: Mapping[str, Any] = MappingProxyType(
     {"live": 3, "aborts": False, "fails": False, "stops": False, "late": False}
 )
@@ -123,7 +123,7 @@ def victims() -> list[SearchBounds]:
             max_num_batched_tokens=4,
         )
         shapes = (RequestShape(2, 3), RequestShape(1, 2, priority=1))
-        found.append(SearchBounds(f"{policy}, {victim} gives way", config, shapes, **CALM))
+        found.append(SearchBounds(f"{policy}, {victim} is preempted", config, shapes, **CALM))
     return found
 
 
@@ -223,13 +223,13 @@ def of_policy(
         **three,
     )
     words = (
-        f"{policy}, {victim} gives way by {mode}, prompts {'in chunks' if chunked else 'whole'}"
+        f"{policy}, {victim} is preempted by {mode}, prompts {'in chunks' if chunked else 'whole'}"
     )
     return replace(SearchBounds(words, config, shapes, **CALM), live=live)
 
 
 def three_tenants(policy: str) -> SearchBounds:
-    """One seat, and a request of each of three tenants: whoever leaves costs nobody a turn."""
+    """One seat, and a request of each of three tenants: one that leaves costs no other a turn."""
     options = OF_POLICIES[policy][0]
     config = small(
         scheduling_policy=policy,

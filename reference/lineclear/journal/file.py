@@ -1,7 +1,7 @@
 """A journal on disk: every action of a run as one line, and the run again from these lines.
 
 Guarantees: a replay does nothing but call the recorded actions on a new ledger, so it needs no
-scheduler and no policy; an action that is refused, or a last state that differs, is told with its
+scheduler and no policy; an action that is refused, or a last state that differs, is reported with its
 line.
 
 The first line names the format and the limits. Each other line is a JSON list: `["new", id,
@@ -83,7 +83,7 @@ class JournalFile:
         self._write({"end": self.actions, "digest": digest(ledger)})
 
     def _introduce(self, request: Request) -> None:
-        """Requests are numbered as they are made, and told of before their first action."""
+        """Requests are numbered as they are made, and written before their first action."""
         if request.phase in (Phase.WAITING, Phase.FINISHED) and request.id > self._introduced:
             self._introduced = request.id
             self._write(["new", request.id, request.prompt, request.limit, request.parallel])
@@ -153,7 +153,7 @@ def replay(lines: Iterable[str], after: After | None = None) -> Replay:
 
     Args:
         lines: of the file.
-        after: told each action that was done, with its arguments, and "" before the first; to
+        after: called with each action that was done, with its arguments, and "" before the first; to
             return True stops the replay.
 
     Raises:

@@ -18,7 +18,7 @@ from lineclear_spec.records import Limits
 __all__ = ["JournalRow", "Ring"]
 
 #: Name and arguments; a request or a sequence by its number. The first action of each request is
-#: told with all that it is: ("submit", (id, prompt, limit, parallel)).
+#: written out in full: ("submit", (id, prompt, limit, parallel)).
 JournalRow = tuple[str, tuple[Any, ...]]
 #: The first actions of a request.
 FIRST = frozenset({"submit", "reject"})

@@ -38,7 +38,7 @@ NEVER_ADMITTED = "guard of `admit`: the request waits"
 TYPED = "cannot be expressed: a plan's copies are pairs of places"
 
 ERRATA: tuple[Erratum, ...] = (
-    Erratum(1, "100 blocks, 20 free, nobody runs", "80 blocks belong to nobody",
+    Erratum(1, "100 blocks, 20 free, no request runs", "80 blocks have no owner",
             ("conservation",), "five-step", "initial state"),
     Erratum(2, "the fourteenth block comes at 223 tokens", "at token 209: 13 blocks are full at "
             "208, and a step yields one token, not 22", ("owed",),
@@ -61,7 +61,7 @@ ERRATA: tuple[Erratum, ...] = (
     Erratum(10, "A is swapped to 50 CPU blocks", "it needs 63", ("conservation",),
             "decision-tree", "CPU blocks that A's swap needs",
             "guard of `swap_out`: the CPU has a free block for every distinct block"),
-    Erratum(11, "B and A give way", "A alone suffices: 65 blocks for 25", (),
+    Erratum(11, "B and A are preempted", "A alone suffices: 65 blocks for 25", (),
             "decision-tree", "victims"),
     Erratum(12, "78 blocks are free then", "with C's 32 that is 110 of 100", ("conservation",),
             "decision-tree", "free blocks after both"),
@@ -76,7 +76,7 @@ ERRATA: tuple[Erratum, ...] = (
     Erratum(16, "who was recomputed goes to the tail, reset to the start",
             "it goes back by its place in the order and keeps its tokens", ("F4", "F7", "P7"),
             "fcfs", "step in which C runs"),
-    Erratum(17, "the first of the lowest priorities gives way",
+    Erratum(17, "the first of the lowest priorities is preempted",
             "with equal priorities that is the oldest; the last in the order must", ("F3", "P6b"),
             "victims", "lowest priority, all priorities 0"),
     Erratum(18, "longest running", "the code takes the longest first sequence", (),
@@ -109,7 +109,7 @@ ERRATA: tuple[Erratum, ...] = (
             "52 tokens need 4 blocks, the pool has 2", ("capacity", "fits"),
             "simulator", "blocks of 20 + 32", "guard of `submit`: its worst case fits into the "
             "GPU pool"),
-    Erratum(30, "SWAPPED is declared; no preemption, no budget", "with 11 blocks one gives way",
+    Erratum(30, "SWAPPED is declared; no preemption, no budget", "with 11 blocks one is preempted",
             ("capacity", "budget"), "simulator", "preemptions with 11 blocks"),
     Erratum(31, "the limit is 100 steps", "the program stops after 101, with nothing finished",
             ("F1",), "fcfs", "steps until that ends"),

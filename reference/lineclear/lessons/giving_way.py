@@ -1,4 +1,4 @@
-"""Who gives way and how: swap against recompute with the lesson's rules for when, and its victims.
+"""Preemption: swap against recompute by the lesson's rules, and its choices of victims.
 
 Guarantees: the mode and the victim come from runs.
 """
@@ -17,7 +17,7 @@ __all__ = ["SWAP_OR_RECOMPUTE", "VICTIM_RULES"]
 
 
 def gives_way(run: SceneRun) -> LessonStep:
-    """The first step that somebody was preempted for."""
+    """The first step that preempted a request."""
     return next(row for row in run.rows if row.preempted)
 
 
@@ -36,7 +36,7 @@ BY_LENGTH = {**URGENT, "preemption_mode": "by_length"}
 
 
 def mode_claims(runs: Sequence[SceneRun]) -> list[Claim]:
-    """By which mode each gives way, and what is kept."""
+    """By which mode each is preempted, and what is kept."""
     long, small, poor, alone, cheap, returns = runs
     rows = {run.title: gives_way(run) for run in runs}
 
@@ -126,7 +126,7 @@ def victim_claims(runs: Sequence[SceneRun]) -> list[Claim]:
         Claim("newest", "C", victims(newest)),
         Claim("lowest priority, all priorities 0", "A", victims(equal), "F3",
               "the first minimum is the oldest, the request that must not starve; here the last "
-              "in the order gives way"),
+              "in the order is preempted"),
         Claim("longest, of G with 2 sequences of 102 tokens and F with 152", "F",
               victims(group), "", "the lesson looks at the first sequence only"),
     ]  # fmt: skip

@@ -92,8 +92,8 @@ PRIORITY = Lesson(
         for title, settings in (
             ("the lesson's loop: who does not fit is passed over",
              {"scheduling_policy": "hybrid", "rules": "lineclear.evidence.faults:AnyFit"}),
-            ("strictly in order, nobody gives way", {"scheduling_policy": "hybrid"}),
-            ("strictly in order, who runs gives way", {"scheduling_policy": "priority"}),
+            ("strictly in order, without preemption", {"scheduling_policy": "hybrid"}),
+            ("strictly in order, running requests are preempted", {"scheduling_policy": "priority"}),
         )
     ),
     priority_claims,

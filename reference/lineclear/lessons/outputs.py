@@ -85,7 +85,7 @@ SHARED = (SceneRequest("A", 40, 3), SceneRequest("B", 40, 3), SceneRequest("C", 
 
 
 def asked_for(tokens: int) -> str:
-    """What becomes of a request with this cap."""
+    """The outcome of a request with this cap."""
     try:
         Request(request_id="R", prompt_tokens=1, max_tokens=tokens)
     except InvalidRequest:

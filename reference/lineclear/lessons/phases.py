@@ -25,7 +25,7 @@ CONFIG = replace(
 
 
 def driven() -> tuple[int, int, int]:
-    """Steps that swapped in and preempted somebody they compute; swaps in; steps."""
+    """Steps that swapped in and preempted a request they compute; swaps in; steps."""
     both = swaps = steps = 0
     for seed in range(4):
         drive = Drive(CONFIG)
@@ -47,7 +47,7 @@ def order_claims(_: Sequence[SceneRun]) -> list[Claim]:
         Claim("swapped requests go before waiting ones", "yes",
               "yes" if CONFIG.swapped_first else "no", "",
               "the preset lesson; off by default, where one order holds for all"),
-        Claim("steps in which a request is swapped in and gives way again", "possible", both,
+        Claim("steps in which a request is swapped in and preempted again", "possible", both,
               "P6b", f"{swaps} steps of {steps} swap in; what running requests need is set aside "
               "first"),
     ]  # fmt: skip

@@ -38,7 +38,7 @@ class SceneRequest:
         step: it arrives before this step, counted from 1.
         n: sequences that its first token branches into.
         tenant: whom its service is charged to.
-        predicted: tokens that somebody guesses it will generate.
+        predicted: a guess of how many tokens it will generate.
     """
 
     name: str

@@ -71,7 +71,7 @@ def five_step_claims(runs: Sequence[SceneRun]) -> list[Claim]:
 FIVE_STEP = Lesson(
     "five-step",
     "one long request grows while another waits for blocks",
-    "the pool has 20 blocks; of the lesson's 100, 80 belong to nobody. A generates 60 tokens, "
+    "the pool has 20 blocks; of the lesson's 100, 80 have no owner. A generates 60 tokens, "
     "B 20, C 10",
     (
         StateFigures("initial state", 100, 20),
@@ -165,7 +165,7 @@ def tree_claims(runs: Sequence[SceneRun]) -> list[Claim]:
     arrival = next(row for row in small.rows if row.blocks("D"))
     swapping = next(row for row in large.rows if row.blocks("D"))
     held = {name: start.blocks(name) for name in "ABC"}
-    victims = ", ".join(sorted(arrival.preempted)) or "nobody"
+    victims = ", ".join(sorted(arrival.preempted)) or "none"
     swapped = swapping.cpu_used
     return [
         Claim("blocks of A, B and C", "63, 13, 32", ", ".join(str(n) for n in held.values())),

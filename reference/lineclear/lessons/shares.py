@@ -94,7 +94,7 @@ def refused(weights: dict[str, float]) -> str:
 
 
 def weighted_claims(runs: Sequence[SceneRun]) -> list[Claim]:
-    """Turns by weight, growth while somebody waits, and weights that mean nothing."""
+    """Turns by weight, growth while a request waits, and invalid weights."""
     turns, growing = runs
     order = sorted(turns.names, key=turns.admitted)[:TURNS]
     (row,) = [row for row in growing.rows if row.tokens("A") == 35]

@@ -1,4 +1,4 @@
-"""A watch on progress: whether the scheduler goes on although everything was answered.
+"""A watch on progress: raises when the scheduler makes no progress although nothing is outstanding.
 
 Guarantees: under a policy whose progress is proved no alarm is raised unless a premise fails,
 because what is waited for is what the theorem promises; a call costs as much with a thousand
@@ -7,11 +7,11 @@ requests as with one, but for the rare ones that count what is left. It changes 
 Three things are watched.
 
 - *nothing moves*: `schedule` has nothing to do, again and again, though no step is in flight, no
-  copy is open and somebody is live.
-- *nobody advances*: steps are committed and no request learns a token, for longer than the theorem
+  copy is open and a request is live.
+- *no request advances*: steps are committed and no request learns a token, for longer than the theorem
   P6a allows; where a rule that it rests on is off, for longer than it takes to compute every known
   token once.
-- *the first does not advance*: the first request in the order learns no token. Nobody enters
+- *the first does not advance*: the first request in the order learns no token. No request enters
   before it, so it lasts no longer than what those that run have left. Watched unless the policy's
   order may change.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Stalled", "Watch"]
 
-#: Calls of `schedule` without effect that are no news yet: the step after one that preempted
+#: Calls of `schedule` without effect that are expected: the step after one that preempted
 #: admits, and one more for each step in flight.
 IDLE = 4
 #: Commits after which what is left is counted for the first time.
@@ -54,7 +54,7 @@ class Stalled(AssertionError):
 
 
 class Watch:
-    """Told of every arrival, plan and commit.
+    """Receives every arrival, plan and commit.
 
     Args:
         scheduler: whose; requests that are live already are taken in.
@@ -127,7 +127,7 @@ class Watch:
         """A step was committed.
 
         Raises:
-            Stalled: nobody advances, or the first request does not.
+            Stalled: no request advances, or the first request does not.
         """
         scheduler = self.scheduler
         counters = scheduler.counters
@@ -174,7 +174,7 @@ class Watch:
         return steps_to_a_token(config, sizes, shares, changes) + branches
 
     def _count_dry(self) -> None:
-        """Nobody learned a token for a while: it must not last longer than all prompts take."""
+        """Checks how long no request has learned a token: no longer than all prompts take."""
         most = self.token_bound()
         if most is None:  # no theorem: as long as it takes to compute every known token once
             scheduler = self.scheduler
@@ -184,7 +184,7 @@ class Watch:
             most = PATIENCE + known
         if self.dry > max(PATIENCE, most):
             self._alarm(
-                f"nobody advances: no request learned a token in {self.dry} committed steps, "
+                f"no request advances: no request learned a token in {self.dry} committed steps, "
                 f"{most} at most are to be expected"
             )
         self.patience = max(PATIENCE, most)

@@ -1,6 +1,6 @@
 """The invariants that need a history: who touched which place when, and whose KV lies where.
 
-Guarantees: it watches actions as the journal is told of them and keeps records of its own, so what
+Guarantees: it receives the actions that the journal receives and keeps records of its own, so what
 it finds out does not rest on the counters that it checks.
 """
 
@@ -23,7 +23,7 @@ NOWHERE: Places = (frozenset(), frozenset())
 
 
 class Observer:
-    """Told of every action after it was done; `check` judges the state between two of them.
+    """Receives every action after it was done; `check` judges the state between two of them.
 
     Args:
         ledger: whose actions they are; it must be new.
@@ -255,7 +255,7 @@ class Observer:
 def unguarded(operation: Operation, tier: int, place: int) -> InvariantViolation:
     """What is wrong if the next one at a place may come before an operation is done with it."""
     return InvariantViolation(
-        "fence", f"nobody waits for {operation} on {name(tier)} block {place}"
+        "fence", f"no operation waits for {operation} on {name(tier)} block {place}"
     )
 
 

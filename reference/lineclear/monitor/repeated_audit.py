@@ -1,8 +1,8 @@
 """The audit, made often: what is plainly right is passed over, the rest goes to `audit.py`.
 
 Guarantees: a state that `audit` refuses is refused here too, by the same violation. Every field
-that `audit` reads is read again at every check; nothing is taken to be unchanged because nobody
-was told of a change. What is kept from one check to the next is a free list that was found right,
+that `audit` reads is read again at every check; nothing is taken to be unchanged because no
+change was reported. What is kept from one check to the next is a free list that was found right,
 and it counts only where the list of today is equal to it.
 """
 

@@ -164,11 +164,11 @@ def check_shelters(scheduler: Scheduler, sheltered: Iterable[Hashable]) -> None:
 class Charges:
     """What the tenants of a policy that shares among them are charged, added up from plans.
 
-    Guarantees: a policy that is told of a prompt, a token or a sequence twice, late or never shows.
+    Guarantees: a prompt, token or sequence that is reported to the policy twice, late or never is noticed.
     """
 
     def __init__(self) -> None:
-        """Nobody was served."""
+        """No tenant was served."""
         self.prompts: Counter[Hashable] = Counter()
         self.tokens: Counter[Hashable] = Counter()
 

@@ -148,7 +148,7 @@ class Orders:
             if not self.others_wait(live):
                 self.tell("backlogged", live.user.tenant)
 
-    # ---- requests that enter and give way ------------------------------------------------------
+    # ---- requests that enter or are preempted --------------------------------------------------
 
     def enters(self, live: OracleRequest) -> None:
         """The request leaves the queue; it does not run yet."""

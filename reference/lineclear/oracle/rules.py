@@ -62,7 +62,7 @@ LIMITS: Mapping[str, str] = MappingProxyType(
 #: What is not judged, and why.
 EXEMPTIONS: Mapping[str, str] = MappingProxyType(
     {
-        "rules": "steps are built in another way (vllm_v0, vllm_v0_chunked, nano_vllm, or a class of one's own)",
+        "rules": "steps are built in another way (vllm_v0, vllm_v0_chunked, nano_vllm, or a custom class)",
         "policy failed": "the policy failed in this step, so its order changed in the midst of it",
         "no copy": "the policy cannot be copied, so it cannot be asked twice",
     }

@@ -160,12 +160,12 @@ class OracleState:
 
     @property
     def gpu_free(self) -> int:
-        """GPU blocks that nobody holds."""
+        """GPU blocks without an owner."""
         return self.config.num_gpu_blocks - self.held(Phase.RUNNING)
 
     @property
     def cpu_free(self) -> int:
-        """CPU blocks that nobody holds."""
+        """CPU blocks without an owner."""
         return self.config.num_cpu_blocks - self.held(Phase.SWAPPED)
 
     @property

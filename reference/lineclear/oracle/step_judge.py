@@ -23,7 +23,7 @@ __all__ = ["check_levels", "counters_of", "judge"]
 
 
 def rows_of(plan: Plan) -> list[ServedRow]:
-    """The rows of a plan in plain form; of one in the decode batch the first position is not told."""
+    """The rows of a plan in plain form; for one in the decode batch the first position is left out."""
     return [
         (r.request_id, r.branch, r.tokens, r.drafts, r.start, r.samples, r.prefill)  # type: ignore[misc]
         for r in plan.scheduled_seq_groups

@@ -2,7 +2,7 @@
 
 Guarantees: whatever a policy answers, the table of actions stays in force; an answer that makes no
 sense is reported under the policy's name, and the order is that of arrival from then on. A policy
-knows nothing about blocks.
+never sees blocks.
 
 A policy must have a `name` and the two methods of `Policy`. It may have more, each of which is
 called only if it is there:
@@ -15,7 +15,7 @@ called only if it is there:
     ended(view)       called when the request has ended
     share(view, budget, sharers)
                       how many tokens of an unfinished prompt one step computes at most, of
-                      `budget` tokens for `sharers` requests; what nobody uses goes to the first
+                      `budget` tokens for `sharers` requests; unused tokens go to the first
 
 and it shares among tenants if it is a `TenantPolicy` (`policies/tenants.py`). With `may_starve`
 set to True it says that an endless stream of others may keep a request waiting for ever, which
@@ -77,7 +77,7 @@ class Policy(Protocol):
         ...
 
     def may_displace(self, waiting: View, running: View) -> bool:
-        """Whether the waiting one is so much more important that the running one gives way."""
+        """Whether the waiting one is so much more important that the running one is preempted."""
         ...
 
 
@@ -128,7 +128,7 @@ def make(name: str, options: Mapping[str, Any] | None = None) -> Policy:
 
 
 def told(error: BaseException) -> str:
-    """What an error says, with its kind where that is the news."""
+    """The text of an error, with its class unless the text suffices."""
     if isinstance(error, ImportError | AttributeError | TypeError | ValueError):
         return str(error)
     return f"{type(error).__name__}: {error}"

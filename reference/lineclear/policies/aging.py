@@ -1,7 +1,7 @@
 """Priority with aging: a level of priority is worth a head start of so many seconds.
 
 Guarantees: the order never changes, although priorities seem to grow with waiting, because all
-grow alike: whoever comes before at one moment comes before at every other. A request is overtaken
+grow alike: the order of two requests never changes. A request is overtaken
 only by those that arrive within its head start, so that none starves as long as priorities have a
 greatest one.
 
@@ -28,7 +28,7 @@ class Aging:
     name = "aging"
 
     def __init__(self, seconds_per_level: float = 10.0) -> None:
-        """Refuses what can't be meant."""
+        """Rejects invalid values."""
         if isinstance(seconds_per_level, bool) or not 0 <= seconds_per_level < float("inf"):
             raise ValueError(
                 f"seconds_per_level must be a number of at least 0, not {seconds_per_level!r}"
@@ -40,7 +40,7 @@ class Aging:
         return request.arrival_time - self.seconds_per_level * request.priority
 
     def may_displace(self, waiting: View, running: View) -> bool:
-        """Whoever is strictly more important and comes before."""
+        """Preempts for a strictly more important request that comes before."""
         wins: bool = both(
             running.priority < waiting.priority, self.key(waiting) < self.key(running)
         )
@@ -48,7 +48,7 @@ class Aging:
 
 
 OVERTAKEN = Fact(
-    "whoever comes before arrived before the other's head start was over",
+    "a request that comes before arrived before the other's head start was over",
     lambda first, second, policy: implies(
         first.order < second.order,
         first.arrival_time
@@ -81,15 +81,15 @@ claim(
         "aging",
         lambda unknowns: unchecked(Aging, seconds_per_level=unknowns.real("seconds_per_level")),
         (
-            *of_any_order("aging", ("whoever comes before arrived before",), ("A1", "A2")),
-            ends_by("aging", "whoever comes before arrived before", ("A1", "A2")),
+            *of_any_order("aging", ("a request that comes before arrived before",), ("A1", "A2")),
+            ends_by("aging", "a request that comes before arrived before", ("A1", "A2")),
             Theorem(
                 "aging.P9",
                 "only requests that arrive within (their priority - its own) * seconds_per_level "
                 "after a request can go before it, at whatever moment",
                 ("F4",),
                 (
-                    "order_aging/progress/whoever comes before arrived before",
+                    "order_aging/progress/a request that comes before arrived before",
                     "order_aging/progress/at every moment",
                 ),
                 "No starvation",

@@ -19,13 +19,13 @@ class Ceiling:
 
     Args:
         ceiling: arrivals that one level of priority is worth.
-        levels: priorities 0 to `levels` - 1 are told apart; others count as the nearest of them.
+        levels: priorities 0 to `levels` - 1 are distinguished; others count as the nearest of them.
     """
 
     name = "ceiling"
 
     def __init__(self, ceiling: int = 16, levels: int = 2) -> None:
-        """Refuses what can't be meant."""
+        """Rejects invalid values."""
         for label, value, least in (("ceiling", ceiling, 0), ("levels", levels, 1)):
             if type(value) is not int or value < least:
                 raise ValueError(f"{label} must be a whole number of at least {least}")
@@ -47,7 +47,7 @@ class Ceiling:
         return level
 
     def may_displace(self, waiting: View, running: View) -> bool:
-        """Whoever comes before in the order and is strictly more important."""
+        """Preempts for a strictly more important request that comes before."""
         wins: bool = both(
             running.priority < waiting.priority, self.key(waiting) < self.key(running)
         )
@@ -55,7 +55,7 @@ class Ceiling:
 
 
 LEVELS = Fact(
-    "whoever comes before arrived before the head start of its level was over",
+    "a request that comes before arrived before the head start of its level was over",
     lambda first, second, policy: implies(
         first.order < second.order,
         first.number
@@ -85,14 +85,14 @@ claim(
             Ceiling, ceiling=unknowns.whole("ceiling"), levels=unknowns.whole("levels", 1)
         ),
         (
-            *of_any_order("ceiling", ("whoever comes before arrived before", "a level is")),
-            ends_by("ceiling", "whoever comes before arrived before"),
+            *of_any_order("ceiling", ("a request that comes before arrived before", "a level is")),
+            ends_by("ceiling", "a request that comes before arrived before"),
             Theorem(
                 "ceiling.bypass",
                 "at most ceiling * (levels - 1) requests that arrive after a request go before it",
                 ("F2", "F4"),
                 (
-                    "order_ceiling/progress/whoever comes before arrived before",
+                    "order_ceiling/progress/a request that comes before arrived before",
                     "order_ceiling/progress/a level is between",
                 ),
                 "No starvation",

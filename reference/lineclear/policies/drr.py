@@ -50,7 +50,7 @@ class DeficitRoundRobin(TenantPolicy):
         output_price: Number = 2.0,
         weights: Mapping[str, Number] | None = None,
     ) -> None:
-        """Nobody has credit."""
+        """Starts without credit."""
         found = self._settle_prices(
             prompt_price, output_price, weights or {}, {"quantum": quantum}, turns.PARTS
         )
@@ -126,7 +126,7 @@ class DeficitRoundRobin(TenantPolicy):
         return stays
 
     def _skip(self, step: int) -> None:
-        """The rounds in which nobody would come to have credit go by; nobody has any."""
+        """Skips the rounds in which no tenant would get credit; none has any."""
         rounds = min(turns.short_rounds(self.credit(t, step), self.quantum) for t in self.round)
         for tenant in self.round:
             self.earned[tenant] = turns.skipped(self.earned[tenant], self.quantum, rounds)

@@ -1,6 +1,6 @@
 """Earliest deadline first.
 
-Guarantees: the order never changes; whoever has a deadline is preceded only by requests with an
+Guarantees: the order never changes; a request with a deadline is preceded only by requests with an
 earlier one, and these arrived before it if deadlines lie after arrivals. Requests without a
 deadline come last, and may wait for ever.
 """
@@ -25,13 +25,13 @@ class EarliestDeadlineFirst:
         return either(given(request.deadline), 0, 1), or_else(request.deadline, 0)
 
     def may_displace(self, waiting: View, running: View) -> bool:
-        """Whoever should be done strictly earlier."""
+        """Preempts for a strictly earlier deadline."""
         sooner: bool = precedes(self.key(waiting), self.key(running))
         return sooner
 
 
 EARLIER = Fact(
-    "whoever comes before arrived before the other's deadline, if it has time at all",
+    "a request that comes before arrived before the other's deadline, if it has time at all",
     lambda first, second, _: implies(
         both(
             first.order < second.order,
@@ -42,14 +42,14 @@ EARLIER = Fact(
     ),
 )
 NO_LATER = Fact(
-    "nobody comes before a request with an earlier deadline",
+    "no request comes before one with an earlier deadline",
     lambda first, second, _: implies(
         both(first.order < second.order, given(second.deadline)),
         both(given(first.deadline), or_else(first.deadline, 0) <= or_else(second.deadline, 0)),
     ),
 )
 URGENT = Fact(
-    "whoever is to be done earlier comes before, however late it arrives",
+    "an earlier deadline comes before, however late the request arrives",
     lambda first, second, _: implies(
         both(
             given(first.deadline),
@@ -60,7 +60,7 @@ URGENT = Fact(
     ),
 )
 LAST = Fact(
-    "whoever has no deadline comes after all that have one",
+    "a request without a deadline comes after all that have one",
     lambda first, second, _: implies(
         both(given(first.deadline), negate(given(second.deadline))),
         both(first.order < second.order, negate(second.order < first.order)),
@@ -72,16 +72,16 @@ claim(
         "edf",
         lambda _: EarliestDeadlineFirst(),
         (
-            *of_any_order("edf", ("whoever comes before arrived before",), ("A1", "A3")),
-            ends_by("edf", "whoever comes before arrived before", ("A1", "A3")),
+            *of_any_order("edf", ("a request that comes before arrived before",), ("A1", "A3")),
+            ends_by("edf", "a request that comes before arrived before", ("A1", "A3")),
             Theorem(
                 "edf.P7 without deadline",
                 "a request without a deadline may wait for ever: any number of later ones that "
                 "have one go before it",
                 (),
                 (
-                    "order_edf/progress/whoever is to be done earlier",
-                    "order_edf/progress/whoever has no deadline",
+                    "order_edf/progress/an earlier deadline comes before",
+                    "order_edf/progress/a request without a deadline",
                 ),
                 "No starvation",
                 holds=False,

@@ -1,4 +1,4 @@
-"""First come, first served: the order of arrival, and nobody waiting displaces anybody.
+"""First come, first served: the order of arrival; a waiting request displaces none.
 
 Guarantees: finitely many requests go before any other, so that none starves.
 """
@@ -40,8 +40,8 @@ def in_order_of_arrival(policy: str) -> Theorem:
         ("F2", "F4"),
         (
             f"order_{policy}/",
-            "decisions/progress/whoever is first of all is the head",
-            "decisions/progress/with no bypass nobody enters",
+            "decisions/progress/the first request of all is the head",
+            "decisions/progress/with no bypass no request enters",
         ),
         "Order",
     )

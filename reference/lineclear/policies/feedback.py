@@ -100,7 +100,7 @@ RUNS = (served, used_up, covers, level, overdue, looked, next_look)
 
 
 def lemmas(unknowns: Any, quantum: Any, covered_by: Sequence[Any]) -> list[tuple[str, Any]]:
-    """What becomes of a level, and what a look does to what is remembered."""
+    """The lemmas about a level, and about what a look stores."""
     count, more, covered = (unknowns.whole(name) for name in ("served", "more", "covered"))
     here, there = level(count, covered_by), level(more, covered_by)
     return [
@@ -116,7 +116,7 @@ def lemmas(unknowns: Any, quantum: Any, covered_by: Sequence[Any]) -> list[tuple
         ("a level is between the top and the last", both(here >= 0, here <= len(covered_by))),
         ("who is served goes down, never up", here <= level(count + more, covered_by)),
         (
-            "whoever gave way may make the other give way, once it is promoted",
+            "a preempted request may preempt the other, once it is promoted",
             implies(both(here < there, here >= 1), level(0 * more, covered_by) < here),
         ),
         *looks(unknowns, quantum, covered_by),
@@ -139,7 +139,7 @@ def looks(unknowns: Any, quantum: Any, covered_by: Sequence[Any]) -> list[tuple[
     waiting = next_look(then, generated, step, after, covered_by, False)
     return [
         (
-            "a look that sees a new token counts from then, and promotes nobody",
+            "a look that sees a new token counts from then, and promotes no request",
             implies(
                 both(known, generated > look.generated),
                 both(then.generated == generated, then.since == step, then.base == look.base),

@@ -1,6 +1,6 @@
 """Hybrid, of the lesson's fourth question: priority for the first admission, arrival afterwards.
 
-Guarantees: who runs is served, and gives way, by the order of arrival, so the one that arrived
+Guarantees: running requests are served and preempted by the order of arrival, so the one that arrived
 first of all that run always goes on.
 """
 
@@ -37,7 +37,7 @@ SENIOR = Fact(
     lambda first, second, _: implies(first.rank < second.rank, first.arrival < second.arrival),
 )
 OVERTAKEN = Fact(
-    "whoever matters more enters before, however late it arrives",
+    "a more important request enters before, however late it arrives",
     lambda first, second, _: implies(
         both(first.priority == second.priority + 1, first.arrival > second.arrival),
         first.order < second.order,
@@ -52,8 +52,8 @@ claim(
             *[t for t in of_any_order("hybrid", ranked=True) if not t.name.endswith(".P6b")],
             Theorem(
                 "hybrid.P6b",
-                "somebody always comes to its end: of those that run, the one that arrived first "
-                "gives way to nobody, and only earlier arrivals can take its place",
+                "some request always finishes: of those that run, the one that arrived first "
+                "is not preempted, and only earlier arrivals can take its place",
                 ("F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8"),
                 (TABLE, "order_hybrid/"),
                 "Progress",
@@ -63,7 +63,7 @@ claim(
                 "a request may wait for ever: any number of more important ones that arrive later "
                 "enter before it",
                 (),
-                ("order_hybrid/progress/whoever matters more",),
+                ("order_hybrid/progress/a more important request",),
                 "No starvation",
                 holds=False,
             ),

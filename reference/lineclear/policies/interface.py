@@ -43,7 +43,7 @@ def complaints(policy: Any) -> list[str]:
     """What keeps an object from being a policy, one line each."""
     found: list[str] = []
     if type(getattr(policy, "name", None)) is not str or not policy.name:
-        found.append("it has no `name`, a text under which its failures are told")
+        found.append("it has no `name`, a text under which its failures are reported")
     methods = dict(NEEDED)
     if isinstance(policy, TenantPolicy):
         methods |= OF_TENANTS

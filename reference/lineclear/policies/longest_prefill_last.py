@@ -24,7 +24,7 @@ class LongestPrefillLast:
     name = "lpl"
 
     def __init__(self, seconds_per_token: float = 0.0) -> None:
-        """Refuses what can't be meant."""
+        """Rejects invalid values."""
         if isinstance(seconds_per_token, bool) or not 0 <= seconds_per_token < float("inf"):
             raise ValueError(
                 f"seconds_per_token must be a number of at least 0, not {seconds_per_token!r}"
@@ -46,7 +46,7 @@ class LongestPrefillLast:
 
 
 SHORTER = Fact(
-    "whoever has a shorter prompt comes before, however late it arrives",
+    "a request with a shorter prompt comes before, however late it arrives",
     lambda first, second, _: implies(
         both(first.prompt_tokens < second.prompt_tokens, first.arrival > second.arrival),
         first.order < second.order,
@@ -54,13 +54,13 @@ SHORTER = Fact(
 )
 POSITIVE = Fact("a prompt is at least 1 token", lambda first, _, __: first.prompt_tokens >= 1)
 NO_LONGER = Fact(
-    "nobody comes before a request with a shorter prompt",
+    "no request comes before one with a shorter prompt",
     lambda first, second, _: implies(
         first.order < second.order, first.prompt_tokens <= second.prompt_tokens
     ),
 )
 OVERTAKEN = Fact(
-    "whoever comes before arrived before the other's prompt was over",
+    "a request that comes before arrived before the other's prompt was over",
     lambda first, second, policy: implies(
         first.order < second.order,
         first.arrival_time
@@ -75,13 +75,13 @@ claim(
         "lpl",
         lambda _: LongestPrefillLast(),
         (
-            *of_any_order("lpl", ("a prompt is", "nobody comes before a request with a shorter")),
+            *of_any_order("lpl", ("a prompt is", "no request comes before one with a shorter")),
             Theorem(
                 "lpl.P7",
                 "a request may wait for ever: any number of later ones with a shorter prompt go "
                 "before it",
                 (),
-                ("order_lpl/progress/whoever has a shorter prompt",),
+                ("order_lpl/progress/a request with a shorter prompt",),
                 "No starvation",
                 holds=False,
             ),
@@ -96,14 +96,14 @@ claim(
             LongestPrefillLast, aged=True, seconds_per_token=unknowns.real("seconds_per_token")
         ),
         (
-            *of_any_order("lpl_aging", ("whoever comes before arrived before",), ("A1",)),
-            ends_by("lpl_aging", "whoever comes before arrived before", ("A1",)),
+            *of_any_order("lpl_aging", ("a request that comes before arrived before",), ("A1",)),
+            ends_by("lpl_aging", "a request that comes before arrived before", ("A1",)),
             Theorem(
                 "lpl_aging.P9",
                 "only requests that arrive within (its prompt - theirs) * seconds_per_token after a "
                 "request can go before it",
                 ("F4",),
-                ("order_lpl_aging/progress/whoever comes before arrived before",),
+                ("order_lpl_aging/progress/a request that comes before arrived before",),
                 "No starvation",
             ),
         ),

@@ -2,12 +2,12 @@
 
 Guarantees: short requests go before long ones without anybody predicting lengths, and who has
 generated nothing for a while is promoted, and stays on the top until it has generated a quantum;
-nobody who arrived later goes before it there, so none starves.
+no later arrival goes before it there, so none starves.
 
 A request joins the first level whose quantum covers its prompt, moves down a level each time it
 has generated another quantum, and goes to the top when it has generated nothing for `promote_after`
 steps, whether it waits or runs.
-Levels change for whom a quantum runs out, and for nobody else. A level goes by the tokens that were
+Levels change only for a request whose quantum runs out. A level goes by the tokens that were
 generated, which no preemption takes away, and never by those that are computed again.
 """
 
@@ -40,7 +40,7 @@ class MultiLevelFeedbackQueue:
     name = "mlfq"
 
     def __init__(self, quantum: int = 64, levels: int = 6, promote_after: int = 512) -> None:
-        """Refuses what can't be meant."""
+        """Rejects invalid values."""
         for label, value in (
             ("quantum", quantum),
             ("levels", levels),
@@ -82,14 +82,15 @@ class MultiLevelFeedbackQueue:
         return self.level(self.served(request))
 
     def may_displace(self, waiting: View, running: View) -> bool:
-        """Whoever is on an upper level."""
+        """Preempts for a request on an upper level."""
         return self.key(waiting) < self.key(running)
 
     def review(self, request: View) -> int:
         """Promotes who has generated nothing for so long; looks again when a quantum may be used up.
 
-        Steps count from the last look at which something new was generated, also while it runs: who
-        is let in again and again, and gives way before its prompt is computed, waits all the same.
+        Steps count from the last look at which something new was generated, also while it runs: a
+        request that is admitted again and again, and preempted before its prompt is computed, still
+        counts as waiting.
         """
         number, before = request.number, self.base(request)
         look, wait = self.looked_at(request)
@@ -126,7 +127,7 @@ class Promotions:
     """
 
     def __init__(self, unknowns: Any) -> None:
-        """Nobody was asked about."""
+        """Starts without requests."""
         self.unknowns = unknowns
         self.found: dict[int, tuple[Any, Any]] = {}  # by identity, as a formula has no hash
 
@@ -139,7 +140,7 @@ class Promotions:
 
 
 def steps(policy: MultiLevelFeedbackQueue, unknowns: Any) -> list[tuple[str, Any]]:
-    """What becomes of a level, of all six at once, and what a look does."""
+    """The lemmas about a level, about all six at once, and about a look."""
     return [
         *feedback.lemmas(unknowns, policy.quantum, policy.covers),
         *method_lemmas.of_looks(MultiLevelFeedbackQueue, policy, unknowns),
@@ -220,10 +221,10 @@ claim(
             ],
             Theorem(
                 "mlfq.P6b",
-                "the earliest arrival on the top gives way to nobody until "
+                "the earliest arrival on the top is not preempted until "
                 "it has generated its quantum",
                 ("F1", "F2", "F3", "F5", "F6", "F7", "F8", "F11"),
-                (TABLE, STEPS + "the order is ", STEPS + "whoever is displaced", *ON_TOP),
+                (TABLE, STEPS + "the order is ", STEPS + "a displaced request", *ON_TOP),
                 "Levels",
             ),
             Theorem(
@@ -231,14 +232,14 @@ claim(
                 "every request comes to its end: each time that it has generated nothing for "
                 "promote_after steps it generates a quantum before anybody who arrived later",
                 ("F1", "F2", "F3", "F5", "F6", "F7", "F8", "F11"),
-                (TABLE, STEPS + "the order is ", STEPS + "whoever is displaced", *ON_TOP),
+                (TABLE, STEPS + "the order is ", STEPS + "a displaced request", *ON_TOP),
                 "Levels",
             ),
             Theorem(
                 "mlfq.P10",
-                "two requests may make each other give way in turn, as one is promoted after the other",
+                "two requests may preempt each other in turn, as one is promoted after the other",
                 (),
-                (STEPS + "whoever gave way may",),
+                (STEPS + "a preempted request may",),
                 "Levels",
                 holds=False,
             ),

@@ -34,7 +34,7 @@ RANKED = Fact(
     ),
 )
 OVERTAKEN = Fact(
-    "whoever matters more comes before, however late it arrives",
+    "a more important request comes before, however late it arrives",
     lambda first, second, _: implies(
         both(first.priority == second.priority + 1, first.arrival > second.arrival),
         first.order < second.order,
@@ -52,7 +52,7 @@ claim(
                 "a request may wait for ever: any number of more important ones that arrive later "
                 "go before it",
                 (),
-                ("order_priority/progress/whoever matters more",),
+                ("order_priority/progress/a more important request",),
                 "No starvation",
                 holds=False,
             ),

@@ -1,6 +1,6 @@
 """Shortest job first, by a predicted length or, without one, by the cap; plain or with aging.
 
-Guarantees: of two requests that wait the shorter goes first, by as much as somebody's guess is
+Guarantees: of two requests that wait the shorter goes first, by as much as the guess is
 right. With aging (`seconds_per_token` above 0) a token that a request is longer counts as so many
 seconds of a later arrival, the order still never changes, and none starves. Plain, an endless
 stream of short requests keeps a long one waiting.
@@ -25,7 +25,7 @@ class ShortestJobFirst:
     name = "sjf"
 
     def __init__(self, seconds_per_token: float = 0.0) -> None:
-        """Refuses what can't be meant."""
+        """Rejects invalid values."""
         if isinstance(seconds_per_token, bool) or not 0 <= seconds_per_token < float("inf"):
             raise ValueError(
                 f"seconds_per_token must be a number of at least 0, not {seconds_per_token!r}"
@@ -63,14 +63,14 @@ class AgingShortestJobFirst(ShortestJobFirst):
     name = "sjf_aging"
 
     def __init__(self, seconds_per_token: float = 0.05) -> None:
-        """Refuses what can't be meant."""
+        """Rejects invalid values."""
         if seconds_per_token == 0:
             raise ValueError("seconds_per_token must be above 0; without aging it is sjf")
         super().__init__(seconds_per_token)
 
 
 SHORTER = Fact(
-    "whoever is shorter comes before, however late it arrives",
+    "a shorter request comes before, however late it arrives",
     lambda first, second, policy: implies(
         both(policy.length(first) < policy.length(second), first.arrival > second.arrival),
         first.order < second.order,
@@ -83,13 +83,13 @@ POSITIVE = Fact(
     ),
 )
 NO_LONGER = Fact(
-    "nobody comes before a shorter request",
+    "no request comes before a shorter one",
     lambda first, second, policy: implies(
         first.order < second.order, policy.length(first) <= policy.length(second)
     ),
 )
 OVERTAKEN = Fact(
-    "whoever comes before arrived before the other's length was over",
+    "a request that comes before arrived before the other's length was over",
     lambda first, second, policy: implies(
         first.order < second.order,
         first.arrival_time
@@ -104,13 +104,13 @@ claim(
         "sjf",
         lambda _: ShortestJobFirst(),
         (
-            *of_any_order("sjf", ("a length is", "nobody comes before a shorter")),
+            *of_any_order("sjf", ("a length is", "no request comes before a shorter")),
             Theorem(
                 "sjf.P7",
                 "a request may wait for ever: any number of shorter ones that arrive later go "
                 "before it",
                 (),
-                ("order_sjf/progress/whoever is shorter",),
+                ("order_sjf/progress/a shorter request",),
                 "No starvation",
                 holds=False,
             ),
@@ -125,14 +125,14 @@ claim(
             AgingShortestJobFirst, aged=True, seconds_per_token=unknowns.real("seconds_per_token")
         ),
         (
-            *of_any_order("sjf_aging", ("whoever comes before arrived before",), ("A1",)),
-            ends_by("sjf_aging", "whoever comes before arrived before", ("A1",)),
+            *of_any_order("sjf_aging", ("a request that comes before arrived before",), ("A1",)),
+            ends_by("sjf_aging", "a request that comes before arrived before", ("A1",)),
             Theorem(
                 "sjf_aging.P9",
                 "only requests that arrive within (its length - theirs) * seconds_per_token after "
                 "a request can go before it",
                 ("F4",),
-                ("order_sjf_aging/progress/whoever comes before arrived before",),
+                ("order_sjf_aging/progress/a request that comes before arrived before",),
                 "No starvation",
             ),
         ),

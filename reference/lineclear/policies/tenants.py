@@ -51,7 +51,7 @@ class TenantPolicy(ABC):
         output_price: Number = 2.0,
         weights: Mapping[str, Number] | None = None,
     ) -> None:
-        """Nobody was served."""
+        """Starts with no tenant served."""
         self._settle_prices(prompt_price, output_price, weights or {}, {}, 1)
 
     def _settle_prices(
@@ -116,7 +116,7 @@ class TenantPolicy(ABC):
         return 0
 
     def may_displace(self, waiting: View, running: View) -> bool:
-        """Never: nobody who runs gives way to somebody who waits."""
+        """Never: a running request is not preempted for a waiting one."""
         return False
 
     def tenant(self, request: View) -> Hashable:
@@ -136,7 +136,7 @@ class TenantPolicy(ABC):
             longest_prompt: tokens of the longest prompt.
             longest_output: tokens that a sequence generates at most.
             sequences: sequences that run at once; requests of a tenant start in order, so those
-                that started and gave way have no more than these.
+                that started and were preempted have no more than these.
         """
         return accounts.most_charged(self.dearest, longest_prompt, longest_output, sequences)
 
@@ -226,14 +226,14 @@ def of_tenants(policy: str) -> tuple[Theorem, ...]:
             (
                 order + "the order is ",
                 order + "only who",
-                "decisions/progress/with no bypass nobody enters",
+                "decisions/progress/with no bypass no request enters",
             ),
             "Order",
         ),
         Theorem(
             f"{policy}.P6b",
-            "somebody always comes to its end: of those that run, the one that arrived first gives "
-            "way to nobody, and only earlier arrivals can take its place",
+            "some request always finishes: of those that run, the one that arrived first is not "
+            "preempted, and only earlier arrivals can take its place",
             ("F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8"),
             (TABLE, order),
             "Progress",

@@ -117,7 +117,7 @@ def lemmas(policy: Any, unknowns: Any) -> list[tuple[str, Any]]:
             implies(before, holds(accounts.steadied(account, change, step), earned, open_)),
         ),
         (
-            "an end, and nobody waiting any more, keep it between -U and Q",
+            "an end, and an empty queue, keep it between -U and Q",
             implies(
                 both(before, less <= open_),
                 both(

@@ -143,7 +143,7 @@ def skipped(earned: Any, quantum: Any, rounds: Any) -> Any:
 
 
 def passed(round_: Round, rounds: Any, waiting: Any, part: Any) -> Round:
-    """So many rounds went by in which nobody came to have credit: the places are as they were."""
+    """Skips rounds in which no tenant gets credit: the positions stay."""
     return Round(round_.begun, round_.last, round_.given + part * waiting * rounds)
 
 

@@ -1,8 +1,8 @@
-"""What a policy answered, made plain: numbers that can be compared, and sentences that can be told.
+"""Validates a policy's answers: numbers that can be compared, and failures as one line of text.
 
 Guarantees: what these functions return is made of the built-in types alone, so that nothing of the
 policy's own runs when it is compared, added or hashed later, in the middle of a heap or of a step.
-What cannot be meant raises.
+An invalid answer raises.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def steps(what: str, answer: Any) -> int | None:
 
 
 def whatever(what: str, answer: Any) -> None:
-    """Nothing: what was told asks for no answer."""
+    """Accepts any answer: the call asks for none."""
 
 
 def refuse(wanted: str, answer: Any) -> NoReturn:
@@ -98,7 +98,7 @@ def refuse(wanted: str, answer: Any) -> NoReturn:
 
 
 def name_of(policy: object) -> str:
-    """The name under which a policy's failures are told, whatever its `name` does."""
+    """The name under which a policy's failures are reported, whatever its `name` does."""
     try:
         name: object = getattr(policy, "name", None)
     except Exception:
@@ -117,7 +117,7 @@ def report(name: str, error: BaseException) -> str:
     try:
         said = f"{error}"
     except Exception:
-        said = "(it cannot be told)"
+        said = "(its text cannot be read)"
     return f"{name}: {one_line(f'{class_of(error)}: {said}')}"
 
 

@@ -70,7 +70,7 @@ class View(NamedTuple):
 
     @property
     def predicted_tokens(self) -> int | None:
-        """How many tokens it will generate, by somebody's guess."""
+        """A guess of how many tokens it will generate."""
         return self.request.predicted_tokens
 
     @property

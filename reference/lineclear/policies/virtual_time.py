@@ -50,7 +50,7 @@ def admitted(
     """A request is admitted: the account after the charge, and the virtual time.
 
     The virtual time is the counter of the tenant that is served, before it pays; and after, if
-    nobody waits (`alone`): whoever comes next is compared with the last that was served.
+    no other waits (`alone`): the next one is compared with the last that was served.
     """
     turn = lifted(virtual, accounts.accrued(account, step))
     after = accounts.admitted(account, tokens, step)
@@ -110,7 +110,7 @@ def lemmas(unknowns: Any) -> list[tuple[str, Any]]:
     before = both(
         stands(most, virtual, mine, open_, step), stands(most, virtual, other, others, step)
     )
-    # A tenant that has no further request is told to be idle before its admission is.
+    # A tenant that has no further request is reported idle before its admission is.
     rest = accounts.rests(mine, step)
     price = mine.prompt * tokens
     chosen = both(
@@ -164,7 +164,7 @@ def lemmas(unknowns: Any) -> list[tuple[str, Any]]:
             ),
         ),
         (
-            "V moves on to what the last that was served has paid if nobody waits, and only then",
+            "V moves on to what the last that was served has paid if no tenant waits, and only then",
             implies(
                 before,
                 both(
@@ -198,7 +198,7 @@ def lemmas(unknowns: Any) -> list[tuple[str, Any]]:
             ),
         ),
         (
-            "coming back, by an arrival or because a request gave way, keeps I(V)",
+            "coming back, by an arrival or because a request was preempted, keeps I(V)",
             implies(both(before, less <= open_), stands(most, virtual, back, open_ - less, step)),
         ),
         (
@@ -218,7 +218,7 @@ def lemmas(unknowns: Any) -> list[tuple[str, Any]]:
             ),
         ),
         (
-            "an end, and nobody waiting any more, keep I(V)",
+            "an end, and an empty queue, keep I(V)",
             implies(
                 both(before, less <= open_),
                 both(
@@ -260,7 +260,7 @@ def lemmas(unknowns: Any) -> list[tuple[str, Any]]:
             ),
         ),
         (
-            "a new tenant goes before whoever is above the virtual time, which does not move by it",
+            "a new tenant goes before each that is above the virtual time, which does not move by it",
             implies(
                 both(before, virtual < counter),
                 both(

@@ -41,7 +41,7 @@ class VirtualTokenCounter(TenantPolicy):
         output_price: Number = 2.0,
         weights: Mapping[str, Number] | None = None,
     ) -> None:
-        """Nobody was served, and the virtual time is 0."""
+        """Starts with no tenant served, at virtual time 0."""
         super().__init__(prompt_price, output_price, weights)
         self.virtual = 0  # units
         # Counters only grow, so that a counter in the heap is at most what it is now.

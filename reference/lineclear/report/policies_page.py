@@ -152,7 +152,7 @@ def refuted(title: str, runs: list[tuple[Refutation, Demonstration | NotShown]])
 
 TAIL = """
 The presets have the rules of a real system on the table of actions, as far as the table allows them.
-Leaks and lost copies of these systems (a block that nobody frees, a move that nobody carries out) are not
+Leaks and lost copies of these systems (a block that is never freed, a move that is never carried out) are not
 to be seen here: no sequence of actions has them. That a request longer than the pool waits for ever can't be
 seen either, because it is rejected when it is submitted.
 

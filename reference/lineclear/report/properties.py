@@ -1,4 +1,4 @@
-"""What each policy has and has not: properties P1 to P13, proved, refuted or not applicable.
+"""Which properties each policy satisfies: P1 to P13, proved, refuted or not applicable.
 
 Guarantees: a cell says proved only if every obligation of its theorem was asked and proved, and
 refuted only if a run of the scheduler showed it; there is no empty cell.
@@ -19,25 +19,25 @@ __all__ = ["PROPERTIES", "Cell", "cells", "property_of", "show_all"]
 Seen = Mapping[str, "Demonstration | NotShown"]
 
 PROPERTIES: dict[str, str] = {
-    "P1": "non-idling: while requests live, somebody is computed",
+    "P1": "non-idling: while requests live, some request is computed",
     "P2": "the head enters as soon as there is room for it",
-    "P3": "whoever fits enters, also past a head that does not",
-    "P4": "nobody enters before a request that precedes it",
-    "P4'": "nobody gives way to one that comes later",
+    "P3": "a request that fits enters, also past a head that does not fit",
+    "P4": "no request enters before one that precedes it",
+    "P4'": "no request is preempted for one that comes later",
     "P5": "a request is passed a bounded number of times",
     "P6a": "progress: within a known number of steps some request keeps a token",
     "P6b": "progress: the first in the order comes to its end",
     "P7": "no starvation: every request comes to its end",
     "P8": "requests are first admitted in the order of arrival",
     "P9": "aging: who may go before a request arrives within a known time",
-    "P10": "giving way has no cycle",
+    "P10": "preemption has no cycle",
     "P11": "no eviction: what a request may need is reserved",
     "P12": "of two tenants that wait, the service differs by at most 2 U",
     "P13": "the same for deficit round robin: at most Q + 2 (Q + U)",
 }
 #: Why a property says nothing about a policy.
 NO_AGING = "its order has no aging"
-NO_RESERVE = "nothing is reserved: blocks are taken as they are needed, and giving way is possible"
+NO_RESERVE = "nothing is reserved: blocks are taken as they are needed, and preemption is possible"
 OTHER_BOUND = "it has a bound of its own, P13"
 NOT_ROUND_ROBIN = "it keeps no credit"
 #: Theorems whose name is not that of the property.
@@ -128,4 +128,6 @@ def cell(policy: str, name: str, theorems: list[Standing], runs: Seen) -> Cell:
     if holds or runs:
         return Cell(policy, name, "proved" if holds else "refuted", names, tuple(runs))
     why = inapplicable(policy, name)
-    return Cell(policy, name, "not applicable" if why else "unknown", why=why or "nobody says")
+    return Cell(
+        policy, name, "not applicable" if why else "unknown", why=why or "no reason is recorded"
+    )

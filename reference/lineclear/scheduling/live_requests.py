@@ -136,7 +136,9 @@ class LiveRequests:
                 f"the pool has {config.num_gpu_blocks}"
             ),
         }
-        return f"not so: {guard} ({figures[guard]})" if guard in figures else f"not so: {guard}"
+        return (
+            f"violated: {guard} ({figures[guard]})" if guard in figures else f"violated: {guard}"
+        )
 
     # ---- phases --------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from lineclear.simulation.metrics import Collector
 
 __all__ = ["PHASES", "History", "Sample"]
 
-#: In the order of a life. A request that gave way by recompute waits, and is prefilled again.
+#: In the order of a life. A request that was preempted by recompute waits, and is prefilled again.
 PHASES = ("waiting", "prefill", "decode", "swapped")
 #: Seconds of simulated time between two samples.
 EVERY = 0.25

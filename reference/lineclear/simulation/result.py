@@ -1,4 +1,4 @@
-"""What came of a simulated run.
+"""The result of a simulated run.
 
 Guarantees: counts are whole numbers, and the names in the JSON object are a contract for scripts.
 """
@@ -17,7 +17,7 @@ __all__ = ["RunResult"]
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
         workload: what was run.

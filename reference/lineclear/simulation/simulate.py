@@ -1,6 +1,6 @@
 """A scheduler run on a workload in simulated time, its invariants checked as it goes.
 
-Guarantees: the scheduler is told what a serving engine would tell it and never a length that is
+Guarantees: the scheduler gets what a serving engine would give it and never a length that is
 still to be generated; the same workload, configuration and model give the same run.
 """
 
@@ -51,7 +51,7 @@ class Simulation:
         policy: who comes first; the one that `config` names if None.
         acceptance: the probability that a drafted token is accepted.
         seed: of the accepted drafts.
-        service: told of arrivals, plans and ends, to count what each tenant gets and so on.
+        service: receives arrivals, plans and ends, to count what each tenant gets and so on.
         collector: counts what operators look at; a plain one if None.
     """
 
@@ -145,7 +145,7 @@ class Simulation:
         }
 
     def _note(self, name: str, arguments: tuple[object, ...]) -> None:
-        """Told of every action: the file keeps it, and KV that is given up is counted."""
+        """Receives every action: the file keeps it, and freed KV is counted."""
         if self.file is not None:
             self.file(name, arguments)
         if self.observer is not None:
@@ -235,7 +235,7 @@ class Simulation:
     # ---- requests ------------------------------------------------------------------------------
 
     def _add(self, arrival: Arrival) -> None:
-        """The scheduler is told of a request: its prompt, its cap, never its output."""
+        """Submits a request: its prompt and its cap, never its output."""
         cap = max(1, min(arrival.max_tokens, self.config.max_model_len - arrival.prompt_tokens))
         answer = self.called.add(
             Request(

@@ -1,7 +1,7 @@
 """Ways to say how long steps take: one time for all, so much for a token, or fitted to what was measured.
 
-Guarantees: a fitted model has no term below 0 and leaves out what the file does not have; what
-can't be meant is refused in one line.
+Guarantees: a fitted model has no term below 0 and leaves out what the file does not have; invalid
+values are refused in one line.
 """
 
 # pyright: basic

@@ -1,7 +1,7 @@
-"""Theorems held against a run: each bound beside the most that was seen.
+"""Compares the bounds of theorems with a run: each bound beside the most that was seen.
 
 Guarantees: what is seen comes from arrivals, plans and ends alone. A bound that was passed
-although its theorem holds is told as such: then the theorem, its premises or the scheduler is
+although its theorem holds is reported as such: then the theorem, its premises or the scheduler is
 wrong.
 """
 
@@ -97,13 +97,13 @@ class BoundCheck:
 
 
 class Holding:
-    """Told of a run (`listener`), and then asked what held.
+    """Receives a run (`listener`), and then says which bounds held.
 
     Args:
         config: the settings of the run.
         workload: its requests.
         policy: the one that runs, if it is made already.
-        service: of the run, if it is counted elsewhere and told by others.
+        service: of the run, if it is counted elsewhere.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ def lines(rows: Iterable[BoundCheck]) -> list[str]:
 def bound_lines(rows: Iterable[BoundCheck]) -> list[str]:
     """Each bound that is guaranteed, as a number and a formula, beside the most that was seen.
 
-    That nobody is passed where nobody may be, and nobody was, is left out.
+    A bound of zero requests passed that was kept is left out.
     """
     found = [row for row in rows if row.telling]
     if not found:

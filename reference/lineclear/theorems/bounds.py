@@ -62,7 +62,7 @@ class BoundInputs:
 
 
 def cap(config: Config, arrival: Arrival) -> int:
-    """Tokens that a sequence may generate, as the scheduler is told."""
+    """Tokens that a sequence may generate, as submitted."""
     return max(1, min(arrival.max_tokens, config.max_model_len - arrival.prompt_tokens))
 
 
@@ -143,7 +143,7 @@ def first(case: BoundInputs) -> Bound:
 
 
 def each(case: BoundInputs) -> Bound:
-    """P7, for whoever has finitely many before it: T1 for each of them, and for itself."""
+    """P7, for a request with finitely many before it: T1 for each of them, and for itself."""
     steps = steps_of_the_first(case.config, case.sizes, hasattr(case.policy, "share"))
     unit = "steps for each of the k before it and for itself"
     return Bound("(k + 1) * T1", steps, unit, (("T1", steps),))
@@ -179,7 +179,7 @@ def lengths(case: BoundInputs) -> Bound:
 
 
 def predicted(config: Config, arrival: Arrival) -> int:
-    """The guess, never above what the scheduler is told, or that."""
+    """The guess, at most the submitted limit, or that limit."""
     most, guess = cap(config, arrival), arrival.predicted_tokens
     return most if guess is None else min(guess, most)
 
@@ -229,7 +229,7 @@ def catching_up(case: BoundInputs) -> Bound:
 
     By I(V) the counter of another is no more than U below that of the one that waits when it is
     first let in, and it is let in only while it is not above, which moves by U at most as long as
-    nobody of the waiting tenant is let in. Each first admission costs the price of a prompt.
+    no request of the waiting tenant is admitted. Each first admission costs the price of a prompt.
     """
     policy = case.policy
     shortest = 1

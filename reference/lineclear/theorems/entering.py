@@ -1,8 +1,8 @@
-"""`Step.have` and `Step.want` as they run, on any ledger in which nobody runs.
+"""`Step.have` and `Step.want` as they run, on any ledger in which no request runs.
 
 Guarantees: the methods and the arithmetic of `sequence_demand.sized` are those of the running
-scheduler; nothing of them is written a second time. What stands around them here (who runs:
-nobody; which sequences: one) is the case that the unit `admission` is about.
+scheduler; nothing of them is written a second time. What stands around them here (no request runs,
+one sequence is asked about) is the case that the unit `admission` is about.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from lineclear_spec.entering import enters
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.progress import Need
 
-__all__ = ["NobodyRuns"]
+__all__ = ["EmptyStep"]
 
 
-class NobodyRuns(Step):
-    """A step in which nobody runs, before anything is scheduled.
+class EmptyStep(Step):
+    """A step without running requests, before anything is scheduled.
 
     Args:
         ledger: any, also one whose fields are formulas.
@@ -71,4 +71,4 @@ class NobodyRuns(Step):
         return SimpleNamespace(record=seen, n=record.parallel)
 
 
-enters(NobodyRuns, Step.have, Step.want, sized)
+enters(EmptyStep, Step.have, Step.want, sized)

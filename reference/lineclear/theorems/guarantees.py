@@ -90,15 +90,15 @@ TAKEN_BY_RULE: dict[str, tuple[str, ...]] = {
     "the watermark is waived when nothing runs": ("F1",),
     "a request is preempted only if a block is needed": ("F1",),
     "decodes go on while prompts arrive": ("F5",),
-    "nobody is admitted in a step that preempted": ("F2",),
-    "who gave way stands before whoever arrived later": ("F2", "F4"),
+    "no request is admitted in a step that preempted": ("F2",),
+    "a preempted request is queued before later arrivals": ("F2", "F4"),
     "a swapped prompt goes on in chunks": ("F5",),
-    "a request that gave way goes back by its place in the order": ("F4", "F9", "F11"),
-    "nobody passes a request that does not fit": ("F2", "F9"),
-    "only who comes later in the order gives way to one that grows": ("F3",),
+    "a preempted request is queued again by its place in the order": ("F4", "F9", "F11"),
+    "no request passes one that does not fit": ("F2", "F9"),
+    "a request that grows preempts only later ones in the order": ("F3",),
 }
 #: Premises about the queue that a theorem's words need besides those that it names: it speaks of who
-#: goes before whom, and that is as the order says only if nobody enters before the head.
+#: goes before whom, and that is as the order says only if no request enters before the head.
 ALSO: dict[str, tuple[str, ...]] = {"P5": ("F2",), "P9": ("F2",)}
 BYPASS = "bypass"
 #: Levels of which the feedback queue's lemmas are proved, see the end of its file.
@@ -121,7 +121,7 @@ def lost_premises(config: Config, workload: Workload | None = None) -> list[Lost
     for rule in config.lacking:
         lost += [Lost(name, setting, f"off is that {rule}") for name in TAKEN_BY_RULE[rule]]
     if rules_of(config.rules).replaces:
-        why = "who enters, who gives way and who stands where is not asked of what is proved"
+        why = "admission, victims and queue positions are not decided by what is proved"
         lost += [Lost(name, setting, why) for name in ("F2", "F3", "F4", "F12")]
     if config.num_lookahead_slots:
         drafts = f"num_lookahead_slots {config.num_lookahead_slots}"
@@ -146,7 +146,7 @@ def lost_premises(config: Config, workload: Workload | None = None) -> list[Lost
 
 
 def claims_of(config: Config) -> str | None:
-    """Under which name the policy's theorems were claimed; None for a policy of one's own."""
+    """Under which name the policy's theorems were claimed; None for a custom policy."""
     policy = make(config.scheduling_policy, dict(config.policy_options))
     kind = f"{type(policy).__module__}:{type(policy).__qualname__}"
     names = [name for name, path in BUILT_IN.items() if path == kind]
@@ -179,7 +179,7 @@ def guarantees(config: Config, workload: Workload | None = None) -> list[Guarant
         return [
             Guarantee(
                 config.scheduling_policy,
-                "a policy of one's own: safe whatever it answers, and no more",
+                "a custom policy: safe whatever it answers, and no more",
                 "no guarantee",
                 (),
                 (why,),

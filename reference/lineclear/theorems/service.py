@@ -27,7 +27,7 @@ MOST_PARTS = 2**21
 
 
 class Listener(Protocol):
-    """Who is told what happens in a simulation."""
+    """Receives what happens in a simulation."""
 
     def arrive(self, arrival: Arrival) -> None:
         """A request was accepted."""
@@ -40,7 +40,7 @@ class Listener(Protocol):
 
 
 class Listeners:
-    """Several that are told the same."""
+    """Passes everything on to several listeners."""
 
     def __init__(self, *listeners: Listener) -> None:
         """In this order."""
@@ -91,7 +91,7 @@ class Service:
         output_price: Number = 2.0,
         weights: Mapping[str, Number] | None = None,
     ) -> None:
-        """Nobody has got anything."""
+        """Starts with no service."""
         self.tenants = {tenant: k for k, tenant in enumerate(tenants)}
         count = len(tenants)
         shares = [amount("a weight", (weights or {}).get(tenant, 1)) for tenant in tenants]

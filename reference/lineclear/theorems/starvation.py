@@ -8,13 +8,13 @@ gets its token and prompts are dealt all that is left of the budget, in the orde
 B the budget of a step, b = 1 + num_lookahead_slots, d the steps in flight; L, m and n the tokens,
 generated tokens and sequences of the largest request. Let r be the first unfinished one in the order.
 
-*While r waits* nobody enters, so what the running sequences still lack of their prompts (all that is
+*While r waits* no request enters, so what the running sequences still lack of their prompts (all that is
 known and not computed, beyond one token) only falls. It is W at most: L - 1 in each seat, and, if
-nobody has several sequences, no more than the pool has room for. A sequence that lacks some takes a
+no request has several sequences, no more than the pool has room for. A sequence that lacks some takes a
 seat that does not decode, so such a step has g = B - (S - 1) * b tokens for prompts, or more: it
 spends them, or nothing is lacking afterwards but by branches that wait for their leader, for one more
 step. So W // g + 1 steps at most end with something lacking before them; then each step takes
-every sequence a token further, and m - 1 of these end all of them. Nobody runs then, and r fits (F1).
+every sequence a token further, and m - 1 of these end all of them. No request runs then, and r fits (F1).
 
 *While r runs* its prompt is dealt first: it lacks X = n * (L - 1) at most and gets h a step, h being g,
 or with a policy that shares (`fair`) the share of one of N live requests. X // h + 1 steps, and
@@ -26,9 +26,9 @@ counts d times. If prompts may not be cut, a request enters with all of its prom
 leaves W and X out; branches that compute theirs again after a preemption each wait until the decodes
 beside them have ended, m steps, which happens at most once for each seat and each branch.
 
-*A token* (P6a, with no premise on the order). Take steps in which nobody keeps a token and no sequence
-ends. Nobody decodes in them, so the first in the order of those that run, m, is dealt the whole budget:
-it computes what it lacks, X at most, in C = (X - 1) // B + 1 steps. Nobody enters meanwhile, because m
+*A token* (P6a, with no premise on the order). Take steps in which no request keeps a token and no sequence
+ends. No sequence decodes in them, so the first in the order of those that run, m, is dealt the whole budget:
+it computes what it lacks, X at most, in C = (X - 1) // B + 1 steps. No request enters meanwhile, because m
 lacks tokens, and growth preempts only those behind m. Another can take the place of m only by displacing
 m: as m takes all tokens, no other victims would leave a token. Then it comes before all that run, is not
 displaced itself before it has kept a token, and is the first for C steps more. So C6 = 2 * C + 2 * d - 1
@@ -66,7 +66,7 @@ class Sizes:
         prompt: tokens of the longest prompt.
         generated: m, tokens that a sequence generates, or may generate if that is not known.
         width: n, sequences of one request.
-        requests: N, the most that may be live at once; None if nobody knows.
+        requests: N, the most that may be live at once; None if unknown.
     """
 
     tokens: int

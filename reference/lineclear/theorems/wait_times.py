@@ -66,7 +66,7 @@ class LongestWaits:
             counted, as the next two, under policies with head starts.
         excess: by how much more than its head start it came later; below 0 if by less.
         later: later arrivals that were let in before one that never ran.
-        without: steps in a row that sampled for nobody.
+        without: steps in a row without a sample.
         dry: steps in which the earliest arrival of all generated no token.
         turns: times that another tenant was let in anew while one waited for its turn.
         begun: requests of another tenant that were let in for the first time meanwhile.
@@ -95,7 +95,7 @@ class Line:
 
 
 class Waits:
-    """Told of every arrival, plan and end.
+    """Receives every arrival, plan and end.
 
     Args:
         config: the settings of the run.
@@ -104,7 +104,7 @@ class Waits:
     """
 
     def __init__(self, config: Config, name: str, parameters: Any) -> None:
-        """Nobody has arrived."""
+        """Starts without requests."""
         self.config = config
         self.name = name
         self.parameters = parameters
@@ -126,7 +126,7 @@ class Waits:
         self.others: dict[str, Counter[str]] = {}
         self.begun: dict[str, Counter[str]] = {}
 
-    # ---- what is told --------------------------------------------------------------------------
+    # ---- what is received ----------------------------------------------------------------------
 
     def arrive(self, arrival: Arrival) -> None:
         """A request waits."""

@@ -1,4 +1,4 @@
-"""Workload files: which formats are known, how a row becomes a request, what a bad row is told.
+"""Workload files: which formats are known, how a row becomes a request, and the errors of bad rows.
 
 Guarantees: a file is read whole before anything runs; the first bad row ends the reading with one
 line that names file, row and reason.

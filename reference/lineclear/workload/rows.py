@@ -1,4 +1,4 @@
-"""The text of a workload file: lines to rows, cells to numbers, and what a bad one is told.
+"""The text of a workload file: lines to rows, cells to numbers, and the errors of bad ones.
 
 Guarantees: a row is numbered as a text editor numbers lines; a cell is a number only if it is
 written as one.

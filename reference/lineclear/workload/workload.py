@@ -1,7 +1,7 @@
-"""Who asks for what and when: the requests of one run, read from a file or drawn from a seed.
+"""The requests of one run, read from a file or drawn from a seed.
 
 Guarantees: requests are ordered by arrival; every length is a whole number of at least 1; the same
-seed draws the same requests on every machine and Python version. A scheduler is told `max_tokens`,
+seed draws the same requests on every machine and Python version. A scheduler gets `max_tokens`,
 never `output_tokens`.
 """
 
@@ -40,7 +40,7 @@ class Arrival:
         max_tokens: the most that a sequence may generate; this is what a scheduler sees.
         priority: higher is more important.
         client: who sent it, if the workload says so; its service is charged to that tenant.
-        predicted_tokens: somebody's guess of output_tokens, or of its class, if there is one.
+        predicted_tokens: a guess of output_tokens, or of its class, if there is one.
         deadline: when it should be done, seconds after the first arrival, if it has a deadline.
         prefix_ids: names of the blocks of its prompt, as the file counts them: equal ones hold equal
             tokens after equal beginnings. Kept for readers; nothing uses them yet.

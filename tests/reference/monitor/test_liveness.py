@@ -273,7 +273,7 @@ def test_prompts_that_are_begun_again_and_again_are_an_alarm(
     monkeypatch.setattr(Step, "_make_room", restless)
     engine = Engine(small(max_num_batched_tokens=8, max_num_seqs=2))
     engine.add(24, 2)
-    with pytest.raises(Stalled, match="nobody advances: no request learned a token"):
+    with pytest.raises(Stalled, match="no request advances: no request learned a token"):
         engine.turns(400)
 
 

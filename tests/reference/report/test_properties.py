@@ -50,9 +50,9 @@ def test_a_theorem_that_is_not_proved_leaves_its_cell_open(status: str) -> None:
 
 
 def test_a_run_that_shows_nothing_leaves_its_cell_open() -> None:
-    shown = {**SHOWN, "priority.P7": NotShown("nobody starves")}
+    shown = {**SHOWN, "priority.P7": NotShown("no request starves")}
     cell = at(cells(all_proved(), shown), "priority", "P7")
-    assert (cell.verdict, cell.why) == ("unknown", "priority.P7: nobody starves")
+    assert (cell.verdict, cell.why) == ("unknown", "priority.P7: no request starves")
 
 
 def test_a_theorem_that_is_missing_leaves_its_cell_open() -> None:

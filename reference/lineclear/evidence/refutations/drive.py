@@ -30,7 +30,7 @@ class DrivenStep:
     Attributes:
         step: number of the step, None if nothing was computed.
         tokens: computed tokens by request.
-        preempted: requests that gave way, and how.
+        preempted: the preempted requests, and how each was.
         swapped_in: blocks that came back from the CPU.
         ended: requests that ended.
         waiting: requests that wait or are swapped out, after the step.
@@ -57,7 +57,7 @@ class Drive:
     """
 
     def __init__(self, config: Config, journal: TextIO | None = None) -> None:
-        """Nobody has arrived."""
+        """Makes a scheduler without requests."""
         self.config = config
         self.file = None if journal is None else JournalFile(journal, config.limits())
         self.scheduler = Scheduler(config, None, None, self.file)

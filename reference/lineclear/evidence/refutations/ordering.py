@@ -1,4 +1,4 @@
-"""P3, P8 and P10 fail: who enters when, and who gives way to whom.
+"""P3, P8 and P10 fail: the order of admission, and the choice of victims.
 
 Guarantees: the order is read from the plans.
 """
@@ -51,7 +51,7 @@ def any_fit(drive: Drive) -> tuple[str, dict[str, Any]]:
     drive.add("narrow", 8, 4)
     row = drive.step()
     if "narrow" in row.tokens or "wide" in row.tokens:
-        raise NotShown("somebody else than the one that runs is scheduled")
+        raise NotShown("another request than the running one is scheduled")
     left = drive.config.max_num_batched_tokens - sum(row.tokens.values())
     if row.seats < 1 or row.free < 2 or left < 8:
         raise NotShown(f"{row.seats} seats, {row.free} blocks and {left} tokens are left")
@@ -64,15 +64,15 @@ def any_fit(drive: Drive) -> tuple[str, dict[str, Any]]:
 
 
 def turns(drive: Drive) -> tuple[str, dict[str, Any]]:
-    """Two requests give way to each other in turn."""
+    """Two requests preempt each other in turn."""
     drive.add("a", 4, 60)
     drive.add("b", 4, 60)
     drive.steps(90)
     gave_way = [str(name) for row in drive.rows for name, _ in row.preempted]
     if gave_way[:3] not in (["a", "b", "a"], ["b", "a", "b"]):
-        raise NotShown(f"they give way in the order {' '.join(gave_way) or 'nobody'}")
+        raise NotShown(f"they are preempted in the order {' '.join(gave_way) or '(none)'}")
     return (
-        f"with one seat, {' then '.join(gave_way[:4])} give way to each other",
+        f"with one seat, {' then '.join(gave_way[:4])} are preempted for each other",
         {"gave_way": gave_way},
     )
 
@@ -119,7 +119,7 @@ SCRIPTS: tuple[tuple[str, str, str, Config, Script], ...] = (
     (
         "mlfq",
         "P10",
-        "two requests give way to each other in turn",
+        "two requests preempt each other in turn",
         settings("mlfq", quantum=4, levels=3, promote_after=6),
         turns,
     ),

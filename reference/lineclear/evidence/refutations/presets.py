@@ -56,11 +56,11 @@ def to_and_fro(arriving: Arriving, steps: int, least: int) -> Script:
         rows = run(drive, arriving, steps)
         times = [k for k, row in enumerate(rows) if row.preempted and row.free > 0]
         if len(times) < least:
-            raise NotShown(f"somebody is preempted {len(times)} times")
+            raise NotShown(f"a request is preempted {len(times)} times")
         victims = sorted({str(name) for k in times for name, _ in rows[k].preempted})
         free = min(rows[k].free for k in times)
         return (
-            f"{' and '.join(victims)} give way {len(times)} times in {len(rows)} steps, and after "
+            f"{' and '.join(victims)} are preempted {len(times)} times in {len(rows)} steps, and after "
             f"each of these steps {free} blocks or more are free",
             {"preemptions": len(times), "victims": victims, "free_blocks": free},
         )
@@ -86,18 +86,18 @@ def starved(arriving: Arriving, steps: int, victim: Hashable, last: int) -> Scri
 
 
 def overtaken(drive: Drive) -> tuple[str, dict[str, Any]]:
-    """In one step somebody gives way and a request that arrived later enters."""
+    """In one step a request is preempted and a later arrival is admitted."""
     rows = run(drive, D7, 8)
     at = next((k for k, row in enumerate(rows) if row.preempted), None)
     if at is None:
-        raise NotShown("nobody gives way")
+        raise NotShown("no request is preempted")
     (victim, _), row = rows[at].preempted[0], rows[at]
     entered = [n for n in row.tokens if drive.first_scheduled(n) == at]
     arrived = drive.arrived
     if not any(arrived[name] > arrived[victim] for name in entered):
-        raise NotShown(f"in step {at} {victim} gives way and nobody enters")
+        raise NotShown(f"in step {at} {victim} is preempted and no request is admitted")
     return (
-        f"in step {at} {victim} gives way and waits, and {entered[0]}, which arrived "
+        f"in step {at} {victim} is preempted and waits, and {entered[0]}, which arrived "
         f"{arrived[entered[0]] - arrived[victim]} steps after it, enters in the same step",
         {"step": at, "gave_way": str(victim), "entered": str(entered[0])},
     )
@@ -138,7 +138,7 @@ SCRIPTS: tuple[tuple[str, str, str, str, Config, Script], ...] = (
         standstill(D6, 140, 100),
     ),
     (
-        "vllm_v0_chunked", "P4", "D7", "who arrived later takes the blocks of who gave way",
+        "vllm_v0_chunked", "P4", "D7", "a later arrival takes the blocks of the preempted request",
         replace(
             CHUNKED, **SMALL, num_gpu_blocks=12, max_num_batched_tokens=64, preemption_mode="recompute"
         ),
