@@ -201,7 +201,7 @@ def of_any_order(
         ),
         Theorem(
             f"{policy}.P10",
-            "giving way has no cycle: it only goes down an order that does not change",
+            "preemption has no cycle: it only goes down an order that does not change",
             ("F3", "F4"),
             (order, *running, displaced, DECISION + "giving way goes down the order"),
             "Order",

@@ -6,12 +6,17 @@ that the prover accepts is a finding, because then it could accept the same of t
 
 from __future__ import annotations
 
-import ast
-import textwrap
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from lineclear.checks.control_cases import (
+    accepts,
+    orders,
+    places_given_up,
+    rests_on_nothing,
+    written,
+)
 from lineclear.checks.stage import Context, Finding, Outcome, ReportCase
 
 __all__ = ["controls"]
@@ -85,20 +90,6 @@ WRONG = {
 CONSISTENT = ("swap_in", "take_blocks", "clear_table", "decisions", "order_fcfs")
 
 
-def written(name: str, parameters: str, body: str) -> Any:
-    """A function made of source text that the prover can look at."""
-    from lineclear_spec.source import register
-
-    text = f"def {name}({parameters}):\n{textwrap.indent(body, '    ')}\n"
-    tree = ast.parse(text)
-    scope: dict[str, Any] = {}
-    exec(compile(tree, f"<control {name}>", "exec"), scope)
-    (node,) = tree.body
-    assert isinstance(node, ast.FunctionDef)
-    register(scope[name], node)
-    return scope[name]
-
-
 def accepted(make: Callable[[], Any], why: str) -> str:
     """What was accepted; "" if it was refused for that reason, or, without a reason, if something is
     not proved of it.
@@ -146,6 +137,15 @@ def false_statements() -> Iterator[tuple[str, str]]:
         "one that is allowed, so that a refusal means something",
         refused(lambda: build("finish", plain)),
     )
+    helper = written("helper", "free", "return isinstance(free, int)")
+    asking = written("have", "self, free", "return helper(free)", {"helper": helper})
+    yield (
+        "a helper that asks what a value is",
+        accepts(lambda: refuse_questions(object, (asking,)), Forbidden),
+    )
+    yield from orders()
+    yield "a theorem that rests on no obligation", accepts(rests_on_nothing, ValueError)
+    yield from places_given_up()
     asking = written("have", "self, free", "return free == 0")
     yield (
         "a question that is allowed",

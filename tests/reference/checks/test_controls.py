@@ -51,6 +51,46 @@ EDITS: dict[str, tuple[Edit, str]] = {
         ),
         "a question before its guard",
     ),
+    "the rank of a policy is not looked at": (
+        (
+            "lineclear_spec.dialect",
+            "check_policy",
+            '("key", "rank", "may_displace")',
+            '("key", "may_displace")',
+        ),
+        "a policy that asks in `rank`",
+    ),
+    "a helper is not looked at": (
+        (
+            "lineclear_spec.questions",
+            "reached",
+            "return function.__globals__.get(node.id)",
+            "return None",
+        ),
+        "a helper that asks",
+    ),
+    "a theorem may rest on an obligation that is gone": (
+        ("lineclear_spec.standings", "expand", "not mine or (", "("),
+        "rests on no obligation",
+    ),
+    "a free place may be given up": (
+        (
+            "lineclear_spec.symbolic_pool",
+            "SymbolicPool.put",
+            "z3.And(within(0, p, total), z3.Not(is_free(old, tier, p)))",
+            "within(0, p, total)",
+        ),
+        "a free place is given up",
+    ),
+    "a place may be given up twice": (
+        (
+            "lineclear_spec.vectors",
+            "Vector.demand_distinct",
+            "self.distinct()",
+            "self.every(self.has)",
+        ),
+        "a place is given up twice",
+    ),
     "a guard in a branch is assumed": (
         (
             "lineclear_spec.symbolic",
