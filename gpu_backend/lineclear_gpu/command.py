@@ -185,7 +185,7 @@ def run_model(arguments: argparse.Namespace, device: str) -> int:
         raise UsageError(str(error)) from error
     if device == "cuda":
         sys.stderr.write(llm.recorded + "\n")
-    told = serve(llm, workload, arguments)
+    served = serve(llm, workload, arguments)
     same: bool | None = None
     if arguments.compare:
         llm.close()
@@ -196,13 +196,13 @@ def run_model(arguments: argparse.Namespace, device: str) -> int:
         )
         again = LLM(model, config=ample, seed=arguments.seed, eager=arguments.eager or None)
         reference = serve(again, workload, arguments, quiet=True)
-        same = told["tokens"] == reference["tokens"]
-        told["ample"] = {
+        same = served["tokens"] == reference["tokens"]
+        served["ample"] = {
             "preemptions": reference["preemptions"],
             "seconds": reference["seconds"],
         }
-    del told["tokens"]
-    result = {"model": arguments.model, "device": device, "dtype": str(model.dtype), **told}
+    del served["tokens"]
+    result = {"model": arguments.model, "device": device, "dtype": str(model.dtype), **served}
     result["recorded"] = llm.recorded
     result["same_tokens"] = same
     if arguments.format == "json":
@@ -244,8 +244,8 @@ def sized(arguments: argparse.Namespace, config: Config, model: Any) -> Config:
     from lineclear_gpu.shape import KVShape
 
     config = replace(config, max_model_len=min(config.max_model_len, model.max_model_len))
-    told = arguments.num_gpu_blocks is not None or arguments.config is not None
-    if told or arguments.workload is None or model.device.type == "cpu":
+    chosen = arguments.num_gpu_blocks is not None or arguments.config is not None
+    if chosen or arguments.workload is None or model.device.type == "cpu":
         return config
     shape = KVShape(model.layers, model.kv_heads, model.head_dim, config.block_size, model.dtype)
     reserved = reserve(model, config, None, not arguments.eager)

@@ -74,7 +74,7 @@ def chosen(context: Context) -> Sequence[SearchBounds]:
 
 def look(bounds: SearchBounds) -> Row:
     """One search: name, states, transitions, whether it was exhausted, findings, witnesses."""
-    from lineclear.explore.report import explore, told
+    from lineclear.explore.report import explore, moves_text
 
     report = explore(bounds)
     graph = report.graph
@@ -84,7 +84,7 @@ def look(bounds: SearchBounds) -> Row:
     for kind, code in KINDS.items():
         rows = [row for row in getattr(report, kind) if not row.expected]
         for row in rows[:MOST]:
-            lines = (f"for ever: {told(row.cycle)}",) if row.cycle else ()
+            lines = (f"for ever: {moves_text(row.cycle)}",) if row.cycle else ()
             found.append(finding(code, row.what, row.trace, bounds, lines, row.cycle))
     seen = sorted(graph.witnesses)
     return bounds.name, graph.states, graph.transitions, graph.complete, found, seen
@@ -113,12 +113,12 @@ def finding(
 ) -> Finding:
     """A finding with its moves, and with the journal that they lead to if they can be done again."""
     from lineclear.checks.again import by_moves
-    from lineclear.explore.report import told
+    from lineclear.explore.report import moves_text
     from lineclear.explore.transitions import record
 
     again = by_moves(code, "" if code in KINDS.values() else rule_of(what), bounds, trace, cycle)
     trace = (*trace, *tuple(cycle) * 3)
-    moves = [told([move]) for move in trace]
+    moves = [moves_text([move]) for move in trace]
     journal = io.StringIO()
     try:
         record(bounds, tuple(trace), journal)

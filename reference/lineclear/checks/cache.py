@@ -107,8 +107,11 @@ def load(stage: Stage, context: Context, name: str) -> Outcome | None:
         return None
     try:
         whole = json.loads(path_of(stage, name, context.root).read_text(encoding="utf-8"))
-        told = json.dumps(whole["outcome"], sort_keys=True)
-        if whole["key"] != name or whole["digest"] != hashlib.sha256(told.encode()).hexdigest():
+        serialized = json.dumps(whole["outcome"], sort_keys=True)
+        if (
+            whole["key"] != name
+            or whole["digest"] != hashlib.sha256(serialized.encode()).hexdigest()
+        ):
             return None
         outcome = Outcome.from_dict(whole["outcome"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -125,8 +128,12 @@ def save(stage: Stage, context: Context, name: str, outcome: Outcome) -> None:
         return
     path = path_of(stage, name, context.root)
     content = outcome.as_dict()
-    told = json.dumps(content, sort_keys=True)
-    whole = {"key": name, "digest": hashlib.sha256(told.encode()).hexdigest(), "outcome": content}
+    serialized = json.dumps(content, sort_keys=True)
+    whole = {
+        "key": name,
+        "digest": hashlib.sha256(serialized.encode()).hexdigest(),
+        "outcome": content,
+    }
     temporary = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

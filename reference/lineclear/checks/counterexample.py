@@ -170,8 +170,8 @@ class Execution:
                 break
             if number == last and self.saved.tweaks:
                 write_counters(self.ledger, self.saved.tweaks)
-                told = ", ".join(f"{s}.{name} = {value}" for s, name, value in self.saved.tweaks)
-                self._row("*", "a good state", told)
+                tweaks = ", ".join(f"{s}.{name} = {value}" for s, name, value in self.saved.tweaks)
+                self._row("*", "a good state", tweaks)
             if not self._step(number, step, final=number == last):
                 break
         return self.seen

@@ -41,7 +41,7 @@ def text(outcomes: Sequence[Outcome], mode: str, code: int, saved: dict[int, str
         lines.append(f"  {mark:<8} {o.name:<{width}}  {o.summary}{f'  ({took})' if took else ''}")
     for o in outcomes:
         for finding in o.findings[:MOST]:
-            lines += ["", *told(finding, saved)]
+            lines += ["", *finding_lines(finding, saved)]
         if len(o.findings) > MOST:
             lines += ["", f"... and {len(o.findings) - MOST} more findings of {o.name}"]
     left = notes(outcomes)
@@ -56,7 +56,7 @@ def text(outcomes: Sequence[Outcome], mode: str, code: int, saved: dict[int, str
     return "\n".join(lines)
 
 
-def told(finding: Finding, saved: dict[int, str]) -> list[str]:
+def finding_lines(finding: Finding, saved: dict[int, str]) -> list[str]:
     """A finding as text."""
     lines = [f"{finding.code} {finding.title}", f"  {CODES[finding.code].title}"]
     lines += [f"  {line}" for line in finding.lines]
@@ -122,7 +122,7 @@ def junit(outcomes: Sequence[Outcome], command: str = "check") -> str:
                 ElementTree.SubElement(case, tag, message=clean(row.message or row.status))
         if o.findings:
             output = ElementTree.SubElement(suite, "system-out")
-            output.text = clean("\n\n".join("\n".join(told(f, {})) for f in o.findings))
+            output.text = clean("\n\n".join("\n".join(finding_lines(f, {})) for f in o.findings))
     ElementTree.indent(top)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(top, "unicode") + "\n"
 

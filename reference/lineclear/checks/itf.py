@@ -86,7 +86,7 @@ SAVED = json.loads(r"""{saved}""")
 
 def test_{name}() -> None:
     seen = Counterexample.from_dict(SAVED).execute()
-    assert {claim}, seen.{told}
+    assert {claim}, seen.{reason}
 '''
 RUN = '''"""{rule}: {what}
 
@@ -113,23 +113,28 @@ def emit_test(saved: Counterexample) -> str:
         CounterexampleError: it lacks the environment's moves.
     """
     name = "".join(c if c.isalnum() else "_" for c in f"{saved.mutant or saved.rule}".lower())
-    told = json.dumps(saved.as_dict(), indent=1)
-    if '"""' in told:
-        told = told.replace('"""', '\\"\\"\\"')
+    text = json.dumps(saved.as_dict(), indent=1)
+    if '"""' in text:
+        text = text.replace('"""', '\\"\\"\\"')
     if saved.kind == "scheduler":
         if not saved.again:
             raise CounterexampleError(
                 "it lacks the environment's moves: use a file that the current lineclear check has saved"
             )
-        told = json.dumps(dict(saved.again), indent=1)
+        text = json.dumps(dict(saved.again), indent=1)
         what = saved.what.replace('"', "'").replace("\\", "/")
-        return RUN.format(rule=saved.rule, what=what, name=name, saved=told)
+        return RUN.format(rule=saved.rule, what=what, name=name, saved=text)
     if saved.kind == "mutant":
         kept = f"The table without `{saved.mutant}` must be seen to break a rule by this trace."
         return TEST.format(
-            rule=saved.rule, kept=kept, saved=told, name=name, claim="seen.breaks", told="refused"
+            rule=saved.rule,
+            kept=kept,
+            saved=text,
+            name=name,
+            claim="seen.breaks",
+            reason="refused",
         )
     kept = "Fails while the table allows this trace and the trace breaks a rule."
     return TEST.format(
-        rule=saved.rule, kept=kept, saved=told, name=name, claim="not seen.breaks", told="broken"
+        rule=saved.rule, kept=kept, saved=text, name=name, claim="not seen.breaks", reason="broken"
     )

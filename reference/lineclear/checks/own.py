@@ -275,8 +275,8 @@ def order(context: Context) -> Outcome:
     ]
     earlier = extra.get(EARLIER) == "proved" and not moves
     refuted = any(r.status == "refuted" for r in bad)
-    told = f"{policy.name}: {len(needed) - len(bad)} of {len(needed)} obligations proved by "
-    told += prove.solver_version() + ", for any requests"
+    summary = f"{policy.name}: {len(needed) - len(bad)} of {len(needed)} obligations proved by "
+    summary += prove.solver_version() + ", for any requests"
     config = context.config
     by = "order of arrival" if earlier else ""
     if own:
@@ -284,16 +284,16 @@ def order(context: Context) -> Outcome:
     if config is None or config.bypass or config.swapped_first or config.lacking:
         by, earlier = "", False  # F2: no request enters before the head of the queue
     if earlier:
-        told += "; no later arrival precedes an earlier one, so no request starves"
+        summary += "; no later arrival precedes an earlier one, so no request starves"
     elif by:
-        told += f"; with the table's proofs that is {by} (lineclear prove --theorems)"
+        summary += f"; with the table's proofs that is {by} (lineclear prove --theorems)"
     left = [note] if note else []
     if not by:
         left.append("freedom from starvation is not proved: see starvation")
     return Outcome(
         "order",
         "refuted" if refuted else "unknown" if bad or not needed else "passed",
-        told,
+        summary,
         {"asked": len(needed), "proved": len(needed) - len(bad), "none_starves_by": by},
         findings,
         [

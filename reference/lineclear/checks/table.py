@@ -222,7 +222,7 @@ def mutants(context: Context) -> Outcome:
 
     every = generate(FAMILIES if context.mode == "deep" else JUDGED)
     chosen = [m for m in every if context.mode != "fast" or few(m.name)]
-    outcome = told(judge_all(chosen, progress=context.step))
+    outcome = mutant_outcome(judge_all(chosen, progress=context.step))
     if len(chosen) < len(every):
         outcome.left_out = f"{len(every) - len(chosen)} of {len(every)} mutants"
     return outcome
@@ -233,7 +233,7 @@ def few(name: str) -> bool:
     return zlib.crc32(name.encode()) % ONE_OF == 0
 
 
-def told(verdicts: Sequence[Verdict]) -> Outcome:
+def mutant_outcome(verdicts: Sequence[Verdict]) -> Outcome:
     """The outcome of verdicts."""
     from lineclear_spec.mutants import generate
     from lineclear_spec.variants import FAMILIES

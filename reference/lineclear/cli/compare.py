@@ -149,8 +149,8 @@ def run(arguments: argparse.Namespace) -> int:
                 f"cannot write plots to {arguments.plot}: {error.strerror}"
             ) from error
     if arguments.format == "json":
-        told = {"workload": workload.name, "policies": [row.json() for row in rows]}
-        write_json({**told, "pictures": drawn})
+        compared = {"workload": workload.name, "policies": [row.json() for row in rows]}
+        write_json({**compared, "pictures": drawn})
     else:
         write_text("\n".join([f"{workload.name}", "", *table(rows), "", *bounds(rows), *drawn]))
     if any(row.result.violations or broken_bounds(row.held) for row in rows):
@@ -163,11 +163,11 @@ def bounds(rows: list[PolicyRow]) -> list[str]:
     from lineclear.theorems.bound_checks import bound_lines, broken_bounds
     from lineclear.theorems.guarantees import verdict
 
-    told = bound_lines([held for row in rows for held in row.held])
+    lines = bound_lines([held for row in rows for held in row.held])
     for row in rows:
-        told.append(f"{row.policy}: {verdict(held.guarantee for held in row.held)}")
-        told += [f"  bound exceeded: {line}" for line in broken_bounds(row.held)]
-    return [*told, ""]
+        lines.append(f"{row.policy}: {verdict(held.guarantee for held in row.held)}")
+        lines += [f"  bound exceeded: {line}" for line in broken_bounds(row.held)]
+    return [*lines, ""]
 
 
 def table(rows: list[PolicyRow]) -> list[str]:

@@ -44,9 +44,9 @@ def run_lesson(arguments: argparse.Namespace) -> int:
         return REFUTED if everything.violations else PASSED
     if arguments.lesson not in LESSONS:
         raise UsageError(f"unknown lesson {arguments.lesson!r}; known: all, {', '.join(LESSONS)}")
-    told = tell(LESSONS[arguments.lesson])
+    result = tell(LESSONS[arguments.lesson])
     if arguments.format == "json":
-        write_json(told.json())
+        write_json(result.json())
     else:
-        write_text(told.text())
-    return REFUTED if any(run.violations for run in told.runs) else PASSED
+        write_text(result.text())
+    return REFUTED if any(run.violations for run in result.runs) else PASSED

@@ -120,11 +120,15 @@ def run(arguments: argparse.Namespace) -> int:
     with Ticker() as ticker:
         try:
             if arguments.exhaustive:
-                search_all(campaign, arguments.seconds, requests=arguments.requests, told=ticker)
+                search_all(
+                    campaign, arguments.seconds, requests=arguments.requests, progress=ticker
+                )
             elif arguments.run is not None:
                 once(campaign, arguments.run, ticker)
             else:
-                search_random(campaign, arguments.seconds, workers=arguments.workers, told=ticker)
+                search_random(
+                    campaign, arguments.seconds, workers=arguments.workers, progress=ticker
+                )
         except KeyboardInterrupt:
             ticker.end()
             sys.stderr.write(f"interrupted: {figures(campaign)}\n")
@@ -184,8 +188,8 @@ def report(
         from lineclear.checks.formats import github, junit
 
         outcome = as_outcome(campaign, again)
-        told = junit([outcome]) if arguments.format == "junit" else github([outcome], code)
-        write_text(told.replace("lineclear check", "lineclear test"))
+        text = junit([outcome]) if arguments.format == "junit" else github([outcome], code)
+        write_text(text.replace("lineclear check", "lineclear test"))
     else:
         write_text("\n".join(lines(campaign, arguments, code, again, commit)))
 
@@ -232,7 +236,7 @@ def lines(
     return text
 
 
-def told(failure: Failure, actions: Sequence[Action]) -> dict[str, Any]:
+def failure_fields(failure: Failure, actions: Sequence[Action]) -> dict[str, Any]:
     """A failure, as JSON data."""
     return {
         "rule": failure.rule,
@@ -270,14 +274,14 @@ def as_dict(campaign: Campaign, code: int, again: str, commit: str) -> dict[str,
     content["finding"] = None
     if campaign.first is not None and campaign.failure is not None:
         content["finding"] = {
-            **told(campaign.failure, campaign.actions),
+            **failure_fields(campaign.failure, campaign.actions),
             "run": campaign.number,
-            "first": told(campaign.first, campaign.first.actions),
+            "first": failure_fields(campaign.first, campaign.first.actions),
             "replays": 0 if shrunk is None else shrunk.replays,
             "shrinking_seconds": round(campaign.shrinking, 3),
             "others": []
             if shrunk is None
-            else [told(other, other.actions) for other in shrunk.slipped],
+            else [failure_fields(other, other.actions) for other in shrunk.slipped],
         }
     return content
 

@@ -72,15 +72,15 @@ class Report:
         ]
         lines += [f"  no guarantee: {rule}: is off" for rule in config.lacking]
         for trace, what in graph.violations[:3]:
-            lines += [f"  VIOLATION {what}", f"    after {told(trace)}"]
+            lines += [f"  VIOLATION {what}", f"    after {moves_text(trace)}"]
         for kind in ("stuck", "livelocks", "starvation"):
             found: list[ProgressFinding] = getattr(self, kind)
             for finding in shortest(found)[:1]:
                 word = "expected, as the policy says" if finding.expected else "FOUND"
                 lines.append(f"  {kind} ({len(found)}, {word}): {finding.what}")
                 if not finding.expected:
-                    lines.append(f"    after {told(finding.trace)}")
-                    lines.append(f"    for ever {told(finding.cycle)}")
+                    lines.append(f"    after {moves_text(finding.trace)}")
+                    lines.append(f"    for ever {moves_text(finding.cycle)}")
         return lines
 
 
@@ -89,7 +89,7 @@ def shortest(found: Iterable[ProgressFinding]) -> list[ProgressFinding]:
     return sorted(found, key=lambda f: (f.expected, len(f.trace) + len(f.cycle)))
 
 
-def told(trace: Iterable[tuple[Any, ...]]) -> str:
+def moves_text(trace: Iterable[tuple[Any, ...]]) -> str:
     """A trace in one line."""
     words: list[str] = []
     for name, *rest in trace:

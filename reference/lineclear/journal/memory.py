@@ -79,5 +79,5 @@ class Ring:
                 yield json.dumps([name, f"r{arguments[0]}"])
                 continue
             marks = [MARKS.get(parameter) for parameter in ACTIONS[name].parameters]
-            told = zip(marks, arguments, strict=True)
-            yield json.dumps([name, *[v if m is None else f"{m}{v}" for m, v in told]])
+            pairs = zip(marks, arguments, strict=True)
+            yield json.dumps([name, *[v if m is None else f"{m}{v}" for m, v in pairs]])

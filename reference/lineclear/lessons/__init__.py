@@ -7,7 +7,7 @@ none is written down.
 from __future__ import annotations
 
 from lineclear.lessons.giving_way import SWAP_OR_RECOMPUTE, VICTIM_RULES
-from lineclear.lessons.lesson import Claim, Lesson, Told, tell
+from lineclear.lessons.lesson import Claim, Lesson, LessonResult, tell
 from lineclear.lessons.measured import POLICY_TABLE
 from lineclear.lessons.orders import FCFS, PRIORITY, QUESTION_4, SJF
 from lineclear.lessons.outputs import BUDGET, OUTPUTS, QUEUES
@@ -22,7 +22,7 @@ from lineclear.lessons.scenes import (
 )
 from lineclear.lessons.shares import FAIR, WEIGHTED_FAIR
 
-__all__ = ["LESSONS", "Claim", "Lesson", "Told", "tell"]
+__all__ = ["LESSONS", "Claim", "Lesson", "LessonResult", "tell"]
 
 #: In the order of the lesson.
 LESSONS: dict[str, Lesson] = {

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lineclear.lessons.errata_list import ERRATA, Erratum
-from lineclear.lessons.lesson import Told
+from lineclear.lessons.lesson import LessonResult
 
 __all__ = ["ERRATA", "Erratum", "Settled", "settle"]
 
@@ -53,23 +53,23 @@ class Settled:
         }
 
 
-def settle(told: Mapping[str, Told]) -> list[Settled]:
+def settle(results: Mapping[str, LessonResult]) -> list[Settled]:
     """Every erratum with its figures.
 
     Args:
-        told: each lesson that was run, by its name.
+        results: each lesson that was run, by its name.
 
     Raises:
         LookupError: an erratum names a claim or a state that there is not, or not once.
     """
-    return [settled(erratum, told) for erratum in ERRATA]
+    return [settled(erratum, results) for erratum in ERRATA]
 
 
-def settled(erratum: Erratum, told: Mapping[str, Told]) -> Settled:
+def settled(erratum: Erratum, results: Mapping[str, LessonResult]) -> Settled:
     """One erratum with its figures."""
     if not erratum.lesson:
         return Settled(erratum, "", "")
-    lesson = told[erratum.lesson]
+    lesson = results[erratum.lesson]
     claims = [c for c in lesson.claims if c.what.startswith(erratum.shown_by)]
     states = [(f, b) for f, b in lesson.breaches if f.where == erratum.shown_by]
     if len(claims) + len(states) != 1:

@@ -10,7 +10,7 @@ from typing import Any
 
 from lineclear.lessons import LESSONS
 from lineclear.lessons.errata import Settled, settle
-from lineclear.lessons.lesson import Told, tell
+from lineclear.lessons.lesson import LessonResult, tell
 
 __all__ = ["Everything", "tell_all"]
 
@@ -22,33 +22,35 @@ class Everything:
     """Every lesson that was run.
 
     Attributes:
-        told: by name, in order.
+        results: by name, in order.
         errata: with their figures.
     """
 
-    told: dict[str, Told]
+    results: dict[str, LessonResult]
     errata: tuple[Settled, ...]
 
     @property
     def violations(self) -> tuple[str, ...]:
         """What did not hold in any run here."""
-        return tuple(v for told in self.told.values() for run in told.runs for v in run.violations)
+        return tuple(
+            v for result in self.results.values() for run in result.runs for v in run.violations
+        )
 
     @property
     def right(self) -> int:
         """Figures of the lesson that stand."""
-        return sum(claim.right for told in self.told.values() for claim in told.claims)
+        return sum(claim.right for result in self.results.values() for claim in result.claims)
 
     @property
     def figures(self) -> int:
         """Figures that were compared."""
-        return sum(len(told.claims) for told in self.told.values())
+        return sum(len(result.claims) for result in self.results.values())
 
     def summary(self) -> str:
         """One line."""
-        steps = sum(len(run.rows) for told in self.told.values() for run in told.runs)
+        steps = sum(len(run.rows) for result in self.results.values() for run in result.runs)
         return (
-            f"{len(self.told)} examples, {steps} steps with every invariant checked, "
+            f"{len(self.results)} examples, {steps} steps with every invariant checked, "
             f"{len(self.violations)} violations; {self.right} of {self.figures} figures of the "
             f"lesson are right; {len(self.errata)} errata"
         )
@@ -56,7 +58,7 @@ class Everything:
     def json(self) -> dict[str, Any]:
         """Everything, as plain data."""
         return {
-            "lessons": [told.json() for told in self.told.values()],
+            "lessons": [result.json() for result in self.results.values()],
             "errata": [settled.json() for settled in self.errata],
             "figures": self.figures,
             "right": self.right,
@@ -66,8 +68,8 @@ class Everything:
     def text(self) -> str:
         """For people."""
         lines: list[str] = []
-        for told in self.told.values():
-            lines += [told.text(), "", RULE, ""]
+        for result in self.results.values():
+            lines += [result.text(), "", RULE, ""]
         lines.append("errata: what the lesson says, what is right, what breaks, which example")
         for settled in self.errata:
             erratum = settled.erratum
@@ -81,5 +83,5 @@ class Everything:
 
 def tell_all() -> Everything:
     """Runs every lesson."""
-    told = {name: tell(lesson) for name, lesson in LESSONS.items()}
-    return Everything(told, tuple(settle(told)))
+    results = {name: tell(lesson) for name, lesson in LESSONS.items()}
+    return Everything(results, tuple(settle(results)))

@@ -13,7 +13,7 @@ from lineclear.lessons.figures import FigureBreach, StateFigures
 from lineclear.lessons.run import SceneRun
 from lineclear.lessons.scene import Scene
 
-__all__ = ["Claim", "Lesson", "Told", "tell"]
+__all__ = ["Claim", "Lesson", "LessonResult", "tell"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Lesson:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class LessonResult:
     """A lesson that was run.
 
     Attributes:
@@ -163,9 +163,9 @@ def aligned(table: Sequence[Sequence[str]]) -> list[str]:
     ]  # fmt: skip
 
 
-def tell(lesson: Lesson) -> Told:
+def tell(lesson: Lesson) -> LessonResult:
     """Runs the scenes, judges the states and compares the figures."""
     runs = tuple(scene.run() for scene in lesson.scenes)
     breaches = tuple((figures, figures.broken(lesson.block_size)) for figures in lesson.written)
     table = tuple(tuple(row) for row in lesson.table())
-    return Told(lesson, runs, breaches, tuple(lesson.claims(runs)), table)
+    return LessonResult(lesson, runs, breaches, tuple(lesson.claims(runs)), table)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from lineclear.lessons.errata import Settled
 from lineclear.lessons.everything import Everything
-from lineclear.lessons.lesson import Told
+from lineclear.lessons.lesson import LessonResult
 
 __all__ = ["page"]
 
@@ -72,27 +72,27 @@ def erratum_row(settled: Settled) -> str:
     return f"| {' | '.join(cell(text) for text in cells)} |"
 
 
-def example_row(told: Told) -> str:
+def example_row(result: LessonResult) -> str:
     """A row of the table of examples."""
-    name = told.lesson.name
-    right = sum(claim.right for claim in told.claims)
+    name = result.lesson.name
+    right = sum(claim.right for claim in result.claims)
     return (
-        f"| [{name}](#{name}) | {cell(told.lesson.title)} | {right} of {len(told.claims)} "
-        f"| {', '.join(told.broken) or 'nothing'} |"
+        f"| [{name}](#{name}) | {cell(result.lesson.title)} | {right} of {len(result.claims)} "
+        f"| {', '.join(result.broken) or 'nothing'} |"
     )
 
 
-def measured(told: Told) -> list[str]:
+def measured(result: LessonResult) -> list[str]:
     """The measured table and what it says of the lesson's words."""
     lines = [
-        f"| {' | '.join(told.table[0])} |",
-        f"|---|{'---:|' * (len(told.table[0]) - 1)}",
-        *(f"| {' | '.join(row)} |" for row in told.table[1:]),
+        f"| {' | '.join(result.table[0])} |",
+        f"|---|{'---:|' * (len(result.table[0]) - 1)}",
+        *(f"| {' | '.join(row)} |" for row in result.table[1:]),
         "",
         "| the lesson's table, as a comparison | | measured |",
         "|---|---|---|",
     ]
-    for claim in told.claims:
+    for claim in result.claims:
         verdict = "confirmed" if claim.right else "corrected"
         lines.append(f"| {cell(claim.what)} | {verdict} | {cell(claim.why)} |")
     return lines
@@ -101,14 +101,14 @@ def measured(told: Told) -> list[str]:
 def page(everything: Everything) -> str:
     """The whole page."""
     lines = [HEAD.format(summary=everything.summary()).rstrip("\n")]
-    lines += [example_row(told) for told in everything.told.values()]
+    lines += [example_row(result) for result in everything.results.values()]
     lines.append(ERRATA_HEAD.rstrip("\n"))
     lines += [erratum_row(settled) for settled in everything.errata]
-    for name, told in everything.told.items():
+    for name, result in everything.results.items():
         lines += ["", f"## {name}", ""]
-        if told.table:
-            lines += [f"{told.lesson.title[0].upper()}{told.lesson.title[1:]}: "
-                      f"{told.lesson.changed}.", "", *measured(told)]  # fmt: skip
+        if result.table:
+            lines += [f"{result.lesson.title[0].upper()}{result.lesson.title[1:]}: "
+                      f"{result.lesson.changed}.", "", *measured(result)]  # fmt: skip
             continue
-        lines += ["```", *[line.rstrip() for line in told.text().splitlines()], "```"]
+        lines += ["```", *[line.rstrip() for line in result.text().splitlines()], "```"]
     return "\n".join(lines) + "\n"

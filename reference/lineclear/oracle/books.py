@@ -210,9 +210,9 @@ def check_plan(plan: Plan, live: Iterable[Hashable], aborted: Iterable[Hashable]
         Undone: it names another.
     """
     names, gone = set(live), set(aborted)
-    told = [(row.request_id, row.branch) for row in plan.scheduled_seq_groups]
-    told += [(name, branch) for name, branch, *_ in (*plan.new_blocks, *plan.tables)]
-    for name, branch in told:
+    named = [(row.request_id, row.branch) for row in plan.scheduled_seq_groups]
+    named += [(name, branch) for name, branch, *_ in (*plan.new_blocks, *plan.tables)]
+    for name, branch in named:
         if name not in names:
             rule = "abort" if name in gone else "ended"
             raise Undone(rule, f"the plan names {name!r}, branch {branch}, which is not live")

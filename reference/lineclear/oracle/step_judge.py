@@ -122,9 +122,9 @@ def judge_rows(expected: Expected, plan: Plan) -> None:
         sorted((str(row[0]), row[1]) for row in rows),
         sorted((str(row[0]), row[1]) for row in wanted),
     )
-    told = {(row[0], row[1]): row for row in rows}
+    by_sequence = {(row[0], row[1]): row for row in rows}
     for row in wanted:
-        their = told[row[0], row[1]]
+        their = by_sequence[row[0], row[1]]
         mine = (*row[:4], their[4] if their[4] is None else row[4], *row[5:])
         same("shares", f"row of request {row[0]!r}, branch {row[1]}", their, mine)
     orders = [[row[:2] for row in some if row[6]] for some in (rows, wanted)]

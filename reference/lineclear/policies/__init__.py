@@ -105,7 +105,7 @@ def make(name: str, options: Mapping[str, Any] | None = None) -> Policy:
         for part in attribute.split("."):
             found = getattr(found, part)
     except (Exception, SystemExit) as error:  # a module may do anything when it is imported
-        raise ValueError(f"policy {name}: {one_line(told(error))}") from error
+        raise ValueError(f"policy {name}: {one_line(error_text(error))}") from error
     chosen = dict(options or {})
     try:
         taken = inspect.signature(found).parameters
@@ -115,7 +115,7 @@ def make(name: str, options: Mapping[str, Any] | None = None) -> Policy:
                 raise ValueError(f"policy {name} has no option {option}; it has {known}")
         made: Policy = found(**chosen)
     except Exception as error:
-        said = one_line(told(error))
+        said = one_line(error_text(error))
         raise ValueError(
             said if said.startswith("policy ") else f"policy {name}: {said}"
         ) from error
@@ -127,7 +127,7 @@ def make(name: str, options: Mapping[str, Any] | None = None) -> Policy:
     return made
 
 
-def told(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """The text of an error, with its class unless the text suffices."""
     if isinstance(error, ImportError | AttributeError | TypeError | ValueError):
         return str(error)

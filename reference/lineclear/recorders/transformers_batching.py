@@ -231,8 +231,8 @@ class TransformersRecorder:
             self.look(rows)
             self.step += 1
             self.issued = True
-            told = [[r.request_id, r.start, r.tokens, int(r.samples)] for r in rows.values()]
-            self.write({"e": "step", "n": self.step, "rows": told})
+            listed = [[r.request_id, r.start, r.tokens, int(r.samples)] for r in rows.values()]
+            self.write({"e": "step", "n": self.step, "rows": listed})
             return method(requests_in_batch, *rest, **named)
 
         return prepare_batch_tensors

@@ -21,7 +21,7 @@ from lineclear_spec.parallel import cores, in_parallel
 
 __all__ = ["Campaign", "once", "search_all", "search_random"]
 
-Told = Callable[[str], object]
+Progress = Callable[[str], object]
 #: Seconds after which the workers of one wave report.
 WAVE = 2.0
 
@@ -84,7 +84,11 @@ def batch(job: tuple[str, int, range, float]) -> tuple[Found | None, Tally] | No
 
 
 def search_random(
-    campaign: Campaign, seconds: float, *, workers: int | None = None, told: Told = lambda _: None
+    campaign: Campaign,
+    seconds: float,
+    *,
+    workers: int | None = None,
+    progress: Progress = lambda _: None,
 ) -> None:
     """Runs until one breaks a rule, or time is up."""
     started = time.time()
@@ -109,11 +113,11 @@ def search_random(
         if time.time() - wave < WAVE:
             size *= 2
         campaign.seconds = time.time() - started
-        told(f"{campaign.tally.runs:,} runs, {campaign.tally.steps:,} steps")
-    shorten(campaign, told)
+        progress(f"{campaign.tally.runs:,} runs, {campaign.tally.steps:,} steps")
+    shorten(campaign, progress)
 
 
-def once(campaign: Campaign, number: int, told: Told = lambda _: None) -> None:
+def once(campaign: Campaign, number: int, progress: Progress = lambda _: None) -> None:
     """Repeats the run with this number."""
     started = time.time()
     make = load(campaign.target)
@@ -121,21 +125,21 @@ def once(campaign: Campaign, number: int, told: Told = lambda _: None) -> None:
     campaign.seconds = time.time() - started
     if found is not None:
         campaign.number, campaign.first = number, found.failure
-    shorten(campaign, told)
+    shorten(campaign, progress)
 
 
-def shorten(campaign: Campaign, told: Told) -> None:
+def shorten(campaign: Campaign, progress: Progress) -> None:
     """Shrinks the finding, if any."""
     if campaign.first is None:
         return
-    told(f"{campaign.first.rule}; shrinking {len(campaign.first.actions)} actions")
+    progress(f"{campaign.first.rule}; shrinking {len(campaign.first.actions)} actions")
     started = time.time()
     campaign.shrunk = shrink(partial(failure_of, load(campaign.target)), campaign.first)
     campaign.shrinking = time.time() - started
 
 
 def search_all(
-    campaign: Campaign, seconds: float, *, requests: int = 3, told: Told = lambda _: None
+    campaign: Campaign, seconds: float, *, requests: int = 3, progress: Progress = lambda _: None
 ) -> None:
     """Every behaviour at small scope, until a rule is broken or time is up."""
     started = time.time()
@@ -145,7 +149,7 @@ def search_all(
         requests=requests,
         max_states=1_000_000,
         until=lambda: time.time() - started > seconds,
-        told=lambda now: told(f"{now.states:,} states, depth {now.depth}"),
+        progress=lambda now: progress(f"{now.states:,} states, depth {now.depth}"),
     )
     campaign.first = campaign.exhausted.failure
     campaign.seconds = time.time() - started

@@ -45,9 +45,9 @@ class DeviceSequence:
     Attributes:
         tokens: the prompt, and what commits have kept.
         pending: sampled by steps that are not committed.
-        table: its GPU blocks, as plans told them.
-        told: whether a plan told the whole table since the sequence was made, or since its request was
-            preempted; only then may a plan name it or tell blocks that are added.
+        table: its GPU blocks, as plans gave them.
+        has_table: whether a plan gave the whole table since the sequence was made, or since its request was
+            preempted; only then may a plan name it or give blocks that are added.
         position: the first position without KV.
     """
 
@@ -55,7 +55,7 @@ class DeviceSequence:
     pending: list[int] = field(default_factory=list[int])
     table: list[int] = field(default_factory=list[int])
     position: int = 0
-    told: bool = False
+    has_table: bool = False
 
     @property
     def history(self) -> list[int]:
@@ -160,13 +160,13 @@ class Device:
     def _branch(self, name: Name) -> DeviceSequence:
         branch = self.branches.get(name)
         if branch is None:
-            raise WrongContent(f"a plan names {told(name)}, which is not live")
+            raise WrongContent(f"a plan names {label(name)}, which is not live")
         return branch
 
     def _known(self, name: Name) -> DeviceSequence:
         branch = self._branch(name)
-        if not branch.told:
-            raise WrongContent(f"a plan names {told(name)}, whose whole table no plan has told")
+        if not branch.has_table:
+            raise WrongContent(f"a plan names {label(name)}, whose whole table no plan has given")
         return branch
 
     # ---- plans ---------------------------------------------------------------------------------
@@ -181,14 +181,16 @@ class Device:
         """
         given_up = {request_id for request_id, _ in plan.preempted}
         for (request_id, _), sequence in self.branches.items():
-            sequence.told = sequence.told and request_id not in given_up
+            sequence.has_table = sequence.has_table and request_id not in given_up
         whole = {(name, branch): places for name, branch, places in plan.tables}
         for named, places in whole.items():
             sequence = self._branch(named)
-            sequence.table, sequence.told = list(places), True
+            sequence.table, sequence.has_table = list(places), True
         for request_id, number, place in plan.new_blocks:
             if (request_id, number) in whole:
-                raise WrongContent(f"{told((request_id, number))}: blocks besides its whole table")
+                raise WrongContent(
+                    f"{label((request_id, number))}: blocks besides its whole table"
+                )
             self._known((request_id, number)).table.append(place)
         made: Forward | None = None
         for operation in plan.operations:
@@ -237,7 +239,7 @@ class Device:
         sure = start + row.tokens - row.drafts
         if row.samples != (sure == len(history)) or sure > len(history):
             raise WrongContent(
-                f"{told(name)}: a step up to position {sure} of {len(history)} tokens "
+                f"{label(name)}: a step up to position {sure} of {len(history)} tokens "
                 f"{'samples' if row.samples else 'samples nothing'}"
             )
         guesses = [self.token() for _ in range(row.drafts)]
@@ -245,7 +247,7 @@ class Device:
         places = [*history[:sure], *guesses]
         if len(places) > len(branch.table) * self.block_size:
             raise WrongContent(
-                f"{told(name)}: {len(places)} positions in {len(branch.table)} blocks of "
+                f"{label(name)}: {len(places)} positions in {len(branch.table)} blocks of "
                 f"{self.block_size}"
             )
         slots = [(self._slot(branch, position), own) for position, own in enumerate(places)]
@@ -317,7 +319,7 @@ class Device:
             token, through = self.content.get(slot, (GARBAGE, SURE))
             if token != own:
                 raise WrongContent(
-                    f"{told(row.name)} reads token {token} at position {position}, {slot[0]} block "
+                    f"{label(row.name)} reads token {token} at position {position}, {slot[0]} block "
                     f"{slot[1]}; its own there is {own}"
                 )
             copies |= through
@@ -375,6 +377,6 @@ class Device:
                 yield position
 
 
-def told(name: Name) -> str:
+def label(name: Name) -> str:
     """A sequence, as messages name it."""
     return f"request {name[0]!r}, branch {name[1]}"

@@ -124,13 +124,13 @@ def difference(
     hits = {b for e in taken if e["e"] == "hit" for b in e["blocks"]}
     found = [e for e in evicted if hits.issuperset(e["blocks"])]  # found first, then evicted
     events = [*early, *first, *[e for e in evicted if e not in found]]
-    told: set[int] = set()
+    matched: set[int] = set()
     for name in movers:  # in the order of the copies: a block that one vacates, the next may take
         got, gone = moved.get(name, ([], []))
         mine = [k for k, c in enumerate(copies) if owner.get(c.target) == name]
-        told.update(mine)
+        matched.update(mine)
         events += [*got, *moves(copies, mine, pools, number, after_step), *gone]
-    rest = [k for k in range(len(copies)) if k not in told]
+    rest = [k for k in range(len(copies)) if k not in matched]
     events += moves(copies, rest, pools, number, after_step)
     withdrawn = {b for e in found for b in e["blocks"]}  # new publications come last
     later = [e for e in stored if e not in early]
@@ -284,7 +284,7 @@ def check_event(seen: Observation, limits: Limits, dying: Collection[str] = ()) 
         for block in seen.free:
             free[pools.of(block)].append(block)
     queues = {"waiting": seen.waiting, "running": seen.running}
-    told = {name: list(ids) for name, ids in queues.items() if ids is not None}
-    if len(told) == 2:
-        told["running"] += [r for r in dying if r not in told["running"] + told["waiting"]]
-    return {"e": "check", "free": free, **told}
+    known = {name: list(ids) for name, ids in queues.items() if ids is not None}
+    if len(known) == 2:
+        known["running"] += [r for r in dying if r not in known["running"] + known["waiting"]]
+    return {"e": "check", "free": free, **known}

@@ -75,7 +75,7 @@ def exhaust(
     requests: int = 3,
     max_states: int = 20_000,
     until: Callable[[], bool] = lambda: False,
-    told: Callable[[Exhausted], object] = lambda _: None,
+    progress: Callable[[Exhausted], object] = lambda _: None,
 ) -> Exhausted:
     """Visits every state within the scope, until a rule is broken.
 
@@ -85,7 +85,7 @@ def exhaust(
         requests: maximum number of submitted requests.
         max_states: maximum number of states.
         until: called now and then; True ends the search, which is then incomplete.
-        told: called now and then with the progress.
+        progress: called now and then with the progress.
     """
     try:
         first = Machine(make)
@@ -96,7 +96,7 @@ def exhaust(
     result = Exhausted(scope=f"up to {requests} requests of {sizes} tokens")
     for most in range(1, requests + 1):  # few requests first: most findings need no more
         result.states = 1
-        search(make, first, chosen, most, max_states, until, told, result)
+        search(make, first, chosen, most, max_states, until, progress, result)
         if not result.complete:
             break
     return result
@@ -109,7 +109,7 @@ def search(
     requests: int,
     max_states: int,
     until: Callable[[], bool],
-    told: Callable[[Exhausted], object],
+    progress: Callable[[Exhausted], object],
     result: Exhausted,
 ) -> None:
     """The search with at most this many requests."""
@@ -137,7 +137,7 @@ def search(
                     queue.append(target)
                     result.states = len(nodes)
                     result.depth = max(result.depth, len(trace))
-                    told(result)
+                    progress(result)
                 if action == STEP and node.live:
                     following[state] = target
                     if goes_round(following, state):

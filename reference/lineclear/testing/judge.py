@@ -77,11 +77,11 @@ class Judge:
     def step(self, rows: Sequence[Row], keeps: Sequence[bool], fail: Fail) -> None:
         """A forward pass over these rows; `keeps`: whether the token of each is kept."""
         self.number += 1
-        told = [
+        listed = [
             [row.request_id, row.start, row.tokens, int(kept)]
             for row, kept in zip(rows, keeps, strict=True)
         ]
-        self.feed({"e": "step", "n": self.number, "rows": told}, fail)
+        self.feed({"e": "step", "n": self.number, "rows": listed}, fail)
 
     def settle(self, fail: Fail) -> None:
         """The forward pass was executed; its step is settled `in_flight` - 1 steps later."""

@@ -158,8 +158,8 @@ class SlotModel:
                 raise Failure(
                     "read.own",
                     f"the row of {row.request_id!r} reads position {position} from block {block}, "
-                    f"slot {position % size}: it holds {self.told(found)}, expected "
-                    f"{self.told(sequence.content[position])}",
+                    f"slot {position % size}: it holds {self.content_text(found)}, expected "
+                    f"{self.content_text(sequence.content[position])}",
                 )
 
     def _write(self, row: Row) -> None:
@@ -179,7 +179,7 @@ class SlotModel:
             self._append(self.sequences[row.request_id], token)
         return token
 
-    def told(self, content: int) -> str:
+    def content_text(self, content: int) -> str:
         """Content in words: a token and its predecessors."""
         if content == EMPTY:
             return "nothing"

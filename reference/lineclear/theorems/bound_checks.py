@@ -144,26 +144,26 @@ def service_of(policy: Policy, workload: Workload) -> Service:
 
 def broken_bounds(rows: Iterable[BoundCheck]) -> list[str]:
     """Each bound that was passed although its theorem holds, in one line."""
-    told: list[str] = []
+    lines: list[str] = []
     for row in rows:
         bound = row.guarantee.bound
         if row.passed and bound is not None:
-            told.append(
+            lines.append(
                 f"{row.guarantee.theorem} does not hold: {number(row.seen)} {bound.unit}, "
                 f"{number(bound.number)} at most by {bound.formula}"
             )
-    return told
+    return lines
 
 
 def lines(rows: Iterable[BoundCheck]) -> list[str]:
     """How each theorem stands, for people; then the bounds."""
     found = list(rows)
     width = max(len(row.guarantee.theorem) for row in found)
-    told = ["theorems of the policy, for these settings and requests"]
+    lines = ["theorems of the policy, for these settings and requests"]
     for row in found:
-        told.append(f"  {row.guarantee.theorem:<{width}}  {row.guarantee.why}")
-        told.append(f"  {'':<{width}}  {row.guarantee.sentence}")
-    return [*told, "", *bound_lines(found)][:-1]
+        lines.append(f"  {row.guarantee.theorem:<{width}}  {row.guarantee.why}")
+        lines.append(f"  {'':<{width}}  {row.guarantee.sentence}")
+    return [*lines, "", *bound_lines(found)][:-1]
 
 
 def bound_lines(rows: Iterable[BoundCheck]) -> list[str]:
@@ -175,16 +175,16 @@ def bound_lines(rows: Iterable[BoundCheck]) -> list[str]:
     if not found:
         return []
     width = max(16, *(len(row.guarantee.theorem) for row in found))
-    told = [f"{'theorem':<{width}}{'bound':>12}{'seen':>12}  of"]
+    lines = [f"{'theorem':<{width}}{'bound':>12}{'seen':>12}  of"]
     for row in found:
         bound = row.guarantee.bound
         assert bound is not None
         values = ", ".join(f"{name} {number(value)}" for name, value in bound.where)
-        told.append(
+        lines.append(
             f"{row.guarantee.theorem:<{width}}{number(bound.number):>12}{number(row.seen):>12}"
             f"  {bound.unit}: {bound.formula}" + (f" ({values})" if values else "")
         )
-    return [*told, ""]
+    return [*lines, ""]
 
 
 def number(value: float | Fraction | None) -> str:

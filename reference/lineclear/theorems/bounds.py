@@ -155,9 +155,9 @@ def levels(case: BoundInputs) -> Bound:
     where = [("seconds_per_level", seconds)]
     number = None
     if case.workload is not None:
-        told = [r.priority for r in case.workload.requests]
-        number = (max(told) - min(told)) * seconds
-        where += [("P_max", max(told)), ("P", min(told))]
+        priorities = [r.priority for r in case.workload.requests]
+        number = (max(priorities) - min(priorities)) * seconds
+        where += [("P_max", max(priorities)), ("P", min(priorities))]
     formula, unit = "(P_max - P) * seconds_per_level", "seconds that who passes comes later"
     return Bound(formula, number, unit, tuple(where))
 
@@ -167,8 +167,8 @@ def lengths(case: BoundInputs) -> Bound:
     seconds = case.policy.seconds_per_token
     shortest, longest = 0, case.sizes.generated
     if case.workload is not None:
-        told = [predicted(case.config, r) for r in case.workload.requests]
-        shortest, longest = min(told), max(told)
+        predictions = [predicted(case.config, r) for r in case.workload.requests]
+        shortest, longest = min(predictions), max(predictions)
     where = (("longest", longest), ("shortest", shortest), ("seconds_per_token", seconds))
     return Bound(
         "(longest - shortest) * seconds_per_token",

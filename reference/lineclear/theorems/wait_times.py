@@ -170,8 +170,8 @@ class Waits:
             if wait is not None and not wait.waits:
                 wait.passed = 0
                 self._waits(wait)
-        told = dict.fromkeys(table[0] for table in plan.tables)
-        entered = [self.waiting[name] for name in told if name in self.waiting]
+        entering = dict.fromkeys(table[0] for table in plan.tables)
+        entered = [self.waiting[name] for name in entering if name in self.waiting]
         for wait in entered:
             self._let_in(wait)
         for wait in entered:

@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from lineclear.lessons import LESSONS, Claim, Told, tell
+from lineclear.lessons import LESSONS, Claim, LessonResult, tell
 from lineclear.lessons.figures import StateFigures
 from lineclear.lessons.run import SceneRun
 from lineclear.report.properties import PROPERTIES
@@ -15,12 +15,12 @@ from lineclear_spec.invariants import INVARIANTS
 
 
 @cache
-def told(name: str) -> Told:
+def result_of(name: str) -> LessonResult:
     return tell(LESSONS[name])
 
 
 def claim(name: str, what: str) -> Claim:
-    (found,) = [c for c in told(name).claims if c.what.startswith(what)]
+    (found,) = [c for c in result_of(name).claims if c.what.startswith(what)]
     return found
 
 
@@ -37,13 +37,13 @@ def test_the_examples_that_exist() -> None:
 
 @pytest.mark.parametrize("name", LESSONS)
 def test_every_example_runs_to_its_end_without_a_violation(name: str) -> None:
-    for run in told(name).runs:
+    for run in result_of(name).runs:
         assert run.violations == ()
         assert set(run.finished) | set(run.rejected) == set(run.names)
         assert run.rows or run.rejected
-    assert told(name).claims
-    assert json.loads(json.dumps(told(name).json()))["lesson"] == name
-    assert told(name).lesson.title in told(name).text()
+    assert result_of(name).claims
+    assert json.loads(json.dumps(result_of(name).json()))["lesson"] == name
+    assert result_of(name).lesson.title in result_of(name).text()
 
 
 @pytest.mark.parametrize(
@@ -71,24 +71,24 @@ def test_every_example_runs_to_its_end_without_a_violation(name: str) -> None:
     ],
 )
 def test_the_invariants_that_its_figures_break(name: str, broken: set[str]) -> None:
-    assert set(told(name).broken) == broken
+    assert set(result_of(name).broken) == broken
     known = {*INVARIANTS, *PROPERTIES, *(f"F{number}" for number in range(1, 9))}
     assert broken <= known, "each has a name here"
 
 
 def test_five_steps_take_a_block_at_every_boundary() -> None:
-    run = told("five-step").runs[0]
+    run = result_of("five-step").runs[0]
     assert [free_at(run, "A", n) for n in (200, 208, 209, 225, 241, 257)] == [7, 7, 6, 5, 4, 3]
     assert claim("five-step", "A's tokens when").found == 209
     assert claim("five-step", "A's blocks at 240").found == 15
     assert claim("five-step", "free blocks then").found == 5
     assert claim("five-step", "preempting A makes room for B and C").found == "no"
     assert claim("five-step", "preempting A makes room for C alone").right
-    assert sum(c.right for c in told("five-step").claims) == 5
+    assert sum(c.right for c in result_of("five-step").claims) == 5
 
 
 def test_five_steps_by_priority_admit_c_in_the_step_that_preempts_a() -> None:
-    run = told("five-step").runs[1]
+    run = result_of("five-step").runs[1]
     (row,) = [row for row in run.rows if row.preempted]
     assert row.preempted == {"A": "recompute"}
     assert (row.blocks("C"), row.gpu_free, row.waits("A"), row.waits("B")) == (19, 1, True, True)
@@ -100,7 +100,7 @@ def test_five_steps_by_priority_admit_c_in_the_step_that_preempts_a() -> None:
 def test_why_preemption_only_a_alone_makes_room() -> None:
     assert [claim("why-preemption", f"preempting {x}").found for x in "ABC"] == ["yes", "no", "no"]
     longest, last = (
-        next(r for r in run.rows if r.preempted) for run in told("why-preemption").runs
+        next(r for r in run.rows if r.preempted) for run in result_of("why-preemption").runs
     )
     assert set(longest.preempted) == {"A"}
     assert set(last.preempted) == {"B", "C"}
@@ -108,7 +108,9 @@ def test_why_preemption_only_a_alone_makes_room() -> None:
 
 
 def test_the_decision_tree_spares_b_and_swaps_only_what_fits() -> None:
-    small, large = (next(r for r in run.rows if r.preempted) for run in told("decision-tree").runs)
+    small, large = (
+        next(r for r in run.rows if r.preempted) for run in result_of("decision-tree").runs
+    )
     assert small.preempted == {"A": "recompute"}
     assert large.preempted == {"A": "swap"}
     assert large.cpu_used == 63
@@ -119,7 +121,7 @@ def test_the_decision_tree_spares_b_and_swaps_only_what_fits() -> None:
 
 
 def test_the_simulator_ends_in_ten_steps_and_preempts_when_it_must() -> None:
-    demo, small, tiny = told("simulator").runs
+    demo, small, tiny = result_of("simulator").runs
     assert len(demo.rows) == 10
     assert max(row.gpu_used for row in demo.rows) == 17
     assert demo.finished == {"A": 5, "B": 10, "C": 3}
@@ -129,11 +131,11 @@ def test_the_simulator_ends_in_ten_steps_and_preempts_when_it_must() -> None:
 
 
 def test_the_questions() -> None:
-    strict, passing = told("q3").runs
+    strict, passing = result_of("q3").runs
     assert all(not row.blocks("B") for row in strict.rows if row.waits("A"))
     assert any(row.blocks("B") for row in passing.rows if row.waits("A"))
-    assert all(c.right for c in (*told("q3").claims, *told("q5").claims))
-    assert told("q5").runs[0].rows[0].blocks("R") == 16
+    assert all(c.right for c in (*result_of("q3").claims, *result_of("q5").claims))
+    assert result_of("q5").runs[0].rows[0].blocks("R") == 16
 
 
 def test_figures_are_judged_by_arithmetic() -> None:
@@ -147,6 +149,6 @@ def test_figures_are_judged_by_arithmetic() -> None:
 
 
 def test_a_trace_leaves_quiet_steps_out() -> None:
-    lines = told("five-step").runs[0].lines()
+    lines = result_of("five-step").runs[0].lines()
     assert "   ...  8 steps, a token each" in lines
-    assert len(lines) < len(told("five-step").runs[0].rows) / 3
+    assert len(lines) < len(result_of("five-step").runs[0].rows) / 3

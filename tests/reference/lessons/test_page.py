@@ -91,9 +91,11 @@ def test_a_violation_in_any_run_is_a_failure(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    first = everything.told["q5"]
+    first = everything.results["q5"]
     broken = replace(first.runs[0], violations=("step 1: conservation: planted",))
-    planted = replace(everything, told={**everything.told, "q5": replace(first, runs=(broken,))})
+    planted = replace(
+        everything, results={**everything.results, "q5": replace(first, runs=(broken,))}
+    )
     monkeypatch.setattr("lineclear.lessons.everything.tell_all", lambda: planted)
     assert main(["simulate", "--lesson", "all"]) == 1
     assert "conservation: planted" in capsys.readouterr().out
