@@ -500,7 +500,7 @@ def properties(stand: list[Standing]) -> list[tuple[str, ...]]:
     figure = ", ".join(f"{found[verdict]} {verdict}" for verdict in sorted(found))
     return [
         (
-            "what each policy has and has not: properties P1 to P13",
+            "which of the properties P1 to P13 each policy satisfies",
             "proved, or refuted by a run that replays",
             figure,
             "`lineclear policies`, [docs/policies.md](docs/policies.md)",
@@ -557,19 +557,19 @@ def on_a_gpu() -> list[tuple[str, ...]]:
     script = f"`python benchmarks/gpu.py`, {page}"
     return [
         (
-            "no KV that is read on a GPU is another's, under pressure, with copies that fail",
+            "no request reads another request's KV on a GPU, under memory pressure and with failing copies",
             f"tested, {where['gpu']}, {where['date']}",
             f"{tags['steps']:,} steps, {tags['slots checked']:,} slots, {tags['wrong']} wrong",
             script,
         ),
         (
-            "a starved pool gives the tokens of an ample one",
+            "outputs are identical under memory pressure",
             f"tested, {where['gpu']}, {where['date']}",
             f"{parity['steps']:,} steps, {preempted:,} preemptions, {differ} requests differ",
             script,
         ),
         (
-            "swaps run at the speed of the link, beside the model",
+            "swaps reach link bandwidth and overlap compute",
             f"measured, {where['gpu']}, {where['date']}",
             f"{found['swaps']['2048 KiB out share']:.0%} of the link for blocks of 2 MiB, "
             f"{found['swaps']['64 KiB out share']:.0%} for 64 KiB",

@@ -6,13 +6,17 @@ step are what they are (its test looks); the walk goes on from there as chance h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from lineclear.config import Config
 from lineclear.explore.bounds import RequestShape, SearchBounds
+from lineclear.explore.walk_worlds import SMALL
 from lineclear.explore.world import Move, World
 
 __all__ = ["WalkScript", "move_of", "scripts"]
+
+
+#: A step that is scheduled and committed.
+STEP: tuple[Move, ...] = (("schedule",), ("commit", "go"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +54,13 @@ def stale() -> WalkScript:
     No step may wait for the first copy and be committed, or it is done: so both requests that are
     swapped out cannot grow and have none behind them, and the first comes back past the second.
     """
-    config = Config(
+    config = replace(
+        SMALL,
         num_gpu_blocks=5,
-        num_cpu_blocks=3,
         block_size=4,
         max_num_seqs=5,
         max_num_batched_tokens=24,
         max_model_len=16,
-        watermark=0.0,
-        scheduling_policy="priority",
-        preemption_mode="swap",
         depth=2,
         bypass=1,
     )
@@ -72,15 +73,14 @@ def stale() -> WalkScript:
     bounds = SearchBounds(
         "a copy that was given up fails while another is open", config, shapes, live=4
     )
-    step: tuple[Move, ...] = (("schedule",), ("commit", "go"))
     moves: tuple[Move, ...] = (
         ("submit", 0),
         ("schedule",),
         ("commit", "fork"),
-        *step,
+        *STEP,
         ("submit", 1),
         ("submit", 2),
-        *step * 4,  # the second is swapped out in the third of these, the group in the fourth
+        *STEP * 4,  # the second is swapped out in the third of these, the group in the fourth
         ("schedule",),  # the second is back
         ("abort", 0),
         ("submit", 3),
@@ -96,26 +96,22 @@ def discards() -> WalkScript:
     A third request displaces two and a fourth displaces the third, for whose copy there is room when one
     of the two is gone. Copies are kept in the order of their swaps, the more important one first.
     """
-    config = Config(
-        num_gpu_blocks=4,
+    config = replace(
+        SMALL,
         num_cpu_blocks=5,
         block_size=2,
         max_num_seqs=4,
         max_num_batched_tokens=8,
         max_model_len=8,
-        watermark=0.0,
-        scheduling_policy="priority",
-        preemption_mode="swap",
     )
     shapes = tuple(RequestShape(prompt, 3, priority=k) for k, prompt in enumerate((3, 3, 5, 5)))
     bounds = SearchBounds("one of two copies is discarded for another", config, shapes, live=6)
-    step: tuple[Move, ...] = (("schedule",), ("commit", "go"))
     moves: tuple[Move, ...] = (
         ("submit", 0),
         ("submit", 1),
-        *step,
+        *STEP,
         ("submit", 2),
-        *step,  # the third displaces both
+        *STEP,  # the third displaces both
         ("submit", 3),
         ("schedule",),  # the fourth displaces the third
     )

@@ -15,7 +15,21 @@ from lineclear.config import MODES, POLICIES, VICTIMS, Config
 from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.covered import OPTIONS, covered, pressed
 
-__all__ = ["drawn", "special", "worlds"]
+__all__ = ["SMALL", "drawn", "special", "worlds"]
+
+
+#: What the worlds of one rule, and the scripts, change.
+SMALL = Config(
+    num_gpu_blocks=4,
+    num_cpu_blocks=3,
+    block_size=1,
+    max_num_seqs=3,
+    max_num_batched_tokens=4,
+    max_model_len=6,
+    watermark=0.0,
+    scheduling_policy="priority",
+    preemption_mode="swap",
+)
 
 
 def drawn(seed: int) -> SearchBounds:
@@ -53,17 +67,6 @@ def drawn(seed: int) -> SearchBounds:
 
 def special() -> list[SearchBounds]:
     """Worlds in which one rule decides nearly every step."""
-    small = Config(
-        num_gpu_blocks=4,
-        num_cpu_blocks=3,
-        block_size=1,
-        max_num_seqs=3,
-        max_num_batched_tokens=4,
-        max_model_len=6,
-        watermark=0.0,
-        scheduling_policy="priority",
-        preemption_mode="swap",
-    )
     plain, urgent = RequestShape(1, 3), RequestShape(4, 1, priority=1)
     three = (RequestShape(1, 3), RequestShape(2, 3, priority=1), RequestShape(2, 2, priority=2))
     rows: list[tuple[str, dict[str, Any], tuple[RequestShape, ...]]] = [
@@ -231,13 +234,13 @@ def special() -> list[SearchBounds]:
         ),
     ]
     made = [
-        SearchBounds(name, replace(small, **changes), shapes, live=2 + len(shapes))
+        SearchBounds(name, replace(SMALL, **changes), shapes, live=2 + len(shapes))
         for name, changes, shapes in rows
     ]
-    return [*made, *sharing(small), crowded(small)]
+    return [*made, *sharing(), crowded()]
 
 
-def sharing(small: Config) -> list[SearchBounds]:
+def sharing() -> list[SearchBounds]:
     """Two long prompts share each step while a third request, swapped out, counts as a sharer too.
 
     The third one has a block when the prompts have all the others, and swaps itself out when it grows.
@@ -246,7 +249,7 @@ def sharing(small: Config) -> list[SearchBounds]:
         SearchBounds(
             f"shares beside a swapped request, {tokens} tokens a step",
             replace(
-                small,
+                SMALL,
                 scheduling_policy="fair",
                 num_gpu_blocks=2 * prompt + 1,
                 num_cpu_blocks=10,
@@ -261,10 +264,10 @@ def sharing(small: Config) -> list[SearchBounds]:
     ]
 
 
-def crowded(small: Config) -> SearchBounds:
+def crowded() -> SearchBounds:
     """Many wait for one seat, so that the queue is deep, and the shortest goes first."""
     config = replace(
-        small, scheduling_policy="sjf", num_gpu_blocks=12, max_num_seqs=1, max_model_len=13
+        SMALL, scheduling_policy="sjf", num_gpu_blocks=12, max_num_seqs=1, max_model_len=13
     )
     shapes = tuple(RequestShape(1, most) for most in (9, 2, 12, 5, 7, 1, 11, 4, 10, 3, 8, 6))
     return SearchBounds("a deep queue for one seat", config, shapes, live=24, aborts=False)

@@ -6,6 +6,7 @@ Invariant: a report that is refused has changed nothing.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
 
 from lineclear.request import SchedulerError
 from lineclear.scheduling.live_requests import LiveRequests
@@ -17,20 +18,19 @@ from lineclear_spec.records import SWAP_IN, SWAP_OUT
 __all__ = ["Copies"]
 
 
+@dataclass(eq=False, slots=True)
 class Copies:
     """Takes reports.
 
-    Args:
+    Attributes:
         ledger: the state that the table's actions change.
         live: finds the request of a swap.
         transitions: makes a request wait whose copy failed.
     """
 
-    def __init__(self, ledger: Ledger, live: LiveRequests, transitions: Transitions) -> None:
-        """Nothing is reported."""
-        self.ledger = ledger
-        self.live = live
-        self.transitions = transitions
+    ledger: Ledger
+    live: LiveRequests
+    transitions: Transitions
 
     def complete(self, operations: Iterable[int], failed: Iterable[int]) -> list[Hashable]:
         """Settles the swaps; the ids of requests whose copy failed.

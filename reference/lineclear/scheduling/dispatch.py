@@ -7,6 +7,7 @@ table.
 from __future__ import annotations
 
 from collections.abc import Sequence as Rows
+from dataclasses import dataclass
 
 from lineclear.plan import BlockOperation, Joined, Names, NewBlocks, Plan, Scheduled, Table
 from lineclear.scheduling.counters import Counters
@@ -25,10 +26,11 @@ __all__ = ["Dispatch"]
 Pair = tuple[Scheduled, Sequence]
 
 
+@dataclass(eq=False, slots=True)
 class Dispatch:
     """Issues steps.
 
-    Args:
+    Attributes:
         ledger: the state that the table's actions change.
         live: finds the request of a sequence.
         batch: the steady sequences and their rows.
@@ -38,24 +40,13 @@ class Dispatch:
         adapter: tells a policy that shares among tenants.
     """
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        live: LiveRequests,
-        batch: DecodeBatch,
-        in_flight: InFlight,
-        changes: PlanChanges,
-        counters: Counters,
-        adapter: PolicyAdapter,
-    ) -> None:
-        """Nothing is issued."""
-        self.ledger = ledger
-        self.live = live
-        self.batch = batch
-        self.in_flight = in_flight
-        self.changes = changes
-        self.counters = counters
-        self.adapter = adapter
+    ledger: Ledger
+    live: LiveRequests
+    batch: DecodeBatch
+    in_flight: InFlight
+    changes: PlanChanges
+    counters: Counters
+    adapter: PolicyAdapter
 
     def issue(self, pairs: Rows[Pair], time: float | None) -> Plan:
         """Issues the step that was built, if there is anything to compute, with all that changed.

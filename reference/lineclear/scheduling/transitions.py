@@ -7,6 +7,7 @@ the two agree between calls.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from lineclear.config import Config
 from lineclear.scheduling.counters import Counters
@@ -26,10 +27,11 @@ from lineclear_spec.records import Sequence
 __all__ = ["Transitions"]
 
 
+@dataclass(eq=False, slots=True)
 class Transitions:
     """Moves requests between phases.
 
-    Args:
+    Attributes:
         config: how a victim is preempted.
         ledger: the state that the table's actions change.
         live: where each request stands.
@@ -39,24 +41,13 @@ class Transitions:
         adapter: tells a policy that shares among tenants.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        ledger: Ledger,
-        live: LiveRequests,
-        batch: DecodeBatch,
-        changes: PlanChanges,
-        counters: Counters,
-        adapter: PolicyAdapter,
-    ) -> None:
-        """Nothing has happened."""
-        self.config = config
-        self.ledger = ledger
-        self.live = live
-        self.batch = batch
-        self.changes = changes
-        self.counters = counters
-        self.adapter = adapter
+    config: Config
+    ledger: Ledger
+    live: LiveRequests
+    batch: DecodeBatch
+    changes: PlanChanges
+    counters: Counters
+    adapter: PolicyAdapter
 
     # ---- running -------------------------------------------------------------------------------
 

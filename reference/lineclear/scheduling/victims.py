@@ -7,6 +7,7 @@ candidates, and none is chosen unless all of them together would be enough.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from lineclear.config import Config
@@ -26,20 +27,19 @@ RULES: dict[str, Callable[[Entry, Ledger], tuple[Any, ...]]] = {
 }
 
 
+@dataclass(eq=False, slots=True)
 class Victims:
     """Selects victims by the rule of the settings.
 
-    Args:
+    Attributes:
         rule: a key of `RULES`.
         ledger: where the requests run.
         live: those that run.
     """
 
-    def __init__(self, rule: str, ledger: Ledger, live: LiveRequests) -> None:
-        """Nothing is preempted."""
-        self.rule = rule
-        self.ledger = ledger
-        self.live = live
+    rule: str
+    ledger: Ledger
+    live: LiveRequests
 
     def after(self, entry: Entry) -> Entry | None:
         """The victim for a running request that has to grow, or None if none runs after it."""
