@@ -1,4 +1,4 @@
-"""What pytest loads in every project that has lineclear installed.
+"""The pytest plugin: loaded in every project that has lineclear installed.
 
 Guarantees: importing it imports nothing but pytest, and no option of the project is changed; without
 an entry of `lineclear_schedulers` in the project's configuration nothing is collected.

@@ -1,4 +1,4 @@
-"""What shows that checks can fail and that rules matter: baselines, refutations, orders written twice.
+"""Evidence that checks can fail and that rules matter: baselines, faults and refutations.
 
 Nothing that schedules imports it; a scheduler loads a baseline by the name in its settings.
 """

@@ -1,4 +1,4 @@
-"""What a search of the scheduler is limited to.
+"""The scope of a search: its requests, its sizes, and what the environment may do.
 
 Guarantees: two searches with equal bounds visit equal states.
 """

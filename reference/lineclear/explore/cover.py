@@ -1,4 +1,4 @@
-"""Few combinations of settings in which every two values of two settings meet.
+"""Pairwise coverage: few combinations in which every pair of values of two settings occurs.
 
 Guarantees: each pair of values that `allowed` does not exclude stands in a row; the same settings give the
 same rows; earlier rows bring more new pairs than later ones. The rows are found greedily, so they are few

@@ -1,4 +1,4 @@
-"""Worlds in which every two settings of a scheduler meet, each under pressure from all sides.
+"""Worlds with pairwise coverage of the settings, each under memory pressure.
 
 Guarantees: the values of `FACTORS` are covered pair by pair (`cover.py`); every world may do everything
 that users, steps and copies may do: forks, prunes, stops, aborts, failures, late completions.

@@ -1,4 +1,4 @@
-"""Policies that fail while requests wait and run, to see what holds from then on.
+"""Policies that raise while requests wait and run; searches check what holds afterwards.
 
 Guarantees: each is a built-in policy until it has answered so many questions of one kind; the next such
 question raises. A copy of it fails at the same question.

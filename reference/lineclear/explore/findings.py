@@ -1,4 +1,4 @@
-"""What a graph of states says about progress.
+"""Finds deadlocks, livelocks and starvation in a graph of states.
 
 Guarantees: each finding is a trace and, where it goes round, a cycle that can be repeated for
 ever.

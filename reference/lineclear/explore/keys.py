@@ -1,4 +1,4 @@
-"""When two schedulers count as one state of a search.
+"""The key of a state: a search counts two schedulers with equal keys as one state.
 
 Guarantees: worlds with equal keys allow the same moves for ever after, up to the names of
 requests, places and clocks.
@@ -57,7 +57,7 @@ class KeyedState:
 
 
 def world_key(world: World) -> tuple[Any, ...]:
-    """What decides the future."""
+    """The part of the state that determines all later steps."""
     scheduler = world.scheduler
     ledger, live = scheduler.ledger, world.live()
     rank = {entry.record: k for k, entry in enumerate(live)}

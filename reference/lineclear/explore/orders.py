@@ -1,4 +1,4 @@
-"""What of a policy decides the future, besides the order of those that live.
+"""The part of a state's key that depends on the policy.
 
 Guarantees: two worlds in which this is equal, and all that `keys.py` looks at besides, are asked and
 answered alike for ever after, up to names and clocks. It knows one thing about each built-in policy:
@@ -86,7 +86,7 @@ def moment(key: tuple[Any, ...]) -> float:
 
 
 def kept(world: World, live: list[Any]) -> tuple[Any, ...]:
-    """What belongs to the key of a state because of the policy."""
+    """The policy's part of a state's key."""
     config = world.bounds.config
     if shifted(config):
         next_one = world.scheduler.arrivals + 1

@@ -1,4 +1,4 @@
-"""What a search of the scheduler found, as plain data and as text.
+"""The result of a search, as plain data and as text.
 
 Guarantees: every result states its bounds and counts, and says whether the search was exhausted.
 """
@@ -85,7 +85,7 @@ class Report:
 
 
 def shortest(found: Iterable[ProgressFinding]) -> list[ProgressFinding]:
-    """What was not expected first, then by length."""
+    """Sorts unexpected findings first, then by length."""
     return sorted(found, key=lambda f: (f.expected, len(f.trace) + len(f.cycle)))
 
 
@@ -111,7 +111,7 @@ def explore(
 
 
 def unreached(reports: Iterable[Report], required: Iterable[str]) -> list[str]:
-    """What none of the searches showed."""
+    """Situations and actions that no search reached."""
     seen = {sentence for report in reports for sentence in report.graph.witnesses}
     return [sentence for sentence in required if sentence not in seen]
 

@@ -1,4 +1,4 @@
-"""Walks whose first moves are written down: situations that chance reaches too rarely.
+"""Scripted walks: they reach situations that random moves reach too rarely.
 
 Guarantees: a script leads a new world into the situation that its name says, as long as the rules of a
 step are what they are (its test looks); the walk goes on from there as chance has it.

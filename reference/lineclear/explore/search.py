@@ -107,7 +107,7 @@ class Graph:
 
 
 def known(world: World) -> dict[Any, tuple[int, ...]]:
-    """What each live request's sequences know, by name, the oldest first."""
+    """Known tokens of each live request's sequences, by name, the oldest first."""
     ledger = world.scheduler.ledger
     return {
         entry.name: tuple([ledger.known(s) for s in entry.record.members])

@@ -1,4 +1,4 @@
-"""The worlds that are walked through: made for one rule, for pairs of settings, or drawn.
+"""The worlds of the random walks: made for one rule, for pairs of settings, or drawn.
 
 Guarantees: the same numbers give the same worlds. Together they hold every policy, victim rule and mode,
 prompts in chunks and whole, one and two steps in flight, groups, drafts, watermarks, few seats, few
@@ -274,5 +274,5 @@ def crowded() -> SearchBounds:
 
 
 def worlds(drawn_ones: int = 0) -> list[SearchBounds]:
-    """Those made for one rule, those in which all settings meet, and so many that are drawn."""
+    """The worlds of one rule, those with pairwise coverage, and a number of drawn ones."""
     return [*special(), *covered(), *map(drawn, range(drawn_ones))]

@@ -1,4 +1,4 @@
-"""Walks at random through worlds that are too large to be searched: long runs under pressure.
+"""Random walks through worlds that are too large to search: long runs under memory pressure.
 
 Guarantees: equal seeds give equal walks; every move is judged as in a search (invariants, history, the
 oracle of the step); a walk that fails is a trace that `World.do` does again.
@@ -35,7 +35,7 @@ class WalkResult:
 
 
 def commit(world: World, draw: random.Random) -> Move:
-    """What comes of the oldest step: mostly one token each; groups fork until they are full."""
+    """Chooses the outputs of the oldest step: mostly one token each; groups fork until they are full."""
     scheduler = world.scheduler
     flight = scheduler.flights[0]
     width = {record: record.width for record in (q.request for q in flight.sampling)}

@@ -64,7 +64,7 @@ WORDS = {
 
 
 class Notes:
-    """What the last move showed."""
+    """Notes the situations of the last move."""
 
     def __init__(self) -> None:
         """Nothing."""

@@ -1,4 +1,4 @@
-"""A family of small workloads, each run to its end: does work go round for ever?
+"""Runs a family of small workloads to their ends, and reports one that never ends.
 
 Guarantees: every workload of the family is run, with every request there from the start and every
 token at once, so that the run is a function of the settings alone; what has not ended after far

@@ -67,7 +67,7 @@ def small(preset: str = "default", /, **changes: Any) -> Config:
 
 
 def required() -> tuple[str, ...]:
-    """What the searches must reach together: situations, and every action of the table."""
+    """The situations and actions that all searches together must reach."""
     return tuple(s for s in (*SOMETIMES, *IN_STATES, *ACTIONS) if s not in LEFT_OUT)
 
 
@@ -272,7 +272,7 @@ def combinations() -> list[SearchBounds]:
 
 
 def ci_worlds() -> list[SearchBounds]:
-    """What continuous integration searches."""
+    """The worlds that continuous integration searches."""
     return [*grid(), *whole(), *victims(), *special(), *policies()]
 
 
@@ -282,7 +282,7 @@ HARD = ("two in flight, swaps", "a group alone", "drafts")
 
 
 def hard_worlds() -> list[SearchBounds]:
-    """Those of continuous integration that `check --fast` searches besides the first."""
+    """The worlds that `check --fast` searches besides the first."""
     return [world for world in ci_worlds() if world.name in HARD]
 
 

@@ -1,4 +1,4 @@
-"""What the table alone says of each live request: what it holds, and which guard refuses it.
+"""Lists what each live request holds and which guard refuses it, from the table alone.
 
 Guarantees: a guard that is named was evaluated, on this state, from the action's own source; the
 state is as it was.
@@ -28,7 +28,7 @@ def blocked(ledger: Ledger) -> list[dict[str, Any]]:
 
 
 def row(ledger: Ledger, record: Request) -> dict[str, Any]:
-    """What one request holds, and what keeps it."""
+    """The holdings of one request, and the guard that refuses it."""
     running = record.phase == Phase.RUNNING
     guard, figures = awaited(ledger, record) if running else refused(ledger, record)
     return {
@@ -57,7 +57,7 @@ def refused(ledger: Ledger, record: Request) -> tuple[str | None, dict[str, int]
 
 
 def awaited(ledger: Ledger, record: Request) -> tuple[str | None, dict[str, int]]:
-    """What a request that runs waits for, if it waits."""
+    """The operation that a running request waits for, if any."""
     if record.copy and record.copy <= ledger.carried:
         return "its copy is complete", {"copy": record.copy}
     if any(ledger.in_flight(sequence) for sequence in record.members):

@@ -1,4 +1,4 @@
-"""The rule of order, stated once, and a record of accesses that is held against it.
+"""The ordering rule of operations, and a recorder that checks accesses against it.
 
 Two accesses to the same place of a tier conflict if at least one of them writes. The rule:
 
@@ -58,7 +58,7 @@ class _Issued:
 
 
 class Hazards:
-    """What was issued and is not known to be complete, and the accesses of it.
+    """Operations that are issued and not known to be complete, with their accesses.
 
     Attributes:
         checked: pairs of conflicting accesses that were found to be ordered.

@@ -1,4 +1,4 @@
-"""The invariants that need a history: who touched which place when, and whose KV lies where.
+"""Checks invariants that need a history: which operation touched a block, and whose KV it holds.
 
 Guarantees: it receives the actions that the journal receives and keeps records of its own, so what
 it finds out does not rest on the counters that it checks.
@@ -172,7 +172,7 @@ class Observer:
         self.touched[new.number] = places
 
     def _places(self, operation: Operation) -> Places:
-        """What the operation reads or writes; a forward every block that running requests hold."""
+        """The blocks that an operation reads or writes; for a forward, all blocks of running requests."""
         if operation.kind == FORWARD:
             return self._held(), frozenset()
         sources = frozenset([source for source, _ in operation.blocks])
@@ -253,7 +253,7 @@ class Observer:
 
 
 def unguarded(operation: Operation, tier: int, place: int) -> InvariantViolation:
-    """What is wrong if the next one at a place may come before an operation is done with it."""
+    """The error if the next access of a block may precede the end of an operation on it."""
     return InvariantViolation(
         "fence", f"no operation waits for {operation} on {name(tier)} block {place}"
     )

@@ -1,4 +1,4 @@
-"""The smallest change that frees a request: whom to abort, or how much more of what.
+"""Finds the smallest change that unblocks a request: an abort, or more of a resource.
 
 Guarantees: the requests named give up together at least what is missing, and no smaller number of
 requests would. Whether the scheduler then runs the request is decided by its own rules.
@@ -68,5 +68,5 @@ def fewest(missing: int, holders: Iterable[tuple[Hashable, int]]) -> tuple[Hasha
 
 
 def relief(resource: str, missing: int, holders: Iterable[tuple[Hashable, int]]) -> Relief:
-    """What frees a request that lacks `missing` of a resource."""
+    """Finds the change that unblocks a request which lacks `missing` of a resource."""
     return Relief(resource, missing, fewest(missing, holders))

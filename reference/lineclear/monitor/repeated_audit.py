@@ -1,4 +1,4 @@
-"""The audit, made often: what is plainly right is passed over, the rest goes to `audit.py`.
+"""A fast audit for repeated use: it skips what is plainly right; `audit.py` judges the rest.
 
 Guarantees: a state that `audit` refuses is refused here too, by the same violation. Every field
 that `audit` reads is read again at every check; nothing is taken to be unchanged because no

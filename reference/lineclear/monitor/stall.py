@@ -1,4 +1,4 @@
-"""What each live request holds, and which guard keeps each that does not run from running.
+"""Reports what each live request holds, and which guard keeps it from running.
 
 Invariant: the report changes nothing and asks the policy nothing. It names, for each request that waits,
 one guard with the figures that it compares, the smallest change that would lift it, and whether waiting
@@ -59,7 +59,7 @@ CHANGES = {
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """What one live request holds.
+    """The holdings of one live request.
 
     Attributes:
         request_id: whose.
@@ -82,7 +82,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class BlockedRequest:
-    """What keeps one live request from going on.
+    """The guard that keeps one live request from progress.
 
     Attributes:
         request_id: whom.
@@ -109,7 +109,7 @@ class BlockedRequest:
         return f"{GUARDS[self.guard]}" + (f" ({figures})" if figures else "")
 
     def change(self) -> str:
-        """What would lift the guard, for people."""
+        """The change that would lift the guard, as text."""
         still = (
             "never in a step" if self.still is None else f"in none of the last {self.still} steps"
         )
@@ -204,7 +204,7 @@ def more(count: int) -> list[str]:
 
 
 def stall_report(scheduler: Readings) -> Stall:
-    """What each request holds at this moment, and what keeps it."""
+    """The holdings of each request at this moment, and the guard that refuses it."""
     ledger = scheduler.ledger
     gpu, cpu = ledger.gpu, ledger.cpu
     copies = [o.number for o in ledger.operations.values() if o.kind in (SWAP_IN, SWAP_OUT)]
@@ -224,7 +224,7 @@ def stall_report(scheduler: Readings) -> Stall:
 
 
 def holder(scheduler: Readings, entry: Entry) -> Holder:
-    """What the request holds."""
+    """The holdings of the request."""
     record, blocks = entry.record, entry.record.blocks
     return Holder(
         entry.name,
@@ -238,7 +238,7 @@ def holder(scheduler: Readings, entry: Entry) -> Holder:
 
 
 def running(scheduler: Readings) -> list[BlockedRequest]:
-    """What each request waits for that runs, in order."""
+    """The operations that running requests wait for, in order."""
     found: list[BlockedRequest] = []
     ledger = scheduler.ledger
     for order in scheduler.running.orders:
@@ -257,7 +257,7 @@ def running(scheduler: Readings) -> list[BlockedRequest]:
 
 
 def queued(scheduler: Readings) -> list[BlockedRequest]:
-    """What keeps each request that waits or is swapped out, in the queue's order."""
+    """The guards that refuse waiting and swapped requests, in the queue's order."""
     waiting = sorted(scheduler.queue, key=lambda entry: entry.place)
     if not waiting:
         return []

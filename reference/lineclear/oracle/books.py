@@ -162,7 +162,7 @@ def check_shelters(scheduler: Scheduler, sheltered: Iterable[Hashable]) -> None:
 
 
 class Charges:
-    """What the tenants of a policy that shares among them are charged, added up from plans.
+    """The charges of each tenant, added up from plans.
 
     Guarantees: a prompt, token or sequence that is reported to the policy twice, late or never is noticed.
     """

@@ -1,5 +1,5 @@
 # pyright: basic
-"""What every call but `schedule` must leave behind, on plain data.
+"""Computes the state that every call but `schedule` must produce, on plain data.
 
 Guarantees: each function changes a state as the call must change it and returns what the call must answer.
 A call changes what it is about and nothing else.

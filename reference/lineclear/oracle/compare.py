@@ -1,4 +1,4 @@
-"""A state of the scheduler held against the one that it should be.
+"""Compares a state of the scheduler with the expected one.
 
 Guarantees: nothing that a step can be decided by is left out: phases, tables, counters, places in the
 order, free blocks of both tiers, seats. The rule that is named is that of the first difference.
@@ -73,7 +73,7 @@ def tables(their: OracleRequest, mine: OracleRequest) -> None:
 
 
 def counts(branch: OracleSequence) -> tuple[int, ...]:
-    """What is compared of a sequence."""
+    """The fields of a sequence that are compared."""
     return (
         branch.number,
         branch.known,
@@ -85,7 +85,7 @@ def counts(branch: OracleSequence) -> tuple[int, ...]:
 
 
 def stands(their: OracleRequest, mine: OracleRequest) -> None:
-    """Where it stands in the order, and what is remembered of it."""
+    """Its position in the order, and the policy's memory of it."""
     name, waits = mine.name, mine.phase != Phase.RUNNING
     same(
         "order",

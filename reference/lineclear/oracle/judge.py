@@ -1,5 +1,5 @@
 # pyright: basic
-"""Whether each call of a scheduler did what the rules say.
+"""Checks each call of a scheduler against the rules.
 
 Guarantees: a call raises `Undone` if it left behind anything else than it should in a plan, a table, a
 queue, a seat or a counter, and names the rule; what it does not judge it counts by name. Whatever the

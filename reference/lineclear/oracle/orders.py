@@ -1,5 +1,5 @@
 # pyright: basic
-"""Where a policy puts requests in the midst of a step, asked of the oracle's own statement of it.
+"""The order of requests during a step, by the oracle's own version of the policy.
 
 Guarantees: the policy that is judged is asked nothing: a built-in one is stated again (`own_orders.py`), of
 any other a copy is asked. A request's place changes when the policy looks at it (it begins to wait, it
@@ -142,7 +142,7 @@ class Orders:
             self.tell("idle", live.user.tenant)
 
     def put_back(self) -> None:
-        """Those that were passed stand in the queue again."""
+        """Puts the requests that were passed back into the queue."""
         while self.aside:
             live = self.aside.pop(0)
             if not self.others_wait(live):

@@ -1,4 +1,4 @@
-"""The built-in policies, stated a second time and slowly, from what happens to requests alone.
+"""A second, slow implementation of the built-in policies, from the events of requests alone.
 
 Guarantees: nothing here runs the functions of a policy; its settings are read once. Tenants are charged
 by plain sums over plans, whether or not their sequences are steady; turns are taken one by one; a level is
@@ -35,7 +35,7 @@ class Arrivals:
         """Reads the settings."""
 
     def key(self, view: View) -> Any:
-        """Where the request stands among those that wait; equal ones stand as they arrived."""
+        """The key of a waiting request; equal keys are ordered by arrival."""
         return 0
 
     def may_displace(self, waiting: View, running: View) -> bool:

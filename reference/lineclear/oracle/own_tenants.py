@@ -1,4 +1,4 @@
-"""Whose turn it is among tenants, stated slowly: plain sums, and turns that are taken one by one.
+"""A second, slow implementation of the tenant policies: plain sums, one turn at a time.
 
 Guarantees: amounts are fractions in the unit of the prices; no account is ever forgotten or brought up to
 date, since every token is added when a plan samples it.

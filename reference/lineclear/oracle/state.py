@@ -1,4 +1,4 @@
-"""What a scheduler has at one moment, as plain data that can be changed without changing it.
+"""A copy of a scheduler's state as plain data, which can be changed freely.
 
 Guarantees: blocks that are free are counted from the tables, never read from a pool; whether a block
 is shared is counted from the tables, never read from the block.
@@ -121,7 +121,7 @@ class OracleRequest:
         return sum(branch.table.count(block) for branch in self.branches)
 
     def view(self, steps: int) -> View:
-        """How a policy sees it after so many steps."""
+        """The request as the policy's view, after this number of steps."""
         generated = max(0, self.branches[0].known - self.prompt)
         waiting = None if self.phase == Phase.RUNNING else steps - self.since
         return View(self.user, self.number, generated, self.preemptions, steps, waiting)

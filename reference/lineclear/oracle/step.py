@@ -1,4 +1,4 @@
-"""The step that a scheduler must make, worked out on plain data.
+"""Computes the step that a scheduler must make, on plain data.
 
 Guarantees: `Expected` changes its own copy of the state as the step must change it, and says who is
 preempted, discarded and admitted, who computes what, and which rule kept anything from entering. It is
@@ -118,7 +118,7 @@ class Expected:
         self.write()
 
     def works(self, live: OracleRequest) -> list[Work]:
-        """What the sequences of a request that runs can do."""
+        """The demands of a running request's sequences."""
         return work_of(self.state, live, sorted(live.branches, key=self.listed))
 
     # ---- preemption ----------------------------------------------------------------------------
@@ -241,13 +241,13 @@ class Expected:
         return self.config.max_num_batched_tokens - taken
 
     def part(self, work: Work, tokens: int) -> int:
-        """How many of so many tokens a sequence takes: a prompt is cut only if it may be."""
+        """The number of tokens that a sequence takes: a prompt is cut only if that is allowed."""
         if work.tokens <= tokens:
             return work.tokens
         return tokens if self.config.enable_chunked_prefill else 0
 
     def serve(self, works: dict[OracleRequest, list[Work]]) -> None:
-        """Those that run: decodes, then unfinished prompts in order, until one lacks tokens."""
+        """Serves running requests: decodes, then unfinished prompts in order, until one lacks tokens."""
         for work in in_order_of_service([work for found in works.values() for work in found]):
             part = 0 if self.short else self.part(work, self.tokens)
             if not work.decodes:
@@ -266,7 +266,7 @@ class Expected:
         self.prefills.append((work, tokens))
 
     def hand_out(self) -> None:
-        """What the shares have left over goes to the first in order that can use it."""
+        """Gives tokens that the shares left over to the first in the order that can use them."""
         if not hasattr(self.orders.policy, "share") or not self.config.enable_chunked_prefill:
             return
         for k, (work, tokens) in enumerate(self.prefills):
@@ -350,7 +350,7 @@ def in_order_of_service(works: list[Work]) -> list[Work]:
 
 
 def void(live: OracleRequest) -> None:
-    """What was computed on a copy that is not complete is worthless, and so are its samples."""
+    """Voids what was computed on an incomplete copy, and its samples."""
     for branch in live.branches:
         branch.pending = 0
 

@@ -1,4 +1,4 @@
-"""What one sequence can do in a step, and what that takes.
+"""Computes how many tokens one sequence can take in a step, and the blocks that they need.
 
 Guarantees: arithmetic on `state.py` alone. A sequence computes every token that exists and is not
 computed, the last one of a complete sequence aside; it takes blocks for all of them at once.
@@ -16,7 +16,7 @@ __all__ = ["Demand", "Work", "demand", "grow", "work_of"]
 
 @dataclass(eq=False, slots=True)
 class Work:
-    """What a sequence could do.
+    """The demand of a sequence.
 
     Attributes:
         live: its request.
@@ -46,7 +46,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What must be there for a request to enter."""
+    """The resources that an admission needs."""
 
     blocks: int
     seats: int
@@ -54,7 +54,7 @@ class Demand:
 
 
 def one(state: OracleState, live: OracleRequest, branch: OracleSequence) -> Work | None:
-    """What one sequence can do, or None: it waits for a commit or for its leader, or is complete."""
+    """The demand of one sequence, or None: it waits for a commit or for its leader, or is complete."""
     size, leader = state.config.block_size, live.branches[0]
     lookahead = state.config.num_lookahead_slots if live.n == 1 else 0
     if branch.pending and (live.n > 1 or lookahead):
@@ -81,7 +81,7 @@ def one(state: OracleState, live: OracleRequest, branch: OracleSequence) -> Work
 def work_of(
     state: OracleState, live: OracleRequest, order: Iterable[OracleSequence] | None = None
 ) -> list[Work]:
-    """What the sequences of a request can do, the last holder of a shared block writing in place."""
+    """The demands of a request's sequences; the last holder of a shared block writes in place."""
     branches = live.branches if order is None else order
     found = [work for branch in branches if (work := one(state, live, branch)) is not None]
     copied: dict[int, list[Work]] = {}
@@ -110,7 +110,7 @@ def grow(state: OracleState, work: Work) -> None:
 
 
 def demand(state: OracleState, live: OracleRequest, swapped: bool) -> Demand:
-    """What a waiting request needs to enter: all its blocks and seats, and a token at least.
+    """The resources for an admission: all blocks and seats of the request, and a token at least.
 
     Args:
         state: of the moment.

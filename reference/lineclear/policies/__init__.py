@@ -68,7 +68,7 @@ BUILT_IN: dict[str, str] = {
 
 
 class Policy(Protocol):
-    """What a policy answers."""
+    """The interface of a policy."""
 
     name: str
 

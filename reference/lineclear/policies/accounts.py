@@ -50,7 +50,7 @@ class Rates(NamedTuple):
 
 
 class Account(NamedTuple):
-    """What one tenant was charged.
+    """The charges of one tenant.
 
     Attributes:
         prompt: units for a token of a prompt; never changes.
@@ -75,7 +75,7 @@ def opened(rates: Rates) -> Account:
 
 
 def paid(charged: Any, price: Any) -> Any:
-    """What was charged, after a charge."""
+    """The charges after one more."""
     return charged + price
 
 
@@ -179,7 +179,7 @@ def any_account(unknowns: Any, name: str) -> Account:
 
 
 def kept(before: Any, after: Any, *fields: str) -> Any:
-    """That fields of two records are the same."""
+    """Whether fields of two records are equal."""
     return both(*[getattr(before, name) == getattr(after, name) for name in fields])
 
 
@@ -197,7 +197,7 @@ CONTRACTS = (
 
 
 def contracts(unknowns: Any) -> list[tuple[str, Any]]:
-    """What each change of an account does, and what it leaves alone."""
+    """The lemmas about each change of an account, and about the fields that it keeps."""
     account = any_account(unknowns, "account")
     step, tokens = unknowns.whole("step"), unknowns.whole("tokens")
     change = unknowns.whole("change", None)

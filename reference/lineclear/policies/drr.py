@@ -65,7 +65,7 @@ class DeficitRoundRobin(TenantPolicy):
         ] = {}  # tenant with nothing waiting -> what was given by then
 
     def credit(self, tenant: Hashable, step: int) -> int:
-        """What the tenant earned less what it was charged, in units."""
+        """The tenant's earnings less its charges, in units."""
         credit: int = turns.credit(self.account(tenant), self.earned.get(tenant, 0), step)
         return credit
 
@@ -152,7 +152,7 @@ class DeficitRoundRobin(TenantPolicy):
 
 
 def steps(policy: DeficitRoundRobin, unknowns: Any) -> list[tuple[str, Any]]:
-    """What each event does to a tenant's credit and to the round, and what U covers."""
+    """The lemmas about each event's effect on credit and round, and about the bound U."""
     return [
         *turn_lemmas.lemmas(policy, unknowns),
         *accounts.contracts(unknowns),

@@ -33,7 +33,7 @@ EARLIER = Fact(
 
 
 def in_order_of_arrival(policy: str) -> Theorem:
-    """What holds if only who arrived earlier comes before."""
+    """The theorems that hold if only earlier arrivals come before."""
     return Theorem(
         f"{policy}.P8",
         "requests are first admitted in the order of their arrival",

@@ -26,7 +26,7 @@ __all__ = [
 
 
 class Look(NamedTuple):
-    """What is remembered of a request.
+    """The memory of one request.
 
     Attributes:
         generated: tokens it had generated at the step `since`; -1 before the first look.
@@ -124,7 +124,7 @@ def lemmas(unknowns: Any, quantum: Any, covered_by: Sequence[Any]) -> list[tuple
 
 
 def looks(unknowns: Any, quantum: Any, covered_by: Sequence[Any]) -> list[tuple[str, Any]]:
-    """What a look does, and when the next one is."""
+    """The lemmas about a look, and about the time of the next one."""
     generated, step, added, steps = map(
         unknowns.whole, ("generated", "step", "added", "further_steps")
     )

@@ -1,4 +1,4 @@
-"""What a policy has to look like, checked before it is asked anything.
+"""Checks the interface of a policy before the scheduler calls it.
 
 Guarantees: a policy without complaints here can be called as the scheduler calls it.
 """
@@ -40,7 +40,7 @@ OF_TENANTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def complaints(policy: Any) -> list[str]:
-    """What keeps an object from being a policy, one line each."""
+    """The reasons why an object is no policy, one line each."""
     found: list[str] = []
     if type(getattr(policy, "name", None)) is not str or not policy.name:
         found.append("it has no `name`, a text under which its failures are reported")
@@ -57,7 +57,7 @@ def complaints(policy: Any) -> list[str]:
 
 
 def uncallable(name: str, method: Any, arguments: tuple[str, ...]) -> list[str]:
-    """Why it cannot be called with these arguments, if it cannot."""
+    """The reason why it cannot be called with these arguments, if any."""
     called = f"{name}({', '.join(arguments)})"
     if not callable(method):
         return [f"`{name}` is {method!r}, not a method {called}"]

@@ -1,4 +1,4 @@
-"""What the policies' own methods store, on formulas: just what the functions of the lemmas give.
+"""Proves that the policies' methods store what the functions of the lemmas return.
 
 Guarantees: a method that the scheduler calls is what is run, on accounts of which nothing is known. Who
 waits is no formula: the methods are run with one tenant alone, and with one other that waits. Methods

@@ -1,4 +1,4 @@
-"""A policy, asked about requests of every kind to see what it looks at.
+"""Probes a policy with requests of every kind to find which fields it reads.
 
 Guarantees: the requests are the same on every run. What a method looks at only under conditions
 that none of them meets is not seen.
@@ -50,13 +50,13 @@ class Spy:
         self._noted = noted
 
     def __getattr__(self, name: str) -> Any:
-        """What the request has, noted."""
+        """Reads a field of the request, and notes that it was read."""
         self._noted.add(name)
         return getattr(self._request, name)
 
 
 def reads(policy: Any) -> frozenset[str]:
-    """What the methods that decide look at; a method that fails has looked at what it could."""
+    """The fields that the deciding methods read, up to an error of the method."""
     noted: set[str] = set()
     before: Any = None
     for view in views(100):

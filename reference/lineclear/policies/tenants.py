@@ -1,4 +1,4 @@
-"""Policies that share the machine among tenants: whose turn it is, and what each has had.
+"""Policies that share the machine among tenants: they choose the next tenant and count service.
 
 Guarantees: an event changes the account of its tenant by one function of `accounts.py`, in whole numbers;
 here accounts are only looked up and stored. Within a tenant the order is that of arrival. How the
@@ -120,7 +120,7 @@ class TenantPolicy(ABC):
         return False
 
     def tenant(self, request: View) -> Hashable:
-        """Whom the request is charged to."""
+        """The tenant that the request is charged to."""
         return request.tenant
 
     @abstractmethod
@@ -187,7 +187,7 @@ class TenantPolicy(ABC):
 
 
 def held(policy: TenantPolicy, unknowns: Any) -> list[tuple[str, Any]]:
-    """That a prompt and all started requests cost any tenant U at most."""
+    """Whether a prompt and all started requests cost any tenant U at most."""
     longest, output, sequences, prompt, tokens = map(
         unknowns.whole,
         ("longest_prompt", "longest_output", "sequences", "prompt_tokens", "open_tokens"),
@@ -214,7 +214,7 @@ def held(policy: TenantPolicy, unknowns: Any) -> list[tuple[str, Any]]:
 
 
 def of_tenants(policy: str) -> tuple[Theorem, ...]:
-    """What holds of every policy that shares among tenants: within one the order is that of arrival."""
+    """The theorems of every tenant policy: within one tenant the order is that of arrival."""
     order = f"order_{policy}/progress/"
     kept = [t for t in of_any_order(policy) if not t.name.endswith((".P4", ".P6b"))]
     return (

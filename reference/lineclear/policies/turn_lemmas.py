@@ -1,4 +1,4 @@
-"""What the functions of `turns.py` keep, on formulas: each event, rounds at once, and the bound.
+"""Lemmas about `turns.py`: each event, several rounds at once, and the bound.
 
 Guarantees: the functions that the policy calls are what is run. How a tenant's place is looked up and
 stored is not here: tests hold that against the places.
@@ -18,7 +18,7 @@ __all__ = ["lemmas", "stands"]
 
 
 def stands(most: Any, quantum: Any, account: Account, earned: Any, open_: Any, step: Any) -> Any:
-    """What always holds of a tenant.
+    """The invariant of a tenant.
 
     Args:
         most: U, the most that is charged for a prompt and all that the tenant has started.
@@ -192,7 +192,7 @@ def lemmas(policy: Any, unknowns: Any) -> list[tuple[str, Any]]:
 
 
 def given_back(unknowns: Any, round_: Round) -> tuple[str, Any]:
-    """What who is away earns, turn by turn and in rounds that are taken at once."""
+    """The lemmas about an absent tenant's earnings, turn by turn and in rounds taken at once."""
     part, left, since, rounds, waiting = (
         unknowns.whole(name) for name in ("part", "left", "given_since", "rounds", "waiting")
     )

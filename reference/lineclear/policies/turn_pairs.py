@@ -1,4 +1,4 @@
-"""Turns of two tenants that wait all the time, on formulas: they differ by at most one.
+"""Proves that the turns of two tenants that always wait differ by at most one.
 
 Guarantees: every event of a round is a run of the function of `turns.py` that the policy calls.
 """

@@ -59,7 +59,7 @@ class Round(NamedTuple):
 
 
 def credit(account: Account, earned: Any, step: Any) -> Any:
-    """What a tenant earned less what it was charged."""
+    """A tenant's earnings less its charges."""
     return earned - accounts.accrued(account, step)
 
 
@@ -95,7 +95,7 @@ def returned(account: Account, earned: Any, gone: Any, step: Any) -> tuple[Accou
 
 
 def absent(given: Any, left: Any) -> Any:
-    """What a tenant has earned back that left when so much had been given."""
+    """The earnings of a tenant since it left, when `given` had been given."""
     return given - left
 
 
@@ -125,7 +125,7 @@ def departed(round_: Round, head: Any) -> Round:
 
 
 def portion(quantum: Any, waiting: Any) -> Any:
-    """What a turn of one of so many waiting tenants earns one that is away, rounded down."""
+    """The earnings of an absent tenant from one turn of a waiting one, rounded down."""
     return quantum // waiting
 
 
@@ -138,7 +138,7 @@ def short_rounds(credit: Any, quantum: Any) -> Any:
 
 
 def skipped(earned: Any, quantum: Any, rounds: Any) -> Any:
-    """What a tenant has earned after so many rounds in which it never came to have credit."""
+    """A tenant's earnings after rounds in which it got no credit."""
     return earned + quantum * rounds
 
 

@@ -65,7 +65,7 @@ class View(NamedTuple):
 
     @property
     def tenant(self) -> Hashable:
-        """Whom its service is charged to."""
+        """The tenant that its service is charged to."""
         return self.request.tenant
 
     @property

@@ -111,7 +111,7 @@ class VirtualTokenCounter(TenantPolicy):
 
 
 def steps(policy: VirtualTokenCounter, unknowns: Any) -> list[tuple[str, Any]]:
-    """What each event does to an account and to I(V), and what U covers."""
+    """The lemmas about each event's effect on an account and on I(V), and about the bound U."""
     return [
         *virtual_time.lemmas(unknowns),
         *accounts.contracts(unknowns),

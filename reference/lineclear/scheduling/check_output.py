@@ -1,4 +1,4 @@
-"""An executor's answer, checked against the plan.
+"""Checks an executor's answer against the plan.
 
 Invariant: an answer that passes can be applied whole, so a refused one changes nothing. Only lengths are
 read, no token.

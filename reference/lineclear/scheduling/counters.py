@@ -1,4 +1,4 @@
-"""What has happened in one scheduler since its start, counted."""
+"""Counts of a scheduler's events since its start."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Counters"]
 
 @dataclass(slots=True)
 class Counters:
-    """What has happened so far."""
+    """Counts of events so far."""
 
     steps: int = 0
     rejected: int = 0

@@ -1,4 +1,4 @@
-"""A step is issued and leaves as an immutable plan.
+"""Issues a step and returns it as an immutable plan.
 
 Invariant: every operation that was decided travels with exactly one plan, and so does every change of a
 table.

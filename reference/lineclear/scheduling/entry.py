@@ -108,7 +108,7 @@ class Entry:
 
     @property
     def user(self) -> Request:
-        """What the caller asked for, as a policy sees it."""
+        """The caller's request as the policy's view."""
         if self.asked is None:
             prompt, limit = self.record.prompt, self.record.limit
             tenant, predicted, deadline = self.wishes or NO_WISHES
@@ -126,7 +126,7 @@ class Entry:
         return self.asked
 
     def view(self, ledger: Ledger) -> View:
-        """How a policy sees it now."""
+        """The request as the policy's view, now."""
         known = ledger.known(self.record.members[0]) if self.record.members else 0
         generated = max(0, known - self.record.prompt)
         steps = ledger.steps

@@ -1,4 +1,4 @@
-"""What the next plan must report beside what the ledger records of itself.
+"""Changes that the next plan must report and that the ledger does not record.
 
 Invariant: a sequence in `replaced` is alive and its request runs.
 """

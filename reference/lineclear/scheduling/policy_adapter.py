@@ -1,4 +1,4 @@
-"""The policy is asked here, and nothing that it does can stop or confuse the scheduler.
+"""Calls the policy; its errors and invalid answers cannot stop or corrupt the scheduler.
 
 Invariant: what is kept of an answer is made of built-in types, so no code of the policy runs later. The
 first invalid answer, exception or call back into the scheduler is reported once under the policy's name;

@@ -43,11 +43,11 @@ class RunningOrder:
         del self.entries[entry.rank]
 
     def after(self, entry: Entry) -> list[Entry]:
-        """Those strictly after the entry, in order."""
+        """The entries strictly after this one, in order."""
         return [self.entries[o] for o in self.orders[bisect_right(self.orders, entry.rank) :]]
 
     def from_the_last(self, entry: Entry) -> Iterator[Entry]:
-        """Those strictly after the entry, the last one first."""
+        """The entries strictly after this one, the last one first."""
         entries = (
             self.entries
         )  # of this moment: a policy that fails meanwhile has all sorted again

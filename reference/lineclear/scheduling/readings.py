@@ -1,4 +1,4 @@
-"""What audits, searches and reports read of a scheduler.
+"""The interface through which audits, searches and reports read a scheduler.
 
 Invariant: reading changes nothing. Each name is that of the part which owns it.
 """
@@ -132,7 +132,7 @@ class Readings:
 
     @property
     def policy_failures(self) -> list[str]:
-        """What the policy did wrong."""
+        """The error of the policy."""
         return self.adapter.failures
 
     @property

@@ -1,4 +1,4 @@
-"""What a sequence that is not steady wants of a step.
+"""The demand of a sequence outside the decode batch: tokens, slots and blocks of one step.
 
 Invariant: the table refuses nothing to a job that has its blocks and its tokens.
 """
@@ -24,7 +24,7 @@ __all__ = ["Job", "job_of", "sized", "spare_last_holders"]
 
 @dataclass(slots=True)
 class Job:
-    """What one sequence could do in the step.
+    """The demand of one sequence in the step.
 
     Attributes:
         sequence: which.
@@ -50,7 +50,7 @@ class Job:
 
 
 def job_of(ledger: Ledger, config: Config, sequence: Sequence, entry: Entry) -> Job | None:
-    """What the sequence can do in this step, or None."""
+    """The demand of the sequence in this step, or None."""
     record, size = entry.record, config.block_size
     alone = entry.n == 1
     lookahead = config.num_lookahead_slots if alone else 0
@@ -85,7 +85,7 @@ def sized(
     size: int,
     copy: bool,
 ) -> Job:
-    """What a sequence with a token to compute wants; all of the arithmetic, which runs on formulas too.
+    """The demand of a sequence with a token to compute; all of the arithmetic, which runs on formulas too.
 
     Args:
         ledger: where it is.
@@ -108,7 +108,7 @@ def sized(
 
 
 def spare_last_holders(ledger: Ledger, jobs: list[Job]) -> None:
-    """Where all that name a shared block are about to copy it, the last one writes in place."""
+    """Lets the last holder of a shared block write in place, if all others are about to copy it."""
     writers: dict[Block, list[Job]] = {}
     for job in jobs:
         if job.copy:

@@ -1,4 +1,4 @@
-"""One step, built: growth, preemption, decodes, prefills, admission.
+"""Builds one step: growth, preemption, decodes, prefills, admission.
 
 Invariant: every change is an action of the table, and the table refuses none of them.
 
@@ -121,7 +121,7 @@ class Step:
         self._share_out()
 
     def _why_none_enters(self) -> str:
-        """Why the step lets no request in, by the names of `stall.GUARDS`."""
+        """The reason why the step admits no request, by the names of `stall.GUARDS`."""
         if self.displaced:
             return "displaced"
         return "prefill_first" if self.blocked else "pause_after_preemption"
@@ -185,7 +185,7 @@ class Step:
         return left
 
     def _chunk(self, tokens: int) -> int:
-        """How many of so many tokens this step takes: all, a part, or none."""
+        """The number of these tokens that this step takes: all, a part, or none."""
         taken: int = chunk(tokens, self._tokens_left, self.config.enable_chunked_prefill)
         return taken
 
@@ -258,7 +258,7 @@ class Step:
         return found
 
     def want(self, entry: Entry) -> Need:
-        """What the entry needs to run in this step."""
+        """The resources that the entry needs to run in this step."""
         ledger, record = self.ledger, entry.record
         chunked = self.config.enable_chunked_prefill
         if record.phase == Phase.SWAPPED:
@@ -280,7 +280,7 @@ class Step:
         return Need(blocks, entry.n, tokens)
 
     def have(self, watermark: bool = True) -> Need:
-        """What is there for admission: the watermark is kept only while something runs."""
+        """The resources for admission: the watermark is kept only while something runs."""
         live = self.live
         kept = kept_free(self.config.watermark_blocks, len(live.running)) if watermark else 0
         free, seats = self.ledger.gpu.free, self.config.max_num_seqs
@@ -313,12 +313,12 @@ class Step:
             self._prefill(job, self._chunk(job.tokens))
 
     def planned(self) -> Need:
-        """What the running requests are going to take of a step that is not begun."""
+        """The resources that running requests will take of a step that is not begun."""
         taken = sum(self._uses(self._jobs()).values(), Need())
         return Need(taken.blocks, 0, min(taken.tokens, self._tokens_left))
 
     def _uses(self, jobs: list[Job]) -> dict[Entry, Need]:
-        """What each request that runs is going to take, if there are tokens for all of it.
+        """The resources that each running request will take, if there are tokens for all of it.
 
         A prompt that goes on takes whatever a victim leaves, so it is counted whole: a request that
         waits has tokens only if every prompt that runs has all that it could use.

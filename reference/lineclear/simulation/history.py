@@ -1,4 +1,4 @@
-"""What happened when in a run: the phases of each request, and what pools and queues looked like.
+"""The history of a run: phases of requests, and sizes of pools and queues over time.
 
 Guarantees: the phases of a request follow each other without a gap, from its arrival to its end;
 samples are in order of time, and the extremes between two of them are kept.

@@ -1,4 +1,4 @@
-"""What users and operators of a scheduler look at, collected while it runs.
+"""Collects the metrics of a run: times and rates for users and operators.
 
 Guarantees: a percentile is one of the values that were seen; a quantity that never occurred is
 None, not 0.

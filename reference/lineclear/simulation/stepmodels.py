@@ -1,4 +1,4 @@
-"""Ways to say how long steps take: one time for all, so much for a token, or fitted to what was measured.
+"""Models of step times: constant, per token, or fitted to measurements.
 
 Guarantees: a fitted model has no term below 0 and leaves out what the file does not have; invalid
 values are refused in one line.

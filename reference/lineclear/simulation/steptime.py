@@ -1,4 +1,4 @@
-"""How long things take in a simulation: a stated model of one GPU, and the operations on it.
+"""Durations in a simulation: a stated model of one GPU, and the operations on it.
 
 Guarantees: an operation starts when its stream is free and everything that it waits for is done;
 the same operations take the same time on every machine.

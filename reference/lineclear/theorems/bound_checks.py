@@ -135,7 +135,7 @@ class Holding:
 
 
 def service_of(policy: Policy, workload: Workload) -> Service:
-    """What counts service by the prices of the policy."""
+    """The counter of service by the prices of the policy."""
     tenants = sorted({request.client for request in workload.requests})
     if isinstance(policy, TenantPolicy):
         return Service(tenants, policy.prompt_price, policy.output_price, policy.weights)
@@ -156,7 +156,7 @@ def broken_bounds(rows: Iterable[BoundCheck]) -> list[str]:
 
 
 def lines(rows: Iterable[BoundCheck]) -> list[str]:
-    """How each theorem stands, for people; then the bounds."""
+    """The status of each theorem as text; then the bounds."""
     found = list(rows)
     width = max(len(row.guarantee.theorem) for row in found)
     lines = ["theorems of the policy, for these settings and requests"]

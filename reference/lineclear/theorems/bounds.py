@@ -29,7 +29,7 @@ __all__ = ["Bound", "BoundInputs", "bound_of", "cap", "sizes_of"]
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What a theorem bounds.
+    """The quantity that a theorem bounds.
 
     Attributes:
         formula: with the letters of `starvation.py`, and names of parameters.
@@ -46,7 +46,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class BoundInputs:
-    """What bounds are computed from.
+    """The inputs of a bound.
 
     Attributes:
         config: the settings.

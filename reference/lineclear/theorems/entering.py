@@ -28,7 +28,7 @@ class EmptyStep(Step):
     """
 
     def __init__(self, ledger: Any, settings: Any) -> None:
-        """What `Step.have` and `Step.want` look at."""
+        """Sets the fields that `Step.have` and `Step.want` read."""
         self.ledger = ledger
         self.config = settings
         self.live: Any = SimpleNamespace(running=(), seats=0)
@@ -39,7 +39,7 @@ class EmptyStep(Step):
         return self.jobs
 
     def waits(self, record: Any, only: Any) -> Need:
-        """What a request of one sequence wants that waits.
+        """The demand of a waiting request with one sequence.
 
         Args:
             record: its prompt, limit, parallel and blocks.
@@ -48,7 +48,7 @@ class EmptyStep(Step):
         return self.want(self._entry(Phase.WAITING, record, only))
 
     def returns(self, record: Any, only: Any, asks: Any) -> Need:
-        """What a request of one sequence wants that is swapped out.
+        """The demand of a swapped request with one sequence.
 
         Args:
             record: its prompt, limit, parallel and blocks.

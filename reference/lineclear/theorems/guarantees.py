@@ -195,7 +195,7 @@ def guarantees(config: Config, workload: Workload | None = None) -> list[Guarant
 
 
 def stands(theorem: Theorem, lost: Iterable[Lost], case: BoundInputs) -> Guarantee:
-    """How one theorem stands, where these premises are lost."""
+    """The status of one theorem when these premises are lost."""
     if not theorem.holds:
         return Guarantee(theorem.name, theorem.sentence, "fails", theorem.premises)
     label = theorem.name.partition(".")[2]

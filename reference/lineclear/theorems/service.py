@@ -1,4 +1,4 @@
-"""What each tenant gets in a run, and by how much that differs between those who both wait.
+"""Counts the service of each tenant, and how much it differs between tenants that wait at once.
 
 Guarantees: it reads plans and arrivals only, so it shares nothing with the accounts of the policy
 that it is held against.

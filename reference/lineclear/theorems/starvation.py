@@ -1,4 +1,4 @@
-"""How many steps a request takes at most, once it is the first in the order.
+"""Bounds the number of steps that a request takes once it is the first in the order.
 
 Guarantees: the figure follows from settings and sizes alone, by the argument below, and it counts
 steps that are issued.

@@ -1,4 +1,4 @@
-"""How long requests wait and who passes them, read from arrivals, plans and ends.
+"""Measures how long requests wait and how often they are passed, from arrivals, plans and ends.
 
 Guarantees: it shares nothing with the policy that it is held against, but the values of the
 parameters: who comes before whom is written a second time in `order_oracle.py`.
@@ -206,7 +206,7 @@ class Waits:
             self.most.each = max(self.most.each, each)
 
     def _look(self, line: Line) -> None:
-        """Who is the first now."""
+        """The first request now."""
         first = line.orders[0] if line.orders else None
         if first != line.first:
             if line.first is not None:  # it has ended, or one that goes before it has arrived
@@ -234,7 +234,7 @@ class Waits:
         self.backlog[wait.arrival.client] -= 1
 
     def _pass(self, entered: Wait) -> None:
-        """Those that wait on are passed by the one that was let in, if they stand before it."""
+        """Counts a pass for each waiting request before the one that was admitted."""
         most = self.most
         if entered.order is not None:
             for order in self.lines[entered.line].waiting:
