@@ -384,11 +384,11 @@ def tag_worker(number: int, steps: int, seconds: float) -> list[Result]:
                 ) from error
         run.pool.close()
         steps -= run.figures.steps
-        told = {"seed": seed, "policy": config.scheduling_policy, "depth": config.depth}
+        settings_of_run = {"seed": seed, "policy": config.scheduling_policy, "depth": config.depth}
         figures = {"steps": run.figures.steps, "slots": run.figures.slots}
         figures["recorded"] = graphs is not None
         events = {"mode": config.preemption_mode, "fail": fail, "events": dict(run.figures.events)}
-        runs.append(told | figures | events)
+        runs.append(settings_of_run | figures | events)
         seed += PROCESSES
     return runs
 
@@ -475,16 +475,16 @@ def parity(_: Result) -> Result:
         if eager not in ample:
             roomy = {"num_gpu_blocks": 12000, "num_cpu_blocks": 0, "eager": eager}
             ample[eager] = serve(made, prompts, outputs, **roomy)
-        told = serve(made, prompts, outputs, num_gpu_blocks=300, num_cpu_blocks=1200, **settings)
-        report = compare(made, prompts, ample[eager]["tokens"], told["tokens"], bound=TIE)
-        result[f"{name}: preemptions"] = told["swaps"] + told["recomputes"]
+        served = serve(made, prompts, outputs, num_gpu_blocks=300, num_cpu_blocks=1200, **settings)
+        report = compare(made, prompts, ample[eager]["tokens"], served["tokens"], bound=TIE)
+        result[f"{name}: preemptions"] = served["swaps"] + served["recomputes"]
         result[f"{name}: ties, wrong"] = f"{len(report.excused)}, {len(report.wrong)}"
         for each in report.wrong[:3]:
             print(name, settings, str(each), flush=True)
         widest = max((each.margin for each in report.excused), default=0.0)
         result[f"{name}: widest tie"] = widest
-        totals["steps"] += told["steps"]
-        totals["of them recorded"] += told["replayed"]
+        totals["steps"] += served["steps"]
+        totals["of them recorded"] += served["replayed"]
         totals["requests that differ"] += len(report.excused) + len(report.wrong)
         totals["ties"] += len(report.excused)
         totals["wrong"] += len(report.wrong)

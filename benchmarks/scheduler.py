@@ -210,24 +210,24 @@ def bars(report: Result) -> list[Result]:
         for row in report["results"]
         if row["scheduler"] == Lineclear.name
     }
-    told: list[tuple[str, float | None, float]] = [
+    measured: list[tuple[str, float | None, float]] = [
         ("microseconds of a staggered step at 1,024", times.get(("staggered", 1024)), 150),
         ("microseconds of a quiet step at 1,024", times.get(("quiet", 1024)), 40),
     ]
     if ("quiet", 1024) in times and ("quiet", 4096) in times:
         ratio = times["quiet", 4096] / times["quiet", 1024]
-        told.append(("a quiet step at 4,096, over one at 1,024", round(ratio, 2), 2))
+        measured.append(("a quiet step at 4,096, over one at 1,024", round(ratio, 2), 2))
     if "waiting" in report:
         row = report["waiting"]
-        told.append(("bytes of a waiting request", row["bytes_per_request"], 2048))
+        measured.append(("bytes of a waiting request", row["bytes_per_request"], 2048))
         if row["requests"] == 1_000_000:
-            told.append(("seconds to add 1,000,000 requests", row["seconds"], 15))
+            measured.append(("seconds to add 1,000,000 requests", row["seconds"], 15))
     if "finished" in report:
         grown = report["finished"]["bytes_per_request"]
-        told.append(("bytes more for each request that finished", grown, SLACK))
+        measured.append(("bytes more for each request that finished", grown, SLACK))
     return [
         {"what": what, "value": value, "limit": limit, "held": value <= limit}
-        for what, value, limit in told
+        for what, value, limit in measured
         if value is not None
     ]
 

@@ -125,11 +125,11 @@ def long_run(workload: Workload, blocks: int, *, checked: bool) -> dict[str, Any
 
 def bars(report: dict[str, Any]) -> list[dict[str, Any]]:
     """The limits, as far as they were measured."""
-    told: list[tuple[str, float, float]] = []
+    measured: list[tuple[str, float, float]] = []
     for row in report["runs"]:
         if row["requests"] == 20_000:
             word, limit = ("checked", CHECKED) if row["checked"] else ("unchecked", UNCHECKED)
-            told.append(
+            measured.append(
                 (
                     f"seconds of 20,000 requests, {word}, {row['blocks']:,} blocks",
                     row["seconds"],
@@ -138,12 +138,12 @@ def bars(report: dict[str, Any]) -> list[dict[str, Any]]:
             )
     if report["policies"]:
         worst = max(report["policies"], key=lambda row: row["ratio"])
-        told.append(
+        measured.append(
             (f"a step over one of fcfs, worst policy ({worst['policy']})", worst["ratio"], RATIO)
         )
     return [
         {"what": what, "value": value, "limit": limit, "held": value <= limit}
-        for what, value, limit in told
+        for what, value, limit in measured
     ]
 
 
@@ -159,7 +159,7 @@ def page(report: dict[str, Any]) -> str:
         f"{row['ratio']:.2f} | {row['preemptions']:,} | {row['ended']:,} |"
         for row in report["policies"]
     ]
-    told = [
+    measured = [
         f"| {bar['what']} | {bar['value']:,} | {bar['limit']:,} | "
         f"{'held' if bar['held'] else '**not held**'} |"
         for bar in report["bars"]
@@ -172,7 +172,7 @@ def page(report: dict[str, Any]) -> str:
         waiting=report["waiting"],
         runs="\n".join(runs),
         policies="\n".join(policies),
-        bars="\n".join(told),
+        bars="\n".join(measured),
     )
 
 

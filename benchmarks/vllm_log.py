@@ -238,17 +238,17 @@ def main() -> int:
     for name in ("requests.jsonl", "timeseries.csv"):
         if not (arguments.folder / name).is_file():
             parser.error(f"{arguments.folder} has no {name}")
-    told = validate(arguments.folder)
+    result = validate(arguments.folder)
     if arguments.json:
-        print(json.dumps(told, indent=2))
-        return int(not told["passed"])
-    text = page(told)
+        print(json.dumps(result, indent=2))
+        return int(not result["passed"])
+    text = page(result)
     if arguments.check:
         stale = not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text
         print(f"docs/validation.md is {'stale' if stale else 'up to date'}")
         return int(stale)
     PAGE.write_text(text, encoding="utf-8")
-    return int(not told["passed"])
+    return int(not result["passed"])
 
 
 if __name__ == "__main__":

@@ -63,9 +63,9 @@ def figure(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
 
 
-def page(told: dict[str, Any]) -> str:
+def page(result: dict[str, Any]) -> str:
     """The whole page."""
-    model = told["model"]
+    model = result["model"]
     lines = [
         HEAD,
         "## Step times",
@@ -74,7 +74,7 @@ def page(told: dict[str, Any]) -> str:
         f"{1e6 * model['per_token']:.1f} us for each token that it computes and "
         f"{1e9 * model['per_context']:.0f} ns for each token of KV in use. "
         "Seconds without prompts give the first and the last by regression; "
-        f"{told['single_steps']} steps that computed whole prompts while nothing else began or "
+        f"{result['single_steps']} steps that computed whole prompts while nothing else began or "
         "ended give the second, as a median. A first version charged a decode for its token "
         "twice, which made everything 21% slower than the log; that was corrected. Neither the fit nor "
         "the simulator was changed otherwise after the first comparison; tolerances were, as said "
@@ -85,7 +85,7 @@ def page(told: dict[str, Any]) -> str:
         "| | log | simulator | error | tolerance | |",
         "|---|---:|---:|---:|---:|---|",
     ]
-    for each in told["checks"]:
+    for each in result["checks"]:
         log, found = each["log"], each["found"]
         error = f"{(found - log) / log:+.1%}" if log else figure(found - log)
         allowed = f"{each['tolerance'] / log:.0%}" if log else figure(each["tolerance"])
@@ -93,8 +93,8 @@ def page(told: dict[str, Any]) -> str:
         mark = "**outside**" if not each["within"] else "within" if asked else "set afterwards"
         cells = (each["what"], figure(log), figure(found), error, allowed, mark)
         lines.append(f"| {' | '.join(cells)} |")
-    rates = told["tokens_per_second"]
-    times = [each for each in told["checks"] if each["what"].endswith(", s")]
+    rates = result["tokens_per_second"]
+    times = [each for each in result["checks"] if each["what"].endswith(", s")]
     worst = max(times, key=lambda each: abs(off(each)))
     percent, of_tpot, of_running, of_waiting = ASKED_FIRST
     lines += [
@@ -106,10 +106,10 @@ def page(told: dict[str, Any]) -> str:
         "of seconds 5 to 17, were set after the run was seen: they say what to expect of this "
         "simulator and are no prediction. Order and peaks keep what was asked first.",
         "",
-        f"The log itself has {told['overtaken_in_log']} pairs first scheduled against the order of "
+        f"The log itself has {result['overtaken_in_log']} pairs first scheduled against the order of "
         f"arrival. Generated tokens a second: {rates[0]:,.0f} in the log, {rates[1]:,.0f} in the "
-        f"simulator. The simulator took {told['steps']:,} steps and preempted "
-        f"{told['preemptions']} times; {told['invariant_checks']:,} checks of all invariants, no "
+        f"simulator. The simulator took {result['steps']:,} steps and preempted "
+        f"{result['preemptions']} times; {result['invariant_checks']:,} checks of all invariants, no "
         "violation. The log does not say how often the engine preempted.",
         "",
         "## Latencies",
@@ -117,9 +117,9 @@ def page(told: dict[str, Any]) -> str:
         "| seconds | | " + " | ".join(PARTS) + " |",
         "|---|---|" + "---:|" * len(PARTS),
     ]
-    for name in told["latencies"]["log"]:
+    for name in result["latencies"]["log"]:
         for side in ("log", "simulator"):
-            row = told["latencies"][side][name]
+            row = result["latencies"][side][name]
             cells = " | ".join(f"{row[part]:.3f}" for part in PARTS)
             lines.append(f"| {name} | {side} | {cells} |")
     lines += [
@@ -129,7 +129,7 @@ def page(told: dict[str, Any]) -> str:
         "| s | running, log | simulator | waiting, log | simulator |",
         "|---:|---:|---:|---:|---:|",
     ]
-    for moment, *counts in told["curve"]:
+    for moment, *counts in result["curve"]:
         if moment % 10 == 5:
             lines.append(f"| {moment:.0f} | {' | '.join(str(count) for count in counts)} |")
-    return "\n".join([*lines, "", TAIL.format(offset=told["offset"])])
+    return "\n".join([*lines, "", TAIL.format(offset=result["offset"])])

@@ -59,13 +59,13 @@ PAPER: tuple[tuple[str, str, str, str], ...] = (
         "where it is proved or from which premises it follows: see W",
         "`lineclear policies --show priority.P6b` and the same of edf and aging: 400 requests, each of "
         "which comes before the one before it",
-        "it was false, and with it the old theorem that somebody always advances: 399 preemptions and no "
+        "it was false, and with it the old theorem that some request always advances: 399 preemptions and no "
         "token. Now there is a rule (F12), P6a without such a premise, and W in P6b",
     ),
     (
         "**A token**: at most C6 steps in a row keep no token (P6a)",
         "of each decision: who displaced is spared until it keeps a token; a first prompt that takes the "
-        "whole budget is displaced or nobody is; who displaces it comes before all that run; a request "
+        "whole budget is displaced or no request is; one that displaces it comes before all that run; a request "
         "that lacks tokens admits no other; growth spares the first",
         "`test_a_token_is_kept_within_the_bound_whatever_arrives` (60 hostile runs; deep: 5,940 more): "
         "random and descending orders, ranks apart from keys, every policy, groups that fork, drafts, "
@@ -204,7 +204,7 @@ def primitives() -> str:
             if text.startswith("Primitive"):
                 ghost = " (ghost)" if ", ghost" in text[:20] else ""
                 users = ", ".join(f"`{action}`" for action in callers(name))
-                made = "whoever brings a request" if name == "new_request" else "none"
+                made = "the caller" if name == "new_request" else "none"
                 rows.append(
                     (f"`{owner.__name__}.{name}`{ghost}", sentence(function), users or made)
                 )

@@ -78,13 +78,13 @@ class Steps:
         self.memory = memory
         self.max_rows = max_rows
         size = self.block_size = int(pool.gpu.shape[3])
-        trash, nobody, width = pool.trash, len(memory) - 1, -(-max_len // size)
+        trash, spare_lane, width = pool.trash, len(memory) - 1, -(-max_len // size)
         device = model.device
         each = {
             "tokens": Field(torch.int64, 0),
             "positions": Field(torch.int64, 0),
             "slots": Field(torch.int64, trash * size),
-            "lanes": Field(torch.int64, nobody),
+            "lanes": Field(torch.int64, spare_lane),
         }
         self.decodes = Buckets(
             graphs,
@@ -108,7 +108,7 @@ class Steps:
                     "tables": Field(torch.int32, trash, width, rows=max_rows),
                     "row_starts": Field(torch.int64, 0, rows=max_rows + 1),
                     "last": Field(torch.int64, 0, rows=max_rows),
-                    "sample_lanes": Field(torch.int64, nobody, rows=max_rows),
+                    "sample_lanes": Field(torch.int64, spare_lane, rows=max_rows),
                 },
                 self._mixed,
                 device,

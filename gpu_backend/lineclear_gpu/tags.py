@@ -168,23 +168,23 @@ class RecordedTags:
         self.tags = tags
         book, rows = tags.book, tags.max_rows
         self.width = -(-(book.max_len - 1) // book.block_size)
-        nobody = len(tags.newest)
+        spare_lane = len(tags.newest)
         self.memory = torch.cat((tags.newest, tags.newest[:1]))
-        tags.newest = self.memory[:nobody]
+        tags.newest = self.memory[:spare_lane]
         whole, number = torch.int64, torch.float32
         each = {
             "tokens": Field(whole, 0),
             "positions": Field(whole, 0),
             "slots": Field(whole, tags.pool.trash * book.block_size),
             "token_lives": Field(whole, 0),
-            "lanes": Field(whole, nobody),
+            "lanes": Field(whole, spare_lane),
         }
         fixed = {
             "lives": Field(number, 0, rows=rows),
             "first": Field(whole, 0, rows=rows),
             "tables": Field(torch.int32, tags.pool.trash, self.width, rows=rows),
             "history": Field(number, 0, self.width * book.block_size, rows=rows),
-            "sample_lanes": Field(whole, nobody, rows=rows),
+            "sample_lanes": Field(whole, spare_lane, rows=rows),
             "sampled": Field(whole, 0, rows=rows),
         }
         most = tags.max_tokens
