@@ -162,11 +162,10 @@ def test_a_run_ends_and_its_log_says_what_happened(
         kinds += checker.counts
         assert checker.standings()
         assert kept(events) == got
+        assert max_in_flight(events) == checker.header.depth == (2 if name == "later" else 1)
         assert {e["r"] for e in events if e["e"] == "submit"} == set(got)
         assert {e["r"] for e in events if e["e"] == "finish"} == set(got)
     assert min(kinds[kind] for kind in ("submit", "alloc", "free", "step", "settle", "check")) > 8
-    depth = max_in_flight(events)
-    assert depth == checker.header.depth == (2 if name == "later" else 1)
 
 
 def max_in_flight(events: list[dict[str, Any]]) -> int:
