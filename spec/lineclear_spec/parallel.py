@@ -5,6 +5,10 @@ worker that dies costs its jobs another try and nothing else. ray is imported on
 
 Processes are forked where the platform can, so that they begin with what this process has in memory.
 On a cluster every machine needs the same lineclear, and what jobs name has to be installed there.
+
+Why not joblib (1.6 was tried): results have to be yielded while others are computed, which its forking
+backend refuses, and it waits forever for a worker that died; its loky backend starts processes without
+this one's memory, and drops results that come before an error.
 """
 
 from __future__ import annotations

@@ -102,3 +102,24 @@ def test_a_search_on_a_cluster_finds_what_it_finds_here(
         told.append(json.loads(capsys.readouterr().out)["finding"])
         told[-1].pop("shrinking_seconds")
     assert told[0] == told[1]
+
+
+@pytest.mark.deep
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["compare", "--num-requests", "20", "--generate", "tenants", "--policies", "vtc,fcfs,drr"],
+        ["explore", "--target", "table"],
+    ],
+)
+def test_a_command_on_a_cluster_prints_what_it_prints_here(
+    command: list[str], two_workers: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lineclear.cli import main
+
+    told: list[str] = []
+    for backend in BACKENDS:
+        assert main([*command, "--backend", backend]) == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1] != ""

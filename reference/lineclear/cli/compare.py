@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
-from lineclear.cli.output import add_format, write_json, write_text
+from lineclear.cli.output import add_backend, add_format, write_json, write_text
 from lineclear.cli.progress import Progress
 from lineclear.cli.settings import add_settings, import_from_here, read_settings
 from lineclear.cli.simulate import EMBEDDED_POOL, add_workload, check_every, load, step_time
@@ -109,6 +109,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="S",
         help="goal: time per further token (default: 0.05)",
     )
+    add_backend(parser)
     add_format(parser)
 
 
@@ -128,7 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.plot is not None:  # report a missing extra before the runs, not after
         draw = import_module("lineclear.report.plots").draw
     try:
-        with Progress("requests", len(workload.requests) * len(policies)) as progress:
+        with Progress("policies", len(policies)) as progress:
             rows = compare(
                 workload,
                 config,
@@ -136,7 +137,7 @@ def run(arguments: argparse.Namespace) -> int:
                 model=step_time(arguments.step_time),
                 goal=ServiceGoal(arguments.slo_ttft, arguments.slo_tpot),
                 check_every=arguments.check,
-                on_end=progress.step,
+                on_row=progress.step,
             )
     except ValueError as error:
         raise UsageError(str(error)) from error

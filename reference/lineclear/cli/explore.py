@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
-from lineclear.cli.output import add_format, count, need_file, replace, write_json, write_text
+from lineclear.cli.output import (
+    add_backend,
+    add_format,
+    count,
+    need_file,
+    replace,
+    write_json,
+    write_text,
+)
 from lineclear.cli.progress import Progress
 from lineclear.cli.settings import SETTINGS, add_settings, read_settings
 
@@ -62,14 +70,16 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write bounds and counts as Markdown"
     )
+    add_backend(parser)
     add_format(parser)
     add_settings(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Searches."""
-    from lineclear.explore.report import explore, markdown, unreached
+    from lineclear.explore.report import markdown, summary, unreached
     from lineclear.explore.worlds import required
+    from lineclear_spec.parallel import in_parallel
 
     for path in filter(None, (arguments.output, arguments.journal)):
         need_file(path)
@@ -84,8 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
         chosen, whole = worlds(arguments)
         reports: list[Report] = []
         with Progress("searching the scheduler", len(chosen)) as progress:
-            for bounds in chosen:
-                reports.append(explore(bounds))
+            for report in in_parallel(summary, chosen):
+                reports.append(report)
                 progress.step()
         missing = unreached(reports, required()) if whole else []
         searches += [report.as_dict() for report in reports]
@@ -204,13 +214,13 @@ def save(reports: list[Report], path: str) -> str:
 def search_table() -> tuple[list[dict[str, Any]], list[str], int]:
     """Searches every world of the action table."""
     from lineclear_spec.explore import BOUNDS, search
+    from lineclear_spec.parallel import in_parallel
 
     searches: list[dict[str, Any]] = []
     lines: list[str] = []
     code = PASSED
     with Progress("searching the table", len(BOUNDS)) as progress:
-        for bounds in BOUNDS:
-            found = search(bounds)
+        for bounds, found in zip(BOUNDS, in_parallel(search, BOUNDS), strict=True):
             row = found.as_dict()
             witnesses = row.pop("witnesses")
             row |= {

@@ -14,7 +14,7 @@ from lineclear.explore.findings import ProgressFinding, believed, livelocks, sta
 from lineclear.explore.search import Graph, search
 from lineclear.scheduler import Scheduler
 
-__all__ = ["Report", "explore", "markdown", "unreached"]
+__all__ = ["Report", "explore", "markdown", "summary", "unreached"]
 
 
 @dataclass(slots=True)
@@ -108,6 +108,13 @@ def explore(
     graph = search(bounds, kind=kind, progress=progress)
     found = [believed(graph, kind(graph)) for kind in (stuck, livelocks, starvation)]
     return Report(graph, *map(shortest, found))
+
+
+def summary(bounds: SearchBounds) -> Report:
+    """The report of `explore` without the transitions, which are many times larger than the rest."""
+    report = explore(bounds)
+    report.graph.edges.clear()
+    return report
 
 
 def unreached(reports: Iterable[Report], required: Iterable[str]) -> list[str]:

@@ -9,8 +9,9 @@ log.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from lineclear.conform import Header
 from lineclear.recorders.hooks import Hooks, MissingHook
@@ -87,6 +88,13 @@ def header_of(processor: Any, version: str = "") -> Header:
     return replace(header, engine=ENGINE, version=version, chunk=None, patience=64)
 
 
+class Flight(NamedTuple):
+    """A step that is not settled: each request's state in the engine, and its samples, by name."""
+
+    step: int
+    rows: dict[str, tuple[Any, int]]
+
+
 class TransformersRecorder:
     """Hooks that write the log of one batch processor.
 
@@ -105,7 +113,7 @@ class TransformersRecorder:
         self.allocator = allocator_of(processor)
         self.write = write
         self.step = 0
-        self.settled = 0
+        self.flights: deque[Flight] = deque()
         self.issued = False
         self.live: dict[str, Any] = {}  # request id -> its state in the engine
         self.left: dict[str, str] = {}  # how unreported requests left
@@ -148,6 +156,8 @@ class TransformersRecorder:
         """Emits what has changed since the last call."""
         seen = frozen(self.observe())
         for event in difference(self.seen, seen, self.limits, rows=rows, ended=self.left):
+            if event["e"] == "preempt" and self.flying(event["r"]):
+                event["lost"] = True  # the engine drops what a step in flight samples for it
             self.write(event)
         self.seen = seen
 
@@ -157,6 +167,10 @@ class TransformersRecorder:
             self.write({"e": kind, "r": name})
         self.left.clear()
         self.write(check_event(self.seen, self.limits))
+
+    def flying(self, name: str) -> int:
+        """Tokens that steps in flight give to a request."""
+        return sum(flight.rows[name][1] for flight in self.flights if name in flight.rows)
 
     def leave(self, name: str, kind: str) -> None:
         """A request leaves; it is reported when the engine's call returns."""
@@ -223,14 +237,19 @@ class TransformersRecorder:
     def _issue(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def prepare_batch_tensors(requests_in_batch: Any, *rest: Any, **named: Any) -> Any:
             rows: dict[str, Row] = {}
+            states: dict[str, tuple[Any, int]] = {}
             for future in requests_in_batch:
                 state = future.state
                 name, start = state.request_id, state.position_offset  # the method moves it
-                samples = bool(future.has_new_token)
+                given, most = state.generated_len() + self.flying(name), state.max_new_tokens
+                # with two steps in flight, a request may have a row past its end
+                samples = bool(future.has_new_token) and (most is None or given < most)
                 rows[name] = Row(name, start, future.query_length, (), samples)
+                states[name] = state, int(samples)
             self.look(rows)
             self.step += 1
             self.issued = True
+            self.flights.append(Flight(self.step, states))
             listed = [[r.request_id, r.start, r.tokens, int(r.samples)] for r in rows.values()]
             self.write({"e": "step", "n": self.step, "rows": listed})
             return method(requests_in_batch, *rest, **named)
@@ -239,10 +258,19 @@ class TransformersRecorder:
 
     def _update(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def update_batch() -> Any:
+            flight = self.flights[0] if self.flights else None
+            rows = {} if flight is None else flight.rows
+            before = {name: state.generated_len() for name, (state, _) in rows.items()}
             answer = method()
-            if self.settled < self.step:
-                self.settled += 1
-                self.write({"e": "settle", "n": self.settled})
+            if flight is not None:
+                self.flights.popleft()
+                kept = [
+                    [name, state.generated_len() - before[name]]
+                    for name, (state, samples) in rows.items()
+                    if name in self.live and state.generated_len() - before[name] != samples
+                ]
+                event: Event = {"e": "settle", "n": flight.step}
+                self.write({**event, "kept": kept} if kept else event)
             self.look()
             self.ends()
             return answer

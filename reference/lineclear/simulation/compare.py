@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from lineclear.config import Config
@@ -21,6 +22,7 @@ from lineclear.simulation.steptime import StepTime
 from lineclear.theorems.bound_checks import OF_SERVICE, BoundCheck, Holding, broken_bounds
 from lineclear.theorems.service import Service
 from lineclear.workload.workload import Workload
+from lineclear_spec.parallel import in_parallel
 
 __all__ = ["PolicyRow", "ServiceGoal", "compare"]
 
@@ -94,9 +96,10 @@ def compare(
     model: StepTime | None = None,
     goal: ServiceGoal | None = None,
     check_every: int = 0,
-    on_end: Callable[[], object] = lambda: None,
+    workers: int | None = None,
+    on_row: Callable[[], object] = lambda: None,
 ) -> list[PolicyRow]:
-    """Runs the workload once for each policy.
+    """Runs the workload once for each policy, on every core.
 
     Args:
         workload: who asks for what and when.
@@ -105,60 +108,78 @@ def compare(
         model: how long things take.
         goal: what counts as a request that went well.
         check_every: steps between two checks of all invariants, 0 for none.
-        on_end: called for each request that ends.
+        workers: processes at most; None for one for each core. The rows are the same.
+        on_row: called for each policy whose run ends.
 
     Raises:
         ValueError: there is no policy of that name.
     """
-    goal = goal or ServiceGoal()
+    job = partial(
+        row_of,
+        workload=workload,
+        config=config,
+        model=model,
+        goal=goal or ServiceGoal(),
+        check_every=check_every,
+    )
     rows: list[PolicyRow] = []
-    for name in policies:
-        named = config.scheduling_policy == name
-        options = dict(config.policy_options) if named else {}
-        policy = make(name, options)
-        chosen = replace(
-            config, scheduling_policy=name, policy_options=tuple(sorted(options.items()))
-        )
-        holding = Holding(chosen, workload, policy)
-        service = holding.service
-        history = History()
-        simulation = Simulation(
-            workload,
-            chosen,
-            model=model,
-            check_every=check_every,
-            policy=policy,
-            service=holding.listener,
-            collector=history,
-        )
-        result = simulation.run(on_end)
-        times = simulation.collector.times
-        good = sum(
-            1
-            for t in times.values()
-            if t.finished is not None
-            and t.first_token is not None
-            and t.last_token is not None
-            and t.first_token - t.arrived <= goal.ttft
-            and (t.last_token - t.first_token) <= goal.tpot * max(1, t.longest - 1)
-        )
-        duration = result.metrics["duration"]
-        held = holding.rows()
-        rows.append(
-            PolicyRow(
-                policy=name,
-                result=result,
-                service=service,
-                bound=gap_bound(held) if len(service.tenants) > 1 else None,
-                attained=good / max(1, len(workload.requests)),
-                goodput=good / duration if duration else None,
-                passed=max(service.passed.values(), default=0),
-                times={str(key): value for key, value in times.items()},
-                history=history,
-                held=held,
-            )
-        )
+    for row in in_parallel(job, policies, workers):
+        rows.append(row)
+        on_row()
     return rows
+
+
+def row_of(
+    name: str,
+    *,
+    workload: Workload,
+    config: Config,
+    model: StepTime | None,
+    goal: ServiceGoal,
+    check_every: int,
+) -> PolicyRow:
+    """One policy's run; the arguments are those of `compare`."""
+    named = config.scheduling_policy == name
+    options = dict(config.policy_options) if named else {}
+    policy = make(name, options)
+    chosen = replace(config, scheduling_policy=name, policy_options=tuple(sorted(options.items())))
+    holding = Holding(chosen, workload, policy)
+    service = holding.service
+    history = History()
+    simulation = Simulation(
+        workload,
+        chosen,
+        model=model,
+        check_every=check_every,
+        policy=policy,
+        service=holding.listener,
+        collector=history,
+    )
+    result = simulation.run()
+    times = simulation.collector.times
+    good = sum(
+        1
+        for t in times.values()
+        if t.finished is not None
+        and t.first_token is not None
+        and t.last_token is not None
+        and t.first_token - t.arrived <= goal.ttft
+        and (t.last_token - t.first_token) <= goal.tpot * max(1, t.longest - 1)
+    )
+    duration = result.metrics["duration"]
+    held = holding.rows()
+    return PolicyRow(
+        policy=name,
+        result=result,
+        service=service,
+        bound=gap_bound(held) if len(service.tenants) > 1 else None,
+        attained=good / max(1, len(workload.requests)),
+        goodput=good / duration if duration else None,
+        passed=max(service.passed.values(), default=0),
+        times={str(key): value for key, value in times.items()},
+        history=history,
+        held=held,
+    )
 
 
 def gap_bound(rows: list[BoundCheck]) -> float | Fraction | None:

@@ -17,7 +17,7 @@ from lineclear.config import MODES, VICTIMS
 from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.cycles import components, walk
 from lineclear.explore.keys import world_key
-from lineclear.explore.report import Report, explore, markdown, unreached
+from lineclear.explore.report import Report, explore, markdown, summary, unreached
 from lineclear.explore.search import search
 from lineclear.explore.transitions import drive, record, replay_transitions
 from lineclear.explore.witnesses import NOT_BEHIND
@@ -27,6 +27,7 @@ from lineclear.journal.file import replay
 from lineclear.plan import Plan
 from lineclear.scheduler import Scheduler
 from lineclear.scheduling.step import Step
+from lineclear_spec.parallel import in_parallel
 
 ONE = SearchBounds("one", small(num_gpu_blocks=2, num_cpu_blocks=2), (RequestShape(1, 2),), live=2)
 TWO = SearchBounds("two", small(max_num_batched_tokens=2), (LONG, SHORT))
@@ -44,6 +45,15 @@ def test_the_default_preset_is_exhausted_without_a_finding() -> None:
     assert {"preempted by swap", "preempted itself", "both pools are full"} <= set(
         report.graph.witnesses
     )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_summary_says_what_the_search_says_wherever_it_is_made(workers: int) -> None:
+    worlds = [ONE, TWO]
+    reports = list(in_parallel(summary, worlds, workers))
+    assert [report.as_dict() for report in reports] == [explore(one).as_dict() for one in worlds]
+    assert [report.lines() for report in reports] == [explore(one).lines() for one in worlds]
+    assert markdown(reports, "command") == markdown([explore(one) for one in worlds], "command")
 
 
 def test_a_bound_that_is_reached_is_told() -> None:

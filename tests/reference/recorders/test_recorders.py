@@ -1,5 +1,6 @@
 """transformers' continuous batching, recorded while it runs unmodified under a starved pool.
 
+With one step in flight, and with two.
 What is asserted is that runs end and that the log says what happened. Whether it keeps the rules is
 the engine's affair, and no test of ours.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from contextlib import nullcontext
 from importlib.metadata import version
 from random import Random
 from typing import Any
@@ -27,8 +29,7 @@ PINNED = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def manager() -> Any:
+def make(later: bool) -> Any:
     """A manager of a random model with four letters, six blocks and eight tokens a step."""
     import transformers as library
     from transformers.generation.configuration_utils import ContinuousBatchingConfig
@@ -53,13 +54,51 @@ def manager() -> Any:
         num_blocks=6,
         max_batch_tokens=8,
         use_cuda_graph=False,
-        use_async_batching=False,
+        use_async_batching=later,
     )
     made = model.init_continuous_batching(
         generation_config=generation, continuous_batching_config=sizes
     )
     made.batch_processor = made._create_batch_processor()
     return made
+
+
+class Stream:
+    """A stand-in for a device's stream or event: on a CPU every copy is over when it returns."""
+
+    def __init__(self, *rest: Any, **named: Any) -> None: ...
+
+    def record_event(self, event: Any) -> None: ...
+
+    def wait_event(self, event: Any) -> None: ...
+
+    def synchronize(self) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def manager() -> Any:
+    """A manager that knows the tokens of a step before it prepares the next."""
+    return make(later=False)
+
+
+@pytest.fixture(scope="module")
+def later() -> Any:
+    """A manager with two steps in flight.
+
+    The engine refuses this on a CPU, for which it has no streams: they are stand-ins here. What prepares,
+    runs and settles batches is the engine's own.
+    """
+    import importlib
+
+    inside: Any = importlib.import_module(
+        "transformers.generation.continuous_batching.input_outputs"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inside.ContinuousBatchingAsyncIOs, "_supported_device_types", ("cpu",))
+        patch.setattr(inside, "create_device_stream", Stream)
+        patch.setattr(inside, "stream_context", nullcontext)
+        patch.setattr(torch, "Event", Stream)
+        yield make(later=True)
 
 
 def drive(manager: Any, seed: int, requests: int) -> tuple[list[dict[str, Any]], dict[str, int]]:
@@ -73,20 +112,48 @@ def drive(manager: Any, seed: int, requests: int) -> tuple[list[dict[str, Any]],
     for number in range(requests):
         prompt = [random.randrange(2) for _ in range(random.randint(1, 9))]
         manager.add_request(prompt, request_id=f"r{number}", max_new_tokens=random.randint(1, 8))
+    begun = not processor.use_async_batching
     for _ in range(200):
         if processor.prepare_next_batch():
             manager._generation_step()
-            processor.update_batch()
+            if begun:
+                processor.update_batch()
+            begun = True
         elif not processor.has_pending_requests():
             break
+    if processor.use_async_batching:  # the last step is in flight
+        processor.inputs_and_outputs.swap_io_pairs()
+        processor.update_batch()
     recorder.detach()
     while (output := manager.get_result(timeout=0)) is not None:
         got[output.request_id] = len(output.generated_tokens)
     return events, got
 
 
+def kept(events: list[dict[str, Any]]) -> Counter[str]:
+    """Tokens that each request kept, by the log."""
+    flights: list[tuple[int, dict[str, int]]] = []
+    tokens: Counter[str] = Counter()
+    for event in events:
+        if event["e"] == "step":
+            flights.append((event["n"], {row[0]: row[3] for row in event["rows"]}))
+        elif event["e"] == "preempt" and event.get("lost"):
+            for _, rows in flights:
+                rows.pop(event["r"], None)
+        elif event["e"] == "settle":
+            n, rows = flights.pop(0)
+            assert n == event["n"]
+            tokens.update({**rows, **dict(event.get("kept", ()))})
+    assert not flights
+    return tokens
+
+
 @PINNED
-def test_a_run_ends_and_its_log_says_what_happened(manager: Any) -> None:
+@pytest.mark.parametrize("name", ["manager", "later"])
+def test_a_run_ends_and_its_log_says_what_happened(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    manager = request.getfixturevalue(name)
     kinds: Counter[str] = Counter()
     for seed in range(2):
         events, got = drive(manager, seed, 6)
@@ -94,15 +161,31 @@ def test_a_run_ends_and_its_log_says_what_happened(manager: Any) -> None:
         checker.run(events)  # what it finds is not asserted
         kinds += checker.counts
         assert checker.standings()
-        samples: Counter[str] = Counter()
-        for event in events:
-            if event["e"] == "step":
-                samples.update({row[0]: row[3] for row in event["rows"]})
-        assert samples == got
-        assert events[-1] == {"e": "idle"}
+        assert kept(events) == got
+        assert max_in_flight(events) == checker.header.depth == (2 if name == "later" else 1)
         assert {e["r"] for e in events if e["e"] == "submit"} == set(got)
         assert {e["r"] for e in events if e["e"] == "finish"} == set(got)
     assert min(kinds[kind] for kind in ("submit", "alloc", "free", "step", "settle", "check")) > 8
+
+
+def max_in_flight(events: list[dict[str, Any]]) -> int:
+    """The most steps that were not settled at once."""
+    flying = most = 0
+    for event in events:
+        flying += {"step": 1, "settle": -1}.get(event["e"], 0)
+        most = max(most, flying)
+    return most
+
+
+@PINNED
+def test_what_steps_in_flight_sampled_for_a_preempted_request_is_lost(later: Any) -> None:
+    lost = [
+        event
+        for seed in range(6)
+        for event in drive(later, seed, 6)[0]
+        if event["e"] == "preempt" and event.get("lost")
+    ]
+    assert lost
 
 
 @PINNED

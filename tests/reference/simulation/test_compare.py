@@ -57,6 +57,20 @@ def test_sharing_policies_keep_their_bound_and_others_pass_nobody_in_order(
         assert gaps[name] < gaps["fcfs"] / 4
 
 
+def test_the_rows_are_the_same_in_one_process_and_in_two() -> None:
+    workload = generate("tenants", 40, 12, 0)
+    told: list[list[dict[str, Any]]] = []
+    ended: list[str] = []
+    for workers in (1, 2):
+        rows = compare(
+            workload, CONFIG, ["vtc", "fcfs"], workers=workers, on_row=lambda: ended.append("")
+        )
+        told.append([row.json() for row in rows])
+    assert told[0] == told[1]
+    assert [row["policy"] for row in told[0]] == ["vtc", "fcfs"]
+    assert len(ended) == 4
+
+
 def test_attainment_counts_requests_within_the_goal() -> None:
     workload = generate("poisson", 30, 12, 0)
     all_of_them, none = (

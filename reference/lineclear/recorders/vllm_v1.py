@@ -1,0 +1,266 @@
+"""An event log of vLLM's V1 scheduler and block pool, which run unmodified.
+
+Guarantees: it imports and changes nothing of the engine but attributes of the instances that are
+recorded; a missing hook is reported by name. Blocks that are allocated, found, published, evicted
+and freed are logged where the engine does it, so what one call of the scheduler allocates and frees
+again is in the log. Free blocks and queues are read from the engine after each call.
+
+    recorder = VllmRecorder(scheduler, Writer(file, header_of(scheduler)))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from lineclear.recorders.hooks import Hooks, MissingHook
+from lineclear.recorders.vllm_state import ENGINE, VllmState, header_of
+
+__all__ = ["VllmRecorder", "header_of"]
+
+Event = dict[str, Any]
+#: A method, and its replacement.
+Method = Callable[..., Any]
+#: How requests end, by the name of their status; every other end is a finish.
+ENDS = {"FINISHED_ABORTED": "abort", "FINISHED_ERROR": "fail"}
+
+
+class Flight(NamedTuple):
+    """A step that is not settled: the engine's plan, and requests with samples by name."""
+
+    plan: Any
+    step: int
+    rows: dict[str, tuple[Any, int]]
+
+
+class VllmRecorder:
+    """Hooks that write the log of one scheduler.
+
+    Args:
+        scheduler: a `Scheduler` or `AsyncScheduler` without requests.
+        write: receives each event, such as `lineclear.conform.Writer` or `Checker.feed`.
+
+    Raises:
+        MissingHook: the engine lacks an attribute, or does what the log cannot say.
+    """
+
+    def __init__(self, scheduler: Any, write: Callable[[Event], object]) -> None:
+        """Installs the hooks."""
+        self.size = header_of(scheduler).block_size
+        self.state = VllmState(scheduler)
+        self._write = write
+        self._held: list[Event] | None = None  # events that follow one not yet known
+        self.live: dict[str, Any] = {}  # request id -> the engine's request
+        self.contents: dict[str, list[str]] = {}  # request id -> key of each whole block
+        self.step = 0
+        self.flights: list[Flight] = []
+        self.hooks = Hooks(ENGINE)
+        coordinator, pool = self.state.coordinator, self.state.pool
+        self.hooks.put(scheduler, "add_request", self._add)
+        self.hooks.put(scheduler, "schedule", self._schedule)
+        self.hooks.put(scheduler, "update_from_output", self._update)
+        self.hooks.put(scheduler, "finish_requests", self._checked)
+        self.hooks.put(scheduler, "reset_prefix_cache", self._checked)
+        self.hooks.put(scheduler, "_preempt_request", self._preempt)
+        self.hooks.put(scheduler, "_free_request", self._end)
+        self.hooks.put(coordinator, "allocate_new_computed_blocks", self._grow("hit"))
+        self.hooks.put(coordinator, "allocate_new_blocks", self._grow("alloc"))
+        self.hooks.put(coordinator, "free", self._free)
+        self.hooks.put(pool, "cache_full_blocks", self._publish)
+        self.hooks.put(pool, "_remove_cached_block_hashes", self._evict)
+        self.hooks.put(pool, "reset_prefix_cache", self._reset)
+
+    def detach(self) -> None:
+        """Removes the hooks."""
+        self.hooks.remove()
+
+    def keys(self, name: str, first: int, last: int) -> list[str]:
+        """Names of the content of a request's blocks `first` to `last` - 1.
+
+        They come from its tokens, not from the engine's hashes.
+        """
+        request = self.live[name]
+        found, tokens = self.contents[name], request.all_token_ids
+        while len(found) < last:
+            at = len(found) * self.size
+            part = repr(list(tokens[at : at + self.size]))
+            lora = request.lora_request
+            before = found[-1] if found else repr((lora and lora.lora_int_id, request.cache_salt))
+            found.append(blake2b(f"{before} {part}".encode(), digest_size=8).hexdigest())
+        return found[first:last]
+
+    def write(self, event: Event) -> None:
+        """Writes an event, or holds it back while an earlier one is not yet known."""
+        if self._held is None:
+            self._write(event)
+        else:
+            self._held.append(event)
+
+    # ---- requests and steps --------------------------------------------------------------------
+
+    def _add(self, method: Method) -> Method:
+        def add_request(request: Any) -> None:
+            if request.resumable:
+                raise MissingHook(f"{ENGINE}: the recorder does not support streaming input")
+            method(request)
+            name = request.request_id
+            self.live[name], self.contents[name] = request, []
+            priority = {"priority": request.priority} if request.priority else {}
+            prompt = request.num_prompt_tokens
+            self.write(
+                {"e": "submit", "r": name, "prompt": prompt, "max": request.max_tokens, **priority}
+            )
+
+        return add_request
+
+    def _schedule(self, method: Method) -> Method:
+        def schedule(*rest: Any, **named: Any) -> Any:
+            plan = method(*rest, **named)
+            cached = plan.scheduled_cached_reqs
+            starts = {new.req_id: new.num_computed_tokens for new in plan.scheduled_new_reqs}
+            starts.update(zip(cached.req_ids, cached.num_computed_tokens, strict=True))
+            rows: list[list[Any]] = []
+            for name, tokens in plan.num_scheduled_tokens.items():
+                samples = int(not self.live[name].is_prefill_chunk)
+                rows.append([name, starts[name], tokens, samples])
+            if rows:
+                self.step += 1
+                told = {row[0]: (self.live[row[0]], row[3]) for row in rows}
+                self.flights.append(Flight(plan, self.step, told))
+                self.write({"e": "step", "n": self.step, "rows": rows})
+            else:
+                self.write({"e": "idle"})
+            self.write(self.state.check())
+            return plan
+
+        return schedule
+
+    def _update(self, method: Method) -> Method:
+        def update_from_output(plan: Any, result: Any) -> Any:
+            flights = [flight for flight in self.flights if flight.plan is plan]
+            self.flights = [flight for flight in self.flights if flight.plan is not plan]
+            rows = [
+                (name, request, samples, request.num_tokens)
+                for flight in flights
+                for name, (request, samples) in flight.rows.items()
+                if name in self.live and self.live[name] is request
+            ]
+            self._held = []  # the step is over before its requests end; what it kept comes later
+            try:
+                return method(plan, result)
+            finally:
+                events, self._held = self._held, None
+                kept = [
+                    [name, request.num_tokens - before]
+                    for name, request, samples, before in rows
+                    if request.num_tokens - before != samples
+                ]
+                for flight in flights:
+                    event: Event = {"e": "settle", "n": flight.step}
+                    self.write({**event, "kept": kept} if kept else event)
+                for event in events:
+                    self.write(event)
+                self.write(self.state.check())
+
+        return update_from_output
+
+    def _checked(self, method: Method) -> Method:
+        def called(*rest: Any, **named: Any) -> Any:
+            answer = method(*rest, **named)
+            if self._held is None:  # else it is part of a call that checks at its end
+                self.write(self.state.check())
+            return answer
+
+        return called
+
+    def _preempt(self, method: Method) -> Method:
+        def preempt_request(request: Any, *rest: Any, **named: Any) -> None:
+            method(request, *rest, **named)
+            event: Event = {"e": "preempt", "r": request.request_id, "how": "recompute"}
+            if request.drop_stale_output and request.num_stale_output_tokens:
+                event["lost"] = True
+            self.write(event)
+
+        return preempt_request
+
+    def _end(self, method: Method) -> Method:
+        def free_request(request: Any, *rest: Any, **named: Any) -> Any:
+            answer = method(request, *rest, **named)
+            name = request.request_id
+            if self.live.pop(name, None) is not None:
+                del self.contents[name]
+                self.write({"e": ENDS.get(request.status.name, "finish"), "r": name})
+            return answer
+
+        return free_request
+
+    # ---- blocks --------------------------------------------------------------------------------
+
+    def _grow(self, kind: str) -> Callable[[Method], Method]:
+        def wrap(method: Method) -> Method:
+            def grow(request_id: str, *rest: Any, **named: Any) -> Any:
+                size = len(self.state.table(request_id))
+                answer = method(request_id, *rest, **named)
+                blocks = self.state.table(request_id)[size:]
+                if blocks:
+                    event: Event = {"e": kind, "r": request_id, "blocks": blocks}
+                    if kind == "hit":
+                        event["keys"] = self.keys(request_id, size, size + len(blocks))
+                    self.write(event)
+                return answer
+
+            return grow
+
+        return wrap
+
+    def _free(self, method: Method) -> Method:
+        def free(request_id: str) -> None:
+            blocks = self.state.table(request_id)
+            method(request_id)
+            left = len(self.state.table(request_id))
+            if blocks[left:]:
+                self.write({"e": "free", "r": request_id, "at": left, "blocks": blocks[left:]})
+
+        return free
+
+    def _publish(self, method: Method) -> Method:
+        def cache_full_blocks(
+            request: Any,
+            blocks: Any,
+            num_cached_blocks: int,
+            num_full_blocks: int,
+            *rest: Any,
+            **named: Any,
+        ) -> None:
+            first, last = num_cached_blocks, num_full_blocks
+            before = [block.block_hash for block in blocks[first:last]]
+            method(request, blocks, first, last, *rest, **named)
+            find = self.state.pool.cached_block_hash_to_block.contain
+            keys = self.keys(request.request_id, first, last)
+            for block, old, key in zip(blocks[first:last], before, keys, strict=True):
+                new = block.block_hash
+                if new is not None and new != old and find(new, block.block_id):
+                    self.write({"e": "store", "blocks": [block.block_id], "keys": [key]})
+
+        return cache_full_blocks
+
+    def _evict(self, method: Method) -> Method:
+        def remove_cached_block_hashes(block: Any) -> Any:
+            removed = method(block)
+            if removed:
+                self.write({"e": "evict", "blocks": [block.block_id]})
+            return removed
+
+        return remove_cached_block_hashes
+
+    def _reset(self, method: Method) -> Method:
+        def reset_prefix_cache() -> Any:
+            before = sorted(self.state.published())
+            answer = method()
+            gone = [block for block in before if block not in self.state.published()]
+            if gone:
+                self.write({"e": "evict", "blocks": gone})
+            return answer
+
+        return reset_prefix_cache
