@@ -427,7 +427,7 @@ def serve(model: Any, prompts: Any, outputs: list[int], **settings: Any) -> Resu
     from lineclear_gpu.llm import LLM
     from lineclear_gpu.params import SamplingParams
 
-    llm = LLM(model, record_chunks=True, max_num_seqs=128, max_num_batched_tokens=2048, max_model_len=1100,
+    llm = LLM(model, max_num_seqs=128, max_num_batched_tokens=2048, max_model_len=1100,
               block_size=16, watermark=0.0, seed=0, **settings)  # fmt: skip
     params = [SamplingParams(max_tokens=n, temperature=0, ignore_eos=True) for n in outputs]
     found = llm.generate(prompts, params)

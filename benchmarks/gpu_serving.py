@@ -60,7 +60,7 @@ class Ours:
         from lineclear_gpu.params import SamplingParams
 
         begin = time.perf_counter()
-        self.llm = LLM(model, seed=0, record_chunks=True, **{**SETTINGS, **settings})
+        self.llm = LLM(model, seed=0, **{**SETTINGS, **settings})
         self.seconds = time.perf_counter() - begin
         self.params = SamplingParams
         warm = SamplingParams(max_tokens=8, temperature=0, ignore_eos=True)

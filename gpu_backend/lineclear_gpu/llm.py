@@ -56,8 +56,8 @@ class LLM:
         fuse: whether layers use merged projections and our kernels; None for yes on a GPU
             unless `eager` is set.
         graphs: records steps, instead of the device's default; for tests.
-        record_chunks: whether steps with prompt chunks are recorded as well as decode-only steps.
-            Off, because its float32 parity has not been run on a GPU since a fault in it was fixed.
+        record_chunks: whether steps with prompt chunks are recorded as well as decode-only steps,
+            where steps are recorded.
         progress: called during recording with the number of steps recorded so far and in total.
         settings: scheduler settings by name, instead of `config`.
 
@@ -82,7 +82,7 @@ class LLM:
         eager: bool | None = None,
         fuse: bool | None = None,
         graphs: Graphs | None = None,
-        record_chunks: bool = False,
+        record_chunks: bool = True,
         progress: Callable[[int, int], object] = lambda *_: None,
         **settings: Any,
     ) -> None:

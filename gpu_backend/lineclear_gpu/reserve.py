@@ -55,7 +55,7 @@ def reserve(
     config: Config,
     attention: AttentionBackend | None,
     record: bool,
-    chunks: bool = False,
+    chunks: bool = True,
 ) -> int:
     """Bytes that activations and recorded steps take on the GPU.
 
@@ -64,7 +64,7 @@ def reserve(
         config: its settings.
         attention: attention backend; default: by device.
         record: whether steps are recorded.
-        chunks: whether steps with prompt chunks are recorded, too.
+        chunks: whether steps with prompt chunks are recorded, too, as they are by default.
     """
     cuda: Any = torch.cuda
     shape = KVShape(model.layers, model.kv_heads, model.head_dim, config.block_size, model.dtype)
