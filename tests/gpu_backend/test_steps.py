@@ -60,10 +60,10 @@ def test_a_starved_pool_gives_the_tokens_of_generate(mode: str, depth: int) -> N
 
 def test_steps_with_chunks_are_recorded_unless_switched_off() -> None:
     for record, launched in ((True, False), (False, True)):
+        changes: dict[str, Any] = {} if record else {"record_chunks": False}
         llm = LLM(
-            model(), seed=3, attention=Paged(), graphs=RecordedGraphs(), **BASE,
-            **({} if record else {"record_chunks": False}),
-        )  # fmt: skip
+            model(), seed=3, attention=Paged(), graphs=RecordedGraphs(), **{**BASE, **changes}
+        )
         assert [each[0] for each in tokens(llm.generate(prompts(), GREEDY))] == expected()
         assert llm.runner.replayed > 20
         assert bool(llm.runner.eager) == launched
@@ -90,7 +90,7 @@ def test_sampled_tokens_and_branches_are_those_of_launched_steps() -> None:
     assert llm.runner.replayed > llm.runner.eager
 
 
-@pytest.mark.parametrize("name", ["tiny-qwen3", "tiny-mistral", "tiny-gemma3"])
+@pytest.mark.parametrize("name", ["tiny-qwen3", "tiny-mistral", "tiny-gemma2", "tiny-gemma3"])
 def test_other_models_fused_and_recorded(name: str) -> None:
     chosen = load_model(name)
     wanted = reference_tokens(chosen, prompts()[:6], 12)
@@ -256,7 +256,9 @@ def test_what_reads_back_is_refused(work: Any) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", ["tiny-llama", "tiny-qwen3", "tiny-mistral", "tiny-gemma3"])
+@pytest.mark.parametrize(
+    "name", ["tiny-llama", "tiny-qwen3", "tiny-mistral", "tiny-gemma2", "tiny-gemma3"]
+)
 @pytest.mark.parametrize("fuse", [False, True])
 @pytest.mark.parametrize(("mode", "depth"), [("swap", 2), ("recompute", 2), ("auto", 1)])
 def test_cuda_graphs_give_the_tokens_of_generate(

@@ -38,6 +38,7 @@ CASES = [
     (SHORT, 6, 128, BF16, 16, None, None, SPLIT),
     (SHORT, 8, 80, F16, 256, None, None, SPLIT),
     (SHORT, 2, 64, F32, 48, None, 0.7, SPLIT),
+    (SHORT[3:], 2, 64, F32, 48, None, 1000.0, SPLIT),  # scores far below the cap keep their digits
     (FEW, 6, 96, F16, 16, None, None, WHOLE),
     (FEW, 6, 80, F32, 8, 7, None, SPLIT),
     (FEW, 2, 64, BF16, 64, None, 0.7, WHOLE),
