@@ -236,9 +236,14 @@ def register() -> None:
 
 @contextmanager
 def own_attention(model: Any) -> Iterator[Any]:
-    """The model with its library's own attention, for references."""
+    """The model with its library's own attention, for references.
+
+    With a soft cap that is its eager attention: some versions let such a model use torch's
+    scaled_dot_product_attention, which leaves the cap out.
+    """
     before = model.config._attn_implementation
-    model.config._attn_implementation = "sdpa" if model._supports_sdpa else "eager"
+    capped = getattr(model.config, "attn_logit_softcapping", None)
+    model.config._attn_implementation = "sdpa" if model._supports_sdpa and not capped else "eager"
     try:
         yield model
     finally:

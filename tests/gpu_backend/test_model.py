@@ -262,6 +262,18 @@ def test_the_probe_sees_what_no_argument_shows(monkeypatch: pytest.MonkeyPatch) 
         run(model)
 
 
+def test_own_attention_has_the_soft_cap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some versions say that the model supports torch's function, which leaves the cap out."""
+    model = load_model("tiny-gemma2")
+    monkeypatch.setattr(type(model.module), "_supports_sdpa", True)
+    with own_attention(model.module) as module:
+        assert module.config._attn_implementation == "eager"
+    run(model)
+    monkeypatch.setattr(type(model.module), "_supports_sdpa", False)
+    with own_attention(load_model("tiny-llama").module) as module:
+        assert module.config._attn_implementation == "sdpa"
+
+
 def test_own_attention_is_restored(llama: Model) -> None:
     assert llama.module.config._attn_implementation == NAME
     with own_attention(llama.module) as module:
