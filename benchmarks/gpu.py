@@ -3,7 +3,7 @@
 
     python benchmarks/gpu.py                        every section, a table
     python benchmarks/gpu.py --part speed           attention, a decode step, the engine and its peer
-    python benchmarks/gpu.py --part copies          swaps, copies on write, the host
+    python benchmarks/gpu.py --part copies          swaps, copies on write, the host, swap or recompute
     python benchmarks/gpu.py --part long            models, parity under memory pressure, tags
     python benchmarks/gpu.py --only limits,swaps    some sections
     python benchmarks/gpu.py --json FILE --markdown FILE
@@ -41,6 +41,7 @@ from gpu_attention import SHAPES, attention  # noqa: E402
 from gpu_forward import forward  # noqa: E402
 from gpu_models import models  # noqa: E402
 from gpu_serving import decode, pressure, serving  # noqa: E402
+from gpu_swapping import WORKLOADS, swapping  # noqa: E402
 
 from lineclear.request import Request  # noqa: E402
 from lineclear.scheduler import Config, Scheduler  # noqa: E402
@@ -78,6 +79,18 @@ TABLE = (
     ("host time of a step, 256 sequences", "host", "us", -300, -100, "us"),
     ("end to end, ample memory, beside the peer", "serving", "times the peer", 2.5, 4.0, "times"),
     ("the same under memory pressure", "pressure", "times the peer", 2.0, 4.0, "times"),
+    ("swap over recompute there", "pressure", "swap over recompute", 1.0, 1.05, "times"),
+    *(
+        (
+            f"auto over the better of swap and recompute, {name} requests",
+            "swapping",
+            f"{name}: auto over the better",
+            0.95,
+            1.0,
+            "times",
+        )
+        for name in WORKLOADS
+    ),
     (
         "a decode step of 128 sequences, over its floor",
         "decode",
@@ -427,7 +440,7 @@ def serve(model: Any, prompts: Any, outputs: list[int], **settings: Any) -> Resu
     from lineclear_gpu.llm import LLM
     from lineclear_gpu.params import SamplingParams
 
-    llm = LLM(model, record_chunks=True, max_num_seqs=128, max_num_batched_tokens=2048, max_model_len=1100,
+    llm = LLM(model, max_num_seqs=128, max_num_batched_tokens=2048, max_model_len=1100,
               block_size=16, watermark=0.0, seed=0, **settings)  # fmt: skip
     params = [SamplingParams(max_tokens=n, temperature=0, ignore_eos=True) for n in outputs]
     found = llm.generate(prompts, params)
@@ -504,6 +517,7 @@ SECTIONS: dict[str, Callable[[Result], Result]] = {
     "decode": decode,
     "serving": serving,
     "pressure": pressure,
+    "swapping": swapping,
     "forward": forward,
     "models": models,
     "parity": parity,
@@ -511,7 +525,7 @@ SECTIONS: dict[str, Callable[[Result], Result]] = {
 }
 #: Sections that run together; each part takes less than 8 minutes.
 PARTS = {
-    "copies": ("limits", "swaps", "both", "cow", "overlap", "host"),
+    "copies": ("limits", "swaps", "both", "cow", "overlap", "host", "swapping"),
     "speed": ("attention", "decode", "serving", "pressure"),
     "long": ("models", "parity", "tags"),
 }

@@ -43,7 +43,9 @@ class NoAttention(AttentionBackend):
 
     name = "none"
 
-    def attend(self, query: Any, layer: Any, rows: Any, scale: float, window: Any) -> Any:
+    def attend(
+        self, query: Any, layer: Any, rows: Any, scale: float, window: Any, cap: Any = None
+    ) -> Any:
         """The queries themselves."""
         return query
 

@@ -42,7 +42,7 @@ def models(_: Result) -> Result:
             prompts = listed.prompts_of(made, 8, 30, seed=2)
             wanted = reference_tokens(made, prompts, 16)
             llm = LLM(
-                made, record_chunks=True, block_size=8, num_gpu_blocks=14, num_cpu_blocks=40, max_num_seqs=8,
+                made, block_size=8, num_gpu_blocks=14, num_cpu_blocks=40, max_num_seqs=8,
                 max_num_batched_tokens=32, max_model_len=56, watermark=0.0, preemption_mode="swap",
             )  # fmt: skip
             params = SamplingParams(max_tokens=16, temperature=0, ignore_eos=True)

@@ -2,7 +2,8 @@
 
 Guarantees: a row attends only to its own context. No slot beyond a context affects a result,
 whatever it holds, NaN included: where lengths differ, padding is a valid slot of the same row, and
-is masked. A sliding window is a mask; blocks that leave the window stay allocated.
+is masked. A sliding window is a mask; blocks that leave the window stay allocated. A soft cap
+replaces each score s by cap * tanh(s / cap), before masks.
 
 Layers are views of the pool, [num_blocks, 2, block_size, kv_heads, head_dim], keys before values.
 """
@@ -88,10 +89,18 @@ class AttentionBackend(ABC):
 
     #: The name that users choose.
     name: str
+    #: Whether it implements a soft cap; if not, models with one are rejected.
+    caps = True
 
     @abstractmethod
     def attend(
-        self, query: Tensor, layer: Tensor, rows: Rows, scale: float, window: int | None
+        self,
+        query: Tensor,
+        layer: Tensor,
+        rows: Rows,
+        scale: float,
+        window: int | None,
+        cap: float | None = None,
     ) -> Tensor:
         """Attention output of each token; new KV is already in the layer.  [T, H, D]
 
@@ -102,6 +111,7 @@ class AttentionBackend(ABC):
             rows: the rows of the step.
             scale: factor applied to the scores.
             window: how many positions back a token sees, itself included; None for all.
+            cap: soft cap of the scaled scores; None for none.
         """
 
 
@@ -155,6 +165,27 @@ def buckets(lengths: np.ndarray, padding: float = PADDING) -> list[np.ndarray]:
     return [np.flatnonzero(power == each) for each in np.unique(power)]
 
 
+def weigh(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    mask: Tensor,
+    scale: float,
+    cap: float | None,
+) -> Tensor:
+    """Attention with a mask that is added to the scores.  Shapes as of torch's function
+
+    Torch's scaled_dot_product_attention has no soft cap, so with one the scores are written out.
+    """
+    if cap is None:
+        return functional.scaled_dot_product_attention(
+            queries, keys, values, attn_mask=mask, scale=scale
+        )
+    scores = torch.matmul(queries, keys.transpose(-1, -2)).float() * scale
+    scores = cap * torch.tanh(scores / cap) + mask
+    return torch.matmul(torch.softmax(scores, dim=-1).to(values.dtype), values)
+
+
 class Gather(AttentionBackend):
     """Copies each row's KV out of the pool, then torch's scaled_dot_product_attention.
 
@@ -165,23 +196,30 @@ class Gather(AttentionBackend):
     name = "gather"
 
     def attend(
-        self, query: Tensor, layer: Tensor, rows: Rows, scale: float, window: int | None
+        self,
+        query: Tensor,
+        layer: Tensor,
+        rows: Rows,
+        scale: float,
+        window: int | None,
+        cap: float | None = None,
     ) -> Tensor:
         """See `AttentionBackend.attend`."""
         groups, stretches = self._parts(rows)
         if not stretches and len(groups) == 1 and groups[0].tokens is None:
-            return self._decode(query, layer, groups[0], scale, window)
+            return self._decode(query, layer, groups[0], scale, window, cap)
         out = torch.empty_like(query, memory_format=torch.contiguous_format)
         for group in groups:
             chosen = query if group.tokens is None else query.index_select(0, group.tokens)
-            result = self._decode(chosen, layer, group, scale, window)
+            result = self._decode(chosen, layer, group, scale, window, cap)
             if group.tokens is None:
                 out.copy_(result)
             else:
                 out.index_copy_(0, group.tokens, result)
         for stretch in stretches:
             part = query[stretch.start : stretch.end]
-            out[stretch.start : stretch.end] = self._prefill(part, layer, stretch, scale, window)
+            result = self._prefill(part, layer, stretch, scale, window, cap)
+            out[stretch.start : stretch.end] = result
         return out
 
     # ---- once a step ---------------------------------------------------------------------------
@@ -230,7 +268,13 @@ class Gather(AttentionBackend):
     # ---- once a layer --------------------------------------------------------------------------
 
     def _decode(
-        self, query: Tensor, layer: Tensor, group: DecodeGroup, scale: float, window: int | None
+        self,
+        query: Tensor,
+        layer: Tensor,
+        group: DecodeGroup,
+        scale: float,
+        window: int | None,
+        cap: float | None,
     ) -> Tensor:
         rows, heads, size = query.shape
         kv_heads = layer.shape[3]
@@ -247,13 +291,16 @@ class Gather(AttentionBackend):
         shared = heads // kv_heads
         queries = query.reshape(rows, kv_heads, shared, size)
         mask = mask.expand(rows, kv_heads, shared, mask.shape[-1])
-        result = functional.scaled_dot_product_attention(
-            queries, keys, values, attn_mask=mask, scale=scale
-        )
-        return result.reshape(rows, heads, size)
+        return weigh(queries, keys, values, mask, scale, cap).reshape(rows, heads, size)
 
     def _prefill(
-        self, query: Tensor, layer: Tensor, stretch: Stretch, scale: float, window: int | None
+        self,
+        query: Tensor,
+        layer: Tensor,
+        stretch: Stretch,
+        scale: float,
+        window: int | None,
+        cap: float | None,
     ) -> Tensor:
         shared = query.shape[1] // layer.shape[3]
         kv = layer[stretch.blocks, :, stretch.offsets]  # [N, 2, kv_heads, D]
@@ -261,7 +308,7 @@ class Gather(AttentionBackend):
             kv = kv.repeat_interleave(shared, dim=2)
         keys, values = kv.permute(1, 2, 0, 3).unsqueeze(1).unbind(0)  # [1, H, N, D]
         context = keys.shape[2]
-        if stretch.whole and (window is None or window >= context):
+        if stretch.whole and cap is None and (window is None or window >= context):
             result = functional.scaled_dot_product_attention(
                 query.transpose(0, 1)[None], keys, values, is_causal=True, scale=scale
             )
@@ -277,7 +324,5 @@ class Gather(AttentionBackend):
             mask = torch.zeros(hidden.shape, dtype=query.dtype, device=query.device)
             mask = mask.masked_fill_(hidden, float("-inf"))[:, :context]
             stretch.masks[window] = mask
-        result = functional.scaled_dot_product_attention(
-            query.transpose(0, 1)[None], keys, values, attn_mask=mask, scale=scale
-        )
+        result = weigh(query.transpose(0, 1)[None], keys, values, mask, scale, cap)
         return result[0].transpose(0, 1)

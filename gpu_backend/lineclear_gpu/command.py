@@ -86,6 +86,12 @@ def add_parser(subparsers: Any) -> None:
         action="store_true",
         help="on a GPU: no recorded steps and no fused layers; the host launches every kernel",
     )
+    parser.add_argument(
+        "--calibration",
+        metavar="FILE",
+        help="measured costs for --preemption-mode auto (default: on a GPU the file of "
+        "`lineclear calibrate`; measured at start if it lacks them)",
+    )
     parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default: 0)")
     parser.add_argument("--steps", type=int, metavar="N", help="stop after this many steps")
     parser.add_argument(
@@ -159,7 +165,7 @@ def run_tags(arguments: argparse.Namespace, device: str) -> int:
 def run_model(arguments: argparse.Namespace, device: str) -> int:
     """Serves a workload with a model."""
     from lineclear_gpu.engine import EngineError
-    from lineclear_gpu.llm import LLM
+    from lineclear_gpu.llm import LLM, CalibrationError
     from lineclear_gpu.model import ModelError, Unsupported, load_model
     from lineclear_gpu.pool import PoolError
     from lineclear_gpu.shape import DTYPES
@@ -180,11 +186,12 @@ def run_model(arguments: argparse.Namespace, device: str) -> int:
         llm = LLM(
             model, config=sized(arguments, config, model), verify=arguments.verify_each_step,
             seed=arguments.seed, eager=arguments.eager or None, progress=recording,
+            calibration=arguments.calibration,
         )  # fmt: skip
-    except (ModelError, Unsupported, PoolError, EngineError) as error:
+    except (ModelError, Unsupported, PoolError, EngineError, CalibrationError) as error:
         raise UsageError(str(error)) from error
     if device == "cuda":
-        sys.stderr.write(llm.recorded + "\n")
+        sys.stderr.write(f"{llm.recorded}\n{llm.calibrated}\n")
     served = serve(llm, workload, arguments)
     same: bool | None = None
     if arguments.compare:
@@ -204,6 +211,11 @@ def run_model(arguments: argparse.Namespace, device: str) -> int:
     del served["tokens"]
     result = {"model": arguments.model, "device": device, "dtype": str(model.dtype), **served}
     result["recorded"] = llm.recorded
+    result["costs"] = {
+        "swap_token_cost": llm.config.swap_token_cost,
+        "recompute_token_cost": llm.config.recompute_token_cost,
+        "source": llm.calibrated,
+    }
     result["same_tokens"] = same
     if arguments.format == "json":
         write_json(result)

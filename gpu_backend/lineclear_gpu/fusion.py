@@ -50,16 +50,21 @@ def fuse(module: nn.Module) -> Counter[str]:
         return Counter(known._lineclear_parts)
     found: Counter[str] = Counter()
     with torch.inference_mode(False), torch.no_grad():
-        for part in list(module.modules()):
-            if hasattr(part, "variance_epsilon") and isinstance(
+        parts: list[Any] = list(module.modules())
+        for part in parts:
+            if isinstance(epsilon(part), float) and isinstance(
                 getattr(part, "weight", None), nn.Parameter
             ):
                 found["norm"] += replace_norm(part)
             if all(linear(part, name) for name in ("q_proj", "k_proj", "v_proj")):
                 found["projections"] += merge(part, ("q_proj", "k_proj", "v_proj"))
-                found["rotation"] += replace_rotation(part)
+                found["rotation"] += replace_rotation(part, part.q_proj.weight)
+            if linear(part, "qkv_proj"):  # merged by the library
+                found["rotation"] += replace_rotation(part, part.qkv_proj.weight)
             if all(linear(part, name) for name in ("gate_proj", "up_proj", "down_proj")):
                 found["gate"] += replace_gate(part)
+            if all(linear(part, name) for name in ("gate_up_proj", "down_proj")):
+                found["gate"] += replace_merged_gate(part)
     known._lineclear_parts = dict(+found)
     return +found
 
@@ -69,10 +74,21 @@ def linear(part: nn.Module, name: str) -> bool:
     return type(getattr(part, name, None)) is nn.Linear
 
 
+def epsilon(part: nn.Module) -> Any:
+    """What keeps a norm's root from 0, by either of its names; None if neither is there."""
+    found = getattr(part, "variance_epsilon", None)
+    return getattr(part, "eps", None) if found is None else found
+
+
+def difference(wanted: Tensor, found: Tensor) -> float:
+    """Norm of the difference, relative to the norm of the expected result."""
+    wanted, found = wanted.detach().float(), found.detach().float()
+    return float((found - wanted).norm() / wanted.norm())
+
+
 def agrees(wanted: Tensor, found: Tensor) -> bool:
     """Whether a replacement gave the expected result."""
-    error = (found.float() - wanted.float()).norm() / wanted.float().norm()
-    return bool(error <= BOUNDS.get(wanted.dtype, 1e-5))
+    return difference(wanted, found) <= BOUNDS.get(wanted.dtype, 1e-5)
 
 
 def replace(part: nn.Module, forward: Callable[..., Any]) -> None:
@@ -92,19 +108,36 @@ def like(weight: Tensor, *shape: int) -> Tensor:
     return found
 
 
+#: Forms of a root mean square norm: arguments of `rms_norm`. The first of the closest is chosen.
+NORMS: tuple[dict[str, bool], ...] = (
+    {"rounded": True, "shift": False},  # llama
+    {"rounded": False, "shift": False},  # olmo2
+    {"rounded": False, "shift": True},  # gemma
+)
+
+
 def replace_norm(part: Any) -> bool:
-    """A root mean square norm over the last dimension."""
-    weight, eps = part.weight, float(part.variance_epsilon)
+    """A root mean square norm over the last dimension, of the form that is closest to its own."""
+    weight, eps = part.weight, float(epsilon(part))
     own = part.forward
 
     def forward(given: Tensor) -> Tensor:
         if given.dim() not in (3, 4) or given.shape[0] != 1 or given.stride(-1) != 1:
             other: Tensor = own(given)
             return other
-        return rms_norm(given, part.weight, eps)
+        return rms_norm(given, part.weight, eps, **form)
 
+    if weight.dim() != 1:
+        return False
     given = like(weight, 1, 3, weight.shape[0])
-    if weight.dim() != 1 or not agrees(own(given), rms_norm(given, weight, eps)):
+    try:
+        wanted = own(given)
+    except Exception:  # a norm over several dimensions
+        return False
+    if not isinstance(wanted, Tensor) or wanted.shape != given.shape or not wanted.norm() > 0:
+        return False
+    form = min(NORMS, key=lambda each: difference(wanted, rms_norm(given, weight, eps, **each)))
+    if not agrees(wanted, rms_norm(given, weight, eps, **form)):
         return False
     replace(part, forward)
     return True
@@ -160,8 +193,7 @@ def joined(layers: list[Any]) -> tuple[Tensor, Tensor | None]:
 def replace_gate(part: Any) -> bool:
     """down(activation(gate(x)) * up(x)), with gate and up merged and one kernel between."""
     own = part.forward
-    kind = getattr(getattr(part, "config", None), "hidden_act", None)
-    kind = kind or getattr(getattr(part, "config", None), "hidden_activation", None)
+    kind = activation(part)
     layers = [part.gate_proj, part.up_proj]
     shapes = {(layer.in_features, layer.out_features, layer.bias is None) for layer in layers}
     if kind not in GATES or len(shapes) > 1:
@@ -181,19 +213,47 @@ def replace_gate(part: Any) -> bool:
     return True
 
 
+def replace_merged_gate(part: Any) -> bool:
+    """The same where the library has merged gate and up: one kernel for the gate's operations."""
+    own = part.forward
+    kind = activation(part)
+    if kind not in GATES or part.gate_up_proj.out_features % 2:
+        return False
+
+    def forward(given: Tensor) -> Tensor:
+        found: Tensor = part.down_proj(gated(part.gate_up_proj(given), kind))
+        return found
+
+    given = like(part.gate_up_proj.weight, 1, 3, part.gate_up_proj.in_features)
+    if not agrees(own(given), forward(given)):
+        return False
+    replace(part, forward)
+    return True
+
+
+def activation(part: Any) -> str | None:
+    """The activation of a gate, by the name in its configuration."""
+    config = getattr(part, "config", None)
+    return getattr(config, "hidden_act", None) or getattr(config, "hidden_activation", None)
+
+
 #: Modules of the library whose rotation was replaced, and whether that succeeded.
 _rotations: dict[str, bool] = {}
 
 
-def replace_rotation(part: Any) -> bool:
-    """Replaces the library module's function that rotates queries and keys."""
+def replace_rotation(part: Any, weight: Tensor) -> bool:
+    """Replaces the library module's function that rotates queries and keys.
+
+    Args:
+        part: an attention layer.
+        weight: of its projection, for type and device.
+    """
     name = type(part).__module__
     module: Any = sys.modules[name]
     own = getattr(module, "apply_rotary_pos_emb", None)
     size = getattr(part, "head_dim", None)
     if name in _rotations or own is None or not isinstance(size, int) or size % 2:
         return _rotations.get(name, False)
-    weight = part.q_proj.weight
     query, key = like(weight, 1, 4, 3, size), like(weight, 1, 2, 3, size)
     angles = like(weight, 1, 3, size // 2)
     cos, sin = (torch.cat((each, each), dim=-1) for each in (angles.cos(), angles.sin()))

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from lineclear.config import Config
 from lineclear_gpu.attention import AttentionBackend
+from lineclear_gpu.calibration import CalibrationError, Subject, default_path
+from lineclear_gpu.calibration import load as load_costs
+from lineclear_gpu.calibration import save as save_costs
+from lineclear_gpu.costs import measure, warm_up, weighs
 from lineclear_gpu.engine import Engine, EngineError
 from lineclear_gpu.graphs import CudaGraphs, Graphs
 from lineclear_gpu.model import Model, fused_model, load_model
@@ -25,8 +30,9 @@ from lineclear_gpu.reserve import reserve
 from lineclear_gpu.runner import ModelRunner
 from lineclear_gpu.shape import DTYPES, KVShape
 from lineclear_gpu.streams import Streams
+from lineclear_gpu.transfer import Transfer
 
-__all__ = ["LLM", "Prompt"]
+__all__ = ["LLM", "CalibrationError", "Prompt"]
 
 Prompt = str | Sequence[int]
 #: CPU blocks for each GPU block, unless given.
@@ -56,8 +62,12 @@ class LLM:
         fuse: whether layers use merged projections and our kernels; None for yes on a GPU
             unless `eager` is set.
         graphs: records steps, instead of the device's default; for tests.
-        record_chunks: whether steps with prompt chunks are recorded as well as decode-only steps.
-            Off, because its float32 parity has not been run on a GPU since a fault in it was fixed.
+        record_chunks: whether steps with prompt chunks are recorded as well as decode-only steps,
+            where steps are recorded.
+        calibration: file of measured costs, which `auto` preemption weighs where `config` or
+            `settings` leave both costs at their defaults. They are measured and added to the file
+            if it lacks them. None for the user's file on a GPU and for the defaults on a CPU;
+            False for the defaults.
         progress: called during recording with the number of steps recorded so far and in total.
         settings: scheduler settings by name, instead of `config`.
 
@@ -65,6 +75,7 @@ class LLM:
         ModelError, Unsupported: the model cannot be loaded, or its attention is unsupported.
         PoolError: the pools do not fit.
         ConfigError: invalid settings.
+        CalibrationError: the file of costs cannot be read.
     """
 
     def __init__(
@@ -82,7 +93,8 @@ class LLM:
         eager: bool | None = None,
         fuse: bool | None = None,
         graphs: Graphs | None = None,
-        record_chunks: bool = False,
+        record_chunks: bool = True,
+        calibration: str | Path | bool | None = None,
         progress: Callable[[int, int], object] = lambda *_: None,
         **settings: Any,
     ) -> None:
@@ -131,6 +143,18 @@ class LLM:
             max_len=made.max_model_len,
         )  # fmt: skip
         self.runner.record(progress)
+        copies = Transfer(self.pool)
+        if not on_cpu:
+            warm_up(self.runner, copies, made, model.device)
+        #: Where the costs of `auto` preemption come from, in one line.
+        self.calibrated = "costs of the settings"
+        if calibration is None:
+            calibration = not on_cpu
+        if calibration is not False and weighs(made):
+            path = default_path() if calibration is True else Path(calibration)
+            made = self._with_costs(made, path, copies)
+        self.config = made
+        self.runner.replayed = self.runner.eager = 0
         decode = None
         if model.tokenizer is not None:
             decode = lambda ids: model.tokenizer.decode(ids, skip_special_tokens=True)  # noqa: E731
@@ -145,6 +169,30 @@ class LLM:
             verify=verify,
         )
         self._asked = 0
+
+    def subject(self) -> Subject:
+        """What costs that are measured here belong to."""
+        return Subject.of(
+            self.model,
+            self.pool.shape.token_bytes,
+            self.config.block_size,
+            self.runner.refused is None,
+        )
+
+    def _with_costs(self, config: Config, path: Path, copies: Transfer) -> Config:
+        """The settings with the file's costs; measures them first if it has none."""
+        subject = self.subject()
+        costs = load_costs(path, subject)
+        source = f"from {path}"
+        if costs is None:
+            costs = measure(self.runner, copies, config, self.model.device)
+            source = f"measured now, kept in {path}"
+            try:
+                save_costs(path, subject, costs)
+            except OSError as error:
+                source = f"measured now, not kept: cannot write {path}: {error.strerror}"
+        self.calibrated = f"{costs}, {source}"
+        return replace(config, swap_token_cost=costs.swap, recompute_token_cost=costs.recompute)
 
     @property
     def recorded(self) -> str:

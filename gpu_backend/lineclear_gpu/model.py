@@ -29,7 +29,7 @@ from lineclear_gpu.plug import (
     register,
 )
 from lineclear_gpu.presets import PRESETS, preset
-from lineclear_gpu.supported import check_class, check_config, windows
+from lineclear_gpu.supported import check_class, check_config, soft_cap, windows
 
 __all__ = ["Model", "ModelError", "Unsupported", "adopt", "fused_model", "load_model", "probe"]
 
@@ -57,6 +57,7 @@ class Model:
         dtype: type of weights, keys and values.
         device: where it is.
         windows: the sliding window of each layer, None for full attention.
+        cap: the soft cap of attention scores, None for none.
         fused: whether its layers use merged projections and our kernels.
     """
 
@@ -71,6 +72,7 @@ class Model:
     dtype: torch.dtype
     device: torch.device
     windows: tuple[int | None, ...]
+    cap: float | None = None
     fused: bool = False
 
     def logits(
@@ -225,6 +227,7 @@ def adopt(module: Any, tokenizer: Any = None, backend: AttentionBackend | None =
         dtype=weight.dtype,
         device=weight.device,
         windows=windows(config),
+        cap=soft_cap(config),
     )
     register()
     config._attn_implementation = NAME
@@ -280,7 +283,9 @@ def probe(model: Model, backend: AttentionBackend, length: int = 24) -> None:
             sample_rows=none,
         )
         rows = Rows.of(batch, size, model.dtype, model.device)
-        forward = ForwardContext(rows, lambda n: pool[:, n], backend, store_kv, model.windows)
+        forward = ForwardContext(
+            rows, lambda n: pool[:, n], backend, store_kv, model.windows, model.cap
+        )
         where = torch.from_numpy(positions).to(model.device)
         keep = torch.arange(end - start, device=model.device)
         found.append(model.logits(tokens[start:end], where, keep, forward))

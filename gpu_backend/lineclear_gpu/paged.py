@@ -29,7 +29,13 @@ class Paged(AttentionBackend):
         self._processors: dict[torch.device, int] = {}
 
     def attend(
-        self, query: Tensor, layer: Tensor, rows: Rows, scale: float, window: int | None
+        self,
+        query: Tensor,
+        layer: Tensor,
+        rows: Rows,
+        scale: float,
+        window: int | None,
+        cap: float | None = None,
     ) -> Tensor:
         """See `AttentionBackend.attend`."""
         if query.is_cuda:
@@ -41,15 +47,16 @@ class Paged(AttentionBackend):
                 rows.row_starts,
                 scale,
                 window,
+                cap,
                 single=rows.single,
                 processors=self.processors(query.device),
             )
         if rows.batch is not None and not rows.single:
-            return self._rest.attend(query, layer, rows, scale, window)
+            return self._rest.attend(query, layer, rows, scale, window, cap)
         tables, contexts = rows.tables, rows.context_lens
         if not rows.single:  # each token as a row of its own
             tables, contexts = token_rows(tables, contexts, rows.row_starts, len(query))
-        return attend_by_table(query, layer, tables, contexts, scale, window)
+        return attend_by_table(query, layer, tables, contexts, scale, window, cap)
 
     def processors(self, device: torch.device) -> int:
         """Number of multiprocessors of a device."""
@@ -82,6 +89,7 @@ def attend_by_table(
     contexts: Tensor,
     scale: float,
     window: int | None,
+    cap: float | None = None,
 ) -> Tensor:
     """Rows of one token each, in torch: gathers every entry of the tables.  [R, H, D]
 
@@ -92,6 +100,7 @@ def attend_by_table(
         contexts: 0 gives zeros.  [R] int64
         scale: factor applied to the scores.
         window: how many positions back a token sees, itself included; None for all.
+        cap: soft cap of the scaled scores; None for none.
     """
     rows, heads, size = query.shape
     block_size, kv_heads = layer.shape[2], layer.shape[3]
@@ -107,6 +116,8 @@ def attend_by_table(
     keys, values = kv.permute(2, 0, 3, 1, 4).unbind(0)  # [R, kv_heads, N, D]
     queries = query.reshape(rows, kv_heads, heads // kv_heads, size)
     scores = torch.matmul(queries, keys.transpose(-1, -2)).float() * scale
+    if cap is not None:
+        scores = cap * torch.tanh(scores / cap)
     scores = scores.masked_fill(hidden[:, None, None], float("-inf"))
     weights = torch.softmax(scores, dim=-1).to(values.dtype)
     found = torch.matmul(weights, values).reshape(rows, heads, size)

@@ -18,7 +18,15 @@ from lineclear_gpu.attention import AttentionBackend, Rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["NAME", "ForwardContext", "Unsupported", "attend", "own_attention", "register"]
+__all__ = [
+    "NAME",
+    "ForwardContext",
+    "Unsupported",
+    "attend",
+    "check_cap",
+    "own_attention",
+    "register",
+]
 
 #: The name under which transformers has the function. It treats names with "flash" or "paged|"
 #: specially.
@@ -44,7 +52,7 @@ KNOWN = frozenset(
 MEANINGS = {
     "s_aux": "attention sinks",
     "sinks": "attention sinks",
-    "softcap": "a soft cap on attention scores",
+    "softcap": "a soft cap that is not positive",
     "logit_softcapping": "a soft cap on attention scores",
     "position_bias": "a bias on positions",
     "alibi": "a bias on positions (ALiBi)",
@@ -68,9 +76,10 @@ class ForwardContext:
         backend: computes attention.
         store: stores keys and values [T, kv_heads, head_dim] into slots [T] of a layer's view.
         windows: what each layer must be called with, by its number; it may call with more.
+        cap: the soft cap that each layer must be called with; likewise.
     """
 
-    __slots__ = ("backend", "layer", "rows", "seen", "store", "windows")
+    __slots__ = ("backend", "cap", "layer", "rows", "seen", "store", "windows")
 
     def __init__(
         self,
@@ -79,6 +88,7 @@ class ForwardContext:
         backend: AttentionBackend,
         store: Callable[[Tensor, Tensor, Tensor, Tensor], None],
         windows: tuple[int | None, ...],
+        cap: float | None = None,
     ) -> None:
         """Starts before the first layer."""
         self.rows = rows
@@ -86,6 +96,7 @@ class ForwardContext:
         self.backend = backend
         self.store = store
         self.windows = windows
+        self.cap = cap
         self.seen = 0
 
     def finish(self) -> None:
@@ -99,6 +110,19 @@ class ForwardContext:
                 f"{self.seen} of {len(self.windows)} layers attend over the pool; models that mix "
                 "in layers of another kind are not supported"
             )
+
+
+def check_cap(backend: AttentionBackend, cap: float | None) -> None:
+    """Rejects a soft cap that the attention backend does not implement.
+
+    Raises:
+        Unsupported: names another backend.
+    """
+    if cap is not None and not backend.caps:
+        raise Unsupported(
+            f"the model has a soft cap of {cap} on attention scores, which {backend.name} "
+            "attention does not implement; use paged or gather attention"
+        )
 
 
 def refuse(name: str, value: object, module: object) -> Unsupported:
@@ -127,6 +151,7 @@ def attend(
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
+    softcap: float | None = None,
     is_causal: bool | None = None,
     lineclear: ForwardContext | None = None,
     **others: Any,
@@ -142,6 +167,7 @@ def attend(
         scaling: factor applied to the scores, 1 / sqrt(D) if None.
         dropout: must be 0.
         sliding_window: how many positions back a token sees, itself included.
+        softcap: each scaled score s becomes softcap * tanh(s / softcap); must be positive.
         is_causal: must not be False.
         lineclear: the forward.
         others: rejected unless they are None or known to have no effect.
@@ -178,6 +204,14 @@ def attend(
             f"layer {index} has a sliding window of {wanted} in the configuration and attends "
             f"with {sliding_window}"
         )
+    if lineclear.cap is not None and softcap != lineclear.cap:
+        raise Unsupported(
+            f"layer {index} has a soft cap of {lineclear.cap} in the configuration and attends "
+            f"with {softcap}"
+        )
+    if softcap is not None and not softcap > 0:
+        raise refuse("softcap", softcap, module)
+    check_cap(lineclear.backend, softcap)
     lineclear.seen += 1
     if query.shape[0] != 1 or value.shape != key.shape:
         raise Unsupported(
@@ -194,7 +228,7 @@ def attend(
     lineclear.store(view, key[0].transpose(0, 1), value[0].transpose(0, 1), rows.slots)
     scale = query.shape[3] ** -0.5 if scaling is None else scaling
     queries = query[0].transpose(0, 1)
-    result = lineclear.backend.attend(queries, view, rows, scale, sliding_window)
+    result = lineclear.backend.attend(queries, view, rows, scale, sliding_window, softcap)
     return result[None], None
 
 
@@ -210,9 +244,14 @@ def register() -> None:
 
 @contextmanager
 def own_attention(model: Any) -> Iterator[Any]:
-    """The model with its library's own attention, for references."""
+    """The model with its library's own attention, for references.
+
+    With a soft cap that is its eager attention: some versions let such a model use torch's
+    scaled_dot_product_attention, which leaves the cap out.
+    """
     before = model.config._attn_implementation
-    model.config._attn_implementation = "sdpa" if model._supports_sdpa else "eager"
+    capped = getattr(model.config, "attn_logit_softcapping", None)
+    model.config._attn_implementation = "sdpa" if model._supports_sdpa and not capped else "eager"
     try:
         yield model
     finally:

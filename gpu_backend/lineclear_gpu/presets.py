@@ -2,7 +2,8 @@
 
 Guarantees: a name gives the same configuration everywhere, and with one seed the same weights on
 the CPU. The weights are drawn wide enough that the two best logits of a token are seldom close: a
-greedy test then shows an error rather than a tie.
+greedy test then shows an error rather than a tie. The small models' output weights are not those of
+the embedding: with tied random weights the best token is mostly the last one, whatever attention does.
 """
 # pyright: basic
 
@@ -25,6 +26,7 @@ TINY: dict[str, Any] = {
     "head_dim": 16,
     "max_position_embeddings": 4096,
     "initializer_range": 0.2,
+    "tie_word_embeddings": False,
     "bos_token_id": None,
     "eos_token_id": None,
     "pad_token_id": None,
@@ -35,6 +37,11 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "tiny-llama": ("llama", TINY),
     "tiny-qwen3": ("qwen3", {**TINY, "num_key_value_heads": 1}),
     "tiny-mistral": ("mistral", {**TINY, "sliding_window": 7}),
+    # Its scores are large enough for the cap to change most tokens.
+    "tiny-gemma2": (
+        "gemma2",
+        {**TINY, "sliding_window": 7, "attn_logit_softcapping": 1.0, "query_pre_attn_scalar": 16},
+    ),
     "tiny-gemma3": (
         "gemma3_text",
         {

@@ -22,7 +22,7 @@ from lineclear_gpu.pool import KVPool
 from lineclear_gpu.runner import ModelRunner
 from lineclear_gpu.shape import KVShape
 
-__all__ = ["largest_step", "reserve"]
+__all__ = ["largest_step", "prompt_step", "reserve"]
 
 #: Bytes of a graph that shares the memory of a larger one: kept by the driver for each.
 GRAPH = 16 << 20
@@ -30,10 +30,20 @@ GRAPH = 16 << 20
 
 def largest_step(config: Config) -> Batch:
     """Prompts that fill a step's budget, with as many rows as may run, each in its own blocks."""
-    size = config.block_size
     tokens = min(config.max_num_batched_tokens, config.max_num_seqs * config.max_model_len)
     rows = -(-tokens // config.max_model_len)
-    lengths = np.full(rows, tokens // rows, dtype=np.int64)
+    return prompt_step(rows, tokens // rows, config.block_size)
+
+
+def prompt_step(rows: int, length: int, size: int) -> Batch:
+    """Prompts of one length, each a row of its own in the first blocks of the pool.
+
+    Args:
+        rows: number of prompts.
+        length: tokens of each.
+        size: tokens of a block.
+    """
+    lengths = np.full(rows, length, dtype=np.int64)
     widths = -(-lengths // size)
     tables = np.arange(rows * int(widths[0]), dtype=np.int32).reshape(rows, -1)
     starts = np.concatenate(([0], np.cumsum(lengths)))
@@ -55,7 +65,7 @@ def reserve(
     config: Config,
     attention: AttentionBackend | None,
     record: bool,
-    chunks: bool = False,
+    chunks: bool = True,
 ) -> int:
     """Bytes that activations and recorded steps take on the GPU.
 
@@ -64,7 +74,7 @@ def reserve(
         config: its settings.
         attention: attention backend; default: by device.
         record: whether steps are recorded.
-        chunks: whether steps with prompt chunks are recorded, too.
+        chunks: whether steps with prompt chunks are recorded, too, as they are by default.
     """
     cuda: Any = torch.cuda
     shape = KVShape(model.layers, model.kv_heads, model.head_dim, config.block_size, model.dtype)

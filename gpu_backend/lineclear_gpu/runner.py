@@ -20,7 +20,7 @@ from lineclear_gpu.graphs import Graphs
 from lineclear_gpu.kernels.storing import store_kv
 from lineclear_gpu.model import Model
 from lineclear_gpu.paged import Paged, paged_here
-from lineclear_gpu.plug import ForwardContext
+from lineclear_gpu.plug import ForwardContext, check_cap
 from lineclear_gpu.sampling import sample
 from lineclear_gpu.staging import Staging
 from lineclear_gpu.steps import Steps, records
@@ -109,6 +109,7 @@ class ModelRunner:
         self.block_size = int(gpu.shape[3])
         self.num_blocks = int(gpu.shape[0])
         self.backend = backend or (Paged() if paged_here(model.device) else Gather())
+        check_cap(self.backend, model.cap)
         self.store = store
         self.check = check
         self.graphs = graphs
@@ -204,7 +205,7 @@ class ModelRunner:
             known = self.newest.index_select(0, sent["token_lanes"])
             tokens = torch.where(tokens < 0, known, tokens)
         forward = ForwardContext(
-            rows, self.pool.layer, self.backend, self.store, self.model.windows
+            rows, self.pool.layer, self.backend, self.store, self.model.windows, self.model.cap
         )
         logits = self.model.logits(tokens, sent["positions"], sent["last"], forward)
         self.logits = logits

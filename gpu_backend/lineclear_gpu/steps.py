@@ -212,7 +212,7 @@ class Steps:
         known = self.memory.index_select(0, inputs["lanes"])
         tokens = torch.where(inputs["tokens"] < 0, known, inputs["tokens"])
         forward = ForwardContext(
-            rows, self.pool.layer, self.backend, store_every, self.model.windows
+            rows, self.pool.layer, self.backend, store_every, self.model.windows, self.model.cap
         )
         scores = self.model.scores(tokens, inputs["positions"], keep, forward)
         if kind == SAMPLED:

@@ -12,7 +12,7 @@ from typing import Any
 
 from lineclear_gpu.plug import Unsupported
 
-__all__ = ["check_class", "check_config", "windows"]
+__all__ = ["check_class", "check_config", "soft_cap", "windows"]
 
 #: Attributes that count as set unless they are None, False or 0.
 REFUSED = {
@@ -20,7 +20,6 @@ REFUSED = {
     "vision_config": "images; load its text model alone",
     "audio_config": "audio; load its text model alone",
     "kv_lora_rank": "latent attention (MLA)",
-    "attn_logit_softcapping": "a soft cap on attention scores",
     "alibi": "a bias on positions (ALiBi)",
     "attention_chunk_size": "chunked attention",
     "use_bidirectional_attention": "attention in both directions",
@@ -133,3 +132,12 @@ def windows(config: Any) -> tuple[int | None, ...]:
     if kinds:
         return tuple(window if kind == "sliding_attention" else None for kind in kinds)
     return (window,) * layers
+
+
+def soft_cap(config: Any) -> float | None:
+    """The configured soft cap of attention scores, None for none.
+
+    A layer that attends with another one is rejected.
+    """
+    found = value(config, "attn_logit_softcapping")
+    return float(found) if found else None

@@ -7,7 +7,8 @@ calls is up to the streams.
 
 On a GPU one driver call submits all copies (cuMemcpyBatchAsync), each a run of adjacent rows in
 both pools. Copies of one call are not ordered among themselves, which is why targets must be
-distinct. Small blocks move faster by a kernel that reads and writes host memory itself;
+distinct. Long lists of small blocks are issued in pieces, the first one short: the host prepares a piece
+while the copies before it run. Small blocks move faster by a kernel that reads and writes host memory itself;
 `KERNEL_BELOW` is the limit, measured by `benchmarks/gpu.py`.
 """
 
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lineclear_gpu.kernels.copying import copy_rows_triton, has_triton
+from lineclear_gpu.kernels.copying import OVER_LINK, copy_rows_triton, has_triton
 from lineclear_gpu.pool import KVPool
 
 __all__ = ["KERNEL_BELOW", "Transfer", "runs"]
@@ -30,6 +31,9 @@ Pairs = list[tuple[int, int]]
 #: Runs of fewer bytes than this, on average, are copied by a kernel.
 KERNEL_BELOW = 192 * 1024
 
+
+#: Copies of small blocks in the first piece of a call, and how much longer each next piece is.
+FIRST, GROWTH = 256, 4
 
 #: Up to this many copies it pays to sort them before looking for runs.
 SORTED_UP_TO = 2048
@@ -130,21 +134,52 @@ class Transfer:
         self.bytes_in += self._copy(self.pool.cpu_rows, self.pool.gpu_rows, pairs)
 
     def _copy(self, source: torch.Tensor, target: torch.Tensor, pairs: Pairs) -> int:
-        """Copies on the current stream; returns the number of bytes."""
-        if not pairs:
-            return 0
+        """Copies on the current stream; returns the number of bytes.
+
+        Raises:
+            IndexError, ValueError: a row does not exist, or two copies have one target; no copy of
+                this call is running then, though some may have been made.
+        """
+        small = source.shape[1] < KERNEL_BELOW
+        begin, length = 0, FIRST if small else len(pairs)
+        taken = np.zeros(target.shape[0] if length < len(pairs) else 0, dtype=np.bool_)
+        while begin < len(pairs):
+            piece = pairs[begin : begin + length]
+            try:
+                self._copy_piece(source, target, piece, taken)
+            except (IndexError, ValueError):
+                if begin and self.cuda:
+                    torch.cuda.current_stream(self.pool.device).synchronize()
+                raise
+            begin += length
+            length *= GROWTH
+        return source.shape[1] * len(pairs)
+
+    def _copy_piece(
+        self, source: torch.Tensor, target: torch.Tensor, pairs: Pairs, taken: Any
+    ) -> None:
+        """Checks and issues some copies of a call.
+
+        Args:
+            source: rows of one pool.
+            target: rows of the other.
+            pairs: source and target row of each copy.
+            taken: whether a row is the target of an earlier piece; empty if there is one piece.
+        """
         flat = chain.from_iterable(pairs)
         table = np.fromiter(flat, dtype=np.int64, count=2 * len(pairs)).reshape(-1, 2)
         rows, places = table[:, 0], table[:, 1]  # [copies] each
         for side, tensor in ((rows, source), (places, target)):
             if side.min() < 0 or side.max() >= tensor.shape[0]:
                 raise IndexError(f"block {side.min()}..{side.max()} of {tensor.shape[0]}")
-        if np.bincount(places).max() > 1:
+        if np.bincount(places).max() > 1 or (len(taken) and taken[places].any()):
             raise ValueError("two copies of one call have the same target")
+        if len(taken):
+            taken[places] = True
         size = source.shape[1]
         if not self.cuda:
             target[torch.from_numpy(places)] = source[torch.from_numpy(rows)]
-            return size * len(pairs)
+            return
         starts, ends, lengths = runs(rows, places)
         way = self.way
         if (
@@ -162,11 +197,11 @@ class Transfer:
             self._by_batch(source, target, starts, ends, lengths)
         elif way == "kernel":
             pinned = torch.from_numpy(table.astype(np.int32)).pin_memory()
-            copy_rows_triton(source, target, pinned.to(self.pool.device, non_blocking=True))
+            sent = pinned.to(self.pool.device, non_blocking=True)
+            copy_rows_triton(source, target, sent, *OVER_LINK)
         else:
             for start, end, length in zip(starts, ends, lengths, strict=True):
                 target[end : end + length].copy_(source[start : start + length], non_blocking=True)
-        return size * len(pairs)
 
     def _by_batch(
         self, source: torch.Tensor, target: torch.Tensor, starts: Any, ends: Any, lengths: Any

@@ -82,15 +82,28 @@ class Varlen(AttentionBackend):
     """
 
     name = "varlen"
+    caps = False  # the operator of torch's kernel has no argument for it
 
     def __init__(self, kernel: Kernel = flash) -> None:
         """Prepares nothing yet."""
         self.kernel = kernel
 
     def attend(
-        self, query: Tensor, layer: Tensor, rows: Rows, scale: float, window: int | None
+        self,
+        query: Tensor,
+        layer: Tensor,
+        rows: Rows,
+        scale: float,
+        window: int | None,
+        cap: float | None = None,
     ) -> Tensor:
-        """See `AttentionBackend.attend`."""
+        """See `AttentionBackend.attend`.
+
+        Raises:
+            ValueError: there is a soft cap.
+        """
+        if cap is not None:
+            raise ValueError("varlen attention has no soft cap; use paged or gather attention")
         found = rows.cache.get(self)
         if not isinstance(found, Packed):
             found = rows.cache[self] = self.pack(rows)

@@ -31,6 +31,26 @@ def test_types_heads_and_sizes(dtype: torch.dtype, shared: int, head_dim: int) -
     assert case.error(Gather(), 7) < BOUNDS[dtype]
 
 
+@pytest.mark.parametrize("rows", [DECODE, CHUNKED, MIXED], ids=str)
+@pytest.mark.parametrize("window", [None, 5])
+@pytest.mark.parametrize("backend", [Gather, Paged])
+def test_a_soft_cap(
+    backend: type[Gather], rows: list[tuple[int, int]], window: int | None
+) -> None:
+    case = Case(rows, heads=6, kv_heads=2)
+    assert case.error(backend(), window, 0.7) < BOUNDS[torch.float32]
+    plain, capped = case.reference(window), case.reference(window, 0.7)
+    assert float((plain - capped).norm() / capped.norm()) > 0.02  # leaving it out shows
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_a_soft_cap_in_sixteen_bits(dtype: torch.dtype) -> None:
+    case = Case(MIXED, heads=8, kv_heads=2, head_dim=80, dtype=dtype)
+    for backend in (Gather(), Paged()):
+        assert case.error(backend, 7, 0.7) < BOUNDS[dtype]
+        assert case.error(backend, None, 50.0) < BOUNDS[dtype]
+
+
 def test_rows_of_very_different_lengths_are_padded_apart() -> None:
     rows = [(1, 3)] * 20 + [(1, 700), (1, 129)]
     assert len(buckets(np.array([context for _, context in rows]))) == 3
@@ -72,8 +92,11 @@ def test_the_pool_in_place(rows: list[tuple[int, int]], window: int | None) -> N
     assert Case(rows, heads=6, kv_heads=2).error(Paged(), window) < BOUNDS[torch.float32]
 
 
+@pytest.mark.parametrize("cap", [None, 0.7])
 @pytest.mark.parametrize("window", [None, 5])
-def test_each_token_as_a_row_of_its_own_and_rows_that_fill_up(window: int | None) -> None:
+def test_each_token_as_a_row_of_its_own_and_rows_that_fill_up(
+    window: int | None, cap: float | None
+) -> None:
     """A recorded step on a CPU: empty rows and tokens beyond the last row give zeros."""
     case = Case(MIXED)
     sent = Rows.of(case.batch, SIZE, torch.float32, torch.device("cpu"))
@@ -83,9 +106,9 @@ def test_each_token_as_a_row_of_its_own_and_rows_that_fill_up(window: int | None
     tables = torch.cat((sent.tables, torch.zeros(2, sent.tables.shape[1], dtype=torch.int32)))
     chosen, seen = token_rows(tables, contexts, ends, len(more))
     assert seen[-3:].tolist() == [0, 0, 0]
-    found = attend_by_table(more, case.layer, chosen, seen, case.scale, window)
+    found = attend_by_table(more, case.layer, chosen, seen, case.scale, window, cap)
     assert not found[-3:].any()
-    wanted = case.reference(window)
+    wanted = case.reference(window, cap)
     assert float((found[:-3].double() - wanted).norm() / wanted.norm()) < BOUNDS[torch.float32]
 
 
@@ -152,9 +175,9 @@ def test_on_a_gpu(dtype: torch.dtype) -> None:
         case = Case(DECODE + CHUNKED, heads=8, kv_heads=2, head_dim=head_dim, dtype=dtype)
         rows = Rows.of(case.batch, SIZE, dtype, device)
         query, layer = case.query.to(device), case.pool.to(device)[:, 1]
-        for window in (None, 7):
-            found = Gather().attend(query, layer, rows, case.scale, window).double().cpu()
-            wanted = case.reference(window)
+        for window, cap in ((None, None), (7, None), (None, 0.7), (7, 50.0)):
+            found = Gather().attend(query, layer, rows, case.scale, window, cap).double().cpu()
+            wanted = case.reference(window, cap)
             assert float((found - wanted).norm() / wanted.norm()) < BOUNDS[dtype]
 
 
@@ -167,8 +190,8 @@ def test_the_pool_in_place_on_a_gpu(dtype: torch.dtype, head_dim: int) -> None:
         case = Case(rows, heads=8, kv_heads=2, head_dim=head_dim, dtype=dtype)
         sent = Rows.of(case.batch, SIZE, dtype, device)
         query, layer = case.query.to(device), case.pool.to(device)[:, 1]
-        for window in (None, 7):
-            found = Paged().attend(query, layer, sent, case.scale, window).double().cpu()
-            wanted = case.reference(window)
+        for window, cap in ((None, None), (7, None), (None, 0.7), (7, 50.0)):
+            found = Paged().attend(query, layer, sent, case.scale, window, cap).double().cpu()
+            wanted = case.reference(window, cap)
             error = float((found - wanted).norm() / wanted.norm())
-            assert error < BOUNDS[dtype], (rows, window, error)
+            assert error < BOUNDS[dtype], (rows, window, cap, error)

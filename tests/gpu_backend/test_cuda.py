@@ -54,6 +54,24 @@ def test_a_round_trip_keeps_every_byte(pool: KVPool, way: str) -> None:
     assert torch.equal(pool.gpu_rows[rest], before[rest])
 
 
+def test_a_long_list_of_small_blocks_keeps_every_byte() -> None:
+    made = KVPool(KVShape(1, 8, 128, 16, torch.bfloat16), 2000, 2000, "cuda")
+    made.gpu_rows.random_(0, 255)
+    before = made.gpu_rows.clone()
+    with torch.cuda.stream(torch.cuda.Stream()):  # type: ignore[no-untyped-call]
+        device, host = torch.randperm(2000).tolist(), torch.randperm(2000).tolist()
+        transfer = Transfer(made)
+        transfer.out(list(zip(device, host, strict=True)))
+        torch.cuda.synchronize()
+        made.gpu_rows.zero_()
+        transfer.into(list(zip(host, device, strict=True)))
+        with pytest.raises(ValueError, match="the same target"):
+            transfer.into([*zip(host, device, strict=True), (0, device[0])])
+        torch.cuda.synchronize()
+    assert torch.equal(made.gpu_rows, before)
+    made.close()
+
+
 def test_kernels_do_what_torch_does(pool: KVPool) -> None:
     torch.manual_seed(1)
     shape = pool.shape

@@ -22,9 +22,11 @@ from lineclear_gpu.presets import preset
         ("llama", {}, {"norm": 5, "projections": 2, "rotation": 2, "gate": 2}),
         ("qwen2", {}, {"norm": 5, "projections": 2, "rotation": 2, "gate": 2}),
         ("qwen3", {}, {"norm": 9, "projections": 2, "rotation": 2, "gate": 2}),
-        ("gemma3_text", {}, {"projections": 2, "rotation": 2, "gate": 2}),
-        ("olmo2", {}, None),
-        ("phi3", {}, None),
+        ("gemma3_text", {}, {"norm": 13, "projections": 2, "rotation": 2, "gate": 2}),
+        ("tiny-gemma2", {}, {"norm": 9, "projections": 2, "rotation": 2, "gate": 2}),
+        ("olmo2", {}, {"norm": 9, "projections": 2, "rotation": 2, "gate": 2}),
+        ("phi3", {}, {"norm": 5, "rotation": 2, "gate": 2}),
+        ("phi3", {"partial_rotary_factor": 0.5}, {"norm": 5, "rotation": 2, "gate": 2}),
     ],
 )
 def test_logits_stay_what_they_were(kind: str, changes: dict[str, Any], parts: Any) -> None:
@@ -81,12 +83,69 @@ def test_a_part_of_another_meaning_is_left_as_it_is() -> None:
             return given * (1 + self.weight)  # no norm at all
 
     assert not fusion.replace_norm(Other())
+    assert not fuse(nn.Sequential(nn.LayerNorm(8), nn.BatchNorm1d(8), nn.GroupNorm(2, 8)))
     gate: Any = nn.Module()
     gate.gate_proj, gate.up_proj = nn.Linear(8, 6, bias=False), nn.Linear(8, 6, bias=False)
     gate.down_proj = nn.Linear(6, 8, bias=False)
     gate.config = type("Config", (), {"hidden_act": "silu"})()
     gate.forward = lambda x: gate.down_proj(gate.gate_proj(x) + gate.up_proj(x))
     assert not fusion.replace_gate(gate)
+
+
+class Norm(nn.Module):
+    """The library's norms: llama's, olmo2's and gemma's."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        self.form = form
+        self.eps = 1e-6
+        generator = torch.Generator().manual_seed(3)
+        self.weight = nn.Parameter(torch.randn(64, generator=generator).to(torch.bfloat16))
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        wide = given.float()
+        wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
+        if self.form == "llama":
+            return self.weight * wide.to(given.dtype)
+        factor = self.weight.float() + (1.0 if self.form == "gemma" else 0.0)
+        return (wide * factor).to(given.dtype)
+
+
+@pytest.mark.parametrize("form", ["llama", "olmo2", "gemma"])
+def test_each_norm_rounds_where_the_library_rounds(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = Norm(form)
+    given = torch.randn(1, 50, 64, generator=torch.Generator().manual_seed(4)).to(torch.bfloat16)
+    own = part(given)
+    assert fusion.replace_norm(part)
+    assert torch.equal(part(given), own)
+    with fused():
+        assert torch.equal(part(given), own)
+    shifted = form == "gemma"
+    monkeypatch.setattr(fusion, "NORMS", [n for n in fusion.NORMS if n["shift"] != shifted])
+    assert not fusion.replace_norm(Norm(form))  # another factor is no rounding
+
+
+def test_a_merged_gate_of_another_meaning_is_left_as_it_is() -> None:
+    def gate(half: int) -> Any:
+        made: Any = nn.Module()
+        made.gate_up_proj = nn.Linear(8, 12, bias=False)
+        made.down_proj = nn.Linear(6, 8, bias=False)
+        made.config = type("Config", (), {"hidden_act": "silu"})()
+
+        def forward(x: torch.Tensor) -> torch.Tensor:
+            halves = made.gate_up_proj(x).chunk(2, dim=-1)
+            found: torch.Tensor = made.down_proj(
+                halves[1 - half] * nn.functional.silu(halves[half])
+            )
+            return found
+
+        made.forward = forward
+        return made
+
+    assert fusion.replace_merged_gate(gate(0))
+    assert not fusion.replace_merged_gate(gate(1))  # the second half is the gate
 
 
 def test_a_fusion_that_changes_logits_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,11 @@ from lineclear_gpu.model import (
     random_model,
 )
 from lineclear_gpu.plug import NAME, attend, own_attention
+from lineclear_gpu.pool import KVPool
 from lineclear_gpu.presets import PRESETS, preset
+from lineclear_gpu.runner import ModelRunner
+from lineclear_gpu.shape import KVShape
+from lineclear_gpu.varlen import Varlen
 
 TINY = [name for name in PRESETS if name.startswith("tiny")]
 
@@ -83,7 +87,6 @@ def test_a_name_that_nobody_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ("kind", "changes", "needs"),
     [
         ("gpt_oss", {}, "attention sinks"),
-        ("gemma2", {}, "a soft cap on attention scores"),
         ("deepseek_v3", {}, "latent attention"),
         ("mamba", {}, "state space layers"),
         ("jamba", {}, "state space layers"),
@@ -107,8 +110,25 @@ def test_what_is_not_supported_is_refused_by_name(
     assert "\n" not in str(told.value)
 
 
-def test_gemma2_without_its_soft_cap_runs() -> None:
-    random_model(preset("gemma2", attn_logit_softcapping=None, sliding_window=5))
+def test_a_soft_cap_is_that_of_the_configuration() -> None:
+    assert random_model(preset("gemma2", sliding_window=5)).cap == 50.0
+    assert (
+        random_model(preset("gemma2", attn_logit_softcapping=None, sliding_window=5)).cap is None
+    )
+    # The probe runs such a model, so it compares capped logits: the same without the cap differ.
+    made = load_model("tiny-gemma2")
+    assert made.cap == 1.0
+    with pytest.raises(Unsupported, match="gives different logits over the pool"):
+        probe(made, NoCap())
+
+
+class NoCap(Gather):
+    """Broken on purpose: leaves the soft cap out."""
+
+    def attend(
+        self, query: Any, layer: Any, rows: Any, scale: Any, window: Any, cap: Any = None
+    ) -> Any:
+        return super().attend(query, layer, rows, scale, window)
 
 
 # ---- what reaches the attention function ---------------------------------------------------------
@@ -147,7 +167,8 @@ def call(kv_heads: int = 2, **changes: Any) -> None:
     ("argument", "said"),
     [
         ({"s_aux": torch.zeros(4)}, "s_aux=a tensor of shape .4,.: attention sinks"),
-        ({"softcap": 50.0}, "softcap=50.0: a soft cap"),
+        ({"softcap": 0.0}, "softcap=0.0: a soft cap that is not positive"),
+        ({"logit_softcapping": 50.0}, "logit_softcapping=50.0: a soft cap"),
         ({"position_bias": torch.zeros(4)}, "a bias on positions"),
         ({"surprise": 1}, "surprise=1: an unknown argument"),
         ({"dropout": 0.1}, "dropout"),
@@ -168,6 +189,8 @@ def test_arguments_are_refused_never_ignored(argument: dict[str, Any], said: str
 def test_harmless_arguments_pass_the_checks() -> None:
     with pytest.raises(Stored):
         call(s_aux=None, softcap=None, use_cache=False, position_ids=torch.zeros(1, 3))
+    with pytest.raises(Stored):
+        call(softcap=50.0)
 
 
 def run(model: Model, **kwargs: Any) -> None:
@@ -201,6 +224,29 @@ def test_a_window_that_the_layer_forgets() -> None:
         run(model)
 
 
+def test_a_soft_cap_that_the_layer_forgets_or_changes() -> None:
+    for wrong in (None, 2.0):
+        model = load_model("tiny-gemma2")
+        model.module.model.layers[1].self_attn.attn_logit_softcapping = wrong
+        with pytest.raises(Unsupported, match=f"layer 1 has a soft cap of 1.0 .* with {wrong}"):
+            run(model)
+    with pytest.raises(Unsupported, match=r"layer 0 has a soft cap of 30\.0"):
+        # Its configuration has the setting and its layers ignore it.
+        random_model(preset("tiny-gemma3", attn_logit_softcapping=30.0))
+
+
+def test_a_soft_cap_needs_attention_that_has_one() -> None:
+    model = load_model("tiny-gemma2")
+    wanted = "varlen attention does not implement; use paged or gather"
+    with pytest.raises(Unsupported, match=wanted):
+        probe(model, Varlen())
+    shape = KVShape(model.layers, model.kv_heads, model.head_dim, 4, model.dtype)
+    with pytest.raises(Unsupported, match=wanted):
+        ModelRunner(model, KVPool(shape, 4, 0), backend=Varlen())
+    with pytest.raises(ValueError, match="use paged or gather"):
+        Varlen().attend(torch.zeros(1), torch.zeros(1), SimpleNamespace(), 1.0, None, 1.0)  # type: ignore[arg-type]
+
+
 def test_the_probe_sees_what_no_argument_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     """A layer that adds a bias only in its own attention."""
     model = load_model("tiny-llama")
@@ -214,6 +260,18 @@ def test_the_probe_sees_what_no_argument_shows(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(attention, "forward", biased)
     with pytest.raises(Unsupported, match="gives different logits over the pool"):
         run(model)
+
+
+def test_own_attention_has_the_soft_cap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some versions say that the model supports torch's function, which leaves the cap out."""
+    model = load_model("tiny-gemma2")
+    monkeypatch.setattr(type(model.module), "_supports_sdpa", True)
+    with own_attention(model.module) as module:
+        assert module.config._attn_implementation == "eager"
+    run(model)
+    monkeypatch.setattr(type(model.module), "_supports_sdpa", False)
+    with own_attention(load_model("tiny-llama").module) as module:
+        assert module.config._attn_implementation == "sdpa"
 
 
 def test_own_attention_is_restored(llama: Model) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from lineclear_gpu.model import load_model
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,6 +52,27 @@ def test_a_stale_page_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert models.main() == 0
     models.PAGE.write_text("old\n", encoding="utf-8")
     assert models.main() == 1
+
+
+def test_the_benchmark_of_preemption_runs_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("triton")
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    section = importlib.import_module("gpu_swapping")
+    few = section.Workload(((3, (20, 40), (30, 40)), (1, (50, 60), (20, 21))), 4, 8, 90)
+    found = section.swapping({}, load_model("tiny-llama"), {"few": few}, 1)
+    for mode in section.MODES:
+        assert len(found[f"few, {mode}: every run"]) == 1
+    assert found["few, swap: swaps"] > 0
+    assert found["few, recompute: recomputes"] > 0
+    assert found["few: costs"].startswith("a token costs ")
+    rates = [found[f"few, {mode}: tokens/s"] for mode in section.MODES]
+    assert found["few: auto over the better"] == rates[2] / max(rates[:2])
+    assert set(section.WORKLOADS) == {"short", "long", "mixed"}
+    for work in section.WORKLOADS.values():
+        prompts, outputs = work.requests(1000)
+        totals = [len(p) + out for p, out in zip(prompts, outputs, strict=True)]
+        assert max(totals) <= work.longest
+        assert 16 * work.blocks < sum(totals) / len(totals) * work.rows
 
 
 def test_the_benchmark_of_a_forward_runs_on_the_cpu() -> None:

@@ -41,7 +41,7 @@ def settings(**changes: Any) -> Config:
     return Config(**{**usual, **changes})
 
 
-MODELS = ("tiny-llama", "tiny-qwen3", "tiny-mistral", "tiny-gemma3")
+MODELS = ("tiny-llama", "tiny-qwen3", "tiny-mistral", "tiny-gemma2", "tiny-gemma3")
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -105,8 +105,10 @@ def test_on_a_gpu(name: str, mode: str) -> None:
 class NarrowWindow(Gather):
     """Broken on purpose: sees one position less."""
 
-    def attend(self, query: Any, layer: Any, rows: Any, scale: float, window: Any) -> Any:
-        return super().attend(query, layer, rows, scale, window and window - 1)
+    def attend(
+        self, query: Any, layer: Any, rows: Any, scale: float, window: Any, cap: Any = None
+    ) -> Any:
+        return super().attend(query, layer, rows, scale, window and window - 1, cap)
 
 
 def test_an_attention_that_is_wrong_by_one_position_is_seen(
@@ -116,6 +118,36 @@ def test_an_attention_that_is_wrong_by_one_position_is_seen(
     monkeypatch.setattr("lineclear_gpu.runner.Gather", NarrowWindow)
     report = compare(model, prompts, expected, Drive(model, settings(**AMPLE))(prompts, TOKENS))
     assert len(report.wrong) >= 5
+
+
+class NoCap(Gather):
+    """Broken on purpose: leaves the soft cap out."""
+
+    def attend(
+        self, query: Any, layer: Any, rows: Any, scale: float, window: Any, cap: Any = None
+    ) -> Any:
+        return super().attend(query, layer, rows, scale, window)
+
+
+def test_an_attention_that_leaves_the_soft_cap_out_is_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, prompts, expected = given("tiny-gemma2")
+    monkeypatch.setattr("lineclear_gpu.runner.Gather", NoCap)
+    report = compare(model, prompts, expected, Drive(model, settings(**AMPLE))(prompts, TOKENS))
+    assert len(report.wrong) >= 5
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_tokens_to_compare_depend_on_attention(name: str) -> None:
+    """Tied random weights repeat the last token of the prompt whatever attention computes."""
+    _, prompts, expected = given(name)
+    pairs = [
+        (before, token)
+        for prompt, found in zip(prompts, expected, strict=True)
+        for before, token in zip([prompt[-1], *found], found, strict=False)
+    ]
+    assert sum(before == token for before, token in pairs) < len(pairs) // 4
 
 
 def test_a_swap_that_moves_nothing_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

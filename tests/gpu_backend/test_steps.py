@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from dataclasses import fields
 from typing import Any
 
@@ -21,6 +22,7 @@ from lineclear_gpu.llm import LLM
 from lineclear_gpu.model import load_model
 from lineclear_gpu.paged import Paged
 from lineclear_gpu.parity import reference_tokens
+from lineclear_gpu.reserve import reserve
 from lineclear_gpu.streams import DelayedStreams
 
 
@@ -39,7 +41,6 @@ def made_with(graphs: Graphs, seed: int, chosen: Any, **changes: Any) -> LLM:
         attention=Paged(),
         graphs=graphs,
         fuse=fuse,
-        record_chunks=True,
         **{**BASE, **changes},
     )
 
@@ -55,6 +56,19 @@ def test_a_starved_pool_gives_the_tokens_of_generate(mode: str, depth: int) -> N
     hazards = llm.engine.executor.hazards
     assert hazards is not None
     assert hazards.checked > 0 or mode == "recompute"  # one stream orders itself
+
+
+def test_steps_with_chunks_are_recorded_unless_switched_off() -> None:
+    for record, launched in ((True, False), (False, True)):
+        changes: dict[str, Any] = {} if record else {"record_chunks": False}
+        llm = LLM(
+            model(), seed=3, attention=Paged(), graphs=RecordedGraphs(), **{**BASE, **changes}
+        )
+        assert [each[0] for each in tokens(llm.generate(prompts(), GREEDY))] == expected()
+        assert llm.runner.replayed > 20
+        assert bool(llm.runner.eager) == launched
+    chunks = inspect.signature(reserve).parameters["chunks"]
+    assert chunks.default is True  # the memory of what is recorded by default is kept by default
 
 
 @pytest.mark.parametrize("most", [64, 80])
@@ -76,7 +90,7 @@ def test_sampled_tokens_and_branches_are_those_of_launched_steps() -> None:
     assert llm.runner.replayed > llm.runner.eager
 
 
-@pytest.mark.parametrize("name", ["tiny-qwen3", "tiny-mistral", "tiny-gemma3"])
+@pytest.mark.parametrize("name", ["tiny-qwen3", "tiny-mistral", "tiny-gemma2", "tiny-gemma3"])
 def test_other_models_fused_and_recorded(name: str) -> None:
     chosen = load_model(name)
     wanted = reference_tokens(chosen, prompts()[:6], 12)
@@ -174,7 +188,7 @@ def test_a_model_that_cannot_be_recorded_runs_launch_by_launch_and_says_why() ->
 
 
 def test_other_attention_is_not_recorded_and_says_why() -> None:
-    llm = LLM(model(), graphs=RecordedGraphs(), record_chunks=True, **BASE)
+    llm = LLM(model(), graphs=RecordedGraphs(), **BASE)
     assert "gather attention reads lengths on the host" in llm.recorded
     assert "it was not requested" in LLM(model(), **BASE).recorded
 
@@ -242,7 +256,9 @@ def test_what_reads_back_is_refused(work: Any) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", ["tiny-llama", "tiny-qwen3", "tiny-mistral", "tiny-gemma3"])
+@pytest.mark.parametrize(
+    "name", ["tiny-llama", "tiny-qwen3", "tiny-mistral", "tiny-gemma2", "tiny-gemma3"]
+)
 @pytest.mark.parametrize("fuse", [False, True])
 @pytest.mark.parametrize(("mode", "depth"), [("swap", 2), ("recompute", 2), ("auto", 1)])
 def test_cuda_graphs_give_the_tokens_of_generate(
@@ -260,7 +276,6 @@ def test_cuda_graphs_give_the_tokens_of_generate(
         verify=True,
         graphs=CudaGraphs(chosen.device),
         fuse=fuse,
-        record_chunks=True,
         **changes,
     )
     assert llm.recorded.startswith("steps are recorded"), llm.recorded
@@ -285,7 +300,6 @@ def test_cuda_graphs_with_more_rows_than_tokens(most: int) -> None:
     llm = LLM(
         chosen,
         verify=True,
-        record_chunks=True,
         **{**BASE, "max_num_seqs": most, "max_num_batched_tokens": 128, "num_gpu_blocks": 400},
     )
     found = [
@@ -306,7 +320,7 @@ def test_cuda_graphs_sample_what_launched_steps_sample() -> None:
     exact_float32()
     chosen = load_model("tiny-llama", device="cuda", dtype=torch.float32)
     eager = LLM(chosen, eager=True, seed=3, **BASE)
-    graphs = LLM(chosen, seed=3, fuse=False, record_chunks=True, **{**BASE, **STARVED})
+    graphs = LLM(chosen, seed=3, fuse=False, **{**BASE, **STARVED})
     assert tokens(eager.generate(prompts(), SAMPLED)) == tokens(
         graphs.generate(prompts(), SAMPLED)
     )

@@ -103,6 +103,38 @@ def test_a_copy_that_cannot_be_is_refused_and_moves_nothing(
     assert torch.equal(pool.cpu_rows, before)
 
 
+def test_a_long_list_is_copied_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lineclear_gpu.transfer.FIRST", 2)
+    monkeypatch.setattr("lineclear_gpu.transfer.GROWTH", 2)
+    lengths: list[int] = []
+    own = Transfer._copy_piece
+
+    def piece(self: Transfer, source: Any, target: Any, pairs: Any, taken: Any) -> None:
+        lengths.append(len(pairs))
+        own(self, source, target, pairs, taken)
+
+    monkeypatch.setattr(Transfer, "_copy_piece", piece)
+    pool = filled()
+    before, other = pool.gpu_rows.clone(), pool.cpu_rows.clone()
+    transfer = Transfer(pool)
+    pairs = [(11 - k, (5 * k) % 9) for k in range(8)]
+    transfer.out(pairs)
+    assert lengths == [2, 4, 2]
+    assert transfer.bytes_out == 8 * SHAPE.block_bytes
+    for source, target in pairs:
+        assert torch.equal(pool.cpu_rows[target], before[source])
+    (left,) = set(range(9)) - {target for _, target in pairs}
+    assert torch.equal(pool.cpu_rows[left], other[left])
+    for wrong, error in (((0, pairs[0][1]), ValueError), ((12, left), IndexError)):
+        with pytest.raises(error):  # in a later piece: a target of the first, a row that is not
+            transfer.out([*pairs[:7], wrong])
+    assert transfer.bytes_out == 8 * SHAPE.block_bytes
+    monkeypatch.setattr("lineclear_gpu.transfer.KERNEL_BELOW", 0)  # large blocks go in one piece
+    lengths.clear()
+    transfer.out(pairs)
+    assert lengths == [8]
+
+
 def test_blocks_are_copied_inside_the_pool() -> None:
     pool = filled()
     before = pool.gpu_rows.clone()

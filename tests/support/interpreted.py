@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from pool_case import BOUNDS, DECODE, Case
 
+from lineclear_gpu.fusion import NORMS
 from lineclear_gpu.kernels import fused
 from lineclear_gpu.kernels import paged as kernels
 from lineclear_gpu.kernels.paged import LaunchPlan
@@ -38,6 +39,7 @@ CASES = [
     (SHORT, 6, 128, BF16, 16, None, None, SPLIT),
     (SHORT, 8, 80, F16, 256, None, None, SPLIT),
     (SHORT, 2, 64, F32, 48, None, 0.7, SPLIT),
+    (SHORT[3:], 2, 64, F32, 48, None, 1000.0, SPLIT),  # scores far below the cap keep their digits
     (FEW, 6, 96, F16, 16, None, None, WHOLE),
     (FEW, 6, 80, F32, 8, 7, None, SPLIT),
     (FEW, 2, 64, BF16, 64, None, 0.7, WHOLE),
@@ -108,8 +110,9 @@ def layers() -> None:
         heads = merged[..., 120:].view(1, 3, 5, 24)  # non-adjacent rows
         for given in (torch.randn(1, 3, 72).to(dtype), heads):
             weight = torch.randn(given.shape[-1]).to(dtype)
-            wanted = fused.rms_norm(given, weight, 1e-5)
-            near(fused.rms_norm(given, weight, 1e-5, interpret=True), wanted, bound)
+            for form in NORMS:
+                wanted = fused.rms_norm(given, weight, 1e-5, **form)
+                near(fused.rms_norm(given, weight, 1e-5, **form, interpret=True), wanted, bound)
         query, key = heads.transpose(1, 2), torch.randn(1, 3, 3, 24).to(dtype).transpose(1, 2)
         angles = torch.randn(1, 3, 12)
         cos, sin = (torch.cat((a, a), -1).to(dtype) for a in (angles.cos(), angles.sin()))

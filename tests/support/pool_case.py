@@ -94,12 +94,15 @@ class Case:
             out[own] = torch.einsum("htn,nhd->thd", weights, values)
         return out
 
-    def error(self, backend: AttentionBackend, window: int | None = None) -> float:
+    def error(
+        self, backend: AttentionBackend, window: int | None = None, cap: float | None = None
+    ) -> float:
         """Relative L2 error of a backend; NaN if it read a slot beyond a context."""
         rows = Rows.of(self.batch, self.size, self.query.dtype, torch.device("cpu"))
-        found = backend.attend(self.query, self.layer, rows, self.scale, window).double()
-        wanted = self.reference(window)
-        again = backend.attend(self.query, self.layer, rows, self.scale, window).double()
+        given = (self.query, self.layer, rows, self.scale, window, cap)
+        found = backend.attend(*given).double()
+        wanted = self.reference(window, cap)
+        again = backend.attend(*given).double()
         assert torch.allclose(
             found, again, 0.0, 0.0, equal_nan=True
         )  # data prepared for one layer serves another

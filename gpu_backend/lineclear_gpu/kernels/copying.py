@@ -15,12 +15,11 @@ try:
 except ImportError:  # torch is used instead
     triton = None
 
-__all__ = ["copy_rows", "copy_rows_triton", "has_triton"]
+__all__ = ["INSIDE", "OVER_LINK", "copy_rows", "copy_rows_triton", "has_triton"]
 
-#: Words that one program of the kernel moves.
-CHUNK = 4096
-#: Warps of one program.
-WARPS = 16
+#: Words that one program of the kernel moves, and its warps: inside the device, and over the link to
+#: the host, as measured there.
+INSIDE, OVER_LINK = (4096, 16), (1024, 8)
 
 if triton is not None:
 
@@ -44,19 +43,27 @@ def has_triton() -> bool:
     return triton is not None
 
 
-def copy_rows_triton(source: torch.Tensor, target: torch.Tensor, pairs: torch.Tensor) -> None:
+def copy_rows_triton(
+    source: torch.Tensor,
+    target: torch.Tensor,
+    pairs: torch.Tensor,
+    chunk: int = INSIDE[0],
+    warps: int = INSIDE[1],
+) -> None:
     """Copies rows with the kernel; host memory must be registered with the device.
 
     Args:
         source: bytes, contiguous; moved as words if a row is a multiple of 8. [n, row_bytes]
         target: likewise; may be the same rows. [m, row_bytes]
         pairs: source and target row of each copy, on the device. [copies, 2]
+        chunk: words that one program moves.
+        warps: of one program.
     """
     if source.shape[1] % 8 == 0:
         source, target = source.view(torch.int64), target.view(torch.int64)
     count = source.shape[1]
-    grid = (pairs.shape[0], triton.cdiv(count, CHUNK))
-    copy_words[grid](source, target, pairs, count, CHUNK=CHUNK, num_warps=WARPS)
+    grid = (pairs.shape[0], triton.cdiv(count, chunk))
+    copy_words[grid](source, target, pairs, count, CHUNK=chunk, num_warps=warps)
 
 
 def copy_rows(rows: torch.Tensor, pairs: list[tuple[int, int]]) -> None:

@@ -37,6 +37,8 @@ if triton is not None:
         INNER: tl.constexpr,
         SIZE: tl.constexpr,
         WIDTH: tl.constexpr,
+        ROUNDED: tl.constexpr,
+        SHIFT: tl.constexpr,
     ):
         """One row: source at (row // INNER, row % INNER), out contiguous."""
         row = tl.program_id(0).to(tl.int64)
@@ -45,9 +47,13 @@ if triton is not None:
         begin = source + (row // INNER) * outer_stride + (row % INNER) * inner_stride
         given = tl.load(begin + at, mask=inside, other=0.0).to(tl.float32)
         factor = 1.0 / tl.sqrt(tl.sum(given * given, 0) / SIZE + eps)
-        narrow = (given * factor).to(out.dtype.element_ty).to(tl.float32)
+        scaled = given * factor
+        if ROUNDED:
+            scaled = scaled.to(out.dtype.element_ty).to(tl.float32)
         weights = tl.load(weight + at, mask=inside, other=0.0).to(tl.float32)
-        tl.store(out + row * SIZE + at, (narrow * weights).to(out.dtype.element_ty), mask=inside)
+        if SHIFT:
+            weights = 1.0 + weights
+        tl.store(out + row * SIZE + at, (scaled * weights).to(out.dtype.element_ty), mask=inside)
 
     @triton.jit
     def gate_rows(both, out, size, KIND: tl.constexpr, CHUNK: tl.constexpr):
@@ -119,27 +125,42 @@ def by_triton(tensor: Tensor, triton_too: bool) -> bool:
     return triton is not None and (tensor.is_cuda or triton_too)
 
 
-def rms_norm(given: Tensor, weight: Tensor, eps: float, *, interpret: bool = False) -> Tensor:
+def rms_norm(
+    given: Tensor,
+    weight: Tensor,
+    eps: float,
+    *,
+    rounded: bool = True,
+    shift: bool = False,
+    interpret: bool = False,
+) -> Tensor:
     """weight * given / sqrt(mean of squares + eps), over the last dimension.  As `given`
 
     Args:
         given: [1, T, D] or [1, T, H, D], numbers of a row side by side.
         weight: [D]
         eps: keeps the root from 0.
+        rounded: whether the quotient is rounded to the type of `given` before the weights multiply
+            it, as in llama; else both are float32, as in olmo2 and gemma.
+        shift: whether the factor is 1 + weight, as in gemma.
         interpret: whether to run the kernel without a GPU, in Triton's interpreter.
     """
     size = given.shape[-1]
     if not by_triton(given, interpret):
         wide = given.float()
         wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)
-        return weight * wide.to(given.dtype)
+        if rounded:
+            wide = wide.to(given.dtype)
+            return ((1.0 + weight) if shift else weight) * wide
+        factor = 1.0 + weight.float() if shift else weight.float()
+        return (wide * factor).to(given.dtype)
     inner = given.shape[2] if given.dim() == 4 else 1
     inner_stride = given.stride(2) if given.dim() == 4 else 0
     out = torch.empty(given.shape, dtype=given.dtype, device=given.device)
     width = triton.next_power_of_2(size)
     norm_rows[(given.shape[1] * inner,)](
         given, weight, out, eps, given.stride(1), inner_stride,
-        INNER=inner, SIZE=size, WIDTH=width, num_warps=max(1, min(8, width // 512)),
+        INNER=inner, SIZE=size, WIDTH=width, ROUNDED=rounded, SHIFT=shift, num_warps=max(1, min(8, width // 512)),
     )  # fmt: skip
     return out
 

@@ -27,6 +27,7 @@ COMMANDS = (
     "compare",
     "policies",
     "run",
+    "calibrate",
     "test",
     "replay",
     "conform",
@@ -35,7 +36,7 @@ COMMANDS = (
     "diagram",
 )
 #: Commands of the device package, which the scheduler never imports.
-ELSEWHERE = {"run": "lineclear_gpu.command"}
+ELSEWHERE = {"run": "lineclear_gpu.command", "calibrate": "lineclear_gpu.calibrate"}
 
 EPILOG = """\
 exit codes:
