@@ -12,7 +12,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["accepts", "orders", "places_given_up", "rests_on_nothing", "written"]
+__all__ = ["accepts", "orders", "rests_on_nothing", "written"]
 
 
 def written(
@@ -64,46 +64,3 @@ def rests_on_nothing() -> None:
     from lineclear_spec.theorems import Theorem
 
     expand(Theorem("control", "a control", (), ("unit/", "lost/")), ("unit/progress/key",))
-
-
-def places_given_up() -> Iterator[tuple[str, str]]:
-    """A place that is free is given up, and one place twice: neither may be known not to happen."""
-    from unittest.mock import patch
-
-    import z3
-
-    from lineclear_spec import blocks
-    from lineclear_spec.kernel import Kernel
-    from lineclear_spec.obligations import build
-    from lineclear_spec.prove import prove_unit
-    from lineclear_spec.records import CPU
-    from lineclear_spec.state import Int
-    from lineclear_spec.vectors import Vector
-
-    def gives(ledger: Any, size: int, place: Any) -> None:
-        one = Vector(ledger, Int, z3.IntVal(size), lambda _: place, lambda _: z3.IntVal(0))
-        ledger.branch(ledger.cpu.free >= 1, lambda: ledger.cpu.put(one, ledger.issued))
-
-    def free_one(ledger: Any, sequence: Any) -> None:
-        gives(ledger, 1, ledger.state.order(CPU, ledger.state.free(CPU) - 1))
-        blocks.clear_table(ledger, sequence)
-
-    def twice(ledger: Any, sequence: Any) -> None:
-        gives(ledger, 2, z3.IntVal(0))
-        blocks.clear_table(ledger, sequence)
-
-    for name, step, label in (
-        ("a free place is given up", free_one, "the places given up are not free"),
-        ("a place is given up twice", twice, "no element is there twice"),
-    ):
-        with (
-            patch.object(Kernel, "clear_table", step),
-            patch("lineclear_spec.dialect.check_action", lambda *_: None),
-        ):
-            unit = build("clear_table")
-        unit.goals = [goal for goal in unit.goals if goal.label == label]
-        statuses = {result.status for result in prove_unit(unit)}
-        yield (
-            name,
-            "" if statuses - {"proved"} else "it is proved, or not asked, that this never happens",
-        )

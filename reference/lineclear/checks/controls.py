@@ -13,7 +13,6 @@ from typing import Any
 from lineclear.checks.control_cases import (
     accepts,
     orders,
-    places_given_up,
     rests_on_nothing,
     written,
 )
@@ -109,6 +108,7 @@ def accepted(make: Callable[[], Any], why: str) -> str:
 
 def false_statements() -> Iterator[tuple[str, str]]:
     """Each control by name, and what the prover accepted of it, "" if nothing."""
+    from lineclear_spec.misuses import places_given_up
     from lineclear_spec.obligations import build
     from lineclear_spec.prove import contradicts
     from lineclear_spec.questions import refuse_questions
