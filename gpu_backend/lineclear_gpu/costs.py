@@ -22,7 +22,7 @@ from lineclear.config import Config
 from lineclear_gpu.batch import Batch
 from lineclear_gpu.reserve import largest_step, prompt_step
 
-__all__ = ["Copies", "Costs", "Runs", "measure", "warm_up", "weighs"]
+__all__ = ["CopyEngine", "Costs", "Runs", "measure", "warm_up", "weighs"]
 
 #: Blocks of a swap that is timed: those of a request of about a thousand tokens.
 BLOCKS = 64
@@ -57,7 +57,7 @@ def weighs(config: Config) -> bool:
     return config.preemption_mode == "auto" and config.num_cpu_blocks > 0 and default
 
 
-class Copies(Protocol):
+class CopyEngine(Protocol):
     """Moves blocks between the pools."""
 
     def out(self, pairs: list[tuple[int, int]]) -> None:
@@ -94,7 +94,7 @@ def own_stream(device: torch.device) -> Any:
 
 def measure(
     runner: Runs,
-    copies: Copies,
+    copies: CopyEngine,
     config: Config,
     device: torch.device,
     clock: Callable[[], float] = time.perf_counter,
@@ -142,7 +142,7 @@ def measure(
     )
 
 
-def warm_up(runner: Runs, copies: Copies, config: Config, device: torch.device) -> None:
+def warm_up(runner: Runs, copies: CopyEngine, config: Config, device: torch.device) -> None:
     """Runs the largest step that fits and, if there is a CPU pool, a swap: kernels are compiled."""
     wait = waiter(device)
     tokens = min(config.max_num_batched_tokens, config.max_num_seqs * config.max_model_len)

@@ -8,6 +8,7 @@ The text that is changed is that of the function which the policy calls; the lem
 from __future__ import annotations
 
 import inspect
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import pytest
@@ -19,12 +20,12 @@ from lineclear.policies import (
     drr,
     feedback,
     load_claims,
-    method_lemmas,
     mlfq,
     turns,
     virtual_time,
     vtc,
 )
+from lineclear.policies.claims import method_lemmas
 from lineclear_spec.crosscheck import crosscheck_unit
 from lineclear_spec.obligations import build
 from lineclear_spec.prove import prove_unit
@@ -213,7 +214,10 @@ def plant(error: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
     assert error.was in text
     planted: dict[str, Any] = {}
     exec(text.replace(error.was, error.becomes), vars(error.module), planted)
-    monkeypatch.setattr(error.module, error.function, planted[error.function])
+    claims = import_module(f"lineclear.policies.claims.{error.policy}")
+    for module in (error.module, claims):
+        if hasattr(module, error.function):
+            monkeypatch.setattr(module, error.function, planted[error.function])
     # What is planted has no file, which the check of sources would refuse before any lemma is asked.
     monkeypatch.setattr("lineclear_spec.dialect.check_policy", lambda *_: None)
     monkeypatch.setattr(method_lemmas, "refuse_questions", lambda *_: [])

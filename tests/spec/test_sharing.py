@@ -13,8 +13,9 @@ z3 = pytest.importorskip("z3")
 
 from edits import written
 
-from lineclear.policies import accounts, load_claims, mlfq, tenants, turn_lemmas, virtual_time
+from lineclear.policies import accounts, load_claims, mlfq, tenants, virtual_time
 from lineclear.policies.accounts import any_account
+from lineclear.policies.claims import turn_lemmas
 from lineclear_spec.crosscheck import crosscheck_unit
 from lineclear_spec.logic import both, implies
 from lineclear_spec.obligations import Goal, Unit, build

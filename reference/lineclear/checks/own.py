@@ -182,7 +182,7 @@ def unlike(policy: Any) -> str:
 
 def claims_of(policy: Any, context: Context) -> tuple[Claims, bool]:
     """The claims of the policy's own module, or those of any order; and whether they are its own."""
-    from lineclear.policies.fcfs import EARLIER as FACT
+    from lineclear.policies.claims.fcfs import EARLIER as FACT
     from lineclear_spec.theorems import CLAIMS, Claims
 
     claimed = CLAIMS.get(policy.name)

@@ -82,9 +82,10 @@ class Policy(Protocol):
 
 
 def load_claims() -> None:
-    """Imports every built-in policy, so that what it claims is among the theorems."""
+    """Imports the claims of every built-in policy, so that they are among the theorems."""
     for path in BUILT_IN.values():
-        import_module(path.partition(":")[0])
+        package, _, module = path.partition(":")[0].rpartition(".")
+        import_module(f"{package}.claims.{module}")
     import_module("lineclear.theorems.entering")
 
 

@@ -8,9 +8,7 @@ first served.
 
 from __future__ import annotations
 
-from lineclear.policies.fcfs import EARLIER, in_order_of_arrival
 from lineclear.policies.view import View
-from lineclear_spec.theorems import Claims, claim, ends_by, of_any_order
 
 __all__ = ["Fair"]
 
@@ -31,17 +29,3 @@ class Fair:
     def share(self, request: View, budget: int, sharers: int) -> int:
         """The budget divided by those who are live, at least 1."""
         return max(1, budget // max(1, sharers))
-
-
-claim(
-    Claims(
-        "fair",
-        lambda _: Fair(),
-        (
-            *of_any_order("fair", ("only who arrived earlier",), shares=True),
-            ends_by("fair", "only who arrived earlier"),
-            in_order_of_arrival("fair"),
-        ),
-        (EARLIER,),
-    )
-)

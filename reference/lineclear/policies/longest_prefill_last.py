@@ -8,8 +8,7 @@ none starves. Plain, an endless stream of short prompts keeps a long one waiting
 from __future__ import annotations
 
 from lineclear.policies.view import View
-from lineclear_spec.logic import both, either, implies
-from lineclear_spec.theorems import Claims, Fact, Theorem, claim, ends_by, of_any_order, unchecked
+from lineclear_spec.logic import either
 
 __all__ = ["LongestPrefillLast"]
 
@@ -43,70 +42,3 @@ class LongestPrefillLast:
     def may_displace(self, waiting: View, running: View) -> bool:
         """Never: what runs goes on."""
         return False
-
-
-SHORTER = Fact(
-    "a request with a shorter prompt comes before, however late it arrives",
-    lambda first, second, _: implies(
-        both(first.prompt_tokens < second.prompt_tokens, first.arrival > second.arrival),
-        first.order < second.order,
-    ),
-)
-POSITIVE = Fact("a prompt is at least 1 token", lambda first, _, __: first.prompt_tokens >= 1)
-NO_LONGER = Fact(
-    "no request comes before one with a shorter prompt",
-    lambda first, second, _: implies(
-        first.order < second.order, first.prompt_tokens <= second.prompt_tokens
-    ),
-)
-OVERTAKEN = Fact(
-    "a request that comes before arrived before the other's prompt was over",
-    lambda first, second, policy: implies(
-        first.order < second.order,
-        first.arrival_time
-        <= second.arrival_time
-        + policy.seconds_per_token * second.prompt_tokens
-        - policy.seconds_per_token * first.prompt_tokens,
-    ),
-)
-
-claim(
-    Claims(
-        "lpl",
-        lambda _: LongestPrefillLast(),
-        (
-            *of_any_order("lpl", ("a prompt is", "no request comes before one with a shorter")),
-            Theorem(
-                "lpl.P7",
-                "a request may wait for ever: any number of later ones with a shorter prompt go "
-                "before it",
-                (),
-                ("order_lpl/progress/a request with a shorter prompt",),
-                "No starvation",
-                holds=False,
-            ),
-        ),
-        (SHORTER, POSITIVE, NO_LONGER),
-    )
-)
-claim(
-    Claims(
-        "lpl_aging",
-        lambda unknowns: unchecked(
-            LongestPrefillLast, aged=True, seconds_per_token=unknowns.real("seconds_per_token")
-        ),
-        (
-            *of_any_order("lpl_aging", ("a request that comes before arrived before",), ("A1",)),
-            ends_by("lpl_aging", "a request that comes before arrived before", ("A1",)),
-            Theorem(
-                "lpl_aging.P9",
-                "only requests that arrive within (its prompt - theirs) * seconds_per_token after a "
-                "request can go before it",
-                ("F4",),
-                ("order_lpl_aging/progress/a request that comes before arrived before",),
-                "No starvation",
-            ),
-        ),
-        (OVERTAKEN,),
-    )
-)

@@ -16,10 +16,8 @@ from lineclear.policies import accounts
 from lineclear.policies.accounts import Account, Rates
 from lineclear.policies.units import Exact, Number, amount, exact, unit_of, whole
 from lineclear.policies.view import View
-from lineclear_spec.logic import both, implies
-from lineclear_spec.theorems import TABLE, Theorem, of_any_order
 
-__all__ = ["TenantPolicy", "held", "of_tenants"]
+__all__ = ["TenantPolicy"]
 
 
 class TenantPolicy(ABC):
@@ -181,61 +179,3 @@ class TenantPolicy(ABC):
     def steady(self, tenant: Hashable, change: int, step: int) -> None:
         """So many more, or fewer, of its sequences are sampled one token in every step."""
         self.accounts[tenant] = accounts.steadied(self.account(tenant), change, step)
-
-
-# ---- theorems ----------------------------------------------------------------------------------
-
-
-def held(policy: TenantPolicy, unknowns: Any) -> list[tuple[str, Any]]:
-    """Whether a prompt and all started requests cost any tenant U at most."""
-    longest, output, sequences, prompt, tokens = map(
-        unknowns.whole,
-        ("longest_prompt", "longest_output", "sequences", "prompt_tokens", "open_tokens"),
-    )
-    paying = accounts.any_account(unknowns, "paying")
-    most = policy.most_charged(longest, output, sequences)
-    asked = paying.prompt * prompt + paying.output * tokens
-    least = policy.dearest.prompt * prompt + policy.dearest.output * tokens
-    return [
-        (
-            "no tenant pays more than the dearest rates",
-            implies(
-                both(
-                    paying.prompt <= policy.dearest.prompt, paying.output <= policy.dearest.output
-                ),
-                asked <= least,
-            ),
-        ),
-        (
-            "a prompt and all that a tenant has started cost U at most",
-            implies(both(prompt <= longest, tokens <= sequences * output), least <= most),
-        ),
-    ]
-
-
-def of_tenants(policy: str) -> tuple[Theorem, ...]:
-    """The theorems of every tenant policy: within one tenant the order is that of arrival."""
-    order = f"order_{policy}/progress/"
-    kept = [t for t in of_any_order(policy) if not t.name.endswith((".P4", ".P6b"))]
-    return (
-        *kept,
-        Theorem(
-            f"{policy}.P4",
-            "of a tenant's requests none enters while an earlier one waits, unless it may pass",
-            ("F2", "F4"),
-            (
-                order + "the order is ",
-                order + "only who",
-                "decisions/progress/with no bypass no request enters",
-            ),
-            "Order",
-        ),
-        Theorem(
-            f"{policy}.P6b",
-            "some request always finishes: of those that run, the one that arrived first is not "
-            "preempted, and only earlier arrivals can take its place",
-            ("F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8"),
-            (TABLE, order),
-            "Progress",
-        ),
-    )

@@ -1,7 +1,7 @@
 """Deficit round robin in whole numbers: credits, turns and rounds, as pure functions.
 
 Guarantees: these functions run in the policy (`drr.py`) and on formulas in its lemmas
-(`turn_lemmas.py`, `turn_pairs.py`). A tenant's credit is what it earned less what it was charged. A
+(`claims/turn_lemmas.py`, `claims/turn_pairs.py`). A tenant's credit is what it earned less what it was charged. A
 tenant that waits has a place in the round; places only grow, the least is the head, and who goes to
 the end gets the next.
 """

@@ -88,7 +88,7 @@ def header_of(processor: Any, version: str = "") -> Header:
     return replace(header, engine=ENGINE, version=version, chunk=None, patience=64)
 
 
-class Flight(NamedTuple):
+class RecordedStep(NamedTuple):
     """A step that is not settled: each request's state in the engine, and its samples, by name."""
 
     step: int
@@ -113,7 +113,7 @@ class TransformersRecorder:
         self.allocator = allocator_of(processor)
         self.write = write
         self.step = 0
-        self.flights: deque[Flight] = deque()
+        self.flights: deque[RecordedStep] = deque()
         self.issued = False
         self.live: dict[str, Any] = {}  # request id -> its state in the engine
         self.left: dict[str, str] = {}  # how unreported requests left
@@ -249,7 +249,7 @@ class TransformersRecorder:
             self.look(rows)
             self.step += 1
             self.issued = True
-            self.flights.append(Flight(self.step, states))
+            self.flights.append(RecordedStep(self.step, states))
             listed = [[r.request_id, r.start, r.tokens, int(r.samples)] for r in rows.values()]
             self.write({"e": "step", "n": self.step, "rows": listed})
             return method(requests_in_batch, *rest, **named)

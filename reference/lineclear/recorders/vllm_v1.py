@@ -26,7 +26,7 @@ Method = Callable[..., Any]
 ENDS = {"FINISHED_ABORTED": "abort", "FINISHED_ERROR": "fail"}
 
 
-class Flight(NamedTuple):
+class RecordedPlan(NamedTuple):
     """A step that is not settled: the engine's plan, and requests with samples by name."""
 
     plan: Any
@@ -54,7 +54,7 @@ class VllmRecorder:
         self.live: dict[str, Any] = {}  # request id -> the engine's request
         self.contents: dict[str, list[str]] = {}  # request id -> key of each whole block
         self.step = 0
-        self.flights: list[Flight] = []
+        self.flights: list[RecordedPlan] = []
         self.hooks = Hooks(ENGINE)
         coordinator, pool = self.state.coordinator, self.state.pool
         self.hooks.put(scheduler, "add_request", self._add)
@@ -127,7 +127,7 @@ class VllmRecorder:
             if rows:
                 self.step += 1
                 told = {row[0]: (self.live[row[0]], row[3]) for row in rows}
-                self.flights.append(Flight(plan, self.step, told))
+                self.flights.append(RecordedPlan(plan, self.step, told))
                 self.write({"e": "step", "n": self.step, "rows": rows})
             else:
                 self.write({"e": "idle"})

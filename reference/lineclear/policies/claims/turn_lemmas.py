@@ -10,7 +10,7 @@ from typing import Any
 
 from lineclear.policies import accounts, turns
 from lineclear.policies.accounts import Account, any_account, kept
-from lineclear.policies.turn_pairs import any_round, more_turns
+from lineclear.policies.claims.turn_pairs import any_round, more_turns
 from lineclear.policies.turns import Round
 from lineclear_spec.logic import any_of, both, either, implies, negate
 

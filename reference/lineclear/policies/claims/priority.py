@@ -1,0 +1,44 @@
+"""What is claimed of the policy in `policies/priority.py`: theorems, and the facts that they rest on."""
+
+from __future__ import annotations
+
+from lineclear.policies.priority import Priority
+from lineclear_spec.logic import both, implies, negate
+from lineclear_spec.theorems import Claims, Fact, Theorem, claim, of_any_order
+
+__all__: list[str] = []
+
+
+RANKED = Fact(
+    "a less important request never comes before a more important one",
+    lambda first, second, _: implies(
+        first.priority < second.priority, negate(first.order < second.order)
+    ),
+)
+OVERTAKEN = Fact(
+    "a more important request comes before, however late it arrives",
+    lambda first, second, _: implies(
+        both(first.priority == second.priority + 1, first.arrival > second.arrival),
+        first.order < second.order,
+    ),
+)
+
+claim(
+    Claims(
+        "priority",
+        lambda _: Priority(),
+        (
+            *of_any_order("priority", ("a less important request never",), ("A2",)),
+            Theorem(
+                "priority.P7",
+                "a request may wait for ever: any number of more important ones that arrive later "
+                "go before it",
+                (),
+                ("order_priority/progress/a more important request",),
+                "No starvation",
+                holds=False,
+            ),
+        ),
+        (RANKED, OVERTAKEN),
+    )
+)
