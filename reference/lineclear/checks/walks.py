@@ -24,7 +24,7 @@ __all__ = ["code_of", "code_of_error", "walks"]
 #: Random worlds, besides those made for one rule and those that cover all settings.
 DRAWN = {"fast": 0, "default": 40, "deep": 780}
 #: Short walks in which more important requests arrive, and how many of them make one job.
-ENCOUNTERS = {"fast": 600, "default": 1200, "deep": 12000}
+ENCOUNTERS = {"fast": 1000, "default": 2000, "deep": 12000}
 BATCH = 50
 #: Moves of an encounter after those that are written down.
 AFTER = 6

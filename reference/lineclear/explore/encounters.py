@@ -10,6 +10,7 @@ import random
 
 from lineclear.config import VICTIMS, Config
 from lineclear.explore.bounds import RequestShape, SearchBounds
+from lineclear.explore.covered import OPTIONS
 from lineclear.explore.scripts import WalkScript
 from lineclear.explore.walks import ANSWER
 from lineclear.explore.world import Move
@@ -17,8 +18,19 @@ from lineclear.oracle.state import ceil_div
 
 __all__ = ["encounter"]
 
-#: Policies by which a later request may preempt an earlier one.
-POLICIES = ("priority", "priority", "priority", "priority", "ceiling")
+#: Policies of every other encounter; the rest are by priority.
+POLICIES = (
+    "aging",
+    "aging",
+    "ceiling",
+    "edf",
+    "fcfs",
+    "hybrid",
+    "lpl",
+    "mlfq",
+    "sjf",
+    "sjf_aging",
+)
 MODES = ("swap", "swap", "swap", "recompute", "auto", "by_length", "groups")
 
 
@@ -29,6 +41,8 @@ def encounter(seed: int) -> WalkScript:
     """
     draw = random.Random(seed)
     choice = draw.choice
+    policy = choice(POLICIES) if seed % 2 else "priority"
+    levels = choice((1, 3))
     size, steps = choice((1, 2, 4, 4, 4)), choice((1, 1, 2))
     blocks = [choice((1, 1, 2, 2, 3, 4)) for _ in range(draw.randint(2, 5))]
     wide = draw.random() < 0.3
@@ -37,7 +51,8 @@ def encounter(seed: int) -> WalkScript:
             count * size - draw.randint(0, max(0, size - 2)),
             draw.randint(2, 5),
             choice((1, 2)) if wide else 1,
-            draw.randint(0, 3),
+            draw.randint(0, levels),
+            slack=float(draw.randint(1, 9)) if policy == "edf" else None,
         )
         for count in blocks
     ]
@@ -48,6 +63,7 @@ def encounter(seed: int) -> WalkScript:
             draw.randint(1, 3),
             1,
             4 + k,
+            slack=float(k) if policy == "edf" else None,
         )
         for k in range(draw.randint(1, 3))
     ]
@@ -68,7 +84,8 @@ def encounter(seed: int) -> WalkScript:
         enable_chunked_prefill=chunks,
         num_lookahead_slots=drafts,
         watermark=choice((0.0, 0.0, 0.2)),
-        scheduling_policy=choice(POLICIES),
+        scheduling_policy=policy,
+        policy_options=OPTIONS.get(policy, ()),
         preemption_mode=choice(MODES),
         swap_threshold=longest * 2 // 3,
         victim=choice(VICTIMS),
@@ -82,7 +99,8 @@ def encounter(seed: int) -> WalkScript:
     first += step * steps
     for k in range(len(urgent)):
         first += [("submit", len(running) + k), *step]
-    first += [("submit", draw.randrange(len(shapes))), *step, *step]
+    for _ in range(2):  # small ones, which may pass those that were preempted
+        first += [("submit", draw.randrange(len(running))), *step]
     bounds = SearchBounds(f"encounter {seed}", config, shapes, live=len(shapes) + 2)
     return WalkScript(bounds, tuple(first))
 

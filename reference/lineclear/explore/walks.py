@@ -80,8 +80,8 @@ def choose(world: World, draw: random.Random, lazy: bool = False) -> Move:
     if copies:
         kinds["complete"] = 0.3 if lazy else 3.0
         kinds["fail"] = 0.5 if bounds.fails else 0.0
-    if len(scheduler.entries) < bounds.live and (most is None or waiting < most):
-        kinds["submit"] = 4.0
+    if len(scheduler.entries) < bounds.live:
+        kinds["submit"] = 4.0 if most is None or waiting < most else 0.5  # then it is rejected
     if scheduler.entries and bounds.aborts:
         kinds["abort"] = 0.15
     kind = draw.choices(list(kinds), list(kinds.values()))[0]

@@ -234,8 +234,10 @@ class World:
         shape = self.bounds.shapes[which]
         self.names += 1
         self.arrived += self.bounds.arrivals is not None
+        most = self.scheduler.config.max_waiting
+        full = most is not None and len(self.scheduler.ledger.waiting) >= most
         answer = self.bench.add(request_of(shape, self.names, timed=self.timed))
-        if isinstance(answer, Rejected):
+        if isinstance(answer, Rejected) and not full:
             raise ValueError(f"{shape} is rejected: {answer.reason}; leave it out of the bounds")
 
     def _abort(self, which: int) -> None:

@@ -113,6 +113,11 @@ MET: dict[str, tuple[str, str, str]] = {
         "if room >= entry.record.blocks:\n                break",
         "if room > entry.record.blocks:\n                break",
     ),
+    "a request displaces one of equal priority": (
+        "policies.aging",
+        "running.priority < waiting.priority",
+        "running.priority <= waiting.priority",
+    ),
     "the watermark is waived while others run": (
         "scheduling.step",
         "if victims is None and candidates and len(candidates) == len(running):",
@@ -144,6 +149,16 @@ def test_an_edit_is_met_in_more_than_one_batch_of_encounters(name: str) -> None:
     assert text.count(old) == 1
     found, _ = judged(f"lineclear.{module}", text.replace(old, new), encounters)
     assert int(found) == ENOUGH
+
+
+def test_a_queue_that_takes_one_more_than_it_may_is_seen() -> None:
+    module = "scheduling/live_requests.py"
+    text = (ROOT / "reference" / "lineclear" / module).read_text()
+    old = "len(self.ledger.waiting) >= most"
+    assert text.count(old) == 1
+    edited = text.replace(old, "len(self.ledger.waiting) > most")
+    found, _ = judged("lineclear.scheduling.live_requests", edited, walks_of("settings 1:"))
+    assert found.startswith("LC405")
 
 
 def after(name: str) -> tuple[World, SearchBounds]:
