@@ -67,7 +67,8 @@ def in_parallel(
     """Results of the jobs in order; with one worker, in this process.
 
     Args:
-        function: a function of a module; it and the jobs are sent to the workers.
+        function: a function of a module, or a partial of one; it and the jobs are sent to the
+            workers.
         jobs: one argument for each call.
         workers: processes at most; a cluster decides by itself how many of its workers it uses.
     """
@@ -94,7 +95,11 @@ def cluster() -> Any:
 def on_cluster(function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
     """Results of the jobs in order; what is still to be computed is cancelled if nobody asks."""
     ray = cluster()
-    remote = ray.remote(max_retries=RETRIES)(function)
+
+    def call(job: Job) -> Result:  # ray takes functions only, and `function` may be a partial
+        return function(job)
+
+    remote = ray.remote(max_retries=RETRIES)(call)
     waiting = [remote.remote(job) for job in jobs]
     try:
         while waiting:

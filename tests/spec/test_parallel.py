@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def test_there_is_a_core_and_no_other_backend() -> None:
         pass
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def two_workers() -> Any:
     """A cluster on this machine with two workers."""
     ray = pytest.importorskip("ray")
@@ -78,6 +79,7 @@ def test_a_cluster_gives_the_same_and_a_worker_that_dies_costs_a_retry(
     with on_backend("ray"):
         assert cores() == 2
         assert list(in_parallel(square, range(8))) == here
+        assert list(in_parallel(partial(pow, 2), range(8))) == [2**n for n in range(8)]
         jobs = [(str(tmp_path), number) for number in range(5)]
         assert list(in_parallel(die_once, jobs)) == list(range(5))
         assert (tmp_path / "2").exists()
