@@ -465,11 +465,11 @@ class Engine:
         text = f"{type(error).__name__}: {error}"
         self.failures.append(f"step {flight.plan.step}: {text}")
         rows = flight.plan.scheduled_seq_groups
-        hurt = {row.request_id: None for row in rows if row.request_id in self.live}
-        for name in hurt:
+        failed_requests = {row.request_id: None for row in rows if row.request_id in self.live}
+        for name in failed_requests:
             self.scheduler.abort(name)
         self.scheduler.commit(flight.plan, [0] * len(flight.who))
-        for name in hurt:
+        for name in failed_requests:
             live = self.live[name]
             self.book.drop_request(name, range(live.params.n))
             live.lanes.clear()

@@ -85,7 +85,7 @@ class Scheduler(Readings):
             ledger, live, batch, changes, transitions, counters, joins, config.depth > 1
         )
         self._copies = Copies(ledger, live, transitions)
-        self.refrained = ""
+        self.admission_blocked_by = ""
 
     # ---- requests ------------------------------------------------------------------------------
 
@@ -149,7 +149,7 @@ class Scheduler(Readings):
             return self._dispatch.issue((), time)  # steady sequences only: no loop over them
         step = self._step(self.step_parts)
         step.build()
-        self.refrained = step.refrained
+        self.admission_blocked_by = step.admission_blocked_by
         return self._dispatch.issue(step.pairs, time)
 
     def commit(

@@ -58,7 +58,7 @@ def ranking(name: str, before: State, after: State, arguments: tuple[Any, ...]) 
     def lives(q: Any) -> Any:
         return z3.And(before.alive(q), after.alive(q))
 
-    # A branch takes part in a prompt again only if it knows a token of its own: `job_of` asks.
+    # A branch takes part in a prompt again only if it knows a token of its own: `demand_of` asks.
     more = (
         arguments[1] < before.known(arguments[0]) + before.promised(arguments[0])
         if name == "rejoin"

@@ -100,9 +100,9 @@ class Drive:
     def fail(self, plan: Plan, kind: str) -> list[Hashable]:
         """Fails every swap of that kind in the plan; returns their requests."""
         numbers = [o.number for o in plan.operations if o.kind == kind]
-        hurt = self.scheduler.complete([], numbers)
+        failed_requests = self.scheduler.complete([], numbers)
         audit(self.scheduler)
-        return hurt
+        return failed_requests
 
     def commit(
         self, plan: Plan, sampled: Mapping[Any, Any] | None = None, stop: Iterable[Any] = ()

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from lineclear.scheduling.entry import Entry
-from lineclear.scheduling.sequence_demand import Job
+from lineclear.scheduling.sequence_demand import SequenceDemand
 from lineclear.scheduling.step import Step, StepParts
 from lineclear.scheduling.victims import worst
 
@@ -23,13 +23,13 @@ class TailRequeue(Step):
     lacks = ("a preempted request is queued again by its place in the order",)
     replaces = False
 
-    def _make_room(self, jobs: list[Job]) -> list[Job]:
+    def _make_room(self, jobs: list[SequenceDemand]) -> list[SequenceDemand]:
         before = len(self.transitions.changes.preempted)
         left = super()._make_room(jobs)
         self._send_back(before)
         return left
 
-    def _displace(self, jobs: list[Job]) -> list[Job]:
+    def _displace(self, jobs: list[SequenceDemand]) -> list[SequenceDemand]:
         before = len(self.transitions.changes.preempted)
         left = super()._displace(jobs)
         self._send_back(before)

@@ -12,7 +12,7 @@ Sources: vLLM 0.6.3.post1, `core/scheduler.py` and `core/block_manager.py`; nano
 from __future__ import annotations
 
 from lineclear.scheduling.entry import Entry
-from lineclear.scheduling.sequence_demand import Job
+from lineclear.scheduling.sequence_demand import SequenceDemand
 from lineclear.scheduling.step import Step, StepParts
 from lineclear_spec.lifecycle import Phase
 
@@ -102,11 +102,11 @@ class V0Step(Step):
             for job in jobs:
                 self._compute(job, min(job.tokens, self._tokens_left))
 
-    def _fitting(self, jobs: list[Job]) -> list[Job] | None:
+    def _fitting(self, jobs: list[SequenceDemand]) -> list[SequenceDemand] | None:
         """The jobs that the step has tokens for; None if it has none left."""
         return jobs
 
-    def _touched(self, jobs: list[Job]) -> int:
+    def _touched(self, jobs: list[SequenceDemand]) -> int:
         """Blocks that they are taken to need."""
         if self.worst_case:
             return len(jobs)
@@ -175,7 +175,7 @@ class V0ChunkedStep(V0Step):
         """As many as the step has left."""
         return min(tokens, self._tokens_left)
 
-    def _fitting(self, jobs: list[Job]) -> list[Job] | None:
+    def _fitting(self, jobs: list[SequenceDemand]) -> list[SequenceDemand] | None:
         """One sequence may take what is left; several take their tokens whatever is left."""
         if jobs and self._tokens_left <= 0:
             return None

@@ -355,8 +355,8 @@ def head_of_queue(
         }
     if len(scheduler.flights) >= config.depth:
         return "commit", {"steps": len(scheduler.flights), "depth": config.depth}
-    if scheduler.refrained:
-        return scheduler.refrained, {}
+    if scheduler.admission_blocked_by:
+        return scheduler.admission_blocked_by, {}
     if config.lacking:
         return "rules", {"rules": config.rules}
     return ("turn" if scheduler.tenants is not None else "none"), {}

@@ -122,16 +122,16 @@ class Oracle:
         """Calls `complete`.
 
         Raises:
-            Undone: another request is hurt than the one whose copy failed, or something else changed.
+            Undone: another request failed than the one whose copy failed, or something else changed.
         """
         scheduler, memory = self.scheduler, self.memory
         done, bad = list(operations), list(failed)
         state = observe(scheduler)
         orders = self._orders(state)
-        hurt = scheduler.complete(done, bad)
+        failed_requests = scheduler.complete(done, bad)
         if orders is None or (scheduler.policy_failures and not state.fcfs):
             self._books()
-            return hurt
+            return failed_requests
         running = {live.name for live in state.of_phase(Phase.RUNNING)}
         try:
             lost = [live.name for live in completed(state, orders, done, bad)]
@@ -139,13 +139,13 @@ class Oracle:
             if not scheduler.foreign:
                 raise
             self._books()  # the copy of the policy raised
-            return hurt
-        same("blocks", "requests whose copy failed", hurt, lost)
+            return failed_requests
+        same("blocks", "requests whose copy failed", failed_requests, lost)
         for name in lost:
             if name in running:
                 memory.void[name] = (memory.live[name], state.steps)
         self._after(state)
-        return hurt
+        return failed_requests
 
     def commit(self, plan: Plan, sampled: Any, stopped: Iterable[Any] = ()) -> list[Finished]:
         """Calls `commit`.

@@ -69,7 +69,7 @@ def judge(scheduler: Scheduler, expected: Expected, plan: Plan, before: dict[str
     judge_rows(expected, plan)
     compare(scheduler, expected.state, rules)
     if expected.state.of_phase(Phase.WAITING, Phase.SWAPPED):
-        same("reason", "why nothing enters", scheduler.refrained, expected.reason)
+        same("reason", "why nothing enters", scheduler.admission_blocked_by, expected.reason)
     modes = Counter(mode for _, mode in mine)
     tokens = sum(row[2] for row in expected.rows)
     wanted_counts = {

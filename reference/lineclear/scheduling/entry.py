@@ -21,7 +21,7 @@ __all__ = ["Cell", "Entry", "Order"]
 Order = tuple[Any, ...]
 new_view: Callable[[type[View], tuple[Any, ...]], View] = getattr(tuple, "__new__")  # noqa: B009
 #: Tenant, prediction and deadline of most requests.
-NO_WISHES = (None, None, None)
+NO_HINTS = (None, None, None)
 
 
 class Entry:
@@ -35,6 +35,7 @@ class Entry:
         "cell",
         "entered_by_displacing",
         "first",
+        "hints",
         "kept_a_token",
         "n",
         "name",
@@ -51,7 +52,6 @@ class Entry:
         "review",
         "since",
         "started",
-        "wishes",
     )
 
     def __init__(
@@ -75,8 +75,8 @@ class Entry:
         self.n = user.n
         self.priority = user.priority
         self.arrival_time = user.arrival_time
-        wishes = (user.tenant, user.predicted_tokens, user.deadline)
-        self.wishes = None if wishes == NO_WISHES else wishes
+        hints = (user.tenant, user.predicted_tokens, user.deadline)
+        self.hints = None if hints == NO_HINTS else hints
         self.asked: Request | None = None  # made again when it is read: most only wait
         self.record = record
         self.number = number  # of its arrival
@@ -96,7 +96,7 @@ class Entry:
         self.entered_by_displacing = False  # it runs, and others were preempted for it to enter
         self.kept_a_token = False  # it has learned a token since it runs
 
-    def stand(self, key: tuple[Any, ...], rank: tuple[Any, ...] | None) -> None:
+    def set_order(self, key: tuple[Any, ...], rank: tuple[Any, ...] | None) -> None:
         """Its places in the two orders, before it stands in either; no rank is the key's."""
         self.order = (*key, self.number)
         self.rank = self.order if rank is None else (*rank, self.number)
@@ -104,14 +104,14 @@ class Entry:
     @property
     def tenant(self) -> Hashable:
         """The tenant that its service is charged to."""
-        return None if self.wishes is None else self.wishes[0]
+        return None if self.hints is None else self.hints[0]
 
     @property
     def user(self) -> Request:
         """The caller's request as the policy's view."""
         if self.asked is None:
             prompt, limit = self.record.prompt, self.record.limit
-            tenant, predicted, deadline = self.wishes or NO_WISHES
+            tenant, predicted, deadline = self.hints or NO_HINTS
             self.asked = Request(
                 request_id=self.name,
                 prompt_tokens=prompt,

@@ -108,7 +108,7 @@ class LiveRequests:
         # A policy from outside is shown a copy, never an object of the caller's.
         seen = entry.user if self.adapter.foreign else request
         key, rank = self.adapter.places(View(seen, self.arrivals))
-        entry.stand(key, rank)
+        entry.set_order(key, rank)
         self.entries[entry.name] = entry
         self.wait(entry)
         return entry

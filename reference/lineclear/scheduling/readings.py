@@ -32,7 +32,7 @@ class Readings:
     """The parts of a scheduler, and what readers ask of them by a short name.
 
     Attributes:
-        refrained: why the last step that was built let no request in, see `stall.GUARDS`.
+        admission_blocked_by: why the last step that was built let no request in, see `stall.GUARDS`.
     """
 
     config: Config
@@ -44,7 +44,7 @@ class Readings:
     in_flight: InFlight
     changes: PlanChanges
     step_parts: StepParts
-    refrained: str
+    admission_blocked_by: str
 
     @property
     def entries(self) -> dict[Hashable, Entry]:

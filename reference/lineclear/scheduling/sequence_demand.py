@@ -19,11 +19,11 @@ from lineclear_spec.progress import (
 )
 from lineclear_spec.records import Block, Sequence
 
-__all__ = ["Job", "job_of", "sized", "spare_last_holders"]
+__all__ = ["SequenceDemand", "demand_of", "sized", "spare_last_holders"]
 
 
 @dataclass(slots=True)
-class Job:
+class SequenceDemand:
     """The demand of one sequence in the step.
 
     Attributes:
@@ -49,7 +49,9 @@ class Job:
     decode: bool
 
 
-def job_of(ledger: Ledger, config: Config, sequence: Sequence, entry: Entry) -> Job | None:
+def demand_of(
+    ledger: Ledger, config: Config, sequence: Sequence, entry: Entry
+) -> SequenceDemand | None:
     """The demand of the sequence in this step, or None."""
     record, size = entry.record, config.block_size
     alone = entry.n == 1
@@ -84,7 +86,7 @@ def sized(
     shared: int,
     size: int,
     copy: bool,
-) -> Job:
+) -> SequenceDemand:
     """The demand of a sequence with a token to compute; all of the arithmetic, which runs on formulas too.
 
     Args:
@@ -104,12 +106,12 @@ def sized(
     tokens = wanted_tokens(exist, last, reach, drafts)
     slots = wanted_slots(sequence.slot_tokens, reach, tokens)
     blocks = wanted_blocks(ledger.need(slots), sequence.length, shared // size) + copy
-    return Job(sequence, entry, tokens, drafts, slots, blocks, copy, shared, decode)
+    return SequenceDemand(sequence, entry, tokens, drafts, slots, blocks, copy, shared, decode)
 
 
-def spare_last_holders(ledger: Ledger, jobs: list[Job]) -> None:
+def spare_last_holders(ledger: Ledger, jobs: list[SequenceDemand]) -> None:
     """Lets the last holder of a shared block write in place, if all others are about to copy it."""
-    writers: dict[Block, list[Job]] = {}
+    writers: dict[Block, list[SequenceDemand]] = {}
     for job in jobs:
         if job.copy:
             block = job.sequence.table[ledger.block_of(job.sequence.reach_tokens)]

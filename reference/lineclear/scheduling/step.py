@@ -20,7 +20,7 @@ from lineclear.scheduling.decode_batch import DecodeBatch
 from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.policy_adapter import PolicyAdapter
-from lineclear.scheduling.sequence_demand import Job, job_of, spare_last_holders
+from lineclear.scheduling.sequence_demand import SequenceDemand, demand_of, spare_last_holders
 from lineclear.scheduling.transitions import Transitions
 from lineclear.scheduling.victims import Victims
 from lineclear_spec import actions
@@ -94,7 +94,7 @@ class Step:
         self.preempted = False  # a request was preempted for growth
         self.displaced = False  # a request was preempted for a more important waiting one
         self.blocked = False  # a running prefill did not get all the tokens that it could use
-        self.refrained = ""  # why the step lets no request in, see `stall.GUARDS`
+        self.admission_blocked_by = ""  # why the step lets no request in, see `stall.GUARDS`
         self.due = 0  # blocks that issue_step will take
         self.shares: list[list[Any]] | None = None  # [job, tokens] that the policy shares out
         cut = self.config.enable_chunked_prefill  # a prompt that may not be cut has no share
@@ -117,7 +117,7 @@ class Step:
         if admits_others(self.preempted, pause, self.displaced, self.blocked):
             self._admit_all()
         else:
-            self.refrained = self._why_none_enters()
+            self.admission_blocked_by = self._why_none_enters()
         self._share_out()
 
     def _why_none_enters(self) -> str:
@@ -128,21 +128,21 @@ class Step:
 
     # ---- growth --------------------------------------------------------------------------------
 
-    def _jobs(self) -> list[Job]:
+    def _jobs(self) -> list[SequenceDemand]:
         """Jobs of every running sequence that is not steady, in policy order."""
         ledger, config, of = self.ledger, self.config, self.live.of
         if not self.batch.explicit:
             return []
-        found: list[Job] = []
+        found: list[SequenceDemand] = []
         for sequence in self.batch.explicit:
-            job = job_of(ledger, config, sequence, of[sequence.request])
+            job = demand_of(ledger, config, sequence, of[sequence.request])
             if job is not None:
                 found.append(job)
         found.sort(key=lambda job: job.entry.rank)
         spare_last_holders(ledger, found)
         return found
 
-    def _make_room(self, jobs: list[Job]) -> list[Job]:
+    def _make_room(self, jobs: list[SequenceDemand]) -> list[SequenceDemand]:
         """Preempts until every running sequence that is left can grow; the jobs that are left."""
         ledger = self.ledger
         due = ledger.due()
@@ -189,7 +189,7 @@ class Step:
         taken: int = chunk(tokens, self._tokens_left, self.config.enable_chunked_prefill)
         return taken
 
-    def _run(self, jobs: list[Job]) -> None:
+    def _run(self, jobs: list[SequenceDemand]) -> None:
         """Decodes first, then unfinished prefills share what is left, each in policy order."""
         for job in jobs:
             if job.decode:
@@ -200,7 +200,7 @@ class Step:
                 self.blocked = self.blocked or tokens < job.tokens
                 self._prefill(job, tokens)
 
-    def _prefill(self, job: Job, tokens: int) -> None:
+    def _prefill(self, job: SequenceDemand, tokens: int) -> None:
         """Computes so many tokens, or what the policy lets one step compute of them for now."""
         if self.shares is None or not tokens or job.decode:
             self._compute(job, tokens)
@@ -224,13 +224,13 @@ class Step:
             self.promised -= tokens
             self._schedule(job, tokens)
 
-    def _compute(self, job: Job, tokens: int) -> None:
+    def _compute(self, job: SequenceDemand, tokens: int) -> None:
         """Gives the job's sequence its blocks, and schedules its next positions."""
         self.transitions.grow(job)
         if tokens:
             self._schedule(job, tokens)
 
-    def _schedule(self, job: Job, tokens: int) -> None:
+    def _schedule(self, job: SequenceDemand, tokens: int) -> None:
         """Schedules the next positions of the job's sequence."""
         ledger, sequence = self.ledger, job.sequence
         drafts = max(0, tokens - (job.tokens - job.drafts))
@@ -249,10 +249,10 @@ class Step:
 
     # ---- admission -----------------------------------------------------------------------------
 
-    def _jobs_of(self, entry: Entry) -> list[Job]:
+    def _jobs_of(self, entry: Entry) -> list[SequenceDemand]:
         """Jobs of one request's sequences."""
         ledger, config = self.ledger, self.config
-        made = [job_of(ledger, config, sequence, entry) for sequence in entry.record.members]
+        made = [demand_of(ledger, config, sequence, entry) for sequence in entry.record.members]
         found = [job for job in made if job is not None]
         spare_last_holders(ledger, found)
         return found
@@ -317,7 +317,7 @@ class Step:
         taken = sum(self._uses(self._jobs()).values(), Need())
         return Need(taken.blocks, 0, min(taken.tokens, self._tokens_left))
 
-    def _uses(self, jobs: list[Job]) -> dict[Entry, Need]:
+    def _uses(self, jobs: list[SequenceDemand]) -> dict[Entry, Need]:
         """The resources that each running request will take, if there are tokens for all of it.
 
         A prompt that goes on takes whatever a victim leaves, so it is counted whole: a request that
@@ -330,7 +330,7 @@ class Step:
 
     # ---- displacement --------------------------------------------------------------------------
 
-    def _displace(self, jobs: list[Job]) -> list[Job]:
+    def _displace(self, jobs: list[SequenceDemand]) -> list[SequenceDemand]:
         """The head may displace running requests and is then admitted, alone; the jobs left."""
         running = self.live.running
         head = self.live.waiting.head()

@@ -16,7 +16,7 @@ from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
-from lineclear.scheduling.sequence_demand import Job
+from lineclear.scheduling.sequence_demand import SequenceDemand
 from lineclear.scheduling.victims import swaps
 from lineclear_spec import actions
 from lineclear_spec.ledger import Ledger
@@ -69,7 +69,7 @@ class Transitions:
             self.adapter.tell("admitted", entry.tenant, record.prompt, ledger.steps)
         entry.started = True
 
-    def grow(self, job: Job) -> None:
+    def grow(self, job: SequenceDemand) -> None:
         """Gives the job's sequence its blocks."""
         ledger, sequence, replaced = self.ledger, job.sequence, self.changes.replaced
         if job.shared:

@@ -352,10 +352,10 @@ class Bench:
         for number in failed:
             self.device.spoil(number)
         owners = {number: owner for number in failed if (owner := self.owner(number)) is not None}
-        hurt = list(owners.values())
+        failed_requests = list(owners.values())
         found = self.called.complete([*done, *failed], failed)
-        if found != hurt:
-            raise Disagreement(f"failed copies {failed} affect {found}, not {hurt}")
+        if found != failed_requests:
+            raise Disagreement(f"failed copies {failed} affect {found}, not {failed_requests}")
         for number, name in owners.items():
             live = self.live[name]
             if live.copy == (number, "swap_in"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from lineclear.scheduling.sequence_demand import Job, sized
+from lineclear.scheduling.sequence_demand import SequenceDemand, sized
 from lineclear.scheduling.step import Step
 from lineclear_spec.entering import enters
 from lineclear_spec.lifecycle import Phase
@@ -33,9 +33,9 @@ class EmptyStep(Step):
         self.config = settings
         self.live: Any = SimpleNamespace(running=(), seats=0)
         self.due = self.promised = 0
-        self.jobs: list[Job] = []
+        self.jobs: list[SequenceDemand] = []
 
-    def _jobs_of(self, entry: Any) -> list[Job]:
+    def _jobs_of(self, entry: Any) -> list[SequenceDemand]:
         return self.jobs
 
     def waits(self, record: Any, only: Any) -> Need:

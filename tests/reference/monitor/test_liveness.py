@@ -19,7 +19,7 @@ from lineclear.request import Request
 from lineclear.scheduler import Scheduler
 from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.live_requests import LiveRequests
-from lineclear.scheduling.sequence_demand import Job
+from lineclear.scheduling.sequence_demand import SequenceDemand
 from lineclear.scheduling.step import Step
 from lineclear.simulation.result import RunResult
 from lineclear.simulation.simulate import Simulation
@@ -264,7 +264,7 @@ def test_prompts_that_are_begun_again_and_again_are_an_alarm(
     """A victim is chosen in every step, before its prompt of three steps is computed."""
     real = Step._make_room  # pyright: ignore[reportPrivateUsage]
 
-    def restless(self: Step, jobs: list[Job]) -> list[Job]:
+    def restless(self: Step, jobs: list[SequenceDemand]) -> list[SequenceDemand]:
         for job in jobs:
             if not job.decode and job.entry.preemptions < 10_000:  # in every step
                 self.transitions.preempt(job.entry)
