@@ -29,9 +29,9 @@ from lineclear.report.properties import cells, show_all  # noqa: E402
 from lineclear_spec import blocks  # noqa: E402
 from lineclear_spec.actions import ACTIONS  # noqa: E402
 from lineclear_spec.invariants import INVARIANTS  # noqa: E402
-from lineclear_spec.ledger import Ledger  # noqa: E402
+from lineclear_spec.kernel import Kernel  # noqa: E402
+from lineclear_spec.operators import OPERATORS  # noqa: E402
 from lineclear_spec.premises import PREMISES  # noqa: E402
-from lineclear_spec.records import Pool  # noqa: E402
 from lineclear_spec.standings import Standing, standings  # noqa: E402
 
 SEEDS = 5
@@ -196,27 +196,24 @@ def calls(caller: str, callee: str, *, method: bool = True) -> bool:
 
 
 def primitives() -> str:
-    """Every method that writes the ledger, and the actions in whose searches both readings run."""
+    """Every primitive, which is written once, and the actions that run it."""
+    from lineclear_spec import primitives as once
+
     rows: list[Sequence[object]] = []
-    for owner in (Pool, Ledger):
-        for name, function in vars(owner).items():
-            text = (inspect.isfunction(function) and function.__doc__) or ""
-            if text.startswith("Primitive"):
-                ghost = " (ghost)" if ", ghost" in text[:20] else ""
-                users = ", ".join(f"`{action}`" for action in callers(name))
-                made = "the caller" if name == "new_request" else "none"
-                rows.append(
-                    (f"`{owner.__name__}.{name}`{ghost}", sentence(function), users or made)
-                )
+    for name, function in vars(once).items():
+        if inspect.isfunction(function) and name in vars(Kernel):
+            users = ", ".join(f"`{action}`" for action in callers(name))
+            rows.append((f"`{name}`", sentence(function), users or "none"))
     return table(("primitive", "what it does", "run by"), rows)
 
 
 def questions() -> str:
-    """Everything that a guard or an effect may ask and that has a reading of its own on formulas."""
-    from lineclear_spec.lookups import Lookups
-
-    names = [n for n, f in vars(Lookups).items() if inspect.isfunction(f) and n[0] != "_"]
-    return ", ".join(f"`{name}`" for name in names) + "."
+    """Every operator of the kernel: what has a reading of its own on formulas."""
+    rows = [
+        (row.name, ", ".join(f"`{word}`" for word in row.words), ", ".join(row.lemmas))
+        for row in OPERATORS
+    ]
+    return table(("operator", "words", "lemma"), rows)
 
 
 def invariants() -> str:

@@ -13,7 +13,8 @@ from typing import Any
 
 import z3
 
-from lineclear_spec import progress
+from lineclear_spec import progress, queries
+from lineclear_spec.conditional import on_formulas
 from lineclear_spec.decisions import everywhere, whole
 from lineclear_spec.entering import STEP
 from lineclear_spec.invariants import GPU
@@ -38,9 +39,8 @@ def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
     record, only = ledger.wrap(Request, r), ledger.wrap(Sequence, leader)
     budget, last = s.max_num_batched_tokens, s.limit(r) - 1
     exist, lookahead = z3.Int("exist"), z3.Int("lookahead")
-    one = z3.And(
-        s.parallel(r) == 1, s.worst_case(r) == NEED(last), s.blocks(r) == s.length(leader)
-    )
+    text = raw(on_formulas(queries.worst_case)(ledger, record))
+    one = z3.And(s.parallel(r) == 1, s.worst_case(r) == text, s.blocks(r) == s.length(leader))
     empty = z3.And(s.free(GPU) == s.total(GPU), s.batch_size == 0, s.step_tokens == 0)
     knows = z3.And(
         1 <= raw(only.known_tokens),

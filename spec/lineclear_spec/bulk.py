@@ -17,7 +17,7 @@ import z3
 
 from lineclear_spec.records import GPU
 from lineclear_spec.state import FIELDS, Block, Int, Request, State, unique
-from lineclear_spec.terms import Misuse, Term
+from lineclear_spec.terms import Misuse, Record, Term, raw
 from lineclear_spec.vectors import (
     Always,
     Held,
@@ -63,6 +63,18 @@ class Bulk:
     def select(self, condition: Callable[[Any], Any], records: Vector) -> Vector:
         """The records of which the condition holds, in some order."""
         return select(self, condition, records)
+
+    def all_of(self, condition: Callable[[Any], Any], records: Any) -> Term:
+        """Whether the condition holds of every record."""
+        v = records.vector()
+        return Term(v.every(lambda x: raw(condition(Record(self, x)))))
+
+    def all_from(self, condition: Callable[[Any], Any], table: Any, first: Any) -> Term:
+        """Whether the condition holds of the block of every entry from the first one on."""
+        s, q, i = self.state, table.owner, z3.Int("i")
+        span = z3.And(raw(first) <= i, i < s.length(q))
+        self.demand(Term(raw(first) >= 0), "the first entry is not before the table")
+        return Term(z3.ForAll([i], z3.Implies(span, raw(condition(Record(self, s.table(q, i)))))))
 
     def places(self, tier: Any, blocks: Vector) -> Vector:
         """The places of blocks of one tier."""

@@ -31,7 +31,7 @@ from lineclear_spec.source import (
     text_of,
     writes_of,
 )
-from lineclear_spec.vocabulary import OPERATORS, WRITABLE
+from lineclear_spec.vocabulary import OPERATORS, OWN_WRITABLE, WRITABLE
 
 __all__ = [
     "Forbidden",
@@ -185,11 +185,11 @@ class Body(Expressions):
             for part in node.elts:
                 self.target(part)
             return
-        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice) and self.kernel:
+        if isinstance(node, ast.Subscript) and self.kernel and self.of_list(node):
             self.expression(node)
             return
         if isinstance(node, ast.Attribute) and self.walk.kernel:
-            if node.attr not in WRITABLE:
+            if node.attr not in WRITABLE and not (self.kernel and node.attr in OWN_WRITABLE):
                 raise self.refuse(node, f"a write to `{node.attr}`")
             owner = node.value
             if isinstance(owner, ast.Attribute) and owner.attr == "request":
@@ -199,6 +199,12 @@ class Body(Expressions):
             self.expression(node.value)
             return
         raise self.refuse(node, f"a write to `{ast.unparse(node)}`")
+
+    @staticmethod
+    def of_list(node: ast.Subscript) -> bool:
+        """Whether it is some entries of a table, or the forward of a step."""
+        whole = isinstance(node.slice, ast.Slice)
+        return whole or getattr(node.value, "attr", "") == "step_operations"
 
     def result(self, node: Any) -> None:
         """A value; policies also return tuples, and theorems list what they say."""

@@ -23,9 +23,11 @@ from lineclear_spec.vocabulary import (
     EXPRESSIONS,
     KERNEL,
     LIST_OPERATIONS,
+    NUMBERS,
     OF_REQUEST,
     OPERATIONS,
     OPERATORS,
+    OWN_READABLE,
     PLAIN,
     POOL_OPERATIONS,
     READABLE,
@@ -36,7 +38,9 @@ from lineclear_spec.vocabulary import (
 __all__ = ["Expressions"]
 
 #: Fields of the ledger and of its records that are no numbers.
-COMPOUND = frozenset({"table", "members", "held", "pools", "gpu", "cpu", "limits"})
+COMPOUND = frozenset(
+    "table members held pools gpu cpu limits batch boundaries endings operations step_operations".split()
+)
 #: What a request may lack: on formulas it is no number, but two of them.
 OPTIONAL = frozenset({"deadline", "predicted_tokens"})
 #: Where the built-in policies are.
@@ -116,7 +120,7 @@ class Expressions:
     def of_attribute(self, node: ast.Attribute) -> None:
         """A field."""
         if self.walk.kernel:
-            if node.attr not in READABLE:
+            if node.attr not in READABLE and not (self.kernel and node.attr in OWN_READABLE):
                 raise self.refuse(node, f"reading `{node.attr}`")
             self.expression(node.value)
             return
@@ -357,7 +361,8 @@ def known(value: Any) -> bool:
 def is_list(node: ast.expr) -> bool:
     """Whether it names a list or another part of the ledger, which formulas compare by identity."""
     if isinstance(node, ast.Call):
-        return isinstance(node.func, ast.Attribute) and node.func.attr in ("due", *BULK)
+        called = getattr(node.func, "attr", "")
+        return called in ("due", "bucket", *BULK) and called not in NUMBERS
     return isinstance(node, ast.Attribute) and node.attr in COMPOUND
 
 

@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.dialect import register
 from lineclear_spec.ledger import Ledger
+from lineclear_spec.lifecycle import Phase, target_of
 from lineclear_spec.mutants import is_guard, parsed
-from lineclear_spec.records import GPU, Block, Broken, Limits, Request, Sequence
+from lineclear_spec.records import GPU, Block, Broken, Limits, Operation, Request, Sequence
 
 T = TypeVar("T")
 
@@ -43,7 +44,7 @@ def guards_of(name: str) -> Callable[..., Any]:
 
 
 COUNTS = (
-    "batch_changes issued done carried barrier steps settled step_tokens step_sequences "
+    "issued done carried barrier steps settled step_tokens step_sequences "
     "requests_made sequences_made"
 ).split()
 
@@ -65,7 +66,7 @@ class GhostLedger(Ledger):
             is done.
         touched: per operation the (tier, place) that it accesses.
         sources: (tier, operation, target place) of every copy: its source place.
-        history: per operation its kind, what it waits for and its request.
+        history: every operation, complete or not.
         releases: per request, how often it ended.
         born: per request, the last operation decided before its present residence began.
         totals: per step issued its tokens, its sequences and its forward.
@@ -76,7 +77,7 @@ class GhostLedger(Ledger):
         self.kv: dict[Sequence, int] = {}
         self.touched: dict[int, frozenset[tuple[int, int]]] = {}
         self.sources: dict[tuple[int, int, int], int] = {}
-        self.history: dict[int, list[Any]] = {}
+        self.history: dict[int, Operation] = {}
         self.releases: dict[Request, int] = {}
         self.born: dict[Request, int] = {}
         self.totals: dict[int, tuple[int, int, int]] = {}
@@ -116,27 +117,28 @@ class GhostLedger(Ledger):
         for queue, into in zip(self.queues, new.queues, strict=True):
             if queue and into is not None:
                 into.update({requests[r]: None for r in queue})
-        new.batch = {sequences[s]: None for s in self.batch}
+        new.batch.update({sequences[s]: None for s in self.batch})
+        new.batch.changes = self.batch.changes
         for days, copied_days in (
             (self.boundaries, new.boundaries),
             (self.endings, new.endings),
         ):
             for step, bucket in days.items():
                 copied_days[step] = {sequences[s]: None for s in bucket}
-        for number, operation in self.operations.items():
-            twin = new.operations[number] = bare(operation)
+        for number, operation in self.history.items():
+            twin = new.history[number] = bare(operation)
             twin.request = requests[operation.request]
             twin.blocks = operation.blocks.copy()
+        new.operations.update({number: new.history[number] for number in self.operations})
         for name in COUNTS:
             setattr(new, name, getattr(self, name))
-        new.step_operations = self.step_operations.copy()
+        new.step_operations.update(self.step_operations)
         new.grown = [(sequences[s], place) for s, place in self.grown]
         new.requests = list(requests.values())[:-1]
         new.sequences = list(sequences.values())
         new.kv = {sequences[s]: kv for s, kv in self.kv.items()}
         new.touched = self.touched.copy()
         new.sources = self.sources.copy()
-        new.history = {n: [k, w, requests[r]] for n, (k, w, r) in self.history.items()}
         new.releases = {requests[r]: n for r, n in self.releases.items()}
         new.born = {requests[r]: n for r, n in self.born.items()}
         new.totals = self.totals.copy()
@@ -183,31 +185,24 @@ class GhostLedger(Ledger):
         self.requests.append(request)
         return request
 
-    def add_member(self, request: Request) -> Sequence:
+    def new_sequence(self, request: Request) -> Sequence:
         """A new sequence, without KV."""
-        sequence = super().add_member(request)
+        sequence = super().new_sequence(request)
         self.sequences.append(sequence)
         self.kv[sequence] = 0
         return sequence
 
-    def move(self, request: Request, event: str) -> None:
-        """The transition; an end is counted, a residence begins."""
-        super().move(request, event)
+    def new_operation(self, kind: str, request: Request | None) -> None:
+        """A new operation, remembered."""
+        super().new_operation(kind, request)
+        self.history[self.issued] = self.operations[self.issued]
+
+    def note_move(self, request: Request, event: str) -> None:
+        """An admission begins a residence; an end is counted."""
         if event == "admit":
             self.born[request] = self.issued
-        if request.phase == 4:
+        if target_of(event) == Phase.FINISHED:
             self.releases[request] = self.releases.get(request, 0) + 1
-
-    def decide(self, kind: str, request: Request | None) -> int:
-        """A new operation, remembered."""
-        number = super().decide(kind, request)
-        self.history[number] = [kind, 0, request]
-        return number
-
-    def order(self, number: int, wait: int) -> None:
-        """What it waits for, remembered."""
-        super().order(number, wait)
-        self.history[number][1] = wait
 
     def note_copies(
         self, source_tier: int, sources: list[int], target_tier: int, targets: list[int]
@@ -219,7 +214,7 @@ class GhostLedger(Ledger):
             seen = self.touched.get(self.issued, frozenset())
             self.touched[self.issued] = seen | {(source_tier, source), (target_tier, target)}
 
-    def advance(self, number: int) -> None:
+    def note_step(self, number: int) -> None:
         """The forward touches every GPU place held, and writes one position of each steady
         sequence.
         """
@@ -230,7 +225,6 @@ class GhostLedger(Ledger):
                 self.kv[sequence] += 1
         size = len(self.batch)
         self.totals[self.steps + 1] = (self.step_tokens + size, self.step_sequences + size, number)
-        super().advance(number)
 
     def write_kv(self, sequence: Sequence, tokens: int) -> None:
         """The next positions are written."""

@@ -6,13 +6,13 @@ these functions are written in (`operators.py`).
 
 from __future__ import annotations
 
-from lineclear_spec import blocks, queries
+from lineclear_spec import blocks, primitives, queries
 
 __all__ = ["Kernel"]
 
 
 class Kernel:
-    """The questions and block steps of a ledger; the operators are the ledger's."""
+    """The questions, primitives and block steps of a ledger; the operators are the ledger's."""
 
     reach = queries.reach
     in_flight = queries.in_flight
@@ -26,6 +26,27 @@ class Kernel:
     writable = queries.writable
     idle = queries.idle
     leader = queries.leader
+    worst_case = queries.worst_case
+    due = queries.due
+    ended = queries.ended
+    wait_of = queries.wait_of
+    is_copy = queries.is_copy
+    forward_of = queries.forward_of
+    complete = queries.complete
+    retired = queries.retired
+
+    move = primitives.move
+    add_member = primitives.add_member
+    remove_member = primitives.remove_member
+    remove_members = primitives.remove_members
+    void_samples = primitives.void_samples
+    join = primitives.join
+    leave = primitives.leave
+    advance = primitives.advance
+    decide = primitives.decide
+    order = primitives.order
+    close = primitives.close
+    forget_copy = primitives.forget_copy
 
     take_blocks = blocks.take_blocks
     give_each_one = blocks.give_each_one

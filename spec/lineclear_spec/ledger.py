@@ -1,12 +1,11 @@
-"""The state of the scheduler, and the few primitives that may change it.
+"""The state of the scheduler on plain data, and the operators that the kernel is written in there.
 
-Guarantees: every block of a tier is free or backs exactly one `Block`, and the plain data here
-changes only through the methods marked *primitive*; everything else is read.
+Guarantees: every block of a tier is free or backs exactly one `Block`. The state changes only through
+the primitives and block steps of `kernel.py`, which are written once over the operators of this class
+(`operators.py` lists them), and through counters that actions write.
 
 A table names `Block` records, not places in a pool: swapping a block out changes its tier and its
-place and leaves every table that names it alone, so sharing survives a swap. Block steps are those
-of `kernel.py`, written once; each operator that they are written in, each primitive and each
-question has a second reading on formulas, and docs/trust.md lists them.
+place and leaves every table that names it alone, so sharing survives a swap.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from __future__ import annotations
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lineclear_spec.containers import Batch, Calendar, Numbered
 from lineclear_spec.kernel import Kernel
-from lineclear_spec.lifecycle import EVENTS
+from lineclear_spec.lifecycle import EVENTS, Phase
 from lineclear_spec.records import (
-    FORWARD,
     GPU,
     Block,
     Broken,
@@ -27,7 +26,6 @@ from lineclear_spec.records import (
     Refused,
     Request,
     Sequence,
-    Several,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +36,6 @@ __all__ = ["Ledger"]
 T = TypeVar("T")
 #: A record without a call of its `__init__`.
 bare = object.__new__
-NONE_DUE: Several[Sequence] = Several(())
 
 
 class Ledger(Kernel):
@@ -59,15 +56,10 @@ class Ledger(Kernel):
             self.swapped,
             None,
         )
-        self.batch: dict[Sequence, None] = {}  # the steady sequences
-        self.batch_changes = 0  # grows whenever the batch does or shrinks
-        self.boundaries: dict[
-            int, dict[Sequence, None]
-        ] = {}  # step -> steady sequences whose table is full then
-        self.endings: dict[
-            int, dict[Sequence, None]
-        ] = {}  # step -> steady sequences that reach their limit then
-        self.operations: dict[int, Operation] = {}  # decided and not complete
+        self.batch = Batch()  # the steady sequences
+        self.boundaries = Calendar()  # step -> steady sequences whose table is full then
+        self.endings = Calendar()  # step -> steady sequences that reach their limit then
+        self.operations: Numbered[Operation] = Numbered("operation {} is not open")
         self.issued = 0  # number of the last operation decided
         self.done = 0  # every operation up to this number is complete
         self.carried = 0  # every operation up to this number is in a plan
@@ -76,7 +68,9 @@ class Ledger(Kernel):
         self.settled = 0  # steps committed, first in, first out
         self.step_tokens = 0  # tokens in the step that is being built, steady sequences aside
         self.step_sequences = 0  # sequences in it, steady sequences aside
-        self.step_operations: dict[int, int] = {}  # step in flight -> its forward
+        self.step_operations: Numbered[int] = Numbered(
+            "step {} is not in flight"
+        )  # -> its forward
         self.requests_made = 0
         self.sequences_made = 0
         self.grown: list[
@@ -84,45 +78,22 @@ class Ledger(Kernel):
         ] = []  # entries added since the last plan: (sequence, place)
         self.journal: Callable[[str, tuple[object, ...]], None] | None = None
 
-    # ---- reading -----------------------------------------------------------------------------------------------
+    @property
+    def batch_size(self) -> int:
+        """Steady sequences."""
+        return len(self.batch)
 
-    def need(self, tokens: int) -> int:
-        """Blocks that `tokens` positions occupy; the only place where tokens become blocks."""
-        return -(-tokens // self.limits.block_size)
+    @property
+    def batch_changes(self) -> int:
+        """Grows whenever a sequence becomes steady or is steady no more."""
+        return self.batch.changes
 
-    def block_of(self, position: int) -> int:
-        """Index of the table entry that `position` falls into."""
-        return position // self.limits.block_size
+    def new_request(self, prompt: int, limit: int, parallel: int) -> Request:
+        """A request with a fresh id; new, and in no queue. No action makes one: a caller does."""
+        self.requests_made += 1
+        return Request(self.requests_made, prompt, limit, parallel)
 
-    def due(self) -> Several[Sequence]:
-        """Steady sequences whose table is full, so that the next step needs one block for each."""
-        due = self.boundaries.get(self.steps)
-        return Several(due) if due else NONE_DUE
-
-    def ended(self) -> bool:
-        """Whether some steady sequence has every position it may ever need, so that a step would
-        overrun it.
-        """
-        return bool(self.endings.get(self.steps))
-
-    def allowed(self, event: str, request: Request) -> bool:
-        """Whether the lifecycle has a transition for the event from the request's phase."""
-        return request.phase in EVENTS[event][0]
-
-    def worst_case(self, request: Request) -> int:
-        """Blocks that the request holds at most, in an otherwise empty pool.
-
-        After a recompute its branches share only the full blocks of the prompt; the last token of
-        a sequence needs no KV, so p + m tokens peak at p + m - 1 positions.
-        """
-        shared = self.block_of(request.prompt)
-        return shared + request.parallel * (self.need(request.limit - 1) - shared)
-
-    def retired(self) -> int:
-        """The last number up to which every operation is complete."""
-        return min(self.operations, default=self.issued + 1) - 1
-
-    # ---- guards and control ------------------------------------------------------------------------------------
+    # ---- guards and branches -----------------------------------------------------------------------
 
     def require(self, condition: bool, guard: str) -> None:
         """A guard: refuse the action unless the condition holds."""
@@ -139,176 +110,55 @@ class Ledger(Kernel):
         if condition:
             then()
 
+    # ---- operators over one record -----------------------------------------------------------------
+
+    def need(self, tokens: int) -> int:
+        """Blocks that `tokens` positions occupy; the only place where tokens become blocks."""
+        return -(-tokens // self.limits.block_size)
+
+    def block_of(self, position: int) -> int:
+        """Index of the table entry that `position` falls into."""
+        return position // self.limits.block_size
+
+    def cap(self, blocks: int) -> int:
+        """Positions that so many blocks have room for."""
+        return blocks * self.limits.block_size
+
+    def allowed(self, event: str, request: Request) -> bool:
+        """Whether the lifecycle has a transition for the event from the request's phase."""
+        return request.phase in EVENTS[event][0]
+
+    def enqueue(self, request: Request, phase: Phase) -> None:
+        """The request leaves the queue of its phase and enters that of another one."""
+        source, into = self.queues[request.phase], self.queues[phase]
+        if source is not None:
+            del source[request]
+        if into is not None:
+            into[request] = None
+
+    def new_sequence(self, request: Request) -> Sequence:
+        """A sequence with a fresh id and every counter 0; it is not alive yet."""
+        self.sequences_made += 1
+        return Sequence(self.sequences_made, request)
+
+    def new_operation(self, kind: str, request: Request | None) -> None:
+        """The operation that has the last number, open, which waits for nothing."""
+        self.operations[self.issued] = Operation(self.issued, kind, request)
+
     def is_open(self, number: int) -> bool:
         """Whether the operation is decided and not complete."""
         return number in self.operations
 
-    def complete(self, number: int) -> bool:
-        """Whether every operation up to this number is complete."""
-        return min(self.operations, default=number + 1) > number
+    def first_open(self) -> int:
+        """The least number of an operation that is open; the next number if none is."""
+        return min(self.operations, default=self.issued + 1)
 
-    def wait_of(self, number: int) -> int:
-        """What an open operation waits for."""
-        return self._open(number).wait
+    def _ghost(self, *_: object) -> None:
+        """Remembers what invariants speak of, in `ghosts.GhostLedger` and on formulas."""
 
-    def is_copy(self, number: int) -> bool:
-        """Whether an open operation is a copy and no forward."""
-        return self._open(number).kind != FORWARD
+    note_move = note_step = write_kv = share_kv = lose_kv = _ghost
 
-    def _open(self, number: int) -> Operation:
-        """The open operation that a question is about."""
-        operation = self.operations.get(number)
-        if operation is None:
-            raise Broken(f"operation {number} is not open")
-        return operation
-
-    def forward_of(self, step: int) -> int:
-        """The number of the forward of a step in flight."""
-        number = self.step_operations.get(step)
-        if number is None:
-            raise Broken(f"step {step} is not in flight")
-        return number
-
-    @property
-    def batch_size(self) -> int:
-        """Steady sequences."""
-        return len(self.batch)
-
-    # ---- primitives --------------------------------------------------------------------------------------------
-
-    def move(self, request: Request, event: str) -> None:
-        """Primitive: take the lifecycle's transition, and change queues with it."""
-        source, target = self.queues[request.phase], EVENTS[event][1]
-        if source is not None:
-            del source[request]
-        request.phase = target
-        into = self.queues[target]
-        if into is not None:
-            into[request] = None
-
-    def add_member(self, request: Request) -> Sequence:
-        """Primitive: a new sequence that belongs to the request and holds nothing."""
-        self.sequences_made += 1
-        sequence = Sequence(self.sequences_made, request)
-        sequence.alive = True
-        request.members.append(sequence)
-        return sequence
-
-    def remove_members(self, request: Request) -> None:
-        """Primitive: the request has no sequence any more."""
-        for sequence in request.members:
-            sequence.alive = False
-        request.members.clear()
-
-    def remove_member(self, sequence: Sequence) -> None:
-        """Primitive: the sequence leaves its request; the others keep their order."""
-        sequence.alive = False
-        sequence.request.members.remove(sequence)
-
-    def new_request(self, prompt: int, limit: int, parallel: int) -> Request:
-        """Primitive: a request with a fresh id; new, and in no queue."""
-        self.requests_made += 1
-        return Request(self.requests_made, prompt, limit, parallel)
-
-    def join(self, sequence: Sequence, offset: int) -> None:
-        """Primitive: the sequence becomes steady; its counters become offset plus clock."""
-        sequence.offset = offset
-        sequence.steady = True
-        self.batch[sequence] = None
-        self.batch_changes += 1
-        self._mark(
-            self.boundaries, len(sequence.table) * self.limits.block_size - offset, sequence
-        )
-        self._mark(self.endings, sequence.request.limit - 1 - offset, sequence)
-
-    def leave(self, sequence: Sequence) -> None:
-        """Primitive: the sequence is no longer steady; the caller has written its counters down."""
-        offset = sequence.offset
-        self._unmark(
-            self.boundaries, len(sequence.table) * self.limits.block_size - offset, sequence
-        )
-        self._unmark(self.endings, sequence.request.limit - 1 - offset, sequence)
-        sequence.steady = False
-        del self.batch[sequence]
-        self.batch_changes += 1
-
-    @staticmethod
-    def _mark(calendar: dict[int, dict[Sequence, None]], step: int, sequence: Sequence) -> None:
-        calendar.setdefault(step, {})[sequence] = None
-
-    @staticmethod
-    def _unmark(calendar: dict[int, dict[Sequence, None]], step: int, sequence: Sequence) -> None:
-        bucket = calendar[step]
-        del bucket[sequence]
-        if not bucket:
-            del calendar[step]
-
-    def advance(self, number: int) -> None:
-        """Primitive: the clock of issued steps moves, and with it every steady sequence by one token.
-
-        A sequence that was due has been given its block, so its table is full again a block size
-        of steps later.
-        """
-        grown = self.boundaries.pop(self.steps, None)
-        if grown:
-            after = self.steps + self.limits.block_size
-            bucket = self.boundaries.get(after)
-            if bucket is None:
-                self.boundaries[after] = grown
-            else:
-                bucket.update(grown)
-        self.steps += 1
-        self.step_operations[self.steps] = number
-
-    def decide(self, kind: str, request: Request | None) -> int:
-        """Primitive: number a new operation, open until it is closed; it travels with the next
-        plan.
-        """
-        self.issued += 1
-        self.operations[self.issued] = Operation(self.issued, kind, request)
-        return self.issued
-
-    def order(self, number: int, wait: int) -> None:
-        """Primitive: the operation starts after every operation up to `wait`."""
-        if not 0 <= wait < number:
-            raise Broken(f"operation {number} can't wait for {wait}")
-        self.operations[number].wait = wait
-
-    def close(self, number: int) -> None:
-        """Primitive: the operation is complete; of forwards, that of the oldest step in flight."""
-        if self.operations.pop(number).kind == FORWARD:
-            oldest = self.step_operations.pop(self.settled + 1, None)
-            if oldest != number:
-                raise Broken(f"forward {number} is not that of step {self.settled + 1}: {oldest}")
-
-    def forget_copy(self, number: int) -> None:
-        """Primitive: the request that a copy moved waits for it no longer."""
-        request = self.operations[number].request
-        if request is not None and request.copy == number:
-            request.copy = 0
-
-    def void_samples(self, request: Request) -> None:
-        """Primitive: what steps issued so far sample for the request is worthless and will be
-        dropped.
-        """
-        for sequence in request.members:
-            sequence.void = self.steps
-            sequence.promised_samples = 0
-            sequence.drafts = 0
-            sequence.last_samples = 0
-            sequence.previous_samples = 0
-            sequence.late_drafts = 0
-
-    def write_kv(self, sequence: Sequence, tokens: int) -> None:
-        """Primitive, ghost: the step being built writes the KV of the next `tokens` positions."""
-
-    def share_kv(self, parent: Sequence, child: Sequence, count: int) -> None:
-        """Primitive, ghost: the child has the KV of the first `count` blocks of the parent."""
-
-    def lose_kv(self, sequence: Sequence) -> None:
-        """Primitive, ghost: the sequence has no KV."""
-
-    # ---- operators ---------------------------------------------------------------------------------------------
+    # ---- operators over several records ------------------------------------------------------------
 
     always: staticmethod[[Any], Iterator[Any]] = staticmethod(repeat)
     listed: staticmethod[[Iterable[Any]], list[Any]] = staticmethod(list)

@@ -30,6 +30,7 @@ from lineclear_spec.state import (
     room_of_blocks,
 )
 from lineclear_spec.symbolic_pool import largest, put_back
+from lineclear_spec.symbolic_records import least
 from lineclear_spec.vectors import Vector, selected, within
 
 __all__ = ["LEMMAS", "Obligations"]
@@ -130,6 +131,22 @@ def latest() -> Obligations:
         facts(k + 1, *after),
     )
     return [within(0, k, n), v.distinct()], goals
+
+
+def first_open() -> Obligations:
+    """One number more is decided: the least open one stays, is that number, or the next."""
+    n, first = z3.Ints("issued first_open")
+    opened = z3.Function("open", Int, z3.BoolSort())
+
+    def up_to(m: Any) -> Callable[[Any], Any]:
+        return lambda o: z3.And(opened(o), within(1, o, m + 1))
+
+    def facts(m: Any, first: Any) -> list[Any]:
+        return least(up_to(m), m, first)
+
+    after = z3.If(first <= n, first, z3.If(opened(n + 1), n + 1, n + 2))
+    goals = induction(facts(z3.IntVal(0), z3.IntVal(1)), facts(n, first), [], facts(n + 1, after))
+    return [n >= 0], goals
 
 
 def select() -> Obligations:
@@ -292,6 +309,7 @@ def calendars() -> Obligations:
 LEMMAS: dict[str, Callable[[], Obligations]] = {
     "lemma_put": put,
     "lemma_latest": latest,
+    "lemma_first_open": first_open,
     "lemma_select": select,
     "lemma_remove_all": remove_all,
     "lemma_hold_each": hold_each,

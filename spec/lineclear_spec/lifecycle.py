@@ -14,7 +14,7 @@ from enum import IntEnum
 
 from statemachine import State, StateMachine
 
-__all__ = ["EVENTS", "Phase", "RequestLifecycle", "compile_events"]
+__all__ = ["EVENTS", "Phase", "RequestLifecycle", "compile_events", "target_of"]
 
 
 class Phase(IntEnum):
@@ -72,3 +72,8 @@ def compile_events(states: Iterable[State]) -> dict[str, tuple[frozenset[Phase],
 
 
 EVENTS: dict[str, tuple[frozenset[Phase], Phase]] = compile_events(RequestLifecycle.states)
+
+
+def target_of(event: str) -> Phase:
+    """The phase that the event leads to."""
+    return EVENTS[event][1]

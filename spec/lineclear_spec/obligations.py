@@ -49,6 +49,7 @@ from lineclear_spec.state import (
 from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.terms import Term, raw
 from lineclear_spec.theorems import ADMISSION, CLAIMS, ORDER
+from lineclear_spec.vectors import Vector
 
 __all__ = ["ENTERING", "PROGRESS", "STEPS", "Goal", "Unit", "build", "every_key", "units"]
 
@@ -98,10 +99,18 @@ def record(ledger: SymbolicLedger, name: str) -> Any:
     return Term(z3.Int(own))
 
 
+def several(ledger: SymbolicLedger, name: str) -> Vector:
+    """Any number of sequences."""
+    at = z3.Function(f"argument.{name}", z3.IntSort(), Sequence)
+    seat = z3.Function(f"argument.{name}.seat", Sequence, z3.IntSort())
+    size = z3.Int(f"argument.{name}.count")
+    return Vector(ledger, Sequence, size, lambda k: at(k), lambda q: seat(q))
+
+
 #: A block step with a contract, by its unit: two for a step whose target tier is written in the call.
 STEPS: dict[str, tuple[str, Callable[[SymbolicLedger], tuple[Any, ...]]]] = {
     "take_blocks": ("take_blocks", lambda s: (record(s, "sequence"), record(s, "count"))),
-    "give_each_one": ("give_each_one", lambda s: (s.due(),)),
+    "give_each_one": ("give_each_one", lambda s: (several(s, "due"),)),
     "share_table": (
         "share_table",
         lambda s: (record(s, "parent"), record(s, "child"), record(s, "count")),

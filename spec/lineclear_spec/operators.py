@@ -1,7 +1,8 @@
-"""The operators of the kernel: the only words of its block steps that have two readings.
+"""The operators of the kernel: the only words of its functions that have two readings.
 
-Guarantees: `vocabulary.py` takes the words of the kernel from this list, so that a block step in
-which another operator stands is refused before it is run on formulas. Each row names the operator on
+Guarantees: `vocabulary.py` takes the words of the kernel from this list, so that a function of the
+kernel in which another operator stands is refused before it is run on formulas, and a test refuses a
+method of both ledgers that is not listed. Each row names the operator on
 plain data and on formulas, the lemma that its assumptions are proved by (none if formulas define it),
 and the test that holds the two readings against each other.
 """
@@ -20,201 +21,208 @@ class Operator:
 
     Attributes:
         name: what it is called.
-        of: whose method the words are: the ledger's, a pool's, a list's or a set's; "" of syntax.
-        words: the methods.
+        words: its methods, each with whose it is: the ledger, a pool, a list, a set, a calendar.
         plain: what runs on plain data.
         formulas: what it is on formulas.
-        lemma: the unit of proofs that its assumptions rest on; "" if it is a definition.
-        test: in `tests/spec/test_operators.py`, or in the file that is named.
+        lemmas: the units of proofs that its assumptions rest on; none if it is a definition.
+        tests: in `tests/spec/test_operators.py`, or in the file that is named.
     """
 
     name: str
-    of: str
     words: tuple[str, ...]
     plain: str
     formulas: str
-    lemma: str
-    test: str
+    lemmas: tuple[str, ...]
+    tests: tuple[str, ...]
 
 
 OPERATORS: tuple[Operator, ...] = (
     Operator(
         "field",
-        "",
         (),
         "an attribute is read or written",
         "a function of the record; a write changes it at one point",
-        "",
-        "test_something_done_for_each",
+        (),
+        ("test_something_done_for_each", "test_fields_of_an_operation"),
     ),
     Operator(
-        "take",
-        "pool",
-        ("take",),
-        "the end of the list of free places is cut off",
-        "`free` falls, and the places are those that ended the free part of the permutation",
-        "",
-        "test_pool",
+        "number and truth value",
+        (),
+        "int and bool, and the connectives of `logic.py` on them",
+        "a `Term`: integers and booleans of the solver",
+        (),
+        ("test_numbers_and_truth_values",),
     ),
     Operator(
-        "latest",
-        "pool",
-        ("latest",),
-        "max over the fences of places",
-        "a number that no fence exceeds and one attains",
-        "lemma_latest",
-        "test_pool",
+        "division by the block size",
+        ("ledger.need", "ledger.block_of", "ledger.cap"),
+        "`//` and `*`",
+        "three functions, of which monotony and steps of one are known",
+        ("arithmetic",),
+        ("test_division",),
     ),
     Operator(
-        "put",
+        "guard and branch",
+        ("ledger.require", "ledger.demand", "ledger.branch"),
+        "an `if`, which raises or runs a function",
+        "an assumption, an obligation, and fields that are an If",
+        (),
+        ("test_guards_and_branches",),
+    ),
+    Operator(
+        "phase and queue",
+        ("ledger.allowed", "ledger.enqueue"),
+        "`in` a set of phases; del and set in two of the three dicts by phase",
+        "a disjunction; the field `queue`",
+        (),
+        ("test_phases_and_queues",),
+    ),
+    Operator(
         "pool",
-        ("put",),
-        "places are written behind the list of free ones, their fences by place",
-        "another permutation, whose free part has these places besides; fences at each of them",
-        "lemma_put",
-        "test_pool",
+        ("pool.take", "pool.latest", "pool.put"),
+        "the end of the list of free places is cut off, or written behind; max over fences by place",
+        "`free` and a permutation whose free part comes first; a number that no fence exceeds and "
+        "one attains",
+        ("lemma_put", "lemma_latest"),
+        ("test_pool",),
     ),
     Operator(
         "list",
-        "table",
-        ("extend", "clear"),
-        "list: extend, clear, [i], [i:j], [i:j] = records",
+        ("table.extend", "table.clear", "members.append", "members.remove", "members.clear"),
+        "list: extend, append, remove, clear, [i], [i:j], [i:j] = records",
         "length and entries; entries within a range are those of the vector",
-        "",
-        "test_list",
-    ),
-    Operator(
-        "append each",
-        "ledger",
-        ("append_each",),
-        "list.append in a loop over two lists",
-        "one entry more for each sequence of the vector",
-        "",
-        "test_each_to_its_own",
+        (),
+        ("test_list", "test_members"),
     ),
     Operator(
         "ordered set",
-        "held",
-        ("update", "clear"),
-        "the keys of a dict: update, clear",
+        ("held.update", "held.clear", "batch.add", "batch.remove"),
+        "the keys of a dict",
         "size and entries; a block that leaves the set of its request has no name",
-        "",
-        "test_set",
+        (),
+        ("test_set", "test_batch_and_calendars"),
     ),
     Operator(
         "remove all",
-        "ledger",
-        ("remove_all",),
+        ("ledger.remove_all",),
         "del in a loop",
         "a set of the other elements, in any order",
-        "lemma_remove_all",
-        "test_set",
+        ("lemma_remove_all",),
+        ("test_set",),
     ),
     Operator(
-        "hold each",
-        "ledger",
-        ("hold_each",),
-        "a key is set in a loop over two lists",
-        "sets that have each block of the vector with its owner besides",
-        "lemma_hold_each",
-        "test_each_to_its_own",
+        "each to its own",
+        ("ledger.append_each", "ledger.hold_each"),
+        "list.append, or a key that is set, in a loop over two lists",
+        "one entry more for each sequence; sets that have each block with its owner besides",
+        ("lemma_hold_each",),
+        ("test_each_to_its_own",),
+    ),
+    Operator(
+        "operations by number",
+        (
+            "ledger.is_open",
+            "ledger.first_open",
+            "operations.pop",
+            "step_operations.pop",
+        ),
+        "a dict: in, min of its keys, [k], [k] = number, pop",
+        "the field `open` and fields of the number; the least number that is open",
+        ("lemma_first_open",),
+        ("test_operations_by_number",),
+    ),
+    Operator(
+        "calendar",
+        tuple(
+            f"{calendar}.{word}"
+            for calendar in ("boundaries", "endings")
+            for word in ("mark", "unmark", "postpone", "bucket")
+        ),
+        "a dict of dicts by step",
+        "a field of the sequence: the step under which it is listed",
+        ("lemma_select",),
+        ("test_batch_and_calendars",),
     ),
     Operator(
         "records as they are now",
-        "ledger",
-        ("listed", "backwards", "ordered", "always"),
-        "list, reversed, dict.fromkeys, itertools.repeat",
+        ("ledger.listed", "ledger.backwards", "ledger.ordered", "ledger.always", "ledger.places"),
+        "list, reversed, dict.fromkeys, itertools.repeat, an attribute of each",
         "a vector: size, entries and the index of an entry, of the state of this moment",
-        "",
-        "test_views",
+        (),
+        ("test_views",),
     ),
     Operator(
         "select",
-        "ledger",
-        ("select",),
+        ("ledger.select",),
         "filter",
         "an enumeration of the elements of which the condition holds",
-        "lemma_select",
-        "test_views",
+        ("lemma_select",),
+        ("test_views",),
     ),
     Operator(
         "all",
-        "ledger",
-        ("all_of", "all_from"),
+        ("ledger.all_of", "ledger.all_from"),
         "all(map(condition, records))",
         "the condition for every element, or every entry from one on",
-        "",
-        "test_views",
+        (),
+        ("test_views",),
     ),
     Operator(
         "each",
-        "ledger",
-        ("each",),
+        ("ledger.each",),
         "a loop",
         "what one run writes to a record of which nothing is known, of every element",
-        "",
-        "test_something_done_for_each",
+        (),
+        ("test_something_done_for_each",),
     ),
     Operator(
-        "places",
-        "ledger",
-        ("places",),
-        "an attribute of each record of a list",
-        "a vector whose index of a place is that of its owner",
-        "",
-        "test_views",
+        "new record",
+        ("ledger.new_blocks", "ledger.new_sequence", "ledger.new_operation"),
+        "a call of the class",
+        "a record that was not there before; a number with its fields",
+        (),
+        ("test_new_blocks", "test_new_sequence_and_operation"),
     ),
     Operator(
-        "new blocks",
-        "ledger",
-        ("new_blocks",),
-        "a call of the class for each place",
-        "blocks that nothing named before, as many as places",
-        "",
-        "test_new_blocks",
+        "fields of each block",
+        ("ledger.relocate", "ledger.count_up", "ledger.count_down"),
+        "attributes are written in a loop",
+        "fields, the owners of places and the ghost list of holders, point by point",
+        (),
+        ("test_relocate_and_copies", "test_counts"),
     ),
     Operator(
-        "relocate",
-        "ledger",
-        ("relocate",),
-        "two attributes are written in a loop",
-        "two fields and the owners of places, point by point",
-        "",
-        "test_relocate_and_copies",
+        "what a plan tells",
+        ("ledger.note_copies", "ledger.grew"),
+        "pairs are appended to an operation, or to what the next plan tells",
+        "the ghosts `touch` and `source` at the last operation; nothing of what grew",
+        (),
+        (
+            "test_relocate_and_copies",
+            "tests/cli/test_planted.py::test_p16_a_plan_that_does_not_tell_a_table_is_red",
+        ),
     ),
     Operator(
-        "count up, count down",
-        "ledger",
-        ("count_up", "count_down"),
-        "`ref` is raised or lowered in a loop",
-        "`ref` and the ghost list of holders, point by point",
-        "",
-        "test_counts",
-    ),
-    Operator(
-        "note copies",
-        "ledger",
-        ("note_copies",),
-        "pairs are appended to an operation",
-        "the ghosts `touch` and `source` at the last operation",
-        "",
-        "test_relocate_and_copies",
-    ),
-    Operator(
-        "grew",
-        "ledger",
-        ("grew",),
-        "pairs are appended to what the next plan tells",
-        "nothing: no field of the state",
-        "",
-        "tests/cli/test_planted.py::test_p16_a_plan_that_does_not_tell_a_table_is_red",
+        "ghost",
+        (
+            "ledger.note_move",
+            "ledger.note_step",
+            "ledger.write_kv",
+            "ledger.share_kv",
+            "ledger.lose_kv",
+        ),
+        "nothing",
+        "fields that only invariants read",
+        (),
+        ("test_ghosts_do_nothing_on_plain_data", "test_ghosts"),
     ),
 )
 
 
 def words(of: str) -> frozenset[str]:
-    """The operators that are methods of the ledger, a pool, a list or a set."""
-    return frozenset(word for row in OPERATORS if row.of == of for word in row.words)
+    """The operators that are methods of the ledger, a pool, a list, a set or a calendar."""
+    pairs = [word.split(".") for row in OPERATORS for word in row.words]
+    return frozenset(word for owner, word in pairs if owner == of)
 
 
 def as_dicts() -> list[dict[str, Any]]:
@@ -230,7 +238,7 @@ def as_lines() -> list[str]:
             f"{k:2}  {row.name}" + (f" ({', '.join(row.words)})" if row.words else ""),
             f"      plain data  {row.plain}",
             f"      formulas    {row.formulas}",
-            f"      lemma       {row.lemma or 'none: formulas define it'}",
-            f"      test        {row.test}",
+            f"      lemma       {', '.join(row.lemmas) or 'none: formulas define it'}",
+            f"      test        {', '.join(row.tests)}",
         ]
     return lines

@@ -3,7 +3,7 @@
 
 Guarantees: each question has one text, for plain data, for formulas and for the views in which
 invariants and promises are evaluated. What looks something up in a container or a calendar is an
-operator and has two readings (`ledger.py`, `lookups.py`).
+operator and has two readings (`operators.py`).
 
 `a if c else b` is Python's on plain data; on formulas it is the ledger's `either` (`conditional.py`).
 """
@@ -12,20 +12,29 @@ from __future__ import annotations
 
 from typing import Any
 
+from lineclear_spec.logic import negate
 from lineclear_spec.records import RUNNING
 
 __all__ = [
+    "complete",
     "computed",
+    "due",
+    "ended",
+    "forward_of",
     "idle",
     "in_flight",
+    "is_copy",
     "known",
     "leader",
     "on_gpu",
     "owed",
     "promised",
     "reach",
+    "retired",
     "runs",
     "slots",
+    "wait_of",
+    "worst_case",
     "writable",
 ]
 
@@ -112,3 +121,50 @@ def leader(ledger: Any, request: Any) -> Any:
     """The first sequence of a request."""
     ledger.demand(request.width >= 1, "the request has a sequence")
     return request.members[0]
+
+
+def worst_case(ledger: Any, request: Any) -> Any:
+    """Blocks that the request holds at most, in an otherwise empty pool.
+
+    After a recompute its branches share only the full blocks of the prompt; the last token of a
+    sequence needs no KV, so p + m tokens peak at p + m - 1 positions.
+    """
+    shared = ledger.block_of(request.prompt)
+    return shared + request.parallel * (ledger.need(request.limit - 1) - shared)
+
+
+def due(ledger: Any) -> Any:
+    """Steady sequences whose table is full, so that the next step needs one block for each."""
+    return ledger.boundaries.bucket(ledger.steps)
+
+
+def ended(ledger: Any) -> Any:
+    """Whether some steady sequence has every position it may ever need, so that a step would overrun
+    it.
+    """
+    return ledger.endings.bucket(ledger.steps).count >= 1
+
+
+def wait_of(ledger: Any, number: Any) -> Any:
+    """The operation that an open one waits for, and with it for every one before."""
+    return ledger.operations[number].wait
+
+
+def is_copy(ledger: Any, number: Any) -> Any:
+    """Whether an open operation is a copy and no forward."""
+    return negate(ledger.operations[number].is_forward)
+
+
+def forward_of(ledger: Any, step: Any) -> Any:
+    """The number of the forward of a step in flight."""
+    return ledger.step_operations[step]
+
+
+def complete(ledger: Any, number: Any) -> Any:
+    """Whether every operation up to this number, which is decided, is complete."""
+    return ledger.first_open() > number
+
+
+def retired(ledger: Any) -> Any:
+    """The last number up to which every operation is complete."""
+    return ledger.first_open() - 1

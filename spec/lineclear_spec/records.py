@@ -278,11 +278,12 @@ class Operation:
     says so.
     """
 
-    __slots__ = ("blocks", "kind", "number", "request", "wait")
+    __slots__ = ("blocks", "is_forward", "kind", "number", "request", "wait")
 
     def __init__(self, number: int, kind: str, request: Request | None) -> None:
         self.number = number
         self.kind = kind
+        self.is_forward = kind == FORWARD
         self.wait = 0  # it starts after every operation up to this number
         self.request = request
         self.blocks: list[tuple[int, int]] = []  # (source place, target place)

@@ -13,7 +13,7 @@ from typing import Any
 
 from lineclear_spec.ghosts import GhostLedger, bare
 from lineclear_spec.invariants.clause import NEVER
-from lineclear_spec.records import CPU, GPU, Block, Pool, Request, Sequence
+from lineclear_spec.records import COMPUTE, CPU, GPU, Block, Pool, Request, Sequence
 from lineclear_spec.view import Derived
 
 __all__ = ["ConcreteView"]
@@ -79,7 +79,7 @@ class ConcreteView(Derived):
         self._touch = {(t, o, p) for o, row in ledger.touched.items() for t, p in row}
         self._sources = dict(ledger.sources)
         self._open = set(ledger.operations)
-        self._history = {n: tuple(row) for n, row in ledger.history.items()}
+        self._history = {n: bare(operation) for n, operation in ledger.history.items()}
         self._forwards = dict(ledger.step_operations)
         self._totals = dict(ledger.totals)
         self._kv = dict(ledger.kv)
@@ -89,7 +89,6 @@ class ConcreteView(Derived):
             name: listed_days(getattr(ledger, calendar))
             for name, calendar in (("boundary", "boundaries"), ("ending", "endings"))
         }
-        self._worst = {r: ledger.worst_case(r) for r in self.requests}
         self.scalars = {name: getattr(ledger, name) for name in SCALARS}
         self.batch_size = len(self._batch)
         for name in (
@@ -156,10 +155,6 @@ class ConcreteView(Derived):
     def block_of(self, n: int) -> int:
         """floor(n / block_size)."""
         return n // self.limits.block_size
-
-    def worst_case(self, r: Request) -> int:
-        """Blocks that the request holds at most."""
-        return self._worst.get(r, 0)
 
     # ---- pools -------------------------------------------------------------------------------------------------
 
@@ -338,19 +333,19 @@ class ConcreteView(Derived):
 
     def wait(self, o: int) -> int:
         """What it waits for."""
-        return self._history[o][1] if o in self._history else 0
+        return self._history[o].wait if o in self._history else 0
 
     def compute(self, o: int) -> bool:
         """Whether it is on the compute stream."""
-        return o in self._history and self._history[o][0] in ("forward", "copy_block")
+        return o in self._history and self._history[o].kind in COMPUTE
 
     def is_forward(self, o: int) -> bool:
         """Whether it is a forward."""
-        return o in self._history and self._history[o][0] == "forward"
+        return o in self._history and self._history[o].is_forward
 
     def request_of(self, o: int) -> Request:
         """Whose it is."""
-        return (self._history[o][2] if o in self._history else None) or NOBODY
+        return (self._history[o].request if o in self._history else None) or NOBODY
 
     def forward_of(self, step: int) -> int:
         """The forward of a step: what the ledger says while it is in flight, then what it was."""

@@ -108,9 +108,9 @@ CONSTANTS = {
 NEED = z3.Function("need", Int, Int)
 BLOCK_OF = z3.Function("block_of", Int, Int)
 CAP = z3.Function("cap", Int, Int)
+WORST_CASE = z3.Function("worst_case", Int, Int, Int, Int)
 BLOCK_SIZE = z3.Int("block_size")
 CHUNKED = z3.Bool("chunked")
-WORST_CASE = z3.Function("worst_case", Int, Int, Int, Int)
 
 
 def background() -> list[Any]:
@@ -227,10 +227,6 @@ class State(Derived):
         """Whether a prompt may be computed in several steps."""
         return CHUNKED
 
-    def worst_case(self, r: Any) -> Any:
-        """Blocks that the request holds at most."""
-        return WORST_CASE(self.prompt(r), self.limit(r), self.parallel(r))
-
     def source(self, tier: int, o: Any, p: Any) -> Any:
         """The place that operation o copies to place p of the tier."""
         return self._tiered("source", tier)(o, p)
@@ -257,6 +253,14 @@ class State(Derived):
     def block_of(self, n: Any) -> Any:
         """floor(n / block_size)."""
         return BLOCK_OF(n)
+
+    def worst_case(self, r: Any) -> Any:
+        """Blocks that the request holds at most: some function of what `queries.worst_case` reads.
+
+        What is proved of every such function holds of that text too. Spelled out it would double the
+        work of every proof, and only `admission` needs to know it.
+        """
+        return WORST_CASE(self.prompt(r), self.limit(r), self.parallel(r))
 
     @staticmethod
     def either(condition: Any, then: Any, otherwise: Any) -> Any:

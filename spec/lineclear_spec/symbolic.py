@@ -20,10 +20,9 @@ from lineclear_spec.contracts import CONTRACTS
 from lineclear_spec.invariants import clauses
 from lineclear_spec.kernel import Kernel
 from lineclear_spec.logic import either
-from lineclear_spec.lookups import Lookups
-from lineclear_spec.primitives import Primitives
 from lineclear_spec.records import CPU, GPU
 from lineclear_spec.state import (
+    BLOCK_SIZE,
     CHUNKED,
     CONSTANTS,
     FIELDS,
@@ -34,9 +33,13 @@ from lineclear_spec.state import (
     fresh,
     instance,
     quantify,
+    room_of_blocks,
+    room_of_one_more,
     unique,
 )
+from lineclear_spec.symbolic_ghosts import Ghosts
 from lineclear_spec.symbolic_pool import Pools, SymbolicPool
+from lineclear_spec.symbolic_records import Batch, Calendar, Forwards, Operations, Records
 from lineclear_spec.terms import Misuse, NoValue, Record, Term, raw
 from lineclear_spec.vectors import Held, Members, Table, Vector
 
@@ -46,9 +49,19 @@ __all__ = ["SymbolicLedger"]
 class SymbolicLimits(NoValue):
     """The constants of any scheduler."""
 
-    __slots__ = ()
+    __slots__ = ("assume",)
 
     chunked = Term(CHUNKED)
+
+    def __init__(self, assume: Callable[[Any], None]) -> None:
+        self.assume = assume
+
+    @property
+    def block_size(self) -> Term:
+        """Tokens of a block; what the room of blocks has to do with it is known where it is read."""
+        self.assume(room_of_blocks())
+        self.assume(room_of_one_more())
+        return Term(BLOCK_SIZE)
 
     def __getattr__(self, name: str) -> Term:
         return Term(CONSTANTS[name])
@@ -62,7 +75,7 @@ LISTS: dict[tuple[Any, str], Any] = {
 }
 
 
-class SymbolicLedger(NoValue, Lookups, Primitives, Bulk, Kernel):
+class SymbolicLedger(NoValue, Records, Bulk, Ghosts, Kernel):
     """The ledger that actions are run on to find out what they do to any state.
 
     A block step that has a contract is replaced by it; `prove` runs the step itself.
@@ -84,10 +97,15 @@ class SymbolicLedger(NoValue, Lookups, Primitives, Bulk, Kernel):
         self.obligations: list[
             tuple[str, str, int, Any]
         ] = []  # kind, label, assumptions so far, goal
-        self.limits = SymbolicLimits()
+        self.limits = SymbolicLimits(self.assume)
         self.gpu = SymbolicPool(self, GPU)
         self.cpu = SymbolicPool(self, CPU)
         self.pools = Pools(self)
+        self.operations = Operations(self)
+        self.step_operations = Forwards(self)
+        self.boundaries = Calendar(self, "boundary")
+        self.endings = Calendar(self, "ending")
+        object.__setattr__(self, "batch", Batch(self))  # a field of states has that name too
         self.wrote = False
         self.condition: Any = None
         self.promised_fields: dict[str, Any] = {}
@@ -292,7 +310,13 @@ def replaced(name: str) -> Callable[..., None]:
     return step
 
 
+def worst_case(ledger: SymbolicLedger, request: Any) -> Term:
+    """Blocks that the request holds at most, by a function that is left open: `State.worst_case`."""
+    return Term(ledger.state.worst_case(request.z))
+
+
 for _name in queries.__all__:
     setattr(SymbolicLedger, _name, on_formulas(getattr(queries, _name)))
+SymbolicLedger.worst_case = worst_case
 for _name in CONTRACTS:
     setattr(SymbolicLedger, _name, replaced(_name))

@@ -285,3 +285,34 @@ class Members(NoValue):
         s, r, at = self.ledger.state, self.owner, raw(index)
         self.ledger.demand(Term(within(0, at, s.width(r))), "member has the entry that is read")
         return self.ledger.wrap(Sequence, s.member(r, at))
+
+    def append(self, sequence: Any) -> None:
+        """Append a sequence that is not there."""
+        s, r, q = self.ledger.state, self.owner, sequence.z
+        self.ledger.demand(
+            Term(z3.Not(self.vector().has(q))), "the request does not have the sequence yet"
+        )
+        s.put("seat", (q,), s.width(r))
+        s.put("member", (r, s.width(r)), q)
+        s.put("width", (r,), s.width(r) + 1)
+        self.ledger.wrote = True
+
+    def remove(self, sequence: Any) -> None:
+        """Remove a sequence that is there; the others keep their order."""
+        s, r, q = self.ledger.state, self.owner, sequence.z
+        before = self.vector()
+        self.ledger.demand(Term(before.has(q)), "the request has the sequence")
+        at, old = s.seat(q), s.snapshot()
+        s.fields["member"] = lambda x, j: z3.If(
+            z3.And(x == r, j >= at), old.member(x, j + 1), old.member(x, j)
+        )
+        s.fields["seat"] = lambda x: z3.If(
+            z3.And(before.has(x), old.seat(x) > at), old.seat(x) - 1, old.seat(x)
+        )
+        s.put("width", (r,), old.width(r) - 1)
+        self.ledger.wrote = True
+
+    def clear(self) -> None:
+        """No sequence is left."""
+        self.ledger.state.put("width", (self.owner,), z3.IntVal(0))
+        self.ledger.wrote = True

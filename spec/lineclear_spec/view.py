@@ -56,3 +56,4 @@ class Derived:
     owed = asked(queries.owed)
     slots = asked(queries.slots)
     runs = asked(queries.runs)
+    worst_case = asked(queries.worst_case)

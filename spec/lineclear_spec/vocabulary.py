@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import Any
 
 from lineclear_spec import logic
+from lineclear_spec.lifecycle import target_of
 from lineclear_spec.operators import words
 
 __all__ = [
@@ -19,9 +20,12 @@ __all__ = [
     "EXPRESSIONS",
     "KERNEL",
     "LIST_OPERATIONS",
+    "NUMBERS",
     "OF_REQUEST",
     "OPERATIONS",
     "OPERATORS",
+    "OWN_READABLE",
+    "OWN_WRITABLE",
     "PLAIN",
     "POOL_OPERATIONS",
     "READABLE",
@@ -33,24 +37,33 @@ __all__ = [
 #: Functions that mean the same on values and on formulas; they are trusted, not followed.
 TRUSTED = frozenset(
     id(value)
-    for value in (getattr(logic, name) for name in logic.__all__)
+    for value in (target_of, *(getattr(logic, name) for name in logic.__all__))
     if inspect.isfunction(value)
 )
 #: What an action may ask of the ledger or do to it, and to a pool.
 OPERATIONS = frozenset(
-    "require demand branch need block_of worst_case reach in_flight computed known promised owed "
-    "slots runs due ended writable allowed on_gpu idle leader is_open complete wait_of is_copy "
-    "forward_of retired move add_member remove_member remove_members "
-    "join leave decide order advance close forget_copy "
-    "void_samples write_kv share_kv lose_kv "
-    "take_blocks give_each_one share_table clear_table clear_tables move_blocks replace_entry".split()
+    "reach in_flight computed known promised owed slots runs on_gpu writable idle leader worst_case due ended "
+    "wait_of is_copy forward_of complete retired "
+    "move add_member remove_member remove_members void_samples join leave advance decide order close "
+    "forget_copy take_blocks give_each_one share_table clear_table clear_tables move_blocks "
+    "replace_entry".split()
+) | (
+    words("ledger")
+    & set("require demand branch need block_of allowed is_open write_kv share_kv lose_kv".split())
 )
 #: What the kernel itself is written in besides: operators of the ledger, of a pool, of a list.
 BULK = words("ledger")
+#: Those of them that are numbers.
+NUMBERS = frozenset("need block_of cap first_open".split())
 POOL_OPERATIONS = words("pool")
-LIST_OPERATIONS = {name: words(name) for name in ("table", "held")}
+LIST_OPERATIONS = {
+    name: words(name)
+    for name in (
+        "table", "held", "members", "batch", "boundaries", "endings", "operations", "step_operations",
+    )
+}  # fmt: skip
 #: Modules of the kernel.
-KERNEL = frozenset({"lineclear_spec.blocks", "lineclear_spec.queries"})
+KERNEL = frozenset({f"lineclear_spec.{name}" for name in ("blocks", "primitives", "queries")})
 #: Fields that both ledgers have, and that mean the same.
 READABLE = frozenset(
     "limits gpu cpu steps settled issued done carried barrier step_tokens step_sequences batch_size "
@@ -59,12 +72,18 @@ READABLE = frozenset(
     "known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens previous_tokens drafts "
     "void last_samples previous_samples late_drafts ref tier place count".split()
 )
+#: What the kernel may read besides.
+OWN_READABLE = frozenset(
+    "block_size batch boundaries endings operations step_operations wait is_forward".split()
+)
 #: Counters that are plain numbers on both ledgers. The others change through primitives alone.
 WRITABLE = frozenset(
     "done carried barrier settled step_tokens step_sequences copy moved known_tokens reach_tokens "
     "slot_tokens promised_samples last_step last_tokens previous_tokens drafts last_samples "
     "previous_samples late_drafts".split()
 )
+#: What the kernel may write besides.
+OWN_WRITABLE = frozenset("phase offset steady alive void issued steps wait".split())
 #: What a policy may read of a request.
 OF_REQUEST = frozenset(
     "prompt_tokens max_tokens n priority predicted_tokens arrival_time deadline number arrival generated "

@@ -14,7 +14,8 @@ from lineclear.explore.worlds import hard_worlds
 DISPATCH, OUTCOME = "lineclear.scheduling.dispatch", "lineclear.scheduling.commit"
 COPIES, FLIGHT = "lineclear.scheduling.copies", "lineclear.scheduling.flight"
 LIVE, BATCH = "lineclear.scheduling.live_requests", "lineclear.scheduling.decode_batch"
-BLOCKS, LEDGER = "lineclear_spec.blocks", "lineclear_spec.ledger"
+BLOCKS, QUERIES = "lineclear_spec.blocks", "lineclear_spec.queries"
+PRIMITIVES = "lineclear_spec.primitives"
 PREEMPTION, STEPS = "lineclear_spec.actions.preemption", "lineclear_spec.actions.steps"
 OPERATIONS, GROWTH = "lineclear_spec.actions.operations", "lineclear_spec.actions.growth"
 
@@ -33,9 +34,9 @@ DEVICE: dict[str, Edit] = {
         COPIES, "Copies.complete", "self.transitions.lose(entry)",
         "actions.settle_copy(ledger, number); continue"),
     "samples of the steps in flight are not void": (
-        LEDGER, "Ledger.void_samples", "sequence.void = self.steps", "sequence.void = self.settled"),
+        PRIMITIVES, "forget_samples", "sequence.void = ledger.steps", "sequence.void = ledger.settled"),
     "the worst case is one token short": (
-        LEDGER, "Ledger.worst_case", "request.limit - 1", "request.limit - 2"),
+        QUERIES, "worst_case", "request.limit - 1", "request.limit - 2"),
     "a table is cleared as if no branch shared it": (
         BLOCKS, "clear_table", "block.ref == 0", "block.ref >= 0"),
     "a victim keeps its seat": (LIVE, "LiveRequests.stop", "self.seats -= entry.n", "pass"),

@@ -13,7 +13,7 @@ import pytest
 
 z3 = pytest.importorskip("z3")
 
-from lineclear_spec import blocks, queries
+from lineclear_spec import blocks, primitives, queries
 from lineclear_spec.conditional import on_formulas
 from lineclear_spec.kernel import Kernel
 from lineclear_spec.ledger import Ledger
@@ -21,6 +21,7 @@ from lineclear_spec.mutants import put_step
 from lineclear_spec.obligations import build
 from lineclear_spec.prove import prove_unit
 from lineclear_spec.source import Forbidden
+from lineclear_spec.state import Request, State
 from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.view import Derived, asked
 
@@ -61,11 +62,70 @@ QUESTIONS: dict[str, tuple[str, str, str]] = {
     "on_gpu": ("== RUNNING", "!= RUNNING", "clear_tables"),
     "writable": ("block.ref == 1", "block.ref >= 1", "schedule_tokens"),
     "idle": ("False if sequence.steady", "True if sequence.steady", "finish"),
-}
+    "due": ("ledger.steps)", "ledger.settled)", "issue_step"),
+    "ended": (">= 1", ">= 2", "issue_step"),
+    "wait_of": (".wait", ".wait - 1", "settle_step"),
+    "is_copy": ("negate(ledger.operations[number].is_forward)",
+                "ledger.operations[number].is_forward", "settle_copy"),
+    "forward_of": ("[step]", "[step + 1]", "settle_step"),
+    "complete": ("> number", ">= number", "settle_step"),
+    "retired": ("- 1", "", "retire"),
+}  # fmt: skip
+
+#: A function of `primitives.py`, what is replaced in it by what, the primitive that runs it, and an action
+#: whose proof notices.
+PRIMITIVES: dict[str, tuple[str, str, str, str, str]] = {
+    "a phase stays": ("move", "request.phase = target_of(event)", "pass", "move", "admit"),
+    "a queue stays": ("move", "ledger.enqueue(request, target_of(event))", "pass", "move", "admit"),
+    "a new sequence is not alive": (
+        "add_member", "sequence.alive = True", "pass", "add_member", "fork"),
+    "a new sequence is not listed": (
+        "add_member", "request.members.append(sequence)", "pass", "add_member", "fork"),
+    "a branch that left is listed": (
+        "remove_member", "sequence.request.members.remove(sequence)", "pass", "remove_member", "prune"),
+    "a branch that left is alive": ("end", "sequence.alive = False", "pass", "remove_member", "prune"),
+    "members stay": ("remove_members", "request.members.clear()", "pass", "remove_members", "finish"),
+    "members stay alive": ("end", "sequence.alive = False", "pass", "remove_members", "finish"),
+    "samples are not void": (
+        "forget_samples", "sequence.void = ledger.steps", "pass", "void_samples", "fail_copy"),
+    "samples are still promised": (
+        "forget_samples", "sequence.promised_samples = 0", "pass", "void_samples", "fail_copy"),
+    "an offset is not kept": ("join", "sequence.offset = offset", "pass", "join", "join_batch"),
+    "it does not join": ("join", "ledger.batch.add(sequence)", "pass", "join", "join_batch"),
+    "it joins a block late": (
+        "join", "ledger.cap(sequence.length) - offset", "ledger.cap(sequence.length + 1) - offset",
+        "join", "join_batch"),
+    "its end is a step late": ("join", "limit - 1 - offset", "limit - offset", "join", "join_batch"),
+    "it is listed after it left": (
+        "leave", "ledger.endings.unmark(sequence.request.limit - 1 - offset, sequence)", "pass",
+        "leave", "leave_batch"),
+    "it is steady after it left": ("leave", "sequence.steady = False", "pass", "leave", "leave_batch"),
+    "it does not leave": ("leave", "ledger.batch.remove(sequence)", "pass", "leave", "leave_batch"),
+    "it is due again at once": (
+        "advance", "ledger.boundaries.postpone(ledger.steps, ledger.limits.block_size)", "pass",
+        "advance", "issue_step"),
+    "no clock moves": (
+        "advance", "ledger.steps = ledger.steps + 1", "pass", "advance", "issue_step"),
+    "a step has no forward": (
+        "advance", "ledger.step_operations[ledger.steps] = number", "pass", "advance", "issue_step"),
+    "a forward is not noted": ("advance", "ledger.note_step(number)", "pass", "advance", "issue_step"),
+    "a number is used again": (
+        "decide", "ledger.issued = ledger.issued + 1", "pass", "decide", "swap_in"),
+    "an operation is not open": (
+        "decide", "ledger.new_operation(kind, request)", "pass", "decide", "swap_in"),
+    "an operation waits for nothing": ("order", "operation.wait = wait", "pass", "order", "swap_in"),
+    "an operation stays open": (
+        "close", "ledger.operations.pop(number)", "ledger.operations[number]", "close", "settle_step"),
+    "a copy is waited for for ever": (
+        "forget_copy", "request.copy = either(request.copy == number, 0, request.copy)", "pass",
+        "forget_copy", "settle_copy"),
+}  # fmt: skip
 
 
-def changed(module: ModuleType, name: str, old: str, new: str, folder: Path) -> Any:
-    """The function of a copy of the module in which one place of it is replaced."""
+def changed(
+    module: ModuleType, name: str, old: str, new: str, folder: Path, wanted: str = ""
+) -> Any:
+    """A function of a copy of the module in which one place of the named function is replaced."""
     text = Path(module.__file__ or "").read_text()
     begin = text.index(f"def {name}(")
     end = text.find("\n\n\n", begin) % (len(text) + 1)
@@ -78,7 +138,7 @@ def changed(module: ModuleType, name: str, old: str, new: str, folder: Path) -> 
     assert spec.loader is not None
     made = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(made)
-    return getattr(made, name)
+    return getattr(made, wanted or name)
 
 
 def red(unit: str) -> bool:
@@ -110,13 +170,41 @@ def test_a_fault_in_a_question_is_red(
     assert red(unit)
 
 
+@pytest.mark.parametrize("fault", PRIMITIVES)
+def test_a_fault_in_a_primitive_is_red(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, old, new, installed, unit = PRIMITIVES[fault]
+    folder = tmp_path / "changed"
+    folder.mkdir()
+    monkeypatch.setattr(Kernel, installed, changed(primitives, name, old, new, folder, installed))
+    assert red(unit)
+
+
+def test_every_primitive_has_one_text_and_a_fault() -> None:
+    once = {name for name in primitives.__all__ if name in vars(Kernel)}
+    assert once == {row[3] for row in PRIMITIVES.values()}
+    for name in once:
+        assert vars(Kernel)[name] is getattr(primitives, name)
+        assert getattr(Ledger, name) is getattr(SymbolicLedger, name) is vars(Kernel)[name]
+
+
+def test_the_worst_case_is_a_function_of_what_formulas_hand_it() -> None:
+    """On formulas it is any function of three fields: the text reads no other."""
+    made = SymbolicLedger(State.arbitrary())
+    request = made.wrap(Request, z3.Const("r", Request))
+    made.state.reads.clear()
+    on_formulas(queries.worst_case)(made, request)
+    assert made.state.reads == {"prompt", "limit", "parallel"}
+
+
 def test_every_question_has_one_text() -> None:
-    assert set(QUESTIONS) | {"leader"} == set(queries.__all__)
+    assert set(QUESTIONS) | {"leader", "worst_case"} == set(queries.__all__)
     for name in queries.__all__:
         text = getattr(queries, name)
         assert vars(Kernel)[name] is text
         assert getattr(Ledger, name) is text
-        assert vars(SymbolicLedger)[name] is on_formulas(text)
+        assert name == "worst_case" or vars(SymbolicLedger)[name] is on_formulas(text)
     for name in blocks.__all__:
         if name in vars(Kernel):
             assert vars(Kernel)[name] is getattr(blocks, name)

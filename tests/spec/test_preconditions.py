@@ -19,13 +19,13 @@ from lineclear.checks import proofs
 from lineclear.checks.stage import Context
 from lineclear_spec import (
     bulk,
-    lookups,
     obligations,
     primitives,
     prove,
     queries,
     symbolic,
     symbolic_pool,
+    symbolic_records,
     terms,
     vectors,
 )
@@ -36,7 +36,7 @@ from lineclear_spec.symbolic import SymbolicLedger
 
 Site = tuple[str, int]
 READING: tuple[ModuleType, ...] = (
-    bulk, lookups, primitives, queries, symbolic, symbolic_pool, terms, vectors,
+    bulk, primitives, queries, symbolic, symbolic_pool, symbolic_records, terms, vectors,
 )  # fmt: skip
 
 

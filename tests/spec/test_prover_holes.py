@@ -108,7 +108,7 @@ def settle_copy_asked_in_the_wrong_order(ledger: Any, number: Any) -> None:
 
 def test_a_question_before_its_guard_is_not_proved() -> None:
     found = unproved("settle_copy", settle_copy_asked_in_the_wrong_order)
-    assert found == ["settle_copy/defined/the operation asked about is open"]
+    assert found == ["settle_copy/defined/the operation is open"]
 
 
 def test_the_ledger_that_runs_raises_where_a_question_has_no_answer() -> None:
@@ -131,8 +131,8 @@ def test_the_ledger_that_runs_raises_where_a_question_has_no_answer() -> None:
 @pytest.mark.parametrize(
     ("asked", "what"),
     [
-        (lambda s: s.wait_of(3), "the operation asked about is open"),
-        (lambda s: s.is_copy(3), "the operation asked about is open"),
+        (lambda s: s.wait_of(3), "the operation is open"),
+        (lambda s: s.is_copy(3), "the operation is open"),
         (lambda s: s.forward_of(3), "the step asked about is in flight"),
         (lambda s: s.gpu.take(3), "as many free places as are taken"),
         (lambda s: s.cpu.put(s.cpu.take(3), 0), "the places given up are not free"),
@@ -170,7 +170,7 @@ def test_exchanged_guards_are_noticed_where_a_question_comes_before_its_guard() 
         for name in ("settle_copy.guard.1", "copy_on_write.guard.3", "settle_copy.guard.2")
     ]
     assert asked == [
-        "settle_copy/defined/the operation asked about is open",
+        "settle_copy/defined/the operation is open",
         "copy_on_write/defined/table has the entry that is read",
         None,
     ]

@@ -26,7 +26,7 @@ from lineclear_spec.vectors import Vector
 #: Inverse maps and histories: what formulas keep of them is judged by the proofs.
 GHOSTS = frozenset(
     "index rank holder slot seat order_gpu order_cpu position_gpu position_cpu owner_gpu owner_cpu "
-    "batch_seat kv held".split()
+    "batch batch_seat kv held".split()
 )
 Z3_SORTS = {
     "request": DOMAINS["request"],
@@ -83,6 +83,7 @@ def compare(
     plain: Callable[[GhostLedger], Any],
     formulas: Callable[[SymbolicLedger], Any],
     made: Callable[[Any, Values], dict[str, Callable[..., Any]]] = lambda _result, _after: {},
+    beside: frozenset[str] = GHOSTS,
 ) -> None:
     """The operator in both readings.
 
@@ -92,6 +93,7 @@ def compare(
         formulas: runs it on formulas.
         made: from the plain answer and the state after, what stands for the values that formulas
             leave open.
+        beside: fields that are not compared.
     """
     before, symbolic = both.before, both.symbolic
     start = dict(symbolic.state.fields)
@@ -122,7 +124,7 @@ def compare(
         assert reading(value.z)(before, ()) == result
     there = {*after.blocks_seen, *listed_blocks(result)}
     for name, new in symbolic.state.fields.items():
-        if new is not start[name] and name not in GHOSTS:
+        if new is not start[name] and name not in beside:
             same_field(name, new, before, after, {*blocks, *there}, there)
     for request in before.requests:
         if symbolic.state.fields["held"] is not start["held"]:
@@ -145,10 +147,15 @@ def same_field(
     points = [z3.Const(f"point{k}", sort) for k, sort in enumerate(arguments)]
     read, expected = reading(new(*points)), getattr_of(after, name)
     domains = [
-        seen if sort.name() == "Block" else before.values[sort.name()] for sort in arguments
+        seen
+        if sort.name() == "Block"
+        else (after if sort.name() == "Sequence" else before).values[sort.name()]
+        for sort in arguments
     ]
     for chosen in itertools.product(*domains):
         if name == "table" and not 0 <= chosen[1] < after.length(chosen[0]):
+            continue
+        if name == "member" and not 0 <= chosen[1] < after.width(chosen[0]):
             continue
         if name in ("tier", "place", "group", "ref") and chosen[0] in there:
             wanted = getattr(chosen[0], "request" if name == "group" else name)

@@ -116,6 +116,11 @@ contract(
     lambda due: TAKING,
     lambda v, count, due: [
         ("count", (), lambda: both(0 <= count, count <= v.free(GPU))),
+        (
+            "distinct",
+            ("index",),
+            lambda k: implies(within(0, k, count), due.seat(due.at(k)) == k),
+        ),
         *clock_sane(v),
     ],
     lambda old, new, k, due: [
@@ -123,10 +128,7 @@ contract(
         (
             "length",
             ("sequence",),
-            lambda q: (
-                new.length(q)
-                == old.length(q) + old.either(both(due.is_due(q), due.seat(q) < k), 1, 0)
-            ),
+            lambda q: new.length(q) == old.length(q) + old.either(due.has(q), 1, 0),
         ),
         entries_kept(old, new),
         blocks_kept(old, new),
@@ -144,7 +146,7 @@ contract(
                 both(new.ref(b) >= 1, old.ref(b) < 1),
                 both(
                     new.tier(b) == GPU,
-                    due.is_due(new.holder(b, 0)),
+                    due.has(new.holder(b, 0)),
                     new.group(b) == old.request(new.holder(b, 0)),
                 ),
             ),
