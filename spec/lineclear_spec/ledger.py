@@ -153,7 +153,7 @@ class Ledger(Kernel):
         """The least number of an operation that is open; the next number if none is."""
         return min(self.operations, default=self.issued + 1)
 
-    def _ghost(self, *_: object) -> None:
+    def _ghost(self, *_: Any, **__: Any) -> None:
         """Remembers what invariants speak of, in `ghosts.GhostLedger` and on formulas."""
 
     note_move = note_step = write_kv = share_kv = lose_kv = _ghost
