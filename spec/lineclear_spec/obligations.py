@@ -44,6 +44,7 @@ from lineclear_spec.state import (
     background,
     fresh,
     instance,
+    numbering,
     quantify,
 )
 from lineclear_spec.symbolic import SymbolicLedger
@@ -172,6 +173,14 @@ def build(name: str, body: Callable[..., Any] | None = None) -> Unit:
         Misuse: the function uses Python that is not allowed on formulas (`dialect.Forbidden`), treats
             a formula as a value, or guards after it has written.
     """
+    with (
+        numbering()
+    ):  # or the names, and with them a solver's luck, depend on what was built before
+        return _build(name, body)
+
+
+def _build(name: str, body: Callable[..., Any] | None) -> Unit:
+    """The same, with whatever names come next."""
     if name == "start":
         return start()
     if name == "arithmetic":
