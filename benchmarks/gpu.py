@@ -578,13 +578,14 @@ def judged(found: Result) -> list[tuple[str, str, str, str, bool]]:
     return rows
 
 
-def markdown(found: Result, part: str | None = None) -> str:
+def markdown(found: Result, part: str | None = None, only: str | None = None) -> str:
     """The page of the documentation."""
+    chosen = (f" --only {only}" if only else "") + (f" --part {part}" if part else "")
     where = found["machine"]
     lines = [
         "# On a GPU",
         "",
-        f"Made by `python benchmarks/gpu.py{f' --part {part}' if part else ''} --markdown FILE`; "
+        f"Made by `python benchmarks/gpu.py{chosen} --markdown FILE`; "
         + ", ".join(f"{key} {value}" for key, value in where.items())
         + ".",
         "",
@@ -635,8 +636,8 @@ def main() -> int:
         if arguments.json:
             Path(arguments.json).write_text(json.dumps(found, indent=1) + "\n")
         if arguments.markdown:
-            Path(arguments.markdown).write_text(markdown(found, arguments.part))
-    print(markdown(found, arguments.part))
+            Path(arguments.markdown).write_text(markdown(found, arguments.part, arguments.only))
+    print(markdown(found, arguments.part, arguments.only))
     missed = [row[0] for row in judged(found) if not row[4]]
     return 1 if failed or missed else 0
 
