@@ -66,7 +66,7 @@ TABLE = (
     ("swap out, scattered 64 KiB blocks", "swaps", "64 KiB out share", 0.75, 0.90, "of the link"),
     ("swap in, scattered 64 KiB blocks", "swaps", "64 KiB in share", 0.75, 0.90, "of the link"),
     ("both ways at once", "both", "share", 0.85, 0.95, "of the two-way total"),
-    ("copy on write, 64 MiB", "cow", "64 MiB share", 0.80, 0.88, "of the device copy"),
+    ("copy on write, 64 MiB", "cow", "64 MiB share", 0.90, 0.95, "of the device copy"),
     ("copy on write, 512 MiB", "cow", "512 MiB share", 0.80, 0.88, "of the device copy"),
     (
         "slowdown of an HBM-bound kernel while swapping",
