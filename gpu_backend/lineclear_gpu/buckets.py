@@ -135,6 +135,18 @@ class Buckets:
         self._layouts: dict[int, Layout] = {}
         self._recorded: dict[tuple[int, Hashable], Recorded] = {}
 
+    def close(self, why: str) -> None:
+        """Frees everything recorded, at once; the device must be done with it.
+
+        Args:
+            why: the reason why nothing is recorded from now on.
+        """
+        self.refused = why
+        for each in self._recorded.values():
+            each.free()
+        self._recorded.clear()
+        self._layouts.clear()
+
     def fits(self, size: int, width: int) -> bool:
         """Whether a batch of this size, with fields of at most this width, fits a bucket."""
         widest = max((field.width or 0) for field in self.fields.values())

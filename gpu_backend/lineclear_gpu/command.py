@@ -192,6 +192,7 @@ def run_model(arguments: argparse.Namespace, device: str) -> int:
         raise UsageError(str(error)) from error
     if device == "cuda":
         sys.stderr.write(f"{llm.recorded}\n{llm.calibrated}\n")
+    recorded = llm.recorded
     served = serve(llm, workload, arguments)
     same: bool | None = None
     if arguments.compare:
@@ -210,7 +211,7 @@ def run_model(arguments: argparse.Namespace, device: str) -> int:
         }
     del served["tokens"]
     result = {"model": arguments.model, "device": device, "dtype": str(model.dtype), **served}
-    result["recorded"] = llm.recorded
+    result["recorded"] = recorded
     result["costs"] = {
         "swap_token_cost": llm.config.swap_token_cost,
         "recompute_token_cost": llm.config.recompute_token_cost,

@@ -282,7 +282,8 @@ class LLM:
         return tokens
 
     def close(self) -> None:
-        """Frees the memory of the pools."""
+        """Frees the recorded steps and the memory of the pools."""
+        self.runner.close()
         self.pool.close()
 
 

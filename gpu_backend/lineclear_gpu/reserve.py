@@ -99,6 +99,7 @@ def reserve(
             buckets.sizes = buckets.sizes[-1:]
         runner.record()
         found += graphs.bytes()
+    runner.close()
     del runner, graphs, pool
     gc.collect()
     cuda.empty_cache()

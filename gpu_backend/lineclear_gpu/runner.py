@@ -120,6 +120,7 @@ class ModelRunner:
         self.replayed = 0
         self.eager = 0
         self._staging = Staging(model.device)
+        self.steps: Steps | None = None
         self._remember(lanes)
 
     def _remember(self, lanes: int, before: Tensor | None = None) -> None:
@@ -128,12 +129,20 @@ class ModelRunner:
         if before is not None:
             memory[: len(before)] = before
         self.newest = memory[:lanes]
-        self.steps: Steps | None = None
+        self.close()
+        self.steps = None
         if self.graphs is not None and records(self.backend):
             self.steps = Steps(
                 self.graphs, self.model, self.pool, self.backend, memory, self.max_rows,
                 self.max_tokens, self.max_len,
             )  # fmt: skip
+
+    def close(self) -> None:
+        """Frees the recorded steps when the device is done with them; steps are launched then."""
+        if self.steps is not None:
+            if self.model.device.type == "cuda":
+                torch.cuda.synchronize(self.model.device)
+            self.steps.close()
 
     @property
     def refused(self) -> str | None:

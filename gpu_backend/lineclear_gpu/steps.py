@@ -125,6 +125,11 @@ class Steps:
         """All buckets."""
         return [self.decodes] if self.mixed is None else [self.decodes, self.mixed]
 
+    def close(self) -> None:
+        """Frees all recorded steps; every later one is launched. The device must be done."""
+        for each in self.buckets():
+            each.close("its recorded steps were freed")
+
     def record(self, progress: Callable[[int, int], object] = lambda *_: None) -> bool:
         """Records every greedy step; others are recorded on first use."""
         total = sum(len(each.sizes) for each in self.buckets())

@@ -33,7 +33,7 @@ KERNEL_BELOW = 192 * 1024
 
 
 #: Copies of small blocks in the first piece of a call, and how much longer each next piece is.
-FIRST, GROWTH = 256, 4
+FIRST, GROWTH = 256, 2
 
 #: Up to this many copies it pays to sort them before looking for runs.
 SORTED_UP_TO = 2048

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 from dataclasses import fields
 from typing import Any
@@ -174,7 +175,7 @@ def test_a_step_of_those_that_simply_go_on_is_the_same_made_quickly(
 class Refuses(Graphs):
     """Records nothing."""
 
-    def record(self, work: Any) -> Recorded:
+    def _record(self, work: Any) -> Recorded:
         raise RuntimeError("operation not permitted when stream is capturing\nand more")
 
 
@@ -201,6 +202,61 @@ def test_a_step_that_is_too_large_runs_launch_by_launch() -> None:
     assert [each[0] for each in tokens(llm.generate(prompts(), GREEDY))] == expected()
     assert llm.runner.eager
     assert llm.runner.replayed
+
+
+class Watches(RecordedGraphs):
+    """Notes whether garbage may be collected while work is recorded; the last record fails."""
+
+    def __init__(self, fails: bool) -> None:
+        self.fails = fails
+        self.enabled: list[bool] = []
+        self.freed = 0
+
+    def _record(self, work: Any) -> Recorded:
+        self.enabled.append(gc.isenabled())
+        if self.fails:
+            raise RuntimeError("operation failed due to a previous error during capture")
+        made = super()._record(work)
+
+        def free() -> None:
+            self.freed += 1
+            made.free()
+
+        return Recorded(made.replay, made.out, free)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_no_garbage_is_collected_while_steps_are_recorded(fails: bool) -> None:
+    graphs = Watches(fails)
+    assert gc.isenabled()
+    made_with(graphs, 0, None)
+    assert graphs.enabled
+    assert not any(graphs.enabled)
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        made_with(graphs, 0, None)
+        assert not gc.isenabled()  # it stays as it was
+    finally:
+        gc.enable()
+
+
+def test_closing_frees_what_is_recorded_at_once() -> None:
+    graphs = Watches(False)
+    llm = made_with(graphs, 0, None)
+    steps = llm.runner.steps
+    assert steps is not None
+    recorded = [made for each in steps.buckets() for made in each._recorded.values()]
+    assert len(recorded) == len(graphs.enabled) > 5
+    llm.close()
+    assert graphs.freed == len(recorded)
+    assert not any(each._recorded or each._layouts for each in steps.buckets())
+    assert llm.recorded == "the host launches every kernel: its recorded steps were freed"
+    # Lanes that grow replace the recorded steps: those of before are freed, too.
+    llm = made_with(graphs, 0, None)
+    graphs.freed = 0
+    llm.runner._remember(2 * len(llm.runner.newest), llm.runner.newest)
+    assert graphs.freed == len(recorded)
 
 
 # ---- the imitation itself -------------------------------------------------------------------------
@@ -310,6 +366,26 @@ def test_cuda_graphs_with_more_rows_than_tokens(most: int) -> None:
     report = compare(chosen, prompts(), wanted, found, bound=1e-3)
     assert report, f"{most} rows: {report}"
     assert llm.runner.eager == 0
+    llm.close()
+
+
+@pytest.mark.gpu
+def test_a_capture_that_fails_leaves_the_next_one_possible() -> None:
+    device = torch.device("cuda")
+
+    def wrong() -> torch.Tensor:
+        found = torch.ones(4, device=device) * 2
+        if torch.cuda.is_current_stream_capturing():
+            torch.cuda.synchronize()  # not allowed in a capture, which fails as a whole
+        return found
+
+    before = torch.cuda.current_stream()
+    with pytest.raises(RuntimeError):
+        CudaGraphs(device).record(wrong)
+    assert torch.cuda.current_stream() == before
+    assert torch.rand(3, device=device).shape == (3,)
+    llm = LLM(load_model("tiny-llama", device="cuda", dtype=torch.float32), **BASE)
+    assert llm.recorded.startswith("steps are recorded"), llm.recorded
     llm.close()
 
 

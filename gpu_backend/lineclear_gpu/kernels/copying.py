@@ -19,7 +19,7 @@ __all__ = ["INSIDE", "OVER_LINK", "copy_rows", "copy_rows_triton", "has_triton"]
 
 #: Words that one program of the kernel moves, and its warps: inside the device, and over the link to
 #: the host, as measured there.
-INSIDE, OVER_LINK = (4096, 16), (1024, 8)
+INSIDE, OVER_LINK = (512, 4), (1024, 8)
 
 if triton is not None:
 
