@@ -13,12 +13,12 @@ from lineclear_spec.records import Broken, Several
 if TYPE_CHECKING:
     from lineclear_spec.records import Sequence
 
-__all__ = ["Batch", "Calendar", "Numbered"]
+__all__ = ["Calendar", "Numbered", "SteadyBatch"]
 
 T = TypeVar("T")
 
 
-class Batch(dict["Sequence", None]):
+class SteadyBatch(dict["Sequence", None]):
     """The steady sequences, in the order in which they joined.
 
     Attributes:

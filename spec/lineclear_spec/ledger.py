@@ -13,7 +13,7 @@ from __future__ import annotations
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lineclear_spec.containers import Batch, Calendar, Numbered
+from lineclear_spec.containers import Calendar, Numbered, SteadyBatch
 from lineclear_spec.kernel import Kernel
 from lineclear_spec.lifecycle import EVENTS, Phase
 from lineclear_spec.records import (
@@ -56,7 +56,7 @@ class Ledger(Kernel):
             self.swapped,
             None,
         )
-        self.batch = Batch()  # the steady sequences
+        self.batch = SteadyBatch()  # the steady sequences
         self.boundaries = Calendar()  # step -> steady sequences whose table is full then
         self.endings = Calendar()  # step -> steady sequences that reach their limit then
         self.operations: Numbered[Operation] = Numbered("operation {} is not open")

@@ -39,7 +39,13 @@ from lineclear_spec.state import (
 )
 from lineclear_spec.symbolic_ghosts import Ghosts
 from lineclear_spec.symbolic_pool import Pools, SymbolicPool
-from lineclear_spec.symbolic_records import Batch, Calendar, Forwards, Operations, Records
+from lineclear_spec.symbolic_records import (
+    Forwards,
+    Operations,
+    Records,
+    SymbolicBatch,
+    SymbolicCalendar,
+)
 from lineclear_spec.terms import Misuse, NoValue, Record, Term, raw
 from lineclear_spec.vectors import Held, Members, Table, Vector
 
@@ -103,9 +109,11 @@ class SymbolicLedger(NoValue, Records, Bulk, Ghosts, Kernel):
         self.pools = Pools(self)
         self.operations = Operations(self)
         self.step_operations = Forwards(self)
-        self.boundaries = Calendar(self, "boundary")
-        self.endings = Calendar(self, "ending")
-        object.__setattr__(self, "batch", Batch(self))  # a field of states has that name too
+        self.boundaries = SymbolicCalendar(self, "boundary")
+        self.endings = SymbolicCalendar(self, "ending")
+        object.__setattr__(
+            self, "batch", SymbolicBatch(self)
+        )  # a field of states has that name too
         self.wrote = False
         self.condition: Any = None
         self.promised_fields: dict[str, Any] = {}

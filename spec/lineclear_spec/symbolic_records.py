@@ -20,7 +20,7 @@ from lineclear_spec.state import BLOCK_OF, CAP, NEED, Int, Sequence, State, uniq
 from lineclear_spec.terms import Misuse, NoValue, Record, Term, raw
 from lineclear_spec.vectors import Vector, selected
 
-__all__ = ["Batch", "Calendar", "Forwards", "Operations", "Records", "least"]
+__all__ = ["Forwards", "Operations", "Records", "SymbolicBatch", "SymbolicCalendar", "least"]
 
 #: Counters of a sequence that are 0 when it is made.
 ZERO = (
@@ -29,7 +29,7 @@ ZERO = (
 ).split()
 
 
-class Operation(NoValue):
+class SymbolicOperation(NoValue):
     """An operation, by its number."""
 
     __slots__ = ("ledger", "z")
@@ -61,11 +61,11 @@ class Operations(NoValue):
     def __init__(self, ledger: Any) -> None:
         self.ledger = ledger
 
-    def __getitem__(self, number: Any) -> Operation:
+    def __getitem__(self, number: Any) -> SymbolicOperation:
         self.ledger.demand(self.ledger.is_open(number), "the operation is open")
-        return Operation(self.ledger, raw(number))
+        return SymbolicOperation(self.ledger, raw(number))
 
-    def pop(self, number: Any) -> Operation:
+    def pop(self, number: Any) -> SymbolicOperation:
         """The operation, which is open no more."""
         operation = self[number]
         self.ledger.state.put("open", (operation.z,), z3.BoolVal(False))
@@ -104,7 +104,7 @@ class Forwards(NoValue):
         return number
 
 
-class Batch(NoValue):
+class SymbolicBatch(NoValue):
     """The steady sequences, each once: what the keys of a dict are on plain data."""
 
     __slots__ = ("ledger",)
@@ -137,7 +137,7 @@ class Batch(NoValue):
         self.ledger.wrote = True
 
 
-class Calendar(NoValue):
+class SymbolicCalendar(NoValue):
     """Sequences by the one step under which they are listed, `NEVER` if under none: what a dict of
     sets is on plain data.
     """

@@ -36,7 +36,7 @@ from two_readings import (
 
 from lineclear.cli import main
 from lineclear_spec import blocks, expressions, logic, primitives, queries
-from lineclear_spec.containers import Batch, Calendar
+from lineclear_spec.containers import Calendar, SteadyBatch
 from lineclear_spec.dialect import Forbidden, check_action
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.kernel import Kernel
@@ -62,9 +62,7 @@ from lineclear_spec.records import (
 from lineclear_spec.state import background, room_of_blocks, room_of_one_more
 from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.symbolic_pool import SymbolicPool
-from lineclear_spec.symbolic_records import Batch as SymbolicBatch
-from lineclear_spec.symbolic_records import Calendar as SymbolicCalendar
-from lineclear_spec.symbolic_records import Forwards, Operations
+from lineclear_spec.symbolic_records import Forwards, Operations, SymbolicBatch, SymbolicCalendar
 from lineclear_spec.terms import Term
 from lineclear_spec.vectors import Held, Members, Table, Vector
 from lineclear_spec.vocabulary import LIST_OPERATIONS
@@ -880,7 +878,7 @@ def test_what_is_written_twice_is_listed(monkeypatch: pytest.MonkeyPatch) -> Non
     assert unlisted() == {"shrink"}
     containers = {
         "pool": (Pool, SymbolicPool), "table": (list, Table), "held": (dict, Held),
-        "members": (list, Members), "batch": (Batch, SymbolicBatch),
+        "members": (list, Members), "batch": (SteadyBatch, SymbolicBatch),
         "boundaries": (Calendar, SymbolicCalendar), "operations": (dict, Operations),
         "step_operations": (dict, Forwards),
     }  # fmt: skip

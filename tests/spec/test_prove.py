@@ -18,7 +18,13 @@ from lineclear_spec.obligations import STEPS, Goal, Unit, build, units
 from lineclear_spec.prove import prove, prove_unit
 from lineclear_spec.symbolic_ghosts import Ghosts
 from lineclear_spec.symbolic_pool import SymbolicPool
-from lineclear_spec.symbolic_records import Batch, Calendar, Forwards, Operations, Records
+from lineclear_spec.symbolic_records import (
+    Forwards,
+    Operations,
+    Records,
+    SymbolicBatch,
+    SymbolicCalendar,
+)
 from lineclear_spec.terms import Misuse
 from lineclear_spec.vectors import Held, Members, Table
 
@@ -144,13 +150,19 @@ KEPT: list[tuple[Any, str, str, str]] = [
     (Table, "__setitem__", "index", "replace_entry"),
     (Table, "clear", "length", "clear_table"),
     *[
-        (Calendar, name, field, action)
+        (SymbolicCalendar, name, field, action)
         for name, action in (("mark", "join_batch"), ("unmark", "leave_batch"))
         for field in ("boundary", "ending")
     ],
-    (Calendar, "postpone", "boundary", "issue_step"),
-    *[(Batch, "add", field, "join_batch") for field in ("batch", "batch_seat", "batch_size")],
-    *[(Batch, "remove", field, "leave_batch") for field in ("batch", "batch_seat", "batch_size")],
+    (SymbolicCalendar, "postpone", "boundary", "issue_step"),
+    *[
+        (SymbolicBatch, "add", field, "join_batch")
+        for field in ("batch", "batch_seat", "batch_size")
+    ],
+    *[
+        (SymbolicBatch, "remove", field, "leave_batch")
+        for field in ("batch", "batch_seat", "batch_size")
+    ],
     *[(Members, "append", field, "fork") for field in ("member", "seat", "width")],
     *[(Members, "remove", field, "prune") for field in ("member", "seat", "width")],
     (Members, "clear", "width", "finish"),
