@@ -102,6 +102,12 @@ class DuePlain:
         self.records = list(due.records)
         self.size = len(self.records)
 
+    def at(self, index: int) -> Any:
+        return self.records[index] if 0 <= index < self.size else None
+
+    def has(self, sequence: Any) -> bool:
+        return sequence in self.records
+
     def is_due(self, sequence: Any) -> bool:
         return sequence in self.records
 

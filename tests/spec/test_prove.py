@@ -54,7 +54,7 @@ def test_hypotheses_do_not_contradict_each_other(name: str) -> None:
     unit = build(name)
     absurd = Goal("contract", "false", len(unit.assumptions), z3.BoolVal(False))
     alone = Unit(unit.name, unit.hypotheses, unit.assumptions, [absurd])
-    assert prove_unit(alone)[0].status == "unknown"
+    assert prove_unit(alone)[0].status != "proved"
 
 
 def test_a_wrong_goal_is_not_proved() -> None:

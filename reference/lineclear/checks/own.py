@@ -182,11 +182,17 @@ def unlike(policy: Any) -> str:
 
 def claims_of(policy: Any, context: Context) -> tuple[Claims, bool]:
     """The claims of the policy's own module, or those of any order; and whether they are its own."""
+    from lineclear.policies import load_claims
     from lineclear.policies.claims.fcfs import EARLIER as FACT
     from lineclear_spec.theorems import CLAIMS, Claims
 
+    load_claims()
     claimed = CLAIMS.get(policy.name)
-    if claimed is not None and claimed.make.__module__ == type(policy).__module__:
+    home = "" if claimed is None else claimed.make.__module__
+    if (
+        claimed is not None
+        and home.replace(".policies.claims.", ".policies.") == type(policy).__module__
+    ):
         return claimed, True
     return Claims(policy.name, lambda _: made(context), (), (FACT,)), False
 

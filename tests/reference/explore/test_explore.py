@@ -317,8 +317,8 @@ def test_the_hash_seed_does_not_matter() -> None:
     program = (
         "from lineclear.explore.worlds import small\n"
         "from lineclear.explore.search import search\n"
-        "from lineclear.explore.bounds import Bounds, Shape\n"
-        "g = search(Bounds('x', small(num_gpu_blocks=2), (Shape(1, 2),)))\n"
+        "from lineclear.explore.bounds import SearchBounds, RequestShape\n"
+        "g = search(SearchBounds('x', small(num_gpu_blocks=2), (RequestShape(1, 2),)))\n"
         "print(g.states, g.transitions, g.depth, [g.witness(s) for s in sorted(g.witnesses)])"
     )
     told: set[str] = set()
