@@ -122,7 +122,7 @@ def tested(kind: str, changes: dict[str, Any]) -> tuple[int, int]:
 
 
 def refusal(kind: str) -> str:
-    """What a refused model is told.
+    """The error message of a refused model.
 
     Raises:
         SystemExit: it runs.

@@ -151,7 +151,7 @@ def table(head: Sequence[str], rows: Rows) -> str:
 
 
 def number(cell: object) -> str:
-    """A cell; thousands are told apart."""
+    """A cell; thousands are separated."""
     return f"{cell:,}" if type(cell) is int else str(cell).replace("|", "\\|")
 
 

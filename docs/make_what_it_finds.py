@@ -262,9 +262,9 @@ def main() -> int:
     for one in SEARCHES:
         started = time.monotonic()
         got = search(one, folders[one.engine], arguments.runs)
-        told = got["rule"] in (None, one.rule)
-        hidden += not told
-        rows += [(one, got)] if told else []
+        shown = got["rule"] in (None, one.rule)
+        hidden += not shown
+        rows += [(one, got)] if shown else []
         print(f"{one.engine} {one.commit} {one.function}: {time.monotonic() - started:.0f} s")
     vllm = recorded(arguments.vllm)
     for result in vllm:

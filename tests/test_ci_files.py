@@ -1,4 +1,4 @@
-"""The files that put the check into CI: what they run is run, in a project of somebody else."""
+"""The files that put the check into CI: what they run is run, in a foreign project."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEFAULTS = {name: str(row["default"]) for name, row in ACTION["inputs"].items()}
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """An empty project, with `lineclear` and `python` on the path; pip only notes what it is told."""
+    """An empty project, with `lineclear` and `python` on the path; pip only notes its arguments."""
     tools = tmp_path / "bin"
     tools.mkdir()
     python = f'exec "{sys.executable}" "$@"\n'

@@ -74,8 +74,8 @@ class Request:
         priority: higher is more important; between -10**300 and 10**300.
         arrival_time: seconds, for metrics and for policies; not used by the default order.
         tenant: whom its service is charged to, by policies that share among tenants.
-        predicted_tokens: a guess of how many tokens it will generate; None if nobody
-            guessed.
+        predicted_tokens: a guess of how many tokens it will generate; None for no
+            guess.
         deadline: when it should be done, on the clock of arrival_time; None for no deadline.
     """
 

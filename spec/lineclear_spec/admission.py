@@ -59,8 +59,8 @@ def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
         )
         step = STEP[0](ledger, settings)
         have, waits = step.have(), step.waits(record, only)
-        told = (Term(exist), Term(last), Term(reach), Term(lookahead))
-        returns = step.returns(record, only, told)
+        hints = (Term(exist), Term(last), Term(reach), Term(lookahead))
+        returns = step.returns(record, only, hints)
         (job,) = step.jobs
         how = "with" if chunked else "without"
         goals += [
@@ -120,8 +120,8 @@ def exact_room() -> tuple[list[Any], list[tuple[str, Any]]]:
     step = STEP[0](ledger, settings)
     have, wants = step.have(), step.waits(record, only)
     exist, lookahead = z3.Int("exist"), z3.Int("lookahead")
-    told = (Term(exist), Term(last), only.reach_tokens, Term(lookahead))
-    returns = step.returns(record, only, told)
+    hints = (Term(exist), Term(last), only.reach_tokens, Term(lookahead))
+    returns = step.returns(record, only, hints)
     (job,) = step.jobs
     known = raw(only.known_tokens)
     goals = [

@@ -69,12 +69,12 @@ def total_order() -> list[Any]:
 
 
 def whole(name: str) -> Term:
-    """A number nobody knows."""
+    """An unknown number."""
     return Term(z3.Int(name))
 
 
 def truth(name: str) -> Term:
-    """A truth value nobody knows."""
+    """An unknown truth value."""
     return Term(z3.Bool(name))
 
 
@@ -256,7 +256,7 @@ def empty_pool() -> tuple[list[Any], list[tuple[str, Any]]]:
     r = z3.Const("asker", Request)
     leader = z3.Const("leader", Sequence)
     known, last = z3.Int("room"), s.limit(r) - 1
-    # Of "nobody runs" each proof uses one instance: somebody who would have to.
+    # Of "no request runs" each proof uses one instance: the request that would have to.
     holder = s.group(s.owner(GPU, s.order(GPU, s.free(GPU))))
     goals = [
         (

@@ -1,7 +1,7 @@
 """Steps that the table allows, recorded: a guard that refuses one of them has become stronger.
 
 Guarantees: a recorded step is replayed on the table as it is, every guard evaluated; one that is
-refused is told with the guard.
+refused is reported with the guard.
 
 A table that refuses more keeps every invariant, so no proof and no search for broken rules notices it.
 Whoever strengthens a guard on purpose writes the file again (docs/make_enabled.py), and the steps that are

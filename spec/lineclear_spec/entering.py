@@ -14,7 +14,7 @@ STEP: list[Any] = []
 
 
 def enters(step: Any, *runs: Any) -> None:
-    """Names the class whose `have`, `waits` and `returns` are run on formulas: a step in which nobody runs.
+    """Names the class whose `have`, `waits` and `returns` are run on formulas: a step in which no request runs.
 
     Args:
         step: the class.

@@ -124,7 +124,7 @@ STEPS: dict[str, tuple[str, Callable[[SymbolicLedger], tuple[Any, ...]]]] = {
 }
 
 
-#: Decisions of the scheduler, and what holds when nobody runs.
+#: Decisions of the scheduler, and what holds when no request runs.
 PROGRESS: dict[str, Callable[[], tuple[list[Any], list[tuple[str, Any]]]]] = {
     "decisions": decisions.decisions,
     "empty_pool": decisions.empty_pool,

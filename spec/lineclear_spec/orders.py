@@ -46,7 +46,7 @@ def optional(field: str, name: str, sort: Any) -> Maybe:
 
 
 class Candidate:
-    """A request nobody knows, as a policy sees it.
+    """An unknown request, as a policy sees it.
 
     It has what never changes while it lives. A key that reads anything else, its id, or how far
     it has come, raises here: it is no static order. With `changes` it also has what it has generated
@@ -76,7 +76,7 @@ class Candidate:
 
 
 class Unknowns:
-    """Parameters of a policy that nobody knows."""
+    """Unknown parameters of a policy."""
 
     def __init__(self) -> None:
         self.facts: list[Any] = []

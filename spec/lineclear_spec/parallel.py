@@ -93,7 +93,7 @@ def cluster() -> Any:
 
 
 def on_cluster(function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
-    """Results of the jobs in order; what is still to be computed is cancelled if nobody asks."""
+    """Results of the jobs in order; what is still to be computed is cancelled if the caller stops asking."""
     ray = cluster()
 
     def call(job: Job) -> Result:  # ray takes functions only, and `function` may be a partial

@@ -1,4 +1,4 @@
-"""The decisions that progress rests on: who gives way, who enters, who gets tokens.
+"""The decisions that progress rests on: which request is preempted, which enters, which gets tokens.
 
 Guarantees: each function is asked by the running scheduler and is run on formulas by
 `decisions.py`, so what is proved is what decides.
@@ -63,11 +63,11 @@ class Need:
         )
 
 
-# ---- who gives way -----------------------------------------------------------------------------
+# ---- preemption -----------------------------------------------------------------------------
 
 
 def behind(beneficiary: Any, other: Any) -> Any:
-    """Whether the other may be asked to give way: it comes strictly later in the order."""
+    """Whether the other may be preempted for it: it comes strictly later in the order."""
     return beneficiary < other
 
 
@@ -101,16 +101,16 @@ def admits_others(preempted: Any, pause: Any, displaced: Any, blocked: Any) -> A
     """Whether a step may let requests enter, after what it has done for those that run.
 
     Args:
-        preempted: somebody gave way so that another could grow.
-        pause: a step that preempted for growth admits nobody.
-        displaced: the head has entered in somebody's place.
+        preempted: a request was preempted so that another could grow.
+        pause: a step that preempted for growth admits no request.
+        displaced: the head has entered in a preempted request's place.
         blocked: a request that runs did not get all the tokens that it could use.
     """
     return both(negate(both(preempted, pause)), negate(displaced), negate(blocked))
 
 
 def kept_free(watermark: Any, running: Any) -> Any:
-    """Blocks that entering requests must leave free: none when nobody runs."""
+    """Blocks that entering requests must leave free: none when no request runs."""
     return either(running >= 1, watermark, 0)
 
 
@@ -137,7 +137,7 @@ def tokens_left(budget: Any, scheduled: Any, steady: Any, promised: Any) -> Any:
 
 
 def room(free: Any, due: Any, kept: Any, seats: Any, taken: Any, tokens: Any) -> Need:
-    """What there is for requests that enter: blocks that nobody is due, seats and tokens."""
+    """What there is for requests that enter: blocks that no running sequence is due, seats and tokens."""
     return Need(free - due - kept, seats - taken, tokens)
 
 

@@ -1,6 +1,6 @@
 # pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
-"""What an action sees of a symbolic ledger: values and records that nobody knows.
+"""What an action sees of a symbolic ledger: unknown values and records.
 
 Guarantees: a value can be combined and compared, and nothing else; using one as a truth value, a
 key, an index or a length raises `Misuse`, where z3 itself would take one branch. What Python does
@@ -53,7 +53,7 @@ class NoValue:
 
 
 class Term:
-    """A number or truth value nobody knows: it can be combined and compared, and nothing else."""
+    """An unknown number or truth value: it can be combined and compared, and nothing else."""
 
     __slots__ = ("z",)
 
@@ -128,7 +128,7 @@ class Term:
 
 
 class Record:
-    """A request, sequence or block nobody knows; attributes are fields of the present state."""
+    """An unknown request, sequence or block; attributes are fields of the present state."""
 
     __slots__ = ("ledger", "z")
 

@@ -80,7 +80,7 @@ class Claims:
         theorems: what holds, and what fails.
         facts: what the theorems need besides the order being total.
         steps: what the theorems need of the policy's other functions: labelled conditions, of the
-            policy and of numbers that nobody knows, see `orders.Unknowns`.
+            policy and of unknown numbers, see `orders.Unknowns`.
         runs: the functions of the policy that `steps` runs on formulas; their source is checked.
         changes: the order is one of a moment, because a key reads how far a request has come.
     """
@@ -240,7 +240,7 @@ def ends_by(policy: str, fact: str, more: tuple[str, ...] = ()) -> Theorem:
 
 
 def unchecked(kind: type[Any], **parameters: Any) -> Any:
-    """An object with parameters that nobody knows, past a constructor that would compare them."""
+    """An object with unknown parameters, past a constructor that would compare them."""
     made = object.__new__(kind)
     for name, value in parameters.items():
         setattr(made, name, value)

@@ -156,7 +156,7 @@ def explorations(workers: int | None = None) -> list[Exploration]:
 
 
 class Worlds(Collection[Exploration]):
-    """The small worlds in their order, each searched when somebody comes to it, once."""
+    """The small worlds in their order, each searched when it is first needed, once."""
 
     def __init__(self) -> None:
         self.searched: list[Exploration] = []

@@ -31,7 +31,9 @@ class Bounds:
     depth: int = 2
     chunked: bool = True
     live: int = 2
-    open: int = 4  # operations open at once; without a bound, copies nobody waits for pile up
+    open: int = (
+        4  # operations open at once; without a bound, copies that nothing waits for pile up
+    )
     shapes: tuple[Shape, ...] = ((1, 3, 1), (3, 5, 1))
     tokens: tuple[int, ...] = (1, 2, 3)
     drafts: tuple[int, ...] = (0,)

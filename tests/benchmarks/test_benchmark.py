@@ -130,7 +130,7 @@ def test_the_plain_table_rebuilds_every_step_of_a_run(
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "output"),
     [
         (("--cases", "noisy"), "invalid choice: 'noisy'"),
         (("--sizes", "0"), "at least 1"),
@@ -138,8 +138,8 @@ def test_the_plain_table_rebuilds_every_step_of_a_run(
         (("--schedulers", "loop", "--markdown", "page.md"), "needs lineclear"),
     ],
 )
-def test_what_can_not_be_measured_is_refused(flags: tuple[str, ...], told: str) -> None:
+def test_what_can_not_be_measured_is_refused(flags: tuple[str, ...], output: str) -> None:
     done = call(*flags)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert output in done.stderr
     assert done.stdout == ""

@@ -71,15 +71,15 @@ def test_the_step_times_of_a_log_are_found_again(log: Any, made: Path) -> None:
 
 
 def test_another_order_or_a_smaller_pool_is_seen(script: Any, made: Path) -> None:
-    told = script.validate(made, check_every=0)
-    assert told["passed"], [each for each in told["checks"] if not each["within"]]
+    report = script.validate(made, check_every=0)
+    assert report["passed"], [each for each in report["checks"] if not each["within"]]
     shortest = replace(script.CONFIG, scheduling_policy="sjf", max_num_seqs=4)
-    told = script.validate(made, shortest, check_every=0)
-    outside = {each["what"] for each in told["checks"] if not each["within"]}
+    report = script.validate(made, shortest, check_every=0)
+    outside = {each["what"] for each in report["checks"] if not each["within"]}
     assert "pairs first scheduled in opposite order" in outside
     assert "peak of running requests" in outside
     assert "TTFT p90, s" in outside
-    assert "**outside**" in script.page(told)
+    assert "**outside**" in script.page(report)
 
 
 def test_pairs_of_one_step_are_in_no_order(script: Any, log: Any) -> None:
@@ -95,8 +95,8 @@ def test_pairs_of_one_step_are_in_no_order(script: Any, log: Any) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not LOG.is_dir(), reason="the log is not beside the repository")
 def test_the_real_log_is_met_within_the_stated_tolerances(script: Any) -> None:
-    told = script.validate(LOG, check_every=0)
-    assert told["passed"], [each for each in told["checks"] if not each["within"]]
-    peak = {each["what"]: each for each in told["checks"]}["peak of waiting requests"]
+    report = script.validate(LOG, check_every=0)
+    assert report["passed"], [each for each in report["checks"] if not each["within"]]
+    peak = {each["what"]: each for each in report["checks"]}["peak of waiting requests"]
     assert peak["log"] == 234
-    assert told["overtaken_in_log"] == 0
+    assert report["overtaken_in_log"] == 0

@@ -19,9 +19,9 @@ JOURNAL = (
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """The one line that the command prints."""
     assert main(arguments) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    (line,) = told.err.splitlines()
+    output = capsys.readouterr()
+    assert output.out == ""
+    (line,) = output.err.splitlines()
     assert line.startswith(f"lineclear {arguments[0]}: ")
     return line
 

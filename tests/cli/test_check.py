@@ -346,9 +346,9 @@ def test_every_finding_has_a_code_that_is_explained(capsys: pytest.CaptureFixtur
     assert {code[2] for code in CODES} == set("123456789")
     for code, row in CODES.items():
         assert main(["explain", code]) == 0
-        told = " ".join(capsys.readouterr().out.split())
-        assert row.meaning in told
-        assert row.todo in told
+        output = " ".join(capsys.readouterr().out.split())
+        assert row.meaning in output
+        assert row.todo in output
     assert main(["explain", "LC499"]) == 2
     assert "LC4" in capsys.readouterr().err
 

@@ -23,8 +23,8 @@ def test_a_table_has_one_line_for_each_policy(capsys: pytest.CaptureFixture[str]
 
 def test_json_is_a_contract(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*SMALL, "--policies", "drr", "--check", "every", "--format", "json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    (row,) = told["policies"]
+    output = json.loads(capsys.readouterr().out)
+    (row,) = output["policies"]
     assert row["policy"] == "drr"
     assert 0 <= row["service_gap"] <= row["service_gap_bound"]
     assert row["run"]["violations"] == 0

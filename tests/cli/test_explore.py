@@ -31,10 +31,10 @@ FAULTY = ["--num-cpu-blocks", "0", "--preemption-mode", "recompute"]
 
 def test_a_sound_world_passes_with_its_bounds(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explore", *TINY]) == PASSED
-    told = capsys.readouterr().out
-    assert "exhausted" in told
-    assert "bounds: 2 live of 1+2; 2 GPU and 2 CPU blocks of 1" in told
-    assert "nothing found" in told
+    output = capsys.readouterr().out
+    assert "exhausted" in output
+    assert "bounds: 2 live of 1+2; 2 GPU and 2 CPU blocks of 1" in output
+    assert "nothing found" in output
 
 
 def test_json_has_exactly_the_keys(capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,9 +58,9 @@ def test_a_broken_preset_is_refuted_with_a_journal_and_a_page(
     asked = ["explore", *FAULTY, "--rules", ANY_FIT, "--shapes", "1+2", "2+2"]
     asked += ["--max-num-batched-tokens", "2", "--requests", "3"]
     assert main([*asked, "--journal", str(journal), "-o", str(page)]) == REFUTED
-    told = capsys.readouterr().out
-    assert "no guarantee: no request passes one that does not fit: is off" in told
-    assert "starvation (1, FOUND)" in told
+    output = capsys.readouterr().out
+    assert "no guarantee: no request passes one that does not fit: is off" in output
+    assert "starvation (1, FOUND)" in output
     assert main(["replay", str(journal)]) == PASSED
     assert "the last state equals the recorded one" in capsys.readouterr().out
     assert "| as asked | 3 | 1+2 2+2 | 3, 0 of 1 |" in page.read_text()
@@ -74,8 +74,8 @@ def test_the_longest_victim_is_refuted_with_a_journal(
     asked += ["--no-pause-after-preemption", "--num-gpu-blocks", "4"]
     asked += ["--shapes", "1+3", "2+2", "--journal", str(journal)]
     assert main(asked) == REFUTED
-    told = capsys.readouterr().out
-    assert "VIOLATION order (F3): a preempted request comes later" in told
+    output = capsys.readouterr().out
+    assert "VIOLATION order (F3): a preempted request comes later" in output
     assert main(["replay", str(journal)]) == PASSED
 
 

@@ -185,11 +185,11 @@ def test_a_planted_bug_turns_its_stage_red(name: str, monkeypatch: Patch, tmp_pa
     bug.plant(monkeypatch)
     outcome = look(bug, monkeypatch)
     assert outcome.status == "refuted", outcome.summary
-    told = {
+    output = {
         str(f.content["rule"]).split(".")[0]: f for f in outcome.findings if f.code == bug.code
     }
-    assert bug.rule in told
-    finding = told[bug.rule]
+    assert bug.rule in output
+    finding = output[bug.rule]
     saved = Counterexample.from_dict(finding.content)
     if bug.bounds is not None:
         # Printed: each action with the blocks after it, the last one marked.

@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 
-def told(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> Any:
+def output(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> Any:
     assert main(["run", *argv, "--format", "json"]) == code
     return json.loads(capsys.readouterr().out)
 
@@ -21,7 +21,7 @@ def told(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> Any:
 def test_a_tiny_model_short_of_memory_gives_the_tokens_of_an_ample_pool(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    result = told(
+    result = output(
         capsys, "--device", "cpu", "--num-requests", "16", "--compare", "--verify-each-step"
     )
     assert result["finished"] == 16
@@ -35,7 +35,7 @@ def test_a_tiny_model_short_of_memory_gives_the_tokens_of_an_ample_pool(
 
 
 def test_without_a_model_tags_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
-    result = told(capsys, "--model", "none", "--steps", "200", "--device", "cpu", "--seed", "4")
+    result = output(capsys, "--model", "none", "--steps", "200", "--device", "cpu", "--seed", "4")
     assert result["steps"] >= 200
     assert result["wrong_slots"] == 0
     assert result["slots_checked"] > 10_000
@@ -62,7 +62,7 @@ def test_a_line_now_and_then_when_it_is_piped(
 
 
 def test_a_cpu_says_that_nothing_is_recorded(capsys: pytest.CaptureFixture[str]) -> None:
-    result = told(capsys, "--device", "cpu", "--num-requests", "3")
+    result = output(capsys, "--device", "cpu", "--num-requests", "3")
     assert result["recorded"] == "the host launches every kernel: it was not requested"
 
 

@@ -285,8 +285,8 @@ def test_a_bound_that_is_passed_is_told_and_fails(
 
     monkeypatch.setattr(lineclear.theorems.bounds, "steps_of_the_first", one)
     assert main(["simulate", "--num-requests", "5", "--guarantees"]) == 1
-    told = capsys.readouterr().out
-    assert re.search(r"bound exceeded: fcfs\.P6b does not hold: \d+ steps of the first", told)
+    output = capsys.readouterr().out
+    assert re.search(r"bound exceeded: fcfs\.P6b does not hold: \d+ steps of the first", output)
 
 
 def test_lessons_have_no_theorems_to_ask_for(capsys: pytest.CaptureFixture[str]) -> None:

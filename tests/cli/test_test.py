@@ -45,11 +45,11 @@ def test_a_finding_is_told_with_the_command_that_finds_it_again(
 def test_the_finding_does_not_depend_on_the_number_of_workers(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    told: list[dict[str, object]] = []
+    output: list[dict[str, object]] = []
     for workers in ("1", "3"):
         assert main(["test", BROKEN, "--workers", workers, "--format", "json"]) == REFUTED
-        told.append(json.loads(capsys.readouterr().out)["finding"])
-    assert {**told[0], "shrinking_seconds": 0} == {**told[1], "shrinking_seconds": 0}
+        output.append(json.loads(capsys.readouterr().out)["finding"])
+    assert {**output[0], "shrinking_seconds": 0} == {**output[1], "shrinking_seconds": 0}
 
 
 def test_a_sound_scheduler_passes_and_says_what_was_tried(

@@ -154,10 +154,10 @@ def test_a_file_of_another_kind_is_refused_and_left_alone(
     before = path.read_bytes()
     uses: tuple[Callable[..., object], ...] = (load, partial(save, costs=Costs(1, 1)))
     for use in uses:
-        with pytest.raises(CalibrationError, match=said) as told:
+        with pytest.raises(CalibrationError, match=said) as output:
             use(path, SUBJECT)
-        assert "delete it, or name another file by LINECLEAR_CALIBRATION" in str(told.value)
-        assert "\n" not in str(told.value)
+        assert "delete it, or name another file by LINECLEAR_CALIBRATION" in str(output.value)
+        assert "\n" not in str(output.value)
     assert path.read_bytes() == before
 
 

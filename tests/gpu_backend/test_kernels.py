@@ -91,7 +91,7 @@ BROKEN = {
     "the cap is left out": ("if CAPPED:", "if CAPPED and WINDOW > 0:"),
     "the series of the cap beyond its range": ("tl.abs(x) < 0.25", "tl.abs(x) < 25.0"),
     "scores far below the cap lose digits": ("tl.abs(x) < 0.25", "tl.abs(x) < 0.0"),
-    "chunks are told by sizes": ("    if not single:", "    if tokens > rows:"),
+    "chunks are recognised by sizes": ("    if not single:", "    if tokens > rows:"),
     "a tile of the row before": ("// TOKENS + row)", "// TOKENS + row) + 1"),
 }  # fmt: skip
 

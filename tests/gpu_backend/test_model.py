@@ -72,10 +72,10 @@ def test_a_model_from_a_folder(tmp_path: Path, llama: Model) -> None:
 
 def test_a_name_that_nobody_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ModelError, match="holds no model") as told:
+    with pytest.raises(ModelError, match="holds no model") as output:
         load_model(str(tmp_path))
-    assert "tiny-llama" in str(told.value)
-    assert "\n" not in str(told.value)
+    assert "tiny-llama" in str(output.value)
+    assert "\n" not in str(output.value)
     with pytest.raises(ModelError, match="only settings of presets"):
         load_model(str(tmp_path), changes={"hidden_size": 8})
     if not torch.cuda.is_available():
@@ -104,10 +104,10 @@ def test_a_name_that_nobody_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_what_is_not_supported_is_refused_by_name(
     kind: str, changes: dict[str, Any], needs: str
 ) -> None:
-    with pytest.raises(Unsupported, match=needs) as told:
+    with pytest.raises(Unsupported, match=needs) as output:
         random_model(preset(kind, **changes))
-    assert kind in str(told.value)
-    assert "\n" not in str(told.value)
+    assert kind in str(output.value)
+    assert "\n" not in str(output.value)
 
 
 def test_a_soft_cap_is_that_of_the_configuration() -> None:

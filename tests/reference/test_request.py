@@ -56,7 +56,7 @@ def test_any_whole_number_is_a_priority(priority: int) -> None:
 def test_what_would_put_an_end_to_a_policy_is_refused(
     name: str, wrong: Any, complaint: str
 ) -> None:
-    """One caller's value must not make a key that is no number, or a tenant that nobody can find."""
+    """One caller's value must not make a key that is no number, or a tenant that cannot be found."""
     with pytest.raises(InvalidRequest, match=f"^{name} {complaint}"):
         Request(**SIZES, **{name: wrong})
 

@@ -116,9 +116,9 @@ def test_who_is_scheduled_is_the_same_view_until_somebody_joins_or_leaves() -> N
     second, third = step(scheduler), step(scheduler)
     assert second.scheduled_seq_groups.second is third.scheduled_seq_groups.second
     assert third.sampling.second is third.scheduled_seq_groups.second
-    told = [row.request_id for row in third.sampling]
+    output = [row.request_id for row in third.sampling]
     scheduler.abort("b")
-    assert [row.request_id for row in third.sampling] == told == ["a", "b", "c"]
+    assert [row.request_id for row in third.sampling] == output == ["a", "b", "c"]
     assert [row.request_id for row in step(scheduler).sampling] == ["a", "c"]
 
 
@@ -154,7 +154,7 @@ def test_a_plan_may_move_blocks_and_compute_nothing() -> None:
     scheduler.commit(first, [7])
     third = scheduler.schedule()  # a verifies a draft and takes the last block
     scheduler.commit(second, [7])
-    # b needs a block and gives way to a, which waits to hear of its draft.
+    # b needs a block and is preempted for a, which waits to hear of its draft.
     moving = scheduler.schedule()
     assert moving.step is None
     assert not moving.is_empty

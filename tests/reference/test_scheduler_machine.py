@@ -146,7 +146,7 @@ class World:
         return given
 
     def complete(self, count: int, failing: bool) -> None:
-        """Copies end in any order; some fail, while that can still be told."""
+        """Copies end in any order; some fail, while that can still be reported."""
         copies = self.copies
         self.random.shuffle(copies)
         for number in copies[:count]:

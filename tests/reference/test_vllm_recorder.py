@@ -197,7 +197,7 @@ def test_what_the_log_cannot_say_is_refused(change: dict[str, Any], what: str) -
 
 
 @pytest.fixture(scope="module")
-def told() -> dict[str, Any]:
+def reported() -> dict[str, Any]:
     """What the process with the engine reports."""
     folder = os.environ.get(VARIABLE, "")
     if not folder:
@@ -217,8 +217,8 @@ def told() -> dict[str, Any]:
 
 
 @pytest.mark.vllm
-def test_runs_end_and_their_logs_say_what_happened(told: dict[str, Any]) -> None:
-    for result in told["settings"]:
+def test_runs_end_and_their_logs_say_what_happened(reported: dict[str, Any]) -> None:
+    for result in reported["settings"]:
         events = result["events"]
         if result["broken"]:  # the engine's affair; the run has ended with a report
             continue
@@ -226,13 +226,13 @@ def test_runs_end_and_their_logs_say_what_happened(told: dict[str, Any]) -> None
         assert min(events[kind] for kind in ("submit", "alloc", "step", "settle", "free")) > 8
         assert events["submit"] == events["finish"] + events.get("abort", 0)
         assert ("store" in events) == ("no prefix cache" not in result["setting"])
-    kinds = {kind for result in told["settings"] for kind in result["events"]}
+    kinds = {kind for result in reported["settings"] for kind in result["events"]}
     assert kinds >= {"hit", "evict", "preempt", "abort", "idle", "check"}
 
 
 @pytest.mark.vllm
-def test_the_log_shows_a_planted_fault(told: dict[str, Any]) -> None:
-    assert told["faults"] == {
+def test_the_log_shows_a_planted_fault(reported: dict[str, Any]) -> None:
+    assert reported["faults"] == {
         "a block is freed and lost": "conservation.free",
         "a block keeps its key": "grant.published",
         "keys are blind to tokens": "hit.key",
@@ -242,14 +242,14 @@ def test_the_log_shows_a_planted_fault(told: dict[str, Any]) -> None:
 
 
 @pytest.mark.vllm
-def test_the_engine_is_as_it_was_when_the_recorder_is_gone(told: dict[str, Any]) -> None:
-    assert len(told["hooks"]) == 12  # reset_prefix_cache is wrapped twice
-    assert "update_from_output" in told["hooks"]
+def test_the_engine_is_as_it_was_when_the_recorder_is_gone(reported: dict[str, Any]) -> None:
+    assert len(reported["hooks"]) == 12  # reset_prefix_cache is wrapped twice
+    assert "update_from_output" in reported["hooks"]
 
 
 @pytest.mark.vllm
-def test_a_reset_of_the_cache_is_in_the_log(told: dict[str, Any]) -> None:
-    kinds = [event["e"] for event in told["reset"]]
+def test_a_reset_of_the_cache_is_in_the_log(reported: dict[str, Any]) -> None:
+    kinds = [event["e"] for event in reported["reset"]]
     reset = kinds.index("preempt")
     assert kinds[reset - 1 : reset + 3] == ["free", "preempt", "evict", "check"]
     assert kinds[-2:] == ["finish", "check"]

@@ -72,7 +72,7 @@ FALSE = {
         [a, b], z3.Implies(z3.And(0 <= a, a < b), NEED(a) < NEED(b))
     ),
     "a block is one position": z3.ForAll([n], z3.Implies(n >= 0, NEED(n) == n)),
-    "somebody is always steady": z3.Int("batch_size") >= 1,
+    "a sequence is always steady": z3.Int("batch_size") >= 1,
     "nothing is ever in flight": z3.Int("steps") == z3.Int("settled"),
 }
 

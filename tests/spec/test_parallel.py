@@ -97,13 +97,13 @@ def test_a_search_on_a_cluster_finds_what_it_finds_here(
     from lineclear.cli import main
 
     target = str(Path(__file__).parents[2] / "examples/tiny_scheduler.py") + ":make_broken"
-    told: list[Any] = []
+    output: list[Any] = []
     for backend in BACKENDS:
         command = ["test", target, "--backend", backend, "--format", "json", "--seconds", "30"]
         assert main(command) == 1
-        told.append(json.loads(capsys.readouterr().out)["finding"])
-        told[-1].pop("shrinking_seconds")
-    assert told[0] == told[1]
+        output.append(json.loads(capsys.readouterr().out)["finding"])
+        output[-1].pop("shrinking_seconds")
+    assert output[0] == output[1]
 
 
 @pytest.mark.deep
@@ -120,8 +120,8 @@ def test_a_command_on_a_cluster_prints_what_it_prints_here(
 ) -> None:
     from lineclear.cli import main
 
-    told: list[str] = []
+    output: list[str] = []
     for backend in BACKENDS:
         assert main([*command, "--backend", backend]) == 0
-        told.append(capsys.readouterr().out)
-    assert told[0] == told[1] != ""
+        output.append(capsys.readouterr().out)
+    assert output[0] == output[1] != ""

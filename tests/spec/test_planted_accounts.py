@@ -190,7 +190,7 @@ PLANTED = {
         Planted("vtc", vtc, VTC, "(account.charged, self.turns", "(self.virtual, self.turns", METHODS),
     "the head that leaves keeps its turn":
         Planted("drr", drr, DRR, "next(iter(self.round)) == tenant", "False", METHODS),
-    "whoever leaves ends the turn":
+    "a tenant that leaves ends the turn":
         Planted("drr", drr, DRR, "next(iter(self.round)) == tenant", "True", METHODS),
     "who comes back was never away":
         Planted("drr", drr, DRR, "self.left.pop(tenant, self.turn.given))", "self.turn.given)", METHODS),
@@ -241,6 +241,6 @@ def test_a_planted_error_fails_the_lemma_about_it(
     error = PLANTED[name]
     assert answers(error, second) == {"proved"}
     plant(error, monkeypatch)
-    told = answers(error, second)
-    assert told
-    assert "proved" not in told
+    output = answers(error, second)
+    assert output
+    assert "proved" not in output

@@ -128,7 +128,7 @@ def test_the_hypotheses_of_decisions_do_not_contradict_each_other(name: str) -> 
 BROKEN: dict[str, tuple[str, str, str]] = {
     "a victim among all": ("behind", "b, o: negate(o < o)", "no request precedes the first"),
     "a victim ahead": ("behind", "b, o: o < b", "no request precedes the first in the order"),
-    "growth beside nobody": ("grows", "p, w, f: w < f - p", "runs alone can grow"),
+    "growth beside no request": ("grows", "p, w, f: w < f - p", "runs alone can grow"),
     "growth that grows dearer": ("grows", "p, w, f: p + w + f <= 9", "every victim lowers"),
     "any-fit skipping": ("may_be_passed", "by, most: by >= 0", "with no bypass no request"),
     "one bypass more": ("may_be_passed", "by, most: by <= most", "passed at most `bypass`"),
@@ -137,7 +137,7 @@ BROKEN: dict[str, tuple[str, str, str]] = {
         "p, pause, d, b: both(negate(both(p, pause)), negate(d))",
         "lacks tokens admits no other",
     ),
-    "nobody is ever let in": (
+    "no request is ever let in": (
         "admits_others",
         "p, pause, d, b: both(negate(p), negate(d), negate(b), pause, negate(pause))",
         "lets the head in",
@@ -147,7 +147,7 @@ BROKEN: dict[str, tuple[str, str, str]] = {
         "displacing, kept: any_of(displacing, negate(displacing))",
         "that entered by displacing is not displaced",
     ),
-    "nobody is displaced who entered by displacing": (
+    "none is displaced that entered by displacing": (
         "may_be_displaced",
         "displacing, kept: negate(displacing)",
         "any other request may be displaced",
@@ -371,7 +371,7 @@ def test_a_key_that_changes_or_names_its_request_is_no_order() -> None:
 
 
 def test_a_false_fact_is_refuted() -> None:
-    fact = Fact("whoever arrives first is first", lambda a, b, _: a.order < b.order)
+    fact = Fact("the first arrival is first", lambda a, b, _: a.order < b.order)
     assert of_policy(lambda r: 0, never, fact) == {fact.label}
 
 

@@ -1,4 +1,4 @@
-"""Generated mutants of other families: made from the source, refuted, equivalent, or told to survive."""
+"""Generated mutants of other families: made from the source, refuted, equivalent, or reported as survivors."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ ANSWERS: dict[str, Callable[[], Any]] = {
     "generator": generator,
     "class": lambda: int,
     "zero": lambda: 0,
-    "no such tenant": lambda: "nobody",
+    "no such tenant": lambda: "stranger",
 }
 
 

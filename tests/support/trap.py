@@ -73,12 +73,12 @@ class Trap:
 
     def watch(self, ledger: Ledger) -> None:
         """Compares the ledger's containers from one action to the next; call before `journal` is used."""
-        told = ledger.journal
+        output = ledger.journal
 
         def journal(name: str, arguments: tuple[object, ...]) -> None:
             self._left[id(ledger)] = storage(ledger)
-            if told is not None:
-                told(name, arguments)
+            if output is not None:
+                output(name, arguments)
 
         ledger.journal = journal
 

@@ -211,7 +211,7 @@ def pools(total: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
 
 
 def with_pool(total: int, free: tuple[int, ...], fences: tuple[int, ...]) -> GhostLedger:
-    """A ledger whose CPU pool is as it is told."""
+    """A ledger whose CPU pool is in the given state."""
     ledger = GhostLedger(Limits(block_size=2, gpu_blocks=1, cpu_blocks=total))
     pool = ledger.cpu
     pool.order[: len(free)] = free

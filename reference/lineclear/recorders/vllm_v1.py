@@ -126,8 +126,8 @@ class VllmRecorder:
                 rows.append([name, starts[name], tokens, samples])
             if rows:
                 self.step += 1
-                told = {row[0]: (self.live[row[0]], row[3]) for row in rows}
-                self.flights.append(RecordedPlan(plan, self.step, told))
+                planned = {row[0]: (self.live[row[0]], row[3]) for row in rows}
+                self.flights.append(RecordedPlan(plan, self.step, planned))
                 self.write({"e": "step", "n": self.step, "rows": rows})
             else:
                 self.write({"e": "idle"})

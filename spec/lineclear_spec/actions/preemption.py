@@ -1,4 +1,4 @@
-"""How a running request gives way and comes back.
+"""How a running request is preempted and comes back.
 
 Guarantees: what `deltas/` promises of each action.
 """

@@ -1,6 +1,6 @@
 """The table itself: one row for each action, entered by a decorator.
 
-Guarantees: an action is told to the journal when it has happened, and only then.
+Guarantees: the journal gets an action when it has happened, and only then.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ACTIONS: dict[str, Action] = {}
 
 
 def action(event: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Enter a function into the table; every run of it that is not refused is told to the journal."""
+    """Enter a function into the table; the journal gets every run of it that is not refused."""
 
     def enter(body: Callable[..., Any]) -> Callable[..., Any]:
         name = body.__name__

@@ -20,7 +20,7 @@ CLEARING = (
 
 
 def given_up(old: Any, new: Any, tier: int, name: str) -> list[Part]:
-    """What giving places up does to a pool: nobody gains one, and each is fenced."""
+    """What giving places up does to a pool: free places stay free, and each place given up is fenced."""
     return [
         (
             f"only_frees_{name}",

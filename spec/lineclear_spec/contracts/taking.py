@@ -33,7 +33,7 @@ def all_past(v: Any) -> Any:
 
 
 def granted(old: Any, new: Any) -> list[Part]:
-    """What granting GPU places does to the pool: nobody loses one, and the barrier is the largest of
+    """What granting GPU places does to the pool: places in use keep their owners, and the barrier is the largest of
     what it was and of the fences of the places that were granted.
     """
     return [

@@ -83,7 +83,7 @@ def ended(old: Any, new: Any, r: Any) -> list[Part]:
             lambda: new.blocks(r) == 0,
         ),
         (
-            "nobody",
+            "members_gone",
             ("sequence",),
             lambda q: implies(
                 both(old.alive(q), old.request(q) == r),

@@ -81,7 +81,7 @@ def append_slots(old: Any, new: Any, q: Any, count: Any, _: Any) -> list[Part]:
 
 @promise
 def copy_on_write(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
-    """One entry names a block of its own, with a copy that the next step waits for nobody to make."""
+    """One entry names a block of its own, and the copy waits for the operations up to the barrier."""
     r = old.request(q)
     i = old.block_of(old.reach_tokens(q))
     number = old.issued + 1

@@ -95,7 +95,7 @@ def test_an_exception_is_a_finding() -> None:
 
 
 class Shy(Step):
-    """Admits nobody while two wait."""
+    """Admits no request while two wait."""
 
     def _admit_all(self) -> None:
         if len(self.ledger.waiting) < 2:
@@ -218,7 +218,7 @@ def test_the_longest_victim_makes_an_earlier_one_give_way_and_its_journal_replay
 
 
 def test_nothing_goes_round_for_all_that() -> None:
-    """The table admits whole prompts, so whoever grows learns a token."""
+    """The table admits whole prompts, so a request that grows learns a token."""
     report = explore(BROKEN_WORLDS["broken_longest_victim"])
     assert report.stuck == report.livelocks == report.starvation == []
     assert "preempted to let an earlier one grow" in report.graph.witnesses
@@ -321,21 +321,21 @@ def test_the_hash_seed_does_not_matter() -> None:
         "g = search(SearchBounds('x', small(num_gpu_blocks=2), (RequestShape(1, 2),)))\n"
         "print(g.states, g.transitions, g.depth, [g.witness(s) for s in sorted(g.witnesses)])"
     )
-    told: set[str] = set()
+    output: set[str] = set()
     for seed in ("1", "2"):
         environment = {
             **os.environ,
             "PYTHONHASHSEED": seed,
             "PYTHONPATH": os.pathsep.join(sys.path),
         }
-        told.add(
+        output.add(
             subprocess.run(
                 [sys.executable, "-c", program],
                 env=environment, capture_output=True, text=True, check=True,
             ).stdout
         )  # fmt: skip
-    assert len(told) == 1
-    assert next(iter(told)).split()[0].isdigit()
+    assert len(output) == 1
+    assert next(iter(output)).split()[0].isdigit()
 
 
 def test_a_thawed_world_is_the_frozen_one() -> None:

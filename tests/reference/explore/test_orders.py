@@ -87,7 +87,7 @@ def test_worlds_that_differ_in_who_may_be_displaced_are_two_states() -> None:
     world.do(("schedule",))
     (entry,) = world.scheduler.running.entries.values()
     key = world_key(world)
-    entry.kept_a_token = True  # decides nothing for one that displaced nobody
+    entry.kept_a_token = True  # decides nothing for one that displaced no other
     assert world_key(world) == key
     entry.entered_by_displacing, entry.kept_a_token = True, False
     assert world_key(world) != key

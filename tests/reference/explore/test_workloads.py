@@ -1,4 +1,4 @@
-"""The family of small workloads: all of them end, whoever gives way; one that goes round is seen."""
+"""The family of small workloads: all of them end, whichever request is preempted; one that goes round is seen."""
 
 from __future__ import annotations
 

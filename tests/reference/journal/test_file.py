@@ -1,4 +1,4 @@
-"""A journal on disk leads to the state that wrote it, and a changed line is told."""
+"""A journal on disk leads to the state that wrote it, and a changed line is reported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lineclear_spec.records import Limits
 
 
 def act(ledger: Ledger, name: str, *arguments: object) -> object:
-    """Does an action as the scheduler does, the journal told."""
+    """Does an action as the scheduler does, with the journal."""
     result = ACTIONS[name].body(ledger, *arguments)
     assert ledger.journal is not None
     ledger.journal(name, arguments)

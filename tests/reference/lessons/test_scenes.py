@@ -39,7 +39,7 @@ def test_a_head_that_can_never_run_is_rejected() -> None:
 
 
 def test_who_gave_way_goes_on_before_who_came_later() -> None:
-    # A holds 2 blocks, B 1 of 4. In step 2 A has 33 tokens (3 blocks) and B 17 (2): B gives way and
+    # A holds 2 blocks, B 1 of 4. In step 2 A has 33 tokens (3 blocks) and B 17 (2): B is preempted and
     # 1 block is free, enough for C. At the tail B lets C pass in step 3; in its place it stands
     # before C until A, which generates 4 tokens, has ended: step 5.
     assert both("fcfs", "step in which C runs") == (3, 5)

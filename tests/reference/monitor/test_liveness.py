@@ -31,7 +31,7 @@ def request(name: Any, prompt: int, most: int, **rest: Any) -> Request:
 
 
 def never_waived(watermark: int, running: int) -> int:
-    """The watermark is kept even if nobody runs."""
+    """The watermark is kept even if no request runs."""
     return watermark
 
 
@@ -188,7 +188,7 @@ def tiny(**changes: Any) -> Config:
 
 
 def any_fit(self: Step) -> None:
-    """Whoever fits is admitted, whoever waits before it."""
+    """A request that fits is admitted, whichever waits before it."""
     queue = self.live.waiting
     passed: list[Entry] = []
     while (entry := queue.head()) is not None:

@@ -140,7 +140,7 @@ def test_a_request_that_never_fits_is_noticed(prompt: int, limit: int, parallel:
 
 
 def unordered(ledger: Ledger, number: int, wait: int) -> None:
-    """Instead of `Ledger.order`: nobody waits."""
+    """Instead of `Ledger.order`: no operation waits."""
 
 
 def run(mode: str, depth: int = 2) -> str:

@@ -245,7 +245,7 @@ def test_waiting_cannot_help_where_the_preset_keeps_its_watermark_free_for_ever(
     drive.add("long", 1583, most=18)
     drive.add("short", 16)
     before = {h.request_id: h.waiting for h in drive.scheduler.stall_report().held}
-    assert before["long"] == NOTHING  # nobody has anything, and the next step takes it
+    assert before["long"] == NOTHING  # no other request holds anything, and the next step takes it
     drive.until(lambda _: drive.ledger.gpu.free == drive.ledger.gpu.total)
     drive.step()
     held = {h.request_id: (h.guard, h.waiting) for h in drive.scheduler.stall_report().held}

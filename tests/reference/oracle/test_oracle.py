@@ -169,7 +169,7 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "            if room >= entry.record.blocks:\n                break",
         "            if room > entry.record.blocks:\n                break",
     ),
-    "an unfinished prompt keeps nobody out": (
+    "an unfinished prompt keeps no other out": (
         "scheduling/step.py",
         "self.blocked = self.blocked or tokens < job.tokens",
         "self.blocked = False",
@@ -229,12 +229,12 @@ EDITS: dict[str, tuple[str, str, str]] = {
         '                    self.adapter.tell("sampled", tenant, 1, ledger.steps)',
         "                    pass",
     ),
-    "nobody is sheltered": (
+    "no request is sheltered": (
         "scheduling/transitions.py",
         "        entry.entered_by_displacing = displacing\n",
         "        entry.entered_by_displacing = False\n",
     ),
-    "the virtual time stands still when nobody waits": (
+    "the virtual time stands still when no tenant waits": (
         "policies/vtc.py",
         "tokens, step, not self.turn\n",
         "tokens, step, False\n",
@@ -284,7 +284,7 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "            entry.order = entry.rank = (entry.number,)\n",
         "            entry.order = (entry.number,)\n",
     ),
-    "the table of a forked branch is not told": (
+    "the table of a forked branch is left out of the plan": (
         "scheduling/commit.py",
         "                parts.batch.explicit[child] = None\n"
         "                parts.changes.replaced[child] = None\n",

@@ -1,6 +1,6 @@
 """A policy that means harm: whatever it answers, raises or does, no invariant breaks and nothing is lost.
 
-Hypothesis draws what each call of each method does. The failure is told once, under the policy's
+Hypothesis draws what each call of each method does. The failure is reported once, under the policy's
 name, and from then on every step equals that of a scheduler that was first come, first served.
 """
 
@@ -83,7 +83,7 @@ class Run:
         self.accepted: list[int] = []
         self.finished: list[Any] = []
         self.twin: Run | None = None
-        self.told: list[Any] = []  # what this run's calls gave since it has a twin
+        self.results: list[Any] = []  # what this run's calls gave since it has a twin
         self.stops = 0
 
     def check(self) -> None:
@@ -92,7 +92,7 @@ class Run:
             self.journal.observer.check()
 
     def again(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """A call; if somebody wants the program to stop, and it goes on all the same, once more."""
+        """A call, repeated once if it was interrupted and went on all the same."""
         try:
             return call(*arguments)
         except Stop:
@@ -123,7 +123,7 @@ class Run:
             finished = self.again(scheduler.commit, oldest, [7] * len(oldest.sampling))
             self.finished += finished
             self.check()
-        self.told.append((rows, plan.preempted, tuple(f.request_id for f in finished)))
+        self.results.append((rows, plan.preempted, tuple(f.request_id for f in finished)))
 
 
 def asked(number: int) -> Request:
@@ -158,8 +158,8 @@ def plain_twin(run: Run) -> Run:
         live.running.add(entry)
     for entry in queued:
         live.waiting.push(entry)
-    twin.told = []
-    run.told = []
+    twin.results = []
+    run.results = []
     return twin
 
 
@@ -191,7 +191,7 @@ def survive(config: Config, policy: Any, requests: int = 14) -> Run:
     assert not run.scheduler.of
     assert not run.scheduler.explicit
     if twin is not None:
-        assert run.told == twin.told
+        assert run.results == twin.results
         assert len(run.scheduler.policy_failures) == 1
     return run
 
@@ -226,12 +226,12 @@ NO_FAILURE = {"inf", "huge", "minus", "lying", "lying inside", "lying float", "e
 def test_each_deed_is_told_under_the_policys_name(what: str) -> None:
     """As the answer to the tenth question of a policy with every method, whatever it is."""
     LyingInt.turns = 0
-    told: set[str] = set()
+    output: set[str] = set()
     for call in (1, 2, 4, 10, 31):
         run = survive(CONFIG, Everything({call: what}))
-        told |= set(run.scheduler.policy_failures)
-    assert all(one.startswith("hostile: ") for one in told)
-    assert told or what in NO_FAILURE
+        output |= set(run.scheduler.policy_failures)
+    assert all(one.startswith("hostile: ") for one in output)
+    assert output or what in NO_FAILURE
 
 
 # ---- one by one --------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def fraction(value: Any) -> Fraction:
 
 
 class Pair:
-    """A policy and its second writing, told the same."""
+    """A policy and its second writing, given the same events."""
 
     def __init__(self, name: str, chosen: int, keep: int) -> None:
         prompt, output, quantum, weights = SETTINGS[chosen]
@@ -78,7 +78,7 @@ class Pair:
         elif kind in ("serve", "last") and plain.waiting:
             first = plain.first()
             assert policy.first(step) == first
-            if kind == "last":  # the queue empties before the admission is told
+            if kind == "last":  # the queue empties before the admission is reported
                 policy.idle(first, step)
                 plain.idle(first)
             policy.admitted(first, count, step)

@@ -72,7 +72,7 @@ def test_a_group_that_may_fork_takes_one_step_at_a_time() -> None:
 
 
 def preempted_in_flight(mode: str, most: int, failing: bool = False) -> tuple[Drive, Plan, Plan]:
-    """`b` gives way for `a` while its token is being computed: the two plans in flight."""
+    """`b` is preempted for `a` while its token is being computed: the two plans in flight."""
     drive = Drive(num_gpu_blocks=5, depth=2, preemption_mode=mode)
     drive.add("a", 11, 9)
     drive.add("b", 6, most)

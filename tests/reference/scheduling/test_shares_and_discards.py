@@ -69,7 +69,10 @@ def test_a_prompt_that_goes_on_gets_its_portion_and_decodes_come_first() -> None
     policy.portions["c"] = 3
     drive.add("c", 9, 2)
     plan = drive.step()
-    assert rows(plan) == {"a": 1, "b": 7}  # a prompt that runs may use what is left: nobody enters
+    assert rows(plan) == {
+        "a": 1,
+        "b": 7,
+    }  # a prompt that runs may use what is left: no request enters
     assert [name for name, *_ in policy.asked[-1:]] == ["b"]
 
 

@@ -1,4 +1,4 @@
-"""How a step is built when nobody gives way: who is admitted, and who computes how much."""
+"""How a step is built when no request is preempted: who is admitted, and who computes how much."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ def test_a_sequence_takes_a_block_for_each_block_size_of_positions_and_none_for_
 
 
 class Shy(dict[Any, Any]):
-    """A dict that nobody may go through."""
+    """A dict that must not be iterated over."""
 
     def _refuse(self) -> Any:
         raise AssertionError("a quiet step goes through everything that runs")

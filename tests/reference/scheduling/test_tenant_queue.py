@@ -223,7 +223,7 @@ def test_tenants_who_left_leave_nothing_behind() -> None:
 
 
 class Hostile(VirtualTokenCounter):
-    """Names somebody, or raises, when it is time."""
+    """Names a tenant, or raises, when it is time."""
 
     def __init__(self, where: str, answer: Any) -> None:
         super().__init__()
@@ -269,7 +269,7 @@ class Hostile(VirtualTokenCounter):
 @pytest.mark.parametrize(
     ("where", "answer"),
     [
-        ("first", "nobody"),
+        ("first", "stranger"),
         ("first", None),
         ("first", RuntimeError("no")),
         ("first", ["a"]),

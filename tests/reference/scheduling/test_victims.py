@@ -1,5 +1,5 @@
 # pyright: reportArgumentType=false
-"""Who gives way, how, and who never does."""
+"""Which request is preempted, how, and which never is."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_a_preempted_request_goes_back_by_its_key() -> None:
 
 
 def outgrown(**changes: Any) -> Drive:
-    """`b` is about to give way for `a`, with 8 tokens in 2 blocks."""
+    """`b` is about to be preempted for `a`, with 8 tokens in 2 blocks."""
     drive = Drive(**{"num_gpu_blocks": 5, **changes})
     drive.add("a", 11, 9)
     drive.add("b", 6, 3)

@@ -59,15 +59,15 @@ def test_sharing_policies_keep_their_bound_and_others_pass_nobody_in_order(
 
 def test_the_rows_are_the_same_in_one_process_and_in_two() -> None:
     workload = generate("tenants", 40, 12, 0)
-    told: list[list[dict[str, Any]]] = []
+    output: list[list[dict[str, Any]]] = []
     ended: list[str] = []
     for workers in (1, 2):
         rows = compare(
             workload, CONFIG, ["vtc", "fcfs"], workers=workers, on_row=lambda: ended.append("")
         )
-        told.append([row.json() for row in rows])
-    assert told[0] == told[1]
-    assert [row["policy"] for row in told[0]] == ["vtc", "fcfs"]
+        output.append([row.json() for row in rows])
+    assert output[0] == output[1]
+    assert [row["policy"] for row in output[0]] == ["vtc", "fcfs"]
     assert len(ended) == 4
 
 
@@ -125,7 +125,7 @@ def test_a_more_important_one_that_was_never_scheduled_makes_an_inversion() -> N
     for name, priority in (("low", 0), ("high", 2), ("middle", 1)):
         service.arrive(replace(arrival(name, ""), priority=priority))
     service.step(plan("low"), 0.0)  # high and middle wait
-    service.step(plan("high"), 1.0)  # nobody above it waits
+    service.step(plan("high"), 1.0)  # none above it waits
     service.step(plan("middle"), 2.0)
     assert service.inversions == 1
 

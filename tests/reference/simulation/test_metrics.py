@@ -159,5 +159,5 @@ def test_the_page_says_what_each_metric_is() -> None:
         re.findall(r"^\| `(\w+)` \| .* \|.*\|$", page.split("Beside these")[0], re.M)
     ) == set(run.metrics)
     (row,) = compare(generate("tenants", 12, 10, 0), Config(max_model_len=2048), ["vtc"])
-    told = set(re.findall(r"^\| `(\w+)` \|", page.split("adds, for each policy")[1], re.M))
-    assert told == set(row.json()) - {"policy", "run"}
+    output = set(re.findall(r"^\| `(\w+)` \|", page.split("adds, for each policy")[1], re.M))
+    assert output == set(row.json()) - {"policy", "run"}

@@ -145,11 +145,11 @@ class TooMany(TinyScheduler):
         self.limits = Limits(blocks=5, block_size=2, max_seqs=3, max_tokens=4)
 
     def step(self, execute: Callable[[list[Row]], list[int]]) -> list[str]:
-        told, self.limits = self.limits, Limits(blocks=5, block_size=2, max_seqs=3, max_tokens=6)
+        output, self.limits = self.limits, Limits(blocks=5, block_size=2, max_seqs=3, max_tokens=6)
         try:
             return super().step(execute)
         finally:
-            self.limits = told
+            self.limits = output
 
 
 class Idle(TinyScheduler):

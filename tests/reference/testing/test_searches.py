@@ -75,7 +75,7 @@ def test_a_search_that_stops_early_says_so() -> None:
 
 
 class Hangs(TinyScheduler):
-    """Serves nobody any more once two requests wait at once."""
+    """Serves no request any more once two requests wait at once."""
 
     def step(self, execute: Callable[[list[Row]], list[int]]) -> list[str]:
         if len(self.waiting) > 1:

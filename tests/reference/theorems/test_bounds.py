@@ -312,7 +312,7 @@ def test_a_rule_of_progress_that_is_off_is_seen(
 
 
 def test_the_longest_giving_way_is_seen() -> None:
-    """The first in the order is the longest: it gives way to those that come after it."""
+    """The first in the order is the longest: it is preempted for those that come after it."""
     sizes: dict[str, Any] = {
         "num_gpu_blocks": 8,
         "max_num_seqs": 2,

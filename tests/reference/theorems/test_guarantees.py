@@ -32,7 +32,7 @@ OPTIONS: dict[str, tuple[tuple[str, Any], ...]] = {
     "lpl": (("seconds_per_token", 0.5),),
     "mlfq": (("levels", 3),),
 }
-#: Theorems about the queue: who goes before whom. The others speak of who gives way.
+#: Theorems about the queue: who goes before whom. The others speak of preemption.
 QUEUE = ("P2", "P4", "P5", "P6b", "P7", "P8", "P9", "bypass", "P12", "P13")
 
 
@@ -172,8 +172,8 @@ def test_what_is_lost_is_told_by_premise_and_setting() -> None:
     assert verdict(guarantees(Config())) == f"all {len(found)} theorems hold"
     assert "P7 (" not in verdict(guarantees(Config(scheduling_policy="priority")))
     assert rows_of(Config(scheduling_policy="priority"))["priority.P7"].status == "fails"
-    told = found["fcfs.P7"].json()
-    assert (told["lost"], told["bound"]) == (["F2 (bypass 4)"], None)
+    output = found["fcfs.P7"].json()
+    assert (output["lost"], output["bound"]) == (["F2 (bypass 4)"], None)
 
 
 def test_the_swapped_going_first_takes_nothing_where_nobody_is_swapped() -> None:
@@ -281,7 +281,7 @@ def test_without_a_workload_numbers_are_for_the_largest_that_is_let_in() -> None
     config = small(scheduling_policy="aging")
     found = rows_of(config)
     assert found["aging.P9"].bound is not None
-    assert found["aging.P9"].bound.number is None  # nobody knows the priorities
+    assert found["aging.P9"].bound.number is None  # the priorities are unknown
     first = found["aging.P6b"].bound
     assert first is not None
     assert dict(first.where)["m"] == config.max_model_len - 1

@@ -1,4 +1,4 @@
-"""What is counted of waits: plans and arrivals told by hand, and the orders written a second time."""
+"""What is counted of waits: plans and arrivals given by hand, and the orders written a second time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lineclear.workload.workload import Arrival
 
 
 def plan(*enter: str, gone: tuple[str, ...] = (), samples: tuple[str, ...] = ()) -> Plan:
-    """A step that lets some in, after it made others give way; `samples` generate a token."""
+    """A step that lets some in, after it preempted others; `samples` generate a token."""
     rows = Joined(tuple(Scheduled(name, 0, 1, 0, 0, True, False) for name in samples), ())
     tables = tuple((name, 0, (0,)) for name in enter)
     return Plan(1, rows, rows, 1, 0, (), (), tables, tuple((name, "swap") for name in gone))

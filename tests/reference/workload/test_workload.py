@@ -1,4 +1,4 @@
-"""Readers and generator: what a row becomes, what a bad row is told, and that a seed is a seed."""
+"""Readers and generator: what a row becomes, the error of a bad row, and that a seed is a seed."""
 
 from __future__ import annotations
 
