@@ -14,6 +14,7 @@ from typing import Any
 
 from lineclear.cli.exits import PASSED, UsageError
 from lineclear.cli.output import add_format, write_json, write_text
+from lineclear_gpu.command import add_model, device_of, dtype_of
 
 __all__ = ["add_parser", "run"]
 
@@ -43,14 +44,7 @@ def add_parser(subparsers: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if available")
-    parser.add_argument(
-        "--model",
-        default="tiny-llama",
-        metavar="NAME",
-        help="a preset with random weights, a folder or an id of the hub (default: tiny-llama)",
-    )
-    parser.add_argument("--dtype", metavar="NAME", help="float32, float16 or bfloat16")
+    add_model(parser, "a preset with random weights, a folder or an id of the hub")
     parser.add_argument(
         "--block-size", type=int, default=16, metavar="INT", help="tokens per block (default: 16)"
     )
@@ -63,29 +57,22 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measures and saves."""
-    import torch
-
     from lineclear.config import ConfigError
     from lineclear_gpu.calibration import CalibrationError, default_path, save
     from lineclear_gpu.costs import BLOCKS, TOKENS, measure
     from lineclear_gpu.llm import LLM
     from lineclear_gpu.model import ModelError, Unsupported, load_model
     from lineclear_gpu.pool import PoolError
-    from lineclear_gpu.shape import DTYPES
     from lineclear_gpu.transfer import Transfer
 
-    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("there is no CUDA device here; use --device cpu")
-    if arguments.dtype is not None and arguments.dtype not in DTYPES:
-        raise UsageError(f"--dtype is one of {', '.join(DTYPES)}, not {arguments.dtype}")
+    device, dtype = device_of(arguments), dtype_of(arguments)
     if arguments.block_size < 1:
         raise UsageError(f"--block-size is {arguments.block_size}; give 1 or more")
     path = default_path() if arguments.file is None else Path(arguments.file)
     size: int = arguments.block_size
     try:
         llm = LLM(
-            load_model(arguments.model, device=device, dtype=DTYPES.get(arguments.dtype or "")),
+            load_model(arguments.model, device=device, dtype=dtype),
             eager=arguments.eager or None,
             calibration=False,
             block_size=size,

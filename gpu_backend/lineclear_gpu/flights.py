@@ -13,7 +13,7 @@ import numpy as np
 
 from lineclear.plan import Plan
 from lineclear_gpu.executor import Launched
-from lineclear_gpu.outputs import Decode, RequestOutput, Text
+from lineclear_gpu.outputs import Completion, Decode, RequestOutput, Text
 from lineclear_gpu.params import SamplingParams
 
 __all__ = ["EngineRequest", "Flight", "Steady"]
@@ -40,6 +40,16 @@ class EngineRequest:
         self.plain = False  # one sequence without text that only its length ends
         self.gone = False  # the request is forgotten
         self.tries = 0
+
+    def start_over(self, decode: Decode | None) -> None:
+        """Drops all its output, to sample every sequence again."""
+        output, params = self.output, self.params
+        for index in range(params.n):
+            output.outputs[index] = Completion(index)
+            self.texts[index] = Text(
+                decode, params.stops, keep_stop=params.include_stop_str_in_output
+            )
+        self.forked = False
 
 
 class Steady:

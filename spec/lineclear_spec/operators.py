@@ -25,7 +25,7 @@ class Operator:
         plain: what runs on plain data.
         formulas: what it is on formulas.
         lemmas: the units of proofs that its assumptions rest on; none if it is a definition.
-        tests: in `tests/spec/test_operators.py`, or in the file that is named.
+        tests: those that hold the two readings against each other, each with its file.
     """
 
     name: str
@@ -43,7 +43,10 @@ OPERATORS: tuple[Operator, ...] = (
         "an attribute is read or written",
         "a function of the record; a write changes it at one point",
         (),
-        ("test_something_done_for_each", "test_fields_of_an_operation"),
+        (
+            "tests/spec/test_block_operators.py::test_something_done_for_each",
+            "tests/spec/test_operation_operators.py::test_fields_of_an_operation",
+        ),
     ),
     Operator(
         "number and truth value",
@@ -51,7 +54,7 @@ OPERATORS: tuple[Operator, ...] = (
         "int and bool, and the connectives of `logic.py` on them",
         "a `Term`: integers and booleans of the solver",
         (),
-        ("test_numbers_and_truth_values",),
+        ("tests/spec/test_number_operators.py::test_numbers_and_truth_values",),
     ),
     Operator(
         "division by the block size",
@@ -59,7 +62,7 @@ OPERATORS: tuple[Operator, ...] = (
         "`//` and `*`",
         "three functions, of which monotony and steps of one are known",
         ("arithmetic",),
-        ("test_division",),
+        ("tests/spec/test_number_operators.py::test_division",),
     ),
     Operator(
         "guard and branch",
@@ -67,7 +70,7 @@ OPERATORS: tuple[Operator, ...] = (
         "an `if`, which raises or runs a function",
         "an assumption, an obligation, and fields that are an If",
         (),
-        ("test_guards_and_branches",),
+        ("tests/spec/test_guard_operators.py::test_guards_and_branches",),
     ),
     Operator(
         "phase and queue",
@@ -75,7 +78,7 @@ OPERATORS: tuple[Operator, ...] = (
         "`in` a set of phases; del and set in two of the three dicts by phase",
         "a disjunction; the field `queue`",
         (),
-        ("test_phases_and_queues",),
+        ("tests/spec/test_guard_operators.py::test_phases_and_queues",),
     ),
     Operator(
         "pool",
@@ -84,7 +87,7 @@ OPERATORS: tuple[Operator, ...] = (
         "`free` and a permutation whose free part comes first; a number that no fence exceeds and "
         "one attains",
         ("lemma_put", "lemma_latest"),
-        ("test_pool",),
+        ("tests/spec/test_pool_operators.py::test_pool",),
     ),
     Operator(
         "list",
@@ -92,7 +95,10 @@ OPERATORS: tuple[Operator, ...] = (
         "list: extend, append, remove, clear, [i], [i:j], [i:j] = records",
         "length and entries; entries within a range are those of the vector",
         (),
-        ("test_list", "test_members"),
+        (
+            "tests/spec/test_container_operators.py::test_list",
+            "tests/spec/test_container_operators.py::test_members",
+        ),
     ),
     Operator(
         "ordered set",
@@ -100,7 +106,10 @@ OPERATORS: tuple[Operator, ...] = (
         "the keys of a dict",
         "size and entries; a block that leaves the set of its request has no name",
         (),
-        ("test_set", "test_batch_and_calendars"),
+        (
+            "tests/spec/test_container_operators.py::test_set",
+            "tests/spec/test_calendar_operators.py::test_batch_and_calendars",
+        ),
     ),
     Operator(
         "remove all",
@@ -108,7 +117,7 @@ OPERATORS: tuple[Operator, ...] = (
         "del in a loop",
         "a set of the other elements, in any order",
         ("lemma_remove_all",),
-        ("test_set",),
+        ("tests/spec/test_container_operators.py::test_set",),
     ),
     Operator(
         "each to its own",
@@ -116,7 +125,7 @@ OPERATORS: tuple[Operator, ...] = (
         "list.append, or a key that is set, in a loop over two lists",
         "one entry more for each sequence; sets that have each block with its owner besides",
         ("lemma_hold_each",),
-        ("test_each_to_its_own",),
+        ("tests/spec/test_block_operators.py::test_each_to_its_own",),
     ),
     Operator(
         "operations by number",
@@ -129,7 +138,7 @@ OPERATORS: tuple[Operator, ...] = (
         "a dict: in, min of its keys, [k], [k] = number, pop",
         "the field `open` and fields of the number; the least number that is open",
         ("lemma_first_open",),
-        ("test_operations_by_number",),
+        ("tests/spec/test_operation_operators.py::test_operations_by_number",),
     ),
     Operator(
         "calendar",
@@ -141,7 +150,7 @@ OPERATORS: tuple[Operator, ...] = (
         "a dict of dicts by step",
         "a field of the sequence: the step under which it is listed",
         ("lemma_select",),
-        ("test_batch_and_calendars",),
+        ("tests/spec/test_calendar_operators.py::test_batch_and_calendars",),
     ),
     Operator(
         "records as they are now",
@@ -149,7 +158,11 @@ OPERATORS: tuple[Operator, ...] = (
         "list, reversed, dict.fromkeys, itertools.repeat, an attribute of each",
         "a vector: size, entries and the index of an entry, of the state of this moment",
         (),
-        ("test_views",),
+        (
+            "tests/spec/test_view_operators.py::test_views",
+            "tests/spec/test_container_operators.py::test_set",
+            "tests/spec/test_block_operators.py::test_new_blocks",
+        ),
     ),
     Operator(
         "select",
@@ -157,7 +170,7 @@ OPERATORS: tuple[Operator, ...] = (
         "filter",
         "an enumeration of the elements of which the condition holds",
         ("lemma_select",),
-        ("test_views",),
+        ("tests/spec/test_view_operators.py::test_views",),
     ),
     Operator(
         "all",
@@ -165,7 +178,7 @@ OPERATORS: tuple[Operator, ...] = (
         "all(map(condition, records))",
         "the condition for every element, or every entry from one on",
         (),
-        ("test_views",),
+        ("tests/spec/test_view_operators.py::test_views",),
     ),
     Operator(
         "each",
@@ -173,7 +186,7 @@ OPERATORS: tuple[Operator, ...] = (
         "a loop",
         "what one run writes to a record of which nothing is known, of every element",
         (),
-        ("test_something_done_for_each",),
+        ("tests/spec/test_block_operators.py::test_something_done_for_each",),
     ),
     Operator(
         "new record",
@@ -181,7 +194,10 @@ OPERATORS: tuple[Operator, ...] = (
         "a call of the class",
         "a record that was not there before; a number with its fields",
         (),
-        ("test_new_blocks", "test_new_sequence_and_operation"),
+        (
+            "tests/spec/test_block_operators.py::test_new_blocks",
+            "tests/spec/test_operation_operators.py::test_new_sequence_and_operation",
+        ),
     ),
     Operator(
         "fields of each block",
@@ -189,7 +205,10 @@ OPERATORS: tuple[Operator, ...] = (
         "attributes are written in a loop",
         "fields, the owners of places and the ghost list of holders, point by point",
         (),
-        ("test_relocate_and_copies", "test_counts"),
+        (
+            "tests/spec/test_block_operators.py::test_relocate_and_copies",
+            "tests/spec/test_block_operators.py::test_counts",
+        ),
     ),
     Operator(
         "what a plan tells",
@@ -198,7 +217,7 @@ OPERATORS: tuple[Operator, ...] = (
         "the ghosts `touch` and `source` at the last operation; nothing of what grew",
         (),
         (
-            "test_relocate_and_copies",
+            "tests/spec/test_block_operators.py::test_relocate_and_copies",
             "tests/cli/test_planted.py::test_p16_a_plan_that_does_not_tell_a_table_is_red",
         ),
     ),
@@ -214,7 +233,10 @@ OPERATORS: tuple[Operator, ...] = (
         "nothing",
         "fields that only invariants read",
         (),
-        ("test_ghosts_do_nothing_on_plain_data", "test_ghosts"),
+        (
+            "tests/spec/test_ghost_operators.py::test_ghosts_do_nothing_on_plain_data",
+            "tests/spec/test_ghost_operators.py::test_ghosts",
+        ),
     ),
 )
 

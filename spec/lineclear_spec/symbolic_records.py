@@ -3,7 +3,7 @@
 """The operators on formulas that read or write one record, phase or operation.
 
 Guarantees: each method means on any state what the method of the same name of `ledger.Ledger` does
-to plain data; `tests/spec/test_operators.py` holds the two against each other.
+to plain data; the tests that `operators.py` names hold the two against each other.
 """
 
 from __future__ import annotations

@@ -147,13 +147,13 @@ def test_branches_share_their_prompt_and_differ_afterwards() -> None:
 def run_alone(branch: int) -> list[int]:
     """One sequence alone that samples as that branch of its request."""
     engine = made().engine
-    settle = engine._settle
+    settle = engine.lanes._settle
 
     def under(live: Any, _: int, lane: int) -> None:
         settle(live, 0, lane)
-        engine._sequence[lane] = branch
+        engine.lanes._sequence[lane] = branch
 
-    engine._settle = under  # type: ignore[method-assign, assignment]
+    engine.lanes._settle = under  # type: ignore[method-assign, assignment]
     output = ask(engine, "a", SamplingParams(**{**as_dict(SAMPLED), "n": 1}))
     engine.run()
     ids: list[int] = output.outputs[0].token_ids

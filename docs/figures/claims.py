@@ -1,0 +1,192 @@
+"""The README's table of claims: from this run, and from pages and results that other scripts write."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from figures.page import table
+from figures.proofs import SEEDS, proved_always, stood
+from lineclear.report.properties import cells, show_all
+from lineclear_spec.actions import ACTIONS
+from lineclear_spec.invariants import INVARIANTS
+from lineclear_spec.standings import Standing
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def azure() -> list[tuple[str, ...]]:
+    """The row of the two real traces, from docs/azure.md, which another script writes."""
+    page = ROOT / "docs/azure.md"
+    if not page.exists():
+        return []
+    cells: dict[str, list[int]] = {}
+    for line in page.read_text().splitlines():
+        name, *values = [cell.strip(" *") for cell in line.strip("|").split("|")]
+        if values and all(re.fullmatch(r"[\d,]+", v) for v in values):
+            cells[name] = [int(v.replace(",", "")) for v in values]
+    steps, checks = sum(cells["steps"]), sum(cells["checks of all invariants"])
+    claim = "two real traces run under memory pressure and break no invariant"
+    figure = f"{steps:,} steps, {checks:,} checks, {sum(cells['violations'])} violations"
+    return [
+        (
+            claim,
+            "tested",
+            figure,
+            "`python benchmarks/azure.py FOLDER`, [docs/azure.md](docs/azure.md)",
+        )
+    ]
+
+
+def claims(
+    results: Sequence[Any], second: Sequence[Any], found: Sequence[Any], verdicts: Sequence[Any]
+) -> str:
+    """The README's table."""
+    asked = [r for r in results if r.kind != "frame"]
+    total = sum(r.seed == 0 for r in asked)
+    other = [r for r in second if r.kind not in ("frame", "lemma")]
+    agreed = sum(r.status == "proved" for r in other)
+    whole = [w for w in found if w.complete]
+    states = sum(w.states for w in found)
+    broken = sum(len(w.violations) for w in found)
+    refuted = sum(v.status == "refuted" for v in verdicts)
+    shown = sum(any(name in w.witnesses for w in found) for name in ACTIONS)
+    rows: list[tuple[str, ...]] = [
+        (
+            f"{len(ACTIONS)} actions keep {len(INVARIANTS)} invariants and their promises, for any "
+            "number of requests, sequences, blocks and tokens and any block size",
+            "proved",
+            f"{proved_always(asked):,} of {total:,} obligations, seeds 0 to {SEEDS - 1}",
+            f"`lineclear prove --seeds {SEEDS}`",
+        ),
+        (
+            "the same, by a second solver",
+            "proved",
+            f"{agreed:,} of {len(other):,} obligations",
+            "`lineclear prove --no-mutants --second-solver`",
+        ),
+        (
+            "a table that lacks one guard or one effect is noticed",
+            "by proof and by execution",
+            f"{refuted} of {len(verdicts)} mutants",
+            "`lineclear check`, [docs/mutants.md](docs/mutants.md)",
+        ),
+        (
+            "every action can happen",
+            "a trace each",
+            f"{shown} of {len(ACTIONS)} actions",
+            "`lineclear check`",
+        ),
+        (
+            "no state of small worlds breaks an invariant",
+            "exhausted, or searched up to a bound",
+            f"{states:,} states, {broken} violations; {len(whole)} of {len(found)} worlds exhausted",
+            "`lineclear check`",
+        ),
+        *azure(),
+        ("what the scheduler decides, beyond safety", "tested", "scenarios, runs", "`make test`"),
+    ]
+    if (ROOT / "docs/speed.md").exists():
+        page = "[docs/speed.md](docs/speed.md)"
+        script = "`python benchmarks/scheduler.py`"
+        rows.append(("time of a scheduling step", "measured", page, script))
+    stand = stood(results, second)
+    shown = sum(t.status == "proved" for t in stand)
+    rows.append(
+        (
+            "progress and order, policy by policy, under premises that are printed",
+            "one-step lemmas proved, joined on paper",
+            f"{shown} of {len(stand)} theorems, {sum(not t.holds for t in stand)} of them refutations",
+            "`lineclear prove --theorems`, [docs/trust.md](docs/trust.md#progress)",
+        )
+    )
+    rows += properties(stand) + explored() + compared() + on_a_gpu()
+    return table(("claim", "how", "figure", "printed by"), rows)
+
+
+def properties(stand: list[Standing]) -> list[tuple[str, ...]]:
+    """The table of policies, from these theorems and from every run that refutes one."""
+    found = Counter(cell.verdict for cell in cells(stand, show_all()))
+    figure = ", ".join(f"{found[verdict]} {verdict}" for verdict in sorted(found))
+    return [
+        (
+            "which of the properties P1 to P13 each policy satisfies",
+            "proved, or refuted by a run that replays",
+            figure,
+            "`lineclear policies`, [docs/policies.md](docs/policies.md)",
+        )
+    ]
+
+
+def compared() -> list[tuple[str, ...]]:
+    """Pages whose figures are measured by scripts of their own."""
+    return [
+        (
+            "time of a long simulation, and of a step under each policy",
+            "measured",
+            "[docs/simulator_speed.md](docs/simulator_speed.md)",
+            "`python benchmarks/simulator.py FOLDER`",
+        ),
+        (
+            "policies on three public traces; the simulator against the log of a real engine",
+            "measured, simulated time",
+            "[docs/compare.md](docs/compare.md), [docs/validation.md](docs/validation.md)",
+            "`python docs/make_compare.py FOLDER`, `python benchmarks/vllm_log.py FOLDER`",
+        ),
+    ]
+
+
+def explored() -> list[tuple[str, ...]]:
+    """What the searches of the scheduler found, as their page says."""
+    page = ROOT / "docs/explored.md"
+    last = page.read_text(encoding="utf-8").strip().splitlines()[-1] if page.exists() else ""
+    if "searches" not in last:
+        return []
+    return [
+        (
+            "no behaviour of the scheduler at small scope breaks an invariant, gets stuck or goes "
+            "round in circles, whatever its users and its device do",
+            "exhausted, bounds printed",
+            # The page's run came before the oracle of the step and the device of the test.
+            f"on 2026-11-24, before steps were judged by the oracle: {last.rstrip('.')}",
+            "`lineclear explore --deep`, [docs/explored.md](docs/explored.md)",
+        )
+    ]
+
+
+def on_a_gpu() -> list[tuple[str, ...]]:
+    """What was measured on a GPU, as the results that are kept say."""
+    file = ROOT / "benchmarks/results/h200.json"
+    if not file.exists():
+        return []
+    found = json.loads(file.read_text(encoding="utf-8"))
+    where, tags, parity = (found[name] for name in ("machine", "tags", "parity"))
+    differ = sum(value for key, value in parity.items() if key.endswith("that differ"))
+    preempted = sum(value for key, value in parity.items() if key.endswith("preemptions"))
+    page = "[benchmarks/results/h200.md](benchmarks/results/h200.md)"
+    script = f"`python benchmarks/gpu.py`, {page}"
+    return [
+        (
+            "no request reads another request's KV on a GPU, under memory pressure and with failing copies",
+            f"tested, {where['gpu']}, {where['date']}",
+            f"{tags['steps']:,} steps, {tags['slots checked']:,} slots, {tags['wrong']} wrong",
+            script,
+        ),
+        (
+            "outputs are identical under memory pressure",
+            f"tested, {where['gpu']}, {where['date']}",
+            f"{parity['steps']:,} steps, {preempted:,} preemptions, {differ} requests differ",
+            script,
+        ),
+        (
+            "swaps reach link bandwidth and overlap compute",
+            f"measured, {where['gpu']}, {where['date']}",
+            f"{found['swaps']['2048 KiB out share']:.0%} of the link for blocks of 2 MiB, "
+            f"{found['swaps']['64 KiB out share']:.0%} for 64 KiB",
+            script,
+        ),
+    ]

@@ -1,0 +1,93 @@
+"""What solvers were asked and what they said, theorem by theorem; what searches of small worlds found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from figures.page import table
+from lineclear_spec.standings import Standing, standings
+
+SEEDS = 5
+KINDS = {
+    "initiation": "an invariant holds of the empty ledger",
+    "preserved": "an action or a block step keeps an invariant",
+    "contract": "an action or a block step does what it promises, and nothing else",
+    "defined": "a primitive, an operator or a block step is used only where it may be",
+    "refusal": "an action that is refused has changed nothing",
+    "base": "what a bulk operator assumes is true of no elements",
+    "step": "what a bulk operator assumes is true of one element more",
+    "arithmetic": "a fact about ceil and floor, for every block size",
+    "ranking": "an action lowers, or leaves alone, what a request has left",
+    "progress": "a decision of the scheduler, or an order of a policy, is what progress needs",
+}
+
+
+def obligations(results: Sequence[Any], second: Sequence[Any], versions: Sequence[str]) -> str:
+    """What was asked, by kind, and what the solvers said."""
+    asked = [r for r in results if r.kind != "frame" and r.seed == 0]
+    other = [r for r in second if r.kind not in ("frame", "lemma")]
+    rows: list[Sequence[object]] = []
+    for kind, meaning in KINDS.items():
+        mine = [r for r in results if r.kind == kind]
+        theirs = [r for r in other if r.kind == kind]
+        good = sum(r.status == "proved" for r in mine if r.seed == 0)
+        always = proved_always(mine)
+        rows.append((kind, meaning, good, always, sum(r.status == "proved" for r in theirs)))
+    rows.append(("all", "", *[sum(int(str(row[k])) for row in rows) for k in (2, 3, 4)]))
+    frames = sum(r.kind == "frame" and r.seed == 0 for r in results)
+    bad = sorted({f"{r.key}: {r.status}" for r in (*results, *other) if r.status != "proved"})
+    lines = [
+        table(("kind", "it says that", versions[0], f"seeds 0 to {SEEDS - 1}", versions[1]), rows),
+        "",
+        f"{len(asked):,} obligations of {len({r.action for r in results})} units were asked; "
+        f"another {frames:,} pairs of action and clause need no solver, because the action writes "
+        "nothing that the clause reads. Not proved: "
+        + (", ".join(f"`{line}`" for line in bad) if bad else "none")
+        + ".",
+    ]
+    return "\n".join(lines)
+
+
+def proved_always(results: Sequence[Any]) -> int:
+    """Obligations that are proved under the seed that proves the fewest."""
+    return min(
+        (sum(r.status == "proved" for r in results if r.seed == s) for s in range(SEEDS)),
+        default=0,
+    )
+
+
+def stood(results: Sequence[Any], second: Sequence[Any]) -> list[Standing]:
+    """How every theorem stands, by the answers of both solvers."""
+    from lineclear_spec.obligations import every_key
+
+    return standings(((r.key, r.status) for r in (*results, *second)), every_key())
+
+
+def theorems(results: Sequence[Any], second: Sequence[Any]) -> str:
+    """What each policy guarantees, and what it does not."""
+    rows = [
+        (
+            f"`{t.theorem}`",
+            t.sentence,
+            t.status if t.holds or t.status != "proved" else "fails, proved",
+            t.obligations,
+            " ".join(t.premises) or "none",
+        )
+        for t in stood(results, second)
+    ]
+    return table(("theorem", "it says that", "status", "obligations", "premises"), rows)
+
+
+def worlds(found: Sequence[Any]) -> str:
+    """What was searched, how far."""
+    rows = [
+        (
+            w.bounds.name, w.bounds.block_size, f"{w.bounds.gpu_blocks} + {w.bounds.cpu_blocks}", w.bounds.live,
+            w.bounds.depth, w.states, w.transitions, w.depth, len(w.violations),
+            "exhausted" if w.complete else f"stopped at {w.bounds.max_states:,} states",
+        )
+        for w in found
+    ]  # fmt: skip
+    head = "world,block size,blocks GPU + CPU,live requests,steps in flight,states,transitions"
+    return table((*head.split(","), "longest trace", "violations", "how far"), rows)

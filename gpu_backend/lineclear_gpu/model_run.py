@@ -1,0 +1,126 @@
+# pyright: basic
+"""`lineclear run` with a model: loads it, sizes the pool, serves the workload, compares and reports.
+
+Guarantees: exit code 0 only if every request ended as expected, no invariant was violated and,
+with --compare, the tokens equal those under ample memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
+from lineclear.cli.output import write_json, write_text
+from lineclear.cli.settings import read_settings
+from lineclear.cli.simulate import load
+from lineclear_gpu.command import SMALL, dtype_of
+from lineclear_gpu.serving import serve, summary
+
+if TYPE_CHECKING:
+    from lineclear.config import Config
+    from lineclear.workload.workload import Workload
+
+__all__ = ["run_model"]
+
+#: Requests per second; arrival times have no effect here.
+EVERYBODY_AT_ONCE = 1e9
+
+
+def run_model(arguments: argparse.Namespace, device: str) -> int:
+    """Serves a workload with a model."""
+    from lineclear_gpu.engine import EngineError
+    from lineclear_gpu.llm import LLM, CalibrationError
+    from lineclear_gpu.model import ModelError, Unsupported, load_model
+    from lineclear_gpu.pool import PoolError
+
+    dtype = dtype_of(arguments)
+    drawn = arguments.workload is None
+    defaults = {"depth": 2} if device == "cuda" else {}
+    config = read_settings(arguments, SMALL if drawn else defaults)
+    workload = short(arguments) if drawn and arguments.generate is None else load(arguments)
+    try:
+        model = load_model(arguments.model, device=device, dtype=dtype, seed=arguments.seed)
+        llm = LLM(
+            model, config=sized(arguments, config, model), verify=arguments.verify_each_step,
+            seed=arguments.seed, eager=arguments.eager or None, progress=recording,
+            calibration=arguments.calibration,
+        )  # fmt: skip
+    except (ModelError, Unsupported, PoolError, EngineError, CalibrationError) as error:
+        raise UsageError(str(error)) from error
+    if device == "cuda":
+        sys.stderr.write(f"{llm.recorded}\n{llm.calibrated}\n")
+    recorded = llm.recorded
+    served = serve(llm, workload, arguments)
+    same: bool | None = None
+    if arguments.compare:
+        llm.close()
+        ample = replace(
+            llm.config,
+            num_gpu_blocks=llm.config.max_num_seqs
+            * -(-llm.config.max_model_len // llm.config.block_size),
+        )
+        again = LLM(model, config=ample, seed=arguments.seed, eager=arguments.eager or None)
+        reference = serve(again, workload, arguments, quiet=True)
+        same = served["tokens"] == reference["tokens"]
+        served["ample"] = {
+            "preemptions": reference["preemptions"],
+            "seconds": reference["seconds"],
+        }
+    del served["tokens"]
+    result = {"model": arguments.model, "device": device, "dtype": str(model.dtype), **served}
+    result["recorded"] = recorded
+    result["costs"] = {
+        "swap_token_cost": llm.config.swap_token_cost,
+        "recompute_token_cost": llm.config.recompute_token_cost,
+        "source": llm.calibrated,
+    }
+    result["same_tokens"] = same
+    if arguments.format == "json":
+        write_json(result)
+    else:
+        write_text(summary(result))
+    if same is False or result["violations"]:
+        return REFUTED
+    return INCONCLUSIVE if result["errors"] or result["unfinished"] else PASSED
+
+
+def recording(done: int, total: int) -> None:
+    """Shows progress of recording on a terminal."""
+    if sys.stderr.isatty():
+        end = "\n" if done == total else ""
+        sys.stderr.write(f"\rrecording steps: {done} of {total}{end}")
+        sys.stderr.flush()
+
+
+def short(arguments: argparse.Namespace) -> Workload:
+    """The default workload: short prompts and outputs, for a tiny model."""
+    from lineclear.workload.workload import Lengths, WorkloadError, synthetic
+
+    prompts = Lengths(median=48, sigma=0.8, least=4, most=160)
+    outputs = Lengths(median=24, sigma=0.6, least=4, most=64)
+    rate = arguments.request_rate or EVERYBODY_AT_ONCE
+    try:
+        return synthetic(
+            arguments.num_requests or 24, rate, arguments.seed, prompts=prompts, outputs=outputs
+        )
+    except WorkloadError as error:
+        raise UsageError(str(error)) from error
+
+
+def sized(arguments: argparse.Namespace, config: Config, model: Any) -> Config:
+    """The settings, with a pool sized to the device unless given."""
+    from lineclear_gpu.pool import blocks_for
+    from lineclear_gpu.reserve import reserve
+    from lineclear_gpu.shape import KVShape
+
+    config = replace(config, max_model_len=min(config.max_model_len, model.max_model_len))
+    chosen = arguments.num_gpu_blocks is not None or arguments.config is not None
+    if chosen or arguments.workload is None or model.device.type == "cpu":
+        return config
+    shape = KVShape(model.layers, model.kv_heads, model.head_dim, config.block_size, model.dtype)
+    reserved = reserve(model, config, None, not arguments.eager)
+    blocks = blocks_for(shape, model.device, arguments.gpu_memory_utilization, reserved)
+    return replace(config, num_gpu_blocks=blocks)

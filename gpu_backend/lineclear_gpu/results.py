@@ -1,0 +1,183 @@
+# pyright: basic
+"""What becomes of sampled tokens: the outputs of the live requests, and what is new in them.
+
+Guarantees: a token is stored in the book, in its sequence's output and in the new output, or in none
+of them: a sequence that has ended and a sample that the scheduler dropped learn nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from functools import partial
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+
+from lineclear.request import Finished
+from lineclear_gpu.book import Book
+from lineclear_gpu.flights import EngineRequest, Flight, Steady
+from lineclear_gpu.outputs import Delta
+
+__all__ = ["Results"]
+
+#: Builds a Delta from its parts.
+NEW_DELTA: Callable[[Any], Delta] = partial(tuple.__new__, Delta)
+
+
+class Results:
+    """The output of every live request.
+
+    Args:
+        book: learns the tokens too.
+        live: the live requests; one that ends is removed.
+    """
+
+    def __init__(self, book: Book, live: dict[Hashable, EngineRequest]) -> None:
+        """Starts without output."""
+        self.book = book
+        self.live = live
+        self._deltas: list[Delta] = []
+
+    def take(self) -> list[Delta]:
+        """The new output since the last call."""
+        deltas, self._deltas = self._deltas, []
+        return deltas
+
+    # ---- tokens --------------------------------------------------------------------------------
+
+    def store(
+        self, flight: Flight, tokens: list[int], dropped: set[int], ends: frozenset[int]
+    ) -> tuple[Any, list[int | tuple[int, int]], list[EngineRequest]]:
+        """Stores the tokens of a step.
+
+        Args:
+            flight: the step.
+            tokens: what it sampled, in order.
+            dropped: positions in `plan.sampling` that the scheduler drops.
+            ends: tokens that end a sequence unless its parameters ignore them.
+
+        Returns:
+            The tokens to commit, the samples that stop there, and the requests that ended.
+        """
+        sampled: list[Any] = []
+        stopped: list[int | tuple[int, int]] = []
+        ended: list[EngineRequest] = []
+        lanes: list[int] = []  # that get a token, and the tokens
+        learned: list[int] = []
+        simple = True
+        first = 0
+        for position, (live, branch) in enumerate(flight.who):
+            width = flight.widths[position]
+            if live.plain and not live.gone and position not in dropped:
+                token = tokens[first]
+                first += 1
+                sampled.append(token)
+                lanes.append(live.lanes[0])
+                learned.append(token)
+                output = live.output
+                ids = output.outputs[0].token_ids
+                ids.append(token)
+                if len(ids) >= live.params.max_tokens:
+                    output.outputs[0].finish_reason = "length"
+                    ended.append(live)
+                reason = output.outputs[0].finish_reason
+                self._deltas.append(Delta(output.request_id, 0, (token,), "", reason))
+                continue
+            mine = tokens[first : first + width]
+            first += width
+            if width == 1:
+                sampled.append(mine[0])
+            else:
+                sampled.append([[token] for token in mine])
+                simple = False
+            if live.gone or position in dropped:
+                continue
+            if width > 1:
+                live.forked = True
+            for k, token in enumerate(mine):
+                index = branch if k == 0 else k
+                if live.output.outputs[index].finish_reason is None:
+                    lanes.append(live.lanes[index])
+                    learned.append(token)
+                if self._learn(live, index, token, ends):
+                    stopped.append(position if width == 1 else (position, k))
+            if live.output.finished:
+                ended.append(live)
+        self.book.learn_all(np.array(lanes, dtype=np.int64), np.array(learned, dtype=np.int64))
+        given: Any = np.array(sampled, dtype=np.int64) if simple else sampled
+        return given, stopped, ended
+
+    def store_steady(self, steady: Steady, tokens: list[int]) -> tuple[Any, list[EngineRequest]]:
+        """Stores the tokens of a decode-only step of plain sequences: none was dropped, each gets one.
+
+        Returns:
+            The tokens to commit, and the requests that ended.
+        """
+        given = np.array(tokens, dtype=np.int64)
+        self.book.learn_all(steady.lanes, given)
+        for append, token in zip(steady.appends, tokens, strict=True):
+            append(token)
+        # Equals Delta(name, 0, (token,), "", None) for each, without a Python call for each.
+        parts = zip(steady.names, repeat(0), zip(tokens, strict=True), repeat(""), repeat(None))
+        deltas = list(map(NEW_DELTA, parts))
+        ended = np.flatnonzero(self.book.known[steady.lanes] >= steady.ends).tolist()
+        for position in ended:
+            steady.who[position][0].output.outputs[0].finish_reason = "length"
+            deltas[position] = deltas[position]._replace(finish_reason="length")
+        self._deltas += deltas
+        return given, [steady.who[position][0] for position in ended]
+
+    def _learn(self, live: EngineRequest, index: int, token: int, ends: frozenset[int]) -> bool:
+        """Adds one token to a sequence; returns whether it stops here (its length apart)."""
+        completion, params = live.output.outputs[index], live.params
+        if completion.finish_reason is not None:
+            return False
+        completion.token_ids.append(token)
+        stop: int | str | None = None
+        if token in params.stop_token_ids or (token in ends and not params.ignore_eos):
+            stop = token
+        text = live.texts[index]
+        if stop is None:
+            stop = text.add(completion.token_ids)
+        over = len(completion.token_ids) >= params.max_tokens
+        if stop is not None:
+            completion.finish_reason, completion.stop_reason = "stop", stop
+        elif over:
+            completion.finish_reason = "length"
+        new = text.take(ended=completion.finish_reason is not None)
+        completion.text = text.text[: text.given]
+        reason = completion.finish_reason
+        self._deltas.append(Delta(live.output.request_id, index, (token,), new, reason))
+        if reason is not None:
+            name = live.output.request_id
+            if any(c.finish_reason is None for c in live.output.outputs):
+                self.book.drop(name, index)
+        return stop is not None and not over
+
+    # ---- ends ----------------------------------------------------------------------------------
+
+    def over(self, requests: list[Finished]) -> None:
+        """Notes how often each request that the scheduler ended was preempted."""
+        for finished in requests:
+            done = self.live.get(finished.request_id)
+            if done is not None:
+                done.output.preemptions = finished.preemptions
+
+    def close(self, live: EngineRequest, reason: str, error: str | None = None) -> None:
+        """Ends the request; keeps its output."""
+        live.output.error = error
+        for completion in live.output.outputs:
+            if completion.finish_reason is None:
+                completion.finish_reason = reason
+                self._deltas.append(
+                    Delta(live.output.request_id, completion.index, (), "", reason)
+                )
+        self.forget(live)
+
+    def forget(self, live: EngineRequest) -> None:
+        """Deletes all state of the request."""
+        name = live.output.request_id
+        live.gone = True
+        self.live.pop(name, None)
+        self.book.drop_request(name, range(live.params.n))

@@ -1,0 +1,167 @@
+# pyright: basic
+"""Serves a workload with a model: the figures of it, and the figures as text.
+
+Guarantees: the prompts depend on the workload, the vocabulary and the seed alone. A violated
+invariant ends the run and is among its figures. torch is imported only when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import time
+from typing import TYPE_CHECKING, Any
+
+from lineclear_gpu.progress import ProgressView
+
+if TYPE_CHECKING:
+    from lineclear.workload.workload import Workload
+    from lineclear_gpu.llm import LLM
+    from lineclear_gpu.outputs import RequestOutput
+
+__all__ = ["serve", "summary"]
+
+
+def serve(
+    llm: LLM, workload: Workload, arguments: argparse.Namespace, *, quiet: bool = False
+) -> dict[str, Any]:
+    """Serves the workload; returns figures and tokens."""
+    from lineclear.monitor.audit import InvariantViolation
+    from lineclear.monitor.hazards import Hazard
+    from lineclear_gpu.engine import EngineError
+    from lineclear_gpu.params import SamplingParams
+
+    engine = llm.engine
+    draw = random.Random(arguments.seed)
+    outputs: list[RequestOutput] = []
+    rejected: list[str] = []
+    begin = time.perf_counter()
+    for number, arrival in enumerate(workload.requests):
+        prompt = [draw.randrange(llm.model.vocab_size) for _ in range(arrival.prompt_tokens)]
+        params = SamplingParams(
+            n=arrival.parallel,
+            max_tokens=max(arrival.output_tokens),
+            temperature=arguments.temperature,
+            seed=number,
+            ignore_eos=True,
+            priority=arrival.priority,
+        )
+        try:
+            engine.add(arrival.request_id, prompt, params, tenant=arrival.client or None)
+            outputs.append(engine.live[arrival.request_id].output)
+        except EngineError as error:
+            rejected.append(str(error))
+    first: dict[Any, float] = {}
+    last: dict[Any, float] = {}
+    violations: list[str] = []
+    view = ProgressView(engine, quiet)
+    with view:
+        try:
+            while engine.busy and (arguments.steps is None or engine.steps < arguments.steps):
+                deltas = engine.step()
+                now = time.perf_counter() - begin
+                for delta in deltas:
+                    if delta.token_ids:
+                        first.setdefault(delta.request_id, now)
+                        last[delta.request_id] = now
+                view.show(deltas)
+        except (InvariantViolation, Hazard) as violation:
+            violations.append(str(violation))
+    seconds = time.perf_counter() - begin
+    generated = sum(len(c.token_ids) for output in outputs for c in output.outputs)
+    rates = [
+        (last[o.request_id] - first[o.request_id]) / (most - 1)
+        for o in outputs
+        if (most := max(len(c.token_ids) for c in o.outputs)) > 1
+    ]
+    counters = engine.scheduler.counters
+    hazards = engine.executor.hazards
+    return {
+        "workload": workload.name,
+        "requests": len(workload.requests),
+        "finished": sum(output.finished and output.error is None for output in outputs),
+        "unfinished": sum(not output.finished for output in outputs),
+        "rejected": rejected,
+        "errors": [f"{o.request_id}: {o.error}" for o in outputs if o.error is not None],
+        "failed_steps": list(engine.failures),
+        "steps": engine.steps,
+        "preemptions": {
+            "swap": counters.preemptions["swap"],
+            "recompute": counters.preemptions["recompute"],
+        },
+        "generated_tokens": generated,
+        "seconds": seconds,
+        "tokens_per_second": generated / seconds if seconds else None,
+        "ttft": spread(list(first.values())),
+        "tpot": spread(rates),
+        "invariant_checks": engine.checks,
+        "ordered_accesses": 0 if hazards is None else hazards.checked,
+        "violations": violations,
+        "blocks": {"gpu": llm.config.num_gpu_blocks, "cpu": llm.config.num_cpu_blocks},
+        "bytes_out": engine.executor.transfer.bytes_out,
+        "bytes_in": engine.executor.transfer.bytes_in,
+        "tokens": [[c.token_ids for c in output.outputs] for output in outputs],
+    }
+
+
+def spread(values: list[float]) -> dict[str, float] | None:
+    """Mean and percentiles, in seconds."""
+    if not values:
+        return None
+    ordered = sorted(values)
+
+    def at(share: float) -> float:
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+    return {"mean": statistics.mean(values), "p50": at(0.5), "p90": at(0.9), "p99": at(0.99)}
+
+
+def summary(result: dict[str, Any]) -> str:
+    """The result as text."""
+    swaps, recomputes = result["preemptions"]["swap"], result["preemptions"]["recompute"]
+    rows = [
+        (
+            "model",
+            f"{result['model']} ({result['dtype'].removeprefix('torch.')}) on {result['device']}",
+        ),
+        ("workload", result["workload"]),
+        ("pool", f"{result['blocks']['gpu']:,} GPU and {result['blocks']['cpu']:,} CPU blocks"),
+        (
+            "requests",
+            f"{result['requests']:,}: {result['finished']:,} finished, "
+            f"{len(result['rejected']):,} rejected, {len(result['errors']):,} failed",
+        ),
+        ("steps", f"{result['steps']:,} in {result['seconds']:.1f} s"),
+        ("tokens", f"{result['generated_tokens']:,}, {result['tokens_per_second']:,.0f} a second"),
+        (
+            "preemptions",
+            f"{swaps:,} by swap ({result['bytes_out']:,} bytes out, {result['bytes_in']:,} in), "
+            f"{recomputes:,} by recompute",
+        ),
+    ]
+    if result["invariant_checks"]:
+        rows.append(
+            (
+                "invariants",
+                f"checked {result['invariant_checks']:,} times, {len(result['violations'])} "
+                f"violations; {result['ordered_accesses']:,} conflicting accesses, all ordered",
+            )
+        )
+    if result["same_tokens"] is not None:
+        rows.append(
+            (
+                "ample pool",
+                f"{'the same' if result['same_tokens'] else 'OTHER'} tokens; preempted there: "
+                f"{result['ample']['preemptions']['swap']} by swap, "
+                f"{result['ample']['preemptions']['recompute']} by recompute",
+            )
+        )
+    lines = [f"{name:12}  {value}" for name, value in rows]
+    for key in ("ttft", "tpot"):
+        if result[key] is not None:
+            parts = ", ".join(f"{name} {value:.4f}" for name, value in result[key].items())
+            lines.append(f"{key.upper():12}  {parts} s")
+    for key in ("rejected", "errors", "failed_steps", "violations"):
+        lines += [f"{key.replace('_', ' ')}: {line}" for line in result[key][:5]]
+    return "\n".join(lines)

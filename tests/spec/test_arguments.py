@@ -1,0 +1,76 @@
+"""An argument of an action is unknown on formulas, whatever its parameter is called.
+
+Each case here was proved once although an execution shows that it is wrong.
+"""
+
+# pyright: basic
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+z3 = pytest.importorskip("z3")
+
+from lineclear_spec.actions import ACTIONS
+from lineclear_spec.logic import negate
+from lineclear_spec.obligations import build, record
+from lineclear_spec.prove import prove_unit
+from lineclear_spec.smtlib import write
+from lineclear_spec.state import State
+from lineclear_spec.symbolic import SymbolicLedger
+
+
+def settle_copy_of_a_field(ledger: Any, carried: Any) -> None:
+    """The guard `number <= ledger.carried` is missing; the argument was the field of that name."""
+    ledger.require(ledger.is_open(carried), "the operation is decided and not complete")
+    ledger.require(ledger.is_copy(carried), "the operation is a copy")
+    ledger.forget_copy(carried)
+    ledger.close(carried)
+
+
+def append_slots_of_a_field(ledger: Any, sequence: Any, free_gpu: Any) -> None:
+    """The guard compares with the argument; that was the number of free blocks."""
+    ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
+    ledger.require(negate(sequence.steady), "the sequence is not steady")
+    ledger.require(free_gpu >= 1, "there is something to append")
+    ledger.require(
+        sequence.slot_tokens + free_gpu < sequence.request.limit, "it stays below its limit"
+    )
+    blocks = ledger.need(sequence.slot_tokens + free_gpu) - sequence.length
+    ledger.require(blocks <= free_gpu, "the GPU has a free block for every block needed")
+    ledger.take_blocks(sequence, blocks)
+    sequence.slot_tokens = sequence.slot_tokens + free_gpu
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("settle_copy", settle_copy_of_a_field),
+        ("append_slots", append_slots_of_a_field),
+    ],
+)
+def test_an_argument_is_unknown_whatever_it_is_called(
+    name: str, body: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = body.__code__
+    named = code.co_varnames[1 : code.co_argcount]
+    monkeypatch.setitem(ACTIONS, name, replace(ACTIONS[name], body=body, parameters=named))
+    assert {r.status for r in prove_unit(build(name))} > {"proved"}
+
+
+def test_arguments_have_names_of_their_own_in_the_exported_text() -> None:
+    text = write(build("append_slots")).text()
+    assert "(declare-fun argument.sequence () Sequence)" in text
+    assert "(declare-fun argument.count () Int)" in text
+
+
+def test_an_argument_is_not_captured_by_a_bound_variable() -> None:
+    """`complete(o)` said that no operation at all is open."""
+    made = SymbolicLedger(State.arbitrary())
+    number = record(made, "o")
+    solver = z3.Solver()
+    solver.add(made.complete(number).z, number.z == 3, made.is_open(z3.IntVal(5)).z)
+    assert solver.check() != z3.unsat

@@ -1,0 +1,155 @@
+# pyright: basic, reportOperatorIssue=false
+# mypy: disable-error-code="misc"
+"""Each operator over several blocks or sequences means the same on plain data and on formulas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("z3")
+
+from evaluated import Values
+from two_readings import LARGE, SMALL, Both, Tables, compare, held_of, listed, lists, with_tables
+
+from lineclear_spec.ghosts import GhostLedger
+from lineclear_spec.records import CPU, GPU, Block, Several
+from lineclear_spec.symbolic import SymbolicLedger
+
+
+def count_cases(states: list[Tables]) -> None:
+    for state in states:
+        both = Both(with_tables(state))
+        q = both.record(both.ledger.sequences[0])
+
+        def down(v: GhostLedger) -> None:
+            v.count_down(v.sequences[0], v.sequences[0].table)
+
+        compare(both, down, lambda s, q=q: s.count_down(q, s.listed(q.table)))
+        both = Both(with_tables(state))
+        q = both.record(both.ledger.sequences[1])
+        p = both.record(both.ledger.sequences[0])
+        compare(
+            both,
+            lambda v: v.count_up(v.sequences[1], v.sequences[0].table),
+            lambda s, p=p, q=q: s.count_up(q, s.listed(p.table)),
+        )
+
+
+@pytest.mark.parametrize(
+    "states", [SMALL, pytest.param(LARGE, marks=pytest.mark.deep)], ids=["two blocks", "three"]
+)
+def test_counts(states: list[Tables]) -> None:
+    count_cases(states)
+
+
+def new_cases(most: int) -> None:
+    for state in SMALL:
+        for number in range(min(most, 4 - 1 - len(held_of(with_tables(state).requests[0]))) + 1):
+            both = Both(with_tables(state))
+            q, n = both.record(both.ledger.sequences[0]), both.record(number)
+
+            def plain(v: GhostLedger, n: int = number) -> list[Block]:
+                return v.new_blocks(v.always(v.sequences[0]), v.gpu.take(n))
+
+            compare(
+                both,
+                plain,
+                lambda s, q=q, n=n: s.new_blocks(s.always(q), s.gpu.take(n)),
+                lambda result, _: listed("new", result),
+            )
+
+
+def test_new_blocks() -> None:
+    new_cases(3)
+
+
+def each_one_cases() -> None:
+    """Due sequences of one request and of two, in any order."""
+    for state in SMALL:
+        for chosen in lists([0, 1, 2]):
+            if len(chosen) > 2 or len(chosen) > 4 - 1 - len(
+                held_of(with_tables(state).requests[0])
+            ):
+                continue
+            for name in ("hold_each", "append_each"):
+                both = Both(with_tables(state))
+                due = [both.ledger.sequences[k] for k in chosen]
+                new = [Block(q.request, GPU, -1, 1) for q in due]
+                d, v = both.vector(due, "sequence"), both.vector(new, "block")
+
+                def holding(_: Any, after: Values) -> dict[str, Any]:
+                    return {
+                        "holding": after.held,
+                        "holding_count": after.blocks,
+                        "holding_slot": after.slot,
+                    }
+
+                compare(
+                    both,
+                    lambda w, d=due, x=new, name=name: getattr(w, name)(Several(d), x),
+                    lambda s, d=d, v=v, name=name: getattr(s, name)(d, v),
+                    holding,
+                )
+
+
+def test_each_to_its_own() -> None:
+    each_one_cases()
+
+
+@pytest.mark.parametrize("target", [GPU, CPU])
+def test_relocate_and_copies(target: int) -> None:
+    for state in SMALL:
+        both = Both(with_tables(state, 1 - target))
+        request = both.ledger.requests[0]
+        r = both.record(request)
+
+        def plain(v: GhostLedger) -> None:
+            blocks = v.listed(v.requests[0].held)
+            v.relocate(blocks, target, v.pools[target].take(len(blocks)))
+
+        def formulas(s: SymbolicLedger, r: Any = r) -> None:
+            blocks = s.listed(r.held)
+            s.relocate(blocks, target, s.pools[target].take(blocks.count))
+
+        compare(both, plain, formulas)
+        ledger = with_tables(state, 1 - target)
+        ledger.decide("swap_in", ledger.requests[0])
+        both = Both(ledger)
+        r = both.record(ledger.requests[0])
+
+        def copies(v: GhostLedger) -> None:
+            blocks = v.listed(v.requests[0].held)
+            sources = v.places(1 - target, blocks)
+            v.note_copies(1 - target, sources, target, v.pools[target].take(len(blocks)))
+            assert v.operations[1].blocks == [
+                (b.place, p) for b, (_, p) in zip(blocks, v.operations[1].blocks, strict=True)
+            ]
+
+        def noted(s: SymbolicLedger, r: Any = r) -> None:
+            blocks = s.listed(r.held)
+            places = s.pools[target].take(blocks.count)
+            s.note_copies(1 - target, s.places(1 - target, blocks), target, places)
+
+        compare(both, copies, noted)
+
+
+def test_something_done_for_each() -> None:
+    for state in SMALL:
+        both = Both(with_tables(state))
+        for k, sequence in enumerate(both.ledger.sequences):
+            sequence.drafts, sequence.late_drafts = k, 1
+        both.before = Values(both.ledger)
+        r = both.record(both.ledger.requests[0])
+
+        def body(sequence: Any) -> None:
+            sequence.late_drafts = sequence.drafts + sequence.late_drafts
+            sequence.drafts = 0
+            sequence.table.clear()
+
+        compare(
+            both,
+            lambda v: v.each(v.requests[0].members, body),
+            lambda s, r=r: s.each(r.members, body),
+        )

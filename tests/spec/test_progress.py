@@ -1,0 +1,172 @@
+"""Every decision of progress is proved, and its lemma is seen to fail when it is broken."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+z3 = pytest.importorskip("z3")
+
+from edits import written
+from progress_lemmas import failing
+
+from lineclear.policies import load_claims
+from lineclear.scheduling import sequence_demand, step
+from lineclear.theorems import entering
+from lineclear_spec import logic, progress
+from lineclear_spec.crosscheck import crosscheck_unit
+from lineclear_spec.obligations import ENTERING, PROGRESS, Goal, build
+from lineclear_spec.prove import prove_unit
+
+#: A method or a function of the scheduler, one statement of it, and what it is changed to.
+PLANTED: dict[str, tuple[Callable[..., Any], str, str]] = {
+    "one block short when no request runs": (
+        step.Step.have,
+        "self.ledger.gpu.free",
+        "self.ledger.gpu.free - (not live.running)",
+    ),
+    "a seat short": (step.Step.have, "live.seats,", "live.seats + 1,"),
+    "the watermark is kept when no request runs": (
+        step.Step.have,
+        "kept_free(self.config.watermark_blocks, len(live.running))",
+        "self.config.watermark_blocks",
+    ),
+    "a waiting request wants a block more": (
+        step.Step.want,
+        "return Need(blocks,",
+        "return Need(blocks + 1,",
+    ),
+    "a swapped request wants a block more": (
+        step.Step.want,
+        "record.blocks + growth",
+        "record.blocks + growth + 1",
+    ),
+    "a request that waits wants two tokens": (
+        step.Step.want,
+        "asked_tokens(1 if chunked",
+        "asked_tokens(2 if chunked",
+    ),
+    "a sequence wants a block more": (sequence_demand.sized, "+ copy\n", "+ copy + 1\n"),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_what_runs_when_a_request_enters_is_what_is_proved(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_claims()
+    function, text, other = PLANTED[name]
+    source = textwrap.dedent(inspect.getsource(function))
+    assert source.count(text) == 1
+    names = dict(vars(inspect.getmodule(function)))
+    annotated = "from __future__ import annotations\n" + source.replace(text, other)
+    written(f"<{name}>", annotated, names)
+    owner = step.Step if function.__qualname__.startswith("Step.") else entering
+    assert not any(failing(build(unit)) for unit in ENTERING)
+    monkeypatch.setattr(owner, function.__name__, names[function.__name__])
+    assert any(failing(build(unit)) for unit in ENTERING)
+
+
+@pytest.mark.parametrize("name", [*PROGRESS, *ENTERING])
+def test_the_decisions_are_proved_by_both_solvers(name: str) -> None:
+    assert [r for r in prove_unit(build(name)) if r.status != "proved"] == []
+    assert [r for r in crosscheck_unit(build(name)) if r.status != "proved"] == []
+
+
+@pytest.mark.parametrize("name", [*PROGRESS, *ENTERING])
+def test_the_hypotheses_of_decisions_do_not_contradict_each_other(name: str) -> None:
+    unit = build(name)
+    unit.goals = [Goal("progress", "false", 0, z3.BoolVal(False))]
+    assert [r.status for r in prove_unit(unit)] != ["proved"]
+    assert [r.status for r in crosscheck_unit(unit, budget=20_000)] != ["proved"]
+
+
+#: A decision, how it is broken, and a lemma that is not proved any more.
+BROKEN: dict[str, tuple[str, str, str]] = {
+    "a victim among all": ("behind", "b, o: negate(o < o)", "no request precedes the first"),
+    "a victim ahead": ("behind", "b, o: o < b", "no request precedes the first in the order"),
+    "growth beside no request": ("grows", "p, w, f: w < f - p", "runs alone can grow"),
+    "growth that grows dearer": ("grows", "p, w, f: p + w + f <= 9", "every victim lowers"),
+    "any-fit skipping": ("may_be_passed", "by, most: by >= 0", "with no bypass no request"),
+    "one bypass more": ("may_be_passed", "by, most: by <= most", "passed at most `bypass`"),
+    "no pause when blocked": (
+        "admits_others",
+        "p, pause, d, b: both(negate(both(p, pause)), negate(d))",
+        "lacks tokens admits no other",
+    ),
+    "no request is ever let in": (
+        "admits_others",
+        "p, pause, d, b: both(negate(p), negate(d), negate(b), pause, negate(pause))",
+        "lets the head in",
+    ),
+    "a request is displaced before it has kept a token": (
+        "may_be_displaced",
+        "displacing, kept: any_of(displacing, negate(displacing))",
+        "that entered by displacing is not displaced",
+    ),
+    "none is displaced that entered by displacing": (
+        "may_be_displaced",
+        "displacing, kept: negate(displacing)",
+        "any other request may be displaced",
+    ),
+    "a head that asks for no token": (
+        "asked_tokens",
+        "tokens, budget: smaller(tokens, budget) - 1",
+        "no request displaces without the first that runs",
+    ),
+    "a first prompt that leaves tokens": (
+        "chunk",
+        "t, left, c: either(t <= left, t, larger(0, left - 1))",
+        "no request displaces without the first that runs",
+    ),
+    "a watermark that is never waived": ("kept_free", "w, r: w", "no block is kept free"),
+    "a whole group's tokens at once": (
+        "asked_tokens",
+        "tokens, budget: tokens",
+        "never asked for more tokens than a step has",
+    ),
+    "a chunk of nothing": ("chunk", "t, left, c: either(t <= left, t, 0)", "and so a token"),
+    "a chunk too large": ("chunk", "t, left, c: t", "never more than there is"),
+    "a whole prompt is put off": (
+        "chunk",
+        "t, left, c: either(t < left, t, either(c, larger(0, left - 1), 0))",
+        "is computed whole",
+    ),
+    "slots beyond the limit": (
+        "wanted_slots",
+        "slots, reach, tokens: slots + tokens",
+        "runs alone can grow",
+    ),
+    "tokens beyond the last": (
+        "wanted_tokens",
+        "exist, last, reach, drafts: exist - reach + drafts",
+        "runs alone can grow",
+    ),
+    "a block too many": (
+        "wanted_blocks",
+        "need, length, shared: need - length + 1",
+        "one sequence that runs alone can grow",
+    ),
+    "no sharing": ("beside", "need, full: need", "a further branch asks"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_decision_is_refuted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    function, text, lemma = BROKEN[name]
+    arguments, answer = text.split(":")
+    names = dict(vars(logic))
+    written(f"<{name}>", f"def {function}({arguments}):\n    return {answer.strip()}\n", names)
+    broken = names[function]
+    for module in (progress, step, sequence_demand):  # where the scheduler has it from
+        if hasattr(module, function):
+            monkeypatch.setattr(module, function, broken)
+    load_claims()
+    lost = {label for unit in (*PROGRESS, *ENTERING) for label in failing(build(unit))}
+    assert any(lemma in label for label in lost), lost

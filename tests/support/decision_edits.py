@@ -1,0 +1,322 @@
+"""Edits of what the scheduler decides, each of one place; the oracle of the step sees every one of them.
+
+Invariant: the text to be replaced stands exactly once in its file (`test_oracle.py`).
+"""
+
+from __future__ import annotations
+
+__all__ = ["EDITS"]
+
+#: Name -> (file, text, what stands there instead).
+EDITS: dict[str, tuple[str, str, str]] = {
+    "the last that runs is left out after a preemption": (
+        "scheduling/step.py",
+        "        return [job for job in jobs if job.entry in wants]",
+        "        return [job for job in jobs if job.entry in wants][:-1]",
+    ),
+    "one that cannot grow stops everybody behind it": (
+        "scheduling/step.py",
+        "            if entry not in wants:\n",
+        "            if self.transitions.changes.preempted:\n                wants.pop(entry, None)\n"
+        "            if entry not in wants:\n",
+    ),
+    "room is made in reverse order": (
+        "scheduling/step.py",
+        "for entry in sorted(wants, key=lambda entry: entry.rank):",
+        "for entry in sorted(wants, key=lambda entry: entry.rank, reverse=True):",
+    ),
+    "may_displace is ignored": (
+        "scheduling/step.py",
+        "not spared and self.adapter.may_displace(seen, entry.view(self.ledger))",
+        "not spared",
+    ),
+    "the shelter is ignored": (
+        "scheduling/step.py",
+        "not spared and self.adapter.may_displace(",
+        "self.adapter.may_displace(",
+    ),
+    "copies are discarded in the order of their swaps": (
+        "scheduling/transitions.py",
+        "        others.sort(key=lambda other: other.rank, reverse=True)\n",
+        "",
+    ),
+    "copies of more important requests are discarded": (
+        "scheduling/transitions.py",
+        "        others = [other for other in others if behind(entry.rank, other.rank)]\n",
+        "",
+    ),
+    "one request more counts as running": (
+        "scheduling/step.py",
+        "kept_free(self.config.watermark_blocks, len(live.running))",
+        "kept_free(self.config.watermark_blocks, len(live.running) + 1)",
+    ),
+    "a victim keeps a seat": (
+        "scheduling/live_requests.py",
+        "self.seats -= entry.n",
+        "self.seats -= entry.n - 1",
+    ),
+    "admission is charged a block more": (
+        "scheduling/step.py",
+        "return Need(blocks, entry.n, tokens)",
+        "return Need(blocks + 1, entry.n, tokens)",
+    ),
+    "a swapped request is charged a block more": (
+        "scheduling/step.py",
+        "return Need(record.blocks + growth, entry.n, tokens)",
+        "return Need(record.blocks + growth + 1, entry.n, tokens)",
+    ),
+    "nothing is displaced for seats": (
+        "scheduling/step.py",
+        "own = Need(entry.record.blocks + due[entry], entry.n, steady)",
+        "own = Need(entry.record.blocks + due[entry], 0, steady)",
+    ),
+    "nothing is displaced for tokens": (
+        "scheduling/step.py",
+        "            return own + uses.get(entry, Need())",
+        "            return own + Need(uses.get(entry, Need()).blocks, 0, -steady)",
+    ),
+    "a live id is accepted": (
+        "scheduling/live_requests.py",
+        "        if known:",
+        "        if False and known:",
+    ),
+    "abort says that a request is not live": (
+        "scheduler.py",
+        "        self.counters.aborted += 1\n        return True",
+        "        self.counters.aborted += 1\n        return False",
+    ),
+    "prompts that go on are counted with the cut before the displacement": (
+        "scheduling/step.py",
+        "Need(job.blocks, 0, job.tokens)",
+        "Need(job.blocks, 0, job.tokens if job.decode else self._chunk(job.tokens))",
+    ),
+    "victims are spared the least important first": (
+        "scheduling/victims.py",
+        "for entry in reversed(tuple(chosen)):",
+        "for entry in tuple(chosen):",
+    ),
+    "no victim is spared": (
+        "scheduling/victims.py",
+        "        if rest.covers(want):",
+        "        if False and rest.covers(want):",
+    ),
+    "the swap threshold is not reached by as many": (
+        "scheduling/victims.py",
+        "entry.tokens(ledger) >= config.swap_threshold",
+        "entry.tokens(ledger) > config.swap_threshold",
+    ),
+    "the longest is the shortest": (
+        "scheduling/victims.py",
+        '"longest": lambda entry, ledger: (entry.tokens(ledger), entry.rank)',
+        '"longest": lambda entry, ledger: (-entry.tokens(ledger), entry.rank)',
+    ),
+    "the newest is the oldest": (
+        "scheduling/victims.py",
+        '"newest": lambda entry, _: (entry.number,)',
+        '"newest": lambda entry, _: (-entry.number,)',
+    ),
+    "the head displaces when it would be admitted anyway": (
+        "scheduling/step.py",
+        ".covers(want):\n            return jobs  # it is admitted anyway",
+        ".covers(want) and False:\n            return jobs  # it is admitted anyway",
+    ),
+    "a step that displaced admits others": (
+        "scheduling/step.py",
+        "        self.displaced = True\n",
+        "        self.displaced = False\n",
+    ),
+    "passing is not counted": (
+        "scheduling/step.py",
+        "                    other.bypassed += 1",
+        "                    other.bypassed += 0",
+    ),
+    "who was passed starts at its old count": (
+        "scheduling/live_requests.py",
+        "        entry.bypassed = 0\n",
+        "",
+    ),
+    "the victim's place is forgotten": (
+        "scheduling/transitions.py",
+        "        self.live.wait(entry)\n\n    def _discard_for",
+        "        self.live.arrivals += 1\n"
+        "        entry.order = (*entry.order[:-1], self.live.arrivals)\n"
+        "        entry.rank = (*entry.rank[:-1], self.live.arrivals)\n"
+        "        self.live.wait(entry)\n\n    def _discard_for",
+    ),
+    "swapped requests do not go first": (
+        "scheduling/queues.py",
+        "(0 if entry.record.phase == Phase.SWAPPED else 1, *place)",
+        "(1 if entry.record.phase == Phase.SWAPPED else 0, *place)",
+    ),
+    "an empty CPU pool is not asked": (
+        "scheduling/transitions.py",
+        "        if room < entry.record.blocks:\n            return False",
+        "        if room <= entry.record.blocks:\n            return False",
+    ),
+    "one copy more is discarded than needed": (
+        "scheduling/transitions.py",
+        "            if room >= entry.record.blocks:\n                break",
+        "            if room > entry.record.blocks:\n                break",
+    ),
+    "an unfinished prompt keeps no other out": (
+        "scheduling/step.py",
+        "self.blocked = self.blocked or tokens < job.tokens",
+        "self.blocked = False",
+    ),
+    "what shares leave over is lost": (
+        "scheduling/step.py",
+        "            pair[1] += more\n            self.promised += more\n",
+        "",
+    ),
+    "the lookahead is one short": (
+        "../../spec/lineclear_spec/progress.py",
+        "smaller(lookahead, last - exist)",
+        "smaller(lookahead, last - exist - 1)",
+    ),
+    "the last holder copies too": (
+        "scheduling/sequence_demand.py",
+        "            found[-1].blocks -= 1",
+        "            pass",
+    ),
+    "a table has a slot more": (
+        "scheduling/sequence_demand.py",
+        "wanted_slots(sequence.slot_tokens, reach, tokens)",
+        "min(last, wanted_slots(sequence.slot_tokens, reach, tokens) + 1)",
+    ),
+    "reviews come a step late": (
+        "scheduling/live_requests.py",
+        "            entry.review = self.ledger.steps + wait\n",
+        "            entry.review = self.ledger.steps + wait + 1\n",
+    ),
+    "a policy never looks again": (
+        "scheduling/live_requests.py",
+        "        for entry in due:",
+        "        for entry in ():",
+    ),
+    "an aborted request stays in the queue": (
+        "scheduling/transitions.py",
+        "        else:\n            self.live.waiting.leave(entry)\n        self.live.remove",
+        "        self.live.remove",
+    ),
+    "preemptions are not counted": (
+        "scheduling/transitions.py",
+        "        entry.preemptions += 1\n",
+        "",
+    ),
+    "lost tokens are not counted": (
+        "scheduling/transitions.py",
+        "            self.counters.recomputed_tokens += computed\n",
+        "",
+    ),
+    "a tenant's sequence goes on being charged": (
+        "scheduling/decode_batch.py",
+        '            self.adapter.tell("steady", tenant, -1, self.ledger.steps)',
+        "            pass",
+    ),
+    "a token is not charged": (
+        "scheduling/dispatch.py",
+        '                    self.adapter.tell("sampled", tenant, 1, ledger.steps)',
+        "                    pass",
+    ),
+    "no request is sheltered": (
+        "scheduling/transitions.py",
+        "        entry.entered_by_displacing = displacing\n",
+        "        entry.entered_by_displacing = False\n",
+    ),
+    "the virtual time stands still when no tenant waits": (
+        "policies/vtc.py",
+        "tokens, step, not self.turn\n",
+        "tokens, step, False\n",
+    ),
+    "a level of a request that runs is looked at too late": (
+        "policies/mlfq.py",
+        "negate(given(request.waiting))",
+        "given(request.waiting)",
+    ),
+    "a swapped decode comes back without its drafts": (
+        "../../spec/lineclear_spec/progress.py",
+        "either(both(chunked, negate(decode)), 1, tokens)",
+        "either(chunked, 1, tokens)",
+    ),
+    "due is not counted again after preemptions for growth": (
+        "scheduling/step.py",
+        "        self.due = ledger.due().count\n        return [job",
+        "        self.due = due.count\n        return [job",
+    ),
+    "jobs go in the order of the queue": (
+        "scheduling/step.py",
+        "found.sort(key=lambda job: job.entry.rank)",
+        "found.sort(key=lambda job: job.entry.order)",
+    ),
+    "auto prices a shared block once for each branch": (
+        "scheduling/victims.py",
+        "moved = entry.record.blocks * config.block_size",
+        "moved = sum([q.length for q in entry.record.members]) * config.block_size",
+    ),
+    "auto takes the dearer way": (
+        "scheduling/victims.py",
+        "moved * config.swap_token_cost < computed",
+        "moved * config.swap_token_cost > computed",
+    ),
+    "the length of a group is that of its leader": (
+        "scheduling/victims.py",
+        "return entry.tokens(ledger) >= config.swap_threshold",
+        "return ledger.known(entry.record.members[0]) >= config.swap_threshold",
+    ),
+    "a request whose copy was discarded keeps its place": (
+        "scheduling/transitions.py",
+        "            live.waiting.push(other)\n",
+        "",
+    ),
+    "ranks are kept after the policy failed": (
+        "scheduling/live_requests.py",
+        "            entry.order = entry.rank = (entry.number,)\n",
+        "            entry.order = (entry.number,)\n",
+    ),
+    "the table of a forked branch is left out of the plan": (
+        "scheduling/commit.py",
+        "                parts.batch.explicit[child] = None\n"
+        "                parts.changes.replaced[child] = None\n",
+        "                parts.batch.explicit[child] = None\n",
+    ),
+    "a tenant's empty queue is kept": (
+        "scheduling/tenant_queue.py",
+        "        queue.pop()\n        self._look(entry.tenant, queue)\n",
+        "        queue.pop()\n",
+    ),
+    "the turn of a tenant that leaves goes on": (
+        "policies/drr.py",
+        "turns.departed(self.turn, next(iter(self.round)) == tenant)",
+        "turns.departed(self.turn, False)",
+    ),
+    "a shelter begins used up": (
+        "scheduling/transitions.py",
+        "entry.kept_a_token = False",
+        "entry.kept_a_token = displacing",
+    ),
+    "a tenant that comes back is owed for its absence": (
+        "policies/virtual_time.py",
+        "now.output, lifted(now.charged, virtual)",
+        "now.output, now.charged",
+    ),
+    "age counts against a request": (
+        "policies/aging.py",
+        "return request.arrival_time - self",
+        "return request.arrival_time + self",
+    ),
+    "a promotion is late, and the policy fails by it": (
+        "policies/feedback.py",
+        "step - look.since >= promote_after",
+        "step - look.since > promote_after",
+    ),
+    "a swapped group is charged the seats of its branches": (
+        "scheduling/step.py",
+        "return Need(record.blocks + growth, entry.n, tokens)",
+        "return Need(record.blocks + growth, record.width, tokens)",
+    ),
+    "a rejected draft counts as computed": (
+        "scheduling/commit.py",
+        "rejected = max(0, sequence.drafts + 1 - sizes[0])",
+        "rejected = max(0, sequence.drafts - sizes[0])",
+    ),
+}
