@@ -14,18 +14,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.logic import choose, either, larger
+from lineclear_spec.logic import both, choose, either, larger, negate
 from lineclear_spec.records import CPU, GPU
 
 __all__ = [
     "clear_table",
     "clear_tables",
     "forget_computed",
+    "free_resting",
     "give_each",
     "give_each_one",
     "grant_gpu",
+    "let_go",
     "move_blocks",
     "replace_entry",
+    "seal_entry",
+    "share_cached",
     "share_table",
     "take_blocks",
 ]
@@ -70,26 +74,68 @@ def share_table(ledger: Any, parent: Any, child: Any, count: Any) -> None:
     ledger.share_kv(parent, child, count)
 
 
+def share_cached(ledger: Any, sequence: Any, tokens: Any) -> None:
+    """Let the sequence's empty table name the blocks that are found under the names of its first tokens."""
+    blocks = ledger.found(sequence, ledger.need(tokens))
+    ledger.wake(blocks)
+    ledger.count_up(sequence, blocks)
+    sequence.table.extend(blocks)
+    ledger.grew(ledger.always(sequence), ledger.places(GPU, blocks))
+    ledger.find_kv(sequence, tokens)
+
+
+def seal_entry(ledger: Any, sequence: Any, index: Any, name: Any) -> None:
+    """Give the private block of an entry a name: it belongs to its request no more."""
+    ledger.seal(sequence, index, name)
+    ledger.remove_all(sequence.request.held, sequence.table[index : index + 1])
+
+
+def free_resting(ledger: Any, name: Any) -> None:
+    """Give up the block that is found under the name and that no entry names; its place waits for no more
+    than it did while the block rested.
+    """
+    places = ledger.places(GPU, ledger.alone(ledger.listing(name)))
+    ledger.forget_name(name)
+    ledger.gpu.put(places, ledger.gpu.latest(places, 0))
+
+
 def clear_table(ledger: Any, sequence: Any) -> None:
-    """Remove every entry of the sequence's table; a block that no entry names any more is given up."""
+    """Remove every entry of the sequence's table; a block that no entry names any more is given up, or
+    rests if it can be found.
+    """
     request = sequence.request
     tier = either(ledger.on_gpu(request), GPU, CPU)
     named = ledger.backwards(sequence.table)
     ledger.count_down(sequence, named)
-    gone = ledger.select(lambda block: block.ref == 0, named)
+    sequence.table.clear()
+    gone = ledger.select(lambda block: both(block.ref == 0, block.name == 0), named)
     ledger.remove_all(request.held, gone)
     ledger.pools[tier].put(ledger.places(tier, gone), ledger.issued)
-    sequence.table.clear()
+    let_go(ledger, named)
+
+
+def let_go(ledger: Any, blocks: Any) -> None:
+    """The sealed blocks among these that no entry names any more rest if they can be found, and else are
+    given up.
+    """
+    resting = ledger.select(lambda block: both(block.ref == 0, ledger.finds(block)), blocks)
+    lost = ledger.select(
+        lambda block: both(block.ref == 0, block.name >= 1, negate(ledger.finds(block))), blocks
+    )
+    ledger.gpu.fence(ledger.places(GPU, resting), ledger.issued)
+    ledger.gpu.put(ledger.places(GPU, lost), ledger.issued)
+    ledger.rest(resting)
 
 
 def clear_tables(ledger: Any, request: Any) -> None:
-    """Give up every block of the request, clear its tables, and forget what its sequences have
-    computed.
+    """Give up every private block of the request, clear its tables, and forget what its sequences have
+    computed. A sealed block that no entry names any more is given up, or rests if it can be found.
     """
     tier = either(ledger.on_gpu(request), GPU, CPU)
     blocks = ledger.backwards(request.held)
     ledger.pools[tier].put(ledger.places(tier, blocks), ledger.issued)
     request.held.clear()
+    let_go(ledger, ledger.drop_sealed(request))
     ledger.each(request.members, lambda sequence: forget_computed(ledger, sequence))
 
 

@@ -62,8 +62,24 @@ def arguments_of(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator[tup
             yield from ((s, size * n) for n in range(1, max(prompt // size, 1) + 1))
     elif name in ("prune", "copy_on_write", "join_batch", "leave_batch"):
         yield from ((s,) for s in sequences)
+    elif name == "publish":
+        yield from named_entries(ledger, sequences)
+    elif name in ("evict", "unlist"):
+        yield from ((n,) for n in sorted(ledger.cached))
+    elif name == "admit_cached":
+        for r in requests:
+            opening = ledger.requests[int(r[1:]) - 1].opening
+            yield from ((r, bounds.block_size * n) for n in range(1, len(opening) + 1))
     else:
         yield from ((r,) for r in requests)
+
+
+def named_entries(ledger: GhostLedger, sequences: list[str]) -> Iterator[tuple[Any, ...]]:
+    """Entries of tables whose tokens have names."""
+    for s in sequences:
+        sequence = ledger.sequences[int(s[1:]) - 1]
+        for index in range(min(len(sequence.table), len(sequence.words))):
+            yield s, index
 
 
 def absurd_arguments(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator[tuple[Any, ...]]:
@@ -119,6 +135,18 @@ def absurd_arguments(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator
                 )
     elif name == "fork":
         yield from ((s, n) for s in sequences for n in (-3, 0, 1, 3))
+    elif name == "publish":
+        for s in sequences:
+            words = ledger.sequences[int(s[1:]) - 1].words
+            yield from ((s, index) for index in range(-1, len(words) + 1) if words)
+    elif name in ("evict", "unlist"):
+        if any(r.opening for r in ledger.requests):
+            names = {n for r in ledger.requests for n in r.opening}
+            yield from ((n,) for n in sorted({0, *names} - set(ledger.cached)))
+    elif name == "admit_cached":
+        for r in requests:
+            if ledger.requests[int(r[1:]) - 1].opening:
+                yield from ((r, n) for n in range(-1, bounds.max_model_len + 1))
     elif name == "rejoin":
         yield from ((s, n) for s in sequences for n in (-2, 0, 1, 2, 3, 4))
     elif name in (

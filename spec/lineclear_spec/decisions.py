@@ -13,8 +13,8 @@ import z3
 
 from lineclear_spec import progress
 from lineclear_spec.exactly import exactly
-from lineclear_spec.invariants import GPU
-from lineclear_spec.invariants.clause import RUNNING, live
+from lineclear_spec.invariants import GPU, rests, sealed
+from lineclear_spec.invariants.clause import RUNNING, SWAPPED, live
 from lineclear_spec.logic import any_of, both, implies, negate
 from lineclear_spec.ranking import CLAUSES, sure
 from lineclear_spec.state import (
@@ -257,11 +257,21 @@ def empty_pool() -> tuple[list[Any], list[tuple[str, Any]]]:
     leader = z3.Const("leader", Sequence)
     known, last = z3.Int("room"), s.limit(r) - 1
     # Of "no request runs" each proof uses one instance: the request that would have to.
-    holder = s.group(s.owner(GPU, s.order(GPU, s.free(GPU))))
+    last_taken = s.owner(GPU, s.order(GPU, s.free(GPU)))
+    holder, reader = s.group(last_taken), s.request(s.holder(last_taken, 0))
     goals = [
         (
-            "the whole pool is free when no request runs",
-            z3.Implies(s.phase(holder) != RUNNING, s.free(GPU) == s.total(GPU)),
+            "the whole pool is free when no request runs, none is swapped out with sealed blocks, and "
+            "nothing rests",
+            z3.Implies(
+                z3.And(
+                    s.phase(holder) != RUNNING,
+                    s.phase(reader) != RUNNING,
+                    z3.Not(z3.And(s.phase(reader) == SWAPPED, raw(sealed(s, last_taken)))),
+                    z3.Not(raw(rests(s, last_taken))),
+                ),
+                s.free(GPU) == s.total(GPU),
+            ),
         ),
         (
             "nothing is steady when no request runs",

@@ -100,9 +100,20 @@ def prepare(ledger: GhostLedger, step: Step) -> tuple[Any, ...]:
     """The arguments of a step as records; a request that the step brings along is made."""
     name, arguments = step
     own = records(ledger, arguments)
-    if name in ("submit", "reject") and len(own) == 3:
-        return (ledger.new_request(*own),)
+    if name in ("submit", "reject") and len(own) >= 3:
+        request = ledger.new_request(*own[:3])
+        request.opening = names_of(ledger, own)
+        return (request,)
     return own
+
+
+def names_of(ledger: GhostLedger, shape: Sequence[Any]) -> tuple[int, ...]:
+    """Names of the blocks of a request of a shape: 100 for each kind of tokens, and one for each block
+    before; none for kind 0.
+    """
+    kind = shape[3] if len(shape) > 3 else 0
+    full = ledger.limits.max_model_len // ledger.limits.block_size if kind else 0
+    return tuple([100 * kind + k for k in range(full)])
 
 
 def apply(ledger: GhostLedger, step: Step) -> None:
@@ -212,7 +223,7 @@ def as_asked(ledger: GhostLedger, step: Step) -> tuple[Any, ...]:
     the ledger.
     """
     own = records(ledger, step[1])
-    return (Request(-1, *own),) if step[0] in ("submit", "reject") and len(own) == 3 else own
+    return (Request(-1, *own[:3]),) if step[0] in ("submit", "reject") and len(own) >= 3 else own
 
 
 class Noted:

@@ -45,7 +45,7 @@ def guards_of(name: str) -> Callable[..., Any]:
 
 COUNTS = (
     "issued done carried barrier steps settled step_tokens step_sequences "
-    "requests_made sequences_made"
+    "requests_made sequences_made sealed"
 ).split()
 
 
@@ -111,6 +111,8 @@ class GhostLedger(Ledger):
             twin = requests[request]
             twin.members = [sequences[s] for s in request.members]
             twin.held = {copied(b): None for b in request.held}
+        new.cached = {name: copied(b) for name, b in self.cached.items()}
+        new.resting.update({copied(b): None for b in self.resting})
         for sequence, twin in sequences.items():
             twin.request = requests[sequence.request]
             twin.table = [copied(b) for b in sequence.table]
@@ -215,11 +217,11 @@ class GhostLedger(Ledger):
             self.touched[self.issued] = seen | {(source_tier, source), (target_tier, target)}
 
     def note_step(self, number: int) -> None:
-        """The forward touches every GPU place held, and writes one position of each steady
-        sequence.
+        """The forward touches every GPU place that an entry names, and writes one position of each
+        steady sequence.
         """
-        free = set(self.gpu.order[: self.gpu.free])
-        self.touched[number] = frozenset((GPU, p) for p in range(self.gpu.total) if p not in free)
+        idle = {*self.gpu.order[: self.gpu.free], *(block.place for block in self.resting)}
+        self.touched[number] = frozenset((GPU, p) for p in range(self.gpu.total) if p not in idle)
         for sequence in self.batch:
             if self.kv[sequence] >= self.reach(sequence):
                 self.kv[sequence] += 1
@@ -235,6 +237,10 @@ class GhostLedger(Ledger):
     def share_kv(self, parent: Sequence, child: Sequence, count: int) -> None:
         """What lies in the shared blocks."""
         self.kv[child] = min(self.kv[parent], count * self.limits.block_size)
+
+    def find_kv(self, sequence: Sequence, tokens: int) -> None:
+        """What lies in the blocks that were found."""
+        self.kv[sequence] = tokens
 
     def lose_kv(self, sequence: Sequence) -> None:
         """Nothing is left."""

@@ -51,6 +51,9 @@ class Kernel:
     take_blocks = blocks.take_blocks
     give_each_one = blocks.give_each_one
     share_table = blocks.share_table
+    share_cached = blocks.share_cached
+    seal_entry = blocks.seal_entry
+    free_resting = blocks.free_resting
     clear_table = blocks.clear_table
     clear_tables = blocks.clear_tables
     move_blocks = blocks.move_blocks

@@ -42,7 +42,10 @@ def state_key(ledger: GhostLedger) -> Key:
     def label(block: Block) -> int:
         if block not in labels:
             labels[block] = len(labels)
-            blocks.append((block.tier, *touching.get((block.tier, block.place), ())))
+            found = ledger.finds(block)
+            blocks.append(
+                (block.tier, block.name, found, *touching.get((block.tier, block.place), ()))
+            )
         return labels[block]
 
     rows: list[Key] = []
@@ -54,7 +57,10 @@ def state_key(ledger: GhostLedger) -> Key:
         copy = bisect_right(numbers, r.copy) if r.copy else -1
         # read by swap_in alone, and written by every swap_out
         moved = bisect_right(numbers, r.moved) if r.phase == Phase.SWAPPED else 0
-        rows.append((int(r.phase), r.prompt, r.limit, r.parallel, copy, moved, members, held))
+        words = tuple([s.words for s in r.members])
+        rows.append(
+            (int(r.phase), r.prompt, r.limit, r.parallel, copy, moved, members, held, words)
+        )
 
     def seat(s: Sequence) -> tuple[int, int]:
         return rank.get(s.request, -1), s.request.members.index(s) if s.alive else -1
@@ -70,8 +76,22 @@ def state_key(ledger: GhostLedger) -> Key:
         steps - settled, ledger.step_tokens, ledger.step_sequences,
         ledger.retired() > ledger.done, bisect_right(numbers, ledger.barrier),
         tuple(rows), tuple(blocks), operations, fences(ledger, numbers, touching),
-        tuple(map(seat, ledger.batch)), calendar,
+        tuple(map(seat, ledger.batch)), calendar, resting(ledger, numbers, touching),
     )  # fmt: skip
+
+
+def resting(ledger: GhostLedger, numbers: list[int], touching: Touching) -> Key:
+    """The blocks that rest, by name; any of them may be evicted, so their order decides nothing."""
+    return tuple(
+        [
+            (
+                b.name,
+                bisect_right(numbers, ledger.gpu.until[b.place]),
+                touching.get((GPU, b.place), ()),
+            )
+            for b in sorted(ledger.resting, key=lambda b: b.name)
+        ]
+    )
 
 
 def counters(ledger: GhostLedger, s: Sequence) -> Key:

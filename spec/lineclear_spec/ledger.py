@@ -10,6 +10,7 @@ place and leaves every table that names it alone, so sharing survives a swap.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -71,6 +72,9 @@ class Ledger(Kernel):
         self.step_operations: Numbered[int] = Numbered(
             "step {} is not in flight"
         )  # -> its forward
+        self.cached: dict[int, Block] = {}  # name -> the block that can be found under it
+        self.resting: OrderedDict[Block, None] = OrderedDict()  # that no entry names, oldest first
+        self.sealed = 0  # blocks that were ever sealed
         self.requests_made = 0
         self.sequences_made = 0
         self.grown: list[
@@ -156,7 +160,7 @@ class Ledger(Kernel):
     def _ghost(self, *_: Any, **__: Any) -> None:
         """Remembers what invariants speak of, in `ghosts.GhostLedger` and on formulas."""
 
-    note_move = note_step = write_kv = share_kv = lose_kv = _ghost
+    note_move = note_step = write_kv = share_kv = lose_kv = find_kv = _ghost
 
     # ---- operators over several records ------------------------------------------------------------
 
@@ -205,6 +209,7 @@ class Ledger(Kernel):
             block.tier = GPU
             block.place = place
             block.ref = 1
+            block.name = 0
             blocks.append(block)
         return blocks
 
@@ -232,6 +237,79 @@ class Ledger(Kernel):
         """Blocks that no entry names any more leave their request."""
         for block in blocks:
             del held[block]
+
+    # ---- operators of prefix caching ---------------------------------------------------------------
+
+    def name_of(self, sequence: Sequence, index: int) -> int:
+        """The name of the tokens of a block and of all before them; 0 if they have none."""
+        words = sequence.words
+        return words[index] if index < len(words) else 0
+
+    def inherit(self, parent: Sequence, child: Sequence, count: int) -> None:
+        """The child's first names are its parent's."""
+        child.words = parent.words[:count]
+
+    def is_listed(self, name: int) -> bool:
+        """Whether a block can be found under the name."""
+        return name in self.cached
+
+    def all_listed(self, sequence: Sequence, count: int) -> bool:
+        """Whether a block can be found under each of the sequence's first names."""
+        words = sequence.words
+        return count <= len(words) and all(map(self.cached.__contains__, words[:count]))
+
+    def listing(self, name: int) -> Block:
+        """The block that is found under the name."""
+        return self.cached[name]
+
+    def found(self, sequence: Sequence, count: int) -> list[Block]:
+        """The blocks that are found under the sequence's first names."""
+        return list(map(self.cached.__getitem__, sequence.words[:count]))
+
+    def finds(self, block: Block) -> bool:
+        """Whether the block can be found under its name."""
+        return self.cached.get(block.name) is block
+
+    @staticmethod
+    def alone(block: Block) -> list[Block]:
+        """The block as the only one of a list."""
+        return [block]
+
+    def seal(self, sequence: Sequence, index: int, name: int) -> None:
+        """The block of an entry, which no other entry names, gets a name under which it can be found."""
+        block = sequence.table[index]
+        block.name = name
+        self.cached[name] = block
+        self.sealed += 1
+
+    def forget_name(self, name: int) -> None:
+        """No block can be found under the name any more."""
+        self.resting.pop(self.cached.pop(name), None)
+
+    def drop_sealed(self, request: Request) -> list[Block]:
+        """The tables of the request's sequences name no sealed block any more; the sealed blocks that
+        no entry names then, those at the end of a table first.
+        """
+        gone: list[Block] = []
+        if not self.sealed:
+            return gone
+        for sequence in request.members:
+            for block in reversed(sequence.table):
+                if block.name:
+                    block.ref -= 1
+                    if not block.ref:
+                        gone.append(block)
+        return gone
+
+    def rest(self, blocks: Iterable[Block]) -> None:
+        """These blocks rest from now on."""
+        for block in blocks:
+            self.resting[block] = None
+
+    def wake(self, blocks: Iterable[Block]) -> None:
+        """These blocks rest no more."""
+        for block in blocks:
+            self.resting.pop(block, None)
 
     @staticmethod
     def hold_each(sequences: Iterable[Sequence], blocks: Iterable[Block]) -> None:

@@ -15,13 +15,14 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.bulk import kept_after, together
+from lineclear_spec.bulk import kept_after, others_of, together
 from lineclear_spec.invariants import CPU, GPU, clauses
 from lineclear_spec.state import (
     DOMAINS,
     Block,
     Int,
     Request,
+    Sequence,
     State,
     background,
     fresh,
@@ -29,6 +30,7 @@ from lineclear_spec.state import (
     quantify,
     room_of_blocks,
 )
+from lineclear_spec.symbolic_cache import only_entry
 from lineclear_spec.symbolic_pool import largest, put_back
 from lineclear_spec.symbolic_records import least
 from lineclear_spec.vectors import Vector, selected, within
@@ -176,6 +178,43 @@ def select() -> Obligations:
     return [within(0, k, n), v.distinct()], goals
 
 
+def holders_of_others() -> Obligations:
+    """Each holder of a block is appended if it is not of the request."""
+    k, size = z3.Ints("done size")
+    old, r, b = State.arbitrary("_before"), z3.Const("r", Request), z3.Const("b", Block)
+    holder, rank = z3.Function("holder_now", Int, Sequence), z3.Function("rank_now", Sequence, Int)
+    q = old.holder(b, k)
+    wanted = old.request(q) != r
+
+    def facts(m: Any, size: Any, holder: Any, rank: Any) -> list[Any]:
+        before = old.snapshot()
+        before.fields["ref"] = lambda _: m  # the first m holders
+        return others_of(before, r, b, size, holder, rank, [])
+
+    hypotheses = [
+        within(0, k, old.ref(b)),
+        z3.ForAll(
+            [z3.Int("j")],
+            z3.Implies(
+                within(0, z3.Int("j"), old.ref(b)),
+                old.rank(old.holder(b, z3.Int("j")), b) == z3.Int("j"),
+            ),
+        ),
+    ]
+    goals = induction(
+        facts(z3.IntVal(0), z3.IntVal(0), holder, rank),
+        facts(k, size, holder, rank),
+        [],
+        facts(
+            k + 1,
+            size + z3.If(wanted, 1, 0),
+            lambda j: z3.If(z3.And(wanted, j == size), q, holder(j)),
+            lambda x: z3.If(z3.And(wanted, x == q), size, rank(x)),
+        ),
+    )
+    return hypotheses, goals
+
+
 def remove_all() -> Obligations:
     """Each element leaves its seat to the last one."""
     n, k, m = z3.Ints("n done m")
@@ -246,6 +285,21 @@ def hold_each() -> Obligations:
     return hypotheses, goals
 
 
+def only_entry_of_block() -> Obligations:
+    """Of a block that one entry names, every entry that names it is that one."""
+    s = State.arbitrary()
+    q, at = z3.Const("some.sequence", Sequence), z3.Int("some.index")
+    hypotheses = [
+        quantify(clause.domains, lambda *x, c=clause: c.predicate(s, *x))
+        for clause in clauses("step")
+        if clause.invariant == "references"
+    ]
+    hypotheses.append(within(0, at, s.length(q)))
+    return hypotheses, [
+        ("lemma", "an entry of a block named once is the only one", only_entry(s, q, at))
+    ]
+
+
 def any_free_place() -> Obligations:
     """Which free place a pool takes next is its own choice: with its free places in any other order
     every invariant still holds, so what is proved of the first of them is proved of each.
@@ -311,8 +365,10 @@ LEMMAS: dict[str, Callable[[], Obligations]] = {
     "lemma_latest": latest,
     "lemma_first_open": first_open,
     "lemma_select": select,
+    "lemma_others_of": holders_of_others,
     "lemma_remove_all": remove_all,
     "lemma_hold_each": hold_each,
+    "lemma_only_entry": only_entry_of_block,
     "any_free_place": any_free_place,
     "calendars": calendars,
 }

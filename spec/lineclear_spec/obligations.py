@@ -116,6 +116,7 @@ STEPS: dict[str, tuple[str, Callable[[SymbolicLedger], tuple[Any, ...]]]] = {
         "share_table",
         lambda s: (record(s, "parent"), record(s, "child"), record(s, "count")),
     ),
+    "share_cached": ("share_cached", lambda s: (record(s, "sequence"), record(s, "tokens"))),
     "clear_table": ("clear_table", lambda s: (record(s, "sequence"),)),
     "clear_tables": ("clear_tables", lambda s: (record(s, "request"),)),
     "move_blocks_in": ("move_blocks", lambda s: (record(s, "request"), GPU)),
@@ -288,7 +289,7 @@ def block_step(name: str) -> Unit:
 EMPTY = frozenset(
     "until_gpu until_cpu touch_gpu touch_cpu ref length alive steady last_step phase queue width blocks "
     "copy moved releases born batch_size issued done carried barrier steps settled step_tokens "
-    "step_sequences open is_forward".split()
+    "step_sequences open is_forward name listed".split()
 )
 
 
@@ -313,7 +314,14 @@ def start() -> Unit:
         Goal("initiation", c.name, 0, instance(c.domains, lambda *x, c=c: c.predicate(state, *x)))
         for c in clauses()
     ]
-    return Unit("start", [*background(), *bounds], [], goals)
+    q, r, i = z3.Const("q", Sequence), z3.Const("r", Request), z3.Int("i")
+    honest = [  # names are the caller's: a name tells how many blocks come before its own
+        z3.ForAll(
+            [x, i], z3.Implies(z3.And(i >= 0, of(x, i) >= 1), state.preceding(of(x, i)) == i)
+        )
+        for x, of in ((q, state.word), (r, state.opening))
+    ]
+    return Unit("start", [*background(), *bounds, *honest], [], goals)
 
 
 def arithmetic() -> Unit:

@@ -110,7 +110,9 @@ def gains(
         held = z3.And(0 <= p, p < before.total(GPU), before.position(GPU, p) >= before.free(GPU))
         leaks = raw(CLAUSES["conservation.no_leak_gpu"].predicate(after, p))
         resides = raw(CLAUSES["residency.tier"].predicate(after, block))
-        mine = before.group(before.owner(GPU, p)) == own
+        mine = z3.And(
+            before.name(before.owner(GPU, p)) == 0, before.group(before.owner(GPU, p)) == own
+        )
         return z3.Implies(
             z3.And(held, mine, leaks, resides), after.position(GPU, p) < after.free(GPU)
         )
@@ -138,8 +140,8 @@ def gains(
     if name == "sample":
         return [("it brings a token", (), lambda: after.known(first) >= before.known(first) + 1)]
     if name in ("recompute", "swap_out"):
-        return [("every place that it held is free at once", ("place",), freed)]
-    if name in ("admit", "swap_in"):
+        return [("every place of its own is free at once", ("place",), freed)]
+    if name in ("admit", "admit_cached", "swap_in"):
         return [("it runs", (), lambda: after.phase(own) == RUNNING)]
     if name == "fork":
         return [

@@ -112,15 +112,21 @@ class Limits:
 
 
 class Block:
-    """One block's worth of KV: where it lives, and how many table entries name it."""
+    """One block's worth of KV: where it lives, and how many table entries name it.
 
-    __slots__ = ("place", "ref", "request", "tier")
+    A block without a name is *private*: it belongs to one request, which may write it. A block with a
+    name is *sealed*: it holds the KV of the tokens that have the name, is never written again, and
+    tables of any requests may name it.
+    """
+
+    __slots__ = ("name", "place", "ref", "request", "tier")
 
     def __init__(self, request: Request, tier: int, place: int, ref: int = 0) -> None:
         self.request = request
         self.tier = tier
         self.place = place
         self.ref = ref
+        self.name = 0  # of its tokens and all before them; 0 if it has none
 
     def __repr__(self) -> str:
         return f"{'gpu' if self.tier == GPU else 'cpu'}:{self.place}"
@@ -165,6 +171,19 @@ class Pool:
         """The last operation that may still touch one of the places; `at_least` if that is later."""
         return max((at_least, *map(self.until.__getitem__, places)))
 
+    def fence(self, places: Collection[int], until: int) -> None:
+        """Places that are not free remember that operations up to `until` may touch them.
+
+        Raises:
+            Broken: one of them is free.
+        """
+        for place in places:
+            if not self.taken[place]:
+                raise Broken(
+                    f"{self.name} block {place} is free: its fence is set when it is put back"
+                )
+            self.until[place] = until
+
     def put(self, places: Collection[int], until: int) -> None:
         """Put places back, fenced until operation `until` is done; the last one is taken first.
 
@@ -184,7 +203,18 @@ class Pool:
 class Request:
     """A group of one or more sequences with one prompt; ids are never reused."""
 
-    __slots__ = ("copy", "held", "id", "limit", "members", "moved", "parallel", "phase", "prompt")
+    __slots__ = (
+        "copy",
+        "held",
+        "id",
+        "limit",
+        "members",
+        "moved",
+        "opening",
+        "parallel",
+        "phase",
+        "prompt",
+    )
 
     def __init__(self, request_id: int, prompt: int, limit: int, parallel: int) -> None:
         self.id = request_id
@@ -195,7 +225,10 @@ class Request:
         self.members: list[Sequence] = []
         self.held: dict[
             Block, None
-        ] = {}  # the distinct blocks of its tables, in the order they were taken
+        ] = {}  # the distinct private blocks of its tables, in the order they were taken
+        self.opening: tuple[
+            int, ...
+        ] = ()  # names of the full blocks of its prompt, if it has names
         self.copy = 0  # number of its copy that is not complete, 0 if none
         self.moved = 0  # number of its last copy, complete or not
 
@@ -206,7 +239,7 @@ class Request:
 
     @property
     def blocks(self) -> int:
-        """Distinct blocks that its tables name."""
+        """Distinct private blocks that its tables name."""
         return len(self.held)
 
     def __repr__(self) -> str:
@@ -240,6 +273,7 @@ class Sequence:
         "steady",
         "table",
         "void",
+        "words",
     )
 
     def __init__(self, sequence_id: int, request: Request) -> None:
@@ -263,6 +297,7 @@ class Sequence:
             0  # drafts of a sample that is still to come, although a recompute dropped them
         )
         self.void = 0  # samples of steps up to this one are worthless
+        self.words = request.opening  # names of its full blocks, as far as they are given
 
     @property
     def length(self) -> int:

@@ -35,6 +35,17 @@ IN_STATES: dict[str, Callable[[GhostLedger], bool]] = {
     "a block is shared": lambda v: any(b.ref > 1 for r in live(v) for b in r.held),
     "a shared block is swapped out": lambda v: any(b.ref > 1 for r in v.swapped for b in r.held),
     "both pools are full": lambda v: v.gpu.free == 0 and v.cpu.free == 0,
+    "a block rests": lambda v: bool(v.resting),
+    "a block is shared by two requests": lambda v: any(
+        b.ref > 1 and len({s.request for s in v.sequences if b in s.table}) > 1
+        for b in v.cached.values()
+    ),
+    "a request that is swapped out names sealed blocks": lambda v: any(
+        b.name for r in v.swapped for s in r.members for b in s.table
+    ),
+    "a sealed block can be found no more": lambda v: any(
+        b.name and not v.finds(b) for r in live(v) for s in r.members for b in s.table
+    ),
     "a step is in flight": lambda v: v.steps > v.settled,
     "two steps are in flight": lambda v: v.steps - v.settled == 2,
     "a step waits for a fence or a copy": lambda v: any(
@@ -107,6 +118,20 @@ IN_TRANSITIONS: dict[str, tuple[str, Transition]] = {
     "a draft is accepted": ("sample", lambda _old, own, _new: own[2] >= 2),
     "a draft is rejected": ("sample", lambda _old, own, _new: own[3] >= 1),
     "a branch takes part again after a recompute": ("rejoin", always),
+    "a block that rests is found": (
+        "admit_cached",
+        lambda old, own, _: any(
+            b in old.resting for b in old.found(own[0].members[0], own[1] // old.limits.block_size)
+        ),
+    ),
+    "a block is evicted that an operation may still touch": (
+        "evict",
+        lambda old, own, _: is_open(old, old.gpu.until[old.cached[own[0]].place]),
+    ),
+    "a block is published while a step is in flight": (
+        "publish",
+        lambda old, _own, _new: old.steps > old.settled,
+    ),
     "a shared block is copied before it is written": ("copy_on_write", always),
     "a shared block is copied to a fenced place": (
         "copy_on_write",

@@ -57,9 +57,18 @@ class ConcreteView(Derived):
         self._members = {r: list(r.members) for r in self.requests}
         self._batch = list(ledger.batch)
         self._queues = [set(queue) if queue is not None else set() for queue in ledger.queues]
+        self._cached = dict(ledger.cached)
+        self._words = {s: s.words for s in self.sequences}
+        self._preceding = {
+            name: k
+            for words in (*self._words.values(), *[r.opening for r in self.requests])
+            for k, name in enumerate(words)
+        }
         self.blocks_seen = list(
             dict.fromkeys(
-                b for rows in (*self._tables.values(), *self._held.values()) for b in rows
+                b
+                for rows in (*self._tables.values(), *self._held.values(), self._cached.values())
+                for b in rows
             )
         )
         self._block = {b: bare(b) for b in self.blocks_seen}
@@ -70,7 +79,7 @@ class ConcreteView(Derived):
         self._pools: dict[int, tuple[int, int, list[int], dict[int, int], list[int]]] = {}
         self._owners: dict[tuple[int, int], Block] = {}
         for b in self.blocks_seen:
-            if b.ref:
+            if b.ref or self._cached.get(b.name) is b:
                 self._owners[b.tier, b.place] = b
         for tier, pool in ((GPU, ledger.gpu), (CPU, ledger.cpu)):
             order = permutation(pool)
@@ -121,7 +130,8 @@ class ConcreteView(Derived):
         ]
         totals = [self.total(GPU), self.total(CPU)]
         refs = [self.ref(b) for b in self.blocks_seen]
-        counts = [*(len(row) for row in rows), *refs, len(self._batch), *totals]
+        names = [len(words) for words in self._words.values()]
+        counts = [*(len(row) for row in rows), *refs, *names, len(self._batch), *totals]
         return {
             "request": self.requests,
             "sequence": self.sequences,
@@ -217,6 +227,31 @@ class ConcreteView(Derived):
     def group(self, b: Block) -> Request:
         """Its request."""
         return self._block.get(b, NO_BLOCK).request
+
+    def name(self, b: Block) -> int:
+        """The name of its tokens."""
+        return self._block.get(b, NO_BLOCK).name
+
+    def listed(self, b: Block) -> bool:
+        """Whether it can be found under its name."""
+        return b in self._block and self._cached.get(self._block[b].name) is b
+
+    def cached(self, name: int) -> Block:
+        """The block that can be found under the name."""
+        return self._cached.get(name, NO_BLOCK)
+
+    def preceding(self, name: int) -> int:
+        """How many blocks come before the one of that name."""
+        return self._preceding.get(name, -1)
+
+    def word(self, s: Sequence, i: int) -> int:
+        """The name of its block i."""
+        words = self._words.get(s, ())
+        return words[i] if 0 <= i < len(words) else 0
+
+    def opening(self, r: Request, i: int) -> int:
+        """The name of block i of its prompt."""
+        return r.opening[i] if 0 <= i < len(r.opening) else 0
 
     def slot(self, b: Block) -> int:
         """Its index among the blocks of its request."""

@@ -25,6 +25,7 @@ __all__ = [
     "CONSTANTS",
     "FIELDS",
     "NEED",
+    "PRECEDING",
     "Block",
     "Int",
     "Request",
@@ -64,7 +65,7 @@ for _tier in ("gpu", "cpu"):
         f"touch_{_tier}": ((Int, Int), Bool),
         f"source_{_tier}": ((Int, Int), Int),  # operation, target place -> source place
     }
-FIELDS |= dict.fromkeys(("ref", "tier", "place", "slot"), ((Block,), Int))
+FIELDS |= dict.fromkeys(("ref", "tier", "place", "slot", "name"), ((Block,), Int))
 FIELDS |= {"group": ((Block,), Request), "holder": ((Block, Int), Sequence)}
 FIELDS |= dict.fromkeys(
     "length offset known_tokens reach_tokens slot_tokens promised_samples last_step "
@@ -91,6 +92,14 @@ FIELDS |= {
     "held": ((Request, Int), Block),
     "batch": ((Int,), Sequence),
 }
+#: Prefix caching: whether a block is found under its name, which block a name leads to, and the names
+#: of the full blocks of a sequence and of the prompt of a request; 0 is no name.
+FIELDS |= {
+    "listed": ((Block,), Bool),
+    "cached": ((Int,), Block),
+    "word": ((Sequence, Int), Int),
+    "opening": ((Request, Int), Int),
+}
 FIELDS |= dict.fromkeys(
     "batch_size issued done carried barrier steps settled step_tokens step_sequences".split(),
     ((), Int),
@@ -111,6 +120,7 @@ CAP = z3.Function("cap", Int, Int)
 WORST_CASE = z3.Function("worst_case", Int, Int, Int, Int)
 BLOCK_SIZE = z3.Int("block_size")
 CHUNKED = z3.Bool("chunked")
+PRECEDING = z3.Function("preceding", Int, Int)
 
 
 def background() -> list[Any]:
@@ -253,6 +263,10 @@ class State(Derived):
     def block_of(self, n: Any) -> Any:
         """floor(n / block_size)."""
         return BLOCK_OF(n)
+
+    def preceding(self, name: Any) -> Any:
+        """How many blocks come before the one of that name in every sequence that has it."""
+        return PRECEDING(name)
 
     def worst_case(self, r: Any) -> Any:
         """Blocks that the request holds at most: some function of what `queries.worst_case` reads.

@@ -17,7 +17,7 @@ from lineclear_spec import queries
 from lineclear_spec.bulk import Bulk
 from lineclear_spec.conditional import on_formulas
 from lineclear_spec.contracts import CONTRACTS
-from lineclear_spec.invariants import clauses
+from lineclear_spec.invariants import INVARIANTS, clauses
 from lineclear_spec.kernel import Kernel
 from lineclear_spec.logic import either
 from lineclear_spec.records import CPU, GPU
@@ -37,6 +37,7 @@ from lineclear_spec.state import (
     room_of_one_more,
     unique,
 )
+from lineclear_spec.symbolic_cache import Cache
 from lineclear_spec.symbolic_ghosts import Ghosts
 from lineclear_spec.symbolic_pool import Pools, SymbolicPool
 from lineclear_spec.symbolic_records import (
@@ -81,7 +82,27 @@ LISTS: dict[tuple[Any, str], Any] = {
 }
 
 
-class SymbolicLedger(NoValue, Records, Bulk, Ghosts, Kernel):
+class Dated(dict[str, Any]):
+    """The fields of a state, with how much was known when each was written last.
+
+    What is shown of a few fields needs no fact about values that came later, and is shown sooner
+    without: fewer facts prove no more.
+
+    Attributes:
+        known: how many assumptions there were.
+    """
+
+    def __init__(self, fields: dict[str, Any], assumptions: list[Any]) -> None:
+        super().__init__(fields)
+        self.assumptions = assumptions
+        self.known = dict.fromkeys(fields, len(assumptions))
+
+    def __setitem__(self, name: str, field: Any) -> None:
+        super().__setitem__(name, field)
+        self.known[name] = len(self.assumptions)
+
+
+class SymbolicLedger(NoValue, Records, Bulk, Cache, Ghosts, Kernel):
     """The ledger that actions are run on to find out what they do to any state.
 
     A block step that has a contract is replaced by it; `prove` runs the step itself.
@@ -232,13 +253,16 @@ class SymbolicLedger(NoValue, Records, Bulk, Ghosts, Kernel):
         for clause in clauses("step"):
             self.assume(quantify(clause.domains, lambda *x, c=clause: c.predicate(before, *x)))
         start = dict(self.state.fields)
+        dated = self.state.fields = Dated(self.state.fields, self.assumptions)
         getattr(Kernel, name)(self, *arguments)
         self._refuse_unlisted(contract, values, start)
         after = self.state
         for clause in clauses("step"):
             after.reads.clear()
             goal = instance(clause.domains, lambda *x, c=clause: c.predicate(after, *x))
-            self._owe("preserved", clause.name, None if self.unchanged(after) else goal)
+            frame = self.unchanged(after)
+            known = max((dated.known[field] for field in after.reads), default=0)
+            self.obligations.append(("preserved", clause.name, known, None if frame else goal))
         for label, domains, predicate in contract.promises(before, after, count, *values):
             self._owe("contract", label, instance(domains, predicate))
 
@@ -282,6 +306,19 @@ class SymbolicLedger(NoValue, Records, Bulk, Ghosts, Kernel):
             self.promised_fields.get(f"{clause}/{f}") is state.fields[f] for f in state.reads
         )
         return self.unchanged(state) or promised
+
+    def by_lemma(self, invariant: str, fact: Any) -> None:
+        """Assume what is proved, in a unit of its own, of every state in which an invariant holds.
+
+        Raises:
+            Misuse: a field that the invariant reads was written since it was assumed to hold.
+        """
+        for clause in INVARIANTS[invariant].clauses:
+            self.state.reads.clear()
+            quantify(clause.domains, lambda *x, c=clause: c.predicate(self.state, *x))
+            if not self.holds_already(clause.name, self.state):
+                raise Misuse(f"a lemma needs {clause.name}, which may not hold here")
+        self.assume(fact)
 
     def _forget(self, contract: Any, before: State, count: Any, values: list[Any]) -> None:
         """Every field that the step may write is unknown from here on, but for what is promised.

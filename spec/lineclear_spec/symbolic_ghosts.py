@@ -41,7 +41,7 @@ class Ghosts:
             s.put("releases", (r,), s.releases(r) + 1)
 
     def note_step(self, number: Any) -> None:
-        """The forward touches every GPU place held, and writes a position of each steady sequence; the
+        """The forward touches every GPU place that an entry names, and writes a position of each steady sequence; the
         step's tokens and sequences are remembered.
         """
         s, o = self.state, raw(number)
@@ -49,7 +49,13 @@ class Ghosts:
         step = old.steps + 1
         s.fields["touch_gpu"] = lambda x, p: z3.Or(
             old.touch(GPU, x, p),
-            z3.And(x == o, 0 <= p, p < old.total(GPU), z3.Not(is_free(old, GPU, p))),
+            z3.And(
+                x == o,
+                0 <= p,
+                p < old.total(GPU),
+                z3.Not(is_free(old, GPU, p)),
+                old.ref(old.owner(GPU, p)) >= 1,
+            ),
         )
         s.fields["kv"] = lambda q: z3.If(
             z3.And(old.steady(q), old.kv(q) >= old.reach(q)), old.kv(q) + 1, old.kv(q)
@@ -78,6 +84,10 @@ class Ghosts:
             )
         )
         s.put("kv", (child.z,), size)
+
+    def find_kv(self, sequence: Any, tokens: Any) -> None:
+        """The sequence has the KV of its first tokens, in blocks that were found under their names."""
+        self.state.put("kv", (sequence.z,), raw(tokens))
 
     def lose_kv(self, sequence: Any) -> None:
         """The sequence has no KV."""

@@ -65,6 +65,25 @@ class SymbolicPool(NoValue):
             ledger.assume(fact)
         return Term(last)
 
+    def fence(self, places: Vector, until: Any) -> None:
+        """Places that are not free remember that operations up to `until` may touch them."""
+        ledger, tier, name = self.ledger, self.tier, self.name
+        old = ledger.state.snapshot()
+        places.demand_distinct()
+        ledger.demand(
+            Term(
+                places.every(
+                    lambda p: z3.And(within(0, p, old.total(tier)), z3.Not(is_free(old, tier, p)))
+                )
+            ),
+            "the places fenced are not free",
+        )
+        last = raw(until)
+        ledger.state.fields[f"until_{name}"] = lambda p: z3.If(
+            places.has(p), last, old.until(tier, p)
+        )
+        ledger.wrote = True
+
     def put(self, places: Vector, until: Any) -> None:
         """Put places back, fenced until operation `until` is done."""
         ledger, tier, name = self.ledger, self.tier, self.name

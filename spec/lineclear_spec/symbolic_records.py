@@ -235,6 +235,10 @@ class Records:
         for name in ("boundary", "ending"):
             s.put(name, (q,), z3.IntVal(NEVER))
         s.put("request", (q,), request.z)
+        prompt, opening, word = s.block_of(s.prompt(request.z)), s.opening, s.word
+        s.fields["word"] = lambda x, i: z3.If(
+            z3.And(x == q, 0 <= i, i < prompt), opening(request.z, i), word(x, i)
+        )
         self.wrote = True
         return Record(self, q)
 

@@ -29,8 +29,19 @@ __all__ = ["Evidence", "Worlds", "allowed", "attempt", "explorations", "try_all"
 
 #: block step -> actions that run it
 USED_BY: dict[str, tuple[str, ...]] = {
-    "grant_gpu": ("admit", "append_slots", "issue_step", "copy_on_write", "swap_in"),
-    "take_blocks": ("admit", "append_slots"),
+    "grant_gpu": (
+        "admit",
+        "admit_cached",
+        "append_slots",
+        "issue_step",
+        "copy_on_write",
+        "swap_in",
+    ),
+    "take_blocks": ("admit", "admit_cached", "append_slots"),
+    "share_cached": ("admit_cached",),
+    "seal_entry": ("publish",),
+    "free_resting": ("evict",),
+    "let_go": ("prune", "finish", "recompute", "discard_swapped"),
     "give_each_one": ("issue_step",),
     "give_each": ("issue_step",),
     "share_table": ("fork", "rejoin"),

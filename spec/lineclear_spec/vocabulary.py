@@ -45,16 +45,19 @@ OPERATIONS = frozenset(
     "reach in_flight computed known promised owed slots runs on_gpu writable idle leader worst_case due ended "
     "wait_of is_copy forward_of complete retired "
     "move add_member remove_member remove_members void_samples join leave advance decide order close "
-    "forget_copy take_blocks give_each_one share_table clear_table clear_tables move_blocks "
+    "forget_copy take_blocks give_each_one share_table share_cached seal_entry free_resting clear_table clear_tables move_blocks "
     "replace_entry".split()
 ) | (
     words("ledger")
-    & set("require demand branch need block_of allowed is_open write_kv share_kv lose_kv".split())
+    & set(
+        "require demand branch need block_of allowed is_open write_kv share_kv lose_kv name_of is_listed "
+        "all_listed listing inherit forget_name".split()
+    )
 )
 #: What the kernel itself is written in besides: operators of the ledger, of a pool, of a list.
 BULK = words("ledger")
 #: Those of them that are numbers.
-NUMBERS = frozenset("need block_of cap first_open".split())
+NUMBERS = frozenset("need block_of cap first_open name_of".split())
 POOL_OPERATIONS = words("pool")
 LIST_OPERATIONS = {
     name: words(name)
@@ -70,7 +73,7 @@ READABLE = frozenset(
     "free total chunked depth max_num_batched_tokens max_num_seqs max_model_len "
     "phase offset prompt limit parallel width blocks copy moved members held pools request alive steady table length "
     "known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens previous_tokens drafts "
-    "void last_samples previous_samples late_drafts ref tier place count".split()
+    "void last_samples previous_samples late_drafts ref tier place name count".split()
 )
 #: What the kernel may read besides.
 OWN_READABLE = frozenset(

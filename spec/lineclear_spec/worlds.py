@@ -14,7 +14,9 @@ __all__ = ["BOUNDS", "Bounds", "Shape", "Step", "Trace"]
 
 Step = tuple[str, tuple[Any, ...]]
 Trace = tuple[Step, ...]
-Shape = tuple[int, int, int]
+#: Prompt, limit, parallel sequences, and what its tokens are: requests of one kind begin with the same
+#: tokens and have the same names for them; those of kind 0 have no names.
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,26 @@ BOUNDS = (
             "finish", "abort", "reject", "retire", "carry", "prune", "leave_batch", "swap_out", "swap_in", "discard_swapped",
             "settle_copy", "fail_copy",
         ), max_states=700,
+    ),
+    Bounds(
+        "shared prompts", block_size=1, gpu_blocks=4, cpu_blocks=0, max_model_len=4, shapes=((2, 3, 1, 1),), tokens=(1, 2), depth=1,
+        leave_out=(*ENDS[1:], *MOVES[:2], *MOVES[3:], "append_slots", "join_batch"), max_states=1500,
+    ),
+    Bounds(
+        "shared and swapped", block_size=1, gpu_blocks=4, cpu_blocks=3, max_model_len=4, shapes=((2, 3, 1, 1),), tokens=(2,), depth=1,
+        leave_out=("reject", "retire", "carry", "prune", "fork", "rejoin", "copy_on_write", "append_slots", "join_batch"), max_states=1500,
+    ),
+    Bounds(
+        "shared by branches", block_size=1, gpu_blocks=5, cpu_blocks=0, live=1, max_num_seqs=2, max_model_len=4, shapes=((2, 4, 2, 1),), tokens=(1, 2),
+        depth=1, leave_out=("reject", "retire", "carry", "join_batch", *MOVES[:2], *MOVES[3:]), max_states=1200,
+    ),
+    Bounds(
+        "shared drafts", gpu_blocks=5, cpu_blocks=0, live=1, shapes=((1, 5, 1, 1),), drafts=(0, 1, 2), accepted=(1, 2), depth=2,
+        leave_out=("reject", "retire", "carry", "join_batch", *MOVES), max_states=700,
+    ),
+    Bounds(
+        "two kinds", block_size=1, gpu_blocks=4, cpu_blocks=0, max_model_len=3, shapes=((2, 3, 1, 1), (2, 3, 1, 2), (2, 3, 1)), tokens=(2,), depth=1,
+        leave_out=(*ENDS[1:], *MOVES[:2], *MOVES[3:], "append_slots", "join_batch"), max_states=1000,
     ),
     Bounds(
         "step budget", gpu_blocks=6, shapes=((1, 3, 1), (3, 4, 1)), tokens=(1, 3), max_num_batched_tokens=3, max_num_seqs=3,

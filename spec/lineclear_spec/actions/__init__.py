@@ -23,6 +23,7 @@ from lineclear_spec.actions.steps import (
 )
 from lineclear_spec.actions.branches import fork, rejoin, prune
 from lineclear_spec.actions.preemption import swap_out, swap_in, recompute, discard_swapped
+from lineclear_spec.actions.cache import publish, admit_cached, evict, unlist
 from lineclear_spec.actions.operations import settle_copy, fail_copy, carry, retire
 from lineclear_spec.actions.table import ACTIONS, Action
 
@@ -31,10 +32,12 @@ __all__ = [
     "Action",
     "abort",
     "admit",
+    "admit_cached",
     "append_slots",
     "carry",
     "copy_on_write",
     "discard_swapped",
+    "evict",
     "fail_copy",
     "finish",
     "fork",
@@ -42,6 +45,7 @@ __all__ = [
     "join_batch",
     "leave_batch",
     "prune",
+    "publish",
     "recompute",
     "reject",
     "rejoin",
@@ -53,4 +57,5 @@ __all__ = [
     "submit",
     "swap_in",
     "swap_out",
+    "unlist",
 ]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lineclear_spec.contracts.contract import Part, contract, in_pool, invariant, same
-from lineclear_spec.invariants import CPU, GPU, RUNNING, holds, is_free
+from lineclear_spec.invariants import CPU, GPU, RUNNING, holds, is_free, private
 from lineclear_spec.logic import any_of, both, implies, negate
 
 CLEARING = (
@@ -50,13 +50,27 @@ def given_up(old: Any, new: Any, tier: int, name: str) -> list[Part]:
     ]
 
 
+def rested(old: Any, new: Any) -> Part:
+    """A block that can be found and that no entry names any more remembers the last operation that may
+    touch it.
+    """
+    return (
+        "rests",
+        ("block",),
+        lambda b: implies(
+            both(old.ref(b) >= 1, new.ref(b) == 0, old.listed(b)),
+            new.until(GPU, old.place(b)) == old.issued,
+        ),
+    )
+
+
 def one_tier(v: Any, r: Any) -> Part:
-    """Requirement: the request's blocks are GPU blocks if it runs, and CPU blocks otherwise."""
+    """Requirement: the request's private blocks are GPU blocks if it runs, and CPU blocks otherwise."""
     return (
         "tier",
         ("block",),
         lambda b: implies(
-            both(v.ref(b) >= 1, v.group(b) == r),
+            both(private(v, b), v.group(b) == r),
             v.tier(b) == v.either(v.phase(r) == RUNNING, GPU, CPU),
         ),
     )
@@ -80,6 +94,7 @@ contract(
             ),
         ),
         same("others", "request", old, new, ("blocks",), lambda r: r != old.request(q)),
+        rested(old, new),
         *given_up(old, new, GPU, "gpu"),
         *given_up(old, new, CPU, "cpu"),
     ],
@@ -148,7 +163,15 @@ contract(
             ("length", *WRITTEN),
             lambda q: negate(cleared(old, r, k)(q)),
         ),
-        same("blocks", "block", old, new, ("ref",), lambda b: old.group(b) != r),
+        same(
+            "blocks",
+            "block",
+            old,
+            new,
+            ("ref",),
+            lambda b: both(old.name(b) == 0, old.group(b) != r),
+        ),
+        rested(old, new),
         ("fewer", ("block",), lambda b: new.ref(b) <= old.ref(b)),
         same("requests", "request", old, new, ("blocks",), lambda x: x != r),
         *given_up(old, new, GPU, "gpu"),

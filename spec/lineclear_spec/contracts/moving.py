@@ -11,7 +11,7 @@ from typing import Any
 from lineclear_spec.contracts.clearing import given_up
 from lineclear_spec.contracts.contract import Part, attained, contract, in_pool, same
 from lineclear_spec.contracts.taking import POOL, all_past, clock_sane
-from lineclear_spec.invariants import CPU, GPU, is_free
+from lineclear_spec.invariants import CPU, GPU, is_free, present, private
 from lineclear_spec.logic import any_of, both, implies, negate
 
 
@@ -33,13 +33,13 @@ def moving(r: Any, tier: int) -> tuple[str, ...]:
 
 
 def moved(old: Any, new: Any, k: Any, r: Any, tier: int) -> list[Part]:
-    """The first k distinct blocks of the request live in the target tier; tables and refs are not
+    """The first k distinct private blocks of the request live in the target tier; tables and refs are not
     touched.
     """
     source, target, source_name, target_name = tiers(tier)
 
     def mine(b: Any) -> Any:
-        return both(old.ref(b) >= 1, old.group(b) == r, old.slot(b) < k)
+        return both(private(old, b), old.group(b) == r, old.slot(b) < k)
 
     parts: list[Part] = [
         (
@@ -56,7 +56,7 @@ def moved(old: Any, new: Any, k: Any, r: Any, tier: int) -> list[Part]:
             old,
             new,
             ("tier", "place"),
-            lambda b: both(old.ref(b) >= 1, negate(mine(b))),
+            lambda b: both(present(old, b), negate(mine(b))),
         ),
         (
             "grants",
@@ -155,7 +155,7 @@ contract(
         (
             "source",
             ("block",),
-            lambda b: implies(both(v.ref(b) >= 1, v.group(b) == r), v.tier(b) == tiers(tier)[0]),
+            lambda b: implies(both(private(v, b), v.group(b) == r), v.tier(b) == tiers(tier)[0]),
         ),
         *clock_sane(v),
         ("until_source", ("place",), lambda p: v.until(CPU, p) <= v.issued),

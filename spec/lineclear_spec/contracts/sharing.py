@@ -6,9 +6,17 @@ Guarantees: nothing by itself; every promise is proved of the step in `blocks.py
 
 from __future__ import annotations
 
+from typing import Any
+
 from lineclear_spec.contracts.contract import contract, same
 from lineclear_spec.invariants import holds, within
-from lineclear_spec.logic import both, implies
+from lineclear_spec.logic import both, implies, negate
+
+
+def listed(v: Any, name: Any) -> Any:
+    """Whether a block can be found under the name."""
+    return both(v.listed(v.cached(name)), v.name(v.cached(name)) == name)
+
 
 contract(
     "share_table",
@@ -58,6 +66,59 @@ contract(
                 == old.ref(b)
                 + old.either(both(holds(old, parent, b), old.index(parent, b) < k), 1, 0)
             ),
+        ),
+    ],
+)
+
+contract(
+    "share_cached",
+    lambda v, q, tokens: v.need(tokens),
+    lambda q, tokens: ("ref", "holder", "table", "length", "index", "rank", "kv"),
+    lambda v, count, q, tokens: [
+        ("tokens", (), lambda: 0 <= tokens),
+        ("empty", (), lambda: v.length(q) == 0),
+        (
+            "listed",
+            ("index",),
+            lambda i: implies(within(0, i, count), listed(v, v.word(q, i))),
+        ),
+        (
+            "depth",
+            ("index",),
+            lambda i: implies(both(i >= 0, v.word(q, i) >= 1), v.preceding(v.word(q, i)) == i),
+        ),
+    ],
+    lambda old, new, k, q, tokens: [
+        ("kv", (), lambda: new.kv(q) == tokens),
+        same("frame_kv", "sequence", old, new, ("kv",), lambda x: x != q),
+        ("length", (), lambda: new.length(q) == k),
+        same("lengths", "sequence", old, new, ("length",), lambda x: x != q),
+        (
+            "others",
+            ("sequence", "index"),
+            lambda x, i: implies(x != q, new.table(x, i) == old.table(x, i)),
+        ),
+        (
+            "found",
+            ("index",),
+            lambda i: implies(within(0, i, k), new.table(q, i) == old.cached(old.word(q, i))),
+        ),
+        (
+            "names",
+            ("index",),
+            lambda i: implies(
+                within(0, i, k),
+                both(
+                    old.listed(new.table(q, i)),
+                    old.name(new.table(q, i)) == old.word(q, i),
+                ),
+            ),
+        ),
+        same("private", "block", old, new, ("ref",), lambda b: negate(old.listed(b))),
+        (
+            "ref",
+            ("block",),
+            lambda b: both(old.ref(b) <= new.ref(b), new.ref(b) <= old.ref(b) + 1),
         ),
     ],
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from lineclear_spec.contracts.contract import Part, attained, contract, in_pool, same
-from lineclear_spec.invariants import GPU, is_free, within
+from lineclear_spec.invariants import GPU, is_free, present, within
 from lineclear_spec.logic import any_of, both, implies, negate
 
 POOL = ("free", "order", "position")
@@ -60,10 +60,15 @@ def granted(old: Any, new: Any) -> list[Part]:
 
 
 def blocks_kept(old: Any, new: Any) -> Part:
-    """Blocks that were named before are named as often, and where they were."""
+    """Blocks that were there before are named as often, and lie where they were."""
     return same(
-        "blocks", "block", old, new, ("ref", "tier", "place", "group"), lambda b: old.ref(b) >= 1
+        "blocks", "block", old, new, ("ref", "tier", "place", "group"), lambda b: present(old, b)
     )
+
+
+def fresh(old: Any, b: Any) -> Any:
+    """Whether a block that was not there before has no name and cannot be found."""
+    return both(old.name(b) == 0, negate(old.listed(b)))
 
 
 def entries_kept(old: Any, new: Any) -> Part:
@@ -93,7 +98,8 @@ contract(
             "new_entries",
             ("index",),
             lambda i: implies(
-                within(old.length(q), i, old.length(q) + k), new.ref(new.table(q, i)) == 1
+                within(old.length(q), i, old.length(q) + k),
+                both(new.ref(new.table(q, i)) == 1, fresh(old, new.table(q, i))),
             ),
         ),
         (
@@ -101,7 +107,7 @@ contract(
             ("block",),
             lambda b: implies(
                 both(new.ref(b) >= 1, old.ref(b) < 1),
-                both(new.tier(b) == GPU, new.group(b) == old.request(q)),
+                both(new.tier(b) == GPU, new.group(b) == old.request(q), fresh(old, b)),
             ),
         ),
         ("counted", (), lambda: new.blocks(old.request(q)) == old.blocks(old.request(q)) + k),
@@ -136,7 +142,8 @@ contract(
             "new_entries",
             ("sequence", "index"),
             lambda q, i: implies(
-                within(old.length(q), i, new.length(q)), new.ref(new.table(q, i)) == 1
+                within(old.length(q), i, new.length(q)),
+                both(new.ref(new.table(q, i)) == 1, fresh(old, new.table(q, i))),
             ),
         ),
         (
@@ -148,6 +155,7 @@ contract(
                     new.tier(b) == GPU,
                     due.has(new.holder(b, 0)),
                     new.group(b) == old.request(new.holder(b, 0)),
+                    fresh(old, b),
                 ),
             ),
         ),
@@ -163,6 +171,7 @@ contract(
         ("open", (), lambda: v.open(v.issued)),
         ("entry", (), lambda: within(0, i, v.length(q))),
         ("shared", (), lambda: v.ref(v.table(q, i)) >= 2),
+        ("private", (), lambda: v.name(v.table(q, i)) == 0),
         ("gpu", (), lambda: v.tier(v.table(q, i)) == GPU),
         ("free", (), lambda: v.free(GPU) >= 1),
         *clock_sane(v),
@@ -190,7 +199,7 @@ contract(
             "blocks",
             ("block",),
             lambda b: implies(
-                old.ref(b) >= 1,
+                present(old, b),
                 both(
                     new.tier(b) == old.tier(b),
                     new.place(b) == old.place(b),
@@ -200,12 +209,13 @@ contract(
                 ),
             ),
         ),
+        same("sealed", "block", old, new, ("ref",), lambda b: old.name(b) != 0),
         (
             "new_blocks",
             ("block",),
             lambda b: implies(
                 both(new.ref(b) >= 1, old.ref(b) < 1),
-                both(new.tier(b) == GPU, new.group(b) == old.request(q)),
+                both(new.tier(b) == GPU, new.group(b) == old.request(q), fresh(old, b)),
             ),
         ),
         ("counted", (), lambda: new.blocks(old.request(q)) == old.blocks(old.request(q)) + k),
@@ -220,6 +230,7 @@ contract(
                     o == old.issued,
                     in_pool(old, GPU, p),
                     negate(is_free(new, GPU, p)),
+                    new.ref(new.owner(GPU, p)) >= 1,
                     any_of(negate(is_free(old, GPU, p)), old.until(GPU, p) <= new.barrier),
                 ),
             ),

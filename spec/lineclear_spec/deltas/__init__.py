@@ -7,7 +7,7 @@ the effect, so an effect that does nothing, too little or too much breaks one.
 
 from __future__ import annotations
 
-from lineclear_spec.deltas import arrival, branches, growth, operations, preemption, steps
+from lineclear_spec.deltas import arrival, branches, cache, growth, operations, preemption, steps
 from lineclear_spec.deltas.frames import DELTAS
 
-__all__ = ["DELTAS", "arrival", "branches", "growth", "operations", "preemption", "steps"]
+__all__ = ["DELTAS", "arrival", "branches", "cache", "growth", "operations", "preemption", "steps"]

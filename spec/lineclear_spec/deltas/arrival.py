@@ -18,7 +18,7 @@ from lineclear_spec.deltas.frames import (
     promise,
     request_same,
 )
-from lineclear_spec.invariants import FINISHED, WAITING
+from lineclear_spec.invariants import FINISHED, WAITING, private
 from lineclear_spec.logic import both, implies, negate
 
 
@@ -93,10 +93,10 @@ def ended(old: Any, new: Any, r: Any) -> list[Part]:
         (
             "nothing",
             ("block",),
-            lambda b: implies(both(old.ref(b) >= 1, old.group(b) == r), new.ref(b) == 0),
+            lambda b: implies(both(private(old, b), old.group(b) == r), new.ref(b) == 0),
         ),
         request_same(old, new, r, "phase", "queue", "width", "blocks", "releases"),
-        *others(old, new, r),
+        *others(old, new, r, shares=True),
         clocks(old, new),
         operations(old, new),
     ]

@@ -42,7 +42,7 @@ def shares(old: Any, new: Any, parent: Any, child: Any, tokens: Any) -> list[Par
         ),
         free(old, new),
         now("taken", lambda: new.blocks(r) == old.blocks(r)),
-        *others(old, new, r, lambda x: x == child),
+        *others(old, new, r, lambda x: x == child, shares=True),
         clocks(old, new),
         operations(old, new),
     ]
@@ -106,7 +106,7 @@ def prune(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
             ),
         ),
         request_same(old, new, r, "width", "blocks"),
-        *others(old, new, r, lambda x: x == q),
+        *others(old, new, r, lambda x: x == q, shares=True),
         clocks(old, new),
         operations(old, new),
     ]

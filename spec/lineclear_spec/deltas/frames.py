@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lineclear_spec.contracts import Part, attained, grant_of, same
-from lineclear_spec.invariants import CPU, GPU, within
+from lineclear_spec.invariants import CPU, GPU, present, private, within
 from lineclear_spec.logic import both, implies, negate
 
 REQUEST = (
@@ -39,6 +39,7 @@ LAZY = (
     "previous_samples",
 )
 CALENDARS = ("boundary", "ending")
+BLOCK = ("tier", "place", "group", "name", "listed")
 SEQUENCE = (
     "alive", "steady", "drafts", "late_drafts", "void", "length", "kv", *LAZY, *CALENDARS,
 )  # fmt: skip
@@ -109,9 +110,23 @@ def operations(old: Any, new: Any, *changed: Any) -> Part:
     )
 
 
-def others(old: Any, new: Any, r: Any, mine: Callable[[Any], Any] | None = None) -> list[Part]:
+def others(
+    old: Any,
+    new: Any,
+    r: Any,
+    mine: Callable[[Any], Any] | None = None,
+    *,
+    shares: bool = False,
+) -> list[Part]:
     """Nothing of any other request changes; of this one, sequences that are not `mine` don't
     either.
+
+    Args:
+        old: the state before.
+        new: the state after.
+        r: the request that the action is about.
+        mine: the sequences that it may change; all of the request's if None.
+        shares: whether it may change how many entries name a sealed block.
     """
 
     def foreign(q: Any) -> Any:
@@ -141,8 +156,16 @@ def others(old: Any, new: Any, r: Any, mine: Callable[[Any], Any] | None = None)
             "block",
             old,
             new,
-            ("ref", "tier", "place", "group"),
-            lambda b: both(old.ref(b) >= 1, old.group(b) != r),
+            ("ref", *BLOCK),
+            lambda b: both(private(old, b), old.group(b) != r),
+        ),
+        same(
+            "frame_sealed",
+            "block",
+            old,
+            new,
+            (*(() if shares else ("ref",)), *BLOCK),
+            lambda b: both(present(old, b), present(new, b), old.name(b) != 0),
         ),
     ]
 
@@ -187,8 +210,8 @@ def everything_else(old: Any, new: Any) -> list[Part]:
             "block",
             old,
             new,
-            ("ref", "tier", "place", "group"),
-            lambda b: old.ref(b) >= 1,
+            ("ref", *BLOCK),
+            lambda b: present(old, b),
         ),
     ]
 

@@ -18,7 +18,7 @@ from lineclear_spec.deltas.frames import (
     request_same,
     waits,
 )
-from lineclear_spec.invariants import CPU, GPU, RUNNING, SWAPPED, WAITING, within
+from lineclear_spec.invariants import CPU, GPU, RUNNING, SWAPPED, WAITING, private, within
 from lineclear_spec.logic import both, implies, negate
 
 
@@ -36,7 +36,7 @@ def carried_over(old: Any, new: Any, r: Any, source: int, target: int, phase: in
             "copied",
             ("block",),
             lambda b: implies(
-                both(old.ref(b) >= 1, old.group(b) == r),
+                both(private(old, b), old.group(b) == r),
                 both(
                     new.tier(b) == target,
                     new.touch(source, number, old.place(b)),
@@ -150,7 +150,7 @@ def given_back(old: Any, new: Any, r: Any, *changed: str) -> list[Part]:
         (
             "nothing",
             ("block",),
-            lambda b: implies(both(old.ref(b) >= 1, old.group(b) == r), new.ref(b) == 0),
+            lambda b: implies(both(private(old, b), old.group(b) == r), new.ref(b) == 0),
         ),
         (
             "members",
@@ -158,7 +158,7 @@ def given_back(old: Any, new: Any, r: Any, *changed: str) -> list[Part]:
             lambda k: implies(within(0, k, old.width(r)), new.member(r, k) == old.member(r, k)),
         ),
         request_same(old, new, r, "phase", "queue", "copy", "blocks"),
-        *others(old, new, r),
+        *others(old, new, r, shares=True),
         clocks(old, new),
     ]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from lineclear_spec.contracts import Part, same
 from lineclear_spec.deltas.frames import (
+    BLOCK,
     LAZY,
     OBSERVED,
     REQUEST,
@@ -25,7 +26,7 @@ from lineclear_spec.deltas.frames import (
     sequence_same,
     waits,
 )
-from lineclear_spec.invariants import GPU, within
+from lineclear_spec.invariants import GPU, present, within
 from lineclear_spec.logic import any_of, both, implies, negate
 
 
@@ -143,8 +144,8 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
             "block",
             old,
             new,
-            ("ref", "tier", "place", "group"),
-            lambda b: old.ref(b) >= 1,
+            ("ref", *BLOCK),
+            lambda b: present(old, b),
         ),
         (
             "touches",

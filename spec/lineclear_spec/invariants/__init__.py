@@ -32,6 +32,10 @@ from lineclear_spec.invariants.clause import (
     holds,
     is_free,
     live,
+    present,
+    private,
+    rests,
+    sealed,
     within,
 )
 
@@ -53,7 +57,11 @@ __all__ = [
     "live",
     "operations",
     "pools",
+    "present",
+    "private",
     "requests",
+    "rests",
+    "sealed",
     "sequences",
     "within",
 ]

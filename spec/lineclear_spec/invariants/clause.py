@@ -32,6 +32,10 @@ __all__ = [
     "is_free",
     "live",
     "per_tier",
+    "present",
+    "private",
+    "rests",
+    "sealed",
     "within",
 ]
 
@@ -94,6 +98,26 @@ def holds(v: Any, q: Any, b: Any) -> Any:
     """Whether an entry of the sequence's table names the block."""
     at = v.index(q, b)
     return both(within(0, at, v.length(q)), v.table(q, at) == b)
+
+
+def private(v: Any, b: Any) -> Any:
+    """Whether the block belongs to one request: some entry names it, and it has no name."""
+    return both(v.ref(b) >= 1, v.name(b) == 0)
+
+
+def sealed(v: Any, b: Any) -> Any:
+    """Whether an entry names the block and it has a name: it is never written, and any request may share it."""
+    return both(v.ref(b) >= 1, v.name(b) != 0)
+
+
+def rests(v: Any, b: Any) -> Any:
+    """Whether no entry names the block, and it is kept because it can be found."""
+    return both(v.ref(b) == 0, v.listed(b))
+
+
+def present(v: Any, b: Any) -> Any:
+    """Whether the block has a place: an entry names it, or it can be found."""
+    return any_of(v.ref(b) >= 1, v.listed(b))
 
 
 def is_free(v: Any, tier: int, p: Any) -> Any:

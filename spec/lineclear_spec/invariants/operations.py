@@ -14,6 +14,7 @@ from lineclear_spec.invariants.clause import (
     declare,
     is_free,
     per_tier,
+    rests,
     within,
 )
 from lineclear_spec.logic import any_of, both, implies, negate
@@ -204,6 +205,14 @@ declare(
         "free",
     ),
     *per_tier(lambda t: (("place",), lambda v, p: v.until(t, p) <= v.issued), "until"),
+    (
+        "resting",
+        ("operation", "block"),
+        lambda v, o, b: implies(
+            both(rests(v, b), v.touch(GPU, o, v.place(b)), v.open(o)),
+            o <= v.until(GPU, v.place(b)),
+        ),
+    ),
     (
         "held_gpu",
         ("operation", "place"),

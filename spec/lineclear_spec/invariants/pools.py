@@ -6,7 +6,17 @@ Guarantees: nothing by itself; every clause is proved of every action.
 
 from __future__ import annotations
 
-from lineclear_spec.invariants.clause import CPU, GPU, declare, holds, is_free, per_tier, within
+from lineclear_spec.invariants.clause import (
+    CPU,
+    GPU,
+    declare,
+    holds,
+    is_free,
+    per_tier,
+    present,
+    private,
+    within,
+)
 from lineclear_spec.logic import any_of, both, implies, negate
 
 declare(
@@ -39,14 +49,15 @@ declare(
 declare(
     "conservation",
     "step",
-    "in each pool every place is free or backs exactly one block: free + fenced + held = total",
+    "in each pool every place is free or backs exactly one block, which is named or can be found: "
+    "free + fenced + held + resting = total",
     *per_tier(
         lambda t: (
             ("place",),
             lambda v, p: implies(
                 both(within(0, p, v.total(t)), negate(is_free(v, t, p))),
                 both(
-                    v.ref(v.owner(t, p)) >= 1,
+                    present(v, v.owner(t, p)),
                     v.tier(v.owner(t, p)) == t,
                     v.place(v.owner(t, p)) == p,
                 ),
@@ -58,7 +69,7 @@ declare(
         lambda t: (
             ("block",),
             lambda v, b: implies(
-                both(v.ref(b) >= 1, v.tier(b) == t),
+                both(present(v, b), v.tier(b) == t),
                 both(
                     within(0, v.place(b), v.total(t)),
                     negate(is_free(v, t, v.place(b))),
@@ -71,7 +82,7 @@ declare(
     (
         "tier",
         ("block",),
-        lambda v, b: implies(v.ref(b) >= 1, any_of(v.tier(b) == GPU, v.tier(b) == CPU)),
+        lambda v, b: implies(present(v, b), any_of(v.tier(b) == GPU, v.tier(b) == CPU)),
     ),
 )
 
@@ -108,32 +119,34 @@ declare(
 declare(
     "group_local",
     "step",
-    "a table names blocks of its own request only (prefix caching will widen this clause "
-    "and no other)",
+    "a table names private blocks of its own request, and sealed blocks, only",
     (
         "",
         ("sequence", "index"),
-        lambda v, q, i: implies(within(0, i, v.length(q)), v.group(v.table(q, i)) == v.request(q)),
+        lambda v, q, i: implies(
+            within(0, i, v.length(q)),
+            any_of(v.name(v.table(q, i)) != 0, v.group(v.table(q, i)) == v.request(q)),
+        ),
     ),
 )
 
 declare(
     "holdings",
     "step",
-    "a request counts each distinct block that its tables name once",
+    "a request counts each distinct private block that its tables name once",
     (
         "listed",
         ("request", "index"),
         lambda v, r, k: implies(
             within(0, k, v.blocks(r)),
-            both(v.ref(v.held(r, k)) >= 1, v.group(v.held(r, k)) == r, v.slot(v.held(r, k)) == k),
+            both(private(v, v.held(r, k)), v.group(v.held(r, k)) == r, v.slot(v.held(r, k)) == k),
         ),
     ),
     (
         "named",
         ("block",),
         lambda v, b: implies(
-            v.ref(b) >= 1,
+            private(v, b),
             both(within(0, v.slot(b), v.blocks(v.group(b))), v.held(v.group(b), v.slot(b)) == b),
         ),
     ),
@@ -141,8 +154,25 @@ declare(
         "first",
         ("request",),
         lambda v, r: implies(
-            v.blocks(r) >= 1, both(v.ref(v.held(r, 0)) >= 1, v.group(v.held(r, 0)) == r)
+            v.blocks(r) >= 1, both(private(v, v.held(r, 0)), v.group(v.held(r, 0)) == r)
         ),
     ),
     ("count", ("request",), lambda v, r: v.blocks(r) >= 0),
+)
+
+declare(
+    "catalogue",
+    "step",
+    "a name leads to at most one block, and every block with a name lies on the GPU",
+    (
+        "one",
+        ("block",),
+        lambda v, b: implies(v.listed(b), both(v.name(b) >= 1, v.cached(v.name(b)) == b)),
+    ),
+    (
+        "gpu",
+        ("block",),
+        lambda v, b: implies(both(present(v, b), v.name(b) != 0), v.tier(b) == GPU),
+    ),
+    ("name", ("block",), lambda v, b: v.name(b) >= 0),
 )

@@ -14,6 +14,7 @@ from lineclear_spec.invariants.clause import (
     SWAPPED,
     WAITING,
     declare,
+    private,
     within,
 )
 from lineclear_spec.logic import any_of, both, implies, negate
@@ -21,12 +22,12 @@ from lineclear_spec.logic import any_of, both, implies, negate
 declare(
     "residency",
     "boundary",
-    "RUNNING requests hold GPU blocks only, SWAPPED ones CPU blocks only, all others nothing",
+    "of private blocks RUNNING requests hold GPU blocks only, SWAPPED ones CPU blocks only, all others none",
     (
         "tier",
         ("block",),
         lambda v, b: implies(
-            v.ref(b) >= 1,
+            private(v, b),
             any_of(
                 both(v.phase(v.group(b)) == RUNNING, v.tier(b) == GPU),
                 both(v.phase(v.group(b)) == SWAPPED, v.tier(b) == CPU),
@@ -228,6 +229,66 @@ declare(
         ("sequence",),
         lambda v, q: (
             v.ending(q) == v.either(v.steady(q), v.limit(v.request(q)) - 1 - v.offset(q), NEVER)
+        ),
+    ),
+)
+
+
+declare(
+    "own_words",
+    "boundary",
+    "a sealed block in a table has the name of the tokens there, and lies behind what is computed and "
+    "known, so that it is never written",
+    (
+        "name",
+        ("sequence", "index"),
+        lambda v, q, i: implies(
+            both(within(0, i, v.length(q)), v.name(v.table(q, i)) != 0),
+            v.name(v.table(q, i)) == v.word(q, i),
+        ),
+    ),
+    (
+        "computed",
+        ("sequence", "index"),
+        lambda v, q, i: implies(
+            both(within(0, i, v.length(q)), v.name(v.table(q, i)) != 0),
+            i < v.block_of(v.computed(q)),
+        ),
+    ),
+    (
+        "known",
+        ("sequence", "index"),
+        lambda v, q, i: implies(
+            both(within(0, i, v.length(q)), v.name(v.table(q, i)) != 0),
+            i < v.block_of(v.known(q)),
+        ),
+    ),
+)
+
+
+declare(
+    "words",
+    "boundary",
+    "a name tells how many blocks come before its own, and the sequences of a request share the names of "
+    "its prompt",
+    (
+        "depth",
+        ("sequence", "index"),
+        lambda v, q, i: implies(both(i >= 0, v.word(q, i) >= 1), v.preceding(v.word(q, i)) == i),
+    ),
+    (
+        "opening",
+        ("request", "index"),
+        lambda v, r, i: implies(
+            both(i >= 0, v.opening(r, i) >= 1), v.preceding(v.opening(r, i)) == i
+        ),
+    ),
+    (
+        "prompt",
+        ("sequence", "index"),
+        lambda v, q, i: implies(
+            both(v.alive(q), 0 <= i, i < v.block_of(v.prompt(v.request(q)))),
+            v.word(q, i) == v.opening(v.request(q), i),
         ),
     ),
 )

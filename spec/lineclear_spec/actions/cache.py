@@ -1,0 +1,86 @@
+"""How blocks are shared by requests that begin with the same tokens.
+
+Guarantees: what `deltas/` promises of each action. A block that is published gets a name, is never
+written again and can be found by requests whose tokens have that name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear_spec.actions.table import action
+from lineclear_spec.logic import negate
+
+__all__ = ["admit_cached", "evict", "publish", "unlist"]
+
+
+@action()
+def publish(ledger: Any, sequence: Any, index: Any) -> None:
+    """A full block of known tokens, computed by committed steps, gets their name: it can be found, and is
+    written no more.
+    """
+    # GUARD
+    request = sequence.request
+    ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
+    ledger.require(request.copy == 0, "no copy of it is open")
+    ledger.require(index >= 0, "the table has the entry")
+    ledger.require(
+        index < ledger.block_of(ledger.computed(sequence)),
+        "committed steps have computed every position of the block",
+    )
+    ledger.require(
+        index < ledger.block_of(ledger.known(sequence)), "every token of the block is known"
+    )
+    name = ledger.name_of(sequence, index)
+    ledger.require(name >= 1, "the block's tokens have a name")
+    ledger.require(negate(ledger.is_listed(name)), "no block can be found under the name")
+    block = sequence.table[index]
+    ledger.require(block.name == 0, "the block has no name yet")
+    ledger.require(block.ref == 1, "no other table entry names the block")
+    # EFFECT
+    ledger.seal_entry(sequence, index, name)
+
+
+@action("admit")
+def admit_cached(ledger: Any, request: Any, shared: Any) -> None:
+    """A waiting request starts to run with the blocks that are found under the names of its first `shared`
+    tokens.
+    """
+    # GUARD
+    ledger.require(ledger.allowed("admit", request), "the request waits")
+    leader = ledger.leader(request)
+    ledger.require(leader.known_tokens < request.limit, "its leader may learn another token")
+    ledger.require(shared >= 1, "there is something to share")
+    ledger.require(shared < leader.known_tokens, "a token is left to compute")
+    ledger.require(ledger.need(shared) == ledger.block_of(shared), "only full blocks are shared")
+    ledger.require(
+        ledger.all_listed(leader, ledger.need(shared)), "every block to share can be found"
+    )
+    blocks = ledger.need(leader.known_tokens) - ledger.need(shared)
+    ledger.require(blocks <= ledger.gpu.free, "the GPU has a free block for every block needed")
+    # EFFECT
+    ledger.move(request, "admit")
+    ledger.share_cached(leader, shared)
+    ledger.take_blocks(leader, blocks)
+    leader.reach_tokens = shared
+    leader.slot_tokens = leader.known_tokens
+
+
+@action()
+def evict(ledger: Any, name: Any) -> None:
+    """A block that no table entry names can be found no more, and its place is free."""
+    # GUARD
+    ledger.require(ledger.is_listed(name), "a block can be found under the name")
+    ledger.require(ledger.listing(name).ref == 0, "no table entry names the block")
+    # EFFECT
+    ledger.free_resting(name)
+
+
+@action()
+def unlist(ledger: Any, name: Any) -> None:
+    """A block that table entries name can be found no more; they go on reading it."""
+    # GUARD
+    ledger.require(ledger.is_listed(name), "a block can be found under the name")
+    ledger.require(ledger.listing(name).ref >= 1, "a table entry names the block")
+    # EFFECT
+    ledger.forget_name(name)

@@ -1,0 +1,164 @@
+# pyright: basic
+"""What the actions of `actions/cache.py` promise.
+
+Guarantees: nothing by itself; every promise is proved.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear_spec.contracts import Part, same
+from lineclear_spec.deltas.frames import (
+    BLOCK,
+    SEQUENCE,
+    clocks,
+    everything_else,
+    free,
+    now,
+    operations,
+    others,
+    promise,
+    request_same,
+    sequence_same,
+    waits,
+)
+from lineclear_spec.invariants import GPU, RUNNING, is_free, present, within
+from lineclear_spec.logic import both, implies, negate
+
+
+@promise
+def publish(old: Any, new: Any, q: Any, index: Any, _: Any) -> list[Part]:
+    """One private block is sealed and can be found under the name of the tokens there."""
+    r, block = old.request(q), old.table(q, index)
+    return [
+        now(
+            "sealed",
+            lambda: new.name(block) == old.word(q, index),
+            lambda: new.listed(block),
+            lambda: new.cached(old.word(q, index)) == block,
+            lambda: new.blocks(r) == old.blocks(r) - 1,
+        ),
+        now(
+            "certain",
+            lambda: old.name(block) == 0,
+            lambda: index < old.block_of(old.computed(q)),
+            lambda: index < old.block_of(old.known(q)),
+            lambda: old.copy(r) == 0,
+        ),
+        same(
+            "frame_blocks",
+            "block",
+            old,
+            new,
+            ("ref", *BLOCK),
+            lambda b: both(present(old, b), b != block),
+        ),
+        now(
+            "frame_block",
+            lambda: new.ref(block) == old.ref(block),
+            lambda: new.place(block) == old.place(block),
+        ),
+        request_same(old, new, r, "blocks"),
+        sequence_same(old, new, q),
+        *others(old, new, r, lambda x: x != x)[:-2],
+        clocks(old, new),
+        free(old, new),
+        operations(old, new),
+    ]
+
+
+@promise
+def admit_cached(old: Any, new: Any, r: Any, shared: Any, _: Any) -> list[Part]:
+    """The leader shares the blocks found under its own names, and has exactly the blocks for what it
+    knows.
+    """
+    q = old.member(r, 0)
+    blocks, found = old.need(old.known_tokens(q)), old.need(shared)
+    return [
+        now("runs", lambda: new.phase(r) == RUNNING),
+        now(
+            "room",
+            lambda: new.slot_tokens(q) == old.known_tokens(q),
+            lambda: new.reach_tokens(q) == shared,
+            lambda: new.length(q) == blocks,
+        ),
+        (
+            "found",
+            ("index",),
+            lambda i: implies(
+                within(0, i, found),
+                both(
+                    new.table(q, i) == old.cached(old.word(q, i)),
+                    old.listed(new.table(q, i)),
+                    new.name(new.table(q, i)) == old.word(q, i),
+                ),
+            ),
+        ),
+        now(
+            "taken",
+            lambda: new.free(GPU) == old.free(GPU) - (blocks - found),
+            lambda: new.blocks(r) == old.blocks(r) + (blocks - found),
+        ),
+        request_same(old, new, r, "phase", "queue", "blocks", "born"),
+        sequence_same(old, new, q, "length", "slot_tokens", "reach_tokens", "kv"),
+        *others(old, new, r, lambda x: x == q, shares=True),
+        *waits(old, new, lambda: new.barrier, old.barrier),
+        clocks(old, new, "barrier"),
+        operations(old, new),
+    ]
+
+
+def unnamed(old: Any, new: Any, name: Any) -> list[Part]:
+    """One block can be found no more; no table, counter or clock changes."""
+    block = old.cached(name)
+    return [
+        now("gone", lambda: negate(new.listed(block))),
+        same(
+            "frame_sequences", "sequence", old, new, ("request", *SEQUENCE), lambda q: old.alive(q)
+        ),
+        *everything_else(old, new)[:-1],
+        same(
+            "frame_blocks",
+            "block",
+            old,
+            new,
+            ("ref", *BLOCK),
+            lambda b: both(present(old, b), b != block),
+        ),
+        clocks(old, new),
+        operations(old, new),
+    ]
+
+
+@promise
+def evict(old: Any, new: Any, name: Any, _: Any) -> list[Part]:
+    """One place more is free, and waits for no more than it did."""
+    place = old.place(old.cached(name))
+    return [
+        now(
+            "freed",
+            lambda: new.free(GPU) == old.free(GPU) + 1,
+            lambda: is_free(new, GPU, place),
+            lambda: (
+                new.until(GPU, place)
+                <= old.either(old.until(GPU, place) >= 0, old.until(GPU, place), 0)
+            ),
+        ),
+        *unnamed(old, new, name),
+    ]
+
+
+@promise
+def unlist(old: Any, new: Any, name: Any, _: Any) -> list[Part]:
+    """Its holders go on with it."""
+    block = old.cached(name)
+    return [
+        now(
+            "kept",
+            lambda: new.ref(block) == old.ref(block),
+            lambda: new.place(block) == old.place(block),
+        ),
+        free(old, new),
+        *unnamed(old, new, name),
+    ]

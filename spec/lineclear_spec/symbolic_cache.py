@@ -1,0 +1,164 @@
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
+"""The operators of prefix caching on formulas: names of tokens, and blocks by name.
+
+Guarantees: each method means on any state what the method of the same name of `ledger.Ledger` does
+to plain data; the tests that `operators.py` names hold the two against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import z3
+
+from lineclear_spec.bulk import others_of
+from lineclear_spec.state import Block, Int, Sequence, State, unique
+from lineclear_spec.terms import Record, Term, raw
+from lineclear_spec.vectors import Vector, selected, within
+
+__all__ = ["Cache", "only_entry"]
+
+
+def only_entry(s: State, q: Any, at: Any) -> Any:
+    """Of a block that one entry names, every entry that names it is that one; lemma `only_entry`."""
+    x, j = z3.Const("x", Sequence), z3.Int("j")
+    b = s.table(q, at)
+    return z3.ForAll(
+        [x, j],
+        z3.Implies(
+            z3.And(within(0, j, s.length(x)), s.table(x, j) == b, s.ref(b) == 1),
+            z3.And(x == q, j == at),
+        ),
+        patterns=[s.table(x, j)],
+    )
+
+
+class Cache:
+    """The operators of a symbolic ledger over names."""
+
+    state: State
+    wrote: bool
+    assume: Callable[[Any], None]
+    demand: Callable[..., None]
+    by_lemma: Callable[[str, Any], None]
+
+    # ---- names of tokens -----------------------------------------------------------------------------
+
+    def name_of(self, sequence: Any, index: Any) -> Term:
+        """The name of the tokens of a block and of all before them; 0 if they have none."""
+        self.demand(Term(raw(index) >= 0), "the block is not before the table")
+        return Term(self.state.word(sequence.z, raw(index)))
+
+    def inherit(self, parent: Any, child: Any, count: Any) -> None:
+        """The child's first names are its parent's."""
+        s, n = self.state, raw(count)
+        word = s.word
+        s.fields["word"] = lambda q, i: z3.If(
+            z3.And(q == child.z, 0 <= i, i < n), word(parent.z, i), word(q, i)
+        )
+        self.wrote = True
+
+    # ---- blocks by name ------------------------------------------------------------------------------
+
+    def _leads(self, name: Any) -> Any:
+        s = self.state
+        return z3.And(s.listed(s.cached(name)), s.name(s.cached(name)) == name)
+
+    def is_listed(self, name: Any) -> Term:
+        """Whether a block can be found under the name."""
+        return Term(self._leads(raw(name)))
+
+    def all_listed(self, sequence: Any, count: Any) -> Term:
+        """Whether a block can be found under each of the sequence's first names."""
+        q, i = sequence.z, z3.Int("i")
+        return Term(
+            z3.ForAll(
+                [i],
+                z3.Implies(within(0, i, raw(count)), self._leads(self.state.word(q, i))),
+                patterns=[self.state.word(q, i)],
+            )
+        )
+
+    def listing(self, name: Any) -> Record:
+        """The block that is found under the name."""
+        self.demand(self.is_listed(name), "a block can be found under the name")
+        return Record(self, self.state.cached(raw(name)))
+
+    def found(self, sequence: Any, count: Any) -> Vector:
+        """The blocks that are found under the sequence's first names."""
+        self.demand(
+            self.all_listed(sequence, count), "a block can be found under each of the names"
+        )
+        s, q = self.state.snapshot(), sequence.z
+        return Vector(
+            self,
+            Block,
+            raw(count),
+            lambda k: s.cached(s.word(q, k)),
+            lambda b: s.preceding(s.name(b)),
+        )
+
+    def finds(self, block: Any) -> Term:
+        """Whether the block can be found under its name."""
+        return Term(self.state.listed(block.z))
+
+    def alone(self, block: Any) -> Vector:
+        """The block as the only one of a list."""
+        return Vector(self, Block, z3.IntVal(1), lambda _k, b=block.z: b, lambda _b: z3.IntVal(0))
+
+    def seal(self, sequence: Any, index: Any, name: Any) -> None:
+        """The block of an entry, which no other entry names, gets a name under which it can be found."""
+        s, q, at, n = self.state, sequence.z, raw(index), raw(name)
+        b = s.table(q, at)
+        self.demand(Term(within(0, at, s.length(q))), "the table has the entry")
+        self.demand(Term(s.ref(b) == 1), "one entry names the block")
+        self.by_lemma("references", only_entry(s, q, at))
+        self.demand(Term(n >= 1), "0 is no name")
+        self.demand(Term(s.name(b) == 0), "the block has no name")
+        self.demand(Term(z3.Not(self._leads(n))), "no block can be found under the name")
+        s.put("name", (b,), n)
+        s.put("listed", (b,), z3.BoolVal(True))
+        s.put("cached", (n,), b)
+        self.wrote = True
+
+    def forget_name(self, name: Any) -> None:
+        """No block can be found under the name any more."""
+        self.demand(self.is_listed(name), "a block can be found under the name")
+        self.state.put("listed", (self.state.cached(raw(name)),), z3.BoolVal(False))
+        self.wrote = True
+
+    def drop_sealed(self, request: Any) -> Vector:
+        """The tables of the request's sequences name no sealed block any more; the sealed blocks that
+        no entry names then, in some order.
+        """
+        s, r = self.state, request.z
+        old = s.snapshot()
+        name = unique("dropped")
+        count = z3.Function(f"{name}_ref", Block, Int)
+        holder = z3.Function(f"{name}_holder", Block, Int, Sequence)
+        rank = z3.Function(f"{name}_rank", Sequence, Block, Int)
+        b = z3.Const("b", Block)
+        now = count(b), lambda k: holder(b, k), lambda q: rank(q, b)
+        for fact in others_of(old, r, b, *now, [b]):
+            self.assume(fact)
+        s.fields["ref"] = lambda b: z3.If(old.name(b) != 0, count(b), old.ref(b))
+        s.fields["holder"] = lambda b, k: z3.If(old.name(b) != 0, holder(b, k), old.holder(b, k))
+        s.fields["rank"] = lambda q, b: z3.If(old.name(b) != 0, rank(q, b), old.rank(q, b))
+        at, seat = z3.Function(name, Int, Block), z3.Function(f"{name}_seat", Block, Int)
+        size = z3.Int(f"{name}_count")
+
+        def chosen(b: Any) -> Any:
+            return z3.And(old.ref(b) >= 1, old.name(b) != 0, count(b) == 0)
+
+        for fact in selected(Block, size, at, seat, chosen):
+            self.assume(fact)
+        self.wrote = True
+        return Vector(self, Block, size, lambda k: at(k), lambda b: seat(b))
+
+    def rest(self, _blocks: Any) -> None:
+        """Which block has rested longest is no part of the state."""
+
+    def wake(self, _blocks: Any) -> None:
+        """Which block has rested longest is no part of the state."""
