@@ -15,6 +15,7 @@ from lineclear.rules import RulesError, rules_of
 from lineclear_spec.records import Limits
 
 __all__ = [
+    "CACHING",
     "MODES",
     "MOST_BLOCKS",
     "POLICIES",
@@ -45,6 +46,7 @@ POLICIES = (
 )
 VICTIMS = ("last", "lowest_priority", "longest", "newest")
 MODES = ("swap", "recompute", "by_length", "auto", "groups")
+CACHING = ("off", "prompt", "all")
 
 
 class ConfigError(ValueError):
@@ -86,6 +88,8 @@ class Config:
         pause_after_preemption: admit no request in a step that preempted for growth.
         swap_token_cost: auto: relative cost to move one token out and in again.
         recompute_token_cost: auto: relative cost to compute one token again.
+        prefix_caching: whether requests share the blocks of tokens that they begin with: off, prompt (of
+            prompts alone) or all (of outputs too).
         rules: how a step is built: lineclear's own way, as vllm_v0, vllm_v0_chunked or nano_vllm
             do, which lack rules that progress needs, or as module:Class does.
     """
@@ -111,6 +115,7 @@ class Config:
     pause_after_preemption: bool = True
     swap_token_cost: float = 0.16
     recompute_token_cost: float = 1.0
+    prefix_caching: str = "off"
     rules: str = "lineclear"
 
     def __post_init__(self) -> None:
@@ -166,6 +171,7 @@ class Config:
         for name, known in (
             ("preemption_mode", MODES),
             ("victim", VICTIMS),
+            ("prefix_caching", CACHING),
         ):
             if getattr(self, name) not in known:
                 raise ConfigError(

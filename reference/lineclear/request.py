@@ -5,7 +5,7 @@ Guarantees: a `Request` that exists has sizes that make sense.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, fields
 from math import inf, isfinite
 from typing import NamedTuple, cast
@@ -20,6 +20,7 @@ __all__ = [
     "Request",
     "SampledError",
     "SchedulerError",
+    "checked_names",
 ]
 
 
@@ -58,6 +59,25 @@ def moment(name: str, value: object) -> None:
         raise InvalidRequest(f"{name} must be a number of seconds, not {value!r}")
 
 
+def checked_names(names: Iterable[int]) -> tuple[int, ...]:
+    """Names of blocks as a tuple.
+
+    Raises:
+        InvalidRequest: they are no whole numbers of at least 1, or one is there twice.
+    """
+    try:
+        found = tuple(names)
+    except TypeError as error:
+        raise InvalidRequest(f"prefix_names must be a sequence, not {names!r}") from error
+    for name in found:
+        whole("a prefix name", name, 1)
+    if len(set(found)) < len(found):
+        raise InvalidRequest(
+            "prefix_names has a name twice: a name is that of a block and of all blocks before it"
+        )
+    return found
+
+
 #: Beyond it a key of floats would overflow, and one caller would put an end to a policy.
 MOST_PRIORITY = 10**300
 
@@ -77,6 +97,10 @@ class Request:
         predicted_tokens: a guess of how many tokens it will generate; None for no
             guess.
         deadline: when it should be done, on the clock of arrival_time; None for no deadline.
+        prefix_names: a name for each full block of the prompt, for prefix caching: equal exactly where
+            the tokens of the block, all tokens before it, and whatever else its KV depends on (adapter,
+            images, a salt that keeps tenants apart) are equal. Names are whole numbers of at least 1;
+            none means that the request neither finds blocks nor lets its own be found.
     """
 
     request_id: Hashable
@@ -88,6 +112,7 @@ class Request:
     tenant: Hashable = None
     predicted_tokens: int | None = None
     deadline: float | None = None
+    prefix_names: tuple[int, ...] = ()
 
     def __init__(
         self,
@@ -101,6 +126,7 @@ class Request:
         tenant: Hashable = None,
         predicted_tokens: int | None = None,
         deadline: float | None = None,
+        prefix_names: Iterable[int] = (),
     ) -> None:
         """Rejects invalid sizes."""
         if not (
@@ -135,6 +161,7 @@ class Request:
         set_tenant(self, tenant)
         set_predicted(self, predicted_tokens)
         set_deadline(self, deadline)
+        set_names(self, checked_names(prefix_names) if prefix_names else ())
 
 
 # A frozen class refuses ordinary assignments; its slots' own setters cost half of what
@@ -149,6 +176,7 @@ class Request:
     set_tenant,
     set_predicted,
     set_deadline,
+    set_names,
 ) = (getattr(Request, field.name).__set__ for field in fields(Request))
 
 

@@ -19,7 +19,14 @@ from lineclear.monitor.stall import Stall, stall_report
 from lineclear.monitor.stats import stats
 from lineclear.plan import Plan
 from lineclear.policies import Policy, make
-from lineclear.request import Accepted, Finished, Rejected, Request
+from lineclear.request import (
+    Accepted,
+    Finished,
+    Rejected,
+    Request,
+    SchedulerError,
+    checked_names,
+)
 from lineclear.rules import load, rules_of
 from lineclear.scheduling.commit import Commit, CommitParts
 from lineclear.scheduling.copies import Copies
@@ -30,6 +37,7 @@ from lineclear.scheduling.flight import InFlight
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
+from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.scheduling.readings import Readings
 from lineclear.scheduling.step import Step, StepParts
 from lineclear.scheduling.transitions import Transitions
@@ -74,15 +82,20 @@ class Scheduler(Readings):
         self.in_flight = InFlight(config.depth)
         batch = self.batch = DecodeBatch(ledger, live, self.in_flight, adapter)
         changes = self.changes = PlanChanges()
-        transitions = Transitions(config, ledger, live, batch, changes, counters, adapter)
+        cache = self.cache = PrefixCache(config, ledger, counters)
+        transitions = Transitions(config, ledger, live, batch, changes, counters, adapter, cache)
         self.transitions = transitions
         victims = Victims(config.victim, ledger, live)
-        self.step_parts = StepParts(config, ledger, live, batch, victims, transitions, adapter)
+        self.step_parts = StepParts(
+            config, ledger, live, batch, victims, transitions, adapter, cache
+        )
         self._step: type[Step] = step_factory or load(rules_of(config.rules).step)
-        self._dispatch = Dispatch(ledger, live, batch, self.in_flight, changes, counters, adapter)
+        self._dispatch = Dispatch(
+            ledger, live, batch, self.in_flight, changes, counters, adapter, cache
+        )
         joins = not config.num_lookahead_slots and self._step.decodes_every_step
         self._commit_parts = CommitParts(
-            ledger, live, batch, changes, transitions, counters, joins, config.depth > 1
+            ledger, live, batch, changes, transitions, counters, joins, config.depth > 1, cache
         )
         self._copies = Copies(ledger, live, transitions)
         self.admission_blocked_by = ""
@@ -144,6 +157,8 @@ class Scheduler(Readings):
         if live.reviews:
             live.review()
         batch.leave_at_their_last_token()
+        if self.cache.pending:
+            self.cache.publish()
         # A tenant's queue is asked last: to ask it begins a turn.
         if batch.alone and live.waiting.head() is None:
             return self._dispatch.issue((), time)  # steady sequences only: no loop over them
@@ -210,6 +225,33 @@ class Scheduler(Readings):
         """
         self.adapter.check_caller()
         return self._copies.complete(operations, failed)
+
+    # ---- prefix caching ------------------------------------------------------------------------
+
+    def name_blocks(self, request_id: Hashable, names: Iterable[int], branch: int = 0) -> None:
+        """Gives names to the next full blocks of a branch: to those of its output, as they fill.
+
+        With `prefix_caching = all` they are published once they are computed. Until then the request
+        runs as if they had no names.
+
+        Raises:
+            SchedulerError: the request is not live, has no such branch, or a name is none.
+        """
+        entry = self.entries.get(request_id)
+        if entry is None:
+            raise SchedulerError(f"request_id {request_id!r} is not live")
+        found = [s for s in entry.record.members if entry.branch(s) == branch]
+        if not found:
+            raise SchedulerError(f"request_id {request_id!r} has no branch {branch}")
+        self.cache.extend(found[0], checked_names(names))
+
+    def reset_prefix_cache(self) -> int:
+        """No block can be found any more, also while requests run, which keep what they share.
+
+        Returns:
+            How many blocks could be found.
+        """
+        return self.cache.reset()
 
     def stats(self) -> dict[str, int | float]:
         """Figures by vLLM's metric names."""

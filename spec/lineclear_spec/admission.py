@@ -41,7 +41,10 @@ def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
     exist, lookahead = z3.Int("exist"), z3.Int("lookahead")
     text = raw(on_formulas(queries.worst_case)(ledger, record))
     one = z3.And(s.parallel(r) == 1, s.worst_case(r) == text, s.blocks(r) == s.length(leader))
-    empty = z3.And(s.free(GPU) == s.total(GPU), s.batch_size == 0, s.step_tokens == 0)
+    resting, saved = z3.Int("resting"), z3.Int("saved")
+    empty = z3.And(
+        s.free(GPU) + resting == s.total(GPU), saved >= 0, s.batch_size == 0, s.step_tokens == 0
+    )
     knows = z3.And(
         1 <= raw(only.known_tokens),
         raw(only.known_tokens) <= last,
@@ -56,6 +59,8 @@ def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
             max_num_seqs=Term(s.max_num_seqs),
             max_num_batched_tokens=Term(budget),
             enable_chunked_prefill=chunked,
+            resting=Term(resting),
+            saved=Term(saved),
         )
         step = STEP[0](ledger, settings)
         have, waits = step.have(), step.waits(record, only)
@@ -116,6 +121,8 @@ def exact_room() -> tuple[list[Any], list[tuple[str, Any]]]:
         max_num_seqs=Term(s.max_num_seqs),
         max_num_batched_tokens=Term(budget),
         enable_chunked_prefill=True,
+        resting=whole("resting"),
+        saved=whole("saved"),
     )
     step = STEP[0](ledger, settings)
     have, wants = step.have(), step.waits(record, only)
@@ -128,7 +135,11 @@ def exact_room() -> tuple[list[Any], list[tuple[str, Any]]]:
         (
             "when no request runs there is the whole pool, every seat and the whole budget",
             z3.Implies(
-                z3.And(s.free(GPU) == s.total(GPU), s.batch_size == 0, s.step_tokens == 0),
+                z3.And(
+                    s.free(GPU) + z3.Int("resting") == s.total(GPU),
+                    s.batch_size == 0,
+                    s.step_tokens == 0,
+                ),
                 z3.And(
                     raw(have.blocks) == s.total(GPU),
                     raw(have.seats) == s.max_num_seqs,
@@ -141,7 +152,8 @@ def exact_room() -> tuple[list[Any], list[tuple[str, Any]]]:
             z3.Implies(
                 z3.And(1 <= known, known <= last, budget >= 1),
                 z3.And(
-                    raw(wants.blocks) == NEED(raw(computed_on_admission(only, last))),
+                    raw(wants.blocks)
+                    == NEED(raw(computed_on_admission(only, last))) - z3.Int("saved"),
                     raw(wants.seats) == s.parallel(r),
                     raw(wants.tokens) == 1,
                 ),

@@ -238,6 +238,13 @@ class Ledger(Kernel):
         for block in blocks:
             del held[block]
 
+    def name_blocks(self, sequence: Sequence, names: Iterable[int]) -> None:
+        """The sequence's next blocks have these names. No action does this: a caller knows the tokens."""
+        added = tuple(names)
+        sequence.words = (*sequence.words, *added)
+        if self.journal is not None:
+            self.journal("name_blocks", (sequence, added))
+
     # ---- operators of prefix caching ---------------------------------------------------------------
 
     def name_of(self, sequence: Sequence, index: int) -> int:

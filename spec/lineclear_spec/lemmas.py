@@ -296,7 +296,7 @@ def only_entry_of_block() -> Obligations:
     ]
     hypotheses.append(within(0, at, s.length(q)))
     return hypotheses, [
-        ("lemma", "an entry of a block named once is the only one", only_entry(s, q, at))
+        ("step", "an entry of a block named once is the only one", only_entry(s, q, at))
     ]
 
 

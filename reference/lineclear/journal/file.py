@@ -5,8 +5,9 @@ scheduler and no policy; an action that is refused, or a last state that differs
 line.
 
 The first line names the format and the limits. Each other line is a JSON list: `["new", id,
-prompt, limit, parallel]` introduces a request, any other is an action's name and its arguments,
-`"r3"` for request 3 and `"s5"` for sequence 5. The last line holds the number of actions and a
+prompt, limit, parallel]` introduces a request, with the names of its prompt's blocks behind if it has any,
+`["name_blocks", "s5", [names]]` gives names to the next blocks of a sequence, and any other is an action's
+name and its arguments, `"r3"` for request 3 and `"s5"` for sequence 5. The last line holds the number of actions and a
 digest of the state that they led to; a file without it was cut off.
 """
 
@@ -86,7 +87,8 @@ class JournalFile:
         """Requests are numbered as they are made, and written before their first action."""
         if request.phase in (Phase.WAITING, Phase.FINISHED) and request.id > self._introduced:
             self._introduced = request.id
-            self._write(["new", request.id, request.prompt, request.limit, request.parallel])
+            shape = [request.id, request.prompt, request.limit, request.parallel]
+            self._write(["new", *shape, *([request.opening] if request.opening else [])])
 
     def _write(self, row: object) -> None:
         self.file.write(json.dumps(row, separators=(",", ":")) + "\n")
@@ -128,7 +130,9 @@ def state(ledger: Ledger) -> dict[str, Any]:
 
 def digest(ledger: Ledger) -> str:
     """A short name of the state: equal states have equal names."""
-    pools = [[pool.order[: pool.free], pool.until] for pool in (ledger.gpu, ledger.cpu)]
+    pools: list[Any] = [[pool.order[: pool.free], pool.until] for pool in (ledger.gpu, ledger.cpu)]
+    if ledger.cached:
+        pools.append(sorted((name, block.place) for name, block in ledger.cached.items()))
     text = json.dumps([state(ledger), pools], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -190,6 +194,9 @@ def do(result: Replay, row: object, records: dict[str, object]) -> Done:
         request = introduce(ledger, arguments)
         records[f"r{request.id}"] = request
         return "", ()
+    if name == "name_blocks":
+        name_blocks(ledger, arguments, records)
+        return "", ()
     if not isinstance(name, str) or name not in ACTIONS:
         raise NotAJournal(f"{name!r} is no action")
     action = ACTIONS[name]
@@ -236,6 +243,7 @@ def limits_of(number: int, row: object) -> Limits:
 
 def introduce(ledger: Ledger, arguments: list[object]) -> Request:
     """A new request with the number that it had."""
+    names = checked_names(arguments.pop()) if len(arguments) == 5 else ()
     if len(arguments) != 4 or not all(isinstance(argument, int) for argument in arguments):
         raise NotAJournal("a request has four numbers: id, prompt, limit, parallel")
     number, prompt, limit, parallel = cast("list[int]", arguments)
@@ -244,7 +252,26 @@ def introduce(ledger: Ledger, arguments: list[object]) -> Request:
     while True:  # numbers between were made for requests that never became any
         request = ledger.new_request(prompt, limit, parallel)
         if request.id == number:
+            request.opening = names
             return request
+
+
+def checked_names(names: object) -> tuple[int, ...]:
+    """Names of blocks: whole numbers of at least 1."""
+    found = tuple(cast("list[object]", names)) if isinstance(names, list) else None
+    if found is None or not all(type(name) is int and name >= 1 for name in found):
+        raise NotAJournal("names of blocks are a list of whole numbers of at least 1")
+    return cast("tuple[int, ...]", found)
+
+
+def name_blocks(ledger: Ledger, arguments: list[object], records: dict[str, object]) -> None:
+    """The next blocks of a sequence get names."""
+    if len(arguments) != 2:
+        raise NotAJournal("name_blocks takes a sequence and names")
+    sequence = lookup(arguments[0], records)
+    if not isinstance(sequence, Sequence):
+        raise NotAJournal(f"{arguments[0]!r} is no sequence")
+    ledger.name_blocks(sequence, checked_names(arguments[1]))
 
 
 def lookup(argument: object, records: dict[str, object]) -> object:

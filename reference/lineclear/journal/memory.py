@@ -18,7 +18,8 @@ from lineclear_spec.records import Limits
 __all__ = ["JournalRow", "Ring"]
 
 #: Name and arguments; a request or a sequence by its number. The first action of each request is
-#: written out in full: ("submit", (id, prompt, limit, parallel)).
+#: written out in full: ("submit", (id, prompt, limit, parallel)), and behind them the names of its
+#: prompt's blocks if it has any.
 JournalRow = tuple[str, tuple[Any, ...]]
 #: The first actions of a request.
 FIRST = frozenset({"submit", "reject"})
@@ -45,6 +46,8 @@ class Ring:
         if name in FIRST:
             request = arguments[0]
             arguments = (request.id, request.prompt, request.limit, request.parallel)
+            if request.opening:
+                arguments = (*arguments, request.opening)
         elif len(arguments) == 1:
             value = arguments[0]
             arguments = (getattr(value, "id", value),)
@@ -77,6 +80,9 @@ class Ring:
             if name in FIRST:
                 yield json.dumps(["new", *arguments])
                 yield json.dumps([name, f"r{arguments[0]}"])
+                continue
+            if name == "name_blocks":
+                yield json.dumps([name, f"s{arguments[0]}", arguments[1]])
                 continue
             marks = [MARKS.get(parameter) for parameter in ACTIONS[name].parameters]
             pairs = zip(marks, arguments, strict=True)

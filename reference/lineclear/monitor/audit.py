@@ -21,6 +21,7 @@ __all__ = [
     "audit",
     "audit_ledger",
     "audit_orders",
+    "check_cache",
     "check_clocks",
     "check_counters",
     "check_pool",
@@ -94,10 +95,12 @@ def audit_ledger(ledger: Ledger) -> int:
         Violation: the first one that does not hold.
     """
     held: tuple[list[int], list[int]] = ([], [])  # places of both tiers
+    sealed: Counter[Block] = Counter()
     for phase, queue in queues(ledger):
         for request in queue:
-            for block in check_request(ledger, request, phase):
+            for block in check_request(ledger, request, phase, sealed):
                 held[block.tier].append(block.place)
+    held[GPU].extend(check_cache(ledger, sealed))
     check_pool(ledger.gpu, held[GPU])
     check_pool(ledger.cpu, held[CPU])
     check_clocks(ledger)
@@ -113,9 +116,17 @@ def queues(ledger: Ledger) -> tuple[tuple[Phase, dict[Request, None]], ...]:
     )
 
 
-def check_request(ledger: Ledger, request: Request, phase: Phase) -> Counter[Block]:
+def check_request(
+    ledger: Ledger, request: Request, phase: Phase, sealed: Counter[Block]
+) -> Counter[Block]:
     """Its sequences, tables and blocks are those of a request in the phase; how often each of its
-    blocks is named.
+    private blocks is named.
+
+    Args:
+        ledger: where it is.
+        request: which.
+        phase: whose queue it is in.
+        sealed: entries that name each sealed block, to which those of its tables are added.
     """
     size = ledger.limits.block_size
     if request.phase != phase:
@@ -132,7 +143,9 @@ def check_request(ledger: Ledger, request: Request, phase: Phase) -> Counter[Blo
             )
         if len(set(sequence.table)) != len(sequence.table):
             raise InvariantViolation("references", f"{sequence} names a block twice")
-        own.update(sequence.table)
+        own.update([block for block in sequence.table if not block.name])
+        sealed.update([block for block in sequence.table if block.name])
+        check_words(ledger, sequence, size)
         check_counters(ledger, sequence, size)
     if set(own) != set(request.held):
         raise InvariantViolation("holdings", f"{request} does not list the blocks of its tables")
@@ -147,6 +160,39 @@ def check_request(ledger: Ledger, request: Request, phase: Phase) -> Counter[Blo
                 "references", f"{block} is named {count} times, its ref is {block.ref}"
             )
     return own
+
+
+def check_words(ledger: Ledger, sequence: Sequence, size: int) -> None:
+    """The sealed blocks of a table have the names of the tokens there, which are computed and known."""
+    certain = min(ledger.computed(sequence), ledger.known(sequence)) // size
+    for index, block in enumerate(sequence.table):
+        if not block.name:
+            continue
+        word = sequence.words[index] if index < len(sequence.words) else 0
+        if block.name != word or index >= certain:
+            raise InvariantViolation(
+                "own_words",
+                f"entry {index} of {sequence} names {block} of tokens {block.name}, its own are "
+                f"{word}, of which {certain} blocks are certain",
+            )
+
+
+def check_cache(ledger: Ledger, sealed: Counter[Block]) -> list[int]:
+    """Sealed blocks are named as often as they say, and can be found by at most one name; the GPU places
+    of those that tables name, and of those that rest.
+    """
+    for name, block in ledger.cached.items():
+        if block.name != name:
+            raise InvariantViolation("catalogue", f"name {name} leads to {block} of {block.name}")
+    for block in (*sealed, *ledger.cached.values()):
+        if block.tier != GPU or block.ref != sealed[block]:
+            raise InvariantViolation(
+                "references", f"{block} is named {sealed[block]} times, its ref is {block.ref}"
+            )
+    resting = [block for block in ledger.cached.values() if not block.ref]
+    if set(resting) != set(ledger.resting):
+        raise InvariantViolation("catalogue", "the blocks that rest are listed wrong")
+    return [block.place for block in (*sealed, *resting)]
 
 
 def check_pool(pool: Pool, held: list[int]) -> None:

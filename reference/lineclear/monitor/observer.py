@@ -41,6 +41,7 @@ class Observer:
             "submit": self._submit,
             "reject": self._end,
             "admit": self._admit,
+            "admit_cached": self._admit_cached,
             "finish": self._end,
             "abort": self._end,
             "schedule_tokens": self._schedule,
@@ -89,6 +90,10 @@ class Observer:
 
     def _admit(self, record: Record) -> None:
         self.born[record] = self.ledger.issued
+
+    def _admit_cached(self, record: Record, shared: int) -> None:
+        self._admit(record)
+        self.kv[record][record.members[0]] = shared  # in blocks found under its own names
 
     def _end(self, record: Record) -> None:
         if record.id in self.ended:
@@ -182,9 +187,18 @@ class Observer:
         return (targets, sources) if operation.kind == SWAP_IN else (sources, targets)
 
     def _held(self) -> frozenset[int]:
-        """GPU places of the blocks that running requests hold."""
-        running = self.ledger.running
-        return frozenset([block.place for record in running for block in record.held])
+        """GPU places of the blocks that running requests name."""
+        ledger = self.ledger
+        if not ledger.sealed:
+            return frozenset([block.place for record in ledger.running for block in record.held])
+        return frozenset(
+            [
+                block.place
+                for record in ledger.running
+                for sequence in record.members
+                for block in sequence.table
+            ]
+        )
 
     # ---- between two actions -------------------------------------------------------------------
 

@@ -8,11 +8,13 @@ and it counts only where the list of today is equal to it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from lineclear.monitor.audit import (
     audit_orders,
+    check_cache,
     check_clocks,
     check_counters,
     check_pool,
@@ -21,7 +23,7 @@ from lineclear.monitor.audit import (
 )
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import CPU, GPU, Pool, Request
+from lineclear_spec.records import CPU, GPU, Block, Pool, Request
 
 if TYPE_CHECKING:
     from lineclear.scheduling.readings import Readings
@@ -97,6 +99,7 @@ class RepeatedAudit:
         """
         ledger = self.scheduler.ledger
         held: tuple[list[int], list[int]] = ([], [])
+        sealed: Counter[Block] = Counter()
         for phase, queue in queues(ledger):
             tier = CPU if phase == Phase.SWAPPED else GPU
             for request in queue:
@@ -104,8 +107,10 @@ class RepeatedAudit:
                 if places is not None:
                     held[tier].extend(places)
                     continue
-                for block in check_request(ledger, request, phase):
+                for block in check_request(ledger, request, phase, sealed):
                     held[block.tier].append(block.place)
+        if sealed or ledger.cached:
+            held[GPU].extend(check_cache(ledger, sealed))
         for tier in (GPU, CPU):
             self.free_lists[tier].check(held[tier])
         check_clocks(ledger)

@@ -289,7 +289,8 @@ def with_change(
     # `add` took the request, so it fits into an empty pool: no guard of the table is false whatever
     # ends, but a preset may keep its watermark free even then. Where nothing is held and nothing is
     # in flight there is nothing to wait for: the next step takes it, or a rule of the preset keeps it.
-    alone = ledger.gpu.free == ledger.gpu.total and ledger.steps == ledger.settled
+    unused = ledger.gpu.free + len(ledger.resting)
+    alone = unused == ledger.gpu.total and ledger.steps == ledger.settled
     waiting = NOTHING if guard in ("rules", "none") and alone else HELPS
     change = change_for(scheduler, entry, guard, figures)
     beyond = beyond_the_watermark(scheduler, entry) if guard == "rules" else 0

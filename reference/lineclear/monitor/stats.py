@@ -33,5 +33,10 @@ def stats(scheduler: Readings) -> dict[str, int | float]:
         "lineclear:requests_aborted_total": counters.aborted,
         "lineclear:batched_tokens_total": counters.batched_tokens,
         "lineclear:steps_total": counters.steps,
+        "lineclear:prefix_queries_total": counters.prefix_queries,
+        "lineclear:prefix_hits_total": counters.prefix_hits,
+        "lineclear:prefix_evicted_total": counters.evicted,
+        "lineclear:prefix_blocks_cached": len(ledger.cached),
+        "lineclear:prefix_blocks_resting": len(ledger.resting),
         "lineclear:policy_failures_total": len(scheduler.policy_failures),
     }

@@ -16,6 +16,7 @@ from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.flight import IssuedStep
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.plan_changes import PlanChanges
+from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.scheduling.transitions import Transitions
 from lineclear_spec import actions
 from lineclear_spec.ledger import Ledger
@@ -37,6 +38,7 @@ class CommitParts(NamedTuple):
         counters: of what happened.
         joins: whether sequences may become steady.
         joins_alone: whether only those of requests with one sequence may.
+        cache: publishes what the step has computed.
     """
 
     ledger: Ledger
@@ -47,6 +49,7 @@ class CommitParts(NamedTuple):
     counters: Counters
     joins: bool
     joins_alone: bool
+    cache: PrefixCache
 
 
 class Commit:
@@ -103,6 +106,8 @@ class Commit:
                 learning.append(position)
         parts.counters.generated_tokens += implied
         self._settle()
+        if parts.cache.pending:
+            parts.cache.publish()  # before branches fork, which name the same blocks
         self._learn(learning)
         for position, which in self.stops.items():
             sequence = flight.sequence(position)

@@ -21,5 +21,8 @@ class Counters:
     recomputed_tokens: int = 0
     generated_tokens: int = 0
     batched_tokens: int = 0
+    prefix_queries: int = 0  # tokens known on first admissions
+    prefix_hits: int = 0  # of these, tokens of blocks that were found
+    evicted: int = 0  # blocks
     preemptions: Counter[str] = field(default_factory=Counter[str])
     finished: Counter[str] = field(default_factory=Counter[str])

@@ -16,6 +16,7 @@ from lineclear.scheduling.flight import InFlight, IssuedStep
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
+from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear_spec import actions
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
@@ -38,6 +39,7 @@ class Dispatch:
         changes: what the plan must report beside what the ledger records.
         counters: of what happened.
         adapter: tells a policy that shares among tenants.
+        cache: evicts blocks that rest.
     """
 
     ledger: Ledger
@@ -47,6 +49,7 @@ class Dispatch:
     changes: PlanChanges
     counters: Counters
     adapter: PolicyAdapter
+    cache: PrefixCache
 
     def issue(self, pairs: Rows[Pair], time: float | None) -> Plan:
         """Issues the step that was built, if there is anything to compute, with all that changed.
@@ -60,6 +63,8 @@ class Dispatch:
         tokens = ledger.step_tokens + ledger.batch_size
         step = None
         if tokens:
+            if ledger.resting:
+                self.cache.free_up(ledger.due().count)
             actions.issue_step(ledger)
             step = ledger.steps
         elif carried < ledger.issued:

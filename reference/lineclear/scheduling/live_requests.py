@@ -98,6 +98,8 @@ class LiveRequests:
             return self._reject(request, f"max_waiting: {most} requests wait already")
         prompt = request.prompt_tokens
         record = self.ledger.new_request(prompt, prompt + request.max_tokens, request.n)
+        if request.prefix_names and self.config.prefix_caching != "off":
+            record.opening = request.prefix_names[: prompt // self.config.block_size]
         try:
             sequence = actions.submit(self.ledger, record)
         except Refused as refused:

@@ -19,6 +19,7 @@ from lineclear.scheduling.flight import InFlight, IssuedStep
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
+from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.scheduling.queues import RunningOrder, WaitingQueue
 from lineclear.scheduling.step import StepParts
 from lineclear_spec.ledger import Ledger
@@ -44,6 +45,7 @@ class Readings:
     in_flight: InFlight
     changes: PlanChanges
     step_parts: StepParts
+    cache: PrefixCache
     admission_blocked_by: str
 
     @property

@@ -20,6 +20,7 @@ from lineclear.scheduling.decode_batch import DecodeBatch
 from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.policy_adapter import PolicyAdapter
+from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.scheduling.sequence_demand import SequenceDemand, demand_of, spare_last_holders
 from lineclear.scheduling.transitions import Transitions
 from lineclear.scheduling.victims import Victims
@@ -58,6 +59,7 @@ class StepParts(NamedTuple):
         victims: selects victims.
         transitions: moves requests between phases.
         adapter: asks the policy.
+        cache: finds blocks, and says which can be evicted.
     """
 
     config: Config
@@ -67,6 +69,7 @@ class StepParts(NamedTuple):
     victims: Victims
     transitions: Transitions
     adapter: PolicyAdapter
+    cache: PrefixCache
 
 
 class Step:
@@ -88,6 +91,7 @@ class Step:
         self.victims = parts.victims
         self.transitions = parts.transitions
         self.adapter = parts.adapter
+        self.cache = parts.cache
         self.bypass: float = parts.config.bypass  # requests that may pass one that does not fit
         self.prefills: list[tuple[Scheduled, Sequence]] = []
         self.decodes: list[tuple[Scheduled, Sequence]] = []
@@ -146,7 +150,7 @@ class Step:
         """Preempts until every running sequence that is left can grow; the jobs that are left."""
         ledger = self.ledger
         due = ledger.due()
-        if grows(due.count, sum([job.blocks for job in jobs]), ledger.gpu.free):
+        if grows(due.count, sum([job.blocks for job in jobs]), self.cache.available):
             self.due = due.count
             return jobs
         self.preempted = True
@@ -160,7 +164,7 @@ class Step:
         for entry in sorted(wants, key=lambda entry: entry.rank):
             if entry not in wants:
                 continue  # preempted meanwhile
-            while not grows(passed, wants[entry], ledger.gpu.free):
+            while not grows(passed, wants[entry], self.cache.available):
                 victim = self._victim_after(entry) or entry
                 self.transitions.preempt_for_growth(victim)
                 wants.pop(victim, None)
@@ -274,7 +278,7 @@ class Step:
         if not others:
             tokens = known_on_admission(tokens, leader.promised_samples, record.limit)
         full = ledger.block_of(record.prompt)
-        blocks = ledger.need(tokens)
+        blocks = ledger.need(tokens) - self._saved(leader)
         blocks += sum([beside(ledger.need(branch.known_tokens), full) for branch in others])
         tokens = asked_tokens(1 if chunked else tokens, self.config.max_num_batched_tokens)
         return Need(blocks, entry.n, tokens)
@@ -283,8 +287,16 @@ class Step:
         """The resources for admission: the watermark is kept only while something runs."""
         live = self.live
         kept = kept_free(self.config.watermark_blocks, len(live.running)) if watermark else 0
-        free, seats = self.ledger.gpu.free, self.config.max_num_seqs
+        free, seats = self._available(), self.config.max_num_seqs
         return room(free, self.due, kept, seats, live.seats, self._tokens_left)
+
+    def _available(self) -> int:
+        """Blocks that are free or can be evicted."""
+        return self.cache.available
+
+    def _saved(self, leader: Sequence) -> int:
+        """Blocks that an entering sequence shares with requests that run."""
+        return self.cache.saved(leader) if self.cache.enabled else 0
 
     def _admit_all(self) -> None:
         """From the head of the queue as long as there is room; `bypass` may pass one without."""
@@ -351,12 +363,15 @@ class Step:
                     candidates.append(entry)
                     yield entry
 
+        # What it shares with a victim it would have to take itself.
+        if head.record.phase == Phase.WAITING:
+            want += Need(self._saved(head.record.members[0]), 0, 0)
         # A group may have several branches that are due, each of one block.
         due = Counter([self.live.of[sequence.request] for sequence in self.ledger.due().records])
 
         def gain(entry: Entry) -> Need:
             steady = sum([sequence.steady for sequence in entry.record.members])
-            own = Need(entry.record.blocks + due[entry], entry.n, steady)
+            own = Need(self.cache.gain(entry.record) + due[entry], entry.n, steady)
             return own + uses.get(entry, Need())
 
         victims = self.victims.choose(from_the_last(), gain, self.have() - planned, want)

@@ -16,6 +16,7 @@ from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
+from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.scheduling.sequence_demand import SequenceDemand
 from lineclear.scheduling.victims import swaps
 from lineclear_spec import actions
@@ -39,6 +40,7 @@ class Transitions:
         changes: what the next plan must report.
         counters: of what happened.
         adapter: tells a policy that shares among tenants.
+        cache: finds, publishes and evicts blocks.
     """
 
     config: Config
@@ -48,6 +50,7 @@ class Transitions:
     changes: PlanChanges
     counters: Counters
     adapter: PolicyAdapter
+    cache: PrefixCache
 
     # ---- running -------------------------------------------------------------------------------
 
@@ -56,7 +59,10 @@ class Transitions:
         ledger, record = self.ledger, entry.record
         self.live.waiting.leave(entry)
         if record.phase == Phase.SWAPPED:
+            self.cache.free_up(record.blocks)
             actions.swap_in(ledger, record)
+        elif self.cache.enabled:
+            self.cache.enter(record, count=not entry.started)
         else:
             actions.admit(ledger, record)
         entry.entered_by_displacing = displacing
@@ -72,6 +78,8 @@ class Transitions:
     def grow(self, job: SequenceDemand) -> None:
         """Gives the job's sequence its blocks."""
         ledger, sequence, replaced = self.ledger, job.sequence, self.changes.replaced
+        if ledger.resting:
+            self.cache.free_up(job.blocks)
         if job.shared:
             actions.rejoin(ledger, sequence, job.shared)
             replaced[sequence] = None
@@ -113,6 +121,7 @@ class Transitions:
         self.batch.leave_all(entry)
         computed = entry.computed(ledger)
         swap = record.copy == 0 and swaps(self.config, entry, computed, ledger)
+        swap = swap and not self.cache.shares(record)
         if swap and record.blocks > ledger.cpu.free:
             swap = self._discard_for(entry)
         self._stop(entry, record.members)

@@ -24,7 +24,8 @@ class EmptyStep(Step):
 
     Args:
         ledger: any, also one whose fields are formulas.
-        settings: watermark_blocks, max_num_seqs, max_num_batched_tokens, enable_chunked_prefill.
+        settings: watermark_blocks, max_num_seqs, max_num_batched_tokens, enable_chunked_prefill; blocks
+            that rest, and blocks saved by sharing them.
     """
 
     def __init__(self, ledger: Any, settings: Any) -> None:
@@ -34,6 +35,13 @@ class EmptyStep(Step):
         self.live: Any = SimpleNamespace(running=(), seats=0)
         self.due = self.promised = 0
         self.jobs: list[SequenceDemand] = []
+        self.resting, self.saved = settings.resting, settings.saved
+
+    def _available(self) -> Any:
+        return self.ledger.gpu.free + self.resting
+
+    def _saved(self, leader: Any) -> Any:
+        return self.saved
 
     def _jobs_of(self, entry: Any) -> list[SequenceDemand]:
         return self.jobs

@@ -1,0 +1,191 @@
+"""Prefix caching: which blocks are found, published and evicted.
+
+Invariant: what is found, published or evicted is decided here and enforced by the table, so a wrong
+decision is refused and never a wrong answer. Without prefix caching nothing here does anything.
+
+A block is published once committed steps have computed it and its tokens are known and have names. A
+block that no table names any more rests until it is found again or evicted, the one that has rested
+longest first; of one table the end rests before the beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from lineclear.config import Config
+from lineclear.scheduling.counters import Counters
+from lineclear_spec import actions
+from lineclear_spec.ledger import Ledger
+from lineclear_spec.lifecycle import Phase
+from lineclear_spec.records import Block
+from lineclear_spec.records import Request as Record
+from lineclear_spec.records import Sequence as Branch
+
+__all__ = ["PrefixCache"]
+
+
+class PrefixCache:
+    """The blocks that can be found under the names of their tokens.
+
+    Args:
+        config: settings.
+        ledger: the state that the table's actions change.
+        counters: of what happened.
+
+    Attributes:
+        enabled: whether blocks are shared at all.
+        pending: sequences with blocks to publish, and the first entry that was not looked at yet.
+    """
+
+    def __init__(self, config: Config, ledger: Ledger, counters: Counters) -> None:
+        """Nothing is cached."""
+        self.enabled = config.prefix_caching != "off"
+        self.outputs = config.prefix_caching == "all"
+        self.size = config.block_size
+        self.ledger = ledger
+        self.counters = counters
+        self.pending: dict[Branch, int] = {}
+
+    # ---- admission -----------------------------------------------------------------------------
+
+    @property
+    def available(self) -> int:
+        """Blocks that are free, or rest and can be evicted."""
+        return self.ledger.gpu.free + len(self.ledger.resting)
+
+    def hits(self, sequence: Branch) -> int:
+        """How many blocks of a sequence that holds nothing can be found, from the first on.
+
+        The last known token is always computed, so that the request samples.
+        """
+        words = sequence.words
+        if not words:
+            return 0
+        cached, count = self.ledger.cached, 0
+        for word in words[: (sequence.known_tokens - 1) // self.size]:
+            if word not in cached:
+                break
+            count += 1
+        return count
+
+    def saved(self, sequence: Branch) -> int:
+        """Blocks that the sequence need not take out of those available: found, and named by others."""
+        cached = self.ledger.cached
+        found = [cached[word] for word in sequence.words[: self.hits(sequence)]]
+        return sum([block.ref > 0 for block in found])
+
+    def enter(self, record: Record, *, count: bool) -> None:
+        """A waiting request is admitted, with the blocks that can be found; what lacks is evicted.
+
+        Args:
+            record: the request.
+            count: whether its tokens count for the hit rate: those of a first admission do.
+        """
+        ledger, leader = self.ledger, record.members[0]
+        blocks = ledger.need(leader.known_tokens)
+        hits = self.hits(leader)
+        if hits:
+            keep = {ledger.cached[word] for word in leader.words[:hits]}
+            self.free_up(blocks - hits, keep)
+            actions.admit_cached(ledger, record, hits * self.size)
+        else:
+            self.free_up(blocks)
+            actions.admit(ledger, record)
+        if count:
+            self.counters.prefix_queries += leader.known_tokens
+            self.counters.prefix_hits += hits * self.size
+        self.watch(leader, hits)
+
+    # ---- room ----------------------------------------------------------------------------------
+
+    def free_up(self, count: int, keep: set[Block] | frozenset[Block] = frozenset()) -> None:
+        """Evicts until so many places are free, or no block rests but those to keep."""
+        ledger = self.ledger
+        lacking = count - ledger.gpu.free
+        if lacking <= 0 or not ledger.resting:
+            return
+        for name in list(self._oldest(lacking, keep)):
+            actions.evict(ledger, name)
+            self.counters.evicted += 1
+
+    def _oldest(self, count: int, keep: set[Block] | frozenset[Block]) -> Iterator[int]:
+        """Names of the blocks that have rested longest."""
+        for block in self.ledger.resting:
+            if count <= 0:
+                return
+            if block not in keep:
+                count -= 1
+                yield block.name
+
+    def gain(self, record: Record) -> int:
+        """Blocks that are available once a running request has given up its own."""
+        if not self.enabled:
+            return record.blocks
+        named: dict[Block, int] = {}
+        for sequence in record.members:
+            for block in sequence.table:
+                if block.name:
+                    named[block] = named.get(block, 0) + 1
+        return record.blocks + sum([block.ref == entries for block, entries in named.items()])
+
+    def shares(self, record: Record) -> bool:
+        """Whether a request's tables name sealed blocks. Swapped out it would keep them on the GPU."""
+        return self.enabled and any(
+            block.name for sequence in record.members for block in sequence.table
+        )
+
+    def reset(self) -> int:
+        """No block can be found any more; running requests keep theirs. How many could be."""
+        ledger = self.ledger
+        names = list(ledger.cached)
+        for name in names:
+            if ledger.cached[name].ref:
+                actions.unlist(ledger, name)
+            else:
+                actions.evict(ledger, name)
+        return len(names)
+
+    # ---- publishing ----------------------------------------------------------------------------
+
+    def watch(self, sequence: Branch, first: int) -> None:
+        """Blocks of the sequence are published as they are computed, from this entry on."""
+        if self.enabled and first < len(sequence.words):
+            self.pending[sequence] = first
+
+    def extend(self, sequence: Branch, names: Sequence[int]) -> None:
+        """Tokens of further blocks of the sequence have names."""
+        known = len(sequence.words)
+        self.ledger.name_blocks(sequence, names)
+        if self.enabled and sequence.request.phase == Phase.RUNNING:
+            self.pending.setdefault(sequence, known)
+
+    def publish(self) -> None:
+        """Publishes what committed steps have computed of the sequences that are watched."""
+        for sequence in tuple(self.pending):
+            self.publish_of(sequence)
+
+    def publish_of(self, sequence: Branch) -> None:
+        """The same of one sequence."""
+        ledger = self.ledger
+        first = self.pending.get(sequence)
+        if first is None:
+            return
+        request = sequence.request
+        if not sequence.alive or request.phase != Phase.RUNNING:
+            del self.pending[sequence]  # it is watched again when it is admitted
+            return
+        if request.copy:
+            return
+        certain = min(ledger.computed(sequence), ledger.known(sequence)) // self.size
+        words, cached = sequence.words, ledger.cached
+        if not self.outputs:
+            words = words[: request.prompt // self.size]
+        last = min(certain, len(words))
+        for index in range(first, last):
+            block = sequence.table[index]
+            if words[index] and words[index] not in cached and block.ref == 1 and not block.name:
+                actions.publish(ledger, sequence, index)
+        if last >= len(words):
+            del self.pending[sequence]
+        elif last > first:
+            self.pending[sequence] = last
