@@ -136,9 +136,10 @@ def absurd_arguments(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator
     elif name == "fork":
         yield from ((s, n) for s in sequences for n in (-3, 0, 1, 3))
     elif name == "publish":
-        for s in sequences:
-            words = ledger.sequences[int(s[1:]) - 1].words
-            yield from ((s, index) for index in range(-1, len(words) + 1) if words)
+        if any(r.opening for r in ledger.requests):
+            for s in sequences:
+                entries = len(ledger.sequences[int(s[1:]) - 1].table)
+                yield from ((s, index) for index in range(-1, entries + 1))
     elif name in ("evict", "unlist"):
         if any(r.opening for r in ledger.requests):
             names = {n for r in ledger.requests for n in r.opening}

@@ -285,6 +285,8 @@ class Ledger(Kernel):
     def seal(self, sequence: Sequence, index: int, name: int) -> None:
         """The block of an entry, which no other entry names, gets a name under which it can be found."""
         block = sequence.table[index]
+        if block.ref != 1 or block.name or name < 1 or name in self.cached:
+            raise Broken(f"{block}, named {block.ref} times, cannot be found under {name} only")
         block.name = name
         self.cached[name] = block
         self.sealed += 1

@@ -64,8 +64,9 @@ STEPS: dict[str, tuple[str, ...]] = {
     "move_blocks": ("move_blocks_in", "move_blocks_out"),
     "replace_entry": ("replace_entry",),
 }
-#: Only what the next plan tells; the runs on the device of the test hold it against tables.
-TELLING = frozenset({"grew"})
+#: Only what the next plan tells, which the runs on the device of the test hold against tables, and how long a
+#: block rests, which `monitor/audit.py` holds against the blocks that can be found.
+TELLING = frozenset({"grew", "rest", "wake"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,10 @@ OPERATORS: tuple[Operator, ...] = (
         "`free` and a permutation whose free part comes first; a number that no fence exceeds and "
         "one attains",
         ("lemma_put", "lemma_latest"),
-        ("tests/spec/test_pool_operators.py::test_pool",),
+        (
+            "tests/spec/test_pool_operators.py::test_pool",
+            "tests/spec/test_cache_operators.py::test_fences",
+        ),
     ),
     Operator(
         "list",
@@ -244,7 +247,10 @@ OPERATORS: tuple[Operator, ...] = (
         "a dict: in, [name], [name] = block, del; the name of a block is written",
         "the field `listed` of a block, and `cached`, which leads from a name to a block",
         (),
-        ("tests/spec/test_cache_operators.py::test_blocks_by_name",),
+        (
+            "tests/spec/test_cache_operators.py::test_blocks_by_name",
+            "tests/spec/test_cache_operators.py::test_one_block",
+        ),
     ),
     Operator(
         "drop sealed blocks",

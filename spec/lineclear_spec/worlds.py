@@ -102,7 +102,7 @@ BOUNDS = (
         ), max_states=700,
     ),
     Bounds(
-        "shared prompts", block_size=1, gpu_blocks=4, cpu_blocks=0, max_model_len=4, shapes=((2, 3, 1, 1),), tokens=(1, 2), depth=1,
+        "shared prompts", block_size=1, gpu_blocks=6, cpu_blocks=0, max_model_len=4, shapes=((2, 3, 1, 1),), tokens=(1, 2), depth=1,
         leave_out=(*ENDS[1:], *MOVES[:2], *MOVES[3:], "append_slots", "join_batch"), max_states=1500,
     ),
     Bounds(
@@ -134,6 +134,35 @@ BOUNDS = (
         leave_out=(*ENDS, *MOVES), max_states=700,
     ),
     # Deep situations: the search starts where a trace written by hand leads to.
+    Bounds(
+        "an open copy of names", block_size=1, max_model_len=4, live=1, shapes=(), tokens=(1,), max_states=40,
+        start=(
+            ("submit", (2, 4, 1, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("settle_step", ()),
+            ("swap_out", ("r1",)), ("carry", ()), ("settle_copy", (2,)), ("swap_in", ("r1",)),
+        ),
+    ),
+    Bounds(
+        "forked before it is published", block_size=1, gpu_blocks=6, max_model_len=4, live=1, shapes=(), tokens=(1,), max_states=40,
+        start=(
+            ("submit", (2, 4, 2, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("settle_step", ()),
+            ("fork", ("s1", 1)),
+        ),
+    ),
+    Bounds(
+        "ended while it is read", block_size=1, gpu_blocks=6, max_model_len=4, live=1, shapes=(), tokens=(1,), max_states=60,
+        start=(
+            ("submit", (2, 4, 1, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("settle_step", ()),
+            ("publish", ("s1", 0)), ("sample", ("s1", 1, 1, 0)), ("append_slots", ("s1", 1)), ("schedule_tokens", ("s1", 1, 0)),
+            ("issue_step", ()),
+        ),
+    ),
+    Bounds(
+        "half a block", gpu_blocks=6, live=2, shapes=(), tokens=(1, 2), max_states=60,
+        start=(
+            ("submit", (3, 5, 1, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 3, 0)), ("issue_step", ()), ("settle_step", ()),
+            ("publish", ("s1", 0)), ("submit", (3, 5, 1, 1)),
+        ),
+    ),
     Bounds(
         "late samples", gpu_blocks=6, live=1, shapes=(), tokens=(1,), max_num_seqs=3, max_states=40,
         start=(

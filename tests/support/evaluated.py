@@ -48,6 +48,8 @@ def field(name: str) -> Callable[..., Any]:
         return lambda v, m: v.cap(m)
     if name == "block_of":
         return lambda v, n: v.block_of(n)
+    if name == "preceding":
+        return lambda v, n: v.preceding(n)
     if name == "worst_case":
         return lambda v, p, limit, n: v.plain.worst_case(Request(-1, p, limit, n))
     base, _, tier = name.rpartition("_")

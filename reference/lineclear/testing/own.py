@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from lineclear.config import PRESETS, Config
 from lineclear.plan import Plan
+from lineclear.prefix_names import PrefixNames
 from lineclear.request import Request
 from lineclear.scheduler import Scheduler
 from lineclear.testing.protocol import NO_TOKEN, Copy, Execute, Limits, Observation, Row
@@ -56,13 +57,22 @@ class LineclearUnderTest:
             oversize=True,
         )
         self.offset = config.num_gpu_blocks
+        self.shares = config.prefix_caching != "off"
+        self.names = PrefixNames(config.block_size, self.scheduler.ledger.cached)
+        self.tokens: dict[str, list[int]] = {}
         self.tables: dict[str, list[int]] = {}
         self.positions: dict[str, int] = {}
         self.flights: deque[tuple[Plan, list[int]]] = deque()
 
     def submit(self, request_id: str, prompt: list[int], max_new: int) -> bool:
-        """Adds it; the scheduler sees only lengths."""
-        request = Request(request_id=request_id, prompt_tokens=len(prompt), max_tokens=max_new)
+        """Adds it; the scheduler sees only lengths, and names of blocks."""
+        request = Request(
+            request_id=request_id,
+            prompt_tokens=len(prompt),
+            max_tokens=max_new,
+            prefix_names=self.names.of(prompt) if self.shares else (),
+        )
+        self.tokens[request_id] = list(prompt)
         return bool(self.scheduler.add(request))
 
     def abort(self, request_id: str) -> None:
@@ -80,10 +90,26 @@ class LineclearUnderTest:
         while self.flights:
             plan, sampled = self.flights.popleft()
             if plan.step is not None:
+                dropped = set(self.scheduler.dropped(plan))
+                for position, row in enumerate(plan.sampling):
+                    if position not in dropped:
+                        self.tokens[str(row.request_id)].append(sampled[position])
                 for finished in self.scheduler.commit(plan, sampled):
                     ended.append(str(finished.request_id))
+                if self.shares:
+                    self._name_outputs()
                 break
         return ended
+
+    def _name_outputs(self) -> None:
+        """Blocks that were filled by output get their names."""
+        size = self.limits.block_size
+        for name, entry in self.scheduler.entries.items():
+            words = entry.first.words
+            full = self.scheduler.ledger.known(entry.first) // size
+            if len(words) < full:
+                tokens = self.tokens[str(name)][len(words) * size : full * size]
+                self.scheduler.name_blocks(name, self.names.of(tokens, words))
 
     def _execute(self, plan: Plan, execute: Execute) -> list[int]:
         for name, _, place in plan.new_blocks:
@@ -127,6 +153,7 @@ class LineclearUnderTest:
         return Observation(
             tables=tables,
             free=free,
+            cached={block.place: name for name, block in ledger.cached.items()},
             waiting=[name for name, phase in phases.items() if phase is Phase.WAITING],
             running=[n for n, phase in phases.items() if phase in (Phase.RUNNING, Phase.SWAPPED)],
         )

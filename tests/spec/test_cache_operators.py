@@ -1,0 +1,210 @@
+# pyright: basic, reportOperatorIssue=false
+# mypy: disable-error-code="misc"
+"""Each operator of prefix caching means the same on plain data and on formulas."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+pytest.importorskip("z3")
+
+from evaluated import Values
+from two_readings import SMALL, Both, compare, listed, with_tables
+
+from lineclear_spec.ghosts import GhostLedger
+from lineclear_spec.records import GPU, Block, Request, Sequence
+
+#: Of a block of a table: without a name, found under its name, or no longer found.
+KINDS = ("private", "listed", "unlisted")
+
+
+def with_names(tables: Any, kinds: tuple[str, ...], rests: bool) -> GhostLedger:
+    """Two sequences of one request whose blocks are of these kinds, another request that names the first
+    sealed block too, and perhaps a block that rests.
+    """
+    ledger = with_tables(tables)
+    first, second, other = ledger.sequences
+    first.words, second.words, other.words = (1, 2), (1, 3), (4, 5)
+    request = first.request
+    for block, kind in zip(list(request.held), kinds, strict=False):
+        if kind == "private":
+            continue
+        table = first.table if block in first.table else second.table
+        words = first.words if block in first.table else second.words
+        block.name = words[table.index(block)]
+        if block.name in [b.name for b in ledger.cached.values()]:
+            block.name = 0  # the other table has it under the same name
+            continue
+        del request.held[block]
+        ledger.sealed += 1
+        if kind == "listed":
+            ledger.cached[block.name] = block
+        if not any(b.name for b in other.table):
+            other.table.append(block)
+            block.ref += 1
+    if rests:
+        block = Block(request, GPU, ledger.gpu.take(1)[0])
+        block.name = 4
+        ledger.cached[4] = block
+        ledger.resting[block] = None
+        ledger.sealed += 1
+    return ledger
+
+
+def states() -> Iterator[GhostLedger]:
+    """Every two tables of at most two blocks, of every kind."""
+    for tables in SMALL:
+        blocks = len({*tables[0], *tables[1]})
+        for kinds in itertools.product(KINDS, repeat=blocks):
+            yield with_names(tables, kinds, rests=len(tables[0]) < 2)
+
+
+def test_names() -> None:
+    for state in (with_names(((0,), (0, 1)), ("listed", "listed"), True),):
+        for k, index in itertools.product(range(3), range(-1, 4)):
+            both = Both(state.clone())
+            q, i = both.record(both.ledger.sequences[k]), both.record(index)
+            if index < 0:
+                continue  # a precondition on formulas; on plain data nobody asks it
+            compare(
+                both,
+                lambda v, k=k, n=index: v.name_of(v.sequences[k], n),
+                lambda s, q=q, i=i: s.name_of(q, i),
+            )
+        for count in range(3):
+            both = Both(state.clone())
+            p, c = both.record(both.ledger.sequences[0]), both.record(both.ledger.sequences[2])
+            n = both.record(count)
+
+            def plain(v: GhostLedger, count: int = count) -> None:
+                child = v.sequences[2]
+                rest = child.words[
+                    count:
+                ]  # the names that it will have: formulas know them before
+                v.inherit(v.sequences[0], child, count)
+                child.words = (*child.words, *rest)
+
+            compare(both, plain, lambda s, p=p, c=c, n=n: s.inherit(p, c, n))
+
+
+def test_blocks_by_name() -> None:
+    for state in states():
+        for name in (0, 1, 4):
+            both = Both(state.clone())
+            n = both.record(name)
+            compare(both, lambda v, n=name: v.is_listed(n), lambda s, n=n: s.is_listed(n))
+            both = Both(state.clone())
+            n = both.record(name)
+            compare(both, lambda v, n=name: v.listing(n), lambda s, n=n: s.listing(n))
+            both = Both(state.clone())
+            n = both.record(name)
+            compare(both, lambda v, n=name: v.forget_name(n), lambda s, n=n: s.forget_name(n))
+        for k, count in ((0, 0), (0, 1), (0, 2), (2, 1)):
+            both = Both(state.clone())
+            q, n = both.record(both.ledger.sequences[k]), both.record(count)
+            compare(
+                both,
+                lambda v, k=k, n=count: v.all_listed(v.sequences[k], n),
+                lambda s, q=q, n=n: s.all_listed(q, n),
+            )
+            both = Both(state.clone())
+            q, n = both.record(both.ledger.sequences[k]), both.record(count)
+            compare(
+                both,
+                lambda v, k=k, n=count: v.found(v.sequences[k], n),
+                lambda s, q=q, n=n: s.found(q, n),
+            )
+
+
+def test_one_block() -> None:
+    for state in states():
+        blocks = len(Values(state).blocks_seen)
+        for k in range(blocks):
+            for word in ("finds", "alone"):
+                both = Both(state.clone())
+                block = both.before.blocks_seen[k]
+                b = both.record(block)
+                compare(
+                    both,
+                    lambda v, word=word, b=block: getattr(v, word)(b),
+                    lambda s, word=word, b=b: getattr(s, word)(b),
+                )
+        for k, name in itertools.product(range(2), (0, 1, 5)):
+            for index in range(len(state.sequences[k].table)):
+                both = Both(state.clone())
+                q = both.record(both.ledger.sequences[k])
+                i, n = both.record(index), both.record(name)
+                entry = both.ledger.sequences[k].table[index]
+                if name < 1 or entry.name or entry.ref != 1 or name in both.ledger.cached:
+                    continue  # preconditions that formulas owe, and plain data does not ask
+                both.symbolic.start_watching()  # the lemma that it rests on asks what is still known
+                compare(
+                    both,
+                    lambda v, k=k, i=index, n=name: v.seal(v.sequences[k], i, n),
+                    lambda s, q=q, i=i, n=n: s.seal(q, i, n),
+                )
+
+
+def dropped(request: Request, sequences: list[Sequence]) -> Callable[[Any, Values], Any]:
+    """What stands for the holders that are listed anew: those of other requests."""
+
+    def holders(block: Block) -> list[Sequence]:
+        return [q for q in sequences if q.request is not request and block in q.table]
+
+    def made(result: list[Block], _after: Values) -> dict[str, Callable[..., Any]]:
+        return listed("dropped", result) | {
+            "dropped_count": lambda: len(result),
+            "dropped_ref": lambda b: len(holders(b)),
+            "dropped_holder": lambda b, k: holders(b)[k] if 0 <= k < len(holders(b)) else None,
+            "dropped_rank": lambda q, b: holders(b).index(q) if q in holders(b) else -1,
+        }
+
+    return made
+
+
+def test_drop_sealed() -> None:
+    for state in states():
+        for k in range(2):
+            both = Both(state.clone())
+            request = both.ledger.requests[k]
+            r = both.record(request)
+            compare(
+                both,
+                lambda v, k=k: v.drop_sealed(v.requests[k]),
+                lambda s, r=r: s.drop_sealed(r),
+                dropped(request, both.ledger.sequences),
+            )
+
+
+def test_resting() -> None:
+    """Formulas know nothing of how long a block rests; on plain data the first that rests is the oldest."""
+    for state in states():
+        both = Both(state.clone())
+        found = list(both.ledger.cached.values())
+        both.ledger.wake(found)
+        both.ledger.rest(found)
+        assert list(both.ledger.resting) == found
+        both.ledger.wake(found)
+        assert not both.ledger.resting
+        fields = dict(both.symbolic.state.fields)
+        both.symbolic.rest(both.vector(found, "block"))
+        both.symbolic.wake(both.vector(found, "block"))
+        assert all(both.symbolic.state.fields[name] is field for name, field in fields.items())
+
+
+def test_fences() -> None:
+    for state in (with_names(tables, (), True) for tables in SMALL):
+        for place, until in itertools.product(range(state.gpu.total), (1, 3)):
+            both = Both(state.clone())
+            if not both.ledger.gpu.taken[place]:
+                continue
+            v, n = both.vector([place], "place"), both.record(until)
+            compare(
+                both,
+                lambda ledger, p=place, n=until: ledger.gpu.fence([p], n),
+                lambda s, v=v, n=n: s.gpu.fence(v, n),
+            )
