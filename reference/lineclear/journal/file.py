@@ -77,7 +77,7 @@ class JournalFile:
             else:
                 row.append(argument)
         self._write(row)
-        self.actions += 1
+        self.actions += name != "name_blocks"
 
     def end(self, ledger: Ledger) -> None:
         """Writes the last line."""

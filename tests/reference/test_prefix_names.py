@@ -1,0 +1,69 @@
+"""Names stand for prefixes: equal exactly where tokens, what comes before, and what else counts are equal."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lineclear.prefix_names import SPARE, PrefixNames
+
+TOKENS = st.lists(st.integers(0, 2), max_size=12)
+
+
+@given(TOKENS, TOKENS, st.integers(1, 4), st.sampled_from([None, "a", ("a", 1)]))
+def test_names_are_equal_exactly_where_prefixes_are(
+    first: list[int], second: list[int], size: int, salt: object
+) -> None:
+    names = PrefixNames(size)
+    ours, theirs = names.of(first), names.of(second, extra=salt)
+    for k, (mine, other) in enumerate(zip(ours, theirs, strict=False)):
+        same = salt is None and first[: (k + 1) * size] == second[: (k + 1) * size]
+        assert (mine == other) == same
+    assert len(ours) == len(first) // size
+    assert len({*ours}) == len(ours)
+
+
+@given(TOKENS, st.integers(1, 3), st.integers(0, 4))
+def test_names_that_are_given_later_are_those_of_the_whole(
+    tokens: list[int], size: int, blocks: int
+) -> None:
+    names = PrefixNames(size)
+    whole = names.of(tokens)
+    begun = names.of(tokens[: blocks * size])
+    assert begun + names.of(tokens[len(begun) * size :], begun) == whole
+
+
+def test_a_salt_in_the_first_block_counts_for_all() -> None:
+    names = PrefixNames(2)
+    assert not {*names.of([1, 2, 3, 4], extra="a")} & {*names.of([1, 2, 3, 4], extra="b")}
+    assert names.of([1, 2], extra="a") == names.of([1, 2], extra="a")
+
+
+def test_tokens_are_compared_not_their_hashes() -> None:
+    names = PrefixNames(1)
+    tokens = [hash(-1), -1, -2]  # Python gives -1 and -2 the same hash
+    assert hash(-1) == hash(-2)
+    assert len({names.of([token])[0] for token in tokens}) == 2
+
+
+def test_memory_is_bounded_by_what_is_used_or_found() -> None:
+    cached: set[int] = set()
+    names = PrefixNames(1, cached)
+    kept = names.of([1, 2, 3])
+    cached.update(names.of([7, 8]))
+    names.release(names.of([7, 8]))
+    for token in range(20 * SPARE):
+        names.release(names.of([1000 + token]))
+    assert len(names) <= 2 * (len(kept) + len(cached)) + 2 * SPARE
+    assert names.of([1, 2, 3]) == kept
+    assert {*names.of([7, 8])} == cached
+
+
+def test_a_forgotten_name_is_never_given_again() -> None:
+    names = PrefixNames(1)
+    first = names.of([5])
+    names.release(first)
+    names.sweep()
+    assert len(names) == 0
+    assert names.of([6]) != first
+    assert names.of([5]) != first
