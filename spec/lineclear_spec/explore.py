@@ -101,19 +101,17 @@ def prepare(ledger: GhostLedger, step: Step) -> tuple[Any, ...]:
     name, arguments = step
     own = records(ledger, arguments)
     if name in ("submit", "reject") and len(own) >= 3:
-        request = ledger.new_request(*own[:3])
-        request.opening = names_of(ledger, own)
-        return (request,)
+        return (ledger.new_request(*own[:3], names_of(ledger, own)),)
     return own
 
 
 def names_of(ledger: GhostLedger, shape: Sequence[Any]) -> tuple[int, ...]:
-    """Names of the blocks of a request of a shape: 100 for each kind of tokens, and one for each block
-    before; none for kind 0.
+    """Names of the blocks of a request of a shape: 1, 2 and on for the first kind of tokens, 101, 102 and on
+    for the second; none for kind 0.
     """
     kind = shape[3] if len(shape) > 3 else 0
     full = ledger.limits.max_model_len // ledger.limits.block_size if kind else 0
-    return tuple([100 * kind + k for k in range(full)])
+    return tuple([100 * (kind - 1) + k + 1 for k in range(full)])
 
 
 def apply(ledger: GhostLedger, step: Step) -> None:

@@ -181,9 +181,11 @@ class GhostLedger(Ledger):
             found, self.collecting = tuple(self.collecting), None
         return found
 
-    def new_request(self, prompt: int, limit: int, parallel: int) -> Request:
+    def new_request(
+        self, prompt: int, limit: int, parallel: int, opening: tuple[int, ...] = ()
+    ) -> Request:
         """A request with a fresh id."""
-        request = super().new_request(prompt, limit, parallel)
+        request = super().new_request(prompt, limit, parallel, opening)
         self.requests.append(request)
         return request
 

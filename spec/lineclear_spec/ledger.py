@@ -92,10 +92,12 @@ class Ledger(Kernel):
         """Grows whenever a sequence becomes steady or is steady no more."""
         return self.batch.changes
 
-    def new_request(self, prompt: int, limit: int, parallel: int) -> Request:
+    def new_request(
+        self, prompt: int, limit: int, parallel: int, opening: tuple[int, ...] = ()
+    ) -> Request:
         """A request with a fresh id; new, and in no queue. No action makes one: a caller does."""
         self.requests_made += 1
-        return Request(self.requests_made, prompt, limit, parallel)
+        return Request(self.requests_made, prompt, limit, parallel, opening)
 
     # ---- guards and branches -----------------------------------------------------------------------
 

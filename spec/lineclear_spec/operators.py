@@ -168,19 +168,12 @@ OPERATORS: tuple[Operator, ...] = (
         ),
     ),
     Operator(
-        "select",
-        ("ledger.select",),
-        "filter",
-        "an enumeration of the elements of which the condition holds",
+        "select and all",
+        ("ledger.select", "ledger.all_of", "ledger.all_from"),
+        "filter(condition, records), all(map(condition, records))",
+        "an enumeration of the elements of which the condition holds; the condition for every element, or "
+        "every entry from one on",
         ("lemma_select",),
-        ("tests/spec/test_view_operators.py::test_views",),
-    ),
-    Operator(
-        "all",
-        ("ledger.all_of", "ledger.all_from"),
-        "all(map(condition, records))",
-        "the condition for every element, or every entry from one on",
-        (),
         ("tests/spec/test_view_operators.py::test_views",),
     ),
     Operator(
@@ -204,37 +197,35 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     Operator(
         "fields of each block",
-        ("ledger.relocate", "ledger.count_up", "ledger.count_down"),
-        "attributes are written in a loop",
-        "fields, the owners of places and the ghost list of holders, point by point",
-        (),
+        ("ledger.relocate", "ledger.count_up", "ledger.count_down", "ledger.drop_sealed"),
+        "attributes are written in a loop, for sealed blocks over all tables of a request",
+        "fields, the owners of places and the ghost list of holders, point by point; the holders of each "
+        "sealed block that are not of the request, listed anew",
+        ("lemma_others_of",),
         (
             "tests/spec/test_block_operators.py::test_relocate_and_copies",
             "tests/spec/test_block_operators.py::test_counts",
+            "tests/spec/test_cache_operators.py::test_drop_sealed",
         ),
     ),
     Operator(
-        "what a plan tells",
-        ("ledger.note_copies", "ledger.grew"),
-        "pairs are appended to an operation, or to what the next plan tells",
-        "the ghosts `touch` and `source` at the last operation; nothing of what grew",
+        "what a plan tells, and how long a block rests",
+        ("ledger.note_copies", "ledger.grew", "ledger.rest", "ledger.wake"),
+        "pairs are appended to an operation, or to what the next plan tells; a key is set in an ordered dict, "
+        "or deleted",
+        "the ghosts `touch` and `source` at the last operation; nothing of what grew or rests",
         (),
         (
             "tests/spec/test_block_operators.py::test_relocate_and_copies",
             "tests/cli/test_planted.py::test_p16_a_plan_that_does_not_tell_a_table_is_red",
+            "tests/spec/test_cache_operators.py::test_resting",
         ),
-    ),
-    Operator(
-        "names of tokens",
-        ("ledger.name_of", "ledger.inherit"),
-        "an entry of a list, 0 behind its end; a part of the parent's list",
-        "the field `word`",
-        (),
-        ("tests/spec/test_cache_operators.py::test_names",),
     ),
     Operator(
         "blocks by name",
         (
+            "ledger.name_of",
+            "ledger.inherit",
             "ledger.is_listed",
             "ledger.all_listed",
             "ledger.listing",
@@ -244,29 +235,16 @@ OPERATORS: tuple[Operator, ...] = (
             "ledger.seal",
             "ledger.forget_name",
         ),
-        "a dict: in, [name], [name] = block, del; the name of a block is written",
-        "the field `listed` of a block, and `cached`, which leads from a name to a block",
-        (),
+        "a list of names for each sequence, 0 behind its end; a dict from names to blocks: in, [name], "
+        "[name] = block, pop",
+        "the field `word`; the fields `name` and `listed` of a block, and `cached`, which leads from a name "
+        "to a block",
+        ("lemma_only_entry",),
         (
+            "tests/spec/test_cache_operators.py::test_names",
             "tests/spec/test_cache_operators.py::test_blocks_by_name",
             "tests/spec/test_cache_operators.py::test_one_block",
         ),
-    ),
-    Operator(
-        "drop sealed blocks",
-        ("ledger.drop_sealed",),
-        "counts go down in a loop over the tables of a request",
-        "the holders of each sealed block that are not of the request, listed anew",
-        ("lemma_others_of", "lemma_select"),
-        ("tests/spec/test_cache_operators.py::test_drop_sealed",),
-    ),
-    Operator(
-        "how long a block rests",
-        ("ledger.rest", "ledger.wake"),
-        "a key is set in an ordered dict, or deleted",
-        "nothing: any block that rests may be evicted",
-        (),
-        ("tests/spec/test_cache_operators.py::test_resting",),
     ),
     Operator(
         "ghost",

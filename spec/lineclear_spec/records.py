@@ -216,7 +216,14 @@ class Request:
         "prompt",
     )
 
-    def __init__(self, request_id: int, prompt: int, limit: int, parallel: int) -> None:
+    def __init__(
+        self,
+        request_id: int,
+        prompt: int,
+        limit: int,
+        parallel: int,
+        opening: tuple[int, ...] = (),
+    ) -> None:
         self.id = request_id
         self.prompt = prompt  # tokens
         self.limit = limit  # tokens a sequence may know, prompt included
@@ -226,9 +233,7 @@ class Request:
         self.held: dict[
             Block, None
         ] = {}  # the distinct private blocks of its tables, in the order they were taken
-        self.opening: tuple[
-            int, ...
-        ] = ()  # names of the full blocks of its prompt, if it has names
+        self.opening = opening  # names of the full blocks of its prompt, if it has names
         self.copy = 0  # number of its copy that is not complete, 0 if none
         self.moved = 0  # number of its last copy, complete or not
 

@@ -307,7 +307,7 @@ class SymbolicLedger(NoValue, Records, Bulk, Cache, Ghosts, Kernel):
         )
         return self.unchanged(state) or promised
 
-    def by_lemma(self, invariant: str, fact: Any) -> None:
+    def _by_lemma(self, invariant: str, fact: Any) -> None:
         """Assume what is proved, in a unit of its own, of every state in which an invariant holds.
 
         Raises:

@@ -42,7 +42,7 @@ class Cache:
     wrote: bool
     assume: Callable[[Any], None]
     demand: Callable[..., None]
-    by_lemma: Callable[[str, Any], None]
+    _by_lemma: Callable[[str, Any], None]
 
     # ---- names of tokens -----------------------------------------------------------------------------
 
@@ -114,7 +114,7 @@ class Cache:
         b = s.table(q, at)
         self.demand(Term(within(0, at, s.length(q))), "the table has the entry")
         self.demand(Term(s.ref(b) == 1), "one entry names the block")
-        self.by_lemma("references", only_entry(s, q, at))
+        self._by_lemma("references", only_entry(s, q, at))
         self.demand(Term(n >= 1), "0 is no name")
         self.demand(Term(s.name(b) == 0), "the block has no name")
         self.demand(Term(z3.Not(self._leads(n))), "no block can be found under the name")

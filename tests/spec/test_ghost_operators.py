@@ -33,7 +33,7 @@ def test_ghosts_do_nothing_on_plain_data() -> None:
 def test_ghosts() -> None:
     """The histories of the ghost ledger are those of formulas."""
     for state, kv, tokens in itertools.product(SMALL[:6], (0, 1, 2, 3), (1, 2)):
-        for name in ("write_kv", "share_kv", "lose_kv", "note_move", "note_step"):
+        for name in ("write_kv", "share_kv", "lose_kv", "find_kv", "note_move", "note_step"):
             ledger = with_tables(state)
             first, second = ledger.sequences[:2]
             ledger.kv |= {first: kv, second: 1}
@@ -49,7 +49,7 @@ def test_ghosts() -> None:
                 v: Any, p: Any, q: Any, n: Any, r: Any, o: Any, name: str = name, e: str = event
             ) -> None:
                 arguments = {
-                    "write_kv": (p, n), "share_kv": (p, q, n), "lose_kv": (p,),
+                    "write_kv": (p, n), "share_kv": (p, q, n), "lose_kv": (p,), "find_kv": (p, n),
                     "note_move": (r, e), "note_step": (o,),
                 }[name]  # fmt: skip
                 getattr(v, name)(*arguments)

@@ -24,6 +24,7 @@ from lineclear_spec import (
     prove,
     queries,
     symbolic,
+    symbolic_cache,
     symbolic_pool,
     symbolic_records,
     terms,
@@ -36,7 +37,7 @@ from lineclear_spec.symbolic import SymbolicLedger
 
 Site = tuple[str, int]
 READING: tuple[ModuleType, ...] = (
-    bulk, primitives, queries, symbolic, symbolic_pool, symbolic_records, terms, vectors,
+    bulk, primitives, queries, symbolic, symbolic_cache, symbolic_pool, symbolic_records, terms, vectors,
 )  # fmt: skip
 
 

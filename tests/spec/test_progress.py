@@ -28,8 +28,8 @@ from lineclear_spec.prove import prove_unit
 PLANTED: dict[str, tuple[Callable[..., Any], str, str]] = {
     "one block short when no request runs": (
         step.Step.have,
-        "self.ledger.gpu.free",
-        "self.ledger.gpu.free - (not live.running)",
+        "self._available()",
+        "self._available() - (not live.running)",
     ),
     "a seat short": (step.Step.have, "live.seats,", "live.seats + 1,"),
     "the watermark is kept when no request runs": (

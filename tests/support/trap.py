@@ -46,6 +46,8 @@ def storage(ledger: Ledger) -> tuple[Any, ...]:
         ],
         dict(ledger.operations),
         dict(ledger.step_operations),
+        dict(ledger.cached),
+        list(ledger.resting),
         [(pool.order[: pool.free], list(pool.until)) for pool in (ledger.gpu, ledger.cpu)],
     )
 

@@ -250,9 +250,8 @@ def introduce(ledger: Ledger, arguments: list[object]) -> Request:
     if not 0 < number - ledger.requests_made <= MOST_SKIPPED:
         raise NotAJournal(f"request {number} does not follow request {ledger.requests_made}")
     while True:  # numbers between were made for requests that never became any
-        request = ledger.new_request(prompt, limit, parallel)
+        request = ledger.new_request(prompt, limit, parallel, names)
         if request.id == number:
-            request.opening = names
             return request
 
 

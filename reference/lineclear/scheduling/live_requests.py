@@ -97,9 +97,10 @@ class LiveRequests:
         if most is not None and len(self.ledger.waiting) >= most:
             return self._reject(request, f"max_waiting: {most} requests wait already")
         prompt = request.prompt_tokens
-        record = self.ledger.new_request(prompt, prompt + request.max_tokens, request.n)
+        names: tuple[int, ...] = ()
         if request.prefix_names and self.config.prefix_caching != "off":
-            record.opening = request.prefix_names[: prompt // self.config.block_size]
+            names = request.prefix_names[: prompt // self.config.block_size]
+        record = self.ledger.new_request(prompt, prompt + request.max_tokens, request.n, names)
         try:
             sequence = actions.submit(self.ledger, record)
         except Refused as refused:
