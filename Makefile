@@ -12,6 +12,8 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$python && break; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Most modules of torch and transformers are never imported; Python compiles those that are.
+QUICKLY := --no-compile
 MADE := $(VENV)/.made
 DEMO := $(VENV)/.demo
 DEVELOPMENT := $(VENV)/.development
@@ -20,7 +22,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(DEMO)  ## install, prove the action table, simulate a workload and run a tiny model short of memory
-	$(BIN)/lineclear check
+	$(BIN)/lineclear check --fast
 	$(BIN)/lineclear simulate
 	$(BIN)/lineclear run --compare --verify-each-step
 
@@ -72,9 +74,9 @@ $(MADE):
 	@touch $@
 
 $(DEMO): $(MADE) pyproject.toml constraints.txt
-	$(PIP) install --constraint constraints.txt --editable ".[verify,gpu]"
+	$(PIP) install $(QUICKLY) --constraint constraints.txt --editable ".[verify,gpu]"
 	@touch $@
 
 $(DEVELOPMENT): $(MADE) pyproject.toml constraints.txt
-	$(PIP) install --constraint constraints.txt --editable ".[verify,gpu]" --group dev
+	$(PIP) install $(QUICKLY) --constraint constraints.txt --editable ".[verify,gpu]" --group dev
 	@touch $(DEMO) $@

@@ -16,6 +16,7 @@ import json
 import statistics
 import sys
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -142,16 +143,16 @@ def attention(_: Result, tune: bool = False) -> Result:
             for splits in (1, 2, 4, 8, 16):
                 if rows * splits > 256 or rows * splits < 16:
                     continue
-                for tile in (64, 128):
-                    for stages in (2, 3, 4):
-                        plan = LaunchPlan(tile, 4, stages, splits)
-                        try:
-                            trials.append((case.rate(plan, 4) / copy, plan))
-                        except Exception as error:
-                            print(name, plan, type(error).__name__, flush=True)
+                for tile, warps, stages in product((64, 128), (2, 4), (2, 3, 4, 5)):
+                    plan = LaunchPlan(tile, warps, stages, splits)
+                    try:
+                        trials.append((case.rate(plan, 4) / copy, plan))
+                    except Exception as error:
+                        print(name, plan, type(error).__name__, flush=True)
             trials.sort(key=lambda each: -each[0])
             best = "; ".join(
-                f"{share:.3f} s{p.splits} t{p.tile} st{p.stages}" for share, p in trials[:6]
+                f"{share:.3f} s{p.splits} t{p.tile} w{p.warps} st{p.stages}"
+                for share, p in trials[:6]
             )
             found[f"{name} best"] = best
             print(f"{name}: rule {rate / copy:.3f} | {best}", flush=True)

@@ -202,16 +202,16 @@ def overlap(_: Result) -> Result:
         return start.elapsed_time(end)
 
     kernel(10)
-    alone = statistics.median(kernel(40) for _ in range(5))
+    alone = statistics.median(kernel(40) for _turn in range(5))
     beside: list[float] = []
-    for _ in range(5):
+    for _turn in range(5):
         torch.cuda.synchronize()
         with torch.cuda.stream(side):
             transfer.out(pairs)
             ended = torch.cuda.Event()
             ended.record()
         start.record()
-        for _ in range(40):
+        for _turn in range(40):
             b.copy_(a)
         end.record()
         end.synchronize()

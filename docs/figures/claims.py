@@ -160,33 +160,36 @@ def explored() -> list[tuple[str, ...]]:
 
 def on_a_gpu() -> list[tuple[str, ...]]:
     """What was measured on a GPU, as the results that are kept say."""
-    file = ROOT / "benchmarks/results/h200.json"
-    if not file.exists():
+    files = {name: ROOT / f"benchmarks/results/h200-{name}.json" for name in ("long", "copies")}
+    if not all(file.exists() for file in files.values()):
         return []
-    found = json.loads(file.read_text(encoding="utf-8"))
-    where, tags, parity = (found[name] for name in ("machine", "tags", "parity"))
-    differ = sum(value for key, value in parity.items() if key.endswith("that differ"))
+    long, copies = (json.loads(file.read_text(encoding="utf-8")) for file in files.values())
+    where, tags, parity, swaps = long["machine"], long["tags"], long["parity"], copies["swaps"]
     preempted = sum(value for key, value in parity.items() if key.endswith("preemptions"))
-    page = "[benchmarks/results/h200.md](benchmarks/results/h200.md)"
-    script = f"`python benchmarks/gpu.py`, {page}"
+
+    def script(part: str) -> str:
+        page = f"benchmarks/results/h200-{part}.md"
+        return f"`python benchmarks/gpu.py --part {part}`, [{page}]({page})"
+
     return [
         (
             "no request reads another request's KV on a GPU, under memory pressure and with failing copies",
             f"tested, {where['gpu']}, {where['date']}",
             f"{tags['steps']:,} steps, {tags['slots checked']:,} slots, {tags['wrong']} wrong",
-            script,
+            script("long"),
         ),
         (
             "outputs are identical under memory pressure",
             f"tested, {where['gpu']}, {where['date']}",
-            f"{parity['steps']:,} steps, {preempted:,} preemptions, {differ} requests differ",
-            script,
+            f"{parity['steps']:,} steps, {preempted:,} preemptions, "
+            f"{parity['requests that differ']} requests differ",
+            script("long"),
         ),
         (
             "swaps reach link bandwidth and overlap compute",
-            f"measured, {where['gpu']}, {where['date']}",
-            f"{found['swaps']['2048 KiB out share']:.0%} of the link for blocks of 2 MiB, "
-            f"{found['swaps']['64 KiB out share']:.0%} for 64 KiB",
-            script,
+            f"measured, {copies['machine']['gpu']}, {copies['machine']['date']}",
+            f"{swaps['2048 KiB out share']:.0%} of the link for blocks of 2 MiB, "
+            f"{swaps['64 KiB out share']:.0%} for 64 KiB",
+            script("copies"),
         ),
     ]

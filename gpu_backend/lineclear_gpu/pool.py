@@ -114,9 +114,15 @@ class KVPool:
         return self.whole[:, index]
 
     def poison(self, blocks: list[int]) -> None:
-        """Overwrites device blocks with NaN, so that any read of one shows."""
+        """Overwrites device blocks with NaN, so that any read of one shows.
+
+        It is done when this returns: it runs on the current stream, and operations on streams of
+        their own are not ordered behind that one.
+        """
         if blocks:
             self.gpu[torch.tensor(blocks, device=self.device)] = float("nan")
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
 
     def close(self) -> None:
         """Unregisters host memory; so does deleting the pool."""

@@ -392,7 +392,4 @@ class TagRun:
         ledger = self.scheduler.ledger
         gpu = ledger.gpu
         quiet = [place for place in gpu.order[: gpu.free] if gpu.until[place] <= ledger.done]
-        self.pool.poison(quiet)
-        if self.pool.device.type == "cuda":
-            # It ends before any other launch, so it needs no wait.
-            torch.cuda.synchronize(self.pool.device)
+        self.pool.poison(quiet)  # done before any other launch, so it needs no wait

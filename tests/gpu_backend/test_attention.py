@@ -12,6 +12,7 @@ from pool_case import BOUNDS, CHUNKED, DECODE, MIXED, SIZE, Case
 from torch import Tensor
 
 from lineclear_gpu.attention import DecodeGroup, Gather, Rows, buckets
+from lineclear_gpu.kernels.paged import MEASURED, decode_plan, splits_for
 from lineclear_gpu.paged import Paged, attend_by_table, token_rows
 from lineclear_gpu.varlen import Packed, Varlen, usable
 
@@ -149,6 +150,22 @@ def test_where_the_flash_kernel_is_usable() -> None:
     assert not usable(torch.float32, cuda, 64)
     assert not usable(torch.bfloat16, cpu, 64)
     assert not usable(torch.bfloat16, cuda, 264)
+
+
+def test_all_programs_that_a_plan_is_meant_for_run_at_once() -> None:
+    """On 228 KiB of shared memory: a stage beyond the first two holds a tile of keys and one of values."""
+    for width, plans in MEASURED.items():
+        for most, (tile, _, stages) in plans:
+            assert decode_plan(width, most * 132, 132, 1).tile == tile
+            if most <= 5:
+                assert most * ((stages // 2) * 2 * tile * width + (8 << 10)) <= 228 << 10
+        assert decode_plan(width, 1000 * 132, 132, 1).stages == 3
+
+
+@pytest.mark.parametrize(("rows", "wanted"), [(1, 64), (8, 4), (32, 1), (300, 1)])
+def test_contexts_are_split_where_programs_are_few(rows: int, wanted: int) -> None:
+    assert splits_for(rows, 8, 1 << 20, 132) == wanted
+    assert splits_for(rows, 8, 300, 132) == 1
 
 
 @pytest.mark.gpu

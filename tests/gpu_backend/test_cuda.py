@@ -58,6 +58,7 @@ def test_a_long_list_of_small_blocks_keeps_every_byte() -> None:
     made = KVPool(KVShape(1, 8, 128, 16, torch.bfloat16), 2000, 2000, "cuda")
     made.gpu_rows.random_(0, 255)
     before = made.gpu_rows.clone()
+    torch.cuda.synchronize()
     with torch.cuda.stream(torch.cuda.Stream()):  # type: ignore[no-untyped-call]
         device, host = torch.randperm(2000).tolist(), torch.randperm(2000).tolist()
         transfer = Transfer(made)
@@ -69,6 +70,18 @@ def test_a_long_list_of_small_blocks_keeps_every_byte() -> None:
             transfer.into([*zip(host, device, strict=True), (0, device[0])])
         torch.cuda.synchronize()
     assert torch.equal(made.gpu_rows, before)
+    made.close()
+
+
+def test_poisoned_blocks_are_written_before_later_work_on_another_stream() -> None:
+    made = KVPool(KVShape(2, 8, 128, 16, torch.float32), 8192, 0, "cuda")  # 2 GiB take a while
+    urgent: Any = torch.cuda.Stream(priority=-1)  # type: ignore[no-untyped-call]
+    torch.cuda.synchronize()
+    made.poison(list(range(8192)))
+    with torch.cuda.stream(urgent):
+        made.gpu[-1] = 1.0
+    torch.cuda.synchronize()
+    assert bool((made.gpu[-1] == 1.0).all())
     made.close()
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -69,7 +70,8 @@ def test_every_action_happens_somewhere() -> None:
     for bounds in BOUNDS:
         if happened >= set(ACTIONS):
             break
-        happened |= set(search(bounds, check=False).witnesses)
+        near = replace(bounds, max_states=min(300, bounds.max_states))
+        happened |= set(search(near, check=False).witnesses)
     assert happened >= set(ACTIONS)
 
 

@@ -156,7 +156,7 @@ def run_loops(most: int, few: int) -> dict[str, list[list[str]]]:
 
 
 def test_every_loop_that_ran_did_what_proofs_assume_of_it() -> None:
-    ran = run_loops(300, 12)
+    ran = run_loops(150, 8)
     assert set(ran) == set(CONTRACTS)
     assert {name: sum(map(len, broken)) for name, broken in ran.items()} == dict.fromkeys(ran, 0)
 
@@ -170,7 +170,7 @@ def test_a_loop_that_breaks_its_contract_is_seen(monkeypatch: pytest.MonkeyPatch
             return [(f"not {label}", domains, lambda *x: not predicate(*x))]
 
         monkeypatch.setitem(CONTRACTS, name, replace(contract, promises=denied))
-    ran = run_loops(300, 12)
+    ran = run_loops(150, 8)
     quiet = [
         name
         for name, runs in ran.items()

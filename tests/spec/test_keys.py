@@ -91,10 +91,16 @@ SWAPS = ("submit", "admit", "schedule_tokens", "issue_step", "settle_step", "sam
 MORE = ("swap_in", "recompute", "settle_copy", "carry", "retire")
 ONE = replace(TINY, leave_out=tuple(sorted(set(ACTIONS) - {*SWAPS, *MORE})))
 WORLDS = {bounds.name: bounds for bounds in BOUNDS}
+#: The actions after which a request that is computed again differs from one that lost a branch.
+AGAIN = ("submit", "admit", "append_slots", "schedule_tokens", "issue_step")
+BRANCHES = replace(
+    WORLDS["branches"],
+    leave_out=tuple(sorted(set(ACTIONS) - {*AGAIN, "fork", "prune", "recompute"})),
+)
 #: What the key holds: its position, and a world in which the future depends on it.
 PARTS = {
     "retire": (3, ONE),
-    "barrier": (4, WORLDS["branches"]),
+    "barrier": (4, BRANCHES),
     "rows": (5, ONE),
     "operations": (7, ONE),
     "fences": (8, WORLDS["full pool"]),

@@ -32,6 +32,13 @@ __all__ = ["LEAST", "LaunchPlan", "paged_attention", "splits_for"]
 LEAST = 256
 #: Maximum splits of a context.
 MOST_SPLITS = 64
+#: Bytes of one head's key -> for launches of at most so many programs a multiprocessor: tile, warps
+#: and stages. Few programs must each keep many bytes in flight; of many, all should run at once,
+#: which shared memory limits. Measured on an NVIDIA H200 by `benchmarks/gpu_attention.py --tune`.
+MEASURED = {
+    128: ((3, (128, 4, 5)), (5, (128, 4, 3)), (64, (64, 2, 3))),
+    256: ((3, (64, 2, 5)), (5, (64, 2, 3))),
+}
 LOG2E = 1.4426950408889634
 
 if triton is not None:
@@ -253,7 +260,7 @@ def power(number: int) -> int:
     return 1 << max(0, number - 1).bit_length()
 
 
-def splits_for(rows: int, kv_heads: int, capacity: int, processors: int, width: int) -> int:
+def splits_for(rows: int, kv_heads: int, capacity: int, processors: int) -> int:
     """Number of splits of each context, a power of two; independent of the lengths.
 
     Args:
@@ -261,16 +268,24 @@ def splits_for(rows: int, kv_heads: int, capacity: int, processors: int, width: 
         kv_heads: KV heads of a layer.
         capacity: positions that a table can hold.
         processors: multiprocessors of the device.
-        width: bytes of one head's key.
     """
-    # Narrow heads have fewer bytes in flight per program, so use more programs.
-    wanted = processors * (4 if width <= 128 else 2)
-    most = min(MOST_SPLITS, power(wanted // max(1, rows * kv_heads)), power(capacity // LEAST))
-    return max(1, most)
+    wanted = 2 * processors // max(1, rows * kv_heads)
+    return max(1, min(MOST_SPLITS, power(wanted), power(capacity // LEAST)))
 
 
-def decode_plan(width: int, splits: int) -> LaunchPlan:
-    """For decodes, by the bytes of one head's key."""
+def decode_plan(width: int, programs: int, processors: int, splits: int) -> LaunchPlan:
+    """For decodes.
+
+    Args:
+        width: bytes of one head's key.
+        programs: programs of the launch.
+        processors: multiprocessors of the device.
+        splits: programs that share one decode's context.
+    """
+    each = programs / processors
+    for most, plan in MEASURED.get(width, ()):
+        if each <= most:
+            return LaunchPlan(*plan, splits)
     return LaunchPlan(max(16, min(128, 32768 // width)), 4, 3, splits)
 
 
@@ -318,9 +333,8 @@ def paged_attention(
     width = power(max(16, size))
     wide = width * query.element_size()
     if plan is None:
-        plan = decode_plan(
-            wide, splits_for(rows, kv_heads, entries * block_size, processors, wide)
-        )
+        splits = splits_for(rows, kv_heads, entries * block_size, processors)
+        plan = decode_plan(wide, rows * kv_heads * splits, processors, splits)
     parts = sums = out
     if plan.splits > 1:
         parts = torch.empty(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import random
@@ -33,11 +34,17 @@ ONE = SearchBounds("one", small(num_gpu_blocks=2, num_cpu_blocks=2), (RequestSha
 TWO = SearchBounds("two", small(max_num_batched_tokens=2), (LONG, SHORT))
 
 
+@functools.cache
+def explored(bounds: SearchBounds) -> Report:
+    """The search of the scheduler as it is, once for every test that reads its report."""
+    return explore(bounds)
+
+
 # ---- what is found -----------------------------------------------------------------------------
 
 
 def test_the_default_preset_is_exhausted_without_a_finding() -> None:
-    report = explore(TWO)
+    report = explored(TWO)
     assert (report.graph.states, report.graph.transitions) == (357, 1520)
     assert report.graph.complete
     assert not report.refuted
@@ -51,9 +58,10 @@ def test_the_default_preset_is_exhausted_without_a_finding() -> None:
 def test_a_summary_says_what_the_search_says_wherever_it_is_made(workers: int) -> None:
     worlds = [ONE, TWO]
     reports = list(in_parallel(summary, worlds, workers))
-    assert [report.as_dict() for report in reports] == [explore(one).as_dict() for one in worlds]
-    assert [report.lines() for report in reports] == [explore(one).lines() for one in worlds]
-    assert markdown(reports, "command") == markdown([explore(one) for one in worlds], "command")
+    here = [explored(one) for one in worlds]
+    assert [report.as_dict() for report in reports] == [report.as_dict() for report in here]
+    assert [report.lines() for report in reports] == [report.lines() for report in here]
+    assert markdown(reports, "command") == markdown(here, "command")
 
 
 def test_a_bound_that_is_reached_is_told() -> None:
@@ -198,7 +206,7 @@ def test_the_same_world_is_sound_with_the_rule_on(name: str) -> None:
 
 
 def test_the_longest_victim_makes_an_earlier_one_give_way_and_its_journal_replays() -> None:
-    report = explore(BROKEN_WORLDS["broken_longest_victim"])
+    report = explored(BROKEN_WORLDS["broken_longest_victim"])
     assert report.graph.complete
     assert report.refuted
     ((trace, what),) = report.graph.violations
@@ -219,7 +227,7 @@ def test_the_longest_victim_makes_an_earlier_one_give_way_and_its_journal_replay
 
 def test_nothing_goes_round_for_all_that() -> None:
     """The table admits whole prompts, so a request that grows learns a token."""
-    report = explore(BROKEN_WORLDS["broken_longest_victim"])
+    report = explored(BROKEN_WORLDS["broken_longest_victim"])
     assert report.stuck == report.livelocks == report.starvation == []
     assert "preempted to let an earlier one grow" in report.graph.witnesses
 
@@ -235,7 +243,7 @@ def test_static_priority_starves_as_expected() -> None:
 
 
 def test_what_is_never_seen_is_named() -> None:
-    report = explore(ONE)
+    report = explored(ONE)
     assert unreached([report], ("admit", "rejoin")) == ["rejoin"]
 
 
@@ -378,6 +386,6 @@ def test_components_and_walks() -> None:
 
 
 def test_the_page_has_exact_counts() -> None:
-    report: Report = explore(ONE)
+    report = explored(ONE)
     page = markdown([report], "lineclear explore")
     assert f"| {report.graph.states} | {report.graph.transitions} |" in page
