@@ -101,7 +101,8 @@ def prepare(ledger: GhostLedger, step: Step) -> tuple[Any, ...]:
     name, arguments = step
     own = records(ledger, arguments)
     if name in ("submit", "reject") and len(own) >= 3:
-        return (ledger.new_request(*own[:3], names_of(ledger, own)),)
+        prompt, limit, parallel = own[:3]
+        return (ledger.new_request(prompt, limit, parallel, names_of(ledger, own)),)
     return own
 
 

@@ -106,7 +106,8 @@ class Cache:
 
     def alone(self, block: Any) -> Vector:
         """The block as the only one of a list."""
-        return Vector(self, Block, z3.IntVal(1), lambda _k, b=block.z: b, lambda _b: z3.IntVal(0))
+        only = block.z
+        return Vector(self, Block, z3.IntVal(1), lambda _k: only, lambda _b: z3.IntVal(0))
 
     def seal(self, sequence: Any, index: Any, name: Any) -> None:
         """The block of an entry, which no other entry names, gets a name under which it can be found."""

@@ -18,7 +18,6 @@ from lineclear.prefix_names import PrefixNames
 from lineclear.request import InvalidRequest, Request, SchedulerError
 from lineclear.scheduler import Scheduler
 from lineclear_spec import actions
-from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import Refused
 
 
@@ -190,13 +189,13 @@ def test_a_preempted_request_finds_its_own_blocks() -> None:
     while not scheduler.counters.preemptions["recompute"]:
         step(scheduler)
     victim = scheduler.entries["second"]
-    assert victim.record.phase == Phase.WAITING
+    assert victim.record in scheduler.ledger.waiting
     known = victim.first.known_tokens
     while "first" in scheduler.entries:
         step(scheduler)
     hits = scheduler.counters.prefix_hits
     plan = step(scheduler)
-    assert victim.record.phase == Phase.RUNNING
+    assert victim.record in scheduler.ledger.running
     if 5 in scheduler.ledger.cached:
         assert computed(plan, "second") <= known
     assert scheduler.counters.prefix_hits == hits  # a return does not count for the hit rate
@@ -413,9 +412,9 @@ def drive(seed: int, steps: int = 150) -> Scheduler:
                     full = scheduler.ledger.known(sequence) // settings.block_size
                     lacking = full - len(sequence.words)
                     if sequence.words and lacking > 0:
-                        names = range(own, own + lacking)
+                        given = range(own, own + lacking)
                         own += lacking
-                        scheduler.name_blocks(entry.name, names, entry.branch(sequence))
+                        scheduler.name_blocks(entry.name, given, entry.branch(sequence))
         audit(scheduler)
         observer.check()
     return scheduler
