@@ -265,6 +265,8 @@ class Ledger(Kernel):
     def all_listed(self, sequence: Sequence, count: int) -> bool:
         """Whether a block can be found under each of the sequence's first names."""
         words = sequence.words
+        if count < 0:
+            raise Broken(f"{count} names asked for")
         return count <= len(words) and all(map(self.cached.__contains__, words[:count]))
 
     def listing(self, name: int) -> Block:

@@ -73,6 +73,7 @@ class Cache:
     def all_listed(self, sequence: Any, count: Any) -> Term:
         """Whether a block can be found under each of the sequence's first names."""
         q, i = sequence.z, z3.Int("i")
+        self.demand(Term(raw(count) >= 0), "the number of names is not negative")
         return Term(
             z3.ForAll(
                 [i],

@@ -53,6 +53,11 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
     "pause_after_preemption": (bool, True, "admit no request in a step that preempted for growth"),
     "swap_token_cost": (float, 0.16, "auto: cost of moving a token out and in"),
     "recompute_token_cost": (float, 1.0, "auto: cost of recomputing a token"),
+    "prefix_caching": (
+        str,
+        "off",
+        "share the blocks of equal beginnings: off, prompt (of prompts) or all (of outputs too)",
+    ),
     "rules": (str, "lineclear", "lineclear, vllm_v0, vllm_v0_chunked, nano_vllm, or module:Class"),
 }
 
@@ -78,6 +83,13 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
             group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
         else:
             group.add_argument(flag, type=kind, metavar=kind.__name__.upper(), help=text)
+    group.add_argument(
+        "--enable-prefix-caching",
+        action="store_const",
+        const="all",
+        dest="prefix_caching",
+        help="the same as --prefix-caching all",
+    )
 
 
 def option(text: str) -> tuple[str, Any]:

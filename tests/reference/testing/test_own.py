@@ -11,8 +11,12 @@ from faulty import BROKEN
 
 from lineclear.config import PRESETS, Config, ConfigError
 from lineclear.plan import Plan
+from lineclear.prefix_names import PrefixNames
+from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.testing import Copy, exhaust, random_run, random_runs
 from lineclear.testing.own import LineclearUnderTest, small
+from lineclear_spec.ledger import Ledger
+from lineclear_spec.records import Sequence
 
 #: The preset that this harness finds stuck, and the rule that it lacks.
 STUCK = {"vllm_v0_chunked": "a swapped prompt goes on in chunks"}
@@ -82,6 +86,77 @@ def test_small_scope_of_the_default_is_exhausted() -> None:
     result = exhaust(make, requests=3, max_states=1_000_000)
     assert result.failure is None
     assert result.complete
+
+
+@pytest.mark.parametrize("caching", ["prompt", "all"])
+@pytest.mark.parametrize("mode", ["swap", "recompute"])
+def test_no_rule_is_broken_with_prefix_caching(caching: str, mode: str) -> None:
+    made: list[LineclearUnderTest] = []
+
+    class Kept(LineclearUnderTest):
+        def __init__(self, config: Config) -> None:
+            super().__init__(config)
+            made.append(self)
+
+    for depth, blocks in ((1, 9), (2, 5)):
+        changes = {"prefix_caching": caching, "preemption_mode": mode, "num_gpu_blocks": blocks}
+        found, _ = random_runs(
+            partial(Kept, small("default", depth=depth, **changes)), range(RUNS)
+        )
+        assert found is None, str(found)
+    counters = [one.scheduler.counters for one in made]
+    assert sum([c.prefix_hits for c in counters]) > 50
+    assert sum([c.evicted for c in counters]) > 50
+
+
+def test_names_that_leave_out_what_comes_before_are_seen() -> None:
+    class Dishonest(PrefixNames):
+        def of(self, tokens: Any, before: Any = (), extra: Any = None) -> tuple[int, ...]:
+            size = self.block_size
+            parts = [
+                tuple(tokens[k : k + size]) for k in range(0, len(tokens) // size * size, size)
+            ]
+            depth = len(before)
+            return tuple(
+                1 + 1000 * (depth + k) + sum(t * 3**n for n, t in enumerate(part))
+                for k, part in enumerate(parts)
+            )
+
+    class Fooled(LineclearUnderTest):
+        def __init__(self, config: Config) -> None:
+            super().__init__(config)
+            self.names = Dishonest(config.block_size)
+
+    make = partial(Fooled, small("default", num_gpu_blocks=9, prefix_caching="all"))
+    found, _ = random_runs(make, range(RUNS))
+    assert found is not None
+    assert found.failure.rule == "read.own"
+
+
+def test_a_block_that_is_published_too_early_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its guards, a block of drafted steps or of a step in flight would be found and wrong."""
+
+    def seal(self: Ledger, sequence: Sequence, index: int, name: int) -> None:
+        sequence.table[index].name = name
+        self.cached[name] = sequence.table[index]
+        self.sealed += 1
+
+    def early(ledger: Ledger, sequence: Sequence, index: int) -> None:
+        ledger.seal_entry(sequence, index, ledger.name_of(sequence, index))
+
+    def everything(self: PrefixCache) -> None:
+        for record in self.ledger.running:
+            for sequence in record.members:
+                for index, block in enumerate(sequence.table[: len(sequence.words)]):
+                    word = sequence.words[index]
+                    if not block.name and word not in self.ledger.cached:
+                        early(self.ledger, sequence, index)
+
+    monkeypatch.setattr(Ledger, "seal", seal)
+    monkeypatch.setattr(PrefixCache, "publish", everything)
+    make = partial(LineclearUnderTest, small("default", num_gpu_blocks=9, prefix_caching="all"))
+    found, _ = random_runs(make, range(3 * RUNS))
+    assert found is not None
 
 
 def test_a_copy_that_is_left_out_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
