@@ -120,6 +120,25 @@ class Batch:
         """The lane that stores each sample.  [S]"""
         return self.lanes[self.sample_rows] if self.sampling is None else self.sampling.lanes
 
+    def part(self, first: int, last: int) -> Batch:
+        """The rows from the first up to but without the last one, as a batch of their own."""
+        begin, end = int(self.row_starts[first]), int(self.row_starts[last])
+        mine = (self.sample_rows >= first) & (self.sample_rows < last)
+        how = self.sampling
+        if how is not None:
+            how = Sampling(**{field.name: getattr(how, field.name)[mine] for field in fields(how)})
+        return Batch(
+            tokens=self.tokens[begin:end],
+            positions=self.positions[begin:end],
+            row_starts=self.row_starts[first : last + 1] - begin,
+            context_lens=self.context_lens[first:last],
+            tables=self.tables[first:last],
+            slots=self.slots[begin:end],
+            lanes=self.lanes[first:last],
+            sample_rows=self.sample_rows[mine] - first,
+            sampling=how,
+        )
+
     def check(self, block_size: int, num_blocks: int) -> None:
         """Rejects inconsistent arrays.
 

@@ -60,7 +60,12 @@ class Book:
         return lane
 
     def fork(self, request_id: Hashable, parent: int, child: int) -> int:
-        """Adds a branch with all tokens and KV of another; its table follows with a plan."""
+        """Adds a branch with all tokens and KV of another; its table follows with a plan.
+
+        If the step that forked before was lost, the branch of that step is replaced.
+        """
+        if (request_id, child) in self.lane:
+            self.drop(request_id, child)
         source = self.lane[request_id, parent]
         lane = self._take((request_id, child))
         for array in (self.tokens, self.known, self.reach):

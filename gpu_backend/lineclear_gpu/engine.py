@@ -2,9 +2,10 @@
 """Serves requests: the scheduler decides, the executor runs its plans, a runner computes tokens.
 
 Guarantees: every token handed out was sampled by a step whose KV was valid. Failed copies are
-reported to the scheduler before the step that waited for them is committed. If a forward raises,
-its requests lose their KV, not their tokens; if it raises again they end with the error, and the
-engine continues.
+reported to the scheduler before the step that waited for them is committed. Nothing that can be
+wrong with a request is found out in a step: `add` rejects it before the scheduler knows of it. If a
+forward raises, the requests whose rows raise alone lose their KV, not their tokens nor their place;
+a request that fails again ends with the error, and all others go on.
 """
 
 from __future__ import annotations
@@ -12,9 +13,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
-from typing import Protocol
-
-import torch
 
 from lineclear.config import Config
 from lineclear.monitor.audit import audit
@@ -22,37 +20,26 @@ from lineclear.monitor.hazards import Hazards
 from lineclear.plan import Plan
 from lineclear.request import Rejected, Request
 from lineclear.scheduler import Scheduler
-from lineclear_gpu.batch import Batch
 from lineclear_gpu.book import Book
 from lineclear_gpu.executor import Executor
 from lineclear_gpu.flights import EngineRequest, Flight
+from lineclear_gpu.forwards import Forwards, Runner, Sampled, error_text
 from lineclear_gpu.lanes import Lanes
 from lineclear_gpu.outputs import Completion, Decode, Delta, RequestOutput
-from lineclear_gpu.params import SamplingParams
+from lineclear_gpu.params import ParamsError, SamplingParams, drawn_seed, whole_numbers
 from lineclear_gpu.pool import KVPool
 from lineclear_gpu.results import Results
-from lineclear_gpu.staging import fetch
 from lineclear_gpu.streams import Streams
 from lineclear_gpu.transfer import Transfer
 
 __all__ = ["Engine", "EngineError", "Runner"]
 
-#: How often a request restarts after a forward raised.
+#: How often a request restarts after a forward that raised because of it.
 RETRIES = 1
 
 
 class EngineError(RuntimeError):
     """The engine cannot continue, or was called with invalid arguments."""
-
-
-class Runner(Protocol):
-    """Computes a batch."""
-
-    newest: torch.Tensor
-
-    def forward(self, batch: Batch) -> torch.Tensor:
-        """The sampled tokens, on the device.  [S] int64"""
-        ...
 
 
 class Engine:
@@ -62,6 +49,7 @@ class Engine:
         config: the scheduler's settings.
         runner: computes batches over the pool.
         pool: the blocks.
+        vocab_size: token ids are below it.
         decode: converts tokens to text, None for no text.
         eos_token_ids: tokens that end a sequence unless its parameters ignore them.
         seed: seed of requests without one.
@@ -77,6 +65,7 @@ class Engine:
         runner: Runner,
         pool: KVPool,
         *,
+        vocab_size: int,
         decode: Decode | None = None,
         eos_token_ids: Iterable[int] = (),
         seed: int = 0,
@@ -95,6 +84,7 @@ class Engine:
         self.config = config
         self.runner = runner
         self.pool = pool
+        self.vocab_size = vocab_size
         self.decode = decode
         self.ends = frozenset(eos_token_ids)
         self.seed = seed
@@ -108,8 +98,10 @@ class Engine:
         self.flights: deque[Flight] = deque()
         self.steps = 0
         self.checks = 0
-        self.failures: list[str] = []  # forwards that raised
+        self.failures: list[str] = []  # forwards that raised, and the requests that did
+        self.launches = 0  # plans launched
         self._accepted = 0
+        self._forwards = Forwards(runner)
         self.lanes = Lanes(self.book, self.live, len(runner.newest))
         self.results = Results(self.book, self.live)
 
@@ -128,17 +120,24 @@ class Engine:
 
         Raises:
             EngineError: the request is rejected; the message says why.
-            InvalidRequest: a request with this id is live.
+            InvalidRequest: a request with this id is live, or the id or tenant is not hashable.
         """
-        params = params or SamplingParams()
-        tokens = [int(token) for token in prompt_token_ids]
-        if not tokens:
-            raise EngineError(f"request {request_id!r} has an empty prompt")
+        params = SamplingParams() if params is None else params
+        tokens = self.checked(prompt_token_ids)
+        if not isinstance(params, SamplingParams):
+            raise EngineError(f"params must be SamplingParams, not {type(params).__name__}")
+        if params.stops and self.decode is None:
+            raise EngineError(
+                "stop texts need a tokenizer, and this model has none: use stop_token_ids"
+            )
+        most = params.max_tokens
+        if most is None:
+            most = max(1, self.config.max_model_len - len(tokens))
         answer = self.scheduler.add(
             Request(
                 request_id=request_id,
                 prompt_tokens=len(tokens),
-                max_tokens=params.max_tokens,
+                max_tokens=most,
                 n=params.n,
                 priority=params.priority,
                 arrival_time=self.clock(),
@@ -148,13 +147,33 @@ class Engine:
         if isinstance(answer, Rejected):
             raise EngineError(f"request {request_id!r} was rejected: {answer.reason}")
         self._accepted += 1
-        seed = self.seed + self._accepted if params.seed is None else params.seed
+        seed = drawn_seed(self.seed, self._accepted) if params.seed is None else params.seed
         outputs = [Completion(index) for index in range(params.n)]
         output = RequestOutput(request_id, prompt, tokens, outputs)
-        live = EngineRequest(output, params, seed & ((1 << 63) - 1), self.decode)
-        ends = params.stop_token_ids or (self.ends and not params.ignore_eos)
+        live = EngineRequest(output, params, most, seed, self.decode)
+        live.since = self.launches
+        ends = params.ends or (self.ends and not params.ignore_eos)
         live.plain = params.n == 1 and self.decode is None and not ends
         self.live[request_id] = live
+
+    def checked(self, prompt_token_ids: Iterable[int]) -> list[int]:
+        """The tokens of a prompt.
+
+        Raises:
+            EngineError: there is none, or one is no whole number or outside the vocabulary.
+        """
+        try:
+            tokens = list(whole_numbers("prompt_token_ids", prompt_token_ids))
+        except ParamsError as error:
+            raise EngineError(str(error)) from None
+        if not tokens:
+            raise EngineError("an empty prompt: give at least one token")
+        if not 0 <= min(tokens) <= max(tokens) < self.vocab_size:
+            wrong = next(token for token in tokens if not 0 <= token < self.vocab_size)
+            raise EngineError(
+                f"token ids must lie in 0 to {self.vocab_size - 1}; {wrong} does not"
+            )
+        return tokens
 
     def abort(self, request_id: Hashable) -> bool:
         """Aborts a request; False if it is not live."""
@@ -203,6 +222,7 @@ class Engine:
         if plan.is_empty:
             self._check()
             return False
+        self.launches += 1
         for request_id, branch, _ in plan.tables:
             if (request_id, branch) not in self.book.lane:
                 self.lanes.enter(request_id, branch)
@@ -213,17 +233,13 @@ class Engine:
             return True
         flight_who, widths, batch = self.lanes.sampled(plan, batch)
         touched = self.book.accesses(batch) if self.executor.hazards is not None else ()
-        launched = self.executor.launch(plan, lambda: self._forward(batch), touched)
+        launched = self.executor.launch(plan, lambda: self._forwards.run(batch), touched)
         steady = self.lanes.steady
         if steady is not None and not steady.plain:
             steady = None
-        self.flights.append(Flight(launched, plan, flight_who, widths, steady))
+        self.flights.append(Flight(launched, plan, self.launches, flight_who, widths, steady))
         self._check()
         return True
-
-    def _forward(self, batch: Batch) -> torch.Tensor:
-        """Runs a batch in stream order; its tokens are on the host when the forward is done."""
-        return fetch(self.runner.forward(batch))
 
     def _tell(self, done: list[int], failed: list[int]) -> bool:
         """Reports copies to the scheduler; returns whether there were any."""
@@ -243,11 +259,8 @@ class Engine:
         """Commits the oldest step in flight and stores its tokens."""
         self._tell(*self.executor.settle(flight.launched))
         self.steps += 1
-        try:
-            tokens: list[int] = self.executor.result(flight.launched).tolist()
-        except Exception as error:
-            self._failed(flight, error)
-            return
+        tokens, failed = self._result(flight)
+        self._restart(flight, failed)
         plan = flight.plan
         dropped = set(self.scheduler.dropped(plan))
         if flight.steady is not None and not dropped:
@@ -258,41 +271,54 @@ class Engine:
             self.results.over(self.scheduler.commit(plan, given, stopped))
         for live in ended:
             self.results.forget(live)
+        while self.results.broken:
+            live, error = self.results.broken.popitem()
+            if not live.gone:
+                self._end(live, error)
         self._check()
 
     # ---- failures ------------------------------------------------------------------------------
 
-    def _failed(self, flight: Flight, error: Exception) -> None:
-        """A forward raised: restarts every request in it with its tokens."""
-        text = f"{type(error).__name__}: {error}"
-        self.failures.append(f"step {flight.plan.step}: {text}")
+    def _result(self, flight: Flight) -> tuple[list[int], dict[Hashable, str]]:
+        """The tokens of a step, and the requests that failed in it with their errors."""
         rows = flight.plan.scheduled_seq_groups
-        failed_requests = {row.request_id: None for row in rows if row.request_id in self.live}
-        for name in failed_requests:
-            self.scheduler.abort(name)
-        self.scheduler.commit(flight.plan, [0] * len(flight.who))
-        for name in failed_requests:
-            live = self.live[name]
-            self.book.drop_request(name, range(live.params.n))
-            live.lanes.clear()
-            live.tries += 1
-            if live.tries > RETRIES or not self._again(live):
-                self.results.close(live, "error", text)
+        failed = {
+            name: error_text(error)
+            for name, error in self.executor.failed_blocks(flight.launched).items()
+        }
+        error: str | None
+        try:
+            sampled: Sampled = self.executor.result(flight.launched)
+            tokens: list[int] = sampled.tokens.tolist()
+            error = sampled.error
+            failed |= {rows[row].request_id: text for row, text in sampled.failed.items()}
+        except Exception as raised:  # nothing of the step is known
+            tokens, error = [0] * sum(flight.widths), error_text(raised)
+            failed |= {row.request_id: error for row in rows}
+        if error is not None or failed:
+            names = ", ".join(map(repr, failed)) or "no request alone"
+            error = error or next(iter(failed.values()))
+            self.failures.append(f"step {flight.plan.step}: {error} (failed: {names})")
+        return tokens, failed
 
-    def _again(self, live: EngineRequest) -> bool:
-        """Adds the request again; its tokens are now part of the prompt."""
-        output, params = live.output, live.params
-        if params.n > 1:
-            # Its branches differ in length: sample all of it again. The tokens are the same,
-            # because they depend on seed, branch and position alone.
-            live.start_over(self.decode)
-        done = len(output.outputs[0].token_ids) if params.n == 1 else 0
-        request = Request(
-            request_id=output.request_id,
-            prompt_tokens=len(output.prompt_token_ids) + done,
-            max_tokens=params.max_tokens - done,
-            n=params.n,
-            priority=params.priority,
-            arrival_time=self.clock(),
-        )
-        return not isinstance(self.scheduler.add(request), Rejected)
+    def _restart(self, flight: Flight, failed: dict[Hashable, str]) -> None:
+        """Requests that failed in a step start again with their tokens, or end with the error.
+
+        A failure in a step that was launched before the request's present life began is an old one.
+        """
+        for name, text in failed.items():
+            live = self.live.get(name)
+            if live is None or flight.number <= live.since:
+                continue
+            live.tries += 1
+            if live.tries > RETRIES:
+                self._end(live, text)
+                continue
+            self.scheduler.restart(name)
+            self.book.drop_request(name, range(live.params.n))
+            live.start_again(self.launches)
+
+    def _end(self, live: EngineRequest, error: str) -> None:
+        """Ends one request with an error."""
+        self.scheduler.abort(live.output.request_id)
+        self.results.close(live, "error", error)

@@ -9,7 +9,7 @@ proves sufficient (`ordered`); with `hazards`, every issued access is checked ag
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,15 +169,26 @@ class Executor:
         """
         if launched.forward is None:
             return None
-        errors = self.streams.errors
-        broken = [errors.pop(number) for number in launched.blocks if number in errors]
+        broken = self.failed_blocks(launched)
         try:
             found = self.streams.result(launched.forward)
         finally:
             self._forget(launched.forward)
-        if broken:  # the forward used a block whose copy failed
-            raise broken[0]
+        if broken:  # nobody asked for them, so the whole forward counts as failed
+            raise next(iter(broken.values()))
         return found
+
+    def failed_blocks(self, launched: Launched) -> dict[Hashable, Exception]:
+        """Requests that the forward computed on a block whose copy on write failed, and the errors.
+
+        To be called before `result`, which raises if any is left; each is named once.
+        """
+        errors = self.streams.errors
+        return {
+            operation.request_id: errors.pop(operation.number)
+            for operation in launched.plan.operations
+            if operation.number in launched.blocks and operation.number in errors
+        }
 
     def drain(self) -> tuple[list[int], list[int]]:
         """Waits for every copy."""

@@ -6,6 +6,7 @@ Guarantees: a `Steady` stays valid as long as plans carry the same tuple of rows
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from lineclear.plan import Plan
 from lineclear_gpu.executor import Launched
-from lineclear_gpu.outputs import Completion, Decode, RequestOutput, Text
+from lineclear_gpu.outputs import Decode, RequestOutput, Text
 from lineclear_gpu.params import SamplingParams
 
 __all__ = ["EngineRequest", "Flight", "Steady"]
@@ -22,14 +23,31 @@ __all__ = ["EngineRequest", "Flight", "Steady"]
 class EngineRequest:
     """A request that is not finished."""
 
-    __slots__ = ("forked", "gone", "lanes", "output", "params", "plain", "seed", "texts", "tries")
+    __slots__ = (
+        "forked", "gone", "lanes", "max_tokens", "output", "params", "plain", "repeats", "seed",
+        "since", "texts", "tries",
+    )  # fmt: skip
 
     def __init__(
-        self, output: RequestOutput, params: SamplingParams, seed: int, decode: Decode | None
+        self,
+        output: RequestOutput,
+        params: SamplingParams,
+        max_tokens: int,
+        seed: int,
+        decode: Decode | None,
     ) -> None:
-        """Records an accepted request."""
+        """Records an accepted request.
+
+        Args:
+            output: what is handed out of it.
+            params: how it is sampled.
+            max_tokens: tokens to generate at most; `params` may leave it open.
+            seed: that its samples depend on.
+            decode: converts tokens to text, None for no text.
+        """
         self.output = output
         self.params = params
+        self.max_tokens = max_tokens
         self.seed = seed
         self.texts = [
             Text(decode, params.stops, keep_stop=params.include_stop_str_in_output)
@@ -39,17 +57,28 @@ class EngineRequest:
         self.forked = params.n == 1  # all its sequences exist
         self.plain = False  # one sequence without text that only its length ends
         self.gone = False  # the request is forgotten
-        self.tries = 0
+        self.tries = 0  # forwards that failed because of it
+        self.since = 0  # plans launched before its present life began
+        # After a failure the branches of a group are sampled again, one token in each step, because
+        # they differ in length: the known tokens that each branch has not had again.
+        self.repeats: list[deque[int]] | None = None
 
-    def start_over(self, decode: Decode | None) -> None:
-        """Drops all its output, to sample every sequence again."""
-        output, params = self.output, self.params
-        for index in range(params.n):
-            output.outputs[index] = Completion(index)
-            self.texts[index] = Text(
-                decode, params.stops, keep_stop=params.include_stop_str_in_output
-            )
-        self.forked = False
+    def start_again(self, launches: int) -> None:
+        """Its KV is lost, and every sequence is computed again from its tokens.
+
+        Args:
+            launches: plans launched so far: what they did belongs to an earlier life.
+        """
+        self.since = launches
+        self.lanes.clear()
+        if self.params.n > 1:
+            self.forked = False
+            self.repeats = [deque(completion.token_ids) for completion in self.output.outputs]
+
+    def known_token(self, index: int) -> int | None:
+        """The next token of a branch that is sampled again; None if it has had them all."""
+        known = None if self.repeats is None else self.repeats[index]
+        return known.popleft() if known else None
 
 
 class Steady:
@@ -77,7 +106,7 @@ class Steady:
             self.names = [output.request_id for output in outputs]
             self.appends = [output.outputs[0].token_ids.append for output in outputs]
             self.lanes = np.array([live.lanes[0] for live, _ in who], dtype=np.int64)
-            lengths = [len(o.prompt_token_ids) + live.params.max_tokens
+            lengths = [len(o.prompt_token_ids) + live.max_tokens
                        for o, (live, _) in zip(outputs, who, strict=True)]  # fmt: skip
             self.ends = np.array(lengths, dtype=np.int64)
 
@@ -88,6 +117,7 @@ class Flight:
 
     launched: Launched
     plan: Plan
+    number: int  # of the plan among those launched, from 1
     who: list[tuple[EngineRequest, int]]  # of each sample, by plan.sampling: request and branch
     widths: list[int]  # samples of each: n where a request forks
     steady: Steady | None = None  # for a step that is the decode batch alone

@@ -20,6 +20,9 @@ from lineclear_gpu.flights import EngineRequest, Steady
 
 __all__ = ["Lanes"]
 
+#: More tokens than any vocabulary has: all of them.
+MOST_TOP_K = 1 << 31
+
 
 class Lanes:
     """The sampling parameters of every lane.
@@ -43,9 +46,11 @@ class Lanes:
         self._sequence = np.zeros(lanes, dtype=np.int64)
 
     def enter(self, request_id: Hashable, branch: int) -> None:
-        """Gives a lane to a sequence that runs for the first time."""
+        """Gives a lane to a sequence that runs for the first time, or for the first time again."""
         live = self.live[request_id]
-        tokens = live.output.prompt_token_ids + live.output.outputs[branch].token_ids
+        tokens = live.output.prompt_token_ids
+        if live.params.n == 1:  # the branches of a group fork, and differ, behind the prompt
+            tokens = tokens + live.output.outputs[branch].token_ids
         self._settle(live, branch, self.book.add_branch(request_id, branch, tokens))
 
     def sampled(
@@ -88,7 +93,7 @@ class Lanes:
         params = live.params
         self._temperature[lane] = params.temperature
         self._top_p[lane] = params.top_p
-        self._top_k[lane] = params.top_k
+        self._top_k[lane] = min(params.top_k, MOST_TOP_K)
         self._seed[lane] = live.seed
         self._sequence[lane] = branch
 

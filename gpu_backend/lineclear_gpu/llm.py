@@ -7,7 +7,7 @@ allocated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,18 +23,20 @@ from lineclear_gpu.costs import measure, warm_up, weighs
 from lineclear_gpu.engine import Engine, EngineError
 from lineclear_gpu.graphs import CudaGraphs, Graphs
 from lineclear_gpu.model import Model, fused_model, load_model
-from lineclear_gpu.outputs import Delta, RequestOutput
+from lineclear_gpu.outputs import RequestOutput
 from lineclear_gpu.params import SamplingParams
 from lineclear_gpu.pool import KVPool, blocks_for
 from lineclear_gpu.reserve import reserve
 from lineclear_gpu.runner import ModelRunner
 from lineclear_gpu.shape import DTYPES, KVShape
 from lineclear_gpu.streams import Streams
+from lineclear_gpu.token_streams import TokenStream, TokenStreams
 from lineclear_gpu.transfer import Transfer
 
 __all__ = ["LLM", "CalibrationError", "Prompt"]
 
-Prompt = str | Sequence[int]
+#: A text, token ids, or a dict with `prompt` or `prompt_token_ids`.
+Prompt = str | Iterable[int] | Mapping[str, Any]
 #: CPU blocks for each GPU block, unless given.
 HOST_SHARE = 0.25
 #: Steps in flight on a GPU, unless given.
@@ -162,12 +164,14 @@ class LLM:
             made,
             self.runner,
             self.pool,
+            vocab_size=model.vocab_size,
             decode=decode,
             eos_token_ids=model.eos_token_ids,
             seed=seed,
             streams=streams,
             verify=verify,
         )
+        self.streams = TokenStreams(self.engine)
         self._asked = 0
 
     def subject(self) -> Subject:
@@ -204,82 +208,96 @@ class LLM:
 
     def generate(
         self,
-        prompts: Prompt | Sequence[Prompt],
+        prompts: Prompt | Iterable[Prompt],
         sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
     ) -> list[RequestOutput]:
         """Generates for every prompt; returns outputs in order.
 
         Args:
-            prompts: a text or token ids, or a list of these.
+            prompts: a text, token ids, `{"prompt": text}` or `{"prompt_token_ids": ids}`, or a list
+                of these.
             sampling_params: one for all prompts, or one for each.
 
         Raises:
             EngineError: a prompt cannot be served; then nothing is generated for any.
         """
         added = self._add(prompts, sampling_params)
-        self.engine.run()
+        self.streams.finish(added)
         return added
 
-    def stream(
-        self, prompt: Prompt, sampling_params: SamplingParams | None = None
-    ) -> Iterator[Delta]:
-        """Generates for one prompt; yields new output as it comes."""
+    def stream(self, prompt: Prompt, sampling_params: SamplingParams | None = None) -> TokenStream:
+        """Generates for one prompt; yields new output as it comes.
+
+        Several streams may be open, and other calls may run meanwhile. A stream that is left, by
+        `break` or by an error, aborts its request.
+
+        Raises:
+            EngineError: the prompt cannot be served.
+        """
         (added,) = self._add([prompt], sampling_params)
-        while not added.finished:
-            for delta in self.engine.step():
-                if delta.request_id == added.request_id:
-                    yield delta
+        return self.streams.open(added)
 
     def _add(
         self,
-        prompts: Prompt | Sequence[Prompt],
+        prompts: Prompt | Iterable[Prompt],
         sampling_params: SamplingParams | Sequence[SamplingParams] | None,
     ) -> list[RequestOutput]:
         """Adds all requests or none."""
         listed = one_or_many(prompts)
-        params = sampling_params or SamplingParams()
+        params = SamplingParams() if sampling_params is None else sampling_params
         each = [params] * len(listed) if isinstance(params, SamplingParams) else list(params)
         if len(each) != len(listed):
             raise EngineError(f"{len(listed)} prompts and {len(each)} sampling parameters")
         names: list[int] = []
         try:
             for prompt, one in zip(listed, each, strict=True):
-                tokens = self.tokens(prompt)
+                if not isinstance(one, SamplingParams):
+                    raise EngineError(f"give SamplingParams, not {type(one).__name__}")
+                text, tokens = self.tokens(prompt)
                 room = self.config.max_model_len - len(tokens)
                 if room < 1:
                     raise EngineError(
                         f"a prompt of {len(tokens)} tokens leaves no room to generate: "
                         f"max_model_len is {self.config.max_model_len}"
                     )
-                if one.max_tokens > room:
+                if one.max_tokens is None or one.max_tokens > room:
                     one = replace(one, max_tokens=room)
                 self._asked += 1
-                text = prompt if isinstance(prompt, str) else None
                 self.engine.add(self._asked, tokens, one, prompt=text)
                 names.append(self._asked)
-        except Exception:
+        except BaseException:
             for name in names:
                 self.engine.abort(name)
             raise
         return [self.engine.live[name].output for name in names]
 
-    def tokens(self, prompt: Prompt) -> list[int]:
-        """The tokens of a prompt.
+    def tokens(self, prompt: Prompt) -> tuple[str | None, list[int]]:
+        """The text of a prompt, if it has one, and its tokens.
 
         Raises:
-            EngineError: it is text and the model has no tokenizer, or a token is out of range.
+            EngineError: it is text and the model has no tokenizer, a token is out of range, or it is
+                no prompt.
         """
-        if isinstance(prompt, str):
-            if self.model.tokenizer is None:
+        text: Any = prompt
+        if isinstance(prompt, Mapping):
+            text = prompt.get("prompt")
+            wrong = [key for key in prompt if key not in ("prompt", "prompt_token_ids")]
+            if text is not None and not isinstance(text, str):
+                wrong.append("prompt")
+            if wrong or not prompt:
                 raise EngineError(
-                    "the model has no tokenizer (its weights are random): give token ids"
+                    'a prompt is {"prompt_token_ids": [...]} or {"prompt": "..."}; '
+                    f"{wrong[0] if wrong else prompt!r} is not understood"
                 )
-            found: list[int] = self.model.tokenizer(prompt)["input_ids"]
-            return found
-        tokens = [int(token) for token in prompt]
-        if tokens and not 0 <= min(tokens) <= max(tokens) < self.model.vocab_size:
-            raise EngineError(f"token ids must lie in 0 to {self.model.vocab_size - 1}")
-        return tokens
+            if "prompt_token_ids" in prompt:
+                return text, self.engine.checked(prompt["prompt_token_ids"])
+        if not isinstance(text, str):
+            return None, self.engine.checked(text)
+        if self.model.tokenizer is None:
+            raise EngineError(
+                "the model has no tokenizer (its weights are random): give token ids"
+            )
+        return text, self.engine.checked(self.model.tokenizer(text)["input_ids"])
 
     def close(self) -> None:
         """Frees the recorded steps and the memory of the pools."""
@@ -287,11 +305,20 @@ class LLM:
         self.pool.close()
 
 
-def one_or_many(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
-    """A list of prompts, from one or many."""
-    if isinstance(prompts, str):
+def one_or_many(prompts: Prompt | Iterable[Prompt]) -> list[Prompt]:
+    """A list of prompts, from one or many.
+
+    Raises:
+        EngineError: it is neither.
+    """
+    if isinstance(prompts, str | Mapping):
         return [prompts]
+    if not isinstance(prompts, Iterable):
+        raise EngineError(
+            f"a prompt is a text, token ids, or a dict of them, not {type(prompts).__name__}"
+        )
     listed: list[Any] = list(prompts)
-    if listed and isinstance(listed[0], Iterable):
+    # An array of one dimension has elements that seem iterable, and are not.
+    if listed and isinstance(listed[0], Iterable) and getattr(listed[0], "ndim", None) != 0:
         return listed
     return [listed] if listed else []

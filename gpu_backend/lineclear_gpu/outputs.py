@@ -95,37 +95,64 @@ class Text:
         self.decode = decode
         self.stops = stops
         self.keep_stop = keep_stop
-        self.text = ""  # all known text
+        self.text = ""  # all known text that no later token changes
         self.given = 0  # characters handed out
-        self._start = 0  # tokens before this are final in `text`
-        self._known = 0  # tokens whose text is in `text`
+        self._tail = ""  # how the decoder shows the bytes of a character that is not complete
+        # A token's text may depend on the tokens before it, so text is decoded in a window of tokens.
+        self._start = 0  # the first token of the window
+        self._known = 0  # tokens up to which the window's text is complete
+        self._shown = 0  # characters of the window's text that are in `text`
         self._longest = max(map(len, stops), default=1) - 1
 
     def add(self, tokens: list[int]) -> str | None:
-        """Processes the newest token; returns the stop text that it completed, if any.
+        """Processes the newest tokens; returns the stop text that they completed, if any.
 
         Args:
             tokens: all tokens so far.
         """
         if self.decode is None:
             return None
-        # A token's text may depend on the tokens before it, so take the difference of two texts.
-        before = self.decode(tokens[self._start : self._known])
-        after = self.decode(tokens[self._start :])
-        if after.endswith(UNFINISHED) or len(after) <= len(before):
-            return None
+        window = self.decode(tokens[self._start :])
+        complete = window.rstrip(UNFINISHED)
+        self._tail = window[len(complete) :]
+        new = complete[self._shown :]
         seen = len(self.text)
-        self.text += after[len(before) :]
-        self._start, self._known = self._known, len(tokens)
+        self.text += new
+        if not self._tail and new:
+            self._start, self._known = self._known, len(tokens)
+            self._shown = len(self.decode(tokens[self._start : self._known]))
+        else:
+            self._shown = max(self._shown, len(complete))
+        return self._stop(seen)
+
+    def _stop(self, seen: int) -> str | None:
+        """Cuts the text at the stop text that is complete first, and returns it.
+
+        Args:
+            seen: characters in which no stop text was complete.
+        """
+        found: list[tuple[int, int, str]] = []
         for stop in self.stops:
             at = self.text.find(stop, max(0, seen - len(stop) + 1))
             if at >= 0:
-                self.text = self.text[: at + (len(stop) if self.keep_stop else 0)]
-                return stop
-        return None
+                found.append((at + len(stop), at, stop))
+        if not found:
+            return None
+        # As if the text had come one character at a time; of two that end together the longer one.
+        end, at, stop = min(found)
+        self.text = self.text[: end if self.keep_stop else at]
+        self._tail = ""
+        return stop
 
     def take(self, *, ended: bool) -> str:
-        """The text that may be handed out now; all of it once the sequence has ended."""
+        """The text that may be handed out now; all of it once the sequence has ended.
+
+        What a sequence that has ended leaves of an incomplete character is shown as the decoder
+        shows it.
+        """
+        if ended:
+            self.text += self._tail
+            self._tail = ""
         upto = len(self.text)
         if not ended and self.stops:
             for size in range(min(self._longest, upto), 0, -1):

@@ -1,5 +1,5 @@
 # pyright: basic
-"""What becomes of sampled tokens: the outputs of the live requests, and what is new in them.
+"""The result of sampled tokens: the outputs of the live requests, and what is new in them.
 
 Guarantees: a token is stored in the book, in its sequence's output and in the new output, or in none
 of them: a sequence that has ended and a sample that the scheduler dropped learn nothing.
@@ -37,6 +37,8 @@ class Results:
         """Starts without output."""
         self.book = book
         self.live = live
+        #: Requests whose text could not be made, and why.
+        self.broken: dict[EngineRequest, str] = {}
         self._deltas: list[Delta] = []
 
     def take(self) -> list[Delta]:
@@ -78,7 +80,7 @@ class Results:
                 output = live.output
                 ids = output.outputs[0].token_ids
                 ids.append(token)
-                if len(ids) >= live.params.max_tokens:
+                if len(ids) >= live.max_tokens:
                     output.outputs[0].finish_reason = "length"
                     ended.append(live)
                 reason = output.outputs[0].finish_reason
@@ -97,6 +99,13 @@ class Results:
                 live.forked = True
             for k, token in enumerate(mine):
                 index = branch if k == 0 else k
+                known = live.known_token(index)
+                if known is not None:
+                    lanes.append(live.lanes[index])
+                    learned.append(known)
+                    if self._repeated(live, index):
+                        stopped.append(position if width == 1 else (position, k))
+                    continue
                 if live.output.outputs[index].finish_reason is None:
                     lanes.append(live.lanes[index])
                     learned.append(token)
@@ -128,6 +137,14 @@ class Results:
         self._deltas += deltas
         return given, [steady.who[position][0] for position in ended]
 
+    def _repeated(self, live: EngineRequest, index: int) -> bool:
+        """A branch had one of its tokens again; returns whether it stops here (its length apart)."""
+        completion = live.output.outputs[index]
+        if completion.finish_reason is None or (live.repeats and live.repeats[index]):
+            return False
+        self.book.drop(live.output.request_id, index)
+        return completion.finish_reason == "stop" and len(completion.token_ids) < live.max_tokens
+
     def _learn(self, live: EngineRequest, index: int, token: int, ends: frozenset[int]) -> bool:
         """Adds one token to a sequence; returns whether it stops here (its length apart)."""
         completion, params = live.output.outputs[index], live.params
@@ -135,17 +152,20 @@ class Results:
             return False
         completion.token_ids.append(token)
         stop: int | str | None = None
-        if token in params.stop_token_ids or (token in ends and not params.ignore_eos):
+        if token in params.ends or (token in ends and not params.ignore_eos):
             stop = token
-        text = live.texts[index]
-        if stop is None:
-            stop = text.add(completion.token_ids)
-        over = len(completion.token_ids) >= params.max_tokens
+        text, new = live.texts[index], ""
+        over = len(completion.token_ids) >= live.max_tokens
+        try:
+            if stop is None:
+                stop = text.add(completion.token_ids)
+            new = text.take(ended=over or stop is not None)
+        except Exception as error:  # the tokenizer is not ours, and this is one request's text
+            self.broken[live] = f"{type(error).__name__}: {error}"
         if stop is not None:
             completion.finish_reason, completion.stop_reason = "stop", stop
         elif over:
             completion.finish_reason = "length"
-        new = text.take(ended=completion.finish_reason is not None)
         completion.text = text.text[: text.given]
         reason = completion.finish_reason
         self._deltas.append(Delta(live.output.request_id, index, (token,), new, reason))

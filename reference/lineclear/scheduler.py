@@ -127,6 +127,22 @@ class Scheduler(Readings):
         self.counters.aborted += 1
         return True
 
+    def restart(self, request_id: Hashable) -> bool:
+        """Starts a live request again, whose KV is lost; False if it is not live.
+
+        For a step that failed on the device: to be called before that step is committed. Everything
+        that the request holds is freed, and samples of its steps in flight are dropped. It waits at
+        the place that its arrival, priority and tenant gave it, and is not asked to pass admission
+        again: neither `max_waiting` nor `drain` turns it away. A request with one sequence keeps
+        its tokens, and `max_tokens` counts them; one with n > 1 begins again behind its prompt.
+        """
+        self.adapter.check_caller()
+        entry = self.entries.get(request_id)
+        if entry is None:
+            return False
+        self.transitions.restart(entry)
+        return True
+
     def abort_all(self) -> list[Hashable]:
         """Aborts every live request; their ids."""
         names = list(self.entries)

@@ -182,7 +182,7 @@ class Commit:
         entry: Entry = parts.live.of[sequence.request]
         if sequence.steady:
             parts.batch.leave(sequence)
-        generated = sequence.known_tokens - entry.record.prompt
+        generated = sequence.known_tokens - entry.prompt
         output = Output(entry.branch(sequence), generated, reason)
         if entry.outputs is None:
             entry.outputs = []

@@ -17,6 +17,7 @@ class Counters:
     aborted: int = 0
     discarded: int = 0
     failed_copies: int = 0
+    restarted: int = 0  # their KV was lost in a step that failed
     preempted_alone: int = 0  # could not grow although it ran alone: a premise of progress fails
     recomputed_tokens: int = 0
     generated_tokens: int = 0

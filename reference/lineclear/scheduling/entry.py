@@ -46,6 +46,7 @@ class Entry:
         "place",
         "preemptions",
         "priority",
+        "prompt",
         "queued",
         "rank",
         "record",
@@ -73,6 +74,7 @@ class Entry:
         """
         self.name = user.request_id
         self.n = user.n
+        self.prompt = user.prompt_tokens  # the caller's; the record's is longer after a restart
         self.priority = user.priority
         self.arrival_time = user.arrival_time
         hints = (user.tenant, user.predicted_tokens, user.deadline)
@@ -110,7 +112,7 @@ class Entry:
     def user(self) -> Request:
         """The caller's request as the policy's view."""
         if self.asked is None:
-            prompt, limit = self.record.prompt, self.record.limit
+            prompt, limit = self.prompt, self.record.limit
             tenant, predicted, deadline = self.hints or NO_HINTS
             self.asked = Request(
                 request_id=self.name,
@@ -128,7 +130,7 @@ class Entry:
     def view(self, ledger: Ledger) -> View:
         """The request as the policy's view, now."""
         known = ledger.known(self.record.members[0]) if self.record.members else 0
-        generated = max(0, known - self.record.prompt)
+        generated = max(0, known - self.prompt)
         steps = ledger.steps
         waiting = None if self.record.phase == Phase.RUNNING else steps - self.since
         seen = (self.user, self.number, generated, self.preemptions, steps, waiting)

@@ -158,6 +158,32 @@ class Transitions:
             live.waiting.push(other)
         return True
 
+    def restart(self, entry: Entry) -> None:
+        """The request's KV is lost: it waits at its place, and is computed again from its tokens.
+
+        The record ends, and with it all samples of steps in flight; the entry goes on with a new
+        record, whose prompt is all tokens that are known. The branches of a group differ behind the
+        prompt, so a group begins again there.
+        """
+        ledger, old = self.ledger, entry.record
+        self.batch.leave_all(entry)
+        known = ledger.known(entry.first) if entry.n == 1 else old.prompt
+        running, members = old.phase == Phase.RUNNING, tuple(old.members)
+        self.counters.recomputed_tokens += entry.computed(ledger)
+        self.counters.restarted += 1
+        actions.abort(ledger, old)
+        if running:
+            self._stop(entry, members)
+        self.live.of.pop(old, None)
+        record = entry.record = ledger.new_request(known, old.limit, entry.n)
+        entry.first = actions.submit(ledger, record)
+        entry.others = entry.outputs = None
+        entry.branches_made = 1
+        if running:
+            self.live.wait(entry)
+        else:
+            self.live.waiting.push(entry)
+
     # ---- copies --------------------------------------------------------------------------------
 
     def lose(self, entry: Entry) -> None:

@@ -1,0 +1,116 @@
+# pyright: basic
+"""Streams of tokens: the output of single requests, as it comes.
+
+Guarantees: a stream yields all output of its own request in order, no matter which stream or call
+steps the engine. A stream that is closed, left or dropped before its end aborts its request.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Iterator
+
+from lineclear_gpu.engine import Engine
+from lineclear_gpu.outputs import Delta, RequestOutput
+
+__all__ = ["TokenStream", "TokenStreams"]
+
+
+class TokenStreams:
+    """Steps an engine, and keeps the output of each open stream until it is read.
+
+    Args:
+        engine: the engine.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        """No stream is open."""
+        self.engine = engine
+        self.unread: dict[Hashable, deque[Delta]] = {}
+
+    def open(self, output: RequestOutput) -> TokenStream:
+        """A stream of a live request."""
+        self.unread[output.request_id] = deque()
+        return TokenStream(self, output)
+
+    def step(self) -> None:
+        """Steps the engine once."""
+        self._deliver(self.engine.step())
+
+    def finish(self, outputs: list[RequestOutput]) -> None:
+        """Steps until these requests have ended; aborts those that have not if that is interrupted."""
+        left = list(outputs)
+        try:
+            while left:
+                if left[-1].finished:
+                    left.pop()
+                else:
+                    self.step()
+            while self.engine.flights and not self.engine.live:
+                self.step()  # steps that were launched before their requests ended
+        except BaseException:
+            for output in outputs:
+                self.abort(output)
+            raise
+
+    def abort(self, output: RequestOutput) -> None:
+        """Aborts a request that has not ended."""
+        live = self.engine.live.get(output.request_id)
+        if live is not None and live.output is output:
+            self.engine.abort(output.request_id)
+
+    def collect(self) -> None:
+        """Delivers output that no step has returned yet, of requests that were aborted."""
+        self._deliver(self.engine.results.take())
+
+    def _deliver(self, deltas: list[Delta]) -> None:
+        """Gives each part of the output to the stream of its request."""
+        if not self.unread:
+            return
+        for delta in deltas:
+            unread = self.unread.get(delta.request_id)
+            if unread is not None:
+                unread.append(delta)
+
+
+class TokenStream(Iterator[Delta]):
+    """The output of one request; also a context manager, which closes it.
+
+    Args:
+        streams: deliver the output.
+        output: of the request.
+    """
+
+    def __init__(self, streams: TokenStreams, output: RequestOutput) -> None:
+        """Nothing has been read."""
+        self.output = output
+        self._streams = streams
+        self._unread = streams.unread[output.request_id]
+
+    def __next__(self) -> Delta:
+        """The next output; steps the engine until there is some."""
+        while not self._unread:
+            if self.output.finished:
+                self._streams.collect()
+                if not self._unread:
+                    self.close()
+                    raise StopIteration
+            else:
+                self._streams.step()
+        return self._unread.popleft()
+
+    def close(self) -> None:
+        """Ends the stream; its request is aborted if it has not ended."""
+        name = self.output.request_id
+        if self._streams.unread.get(name) is self._unread:
+            del self._streams.unread[name]
+        self._streams.abort(self.output)
+
+    def __enter__(self) -> TokenStream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()

@@ -1,0 +1,381 @@
+# pyright: basic
+"""One request can't hurt another: bad arguments, forwards and texts that fail because of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from served import BASE, GREEDY, SAMPLED, STARVED, expected, made, model, prompts, tokens
+
+from lineclear.request import InvalidRequest
+from lineclear_gpu.engine import Engine, EngineError
+from lineclear_gpu.kernels.copying import copy_rows
+from lineclear_gpu.llm import LLM
+from lineclear_gpu.params import ParamsError, SamplingParams
+
+Forward = Callable[[Any], Any]
+
+
+# ---- arguments ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"seed": 1.5},
+        {"seed": "7"},
+        {"seed": -1},
+        {"seed": 2**63},
+        {"seed": True},
+        {"stop": [1]},
+        {"stop": 5},
+        {"stop": b"x"},
+        {"stop": ["a", ""]},
+        {"stop_token_ids": 5},
+        {"stop_token_ids": "5"},
+        {"stop_token_ids": [1.5]},
+        {"stop_token_ids": [None]},
+        {"temperature": "hot"},
+        {"temperature": 1e39},
+        {"temperature": float("inf")},
+        {"top_p": "all"},
+        {"top_p": True},
+        {"top_k": 1.0},
+        {"n": 1.0},
+        {"max_tokens": 2.5},
+        {"priority": 1.5},
+        {"priority": 10**301},
+        {"ignore_eos": "no"},
+    ],
+    ids=str,
+)
+def test_parameters_that_would_raise_in_a_step_are_refused_on_one_line(
+    wrong: dict[str, Any],
+) -> None:
+    (name,) = wrong
+    with pytest.raises(ParamsError) as refused:
+        SamplingParams(**wrong)
+    assert "\n" not in str(refused.value)
+    assert name in str(refused.value) or "stop text" in str(refused.value)
+
+
+def test_numbers_of_numpy_and_lists_are_taken_as_plain_values() -> None:
+    import numpy as np
+
+    ends: list[Any] = [np.int64(3), 4]
+    given: dict[str, Any] = {"temperature": np.float32(0.5), "seed": np.int64(7), "stop": ["a"]}
+    params = SamplingParams(top_k=10**30, stop_token_ids=ends, **given)
+    ends.append(5)
+    assert (params.seed, params.ends, params.stops) == (7, (3, 4), ("a",))
+    assert type(params.seed) is int
+    assert SamplingParams(stop=None, stop_token_ids=None).ends == ()
+
+
+def test_the_largest_top_k_and_temperature_hurt_nobody() -> None:
+    engine = made().engine
+    engine.add("wide", prompts()[0], SamplingParams(top_k=10**30, temperature=3e38, max_tokens=4))
+    engine.add("plain", prompts()[1], GREEDY)
+    output = engine.live["plain"].output
+    engine.run()
+    assert output.outputs[0].token_ids == expected()[1]
+    assert not engine.failures
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ([1, 10**6], "token ids must lie in 0 to 319; 1000000 does not"),
+        ([-1], "0 to 319; -1 does not"),
+        ([1.5], "1.5 is none"),
+        (["7"], "'7' is none"),
+        ([True], "True is none"),
+        ("text", "list of whole numbers"),
+        (None, "list of whole numbers"),
+        ([], "empty prompt"),
+        ([2**70], "does not"),
+    ],
+)
+def test_a_bad_prompt_is_refused_and_nobody_else_sees_it(prompt: Any, said: str) -> None:
+    engine = made().engine
+    engine.add("good", prompts()[0], GREEDY)
+    good = engine.live["good"].output
+    engine.step()
+    with pytest.raises(EngineError, match=said):
+        engine.add("bad", prompt, GREEDY)
+    with pytest.raises(EngineError, match="SamplingParams"):
+        engine.add("bad", [1], {"n": 1})  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="hashable"):
+        engine.add([], [1], GREEDY)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="tenant"):
+        engine.add("bad", [1], GREEDY, tenant=[])  # type: ignore[arg-type]
+    assert set(engine.live) == set(engine.scheduler.entries) == {"good"}
+    engine.run()
+    assert good.outputs[0].token_ids == expected()[0]
+    assert good.error is None
+
+
+def test_stop_texts_without_a_tokenizer_are_refused() -> None:
+    engine = made().engine
+    with pytest.raises(EngineError, match="stop texts need a tokenizer"):
+        engine.add("a", [1, 2], SamplingParams(stop="x"))
+    assert not engine.live
+
+
+# ---- forwards -------------------------------------------------------------------------------------
+
+
+def failing_with(engine: Engine, name: Any, times: int = 10**6, after: bool = False) -> list[int]:
+    """Forwards with a row of this request raise; the number of rows of each that did.
+
+    With `after`, they raise when they have computed and stored everything.
+    """
+    plain: Forward = engine.runner.forward
+    raised: list[int] = []
+
+    def forward(batch: Any) -> Any:
+        mine = {lane for (owner, _), lane in engine.book.lane.items() if owner == name}
+        if mine & set(batch.lanes.tolist()) and len(raised) < times:
+            if after:
+                plain(batch)
+            raised.append(batch.rows)
+            raise RuntimeError("a row of it raises")
+        return plain(batch)
+
+    engine.runner.forward = forward  # type: ignore[method-assign]
+    return raised
+
+
+def outputs_of(llm: LLM, params: SamplingParams = GREEDY) -> dict[int, Any]:
+    """Every prompt, added under its number."""
+    outputs = {}
+    for number, prompt in enumerate(prompts()):
+        llm.engine.add(number, prompt, params, tenant=f"tenant {number % 2}")
+        outputs[number] = llm.engine.live[number].output
+    return outputs
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("pool", [{}, STARVED], ids=["ample", "starved"])
+def test_a_request_whose_row_always_raises_ends_alone(depth: int, pool: dict[str, int]) -> None:
+    llm = made(depth, **pool, depth=depth)
+    outputs = outputs_of(llm)
+    raised = failing_with(llm.engine, 3)
+    llm.engine.run()
+    for number, output in outputs.items():
+        if number == 3:
+            assert output.error == "RuntimeError: a row of it raises"
+            assert output.outputs[0].finish_reason == "error"
+        else:
+            assert output.error is None
+            assert output.outputs[0].token_ids == expected()[number], number
+    assert max(raised) > 1
+    assert raised.count(1) >= 2
+    assert llm.engine.scheduler.counters.restarted == 1  # nobody else starts again
+    assert llm.engine.scheduler.ledger.gpu.free == llm.config.num_gpu_blocks
+    assert len(llm.engine.book.free) == len(llm.engine.book.known)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after it is computed"])
+@pytest.mark.parametrize("params", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
+def test_a_step_that_raises_once_costs_nobody_a_token_or_a_restart(
+    after: bool, params: SamplingParams
+) -> None:
+    wanted = tokens(list(outputs_of_run(made(), params)))
+    for depth in (1, 2):
+        llm = made(depth, depth=depth)
+        outputs = outputs_of(llm, params)
+        for _ in range(3):
+            llm.engine.step()
+        raised = failing_with(llm.engine, 2, times=1, after=after)
+        llm.engine.run()
+        assert tokens(list(outputs.values())) == wanted
+        assert len(raised) == len(llm.engine.failures) == 1
+        assert "no request alone" in llm.engine.failures[0]
+        assert llm.engine.scheduler.counters.restarted == 0
+
+
+def outputs_of_run(llm: LLM, params: SamplingParams) -> list[Any]:
+    outputs = outputs_of(llm, params)
+    llm.engine.run()
+    return list(outputs.values())
+
+
+@pytest.mark.parametrize("params", [GREEDY, SAMPLED], ids=["one sequence", "three sequences"])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_request_that_fails_once_keeps_every_token_and_hands_out_none_twice(
+    depth: int, params: SamplingParams
+) -> None:
+    wanted = tokens(outputs_of_run(made(), params))
+    llm = made(depth, depth=depth)
+    outputs = outputs_of(llm, params)
+    given: dict[tuple[Any, int], list[int]] = {}
+
+    def collect(deltas: list[Any]) -> None:
+        for delta in deltas:
+            given.setdefault((delta.request_id, delta.index), []).extend(delta.token_ids)
+
+    while len(outputs[2].outputs[0].token_ids) < 6:
+        collect(llm.engine.step())
+    before = [list(completion.token_ids) for completion in outputs[2].outputs]
+    raised = failing_with(llm.engine, 2, times=6)  # until its rows have failed alone
+    while 1 not in raised:
+        collect(llm.engine.step())
+    raised.extend([0] * 6)  # and no longer
+    llm.engine.run(collect)
+    assert llm.engine.scheduler.counters.restarted == 1
+    assert tokens(list(outputs.values())) == wanted
+    for number, output in outputs.items():
+        assert output.error is None
+        for completion in output.outputs:
+            assert given[number, completion.index] == completion.token_ids
+    for completion, known in zip(outputs[2].outputs, before, strict=True):
+        assert completion.token_ids[: len(known)] == known
+    assert len(llm.engine.book.free) == len(llm.engine.book.known)
+
+
+def test_branches_that_have_ended_end_again_where_they_did() -> None:
+    params = SamplingParams(n=3, max_tokens=20, temperature=1.2, seed=11)
+    (free,) = made().generate([prompts()[0]], params)
+    third = free.outputs[1].token_ids[3]  # ends the second branch early
+    stopping = SamplingParams(n=3, max_tokens=20, temperature=1.2, seed=11, stop_token_ids=[third])
+    (wanted,) = made().generate([prompts()[0]], stopping)
+    lengths = [len(completion.token_ids) for completion in wanted.outputs]
+    assert min(lengths) < max(lengths)
+    llm = made()
+    llm.engine.add("a", prompts()[0], stopping)
+    output = llm.engine.live["a"].output
+    while sum(completion.finish_reason is not None for completion in output.outputs) < 1:
+        llm.engine.step()
+    for _ in range(2):
+        llm.engine.step()
+    raised = failing_with(llm.engine, "a", times=7)
+    while 1 not in raised:
+        llm.engine.step()
+    raised.extend([0] * 7)
+    llm.engine.run()
+    assert llm.engine.scheduler.counters.restarted == 1
+    assert output.outputs == wanted.outputs
+    assert llm.engine.scheduler.ledger.gpu.free == 200
+
+
+def test_two_failures_of_one_life_count_once() -> None:
+    """Two steps are in flight when it fails in both: the second failure is one of its earlier life."""
+    llm = made(depth=2)
+    engine = llm.engine
+    outputs = outputs_of(llm)
+    for _ in range(3):
+        engine.step()
+    raised = failing_with(engine, 4)
+    while not engine.scheduler.counters.restarted:
+        engine.step()
+    assert len(engine.flights) == 1
+    assert raised.count(1) == 2  # alone, in both
+    engine._commit(engine.flights.popleft())
+    assert engine.live[4].tries == 1
+    raised.extend([0] * 10**6)
+    engine.run()
+    assert outputs[4].error is None
+    assert outputs[4].outputs[0].token_ids == expected()[4]
+
+
+def test_a_failure_is_not_charged_to_a_later_request_of_the_same_id() -> None:
+    engine = LLM(model(), seed=3, **{**BASE, "depth": 2}).engine  # a step runs when it is launched
+    engine.add("a", prompts()[0], GREEDY)
+    raised = failing_with(engine, "a", times=1)
+    assert engine._carry(engine.scheduler.schedule())
+    assert raised == [1]
+    engine.abort("a")
+    engine.add("a", prompts()[0], GREEDY)
+    later = engine.live["a"]
+    engine.run()
+    assert engine.failures
+    assert later.tries == 0
+    assert later.output.outputs[0].token_ids == expected()[0]
+
+
+@pytest.mark.parametrize("closed", ["drain", "max_waiting"])
+def test_a_request_that_failed_passes_no_admission_again(closed: str) -> None:
+    llm = made(**({"max_waiting": 4} if closed == "max_waiting" else {}))
+    engine = llm.engine
+    for number in range(4):
+        engine.add(number, prompts()[number], GREEDY)
+    outputs = {number: engine.live[number].output for number in range(4)}
+    for _ in range(3):
+        engine.step()
+    for number in range(4, 8):  # four wait, as many as may
+        engine.add(number, prompts()[number], GREEDY)
+    if closed == "drain":
+        engine.scheduler.drain()
+    with pytest.raises(EngineError, match="rejected"):
+        engine.add(9, prompts()[9], GREEDY)
+    raised = failing_with(engine, 1, times=5)
+    while 1 not in raised:
+        engine.step()
+    raised.extend([0] * 5)
+    engine.run()
+    assert engine.scheduler.counters.restarted == 1
+    assert outputs[1].error is None
+    assert outputs[1].outputs[0].token_ids == expected()[1]
+
+
+def test_a_copy_on_write_that_fails_is_its_own_requests_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wanted = tokens(outputs_of_run(made(), SAMPLED))
+    plain = copy_rows
+    calls: list[Any] = []
+
+    def copy(rows: Any, pairs: Any) -> None:
+        calls.append(pairs)
+        if len(calls) == 3:
+            raise RuntimeError("this copy fails")
+        plain(rows, pairs)
+
+    monkeypatch.setattr("lineclear_gpu.executor.copy_rows", copy)
+    llm = made()
+    outputs = outputs_of_run(llm, SAMPLED)
+    assert tokens(outputs) == wanted
+    assert llm.engine.scheduler.counters.restarted == 1
+    assert len(llm.engine.failures) == 1
+
+
+def test_a_text_that_cannot_be_made_ends_its_own_request() -> None:
+    llm = made(depth=2)
+    engine = llm.engine
+    forbidden = expected()[0][5]
+
+    def decode(ids: list[int]) -> str:
+        if forbidden in ids:
+            raise TypeError("no text for this token")
+        return "".join(chr(97 + i % 26) for i in ids)
+
+    engine.decode = decode
+    outputs = outputs_of(llm)
+    engine.run()
+    ended = {number for number, output in outputs.items() if output.error is not None}
+    assert ended == {number for number, ids in enumerate(expected()) if forbidden in ids}
+    assert 0 < len(ended) < len(outputs)
+    for number, output in outputs.items():
+        if number in ended:
+            assert output.error == "TypeError: no text for this token"
+            assert output.outputs[0].finish_reason == "error"
+        else:
+            assert output.outputs[0].token_ids == expected()[number]
+    assert engine.scheduler.ledger.gpu.free == 200
+
+
+# ---- seeds ----------------------------------------------------------------------------------------
+
+
+def test_no_seed_that_can_be_given_is_one_that_is_drawn() -> None:
+    params = SamplingParams(max_tokens=12, temperature=1.0)
+    one, two = made().generate([prompts()[0]] * 2, params)
+    for seed in range(1, 9):
+        given = SamplingParams(max_tokens=12, temperature=1.0, seed=seed)
+        (again,) = made().generate([prompts()[0]], given)
+        assert again.outputs[0].token_ids not in (
+            one.outputs[0].token_ids,
+            two.outputs[0].token_ids,
+        )

@@ -1,0 +1,175 @@
+# pyright: basic
+"""Streams are independent of each other and of other calls; and the forms that a prompt may have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from served import GREEDY, STARVED, expected, made, prompts, tokens
+
+from lineclear_gpu.engine import EngineError
+from lineclear_gpu.outputs import Delta
+from lineclear_gpu.params import SamplingParams
+
+
+def ids(deltas: list[Delta]) -> list[int]:
+    return [token for delta in deltas for token in delta.token_ids]
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_streams_that_take_turns_lose_no_token_of_each_other(depth: int) -> None:
+    llm = made(depth, **STARVED, depth=depth)
+    streams = [llm.stream(prompt, GREEDY) for prompt in prompts()]
+    found: list[list[Delta]] = [[] for _ in streams]
+    left = list(range(len(streams)))
+    while left:
+        for number in list(left):
+            for _ in range(1 + number % 3):  # some are read faster than others
+                delta = next(streams[number], None)
+                if delta is None:
+                    left.remove(number)
+                    break
+                found[number].append(delta)
+    assert [ids(deltas) for deltas in found] == expected()
+    assert not llm.engine.live
+    assert not llm.streams.unread
+
+
+def test_generate_within_a_stream_takes_nothing_from_it() -> None:
+    llm = made()
+    found: list[Delta] = []
+    for delta in llm.stream(prompts()[0], GREEDY):
+        found.append(delta)
+        if len(found) == 3:
+            others = llm.generate(prompts()[1:4], GREEDY)
+            assert [each[0] for each in tokens(others)] == expected()[1:4]
+    assert ids(found) == expected()[0]
+
+
+def test_generate_runs_only_its_own_requests_to_the_end() -> None:
+    llm = made()
+    long = SamplingParams(max_tokens=60, temperature=0, ignore_eos=True)
+    stream = llm.stream(prompts()[0], long)
+    llm.generate([prompts()[1]], SamplingParams(max_tokens=2, temperature=0))
+    assert not stream.output.finished
+    assert len(ids(list(stream))) == 60
+
+
+@pytest.mark.parametrize("leave", ["break", "error", "close", "with", "drop"])
+def test_a_stream_that_is_left_aborts_its_request_and_no_other(leave: str) -> None:
+    llm = made(depth=2)
+    other = llm.stream(prompts()[1], GREEDY)
+    next(other)
+    stream: Any = llm.stream(prompts()[0], GREEDY)
+    output = stream.output
+    if leave == "break":
+        for _ in stream:
+            break
+    elif leave == "error":
+        with pytest.raises(ZeroDivisionError):
+            [1 // 0 for _ in stream]
+    elif leave == "close":
+        next(stream)
+        stream.close()
+        assert list(stream) == []
+    elif leave == "with":
+        with stream as inner:
+            next(inner)
+    del stream
+    assert output.outputs[0].finish_reason == "abort"
+    assert list(llm.engine.live) == [other.output.request_id]
+    assert [*expected()[1][:1], *ids(list(other))] == expected()[1]
+    assert not llm.streams.unread
+    while llm.engine.busy:
+        llm.engine.step()
+    assert llm.engine.scheduler.ledger.gpu.free == 200
+
+
+def test_a_stream_hands_out_the_abort_that_ends_it() -> None:
+    llm = made()
+    stream = llm.stream(prompts()[0], GREEDY)
+    next(stream)
+    llm.engine.abort(stream.output.request_id)
+    assert [delta.finish_reason for delta in stream] == ["abort"]
+
+
+def test_an_interrupted_generate_leaves_nothing_behind() -> None:
+    llm = made()
+    plain, calls = llm.engine.step, iter(range(100))
+
+    def step() -> Any:
+        if next(calls) == 4:
+            raise KeyboardInterrupt
+        return plain()
+
+    llm.engine.step = step  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        llm.generate(prompts(), GREEDY)
+    assert not llm.engine.live
+    llm.engine.step = plain  # type: ignore[method-assign]
+    assert [each[0] for each in tokens(llm.generate(prompts(), GREEDY))] == expected()
+
+
+# ---- prompts --------------------------------------------------------------------------------------
+
+
+def test_a_prompt_may_be_a_dict_of_token_ids_alone_and_in_lists() -> None:
+    one, two = prompts()[:2]
+    wanted = [[each] for each in expected()[:2]]
+    llm: Any = made()
+    assert tokens(llm.generate({"prompt_token_ids": one}, GREEDY)) == wanted[:1]
+    assert tokens(llm.generate([{"prompt_token_ids": one}, two], GREEDY)) == wanted
+    assert tokens(llm.generate([one, {"prompt_token_ids": np.array(two)}], GREEDY)) == wanted
+    named = {"prompt_token_ids": one, "prompt": "its text"}
+    (output,) = llm.generate(named, GREEDY)
+    assert output.prompt == "its text"
+    assert ids(list(llm.stream({"prompt_token_ids": two}, GREEDY))) == expected()[1]
+
+
+def test_arrays_are_token_ids() -> None:
+    one, two = prompts()[:2]
+    llm: Any = made()
+    assert tokens(llm.generate(np.array(one), GREEDY)) == [[expected()[0]]]
+    assert tokens(llm.generate(torch.tensor(two), GREEDY)) == [[expected()[1]]]
+    assert llm.generate([], GREEDY) == []
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ({"prompt_token_ids": [1], "pixels": 3}, "'pixels' is not understood"),
+        ({"prompt": [1]}, "'prompt' is not understood"),
+        ({}, "{} is not understood"),
+        ({"prompt": "a text"}, "no tokenizer"),
+        ({"prompt_token_ids": "a text"}, "list of whole numbers"),
+        (5, "not int"),
+        (None, "not NoneType"),
+        ([1, "a"], "'a' is none"),
+        ([[1], 5], "list of whole numbers"),
+        ([[1], None], "list of whole numbers"),
+    ],
+)
+def test_what_is_no_prompt_is_refused(prompt: Any, said: str) -> None:
+    llm = made()
+    with pytest.raises(EngineError, match=said):
+        llm.generate(prompt, GREEDY)
+    with pytest.raises(EngineError, match="SamplingParams"):
+        llm.generate([[1]], [{"n": 1}])  # type: ignore[list-item]
+    assert not llm.engine.live
+
+
+def test_max_tokens_none_means_up_to_the_models_length() -> None:
+    open_ended = SamplingParams(max_tokens=None, temperature=0, ignore_eos=True)
+    llm = made()
+    found = llm.generate(prompts()[:2], open_ended)
+    for output, prompt in zip(found, prompts()[:2], strict=True):
+        (one,) = output.outputs
+        assert len(prompt) + len(one.token_ids) == 96
+        assert one.finish_reason == "length"
+    llm.engine.add("direct", prompts()[0], open_ended)
+    output = llm.engine.live["direct"].output
+    llm.engine.run()
+    assert output.outputs[0].token_ids == found[0].outputs[0].token_ids
