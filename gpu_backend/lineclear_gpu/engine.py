@@ -23,7 +23,7 @@ from lineclear.scheduler import Scheduler
 from lineclear_gpu.book import Book
 from lineclear_gpu.executor import Executor
 from lineclear_gpu.flights import EngineRequest, Flight
-from lineclear_gpu.forwards import Forwards, Runner, Sampled, error_text
+from lineclear_gpu.forwards import ForwardRunner, Runner, Sampled, error_text
 from lineclear_gpu.lanes import Lanes
 from lineclear_gpu.outputs import Completion, Decode, Delta, RequestOutput
 from lineclear_gpu.params import ParamsError, SamplingParams, drawn_seed, whole_numbers
@@ -101,7 +101,7 @@ class Engine:
         self.failures: list[str] = []  # forwards that raised, and the requests that did
         self.launches = 0  # plans launched
         self._accepted = 0
-        self._forwards = Forwards(runner)
+        self._forwards = ForwardRunner(runner)
         self.lanes = Lanes(self.book, self.live, len(runner.newest))
         self.results = Results(self.book, self.live)
 

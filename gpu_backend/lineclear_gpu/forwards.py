@@ -18,7 +18,7 @@ import torch
 from lineclear_gpu.batch import UNKNOWN, Batch
 from lineclear_gpu.staging import fetch
 
-__all__ = ["Forwards", "Runner", "Sampled", "error_text"]
+__all__ = ["ForwardRunner", "Runner", "Sampled", "error_text"]
 
 #: torch.cuda, whose streams carry no types.
 cuda: Any = torch.cuda
@@ -54,7 +54,7 @@ def error_text(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-class Forwards:
+class ForwardRunner:
     """Runs batches, in stream order.
 
     Args:

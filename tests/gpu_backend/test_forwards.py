@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lineclear_gpu.batch import UNKNOWN, Batch, Sampling
-from lineclear_gpu.forwards import Forwards
+from lineclear_gpu.forwards import ForwardRunner
 
 SIZE = 4
 
@@ -89,7 +89,7 @@ ROWS = [(lane, [lane, lane + 1]) for lane in (3, 5, 7, 9, 11)]
 def test_only_rows_that_raise_alone_fail(late: bool) -> None:
     for bad in ([], [3], [11], [5, 9], [3, 5, 7, 9, 11]):
         runner = Runner(holds(*bad), late=late)
-        sampled = Forwards(runner).run(batch_of(ROWS))
+        sampled = ForwardRunner(runner).run(batch_of(ROWS))
         assert sorted(sampled.failed) == [(lane - 3) // 2 for lane in bad]
         assert set(sampled.failed.values()) <= {"RuntimeError: two lines"}
         assert (sampled.error is None) == (not bad)
@@ -102,14 +102,14 @@ def test_only_rows_that_raise_alone_fail(late: bool) -> None:
 
 def test_a_batch_that_is_too_large_fails_nobody() -> None:
     runner = Runner(lambda batch: batch.rows > 2)
-    sampled = Forwards(runner).run(batch_of(ROWS))
+    sampled = ForwardRunner(runner).run(batch_of(ROWS))
     assert (sampled.failed, sampled.error) == ({}, "RuntimeError: two lines")
     assert sampled.tokens.tolist() == [101 + lane for lane, _ in ROWS]
 
 
 def test_a_row_that_forks_and_one_that_samples_nothing_keep_their_places() -> None:
     samples = [(0, 3), (0, 12), (2, 7), (4, 11), (4, 13)]
-    sampled = Forwards(Runner(holds(7))).run(batch_of(ROWS, samples))
+    sampled = ForwardRunner(Runner(holds(7))).run(batch_of(ROWS, samples))
     assert sampled.failed == {2: "RuntimeError: two lines"}
     assert sampled.tokens.tolist() == [104, 104, 0, 112, 112]
 
@@ -119,7 +119,7 @@ def test_a_retry_reads_the_tokens_of_the_forward_before_it(late: bool) -> None:
     """The one that raised late has stored its own tokens in the lanes already."""
     fails: list[bool] = [False, True]
     runner = Runner(lambda batch: bool(fails) and fails.pop(0), late=late)
-    run = Forwards(runner).run
+    run = ForwardRunner(runner).run
     first = run(batch_of(ROWS))
     assert first.error is None
     second = run(batch_of([(lane, [UNKNOWN]) for lane, _ in ROWS], start=2))
@@ -138,7 +138,7 @@ def test_tokens_that_cannot_be_fetched_are_computed_again(monkeypatch: pytest.Mo
         return tensor
 
     monkeypatch.setattr("lineclear_gpu.forwards.fetch", fetch)
-    sampled = Forwards(Runner(holds())).run(batch_of(ROWS))
+    sampled = ForwardRunner(Runner(holds())).run(batch_of(ROWS))
     assert sampled.failed == {}
     assert sampled.tokens.tolist() == [101 + lane for lane, _ in ROWS]
 

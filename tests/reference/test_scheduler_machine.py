@@ -322,6 +322,8 @@ FLOORS = {
 #: These happen too, but new examples may miss one; a plan that only moves blocks has a test of its
 #: own in `test_scheduler.py`.
 RARE = frozenset({"rejoin", "discard_swapped", "fail_copy"})
+#: Not met here: tests/reference/scheduling/test_prefix_cache.py and testing/test_own.py run them.
+CACHING = frozenset({"publish", "admit_cached", "evict", "unlist"})
 
 
 @pytest.mark.slow
@@ -334,7 +336,7 @@ def test_every_call_keeps_every_invariant_and_users_see_what_the_model_says() ->
     rates = {name: 100 * TOTALS[name] / steps for name in FLOORS}
     assert {name: rate for name, rate in rates.items() if rate < FLOORS[name]} == {}
     if chosen.derandomize:
-        assert set(TOTALS) >= {*FLOORS, *RARE} == set(ACTIONS) - {"carry"}
+        assert set(TOTALS) >= {*FLOORS, *RARE} == set(ACTIONS) - {"carry", *CACHING}
 
 
 def test_no_user_sees_what_a_hostile_policy_does() -> None:

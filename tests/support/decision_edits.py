@@ -67,8 +67,8 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "nothing is displaced for seats": (
         "scheduling/step.py",
-        "own = Need(entry.record.blocks + due[entry], entry.n, steady)",
-        "own = Need(entry.record.blocks + due[entry], 0, steady)",
+        "own = Need(self.cache.gain(entry.record) + due[entry], entry.n, steady)",
+        "own = Need(self.cache.gain(entry.record) + due[entry], 0, steady)",
     ),
     "nothing is displaced for tokens": (
         "scheduling/step.py",

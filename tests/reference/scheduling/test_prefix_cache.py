@@ -317,7 +317,7 @@ def test_the_table_refuses_what_is_not_certain() -> None:
         actions.evict(ledger, 77)
 
 
-@pytest.mark.parametrize("fault", ["name", "ref", "resting", "leads"])
+@pytest.mark.parametrize("fault", ["name", "ref", "resting", "leads", "words"])
 def test_the_audit_sees_a_broken_cache(fault: str) -> None:
     scheduler = Scheduler(config())
     ask(scheduler, "first", (1, 2), most=6)
@@ -330,6 +330,8 @@ def test_the_audit_sees_a_broken_cache(fault: str) -> None:
         block.name = 2
     elif fault == "ref":
         block.ref += 1
+    elif fault == "words":
+        scheduler.entries["first"].first.words = (7, 2)
     elif fault == "resting":
         ledger.resting.popitem()
     else:
