@@ -127,7 +127,7 @@ def test_stop_texts_without_a_tokenizer_are_refused() -> None:
 
 
 def failing_with(engine: Engine, name: Any, times: int = 10**6, after: bool = False) -> list[int]:
-    """ForwardRunner with a row of this request raise; the number of rows of each that did.
+    """Forwards with a row of this request raise; the number of rows of each that did.
 
     With `after`, they raise when they have computed and stored everything.
     """
