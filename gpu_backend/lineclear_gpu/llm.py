@@ -280,8 +280,9 @@ class LLM:
         """
         text: Any = prompt
         if isinstance(prompt, Mapping):
-            text = prompt.get("prompt")
-            wrong = [key for key in prompt if key not in ("prompt", "prompt_token_ids")]
+            named: Mapping[Any, Any] = prompt
+            text = named.get("prompt")
+            wrong = [key for key in named if key not in ("prompt", "prompt_token_ids")]
             if text is not None and not isinstance(text, str):
                 wrong.append("prompt")
             if wrong or not prompt:
@@ -289,10 +290,11 @@ class LLM:
                     'a prompt is {"prompt_token_ids": [...]} or {"prompt": "..."}; '
                     f"{wrong[0] if wrong else prompt!r} is not understood"
                 )
-            if "prompt_token_ids" in prompt:
-                return text, self.engine.checked(prompt["prompt_token_ids"])
+            if "prompt_token_ids" in named:
+                return text, self.engine.checked(named["prompt_token_ids"])
         if not isinstance(text, str):
-            return None, self.engine.checked(text)
+            ids: Any = text
+            return None, self.engine.checked(ids)
         if self.model.tokenizer is None:
             raise EngineError(
                 "the model has no tokenizer (its weights are random): give token ids"
@@ -311,8 +313,9 @@ def one_or_many(prompts: Prompt | Iterable[Prompt]) -> list[Prompt]:
     Raises:
         EngineError: it is neither.
     """
-    if isinstance(prompts, str | Mapping):
-        return [prompts]
+    alone: Any = prompts
+    if isinstance(alone, str | Mapping):
+        return [alone]
     if not isinstance(prompts, Iterable):
         raise EngineError(
             f"a prompt is a text, token ids, or a dict of them, not {type(prompts).__name__}"

@@ -264,9 +264,8 @@ def test_a_run_is_replayed_from_its_journal() -> None:
         step(scheduler)
     journal.end(scheduler.ledger)
     lines = file.getvalue().splitlines()
-    rows = [json.loads(line) for line in lines]
-    for action in ("publish", "admit_cached", "evict", "name_blocks"):
-        assert any(isinstance(row, list) and row[0] == action for row in rows), action
+    done: set[Any] = {json.loads(line)[0] for line in lines[1:-1]}
+    assert done >= {"publish", "admit_cached", "evict", "name_blocks"}
     again = replay(lines)
     assert again.complete
     assert {n: b.place for n, b in again.ledger.cached.items()} == {
