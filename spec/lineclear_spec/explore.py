@@ -29,6 +29,7 @@ __all__ = [
     "Exploration",
     "Trace",
     "apply",
+    "perform",
     "prepare",
     "replay",
     "search",
@@ -121,7 +122,14 @@ def apply(ledger: GhostLedger, step: Step) -> None:
     Raises:
         Refused: a guard is false.
     """
-    ACTIONS[step[0]].body(ledger, *prepare(ledger, step))
+    perform(ledger, step, prepare(ledger, step))
+
+
+def perform(ledger: GhostLedger, step: Step, own: tuple[Any, ...]) -> None:
+    """Does one step with its records; the output of a new request has names too, if its prompt has."""
+    made = ACTIONS[step[0]].body(ledger, *own)
+    if step[0] == "submit" and made.request.opening:
+        ledger.name_blocks(made, made.request.opening[len(made.words) :])
 
 
 def replay(bounds: Bounds, trace: Sequence[Step]) -> GhostLedger:

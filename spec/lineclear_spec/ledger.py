@@ -145,7 +145,10 @@ class Ledger(Kernel):
     def new_sequence(self, request: Request) -> Sequence:
         """A sequence with a fresh id and every counter 0; it is not alive yet."""
         self.sequences_made += 1
-        return Sequence(self.sequences_made, request)
+        sequence = Sequence(self.sequences_made, request)
+        if request.opening:
+            sequence.words = request.opening[: self.block_of(request.prompt)]
+        return sequence
 
     def new_operation(self, kind: str, request: Request | None) -> None:
         """The operation that has the last number, open, which waits for nothing."""

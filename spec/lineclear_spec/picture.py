@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.explore import prepare
+from lineclear_spec.explore import perform, prepare
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.invariants import INVARIANTS
 from lineclear_spec.ledger import Ledger
@@ -115,7 +115,7 @@ def draw(evidence: Evidence, mutant: Mutant | None = None) -> list[str]:
                     )
                     break
         else:
-            ACTIONS[step[0]].body(ledger, *own)
+            perform(ledger, step, own)
         now = facts(ledger)
         rows.append(
             (str(number), call(step), cells(ledger, GPU), cells(ledger, CPU), change(before, now))

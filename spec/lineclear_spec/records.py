@@ -302,7 +302,7 @@ class Sequence:
             0  # drafts of a sample that is still to come, although a recompute dropped them
         )
         self.void = 0  # samples of steps up to this one are worthless
-        self.words = request.opening  # names of its full blocks, as far as they are given
+        self.words: tuple[int, ...] = ()  # names of its full blocks, as far as they are given
 
     @property
     def length(self) -> int:

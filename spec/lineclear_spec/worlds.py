@@ -157,6 +157,15 @@ BOUNDS = (
         ),
     ),
     Bounds(
+        "forked after its output is published", block_size=1, gpu_blocks=8, max_model_len=6, live=1, shapes=(), tokens=(1,),
+        max_states=40,
+        start=(
+            ("submit", (2, 6, 2, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("settle_step", ()),
+            ("sample", ("s1", 1, 1, 0)), ("append_slots", ("s1", 1)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()),
+            ("settle_step", ()), ("sample", ("s1", 2, 1, 0)), ("publish", ("s1", 2)),
+        ),
+    ),
+    Bounds(
         "half a block", gpu_blocks=6, live=2, shapes=(), tokens=(1, 2), max_states=60,
         start=(
             ("submit", (3, 5, 1, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 3, 0)), ("issue_step", ()), ("settle_step", ()),
