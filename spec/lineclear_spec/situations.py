@@ -12,7 +12,7 @@ from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import Request
 
-__all__ = ["IN_STATES", "IN_TRANSITIONS", "states_shown", "transitions_shown"]
+__all__ = ["IN_STATES", "IN_TRANSITIONS", "OF_CACHING", "states_shown", "transitions_shown"]
 
 
 def live(ledger: GhostLedger) -> list[Request]:
@@ -58,6 +58,20 @@ IN_STATES: dict[str, Callable[[GhostLedger], bool]] = {
     ),
     "samples are void": lambda v: any(s.void > v.settled for r in live(v) for s in r.members),
 }
+
+#: Those of them, and the actions, that only prefix caching brings about.
+OF_CACHING = frozenset(
+    {
+        "a block rests",
+        "a block is shared by two requests",
+        "a request that is swapped out names sealed blocks",
+        "a sealed block can be found no more",
+        "publish",
+        "admit_cached",
+        "evict",
+        "unlist",
+    }
+)
 
 Transition = Callable[[GhostLedger, tuple[Any, ...], GhostLedger], bool]
 

@@ -25,8 +25,11 @@ RECORDS: tuple[type, ...] = (Block, Operation, Pool, Request, Sequence, Ledger)
 #: Owned by the user of the ledger.
 FREE = frozenset({"journal", "collecting"})
 BODIES: dict[CodeType, str] = {row.body.__code__: name for name, row in ACTIONS.items()}
-#: A request is created before it is submitted; a copy belongs to no ledger yet.
-MAKERS = frozenset({Ledger.new_request.__code__, GhostLedger.clone.__code__})
+#: A request is created before it is submitted, and its caller names its tokens; a copy belongs to no
+#: ledger yet.
+MAKERS = frozenset(
+    {Ledger.new_request.__code__, Ledger.name_blocks.__code__, GhostLedger.clone.__code__}
+)
 
 
 class Trespass(AssertionError):

@@ -18,7 +18,7 @@ from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.orders import REMEMBERS
 from lineclear.explore.witnesses import SOMETIMES
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.situations import IN_STATES
+from lineclear_spec.situations import IN_STATES, OF_CACHING
 
 __all__ = [
     "OF_POLICIES",
@@ -57,8 +57,9 @@ CALM: Mapping[str, Any] = MappingProxyType(
     {"live": 3, "aborts": False, "fails": False, "stops": False, "late": False}
 )
 
-#: Nothing of these is reached on purpose: the shapes of a search are such that none is rejected.
-LEFT_OUT = frozenset({"reject"})
+#: Nothing of these is reached on purpose: the shapes of a search are such that none is rejected, and
+#: the oracle of the searches does not know prefix caching.
+LEFT_OUT = frozenset({"reject", *OF_CACHING})
 
 
 def small(preset: str = "default", /, **changes: Any) -> Config:
