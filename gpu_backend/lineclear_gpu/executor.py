@@ -174,7 +174,7 @@ class Executor:
             found = self.streams.result(launched.forward)
         finally:
             self._forget(launched.forward)
-        if broken:  # nobody asked for them, so the whole forward counts as failed
+        if broken:  # `failed_blocks` was not called, so the whole forward counts as failed
             raise next(iter(broken.values()))
         return found
 

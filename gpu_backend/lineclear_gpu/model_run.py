@@ -17,7 +17,7 @@ from lineclear.cli.output import write_json, write_text
 from lineclear.cli.settings import read_settings
 from lineclear.cli.simulate import load
 from lineclear_gpu.command import SMALL, dtype_of
-from lineclear_gpu.serving import serve, summary
+from lineclear_gpu.serving import params_of, serve, summary
 
 if TYPE_CHECKING:
     from lineclear.config import Config
@@ -41,6 +41,7 @@ def run_model(arguments: argparse.Namespace, device: str) -> int:
     defaults = {"depth": 2} if device == "cuda" else {}
     config = read_settings(arguments, SMALL if drawn else defaults)
     workload = short(arguments) if drawn and arguments.generate is None else load(arguments)
+    sampling = params_of(workload, arguments)  # before a model is loaded in vain
     try:
         model = load_model(arguments.model, device=device, dtype=dtype, seed=arguments.seed)
         llm = LLM(
@@ -53,7 +54,7 @@ def run_model(arguments: argparse.Namespace, device: str) -> int:
     if device == "cuda":
         sys.stderr.write(f"{llm.recorded}\n{llm.calibrated}\n")
     recorded = llm.recorded
-    served = serve(llm, workload, arguments)
+    served = serve(llm, workload, sampling, arguments)
     same: bool | None = None
     if arguments.compare:
         llm.close()
@@ -63,7 +64,7 @@ def run_model(arguments: argparse.Namespace, device: str) -> int:
             * -(-llm.config.max_model_len // llm.config.block_size),
         )
         again = LLM(model, config=ample, seed=arguments.seed, eager=arguments.eager or None)
-        reference = serve(again, workload, arguments, quiet=True)
+        reference = serve(again, workload, sampling, arguments, quiet=True)
         same = served["tokens"] == reference["tokens"]
         served["ample"] = {
             "preemptions": reference["preemptions"],

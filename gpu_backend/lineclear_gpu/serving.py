@@ -13,40 +13,70 @@ import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
+from lineclear.cli.exits import UsageError
 from lineclear_gpu.progress import ProgressView
 
 if TYPE_CHECKING:
     from lineclear.workload.workload import Workload
     from lineclear_gpu.llm import LLM
     from lineclear_gpu.outputs import RequestOutput
+    from lineclear_gpu.params import SamplingParams
 
-__all__ = ["serve", "summary"]
+__all__ = ["params_of", "serve", "summary"]
+
+
+def params_of(workload: Workload, arguments: argparse.Namespace) -> list[SamplingParams]:
+    """How each request of the workload is sampled.
+
+    Raises:
+        UsageError: an argument or a row of the workload cannot be sampled with.
+    """
+    from lineclear_gpu.params import ParamsError, SamplingParams
+
+    try:
+        return [
+            SamplingParams(
+                n=arrival.parallel,
+                max_tokens=max(arrival.output_tokens),
+                temperature=arguments.temperature,
+                seed=number,
+                ignore_eos=True,
+                priority=arrival.priority,
+            )
+            for number, arrival in enumerate(workload.requests)
+        ]
+    except ParamsError as error:
+        raise UsageError(str(error)) from error
 
 
 def serve(
-    llm: LLM, workload: Workload, arguments: argparse.Namespace, *, quiet: bool = False
+    llm: LLM,
+    workload: Workload,
+    sampling: list[SamplingParams],
+    arguments: argparse.Namespace,
+    *,
+    quiet: bool = False,
 ) -> dict[str, Any]:
-    """Serves the workload; returns figures and tokens."""
+    """Serves the workload; returns figures and tokens.
+
+    Args:
+        llm: the engine and its model.
+        workload: the requests.
+        sampling: how each is sampled, of `params_of`.
+        arguments: of the command.
+        quiet: whether to show no progress.
+    """
     from lineclear.monitor.audit import InvariantViolation
     from lineclear.monitor.hazards import Hazard
     from lineclear_gpu.engine import EngineError
-    from lineclear_gpu.params import SamplingParams
 
     engine = llm.engine
     draw = random.Random(arguments.seed)
     outputs: list[RequestOutput] = []
     rejected: list[str] = []
     begin = time.perf_counter()
-    for number, arrival in enumerate(workload.requests):
+    for arrival, params in zip(workload.requests, sampling, strict=True):
         prompt = [draw.randrange(llm.model.vocab_size) for _ in range(arrival.prompt_tokens)]
-        params = SamplingParams(
-            n=arrival.parallel,
-            max_tokens=max(arrival.output_tokens),
-            temperature=arguments.temperature,
-            seed=number,
-            ignore_eos=True,
-            priority=arrival.priority,
-        )
         try:
             engine.add(arrival.request_id, prompt, params, tenant=arrival.client or None)
             outputs.append(engine.live[arrival.request_id].output)

@@ -1,8 +1,8 @@
 """Names for the tokens of blocks, so that requests that begin with the same tokens find the same blocks.
 
-Invariant: two blocks have one name exactly if their tokens, all tokens before them, and what else their KV
+Invariant: two blocks have one name only if their tokens, all tokens before them, and what else their KV
 depends on are equal. Names are kept with what they stand for and compared for equality, so two different
-prefixes never collide.
+prefixes never collide. Equal prefixes have one name as long as it is in use or a block is found under it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class PrefixNames:
             tokens: of the blocks.
             before: names of the blocks before the first of these, of the same sequence.
             extra: what the KV depends on besides, such as a tenant's salt, an adapter, or the epoch of the
-                weights; part of the first block's name, and so of all.
+                weights; part of the first block's name, and so of all. Equal as Python compares: 1 and True are
+                one salt.
         """
         size, names = self.block_size, self.names
         name = before[-1] if before else ROOT

@@ -46,6 +46,7 @@ BASELINE: dict[str, object] = {
     "num_lookahead_slots": 0,
     "enable_chunked_prefill": False,
     "swapped_first": True,
+    "prefix_caching": "off",  # they count free blocks, and never evict
 }
 
 RULES: dict[str, Rules] = {

@@ -244,14 +244,23 @@ class Scheduler(Readings):
 
     # ---- prefix caching ------------------------------------------------------------------------
 
-    def name_blocks(self, request_id: Hashable, names: Iterable[int], branch: int = 0) -> None:
+    def name_blocks(
+        self, request_id: Hashable, first: int, names: Iterable[int], branch: int = 0
+    ) -> None:
         """Gives names to the next full blocks of a branch: to those of its output, as they fill.
 
         With `prefix_caching = all` they are published once they are computed. Until then the request
-        runs as if they had no names.
+        runs as if they had no names. Without prefix caching nothing is kept.
+
+        Args:
+            request_id: whose they are.
+            first: index of the first block that they name: the number of names that it has.
+            names: as in `Request.prefix_names`.
+            branch: which of its sequences.
 
         Raises:
-            SchedulerError: the request is not live, has no such branch, or a name is none.
+            SchedulerError: the request is not live, has no such branch, has names for fewer or more
+                blocks than `first`, or a name is none.
         """
         entry = self.entries.get(request_id)
         if entry is None:
@@ -259,6 +268,14 @@ class Scheduler(Readings):
         found = [s for s in entry.record.members if entry.branch(s) == branch]
         if not found:
             raise SchedulerError(f"request_id {request_id!r} has no branch {branch}")
+        if not self.cache.enabled:
+            return
+        known = len(found[0].words)
+        if first != known:
+            raise SchedulerError(
+                f"request_id {request_id!r}, branch {branch} has names for {known} blocks: the next "
+                f"ones begin at {known}, not {first!r}"
+            )
         self.cache.extend(found[0], checked_names(names))
 
     def reset_prefix_cache(self) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 import z3
 
 from lineclear_spec.records import GPU
-from lineclear_spec.state import FIELDS, Block, Int, Request, Sequence, State, unique
+from lineclear_spec.state import FIELDS, Block, Int, Request, State, unique
 from lineclear_spec.terms import Misuse, Record, Term, raw
 from lineclear_spec.vectors import (
     Always,
@@ -28,7 +28,7 @@ from lineclear_spec.vectors import (
     within,
 )
 
-__all__ = ["Bulk", "kept_after", "others_of", "together"]
+__all__ = ["Bulk", "kept_after", "together"]
 
 
 class Bulk:
@@ -318,50 +318,6 @@ class Bulk:
                 v.has(x), z3.substitute(value, (own, x)), before(x)
             )
         self.wrote = True
-
-
-def others_of(
-    old: State,
-    r: Any,
-    b: Any,
-    count: Any,
-    holder: Callable[[Any], Any],
-    rank: Callable[[Any], Any],
-    bound: list[Any],
-) -> list[Any]:
-    """What holds of the holders of a block that are not of the request, listed anew; lemma `others_of`.
-
-    Args:
-        old: the state before.
-        r: the request.
-        b: the block.
-        count: how many there are.
-        holder: each, by its rank.
-        rank: of each.
-        bound: the block if it stands for every one, or nothing.
-    """
-    k, q = z3.Int("k"), z3.Const("q", Sequence)
-
-    def other(q: Any) -> Any:
-        at = old.rank(q, b)
-        return z3.And(within(0, at, old.ref(b)), old.holder(b, at) == q, old.request(q) != r)
-
-    return [
-        quantified(bound, z3.And(0 <= count, count <= old.ref(b))),
-        z3.ForAll(
-            [*bound, k],
-            z3.Implies(within(0, k, count), z3.And(other(holder(k)), rank(holder(k)) == k)),
-        ),
-        z3.ForAll(
-            [*bound, q],
-            z3.Implies(other(q), z3.And(within(0, rank(q), count), holder(rank(q)) == q)),
-        ),
-    ]
-
-
-def quantified(bound: list[Any], formula: Any) -> Any:
-    """The formula for every value of the variables, if there are any."""
-    return z3.ForAll(bound, formula) if bound else formula
 
 
 def kept_after(before: Vector, gone: Vector, after: Vector) -> list[Any]:

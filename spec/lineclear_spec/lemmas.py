@@ -15,7 +15,7 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.bulk import kept_after, others_of, together
+from lineclear_spec.bulk import kept_after, together
 from lineclear_spec.invariants import CPU, GPU, clauses
 from lineclear_spec.state import (
     DOMAINS,
@@ -30,7 +30,7 @@ from lineclear_spec.state import (
     quantify,
     room_of_blocks,
 )
-from lineclear_spec.symbolic_cache import only_entry
+from lineclear_spec.symbolic_cache import only_entry, others_of
 from lineclear_spec.symbolic_pool import largest, put_back
 from lineclear_spec.symbolic_records import least
 from lineclear_spec.vectors import Vector, selected, within

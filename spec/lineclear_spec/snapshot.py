@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from lineclear_spec.block_view import NO_BLOCK, NO_SEQUENCE, NOBODY, BlockView
 from lineclear_spec.ghosts import GhostLedger, bare
 from lineclear_spec.invariants.clause import NEVER
 from lineclear_spec.records import COMPUTE, CPU, GPU, Block, Pool, Request, Sequence
@@ -18,9 +19,6 @@ from lineclear_spec.view import Derived
 
 __all__ = ["ConcreteView"]
 
-NOBODY = Request(-1, 1, 2, 1)
-NO_SEQUENCE = Sequence(-1, NOBODY)
-NO_BLOCK = Block(NOBODY, -1, -1)
 NUMBERS = (
     "offset known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens "
     "previous_tokens drafts void last_samples previous_samples late_drafts"
@@ -43,7 +41,7 @@ def listed_days(calendar: dict[int, dict[Sequence, None]]) -> dict[Sequence, int
     return days
 
 
-class ConcreteView(Derived):
+class ConcreteView(BlockView, Derived):
     """A snapshot of a ledger, read through the accessors of the symbolic state."""
 
     def __init__(self, ledger: GhostLedger) -> None:
@@ -166,42 +164,6 @@ class ConcreteView(Derived):
         """floor(n / block_size)."""
         return n // self.limits.block_size
 
-    # ---- pools -------------------------------------------------------------------------------------------------
-
-    def free(self, tier: int) -> int:
-        """Free places."""
-        return self._pools[tier][0]
-
-    def total(self, tier: int) -> int:
-        """Places."""
-        return self._pools[tier][1]
-
-    def order(self, tier: int, j: int) -> int:
-        """Place at index j: the free ones first."""
-        order = self._pools[tier][2]
-        return order[j] if 0 <= j < len(order) else -1
-
-    def position(self, tier: int, p: int) -> int:
-        """Index of place p."""
-        return self._pools[tier][3].get(p, -1)
-
-    def until(self, tier: int, p: int) -> int:
-        """Last operation that might touch p when it was given up."""
-        until = self._pools[tier][4]
-        return until[p] if 0 <= p < len(until) else 0
-
-    def owner(self, tier: int, p: int) -> Block:
-        """The block that p backs."""
-        return self._owners.get((tier, p), NO_BLOCK)
-
-    def touch(self, tier: int, o: int, p: int) -> bool:
-        """Whether operation o touches p."""
-        return (tier, o, p) in self._touch
-
-    def source(self, tier: int, o: int, p: int) -> int:
-        """The place that operation o copies to place p of the tier."""
-        return self._sources.get((tier, o, p), -1)
-
     def every(self, domain: str, predicate: Callable[[Any], Any]) -> bool:
         """Whether the predicate holds of everything."""
         return all(predicate(x) for x in self.domains[domain])
@@ -209,59 +171,6 @@ class ConcreteView(Derived):
     def some(self, domain: str, predicate: Callable[[Any], Any]) -> bool:
         """Whether the predicate holds of something."""
         return any(predicate(x) for x in self.domains[domain])
-
-    # ---- blocks ------------------------------------------------------------------------------------------------
-
-    def ref(self, b: Block) -> int:
-        """Its ref."""
-        return self._block.get(b, NO_BLOCK).ref
-
-    def tier(self, b: Block) -> int:
-        """Its tier."""
-        return self._block.get(b, NO_BLOCK).tier
-
-    def place(self, b: Block) -> int:
-        """Its place."""
-        return self._block.get(b, NO_BLOCK).place
-
-    def group(self, b: Block) -> Request:
-        """Its request."""
-        return self._block.get(b, NO_BLOCK).request
-
-    def name(self, b: Block) -> int:
-        """The name of its tokens."""
-        return self._block.get(b, NO_BLOCK).name
-
-    def listed(self, b: Block) -> bool:
-        """Whether it can be found under its name."""
-        return b in self._block and self._cached.get(self._block[b].name) is b
-
-    def cached(self, name: int) -> Block:
-        """The block that can be found under the name."""
-        return self._cached.get(name, NO_BLOCK)
-
-    def preceding(self, name: int) -> int:
-        """How many blocks come before the one of that name."""
-        return self._preceding.get(name, -1)
-
-    def word(self, s: Sequence, i: int) -> int:
-        """The name of its block i."""
-        words = self._words.get(s, ())
-        return words[i] if 0 <= i < len(words) else 0
-
-    def opening(self, r: Request, i: int) -> int:
-        """The name of block i of its prompt."""
-        return r.opening[i] if 0 <= i < len(r.opening) else 0
-
-    def slot(self, b: Block) -> int:
-        """Its index among the blocks of its request."""
-        held = self._held.get(self.group(b), [])
-        return held.index(b) if b in held else -1
-
-    def holder(self, b: Block, k: int) -> Sequence:
-        """The k-th sequence that names it."""
-        holders = self._holders.get(b, [])
-        return holders[k] if 0 <= k < len(holders) else NO_SEQUENCE
 
     # ---- sequences ---------------------------------------------------------------------------------------------
 

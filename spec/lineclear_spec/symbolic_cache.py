@@ -13,12 +13,11 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.bulk import others_of
 from lineclear_spec.state import Block, Int, Sequence, State, unique
 from lineclear_spec.terms import Record, Term, raw
 from lineclear_spec.vectors import Vector, selected, within
 
-__all__ = ["Cache", "only_entry"]
+__all__ = ["Cache", "only_entry", "others_of"]
 
 
 def only_entry(s: State, q: Any, at: Any) -> Any:
@@ -33,6 +32,50 @@ def only_entry(s: State, q: Any, at: Any) -> Any:
         ),
         patterns=[s.table(x, j)],
     )
+
+
+def others_of(
+    old: State,
+    r: Any,
+    b: Any,
+    count: Any,
+    holder: Callable[[Any], Any],
+    rank: Callable[[Any], Any],
+    bound: list[Any],
+) -> list[Any]:
+    """What holds of the holders of a block that are not of the request, listed anew; lemma `others_of`.
+
+    Args:
+        old: the state before.
+        r: the request.
+        b: the block.
+        count: how many there are.
+        holder: each, by its rank.
+        rank: of each.
+        bound: the block if it stands for every one, or nothing.
+    """
+    k, q = z3.Int("k"), z3.Const("q", Sequence)
+
+    def other(q: Any) -> Any:
+        at = old.rank(q, b)
+        return z3.And(within(0, at, old.ref(b)), old.holder(b, at) == q, old.request(q) != r)
+
+    return [
+        quantified(bound, z3.And(0 <= count, count <= old.ref(b))),
+        z3.ForAll(
+            [*bound, k],
+            z3.Implies(within(0, k, count), z3.And(other(holder(k)), rank(holder(k)) == k)),
+        ),
+        z3.ForAll(
+            [*bound, q],
+            z3.Implies(other(q), z3.And(within(0, rank(q), count), holder(rank(q)) == q)),
+        ),
+    ]
+
+
+def quantified(bound: list[Any], formula: Any) -> Any:
+    """The formula for every value of the variables, if there are any."""
+    return z3.ForAll(bound, formula) if bound else formula
 
 
 class Cache:
@@ -137,6 +180,11 @@ class Cache:
         """
         s, r = self.state, request.z
         old = s.snapshot()
+        counted = z3.Const("b", Block)
+        self.demand(
+            Term(z3.ForAll([counted], old.ref(counted) >= 0)),
+            "no block is named fewer than 0 times",
+        )
         name = unique("dropped")
         count = z3.Function(f"{name}_ref", Block, Int)
         holder = z3.Function(f"{name}_holder", Block, Int, Sequence)
@@ -154,6 +202,7 @@ class Cache:
         def chosen(b: Any) -> Any:
             return z3.And(old.ref(b) >= 1, old.name(b) != 0, count(b) == 0)
 
+        # They are finitely many: each was named by an entry of one of the request's sequences.
         for fact in selected(Block, size, at, seat, chosen):
             self.assume(fact)
         self.wrote = True

@@ -73,7 +73,7 @@ def test_numbers_of_numpy_and_lists_are_taken_as_plain_values() -> None:
     assert SamplingParams(stop=None, stop_token_ids=None).ends == ()
 
 
-def test_the_largest_top_k_and_temperature_hurt_nobody() -> None:
+def test_the_largest_top_k_and_temperature_hurt_no_request() -> None:
     engine = made().engine
     engine.add("wide", prompts()[0], SamplingParams(top_k=10**30, temperature=3e38, max_tokens=4))
     engine.add("plain", prompts()[1], GREEDY)
@@ -97,7 +97,7 @@ def test_the_largest_top_k_and_temperature_hurt_nobody() -> None:
         ([2**70], "does not"),
     ],
 )
-def test_a_bad_prompt_is_refused_and_nobody_else_sees_it(prompt: Any, said: str) -> None:
+def test_a_bad_prompt_is_refused_and_no_other_request_sees_it(prompt: Any, said: str) -> None:
     engine = made().engine
     engine.add("good", prompts()[0], GREEDY)
     good = engine.live["good"].output
@@ -172,14 +172,14 @@ def test_a_request_whose_row_always_raises_ends_alone(depth: int, pool: dict[str
             assert output.outputs[0].token_ids == expected()[number], number
     assert max(raised) > 1
     assert raised.count(1) >= 2
-    assert llm.engine.scheduler.counters.restarted == 1  # nobody else starts again
+    assert llm.engine.scheduler.counters.restarted == 1  # no other request starts again
     assert llm.engine.scheduler.ledger.gpu.free == llm.config.num_gpu_blocks
     assert len(llm.engine.book.free) == len(llm.engine.book.known)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after it is computed"])
 @pytest.mark.parametrize("params", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
-def test_a_step_that_raises_once_costs_nobody_a_token_or_a_restart(
+def test_a_step_that_raises_once_costs_no_token_and_no_restart(
     after: bool, params: SamplingParams
 ) -> None:
     wanted = tokens(list(outputs_of_run(made(), params)))

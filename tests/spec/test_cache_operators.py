@@ -69,7 +69,7 @@ def test_names() -> None:
             both = Both(state.clone())
             q, i = both.record(both.ledger.sequences[k]), both.record(index)
             if index < 0:
-                continue  # a precondition on formulas; on plain data nobody asks it
+                continue  # a precondition on formulas, which plain data does not check
             compare(
                 both,
                 lambda v, k=k, n=index: v.name_of(v.sequences[k], n),
@@ -94,30 +94,23 @@ def test_names() -> None:
 def test_blocks_by_name() -> None:
     for state in states():
         for name in (0, 1, 4):
-            both = Both(state.clone())
-            n = both.record(name)
-            compare(both, lambda v, n=name: v.is_listed(n), lambda s, n=n: s.is_listed(n))
-            both = Both(state.clone())
-            n = both.record(name)
-            compare(both, lambda v, n=name: v.listing(n), lambda s, n=n: s.listing(n))
-            both = Both(state.clone())
-            n = both.record(name)
-            compare(both, lambda v, n=name: v.forget_name(n), lambda s, n=n: s.forget_name(n))
+            for word in ("is_listed", "listing", "forget_name"):
+                both = Both(state.clone())
+                n = both.record(name)
+                compare(
+                    both,
+                    lambda v, w=word, n=name: getattr(v, w)(n),
+                    lambda s, w=word, n=n: getattr(s, w)(n),
+                )
         for k, count in ((0, 0), (0, 1), (0, 2), (2, 1)):
-            both = Both(state.clone())
-            q, n = both.record(both.ledger.sequences[k]), both.record(count)
-            compare(
-                both,
-                lambda v, k=k, n=count: v.all_listed(v.sequences[k], n),
-                lambda s, q=q, n=n: s.all_listed(q, n),
-            )
-            both = Both(state.clone())
-            q, n = both.record(both.ledger.sequences[k]), both.record(count)
-            compare(
-                both,
-                lambda v, k=k, n=count: v.found(v.sequences[k], n),
-                lambda s, q=q, n=n: s.found(q, n),
-            )
+            for word in ("all_listed", "found"):
+                both = Both(state.clone())
+                q, n = both.record(both.ledger.sequences[k]), both.record(count)
+                compare(
+                    both,
+                    lambda v, w=word, k=k, n=count: getattr(v, w)(v.sequences[k], n),
+                    lambda s, w=word, q=q, n=n: getattr(s, w)(q, n),
+                )
 
 
 def test_one_block() -> None:

@@ -19,11 +19,12 @@ z3 = pytest.importorskip("z3")
 from lineclear_spec import queries
 from lineclear_spec import records as plain
 from lineclear_spec.actions import ACTIONS
+from lineclear_spec.block_view import NO_BLOCK, NO_SEQUENCE, NOBODY
 from lineclear_spec.explore import prepare, replay, search
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.lifecycle import EVENTS
 from lineclear_spec.records import Broken
-from lineclear_spec.snapshot import NO_BLOCK, NO_SEQUENCE, NOBODY, ConcreteView
+from lineclear_spec.snapshot import ConcreteView
 from lineclear_spec.state import BLOCK_OF, CAP, FIELDS, NEED, Block, Request, Sequence, State
 from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.terms import raw

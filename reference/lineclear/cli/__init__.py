@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
+from typing import NoReturn
 
 from lineclear import __version__
 from lineclear.cli.exits import BROKEN_PIPE, INTERRUPTED, USAGE, UsageError, missing_extra
@@ -59,6 +60,14 @@ examples:
 """
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line; subcommands get one of the same kind."""
+
+    def error(self, message: str) -> NoReturn:
+        """Says what is wrong with the arguments, and where they are explained."""
+        self.exit(USAGE, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
 def module_of(name: str) -> str:
     """The module of a command."""
     return ELSEWHERE.get(name, f"lineclear.cli.{name}")
@@ -66,7 +75,7 @@ def module_of(name: str) -> str:
 
 def make_parser() -> argparse.ArgumentParser:
     """Builds the parser of the command and all its subcommands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="lineclear",
         description="A paged KV cache scheduler for LLM serving; every action is proved safe.",
         epilog=EPILOG,

@@ -12,7 +12,7 @@ from typing import Any
 from lineclear_spec.ghosts import guards_of
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import Refused, Request
+from lineclear_spec.records import CPU, GPU, Refused, Request
 
 __all__ = ["blocked"]
 
@@ -30,12 +30,13 @@ def blocked(ledger: Ledger) -> list[dict[str, Any]]:
 def row(ledger: Ledger, record: Request) -> dict[str, Any]:
     """The holdings of one request, and the guard that refuses it."""
     running = record.phase == Phase.RUNNING
+    named = {block for sequence in record.members for block in sequence.table}
     guard, figures = awaited(ledger, record) if running else refused(ledger, record)
     return {
         "request": record.id,
         "phase": record.phase.name,
-        "gpu_blocks": record.blocks if running else 0,
-        "cpu_blocks": 0 if running else record.blocks,
+        "gpu_blocks": sum([block.tier == GPU for block in named]),
+        "cpu_blocks": sum([block.tier == CPU for block in named]),
         "known": sum(map(ledger.known, record.members)),
         "computed": sum(map(ledger.computed, record.members)),
         "guard": guard,
@@ -52,7 +53,8 @@ def refused(ledger: Ledger, record: Request) -> tuple[str | None, dict[str, int]
             return refusal.guard, {"copy": record.copy}
         swapped = record.phase == Phase.SWAPPED
         need = record.blocks if swapped else ledger.need(record.members[0].known_tokens)
-        return refusal.guard, {"wants": need, "free": ledger.gpu.free}
+        free = ledger.gpu.free + len(ledger.resting)
+        return refusal.guard, {"wants": need, "free": free}
     return None, {}
 
 

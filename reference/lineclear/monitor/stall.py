@@ -125,7 +125,7 @@ class Stall:
         step: steps issued so far.
         in_flight: steps that are not committed.
         open_copies: swaps that a plan carried and that are not complete.
-        gpu_free: free blocks of the GPU pool, of gpu_total.
+        gpu_free: blocks of the GPU pool that are free or can be evicted, of gpu_total.
         cpu_free: free blocks of the CPU pool, of cpu_total.
         holders: what each live request holds that holds anything.
         held: what keeps each live request, those that run first, then in the queue's order.
@@ -209,12 +209,14 @@ def stall_report(scheduler: Readings) -> Stall:
     gpu, cpu = ledger.gpu, ledger.cpu
     copies = [o.number for o in ledger.operations.values() if o.kind in (SWAP_IN, SWAP_OUT)]
     entries = sorted(scheduler.entries.values(), key=lambda entry: entry.number)
-    holders = [holder(scheduler, entry) for entry in entries if entry.record.blocks]
+    holders = [
+        holder(scheduler, entry) for entry in entries if scheduler.cache.named(entry.record)
+    ]
     return Stall(
         ledger.steps,
         ledger.steps - ledger.settled,
         tuple(number for number in copies if number <= ledger.carried),
-        gpu.free,
+        scheduler.cache.available,
         gpu.total,
         cpu.free,
         cpu.total,
@@ -225,7 +227,7 @@ def stall_report(scheduler: Readings) -> Stall:
 
 def holder(scheduler: Readings, entry: Entry) -> Holder:
     """The holdings of the request."""
-    record, blocks = entry.record, entry.record.blocks
+    record, blocks = entry.record, scheduler.cache.named(entry.record)
     return Holder(
         entry.name,
         record.phase.name.lower(),
@@ -289,8 +291,7 @@ def with_change(
     # `add` took the request, so it fits into an empty pool: no guard of the table is false whatever
     # ends, but a preset may keep its watermark free even then. Where nothing is held and nothing is
     # in flight there is nothing to wait for: the next step takes it, or a rule of the preset keeps it.
-    unused = ledger.gpu.free + len(ledger.resting)
-    alone = unused == ledger.gpu.total and ledger.steps == ledger.settled
+    alone = scheduler.cache.available == ledger.gpu.total and ledger.steps == ledger.settled
     waiting = NOTHING if guard in ("rules", "none") and alone else HELPS
     change = change_for(scheduler, entry, guard, figures)
     beyond = beyond_the_watermark(scheduler, entry) if guard == "rules" else 0
@@ -319,7 +320,8 @@ def change_for(scheduler: Readings, entry: Entry, guard: str, figures: dict[str,
     if guard == "blocks":
         there = max(0, figures["free"] - figures["growth"] - figures["watermark"])
         missing = figures["wants"] - there
-        return relief("blocks", missing, [(o.name, o.record.blocks) for o in others])
+        gains = [(other.name, scheduler.cache.gain(other.record)) for other in others]
+        return relief("blocks", missing, gains)
     if guard == "seats":
         missing = figures["wants"] + figures["taken"] - figures["of"]
         return relief("seats", missing, [(o.name, o.record.width) for o in others])
@@ -333,16 +335,17 @@ def head_of_queue(
     scheduler: Readings, step: Step, entry: Entry, planned: Need
 ) -> tuple[str, dict[str, Any]]:
     """The guard that keeps the head of the queue, and its figures."""
-    ledger, config = scheduler.ledger, scheduler.config
+    config = scheduler.config
     if entry.record.copy:
         return "open_copy", {"operation": entry.record.copy}
     want, have = step.want(entry), step.have() - planned
     if have.blocks < want.blocks:
-        kept = ledger.gpu.free - step.due - step.have().blocks
+        free = scheduler.cache.available
+        kept = free - step.due - step.have().blocks
         growth = planned.blocks + step.due
         return "blocks", {
             "wants": want.blocks,
-            "free": ledger.gpu.free,
+            "free": free,
             "growth": growth,
             "watermark": kept,
         }

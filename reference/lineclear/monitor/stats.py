@@ -18,7 +18,7 @@ def stats(scheduler: Readings) -> dict[str, int | float]:
         "vllm:num_requests_running": len(ledger.running),
         "vllm:num_requests_waiting": len(ledger.waiting),
         "vllm:num_requests_swapped": len(ledger.swapped),
-        "vllm:gpu_cache_usage_perc": 1 - gpu.free / gpu.total,
+        "vllm:gpu_cache_usage_perc": 1 - (gpu.free + len(ledger.resting)) / gpu.total,
         "vllm:cpu_cache_usage_perc": 1 - cpu.free / cpu.total if cpu.total else 0.0,
         "vllm:num_preemptions_total": sum(counters.preemptions.values()),
         "vllm:request_success_total": sum(counters.finished.values()),

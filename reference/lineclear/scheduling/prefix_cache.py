@@ -10,6 +10,7 @@ longest first; of one table the end rests before the beginning.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from lineclear.config import Config
@@ -117,22 +118,25 @@ class PrefixCache:
                 count -= 1
                 yield block.name
 
+    def sealed_of(self, record: Record) -> Counter[Block]:
+        """The sealed blocks that a request's tables name, each with how often."""
+        if not self.enabled:
+            return Counter()
+        tables = [sequence.table for sequence in record.members]
+        return Counter([block for table in tables for block in table if block.name])
+
+    def named(self, record: Record) -> int:
+        """Distinct blocks that a request's tables name, its own and sealed ones."""
+        return record.blocks + len(self.sealed_of(record))
+
     def gain(self, record: Record) -> int:
         """Blocks that are available once a running request has given up its own."""
-        if not self.enabled:
-            return record.blocks
-        named: dict[Block, int] = {}
-        for sequence in record.members:
-            for block in sequence.table:
-                if block.name:
-                    named[block] = named.get(block, 0) + 1
-        return record.blocks + sum([block.ref == entries for block, entries in named.items()])
+        sealed = self.sealed_of(record)
+        return record.blocks + sum([block.ref == entries for block, entries in sealed.items()])
 
     def shares(self, record: Record) -> bool:
         """Whether a request's tables name sealed blocks. Swapped out it would keep them on the GPU."""
-        return self.enabled and any(
-            block.name for sequence in record.members for block in sequence.table
-        )
+        return bool(self.sealed_of(record))
 
     def reset(self) -> int:
         """No block can be found any more; running requests keep theirs. How many could be."""
@@ -156,7 +160,7 @@ class PrefixCache:
         """Tokens of further blocks of the sequence have names."""
         known = len(sequence.words)
         self.ledger.name_blocks(sequence, names)
-        if self.enabled and sequence.request.phase == Phase.RUNNING:
+        if sequence.request.phase == Phase.RUNNING:
             self.pending.setdefault(sequence, known)
 
     def publish(self) -> None:

@@ -165,9 +165,9 @@ class Transitions:
         record, whose prompt is all tokens that are known. The branches of a group differ behind the
         prompt, so a group begins again there.
         """
-        ledger, old = self.ledger, entry.record
+        ledger, old, first = self.ledger, entry.record, entry.first
         self.batch.leave_all(entry)
-        known = ledger.known(entry.first) if entry.n == 1 else old.prompt
+        known = ledger.known(first) if entry.n == 1 else old.prompt
         running, members = old.phase == Phase.RUNNING, tuple(old.members)
         self.counters.recomputed_tokens += entry.computed(ledger)
         self.counters.restarted += 1
@@ -175,7 +175,8 @@ class Transitions:
         if running:
             self._stop(entry, members)
         self.live.of.pop(old, None)
-        record = entry.record = ledger.new_request(known, old.limit, entry.n)
+        names = first.words[: ledger.block_of(known)]
+        record = entry.record = ledger.new_request(known, old.limit, entry.n, names)
         entry.first = actions.submit(ledger, record)
         entry.others = entry.outputs = None
         entry.branches_made = 1

@@ -216,7 +216,7 @@ class Simulation:
         gpu, cpu = ledger.gpu, ledger.cpu
         self.collector.elapse(
             max(0.0, moment - self.now),
-            gpu=1 - gpu.free / gpu.total,
+            gpu=1 - (gpu.free + len(ledger.resting)) / gpu.total,
             cpu=1 - cpu.free / cpu.total if cpu.total else 0.0,
             running=len(ledger.running),
             waiting=len(ledger.waiting) + len(ledger.swapped),
@@ -329,7 +329,8 @@ class Simulation:
             if row.prefill and row.start is not None:
                 pairs += row.tokens * row.start + row.tokens * (row.tokens + 1) // 2
         ledger = self.scheduler.ledger
-        context = (ledger.gpu.total - ledger.gpu.free) * self.config.block_size
+        named = ledger.gpu.total - ledger.gpu.free - len(ledger.resting)
+        context = named * self.config.block_size
         collector.held_slots += context
         collector.filled_slots += min(
             filled, context

@@ -109,7 +109,7 @@ class LineclearUnderTest:
             full = self.scheduler.ledger.known(entry.first) // size
             if len(words) < full:
                 tokens = self.tokens[str(name)][len(words) * size : full * size]
-                self.scheduler.name_blocks(name, self.names.of(tokens, words))
+                self.scheduler.name_blocks(name, len(words), self.names.of(tokens, words))
 
     def _execute(self, plan: Plan, execute: Execute) -> list[int]:
         for name, _, place in plan.new_blocks:

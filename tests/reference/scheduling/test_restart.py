@@ -37,7 +37,7 @@ def test_it_keeps_its_tokens_and_its_place_and_frees_its_blocks() -> None:
     drive.add("d", 1, 2)
     assert next(iter(rows(drive.schedule()))) == "a"  # before d, which came later
     assert drive.scheduler.counters.restarted == 1
-    assert not drive.scheduler.restart("nobody")
+    assert not drive.scheduler.restart("unknown")
 
 
 def test_its_outputs_count_from_the_callers_prompt() -> None:
@@ -80,10 +80,10 @@ def test_it_may_be_in_any_phase_and_passes_no_admission(phase: str) -> None:
     assert drive.run()["a"].outputs[0].generated_tokens == 12
 
 
-class Told(TenantPolicy):
+class Recording(TenantPolicy):
     """Serves tenants by name, and notes what it hears."""
 
-    name = "told"
+    name = "recording"
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class Told(TenantPolicy):
 
 
 def test_its_tenant_is_not_charged_for_the_prompt_again() -> None:
-    policy = Told()
+    policy = Recording()
     drive = Drive(policy)
     request = Request(request_id="a", prompt_tokens=6, max_tokens=9, tenant="t")
     drive.scheduler.add(request)

@@ -1,0 +1,119 @@
+# pyright: basic
+"""The places and blocks of a concrete ledger, and names, read through the accessors of the symbolic state.
+
+Guarantees: as `snapshot.py`, whose view this is a part of.
+"""
+
+from __future__ import annotations
+
+from lineclear_spec.records import Block, Request, Sequence
+
+__all__ = ["NOBODY", "NO_BLOCK", "NO_SEQUENCE", "BlockView"]
+
+NOBODY = Request(-1, 1, 2, 1)
+NO_SEQUENCE = Sequence(-1, NOBODY)
+NO_BLOCK = Block(NOBODY, -1, -1)
+
+
+class BlockView:
+    """What a view reads of places, blocks and names."""
+
+    _pools: dict[int, tuple[int, int, list[int], dict[int, int], list[int]]]
+    _owners: dict[tuple[int, int], Block]
+    _touch: set[tuple[int, int, int]]
+    _sources: dict[tuple[int, int, int], int]
+    _block: dict[Block, Block]
+    _held: dict[Request, list[Block]]
+    _holders: dict[Block, list[Sequence]]
+    _cached: dict[int, Block]
+    _words: dict[Sequence, tuple[int, ...]]
+    _preceding: dict[int, int]
+
+    # ---- places -----------------------------------------------------------------------------------
+
+    def free(self, tier: int) -> int:
+        """Free places."""
+        return self._pools[tier][0]
+
+    def total(self, tier: int) -> int:
+        """Places."""
+        return self._pools[tier][1]
+
+    def order(self, tier: int, j: int) -> int:
+        """Place at index j: the free ones first."""
+        order = self._pools[tier][2]
+        return order[j] if 0 <= j < len(order) else -1
+
+    def position(self, tier: int, p: int) -> int:
+        """Index of place p."""
+        return self._pools[tier][3].get(p, -1)
+
+    def until(self, tier: int, p: int) -> int:
+        """Last operation that might touch p when it was given up."""
+        until = self._pools[tier][4]
+        return until[p] if 0 <= p < len(until) else 0
+
+    def owner(self, tier: int, p: int) -> Block:
+        """The block that p backs."""
+        return self._owners.get((tier, p), NO_BLOCK)
+
+    def touch(self, tier: int, o: int, p: int) -> bool:
+        """Whether operation o touches p."""
+        return (tier, o, p) in self._touch
+
+    def source(self, tier: int, o: int, p: int) -> int:
+        """The place that operation o copies to place p of the tier."""
+        return self._sources.get((tier, o, p), -1)
+
+    # ---- blocks -----------------------------------------------------------------------------------
+
+    def ref(self, b: Block) -> int:
+        """Its ref."""
+        return self._block.get(b, NO_BLOCK).ref
+
+    def tier(self, b: Block) -> int:
+        """Its tier."""
+        return self._block.get(b, NO_BLOCK).tier
+
+    def place(self, b: Block) -> int:
+        """Its place."""
+        return self._block.get(b, NO_BLOCK).place
+
+    def group(self, b: Block) -> Request:
+        """Its request."""
+        return self._block.get(b, NO_BLOCK).request
+
+    def name(self, b: Block) -> int:
+        """The name of its tokens."""
+        return self._block.get(b, NO_BLOCK).name
+
+    def listed(self, b: Block) -> bool:
+        """Whether it can be found under its name."""
+        return b in self._block and self._cached.get(self._block[b].name) is b
+
+    def cached(self, name: int) -> Block:
+        """The block that can be found under the name."""
+        return self._cached.get(name, NO_BLOCK)
+
+    def preceding(self, name: int) -> int:
+        """How many blocks come before the one of that name."""
+        return self._preceding.get(name, -1)
+
+    def word(self, s: Sequence, i: int) -> int:
+        """The name of its block i."""
+        words = self._words.get(s, ())
+        return words[i] if 0 <= i < len(words) else 0
+
+    def opening(self, r: Request, i: int) -> int:
+        """The name of block i of its prompt."""
+        return r.opening[i] if 0 <= i < len(r.opening) else 0
+
+    def slot(self, b: Block) -> int:
+        """Its index among the blocks of its request."""
+        held = self._held.get(self.group(b), [])
+        return held.index(b) if b in held else -1
+
+    def holder(self, b: Block, k: int) -> Sequence:
+        """The k-th sequence that names it."""
+        holders = self._holders.get(b, [])
+        return holders[k] if 0 <= k < len(holders) else NO_SEQUENCE
