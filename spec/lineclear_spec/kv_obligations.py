@@ -1,0 +1,256 @@
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
+"""What has to be proved of KV, unit by unit: each action, the device's own action, the start state.
+
+Guarantees: the actions are those of the table, run once more; what is proved of the table is a hypothesis
+here, and nothing that is proved here is a hypothesis there. What is assumed of a device or of a caller is a
+premise with a name (`kv_premises.py`), and nothing else is.
+
+There are three parts: `version_...` says which operation wrote what a place has, `history_...` what an
+operation writes there, `kv_...` what that is to those who read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import z3
+
+from lineclear_spec import dialect
+from lineclear_spec.actions import ACTIONS
+from lineclear_spec.device import run
+from lineclear_spec.goals import Goal, Unit, record, start_state
+from lineclear_spec.invariants import (
+    CPU,
+    GPU,
+    INVARIANTS,
+    Clause,
+    clauses,
+    is_free,
+    kv_clauses,
+    within,
+)
+from lineclear_spec.kv_fields import FAILS, POSITION, SLOT
+from lineclear_spec.kv_premises import premises
+from lineclear_spec.state import (
+    BLOCK_OF,
+    BLOCK_SIZE,
+    Sequence,
+    State,
+    background,
+    instance,
+    quantify,
+)
+from lineclear_spec.symbolic import SymbolicLedger
+from lineclear_spec.symbolic_kv import being_built, first_position
+from lineclear_spec.terms import raw
+
+__all__ = ["HALVES", "KV_UNITS", "kv_unit"]
+
+VERSION, HISTORY, KV = HALVES = "version", "history", "kv"
+RUN, START = "run", "start"
+KV_UNITS = tuple(f"{half}_{name}" for half in HALVES for name in (START, RUN, *ACTIONS))
+#: Invariants of each part; those of the parts before it are hypotheses.
+OF: dict[str, frozenset[str]] = {
+    VERSION: frozenset({"device", "version", "memory"}),
+    HISTORY: frozenset({"history"}),
+    KV: frozenset({"plan", "lies", "holds", "cached", "tokens", "foreseen", "vouched"}),
+}
+#: Invariants of the table that the proofs of a half use.
+USED = {
+    VERSION: frozenset({"ordered", "clocks"}),
+    HISTORY: frozenset({"ordered", "clocks", "references", "conservation"}),
+    KV: frozenset(
+        "ordered clocks pending references conservation capacity group_local residency members catalogue "
+        "own_words exclusive_write free_list steady words tokens_exist drafts owed limit".split()
+    ),
+}
+
+
+def own(half: str) -> list[Clause]:
+    """The clauses that are proved in a half."""
+    return [c for c in kv_clauses() if c.invariant in OF[half]]
+
+
+def slots() -> list[Any]:
+    """A position is a slot of a block, and a slot of a block is a position."""
+    i, k, s = z3.Ints("i k s")
+    at = POSITION(k, s)
+    return [
+        z3.ForAll(
+            [i],
+            z3.Implies(
+                i >= 0,
+                z3.And(0 <= SLOT(i), SLOT(i) < BLOCK_SIZE, POSITION(BLOCK_OF(i), SLOT(i)) == i),
+            ),
+            patterns=[SLOT(i)],
+        ),
+        z3.ForAll(
+            [k, s],
+            z3.Implies(
+                z3.And(0 <= k, 0 <= s, s < BLOCK_SIZE),
+                z3.And(at >= 0, BLOCK_OF(at) == k, SLOT(at) == s),
+            ),
+            patterns=[at],
+        ),
+    ]
+
+
+def told(clause: Clause, state: State) -> Any:
+    """The clause as a hypothesis about a state."""
+    patterns = clause.patterns
+    return quantify(
+        clause.domains,
+        lambda *x: clause.predicate(state, *x),
+        (lambda *x: patterns(state, *x)) if patterns else None,
+    )
+
+
+def hypotheses(half: str, state: State) -> list[Any]:
+    """What is known before: of the table, of KV, and of numbers."""
+    table = [c for c in clauses() if c.invariant in USED[half]]
+    known = [*table, *[c for part in HALVES[: HALVES.index(half) + 1] for c in own(part)]]
+    found = [told(c, state) for c in known]
+    if half != VERSION:
+        found += [FAILS(-1), z3.Not(FAILS(0)), *slots()]
+    return [*background(), *found]
+
+
+def kept(half: str, ledger: SymbolicLedger, after: State) -> list[Goal]:
+    """Every clause of a half afterwards; of one that reads nothing that was written nothing is asked."""
+    goals: list[Goal] = []
+    depth = len(ledger.assumptions)
+    for clause in own(half):
+        after.reads.clear()
+        goal = instance(clause.domains, lambda *x, c=clause: c.predicate(after, *x))
+        frame = ledger.unchanged(after)
+        goals.append(Goal("preserved", clause.name, depth, None if frame else goal))
+    return goals
+
+
+def kv_unit(name: str, body: Callable[..., Any] | None = None) -> Unit:
+    """The obligations of one unit; `body` stands in for the action's function (mutants)."""
+    half, _, action = name.partition("_")
+    if action == START:
+        return start(half)
+    before = State.arbitrary()
+    ledger = SymbolicLedger(before.snapshot())
+    ledger.start_watching()
+    parameters = ("number",) if action == RUN else ACTIONS[action].parameters
+    arguments = [record(ledger, parameter) for parameter in parameters]
+    function = body or (run if action == RUN else ACTIONS[action].body)
+    if action != RUN:
+        dialect.check_action(function)
+    result = function(ledger, *arguments)
+    values = [raw(argument) for argument in arguments]
+    for premise in premises(half, action, before, ledger.state, values, raw(result)):
+        ledger.assume(premise.formula)
+    goals: list[Goal] = []
+    if name == "kv_issue_step":
+        for clause in INVARIANTS["capacity"].clauses:  # proved in the action's own unit
+            ledger.assume(told(clause, ledger.state))
+        goals = cuts(ledger)
+    depth = len(ledger.assumptions)
+    goals += [
+        Goal("theorem", label, depth, goal)
+        for label, goal in theorems(name, before, ledger.state, values)
+    ]
+    goals += kept(half, ledger, ledger.state)
+    return Unit(
+        name,
+        hypotheses(half, before),
+        ledger.assumptions,
+        goals,
+        ledger.guards,
+        before,
+        ledger.state,
+    )
+
+
+def cuts(ledger: SymbolicLedger) -> list[Goal]:
+    """What holds of the tables when a plan is written: shown first, then used."""
+    s = ledger.rows
+    goals: list[Goal] = []
+
+    def lies(q: Any, k: Any) -> Any:
+        b = s.table(q, k)
+        p = s.place(b)
+        return z3.Implies(
+            z3.And(within(0, k, s.length(q)), s.tier(b) == GPU),
+            z3.And(
+                within(0, p, s.total(GPU)),
+                z3.Not(is_free(s, GPU, p)),
+                s.owner(GPU, p) == b,
+                s.ref(b) >= 1,
+            ),
+        )
+
+    def alone(q: Any, k: Any) -> Any:
+        b = s.table(q, k)
+        return z3.Implies(
+            z3.And(
+                being_built(s, q), BLOCK_OF(first_position(s, q)) <= k, within(0, k, s.length(q))
+            ),
+            z3.And(s.ref(b) == 1, s.tier(b) == GPU, s.holder(b, 0) == q, s.index(q, b) == k),
+        )
+
+    for label, fact in (
+        ("a named block lies in its place", lies),
+        ("one entry names what is written", alone),
+    ):
+        goals.append(
+            Goal("lemma", label, len(ledger.assumptions), instance(("sequence", "index"), fact))
+        )
+        ledger.assume(quantify(("sequence", "index"), fact, lambda q, k: [(s.table(q, k),)]))
+    return goals
+
+
+def theorems(unit: str, v: State, new: State, values: list[Any]) -> list[tuple[str, Any]]:
+    """What follows when the device carries out an operation, and when a sample is accepted."""
+    p, i, q = z3.Int("theorem.place"), z3.Int("theorem.position"), z3.Const("theorem.q", Sequence)
+    if unit == "version_run":
+        n = values[0]
+        return [
+            (
+                f"each {name} place that it touches has the version that was decided",
+                z3.Implies(v.touch(tier, n, p), v.actual(tier, p) == v.expected(tier, n, p)),
+            )
+            for tier, name in ((GPU, "GPU"), (CPU, "CPU"))
+        ]
+    if unit == "kv_run":
+        n = values[0]
+        place = v.row_place(n, q, v.block_of(i))
+        return [
+            (
+                "T1",
+                z3.Implies(
+                    z3.And(v.takes(n, q), 0 <= i, i < v.row_first(n, q)),
+                    z3.Or(
+                        v.memory(GPU, place, v.slot_of(i)) == v.row_kv(n, q, i),
+                        v.fails(v.row_relies(n, q)),
+                    ),
+                ),
+            )
+        ]
+    if unit == "kv_sample":
+        q, n = values[0], v.forward_of(values[1])
+        return [
+            ("T2: the forward has run", v.ran(n)),
+            (
+                "T2: its copy has not failed",
+                z3.Implies(v.takes(n, q), z3.Not(v.fails(v.row_relies(n, q)))),
+            ),
+            ("T2: all that it read was right", z3.Implies(v.takes(n, q), v.right(n, q))),
+        ]
+    return []
+
+
+def start(half: str) -> Unit:
+    """Every invariant of a half holds of the empty ledger and a device that has carried out nothing."""
+    state = start_state()
+    goals = [
+        Goal("initiation", c.name, 0, instance(c.domains, lambda *x, c=c: c.predicate(state, *x)))
+        for c in own(half)
+    ]
+    return Unit(f"{half}_{START}", background(), [], goals)
