@@ -36,6 +36,7 @@ from lineclear_spec.kv_premises import premises
 from lineclear_spec.state import (
     BLOCK_OF,
     BLOCK_SIZE,
+    NEED,
     Sequence,
     State,
     background,
@@ -50,7 +51,11 @@ __all__ = ["HALVES", "KV_UNITS", "kv_unit"]
 
 VERSION, HISTORY, KV = HALVES = "version", "history", "kv"
 RUN, START = "run", "start"
-KV_UNITS = tuple(f"{half}_{name}" for half in HALVES for name in (START, RUN, *ACTIONS))
+LEMMAS = "kv_lemmas"
+KV_UNITS = (
+    LEMMAS,
+    *[f"{half}_{name}" for half in HALVES for name in (START, RUN, *ACTIONS)],
+)
 #: Invariants of each part; those of the parts before it are hypotheses.
 OF: dict[str, frozenset[str]] = {
     VERSION: frozenset({"device", "version", "memory"}),
@@ -71,6 +76,55 @@ USED = {
 def own(half: str) -> list[Clause]:
     """The clauses that are proved in a half."""
     return [c for c in kv_clauses() if c.invariant in OF[half]]
+
+
+def pairs() -> list[tuple[str, Any, list[Any]]]:
+    """What is used here of ceil and floor by block size: facts about two numbers that make no other number.
+
+    Each is a label, a formula and its pattern; shown from `background`, whose facts lead from one number to the
+    next without end.
+    """
+    a, b = z3.Ints("a b")
+    floor = z3.And(0 <= BLOCK_OF(a), BLOCK_OF(a) <= BLOCK_OF(b))
+    return [
+        (
+            "floor is monotone",
+            z3.Implies(z3.And(0 <= a, a <= b), floor),
+            [BLOCK_OF(a), BLOCK_OF(b)],
+        ),
+        (
+            "floor grows by at most one",
+            z3.Implies(z3.And(0 <= a, 0 <= b, b <= a + 1), BLOCK_OF(b) <= BLOCK_OF(a) + 1),
+            [BLOCK_OF(a), BLOCK_OF(b)],
+        ),
+        (
+            "ceil is monotone",
+            z3.Implies(z3.And(0 <= a, a <= b), z3.And(0 <= NEED(a), NEED(a) <= NEED(b))),
+            [NEED(a), NEED(b)],
+        ),
+        (
+            "floor of a smaller number is below ceil",
+            z3.Implies(z3.And(0 <= a, a < b), BLOCK_OF(a) < NEED(b)),
+            [BLOCK_OF(a), NEED(b)],
+        ),
+        (
+            "ceil is at least floor",
+            z3.Implies(z3.And(0 <= a, a <= b), BLOCK_OF(a) <= NEED(b)),
+            [BLOCK_OF(a), NEED(b)],
+        ),
+        (
+            "ceil is at most floor plus one",
+            z3.Implies(z3.And(0 <= a, 0 <= b, b <= a + 1), NEED(b) <= BLOCK_OF(a) + 1),
+            [BLOCK_OF(a), NEED(b)],
+        ),
+    ]
+
+
+def numbers() -> list[Any]:
+    """The same, to be used."""
+    a, b = z3.Ints("a b")
+    facts = [z3.ForAll([a, b], fact, patterns=[z3.MultiPattern(*p)]) for _, fact, p in pairs()]
+    return [BLOCK_SIZE >= 1, NEED(0) == 0, BLOCK_OF(0) == 0, *facts]
 
 
 def slots() -> list[Any]:
@@ -114,7 +168,7 @@ def hypotheses(half: str, state: State) -> list[Any]:
     found = [told(c, state) for c in known]
     if half != VERSION:
         found += [FAILS(-1), z3.Not(FAILS(0)), *slots()]
-    return [*background(), *found]
+    return [*numbers(), *found]
 
 
 def kept(half: str, ledger: SymbolicLedger, after: State) -> list[Goal]:
@@ -131,6 +185,8 @@ def kept(half: str, ledger: SymbolicLedger, after: State) -> list[Goal]:
 
 def kv_unit(name: str, body: Callable[..., Any] | None = None) -> Unit:
     """The obligations of one unit; `body` stands in for the action's function (mutants)."""
+    if name == LEMMAS:
+        return lemmas()
     half, _, action = name.partition("_")
     if action == START:
         return start(half)
@@ -148,8 +204,6 @@ def kv_unit(name: str, body: Callable[..., Any] | None = None) -> Unit:
         ledger.assume(premise.formula)
     goals: list[Goal] = []
     if name == "kv_issue_step":
-        for clause in INVARIANTS["capacity"].clauses:  # proved in the action's own unit
-            ledger.assume(told(clause, ledger.state))
         goals = cuts(ledger)
     depth = len(ledger.assumptions)
     goals += [
@@ -168,10 +222,34 @@ def kv_unit(name: str, body: Callable[..., Any] | None = None) -> Unit:
     )
 
 
+def only_holder(s: State, q: Any, k: Any) -> Any:
+    """Of a block that one entry names, the inverse maps lead to that entry; unit `kv_lemmas`."""
+    b = s.table(q, k)
+    return z3.Implies(
+        z3.And(within(0, k, s.length(q)), s.ref(b) == 1),
+        z3.And(s.holder(b, 0) == q, s.index(q, b) == k),
+    )
+
+
+def lemmas() -> Unit:
+    """What is used of numbers, and of the inverse maps of tables where one entry names a block."""
+    s = State.arbitrary()
+    known = [told(c, s) for c in INVARIANTS["references"].clauses]
+    fact = instance(("sequence", "index"), lambda q, k: only_holder(s, q, k))
+    goals = [
+        *[Goal("step", label, 0, pair) for label, pair, _ in pairs()],
+        Goal("step", "the only entry that names a block is found", 0, fact),
+    ]
+    return Unit(LEMMAS, [*background(), *known], [], goals)
+
+
 def cuts(ledger: SymbolicLedger) -> list[Goal]:
     """What holds of the tables when a plan is written: shown first, then used."""
-    s = ledger.rows
+    s, after = ledger.rows, ledger.state
     goals: list[Goal] = []
+    for name in ("capacity", "exclusive_write"):  # proved in the action's own unit
+        for clause in INVARIANTS[name].clauses:
+            ledger.assume(told(clause, after))
 
     def lies(q: Any, k: Any) -> Any:
         b = s.table(q, k)
@@ -186,23 +264,31 @@ def cuts(ledger: SymbolicLedger) -> list[Goal]:
             ),
         )
 
-    def alone(q: Any, k: Any) -> Any:
-        b = s.table(q, k)
-        return z3.Implies(
-            z3.And(
-                being_built(s, q), BLOCK_OF(first_position(s, q)) <= k, within(0, k, s.length(q))
-            ),
-            z3.And(s.ref(b) == 1, s.tier(b) == GPU, s.holder(b, 0) == q, s.index(q, b) == k),
-        )
+    def here(q: Any, k: Any) -> Any:
+        return z3.And(being_built(s, q), within(0, k, s.length(q)))
 
-    for label, fact in (
-        ("a named block lies in its place", lies),
-        ("one entry names what is written", alone),
-    ):
-        goals.append(
-            Goal("lemma", label, len(ledger.assumptions), instance(("sequence", "index"), fact))
-        )
-        ledger.assume(quantify(("sequence", "index"), fact, lambda q, k: [(s.table(q, k),)]))
+    def written(q: Any, k: Any) -> Any:
+        return z3.And(here(q, k), BLOCK_OF(first_position(s, q)) <= k)
+
+    def show(label: str, fact: Callable[..., Any]) -> None:
+        goal = instance(("sequence", "index"), fact)
+        goals.append(Goal("cut", label, len(ledger.assumptions), goal))
+        use(fact)
+
+    def use(fact: Callable[..., Any]) -> None:
+        pattern = lambda q, k: [(s.table(q, k),)]  # noqa: E731
+        ledger.assume(quantify(("sequence", "index"), fact, pattern))
+
+    show("a named block lies in its place", lies)
+    show(
+        "a block of a sequence in the step lies on the GPU",
+        lambda q, k: z3.Implies(here(q, k), s.tier(s.table(q, k)) == GPU),
+    )
+    show(
+        "one entry names what the step writes",
+        lambda q, k: z3.Implies(written(q, k), s.ref(s.table(q, k)) == 1),
+    )
+    use(lambda q, k: only_holder(s, q, k))
     return goals
 
 
