@@ -6,13 +6,15 @@ Guarantees: the actions are those of the table, run once more; what is proved of
 here, and nothing that is proved here is a hypothesis there. What is assumed of a device or of a caller is a
 premise with a name (`kv_premises.py`), and nothing else is.
 
-There are three parts: `version_...` says which operation wrote what a place has, `history_...` what an
-operation writes there, `kv_...` what that is to those who read it.
+There are three parts, and what is proved in one is a hypothesis of the next: which operation wrote what a
+place has (`version`), what an operation writes (`history`), and what that is to those who read it (`kv`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import z3
@@ -36,46 +38,45 @@ from lineclear_spec.kv_premises import premises
 from lineclear_spec.state import (
     BLOCK_OF,
     BLOCK_SIZE,
+    DOMAINS,
     NEED,
     Sequence,
     State,
     background,
-    instance,
     quantify,
 )
 from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.symbolic_kv import being_built, first_position
 from lineclear_spec.terms import raw
 
-__all__ = ["HALVES", "KV_UNITS", "kv_unit"]
+__all__ = ["KV_UNITS", "PREFIX", "RUN", "kv_unit"]
 
-VERSION, HISTORY, KV = HALVES = "version", "history", "kv"
-RUN, START = "run", "start"
-LEMMAS = "kv_lemmas"
-KV_UNITS = (
-    LEMMAS,
-    *[f"{half}_{name}" for half in HALVES for name in (START, RUN, *ACTIONS)],
-)
-#: Invariants of each part; those of the parts before it are hypotheses.
+#: Units: lemmas, the start, the device's action, and every action of the table.
+LEMMAS, START, RUN = "kv_lemmas", "kv_start", "kv_run"
+PREFIX = "kv_"
+KV_UNITS = (LEMMAS, START, RUN, *[PREFIX + name for name in ACTIONS])
+VERSION, HISTORY, KV = PARTS = "version", "history", "kv"
+#: Invariants of each part.
 OF: dict[str, frozenset[str]] = {
     VERSION: frozenset({"device", "version", "memory"}),
     HISTORY: frozenset({"history"}),
     KV: frozenset({"plan", "lies", "holds", "cached", "tokens", "foreseen", "vouched"}),
 }
-#: Invariants of the table that the proofs of a half use.
-USED = {
-    VERSION: frozenset({"ordered", "clocks"}),
-    HISTORY: frozenset({"ordered", "clocks", "references", "conservation"}),
-    KV: frozenset(
-        "ordered clocks pending references conservation capacity group_local residency members catalogue "
-        "own_words exclusive_write free_list steady words tokens_exist drafts owed limit".split()
+#: Invariants of the table that a part uses besides those of the parts before it: the fewer, the sooner a
+#: solver finds what it needs.
+USED: dict[str, tuple[str, ...]] = {
+    VERSION: ("ordered", "clocks"),
+    HISTORY: ("references", "conservation"),
+    KV: (
+        "pending", "capacity", "group_local", "residency", "members", "catalogue", "own_words", "exclusive_write",
+        "free_list", "steady", "words", "tokens_exist", "drafts", "owed", "limit",
     ),
-}
+}  # fmt: skip
 
 
-def own(half: str) -> list[Clause]:
-    """The clauses that are proved in a half."""
-    return [c for c in kv_clauses() if c.invariant in OF[half]]
+def own(part: str) -> list[Clause]:
+    """The clauses that are proved in a part."""
+    return [c for c in kv_clauses() if c.invariant in OF[part]]
 
 
 def pairs() -> list[tuple[str, Any, list[Any]]]:
@@ -161,25 +162,39 @@ def told(clause: Clause, state: State) -> Any:
     )
 
 
-def hypotheses(half: str, state: State) -> list[Any]:
-    """What is known before: of the table, of KV, and of numbers."""
-    table = [c for c in clauses() if c.invariant in USED[half]]
-    known = [*table, *[c for part in HALVES[: HALVES.index(half) + 1] for c in own(part)]]
-    found = [told(c, state) for c in known]
-    if half != VERSION:
+@cache
+def hypotheses(part: str) -> tuple[Any, ...]:
+    """What is known before, of any state, and was not known to the parts before."""
+    state = State.arbitrary()
+    found = [told(c, state) for c in clauses() if c.invariant in USED[part]]
+    found += [told(c, state) for c in own(part)]
+    if part == VERSION:
+        found += numbers()
+    if part == HISTORY:
         found += [FAILS(-1), z3.Not(FAILS(0)), *slots()]
-    return [*numbers(), *found]
+    return tuple(found)
 
 
-def kept(half: str, ledger: SymbolicLedger, after: State) -> list[Goal]:
-    """Every clause of a half afterwards; of one that reads nothing that was written nothing is asked."""
+def goal_of(kind: str, label: str, depth: int, domains: tuple[str, ...], fact: Any) -> Goal:
+    """An obligation about unknown values of some domains."""
+    values = [z3.Const(f"goal.{k}.{d}", DOMAINS[d]) for k, d in enumerate(domains)]
+    return Goal(kind, label, depth, fact(*values))
+
+
+def kept(part: str, ledger: SymbolicLedger) -> list[Goal]:
+    """Every clause of a part afterwards; of one that reads nothing that was written nothing is asked."""
     goals: list[Goal] = []
-    depth = len(ledger.assumptions)
-    for clause in own(half):
+    after, depth = ledger.state, len(ledger.assumptions)
+    for clause in own(part):
         after.reads.clear()
-        goal = instance(clause.domains, lambda *x, c=clause: c.predicate(after, *x))
-        frame = ledger.unchanged(after)
-        goals.append(Goal("preserved", clause.name, depth, None if frame else goal))
+        goal = goal_of(
+            "preserved",
+            clause.name,
+            depth,
+            clause.domains,
+            lambda *x, c=clause: c.predicate(after, *x),
+        )
+        goals.append(replace(goal, formula=None) if ledger.unchanged(after) else goal)
     return goals
 
 
@@ -187,33 +202,36 @@ def kv_unit(name: str, body: Callable[..., Any] | None = None) -> Unit:
     """The obligations of one unit; `body` stands in for the action's function (mutants)."""
     if name == LEMMAS:
         return lemmas()
-    half, _, action = name.partition("_")
-    if action == START:
-        return start(half)
+    if name == START:
+        return start()
+    action = name.removeprefix(PREFIX)
     before = State.arbitrary()
     ledger = SymbolicLedger(before.snapshot())
     ledger.start_watching()
-    parameters = ("number",) if action == RUN else ACTIONS[action].parameters
+    parameters = ("number",) if name == RUN else ACTIONS[action].parameters
     arguments = [record(ledger, parameter) for parameter in parameters]
-    function = body or (run if action == RUN else ACTIONS[action].body)
-    if action != RUN:
+    function = body or (run if name == RUN else ACTIONS[action].body)
+    if name != RUN:
         dialect.check_action(function)
     result = function(ledger, *arguments)
     values = [raw(argument) for argument in arguments]
-    for premise in premises(half, action, before, ledger.state, values, raw(result)):
+    for premise in premises(action, before, ledger.state, values, raw(result)):
         ledger.assume(premise.formula)
     goals: list[Goal] = []
-    if name == "kv_issue_step":
-        goals = cuts(ledger)
-    depth = len(ledger.assumptions)
-    goals += [
-        Goal("theorem", label, depth, goal)
-        for label, goal in theorems(name, before, ledger.state, values)
-    ]
-    goals += kept(half, ledger, ledger.state)
+    for part in PARTS:
+        if part != VERSION:
+            ledger.assumptions += hypotheses(part)
+        if part == KV and ledger.rows is not None:
+            goals += cuts(ledger)
+        depth = len(ledger.assumptions)
+        goals += [
+            Goal("theorem", label, depth, goal)
+            for label, goal in theorems(part, name, before, ledger.state, values)
+        ]
+        goals += kept(part, ledger)
     return Unit(
         name,
-        hypotheses(half, before),
+        list(hypotheses(VERSION)),
         ledger.assumptions,
         goals,
         ledger.guards,
@@ -235,10 +253,16 @@ def lemmas() -> Unit:
     """What is used of numbers, and of the inverse maps of tables where one entry names a block."""
     s = State.arbitrary()
     known = [told(c, s) for c in INVARIANTS["references"].clauses]
-    fact = instance(("sequence", "index"), lambda q, k: only_holder(s, q, k))
+    numbered = [(z3.Int(n), z3.Int(f"goal.{n}")) for n in ("a", "b")]
     goals = [
-        *[Goal("step", label, 0, pair) for label, pair, _ in pairs()],
-        Goal("step", "the only entry that names a block is found", 0, fact),
+        *[Goal("step", label, 0, z3.substitute(pair, *numbered)) for label, pair, _ in pairs()],
+        goal_of(
+            "step",
+            "the only entry that names a block is found",
+            0,
+            ("sequence", "index"),
+            lambda q, k: only_holder(s, q, k),
+        ),
     ]
     return Unit(LEMMAS, [*background(), *known], [], goals)
 
@@ -271,8 +295,8 @@ def cuts(ledger: SymbolicLedger) -> list[Goal]:
         return z3.And(here(q, k), BLOCK_OF(first_position(s, q)) <= k)
 
     def show(label: str, fact: Callable[..., Any]) -> None:
-        goal = instance(("sequence", "index"), fact)
-        goals.append(Goal("cut", label, len(ledger.assumptions), goal))
+        depth = len(ledger.assumptions)
+        goals.append(goal_of("cut", label, depth, ("sequence", "index"), fact))
         use(fact)
 
     def use(fact: Callable[..., Any]) -> None:
@@ -292,10 +316,12 @@ def cuts(ledger: SymbolicLedger) -> list[Goal]:
     return goals
 
 
-def theorems(unit: str, v: State, new: State, values: list[Any]) -> list[tuple[str, Any]]:
+def theorems(
+    part: str, unit: str, v: State, new: State, values: list[Any]
+) -> list[tuple[str, Any]]:
     """What follows when the device carries out an operation, and when a sample is accepted."""
     p, i, q = z3.Int("theorem.place"), z3.Int("theorem.position"), z3.Const("theorem.q", Sequence)
-    if unit == "version_run":
+    if (part, unit) == (VERSION, RUN):
         n = values[0]
         return [
             (
@@ -304,7 +330,7 @@ def theorems(unit: str, v: State, new: State, values: list[Any]) -> list[tuple[s
             )
             for tier, name in ((GPU, "GPU"), (CPU, "CPU"))
         ]
-    if unit == "kv_run":
+    if (part, unit) == (KV, RUN):
         n = values[0]
         place = v.row_place(n, q, v.block_of(i))
         return [
@@ -319,7 +345,7 @@ def theorems(unit: str, v: State, new: State, values: list[Any]) -> list[tuple[s
                 ),
             )
         ]
-    if unit == "kv_sample":
+    if (part, unit) == (KV, "kv_sample"):
         q, n = values[0], v.forward_of(values[1])
         return [
             ("T2: the forward has run", v.ran(n)),
@@ -332,11 +358,11 @@ def theorems(unit: str, v: State, new: State, values: list[Any]) -> list[tuple[s
     return []
 
 
-def start(half: str) -> Unit:
-    """Every invariant of a half holds of the empty ledger and a device that has carried out nothing."""
+def start() -> Unit:
+    """Every invariant of KV holds of the empty ledger and a device that has carried out nothing."""
     state = start_state()
     goals = [
-        Goal("initiation", c.name, 0, instance(c.domains, lambda *x, c=c: c.predicate(state, *x)))
-        for c in own(half)
+        goal_of("initiation", c.name, 0, c.domains, lambda *x, c=c: c.predicate(state, *x))
+        for c in kv_clauses()
     ]
-    return Unit(f"{half}_{START}", background(), [], goals)
+    return Unit(START, background(), [], goals)

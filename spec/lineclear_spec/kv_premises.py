@@ -38,13 +38,10 @@ class Premise:
     formula: Any
 
 
-def premises(
-    half: str, action: str, v: State, new: State, values: list[Any], result: Any
-) -> list[Premise]:
+def premises(action: str, v: State, new: State, values: list[Any], result: Any) -> list[Premise]:
     """What is assumed besides when an action happens.
 
     Args:
-        half: of the proofs: see `kv_obligations`.
         action: its name.
         v: the state before.
         new: the state after.
@@ -64,7 +61,7 @@ def premises(
         ]
     else:
         found = []
-    return [*found, *names(action, v, new, values, result)] if half == "kv" else found
+    return [*found, *names(action, v, new, values, result)]
 
 
 def names(action: str, v: State, new: State, values: list[Any], result: Any) -> list[Premise]:

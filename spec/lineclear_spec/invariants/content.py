@@ -214,7 +214,7 @@ declare_kv(
         "closed",
         ("step",),
         lambda v, s: implies(both(1 <= s, s <= v.settled), negate(v.open(v.forward_of(s)))),
-        lambda v, s: [(v.open(v.forward_of(s)),)],
+        lambda v, s: [(v.forward_of(s),)],
     ),
     (
         "void",
