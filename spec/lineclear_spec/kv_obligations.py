@@ -35,12 +35,12 @@ from lineclear_spec.invariants import (
 )
 from lineclear_spec.kv_fields import FAILS, POSITION, SLOT
 from lineclear_spec.kv_premises import premises
+from lineclear_spec.kv_theorems import learned_from_right_kv, meets_version, reads_right_kv
 from lineclear_spec.state import (
     BLOCK_OF,
     BLOCK_SIZE,
     DOMAINS,
     NEED,
-    Sequence,
     State,
     background,
     quantify,
@@ -224,10 +224,7 @@ def kv_unit(name: str, body: Callable[..., Any] | None = None) -> Unit:
         if part == KV and ledger.rows is not None:
             goals += cuts(ledger)
         depth = len(ledger.assumptions)
-        goals += [
-            Goal("theorem", label, depth, goal)
-            for label, goal in theorems(part, name, before, ledger.state, values)
-        ]
+        goals += theorems(part, name, before, values, depth)
         goals += kept(part, ledger)
     return Unit(
         name,
@@ -316,45 +313,26 @@ def cuts(ledger: SymbolicLedger) -> list[Goal]:
     return goals
 
 
-def theorems(
-    part: str, unit: str, v: State, new: State, values: list[Any]
-) -> list[tuple[str, Any]]:
+def theorems(part: str, unit: str, v: State, values: list[Any], depth: int) -> list[Goal]:
     """What follows when the device carries out an operation, and when a sample is accepted."""
-    p, i, q = z3.Int("theorem.place"), z3.Int("theorem.position"), z3.Const("theorem.q", Sequence)
     if (part, unit) == (VERSION, RUN):
-        n = values[0]
         return [
-            (
+            goal_of(
+                "theorem",
                 f"each {name} place that it touches has the version that was decided",
-                z3.Implies(v.touch(tier, n, p), v.actual(tier, p) == v.expected(tier, n, p)),
+                depth,
+                ("place",),
+                lambda p, tier=tier: meets_version(v, tier, values[0], p),
             )
             for tier, name in ((GPU, "GPU"), (CPU, "CPU"))
         ]
     if (part, unit) == (KV, RUN):
-        n = values[0]
-        place = v.row_place(n, q, v.block_of(i))
+        reads = ("sequence", "position")
         return [
-            (
-                "T1",
-                z3.Implies(
-                    z3.And(v.takes(n, q), 0 <= i, i < v.row_first(n, q)),
-                    z3.Or(
-                        v.memory(GPU, place, v.slot_of(i)) == v.row_kv(n, q, i),
-                        v.fails(v.row_relies(n, q)),
-                    ),
-                ),
-            )
+            goal_of("theorem", "T1", depth, reads, lambda q, i: reads_right_kv(v, values[0], q, i))
         ]
-    if (part, unit) == (KV, "kv_sample"):
-        q, n = values[0], v.forward_of(values[1])
-        return [
-            ("T2: the forward has run", v.ran(n)),
-            (
-                "T2: its copy has not failed",
-                z3.Implies(v.takes(n, q), z3.Not(v.fails(v.row_relies(n, q)))),
-            ),
-            ("T2: all that it read was right", z3.Implies(v.takes(n, q), v.right(n, q))),
-        ]
+    if (part, unit) == (KV, PREFIX + "sample"):
+        return [goal_of("theorem", "T2", depth, (), lambda: learned_from_right_kv(v, *values[:2]))]
     return []
 
 

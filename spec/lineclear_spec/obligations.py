@@ -50,7 +50,17 @@ from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.terms import raw
 from lineclear_spec.theorems import ADMISSION, CLAIMS, ORDER
 
-__all__ = ["ENTERING", "PROGRESS", "STEPS", "Goal", "Unit", "build", "every_key", "units"]
+__all__ = [
+    "ENTERING",
+    "PROGRESS",
+    "STEPS",
+    "Goal",
+    "Unit",
+    "build",
+    "every_key",
+    "units",
+    "units_of_kv",
+]
 
 
 #: A block step with a contract, by its unit: two for a step whose target tier is written in the call.
@@ -90,8 +100,12 @@ def units() -> list[str]:
     entering = (
         list(ENTERING) if STEP else []
     )  # no scheduler has said what runs when a request enters
-    table = ["start", "arithmetic", *LEMMAS, *STEPS, *ACTIONS, *PROGRESS]
-    return [*table, *KV_UNITS, *entering, *orders]
+    return [*units_of_kv(), *PROGRESS, *entering, *orders]
+
+
+def units_of_kv() -> list[str]:
+    """What the theorem of KV rests on: the units of KV, and those of the whole table."""
+    return ["start", "arithmetic", *LEMMAS, *STEPS, *ACTIONS, *KV_UNITS]
 
 
 def keys_of(name: str) -> list[str]:
@@ -270,6 +284,11 @@ def arithmetic() -> Unit:
             z3.Implies(b == a + s - 1, (a <= m * s) == (g <= m)),
         ),
         ("room of one block more is a block size more", (m + 1) * s == m * s + s),
+        (
+            "a slot of a block is a position in it",
+            z3.Implies(z3.And(0 <= b - m * s, b - m * s < s), g == m),
+        ),
+        ("a position is a slot of its block", z3.And(0 <= a - f * s, a - f * s < s)),
         ("ceil(0) is 0", z3.Implies(z3.And(a == 0, b == s - 1), z3.And(f == 0, g == 0))),
     ]
     return Unit(
