@@ -280,19 +280,18 @@ class GhostLedger(Ledger):
     def note_fork(self, parent: Sequence, child: Sequence) -> None:
         """The child begins with what its parent knows."""
         self.device.inherit(parent, child)
+        self.device.know(child, parent.known_tokens)
 
     def note_sample(self, sequence: Sequence, accepted: int, rejected: int) -> None:
         """If a draft is rejected, or drafts were dropped, the newest token is another than was foreseen."""
         if rejected >= 1 or sequence.late_drafts >= 1:
             self.device.forget(sequence, sequence.known_tokens + accepted - 1)
+        self.device.know(sequence, sequence.known_tokens + accepted)
 
     def name_blocks(self, sequence: Sequence, names: Iterable[int]) -> None:
         """The sequence's next blocks have these names."""
-        first, added = len(sequence.words), tuple(names)
-        self.device.token(sequence, (first + len(added)) * self.limits.block_size)
-        super().name_blocks(sequence, added)
-        for k, name in enumerate(added, first):
-            self.device.name(sequence, k, name)
+        super().name_blocks(sequence, names)
+        self.device.know(sequence, self.known(sequence))
 
     def close(self, number: int) -> None:
         """The operation is complete: the device has run it, as late as it may. A copy that is closed and
@@ -303,6 +302,8 @@ class GhostLedger(Ledger):
             self.device.fails.add(number)
         self.settling = 0
         self.device_runs(number)
+        for sequence in () if copy else self.batch:
+            self.device.know(sequence, self.known(sequence) + 1)
         super().close(number)
 
     def device_runs(self, number: int) -> None:

@@ -78,9 +78,7 @@ class Device:
         return self.same.get(kv, kv)
 
     def _next(self, q: Sequence, i: int) -> Kv:
-        k = i // self.ledger.limits.block_size
-        if k < len(q.words) and q.words[k]:
-            return ("name", q.words[k], i)
+        """Of a token that nobody knows yet, whatever it will be."""
         return (
             self.of_prompt(q.request, i)
             if i < q.request.prompt
@@ -93,11 +91,11 @@ class Device:
         named = k < min(len(r.opening), r.prompt // self.ledger.limits.block_size)
         return ("name", r.opening[k], i) if named and r.opening[k] else ("prompt", r.id, i)
 
-    def name(self, q: Sequence, k: int, name: int) -> None:
-        """The k-th block of the sequence has this name from now on."""
+    def know(self, q: Sequence, known: int) -> None:
+        """The sequence knows so many tokens: those in blocks that have names are what the names mean."""
         size = self.ledger.limits.block_size
-        for i in range(k * size, k * size + size):
-            kv = self.token(q, i)
+        for i in range(min(known, len(q.words) * size)):
+            kv, name = self.token(q, i), q.words[i // size]
             if name and kv != ("name", name, i):
                 self.same[kv] = ("name", name, i)
 
