@@ -143,6 +143,7 @@ class ConcreteView(DeviceView, BlockView, Derived):
                     *range(1, self.scalars["issued"] + 1),
                     *self._open,
                     *(o for _, o, _ in self._touch),
+                    *self.device.ran,
                 }
             ),
             "step": list(range(self.scalars["steps"] + 2)),

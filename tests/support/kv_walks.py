@@ -8,13 +8,17 @@ sample is accepted.
 
 from __future__ import annotations
 
+import ast
+import inspect
 import random
+import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.choices import arguments_of
 from lineclear_spec.device import run
+from lineclear_spec.dialect import register
 from lineclear_spec.explore import names_of, records
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.kv_theorems import learned_from_right_kv, meets_version, reads_right_kv
@@ -22,7 +26,7 @@ from lineclear_spec.records import CPU, GPU, Broken, Refused
 from lineclear_spec.snapshot import ConcreteView
 from lineclear_spec.worlds import Bounds, Step
 
-__all__ = ["Walk", "step_of"]
+__all__ = ["Walk", "broken", "directed", "step_of"]
 
 #: Actions that end what a walk is about, and those that bring it further.
 RARE = ("reject", "abort", "finish", "prune", "retire", "recompute", "discard_swapped")
@@ -149,3 +153,40 @@ def step_of(text: str) -> Step:
     """A step as tools print it: `swap_out r1`."""
     name, *rest = text.split()
     return name, tuple([int(a) if a.lstrip("-").isdigit() else a for a in rest])
+
+
+def broken(name: str, old: str, new: str) -> Callable[..., Any]:
+    """The body of an action with a piece of its text replaced.
+
+    Raises:
+        ValueError: the text has no such piece.
+    """
+    body = ACTIONS[name].body
+    text = textwrap.dedent(inspect.getsource(body))
+    text = text[text.index("def ") :]
+    if old not in text:
+        raise ValueError(f"{name} has no {old!r}")
+    tree = ast.parse(text.replace(old, new))
+    scope: dict[str, Any] = {}
+    exec(compile(tree, inspect.getsourcefile(body) or name, "exec"), body.__globals__, scope)
+    found: Callable[..., Any] = scope[name]
+    register(found, tree.body[0])  # pyright: ignore[reportArgumentType]
+    return found
+
+
+def directed(bounds: Bounds, text: str, bodies: Bodies) -> Walk:
+    """The walk that a text tells, one step after a comma, until a step is refused or something is wrong.
+
+    `run 3` is the device's, and `run 3 1` is a copy that fails.
+    """
+    walk = Walk(bounds, bodies)
+    for line in text.split(","):
+        name, arguments = step_of(line)
+        done = (
+            walk.runs(arguments[0], len(arguments) > 1)
+            if name == "run"
+            else walk.act((name, arguments))
+        )
+        if walk.wrong or not done:
+            break
+    return walk
