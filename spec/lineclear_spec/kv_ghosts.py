@@ -170,7 +170,7 @@ class Device:
             self.rows[o, q.id] = row
             for p in row.places[first // size :]:
                 places.add(p)
-            for i in range(first, last):
+            for i in range(first, min(last, len(row.places) * size)):
                 p = row.places[i // size]
                 slots[p, i % size] = kv[i], row.relies
                 self.slots[o, p, i % size] = q.id, i // size

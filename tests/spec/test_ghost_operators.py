@@ -14,6 +14,7 @@ pytest.importorskip("z3")
 from evaluated import Values
 from two_readings import SMALL, Both, compare, with_tables
 
+from lineclear_spec.kv_fields import KV_FIELDS
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.operators import OPERATORS
 from lineclear_spec.records import FORWARD, Sequence
@@ -62,5 +63,5 @@ def test_ghosts() -> None:
                 lambda v, t=tokens, a=first, b=second: run(v, a, b, t, a.request, 1),
                 lambda s, p=p, q=q, n=n, r=r, o=o: run(s, p, q, n, r, o),
                 shared,
-                frozenset(),
+                frozenset(KV_FIELDS),
             )
