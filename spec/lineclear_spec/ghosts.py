@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.device import run
 from lineclear_spec.dialect import register
-from lineclear_spec.kv_ghosts import Device
+from lineclear_spec.kv_ghosts import KvDevice
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase, target_of
 from lineclear_spec.mutants import is_guard, parsed
@@ -84,7 +84,7 @@ class GhostLedger(Ledger):
         self.releases: dict[Request, int] = {}
         self.born: dict[Request, int] = {}
         self.totals: dict[int, tuple[int, int, int]] = {}
-        self.device = Device(self)
+        self.device = KvDevice(self)
         self.requests: list[Request] = []
         self.sequences: list[Sequence] = []
         self.settling = 0  # the copy that is being settled
@@ -274,8 +274,9 @@ class GhostLedger(Ledger):
 
     def note_voided(self, request: Request) -> None:
         """Other tokens follow those that are known."""
-        for sequence in request.members:
-            self.device.forget(sequence, self.known(sequence))
+        for sequence in self.sequences:
+            if sequence.request is request:
+                self.device.forget(sequence, self.known(sequence))
 
     def note_fork(self, parent: Sequence, child: Sequence) -> None:
         """The child begins with what its parent knows."""

@@ -16,14 +16,14 @@ from typing import Any
 
 from lineclear_spec.records import COMPUTE, CPU, GPU, Refused, Request, Sequence
 
-__all__ = ["Device", "Kv", "Row"]
+__all__ = ["Kv", "KvDevice", "KvRow"]
 
 Kv = tuple[Any, ...]
 NEVER = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class KvRow:
     """What the plan of a forward says of one sequence."""
 
     first: int
@@ -33,7 +33,7 @@ class Row:
     relies: int
 
 
-class Device:
+class KvDevice:
     """Memory, and the histories that `kv_fields.py` lists; tiers, operations, places and slots are numbers."""
 
     def __init__(self, ledger: Any) -> None:
@@ -43,7 +43,7 @@ class Device:
         self.expected: dict[tuple[int, int, int], int] = {}
         self.content: dict[tuple[int, int, int, int], Kv] = {}
         self.relies: dict[tuple[int, int, int, int], int] = {}
-        self.rows: dict[tuple[int, int], Row] = {}  # by forward and id of the sequence
+        self.rows: dict[tuple[int, int], KvRow] = {}  # by forward and id of the sequence
         self.slots: dict[tuple[int, int, int], tuple[int, int]] = {}  # -> id of the writer, entry
         self.good: set[int] = set()
         self.fails: set[int] = set()
@@ -55,9 +55,9 @@ class Device:
         self.same: dict[Kv, Kv] = {}  # KV of tokens that got a name later
         self.foreseen = 0
 
-    def copy(self, ledger: Any) -> Device:
+    def copy(self, ledger: Any) -> KvDevice:
         """An independent device of a copy of the ledger."""
-        twin = object.__new__(Device)
+        twin = object.__new__(KvDevice)
         for name, value in vars(self).items():
             setattr(twin, name, value.copy() if isinstance(value, dict | set) else value)
         twin.tokens = {q: list(row) for q, row in self.tokens.items()}
@@ -166,7 +166,7 @@ class Device:
             reach = ledger.reach(q)
             first, last = (reach, reach + 1) if q.steady else (reach - q.last_tokens, reach)
             kv = tuple([self.token(q, i) for i in range(last)])
-            row = Row(first, last, tuple([b.place for b in q.table]), kv, q.request.copy)
+            row = KvRow(first, last, tuple([b.place for b in q.table]), kv, q.request.copy)
             self.rows[o, q.id] = row
             for p in row.places[first // size :]:
                 places.add(p)
@@ -243,7 +243,7 @@ class Device:
         """What lies in a slot."""
         return self.memory.get((tier, p, k), ("empty", tier, p, k))
 
-    def _read(self, row: Row) -> bool:
+    def _read(self, row: KvRow) -> bool:
         """Whether all that the forward reads of a sequence is right."""
         size = self.ledger.limits.block_size
         return all(

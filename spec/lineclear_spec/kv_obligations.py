@@ -46,6 +46,7 @@ from lineclear_spec.state import (
     quantify,
 )
 from lineclear_spec.symbolic import SymbolicLedger
+from lineclear_spec.symbolic_device import SymbolicDevice
 from lineclear_spec.symbolic_kv import being_built, first_position
 from lineclear_spec.terms import raw
 
@@ -206,7 +207,7 @@ def kv_unit(name: str, body: Callable[..., Any] | None = None) -> Unit:
         return start()
     action = name.removeprefix(PREFIX)
     before = State.arbitrary()
-    ledger = SymbolicLedger(before.snapshot())
+    ledger = (SymbolicDevice if name == RUN else SymbolicLedger)(before.snapshot())
     ledger.start_watching()
     parameters = ("number",) if name == RUN else ACTIONS[action].parameters
     arguments = [record(ledger, parameter) for parameter in parameters]

@@ -16,7 +16,7 @@ import z3
 from lineclear_spec.sorts import Sequence
 from lineclear_spec.state import State
 
-__all__ = ["NAMES", "Premise", "premises"]
+__all__ = ["NAMES", "KvPremise", "premises"]
 
 #: name -> what it says.
 NAMES = {
@@ -32,14 +32,14 @@ NAMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Premise:
+class KvPremise:
     """A formula that is assumed when an action happens, and the name under which it is printed."""
 
     name: str
     formula: Any
 
 
-def premises(action: str, v: State, new: State, values: list[Any], result: Any) -> list[Premise]:
+def premises(action: str, v: State, new: State, values: list[Any], result: Any) -> list[KvPremise]:
     """What is assumed besides when an action happens.
 
     Args:
@@ -50,22 +50,22 @@ def premises(action: str, v: State, new: State, values: list[Any], result: Any) 
         result: what the action returns.
     """
     if action == "settle_step":
-        found = [Premise("done", v.ran(v.forward_of(v.settled + 1)))]
+        found = [KvPremise("done", v.ran(v.forward_of(v.settled + 1)))]
     elif action == "fail_copy":
-        found = [Premise("done", v.ran(v.copy(values[0])))]
+        found = [KvPremise("done", v.ran(v.copy(values[0])))]
     elif action == "settle_copy":
         o = values[0]
         waited = v.copy(v.request_of(o)) == o
         found = [
-            Premise("done", v.ran(o)),
-            Premise("good", z3.Implies(waited, z3.Not(v.fails(o)))),
+            KvPremise("done", v.ran(o)),
+            KvPremise("good", z3.Implies(waited, z3.Not(v.fails(o)))),
         ]
     else:
         found = []
     return [*found, *names(action, v, new, values, result)]
 
 
-def names(action: str, v: State, new: State, values: list[Any], result: Any) -> list[Premise]:
+def names(action: str, v: State, new: State, values: list[Any], result: Any) -> list[KvPremise]:
     """Names of blocks whose tokens become known are honest."""
     q, i = z3.Const("q", Sequence), z3.Int("i")
     k = v.block_of(i)
@@ -75,9 +75,9 @@ def names(action: str, v: State, new: State, values: list[Any], result: Any) -> 
     def since(start: Any) -> Any:
         return z3.Implies(z3.And(full, v.block_of(start) <= k), means)
 
-    def of(sequence: Any, start: Any) -> list[Premise]:
+    def of(sequence: Any, start: Any) -> list[KvPremise]:
         body = z3.substitute(since(start), (q, sequence))
-        return [Premise("names", z3.ForAll([i], body, patterns=[k]))]
+        return [KvPremise("names", z3.ForAll([i], body, patterns=[k]))]
 
     if action == "sample":
         return of(values[0], v.known(values[0]))
@@ -88,5 +88,5 @@ def names(action: str, v: State, new: State, values: list[Any], result: Any) -> 
     if action == "settle_step":
         body = z3.Implies(v.alive(q), since(v.known(q)))
         pattern = z3.MultiPattern(v.alive(q), k)
-        return [Premise("names", z3.ForAll([q, i], body, patterns=[pattern]))]
+        return [KvPremise("names", z3.ForAll([q, i], body, patterns=[pattern]))]
     return []

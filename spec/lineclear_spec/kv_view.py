@@ -9,19 +9,19 @@ from __future__ import annotations
 from typing import Any
 
 from lineclear_spec.block_view import NO_SEQUENCE
-from lineclear_spec.kv_ghosts import Device, Kv, Row
+from lineclear_spec.kv_ghosts import Kv, KvDevice, KvRow
 from lineclear_spec.records import Request, Sequence
 
 __all__ = ["DeviceView"]
 
-NO_ROW = Row(0, 0, (), (), 0)
+NO_ROW = KvRow(0, 0, (), (), 0)
 NOTHING: Kv = ("nothing",)
 
 
 class DeviceView:
     """What a view reads of a device."""
 
-    device: Device
+    device: KvDevice
     sequences: list[Sequence]
     block_size: int
 
@@ -73,7 +73,7 @@ class DeviceView:
         """Whether all that the forward read of the sequence was right."""
         return self.device.right.get((o, q.id), False)
 
-    def _row(self, o: int, q: Sequence) -> Row:
+    def _row(self, o: int, q: Sequence) -> KvRow:
         return self.device.rows.get((o, q.id), NO_ROW)
 
     def takes(self, o: int, q: Sequence) -> bool:

@@ -268,6 +268,7 @@ OPERATORS: tuple[Operator, ...] = (
         (
             "tests/spec/test_ghost_operators.py::test_ghosts_do_nothing_on_plain_data",
             "tests/spec/test_ghost_operators.py::test_ghosts",
+            "tests/spec/test_ghost_operators.py::test_ghosts_of_kv",
         ),
     ),
 )

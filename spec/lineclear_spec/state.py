@@ -106,7 +106,7 @@ FIELDS |= dict.fromkeys(
     ("wait", "forward_of", "step_of", "tokens_of", "sequences_of"), ((Int,), Int)
 )
 FIELDS |= {"request_of": ((Int,), Request)}
-#: What `kv/` remembers, which no guard and no other invariant reads.
+#: What the proofs of KV remember, which no guard and no other invariant reads.
 FIELDS |= KV_FIELDS
 
 CONSTANTS = {

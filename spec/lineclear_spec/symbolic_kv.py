@@ -1,9 +1,8 @@
 # pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
-"""What operations write, and the device that carries them out, on formulas.
+"""What operations write, on formulas.
 
-Guarantees: a `note_...` writes fields of `kv_fields.py` only and does nothing on plain data; the
-questions and the one effect of the device are those of `device.py`.
+Guarantees: a `note_...` writes fields of `kv_fields.py` only and does nothing on plain data.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ from typing import Any
 import z3
 
 from lineclear_spec.invariants import is_free
-from lineclear_spec.kv_fields import FAILS, POSITION, PROMPT_KV, SLOT
+from lineclear_spec.kv_fields import POSITION, PROMPT_KV
 from lineclear_spec.records import CPU, GPU
-from lineclear_spec.sorts import Bool, Int, Kv, Sequence
+from lineclear_spec.sorts import Int, Kv, Sequence
 from lineclear_spec.state import BLOCK_OF, BLOCK_SIZE, State, unique
-from lineclear_spec.terms import Term, raw
+from lineclear_spec.terms import raw
 from lineclear_spec.vectors import within
 
-__all__ = ["KvGhosts", "SymbolicDevice", "being_built", "first_position", "trusted"]
+__all__ = ["KvGhosts", "being_built", "first_position", "trusted"]
 
 TIERS = ((GPU, "gpu"), (CPU, "cpu"))
 NEVER = -1  # the number of a copy that is never to be trusted
@@ -105,7 +104,7 @@ class KvGhosts:
         s, o = self.state, raw(number)
         s.put("good", (o,), z3.Or(s.good(o), s.copy(s.request_of(o)) == o))
 
-    def note_prompt(self, q: Any, r: Any) -> None:
+    def _begin_with_prompt(self, q: Any, r: Any) -> None:
         """A new sequence begins with the prompt, and no plan has it yet."""
         s, n = self.state, z3.Int("n")
         kv, takes, prompt = s.token_kv, s.takes, s.prompt(r)
@@ -142,7 +141,7 @@ class KvGhosts:
         wrong = z3.Or(raw(rejected) >= 1, s.late_drafts(q) >= 1)
         self._foresee(lambda x: z3.And(x == q, wrong), lambda _: newest)
 
-    def note_rows(self, number: Any, old: State) -> None:
+    def _write_rows(self, number: Any, old: State) -> None:
         """The forward's plan: who takes part, with which positions, in which places; and what it writes there."""
         s, o = self.state, raw(number)
         self.rows = old
@@ -209,102 +208,3 @@ class KvGhosts:
                 old.relies(GPU, old.version(GPU, p), p, k),
             ),
         )
-
-
-class SymbolicDevice:
-    """The questions and the effect of the device on formulas."""
-
-    state: State
-    wrote: bool
-    assume: Callable[[Any], None]
-
-    def has_run(self, number: Any) -> Term:
-        """Whether the operation has run."""
-        return Term(self.state.ran(raw(number)))
-
-    def waits_over(self, number: Any) -> Term:
-        """Whether every operation that it waits for has run."""
-        s, o = self.state, z3.Int("o")
-        return Term(
-            z3.ForAll(
-                [o],
-                z3.Implies(z3.And(1 <= o, o <= s.wait(raw(number))), s.ran(o)),
-                patterns=[s.ran(o)],
-            )
-        )
-
-    def in_order(self, number: Any) -> Term:
-        """Whether, if the operation is on the compute stream, every earlier one there has run."""
-        s, o, n = self.state, z3.Int("o"), raw(number)
-        earlier = z3.And(1 <= o, o < n, s.compute(o), s.compute(n))
-        return Term(z3.ForAll([o], z3.Implies(earlier, s.ran(o)), patterns=[s.ran(o)]))
-
-    def execute(self, number: Any) -> None:
-        """A copy brings what lies in each source, or anything if it fails; a forward writes the KV of its tokens for
-        each sequence of which all that it reads is right, and anything for the others.
-        """
-        s, n = self.state, raw(number)
-        old = s.snapshot()
-        right = self._right(old, n)
-        garbage = z3.Function(unique("garbage"), Int, Int, Int, Kv)
-
-        def forward(p: Any, k: Any) -> Any:
-            q = old.writer(n, p)
-            kv = old.row_kv(n, q, POSITION(old.written_as(n, p), k))
-            value = z3.If(right(q), kv, garbage(GPU, p, k))
-            return z3.If(old.slot_written(n, p, k), value, old.memory(GPU, p, k))
-
-        def copied(tier: int, source: int, p: Any, k: Any) -> Any:
-            return old.memory(source, old.source(tier, n, p), k)
-
-        def arrived(tier: int, source: int, p: Any, k: Any) -> Any:
-            return z3.If(FAILS(n), garbage(tier, p, k), copied(tier, source, p, k))
-
-        s.put("ran", (n,), z3.BoolVal(True))
-        for tier, name in TIERS:
-            s.fields[f"actual_{name}"] = lambda p, tier=tier: z3.If(
-                old.writes(tier, n, p), n, old.actual(tier, p)
-            )
-        s.fields["memory_cpu"] = lambda p, k: z3.If(
-            old.writes(CPU, n, p), arrived(CPU, GPU, p, k), old.memory(CPU, p, k)
-        )
-        s.fields["memory_gpu"] = lambda p, k: z3.If(
-            old.writes(GPU, n, p),
-            z3.If(
-                old.is_forward(n),
-                forward(p, k),
-                z3.If(old.compute(n), copied(GPU, GPU, p, k), arrived(GPU, CPU, p, k)),
-            ),
-            old.memory(GPU, p, k),
-        )
-        s.fields["right"] = lambda x, q: z3.If(x == n, right(q), old.right(x, q))
-        self.wrote = True
-
-    def _right(self, old: State, n: Any) -> Any:
-        """Of which sequences all that the forward reads is right, and for each other a position that is not."""
-        right = z3.Function(unique("right"), Sequence, Bool)
-        wrong = z3.Function(unique("wrong"), Sequence, Int)
-        q, i = z3.Const("q", Sequence), z3.Int("i")
-
-        def read(q: Any, i: Any) -> Any:
-            lies = old.memory(GPU, old.row_place(n, q, BLOCK_OF(i)), SLOT(i))
-            return lies == old.row_kv(n, q, i)
-
-        self.assume(
-            z3.ForAll(
-                [q],
-                z3.Or(
-                    right(q),
-                    z3.And(within(0, wrong(q), old.row_first(n, q)), z3.Not(read(q, wrong(q)))),
-                ),
-                patterns=[right(q)],
-            )
-        )
-        self.assume(
-            z3.ForAll(
-                [q, i],
-                z3.Implies(z3.And(right(q), within(0, i, old.row_first(n, q))), read(q, i)),
-                patterns=[z3.MultiPattern(right(q), old.row_kv(n, q, i))],
-            )
-        )
-        return right

@@ -196,7 +196,7 @@ class Records:
     wrote: bool
     assume: Callable[[Any], None]
     demand: Callable[..., None]
-    note_prompt: Callable[[Any, Any], None]
+    _begin_with_prompt: Callable[[Any, Any], None]
 
     # ---- numbers -----------------------------------------------------------------------------------
 
@@ -240,7 +240,7 @@ class Records:
         s.fields["word"] = lambda x, i: z3.If(
             z3.And(x == q, 0 <= i, i < prompt), opening(request.z, i), word(x, i)
         )
-        self.note_prompt(q, request.z)
+        self._begin_with_prompt(q, request.z)
         self.wrote = True
         return Record(self, q)
 

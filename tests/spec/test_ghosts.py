@@ -22,7 +22,7 @@ from lineclear_spec.concrete import breaches
 from lineclear_spec.explore import apply, prepare, replay, search
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.keys import state_key
-from lineclear_spec.kv_ghosts import Row
+from lineclear_spec.kv_ghosts import KvRow
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.mutants import statements
 from lineclear_spec.records import GPU, Limits, Refused
@@ -83,7 +83,9 @@ def test_a_copy_shares_no_record_and_no_container() -> None:
     copy = ledger.clone()
 
     def reached(root: Any, seen: dict[int, Any]) -> dict[int, Any]:
-        if id(root) in seen or isinstance(root, int | str | frozenset | tuple | Row | type | None):
+        if id(root) in seen or isinstance(
+            root, int | str | frozenset | tuple | KvRow | type | None
+        ):
             return seen
         if type(root).__name__ in ("Limits", "Phase", "builtin_function_or_method"):
             return seen

@@ -18,7 +18,7 @@ from kv_walks import Walk, broken, directed
 from lineclear_spec.concrete import breaches
 from lineclear_spec.explore import replay, search
 from lineclear_spec.invariants import kv_clauses
-from lineclear_spec.kv_ghosts import Row
+from lineclear_spec.kv_ghosts import KvRow
 from lineclear_spec.worlds import BOUNDS
 
 
@@ -139,12 +139,15 @@ def damage(walk: Walk) -> list[tuple[str, Any]]:
         each("right", lambda _: False),
         each("slots", lambda _: (1, 7)),
         each(
-            "rows", lambda r: Row(r.first, r.last, tuple(p + 1 for p in r.places), r.kv, r.relies)
+            "rows",
+            lambda r: KvRow(r.first, r.last, tuple(p + 1 for p in r.places), r.kv, r.relies),
         ),
-        each("rows", lambda r: Row(r.first, r.last, r.places, tuple(bad for _ in r.kv), r.relies)),
-        each("rows", lambda r: Row(r.first, r.last + 1, (*r.places, 0), (*r.kv, bad), r.relies)),
-        each("rows", lambda r: Row(r.first, r.last, r.places, r.kv, 88)),
-        each("rows", lambda r: Row(r.first, r.last, r.places, r.kv, -1)),
+        each(
+            "rows", lambda r: KvRow(r.first, r.last, r.places, tuple(bad for _ in r.kv), r.relies)
+        ),
+        each("rows", lambda r: KvRow(r.first, r.last + 1, (*r.places, 0), (*r.kv, bad), r.relies)),
+        each("rows", lambda r: KvRow(r.first, r.last, r.places, r.kv, 88)),
+        each("rows", lambda r: KvRow(r.first, r.last, r.places, r.kv, -1)),
         each("tokens", lambda row: [bad for _ in row]),
         ("slots none", lambda d: d.slots.clear()),
         ("rows none", lambda d: d.rows.clear()),

@@ -31,6 +31,21 @@ def test_what_reads_wrong_kv_is_not_proved(edit: Edit) -> None:
     assert any(r.status != "proved" for r in found)
 
 
+NOTES = (
+    ("swap_out", "ledger.note_swap(number, CPU)"),
+    ("swap_in", "ledger.note_swap(number, GPU)"),
+    ("copy_on_write", "ledger.note_twin(number, sequence, index)"),
+    ("fork", "ledger.note_fork(parent, child)"),
+)
+
+
+@pytest.mark.parametrize(("action", "note"), NOTES)
+def test_what_is_not_remembered_is_not_proved(action: str, note: str) -> None:
+    body = broken(action, f"    {note}\n", "")
+    found = prove_unit(build(f"kv_{action}", body), 0, 400_000, stop_at_failure=True)
+    assert any(r.status != "proved" for r in found)
+
+
 @pytest.mark.parametrize("name", ["kv_run", "kv_sample", "kv_publish", "kv_swap_in"])
 def test_false_does_not_follow(name: str) -> None:
     assert not contradicts(build(name))
