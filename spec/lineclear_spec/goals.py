@@ -18,7 +18,7 @@ from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.terms import Term
 from lineclear_spec.vectors import Vector
 
-__all__ = ["Goal", "Unit", "record", "several", "start_state"]
+__all__ = ["EMPTY", "Goal", "Unit", "record", "several", "start_state"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from lineclear_spec.invariants import (
     within,
 )
 from lineclear_spec.kv_fields import FAILS, POSITION, SLOT
-from lineclear_spec.kv_premises import premises
+from lineclear_spec.kv_premises import premises as premises
 from lineclear_spec.kv_theorems import learned_from_right_kv, meets_version, reads_right_kv
 from lineclear_spec.state import (
     BLOCK_OF,
@@ -199,6 +199,20 @@ def kept(part: str, ledger: SymbolicLedger) -> list[Goal]:
     return goals
 
 
+def tokens_stay(before: State, ledger: SymbolicLedger) -> Goal:
+    """What a sequence knows is never another token: tokens of living sequences are only added."""
+    after = ledger.state
+
+    def same(q: Any, i: Any) -> Any:
+        known = z3.And(before.alive(q), after.alive(q), within(0, i, before.known(q)))
+        return z3.Implies(known, after.token_kv(q, i) == before.token_kv(q, i))
+
+    domains = ("sequence", "position")
+    goal = goal_of("contract", "no known token changes", len(ledger.assumptions), domains, same)
+    untouched = after.fields["token_kv"] is before.fields["token_kv"]
+    return replace(goal, formula=None) if untouched else goal
+
+
 def kv_unit(name: str, body: Callable[..., Any] | None = None) -> Unit:
     """The obligations of one unit; `body` stands in for the action's function (mutants)."""
     if name == LEMMAS:
@@ -223,10 +237,11 @@ def kv_unit(name: str, body: Callable[..., Any] | None = None) -> Unit:
         if part != VERSION:
             ledger.assumptions += hypotheses(part)
         if part == KV and ledger.rows is not None:
-            goals += cuts(ledger)
+            goals += cuts(ledger, ledger.rows)
         depth = len(ledger.assumptions)
         goals += theorems(part, name, before, values, depth)
         goals += kept(part, ledger)
+    goals.append(tokens_stay(before, ledger))
     return Unit(
         name,
         list(hypotheses(VERSION)),
@@ -265,9 +280,9 @@ def lemmas() -> Unit:
     return Unit(LEMMAS, [*background(), *known], [], goals)
 
 
-def cuts(ledger: SymbolicLedger) -> list[Goal]:
+def cuts(ledger: SymbolicLedger, s: State) -> list[Goal]:
     """What holds of the tables when a plan is written: shown first, then used."""
-    s, after = ledger.rows, ledger.state
+    after = ledger.state
     goals: list[Goal] = []
     for name in ("capacity", "exclusive_write"):  # proved in the action's own unit
         for clause in INVARIANTS[name].clauses:

@@ -15,8 +15,9 @@ import pytest
 z3 = pytest.importorskip("z3")
 
 from lineclear_spec.actions import ACTIONS
+from lineclear_spec.goals import record
 from lineclear_spec.logic import negate
-from lineclear_spec.obligations import build, record
+from lineclear_spec.obligations import build
 from lineclear_spec.prove import prove_unit
 from lineclear_spec.smtlib import write
 from lineclear_spec.state import State

@@ -14,7 +14,8 @@ import pytest
 
 z3 = pytest.importorskip("z3")
 
-from lineclear_spec.obligations import build, record
+from lineclear_spec.goals import record
+from lineclear_spec.obligations import build
 from lineclear_spec.state import Block, State
 from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.terms import Misuse

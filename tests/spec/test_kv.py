@@ -92,10 +92,12 @@ COPIED = (
 )
 
 
-def test_a_failed_copy_that_is_called_good_is_a_wrong_token() -> None:
+def test_a_failed_copy_that_is_called_good_is_a_wrong_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     walk = directed(ONE, COPIED, {})
     assert walk.wrong == []
-    walk.honest = lambda _step: True  # type: ignore[method-assign]
+    monkeypatch.setattr(walk, "honest", lambda _step: True)
     assert walk.act(("settle_copy", (3,)))
     assert breaches(walk.ledger, "kv")  # what is good has not failed
     assert walk.act(("settle_step", ()))
@@ -104,6 +106,12 @@ def test_a_failed_copy_that_is_called_good_is_a_wrong_token() -> None:
 
 
 # ---- each clause says something --------------------------------------------------------------------------
+
+
+def put(records: Any, field: str, value: int) -> None:
+    """The field of every record."""
+    for record in records:
+        setattr(record, field, value)
 
 
 def damage(walk: Walk) -> list[tuple[str, Any]]:
@@ -156,9 +164,9 @@ def damage(walk: Walk) -> list[tuple[str, Any]]:
         ("touched none", lambda d: d.ledger.touched.clear()),
         ("sources", lambda d: d.ledger.sources.update(dict.fromkeys(d.ledger.sources, 7))),
         ("totals", lambda d: d.ledger.totals.clear()),
-        ("waits", lambda d: [setattr(o, "wait", 0) for o in d.ledger.history.values()]),
-        ("void", lambda d: [setattr(s, "void", 99) for s in d.ledger.sequences]),
-        ("late", lambda d: [setattr(s, "late_drafts", 1) for s in d.ledger.sequences]),
+        ("waits", lambda d: put(d.ledger.history.values(), "wait", 0)),
+        ("void", lambda d: put(d.ledger.sequences, "void", 99)),
+        ("late", lambda d: put(d.ledger.sequences, "late_drafts", 1)),
         ("barrier", lambda d: setattr(d.ledger, "barrier", 0)),
     ]
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 pytest.importorskip("z3")
@@ -51,12 +53,12 @@ def test_false_does_not_follow(name: str) -> None:
     assert not contradicts(build(name))
 
 
-def run_without_waits(device: object, number: object) -> None:
+def run_without_waits(device: Any, number: Any) -> None:
     """A device that starts what a plan carries, whatever it waits for."""
-    device.require(number >= 1, "operations are numbered from 1")  # type: ignore[attr-defined, operator]
-    device.require(number <= device.carried, "a plan has carried it")  # type: ignore[attr-defined, operator]
-    device.require(~device.has_run(number), "it has not run")  # type: ignore[attr-defined]
-    device.execute(number)  # type: ignore[attr-defined]
+    device.require(number >= 1, "operations are numbered from 1")
+    device.require(number <= device.carried, "a plan has carried it")
+    device.require(~device.has_run(number), "it has not run")
+    device.execute(number)
 
 
 def test_without_the_premise_on_waits_the_theorem_is_not_proved() -> None:

@@ -7,7 +7,7 @@ Guarantees: nothing by itself; `tests/spec/test_kv.py` runs each and finds the w
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lineclear_spec.worlds import Bounds
 
@@ -21,7 +21,12 @@ NAMES = Bounds(
     "names", block_size=1, gpu_blocks=5, cpu_blocks=3, live=2, shapes=((2, 4, 1, 1), (3, 5, 2, 1)), tokens=(1, 2, 3),
     max_num_seqs=3, open=5,
 )  # fmt: skip
-ROOM = {"cpu_blocks": 4, "max_model_len": 6, "max_num_batched_tokens": 6, "max_num_seqs": 3}
+ROOM: dict[str, Any] = {
+    "cpu_blocks": 4,
+    "max_model_len": 6,
+    "max_num_batched_tokens": 6,
+    "max_num_seqs": 3,
+}
 ONE = Bounds("one", block_size=1, gpu_blocks=6, **ROOM)
 TWO = Bounds("two", block_size=2, gpu_blocks=6, **ROOM)
 LONG = Bounds("long", block_size=1, gpu_blocks=12, **ROOM)

@@ -109,7 +109,8 @@ class Walk:
         ledger = self.ledger.clone()
         own: Any = records(ledger, arguments)
         if name in ("submit", "reject") and len(own) >= 3:
-            own = (ledger.new_request(*own[:3], names_of(ledger, own)),)
+            prompt, limit, parallel = own[:3]
+            own = (ledger.new_request(prompt, limit, parallel, names_of(ledger, own)),)
         before = ConcreteView(self.ledger) if name == "sample" else None
         try:
             made = self.bodies[name](ledger, *own)
@@ -170,7 +171,9 @@ def broken(name: str, old: str, new: str) -> Callable[..., Any]:
     scope: dict[str, Any] = {}
     exec(compile(tree, inspect.getsourcefile(body) or name, "exec"), body.__globals__, scope)
     found: Callable[..., Any] = scope[name]
-    register(found, tree.body[0])  # pyright: ignore[reportArgumentType]
+    node = tree.body[0]
+    assert isinstance(node, ast.FunctionDef)
+    register(found, node)
     return found
 
 
