@@ -45,6 +45,7 @@ BASELINE: dict[str, object] = {
     "depth": 1,
     "num_lookahead_slots": 0,
     "enable_chunked_prefill": False,
+    "long_prefill_token_threshold": 0,  # None, the default, is taken as 0
     "swapped_first": True,
     "prefix_caching": "off",  # they count free blocks, and never evict
 }

@@ -87,8 +87,38 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "prompts that go on are counted with the cut before the displacement": (
         "scheduling/step.py",
+        "Need(job.blocks, 0, self._share(job))",
+        "Need(job.blocks, 0, job.tokens if job.decode else self._chunk(self._share(job)))",
+    ),
+    "prompts that go on are counted whole before the displacement": (
+        "scheduling/step.py",
+        "Need(job.blocks, 0, self._share(job))",
         "Need(job.blocks, 0, job.tokens)",
-        "Need(job.blocks, 0, job.tokens if job.decode else self._chunk(job.tokens))",
+    ),
+    "a prompt may take all tokens": (
+        "scheduling/step.py",
+        "share: int = share_of(job.tokens, job.decode, self.most)",
+        "share: int = job.tokens",
+    ),
+    "a policy's share is not asked for": (
+        "scheduling/step.py",
+        "        if self.asks and not job.decode:",
+        "        if False and self.asks and not job.decode:",
+    ),
+    "a prompt that got its share admits no other": (
+        "scheduling/step.py",
+        "self.blocked or lacks(tokens, share)",
+        "self.blocked or lacks(tokens, job.tokens)",
+    ),
+    "tokens that no other can use are left over": (
+        "scheduling/step.py",
+        "more = min(job.tokens - tokens, self._tokens_left)",
+        "more = 0",
+    ),
+    "a prompt that enters may take all tokens that are left": (
+        "scheduling/step.py",
+        "self._prefill(job, self._chunk(self._share(job)))",
+        "self._prefill(job, self._chunk(job.tokens))",
     ),
     "victims are spared the least important first": (
         "scheduling/victims.py",

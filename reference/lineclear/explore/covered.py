@@ -49,6 +49,7 @@ FACTORS: dict[str, tuple[Any, ...]] = {
     "costs": ((0.5, 1.0), (1.0, 1.0)),
     "depth": (1, 2),
     "chunks": (True, False),
+    "most": (0, None, 3),
     "drafts": (0, 2),
     "swapped_first": (False, True),
     "pause": (False, True),
@@ -92,6 +93,7 @@ SMALL: CoverRow = {
     "seats": 4,
     "waiting": None,
     "lengths": "tiny",
+    "most": 0,
 }
 
 
@@ -115,6 +117,7 @@ def world(number: int, row: CoverRow) -> SearchBounds:
         max_num_batched_tokens=tokens if row["chunks"] else max(tokens, longest - 1),
         max_model_len=longest,
         enable_chunked_prefill=row["chunks"],
+        long_prefill_token_threshold=row["most"],
         num_lookahead_slots=drafts,
         watermark=row["watermark"],
         scheduling_policy=policy,

@@ -85,7 +85,9 @@ class Expected:
         self.decodes: list[tuple[Work, int]] = []
         self.rows: list[ServedRow] = []
         self.reason = ""
-        self.displaced = self.short = False  # short: an unfinished prompt lacks tokens
+        self.displaced = self.short = (
+            False  # short: an unfinished prompt lacks tokens of its share
+        )
         self.lost = self.alone = 0
         self.void: list[Hashable] = []
         orders.begin()
@@ -218,9 +220,10 @@ class Expected:
         seats = self.state.seats_free + sum(live.n for live in without)
         tokens = self.config.max_num_batched_tokens
         for work in in_order_of_service([work for live in rest for work in works[live]]):
-            if not work.decodes and self.part(work, tokens) < work.tokens:
+            share = self.share(work)
+            if self.part(share, tokens) < share:
                 return False  # a prompt that runs goes before it
-            tokens -= work.tokens
+            tokens -= share
         return (
             want.blocks <= self.state.gpu_free + gone - grown - kept
             and want.seats <= seats
@@ -240,34 +243,47 @@ class Expected:
         taken = sum(tokens for _, tokens in (*self.prefills, *self.decodes))
         return self.config.max_num_batched_tokens - taken
 
-    def part(self, work: Work, tokens: int) -> int:
-        """The number of tokens that a sequence takes: a prompt is cut only if that is allowed."""
-        if work.tokens <= tokens:
+    def share(self, work: Work) -> int:
+        """The tokens that a sequence may take while others could use them: no prompt gets more than the
+        threshold, nor more than the policy's share.
+        """
+        if work.decodes or not self.config.enable_chunked_prefill:
             return work.tokens
+        budget, threshold = (
+            self.config.max_num_batched_tokens,
+            self.config.long_prefill_token_threshold,
+        )
+        if threshold is None:
+            threshold = max(budget // 4, 1)
+        most = [work.tokens, *([threshold] if threshold else ())]
+        share = self.orders.share(work.live)
+        return min(most if share is None else [*most, share])
+
+    def part(self, share: int, tokens: int) -> int:
+        """The number of tokens that a sequence takes: a prompt is cut only if that is allowed."""
+        if share <= tokens:
+            return share
         return tokens if self.config.enable_chunked_prefill else 0
 
     def serve(self, works: dict[OracleRequest, list[Work]]) -> None:
-        """Serves running requests: decodes, then unfinished prompts in order, until one lacks tokens."""
+        """Serves running requests: decodes, then unfinished prompts in order, until one does not get its
+        share.
+        """
         for work in in_order_of_service([work for found in works.values() for work in found]):
-            part = 0 if self.short else self.part(work, self.tokens)
+            share = self.share(work)
+            part = 0 if self.short else self.part(share, self.tokens)
             if not work.decodes:
-                self.short = self.short or part < work.tokens
+                self.short = self.short or part < share
             self.give(work, part)
 
     def give(self, work: Work, tokens: int) -> None:
-        """The sequence takes its blocks, and so many tokens, or the share that the policy allows."""
+        """The sequence takes its blocks, and so many tokens."""
         grow(self.state, work)
-        if work.decodes:
-            self.decodes.append((work, tokens))
-            return
-        if self.config.enable_chunked_prefill and tokens:
-            share = self.orders.share(work.live)
-            tokens = tokens if share is None else min(tokens, share)
-        self.prefills.append((work, tokens))
+        (self.decodes if work.decodes else self.prefills).append((work, tokens))
 
     def hand_out(self) -> None:
         """Gives tokens that the shares left over to the first in the order that can use them."""
-        if not hasattr(self.orders.policy, "share") or not self.config.enable_chunked_prefill:
+        if not self.config.enable_chunked_prefill:
             return
         for k, (work, tokens) in enumerate(self.prefills):
             if tokens:
@@ -317,7 +333,7 @@ class Expected:
             leader.table = self.state.take(-(-leader.known // self.config.block_size))
             leader.slots = leader.known
         for work in work_of(self.state, live):
-            self.give(work, self.part(work, self.tokens))
+            self.give(work, self.part(self.share(work), self.tokens))
 
     # ---- the plan ------------------------------------------------------------------------------
 

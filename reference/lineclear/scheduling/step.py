@@ -37,10 +37,12 @@ from lineclear_spec.progress import (
     grows,
     kept_free,
     known_on_admission,
+    lacks,
     least_tokens,
     may_be_displaced,
     may_be_passed,
     room,
+    share_of,
     tokens_left,
 )
 from lineclear_spec.records import Sequence
@@ -97,12 +99,14 @@ class Step:
         self.decodes: list[tuple[Scheduled, Sequence]] = []
         self.preempted = False  # a request was preempted for growth
         self.displaced = False  # a request was preempted for a more important waiting one
-        self.blocked = False  # a running prefill did not get all the tokens that it could use
+        self.blocked = False  # a running prefill did not get its share of the tokens
         self.admission_blocked_by = ""  # why the step lets no request in, see `stall.GUARDS`
         self.due = 0  # blocks that issue_step will take
-        self.shares: list[list[Any]] | None = None  # [job, tokens] that the policy shares out
+        self.shares: list[list[Any]] | None = None  # [job, tokens] of prompts that may get more
         cut = self.config.enable_chunked_prefill  # a prompt that may not be cut has no share
-        if cut and self.adapter.shares and not self.adapter.failures:
+        self.most = self.config.most_of_a_prompt if cut else self.config.max_num_batched_tokens
+        self.asks = cut and self.adapter.shares and not self.adapter.failures
+        if self.asks or self.most < self.config.max_num_batched_tokens:
             self.shares = []
         self.promised = 0  # tokens of these
 
@@ -194,31 +198,38 @@ class Step:
         return taken
 
     def _run(self, jobs: list[SequenceDemand]) -> None:
-        """Decodes first, then unfinished prefills share what is left, each in policy order."""
+        """Decodes first, then each unfinished prefill its share of what is left, in policy order."""
         for job in jobs:
             if job.decode:
                 self._compute(job, job.tokens)
         for job in jobs:
             if not job.decode:
-                tokens = 0 if self.blocked else self._chunk(job.tokens)
-                self.blocked = self.blocked or tokens < job.tokens
+                share = 0 if self.blocked else self._share(job)
+                tokens = self._chunk(share)
+                self.blocked = self.blocked or lacks(tokens, share)
                 self._prefill(job, tokens)
 
+    def _share(self, job: SequenceDemand) -> int:
+        """The tokens that a sequence may take of the step while others could use them."""
+        share: int = share_of(job.tokens, job.decode, self.most)
+        if self.asks and not job.decode:
+            ledger = self.ledger
+            sharers = len(ledger.running) + len(ledger.waiting) + len(ledger.swapped)
+            budget = self.config.max_num_batched_tokens
+            share = min(share, self.adapter.share(job.entry.view(ledger), budget, sharers))
+        return share
+
     def _prefill(self, job: SequenceDemand, tokens: int) -> None:
-        """Computes so many tokens, or what the policy lets one step compute of them for now."""
+        """Computes so many tokens; of a prompt for now, as it may get more."""
         if self.shares is None or not tokens or job.decode:
             self._compute(job, tokens)
             return
-        ledger = self.ledger
-        sharers = len(ledger.running) + len(ledger.waiting) + len(ledger.swapped)
-        most = self.config.max_num_batched_tokens
         self.transitions.grow(job)
-        tokens = min(tokens, self.adapter.share(job.entry.view(ledger), most, sharers))
         self.shares.append([job, tokens])
         self.promised += tokens
 
     def _share_out(self) -> None:
-        """Tokens left over go to the first in the order; then all are scheduled."""
+        """Tokens left over go to prompts in the order; then all are scheduled."""
         for pair in self.shares or ():
             job, tokens = pair
             more = min(job.tokens - tokens, self._tokens_left)
@@ -322,7 +333,7 @@ class Step:
         """The request runs, and computes what the step has tokens for."""
         self.transitions.enter(entry, displacing)
         for job in self._jobs_of(entry):
-            self._prefill(job, self._chunk(job.tokens))
+            self._prefill(job, self._chunk(self._share(job)))
 
     def planned(self) -> Need:
         """The resources that running requests will take of a step that is not begun."""
@@ -332,12 +343,12 @@ class Step:
     def _uses(self, jobs: list[SequenceDemand]) -> dict[Entry, Need]:
         """The resources that each running request will take, if there are tokens for all of it.
 
-        A prompt that goes on takes whatever a victim leaves, so it is counted whole: a request that
-        waits has tokens only if every prompt that runs has all that it could use.
+        A prompt that goes on takes what a victim leaves, up to its share: a request that waits has tokens
+        only if every prompt that runs has its share.
         """
         uses: dict[Entry, Need] = {}
         for job in jobs:
-            uses[job.entry] = uses.get(job.entry, Need()) + Need(job.blocks, 0, job.tokens)
+            uses[job.entry] = uses.get(job.entry, Need()) + Need(job.blocks, 0, self._share(job))
         return uses
 
     # ---- displacement --------------------------------------------------------------------------
