@@ -201,11 +201,13 @@ class Config:
 
     @property
     def most_of_a_prompt(self) -> int:
-        """Tokens that one prompt may take of a step while others could use them."""
-        budget, most = self.max_num_batched_tokens, self.long_prefill_token_threshold
+        """Tokens that one prompt may take of a step while others could use them; those of a whole
+        sequence if nothing limits it.
+        """
+        most = self.long_prefill_token_threshold
         if most is None:
-            most = max(1, budget // 4)
-        return min(most, budget) or budget
+            most = max(1, self.max_num_batched_tokens // 4)
+        return most if most and self.enable_chunked_prefill else self.max_model_len
 
     @property
     def watermark_blocks(self) -> int:

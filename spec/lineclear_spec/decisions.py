@@ -183,16 +183,6 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             ),
         ),
         (
-            "a prompt's share is all that it lacks, or the most that one may take",
-            raw(
-                both(
-                    implies(tokens <= most, progress.share_of(tokens, False, most) == tokens),
-                    implies(tokens > most, progress.share_of(tokens, False, most) == most),
-                    progress.share_of(tokens, True, most) == tokens,
-                )
-            ),
-        ),
-        (
             "a prompt that does not get its share admits no other",
             raw(
                 implies(

@@ -171,7 +171,7 @@ def test_a_plan_may_move_blocks_and_compute_nothing() -> None:
 def calls_of_a_quiet_step(running: int) -> int:
     """Python functions called by one step that only decodes."""
     scheduler = make(
-        num_gpu_blocks=3 * running, max_num_seqs=running, max_num_batched_tokens=6 * running
+        num_gpu_blocks=3 * running, max_num_seqs=running, max_num_batched_tokens=24 * running
     )
     for name in range(running):
         scheduler.add(request(name, most=7))

@@ -190,7 +190,7 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "an unfinished prompt keeps no other out": (
         "scheduling/step.py",
-        "self.blocked = self.blocked or tokens < job.tokens",
+        "self.blocked = self.blocked or lacks(tokens, share)",
         "self.blocked = False",
     ),
     "what shares leave over is lost": (

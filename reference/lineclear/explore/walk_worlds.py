@@ -133,6 +133,7 @@ def special() -> list[SearchBounds]:
             {
                 "num_gpu_blocks": 24,
                 "max_num_seqs": 4,
+                "max_model_len": 12,
                 "max_num_batched_tokens": 6,
                 "long_prefill_token_threshold": 2,
             },

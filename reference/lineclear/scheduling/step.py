@@ -104,9 +104,9 @@ class Step:
         self.due = 0  # blocks that issue_step will take
         self.shares: list[list[Any]] | None = None  # [job, tokens] of prompts that may get more
         cut = self.config.enable_chunked_prefill  # a prompt that may not be cut has no share
-        self.most = self.config.most_of_a_prompt if cut else self.config.max_num_batched_tokens
+        self.most = self.config.most_of_a_prompt
         self.asks = cut and self.adapter.shares and not self.adapter.failures
-        if self.asks or self.most < self.config.max_num_batched_tokens:
+        if self.asks or cut and self.most < self.config.max_num_batched_tokens:
             self.shares = []
         self.promised = 0  # tokens of these
 

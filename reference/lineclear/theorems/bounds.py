@@ -121,7 +121,7 @@ def token(case: BoundInputs) -> Bound:
         tuple(
             [
                 (name, values[name])
-                for name in ("C", "S", "d")
+                for name in ("C", "S", "W", "B", "d")
                 if re.search(rf"\b{name}\b", formula)
             ]
         ),

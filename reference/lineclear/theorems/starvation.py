@@ -37,14 +37,16 @@ only by displacing m: as m takes all tokens, no other victims would leave a toke
 run, is not displaced itself before it has kept a token, and is the first for C steps more. So
 C6 = 2 * C + 2 * d - 1 steps, of which d - 1 twice are steps issued before the one that samples is committed.
 
-With a share below that, a request that comes before m may enter beside m and become the first in
-its place. One that displaces keeps its seats until it has kept a token, so S enter by displacing at
-most; between two of these, and before and after, S enter without at most, as each takes a seat. So
-the first changes less than (S + 1) * (S + 1) times, and after the last change it has C steps, and d until what it
-samples is committed: C6 = (S + 1) * (S + 1) * (C + d). Where the order changes while requests run
-(mlfq), each change is a promotion, one for a request: 2 * S + 1 among those that run, each of which may be
-followed by one displacement more, so that 3 * (S + 1) * (C + d) steps suffice, and with shares
-3 * (S + 1) * (S + 1) * (C + d).
+Where the order changes while requests run (mlfq), each change is a promotion, one for a request:
+2 * S + 1 among those that run, each of which may be followed by one displacement more, so that
+3 * (S + 1) * (C + d) steps suffice.
+
+With a share below what it lacks, others may enter beside m and become the first in its place, but what
+shares leave over goes to prompts too: a step spends the whole budget on them, or afterwards nothing
+is lacking and the next step keeps a token. A request that displaces keeps its seats until it has
+kept a token, so at most S do. Between two of these none that runs gives up a seat or a block, so
+all that they compute, those that enter meanwhile included, is W at most, whatever the order does:
+W // B + 1 steps, and d until what they sample is committed. So C6 = (S + 1) * (W // B + 1 + d).
 
 A request that k others precede is the first after these have ended: (k + 1) times as many steps,
 counted from when the last of the k has arrived. A failed copy starts the count anew (F8).
@@ -114,11 +116,11 @@ def steps_to_a_token(
         changes: whether the order may change while requests run.
     """
     found = letters(config, sizes, shares)
-    own, depth, seats = found["C"], found["d"], found["S"] + 1
+    own, depth = found["C"], found["d"]
     if found["enter"]:
-        return (3 if changes else 1) * seats * seats * (own + depth)
+        return (found["S"] + 1) * (found["W"] // found["B"] + 1 + depth)
     if changes:
-        return 3 * seats * (own + depth)
+        return 3 * (found["S"] + 1) * (own + depth)
     return 2 * own + 2 * depth - 1
 
 
@@ -127,7 +129,7 @@ def formula_of_a_token(
 ) -> str:
     """C6 as a formula; see `steps_to_a_token` for the arguments."""
     if letters(config, sizes, shares)["enter"]:
-        return ("3 * " if changes else "") + "(S + 1) * (S + 1) * (C + d)"
+        return "(S + 1) * (W // B + 1 + d)"
     return "3 * (S + 1) * (C + d)" if changes else "2 * C + 2 * d - 1"
 
 
@@ -140,13 +142,14 @@ def letters(config: Config, sizes: Sizes, shares: bool = False) -> dict[str, int
     if width == 1:
         lacking = min(lacking, config.num_gpu_blocks * config.block_size)
     dealt = budget - (seats - 1) * (1 + config.num_lookahead_slots)
-    share = config.most_of_a_prompt
+    share = min(budget, config.most_of_a_prompt)
     if shares:
         share = max(1, min(share, 1 if sizes.requests is None else budget // sizes.requests))
     prompts, chunked = max(1, width * (sizes.tokens - 1)), config.enable_chunked_prefill
     return {
         "C": (prompts - 1) // share + 1 if chunked else width,
         "W": lacking,
+        "B": budget,
         "g": dealt,
         "X": width * (sizes.tokens - 1),
         "h": min(dealt, share),
