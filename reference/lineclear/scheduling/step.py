@@ -106,7 +106,7 @@ class Step:
         cut = self.config.enable_chunked_prefill  # a prompt that may not be cut has no share
         self.most = self.config.most_of_a_prompt
         self.asks = cut and self.adapter.shares and not self.adapter.failures
-        if self.asks or cut and self.most < self.config.max_num_batched_tokens:
+        if self.asks or (cut and self.most < self.config.max_num_batched_tokens):
             self.shares = []
         self.promised = 0  # tokens of these
 
