@@ -164,6 +164,9 @@ class Plan:
             empty one belongs to a branch that waits for its leader to compute the prompt again.
         preempted: (request id, mode) of every request preempted since the last plan.
         time: when the plan was made, by the scheduler's clock.
+        ended: every request that finished or was aborted since the last plan, so that an executor drops
+            what it keeps of it. Its id may be in use again: what the plan says of that id otherwise is
+            of the new request.
     """
 
     step: int | None
@@ -176,6 +179,7 @@ class Plan:
     tables: tuple[Table, ...]
     preempted: tuple[tuple[Hashable, str], ...]
     time: float | None = None
+    ended: tuple[Hashable, ...] = ()
 
     def _pairs(self, kind: str) -> Pairs:
         return tuple(pair for o in self.operations if o.kind == kind for pair in o.blocks)

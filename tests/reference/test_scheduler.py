@@ -88,7 +88,7 @@ def test_one_request_from_its_prompt_to_its_last_token() -> None:
         (0, 4, "length")
     ]
     assert scheduler.schedule().is_empty
-    assert scheduler.stats()["vllm:gpu_cache_usage_perc"] == 0
+    assert scheduler.stats()["gpu_cache_usage_perc"] == 0
 
 
 def test_a_stop_token_ends_a_request_early_and_its_id_is_free_again() -> None:

@@ -118,11 +118,14 @@ class Step:
     def build(self) -> None:
         """The whole step, up to issuing it."""
         jobs = self._make_room(self._jobs())
-        if not self.preempted:
+        paused = self.live.paused
+        if not self.preempted and not paused:
             jobs = self._displace(jobs)
         self._run(jobs)
         pause = self.config.pause_after_preemption
-        if admits_others(self.preempted, pause, self.displaced, self.blocked):
+        if paused:
+            self.admission_blocked_by = "paused"
+        elif admits_others(self.preempted, pause, self.displaced, self.blocked):
             self._admit_all()
         else:
             self.admission_blocked_by = self._why_none_enters()
