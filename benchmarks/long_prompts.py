@@ -60,7 +60,9 @@ def mixed(longs: int, tokens: int, shorts: int, seconds: float) -> Workload:
         at = seconds * (k + 0.5) / longs / 2
         made.append(Arrival(f"long {k}", at, tokens, (64,), 64, predicted_tokens=64))
     made.sort(key=lambda one: one.arrival_time)
-    return Workload(f"{longs} prompts of {tokens:,} tokens, {shorts} short ones", "drawn", tuple(made))
+    return Workload(
+        f"{longs} prompts of {tokens:,} tokens, {shorts} short ones", "drawn", tuple(made)
+    )
 
 
 def run(workload: Workload, policy: str, threshold: int | None) -> RunResult:

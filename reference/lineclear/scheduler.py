@@ -177,7 +177,9 @@ class Scheduler(Readings):
         if mode not in PAUSES:
             raise SchedulerError(f"mode must be one of {', '.join(PAUSES)}, not {mode!r}")
         if self.live.paused:
-            raise SchedulerError(f"the scheduler is paused (mode {self.live.paused}); resume it first")
+            raise SchedulerError(
+                f"the scheduler is paused (mode {self.live.paused}); resume it first"
+            )
         self.live.paused = mode
         self.admission_blocked_by = "paused"
         if mode == "recompute":

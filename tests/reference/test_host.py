@@ -78,6 +78,31 @@ def test_every_request_of_a_long_run_is_named_once() -> None:
     assert seen == Counter(range(40))
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_plan_says_where_each_of_its_rows_begins(depth: int) -> None:
+    drive = Drive(**SMALL | {"depth": depth, "long_prefill_token_threshold": 3})
+    for number in range(12):
+        drive.add(number, 3 + number, 1 + 3 * (number % 4))
+    checked, flights = 0, []
+    while drive.scheduler.has_unfinished():
+        reach = {s: drive.ledger.reach(s) for e in drive.ledger.running for s in e.members}
+        plan = drive.schedule()
+        drive.complete(plan)
+        for row in plan.scheduled_seq_groups:
+            entry = drive.scheduler.entries[row.request_id]
+            (sequence,) = entry.record.members
+            assert drive.ledger.reach(sequence) == plan.start_of(row) + row.tokens
+            if sequence in reach and row.request_id not in dict(plan.preempted):
+                assert plan.start_of(row) == reach[sequence]
+                checked += row.start is None
+        flights.append(plan)
+        if len(flights) == depth or plan.step is None:
+            for one in flights:
+                drive.commit(one)
+            flights = []
+    assert checked > 10
+
+
 def test_a_pause_that_keeps_everything_issues_nothing() -> None:
     drive = busy()
     before = drive.phases(), drive.tables("a"), drive.tables("b"), drive.known("a")

@@ -98,7 +98,9 @@ class LiveRequests:
             return self._reject(request, reason, "draining")
         most = self.config.max_waiting
         if most is not None and len(self.ledger.waiting) >= most:
-            return self._reject(request, f"max_waiting: {most} requests wait already", "max_waiting")
+            return self._reject(
+                request, f"max_waiting: {most} requests wait already", "max_waiting"
+            )
         prompt = request.prompt_tokens
         names: tuple[int, ...] = ()
         if request.prefix_names and self.config.prefix_caching != "off":
