@@ -47,6 +47,7 @@ POLICIES = (
 VICTIMS = ("last", "lowest_priority", "longest", "newest")
 MODES = ("swap", "recompute", "by_length", "auto", "groups")
 CACHING = ("off", "prompt", "all")
+CAPACITY = ("max_utilization", "guaranteed_no_evict")
 
 
 class ConfigError(ValueError):
@@ -77,6 +78,11 @@ class Config:
             them; None is a quarter of max_num_batched_tokens, 0 no limit. It needs chunked prefill.
         num_lookahead_slots: drafted tokens a decode may verify besides its own.
         watermark: share of the GPU pool that admission leaves free while anything runs.
+        schedule_conservativeness: share of the tokens that running requests may still generate, at most
+            4,096 of each sequence, for which admission leaves blocks free; 0 relies on preemption.
+        capacity_policy: max_utilization lets requests enter while blocks are free; guaranteed_no_evict
+            only while all that run fit with the most blocks that each may need, so that none is
+            preempted for growth.
         scheduling_policy: a built-in policy, or module:Class of your own.
         policy_options: what the policy is made with, as (name, value) pairs.
         preemption_mode: swap, recompute, by_length, auto or groups (swap requests of several
@@ -106,6 +112,8 @@ class Config:
     long_prefill_token_threshold: int | None = None
     num_lookahead_slots: int = 0
     watermark: float = 0.01
+    schedule_conservativeness: float = 0.0
+    capacity_policy: str = "max_utilization"
     scheduling_policy: str = "fcfs"
     policy_options: tuple[tuple[str, Any], ...] = ()
     preemption_mode: str = "auto"
@@ -153,6 +161,7 @@ class Config:
                 raise ConfigError(f"{name} must be true or false, not {value!r}")
         for name, least_not in (
             ("watermark", 1.0),
+            ("schedule_conservativeness", math.inf),
             ("swap_token_cost", math.inf),
             ("recompute_token_cost", math.inf),
         ):
@@ -173,6 +182,7 @@ class Config:
             ("preemption_mode", MODES),
             ("victim", VICTIMS),
             ("prefix_caching", CACHING),
+            ("capacity_policy", CAPACITY),
         ):
             if getattr(self, name) not in known:
                 raise ConfigError(

@@ -38,22 +38,36 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """An amount of each resource: whole numbers, or formulas."""
+    """An amount of each resource: whole numbers, or formulas.
+
+    Attributes:
+        blocks: of the GPU pool.
+        seats: sequences that may run.
+        tokens: of the step.
+        worst: blocks that may be needed in the worst case; 0 where that is not asked.
+    """
 
     blocks: Any = 0
     seats: Any = 0
     tokens: Any = 0
+    worst: Any = 0
 
     def __add__(self, other: Need) -> Need:
         """Both together."""
         return Need(
-            self.blocks + other.blocks, self.seats + other.seats, self.tokens + other.tokens
+            self.blocks + other.blocks,
+            self.seats + other.seats,
+            self.tokens + other.tokens,
+            self.worst + other.worst,
         )
 
     def __sub__(self, other: Need) -> Need:
         """What is left of it."""
         return Need(
-            self.blocks - other.blocks, self.seats - other.seats, self.tokens - other.tokens
+            self.blocks - other.blocks,
+            self.seats - other.seats,
+            self.tokens - other.tokens,
+            self.worst - other.worst,
         )
 
     def covers(self, other: Need) -> Any:
@@ -62,6 +76,7 @@ class Need:
             (self.blocks >= other.blocks)
             & (self.seats >= other.seats)
             & (self.tokens >= other.tokens)
+            & (self.worst >= other.worst)
         )
 
 

@@ -95,6 +95,26 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "Need(job.blocks, 0, self._share(job))",
         "Need(job.blocks, 0, job.tokens)",
     ),
+    "no blocks are kept for what is still to be generated": (
+        "scheduling/step.py",
+        "kept += ledger.need(ceil(share * tokens))",
+        "kept += 0",
+    ),
+    "what is to be generated counts whole": (
+        "scheduling/step.py",
+        "kept += ledger.need(ceil(share * tokens))",
+        "kept += ledger.need(tokens)",
+    ),
+    "worst cases do not count": (
+        "scheduling/step.py",
+        "left = ledger.gpu.total - self.live.worst",
+        "left = ledger.gpu.total",
+    ),
+    "the worst case of a victim stays": (
+        "scheduling/step.py",
+        "most = ledger.worst_case(entry.record)",
+        "most = 0",
+    ),
     "a prompt may take all tokens": (
         "scheduling/step.py",
         "share: int = share_of(job.tokens, job.decode, self.most)",

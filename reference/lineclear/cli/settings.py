@@ -38,6 +38,12 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
     ),
     "num_lookahead_slots": (int, 0, "draft tokens that a decode may verify"),
     "watermark": (float, 0.01, "share of the GPU pool that admission keeps free"),
+    "schedule_conservativeness": (
+        float,
+        0.0,
+        "share of the tokens that running requests may still generate to keep blocks free for",
+    ),
+    "capacity_policy": (str, "max_utilization", "max_utilization or guaranteed_no_evict"),
     "scheduling_policy": (
         str,
         "fcfs",

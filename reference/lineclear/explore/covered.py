@@ -10,7 +10,7 @@ import random
 from dataclasses import replace
 from typing import Any
 
-from lineclear.config import MODES, POLICIES, VICTIMS, Config
+from lineclear.config import CAPACITY, MODES, POLICIES, VICTIMS, Config
 from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.cover import CoverRow, pairwise
 from lineclear.oracle.state import ceil_div
@@ -54,6 +54,8 @@ FACTORS: dict[str, tuple[Any, ...]] = {
     "swapped_first": (False, True),
     "pause": (False, True),
     "watermark": (0.0, 0.25),
+    "reserve": (0.0, 0.5),
+    "capacity": CAPACITY,
     "seats": (4, 6),
     "waiting": (None, 3),
     "lengths": ("short", "whole step", "long"),
@@ -94,6 +96,8 @@ SMALL: CoverRow = {
     "waiting": None,
     "lengths": "tiny",
     "most": 0,
+    "reserve": 0.0,
+    "capacity": "max_utilization",
 }
 
 
@@ -118,6 +122,8 @@ def world(number: int, row: CoverRow) -> SearchBounds:
         max_model_len=longest,
         enable_chunked_prefill=row["chunks"],
         long_prefill_token_threshold=row["most"],
+        schedule_conservativeness=row["reserve"],
+        capacity_policy=row["capacity"],
         num_lookahead_slots=drafts,
         watermark=row["watermark"],
         scheduling_policy=policy,

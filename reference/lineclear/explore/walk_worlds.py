@@ -63,6 +63,8 @@ def drawn(seed: int) -> SearchBounds:
         swapped_first=draw.random() < 0.15,
         pause_after_preemption=draw.random() < 0.8,
         long_prefill_token_threshold=choice((0, 0, None, 3)),
+        schedule_conservativeness=choice((0.0, 0.0, 0.5)),
+        capacity_policy=choice((*["max_utilization"] * 3, "guaranteed_no_evict")),
     )
     return pressed(seed, config)
 

@@ -28,6 +28,7 @@ __all__ = ["GUARDS", "BlockedRequest", "Holder", "Stall", "stall_report"]
 GUARDS = {
     "open_copy": "a copy of it is not complete; tell `complete` when it is",
     "blocks": "the pool lacks blocks for all its tokens",
+    "worst_cases": "the running requests may need the blocks that it may need",
     "seats": "max_num_seqs sequences run",
     "tokens": "max_num_batched_tokens are dealt",
     "head_of_line": "a request before it in the order does not fit yet",
@@ -324,6 +325,10 @@ def change_for(scheduler: Readings, entry: Entry, guard: str, figures: dict[str,
         missing = figures["wants"] - there
         gains = [(other.name, scheduler.cache.gain(other.record)) for other in others]
         return relief("blocks", missing, gains)
+    if guard == "worst_cases":
+        missing = figures["wants"] - figures["left"]
+        worst = scheduler.ledger.worst_case
+        return relief("blocks", missing, [(o.name, worst(o.record)) for o in others])
     if guard == "seats":
         missing = figures["wants"] + figures["taken"] - figures["of"]
         return relief("seats", missing, [(o.name, o.record.width) for o in others])
@@ -351,6 +356,9 @@ def head_of_queue(
             "growth": growth,
             "watermark": kept,
         }
+    room, needs = step.room_for(entry)
+    if room.worst < needs.worst:
+        return "worst_cases", {"wants": needs.worst, "left": room.worst}
     if have.seats < want.seats:
         return "seats", {"wants": want.seats, "taken": scheduler.seats, "of": config.max_num_seqs}
     if have.tokens < want.tokens:

@@ -51,6 +51,7 @@ LIMITS: Mapping[str, str] = MappingProxyType(
         "prefill_first": "nothing is admitted while a prompt that runs lacks tokens of its share",
         "head of the line": "nothing passes a request that does not fit, more often than bypass says",
         "watermark": "admission leaves blocks free while anything runs",
+        "capacity": "if that is asked for, all that run fit together with the most that each may need",
         "open copy": "a request whose copy is open does not enter",
         "one step at a time": "a group, and a sequence with drafts, waits for its commit",
         "leader first": "after a recompute branches wait for the prompt of their leader",

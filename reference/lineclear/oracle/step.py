@@ -7,13 +7,14 @@ written for reading: it counts everything again whenever it asks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+import math
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from lineclear.config import Config
 from lineclear.oracle.orders import Orders
-from lineclear.oracle.state import OracleRequest, OracleSequence, OracleState
-from lineclear.oracle.work import Demand, Work, demand, grow, work_of
+from lineclear.oracle.state import OracleRequest, OracleSequence, OracleState, ceil_div
+from lineclear.oracle.work import Demand, Work, demand, grow, most_blocks, work_of
 from lineclear_spec.lifecycle import Phase
 
 __all__ = ["NEW", "Expected", "ServedRow", "forget", "swaps", "void"]
@@ -195,28 +196,41 @@ class Expected:
             and not live.protected
             and self.orders.may_displace(head, live)
         ]
-        if self.enough(want, works, ()) or not self.enough(want, works, candidates):
+        if self.enough(head, want, works, ()) or not self.enough(head, want, works, candidates):
             return
         victims: list[OracleRequest] = []
         for live in sorted(candidates, key=worst_first(self.config.victim), reverse=True):
-            if self.enough(want, works, victims):
+            if self.enough(head, want, works, victims):
                 break
             victims.append(live)
         for live in reversed(tuple(victims)):
             spared = [other for other in victims if other is not live]
-            if self.enough(want, works, spared):
+            if self.enough(head, want, works, spared):
                 victims = spared
         for live in sorted(victims, key=lambda live: live.rank):
             self.preempt(live)
         self.displaced = True
         self.admitted.append(head.name)
 
-    def enough(self, want: Demand, works: dict[OracleRequest, list[Work]], without: Any) -> bool:
-        """Whether a request can enter once these have been preempted and the others have grown."""
+    def enough(
+        self,
+        head: OracleRequest,
+        want: Demand,
+        works: dict[OracleRequest, list[Work]],
+        without: Any,
+    ) -> bool:
+        """Whether a request can enter once these have been preempted and the others have grown.
+
+        Args:
+            head: the request.
+            want: its demand.
+            works: of those that run.
+            without: who is preempted.
+        """
         rest = [live for live in works if live not in without]
         gone = sum(len(live.blocks) for live in without)
         grown = sum(work.blocks for live in rest for work in works[live])
-        kept = self.watermark if rest else 0
+        kept = self.kept if rest else 0
         seats = self.state.seats_free + sum(live.n for live in without)
         tokens = self.config.max_num_batched_tokens
         for work in in_order_of_service([work for live in rest for work in works[live]]):
@@ -228,12 +242,30 @@ class Expected:
             want.blocks <= self.state.gpu_free + gone - grown - kept
             and want.seats <= seats
             and want.tokens <= tokens
+            and self.guaranteed(head, rest)
         )
 
     @property
-    def watermark(self) -> int:
+    def kept(self) -> int:
         """Blocks that admission leaves free while anything runs."""
-        return int(self.config.watermark * self.config.num_gpu_blocks)
+        config = self.config
+        remaining = sum(
+            min(live.limit - branch.known, 4096)
+            for live in self.state.running
+            for branch in live.branches
+        )
+        reserved = math.ceil(config.schedule_conservativeness * remaining)
+        return int(config.watermark * config.num_gpu_blocks) + ceil_div(
+            reserved, config.block_size
+        )
+
+    def guaranteed(self, head: OracleRequest, others: Iterable[OracleRequest]) -> bool:
+        """Whether the head fits beside the others even if all of them need the most that they may."""
+        if self.config.capacity_policy != "guaranteed_no_evict":
+            return True
+        size = self.config.block_size
+        most = [most_blocks(size, r.prompt, r.limit, r.n) for r in (head, *others)]
+        return sum(most) <= self.config.num_gpu_blocks
 
     # ---- service -------------------------------------------------------------------------------
 
@@ -313,12 +345,13 @@ class Expected:
     def fits(self, live: OracleRequest) -> bool:
         """Whether there is what the request needs."""
         want = demand(self.state, live, live.phase == Phase.SWAPPED)
-        kept = self.watermark if self.state.running else 0
+        kept = self.kept if self.state.running else 0
         return (
             not live.copying
             and want.blocks <= self.state.gpu_free - kept
             and want.seats <= self.state.seats_free
             and want.tokens <= self.tokens
+            and self.guaranteed(live, self.state.running)
         )
 
     def start(self, live: OracleRequest) -> None:

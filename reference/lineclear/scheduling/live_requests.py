@@ -45,6 +45,7 @@ class LiveRequests:
         waiting: those that wait or are swapped out, by key.
         arrivals: requests that were accepted so far.
         seats: sequences that running requests may have.
+        worst: blocks that running requests may need together.
         draining: whether new requests are rejected.
         paused: keep, wait or recompute while the scheduler is paused, else "".
         reviews: requests by the step before which the policy looks at them again; None if it never does.
@@ -66,6 +67,7 @@ class LiveRequests:
             self.waiting = TenantQueue(adapter.ask, self._steps, config.swapped_first)
         self.arrivals = 0
         self.seats = 0
+        self.worst = 0
         self.draining = False
         self.paused = ""
         self.reviews: dict[int, list[Entry]] | None = {} if adapter.reviews else None
@@ -165,6 +167,7 @@ class LiveRequests:
         self.of[entry.record] = entry
         self.running.add(entry)
         self.seats += entry.n
+        self.worst += self.ledger.worst_case(entry.record)
         entry.bypassed = 0
         if self.reviews is not None:
             self.look_again(entry)
@@ -173,6 +176,7 @@ class LiveRequests:
         """The request runs no longer."""
         self.running.remove(entry)
         self.seats -= entry.n
+        self.worst -= self.ledger.worst_case(entry.record)
 
     def remove(self, entry: Entry) -> None:
         """The request, which neither runs nor waits any more, has ended."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from math import ceil
 from typing import Any, NamedTuple
 
 from lineclear.config import Config
@@ -21,7 +22,12 @@ from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear.scheduling.prefix_cache import PrefixCache
-from lineclear.scheduling.sequence_demand import SequenceDemand, demand_of, spare_last_holders
+from lineclear.scheduling.sequence_demand import (
+    SequenceDemand,
+    demand_of,
+    remaining_tokens,
+    spare_last_holders,
+)
 from lineclear.scheduling.transitions import Transitions
 from lineclear.scheduling.victims import Victims
 from lineclear_spec import actions
@@ -300,9 +306,27 @@ class Step:
     def have(self, watermark: bool = True) -> Need:
         """The resources for admission: the watermark is kept only while something runs."""
         live = self.live
-        kept = kept_free(self.config.watermark_blocks, len(live.running)) if watermark else 0
+        kept = kept_free(self._kept(), len(live.running)) if watermark else 0
         free, seats = self._available(), self.config.max_num_seqs
         return room(free, self.due, kept, seats, live.seats, self._tokens_left)
+
+    def room_for(self, entry: Entry, watermark: bool = True) -> tuple[Need, Need]:
+        """What there is for admission, and what the entry needs of it; both with worst cases if these count."""
+        have, want = self.have(watermark), self.want(entry)
+        if self.config.capacity_policy == "max_utilization":
+            return have, want
+        ledger = self.ledger
+        left = ledger.gpu.total - self.live.worst
+        return have + Need(worst=left), want + Need(worst=ledger.worst_case(entry.record))
+
+    def _kept(self) -> int:
+        """Blocks that admission leaves free while a request runs."""
+        kept, share = self.config.watermark_blocks, self.config.schedule_conservativeness
+        if share:
+            ledger = self.ledger
+            tokens = sum([remaining_tokens(ledger, record) for record in ledger.running])
+            kept += ledger.need(ceil(share * tokens))
+        return kept
 
     def _available(self) -> int:
         """Blocks that are free or can be evicted."""
@@ -318,8 +342,8 @@ class Step:
         most = self.bypass
         passed: list[Entry] = []
         while (entry := queue.head()) is not None:
-            fits = not entry.record.copy and self.have().covers(self.want(entry))
-            if fits:
+            have, want = self.room_for(entry)
+            if not entry.record.copy and have.covers(want):
                 if not all(may_be_passed(other.bypassed, most) for other in passed):
                     break
                 for other in passed:
@@ -358,14 +382,14 @@ class Step:
 
     def _displace(self, jobs: list[SequenceDemand]) -> list[SequenceDemand]:
         """The head may displace running requests and is then admitted, alone; the jobs left."""
-        running = self.live.running
+        running, ledger = self.live.running, self.ledger
         head = self.live.waiting.head()
         if head is None or head.record.copy or running.last_after(head) is None:
             return jobs
         uses = self._uses(jobs)
         planned = sum(uses.values(), Need())
-        want = self.want(head)
-        if (self.have() - Need(planned.blocks, 0, planned.tokens)).covers(want):
+        have, want = self.room_for(head)
+        if (have - Need(planned.blocks, 0, planned.tokens)).covers(want):
             return jobs  # it is admitted anyway
         candidates: list[Entry] = []  # as many as were looked at
         seen = head.view(self.ledger)
@@ -385,13 +409,15 @@ class Step:
 
         def gain(entry: Entry) -> Need:
             steady = sum([sequence.steady for sequence in entry.record.members])
-            own = Need(self.cache.gain(entry.record) + due[entry], entry.n, steady)
+            most = ledger.worst_case(entry.record)
+            own = Need(self.cache.gain(entry.record) + due[entry], entry.n, steady, most)
             return own + uses.get(entry, Need())
 
-        victims = self.victims.choose(from_the_last(), gain, self.have() - planned, want)
+        victims = self.victims.choose(from_the_last(), gain, have - planned, want)
         if victims is None and candidates and len(candidates) == len(running):
             # When no other request runs, the watermark is waived.
-            everything = sum(map(gain, candidates), self.have(watermark=False) - planned)
+            have, _ = self.room_for(head, watermark=False)
+            everything = sum(map(gain, candidates), have - planned)
             victims = candidates if everything.covers(want) else None
         if victims is None or self.adapter.failures:
             return jobs
