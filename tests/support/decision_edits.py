@@ -47,8 +47,8 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "one request more counts as running": (
         "scheduling/step.py",
-        "kept_free(self.config.watermark_blocks, len(live.running))",
-        "kept_free(self.config.watermark_blocks, len(live.running) + 1)",
+        "kept_free(self._kept(), len(live.running))",
+        "kept_free(self._kept(), len(live.running) + 1)",
     ),
     "a victim keeps a seat": (
         "scheduling/live_requests.py",
@@ -67,8 +67,8 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "nothing is displaced for seats": (
         "scheduling/step.py",
-        "own = Need(self.cache.gain(entry.record) + due[entry], entry.n, steady)",
-        "own = Need(self.cache.gain(entry.record) + due[entry], 0, steady)",
+        "own = Need(self.cache.gain(entry.record) + due[entry], entry.n, steady, most)",
+        "own = Need(self.cache.gain(entry.record) + due[entry], 0, steady, most)",
     ),
     "nothing is displaced for tokens": (
         "scheduling/step.py",
@@ -315,8 +315,8 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "a request whose copy was discarded keeps its place": (
         "scheduling/transitions.py",
-        "            live.waiting.push(other)\n",
-        "",
+        "        self.live.waiting.push(entry)\n\n    def give_up_all",
+        "\n    def give_up_all",
     ),
     "ranks are kept after the policy failed": (
         "scheduling/live_requests.py",
