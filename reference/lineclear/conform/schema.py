@@ -22,6 +22,9 @@ __all__ = [
     "shown",
 ]
 
+#: Entries of one block table.
+MOST_ENTRIES = 1 << 22
+
 
 def is_list(value: Any) -> bool:
     """A list, with any content."""
@@ -46,6 +49,11 @@ def is_count(value: object) -> bool:
 def is_positive(value: object) -> bool:
     """A whole number, 1 or more."""
     return type(value) is int and value >= 1
+
+
+def is_entry(value: object) -> bool:
+    """The number of a table entry; bounded, because empty entries before it take memory."""
+    return type(value) is int and 0 <= value < MOST_ENTRIES
 
 
 def is_whole(value: object) -> bool:
@@ -134,6 +142,7 @@ BY_NAME: dict[str, tuple[Test, str]] = {
     "priority": (is_whole, "a whole number"),
     "blocks": (is_blocks, "a list of block ids, not empty"),
     "keys": (is_ids, "a list of texts or whole numbers"),
+    "at": (is_entry, f"a whole number from 0 to {MOST_ENTRIES - 1:,}"),
     "rows": (is_rows, "a list of [r, start, tokens, samples] or [r, start, tokens, samples, s]"),
     "kept": (is_kept, "a list of [r, tokens] or [r, tokens, s]"),
     "src": (is_places, "a list of [pool, block id], not empty"),
@@ -190,8 +199,10 @@ def check_event(event: object) -> None:
         raise EventError('an event is a JSON object, such as {"e": "idle"}')
     content = cast("dict[str, Any]", event)
     kind = content.get("e")
-    if kind not in FIELDS:
-        raise EventError(f"e: {kind!r} is not a kind of event; the kinds are {', '.join(KINDS)}")
+    if type(kind) is not str or kind not in FIELDS:
+        raise EventError(
+            f"e: {shown(kind)} is not a kind of event; the kinds are {', '.join(KINDS)}"
+        )
     fields = FIELDS[kind]
     for name in REQUIRED[kind]:
         if name not in content:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lineclear.conform import journal_log, kv_events
+from lineclear.conform import journal_header, journal_log, kv_events
 from lineclear.conform.events import EventError
 from lineclear.conform.header import Header
 from lineclear.conform.reader import Reader
@@ -44,12 +44,12 @@ class Source:
             first = next((line for line in file if line.strip()), "")
         try:
             content = json.loads(first)
-        except ValueError:
+        except (ValueError, RecursionError):
             content = None
         if type(content) is dict and "journal" in content:
             self.kind = "journal"
             with path.open(encoding="utf-8") as file:
-                self._drafts = journal_log.most_drafts(file)
+                self._drafts = journal_header.most_drafts(file)
             with path.open(encoding="utf-8") as file:
                 self.header: Header = journal_log.journal_events(file, self._drafts)[0]
         elif content is not None and kv_events.is_kv_line(content):
