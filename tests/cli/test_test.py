@@ -73,6 +73,19 @@ def test_an_exhaustive_search_that_does_not_end_is_inconclusive(
     assert "grant.published" in capsys.readouterr().out
 
 
+def test_a_worker_that_dies_is_inconclusive(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "dies.py").write_text(
+        "import os\nfrom tiny_scheduler import TinyScheduler\n"
+        "class Dies(TinyScheduler):\n"
+        "    def step(self, execute):\n        os._exit(0)\n"
+    )
+    target = f"{tmp_path / 'dies.py'}:Dies"
+    assert main(["test", target, "--workers", "2"]) == INCONCLUSIVE
+    assert "INCONCLUSIVE: a worker process died during runs 0 to 7" in capsys.readouterr().out
+
+
 def test_a_scheduler_that_refuses_everything_is_not_tested(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,8 +8,9 @@ checker of the log decides whether the events are allowed.
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
+from lineclear.conform.schema import shown
 from lineclear.testing.protocol import Copy, Limits, Observation, Row
 
 __all__ = ["HOST", "Event", "check_event", "difference", "frozen"]
@@ -21,7 +22,14 @@ HOST = "cpu"
 
 
 def frozen(seen: Observation) -> Observation:
-    """A copy that later calls of the scheduler cannot change."""
+    """A copy that later calls of the scheduler cannot change.
+
+    Raises:
+        TypeError: it is not an observation; the message names the field and the value.
+    """
+    wrong = malformed(seen)
+    if wrong:
+        raise TypeError(f"observe returned {wrong}")
     return Observation(
         tables={name: tuple(table) for name, table in seen.tables.items() if table},
         free=tuple(seen.free),
@@ -30,6 +38,60 @@ def frozen(seen: Observation) -> Observation:
         running=None if seen.running is None else tuple(seen.running),
         extra=dict(seen.extra),
     )
+
+
+def malformed(seen: Any) -> str:
+    """What is wrong with the types of an observation; "" if nothing."""
+    if not isinstance(seen, Observation):
+        return f"{shown(seen)}; it must return a lineclear.testing.Observation"
+    wanted: list[tuple[str, Any, bool, str]] = [
+        (
+            "tables",
+            seen.tables,
+            all(ids(t) for t in values(seen.tables)),
+            "block ids (int) by request id",
+        ),
+        ("free", seen.free, ids(seen.free), "block ids (int)"),
+        ("cached", seen.cached, all(map(hashed, values(seen.cached))), "keys by block id"),
+        ("waiting", seen.waiting, names(seen.waiting), "request ids, or None"),
+        ("running", seen.running, names(seen.running), "request ids, or None"),
+        ("extra", seen.extra, all(map(hashed, values(seen.extra))), "hashable values by name"),
+    ]
+    for name, value, good, what in wanted:
+        mapping = name in ("tables", "cached", "extra")
+        if not good or mapping != isinstance(value, Mapping):
+            return f"{name} = {shown(value)}; it must be {what}"
+    return ""
+
+
+def values(mapping: Any) -> Collection[Any]:
+    """The values of a mapping; none of anything else, which is reported by its type."""
+    return cast("Mapping[Any, Any]", mapping).values() if isinstance(mapping, Mapping) else ()
+
+
+def ids(value: Any) -> bool:
+    """Block ids: whole numbers in a list, tuple, set or deque."""
+    if isinstance(value, (str, Mapping)) or not isinstance(value, Collection):
+        return False
+    return all(block.__class__ is int for block in cast("Collection[Any]", value))
+
+
+def names(value: Any) -> bool:
+    """Request ids, or None."""
+    if value is None:
+        return True
+    if isinstance(value, (str, Mapping)) or not isinstance(value, Collection):
+        return False
+    return all(name.__class__ is str for name in cast("Collection[Any]", value))
+
+
+def hashed(value: Any) -> bool:
+    """Whether a value can be compared and counted."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def text(key: Hashable) -> str | int:
