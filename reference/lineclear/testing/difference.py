@@ -8,6 +8,7 @@ checker of the log decides whether the events are allowed.
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
+from itertools import chain
 from typing import Any, cast
 
 from lineclear.conform.schema import shown
@@ -27,9 +28,10 @@ def frozen(seen: Observation) -> Observation:
     Raises:
         TypeError: it is not an observation; the message names the field and the value.
     """
-    wrong = malformed(seen)
-    if wrong:
-        raise TypeError(f"observe returned {wrong}")
+    if not sound(seen):
+        wrong = malformed(seen)
+        if wrong:
+            raise TypeError(f"observe returned {wrong}")
     return Observation(
         tables={name: tuple(table) for name, table in seen.tables.items() if table},
         free=tuple(seen.free),
@@ -38,6 +40,22 @@ def frozen(seen: Observation) -> Observation:
         running=None if seen.running is None else tuple(seen.running),
         extra=dict(seen.extra),
     )
+
+
+def sound(seen: Any) -> bool:
+    """Whether the types are plainly right: a quick test, before `malformed` says what is wrong."""
+    try:
+        hash((*seen.cached.values(), *seen.extra.values()))
+        blocks = chain(seen.free, *seen.tables.values())
+        names = chain(seen.waiting or (), seen.running or ())
+        return (
+            isinstance(seen, Observation)
+            and {int}.issuperset(map(type, blocks))
+            and {str}.issuperset(map(type, names))
+            and str not in (type(seen.waiting), type(seen.running))
+        )
+    except (AttributeError, TypeError):
+        return False
 
 
 def malformed(seen: Any) -> str:
@@ -71,7 +89,7 @@ def values(mapping: Any) -> Collection[Any]:
 
 def ids(value: Any) -> bool:
     """Block ids: whole numbers in a list, tuple, set or deque."""
-    if isinstance(value, (str, Mapping)) or not isinstance(value, Collection):
+    if isinstance(value, str) or not isinstance(value, Collection):
         return False
     return all(block.__class__ is int for block in cast("Collection[Any]", value))
 
@@ -80,7 +98,7 @@ def names(value: Any) -> bool:
     """Request ids, or None."""
     if value is None:
         return True
-    if isinstance(value, (str, Mapping)) or not isinstance(value, Collection):
+    if isinstance(value, str) or not isinstance(value, Collection):
         return False
     return all(name.__class__ is str for name in cast("Collection[Any]", value))
 
