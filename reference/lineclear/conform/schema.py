@@ -184,7 +184,7 @@ FIELDS = {get_type_hints(cls)["e"].__args__[0]: compiled(cls) for cls in CLASSES
 KINDS = tuple(FIELDS)
 #: Kind of event -> its required fields.
 REQUIRED = {
-    kind: tuple(name for name, (_, _, optional) in fields.items() if not optional)
+    kind: frozenset(name for name, (_, _, optional) in fields.items() if not optional)
     for kind, fields in FIELDS.items()
 }
 
@@ -204,9 +204,9 @@ def check_event(event: object) -> None:
             f"e: {shown(kind)} is not a kind of event; the kinds are {', '.join(KINDS)}"
         )
     fields = FIELDS[kind]
-    for name in REQUIRED[kind]:
-        if name not in content:
-            raise EventError(f"{kind} lacks {name}: give {fields[name][1]}")
+    if not REQUIRED[kind] <= content.keys():
+        name = next(name for name in fields if name in REQUIRED[kind] - content.keys())
+        raise EventError(f"{kind} lacks {name}: give {fields[name][1]}")
     for name, value in content.items():
         if name == "e":
             continue
@@ -215,7 +215,7 @@ def check_event(event: object) -> None:
         test, what, _ = fields[name]
         if not test(value):
             raise EventError(f"{kind}.{name}: {shown(value)} is not {what}")
-    if kind in ("hit", "store", "evict") and "keys" in content:
+    if "keys" in content:
         if len(content["keys"]) != len(content["blocks"]):
             raise EventError(
                 f"{kind}.keys: {len(content['keys'])} keys for {len(content['blocks'])} blocks; "
