@@ -385,11 +385,17 @@ def test_kv_cache_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert status.pop("publish") == "partly"
     assert set(status.values()) == {"unchecked"}
     assert main(["conform", str(path), "--strict"]) == 3
+    assert main(["conform", str(path), "--level", "table"]) == 2
+    assert "--level table: the log omits submit, alloc" in capsys.readouterr().err
     removed = {"type": "BlockRemoved", "block_hashes": ["ab"]}
     path.write_text(path.read_text() + json.dumps(removed) + "\n")
     capsys.readouterr()
     assert main(["conform", str(path)]) == 1
-    assert "not published under 'ab' or any other key" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "not published under 'ab' or any other key" in text
+    assert "blocks free" not in text  # ids and number of the blocks are the reader's own
+    assert main(["why", str(path)]) == 2
+    assert "KV cache events name no requests; give an event log" in capsys.readouterr().err
     path.write_text(json.dumps(KV[0]) + "\n" + json.dumps({"type": "BlockMoved"}) + "\n")
     assert main(["conform", str(path)]) == 2
     assert "line 2: type: 'BlockMoved' is not one of BlockStored" in capsys.readouterr().err

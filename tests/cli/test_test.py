@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 from lineclear.cli import main
 from lineclear.cli.exits import INCONCLUSIVE, INTERRUPTED, PASSED, REFUTED, USAGE
+from lineclear.testing import Failure
 
 ROOT = Path(__file__).parents[2]
 TINY = str(ROOT / "examples/tiny_scheduler.py")
@@ -158,21 +160,14 @@ def test_a_finding_becomes_a_test_and_a_log(
     capsys.readouterr()
     assert main(command) == USAGE
     assert "exists: remove it first" in capsys.readouterr().err
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(test)],
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 1
-    assert "grant.published: block 0 of gpu is allocated to 'r4'" in done.stdout
+    scope: dict[str, Any] = {}
+    exec(compile(test.read_text(), str(test), "exec"), scope)
+    with pytest.raises(Failure, match=r"grant.published: block 0 of gpu is allocated to 'r4'"):
+        scope["test_grant_published"]()
     mended = tmp_path / "test_mended.py"
     mended.write_text(test.read_text().replace("make_broken", "make_scheduler"))
-    scope: dict[str, object] = {}
     exec(compile(mended.read_text(), str(mended), "exec"), scope)
-    scope["test_grant_published"]()  # type: ignore[operator]
+    scope["test_grant_published"]()
     assert main(["conform", str(log)]) == REFUTED
     assert "still published" in capsys.readouterr().out
 

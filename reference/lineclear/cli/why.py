@@ -78,6 +78,10 @@ def report(path: Path, arguments: argparse.Namespace) -> int:
 
     name = STDIN if arguments.log == "-" else arguments.log
     source = Source(path, name)
+    if source.kind == "KV events":
+        raise UsageError(
+            f"{name}: KV cache events name no requests; give an event log or a journal"
+        )
     observed = Observed(source.header, validate=source.kind == "event log")
     found: list[Any] = []
     for number, event in enumerate(source.events(), start=1):

@@ -11,6 +11,10 @@ from lineclear_spec.records import Limits
 __all__ = ["TableError", "limits_of"]
 
 
+#: What a log may omit and still be replayed.
+SPARE = ("keys", "check", "free_ids", "reject", "idle")
+
+
 class TableError(Exception):
     """The log uses a feature that the table lacks; the message names it."""
 
@@ -21,6 +25,11 @@ def limits_of(header: Header) -> Limits:
     Raises:
         TableError: the table does not support such an engine.
     """
+    lacks = [word for word in header.omits if word not in SPARE]
+    if lacks:
+        raise TableError(
+            f"the log omits {', '.join(lacks)}, which a replay needs: use --level rules"
+        )
     others = [name for name in header.pools if name != "cpu"]
     if others or header.groups or header.first_id or header.depth > 2:
         raise TableError(

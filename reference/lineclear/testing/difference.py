@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from itertools import chain
-from typing import Any, cast
+from typing import Any
 
 from lineclear.conform.schema import shown
 from lineclear.testing.protocol import Copy, Limits, Observation, Row
@@ -46,10 +46,12 @@ def sound(seen: Any) -> bool:
     """Whether the types are plainly right: a quick test, before `malformed` says what is wrong."""
     try:
         hash((*seen.cached.values(), *seen.extra.values()))
+        lengths = (len(seen.free), *map(len, seen.tables.values()))  # a generator has none
         blocks = chain(seen.free, *seen.tables.values())
         names = chain(seen.waiting or (), seen.running or ())
         return (
             isinstance(seen, Observation)
+            and min(lengths) >= 0
             and {int}.issuperset(map(type, blocks))
             and {str}.issuperset(map(type, names))
             and str not in (type(seen.waiting), type(seen.running))
@@ -82,25 +84,28 @@ def malformed(seen: Any) -> str:
     return ""
 
 
-def values(mapping: Any) -> Collection[Any]:
+def values(mapping: Any) -> list[Any]:
     """The values of a mapping; none of anything else, which is reported by its type."""
-    return cast("Mapping[Any, Any]", mapping).values() if isinstance(mapping, Mapping) else ()
+    return list(mapping.values()) if hasattr(mapping, "values") else []
+
+
+def each(value: Any, kind: type[Any]) -> bool:
+    """Whether it is a list, tuple, set or deque of values of exactly this type."""
+    return (
+        hasattr(value, "__len__")
+        and type(value) is not str
+        and {kind}.issuperset(map(type, value))
+    )
 
 
 def ids(value: Any) -> bool:
-    """Block ids: whole numbers in a list, tuple, set or deque."""
-    if isinstance(value, str) or not isinstance(value, Collection):
-        return False
-    return all(block.__class__ is int for block in cast("Collection[Any]", value))
+    """Whole numbers, not True or 1.0."""
+    return each(value, int)
 
 
 def names(value: Any) -> bool:
     """Request ids, or None."""
-    if value is None:
-        return True
-    if isinstance(value, str) or not isinstance(value, Collection):
-        return False
-    return all(name.__class__ is str for name in cast("Collection[Any]", value))
+    return value is None or each(value, str)
 
 
 def hashed(value: Any) -> bool:

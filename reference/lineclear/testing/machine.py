@@ -184,9 +184,8 @@ class Machine:
 
     def _ended(self, answer: Any) -> list[str]:
         """What a step returned."""
-        names = cast("Iterable[Any]", answer) if isinstance(answer, Iterable) else [None]
-        ended = [] if isinstance(answer, str) else list(names)
-        if isinstance(answer, str) or not all(isinstance(name, str) for name in ended):
+        ended: list[Any] = list(answer) if hasattr(answer, "__iter__") else [None]
+        if type(answer) is str or not all(isinstance(name, str) for name in ended):
             self._fail(
                 "raises",
                 f"step returned {shown(answer)}; it must return the ids of the requests that "
@@ -196,7 +195,7 @@ class Machine:
 
     def _listed(self, what: str, kind: type[Any], given: Any) -> list[Any]:
         """What `execute` was given."""
-        rows = list(cast("Iterable[Any]", given)) if isinstance(given, Iterable) else [given]
+        rows: list[Any] = list(given) if hasattr(given, "__iter__") else [given]
         for row in rows:
             if not isinstance(row, kind):
                 self._fail(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import queue
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +52,8 @@ OBSERVED: list[tuple[Change, str]] = [
     (lambda o: replace(o, tables={"a": ["0"]}), "tables = {'a': ['0']}"),
     (lambda o: replace(o, tables={"a": [0.0]}), "tables = {'a': [0.0]}"),
     (lambda o: replace(o, free=None), "free = None; it must be block ids"),
+    (lambda o: replace(o, free=iter(o.free)), "free = <"),
+    (lambda o: replace(o, tables={"a": iter([0])}), "tables = {'a': <"),
     (lambda o: replace(o, free="123"), "free = '123'; it must be block ids"),
     (lambda o: replace(o, cached=[0]), "cached = [0]; it must be keys by block id"),
     (lambda o: replace(o, cached={0: [1]}), "cached = {0: [1]}"),
@@ -92,10 +96,7 @@ def test_a_module_that_exits_is_no_scheduler(tmp_path: Path) -> None:
 
 
 def test_a_file_named_like_a_module_of_the_library_does_not_replace_it(tmp_path: Path) -> None:
-    import queue
-
     (tmp_path / "queue.py").write_text("def make():\n    return 1\n")
-    assert load(f"{tmp_path}/queue.py:make")() == 1
-    import sys
-
+    made: Any = load(f"{tmp_path}/queue.py:make")()
+    assert made == 1
     assert sys.modules["queue"] is queue
