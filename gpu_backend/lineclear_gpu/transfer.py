@@ -29,10 +29,11 @@ __all__ = ["KERNEL_BELOW", "Transfer", "runs"]
 Pairs = list[tuple[int, int]]
 
 #: Runs of fewer bytes than this, on average, are copied by a kernel.
-KERNEL_BELOW = 48 * 1024
+KERNEL_BELOW = 128 * 1024
 
-#: Copies in the first piece of a call, how much longer each next piece is, and the most in one.
-FIRST, GROWTH, MOST = 64, 1.5, 2048
+#: Copies in the first piece of a call, of small blocks and of others: a kernel takes as long to launch
+#: as many small blocks to copy. Each next piece is longer by this factor.
+FIRST_SMALL, FIRST, GROWTH = 256, 64, 2
 
 #: Up to this many copies it pays to sort them before looking for runs.
 SORTED_UP_TO = 2048
@@ -139,7 +140,7 @@ class Transfer:
             IndexError, ValueError: a row does not exist, or two copies have one target; no copy of
                 this call is running then, though some may have been made.
         """
-        begin, length = 0, FIRST
+        begin, length = 0, FIRST_SMALL if source.shape[1] < KERNEL_BELOW else FIRST
         taken = np.zeros(target.shape[0] if length < len(pairs) else 0, dtype=np.bool_)
         while begin < len(pairs):
             piece = pairs[begin : begin + length]
@@ -150,7 +151,7 @@ class Transfer:
                     torch.cuda.current_stream(self.pool.device).synchronize()
                 raise
             begin += length
-            length = min(int(length * GROWTH), MOST)
+            length *= GROWTH
         return source.shape[1] * len(pairs)
 
     def _copy_piece(
