@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from drive import Drive, rows
 
+from lineclear.plan import Plan
 from lineclear.request import Rejected, SchedulerError
 
 SMALL: dict[str, Any] = {"num_gpu_blocks": 8, "max_num_seqs": 4, "max_num_batched_tokens": 16}
@@ -15,7 +16,7 @@ SMALL: dict[str, Any] = {"num_gpu_blocks": 8, "max_num_seqs": 4, "max_num_batche
 
 def busy(**changes: Any) -> Drive:
     """Two requests that run, and one that waits for a seat."""
-    drive = Drive(**SMALL | {"max_num_seqs": 2} | changes)
+    drive = Drive(**{**SMALL, "max_num_seqs": 2, **changes})
     for name in "abc":
         drive.add(name, 4, 6)
     drive.step()
@@ -80,10 +81,10 @@ def test_every_request_of_a_long_run_is_named_once() -> None:
 
 @pytest.mark.parametrize("depth", [1, 2])
 def test_a_plan_says_where_each_of_its_rows_begins(depth: int) -> None:
-    drive = Drive(**SMALL | {"depth": depth, "long_prefill_token_threshold": 3})
+    drive = Drive(**{**SMALL, "depth": depth, "long_prefill_token_threshold": 3})
     for number in range(12):
         drive.add(number, 3 + number, 1 + 3 * (number % 4))
-    checked, flights = 0, []
+    checked, flights = 0, list[Plan]()
     while drive.scheduler.has_unfinished():
         reach = {s: drive.ledger.reach(s) for e in drive.ledger.running for s in e.members}
         plan = drive.schedule()
