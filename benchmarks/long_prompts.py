@@ -43,8 +43,10 @@ enter while one that runs lacks tokens of its prompt, so P6a has a larger bound 
 than their share; without chunking, or with 0, the smaller one holds still.
 
 Each row is one run, TTFT the time to a request's first token and TPOT the time for each one after it,
-in seconds; *off* is with the threshold 0, *on* with the default. Times are simulated, so that they
-compare settings and say nothing of a device.
+in seconds, first with the threshold 0, then with the default. The share that `fair` gives a prompt is smaller
+than the default, so that its times are equal. Times are simulated, so that they compare settings and say nothing
+of a device. Azure's and Mooncake's traces are not part of this repository ([compare.md](compare.md) says where
+they come from); their prompts are long alike, so that little is won there.
 """
 
 
