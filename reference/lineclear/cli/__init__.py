@@ -7,7 +7,6 @@ extra or a closed pipe; 0 only for what ran and passed.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,6 +15,7 @@ from typing import NoReturn
 
 from lineclear import __version__
 from lineclear.cli.exits import BROKEN_PIPE, INTERRUPTED, USAGE, UsageError, missing_extra
+from lineclear.cli.output import discard_output
 
 __all__ = ["COMMANDS", "main", "make_parser"]
 
@@ -106,32 +106,34 @@ def backend(arguments: argparse.Namespace) -> AbstractContextManager[None]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
+    who = "lineclear"
     try:
-        arguments = make_parser().parse_args(argv)
-    except SystemExit as ended:  # argparse has written the help, the version or the error
-        return ended.code if isinstance(ended.code, int) else USAGE
-    command: str = arguments.command
-    try:
+        try:
+            arguments = make_parser().parse_args(argv)
+        except SystemExit as ended:  # argparse has written the help, the version or the error
+            sys.stdout.flush()
+            return ended.code if isinstance(ended.code, int) else USAGE
+        command: str = arguments.command
+        who = f"lineclear {command}"
         with backend(arguments):
             status: int = import_module(module_of(command)).run(arguments)
         sys.stdout.flush()
     except UsageError as error:
-        return complain(f"lineclear {command}: {error}")
+        return complain(f"{who}: {error}")
     except ModuleNotFoundError as error:
-        line = missing_extra(command, error)
+        line = missing_extra(who, error)
         if line is None:
             raise
         return complain(line)
     except BrokenPipeError:
-        # The reader has closed the pipe; flushing the buffer at exit would raise again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return BROKEN_PIPE
     except OSError as error:
         if error.filename is None:
             raise
         why = error.strerror or str(error)
-        return complain(f"lineclear {command}: cannot read or write {error.filename}: {why}")
+        return complain(f"{who}: cannot read or write {error.filename}: {why}")
     except KeyboardInterrupt:
-        sys.stderr.write(f"lineclear {command}: interrupted\n")
+        sys.stderr.write(f"{who}: interrupted\n")
         return INTERRUPTED
     return status

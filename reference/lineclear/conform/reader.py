@@ -57,7 +57,7 @@ class Reader:
             self.line += 1
             try:
                 event = loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 if not line.strip():
                     continue
                 raise EventError(

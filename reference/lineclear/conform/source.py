@@ -44,7 +44,7 @@ class Source:
             first = next((line for line in file if line.strip()), "")
         try:
             content = json.loads(first)
-        except ValueError:
+        except (ValueError, RecursionError):
             content = None
         if type(content) is dict and "journal" in content:
             self.kind = "journal"
