@@ -22,6 +22,7 @@ from lineclear_spec.parallel import in_parallel
 __all__ = [
     "BASELINE",
     "Result",
+    "ask",
     "contradicts",
     "prove",
     "prove_unit",
@@ -98,6 +99,18 @@ def used(solver: z3.Solver) -> int:
     return 0
 
 
+def ask(solver: z3.Solver) -> z3.CheckSatResult:
+    """The solver's answer.
+
+    Raises:
+        KeyboardInterrupt: the solver was interrupted, which it would report as unknown.
+    """
+    answer = solver.check()
+    if answer == z3.unknown and "interrupted" in solver.reason_unknown():
+        raise KeyboardInterrupt
+    return answer
+
+
 def prove_unit(
     unit: Unit, seed: int = 0, budget: int = BUDGET, *, stop_at_failure: bool = False
 ) -> list[Result]:
@@ -122,7 +135,7 @@ def prove_unit(
         started = time.perf_counter()
         solver.push()
         solver.add(z3.Not(goal.formula))
-        answer = solver.check()
+        answer = ask(solver)
         now = used(solver)
         solver.pop()
         status = (

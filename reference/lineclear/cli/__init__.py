@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from lineclear import __version__
 from lineclear.cli.exits import BROKEN_PIPE, INTERRUPTED, USAGE, UsageError, missing_extra
+from lineclear.cli.interrupts import kept_interrupts
 from lineclear.cli.output import discard_output
 
 __all__ = ["COMMANDS", "main", "make_parser"]
@@ -115,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return ended.code if isinstance(ended.code, int) else USAGE
         command: str = arguments.command
         who = f"lineclear {command}"
-        with backend(arguments):
+        with kept_interrupts(), backend(arguments):
             status: int = import_module(module_of(command)).run(arguments)
         sys.stdout.flush()
     except UsageError as error:
