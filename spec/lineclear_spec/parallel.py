@@ -18,12 +18,12 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, TypeVar
 
-__all__ = ["BACKENDS", "cores", "in_parallel", "on_backend"]
+__all__ = ["BACKENDS", "cores", "in_parallel", "on_backend", "while_waiting"]
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -33,6 +33,8 @@ BACKENDS = ("processes", "ray")
 RETRIES = 3
 
 chosen = ["processes"]
+#: Called about once a second while a job is awaited, and then even a single job gets a process.
+while_waiting: list[Callable[[], None]] = []
 
 
 @contextmanager
@@ -78,7 +80,7 @@ def in_parallel(
         yield from on_cluster(function, jobs)
         return
     count = min(len(jobs), workers or cores())
-    if count <= 1:
+    if count <= 1 and not (jobs and while_waiting):
         yield from map(function, jobs)
         return
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
@@ -91,12 +93,21 @@ def in_parallel(
             waiting = [pool.submit(function, job) for job in jobs]
             waiting.reverse()
             while waiting:
-                yield waiting.pop().result()
+                yield awaited(waiting.pop())
         except BaseException:
             # Who waits for a job to end, or for its solver, waits for minutes; nothing is kept of it.
             for worker in set(multiprocessing.active_children()) - others:
                 worker.kill()
             raise
+
+
+def awaited(future: Future[Result]) -> Result:
+    """The result of a job; meanwhile what is to be done while waiting is done, every second."""
+    while while_waiting and not future.done():
+        wait([future], timeout=1)
+        for call in while_waiting:
+            call()
+    return future.result()
 
 
 def leave_interrupts() -> None:

@@ -196,6 +196,7 @@ def run_stages(stages: Sequence[Stage], context: Context, *, cached: bool = True
     cached = cached and (not own or bool(context.policy_text))
     outcomes: list[Outcome] = []
     with Progress("stages", len(stages)) as progress:
+        context.step = progress.tick
         for stage in stages:
             name = cache.key(stage, context) if cached else ""
             outcome = cache.load(stage, context, name) if cached else None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
 from lineclear.cli.files import need_file, reading, reading_errors, writing
 from lineclear.cli.output import write_json, write_text
+from lineclear.cli.progress import Progress
 
 if TYPE_CHECKING:
     from lineclear.checks.stage import Outcome
@@ -92,10 +93,12 @@ def run(arguments: argparse.Namespace) -> int:
     with named(arguments.log) as path, reading_errors(arguments.log):
         try:
             source = Source(path)
-            if arguments.write_log is not None:
-                write_log(source, arguments.write_log)
-            result = conform(source)
-            table = [] if arguments.level == "rules" or result.violations else against(source)
+            with Progress("events read", None) as progress:
+                source.on_event = progress.step
+                if arguments.write_log is not None:
+                    write_log(source, arguments.write_log)
+                result = conform(source)
+                table = [] if arguments.level == "rules" or result.violations else against(source)
         except (EventError, JournalError) as error:
             raise UsageError(f"{arguments.log}, {error}") from error
     if arguments.reduced is not None and result.reduced is not None:

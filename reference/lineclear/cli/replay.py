@@ -14,6 +14,7 @@ from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
 from lineclear.cli.files import need_new, reading, replace
 from lineclear.cli.numbers import whole
 from lineclear.cli.output import add_format, write_json, write_text
+from lineclear.cli.progress import Progress
 
 if TYPE_CHECKING:
     from lineclear.checks.counterexample import Counterexample
@@ -86,6 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
             observer(name, done)
             if name in ("", "issue_step"):
                 checks += 1
+                progress.step()
                 audit_ledger(ledger)
                 observer.check()
         except InvariantViolation as violation:
@@ -93,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
         return bool(violations) or (name in ("", "issue_step") and ledger.steps == stop)
 
     try:
-        with reading(path) as file:
+        with reading(path) as file, Progress("steps replayed", None) as progress:
             again = replay(file, after)
     except NotAJournal as error:
         raise UsageError(f"{path}, {error}") from error

@@ -186,7 +186,7 @@ def run(arguments: argparse.Namespace) -> int:
             content["theorems"] = [row.json() for row in held]
         write_json(content)
     else:
-        write_text("\n".join([summary(result), *guaranteed(held)]))
+        write_text("\n".join([summary(result, progress=not held), *guaranteed(held)]))
     if result.violations or broken_bounds(held):
         return REFUTED
     return INCONCLUSIVE if result.stalled else PASSED
