@@ -61,12 +61,17 @@ examples:
 """
 
 
+def one_line(text: str) -> str:
+    """The text on one line, although what it quotes may hold line breaks."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text) + "\n"
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line; subcommands get one of the same kind."""
 
     def error(self, message: str) -> NoReturn:
         """Says what is wrong with the arguments, and where they are explained."""
-        self.exit(USAGE, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        self.exit(USAGE, one_line(f"{self.prog}: error: {message} (see {self.prog} --help)"))
 
 
 def module_of(name: str) -> str:
@@ -91,7 +96,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def complain(line: str) -> int:
     """Prints on one line why the command failed."""
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(one_line(line))
     return USAGE
 
 

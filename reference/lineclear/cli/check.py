@@ -194,6 +194,8 @@ def run_stages(stages: Sequence[Stage], context: Context, *, cached: bool = True
     # A user's policy module is not part of the sources of the cache key, except with --policy.
     own = context.config is not None and ":" in context.config.scheduling_policy
     cached = cached and (not own or bool(context.policy_text))
+    if cached:
+        context.answers = cache.folder(context.root) / "answers"
     outcomes: list[Outcome] = []
     with Progress("stages", len(stages)) as progress:
         context.step = progress.tick

@@ -190,8 +190,10 @@ def check_event(event: object) -> None:
         raise EventError('an event is a JSON object, such as {"e": "idle"}')
     content = cast("dict[str, Any]", event)
     kind = content.get("e")
-    if kind not in FIELDS:
-        raise EventError(f"e: {kind!r} is not a kind of event; the kinds are {', '.join(KINDS)}")
+    if type(kind) is not str or kind not in FIELDS:
+        raise EventError(
+            f"e: {shown(kind)} is not a kind of event; the kinds are {', '.join(KINDS)}"
+        )
     fields = FIELDS[kind]
     for name in REQUIRED[kind]:
         if name not in content:
