@@ -16,6 +16,7 @@ import time
 from typing import Any
 
 from lineclear.cli.exits import PASSED, UsageError
+from lineclear.cli.numbers import real, whole
 from lineclear.cli.output import add_format, write_json, write_text
 from lineclear.cli.settings import add_settings, read_settings
 from lineclear.cli.simulate import add_workload
@@ -62,7 +63,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("workload", nargs="?", metavar="WORKLOAD", help="default: a random one")
     add_model(parser, "a preset with random weights, a folder, an id of the hub, or none")
     parser.add_argument(
-        "--gpu-memory-utilization", type=float, default=0.9, metavar="SHARE", help="default: 0.9"
+        "--gpu-memory-utilization",
+        type=real(above=0, most=1),
+        default=0.9,
+        metavar="SHARE",
+        help="default: 0.9",
     )
     parser.add_argument(
         "--eager",
@@ -75,8 +80,10 @@ def add_parser(subparsers: Any) -> None:
         help="measured costs for --preemption-mode auto (default: on a GPU the file of "
         "`lineclear calibrate`; measured at start if it lacks them)",
     )
-    parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default: 0)")
-    parser.add_argument("--steps", type=int, metavar="N", help="stop after this many steps")
+    parser.add_argument(
+        "--temperature", type=real(least=0), default=0.0, help="0 is greedy (default: 0)"
+    )
+    parser.add_argument("--steps", type=whole(1), metavar="N", help="stop after this many steps")
     parser.add_argument(
         "--verify-each-step",
         action="store_true",
@@ -129,8 +136,6 @@ def dtype_of(arguments: argparse.Namespace) -> Any:
 def run(arguments: argparse.Namespace) -> int:
     """Runs with tags or with a model."""
     device = device_of(arguments)
-    if arguments.steps is not None and arguments.steps < 1:
-        raise UsageError(f"--steps is {arguments.steps}; give 1 or more")
     if arguments.model == "none":
         return run_tags(arguments, device)
     from lineclear_gpu.model_run import run_model

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import UsageError
+from lineclear.cli.numbers import real, whole
 
 if TYPE_CHECKING:
     from lineclear.config import Config
@@ -73,6 +74,9 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
     "rules": (str, "lineclear", "lineclear, vllm_v0, vllm_v0_chunked, nano_vllm, or module:Class"),
 }
 
+#: `Config` knows the limits; here a number has to be one.
+PARSERS = {int: whole(), float: real(), str: str}
+
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Adds a flag for each setting, `--preset` and `--config`."""
@@ -94,7 +98,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         elif kind is bool:
             group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
         else:
-            group.add_argument(flag, type=kind, metavar=kind.__name__.upper(), help=text)
+            group.add_argument(flag, type=PARSERS[kind], metavar=kind.__name__.upper(), help=text)
     group.add_argument(
         "--enable-prefix-caching",
         action="store_const",
