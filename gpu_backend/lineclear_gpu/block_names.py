@@ -8,11 +8,13 @@ reset before the request came.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from lineclear.kv_events import KVEventLog
 from lineclear.prefix_names import PrefixNames
 from lineclear.request import Accepted, Rejected
 from lineclear.scheduler import Scheduler
@@ -41,6 +43,13 @@ def serving_settings(chosen: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
+def keys_of(extra: Any) -> list[str] | None:
+    """What a router is told of a request's salt, and of the resets before it came."""
+    resets, salt = extra
+    found = [*([] if salt is None else [salt]), *([f"reset {resets}"] if resets else [])]
+    return found or None
+
+
 class NamedRequest:
     """The names of one live request.
 
@@ -67,20 +76,25 @@ class BlockNames:
     Args:
         scheduler: gets them.
         book: holds the tokens.
+        events: whether to keep events for routers.
 
     Attributes:
         names: what each name stands for.
+        events: for routers, None if they are not kept.
         epoch: how often the cache was reset.
         live: the requests that share blocks.
     """
 
-    def __init__(self, scheduler: Scheduler, book: Book) -> None:
+    def __init__(self, scheduler: Scheduler, book: Book, *, events: bool = False) -> None:
         """No request is live."""
         self.scheduler = scheduler
         self.book = book
         self.size = scheduler.config.block_size
         self.outputs = scheduler.config.prefix_caching == "all"
-        self.names = PrefixNames(self.size, scheduler.ledger.cached)
+        self.names = PrefixNames(self.size, scheduler.ledger.cached, meanings=events)
+        self.events = KVEventLog(self.names, time.time, keys_of) if events else None
+        if self.events is not None:
+            scheduler.watch_prefix_cache(self.events)
         self.epoch = 0
         self.live: dict[Hashable, NamedRequest] = {}
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
+from typing import Any
 
 from lineclear.config import Config
 from lineclear.monitor.audit import audit
@@ -57,7 +58,8 @@ class Engine:
         streams: where operations run; default: the streams of the pool's device.
         verify: whether to check every invariant and the access order in each step.
         transfer: moves blocks; None for the default.
-        scheduler: an existing one, for tests.
+        clock: seconds, for arrival times.
+        kv_events: whether to keep the events of the prefix cache for `take_kv_events`.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Engine:
         verify: bool = False,
         transfer: Transfer | None = None,
         clock: Callable[[], float] = time.monotonic,
+        kv_events: bool = False,
     ) -> None:
         """Starts without requests."""
         if config.num_lookahead_slots:
@@ -105,7 +108,7 @@ class Engine:
         self._forwards = ForwardRunner(runner)
         self.lanes = Lanes(self.book, self.live, len(runner.newest))
         caching = config.prefix_caching != "off"
-        self.names = BlockNames(self.scheduler, self.book) if caching else None
+        self.names = BlockNames(self.scheduler, self.book, events=kv_events) if caching else None
         self.results = Results(self.book, self.live, self.names)
 
     # ---- requests ------------------------------------------------------------------------------
@@ -214,6 +217,15 @@ class Engine:
         Requests that run keep what they share. For weights that are replaced, or after a test.
         """
         return 0 if self.names is None else self.names.reset()
+
+    def take_kv_events(self) -> list[Any]:
+        """The batch `[seconds, events]` of what the prefix cache stored and removed since the last call.
+
+        Events are dicts of vLLM's names; seconds are those of the wall clock. Without prefix caching, or
+        without `kv_events`, there are none.
+        """
+        log = None if self.names is None else self.names.events
+        return [time.time(), []] if log is None else log.take()
 
     @property
     def busy(self) -> bool:

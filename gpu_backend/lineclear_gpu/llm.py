@@ -74,6 +74,7 @@ class LLM:
             if it lacks them. None for the user's file on a GPU and for the defaults on a CPU;
             False for the defaults.
         progress: called during recording with the number of steps recorded so far and in total.
+        kv_events: whether to keep the prefix cache's events, for `engine.take_kv_events`.
         settings: scheduler settings by name, instead of `config`. Prefix caching is on and victims
             are recomputed unless they say otherwise, see `serving_settings`.
 
@@ -102,6 +103,7 @@ class LLM:
         record_chunks: bool = True,
         calibration: str | Path | bool | None = None,
         progress: Callable[[int, int], object] = lambda *_: None,
+        kv_events: bool = False,
         **settings: Any,
     ) -> None:
         """Loads the model and allocates the pools."""
@@ -176,6 +178,7 @@ class LLM:
             seed=seed,
             streams=streams,
             verify=verify,
+            kv_events=kv_events,
         )
         self.streams = TokenStreams(self.engine)
         self._asked = 0

@@ -17,6 +17,8 @@ __all__ = ["PrefixNames"]
 SPARE = 1024
 #: The name before the first block.
 ROOT = 0
+#: What a name stands for: the name before it, its tokens as 64-bit numbers, and what else it depends on.
+Meaning = tuple[int, bytes, Hashable]
 
 
 class PrefixNames:
@@ -26,13 +28,17 @@ class PrefixNames:
         block_size: tokens of a block.
         cached: names under which blocks can be found (`Scheduler.ledger.cached`): a name that neither a
             live request has nor a block is found under is forgotten.
+        meanings: whether to keep what each name stands for, for `kv_events.py`.
     """
 
-    def __init__(self, block_size: int, cached: Container[int] = ()) -> None:
+    def __init__(
+        self, block_size: int, cached: Container[int] = (), *, meanings: bool = False
+    ) -> None:
         """No name is given yet."""
         self.block_size = block_size
         self.cached = cached
-        self.names: dict[tuple[int, bytes, Hashable], int] = {}
+        self.names: dict[Meaning, int] = {}
+        self.meanings: dict[int, Meaning] | None = {} if meanings else None
         self.uses: Counter[int] = Counter()  # live requests that have the name
         self.made = 0
         self.swept = 0  # names that were left by the last sweep
@@ -66,6 +72,8 @@ class PrefixNames:
             if known is None:
                 self.made += 1
                 known = names[key] = self.made
+                if self.meanings is not None:
+                    self.meanings[known] = key
             name = known
             found.append(name)
         self.uses.update(found)
@@ -89,3 +97,7 @@ class PrefixNames:
             key: name for key, name in self.names.items() if name in uses or name in cached
         }
         self.swept = len(self.names)
+        if self.meanings is not None:
+            kept = {name: key for key, name in self.names.items()}
+            self.meanings.clear()
+            self.meanings.update(kept)

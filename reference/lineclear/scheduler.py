@@ -15,6 +15,7 @@ from typing import Any
 
 from lineclear.config import Config
 from lineclear.journal.memory import Ring
+from lineclear.kv_events import CacheEvent
 from lineclear.monitor.stall import Stall, stall_report
 from lineclear.monitor.stats import stats
 from lineclear.plan import Plan
@@ -285,6 +286,13 @@ class Scheduler(Readings):
             How many blocks could be found.
         """
         return self.cache.reset()
+
+    def watch_prefix_cache(self, receive: Callable[[CacheEvent], object]) -> None:
+        """Calls `receive` with each change of what can be found from now on, after the change.
+
+        For routers: `lineclear.kv_events` has the events in vLLM's shape.
+        """
+        self.cache.listener = receive
 
     def stats(self) -> dict[str, int | float]:
         """Figures by vLLM's metric names."""

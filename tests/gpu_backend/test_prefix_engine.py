@@ -11,6 +11,7 @@ import pytest
 from served import made, model, tokens
 
 from lineclear.config import Config
+from lineclear.kv_events import CacheMirror
 from lineclear_gpu.block_names import BlockNames, serving_settings
 from lineclear_gpu.engine import EngineError
 from lineclear_gpu.llm import LLM
@@ -212,6 +213,46 @@ def test_a_salt_keeps_blocks_apart_and_a_reset_forgets_them() -> None:
     engine.run()
     assert hits() == 0
     assert llm.generate([prompt], params)[0].num_cached_tokens == 48
+
+
+def test_the_events_for_routers_give_the_cache_of_the_engine() -> None:
+    llm = made(2, **TIGHT, kv_events=True)
+    engine, found = llm.engine, dict[int, list[int]]()
+    mirror = CacheMirror()
+    assert engine.names is not None
+    assert engine.names.events is not None
+    log = engine.names.events
+
+    def receive(event: Any) -> None:
+        mirror(event)
+        log(event)
+
+    engine.scheduler.watch_prefix_cache(receive)
+    step = engine.step
+
+    def stepping() -> Any:
+        deltas = step()
+        assert mirror.names == {*engine.scheduler.ledger.cached}
+        for event in engine.take_kv_events()[1]:
+            if event["type"] == "BlockStored":
+                before = found.get(event["parent_block_hash"], [])
+                for k, name in enumerate(event["block_hashes"]):
+                    before = [*before, *event["token_ids"][8 * k : 8 * k + 8]]
+                    found[name] = before
+        return deltas
+
+    engine.step = stepping  # type: ignore[method-assign]
+    assert served(llm, salts=True) == plain()
+    prompts, _ = turns()
+    whole = [
+        prompt + branch
+        for prompt, branches in zip(prompts, plain(), strict=True)
+        for branch in branches
+    ]
+    assert len(found) > 20
+    for tokens_ in found.values():  # every chain is the beginning of what a request had
+        assert any(said[: len(tokens_)] == tokens_ for said in whole)
+    assert made(prefix_caching="off").engine.take_kv_events()[1] == []
 
 
 def test_branches_name_blocks_of_their_own() -> None:
