@@ -7,7 +7,7 @@ prefixes never collide. Equal prefixes have one name as long as it is in use or 
 
 from __future__ import annotations
 
-from array import array
+import struct
 from collections import Counter
 from collections.abc import Container, Hashable, Sequence
 
@@ -61,21 +61,25 @@ class PrefixNames:
                 weights; part of the first block's name, and so of all. Equal as Python compares: 1 and True are
                 one salt.
         """
-        size, names = self.block_size, self.names
+        names = self.names
         name = before[-1] if before else ROOT
-        content = array("q", tokens).tobytes()
-        width = 8 * size
+        if name:
+            extra = None  # it is part of the name before
+        content = struct.pack(f"{len(tokens)}q", *tokens)
+        width = 8 * self.block_size
         found: list[int] = []
-        for start in range(0, len(tokens) // size * width, width):
-            key = (name, content[start : start + width], None if name else extra)
-            known = names.get(key)
+        look_up, add = names.get, found.append
+        for start in range(0, len(content) // width * width, width):
+            key = (name, content[start : start + width], extra)
+            extra = None
+            known = look_up(key)
             if known is None:
                 self.made += 1
                 known = names[key] = self.made
                 if self.meanings is not None:
                     self.meanings[known] = key
             name = known
-            found.append(name)
+            add(name)
         self.uses.update(found)
         if len(names) > 2 * self.swept + SPARE:
             self.sweep()

@@ -174,8 +174,8 @@ class Scheduler(Readings):
         if live.reviews:
             live.review()
         batch.leave_at_their_last_token()
-        if self.cache.pending:
-            self.cache.publish()
+        if self.cache.late:
+            self.cache.publish_late()
         # A tenant's queue is asked last: to ask it begins a turn.
         if batch.alone and live.waiting.head() is None:
             return self._dispatch.issue((), time)  # steady sequences only: no loop over them
@@ -266,18 +266,21 @@ class Scheduler(Readings):
         entry = self.entries.get(request_id)
         if entry is None:
             raise SchedulerError(f"request_id {request_id!r} is not live")
-        found = [s for s in entry.record.members if entry.branch(s) == branch]
-        if not found:
-            raise SchedulerError(f"request_id {request_id!r} has no branch {branch}")
+        sequence = entry.first
+        if branch or not sequence.alive:
+            found = [s for s in entry.record.members if entry.branch(s) == branch]
+            if not found:
+                raise SchedulerError(f"request_id {request_id!r} has no branch {branch}")
+            sequence = found[0]
         if not self.cache.enabled:
             return
-        known = len(found[0].words)
+        known = len(sequence.words)
         if first != known:
             raise SchedulerError(
                 f"request_id {request_id!r}, branch {branch} has names for {known} blocks: the next "
                 f"ones begin at {known}, not {first!r}"
             )
-        self.cache.extend(found[0], checked_names(names))
+        self.cache.extend(sequence, checked_names(names))
 
     def reset_prefix_cache(self) -> int:
         """No block can be found any more, also while requests run, which keep what they share.

@@ -37,6 +37,7 @@ class PrefixCache:
     Attributes:
         enabled: whether blocks are shared at all.
         pending: sequences with blocks to publish, and the first entry that was not looked at yet.
+        late: of these, those that got names for blocks which are computed already.
         listener: is called with each change of what can be found, after it.
     """
 
@@ -48,6 +49,7 @@ class PrefixCache:
         self.ledger = ledger
         self.counters = counters
         self.pending: dict[Branch, int] = {}
+        self.late: dict[Branch, None] = {}
         self.listener: Callable[[CacheEvent], object] | None = None
 
     # ---- admission -----------------------------------------------------------------------------
@@ -99,6 +101,8 @@ class PrefixCache:
             self.counters.prefix_queries += leader.known_tokens
             self.counters.prefix_hits += hits * self.size
         self.watch(leader, hits)
+        for branch in record.members[1:]:
+            self.watch(branch, 0)
 
     # ---- room ----------------------------------------------------------------------------------
 
@@ -166,10 +170,18 @@ class PrefixCache:
 
     def extend(self, sequence: Branch, names: Sequence[int]) -> None:
         """Tokens of further blocks of the sequence have names."""
-        known = len(sequence.words)
-        self.ledger.name_blocks(sequence, names)
+        ledger, known = self.ledger, len(sequence.words)
+        ledger.name_blocks(sequence, names)
         if sequence.request.phase == Phase.RUNNING:
-            self.pending.setdefault(sequence, known)
+            first = self.pending.setdefault(sequence, known)
+            if ledger.computed(sequence) >= (first + 1) * self.size:
+                self.late[sequence] = None
+
+    def publish_late(self) -> None:
+        """Publishes what was computed before it had a name."""
+        for sequence in self.late:
+            self.publish_of(sequence)
+        self.late.clear()
 
     def publish(self) -> None:
         """Publishes what committed steps have computed of the sequences that are watched."""
