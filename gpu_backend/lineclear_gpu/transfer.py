@@ -7,8 +7,8 @@ calls is up to the streams.
 
 On a GPU one driver call submits all copies (cuMemcpyBatchAsync), each a run of adjacent rows in
 both pools. Copies of one call are not ordered among themselves, which is why targets must be
-distinct. Long lists of small blocks are issued in pieces, the first one short: the host prepares a piece
-while the copies before it run. Small blocks move faster by a kernel that reads and writes host memory itself;
+distinct. Long lists are issued in pieces, the first one short: the host prepares a piece while the
+copies before it run. Small blocks move faster by a kernel that reads and writes host memory itself;
 `KERNEL_BELOW` is the limit, measured by `benchmarks/gpu.py`.
 """
 
@@ -29,11 +29,11 @@ __all__ = ["KERNEL_BELOW", "Transfer", "runs"]
 Pairs = list[tuple[int, int]]
 
 #: Runs of fewer bytes than this, on average, are copied by a kernel.
-KERNEL_BELOW = 192 * 1024
+KERNEL_BELOW = 128 * 1024
 
-
-#: Copies of small blocks in the first piece of a call, and how much longer each next piece is.
-FIRST, GROWTH = 256, 2
+#: Copies in the first piece of a call, of small blocks and of others: a kernel takes as long to launch
+#: as many small blocks to copy. Each next piece is longer by this factor.
+FIRST_SMALL, FIRST, GROWTH = 256, 64, 2
 
 #: Up to this many copies it pays to sort them before looking for runs.
 SORTED_UP_TO = 2048
@@ -140,8 +140,7 @@ class Transfer:
             IndexError, ValueError: a row does not exist, or two copies have one target; no copy of
                 this call is running then, though some may have been made.
         """
-        small = source.shape[1] < KERNEL_BELOW
-        begin, length = 0, FIRST if small else len(pairs)
+        begin, length = 0, FIRST_SMALL if source.shape[1] < KERNEL_BELOW else FIRST
         taken = np.zeros(target.shape[0] if length < len(pairs) else 0, dtype=np.bool_)
         while begin < len(pairs):
             piece = pairs[begin : begin + length]

@@ -104,8 +104,8 @@ def test_a_copy_that_cannot_be_is_refused_and_moves_nothing(
 
 
 def test_a_long_list_is_copied_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lineclear_gpu.transfer.FIRST", 2)
-    monkeypatch.setattr("lineclear_gpu.transfer.GROWTH", 2)
+    monkeypatch.setattr("lineclear_gpu.transfer.FIRST_SMALL", 2)
+    monkeypatch.setattr("lineclear_gpu.transfer.FIRST", 3)
     lengths: list[int] = []
     own = Transfer._copy_piece
 
@@ -129,10 +129,10 @@ def test_a_long_list_is_copied_in_pieces(monkeypatch: pytest.MonkeyPatch) -> Non
         with pytest.raises(error):  # in a later piece: a target of the first, a row that is not
             transfer.out([*pairs[:7], wrong])
     assert transfer.bytes_out == 8 * SHAPE.block_bytes
-    monkeypatch.setattr("lineclear_gpu.transfer.KERNEL_BELOW", 0)  # large blocks go in one piece
+    monkeypatch.setattr("lineclear_gpu.transfer.KERNEL_BELOW", 0)
     lengths.clear()
     transfer.out(pairs)
-    assert lengths == [8]
+    assert lengths == [3, 5]
 
 
 def test_blocks_are_copied_inside_the_pool() -> None:
