@@ -89,10 +89,11 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
+    rows = table(arguments.folder)
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    page = f"{before}{BEGIN}\n{table(arguments.folder)}\n{END}{after}"
+    page = f"{before}{BEGIN}\n{rows}\n{END}{after}"
     if arguments.check:
         if page != text:
             print(f"{PAGE} is stale", file=sys.stderr)
