@@ -49,7 +49,7 @@ def table(folder: Path) -> str:
         "",
         "```",
         "lineclear simulate " + COMMAND.format(
-            trace="TRACE", blocks="BLOCKS", caching="all|off"
+            trace="TRACE", blocks="BLOCKS", caching="CACHING"
         ),
         "```",
         "",
@@ -93,7 +93,7 @@ def main() -> int:
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    page = f"{before}{BEGIN}\n{rows}\n{END}{after}"
+    page = f"{before}{BEGIN}\n\n{rows}\n\n{END}{after}"
     if arguments.check:
         if page != text:
             print(f"{PAGE} is stale", file=sys.stderr)
