@@ -27,6 +27,7 @@ SETTINGS: dict[str, Any] = {
     "max_model_len": 1100,
     "block_size": 16,
     "watermark": 0.0,
+    "prefix_caching": "off",  # a run has the prompts of the run before
 }
 ROOMY: dict[str, Any] = {"num_gpu_blocks": 8192, "num_cpu_blocks": 0}
 

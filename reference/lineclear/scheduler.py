@@ -15,6 +15,7 @@ from typing import Any
 
 from lineclear.config import Config
 from lineclear.journal.memory import Ring
+from lineclear.kv_events import CacheEvent
 from lineclear.monitor.stall import Stall, stall_report
 from lineclear.monitor.stats import stats
 from lineclear.plan import Plan
@@ -210,8 +211,8 @@ class Scheduler(Readings):
         if live.reviews:
             live.review()
         batch.leave_at_their_last_token()
-        if self.cache.pending:
-            self.cache.publish()
+        if self.cache.late:
+            self.cache.publish_late()
         # A tenant's queue is asked last: to ask it begins a turn.
         if batch.alone and live.waiting.head() is None:
             return self._dispatch.issue((), time)  # steady sequences only: no loop over them
@@ -302,18 +303,21 @@ class Scheduler(Readings):
         entry = self.entries.get(request_id)
         if entry is None:
             raise SchedulerError(f"request_id {request_id!r} is not live")
-        found = [s for s in entry.record.members if entry.branch(s) == branch]
-        if not found:
-            raise SchedulerError(f"request_id {request_id!r} has no branch {branch}")
+        sequence = entry.first
+        if branch or not sequence.alive:
+            found = [s for s in entry.record.members if entry.branch(s) == branch]
+            if not found:
+                raise SchedulerError(f"request_id {request_id!r} has no branch {branch}")
+            sequence = found[0]
         if not self.cache.enabled:
             return
-        known = len(found[0].words)
+        known = len(sequence.words)
         if first != known:
             raise SchedulerError(
                 f"request_id {request_id!r}, branch {branch} has names for {known} blocks: the next "
                 f"ones begin at {known}, not {first!r}"
             )
-        self.cache.extend(found[0], checked_names(names))
+        self.cache.extend(sequence, checked_names(names))
 
     def reset_prefix_cache(self) -> int:
         """No block can be found any more, also while requests run, which keep what they share.
@@ -322,6 +326,13 @@ class Scheduler(Readings):
             How many blocks could be found.
         """
         return self.cache.reset()
+
+    def watch_prefix_cache(self, receive: Callable[[CacheEvent], object]) -> None:
+        """Calls `receive` with each change of what can be found from now on, after the change.
+
+        For routers: `lineclear.kv_events` has the events in vLLM's shape.
+        """
+        self.cache.listener = receive
 
     def stats(self, prefix: str = "") -> dict[str, int | float]:
         """Gauges of this moment and counters since the start; reading them changes nothing.

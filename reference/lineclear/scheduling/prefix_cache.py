@@ -11,9 +11,10 @@ longest first; of one table the end rests before the beginning.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from lineclear.config import Config
+from lineclear.kv_events import CacheEvent, Cleared, Removed, Stored
 from lineclear.scheduling.counters import Counters
 from lineclear_spec import actions
 from lineclear_spec.ledger import Ledger
@@ -36,6 +37,8 @@ class PrefixCache:
     Attributes:
         enabled: whether blocks are shared at all.
         pending: sequences with blocks to publish, and the first entry that was not looked at yet.
+        late: of these, those that got names for blocks which are computed already.
+        listener: is called with each change of what can be found, after it.
     """
 
     def __init__(self, config: Config, ledger: Ledger, counters: Counters) -> None:
@@ -46,6 +49,8 @@ class PrefixCache:
         self.ledger = ledger
         self.counters = counters
         self.pending: dict[Branch, int] = {}
+        self.late: dict[Branch, None] = {}
+        self.listener: Callable[[CacheEvent], object] | None = None
 
     # ---- admission -----------------------------------------------------------------------------
 
@@ -96,6 +101,8 @@ class PrefixCache:
             self.counters.prefix_queries += leader.known_tokens
             self.counters.prefix_hits += hits * self.size
         self.watch(leader, hits)
+        for branch in record.members[1:]:
+            self.watch(branch, 0)
 
     # ---- room ----------------------------------------------------------------------------------
 
@@ -105,9 +112,12 @@ class PrefixCache:
         lacking = count - ledger.gpu.free
         if lacking <= 0 or not ledger.resting:
             return
-        for name in list(self._oldest(lacking, keep)):
+        names = tuple(self._oldest(lacking, keep))
+        for name in names:
             actions.evict(ledger, name)
-            self.counters.evicted += 1
+        self.counters.evicted += len(names)
+        if names and self.listener is not None:
+            self.listener(Removed(names))
 
     def _oldest(self, count: int, keep: set[Block] | frozenset[Block]) -> Iterator[int]:
         """Names of the blocks that have rested longest."""
@@ -147,6 +157,8 @@ class PrefixCache:
                 actions.unlist(ledger, name)
             else:
                 actions.evict(ledger, name)
+        if names and self.listener is not None:
+            self.listener(Cleared())
         return len(names)
 
     # ---- publishing ----------------------------------------------------------------------------
@@ -158,10 +170,18 @@ class PrefixCache:
 
     def extend(self, sequence: Branch, names: Sequence[int]) -> None:
         """Tokens of further blocks of the sequence have names."""
-        known = len(sequence.words)
-        self.ledger.name_blocks(sequence, names)
+        ledger, known = self.ledger, len(sequence.words)
+        ledger.name_blocks(sequence, names)
         if sequence.request.phase == Phase.RUNNING:
-            self.pending.setdefault(sequence, known)
+            first = self.pending.setdefault(sequence, known)
+            if ledger.computed(sequence) >= (first + 1) * self.size:
+                self.late[sequence] = None
+
+    def publish_late(self) -> None:
+        """Publishes what was computed before it had a name."""
+        for sequence in self.late:
+            self.publish_of(sequence)
+        self.late.clear()
 
     def publish(self) -> None:
         """Publishes what committed steps have computed of the sequences that are watched."""
@@ -185,11 +205,28 @@ class PrefixCache:
         if not self.outputs:
             words = words[: request.prompt // self.size]
         last = min(certain, len(words))
+        published: list[int] = []
         for index in range(first, last):
             block = sequence.table[index]
             if words[index] and words[index] not in cached and block.ref == 1 and not block.name:
                 actions.publish(ledger, sequence, index)
+                published.append(index)
+        if published and self.listener is not None:
+            self._tell_stored(self.listener, words, published)
         if last >= len(words):
             del self.pending[sequence]
         elif last > first:
             self.pending[sequence] = last
+
+    @staticmethod
+    def _tell_stored(
+        listener: Callable[[CacheEvent], object], words: Sequence[int], published: list[int]
+    ) -> None:
+        """One event for each run of entries that were published."""
+        begin = 0
+        for k in range(1, len(published) + 1):
+            if k == len(published) or published[k] != published[k - 1] + 1:
+                first, last = published[begin], published[k - 1]
+                parent = words[first - 1] if first else 0
+                listener(Stored(tuple(words[first : last + 1]), parent))
+                begin = k

@@ -61,6 +61,8 @@ class Transitions:
         if record.phase == Phase.SWAPPED:
             self.cache.free_up(record.blocks)
             actions.swap_in(ledger, record)
+            for sequence in record.members:
+                self.cache.watch(sequence, 0)
         elif self.cache.enabled:
             self.cache.enter(record, count=not entry.started)
         else:

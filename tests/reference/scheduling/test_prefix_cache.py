@@ -214,6 +214,39 @@ def test_the_table_refuses_what_is_not_certain() -> None:
         actions.evict(ledger, 77)
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_restart_keeps_names(n: int) -> None:
+    scheduler = Scheduler(config(num_gpu_blocks=20))
+    ask(scheduler, "one", (1, 2), most=9, n=n)
+    step(scheduler)
+    scheduler.name_blocks("one", 2, [3])
+    for _ in range(3):
+        step(scheduler)
+    assert {*scheduler.ledger.cached} == {1, 2, 3}
+    assert scheduler.restart("one")
+    again = scheduler.entries["one"].first
+    assert again.words == ((1, 2, 3) if n == 1 else (1, 2))  # of a group those of its prompt
+    known = again.known_tokens
+    assert computed(step(scheduler), "one") == known - (6 if n == 1 else 4)
+    scheduler.name_blocks("one", len(again.words), [4] if n == 1 else [3])
+    while scheduler.entries:
+        step(scheduler)
+    assert {*scheduler.ledger.cached} == ({1, 2, 3, 4} if n == 1 else {1, 2, 3})
+
+
+def test_without_caching_names_of_blocks_are_not_kept() -> None:
+    scheduler = Scheduler(config(prefix_caching="off"))
+    ask(scheduler, "one", (1, 2))
+    sequence = scheduler.entries["one"].first
+    lines = len(scheduler.journal)  # type: ignore[arg-type]
+    scheduler.name_blocks("one", 2, [3])
+    scheduler.name_blocks("one", 7, [0])  # is not looked at
+    assert sequence.words == ()
+    assert len(scheduler.journal) == lines  # type: ignore[arg-type]
+    with pytest.raises(SchedulerError, match="not live"):
+        scheduler.name_blocks("two", 0, [1])
+
+
 @pytest.mark.parametrize("fault", ["name", "ref", "resting", "leads", "words"])
 def test_the_audit_sees_a_broken_cache(fault: str) -> None:
     scheduler = Scheduler(config())
