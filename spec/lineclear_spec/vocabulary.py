@@ -51,7 +51,8 @@ OPERATIONS = frozenset(
     words("ledger")
     & set(
         "require demand branch need block_of allowed is_open write_kv share_kv lose_kv name_of is_listed "
-        "all_listed listing inherit forget_name".split()
+        "all_listed listing inherit forget_name note_swap note_twin "
+        "note_fork note_sample".split()
     )
 )
 #: What the kernel itself is written in besides: operators of the ledger, of a pool, of a list.
