@@ -53,7 +53,7 @@ class KvDevice:
         self.right: dict[tuple[int, int], bool] = {}
         self.tokens: dict[int, list[Kv]] = {}
         self.same: dict[Kv, Kv] = {}  # KV of tokens that got a name later
-        self.foreseen = 0
+        self.foreseen: dict[int, int] = {}  # how often other tokens followed than were foreseen
 
     def copy(self, ledger: Any) -> KvDevice:
         """An independent device of a copy of the ledger."""
@@ -82,7 +82,7 @@ class KvDevice:
         return (
             self.of_prompt(q.request, i)
             if i < q.request.prompt
-            else ("own", q.id, self.foreseen, i)
+            else ("own", q.id, self.foreseen.get(q.id, 0), i)
         )
 
     def of_prompt(self, r: Request, i: int) -> Kv:
@@ -101,7 +101,8 @@ class KvDevice:
 
     def forget(self, q: Sequence, start: int) -> None:
         """From a position on the tokens are others than was foreseen."""
-        self.foreseen += 1
+        self.token(q, start)  # what comes before is what it was
+        self.foreseen[q.id] = self.foreseen.get(q.id, 0) + 1
         del self.tokens.setdefault(q.id, [])[start:]
 
     def inherit(self, parent: Sequence, child: Sequence) -> None:
