@@ -145,6 +145,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def run_tags(arguments: argparse.Namespace, device: str) -> int:
     """Random requests, forks and aborts; checks every slot that is read."""
+    from lineclear_gpu.engine import EngineError
+    from lineclear_gpu.pool import PoolError
     from lineclear_gpu.tag_run import TagRun, pressure
 
     if arguments.workload is not None or arguments.generate is not None:
@@ -153,7 +155,10 @@ def run_tags(arguments: argparse.Namespace, device: str) -> int:
     config = read_settings(arguments, defaults)
     steps = arguments.steps or 2000
     start = time.perf_counter()
-    made = TagRun(config, arguments.seed, device=device, check=arguments.verify_each_step)
+    try:
+        made = TagRun(config, arguments.seed, device=device, check=arguments.verify_each_step)
+    except (PoolError, EngineError) as error:
+        raise UsageError(str(error)) from error
     figures = made.run(steps)
     seconds = time.perf_counter() - start
     result = {
