@@ -15,7 +15,7 @@ import argparse
 import time
 from typing import Any
 
-from lineclear.cli.exits import PASSED, UsageError
+from lineclear.cli.exits import PASSED, REFUTED, UsageError
 from lineclear.cli.numbers import real, whole
 from lineclear.cli.output import add_format, write_json, write_text
 from lineclear.cli.settings import add_settings, read_settings
@@ -145,9 +145,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def run_tags(arguments: argparse.Namespace, device: str) -> int:
     """Random requests, forks and aborts; checks every slot that is read."""
+    from lineclear.monitor.audit import InvariantViolation
+    from lineclear.monitor.hazards import Hazard
     from lineclear_gpu.engine import EngineError
     from lineclear_gpu.pool import PoolError
-    from lineclear_gpu.tag_run import TagRun, pressure
+    from lineclear_gpu.tag_run import TagRun, WrongTag, pressure
 
     if arguments.workload is not None or arguments.generate is not None:
         raise UsageError("--model none generates its own requests: omit the workload")
@@ -159,7 +161,18 @@ def run_tags(arguments: argparse.Namespace, device: str) -> int:
         made = TagRun(config, arguments.seed, device=device, check=arguments.verify_each_step)
     except (PoolError, EngineError) as error:
         raise UsageError(str(error)) from error
-    figures = made.run(steps)
+    try:
+        figures = made.run(steps)
+    except (WrongTag, InvariantViolation, Hazard) as violation:
+        notes = getattr(violation, "__notes__", [])
+        found = "; ".join([str(violation), *notes])
+        if arguments.format == "json":
+            write_json(
+                {"model": None, "device": device, "seed": arguments.seed, "violations": [found]}
+            )
+        else:
+            write_text(f"violated: {found}")
+        return REFUTED
     seconds = time.perf_counter() - start
     result = {
         "model": None,
