@@ -49,7 +49,7 @@ def add_parser(subparsers: Any) -> None:
     add_model(parser, "a preset with random weights, a folder or an id of the hub")
     parser.add_argument(
         "--block-size",
-        type=whole(1),
+        type=whole(1, 256),
         default=16,
         metavar="INT",
         help="tokens per block (default: 16)",

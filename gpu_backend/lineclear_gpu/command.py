@@ -15,7 +15,7 @@ import argparse
 import time
 from typing import Any
 
-from lineclear.cli.exits import PASSED, UsageError
+from lineclear.cli.exits import PASSED, REFUTED, UsageError
 from lineclear.cli.numbers import real, whole
 from lineclear.cli.output import add_format, write_json, write_text
 from lineclear.cli.settings import add_settings, read_settings
@@ -146,8 +146,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def run_tags(arguments: argparse.Namespace, device: str) -> int:
     """Random requests, forks and aborts; checks every slot that is read."""
+    from lineclear.monitor.audit import InvariantViolation
+    from lineclear.monitor.hazards import Hazard
     from lineclear_gpu.block_names import serving_settings
-    from lineclear_gpu.tag_run import TagRun, pressure
+    from lineclear_gpu.engine import EngineError
+    from lineclear_gpu.pool import PoolError
+    from lineclear_gpu.tag_run import TagRun, WrongTag, pressure
 
     if arguments.workload is not None or arguments.generate is not None:
         raise UsageError("--model none generates its own requests: omit the workload")
@@ -155,8 +159,22 @@ def run_tags(arguments: argparse.Namespace, device: str) -> int:
     config = read_settings(arguments, defaults, serving_settings)
     steps = arguments.steps or 2000
     start = time.perf_counter()
-    made = TagRun(config, arguments.seed, device=device, check=arguments.verify_each_step)
-    figures = made.run(steps)
+    try:
+        made = TagRun(config, arguments.seed, device=device, check=arguments.verify_each_step)
+    except (PoolError, EngineError) as error:
+        raise UsageError(str(error)) from error
+    try:
+        figures = made.run(steps)
+    except (WrongTag, InvariantViolation, Hazard) as violation:
+        notes = getattr(violation, "__notes__", [])
+        found = "; ".join([str(violation), *notes])
+        if arguments.format == "json":
+            write_json(
+                {"model": None, "device": device, "seed": arguments.seed, "violations": [found]}
+            )
+        else:
+            write_text(f"violated: {found}")
+        return REFUTED
     seconds = time.perf_counter() - start
     result = {
         "model": None,

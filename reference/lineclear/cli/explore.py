@@ -59,7 +59,7 @@ def add_parser(subparsers: Any) -> None:
         "--deep", action="store_true", help="larger worlds; takes minutes to hours"
     )
     parser.add_argument(
-        "--requests", type=whole(1), metavar="N", help="requests live at once (default: 2)"
+        "--requests", type=whole(1, 1000), metavar="N", help="requests live at once (default: 2)"
     )
     parser.add_argument(
         "--shapes", nargs="+", metavar="SHAPE", help="shapes of requests that may arrive"

@@ -62,7 +62,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--seeds",
-        type=whole(1),
+        type=whole(1, 1000),
         default=1,
         metavar="N",
         help="solver seeds 0 to N - 1 (default: 1)",

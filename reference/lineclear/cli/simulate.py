@@ -123,7 +123,7 @@ def add_workload(parser: argparse.ArgumentParser) -> None:
     )
     drawing.add_argument(
         "--num-requests",
-        type=whole(1),
+        type=whole(1, 100_000_000),
         metavar="N",
         help="number of requests to generate or to read",
     )
@@ -141,7 +141,7 @@ def add_workload(parser: argparse.ArgumentParser) -> None:
     )
     drawing.add_argument(
         "--max-tokens",
-        type=whole(1),
+        type=whole(1, 1 << 31),
         default=2048,
         metavar="N",
         help="max_tokens of rows without one; longer outputs are cut (default: 2048)",

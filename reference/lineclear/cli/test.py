@@ -67,9 +67,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--run", type=whole(0), metavar="N", help="only the run with this number")
     parser.add_argument("--exhaustive", action="store_true",
                         help="search every behaviour at small scope, shortest first")  # fmt: skip
-    parser.add_argument("--requests", type=whole(1), default=3, metavar="N",
+    parser.add_argument("--requests", type=whole(1, 1000), default=3, metavar="N",
                         help="requests of the exhaustive search (default: 3)")  # fmt: skip
-    parser.add_argument("--workers", type=whole(1), metavar="N",
+    parser.add_argument("--workers", type=whole(1, 1024), metavar="N",
                         help="processes of random runs (default: one for each core)")  # fmt: skip
     parser.add_argument("--format", choices=FORMATS, default="text",
                         help="output format (default: text)")  # fmt: skip
