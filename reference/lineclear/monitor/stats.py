@@ -38,5 +38,6 @@ def stats(scheduler: Readings) -> dict[str, int | float]:
         "lineclear:prefix_evicted_total": counters.evicted,
         "lineclear:prefix_blocks_cached": len(ledger.cached),
         "lineclear:prefix_blocks_resting": len(ledger.resting),
+        "lineclear:prefix_blocks_held": len(scheduler.cache.held),
         "lineclear:policy_failures_total": len(scheduler.policy_failures),
     }

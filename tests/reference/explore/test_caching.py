@@ -1,5 +1,7 @@
 """The worlds with prefix caching are exhausted without a finding, and faults in it are found."""
 
+# pyright: basic
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -7,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from lineclear.explore.report import explore
 from lineclear.explore.keys import world_key
+from lineclear.explore.report import explore
 from lineclear.explore.search import search
 from lineclear.explore.world import World
 from lineclear.explore.worlds import caching
