@@ -123,13 +123,18 @@ def replace(path: Path, text: str) -> None:
 
 
 def write_text(text: str) -> None:
-    """Writes a result, ended by exactly one line break."""
-    sys.stdout.write(text.rstrip("\n") + "\n")
+    """Writes a result, ended by exactly one line break; escapes what the output cannot encode."""
+    whole = text.rstrip("\n") + "\n"
+    try:
+        sys.stdout.write(whole)
+    except UnicodeEncodeError:  # half of a surrogate pair from a file, or an ASCII terminal
+        code = sys.stdout.encoding or "utf-8"
+        sys.stdout.write(whole.encode(code, "backslashreplace").decode(code))
 
 
 def write_json(result: Mapping[str, Any]) -> None:
     """Writes a result as one JSON object, keys in the order given."""
-    sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    write_text(json.dumps(result, indent=2, ensure_ascii=False))
 
 
 def console(*, error: bool = False) -> Console:
