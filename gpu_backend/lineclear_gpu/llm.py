@@ -273,7 +273,8 @@ class LLM:
                 if one.max_tokens is None or one.max_tokens > room:
                     one = replace(one, max_tokens=room)
                 self._asked += 1
-                salt = prompt.get("cache_salt") if isinstance(prompt, Mapping) else None
+                named: Any = prompt
+                salt = named.get("cache_salt") if isinstance(prompt, Mapping) else None
                 self.engine.add(self._asked, tokens, one, prompt=text, cache_salt=salt)
                 names.append(self._asked)
         except BaseException:

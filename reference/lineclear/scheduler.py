@@ -38,7 +38,7 @@ from lineclear.scheduling.flight import InFlight
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
-from lineclear.scheduling.prefix_cache import PrefixCache
+from lineclear.scheduling.prefix_cache import EvictionOrder, PrefixCache
 from lineclear.scheduling.readings import Readings
 from lineclear.scheduling.step import Step, StepParts
 from lineclear.scheduling.transitions import Transitions
@@ -62,6 +62,7 @@ class Scheduler(Readings):
         clock: seconds, stamped on plans and results, used for nothing else; None stamps nothing.
         journal: called with every action and its arguments; a ring of the last 4,096 if None.
         step_factory: how a step is built; the class that `config.rules` names if None.
+        eviction: which blocks of the prefix cache are evicted first; those unused longest if None.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Scheduler(Readings):
         clock: Callable[[], float] | None = None,
         journal: Journal | None = None,
         step_factory: type[Step] | None = None,
+        eviction: EvictionOrder | None = None,
     ) -> None:
         """Nothing is live and nothing is in flight."""
         config = self.config = config or Config()
@@ -85,7 +87,7 @@ class Scheduler(Readings):
         self.in_flight = InFlight(config.depth)
         batch = self.batch = DecodeBatch(ledger, live, self.in_flight, adapter)
         changes = self.changes = PlanChanges()
-        cache = self.cache = PrefixCache(config, ledger, counters)
+        cache = self.cache = PrefixCache(config, ledger, counters, eviction)
         transitions = Transitions(config, ledger, live, batch, changes, counters, adapter, cache)
         self.transitions = transitions
         victims = Victims(config.victim, ledger, live)
@@ -326,6 +328,27 @@ class Scheduler(Readings):
             How many blocks could be found.
         """
         return self.cache.reset()
+
+    def hold(self, name: int) -> int | None:
+        """A reader outside, such as a transfer, holds the block that is found under a name.
+
+        Until `let_go` its content stays as it is: it is not evicted, and a reset does not free it. It is
+        not available meanwhile, so progress presumes that holds end.
+
+        Returns:
+            The block's id in the GPU pool; None if no block can be found under the name.
+        """
+        return self.cache.hold(name)
+
+    def let_go(self, name: int) -> None:
+        """A reader holds the block no longer; to be called once for each `hold` that found it.
+
+        Raises:
+            SchedulerError: nobody holds it.
+        """
+        if not self.cache.held.get(name):
+            raise SchedulerError(f"nobody holds a block under the name {name!r}")
+        self.cache.let_go(name)
 
     def watch_prefix_cache(self, receive: Callable[[CacheEvent], object]) -> None:
         """Calls `receive` with each change of what can be found from now on, after the change.

@@ -5,8 +5,11 @@ its whole beginning, and a read of any other content shows on the device. Output
 kept; what is named is given by the device's record of a sequence alone.
 """
 
+# pyright: basic
+
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from typing import Any
 
@@ -41,13 +44,14 @@ class CachingWorld(World):
         self.bench.judge = None
         self.names = PrefixNames(SIZE, self.scheduler.ledger.cached)
         self.said: list[list[int]] = []
+        self.readers: list[tuple[int, tuple[int, list[Any]]]] = []
         self.mirror = CacheMirror()
         self.scheduler.watch_prefix_cache(self.mirror)
 
     def add(self, prompt: int, most: int, n: int, priority: int, name: int) -> None:
         draw = self.random
-        begin: list[int] = []
-        if self.said and draw.random() < 0.8:
+        begin = self.guess(prompt)
+        if not begin and self.said and draw.random() < 0.8:
             begin = draw.choice(self.said)[: draw.randint(prompt // 2, prompt)]
         tokens = begin + [self.device.token() for _ in range(prompt - len(begin))]
         request = Request(
@@ -60,6 +64,10 @@ class CachingWorld(World):
             return
         self.bench.add(request, tokens)
         self.remember(tokens)
+
+    def guess(self, _: int) -> list[int]:
+        """What a prompt begins with, whatever was said; nothing but in a world with a fault."""
+        return []
 
     def remember(self, tokens: list[int]) -> None:
         self.said = [*self.said[1 - REMEMBERED :], [*tokens]]
@@ -81,9 +89,36 @@ class CachingWorld(World):
     def name(self, name: Any, first: int, names: tuple[int, ...], branch: int) -> None:
         self.scheduler.name_blocks(name, first, names, branch)
 
+    def hold(self) -> None:
+        """A reader holds a block, or lets one go."""
+        scheduler, draw = self.scheduler, self.random
+        names = [*scheduler.ledger.cached]
+        if self.readers and draw.random() < 0.5:
+            name, _ = self.readers.pop(draw.randrange(len(self.readers)))
+            scheduler.let_go(name)
+        elif names and len(self.readers) < 3:
+            name = draw.choice(names)
+            place = scheduler.hold(name)
+            assert (place is None) == (name in scheduler.cache.forgotten)
+            if place is not None:
+                self.readers.append((name, (place, self.content(place))))
+
+    def content(self, place: int) -> list[Any]:
+        """What the device has in a block."""
+        return [self.device.content.get(("gpu", place, k), (None,))[0] for k in range(SIZE)]
+
+    def let_all_go(self) -> None:
+        for name, _ in self.readers:
+            self.scheduler.let_go(name)
+        self.readers = []
+
     def check(self) -> None:
         super().check()
-        assert self.mirror.names == {*self.scheduler.ledger.cached}
+        cache = self.scheduler.cache
+        assert self.mirror.names == {*self.scheduler.ledger.cached} - cache.forgotten
+        for name, (place, content) in self.readers:  # what is read stays where it is, as it is
+            assert self.scheduler.ledger.cached[name].place == place
+            assert self.content(place) == content
 
 
 class CachingMachine(Machine):
@@ -98,7 +133,7 @@ class CachingMachine(Machine):
         first=st.lists(REQUESTS, min_size=6, max_size=10),
         order=st.sampled_from(list(ORDERS)),
     )
-    def start(  # type: ignore[override]
+    def start(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         config: Config,
         caching: str,
@@ -114,6 +149,11 @@ class CachingMachine(Machine):
         for _ in range(4):
             self.turn(True)
 
+    @rule()
+    def hold(self) -> None:
+        self.world.hold()
+        self.world.check()
+
     @rule(likely=st.integers(0, 3))
     def reset(self, likely: int) -> None:
         if likely == 0:
@@ -121,8 +161,12 @@ class CachingMachine(Machine):
             self.world.check()
 
     def teardown(self) -> None:
-        if hasattr(self, "world"):
+        if (
+            hasattr(self, "world") and sys.exc_info()[0] is None
+        ):  # else another error would hide it
             world = self.world
+            TOTALS["held"] += len(world.readers)
+            world.let_all_go()  # or nothing might end: progress presumes it
             for _ in range(600):
                 if not world.live and not world.flights:
                     break
@@ -163,6 +207,7 @@ def test_every_call_keeps_every_invariant_with_shared_blocks() -> None:
     assert {name: per_step[name] for name, floor in floors.items() if per_step[name] < floor} == {}
     rare = {"rejoin", "discard_swapped", "fail_copy", "carry"}
     assert set(ACTIONS) - rare <= set(totals)
+    assert totals["held"] > 5
 
 
 class EarlyWorld(CachingWorld):
@@ -180,12 +225,31 @@ class EarlyWorld(CachingWorld):
                 guess = self.device.token()
                 block = [*tokens[len(words) * SIZE :], guess]
                 self.name(name, len(words), self.names.of(block, words), 0)
-                self.remember([*tokens, guess])
+                self.guesses = [*getattr(self, "guesses", [])[-3:], [*tokens, guess]]
+
+    def guess(self, prompt: int) -> list[int]:
+        found = [tokens for tokens in getattr(self, "guesses", []) if len(tokens) < prompt]
+        return self.random.choice(found) if found and self.random.random() < 0.7 else []
 
 
 def test_names_that_are_given_too_early_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{__name__}.CachingWorld", EarlyWorld)
     with pytest.raises(WrongContent, match="its own there is"):
+        run(CachingMachine, 200, plain=True)
+
+
+def test_an_eviction_of_what_is_held_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = PrefixCache._chosen  # pyright: ignore[reportPrivateUsage]
+
+    def deaf(self: PrefixCache, *arguments: Any) -> list[int]:
+        held, self.held = self.held, Counter()
+        try:
+            return list(chosen(self, *arguments))
+        finally:
+            self.held = held
+
+    monkeypatch.setattr(PrefixCache, "_chosen", deaf)
+    with pytest.raises((KeyError, AssertionError, Refused)):
         run(CachingMachine, 200, plain=True)
 
 

@@ -1,5 +1,7 @@
 """The stream of a cache's events gives the state of the cache, and is read as vLLM's events are."""
 
+# pyright: basic
+
 from __future__ import annotations
 
 import json
@@ -72,7 +74,8 @@ class Driven:
             step(scheduler)
             for entry in scheduler.entries.values():  # outputs are zeros
                 sequence, known = entry.first, scheduler.ledger.known(entry.first)
-                names, tokens = sequence.words, [*self.tokens[entry.name], *[0] * 20][:known]
+                names, prompt = sequence.words, self.tokens[int(str(entry.name))]
+                tokens = [*prompt, *[0] * 20][:known]
                 more = self.names.of(tokens[len(names) * 2 :], names)
                 scheduler.name_blocks(entry.name, len(names), more)
         elif kind == "reset":

@@ -132,6 +132,7 @@ class Stall:
         cpu_free: free blocks of the CPU pool, of cpu_total.
         holders: what each live request holds that holds anything.
         held: what keeps each live request, those that run first, then in the queue's order.
+        read: blocks that readers outside hold; progress presumes that their holds end.
     """
 
     step: int
@@ -143,6 +144,7 @@ class Stall:
     cpu_total: int
     holders: tuple[Holder, ...]
     held: tuple[BlockedRequest, ...]
+    read: int = 0
 
     def json(self) -> dict[str, Any]:
         """For scripts; ids are text."""
@@ -152,6 +154,7 @@ class Stall:
             "open_copies": list(self.open_copies),
             "gpu": {"free": self.gpu_free, "total": self.gpu_total},
             "cpu": {"free": self.cpu_free, "total": self.cpu_total},
+            "read": self.read,
             "holders": [
                 {
                     "request_id": str(holder.request_id),
@@ -187,6 +190,10 @@ class Stall:
         ]
         if self.open_copies:
             lines.append(f"copies that are not complete: {', '.join(map(str, self.open_copies))}")
+        if self.read:
+            lines.append(
+                f"{self.read} blocks are held by readers; progress presumes that holds end"
+            )
         for holder in self.holders[:most]:
             blocks = f"{holder.gpu_blocks} GPU blocks" if holder.gpu_blocks else ""
             blocks = blocks or f"{holder.cpu_blocks} CPU blocks"
@@ -225,6 +232,7 @@ def stall_report(scheduler: Readings) -> Stall:
         cpu.total,
         tuple(holders),
         (*running(scheduler), *queued(scheduler)),
+        len(scheduler.cache.held),
     )
 
 

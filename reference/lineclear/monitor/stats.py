@@ -44,5 +44,6 @@ def stats(scheduler: Readings, prefix: str = "") -> dict[str, int | float]:
         f"{own}prefix_evicted_total": counters.evicted,
         f"{own}prefix_blocks_cached": len(ledger.cached),
         f"{own}prefix_blocks_resting": len(ledger.resting),
+        f"{own}prefix_blocks_held": len(scheduler.cache.held),
         f"{own}policy_failures_total": len(scheduler.policy_failures),
     }

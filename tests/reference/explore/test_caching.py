@@ -1,5 +1,7 @@
 """The worlds with prefix caching are exhausted without a finding, and faults in it are found."""
 
+# pyright: basic
+
 from __future__ import annotations
 
 from dataclasses import replace
