@@ -12,10 +12,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
+from lineclear.cli.files import need_folder, reason
+from lineclear.cli.numbers import real
 from lineclear.cli.output import add_backend, add_format, write_json, write_text
 from lineclear.cli.progress import Progress
 from lineclear.cli.settings import add_settings, import_from_here, read_settings
-from lineclear.cli.simulate import EMBEDDED_POOL, add_workload, check_every, load, step_time
+from lineclear.cli.simulate import (
+    EMBEDDED_POOL,
+    add_workload,
+    check_every,
+    load,
+    named_by,
+    step_time,
+)
+from lineclear.cli.summary import prefix_line
 
 if TYPE_CHECKING:
     from lineclear.simulation.compare import PolicyRow
@@ -97,14 +107,14 @@ def add_parser(subparsers: Any) -> None:
     )
     running.add_argument(
         "--slo-ttft",
-        type=float,
+        type=real(above=0),
         default=1.0,
         metavar="S",
         help="goal: time to first token (default: 1)",
     )
     running.add_argument(
         "--slo-tpot",
-        type=float,
+        type=real(above=0),
         default=0.05,
         metavar="S",
         help="goal: time per further token (default: 0.05)",
@@ -125,9 +135,11 @@ def run(arguments: argparse.Namespace) -> int:
         import_from_here()
     config = read_settings(arguments, EMBEDDED_POOL if arguments.workload is None else {})
     workload = load(arguments)
+    named_by(workload, config)
     draw: Callable[[list[PolicyRow], str, str], list[str]] | None = None
     if arguments.plot is not None:  # report a missing extra before the runs, not after
         draw = import_module("lineclear.report.plots").draw
+        need_folder(arguments.plot)
     try:
         with Progress("policies", len(policies)) as progress:
             rows = compare(
@@ -146,9 +158,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             drawn = draw(rows, str(arguments.plot), arguments.picture)
         except OSError as error:
-            raise UsageError(
-                f"cannot write plots to {arguments.plot}: {error.strerror}"
-            ) from error
+            raise UsageError(f"cannot write plots to {arguments.plot}: {reason(error)}") from error
     if arguments.format == "json":
         compared = {"workload": workload.name, "policies": [row.json() for row in rows]}
         write_json({**compared, "pictures": drawn})
@@ -204,6 +214,8 @@ def table(rows: list[PolicyRow]) -> list[str]:
         lines.append(
             "".join(format(cell, width) for cell, (_, width) in zip(cells, COLUMNS, strict=True))
         )
+        found = prefix_line(result)
+        lines += [f"  prefix cache: {found}"] if found else []
         lines += [f"  violated: {violation}" for violation in result.violations]
         lines += [f"  policy failed: {failure}" for failure in result.failures]
         lines += [f"  stalled: {result.stalled}"] if result.stalled else []

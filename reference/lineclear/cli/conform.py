@@ -8,14 +8,15 @@ remedy.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
+from lineclear.cli.files import need_file, reading, reading_errors, writing
 from lineclear.cli.output import write_json, write_text
+from lineclear.cli.progress import Progress
 
 if TYPE_CHECKING:
     from lineclear.checks.stage import Outcome
@@ -36,7 +37,7 @@ could not be checked
 examples:
   lineclear conform run.jsonl                       does the engine obey the rules?
   lineclear conform run.jsonl --strict              and can the log decide all of them?
-  lineclear conform run.jsonl --reduced short.jsonl the shortest log that breaks the same rule
+  lineclear conform run.jsonl --reduced short.jsonl a short log that breaks the same rules
   lineclear conform --rules                         the rules, with their codes
   lineclear simulate --journal j.jsonl && lineclear conform j.jsonl --write-log events.jsonl
   lineclear conform events.jsonl --level table      does the proved table allow it?
@@ -87,29 +88,41 @@ def run(arguments: argparse.Namespace) -> int:
         return PASSED
     if arguments.log is None:
         raise UsageError("give a LOG, or --rules")
-    with named(arguments.log) as path:
+    for target in filter(None, (arguments.reduced, arguments.write_log)):
+        need_file(target)
+    with named(arguments.log) as path, reading_errors(arguments.log):
         try:
-            source = Source(path)
-            if arguments.write_log is not None:
-                write_log(source, arguments.write_log)
-            result = conform(source)
-            table = [] if arguments.level == "rules" or result.violations else against(source)
+            source = Source(path, STDIN if arguments.log == "-" else "")
+            different(source, arguments)
+            with Progress("events read", None) as progress:
+                source.on_event = progress.step
+                if arguments.write_log is not None:
+                    write_log(source, arguments.write_log)
+                result = conform(source)
+                table = [] if arguments.level == "rules" or result.violations else against(source)
         except (EventError, JournalError) as error:
             raise UsageError(f"{arguments.log}, {error}") from error
-        except UnicodeDecodeError as error:
-            raise UsageError(f"cannot read {arguments.log}: not valid UTF-8") from error
-        except OSError as error:
-            raise UsageError(f"cannot read {arguments.log}: {error.strerror or error}") from error
     if arguments.reduced is not None and result.reduced is not None:
         from lineclear.conform.reader import Writer
 
-        with opened(arguments.reduced) as file:
+        with writing(arguments.reduced) as file:
             write = Writer(file, result.reduced.header, validate=False)
             for event in result.reduced.events:
                 write(event)
     code = code_of(result, table, strict=arguments.strict)
     report(arguments, result, table, code)
     return code
+
+
+#: The name of a log that is read from a pipe.
+STDIN = "standard input"
+
+
+def different(source: Any, arguments: argparse.Namespace) -> None:
+    """Rejects an output that is the log itself: writing it would destroy the evidence."""
+    for option, path in (("--write-log", arguments.write_log), ("--reduced", arguments.reduced)):
+        if path is not None and source.path.resolve() == path.resolve():
+            raise UsageError(f"{option} {path} is the log itself: name another file")
 
 
 @contextmanager
@@ -122,29 +135,16 @@ def named(name: str) -> Generator[Path]:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log.jsonl"
-        with path.open("w", encoding="utf-8") as file:
-            file.writelines(sys.stdin)
+        with path.open("w", encoding="utf-8") as file, reading(name) as given:
+            file.writelines(given)
         yield path
-
-
-@contextmanager
-def opened(path: Path) -> Generator[Any]:
-    """Opens a file for writing."""
-    try:
-        file = path.open("w", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
-    with file:
-        yield file
 
 
 def write_log(source: Any, path: Path) -> None:
     """Writes the events of a file as an event log."""
     from lineclear.conform.reader import Writer
 
-    if source.path.resolve() == path.resolve():
-        raise UsageError(f"--write-log {path} is the log itself: name another file")
-    with opened(path) as file:
+    with writing(path) as file:
         write = Writer(file, source.header, validate=False)
         for event in source.events():
             write(event)
@@ -178,6 +178,9 @@ def report(
         text = lines(result)
         if level == "table" and not result.violations:
             text += ["", *(table or ["the proved table allows every event"])]
+        if arguments.reduced is not None:
+            done = "written" if result.reduced is not None else "not written, nothing to reduce"
+            text += ["", f"{done}: {arguments.reduced}"]
         if code == INCONCLUSIVE:
             text += ["", "INCONCLUSIVE: the rules above could not be fully checked"]
         elif code == PASSED:
@@ -201,7 +204,7 @@ def report(
 def outcome_of(result: Conformance, table: list[str], *, strict: bool) -> Outcome:
     """The result as one stage, one case for each rule."""
     from lineclear.checks.stage import Finding, Outcome, ReportCase
-    from lineclear.conform.result import describe, drawn
+    from lineclear.conform.result import describe, pictures
 
     broken = {violation.rule: violation for violation in result.violations}
     cases: list[ReportCase] = []
@@ -215,12 +218,11 @@ def outcome_of(result: Conformance, table: list[str], *, strict: bool) -> Outcom
             status = "unknown" if strict and open_ else "skipped"
             message = f"{row.status}: {'; '.join(row.lacks)}"
         cases.append(ReportCase("conform", row.rule, status, message))
-    picture = () if result.reduced is None else tuple(drawn(result.reduced))
     findings = [
         Finding(
             violation.code,
             f"{violation.rule}: {violation.message}",
-            (*describe(violation, result.line)[1:], "", *picture),
+            (*describe(violation, result.line)[1:], *pictures(result)),
             result.path,
             result.line,
             violation.json(),

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
-from lineclear.cli.output import add_backend, add_format, need_folder, write_json, write_text
+from lineclear.cli.files import need_folder
+from lineclear.cli.numbers import whole
+from lineclear.cli.output import add_backend, add_format, write_json, write_text
 from lineclear.cli.progress import Progress
 from lineclear.cli.prove_kv import NAME as KV
 from lineclear.cli.prove_kv import kv_json, kv_lines
@@ -59,7 +61,11 @@ def add_parser(subparsers: Any) -> None:
         "--invariant", action="append", default=[], metavar="NAME", help="repeatable"
     )
     parser.add_argument(
-        "--seeds", type=int, default=1, metavar="N", help="solver seeds 0 to N - 1 (default: 1)"
+        "--seeds",
+        type=whole(1, 1000),
+        default=1,
+        metavar="N",
+        help="solver seeds 0 to N - 1 (default: 1)",
     )
     parser.add_argument("--no-mutants", action="store_true", help="skip the mutants")
     parser.add_argument(
@@ -107,8 +113,6 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear_spec.invariants import INVARIANTS
 
     wanted = chosen(arguments.invariant, list(INVARIANTS), "invariant")
-    if arguments.seeds < 1:
-        raise UsageError("--seeds must be at least 1")
     if arguments.write_baseline and arguments.second_solver:
         raise UsageError("--write-baseline records one solver's resources: omit --second-solver")
     if arguments.export:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lineclear.simulation.result import RunResult
 
-__all__ = ["summary"]
+__all__ = ["prefix_line", "summary"]
 
 COLUMNS = ("mean", "p50", "p90", "p99", "max")
 SPREADS = {
@@ -24,8 +24,13 @@ SPREADS = {
 }
 
 
-def summary(result: RunResult) -> str:
-    """The result as text; times in seconds."""
+def summary(result: RunResult, *, progress: bool = True) -> str:
+    """The result as text; times in seconds.
+
+    Args:
+        result: of the run.
+        progress: whether to say how long the head of the queue took; the table of bounds says it too.
+    """
     metrics, config = result.metrics, result.config
     rows = [
         ("workload", f"{result.workload.name} ({result.workload.kind})"),
@@ -54,7 +59,7 @@ def summary(result: RunResult) -> str:
             f"checked {result.checks:,} times, {len(result.violations)} violations",
         ),
     ]
-    if result.bound is not None:
+    if result.bound is not None and progress:
         rows.append(
             (
                 "progress",
@@ -62,6 +67,9 @@ def summary(result: RunResult) -> str:
                 f"proved bound {result.bound:,}",
             )
         )
+    found = prefix_line(result)
+    if found:
+        rows.append(("prefix cache", found))
     if result.workload.source:
         rows.insert(1, ("source", result.workload.source))
     lines = [f"{name:12}  {value}" for name, value in rows]
@@ -85,6 +93,20 @@ def summary(result: RunResult) -> str:
     if len(result.rejected) > 5:
         lines.append(f"rejected {len(result.rejected) - 5:,} more; --format json lists them")
     return "\n".join(lines)
+
+
+def prefix_line(result: RunResult) -> str:
+    """What was found in the prefix cache; empty if it is off."""
+    metrics, caching = result.metrics, result.config.prefix_caching
+    if caching == "off":
+        return ""
+    if metrics["prefix_hit_rate"] is None:
+        return "on, but no request has prefix ids (hash_ids), so nothing can be found"
+    return (
+        f"{metrics['prefix_hit_rate']:.1%} of prompt tokens found, "
+        f"{metrics['prefix_hit_rate_unbounded']:.1%} with a cache without bound; "
+        f"{metrics['prefix_evicted_blocks']:,} blocks evicted"
+    )
 
 
 def no_guarantee(result: RunResult) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lineclear.cli.exits import PASSED, REFUTED, UsageError
+from lineclear.cli.numbers import whole
 from lineclear.cli.output import add_format, write_json, write_text
 
 __all__ = ["add_parser", "run"]
@@ -43,7 +44,10 @@ def add_parser(subparsers: Any) -> None:
         "log", metavar="LOG", help="an event log, or a journal; - is standard input"
     )
     parser.add_argument(
-        "--at", type=int, metavar="N", help="after event N (default: at the end of the log)"
+        "--at",
+        type=whole(0),
+        metavar="N",
+        help="after event N, 0 for before the first (default: at the end)",
     )
     add_format(parser)
 
@@ -51,31 +55,32 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Reads the log and reports."""
     from lineclear.cli.conform import named
+    from lineclear.cli.files import reading_errors
     from lineclear.conform.events import EventError
     from lineclear.journal.file import JournalError
 
-    if arguments.at is not None and arguments.at < 0:
-        raise UsageError("--at counts events from 1; 0 is before the first")
-    with named(arguments.log) as path:
+    with named(arguments.log) as path, reading_errors(arguments.log):
         try:
             return report(path, arguments)
         except (EventError, JournalError) as error:
             raise UsageError(f"{arguments.log}, {error}") from error
-        except UnicodeDecodeError as error:
-            raise UsageError(f"cannot read {arguments.log}: not valid UTF-8") from error
-        except OSError as error:
-            raise UsageError(f"cannot read {arguments.log}: {error.strerror or error}") from error
 
 
 def report(path: Path, arguments: argparse.Namespace) -> int:
     """Reads the log and reports why its requests do not progress."""
+    from lineclear.cli.conform import STDIN
     from lineclear.conform.events import EventError
     from lineclear.conform.observe import Observed
     from lineclear.conform.result import describe
     from lineclear.conform.source import Source
     from lineclear.conform.why import lines, why
 
-    source = Source(path)
+    name = STDIN if arguments.log == "-" else arguments.log
+    source = Source(path, name)
+    if source.kind == "KV events":
+        raise UsageError(
+            f"{name}: KV cache events name no requests; give an event log or a journal"
+        )
     observed = Observed(source.header, validate=source.kind == "event log")
     found: list[Any] = []
     for number, event in enumerate(source.events(), start=1):
@@ -93,10 +98,8 @@ def report(path: Path, arguments: argparse.Namespace) -> int:
     answer = why(observed.snapshot())
     if arguments.format == "json":
         violations = [violation.json() for violation in found]
-        write_json(
-            {"log": arguments.log, "event": number, **answer.json(), "violations": violations}
-        )
+        write_json({"log": name, "event": number, **answer.json(), "violations": violations})
     else:
         text = [line for violation in found for line in [*describe(violation, source.line), ""]]
-        write_text("\n".join([*text, f"{arguments.log}, after event {number}", *lines(answer)]))
+        write_text("\n".join([*text, f"{name}, after event {number}", *lines(answer)]))
     return REFUTED if found or answer.standstill else PASSED

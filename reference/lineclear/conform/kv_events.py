@@ -144,7 +144,7 @@ def kv_events(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         try:
             content = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise EventError(f"line {line_number}: not valid JSON, or truncated") from None
         try:
             for event in batch(content):

@@ -7,11 +7,11 @@ event comes with its line number. The first line determines the format.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lineclear.conform import journal_log, kv_events
+from lineclear.conform import journal_header, journal_log, kv_events
 from lineclear.conform.events import EventError
 from lineclear.conform.header import Header
 from lineclear.conform.reader import Reader
@@ -26,38 +26,42 @@ class Source:
 
     Args:
         path: path of the file.
+        name: its name in reports, the path if empty.
 
     Attributes:
         kind: event log, journal or KV events.
         header: header of the log.
         line: number of the line read last.
+        on_event: called before each event is yielded.
 
     Raises:
         OSError: it cannot be read.
         EventError, lineclear.journal.file.JournalError: the format of its first line is unknown.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str = "") -> None:
         self.path = path
+        self.name = name or str(path)
         self.line = 0
-        with path.open(encoding="utf-8") as file:
+        self.on_event: Callable[[], object] = lambda: None
+        with path.open(encoding="utf-8-sig") as file:
             first = next((line for line in file if line.strip()), "")
         try:
             content = json.loads(first)
-        except ValueError:
+        except (ValueError, RecursionError):
             content = None
         if type(content) is dict and "journal" in content:
             self.kind = "journal"
-            with path.open(encoding="utf-8") as file:
-                self._drafts = journal_log.most_drafts(file)
-            with path.open(encoding="utf-8") as file:
+            with path.open(encoding="utf-8-sig") as file:
+                self._drafts = journal_header.most_drafts(file)
+            with path.open(encoding="utf-8-sig") as file:
                 self.header: Header = journal_log.journal_events(file, self._drafts)[0]
         elif content is not None and kv_events.is_kv_line(content):
             self.kind = "KV events"
             self.header = kv_events.HEADER
         else:
             self.kind = "event log"
-            with path.open(encoding="utf-8") as file:
+            with path.open(encoding="utf-8-sig") as file:
                 self.header = Reader(file).header
 
     def events(self) -> Iterator[Event]:
@@ -66,7 +70,12 @@ class Source:
         Raises:
             EventError, lineclear.journal.file.JournalError: a line is malformed.
         """
-        with self.path.open(encoding="utf-8") as file:
+        for event in self._events():
+            self.on_event()
+            yield event
+
+    def _events(self) -> Iterator[Event]:
+        with self.path.open(encoding="utf-8-sig") as file:
             if self.kind == "event log":
                 reader = Reader(file)
                 for event in reader:
