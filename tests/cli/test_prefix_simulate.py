@@ -91,7 +91,7 @@ def test_a_block_size_that_names_no_blocks_is_refused(
     capsys.readouterr()
 
 
-def test_a_journal_with_prefix_caching_is_replayed(
+def test_a_journal_with_prefix_caching_is_replayed_and_read(
     trace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = str(tmp_path / "run.jsonl")
@@ -101,3 +101,6 @@ def test_a_journal_with_prefix_caching_is_replayed(
     capsys.readouterr()
     assert main(["replay", path]) == 0
     assert "0 violations" in capsys.readouterr().out
+    for command in (["why"], ["conform"], ["conform", "--level", "table"]):
+        assert main([*command, path]) == 0, capsys.readouterr()
+    assert capsys.readouterr().out.count("no event breaks a rule that was checked") == 2
