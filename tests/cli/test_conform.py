@@ -64,7 +64,9 @@ def test_a_log_that_does_not(bad: str, capsys: pytest.CaptureFixture[str]) -> No
     assert '  event     19, line 20: {"e": "alloc", "r": "b", "blocks": [0, 1, 2]}' in text
     assert "  reduced to 8 of 19 events" in text
     assert "  x    8  alloc B [0, 1, 2]" in text
-    assert "'b' waiting, 0 of 4 computed, holds nothing" in text
+    assert "'b' preempted, 0 of 5 computed, holds nothing" in text
+    assert "  remedy    Look for code that frees the block too early" in text
+    assert "  before event 19\n" in text
 
 
 def test_the_reduced_log_breaks_the_same_rule(
@@ -160,6 +162,13 @@ def test_the_formats_of_continuous_integration(
         ),
         ('{"e": "idle"', "line 2: not valid JSON, or truncated; remove the line"),
         ("[]", "line 2: an event is a JSON object"),
+        ('{"e": ["step"]}', "line 2: e: ['step'] is not a kind of event"),
+        ('{"e": {}}', "line 2: e: {} is not a kind of event"),
+        (
+            '{"e": "alloc", "r": "a", "blocks": [0], "at": 99999999999}',
+            "line 2: alloc.at: 99999999999 is not a whole number from 0 to 4,194,303",
+        ),
+        ("[" * 100_000, "line 2: not valid JSON, or truncated; remove the line"),
     ],
 )
 def test_a_malformed_line_is_told_with_its_number_field_and_remedy(
@@ -183,6 +192,8 @@ HEADERS: list[tuple[Event, str]] = [
     ({"omits": [[]]}, "engine.omits: [] is not one of submit"),
     ({"order": "lifo"}, "engine.order: 'lifo' is not one of fcfs"),
     ({"pools": {"cpu": {"size": 3}}}, "engine.pools.cpu: {'size': 3} is not an object with"),
+    ({"blocks": 1 << 40}, "engine.blocks: 1099511627776 is not at most 16,777,216"),
+    ({"pools": {"cpu": {"blocks": 1 << 40}}}, "engine.pools.cpu: 1099511627776 is not at most"),
     ({"colour": 1}, "engine has no field 'colour'"),
 ]
 
@@ -196,6 +207,65 @@ def test_a_malformed_header(
     path.write_text(json.dumps(content) + "\n")
     assert main(["conform", str(path)]) == 2
     assert f"line 1: {error}" in capsys.readouterr().err
+
+
+def test_the_state_before_the_event_is_that_of_the_whole_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The reduced log may leave out who else holds a block."""
+    other = [
+        {"e": "submit", "r": "z", "prompt": 2},
+        {"e": "alloc", "r": "z", "blocks": [3]},
+        {"e": "submit", "r": "a", "prompt": 2},
+        {"e": "step", "n": 1, "rows": [["a", 0, 2, 1]]},
+    ]
+    path = written(tmp_path / "log.jsonl", Header(4, 2), other)
+    assert main(["conform", path]) == 1
+    before, reduced = capsys.readouterr().out.split("reduced to 2 of 4 events")
+    assert "'z' waiting, 0 of 2 computed, holds gpu 3" in before
+    assert "'z'" not in reduced
+    assert main(["conform", path, "--format", "json"]) == 1
+    content = json.loads(capsys.readouterr().out)
+    assert any("'z' waiting" in line for line in content["before"])
+
+
+def test_an_output_is_never_the_log_itself(bad: str, capsys: pytest.CaptureFixture[str]) -> None:
+    content = Path(bad).read_text()
+    for option in ("--reduced", "--write-log"):
+        assert main(["conform", bad, option, bad]) == 2
+        assert f"{option} {bad} is the log itself: name another file" in capsys.readouterr().err
+    assert Path(bad).read_text() == content
+
+
+def test_a_reduced_log_is_said_to_be_written_or_not(
+    good: str, bad: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = tmp_path / "short.jsonl"
+    assert main(["conform", bad, "--reduced", str(short)]) == 1
+    assert f"written: {short}" in capsys.readouterr().out
+    assert main(["conform", str(short)]) == 1
+    short.unlink()
+    assert main(["conform", good, "--reduced", str(short)]) == 0
+    assert f"not written, nothing to reduce: {short}" in capsys.readouterr().out
+    assert not short.exists()
+
+
+@pytest.mark.parametrize("form", ["text", "json", "junit", "github", "markdown"])
+def test_odd_names_are_printed_in_every_format(
+    form: str, bad: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half a surrogate pair, a control character, markup; a byte order mark before the header."""
+    path = tmp_path / "odd.jsonl"
+    odd = json.dumps("\ud800\x00\x1b<&>")[1:-1]
+    text = Path(bad).read_text().replace('"b"', f'"{odd}"')
+    path.write_text("\ufeff" + text.replace('"engine":""', f'"engine":"{odd}"'), encoding="utf-8")
+    assert main(["conform", str(path), "--format", form]) == 1
+    out = capsys.readouterr().out
+    if form == "json":
+        assert json.loads(out)["violations"]
+    if form == "junit":
+        assert ElementTree.fromstring(out).get("name") == "lineclear conform"
+    assert main(["why", str(path)]) == 1
 
 
 def test_what_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -215,7 +285,9 @@ def test_standard_input(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(Path(bad).read_text()))
     assert main(["conform", "-"]) == 1
-    assert "LC411 grant" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert text.startswith("standard input: event log")
+    assert "LC411 grant" in text
 
 
 def test_the_rules_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -241,11 +313,14 @@ def test_a_journal_conforms_and_the_table_allows_it(
 
 
 def test_the_table_is_not_asked_about_words_that_it_does_not_have(
-    good: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["conform", good, "--level", "table"]) == 2
-    complaint = capsys.readouterr().err
-    assert "event 5 is a store, for which the table has no action: use --level rules" in complaint
+    header, events = BASES["main"]
+    at = next(k for k, event in enumerate(events) if event["e"] == "preempt")
+    log = [*events[:at], {**events[at], "how": "restart"}]
+    path = written(tmp_path / "restart.jsonl", header, log)
+    assert main(["conform", path, "--level", "table"]) == 2
+    assert "the table has no action for it: use --level rules" in capsys.readouterr().err
 
 
 def test_a_journal_that_was_changed_is_malformed(
@@ -310,11 +385,17 @@ def test_kv_cache_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert status.pop("publish") == "partly"
     assert set(status.values()) == {"unchecked"}
     assert main(["conform", str(path), "--strict"]) == 3
+    assert main(["conform", str(path), "--level", "table"]) == 2
+    assert "--level table: the log omits submit, alloc" in capsys.readouterr().err
     removed = {"type": "BlockRemoved", "block_hashes": ["ab"]}
     path.write_text(path.read_text() + json.dumps(removed) + "\n")
     capsys.readouterr()
     assert main(["conform", str(path)]) == 1
-    assert "not published under 'ab' or any other key" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "not published under 'ab' or any other key" in text
+    assert "blocks free" not in text  # ids and number of the blocks are the reader's own
+    assert main(["why", str(path)]) == 2
+    assert "KV cache events name no requests; give an event log" in capsys.readouterr().err
     path.write_text(json.dumps(KV[0]) + "\n" + json.dumps({"type": "BlockMoved"}) + "\n")
     assert main(["conform", str(path)]) == 2
     assert "line 2: type: 'BlockMoved' is not one of BlockStored" in capsys.readouterr().err

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 from lineclear.cli import main
 from lineclear.cli.exits import INCONCLUSIVE, INTERRUPTED, PASSED, REFUTED, USAGE
+from lineclear.testing import Failure
 
 ROOT = Path(__file__).parents[2]
 TINY = str(ROOT / "examples/tiny_scheduler.py")
@@ -71,6 +73,19 @@ def test_an_exhaustive_search_that_does_not_end_is_inconclusive(
     assert "not exhausted" in capsys.readouterr().out
     assert main(["test", BROKEN, "--exhaustive", "--requests", "2"]) == REFUTED
     assert "grant.published" in capsys.readouterr().out
+
+
+def test_a_worker_that_dies_is_inconclusive(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "dies.py").write_text(
+        "import os\nfrom tiny_scheduler import TinyScheduler\n"
+        "class Dies(TinyScheduler):\n"
+        "    def step(self, execute):\n        os._exit(0)\n"
+    )
+    target = f"{tmp_path / 'dies.py'}:Dies"
+    assert main(["test", target, "--workers", "2"]) == INCONCLUSIVE
+    assert "INCONCLUSIVE: a worker process died during runs 0 to 7" in capsys.readouterr().out
 
 
 def test_a_scheduler_that_refuses_everything_is_not_tested(
@@ -145,21 +160,14 @@ def test_a_finding_becomes_a_test_and_a_log(
     capsys.readouterr()
     assert main(command) == USAGE
     assert "exists: remove it first" in capsys.readouterr().err
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(test)],
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 1
-    assert "grant.published: block 0 of gpu is allocated to 'r4'" in done.stdout
+    scope: dict[str, Any] = {}
+    exec(compile(test.read_text(), str(test), "exec"), scope)
+    with pytest.raises(Failure, match=r"grant.published: block 0 of gpu is allocated to 'r4'"):
+        scope["test_grant_published"]()
     mended = tmp_path / "test_mended.py"
     mended.write_text(test.read_text().replace("make_broken", "make_scheduler"))
-    scope: dict[str, object] = {}
     exec(compile(mended.read_text(), str(mended), "exec"), scope)
-    scope["test_grant_published"]()  # type: ignore[operator]
+    scope["test_grant_published"]()
     assert main(["conform", str(log)]) == REFUTED
     assert "still published" in capsys.readouterr().out
 

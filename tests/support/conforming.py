@@ -15,7 +15,8 @@ from typing import Any
 
 from lineclear.config import Config
 from lineclear.conform import Header
-from lineclear.conform.journal_log import Translator, journal_events, most_drafts
+from lineclear.conform.journal_header import most_drafts
+from lineclear.conform.journal_log import Translator, journal_events
 from lineclear.journal.file import JournalFile
 from lineclear.plan import Plan
 from lineclear.request import Request
@@ -32,6 +33,7 @@ WORLDS: dict[str, dict[str, Any]] = {
     "two_in_flight": {"preemption_mode": "auto", "depth": 2},
     "drafts": {"preemption_mode": "auto", "num_lookahead_slots": 2},
     "chunks": {"preemption_mode": "recompute", "max_num_batched_tokens": 9, "max_num_seqs": 3},
+    "prefix": {"preemption_mode": "auto", "prefix_caching": "prompt", "depth": 2},
     "priority": {"preemption_mode": "auto", "scheduling_policy": "priority", "depth": 2},
 }
 
@@ -90,17 +92,27 @@ class Run:
     def lines(self) -> list[str]:
         return self.text.getvalue().splitlines()
 
+    def names(self, prompt: int) -> tuple[int, ...]:
+        """Names of the prompt's full blocks: one of two common beginnings, then its own block."""
+        if self.config.prefix_caching == "off":
+            return ()
+        full = prompt // self.config.block_size
+        shared = tuple(range(1, full) if self.made % 3 else range(11, 10 + full))
+        return (*shared, 100 + self.made)[:full]
+
     def step(self) -> None:
         draw = self.random
         if len(self.scheduler.entries) < 6 and draw.random() < 0.4:
             self.made += 1
+            prompt = draw.randint(1, 14)
             self.scheduler.add(
                 Request(
                     request_id=self.made,
-                    prompt_tokens=draw.randint(1, 14),
+                    prompt_tokens=prompt,
                     max_tokens=draw.randint(1, 12),
                     n=draw.choice((1, 1, 1, 2, 3)),
                     priority=draw.randint(0, 2),
+                    prefix_names=self.names(prompt),
                 )
             )
         if self.scheduler.entries and draw.random() < 0.04:

@@ -25,7 +25,8 @@ def altered(event: Event, others: list[Any], blocks: list[int]) -> Iterator[tupl
         for block in [b for b in blocks if b not in event["blocks"]][:2]:
             yield "block", {**event, "blocks": [block, *event["blocks"][1:]]}
         if len(event["blocks"]) > 1:
-            yield "one block less", {**event, "blocks": event["blocks"][:-1]}
+            rest = {"keys": event["keys"][:-1]} if event.get("keys") else {}
+            yield "one block less", {**event, "blocks": event["blocks"][:-1], **rest}
             yield "order of blocks", {**event, "blocks": event["blocks"][::-1]}
     if event.get("keys"):
         yield "key", {**event, "keys": ["other", *event["keys"][1:]]}

@@ -37,7 +37,7 @@ could not be checked
 examples:
   lineclear conform run.jsonl                       does the engine obey the rules?
   lineclear conform run.jsonl --strict              and can the log decide all of them?
-  lineclear conform run.jsonl --reduced short.jsonl the shortest log that breaks the same rule
+  lineclear conform run.jsonl --reduced short.jsonl a short log that breaks the same rules
   lineclear conform --rules                         the rules, with their codes
   lineclear simulate --journal j.jsonl && lineclear conform j.jsonl --write-log events.jsonl
   lineclear conform events.jsonl --level table      does the proved table allow it?
@@ -92,7 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
         need_file(target)
     with named(arguments.log) as path, reading_errors(arguments.log):
         try:
-            source = Source(path)
+            source = Source(path, STDIN if arguments.log == "-" else "")
+            different(source, arguments)
             with Progress("events read", None) as progress:
                 source.on_event = progress.step
                 if arguments.write_log is not None:
@@ -111,6 +112,17 @@ def run(arguments: argparse.Namespace) -> int:
     code = code_of(result, table, strict=arguments.strict)
     report(arguments, result, table, code)
     return code
+
+
+#: The name of a log that is read from a pipe.
+STDIN = "standard input"
+
+
+def different(source: Any, arguments: argparse.Namespace) -> None:
+    """Rejects an output that is the log itself: writing it would destroy the evidence."""
+    for option, path in (("--write-log", arguments.write_log), ("--reduced", arguments.reduced)):
+        if path is not None and source.path.resolve() == path.resolve():
+            raise UsageError(f"{option} {path} is the log itself: name another file")
 
 
 @contextmanager
@@ -132,8 +144,6 @@ def write_log(source: Any, path: Path) -> None:
     """Writes the events of a file as an event log."""
     from lineclear.conform.reader import Writer
 
-    if source.path.resolve() == path.resolve():
-        raise UsageError(f"--write-log {path} is the log itself: name another file")
     with writing(path) as file:
         write = Writer(file, source.header, validate=False)
         for event in source.events():
@@ -168,6 +178,9 @@ def report(
         text = lines(result)
         if level == "table" and not result.violations:
             text += ["", *(table or ["the proved table allows every event"])]
+        if arguments.reduced is not None:
+            done = "written" if result.reduced is not None else "not written, nothing to reduce"
+            text += ["", f"{done}: {arguments.reduced}"]
         if code == INCONCLUSIVE:
             text += ["", "INCONCLUSIVE: the rules above could not be fully checked"]
         elif code == PASSED:
@@ -191,7 +204,7 @@ def report(
 def outcome_of(result: Conformance, table: list[str], *, strict: bool) -> Outcome:
     """The result as one stage, one case for each rule."""
     from lineclear.checks.stage import Finding, Outcome, ReportCase
-    from lineclear.conform.result import describe, drawn
+    from lineclear.conform.result import describe, pictures
 
     broken = {violation.rule: violation for violation in result.violations}
     cases: list[ReportCase] = []
@@ -205,12 +218,11 @@ def outcome_of(result: Conformance, table: list[str], *, strict: bool) -> Outcom
             status = "unknown" if strict and open_ else "skipped"
             message = f"{row.status}: {'; '.join(row.lacks)}"
         cases.append(ReportCase("conform", row.rule, status, message))
-    picture = () if result.reduced is None else tuple(drawn(result.reduced))
     findings = [
         Finding(
             violation.code,
             f"{violation.rule}: {violation.message}",
-            (*describe(violation, result.line)[1:], "", *picture),
+            (*describe(violation, result.line)[1:], *pictures(result)),
             result.path,
             result.line,
             violation.json(),

@@ -78,13 +78,18 @@ def emit(text: str) -> None:
 
 
 def write_text(text: str) -> None:
-    """Writes a result, ended by exactly one line break."""
-    emit(text.rstrip("\n") + "\n")
+    """Writes a result, ended by exactly one line break; escapes what the output cannot encode."""
+    whole = text.rstrip("\n") + "\n"
+    try:
+        emit(whole)
+    except UnicodeEncodeError:  # half of a surrogate pair from a file, or an ASCII terminal
+        code = sys.stdout.encoding or "utf-8"
+        emit(whole.encode(code, "backslashreplace").decode(code))
 
 
 def write_json(result: Mapping[str, Any]) -> None:
     """Writes a result as one JSON object, keys in the order given."""
-    emit(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    write_text(json.dumps(result, indent=2, ensure_ascii=False))
 
 
 def console(*, error: bool = False) -> Console:

@@ -33,7 +33,8 @@ exit codes:
   0  requests were served and no rule was broken
   1  a rule is broken
   2  there is no such scheduler
-  3  inconclusive: no request was accepted, or an exhaustive search did not reach its bounds
+  3  inconclusive: no request was accepted, an exhaustive search did not reach its bounds, or a
+     worker process died
 
 examples:
   lineclear test my_module:make_scheduler
@@ -180,6 +181,12 @@ def lines(
     if failure is None:
         if code == PASSED:
             text.append("no rule was broken; this is a test, not a proof")
+        elif campaign.died is not None:
+            text.append(
+                f"INCONCLUSIVE: a worker process died during runs {campaign.died[0]} to "
+                f"{campaign.died[-1]}, by a crash, by exit, or for lack of memory; repeat them one by "
+                f"one: {again} --run {campaign.died[0]}"
+            )
         elif campaign.exhausted is not None:
             text.append("nothing found so far: raise --seconds, or lower --requests or the limits")
         else:
@@ -249,6 +256,8 @@ def as_dict(campaign: Campaign, code: int, again: str, commit: str) -> dict[str,
                     "submitted": tally.submitted, "accepted": tally.accepted,
                     "preempted": tally.preempted, "hits": tally.hits}  # fmt: skip
     content["finding"] = None
+    if campaign.died is not None:
+        content["died_in_runs"] = [campaign.died[0], campaign.died[-1]]
     if campaign.first is not None and campaign.failure is not None:
         content["finding"] = {
             **failure_fields(campaign.failure, campaign.actions),

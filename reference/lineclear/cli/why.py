@@ -68,13 +68,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 def report(path: Path, arguments: argparse.Namespace) -> int:
     """Reads the log and reports why its requests do not progress."""
+    from lineclear.cli.conform import STDIN
     from lineclear.conform.events import EventError
     from lineclear.conform.observe import Observed
     from lineclear.conform.result import describe
     from lineclear.conform.source import Source
     from lineclear.conform.why import lines, why
 
-    source = Source(path)
+    name = STDIN if arguments.log == "-" else arguments.log
+    source = Source(path, name)
+    if source.kind == "KV events":
+        raise UsageError(
+            f"{name}: KV cache events name no requests; give an event log or a journal"
+        )
     observed = Observed(source.header, validate=source.kind == "event log")
     found: list[Any] = []
     for number, event in enumerate(source.events(), start=1):
@@ -92,10 +98,8 @@ def report(path: Path, arguments: argparse.Namespace) -> int:
     answer = why(observed.snapshot())
     if arguments.format == "json":
         violations = [violation.json() for violation in found]
-        write_json(
-            {"log": arguments.log, "event": number, **answer.json(), "violations": violations}
-        )
+        write_json({"log": name, "event": number, **answer.json(), "violations": violations})
     else:
         text = [line for violation in found for line in [*describe(violation, source.line), ""]]
-        write_text("\n".join([*text, f"{arguments.log}, after event {number}", *lines(answer)]))
+        write_text("\n".join([*text, f"{name}, after event {number}", *lines(answer)]))
     return REFUTED if found or answer.standstill else PASSED

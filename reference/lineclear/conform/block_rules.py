@@ -82,17 +82,14 @@ def table_of(check: Checker, sequence: LoggedSequence, event: dict[str, Any]) ->
     groups = check.state.groups
     group = event.get("group")
     if group is None:
-        group = next(iter(groups))
+        group = check.state.first_group
     elif group not in groups or group == "":
         raise EventError(f"group: {group!r} is not in the header's `groups`; declare it there")
     return check.state.table(sequence, pool.name, group)
 
 
-def vacant(check: Checker, table: LoggedTable, event: dict[str, Any]) -> None:
+def vacant(check: Checker, table: LoggedTable, at: int, event: dict[str, Any]) -> None:
     """Checks that blocks put in at an entry replace no other block."""
-    at: int | None = event.get("at")
-    if at is None:
-        return
     here = table.blocks[at : at + len(event["blocks"])]
     if any(block != HOLE for block in here):
         r = event["r"]
@@ -113,11 +110,15 @@ def alloc(check: Checker, event: dict[str, Any]) -> None:
     pool, state, r = table.pool, check.state, event["r"]
     blocks: list[int] = event["blocks"]
     at: int | None = event.get("at")
-    vacant(check, table, event)
+    if at is not None:
+        vacant(check, table, at, event)
     twice = len(blocks) > 1 and len(set(blocks)) != len(blocks)
     wait = 0
+    fenced = bool(pool.fence) and not check.header.stream_ordered
+    pins = bool(state.copies) and not check.header.waits
     for block in blocks:
-        if not exists(check, "grant.exists", pool, block):
+        if not pool.first <= block < pool.last:
+            exists(check, "grant.exists", pool, block)
             continue
         where = ((pool.name, block),)
         if block in pool.held or (twice and blocks.count(block) > 1):
@@ -140,8 +141,8 @@ def alloc(check: Checker, event: dict[str, Any]) -> None:
                 where,
                 key=key,
             )
-        fence = pool.fence.get(block, 0)
-        if fence > state.settled and not check.header.stream_ordered:
+        fence = pool.fence.get(block, 0) if fenced else 0
+        if fence > state.settled:
             if check.header.waits:
                 wait = max(wait, fence)
             else:
@@ -154,7 +155,7 @@ def alloc(check: Checker, event: dict[str, Any]) -> None:
                     step=fence,
                     settled=state.settled,
                 )
-        if state.copies and not check.header.waits:
+        if pins:
             pinned(check, pool, block, r)
     if check.found:
         return
@@ -191,7 +192,8 @@ def hit(check: Checker, event: dict[str, Any]) -> None:
     table = table_of(check, sequence, event)
     pool, state, r = table.pool, check.state, event["r"]
     at: int | None = event.get("at")
-    vacant(check, table, event)
+    if at is not None:
+        vacant(check, table, at, event)
     keys: list[Any] = event.get("keys") or [None] * len(event["blocks"])
     for block, key in zip(event["blocks"], keys, strict=True):
         if not exists(check, "hit.exists", pool, block):

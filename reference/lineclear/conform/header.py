@@ -17,6 +17,8 @@ __all__ = ["FORMAT", "OMITTABLE", "ORDERS", "Header", "LayerGroup", "PoolSize"]
 
 #: The format version; a later version has another number.
 FORMAT = "lineclear event log 1"
+#: Blocks of one pool of a log: a check compares every one of them.
+MOST_BLOCKS = 1 << 24
 #: Orders of the waiting queue that a header may state.
 ORDERS = ("fcfs", "priority_low_first", "priority_high_first")
 #: What a log may omit: kinds of events, and these parts of events.
@@ -179,7 +181,15 @@ class Header:
         rest["groups"] = parts(LayerGroup, "groups", rest.get("groups", {}))
         if not is_object(rest.get("settings", {})):
             wrong("settings", rest["settings"], "an object")
-        return cls(**rest)
+        header = cls(**rest)
+        pools = {
+            "blocks": header.blocks,
+            **{f"pools.{n}": p.blocks for n, p in header.pools.items()},
+        }
+        for name, blocks in pools.items():
+            if blocks > MOST_BLOCKS:
+                wrong(name, blocks, f"at most {MOST_BLOCKS:,}: record a run with a smaller pool")
+        return header
 
 
 def wrong(name: str, value: object, what: str) -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from lineclear.conform.header import Header, PoolSize
-from lineclear.conform.schema import is_list
+from lineclear.conform.header import Header
+from lineclear.conform.journal_header import header_of
 from lineclear.conform.state import DEFAULT
 from lineclear.journal.file import JournalError, Replay, do, limits_of, parsed
 from lineclear_spec.ledger import Ledger
@@ -21,13 +21,12 @@ from lineclear_spec.records import (
     GPU,
     SWAP_IN,
     SWAP_OUT,
-    Limits,
     Operation,
     Request,
     Sequence,
 )
 
-__all__ = ["Translator", "header_of", "journal_events", "most_drafts"]
+__all__ = ["Translator", "journal_events"]
 
 Event = dict[str, Any]
 POOLS = {GPU: DEFAULT, CPU: "cpu"}
@@ -35,32 +34,6 @@ POOLS = {GPU: DEFAULT, CPU: "cpu"}
 AFTER_SETTLE = frozenset(
     {"sample", "finish", "abort", "join_batch", "leave_batch", "fork", "prune", "rejoin"}
 )
-
-
-def header_of(limits: Limits, drafts: int = 0) -> Header:
-    """The header for a scheduler with these limits."""
-    return Header(
-        blocks=limits.gpu_blocks,
-        block_size=limits.block_size,
-        engine="lineclear",
-        pools={"cpu": PoolSize(limits.cpu_blocks)} if limits.cpu_blocks else {},
-        max_seqs=limits.max_num_seqs,
-        max_tokens=limits.max_num_batched_tokens,
-        depth=limits.depth,
-        drafts=drafts,
-        stream_ordered=True,
-        waits=True,
-    )
-
-
-def most_drafts(lines: Iterable[str]) -> int:
-    """The most drafts that a journal schedules for one sequence in one step."""
-    most = 0
-    for _, line in parsed(lines):
-        row: Any = line
-        if is_list(row) and row[:1] == ["schedule_tokens"] and len(row) == 4:
-            most = max(most, row[3] if type(row[3]) is int else 0)
-    return most
 
 
 class Translator:
@@ -87,6 +60,7 @@ class Translator:
         self._steps: dict[int, list[tuple[Sequence, int, int]]] = {}  # (sequence, samples, drafts)
         self._forwards: dict[int, int] = {}  # forward -> step, of steps in flight
         self._open: dict[Request, int] = {}  # the last copy of a request
+        self._listed: dict[int, int] = {}  # name -> the block that is found under it
 
     def __call__(self, name: str, arguments: tuple[Any, ...]) -> None:
         """Handles one action."""
@@ -166,6 +140,24 @@ class Translator:
 
     def _admit(self, request: Request) -> None:
         self._grow(request.members[0])
+
+    def _admit_cached(self, request: Request, shared: int) -> None:
+        leader = request.members[0]
+        count = self.ledger.need(shared)
+        blocks = [block.place for block in leader.table[:count]]
+        self._emit(e="hit", **self._of(leader), blocks=blocks, keys=list(leader.words[:count]))
+        self._tables[leader] = (GPU, list(blocks))
+        self._grow(leader)
+
+    def _publish(self, sequence: Sequence, index: int) -> None:
+        block = sequence.table[index]
+        self._listed[block.name] = block.place
+        self._emit(e="store", blocks=[block.place], keys=[block.name])
+
+    def _evict(self, name: int) -> None:
+        self._emit(e="evict", blocks=[self._listed.pop(name)], keys=[name])
+
+    _unlist = _evict
 
     def _append_slots(self, sequence: Sequence, _: int) -> None:
         self._grow(sequence)
@@ -344,7 +336,7 @@ class Translator:
     def _nothing(self, *_: Any) -> None:
         """Actions that change no table and no request."""
 
-    _carry = _retire = _join_batch = _leave_batch = _nothing
+    _carry = _retire = _join_batch = _leave_batch = _name_blocks = _nothing
 
 
 def pool(tier: int) -> Event:
@@ -359,7 +351,7 @@ def journal_events(
 
     Args:
         lines: of the journal.
-        drafts: the most drafts in one row, from `most_drafts`.
+        drafts: the most drafts in one row, from `journal_header.most_drafts`.
         checks: whether to emit a check event after each step.
 
     Raises:

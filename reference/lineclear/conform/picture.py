@@ -10,18 +10,20 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from lineclear.conform.checker import Checker
+from lineclear.conform.checker import Checker, Violation
 from lineclear.conform.events import RequestId
 from lineclear.conform.reduce import Reduced
 from lineclear.conform.state import DEFAULT, ENDLESS, HOLE, LoggedPool, LoggedSequence, LogState
 from lineclear_spec.picture import LETTERS, MOST_BLOCKS, table
 
-__all__ = ["Letters", "call", "draw", "held", "state_lines"]
+__all__ = ["Letters", "call", "draw", "draw_state"]
 
 Event = dict[str, Any]
 Who = tuple[RequestId, int]
 #: Rows of a table that are shown; of a longer one the last.
 MOST_ROWS = 40
+#: Letters that the legend explains.
+MOST_LETTERS = 24
 LEGEND = (
     "letters: table entries of a sequence, c published, . free, ~ still in use by an operation"
 )
@@ -39,12 +41,14 @@ class Letters:
         turn = number // len(LETTERS)
         return self.names.setdefault((r, s), LETTERS[number % len(LETTERS)] + str(turn or ""))
 
-    def lines(self) -> str:
-        """The legend."""
-        return ", ".join(
+    def lines(self) -> list[str]:
+        """The legend; of many letters the first."""
+        names = [
             f"{letter} = {r!r}" + (f" sequence {s}" if s else "")
             for (r, s), letter in self.names.items()
-        )
+        ]
+        more = [f"{len(names) - MOST_LETTERS} more"] if len(names) > MOST_LETTERS else []
+        return [f"    {', '.join([*names[:MOST_LETTERS], *more])}"] if names else []
 
 
 def call(event: Event, letters: Letters) -> str:
@@ -137,16 +141,13 @@ def draw(reduced: Reduced) -> list[str]:
     """The reduced log as a table, with a legend."""
     checker = Checker(reduced.header, validate=False)
     state, letters = checker.state, Letters()
-    blocks = {name: columns(reduced, pool) for name, pool in state.pools.items()}
-    second = next((name for name in blocks if name != DEFAULT and blocks[name]), "")
-
-    def cells(name: str) -> list[str]:
-        if not name:
-            return []
-        pool = state.pools[name]
-        return [cell(state, pool, block, letters) for block in blocks[name]]
-
-    rows = [("0", "start", cells(DEFAULT), cells(second), "")]
+    wanted = reduced.violation.blocks
+    columns = {
+        name: chosen(pool, wanted, touched(reduced.events, name))
+        for name, pool in state.pools.items()
+    }
+    second = next((name for name in columns if name != DEFAULT and columns[name][0]), "")
+    rows: list[Row] = [("0", "start", *both(state, columns, second, letters), "")]
     before = facts(state, letters)
     for number, event in enumerate(reduced.events, start=1):
         text = call(event, letters)
@@ -155,33 +156,82 @@ def draw(reduced: Reduced) -> list[str]:
             checker.feed(event)
         now = facts(state, letters)
         change = ", ".join(f"{k} {v}" for k, v in now.items() if before.get(k) != v)
-        rows.append((str(number), text, cells(DEFAULT), cells(second), "" if last else change))
+        rows.append(
+            (str(number), text, *both(state, columns, second, letters), "" if last else change)
+        )
         before = now
     hidden = len(rows) - MOST_ROWS
-    lines = table(
-        rows[max(hidden, 0) :],
-        (blocks[DEFAULT], blocks.get(second, [])),
-        (DEFAULT, second),
-        "computed/known",
-    )
+    lines = drawn(rows[max(hidden, 0) :], columns, second)
     if hidden > 0:
         lines.insert(0, f"    {hidden} earlier events are not shown")
+    return [*lines, f"    {LEGEND}", *letters.lines()]
+
+
+def draw_state(state: LogState, violation: Violation) -> list[str]:
+    """The state in which an event breaks a rule, block by block, and who holds what."""
+    letters = Letters()
+    for r in (r for r in state.live if r in violation.requests):
+        letters(r)
+    text = call(violation.event, letters)
+    wanted = violation.blocks
+    mine = [b for r in violation.requests for b in blocks_of(state, r)]
+    columns = {
+        name: chosen(pool, wanted, [b for where, b in mine if where == name])
+        for name, pool in state.pools.items()
+    }
+    second = next((name for name in columns if name != DEFAULT and columns[name][0]), "")
+    row = (str(violation.number), text, *both(state, columns, second, letters), "")
     return [
-        *lines,
-        f"    {LEGEND}",
-        f"    {letters.lines()}",
-        "",
-        "  before it",
-        *state_lines(state),
+        *drawn([row], columns, second),
+        *letters.lines(),
+        *state_lines(state, violation.requests),
     ]
 
 
-def columns(reduced: Reduced, pool: LoggedPool) -> list[int]:
-    """The blocks to show: all of a small pool, else those that the log names."""
-    named = touched(reduced.events, pool.name)
-    named += [b for name, b in reduced.violation.blocks if name == pool.name and b not in named]
-    small = pool.name == DEFAULT and pool.last - pool.first <= MOST_BLOCKS
-    return list(range(pool.first, pool.last)) if small else sorted(named)
+Columns = dict[str, tuple[list[int], int]]
+Row = tuple[str, str, list[str], list[str], str]
+
+
+def both(
+    state: LogState, columns: Columns, second: str, letters: Letters
+) -> tuple[list[str], list[str]]:
+    """The cells of the default pool, and of a second one."""
+    first, other = (
+        [cell(state, state.pools[name], block, letters) for block in columns[name][0]]
+        if name
+        else []
+        for name in (DEFAULT, second)
+    )
+    return first, other
+
+
+def drawn(rows: list[Row], columns: Columns, second: str) -> list[str]:
+    """Rows as a table; says how many blocks it leaves out."""
+    pools = (DEFAULT, second)
+    ids = tuple(columns[name][0] if name else [] for name in pools)
+    hidden = sum(columns[name][1] for name in pools if name)
+    lines = table(rows, (ids[0], ids[1]), pools, "computed/known")
+    return [*lines, f"    {hidden} blocks are not shown"] if hidden else lines
+
+
+def chosen(
+    pool: LoggedPool, wanted: Iterable[tuple[str, int]], named: Iterable[int]
+) -> tuple[list[int], int]:
+    """The blocks to show, and how many are left out: all of a small pool; of a large one those that
+    the violation names, then those that the events name.
+    """
+    mine = dict.fromkeys([*(b for name, b in wanted if name == pool.name), *named])
+    if pool.name == DEFAULT and pool.last - pool.first <= MOST_BLOCKS:
+        mine = dict.fromkeys([*range(pool.first, pool.last)])
+    found = list(mine)
+    return sorted(found[:MOST_BLOCKS]), max(0, len(found) - MOST_BLOCKS)
+
+
+def blocks_of(state: LogState, r: RequestId) -> list[tuple[str, int]]:
+    """The blocks that a request names, with their pools."""
+    live = state.live.get(r) or state.leaving.get(r)
+    tables = [t for q in live.sequences.values() for t in q.holds()] if live else []
+    return [(t.pool.name, block) for t in tables for block in t.blocks if block != HOLE]
 
 
 def held(q: LoggedSequence) -> str:
@@ -194,10 +244,12 @@ def held(q: LoggedSequence) -> str:
     return "; ".join(parts) or "nothing"
 
 
-def state_lines(state: LogState, most: int = 12) -> list[str]:
-    """Live requests, their progress, and the blocks each holds."""
+def state_lines(state: LogState, involved: Iterable[RequestId] = (), most: int = 12) -> list[str]:
+    """Live requests, those involved first: their progress, and the blocks each holds."""
     lines: list[str] = []
-    for live in [*state.live.values(), *state.leaving.values()]:
+    first = set(involved)
+    every = [*state.live.values(), *state.leaving.values()]
+    for live in sorted(every, key=lambda live: live.r not in first):
         for s, q in live.sequences.items():
             known = "?" if q.known >= ENDLESS else q.known
             name = f"{live.r!r}" + (f" sequence {s}" if s else "")

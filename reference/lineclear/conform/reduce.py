@@ -1,28 +1,47 @@
 """Reduces a log to a short part that still breaks the same rule at the same kind of event.
 
 Guarantees: the result was fed to a new checker; its last event breaks the same clauses and no
-other, and no earlier event breaks any. Events of irrelevant requests are dropped first, then
-single events; the result is locally minimal unless the budget of events ran out.
+other, and no earlier event breaks any. A result of up to 40 events breaks them with the same
+values; if that takes more, the values may differ. Events of irrelevant requests are dropped first,
+then single events; the result is locally minimal unless the budget of events ran out.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from lineclear.conform.checker import Checker, Violation
 from lineclear.conform.events import RequestId
 from lineclear.conform.header import Header
-from lineclear.conform.schema import free_lists
-from lineclear.conform.state import DEFAULT
+from lineclear.conform.log_parts import (
+    about,
+    completed,
+    filtered,
+    named_by,
+    renumbered,
+    touching,
+    upto,
+    without,
+)
 
 __all__ = ["Reduced", "reduce_log"]
 
 Event = dict[str, Any]
 #: Budget of events for all trials together.
 BUDGET = 400_000
+#: Up to this many events, a reduced log keeps the values of the violation.
+FAITHFUL = 40
+#: Values that a shorter log changes: numbers of steps, and amounts over a limit.
+RELATIVE = frozenset(
+    (
+        *("step", "settled", "after_step", "last", "in_flight", "admitted", "waits", "calls"),
+        *("bound", "holders", "entries", "tokens", "rows"),
+        *("free_for_the_engine", "free_by_the_log"),
+    )
+)
 #: Above this many events, single events are not dropped one by one.
 LONGEST = 4_000
 #: Clauses on step numbers.
@@ -60,8 +79,20 @@ def reduce_log(
         events: iterates over the log's events from the start.
         violations: violations of the last event, from `Checker.feed`.
     """
-    trial = ReductionTrial(header, violations)
-    violation = violations[0]
+    found = reduce_with(ReductionTrial(header, violations, faithful=True), events, violations)
+    if len(found.events) <= FAITHFUL:
+        return found
+    loose = reduce_with(ReductionTrial(header, violations, faithful=False), events, violations)
+    return loose if len(loose.events) < len(found.events) else found
+
+
+def reduce_with(
+    trial: ReductionTrial, events: Callable[[], Iterable[Event]], violations: Sequence[Violation]
+) -> Reduced:
+    """Drops what the trial does not need."""
+    header, violation = trial.header, violations[0]
+    if violation.rule == "conservation":
+        trial.touched = named_by(islice(events(), violation.number - 1)) & set(violation.blocks)
     if any(found.key[:2] in STEPS for found in violations):
         # Renumbering steps would repair wrong step numbers.
         found = last_steps(trial, events())
@@ -112,8 +143,10 @@ def last_steps(trial: ReductionTrial, events: Iterable[Event]) -> list[Event] | 
 class ReductionTrial:
     """Tries candidates; keeps the last that broke the rule."""
 
-    def __init__(self, header: Header, violations: Sequence[Violation]) -> None:
+    def __init__(self, header: Header, violations: Sequence[Violation], *, faithful: bool) -> None:
         self.header = header
+        self.faithful = faithful
+        self.touched: set[tuple[str, int]] = set()  # blocks whose events have to stay
         self.first = self.broken = violations[0]
         self.keys = {violation.key for violation in violations}
         self.left = BUDGET
@@ -121,6 +154,8 @@ class ReductionTrial:
     def __call__(self, events: list[Event], *, renumber: bool = True) -> list[Event] | None:
         """The candidate with steps renumbered, if it breaks the same rule at its end."""
         if not events or self.left < len(events):
+            return None
+        if self.touched and not self.touched <= named_by(events[:-1]):
             return None
         numbered = renumbered(events) if renumber else list(events)
         checker = Checker(self.header, validate=False)
@@ -140,145 +175,17 @@ class ReductionTrial:
     def same(self, found: Violation) -> bool:
         """Whether it is the same violation, not another of the same rule."""
         first = self.first
-        if found.key != first.key:
+        if found.key != first.key or bool(found.requests) != bool(first.requests):
+            return False
+        if self.faithful and fixed(found.values) != fixed(first.values):
             return False
         about = set(first.requests) | set(first.blocks)
         return not about or bool(about & (set(found.requests) | set(found.blocks)))
 
 
-def completed(event: Event, violation: Violation, checker: Checker) -> Event:
-    """A check that keeps the original statement on these blocks and is correct on all others."""
-    free: dict[str, list[int]] = {}
-    for name, ids in free_lists(event["free"]).items():
-        wrong = {block for pool, block in violation.blocks if pool == name}
-        others = checker.state.pools[name].free() - wrong
-        free[name] = sorted([*[block for block in ids if block in wrong], *others])
-    return {**event, "free": free}
-
-
-def upto(events: Iterable[Event], number: int) -> list[Event]:
-    """The first events."""
-    return [event for _, event in zip(range(number), events, strict=False)]
-
-
-def touching(
-    events: Iterable[Event], violation: Violation, places: set[tuple[str, int]]
-) -> set[RequestId]:
-    """Requests that ever named one of these blocks."""
-    found: set[RequestId] = set()
-    for _, event in zip(range(violation.number), events, strict=False):
-        if event["e"] in ("alloc", "hit"):
-            pool = event.get("pool", DEFAULT)
-            if any((pool, block) in places for block in event["blocks"]):
-                found.add(event["r"])
-    return found
-
-
-def filtered(
-    events: Iterable[Event],
-    violation: Violation,
-    requests: set[RequestId],
-    places: set[tuple[str, int]],
-) -> list[Event]:
-    """The events of these requests, of the blocks they name, and of these blocks."""
-    named = set(places)
-    copies: set[int] = set()
-    found: list[Event] = []
-    for number, event in enumerate(events, start=1):
-        last = number == violation.number
-        kept = of_requests(event, requests, named, copies, last, violation)
-        if kept is not None:
-            found.append(kept)
-        if last:
-            break
-    return found
-
-
-def of_requests(
-    event: Event,
-    requests: set[RequestId],
-    named: set[tuple[str, int]],
-    copies: set[int],
-    last: bool,
-    violation: Violation,
-) -> Event | None:
-    """The part of one event that concerns these requests."""
-    kind = event["e"]
-    if "r" in event:
-        if event["r"] not in requests:
-            return event if last else None
-        if kind in ("alloc", "hit"):
-            pool = event.get("pool", DEFAULT)
-            named.update((pool, block) for block in event["blocks"])
-        return event
-    if kind == "step":
-        rows = [row for row in event["rows"] if row[0] in requests]
-        return {**event, "rows": rows} if rows or last else None
-    if kind == "settle":
-        if "kept" not in event:
-            return event
-        return {**event, "kept": [row for row in event["kept"] if row[0] in requests]}
-    if kind in ("store", "evict"):
-        return of_blocks(event, named, last)
-    if kind == "copy":
-        ends = {(pool, block) for pool, block in (*event["src"], *event["dst"])}
-        if not last and not ends & named:
-            return None
-        copies.add(event["op"])
-        return event
-    if kind == "done":
-        return event if last or event["op"] in copies else None
-    if kind == "idle":
-        return event if last or violation.rule == "progress" else None
-    return checked(event, requests, violation) if last else None
-
-
-def of_blocks(event: Event, named: set[tuple[str, int]], last: bool) -> Event | None:
-    """A store or an evict, restricted to these blocks."""
-    pool = event.get("pool", DEFAULT)
-    keys = event.get("keys")
-    at = [k for k, block in enumerate(event["blocks"]) if (pool, block) in named]
-    if not at:
-        return event if last else None
-    kept = {**event, "blocks": [event["blocks"][k] for k in at]}
-    return kept if keys is None else {**kept, "keys": [keys[k] for k in at]}
-
-
-def checked(event: Event, requests: set[RequestId], violation: Violation) -> Event:
-    """A check, restricted to these requests and the wrong blocks."""
-    kept = dict(event)
-    for name in ("waiting", "running"):
-        if name in event:
-            kept[name] = [r for r in event[name] if r in requests]
-    if violation.rule != "conservation":
-        kept.pop("free", None)
-    return kept
-
-
-def renumbered(events: list[Event]) -> list[Event]:
-    """Renumbers the steps; the last event stays unchanged."""
-    new: dict[int, int] = {}
-    order: list[int] = []  # the old numbers, ascending
-    found: list[Event] = []
-    for position, event in enumerate(events):
-        kind = event["e"]
-        last = position == len(events) - 1
-        changed = dict(event) if kind in ("step", "settle", "copy") else event
-        if "after_step" in changed:
-            changed["after_step"] = bisect_right(order, event["after_step"])
-        if kind == "step":
-            wrong = last and order != [] and event["n"] <= order[-1]
-            changed["n"] = len(new) + 1 + (event["n"] - order[-1] - 1 if wrong else 0)
-            if not wrong:
-                new[event["n"]] = len(new) + 1
-                order.append(event["n"])
-        elif kind == "settle":
-            if event["n"] in new:
-                changed["n"] = new[event["n"]]
-            elif not last:
-                continue
-        found.append(changed)
-    return found
+def fixed(values: dict[str, Any]) -> dict[str, Any]:
+    """The values that a shorter log keeps."""
+    return {name: value for name, value in values.items() if name not in RELATIVE}
 
 
 def fewer_requests(
@@ -335,19 +242,6 @@ def less_of(trial: ReductionTrial, events: list[Event], r: RequestId) -> list[Ev
                 events = found
         size //= 2
     return events
-
-
-def about(event: Event, r: RequestId) -> bool:
-    """Whether an event concerns a request."""
-    if event["e"] == "step":
-        return any(row[0] == r for row in event["rows"])
-    return event.get("r") == r and event["e"] != "submit"
-
-
-def without(event: Event, r: RequestId) -> Event | None:
-    """An event without a request's part."""
-    rows = [row for row in event.get("rows", ()) if row[0] != r]
-    return {**event, "rows": rows} if rows else None
 
 
 def fewer_rows(trial: ReductionTrial, events: list[Event]) -> list[Event]:

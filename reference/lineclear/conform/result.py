@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from lineclear.conform.checker import Checker, Violation
@@ -25,7 +26,7 @@ class Conformance:
     """The result for one log.
 
     Attributes:
-        path: path of the file.
+        path: name of the log: its path, or `standard input`.
         kind: event log, journal or KV events.
         header: header of the log.
         events: number of events checked.
@@ -33,6 +34,7 @@ class Conformance:
         violations: violations of the last event.
         line: line of that event, 0 without a violation.
         reduced: the reduced log, None without a violation.
+        before: the state before that event, as lines of text.
     """
 
     path: str
@@ -43,6 +45,7 @@ class Conformance:
     violations: tuple[Violation, ...]
     line: int
     reduced: Reduced | None
+    before: tuple[str, ...] = ()
 
     @property
     def inconclusive(self) -> list[RuleCoverage]:
@@ -60,6 +63,7 @@ class Conformance:
             "conforms": not self.violations,
             "line": self.line or None,
             "violations": [violation.json() for violation in self.violations],
+            "before": list(self.before),
             "reduced": None if self.reduced is None else self.reduced.json(),
             "rules": [
                 {
@@ -93,7 +97,7 @@ def conform(source: Source) -> Conformance:
     line = source.line
     reduced = reduce_log(source.header, source.events, violations) if violations else None
     return Conformance(
-        str(source.path),
+        source.name,
         source.kind,
         source.header,
         checker.number,
@@ -101,7 +105,17 @@ def conform(source: Source) -> Conformance:
         tuple(violations),
         line if violations else 0,
         reduced,
+        tuple(state_before(source, violations[0])) if violations else (),
     )
+
+
+def state_before(source: Source, violation: Violation) -> list[str]:
+    """The state before the event that breaks a rule; the file is read again up to there."""
+    from lineclear.conform.picture import draw_state
+
+    checker = Checker(source.header, validate=False)
+    checker.run(islice(source.events(), violation.number - 1))
+    return draw_state(checker.state, violation)
 
 
 def lines(result: Conformance) -> list[str]:
@@ -117,9 +131,7 @@ def lines(result: Conformance) -> list[str]:
             text.append(f"  {row.status:<10} {row.rule:<15} {'; '.join(row.lacks)}")
     for violation in result.violations:
         text += ["", *describe(violation, result.line)]
-    if result.reduced is not None:
-        text += ["", *drawn(result.reduced)]
-    return text
+    return [*text, *pictures(result)]
 
 
 def describe(violation: Violation, line: int) -> list[str]:
@@ -132,15 +144,21 @@ def describe(violation: Violation, line: int) -> list[str]:
     if violation.values:
         values = ", ".join(f"{name} {value!r}" for name, value in violation.values.items())
         text.append(f"  values    {values}"[:400])
-    return text
+    return [*text, f"  remedy    {violation.about.todo}"]
 
 
-def drawn(reduced: Reduced) -> list[str]:
-    """The reduced log, drawn block by block."""
+def pictures(result: Conformance) -> list[str]:
+    """The state before the event, and the reduced log, block by block; empty without a violation.
+
+    Those of KV events have no holders and no pool to draw.
+    """
     from lineclear.conform.picture import draw
 
-    return [
-        f"  reduced to {len(reduced.events)} of {reduced.before:,} events",
-        "",
-        *draw(reduced),
-    ]
+    reduced = result.reduced
+    if reduced is None or result.kind == "KV events":  # their block ids are made up by the reader
+        return []
+    text = ["", f"  before event {result.events:,}", "", *result.before, ""]
+    text.append(f"  reduced to {len(reduced.events):,} of {reduced.before:,} events")
+    if reduced.violation.message != result.violations[0].message:
+        text.append(f"  there: {reduced.violation.message}")
+    return [*text, "", *draw(reduced)]

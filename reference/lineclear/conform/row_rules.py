@@ -54,14 +54,25 @@ def past_end(check: Checker, q: LoggedSequence) -> None:
     )
 
 
-def look(check: Checker, issue: Issue, row: list[Any]) -> LoggedSequence | None:
-    """Checks every rule of one row; None if it breaks one."""
+def look(
+    check: Checker, issue: Issue, row: list[Any], leader: LoggedSequence | None
+) -> LoggedSequence | None:
+    """Checks every rule of one row; None if it breaks one.
+
+    Args:
+        check: the checker.
+        issue: the step.
+        row: the row.
+        leader: its sequence, if that is known to be live.
+    """
     r, start, tokens = row[0], row[1], row[2]
     found = len(check.found)
-    event = {"r": r, "s": row[4]} if len(row) == 5 else {"r": r}
-    q = sequence_of(check, event, f"is in step {issue.n}")
+    q = leader
     if q is None:
-        return None
+        event = {"r": r, "s": row[4]} if len(row) == 5 else {"r": r}
+        q = sequence_of(check, event, f"is in step {issue.n}")
+        if q is None:
+            return None
     if q.step == issue.n:
         check.broken("once.row", f"{r!r} is in step {issue.n} twice", (r,), step=issue.n)
     if tokens < 1:
@@ -120,12 +131,12 @@ def tables(check: Checker, issue: Issue, q: LoggedSequence, start: int, end: int
     frontier = safe_to = ENDLESS
     safe_from = 0
     for group, (size, window) in state.groups.items():
-        table = state.table(q, DEFAULT, group)
+        table = q.tables.get((DEFAULT, group)) or state.table(q, DEFAULT, group)
         blocks = table.blocks
-        here = f" of group {group}" if group else ""
         low = 0 if window is None else max(0, start + 1 - window) // size
         needed = -(-end // size)
         if needed > len(blocks) or HOLE in blocks[low:needed]:
+            here = f" of group {group}" if group else ""
             room = len(blocks) * size
             empty = [i for i in range(low, min(needed, len(blocks))) if blocks[i] == HOLE]
             why = f"entry {empty[0]} is empty" if empty else f"has room for {room}"
@@ -138,9 +149,14 @@ def tables(check: Checker, issue: Issue, q: LoggedSequence, start: int, end: int
                 room=room,
             )
             needed = min(needed, len(blocks))
-        frontier = min(frontier, content(issue, table, max(low, 0), start))
+        known = content(issue, table, low, start)
+        if known < frontier:
+            frontier = known
         lo, hi = writable(check, issue, table, start, needed)
-        safe_from, safe_to = max(safe_from, lo), min(safe_to, hi)
+        if lo > safe_from:
+            safe_from = lo
+        if hi < safe_to:
+            safe_to = hi
     if start > frontier:
         check.broken(
             "computed.start",
@@ -151,7 +167,8 @@ def tables(check: Checker, issue: Issue, q: LoggedSequence, start: int, end: int
             computed=frontier,
         )
     if not check.found:
-        q.frontier = q.synced = max(q.frontier, min(frontier, max(start, q.frontier)))
+        if frontier > q.frontier < start:
+            q.frontier = q.synced = min(frontier, start)
         q.safe_from, q.safe_to = safe_from, safe_to
 
 
@@ -192,7 +209,6 @@ def writable(
 ) -> tuple[int, int]:
     """Positions around `start` that the row may write; reports a block that it may not write."""
     size, pool, blocks = table.size, table.pool, table.blocks
-    r = table.sequence.live.r
     first = start // size
     safe = first
     again = False
@@ -200,10 +216,10 @@ def writable(
         block = blocks[index]
         if block == HOLE:
             break
-        alone = len(pool.held.get(block, ())) <= 1
-        mine = pool.promised.get(block) is table
-        if mine:  # published before it is computed: checked again with every row
-            again = True
+        tables = pool.held.get(block, ())
+        alone = len(tables) <= 1
+        if pool.promised and pool.promised.get(block) is table:
+            again = True  # published before it is computed: checked again with every row
             continue
         if alone and block not in pool.published:
             safe = index + 1
@@ -211,15 +227,15 @@ def writable(
         if index >= needed:
             break
         where = ((pool.name, block),)
-        has = holders(pool, block)
+        r, has = table.sequence.live.r, holders(pool, block)
         if not alone:
             check.broken(
                 "exclusive_write.shared",
                 f"{r!r} writes into block {block} in step {issue.n}, but "
-                f"{len(pool.held[block])} table entries of {named(has)} name it",
+                f"{len(tables)} table entries of {named(has)} name it",
                 tuple(dict.fromkeys((r, *has))),
                 where,
-                entries=len(pool.held[block]),
+                entries=len(tables),
             )
         if block in pool.published:
             check.broken(

@@ -22,6 +22,9 @@ __all__ = [
     "shown",
 ]
 
+#: Entries of one block table.
+MOST_ENTRIES = 1 << 22
+
 
 def is_list(value: Any) -> bool:
     """A list, with any content."""
@@ -46,6 +49,11 @@ def is_count(value: object) -> bool:
 def is_positive(value: object) -> bool:
     """A whole number, 1 or more."""
     return type(value) is int and value >= 1
+
+
+def is_entry(value: object) -> bool:
+    """The number of a table entry; bounded, because empty entries before it take memory."""
+    return type(value) is int and 0 <= value < MOST_ENTRIES
 
 
 def is_whole(value: object) -> bool:
@@ -134,6 +142,7 @@ BY_NAME: dict[str, tuple[Test, str]] = {
     "priority": (is_whole, "a whole number"),
     "blocks": (is_blocks, "a list of block ids, not empty"),
     "keys": (is_ids, "a list of texts or whole numbers"),
+    "at": (is_entry, f"a whole number from 0 to {MOST_ENTRIES - 1:,}"),
     "rows": (is_rows, "a list of [r, start, tokens, samples] or [r, start, tokens, samples, s]"),
     "kept": (is_kept, "a list of [r, tokens] or [r, tokens, s]"),
     "src": (is_places, "a list of [pool, block id], not empty"),
@@ -175,7 +184,7 @@ FIELDS = {get_type_hints(cls)["e"].__args__[0]: compiled(cls) for cls in CLASSES
 KINDS = tuple(FIELDS)
 #: Kind of event -> its required fields.
 REQUIRED = {
-    kind: tuple(name for name, (_, _, optional) in fields.items() if not optional)
+    kind: frozenset(name for name, (_, _, optional) in fields.items() if not optional)
     for kind, fields in FIELDS.items()
 }
 
@@ -195,9 +204,9 @@ def check_event(event: object) -> None:
             f"e: {shown(kind)} is not a kind of event; the kinds are {', '.join(KINDS)}"
         )
     fields = FIELDS[kind]
-    for name in REQUIRED[kind]:
-        if name not in content:
-            raise EventError(f"{kind} lacks {name}: give {fields[name][1]}")
+    if not REQUIRED[kind] <= content.keys():
+        name = next(name for name in fields if name in REQUIRED[kind] - content.keys())
+        raise EventError(f"{kind} lacks {name}: give {fields[name][1]}")
     for name, value in content.items():
         if name == "e":
             continue
@@ -206,7 +215,7 @@ def check_event(event: object) -> None:
         test, what, _ = fields[name]
         if not test(value):
             raise EventError(f"{kind}.{name}: {shown(value)} is not {what}")
-    if kind in ("hit", "store", "evict") and "keys" in content:
+    if "keys" in content:
         if len(content["keys"]) != len(content["blocks"]):
             raise EventError(
                 f"{kind}.keys: {len(content['keys'])} keys for {len(content['blocks'])} blocks; "

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lineclear.conform import journal_log, kv_events
+from lineclear.conform import journal_header, journal_log, kv_events
 from lineclear.conform.events import EventError
 from lineclear.conform.header import Header
 from lineclear.conform.reader import Reader
@@ -26,6 +26,7 @@ class Source:
 
     Args:
         path: path of the file.
+        name: its name in reports, the path if empty.
 
     Attributes:
         kind: event log, journal or KV events.
@@ -38,11 +39,12 @@ class Source:
         EventError, lineclear.journal.file.JournalError: the format of its first line is unknown.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str = "") -> None:
         self.path = path
+        self.name = name or str(path)
         self.line = 0
         self.on_event: Callable[[], object] = lambda: None
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             first = next((line for line in file if line.strip()), "")
         try:
             content = json.loads(first)
@@ -50,16 +52,16 @@ class Source:
             content = None
         if type(content) is dict and "journal" in content:
             self.kind = "journal"
-            with path.open(encoding="utf-8") as file:
-                self._drafts = journal_log.most_drafts(file)
-            with path.open(encoding="utf-8") as file:
+            with path.open(encoding="utf-8-sig") as file:
+                self._drafts = journal_header.most_drafts(file)
+            with path.open(encoding="utf-8-sig") as file:
                 self.header: Header = journal_log.journal_events(file, self._drafts)[0]
         elif content is not None and kv_events.is_kv_line(content):
             self.kind = "KV events"
             self.header = kv_events.HEADER
         else:
             self.kind = "event log"
-            with path.open(encoding="utf-8") as file:
+            with path.open(encoding="utf-8-sig") as file:
                 self.header = Reader(file).header
 
     def events(self) -> Iterator[Event]:
@@ -73,7 +75,7 @@ class Source:
             yield event
 
     def _events(self) -> Iterator[Event]:
-        with self.path.open(encoding="utf-8") as file:
+        with self.path.open(encoding="utf-8-sig") as file:
             if self.kind == "event log":
                 reader = Reader(file)
                 for event in reader:

@@ -136,19 +136,20 @@ class LoggedSequence:
         synced, frontier = self.synced, self.frontier
         if synced == frontier:
             return
+        first, last = (synced, frontier) if synced < frontier else (frontier, synced)
         for (pool, _), table in self.tables.items():
             if pool != DEFAULT:
                 continue
-            size, blocks, filled = table.size, table.blocks, table.pool.filled
-            low = min(synced, frontier) // size
-            high = min(-(-max(synced, frontier) // size), len(blocks))
-            for index in range(low, high):
+            size, blocks = table.size, table.blocks
+            filled, entry, promised = table.pool.filled, table.pool.entry, table.pool.promised
+            for index in range(first // size, min(-(-last // size), len(blocks))):
                 block = blocks[index]
                 if block != HOLE:
-                    filled[block] = count = min(max(frontier - index * size, 0), size)
-                    table.pool.entry[block] = index
-                    if count == size and table.pool.promised.get(block) is table:
-                        del table.pool.promised[block]
+                    count = min(max(frontier - index * size, 0), size)
+                    filled[block] = count
+                    entry[block] = index
+                    if count == size and promised and promised.get(block) is table:
+                        del promised[block]
         self.synced = frontier
 
     def lower(self, frontier: int) -> None:
@@ -219,6 +220,7 @@ class LogState:
     Attributes:
         live: requests by id.
         leaders: sequence 0 of each of them.
+        groups: block size and window of each group of layers; first_group: the first one's name.
         leaving: ended requests that still hold blocks, where the header allows that.
         ended: the last ends, for messages: (r, kind, number of the event).
         flights: steps that are issued and not settled: (n, rows).
@@ -237,6 +239,7 @@ class LogState:
             name: (group.block_size or header.block_size, group.window)
             for name, group in header.groups.items()
         } or {"": (header.block_size, None)}
+        self.first_group = next(iter(self.groups))
         self.live: dict[RequestId, LoggedRequest] = {}
         self.leaders: dict[RequestId, LoggedSequence] = {}
         self.leaving: dict[RequestId, LoggedRequest] = {}

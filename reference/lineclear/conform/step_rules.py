@@ -27,7 +27,7 @@ def step(check: Checker, event: dict[str, Any]) -> None:
     n: int = event["n"]
     rows: list[list[Any]] = event["rows"]
     numbered(check, n)
-    leaders = state.leaders
+    leader = state.leaders.get
     issue = Issue(n, event.get("after_step", 0))
     tokens_in_step = kept = 0
     drafts = header.drafts
@@ -35,7 +35,7 @@ def step(check: Checker, event: dict[str, Any]) -> None:
         q: LoggedSequence | None = None
         if len(row) == 4:
             r, start, tokens, samples = row
-            q = leaders.get(r)
+            q = leader(r)
             end = start + tokens
             if (  # the common row: continues where the last one ended, and samples
                 q is not None
@@ -69,7 +69,7 @@ def step(check: Checker, event: dict[str, Any]) -> None:
             or (samples and end < q.known)
             or q.step == n
         ):
-            q = look(check, issue, row)
+            q = look(check, issue, row, q)
             if q is None:
                 continue
         q.step = n

@@ -2,8 +2,7 @@
 
 Guarantees: a log passes only if each of its events was an action of the table, run on the ledger,
 with the blocks that the log names; tables and free blocks are compared after every step. The table
-has no action for published blocks, groups of layers or restarts: a log with them is rejected as a
-whole.
+has no action for groups of layers or restarts: a log with them is rejected as a whole.
 
 The table admits a request with blocks for every known token, and allocates blocks for a running
 one when a step needs them, so allocations are collected until an event shows their use.
@@ -19,13 +18,14 @@ from lineclear.conform.events import RequestId
 from lineclear.conform.header import Header
 from lineclear.conform.schema import free_lists
 from lineclear.conform.state import DEFAULT
+from lineclear.conform.table_limits import TableError, limits_of
+from lineclear.conform.table_names import Differs, TableNames
 from lineclear_spec import actions
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import (
     COPY_BLOCK,
     Broken,
-    Limits,
     Pool,
     Refused,
     Request,
@@ -35,37 +35,6 @@ from lineclear_spec.records import (
 __all__ = ["TableError", "TableReplay", "replay_events"]
 
 Event = dict[str, Any]
-
-
-class TableError(Exception):
-    """The log uses a feature that the table lacks; the message names it."""
-
-
-class Differs(Exception):
-    """An event is not an action of the table, or leads to another state."""
-
-
-def limits_of(header: Header) -> Limits:
-    """The ledger's limits for this engine.
-
-    Raises:
-        TableError: the table does not support such an engine.
-    """
-    others = [name for name in header.pools if name != "cpu"]
-    if others or header.groups or header.first_id or header.depth > 2:
-        raise TableError(
-            "the table supports one group of layers, the pools gpu and cpu, ids from 0 and a depth of 1 "
-            "or 2: use --level rules"
-        )
-    cpu = header.pools["cpu"].blocks if "cpu" in header.pools else 0
-    return Limits(
-        block_size=header.block_size,
-        gpu_blocks=header.blocks,
-        cpu_blocks=cpu,
-        max_num_batched_tokens=header.max_tokens or 1 << 30,
-        max_num_seqs=header.max_seqs or 1 << 30,
-        depth=header.depth,
-    )
 
 
 def replay_events(header: Header, events: Iterable[Event], line: Callable[[], int]) -> list[str]:
@@ -102,6 +71,8 @@ class TableReplay:
 
     def __init__(self, header: Header) -> None:
         self.ledger = Ledger(limits_of(header))
+        self.names = TableNames(self.ledger)
+        self.hits: dict[RequestId, int] = {}  # blocks found by a request that is not admitted yet
         self.checker = Checker(header)
         self.requests: dict[RequestId, Request] = {}
         self.sequences: dict[tuple[RequestId, int], Sequence] = {}
@@ -166,6 +137,7 @@ class TableReplay:
         actions.finish(self.ledger, self.requests.pop(event["r"]))
 
     def _abort(self, event: Event) -> None:
+        self.hits.pop(event["r"], None)
         actions.abort(self.ledger, self.requests.pop(event["r"]))
 
     _fail = _abort
@@ -193,13 +165,38 @@ class TableReplay:
             return
         sequence, size = self.of(event), self.ledger.limits.block_size
         leader = self.ledger.leader(sequence.request)
+        if sequence is leader and sequence.request.phase == Phase.WAITING:
+            r, hits = event["r"], self.hits.get(event["r"], 0)
+            if len(self.places(r, 0)) != hits + len(event["blocks"]):
+                raise Differs(f"{r!r} finds blocks behind allocated ones")
+            self.hits[r] = hits + len(event["blocks"])
+            return
         shared = [block.place for block in leader.table][: len(event["blocks"])]
         if "keys" in event or sequence.table or shared != event["blocks"]:
             raise TableError(
-                f"event {self.checker.number} hits blocks that are not its own request's, for which "
-                "the table has no action: use --level rules"
+                f"event {self.checker.number} hits blocks for a request that runs, for which the table "
+                "has no action: use --level rules"
             )
         actions.rejoin(self.ledger, sequence, len(shared) * size)
+
+    def _store(self, event: Event) -> None:
+        keys = event.get("keys") or [None] * len(event["blocks"])
+        for block, key in zip(event["blocks"], keys, strict=True):
+            sequence, index = self.holder(block)
+            self.names.publish(sequence, index, key)
+
+    def _evict(self, event: Event) -> None:
+        for block in event["blocks"]:
+            self.names.withdraw(block)
+
+    def holder(self, block: int) -> tuple[Sequence, int]:
+        """A sequence of the ledger whose table names the block, and the entry."""
+        for table in self.checker.state.pools[DEFAULT].held.get(block, ()):
+            sequence = self.sequences[table.sequence.live.r, table.sequence.s]
+            for index, entry in enumerate(sequence.table):
+                if entry.place == block and sequence.alive:
+                    return sequence, index
+        raise Differs(f"block {block} is published, but no table of the ledger names it")
 
     def places(self, r: RequestId, s: int) -> list[int]:
         """The blocks that the log's table names."""
@@ -219,8 +216,13 @@ class TableReplay:
                     f"{r!r} runs with {len(new)} blocks, but admit allocates {most}, for every token "
                     "that it knows"
                 )
-            steer(ledger.gpu, new[:most])
-            actions.admit(ledger, request)
+            hits = self.hits.pop(r, 0)
+            steer(ledger.gpu, new[hits:most])
+            if hits:
+                shared = self.names.find(sequence, new[:hits])
+                actions.admit_cached(ledger, request, shared)
+            else:
+                actions.admit(ledger, request)
             new = new[most:]
         room = (sequence.length + len(new)) * ledger.limits.block_size
         target = max(needed, min(room, request.limit - 1)) if new else needed
@@ -240,11 +242,12 @@ class TableReplay:
 
     def _preempt(self, event: Event) -> None:
         request = self.requests[event["r"]]
+        self.hits.pop(event["r"], None)
         if event["how"] == "swap":
             self.moving = request
         elif event["how"] == "restart":
             raise TableError(
-                "a request that restarts loses tokens: the table has no action for it"
+                "a request that restarts loses tokens: the table has no action for it: use --level rules"
             )
         elif request.copy and request.copy in self.failed:
             self.carry(request.copy)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -24,6 +25,8 @@ __all__ = ["Campaign", "once", "search_all", "search_random"]
 Progress = Callable[[str], object]
 #: Seconds after which the workers of one wave report.
 WAVE = 2.0
+#: Seconds of shrinking; a call that does not return costs its whole time limit with every replay.
+SHRINKING = 30.0
 
 
 @dataclass(slots=True)
@@ -41,6 +44,7 @@ class Campaign:
         shrunk: the failure after shrinking, or None.
         seconds: time until the finding, or in total.
         shrinking: time spent shrinking.
+        died: the runs that were under way when a worker process died, or None.
     """
 
     target: str
@@ -53,6 +57,7 @@ class Campaign:
     shrunk: Shrunk | None = None
     seconds: float = 0.0
     shrinking: float = 0.0
+    died: range | None = None
 
     @property
     def failure(self) -> Failure | None:
@@ -71,6 +76,8 @@ class Campaign:
         """Whether any request was tried, and an exhaustive search reached its bounds."""
         if self.exhausted is not None:
             return self.exhausted.complete
+        if self.died is not None:
+            return False
         return self.tally.accepted > 0
 
 
@@ -99,13 +106,18 @@ def search_random(
         numbers = [range(begin + k * size, begin + (k + 1) * size) for k in range(workers)]
         jobs = [(campaign.target, campaign.seed, part, started + seconds) for part in numbers]
         found: list[Found] = []
-        for answer in in_parallel(batch, jobs, workers):
-            if answer is None:
-                raise KeyboardInterrupt
-            one, tally = answer
-            campaign.tally += tally
-            if one is not None:
-                found.append(one)
+        try:
+            for answer in in_parallel(batch, jobs, workers):
+                if answer is None:
+                    raise KeyboardInterrupt
+                one, tally = answer
+                campaign.tally += tally
+                if one is not None:
+                    found.append(one)
+        except BrokenExecutor:  # not a finding: nothing says which run it was
+            campaign.died = range(begin, begin + workers * size)
+            campaign.seconds = time.time() - started
+            return
         if found:
             lowest = min(found, key=lambda one: one.number)
             campaign.number, campaign.first = lowest.number, lowest.failure
@@ -134,7 +146,11 @@ def shorten(campaign: Campaign, progress: Progress) -> None:
         return
     progress(f"{campaign.first.rule}; shrinking {len(campaign.first.actions)} actions")
     started = time.time()
-    campaign.shrunk = shrink(partial(failure_of, load(campaign.target)), campaign.first)
+    campaign.shrunk = shrink(
+        partial(failure_of, load(campaign.target)),
+        campaign.first,
+        until=lambda: time.time() - started > SHRINKING,
+    )
     campaign.shrinking = time.time() - started
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, cast
 
+from lineclear.conform.schema import shown
 from lineclear.testing.difference import check_event, difference, frozen
 from lineclear.testing.failure import Action, Failure, place_of
 from lineclear.testing.judge import Judge, LogLine
@@ -47,7 +48,7 @@ class Machine:
         self.engine = self._call(make)
         self.limits = self.engine.limits
         self.model = SlotModel(self.limits)
-        self.seen = frozen(self._call(self.engine.observe))
+        self.seen = self._observe()
         self.judge = Judge(self.limits, record)
         self.live: list[str] = []
         self.accepted = 0
@@ -119,7 +120,7 @@ class Machine:
         for sequence in self._model.sequences.values():
             if sequence.over is not None:
                 sequence.over += 1
-        ended = list(self._call(self.engine.step, self._execute))
+        ended = self._ended(self._call(self.engine.step, self._execute))
         if self._failure is not None:  # the scheduler caught it
             raise self._failure
         if not self._executed:
@@ -144,7 +145,9 @@ class Machine:
 
     def _execute(self, rows: Iterable[Row], copies: Iterable[Copy] = ()) -> list[int]:
         try:
-            return self._forward(list(rows), list(copies))
+            return self._forward(
+                self._listed("row", Row, rows), self._listed("copy", Copy, copies)
+            )
         except Failure as failure:
             self._failure = failure
             raise
@@ -153,7 +156,7 @@ class Machine:
         if self._executed:
             self._fail("step.once", "the step calls `execute` a second time")
         self._executed = True
-        seen = frozen(self.engine.observe())
+        seen = self._observe()
         by_name = {row.request_id: row for row in rows}
         self._told(seen, rows=by_name, copies=copies)
         self._guard(self._model.copy, copies)
@@ -170,6 +173,37 @@ class Machine:
         self.judge.step(rows, keeps, self._fail)
         self.judge.settle(self._fail)
         return cast("list[int]", tokens)
+
+    def _observe(self) -> Observation:
+        """The scheduler's state, copied."""
+        seen = self._call(self.engine.observe)
+        try:
+            return frozen(seen)
+        except TypeError as error:
+            self._fail("raises", str(error))
+
+    def _ended(self, answer: Any) -> list[str]:
+        """What a step returned."""
+        ended: list[Any] = list(answer) if hasattr(answer, "__iter__") else [None]
+        if type(answer) is str or not all(isinstance(name, str) for name in ended):
+            self._fail(
+                "raises",
+                f"step returned {shown(answer)}; it must return the ids of the requests that "
+                "ended, an empty list for none",
+            )
+        return ended
+
+    def _listed(self, what: str, kind: type[Any], given: Any) -> list[Any]:
+        """What `execute` was given."""
+        rows: list[Any] = list(given) if hasattr(given, "__iter__") else [given]
+        for row in rows:
+            if not isinstance(row, kind):
+                self._fail(
+                    "raises",
+                    f"execute was called with the {what} {shown(row)}; a {what} must be a "
+                    f"lineclear.testing.{kind.__name__}",
+                )
+        return rows
 
     def _ends(self, ended: list[str]) -> None:
         for name in ended:
@@ -196,7 +230,7 @@ class Machine:
 
     def _look(self) -> None:
         """Observes; reports changes, and ended requests whose time to die is over."""
-        seen = frozen(self._call(self.engine.observe))
+        seen = self._observe()
         self._told(seen)
         for name, kind in list(self._leaving.items()):
             over = self._model.sequences[name].over
@@ -252,7 +286,7 @@ class Machine:
         except TookTooLong:
             name = getattr(function, "__name__", "the call")
             self._fail("returns", f"{name} did not return: the run took more than {PATIENCE:g} s")
-        except Exception as error:  # any exception is the finding
+        except (Exception, SystemExit) as error:  # any exception is the finding
             what = f"{type(error).__name__}: {error}".strip(": ")
             self._fail("raises", what, place_of(error.__traceback__))
 

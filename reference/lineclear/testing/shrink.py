@@ -36,13 +36,20 @@ class Shrunk:
     complete: bool
 
 
-def shrink(run: Run, failure: Failure, *, most: int = 2_000) -> Shrunk:
+def shrink(
+    run: Run,
+    failure: Failure,
+    *,
+    most: int = 2_000,
+    until: Callable[[], bool] = lambda: False,
+) -> Shrunk:
     """Removes actions, and makes requests smaller, while the failure stays the same.
 
     Args:
         run: the failure of a trace, or None.
         failure: the original one; its `actions` are the trace.
         most: maximum number of runs.
+        until: called before each run; True ends the search for a shorter trace.
     """
     key = failure.key
     best: tuple[Action, ...] = tuple(failure.actions)
@@ -50,10 +57,12 @@ def shrink(run: Run, failure: Failure, *, most: int = 2_000) -> Shrunk:
     tried: set[tuple[Action, ...]] = {best}
     slipped: dict[tuple[str, str], Failure] = {}
     replays = 0
+    over = False
 
     def fails(actions: tuple[Action, ...]) -> bool:
-        nonlocal best, found, replays
-        if actions in tried or replays >= most:
+        nonlocal best, found, replays, over
+        over = over or replays >= most or until()
+        if over or actions in tried:
             return False
         tried.add(actions)
         replays += 1
@@ -67,11 +76,11 @@ def shrink(run: Run, failure: Failure, *, most: int = 2_000) -> Shrunk:
         return True
 
     smaller = True
-    while smaller and replays < most:
+    while smaller and not over:
         smaller = without(lambda: best, fails) | simpler(lambda: best, fails)
     while best and best[-1] == ("step",) and fails(best[:-1]):
         pass
-    return Shrunk(found, best, replays, tuple(slipped.values()), replays < most)
+    return Shrunk(found, best, replays, tuple(slipped.values()), not over)
 
 
 Best = Callable[[], tuple[Action, ...]]

@@ -31,14 +31,20 @@ def module_of(name: str) -> ModuleType:
         path = Path(name).resolve()
         if not path.is_file():
             raise TargetError(f"{name}: no such file")
-        loaded = sys.modules.get(path.stem)
+        stem = path.stem
+        loaded = sys.modules.get(stem)
         if loaded is not None and getattr(loaded, "__file__", None) == str(path):
             return loaded
-        spec = util.spec_from_file_location(path.stem, path)
+        if loaded is not None or stem in sys.stdlib_module_names:  # it must not replace that one
+            stem = f"scheduler_in_{stem}"
+            loaded = sys.modules.get(stem)
+            if loaded is not None and getattr(loaded, "__file__", None) == str(path):
+                return loaded
+        spec = util.spec_from_file_location(stem, path)
         if spec is None or spec.loader is None:
             raise TargetError(f"{name}: not a Python file")
         module = util.module_from_spec(spec)
-        sys.modules[path.stem] = module
+        sys.modules[stem] = module
         if str(path.parent) not in sys.path:  # neighbours are importable, as for a script
             sys.path.insert(0, str(path.parent))
         spec.loader.exec_module(module)
@@ -64,7 +70,7 @@ def load(target: str) -> Make:
         raise TargetError(f"{name}: {error}") from error
     except TargetError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TargetError(f"{name} raises {type(error).__name__}: {error}") from error
     made: Any = getattr(module, function, None)
     if made is None:
@@ -88,7 +94,7 @@ def make_of(target: str) -> Make:
     make = load(target)
     try:
         made: Any = make()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TargetError(f"{target} raises {type(error).__name__}: {error}") from error
     lacking = [name for name in METHODS if not callable(getattr(made, name, None))]
     if lacking:

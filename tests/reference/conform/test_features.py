@@ -211,7 +211,7 @@ def test_sequences_of_one_request_without_a_fork() -> None:
 
 
 def test_memory_does_not_grow_with_the_log() -> None:
-    """After 2,000 requests no more is held than after 400.
+    """After 1,000 requests no more is held than after 200.
 
     A request and its sequences name each other, so ended ones are held until the next collection.
     """
@@ -235,8 +235,8 @@ def test_memory_does_not_grow_with_the_log() -> None:
         return tracemalloc.get_traced_memory()[0]
 
     tracemalloc.start()
-    before = feed(0, 400)
-    after = feed(400, 2000)
+    before = feed(0, 200)
+    after = feed(200, 1000)
     tracemalloc.stop()
     assert after - before < 20_000
 

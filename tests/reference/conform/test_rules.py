@@ -10,7 +10,7 @@ from stories import BASES, BREAKS, Break
 
 from lineclear.conform import RULES, Checker, EventError, Header
 from lineclear.conform.picture import draw
-from lineclear.conform.reduce import reduce_log
+from lineclear.conform.reduce import fixed, reduce_log
 from lineclear.conform.rules import CLAUSES
 from lineclear.conform.schema import KINDS
 
@@ -56,8 +56,9 @@ def test_the_reduced_log_breaks_the_same_clause_with_its_last_event(each: Break)
     again.feed(reduced.events[-1])
     assert clauses(again) == {each.clause}
     assert again.found[0].event["e"] == checker.found[0].event["e"]
+    assert fixed(again.found[0].values) == fixed(checker.found[0].values)
     picture = "\n".join(draw(reduced))
-    assert "before it" in picture
+    assert "letters: table entries of a sequence" in picture
     assert f"  x {len(reduced.events):>4}" in picture
 
 

@@ -11,7 +11,9 @@ from conforming import WORLDS, log_of
 from stories import BASES
 
 from lineclear.conform import Checker, Header
+from lineclear.conform.journal_log import Translator
 from lineclear.conform.table_level import TableError, replay_events
+from lineclear_spec.actions import ACTIONS
 
 Log = list[dict[str, Any]]
 
@@ -87,10 +89,67 @@ def test_a_wait_that_the_table_demands_and_the_log_lacks() -> None:
     assert all("the table does not allow copy: it does not wait for step" in line for line in seen)
 
 
-@pytest.mark.parametrize("base", ["main", "published"])
-def test_words_that_the_table_does_not_have(base: str) -> None:
-    with pytest.raises(TableError, match="for which the table has no action"):
-        refused(*BASES[base])
+def test_every_action_of_the_table_is_translated() -> None:
+    assert [name for name in ACTIONS if not hasattr(Translator, f"_{name}")] == []
+
+
+@pytest.mark.parametrize("base", ["main", "fork", "published", "swap"])
+def test_the_table_allows_the_logs_that_were_written_by_hand(base: str) -> None:
+    assert refused(*BASES[base]) == []
+
+
+CACHED: Log = [
+    {"e": "submit", "r": "a", "prompt": 5, "max": 3},
+    {"e": "alloc", "r": "a", "blocks": [0, 1, 2]},
+    {"e": "step", "n": 1, "rows": [["a", 0, 5, 1]]},
+    {"e": "settle", "n": 1},
+    {"e": "store", "blocks": [0, 1], "keys": ["x", "y"]},
+    {"e": "submit", "r": "b", "prompt": 4, "max": 3},
+    {"e": "hit", "r": "b", "blocks": [0], "keys": ["x"]},
+    {"e": "alloc", "r": "b", "blocks": [3]},
+    {"e": "step", "n": 2, "rows": [["b", 2, 2, 1], ["a", 5, 1, 1]]},
+    {"e": "settle", "n": 2},
+    {"e": "free", "r": "a", "at": 0, "blocks": [0, 1, 2]},
+    {"e": "abort", "r": "a"},
+    {"e": "evict", "blocks": [1]},
+    {"e": "check", "free": [1, 2, 4, 5]},
+    {"e": "evict", "blocks": [0], "keys": ["x"]},  # b reads it on
+]
+AGAIN: Log = [
+    {"e": "preempt", "r": "b", "how": "recompute"},
+    {"e": "free", "r": "b", "at": 0, "blocks": [0, 3]},
+]
+
+
+def test_the_table_allows_blocks_that_are_found_by_their_content() -> None:
+    assert refused(SMALL, CACHED) == []
+
+
+@pytest.mark.parametrize(
+    ("events", "why"),
+    [
+        ([*CACHED[:10], {"e": "store", "blocks": [3], "keys": ["y"]}],
+         "the content 'y' is published already, by another block"),
+        ([*CACHED[:14], *AGAIN, {"e": "hit", "r": "b", "blocks": [0]},
+          {"e": "alloc", "r": "b", "blocks": [4, 5]}, {"e": "step", "n": 3, "rows": [["b", 2, 3, 1]]}],
+         ""),
+        ([*CACHED[:4], {"e": "store", "blocks": [1], "keys": ["y"]}, *CACHED[5:6],
+          {"e": "hit", "r": "b", "blocks": [0]}, *CACHED[7:9]],
+         "block 0 is found, but it is not published"),
+    ],
+)  # fmt: skip
+def test_what_the_table_says_of_cached_blocks(events: Log, why: str) -> None:
+    lines = refused(SMALL, events)
+    assert (why in lines[0]) if why else lines == []
+
+
+def test_words_that_the_table_does_not_have() -> None:
+    restart = {"e": "preempt", "r": "a", "how": "restart"}
+    with pytest.raises(TableError, match="has no action for it"):
+        refused(SMALL, [*RUN[:4], restart])
+    late = {"e": "hit", "r": "b", "blocks": [1], "keys": ["y"]}
+    with pytest.raises(TableError, match="event 11 hits blocks for a request that runs"):
+        refused(SMALL, [*CACHED[:10], late])
 
 
 def test_engines_that_the_table_does_not_have() -> None:

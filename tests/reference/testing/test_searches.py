@@ -172,6 +172,9 @@ def test_shrinking_reaches_two_actions_and_says_when_it_gives_up() -> None:
     assert failure is not None
     run = partial(failure_of, make_broken)
     assert len(shrink(run, failure).actions) == 2
+    hurried = shrink(run, failure, until=iter([False] * 3 + [True]).__next__)
+    assert not hurried.complete
+    assert hurried.replays <= 3
     hurried = shrink(run, failure, most=3)
     assert not hurried.complete
     assert hurried.replays == 3

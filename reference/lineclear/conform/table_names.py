@@ -1,0 +1,89 @@
+"""Names of cached blocks, for a log's replay through the proved table.
+
+Guarantees: equal keys of a log are one name and different keys are two; a block that the log
+publishes without a key gets a name of its own. What the log does not name has a name that is never
+published, so it is never found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from collections.abc import Sequence as Ordered
+
+from lineclear_spec import actions
+from lineclear_spec.ledger import Ledger
+from lineclear_spec.records import Sequence
+
+__all__ = ["Differs", "TableNames"]
+
+
+class Differs(Exception):
+    """An event is not an action of the table, or leads to another state."""
+
+
+class TableNames:
+    """The names that the ledger knows.
+
+    Args:
+        ledger: the state of the table.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.names: dict[Hashable, int] = {}
+        self.made = 0
+        self.told: set[int] = set()  # names that the log has used
+
+    def fresh(self) -> int:
+        """A name that stands for nothing else."""
+        self.made += 1
+        return self.made
+
+    def of(self, key: Hashable) -> int:
+        """The name of a key; a new one if the log has no key."""
+        name = self.names.get(key) or self.fresh()
+        if key is not None:
+            self.names[key] = name
+        self.told.add(name)
+        return name
+
+    def listed(self, place: int) -> int:
+        """The name under which this block is found, 0 if it is not."""
+        return next((n for n, block in self.ledger.cached.items() if block.place == place), 0)
+
+    def give(self, sequence: Sequence, index: int, name: int) -> None:
+        """The sequence's block at this entry has this name; those before it may have any."""
+        words = list(sequence.words)
+        words += [self.fresh() for _ in range(index + 1 - len(words))]
+        if words[index] in self.told and words[index] != name:
+            raise Differs(
+                f"entry {index} of its table has another content than the one it was published "
+                "or found under before"
+            )
+        words[index] = name
+        sequence.words = tuple(words)
+
+    def find(self, sequence: Sequence, places: Ordered[int]) -> int:
+        """Names a waiting sequence's first blocks as they are listed; returns the tokens of these."""
+        for index, place in enumerate(places):
+            name = self.listed(place)
+            if not name:
+                raise Differs(f"block {place} is found, but it is not published")
+            self.give(sequence, index, name)
+        return len(places) * self.ledger.limits.block_size
+
+    def publish(self, sequence: Sequence, index: int, key: Hashable) -> None:
+        """The block at this entry can be found from now on."""
+        name = self.of(key)
+        if self.ledger.is_listed(name):
+            raise Differs(f"the content {key!r} is published already, by another block")
+        self.give(sequence, index, name)
+        actions.publish(self.ledger, sequence, index)
+
+    def withdraw(self, place: int) -> None:
+        """The block can be found no more."""
+        name = self.listed(place)
+        if not name:
+            raise Differs(f"block {place} is evicted, but it is not published")
+        rests = self.ledger.listing(name).ref == 0
+        (actions.evict if rests else actions.unlist)(self.ledger, name)
