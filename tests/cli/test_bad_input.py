@@ -34,7 +34,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (("explore", "--shapes", "1+300"), "is rejected"),
         (
             ("explore", "--requests", "0"),
-            "--requests: must be a whole number of at least 1, not '0'",
+            "--requests: must be a whole number from 1 to 1000, not '0'",
         ),
         (("explore", "--max-states", "0"), "--max-states: must be a whole number of at least 1"),
         (("simulate", "--num-gpu-blocks", "999999999999"), "num_gpu_blocks must be at most"),
