@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from lineclear.cli.exits import PASSED, UsageError
+from lineclear.cli.files import need_file, need_folder
+from lineclear.cli.numbers import whole
 from lineclear.cli.output import add_format, write_json, write_text
 from lineclear_gpu.command import add_model, device_of, dtype_of
 
@@ -46,7 +48,11 @@ def add_parser(subparsers: Any) -> None:
     )
     add_model(parser, "a preset with random weights, a folder or an id of the hub")
     parser.add_argument(
-        "--block-size", type=int, default=16, metavar="INT", help="tokens per block (default: 16)"
+        "--block-size",
+        type=whole(1, 256),
+        default=16,
+        metavar="INT",
+        help="tokens per block (default: 16)",
     )
     parser.add_argument(
         "--eager", action="store_true", help="the host launches every kernel of the measured steps"
@@ -66,9 +72,11 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear_gpu.transfer import Transfer
 
     device, dtype = device_of(arguments), dtype_of(arguments)
-    if arguments.block_size < 1:
-        raise UsageError(f"--block-size is {arguments.block_size}; give 1 or more")
     path = default_path() if arguments.file is None else Path(arguments.file)
+    try:
+        (need_file if path.exists() else need_folder)(path)
+    except UsageError as error:
+        raise UsageError(f"{error}; name another file with --file") from error
     size: int = arguments.block_size
     try:
         llm = LLM(

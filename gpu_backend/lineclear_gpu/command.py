@@ -15,7 +15,8 @@ import argparse
 import time
 from typing import Any
 
-from lineclear.cli.exits import PASSED, UsageError
+from lineclear.cli.exits import PASSED, REFUTED, UsageError
+from lineclear.cli.numbers import real, whole
 from lineclear.cli.output import add_format, write_json, write_text
 from lineclear.cli.settings import add_settings, read_settings
 from lineclear.cli.simulate import add_workload
@@ -63,7 +64,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("workload", nargs="?", metavar="WORKLOAD", help="default: a random one")
     add_model(parser, "a preset with random weights, a folder, an id of the hub, or none")
     parser.add_argument(
-        "--gpu-memory-utilization", type=float, default=0.9, metavar="SHARE", help="default: 0.9"
+        "--gpu-memory-utilization",
+        type=real(above=0, most=1),
+        default=0.9,
+        metavar="SHARE",
+        help="default: 0.9",
     )
     parser.add_argument(
         "--eager",
@@ -76,8 +81,10 @@ def add_parser(subparsers: Any) -> None:
         help="measured costs for --preemption-mode auto (default: on a GPU the file of "
         "`lineclear calibrate`; measured at start if it lacks them)",
     )
-    parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default: 0)")
-    parser.add_argument("--steps", type=int, metavar="N", help="stop after this many steps")
+    parser.add_argument(
+        "--temperature", type=real(least=0), default=0.0, help="0 is greedy (default: 0)"
+    )
+    parser.add_argument("--steps", type=whole(1), metavar="N", help="stop after this many steps")
     parser.add_argument(
         "--verify-each-step",
         action="store_true",
@@ -130,8 +137,6 @@ def dtype_of(arguments: argparse.Namespace) -> Any:
 def run(arguments: argparse.Namespace) -> int:
     """Runs with tags or with a model."""
     device = device_of(arguments)
-    if arguments.steps is not None and arguments.steps < 1:
-        raise UsageError(f"--steps is {arguments.steps}; give 1 or more")
     if arguments.model == "none":
         return run_tags(arguments, device)
     from lineclear_gpu.model_run import run_model
@@ -141,8 +146,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def run_tags(arguments: argparse.Namespace, device: str) -> int:
     """Random requests, forks and aborts; checks every slot that is read."""
+    from lineclear.monitor.audit import InvariantViolation
+    from lineclear.monitor.hazards import Hazard
     from lineclear_gpu.block_names import serving_settings
-    from lineclear_gpu.tag_run import TagRun, pressure
+    from lineclear_gpu.engine import EngineError
+    from lineclear_gpu.pool import PoolError
+    from lineclear_gpu.tag_run import TagRun, WrongTag, pressure
 
     if arguments.workload is not None or arguments.generate is not None:
         raise UsageError("--model none generates its own requests: omit the workload")
@@ -150,8 +159,22 @@ def run_tags(arguments: argparse.Namespace, device: str) -> int:
     config = read_settings(arguments, defaults, serving_settings)
     steps = arguments.steps or 2000
     start = time.perf_counter()
-    made = TagRun(config, arguments.seed, device=device, check=arguments.verify_each_step)
-    figures = made.run(steps)
+    try:
+        made = TagRun(config, arguments.seed, device=device, check=arguments.verify_each_step)
+    except (PoolError, EngineError) as error:
+        raise UsageError(str(error)) from error
+    try:
+        figures = made.run(steps)
+    except (WrongTag, InvariantViolation, Hazard) as violation:
+        notes = getattr(violation, "__notes__", [])
+        found = "; ".join([str(violation), *notes])
+        if arguments.format == "json":
+            write_json(
+                {"model": None, "device": device, "seed": arguments.seed, "violations": [found]}
+            )
+        else:
+            write_text(f"violated: {found}")
+        return REFUTED
     seconds = time.perf_counter() - start
     result = {
         "model": None,

@@ -204,7 +204,10 @@ class Engine:
 
     def abort(self, request_id: Hashable) -> bool:
         """Aborts a request; False if it is not live."""
-        live = self.live.get(request_id)
+        try:
+            live = self.live.get(request_id)
+        except TypeError:  # an id that cannot be hashed is of no request
+            return False
         if live is None:
             return False
         self.scheduler.abort(request_id)

@@ -13,7 +13,7 @@ import weakref
 import torch
 
 from lineclear_gpu.memory import available, host_rows, release
-from lineclear_gpu.shape import KVShape
+from lineclear_gpu.shape import KVShape, PoolError
 
 __all__ = ["KVPool", "PoolError", "blocks_for"]
 
@@ -21,10 +21,6 @@ __all__ = ["KVPool", "PoolError", "blocks_for"]
 SPARE = 1 << 28
 #: Spare device blocks behind those of the pool.
 SPARE_BLOCKS = 1
-
-
-class PoolError(ValueError):
-    """A pool that cannot be allocated; the message gives the numbers on one line."""
 
 
 class KVPool:

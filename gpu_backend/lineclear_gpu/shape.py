@@ -10,9 +10,13 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["DTYPES", "KVShape"]
+__all__ = ["DTYPES", "KVShape", "PoolError"]
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+class PoolError(ValueError):
+    """A pool that cannot be allocated; the message gives the numbers on one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +38,19 @@ class KVShape:
     dtype: torch.dtype = torch.float32
 
     def __post_init__(self) -> None:
-        """Rejects invalid sizes."""
+        """Rejects invalid sizes.
+
+        Raises:
+            PoolError: names the size, its value and its limit.
+        """
         for name in ("layers", "kv_heads", "head_dim", "block_size"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+                raise PoolError(f"{name} must be a whole number of at least 1, not {value!r}")
         if self.block_size > 256:
-            raise ValueError(f"block_size must be at most 256, not {self.block_size}")
+            raise PoolError(f"block_size must be at most 256, not {self.block_size}")
         if self.dtype not in DTYPES.values():
-            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype}")
+            raise PoolError(f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype}")
 
     @property
     def of_block(self) -> tuple[int, int, int, int, int]:

@@ -119,8 +119,7 @@ class TagRun:
         self.figures = EventCounts()
         self.flights: deque[TaggedFlight] = deque()
         self.launches = 0
-        # A copy belongs to the life of the request it was launched for: when its failure is
-        # reported, that request may have ended and its id may be in use again.
+        # A copy is of the life it was launched for: when its failure is reported, the id may be another's.
         self.copies: dict[int, tuple[int | None, int]] = {}  # open copy -> life, launch
         self.excused: dict[int, list[tuple[int, int]]] = {}  # life -> first and last launch
         self.life = 0
@@ -206,13 +205,21 @@ class TagRun:
     # ---- steps ---------------------------------------------------------------------------------
 
     def run(self, steps: int, on_step: Callable[[], object] = lambda: None) -> EventCounts:
-        """Runs this many more steps.
+        """Runs this many more steps; whatever it raises names the seed and the settings.
 
         Raises:
             WrongTag: a row read KV that is not its own.
             Violation: an invariant does not hold.
             Hazard: two conflicting accesses are unordered.
         """
+        try:
+            self._run(steps, on_step)
+        except Exception as error:
+            error.add_note(f"seed {self.seed}, {self.load}, {self.config}")
+            raise
+        return self.figures
+
+    def _run(self, steps: int, on_step: Callable[[], object]) -> None:
         until = self.figures.steps + steps
         while self.figures.steps < until:
             self._ask()
@@ -230,7 +237,6 @@ class TagRun:
             counters = self.scheduler.counters
             self.figures.events["hits"] = counters.prefix_hits
             self.figures.events["evict"] = counters.evicted
-        return self.figures
 
     def _more(self) -> bool:
         """Whether to launch another step before the oldest is committed."""
@@ -366,10 +372,8 @@ class TagRun:
                     self.figures.events["excused"] += 1
                     continue
                 name, branch = flight.names[row]
-                raise WrongTag(
-                    f"step {flight.launched.plan.step}: request {name!r}, branch {branch} read {count} "
-                    f"slots whose content is not its own; seed {self.seed}, {self.load}, {self.config}"
-                )
+                who = f"step {flight.launched.plan.step}: request {name!r}, branch {branch}"
+                raise WrongTag(f"{who} read {count} slots whose content is not its own")
         self._wrong.clear()
 
     def _poison(self) -> None:

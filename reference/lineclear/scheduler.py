@@ -48,6 +48,8 @@ from lineclear_spec.ledger import Ledger
 
 __all__ = ["Scheduler"]
 
+#: What becomes of the requests that are live when the scheduler pauses.
+PAUSES = ("keep", "wait", "recompute")
 Journal = Callable[[str, tuple[object, ...]], None]
 
 
@@ -159,6 +161,39 @@ class Scheduler(Readings):
         self.live.draining = True
         return len(self.entries)
 
+    def pause(self, mode: str = "keep") -> None:
+        """Holds the requests until `resume`; new ones are taken in and wait.
+
+        A request that was preempted for growth under `wait` waits for `resume`, too. Plans of a pause may
+        carry copies that were decided before; steps in flight are to be committed as ever. No theorem about
+        progress speaks of a pause.
+
+        Args:
+            mode: keep, every request stays as it is, and no step is issued; wait, those that run go on
+                to their end, and none is let in; recompute, all blocks are given up, those of steps in
+                flight as soon as these are committed, and every request waits with the tokens that it has.
+
+        Raises:
+            SchedulerError: there is no such mode, or the scheduler is paused.
+        """
+        self.adapter.check_caller()
+        if mode not in PAUSES:
+            raise SchedulerError(f"mode must be one of {', '.join(PAUSES)}, not {mode!r}")
+        if self.live.paused:
+            raise SchedulerError(
+                f"the scheduler is paused (mode {self.live.paused}); resume it first"
+            )
+        self.live.paused = mode
+        self.admission_blocked_by = "paused"
+        if mode == "recompute":
+            self.transitions.give_up_all()
+
+    def resume(self) -> None:
+        """Ends a pause; without one it does nothing."""
+        self.adapter.check_caller()
+        if self.live.paused:
+            self.live.paused = self.admission_blocked_by = ""
+
     # ---- steps ---------------------------------------------------------------------------------
 
     def schedule(self) -> Plan:
@@ -173,6 +208,8 @@ class Scheduler(Readings):
         ledger, live, batch = self.ledger, self.live, self.batch
         if ledger.barrier > ledger.done and ledger.retired() > ledger.done:
             actions.retire(ledger)
+        if live.paused in ("keep", "recompute"):
+            return self._dispatch.issue((), time, hold=True)
         if live.reviews:
             live.review()
         batch.leave_at_their_last_token()
@@ -320,9 +357,13 @@ class Scheduler(Readings):
         """
         self.cache.listener = receive
 
-    def stats(self) -> dict[str, int | float]:
-        """Figures by vLLM's metric names."""
-        return stats(self)
+    def stats(self, prefix: str = "") -> dict[str, int | float]:
+        """Gauges of this moment and counters since the start; reading them changes nothing.
+
+        Args:
+            prefix: "vllm:" gives vLLM's names to what vLLM counts too, and "lineclear:" to the rest.
+        """
+        return stats(self, prefix)
 
     def stall_report(self) -> Stall:
         """What each live request holds at this moment, and which guard keeps each that waits."""

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+from lineclear_spec.answers import answered
 from lineclear_spec.obligations import Unit, build, units
 from lineclear_spec.parallel import in_parallel
 from lineclear_spec.prove import Result
 from lineclear_spec.smtlib import Script, export, write
+from lineclear_spec.state import numbering
 
 __all__ = ["BUDGET", "ask", "crosscheck", "crosscheck_unit", "disagreements", "export", "version"]
 
@@ -94,9 +98,13 @@ def crosscheck_unit(unit: Unit, seed: int = 0, budget: int = BUDGET) -> list[Res
     ]
 
 
-def _job(job: tuple[str, int, int]) -> list[Result]:
+def _job(job: tuple[str, int, int], answers: Path | None = None) -> list[Result]:
     name, seed, budget = job
-    return crosscheck_unit(build(name), seed, budget)
+    with numbering():
+        unit = build(name)
+    text = "" if answers is None else write(unit).text()  # it is what cvc5 is asked
+    settings = (version(), seed, budget, Path(__file__).read_text(encoding="utf-8"), text)
+    return answered(answers, unit, settings, lambda: crosscheck_unit(unit, seed, budget))
 
 
 def crosscheck(
@@ -105,11 +113,23 @@ def crosscheck(
     workers: int | None = None,
     budget: int = BUDGET,
     progress: Callable[[str], None] | None = None,
+    answers: Path | None = None,
 ) -> list[Result]:
-    """Like `prove.prove`, by cvc5."""
+    """Like `prove.prove`, by cvc5.
+
+    Args:
+        names: of units, all if None.
+        seeds: of the solver.
+        workers: processes at most.
+        budget: resources for each obligation.
+        progress: called with the name of each unit that was asked.
+        answers: folder of earlier answers, None to ask everything.
+    """
     jobs = [(name, seed, budget) for seed in seeds for name in (names or units())]
     results: list[Result] = []
-    for job, part in zip(jobs, in_parallel(_job, jobs, workers), strict=True):
+    for job, part in zip(
+        jobs, in_parallel(partial(_job, answers=answers), jobs, workers), strict=True
+    ):
         results.extend(part)
         if progress is not None:
             progress(job[0])

@@ -18,7 +18,7 @@ import z3
 from lineclear_spec.mutants import Mutant, generate, installed
 from lineclear_spec.obligations import Unit, build
 from lineclear_spec.parallel import in_parallel
-from lineclear_spec.prove import make_solver, prove_unit
+from lineclear_spec.prove import ask, make_solver, prove_unit
 from lineclear_spec.state import FIELDS, instance, numbering
 from lineclear_spec.terms import Misuse
 from lineclear_spec.trial import Evidence, try_all
@@ -98,7 +98,7 @@ def implied(mutant: Mutant) -> bool:
         else:
             solver.add(broken.guards[position][1])
     solver.add(z3.Not(goal))
-    return bool(solver.check() == z3.unsat)
+    return bool(ask(solver) == z3.unsat)
 
 
 def same_guards(mutant: Mutant) -> bool:
@@ -139,7 +139,7 @@ def same_unit(mutant: Mutant, name: str) -> bool:
         for fact in theirs.assumptions:
             solver.push()
             solver.add(z3.Not(fact))
-            follows = bool(solver.check() == z3.unsat)
+            follows = bool(ask(solver) == z3.unsat)
             solver.pop()
             if not follows:
                 return False
@@ -157,7 +157,7 @@ def same_unit(mutant: Mutant, name: str) -> bool:
         )
         solver.push()
         solver.add(z3.Not(instance(tuple(domains[str(sort)] for sort in arguments), equal)))
-        differs = not bool(solver.check() == z3.unsat)
+        differs = not bool(ask(solver) == z3.unsat)
         solver.pop()
         if differs:
             return False

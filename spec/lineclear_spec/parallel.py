@@ -1,7 +1,8 @@
 """Work on every core that this process may use, or on a Ray cluster.
 
-Guarantees: results come in the order of the jobs, whichever backend computes them; on a cluster a
-worker that dies costs its jobs another try and nothing else. ray is imported only if it was chosen.
+Guarantees: results come in the order of the jobs, whichever backend computes them; who stops asking
+ends the workers, at once; on a cluster a worker that dies costs its jobs another try and nothing
+else. ray is imported only if it was chosen.
 
 Processes are forked where the platform can, so that they begin with what this process has in memory.
 On a cluster every machine needs the same lineclear, and what jobs name has to be installed there.
@@ -15,13 +16,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, TypeVar
 
-__all__ = ["BACKENDS", "cores", "in_parallel", "on_backend"]
+__all__ = ["BACKENDS", "cores", "in_parallel", "on_backend", "while_waiting"]
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -31,6 +33,8 @@ BACKENDS = ("processes", "ray")
 RETRIES = 3
 
 chosen = ["processes"]
+#: Called about once a second while a job is awaited, and then even a single job gets a process.
+while_waiting: list[Callable[[], None]] = []
 
 
 @contextmanager
@@ -76,12 +80,39 @@ def in_parallel(
         yield from on_cluster(function, jobs)
         return
     count = min(len(jobs), workers or cores())
-    if count <= 1:
+    if count <= 1 and not (jobs and while_waiting):
         yield from map(function, jobs)
         return
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-    with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context(method)) as pool:
-        yield from pool.map(function, jobs)
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(
+        count, mp_context=multiprocessing.get_context(method), initializer=leave_interrupts
+    )
+    with pool:
+        try:
+            waiting = [pool.submit(function, job) for job in jobs]
+            waiting.reverse()
+            while waiting:
+                yield awaited(waiting.pop())
+        except BaseException:
+            # Who waits for a job to end, or for its solver, waits for minutes; nothing is kept of it.
+            for worker in set(multiprocessing.active_children()) - others:
+                worker.kill()
+            raise
+
+
+def awaited(future: Future[Result]) -> Result:
+    """The result of a job; meanwhile what is to be done while waiting is done, every second."""
+    while while_waiting and not future.done():
+        wait([future], timeout=1)
+        for call in while_waiting:
+            call()
+    return future.result()
+
+
+def leave_interrupts() -> None:
+    """Leaves Ctrl-C, which every process of a terminal gets, to the process that began the work."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def cluster() -> Any:

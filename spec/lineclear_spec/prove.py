@@ -11,17 +11,21 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import z3
 
+from lineclear_spec.answers import answered
 from lineclear_spec.obligations import Goal, Unit, build, units
 from lineclear_spec.parallel import in_parallel
+from lineclear_spec.state import numbering
 
 __all__ = [
     "BASELINE",
     "Result",
+    "ask",
     "contradicts",
     "prove",
     "prove_unit",
@@ -49,6 +53,7 @@ class Result:
         rlimit: solver resources used.
         seed: the solver's random seed.
         solver: z3 or cvc5.
+        recalled: whether an earlier run asked it, of the same formulas.
     """
 
     action: str
@@ -59,6 +64,7 @@ class Result:
     rlimit: int
     seed: int = 0
     solver: str = "z3"
+    recalled: bool = False
 
     @property
     def key(self) -> str:
@@ -98,6 +104,18 @@ def used(solver: z3.Solver) -> int:
     return 0
 
 
+def ask(solver: z3.Solver) -> z3.CheckSatResult:
+    """The solver's answer.
+
+    Raises:
+        KeyboardInterrupt: the solver was interrupted, which it would report as unknown.
+    """
+    answer = solver.check()
+    if answer == z3.unknown and "interrupted" in solver.reason_unknown():
+        raise KeyboardInterrupt
+    return answer
+
+
 def prove_unit(
     unit: Unit, seed: int = 0, budget: int = BUDGET, *, stop_at_failure: bool = False
 ) -> list[Result]:
@@ -122,7 +140,7 @@ def prove_unit(
         started = time.perf_counter()
         solver.push()
         solver.add(z3.Not(goal.formula))
-        answer = solver.check()
+        answer = ask(solver)
         now = used(solver)
         solver.pop()
         status = (
@@ -142,9 +160,12 @@ def prove_unit(
     return results
 
 
-def _job(job: tuple[str, int, int]) -> list[Result]:
+def _job(job: tuple[str, int, int], answers: Path | None = None) -> list[Result]:
     name, seed, budget = job
-    return prove_unit(build(name), seed, budget)
+    with numbering():
+        unit = build(name)
+    settings = (solver_version(), seed, budget, Path(__file__).read_text(encoding="utf-8"))
+    return answered(answers, unit, settings, lambda: prove_unit(unit, seed, budget))
 
 
 def prove(
@@ -153,11 +174,23 @@ def prove(
     workers: int | None = None,
     budget: int = BUDGET,
     progress: Callable[[str], None] | None = None,
+    answers: Path | None = None,
 ) -> list[Result]:
-    """Check every obligation of the named units (all if None), once for each seed."""
+    """Check every obligation of the named units, once for each seed.
+
+    Args:
+        names: of units, all if None.
+        seeds: of the solver.
+        workers: processes at most.
+        budget: resources for each obligation.
+        progress: called with the name of each unit that was asked.
+        answers: folder of earlier answers, None to ask everything.
+    """
     jobs = [(name, seed, budget) for seed in seeds for name in (names or units())]
     results: list[Result] = []
-    for job, part in zip(jobs, in_parallel(_job, jobs, workers), strict=True):
+    for job, part in zip(
+        jobs, in_parallel(partial(_job, answers=answers), jobs, workers), strict=True
+    ):
         results.extend(part)
         if progress is not None:
             progress(job[0])

@@ -32,8 +32,11 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (("explore", "--shapes", "0+0"), "request 0+0: prompt must be at least 1"),
         (("explore", "--shapes", "1+1x0"), "n must be at least 1"),
         (("explore", "--shapes", "1+300"), "is rejected"),
-        (("explore", "--requests", "0"), "--requests must be at least 1, not 0"),
-        (("explore", "--max-states", "0"), "--max-states must be at least 1, not 0"),
+        (
+            ("explore", "--requests", "0"),
+            "--requests: must be a whole number of at least 1, not '0'",
+        ),
+        (("explore", "--max-states", "0"), "--max-states: must be a whole number of at least 1"),
         (("simulate", "--num-gpu-blocks", "999999999999"), "num_gpu_blocks must be at most"),
         (("simulate", "--num-cpu-blocks", "999999999999"), "num_cpu_blocks must be at most"),
         (

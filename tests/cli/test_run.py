@@ -102,3 +102,38 @@ def test_what_cannot_be_run_is_one_line(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+def test_a_wrong_tag_is_a_refutation_and_no_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lineclear_gpu import tag_run
+
+    def wrong(self: tag_run.TagRun) -> None:
+        raise tag_run.WrongTag("step 1: request 1 read 1 slots whose content is not its own")
+
+    monkeypatch.setattr(tag_run.TagRun, "_look", wrong)
+    assert main(["run", "--device", "cpu", "--model", "none", "--steps", "2", "--seed", "6"]) == 1
+    written = capsys.readouterr()
+    assert written.out.startswith("violated: step 1: request 1 read")
+    assert "; seed 6, Load(" in written.out
+    assert written.err == ""
+
+
+def test_a_small_model_on_the_cpu_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from served import model
+
+    from lineclear_gpu import model_run
+
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    model_run.use_threads(model())
+    assert asked == []
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    model_run.use_threads(model())
+    assert asked == [1]
+    monkeypatch.setattr(model_run, "FEW_WEIGHTS", 0)
+    model_run.use_threads(model())
+    assert asked == [1]

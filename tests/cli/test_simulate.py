@@ -108,9 +108,9 @@ def test_every_setting_has_a_flag_and_the_right_type() -> None:
         (["--max-num-batched-tokens", "8"], "must be at least max_num_seqs"),
         (["--preset", "mine"], "preset must be one of default, lesson"),
         (["--step-time", "speed=1"], "NAME is one of constant, linear, fit, base"),
-        (["--step-time", "base=fast"], "'fast' is not a number"),
+        (["--step-time", "base=fast"], "must be a number, not 'fast'"),
         (["--step-time", "base=0"], "every step takes time"),
-        (["--request-rate", "0"], "a rate of 0.0"),
+        (["--request-rate", "0"], "--request-rate: must be a number above 0, not"),
         (["--config", "missing.toml"], "cannot read missing.toml: No such file"),
         (["missing.csv"], "missing.csv: No such file"),
         (["--lesson", "q9"], "unknown lesson 'q9'; known: all, queues"),
@@ -202,7 +202,9 @@ def test_a_journal_that_was_changed_or_cut_is_told(
     assert f"cannot read {missing}: No such file" in refused(capsys, "replay", missing)
     path.write_text("".join(lines))
     assert "--step 9999: " in refused(capsys, "replay", str(path), "--step", "9999")
-    assert "--step counts from 0" in refused(capsys, "replay", str(path), "--step", "-1")
+    assert "--step: must be a whole number of at least 0" in refused(
+        capsys, "replay", str(path), "--step", "-1"
+    )
 
 
 def test_lessons_are_listed_and_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -226,8 +227,20 @@ class TakenAsGood(TagRun):
 
 
 def test_what_a_failed_copy_left_is_excused_only_until_the_failure_is_reported() -> None:
-    with pytest.raises(WrongTag, match=r"seed 7, Load\(.*fail=0.08.*Config\("):
+    with pytest.raises(WrongTag) as found:
         failing(7, TakenAsGood).run(400)
+    (note,) = found.value.__notes__
+    assert re.match(r"seed 7, Load\(.*fail=0.08.*Config\(", note)
+
+
+def test_whatever_ends_a_run_names_its_seed_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(_: object) -> None:
+        raise InvariantViolation("conservation", "the pool leaks")
+
+    monkeypatch.setattr("lineclear_gpu.tag_run.audit", wrong)
+    with pytest.raises(InvariantViolation) as found:
+        TagRun(CONFIG, 5).run(10)
+    assert found.value.__notes__[0].startswith("seed 5, Load(")
 
 
 @pytest.mark.deep

@@ -72,7 +72,7 @@ class World:
         self.bench.agree()
         stats = self.scheduler.stats()
         phases = ("running", "waiting", "swapped")
-        assert sum(stats[f"vllm:num_requests_{name}"] for name in phases) == len(self.live)
+        assert sum(stats[f"num_requests_{name}"] for name in phases) == len(self.live)
 
     # ---- what a user does ----------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ Guarantees: reading returns what was written; a damaged file is reported on one 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -28,6 +29,7 @@ def dumps(saved: Counterexample) -> str:
         "description": f"{saved.rule} broken: {saved.what}",
         "lineclear": FORMAT,
         "counterexample": saved.as_dict(),
+        "states": digest([{"#meta": {"index": k}, **state} for k, state in enumerate(states)]),
     }
     rows = [
         json.dumps({"#meta": {"index": k}, **state}, separators=(",", ":"))
@@ -39,6 +41,12 @@ def dumps(saved: Counterexample) -> str:
         + ",\n".join(rows)
         + "\n]}\n"
     )
+
+
+def digest(states: object) -> str:
+    """A short name of the states: equal states have equal names."""
+    text = json.dumps(states, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def write(saved: Counterexample, path: Path) -> None:
@@ -59,7 +67,7 @@ def read(text: str) -> Counterexample | None:
     """
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         if f'"lineclear": "{FORMAT}"' in text[:2000]:
             raise CounterexampleError("truncated, or not valid JSON") from None
         return None
@@ -69,6 +77,12 @@ def read(text: str) -> Counterexample | None:
     named = cast("dict[str, Any]", meta)
     if named.get("lineclear") != FORMAT or not isinstance(named.get("counterexample"), dict):
         raise CounterexampleError(f"an ITF trace, but not a {FORMAT!r}")
+    # What is executed is the trace alone, so that the states are those that were saved says that the
+    # file is whole; they may differ from what the table does today.
+    if named.get("states") != digest(cast("dict[str, Any]", content).get("states")):
+        raise CounterexampleError(
+            "its states are not those that were saved with it: it was cut or edited; save it again"
+        )
     return Counterexample.from_dict(named["counterexample"])
 
 

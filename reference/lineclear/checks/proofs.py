@@ -44,11 +44,14 @@ def answers(name: str, results: Sequence[Result], solver: str) -> Outcome:
         f"{counts['proved']:,} of {asked:,} obligations by {solver}, {frames:,} more hold because "
         "the action writes nothing they read"
     )
+    recalled = sum(r.recalled and r.kind != "frame" for r in results)
+    if recalled:
+        summary += f"; {recalled:,} were asked in an earlier run, of the same formulas"
     return Outcome(
         name,
         status,
         summary,
-        {"asked": asked, "frames": frames, **counts},
+        {"asked": asked, "frames": frames, "recalled": recalled, **counts},
         findings,
         [
             ReportCase(
@@ -78,7 +81,7 @@ def proofs(context: Context) -> Outcome:
 
     load_claims()
     seeds = range(5) if context.mode == "deep" else (0,)
-    results = prove.prove(seeds=seeds, progress=context.step)
+    results = prove.prove(seeds=seeds, progress=context.step, answers=context.answers)
     context.memo["proofs"] = [r for r in results if r.seed == 0]
     outcome = answers("proofs", results, prove.solver_version())
     lost = prove.vanished(results, prove.read_baseline())
@@ -102,7 +105,7 @@ def second_solver(context: Context) -> Outcome:
 
     load_claims()
     names = FEW if context.mode == "fast" else None
-    results = crosscheck.crosscheck(names, progress=context.step)
+    results = crosscheck.crosscheck(names, progress=context.step, answers=context.answers)
     outcome = answers("second solver", results, crosscheck.version())
     first: list[Result] | None = context.memo.get("proofs")
     if first is not None and names is None:

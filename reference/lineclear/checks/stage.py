@@ -112,6 +112,7 @@ class Context:
         policy_text: a digest of its modules, for the cache; "" if unknown.
         root: where to look for generated files.
         step: called after each part.
+        answers: folder of the solvers' earlier answers, None to ask everything.
         memo: data shared by the stages of one run.
     """
 
@@ -122,6 +123,7 @@ class Context:
     policy_text: str = ""
     root: Path = field(default_factory=Path)
     step: Callable[[str], None] = lambda _: None
+    answers: Path | None = None
     memo: dict[str, Any] = field(default_factory=dict[str, Any])
 
 

@@ -6,7 +6,7 @@ Guarantees: a finding carries an executed trace.
 from __future__ import annotations
 
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ __all__ = ["exploration", "explored", "mutants", "witnesses"]
 
 #: `--fast` searches worlds of at most this many states.
 FEW_STATES = 500
+#: Kinds of mutants that lack a statement.
+DROPPED = ("guard dropped", "effect dropped")
 #: `--fast` tries one of this many mutants, always the same ones.
 ONE_OF = 12
 #: Factor on each world's bound in the deep run.
@@ -233,6 +235,14 @@ def few(name: str) -> bool:
     return zlib.crc32(name.encode()) % ONE_OF == 0
 
 
+def tally(verdicts: Sequence[Verdict]) -> str:
+    """How many are refuted, by proof and by execution, and what the rest are."""
+    counts = Counter(v.status for v in verdicts)
+    rest = [f"{counts[s]} {s}" for s in ("equivalent", "survived") if counts[s]]
+    found = f"{counts['refuted']} of {len(verdicts)} refuted"
+    return f"{found} ({', '.join(rest)})" if rest else found
+
+
 def mutant_outcome(verdicts: Sequence[Verdict]) -> Outcome:
     """The outcome of verdicts."""
     from lineclear_spec.mutants import generate
@@ -246,6 +256,8 @@ def mutant_outcome(verdicts: Sequence[Verdict]) -> Outcome:
     counts = {
         s: sum(v.status == s for v in verdicts) for s in ("refuted", "equivalent", "survived")
     }
+    dropped = [v for v in verdicts if v.kind in DROPPED]  # what `prove` and the README count
+    changed = [v for v in verdicts if v.kind not in DROPPED]
     reachable = sum(v.evidence is not None and not v.evidence.tweaks for v in verdicts)
     findings: list[Finding] = []
     for v in survived:
@@ -263,10 +275,9 @@ def mutant_outcome(verdicts: Sequence[Verdict]) -> Outcome:
     return Outcome(
         "mutants",
         "refuted" if survived else "passed" if verdicts else "unknown",
-        f"{counts['refuted']} of {len(verdicts)} refuted by proof and by execution, "
-        f"{counts['equivalent']} equivalent, {counts['survived']} survived; {reachable} by a trace "
-        "from the start",
-        {"generated": len(verdicts), **counts, "reachable": reachable},
+        f"{tally(dropped)} that lack a guard or an effect, {tally(changed)} that change one; "
+        f"{reachable} by a trace from the start",
+        {"generated": len(verdicts), "dropped": len(dropped), **counts, "reachable": reachable},
         findings,
         [
             ReportCase(

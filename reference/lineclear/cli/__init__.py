@@ -7,7 +7,6 @@ extra or a closed pipe; 0 only for what ran and passed.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,6 +15,8 @@ from typing import NoReturn
 
 from lineclear import __version__
 from lineclear.cli.exits import BROKEN_PIPE, INTERRUPTED, USAGE, UsageError, missing_extra
+from lineclear.cli.interrupts import kept_interrupts
+from lineclear.cli.output import discard_output
 
 __all__ = ["COMMANDS", "main", "make_parser"]
 
@@ -60,12 +61,17 @@ examples:
 """
 
 
+def one_line(text: str) -> str:
+    """The text on one line, although what it quotes may hold line breaks."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text) + "\n"
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line; subcommands get one of the same kind."""
 
     def error(self, message: str) -> NoReturn:
         """Says what is wrong with the arguments, and where they are explained."""
-        self.exit(USAGE, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        self.exit(USAGE, one_line(f"{self.prog}: error: {message} (see {self.prog} --help)"))
 
 
 def module_of(name: str) -> str:
@@ -90,7 +96,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def complain(line: str) -> int:
     """Prints on one line why the command failed."""
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(one_line(line))
     return USAGE
 
 
@@ -106,32 +112,34 @@ def backend(arguments: argparse.Namespace) -> AbstractContextManager[None]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
+    who = "lineclear"
     try:
-        arguments = make_parser().parse_args(argv)
-    except SystemExit as ended:  # argparse has written the help, the version or the error
-        return ended.code if isinstance(ended.code, int) else USAGE
-    command: str = arguments.command
-    try:
-        with backend(arguments):
+        try:
+            arguments = make_parser().parse_args(argv)
+        except SystemExit as ended:  # argparse has written the help, the version or the error
+            sys.stdout.flush()
+            return ended.code if isinstance(ended.code, int) else USAGE
+        command: str = arguments.command
+        who = f"lineclear {command}"
+        with kept_interrupts(), backend(arguments):
             status: int = import_module(module_of(command)).run(arguments)
         sys.stdout.flush()
     except UsageError as error:
-        return complain(f"lineclear {command}: {error}")
+        return complain(f"{who}: {error}")
     except ModuleNotFoundError as error:
-        line = missing_extra(command, error)
+        line = missing_extra(who, error)
         if line is None:
             raise
         return complain(line)
     except BrokenPipeError:
-        # The reader has closed the pipe; flushing the buffer at exit would raise again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return BROKEN_PIPE
     except OSError as error:
         if error.filename is None:
             raise
         why = error.strerror or str(error)
-        return complain(f"lineclear {command}: cannot read or write {error.filename}: {why}")
+        return complain(f"{who}: cannot read or write {error.filename}: {why}")
     except KeyboardInterrupt:
-        sys.stderr.write(f"lineclear {command}: interrupted\n")
+        sys.stderr.write(f"{who}: interrupted\n")
         return INTERRUPTED
     return status

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
+from lineclear.cli.files import need_file, need_folder, replace
 from lineclear.cli.output import add_backend, write_json, write_text
 from lineclear.cli.progress import Progress
 from lineclear.cli.settings import option, usable
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "code_of", "run", "run_stages"]
 
+#: Where counterexamples go unless asked otherwise; `cache.FOLDER` too.
+FOLDER = ".lineclear"
 #: Equals `formats.FORMATS`, which `--help` does not import.
 FORMATS = ("text", "json", "junit", "github", "markdown")
 
@@ -80,7 +83,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--no-cache", action="store_true", help="ignore cached results")
     parser.add_argument(
-        "--save", metavar="DIR", default=".lineclear", help="folder for counterexamples"
+        "--save", metavar="DIR", help="folder for counterexamples (default: .lineclear)"
     )
     parser.add_argument("--junit", metavar="FILE", help="also write a JUnit report")
     parser.add_argument("--format", choices=FORMATS, default="text", help="(default: text)")
@@ -92,13 +95,14 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear.checks import formats
     from lineclear.checks.registry import POLICY_STAGES, STAGES
 
+    need_targets(arguments)
     context = made(arguments)
     stages = chosen(POLICY_STAGES if context.policy else STAGES, arguments.stage)
     outcomes = run_stages(stages, context, cached=not arguments.no_cache)
     code = code_of(outcomes)
-    files = kept(outcomes, Path(arguments.save))
+    files = kept(outcomes, Path(arguments.save or FOLDER))
     if arguments.junit is not None:
-        put(Path(arguments.junit), formats.junit(outcomes))
+        replace(Path(arguments.junit), formats.junit(outcomes))
     form: str = arguments.format
     if form == "json":
         write_json(formats.as_json(outcomes, context.mode, code))
@@ -112,6 +116,20 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         write_text(formats.text(outcomes, context.mode, code, files))
     return code
+
+
+def need_targets(arguments: argparse.Namespace) -> None:
+    """Raises, before any stage runs, if what they find could not be written."""
+    if arguments.save is not None:
+        need_folder(arguments.save)
+    if arguments.junit is not None:
+        need_file(arguments.junit)
+    table = os.environ.get("GITHUB_STEP_SUMMARY")
+    if arguments.format == "github" and table:
+        try:
+            need_file(table)
+        except UsageError as error:
+            raise UsageError(f"$GITHUB_STEP_SUMMARY: {error}") from error
 
 
 def chosen(stages: Sequence[Stage], names: Sequence[str]) -> list[Stage]:
@@ -176,8 +194,11 @@ def run_stages(stages: Sequence[Stage], context: Context, *, cached: bool = True
     # A user's policy module is not part of the sources of the cache key, except with --policy.
     own = context.config is not None and ":" in context.config.scheduling_policy
     cached = cached and (not own or bool(context.policy_text))
+    if cached:
+        context.answers = cache.folder(context.root) / "answers"
     outcomes: list[Outcome] = []
     with Progress("stages", len(stages)) as progress:
+        context.step = progress.tick
         for stage in stages:
             name = cache.key(stage, context) if cached else ""
             outcome = cache.load(stage, context, name) if cached else None
@@ -228,15 +249,6 @@ def kept(outcomes: Sequence[Outcome], folder: Path) -> dict[int, str]:
             return files
         files[id(finding)] = str(path)
     return files
-
-
-def put(path: Path, content: str) -> None:
-    """Writes a report atomically."""
-    from lineclear.cli.output import replace
-
-    if not path.parent.is_dir():
-        raise UsageError(f"cannot write {path}: {path.parent} is not a folder")
-    replace(path, content)
 
 
 def summarize(table: str) -> None:

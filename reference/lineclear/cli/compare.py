@@ -12,6 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
+from lineclear.cli.files import need_folder, reason
+from lineclear.cli.numbers import real
 from lineclear.cli.output import add_backend, add_format, write_json, write_text
 from lineclear.cli.progress import Progress
 from lineclear.cli.settings import add_settings, import_from_here, read_settings
@@ -105,14 +107,14 @@ def add_parser(subparsers: Any) -> None:
     )
     running.add_argument(
         "--slo-ttft",
-        type=float,
+        type=real(above=0),
         default=1.0,
         metavar="S",
         help="goal: time to first token (default: 1)",
     )
     running.add_argument(
         "--slo-tpot",
-        type=float,
+        type=real(above=0),
         default=0.05,
         metavar="S",
         help="goal: time per further token (default: 0.05)",
@@ -137,6 +139,7 @@ def run(arguments: argparse.Namespace) -> int:
     draw: Callable[[list[PolicyRow], str, str], list[str]] | None = None
     if arguments.plot is not None:  # report a missing extra before the runs, not after
         draw = import_module("lineclear.report.plots").draw
+        need_folder(arguments.plot)
     try:
         with Progress("policies", len(policies)) as progress:
             rows = compare(
@@ -155,9 +158,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             drawn = draw(rows, str(arguments.plot), arguments.picture)
         except OSError as error:
-            raise UsageError(
-                f"cannot write plots to {arguments.plot}: {error.strerror}"
-            ) from error
+            raise UsageError(f"cannot write plots to {arguments.plot}: {reason(error)}") from error
     if arguments.format == "json":
         compared = {"workload": workload.name, "policies": [row.json() for row in rows]}
         write_json({**compared, "pictures": drawn})

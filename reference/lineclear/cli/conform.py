@@ -8,14 +8,15 @@ remedy.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
+from lineclear.cli.files import need_file, reading, reading_errors, writing
 from lineclear.cli.output import write_json, write_text
+from lineclear.cli.progress import Progress
 
 if TYPE_CHECKING:
     from lineclear.checks.stage import Outcome
@@ -87,24 +88,24 @@ def run(arguments: argparse.Namespace) -> int:
         return PASSED
     if arguments.log is None:
         raise UsageError("give a LOG, or --rules")
-    with named(arguments.log) as path:
+    for target in filter(None, (arguments.reduced, arguments.write_log)):
+        need_file(target)
+    with named(arguments.log) as path, reading_errors(arguments.log):
         try:
             source = Source(path, STDIN if arguments.log == "-" else "")
             different(source, arguments)
-            if arguments.write_log is not None:
-                write_log(source, arguments.write_log)
-            result = conform(source)
-            table = [] if arguments.level == "rules" or result.violations else against(source)
+            with Progress("events read", None) as progress:
+                source.on_event = progress.step
+                if arguments.write_log is not None:
+                    write_log(source, arguments.write_log)
+                result = conform(source)
+                table = [] if arguments.level == "rules" or result.violations else against(source)
         except (EventError, JournalError) as error:
             raise UsageError(f"{arguments.log}, {error}") from error
-        except UnicodeDecodeError as error:
-            raise UsageError(f"cannot read {arguments.log}: not valid UTF-8") from error
-        except OSError as error:
-            raise UsageError(f"cannot read {arguments.log}: {error.strerror or error}") from error
     if arguments.reduced is not None and result.reduced is not None:
         from lineclear.conform.reader import Writer
 
-        with opened(arguments.reduced) as file:
+        with writing(arguments.reduced) as file:
             write = Writer(file, result.reduced.header, validate=False)
             for event in result.reduced.events:
                 write(event)
@@ -134,27 +135,16 @@ def named(name: str) -> Generator[Path]:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log.jsonl"
-        with path.open("w", encoding="utf-8") as file:
-            file.writelines(sys.stdin)
+        with path.open("w", encoding="utf-8") as file, reading(name) as given:
+            file.writelines(given)
         yield path
-
-
-@contextmanager
-def opened(path: Path) -> Generator[Any]:
-    """Opens a file for writing."""
-    try:
-        file = path.open("w", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
-    with file:
-        yield file
 
 
 def write_log(source: Any, path: Path) -> None:
     """Writes the events of a file as an event log."""
     from lineclear.conform.reader import Writer
 
-    with opened(path) as file:
+    with writing(path) as file:
         write = Writer(file, source.header, validate=False)
         for event in source.events():
             write(event)

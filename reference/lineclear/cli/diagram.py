@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lineclear.cli.exits import PASSED, REFUTED, UsageError
-from lineclear.cli.output import need_file, reason, replace, write_text
+from lineclear.cli.files import need_file, read, replace
+from lineclear.cli.output import write_text
 
 __all__ = ["add_parser", "run"]
 
@@ -107,13 +108,3 @@ def default_format(subject: str, path: Path | None) -> str:
             f"{known}, or give --format"
         )
     return SUFFIXES[path.suffix] or usual
-
-
-def read(path: Path) -> str | None:
-    """The file's text, or None if it does not exist."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {reason(error)}") from error

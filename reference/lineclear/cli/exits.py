@@ -42,10 +42,10 @@ class UsageError(Exception):
     """The command cannot run as given; the message says on one line what to do."""
 
 
-def missing_extra(command: str, error: ModuleNotFoundError) -> str | None:
+def missing_extra(who: str, error: ModuleNotFoundError) -> str | None:
     """The line that says what to install, or None if the missing module is not optional."""
     module = (error.name or "").partition(".")[0]
     if module not in EXTRAS:
         return None
     package, extra = EXTRAS[module]
-    return f'lineclear {command} needs {package}: pip install "lineclear[{extra}]"'
+    return f'{who} needs {package}: pip install "lineclear[{extra}]"'

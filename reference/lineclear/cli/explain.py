@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from lineclear.cli.exits import PASSED, REFUTED, UsageError
-from lineclear.cli.output import add_format, need_file, replace, write_json, write_text
+from lineclear.cli.files import need_file, need_new, read, replace
+from lineclear.cli.output import add_format, write_json, write_text
 
 __all__ = ["add_parser", "run"]
 
@@ -64,9 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.save is not None:
         if name is None or not is_mutant(name):
             raise UsageError("--save needs the name of a mutant, such as swap_out.guard.4")
-        need_file(arguments.save)
-        if arguments.save.exists():
-            raise UsageError(f"{arguments.save} exists: remove it first")
+        need_new(arguments.save)
     content, text = list_names() if name is None else explain(name, arguments.save)
     if arguments.format == "json":
         write_json(content)
@@ -78,8 +77,9 @@ def run(arguments: argparse.Namespace) -> int:
 def page(path: Path | None, *, check: bool) -> int:
     """Prints, writes or compares the page of finding codes."""
     from lineclear.checks.codes import markdown
-    from lineclear.cli.diagram import read
 
+    if path is not None and not check:
+        need_file(path)
     drawn = markdown()
     if path is None:
         if check:

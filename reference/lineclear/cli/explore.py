@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
+from lineclear.cli.files import need_file, replace, writing
+from lineclear.cli.numbers import whole
 from lineclear.cli.output import (
     add_backend,
     add_format,
     count,
-    need_file,
-    replace,
     write_json,
     write_text,
 )
@@ -59,12 +59,14 @@ def add_parser(subparsers: Any) -> None:
         "--deep", action="store_true", help="larger worlds; takes minutes to hours"
     )
     parser.add_argument(
-        "--requests", type=int, metavar="N", help="requests live at once (default: 2)"
+        "--requests", type=whole(1, 1000), metavar="N", help="requests live at once (default: 2)"
     )
     parser.add_argument(
         "--shapes", nargs="+", metavar="SHAPE", help="shapes of requests that may arrive"
     )
-    parser.add_argument("--max-states", type=int, metavar="N", help="stop after this many states")
+    parser.add_argument(
+        "--max-states", type=whole(1), metavar="N", help="stop after this many states"
+    )
     parser.add_argument("--journal", metavar="FILE",
                         help="write the first finding for `lineclear replay`")  # fmt: skip
     parser.add_argument(
@@ -83,10 +85,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     for path in filter(None, (arguments.output, arguments.journal)):
         need_file(path)
-    for flag in ("--requests", "--max-states"):
-        value = getattr(arguments, flag[2:].replace("-", "_"))
-        if value is not None and value < 1:
-            raise UsageError(f"{flag} must be at least 1, not {value}")
     searches: list[dict[str, Any]] = []
     lines: list[str] = []
     code = PASSED
@@ -205,7 +203,7 @@ def save(reports: list[Report], path: str) -> str:
         ]
         moves += [trace for trace, what in report.graph.violations if what == NOT_BEHIND]
         for trace in moves[:1]:
-            with open(path, "w", encoding="utf-8") as file:
+            with writing(path) as file:
                 record(report.graph.bounds, trace, file)
             return f"the first finding is in {path}; show it with: lineclear replay {path}"
     return "no journal written: no finding has one"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
+from lineclear.cli.files import need_file, need_folder, read, replace, writing
 from lineclear.cli.output import write_json, write_text
 from lineclear.cli.progress import Progress
 
@@ -58,6 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--check needs the file to compare: -o FILE")
     if arguments.output is not None and arguments.format != "markdown":
         raise UsageError("-o writes the page: add --format markdown")
+    if arguments.journals is not None:
+        need_folder(arguments.journals)
     if arguments.show is not None:
         return show(arguments.show, arguments.journals, arguments.format)
     from lineclear.evidence.refutations import NotShown
@@ -65,6 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear.report.properties import cells
 
     if arguments.output is not None and not arguments.check:
+        need_file(arguments.output)
         refuse_foreign(arguments.output)
     stood = asked()
     shown = {name: (one, seen) for name, one, seen in seen_all(arguments.journals)}
@@ -115,12 +119,9 @@ def seen(refutation: Refutation, folder: Path | None) -> Demonstration | NotShow
     try:
         if folder is None:
             return refutation.show()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with (folder / f"{refutation.name}.jsonl").open("w", encoding="utf-8") as file:
-                return refutation.show(file)
-        except OSError as error:
-            raise UsageError(f"cannot write to {folder}: {error.strerror or error}") from error
+        folder.mkdir(parents=True, exist_ok=True)
+        with writing(folder / f"{refutation.name}.jsonl") as file:
+            return refutation.show(file)
     except NotShown as error:
         return error
 
@@ -161,8 +162,6 @@ def code_of(table: list[Cell], missed: list[str]) -> int:
 
 def put(page: str, path: Path, *, check: bool) -> int:
     """Writes the page, or compares it with the file."""
-    from lineclear.cli.diagram import read
-    from lineclear.cli.output import replace
     from lineclear.report.policies_page import SIGNATURE
 
     if check:
@@ -177,7 +176,6 @@ def put(page: str, path: Path, *, check: bool) -> int:
 
 def refuse_foreign(path: Path) -> None:
     """Raises if this command did not write the file that it would replace."""
-    from lineclear.cli.diagram import read
     from lineclear.report.policies_page import SIGNATURE
 
     old = read(path)

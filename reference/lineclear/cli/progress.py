@@ -1,7 +1,8 @@
 """Progress of long work, on standard error: a bar on a terminal, otherwise a line now and then.
 
-Short work prints nothing: the first line comes after `SILENCE` seconds, so the log of a short
-command holds its result alone.
+Guarantees: short work prints nothing, because the first line comes after `SILENCE` seconds; long work
+prints a line in every such time, also while one part of it takes longer, as far as the part calls
+`tick` or is done by other processes.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ class Progress:
 
     Args:
         title: name of the work.
-        total: number of steps.
+        total: number of steps, None if it is not known.
     """
 
-    def __init__(self, title: str, total: int) -> None:
+    def __init__(self, title: str, total: int | None) -> None:
         self.title = title
         self.total = total
         self.done = 0
@@ -45,6 +46,9 @@ class Progress:
             self._stop = bar.stop
             self._print = partial(bar.console.print, markup=False, highlight=False)
             self._bar = bar
+        from lineclear_spec.parallel import while_waiting  # not for --help
+
+        while_waiting.append(self.tick)
         return self
 
     def step(self, _: str = "") -> None:
@@ -53,12 +57,16 @@ class Progress:
         if self._bar is not None:
             self._advance(self._task)
             return
+        self.tick()
+
+    def tick(self, _: str = "") -> None:
+        """Prints a line if it is time; counts nothing."""
         now = time.monotonic()
-        if now - self._written >= SILENCE:
+        if self._bar is None and now - self._written >= SILENCE:
             self._written = now
-            sys.stderr.write(
-                f"{self.title}: {self.done:,} of {self.total:,}, {now - self._started:.0f} s\n"
-            )
+            whole = "" if self.total is None else f" of {self.total:,}"
+            seconds = f"{now - self._started:.0f} s"
+            sys.stderr.write(f"{self.title}: {self.done:,}{whole}, {seconds}\n")
             sys.stderr.flush()
 
     def say(self, line: str) -> None:
@@ -76,5 +84,8 @@ class Progress:
         trace: TracebackType | None,
     ) -> None:
         """Removes the bar."""
+        from lineclear_spec.parallel import while_waiting
+
+        while_waiting.remove(self.tick)
         if self._bar is not None:
             self._stop()

@@ -7,14 +7,14 @@ every step, and the last state equals the recorded one.
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
-from lineclear.cli.output import add_format, replace, write_json, write_text
+from lineclear.cli.files import need_new, reading, replace
+from lineclear.cli.numbers import whole
+from lineclear.cli.output import add_format, write_json, write_text
+from lineclear.cli.progress import Progress
 
 if TYPE_CHECKING:
     from lineclear.checks.counterexample import Counterexample
@@ -51,7 +51,10 @@ def add_parser(subparsers: Any) -> None:
         help="a journal of simulate --journal, or a counterexample; - is standard input",
     )
     parser.add_argument(
-        "--step", type=int, metavar="N", help="stop after step N is issued and print the state"
+        "--step",
+        type=whole(0),
+        metavar="N",
+        help="stop after step N is issued, 0 for before the first, and print the state",
     )
     parser.add_argument(
         "--emit-test", metavar="FILE", type=Path, help="write a counterexample as a pytest file"
@@ -72,8 +75,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.emit_test is not None:
         raise UsageError(f"--emit-test needs a counterexample; {path} is not one")
     stop: int | None = arguments.step
-    if stop is not None and stop < 0:
-        raise UsageError("--step counts from 0, the state before the first step")
     checks = 0
     violations: list[str] = []
 
@@ -86,6 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
             observer(name, done)
             if name in ("", "issue_step"):
                 checks += 1
+                progress.step()
                 audit_ledger(ledger)
                 observer.check()
         except InvariantViolation as violation:
@@ -93,17 +95,13 @@ def run(arguments: argparse.Namespace) -> int:
         return bool(violations) or (name in ("", "issue_step") and ledger.steps == stop)
 
     try:
-        with opened(path) as file:
+        with reading(path) as file, Progress("steps replayed", None) as progress:
             again = replay(file, after)
     except NotAJournal as error:
         raise UsageError(f"{path}, {error}") from error
     except JournalError as error:
         write_text(f"{path}, {error}")
         return REFUTED
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"cannot read {path}: not valid UTF-8") from error
     from lineclear.monitor.blocked import blocked
 
     steps = again.ledger.steps
@@ -127,16 +125,6 @@ def run(arguments: argparse.Namespace) -> int:
     return PASSED if again.complete or stop is not None else INCONCLUSIVE
 
 
-@contextmanager
-def opened(path: str) -> Generator[TextIO]:
-    """Opens the file, or standard input."""
-    if path == "-":
-        yield sys.stdin
-        return
-    with open(path, encoding="utf-8") as file:
-        yield file
-
-
 def counterexample(path: str) -> Counterexample | None:
     """The counterexample in a file, or None if it holds something else."""
     from lineclear.checks.counterexample import CounterexampleError
@@ -144,18 +132,13 @@ def counterexample(path: str) -> Counterexample | None:
 
     if path == "-":
         return None  # a journal may exceed memory, so read it only once
+    with reading(path) as file:
+        head = file.read(200)
+        text = head + file.read() if head[:1] == "{" and '"#meta"' in head else ""
     try:
-        with open(path, encoding="utf-8") as file:
-            head = file.read(2)
-            # A journal's first line is an object too, so only the whole file decides.
-            text = head + file.read() if head[:1] == "{" else ""
-        return read(text) if '"#meta"' in text[:200] else None
+        return read(text) if text else None
     except CounterexampleError as error:
         raise UsageError(f"{path}: {error}") from error
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"cannot read {path}: not valid UTF-8") from error
 
 
 def again_counterexample(saved: Counterexample, arguments: argparse.Namespace) -> int:
@@ -168,8 +151,7 @@ def again_counterexample(saved: Counterexample, arguments: argparse.Namespace) -
     if stop is not None and not 0 <= stop <= len(saved.trace or saved.moves):
         raise UsageError(f"--step {stop}: it has {len(saved.trace or saved.moves)} actions")
     if target is not None:
-        if target.exists():
-            raise UsageError(f"{target} exists: remove it first")
+        need_new(target)
         try:
             replace(target, emit_test(saved))
         except CounterexampleError as error:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import UsageError
+from lineclear.cli.numbers import real, whole
 
 if TYPE_CHECKING:
     from lineclear.config import Config
@@ -30,8 +31,20 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
     "max_num_batched_tokens": (int, 8192, "maximum tokens per step"),
     "max_model_len": (int, 8192, "maximum tokens per sequence, prompt included"),
     "enable_chunked_prefill": (bool, True, "compute a prompt in several steps"),
+    "long_prefill_token_threshold": (
+        int,
+        None,
+        "tokens that one prompt may take of a step while others could use them; 0 is no limit "
+        "(default: a quarter of max_num_batched_tokens)",
+    ),
     "num_lookahead_slots": (int, 0, "draft tokens that a decode may verify"),
     "watermark": (float, 0.01, "share of the GPU pool that admission keeps free"),
+    "schedule_conservativeness": (
+        float,
+        0.0,
+        "share of the tokens that running requests may still generate to keep blocks free for",
+    ),
+    "capacity_policy": (str, "max_utilization", "max_utilization or guaranteed_no_evict"),
     "scheduling_policy": (
         str,
         "fcfs",
@@ -61,6 +74,9 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
     "rules": (str, "lineclear", "lineclear, vllm_v0, vllm_v0_chunked, nano_vllm, or module:Class"),
 }
 
+#: `Config` knows the limits; here a number has to be one.
+PARSERS = {int: whole(), float: real(), str: str}
+
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Adds a flag for each setting, `--preset` and `--config`."""
@@ -82,7 +98,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         elif kind is bool:
             group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
         else:
-            group.add_argument(flag, type=kind, metavar=kind.__name__.upper(), help=text)
+            group.add_argument(flag, type=PARSERS[kind], metavar=kind.__name__.upper(), help=text)
     group.add_argument(
         "--enable-prefix-caching",
         action="store_const",

@@ -7,11 +7,12 @@ configuration are read completely before anything runs or is written.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Generator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TextIO
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
+from lineclear.cli.files import writing
+from lineclear.cli.numbers import SEED, real, shown, whole
 from lineclear.cli.output import add_format, write_json, write_text
 from lineclear.cli.progress import Progress
 from lineclear.cli.settings import add_settings, read_settings
@@ -60,16 +61,12 @@ def check_every(text: str) -> int:
     """Number of steps between two checks; 0 is never."""
     if text in ("every", "off"):
         return 1 if text == "every" else 0
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not every, off or a number of steps")
-    return int(text)
-
-
-def whole(text: str) -> int:
-    """A whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
+    try:
+        return whole(1)(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"{shown(text)} is not every, off or a number of steps"
+        ) from None
 
 
 def add_parser(subparsers: Any) -> None:
@@ -122,14 +119,17 @@ def add_workload(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the workload."""
     drawing = parser.add_argument_group("workload")
     drawing.add_argument(
-        "--seed", type=int, default=0, help="seed of a generated workload (default: 0)"
+        "--seed", type=SEED, default=0, help="seed of a generated workload (default: 0)"
     )
     drawing.add_argument(
-        "--num-requests", type=whole, metavar="N", help="number of requests to generate or to read"
+        "--num-requests",
+        type=whole(1, 100_000_000),
+        metavar="N",
+        help="number of requests to generate or to read",
     )
     drawing.add_argument(
         "--request-rate",
-        type=float,
+        type=real(above=0),
         metavar="R",
         help="arrivals per second of a generated workload, or of a file without times; users "
         "of a closed workload",
@@ -141,7 +141,7 @@ def add_workload(parser: argparse.ArgumentParser) -> None:
     )
     drawing.add_argument(
         "--max-tokens",
-        type=whole,
+        type=whole(1, 1 << 31),
         default=2048,
         metavar="N",
         help="max_tokens of rows without one; longer outputs are cut (default: 2048)",
@@ -166,7 +166,8 @@ def run(arguments: argparse.Namespace) -> int:
     workload = load(arguments)
     holding = holding_of(config, workload) if arguments.guarantees else None
     named_by(workload, config)
-    with opened(arguments.journal) as journal:
+    journal_file = nullcontext() if arguments.journal is None else writing(arguments.journal)
+    with journal_file as journal:
         simulation = Simulation(
             workload,
             config,
@@ -186,7 +187,7 @@ def run(arguments: argparse.Namespace) -> int:
             content["theorems"] = [row.json() for row in held]
         write_json(content)
     else:
-        write_text("\n".join([summary(result), *guaranteed(held)]))
+        write_text("\n".join([summary(result, progress=not held), *guaranteed(held)]))
     if result.violations or broken_bounds(held):
         return REFUTED
     return INCONCLUSIVE if result.stalled else PASSED
@@ -277,12 +278,12 @@ def step_time(settings: list[str]) -> StepTime:
             if name in MODELS:
                 model = named_model(name, value)
             elif name in names:
-                values[name] = real(value)
+                values[name] = real()(value)
             else:
                 known = ", ".join((*MODELS, *names))
                 raise ValueError(f"{setting}: NAME is one of {known}")
         return replace(model, **values)
-    except ValueError as error:
+    except (argparse.ArgumentTypeError, ValueError) as error:
         raise UsageError(f"--step-time: {error}") from error
 
 
@@ -300,22 +301,10 @@ def named_model(name: str, value: str) -> StepTime:
 
     if name == "fit":
         return stepmodels.fitted(value)
-    numbers = [real(part) for part in value.split(",")]
+    numbers = [real()(part) for part in value.split(",")]
     if len(numbers) != (1 if name == "constant" else 2):
         raise ValueError(f"{name}={value}: write constant=SECONDS or linear=BASE,PER_TOKEN")
     return stepmodels.constant(*numbers) if name == "constant" else stepmodels.linear(*numbers)
-
-
-def real(text: str) -> float:
-    """Parses a number.
-
-    Raises:
-        ValueError: it is not a number.
-    """
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a number") from None
 
 
 def explain_step_time() -> str:
@@ -331,17 +320,3 @@ def explain_step_time() -> str:
         "with a column\nseconds and those of tokens, sequences, context, pairs that were measured."
     )
     return "\n".join([cleandoc(StepTime.__doc__ or ""), "", "Defaults:", *numbers, "", whole])
-
-
-@contextmanager
-def opened(path: str | None) -> Generator[TextIO | None]:
-    """Opens the journal for writing, or returns None."""
-    if path is None:
-        yield None
-        return
-    try:
-        file = open(path, "w", encoding="utf-8")  # noqa: SIM115 (closed below)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
-    with file:
-        yield file

@@ -24,8 +24,13 @@ SPREADS = {
 }
 
 
-def summary(result: RunResult) -> str:
-    """The result as text; times in seconds."""
+def summary(result: RunResult, *, progress: bool = True) -> str:
+    """The result as text; times in seconds.
+
+    Args:
+        result: of the run.
+        progress: whether to say how long the head of the queue took; the table of bounds says it too.
+    """
     metrics, config = result.metrics, result.config
     rows = [
         ("workload", f"{result.workload.name} ({result.workload.kind})"),
@@ -54,7 +59,7 @@ def summary(result: RunResult) -> str:
             f"checked {result.checks:,} times, {len(result.violations)} violations",
         ),
     ]
-    if result.bound is not None:
+    if result.bound is not None and progress:
         rows.append(
             (
                 "progress",

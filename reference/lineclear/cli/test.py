@@ -7,14 +7,15 @@ is printed with the command that reproduces it.
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
-from lineclear.cli.output import add_backend, need_file, write_json, write_text
+from lineclear.cli.files import need_new, replace, writing
+from lineclear.cli.numbers import SEED, real, whole
+from lineclear.cli.output import add_backend, write_json, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,17 +59,17 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("target", metavar="TARGET", help="MODULE:FUNCTION or FILE.py:FUNCTION")
-    parser.add_argument("--seconds", type=duration, default=60.0, metavar="S",
+    parser.add_argument("--seconds", type=real(above=0), default=60.0, metavar="S",
                         help="search time, without shrinking (default: 60)")  # fmt: skip
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of the random runs (default: 0)"
+        "--seed", type=SEED, default=0, metavar="N", help="seed of the random runs (default: 0)"
     )
-    parser.add_argument("--run", type=natural, metavar="N", help="only the run with this number")
+    parser.add_argument("--run", type=whole(0), metavar="N", help="only the run with this number")
     parser.add_argument("--exhaustive", action="store_true",
                         help="search every behaviour at small scope, shortest first")  # fmt: skip
-    parser.add_argument("--requests", type=positive, default=3, metavar="N",
+    parser.add_argument("--requests", type=whole(1, 1000), default=3, metavar="N",
                         help="requests of the exhaustive search (default: 3)")  # fmt: skip
-    parser.add_argument("--workers", type=positive, metavar="N",
+    parser.add_argument("--workers", type=whole(1, 1024), metavar="N",
                         help="processes of random runs (default: one for each core)")  # fmt: skip
     parser.add_argument("--format", choices=FORMATS, default="text",
                         help="output format (default: text)")  # fmt: skip
@@ -80,38 +81,14 @@ def add_parser(subparsers: Any) -> None:
     add_backend(parser)
 
 
-def duration(value: str) -> float:
-    """A positive number of seconds."""
-    seconds = float(value)
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{value}: give a number of seconds above 0")
-    return seconds
-
-
-def natural(value: str) -> int:
-    """A whole number, 0 or more."""
-    if not value.isdecimal():
-        raise argparse.ArgumentTypeError(f"{value}: give a whole number, 0 or more")
-    return int(value)
-
-
-def positive(value: str) -> int:
-    """A whole number, 1 or more."""
-    if natural(value) < 1:
-        raise argparse.ArgumentTypeError(f"{value}: give a whole number, 1 or more")
-    return int(value)
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Searches and reports."""
     from lineclear.testing.campaign import Campaign, once, search_all, search_random
     from lineclear.testing.target import TargetError, commit_of, make_of
 
     for path in (arguments.emit_test, arguments.log):
-        if path is not None and path.exists():
-            raise UsageError(f"{path} exists: remove it first")
         if path is not None:
-            need_file(path)
+            need_new(path)
     try:
         make = make_of(arguments.target)
     except TargetError as error:
@@ -141,9 +118,9 @@ def run(arguments: argparse.Namespace) -> int:
 
         if arguments.emit_test is not None:
             test = emit_test(arguments.target, campaign.failure, campaign.actions, again, commit)
-            arguments.emit_test.write_text(test, encoding="utf-8")
+            replace(arguments.emit_test, test)
         if arguments.log is not None:
-            with arguments.log.open("w", encoding="utf-8") as file:
+            with writing(arguments.log) as file:
                 write_log(file, make, campaign.actions)
     code = REFUTED if campaign.failure else PASSED if campaign.conclusive else INCONCLUSIVE
     report(campaign, arguments, code, again, commit)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lineclear.cli.exits import PASSED, REFUTED, UsageError
+from lineclear.cli.numbers import whole
 from lineclear.cli.output import add_format, write_json, write_text
 
 __all__ = ["add_parser", "run"]
@@ -43,7 +44,10 @@ def add_parser(subparsers: Any) -> None:
         "log", metavar="LOG", help="an event log, or a journal; - is standard input"
     )
     parser.add_argument(
-        "--at", type=int, metavar="N", help="after event N (default: at the end of the log)"
+        "--at",
+        type=whole(0),
+        metavar="N",
+        help="after event N, 0 for before the first (default: at the end)",
     )
     add_format(parser)
 
@@ -51,20 +55,15 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Reads the log and reports."""
     from lineclear.cli.conform import named
+    from lineclear.cli.files import reading_errors
     from lineclear.conform.events import EventError
     from lineclear.journal.file import JournalError
 
-    if arguments.at is not None and arguments.at < 0:
-        raise UsageError("--at counts events from 1; 0 is before the first")
-    with named(arguments.log) as path:
+    with named(arguments.log) as path, reading_errors(arguments.log):
         try:
             return report(path, arguments)
         except (EventError, JournalError) as error:
             raise UsageError(f"{arguments.log}, {error}") from error
-        except UnicodeDecodeError as error:
-            raise UsageError(f"cannot read {arguments.log}: not valid UTF-8") from error
-        except OSError as error:
-            raise UsageError(f"cannot read {arguments.log}: {error.strerror or error}") from error
 
 
 def report(path: Path, arguments: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ event comes with its line number. The first line determines the format.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Source:
         kind: event log, journal or KV events.
         header: header of the log.
         line: number of the line read last.
+        on_event: called before each event is yielded.
 
     Raises:
         OSError: it cannot be read.
@@ -42,6 +43,7 @@ class Source:
         self.path = path
         self.name = name or str(path)
         self.line = 0
+        self.on_event: Callable[[], object] = lambda: None
         with path.open(encoding="utf-8-sig") as file:
             first = next((line for line in file if line.strip()), "")
         try:
@@ -68,6 +70,11 @@ class Source:
         Raises:
             EventError, lineclear.journal.file.JournalError: a line is malformed.
         """
+        for event in self._events():
+            self.on_event()
+            yield event
+
+    def _events(self) -> Iterator[Event]:
         with self.path.open(encoding="utf-8-sig") as file:
             if self.kind == "event log":
                 reader = Reader(file)

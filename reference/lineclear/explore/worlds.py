@@ -43,6 +43,7 @@ SMALL: Mapping[str, Any] = MappingProxyType(
         "block_size": 1,
         "max_num_seqs": 2,
         "max_num_batched_tokens": 3,
+        "long_prefill_token_threshold": 0,
         "max_model_len": 6,
         "watermark": 0.0,
         "preemption_mode": "swap",
@@ -175,6 +176,15 @@ def special() -> list[SearchBounds]:
                (RequestShape(1, 2), RequestShape(1, 3, priority=1), RequestShape(2, 2, priority=2)), live=3,
                aborts=False, fails=False, stops=False),
         SearchBounds("no pause after a preemption", small(pause_after_preemption=False), (LONG, SHORT)),
+        *(
+            SearchBounds(
+                f"a prompt gets one token while others could use them, {policy}",
+                small(num_gpu_blocks=4, long_prefill_token_threshold=1, scheduling_policy=policy),
+                (RequestShape(3, 1), RequestShape(1, 2, priority=1)),
+                **calm,
+            )
+            for policy in ("fcfs", "priority", "fair")
+        ),
     ]  # fmt: skip
 
 

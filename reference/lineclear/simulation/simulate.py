@@ -28,7 +28,9 @@ from lineclear.simulation.metrics import Collector
 from lineclear.simulation.result import RunResult
 from lineclear.simulation.sampler import Sampler, SimulatedRequest
 from lineclear.simulation.steptime import SimulatedDevice, StepTime
+from lineclear.theorems.bounds import sizes_of
 from lineclear.theorems.service import Listener
+from lineclear.theorems.starvation import steps_of_the_first
 from lineclear.workload.prefixes import PromptsSeen, check_prefixes, prompt_names
 from lineclear.workload.workload import Arrival, Workload
 from lineclear_spec.records import Request as Record
@@ -141,10 +143,17 @@ class Simulation:
             stalled=stalled,
             stall=stall,
             slowest=self.watch.slowest if self.watch.static else None,
-            bound=self.watch.bound(),
+            bound=self._bound(),
             failures=tuple(self.scheduler.policy_failures),
             metrics={**collector.report(), **self._bytes_moved(), **self._found()},
         )
+
+    def _bound(self) -> int | None:
+        """The bound of `slowest` for this workload: that of the guarantee, which `--guarantees` prints."""
+        if self.watch.bound() is None:
+            return None
+        shares = hasattr(self.scheduler.policy, "share")
+        return steps_of_the_first(self.config, sizes_of(self.config, self.workload), shares)
 
     def _bytes_moved(self) -> dict[str, float]:
         """KV that went over the link, each way."""

@@ -86,7 +86,7 @@ def test_the_command_takes_whole_models(
         assert main(["simulate", "--num-requests", "5", "--step-time", model]) == 0
     for model, said in (
         ("linear=0.1", "write constant=SECONDS or linear=BASE,PER_TOKEN"),
-        ("constant=fast", "'fast' is not a number"),
+        ("constant=fast", "must be a number, not 'fast'"),
         ("fit=nowhere.csv", "cannot read nowhere.csv"),
         ("speed=1", "NAME is one of constant, linear, fit, base"),
     ):
