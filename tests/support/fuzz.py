@@ -3,6 +3,8 @@
 A flag or a command that is added is drawn without being listed here.
 """
 
+# pyright: basic
+
 from __future__ import annotations
 
 import argparse

@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lineclear.cli.exits import UsageError
@@ -63,7 +63,7 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
 }
 
 #: `Config` knows the limits; here a number has to be one.
-PARSERS = {int: whole(), float: real(), str: str}
+PARSERS: dict[type, Callable[[str], Any]] = {int: whole(), float: real(), str: str}
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
