@@ -101,7 +101,13 @@ def search(strategy: st.SearchStrategy[Any], examples: int, test: Callable[[Any]
     @settings(
         settings.default,
         max_examples=examples,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[
+            HealthCheck.too_slow,
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.data_too_large,
+            HealthCheck.filter_too_much,
+            HealthCheck.large_base_example,
+        ],
         phases=[Phase.generate, Phase.shrink],
     )
     @given(strategy)
