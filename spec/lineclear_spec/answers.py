@@ -1,3 +1,4 @@
+# pyright: basic
 """Answers that a solver gave before, kept by the text of what it was asked.
 
 Guarantees: an answer is used again only for the same formulas in the same order, the same solver,

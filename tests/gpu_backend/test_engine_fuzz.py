@@ -22,7 +22,7 @@ DEEP = int(os.environ.get("LINECLEAR_FUZZ", "20000"))
 #: What a caller may get for a bad call; anything else is a fault.
 REFUSALS = (EngineError, ParamsError, InvalidRequest)
 
-ODD = st.sampled_from(
+ODD: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, -1, 0, 1, 2, 7, 1.5, 1e400, float("nan"), 2**63, 10**400, "", "7", b"x", [], [1], [None], {}]
 )  # fmt: skip
 VALUES: dict[str, st.SearchStrategy[Any]] = {
@@ -114,7 +114,13 @@ def search(examples: int, *phases: Phase) -> None:
     @settings(
         settings.default,
         max_examples=examples,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[
+            HealthCheck.too_slow,
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.data_too_large,
+            HealthCheck.filter_too_much,
+            HealthCheck.large_base_example,
+        ],
         phases=phases or (Phase.generate, Phase.shrink),
     )
     @given(st.sampled_from([1, 2]), CALLS)

@@ -1,3 +1,4 @@
+# pyright: basic
 """Answers of an earlier run: used for the same formulas only, and never if one was not proved."""
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 A flag or a command that is added is drawn without being listed here.
 """
 
+# pyright: basic
+
 from __future__ import annotations
 
 import argparse
@@ -126,7 +128,8 @@ def fitting(action: argparse.Action, values: st.SearchStrategy[str]) -> st.Searc
     """Values of one argument: mostly of its kind, so that one bad argument is beside good ones."""
     if action.choices is not None:
         return st.sampled_from([*map(str, action.choices), "x"])
-    pool = {str: WORDS, Path: PATHS}.get(action.type or str, NUMBERS)  # type: ignore[call-overload]
+    pools: dict[Any, list[str]] = {None: WORDS, str: WORDS, Path: PATHS}
+    pool = pools.get(action.type, NUMBERS)
     return st.one_of(st.sampled_from(pool), values)
 
 

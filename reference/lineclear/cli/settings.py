@@ -75,7 +75,7 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
 }
 
 #: `Config` knows the limits; here a number has to be one.
-PARSERS = {int: whole(), float: real(), str: str}
+PARSERS: dict[type, Callable[[str], Any]] = {int: whole(), float: real(), str: str}
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
