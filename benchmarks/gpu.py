@@ -5,6 +5,7 @@
     python benchmarks/gpu.py --part speed           attention, a decode step, the engine and its peer
     python benchmarks/gpu.py --part copies          swaps, copies on write, the host, swap or recompute
     python benchmarks/gpu.py --part long            models, parity under memory pressure, tags
+    python benchmarks/gpu.py --part caching         prefix caching: a second turn, parity, tags
     python benchmarks/gpu.py --only limits,swaps    some sections
     python benchmarks/gpu.py --json FILE --markdown FILE
 
@@ -37,6 +38,7 @@ sys.path[:0] = [
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from gpu_attention import SHAPES, attention  # noqa: E402
+from gpu_caching import caching  # noqa: E402
 from gpu_copies import GIB, both, cow, limits, overlap, swaps  # noqa: E402
 from gpu_forward import forward  # noqa: E402
 from gpu_host import host  # noqa: E402
@@ -98,6 +100,14 @@ TABLE = (
         -0.4,
         "ms",
     ),
+    (
+        "second turn of a conversation, over one chunk",
+        "caching",
+        "turns: second over a chunk",
+        -2.0,
+        -1.2,
+        "times",
+    ),
     *(
         (
             f"attention of decodes, head {head}, GQA {shared}, {rows} x {context}",
@@ -127,12 +137,14 @@ SECTIONS: dict[str, Callable[[Result], Result]] = {
     "models": models,
     "parity": parity,
     "tags": tags,
+    "caching": caching,
 }
 #: Sections that run together; each part takes less than 8 minutes.
 PARTS = {
     "copies": ("limits", "swaps", "both", "cow", "overlap", "host", "swapping"),
     "speed": ("attention", "decode", "serving", "pressure"),
     "long": ("models", "parity", "tags"),
+    "caching": ("caching",),
 }
 
 

@@ -14,13 +14,33 @@ import torch
 Result = dict[str, Any]
 
 
-def serve(model: Any, prompts: Any, outputs: list[int], **settings: Any) -> Result:
-    """The engine's run: tokens, steps and preemptions."""
+#: Settings of every run.
+SETTINGS: dict[str, Any] = {
+    "max_num_seqs": 128,
+    "max_num_batched_tokens": 2048,
+    "max_model_len": 1100,
+    "block_size": 16,
+    "watermark": 0.0,
+    "prefix_caching": "off",
+}
+
+
+def serve(model: Any, prompts: Any, outputs: list[int], reset: int = 0, **settings: Any) -> Result:
+    """The engine's run: tokens, steps, preemptions, and what was found.
+
+    Args:
+        model: the model.
+        prompts: as `LLM.generate` takes them.
+        outputs: tokens to generate for each.
+        reset: steps after which the prefix cache is reset, again and again; 0 for never.
+        settings: beside, or instead of, `SETTINGS`.
+    """
     from lineclear_gpu.llm import LLM
     from lineclear_gpu.params import SamplingParams
 
-    llm = LLM(model, max_num_seqs=128, max_num_batched_tokens=2048, max_model_len=1100,
-              block_size=16, watermark=0.0, seed=0, **settings)  # fmt: skip
+    llm = LLM(model, seed=0, **{**SETTINGS, **settings})
+    if reset:
+        reset_often(llm, reset)
     params = [SamplingParams(max_tokens=n, temperature=0, ignore_eos=True) for n in outputs]
     found = llm.generate(prompts, params)
     counters = llm.engine.scheduler.counters
@@ -29,12 +49,26 @@ def serve(model: Any, prompts: Any, outputs: list[int], **settings: Any) -> Resu
         "replayed": llm.runner.replayed,
         "swaps": counters.preemptions["swap"],
         "recomputes": counters.preemptions["recompute"],
+        "found": counters.prefix_hits,
+        "evicted": counters.evicted,
         "tokens": [output.outputs[0].token_ids for output in found],
     }
     llm.close()
     del llm
     torch.cuda.empty_cache()
     return result
+
+
+def reset_often(llm: Any, steps: int) -> None:
+    """Resets the prefix cache after so many steps, again and again."""
+    step = llm.engine.step
+
+    def stepping() -> Any:
+        if llm.engine.steps % steps == steps - 1:
+            llm.reset_prefix_cache()
+        return step()
+
+    llm.engine.step = stepping
 
 
 #: Margin of float32 logits below which rounding may decide a greedy token either way.

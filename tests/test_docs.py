@@ -132,3 +132,8 @@ def test_every_mutant_has_its_row() -> None:
         elif match := re.match(r"\| ((?:guard|effect) \d+) \|", line):
             rows.append(f"{function}.{match[1].replace(' ', '.')}")
     assert rows == [mutant.name for mutant in generate()]
+
+
+def test_the_page_on_hosts_shows_the_example_as_it_is() -> None:
+    page = (ROOT / "docs/integrate.md").read_text()
+    assert f"```python\n{(ROOT / 'examples/host.py').read_text()}```" in page

@@ -30,6 +30,7 @@ at once, in order.
 examples:
   lineclear run                                     a tiny model on the CPU, short of memory
   lineclear run --compare                           the same, and again with an ample pool: equal?
+  lineclear run --compare --preemption-mode swap    victims are swapped out, blocks not shared
   lineclear run --model none --steps 5000           no model: tags in every slot, checked when read
   lineclear run trace.csv --model ./llama --device cuda --gpu-memory-utilization 0.8
   lineclear run --verify-each-step --format json    every invariant in every step
@@ -147,6 +148,7 @@ def run_tags(arguments: argparse.Namespace, device: str) -> int:
     """Random requests, forks and aborts; checks every slot that is read."""
     from lineclear.monitor.audit import InvariantViolation
     from lineclear.monitor.hazards import Hazard
+    from lineclear_gpu.block_names import serving_settings
     from lineclear_gpu.engine import EngineError
     from lineclear_gpu.pool import PoolError
     from lineclear_gpu.tag_run import TagRun, WrongTag, pressure
@@ -154,7 +156,7 @@ def run_tags(arguments: argparse.Namespace, device: str) -> int:
     if arguments.workload is not None or arguments.generate is not None:
         raise UsageError("--model none generates its own requests: omit the workload")
     defaults = {name: getattr(pressure(), name) for name in SMALL}
-    config = read_settings(arguments, defaults)
+    config = read_settings(arguments, defaults, serving_settings)
     steps = arguments.steps or 2000
     start = time.perf_counter()
     try:

@@ -13,20 +13,22 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
+from typing import Any
 
 from lineclear.config import Config
 from lineclear.monitor.audit import audit
 from lineclear.monitor.hazards import Hazards
 from lineclear.plan import Plan
-from lineclear.request import Rejected, Request
+from lineclear.request import Accepted, Rejected, Request
 from lineclear.scheduler import Scheduler
+from lineclear_gpu.block_names import BlockNames
 from lineclear_gpu.book import Book
 from lineclear_gpu.executor import Executor
 from lineclear_gpu.flights import EngineRequest, Flight
 from lineclear_gpu.forwards import ForwardRunner, Runner, Sampled, error_text
 from lineclear_gpu.lanes import Lanes
 from lineclear_gpu.outputs import Completion, Decode, Delta, RequestOutput
-from lineclear_gpu.params import ParamsError, SamplingParams, drawn_seed, whole_numbers
+from lineclear_gpu.params import ParamsError, SamplingParams, drawn_seed, shown, whole_numbers
 from lineclear_gpu.pool import KVPool
 from lineclear_gpu.results import Results
 from lineclear_gpu.streams import Streams
@@ -56,7 +58,8 @@ class Engine:
         streams: where operations run; default: the streams of the pool's device.
         verify: whether to check every invariant and the access order in each step.
         transfer: moves blocks; None for the default.
-        scheduler: an existing one, for tests.
+        clock: seconds, for arrival times.
+        kv_events: whether to keep the events of the prefix cache for `take_kv_events`.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Engine:
         verify: bool = False,
         transfer: Transfer | None = None,
         clock: Callable[[], float] = time.monotonic,
+        kv_events: bool = False,
     ) -> None:
         """Starts without requests."""
         if config.num_lookahead_slots:
@@ -103,7 +107,9 @@ class Engine:
         self._accepted = 0
         self._forwards = ForwardRunner(runner)
         self.lanes = Lanes(self.book, self.live, len(runner.newest))
-        self.results = Results(self.book, self.live)
+        caching = config.prefix_caching != "off"
+        self.names = BlockNames(self.scheduler, self.book, events=kv_events) if caching else None
+        self.results = Results(self.book, self.live, self.names)
 
     # ---- requests ------------------------------------------------------------------------------
 
@@ -115,8 +121,17 @@ class Engine:
         *,
         prompt: str | None = None,
         tenant: Hashable = None,
+        cache_salt: str | None = None,
     ) -> None:
         """Adds a request.
+
+        Args:
+            request_id: unique among live requests.
+            prompt_token_ids: its prompt.
+            params: how it is sampled; the defaults if None.
+            prompt: its text, for the output.
+            tenant: whom its service is charged to. It keeps no blocks apart: give a salt for that.
+            cache_salt: with prefix caching, requests share blocks only if their salts are equal.
 
         Raises:
             EngineError: the request is rejected; the message says why.
@@ -130,20 +145,32 @@ class Engine:
             raise EngineError(
                 "stop texts need a tokenizer, and this model has none: use stop_token_ids"
             )
+        if cache_salt is not None and not (isinstance(cache_salt, str) and cache_salt):
+            raise EngineError(
+                f"cache_salt must be a text that is not empty, or None, not {shown(cache_salt)}"
+            )
         most = params.max_tokens
         if most is None:
             most = max(1, self.config.max_model_len - len(tokens))
-        answer = self.scheduler.add(
-            Request(
-                request_id=request_id,
-                prompt_tokens=len(tokens),
-                max_tokens=most,
-                n=params.n,
-                priority=params.priority,
-                arrival_time=self.clock(),
-                tenant=tenant,
+
+        def submit(names: tuple[int, ...] = ()) -> Accepted | Rejected:
+            return self.scheduler.add(
+                Request(
+                    request_id=request_id,
+                    prompt_tokens=len(tokens),
+                    max_tokens=most,
+                    n=params.n,
+                    priority=params.priority,
+                    arrival_time=self.clock(),
+                    tenant=tenant,
+                    prefix_names=names,
+                )
             )
-        )
+
+        if self.names is not None and params.share_prefix:
+            answer = self.names.add(request_id, tokens, cache_salt, submit)
+        else:
+            answer = submit()
         if isinstance(answer, Rejected):
             raise EngineError(f"request {request_id!r} was rejected: {answer.reason}")
         self._accepted += 1
@@ -187,6 +214,22 @@ class Engine:
         self.results.close(live, "abort")
         return True
 
+    def reset_prefix_cache(self) -> int:
+        """No block that was computed so far is found by a later request; how many could be found.
+
+        Requests that run keep what they share. For weights that are replaced, or after a test.
+        """
+        return 0 if self.names is None else self.names.reset()
+
+    def take_kv_events(self) -> list[Any]:
+        """The batch `[seconds, events]` of what the prefix cache stored and removed since the last call.
+
+        Events are dicts of vLLM's names; seconds are those of the wall clock. Without prefix caching, or
+        without `kv_events`, there are none.
+        """
+        log = None if self.names is None else self.names.events
+        return [time.time(), []] if log is None else log.take()
+
     @property
     def busy(self) -> bool:
         """Whether work remains."""
@@ -226,9 +269,13 @@ class Engine:
             self._check()
             return False
         self.launches += 1
+        entered: set[Hashable] = set()
         for request_id, branch, _ in plan.tables:
             if (request_id, branch) not in self.book.lane:
                 self.lanes.enter(request_id, branch)
+                entered.add(request_id)
+        if entered and self.names is not None:
+            self._note_hits(plan, entered)
         batch = self.book.batch(plan)
         if plan.step is None:
             self.executor.launch(plan)
@@ -243,6 +290,12 @@ class Engine:
         self.flights.append(Flight(launched, plan, self.launches, flight_who, widths, steady))
         self._check()
         return True
+
+    def _note_hits(self, plan: Plan, entered: set[Hashable]) -> None:
+        """Requests that are admitted for the first time begin behind what was found."""
+        for row in plan.scheduled_seq_groups.first:
+            if row.request_id in entered and row.start and not self.live[row.request_id].tries:
+                self.live[row.request_id].output.num_cached_tokens = row.start
 
     def _tell(self, done: list[int], failed: list[int]) -> bool:
         """Reports copies to the scheduler; returns whether there were any."""
@@ -274,6 +327,7 @@ class Engine:
             self.results.over(self.scheduler.commit(plan, given, stopped))
         for live in ended:
             self.results.forget(live)
+        self.results.name_blocks(flight)
         while self.results.broken:
             live, error = self.results.broken.popitem()
             if not live.gone:
@@ -318,6 +372,8 @@ class Engine:
                 self._end(live, text)
                 continue
             self.scheduler.restart(name)
+            if self.names is not None:
+                self.names.again(name, live.params.n)
             self.book.drop_request(name, range(live.params.n))
             live.start_again(self.launches)
 

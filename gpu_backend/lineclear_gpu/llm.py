@@ -16,6 +16,7 @@ import torch
 
 from lineclear.config import Config
 from lineclear_gpu.attention import AttentionBackend
+from lineclear_gpu.block_names import serving_settings
 from lineclear_gpu.calibration import CalibrationError, Subject, default_path
 from lineclear_gpu.calibration import load as load_costs
 from lineclear_gpu.calibration import save as save_costs
@@ -35,9 +36,11 @@ from lineclear_gpu.transfer import Transfer
 
 __all__ = ["LLM", "CalibrationError", "Prompt"]
 
-#: A text, token ids, or a dict with `prompt` or `prompt_token_ids`.
+#: A text, token ids, or a dict with `prompt` or `prompt_token_ids`, and maybe `cache_salt`.
 Prompt = str | Iterable[int] | Mapping[str, Any]
-#: CPU blocks for each GPU block, unless given.
+#: Keys of such a dict.
+KEYS = ("prompt", "prompt_token_ids", "cache_salt")
+#: CPU blocks for each GPU block, unless given, where victims are swapped.
 HOST_SHARE = 0.25
 #: Steps in flight on a GPU, unless given.
 DEPTH = 2
@@ -52,8 +55,8 @@ class LLM:
         model: a preset, a folder, a hub id, or a `Model`.
         device: cuda or cpu; None for cuda if available.
         dtype: float32, float16 or bfloat16; None for the model's own.
-        config: the scheduler's settings. Where `num_gpu_blocks` is not in `settings` and no config
-            is given, the pool is sized by `gpu_memory_utilization`.
+        config: the scheduler's settings, taken as they are. Where `num_gpu_blocks` is not in
+            `settings` and no config is given, the pool is sized by `gpu_memory_utilization`.
         gpu_memory_utilization: usable share of the device's memory.
         seed: seed of random weights, and of requests without one.
         streams: where operations run; default: those of the device.
@@ -71,7 +74,9 @@ class LLM:
             if it lacks them. None for the user's file on a GPU and for the defaults on a CPU;
             False for the defaults.
         progress: called during recording with the number of steps recorded so far and in total.
-        settings: scheduler settings by name, instead of `config`.
+        kv_events: whether to keep the prefix cache's events, for `engine.take_kv_events`.
+        settings: scheduler settings by name, instead of `config`. Prefix caching is on and victims
+            are recomputed unless they say otherwise, see `serving_settings`.
 
     Raises:
         ModelError, Unsupported: the model cannot be loaded, or its attention is unsupported.
@@ -98,6 +103,7 @@ class LLM:
         record_chunks: bool = True,
         calibration: str | Path | bool | None = None,
         progress: Callable[[int, int], object] = lambda *_: None,
+        kv_events: bool = False,
         **settings: Any,
     ) -> None:
         """Loads the model and allocates the pools."""
@@ -112,6 +118,7 @@ class LLM:
         if fuse or (fuse is None and model.device.type == "cuda" and not eager):
             model = fused_model(model)
         self.model = model
+        settings = serving_settings(settings)
         made = config or Config.from_mapping(settings)
         shape = KVShape(model.layers, model.kv_heads, model.head_dim, made.block_size, model.dtype)
         on_cpu = model.device.type == "cpu"
@@ -134,7 +141,8 @@ class LLM:
                 changes["num_gpu_blocks"] = min(blocks, CPU_BLOCKS) if on_cpu else blocks
             if "num_cpu_blocks" not in settings:
                 blocks = changes.get("num_gpu_blocks", made.num_gpu_blocks)
-                changes["num_cpu_blocks"] = int(blocks * HOST_SHARE)
+                swaps = made.preemption_mode != "recompute"
+                changes["num_cpu_blocks"] = int(blocks * HOST_SHARE) if swaps else 0
             made = replace(made, **changes)
         self.config = made
         self.pool = KVPool(shape, made.num_gpu_blocks, made.num_cpu_blocks, model.device)
@@ -170,6 +178,7 @@ class LLM:
             seed=seed,
             streams=streams,
             verify=verify,
+            kv_events=kv_events,
         )
         self.streams = TokenStreams(self.engine)
         self._asked = 0
@@ -215,7 +224,8 @@ class LLM:
 
         Args:
             prompts: a text, token ids, `{"prompt": text}` or `{"prompt_token_ids": ids}`, or a list
-                of these.
+                of these. With `"cache_salt": text` in a dict its blocks are shared only with prompts
+                of the same salt.
             sampling_params: one for all prompts, or one for each.
 
         Raises:
@@ -263,7 +273,9 @@ class LLM:
                 if one.max_tokens is None or one.max_tokens > room:
                     one = replace(one, max_tokens=room)
                 self._asked += 1
-                self.engine.add(self._asked, tokens, one, prompt=text)
+                named: Any = prompt
+                salt = named.get("cache_salt") if isinstance(prompt, Mapping) else None
+                self.engine.add(self._asked, tokens, one, prompt=text, cache_salt=salt)
                 names.append(self._asked)
         except BaseException:
             for name in names:
@@ -282,7 +294,7 @@ class LLM:
         if isinstance(prompt, Mapping):
             named: Mapping[Any, Any] = prompt
             text = named.get("prompt")
-            wrong = [key for key in named if key not in ("prompt", "prompt_token_ids")]
+            wrong = [key for key in named if key not in KEYS]
             if text is not None and not isinstance(text, str):
                 wrong.append("prompt")
             if wrong or not prompt:
@@ -300,6 +312,10 @@ class LLM:
                 "the model has no tokenizer (its weights are random): give token ids"
             )
         return text, self.engine.checked(self.model.tokenizer(text)["input_ids"])
+
+    def reset_prefix_cache(self) -> int:
+        """See `Engine.reset_prefix_cache`."""
+        return self.engine.reset_prefix_cache()
 
     def close(self) -> None:
         """Frees the recorded steps and the memory of the pools."""

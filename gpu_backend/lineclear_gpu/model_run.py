@@ -35,6 +35,7 @@ FEW_WEIGHTS = 50_000_000
 
 def run_model(arguments: argparse.Namespace, device: str) -> int:
     """Serves a workload with a model."""
+    from lineclear_gpu.block_names import serving_settings
     from lineclear_gpu.engine import EngineError
     from lineclear_gpu.llm import LLM, CalibrationError
     from lineclear_gpu.model import ModelError, Unsupported, load_model
@@ -43,7 +44,7 @@ def run_model(arguments: argparse.Namespace, device: str) -> int:
     dtype = dtype_of(arguments)
     drawn = arguments.workload is None
     defaults = {"depth": 2} if device == "cuda" else {}
-    config = read_settings(arguments, SMALL if drawn else defaults)
+    config = read_settings(arguments, SMALL if drawn else defaults, serving_settings)
     workload = short(arguments) if drawn and arguments.generate is None else load(arguments)
     sampling = params_of(workload, arguments)  # before a model is loaded in vain
     try:
@@ -67,6 +68,7 @@ def run_model(arguments: argparse.Namespace, device: str) -> int:
             llm.config,
             num_gpu_blocks=llm.config.max_num_seqs
             * -(-llm.config.max_model_len // llm.config.block_size),
+            prefix_caching="off",
         )
         again = LLM(model, config=ample, seed=arguments.seed, eager=arguments.eager or None)
         reference = serve(again, workload, sampling, arguments, quiet=True)

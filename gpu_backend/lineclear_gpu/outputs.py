@@ -65,6 +65,8 @@ class RequestOutput:
         prompt_token_ids: its tokens.
         outputs: its sequences, in order.
         preemptions: how often it was preempted.
+        num_cached_tokens: tokens of its prompt that were not computed, because blocks that hold
+            them were found when it was first admitted.
         error: the error that ended it, if any.
     """
 
@@ -73,6 +75,7 @@ class RequestOutput:
     prompt_token_ids: list[int]
     outputs: list[Completion]
     preemptions: int = 0
+    num_cached_tokens: int = 0
     error: str | None = None
 
     @property

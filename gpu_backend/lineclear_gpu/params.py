@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ParamsError", "SamplingParams", "drawn_seed", "whole_numbers"]
+__all__ = ["ParamsError", "SamplingParams", "drawn_seed", "shown", "whole_numbers"]
 
 #: Seeds are whole numbers below this; engines draw seeds of requests without one from elsewhere.
 SEEDS = 1 << 63
@@ -47,6 +47,8 @@ class SamplingParams:
         ignore_eos: whether to ignore the model's own end token.
         include_stop_str_in_output: whether the text keeps the stop text.
         priority: higher is more important.
+        share_prefix: whether the request may find blocks of others that begin with the same tokens,
+            and let its own be found, where prefix caching is on.
     """
 
     n: int = 1
@@ -60,6 +62,7 @@ class SamplingParams:
     ignore_eos: bool = False
     include_stop_str_in_output: bool = False
     priority: int = 0
+    share_prefix: bool = True
 
     def __post_init__(self) -> None:
         """Rejects invalid parameters, and keeps copies of the lists.
@@ -86,7 +89,7 @@ class SamplingParams:
             )
         if not 0 < self.top_p <= 1:
             raise ParamsError(f"top_p must be above 0 and at most 1, not {self.top_p!r}")
-        for name in ("ignore_eos", "include_stop_str_in_output"):
+        for name in ("ignore_eos", "include_stop_str_in_output", "share_prefix"):
             if not isinstance(getattr(self, name), bool):
                 raise ParamsError(f"{name} must be True or False, not {getattr(self, name)!r}")
         self._set("stop", texts(() if self.stop is None else self.stop))

@@ -64,7 +64,7 @@ class ProgressView:
         device = (engine.executor.waited - waited) / done * 1e3
         step = passed / done * 1e3
         ledger, counters = engine.scheduler.ledger, engine.scheduler.counters
-        used = 1 - ledger.gpu.free / ledger.gpu.total
+        used = 1 - (ledger.gpu.free + len(ledger.resting)) / ledger.gpu.total
         return (
             f"{(self.tokens - tokens) / passed:,.0f} tokens/s   step {engine.steps:,}, "
             f"{step:.2f} ms (host {max(0.0, step - device):.2f}, device waited for {device:.2f})   "

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from lineclear.request import Finished
+from lineclear_gpu.block_names import BlockNames
 from lineclear_gpu.book import Book
 from lineclear_gpu.flights import EngineRequest, Flight, Steady
 from lineclear_gpu.outputs import Delta
@@ -31,12 +32,16 @@ class Results:
     Args:
         book: learns the tokens too.
         live: the live requests; one that ends is removed.
+        names: of their blocks, None without prefix caching.
     """
 
-    def __init__(self, book: Book, live: dict[Hashable, EngineRequest]) -> None:
+    def __init__(
+        self, book: Book, live: dict[Hashable, EngineRequest], names: BlockNames | None = None
+    ) -> None:
         """Starts without output."""
         self.book = book
         self.live = live
+        self.names = names
         #: Requests whose text could not be made, and why.
         self.broken: dict[EngineRequest, str] = {}
         self._deltas: list[Delta] = []
@@ -201,3 +206,24 @@ class Results:
         live.gone = True
         self.live.pop(name, None)
         self.book.drop_request(name, range(live.params.n))
+        if self.names is not None:
+            self.names.end(name)
+
+    # ---- names ---------------------------------------------------------------------------------
+
+    def name_blocks(self, flight: Flight) -> None:
+        """Names the blocks that the tokens of a committed step have filled."""
+        names, steady = self.names, flight.steady
+        if names is None:
+            return
+        if steady is not None:
+            filled = [steady.who[position] for position in names.filled(steady.lanes)]
+            names.learned([(live.output.request_id, 0) for live, _ in filled if not live.gone])
+            return
+        for (live, branch), width in zip(flight.who, flight.widths, strict=True):
+            name = live.output.request_id
+            if live.gone or not live.forked:
+                continue
+            for child in range(1, width):
+                names.forked(name, branch, child)
+            names.learned([(name, branch), *((name, child) for child in range(1, width))])

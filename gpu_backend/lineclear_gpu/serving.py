@@ -120,6 +120,11 @@ def serve(
             "swap": counters.preemptions["swap"],
             "recompute": counters.preemptions["recompute"],
         },
+        "prefix_cache": {
+            "queried_tokens": counters.prefix_queries,
+            "found_tokens": counters.prefix_hits,
+            "evicted_blocks": counters.evicted,
+        },
         "generated_tokens": generated,
         "seconds": seconds,
         "tokens_per_second": generated / seconds if seconds else None,
@@ -170,6 +175,15 @@ def summary(result: dict[str, Any]) -> str:
             f"{recomputes:,} by recompute",
         ),
     ]
+    cache = result["prefix_cache"]
+    if cache["queried_tokens"]:
+        rows.append(
+            (
+                "prefix cache",
+                f"{cache['found_tokens']:,} of {cache['queried_tokens']:,} prompt tokens found, "
+                f"{cache['evicted_blocks']:,} blocks evicted",
+            )
+        )
     if result["invariant_checks"]:
         rows.append(
             (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,19 +19,21 @@ from lineclear.config import Config
 from lineclear.monitor.audit import audit
 from lineclear.monitor.hazards import Hazards
 from lineclear.plan import BlockOperation
-from lineclear.request import Request
+from lineclear.request import Accepted, Rejected, Request
 from lineclear.scheduler import Scheduler
 from lineclear_gpu.batch import Batch
+from lineclear_gpu.block_names import BlockNames
 from lineclear_gpu.book import Book
 from lineclear_gpu.executor import Executor, Launched
 from lineclear_gpu.graphs import Graphs
 from lineclear_gpu.pool import KVPool
 from lineclear_gpu.shape import KVShape
 from lineclear_gpu.streams import Streams
+from lineclear_gpu.tag_load import EventCounts, Load, pressure
 from lineclear_gpu.tags import TagRunner
 from lineclear_gpu.transfer import Transfer
 
-__all__ = ["FailingTransfer", "TagRun", "WrongTag", "pressure"]
+__all__ = ["EventCounts", "FailingTransfer", "Load", "TagRun", "WrongTag", "pressure"]
 
 
 class WrongTag(AssertionError):
@@ -56,50 +58,6 @@ class FailingTransfer(Transfer):
         return super()._copy(source, target, pairs)
 
 
-def pressure(**changes: Any) -> Config:
-    """Settings that make everything happen: both kinds of preemption, forks, full pools."""
-    settings: dict[str, Any] = {
-        "num_gpu_blocks": 40,
-        "num_cpu_blocks": 30,
-        "block_size": 8,
-        "max_num_seqs": 12,
-        "max_num_batched_tokens": 48,
-        "max_model_len": 96,
-        "watermark": 0.0,
-        "preemption_mode": "auto",
-        "swap_token_cost": 0.9,
-        "depth": 2,
-    }
-    return Config(**{**settings, **changes})
-
-
-@dataclass(slots=True)
-class Load:
-    """What users do.
-
-    Attributes:
-        waiting: requests to keep waiting.
-        prompt: maximum tokens of a prompt.
-        output: maximum tokens to generate.
-        groups: share of requests with 2 or 3 branches.
-        fork: probability that a branch forks when its request has room for another.
-        prune: probability that a branch of several is pruned.
-        stop: probability that a branch stops.
-        abort: probability that a request is aborted, per step.
-        fail: probability that a copy fails.
-    """
-
-    waiting: int = 6
-    prompt: int = 40
-    output: int = 40
-    groups: float = 0.3
-    fork: float = 0.2
-    prune: float = 0.02
-    stop: float = 0.02
-    abort: float = 0.01
-    fail: float = 0.0
-
-
 @dataclass(slots=True)
 class TaggedFlight:
     """A plan in flight."""
@@ -109,24 +67,6 @@ class TaggedFlight:
     names: list[tuple[Hashable, int]]  # of its rows
     lives: list[int]  # of its rows
     launch: int  # number of the plan, from 1
-
-
-@dataclass(slots=True)
-class EventCounts:
-    """Counts of events.
-
-    Attributes:
-        steps: steps computed.
-        rows: rows computed.
-        slots: slots read and checked.
-        events: by kind: swap, recompute, fork, prune, copy, abort, failed, finished; excused counts
-            rows that read what a failed copy left.
-    """
-
-    steps: int = 0
-    rows: int = 0
-    slots: int = 0
-    events: Counter[str] = field(default_factory=Counter)
 
 
 class TagRun:
@@ -185,6 +125,10 @@ class TagRun:
         self.life = 0
         self.lives: dict[Hashable, int] = {}
         self.made: dict[Hashable, int] = {}  # branches that a request ever had
+        caching = config.prefix_caching != "off"
+        self.names = BlockNames(self.scheduler, self.book) if caching else None
+        self.roots: dict[Hashable, int] = {}  # what the tags of a request that shares begin from
+        self.said: deque[list[int]] = deque(maxlen=12)  # prompts, and sequences that ended
         self._wrong: list[tuple[TaggedFlight, torch.Tensor]] = []
 
     # ---- the users -----------------------------------------------------------------------------
@@ -206,13 +150,41 @@ class TagRun:
                 n=n,
                 priority=draw.randint(0, 2),
             )
-            if self.scheduler.add(request):
-                lane = self.book.add(name, [draw.randrange(1 << 20) for _ in range(prompt)])
-                self.tags.lane(lane, self.life, 0)
+            tokens = None if self.names is None else self._prompt(prompt)
+            if self._add(request, tokens or []):
+                lane = self.book.add(name, tokens or self._prompt(prompt))
+                self.tags.lane(lane, self.life, 0, self.roots.get(name))
                 self.lives[name] = self.life
                 self.made[name] = 1
+                if tokens is not None:
+                    self.said.append(tokens)
+        if self.names is not None and draw.random() < load.reset:
+            self.names.reset()
+            self.figures.events["reset"] += 1
         if self.scheduler.entries and draw.random() < load.abort:
             self._abort(draw.choice(list(self.scheduler.entries)))
+
+    def _prompt(self, length: int) -> list[int]:
+        """The tokens of a prompt; with prefix caching often a beginning that was there before."""
+        draw = self.random
+        begin: list[int] = []
+        if self.said and draw.random() < self.load.shared:
+            begin = draw.choice(self.said)[: draw.randint(1, length)]
+        return begin + [draw.randrange(1 << 20) for _ in range(length - len(begin))]
+
+    def _add(self, request: Request, tokens: list[int]) -> Accepted | Rejected:
+        """Submits a request; with prefix caching under a salt, or without sharing blocks."""
+        draw, load = self.random, self.load
+        if self.names is None or draw.random() < load.private:
+            return self.scheduler.add(request)
+        salt = draw.randrange(load.salts)
+        name = request.request_id
+        self.roots[name] = -1 - salt
+
+        def submit(names: tuple[int, ...]) -> Accepted | Rejected:
+            return self.scheduler.add(replace(request, prefix_names=names))
+
+        return self.names.add(name, tokens, salt, submit)
 
     def _abort(self, name: Hashable) -> None:
         """Aborts a request."""
@@ -222,6 +194,11 @@ class TagRun:
 
     def _forget(self, name: Hashable) -> None:
         """Deletes all state of a request."""
+        if self.names is not None:
+            lanes = [b for b in range(self.made[name]) if (name, b) in self.book.lane]
+            self.said.append(self.book.history(name, self.random.choice(lanes)))
+            self.names.end(name)
+            self.roots.pop(name, None)
         self.book.drop_request(name, range(self.made.pop(name)))
         del self.lives[name]
 
@@ -256,6 +233,10 @@ class TagRun:
             self._commit()
         self._tell(*self.executor.drain())
         self._look()
+        if self.names is not None:
+            counters = self.scheduler.counters
+            self.figures.events["hits"] = counters.prefix_hits
+            self.figures.events["evict"] = counters.evicted
 
     def _more(self) -> bool:
         """Whether to launch another step before the oldest is committed."""
@@ -353,7 +334,9 @@ class TagRun:
                 self.made[name] += 1
                 lane = self.book.fork(name, branch, child)
                 self.book.learn(lane, [token])
-                self.tags.lane(lane, self.lives[name], child)
+                self.tags.lane(lane, self.lives[name], child, self.roots.get(name))
+                if self.names is not None:
+                    self.names.forked(name, branch, child)
                 self.figures.events["fork"] += 1
             if new:
                 self.book.learn(self.book.lane[name, branch], new[:1])
@@ -367,6 +350,8 @@ class TagRun:
                 for other in range(self.made[name]):
                     if other not in living and (name, other) in self.book.lane:
                         self.book.drop(name, other)
+                if self.names is not None:
+                    self.names.learned([(name, branch) for branch in living])
 
     # ---- checks --------------------------------------------------------------------------------
 

@@ -1,9 +1,10 @@
 # pyright: basic
 """A forward without a model: writes a tag into every slot, and checks the tags written before.
 
-Guarantees: a tag names the life of a request, the position and the token there, so a read of KV of
-another request, position or branch, or of a free block, shows. The expected tags come from the
-book, not from how blocks moved.
+Guarantees: a tag names what comes before a position, the position and the token there, so a read of
+KV of another position or branch, or of a free block, shows, and so does a read of another request's,
+unless both have the same root: the life of a request, or for requests that share blocks their salt.
+The expected tags come from the book, not from how blocks moved.
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ from lineclear_gpu.graphs import Graphs
 from lineclear_gpu.pool import KVPool
 from lineclear_gpu.staging import Staging
 
-__all__ = ["RecordedTags", "TagRunner", "sampled_token"]
+__all__ = ["RecordedTags", "TagRunner", "prefixes", "sampled_token"]
 
 #: Tags are whole numbers below this; float32 holds them exactly.
 TOKENS = 1 << 20
-#: Numbers of a slot that hold the tag: life, position, token.
+#: Numbers of a slot that hold the tag: what comes before, position, token.
 WIDTH = 3
+#: What comes before is a number of so many bits, which float32 holds exactly.
+BITS = 24
+#: Odd factors that mix tokens.
+GOLDEN, SPREAD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)
 
 
 def sampled_token(seed: int, life: Any, branch: Any, position: Any) -> Any:
@@ -37,6 +42,22 @@ def sampled_token(seed: int, life: Any, branch: Any, position: Any) -> Any:
             mixed = (mixed ^ np.asarray(part).astype(np.uint64)) * np.uint64(0xBF58476D1CE4E5B9)
             mixed = mixed ^ (mixed >> np.uint64(29))
     return (mixed % np.uint64(TOKENS)).astype(np.int64)
+
+
+def prefixes(roots: Any, tokens: Any) -> Any:
+    """A number for the root and all tokens before each position, of `BITS` bits.
+
+    Args:
+        roots: of the sequences.  [rows]
+        tokens: of the sequences; what lies behind a position does not count for it.  [rows, positions]
+    """
+    with np.errstate(over="ignore"):
+        places = np.arange(1, tokens.shape[1] + 1, dtype=np.uint64) * GOLDEN
+        factors = (places ^ (places >> np.uint64(29))) * SPREAD | np.uint64(1)
+        each = (tokens.astype(np.uint64) + np.uint64(1)) * factors
+        before = np.cumsum(each, axis=1) - each + roots.astype(np.uint64)[:, None] * GOLDEN
+        before = (before ^ (before >> np.uint64(32))) * SPREAD
+    return (before >> np.uint64(64 - BITS)).astype(np.int64)
 
 
 class TagRunner:
@@ -52,6 +73,7 @@ class TagRunner:
 
     Attributes:
         lives: request number of the sequence in each lane. [lanes]
+        roots: what its tags begin from. [lanes]
         branches: branch number of the sequence in each lane. [lanes]
     """
 
@@ -72,6 +94,7 @@ class TagRunner:
         self.book = book
         self.seed = seed
         self.lives: dict[int, int] = {}
+        self.roots: dict[int, int] = {}
         self.branches: dict[int, int] = {}
         self.newest = torch.zeros(1024, dtype=torch.int64, device=pool.device)  # [lanes]
         # Keys and values of the first and the last layer hold the tag.
@@ -88,9 +111,17 @@ class TagRunner:
         if self.graphs is not None:
             self.recorded = RecordedTags(self, self.graphs)
 
-    def lane(self, lane: int, life: int, branch: int) -> None:
-        """Assigns a lane to a sequence."""
+    def lane(self, lane: int, life: int, branch: int, root: int | None = None) -> None:
+        """Assigns a lane to a sequence.
+
+        Args:
+            lane: of the book.
+            life: number of its request.
+            branch: number of the sequence.
+            root: what its tags begin from; the life if None.
+        """
         self.lives[lane] = life
+        self.roots[lane] = life if root is None else root
         self.branches[lane] = branch
         if lane >= len(self.newest):
             self.newest = torch.cat((self.newest, torch.zeros_like(self.newest)))
@@ -105,16 +136,18 @@ class TagRunner:
         book, size = self.book, self.book.block_size
         lives = np.array([self.lives[int(lane)] for lane in batch.lanes], dtype=np.int64)
         branches = np.array([self.branches[int(lane)] for lane in batch.lanes], dtype=np.int64)
+        roots = np.array([self.roots[int(lane)] for lane in batch.lanes], dtype=np.int64)
+        before = prefixes(roots, book.tokens[batch.lanes])
         if self.recorded is not None:
-            return self.recorded.prepare(batch, lives, branches)
+            return self.recorded.prepare(batch, lives, branches, before)
         first = batch.context_lens - batch.lengths
         # Every position before the first input: its slot and its expected tag.
         row = np.repeat(np.arange(len(first)), first)
         position = np.arange(len(row)) - np.repeat(np.cumsum(first) - first, first)
         lane = batch.lanes[row]
-        wanted = np.stack((lives[row], position, book.tokens[lane, position]), axis=1)
+        wanted = np.stack((before[row, position], position, book.tokens[lane, position]), axis=1)
         inputs = np.repeat(np.arange(len(first)), batch.lengths)
-        tags = np.stack((lives[inputs], batch.positions, batch.tokens), axis=1)
+        tags = np.stack((before[inputs, batch.positions], batch.positions, batch.tokens), axis=1)
         unknown = np.flatnonzero(batch.tokens == UNKNOWN)
         sampled = sampled_token(
             self.seed,
@@ -176,11 +209,11 @@ class RecordedTags:
             "tokens": Field(whole, 0),
             "positions": Field(whole, 0),
             "slots": Field(whole, tags.pool.trash * book.block_size),
-            "token_lives": Field(whole, 0),
+            "token_before": Field(whole, 0),
             "lanes": Field(whole, spare_lane),
         }
         fixed = {
-            "lives": Field(number, 0, rows=rows),
+            "before": Field(number, 0, self.width * book.block_size, rows=rows),
             "first": Field(whole, 0, rows=rows),
             "tables": Field(torch.int32, tags.pool.trash, self.width, rows=rows),
             "history": Field(number, 0, self.width * book.block_size, rows=rows),
@@ -192,21 +225,24 @@ class RecordedTags:
         self.buckets = Buckets(graphs, sizes, {**each, **fixed}, self._step, tags.pool.device)
 
     def prepare(
-        self, batch: Batch, lives: Any, branches: Any
+        self, batch: Batch, lives: Any, branches: Any, before: Any
     ) -> Callable[[], tuple[torch.Tensor, torch.Tensor]]:
         """See `TagRunner.prepare`."""
         tags, book = self.tags, self.tags.book
         rows = batch.sample_rows
         history = np.zeros((batch.rows, self.width * book.block_size), dtype=np.float32)
+        expected = np.zeros_like(history)
         count = min(history.shape[1], book.tokens.shape[1])
         history[:, :count] = book.tokens[batch.lanes, :count]
+        expected[:, :count] = before[:, :count]
+        inputs = np.repeat(np.arange(batch.rows), batch.lengths)
         arrays = {
             "tokens": batch.tokens,
             "positions": batch.positions,
             "slots": batch.slots,
-            "token_lives": np.repeat(lives, batch.lengths),
+            "token_before": before[inputs, batch.positions],
             "lanes": np.repeat(batch.lanes, batch.lengths),
-            "lives": lives.astype(np.float32),
+            "before": expected,
             "first": batch.context_lens - batch.lengths,
             "tables": batch.tables,
             "history": history,
@@ -234,13 +270,12 @@ class RecordedTags:
         blocks = inputs["tables"].long().index_select(1, position // size)  # [rows, positions]
         found = view[blocks, layers, :, position % size, :WIDTH]
         places = position.float().expand_as(inputs["history"])
-        lives = inputs["lives"][:, None].expand_as(inputs["history"])
-        wanted = torch.stack((lives, places, inputs["history"]), dim=-1)
+        wanted = torch.stack((inputs["before"], places, inputs["history"]), dim=-1)
         bad = (found != wanted[:, :, None, None]).flatten(2).any(dim=2)
         wrong = (bad & (position < inputs["first"][:, None])).sum(dim=1)
         known = self.memory.index_select(0, inputs["lanes"])
         token = torch.where(inputs["tokens"] < 0, known, inputs["tokens"])
-        written = torch.stack((inputs["token_lives"], inputs["positions"], token), dim=-1).float()
+        written = torch.stack((inputs["token_before"], inputs["positions"], token), dim=-1).float()
         slots = inputs["slots"]
         view[slots // size, layers, :, slots % size, :WIDTH] = written[:, None, None]
         self.memory.index_copy_(0, inputs["sample_lanes"], inputs["sampled"])

@@ -47,6 +47,7 @@ POLICIES = (
 VICTIMS = ("last", "lowest_priority", "longest", "newest")
 MODES = ("swap", "recompute", "by_length", "auto", "groups")
 CACHING = ("off", "prompt", "all")
+CAPACITY = ("max_utilization", "guaranteed_no_evict")
 
 
 class ConfigError(ValueError):
@@ -73,8 +74,15 @@ class Config:
         max_num_batched_tokens: tokens one step may compute.
         max_model_len: tokens a sequence may have, prompt included.
         enable_chunked_prefill: whether a prompt may be computed in several steps.
+        long_prefill_token_threshold: tokens that one prompt may take of a step while others could use
+            them; None is a quarter of max_num_batched_tokens, 0 no limit. It needs chunked prefill.
         num_lookahead_slots: drafted tokens a decode may verify besides its own.
         watermark: share of the GPU pool that admission leaves free while anything runs.
+        schedule_conservativeness: share of the tokens that running requests may still generate, at most
+            4,096 of each sequence, for which admission leaves blocks free; 0 relies on preemption.
+        capacity_policy: max_utilization lets requests enter while blocks are free; guaranteed_no_evict
+            only while all that run fit with the most blocks that each may need, so that none is
+            preempted for growth.
         scheduling_policy: a built-in policy, or module:Class of your own.
         policy_options: what the policy is made with, as (name, value) pairs.
         preemption_mode: swap, recompute, by_length, auto or groups (swap requests of several
@@ -101,8 +109,11 @@ class Config:
     max_num_batched_tokens: int = 8192
     max_model_len: int = 8192
     enable_chunked_prefill: bool = True
+    long_prefill_token_threshold: int | None = None
     num_lookahead_slots: int = 0
     watermark: float = 0.01
+    schedule_conservativeness: float = 0.0
+    capacity_policy: str = "max_utilization"
     scheduling_policy: str = "fcfs"
     policy_options: tuple[tuple[str, Any], ...] = ()
     preemption_mode: str = "auto"
@@ -150,6 +161,7 @@ class Config:
                 raise ConfigError(f"{name} must be true or false, not {value!r}")
         for name, least_not in (
             ("watermark", 1.0),
+            ("schedule_conservativeness", math.inf),
             ("swap_token_cost", math.inf),
             ("recompute_token_cost", math.inf),
         ):
@@ -157,12 +169,10 @@ class Config:
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not (number and 0 <= value < least_not):
                 raise ConfigError(f"{name} must be a number in [0, {least_not}), not {value!r}")
-        if self.max_waiting is not None and not (
-            type(self.max_waiting) is int and self.max_waiting >= 0
-        ):
-            raise ConfigError(
-                f"max_waiting must be a whole number or None, not {self.max_waiting!r}"
-            )
+        for name in ("max_waiting", "long_prefill_token_threshold"):
+            value = getattr(self, name)
+            if value is not None and not (type(value) is int and value >= 0):
+                raise ConfigError(f"{name} must be a whole number or None, not {value!r}")
         if ":" not in self.scheduling_policy and self.scheduling_policy not in POLICIES:
             raise ConfigError(
                 f"scheduling_policy must be one of {', '.join(POLICIES)}, or module:Class, "
@@ -172,6 +182,7 @@ class Config:
             ("preemption_mode", MODES),
             ("victim", VICTIMS),
             ("prefix_caching", CACHING),
+            ("capacity_policy", CAPACITY),
         ):
             if getattr(self, name) not in known:
                 raise ConfigError(
@@ -183,7 +194,7 @@ class Config:
         except RulesError as error:
             raise ConfigError(str(error)) from error
         for name, wanted in needs.items():
-            if getattr(self, name) != wanted:
+            if getattr(self, name) not in (wanted, None):
                 raise ConfigError(f"rules {self.rules} go with {name} = {wanted!r} only")
         decodes = self.max_num_seqs * (1 + self.num_lookahead_slots)
         if self.max_num_batched_tokens < decodes:
@@ -197,6 +208,16 @@ class Config:
     def lacking(self) -> tuple[str, ...]:
         """Rules that progress needs and that these settings switch off, in words."""
         return rules_of(self.rules).lacks
+
+    @property
+    def most_of_a_prompt(self) -> int:
+        """Tokens that one prompt may take of a step while others could use them; those of a whole
+        sequence if nothing limits it.
+        """
+        most = self.long_prefill_token_threshold
+        if most is None:
+            most = max(1, self.max_num_batched_tokens // 4)
+        return most if most and self.enable_chunked_prefill else self.max_model_len
 
     @property
     def watermark_blocks(self) -> int:

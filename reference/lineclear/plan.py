@@ -26,9 +26,11 @@ class Scheduled:
         branch: which sequence of the request, counted from 0.
         tokens: positions that the step computes.
         drafts: how many of them, the last ones, are drafts to be verified.
-        start: first position, or None for a sequence that simply goes on by one token.
+        start: first position, or None for a sequence that simply goes on by one token: its row is shared
+            by many plans, and `Plan.start_of` says where it begins in each.
         samples: whether the step samples a token for it.
         prefill: whether it computes more than the newest token.
+        offset: of a row without a start: its first position, less the steps before.
     """
 
     request_id: Hashable
@@ -38,6 +40,7 @@ class Scheduled:
     start: int | None
     samples: bool
     prefill: bool
+    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,9 @@ class Plan:
             empty one belongs to a branch that waits for its leader to compute the prompt again.
         preempted: (request id, mode) of every request preempted since the last plan.
         time: when the plan was made, by the scheduler's clock.
+        ended: every request that finished or was aborted since the last plan, so that an executor drops
+            what it keeps of it. Its id may be in use again: what the plan says of that id otherwise is
+            of the new request.
     """
 
     step: int | None
@@ -176,6 +182,14 @@ class Plan:
     tables: tuple[Table, ...]
     preempted: tuple[tuple[Hashable, str], ...]
     time: float | None = None
+    ended: tuple[Hashable, ...] = ()
+
+    def start_of(self, row: Scheduled) -> int:
+        """The first position that a row of this plan computes."""
+        if row.start is not None:
+            return row.start
+        assert self.step is not None  # a plan without a step has no rows
+        return row.offset + self.step - 1
 
     def _pairs(self, kind: str) -> Pairs:
         return tuple(pair for o in self.operations if o.kind == kind for pair in o.blocks)

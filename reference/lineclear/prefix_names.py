@@ -7,7 +7,7 @@ prefixes never collide. Equal prefixes have one name as long as it is in use or 
 
 from __future__ import annotations
 
-from array import array
+import struct
 from collections import Counter
 from collections.abc import Container, Hashable, Sequence
 
@@ -17,6 +17,8 @@ __all__ = ["PrefixNames"]
 SPARE = 1024
 #: The name before the first block.
 ROOT = 0
+#: What a name stands for: the name before it, its tokens as 64-bit numbers, and what else it depends on.
+Meaning = tuple[int, bytes, Hashable]
 
 
 class PrefixNames:
@@ -26,13 +28,17 @@ class PrefixNames:
         block_size: tokens of a block.
         cached: names under which blocks can be found (`Scheduler.ledger.cached`): a name that neither a
             live request has nor a block is found under is forgotten.
+        meanings: whether to keep what each name stands for, for `kv_events.py`.
     """
 
-    def __init__(self, block_size: int, cached: Container[int] = ()) -> None:
+    def __init__(
+        self, block_size: int, cached: Container[int] = (), *, meanings: bool = False
+    ) -> None:
         """No name is given yet."""
         self.block_size = block_size
         self.cached = cached
-        self.names: dict[tuple[int, bytes, Hashable], int] = {}
+        self.names: dict[Meaning, int] = {}
+        self.meanings: dict[int, Meaning] | None = {} if meanings else None
         self.uses: Counter[int] = Counter()  # live requests that have the name
         self.made = 0
         self.swept = 0  # names that were left by the last sweep
@@ -55,19 +61,25 @@ class PrefixNames:
                 weights; part of the first block's name, and so of all. Equal as Python compares: 1 and True are
                 one salt.
         """
-        size, names = self.block_size, self.names
+        names = self.names
         name = before[-1] if before else ROOT
-        content = array("q", tokens).tobytes()
-        width = 8 * size
+        if name:
+            extra = None  # it is part of the name before
+        content = struct.pack(f"{len(tokens)}q", *tokens)
+        width = 8 * self.block_size
         found: list[int] = []
-        for start in range(0, len(tokens) // size * width, width):
-            key = (name, content[start : start + width], None if name else extra)
-            known = names.get(key)
+        look_up, add = names.get, found.append
+        for start in range(0, len(content) // width * width, width):
+            key = (name, content[start : start + width], extra)
+            extra = None
+            known = look_up(key)
             if known is None:
                 self.made += 1
                 known = names[key] = self.made
+                if self.meanings is not None:
+                    self.meanings[known] = key
             name = known
-            found.append(name)
+            add(name)
         self.uses.update(found)
         if len(names) > 2 * self.swept + SPARE:
             self.sweep()
@@ -89,3 +101,7 @@ class PrefixNames:
             key: name for key, name in self.names.items() if name in uses or name in cached
         }
         self.swept = len(self.names)
+        if self.meanings is not None:
+            kept = {name: key for key, name in self.names.items()}
+            self.meanings.clear()
+            self.meanings.update(kept)

@@ -188,10 +188,18 @@ class Accepted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The request was turned away, for this reason, and left no trace."""
+    """The request was turned away, for this reason, and left no trace.
+
+    Attributes:
+        request_id: the caller's id.
+        reason: a sentence with the figures.
+        code: the setting that turned it away: max_model_len, max_num_seqs, max_num_batched_tokens,
+            num_gpu_blocks or max_waiting; or draining. Codes stay as they are, sentences may change.
+    """
 
     request_id: Hashable
     reason: str
+    code: str = ""
 
     def __bool__(self) -> bool:
         """False."""

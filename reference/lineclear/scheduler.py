@@ -15,6 +15,7 @@ from typing import Any
 
 from lineclear.config import Config
 from lineclear.journal.memory import Ring
+from lineclear.kv_events import CacheEvent
 from lineclear.monitor.stall import Stall, stall_report
 from lineclear.monitor.stats import stats
 from lineclear.plan import Plan
@@ -37,7 +38,7 @@ from lineclear.scheduling.flight import InFlight
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
-from lineclear.scheduling.prefix_cache import PrefixCache
+from lineclear.scheduling.prefix_cache import EvictionOrder, PrefixCache
 from lineclear.scheduling.readings import Readings
 from lineclear.scheduling.step import Step, StepParts
 from lineclear.scheduling.transitions import Transitions
@@ -47,6 +48,8 @@ from lineclear_spec.ledger import Ledger
 
 __all__ = ["Scheduler"]
 
+#: What becomes of the requests that are live when the scheduler pauses.
+PAUSES = ("keep", "wait", "recompute")
 Journal = Callable[[str, tuple[object, ...]], None]
 
 
@@ -59,6 +62,7 @@ class Scheduler(Readings):
         clock: seconds, stamped on plans and results, used for nothing else; None stamps nothing.
         journal: called with every action and its arguments; a ring of the last 4,096 if None.
         step_factory: how a step is built; the class that `config.rules` names if None.
+        eviction: which blocks of the prefix cache are evicted first; those unused longest if None.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Scheduler(Readings):
         clock: Callable[[], float] | None = None,
         journal: Journal | None = None,
         step_factory: type[Step] | None = None,
+        eviction: EvictionOrder | None = None,
     ) -> None:
         """Nothing is live and nothing is in flight."""
         config = self.config = config or Config()
@@ -82,7 +87,7 @@ class Scheduler(Readings):
         self.in_flight = InFlight(config.depth)
         batch = self.batch = DecodeBatch(ledger, live, self.in_flight, adapter)
         changes = self.changes = PlanChanges()
-        cache = self.cache = PrefixCache(config, ledger, counters)
+        cache = self.cache = PrefixCache(config, ledger, counters, eviction)
         transitions = Transitions(config, ledger, live, batch, changes, counters, adapter, cache)
         self.transitions = transitions
         victims = Victims(config.victim, ledger, live)
@@ -156,6 +161,39 @@ class Scheduler(Readings):
         self.live.draining = True
         return len(self.entries)
 
+    def pause(self, mode: str = "keep") -> None:
+        """Holds the requests until `resume`; new ones are taken in and wait.
+
+        A request that was preempted for growth under `wait` waits for `resume`, too. Plans of a pause may
+        carry copies that were decided before; steps in flight are to be committed as ever. No theorem about
+        progress speaks of a pause.
+
+        Args:
+            mode: keep, every request stays as it is, and no step is issued; wait, those that run go on
+                to their end, and none is let in; recompute, all blocks are given up, those of steps in
+                flight as soon as these are committed, and every request waits with the tokens that it has.
+
+        Raises:
+            SchedulerError: there is no such mode, or the scheduler is paused.
+        """
+        self.adapter.check_caller()
+        if mode not in PAUSES:
+            raise SchedulerError(f"mode must be one of {', '.join(PAUSES)}, not {mode!r}")
+        if self.live.paused:
+            raise SchedulerError(
+                f"the scheduler is paused (mode {self.live.paused}); resume it first"
+            )
+        self.live.paused = mode
+        self.admission_blocked_by = "paused"
+        if mode == "recompute":
+            self.transitions.give_up_all()
+
+    def resume(self) -> None:
+        """Ends a pause; without one it does nothing."""
+        self.adapter.check_caller()
+        if self.live.paused:
+            self.live.paused = self.admission_blocked_by = ""
+
     # ---- steps ---------------------------------------------------------------------------------
 
     def schedule(self) -> Plan:
@@ -170,11 +208,13 @@ class Scheduler(Readings):
         ledger, live, batch = self.ledger, self.live, self.batch
         if ledger.barrier > ledger.done and ledger.retired() > ledger.done:
             actions.retire(ledger)
+        if live.paused in ("keep", "recompute"):
+            return self._dispatch.issue((), time, hold=True)
         if live.reviews:
             live.review()
         batch.leave_at_their_last_token()
-        if self.cache.pending:
-            self.cache.publish()
+        if self.cache.late:
+            self.cache.publish_late()
         # A tenant's queue is asked last: to ask it begins a turn.
         if batch.alone and live.waiting.head() is None:
             return self._dispatch.issue((), time)  # steady sequences only: no loop over them
@@ -265,18 +305,21 @@ class Scheduler(Readings):
         entry = self.entries.get(request_id)
         if entry is None:
             raise SchedulerError(f"request_id {request_id!r} is not live")
-        found = [s for s in entry.record.members if entry.branch(s) == branch]
-        if not found:
-            raise SchedulerError(f"request_id {request_id!r} has no branch {branch}")
+        sequence = entry.first
+        if branch or not sequence.alive:
+            found = [s for s in entry.record.members if entry.branch(s) == branch]
+            if not found:
+                raise SchedulerError(f"request_id {request_id!r} has no branch {branch}")
+            sequence = found[0]
         if not self.cache.enabled:
             return
-        known = len(found[0].words)
+        known = len(sequence.words)
         if first != known:
             raise SchedulerError(
                 f"request_id {request_id!r}, branch {branch} has names for {known} blocks: the next "
                 f"ones begin at {known}, not {first!r}"
             )
-        self.cache.extend(found[0], checked_names(names))
+        self.cache.extend(sequence, checked_names(names))
 
     def reset_prefix_cache(self) -> int:
         """No block can be found any more, also while requests run, which keep what they share.
@@ -286,9 +329,41 @@ class Scheduler(Readings):
         """
         return self.cache.reset()
 
-    def stats(self) -> dict[str, int | float]:
-        """Figures by vLLM's metric names."""
-        return stats(self)
+    def hold(self, name: int) -> int | None:
+        """A reader outside, such as a transfer, holds the block that is found under a name.
+
+        Until `let_go` its content stays as it is: it is not evicted, and a reset does not free it. It is
+        not available meanwhile, so progress presumes that holds end.
+
+        Returns:
+            The block's id in the GPU pool; None if no block can be found under the name.
+        """
+        return self.cache.hold(name)
+
+    def let_go(self, name: int) -> None:
+        """A reader holds the block no longer; to be called once for each `hold` that found it.
+
+        Raises:
+            SchedulerError: nobody holds it.
+        """
+        if not self.cache.held.get(name):
+            raise SchedulerError(f"nobody holds a block under the name {name!r}")
+        self.cache.let_go(name)
+
+    def watch_prefix_cache(self, receive: Callable[[CacheEvent], object]) -> None:
+        """Calls `receive` with each change of what can be found from now on, after the change.
+
+        For routers: `lineclear.kv_events` has the events in vLLM's shape.
+        """
+        self.cache.listener = receive
+
+    def stats(self, prefix: str = "") -> dict[str, int | float]:
+        """Gauges of this moment and counters since the start; reading them changes nothing.
+
+        Args:
+            prefix: "vllm:" gives vLLM's names to what vLLM counts too, and "lineclear:" to the rest.
+        """
+        return stats(self, prefix)
 
     def stall_report(self) -> Stall:
         """What each live request holds at this moment, and which guard keeps each that waits."""

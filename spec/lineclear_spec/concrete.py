@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lineclear_spec.ghosts import GhostLedger
-from lineclear_spec.invariants import INVARIANTS, clauses
+from lineclear_spec.invariants import INVARIANTS, KV, clauses, kv_clauses
 from lineclear_spec.snapshot import ConcreteView
 
 __all__ = ["Breach", "ConcreteView", "breaches", "broken_promises"]
@@ -45,13 +45,13 @@ def evaluate(
 
 
 def breaches(ledger: GhostLedger, kind: str | None = None) -> list[Breach]:
-    """Every clause of the invariants that is false."""
+    """Every clause of the invariants that is false: those of the table, or of one kind."""
     view = ConcreteView(ledger)
     found: list[Breach] = []
-    for clause in clauses(kind):
+    for clause in kv_clauses() if kind == "kv" else clauses(kind):
         breach = evaluate(
             clause.name,
-            INVARIANTS[clause.invariant].sentence,
+            {**INVARIANTS, **KV}[clause.invariant].sentence,
             clause.domains,
             lambda *x, c=clause: c.predicate(view, *x),
             view.domains,

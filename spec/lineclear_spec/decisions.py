@@ -15,7 +15,7 @@ from lineclear_spec import progress
 from lineclear_spec.exactly import exactly
 from lineclear_spec.invariants import GPU, rests, sealed
 from lineclear_spec.invariants.clause import RUNNING, SWAPPED, live
-from lineclear_spec.logic import any_of, both, implies, negate
+from lineclear_spec.logic import any_of, both, implies, negate, smaller
 from lineclear_spec.ranking import CLAUSES, sure
 from lineclear_spec.state import (
     BLOCK_OF,
@@ -98,6 +98,8 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
     )
     free, passed, wants, gained = map(whole, ("free", "passed", "wants", "gained"))
     given = progress.chunk(tokens, left, chunked)
+    asked_for = whole("share_of_a_prompt")
+    first_gets = progress.chunk(progress.share_of(tokens, False, most), budget - dealt, True)
     displacing, kept = truth("entered_by_displacing"), truth("kept_a_token")
     # Of a step in which the first of those that run takes all tokens and is no victim: what others
     # plan to take, and what the victims among them give up.
@@ -172,10 +174,39 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             ),
         ),
         (
-            "a request that lacks tokens admits no other",
+            "with chunking the first prompt gets its share, or all that the decodes leave",
             raw(
                 implies(
-                    blocked, negate(progress.admits_others(preempted, pause, displaced, blocked))
+                    both(dealt <= budget, tokens >= 1, most >= 1),
+                    first_gets == smaller(progress.share_of(tokens, False, most), budget - dealt),
+                )
+            ),
+        ),
+        (
+            "a prompt that does not get its share admits no other",
+            raw(
+                implies(
+                    any_of(blocked, progress.lacks(given, asked_for)),
+                    negate(
+                        progress.admits_others(
+                            preempted,
+                            pause,
+                            displaced,
+                            any_of(blocked, progress.lacks(given, asked_for)),
+                        )
+                    ),
+                )
+            ),
+        ),
+        (
+            "without chunking a prompt that lacks tokens admits no other",
+            raw(
+                implies(
+                    both(tokens <= budget, tokens > left, tokens >= 1),
+                    progress.lacks(
+                        progress.chunk(progress.share_of(tokens, False, budget), left, False),
+                        progress.share_of(tokens, False, budget),
+                    ),
                 )
             ),
         ),

@@ -119,6 +119,8 @@ def who_gets_what(
     passed, wants, free = map(whole, ("passed", "wants", "free"))
     chunked, decode = truth("chunked_prefill"), truth("decode")
     given = progress.chunk(tokens, left, chunked)
+    most = whole("most")
+    share = progress.share_of(tokens, decode, most)
     drafts = progress.drafts_of(ahead, exist, last, decode)
     wanted = progress.wanted_tokens(exist, last, reach, ahead)
     room = progress.wanted_slots(slots, reach, tokens)
@@ -136,6 +138,18 @@ def who_gets_what(
                 implies(both(tokens > left, chunked, left >= 0), given == left),
                 implies(both(tokens > left, chunked, left < 0), given == 0),
             ),
+        ),
+        (
+            "a prompt may take all that it lacks, or the most that one may, and a decode all",
+            both(
+                implies(decode, share == tokens),
+                implies(both(negate(decode), tokens <= most), share == tokens),
+                implies(both(negate(decode), tokens > most), share == most),
+            ),
+        ),
+        (
+            "a prompt lacks tokens of its share if and only if it got fewer",
+            same(progress.lacks(left, tokens), tokens - left >= 1),
         ),
         (
             "a sequence decodes if and only if its newest token, a generated one, is all that it lacks",

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, TypeVar
 
 from lineclear_spec.actions import ACTIONS
+from lineclear_spec.device import run
 from lineclear_spec.dialect import register
+from lineclear_spec.kv_ghosts import KvDevice
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase, target_of
 from lineclear_spec.mutants import is_guard, parsed
@@ -70,6 +72,7 @@ class GhostLedger(Ledger):
         releases: per request, how often it ended.
         born: per request, the last operation decided before its present residence began.
         totals: per step issued its tokens, its sequences and its forward.
+        device: what carries the operations out, each as late as it may unless it is asked to before.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -81,8 +84,10 @@ class GhostLedger(Ledger):
         self.releases: dict[Request, int] = {}
         self.born: dict[Request, int] = {}
         self.totals: dict[int, tuple[int, int, int]] = {}
+        self.device = KvDevice(self)
         self.requests: list[Request] = []
         self.sequences: list[Sequence] = []
+        self.settling = 0  # the copy that is being settled
         self.collecting: list[str] | None = None
         self.branching = 0
 
@@ -144,6 +149,7 @@ class GhostLedger(Ledger):
         new.releases = {requests[r]: n for r, n in self.releases.items()}
         new.born = {requests[r]: n for r, n in self.born.items()}
         new.totals = self.totals.copy()
+        new.device = self.device.copy(new)
         return new
 
     def require(self, condition: bool, guard: str) -> None:
@@ -229,6 +235,7 @@ class GhostLedger(Ledger):
                 self.kv[sequence] += 1
         size = len(self.batch)
         self.totals[self.steps + 1] = (self.step_tokens + size, self.step_sequences + size, number)
+        self.device.forward(number)
 
     def write_kv(self, sequence: Sequence, tokens: int) -> None:
         """The next positions are written."""
@@ -247,3 +254,63 @@ class GhostLedger(Ledger):
     def lose_kv(self, sequence: Sequence) -> None:
         """Nothing is left."""
         self.kv[sequence] = 0
+
+    # ---- the device ----------------------------------------------------------------------------------
+
+    def note_swap(self, number: int, tier: int) -> None:
+        """What the copies bring."""
+        self.device.swap(number, tier)
+
+    def note_twin(self, number: int, sequence: Sequence, index: int) -> None:
+        """What the copy brings."""
+        self.device.twin(number, sequence.table[index].place)
+
+    def note_good(self, number: int) -> None:
+        """A copy is complete: if its request still waits for it, it has succeeded."""
+        self.settling = number
+        request = self.operations[number].request
+        if request is not None and request.copy == number:
+            self.device.good.add(number)
+
+    def note_voided(self, request: Request) -> None:
+        """Other tokens follow those that are known."""
+        for sequence in self.sequences:
+            if sequence.request is request:
+                self.device.forget(sequence, self.known(sequence))
+
+    def note_fork(self, parent: Sequence, child: Sequence) -> None:
+        """The child begins with what its parent knows."""
+        self.device.inherit(parent, child)
+        self.device.know(child, parent.known_tokens)
+
+    def note_sample(self, sequence: Sequence, accepted: int, rejected: int) -> None:
+        """If a draft is rejected, or drafts were dropped, the newest token is another than was foreseen."""
+        if rejected >= 1 or sequence.late_drafts >= 1:
+            self.device.forget(sequence, sequence.known_tokens + accepted - 1)
+        self.device.know(sequence, sequence.known_tokens + accepted)
+
+    def name_blocks(self, sequence: Sequence, names: Iterable[int]) -> None:
+        """The sequence's next blocks have these names."""
+        super().name_blocks(sequence, names)
+        self.device.know(sequence, self.known(sequence))
+
+    def close(self, number: int) -> None:
+        """The operation is complete: the device has run it, as late as it may. A copy that is closed and
+        not settled has failed.
+        """
+        copy = not self.operations[number].is_forward
+        if copy and self.settling != number and number not in self.device.ran:
+            self.device.fails.add(number)
+        self.settling = 0
+        self.device_runs(number)
+        for sequence in () if copy else self.batch:
+            self.device.know(sequence, self.known(sequence) + 1)
+        super().close(number)
+
+    def device_runs(self, number: int) -> None:
+        """The device carries out an operation, and before it what it waits for."""
+        if number in self.device.ran:
+            return
+        for earlier in self.device.before(number):
+            self.device_runs(earlier)
+        run(self.device, number)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from inspect import isfunction
 from typing import Any
@@ -30,82 +30,37 @@ from lineclear_spec import (
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.deltas import DELTAS
 from lineclear_spec.entering import STEP
+from lineclear_spec.goals import Goal, Unit, record, several, start_state
 from lineclear_spec.invariants import CPU, GPU, INVARIANTS, clauses
-from lineclear_spec.invariants.clause import NEVER
+from lineclear_spec.kv_obligations import KV_UNITS, kv_unit
 from lineclear_spec.lemmas import LEMMAS
 from lineclear_spec.parallel import in_parallel
 from lineclear_spec.questions import ENTERING_FIELDS, refuse_questions
 from lineclear_spec.state import (
     CONSTANTS,
-    FIELDS,
     Request,
     Sequence,
     State,
     background,
-    fresh,
     instance,
     numbering,
     quantify,
 )
 from lineclear_spec.symbolic import SymbolicLedger
-from lineclear_spec.terms import Term, raw
+from lineclear_spec.terms import raw
 from lineclear_spec.theorems import ADMISSION, CLAIMS, ORDER
-from lineclear_spec.vectors import Vector
 
-__all__ = ["ENTERING", "PROGRESS", "STEPS", "Goal", "Unit", "build", "every_key", "units"]
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """One obligation of a unit.
-
-    Attributes:
-        kind: initiation, preserved, contract, defined, refusal, base, step, arithmetic, ranking (a
-            measure that an action lowers or leaves) or progress (a decision, an order).
-        label: the invariant's clause, the contract's part or the primitive's precondition.
-        depth: how many of the unit's assumptions it may use.
-        formula: what is to be shown; None if nothing that the clause reads is written (*frame*).
-    """
-
-    kind: str
-    label: str
-    depth: int
-    formula: Any
-
-
-@dataclass(slots=True)
-class Unit:
-    """The obligations of one action or loop, over shared hypotheses."""
-
-    name: str
-    hypotheses: list[Any]
-    assumptions: list[Any] = field(default_factory=list)
-    goals: list[Goal] = field(default_factory=list)
-    guards: list[tuple[str, Any]] = field(default_factory=list)
-    before: State | None = None
-    after: State | None = None
-
-
-def record(ledger: SymbolicLedger, name: str) -> Any:
-    """An unknown argument of an action, by the name of its parameter.
-
-    Fields, constants and bound variables are z3 constants too, and two of one name are one value. No
-    name in Python has a dot.
-    """
-    own = f"argument.{name}"
-    if name == "request":
-        return ledger.wrap(Request, z3.Const(own, Request))
-    if name in ("sequence", "parent", "child"):
-        return ledger.wrap(Sequence, z3.Const(own, Sequence))
-    return Term(z3.Int(own))
-
-
-def several(ledger: SymbolicLedger, name: str) -> Vector:
-    """Any number of sequences."""
-    at = z3.Function(f"argument.{name}", z3.IntSort(), Sequence)
-    seat = z3.Function(f"argument.{name}.seat", Sequence, z3.IntSort())
-    size = z3.Int(f"argument.{name}.count")
-    return Vector(ledger, Sequence, size, lambda k: at(k), lambda q: seat(q))
+__all__ = [
+    "ENTERING",
+    "PROGRESS",
+    "STEPS",
+    "Goal",
+    "Unit",
+    "build",
+    "every_key",
+    "units",
+    "units_of_kv",
+]
 
 
 #: A block step with a contract, by its unit: two for a step whose target tier is written in the call.
@@ -145,7 +100,12 @@ def units() -> list[str]:
     entering = (
         list(ENTERING) if STEP else []
     )  # no scheduler has said what runs when a request enters
-    return ["start", "arithmetic", *LEMMAS, *STEPS, *ACTIONS, *PROGRESS, *entering, *orders]
+    return [*units_of_kv(), *PROGRESS, *entering, *orders]
+
+
+def units_of_kv() -> list[str]:
+    """What the theorem of KV rests on: the units of KV, and those of the whole table."""
+    return ["start", "arithmetic", *LEMMAS, *STEPS, *ACTIONS, *KV_UNITS]
 
 
 def keys_of(name: str) -> list[str]:
@@ -186,6 +146,8 @@ def _build(name: str, body: Callable[..., Any] | None) -> Unit:
         return start()
     if name == "arithmetic":
         return arithmetic()
+    if name in KV_UNITS:
+        return kv_unit(name, body)
     if name in LEMMAS:
         hypotheses, goals = LEMMAS[name]()
         return Unit(name, hypotheses, [], [Goal(kind, label, 0, g) for kind, label, g in goals])
@@ -283,33 +245,9 @@ def block_step(name: str) -> Unit:
     )
 
 
-#: What the empty ledger fixes: nothing is decided, held, named or counted, and every record that is
-#: still to be made is new. A request is as its caller made it, and a field that is written before it is
-#: read may have any value, so everything else is unknown in the start state.
-EMPTY = frozenset(
-    "until_gpu until_cpu touch_gpu touch_cpu ref length alive steady last_step phase queue width blocks "
-    "copy moved releases born batch_size issued done carried barrier steps settled step_tokens "
-    "step_sequences open is_forward name listed".split()
-)
-
-
 def start() -> Unit:
     """Every invariant holds of the empty ledger, whatever callers ask for later."""
-    fields: dict[str, Any] = {}
-    for name, (arguments, result) in FIELDS.items():
-        given = name in ("word", "opening")  # by the caller, whatever the ledger is
-        fields[name] = fresh(name if given else f"start_{name}", name)
-        if name in EMPTY:
-            nothing = z3.IntVal(0) if result == z3.IntSort() else z3.BoolVal(False)
-            fields[name] = (lambda *_, nothing=nothing: nothing) if arguments else nothing
-    for name in ("boundary", "ending"):
-        fields[name] = lambda _: z3.IntVal(NEVER)
-    for tier in ("gpu", "cpu"):
-        total = CONSTANTS[f"total_{tier}"]
-        fields[f"free_{tier}"] = total
-        fields[f"order_{tier}"] = lambda j, total=total: total - 1 - j
-        fields[f"position_{tier}"] = lambda p, total=total: total - 1 - p
-    state = State(fields)
+    state = start_state()
     bounds = [CONSTANTS["max_num_batched_tokens"] >= 0, CONSTANTS["max_num_seqs"] >= 0]
     goals = [
         Goal("initiation", c.name, 0, instance(c.domains, lambda *x, c=c: c.predicate(state, *x)))
@@ -346,6 +284,11 @@ def arithmetic() -> Unit:
             z3.Implies(b == a + s - 1, (a <= m * s) == (g <= m)),
         ),
         ("room of one block more is a block size more", (m + 1) * s == m * s + s),
+        (
+            "a slot of a block is a position in it",
+            z3.Implies(z3.And(0 <= b - m * s, b - m * s < s), g == m),
+        ),
+        ("a position is a slot of its block", z3.And(0 <= a - f * s, a - f * s < s)),
         ("ceil(0) is 0", z3.Implies(z3.And(a == 0, b == s - 1), z3.And(f == 0, g == 0))),
     ]
     return Unit(

@@ -60,7 +60,7 @@ PREMISES: dict[str, Premise] = {
             "tokens are dealt in the policy's order, and every decode gets one",
             "monitored",
             "the budget is a guard: `Config` demands max_num_batched_tokens >= max_num_seqs * "
-            "(1 + num_lookahead_slots), `progress.chunk` deals; the order of dealing is `step.py`'s, "
+            "(1 + num_lookahead_slots), `progress.share_of` and `chunk` deal; the order is `step.py`'s, "
             "and `Watch` raises an alarm if the first request does not advance",
         ),
         Premise(

@@ -73,6 +73,7 @@ def end(_ledger: Any, sequence: Any) -> None:
 
 def void_samples(ledger: Any, request: Any) -> None:
     """What steps issued so far sample for the request is worthless and will be dropped."""
+    ledger.note_voided(request)
     ledger.each(request.members, lambda sequence: forget_samples(ledger, sequence))
 
 
@@ -158,5 +159,6 @@ def forget_copy(ledger: Any, number: Any) -> None:
     """The request that a copy moved waits for it no longer."""
     operation = ledger.operations[number]
     ledger.demand(negate(operation.is_forward), "the operation is a copy")
+    ledger.note_good(number)
     request = operation.request
     request.copy = either(request.copy == number, 0, request.copy)

@@ -23,10 +23,12 @@ __all__ = [
     "grows",
     "kept_free",
     "known_on_admission",
+    "lacks",
     "least_tokens",
     "may_be_displaced",
     "may_be_passed",
     "room",
+    "share_of",
     "tokens_left",
     "wanted_blocks",
     "wanted_slots",
@@ -36,22 +38,36 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """An amount of each resource: whole numbers, or formulas."""
+    """An amount of each resource: whole numbers, or formulas.
+
+    Attributes:
+        blocks: of the GPU pool.
+        seats: sequences that may run.
+        tokens: of the step.
+        worst: blocks that may be needed in the worst case; 0 where that is not asked.
+    """
 
     blocks: Any = 0
     seats: Any = 0
     tokens: Any = 0
+    worst: Any = 0
 
     def __add__(self, other: Need) -> Need:
         """Both together."""
         return Need(
-            self.blocks + other.blocks, self.seats + other.seats, self.tokens + other.tokens
+            self.blocks + other.blocks,
+            self.seats + other.seats,
+            self.tokens + other.tokens,
+            self.worst + other.worst,
         )
 
     def __sub__(self, other: Need) -> Need:
         """What is left of it."""
         return Need(
-            self.blocks - other.blocks, self.seats - other.seats, self.tokens - other.tokens
+            self.blocks - other.blocks,
+            self.seats - other.seats,
+            self.tokens - other.tokens,
+            self.worst - other.worst,
         )
 
     def covers(self, other: Need) -> Any:
@@ -60,6 +76,7 @@ class Need:
             (self.blocks >= other.blocks)
             & (self.seats >= other.seats)
             & (self.tokens >= other.tokens)
+            & (self.worst >= other.worst)
         )
 
 
@@ -104,7 +121,7 @@ def admits_others(preempted: Any, pause: Any, displaced: Any, blocked: Any) -> A
         preempted: a request was preempted so that another could grow.
         pause: a step that preempted for growth admits no request.
         displaced: the head has entered in a preempted request's place.
-        blocked: a request that runs did not get all the tokens that it could use.
+        blocked: a prompt that runs did not get its share of the tokens.
     """
     return both(negate(both(preempted, pause)), negate(displaced), negate(blocked))
 
@@ -152,6 +169,16 @@ def asked_tokens(tokens: Any, budget: Any) -> Any:
 def chunk(tokens: Any, left: Any, chunked: Any) -> Any:
     """How many of so many tokens a step with so many left takes: all, a part, or none."""
     return either(tokens <= left, tokens, either(chunked, larger(0, left), 0))
+
+
+def share_of(tokens: Any, decode: Any, most: Any) -> Any:
+    """How many of the tokens that a sequence could compute it may take while others could use them."""
+    return either(decode, tokens, smaller(tokens, most))
+
+
+def lacks(given: Any, share: Any) -> Any:
+    """Whether a prompt did not get its share."""
+    return given < share
 
 
 def decodes(exist: Any, reach: Any, prompt: Any) -> Any:

@@ -37,7 +37,7 @@ IN_STATES: dict[str, Callable[[GhostLedger], bool]] = {
     "both pools are full": lambda v: v.gpu.free == 0 and v.cpu.free == 0,
     "a block rests": lambda v: bool(v.resting),
     "a block is shared by two requests": lambda v: any(
-        b.ref > 1 and len({s.request for s in v.sequences if b in s.table}) > 1
+        b.ref > 1 and sum(any(b in s.table for s in r.members) for r in live(v)) > 1
         for b in v.cached.values()
     ),
     "a request that is swapped out names sealed blocks": lambda v: any(

@@ -32,7 +32,7 @@ LEMMA = "x * y is at least y, for x and y of at least 1"
 LEMMA_DENIED = "(not (=> (and (<= 1 x) (<= 1 y)) (<= y (* x y))))"
 FACTORS = (
     "f", "(- f)", "g", "(- g)", "(- f g)", "(- g f)", "(- (- g f) 1)", "(+ (- f g) 1)",
-    "(- m g)", "(- (- g 1) m)",
+    "(- m g)", "(- g m)", "(- (- g 1) m)",
 )  # fmt: skip
 
 README = """\

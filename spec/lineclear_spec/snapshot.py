@@ -14,6 +14,7 @@ from typing import Any
 from lineclear_spec.block_view import NO_BLOCK, NO_SEQUENCE, NOBODY, BlockView
 from lineclear_spec.ghosts import GhostLedger, bare
 from lineclear_spec.invariants.clause import NEVER
+from lineclear_spec.kv_view import DeviceView
 from lineclear_spec.records import COMPUTE, CPU, GPU, Block, Pool, Request, Sequence
 from lineclear_spec.view import Derived
 
@@ -41,11 +42,12 @@ def listed_days(calendar: dict[int, dict[Sequence, None]]) -> dict[Sequence, int
     return days
 
 
-class ConcreteView(BlockView, Derived):
+class ConcreteView(DeviceView, BlockView, Derived):
     """A snapshot of a ledger, read through the accessors of the symbolic state."""
 
     def __init__(self, ledger: GhostLedger) -> None:
         self.limits = ledger.limits
+        self.device = ledger.device.copy(ledger)
         self.requests = list(ledger.requests)
         self.sequences = list(ledger.sequences)
         self._request = {r: bare(r) for r in self.requests}
@@ -141,10 +143,12 @@ class ConcreteView(BlockView, Derived):
                     *range(1, self.scalars["issued"] + 1),
                     *self._open,
                     *(o for _, o, _ in self._touch),
+                    *self.device.ran,
                 }
             ),
             "step": list(range(self.scalars["steps"] + 2)),
             "tokens": list(range(max(self._kv.values(), default=0) + 2)),
+            **self.kv_domains(),
         }
 
     @staticmethod

@@ -14,7 +14,9 @@ from typing import Any
 
 import z3
 
+from lineclear_spec.kv_fields import KV_FIELDS, KvView
 from lineclear_spec.records import GPU
+from lineclear_spec.sorts import Block, Bool, Int, Request, Sequence
 from lineclear_spec.view import Derived
 
 __all__ = [
@@ -41,16 +43,11 @@ __all__ = [
     "unique",
 ]
 
-Request = z3.DeclareSort("Request")
-Sequence = z3.DeclareSort("Sequence")
-Block = z3.DeclareSort("Block")
-Int = z3.IntSort()
-Bool = z3.BoolSort()
 DOMAINS: dict[str, Any] = {
     "request": Request,
     "sequence": Sequence,
     "block": Block,
-    **dict.fromkeys(("place", "index", "operation", "step", "tokens"), Int),
+    **dict.fromkeys(("place", "index", "operation", "step", "tokens", "kv_slot", "position"), Int),
 }
 
 #: field -> (argument sorts, result sort)
@@ -109,6 +106,8 @@ FIELDS |= dict.fromkeys(
     ("wait", "forward_of", "step_of", "tokens_of", "sequences_of"), ((Int,), Int)
 )
 FIELDS |= {"request_of": ((Int,), Request)}
+#: What the proofs of KV remember, which no guard and no other invariant reads.
+FIELDS |= KV_FIELDS
 
 CONSTANTS = {
     name: z3.Int(name)
@@ -177,7 +176,7 @@ def room_of_one_more() -> Any:
     )
 
 
-class State(Derived):
+class State(KvView, Derived):
     """One state: every field, and which of them were read."""
 
     def __init__(self, fields: dict[str, Any], reads: set[str] | None = None) -> None:
@@ -325,12 +324,24 @@ def numbering() -> Iterator[None]:
         _numbers = before
 
 
-def quantify(domains: tuple[str, ...], predicate: Callable[..., Any]) -> Any:
-    """The predicate for every value of its variables."""
+def quantify(
+    domains: tuple[str, ...],
+    predicate: Callable[..., Any],
+    patterns: Callable[..., list[tuple[Any, ...]]] | None = None,
+) -> Any:
+    """The predicate for every value of its variables.
+
+    Args:
+        domains: of the variables.
+        predicate: of their values.
+        patterns: lists of terms, of the variables: where one list of them is met, the predicate is used.
+            A solver chooses if there are none.
+    """
     if not domains:
         return predicate()
     variables = [z3.Const(f"{'oqbripst'[i]}_{d}", DOMAINS[d]) for i, d in enumerate(domains)]
-    return z3.ForAll(variables, predicate(*variables))
+    found = [z3.MultiPattern(*terms) for terms in patterns(*variables)] if patterns else []
+    return z3.ForAll(variables, predicate(*variables), patterns=found)
 
 
 def instance(domains: tuple[str, ...], predicate: Callable[..., Any]) -> Any:

@@ -31,6 +31,7 @@ class Ghosts:
 
     state: State
     assume: Callable[[Any], None]
+    _write_rows: Callable[[Any, State], None]
 
     def note_move(self, request: Any, event: str) -> None:
         """An admission begins a residence; an end is counted."""
@@ -63,6 +64,7 @@ class Ghosts:
         s.put("tokens_of", (step,), old.step_tokens + old.batch_size)
         s.put("sequences_of", (step,), old.step_sequences + old.batch_size)
         s.put("step_of", (o,), step)
+        self._write_rows(number, old)
 
     def write_kv(self, sequence: Any, tokens: Any) -> None:
         """The step being built writes the KV of the next positions."""

@@ -196,6 +196,7 @@ class Records:
     wrote: bool
     assume: Callable[[Any], None]
     demand: Callable[..., None]
+    _begin_with_prompt: Callable[[Any, Any], None]
 
     # ---- numbers -----------------------------------------------------------------------------------
 
@@ -239,6 +240,7 @@ class Records:
         s.fields["word"] = lambda x, i: z3.If(
             z3.And(x == q, 0 <= i, i < prompt), opening(request.z, i), word(x, i)
         )
+        self._begin_with_prompt(q, request.z)
         self.wrote = True
         return Record(self, q)
 

@@ -51,7 +51,8 @@ OPERATIONS = frozenset(
     words("ledger")
     & set(
         "require demand branch need block_of allowed is_open write_kv share_kv lose_kv name_of is_listed "
-        "all_listed listing inherit forget_name".split()
+        "all_listed listing inherit forget_name note_swap note_twin "
+        "note_fork note_sample".split()
     )
 )
 #: What the kernel itself is written in besides: operators of the ledger, of a pool, of a list.
@@ -90,7 +91,7 @@ OWN_WRITABLE = frozenset("phase offset steady alive void issued steps wait".spli
 #: What a policy may read of a request.
 OF_REQUEST = frozenset(
     "prompt_tokens max_tokens n priority predicted_tokens arrival_time deadline number arrival generated "
-    "order rank blocks seats tokens".split()
+    "order rank blocks seats tokens worst".split()
 )
 EXPRESSIONS = (
     ast.Name, ast.Constant, ast.Attribute, ast.Call, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Subscript,

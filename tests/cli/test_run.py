@@ -22,9 +22,11 @@ def test_a_tiny_model_short_of_memory_gives_the_tokens_of_an_ample_pool(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     result = output(
-        capsys, "--device", "cpu", "--num-requests", "16", "--compare", "--verify-each-step"
-    )
+        capsys, "--device", "cpu", "--num-requests", "16", "--compare", "--verify-each-step",
+        "--preemption-mode", "by_length",
+    )  # fmt: skip
     assert result["finished"] == 16
+    assert result["prefix_cache"]["queried_tokens"] == 0  # a choice of swaps turns it off
     assert result["same_tokens"] is True
     assert result["preemptions"]["swap"] >= 1
     assert result["preemptions"]["recompute"] >= 1
@@ -34,12 +36,27 @@ def test_a_tiny_model_short_of_memory_gives_the_tokens_of_an_ample_pool(
     assert result["bytes_out"] >= result["bytes_in"] > 0
 
 
+def test_prefix_caching_is_on_unless_it_is_turned_off(capsys: pytest.CaptureFixture[str]) -> None:
+    run = ("--device", "cpu", "--num-requests", "12", "--compare", "--verify-each-step")
+    result = output(capsys, *run)
+    assert result["same_tokens"] is True
+    assert result["preemptions"]["swap"] == 0
+    assert result["preemptions"]["recompute"] >= 1
+    assert result["prefix_cache"]["queried_tokens"] > 100
+    assert result["prefix_cache"]["evicted_blocks"] > 0
+    off = output(capsys, *run[:4], "--prefix-caching", "off")
+    assert set(off["prefix_cache"].values()) == {0}
+    assert main(["run", *run[:4]]) == 0
+    assert "prefix cache  0 of " in capsys.readouterr().out
+
+
 def test_without_a_model_tags_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
     result = output(capsys, "--model", "none", "--steps", "200", "--device", "cpu", "--seed", "4")
     assert result["steps"] >= 200
     assert result["wrong_slots"] == 0
     assert result["slots_checked"] > 10_000
     assert result["events"]["fork"] > 0
+    assert result["events"]["hits"] > 0
 
 
 def test_the_text_says_what_happened(capsys: pytest.CaptureFixture[str]) -> None:

@@ -175,7 +175,8 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 
 def served(path: Path | bool | None, **changes: Any) -> LLM:
-    return LLM(model(), calibration=path, seed=3, **{**BASE, **STARVED, **changes})
+    settings = {**BASE, **STARVED, "preemption_mode": "auto", **changes}
+    return LLM(model(), calibration=path, seed=3, **settings)
 
 
 @pytest.mark.parametrize(("costs_", "mode"), [(Costs(1, 90), "swap"), (Costs(90, 1), "recompute")])
@@ -243,12 +244,13 @@ def test_on_a_gpu_costs_are_measured_at_start_and_kept(tmp_path: Path) -> None:
 
     chosen = load_model("tiny-llama", device="cuda", dtype=torch.bfloat16)
     path = tmp_path / "costs.json"
-    llm = LLM(chosen, calibration=path, **{**BASE, **STARVED})
+    settings = {**BASE, **STARVED, "preemption_mode": "auto"}
+    llm = LLM(chosen, calibration=path, **settings)
     assert llm.calibrated.endswith(f"kept in {path}")
     assert 0 < llm.config.swap_token_cost < 1000
     assert 0 < llm.config.recompute_token_cost < 1000
     assert llm.runner.eager == llm.runner.replayed == 0
-    again = LLM(chosen, calibration=path, **{**BASE, **STARVED})
+    again = LLM(chosen, calibration=path, **settings)
     assert again.config == llm.config
     for each in (llm, again):
         each.close()

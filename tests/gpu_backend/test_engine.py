@@ -139,7 +139,7 @@ def test_branches_share_their_prompt_and_differ_afterwards() -> None:
     (found,) = llm.generate([prompts()[0]], SAMPLED)
     assert len({tuple(c.token_ids) for c in found.outputs}) == 3
     assert [c.index for c in found.outputs] == [0, 1, 2]
-    assert engine.scheduler.ledger.gpu.free == 200
+    assert engine.scheduler.cache.available == 200
     for branch in range(3):  # each equals its output alone, under its own number
         assert run_alone(branch) == found.outputs[branch].token_ids
 
@@ -202,7 +202,7 @@ def test_a_stop_token_ends_a_sequence_with_it() -> None:
     assert done.token_ids == greedy[: at + 1]
     assert (done.finish_reason, done.stop_reason) == ("stop", greedy[4])
     assert not engine.busy
-    assert engine.scheduler.ledger.gpu.free == 200
+    assert engine.scheduler.cache.available == 200
 
 
 def test_the_models_own_end_counts_unless_it_is_ignored() -> None:
@@ -289,7 +289,7 @@ def test_an_abort_ends_one_request_and_nobody_else() -> None:
             assert expected()[k][: len(output.outputs[0].token_ids)] == output.outputs[0].token_ids
         else:
             assert output.outputs[0].token_ids == expected()[k]
-    assert engine.scheduler.ledger.gpu.free == 12
+    assert engine.scheduler.cache.available == 12
 
 
 # ---- failures -------------------------------------------------------------------------------------
@@ -327,7 +327,7 @@ def test_a_forward_that_raises_once_costs_time_and_no_token(depth: int, n: int) 
         assert all(o.error is not None or mine == want for o, mine, want in pairs)
         assert any(o.error is None for o in found)
     assert len(llm.engine.failures) == 2
-    assert llm.engine.scheduler.ledger.gpu.free == 40
+    assert llm.engine.scheduler.cache.available == 40
 
 
 def test_a_forward_that_always_raises_ends_requests_with_the_error_and_the_engine_goes_on() -> (

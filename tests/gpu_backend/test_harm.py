@@ -173,7 +173,7 @@ def test_a_request_whose_row_always_raises_ends_alone(depth: int, pool: dict[str
     assert max(raised) > 1
     assert raised.count(1) >= 2
     assert llm.engine.scheduler.counters.restarted == 1  # no other request starts again
-    assert llm.engine.scheduler.ledger.gpu.free == llm.config.num_gpu_blocks
+    assert llm.engine.scheduler.cache.available == llm.config.num_gpu_blocks
     assert len(llm.engine.book.free) == len(llm.engine.book.known)
 
 
@@ -257,7 +257,7 @@ def test_branches_that_have_ended_end_again_where_they_did() -> None:
     llm.engine.run()
     assert llm.engine.scheduler.counters.restarted == 1
     assert output.outputs == wanted.outputs
-    assert llm.engine.scheduler.ledger.gpu.free == 200
+    assert llm.engine.scheduler.cache.available == 200
 
 
 def test_two_failures_of_one_life_count_once() -> None:
@@ -363,7 +363,7 @@ def test_a_text_that_cannot_be_made_ends_its_own_request() -> None:
             assert output.outputs[0].finish_reason == "error"
         else:
             assert output.outputs[0].token_ids == expected()[number]
-    assert engine.scheduler.ledger.gpu.free == 200
+    assert engine.scheduler.cache.available == 200
 
 
 # ---- seeds ----------------------------------------------------------------------------------------

@@ -80,3 +80,19 @@ def test_the_benchmark_of_a_forward_runs_on_the_cpu() -> None:
     assert found["sequences"] == 6
     assert found["padded slots over slots"] >= 1.0
     assert all(value > 0 for name, value in found.items() if name.endswith("us"))
+
+
+def test_the_benchmark_of_prefix_caching_runs_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("triton")
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    section = importlib.import_module("gpu_caching")
+    turns = section.turns({}, "cpu", "tiny-llama", 64, 1)
+    assert turns["tokens found by the second"] == 80
+    found = section.parity({}, "cpu", 12, 24, 30)
+    assert found["tokens found"] > 0
+    assert found["wrong"] == 0
+    with pytest.raises(AssertionError, match="too short"):
+        section.parity({}, "cpu", 2, 12, 1000)
+    tags = section.tags({}, 40, True, "cpu")
+    assert tags["events: hits"] > 0
+    assert tags["steps"] >= 40

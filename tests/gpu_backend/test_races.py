@@ -249,3 +249,142 @@ def test_two_hundred_thousand_steps_with_failures_and_aborts() -> None:
         events = failing(seed).run(2_000).events
         assert events["failed"] >= 20
         assert events["abort"] >= 100
+
+
+# ---- prefix caching ------------------------------------------------------------------------------
+
+
+#: Prompts that mostly begin as an earlier sequence did.
+SHARING = Load(waiting=1, prompt=60, output=20, shared=0.9, abort=0.03, fail=0.1, reset=0.01)
+
+
+def caching(
+    seed: int, kind: type[TagRun] = TagRun, load: Load | None = None, **changes: Any
+) -> TagRun:
+    """A run whose requests share blocks, with two steps in flight and copies in any order."""
+    settings = {"prefix_caching": "all", "num_gpu_blocks": 64, "block_size": 4}
+    load = load or SHARING
+    streams = DelayedStreams(seed=seed)
+    check = kind is TagRun
+    return kind(pressure(**settings | changes), seed, load=load, streams=streams, check=check)
+
+
+@pytest.mark.parametrize(
+    ("mode", "depth", "policy"),
+    [("recompute", 2, "priority"), ("swap", 2, "fcfs"), ("auto", 1, "vtc")],
+)
+def test_requests_that_share_blocks_read_their_own_content(
+    mode: str, depth: int, policy: str
+) -> None:
+    made = caching(depth, preemption_mode=mode, depth=depth, scheduling_policy=policy)
+    events = made.run(160).events
+    assert events["hits"] > 150
+    assert events["evict"] > 20
+    assert events["recompute"] >= 3
+    assert events["fork"] >= 3
+    assert events["reset"] >= 1
+    if mode == "swap":
+        assert events["swap"] >= 1
+    assert made.hazards is not None
+    assert made.names is not None
+    assert {*made.names.live} <= {*made.lives}
+
+
+def test_recorded_steps_share_blocks_as_launched_ones_do() -> None:
+    made = caching(1)
+    recorded = TagRun(
+        made.config, 1, load=made.load, streams=DelayedStreams(seed=1), graphs=RecordedGraphs()
+    )
+    events = recorded.run(50).events
+    assert events["hits"] > 30
+    assert events == made.run(50).events
+
+
+class WithoutSalt(TagRun):
+    """Names blocks as if all requests had one salt."""
+
+    def _add(self, request: Any, tokens: list[int]) -> Any:
+        names = self.names
+        assert names is not None
+        add = names.add
+        names.add = (  # type: ignore[method-assign]
+            lambda request_id, tokens, salt, submit: add(request_id, tokens, None, submit)
+        )
+        try:
+            return super()._add(request, tokens)
+        finally:
+            names.add = add  # type: ignore[method-assign]
+
+
+class TooEarly(TagRun):
+    """Names a block one token before it is full, with a guess of that token."""
+
+    def _decide(self, flight: Any, tokens: list[int]) -> None:
+        names = self.names
+        assert names is not None
+        learned = names.learned
+
+        def early(sequences: Any) -> None:
+            listed = [name for name in sequences if name in self.book.lane]
+            lanes = [self.book.lane[name] for name in listed]
+            self.book.tokens[lanes, self.book.known[lanes]] = 1
+            self.book.known[lanes] += 1
+            learned(listed)
+            self.book.known[lanes] -= 1
+
+        names.learned = early  # type: ignore[method-assign]
+        try:
+            super()._decide(flight, tokens)
+        finally:
+            names.learned = learned  # type: ignore[method-assign]
+
+    def _prompt(self, length: int) -> list[int]:
+        """Some prompts hold the guess where an earlier sequence goes on otherwise."""
+        tokens = super()._prompt(length)
+        if self.said and self.random.random() < 0.7:
+            size = self.config.block_size
+            said = self.random.choice(self.said)[:length]
+            full = len(said) // size * size
+            tokens[:full] = [*said[: full - 1], 1][:full]
+        return tokens
+
+
+@pytest.mark.parametrize("kind", [WithoutSalt, TooEarly])
+def test_wrong_names_are_seen_by_the_tags(kind: type[TagRun]) -> None:
+    load = Load(waiting=1, prompt=60, shared=0.95, private=0.0, groups=0.0)
+    run = caching(3, kind, load, num_gpu_blocks=200, max_num_seqs=4)
+    with pytest.raises(WrongTag, match="not its own"):
+        run.run(400)
+
+
+class Early(TagRun):
+    """A scheduler that publishes blocks before committed steps have computed them."""
+
+    def _launch(self) -> None:
+        super()._launch()
+        ledger = self.scheduler.ledger
+        for entry in self.scheduler.entries.values():
+            for sequence in entry.record.members:
+                full = (
+                    min(ledger.reach(sequence), ledger.known(sequence)) // ledger.limits.block_size
+                )
+                for index in range(min(full, len(sequence.words), len(sequence.table))):
+                    name, block = sequence.words[index], sequence.table[index]
+                    running = entry.record in ledger.running and not entry.record.copy
+                    if running and name not in ledger.cached and block.ref == 1 and not block.name:
+                        ledger.seal_entry(sequence, index, name)
+
+
+def test_blocks_that_are_published_in_flight_are_seen_by_the_audit() -> None:
+    made = caching(1, Early)
+    made.hazards = Hazards()
+    with pytest.raises(InvariantViolation, match="own_words"):
+        made.run(60)
+
+
+@pytest.mark.deep
+def test_many_steps_with_shared_blocks() -> None:
+    for seed in range(60):
+        mode = ("recompute", "swap", "auto")[seed % 3]
+        events = caching(seed, preemption_mode=mode, depth=1 + seed % 2).run(2_000).events
+        assert events["hits"] > 1_000

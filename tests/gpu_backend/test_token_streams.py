@@ -85,7 +85,7 @@ def test_a_stream_that_is_left_aborts_its_request_and_no_other(leave: str) -> No
     assert not llm.streams.unread
     while llm.engine.busy:
         llm.engine.step()
-    assert llm.engine.scheduler.ledger.gpu.free == 200
+    assert llm.engine.scheduler.cache.available == 200
 
 
 def test_a_stream_hands_out_the_abort_that_ends_it() -> None:

@@ -88,7 +88,7 @@ def test_one_request_from_its_prompt_to_its_last_token() -> None:
         (0, 4, "length")
     ]
     assert scheduler.schedule().is_empty
-    assert scheduler.stats()["vllm:gpu_cache_usage_perc"] == 0
+    assert scheduler.stats()["gpu_cache_usage_perc"] == 0
 
 
 def test_a_stop_token_ends_a_request_early_and_its_id_is_free_again() -> None:
@@ -171,7 +171,7 @@ def test_a_plan_may_move_blocks_and_compute_nothing() -> None:
 def calls_of_a_quiet_step(running: int) -> int:
     """Python functions called by one step that only decodes."""
     scheduler = make(
-        num_gpu_blocks=3 * running, max_num_seqs=running, max_num_batched_tokens=6 * running
+        num_gpu_blocks=3 * running, max_num_seqs=running, max_num_batched_tokens=24 * running
     )
     for name in range(running):
         scheduler.add(request(name, most=7))

@@ -120,7 +120,7 @@ def test_what_can_never_run_is_rejected_with_the_figures(
     assert isinstance(answer, Rejected)
     assert re.search(reason, answer.reason), answer.reason
     assert not scheduler.entries
-    assert scheduler.stats()["lineclear:requests_rejected_total"] == 1
+    assert scheduler.stats()["requests_rejected_total"] == 1
 
 
 def test_what_just_fits_into_the_empty_pool_is_accepted_and_runs_to_its_end() -> None:

@@ -14,9 +14,10 @@ pytest.importorskip("z3")
 from evaluated import Values
 from two_readings import SMALL, Both, compare, with_tables
 
+from lineclear_spec.kv_fields import KV_FIELDS
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.operators import OPERATORS
-from lineclear_spec.records import FORWARD, Sequence
+from lineclear_spec.records import CPU, FORWARD, GPU, Sequence
 
 
 def test_ghosts_do_nothing_on_plain_data() -> None:
@@ -62,5 +63,50 @@ def test_ghosts() -> None:
                 lambda v, t=tokens, a=first, b=second: run(v, a, b, t, a.request, 1),
                 lambda s, p=p, q=q, n=n, r=r, o=o: run(s, p, q, n, r, o),
                 shared,
-                frozenset(),
+                frozenset(KV_FIELDS),
+            )
+
+
+def test_ghosts_of_kv() -> None:
+    """What is remembered of copies and of tokens is the same in both readings."""
+    fields = {
+        "note_swap": ("writes_gpu", "writes_cpu", "version_gpu", "version_cpu"),
+        "note_twin": ("writes_gpu", "version_gpu"),
+        "note_good": ("good",),
+        "note_voided": ("token_kv",),
+        "note_fork": ("token_kv",),
+        "note_sample": ("token_kv",),
+    }
+    for name, compared in fields.items():
+        for state in SMALL[:6]:
+            ledger = with_tables(state)
+            first, second = ledger.sequences[:2]
+            first.known_tokens, second.known_tokens = 2, 1
+            kind = "copy_block" if name == "note_twin" else "swap_in"
+            number = ledger.decide(kind, first.request)
+            if name == "note_good":
+                first.request.copy = number
+            if name == "note_swap":
+                ledger.note_copies(CPU, [0], GPU, [1])
+            if name == "note_twin":
+                if not first.table:
+                    continue
+                ledger.note_copies(GPU, [7], GPU, [first.table[0].place])
+            both = Both(ledger)
+            p, q, n = both.record(first), both.record(second), both.record(number)
+            r, one, none = both.record(first.request), both.record(1), both.record(0)
+            plain = {
+                "note_swap": (number, GPU), "note_twin": (number, first, 0), "note_good": (number,),
+                "note_voided": (first.request,), "note_fork": (first, second), "note_sample": (first, 1, 1),
+            }[name]  # fmt: skip
+            formulas = {
+                "note_swap": (n, GPU), "note_twin": (n, p, none), "note_good": (n,), "note_voided": (r,),
+                "note_fork": (p, q), "note_sample": (p, one, one),
+            }[name]  # fmt: skip
+            compare(
+                both,
+                lambda v, name=name, a=plain: getattr(v, name)(*a),
+                lambda s, name=name, a=formulas: getattr(s, name)(*a),
+                lambda _, after: {"foreseen": after.token_kv},
+                frozenset(KV_FIELDS) - set(compared),
             )

@@ -22,6 +22,7 @@ from lineclear_spec.concrete import breaches
 from lineclear_spec.explore import apply, prepare, replay, search
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.keys import state_key
+from lineclear_spec.kv_ghosts import KvRow
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.mutants import statements
 from lineclear_spec.records import GPU, Limits, Refused
@@ -82,13 +83,17 @@ def test_a_copy_shares_no_record_and_no_container() -> None:
     copy = ledger.clone()
 
     def reached(root: Any, seen: dict[int, Any]) -> dict[int, Any]:
-        if id(root) in seen or isinstance(root, int | str | frozenset | tuple | type | None):
+        if id(root) in seen or isinstance(
+            root, int | str | frozenset | tuple | KvRow | type | None
+        ):
             return seen
         if type(root).__name__ in ("Limits", "Phase", "builtin_function_or_method"):
             return seen
         seen[id(root)] = root
         if isinstance(root, dict):
             inside: list[Any] = [*root, *root.values()]
+        elif isinstance(root, set):
+            inside = list(root)
         elif isinstance(root, list):
             inside = [x for row in root for x in (row if isinstance(row, tuple) else (row,))]
         else:
@@ -309,7 +314,17 @@ def test_the_trap_is_gone_afterwards() -> None:
 
 # ---- poisoned ghosts -------------------------------------------------------------------------------
 
-GHOSTS = ("kv", "touched", "sources", "history", "releases", "born", "totals")
+GHOSTS = (
+    "kv",
+    "touched",
+    "sources",
+    "history",
+    "releases",
+    "born",
+    "totals",
+    "device",
+    "settling",
+)
 
 
 class Poisoned(AssertionError):

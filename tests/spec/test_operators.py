@@ -128,6 +128,10 @@ NOT_SAID = {
     "ledger.inherit",
     "ledger.is_listed",
     "ledger.all_listed",
+    "ledger.note_swap",
+    "ledger.note_twin",
+    "ledger.note_fork",
+    "ledger.note_sample",
     "endings.postpone",
 }
 

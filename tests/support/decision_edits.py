@@ -47,8 +47,8 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "one request more counts as running": (
         "scheduling/step.py",
-        "kept_free(self.config.watermark_blocks, len(live.running))",
-        "kept_free(self.config.watermark_blocks, len(live.running) + 1)",
+        "kept_free(self._kept(), len(live.running))",
+        "kept_free(self._kept(), len(live.running) + 1)",
     ),
     "a victim keeps a seat": (
         "scheduling/live_requests.py",
@@ -67,8 +67,8 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "nothing is displaced for seats": (
         "scheduling/step.py",
-        "own = Need(self.cache.gain(entry.record) + due[entry], entry.n, steady)",
-        "own = Need(self.cache.gain(entry.record) + due[entry], 0, steady)",
+        "own = Need(self.cache.gain(entry.record) + due[entry], entry.n, steady, most)",
+        "own = Need(self.cache.gain(entry.record) + due[entry], 0, steady, most)",
     ),
     "nothing is displaced for tokens": (
         "scheduling/step.py",
@@ -87,8 +87,58 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "prompts that go on are counted with the cut before the displacement": (
         "scheduling/step.py",
+        "Need(job.blocks, 0, self._share(job))",
+        "Need(job.blocks, 0, job.tokens if job.decode else self._chunk(self._share(job)))",
+    ),
+    "prompts that go on are counted whole before the displacement": (
+        "scheduling/step.py",
+        "Need(job.blocks, 0, self._share(job))",
         "Need(job.blocks, 0, job.tokens)",
-        "Need(job.blocks, 0, job.tokens if job.decode else self._chunk(job.tokens))",
+    ),
+    "no blocks are kept for what is still to be generated": (
+        "scheduling/step.py",
+        "kept += ledger.need(ceil(share * tokens))",
+        "kept += 0",
+    ),
+    "what is to be generated counts whole": (
+        "scheduling/step.py",
+        "kept += ledger.need(ceil(share * tokens))",
+        "kept += ledger.need(tokens)",
+    ),
+    "worst cases do not count": (
+        "scheduling/step.py",
+        "left = ledger.gpu.total - self.live.worst",
+        "left = ledger.gpu.total",
+    ),
+    "the worst case of a victim stays": (
+        "scheduling/step.py",
+        "most = ledger.worst_case(entry.record)",
+        "most = 0",
+    ),
+    "a prompt may take all tokens": (
+        "scheduling/step.py",
+        "share: int = share_of(job.tokens, job.decode, self.most)",
+        "share: int = job.tokens",
+    ),
+    "a policy's share is not asked for": (
+        "scheduling/step.py",
+        "        if self.asks and not job.decode:",
+        "        if False and self.asks and not job.decode:",
+    ),
+    "a prompt that got its share admits no other": (
+        "scheduling/step.py",
+        "self.blocked or lacks(tokens, share)",
+        "self.blocked or lacks(tokens, job.tokens)",
+    ),
+    "tokens that no other can use are left over": (
+        "scheduling/step.py",
+        "more = min(job.tokens - tokens, self._tokens_left)",
+        "more = 0",
+    ),
+    "a prompt that enters may take all tokens that are left": (
+        "scheduling/step.py",
+        "self._prefill(job, self._chunk(self._share(job)))",
+        "self._prefill(job, self._chunk(job.tokens))",
     ),
     "victims are spared the least important first": (
         "scheduling/victims.py",
@@ -160,7 +210,7 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "an unfinished prompt keeps no other out": (
         "scheduling/step.py",
-        "self.blocked = self.blocked or tokens < job.tokens",
+        "self.blocked = self.blocked or lacks(tokens, share)",
         "self.blocked = False",
     ),
     "what shares leave over is lost": (
@@ -265,8 +315,8 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "a request whose copy was discarded keeps its place": (
         "scheduling/transitions.py",
-        "            live.waiting.push(other)\n",
-        "",
+        "        self.live.waiting.push(entry)\n\n    def give_up_all",
+        "\n    def give_up_all",
     ),
     "ranks are kept after the policy failed": (
         "scheduling/live_requests.py",

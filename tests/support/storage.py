@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from lineclear_spec.ghosts import GhostLedger
+from lineclear_spec.kv_ghosts import KvDevice
 
 __all__ = ["everything"]
 
@@ -25,6 +26,8 @@ def everything(ledger: GhostLedger) -> dict[str, Any]:
     names |= {o: f"o{n}" for n, o in ledger.operations.items()}
 
     def plain(value: Any) -> Any:
+        if isinstance(value, KvDevice):
+            return [(k, plain(v)) for k, v in vars(value).items() if k != "ledger"]
         if isinstance(value, dict):
             return [(plain(k), plain(v)) for k, v in value.items()]
         if isinstance(value, list | tuple):

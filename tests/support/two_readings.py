@@ -17,6 +17,7 @@ import z3
 from evaluated import Values, reading
 
 from lineclear_spec.ghosts import GhostLedger
+from lineclear_spec.kv_fields import KV_FIELDS
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import CPU, GPU, Block, Broken, Limits, Request, Sequence
 from lineclear_spec.state import DOMAINS, FIELDS, State, numbering
@@ -27,7 +28,7 @@ from lineclear_spec.vectors import Vector
 GHOSTS = frozenset(
     "index rank holder slot seat order_gpu order_cpu position_gpu position_cpu owner_gpu owner_cpu "
     "batch batch_seat kv held".split()
-)
+) | frozenset(KV_FIELDS)
 Z3_SORTS = {
     "request": DOMAINS["request"],
     "sequence": DOMAINS["sequence"],

@@ -17,7 +17,15 @@ from lineclear.cli.numbers import real
 from lineclear.cli.output import add_backend, add_format, write_json, write_text
 from lineclear.cli.progress import Progress
 from lineclear.cli.settings import add_settings, import_from_here, read_settings
-from lineclear.cli.simulate import EMBEDDED_POOL, add_workload, check_every, load, step_time
+from lineclear.cli.simulate import (
+    EMBEDDED_POOL,
+    add_workload,
+    check_every,
+    load,
+    named_by,
+    step_time,
+)
+from lineclear.cli.summary import prefix_line
 
 if TYPE_CHECKING:
     from lineclear.simulation.compare import PolicyRow
@@ -127,6 +135,7 @@ def run(arguments: argparse.Namespace) -> int:
         import_from_here()
     config = read_settings(arguments, EMBEDDED_POOL if arguments.workload is None else {})
     workload = load(arguments)
+    named_by(workload, config)
     draw: Callable[[list[PolicyRow], str, str], list[str]] | None = None
     if arguments.plot is not None:  # report a missing extra before the runs, not after
         draw = import_module("lineclear.report.plots").draw
@@ -205,6 +214,8 @@ def table(rows: list[PolicyRow]) -> list[str]:
         lines.append(
             "".join(format(cell, width) for cell, (_, width) in zip(cells, COLUMNS, strict=True))
         )
+        found = prefix_line(result)
+        lines += [f"  prefix cache: {found}"] if found else []
         lines += [f"  violated: {violation}" for violation in result.violations]
         lines += [f"  policy failed: {failure}" for failure in result.failures]
         lines += [f"  stalled: {result.stalled}"] if result.stalled else []

@@ -61,14 +61,18 @@ def discard_output() -> None:
 
 
 def emit(text: str) -> None:
-    """Writes to standard output.
+    """Writes to standard output; escapes what it cannot encode.
 
     Raises:
         UsageError: it cannot take the text, as on a full disk.
         BrokenPipeError: its reader has gone.
     """
     try:
-        sys.stdout.write(text)
+        try:
+            sys.stdout.write(text)
+        except UnicodeEncodeError:  # half of a surrogate pair from a file, or an ASCII terminal
+            code = sys.stdout.encoding or "utf-8"
+            sys.stdout.write(text.encode(code, "backslashreplace").decode(code))
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -78,18 +82,13 @@ def emit(text: str) -> None:
 
 
 def write_text(text: str) -> None:
-    """Writes a result, ended by exactly one line break; escapes what the output cannot encode."""
-    whole = text.rstrip("\n") + "\n"
-    try:
-        emit(whole)
-    except UnicodeEncodeError:  # half of a surrogate pair from a file, or an ASCII terminal
-        code = sys.stdout.encoding or "utf-8"
-        emit(whole.encode(code, "backslashreplace").decode(code))
+    """Writes a result, ended by exactly one line break."""
+    emit(text.rstrip("\n") + "\n")
 
 
 def write_json(result: Mapping[str, Any]) -> None:
     """Writes a result as one JSON object, keys in the order given."""
-    write_text(json.dumps(result, indent=2, ensure_ascii=False))
+    emit(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
 
 
 def console(*, error: bool = False) -> Console:

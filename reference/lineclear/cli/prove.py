@@ -20,6 +20,8 @@ from lineclear.cli.files import need_folder
 from lineclear.cli.numbers import whole
 from lineclear.cli.output import add_backend, add_format, write_json, write_text
 from lineclear.cli.progress import Progress
+from lineclear.cli.prove_kv import NAME as KV
+from lineclear.cli.prove_kv import kv_json, kv_lines
 
 if TYPE_CHECKING:
     from lineclear_spec.judge import Verdict
@@ -31,6 +33,7 @@ __all__ = ["add_parser", "mutant_counts", "proof_lines", "prove_json", "run", "s
 EPILOG = """\
 examples:
   lineclear prove                              everything, then every mutant
+  lineclear prove kv                           the theorem of KV, its premises, and all that it rests on
   lineclear prove swap_out swap_in             two actions
   lineclear prove --invariant conservation     one invariant, every action
   lineclear prove --seeds 5 --no-mutants       five solver seeds
@@ -51,7 +54,9 @@ def add_parser(subparsers: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("actions", nargs="*", metavar="ACTION", help="default: every action")
+    parser.add_argument(
+        "actions", nargs="*", metavar="ACTION", help="default: every action; kv: the theorem of KV"
+    )
     parser.add_argument(
         "--invariant", action="append", default=[], metavar="NAME", help="repeatable"
     )
@@ -98,12 +103,13 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear_spec import prove
     from lineclear_spec.judge import judge_all
     from lineclear_spec.mutants import generate
-    from lineclear_spec.obligations import every_key, units
+    from lineclear_spec.obligations import every_key, units, units_of_kv
     from lineclear_spec.standings import belongs, standings
     from lineclear_spec.theorems import TABLE
 
     load_claims()
-    names = chosen(arguments.actions, units(), "action")
+    whole = arguments.actions == [KV]
+    names = units_of_kv() if whole else chosen(arguments.actions, units(), "action")
     from lineclear_spec.invariants import INVARIANTS
 
     wanted = chosen(arguments.invariant, list(INVARIANTS), "invariant")
@@ -148,12 +154,16 @@ def run(arguments: argparse.Namespace) -> int:
         theorems = standings(((r.key, r.status) for r in results), keys)
     if arguments.format == "json":
         content = prove_json(results, verdicts, solvers)
+        if whole:
+            content["kv"] = kv_json()
         if arguments.theorems:
             content["theorems"] = [theorem.as_dict() for theorem in theorems]
             content["table"] = [key for key in keys if belongs(key, TABLE)]
         write_json(content)
     else:
-        lines = theorem_lines(theorems) if theorems else proof_lines(results, verdicts)
+        lines = kv_lines(results) if whole else proof_lines(results, verdicts)
+        if theorems:
+            lines = theorem_lines(theorems)
         lines.append(f"  {proof_seconds:.1f} s to prove, by {' and '.join(solvers)}")
         write_text("\n".join(lines))
     code = status_of(results, verdicts)

@@ -31,8 +31,20 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
     "max_num_batched_tokens": (int, 8192, "maximum tokens per step"),
     "max_model_len": (int, 8192, "maximum tokens per sequence, prompt included"),
     "enable_chunked_prefill": (bool, True, "compute a prompt in several steps"),
+    "long_prefill_token_threshold": (
+        int,
+        None,
+        "tokens that one prompt may take of a step while others could use them; 0 is no limit "
+        "(default: a quarter of max_num_batched_tokens)",
+    ),
     "num_lookahead_slots": (int, 0, "draft tokens that a decode may verify"),
     "watermark": (float, 0.01, "share of the GPU pool that admission keeps free"),
+    "schedule_conservativeness": (
+        float,
+        0.0,
+        "share of the tokens that running requests may still generate to keep blocks free for",
+    ),
+    "capacity_policy": (str, "max_utilization", "max_utilization or guaranteed_no_evict"),
     "scheduling_policy": (
         str,
         "fcfs",
@@ -107,20 +119,29 @@ def option(text: str) -> tuple[str, Any]:
         return name.replace("-", "_"), value
 
 
-def read_settings(arguments: argparse.Namespace, defaults: Mapping[str, Any]) -> Config:
+def read_settings(
+    arguments: argparse.Namespace,
+    defaults: Mapping[str, Any],
+    complete: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
+) -> Config:
     """The configuration: flags override the file, which overrides defaults.
+
+    Args:
+        arguments: of the command.
+        defaults: of the command, where neither flags nor the file say anything.
+        complete: adds to the choice of flags and file what follows from it, before the defaults.
 
     Raises:
         UsageError: the file cannot be read, or a setting is invalid.
     """
     from lineclear.config import Config, ConfigError
 
-    chosen: dict[str, Any] = dict(defaults)
+    chosen: dict[str, Any] = {}
     written: dict[str, Any] = {}
     if arguments.config is not None:
         written = read_toml(arguments.config)
         try:
-            Config.from_mapping({**chosen, **written})  # so that an error names the file
+            Config.from_mapping({**defaults, **written})  # so that an error names the file
         except ConfigError as error:
             if not _mended(arguments, str(error)):
                 raise UsageError(f"{arguments.config}: {error}") from error
@@ -130,7 +151,7 @@ def read_settings(arguments: argparse.Namespace, defaults: Mapping[str, Any]) ->
         if value is not None:
             chosen[name] = dict(value) if name == "policy_options" else value
     try:
-        config = Config.from_mapping(chosen)
+        config = Config.from_mapping({**defaults, **complete(chosen)})
     except ConfigError as error:
         raise UsageError(str(error)) from error
     asked = {arguments.preemption_mode, written.get("preemption_mode")}

@@ -165,6 +165,7 @@ def run(arguments: argparse.Namespace) -> int:
     model = step_time(arguments.step_time)
     workload = load(arguments)
     holding = holding_of(config, workload) if arguments.guarantees else None
+    named_by(workload, config)
     journal_file = nullcontext() if arguments.journal is None else writing(arguments.journal)
     with journal_file as journal:
         simulation = Simulation(
@@ -190,6 +191,22 @@ def run(arguments: argparse.Namespace) -> int:
     if result.violations or broken_bounds(held):
         return REFUTED
     return INCONCLUSIVE if result.stalled else PASSED
+
+
+def named_by(workload: Workload, config: Config) -> None:
+    """Checks that the workload's prefix ids can name blocks, if they are to.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    from lineclear.workload.prefixes import check_prefixes
+    from lineclear.workload.workload import WorkloadError
+
+    if config.prefix_caching != "off":
+        try:
+            check_prefixes(workload, config.block_size)
+        except WorkloadError as error:
+            raise UsageError(str(error)) from error
 
 
 def holding_of(config: Config, workload: Workload) -> Holding:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lineclear.simulation.result import RunResult
 
-__all__ = ["summary"]
+__all__ = ["prefix_line", "summary"]
 
 COLUMNS = ("mean", "p50", "p90", "p99", "max")
 SPREADS = {
@@ -67,6 +67,9 @@ def summary(result: RunResult, *, progress: bool = True) -> str:
                 f"proved bound {result.bound:,}",
             )
         )
+    found = prefix_line(result)
+    if found:
+        rows.append(("prefix cache", found))
     if result.workload.source:
         rows.insert(1, ("source", result.workload.source))
     lines = [f"{name:12}  {value}" for name, value in rows]
@@ -90,6 +93,20 @@ def summary(result: RunResult, *, progress: bool = True) -> str:
     if len(result.rejected) > 5:
         lines.append(f"rejected {len(result.rejected) - 5:,} more; --format json lists them")
     return "\n".join(lines)
+
+
+def prefix_line(result: RunResult) -> str:
+    """What was found in the prefix cache; empty if it is off."""
+    metrics, caching = result.metrics, result.config.prefix_caching
+    if caching == "off":
+        return ""
+    if metrics["prefix_hit_rate"] is None:
+        return "on, but no request has prefix ids (hash_ids), so nothing can be found"
+    return (
+        f"{metrics['prefix_hit_rate']:.1%} of prompt tokens found, "
+        f"{metrics['prefix_hit_rate_unbounded']:.1%} with a cache without bound; "
+        f"{metrics['prefix_evicted_blocks']:,} blocks evicted"
+    )
 
 
 def no_guarantee(result: RunResult) -> list[str]:

@@ -29,6 +29,7 @@ class RequestShape:
         priority: higher is more important.
         tenant: whom it is charged to.
         slack: arrivals after its own by which it should be done, if it has a deadline.
+        family: with prefix caching, prompts of one family have the same tokens; 0 for none.
     """
 
     prompt: int
@@ -37,6 +38,7 @@ class RequestShape:
     priority: int = 0
     tenant: str | None = None
     slack: float | None = None
+    family: int = 0
 
     def __str__(self) -> str:
         """As it is written on the command line, and then what can't be written there."""
@@ -46,6 +48,7 @@ class RequestShape:
             f"p{self.priority}" * bool(self.priority),
             "" if self.tenant is None else f"@{self.tenant}",
             "" if self.slack is None else f"<{self.slack:g}",
+            f"~{self.family}" * bool(self.family),
         )
         return "".join(parts)
 
@@ -141,6 +144,7 @@ class SearchBounds:
                     "priority": s.priority,
                     "tenant": s.tenant,
                     "slack": s.slack,
+                    **({"family": s.family} if s.family else {}),
                 }
                 for s in self.shapes
             ],

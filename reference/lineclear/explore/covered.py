@@ -10,7 +10,7 @@ import random
 from dataclasses import replace
 from typing import Any
 
-from lineclear.config import MODES, POLICIES, VICTIMS, Config
+from lineclear.config import CAPACITY, MODES, POLICIES, VICTIMS, Config
 from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.cover import CoverRow, pairwise
 from lineclear.oracle.state import ceil_div
@@ -49,10 +49,13 @@ FACTORS: dict[str, tuple[Any, ...]] = {
     "costs": ((0.5, 1.0), (1.0, 1.0)),
     "depth": (1, 2),
     "chunks": (True, False),
+    "most": (0, None, 3),
     "drafts": (0, 2),
     "swapped_first": (False, True),
     "pause": (False, True),
     "watermark": (0.0, 0.25),
+    "reserve": (0.0, 0.5),
+    "capacity": CAPACITY,
     "seats": (4, 6),
     "waiting": (None, 3),
     "lengths": ("short", "whole step", "long"),
@@ -92,6 +95,9 @@ SMALL: CoverRow = {
     "seats": 4,
     "waiting": None,
     "lengths": "tiny",
+    "most": 0,
+    "reserve": 0.0,
+    "capacity": "max_utilization",
 }
 
 
@@ -115,6 +121,9 @@ def world(number: int, row: CoverRow) -> SearchBounds:
         max_num_batched_tokens=tokens if row["chunks"] else max(tokens, longest - 1),
         max_model_len=longest,
         enable_chunked_prefill=row["chunks"],
+        long_prefill_token_threshold=row["most"],
+        schedule_conservativeness=row["reserve"],
+        capacity_policy=row["capacity"],
         num_lookahead_slots=drafts,
         watermark=row["watermark"],
         scheduling_policy=policy,

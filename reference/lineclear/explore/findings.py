@@ -74,7 +74,7 @@ def stuck(graph: Graph) -> list[ProgressFinding]:
     ]
 
 
-UNFAIR = frozenset({"abort", "fail"})
+UNFAIR = frozenset({"abort", "fail", "reset"})
 
 
 def worked(edge: Edge) -> bool:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING, Any
 
-from lineclear.explore.orders import kept
+from lineclear.explore.orders import MEMBERS, kept
 from lineclear_spec.keys import state_key
 from lineclear_spec.progress import may_be_displaced
 from lineclear_spec.records import CPU
@@ -98,6 +98,9 @@ def world_key(world: World) -> tuple[Any, ...]:
         scheduler.draining, len(scheduler.policy_failures), flights,
         shown_to_policy(world, live) if world.bounds.own else kept(world, live),
         misplaced(world, live),
+        tuple([block.name for block in ledger.resting]),
+        tuple([(seat.get(s, gone), at) for s, at in scheduler.cache.pending.items()]),
+        spoiled(world),
     )  # fmt: skip
 
 
@@ -122,6 +125,18 @@ def misplaced(world: World, live: list[Any]) -> tuple[tuple[int, int, int], ...]
             places = [block.place for block in table]
             found += [(k, j, position) for position in bench.device.wrong(tier, places, tokens)]
     return tuple(found)
+
+
+def spoiled(world: World) -> tuple[int, ...]:
+    """Names under which a block is found whose content on the device is not what they stand for."""
+    found: list[int] = []
+    size = world.scheduler.config.block_size
+    for name, block in world.scheduler.ledger.cached.items():
+        family, place = divmod(name - 1, MEMBERS)
+        tokens = [-MEMBERS * family - place * size - k - 1 for k in range(size)]
+        if any(True for _ in world.bench.device.wrong("gpu", [block.place], tokens)):
+            found.append(name)
+    return tuple(sorted(found))
 
 
 def shown_to_policy(world: World, live: list[Any]) -> tuple[Any, ...]:

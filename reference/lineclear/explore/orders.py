@@ -30,8 +30,20 @@ if TYPE_CHECKING:
     from lineclear.explore.bounds import RequestShape, SearchBounds
     from lineclear.explore.world import World
 
-__all__ = ["REMEMBERS", "SHIFTED", "kept", "least", "remembers", "request_of", "shifted"]
+__all__ = [
+    "MEMBERS",
+    "REMEMBERS",
+    "SHIFTED",
+    "kept",
+    "least",
+    "remembers",
+    "request_of",
+    "shifted",
+    "tokens_of",
+]
 
+#: Names and tokens of one family.
+MEMBERS = 100
 #: Whose order rests on arrivals besides on what a request is.
 SHIFTED = frozenset({"aging", "sjf_aging", "edf", "ceiling"})
 REMEMBERS = frozenset({"vtc", "drr", "mlfq"})
@@ -61,7 +73,21 @@ def request_of(shape: RequestShape, name: int, *, timed: bool) -> Request:
         arrival_time=now,
         tenant=shape.tenant,
         deadline=None if shape.slack is None else now + shape.slack,
+        prefix_names=names_of(shape),
     )
+
+
+def names_of(shape: RequestShape) -> tuple[int, ...]:
+    """Names for as many blocks as its prompt may have: equal in one family, at one place."""
+    return (
+        tuple(MEMBERS * shape.family + k + 1 for k in range(shape.prompt)) if shape.family else ()
+    )
+
+
+def tokens_of(shape: RequestShape) -> list[int] | None:
+    """The tokens of its prompt: those of its family, or any."""
+    first = MEMBERS * shape.family
+    return [-first - k - 1 for k in range(shape.prompt)] if shape.family else None
 
 
 def least(bounds: SearchBounds) -> float:

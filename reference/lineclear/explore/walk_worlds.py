@@ -20,6 +20,7 @@ __all__ = ["SMALL", "drawn", "special", "worlds"]
 
 #: What the worlds of one rule, and the scripts, change.
 SMALL = Config(
+    long_prefill_token_threshold=0,
     num_gpu_blocks=4,
     num_cpu_blocks=3,
     block_size=1,
@@ -61,6 +62,9 @@ def drawn(seed: int) -> SearchBounds:
         bypass=choice((0, 0, 0, 1, 2)),
         swapped_first=draw.random() < 0.15,
         pause_after_preemption=draw.random() < 0.8,
+        long_prefill_token_threshold=choice((0, 0, None, 3)),
+        schedule_conservativeness=choice((0.0, 0.0, 0.5)),
+        capacity_policy=choice((*["max_utilization"] * 3, "guaranteed_no_evict")),
     )
     return pressed(seed, config)
 
@@ -125,6 +129,17 @@ def special() -> list[SearchBounds]:
                 RequestShape(3, 2, priority=1),
                 RequestShape(5, 1, priority=2),
             ),
+        ),
+        (
+            "long prompts leave tokens for others",
+            {
+                "num_gpu_blocks": 24,
+                "max_num_seqs": 4,
+                "max_model_len": 12,
+                "max_num_batched_tokens": 6,
+                "long_prefill_token_threshold": 2,
+            },
+            (RequestShape(9, 2), RequestShape(5, 2, priority=1), RequestShape(3, 2, priority=2)),
         ),
         (
             "a prompt goes on before the head",

@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from lineclear.explore.bounds import SearchBounds
-from lineclear.explore.orders import least, remembers, request_of, shifted
+from lineclear.explore.orders import least, remembers, request_of, shifted, tokens_of
 from lineclear.explore.witnesses import Notes, noted
 from lineclear.monitor.audit import audit
 from lineclear.monitor.hazards import Hazards
@@ -88,9 +88,10 @@ class World:
         )
         self.unasked = pickle.dumps(plain, 5)
         self.oracle = Oracle(self.scheduler)
+        self.judged = config.prefix_caching == "off"  # the oracle does not know prefix caching
         self.observer = Observer(self.scheduler.ledger)
         device = Device(bounds.config.block_size, hazards=Hazards())
-        self.bench = Bench(self.scheduler, device, self.oracle)
+        self.bench = Bench(self.scheduler, device, self.oracle if self.judged else None)
         self.handlers = self.observer.handlers
         self.notes = Notes()
         self.arrived = 0
@@ -134,7 +135,7 @@ class World:
         scheduler, observer = self.scheduler, self.observer
         scheduler.journal = scheduler.ledger.journal = self._told
         scheduler._step = self._step  # pyright: ignore[reportPrivateUsage]
-        self.bench.judge = self.oracle
+        self.bench.judge = self.oracle if self.judged else None
         observer.handlers = {
             name: getattr(observer, handler.__name__) for name, handler in self.handlers.items()
         }
@@ -182,6 +183,8 @@ class World:
         if bounds.aborts:
             for k in range(len(scheduler.entries)):
                 yield ("abort", k)
+            if scheduler.ledger.cached:
+                yield ("reset",)
 
     def choices(self) -> list[tuple[str, ...]]:
         """For each position of the oldest step in flight what may come of it."""
@@ -236,7 +239,7 @@ class World:
         self.arrived += self.bounds.arrivals is not None
         most = self.scheduler.config.max_waiting
         full = most is not None and len(self.scheduler.ledger.waiting) >= most
-        answer = self.bench.add(request_of(shape, self.names, timed=self.timed))
+        answer = self.bench.add(request_of(shape, self.names, timed=self.timed), tokens_of(shape))
         if isinstance(answer, Rejected) and not full:
             raise ValueError(f"{shape} is rejected: {answer.reason}; leave it out of the bounds")
 
@@ -244,6 +247,9 @@ class World:
         entry = self.live()[which]
         self.notes.aborted(self.scheduler, entry)
         self.bench.abort(entry.name)
+
+    def _reset(self) -> None:
+        self.scheduler.reset_prefix_cache()
 
     def _schedule(self) -> None:
         plan = self.plan = self.bench.schedule()

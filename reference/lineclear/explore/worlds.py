@@ -18,11 +18,12 @@ from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.orders import REMEMBERS
 from lineclear.explore.witnesses import SOMETIMES
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.situations import IN_STATES, OF_CACHING
+from lineclear_spec.situations import IN_STATES
 
 __all__ = [
     "OF_POLICIES",
     "SMALL",
+    "caching",
     "ci_worlds",
     "combinations",
     "deep_worlds",
@@ -42,6 +43,7 @@ SMALL: Mapping[str, Any] = MappingProxyType(
         "block_size": 1,
         "max_num_seqs": 2,
         "max_num_batched_tokens": 3,
+        "long_prefill_token_threshold": 0,
         "max_model_len": 6,
         "watermark": 0.0,
         "preemption_mode": "swap",
@@ -57,9 +59,9 @@ CALM: Mapping[str, Any] = MappingProxyType(
     {"live": 3, "aborts": False, "fails": False, "stops": False, "late": False}
 )
 
-#: Nothing of these is reached on purpose: the shapes of a search are such that none is rejected, and
-#: the oracle of the searches does not know prefix caching.
-LEFT_OUT = frozenset({"reject", *OF_CACHING})
+#: Nothing of these is reached on purpose: the shapes of a search are such that none is rejected, and a
+#: victim that names sealed blocks is recomputed.
+LEFT_OUT = frozenset({"reject", "a request that is swapped out names sealed blocks"})
 
 
 def small(preset: str = "default", /, **changes: Any) -> Config:
@@ -174,7 +176,49 @@ def special() -> list[SearchBounds]:
                (RequestShape(1, 2), RequestShape(1, 3, priority=1), RequestShape(2, 2, priority=2)), live=3,
                aborts=False, fails=False, stops=False),
         SearchBounds("no pause after a preemption", small(pause_after_preemption=False), (LONG, SHORT)),
+        *(
+            SearchBounds(
+                f"a prompt gets one token while others could use them, {policy}",
+                small(num_gpu_blocks=4, long_prefill_token_threshold=1, scheduling_policy=policy),
+                (RequestShape(3, 1), RequestShape(1, 2, priority=1)),
+                **calm,
+            )
+            for policy in ("fcfs", "priority", "fair")
+        ),
     ]  # fmt: skip
+
+
+def caching() -> list[SearchBounds]:
+    """Prompts that begin alike, with blocks of one token, and resets where the environment does all."""
+    on: dict[str, Any] = {"prefix_caching": "prompt", "preemption_mode": "recompute"}
+    long, short = RequestShape(2, 2, family=1), RequestShape(3, 1, family=1)
+    urgent = RequestShape(2, 2, priority=1, family=1)
+    calm: dict[str, Any] = {"aborts": False, "stops": False}
+    return [
+        SearchBounds("prompts begin alike", small(**on), (long, short)),
+        SearchBounds("two beginnings", small(**on), (short, RequestShape(2, 1, family=2))),
+        SearchBounds(
+            "prompts begin alike, two in flight", small(**on, depth=2), (long,), stops=False
+        ),
+        SearchBounds(
+            "prompts begin alike, an urgent one",
+            small(**on, scheduling_policy="priority"),
+            (RequestShape(1, 3, family=1), urgent),
+            **calm,
+        ),
+        SearchBounds(
+            "prompts begin alike, others are swapped",
+            small(**on | {"preemption_mode": "swap"}),
+            (RequestShape(1, 3), short),
+            **calm,
+        ),
+        SearchBounds(
+            "branches of a prompt that others begin with",
+            small(**on, num_gpu_blocks=5, max_num_seqs=3),
+            (RequestShape(2, 2, 2, family=1), short),
+            **calm,
+        ),
+    ]
 
 
 #: For each policy, options that are small, and requests that it puts in another order than that of
@@ -274,7 +318,7 @@ def combinations() -> list[SearchBounds]:
 
 def ci_worlds() -> list[SearchBounds]:
     """The worlds that continuous integration searches."""
-    return [*grid(), *whole(), *victims(), *special(), *policies()]
+    return [*grid(), *whole(), *victims(), *special(), *caching(), *policies()]
 
 
 #: Worlds in which the environment does everything that it may, for the quickest check: aborts, stops,

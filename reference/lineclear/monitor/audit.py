@@ -70,6 +70,9 @@ def audit_orders(scheduler: Readings) -> int:
         raise InvariantViolation(
             "steady", "the rows of steady sequences are not those of the ledger"
         )
+    cache = scheduler.cache
+    if not {*cache.held} <= {*ledger.cached} or not cache.forgotten <= {*cache.held}:
+        raise InvariantViolation("catalogue", "a reader holds a block that cannot be found")
     for flight in scheduler.flights:
         plan, limits = flight.plan, ledger.limits
         groups = plan.scheduled_seq_groups
@@ -85,7 +88,7 @@ def audit_orders(scheduler: Readings) -> int:
         raise InvariantViolation(
             "budget", f"{scheduler.seats} seats of {ledger.limits.max_num_seqs}"
         )
-    return 9
+    return 10
 
 
 def audit_ledger(ledger: Ledger) -> int:

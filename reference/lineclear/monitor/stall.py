@@ -28,12 +28,14 @@ __all__ = ["GUARDS", "BlockedRequest", "Holder", "Stall", "stall_report"]
 GUARDS = {
     "open_copy": "a copy of it is not complete; tell `complete` when it is",
     "blocks": "the pool lacks blocks for all its tokens",
+    "worst_cases": "the running requests may need the blocks that it may need",
     "seats": "max_num_seqs sequences run",
     "tokens": "max_num_batched_tokens are dealt",
     "head_of_line": "a request before it in the order does not fit yet",
     "pause_after_preemption": "the last step preempted for growth, so it admitted no request",
     "displaced": "the last step admitted the head in place of another, and no other request",
-    "prefill_first": "the last step had no tokens left for a prompt that runs",
+    "paused": "the scheduler is paused; call `resume`",
+    "prefill_first": "the last step had fewer tokens left than the share of a prompt that runs",
     "commit": "a step that computes for it is not committed",
     "leader": "the first branch of its request computes the prompt first",
     "turn": "it is another tenant's turn",
@@ -48,7 +50,8 @@ CHANGES = {
     "head_of_line": "the request before it is admitted or aborted",
     "pause_after_preemption": "the next step",
     "displaced": "the next step",
-    "prefill_first": "the prompt that runs is computed",
+    "paused": "`resume` is called",
+    "prefill_first": "the prompt that runs gets its share",
     "commit": "the step is committed",
     "leader": "the first branch has computed the prompt",
     "turn": "the other tenant's request is served",
@@ -129,6 +132,7 @@ class Stall:
         cpu_free: free blocks of the CPU pool, of cpu_total.
         holders: what each live request holds that holds anything.
         held: what keeps each live request, those that run first, then in the queue's order.
+        read: blocks that readers outside hold; progress presumes that their holds end.
     """
 
     step: int
@@ -140,6 +144,7 @@ class Stall:
     cpu_total: int
     holders: tuple[Holder, ...]
     held: tuple[BlockedRequest, ...]
+    read: int = 0
 
     def json(self) -> dict[str, Any]:
         """For scripts; ids are text."""
@@ -149,6 +154,7 @@ class Stall:
             "open_copies": list(self.open_copies),
             "gpu": {"free": self.gpu_free, "total": self.gpu_total},
             "cpu": {"free": self.cpu_free, "total": self.cpu_total},
+            "read": self.read,
             "holders": [
                 {
                     "request_id": str(holder.request_id),
@@ -184,6 +190,10 @@ class Stall:
         ]
         if self.open_copies:
             lines.append(f"copies that are not complete: {', '.join(map(str, self.open_copies))}")
+        if self.read:
+            lines.append(
+                f"{self.read} blocks are held by readers; progress presumes that holds end"
+            )
         for holder in self.holders[:most]:
             blocks = f"{holder.gpu_blocks} GPU blocks" if holder.gpu_blocks else ""
             blocks = blocks or f"{holder.cpu_blocks} CPU blocks"
@@ -222,6 +232,7 @@ def stall_report(scheduler: Readings) -> Stall:
         cpu.total,
         tuple(holders),
         (*running(scheduler), *queued(scheduler)),
+        len(scheduler.cache.held),
     )
 
 
@@ -322,6 +333,10 @@ def change_for(scheduler: Readings, entry: Entry, guard: str, figures: dict[str,
         missing = figures["wants"] - there
         gains = [(other.name, scheduler.cache.gain(other.record)) for other in others]
         return relief("blocks", missing, gains)
+    if guard == "worst_cases":
+        missing = figures["wants"] - figures["left"]
+        worst = scheduler.ledger.worst_case
+        return relief("blocks", missing, [(o.name, worst(o.record)) for o in others])
     if guard == "seats":
         missing = figures["wants"] + figures["taken"] - figures["of"]
         return relief("seats", missing, [(o.name, o.record.width) for o in others])
@@ -349,6 +364,9 @@ def head_of_queue(
             "growth": growth,
             "watermark": kept,
         }
+    room, needs = step.room_for(entry)
+    if room.worst < needs.worst:
+        return "worst_cases", {"wants": needs.worst, "left": room.worst}
     if have.seats < want.seats:
         return "seats", {"wants": want.seats, "taken": scheduler.seats, "of": config.max_num_seqs}
     if have.tokens < want.tokens:

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from lineclear.oracle.rules import Undone
-from lineclear.oracle.state import ceil_div
+from lineclear.oracle.work import most_blocks
 from lineclear.request import InvalidRequest, Rejected, Request
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.progress import may_be_displaced
@@ -37,12 +37,11 @@ __all__ = [
 def fits(scheduler: Scheduler, request: Request) -> bool:
     """Whether a request can ever run alone in an empty pool, by arithmetic."""
     config, most = scheduler.config, request.prompt_tokens + request.max_tokens
-    shared = request.prompt_tokens // config.block_size  # by all its sequences, after a recompute
-    own = ceil_div(most - 1, config.block_size) - shared
+    blocks = most_blocks(config.block_size, request.prompt_tokens, most, request.n)
     return (
         most <= config.max_model_len
         and request.n <= config.max_num_seqs
-        and shared + request.n * own <= config.num_gpu_blocks
+        and blocks <= config.num_gpu_blocks
         and (config.enable_chunked_prefill or most - 1 <= config.max_num_batched_tokens)
     )
 

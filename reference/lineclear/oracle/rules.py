@@ -48,13 +48,15 @@ LIMITS: Mapping[str, str] = MappingProxyType(
     {
         "pause_after_preemption": "a step that preempted for growth admits nothing",
         "displaced": "a step that displaced admits the head alone",
-        "prefill_first": "nothing is admitted while an unfinished prompt that runs lacks tokens",
+        "prefill_first": "nothing is admitted while a prompt that runs lacks tokens of its share",
         "head of the line": "nothing passes a request that does not fit, more often than bypass says",
         "watermark": "admission leaves blocks free while anything runs",
+        "capacity": "if that is asked for, all that run fit together with the most that each may need",
         "open copy": "a request whose copy is open does not enter",
         "one step at a time": "a group, and a sequence with drafts, waits for its commit",
         "leader first": "after a recompute branches wait for the prompt of their leader",
-        "share": "a policy may let a prompt take fewer tokens while others could use them",
+        "share": "a prompt takes no more than the threshold, and than its policy lets it, while others "
+        "could use the tokens",
         "shelter": "a request that displaced another is not displaced before it has kept a token",
     }
 )

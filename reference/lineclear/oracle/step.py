@@ -7,13 +7,14 @@ written for reading: it counts everything again whenever it asks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+import math
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from lineclear.config import Config
 from lineclear.oracle.orders import Orders
-from lineclear.oracle.state import OracleRequest, OracleSequence, OracleState
-from lineclear.oracle.work import Demand, Work, demand, grow, work_of
+from lineclear.oracle.state import OracleRequest, OracleSequence, OracleState, ceil_div
+from lineclear.oracle.work import Demand, Work, demand, grow, most_blocks, work_of
 from lineclear_spec.lifecycle import Phase
 
 __all__ = ["NEW", "Expected", "ServedRow", "forget", "swaps", "void"]
@@ -85,7 +86,9 @@ class Expected:
         self.decodes: list[tuple[Work, int]] = []
         self.rows: list[ServedRow] = []
         self.reason = ""
-        self.displaced = self.short = False  # short: an unfinished prompt lacks tokens
+        self.displaced = self.short = (
+            False  # short: an unfinished prompt lacks tokens of its share
+        )
         self.lost = self.alone = 0
         self.void: list[Hashable] = []
         orders.begin()
@@ -193,44 +196,76 @@ class Expected:
             and not live.protected
             and self.orders.may_displace(head, live)
         ]
-        if self.enough(want, works, ()) or not self.enough(want, works, candidates):
+        if self.enough(head, want, works, ()) or not self.enough(head, want, works, candidates):
             return
         victims: list[OracleRequest] = []
         for live in sorted(candidates, key=worst_first(self.config.victim), reverse=True):
-            if self.enough(want, works, victims):
+            if self.enough(head, want, works, victims):
                 break
             victims.append(live)
         for live in reversed(tuple(victims)):
             spared = [other for other in victims if other is not live]
-            if self.enough(want, works, spared):
+            if self.enough(head, want, works, spared):
                 victims = spared
         for live in sorted(victims, key=lambda live: live.rank):
             self.preempt(live)
         self.displaced = True
         self.admitted.append(head.name)
 
-    def enough(self, want: Demand, works: dict[OracleRequest, list[Work]], without: Any) -> bool:
-        """Whether a request can enter once these have been preempted and the others have grown."""
+    def enough(
+        self,
+        head: OracleRequest,
+        want: Demand,
+        works: dict[OracleRequest, list[Work]],
+        without: Any,
+    ) -> bool:
+        """Whether a request can enter once these have been preempted and the others have grown.
+
+        Args:
+            head: the request.
+            want: its demand.
+            works: of those that run.
+            without: who is preempted.
+        """
         rest = [live for live in works if live not in without]
         gone = sum(len(live.blocks) for live in without)
         grown = sum(work.blocks for live in rest for work in works[live])
-        kept = self.watermark if rest else 0
+        kept = self.kept if rest else 0
         seats = self.state.seats_free + sum(live.n for live in without)
         tokens = self.config.max_num_batched_tokens
         for work in in_order_of_service([work for live in rest for work in works[live]]):
-            if not work.decodes and self.part(work, tokens) < work.tokens:
+            share = self.share(work)
+            if self.part(share, tokens) < share:
                 return False  # a prompt that runs goes before it
-            tokens -= work.tokens
+            tokens -= share
         return (
             want.blocks <= self.state.gpu_free + gone - grown - kept
             and want.seats <= seats
             and want.tokens <= tokens
+            and self.guaranteed(head, rest)
         )
 
     @property
-    def watermark(self) -> int:
+    def kept(self) -> int:
         """Blocks that admission leaves free while anything runs."""
-        return int(self.config.watermark * self.config.num_gpu_blocks)
+        config = self.config
+        remaining = sum(
+            min(live.limit - branch.known, 4096)
+            for live in self.state.running
+            for branch in live.branches
+        )
+        reserved = math.ceil(config.schedule_conservativeness * remaining)
+        return int(config.watermark * config.num_gpu_blocks) + ceil_div(
+            reserved, config.block_size
+        )
+
+    def guaranteed(self, head: OracleRequest, others: Iterable[OracleRequest]) -> bool:
+        """Whether the head fits beside the others even if all of them need the most that they may."""
+        if self.config.capacity_policy != "guaranteed_no_evict":
+            return True
+        size = self.config.block_size
+        most = [most_blocks(size, r.prompt, r.limit, r.n) for r in (head, *others)]
+        return sum(most) <= self.config.num_gpu_blocks
 
     # ---- service -------------------------------------------------------------------------------
 
@@ -240,34 +275,47 @@ class Expected:
         taken = sum(tokens for _, tokens in (*self.prefills, *self.decodes))
         return self.config.max_num_batched_tokens - taken
 
-    def part(self, work: Work, tokens: int) -> int:
-        """The number of tokens that a sequence takes: a prompt is cut only if that is allowed."""
-        if work.tokens <= tokens:
+    def share(self, work: Work) -> int:
+        """The tokens that a sequence may take while others could use them: no prompt gets more than the
+        threshold, nor more than the policy's share.
+        """
+        if work.decodes or not self.config.enable_chunked_prefill:
             return work.tokens
+        budget, threshold = (
+            self.config.max_num_batched_tokens,
+            self.config.long_prefill_token_threshold,
+        )
+        if threshold is None:
+            threshold = max(budget // 4, 1)
+        most = [work.tokens, *([threshold] if threshold else ())]
+        share = self.orders.share(work.live)
+        return min(most if share is None else [*most, share])
+
+    def part(self, share: int, tokens: int) -> int:
+        """The number of tokens that a sequence takes: a prompt is cut only if that is allowed."""
+        if share <= tokens:
+            return share
         return tokens if self.config.enable_chunked_prefill else 0
 
     def serve(self, works: dict[OracleRequest, list[Work]]) -> None:
-        """Serves running requests: decodes, then unfinished prompts in order, until one lacks tokens."""
+        """Serves running requests: decodes, then unfinished prompts in order, until one does not get its
+        share.
+        """
         for work in in_order_of_service([work for found in works.values() for work in found]):
-            part = 0 if self.short else self.part(work, self.tokens)
+            share = self.share(work)
+            part = 0 if self.short else self.part(share, self.tokens)
             if not work.decodes:
-                self.short = self.short or part < work.tokens
+                self.short = self.short or part < share
             self.give(work, part)
 
     def give(self, work: Work, tokens: int) -> None:
-        """The sequence takes its blocks, and so many tokens, or the share that the policy allows."""
+        """The sequence takes its blocks, and so many tokens."""
         grow(self.state, work)
-        if work.decodes:
-            self.decodes.append((work, tokens))
-            return
-        if self.config.enable_chunked_prefill and tokens:
-            share = self.orders.share(work.live)
-            tokens = tokens if share is None else min(tokens, share)
-        self.prefills.append((work, tokens))
+        (self.decodes if work.decodes else self.prefills).append((work, tokens))
 
     def hand_out(self) -> None:
         """Gives tokens that the shares left over to the first in the order that can use them."""
-        if not hasattr(self.orders.policy, "share") or not self.config.enable_chunked_prefill:
+        if not self.config.enable_chunked_prefill:
             return
         for k, (work, tokens) in enumerate(self.prefills):
             if tokens:
@@ -297,12 +345,13 @@ class Expected:
     def fits(self, live: OracleRequest) -> bool:
         """Whether there is what the request needs."""
         want = demand(self.state, live, live.phase == Phase.SWAPPED)
-        kept = self.watermark if self.state.running else 0
+        kept = self.kept if self.state.running else 0
         return (
             not live.copying
             and want.blocks <= self.state.gpu_free - kept
             and want.seats <= self.state.seats_free
             and want.tokens <= self.tokens
+            and self.guaranteed(live, self.state.running)
         )
 
     def start(self, live: OracleRequest) -> None:
@@ -317,7 +366,7 @@ class Expected:
             leader.table = self.state.take(-(-leader.known // self.config.block_size))
             leader.slots = leader.known
         for work in work_of(self.state, live):
-            self.give(work, self.part(work, self.tokens))
+            self.give(work, self.part(self.share(work), self.tokens))
 
     # ---- the plan ------------------------------------------------------------------------------
 

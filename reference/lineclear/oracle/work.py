@@ -109,6 +109,19 @@ def grow(state: OracleState, work: Work) -> None:
     branch.slots = end
 
 
+def most_blocks(size: int, prompt: int, limit: int, n: int) -> int:
+    """The most blocks that a request of n sequences may ever hold.
+
+    Args:
+        size: of a block.
+        prompt: its tokens.
+        limit: tokens of a sequence, its prompt included; the newest needs no position.
+        n: its sequences.
+    """
+    shared = prompt // size  # by all its sequences, after a recompute
+    return shared + n * (ceil_div(limit - 1, size) - shared)
+
+
 def demand(state: OracleState, live: OracleRequest, swapped: bool) -> Demand:
     """The resources for an admission: all blocks and seats of the request, and a token at least.
 

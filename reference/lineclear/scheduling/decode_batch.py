@@ -77,7 +77,8 @@ class DecodeBatch:
         if self.adapter.tenants is not None:
             self.adapter.tell("steady", entry.tenant, 1, ledger.steps)
         branch = entry.branch(sequence)
-        self.members[sequence] = Scheduled(entry.name, branch, 1, 0, None, True, False)
+        offset: int = sequence.offset
+        self.members[sequence] = Scheduled(entry.name, branch, 1, 0, None, True, False, offset)
 
     def leave(self, sequence: Sequence) -> None:
         """The sequence is steady no longer, and the steps in flight that count it know it."""

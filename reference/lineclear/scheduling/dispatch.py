@@ -51,16 +51,17 @@ class Dispatch:
     adapter: PolicyAdapter
     cache: PrefixCache
 
-    def issue(self, pairs: Rows[Pair], time: float | None) -> Plan:
+    def issue(self, pairs: Rows[Pair], time: float | None, *, hold: bool = False) -> Plan:
         """Issues the step that was built, if there is anything to compute, with all that changed.
 
         Args:
             pairs: rows of the sequences that are not steady, prefills first.
             time: by the scheduler's clock.
+            hold: whether nothing is computed: the plan carries operations and changes alone.
         """
         ledger, batch, changes = self.ledger, self.batch, self.changes
         carried = ledger.carried
-        tokens = ledger.step_tokens + ledger.batch_size
+        tokens = 0 if hold else ledger.step_tokens + ledger.batch_size
         step = None
         if tokens:
             if ledger.resting:
@@ -73,14 +74,15 @@ class Dispatch:
         rows: tuple[Scheduled, ...] = ()
         sampling: tuple[Scheduled, ...] = ()
         sequences: tuple[Sequence, ...] = ()
+        steady = () if hold else batch.rows
         if pairs:
             rows = tuple([row for row, _ in pairs])
             sampling = tuple([row for row in rows if row.samples])
             sequences = tuple([sequence for row, sequence in pairs if row.samples])
         plan = Plan(
             step,
-            Joined(rows, batch.rows),
-            Joined(sampling, batch.rows),
+            Joined(rows, steady),
+            Joined(sampling, steady),
             tokens,
             sum([row.prefill for row in rows]),
             self._operations(carried),
@@ -88,8 +90,10 @@ class Dispatch:
             self._tables(),
             tuple(changes.preempted),
             time,
+            tuple(changes.ended),
         )
         changes.preempted.clear()
+        changes.ended.clear()
         if self.adapter.tenants is not None:
             for row, sequence in pairs:
                 if row.samples:

@@ -45,7 +45,9 @@ class LiveRequests:
         waiting: those that wait or are swapped out, by key.
         arrivals: requests that were accepted so far.
         seats: sequences that running requests may have.
+        worst: blocks that running requests may need together.
         draining: whether new requests are rejected.
+        paused: keep, wait or recompute while the scheduler is paused, else "".
         reviews: requests by the step before which the policy looks at them again; None if it never does.
     """
 
@@ -65,7 +67,9 @@ class LiveRequests:
             self.waiting = TenantQueue(adapter.ask, self._steps, config.swapped_first)
         self.arrivals = 0
         self.seats = 0
+        self.worst = 0
         self.draining = False
+        self.paused = ""
         self.reviews: dict[int, list[Entry]] | None = {} if adapter.reviews else None
         self.reviewed = 0  # entries in these lists
         adapter.on_failure = self._order_by_arrival
@@ -92,10 +96,13 @@ class LiveRequests:
                 f"request_id {name!r} is live already; abort it or use another id"
             )
         if self.draining:
-            return self._reject(request, "the scheduler is draining and takes no new requests")
+            reason = "the scheduler is draining and takes no new requests"
+            return self._reject(request, reason, "draining")
         most = self.config.max_waiting
         if most is not None and len(self.ledger.waiting) >= most:
-            return self._reject(request, f"max_waiting: {most} requests wait already")
+            return self._reject(
+                request, f"max_waiting: {most} requests wait already", "max_waiting"
+            )
         prompt = request.prompt_tokens
         names: tuple[int, ...] = ()
         if request.prefix_names and self.config.prefix_caching != "off":
@@ -105,7 +112,7 @@ class LiveRequests:
             sequence = actions.submit(self.ledger, record)
         except Refused as refused:
             actions.reject(self.ledger, record)
-            return self._reject(request, self._explain(record, refused.guard))
+            return self._reject(request, *self._explain(record, refused.guard))
         self.arrivals += 1
         entry = Entry(request, record, sequence, self.arrivals, ())  # before the policy sees it
         # A policy from outside is shown a copy, never an object of the caller's.
@@ -116,32 +123,35 @@ class LiveRequests:
         self.wait(entry)
         return entry
 
-    def _reject(self, request: Request, reason: str) -> Rejected:
+    def _reject(self, request: Request, reason: str, code: str) -> Rejected:
         self.counters.rejected += 1
-        return Rejected(request.request_id, reason)
+        return Rejected(request.request_id, reason, code)
 
-    def _explain(self, record: Record, guard: str) -> str:
-        """The guard that failed, with the figures."""
+    def _explain(self, record: Record, guard: str) -> tuple[str, str]:
+        """The guard that failed, with the figures, and the setting that it is about."""
         config = self.config
         figures = {
             "the request fits into max_model_len": (
-                f"up to {record.limit} tokens, max_model_len is {config.max_model_len}"
+                f"up to {record.limit} tokens, max_model_len is {config.max_model_len}",
+                "max_model_len",
             ),
             "its sequences fit into max_num_seqs": (
-                f"n is {record.parallel}, max_num_seqs is {config.max_num_seqs}"
+                f"n is {record.parallel}, max_num_seqs is {config.max_num_seqs}",
+                "max_num_seqs",
             ),
             "without chunking it fits into max_num_batched_tokens": (
                 f"up to {record.limit - 1} tokens at once, "
-                f"max_num_batched_tokens is {config.max_num_batched_tokens}"
+                f"max_num_batched_tokens is {config.max_num_batched_tokens}",
+                "max_num_batched_tokens",
             ),
             "its worst case fits into the GPU pool": (
                 f"up to {self.ledger.worst_case(record)} blocks, "
-                f"the pool has {config.num_gpu_blocks}"
+                f"the pool has {config.num_gpu_blocks}",
+                "num_gpu_blocks",
             ),
         }
-        return (
-            f"violated: {guard} ({figures[guard]})" if guard in figures else f"violated: {guard}"
-        )
+        figure, code = figures[guard]
+        return f"violated: {guard} ({figure})", code
 
     # ---- phases --------------------------------------------------------------------------------
 
@@ -157,6 +167,7 @@ class LiveRequests:
         self.of[entry.record] = entry
         self.running.add(entry)
         self.seats += entry.n
+        self.worst += self.ledger.worst_case(entry.record)
         entry.bypassed = 0
         if self.reviews is not None:
             self.look_again(entry)
@@ -165,6 +176,7 @@ class LiveRequests:
         """The request runs no longer."""
         self.running.remove(entry)
         self.seats -= entry.n
+        self.worst -= self.ledger.worst_case(entry.record)
 
     def remove(self, entry: Entry) -> None:
         """The request, which neither runs nor waits any more, has ended."""

@@ -18,11 +18,13 @@ class PlanChanges:
     Attributes:
         replaced: sequences whose table changed otherwise than by growing; the plan names it whole.
         preempted: requests that were preempted, each with its mode, "swap" or "recompute".
+        ended: requests that finished or were aborted.
     """
 
-    __slots__ = ("preempted", "replaced")
+    __slots__ = ("ended", "preempted", "replaced")
 
     def __init__(self) -> None:
         """Nothing has changed."""
         self.replaced: dict[Sequence, None] = {}
         self.preempted: list[tuple[Hashable, str]] = []
+        self.ended: list[Hashable] = []

@@ -5,15 +5,17 @@ decision is refused and never a wrong answer. Without prefix caching nothing her
 
 A block is published once committed steps have computed it and its tokens are known and have names. A
 block that no table names any more rests until it is found again or evicted, the one that has rested
-longest first; of one table the end rests before the beginning.
+longest first; of one table the end rests before the beginning. A block that is held by its name is
+neither evicted nor given up: here alone blocks are evicted or unlisted, so the table needs no action.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from lineclear.config import Config
+from lineclear.kv_events import CacheEvent, Cleared, Removed, Stored
 from lineclear.scheduling.counters import Counters
 from lineclear_spec import actions
 from lineclear_spec.ledger import Ledger
@@ -22,7 +24,11 @@ from lineclear_spec.records import Block
 from lineclear_spec.records import Request as Record
 from lineclear_spec.records import Sequence as Branch
 
-__all__ = ["PrefixCache"]
+__all__ = ["EvictionOrder", "PrefixCache"]
+
+#: Given the names of blocks that rest, longest first, names in the order in which they are evicted. What
+#: it leaves out is evicted after what it names.
+EvictionOrder = Callable[[tuple[int, ...]], Iterable[int]]
 
 
 class PrefixCache:
@@ -32,13 +38,25 @@ class PrefixCache:
         config: settings.
         ledger: the state that the table's actions change.
         counters: of what happened.
+        eviction: which of the blocks that rest are evicted first; those that rest longest if None.
 
     Attributes:
         enabled: whether blocks are shared at all.
         pending: sequences with blocks to publish, and the first entry that was not looked at yet.
+        late: of these, those that got names for blocks which are computed already.
+        listener: is called with each change of what can be found, after it.
+        held: names of blocks that readers hold, with how many do.
+        forgotten: of these, those that a reset has forgotten.
+        failures: errors of `eviction`, which is not asked again after one.
     """
 
-    def __init__(self, config: Config, ledger: Ledger, counters: Counters) -> None:
+    def __init__(
+        self,
+        config: Config,
+        ledger: Ledger,
+        counters: Counters,
+        eviction: EvictionOrder | None = None,
+    ) -> None:
         """Nothing is cached."""
         self.enabled = config.prefix_caching != "off"
         self.outputs = config.prefix_caching == "all"
@@ -46,13 +64,21 @@ class PrefixCache:
         self.ledger = ledger
         self.counters = counters
         self.pending: dict[Branch, int] = {}
+        self.late: dict[Branch, None] = {}
+        self.listener: Callable[[CacheEvent], object] | None = None
+        self.eviction = eviction
+        self.held: Counter[int] = Counter()
+        self.forgotten: set[int] = set()
+        self.failures: list[str] = []
 
     # ---- admission -----------------------------------------------------------------------------
 
     @property
     def available(self) -> int:
         """Blocks that are free, or rest and can be evicted."""
-        return self.ledger.gpu.free + len(self.ledger.resting)
+        ledger = self.ledger
+        kept = sum([not ledger.cached[name].ref for name in self.held]) if self.held else 0
+        return ledger.gpu.free + len(ledger.resting) - kept
 
     def hits(self, sequence: Branch) -> int:
         """How many blocks of a sequence that holds nothing can be found, from the first on.
@@ -62,18 +88,18 @@ class PrefixCache:
         words = sequence.words
         if not words:
             return 0
-        cached, count = self.ledger.cached, 0
+        cached, count, forgotten = self.ledger.cached, 0, self.forgotten
         for word in words[: (sequence.known_tokens - 1) // self.size]:
-            if word not in cached:
+            if word not in cached or word in forgotten:
                 break
             count += 1
         return count
 
     def saved(self, sequence: Branch) -> int:
-        """Blocks that the sequence need not take out of those available: found, and named by others."""
-        cached = self.ledger.cached
+        """Blocks that the sequence need not take out of those available: found, and named or held by others."""
+        cached, held = self.ledger.cached, self.held
         found = [cached[word] for word in sequence.words[: self.hits(sequence)]]
-        return sum([block.ref > 0 for block in found])
+        return sum([block.ref > 0 or block.name in held for block in found])
 
     def enter(self, record: Record, *, count: bool) -> None:
         """A waiting request is admitted, with the blocks that can be found; what lacks is evicted.
@@ -96,6 +122,8 @@ class PrefixCache:
             self.counters.prefix_queries += leader.known_tokens
             self.counters.prefix_hits += hits * self.size
         self.watch(leader, hits)
+        for branch in record.members[1:]:
+            self.watch(branch, 0)
 
     # ---- room ----------------------------------------------------------------------------------
 
@@ -105,18 +133,36 @@ class PrefixCache:
         lacking = count - ledger.gpu.free
         if lacking <= 0 or not ledger.resting:
             return
-        for name in list(self._oldest(lacking, keep)):
+        names = tuple(self._chosen(lacking, keep))
+        for name in names:
             actions.evict(ledger, name)
-            self.counters.evicted += 1
+        self.counters.evicted += len(names)
+        if names and self.listener is not None:
+            self.listener(Removed(names))
 
-    def _oldest(self, count: int, keep: set[Block] | frozenset[Block]) -> Iterator[int]:
-        """Names of the blocks that have rested longest."""
-        for block in self.ledger.resting:
+    def _chosen(self, count: int, keep: set[Block] | frozenset[Block]) -> Iterator[int]:
+        """Names of the blocks to evict: they rest, are not to be kept, and nobody holds them."""
+        held = self.held
+        for block in self._in_order():
             if count <= 0:
                 return
-            if block not in keep:
+            if block not in keep and block.name not in held:
                 count -= 1
                 yield block.name
+
+    def _in_order(self) -> Iterable[Block]:
+        """The blocks that rest, the one to evict first at the beginning."""
+        resting = self.ledger.resting
+        if self.eviction is None:
+            return resting
+        names = {block.name: block for block in resting}
+        try:
+            asked = list(dict.fromkeys(self.eviction(tuple(names))))
+        except Exception as error:  # it is not ours, and the step must go on
+            self.failures.append(f"{type(error).__name__}: {error}")
+            self.eviction = None
+            return resting
+        return dict.fromkeys([*[names[n] for n in asked if n in names], *resting])
 
     def sealed_of(self, record: Record) -> Counter[Block]:
         """The sealed blocks that a request's tables name, each with how often."""
@@ -131,23 +177,51 @@ class PrefixCache:
 
     def gain(self, record: Record) -> int:
         """Blocks that are available once a running request has given up its own."""
-        sealed = self.sealed_of(record)
-        return record.blocks + sum([block.ref == entries for block, entries in sealed.items()])
+        sealed, held = self.sealed_of(record), self.held
+        rests = [block.ref == n and block.name not in held for block, n in sealed.items()]
+        return record.blocks + sum(rests)
 
     def shares(self, record: Record) -> bool:
         """Whether a request's tables name sealed blocks. Swapped out it would keep them on the GPU."""
         return bool(self.sealed_of(record))
 
     def reset(self) -> int:
-        """No block can be found any more; running requests keep theirs. How many could be."""
-        ledger = self.ledger
-        names = list(ledger.cached)
+        """No block can be found any more; running requests and readers keep theirs. How many could be."""
+        names = [name for name in self.ledger.cached if name not in self.forgotten]
         for name in names:
-            if ledger.cached[name].ref:
-                actions.unlist(ledger, name)
+            if name in self.held:
+                self.forgotten.add(name)  # until the last reader lets it go
             else:
-                actions.evict(ledger, name)
+                self._forget(name)
+        if names and self.listener is not None:
+            self.listener(Cleared())
         return len(names)
+
+    def _forget(self, name: int) -> None:
+        """The block can be found no more, and is free if no table names it."""
+        if self.ledger.cached[name].ref:
+            actions.unlist(self.ledger, name)
+        else:
+            actions.evict(self.ledger, name)
+
+    # ---- readers -------------------------------------------------------------------------------
+
+    def hold(self, name: int) -> int | None:
+        """A reader holds the block that is found under the name; its place, None if none is found."""
+        block = self.ledger.cached.get(name)
+        if block is None or name in self.forgotten:
+            return None
+        self.held[name] += 1
+        return block.place
+
+    def let_go(self, name: int) -> None:
+        """A reader holds the block no longer."""
+        self.held[name] -= 1
+        if not self.held[name]:
+            del self.held[name]
+            if name in self.forgotten:
+                self.forgotten.remove(name)
+                self._forget(name)
 
     # ---- publishing ----------------------------------------------------------------------------
 
@@ -158,10 +232,18 @@ class PrefixCache:
 
     def extend(self, sequence: Branch, names: Sequence[int]) -> None:
         """Tokens of further blocks of the sequence have names."""
-        known = len(sequence.words)
-        self.ledger.name_blocks(sequence, names)
+        ledger, known = self.ledger, len(sequence.words)
+        ledger.name_blocks(sequence, names)
         if sequence.request.phase == Phase.RUNNING:
-            self.pending.setdefault(sequence, known)
+            first = self.pending.setdefault(sequence, known)
+            if ledger.computed(sequence) >= (first + 1) * self.size:
+                self.late[sequence] = None
+
+    def publish_late(self) -> None:
+        """Publishes what was computed before it had a name."""
+        for sequence in self.late:
+            self.publish_of(sequence)
+        self.late.clear()
 
     def publish(self) -> None:
         """Publishes what committed steps have computed of the sequences that are watched."""
@@ -185,11 +267,28 @@ class PrefixCache:
         if not self.outputs:
             words = words[: request.prompt // self.size]
         last = min(certain, len(words))
+        published: list[int] = []
         for index in range(first, last):
             block = sequence.table[index]
             if words[index] and words[index] not in cached and block.ref == 1 and not block.name:
                 actions.publish(ledger, sequence, index)
+                published.append(index)
+        if published and self.listener is not None:
+            self._tell_stored(self.listener, words, published)
         if last >= len(words):
             del self.pending[sequence]
         elif last > first:
             self.pending[sequence] = last
+
+    @staticmethod
+    def _tell_stored(
+        listener: Callable[[CacheEvent], object], words: Sequence[int], published: list[int]
+    ) -> None:
+        """One event for each run of entries that were published."""
+        begin = 0
+        for k in range(1, len(published) + 1):
+            if k == len(published) or published[k] != published[k - 1] + 1:
+                first, last = published[begin], published[k - 1]
+                parent = words[first - 1] if first else 0
+                listener(Stored(tuple(words[first : last + 1]), parent))
+                begin = k

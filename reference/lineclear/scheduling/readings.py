@@ -53,6 +53,10 @@ class Readings:
         """Live requests by id."""
         return self.live.entries
 
+    def has_unfinished(self) -> bool:
+        """Whether a request is live: one that waits, runs or is swapped out."""
+        return bool(self.live.entries)
+
     @property
     def of(self) -> dict[Record, Entry]:
         """Live requests that ran once, by their record."""

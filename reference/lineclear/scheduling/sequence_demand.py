@@ -17,9 +17,12 @@ from lineclear_spec.progress import (
     wanted_slots,
     wanted_tokens,
 )
-from lineclear_spec.records import Block, Sequence
+from lineclear_spec.records import Block, Request, Sequence
 
-__all__ = ["SequenceDemand", "demand_of", "sized", "spare_last_holders"]
+__all__ = ["SequenceDemand", "demand_of", "remaining_tokens", "sized", "spare_last_holders"]
+
+#: Tokens to be generated that count of a sequence: a limit far beyond them says little.
+MOST_REMAINING = 4096
 
 
 @dataclass(slots=True)
@@ -107,6 +110,11 @@ def sized(
     slots = wanted_slots(sequence.slot_tokens, reach, tokens)
     blocks = wanted_blocks(ledger.need(slots), sequence.length, shared // size) + copy
     return SequenceDemand(sequence, entry, tokens, drafts, slots, blocks, copy, shared, decode)
+
+
+def remaining_tokens(ledger: Ledger, record: Request) -> int:
+    """Tokens that the request's sequences may still generate, as far as they count."""
+    return sum([min(record.limit - ledger.known(s), MOST_REMAINING) for s in record.members])
 
 
 def spare_last_holders(ledger: Ledger, jobs: list[SequenceDemand]) -> None:

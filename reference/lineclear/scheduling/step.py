@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from math import ceil
 from typing import Any, NamedTuple
 
 from lineclear.config import Config
@@ -21,7 +22,12 @@ from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear.scheduling.prefix_cache import PrefixCache
-from lineclear.scheduling.sequence_demand import SequenceDemand, demand_of, spare_last_holders
+from lineclear.scheduling.sequence_demand import (
+    SequenceDemand,
+    demand_of,
+    remaining_tokens,
+    spare_last_holders,
+)
 from lineclear.scheduling.transitions import Transitions
 from lineclear.scheduling.victims import Victims
 from lineclear_spec import actions
@@ -37,10 +43,12 @@ from lineclear_spec.progress import (
     grows,
     kept_free,
     known_on_admission,
+    lacks,
     least_tokens,
     may_be_displaced,
     may_be_passed,
     room,
+    share_of,
     tokens_left,
 )
 from lineclear_spec.records import Sequence
@@ -97,12 +105,14 @@ class Step:
         self.decodes: list[tuple[Scheduled, Sequence]] = []
         self.preempted = False  # a request was preempted for growth
         self.displaced = False  # a request was preempted for a more important waiting one
-        self.blocked = False  # a running prefill did not get all the tokens that it could use
+        self.blocked = False  # a running prefill did not get its share of the tokens
         self.admission_blocked_by = ""  # why the step lets no request in, see `stall.GUARDS`
         self.due = 0  # blocks that issue_step will take
-        self.shares: list[list[Any]] | None = None  # [job, tokens] that the policy shares out
+        self.shares: list[list[Any]] | None = None  # [job, tokens] of prompts that may get more
         cut = self.config.enable_chunked_prefill  # a prompt that may not be cut has no share
-        if cut and self.adapter.shares and not self.adapter.failures:
+        self.most = self.config.most_of_a_prompt
+        self.asks = cut and self.adapter.shares and not self.adapter.failures
+        if self.asks or (cut and self.most < self.config.max_num_batched_tokens):
             self.shares = []
         self.promised = 0  # tokens of these
 
@@ -114,11 +124,14 @@ class Step:
     def build(self) -> None:
         """The whole step, up to issuing it."""
         jobs = self._make_room(self._jobs())
-        if not self.preempted:
+        paused = self.live.paused
+        if not self.preempted and not paused:
             jobs = self._displace(jobs)
         self._run(jobs)
         pause = self.config.pause_after_preemption
-        if admits_others(self.preempted, pause, self.displaced, self.blocked):
+        if paused:
+            self.admission_blocked_by = "paused"
+        elif admits_others(self.preempted, pause, self.displaced, self.blocked):
             self._admit_all()
         else:
             self.admission_blocked_by = self._why_none_enters()
@@ -194,31 +207,38 @@ class Step:
         return taken
 
     def _run(self, jobs: list[SequenceDemand]) -> None:
-        """Decodes first, then unfinished prefills share what is left, each in policy order."""
+        """Decodes first, then each unfinished prefill its share of what is left, in policy order."""
         for job in jobs:
             if job.decode:
                 self._compute(job, job.tokens)
         for job in jobs:
             if not job.decode:
-                tokens = 0 if self.blocked else self._chunk(job.tokens)
-                self.blocked = self.blocked or tokens < job.tokens
+                share = 0 if self.blocked else self._share(job)
+                tokens = self._chunk(share)
+                self.blocked = self.blocked or lacks(tokens, share)
                 self._prefill(job, tokens)
 
+    def _share(self, job: SequenceDemand) -> int:
+        """The tokens that a sequence may take of the step while others could use them."""
+        share: int = share_of(job.tokens, job.decode, self.most)
+        if self.asks and not job.decode:
+            ledger = self.ledger
+            sharers = len(ledger.running) + len(ledger.waiting) + len(ledger.swapped)
+            budget = self.config.max_num_batched_tokens
+            share = min(share, self.adapter.share(job.entry.view(ledger), budget, sharers))
+        return share
+
     def _prefill(self, job: SequenceDemand, tokens: int) -> None:
-        """Computes so many tokens, or what the policy lets one step compute of them for now."""
+        """Computes so many tokens; of a prompt for now, as it may get more."""
         if self.shares is None or not tokens or job.decode:
             self._compute(job, tokens)
             return
-        ledger = self.ledger
-        sharers = len(ledger.running) + len(ledger.waiting) + len(ledger.swapped)
-        most = self.config.max_num_batched_tokens
         self.transitions.grow(job)
-        tokens = min(tokens, self.adapter.share(job.entry.view(ledger), most, sharers))
         self.shares.append([job, tokens])
         self.promised += tokens
 
     def _share_out(self) -> None:
-        """Tokens left over go to the first in the order; then all are scheduled."""
+        """Tokens left over go to prompts in the order; then all are scheduled."""
         for pair in self.shares or ():
             job, tokens = pair
             more = min(job.tokens - tokens, self._tokens_left)
@@ -286,9 +306,27 @@ class Step:
     def have(self, watermark: bool = True) -> Need:
         """The resources for admission: the watermark is kept only while something runs."""
         live = self.live
-        kept = kept_free(self.config.watermark_blocks, len(live.running)) if watermark else 0
+        kept = kept_free(self._kept(), len(live.running)) if watermark else 0
         free, seats = self._available(), self.config.max_num_seqs
         return room(free, self.due, kept, seats, live.seats, self._tokens_left)
+
+    def room_for(self, entry: Entry, watermark: bool = True) -> tuple[Need, Need]:
+        """What there is for admission, and what the entry needs of it; both with worst cases if these count."""
+        have, want = self.have(watermark), self.want(entry)
+        if self.config.capacity_policy == "max_utilization":
+            return have, want
+        ledger = self.ledger
+        left = ledger.gpu.total - self.live.worst
+        return have + Need(worst=left), want + Need(worst=ledger.worst_case(entry.record))
+
+    def _kept(self) -> int:
+        """Blocks that admission leaves free while a request runs."""
+        kept, share = self.config.watermark_blocks, self.config.schedule_conservativeness
+        if share:
+            ledger = self.ledger
+            tokens = sum([remaining_tokens(ledger, record) for record in ledger.running])
+            kept += ledger.need(ceil(share * tokens))
+        return kept
 
     def _available(self) -> int:
         """Blocks that are free or can be evicted."""
@@ -304,8 +342,8 @@ class Step:
         most = self.bypass
         passed: list[Entry] = []
         while (entry := queue.head()) is not None:
-            fits = not entry.record.copy and self.have().covers(self.want(entry))
-            if fits:
+            have, want = self.room_for(entry)
+            if not entry.record.copy and have.covers(want):
                 if not all(may_be_passed(other.bypassed, most) for other in passed):
                     break
                 for other in passed:
@@ -322,7 +360,7 @@ class Step:
         """The request runs, and computes what the step has tokens for."""
         self.transitions.enter(entry, displacing)
         for job in self._jobs_of(entry):
-            self._prefill(job, self._chunk(job.tokens))
+            self._prefill(job, self._chunk(self._share(job)))
 
     def planned(self) -> Need:
         """The resources that running requests will take of a step that is not begun."""
@@ -332,26 +370,26 @@ class Step:
     def _uses(self, jobs: list[SequenceDemand]) -> dict[Entry, Need]:
         """The resources that each running request will take, if there are tokens for all of it.
 
-        A prompt that goes on takes whatever a victim leaves, so it is counted whole: a request that
-        waits has tokens only if every prompt that runs has all that it could use.
+        A prompt that goes on takes what a victim leaves, up to its share: a request that waits has tokens
+        only if every prompt that runs has its share.
         """
         uses: dict[Entry, Need] = {}
         for job in jobs:
-            uses[job.entry] = uses.get(job.entry, Need()) + Need(job.blocks, 0, job.tokens)
+            uses[job.entry] = uses.get(job.entry, Need()) + Need(job.blocks, 0, self._share(job))
         return uses
 
     # ---- displacement --------------------------------------------------------------------------
 
     def _displace(self, jobs: list[SequenceDemand]) -> list[SequenceDemand]:
         """The head may displace running requests and is then admitted, alone; the jobs left."""
-        running = self.live.running
+        running, ledger = self.live.running, self.ledger
         head = self.live.waiting.head()
         if head is None or head.record.copy or running.last_after(head) is None:
             return jobs
         uses = self._uses(jobs)
         planned = sum(uses.values(), Need())
-        want = self.want(head)
-        if (self.have() - Need(planned.blocks, 0, planned.tokens)).covers(want):
+        have, want = self.room_for(head)
+        if (have - Need(planned.blocks, 0, planned.tokens)).covers(want):
             return jobs  # it is admitted anyway
         candidates: list[Entry] = []  # as many as were looked at
         seen = head.view(self.ledger)
@@ -371,13 +409,15 @@ class Step:
 
         def gain(entry: Entry) -> Need:
             steady = sum([sequence.steady for sequence in entry.record.members])
-            own = Need(self.cache.gain(entry.record) + due[entry], entry.n, steady)
+            most = ledger.worst_case(entry.record)
+            own = Need(self.cache.gain(entry.record) + due[entry], entry.n, steady, most)
             return own + uses.get(entry, Need())
 
-        victims = self.victims.choose(from_the_last(), gain, self.have() - planned, want)
+        victims = self.victims.choose(from_the_last(), gain, have - planned, want)
         if victims is None and candidates and len(candidates) == len(running):
             # When no other request runs, the watermark is waived.
-            everything = sum(map(gain, candidates), self.have(watermark=False) - planned)
+            have, _ = self.room_for(head, watermark=False)
+            everything = sum(map(gain, candidates), have - planned)
             victims = candidates if everything.covers(want) else None
         if victims is None or self.adapter.failures:
             return jobs

@@ -61,6 +61,8 @@ class Transitions:
         if record.phase == Phase.SWAPPED:
             self.cache.free_up(record.blocks)
             actions.swap_in(ledger, record)
+            for sequence in record.members:
+                self.cache.watch(sequence, 0)
         elif self.cache.enabled:
             self.cache.enter(record, count=not entry.started)
         else:
@@ -107,6 +109,7 @@ class Transitions:
         else:
             self.live.waiting.leave(entry)
         self.live.remove(entry)
+        self.changes.ended.append(entry.name)
 
     # ---- preemption ----------------------------------------------------------------------------
 
@@ -115,12 +118,12 @@ class Transitions:
         self.counters.preempted_alone += len(self.live.running) == 1
         self.preempt(victim)
 
-    def preempt(self, entry: Entry) -> None:
-        """Takes a running request's blocks: by swap if the mode says so and there is room."""
+    def preempt(self, entry: Entry, *, swap: bool = True) -> None:
+        """Takes a running request's blocks: by swap if that is allowed, the mode says so and there is room."""
         ledger, record = self.ledger, entry.record
         self.batch.leave_all(entry)
         computed = entry.computed(ledger)
-        swap = record.copy == 0 and swaps(self.config, entry, computed, ledger)
+        swap = swap and record.copy == 0 and swaps(self.config, entry, computed, ledger)
         swap = swap and not self.cache.shares(record)
         if swap and record.blocks > ledger.cpu.free:
             swap = self._discard_for(entry)
@@ -152,11 +155,22 @@ class Transitions:
         if room < entry.record.blocks:
             return False
         for other in chosen:
-            self.counters.recomputed_tokens += other.computed(ledger)
-            actions.discard_swapped(ledger, other.record)
-            self.counters.discarded += 1
-            live.waiting.push(other)
+            self._discard(other)
         return True
+
+    def _discard(self, entry: Entry) -> None:
+        """Gives up the CPU copy of a swapped request, which waits at its place."""
+        self.counters.recomputed_tokens += entry.computed(self.ledger)
+        actions.discard_swapped(self.ledger, entry.record)
+        self.counters.discarded += 1
+        self.live.waiting.push(entry)
+
+    def give_up_all(self) -> None:
+        """Every running and swapped request waits, and holds no block."""
+        for record in tuple(self.ledger.running):
+            self.preempt(self.live.of[record], swap=False)
+        for record in tuple(self.ledger.swapped):
+            self._discard(self.live.of[record])
 
     def restart(self, entry: Entry) -> None:
         """The request's KV is lost: it waits at its place, and is computed again from its tokens.

@@ -31,6 +31,7 @@ from lineclear.simulation.steptime import SimulatedDevice, StepTime
 from lineclear.theorems.bounds import sizes_of
 from lineclear.theorems.service import Listener
 from lineclear.theorems.starvation import steps_of_the_first
+from lineclear.workload.prefixes import PromptsSeen, check_prefixes, prompt_names
 from lineclear.workload.workload import Arrival, Workload
 from lineclear_spec.records import Request as Record
 
@@ -55,6 +56,9 @@ class Simulation:
         seed: of the accepted drafts.
         service: receives arrivals, plans and ends, to count what each tenant gets and so on.
         collector: counts what operators look at; a plain one if None.
+
+    Raises:
+        WorkloadError: with prefix caching, the workload's prefix ids cannot name blocks of this size.
     """
 
     def __init__(
@@ -81,8 +85,14 @@ class Simulation:
         self.file = None if journal is None else JournalFile(journal, config.limits())
         self.scheduler = Scheduler(config, policy, lambda: self.now, self._note)
         self.observer = Observer(self.scheduler.ledger) if check_every else None
-        #: What is called: the scheduler, or the oracle that judges each call of it.
-        self.called = Oracle(self.scheduler) if check_every == 1 else self.scheduler
+        self.shares = config.prefix_caching != "off"
+        if self.shares:
+            check_prefixes(workload, config.block_size)
+        self.seen = PromptsSeen(config.block_size)
+        #: What is called: the scheduler, or the oracle that judges each call of it; it judges no run
+        #: whose requests share blocks.
+        judged = check_every == 1 and not self.shares
+        self.called = Oracle(self.scheduler) if judged else self.scheduler
         self.audit = RepeatedAudit(self.scheduler)
         self.watch = Watch(self.scheduler)
         self.device = SimulatedDevice()
@@ -135,7 +145,7 @@ class Simulation:
             slowest=self.watch.slowest if self.watch.static else None,
             bound=self._bound(),
             failures=tuple(self.scheduler.policy_failures),
-            metrics={**collector.report(), **self._bytes_moved()},
+            metrics={**collector.report(), **self._bytes_moved(), **self._found()},
         )
 
     def _bound(self) -> int | None:
@@ -151,6 +161,18 @@ class Simulation:
         return {
             "swapped_out_bytes": self.collector.swapped_out_blocks * size,
             "swapped_in_bytes": self.collector.swapped_in_blocks * size,
+        }
+
+    def _found(self) -> dict[str, float | None]:
+        """Tokens of prompts that were found in the cache, of those that requests were admitted with."""
+        counters, seen = self.scheduler.counters, self.seen
+        asked = counters.prefix_queries if self.shares and seen.named else 0
+        return {
+            "prefix_queried_tokens": asked,
+            "prefix_hit_tokens": counters.prefix_hits,
+            "prefix_hit_rate": counters.prefix_hits / asked if asked else None,
+            "prefix_hit_rate_unbounded": seen.found / seen.asked if asked else None,
+            "prefix_evicted_blocks": counters.evicted,
         }
 
     def _note(self, name: str, arguments: tuple[object, ...]) -> None:
@@ -257,6 +279,7 @@ class Simulation:
                 tenant=arrival.client or None,
                 predicted_tokens=arrival.predicted_tokens,
                 deadline=arrival.deadline,
+                prefix_names=prompt_names(arrival, self.config.block_size) if self.shares else (),
             )
         )
 
@@ -265,6 +288,8 @@ class Simulation:
             return
         self.clipped += any(length > cap for length in arrival.output_tokens)
         targets = [min(length, cap) for length in arrival.output_tokens]
+        if self.shares:
+            self.seen.add(arrival)
         self.watch.added(arrival.request_id)
         self.live[arrival.request_id] = SimulatedRequest(arrival, targets, cap)
         self.collector.arrive(arrival.request_id, arrival.arrival_time)
@@ -333,6 +358,10 @@ class Simulation:
         for row in groups:
             live = self.live[row.request_id]
             collector.schedule(row.request_id, self.now)
+            if self.shares and row.start and not live.computed:
+                live.computed = row.start  # found in the cache, after a recompute too
+                if collector.times[row.request_id].preemptions:
+                    collector.recomputed_tokens -= row.start
             live.computed += row.tokens
             filled += live.computed
             if row.prefill and row.start is not None:

@@ -68,8 +68,12 @@ class Bench(Expectations):
 
     # ---- users ---------------------------------------------------------------------------------
 
-    def add(self, request: Request) -> Accepted | Rejected:
+    def add(self, request: Request, tokens: Sequence[int] | None = None) -> Accepted | Rejected:
         """Adds a request; checks against `fits` whether it must be accepted.
+
+        Args:
+            request: what is asked for.
+            tokens: its prompt; tokens that no sequence has had if None.
 
         Raises:
             Disagreement: it is accepted but does not fit, or it fits, the queue has room, and it is
@@ -86,7 +90,7 @@ class Bench(Expectations):
             )
         if isinstance(answer, Accepted):
             name = request.request_id
-            branch = self.device.add(name, request.prompt_tokens)
+            branch = self.device.add(name, request.prompt_tokens if tokens is None else tokens)
             self.live[name] = BenchRequest(request, {0: branch})
         return answer
 

@@ -37,6 +37,9 @@ class EmptyStep(Step):
         self.jobs: list[SequenceDemand] = []
         self.resting, self.saved = settings.resting, settings.saved
 
+    def _kept(self) -> Any:
+        return self.config.watermark_blocks  # any number
+
     def _available(self) -> Any:
         return self.ledger.gpu.free + self.resting
 

@@ -43,7 +43,7 @@ class Arrival:
         predicted_tokens: a guess of output_tokens, or of its class, if there is one.
         deadline: when it should be done, seconds after the first arrival, if it has a deadline.
         prefix_ids: names of the blocks of its prompt, as the file counts them: equal ones hold equal
-            tokens after equal beginnings. Kept for readers; nothing uses them yet.
+            tokens after equal beginnings. With prefix caching they name the blocks, see `prefixes.py`.
     """
 
     request_id: str

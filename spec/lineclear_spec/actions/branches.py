@@ -35,6 +35,7 @@ def fork(ledger: Any, parent: Any, tokens: Any) -> Any:
     # EFFECT
     child = ledger.add_member(request)
     ledger.inherit(parent, child, ledger.block_of(parent.known_tokens))
+    ledger.note_fork(parent, child)
     ledger.share_table(parent, child, ledger.need(parent.reach_tokens))
     child.reach_tokens = parent.reach_tokens
     child.slot_tokens = parent.reach_tokens

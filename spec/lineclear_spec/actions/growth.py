@@ -63,4 +63,5 @@ def copy_on_write(ledger: Any, sequence: Any) -> None:
     # EFFECT
     number = ledger.decide(COPY_BLOCK, sequence.request)
     ledger.replace_entry(sequence, index)
+    ledger.note_twin(number, sequence, index)
     ledger.order(number, ledger.barrier)

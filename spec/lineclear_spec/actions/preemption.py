@@ -29,6 +29,7 @@ def swap_out(ledger: Any, request: Any) -> None:
     # EFFECT
     number = ledger.decide(SWAP_OUT, request)
     ledger.move_blocks(request, CPU)
+    ledger.note_swap(number, CPU)
     ledger.order(number, number - 1)
     request.copy = number
     request.moved = number
@@ -47,6 +48,7 @@ def swap_in(ledger: Any, request: Any) -> None:
     # EFFECT
     number = ledger.decide(SWAP_IN, request)
     ledger.move_blocks(request, GPU)
+    ledger.note_swap(number, GPU)
     ledger.order(number, larger(ledger.barrier, request.moved))
     ledger.barrier = number
     request.copy = number

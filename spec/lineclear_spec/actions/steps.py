@@ -149,6 +149,7 @@ def sample(ledger: Any, sequence: Any, step: Any, accepted: Any, rejected: Any) 
         "no later step builds on a rejected draft",
     )
     # EFFECT
+    ledger.note_sample(sequence, accepted, rejected)
     sequence.known_tokens = sequence.known_tokens + accepted
     sequence.promised_samples = sequence.promised_samples - 1
     sequence.reach_tokens = sequence.reach_tokens - rejected

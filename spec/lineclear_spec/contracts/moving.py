@@ -136,6 +136,15 @@ def moved(old: Any, new: Any, k: Any, r: Any, tier: int) -> list[Part]:
             ),
         )
     )
+    parts.append(
+        (
+            "sources",
+            ("operation", "place"),
+            lambda o, p: implies(
+                o != old.issued, new.source(target, o, p) == old.source(target, o, p)
+            ),
+        )
+    )
     if target == GPU:
         parts += [
             ("barrier", (), lambda: both(old.barrier <= new.barrier, new.barrier <= old.issued)),

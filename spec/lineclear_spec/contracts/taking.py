@@ -240,6 +240,11 @@ contract(
             lambda o, p: implies(old.touch(GPU, o, p), new.touch(GPU, o, p)),
         ),
         (
+            "sources",
+            ("operation", "place"),
+            lambda o, p: implies(o != old.issued, new.source(GPU, o, p) == old.source(GPU, o, p)),
+        ),
+        (
             "copied",
             (),
             lambda: implies(

@@ -16,11 +16,15 @@ from lineclear_spec.invariants import pools
 from lineclear_spec.invariants import sequences
 from lineclear_spec.invariants import requests
 from lineclear_spec.invariants import operations
+from lineclear_spec.invariants import device
+from lineclear_spec.invariants import history
+from lineclear_spec.invariants import content
 from lineclear_spec.invariants.clause import (
     CPU,
     FINISHED,
     GPU,
     INVARIANTS,
+    KV,
     NEW,
     RUNNING,
     SWAPPED,
@@ -31,6 +35,7 @@ from lineclear_spec.invariants.clause import (
     clauses,
     holds,
     is_free,
+    kv_clauses,
     live,
     present,
     private,
@@ -44,6 +49,7 @@ __all__ = [
     "FINISHED",
     "GPU",
     "INVARIANTS",
+    "KV",
     "NEW",
     "RUNNING",
     "SWAPPED",
@@ -52,8 +58,12 @@ __all__ = [
     "Clause",
     "Invariant",
     "clauses",
+    "content",
+    "device",
+    "history",
     "holds",
     "is_free",
+    "kv_clauses",
     "live",
     "operations",
     "pools",

@@ -18,6 +18,7 @@ __all__ = [
     "FINISHED",
     "GPU",
     "INVARIANTS",
+    "KV",
     "NEVER",
     "NEW",
     "RUNNING",
@@ -28,8 +29,11 @@ __all__ = [
     "Invariant",
     "clauses",
     "declare",
+    "declare_kv",
+    "each_tier",
     "holds",
     "is_free",
+    "kv_clauses",
     "live",
     "per_tier",
     "present",
@@ -50,12 +54,21 @@ Predicate = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One universally quantified part of an invariant."""
+    """One universally quantified part of an invariant.
+
+    Attributes:
+        invariant: its name.
+        label: what tells it from the other parts.
+        domains: of its variables.
+        predicate: of a view and values of the variables.
+        patterns: of the same, lists of terms at which a solver uses it; the solver's choice if None.
+    """
 
     invariant: str
     label: str
     domains: tuple[str, ...]
     predicate: Predicate
+    patterns: Callable[..., list[tuple[Any, ...]]] | None = None
 
     @property
     def name(self) -> str:
@@ -74,6 +87,8 @@ class Invariant:
 
 
 INVARIANTS: dict[str, Invariant] = {}
+#: What holds of a device and of the KV in its memory; proved in units of its own (`kv_obligations.py`).
+KV: dict[str, Invariant] = {}
 
 
 def declare(
@@ -82,6 +97,20 @@ def declare(
     """Enter an invariant; each part is a label, the domains of its variables, and the predicate."""
     made = tuple(Clause(name, label, domains, predicate) for label, domains, predicate in parts)
     INVARIANTS[name] = Invariant(name, sentence, kind, made)
+
+
+def declare_kv(
+    name: str,
+    sentence: str,
+    *parts: tuple[str, tuple[str, ...], Predicate, Callable[..., list[tuple[Any, ...]]]],
+) -> None:
+    """Enter an invariant of KV; each part says also at which terms a solver uses it."""
+    KV[name] = Invariant(name, sentence, "kv", tuple(Clause(name, *part) for part in parts))
+
+
+def kv_clauses() -> list[Clause]:
+    """Every clause of the invariants of KV."""
+    return [c for i in KV.values() for c in i.clauses]
 
 
 def clauses(kind: str | None = None) -> list[Clause]:
@@ -129,6 +158,11 @@ def per_tier(
     part: Callable[[int], tuple[tuple[str, ...], Predicate]], label: str = ""
 ) -> list[tuple[str, tuple[str, ...], Predicate]]:
     """The same part for both pools."""
+    return [(f"{label}{'_' if label else ''}{name}", *part(tier)) for tier, name in TIERS]
+
+
+def each_tier(label: str, part: Callable[[int], tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The same part of an invariant of KV for both pools."""
     return [(f"{label}{'_' if label else ''}{name}", *part(tier)) for tier, name in TIERS]
 
 

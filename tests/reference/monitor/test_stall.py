@@ -67,7 +67,7 @@ def test_tokens_of_a_prompt_that_is_not_chunked() -> None:
 
 
 def test_a_prompt_that_runs_goes_first() -> None:
-    drive = Drive(max_num_batched_tokens=8)
+    drive = Drive(max_num_batched_tokens=8, long_prefill_token_threshold=0)
     drive.add("a", 20)
     drive.step()
     drive.add("b", 4)

@@ -77,6 +77,7 @@ def test_a_head_is_not_given_what_a_prompt_that_goes_on_takes() -> None:
         watermark=0.0,
         scheduling_policy="priority",
         preemption_mode="recompute",
+        long_prefill_token_threshold=0,
     )
     scheduler = Scheduler(config)
     oracle = Oracle(scheduler)

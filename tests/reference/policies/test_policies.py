@@ -83,7 +83,7 @@ def test_a_key_that_is_no_number_is_reported_and_the_order_is_that_of_arrival(an
     assert serve(scheduler) == list(range(12))
     (failure,) = scheduler.policy_failures
     assert failure.startswith("shortest prompt: TypeError: a key is a number")
-    assert scheduler.stats()["lineclear:policy_failures_total"] == 1
+    assert scheduler.stats()["policy_failures_total"] == 1
 
 
 def test_a_key_that_raises_is_reported_and_the_order_is_that_of_arrival() -> None:

@@ -122,9 +122,9 @@ def test_the_late_token_of_an_aborted_request_is_dropped(mode: str) -> None:
     drive, first, second = preempted_in_flight(mode, most=3)
     drive.abort("b")
     assert drive.scheduler.dropped(first) == [1]
-    generated = drive.scheduler.stats()["vllm:generation_tokens_total"]
+    generated = drive.scheduler.stats()["generation_tokens_total"]
     assert drive.commit(first) == []
-    assert drive.scheduler.stats()["vllm:generation_tokens_total"] == generated + 1  # of a
+    assert drive.scheduler.stats()["generation_tokens_total"] == generated + 1  # of a
     drive.complete(second)
     drive.commit(second)
     assert list(drive.run()) == ["a"]
@@ -145,7 +145,7 @@ def test_a_failed_copy_out_is_a_recompute_with_all_tokens_kept() -> None:
     plan = drive.until(lambda plan: "b" in rows(plan))
     assert rows(plan)["b"] == 8
     assert drive.run()["b"].outputs[0].generated_tokens == 5
-    assert drive.scheduler.stats()["lineclear:failed_copies_total"] == 1
+    assert drive.scheduler.stats()["failed_copies_total"] == 1
 
 
 def test_what_was_sampled_on_a_failed_copy_in_is_dropped_and_what_came_before_is_kept() -> None:

@@ -1,5 +1,7 @@
 """Requests that begin with the same tokens share blocks, and nothing that is checked elsewhere suffers."""
 
+# pyright: basic
+
 from __future__ import annotations
 
 from typing import Any
@@ -214,6 +216,39 @@ def test_the_table_refuses_what_is_not_certain() -> None:
         actions.evict(ledger, 77)
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_restart_keeps_names(n: int) -> None:
+    scheduler = Scheduler(config(num_gpu_blocks=20))
+    ask(scheduler, "one", (1, 2), most=9, n=n)
+    step(scheduler)
+    scheduler.name_blocks("one", 2, [3])
+    for _ in range(3):
+        step(scheduler)
+    assert {*scheduler.ledger.cached} == {1, 2, 3}
+    assert scheduler.restart("one")
+    again = scheduler.entries["one"].first
+    assert again.words == ((1, 2, 3) if n == 1 else (1, 2))  # of a group those of its prompt
+    known = again.known_tokens
+    assert computed(step(scheduler), "one") == known - (6 if n == 1 else 4)
+    scheduler.name_blocks("one", len(again.words), [4] if n == 1 else [3])
+    while scheduler.entries:
+        step(scheduler)
+    assert {*scheduler.ledger.cached} == ({1, 2, 3, 4} if n == 1 else {1, 2, 3})
+
+
+def test_without_caching_names_of_blocks_are_not_kept() -> None:
+    scheduler = Scheduler(config(prefix_caching="off"))
+    ask(scheduler, "one", (1, 2))
+    sequence = scheduler.entries["one"].first
+    lines = len(scheduler.journal)  # type: ignore[arg-type]
+    scheduler.name_blocks("one", 2, [3])
+    scheduler.name_blocks("one", 7, [0])  # is not looked at
+    assert sequence.words == ()
+    assert len(scheduler.journal) == lines  # type: ignore[arg-type]
+    with pytest.raises(SchedulerError, match="not live"):
+        scheduler.name_blocks("two", 0, [1])
+
+
 @pytest.mark.parametrize("fault", ["name", "ref", "resting", "leads", "words"])
 def test_the_audit_sees_a_broken_cache(fault: str) -> None:
     scheduler = Scheduler(config())
@@ -235,3 +270,110 @@ def test_the_audit_sees_a_broken_cache(fault: str) -> None:
         ledger.cached[1] = ledger.cached[2]
     with pytest.raises(InvariantViolation):
         audit(scheduler)
+
+
+# ---- readers, and the order of eviction ----------------------------------------------------------
+
+
+def full_of(*families: tuple[int, ...], **changes: Any) -> Scheduler:
+    """A scheduler in which the blocks of requests that ended rest."""
+    scheduler = Scheduler(config(num_gpu_blocks=8, **changes))
+    for k, names in enumerate(families):
+        ask(scheduler, str(k), names, most=1)
+        step(scheduler)
+    return scheduler
+
+
+def test_a_block_that_is_held_is_not_evicted() -> None:
+    scheduler = full_of((1, 2), (5, 6))
+    place = scheduler.hold(2)  # it has rested longest
+    assert place == scheduler.ledger.cached[2].place
+    assert scheduler.cache.available == 7
+    assert scheduler.hold(77) is None
+    ask(scheduler, "large", (11, 12, 13, 14, 15, 16), most=1)
+    step(scheduler)
+    assert scheduler.ledger.cached[2].place == place
+    assert {1, 5, 6} & {*scheduler.ledger.cached} == set()
+    assert "1 blocks are held by readers; progress presumes that holds end" in (
+        scheduler.stall_report().text()
+    )
+    scheduler.let_go(2)
+    assert scheduler.cache.available == 8
+    with pytest.raises(SchedulerError, match="nobody holds a block under the name 2"):
+        scheduler.let_go(2)
+
+
+def test_a_reset_keeps_what_is_held_until_it_is_let_go_and_nobody_finds_it() -> None:
+    scheduler = full_of((1, 2))
+    assert scheduler.hold(1) == scheduler.hold(1)
+    assert scheduler.reset_prefix_cache() == 2
+    assert scheduler.reset_prefix_cache() == 0
+    assert scheduler.hold(1) is None
+    ask(scheduler, "again", (1, 2), most=1)
+    assert computed(step(scheduler), "again") == 5
+    scheduler.let_go(1)
+    assert 1 in scheduler.ledger.cached
+    scheduler.let_go(1)
+    assert 1 not in scheduler.ledger.cached
+    audit(scheduler)
+
+
+def test_a_request_shares_what_a_reader_holds() -> None:
+    scheduler = full_of((1, 2))
+    for name in (1, 2):
+        scheduler.hold(name)
+    ask(scheduler, "again", (1, 2, 3), most=6)
+    assert computed(step(scheduler), "again") == 3
+    assert scheduler.cache.gain(scheduler.entries["again"].record) == 2  # what is held stays
+    while scheduler.entries:
+        step(scheduler)
+    assert scheduler.cache.available == 6
+
+
+def test_a_request_waits_for_blocks_that_readers_hold() -> None:
+    scheduler = full_of((1, 2, 3, 4, 5))
+    for name in range(1, 6):
+        scheduler.hold(name)
+    ask(scheduler, "next", (11, 12, 13), most=1)
+    step(scheduler)
+    assert "next" in scheduler.entries
+    scheduler.let_go(5)
+    step(scheduler)
+    assert "next" not in scheduler.entries
+
+
+@pytest.mark.parametrize("fault", ["held", "forgotten"])
+def test_the_audit_sees_a_hold_of_nothing(fault: str) -> None:
+    scheduler = full_of((1, 2))
+    if fault == "held":
+        scheduler.cache.held[9] = 1
+    else:
+        scheduler.cache.forgotten.add(1)
+    with pytest.raises(InvariantViolation, match="a reader holds a block that cannot be found"):
+        audit(scheduler)
+
+
+def evicted_first(eviction: Any) -> tuple[set[int], Scheduler]:
+    """What is left of two families when two blocks are needed."""
+    scheduler = Scheduler(config(num_gpu_blocks=6), eviction=eviction)
+    for name, names in (("old", (1, 2)), ("new", (5, 6))):
+        ask(scheduler, name, names, most=1)
+        step(scheduler)
+    ask(scheduler, "next", (11, 12, 13), most=1)
+    step(scheduler)
+    return {1, 2, 5, 6} & {*scheduler.ledger.cached}, scheduler
+
+
+def test_another_order_of_eviction_is_followed() -> None:
+    assert evicted_first(None)[0] == {5, 6}
+    assert evicted_first(lambda names: reversed(names))[0] == {1, 2}
+    assert evicted_first(lambda names: [5, 5, 99])[0] == {1, 6}  # then the one that rests longest
+
+
+def test_an_order_of_eviction_that_raises_is_left_and_reported() -> None:
+    def wrong(names: tuple[int, ...]) -> list[int]:
+        raise KeyError("not today")
+
+    left, scheduler = evicted_first(wrong)
+    assert left == {5, 6}
+    assert scheduler.cache.failures == ["KeyError: 'not today'"]

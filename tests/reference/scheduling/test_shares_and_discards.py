@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from drive import Drive, rows
 
@@ -28,12 +30,20 @@ class Portions:
         return self.portions[str(request.request_id)]
 
 
+#: No prompt is cut but by its portion and the budget.
+ROOMY: dict[str, Any] = {
+    "max_num_batched_tokens": 16,
+    "num_gpu_blocks": 16,
+    "long_prefill_token_threshold": 0,
+}
+
+
 # ---- shares -------------------------------------------------------------------------------------
 
 
 def test_each_prompt_gets_its_portion_and_the_rest_goes_to_the_first_in_the_order() -> None:
     policy = Portions(a=3, b=5, c=2)
-    drive = Drive(policy, max_num_batched_tokens=16, num_gpu_blocks=16)
+    drive = Drive(policy, **ROOMY)
     for name in policy.portions:
         drive.add(name, 14, 2)
     plan = drive.step()
@@ -43,7 +53,7 @@ def test_each_prompt_gets_its_portion_and_the_rest_goes_to_the_first_in_the_orde
 
 def test_what_the_first_cannot_use_goes_to_the_next() -> None:
     policy = Portions(a=2, b=2, c=2)
-    drive = Drive(policy, max_num_batched_tokens=16, num_gpu_blocks=16)
+    drive = Drive(policy, **ROOMY)
     drive.add("a", 5, 2)
     drive.add("b", 14, 2)
     drive.add("c", 14, 2)
@@ -52,28 +62,33 @@ def test_what_the_first_cannot_use_goes_to_the_next() -> None:
 
 def test_a_portion_is_no_more_than_the_prompt_has_or_the_step_has_left() -> None:
     policy = Portions(a=100, b=100, c=100)
-    drive = Drive(policy, max_num_batched_tokens=16, num_gpu_blocks=16)
+    drive = Drive(policy, **ROOMY)
     drive.add("a", 6, 2)
     drive.add("b", 14, 2)
     drive.add("c", 14, 2)
     assert rows(drive.step()) == {"a": 6, "b": 10}
 
 
+def test_a_portion_is_no_more_than_the_most_of_a_prompt() -> None:
+    policy = Portions(a=100, b=3, c=100)
+    drive = Drive(policy, **{**ROOMY, "long_prefill_token_threshold": 5})
+    for name in policy.portions:
+        drive.add(name, 14, 2)
+    assert rows(drive.step()) == {"a": 8, "b": 3, "c": 5}  # 5, 3 and 5, and 3 left over
+
+
 def test_a_prompt_that_goes_on_gets_its_portion_and_decodes_come_first() -> None:
     policy = Portions(a=4, b=4)
-    drive = Drive(policy, max_num_batched_tokens=8, num_gpu_blocks=16)
+    drive = Drive(policy, **{**ROOMY, "max_num_batched_tokens": 8})
     drive.add("a", 4, 4)
     drive.add("b", 20, 2)
     assert rows(drive.step()) == {"a": 4, "b": 4}
     assert rows(drive.step()) == {"a": 1, "b": 7}  # 3 of them are left over by everybody
     policy.portions["c"] = 3
     drive.add("c", 9, 2)
-    plan = drive.step()
-    assert rows(plan) == {
-        "a": 1,
-        "b": 7,
-    }  # a prompt that runs may use what is left: no request enters
-    assert [name for name, *_ in policy.asked[-1:]] == ["b"]
+    # b has its portion, so that c enters.
+    assert rows(drive.step()) == {"a": 1, "b": 4, "c": 3}
+    assert [name for name, *_ in policy.asked[-2:]] == ["b", "c"]
 
 
 @pytest.mark.parametrize("chunked", [True, False])

@@ -161,7 +161,12 @@ def test_a_swapped_request_needs_room_for_its_next_token_too() -> None:
 
 
 def test_decodes_come_first_and_prefills_share_what_is_left_of_the_budget() -> None:
-    drive = Drive(max_num_seqs=4, max_num_batched_tokens=8, num_gpu_blocks=32)
+    drive = Drive(
+        max_num_seqs=4,
+        max_num_batched_tokens=8,
+        num_gpu_blocks=32,
+        long_prefill_token_threshold=0,
+    )
     drive.add("decodes", 3, 20)
     drive.step()
     drive.add("p", 10)
@@ -174,13 +179,49 @@ def test_decodes_come_first_and_prefills_share_what_is_left_of_the_budget() -> N
     assert rows(drive.step()) == {"q": 6, "p": 1, "decodes": 1}
 
 
-def test_nobody_is_admitted_past_a_prefill_that_did_not_get_all_its_tokens() -> None:
-    drive = Drive(max_num_seqs=8, max_num_batched_tokens=8, num_gpu_blocks=32)
+def test_none_is_admitted_past_a_prefill_that_did_not_get_its_share() -> None:
+    drive = Drive(
+        max_num_seqs=8,
+        max_num_batched_tokens=8,
+        num_gpu_blocks=32,
+        long_prefill_token_threshold=0,
+    )
     drive.add("p", 20)
     drive.add("q", 1)
     for tokens in (8, 8):
         assert rows(drive.step()) == {"p": tokens}
     assert rows(drive.step()) == {"p": 4, "q": 1}
+
+
+def test_short_prompts_do_not_wait_for_a_long_one() -> None:
+    drive = Drive(
+        max_num_seqs=8,
+        max_num_batched_tokens=8,
+        num_gpu_blocks=32,
+        long_prefill_token_threshold=3,
+    )
+    drive.add("p", 40)
+    assert rows(drive.step()) == {"p": 8}  # no other can use them
+    for name in "qr":
+        drive.add(name, 2)
+    drive.add("s", 6)
+    assert rows(drive.step()) == {"p": 3, "q": 2, "r": 2, "s": 1}
+    assert rows(drive.step()) == {"p": 3, "s": 3, "q": 1, "r": 1}
+
+
+def test_prompts_behind_one_that_lacks_tokens_of_its_share_wait() -> None:
+    drive = Drive(
+        max_num_seqs=6,
+        max_num_batched_tokens=6,
+        num_gpu_blocks=32,
+        long_prefill_token_threshold=4,
+    )
+    drive.add("p", 30)
+    drive.add("q", 30)
+    assert rows(drive.step()) == {"p": 4, "q": 2}
+    drive.add("r", 1)
+    assert rows(drive.step()) == {"p": 4, "q": 2}  # q lacks two tokens of its share
+    assert drive.phase("r") == "WAITING"
 
 
 def test_admission_takes_room_for_the_whole_prompt_whatever_the_chunk() -> None:

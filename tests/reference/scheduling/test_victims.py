@@ -210,7 +210,7 @@ def test_a_swapped_request_is_discarded_for_a_more_important_victim() -> None:
     assert drive.known("middle") == [10]  # what it had generated is kept
     order = [name for name in drive.journal if name in ("swap_out", "discard_swapped")]
     assert order == ["swap_out", "discard_swapped", "swap_out"]
-    assert drive.scheduler.stats()["lineclear:swapped_discarded_total"] == 1
+    assert drive.scheduler.stats()["swapped_discarded_total"] == 1
     assert {n: f.outputs[0].generated_tokens for n, f in drive.run().items()} == {
         "greatest": 1,
         "top": 4,

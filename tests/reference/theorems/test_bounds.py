@@ -252,7 +252,7 @@ def test_coming_back_without_a_lift_is_seen(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_token_is_charged_twice_with_two_steps_in_flight_and_swaps() -> None:
     """Why F10 is lost there: it is sampled, its copy in is given up, and it is sampled again."""
     changes: dict[str, Any] = {"scheduling_policy": "vtc", "policy_options": (), "depth": 2}
-    changes["num_lookahead_slots"] = 0
+    changes |= {"num_lookahead_slots": 0, "long_prefill_token_threshold": 0}
     config, workload = drawn(1199, bypass=0, num_cpu_blocks=24, preemption_mode="swap", **changes)
     charged: Counter[Any] = Counter()
 
@@ -317,6 +317,7 @@ def test_the_longest_giving_way_is_seen() -> None:
         "num_gpu_blocks": 8,
         "max_num_seqs": 2,
         "max_num_batched_tokens": 12,
+        "long_prefill_token_threshold": 0,
         "victim": "longest",
         "pause_after_preemption": False,
     }

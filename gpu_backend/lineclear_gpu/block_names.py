@@ -1,0 +1,185 @@
+# pyright: basic
+"""Names for the blocks of the engine's requests, so that equal beginnings are computed once.
+
+Guarantees: a block is named from tokens that a commit has made known, never from one that a step in
+flight may still sample; every name depends on the salt of its request and on how often the cache was
+reset before the request came.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from lineclear.kv_events import KVEventLog
+from lineclear.prefix_names import PrefixNames
+from lineclear.request import Accepted, Rejected
+from lineclear.scheduler import Scheduler
+from lineclear_gpu.book import Book
+
+__all__ = ["BlockNames", "NamedRequest", "serving_settings"]
+
+
+def serving_settings(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a server: prefix caching is on, unless the choice says otherwise.
+
+    Blocks that are shared are not swapped out, so a choice of swaps turns caching off unless caching
+    is chosen too, and caching recomputes victims unless a mode is chosen. A preset, and rules that are
+    not lineclear's own, stay as they are.
+
+    Args:
+        chosen: settings by name, those that the user gave and no others.
+    """
+    settings = dict(chosen)
+    if "preset" in settings or settings.get("rules", "lineclear") != "lineclear":
+        return settings
+    if settings.get("preemption_mode", "recompute") == "recompute":
+        settings.setdefault("prefix_caching", "all")
+    if settings.get("prefix_caching", "off") != "off":
+        settings.setdefault("preemption_mode", "recompute")
+    return settings
+
+
+def keys_of(extra: Any) -> list[str] | None:
+    """What a router is told of a request's salt, and of the resets before it came."""
+    resets, salt = extra
+    found = [*([] if salt is None else [salt]), *([f"reset {resets}"] if resets else [])]
+    return found or None
+
+
+class NamedRequest:
+    """The names of one live request.
+
+    Attributes:
+        extra: what its blocks' KV depends on beside the tokens.
+        branches: names of the blocks of each sequence, by its branch.
+        prompt: how many of these are of its prompt.
+        held: every name that was made for it, to be given back.
+    """
+
+    __slots__ = ("branches", "extra", "held", "prompt")
+
+    def __init__(self, names: tuple[int, ...], extra: Hashable) -> None:
+        """Its prompt has these names."""
+        self.extra = extra
+        self.prompt = len(names)
+        self.branches = {0: list(names)}
+        self.held = list(names)
+
+
+class BlockNames:
+    """Names of the blocks of live requests.
+
+    Args:
+        scheduler: gets them.
+        book: holds the tokens.
+        events: whether to keep events for routers.
+
+    Attributes:
+        names: what each name stands for.
+        events: for routers, None if they are not kept.
+        epoch: how often the cache was reset.
+        live: the requests that share blocks.
+    """
+
+    def __init__(self, scheduler: Scheduler, book: Book, *, events: bool = False) -> None:
+        """No request is live."""
+        self.scheduler = scheduler
+        self.book = book
+        self.size = scheduler.config.block_size
+        self.outputs = scheduler.config.prefix_caching == "all"
+        self.names = PrefixNames(self.size, scheduler.ledger.cached, meanings=events)
+        self.events = KVEventLog(self.names, time.time, keys_of) if events else None
+        if self.events is not None:
+            scheduler.watch_prefix_cache(self.events)
+        self.epoch = 0
+        self.live: dict[Hashable, NamedRequest] = {}
+
+    def add(
+        self,
+        request_id: Hashable,
+        tokens: list[int],
+        salt: Hashable,
+        submit: Callable[[tuple[int, ...]], Accepted | Rejected],
+    ) -> Accepted | Rejected:
+        """Names the full blocks of a prompt, and submits the request with them.
+
+        Args:
+            request_id: of the request.
+            tokens: its prompt.
+            salt: blocks are shared only among requests of equal salts.
+            submit: gives the request with these names to the scheduler.
+        """
+        extra = (self.epoch, salt)
+        names = self.names.of(tokens, extra=extra)
+        accepted = False
+        try:
+            answer = submit(names)
+            accepted = bool(answer)
+        finally:
+            if accepted:
+                self.live[request_id] = NamedRequest(names, extra)
+            else:
+                self.names.release(names)
+        return answer
+
+    def learned(self, sequences: Iterable[tuple[Hashable, int]]) -> None:
+        """Names the blocks that committed tokens have filled.
+
+        Args:
+            sequences: request and branch of those that may have learned a token. One that has ended,
+                or that shares no blocks, is passed over.
+        """
+        if not self.outputs:
+            return
+        size, book = self.size, self.book
+        for request_id, branch in sequences:
+            given = self.live.get(request_id)
+            lane = book.lane.get((request_id, branch))
+            if given is None or lane is None:
+                continue
+            names = given.branches[branch]
+            first, last = len(names), int(book.known[lane]) // size
+            if last > first:
+                tokens = book.tokens[lane, first * size : last * size].tolist()
+                new = self.names.of(tokens, names, given.extra)
+                given.held.extend(new)
+                self.scheduler.name_blocks(request_id, first, new, branch)
+                names.extend(new)
+
+    def filled(self, lanes: Any) -> list[int]:
+        """Positions of the lanes whose newest block is full.  [rows] lanes"""
+        if not self.outputs:
+            return []
+        found: list[int] = np.flatnonzero(self.book.known[lanes] % self.size == 0).tolist()
+        return found
+
+    def forked(self, request_id: Hashable, parent: int, child: int) -> None:
+        """A branch goes on from another, before either has learned its next token."""
+        given = self.live.get(request_id)
+        if given is not None:
+            given.branches[child] = list(given.branches[parent])
+
+    def again(self, request_id: Hashable, sequences: int) -> None:
+        """The scheduler has restarted a request; one of several sequences begins behind its prompt."""
+        given = self.live.get(request_id)
+        if given is not None and sequences > 1:
+            given.branches = {0: given.branches[0][: given.prompt]}
+
+    def end(self, request_id: Hashable) -> None:
+        """A request has ended."""
+        given = self.live.pop(request_id, None)
+        if given is not None:
+            self.names.release(given.held)
+
+    def reset(self) -> int:
+        """No block that was computed so far is found by a later request. How many could be found.
+
+        Blocks that requests which run now compute from here on are not found by later ones either: they
+        may depend on weights that have been replaced meanwhile.
+        """
+        self.epoch += 1
+        return self.scheduler.reset_prefix_cache()

@@ -1,0 +1,225 @@
+# pyright: basic
+"""Invariants of what tables name: blocks hold the KV of the tokens of those who name them.
+
+Guarantees: nothing by itself; every clause is proved of every action and of the device's own (`device.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear_spec.invariants.clause import (
+    GPU,
+    NEW,
+    RUNNING,
+    WAITING,
+    declare_kv,
+    each_tier,
+    present,
+    within,
+)
+from lineclear_spec.logic import any_of, both, implies, negate
+
+
+def issued_reach(v: Any, q: Any) -> Any:
+    """Positions computed or being computed by a step that was issued."""
+    building = v.either(v.steady(q), False, v.last_step(q) == v.steps + 1)
+    return v.reach(q) - v.either(building, v.last_tokens(q), 0)
+
+
+def named(v: Any, tier: int, q: Any, i: Any) -> Any:
+    """Whether the sequence has the position in a block of the tier."""
+    k = v.block_of(i)
+    return both(
+        v.alive(q),
+        within(0, i, issued_reach(v, q)),
+        within(0, k, v.length(q)),
+        v.tier(v.table(q, k)) == tier,
+    )
+
+
+def now(v: Any, field: str, tier: int, b: Any, i: Any) -> Any:
+    """What is decided of the slot of a position in a block."""
+    p = v.place(b)
+    return getattr(v, field)(tier, v.version(tier, p), p, v.slot_of(i))
+
+
+def at_entry(v: Any, q: Any, i: Any) -> list[tuple[Any, ...]]:
+    """Where a clause about a position of a sequence is used."""
+    return [(v.table(q, v.block_of(i)), v.slot_of(i))]
+
+
+def trusted(v: Any, number: Any) -> Any:
+    """Whether a copy is none, or known to have succeeded."""
+    return any_of(number == 0, v.good(number))
+
+
+declare_kv(
+    "holds",
+    "every position that issued steps compute lies in the block that the table gives, with the KV of the "
+    "sequence's own tokens, and relies on no copy but the one that its request waits for",
+    *each_tier(
+        "own",
+        lambda t: (
+            ("sequence", "position"),
+            lambda v, q, i: implies(
+                named(v, t, q, i),
+                now(v, "content", t, v.table(q, v.block_of(i)), i) == v.token_kv(q, i),
+            ),
+            at_entry,
+        ),
+    ),
+    *each_tier(
+        "relies",
+        lambda t: (
+            ("sequence", "position"),
+            lambda v, q, i: implies(
+                named(v, t, q, i),
+                any_of(
+                    trusted(v, now(v, "relies", t, v.table(q, v.block_of(i)), i)),
+                    now(v, "relies", t, v.table(q, v.block_of(i)), i) == v.copy(v.request(q)),
+                ),
+            ),
+            at_entry,
+        ),
+    ),
+)
+
+
+def in_named_block(v: Any, b: Any, i: Any) -> Any:
+    """Whether the position lies in blocks of that name, and the block has one."""
+    return both(present(v, b), v.name(b) >= 1, i >= 0, v.block_of(i) == v.preceding(v.name(b)))
+
+
+declare_kv(
+    "cached",
+    "a block with a name holds the KV of the tokens of that name, and relies on no copy that may fail",
+    (
+        "content",
+        ("block", "position"),
+        lambda v, b, i: implies(
+            in_named_block(v, b, i), now(v, "content", GPU, b, i) == v.name_kv(v.name(b), i)
+        ),
+        lambda v, b, i: [(v.name(b), v.slot_of(i))],
+    ),
+    (
+        "relies",
+        ("block", "position"),
+        lambda v, b, i: implies(in_named_block(v, b, i), trusted(v, now(v, "relies", GPU, b, i))),
+        lambda v, b, i: [(v.name(b), v.slot_of(i))],
+    ),
+)
+
+
+declare_kv(
+    "tokens",
+    "names mean the tokens that a sequence knows, and every sequence of a request begins with its prompt",
+    (
+        "prompt",
+        ("sequence", "position"),
+        lambda v, q, i: implies(
+            both(v.alive(q), within(0, i, v.prompt(v.request(q)))),
+            v.token_kv(q, i) == v.prompt_kv(v.request(q), i),
+        ),
+        lambda v, q, i: [(v.token_kv(q, i),)],
+    ),
+    (
+        "name",
+        ("sequence", "position"),
+        lambda v, q, i: implies(
+            both(
+                v.alive(q),
+                i >= 0,
+                v.block_of(i) < v.block_of(v.known(q)),
+                v.word(q, v.block_of(i)) >= 1,
+            ),
+            v.token_kv(q, i) == v.name_kv(v.word(q, v.block_of(i)), i),
+        ),
+        lambda v, q, i: [(v.token_kv(q, i), v.word(q, v.block_of(i)))],
+    ),
+)
+
+
+declare_kv(
+    "foreseen",
+    "nothing builds on drafts that were dropped before they were verified",
+    (
+        "late",
+        ("sequence",),
+        lambda v, q: implies(
+            both(v.alive(q), v.late_drafts(q) >= 1),
+            both(v.drafts(q) == 0, v.promised(q) >= 1, v.reach(q) <= v.known(q)),
+        ),
+        lambda v, q: [(v.late_drafts(q),)],
+    ),
+)
+
+declare_kv(
+    "vouched",
+    "a sample that may still come was computed by a forward whose copy has succeeded, or is the one that the "
+    "running request still waits for; the forward takes the sequence's own tokens",
+    (
+        "sample",
+        ("operation", "sequence"),
+        lambda v, n, q: implies(
+            both(v.takes(n, q), v.alive(q), v.step_of(n) > v.void(q)),
+            any_of(
+                trusted(v, v.row_relies(n, q)),
+                both(
+                    v.row_relies(n, q) == v.copy(v.request(q)),
+                    v.phase(v.request(q)) == RUNNING,
+                ),
+            ),
+        ),
+        lambda v, n, q: [(v.takes(n, q),)],
+    ),
+    (
+        "waits",
+        ("operation", "sequence"),
+        lambda v, n, q: implies(v.takes(n, q), v.row_relies(n, q) <= v.wait(n)),
+        lambda v, n, q: [(v.takes(n, q),)],
+    ),
+    (
+        "barrier",
+        ("request",),
+        lambda v, r: both(
+            implies(v.phase(r) == RUNNING, v.copy(r) <= v.barrier),
+            implies(any_of(v.phase(r) == NEW, v.phase(r) == WAITING), v.copy(r) == 0),
+        ),
+        lambda v, r: [(v.copy(r),)],
+    ),
+    (
+        "step",
+        ("step",),
+        lambda v, s: implies(
+            both(1 <= s, s <= v.steps),
+            both(
+                v.step_of(v.forward_of(s)) == s,
+                v.is_forward(v.forward_of(s)),
+                within(1, v.forward_of(s), v.issued + 1),
+            ),
+        ),
+        lambda v, s: [(v.forward_of(s),)],
+    ),
+    (
+        "forward",
+        ("operation",),
+        lambda v, n: implies(
+            both(1 <= n, n <= v.issued, v.is_forward(n)),
+            both(within(1, v.step_of(n), v.steps + 1), v.forward_of(v.step_of(n)) == n),
+        ),
+        lambda v, n: [(v.step_of(n),)],
+    ),
+    (
+        "closed",
+        ("step",),
+        lambda v, s: implies(both(1 <= s, s <= v.settled), negate(v.open(v.forward_of(s)))),
+        lambda v, s: [(v.forward_of(s),)],
+    ),
+    (
+        "void",
+        ("sequence",),
+        lambda v, q: implies(v.alive(q), within(0, v.void(q), v.steps + 1)),
+        lambda v, q: [(v.void(q),)],
+    ),
+)

@@ -1,0 +1,124 @@
+# pyright: basic
+"""Invariants of a device: what it has carried out, and which version each place has.
+
+Guarantees: nothing by itself; every clause is proved of every action and of the device's own (`device.py`).
+
+A version of a place is the number of the last operation that wrote it. The ledger *decides* versions in the
+order of numbers; the device carries operations out in any order that their waits allow.
+"""
+
+from __future__ import annotations
+
+from lineclear_spec.invariants.clause import declare_kv, each_tier
+from lineclear_spec.logic import any_of, both, implies, negate
+
+declare_kv(
+    "device",
+    "what is complete has run, nothing runs before a plan carries it, and of two operations on one place "
+    "the earlier one runs first",
+    (
+        "closed",
+        ("operation",),
+        lambda v, o: implies(both(1 <= o, o <= v.issued, negate(v.open(o))), v.ran(o)),
+        lambda v, o: [(v.ran(o),), (v.open(o),)],
+    ),
+    (
+        "carried",
+        ("operation",),
+        lambda v, o: implies(v.ran(o), both(1 <= o, o <= v.carried)),
+        lambda v, o: [(v.ran(o),)],
+    ),
+    *each_tier(
+        "order",
+        lambda t: (
+            ("operation", "operation", "place"),
+            lambda v, o, n, p: implies(
+                both(1 <= o, o < n, v.touch(t, o, p), v.touch(t, n, p), v.ran(n)), v.ran(o)
+            ),
+            lambda v, o, n, p: [(v.touch(t, o, p), v.touch(t, n, p))],
+        ),
+    ),
+)
+
+
+declare_kv(
+    "version",
+    "the version that an operation meets is that of the last one decided before it that writes the place",
+    *each_tier(
+        "now",
+        lambda t: (
+            ("place",),
+            lambda v, p: both(
+                0 <= v.version(t, p),
+                v.version(t, p) <= v.issued,
+                any_of(v.version(t, p) == 0, v.writes(t, v.version(t, p), p)),
+            ),
+            lambda v, p: [(v.version(t, p),)],
+        ),
+    ),
+    *each_tier(
+        "last",
+        lambda t: (
+            ("operation", "place"),
+            lambda v, o, p: implies(v.writes(t, o, p), both(1 <= o, o <= v.version(t, p))),
+            lambda v, o, p: [(v.writes(t, o, p),)],
+        ),
+    ),
+    *each_tier(
+        "touch",
+        lambda t: (
+            ("operation", "place"),
+            lambda v, o, p: implies(v.writes(t, o, p), v.touch(t, o, p)),
+            lambda v, o, p: [(v.writes(t, o, p),)],
+        ),
+    ),
+    *each_tier(
+        "expected",
+        lambda t: (
+            ("operation", "place"),
+            lambda v, n, p: implies(
+                v.touch(t, n, p),
+                both(
+                    0 <= v.expected(t, n, p),
+                    v.expected(t, n, p) < n,
+                    any_of(v.expected(t, n, p) == 0, v.writes(t, v.expected(t, n, p), p)),
+                ),
+            ),
+            lambda v, n, p: [(v.expected(t, n, p),)],
+        ),
+    ),
+    *each_tier(
+        "before",
+        lambda t: (
+            ("operation", "operation", "place"),
+            lambda v, o, n, p: implies(
+                both(v.writes(t, o, p), v.touch(t, n, p), o < n), o <= v.expected(t, n, p)
+            ),
+            lambda v, o, n, p: [(v.expected(t, n, p), v.writes(t, o, p))],
+        ),
+    ),
+)
+
+
+declare_kv(
+    "memory",
+    "the version that a place has is the last one written by an operation that has run",
+    *each_tier(
+        "actual",
+        lambda t: (
+            ("place",),
+            lambda v, p: any_of(
+                v.actual(t, p) == 0, both(v.ran(v.actual(t, p)), v.writes(t, v.actual(t, p), p))
+            ),
+            lambda v, p: [(v.actual(t, p),)],
+        ),
+    ),
+    *each_tier(
+        "latest",
+        lambda t: (
+            ("operation", "place"),
+            lambda v, o, p: implies(both(v.writes(t, o, p), v.ran(o)), o <= v.actual(t, p)),
+            lambda v, o, p: [(v.writes(t, o, p), v.actual(t, p))],
+        ),
+    ),
+)

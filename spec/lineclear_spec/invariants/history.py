@@ -1,0 +1,282 @@
+# pyright: basic
+"""Invariants of what operations write: copies, forwards, and the plan of each forward.
+
+Guarantees: nothing by itself; every clause is proved of every action and of the device's own (`device.py`).
+
+None of this is ever written again: it says of an operation what was decided when it was numbered. What a
+place holds *relies* on the one copy without which it would be something else: 0 if there is none, -1 if
+what it holds is never to be used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear_spec.invariants.clause import CPU, GPU, Predicate, declare_kv, each_tier, within
+from lineclear_spec.logic import any_of, both, implies, negate
+
+Part = tuple[str, tuple[str, ...], Predicate, Any]
+
+
+def copies_in(v: Any, o: Any, p: Any) -> Any:
+    """Whether the operation copies to the GPU place from the CPU."""
+    return both(v.writes(GPU, o, p), negate(v.compute(o)))
+
+
+def twins(v: Any, o: Any, p: Any) -> Any:
+    """Whether the operation copies to the GPU place from another one."""
+    return both(v.writes(GPU, o, p), v.compute(o), negate(v.is_forward(o)))
+
+
+def copied(label: str, target: int, source: int, copies: Any, own: bool) -> list[Part]:
+    """What one kind of copy brings: what its source holds when it meets it.
+
+    Args:
+        label: of the parts.
+        target: the tier that it writes.
+        source: the tier that it reads.
+        copies: whether the operation is one that writes the place, from (view, operation, place).
+        own: whether what it brings relies on itself.
+    """
+
+    def origin(v: Any, o: Any, p: Any, k: Any, field: str) -> Any:
+        place = v.source(target, o, p)
+        return getattr(v, field)(source, v.expected(source, o, place), place, k)
+
+    def relies(v: Any, o: Any, p: Any, k: Any) -> Any:
+        there, before = v.relies(target, o, p, k), origin(v, o, p, k, "relies")
+        if not own:
+            return there == before
+        return any_of(there == -1, both(there == o, any_of(before == 0, v.good(before))))
+
+    parts: list[Part] = [
+        (
+            f"source_{label}",
+            ("operation", "place"),
+            lambda v, o, p: implies(copies(v, o, p), v.touch(source, o, v.source(target, o, p))),
+            lambda v, o, p: [(v.source(target, o, p), v.writes(target, o, p))],
+        ),
+        (
+            f"content_{label}",
+            ("operation", "place", "kv_slot"),
+            lambda v, o, p, k: implies(
+                copies(v, o, p), v.content(target, o, p, k) == origin(v, o, p, k, "content")
+            ),
+            lambda v, o, p, k: [(v.source(target, o, p), v.content(target, o, p, k))],
+        ),
+        (
+            f"relies_{label}",
+            ("operation", "place", "kv_slot"),
+            lambda v, o, p, k: implies(copies(v, o, p), relies(v, o, p, k)),
+            lambda v, o, p, k: [(v.source(target, o, p), v.relies(target, o, p, k))],
+        ),
+    ]
+    if own:
+        parts.append(
+            (
+                f"fails_{label}",
+                ("operation", "place", "kv_slot"),
+                lambda v, o, p, k: implies(
+                    copies(v, o, p),
+                    any_of(v.relies(target, o, p, k) == -1, v.relies(target, o, p, k) == o),
+                ),
+                lambda v, o, p, k: [(v.writes(target, o, p), v.relies(target, o, p, k))],
+            )
+        )
+    return parts
+
+
+def position_at(v: Any, n: Any, p: Any, k: Any) -> Any:
+    """The position that a forward writes to a slot of a place."""
+    return v.position_of(v.written_as(n, p), k)
+
+
+def in_row(v: Any, n: Any, q: Any, i: Any) -> Any:
+    """Whether the forward computes the position of the sequence."""
+    return both(v.takes(n, q), v.row_first(n, q) <= i, i < v.row_last(n, q))
+
+
+declare_kv(
+    "history",
+    "a copy brings what its source holds when it meets it; a forward writes the positions of its plan and "
+    "leaves every other slot alone",
+    *copied("out", CPU, GPU, lambda v, o, p: v.writes(CPU, o, p), own=True),
+    *copied("in", GPU, CPU, copies_in, own=True),
+    *copied("twin", GPU, GPU, twins, own=False),
+    (
+        "kept_content",
+        ("operation", "place", "kv_slot"),
+        lambda v, n, p, k: implies(
+            both(v.is_forward(n), v.writes(GPU, n, p), negate(v.slot_written(n, p, k))),
+            v.content(GPU, n, p, k) == v.content(GPU, v.expected(GPU, n, p), p, k),
+        ),
+        lambda v, n, p, k: [(v.writes(GPU, n, p), v.slot_written(n, p, k))],
+    ),
+    (
+        "kept_relies",
+        ("operation", "place", "kv_slot"),
+        lambda v, n, p, k: implies(
+            both(v.is_forward(n), v.writes(GPU, n, p), negate(v.slot_written(n, p, k))),
+            v.relies(GPU, n, p, k) == v.relies(GPU, v.expected(GPU, n, p), p, k),
+        ),
+        lambda v, n, p, k: [(v.writes(GPU, n, p), v.slot_written(n, p, k))],
+    ),
+    (
+        "written",
+        ("operation", "place", "kv_slot"),
+        lambda v, n, p, k: implies(
+            v.slot_written(n, p, k),
+            both(
+                within(1, n, v.issued + 1),
+                v.is_forward(n),
+                in_row(v, n, v.writer(n, p), position_at(v, n, p, k)),
+            ),
+        ),
+        lambda v, n, p, k: [(v.slot_written(n, p, k),)],
+    ),
+    (
+        "written_place",
+        ("operation", "place", "kv_slot"),
+        lambda v, n, p, k: implies(
+            v.slot_written(n, p, k),
+            both(
+                v.row_place(n, v.writer(n, p), v.written_as(n, p)) == p,
+                v.block_of(position_at(v, n, p, k)) == v.written_as(n, p),
+                v.slot_of(position_at(v, n, p, k)) == k,
+            ),
+        ),
+        lambda v, n, p, k: [(v.slot_written(n, p, k),)],
+    ),
+    (
+        "written_content",
+        ("operation", "place", "kv_slot"),
+        lambda v, n, p, k: implies(
+            v.slot_written(n, p, k),
+            v.content(GPU, n, p, k) == v.row_kv(n, v.writer(n, p), position_at(v, n, p, k)),
+        ),
+        lambda v, n, p, k: [(v.slot_written(n, p, k),)],
+    ),
+    (
+        "written_relies",
+        ("operation", "place", "kv_slot"),
+        lambda v, n, p, k: implies(
+            v.slot_written(n, p, k),
+            v.relies(GPU, n, p, k) == v.row_relies(n, v.writer(n, p)),
+        ),
+        lambda v, n, p, k: [(v.slot_written(n, p, k),)],
+    ),
+)
+
+
+def row_read(v: Any, n: Any, q: Any, i: Any) -> Any:
+    """Whether the forward reads the position of the sequence."""
+    return both(v.takes(n, q), within(0, i, v.row_first(n, q)))
+
+
+def place_of(v: Any, n: Any, q: Any, i: Any) -> Any:
+    """Where the plan of the forward says that the position lies."""
+    return v.row_place(n, q, v.block_of(i))
+
+
+def meets(v: Any, field: str, n: Any, q: Any, i: Any) -> Any:
+    """What is decided of the slot in which the plan says that the position lies."""
+    p = place_of(v, n, q, i)
+    return getattr(v, field)(GPU, v.expected(GPU, n, p), p, v.slot_of(i))
+
+
+def at_row(v: Any, n: Any, q: Any, i: Any) -> list[tuple[Any, ...]]:
+    """Where a clause about a position of a plan is used."""
+    return [(v.takes(n, q), place_of(v, n, q, i))]
+
+
+declare_kv(
+    "plan",
+    "the slot that a plan's block table gives for a position holds the KV of the sequence's token there, or "
+    "the one copy that its request waits for has failed",
+    (
+        "scope",
+        ("operation", "sequence"),
+        lambda v, n, q: implies(
+            v.takes(n, q), both(1 <= n, n <= v.issued, v.is_forward(n), v.row_relies(n, q) >= 0)
+        ),
+        lambda v, n, q: [(v.takes(n, q),)],
+    ),
+    (
+        "touches",
+        ("operation", "sequence", "position"),
+        lambda v, n, q, i: implies(row_read(v, n, q, i), v.touch(GPU, n, place_of(v, n, q, i))),
+        at_row,
+    ),
+    (
+        "reads",
+        ("operation", "sequence", "position"),
+        lambda v, n, q, i: implies(
+            row_read(v, n, q, i), meets(v, "content", n, q, i) == v.row_kv(n, q, i)
+        ),
+        at_row,
+    ),
+    (
+        "relies",
+        ("operation", "sequence", "position"),
+        lambda v, n, q, i: implies(
+            row_read(v, n, q, i),
+            any_of(
+                meets(v, "relies", n, q, i) == 0,
+                v.good(meets(v, "relies", n, q, i)),
+                meets(v, "relies", n, q, i) == v.row_relies(n, q),
+            ),
+        ),
+        at_row,
+    ),
+    (
+        "writes",
+        ("operation", "sequence", "position"),
+        lambda v, n, q, i: implies(
+            both(in_row(v, n, q, i), i >= 0),
+            v.slot_written(n, place_of(v, n, q, i), v.slot_of(i)),
+        ),
+        at_row,
+    ),
+    (
+        "writer",
+        ("operation", "sequence", "position"),
+        lambda v, n, q, i: implies(
+            both(in_row(v, n, q, i), i >= 0),
+            both(
+                v.writer(n, place_of(v, n, q, i)) == q,
+                v.written_as(n, place_of(v, n, q, i)) == v.block_of(i),
+            ),
+        ),
+        at_row,
+    ),
+)
+
+declare_kv(
+    "lies",
+    "memory holds what was decided for the version that it has, or the copy on which that relies has failed",
+    *each_tier(
+        "",
+        lambda t: (
+            ("place", "kv_slot"),
+            lambda v, p, k: any_of(
+                v.memory(t, p, k) == v.content(t, v.actual(t, p), p, k),
+                v.fails(v.relies(t, v.actual(t, p), p, k)),
+            ),
+            lambda v, p, k: [(v.memory(t, p, k),)],
+        ),
+    ),
+    (
+        "good",
+        ("operation",),
+        lambda v, o: implies(v.good(o), negate(v.fails(o))),
+        lambda v, o: [(v.good(o),)],
+    ),
+    (
+        "right",
+        ("operation", "sequence"),
+        lambda v, n, q: implies(
+            both(v.ran(n), v.takes(n, q)), any_of(v.right(n, q), v.fails(v.row_relies(n, q)))
+        ),
+        lambda v, n, q: [(v.right(n, q),)],
+    ),
+)

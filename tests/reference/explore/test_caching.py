@@ -1,0 +1,78 @@
+"""The worlds with prefix caching are exhausted without a finding, and faults in it are found."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lineclear.explore.keys import world_key
+from lineclear.explore.report import explore
+from lineclear.explore.search import search
+from lineclear.explore.world import World
+from lineclear.explore.worlds import caching
+from lineclear.scheduling.prefix_cache import PrefixCache
+from lineclear_spec.situations import OF_CACHING
+
+
+@pytest.fixture(scope="module")
+def reports() -> list[Any]:
+    return [explore(bounds) for bounds in caching()]
+
+
+def test_nothing_is_broken_stuck_or_goes_round(reports: list[Any]) -> None:
+    for each in reports:
+        assert each.graph.complete
+        assert not each.refuted, each
+
+
+def test_every_situation_of_caching_is_met() -> None:
+    seen = {sentence for bounds in caching() for sentence in search(bounds).witnesses}
+    assert OF_CACHING - seen == {"a request that is swapped out names sealed blocks"}
+
+
+def first_violation(number: int) -> str:
+    found = search(caching()[number])
+    return found.violations[0][1]
+
+
+def test_an_eviction_of_what_is_about_to_be_shared_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    free_up = PrefixCache.free_up
+    monkeypatch.setattr(PrefixCache, "free_up", lambda self, count, _=(): free_up(self, count))
+    assert "every block to share can be found" in first_violation(1)
+
+
+def test_a_block_that_is_listed_before_it_is_computed_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watch = PrefixCache.watch
+
+    def early(self: PrefixCache, sequence: Any, first: int) -> None:
+        watch(self, sequence, first)
+        for index in range(first, min(len(sequence.words), len(sequence.table))):
+            name = sequence.words[index]
+            if name not in self.ledger.cached and not sequence.table[index].name:
+                self.ledger.seal_entry(sequence, index, name)
+
+    monkeypatch.setattr(PrefixCache, "watch", early)
+    assert "own_words" in first_violation(0)
+
+
+def test_the_order_of_eviction_and_wrong_content_are_part_of_a_state() -> None:
+    (bounds, *_) = caching()
+    worlds = [World(replace(bounds, live=3)) for _ in range(3)]
+    for world in worlds:
+        world.do(("submit", 0))
+        world.do(("schedule",))
+        world.do(("commit", ("stop",)))
+    first, second, third = worlds
+    assert world_key(first) == world_key(second) == world_key(third)
+    second.scheduler.ledger.resting.move_to_end(next(iter(second.scheduler.ledger.resting)))
+    block = next(iter(third.scheduler.ledger.resting))
+    third.bench.device.content["gpu", block.place, 0] = (99, frozenset())
+    assert len({world_key(world) for world in worlds}) == 3

@@ -1,0 +1,188 @@
+# pyright: basic
+"""The theorem of KV on executions: a device beside the plain ledger, whose memory is what it is.
+
+What is wrong is seen: of every edit of the table, and of every device that breaks a premise, an execution
+reads KV that is not the sequence's own.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from kv_edits import EDITS, NAMES, ONE, SMALL, TWO, WALKED, Edit
+from kv_walks import Walk, broken, directed
+
+from lineclear_spec.concrete import breaches
+from lineclear_spec.explore import replay, search
+from lineclear_spec.invariants import kv_clauses
+from lineclear_spec.kv_ghosts import KvRow
+from lineclear_spec.worlds import BOUNDS
+
+
+def test_every_clause_holds_of_states_that_were_reached() -> None:
+    count = 0
+    for bounds in BOUNDS:
+        traces = search(replace(bounds, max_states=40), check=False).traces
+        for trace in traces[:: max(1, len(traces) // 6)]:
+            assert breaches(replay(bounds, trace), "kv") == [], (bounds.name, trace)
+            count += 1
+    assert count >= 6 * len(BOUNDS) / 2
+
+
+def test_the_theorem_holds_on_walks_with_a_device_in_any_order() -> None:
+    forwards = samples = 0
+    for seed in range(30):
+        walk = Walk(NAMES if seed % 2 else SMALL).at_random(seed, 300)
+        assert walk.wrong == [], walk.trace
+        assert breaches(walk.ledger, "kv") == [], walk.trace
+        forwards += walk.forwards
+        samples += walk.samples
+    assert forwards > 40
+    assert samples > 10
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda e: e.what)
+def test_an_edit_reads_wrong_kv_in_a_trace(edit: Edit) -> None:
+    bodies = {edit.action: broken(edit.action, edit.old, edit.new)}
+    assert directed(edit.bounds, edit.trace, bodies).wrong
+    assert directed(edit.bounds, edit.trace, {}).wrong == []
+
+
+@pytest.mark.parametrize("edit", WALKED, ids=lambda e: e.what)
+def test_an_edit_reads_wrong_kv_in_a_walk(edit: Edit) -> None:
+    bodies = {edit.action: broken(edit.action, edit.old, edit.new)}
+    assert Walk(edit.bounds, bodies).at_random(edit.seed, 400).wrong
+
+
+# ---- devices that break a premise ------------------------------------------------------------------------
+
+
+def no_waits(device: Any, number: int) -> None:
+    """Runs whatever a plan carries."""
+    device.require(1 <= number <= device.carried and not device.has_run(number), "it may")
+    device.execute(number)
+
+
+def out_of_order(device: Any, number: int) -> None:
+    """Heeds waits, and no order on the compute stream."""
+    device.require(1 <= number <= device.carried and not device.has_run(number), "it may")
+    device.require(device.waits_over(number), "its waits are over")
+    device.execute(number)
+
+
+def not_carried(device: Any, number: int) -> None:
+    """Runs what no plan carries yet."""
+    device.require(number >= 1 and not device.has_run(number), "it may")
+    device.require(device.waits_over(number) and device.in_order(number), "its waits are over")
+    device.execute(number)
+
+
+@pytest.mark.parametrize("device", [no_waits, out_of_order])
+def test_a_device_that_does_not_honour_waits_reads_wrong_kv(device: Any) -> None:
+    walks = (Walk(SMALL, device=device).at_random(seed, 300) for seed in range(40))
+    assert any(walk.wrong for walk in walks)
+
+
+COPIED = (
+    "submit 2 5 1, admit r1, schedule_tokens s1 2 0, issue_step, run 1, settle_step, sample s1 1 1 0, swap_out r1, "
+    "carry, run 2, settle_copy 2, swap_in r1, append_slots s1 1, schedule_tokens s1 1 0, issue_step, run 3 1, run 4"
+)
+
+
+def test_a_failed_copy_that_is_called_good_is_a_wrong_token() -> None:
+    walk = directed(ONE, COPIED, {})
+    assert walk.wrong == []
+    walk.honest = lambda _step: True  # type: ignore[method-assign]
+    assert walk.act(("settle_copy", (3,)))
+    assert breaches(walk.ledger, "kv")  # what is good has not failed
+    assert walk.act(("settle_step", ()))
+    walk.act(("sample", ("s1", 2, 1, 0)))
+    assert walk.wrong == ["T2: s1, step 2"]
+
+
+# ---- each clause says something --------------------------------------------------------------------------
+
+
+def damage(walk: Walk) -> list[tuple[str, Any]]:
+    """Ways to break what is kept of the device, each as a name and a function of a device."""
+    del walk
+    numbers = itertools.count(77)
+
+    def each(table: str, change: Any) -> tuple[str, Any]:
+        def breaking(d: Any) -> None:
+            rows = getattr(d, table)
+            for key in list(rows):
+                rows[key] = change(rows[key])
+
+        return table, breaking
+
+    bad = ("bad",)
+    return [
+        ("ran none", lambda d: d.ran.clear()),
+        ("ran more", lambda d: d.ran.update({d.ledger.issued + 1})),
+        ("ran last", lambda d: (d.ran.clear(), d.ran.add(d.ledger.issued))),
+        each("version", lambda _: 99),
+        each("version", lambda _: 0),
+        each("expected", lambda o: o + 50),
+        each("expected", lambda _: 0),
+        each("actual", lambda o: o + 50),
+        each("actual", lambda _: 0),
+        each("writes", lambda _: frozenset(range(9))),
+        each("content", lambda _: bad),
+        each("relies", lambda _: next(numbers)),
+        *[(f"ran {o}", lambda d, o=o: (d.ran.clear(), d.ran.add(o))) for o in range(1, 4)],
+        ("open again", lambda d: d.ledger.operations.update(d.ledger.history)),
+        each("memory", lambda _: bad),
+        each("right", lambda _: False),
+        each("slots", lambda _: (1, 7)),
+        each(
+            "rows",
+            lambda r: KvRow(r.first, r.last, tuple(p + 1 for p in r.places), r.kv, r.relies),
+        ),
+        each(
+            "rows", lambda r: KvRow(r.first, r.last, r.places, tuple(bad for _ in r.kv), r.relies)
+        ),
+        each("rows", lambda r: KvRow(r.first, r.last + 1, (*r.places, 0), (*r.kv, bad), r.relies)),
+        each("rows", lambda r: KvRow(r.first, r.last, r.places, r.kv, 88)),
+        each("rows", lambda r: KvRow(r.first, r.last, r.places, r.kv, -1)),
+        each("tokens", lambda row: [bad for _ in row]),
+        ("slots none", lambda d: d.slots.clear()),
+        ("rows none", lambda d: d.rows.clear()),
+        ("good fails", lambda d: d.fails.update(d.good)),
+        ("good none", lambda d: d.good.clear()),
+        ("touched none", lambda d: d.ledger.touched.clear()),
+        ("sources", lambda d: d.ledger.sources.update(dict.fromkeys(d.ledger.sources, 7))),
+        ("totals", lambda d: d.ledger.totals.clear()),
+        ("waits", lambda d: [setattr(o, "wait", 0) for o in d.ledger.history.values()]),
+        ("void", lambda d: [setattr(s, "void", 99) for s in d.ledger.sequences]),
+        ("late", lambda d: [setattr(s, "late_drafts", 1) for s in d.ledger.sequences]),
+        ("barrier", lambda d: setattr(d.ledger, "barrier", 0)),
+    ]
+
+
+SHOWN = (
+    COPIED,
+    COPIED.replace("run 3 1", "run 3"),
+    "submit 2 5 1 1, admit r1, schedule_tokens s1 2 0, issue_step, run 1, settle_step, publish s1 0, "
+    "sample s1 1 1 0, submit 2 5 1 1, admit_cached r2 1, schedule_tokens s2 1 0, issue_step, run 2",
+    "submit 1 4 2, admit r1, schedule_tokens s1 1 0, issue_step, run 1, settle_step, swap_out r1, carry, run 2",
+)
+TWIN = (
+    "submit 3 6 2, admit r1, schedule_tokens s1 3 0, issue_step, run 1, settle_step, fork s1 1, sample s1 1 1 0, "
+    "append_slots s1 1, copy_on_write s1, schedule_tokens s1 1 0, issue_step, run 2, run 3"
+)
+
+
+def test_every_clause_is_false_of_a_state_broken_by_hand() -> None:
+    walks = [directed(ONE, text, {}) for text in SHOWN] + [directed(TWO, TWIN, {})]
+    seen: set[str] = set()
+    for walk in walks:
+        assert breaches(walk.ledger, "kv") == []
+        for _, change in damage(walk):
+            ledger = walk.ledger.clone()
+            change(ledger.device)
+            seen |= {breach.rule for breach in breaches(ledger, "kv")}
+    assert {clause.name for clause in kv_clauses()} - seen == set()

@@ -1,0 +1,238 @@
+# pyright: basic
+"""Edits of the table after which a request reads KV that is not its own: each shown by an execution.
+
+Guarantees: nothing by itself; `tests/spec/test_kv.py` runs each and finds the wrong token, and
+`tests/spec/test_kv_proofs.py` finds that the edited action is not proved.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from lineclear_spec.worlds import Bounds
+
+__all__ = ["EDITS", "LONG", "NAMES", "ONE", "SMALL", "TWO", "WALKED", "Edit"]
+
+SMALL = Bounds(
+    "small", block_size=2, gpu_blocks=5, cpu_blocks=4, live=2, shapes=((1, 4, 1), (3, 6, 1), (2, 6, 2)),
+    tokens=(1, 2, 3), drafts=(0, 1), accepted=(1, 2), max_num_seqs=3, max_num_batched_tokens=6, open=5,
+)  # fmt: skip
+NAMES = Bounds(
+    "names", block_size=1, gpu_blocks=5, cpu_blocks=3, live=2, shapes=((2, 4, 1, 1), (3, 5, 2, 1)), tokens=(1, 2, 3),
+    max_num_seqs=3, open=5,
+)  # fmt: skip
+ROOM = {"cpu_blocks": 4, "max_model_len": 6, "max_num_batched_tokens": 6, "max_num_seqs": 3}
+ONE = Bounds("one", block_size=1, gpu_blocks=6, **ROOM)
+TWO = Bounds("two", block_size=2, gpu_blocks=6, **ROOM)
+LONG = Bounds("long", block_size=1, gpu_blocks=12, **ROOM)
+
+
+class Edit(NamedTuple):
+    """One edit of an action, and what happens then: a trace, or the seed of a random walk.
+
+    Attributes:
+        what: in a few words.
+        action: which is edited.
+        old: the piece of its text that goes.
+        new: what stands there instead.
+        bounds: of the execution.
+        trace: as `kv_walks.directed` reads it, for edits that no walk finds.
+        seed: of the walk.
+    """
+
+    what: str
+    action: str
+    old: str
+    new: str
+    bounds: Bounds
+    trace: str = ""
+    seed: int = 0
+
+
+EDITS = (
+    Edit(
+        'void recompute',
+        'recompute',
+        '    ledger.branch(request.copy >= 1, lambda: ledger.void_samples(request))\n',
+        '',
+        ONE,
+        'submit 2 5 1, admit r1, schedule_tokens s1 2 0, issue_step, run 1, '
+        'settle_step, sample s1 1 1 0, swap_out r1, carry, run 2, settle_copy 2, '
+        'swap_in r1, append_slots s1 1, schedule_tokens s1 1 0, issue_step, run 3 1, '
+        'run 4, recompute r1, settle_copy 3, settle_step, sample s1 2 1 0',
+    ),
+    Edit(
+        'void fail_copy',
+        'fail_copy',
+        '    ledger.branch(ledger.on_gpu(request), lambda: ledger.void_samples(request))\n',
+        '',
+        ONE,
+        'submit 2 5 1, admit r1, schedule_tokens s1 2 0, issue_step, run 1, '
+        'settle_step, sample s1 1 1 0, swap_out r1, carry, run 2, settle_copy 2, '
+        'swap_in r1, append_slots s1 1, schedule_tokens s1 1 0, issue_step, run 3 1, '
+        'run 4, fail_copy r1, settle_step, sample s1 2 1 0',
+    ),
+    Edit(
+        'sample of void',
+        'sample',
+        '    ledger.require(step > sequence.void, "the step computed on valid KV")\n',
+        '',
+        ONE,
+        'submit 2 5 1, admit r1, schedule_tokens s1 2 0, issue_step, run 1, '
+        'settle_step, sample s1 1 1 0, swap_out r1, carry, run 2, settle_copy 2, '
+        'swap_in r1, append_slots s1 1, schedule_tokens s1 1 0, issue_step, run 3 1, '
+        'run 4, fail_copy r1, settle_step, admit r1, schedule_tokens s1 3 0, '
+        'issue_step, run 5, settle_step, sample s1 2 1 0',
+    ),
+    Edit(
+        'publish in open copy',
+        'publish',
+        '    ledger.require(request.copy == 0, "no copy of it is open")\n',
+        '',
+        ONE,
+        'submit 2 5 1 1, admit r1, schedule_tokens s1 2 0, issue_step, run 1, '
+        'settle_step, sample s1 1 1 0, swap_out r1, carry, run 2, settle_copy 2, '
+        'swap_in r1, publish s1 0, carry, run 3 1, submit 2 5 1 1, admit_cached r2 1, '
+        'schedule_tokens s2 1 0, issue_step, run 4',
+    ),
+    Edit(
+        'publish before computed',
+        'publish',
+        'index < ledger.block_of(ledger.computed(sequence))',
+        'index < sequence.length',
+        ONE,
+        'submit 2 5 1 1, admit r1, publish s1 0, submit 2 5 1 1, admit_cached r2 1, '
+        'schedule_tokens s2 1 0, issue_step, run 1',
+    ),
+    Edit(
+        'one more found',
+        'admit_cached',
+        'leader.reach_tokens = shared',
+        'leader.reach_tokens = shared + 1',
+        ONE,
+        'submit 3 5 1 1, admit r1, schedule_tokens s1 3 0, issue_step, run 1, '
+        'settle_step, publish s1 0, submit 3 5 1 1, admit_cached r2 1, '
+        'schedule_tokens s2 1 0, issue_step, run 2',
+    ),
+    Edit(
+        'write into shared',
+        'schedule_tokens',
+        "ledger.writable(sequence), ",
+        "ledger.steps >= 0, ",
+        TWO,
+        'submit 3 6 2, admit r1, schedule_tokens s1 3 0, issue_step, run 1, '
+        'settle_step, fork s1 1, sample s1 1 1 0, append_slots s1 1, '
+        'append_slots s2 2, schedule_tokens s1 1 0, schedule_tokens s2 1 0, '
+        'issue_step, run 2, settle_step, sample s1 2 1 0, sample s2 2 1 0, '
+        'append_slots s1 1, schedule_tokens s1 1 0, schedule_tokens s2 1 0, '
+        'issue_step, run 3',
+    ),
+    Edit(
+        'rejoin unsettled',
+        'rejoin',
+        'shared <= ledger.computed(leader)',
+        'shared <= leader.request.prompt',
+        ONE,
+        'submit 2 5 2, admit r1, schedule_tokens s1 2 0, issue_step, run 1, '
+        'settle_step, fork s1 1, sample s1 1 1 0, recompute r1, submit 3 5 1, '
+        'admit r2, schedule_tokens s3 3 0, issue_step, run 2, settle_step, abort r2, '
+        'admit r1, rejoin s2 2, append_slots s2 1, schedule_tokens s2 1 0, issue_step, '
+        'run 3',
+    ),
+    Edit(
+        'rejoin output',
+        'rejoin',
+        'shared <= sequence.request.prompt',
+        'shared <= leader.known_tokens',
+        ONE,
+        'submit 2 5 2, admit r1, schedule_tokens s1 2 0, issue_step, run 1, '
+        'settle_step, fork s1 2, sample s1 1 1 0, recompute r1, admit r1, '
+        'schedule_tokens s1 3 0, issue_step, run 2, settle_step, sample s1 2 1 0, '
+        'rejoin s2 3, append_slots s2 1, schedule_tokens s2 1 0, issue_step, run 3',
+    ),
+    Edit(
+        'rejected kept',
+        'sample',
+        'sequence.reach_tokens - rejected',
+        'sequence.reach_tokens',
+        LONG,
+        'submit 1 6 1 1, admit r1, schedule_tokens s1 1 0, issue_step, run 1, '
+        'settle_step, sample s1 1 1 0, append_slots s1 3, schedule_tokens s1 3 2, '
+        'issue_step, run 2, settle_step, sample s1 2 1 2, publish s1 0, publish s1 1, '
+        'publish s1 2, submit 4 6 1 1, admit_cached r2 3, schedule_tokens s2 1 0, '
+        'issue_step, run 3',
+    ),
+    Edit(
+        'cow waits for nothing',
+        'copy_on_write',
+        'ledger.order(number, ledger.barrier)',
+        'ledger.order(number, 0)',
+        TWO,
+        'submit 2 5 1, admit r1, schedule_tokens s1 2 0, issue_step, run 1, '
+        'settle_step, sample s1 1 1 0, submit 3 6 2, admit r2, schedule_tokens s2 3 0, '
+        'issue_step, run 2, settle_step, sample s2 2 1 0, fork s2 1, swap_out r1, '
+        'append_slots s2 1, copy_on_write s2, carry, run 4, run 3',
+    ),
+    Edit(
+        'fork unknown',
+        'fork',
+        "parent.reach_tokens <= parent.known_tokens,",
+        "tokens >= 1,",
+        LONG,
+        'submit 1 6 2, admit r1, append_slots s1 1, schedule_tokens s1 1 0, '
+        'issue_step, run 1, schedule_tokens s1 1 0, issue_step, run 2, settle_step, '
+        'settle_step, fork s1 2, append_slots s2 1, schedule_tokens s2 1 0, '
+        'issue_step, run 3',
+    ),
+)  # fmt: skip
+#: Edits that a random walk finds by itself.
+WALKED = (
+    Edit(
+        'the copy out waits for one less',
+        'swap_out',
+        'ledger.order(number, number - 1)',
+        'ledger.order(number, number - 2)',
+        NAMES,
+        seed=3,
+    ),
+    Edit(
+        'the copy in waits for no fence',
+        'swap_in',
+        'ledger.order(number, larger(ledger.barrier, request.moved))',
+        'ledger.order(number, request.moved)',
+        SMALL,
+        seed=46,
+    ),
+    Edit(
+        'no step waits for the copy in',
+        'swap_in',
+        '    ledger.barrier = number\n',
+        '',
+        SMALL,
+        seed=4,
+    ),
+    Edit(
+        'swapped in while the copy out is open',
+        'swap_in',
+        '    ledger.require(request.copy == 0, "its copy to the CPU is complete")\n',
+        '',
+        SMALL,
+        seed=4,
+    ),
+    Edit(
+        'the step waits for one less',
+        'issue_step',
+        'ledger.order(number, ledger.barrier)',
+        'ledger.order(number, ledger.barrier - 1)',
+        SMALL,
+        seed=12,
+    ),
+    Edit(
+        'a failed copy keeps its tables',
+        'fail_copy',
+        '    ledger.clear_tables(request)\n',
+        '',
+        NAMES,
+        seed=3,
+    ),
+)  # fmt: skip
