@@ -39,7 +39,7 @@ def test_an_edit_of_a_policys_order_asks_its_units_alone(
     assert asked(tmp_path) == set()
     assert asked(tmp_path, seed=1) == set(UNITS)
 
-    def key(_: Priority, request: Any) -> float:
+    def key(_: Priority, request: Any) -> Any:
         return 1 - request.priority
 
     monkeypatch.setattr(Priority, "key", key)
