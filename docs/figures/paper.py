@@ -19,10 +19,10 @@ PAPER: tuple[tuple[str, str, str, str], ...] = (
         "**A token**: at most C6 steps in a row keep no token (P6a)",
         "of each decision: who displaced is spared until it keeps a token; a first prompt that takes the "
         "whole budget is displaced or no request is; one that displaces it comes before all that run; a request "
-        "that lacks tokens of its share admits no other; growth spares the first",
+        "that lacks tokens admits no other; growth spares the first",
         "`test_a_token_is_kept_within_the_bound_whatever_arrives` (60 hostile runs; deep: 5,940 more): "
         "random and descending orders, ranks apart from keys, every policy, groups that fork, drafts, "
-        "swaps, two steps in flight, bypass, limits on a prompt's share; with the rule off the bound is passed "
+        "swaps, two steps in flight, bypass; with the rule off the bound is passed "
         "(`test_without_the_rule_runs_pass_the_bound`)",
         "no run passed it. The bound for mlfq, whose order changes, counts promotions and is far from tight",
     ),

@@ -75,7 +75,7 @@ class Config:
         max_model_len: tokens a sequence may have, prompt included.
         enable_chunked_prefill: whether a prompt may be computed in several steps.
         long_prefill_token_threshold: tokens that one prompt may take of a step while others could use
-            them; None is a quarter of max_num_batched_tokens, 0 no limit. It needs chunked prefill.
+            them; 0 is no limit. It needs chunked prefill, and costs theorems: `--guarantees` names them.
         num_lookahead_slots: drafted tokens a decode may verify besides its own.
         watermark: share of the GPU pool that admission leaves free while anything runs.
         schedule_conservativeness: share of the tokens that running requests may still generate, at most
@@ -109,7 +109,7 @@ class Config:
     max_num_batched_tokens: int = 8192
     max_model_len: int = 8192
     enable_chunked_prefill: bool = True
-    long_prefill_token_threshold: int | None = None
+    long_prefill_token_threshold: int = 0
     num_lookahead_slots: int = 0
     watermark: float = 0.01
     schedule_conservativeness: float = 0.0
@@ -141,6 +141,7 @@ class Config:
             ("num_lookahead_slots", 0),
             ("swap_threshold", 0),
             ("bypass", 0),
+            ("long_prefill_token_threshold", 0),
         ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -169,10 +170,12 @@ class Config:
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not (number and 0 <= value < least_not):
                 raise ConfigError(f"{name} must be a number in [0, {least_not}), not {value!r}")
-        for name in ("max_waiting", "long_prefill_token_threshold"):
-            value = getattr(self, name)
-            if value is not None and not (type(value) is int and value >= 0):
-                raise ConfigError(f"{name} must be a whole number or None, not {value!r}")
+        if self.max_waiting is not None and not (
+            type(self.max_waiting) is int and self.max_waiting >= 0
+        ):
+            raise ConfigError(
+                f"max_waiting must be a whole number or None, not {self.max_waiting!r}"
+            )
         if ":" not in self.scheduling_policy and self.scheduling_policy not in POLICIES:
             raise ConfigError(
                 f"scheduling_policy must be one of {', '.join(POLICIES)}, or module:Class, "
@@ -194,7 +197,7 @@ class Config:
         except RulesError as error:
             raise ConfigError(str(error)) from error
         for name, wanted in needs.items():
-            if getattr(self, name) not in (wanted, None):
+            if getattr(self, name) != wanted:
                 raise ConfigError(f"rules {self.rules} go with {name} = {wanted!r} only")
         decodes = self.max_num_seqs * (1 + self.num_lookahead_slots)
         if self.max_num_batched_tokens < decodes:
@@ -215,8 +218,6 @@ class Config:
         sequence if nothing limits it.
         """
         most = self.long_prefill_token_threshold
-        if most is None:
-            most = max(1, self.max_num_batched_tokens // 4)
         return most if most and self.enable_chunked_prefill else self.max_model_len
 
     @property

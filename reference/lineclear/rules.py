@@ -45,7 +45,7 @@ BASELINE: dict[str, object] = {
     "depth": 1,
     "num_lookahead_slots": 0,
     "enable_chunked_prefill": False,
-    "long_prefill_token_threshold": 0,  # None, the default, is taken as 0
+    "long_prefill_token_threshold": 0,
     "swapped_first": True,
     "schedule_conservativeness": 0.0,
     "capacity_policy": "max_utilization",

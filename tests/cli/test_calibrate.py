@@ -61,7 +61,7 @@ def test_the_text_names_the_costs_and_the_file(
     [
         (["--model", "./no/such/model"], "no model"),
         (["--dtype", "int8"], "--dtype is one of float32, float16, bfloat16"),
-        (["--block-size", "0"], "--block-size: must be a whole number of at least 1"),
+        (["--block-size", "0"], "--block-size: must be a whole number from 1 to 256"),
         (["--file", "FOLDER"], "it is a folder; name another file"),
         (["--file", "FOLDER/text/costs.json"], "name another file"),
     ],

@@ -88,7 +88,7 @@ def test_a_cpu_says_that_nothing_is_recorded(capsys: pytest.CaptureFixture[str])
     [
         (["--model", "./no/such/model"], "no model"),
         (["--dtype", "int8"], "--dtype is one of float32, float16, bfloat16"),
-        (["--steps", "0"], "--steps is 0"),
+        (["--steps", "0"], "--steps: must be a whole number of at least 1"),
         (["--temperature", "-1"], "temperature"),
         (["--model", "none", "trace.csv"], "generates its own requests"),
         (["--num-gpu-blocks", "0"], "num_gpu_blocks must be"),

@@ -35,6 +35,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "stop": st.sampled_from([(), "", ["x"], None]),
     "stop_token_ids": st.sampled_from([(), [1, 2], [10**30], None]),
     "ignore_eos": st.booleans(),
+    "share_prefix": st.booleans(),
     "include_stop_str_in_output": st.booleans(),
     "priority": st.sampled_from([0, -5, 10**300]),
 }
@@ -105,7 +106,7 @@ def no_other_is_hurt(depth: int, calls: list[tuple[Any, ...]]) -> None:
     for number, output in enumerate(outputs):
         assert output.error is None
         assert output.outputs[0].token_ids == expected()[number]
-    assert engine.scheduler.ledger.gpu.free == llm.config.num_gpu_blocks
+    assert engine.scheduler.cache.available == llm.config.num_gpu_blocks
 
 
 def search(examples: int, *phases: Phase) -> None:

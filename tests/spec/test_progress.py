@@ -34,7 +34,7 @@ PLANTED: dict[str, tuple[Callable[..., Any], str, str]] = {
     "a seat short": (step.Step.have, "live.seats,", "live.seats + 1,"),
     "the watermark is kept when no request runs": (
         step.Step.have,
-        "kept_free(self.config.watermark_blocks, len(live.running))",
+        "kept_free(self._kept(), len(live.running))",
         "self.config.watermark_blocks",
     ),
     "a waiting request wants a block more": (
@@ -98,7 +98,7 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     "no pause when blocked": (
         "admits_others",
         "p, pause, d, b: both(negate(both(p, pause)), negate(d))",
-        "lacks tokens admits no other",
+        "does not get its share admits no other",
     ),
     "no request is ever let in": (
         "admits_others",

@@ -122,8 +122,8 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "a policy's share is not asked for": (
         "scheduling/step.py",
-        "        if self.asks and not job.decode:",
-        "        if False and self.asks and not job.decode:",
+        "        if self.asks:\n",
+        "        if False and self.asks:\n",
     ),
     "a prompt that got its share admits no other": (
         "scheduling/step.py",

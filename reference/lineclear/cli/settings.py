@@ -33,9 +33,8 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
     "enable_chunked_prefill": (bool, True, "compute a prompt in several steps"),
     "long_prefill_token_threshold": (
         int,
-        None,
-        "tokens that one prompt may take of a step while others could use them; 0 is no limit "
-        "(default: a quarter of max_num_batched_tokens)",
+        0,
+        "tokens that one prompt may take of a step while others could use them; 0 is no limit",
     ),
     "num_lookahead_slots": (int, 0, "draft tokens that a decode may verify"),
     "watermark": (float, 0.01, "share of the GPU pool that admission keeps free"),

@@ -49,7 +49,7 @@ FACTORS: dict[str, tuple[Any, ...]] = {
     "costs": ((0.5, 1.0), (1.0, 1.0)),
     "depth": (1, 2),
     "chunks": (True, False),
-    "most": (0, None, 3),
+    "most": (0, 1, 3),
     "drafts": (0, 2),
     "swapped_first": (False, True),
     "pause": (False, True),

@@ -62,7 +62,7 @@ def drawn(seed: int) -> SearchBounds:
         bypass=choice((0, 0, 0, 1, 2)),
         swapped_first=draw.random() < 0.15,
         pause_after_preemption=draw.random() < 0.8,
-        long_prefill_token_threshold=choice((0, 0, None, 3)),
+        long_prefill_token_threshold=choice((0, 0, 2, 3)),
         schedule_conservativeness=choice((0.0, 0.0, 0.5)),
         capacity_policy=choice((*["max_utilization"] * 3, "guaranteed_no_evict")),
     )

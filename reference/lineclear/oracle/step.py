@@ -276,20 +276,13 @@ class Expected:
         return self.config.max_num_batched_tokens - taken
 
     def share(self, work: Work) -> int:
-        """The tokens that a sequence may take while others could use them: no prompt gets more than the
-        threshold, nor more than the policy's share.
+        """The tokens that a sequence may take while others could use them: a prompt no more than the
+        threshold.
         """
         if work.decodes or not self.config.enable_chunked_prefill:
             return work.tokens
-        budget, threshold = (
-            self.config.max_num_batched_tokens,
-            self.config.long_prefill_token_threshold,
-        )
-        if threshold is None:
-            threshold = max(budget // 4, 1)
-        most = [work.tokens, *([threshold] if threshold else ())]
-        share = self.orders.share(work.live)
-        return min(most if share is None else [*most, share])
+        threshold = self.config.long_prefill_token_threshold
+        return min(work.tokens, threshold) if threshold else work.tokens
 
     def part(self, share: int, tokens: int) -> int:
         """The number of tokens that a sequence takes: a prompt is cut only if that is allowed."""
@@ -309,9 +302,15 @@ class Expected:
             self.give(work, part)
 
     def give(self, work: Work, tokens: int) -> None:
-        """The sequence takes its blocks, and so many tokens."""
+        """The sequence takes its blocks, and so many tokens, or the share that the policy allows."""
         grow(self.state, work)
-        (self.decodes if work.decodes else self.prefills).append((work, tokens))
+        if work.decodes:
+            self.decodes.append((work, tokens))
+            return
+        if self.config.enable_chunked_prefill and tokens:
+            share = self.orders.share(work.live)
+            tokens = tokens if share is None else min(tokens, share)
+        self.prefills.append((work, tokens))
 
     def hand_out(self) -> None:
         """Gives tokens that the shares left over to the first in the order that can use them."""

@@ -221,19 +221,19 @@ class Step:
     def _share(self, job: SequenceDemand) -> int:
         """The tokens that a sequence may take of the step while others could use them."""
         share: int = share_of(job.tokens, job.decode, self.most)
-        if self.asks and not job.decode:
-            ledger = self.ledger
-            sharers = len(ledger.running) + len(ledger.waiting) + len(ledger.swapped)
-            budget = self.config.max_num_batched_tokens
-            share = min(share, self.adapter.share(job.entry.view(ledger), budget, sharers))
         return share
 
     def _prefill(self, job: SequenceDemand, tokens: int) -> None:
-        """Computes so many tokens; of a prompt for now, as it may get more."""
+        """Computes so many tokens, or what the policy lets one step compute of them for now."""
         if self.shares is None or not tokens or job.decode:
             self._compute(job, tokens)
             return
         self.transitions.grow(job)
+        if self.asks:
+            ledger = self.ledger
+            sharers = len(ledger.running) + len(ledger.waiting) + len(ledger.swapped)
+            budget = self.config.max_num_batched_tokens
+            tokens = min(tokens, self.adapter.share(job.entry.view(ledger), budget, sharers))
         self.shares.append([job, tokens])
         self.promised += tokens
 

@@ -16,11 +16,9 @@ spends them, or nothing is lacking afterwards but by branches that wait for thei
 step. So W // g + 1 steps at most end with something lacking before them; then each step takes
 every sequence a token further, and m - 1 of these end all of them. No request runs then, and r fits (F1).
 
-*While r runs* its prompt is dealt first: it lacks X = n * (L - 1) at most and gets h a step: its share,
-or g if that is less. The share is `long_prefill_token_threshold` at most, and with a policy that shares
-(`fair`) also that of one of N live requests. X // h + 1 steps, and m - 1 more for the rest.
-Together W // g + X // h + 2 * m. What shares leave over goes to prompts in the order, so that a step
-with something lacking still spends g tokens on prompts.
+*While r runs* its prompt is dealt first: it lacks X = n * (L - 1) at most and gets h a step, h being g,
+or with a policy that shares (`fair`) the share of one of N live requests. X // h + 1 steps, and
+m - 1 more for the rest. Together W // g + X // h + 2 * m.
 
 With several sequences, or two steps in flight, a few steps are lost at the edges of each part (2 * e
 in all), and a sequence whose sample is in flight may be left out of every other step, so that all
@@ -29,24 +27,15 @@ leaves W and X out; branches that compute theirs again after a preemption each w
 beside them have ended, m steps, which happens at most once for each seat and each branch.
 
 *A token* (P6a, with no premise on the order). Take steps in which no request keeps a token and no sequence
-ends. No sequence decodes in them, so the first in the order of those that run, m, is dealt its share of the
-whole budget: it computes what it lacks, X at most, in C = (X - 1) // share + 1 steps. Growth preempts
-only those behind m. If its share is the whole budget, or if it lacks no more than its share, no
-request enters while m lacks tokens of what it could compute in a step. Then another can take the place of m
-only by displacing m: as m takes all tokens, no other victims would leave a token. It comes before all that
-run, is not displaced itself before it has kept a token, and is the first for C steps more. So
-C6 = 2 * C + 2 * d - 1 steps, of which d - 1 twice are steps issued before the one that samples is committed.
-
-Where the order changes while requests run (mlfq), each change is a promotion, one for a request:
-2 * S + 1 among those that run, each of which may be followed by one displacement more, so that
-3 * (S + 1) * (C + d) steps suffice.
-
-With a share below what it lacks, others may enter beside m and become the first in its place, but what
-shares leave over goes to prompts too: a step spends the whole budget on them, or afterwards nothing
-is lacking and the next step keeps a token. A request that displaces keeps its seats until it has
-kept a token, so at most S do. Between two of these none that runs gives up a seat or a block, so
-all that they compute, those that enter meanwhile included, is W at most, whatever the order does:
-W // B + 1 steps, and d until what they sample is committed. So C6 = (S + 1) * (W // B + 1 + d).
+ends. No sequence decodes in them, so the first in the order of those that run, m, is dealt the whole budget:
+it computes what it lacks, X at most, in C = (X - 1) // B + 1 steps. No request enters meanwhile, because m
+lacks tokens, and growth preempts only those behind m. Another can take the place of m only by displacing
+m: as m takes all tokens, no other victims would leave a token. Then it comes before all that run, is not
+displaced itself before it has kept a token, and is the first for C steps more. So C6 = 2 * C + 2 * d - 1
+steps, of which d - 1 twice are steps issued before the one that samples is committed. With shares, h in
+the place of B. Where the order changes while requests run (mlfq), each change is a promotion, one
+for a request: 2 * S + 1 among those that run, each of which may be followed by one displacement more,
+so that 3 * (S + 1) * (C + d) steps suffice.
 
 A request that k others precede is the first after these have ended: (k + 1) times as many steps,
 counted from when the last of the k has arrived. A failed copy starts the count anew (F8).
@@ -117,48 +106,38 @@ def steps_to_a_token(
     """
     found = letters(config, sizes, shares)
     own, depth = found["C"], found["d"]
-    if found["enter"]:
-        return (found["S"] + 1) * (found["W"] // found["B"] + 1 + depth)
     if changes:
         return 3 * (found["S"] + 1) * (own + depth)
     return 2 * own + 2 * depth - 1
 
 
-def formula_of_a_token(
-    config: Config, sizes: Sizes, shares: bool = False, changes: bool = False
-) -> str:
-    """C6 as a formula; see `steps_to_a_token` for the arguments."""
-    if letters(config, sizes, shares)["enter"]:
-        return "(S + 1) * (W // B + 1 + d)"
+def formula_of_a_token(changes: bool = False) -> str:
+    """C6 as a formula."""
     return "3 * (S + 1) * (C + d)" if changes else "2 * C + 2 * d - 1"
 
 
 def letters(config: Config, sizes: Sizes, shares: bool = False) -> dict[str, int]:
-    """The values of the letters of the module's text; `enter` is whether requests may enter while the
-    first that runs lacks tokens.
-    """
+    """The values of the letters of the module's text."""
     seats, width, budget = config.max_num_seqs, sizes.width, config.max_num_batched_tokens
     lacking = seats * (sizes.tokens - 1)
     if width == 1:
         lacking = min(lacking, config.num_gpu_blocks * config.block_size)
-    dealt = budget - (seats - 1) * (1 + config.num_lookahead_slots)
-    share = min(budget, config.most_of_a_prompt)
+    dealt = own = budget - (seats - 1) * (1 + config.num_lookahead_slots)
     if shares:
-        share = max(1, min(share, 1 if sizes.requests is None else budget // sizes.requests))
-    prompts, chunked = max(1, width * (sizes.tokens - 1)), config.enable_chunked_prefill
+        own = max(1, min(dealt, 1 if sizes.requests is None else budget // sizes.requests))
+    each = budget if not shares else max(1, 0 if not sizes.requests else budget // sizes.requests)
+    prompts = max(1, width * (sizes.tokens - 1))
     return {
-        "C": (prompts - 1) // share + 1 if chunked else width,
+        "C": (prompts - 1) // each + 1 if config.enable_chunked_prefill else width,
         "W": lacking,
-        "B": budget,
         "g": dealt,
         "X": width * (sizes.tokens - 1),
-        "h": min(dealt, share),
+        "h": own,
         "m": sizes.generated,
         "e": 2 if config.depth > 1 else int(width > 1),
         "d": config.depth,
         "S": seats,
         "n": width,
-        "enter": int(chunked and share < min(budget, prompts)),
     }
 
 
@@ -169,5 +148,5 @@ def formula_of_the_first(config: Config, sizes: Sizes, shares: bool = False) -> 
     if not config.enable_chunked_prefill:
         total = f"{'2' if sizes.width == 1 else '(S + n + 1)'} * {most}"
         return f"d * {total}" if config.depth > 1 else total
-    total = f"W // g + X // {'h' if found['h'] < found['g'] else 'g'} + 2 * {most}"
+    total = f"W // g + X // {'h' if shares else 'g'} + 2 * {most}"
     return f"d * ({total})" if config.depth > 1 else total

@@ -201,13 +201,7 @@ def any_fit(self: Step) -> None:
 
 
 SKIPPED = (
-    tiny(
-        num_gpu_blocks=7,
-        max_num_seqs=2,
-        max_num_batched_tokens=6,
-        long_prefill_token_threshold=0,
-        pause_after_preemption=False,
-    ),
+    tiny(num_gpu_blocks=7, max_num_seqs=2, max_num_batched_tokens=6, pause_after_preemption=False),
     (1, 4),
     (2, 4),
     1,

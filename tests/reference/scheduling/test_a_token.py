@@ -73,7 +73,6 @@ class Run:
             enable_chunked_prefill=draw.random() < 0.8,
             num_lookahead_slots=drafts,
             depth=draw.choice((1, 1, 2)),
-            long_prefill_token_threshold=(0, 0, None, 2)[self.seed % 4],
             bypass=0 if name == "fair" else draw.choice((0, 0, 1)),
             scheduling_policy="fcfs" if name == "whim" else name,
             policy_options=(("promote_after", draw.choice((2, 5, 20))),) if name == "mlfq" else (),

@@ -117,13 +117,15 @@ def test_a_more_important_head_displaces_for_tokens() -> None:
 
 
 def test_none_is_displaced_for_tokens_that_a_long_prompt_leaves() -> None:
-    scheduler = priorities(num_gpu_blocks=30, max_num_batched_tokens=8)
+    scheduler = priorities(
+        num_gpu_blocks=30, max_num_batched_tokens=8, long_prefill_token_threshold=2
+    )
     add(scheduler, "a", 40, priority=1)
     assert rows(step(scheduler)) == {"a": 8}
     add(scheduler, "b", 6, priority=2)
     plan = step(scheduler)
     assert plan.preempted == ()
-    assert rows(plan) == {"a": 6, "b": 2}  # a quarter for each, and what is left for the first
+    assert rows(plan) == {"a": 6, "b": 2}  # two for each, and what is left for the first
     assert rows(step(scheduler)) == {"b": 4, "a": 4}
 
 

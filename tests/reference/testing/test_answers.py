@@ -95,7 +95,10 @@ def test_a_module_that_exits_is_no_scheduler(tmp_path: Path) -> None:
         make_of(f"{tmp_path}/later.py:make")
 
 
-def test_a_file_named_like_a_module_of_the_library_does_not_replace_it(tmp_path: Path) -> None:
+def test_a_file_named_like_a_module_of_the_library_does_not_replace_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))  # other processes of the suite are handed it
     (tmp_path / "queue.py").write_text("def make():\n    return 1\n")
     made: Any = load(f"{tmp_path}/queue.py:make")()
     assert made == 1
