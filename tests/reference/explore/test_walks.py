@@ -157,7 +157,7 @@ def test_a_queue_that_takes_one_more_than_it_may_is_seen() -> None:
     old = "len(self.ledger.waiting) >= most"
     assert text.count(old) == 1
     edited = text.replace(old, "len(self.ledger.waiting) > most")
-    found, _ = judged("lineclear.scheduling.live_requests", edited, walks_of("settings 1:"))
+    found, _ = judged("lineclear.scheduling.live_requests", edited, walks_of("settings 0:"))
     assert found.startswith("LC405")
 
 
