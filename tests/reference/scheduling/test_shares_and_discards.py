@@ -38,6 +38,11 @@ ROOMY: dict[str, Any] = {
 }
 
 
+def roomy(**changes: Any) -> dict[str, Any]:
+    """The same, with these changes."""
+    return {**ROOMY, **changes}
+
+
 # ---- shares -------------------------------------------------------------------------------------
 
 
@@ -71,7 +76,7 @@ def test_a_portion_is_no_more_than_the_prompt_has_or_the_step_has_left() -> None
 
 def test_a_portion_is_no_more_than_the_most_of_a_prompt() -> None:
     policy = Portions(a=100, b=3, c=100)
-    drive = Drive(policy, **{**ROOMY, "long_prefill_token_threshold": 5})
+    drive = Drive(policy, **roomy(long_prefill_token_threshold=5))
     for name in policy.portions:
         drive.add(name, 14, 2)
     assert rows(drive.step()) == {"a": 8, "b": 3, "c": 5}  # 5, 3 and 5, and 3 left over
@@ -79,7 +84,7 @@ def test_a_portion_is_no_more_than_the_most_of_a_prompt() -> None:
 
 def test_a_prompt_that_goes_on_gets_its_portion_and_decodes_come_first() -> None:
     policy = Portions(a=4, b=4)
-    drive = Drive(policy, **{**ROOMY, "max_num_batched_tokens": 8})
+    drive = Drive(policy, **roomy(max_num_batched_tokens=8))
     drive.add("a", 4, 4)
     drive.add("b", 20, 2)
     assert rows(drive.step()) == {"a": 4, "b": 4}
