@@ -44,7 +44,7 @@ def serving_settings(chosen: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def keys_of(extra: Any) -> list[str] | None:
-    """What a router is told of a request's salt, and of the resets before it came."""
+    """The extra keys in events for routers: a request's salt, and the resets before it came."""
     resets, salt = extra
     found = [*([] if salt is None else [salt]), *([f"reset {resets}"] if resets else [])]
     return found or None

@@ -1,4 +1,4 @@
-"""What routers are told of a prefix cache: blocks that are stored, removed, and all of them cleared.
+"""Events of a prefix cache for routers: blocks that are stored, removed, and all of them cleared.
 
 Invariant: the events so far, applied in order, give exactly the names under which blocks can be found
 now. They are those of vLLM (`BlockStored`, `BlockRemoved`, `AllBlocksCleared`), with a name where vLLM

@@ -344,10 +344,10 @@ class Scheduler(Readings):
         """A reader holds the block no longer; to be called once for each `hold` that found it.
 
         Raises:
-            SchedulerError: nobody holds it.
+            SchedulerError: no reader holds it.
         """
         if not self.cache.held.get(name):
-            raise SchedulerError(f"nobody holds a block under the name {name!r}")
+            raise SchedulerError(f"no reader holds a block under the name {name!r}")
         self.cache.let_go(name)
 
     def watch_prefix_cache(self, receive: Callable[[CacheEvent], object]) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from lineclear_spec.records import Block, Request, Sequence
 
-__all__ = ["NOBODY", "NO_BLOCK", "NO_SEQUENCE", "BlockView"]
+__all__ = ["NO_BLOCK", "NO_REQUEST", "NO_SEQUENCE", "BlockView"]
 
-NOBODY = Request(-1, 1, 2, 1)
-NO_SEQUENCE = Sequence(-1, NOBODY)
-NO_BLOCK = Block(NOBODY, -1, -1)
+NO_REQUEST = Request(-1, 1, 2, 1)
+NO_SEQUENCE = Sequence(-1, NO_REQUEST)
+NO_BLOCK = Block(NO_REQUEST, -1, -1)
 
 
 class BlockView:

@@ -313,7 +313,5 @@ class GhostLedger(Ledger):
             return
         for earlier in self.device.before(number):
             self.device_runs(earlier)
-        if (
-            number <= self.carried
-        ):  # a device knows nothing of an operation that no plan has carried
+        if number <= self.carried:  # the device has only what plans carried
             run(self.device, number)

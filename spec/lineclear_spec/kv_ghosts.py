@@ -78,7 +78,7 @@ class KvDevice:
         return self.same.get(kv, kv)
 
     def _next(self, q: Sequence, i: int) -> Kv:
-        """Of a token that nobody knows yet, whatever it will be."""
+        """Of a token that is not known yet, whatever it will be."""
         return (
             self.of_prompt(q.request, i)
             if i < q.request.prompt

@@ -153,7 +153,7 @@ def slots() -> list[Any]:
     ]
 
 
-def told(clause: Clause, state: State) -> Any:
+def stated(clause: Clause, state: State) -> Any:
     """The clause as a hypothesis about a state."""
     patterns = clause.patterns
     return quantify(
@@ -167,8 +167,8 @@ def told(clause: Clause, state: State) -> Any:
 def hypotheses(part: str) -> tuple[Any, ...]:
     """What is known before, of any state, and was not known to the parts before."""
     state = State.arbitrary()
-    found = [told(c, state) for c in clauses() if c.invariant in USED[part]]
-    found += [told(c, state) for c in own(part)]
+    found = [stated(c, state) for c in clauses() if c.invariant in USED[part]]
+    found += [stated(c, state) for c in own(part)]
     if part == VERSION:
         found += numbers()
     if part == HISTORY:
@@ -265,7 +265,7 @@ def only_holder(s: State, q: Any, k: Any) -> Any:
 def lemmas() -> Unit:
     """What is used of numbers, and of the inverse maps of tables where one entry names a block."""
     s = State.arbitrary()
-    known = [told(c, s) for c in INVARIANTS["references"].clauses]
+    known = [stated(c, s) for c in INVARIANTS["references"].clauses]
     numbered = [(z3.Int(n), z3.Int(f"goal.{n}")) for n in ("a", "b")]
     goals = [
         *[Goal("step", label, 0, z3.substitute(pair, *numbered)) for label, pair, _ in pairs()],
@@ -286,7 +286,7 @@ def cuts(ledger: SymbolicLedger, s: State) -> list[Goal]:
     goals: list[Goal] = []
     for name in ("capacity", "exclusive_write"):  # proved in the action's own unit
         for clause in INVARIANTS[name].clauses:
-            ledger.assume(told(clause, after))
+            ledger.assume(stated(clause, after))
 
     def lies(q: Any, k: Any) -> Any:
         b = s.table(q, k)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lineclear_spec.block_view import NO_BLOCK, NO_SEQUENCE, NOBODY, BlockView
+from lineclear_spec.block_view import NO_BLOCK, NO_REQUEST, NO_SEQUENCE, BlockView
 from lineclear_spec.ghosts import GhostLedger, bare
 from lineclear_spec.invariants.clause import NEVER
 from lineclear_spec.kv_view import DeviceView
@@ -114,7 +114,7 @@ class ConcreteView(DeviceView, BlockView, Derived):
         for name in NUMBERS:
             self._read(name, {s: getattr(s, name) for s in self.sequences}, NO_SEQUENCE)
         for name in ("prompt", "limit", "parallel", "copy", "moved"):
-            self._read(name, {r: getattr(r, name) for r in self.requests}, NOBODY)
+            self._read(name, {r: getattr(r, name) for r in self.requests}, NO_REQUEST)
         self.domains = self._domains()
 
     def _read(self, name: str, values: dict[Any, int], missing: Any) -> None:
@@ -238,7 +238,7 @@ class ConcreteView(DeviceView, BlockView, Derived):
 
     def phase(self, r: Request) -> int:
         """Its phase."""
-        return int(self._request.get(r, NOBODY).phase)
+        return int(self._request.get(r, NO_REQUEST).phase)
 
     def queue(self, r: Request) -> int:
         """The phase of the one queue it is in; its own if it is in none and belongs in none."""
@@ -293,7 +293,7 @@ class ConcreteView(DeviceView, BlockView, Derived):
 
     def request_of(self, o: int) -> Request:
         """Whose it is."""
-        return (self._history[o].request if o in self._history else None) or NOBODY
+        return (self._history[o].request if o in self._history else None) or NO_REQUEST
 
     def forward_of(self, step: int) -> int:
         """The forward of a step: what the ledger says while it is in flight, then what it was."""

@@ -19,7 +19,7 @@ z3 = pytest.importorskip("z3")
 from lineclear_spec import queries
 from lineclear_spec import records as plain
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.block_view import NO_BLOCK, NO_SEQUENCE, NOBODY
+from lineclear_spec.block_view import NO_BLOCK, NO_REQUEST, NO_SEQUENCE
 from lineclear_spec.explore import prepare, replay, search
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.lifecycle import EVENTS
@@ -37,7 +37,7 @@ READ = (
     "member held blocks steps settled issued done batch_size open wait is_forward forward_of "
     "seat boundary ending drafts void late_drafts copy moved carried barrier step_tokens step_sequences request_of"
 ).split()
-NOTHING = {"request": NOBODY, "sequence": NO_SEQUENCE, "block": NO_BLOCK}
+NOTHING = {"request": NO_REQUEST, "sequence": NO_SEQUENCE, "block": NO_BLOCK}
 SORTS = {"request": Request, "sequence": Sequence, "block": Block}
 
 

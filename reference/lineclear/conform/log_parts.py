@@ -2,7 +2,7 @@
 
 Guarantees: a part keeps the order of the log and invents nothing but numbers of steps and, in a
 check, the free blocks that the part leads to. Whether it is still a log of an engine is decided by
-whoever checks it.
+the checker.
 """
 
 from __future__ import annotations

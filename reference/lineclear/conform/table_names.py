@@ -32,7 +32,7 @@ class TableNames:
         self.ledger = ledger
         self.names: dict[Hashable, int] = {}
         self.made = 0
-        self.told: set[int] = set()  # names that the log has used
+        self.used: set[int] = set()  # names that the log has used
 
     def fresh(self) -> int:
         """A name that stands for nothing else."""
@@ -44,7 +44,7 @@ class TableNames:
         name = self.names.get(key) or self.fresh()
         if key is not None:
             self.names[key] = name
-        self.told.add(name)
+        self.used.add(name)
         return name
 
     def listed(self, place: int) -> int:
@@ -55,7 +55,7 @@ class TableNames:
         """The sequence's block at this entry has this name; those before it may have any."""
         words = list(sequence.words)
         words += [self.fresh() for _ in range(index + 1 - len(words))]
-        if words[index] in self.told and words[index] != name:
+        if words[index] in self.used and words[index] != name:
             raise Differs(
                 f"entry {index} of its table has another content than the one it was published "
                 "or found under before"

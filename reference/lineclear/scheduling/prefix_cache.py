@@ -141,7 +141,7 @@ class PrefixCache:
             self.listener(Removed(names))
 
     def _chosen(self, count: int, keep: set[Block] | frozenset[Block]) -> Iterator[int]:
-        """Names of the blocks to evict: they rest, are not to be kept, and nobody holds them."""
+        """Names of the blocks to evict: they rest, are not to be kept, and no reader holds them."""
         held = self.held
         for block in self._in_order():
             if count <= 0:

@@ -13,7 +13,7 @@ from lineclear.theorems.guarantees import guarantees
 
 
 class TurnsRound:
-    """Who waits comes before whoever runs; all may be displaced."""
+    """A request that waits comes before all that run; each may be displaced."""
 
     name = "turns_round"
 

@@ -299,7 +299,7 @@ def test_a_block_that_is_held_is_not_evicted() -> None:
     )
     scheduler.let_go(2)
     assert scheduler.cache.available == 8
-    with pytest.raises(SchedulerError, match="nobody holds a block under the name 2"):
+    with pytest.raises(SchedulerError, match="no reader holds a block under the name 2"):
         scheduler.let_go(2)
 
 
