@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from refusals import refused
 
 from lineclear.cli import main
 
@@ -14,16 +15,6 @@ JOURNAL = (
     '{"journal":"lineclear journal 1","limits":{"block_size":4,"chunked":true,"cpu_blocks":2,"depth":1,'
     '"gpu_blocks":%s,"max_model_len":64,"max_num_batched_tokens":64,"max_num_seqs":4}}\n'
 )
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line that the command prints."""
-    assert main(arguments) == 2
-    output = capsys.readouterr()
-    assert output.out == ""
-    (line,) = output.err.splitlines()
-    assert line.startswith(f"lineclear {arguments[0]}: ")
-    return line
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from refusals import refused
 
 from lineclear.cli import main
 from lineclear.simulation.simulate import Simulation
@@ -20,16 +21,6 @@ LOG = (
     '{"e":"engine","log":"lineclear event log 1","blocks":4,"block_size":4}\n'
     '{"e":"submit","r":1,"prompt":4}\n'
 )
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line that the command prints."""
-    assert main(arguments) == 2
-    output = capsys.readouterr()
-    assert output.out == ""
-    (line,) = output.err.splitlines()
-    assert line.startswith(f"lineclear {arguments[0]}: ")
-    return line
 
 
 def never(*_: object, **__: object) -> Any:
