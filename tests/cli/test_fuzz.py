@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("hypothesis")
-from fuzz import WORK, called, command_lines, damaged, parsers
-from hypothesis import HealthCheck, Phase, given, settings
+from fuzz import WORK, called, command_lines, damaged, parsers, search
 from hypothesis import strategies as st
 
 from lineclear.checks.counterexample import from_table
@@ -93,28 +92,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         yield valid
     finally:
         os.chdir(before)
-
-
-def search(strategy: st.SearchStrategy[Any], examples: int, test: Callable[[Any], object]) -> None:
-    """Runs a test on drawn examples."""
-
-    @settings(
-        settings.default,
-        max_examples=examples,
-        suppress_health_check=[
-            HealthCheck.too_slow,
-            HealthCheck.function_scoped_fixture,
-            HealthCheck.data_too_large,
-            HealthCheck.filter_too_much,
-            HealthCheck.large_base_example,
-        ],
-        phases=[Phase.generate, Phase.shrink],
-    )
-    @given(strategy)
-    def every(drawn: Any) -> None:
-        test(drawn)
-
-    every()
 
 
 def test_every_command_says_where_its_work_begins() -> None:

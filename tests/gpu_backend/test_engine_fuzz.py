@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 pytest.importorskip("hypothesis")
-from hypothesis import HealthCheck, Phase, given, settings
+from fuzz import search
+from hypothesis import Phase
 from hypothesis import strategies as st
 from served import GREEDY, expected, made, prompts
 
@@ -109,38 +110,24 @@ def no_other_is_hurt(depth: int, calls: list[tuple[Any, ...]]) -> None:
     assert engine.scheduler.cache.available == llm.config.num_gpu_blocks
 
 
-def search(examples: int, *phases: Phase) -> None:
-    """Runs drawn calls."""
+BESIDE = st.tuples(st.sampled_from([1, 2]), CALLS)
 
-    @settings(
-        settings.default,
-        max_examples=examples,
-        suppress_health_check=[
-            HealthCheck.too_slow,
-            HealthCheck.function_scoped_fixture,
-            HealthCheck.data_too_large,
-            HealthCheck.filter_too_much,
-            HealthCheck.large_base_example,
-        ],
-        phases=phases or (Phase.generate, Phase.shrink),
-    )
-    @given(st.sampled_from([1, 2]), CALLS)
-    def every(depth: int, calls: list[tuple[Any, ...]]) -> None:
-        no_other_is_hurt(depth, calls)
 
-    every()
+def each(drawn: tuple[int, list[tuple[Any, ...]]]) -> None:
+    """One number of steps in flight, and the calls."""
+    no_other_is_hurt(*drawn)
 
 
 def test_a_call_hurts_no_other_request() -> None:
-    search(15)
+    search(BESIDE, 15, each)
 
 
 @pytest.mark.deep
 def test_a_call_hurts_no_other_request_deep() -> None:
-    search(DEEP)
+    search(BESIDE, DEEP, each)
 
 
 def test_an_engine_that_checks_no_token_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Engine, "checked", lambda _, tokens: list(tokens))
     with pytest.raises((AssertionError, TypeError, ExceptionGroup)):
-        search(40, Phase.generate)
+        search(BESIDE, 40, each, (Phase.generate,))

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from lineclear.cli import COMMANDS, main, make_parser
 
-__all__ = ["WORK", "Began", "called", "command_lines", "damaged", "folder_state"]
+__all__ = ["WORK", "Began", "called", "command_lines", "damaged", "folder_state", "search"]
 
 #: Where each command's long work begins: a command line that comes so far was accepted.
 WORK: Mapping[str, tuple[str, ...]] = {
@@ -268,3 +269,37 @@ CHANGES: list[Callable[[str, st.DrawFn], str]] = [
     *(cut, truncated, inserted, lines_moved),
     *(value_changed, value_changed, value_changed),
 ]
+
+
+def search(
+    strategy: st.SearchStrategy[Any],
+    examples: int,
+    test: Callable[[Any], object],
+    phases: tuple[Phase, ...] = (Phase.generate, Phase.shrink),
+) -> None:
+    """Runs a test on drawn examples.
+
+    Args:
+        strategy: draws them.
+        examples: how many.
+        test: what is run on each.
+        phases: of Hypothesis.
+    """
+
+    @settings(
+        settings.default,
+        max_examples=examples,
+        suppress_health_check=[
+            HealthCheck.too_slow,
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.data_too_large,
+            HealthCheck.filter_too_much,
+            HealthCheck.large_base_example,
+        ],
+        phases=phases,
+    )
+    @given(strategy)
+    def every(drawn: Any) -> None:
+        test(drawn)
+
+    every()
