@@ -36,6 +36,7 @@ FEW_WEIGHTS = 50_000_000
 def run_model(arguments: argparse.Namespace, device: str) -> int:
     """Serves a workload with a model."""
     from lineclear_gpu.block_names import serving_settings
+    from lineclear_gpu.costs import weighs
     from lineclear_gpu.engine import EngineError
     from lineclear_gpu.llm import LLM, CalibrationError
     from lineclear_gpu.model import ModelError, Unsupported, load_model
@@ -45,6 +46,11 @@ def run_model(arguments: argparse.Namespace, device: str) -> int:
     drawn = arguments.workload is None
     defaults = {"depth": 2} if device == "cuda" else {}
     config = read_settings(arguments, SMALL if drawn else defaults, serving_settings)
+    if arguments.calibration is not None and not weighs(config):
+        raise UsageError(
+            f"--calibration {arguments.calibration} has costs for --preemption-mode auto with CPU blocks and "
+            f"without costs of your own; the mode is {config.preemption_mode}"
+        )
     workload = short(arguments) if drawn and arguments.generate is None else load(arguments)
     sampling = params_of(workload, arguments)  # before a model is loaded in vain
     try:

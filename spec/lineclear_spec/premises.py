@@ -78,10 +78,12 @@ PREMISES: dict[str, Premise] = {
         ),
         Premise(
             "F8",
-            "the environment answers: steps are committed, copies end, and only finitely many fail",
+            "the environment answers: steps are committed, copies and holds of cached blocks end, and only "
+            "finitely many copies fail",
             "monitored",
-            "`stall_report` names what is not answered; `Counters.failed_copies` counts; lengths "
-            "are finite by `submit`, a step that is issued computes a token by `issue_step`",
+            "`stall_report` names what is not answered, and counts blocks held; "
+            "`Counters.failed_copies` counts; lengths are finite by `submit`, a step that is "
+            "issued computes a token by `issue_step`",
         ),
         Premise(
             "F9",

@@ -86,3 +86,13 @@ def test_a_broken_file_stops_a_run_with_one_line(
     run = ["run", "--device", "cpu", "--num-requests", "3", "--preemption-mode", "auto"]
     assert main([*run, "--calibration", str(path)]) == 2
     assert f"{path} holds no measured costs" in capsys.readouterr().err
+
+
+def test_costs_that_nothing_weighs_are_no_costs_for_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ["run", "--device", "cpu", "--num-requests", "3"]
+    assert main([*run, "--calibration", str(tmp_path / "costs.json")]) == 2
+    written = capsys.readouterr()
+    assert "has costs for --preemption-mode auto" in written.err
+    assert written.err.count("\n") == 1

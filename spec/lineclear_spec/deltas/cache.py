@@ -71,7 +71,7 @@ def publish(old: Any, new: Any, q: Any, index: Any, _: Any) -> list[Part]:
 @promise
 def admit_cached(old: Any, new: Any, r: Any, shared: Any, _: Any) -> list[Part]:
     """The leader shares the blocks found under its own names, and has exactly the blocks for what it
-    knows.
+    knows. It shares a token at least, and one at least is left to compute.
     """
     q = old.member(r, 0)
     blocks, found = old.need(old.known_tokens(q)), old.need(shared)
@@ -82,6 +82,11 @@ def admit_cached(old: Any, new: Any, r: Any, shared: Any, _: Any) -> list[Part]:
             lambda: new.slot_tokens(q) == old.known_tokens(q),
             lambda: new.reach_tokens(q) == shared,
             lambda: new.length(q) == blocks,
+        ),
+        now(
+            "part",
+            lambda: new.reach_tokens(q) >= 1,
+            lambda: new.reach_tokens(q) < new.known_tokens(q),
         ),
         (
             "found",
