@@ -2,7 +2,7 @@
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """What progress needs of what there is and of what a request wants: the scheduler's own methods.
 
-Guarantees: `Step.have` and `Step.want` are run on formulas, as `entering.py` says; nothing is
+Guarantees: `Room.have` and `Room.want` are run on formulas, as `entering.py` says; nothing is
 stated of a copy.
 """
 

@@ -14,7 +14,8 @@ STEP: list[Any] = []
 
 
 def enters(step: Any, *runs: Any) -> None:
-    """Names the class whose `have`, `waits` and `returns` are run on formulas: a step in which no request runs.
+    """Names the class whose `have`, `waits` and `returns` are run on formulas: the room of a step in which
+    no request runs.
 
     Args:
         step: the class.

@@ -2,7 +2,7 @@
 
 Guarantees: no function that is handed in, nor any that it reaches by a name of its module or by `self`,
 says `is`, `try`, or the name of a built-in that looks at a type or an attribute (`ASKING`), in the source
-that runs. With `fields` given, as for what runs when a request enters (`Step.have`, `Step.want`, `sized` and
+that runs. With `fields` given, as for what runs when a request enters (`Room.have`, `Room.want`, `sized` and
 the class that stands for "no request runs"), it reads no other attribute, and calls nothing but functions that
 are looked at too, operations of the ledger, `sum` and `len`, and plain records. A formula in a condition
 raises by itself, so that a branch is taken by plain values alone.
@@ -30,7 +30,7 @@ ASKING = frozenset(
 #: What is read when a request enters, besides fields of the ledger and of its records.
 ENTERING_FIELDS = READABLE | frozenset(
     "record n phase SWAPPED WAITING tokens decode jobs live running seats ledger config due promised "
-    "watermark_blocks enable_chunked_prefill resting saved".split()
+    "watermark_blocks enable_chunked_prefill resting saved shared left".split()
 )
 #: Built-ins that raise on a formula.
 RAISING = (sum, len, range)

@@ -16,7 +16,8 @@ SMALL: dict[str, Any] = {"num_gpu_blocks": 8, "max_num_seqs": 4, "max_num_batche
 
 def busy(**changes: Any) -> Drive:
     """Two requests that run, and one that waits for a seat."""
-    drive = Drive(**{**SMALL, "max_num_seqs": 2, **changes})
+    settings: dict[str, Any] = {**SMALL, "max_num_seqs": 2, **changes}
+    drive = Drive(**settings)
     for name in "abc":
         drive.add(name, 4, 6)
     drive.step()
@@ -81,7 +82,8 @@ def test_every_request_of_a_long_run_is_named_once() -> None:
 
 @pytest.mark.parametrize("depth", [1, 2])
 def test_a_plan_says_where_each_of_its_rows_begins(depth: int) -> None:
-    drive = Drive(**{**SMALL, "depth": depth, "long_prefill_token_threshold": 3})
+    settings: dict[str, Any] = {**SMALL, "depth": depth, "long_prefill_token_threshold": 3}
+    drive = Drive(**settings)
     for number in range(12):
         drive.add(number, 3 + number, 1 + 3 * (number % 4))
     checked, flights = 0, list[Plan]()

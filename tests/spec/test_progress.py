@@ -17,7 +17,7 @@ from edits import written
 from progress_lemmas import failing
 
 from lineclear.policies import load_claims
-from lineclear.scheduling import sequence_demand, step
+from lineclear.scheduling import room, sequence_demand, step
 from lineclear.theorems import entering
 from lineclear_spec import logic, progress
 from lineclear_spec.crosscheck import crosscheck_unit
@@ -27,28 +27,28 @@ from lineclear_spec.prove import prove_unit
 #: A method or a function of the scheduler, one statement of it, and what it is changed to.
 PLANTED: dict[str, tuple[Callable[..., Any], str, str]] = {
     "one block short when no request runs": (
-        step.Step.have,
+        room.Room.have,
         "self._available()",
         "self._available() - (not live.running)",
     ),
-    "a seat short": (step.Step.have, "live.seats,", "live.seats + 1,"),
+    "a seat short": (room.Room.have, "live.seats,", "live.seats + 1,"),
     "the watermark is kept when no request runs": (
-        step.Step.have,
+        room.Room.have,
         "kept_free(self._kept(), len(live.running))",
         "self.config.watermark_blocks",
     ),
     "a waiting request wants a block more": (
-        step.Step.want,
+        room.Room.want,
         "return Need(blocks,",
         "return Need(blocks + 1,",
     ),
     "a swapped request wants a block more": (
-        step.Step.want,
+        room.Room.want,
         "record.blocks + growth",
         "record.blocks + growth + 1",
     ),
     "a request that waits wants two tokens": (
-        step.Step.want,
+        room.Room.want,
         "asked_tokens(1 if chunked",
         "asked_tokens(2 if chunked",
     ),
@@ -67,7 +67,7 @@ def test_what_runs_when_a_request_enters_is_what_is_proved(
     names = dict(vars(inspect.getmodule(function)))
     annotated = "from __future__ import annotations\n" + source.replace(text, other)
     written(f"<{name}>", annotated, names)
-    owner = step.Step if function.__qualname__.startswith("Step.") else entering
+    owner = room.Room if function.__qualname__.startswith("Room.") else entering
     assert not any(failing(build(unit)) for unit in ENTERING)
     monkeypatch.setattr(owner, function.__name__, names[function.__name__])
     assert any(failing(build(unit)) for unit in ENTERING)
@@ -164,7 +164,7 @@ def test_a_broken_decision_is_refuted(name: str, monkeypatch: pytest.MonkeyPatch
     names = dict(vars(logic))
     written(f"<{name}>", f"def {function}({arguments}):\n    return {answer.strip()}\n", names)
     broken = names[function]
-    for module in (progress, step, sequence_demand):  # where the scheduler has it from
+    for module in (progress, step, room, sequence_demand):  # where the scheduler has it from
         if hasattr(module, function):
             monkeypatch.setattr(module, function, broken)
     load_claims()

@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("z3")
 
 from lineclear.policies import accounts, load_claims
-from lineclear.theorems.entering import EmptyStep
+from lineclear.theorems.entering import EmptyRoom
 from lineclear_spec.entering import STEP
 from lineclear_spec.obligations import build
 from lineclear_spec.questions import ENTERING_FIELDS, refuse_questions
@@ -126,9 +126,9 @@ def test_what_runs_when_a_request_enters_does_not_ask_what_a_value_is() -> None:
         with pytest.raises(Forbidden, match="asks what a value is"):
             refuse_questions(step, (step.have,))
     step, *runs = STEP
-    assert step is EmptyStep
+    assert step is EmptyRoom
     seen = {f.__name__ for f in refuse_questions(step, (step.have, step.want, *runs))}
-    assert {"have", "want", "sized", "room", "asked_tokens", "_tokens_left"} <= seen
+    assert {"have", "want", "sized", "room", "asked_tokens", "left"} <= seen
 
 
 @pytest.mark.parametrize("unit", ["admission", "room"])

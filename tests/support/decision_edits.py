@@ -46,7 +46,7 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "",
     ),
     "one request more counts as running": (
-        "scheduling/step.py",
+        "scheduling/room.py",
         "kept_free(self._kept(), len(live.running))",
         "kept_free(self._kept(), len(live.running) + 1)",
     ),
@@ -56,12 +56,12 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "self.seats -= entry.n - 1",
     ),
     "admission is charged a block more": (
-        "scheduling/step.py",
+        "scheduling/room.py",
         "return Need(blocks, entry.n, tokens)",
         "return Need(blocks + 1, entry.n, tokens)",
     ),
     "a swapped request is charged a block more": (
-        "scheduling/step.py",
+        "scheduling/room.py",
         "return Need(record.blocks + growth, entry.n, tokens)",
         "return Need(record.blocks + growth + 1, entry.n, tokens)",
     ),
@@ -96,17 +96,17 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "Need(job.blocks, 0, job.tokens)",
     ),
     "no blocks are kept for what is still to be generated": (
-        "scheduling/step.py",
+        "scheduling/room.py",
         "kept += ledger.need(ceil(share * tokens))",
         "kept += 0",
     ),
     "what is to be generated counts whole": (
-        "scheduling/step.py",
+        "scheduling/room.py",
         "kept += ledger.need(ceil(share * tokens))",
         "kept += ledger.need(tokens)",
     ),
     "worst cases do not count": (
-        "scheduling/step.py",
+        "scheduling/room.py",
         "left = ledger.gpu.total - self.live.worst",
         "left = ledger.gpu.total",
     ),
@@ -132,7 +132,7 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "tokens that no other can use are left over": (
         "scheduling/step.py",
-        "more = min(job.tokens - tokens, self._tokens_left)",
+        "more = min(job.tokens - tokens, self.room.left)",
         "more = 0",
     ),
     "a prompt that enters may take all tokens that are left": (
@@ -215,7 +215,7 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "what shares leave over is lost": (
         "scheduling/step.py",
-        "            pair[1] += more\n            self.promised += more\n",
+        "            pair[1] += more\n            self.room.promised += more\n",
         "",
     ),
     "the lookahead is one short": (
@@ -290,8 +290,8 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "due is not counted again after preemptions for growth": (
         "scheduling/step.py",
-        "        self.due = ledger.due().count\n        return [job",
-        "        self.due = due.count\n        return [job",
+        "        self.room.due = ledger.due().count\n        return [job",
+        "        self.room.due = due.count\n        return [job",
     ),
     "jobs go in the order of the queue": (
         "scheduling/step.py",
@@ -360,7 +360,7 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "step - look.since > promote_after",
     ),
     "a swapped group is charged the seats of its branches": (
-        "scheduling/step.py",
+        "scheduling/room.py",
         "return Need(record.blocks + growth, entry.n, tokens)",
         "return Need(record.blocks + growth, record.width, tokens)",
     ),

@@ -86,9 +86,9 @@ def nobody_is_admitted(patch: Patch) -> None:
     def wrong(watermark: int, running: int) -> int:
         return 1000
 
-    import lineclear.scheduling.step
+    import lineclear.scheduling.room
 
-    patch.setattr(lineclear.scheduling.step, "kept_free", wrong)
+    patch.setattr(lineclear.scheduling.room, "kept_free", wrong)
 
 
 @dataclass(frozen=True, slots=True)

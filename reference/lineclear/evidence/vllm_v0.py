@@ -53,7 +53,7 @@ class V0Step(Step):
             if entry.record.phase == Phase.SWAPPED:
                 return
             tokens = self._first_chunk(entry.record.members[0].known_tokens)
-            need = self.want(entry).blocks
+            need = self.room.want(entry).blocks
             kept = config.watermark_blocks if self.margin else 0
             if (
                 not tokens
@@ -63,12 +63,12 @@ class V0Step(Step):
                 return
             self._begin(entry)
             self.transitions.enter(entry)
-            for job in self._jobs_of(entry):
+            for job in self.room.jobs_of(entry):
                 self._compute(job, min(job.tokens, tokens))
 
     def _first_chunk(self, tokens: int) -> int:
         """How many of a prompt's tokens are computed at once: all or none."""
-        return tokens if tokens <= self._tokens_left else 0
+        return tokens if tokens <= self.room.left else 0
 
     def _begin(self, entry: Entry) -> None:
         """It will stand behind every request that runs."""
@@ -86,7 +86,7 @@ class V0Step(Step):
             entry = running.entries.get(rank)
             if entry is None:
                 continue  # preempted meanwhile
-            jobs = self._fitting(self._jobs_of(entry))
+            jobs = self._fitting(self.room.jobs_of(entry))
             if jobs is None:
                 return  # out of tokens; the rest waits for the next step
             while entry is not None and self._touched(jobs) > ledger.gpu.free:
@@ -100,7 +100,7 @@ class V0Step(Step):
                 return
             done.add(entry)
             for job in jobs:
-                self._compute(job, min(job.tokens, self._tokens_left))
+                self._compute(job, min(job.tokens, self.room.left))
 
     def _fitting(self, jobs: list[SequenceDemand]) -> list[SequenceDemand] | None:
         """The jobs that the step has tokens for; None if it has none left."""
@@ -133,19 +133,19 @@ class V0Step(Step):
             record = entry.record
             if record.phase != Phase.SWAPPED or record.copy:
                 return
-            jobs = self._jobs_of(entry)
+            jobs = self.room.jobs_of(entry)
             full = sum([member.slot_tokens // size for member in record.members])
             need = max(full + len(jobs), record.blocks + sum([job.blocks for job in jobs]))
             tokens = sum([job.tokens for job in jobs])
             if (
                 ledger.gpu.free - need < config.watermark_blocks
-                or tokens > self._tokens_left
+                or tokens > self.room.left
                 or live.seats + entry.n > config.max_num_seqs
             ):
                 return
             self._begin(entry)
             self.transitions.enter(entry)
-            for job in self._jobs_of(entry):
+            for job in self.room.jobs_of(entry):
                 self._compute(job, job.tokens)
 
 
@@ -173,11 +173,11 @@ class V0ChunkedStep(V0Step):
 
     def _first_chunk(self, tokens: int) -> int:
         """As many as the step has left."""
-        return min(tokens, self._tokens_left)
+        return min(tokens, self.room.left)
 
     def _fitting(self, jobs: list[SequenceDemand]) -> list[SequenceDemand] | None:
         """One sequence may take what is left; several take their tokens whatever is left."""
-        if jobs and self._tokens_left <= 0:
+        if jobs and self.room.left <= 0:
             return None
         return jobs
 

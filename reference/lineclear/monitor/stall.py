@@ -275,7 +275,7 @@ def queued(scheduler: Readings) -> list[BlockedRequest]:
     if not waiting:
         return []
     step = Step(scheduler.step_parts)
-    step.due = scheduler.ledger.due().count
+    step.room.due = scheduler.ledger.due().count
     planned = step.planned()
     found: list[BlockedRequest] = []
     ahead: dict[Hashable, Entry] = {}  # by tenant, if the policy shares among them
@@ -353,18 +353,18 @@ def head_of_queue(
     config = scheduler.config
     if entry.record.copy:
         return "open_copy", {"operation": entry.record.copy}
-    want, have = step.want(entry), step.have() - planned
+    want, have = step.room.want(entry), step.room.have() - planned
     if have.blocks < want.blocks:
         free = scheduler.cache.available
-        kept = free - step.due - step.have().blocks
-        growth = planned.blocks + step.due
+        kept = free - step.room.due - step.room.have().blocks
+        growth = planned.blocks + step.room.due
         return "blocks", {
             "wants": want.blocks,
             "free": free,
             "growth": growth,
             "watermark": kept,
         }
-    room, needs = step.room_for(entry)
+    room, needs = step.room.offered(entry)
     if room.worst < needs.worst:
         return "worst_cases", {"wants": needs.worst, "left": room.worst}
     if have.seats < want.seats:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from math import ceil
 from typing import Any, NamedTuple
 
 from lineclear.config import Config
@@ -22,10 +21,10 @@ from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear.scheduling.prefix_cache import PrefixCache
+from lineclear.scheduling.room import Room
 from lineclear.scheduling.sequence_demand import (
     SequenceDemand,
     demand_of,
-    remaining_tokens,
     spare_last_holders,
 )
 from lineclear.scheduling.transitions import Transitions
@@ -33,23 +32,15 @@ from lineclear.scheduling.victims import Victims
 from lineclear_spec import actions
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
-from lineclear_spec.logic import larger
 from lineclear_spec.progress import (
     Need,
     admits_others,
-    asked_tokens,
-    beside,
     chunk,
     grows,
-    kept_free,
-    known_on_admission,
     lacks,
-    least_tokens,
     may_be_displaced,
     may_be_passed,
-    room,
     share_of,
-    tokens_left,
 )
 from lineclear_spec.records import Sequence
 
@@ -100,6 +91,7 @@ class Step:
         self.transitions = parts.transitions
         self.adapter = parts.adapter
         self.cache = parts.cache
+        self.room = Room(parts.config, parts.ledger, parts.live, parts.cache)
         self.bypass: float = parts.config.bypass  # requests that may pass one that does not fit
         self.prefills: list[tuple[Scheduled, Sequence]] = []
         self.decodes: list[tuple[Scheduled, Sequence]] = []
@@ -107,14 +99,12 @@ class Step:
         self.displaced = False  # a request was preempted for a more important waiting one
         self.blocked = False  # a running prefill did not get its share of the tokens
         self.admission_blocked_by = ""  # why the step lets no request in, see `stall.GUARDS`
-        self.due = 0  # blocks that issue_step will take
         self.shares: list[list[Any]] | None = None  # [job, tokens] of prompts that may get more
         cut = self.config.enable_chunked_prefill  # a prompt that may not be cut has no share
         self.most = self.config.most_of_a_prompt
         self.asks = cut and self.adapter.shares and not self.adapter.failures
         if self.asks or (cut and self.most < self.config.max_num_batched_tokens):
             self.shares = []
-        self.promised = 0  # tokens of these
 
     @property
     def pairs(self) -> list[tuple[Scheduled, Sequence]]:
@@ -164,7 +154,7 @@ class Step:
         ledger = self.ledger
         due = ledger.due()
         if grows(due.count, sum([job.blocks for job in jobs]), self.cache.available):
-            self.due = due.count
+            self.room.due = due.count
             return jobs
         self.preempted = True
         wants: dict[Entry, int] = {}
@@ -185,7 +175,7 @@ class Step:
                     break
             else:
                 passed += wants[entry]
-        self.due = ledger.due().count
+        self.room.due = ledger.due().count
         return [job for job in jobs if job.entry in wants]
 
     def _victim_after(self, entry: Entry) -> Entry | None:
@@ -194,16 +184,9 @@ class Step:
 
     # ---- tokens --------------------------------------------------------------------------------
 
-    @property
-    def _tokens_left(self) -> int:
-        """Tokens that the step may still compute."""
-        ledger, budget = self.ledger, self.config.max_num_batched_tokens
-        left: int = tokens_left(budget, ledger.step_tokens, ledger.batch_size, self.promised)
-        return left
-
     def _chunk(self, tokens: int) -> int:
         """The number of these tokens that this step takes: all, a part, or none."""
-        taken: int = chunk(tokens, self._tokens_left, self.config.enable_chunked_prefill)
+        taken: int = chunk(tokens, self.room.left, self.config.enable_chunked_prefill)
         return taken
 
     def _run(self, jobs: list[SequenceDemand]) -> None:
@@ -235,17 +218,17 @@ class Step:
             budget = self.config.max_num_batched_tokens
             tokens = min(tokens, self.adapter.share(job.entry.view(ledger), budget, sharers))
         self.shares.append([job, tokens])
-        self.promised += tokens
+        self.room.promised += tokens
 
     def _share_out(self) -> None:
         """Tokens left over go to prompts in the order; then all are scheduled."""
         for pair in self.shares or ():
             job, tokens = pair
-            more = min(job.tokens - tokens, self._tokens_left)
+            more = min(job.tokens - tokens, self.room.left)
             pair[1] += more
-            self.promised += more
+            self.room.promised += more
         for job, tokens in self.shares or ():
-            self.promised -= tokens
+            self.room.promised -= tokens
             self._schedule(job, tokens)
 
     def _compute(self, job: SequenceDemand, tokens: int) -> None:
@@ -273,76 +256,13 @@ class Step:
 
     # ---- admission -----------------------------------------------------------------------------
 
-    def _jobs_of(self, entry: Entry) -> list[SequenceDemand]:
-        """Jobs of one request's sequences."""
-        ledger, config = self.ledger, self.config
-        made = [demand_of(ledger, config, sequence, entry) for sequence in entry.record.members]
-        found = [job for job in made if job is not None]
-        spare_last_holders(ledger, found)
-        return found
-
-    def want(self, entry: Entry) -> Need:
-        """The resources that the entry needs to run in this step."""
-        ledger, record = self.ledger, entry.record
-        chunked = self.config.enable_chunked_prefill
-        if record.phase == Phase.SWAPPED:
-            jobs = self._jobs_of(entry)
-            growth = sum([job.blocks for job in jobs])
-            tokens = sum([least_tokens(job.tokens, job.decode, chunked) for job in jobs])
-            tokens = asked_tokens(larger(1, tokens), self.config.max_num_batched_tokens)
-            return Need(record.blocks + growth, entry.n, tokens)
-        leader, *others = record.members
-        # A step that is in flight may still sample a token for a request that was preempted
-        # meanwhile: it is computed with the others.
-        tokens = leader.known_tokens
-        if not others:
-            tokens = known_on_admission(tokens, leader.promised_samples, record.limit)
-        full = ledger.block_of(record.prompt)
-        blocks = ledger.need(tokens) - self._saved(leader)
-        blocks += sum([beside(ledger.need(branch.known_tokens), full) for branch in others])
-        tokens = asked_tokens(1 if chunked else tokens, self.config.max_num_batched_tokens)
-        return Need(blocks, entry.n, tokens)
-
-    def have(self, watermark: bool = True) -> Need:
-        """The resources for admission: the watermark is kept only while something runs."""
-        live = self.live
-        kept = kept_free(self._kept(), len(live.running)) if watermark else 0
-        free, seats = self._available(), self.config.max_num_seqs
-        return room(free, self.due, kept, seats, live.seats, self._tokens_left)
-
-    def room_for(self, entry: Entry, watermark: bool = True) -> tuple[Need, Need]:
-        """What there is for admission, and what the entry needs of it; both with worst cases if these count."""
-        have, want = self.have(watermark), self.want(entry)
-        if self.config.capacity_policy == "max_utilization":
-            return have, want
-        ledger = self.ledger
-        left = ledger.gpu.total - self.live.worst
-        return have + Need(worst=left), want + Need(worst=ledger.worst_case(entry.record))
-
-    def _kept(self) -> int:
-        """Blocks that admission leaves free while a request runs."""
-        kept, share = self.config.watermark_blocks, self.config.schedule_conservativeness
-        if share:
-            ledger = self.ledger
-            tokens = sum([remaining_tokens(ledger, record) for record in ledger.running])
-            kept += ledger.need(ceil(share * tokens))
-        return kept
-
-    def _available(self) -> int:
-        """Blocks that are free or can be evicted."""
-        return self.cache.available
-
-    def _saved(self, leader: Sequence) -> int:
-        """Blocks that an entering sequence shares with requests that run."""
-        return self.cache.saved(leader) if self.cache.enabled else 0
-
     def _admit_all(self) -> None:
         """From the head of the queue as long as there is room; `bypass` may pass one without."""
         queue = self.live.waiting
         most = self.bypass
         passed: list[Entry] = []
         while (entry := queue.head()) is not None:
-            have, want = self.room_for(entry)
+            have, want = self.room.offered(entry)
             if not entry.record.copy and have.covers(want):
                 if not all(may_be_passed(other.bypassed, most) for other in passed):
                     break
@@ -359,13 +279,13 @@ class Step:
     def _enter(self, entry: Entry, displacing: bool = False) -> None:
         """The request runs, and computes what the step has tokens for."""
         self.transitions.enter(entry, displacing)
-        for job in self._jobs_of(entry):
+        for job in self.room.jobs_of(entry):
             self._prefill(job, self._chunk(self._share(job)))
 
     def planned(self) -> Need:
         """The resources that running requests will take of a step that is not begun."""
         taken = sum(self._uses(self._jobs()).values(), Need())
-        return Need(taken.blocks, 0, min(taken.tokens, self._tokens_left))
+        return Need(taken.blocks, 0, min(taken.tokens, self.room.left))
 
     def _uses(self, jobs: list[SequenceDemand]) -> dict[Entry, Need]:
         """The resources that each running request will take, if there are tokens for all of it.
@@ -388,7 +308,7 @@ class Step:
             return jobs
         uses = self._uses(jobs)
         planned = sum(uses.values(), Need())
-        have, want = self.room_for(head)
+        have, want = self.room.offered(head)
         if (have - Need(planned.blocks, 0, planned.tokens)).covers(want):
             return jobs  # it is admitted anyway
         candidates: list[Entry] = []  # as many as were looked at
@@ -403,7 +323,7 @@ class Step:
 
         # What it shares with a victim it would have to take itself.
         if head.record.phase == Phase.WAITING:
-            want += Need(self._saved(head.record.members[0]), 0, 0)
+            want += Need(self.room.saved(head.record.members[0]), 0, 0)
         # A group may have several branches that are due, each of one block.
         due = Counter([self.live.of[sequence.request] for sequence in self.ledger.due().records])
 
@@ -416,7 +336,7 @@ class Step:
         victims = self.victims.choose(from_the_last(), gain, have - planned, want)
         if victims is None and candidates and len(candidates) == len(running):
             # When no other request runs, the watermark is waived.
-            have, _ = self.room_for(head, watermark=False)
+            have, _ = self.room.offered(head, watermark=False)
             everything = sum(map(gain, candidates), have - planned)
             victims = candidates if everything.covers(want) else None
         if victims is None or self.adapter.failures:
@@ -424,7 +344,7 @@ class Step:
         # The more important get the room in the CPU pool first, so no copy is made only to be lost.
         for victim in sorted(victims, key=lambda entry: entry.rank):
             self.transitions.preempt(victim)
-        self.due = self.ledger.due().count
+        self.room.due = self.ledger.due().count
         self.displaced = True
         self._run([job for job in jobs if job.entry not in victims])
         self._enter(head, displacing=True)

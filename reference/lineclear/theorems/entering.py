@@ -1,4 +1,4 @@
-"""`Step.have` and `Step.want` as they run, on any ledger in which no request runs.
+"""`Room.have` and `Room.want` as they run, on any ledger in which no request runs.
 
 Guarantees: the methods and the arithmetic of `sequence_demand.sized` are those of the running
 scheduler; nothing of them is written a second time. What stands around them here (no request runs,
@@ -10,17 +10,17 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from lineclear.scheduling.room import Room
 from lineclear.scheduling.sequence_demand import SequenceDemand, sized
-from lineclear.scheduling.step import Step
 from lineclear_spec.entering import enters
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.progress import Need
 
-__all__ = ["EmptyStep"]
+__all__ = ["EmptyRoom"]
 
 
-class EmptyStep(Step):
-    """A step without running requests, before anything is scheduled.
+class EmptyRoom(Room):
+    """The room of a step without running requests, before anything is scheduled.
 
     Args:
         ledger: any, also one whose fields are formulas.
@@ -29,13 +29,13 @@ class EmptyStep(Step):
     """
 
     def __init__(self, ledger: Any, settings: Any) -> None:
-        """Sets the fields that `Step.have` and `Step.want` read."""
+        """Sets the fields that `Room.have` and `Room.want` read."""
         self.ledger = ledger
         self.config = settings
         self.live: Any = SimpleNamespace(running=(), seats=0)
         self.due = self.promised = 0
         self.jobs: list[SequenceDemand] = []
-        self.resting, self.saved = settings.resting, settings.saved
+        self.resting, self.shared = settings.resting, settings.saved
 
     def _kept(self) -> Any:
         return self.config.watermark_blocks  # any number
@@ -43,10 +43,12 @@ class EmptyStep(Step):
     def _available(self) -> Any:
         return self.ledger.gpu.free + self.resting
 
-    def _saved(self, leader: Any) -> Any:
-        return self.saved
+    def saved(self, leader: Any) -> Any:
+        """Any number."""
+        return self.shared
 
-    def _jobs_of(self, entry: Any) -> list[SequenceDemand]:
+    def jobs_of(self, entry: Any) -> list[SequenceDemand]:
+        """That of its only sequence."""
         return self.jobs
 
     def waits(self, record: Any, only: Any) -> Need:
@@ -82,4 +84,4 @@ class EmptyStep(Step):
         return SimpleNamespace(record=seen, n=record.parallel)
 
 
-enters(EmptyStep, Step.have, Step.want, sized)
+enters(EmptyRoom, Room.have, Room.want, sized)

@@ -58,7 +58,7 @@ def test_a_step_that_leaves_something_undone_fails_until_it_is_mended(monkeypatc
         return 1000 if running else 0
 
     with monkeypatch.context() as planted:
-        planted.setattr("lineclear.scheduling.step.kept_free", everything)
+        planted.setattr("lineclear.scheduling.room.kept_free", everything)
         finding = first(bounds, "LC405")
         assert "work_conservation" in finding.title
         test = as_test(finding)

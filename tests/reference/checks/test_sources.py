@@ -34,12 +34,13 @@ def test_proofs_depend_on_policies_and_on_what_runs_on_formulas() -> None:
     } <= proofs
     assert {
         "theorems/entering.py",
-        "scheduling/step.py",
+        "scheduling/room.py",
         "scheduling/sequence_demand.py",
     } <= proofs  # their methods are run on formulas
     assert not proofs & {"scheduler.py", "simulation/simulate.py", "cli/check.py"}
     assert not named("lineclear.checks.table") & {
         "scheduling/step.py",
+        "scheduling/room.py",
         "scheduler.py",
         "policies/vtc.py",
     }

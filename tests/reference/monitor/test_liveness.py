@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from drive import small
 
-import lineclear.scheduling.step as step_module
+import lineclear.scheduling.room as room_module
 from lineclear.cli.summary import summary
 from lineclear.config import PRESETS, Config
 from lineclear.monitor.liveness import Stalled, Watch
@@ -161,7 +161,7 @@ def test_no_false_alarm_in_a_hundred_thousand_steps_under_pressure() -> None:
 
 
 def test_a_watermark_that_is_never_waived_is_an_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step_module, "kept_free", never_waived)
+    monkeypatch.setattr(room_module, "kept_free", never_waived)
     engine = Engine(small(watermark=0.5))
     engine.add(20, 2)
     with pytest.raises(Stalled, match="nothing moves") as alarm:
@@ -192,7 +192,7 @@ def any_fit(self: Step) -> None:
     queue = self.live.waiting
     passed: list[Entry] = []
     while (entry := queue.head()) is not None:
-        if not entry.record.copy and self.have().covers(self.want(entry)):
+        if not entry.record.copy and self.room.have().covers(self.room.want(entry)):
             self._enter(entry)  # pyright: ignore[reportPrivateUsage]
         else:
             passed.append(queue.pop())
@@ -312,7 +312,7 @@ def simulated(workload: Any, config: Config) -> RunResult:
 
 
 def test_a_stall_ends_a_simulation_with_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step_module, "kept_free", never_waived)
+    monkeypatch.setattr(room_module, "kept_free", never_waived)
     rows = [(0.0, 20, (2,), 2), *[(float(k), 20, (2,), 2) for k in range(10)]]
     result = simulated(rows, small(watermark=0.5))
     assert "nothing moves" in result.stalled

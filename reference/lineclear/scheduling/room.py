@@ -1,0 +1,133 @@
+"""What a step has for requests that enter, and what each of them needs.
+
+Invariant: a request that enters with what it needs is refused nothing by the table. `have` and `want` run on
+formulas, too (`theorems/entering.py`).
+"""
+
+from __future__ import annotations
+
+from math import ceil
+
+from lineclear.config import Config
+from lineclear.scheduling.entry import Entry
+from lineclear.scheduling.live_requests import LiveRequests
+from lineclear.scheduling.prefix_cache import PrefixCache
+from lineclear.scheduling.sequence_demand import (
+    SequenceDemand,
+    demand_of,
+    remaining_tokens,
+    spare_last_holders,
+)
+from lineclear_spec.ledger import Ledger
+from lineclear_spec.lifecycle import Phase
+from lineclear_spec.logic import larger
+from lineclear_spec.progress import (
+    Need,
+    asked_tokens,
+    beside,
+    kept_free,
+    known_on_admission,
+    least_tokens,
+    room,
+    tokens_left,
+)
+from lineclear_spec.records import Sequence
+
+__all__ = ["Room"]
+
+
+class Room:
+    """Room for requests in the step that is being built.
+
+    Attributes:
+        due: blocks that issue_step will take.
+        promised: tokens that prompts will get of the step and that are not scheduled yet.
+    """
+
+    def __init__(
+        self, config: Config, ledger: Ledger, live: LiveRequests, cache: PrefixCache
+    ) -> None:
+        """All of it: nothing is due and nothing is promised.
+
+        Args:
+            config: settings.
+            ledger: the state.
+            live: where each request stands.
+            cache: finds blocks, and says which can be evicted.
+        """
+        self.config = config
+        self.ledger = ledger
+        self.live = live
+        self.cache = cache
+        self.due = 0
+        self.promised = 0
+
+    @property
+    def left(self) -> int:
+        """Tokens that the step may still compute."""
+        ledger, budget = self.ledger, self.config.max_num_batched_tokens
+        left: int = tokens_left(budget, ledger.step_tokens, ledger.batch_size, self.promised)
+        return left
+
+    def jobs_of(self, entry: Entry) -> list[SequenceDemand]:
+        """Jobs of one request's sequences."""
+        ledger, config = self.ledger, self.config
+        made = [demand_of(ledger, config, sequence, entry) for sequence in entry.record.members]
+        found = [job for job in made if job is not None]
+        spare_last_holders(ledger, found)
+        return found
+
+    def want(self, entry: Entry) -> Need:
+        """The resources that the entry needs to run in this step."""
+        ledger, record = self.ledger, entry.record
+        chunked = self.config.enable_chunked_prefill
+        if record.phase == Phase.SWAPPED:
+            jobs = self.jobs_of(entry)
+            growth = sum([job.blocks for job in jobs])
+            tokens = sum([least_tokens(job.tokens, job.decode, chunked) for job in jobs])
+            tokens = asked_tokens(larger(1, tokens), self.config.max_num_batched_tokens)
+            return Need(record.blocks + growth, entry.n, tokens)
+        leader, *others = record.members
+        # A step that is in flight may still sample a token for a request that was preempted
+        # meanwhile: it is computed with the others.
+        tokens = leader.known_tokens
+        if not others:
+            tokens = known_on_admission(tokens, leader.promised_samples, record.limit)
+        full = ledger.block_of(record.prompt)
+        blocks = ledger.need(tokens) - self.saved(leader)
+        blocks += sum([beside(ledger.need(branch.known_tokens), full) for branch in others])
+        tokens = asked_tokens(1 if chunked else tokens, self.config.max_num_batched_tokens)
+        return Need(blocks, entry.n, tokens)
+
+    def have(self, watermark: bool = True) -> Need:
+        """The resources for admission: the watermark is kept only while something runs."""
+        live = self.live
+        kept = kept_free(self._kept(), len(live.running)) if watermark else 0
+        free, seats = self._available(), self.config.max_num_seqs
+        return room(free, self.due, kept, seats, live.seats, self.left)
+
+    def offered(self, entry: Entry, watermark: bool = True) -> tuple[Need, Need]:
+        """What there is for admission, and what the entry needs of it; both with worst cases if these count."""
+        have, want = self.have(watermark), self.want(entry)
+        if self.config.capacity_policy == "max_utilization":
+            return have, want
+        ledger = self.ledger
+        left = ledger.gpu.total - self.live.worst
+        return have + Need(worst=left), want + Need(worst=ledger.worst_case(entry.record))
+
+    def _kept(self) -> int:
+        """Blocks that admission leaves free while a request runs."""
+        kept, share = self.config.watermark_blocks, self.config.schedule_conservativeness
+        if share:
+            ledger = self.ledger
+            tokens = sum([remaining_tokens(ledger, record) for record in ledger.running])
+            kept += ledger.need(ceil(share * tokens))
+        return kept
+
+    def _available(self) -> int:
+        """Blocks that are free or can be evicted."""
+        return self.cache.available
+
+    def saved(self, leader: Sequence) -> int:
+        """Blocks that an entering sequence shares with requests that run."""
+        return self.cache.saved(leader) if self.cache.enabled else 0
