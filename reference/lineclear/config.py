@@ -90,6 +90,8 @@ class Config:
         swap_threshold: by_length swaps a request that has at least so many tokens.
         victim: which of the candidates is preempted first: last, lowest_priority, longest, newest.
         max_waiting: waiting requests beyond which one is rejected, or None.
+        max_waiting_tokens: tokens of requests in the queue beyond which one is rejected, or None: the
+            prompt and n * max_tokens of each that waits or is swapped out.
         depth: steps that may be in flight, 1 or 2.
         bypass: how many requests may pass one that does not fit; 0 is strict order.
         swapped_first: whether every swapped request goes before any waiting one (lesson's order).
@@ -120,6 +122,7 @@ class Config:
     swap_threshold: int = 512
     victim: str = "last"
     max_waiting: int | None = None
+    max_waiting_tokens: int | None = None
     depth: int = 1
     bypass: int = 0
     swapped_first: bool = False
@@ -170,12 +173,12 @@ class Config:
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not (number and 0 <= value < least_not):
                 raise ConfigError(f"{name} must be a number in [0, {least_not}), not {value!r}")
-        if self.max_waiting is not None and not (
-            type(self.max_waiting) is int and self.max_waiting >= 0
-        ):
-            raise ConfigError(
-                f"max_waiting must be a whole number or None, not {self.max_waiting!r}"
-            )
+        for name in ("max_waiting", "max_waiting_tokens"):
+            value = getattr(self, name)
+            if value is not None and not (type(value) is int and value >= 0):
+                raise ConfigError(
+                    f"{name} must be a whole number of at least 0 or None, not {value!r}"
+                )
         if ":" not in self.scheduling_policy and self.scheduling_policy not in POLICIES:
             raise ConfigError(
                 f"scheduling_policy must be one of {', '.join(POLICIES)}, or module:Class, "

@@ -194,7 +194,8 @@ class Rejected:
         request_id: the caller's id.
         reason: a sentence with the figures.
         code: the setting that turned it away: max_model_len, max_num_seqs, max_num_batched_tokens,
-            num_gpu_blocks or max_waiting; or draining. Codes stay as they are, sentences may change.
+            num_gpu_blocks, max_waiting or max_waiting_tokens; or draining. Codes stay as they are,
+            sentences may change.
     """
 
     request_id: Hashable

@@ -55,6 +55,8 @@ def test_a_size_is_a_whole_number_of_at_least_its_least(name: str, least: int) -
         ("max_waiting", -1),
         ("max_waiting", 2.5),
         ("max_waiting", False),
+        ("max_waiting_tokens", -1),
+        ("max_waiting_tokens", 2.5),
         ("scheduling_policy", "lifo"),
         ("preemption_mode", "SWAP"),
         ("victim", ""),

@@ -34,6 +34,7 @@ def busy(**changes: Any) -> Drive:
         ({"enable_chunked_prefill": False}, 20, 4, 1, "max_num_batched_tokens"),
         ({}, 30, 4, 1, "num_gpu_blocks"),
         ({"max_waiting": 0}, 4, 4, 1, "max_waiting"),
+        ({"max_waiting_tokens": 0}, 4, 4, 1, "max_waiting_tokens"),
     ],
 )
 def test_a_rejection_names_the_setting(

@@ -147,6 +147,24 @@ def test_a_full_queue_and_a_draining_scheduler_take_nobody() -> None:
     finish_all(scheduler)
 
 
+def test_tokens_are_counted_with_every_branch_until_the_request_runs() -> None:
+    # 4 + 2 * 3 tokens may be queued beside nothing; then 10 wait, which is the most.
+    scheduler = make(max_waiting_tokens=10, max_num_seqs=2, max_num_batched_tokens=16)
+    assert scheduler.add(request("a", prompt=4, most=3, n=2))
+    full = scheduler.add(request("b", prompt=1, most=1))
+    assert isinstance(full, Rejected)
+    assert full.code == "max_waiting_tokens"
+    assert full.reason == "max_waiting_tokens: 10 tokens are queued already, of 10"
+    step(scheduler)
+    assert scheduler.add(request("b", prompt=8, most=1))  # "a" runs, and nothing is queued
+    assert scheduler.add(request("c", prompt=1, most=1))  # 9 are
+    assert not scheduler.add(request("d", prompt=1, most=1))  # 11 are
+    assert scheduler.abort("b")
+    assert scheduler.add(request("d", prompt=1, most=1))
+    finish_all(scheduler)
+    assert scheduler.live.queued_tokens == 0
+
+
 def test_abort_ends_a_request_in_any_phase_once() -> None:
     scheduler = make()
     scheduler.add(request("waiting"))

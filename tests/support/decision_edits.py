@@ -50,6 +50,11 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "kept_free(self._kept(), len(live.running))",
         "kept_free(self._kept(), len(live.running) + 1)",
     ),
+    "branches of a request in the queue do not count": (
+        "scheduling/entry.py",
+        "return self.prompt + self.n * (self.record.limit - self.prompt)",
+        "return self.record.limit",
+    ),
     "a victim keeps a seat": (
         "scheduling/live_requests.py",
         "self.seats -= entry.n",

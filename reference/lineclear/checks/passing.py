@@ -128,6 +128,7 @@ def tiny(config: Config) -> Config:
         num_lookahead_slots=0,
         watermark=0.0,
         max_waiting=None,
+        max_waiting_tokens=None,
         depth=1,
     )
 

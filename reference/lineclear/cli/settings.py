@@ -55,6 +55,11 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
     "swap_threshold": (int, 512, "by_length: swap requests with at least this many tokens"),
     "victim": (str, "last", "last, lowest_priority, longest or newest"),
     "max_waiting": (int, None, "reject arrivals while this many wait"),
+    "max_waiting_tokens": (
+        int,
+        None,
+        "reject arrivals while requests of this many tokens are queued, n * max_tokens included",
+    ),
     "depth": (int, 1, "maximum steps in flight, 1 or 2"),
     "bypass": (int, 0, "maximum requests that overtake one that does not fit"),
     "swapped_first": (

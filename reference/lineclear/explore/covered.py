@@ -57,7 +57,7 @@ FACTORS: dict[str, tuple[Any, ...]] = {
     "reserve": (0.0, 0.5),
     "capacity": CAPACITY,
     "seats": (4, 6),
-    "waiting": (None, 3),
+    "waiting": (None, "requests", "tokens"),
     "lengths": ("short", "whole step", "long"),
 }
 #: Policies whose order is not that of arrival, so that a later request preempts an earlier one.
@@ -133,7 +133,8 @@ def world(number: int, row: CoverRow) -> SearchBounds:
         swap_token_cost=row["costs"][0],
         recompute_token_cost=row["costs"][1],
         victim=row["victim"],
-        max_waiting=row["waiting"],
+        max_waiting=3 if row["waiting"] == "requests" else None,
+        max_waiting_tokens=2 * longest if row["waiting"] == "tokens" else None,
         depth=row["depth"],
         bypass=row["bypass"],
         swapped_first=row["swapped_first"],

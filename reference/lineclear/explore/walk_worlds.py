@@ -65,6 +65,7 @@ def drawn(seed: int) -> SearchBounds:
         long_prefill_token_threshold=choice((0, 0, 2, 3)),
         schedule_conservativeness=choice((0.0, 0.0, 0.5)),
         capacity_policy=choice((*["max_utilization"] * 3, "guaranteed_no_evict")),
+        max_waiting_tokens=choice((None, None, None, 20)),
     )
     return pressed(seed, config)
 

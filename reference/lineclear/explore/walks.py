@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from lineclear.explore.bounds import SearchBounds
 from lineclear.explore.scripts import move_of
 from lineclear.explore.world import Move, Trace, World
+from lineclear.oracle.books import has_room
 
 __all__ = ["ANSWER", "WalkResult", "walk"]
 
@@ -69,8 +70,6 @@ def choose(world: World, draw: random.Random, lazy: bool = False) -> Move:
         lazy: whether the end of a copy is reported very late, so that a request may have a second one.
     """
     scheduler, bounds = world.scheduler, world.bounds
-    waiting = len(scheduler.ledger.waiting)
-    most = scheduler.config.max_waiting
     copies = world.copies
     kinds: dict[str, float] = {}
     if len(scheduler.flights) < scheduler.config.depth:
@@ -81,7 +80,7 @@ def choose(world: World, draw: random.Random, lazy: bool = False) -> Move:
         kinds["complete"] = 0.3 if lazy else 3.0
         kinds["fail"] = 0.5 if bounds.fails else 0.0
     if len(scheduler.entries) < bounds.live:
-        kinds["submit"] = 4.0 if most is None or waiting < most else 0.5  # then it is rejected
+        kinds["submit"] = 4.0 if has_room(scheduler) else 0.5  # then it is rejected
     if scheduler.entries and bounds.aborts:
         kinds["abort"] = 0.15
     kind = draw.choices(list(kinds), list(kinds.values()))[0]

@@ -37,6 +37,7 @@ from lineclear.monitor.audit import audit
 from lineclear.monitor.hazards import Hazards
 from lineclear.monitor.observer import Observer
 from lineclear.oracle import Oracle
+from lineclear.oracle.books import has_room
 from lineclear.plan import Plan
 from lineclear.policies import make
 from lineclear.policies.probe import reads
@@ -237,8 +238,7 @@ class World:
         shape = self.bounds.shapes[which]
         self.names += 1
         self.arrived += self.bounds.arrivals is not None
-        most = self.scheduler.config.max_waiting
-        full = most is not None and len(self.scheduler.ledger.waiting) >= most
+        full = not has_room(self.scheduler)
         answer = self.bench.add(request_of(shape, self.names, timed=self.timed), tokens_of(shape))
         if isinstance(answer, Rejected) and not full:
             raise ValueError(f"{shape} is rejected: {answer.reason}; leave it out of the bounds")

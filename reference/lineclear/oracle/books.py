@@ -18,6 +18,7 @@ from lineclear_spec.lifecycle import Phase
 from lineclear_spec.progress import may_be_displaced
 
 if TYPE_CHECKING:
+    from lineclear.config import Config
     from lineclear.plan import Plan
     from lineclear.scheduler import Scheduler
     from lineclear.scheduling.entry import Entry
@@ -34,9 +35,9 @@ __all__ = [
 ]
 
 
-def fits(scheduler: Scheduler, request: Request) -> bool:
+def fits(config: Config, request: Request) -> bool:
     """Whether a request can ever run alone in an empty pool, by arithmetic."""
-    config, most = scheduler.config, request.prompt_tokens + request.max_tokens
+    most = request.prompt_tokens + request.max_tokens
     blocks = most_blocks(config.block_size, request.prompt_tokens, most, request.n)
     return (
         most <= config.max_model_len
@@ -48,9 +49,15 @@ def fits(scheduler: Scheduler, request: Request) -> bool:
 
 def has_room(scheduler: Scheduler) -> bool:
     """Whether a request is taken now, if it fits."""
-    most = scheduler.config.max_waiting
-    waiting = [e for e in scheduler.entries.values() if e.record.phase == Phase.WAITING]
-    return not scheduler.draining and (most is None or len(waiting) < most)
+    config = scheduler.config
+    queued = [e for e in scheduler.entries.values() if e.record.phase != Phase.RUNNING]
+    waiting = sum(entry.record.phase == Phase.WAITING for entry in queued)
+    tokens = sum(e.user.prompt_tokens + e.n * e.user.max_tokens for e in queued)
+    return (
+        not scheduler.draining
+        and (config.max_waiting is None or waiting < config.max_waiting)
+        and (config.max_waiting_tokens is None or tokens < config.max_waiting_tokens)
+    )
 
 
 def refuses(scheduler: Scheduler, request: Request) -> None:
@@ -71,7 +78,7 @@ def refuses(scheduler: Scheduler, request: Request) -> None:
 
 def check_answer(scheduler: Scheduler, request: Request, answer: Any, had_room: bool) -> None:
     """A request is rejected exactly if it never fits or no request is taken now."""
-    wanted = fits(scheduler, request) and had_room
+    wanted = fits(scheduler.config, request) and had_room
     if isinstance(answer, Rejected) == wanted:
         raise Undone("admission", f"{request!r} is answered {answer!r}")
 
@@ -109,6 +116,11 @@ def check_books(scheduler: Scheduler, live: Iterable[Hashable]) -> None:
         if not some <= of:
             raise Undone("ended", f"{what}: {some - of} ended")
     check_heaps(scheduler)
+    tokens = sum(e.user.prompt_tokens + e.n * e.user.max_tokens for e in entries - running)
+    if scheduler.live.queued_tokens != tokens:
+        raise Undone(
+            "ended", f"{scheduler.live.queued_tokens} tokens are queued, and it should be {tokens}"
+        )
     seats = sum(entry.n for entry in running)
     if scheduler.seats != seats:
         raise Undone("seats", f"{scheduler.seats} are taken, and it should be {seats}")

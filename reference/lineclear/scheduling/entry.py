@@ -98,6 +98,11 @@ class Entry:
         self.entered_by_displacing = False  # it runs, and others were preempted for it to enter
         self.kept_a_token = False  # it has learned a token since it runs
 
+    @property
+    def most_tokens(self) -> int:
+        """Tokens that all its sequences may have, the prompt counted once."""
+        return self.prompt + self.n * (self.record.limit - self.prompt)
+
     def set_order(self, key: tuple[Any, ...], rank: tuple[Any, ...] | None) -> None:
         """Its places in the two orders, before it stands in either; no rank is the key's."""
         self.order = (*key, self.number)

@@ -2,7 +2,7 @@
 
 Invariant: a live request is in the queue or in the running order, never in both, at the place that the
 policy gave it, or at that of its arrival once the policy has failed. `seats` is the sum of the sequences
-that running requests may have.
+that running requests may have, and `queued_tokens` that of the tokens that all others may have.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class LiveRequests:
         arrivals: requests that were accepted so far.
         seats: sequences that running requests may have.
         worst: blocks that running requests may need together.
+        queued_tokens: tokens that requests which wait or are swapped out may have.
         draining: whether new requests are rejected.
         paused: keep, wait or recompute while the scheduler is paused, else "".
         reviews: requests by the step before which the policy looks at them again; None if it never does.
@@ -68,6 +69,7 @@ class LiveRequests:
         self.arrivals = 0
         self.seats = 0
         self.worst = 0
+        self.queued_tokens = 0
         self.draining = False
         self.paused = ""
         self.reviews: dict[int, list[Entry]] | None = {} if adapter.reviews else None
@@ -103,6 +105,12 @@ class LiveRequests:
             return self._reject(
                 request, f"max_waiting: {most} requests wait already", "max_waiting"
             )
+        most = self.config.max_waiting_tokens
+        if most is not None and self.queued_tokens >= most:
+            reason = (
+                f"max_waiting_tokens: {self.queued_tokens} tokens are queued already, of {most}"
+            )
+            return self._reject(request, reason, "max_waiting_tokens")
         prompt = request.prompt_tokens
         names: tuple[int, ...] = ()
         if request.prefix_names and self.config.prefix_caching != "off":
@@ -120,6 +128,7 @@ class LiveRequests:
         key, rank = self.adapter.places(View(seen, self.arrivals))
         entry.set_order(key, rank)
         self.entries[entry.name] = entry
+        self.queued_tokens += entry.most_tokens
         self.wait(entry)
         return entry
 
@@ -167,6 +176,7 @@ class LiveRequests:
         self.of[entry.record] = entry
         self.running.add(entry)
         self.seats += entry.n
+        self.queued_tokens -= entry.most_tokens
         self.worst += self.ledger.worst_case(entry.record)
         entry.bypassed = 0
         if self.reviews is not None:
@@ -176,11 +186,13 @@ class LiveRequests:
         """The request runs no longer."""
         self.running.remove(entry)
         self.seats -= entry.n
+        self.queued_tokens += entry.most_tokens
         self.worst -= self.ledger.worst_case(entry.record)
 
     def remove(self, entry: Entry) -> None:
         """The request, which neither runs nor waits any more, has ended."""
         del self.entries[entry.name]
+        self.queued_tokens -= entry.most_tokens
         self.of.pop(entry.record, None)
         if self.adapter.closes and not self.adapter.failures:
             self.adapter.closed(entry.view(self.ledger))

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lineclear.oracle.books import fits, has_room
 from lineclear.request import Accepted, Finished, Rejected, Request
 from lineclear.testing.device import Device
 from lineclear.testing.expectations import (
@@ -28,18 +29,16 @@ from lineclear.testing.expectations import (
     Disagreement,
     Expectations,
     Sizes,
-    fits,
     outputs_of,
     position_of,
 )
-from lineclear_spec.lifecycle import Phase
 
 if TYPE_CHECKING:
     from lineclear.oracle import Oracle
     from lineclear.plan import Plan
     from lineclear.scheduler import Scheduler
 
-__all__ = ["ONE", "Bench", "BenchFlight", "BenchRequest", "Disagreement", "Sizes", "fits"]
+__all__ = ["ONE", "Bench", "BenchFlight", "BenchRequest", "Disagreement", "Sizes"]
 
 
 class Bench(Expectations):
@@ -80,9 +79,7 @@ class Bench(Expectations):
                 rejected.
         """
         scheduler, config = self.scheduler, self.scheduler.config
-        most = config.max_waiting
-        waiting = sum(entry.record.phase == Phase.WAITING for entry in scheduler.entries.values())
-        closed = scheduler.draining or (most is not None and waiting >= most)
+        closed = not has_room(scheduler)
         answer = self.called.add(request)
         if isinstance(answer, Rejected) != (closed or not fits(config, request)):
             raise Disagreement(

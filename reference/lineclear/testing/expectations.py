@@ -16,7 +16,6 @@ from lineclear.testing.device import Device, DeviceRow, DeviceSequence, Forward
 from lineclear_spec.lifecycle import Phase
 
 if TYPE_CHECKING:
-    from lineclear.config import Config
     from lineclear.plan import Plan
     from lineclear.scheduler import Scheduler
 
@@ -28,7 +27,6 @@ __all__ = [
     "Expectations",
     "Outputs",
     "Sizes",
-    "fits",
     "outputs_of",
     "position_of",
 ]
@@ -75,19 +73,6 @@ class BenchFlight:
     forward: Forward
     owners: list[BenchRequest]
     void: set[int] = field(default_factory=set[int])
-
-
-def fits(config: Config, request: Request) -> bool:
-    """Whether a request can run alone: only full blocks of the prompt stay shared."""
-    size, longest = config.block_size, request.prompt_tokens + request.max_tokens
-    shared = request.prompt_tokens // size
-    blocks = shared + request.n * (-(-(longest - 1) // size) - shared)
-    return (
-        longest <= config.max_model_len
-        and request.n <= config.max_num_seqs
-        and blocks <= config.num_gpu_blocks
-        and (config.enable_chunked_prefill or longest - 1 <= config.max_num_batched_tokens)
-    )
 
 
 class Expectations:
