@@ -5,10 +5,12 @@ Guarantees: a `Request` that exists has sizes that make sense.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from math import inf, isfinite
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
+
+import numpy as np
 
 __all__ = [
     "Accepted",
@@ -18,10 +20,23 @@ __all__ = [
     "PlanError",
     "Rejected",
     "Request",
+    "Sample",
+    "Sampled",
     "SampledError",
     "SchedulerError",
     "checked_names",
 ]
+
+
+Token = int | np.integer[Any]
+#: What a step sampled for one sequence: a token, or its continuations, each a list of tokens.
+Sample = Token | Sequence[Sequence[Token]]
+#: What `commit` takes: by position in `plan.sampling`, or by (request id, branch).
+Sampled = (
+    np.ndarray[Any, np.dtype[np.integer[Any]]]
+    | Sequence[Sample]
+    | Mapping[tuple[Any, int], Sample]
+)
 
 
 class SchedulerError(ValueError):

@@ -11,7 +11,6 @@ A request passes these modules of `lineclear.scheduling`, in this order: `live_r
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any
 
 from lineclear.config import Config
 from lineclear.journal.memory import Ring
@@ -25,6 +24,7 @@ from lineclear.request import (
     Finished,
     Rejected,
     Request,
+    Sampled,
     SchedulerError,
     checked_names,
 )
@@ -224,7 +224,7 @@ class Scheduler(Readings):
         return self._dispatch.issue(step.pairs, time)
 
     def commit(
-        self, plan: Plan, sampled: Any, stopped: Iterable[int | tuple[int, int]] = ()
+        self, plan: Plan, sampled: Sampled, stopped: Iterable[int | tuple[int, int]] = ()
     ) -> list[Finished]:
         """What the oldest step in flight sampled; the requests that are finished by it.
 

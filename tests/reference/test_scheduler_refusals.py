@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -246,6 +247,26 @@ def test_samples_that_do_not_match_the_plan_change_nothing(sampled: Any) -> None
     assert scheduler.commit(plan, {("a", 0): 7, ("b", 0): [[7]]}) == []
 
 
+def test_nonsense_does_not_type_check_either() -> None:
+    """A strict type checker refuses each of these lines, or calls its comment needless."""
+    scheduler = make()
+    scheduler.add(request("a"))
+    plan = scheduler.schedule()
+    calls: list[Callable[[], object]] = [
+        lambda: scheduler.commit(plan, 7),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        lambda: scheduler.commit(plan, "7"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        lambda: scheduler.commit(plan, [7.0]),  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+        lambda: scheduler.commit(plan, ["7"]),  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+        lambda: scheduler.commit(plan, [[7]]),  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+        lambda: scheduler.commit(plan, {"a": 7}),  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
+        lambda: scheduler.commit(plan, [7], ["a"]),  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    ]
+    for call in calls:
+        with pytest.raises(SampledError):
+            call()
+    assert scheduler.commit(plan, [7]) == []
+
+
 @pytest.mark.parametrize("stopped", [[2], [-1], ["a"], [0.0], [True], [(0, 1)], [(0, 0, 0)], 3])
 def test_stopped_positions_that_do_not_exist_change_nothing(stopped: Any) -> None:
     scheduler = make()
@@ -265,6 +286,7 @@ def test_a_plan_without_a_step_needs_no_commit_and_takes_no_samples() -> None:
     plan = scheduler.schedule()
     assert (plan.step, plan.is_empty, len(plan.sampling)) == (None, True, 0)
     assert scheduler.commit(plan, []) == []
-    for wrong in ([7], 7):
+    nonsense: Any = 7
+    for wrong in ([7], nonsense):
         with pytest.raises(SampledError):
             scheduler.commit(plan, wrong)

@@ -31,7 +31,7 @@ from lineclear.oracle.rules import Undone
 from lineclear.oracle.state import OracleSequence, OracleState, live_of, observe
 from lineclear.oracle.step import Expected
 from lineclear.oracle.step_judge import check_levels, counters_of, judge
-from lineclear.request import Accepted, Rejected, Request
+from lineclear.request import Accepted, Rejected, Request, Sampled
 from lineclear_spec.lifecycle import Phase
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Oracle:
         self._after(state)
         return failed_requests
 
-    def commit(self, plan: Plan, sampled: Any, stopped: Iterable[Any] = ()) -> list[Finished]:
+    def commit(self, plan: Plan, sampled: Sampled, stopped: Iterable[Any] = ()) -> list[Finished]:
         """Calls `commit`.
 
         Raises:

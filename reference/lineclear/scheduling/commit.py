@@ -6,9 +6,9 @@ Invariant: `check_output.py` finds whatever may be wrong with the sampled tokens
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from lineclear.request import Finished, Output, SampledError
+from lineclear.request import Finished, Output, Sampled, SampledError
 from lineclear.scheduling.check_output import ONE, Lengths, Stops, lengths_of, positions_of
 from lineclear.scheduling.counters import Counters
 from lineclear.scheduling.decode_batch import DecodeBatch
@@ -63,7 +63,7 @@ class Commit:
         self,
         parts: CommitParts,
         flight: IssuedStep,
-        sampled: Any,
+        sampled: Sampled,
         stopped: Iterable[int | tuple[int, int]],
     ) -> None:
         """Checks everything."""
@@ -78,7 +78,7 @@ class Commit:
         self.time: float | None = None
 
     @staticmethod
-    def of_nothing(sampled: Any, stopped: Iterable[object]) -> list[Finished]:
+    def of_nothing(sampled: Sampled, stopped: Iterable[object]) -> list[Finished]:
         """The result of a plan without a step: nothing, and nothing may be said of it."""
         try:
             empty = len(sampled) == 0 and not list(stopped)

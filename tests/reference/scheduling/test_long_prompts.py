@@ -7,7 +7,7 @@ import pytest
 from lineclear.config import Config
 from lineclear.plan import Plan
 from lineclear.policies.view import View
-from lineclear.request import Request
+from lineclear.request import Request, Sample
 from lineclear.scheduler import Scheduler
 from lineclear.theorems.guarantees import guarantees
 
@@ -55,7 +55,7 @@ def unfinished(threshold: int) -> tuple[int, int]:
             flights.append(plan)
         if len(flights) == 2 or (plan.step is None and flights):
             oldest = flights.pop(0)
-            answers: list[object] = []
+            answers: list[Sample] = []
             for row in oldest.sampling:
                 entry = scheduler.entries.get(row.request_id)
                 rows = sum(other.request_id == row.request_id for other in oldest.sampling)
