@@ -13,22 +13,24 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from lineclear.config import Config
 from lineclear.monitor.audit import audit
 from lineclear.monitor.hazards import Hazards
 from lineclear.plan import Plan
-from lineclear.request import Accepted, Rejected, Request
+from lineclear.request import InvalidRequest
 from lineclear.scheduler import Scheduler
+from lineclear_gpu.arrivals import Arrivals, EngineError
 from lineclear_gpu.block_names import BlockNames
 from lineclear_gpu.book import Book
 from lineclear_gpu.executor import Executor
 from lineclear_gpu.flights import EngineRequest, Flight
 from lineclear_gpu.forwards import ForwardRunner, Runner, Sampled, error_text
 from lineclear_gpu.lanes import Lanes
-from lineclear_gpu.outputs import Completion, Decode, Delta, RequestOutput
-from lineclear_gpu.params import ParamsError, SamplingParams, drawn_seed, shown, whole_numbers
+from lineclear_gpu.outputs import Decode, Delta, RequestOutput
+from lineclear_gpu.params import SamplingParams, drawn_seed
 from lineclear_gpu.pool import KVPool
 from lineclear_gpu.results import Results
 from lineclear_gpu.streams import Streams
@@ -38,10 +40,6 @@ __all__ = ["Engine", "EngineError", "Runner"]
 
 #: How often a request restarts after a forward that raised because of it.
 RETRIES = 1
-
-
-class EngineError(RuntimeError):
-    """The engine cannot continue, or was called with invalid arguments."""
 
 
 class Engine:
@@ -60,6 +58,7 @@ class Engine:
         transfer: moves blocks; None for the default.
         clock: seconds, for arrival times.
         kv_events: whether to keep the events of the prefix cache for `take_kv_events`.
+        split_groups: whether the sequences of a group that does not fit run as requests of their own.
     """
 
     def __init__(
@@ -77,6 +76,7 @@ class Engine:
         transfer: Transfer | None = None,
         clock: Callable[[], float] = time.monotonic,
         kv_events: bool = False,
+        split_groups: bool = True,
     ) -> None:
         """Starts without requests."""
         if config.num_lookahead_slots:
@@ -88,12 +88,10 @@ class Engine:
         self.config = config
         self.runner = runner
         self.pool = pool
-        self.vocab_size = vocab_size
         self.decode = decode
         self.ends = frozenset(eos_token_ids)
         self.seed = seed
         self.verify = verify
-        self.clock = clock
         self.scheduler = Scheduler(config)
         self.book = Book(config.block_size, config.max_model_len, len(runner.newest))
         hazards = Hazards() if verify else None
@@ -110,6 +108,9 @@ class Engine:
         caching = config.prefix_caching != "off"
         self.names = BlockNames(self.scheduler, self.book, events=kv_events) if caching else None
         self.results = Results(self.book, self.live, self.names)
+        self.arrivals = Arrivals(
+            self.scheduler, vocab_size, decode is not None, clock, self.names, split_groups
+        )
 
     # ---- requests ------------------------------------------------------------------------------
 
@@ -122,8 +123,11 @@ class Engine:
         prompt: str | None = None,
         tenant: Hashable = None,
         cache_salt: str | None = None,
-    ) -> None:
-        """Adds a request.
+    ) -> RequestOutput:
+        """Adds a request; its output, which `step` fills.
+
+        A group whose sequences do not fit into the pool, or into `max_num_seqs`, together although
+        each fits runs as n requests of one sequence, unless `split_groups` is off.
 
         Args:
             request_id: unique among live requests.
@@ -138,81 +142,45 @@ class Engine:
             InvalidRequest: a request with this id is live, or the id or tenant is not hashable.
         """
         params = SamplingParams() if params is None else params
-        tokens = self.checked(prompt_token_ids)
-        if not isinstance(params, SamplingParams):
-            raise EngineError(f"params must be SamplingParams, not {type(params).__name__}")
-        if params.stops and self.decode is None:
-            raise EngineError(
-                "stop texts need a tokenizer, and this model has none: use stop_token_ids"
+        if self.results.groups.live(request_id) is not None:
+            raise InvalidRequest(
+                f"request_id {request_id!r} is live already; abort it or use another id"
             )
-        if cache_salt is not None and not (isinstance(cache_salt, str) and cache_salt):
-            raise EngineError(
-                f"cache_salt must be a text that is not empty, or None, not {shown(cache_salt)}"
-            )
-        most = params.max_tokens
-        if most is None:
-            most = max(1, self.config.max_model_len - len(tokens))
-
-        def submit(names: tuple[int, ...] = ()) -> Accepted | Rejected:
-            return self.scheduler.add(
-                Request(
-                    request_id=request_id,
-                    prompt_tokens=len(tokens),
-                    max_tokens=most,
-                    n=params.n,
-                    priority=params.priority,
-                    arrival_time=self.clock(),
-                    tenant=tenant,
-                    prefix_names=names,
-                )
-            )
-
-        if self.names is not None and params.share_prefix:
-            answer = self.names.add(request_id, tokens, cache_salt, submit)
-        else:
-            answer = submit()
-        if isinstance(answer, Rejected):
-            raise EngineError(f"request {request_id!r} was rejected: {answer.reason}")
+        output, parts, most = self.arrivals.take(
+            request_id, prompt_token_ids, params, prompt, tenant, cache_salt
+        )
         self._accepted += 1
         seed = drawn_seed(self.seed, self._accepted) if params.seed is None else params.seed
-        outputs = [Completion(index) for index in range(params.n)]
-        output = RequestOutput(request_id, prompt, tokens, outputs)
-        live = EngineRequest(output, params, most, seed, self.decode)
-        live.since = self.launches
         ends = params.ends or (self.ends and not params.ignore_eos)
-        live.plain = params.n == 1 and self.decode is None and not ends
-        self.live[request_id] = live
-
-    def checked(self, prompt_token_ids: Iterable[int]) -> list[int]:
-        """The tokens of a prompt.
-
-        Raises:
-            EngineError: there is none, or one is no whole number or outside the vocabulary.
-        """
-        try:
-            tokens = list(whole_numbers("prompt_token_ids", prompt_token_ids))
-        except ParamsError as error:
-            raise EngineError(str(error)) from None
-        if not tokens:
-            raise EngineError("an empty prompt: give at least one token")
-        if not 0 <= min(tokens) <= max(tokens) < self.vocab_size:
-            wrong = next(token for token in tokens if not 0 <= token < self.vocab_size)
-            raise EngineError(
-                f"token ids must lie in 0 to {self.vocab_size - 1}; {wrong} does not"
-            )
-        return tokens
+        if len(parts) > 1:
+            params = replace(params, n=1)
+            self.results.groups.add(output, parts)
+        for number, part in enumerate(parts):
+            live = EngineRequest(part, params, most, seed, self.decode, number)
+            live.since = self.launches
+            live.plain = params.n == 1 and self.decode is None and not ends
+            self.live[part.request_id] = live
+        return output
 
     def abort(self, request_id: Hashable) -> bool:
         """Aborts a request; False if it is not live."""
+        output = self.output_of(request_id)
+        if output is None:
+            return False
+        for part in self.results.groups.parts(output):
+            live = self.live.get(part.request_id)
+            if live is not None:
+                self.scheduler.abort(part.request_id)
+                self.results.close(live, "abort")
+        return True
+
+    def output_of(self, request_id: Hashable) -> RequestOutput | None:
+        """The output of a request that has not ended; None if there is none with this id."""
         try:
             live = self.live.get(request_id)
         except TypeError:  # an id that cannot be hashed is of no request
-            return False
-        if live is None:
-            return False
-        self.scheduler.abort(request_id)
-        self.results.close(live, "abort")
-        return True
+            return None
+        return self.results.groups.live(request_id) if live is None else live.output
 
     def reset_prefix_cache(self) -> int:
         """No block that was computed so far is found by a later request; how many could be found.

@@ -24,8 +24,8 @@ class EngineRequest:
     """A request that is not finished."""
 
     __slots__ = (
-        "forked", "gone", "lanes", "max_tokens", "output", "params", "plain", "repeats", "seed",
-        "since", "texts", "tries",
+        "first", "forked", "gone", "lanes", "max_tokens", "output", "params", "plain", "repeats",
+        "seed", "since", "texts", "tries",
     )  # fmt: skip
 
     def __init__(
@@ -35,6 +35,7 @@ class EngineRequest:
         max_tokens: int,
         seed: int,
         decode: Decode | None,
+        first: int = 0,
     ) -> None:
         """Records an accepted request.
 
@@ -44,7 +45,9 @@ class EngineRequest:
             max_tokens: tokens to generate at most; `params` may leave it open.
             seed: that its samples depend on.
             decode: converts tokens to text, None for no text.
+            first: the number, among the sequences with this seed, of its first one.
         """
+        self.first = first
         self.output = output
         self.params = params
         self.max_tokens = max_tokens

@@ -95,7 +95,7 @@ class Lanes:
         self._top_p[lane] = params.top_p
         self._top_k[lane] = min(params.top_k, MOST_TOP_K)
         self._seed[lane] = live.seed
-        self._sequence[lane] = branch
+        self._sequence[lane] = live.first + branch
 
     def _with_sampling(self, batch: Batch, rows: Any, lanes: Any) -> Batch:
         """The batch, with samples drawn from these rows for these lanes."""

@@ -75,6 +75,7 @@ class LLM:
             False for the defaults.
         progress: called during recording with the number of steps recorded so far and in total.
         kv_events: whether to keep the prefix cache's events, for `engine.take_kv_events`.
+        split_groups: whether the sequences of a group that does not fit run as requests of their own.
         settings: scheduler settings by name, instead of `config`. Prefix caching is on and victims
             are recomputed unless they say otherwise, see `serving_settings`.
 
@@ -104,6 +105,7 @@ class LLM:
         calibration: str | Path | bool | None = None,
         progress: Callable[[int, int], object] = lambda *_: None,
         kv_events: bool = False,
+        split_groups: bool = True,
         **settings: Any,
     ) -> None:
         """Loads the model and allocates the pools."""
@@ -179,6 +181,7 @@ class LLM:
             streams=streams,
             verify=verify,
             kv_events=kv_events,
+            split_groups=split_groups,
         )
         self.streams = TokenStreams(self.engine)
         self._asked = 0
@@ -258,7 +261,7 @@ class LLM:
         each = [params] * len(listed) if isinstance(params, SamplingParams) else list(params)
         if len(each) != len(listed):
             raise EngineError(f"{len(listed)} prompts and {len(each)} sampling parameters")
-        names: list[int] = []
+        added: list[RequestOutput] = []
         try:
             for prompt, one in zip(listed, each, strict=True):
                 if not isinstance(one, SamplingParams):
@@ -275,13 +278,14 @@ class LLM:
                 self._asked += 1
                 named: Any = prompt
                 salt = named.get("cache_salt") if isinstance(prompt, Mapping) else None
-                self.engine.add(self._asked, tokens, one, prompt=text, cache_salt=salt)
-                names.append(self._asked)
+                added.append(
+                    self.engine.add(self._asked, tokens, one, prompt=text, cache_salt=salt)
+                )
         except BaseException:
-            for name in names:
-                self.engine.abort(name)
+            for output in added:
+                self.engine.abort(output.request_id)
             raise
-        return [self.engine.live[name].output for name in names]
+        return added
 
     def tokens(self, prompt: Prompt) -> tuple[str | None, list[int]]:
         """The text of a prompt, if it has one, and its tokens.
@@ -303,15 +307,15 @@ class LLM:
                     f"{wrong[0] if wrong else prompt!r} is not understood"
                 )
             if "prompt_token_ids" in named:
-                return text, self.engine.checked(named["prompt_token_ids"])
+                return text, self.engine.arrivals.checked(named["prompt_token_ids"])
         if not isinstance(text, str):
             ids: Any = text
-            return None, self.engine.checked(ids)
+            return None, self.engine.arrivals.checked(ids)
         if self.model.tokenizer is None:
             raise EngineError(
                 "the model has no tokenizer (its weights are random): give token ids"
             )
-        return text, self.engine.checked(self.model.tokenizer(text)["input_ids"])
+        return text, self.engine.arrivals.checked(self.model.tokenizer(text)["input_ids"])
 
     def reset_prefix_cache(self) -> int:
         """See `Engine.reset_prefix_cache`."""

@@ -19,6 +19,7 @@ from lineclear_gpu.block_names import BlockNames
 from lineclear_gpu.book import Book
 from lineclear_gpu.flights import EngineRequest, Flight, Steady
 from lineclear_gpu.outputs import Delta
+from lineclear_gpu.split import SplitGroups
 
 __all__ = ["Results"]
 
@@ -45,11 +46,12 @@ class Results:
         #: Requests whose text could not be made, and why.
         self.broken: dict[EngineRequest, str] = {}
         self._deltas: list[Delta] = []
+        self.groups = SplitGroups()
 
     def take(self) -> list[Delta]:
         """The new output since the last call."""
         deltas, self._deltas = self._deltas, []
-        return deltas
+        return self.groups.as_groups(deltas)
 
     # ---- tokens --------------------------------------------------------------------------------
 

@@ -78,8 +78,8 @@ def serve(
     for arrival, params in zip(workload.requests, sampling, strict=True):
         prompt = [draw.randrange(llm.model.vocab_size) for _ in range(arrival.prompt_tokens)]
         try:
-            engine.add(arrival.request_id, prompt, params, tenant=arrival.client or None)
-            outputs.append(engine.live[arrival.request_id].output)
+            tenant = arrival.client or None
+            outputs.append(engine.add(arrival.request_id, prompt, params, tenant=tenant))
         except EngineError as error:
             rejected.append(str(error))
     first: dict[Any, float] = {}

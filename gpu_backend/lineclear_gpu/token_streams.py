@@ -55,8 +55,7 @@ class TokenStreams:
 
     def abort(self, output: RequestOutput) -> None:
         """Aborts a request that has not ended."""
-        live = self.engine.live.get(output.request_id)
-        if live is not None and live.output is output:
+        if self.engine.output_of(output.request_id) is output:
             self.engine.abort(output.request_id)
 
     def collect(self) -> None:
