@@ -22,12 +22,12 @@ from lineclear.monitor.hazards import Hazards
 from lineclear.plan import Plan
 from lineclear.request import InvalidRequest
 from lineclear.scheduler import Scheduler
-from lineclear_gpu.arrivals import Arrivals, EngineError
 from lineclear_gpu.block_names import BlockNames
 from lineclear_gpu.book import Book
 from lineclear_gpu.executor import Executor
 from lineclear_gpu.flights import EngineRequest, Flight
 from lineclear_gpu.forwards import ForwardRunner, Runner, Sampled, error_text
+from lineclear_gpu.intake import EngineError, Intake
 from lineclear_gpu.lanes import Lanes
 from lineclear_gpu.outputs import Decode, Delta, RequestOutput
 from lineclear_gpu.params import SamplingParams, drawn_seed
@@ -108,7 +108,7 @@ class Engine:
         caching = config.prefix_caching != "off"
         self.names = BlockNames(self.scheduler, self.book, events=kv_events) if caching else None
         self.results = Results(self.book, self.live, self.names)
-        self.arrivals = Arrivals(
+        self.intake = Intake(
             self.scheduler, vocab_size, decode is not None, clock, self.names, split_groups
         )
 
@@ -146,7 +146,7 @@ class Engine:
             raise InvalidRequest(
                 f"request_id {request_id!r} is live already; abort it or use another id"
             )
-        output, parts, most = self.arrivals.take(
+        output, parts, most = self.intake.take(
             request_id, prompt_token_ids, params, prompt, tenant, cache_salt
         )
         self._accepted += 1

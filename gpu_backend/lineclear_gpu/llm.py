@@ -307,15 +307,15 @@ class LLM:
                     f"{wrong[0] if wrong else prompt!r} is not understood"
                 )
             if "prompt_token_ids" in named:
-                return text, self.engine.arrivals.checked(named["prompt_token_ids"])
+                return text, self.engine.intake.checked(named["prompt_token_ids"])
         if not isinstance(text, str):
             ids: Any = text
-            return None, self.engine.arrivals.checked(ids)
+            return None, self.engine.intake.checked(ids)
         if self.model.tokenizer is None:
             raise EngineError(
                 "the model has no tokenizer (its weights are random): give token ids"
             )
-        return text, self.engine.arrivals.checked(self.model.tokenizer(text)["input_ids"])
+        return text, self.engine.intake.checked(self.model.tokenizer(text)["input_ids"])
 
     def reset_prefix_cache(self) -> int:
         """See `Engine.reset_prefix_cache`."""

@@ -183,7 +183,7 @@ def letters(ids: list[int]) -> str:
 def with_text(**changes: Any) -> Engine:
     engine = made(**changes).engine
     engine.decode = letters
-    engine.arrivals.texts = True
+    engine.intake.texts = True
     return engine
 
 

@@ -17,7 +17,7 @@ from lineclear_gpu.outputs import Completion, RequestOutput
 from lineclear_gpu.params import ParamsError, SamplingParams, shown, whole_numbers
 from lineclear_gpu.split import parts_of
 
-__all__ = ["Arrivals", "EngineError"]
+__all__ = ["EngineError", "Intake"]
 
 #: Why a group is turned away although its sequences, one by one, may not be.
 APART = ("num_gpu_blocks", "max_num_seqs")
@@ -29,7 +29,7 @@ class EngineError(RuntimeError):
     """The engine cannot continue, or was called with invalid arguments."""
 
 
-class Arrivals:
+class Intake:
     """Takes requests in.
 
     Args:
