@@ -74,6 +74,9 @@ class Config:
         max_num_batched_tokens: tokens one step may compute.
         max_model_len: tokens a sequence may have, prompt included.
         enable_chunked_prefill: whether a prompt may be computed in several steps.
+        enable_chunked_recompute: without chunked prefill, whether a request that has become longer than a
+            step may be computed again in several; without it a request whose last recompute might not
+            fit into max_num_batched_tokens is rejected. It costs theorems: `--guarantees` names them.
         long_prefill_token_threshold: tokens that one prompt may take of a step while others could use
             them; 0 is no limit. It needs chunked prefill, and costs theorems: `--guarantees` names them.
         num_lookahead_slots: drafted tokens a decode may verify besides its own.
@@ -111,6 +114,7 @@ class Config:
     max_num_batched_tokens: int = 8192
     max_model_len: int = 8192
     enable_chunked_prefill: bool = True
+    enable_chunked_recompute: bool = False
     long_prefill_token_threshold: int = 0
     num_lookahead_slots: int = 0
     watermark: float = 0.01
@@ -159,7 +163,12 @@ class Config:
                 )
         if isinstance(self.depth, bool) or self.depth not in (1, 2):
             raise ConfigError(f"depth must be 1 or 2 steps in flight, not {self.depth!r}")
-        for name in ("enable_chunked_prefill", "swapped_first", "pause_after_preemption"):
+        for name in (
+            "enable_chunked_prefill",
+            "enable_chunked_recompute",
+            "swapped_first",
+            "pause_after_preemption",
+        ):
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise ConfigError(f"{name} must be true or false, not {value!r}")
@@ -224,6 +233,11 @@ class Config:
         return most if most and self.enable_chunked_prefill else self.max_model_len
 
     @property
+    def cuts_recomputes(self) -> bool:
+        """Whether only what is longer than a step is computed in several."""
+        return self.enable_chunked_recompute and not self.enable_chunked_prefill
+
+    @property
     def watermark_blocks(self) -> int:
         """Blocks that admission leaves free while anything runs."""
         return int(self.watermark * self.num_gpu_blocks)
@@ -238,6 +252,7 @@ class Config:
             max_num_seqs=self.max_num_seqs,
             max_model_len=self.max_model_len,
             chunked=self.enable_chunked_prefill,
+            cut_long=self.enable_chunked_recompute,
             depth=self.depth,
         )
 

@@ -52,38 +52,28 @@ def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
     )
     reach = raw(only.reach_tokens)
     asks = z3.And(reach < exist, reach < last, lookahead >= 0)
-    goals: list[tuple[str, Any]] = []
-    for chunked in (True, False):
-        settings = SimpleNamespace(
-            watermark_blocks=whole("watermark"),
-            max_num_seqs=Term(s.max_num_seqs),
-            max_num_batched_tokens=Term(budget),
-            enable_chunked_prefill=chunked,
-            resting=Term(resting),
-            saved=Term(saved),
-        )
-        step = STEP[0](ledger, settings)
-        have, waits = step.have(), step.waits(record, only)
-        hints = (Term(exist), Term(last), Term(reach), Term(lookahead))
-        returns = step.returns(record, only, hints)
-        (job,) = step.jobs
-        how = "with" if chunked else "without"
-        goals += [
-            (
-                f"a waiting request of one sequence enters when no request runs, {how} chunking",
-                z3.Implies(
-                    z3.And(empty, one, knows, s.phase(r) == WAITING), raw(have.covers(waits))
-                ),
-            ),
-            (
-                f"a swapped request of one sequence enters when no request runs, {how} chunking",
-                z3.Implies(
-                    z3.And(empty, one, asks, s.phase(r) == SWAPPED), raw(have.covers(returns))
-                ),
-            ),
-        ]
+    settings = SimpleNamespace(
+        watermark_blocks=whole("watermark"),
+        max_num_seqs=Term(s.max_num_seqs),
+        max_num_batched_tokens=Term(budget),
+        resting=Term(resting),
+        saved=Term(saved),
+    )
+    step = STEP[0](ledger, settings)
+    have, waits = step.have(), step.waits(record, only)
+    hints = (Term(exist), Term(last), Term(reach), Term(lookahead))
+    returns = step.returns(record, only, hints)
+    (job,) = step.jobs
     free = Term(s.total(GPU)) - Term(s.length(leader))
-    goals += [
+    goals: list[tuple[str, Any]] = [
+        (
+            "a waiting request of one sequence enters when no request runs",
+            z3.Implies(z3.And(empty, one, knows, s.phase(r) == WAITING), raw(have.covers(waits))),
+        ),
+        (
+            "a swapped request of one sequence enters when no request runs",
+            z3.Implies(z3.And(empty, one, asks, s.phase(r) == SWAPPED), raw(have.covers(returns))),
+        ),
         (
             "a request of one sequence that runs alone can grow",
             z3.Implies(
@@ -120,7 +110,6 @@ def exact_room() -> tuple[list[Any], list[tuple[str, Any]]]:
         watermark_blocks=whole("watermark"),
         max_num_seqs=Term(s.max_num_seqs),
         max_num_batched_tokens=Term(budget),
-        enable_chunked_prefill=True,
         resting=whole("resting"),
         saved=whole("saved"),
     )
@@ -148,14 +137,20 @@ def exact_room() -> tuple[list[Any], list[tuple[str, Any]]]:
             ),
         ),
         (
-            "a waiting request of one sequence wants blocks for what it computes, its seats and a token",
+            "a waiting request of one sequence wants blocks for what it computes, its seats, and a token, or "
+            "all of its tokens if it is computed whole",
             z3.Implies(
                 z3.And(1 <= known, known <= last, budget >= 1),
                 z3.And(
                     raw(wants.blocks)
                     == NEED(raw(computed_on_admission(only, last))) - z3.Int("saved"),
                     raw(wants.seats) == s.parallel(r),
-                    raw(wants.tokens) == 1,
+                    raw(wants.tokens)
+                    == z3.If(
+                        z3.Or(s.chunked, z3.And(s.cut_long, known > budget)),
+                        1,
+                        raw(smaller(computed_on_admission(only, last), Term(budget))),
+                    ),
                 ),
             ),
         ),

@@ -27,6 +27,7 @@ class Kernel:
     idle = queries.idle
     leader = queries.leader
     worst_case = queries.worst_case
+    divisible = queries.divisible
     due = queries.due
     ended = queries.ended
     wait_of = queries.wait_of

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.logic import negate
+from lineclear_spec.logic import any_of, both, negate
 from lineclear_spec.records import RUNNING
 
 __all__ = [
     "complete",
     "computed",
+    "divisible",
     "due",
     "ended",
     "forward_of",
@@ -99,6 +100,15 @@ def runs(_ledger: Any, sequence: Any) -> Any:
 def on_gpu(_ledger: Any, request: Any) -> Any:
     """Whether the request runs, so that its blocks are GPU blocks."""
     return request.phase == RUNNING
+
+
+def divisible(ledger: Any, sequence: Any) -> Any:
+    """Whether the sequence may be computed in several steps: any with chunking, else one that is longer
+    than a step.
+    """
+    limits = ledger.limits
+    longer = sequence.known_tokens > limits.max_num_batched_tokens
+    return any_of(limits.chunked, both(limits.cut_long, longer))
 
 
 def writable(ledger: Any, sequence: Any) -> Any:

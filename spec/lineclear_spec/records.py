@@ -69,7 +69,8 @@ class Limits:
         max_num_batched_tokens: tokens one step may schedule.
         max_num_seqs: sequences one step may schedule.
         max_model_len: tokens a sequence may know, prompt included.
-        chunked: whether a prompt may be computed in several steps.
+        chunked: whether any sequence may be computed in several steps.
+        cut_long: whether one that knows more tokens than a step may schedule may be, without `chunked`.
         depth: steps that may be in flight, 1 or 2.
     """
 
@@ -77,6 +78,7 @@ class Limits:
         "block_size",
         "chunked",
         "cpu_blocks",
+        "cut_long",
         "depth",
         "gpu_blocks",
         "max_model_len",
@@ -94,6 +96,7 @@ class Limits:
         max_num_seqs: int = 1 << 30,
         max_model_len: int = 1 << 30,
         chunked: bool = True,
+        cut_long: bool = False,
         depth: int = 2,
     ) -> None:
         if block_size < 1 or gpu_blocks < 1 or cpu_blocks < 0 or depth not in (1, 2):
@@ -108,6 +111,7 @@ class Limits:
         self.max_num_seqs = max_num_seqs
         self.max_model_len = max_model_len
         self.chunked = chunked
+        self.cut_long = cut_long
         self.depth = depth
 
 

@@ -107,6 +107,7 @@ class ConcreteView(DeviceView, BlockView, Derived):
             "max_model_len",
             "depth",
             "chunked",
+            "cut_long",
         ):
             setattr(self, name, getattr(ledger.limits, name))
         for name, value in self.scalars.items():

@@ -25,6 +25,7 @@ __all__ = [
     "CAP",
     "CHUNKED",
     "CONSTANTS",
+    "CUT_LONG",
     "FIELDS",
     "NEED",
     "PRECEDING",
@@ -119,6 +120,7 @@ CAP = z3.Function("cap", Int, Int)
 WORST_CASE = z3.Function("worst_case", Int, Int, Int, Int)
 BLOCK_SIZE = z3.Int("block_size")
 CHUNKED = z3.Bool("chunked")
+CUT_LONG = z3.Bool("cut_long")
 PRECEDING = z3.Function("preceding", Int, Int)
 
 
@@ -233,8 +235,13 @@ class State(KvView, Derived):
 
     @property
     def chunked(self) -> Any:
-        """Whether a prompt may be computed in several steps."""
+        """Whether any sequence may be computed in several steps."""
         return CHUNKED
+
+    @property
+    def cut_long(self) -> Any:
+        """Whether one that knows more tokens than a step may schedule may be, without chunking."""
+        return CUT_LONG
 
     def source(self, tier: int, o: Any, p: Any) -> Any:
         """The place that operation o copies to place p of the tier."""

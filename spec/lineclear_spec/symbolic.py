@@ -25,6 +25,7 @@ from lineclear_spec.state import (
     BLOCK_SIZE,
     CHUNKED,
     CONSTANTS,
+    CUT_LONG,
     FIELDS,
     Block,
     Request,
@@ -60,6 +61,7 @@ class SymbolicLimits(NoValue):
     __slots__ = ("assume",)
 
     chunked = Term(CHUNKED)
+    cut_long = Term(CUT_LONG)
 
     def __init__(self, assume: Callable[[Any], None]) -> None:
         self.assume = assume

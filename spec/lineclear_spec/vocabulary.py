@@ -42,8 +42,8 @@ TRUSTED = frozenset(
 )
 #: What an action may ask of the ledger or do to it, and to a pool.
 OPERATIONS = frozenset(
-    "reach in_flight computed known promised owed slots runs on_gpu writable idle leader worst_case due ended "
-    "wait_of is_copy forward_of complete retired "
+    "reach in_flight computed known promised owed slots runs on_gpu writable divisible idle leader worst_case due "
+    "ended wait_of is_copy forward_of complete retired "
     "move add_member remove_member remove_members void_samples join leave advance decide order close "
     "forget_copy take_blocks give_each_one share_table share_cached seal_entry free_resting clear_table "
     "clear_tables move_blocks replace_entry".split()
@@ -71,7 +71,7 @@ KERNEL = frozenset({f"lineclear_spec.{name}" for name in ("blocks", "primitives"
 #: Fields that both ledgers have, and that mean the same.
 READABLE = frozenset(
     "limits gpu cpu steps settled issued done carried barrier step_tokens step_sequences batch_size "
-    "free total chunked depth max_num_batched_tokens max_num_seqs max_model_len "
+    "free total chunked cut_long depth max_num_batched_tokens max_num_seqs max_model_len "
     "phase offset prompt limit parallel width blocks copy moved members held pools request alive steady table length "
     "known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens previous_tokens drafts "
     "void last_samples previous_samples late_drafts ref tier place name count".split()

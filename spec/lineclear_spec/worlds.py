@@ -32,6 +32,7 @@ class Bounds:
     max_model_len: int = 6
     depth: int = 2
     chunked: bool = True
+    cut_long: bool = False
     live: int = 2
     open: int = (
         4  # operations open at once; without a bound, copies that nothing waits for pile up
@@ -55,6 +56,7 @@ class Bounds:
             max_num_seqs=self.max_num_seqs,
             max_model_len=self.max_model_len,
             chunked=self.chunked,
+            cut_long=self.cut_long,
             depth=self.depth,
         )
 
@@ -77,6 +79,10 @@ BOUNDS = (
     Bounds(
         "whole prompts", gpu_blocks=8, cpu_blocks=1, shapes=((2, 4, 1), (2, 5, 1)), max_num_batched_tokens=3, max_num_seqs=1,
         live=3, depth=1, chunked=False, tokens=(1, 2), max_states=600,
+    ),
+    Bounds(
+        "long recomputes", gpu_blocks=6, cpu_blocks=1, shapes=((2, 5, 1),), max_num_batched_tokens=3, max_num_seqs=1,
+        live=1, depth=1, chunked=False, cut_long=True, tokens=(1, 2), max_states=400,
     ),
     Bounds(
         "full pool", block_size=1, gpu_blocks=2, cpu_blocks=2, shapes=((1, 3, 1),), tokens=(1,), depth=1,

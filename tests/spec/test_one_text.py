@@ -61,6 +61,8 @@ QUESTIONS: dict[str, tuple[str, str, str]] = {
     "runs": ("if sequence.alive else False", "if sequence.alive else True", "append_slots"),
     "on_gpu": ("== RUNNING", "!= RUNNING", "clear_tables"),
     "writable": ("block.ref == 1", "block.ref >= 1", "schedule_tokens"),
+    "divisible": (
+        "> limits.max_num_batched_tokens", ">= limits.max_num_batched_tokens", "schedule_tokens"),
     "idle": ("False if sequence.steady", "True if sequence.steady", "finish"),
     "due": ("ledger.steps)", "ledger.settled)", "issue_step"),
     "ended": (">= 1", ">= 2", "issue_step"),

@@ -49,8 +49,8 @@ PLANTED: dict[str, tuple[Callable[..., Any], str, str]] = {
     ),
     "a request that waits wants two tokens": (
         room.Room.want,
-        "asked_tokens(1 if chunked",
-        "asked_tokens(2 if chunked",
+        "asked_tokens(tokens,",
+        "asked_tokens(tokens + 1,",
     ),
     "a sequence wants a block more": (sequence_demand.sized, "+ copy\n", "+ copy + 1\n"),
 }

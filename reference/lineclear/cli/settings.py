@@ -31,6 +31,11 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
     "max_num_batched_tokens": (int, 8192, "maximum tokens per step"),
     "max_model_len": (int, 8192, "maximum tokens per sequence, prompt included"),
     "enable_chunked_prefill": (bool, True, "compute a prompt in several steps"),
+    "enable_chunked_recompute": (
+        bool,
+        False,
+        "without chunked prefill: compute a request that is longer than a step again in several",
+    ),
     "long_prefill_token_threshold": (
         int,
         0,

@@ -49,6 +49,7 @@ FACTORS: dict[str, tuple[Any, ...]] = {
     "costs": ((0.5, 1.0), (1.0, 1.0)),
     "depth": (1, 2),
     "chunks": (True, False),
+    "recompute": (False, True),
     "most": (0, 1, 3),
     "drafts": (0, 2),
     "swapped_first": (False, True),
@@ -96,6 +97,7 @@ SMALL: CoverRow = {
     "waiting": None,
     "lengths": "tiny",
     "most": 0,
+    "recompute": False,
     "reserve": 0.0,
     "capacity": "max_utilization",
 }
@@ -114,13 +116,15 @@ def world(number: int, row: CoverRow) -> SearchBounds:
     longest = {"tiny": 7, "long": 20}.get(row["lengths"], 12)
     least = seats * (1 + drafts)
     tokens = {"few": least, "some": least + 3, "many": 24}[row["tokens"]]
+    whole = 0 if row["chunks"] else longest // 2 if row["recompute"] else longest - 1
     config = Config(
         num_gpu_blocks=64,
         block_size=size,
         max_num_seqs=seats,
-        max_num_batched_tokens=tokens if row["chunks"] else max(tokens, longest - 1),
+        max_num_batched_tokens=max(tokens, whole),
         max_model_len=longest,
         enable_chunked_prefill=row["chunks"],
+        enable_chunked_recompute=row["recompute"],
         long_prefill_token_threshold=row["most"],
         schedule_conservativeness=row["reserve"],
         capacity_policy=row["capacity"],
@@ -141,8 +145,8 @@ def world(number: int, row: CoverRow) -> SearchBounds:
         pause_after_preemption=row["pause"],
     )
     name = f"settings {number}: {row['policy']}"
-    whole = row["lengths"] == "whole step"
-    roomy = pressed(number, config, row["groups"], name, whole=whole)
+    wide = row["lengths"] == "whole step"
+    roomy = pressed(number, config, row["groups"], name, whole=wide)
     most = max(held(config, shape) for shape in roomy.shapes)
     blocks = int(row["pool"] * most)
     config = replace(config, num_gpu_blocks=blocks, num_cpu_blocks=int(row["cpu"] * blocks))
@@ -191,7 +195,8 @@ def pressed(
             or held(config, RequestShape(prompt, most, n)) > config.num_gpu_blocks
             or (
                 not config.enable_chunked_prefill
-                and prompt + most - 1 > config.max_num_batched_tokens
+                and (prompt if config.enable_chunked_recompute else prompt + most - 1)
+                > config.max_num_batched_tokens
             )
         ):
             continue

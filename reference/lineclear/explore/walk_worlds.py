@@ -66,6 +66,7 @@ def drawn(seed: int) -> SearchBounds:
         schedule_conservativeness=choice((0.0, 0.0, 0.5)),
         capacity_policy=choice((*["max_utilization"] * 3, "guaranteed_no_evict")),
         max_waiting_tokens=choice((None, None, None, 20)),
+        enable_chunked_recompute=choice((False, False, True)),
     )
     return pressed(seed, config)
 

@@ -151,6 +151,7 @@ class Watch:
         """
         config = self.scheduler.config
         capped = config.long_prefill_token_threshold and config.enable_chunked_prefill
+        capped = capped or config.cuts_recomputes
         if not self.static or config.bypass or config.swapped_first or config.lacking or capped:
             return None
         shares = hasattr(self.scheduler.policy, "share")
@@ -166,6 +167,7 @@ class Watch:
         scheduler = self.scheduler
         config = scheduler.config
         capped = config.long_prefill_token_threshold and config.enable_chunked_prefill
+        capped = capped or config.cuts_recomputes
         if config.lacking or config.rules != "lineclear" or capped:
             return None
         shares, changes = hasattr(scheduler.policy, "share"), scheduler.reviews is not None

@@ -84,7 +84,7 @@ class Observer:
             raise InvariantViolation(
                 "fits", f"{record} is longer or wider than any request may be"
             )
-        if not limits.chunked and last > limits.max_num_batched_tokens:
+        if not (limits.chunked or limits.cut_long) and last > limits.max_num_batched_tokens:
             raise InvariantViolation("fits", f"{record} never fits into one step")
         self.kv[record] = dict.fromkeys(record.members, 0)
 

@@ -43,7 +43,14 @@ def fits(config: Config, request: Request) -> bool:
         most <= config.max_model_len
         and request.n <= config.max_num_seqs
         and blocks <= config.num_gpu_blocks
-        and (config.enable_chunked_prefill or most - 1 <= config.max_num_batched_tokens)
+        and (
+            config.enable_chunked_prefill
+            or most - 1 <= config.max_num_batched_tokens
+            or (
+                config.enable_chunked_recompute
+                and request.prompt_tokens <= config.max_num_batched_tokens
+            )
+        )
     )
 
 

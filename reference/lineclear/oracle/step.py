@@ -14,7 +14,7 @@ from typing import Any
 from lineclear.config import Config
 from lineclear.oracle.orders import Orders
 from lineclear.oracle.state import OracleRequest, OracleSequence, OracleState, ceil_div
-from lineclear.oracle.work import Demand, Work, demand, grow, most_blocks, work_of
+from lineclear.oracle.work import Demand, Work, demand, divides, grow, most_blocks, work_of
 from lineclear_spec.lifecycle import Phase
 
 __all__ = ["NEW", "Expected", "ServedRow", "forget", "swaps", "void"]
@@ -235,7 +235,7 @@ class Expected:
         tokens = self.config.max_num_batched_tokens
         for work in in_order_of_service([work for live in rest for work in works[live]]):
             share = self.share(work)
-            if self.part(share, tokens) < share:
+            if self.part(work, share, tokens) < share:
                 return False  # a prompt that runs goes before it
             tokens -= share
         return (
@@ -284,11 +284,11 @@ class Expected:
         threshold = self.config.long_prefill_token_threshold
         return min(work.tokens, threshold) if threshold else work.tokens
 
-    def part(self, share: int, tokens: int) -> int:
-        """The number of tokens that a sequence takes: a prompt is cut only if that is allowed."""
+    def part(self, work: Work, share: int, tokens: int) -> int:
+        """The number of tokens that a sequence takes of those left: it is cut only if that is allowed."""
         if share <= tokens:
             return share
-        return tokens if self.config.enable_chunked_prefill else 0
+        return tokens if divides(self.config, work.branch) else 0
 
     def serve(self, works: dict[OracleRequest, list[Work]]) -> None:
         """Serves running requests: decodes, then unfinished prompts in order, until one does not get its
@@ -296,7 +296,7 @@ class Expected:
         """
         for work in in_order_of_service([work for found in works.values() for work in found]):
             share = self.share(work)
-            part = 0 if self.short else self.part(share, self.tokens)
+            part = 0 if self.short else self.part(work, share, self.tokens)
             if not work.decodes:
                 self.short = self.short or part < share
             self.give(work, part)
@@ -365,7 +365,7 @@ class Expected:
             leader.table = self.state.take(-(-leader.known // self.config.block_size))
             leader.slots = leader.known
         for work in work_of(self.state, live):
-            self.give(work, self.part(self.share(work), self.tokens))
+            self.give(work, self.part(work, self.share(work), self.tokens))
 
     # ---- the plan ------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lineclear.config import Config
 from lineclear.oracle.state import OracleRequest, OracleSequence, OracleState, ceil_div
 
 __all__ = ["Demand", "Work", "demand", "grow", "work_of"]
@@ -122,6 +123,12 @@ def most_blocks(size: int, prompt: int, limit: int, n: int) -> int:
     return shared + n * (ceil_div(limit - 1, size) - shared)
 
 
+def divides(config: Config, branch: OracleSequence) -> bool:
+    """Whether a sequence may be computed in several steps."""
+    long = branch.known > config.max_num_batched_tokens
+    return config.enable_chunked_prefill or (config.enable_chunked_recompute and long)
+
+
 def demand(state: OracleState, live: OracleRequest, swapped: bool) -> Demand:
     """The resources for an admission: all blocks and seats of the request, and a token at least.
 
@@ -131,11 +138,14 @@ def demand(state: OracleState, live: OracleRequest, swapped: bool) -> Demand:
         swapped: whether it has a CPU copy to come back with.
     """
     config = state.config
-    size, cut = config.block_size, config.enable_chunked_prefill
+    size = config.block_size
     if swapped:
         works = work_of(state, live)
         blocks = len(live.blocks) + sum(work.blocks for work in works)
-        tokens = sum(work.tokens if work.decodes or not cut else 1 for work in works)
+        tokens = sum(
+            1 if divides(config, work.branch) and not work.decodes else work.tokens
+            for work in works
+        )
         return Demand(blocks, live.n, min(max(tokens, 1), config.max_num_batched_tokens))
     leader, *others = live.branches
     tokens = leader.known
@@ -144,4 +154,5 @@ def demand(state: OracleState, live: OracleRequest, swapped: bool) -> Demand:
     blocks = ceil_div(tokens, size)
     for branch in others:  # which share the full blocks of the prompt
         blocks += ceil_div(branch.known, size) - live.prompt // size
-    return Demand(blocks, live.n, min(1 if cut else tokens, config.max_num_batched_tokens))
+    least = 1 if divides(config, leader) else tokens
+    return Demand(blocks, live.n, min(least, config.max_num_batched_tokens))

@@ -111,7 +111,12 @@ class LiveRequests:
                 f"max_waiting_tokens: {self.queued_tokens} tokens are queued already, of {most}"
             )
             return self._reject(request, reason, "max_waiting_tokens")
-        prompt = request.prompt_tokens
+        prompt, budget = request.prompt_tokens, self.config.max_num_batched_tokens
+        if prompt > budget and self.config.cuts_recomputes:
+            guard = "without chunking its prompt fits into max_num_batched_tokens"
+            figures = f"{prompt} tokens at once, max_num_batched_tokens is {budget}"
+            reason = f"violated: {guard} ({figures})"
+            return self._reject(request, reason, "max_num_batched_tokens")
         names: tuple[int, ...] = ()
         if request.prefix_names and self.config.prefix_caching != "off":
             names = request.prefix_names[: prompt // self.config.block_size]

@@ -80,11 +80,12 @@ class Room:
     def want(self, entry: Entry) -> Need:
         """The resources that the entry needs to run in this step."""
         ledger, record = self.ledger, entry.record
-        chunked = self.config.enable_chunked_prefill
         if record.phase == Phase.SWAPPED:
             jobs = self.jobs_of(entry)
             growth = sum([job.blocks for job in jobs])
-            tokens = sum([least_tokens(job.tokens, job.decode, chunked) for job in jobs])
+            tokens = sum(
+                [least_tokens(j.tokens, j.decode, ledger.divisible(j.sequence)) for j in jobs]
+            )
             tokens = asked_tokens(larger(1, tokens), self.config.max_num_batched_tokens)
             return Need(record.blocks + growth, entry.n, tokens)
         leader, *others = record.members
@@ -96,7 +97,8 @@ class Room:
         full = ledger.block_of(record.prompt)
         blocks = ledger.need(tokens) - self.saved(leader)
         blocks += sum([beside(ledger.need(branch.known_tokens), full) for branch in others])
-        tokens = asked_tokens(1 if chunked else tokens, self.config.max_num_batched_tokens)
+        tokens = least_tokens(tokens, False, ledger.divisible(leader))
+        tokens = asked_tokens(tokens, self.config.max_num_batched_tokens)
         return Need(blocks, entry.n, tokens)
 
     def have(self, watermark: bool = True) -> Need:

@@ -184,9 +184,9 @@ class Step:
 
     # ---- tokens --------------------------------------------------------------------------------
 
-    def _chunk(self, tokens: int) -> int:
-        """The number of these tokens that this step takes: all, a part, or none."""
-        taken: int = chunk(tokens, self.room.left, self.config.enable_chunked_prefill)
+    def _chunk(self, job: SequenceDemand, tokens: int) -> int:
+        """The number of these tokens of a sequence that this step takes: all, a part, or none."""
+        taken: int = chunk(tokens, self.room.left, self.ledger.divisible(job.sequence))
         return taken
 
     def _run(self, jobs: list[SequenceDemand]) -> None:
@@ -197,7 +197,7 @@ class Step:
         for job in jobs:
             if not job.decode:
                 share = 0 if self.blocked else self._share(job)
-                tokens = self._chunk(share)
+                tokens = self._chunk(job, share)
                 self.blocked = self.blocked or lacks(tokens, share)
                 self._prefill(job, tokens)
 
@@ -280,7 +280,7 @@ class Step:
         """The request runs, and computes what the step has tokens for."""
         self.transitions.enter(entry, displacing)
         for job in self.room.jobs_of(entry):
-            self._prefill(job, self._chunk(self._share(job)))
+            self._prefill(job, self._chunk(job, self._share(job)))
 
     def planned(self) -> Need:
         """The resources that running requests will take of a step that is not begun."""

@@ -24,8 +24,8 @@ class EmptyRoom(Room):
 
     Args:
         ledger: any, also one whose fields are formulas.
-        settings: watermark_blocks, max_num_seqs, max_num_batched_tokens, enable_chunked_prefill; blocks
-            that rest, and blocks saved by sharing them.
+        settings: watermark_blocks, max_num_seqs and max_num_batched_tokens; blocks that rest, and blocks
+            saved by sharing them.
     """
 
     def __init__(self, ledger: Any, settings: Any) -> None:

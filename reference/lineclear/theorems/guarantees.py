@@ -116,6 +116,9 @@ def lost_premises(config: Config, workload: Workload | None = None) -> list[Lost
         setting = f"long_prefill_token_threshold {config.long_prefill_token_threshold}"
         why = "requests enter while a prompt that runs lacks tokens"
         lost.append(Lost("F5", setting, why))
+    if config.cuts_recomputes:
+        why = "its bounds presume that a sequence is computed in one step, or any in parts"
+        lost.append(Lost("F5", "enable_chunked_recompute", why))
     policy = make(config.scheduling_policy, dict(config.policy_options))
     swaps = config.num_cpu_blocks > 0 and config.preemption_mode != "recompute"
     if config.swapped_first and swaps and not isinstance(policy, TenantPolicy):

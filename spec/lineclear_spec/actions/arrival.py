@@ -25,7 +25,11 @@ def submit(ledger: Any, request: Any) -> Any:
     ledger.require(request.parallel >= 1, "the request has a sequence")
     ledger.require(request.parallel <= limits.max_num_seqs, "its sequences fit into max_num_seqs")
     ledger.require(
-        any_of(limits.chunked, request.limit - 1 <= limits.max_num_batched_tokens),
+        any_of(
+            limits.chunked,
+            limits.cut_long,
+            request.limit - 1 <= limits.max_num_batched_tokens,
+        ),
         "without chunking it fits into max_num_batched_tokens",
     )
     ledger.require(

@@ -44,7 +44,7 @@ def schedule_tokens(ledger: Any, sequence: Any, tokens: Any, drafts: Any) -> Non
         "nothing builds on a sample whose length is not known",
     )
     ledger.require(
-        any_of(limits.chunked, sure >= sequence.known_tokens),
+        any_of(ledger.divisible(sequence), sure >= sequence.known_tokens),
         "without chunking every known token is computed at once",
     )
     ledger.require(

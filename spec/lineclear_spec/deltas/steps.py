@@ -48,7 +48,11 @@ def schedule_tokens(old: Any, new: Any, q: Any, tokens: Any, drafts: Any, _: Any
         now("owed", lambda: new.owed(q) == old.owed(q)),
         now(
             "whole",
-            lambda: any_of(old.chunked, sure >= old.known_tokens(q)),
+            lambda: any_of(
+                old.chunked,
+                both(old.cut_long, old.known_tokens(q) > old.max_num_batched_tokens),
+                sure >= old.known_tokens(q),
+            ),
             lambda: any_of(old.late_drafts(q) == 0, sure <= old.known_tokens(q)),
         ),
         now(

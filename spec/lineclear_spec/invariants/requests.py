@@ -22,7 +22,7 @@ declare(
                 v.worst_case(r) <= v.total(GPU),
                 v.parallel(r) <= v.max_num_seqs,
                 v.limit(r) <= v.max_model_len,
-                any_of(v.chunked, v.limit(r) - 1 <= v.max_num_batched_tokens),
+                any_of(v.chunked, v.cut_long, v.limit(r) - 1 <= v.max_num_batched_tokens),
             ),
         ),
     ),
