@@ -60,16 +60,6 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "self.seats -= entry.n",
         "self.seats -= entry.n - 1",
     ),
-    "only with chunking is a sequence that is longer than a step cut": (
-        "scheduling/step.py",
-        "chunk(tokens, self.room.left, self.ledger.divisible(job.sequence))",
-        "chunk(tokens, self.room.left, self.config.enable_chunked_prefill)",
-    ),
-    "a sequence that is longer than a step enters only with tokens for all of a step": (
-        "scheduling/room.py",
-        "tokens = least_tokens(tokens, False, ledger.divisible(leader))",
-        "tokens = least_tokens(tokens, False, self.config.enable_chunked_prefill)",
-    ),
     "admission is charged a block more": (
         "scheduling/room.py",
         "return Need(blocks, entry.n, tokens)",

@@ -249,6 +249,20 @@ def special() -> list[SearchBounds]:
                 RequestShape(6, 1, priority=2),
             ),
         ),
+        (
+            "a recompute that is longer than a step",
+            {
+                "preemption_mode": "recompute",
+                "num_gpu_blocks": 14,
+                "num_cpu_blocks": 0,
+                "max_num_seqs": 3,
+                "max_num_batched_tokens": 4,
+                "max_model_len": 12,
+                "enable_chunked_prefill": False,
+                "enable_chunked_recompute": True,
+            },
+            (RequestShape(2, 9), RequestShape(1, 8), RequestShape(3, 8, priority=1)),
+        ),
     ]
     made = [
         SearchBounds(name, replace(SMALL, **changes), shapes, live=2 + len(shapes))

@@ -23,6 +23,18 @@ EDITS: dict[str, tuple[str, str, str, str]] = {
         "len(ledger.running) + len(ledger.waiting)",
         "shares beside a swapped request",
     ),
+    "only with chunking is a sequence that is longer than a step cut": (
+        "scheduling.step",
+        "chunk(tokens, self.room.left, self.ledger.divisible(job.sequence))",
+        "chunk(tokens, self.room.left, self.config.enable_chunked_prefill)",
+        "a recompute that is longer than a step",
+    ),
+    "a sequence that is longer than a step enters only with tokens for all of a step": (
+        "scheduling.room",
+        "tokens = least_tokens(tokens, False, ledger.divisible(leader))",
+        "tokens = least_tokens(tokens, False, self.config.enable_chunked_prefill)",
+        "a recompute that is longer than a step",
+    ),
     "a group that decodes in every step gives one token": (
         "scheduling.step",
         "steady = sum([sequence.steady for sequence in entry.record.members])",
