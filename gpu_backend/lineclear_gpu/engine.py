@@ -5,7 +5,8 @@ Guarantees: every token handed out was sampled by a step whose KV was valid. Fai
 reported to the scheduler before the step that waited for them is committed. Nothing that can be
 wrong with a request is found out in a step: `add` rejects it before the scheduler knows of it. If a
 forward raises, the requests whose rows raise alone lose their KV, not their tokens nor their place;
-a request that fails again ends with the error, and all others go on.
+a request that fails again ends with the error, and all others go on. Ctrl-C waits for the end of a
+step, so that an engine serves on after it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from lineclear_gpu.outputs import Completion, Decode, Delta, RequestOutput
 from lineclear_gpu.params import ParamsError, SamplingParams, drawn_seed, shown, whole_numbers
 from lineclear_gpu.pool import KVPool
 from lineclear_gpu.results import Results
+from lineclear_gpu.section import EngineError, Section
 from lineclear_gpu.streams import Streams
 from lineclear_gpu.transfer import Transfer
 
@@ -38,10 +40,6 @@ __all__ = ["Engine", "EngineError", "Runner"]
 
 #: How often a request restarts after a forward that raised because of it.
 RETRIES = 1
-
-
-class EngineError(RuntimeError):
-    """The engine cannot continue, or was called with invalid arguments."""
 
 
 class Engine:
@@ -105,6 +103,7 @@ class Engine:
         self.failures: list[str] = []  # forwards that raised, and the requests that did
         self.launches = 0  # plans launched
         self._accepted = 0
+        self._whole = Section()
         self._forwards = ForwardRunner(runner)
         self.lanes = Lanes(self.book, self.live, len(runner.newest))
         caching = config.prefix_caching != "off"
@@ -167,21 +166,22 @@ class Engine:
                 )
             )
 
-        if self.names is not None and params.share_prefix:
-            answer = self.names.add(request_id, tokens, cache_salt, submit)
-        else:
-            answer = submit()
-        if isinstance(answer, Rejected):
-            raise EngineError(f"request {request_id!r} was rejected: {answer.reason}")
-        self._accepted += 1
-        seed = drawn_seed(self.seed, self._accepted) if params.seed is None else params.seed
-        outputs = [Completion(index) for index in range(params.n)]
-        output = RequestOutput(request_id, prompt, tokens, outputs)
-        live = EngineRequest(output, params, most, seed, self.decode)
-        live.since = self.launches
-        ends = params.ends or (self.ends and not params.ignore_eos)
-        live.plain = params.n == 1 and self.decode is None and not ends
-        self.live[request_id] = live
+        with self._whole:
+            if self.names is not None and params.share_prefix:
+                answer = self.names.add(request_id, tokens, cache_salt, submit)
+            else:
+                answer = submit()
+            if isinstance(answer, Rejected):
+                raise EngineError(f"request {shown(request_id)} was rejected: {answer.reason}")
+            self._accepted += 1
+            seed = drawn_seed(self.seed, self._accepted) if params.seed is None else params.seed
+            outputs = [Completion(index) for index in range(params.n)]
+            output = RequestOutput(request_id, prompt, tokens, outputs)
+            live = EngineRequest(output, params, most, seed, self.decode)
+            live.since = self.launches
+            ends = params.ends or (self.ends and not params.ignore_eos)
+            live.plain = params.n == 1 and self.decode is None and not ends
+            self.live[request_id] = live
 
     def checked(self, prompt_token_ids: Iterable[int]) -> list[int]:
         """The tokens of a prompt.
@@ -203,16 +203,20 @@ class Engine:
         return tokens
 
     def abort(self, request_id: Hashable) -> bool:
-        """Aborts a request; False if it is not live."""
+        """Aborts a request, within a step at its end; False if it is not live."""
         try:
             live = self.live.get(request_id)
         except TypeError:  # an id that cannot be hashed is of no request
             return False
         if live is None:
             return False
-        self.scheduler.abort(request_id)
-        self.results.close(live, "abort")
+        self._whole.after(lambda: self._abort(live))
         return True
+
+    def _abort(self, live: EngineRequest) -> None:
+        if not live.gone:
+            self.scheduler.abort(live.output.request_id)
+            self.results.close(live, "abort")
 
     def reset_prefix_cache(self) -> int:
         """No block that was computed so far is found by a later request; how many could be found.
@@ -240,9 +244,16 @@ class Engine:
     def step(self) -> list[Delta]:
         """Launches as many steps as may be in flight and commits the oldest; returns new output.
 
+        The output of requests that `LLM` streams or generates goes there instead.
+
         Raises:
             EngineError: requests are live but none can progress.
         """
+        with self._whole:
+            self._step()
+        return self.results.take()
+
+    def _step(self) -> None:
         launched = False
         while len(self.flights) < self.config.depth:
             if not self._carry(self.scheduler.schedule()):
@@ -256,7 +267,6 @@ class Engine:
                 report = self.scheduler.stall_report().text()
                 raise EngineError(f"no request can progress:\n{report}")
         self._tell(*self.executor.poll())
-        return self.results.take()
 
     def run(self, on_step: Callable[[list[Delta]], object] = lambda _: None) -> None:
         """Steps until no work remains."""
@@ -353,7 +363,7 @@ class Engine:
             tokens, error = [0] * sum(flight.widths), error_text(raised)
             failed |= {row.request_id: error for row in rows}
         if error is not None or failed:
-            names = ", ".join(map(repr, failed)) or "no request alone"
+            names = ", ".join(map(shown, failed)) or "no request alone"
             error = error or next(iter(failed.values()))
             self.failures.append(f"step {flight.plan.step}: {error} (failed: {names})")
         return tokens, failed
