@@ -272,7 +272,7 @@ class LLM:
                         f"a prompt of {len(tokens)} tokens leaves no room to generate: "
                         f"max_model_len is {self.config.max_model_len}"
                     )
-                if one.max_tokens is None or one.max_tokens > room:
+                if one.max_tokens is not None and one.max_tokens > room:
                     one = replace(one, max_tokens=room)
                 self._asked += 1
                 while self._asked in self.engine.live:  # an id that somebody chose
