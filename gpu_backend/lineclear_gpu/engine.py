@@ -5,7 +5,8 @@ Guarantees: every token handed out was sampled by a step whose KV was valid. Fai
 reported to the scheduler before the step that waited for them is committed. Nothing that can be
 wrong with a request is found out in a step: `add` rejects it before the scheduler knows of it. If a
 forward raises, the requests whose rows raise alone lose their KV, not their tokens nor their place;
-a request that fails again ends with the error, and all others go on.
+a request that fails again ends with the error, and all others go on. Ctrl-C waits for the end of a
+step, so that an engine serves on after it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from lineclear.config import Config
@@ -27,12 +29,13 @@ from lineclear_gpu.book import Book
 from lineclear_gpu.executor import Executor
 from lineclear_gpu.flights import EngineRequest, Flight
 from lineclear_gpu.forwards import ForwardRunner, Runner, Sampled, error_text
-from lineclear_gpu.intake import EngineError, Intake
+from lineclear_gpu.intake import Intake
 from lineclear_gpu.lanes import Lanes
 from lineclear_gpu.outputs import Decode, Delta, RequestOutput
-from lineclear_gpu.params import SamplingParams, drawn_seed
+from lineclear_gpu.params import SamplingParams, drawn_seed, shown
 from lineclear_gpu.pool import KVPool
 from lineclear_gpu.results import Results
+from lineclear_gpu.section import EngineError, Section
 from lineclear_gpu.streams import Streams
 from lineclear_gpu.transfer import Transfer
 
@@ -103,6 +106,7 @@ class Engine:
         self.failures: list[str] = []  # forwards that raised, and the requests that did
         self.launches = 0  # plans launched
         self._accepted = 0
+        self._whole = Section()
         self._forwards = ForwardRunner(runner)
         self.lanes = Lanes(self.book, self.live, len(runner.newest))
         caching = config.prefix_caching != "off"
@@ -146,32 +150,32 @@ class Engine:
             raise InvalidRequest(
                 f"request_id {request_id!r} is live already; abort it or use another id"
             )
-        output, parts, most = self.intake.take(
-            request_id, prompt_token_ids, params, prompt, tenant, cache_salt
-        )
-        self._accepted += 1
-        seed = drawn_seed(self.seed, self._accepted) if params.seed is None else params.seed
-        ends = params.ends or (self.ends and not params.ignore_eos)
-        if len(parts) > 1:
-            params = replace(params, n=1)
-            self.results.groups.add(output, parts)
-        for number, part in enumerate(parts):
-            live = EngineRequest(part, params, most, seed, self.decode, number)
-            live.since = self.launches
-            live.plain = params.n == 1 and self.decode is None and not ends
-            self.live[part.request_id] = live
+        with self._whole:
+            output, parts, most = self.intake.take(
+                request_id, prompt_token_ids, params, prompt, tenant, cache_salt
+            )
+            self._accepted += 1
+            seed = drawn_seed(self.seed, self._accepted) if params.seed is None else params.seed
+            ends = params.ends or (self.ends and not params.ignore_eos)
+            if len(parts) > 1:
+                params = replace(params, n=1)
+                self.results.groups.add(output, parts)
+            for number, part in enumerate(parts):
+                live = EngineRequest(part, params, most, seed, self.decode, number)
+                live.since = self.launches
+                live.plain = params.n == 1 and self.decode is None and not ends
+                self.live[part.request_id] = live
         return output
 
     def abort(self, request_id: Hashable) -> bool:
-        """Aborts a request; False if it is not live."""
+        """Aborts a request, within a step at its end; False if it is not live."""
         output = self.output_of(request_id)
         if output is None:
             return False
         for part in self.results.groups.parts(output):
             live = self.live.get(part.request_id)
             if live is not None:
-                self.scheduler.abort(part.request_id)
-                self.results.close(live, "abort")
+                self._whole.after(partial(self._abort, live))
         return True
 
     def output_of(self, request_id: Hashable) -> RequestOutput | None:
@@ -181,6 +185,11 @@ class Engine:
         except TypeError:  # an id that cannot be hashed is of no request
             return None
         return self.results.groups.live(request_id) if live is None else live.output
+
+    def _abort(self, live: EngineRequest) -> None:
+        if not live.gone:
+            self.scheduler.abort(live.output.request_id)
+            self.results.close(live, "abort")
 
     def reset_prefix_cache(self) -> int:
         """No block that was computed so far is found by a later request; how many could be found.
@@ -208,9 +217,16 @@ class Engine:
     def step(self) -> list[Delta]:
         """Launches as many steps as may be in flight and commits the oldest; returns new output.
 
+        The output of requests that `LLM` streams or generates goes there instead.
+
         Raises:
             EngineError: requests are live but none can progress.
         """
+        with self._whole:
+            self._step()
+        return self.results.take()
+
+    def _step(self) -> None:
         launched = False
         while len(self.flights) < self.config.depth:
             if not self._carry(self.scheduler.schedule()):
@@ -224,7 +240,6 @@ class Engine:
                 report = self.scheduler.stall_report().text()
                 raise EngineError(f"no request can progress:\n{report}")
         self._tell(*self.executor.poll())
-        return self.results.take()
 
     def run(self, on_step: Callable[[list[Delta]], object] = lambda _: None) -> None:
         """Steps until no work remains."""
@@ -321,7 +336,7 @@ class Engine:
             tokens, error = [0] * sum(flight.widths), error_text(raised)
             failed |= {row.request_id: error for row in rows}
         if error is not None or failed:
-            names = ", ".join(map(repr, failed)) or "no request alone"
+            names = ", ".join(map(shown, failed)) or "no request alone"
             error = error or next(iter(failed.values()))
             self.failures.append(f"step {flight.plan.step}: {error} (failed: {names})")
         return tokens, failed

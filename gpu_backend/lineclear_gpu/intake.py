@@ -15,18 +15,15 @@ from lineclear.scheduler import Scheduler
 from lineclear_gpu.block_names import BlockNames
 from lineclear_gpu.outputs import Completion, RequestOutput
 from lineclear_gpu.params import ParamsError, SamplingParams, shown, whole_numbers
+from lineclear_gpu.section import EngineError
 from lineclear_gpu.split import parts_of
 
-__all__ = ["EngineError", "Intake"]
+__all__ = ["Intake"]
 
 #: Why a group is turned away although its sequences, one by one, may not be.
 APART = ("num_gpu_blocks", "max_num_seqs")
 
 Submit = Callable[[int, RequestOutput], Accepted | Rejected]
-
-
-class EngineError(RuntimeError):
-    """The engine cannot continue, or was called with invalid arguments."""
 
 
 class Intake:
@@ -126,7 +123,7 @@ class Intake:
             parts = parts_of(output)
             answer = self._each(parts, named)
         if isinstance(answer, Rejected):
-            raise EngineError(f"request {request_id!r} was rejected: {answer.reason}")
+            raise EngineError(f"request {shown(request_id)} was rejected: {answer.reason}")
         return output, parts, most
 
     def _each(self, parts: list[RequestOutput], submit: Submit) -> Accepted | Rejected:

@@ -25,7 +25,7 @@ from lineclear_gpu.engine import Engine, EngineError
 from lineclear_gpu.graphs import CudaGraphs, Graphs
 from lineclear_gpu.model import Model, fused_model, load_model
 from lineclear_gpu.outputs import RequestOutput
-from lineclear_gpu.params import SamplingParams
+from lineclear_gpu.params import SamplingParams, shown
 from lineclear_gpu.pool import KVPool, blocks_for
 from lineclear_gpu.reserve import reserve
 from lineclear_gpu.runner import ModelRunner
@@ -257,8 +257,10 @@ class LLM:
     ) -> list[RequestOutput]:
         """Adds all requests or none."""
         listed = one_or_many(prompts)
-        params = SamplingParams() if sampling_params is None else sampling_params
-        each = [params] * len(listed) if isinstance(params, SamplingParams) else list(params)
+        params: Any = SamplingParams() if sampling_params is None else sampling_params
+        if not isinstance(params, Iterable):
+            params = [params] * len(listed)
+        each: list[Any] = list(params)
         if len(each) != len(listed):
             raise EngineError(f"{len(listed)} prompts and {len(each)} sampling parameters")
         added: list[RequestOutput] = []
@@ -273,9 +275,11 @@ class LLM:
                         f"a prompt of {len(tokens)} tokens leaves no room to generate: "
                         f"max_model_len is {self.config.max_model_len}"
                     )
-                if one.max_tokens is None or one.max_tokens > room:
+                if one.max_tokens is not None and one.max_tokens > room:
                     one = replace(one, max_tokens=room)
                 self._asked += 1
+                while self._asked in self.engine.live:  # an id that somebody chose
+                    self._asked += 1
                 named: Any = prompt
                 salt = named.get("cache_salt") if isinstance(prompt, Mapping) else None
                 added.append(
@@ -336,11 +340,14 @@ def one_or_many(prompts: Prompt | Iterable[Prompt]) -> list[Prompt]:
     alone: Any = prompts
     if isinstance(alone, str | Mapping):
         return [alone]
-    if not isinstance(prompts, Iterable):
+    try:
+        if isinstance(alone, bytes | bytearray):
+            raise TypeError
+        listed: list[Any] = list(alone)
+    except TypeError:  # an array without a dimension only seems to have elements
         raise EngineError(
-            f"a prompt is a text, token ids, or a dict of them, not {type(prompts).__name__}"
-        )
-    listed: list[Any] = list(prompts)
+            f"a prompt is a text, token ids, or a dict of them, not {shown(alone)}"
+        ) from None
     # An array of one dimension has elements that seem iterable, and are not.
     if listed and isinstance(listed[0], Iterable) and getattr(listed[0], "ndim", None) != 0:
         return listed

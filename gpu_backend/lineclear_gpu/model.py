@@ -8,6 +8,9 @@ what it needs.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -144,7 +147,8 @@ def load_model(
     if changes:
         raise ModelError(f"only settings of presets can be changed, not of {name!r}")
     try:
-        config = AutoConfig.from_pretrained(name)
+        with without_retries_shown():
+            config = AutoConfig.from_pretrained(name)
     except (OSError, ValueError) as error:
         folder = "" if not Path(name).exists() else ", the folder exists but holds no model"
         raise ModelError(
@@ -162,6 +166,18 @@ def load_model(
     except (OSError, ValueError, ImportError):
         tokenizer = None  # token ids still work
     return adopt(module.to(where), tokenizer)
+
+
+@contextmanager
+def without_retries_shown() -> Iterator[None]:
+    """The hub's library writes a line for each retry; the error that follows says it once."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def first_line(error: Exception) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import math
 import operator
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -163,16 +162,19 @@ def whole_numbers(name: str, values: Any) -> tuple[int, ...]:
     Raises:
         ParamsError: names the first value that is none.
     """
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise ParamsError(f"{name} must be a list of whole numbers, not {shown(values)}")
+    try:
+        if isinstance(values, str | bytes | bytearray):
+            raise TypeError
+        each: list[Any] = list(values)
+    except Exception:  # an array without a dimension only seems to have elements
+        raise ParamsError(f"{name} must be a list of whole numbers, not {shown(values)}") from None
     found: list[int] = []
-    each: Iterable[Any] = values
     for value in each:
         try:
             if isinstance(value, bool):
                 raise TypeError
             found.append(operator.index(value))
-        except TypeError:
+        except Exception:  # of an array that holds no values, for example
             raise ParamsError(
                 f"{name} must be a list of whole numbers; {shown(value)} is none"
             ) from None

@@ -7,6 +7,7 @@ of them: a sequence that has ended and a sample that the scheduler dropped learn
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Hashable
 from functools import partial
 from itertools import repeat
@@ -45,13 +46,27 @@ class Results:
         self.names = names
         #: Requests whose text could not be made, and why.
         self.broken: dict[EngineRequest, str] = {}
+        #: Output of the requests that a stream reads, until it does; it is in no other.
+        self.unread: dict[Hashable, deque[Delta]] = {}
         self._deltas: list[Delta] = []
         self.groups = SplitGroups()
+        self._kept: list[Delta] = []  # that was taken, and put back
 
     def take(self) -> list[Delta]:
-        """The new output since the last call."""
+        """The new output since the last call, but for that of streams, which get it here."""
         deltas, self._deltas = self._deltas, []
-        return self.groups.as_groups(deltas)
+        deltas = self.groups.as_groups(deltas)
+        if self.unread:
+            new, deltas = deltas, []
+            for delta in new:
+                unread = self.unread.get(delta.request_id)
+                (deltas if unread is None else unread).append(delta)
+        kept, self._kept = self._kept, []
+        return kept + deltas if kept else deltas
+
+    def keep(self, deltas: list[Delta]) -> None:
+        """Puts what was taken back: the next call takes it."""
+        self._kept = deltas
 
     # ---- tokens --------------------------------------------------------------------------------
 
@@ -171,7 +186,7 @@ class Results:
             self.broken[live] = f"{type(error).__name__}: {error}"
         if stop is not None:
             completion.finish_reason, completion.stop_reason = "stop", stop
-        elif over:
+        elif over and live not in self.broken:  # without its text, it ends with the error
             completion.finish_reason = "length"
         completion.text = text.text[: text.given]
         reason = completion.finish_reason

@@ -2,13 +2,14 @@
 """Streams of tokens: the output of single requests, as it comes.
 
 Guarantees: a stream yields all output of its own request in order, no matter which stream or call
-steps the engine. A stream that is closed, left or dropped before its end aborts its request.
+steps the engine, and takes none from a caller of `Engine.step`. A stream that is closed, left or
+dropped before its end aborts its request.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 
 from lineclear_gpu.engine import Engine
 from lineclear_gpu.outputs import Delta, RequestOutput
@@ -26,7 +27,7 @@ class TokenStreams:
     def __init__(self, engine: Engine) -> None:
         """No stream is open."""
         self.engine = engine
-        self.unread: dict[Hashable, deque[Delta]] = {}
+        self.unread = engine.results.unread
 
     def open(self, output: RequestOutput) -> TokenStream:
         """A stream of a live request."""
@@ -34,12 +35,14 @@ class TokenStreams:
         return TokenStream(self, output)
 
     def step(self) -> None:
-        """Steps the engine once."""
-        self._deliver(self.engine.step())
+        """Steps the engine once; output of requests without a stream stays for `Engine.step`."""
+        self.engine.results.keep(self.engine.step())
 
     def finish(self, outputs: list[RequestOutput]) -> None:
         """Steps until these requests have ended; aborts those that have not if that is interrupted."""
         left = list(outputs)
+        names = [output.request_id for output in outputs]
+        self.unread.update((name, deque(maxlen=0)) for name in names)
         try:
             while left:
                 if left[-1].finished:
@@ -52,6 +55,10 @@ class TokenStreams:
             for output in outputs:
                 self.abort(output)
             raise
+        finally:
+            self.collect()
+            for name in names:
+                del self.unread[name]
 
     def abort(self, output: RequestOutput) -> None:
         """Aborts a request that has not ended."""
@@ -60,16 +67,7 @@ class TokenStreams:
 
     def collect(self) -> None:
         """Delivers output that no step has returned yet, of requests that were aborted."""
-        self._deliver(self.engine.results.take())
-
-    def _deliver(self, deltas: list[Delta]) -> None:
-        """Gives each part of the output to the stream of its request."""
-        if not self.unread:
-            return
-        for delta in deltas:
-            unread = self.unread.get(delta.request_id)
-            if unread is not None:
-                unread.append(delta)
+        self.engine.results.keep(self.engine.results.take())
 
 
 class TokenStream(Iterator[Delta]):
@@ -101,9 +99,11 @@ class TokenStream(Iterator[Delta]):
     def close(self) -> None:
         """Ends the stream; its request is aborted if it has not ended."""
         name = self.output.request_id
-        if self._streams.unread.get(name) is self._unread:
-            del self._streams.unread[name]
         self._streams.abort(self.output)
+        if self._streams.unread.get(name) is self._unread:
+            self._streams.collect()
+            del self._streams.unread[name]
+        self._unread.clear()
 
     def __enter__(self) -> TokenStream:
         return self

@@ -140,6 +140,18 @@ def test_a_project_without_diagrams_has_none_that_is_stale(
     assert "no generated file" in capsys.readouterr().out
 
 
+def test_a_mutant_without_a_counterexample_is_inconclusive_where_one_is_to_be_saved(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("z3")
+    monkeypatch.setattr("lineclear_spec.trial.try_mutant", lambda *_: None)
+    path = tmp_path / "race.itf.json"
+    assert main(("explain", "finish.guard.1", "--save", str(path))) == 3
+    assert f"no execution violates a rule: {path} was not written" in capsys.readouterr().out
+    assert not path.exists()
+    assert main(("explain", "finish.guard.1")) == 0
+
+
 def test_the_counterexample_to_a_mutant_is_kept_and_replays(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

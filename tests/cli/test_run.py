@@ -137,3 +137,27 @@ def test_a_small_model_on_the_cpu_has_one_thread(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(model_run, "FEW_WEIGHTS", 0)
     model_run.use_threads(model())
     assert asked == [1]
+
+
+def test_a_hub_that_does_not_answer_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import logging
+
+    from transformers import AutoConfig
+
+    logger = logging.getLogger("huggingface_hub.utils._http")
+    shown: list[bool] = []
+
+    def unreachable(name: str) -> None:
+        shown.append(logger.isEnabledFor(logging.WARNING))  # as its retries are
+        raise OSError("cannot reach the hub\nlook at your connection")
+
+    monkeypatch.setattr(AutoConfig, "from_pretrained", unreachable)
+    before = logger.isEnabledFor(logging.WARNING)
+    assert main(["run", "--device", "cpu", "--model", "some/model"]) == 2
+    error = capsys.readouterr().err
+    assert "no model 'some/model'" in error
+    assert error.count("\n") == 1
+    assert shown == [False]
+    assert logger.isEnabledFor(logging.WARNING) is before

@@ -16,6 +16,7 @@ from served import GREEDY, expected, made, prompts
 
 from lineclear.request import InvalidRequest
 from lineclear_gpu.engine import Engine, EngineError
+from lineclear_gpu.intake import Intake
 from lineclear_gpu.params import ParamsError, SamplingParams
 
 #: Examples of the deep test: about an hour by default.
@@ -128,6 +129,6 @@ def test_a_call_hurts_no_other_request_deep() -> None:
 
 
 def test_an_engine_that_checks_no_token_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Engine, "checked", lambda _, tokens: list(tokens))
+    monkeypatch.setattr(Intake, "checked", lambda _, tokens: list(tokens))
     with pytest.raises((AssertionError, TypeError, ExceptionGroup)):
         search(BESIDE, 40, each, (Phase.generate,))

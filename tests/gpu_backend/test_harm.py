@@ -341,6 +341,23 @@ def test_a_copy_on_write_that_fails_is_its_own_requests_failure(
     assert len(llm.engine.failures) == 1
 
 
+def test_a_request_whose_name_cannot_be_shown_fails_alone() -> None:
+    class Silent:
+        def __repr__(self) -> str:
+            raise ValueError("no text")
+
+    engine, silent = made().engine, Silent()
+    engine.add(silent, prompts()[0], GREEDY)
+    engine.add("good", prompts()[1], GREEDY)
+    good = engine.live["good"].output
+    failing_with(engine, silent)
+    engine.run()
+    assert good.outputs[0].token_ids == expected()[1]
+    assert all("a Silent" in failure for failure in engine.failures)
+    with pytest.raises(EngineError, match="request a b was rejected"):
+        engine.add(type("Lines", (), {"__repr__": lambda _: "a\nb"})(), [1] * 96, GREEDY)
+
+
 def test_a_text_that_cannot_be_made_ends_its_own_request() -> None:
     llm = made(depth=2)
     engine = llm.engine

@@ -6,7 +6,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from served import expected, made, prompts
+from served import GREEDY, expected, made, prompts
 
 from lineclear_gpu.outputs import Text
 from lineclear_gpu.params import SamplingParams
@@ -116,3 +116,21 @@ def test_the_engine_shows_the_visible_part_too() -> None:
         given_text += "".join(delta.text for delta in engine.step())
     assert given_text == output.outputs[0].text
     assert output.outputs[0].text.endswith("x\ufffd")
+
+
+def test_a_text_that_cannot_be_made_of_a_last_token_is_an_error_too() -> None:
+    engine = made().engine
+    last = expected()[0]
+    assert last[-1] not in last[:-1]
+
+    def decode(ids: list[int]) -> str:
+        return "x" * len(ids) if last[-1] not in ids else "x" * (1 // 0)
+
+    engine.decode = decode
+    engine.add("a", prompts()[0], GREEDY)
+    output = engine.live["a"].output
+    engine.run()
+    assert output.error == "ZeroDivisionError: integer division or modulo by zero"
+    assert output.outputs[0].finish_reason == "error"
+    assert output.outputs[0].token_ids == last
+    assert engine.scheduler.cache.available == 200

@@ -12,7 +12,7 @@ from served import GREEDY, STARVED, expected, made, prompts, tokens
 
 from lineclear_gpu.engine import EngineError
 from lineclear_gpu.outputs import Delta
-from lineclear_gpu.params import SamplingParams
+from lineclear_gpu.params import ParamsError, SamplingParams
 
 
 def ids(deltas: list[Delta]) -> list[int]:
@@ -96,6 +96,46 @@ def test_a_stream_hands_out_the_abort_that_ends_it() -> None:
     assert [delta.finish_reason for delta in stream] == ["abort"]
 
 
+def test_a_stream_and_who_steps_the_engine_take_nothing_from_each_other() -> None:
+    llm = made(depth=2)
+    engine = llm.engine
+    engine.add("own", prompts()[2], GREEDY)
+    stream = llm.stream(prompts()[0], GREEDY)
+    found: list[Delta] = [next(stream)]
+    mine: list[Delta] = []
+    for _ in range(6):
+        mine += engine.step()
+        found.append(next(stream))
+    llm.generate(prompts()[3], GREEDY)
+    while engine.busy:
+        mine += engine.step()
+    mine += engine.step()  # what the others' steps kept for us
+    assert ids([*found, *stream]) == expected()[0]
+    assert {delta.request_id for delta in mine} == {"own"}
+    assert ids(mine) == expected()[2]
+    assert not llm.streams.unread
+
+
+def test_a_closed_stream_hands_out_nothing_more() -> None:
+    llm = made()
+    one, two = (llm.stream(prompt, GREEDY) for prompt in prompts()[:2])
+    next(two)
+    next(two)
+    one.close()
+    assert list(one) == []
+    assert llm.engine.results.take() == []
+
+
+def test_an_id_that_somebody_else_chose_is_not_used() -> None:
+    llm = made()
+    llm.engine.add(1, prompts()[0], GREEDY)
+    theirs = llm.engine.live[1].output
+    assert tokens(llm.generate(prompts()[1:3], GREEDY)) == [[each] for each in expected()[1:3]]
+    while llm.engine.busy:
+        llm.engine.step()
+    assert theirs.outputs[0].token_ids == expected()[0]
+
+
 def test_an_interrupted_generate_leaves_nothing_behind() -> None:
     llm = made()
     plain, calls = llm.engine.step, iter(range(100))
@@ -145,8 +185,12 @@ def test_arrays_are_token_ids() -> None:
         ({}, "{} is not understood"),
         ({"prompt": "a text"}, "no tokenizer"),
         ({"prompt_token_ids": "a text"}, "list of whole numbers"),
-        (5, "not int"),
-        (None, "not NoneType"),
+        (5, "not 5"),
+        (None, "not None"),
+        (b"bytes", "not b'bytes'"),
+        (np.array(5), "not array"),
+        (np.array([1.0]), "is none"),
+        (torch.empty(2, dtype=torch.int64, device="meta"), "is none"),
         ([1, "a"], "'a' is none"),
         ([[1], 5], "list of whole numbers"),
         ([[1], None], "list of whole numbers"),
@@ -158,6 +202,10 @@ def test_what_is_no_prompt_is_refused(prompt: Any, said: str) -> None:
         llm.generate(prompt, GREEDY)
     with pytest.raises(EngineError, match="SamplingParams"):
         llm.generate([[1]], [{"n": 1}])  # type: ignore[list-item]
+    with pytest.raises(EngineError, match="SamplingParams, not int"):
+        llm.generate([[1]], 5)  # type: ignore[arg-type]
+    with pytest.raises(ParamsError, match="stop_token_ids"):
+        SamplingParams(stop_token_ids=np.array(5))  # type: ignore[arg-type]
     assert not llm.engine.live
 
 

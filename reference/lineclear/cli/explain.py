@@ -1,6 +1,7 @@
 """`lineclear explain`: explains an action, an invariant, a phase or a finding's code.
 
-Guarantees: the text of an action is generated from the function that runs.
+Guarantees: the text of an action is generated from the function that runs. Exit code 3 if a
+counterexample was to be saved and none was found.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from lineclear.cli.exits import PASSED, REFUTED, UsageError
+from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
 from lineclear.cli.files import need_file, need_new, read, replace
 from lineclear.cli.output import add_format, write_json, write_text
 
@@ -71,7 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
         write_json(content)
     else:
         write_text(text)
-    return PASSED
+    saved = arguments.save is None or "file" in content
+    return PASSED if saved else INCONCLUSIVE
 
 
 def page(path: Path | None, *, check: bool) -> int:
@@ -210,7 +212,10 @@ def explain_mutant(name: str, save: Path | None) -> tuple[dict[str, Any], str]:
         "tweaks": [] if evidence is None else [list(tweak) for tweak in evidence.tweaks],
     }
     if evidence is None:
-        return content, f"{name}: {mutant.kind}: {mutant.text}\nno execution violates a rule"
+        found = "no execution violates a rule"
+        if save is not None:
+            found += f": {save} was not written"
+        return content, f"{name}: {mutant.kind}: {mutant.text}\n{found}"
     drawn = picture(mutant, evidence)
     if save is None:
         return content, drawn

@@ -156,7 +156,7 @@ class Collector:
             self.recomputes += 1
 
     def tokens(self, request_id: Hashable, count: int, now: float) -> None:
-        """Tokens of the request were committed."""
+        """Tokens of the request were committed; `Decodes` counts those of most decodes itself."""
         times = self.times[request_id]
         if times.first_token is None:
             times.first_token = now
@@ -187,6 +187,13 @@ class Collector:
         self.cpu_usage_peak = max(self.cpu_usage_peak, cpu)
         self.running_seconds += running * seconds
         self.waiting_seconds += waiting * seconds
+
+    def bytes_moved(self, size: float) -> dict[str, float]:
+        """KV that went over the link, each way, in blocks of this many bytes."""
+        return {
+            "swapped_out_bytes": self.swapped_out_blocks * size,
+            "swapped_in_bytes": self.swapped_in_blocks * size,
+        }
 
     def report(self) -> dict[str, Any]:
         """Everything as plain numbers; times in seconds."""

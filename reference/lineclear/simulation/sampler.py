@@ -25,6 +25,7 @@ class SimulatedRequest:
         computed: positions that were computed for it and are not lost.
         cap: tokens that the scheduler lets a branch generate.
         fresh: tokens that were sampled for it last.
+        slot: where `Decodes` keeps its counters; -1 if they are here.
     """
 
     arrival: Arrival
@@ -33,6 +34,7 @@ class SimulatedRequest:
     generated: list[int] = field(default_factory=lambda: [0])
     computed: int = 0
     fresh: int = 0
+    slot: int = -1
 
     @property
     def most(self) -> int:

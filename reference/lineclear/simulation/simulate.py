@@ -24,6 +24,7 @@ from lineclear.plan import Plan
 from lineclear.policies import Policy
 from lineclear.request import Finished, Rejected, Request
 from lineclear.scheduler import Scheduler
+from lineclear.simulation.decodes import Decodes
 from lineclear.simulation.metrics import Collector
 from lineclear.simulation.result import RunResult
 from lineclear.simulation.sampler import Sampler, SimulatedRequest
@@ -99,6 +100,7 @@ class Simulation:
         self.service = service
         self.collector = collector or Collector()
         self.live: dict[Hashable, SimulatedRequest] = {}
+        self.decodes = Decodes(self.live, self.collector)
         self.rejected: list[tuple[str, str]] = []
         self.clipped = workload.clipped
         self.finished = 0
@@ -125,9 +127,11 @@ class Simulation:
             stalled, stall = f"step {self.scheduler.ledger.steps}: {alarm.what}", alarm.report
         except InvariantViolation as violation:
             violations.append(f"step {self.scheduler.ledger.steps}: {violation}")
+        self.decodes.put_back_all()
         if self.file is not None:
             self.file.end(self.scheduler.ledger)
         counters, collector = self.scheduler.counters, self.collector
+        size = self.config.block_size * self.model.kv_bytes
         return RunResult(
             workload=self.workload,
             config=self.config,
@@ -145,7 +149,7 @@ class Simulation:
             slowest=self.watch.slowest if self.watch.static else None,
             bound=self._bound(),
             failures=tuple(self.scheduler.policy_failures),
-            metrics={**collector.report(), **self._bytes_moved(), **self._found()},
+            metrics={**collector.report(), **collector.bytes_moved(size), **self._found()},
         )
 
     def _bound(self) -> int | None:
@@ -154,14 +158,6 @@ class Simulation:
             return None
         shares = hasattr(self.scheduler.policy, "share")
         return steps_of_the_first(self.config, sizes_of(self.config, self.workload), shares)
-
-    def _bytes_moved(self) -> dict[str, float]:
-        """KV that went over the link, each way."""
-        size = self.config.block_size * self.model.kv_bytes
-        return {
-            "swapped_out_bytes": self.collector.swapped_out_blocks * size,
-            "swapped_in_bytes": self.collector.swapped_in_blocks * size,
-        }
 
     def _found(self) -> dict[str, float | None]:
         """Tokens of prompts that were found in the cache, of those that requests were admitted with."""
@@ -184,6 +180,7 @@ class Simulation:
         if name in GIVING_UP:
             record = cast("Record", arguments[0])
             live = self.live[self.scheduler.of[record].name]
+            self.decodes.put_back(live)
             self.collector.recomputed_tokens += live.computed
             live.computed = 0
 
@@ -282,7 +279,6 @@ class Simulation:
                 prefix_names=prompt_names(arrival, self.config.block_size) if self.shares else (),
             )
         )
-
         if isinstance(answer, Rejected):
             self.rejected.append((arrival.request_id, answer.reason))
             return
@@ -298,7 +294,7 @@ class Simulation:
 
     def _end(self, finished: Finished) -> None:
         """A request has ended; it must have generated exactly what the workload says."""
-        live = self.live.pop(finished.request_id)
+        self.decodes.put_back(live := self.live.pop(finished.request_id))
         self.finished += 1
         if self.service is not None:
             self.service.end(finished.request_id)
@@ -354,9 +350,11 @@ class Simulation:
         """Counts what the step computes; its seconds."""
         collector = self.collector
         groups = plan.scheduled_seq_groups
-        pairs = filled = 0
-        for row in groups:
+        pairs = 0
+        filled, others = self.decodes.schedule(groups.second)
+        for row in (*groups.first, *others):
             live = self.live[row.request_id]
+            self.decodes.put_back(live)
             collector.schedule(row.request_id, self.now)
             if self.shares and row.start and not live.computed:
                 live.computed = row.start  # found in the cache, after a recompute too
@@ -380,19 +378,23 @@ class Simulation:
 
     def _commit(self, plan: Plan) -> None:
         """Samples for everybody whom the step sampled for, and lets end who has generated all."""
-        sampled: list[int | list[list[int]]] = []
-        stopped: list[int] = []
+        sampled: list[int | list[list[int]]] = [0] * len(plan.sampling)
         dropped = set(self.scheduler.dropped(plan))
-        for position, row in enumerate(plan.sampling):
+        stopped, others = self.decodes.sample(plan, dropped, self.now)
+        for position in others:
+            row = plan.sampling[position]
             live = self.live.get(row.request_id)
-            if live is None or position in dropped or live.done(row.branch):
-                sampled.append(0)  # it ended while the step was in flight, or lost its KV
-                continue
+            if live is None:
+                continue  # it ended while the step was in flight
+            self.decodes.put_back(live)
+            if position in dropped or live.done(row.branch):
+                continue  # it lost its KV, or its branch has ended
             lengths = self.sampler.lengths(live, row)
-            sampled.append(0 if lengths == [1] else [[0] * length for length in lengths])
+            if lengths != [1]:
+                sampled[position] = [[0] * length for length in lengths]
             self.collector.tokens(row.request_id, live.fresh, self.now)
             if live.done(row.branch) and live.generated[row.branch] < live.cap:
                 stopped.append(position)
-        for finished in self.called.commit(plan, sampled, stopped):
+        for finished in self.called.commit(plan, sampled, sorted(stopped)):
             self._end(finished)
         self.watch.committed()
