@@ -90,8 +90,9 @@ PREMISES: dict[str, Premise] = {
             "a tenant's requests are first admitted in the order of their arrival, so that those "
             "that were admitted and have not ended never have more sequences than run at once",
             "guard",
-            "`TenantQueue` asks one heap for each tenant, whose order is proved to be that of arrival; "
-            "off if `bypass` is above 0",
+            "`TenantQueue` asks one heap for each tenant, whose order is proved to be that of arrival, and "
+            "`progress.seats_of` gives no request more seats than it had; off if `bypass` is above 0, and from "
+            "`restart` of a request with several sequences on, which makes all of them again",
         ),
         Premise(
             "F10",

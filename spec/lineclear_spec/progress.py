@@ -27,7 +27,9 @@ __all__ = [
     "least_tokens",
     "may_be_displaced",
     "may_be_passed",
+    "may_fork",
     "room",
+    "seats_of",
     "share_of",
     "tokens_left",
     "wanted_blocks",
@@ -156,6 +158,23 @@ def tokens_left(budget: Any, scheduled: Any, steady: Any, promised: Any) -> Any:
 def room(free: Any, due: Any, kept: Any, seats: Any, taken: Any, tokens: Any) -> Need:
     """What there is for requests that enter: blocks that no running sequence is due, seats and tokens."""
     return Need(free - due - kept, seats - taken, tokens)
+
+
+def seats_of(most: Any, width: Any, made: Any, may_fork_later: Any) -> Any:
+    """Seats of a request that runs: one for each sequence that it has, and for each still to be made.
+
+    Args:
+        most: sequences that it may have at once.
+        width: sequences that it has.
+        made: sequences that it ever had.
+        may_fork_later: it may have others in the place of those that ended, so that it keeps every seat.
+    """
+    return either(may_fork_later, most, width + larger(0, most - made))
+
+
+def may_fork(width: Any, more: Any, seats: Any) -> Any:
+    """Whether a request of so many sequences may have so many more, less those that are pruned, in its seats."""
+    return width + more <= seats
 
 
 def asked_tokens(tokens: Any, budget: Any) -> Any:

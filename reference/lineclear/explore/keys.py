@@ -88,6 +88,7 @@ def world_key(world: World) -> tuple[Any, ...]:
         (*table[:RETIRED], *table[RETIRED + 1 :]),
         world.arrived,
         tuple([(e.priority, min(e.bypassed, most), displaceable(e)) for e in live]),
+        tuple([(e.may_fork_later, max(0, e.n - e.branches_made)) for e in live if e.n > 1]),
         tuple([rank[e.record] for e in sorted(live, key=lambda e: e.order)]),
         tuple([rank[e.record] for e in sorted(live, key=lambda e: e.rank)]),
         tuple([rank[e.record] for e in sorted(scheduler.queue, key=lambda e: e.place)]),

@@ -214,7 +214,7 @@ def special() -> list[SearchBounds]:
                 "max_num_batched_tokens": 5,
                 "max_model_len": 9,
             },
-            (RequestShape(3, 5, 2), RequestShape(2, 6, 2, priority=1)),
+            (RequestShape(3, 5, 2, later=True), RequestShape(2, 6, 2, priority=1, later=True)),
         ),
         *[
             (
@@ -245,6 +245,16 @@ def special() -> list[SearchBounds]:
                 RequestShape(1, 7, 3),
                 RequestShape(7, 1, priority=1),
                 RequestShape(6, 1, priority=2),
+            ),
+        ),
+        (
+            "branches that end give their seats back",
+            {"num_gpu_blocks": 30, "max_num_seqs": 4, "max_model_len": 8},
+            (
+                RequestShape(1, 6, 3),
+                RequestShape(1, 6, 3, later=True),
+                RequestShape(1, 5, 2, priority=1),
+                RequestShape(1, 4),
             ),
         ),
     ]

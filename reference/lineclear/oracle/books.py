@@ -12,6 +12,7 @@ from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from lineclear.oracle.rules import Undone
+from lineclear.oracle.state import live_of
 from lineclear.oracle.work import most_blocks
 from lineclear.request import InvalidRequest, Rejected, Request
 from lineclear_spec.lifecycle import Phase
@@ -109,7 +110,7 @@ def check_books(scheduler: Scheduler, live: Iterable[Hashable]) -> None:
         if not some <= of:
             raise Undone("ended", f"{what}: {some - of} ended")
     check_heaps(scheduler)
-    seats = sum(entry.n for entry in running)
+    seats = sum(live_of(scheduler, entry, {}, False).seats for entry in running)
     if scheduler.seats != seats:
         raise Undone("seats", f"{scheduler.seats} are taken, and it should be {seats}")
     ranks = sorted(entry.rank for entry in running)

@@ -31,7 +31,7 @@ from lineclear.oracle.rules import Undone
 from lineclear.oracle.state import OracleSequence, OracleState, live_of, observe
 from lineclear.oracle.step import Expected
 from lineclear.oracle.step_judge import check_levels, counters_of, judge
-from lineclear.request import Accepted, Rejected, Request
+from lineclear.request import Accepted, Rejected, Request, SampledError
 from lineclear_spec.lifecycle import Phase
 
 if TYPE_CHECKING:
@@ -158,6 +158,8 @@ class Oracle:
         state = observe(scheduler)
         counters = scheduler.counters
         before = counters.generated_tokens, sum(counters.finished.values())
+        if plan.step in memory.issued:
+            self._refuses_forks(plan, state)
         finished = scheduler.commit(plan, sampled, stops)
         if plan.step is None:
             return finished
@@ -260,6 +262,28 @@ class Oracle:
         for name in expected.void:
             memory.void[name] = (memory.live[name], expected.state.steps)
         return plan
+
+    def _refuses_forks(self, plan: Plan, state: OracleState) -> None:
+        """A group may not fork into a sequence more than it has seats, and nothing changes.
+
+        Raises:
+            Undone: such a commit is accepted, or leaves a trace.
+        """
+        lives = {live.name: live for live in state.lives if live.n > 1}
+        for position, row in enumerate(plan.sampling):
+            live, issued = lives.get(row.request_id), self.memory.issued[plan.step]
+            if live is None or issued.get(live.name) != live.number:
+                continue
+            if all(branch.number != row.branch for branch in live.branches):
+                continue
+            sampled: list[Any] = [0] * len(plan.sampling)
+            sampled[position] = [[0]] * (live.seats - len(live.branches) + 2)
+            try:
+                self.scheduler.commit(plan, sampled)
+            except SampledError:
+                compare(self.scheduler, state, {})
+                return
+            raise Undone("seats", f"request {live.name!r} forks beyond its {live.seats} seats")
 
     # ---- what is remembered --------------------------------------------------------------------
 

@@ -33,7 +33,8 @@ RULES: Mapping[str, str] = MappingProxyType(
         "service": "every sequence that runs and has its blocks is in the plan while tokens are left",
         "shares": "decodes take their tokens first, unfinished prompts share the rest in order",
         "blocks": "a request is charged the blocks that its tokens need, and no more",
-        "seats": "a request that runs occupies as many seats as it may have sequences, no other any",
+        "seats": "a request that runs has a seat for each sequence, and for each that is still to be made; it "
+        "keeps all if it may fork later; no other has any, and none forks beyond its seats",
         "reason": "a step that admits nothing for a reason of its own says which",
         "counts": "what a step did is counted",
         "ended": "a request that ended is in no plan, no queue and no table",

@@ -102,6 +102,13 @@ class OracleRequest:
         return self.copy != 0
 
     @property
+    def seats(self) -> int:
+        """Seats that it has or needs: all of them, less those of branches that ended for good."""
+        if self.user.may_fork_later:
+            return self.n
+        return max(len(self.branches), self.n - len(self.outputs))
+
+    @property
     def tokens(self) -> int:
         """Known tokens of all its sequences."""
         return sum(branch.known for branch in self.branches)
@@ -170,8 +177,8 @@ class OracleState:
 
     @property
     def seats_free(self) -> int:
-        """Sequences that may run besides those that requests which run may have."""
-        return self.config.max_num_seqs - sum(live.n for live in self.of_phase(Phase.RUNNING))
+        """Sequences that may run besides those for which requests that run have seats."""
+        return self.config.max_num_seqs - sum(live.seats for live in self.of_phase(Phase.RUNNING))
 
     def take(self, blocks: int) -> list[int]:
         """Names of so many new blocks."""

@@ -231,7 +231,7 @@ class Expected:
         gone = sum(len(live.blocks) for live in without)
         grown = sum(work.blocks for live in rest for work in works[live])
         kept = self.kept if rest else 0
-        seats = self.state.seats_free + sum(live.n for live in without)
+        seats = self.state.seats_free + sum(live.seats for live in without)
         tokens = self.config.max_num_batched_tokens
         for work in in_order_of_service([work for live in rest for work in works[live]]):
             share = self.share(work)

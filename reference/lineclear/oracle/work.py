@@ -136,7 +136,7 @@ def demand(state: OracleState, live: OracleRequest, swapped: bool) -> Demand:
         works = work_of(state, live)
         blocks = len(live.blocks) + sum(work.blocks for work in works)
         tokens = sum(work.tokens if work.decodes or not cut else 1 for work in works)
-        return Demand(blocks, live.n, min(max(tokens, 1), config.max_num_batched_tokens))
+        return Demand(blocks, live.seats, min(max(tokens, 1), config.max_num_batched_tokens))
     leader, *others = live.branches
     tokens = leader.known
     if not others:  # a step in flight may bring it another token, which is computed with the rest
@@ -144,4 +144,4 @@ def demand(state: OracleState, live: OracleRequest, swapped: bool) -> Demand:
     blocks = ceil_div(tokens, size)
     for branch in others:  # which share the full blocks of the prompt
         blocks += ceil_div(branch.known, size) - live.prompt // size
-    return Demand(blocks, live.n, min(1 if cut else tokens, config.max_num_batched_tokens))
+    return Demand(blocks, live.seats, min(1 if cut else tokens, config.max_num_batched_tokens))

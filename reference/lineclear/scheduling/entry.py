@@ -12,6 +12,7 @@ from lineclear.policies.view import View
 from lineclear.request import Output, Request
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
+from lineclear_spec.progress import seats_of
 from lineclear_spec.records import Request as Record
 from lineclear_spec.records import Sequence
 
@@ -37,6 +38,7 @@ class Entry:
         "first",
         "hints",
         "kept_a_token",
+        "may_fork_later",
         "n",
         "name",
         "number",
@@ -51,6 +53,7 @@ class Entry:
         "rank",
         "record",
         "review",
+        "seats_taken",
         "since",
         "started",
     )
@@ -74,6 +77,8 @@ class Entry:
         """
         self.name = user.request_id
         self.n = user.n
+        self.may_fork_later = user.may_fork_later
+        self.seats_taken = 0  # of those that may run at once, while it runs
         self.prompt = user.prompt_tokens  # the caller's; the record's is longer after a restart
         self.priority = user.priority
         self.arrival_time = user.arrival_time
@@ -104,6 +109,15 @@ class Entry:
         self.rank = self.order if rank is None else (*rank, self.number)
 
     @property
+    def seats(self) -> int:
+        """Seats that it needs to run, of those that may run at once."""
+        if self.n == 1:
+            return 1
+        width = self.record.width
+        seats: int = seats_of(self.n, width, self.branches_made, self.may_fork_later)
+        return seats
+
+    @property
     def tenant(self) -> Hashable:
         """The tenant that its service is charged to."""
         return None if self.hints is None else self.hints[0]
@@ -119,6 +133,7 @@ class Entry:
                 prompt_tokens=prompt,
                 max_tokens=limit - prompt,
                 n=self.n,
+                may_fork_later=self.may_fork_later,
                 priority=self.priority,
                 arrival_time=self.arrival_time,
                 tenant=tenant,

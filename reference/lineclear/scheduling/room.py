@@ -86,7 +86,7 @@ class Room:
             growth = sum([job.blocks for job in jobs])
             tokens = sum([least_tokens(job.tokens, job.decode, chunked) for job in jobs])
             tokens = asked_tokens(larger(1, tokens), self.config.max_num_batched_tokens)
-            return Need(record.blocks + growth, entry.n, tokens)
+            return Need(record.blocks + growth, entry.seats, tokens)
         leader, *others = record.members
         # A step that is in flight may still sample a token for a request that was preempted
         # meanwhile: it is computed with the others.
@@ -97,7 +97,7 @@ class Room:
         blocks = ledger.need(tokens) - self.saved(leader)
         blocks += sum([beside(ledger.need(branch.known_tokens), full) for branch in others])
         tokens = asked_tokens(1 if chunked else tokens, self.config.max_num_batched_tokens)
-        return Need(blocks, entry.n, tokens)
+        return Need(blocks, entry.seats, tokens)
 
     def have(self, watermark: bool = True) -> Need:
         """The resources for admission: the watermark is kept only while something runs."""

@@ -330,7 +330,7 @@ class Step:
         def gain(entry: Entry) -> Need:
             steady = sum([sequence.steady for sequence in entry.record.members])
             most = ledger.worst_case(entry.record)
-            own = Need(self.cache.gain(entry.record) + due[entry], entry.n, steady, most)
+            own = Need(self.cache.gain(entry.record) + due[entry], entry.seats_taken, steady, most)
             return own + uses.get(entry, Need())
 
         victims = self.victims.choose(from_the_last(), gain, have - planned, want)

@@ -127,7 +127,7 @@ class Run:
         """One token; a group that has room for a branch may fork."""
         entry = scheduler.entries.get(row.request_id)
         alone = sum(r.request_id == row.request_id for r in plan.sampling) == 1
-        forks = entry is not None and alone and len(entry.record.members) < entry.n
+        forks = entry is not None and alone and len(entry.record.members) < entry.seats
         return [[0], [0]] if forks and draw.random() < 0.5 else 0
 
 

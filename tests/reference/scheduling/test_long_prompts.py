@@ -59,7 +59,7 @@ def unfinished(threshold: int) -> tuple[int, int]:
             for row in oldest.sampling:
                 entry = scheduler.entries.get(row.request_id)
                 rows = sum(other.request_id == row.request_id for other in oldest.sampling)
-                forks = entry is not None and rows == 1 and len(entry.record.members) < entry.n
+                forks = entry is not None and rows == 1 and len(entry.record.members) < entry.seats
                 answers.append([[0], [0]] if forks else 0)
             scheduler.commit(oldest, answers)
     return len(scheduler.entries), scheduler.counters.generated_tokens - kept
