@@ -75,7 +75,7 @@ class Config:
         max_model_len: tokens a sequence may have, prompt included.
         enable_chunked_prefill: whether a prompt may be computed in several steps.
         long_prefill_token_threshold: tokens that one prompt may take of a step while others could use
-            them; 0 is no limit. It needs chunked prefill, and costs theorems: `--guarantees` names them.
+            them; 0 is no limit. It needs chunked prefill; bounds on progress are larger: `--guarantees`.
         num_lookahead_slots: drafted tokens a decode may verify besides its own.
         watermark: share of the GPU pool that admission leaves free while anything runs.
         schedule_conservativeness: share of the tokens that running requests may still generate, at most

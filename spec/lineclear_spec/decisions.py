@@ -100,7 +100,8 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
     given = progress.chunk(tokens, left, chunked)
     asked_for = whole("share_of_a_prompt")
     first_gets = progress.chunk(progress.share_of(tokens, False, most), budget - dealt, True)
-    displacing, kept = truth("entered_by_displacing"), truth("kept_a_token")
+    displacing, kept = truth("displacing"), truth("kept_a_token")
+    lacking = truth("lacking")
     parallel, width, made, forks, prunes, stops = map(
         whole, ("parallel", "width", "made", "forks", "prunes", "stops")
     )
@@ -245,8 +246,27 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             raw(
                 implies(
                     both(displacing, negate(kept)),
-                    negate(progress.may_be_displaced(displacing, kept)),
+                    negate(
+                        progress.may_be_displaced(progress.is_sheltered(displacing, lacking), kept)
+                    ),
                 )
+            ),
+        ),
+        (
+            "a request that entered beside a prompt that lacks tokens is not displaced before it has kept one",
+            raw(
+                implies(
+                    both(lacking, negate(kept)),
+                    negate(
+                        progress.may_be_displaced(progress.is_sheltered(displacing, lacking), kept)
+                    ),
+                )
+            ),
+        ),
+        (
+            "beside a prompt that lacks tokens no request enters that may grow before it keeps a token",
+            raw(
+                implies(both(lacking, width >= 2), negate(progress.enters_beside(lacking, width)))
             ),
         ),
         (
@@ -281,7 +301,8 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             "any other request may be displaced",
             raw(
                 implies(
-                    any_of(negate(displacing), kept), progress.may_be_displaced(displacing, kept)
+                    any_of(both(negate(displacing), negate(lacking)), kept),
+                    progress.may_be_displaced(progress.is_sheltered(displacing, lacking), kept),
                 )
             ),
         ),

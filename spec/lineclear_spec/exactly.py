@@ -65,6 +65,17 @@ def who_enters(whole: Callable[[str], Any], truth: Callable[[str], Any]) -> list
             ),
         ),
         (
+            "a request that displaces, or enters beside a prompt that could use more, is sheltered, and no other",
+            same(
+                progress.is_sheltered(displaced, blocked),
+                negate(both(negate(displaced), negate(blocked))),
+            ),
+        ),
+        (
+            "beside a prompt that could use more, requests enter that have one sequence, and no others",
+            same(progress.enters_beside(blocked, width), implies(blocked, negate(width >= 2))),
+        ),
+        (
             "sequences are added if and only if there are seats for them",
             same(progress.may_fork(width, more, seats), seats - width >= more),
         ),

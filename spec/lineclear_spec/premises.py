@@ -57,7 +57,7 @@ PREMISES: dict[str, Premise] = {
         ),
         Premise(
             "F5",
-            "tokens are dealt in the policy's order, and every decode gets one",
+            "tokens are dealt in the policy's order, to each prompt up to its share, and every decode gets one",
             "monitored",
             "the budget is a guard: `Config` demands max_num_batched_tokens >= max_num_seqs * "
             "(1 + num_lookahead_slots), `progress.share_of` and `chunk` deal; the order is `step.py`'s, "
@@ -113,9 +113,11 @@ PREMISES: dict[str, Premise] = {
         ),
         Premise(
             "F12",
-            "a request that entered by displacing others is not displaced before it has kept a token",
+            "a request that entered by displacing others, or beside a prompt that could use more than its share, "
+            "is not displaced before it has kept a token, and beside such a prompt none of several sequences enters",
             "guard",
-            "`progress.may_be_displaced`, asked in `step.py` of every candidate",
+            "`progress.is_sheltered`, `may_be_displaced` and `enters_beside`, asked in `step.py` of each that enters "
+            "and of every candidate",
         ),
         Premise(
             "F13",

@@ -137,8 +137,8 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "a prompt that enters may take all tokens that are left": (
         "scheduling/step.py",
-        "self._prefill(job, self._chunk(self._share(job)))",
-        "self._prefill(job, self._chunk(job.tokens))",
+        "            self._prefill(job, self._chunk(share))",
+        "            self._prefill(job, self._chunk(job.tokens))",
     ),
     "victims are spared the least important first": (
         "scheduling/victims.py",
@@ -270,8 +270,23 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "no request is sheltered": (
         "scheduling/transitions.py",
-        "        entry.entered_by_displacing = displacing\n",
-        "        entry.entered_by_displacing = False\n",
+        "        entry.sheltered = sheltered\n",
+        "        entry.sheltered = False\n",
+    ),
+    "who enters beside a prompt that lacks tokens is not sheltered": (
+        "scheduling/step.py",
+        "is_sheltered(displacing, self.lacking)",
+        "is_sheltered(displacing, False)",
+    ),
+    "branches enter beside a prompt that lacks tokens": (
+        "scheduling/step.py",
+        "enters_beside(self.lacking, entry.record.width)",
+        "enters_beside(self.lacking, 1)",
+    ),
+    "a prompt that enters and could use more is forgotten": (
+        "scheduling/step.py",
+        "            share = self._share(job)\n            self.lacking = self.lacking or lacks(share, job.tokens)\n",
+        "            share = self._share(job)\n",
     ),
     "the virtual time stands still when no tenant waits": (
         "policies/vtc.py",

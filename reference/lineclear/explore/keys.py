@@ -107,7 +107,7 @@ def world_key(world: World) -> tuple[Any, ...]:
 
 def displaceable(entry: Any) -> bool:
     """Whether it may be displaced while it runs: all that the future asks of how it entered."""
-    answer: bool = may_be_displaced(entry.entered_by_displacing, entry.kept_a_token)
+    answer: bool = may_be_displaced(entry.sheltered, entry.kept_a_token)
     return answer
 
 

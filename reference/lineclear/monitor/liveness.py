@@ -150,8 +150,7 @@ class Watch:
         failed copy starts it anew.
         """
         config = self.scheduler.config
-        capped = config.long_prefill_token_threshold and config.enable_chunked_prefill
-        if not self.static or config.bypass or config.swapped_first or config.lacking or capped:
+        if not self.static or config.bypass or config.swapped_first or config.lacking:
             return None
         shares = hasattr(self.scheduler.policy, "share")
         sizes = Sizes(self.largest, self.largest, self.longest_output, self.widest, self.most_live)
@@ -165,8 +164,7 @@ class Watch:
         """
         scheduler = self.scheduler
         config = scheduler.config
-        capped = config.long_prefill_token_threshold and config.enable_chunked_prefill
-        if config.lacking or config.rules != "lineclear" or capped:
+        if config.lacking or config.rules != "lineclear":
             return None
         shares, changes = hasattr(scheduler.policy, "share"), scheduler.reviews is not None
         if shares and config.bypass:

@@ -143,7 +143,7 @@ def check_heaps(scheduler: Scheduler) -> None:
 
 
 def check_shelters(scheduler: Scheduler, sheltered: Iterable[Hashable]) -> None:
-    """Exactly those that displaced another and have kept no token since may not be displaced.
+    """Exactly those that are sheltered, and have kept no token since, may not be displaced.
 
     Held after every call, and not when the next displacement is decided: a request that would be spared
     wrongly, or not be spared, is seen although no head of the queue asks for its place.
@@ -153,7 +153,7 @@ def check_shelters(scheduler: Scheduler, sheltered: Iterable[Hashable]) -> None:
     """
     names = set(sheltered)
     for entry in scheduler.running.entries.values():
-        spared = not may_be_displaced(entry.entered_by_displacing, entry.kept_a_token)
+        spared = not may_be_displaced(entry.sheltered, entry.kept_a_token)
         if spared != (entry.name in names):
             what = "is spared" if spared else "is not spared"
             raise Undone(

@@ -253,8 +253,7 @@ class Oracle:
             own.sampled(tenant[row[0]] for row in expected.rows if row[5])
         if not scheduler.policy_failures:
             check_levels(scheduler)
-        if expected.displaced:
-            memory.sheltered[expected.admitted[0]] = None
+        memory.sheltered.update(dict.fromkeys(expected.sheltered))
         self._books()
         self.judged += 1
         if expected.reason:
@@ -344,7 +343,8 @@ class Memory:
     Attributes:
         live: requests that were accepted and have not ended, with the number of their arrival.
         aborted: ids of requests that were aborted since the last plan.
-        sheltered: requests that displaced another and have kept no token since.
+        sheltered: requests that displaced another, or entered beside a prompt that could use more than its
+            share, and have kept no token since.
         void: by request, its number and the last step whose samples are worthless for it.
         charges: what tenants were served.
         issued: by step in flight, what was live when it was issued.

@@ -49,7 +49,8 @@ LIMITS: Mapping[str, str] = MappingProxyType(
     {
         "pause_after_preemption": "a step that preempted for growth admits nothing",
         "displaced": "a step that displaced admits the head alone",
-        "prefill_first": "nothing is admitted while a prompt that runs lacks tokens of its share",
+        "prefill_first": "nothing is admitted while a prompt that runs lacks tokens of its share, and no request "
+        "of several sequences while one could use more",
         "head of the line": "nothing passes a request that does not fit, more often than bypass says",
         "watermark": "admission leaves blocks free while anything runs",
         "capacity": "if that is asked for, all that run fit together with the most that each may need",
@@ -58,7 +59,8 @@ LIMITS: Mapping[str, str] = MappingProxyType(
         "leader first": "after a recompute branches wait for the prompt of their leader",
         "share": "a prompt takes no more than the threshold, and than its policy lets it, while others "
         "could use the tokens",
-        "shelter": "a request that displaced another is not displaced before it has kept a token",
+        "shelter": "a request that displaced another, or entered beside a prompt that could use more than its "
+        "share, is not displaced before it has kept a token",
     }
 )
 

@@ -72,7 +72,7 @@ class OracleRequest:
         review: the step before which the policy looks at it again, or -1.
         made: branches that it ever had.
         outputs: branches that ended.
-        protected: it displaced another and has kept no token since.
+        protected: it is sheltered: see `Memory`.
     """
 
     record: Record
@@ -190,7 +190,7 @@ def observe(scheduler: Scheduler, protected: Iterable[Hashable] = ()) -> OracleS
 
     Args:
         scheduler: whose.
-        protected: requests that displaced another and have kept no token since.
+        protected: requests that are sheltered: see `Memory`.
     """
     listed = {sequence: k for k, sequence in enumerate(scheduler.explicit)}
     entries = sorted(scheduler.entries.values(), key=lambda entry: entry.number)

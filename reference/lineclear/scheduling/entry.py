@@ -34,7 +34,6 @@ class Entry:
         "branches_made",
         "bypassed",
         "cell",
-        "entered_by_displacing",
         "first",
         "hints",
         "kept_a_token",
@@ -54,6 +53,7 @@ class Entry:
         "record",
         "review",
         "seats_taken",
+        "sheltered",
         "since",
         "started",
     )
@@ -100,7 +100,7 @@ class Entry:
         self.branches_made = 1
         self.outputs: list[Output] | None = None
         self.preemptions = self.bypassed = 0  # how often; requests behind it that were let pass
-        self.entered_by_displacing = False  # it runs, and others were preempted for it to enter
+        self.sheltered = False  # it runs, and keeps a token before it is displaced
         self.kept_a_token = False  # it has learned a token since it runs
 
     def set_order(self, key: tuple[Any, ...], rank: tuple[Any, ...] | None) -> None:

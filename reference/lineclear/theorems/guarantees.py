@@ -112,10 +112,6 @@ def lost_premises(config: Config, workload: Workload | None = None) -> list[Lost
     lost: list[Lost] = []
     if config.bypass:
         lost += [Lost(name, f"{BYPASS} {config.bypass}") for name in ("F2", "F9")]
-    if config.long_prefill_token_threshold and config.enable_chunked_prefill:
-        setting = f"long_prefill_token_threshold {config.long_prefill_token_threshold}"
-        why = "requests enter while a prompt that runs lacks tokens"
-        lost.append(Lost("F5", setting, why))
     policy = make(config.scheduling_policy, dict(config.policy_options))
     swaps = config.num_cpu_blocks > 0 and config.preemption_mode != "recompute"
     if config.swapped_first and swaps and not isinstance(policy, TenantPolicy):
