@@ -37,10 +37,10 @@ request is admitted while a running prompt lacks tokens, so that everybody waits
 chunked prefill.
 
 What is proved: with chunking the first prompt in the order gets its share, or all that the decodes leave
-(`lineclear prove decisions`). What is lost: a request may enter while one that runs lacks tokens of its prompt.
-Premise F5 is lost, and the theorems on progress that rest on it: `lineclear simulate --guarantees` names
-them. A policy whose order turns round in every step can then keep all from progress; no run of a built-in
-policy is known that does.
+(`lineclear prove decisions`). A request that enters while a prompt could use more than its share is not displaced
+before it has kept a token, and one that goes on with several sequences waits until no prompt lacks tokens (premise
+F12).
+So the theorems on progress hold with the limit too, within other bounds: `lineclear simulate --guarantees` states them.
 
 Each row is one run, TTFT the time to a request's first token and TPOT the time for each one after it,
 in seconds, first with the threshold 0, then with 2,048, a quarter of a step. Times are simulated, so that

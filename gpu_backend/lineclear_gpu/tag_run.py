@@ -149,6 +149,7 @@ class TagRun:
                 max_tokens=draw.randint(1, load.output),
                 n=n,
                 priority=draw.randint(0, 2),
+                may_fork_later=n > 1 and self.life % 2 == 0,
             )
             tokens = None if self.names is None else self._prompt(prompt)
             if self._add(request, tokens or []):
@@ -316,9 +317,10 @@ class TagRun:
                 sampled.append(token)
                 continue
             width = entry.record.width + more[name]
+            room = entry.seats - width
             new = [token]
-            if entry.n > width and draw.random() < load.fork:
-                new += [draw.randrange(1 << 20) for _ in range(draw.randint(1, entry.n - width))]
+            if room > 0 and draw.random() < load.fork:
+                new += [draw.randrange(1 << 20) for _ in range(draw.randint(1, room))]
             elif width > 1 and draw.random() < load.prune:
                 new = []
                 self.figures.events["prune"] += 1

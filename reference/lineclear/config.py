@@ -78,7 +78,7 @@ class Config:
             step may be computed again in several; without it a request whose last recompute might not
             fit into max_num_batched_tokens is rejected. It costs theorems: `--guarantees` names them.
         long_prefill_token_threshold: tokens that one prompt may take of a step while others could use
-            them; 0 is no limit. It needs chunked prefill, and costs theorems: `--guarantees` names them.
+            them; 0 is no limit. It needs chunked prefill; bounds on progress are larger: `--guarantees`.
         num_lookahead_slots: drafted tokens a decode may verify besides its own.
         watermark: share of the GPU pool that admission leaves free while anything runs.
         schedule_conservativeness: share of the tokens that running requests may still generate, at most

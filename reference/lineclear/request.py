@@ -116,6 +116,9 @@ class Request:
             the tokens of the block, all tokens before it, and whatever else its KV depends on (adapter,
             images, a salt that keeps tenants apart) are equal. Names are whole numbers of at least 1;
             none means that the request neither finds blocks nor lets its own be found.
+        may_fork_later: whether branches may fork in the place of others that ended in an earlier step (beam
+            search whose width shrinks and grows): then it keeps n seats until it ends. Otherwise a branch
+            that ends gives its seat to other requests.
     """
 
     request_id: Hashable
@@ -128,6 +131,7 @@ class Request:
     predicted_tokens: int | None = None
     deadline: float | None = None
     prefix_names: tuple[int, ...] = ()
+    may_fork_later: bool = False
 
     def __init__(
         self,
@@ -142,6 +146,7 @@ class Request:
         predicted_tokens: int | None = None,
         deadline: float | None = None,
         prefix_names: Iterable[int] = (),
+        may_fork_later: bool = False,
     ) -> None:
         """Rejects invalid sizes."""
         if not (
@@ -177,6 +182,9 @@ class Request:
         set_predicted(self, predicted_tokens)
         set_deadline(self, deadline)
         set_names(self, checked_names(prefix_names) if prefix_names else ())
+        if may_fork_later is not False and may_fork_later is not True:
+            raise InvalidRequest(f"may_fork_later must be true or false, not {may_fork_later!r}")
+        set_later(self, may_fork_later)
 
 
 # A frozen class refuses ordinary assignments; its slots' own setters cost half of what
@@ -192,6 +200,7 @@ class Request:
     set_predicted,
     set_deadline,
     set_names,
+    set_later,
 ) = (getattr(Request, field.name).__set__ for field in fields(Request))
 
 

@@ -15,7 +15,7 @@ import z3
 
 from lineclear_spec import progress, queries
 from lineclear_spec.conditional import on_formulas
-from lineclear_spec.decisions import everywhere, whole
+from lineclear_spec.decisions import everywhere, truth, whole
 from lineclear_spec.entering import STEP
 from lineclear_spec.invariants import GPU
 from lineclear_spec.invariants.clause import RUNNING, SWAPPED, WAITING
@@ -40,8 +40,10 @@ def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
     budget, last = s.max_num_batched_tokens, s.limit(r) - 1
     exist, lookahead = z3.Int("exist"), z3.Int("lookahead")
     text = raw(on_formulas(queries.worst_case)(ledger, record))
-    one = z3.And(s.parallel(r) == 1, s.worst_case(r) == text, s.blocks(r) == s.length(leader))
-    resting, saved = z3.Int("resting"), z3.Int("saved")
+    resting, saved, made = z3.Int("resting"), z3.Int("saved"), z3.Int("made")
+    one = z3.And(
+        s.parallel(r) == 1, s.worst_case(r) == text, s.blocks(r) == s.length(leader), made >= 1
+    )
     empty = z3.And(
         s.free(GPU) + resting == s.total(GPU), saved >= 0, s.batch_size == 0, s.step_tokens == 0
     )
@@ -58,6 +60,8 @@ def admission() -> tuple[list[Any], list[tuple[str, Any]]]:
         max_num_batched_tokens=Term(budget),
         resting=Term(resting),
         saved=Term(saved),
+        made=Term(made),
+        may_fork_later=truth("may_fork_later"),
     )
     step = STEP[0](ledger, settings)
     have, waits = step.have(), step.waits(record, only)
@@ -112,7 +116,10 @@ def exact_room() -> tuple[list[Any], list[tuple[str, Any]]]:
         max_num_batched_tokens=Term(budget),
         resting=whole("resting"),
         saved=whole("saved"),
+        made=whole("made"),
+        may_fork_later=truth("may_fork_later"),
     )
+    seats = raw(progress.seats_of(Term(s.parallel(r)), 1, settings.made, settings.may_fork_later))
     step = STEP[0](ledger, settings)
     have, wants = step.have(), step.waits(record, only)
     exist, lookahead = z3.Int("exist"), z3.Int("lookahead")
@@ -144,7 +151,7 @@ def exact_room() -> tuple[list[Any], list[tuple[str, Any]]]:
                 z3.And(
                     raw(wants.blocks)
                     == NEED(raw(computed_on_admission(only, last))) - z3.Int("saved"),
-                    raw(wants.seats) == s.parallel(r),
+                    raw(wants.seats) == seats,
                     raw(wants.tokens)
                     == z3.If(
                         z3.Or(s.chunked, z3.And(s.cut_long, known > budget)),
@@ -158,7 +165,7 @@ def exact_room() -> tuple[list[Any], list[tuple[str, Any]]]:
             "a swapped request of one sequence wants the blocks that it has and its growth",
             z3.And(
                 raw(returns.blocks) == s.blocks(r) + raw(job.blocks),
-                raw(returns.seats) == s.parallel(r),
+                raw(returns.seats) == seats,
             ),
         ),
     ]

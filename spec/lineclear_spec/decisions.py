@@ -100,7 +100,16 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
     given = progress.chunk(tokens, left, chunked)
     asked_for = whole("share_of_a_prompt")
     first_gets = progress.chunk(progress.share_of(tokens, False, most), budget - dealt, True)
-    displacing, kept = truth("entered_by_displacing"), truth("kept_a_token")
+    displacing, kept = truth("displacing"), truth("kept_a_token")
+    lacking = truth("lacking")
+    parallel, width, made, forks, prunes, stops = map(
+        whole, ("parallel", "width", "made", "forks", "prunes", "stops")
+    )
+    later = truth("may_fork_later")
+    shape = both(width >= 0, width <= made, width <= parallel)
+    seats = progress.seats_of(parallel, width, made, later)
+    further = width + forks - prunes
+    after = progress.seats_of(parallel, further - stops, made + forks, later)
     # Of a step in which the first of those that run takes all tokens and is no victim: what others
     # plan to take, and what the victims among them give up.
     takes, planned, gives, asks, most_blocks = map(
@@ -237,7 +246,54 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             raw(
                 implies(
                     both(displacing, negate(kept)),
-                    negate(progress.may_be_displaced(displacing, kept)),
+                    negate(
+                        progress.may_be_displaced(progress.is_sheltered(displacing, lacking), kept)
+                    ),
+                )
+            ),
+        ),
+        (
+            "a request that entered beside a prompt that lacks tokens is not displaced before it has kept one",
+            raw(
+                implies(
+                    both(lacking, negate(kept)),
+                    negate(
+                        progress.may_be_displaced(progress.is_sheltered(displacing, lacking), kept)
+                    ),
+                )
+            ),
+        ),
+        (
+            "beside a prompt that lacks tokens no request enters that may grow before it keeps a token",
+            raw(
+                implies(both(lacking, width >= 2), negate(progress.enters_beside(lacking, width)))
+            ),
+        ),
+        (
+            "a request has a seat for each of its sequences, and no more seats than it may have sequences",
+            raw(implies(shape, both(width <= seats, seats <= parallel))),
+        ),
+        (
+            "what a step samples leaves a request no more seats than it had, and no fewer than sequences",
+            raw(
+                implies(
+                    both(
+                        shape,
+                        progress.may_fork(width, forks - prunes, seats),
+                        forks >= 0,
+                        prunes >= 0,
+                        stops >= 0,
+                    ),
+                    both(further - stops <= after, after <= seats),
+                )
+            ),
+        ),
+        (
+            "a sequence that ends gives its seat back, unless the request may fork later",
+            raw(
+                implies(
+                    negate(later),
+                    progress.seats_of(parallel, width - 1, made, later) + 1 == seats,
                 )
             ),
         ),
@@ -245,7 +301,8 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             "any other request may be displaced",
             raw(
                 implies(
-                    any_of(negate(displacing), kept), progress.may_be_displaced(displacing, kept)
+                    any_of(both(negate(displacing), negate(lacking)), kept),
+                    progress.may_be_displaced(progress.is_sheltered(displacing, lacking), kept),
                 )
             ),
         ),

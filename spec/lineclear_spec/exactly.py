@@ -42,6 +42,8 @@ def who_enters(whole: Callable[[str], Any], truth: Callable[[str], Any]) -> list
     free, due, seats, taken = map(whole, ("free", "due", "seats", "taken"))
     tokens, budget, steady, promised = map(whole, ("tokens", "budget", "steady", "promised"))
     known, limit, scheduled = map(whole, ("known", "limit", "scheduled"))
+    parallel, width, made, more = map(whole, ("parallel", "width", "made", "more"))
+    later = truth("may_fork_later")
     chunked, decode = truth("chunked_prefill"), truth("decode")
     preempted, pause, displaced, blocked = map(
         truth, ("preempted", "pause", "displaced", "blocked")
@@ -52,7 +54,31 @@ def who_enters(whole: Callable[[str], Any], truth: Callable[[str], Any]) -> list
     least = progress.least_tokens(tokens, decode, chunked)
     asked = progress.asked_tokens(tokens, budget)
     left = progress.tokens_left(budget, scheduled, steady, promised)
+    held = progress.seats_of(parallel, width, made, later)
     return [
+        (
+            "a request has a seat for each sequence and for each that is still to be made, or keeps all",
+            both(
+                implies(later, held == parallel),
+                implies(both(negate(later), made >= parallel), held == width),
+                implies(both(negate(later), made < parallel), held + made == width + parallel),
+            ),
+        ),
+        (
+            "a request that displaces, or enters beside a prompt that could use more, is sheltered, and no other",
+            same(
+                progress.is_sheltered(displaced, blocked),
+                negate(both(negate(displaced), negate(blocked))),
+            ),
+        ),
+        (
+            "beside a prompt that could use more, requests enter that have one sequence, and no others",
+            same(progress.enters_beside(blocked, width), implies(blocked, negate(width >= 2))),
+        ),
+        (
+            "sequences are added if and only if there are seats for them",
+            same(progress.may_fork(width, more, seats), seats - width >= more),
+        ),
         (
             "a request may be passed if and only if it was passed less often than that",
             same(progress.may_be_passed(by, most), most - by >= 1),

@@ -57,7 +57,7 @@ PREMISES: dict[str, Premise] = {
         ),
         Premise(
             "F5",
-            "tokens are dealt in the policy's order, and every decode gets one",
+            "tokens are dealt in the policy's order, to each prompt up to its share, and every decode gets one",
             "monitored",
             "the budget is a guard: `Config` demands max_num_batched_tokens >= max_num_seqs * "
             "(1 + num_lookahead_slots), `progress.share_of` and `chunk` deal; the order is `step.py`'s, "
@@ -90,8 +90,9 @@ PREMISES: dict[str, Premise] = {
             "a tenant's requests are first admitted in the order of their arrival, so that those "
             "that were admitted and have not ended never have more sequences than run at once",
             "guard",
-            "`TenantQueue` asks one heap for each tenant, whose order is proved to be that of arrival; "
-            "off if `bypass` is above 0",
+            "`TenantQueue` asks one heap for each tenant, whose order is proved to be that of arrival, and "
+            "`progress.seats_of` gives no request more seats than it had; off if `bypass` is above 0, and from "
+            "`restart` of a request with several sequences on, which makes all of them again",
         ),
         Premise(
             "F10",
@@ -112,9 +113,11 @@ PREMISES: dict[str, Premise] = {
         ),
         Premise(
             "F12",
-            "a request that entered by displacing others is not displaced before it has kept a token",
+            "a request that entered by displacing others, or beside a prompt that could use more than its share, "
+            "is not displaced before it has kept a token, and beside such a prompt none of several sequences enters",
             "guard",
-            "`progress.may_be_displaced`, asked in `step.py` of every candidate",
+            "`progress.is_sheltered`, `may_be_displaced` and `enters_beside`, asked in `step.py` of each that enters "
+            "and of every candidate",
         ),
         Premise(
             "F13",

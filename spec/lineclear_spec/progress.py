@@ -20,14 +20,18 @@ __all__ = [
     "chunk",
     "decodes",
     "drafts_of",
+    "enters_beside",
     "grows",
+    "is_sheltered",
     "kept_free",
     "known_on_admission",
     "lacks",
     "least_tokens",
     "may_be_displaced",
     "may_be_passed",
+    "may_fork",
     "room",
+    "seats_of",
     "share_of",
     "tokens_left",
     "wanted_blocks",
@@ -88,17 +92,27 @@ def behind(beneficiary: Any, other: Any) -> Any:
     return beneficiary < other
 
 
-def may_be_displaced(entered_by_displacing: Any, kept_a_token: Any) -> Any:
+def may_be_displaced(sheltered: Any, kept_a_token: Any) -> Any:
     """Whether a running request may be preempted for a waiting one.
 
-    One that entered by displacing another first keeps a token. So each displacement is paid for by a
-    token, however the order of those that arrive goes on.
+    One that is sheltered first keeps a token. So each displacement is paid for by a token, however the order
+    of those that arrive goes on.
 
     Args:
-        entered_by_displacing: it runs since it displaced another, or several.
+        sheltered: see `is_sheltered`.
         kept_a_token: it has learned a token since it runs.
     """
-    return any_of(negate(entered_by_displacing), kept_a_token)
+    return any_of(negate(sheltered), kept_a_token)
+
+
+def is_sheltered(displacing: Any, lacking: Any) -> Any:
+    """Whether a request that enters is not displaced before it has kept a token.
+
+    Args:
+        displacing: others are preempted for it.
+        lacking: a prompt that runs could use more than its share of the step.
+    """
+    return any_of(displacing, lacking)
 
 
 def grows(passed: Any, wants: Any, free: Any) -> Any:
@@ -112,6 +126,15 @@ def grows(passed: Any, wants: Any, free: Any) -> Any:
 def may_be_passed(bypassed: Any, most: Any) -> Any:
     """Whether another request behind may enter before one that was passed so often."""
     return bypassed < most
+
+
+def enters_beside(lacking: Any, width: Any) -> Any:
+    """Whether a request of so many sequences may enter beside a prompt that could use more than its share.
+
+    One with several computes its prompt again, and its branches take blocks before any of them has a token:
+    it might preempt that prompt, enter in its turn again, and so on.
+    """
+    return any_of(negate(lacking), width <= 1)
 
 
 def admits_others(preempted: Any, pause: Any, displaced: Any, blocked: Any) -> Any:
@@ -156,6 +179,23 @@ def tokens_left(budget: Any, scheduled: Any, steady: Any, promised: Any) -> Any:
 def room(free: Any, due: Any, kept: Any, seats: Any, taken: Any, tokens: Any) -> Need:
     """What there is for requests that enter: blocks that no running sequence is due, seats and tokens."""
     return Need(free - due - kept, seats - taken, tokens)
+
+
+def seats_of(most: Any, width: Any, made: Any, may_fork_later: Any) -> Any:
+    """Seats of a request that runs: one for each sequence that it has, and for each still to be made.
+
+    Args:
+        most: sequences that it may have at once.
+        width: sequences that it has.
+        made: sequences that it ever had.
+        may_fork_later: it may have others in the place of those that ended, so that it keeps every seat.
+    """
+    return either(may_fork_later, most, width + larger(0, most - made))
+
+
+def may_fork(width: Any, more: Any, seats: Any) -> Any:
+    """Whether a request of so many sequences may have so many more, less those that are pruned, in its seats."""
+    return width + more <= seats
 
 
 def asked_tokens(tokens: Any, budget: Any) -> Any:

@@ -174,7 +174,7 @@ def anybody_may_be_displaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """The scheduler without the rule that each displacement is paid for by a token."""
     from lineclear.scheduling import step
 
-    def always(entered_by_displacing: bool, kept_a_token: bool) -> bool:
+    def always(sheltered: bool, kept_a_token: bool) -> bool:
         return True
 
     monkeypatch.setattr(step, "may_be_displaced", always)

@@ -149,8 +149,12 @@ class Run:
             entry: Any = draw.randint(1, 9)
             if sequence.alive and row.drafts:
                 entry = [[1] * draw.randint(1, 1 + row.drafts)]
-            elif sequence.alive and record.width < record.parallel and self.config.depth == 1:
-                entry = [[1]] * record.parallel if record.width == 1 else entry
+            elif (
+                sequence.alive
+                and self.scheduler.of[record].branches_made == 1
+                and self.config.depth == 1
+            ):
+                entry = [[1]] * record.parallel
             elif sequence.alive and record.width > 1 and draw.random() < 0.1:
                 entry = []
             sampled.append(entry)

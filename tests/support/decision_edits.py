@@ -57,22 +57,22 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "a victim keeps a seat": (
         "scheduling/live_requests.py",
-        "self.seats -= entry.n",
-        "self.seats -= entry.n - 1",
+        "self.seats -= entry.seats_taken",
+        "self.seats -= entry.seats_taken - 1",
     ),
     "admission is charged a block more": (
         "scheduling/room.py",
-        "return Need(blocks, entry.n, tokens)",
-        "return Need(blocks + 1, entry.n, tokens)",
+        "return Need(blocks, entry.seats, tokens)",
+        "return Need(blocks + 1, entry.seats, tokens)",
     ),
     "a swapped request is charged a block more": (
         "scheduling/room.py",
-        "return Need(record.blocks + growth, entry.n, tokens)",
-        "return Need(record.blocks + growth + 1, entry.n, tokens)",
+        "return Need(record.blocks + growth, entry.seats, tokens)",
+        "return Need(record.blocks + growth + 1, entry.seats, tokens)",
     ),
     "nothing is displaced for seats": (
         "scheduling/step.py",
-        "own = Need(self.cache.gain(entry.record) + due[entry], entry.n, steady, most)",
+        "own = Need(self.cache.gain(entry.record) + due[entry], entry.seats_taken, steady, most)",
         "own = Need(self.cache.gain(entry.record) + due[entry], 0, steady, most)",
     ),
     "nothing is displaced for tokens": (
@@ -142,8 +142,8 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "a prompt that enters may take all tokens that are left": (
         "scheduling/step.py",
-        "self._prefill(job, self._chunk(self._share(job)))",
-        "self._prefill(job, self._chunk(job.tokens))",
+        "            self._prefill(job, self._chunk(share))",
+        "            self._prefill(job, self._chunk(job.tokens))",
     ),
     "victims are spared the least important first": (
         "scheduling/victims.py",
@@ -275,8 +275,23 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "no request is sheltered": (
         "scheduling/transitions.py",
-        "        entry.entered_by_displacing = displacing\n",
-        "        entry.entered_by_displacing = False\n",
+        "        entry.sheltered = sheltered\n",
+        "        entry.sheltered = False\n",
+    ),
+    "who enters beside a prompt that lacks tokens is not sheltered": (
+        "scheduling/step.py",
+        "is_sheltered(displacing, self.lacking)",
+        "is_sheltered(displacing, False)",
+    ),
+    "branches enter beside a prompt that lacks tokens": (
+        "scheduling/step.py",
+        "enters_beside(self.lacking, entry.record.width)",
+        "enters_beside(self.lacking, 1)",
+    ),
+    "a prompt that enters and could use more is forgotten": (
+        "scheduling/step.py",
+        "            share = self._share(job)\n            self.lacking = self.lacking or lacks(share, job.tokens)\n",
+        "            share = self._share(job)\n",
     ),
     "the virtual time stands still when no tenant waits": (
         "policies/vtc.py",
@@ -366,8 +381,33 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "a swapped group is charged the seats of its branches": (
         "scheduling/room.py",
-        "return Need(record.blocks + growth, entry.n, tokens)",
+        "return Need(record.blocks + growth, entry.seats, tokens)",
         "return Need(record.blocks + growth, record.width, tokens)",
+    ),
+    "a waiting group is charged the seats of its branches": (
+        "scheduling/room.py",
+        "return Need(blocks, entry.seats, tokens)",
+        "return Need(blocks, record.width, tokens)",
+    ),
+    "a branch that ends keeps its seat": (
+        "scheduling/commit.py",
+        "            entry.forget_branch(sequence)\n            self.regrouped[entry] = None\n",
+        "            entry.forget_branch(sequence)\n",
+    ),
+    "a request that may fork later gives seats back": (
+        "scheduling/entry.py",
+        "self.branches_made, self.may_fork_later)",
+        "self.branches_made, False)",
+    ),
+    "sequences that are still to be made have no seats": (
+        "scheduling/entry.py",
+        "seats_of(self.n, width, self.branches_made,",
+        "seats_of(self.n, width, self.n,",
+    ),
+    "a group forks into seats that it gave back": (
+        "scheduling/check_output.py",
+        "may_fork(record.width, more[record], entry.seats)",
+        "may_fork(record.width, more[record], record.parallel)",
     ),
     "a rejected draft counts as computed": (
         "scheduling/commit.py",

@@ -78,7 +78,12 @@ class World:
 
     def add(self, prompt: int, most: int, n: int, priority: int, name: int) -> None:
         request = Request(
-            request_id=name, prompt_tokens=prompt, max_tokens=most, n=n, priority=priority
+            request_id=name,
+            prompt_tokens=prompt,
+            max_tokens=most,
+            n=n,
+            priority=priority,
+            may_fork_later=n > 1 and prompt % 2 == 0,
         )
         if name in self.live:
             with pytest.raises(InvalidRequest):

@@ -58,7 +58,7 @@ class V0Step(Step):
             if (
                 not tokens
                 or ledger.gpu.free - need < kept
-                or live.seats + entry.n > config.max_num_seqs
+                or live.seats + entry.seats > config.max_num_seqs
             ):
                 return
             self._begin(entry)
@@ -140,7 +140,7 @@ class V0Step(Step):
             if (
                 ledger.gpu.free - need < config.watermark_blocks
                 or tokens > self.room.left
-                or live.seats + entry.n > config.max_num_seqs
+                or live.seats + entry.seats > config.max_num_seqs
             ):
                 return
             self._begin(entry)

@@ -30,6 +30,7 @@ class RequestShape:
         tenant: whom it is charged to.
         slack: arrivals after its own by which it should be done, if it has a deadline.
         family: with prefix caching, prompts of one family have the same tokens; 0 for none.
+        later: whether it may fork later, and so keeps its seats.
     """
 
     prompt: int
@@ -39,6 +40,7 @@ class RequestShape:
     tenant: str | None = None
     slack: float | None = None
     family: int = 0
+    later: bool = False
 
     def __str__(self) -> str:
         """As it is written on the command line, and then what can't be written there."""
@@ -49,6 +51,7 @@ class RequestShape:
             "" if self.tenant is None else f"@{self.tenant}",
             "" if self.slack is None else f"<{self.slack:g}",
             f"~{self.family}" * bool(self.family),
+            " may fork later" * self.later,
         )
         return "".join(parts)
 
@@ -145,6 +148,7 @@ class SearchBounds:
                     "tenant": s.tenant,
                     "slack": s.slack,
                     **({"family": s.family} if s.family else {}),
+                    **({"later": True} if s.later else {}),
                 }
                 for s in self.shapes
             ],

@@ -208,6 +208,7 @@ def pressed(
                 priority,
                 "abc"[number % 3] if shared_out else None,
                 float(draw.randint(1, 9)) if path == "edf" and draw.random() < 0.8 else None,
+                later=n > 1 and len(shapes) % 2 == 1,
             )
         )
         if len(shapes) == 6:

@@ -53,6 +53,7 @@ def encounter(seed: int) -> WalkScript:
             choice((1, 2)) if wide else 1,
             draw.randint(0, levels),
             slack=float(draw.randint(1, 9)) if policy == "edf" else None,
+            later=wide and seed % 4 == 0,
         )
         for count in blocks
     ]

@@ -88,6 +88,7 @@ def world_key(world: World) -> tuple[Any, ...]:
         (*table[:RETIRED], *table[RETIRED + 1 :]),
         world.arrived,
         tuple([(e.priority, min(e.bypassed, most), displaceable(e)) for e in live]),
+        tuple([(e.may_fork_later, max(0, e.n - e.branches_made)) for e in live if e.n > 1]),
         tuple([rank[e.record] for e in sorted(live, key=lambda e: e.order)]),
         tuple([rank[e.record] for e in sorted(live, key=lambda e: e.rank)]),
         tuple([rank[e.record] for e in sorted(scheduler.queue, key=lambda e: e.place)]),
@@ -106,7 +107,7 @@ def world_key(world: World) -> tuple[Any, ...]:
 
 def displaceable(entry: Any) -> bool:
     """Whether it may be displaced while it runs: all that the future asks of how it entered."""
-    answer: bool = may_be_displaced(entry.entered_by_displacing, entry.kept_a_token)
+    answer: bool = may_be_displaced(entry.sheltered, entry.kept_a_token)
     return answer
 
 

@@ -74,6 +74,7 @@ def request_of(shape: RequestShape, name: int, *, timed: bool) -> Request:
         tenant=shape.tenant,
         deadline=None if shape.slack is None else now + shape.slack,
         prefix_names=names_of(shape),
+        may_fork_later=shape.later,
     )
 
 

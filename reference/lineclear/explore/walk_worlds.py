@@ -216,7 +216,7 @@ def special() -> list[SearchBounds]:
                 "max_num_batched_tokens": 5,
                 "max_model_len": 9,
             },
-            (RequestShape(3, 5, 2), RequestShape(2, 6, 2, priority=1)),
+            (RequestShape(3, 5, 2, later=True), RequestShape(2, 6, 2, priority=1, later=True)),
         ),
         *[
             (
@@ -262,6 +262,16 @@ def special() -> list[SearchBounds]:
                 "enable_chunked_recompute": True,
             },
             (RequestShape(2, 9), RequestShape(1, 8), RequestShape(3, 8, priority=1)),
+        ),
+        (
+            "branches that end give their seats back",
+            {"num_gpu_blocks": 30, "max_num_seqs": 4, "max_model_len": 8},
+            (
+                RequestShape(1, 6, 3),
+                RequestShape(1, 6, 3, later=True),
+                RequestShape(1, 5, 2, priority=1),
+                RequestShape(1, 4),
+            ),
         ),
     ]
     made = [

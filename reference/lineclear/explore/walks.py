@@ -37,12 +37,10 @@ class WalkResult:
 
 def commit(world: World, draw: random.Random) -> Move:
     """Chooses the outputs of the oldest step: mostly one token each; groups fork until they are full."""
-    scheduler = world.scheduler
-    flight = scheduler.flights[0]
-    width = {record: record.width for record in (q.request for q in flight.sampling)}
+    owners = world.bench.flights[0].owners
+    room = {owner: owner.seats - len(owner.branches) for owner in owners}
     choices: list[str] = []
     for position, options in enumerate(world.choices()):
-        record = flight.sequence(position).request
         pick = "go" if "go" in options else options[0]
         lucky = draw.random()
         if pick == "go":
@@ -50,8 +48,8 @@ def commit(world: World, draw: random.Random) -> Move:
             if several and lucky < 0.7:
                 pick = draw.choice(several)
             elif "fork" in options and lucky < 0.6:
-                if width.get(record, record.width) < record.parallel:
-                    width[record] = width.get(record, record.width) + 1
+                if room[owners[position]] > 0:
+                    room[owners[position]] -= 1
                     pick = "fork stop" if "fork stop" in options and lucky < 0.05 else "fork"
             elif "stop" in options and lucky > 0.96:
                 pick = "stop"

@@ -207,14 +207,14 @@ class World:
         return found
 
     def _fits(self, choices: tuple[str, ...]) -> bool:
-        """No request forks into more sequences than it may have."""
+        """No request forks into more sequences than it has seats."""
         more: dict[Any, int] = {}
         for owner, choice in zip(self.bench.flights[0].owners, choices, strict=True):
             if "fork" in choice:
                 more[owner] = more.get(owner, 0) + 1
             elif choice == "prune":
                 more[owner] = more.get(owner, 0) - 1
-        return all(len(owner.branches) + count <= owner.request.n for owner, count in more.items())
+        return all(len(owner.branches) + count <= owner.seats for owner, count in more.items())
 
     # ---- what happens --------------------------------------------------------------------------
 

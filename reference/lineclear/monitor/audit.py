@@ -61,7 +61,14 @@ def audit_orders(scheduler: Readings) -> int:
         raise InvariantViolation("queue", "the running order is not the RUNNING queue")
     if {entry.record for entry in scheduler.queue} != {*ledger.waiting, *ledger.swapped}:
         raise InvariantViolation("queue", "the heap is not the WAITING and SWAPPED queues")
-    if scheduler.seats != sum(e.n for e in running):
+    for entry in running:
+        width, ended = len(entry.record.members), len(entry.outputs or ())
+        seats = entry.n if entry.may_fork_later else max(width, entry.n - ended)
+        if entry.seats_taken != seats or seats < width:
+            raise InvariantViolation(
+                "budget", f"{entry.name!r} has {entry.seats_taken} seats, and should have {seats}"
+            )
+    if scheduler.seats != sum(e.seats_taken for e in running):
         raise InvariantViolation("budget", "seats are counted wrong")
     explicit = {s for r in ledger.running for s in r.members if not s.steady}
     if explicit != set(scheduler.explicit):

@@ -150,9 +150,8 @@ class Watch:
         failed copy starts it anew.
         """
         config = self.scheduler.config
-        capped = config.long_prefill_token_threshold and config.enable_chunked_prefill
-        capped = capped or config.cuts_recomputes
-        if not self.static or config.bypass or config.swapped_first or config.lacking or capped:
+        cut = config.cuts_recomputes  # no bound was derived
+        if not self.static or config.bypass or config.swapped_first or config.lacking or cut:
             return None
         shares = hasattr(self.scheduler.policy, "share")
         sizes = Sizes(self.largest, self.largest, self.longest_output, self.widest, self.most_live)
@@ -166,9 +165,7 @@ class Watch:
         """
         scheduler = self.scheduler
         config = scheduler.config
-        capped = config.long_prefill_token_threshold and config.enable_chunked_prefill
-        capped = capped or config.cuts_recomputes
-        if config.lacking or config.rules != "lineclear" or capped:
+        if config.lacking or config.rules != "lineclear" or config.cuts_recomputes:
             return None
         shares, changes = hasattr(scheduler.policy, "share"), scheduler.reviews is not None
         if shares and config.bypass:

@@ -69,7 +69,7 @@ class Holder:
         phase: waiting, running or swapped.
         gpu_blocks: blocks of the GPU pool.
         cpu_blocks: blocks of the CPU pool.
-        seats: sequences that it may have.
+        seats: of those that may run at once; that it takes when it enters, if it does not run.
         known: tokens that its sequences know.
         computed: of these, the ones whose KV is valid.
     """
@@ -244,7 +244,7 @@ def holder(scheduler: Readings, entry: Entry) -> Holder:
         record.phase.name.lower(),
         blocks if record.phase == Phase.RUNNING else 0,
         blocks if record.phase == Phase.SWAPPED else 0,
-        entry.n,
+        entry.seats,
         entry.tokens(scheduler.ledger),
         entry.computed(scheduler.ledger),
     )
@@ -339,7 +339,7 @@ def change_for(scheduler: Readings, entry: Entry, guard: str, figures: dict[str,
         return relief("blocks", missing, [(o.name, worst(o.record)) for o in others])
     if guard == "seats":
         missing = figures["wants"] + figures["taken"] - figures["of"]
-        return relief("seats", missing, [(o.name, o.record.width) for o in others])
+        return relief("seats", missing, [(o.name, o.seats_taken) for o in others])
     if guard == "tokens":
         missing = figures["wants"] - figures["left"]
         return relief("tokens", missing, [(o.name, o.record.width) for o in others])

@@ -12,6 +12,7 @@ from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from lineclear.oracle.rules import Undone
+from lineclear.oracle.state import live_of
 from lineclear.oracle.work import most_blocks
 from lineclear.request import InvalidRequest, Rejected, Request
 from lineclear_spec.lifecycle import Phase
@@ -128,7 +129,7 @@ def check_books(scheduler: Scheduler, live: Iterable[Hashable]) -> None:
         raise Undone(
             "ended", f"{scheduler.live.queued_tokens} tokens are queued, and it should be {tokens}"
         )
-    seats = sum(entry.n for entry in running)
+    seats = sum(live_of(scheduler, entry, {}, False).seats for entry in running)
     if scheduler.seats != seats:
         raise Undone("seats", f"{scheduler.seats} are taken, and it should be {seats}")
     ranks = sorted(entry.rank for entry in running)
@@ -161,7 +162,7 @@ def check_heaps(scheduler: Scheduler) -> None:
 
 
 def check_shelters(scheduler: Scheduler, sheltered: Iterable[Hashable]) -> None:
-    """Exactly those that displaced another and have kept no token since may not be displaced.
+    """Exactly those that are sheltered, and have kept no token since, may not be displaced.
 
     Held after every call, and not when the next displacement is decided: a request that would be spared
     wrongly, or not be spared, is seen although no head of the queue asks for its place.
@@ -171,7 +172,7 @@ def check_shelters(scheduler: Scheduler, sheltered: Iterable[Hashable]) -> None:
     """
     names = set(sheltered)
     for entry in scheduler.running.entries.values():
-        spared = not may_be_displaced(entry.entered_by_displacing, entry.kept_a_token)
+        spared = not may_be_displaced(entry.sheltered, entry.kept_a_token)
         if spared != (entry.name in names):
             what = "is spared" if spared else "is not spared"
             raise Undone(

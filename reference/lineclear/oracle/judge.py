@@ -31,7 +31,7 @@ from lineclear.oracle.rules import Undone
 from lineclear.oracle.state import OracleSequence, OracleState, live_of, observe
 from lineclear.oracle.step import Expected
 from lineclear.oracle.step_judge import check_levels, counters_of, judge
-from lineclear.request import Accepted, Rejected, Request, Sampled
+from lineclear.request import Accepted, Rejected, Request, Sampled, SampledError
 from lineclear_spec.lifecycle import Phase
 
 if TYPE_CHECKING:
@@ -158,6 +158,8 @@ class Oracle:
         state = observe(scheduler)
         counters = scheduler.counters
         before = counters.generated_tokens, sum(counters.finished.values())
+        if plan.step in memory.issued:
+            self._refuses_forks(plan, state)
         finished = scheduler.commit(plan, sampled, stops)
         if plan.step is None:
             return finished
@@ -251,8 +253,7 @@ class Oracle:
             own.sampled(tenant[row[0]] for row in expected.rows if row[5])
         if not scheduler.policy_failures:
             check_levels(scheduler)
-        if expected.displaced:
-            memory.sheltered[expected.admitted[0]] = None
+        memory.sheltered.update(dict.fromkeys(expected.sheltered))
         self._books()
         self.judged += 1
         if expected.reason:
@@ -260,6 +261,28 @@ class Oracle:
         for name in expected.void:
             memory.void[name] = (memory.live[name], expected.state.steps)
         return plan
+
+    def _refuses_forks(self, plan: Plan, state: OracleState) -> None:
+        """A group may not fork into a sequence more than it has seats, and nothing changes.
+
+        Raises:
+            Undone: such a commit is accepted, or leaves a trace.
+        """
+        lives = {live.name: live for live in state.lives if live.n > 1}
+        for position, row in enumerate(plan.sampling):
+            live, issued = lives.get(row.request_id), self.memory.issued[plan.step]
+            if live is None or issued.get(live.name) != live.number:
+                continue
+            if all(branch.number != row.branch for branch in live.branches):
+                continue
+            sampled: list[Any] = [0] * len(plan.sampling)
+            sampled[position] = [[0]] * (live.seats - len(live.branches) + 2)
+            try:
+                self.scheduler.commit(plan, sampled)
+            except SampledError:
+                compare(self.scheduler, state, {})
+                return
+            raise Undone("seats", f"request {live.name!r} forks beyond its {live.seats} seats")
 
     # ---- what is remembered --------------------------------------------------------------------
 
@@ -320,7 +343,8 @@ class Memory:
     Attributes:
         live: requests that were accepted and have not ended, with the number of their arrival.
         aborted: ids of requests that were aborted since the last plan.
-        sheltered: requests that displaced another and have kept no token since.
+        sheltered: requests that displaced another, or entered beside a prompt that could use more than its
+            share, and have kept no token since.
         void: by request, its number and the last step whose samples are worthless for it.
         charges: what tenants were served.
         issued: by step in flight, what was live when it was issued.

@@ -33,7 +33,8 @@ RULES: Mapping[str, str] = MappingProxyType(
         "service": "every sequence that runs and has its blocks is in the plan while tokens are left",
         "shares": "decodes take their tokens first, unfinished prompts share the rest in order",
         "blocks": "a request is charged the blocks that its tokens need, and no more",
-        "seats": "a request that runs occupies as many seats as it may have sequences, no other any",
+        "seats": "a request that runs has a seat for each sequence, and for each that is still to be made; it "
+        "keeps all if it may fork later; no other has any, and none forks beyond its seats",
         "reason": "a step that admits nothing for a reason of its own says which",
         "counts": "what a step did is counted",
         "ended": "a request that ended is in no plan, no queue and no table",
@@ -48,7 +49,8 @@ LIMITS: Mapping[str, str] = MappingProxyType(
     {
         "pause_after_preemption": "a step that preempted for growth admits nothing",
         "displaced": "a step that displaced admits the head alone",
-        "prefill_first": "nothing is admitted while a prompt that runs lacks tokens of its share",
+        "prefill_first": "nothing is admitted while a prompt that runs lacks tokens of its share, and no request "
+        "of several sequences while one could use more",
         "head of the line": "nothing passes a request that does not fit, more often than bypass says",
         "watermark": "admission leaves blocks free while anything runs",
         "capacity": "if that is asked for, all that run fit together with the most that each may need",
@@ -57,7 +59,8 @@ LIMITS: Mapping[str, str] = MappingProxyType(
         "leader first": "after a recompute branches wait for the prompt of their leader",
         "share": "a prompt takes no more than the threshold, and than its policy lets it, while others "
         "could use the tokens",
-        "shelter": "a request that displaced another is not displaced before it has kept a token",
+        "shelter": "a request that displaced another, or entered beside a prompt that could use more than its "
+        "share, is not displaced before it has kept a token",
     }
 )
 

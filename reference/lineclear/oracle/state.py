@@ -72,7 +72,7 @@ class OracleRequest:
         review: the step before which the policy looks at it again, or -1.
         made: branches that it ever had.
         outputs: branches that ended.
-        protected: it displaced another and has kept no token since.
+        protected: it is sheltered: see `Memory`.
     """
 
     record: Record
@@ -100,6 +100,13 @@ class OracleRequest:
     def copying(self) -> bool:
         """Whether a copy of it is open."""
         return self.copy != 0
+
+    @property
+    def seats(self) -> int:
+        """Seats that it has or needs: all of them, less those of branches that ended for good."""
+        if self.user.may_fork_later:
+            return self.n
+        return max(len(self.branches), self.n - len(self.outputs))
 
     @property
     def tokens(self) -> int:
@@ -170,8 +177,8 @@ class OracleState:
 
     @property
     def seats_free(self) -> int:
-        """Sequences that may run besides those that requests which run may have."""
-        return self.config.max_num_seqs - sum(live.n for live in self.of_phase(Phase.RUNNING))
+        """Sequences that may run besides those for which requests that run have seats."""
+        return self.config.max_num_seqs - sum(live.seats for live in self.of_phase(Phase.RUNNING))
 
     def take(self, blocks: int) -> list[int]:
         """Names of so many new blocks."""
@@ -183,7 +190,7 @@ def observe(scheduler: Scheduler, protected: Iterable[Hashable] = ()) -> OracleS
 
     Args:
         scheduler: whose.
-        protected: requests that displaced another and have kept no token since.
+        protected: requests that are sheltered: see `Memory`.
     """
     listed = {sequence: k for k, sequence in enumerate(scheduler.explicit)}
     entries = sorted(scheduler.entries.values(), key=lambda entry: entry.number)

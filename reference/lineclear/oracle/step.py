@@ -69,6 +69,7 @@ class Expected:
         rows: what is computed, prefills first; decodes in no order.
         reason: why nothing else was admitted, or "".
         displaced: whether the head of the queue displaced others.
+        sheltered: who entered and is not displaced before it has kept a token.
         void: requests whose samples in flight are worthless from now on.
         lost: tokens that have to be computed again.
         alone: requests that preempted themselves although nothing else ran.
@@ -86,9 +87,10 @@ class Expected:
         self.decodes: list[tuple[Work, int]] = []
         self.rows: list[ServedRow] = []
         self.reason = ""
-        self.displaced = self.short = (
-            False  # short: an unfinished prompt lacks tokens of its share
-        )
+        self.displaced = False
+        self.short = False  # an unfinished prompt lacks tokens of its share
+        self.capped = False  # one could use more than its share
+        self.sheltered: list[Hashable] = []
         self.lost = self.alone = 0
         self.void: list[Hashable] = []
         orders.begin()
@@ -231,7 +233,7 @@ class Expected:
         gone = sum(len(live.blocks) for live in without)
         grown = sum(work.blocks for live in rest for work in works[live])
         kept = self.kept if rest else 0
-        seats = self.state.seats_free + sum(live.n for live in without)
+        seats = self.state.seats_free + sum(live.seats for live in without)
         tokens = self.config.max_num_batched_tokens
         for work in in_order_of_service([work for live in rest for work in works[live]]):
             share = self.share(work)
@@ -299,6 +301,7 @@ class Expected:
             part = 0 if self.short else self.part(work, share, self.tokens)
             if not work.decodes:
                 self.short = self.short or part < share
+                self.capped = self.capped or share < work.tokens
             self.give(work, part)
 
     def give(self, work: Work, tokens: int) -> None:
@@ -327,7 +330,10 @@ class Expected:
         """The head of the queue while it fits; so many as `bypass` says may be passed."""
         passed: list[OracleRequest] = []
         while (head := self.orders.head()) is not None:
-            if self.fits(head):
+            kept_out = self.capped and len(head.branches) > 1
+            if kept_out and not self.reason:
+                self.reason = "prefill_first"
+            if not kept_out and self.fits(head):
                 if any(other.bypassed >= self.config.bypass for other in passed):
                     break
                 for other in passed:
@@ -355,6 +361,8 @@ class Expected:
 
     def start(self, live: OracleRequest) -> None:
         """The request runs: it has its blocks, and computes what the step has tokens for."""
+        if self.displaced or self.capped:
+            self.sheltered.append(live.name)
         self.orders.enters(live)
         if live.phase == Phase.SWAPPED:
             live.copy = NEW
@@ -365,6 +373,7 @@ class Expected:
             leader.table = self.state.take(-(-leader.known // self.config.block_size))
             leader.slots = leader.known
         for work in work_of(self.state, live):
+            self.capped = self.capped or self.share(work) < work.tokens
             self.give(work, self.part(work, self.share(work), self.tokens))
 
     # ---- the plan ------------------------------------------------------------------------------

@@ -146,7 +146,7 @@ def demand(state: OracleState, live: OracleRequest, swapped: bool) -> Demand:
             1 if divides(config, work.branch) and not work.decodes else work.tokens
             for work in works
         )
-        return Demand(blocks, live.n, min(max(tokens, 1), config.max_num_batched_tokens))
+        return Demand(blocks, live.seats, min(max(tokens, 1), config.max_num_batched_tokens))
     leader, *others = live.branches
     tokens = leader.known
     if not others:  # a step in flight may bring it another token, which is computed with the rest
@@ -155,4 +155,4 @@ def demand(state: OracleState, live: OracleRequest, swapped: bool) -> Demand:
     for branch in others:  # which share the full blocks of the prompt
         blocks += ceil_div(branch.known, size) - live.prompt // size
     least = 1 if divides(config, leader) else tokens
-    return Demand(blocks, live.n, min(least, config.max_num_batched_tokens))
+    return Demand(blocks, live.seats, min(least, config.max_num_batched_tokens))

@@ -14,7 +14,9 @@ from typing import Any, cast
 import numpy as np
 
 from lineclear.request import SampledError
+from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.flight import IssuedStep
+from lineclear_spec.progress import may_fork
 from lineclear_spec.records import Request as Record
 
 __all__ = ["ONE", "Lengths", "Stops", "lengths_of", "positions_of"]
@@ -27,8 +29,13 @@ Lengths = dict[int, tuple[int, ...]]
 Stops = dict[int, frozenset[int] | None]
 
 
-def lengths_of(flight: IssuedStep, sampled: Any) -> Lengths:
+def lengths_of(flight: IssuedStep, sampled: Any, of: Mapping[Record, Entry]) -> Lengths:
     """Lengths of the continuations at each position where they are not simply one token.
+
+    Args:
+        flight: the step.
+        sampled: what was given for it.
+        of: requests that ran once, by their record.
 
     Raises:
         SampledError: the entries are not what the plan asks for.
@@ -56,7 +63,7 @@ def lengths_of(flight: IssuedStep, sampled: Any) -> Lengths:
         sizes = sizes_of(position, entry, 1 + flight.plan.sampling[position].drafts)
         if sizes != ONE:
             lengths[position] = sizes
-    check_width(flight, lengths)
+    check_seats(flight, lengths, of)
     return lengths
 
 
@@ -96,8 +103,8 @@ def sizes_of(position: int, entry: Any, most: int) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def check_width(flight: IssuedStep, lengths: Lengths) -> None:
-    """No request gets more sequences than it may have."""
+def check_seats(flight: IssuedStep, lengths: Lengths, of: Mapping[Record, Entry]) -> None:
+    """No request gets more sequences than it has seats."""
     more: Counter[Record] = Counter()
     for position, sizes in lengths.items():
         sequence = flight.sequence(position)
@@ -105,11 +112,16 @@ def check_width(flight: IssuedStep, lengths: Lengths) -> None:
             more[sequence.request] += len(sizes) - 1
     for position in lengths:
         record = flight.sequence(position).request
-        if record.width and record.width + more[record] > record.parallel:
-            name = flight.plan.sampling[position].request_id
+        if not record.width:
+            continue
+        entry = of[record]
+        if not may_fork(record.width, more[record], entry.seats):
+            given_back = record.parallel - entry.seats
             raise SampledError(
-                f"request {name!r} may have {record.parallel} sequences at once, "
-                f"these continuations would make it {record.width + more[record]}"
+                f"request {entry.name!r} may have {record.parallel} sequences at once"
+                + f" and has given {given_back} seats back" * (given_back > 0)
+                + f", these continuations would make it {record.width + more[record]}"
+                + "; give may_fork_later in its Request" * (given_back > 0)
             )
 
 

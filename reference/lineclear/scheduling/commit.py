@@ -70,11 +70,12 @@ class Commit:
         self.parts = parts
         self.ledger = parts.ledger
         self.flight = flight
-        self.lengths: Lengths = lengths_of(flight, sampled)
+        self.lengths: Lengths = lengths_of(flight, sampled, parts.live.of)
         self.stops: Stops = positions_of(flight, stopped, self.lengths)
         self.ends: dict[Sequence, str] = {}
         self.touched: list[Sequence] = []  # may end, may become steady
         self.finished: list[Finished] = []
+        self.regrouped: dict[Entry, None] = {}  # have other sequences than before
         self.time: float | None = None
 
     @staticmethod
@@ -121,6 +122,9 @@ class Commit:
                 self.ends.setdefault(sequence, "length")
         for sequence, reason in self.ends.items():
             self._end(sequence, reason)
+        for entry in self.regrouped:
+            if entry.record.phase == Phase.RUNNING:
+                parts.live.count_seats(entry)
         self._join()
         return self.finished
 
@@ -167,6 +171,7 @@ class Commit:
         for k, size in enumerate(sizes[1:], start=1):
             child = actions.fork(ledger, sequence, size)
             entry.name_branch(child)
+            self.regrouped[entry] = None
             self.touched.append(child)
             if ending is None or k in ending:
                 self.ends[child] = "stop"
@@ -192,6 +197,7 @@ class Commit:
             parts.batch.explicit.pop(sequence, None)
             parts.changes.replaced.pop(sequence, None)
             entry.forget_branch(sequence)
+            self.regrouped[entry] = None
             return
         parts.transitions.end(entry)
         parts.counters.finished[reason] += 1

@@ -12,6 +12,7 @@ from lineclear.policies.view import View
 from lineclear.request import Output, Request
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
+from lineclear_spec.progress import seats_of
 from lineclear_spec.records import Request as Record
 from lineclear_spec.records import Sequence
 
@@ -33,10 +34,10 @@ class Entry:
         "branches_made",
         "bypassed",
         "cell",
-        "entered_by_displacing",
         "first",
         "hints",
         "kept_a_token",
+        "may_fork_later",
         "n",
         "name",
         "number",
@@ -51,6 +52,8 @@ class Entry:
         "rank",
         "record",
         "review",
+        "seats_taken",
+        "sheltered",
         "since",
         "started",
     )
@@ -74,6 +77,8 @@ class Entry:
         """
         self.name = user.request_id
         self.n = user.n
+        self.may_fork_later = user.may_fork_later
+        self.seats_taken = 0  # of those that may run at once, while it runs
         self.prompt = user.prompt_tokens  # the caller's; the record's is longer after a restart
         self.priority = user.priority
         self.arrival_time = user.arrival_time
@@ -95,7 +100,7 @@ class Entry:
         self.branches_made = 1
         self.outputs: list[Output] | None = None
         self.preemptions = self.bypassed = 0  # how often; requests behind it that were let pass
-        self.entered_by_displacing = False  # it runs, and others were preempted for it to enter
+        self.sheltered = False  # it runs, and keeps a token before it is displaced
         self.kept_a_token = False  # it has learned a token since it runs
 
     @property
@@ -107,6 +112,15 @@ class Entry:
         """Its places in the two orders, before it stands in either; no rank is the key's."""
         self.order = (*key, self.number)
         self.rank = self.order if rank is None else (*rank, self.number)
+
+    @property
+    def seats(self) -> int:
+        """Seats that it needs to run, of those that may run at once."""
+        if self.n == 1:
+            return 1
+        width = self.record.width
+        seats: int = seats_of(self.n, width, self.branches_made, self.may_fork_later)
+        return seats
 
     @property
     def tenant(self) -> Hashable:
@@ -124,6 +138,7 @@ class Entry:
                 prompt_tokens=prompt,
                 max_tokens=limit - prompt,
                 n=self.n,
+                may_fork_later=self.may_fork_later,
                 priority=self.priority,
                 arrival_time=self.arrival_time,
                 tenant=tenant,

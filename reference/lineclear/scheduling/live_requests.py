@@ -1,8 +1,9 @@
 """Every live request: it is taken in, waits or runs at its place in the order, and ends.
 
 Invariant: a live request is in the queue or in the running order, never in both, at the place that the
-policy gave it, or at that of its arrival once the policy has failed. `seats` is the sum of the sequences
-that running requests may have, and `queued_tokens` that of the tokens that all others may have.
+policy gave it, or at that of its arrival once the policy has failed. `seats` is the sum of the seats
+of running requests: one for each sequence, and for each that is still to be made; `queued_tokens` is the
+sum of the tokens that all others may have.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class LiveRequests:
         running: those that run, by rank.
         waiting: those that wait or are swapped out, by key.
         arrivals: requests that were accepted so far.
-        seats: sequences that running requests may have.
+        seats: of requests that run, one for each sequence that they have or may still make.
         worst: blocks that running requests may need together.
         queued_tokens: tokens that requests which wait or are swapped out may have.
         draining: whether new requests are rejected.
@@ -180,18 +181,25 @@ class LiveRequests:
         """The request has left the queue and runs from now on."""
         self.of[entry.record] = entry
         self.running.add(entry)
-        self.seats += entry.n
         self.queued_tokens -= entry.most_tokens
+        self.count_seats(entry)
         self.worst += self.ledger.worst_case(entry.record)
         entry.bypassed = 0
         if self.reviews is not None:
             self.look_again(entry)
 
+    def count_seats(self, entry: Entry) -> None:
+        """A request that runs has the seats that it needs from now on, and no other."""
+        seats = entry.seats
+        self.seats += seats - entry.seats_taken
+        entry.seats_taken = seats
+
     def stop(self, entry: Entry) -> None:
         """The request runs no longer."""
         self.running.remove(entry)
-        self.seats -= entry.n
         self.queued_tokens += entry.most_tokens
+        self.seats -= entry.seats_taken
+        entry.seats_taken = 0
         self.worst -= self.ledger.worst_case(entry.record)
 
     def remove(self, entry: Entry) -> None:

@@ -87,7 +87,7 @@ class Room:
                 [least_tokens(j.tokens, j.decode, ledger.divisible(j.sequence)) for j in jobs]
             )
             tokens = asked_tokens(larger(1, tokens), self.config.max_num_batched_tokens)
-            return Need(record.blocks + growth, entry.n, tokens)
+            return Need(record.blocks + growth, entry.seats, tokens)
         leader, *others = record.members
         # A step that is in flight may still sample a token for a request that was preempted
         # meanwhile: it is computed with the others.
@@ -99,7 +99,7 @@ class Room:
         blocks += sum([beside(ledger.need(branch.known_tokens), full) for branch in others])
         tokens = least_tokens(tokens, False, ledger.divisible(leader))
         tokens = asked_tokens(tokens, self.config.max_num_batched_tokens)
-        return Need(blocks, entry.n, tokens)
+        return Need(blocks, entry.seats, tokens)
 
     def have(self, watermark: bool = True) -> Need:
         """The resources for admission: the watermark is kept only while something runs."""

@@ -36,7 +36,9 @@ from lineclear_spec.progress import (
     Need,
     admits_others,
     chunk,
+    enters_beside,
     grows,
+    is_sheltered,
     lacks,
     may_be_displaced,
     may_be_passed,
@@ -98,6 +100,7 @@ class Step:
         self.preempted = False  # a request was preempted for growth
         self.displaced = False  # a request was preempted for a more important waiting one
         self.blocked = False  # a running prefill did not get its share of the tokens
+        self.lacking = False  # one could use more than its share
         self.admission_blocked_by = ""  # why the step lets no request in, see `stall.GUARDS`
         self.shares: list[list[Any]] | None = None  # [job, tokens] of prompts that may get more
         cut = self.config.enable_chunked_prefill  # a prompt that may not be cut has no share
@@ -199,6 +202,7 @@ class Step:
                 share = 0 if self.blocked else self._share(job)
                 tokens = self._chunk(job, share)
                 self.blocked = self.blocked or lacks(tokens, share)
+                self.lacking = self.lacking or lacks(share, job.tokens)
                 self._prefill(job, tokens)
 
     def _share(self, job: SequenceDemand) -> int:
@@ -263,7 +267,10 @@ class Step:
         passed: list[Entry] = []
         while (entry := queue.head()) is not None:
             have, want = self.room.offered(entry)
-            if not entry.record.copy and have.covers(want):
+            beside = enters_beside(self.lacking, entry.record.width)
+            if not beside and not self.admission_blocked_by:
+                self.admission_blocked_by = "prefill_first"
+            if beside and not entry.record.copy and have.covers(want):
                 if not all(may_be_passed(other.bypassed, most) for other in passed):
                     break
                 for other in passed:
@@ -278,9 +285,11 @@ class Step:
 
     def _enter(self, entry: Entry, displacing: bool = False) -> None:
         """The request runs, and computes what the step has tokens for."""
-        self.transitions.enter(entry, displacing)
+        self.transitions.enter(entry, is_sheltered(displacing, self.lacking))
         for job in self.room.jobs_of(entry):
-            self._prefill(job, self._chunk(job, self._share(job)))
+            share = self._share(job)
+            self.lacking = self.lacking or lacks(share, job.tokens)
+            self._prefill(job, self._chunk(job, share))
 
     def planned(self) -> Need:
         """The resources that running requests will take of a step that is not begun."""
@@ -316,7 +325,7 @@ class Step:
 
         def from_the_last() -> Iterator[Entry]:
             for entry in running.from_the_last(head):
-                spared = not may_be_displaced(entry.entered_by_displacing, entry.kept_a_token)
+                spared = not may_be_displaced(entry.sheltered, entry.kept_a_token)
                 if not spared and self.adapter.may_displace(seen, entry.view(self.ledger)):
                     candidates.append(entry)
                     yield entry
@@ -330,7 +339,7 @@ class Step:
         def gain(entry: Entry) -> Need:
             steady = sum([sequence.steady for sequence in entry.record.members])
             most = ledger.worst_case(entry.record)
-            own = Need(self.cache.gain(entry.record) + due[entry], entry.n, steady, most)
+            own = Need(self.cache.gain(entry.record) + due[entry], entry.seats_taken, steady, most)
             return own + uses.get(entry, Need())
 
         victims = self.victims.choose(from_the_last(), gain, have - planned, want)

@@ -54,8 +54,8 @@ class Transitions:
 
     # ---- running -------------------------------------------------------------------------------
 
-    def enter(self, entry: Entry, displacing: bool = False) -> None:
-        """The request is admitted or swapped in; `displacing`: others were preempted for it."""
+    def enter(self, entry: Entry, sheltered: bool = False) -> None:
+        """The request is admitted or swapped in; `sheltered`: it is not displaced before it keeps a token."""
         ledger, record = self.ledger, entry.record
         self.live.waiting.leave(entry)
         if record.phase == Phase.SWAPPED:
@@ -67,7 +67,7 @@ class Transitions:
             self.cache.enter(record, count=not entry.started)
         else:
             actions.admit(ledger, record)
-        entry.entered_by_displacing = displacing
+        entry.sheltered = sheltered
         entry.kept_a_token = False
         for sequence in record.members:
             self.batch.explicit[sequence] = None
@@ -94,7 +94,7 @@ class Transitions:
     def _stop(self, entry: Entry, members: Iterable[Sequence]) -> None:
         """The request runs no longer."""
         self.live.stop(entry)
-        entry.entered_by_displacing = False
+        entry.sheltered = False
         for sequence in members:
             self.batch.explicit.pop(sequence, None)
             self.changes.replaced.pop(sequence, None)

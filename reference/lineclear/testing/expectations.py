@@ -60,6 +60,13 @@ class BenchRequest:
     outputs: Outputs = field(default_factory=list[tuple[int, int, str]])
     copy: tuple[int, str] | None = None
 
+    @property
+    def seats(self) -> int:
+        """Sequences that it may have after the next commit."""
+        if self.request.may_fork_later:
+            return self.request.n
+        return max(len(self.branches), self.request.n - len(self.outputs))
+
     def generated(self, branch: DeviceSequence) -> int:
         """Tokens of a sequence beyond the prompt."""
         return len(branch.tokens) - self.request.prompt_tokens
@@ -213,9 +220,7 @@ class Expectations:
 
     def room(self, flight: BenchFlight) -> Counter[BenchRequest]:
         """Maximum number of forks of each request in a step."""
-        return Counter(
-            {live: max(live.request.n - len(live.branches), 0) for live in flight.owners}
-        )
+        return Counter({live: live.seats - len(live.branches) for live in flight.owners})
 
 
 def position_of(entry: int | tuple[int, int]) -> int:

@@ -197,6 +197,7 @@ class Pressure:
             n=n,
             priority=draw.randint(0, 2),
             tenant=f"client {self.made % 3}",
+            may_fork_later=n > 1 and self.made % 2 == 0,
         )
         if request.request_id in self.bench.live:
             return

@@ -112,7 +112,7 @@ def passes(case: BoundInputs) -> Bound:
 def token(case: BoundInputs) -> Bound:
     """P6a: C6."""
     shares, changes = hasattr(case.policy, "share"), hasattr(case.policy, "review")
-    formula = formula_of_a_token(changes)
+    formula = formula_of_a_token(case.config, changes)
     values = letters(case.config, case.sizes, shares)
     return Bound(
         f"C6 = {formula}",
@@ -121,7 +121,7 @@ def token(case: BoundInputs) -> Bound:
         tuple(
             [
                 (name, values[name])
-                for name in ("C", "S", "d")
+                for name in ("C", "E", "S", "d")
                 if re.search(rf"\b{name}\b", formula)
             ]
         ),

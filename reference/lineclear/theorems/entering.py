@@ -14,7 +14,7 @@ from lineclear.scheduling.room import Room
 from lineclear.scheduling.sequence_demand import SequenceDemand, sized
 from lineclear_spec.entering import enters
 from lineclear_spec.lifecycle import Phase
-from lineclear_spec.progress import Need
+from lineclear_spec.progress import Need, seats_of
 
 __all__ = ["EmptyRoom"]
 
@@ -25,7 +25,7 @@ class EmptyRoom(Room):
     Args:
         ledger: any, also one whose fields are formulas.
         settings: watermark_blocks, max_num_seqs and max_num_batched_tokens; blocks that rest, and blocks
-            saved by sharing them.
+            saved by sharing them; sequences that the request ever had, and whether it may fork later.
     """
 
     def __init__(self, ledger: Any, settings: Any) -> None:
@@ -36,6 +36,7 @@ class EmptyRoom(Room):
         self.due = self.promised = 0
         self.jobs: list[SequenceDemand] = []
         self.resting, self.shared = settings.resting, settings.saved
+        self.made, self.later = settings.made, settings.may_fork_later
 
     def _kept(self) -> Any:
         return self.config.watermark_blocks  # any number
@@ -81,7 +82,8 @@ class EmptyRoom(Room):
             limit=record.limit,
             blocks=record.blocks,
         )
-        return SimpleNamespace(record=seen, n=record.parallel)
+        seats = seats_of(record.parallel, 1, self.made, self.later)
+        return SimpleNamespace(record=seen, seats=seats)
 
 
 enters(EmptyRoom, Room.have, Room.want, sized)

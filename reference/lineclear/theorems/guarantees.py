@@ -112,10 +112,6 @@ def lost_premises(config: Config, workload: Workload | None = None) -> list[Lost
     lost: list[Lost] = []
     if config.bypass:
         lost += [Lost(name, f"{BYPASS} {config.bypass}") for name in ("F2", "F9")]
-    if config.long_prefill_token_threshold and config.enable_chunked_prefill:
-        setting = f"long_prefill_token_threshold {config.long_prefill_token_threshold}"
-        why = "requests enter while a prompt that runs lacks tokens"
-        lost.append(Lost("F5", setting, why))
     if config.cuts_recomputes:
         why = "its bounds presume that a sequence is computed in one step, or any in parts"
         lost.append(Lost("F5", "enable_chunked_recompute", why))

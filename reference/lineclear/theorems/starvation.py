@@ -37,6 +37,17 @@ the place of B. Where the order changes while requests run (mlfq), each change i
 for a request: 2 * S + 1 among those that run, each of which may be followed by one displacement more,
 so that 3 * (S + 1) * (C + d) steps suffice.
 
+*A token beside a limit.* With `long_prefill_token_threshold` others may enter while m lacks tokens. Each of them is
+sheltered: it is not displaced before it has kept a token (F12). In such steps a prompt always lacks some, or it
+samples; so whoever enters is sheltered, and at most S victims are displaced, which ran before. Those that enter
+beside a prompt have one sequence, which has all its blocks and takes none before it decodes, so none of
+them grows. If no request has several sequences nothing grows, and at most E = 2 * S enter: as many as fit
+beside those that run, and one for each victim. With several sequences those grow that ran before, or that displaced:
+S * n times at most, each time with fewer than S victims, so E = 2 * S + n * S * S. The first that runs changes with
+each that enters, at most; each is dealt its share, h, first, and keeps a token after C steps: (E + 1) * C + 2 * d - 1.
+Where the order changes while requests run, each of the S + E that run is promoted once: (2 * E + S + 1) * (C + d).
+*The first* loses nothing by those that enter beside it, which come behind it: it gets h a step, with the limit in h.
+
 A request that k others precede is the first after these have ended: (k + 1) times as many steps,
 counted from when the last of the k has arrived. A failed copy starts the count anew (F8).
 """
@@ -105,14 +116,25 @@ def steps_to_a_token(
         changes: whether the order may change while requests run.
     """
     found = letters(config, sizes, shares)
-    own, depth = found["C"], found["d"]
+    own, depth, seats, enter = found["C"], found["d"], found["S"], found["E"]
+    if limited(config):
+        if changes:
+            return (2 * enter + seats + 1) * (own + depth)
+        return (enter + 1) * own + 2 * depth - 1
     if changes:
-        return 3 * (found["S"] + 1) * (own + depth)
+        return 3 * (seats + 1) * (own + depth)
     return 2 * own + 2 * depth - 1
 
 
-def formula_of_a_token(changes: bool = False) -> str:
+def limited(config: Config) -> bool:
+    """Whether others may enter while a prompt that runs lacks tokens."""
+    return config.most_of_a_prompt < min(config.max_model_len, config.max_num_batched_tokens)
+
+
+def formula_of_a_token(config: Config, changes: bool = False) -> str:
     """C6 as a formula."""
+    if limited(config):
+        return "(2 * E + S + 1) * (C + d)" if changes else "(E + 1) * C + 2 * d - 1"
     return "3 * (S + 1) * (C + d)" if changes else "2 * C + 2 * d - 1"
 
 
@@ -126,6 +148,8 @@ def letters(config: Config, sizes: Sizes, shares: bool = False) -> dict[str, int
     if shares:
         own = max(1, min(dealt, 1 if sizes.requests is None else budget // sizes.requests))
     each = budget if not shares else max(1, 0 if not sizes.requests else budget // sizes.requests)
+    if limited(config):
+        own, each = min(own, config.most_of_a_prompt), min(each, config.most_of_a_prompt)
     prompts = max(1, width * (sizes.tokens - 1))
     return {
         "C": (prompts - 1) // each + 1 if config.enable_chunked_prefill else width,
@@ -138,6 +162,7 @@ def letters(config: Config, sizes: Sizes, shares: bool = False) -> dict[str, int
         "d": config.depth,
         "S": seats,
         "n": width,
+        "E": 2 * seats + (width * seats * seats if width > 1 else 0),
     }
 
 
@@ -148,5 +173,5 @@ def formula_of_the_first(config: Config, sizes: Sizes, shares: bool = False) -> 
     if not config.enable_chunked_prefill:
         total = f"{'2' if sizes.width == 1 else '(S + n + 1)'} * {most}"
         return f"d * {total}" if config.depth > 1 else total
-    total = f"W // g + X // {'h' if shares else 'g'} + 2 * {most}"
+    total = f"W // g + X // {'h' if shares or found['h'] < found['g'] else 'g'} + 2 * {most}"
     return f"d * ({total})" if config.depth > 1 else total

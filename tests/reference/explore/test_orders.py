@@ -90,11 +90,11 @@ def test_worlds_that_differ_in_who_may_be_displaced_are_two_states() -> None:
     key = world_key(world)
     entry.kept_a_token = True  # decides nothing for one that displaced no other
     assert world_key(world) == key
-    entry.entered_by_displacing, entry.kept_a_token = True, False
+    entry.sheltered, entry.kept_a_token = True, False
     assert world_key(world) != key
     world.thaw(world.freeze())
     (entry,) = world.scheduler.running.entries.values()
-    assert entry.entered_by_displacing
+    assert entry.sheltered
     entry.kept_a_token = True
     assert world_key(world) == key
 

@@ -262,6 +262,8 @@ def test_a_request_that_waiting_cannot_help_never_runs_again(rules: str) -> None
         settings |= {
             "max_num_batched_tokens": 40,
             "watermark": 0.12 if rules == "vllm_v0" else 0.0,
+            # as V0 does: it recomputes no request of several sequences
+            "preemption_mode": "groups" if rules == "vllm_v0" else "recompute",
         }
     run = Run(3, 0, **settings)
     hopeless: dict[Any, Any] = {}

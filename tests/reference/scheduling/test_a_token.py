@@ -73,6 +73,7 @@ class Run:
             enable_chunked_prefill=draw.random() < 0.8,
             num_lookahead_slots=drafts,
             depth=draw.choice((1, 1, 2)),
+            long_prefill_token_threshold=(0, 1, 2)[self.seed % 3],
             bypass=0 if name == "fair" else draw.choice((0, 0, 1)),
             scheduling_policy="fcfs" if name == "whim" else name,
             policy_options=(("promote_after", draw.choice((2, 5, 20))),) if name == "mlfq" else (),
@@ -127,7 +128,7 @@ class Run:
         """One token; a group that has room for a branch may fork."""
         entry = scheduler.entries.get(row.request_id)
         alone = sum(r.request_id == row.request_id for r in plan.sampling) == 1
-        forks = entry is not None and alone and len(entry.record.members) < entry.n
+        forks = entry is not None and alone and len(entry.record.members) < entry.seats
         return [[0], [0]] if forks and draw.random() < 0.5 else 0
 
 
@@ -143,7 +144,7 @@ def test_a_token_is_kept_within_the_bound_whatever_arrives_in_many_runs() -> Non
 
 
 def test_without_the_rule_runs_pass_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    def always(entered_by_displacing: bool, kept_a_token: bool) -> bool:
+    def always(sheltered: bool, kept_a_token: bool) -> bool:
         return True
 
     monkeypatch.setattr(step_module, "may_be_displaced", always)

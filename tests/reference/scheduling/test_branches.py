@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from drive import Drive, rows
+from drive import Drive, dump, rows
 
-from lineclear.request import SampledError
+from lineclear.request import Request, SampledError
 
 # ---- fork, prune ------------------------------------------------------------------------------------------
 
@@ -290,3 +290,68 @@ def test_with_drafts_a_second_step_waits_for_the_first() -> None:
     assert drive.schedule().is_empty  # how many tokens it will know is not known
     drive.commit(first)
     assert rows(drive.schedule()) == {"a": 3}
+
+
+# ---- seats ------------------------------------------------------------------------------------------------
+
+
+def seated(later: bool = False) -> Drive:
+    """Three branches of a request with all three seats, and one request that waits for a seat."""
+    drive = Drive(max_num_seqs=3)
+    request = Request(request_id="g", prompt_tokens=2, max_tokens=6, n=3, may_fork_later=later)
+    assert drive.scheduler.add(request)
+    drive.add("a", 2, 2)
+    assert rows(drive.step({"g": [[0], [0], [0]]})) == {"g": 2}
+    return drive
+
+
+def test_a_branch_that_ends_gives_its_seat_to_a_request_that_waits() -> None:
+    drive = seated()
+    assert drive.scheduler.seats == 3
+    drive.step(stop=[("g", 1)])
+    assert drive.scheduler.seats == 2
+    assert rows(drive.step()) == {"g": 1, ("g", 2): 1, "a": 2}
+    assert drive.scheduler.seats == 3
+
+
+def test_a_request_that_may_fork_later_keeps_its_seats() -> None:
+    drive = seated(later=True)
+    drive.step(stop=[("g", 1)])
+    assert drive.scheduler.seats == 3
+    assert rows(drive.step({"g": [[0], [0]]})) == {"g": 1, ("g", 2): 1}
+    assert rows(drive.step()) == {"g": 1, ("g", 2): 1, ("g", 3): 1}
+
+
+def test_a_request_has_seats_for_branches_that_it_has_not_made_yet() -> None:
+    drive = Drive(max_num_seqs=3)
+    drive.add("g", 2, 6, n=3)
+    drive.step({"g": [[0], [0]]})
+    assert drive.scheduler.seats == 3
+    drive.step(stop=["g"])  # one of two ends, and a third is still to come
+    assert drive.scheduler.seats == 2
+    drive.step({("g", 1): [[0], [0]]})
+    assert drive.scheduler.seats == 2
+
+
+def test_to_fork_into_a_seat_that_was_given_back_is_refused_and_nothing_changes() -> None:
+    drive = seated()
+    drive.step(stop=[("g", 1)])
+    drive.step()  # the seat is another's
+    plan = drive.schedule()
+    before = dump(drive.scheduler)
+    with pytest.raises(SampledError, match=r"given 1 seats? back.*may_fork_later"):
+        drive.scheduler.commit(plan, {("g", 0): [[0], [0]], ("g", 2): 0, ("a", 0): 0})
+    assert dump(drive.scheduler) == before
+    drive.commit(plan)
+
+
+def test_a_preempted_group_comes_back_with_the_seats_of_its_branches() -> None:
+    drive = Drive(max_num_seqs=4, scheduling_policy="priority")
+    drive.add("g", 2, 6, n=3)
+    drive.step({"g": [[0], [0], [0]]})
+    drive.step(stop=[("g", 1), ("g", 2)])
+    drive.add("high", 29, 2, priority=1)  # needs all blocks
+    assert drive.step().preempted == (("g", "recompute"),)
+    assert drive.scheduler.seats == 1
+    drive.until(lambda plan: "g" in rows(plan))
+    assert drive.scheduler.seats == 1

@@ -188,7 +188,7 @@ def displacer(**changes: Any) -> Drive:
     return drive
 
 
-def test_who_entered_by_displacing_is_not_displaced_before_it_has_kept_a_token() -> None:
+def test_who_sheltered_is_not_displaced_before_it_has_kept_a_token() -> None:
     drive = displacer()
     drive.add("high", 20, 4, priority=2)
     assert rows(drive.step()) == {"middle": 8}
@@ -217,7 +217,7 @@ def test_a_steady_request_has_kept_a_token() -> None:
     assert drive.step().preempted == (("middle", "recompute"),)
 
 
-def test_who_entered_by_displacing_is_preempted_for_growth_and_then_is_like_any_other() -> None:
+def test_who_sheltered_is_preempted_for_growth_and_then_is_like_any_other() -> None:
     drive = Drive(
         num_gpu_blocks=6, scheduling_policy="priority", max_num_batched_tokens=8, max_num_seqs=3
     )
@@ -229,13 +229,13 @@ def test_who_entered_by_displacing_is_preempted_for_growth_and_then_is_like_any_
     plan = drive.step()
     assert plan.preempted == (("low", "recompute"),)
     entry = drive.scheduler.entries["middle"]
-    assert entry.entered_by_displacing
+    assert entry.sheltered
     assert not entry.kept_a_token
     plan = drive.until(lambda plan: bool(plan.preempted))
     assert plan.preempted == (("middle", "recompute"),)
-    assert not entry.entered_by_displacing
+    assert not entry.sheltered
     drive.until(lambda plan: "middle" in rows(plan))  # `top` has ended, and it fits
-    assert not entry.entered_by_displacing
+    assert not entry.sheltered
 
 
 def test_a_token_of_an_earlier_stay_does_not_count() -> None:

@@ -1,4 +1,4 @@
-"""What a limit on the tokens of one prompt costs: progress under any order."""
+"""Progress under any order, with a limit on the tokens of one prompt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from lineclear.plan import Plan
 from lineclear.policies.view import View
 from lineclear.request import Request, Sample
 from lineclear.scheduler import Scheduler
-from lineclear.theorems.guarantees import guarantees
+from lineclear.scheduling import step as step_module
+from lineclear.theorems.guarantees import Guarantee, guarantees
 
 
 class TurnsRound:
@@ -59,23 +60,36 @@ def unfinished(threshold: int) -> tuple[int, int]:
             for row in oldest.sampling:
                 entry = scheduler.entries.get(row.request_id)
                 rows = sum(other.request_id == row.request_id for other in oldest.sampling)
-                forks = entry is not None and rows == 1 and len(entry.record.members) < entry.n
+                forks = entry is not None and rows == 1 and len(entry.record.members) < entry.seats
                 answers.append([[0], [0]] if forks else 0)
             scheduler.commit(oldest, answers)
     return len(scheduler.entries), scheduler.counters.generated_tokens - kept
 
 
-def test_with_a_limit_an_order_that_turns_round_is_a_livelock() -> None:
-    assert unfinished(0)[0] == 0
+@pytest.mark.parametrize("threshold", [0, 1, 2, 3, 4, 6])
+def test_an_order_that_turns_round_is_no_livelock(threshold: int) -> None:
+    assert unfinished(threshold)[0] == 0
+
+
+def test_requests_that_enter_beside_a_prompt_displace_each_other_unless_they_are_sheltered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def sheltered(displacing: bool, lacking: bool) -> bool:
+        return displacing
+
+    monkeypatch.setattr(step_module, "is_sheltered", sheltered)
     assert unfinished(2) == (3, 0)
 
 
 @pytest.mark.parametrize("label", ["P6a", "P6b", "P7"])
-def test_with_a_limit_no_progress_is_claimed(label: str) -> None:
-    def status(threshold: int) -> str:
-        config = Config(long_prefill_token_threshold=threshold)
-        (found,) = [row for row in guarantees(config) if row.theorem == f"fcfs.{label}"]
-        return found.why
+def test_with_a_limit_progress_is_claimed_within_other_bounds(label: str) -> None:
+    def found(threshold: int) -> Guarantee:
+        config = Config(long_prefill_token_threshold=threshold, max_num_seqs=8)
+        (row,) = [row for row in guarantees(config) if row.theorem == f"fcfs.{label}"]
+        return row
 
-    assert status(0) == "holds"
-    assert status(512).startswith("no guarantee: F5 (long_prefill_token_threshold 512")
+    off, on = found(0), found(512)
+    assert off.status == on.status == "holds"
+    assert off.bound is not None
+    assert on.bound is not None
+    assert off.bound.number < on.bound.number

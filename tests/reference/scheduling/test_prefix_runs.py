@@ -136,7 +136,7 @@ def drive(seed: int, steps: int = 150) -> Scheduler:
             sampled: list[Any] = []
             for row in plan.sampling:
                 entry = scheduler.entries.get(row.request_id)
-                forks = entry is not None and entry.record.width < entry.n and row.branch == 0
+                forks = entry is not None and entry.record.width < entry.seats and row.branch == 0
                 sampled.append([[0], [0]] if forks and draw.random() < 0.5 else 0)
             scheduler.commit(plan, sampled)
             for entry in scheduler.entries.values():
