@@ -38,8 +38,7 @@ chunked prefill.
 
 What is proved: with chunking the first prompt in the order gets its share, or all that the decodes leave
 (`lineclear prove decisions`). A request that enters while a prompt could use more than its share is not displaced
-before it has kept a token, and one that goes on with several sequences waits until no prompt lacks tokens (premise
-F12).
+before it has kept a token, and one that goes on with several sequences waits until no prompt does (premise F12).
 So the theorems on progress hold with the limit too, within other bounds: `lineclear simulate --guarantees` states them.
 
 Each row is one run, TTFT the time to a request's first token and TPOT the time for each one after it,

@@ -264,6 +264,23 @@ def special() -> list[SearchBounds]:
             (RequestShape(2, 9), RequestShape(1, 8), RequestShape(3, 8, priority=1)),
         ),
         (
+            "branches wait beside a prompt that lacks tokens",
+            {
+                "num_gpu_blocks": 14,
+                "num_cpu_blocks": 0,
+                "preemption_mode": "recompute",
+                "max_num_seqs": 5,
+                "max_num_batched_tokens": 9,
+                "max_model_len": 13,
+                "long_prefill_token_threshold": 1,
+            },
+            (
+                RequestShape(1, 6, 2),
+                RequestShape(8, 1, priority=1),
+                RequestShape(6, 1, priority=2),
+            ),
+        ),
+        (
             "branches that end give their seats back",
             {"num_gpu_blocks": 30, "max_num_seqs": 4, "max_model_len": 8},
             (

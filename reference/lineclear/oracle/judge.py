@@ -269,8 +269,9 @@ class Oracle:
             Undone: such a commit is accepted, or leaves a trace.
         """
         lives = {live.name: live for live in state.lives if live.n > 1}
+        issued = {} if plan.step is None else self.memory.issued[plan.step]
         for position, row in enumerate(plan.sampling):
-            live, issued = lives.get(row.request_id), self.memory.issued[plan.step]
+            live = lives.get(row.request_id)
             if live is None or issued.get(live.name) != live.number:
                 continue
             if all(branch.number != row.branch for branch in live.branches):

@@ -267,7 +267,7 @@ class Step:
         passed: list[Entry] = []
         while (entry := queue.head()) is not None:
             have, want = self.room.offered(entry)
-            beside = enters_beside(self.lacking, entry.record.width)
+            beside = not self.lacking or enters_beside(self.lacking, entry.record.width)
             if not beside and not self.admission_blocked_by:
                 self.admission_blocked_by = "prefill_first"
             if beside and not entry.record.copy and have.covers(want):

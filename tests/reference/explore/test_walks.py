@@ -65,6 +65,18 @@ EDITS: dict[str, tuple[str, str, str, str]] = {
         "",
         "one of two copies",
     ),
+    "branches enter beside a prompt that lacks tokens": (
+        "scheduling.step",
+        "enters_beside(self.lacking, entry.record.width)",
+        "enters_beside(self.lacking, 1)",
+        "branches wait beside a prompt",
+    ),
+    "a request that may fork later gives seats back": (
+        "scheduling.entry",
+        "self.branches_made, self.may_fork_later)",
+        "self.branches_made, False)",
+        "branches that end give their seats back",
+    ),
     "jobs go in the order of the queue": (
         "scheduling.step",
         "found.sort(key=lambda job: job.entry.rank)",

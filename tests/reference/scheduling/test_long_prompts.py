@@ -91,5 +91,7 @@ def test_with_a_limit_progress_is_claimed_within_other_bounds(label: str) -> Non
     off, on = found(0), found(512)
     assert off.status == on.status == "holds"
     assert off.bound is not None
+    assert off.bound.number is not None
     assert on.bound is not None
+    assert on.bound.number is not None
     assert off.bound.number < on.bound.number
