@@ -102,7 +102,10 @@ def test_a_failed_copy_that_is_called_good_is_a_wrong_token(
     assert breaches(walk.ledger, "kv")  # what is good has not failed
     assert walk.act(("settle_step", ()))
     walk.act(("sample", ("s1", 2, 1, 0)))
-    assert walk.wrong == ["T2: s1, step 2"]
+    assert walk.wrong == [
+        "T2: s1, step 2: its copy has not failed",
+        "T2: s1, step 2: all that it read was right",
+    ]
 
 
 # ---- each clause says something --------------------------------------------------------------------------
@@ -154,6 +157,7 @@ def damage(walk: Walk) -> list[tuple[str, Any]]:
             "rows", lambda r: KvRow(r.first, r.last, r.places, tuple(bad for _ in r.kv), r.relies)
         ),
         each("rows", lambda r: KvRow(r.first, r.last + 1, (*r.places, 0), (*r.kv, bad), r.relies)),
+        each("rows", lambda r: KvRow(r.first + 9, r.last, r.places, r.kv, r.relies)),
         each("rows", lambda r: KvRow(r.first, r.last, r.places, r.kv, 88)),
         each("rows", lambda r: KvRow(r.first, r.last, r.places, r.kv, -1)),
         each("tokens", lambda row: [bad for _ in row]),
@@ -167,6 +171,13 @@ def damage(walk: Walk) -> list[tuple[str, Any]]:
         ("waits", lambda d: put(d.ledger.history.values(), "wait", 0)),
         ("void", lambda d: put(d.ledger.sequences, "void", 99)),
         ("late", lambda d: put(d.ledger.sequences, "late_drafts", 1)),
+        (
+            "drafts",
+            lambda d: (
+                put(d.ledger.sequences, "drafts", 1),
+                put(d.ledger.sequences, "last_samples", 0),
+            ),
+        ),
         ("barrier", lambda d: setattr(d.ledger, "barrier", 0)),
     ]
 
@@ -177,6 +188,7 @@ SHOWN = (
     "submit 2 5 1 1, admit r1, schedule_tokens s1 2 0, issue_step, run 1, settle_step, publish s1 0, "
     "sample s1 1 1 0, submit 2 5 1 1, admit_cached r2 1, schedule_tokens s2 1 0, issue_step, run 2",
     "submit 1 4 2, admit r1, schedule_tokens s1 1 0, issue_step, run 1, settle_step, swap_out r1, carry, run 2",
+    "submit 1 4 1, admit r1, schedule_tokens s1 1 0",
 )
 TWIN = (
     "submit 3 6 2, admit r1, schedule_tokens s1 3 0, issue_step, run 1, settle_step, fork s1 1, sample s1 1 1 0, "
