@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lineclear_spec.concrete import broken_promises
+from lineclear_spec.concrete import Breach, breaches, broken_promises
+from lineclear_spec.device import run
+from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.kv_theorems import (
+    SENTENCE,
     T2_PARTS,
     clock_learns,
     learned,
@@ -18,11 +21,11 @@ from lineclear_spec.kv_theorems import (
     reads_right_kv,
     takes_own_tokens,
 )
-from lineclear_spec.records import CPU, GPU
-from lineclear_spec.refinement import move_of, parts
+from lineclear_spec.records import CPU, GPU, Refused
+from lineclear_spec.refinement import REFINES, move_of, parts
 from lineclear_spec.snapshot import ConcreteView
 
-__all__ = ["LEARNING", "no_move", "wrong_run", "wrong_tokens"]
+__all__ = ["LEARNING", "kv_breaches", "no_move", "step_breaches", "wrong_run", "wrong_tokens"]
 
 #: Actions in which a sequence learns tokens.
 LEARNING = ("sample", "fork", "settle_step")
@@ -89,3 +92,44 @@ def no_move(
     move = move_of(action, before, own, made)
     found = broken_promises(parts(before, after, move), before, after)
     return [f"{action} is no move: {b.rule} ({', '.join(b.values)})" for b in found]
+
+
+def step_breaches(
+    action: str, before: ConcreteView, after: ConcreteView, own: Sequence[Any], made: Any
+) -> list[Breach]:
+    """What T2 and the refinement say of an executed action, and is false.
+
+    Args:
+        action: its name.
+        before: the state before, of the same ledger.
+        after: the state after.
+        own: its arguments.
+        made: what it returned.
+    """
+    tokens = wrong_tokens(action, before, after, own, made)
+    moves = no_move(action, before, after, own, made)
+    return [
+        *[Breach("T2", SENTENCE, (line,)) for line in tokens],
+        *[Breach("refines", REFINES, (line,)) for line in moves],
+    ]
+
+
+def kv_breaches(ledger: GhostLedger) -> list[Breach]:
+    """Every clause of KV that is false: of a device that has carried out as little as it may, and of one that has
+    carried out all that plans carried, the latest first where waits allow it, T1 evaluated each time.
+    """
+    found = breaches(ledger, "kv")
+    if found:
+        return found
+    eager = ledger.clone()
+    number = eager.carried
+    while number >= 1:
+        try:
+            before = ConcreteView(eager)
+            run(eager.device, number)
+        except Refused:
+            number -= 1
+            continue
+        found += [Breach("T1", SENTENCE, (line,)) for line in wrong_run(before, number)]
+        number = eager.carried
+    return found or breaches(eager, "kv")

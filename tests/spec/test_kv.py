@@ -15,11 +15,13 @@ import pytest
 from kv_edits import EDITS, NAMES, ONE, SMALL, TWO, WALKED, Edit
 from kv_walks import Walk, broken, directed
 
+from lineclear_spec import explore
+from lineclear_spec.actions import ACTIONS
 from lineclear_spec.concrete import breaches
 from lineclear_spec.explore import replay, search
 from lineclear_spec.invariants import kv_clauses
-from lineclear_spec.kv_ghosts import KvRow
-from lineclear_spec.worlds import BOUNDS
+from lineclear_spec.kv_ghosts import KvDevice, KvRow
+from lineclear_spec.worlds import BOUNDS, Bounds
 
 
 def test_every_clause_holds_of_states_that_were_reached() -> None:
@@ -55,6 +57,41 @@ def test_an_edit_reads_wrong_kv_in_a_trace(edit: Edit) -> None:
 def test_an_edit_reads_wrong_kv_in_a_walk(edit: Edit) -> None:
     bodies = {edit.action: broken(edit.action, edit.old, edit.new)}
     assert Walk(edit.bounds, bodies).at_random(edit.seed, 400).wrong
+
+
+# ---- the searches of `lineclear check` ----------------------------------------------------------------------
+
+
+def rules_of(bounds: Bounds) -> set[str]:
+    """What a search of the nearest states finds."""
+    return {breach.rule for _, breach in search(replace(bounds, max_states=120)).violations}
+
+
+PREEMPTION = next(bounds for bounds in BOUNDS if bounds.name == "preemption")
+
+
+def test_a_search_sees_a_device_that_heeds_no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explore, "KV_EVERY", 1)
+    fenced = next(bounds for bounds in BOUNDS if bounds.name == "copy to a fenced place")
+    assert rules_of(fenced) == set()
+    monkeypatch.setattr(KvDevice, "waits_over", lambda *_: True)
+    monkeypatch.setattr(KvDevice, "in_order", lambda *_: True)
+    assert "T1" in rules_of(fenced)
+
+
+def test_a_search_sees_what_is_no_move_and_a_token_of_no_forward(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(explore, "KV_EVERY", 1)
+    again = "    sequence.promised_samples = sequence.promised_samples - 1\n"
+    row = ACTIONS["sample"]
+    monkeypatch.setitem(ACTIONS, "sample", replace(row, body=broken("sample", again, "")))
+    assert "refines" in rules_of(PREEMPTION)
+    monkeypatch.setitem(ACTIONS, "sample", row)
+    monkeypatch.setattr(KvDevice, "_read", lambda *_: False)
+    assert rules_of(PREEMPTION) == {"lies.gpu", "lies.right"}
+    monkeypatch.setattr(explore, "kv_breaches", lambda _: [])
+    assert rules_of(PREEMPTION) == {"T2"}
 
 
 # ---- devices that break a premise ------------------------------------------------------------------------
