@@ -201,13 +201,16 @@ def search(bounds: Bounds, *, check: bool = True, collect: bool = False) -> Expl
                 after = ledger.clone()
                 longer = (*trace, step)
                 try:
-                    broken = apply_watched(after, step) if with_kv else apply(after, step)
+                    if with_kv:
+                        wrong = apply_watched(after, step)
+                        found.violations += [(longer, breach) for breach in wrong]
+                    else:
+                        apply(after, step)
                 except Exception as error:  # a guard that is true, and an effect that fails
                     what = (f"{type(error).__name__}: {error}",)
                     found.violations.append((longer, Breach("definedness", CRASH, what)))
                     continue
                 found.transitions += 1
-                found.violations += [(longer, breach) for breach in broken or ()]
                 shown = transitions_shown(ledger, name, asked, after)
                 for sentence in (name, *shown):
                     found.witnesses.setdefault(sentence, longer)

@@ -38,6 +38,7 @@ from lineclear_spec.kv_lemmas import LEMMAS, lemmas, numbers, only_holder, slots
 from lineclear_spec.kv_premises import premises as premises
 from lineclear_spec.kv_theorems import (
     T2_PARTS,
+    Learned,
     clock_learns,
     learned,
     meets_version,
@@ -242,7 +243,7 @@ def theorems(
         values: the arguments.
         result: what the action returns.
     """
-    depth, new = len(ledger.assumptions), ledger.state
+    depth = len(ledger.assumptions)
     if (part, unit) == (VERSION, RUN):
         return [
             goal_of(
@@ -262,28 +263,37 @@ def theorems(
     if part != KV:
         return []
     if unit == PREFIX + "settle_step":  # each steady sequence learns one token
-        who, of = ("sequence",), lambda q: clock_learns(v, q)
-        given = v.steady
-    else:
-        x = learned(unit.removeprefix(PREFIX), v, values, result)
-        if x is None:
-            return []
-        who, of = (), lambda: x
-        given = lambda: z3.BoolVal(True)  # noqa: E731
-    goals = [
-        goal_of(
-            "theorem",
-            f"T2: {label}",
-            depth,
-            who,
-            lambda *q, part=part: z3.Implies(given(*q), part(new, of(*q))),
-        )
-        for label, part in T2_PARTS.items()
-    ]
+        return learns(ledger, ("sequence",), lambda q: clock_learns(v, q), v.steady)
+    x = learned(unit.removeprefix(PREFIX), v, values, result)
+    return learns(ledger, (), lambda: x, lambda: z3.BoolVal(True)) if x else []
+
+
+def learns(
+    ledger: SymbolicLedger,
+    who: tuple[str, ...],
+    of: Callable[..., Learned],
+    given: Callable[..., Any],
+) -> list[Goal]:
+    """T2, of what sequences learn.
+
+    Args:
+        ledger: after the action.
+        who: domains of the sequences, none if it is one.
+        of: what a sequence learns.
+        given: whether it learns anything.
+    """
+    depth, new = len(ledger.assumptions), ledger.state
+
+    def holds(part: Callable[[Any, Learned], Any]) -> Callable[..., Any]:
+        return lambda *q: z3.Implies(given(*q), part(new, of(*q)))
 
     def own(*q: Any) -> Any:
         return z3.Implies(given(*q[:-1]), takes_own_tokens(new, of(*q[:-1]), q[-1]))
 
+    goals = [
+        goal_of("theorem", f"T2: {label}", depth, who, holds(part))
+        for label, part in T2_PARTS.items()
+    ]
     label = "T2: what it took is what the sequence knows"
     return [*goals, goal_of("theorem", label, depth, (*who, "position"), own)]
 

@@ -154,6 +154,12 @@ def put(records: Any, field: str, value: int) -> None:
         setattr(record, field, value)
 
 
+def drafted(device: KvDevice) -> None:
+    """Drafts of a step that samples nothing."""
+    put(device.ledger.sequences, "drafts", 1)
+    put(device.ledger.sequences, "last_samples", 0)
+
+
 def damage(walk: Walk) -> list[tuple[str, Any]]:
     """Ways to break what is kept of the device, each as a name and a function of a device."""
     del walk
@@ -208,13 +214,7 @@ def damage(walk: Walk) -> list[tuple[str, Any]]:
         ("waits", lambda d: put(d.ledger.history.values(), "wait", 0)),
         ("void", lambda d: put(d.ledger.sequences, "void", 99)),
         ("late", lambda d: put(d.ledger.sequences, "late_drafts", 1)),
-        (
-            "drafts",
-            lambda d: (
-                put(d.ledger.sequences, "drafts", 1),
-                put(d.ledger.sequences, "last_samples", 0),
-            ),
-        ),
+        ("drafts", drafted),
         ("barrier", lambda d: setattr(d.ledger, "barrier", 0)),
     ]
 
