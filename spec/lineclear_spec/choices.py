@@ -51,8 +51,9 @@ def arguments_of(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator[tup
         yield from ((s, t, d) for s in sequences for t in bounds.tokens for d in bounds.drafts)
     elif name == "sample":
         for s in sequences:
-            drafts = ledger.sequences[int(s[1:]) - 1].drafts
-            yield from ((s, ledger.settled, a, max(0, drafts + 1 - a)) for a in bounds.accepted)
+            sequence = ledger.sequences[int(s[1:]) - 1]
+            step, drafts = ledger.sampling_step(sequence), sequence.drafts
+            yield from ((s, step, a, max(0, drafts + 1 - a)) for a in bounds.accepted)
     elif name == "fork":
         yield from ((s, 1) for s in sequences)
     elif name == "rejoin":

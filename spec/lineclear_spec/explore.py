@@ -19,8 +19,10 @@ from lineclear_spec.choices import absurd_arguments, arguments_of
 from lineclear_spec.concrete import Breach, breaches
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.keys import state_key
+from lineclear_spec.kv_concrete import kv_breaches, step_breaches
 from lineclear_spec.records import Request
 from lineclear_spec.situations import states_shown, transitions_shown
+from lineclear_spec.snapshot import ConcreteView
 from lineclear_spec.worlds import BOUNDS, Bounds, Step, Trace
 
 __all__ = [
@@ -39,6 +41,8 @@ __all__ = [
 #: What comes from outside: a ledger in which nothing else may happen stands still. A request that has
 #: not learned all its tokens is finished from outside as well.
 OUTSIDE = frozenset({"submit", "reject", "abort", "finish"})
+#: One state in so many is looked at for KV, whose clauses cost more than all others.
+KV_EVERY = 16
 #: What an action that its guards allow, and that fails, does not keep.
 CRASH = "an action that its guards allow comes to its end"
 
@@ -125,11 +129,20 @@ def apply(ledger: GhostLedger, step: Step) -> None:
     perform(ledger, step, prepare(ledger, step))
 
 
-def perform(ledger: GhostLedger, step: Step, own: tuple[Any, ...]) -> None:
+def apply_watched(ledger: GhostLedger, step: Step) -> list[Breach]:
+    """The same; what T2 and the refinement say of it that is false."""
+    own = prepare(ledger, step)
+    before = ConcreteView(ledger)
+    made = perform(ledger, step, own)
+    return step_breaches(step[0], before, ConcreteView(ledger), own, made)
+
+
+def perform(ledger: GhostLedger, step: Step, own: tuple[Any, ...]) -> Any:
     """Does one step with its records; the output of a new request has names too, if its prompt has."""
     made = ACTIONS[step[0]].body(ledger, *own)
     if step[0] == "submit" and made.request.opening:
         ledger.name_blocks(made, made.request.opening[len(made.words) :])
+    return made
 
 
 def replay(bounds: Bounds, trace: Sequence[Step]) -> GhostLedger:
@@ -146,7 +159,8 @@ def search(bounds: Bounds, *, check: bool = True, collect: bool = False) -> Expl
     Args:
         bounds: scope.
         check: evaluate every invariant in every state, and look for states that are stuck: a request
-            lives, and no action is allowed but what comes from outside.
+            lives, and no action is allowed but what comes from outside. In one state of `KV_EVERY` the
+            theorem of KV and the refinement are evaluated too.
         collect: also note where each action is enabled, and where a single guard refuses it (for
             mutants).
     """
@@ -156,12 +170,17 @@ def search(bounds: Bounds, *, check: bool = True, collect: bool = False) -> Expl
     found.traces.append(bounds.start)
     queue: deque[Trace] = deque([bounds.start])
     names = [name for name in ACTIONS if name not in bounds.leave_out]
+    visited = 0
     while queue:
         trace = queue.popleft()
         ledger = replay(bounds, trace)
+        with_kv = check and visited % KV_EVERY == 0
+        visited += 1
         found.depth = max(found.depth, len(trace))
         if check:
             broken = breaches(ledger)
+            if with_kv and not broken:
+                broken = kv_breaches(ledger)
             found.violations += [(trace, breach) for breach in broken]
             if broken:
                 continue  # what follows from a broken state says nothing more
@@ -182,7 +201,11 @@ def search(bounds: Bounds, *, check: bool = True, collect: bool = False) -> Expl
                 after = ledger.clone()
                 longer = (*trace, step)
                 try:
-                    apply(after, step)
+                    if with_kv:
+                        wrong = apply_watched(after, step)
+                        found.violations += [(longer, breach) for breach in wrong]
+                    else:
+                        apply(after, step)
                 except Exception as error:  # a guard that is true, and an effect that fails
                     what = (f"{type(error).__name__}: {error}",)
                     found.violations.append((longer, Breach("definedness", CRASH, what)))

@@ -278,9 +278,9 @@ class GhostLedger(Ledger):
             if sequence.request is request:
                 self.device.forget(sequence, self.known(sequence))
 
-    def note_fork(self, parent: Sequence, child: Sequence) -> None:
-        """The child begins with what its parent knows."""
-        self.device.inherit(parent, child)
+    def note_fork(self, parent: Sequence, child: Sequence, tokens: int) -> None:
+        """The child begins with what its parent knows, and with all of its own tokens but the last as drafts."""
+        self.device.inherit(parent, child, parent.known_tokens + tokens - 1)
         self.device.know(child, parent.known_tokens)
 
     def note_sample(self, sequence: Sequence, accepted: int, rejected: int) -> None:

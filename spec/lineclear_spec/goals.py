@@ -12,13 +12,22 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.invariants.clause import NEVER
-from lineclear_spec.state import CONSTANTS, FIELDS, Request, Sequence, State, fresh
+from lineclear_spec.invariants.clause import NEVER, Clause
+from lineclear_spec.state import (
+    CONSTANTS,
+    DOMAINS,
+    FIELDS,
+    Request,
+    Sequence,
+    State,
+    fresh,
+    quantify,
+)
 from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.terms import Term
 from lineclear_spec.vectors import Vector
 
-__all__ = ["EMPTY", "Goal", "Unit", "record", "several", "start_state"]
+__all__ = ["EMPTY", "Goal", "Unit", "goal_of", "record", "several", "start_state", "stated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +36,8 @@ class Goal:
 
     Attributes:
         kind: initiation, preserved, contract, defined, refusal, base, step, arithmetic, ranking (a
-            measure that an action lowers or leaves) or progress (a decision, an order).
+            measure that an action lowers or leaves) or progress (a decision, an order); of KV also cut,
+            theorem and refines (the action is a move of `refinement.py`).
         label: the invariant's clause, the contract's part or the primitive's precondition.
         depth: how many of the unit's assumptions it may use.
         formula: what is to be shown; None if nothing that the clause reads is written (*frame*).
@@ -104,3 +114,19 @@ def start_state() -> State:
         content = fields[f"content_{tier}"]  # what memory holds at first is its version 0
         fields[f"memory_{tier}"] = lambda p, k, content=content: content(z3.IntVal(0), p, k)
     return State(fields)
+
+
+def stated(clause: Clause, state: State) -> Any:
+    """The clause as a hypothesis about a state."""
+    patterns = clause.patterns
+    return quantify(
+        clause.domains,
+        lambda *x: clause.predicate(state, *x),
+        (lambda *x: patterns(state, *x)) if patterns else None,
+    )
+
+
+def goal_of(kind: str, label: str, depth: int, domains: tuple[str, ...], fact: Any) -> Goal:
+    """An obligation about unknown values of some domains."""
+    values = [z3.Const(f"goal.{k}.{d}", DOMAINS[d]) for k, d in enumerate(domains)]
+    return Goal(kind, label, depth, fact(*values))

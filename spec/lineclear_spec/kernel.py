@@ -20,6 +20,7 @@ class Kernel:
     known = queries.known
     promised = queries.promised
     owed = queries.owed
+    sampling_step = queries.sampling_step
     slots = queries.slots
     runs = queries.runs
     on_gpu = queries.on_gpu

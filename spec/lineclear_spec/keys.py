@@ -95,15 +95,17 @@ def resting(ledger: GhostLedger, numbers: list[int], touching: Touching) -> Key:
 
 
 def counters(ledger: GhostLedger, s: Sequence) -> Key:
-    """A sequence's counters; those of steps that are committed are no longer read."""
+    """A sequence's counters; those of committed steps are read only while one of them owes a sample."""
     settled, steady = ledger.settled, s.steady
     recent = not steady and s.last_step > settled
     both = not steady and s.last_step > settled + 1
+    owing = s.promised_samples >= 1 and not steady
     return (
         ledger.known(s), ledger.reach(s), ledger.slots(s), ledger.promised(s), s.drafts, steady,
         max(s.last_step - settled, 0) if not steady else 0,
         s.last_tokens if recent else 0, s.last_samples if recent else 0,
         s.previous_tokens if both else 0, s.previous_samples if both else 0,
+        (s.last_samples, s.last_step == ledger.steps) if owing else (),
         max(s.void - settled, 0), s.late_drafts, ledger.kv[s] >= ledger.reach(s),
     )  # fmt: skip
 

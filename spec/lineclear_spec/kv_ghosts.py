@@ -105,9 +105,9 @@ class KvDevice:
         self.foreseen[q.id] = self.foreseen.get(q.id, 0) + 1
         del self.tokens.setdefault(q.id, [])[start:]
 
-    def inherit(self, parent: Sequence, child: Sequence) -> None:
-        """The child begins with what its parent knows."""
-        self.tokens[child.id] = [self.token(parent, i) for i in range(parent.known_tokens)]
+    def inherit(self, parent: Sequence, child: Sequence, count: int) -> None:
+        """The child begins with so many tokens of its parent."""
+        self.tokens[child.id] = [self.token(parent, i) for i in range(count)]
 
     # ---- what is decided -----------------------------------------------------------------------------
 

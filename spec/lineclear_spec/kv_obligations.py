@@ -22,7 +22,7 @@ import z3
 from lineclear_spec import dialect
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.device import run
-from lineclear_spec.goals import Goal, Unit, record, start_state
+from lineclear_spec.goals import Goal, Unit, goal_of, record, start_state, stated
 from lineclear_spec.invariants import (
     CPU,
     GPU,
@@ -33,14 +33,21 @@ from lineclear_spec.invariants import (
     kv_clauses,
     within,
 )
-from lineclear_spec.kv_fields import FAILS, POSITION, SLOT
+from lineclear_spec.kv_fields import FAILS
+from lineclear_spec.kv_lemmas import LEMMAS, lemmas, numbers, only_holder, slots
 from lineclear_spec.kv_premises import premises as premises
-from lineclear_spec.kv_theorems import learned_from_right_kv, meets_version, reads_right_kv
+from lineclear_spec.kv_theorems import (
+    T2_PARTS,
+    Learned,
+    clock_learns,
+    learned,
+    meets_version,
+    reads_right_kv,
+    takes_own_tokens,
+)
+from lineclear_spec.refinement import Move, move_of, parts
 from lineclear_spec.state import (
     BLOCK_OF,
-    BLOCK_SIZE,
-    DOMAINS,
-    NEED,
     State,
     background,
     quantify,
@@ -53,7 +60,7 @@ from lineclear_spec.terms import raw
 __all__ = ["KV_UNITS", "PREFIX", "RUN", "kv_unit"]
 
 #: Units: lemmas, the start, the device's action, and every action of the table.
-LEMMAS, START, RUN = "kv_lemmas", "kv_start", "kv_run"
+START, RUN = "kv_start", "kv_run"
 PREFIX = "kv_"
 KV_UNITS = (LEMMAS, START, RUN, *[PREFIX + name for name in ACTIONS])
 VERSION, HISTORY, KV = PARTS = "version", "history", "kv"
@@ -61,7 +68,7 @@ VERSION, HISTORY, KV = PARTS = "version", "history", "kv"
 OF: dict[str, frozenset[str]] = {
     VERSION: frozenset({"device", "version", "memory"}),
     HISTORY: frozenset({"history"}),
-    KV: frozenset({"plan", "lies", "holds", "cached", "tokens", "foreseen", "vouched"}),
+    KV: frozenset({"plan", "lies", "holds", "cached", "tokens", "foreseen", "samples", "vouched"}),
 }
 #: Invariants of the table that a part uses besides those of the parts before it: the fewer, the sooner a
 #: solver finds what it needs.
@@ -80,89 +87,6 @@ def own(part: str) -> list[Clause]:
     return [c for c in kv_clauses() if c.invariant in OF[part]]
 
 
-def pairs() -> list[tuple[str, Any, list[Any]]]:
-    """What is used here of ceil and floor by block size: facts about two numbers that make no other number.
-
-    Each is a label, a formula and its pattern; shown from `background`, whose facts lead from one number to the
-    next without end.
-    """
-    a, b = z3.Ints("a b")
-    floor = z3.And(0 <= BLOCK_OF(a), BLOCK_OF(a) <= BLOCK_OF(b))
-    return [
-        (
-            "floor is monotone",
-            z3.Implies(z3.And(0 <= a, a <= b), floor),
-            [BLOCK_OF(a), BLOCK_OF(b)],
-        ),
-        (
-            "floor grows by at most one",
-            z3.Implies(z3.And(0 <= a, 0 <= b, b <= a + 1), BLOCK_OF(b) <= BLOCK_OF(a) + 1),
-            [BLOCK_OF(a), BLOCK_OF(b)],
-        ),
-        (
-            "ceil is monotone",
-            z3.Implies(z3.And(0 <= a, a <= b), z3.And(0 <= NEED(a), NEED(a) <= NEED(b))),
-            [NEED(a), NEED(b)],
-        ),
-        (
-            "floor of a smaller number is below ceil",
-            z3.Implies(z3.And(0 <= a, a < b), BLOCK_OF(a) < NEED(b)),
-            [BLOCK_OF(a), NEED(b)],
-        ),
-        (
-            "ceil is at least floor",
-            z3.Implies(z3.And(0 <= a, a <= b), BLOCK_OF(a) <= NEED(b)),
-            [BLOCK_OF(a), NEED(b)],
-        ),
-        (
-            "ceil is at most floor plus one",
-            z3.Implies(z3.And(0 <= a, 0 <= b, b <= a + 1), NEED(b) <= BLOCK_OF(a) + 1),
-            [BLOCK_OF(a), NEED(b)],
-        ),
-    ]
-
-
-def numbers() -> list[Any]:
-    """The same, to be used."""
-    a, b = z3.Ints("a b")
-    facts = [z3.ForAll([a, b], fact, patterns=[z3.MultiPattern(*p)]) for _, fact, p in pairs()]
-    return [BLOCK_SIZE >= 1, NEED(0) == 0, BLOCK_OF(0) == 0, *facts]
-
-
-def slots() -> list[Any]:
-    """A position is a slot of a block, and a slot of a block is a position."""
-    i, k, s = z3.Ints("i k s")
-    at = POSITION(k, s)
-    return [
-        z3.ForAll(
-            [i],
-            z3.Implies(
-                i >= 0,
-                z3.And(0 <= SLOT(i), SLOT(i) < BLOCK_SIZE, POSITION(BLOCK_OF(i), SLOT(i)) == i),
-            ),
-            patterns=[SLOT(i)],
-        ),
-        z3.ForAll(
-            [k, s],
-            z3.Implies(
-                z3.And(0 <= k, 0 <= s, s < BLOCK_SIZE),
-                z3.And(at >= 0, BLOCK_OF(at) == k, SLOT(at) == s),
-            ),
-            patterns=[at],
-        ),
-    ]
-
-
-def stated(clause: Clause, state: State) -> Any:
-    """The clause as a hypothesis about a state."""
-    patterns = clause.patterns
-    return quantify(
-        clause.domains,
-        lambda *x: clause.predicate(state, *x),
-        (lambda *x: patterns(state, *x)) if patterns else None,
-    )
-
-
 @cache
 def hypotheses(part: str) -> tuple[Any, ...]:
     """What is known before, of any state, and was not known to the parts before."""
@@ -171,15 +95,11 @@ def hypotheses(part: str) -> tuple[Any, ...]:
     found += [stated(c, state) for c in own(part)]
     if part == VERSION:
         found += numbers()
+    if part == KV:
+        found += [1 <= state.depth, state.depth <= 2]
     if part == HISTORY:
         found += [FAILS(-1), z3.Not(FAILS(0)), *slots()]
     return tuple(found)
-
-
-def goal_of(kind: str, label: str, depth: int, domains: tuple[str, ...], fact: Any) -> Goal:
-    """An obligation about unknown values of some domains."""
-    values = [z3.Const(f"goal.{k}.{d}", DOMAINS[d]) for k, d in enumerate(domains)]
-    return Goal(kind, label, depth, fact(*values))
 
 
 def kept(part: str, ledger: SymbolicLedger) -> list[Goal]:
@@ -199,18 +119,27 @@ def kept(part: str, ledger: SymbolicLedger) -> list[Goal]:
     return goals
 
 
-def tokens_stay(before: State, ledger: SymbolicLedger) -> Goal:
-    """What a sequence knows is never another token: tokens of living sequences are only added."""
-    after = ledger.state
+def refines(
+    name: str, ledger: SymbolicLedger, v: State, values: list[Any], result: Any
+) -> list[Goal]:
+    """The action is a move of the abstract machine; of one that is none and writes nothing that a part reads,
+    nothing is asked.
 
-    def same(q: Any, i: Any) -> Any:
-        known = z3.And(before.alive(q), after.alive(q), within(0, i, before.known(q)))
-        return z3.Implies(known, after.token_kv(q, i) == before.token_kv(q, i))
-
-    domains = ("sequence", "position")
-    goal = goal_of("contract", "no known token changes", len(ledger.assumptions), domains, same)
-    untouched = after.fields["token_kv"] is before.fields["token_kv"]
-    return replace(goal, formula=None) if untouched else goal
+    Args:
+        name: of the action.
+        ledger: after the action.
+        v: the state before.
+        values: the arguments.
+        result: what the action returns.
+    """
+    move, new = move_of(name, v, values, result), ledger.state
+    goals: list[Goal] = []
+    for label, domains, predicate in parts(v, new, move):
+        new.reads.clear()
+        goal = goal_of("refines", label, len(ledger.assumptions), domains, predicate)
+        stays = move == Move() and ledger.unchanged(new)
+        goals.append(replace(goal, formula=None) if stays else goal)
+    return goals
 
 
 def kv_unit(name: str, body: Callable[..., Any] | None = None) -> Unit:
@@ -238,10 +167,9 @@ def kv_unit(name: str, body: Callable[..., Any] | None = None) -> Unit:
             ledger.assumptions += hypotheses(part)
         if part == KV and ledger.rows is not None:
             goals += cuts(ledger, ledger.rows)
-        depth = len(ledger.assumptions)
-        goals += theorems(part, name, before, values, depth)
+        goals += theorems(part, name, ledger, before, values, raw(result))
         goals += kept(part, ledger)
-    goals.append(tokens_stay(before, ledger))
+    goals += refines(action, ledger, before, values, raw(result))
     return Unit(
         name,
         list(hypotheses(VERSION)),
@@ -251,33 +179,6 @@ def kv_unit(name: str, body: Callable[..., Any] | None = None) -> Unit:
         before,
         ledger.state,
     )
-
-
-def only_holder(s: State, q: Any, k: Any) -> Any:
-    """Of a block that one entry names, the inverse maps lead to that entry; unit `kv_lemmas`."""
-    b = s.table(q, k)
-    return z3.Implies(
-        z3.And(within(0, k, s.length(q)), s.ref(b) == 1),
-        z3.And(s.holder(b, 0) == q, s.index(q, b) == k),
-    )
-
-
-def lemmas() -> Unit:
-    """What is used of numbers, and of the inverse maps of tables where one entry names a block."""
-    s = State.arbitrary()
-    known = [stated(c, s) for c in INVARIANTS["references"].clauses]
-    numbered = [(z3.Int(n), z3.Int(f"goal.{n}")) for n in ("a", "b")]
-    goals = [
-        *[Goal("step", label, 0, z3.substitute(pair, *numbered)) for label, pair, _ in pairs()],
-        goal_of(
-            "step",
-            "the only entry that names a block is found",
-            0,
-            ("sequence", "index"),
-            lambda q, k: only_holder(s, q, k),
-        ),
-    ]
-    return Unit(LEMMAS, [*background(), *known], [], goals)
 
 
 def cuts(ledger: SymbolicLedger, s: State) -> list[Goal]:
@@ -329,8 +230,20 @@ def cuts(ledger: SymbolicLedger, s: State) -> list[Goal]:
     return goals
 
 
-def theorems(part: str, unit: str, v: State, values: list[Any], depth: int) -> list[Goal]:
-    """What follows when the device carries out an operation, and when a sample is accepted."""
+def theorems(
+    part: str, unit: str, ledger: SymbolicLedger, v: State, values: list[Any], result: Any
+) -> list[Goal]:
+    """What follows when the device carries out an operation, and when tokens are accepted.
+
+    Args:
+        part: whose facts are known.
+        unit: its name.
+        ledger: after the action.
+        v: the state before.
+        values: the arguments.
+        result: what the action returns.
+    """
+    depth = len(ledger.assumptions)
     if (part, unit) == (VERSION, RUN):
         return [
             goal_of(
@@ -347,9 +260,42 @@ def theorems(part: str, unit: str, v: State, values: list[Any], depth: int) -> l
         return [
             goal_of("theorem", "T1", depth, reads, lambda q, i: reads_right_kv(v, values[0], q, i))
         ]
-    if (part, unit) == (KV, PREFIX + "sample"):
-        return [goal_of("theorem", "T2", depth, (), lambda: learned_from_right_kv(v, *values[:2]))]
-    return []
+    if part != KV:
+        return []
+    if unit == PREFIX + "settle_step":  # each steady sequence learns one token
+        return learns(ledger, ("sequence",), lambda q: clock_learns(v, q), v.steady)
+    x = learned(unit.removeprefix(PREFIX), v, values, result)
+    return learns(ledger, (), lambda: x, lambda: z3.BoolVal(True)) if x else []
+
+
+def learns(
+    ledger: SymbolicLedger,
+    who: tuple[str, ...],
+    of: Callable[..., Learned],
+    given: Callable[..., Any],
+) -> list[Goal]:
+    """T2, of what sequences learn.
+
+    Args:
+        ledger: after the action.
+        who: domains of the sequences, none if it is one.
+        of: what a sequence learns.
+        given: whether it learns anything.
+    """
+    depth, new = len(ledger.assumptions), ledger.state
+
+    def holds(part: Callable[[Any, Learned], Any]) -> Callable[..., Any]:
+        return lambda *q: z3.Implies(given(*q), part(new, of(*q)))
+
+    def own(*q: Any) -> Any:
+        return z3.Implies(given(*q[:-1]), takes_own_tokens(new, of(*q[:-1]), q[-1]))
+
+    goals = [
+        goal_of("theorem", f"T2: {label}", depth, who, holds(part))
+        for label, part in T2_PARTS.items()
+    ]
+    label = "T2: what it took is what the sequence knows"
+    return [*goals, goal_of("theorem", label, depth, (*who, "position"), own)]
 
 
 def start() -> Unit:

@@ -25,7 +25,7 @@ NAMES = {
     "done": "a device says that an operation is done only if it has run",
     "good": "a device says that a copy is good only if it has not failed",
     "model": "a model that reads right KV writes the KV of the tokens that it takes, in the slots of its plan",
-    "attributed": "a sample is reported for a step whose plan has the sequence, with tokens that are its own still",
+    "reported": "tokens that are reported for a sequence and a step are those that its forward sampled",
     "names": "a name means the tokens of its block and all before them",
     "twins": "a copy on write does not fail",
 }

@@ -7,13 +7,25 @@ executed ones.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from lineclear_spec.invariants.clause import GPU
 from lineclear_spec.invariants.history import place_of, row_read
 from lineclear_spec.logic import any_of, both, implies, negate
 
-__all__ = ["SENTENCE", "T1", "T2", "learned_from_right_kv", "meets_version", "reads_right_kv"]
+__all__ = [
+    "SENTENCE",
+    "T1",
+    "T2",
+    "T2_PARTS",
+    "Learned",
+    "clock_learns",
+    "learned",
+    "meets_version",
+    "reads_right_kv",
+    "takes_own_tokens",
+]
 
 SENTENCE = (
     "Every token that a request learns was computed from the KV of exactly its own tokens, whatever was "
@@ -25,8 +37,9 @@ T1 = (
     "that sequence, or the one copy that its request waited for has failed"
 )
 T2 = (
-    "the table accepts a sample only of a forward that has run, of which the copy has not failed and all that it "
-    "read of the sequence was right"
+    "the table accepts tokens for a sequence only of the forward that computed the positions before them, of "
+    "exactly the tokens that the sequence has there; it has run, its copy has not failed, and all that it read "
+    "of the sequence was right"
 )
 
 
@@ -43,9 +56,71 @@ def reads_right_kv(v: Any, n: Any, q: Any, i: Any) -> Any:
     )
 
 
-def learned_from_right_kv(v: Any, q: Any, step: Any) -> Any:
-    """T2, of the state in which a sample of the step is accepted for the sequence."""
-    n = v.forward_of(step)
-    return both(
-        v.ran(n), implies(v.takes(n, q), both(v.right(n, q), negate(v.fails(v.row_relies(n, q)))))
-    )
+class Learned(NamedTuple):
+    """Tokens that a sequence learns.
+
+    Attributes:
+        of: the sequence for which the step sampled them.
+        step: which the table says that it is.
+        known: tokens that it knew before.
+        count: tokens that are learned.
+        by: the sequence that learns them: the same, or a branch that forks from it.
+    """
+
+    of: Any
+    step: Any
+    known: Any
+    count: Any
+    by: Any
+
+
+def learned(action: str, v: Any, values: Sequence[Any], result: Any) -> Learned | None:
+    """What one sequence learns when the action happens.
+
+    Args:
+        action: its name.
+        v: the state before.
+        values: the arguments.
+        result: what the action returns.
+    """
+    if action == "sample":
+        q, step, accepted = values[:3]
+        return Learned(q, step, v.known(q), accepted, q)
+    if action == "fork":
+        parent, tokens = values
+        return Learned(parent, v.sampling_step(parent), v.known(parent), tokens, result)
+    return None
+
+
+def clock_learns(v: Any, q: Any) -> Learned:
+    """What a steady sequence learns when the oldest step in flight is committed.
+
+    Args:
+        v: the state before.
+        q: the sequence.
+    """
+    return Learned(q, v.settled + 1, v.known(q), 1, q)
+
+
+#: T2, of the state in which tokens were accepted: each part is a label and a predicate of a view and `Learned`.
+T2_PARTS: dict[str, Callable[[Any, Learned], Any]] = {
+    "the forward has run": lambda v, x: v.ran(v.forward_of(x.step)),
+    "it takes the sequence": lambda v, x: v.takes(v.forward_of(x.step), x.of),
+    "its copy has not failed": lambda v, x: negate(
+        v.fails(v.row_relies(v.forward_of(x.step), x.of))
+    ),
+    "all that it read was right": lambda v, x: v.right(v.forward_of(x.step), x.of),
+    "it computes the newest known position": lambda v, x: both(
+        v.row_first(v.forward_of(x.step), x.of) < x.known,
+        x.known <= v.row_last(v.forward_of(x.step), x.of),
+    ),
+    "and every draft that is accepted": lambda v, x: (
+        x.known + x.count - 1 <= v.row_last(v.forward_of(x.step), x.of)
+    ),
+}
+
+
+def takes_own_tokens(v: Any, x: Learned, i: Any) -> Any:
+    """T2: the forward took exactly the tokens that the sequence has before the newest one."""
+    before = both(0 <= i, i < x.known + x.count - 1)
+    return implies(before, v.row_kv(v.forward_of(x.step), x.of, i) == v.token_kv(x.by, i))

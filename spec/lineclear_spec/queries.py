@@ -33,6 +33,7 @@ __all__ = [
     "reach",
     "retired",
     "runs",
+    "sampling_step",
     "slots",
     "wait_of",
     "worst_case",
@@ -85,6 +86,11 @@ def owed(ledger: Any, sequence: Any) -> Any:
             + (sequence.previous_samples if last > settled + 1 else 0)
         )
     )
+
+
+def sampling_step(_ledger: Any, sequence: Any) -> Any:
+    """The oldest step that still owes the sequence a sample, if one does."""
+    return sequence.last_step - (1 if sequence.promised_samples > sequence.last_samples else 0)
 
 
 def slots(ledger: Any, sequence: Any) -> Any:

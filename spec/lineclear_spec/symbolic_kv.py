@@ -126,10 +126,10 @@ class KvGhosts:
         s, r = self.state.snapshot(), request.z
         self._foresee(lambda q: s.request(q) == r, lambda q: s.known(q))
 
-    def note_fork(self, parent: Any, child: Any) -> None:
-        """The child begins with what its parent knows."""
+    def note_fork(self, parent: Any, child: Any, tokens: Any) -> None:
+        """The child begins with what its parent knows, and with all of its own tokens but the last as drafts."""
         s = self.state.snapshot()
-        known, kv = s.known_tokens(parent.z), s.token_kv
+        known, kv = s.known_tokens(parent.z) + raw(tokens) - 1, s.token_kv
         self.state.fields["token_kv"] = lambda q, i: z3.If(
             z3.And(q == child.z, within(0, i, known)), kv(parent.z, i), kv(q, i)
         )

@@ -54,6 +54,7 @@ class Derived:
     known = asked(queries.known)
     promised = asked(queries.promised)
     owed = asked(queries.owed)
+    sampling_step = asked(queries.sampling_step)
     slots = asked(queries.slots)
     runs = asked(queries.runs)
     worst_case = asked(queries.worst_case)

@@ -168,7 +168,8 @@ BOUNDS = (
         start=(
             ("submit", (2, 6, 2, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("settle_step", ()),
             ("sample", ("s1", 1, 1, 0)), ("append_slots", ("s1", 1)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()),
-            ("settle_step", ()), ("sample", ("s1", 2, 1, 0)), ("publish", ("s1", 2)),
+            ("settle_step", ()), ("sample", ("s1", 2, 1, 0)), ("publish", ("s1", 2)), ("append_slots", ("s1", 1)),
+            ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()),
         ),
     ),
     Bounds(
@@ -183,7 +184,7 @@ BOUNDS = (
         start=(
             ("submit", (1, 6, 2)), ("admit", ("r1",)), ("append_slots", ("s1", 2)), ("schedule_tokens", ("s1", 1, 0)),
             ("issue_step", ()), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()),
-            ("settle_step", ()), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()),
+            ("settle_step", ()), ("sample", ("s1", 1, 1, 0)), ("schedule_tokens", ("s1", 1, 0)), ("issue_step", ()), ("settle_step", ()),
         ),
     ),
     Bounds(

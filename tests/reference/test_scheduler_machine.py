@@ -102,6 +102,7 @@ def test_every_call_keeps_every_invariant_and_users_see_what_the_model_says() ->
     assert {name: rate for name, rate in rates.items() if rate < FLOORS[name]} == {}
     if chosen.derandomize:
         assert set(TOTALS) >= {*FLOORS, *RARE} == set(ACTIONS) - {"carry", *CACHING}
+        assert TOTALS["tokens of the theorem of KV"] > 0
 
 
 def test_no_user_sees_what_a_hostile_policy_does() -> None:

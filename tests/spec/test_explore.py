@@ -112,6 +112,18 @@ def test_a_corrupted_ledger_breaks_the_invariant(name: str) -> None:
     assert name in {breach.rule.split(".")[0] for breach in breaches(ledger)}
 
 
+@pytest.mark.parametrize(
+    ("clause", "field", "value"),
+    [("older", "promised_samples", 3), ("void", "void", 9), ("valid", "void", 1)],
+)
+def test_each_clause_of_owed_samples_is_false_of_a_broken_state(
+    clause: str, field: str, value: int
+) -> None:
+    ledger = running()
+    setattr(ledger.sequences[0], field, value)
+    assert f"owed.{clause}" in {breach.rule for breach in breaches(ledger)}
+
+
 @pytest.mark.parametrize("calendar", ["boundaries", "endings"])
 def test_a_calendar_that_lists_a_steady_sequence_wrongly_is_seen(calendar: str) -> None:
     """Under another step, under two, or not at all."""

@@ -15,11 +15,13 @@ import pytest
 from kv_edits import EDITS, NAMES, ONE, SMALL, TWO, WALKED, Edit
 from kv_walks import Walk, broken, directed
 
+from lineclear_spec import explore
+from lineclear_spec.actions import ACTIONS
 from lineclear_spec.concrete import breaches
 from lineclear_spec.explore import replay, search
 from lineclear_spec.invariants import kv_clauses
-from lineclear_spec.kv_ghosts import KvRow
-from lineclear_spec.worlds import BOUNDS
+from lineclear_spec.kv_ghosts import KvDevice, KvRow
+from lineclear_spec.worlds import BOUNDS, Bounds
 
 
 def test_every_clause_holds_of_states_that_were_reached() -> None:
@@ -55,6 +57,41 @@ def test_an_edit_reads_wrong_kv_in_a_trace(edit: Edit) -> None:
 def test_an_edit_reads_wrong_kv_in_a_walk(edit: Edit) -> None:
     bodies = {edit.action: broken(edit.action, edit.old, edit.new)}
     assert Walk(edit.bounds, bodies).at_random(edit.seed, 400).wrong
+
+
+# ---- the searches of `lineclear check` ----------------------------------------------------------------------
+
+
+def rules_of(bounds: Bounds) -> set[str]:
+    """What a search of the nearest states finds."""
+    return {breach.rule for _, breach in search(replace(bounds, max_states=120)).violations}
+
+
+PREEMPTION = next(bounds for bounds in BOUNDS if bounds.name == "preemption")
+
+
+def test_a_search_sees_a_device_that_heeds_no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explore, "KV_EVERY", 1)
+    fenced = next(bounds for bounds in BOUNDS if bounds.name == "copy to a fenced place")
+    assert rules_of(fenced) == set()
+    monkeypatch.setattr(KvDevice, "waits_over", lambda *_: True)
+    monkeypatch.setattr(KvDevice, "in_order", lambda *_: True)
+    assert "T1" in rules_of(fenced)
+
+
+def test_a_search_sees_what_is_no_move_and_a_token_of_no_forward(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(explore, "KV_EVERY", 1)
+    again = "    sequence.promised_samples = sequence.promised_samples - 1\n"
+    row = ACTIONS["sample"]
+    monkeypatch.setitem(ACTIONS, "sample", replace(row, body=broken("sample", again, "")))
+    assert "refines" in rules_of(PREEMPTION)
+    monkeypatch.setitem(ACTIONS, "sample", row)
+    monkeypatch.setattr(KvDevice, "_read", lambda *_: False)
+    assert rules_of(PREEMPTION) == {"lies.gpu", "lies.right"}
+    monkeypatch.setattr(explore, "kv_breaches", lambda _: [])
+    assert rules_of(PREEMPTION) == {"T2"}
 
 
 # ---- devices that break a premise ------------------------------------------------------------------------
@@ -102,7 +139,10 @@ def test_a_failed_copy_that_is_called_good_is_a_wrong_token(
     assert breaches(walk.ledger, "kv")  # what is good has not failed
     assert walk.act(("settle_step", ()))
     walk.act(("sample", ("s1", 2, 1, 0)))
-    assert walk.wrong == ["T2: s1, step 2"]
+    assert walk.wrong == [
+        "T2: s1, step 2: its copy has not failed",
+        "T2: s1, step 2: all that it read was right",
+    ]
 
 
 # ---- each clause says something --------------------------------------------------------------------------
@@ -112,6 +152,12 @@ def put(records: Any, field: str, value: int) -> None:
     """The field of every record."""
     for record in records:
         setattr(record, field, value)
+
+
+def drafted(device: KvDevice) -> None:
+    """Drafts of a step that samples nothing."""
+    put(device.ledger.sequences, "drafts", 1)
+    put(device.ledger.sequences, "last_samples", 0)
 
 
 def damage(walk: Walk) -> list[tuple[str, Any]]:
@@ -154,6 +200,7 @@ def damage(walk: Walk) -> list[tuple[str, Any]]:
             "rows", lambda r: KvRow(r.first, r.last, r.places, tuple(bad for _ in r.kv), r.relies)
         ),
         each("rows", lambda r: KvRow(r.first, r.last + 1, (*r.places, 0), (*r.kv, bad), r.relies)),
+        each("rows", lambda r: KvRow(r.first + 9, r.last, r.places, r.kv, r.relies)),
         each("rows", lambda r: KvRow(r.first, r.last, r.places, r.kv, 88)),
         each("rows", lambda r: KvRow(r.first, r.last, r.places, r.kv, -1)),
         each("tokens", lambda row: [bad for _ in row]),
@@ -167,6 +214,7 @@ def damage(walk: Walk) -> list[tuple[str, Any]]:
         ("waits", lambda d: put(d.ledger.history.values(), "wait", 0)),
         ("void", lambda d: put(d.ledger.sequences, "void", 99)),
         ("late", lambda d: put(d.ledger.sequences, "late_drafts", 1)),
+        ("drafts", drafted),
         ("barrier", lambda d: setattr(d.ledger, "barrier", 0)),
     ]
 
@@ -177,6 +225,7 @@ SHOWN = (
     "submit 2 5 1 1, admit r1, schedule_tokens s1 2 0, issue_step, run 1, settle_step, publish s1 0, "
     "sample s1 1 1 0, submit 2 5 1 1, admit_cached r2 1, schedule_tokens s2 1 0, issue_step, run 2",
     "submit 1 4 2, admit r1, schedule_tokens s1 1 0, issue_step, run 1, settle_step, swap_out r1, carry, run 2",
+    "submit 1 4 1, admit r1, schedule_tokens s1 1 0",
 )
 TWIN = (
     "submit 3 6 2, admit r1, schedule_tokens s1 3 0, issue_step, run 1, settle_step, fork s1 1, sample s1 1 1 0, "

@@ -37,7 +37,7 @@ NOTES = (
     ("swap_out", "ledger.note_swap(number, CPU)"),
     ("swap_in", "ledger.note_swap(number, GPU)"),
     ("copy_on_write", "ledger.note_twin(number, sequence, index)"),
-    ("fork", "ledger.note_fork(parent, child)"),
+    ("fork", "ledger.note_fork(parent, child, tokens)"),
 )
 
 

@@ -57,6 +57,7 @@ QUESTIONS: dict[str, tuple[str, str, str]] = {
     "known": ("ledger.settled + 1", "ledger.settled", "join_batch"),
     "promised": ("ledger.steps - ledger.settled", "ledger.steps", "join_batch"),
     "owed": ("last > settled + 1", "last > settled", "schedule_tokens"),
+    "sampling_step": ("> sequence.last_samples", ">= sequence.last_samples", "sample"),
     "slots": ("sequence.offset + ledger.steps", "sequence.offset + ledger.settled", "join_batch"),
     "runs": ("if sequence.alive else False", "if sequence.alive else True", "append_slots"),
     "on_gpu": ("== RUNNING", "!= RUNNING", "clear_tables"),

@@ -21,8 +21,8 @@ from lineclear_spec.device import run
 from lineclear_spec.dialect import register
 from lineclear_spec.explore import names_of, records
 from lineclear_spec.ghosts import GhostLedger
-from lineclear_spec.kv_theorems import learned_from_right_kv, meets_version, reads_right_kv
-from lineclear_spec.records import CPU, GPU, Broken, Refused
+from lineclear_spec.kv_concrete import LEARNING, no_move, wrong_run, wrong_tokens
+from lineclear_spec.records import Broken, Refused
 from lineclear_spec.snapshot import ConcreteView
 from lineclear_spec.worlds import Bounds, Step
 
@@ -70,14 +70,7 @@ class Walk:
             device.fails.discard(number)
             return False
         view.device.fails |= device.fails
-        for tier in (GPU, CPU):
-            for p in range(view.total(tier)):
-                if not meets_version(view, tier, number, p):
-                    self.wrong.append(f"version of {p} for {number}")
-        for q in ledger.sequences:
-            for i in range(view.row_last(number, q)):
-                if not reads_right_kv(view, number, q, i):
-                    self.wrong.append(f"T1: forward {number}, {q!r}, position {i}")
+        self.wrong += wrong_run(view, number)
         self.forwards += operation.is_forward
         self.trace.append(("run", (number, fails)))
         return True
@@ -111,18 +104,17 @@ class Walk:
         if name in ("submit", "reject") and len(own) >= 3:
             prompt, limit, parallel = own[:3]
             own = (ledger.new_request(prompt, limit, parallel, names_of(ledger, own)),)
-        before = ConcreteView(self.ledger) if name == "sample" else None
+        before = ConcreteView(ledger)
         try:
             made = self.bodies[name](ledger, *own)
         except (Refused, Broken, KeyError, IndexError, ValueError):
             return False
         if name == "submit" and made.request.opening:
             ledger.name_blocks(made, made.request.opening[len(made.words) :])
-        if before is not None:
-            q = self.ledger.sequences[int(arguments[0][1:]) - 1]
-            self.samples += before.takes(before.forward_of(arguments[1]), q)
-            if not learned_from_right_kv(before, q, arguments[1]):
-                self.wrong.append(f"T2: {q!r}, step {arguments[1]}")
+        self.samples += name in LEARNING
+        after = ConcreteView(ledger)
+        self.wrong += wrong_tokens(name, before, after, own, made)
+        self.wrong += no_move(name, before, after, own, made)
         self.ledger = ledger
         self.trace.append(step)
         return True

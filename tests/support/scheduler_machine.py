@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from kv_replay import kv_of_a_journal
 
 from lineclear.config import Config
+from lineclear.journal.memory import Ring
 from lineclear.monitor.audit import audit
 from lineclear.monitor.hazards import Hazards
 from lineclear.monitor.observer import Observer
@@ -31,6 +33,8 @@ from lineclear.testing.device import Device
 from lineclear.testing.orders import ORDERS, order_named
 
 SIZE = 4
+#: Of so many examples the journal of one is done again for the theorem of KV.
+KV_EVERY = 8
 TOTALS: Counter[str] = Counter()
 
 
@@ -43,6 +47,8 @@ class World:
         self.config = config
         self.random = random.Random(seed)
         self.counts: Counter[str] = Counter()
+        self.ring = Ring(1 << 20)
+        self.seed = seed
         self.scheduler = Scheduler(config, policy, journal=self.note)
         self.observer = Observer(self.scheduler.ledger)
         self.device = Device(SIZE, order_named(order, seed), Hazards())
@@ -64,6 +70,7 @@ class World:
 
     def note(self, name: str, arguments: tuple[object, ...]) -> None:
         self.counts[name] += 1
+        self.ring(name, arguments)
         self.observer(name, arguments)
 
     def check(self) -> None:
@@ -254,3 +261,7 @@ class Machine(RuleBasedStateMachine):
         assert not world.scheduler.of
         assert not world.scheduler.explicit
         TOTALS.update(world.counts)
+        if world.seed % KV_EVERY == 0:
+            wrong, asked = kv_of_a_journal(world.ring, ledger.limits)
+            assert wrong == []
+            TOTALS["tokens of the theorem of KV"] += asked

@@ -182,6 +182,7 @@ class Execution:
         from lineclear_spec.concrete import ConcreteView, breaches, broken_promises
         from lineclear_spec.deltas import DELTAS
         from lineclear_spec.explore import prepare
+        from lineclear_spec.kv_concrete import kv_breaches, step_breaches
         from lineclear_spec.picture import call
         from lineclear_spec.records import Refused
 
@@ -214,6 +215,9 @@ class Execution:
                 f"{name} promises {breach.rule}"
                 for breach in broken_promises(promises, view, ConcreteView(self.ledger))
             )
+        if not rules and final:
+            kv = step_breaches(name, view, ConcreteView(self.ledger), own, result)
+            rules = tuple(breach.rule for breach in kv or kv_breaches(self.ledger))
         self.seen.broken = rules
         self._row(str(number), call(step), None)
         return not rules

@@ -20,10 +20,11 @@ WIDTH = 100
 
 
 def kv_lines(results: Sequence[Result]) -> list[str]:
-    """The sentence, its two parts, the premises, and how many obligations are proved."""
+    """The sentence, its two parts, the refinement, the premises, and how many obligations are proved."""
     from lineclear_spec.kv_obligations import KV_UNITS
     from lineclear_spec.kv_premises import NAMES
     from lineclear_spec.kv_theorems import SENTENCE, T1, T2
+    from lineclear_spec.refinement import REFINES
 
     asked = [r for r in results if r.kind != "frame"]
     own = [r for r in asked if r.action in KV_UNITS]
@@ -33,6 +34,7 @@ def kv_lines(results: Sequence[Result]) -> list[str]:
         ("kv", "NOT PROVED" if unproved else f"proved. {SENTENCE}"),
         ("T1", f"{T1[0].upper()}{T1[1:]}."),
         ("T2", f"{T2[0].upper()}{T2[1:]}."),
+        ("refines", f"{REFINES[0].upper()}{REFINES[1:]}."),
         ("premises", f"{premises}."),
         (
             "proved",
@@ -52,8 +54,10 @@ def kv_lines(results: Sequence[Result]) -> list[str]:
 
 
 def kv_json() -> dict[str, Any]:
-    """The sentence and its premises for JSON."""
+    """The sentence, its parts and its premises for JSON."""
     from lineclear_spec.kv_premises import NAMES
     from lineclear_spec.kv_theorems import SENTENCE, T1, T2
+    from lineclear_spec.refinement import REFINES
 
-    return {"sentence": SENTENCE, "parts": {"T1": T1, "T2": T2}, "premises": dict(NAMES)}
+    parts = {"T1": T1, "T2": T2, "refines": REFINES}
+    return {"sentence": SENTENCE, "parts": parts, "premises": dict(NAMES)}

@@ -15,16 +15,17 @@ __all__ = ["fork", "prune", "rejoin"]
 
 @action()
 def fork(ledger: Any, parent: Any, tokens: Any) -> Any:
-    """A child goes on from the parent with `tokens` of its own, sharing every block that holds
+    """A child goes on from the parent with `tokens` that a step has sampled, sharing every block that holds
     computed KV.
     """
     # GUARD
     request = parent.request
     ledger.require(parent.alive, "the parent is alive")
-    ledger.require(negate(parent.steady), "the parent is not steady")
     ledger.require(ledger.in_flight(parent) == 0, "no step in flight computes for the parent")
+    ledger.require(ledger.owed(parent) >= 1, "a committed step owes the parent a sample")
     ledger.require(request.width < request.parallel, "the request may have another sequence")
     ledger.require(tokens >= 1, "the child has a token of its own")
+    ledger.require(tokens <= parent.late_drafts + 1, "at most one token besides the drafts is new")
     ledger.require(
         parent.reach_tokens <= parent.known_tokens,
         "every position that the parent computed is known",
@@ -35,7 +36,7 @@ def fork(ledger: Any, parent: Any, tokens: Any) -> Any:
     # EFFECT
     child = ledger.add_member(request)
     ledger.inherit(parent, child, ledger.block_of(parent.known_tokens))
-    ledger.note_fork(parent, child)
+    ledger.note_fork(parent, child, tokens)
     ledger.share_table(parent, child, ledger.need(parent.reach_tokens))
     child.reach_tokens = parent.reach_tokens
     child.slot_tokens = parent.reach_tokens

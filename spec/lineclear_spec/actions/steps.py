@@ -27,6 +27,11 @@ def schedule_tokens(ledger: Any, sequence: Any, tokens: Any, drafts: Any) -> Non
     ledger.require(
         sequence.last_step <= ledger.steps, "the sequence is not in the step being built"
     )
+    again = sequence.last_step == ledger.steps
+    ledger.require(
+        sequence.promised_samples <= either(again, sequence.last_samples, 0),
+        "no step but the last one issued still owes it a sample",
+    )
     ledger.require(drafts >= 0, "the number of drafts is not negative")
     ledger.require(tokens > drafts, "at least one token is no draft")
     ledger.require(
@@ -58,7 +63,6 @@ def schedule_tokens(ledger: Any, sequence: Any, tokens: Any, drafts: Any) -> Non
         ledger.step_sequences < limits.max_num_seqs, "the sequence fits into max_num_seqs"
     )
     # EFFECT
-    again = sequence.last_step == ledger.steps
     sequence.previous_tokens = either(again, sequence.last_tokens, 0)
     sequence.previous_samples = either(again, sequence.last_samples, 0)
     sequence.last_step = ledger.steps + 1
@@ -128,8 +132,9 @@ def sample(ledger: Any, sequence: Any, step: Any, accepted: Any, rejected: Any) 
     # GUARD
     ledger.require(sequence.alive, "the sequence is alive")
     ledger.require(ledger.owed(sequence) >= 1, "a committed step owes a sample")
-    ledger.require(step <= ledger.settled, "the step is committed")
-    ledger.require(step > sequence.void, "the step computed on valid KV")
+    ledger.require(
+        step == ledger.sampling_step(sequence), "the step is the oldest that owes it a sample"
+    )
     ledger.require(
         sequence.known_tokens + accepted <= sequence.request.limit,
         "the sequence stays within its limit",

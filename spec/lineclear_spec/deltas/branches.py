@@ -64,6 +64,11 @@ def fork(old: Any, new: Any, parent: Any, tokens: Any, child: Any) -> list[Part]
             lambda: new.width(r) == old.width(r) + 1,
         ),
         now(
+            "sampled",
+            lambda: old.owed(parent) >= 1,
+            lambda: tokens <= 1 + old.late_drafts(parent),
+        ),
+        now(
             "own",
             lambda: new.known_tokens(child) > old.known_tokens(parent),
             lambda: new.reach_tokens(child) < new.known_tokens(child),

@@ -244,6 +244,17 @@ def sample(
             ),
         ),
         now("owed", lambda: old.alive(q), lambda: step <= old.settled, lambda: step > old.void(q)),
+        now(
+            "oldest",
+            lambda: any_of(
+                both(step == old.last_step(q), old.last_samples(q) == 1, old.promised(q) == 1),
+                both(
+                    step == old.last_step(q) - 1,
+                    old.previous_samples(q) == 1,
+                    old.promised(q) == 1 + old.last_samples(q),
+                ),
+            ),
+        ),
         sequence_same(
             old,
             new,

@@ -19,6 +19,7 @@ from lineclear_spec.invariants import operations
 from lineclear_spec.invariants import device
 from lineclear_spec.invariants import history
 from lineclear_spec.invariants import content
+from lineclear_spec.invariants import samples
 from lineclear_spec.invariants.clause import (
     CPU,
     FINISHED,
@@ -71,6 +72,7 @@ __all__ = [
     "private",
     "requests",
     "rests",
+    "samples",
     "sealed",
     "sequences",
     "within",

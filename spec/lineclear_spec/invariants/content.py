@@ -148,7 +148,7 @@ declare_kv(
         ("sequence",),
         lambda v, q: implies(
             both(v.alive(q), v.late_drafts(q) >= 1),
-            both(v.drafts(q) == 0, v.promised(q) >= 1, v.reach(q) <= v.known(q)),
+            both(v.drafts(q) == 0, v.promised(q) == 1, v.reach(q) <= v.known(q)),
         ),
         lambda v, q: [(v.late_drafts(q),)],
     ),
@@ -215,11 +215,5 @@ declare_kv(
         ("step",),
         lambda v, s: implies(both(1 <= s, s <= v.settled), negate(v.open(v.forward_of(s)))),
         lambda v, s: [(v.forward_of(s),)],
-    ),
-    (
-        "void",
-        ("sequence",),
-        lambda v, q: implies(v.alive(q), within(0, v.void(q), v.steps + 1)),
-        lambda v, q: [(v.void(q),)],
     ),
 )

@@ -116,7 +116,8 @@ declare(
 declare(
     "owed",
     "boundary",
-    "no more samples come than steps have promised, and each step in flight brings at most one",
+    "no more samples come than steps have promised, and each step in flight brings at most one; only the last "
+    "two steps of a sequence may owe it one, and those computed on valid KV",
     (
         "",
         ("sequence",),
@@ -130,6 +131,30 @@ declare(
                 v.previous_samples(q) >= 0,
                 v.previous_samples(q) <= 1,
             ),
+        ),
+    ),
+    (
+        "older",
+        ("sequence",),
+        lambda v, q: implies(
+            both(v.alive(q), negate(v.steady(q))),
+            v.promised_samples(q) <= v.last_samples(q) + v.previous_samples(q),
+        ),
+    ),
+    (
+        "void",
+        ("sequence",),
+        lambda v, q: implies(
+            v.alive(q),
+            both(v.void(q) >= 0, v.void(q) <= v.either(v.steady(q), v.settled, v.steps)),
+        ),
+    ),
+    (
+        "valid",
+        ("sequence",),
+        lambda v, q: implies(
+            both(v.alive(q), negate(v.steady(q)), v.promised_samples(q) >= 1),
+            v.void(q) < v.sampling_step(q),
         ),
     ),
 )

@@ -1,0 +1,108 @@
+# pyright: basic
+"""Invariants of samples that are still to come: which step brings one, and of which tokens it is.
+
+Guarantees: nothing by itself; every clause is proved of every action and of the device's own (`device.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear_spec.invariants.clause import declare_kv, within
+from lineclear_spec.logic import any_of, both, implies, negate
+
+__all__ = ["owes", "sampled_position"]
+
+
+def owes(v: Any, q: Any, s: Any) -> Any:
+    """Whether the step, which was issued, still owes the sequence a sample."""
+    last = both(s == v.last_step(q), v.last_samples(q) == 1, v.promised_samples(q) >= 1)
+    previous = both(s == v.last_step(q) - 1, v.promised_samples(q) > v.last_samples(q))
+    return both(
+        v.alive(q),
+        within(1, s, v.steps + 1),
+        v.either(v.steady(q), v.settled < s, any_of(last, previous)),
+    )
+
+
+def sampled_position(v: Any, q: Any, s: Any) -> Any:
+    """The position of the first token that the step samples for the sequence, to which it owes one."""
+    newest = v.known_tokens(q) + v.promised_samples(q) - 1
+    return v.either(
+        v.steady(q),
+        v.offset(q) + s,
+        v.either(s == v.last_step(q), newest, v.known_tokens(q)),
+    )
+
+
+def drafts(v: Any, q: Any) -> Any:
+    """Drafts that the step which samples next has computed."""
+    return v.drafts(q) + v.late_drafts(q)
+
+
+declare_kv(
+    "samples",
+    "a step that still owes a sequence a sample has computed the position before the sampled one and every "
+    "draft behind it, of tokens that are the sequence's own",
+    (
+        "takes",
+        ("sequence", "step"),
+        lambda v, q, s: implies(owes(v, q, s), both(v.takes(v.forward_of(s), q), v.void(q) < s)),
+        lambda v, q, s: [
+            (v.takes(v.forward_of(s), q),),
+            (v.row_relies(v.forward_of(s), q),),
+            (v.right(v.forward_of(s), q),),
+        ],
+    ),
+    (
+        "first",
+        ("sequence", "step"),
+        lambda v, q, s: implies(
+            owes(v, q, s), v.row_first(v.forward_of(s), q) < sampled_position(v, q, s)
+        ),
+        lambda v, q, s: [(v.row_first(v.forward_of(s), q),)],
+    ),
+    (
+        "last",
+        ("sequence", "step"),
+        lambda v, q, s: implies(
+            owes(v, q, s),
+            v.row_last(v.forward_of(s), q) == sampled_position(v, q, s) + drafts(v, q),
+        ),
+        lambda v, q, s: [(v.row_last(v.forward_of(s), q),)],
+    ),
+    (
+        "own",
+        ("sequence", "step", "position"),
+        lambda v, q, s, i: implies(
+            both(owes(v, q, s), within(0, i, v.row_last(v.forward_of(s), q))),
+            v.row_kv(v.forward_of(s), q, i) == v.token_kv(q, i),
+        ),
+        lambda v, q, s, i: [(v.row_kv(v.forward_of(s), q, i),)],
+    ),
+    (
+        "built",
+        ("sequence",),
+        lambda v, q: implies(
+            both(
+                v.alive(q),
+                negate(v.steady(q)),
+                v.last_step(q) == v.steps + 1,
+                v.last_samples(q) == 1,
+            ),
+            both(
+                v.late_drafts(q) == 0,
+                v.promised_samples(q) >= 1,
+                v.reach_tokens(q) == v.known_tokens(q) + v.promised_samples(q) - 1 + v.drafts(q),
+                v.last_tokens(q) > v.drafts(q),
+            ),
+        ),
+        lambda v, q: [(v.last_step(q),)],
+    ),
+    (
+        "drafts",
+        ("sequence",),
+        lambda v, q: implies(both(v.alive(q), v.drafts(q) >= 1), v.last_samples(q) == 1),
+        lambda v, q: [(v.drafts(q),)],
+    ),
+)

@@ -1,0 +1,135 @@
+# pyright: basic
+"""The theorem of KV and the refinement, evaluated on executed states.
+
+Guarantees: what is evaluated are the predicates that are proved (`kv_theorems.py`, `refinement.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lineclear_spec.concrete import Breach, breaches, broken_promises
+from lineclear_spec.device import run
+from lineclear_spec.ghosts import GhostLedger
+from lineclear_spec.kv_theorems import (
+    SENTENCE,
+    T2_PARTS,
+    clock_learns,
+    learned,
+    meets_version,
+    reads_right_kv,
+    takes_own_tokens,
+)
+from lineclear_spec.records import CPU, GPU, Refused
+from lineclear_spec.refinement import REFINES, move_of, parts
+from lineclear_spec.snapshot import ConcreteView
+
+__all__ = ["LEARNING", "kv_breaches", "no_move", "step_breaches", "wrong_run", "wrong_tokens"]
+
+#: Actions in which a sequence learns tokens.
+LEARNING = ("sample", "fork", "settle_step")
+
+
+def wrong_run(before: ConcreteView, number: int) -> list[str]:
+    """What the theorem says of an operation that the device carries out, and is false: versions, and T1.
+
+    Args:
+        before: the state in which it is carried out, with the copies that fail.
+        number: of the operation.
+    """
+    found = [
+        f"version of {p} for {number}"
+        for tier in (GPU, CPU)
+        for p in range(before.total(tier))
+        if not meets_version(before, tier, number, p)
+    ]
+    return found + [
+        f"T1: forward {number}, {q!r}, position {i}"
+        for q in before.sequences
+        for i in range(before.row_last(number, q))
+        if not reads_right_kv(before, number, q, i)
+    ]
+
+
+def wrong_tokens(
+    action: str, before: ConcreteView, after: ConcreteView, own: Sequence[Any], made: Any
+) -> list[str]:
+    """What T2 says of the tokens that an action lets sequences learn, and is false.
+
+    Args:
+        action: its name.
+        before: the state before, of the same ledger.
+        after: the state after.
+        own: its arguments.
+        made: what it returned.
+    """
+    if action not in LEARNING:
+        return []
+    one = learned(action, before, own, made)
+    steady = [q for q in before.sequences if q.alive and before.steady(q)]
+    found: list[str] = []
+    for x in [one] if one else [clock_learns(before, q) for q in steady]:
+        wrong = [label for label, part in T2_PARTS.items() if not part(after, x)]
+        taken = range(x.known + x.count - 1)
+        wrong += [f"position {i}" for i in taken if not takes_own_tokens(after, x, i)]
+        found += [f"T2: {x.of!r}, step {x.step}: {what}" for what in wrong]
+    return found
+
+
+def no_move(
+    action: str, before: ConcreteView, after: ConcreteView, own: Sequence[Any], made: Any
+) -> list[str]:
+    """Why an action is not the move of the abstract machine that it is said to be.
+
+    Args:
+        action: its name.
+        before: the state before, of the same ledger.
+        after: the state after.
+        own: its arguments.
+        made: what it returned.
+    """
+    move = move_of(action, before, own, made)
+    found = broken_promises(parts(before, after, move), before, after)
+    return [f"{action} is no move: {b.rule} ({', '.join(b.values)})" for b in found]
+
+
+def step_breaches(
+    action: str, before: ConcreteView, after: ConcreteView, own: Sequence[Any], made: Any
+) -> list[Breach]:
+    """What T2 and the refinement say of an executed action, and is false.
+
+    Args:
+        action: its name.
+        before: the state before, of the same ledger.
+        after: the state after.
+        own: its arguments.
+        made: what it returned.
+    """
+    tokens = wrong_tokens(action, before, after, own, made)
+    moves = no_move(action, before, after, own, made)
+    return [
+        *[Breach("T2", SENTENCE, (line,)) for line in tokens],
+        *[Breach("refines", REFINES, (line,)) for line in moves],
+    ]
+
+
+def kv_breaches(ledger: GhostLedger) -> list[Breach]:
+    """Every clause of KV that is false: of a device that has carried out as little as it may, and of one that has
+    carried out all that plans carried, the latest first where waits allow it, T1 evaluated each time.
+    """
+    found = breaches(ledger, "kv")
+    if found:
+        return found
+    eager = ledger.clone()
+    number = eager.carried
+    while number >= 1:
+        try:
+            before = ConcreteView(eager)
+            run(eager.device, number)
+        except Refused:
+            number -= 1
+            continue
+        found += [Breach("T1", SENTENCE, (line,)) for line in wrong_run(before, number)]
+        number = eager.carried
+    return found or breaches(eager, "kv")

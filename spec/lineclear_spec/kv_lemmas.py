@@ -1,0 +1,122 @@
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
+"""What the proofs of KV use of numbers, of slots and of inverse maps, and the unit that shows it.
+
+Guarantees: what is used of numbers and maps is shown here from `background` and the invariants; that a position is a
+slot of a block is shown by `obligations.arithmetic`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import z3
+
+from lineclear_spec.goals import Goal, Unit, goal_of, stated
+from lineclear_spec.invariants import INVARIANTS, within
+from lineclear_spec.kv_fields import POSITION, SLOT
+from lineclear_spec.state import BLOCK_OF, BLOCK_SIZE, NEED, State, background
+
+__all__ = ["LEMMAS", "lemmas", "numbers", "only_holder", "slots"]
+
+LEMMAS = "kv_lemmas"
+
+
+def pairs() -> list[tuple[str, Any, list[Any]]]:
+    """What is used here of ceil and floor by block size: facts about two numbers that make no other number.
+
+    Each is a label, a formula and its pattern; shown from `background`, whose facts lead from one number to the
+    next without end.
+    """
+    a, b = z3.Ints("a b")
+    floor = z3.And(0 <= BLOCK_OF(a), BLOCK_OF(a) <= BLOCK_OF(b))
+    return [
+        (
+            "floor is monotone",
+            z3.Implies(z3.And(0 <= a, a <= b), floor),
+            [BLOCK_OF(a), BLOCK_OF(b)],
+        ),
+        (
+            "floor grows by at most one",
+            z3.Implies(z3.And(0 <= a, 0 <= b, b <= a + 1), BLOCK_OF(b) <= BLOCK_OF(a) + 1),
+            [BLOCK_OF(a), BLOCK_OF(b)],
+        ),
+        (
+            "ceil is monotone",
+            z3.Implies(z3.And(0 <= a, a <= b), z3.And(0 <= NEED(a), NEED(a) <= NEED(b))),
+            [NEED(a), NEED(b)],
+        ),
+        (
+            "floor of a smaller number is below ceil",
+            z3.Implies(z3.And(0 <= a, a < b), BLOCK_OF(a) < NEED(b)),
+            [BLOCK_OF(a), NEED(b)],
+        ),
+        (
+            "ceil is at least floor",
+            z3.Implies(z3.And(0 <= a, a <= b), BLOCK_OF(a) <= NEED(b)),
+            [BLOCK_OF(a), NEED(b)],
+        ),
+        (
+            "ceil is at most floor plus one",
+            z3.Implies(z3.And(0 <= a, 0 <= b, b <= a + 1), NEED(b) <= BLOCK_OF(a) + 1),
+            [BLOCK_OF(a), NEED(b)],
+        ),
+    ]
+
+
+def numbers() -> list[Any]:
+    """The same, to be used."""
+    a, b = z3.Ints("a b")
+    facts = [z3.ForAll([a, b], fact, patterns=[z3.MultiPattern(*p)]) for _, fact, p in pairs()]
+    return [BLOCK_SIZE >= 1, NEED(0) == 0, BLOCK_OF(0) == 0, *facts]
+
+
+def slots() -> list[Any]:
+    """A position is a slot of a block, and a slot of a block is a position."""
+    i, k, s = z3.Ints("i k s")
+    at = POSITION(k, s)
+    return [
+        z3.ForAll(
+            [i],
+            z3.Implies(
+                i >= 0,
+                z3.And(0 <= SLOT(i), SLOT(i) < BLOCK_SIZE, POSITION(BLOCK_OF(i), SLOT(i)) == i),
+            ),
+            patterns=[SLOT(i)],
+        ),
+        z3.ForAll(
+            [k, s],
+            z3.Implies(
+                z3.And(0 <= k, 0 <= s, s < BLOCK_SIZE),
+                z3.And(at >= 0, BLOCK_OF(at) == k, SLOT(at) == s),
+            ),
+            patterns=[at],
+        ),
+    ]
+
+
+def only_holder(s: State, q: Any, k: Any) -> Any:
+    """Of a block that one entry names, the inverse maps lead to that entry; unit `kv_lemmas`."""
+    b = s.table(q, k)
+    return z3.Implies(
+        z3.And(within(0, k, s.length(q)), s.ref(b) == 1),
+        z3.And(s.holder(b, 0) == q, s.index(q, b) == k),
+    )
+
+
+def lemmas() -> Unit:
+    """What is used of numbers, and of the inverse maps of tables where one entry names a block."""
+    s = State.arbitrary()
+    known = [stated(c, s) for c in INVARIANTS["references"].clauses]
+    numbered = [(z3.Int(n), z3.Int(f"goal.{n}")) for n in ("a", "b")]
+    goals = [
+        *[Goal("step", label, 0, z3.substitute(pair, *numbered)) for label, pair, _ in pairs()],
+        goal_of(
+            "step",
+            "the only entry that names a block is found",
+            0,
+            ("sequence", "index"),
+            lambda q, k: only_holder(s, q, k),
+        ),
+    ]
+    return Unit(LEMMAS, [*background(), *known], [], goals)
