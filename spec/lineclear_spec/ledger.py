@@ -285,6 +285,16 @@ class Ledger(Kernel):
         """Whether the block can be found under its name."""
         return self.cached.get(block.name) is block
 
+    def found_among(self, blocks: Iterable[Block]) -> list[Block]:
+        """Of the blocks, those that can be found under their names."""
+        cached = self.cached
+        return [block for block in blocks if cached.get(block.name) is block]
+
+    def lost_among(self, blocks: Iterable[Block]) -> list[Block]:
+        """Of the blocks, those that can be found no more."""
+        cached = self.cached
+        return [block for block in blocks if cached.get(block.name) is not block]
+
     @staticmethod
     def alone(block: Block) -> list[Block]:
         """The block as the only one of a list."""
@@ -320,8 +330,7 @@ class Ledger(Kernel):
 
     def rest(self, blocks: Iterable[Block]) -> None:
         """These blocks rest from now on."""
-        for block in blocks:
-            self.resting[block] = None
+        self.resting.update(dict.fromkeys(blocks))
 
     def wake(self, blocks: Iterable[Block]) -> None:
         """These blocks rest no more."""

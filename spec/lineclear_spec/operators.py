@@ -230,6 +230,8 @@ OPERATORS: tuple[Operator, ...] = (
             "ledger.all_listed",
             "ledger.listing",
             "ledger.finds",
+            "ledger.found_among",
+            "ledger.lost_among",
             "ledger.found",
             "ledger.alone",
             "ledger.seal",
@@ -239,10 +241,11 @@ OPERATORS: tuple[Operator, ...] = (
         "[name] = block, pop",
         "the field `word`; the fields `name` and `listed` of a block, and `cached`, which leads from a name "
         "to a block",
-        ("lemma_only_entry",),
+        ("lemma_only_entry", "lemma_select"),
         (
             "tests/spec/test_cache_operators.py::test_names",
             "tests/spec/test_cache_operators.py::test_blocks_by_name",
+            "tests/spec/test_cache_operators.py::test_found_and_lost_among",
             "tests/spec/test_cache_operators.py::test_one_block",
         ),
     ),

@@ -177,12 +177,14 @@ class Pool:
         Raises:
             Broken: one of them is free.
         """
+        if not all(map(self.taken.__getitem__, places)):
+            place = next(place for place in places if not self.taken[place])
+            raise Broken(
+                f"{self.name} block {place} is free: its fence is set when it is put back"
+            )
+        fences = self.until
         for place in places:
-            if not self.taken[place]:
-                raise Broken(
-                    f"{self.name} block {place} is free: its fence is set when it is put back"
-                )
-            self.until[place] = until
+            fences[place] = until
 
     def put(self, places: Collection[int], until: int) -> None:
         """Put places back, fenced until operation `until` is done; the last one is taken first.

@@ -13,9 +13,10 @@ from typing import Any
 
 import z3
 
+from lineclear_spec.logic import negate
 from lineclear_spec.state import Block, Int, Sequence, State, unique
 from lineclear_spec.terms import Record, Term, raw
-from lineclear_spec.vectors import Vector, selected, within
+from lineclear_spec.vectors import Vector, select, selected, within
 
 __all__ = ["Cache", "only_entry", "others_of"]
 
@@ -147,6 +148,14 @@ class Cache:
     def finds(self, block: Any) -> Term:
         """Whether the block can be found under its name."""
         return Term(self.state.listed(block.z))
+
+    def found_among(self, blocks: Vector) -> Vector:
+        """Of the blocks, those that can be found under their names."""
+        return select(self, self.finds, blocks)
+
+    def lost_among(self, blocks: Vector) -> Vector:
+        """Of the blocks, those that can be found no more."""
+        return select(self, lambda block: negate(self.finds(block)), blocks)
 
     def alone(self, block: Any) -> Vector:
         """The block as the only one of a list."""

@@ -142,6 +142,23 @@ def test_one_block() -> None:
                 )
 
 
+def test_found_and_lost_among() -> None:
+    for state in states():
+        blocks = len(Values(state).blocks_seen)
+        for word in ("found_among", "lost_among"):
+            both = Both(state.clone())
+            given = [both.before.blocks_seen[k] for k in range(blocks)]
+            v = both.vector(given, "block")
+            compare(
+                both,
+                lambda ledger, word=word, given=given: getattr(ledger, word)(given),
+                lambda s, word=word, v=v: getattr(s, word)(v),
+                lambda result, _: (
+                    listed("selected", result) | {"selected_count": lambda: len(result)}
+                ),
+            )
+
+
 def dropped(request: Request, sequences: list[Sequence]) -> Callable[[Any, Values], Any]:
     """What stands for the holders that are listed anew: those of other requests."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import takewhile
 
 from lineclear.config import Config
 from lineclear.kv_events import CacheEvent, Cleared, Removed, Stored
@@ -85,15 +86,11 @@ class PrefixCache:
 
         The last known token is always computed, so that the request samples.
         """
-        words = sequence.words
-        if not words:
-            return 0
-        cached, count, forgotten = self.ledger.cached, 0, self.forgotten
-        for word in words[: (sequence.known_tokens - 1) // self.size]:
-            if word not in cached or word in forgotten:
-                break
-            count += 1
-        return count
+        words = sequence.words[: (sequence.known_tokens - 1) // self.size]
+        found = takewhile(self.ledger.cached.__contains__, words)
+        if self.forgotten:
+            found = takewhile(lambda word: word not in self.forgotten, found)
+        return len(list(found))
 
     def saved(self, sequence: Branch) -> int:
         """Blocks that the sequence need not take out of those available: found, and named or held by others."""
