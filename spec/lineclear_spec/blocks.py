@@ -29,6 +29,7 @@ __all__ = [
     "move_blocks",
     "replace_entry",
     "seal_entry",
+    "seal_newest",
     "share_cached",
     "share_table",
     "take_blocks",
@@ -88,6 +89,12 @@ def seal_entry(ledger: Any, sequence: Any, index: Any, name: Any) -> None:
     """Give the private block of an entry a name: it belongs to its request no more."""
     ledger.seal(sequence, index, name)
     ledger.remove_all(sequence.request.held, sequence.table[index : index + 1])
+
+
+def seal_newest(ledger: Any, newest: Any) -> None:
+    """Give each of these private blocks its name: it belongs to its request no more."""
+    ledger.drop_each(newest)
+    ledger.seal_each(newest)
 
 
 def free_resting(ledger: Any, name: Any) -> None:

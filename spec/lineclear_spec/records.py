@@ -25,6 +25,7 @@ __all__ = [
     "Block",
     "Broken",
     "Limits",
+    "Named",
     "Operation",
     "Pool",
     "Refused",
@@ -332,6 +333,16 @@ class Operation:
 
     def __repr__(self) -> str:
         return f"{self.kind}#{self.number}"
+
+
+class Named:
+    """Blocks, each with the name that it is to get."""
+
+    __slots__ = ("blocks", "names")
+
+    def __init__(self, blocks: list[Block], names: list[int]) -> None:
+        self.blocks = blocks
+        self.names = names
 
 
 class Several(Generic[T]):
