@@ -278,8 +278,9 @@ class Step:
 
     def _enter(self, entry: Entry, displacing: bool = False) -> None:
         """The request runs, and computes what the step has tokens for."""
+        drafts = entry.record.phase == Phase.SWAPPED  # those of one that waits are not counted
         self.transitions.enter(entry, displacing)
-        for job in self.room.jobs_of(entry):
+        for job in self.room.jobs_of(entry, drafts):
             self._prefill(job, self._chunk(self._share(job)))
 
     def planned(self) -> Need:

@@ -44,7 +44,7 @@ def test_an_eviction_of_what_is_about_to_be_shared_is_found(
 ) -> None:
     free_up = PrefixCache.free_up
     monkeypatch.setattr(PrefixCache, "free_up", lambda self, count, _=(): free_up(self, count))
-    assert "every block to share can be found" in first_violation(1)
+    assert "names that can be found" in first_violation(1)
 
 
 def test_a_block_that_is_listed_before_it_is_computed_is_found(
