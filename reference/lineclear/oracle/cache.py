@@ -16,11 +16,11 @@ from lineclear_spec.records import Sequence as Branch
 if TYPE_CHECKING:
     from lineclear.scheduler import Scheduler
 
-__all__ = ["Numbers", "OracleCache", "cache_of", "cached_names"]
+__all__ = ["BlockNumbers", "OracleCache", "cache_of", "cached_names"]
 
 
-class Numbers(dict[Any, int]):
-    """Numbers of blocks, given as they are asked for."""
+class BlockNumbers(dict[Any, int]):
+    """BlockNumbers of blocks, given as they are asked for."""
 
     def __missing__(self, block: Any) -> int:
         """The next one."""
@@ -84,7 +84,7 @@ def cached_names(scheduler: Scheduler, sequence: Branch) -> tuple[int, ...]:
     return sequence.words if scheduler.config.prefix_caching != "off" else ()
 
 
-def cache_of(scheduler: Scheduler, names: Numbers) -> OracleCache:
+def cache_of(scheduler: Scheduler, names: BlockNumbers) -> OracleCache:
     """What can be found between two calls; what readers hold after a reset is found no more."""
     ledger, cache = scheduler.ledger, scheduler.cache
     tables = [s.table for entry in scheduler.entries.values() for s in entry.record.members]

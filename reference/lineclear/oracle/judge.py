@@ -22,7 +22,7 @@ from lineclear.oracle.books import (
     has_room,
     refuses,
 )
-from lineclear.oracle.cache import Numbers
+from lineclear.oracle.cache import BlockNumbers
 from lineclear.oracle.calls import committed, completed, sizes_of
 from lineclear.oracle.compare import compare, same
 from lineclear.oracle.orders import Orders, Uncopied
@@ -89,7 +89,7 @@ class Oracle:
                 )
             memory.live[request.request_id] = entry.number
             memory.aborted.pop(request.request_id, None)
-            live = live_of(scheduler, entry, {}, False, Numbers())
+            live = live_of(scheduler, entry, {}, False, BlockNumbers())
             orders = self._orders(state) if self._own() is not None else None
             if orders is not None:
                 orders.place(live)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from lineclear.oracle.cache import Numbers, OracleCache, cache_of, cached_names
+from lineclear.oracle.cache import BlockNumbers, OracleCache, cache_of, cached_names
 from lineclear.policies.view import View
 from lineclear.request import Output, Request
 from lineclear_spec.lifecycle import Phase
@@ -231,7 +231,7 @@ def observe(scheduler: Scheduler, protected: Iterable[Hashable] = ()) -> OracleS
         protected: requests that displaced another and have kept no token since.
     """
     listed = {sequence: k for k, sequence in enumerate(scheduler.explicit)}
-    names = Numbers()
+    names = BlockNumbers()
     entries = sorted(scheduler.entries.values(), key=lambda entry: entry.number)
     kept = set(protected)
     return OracleState(
@@ -248,7 +248,7 @@ def live_of(
     entry: Entry,
     listed: dict[Sequence, int],
     protected: bool,
-    names: Numbers,
+    names: BlockNumbers,
 ) -> OracleRequest:
     """One request as it stands.
 

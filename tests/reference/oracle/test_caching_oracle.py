@@ -64,8 +64,7 @@ def edited(kind: Any, name: str, old: str, new: str) -> Any:
     assert indented.count(old) == 1, f"{old!r} stands {indented.count(old)} times in {name}"
     scope = dict(vars(sys.modules[function.__module__]))
     exec(compile(textwrap.dedent(indented.replace(old, new)), f"<{name}>", "exec"), scope)
-    found = scope[name]
-    return found
+    return scope[name]
 
 
 @pytest.mark.parametrize("what", EDITS)
@@ -79,5 +78,6 @@ def test_a_function_that_is_edited_to_itself_is_the_function(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for kind, name, old, _ in EDITS.values():
-        monkeypatch.setattr(kind, name, edited(kind, name, old, old))
-    run(range(4))
+        with monkeypatch.context() as patched:
+            patched.setattr(kind, name, edited(kind, name, old, old))
+            run(range(1, 3))
