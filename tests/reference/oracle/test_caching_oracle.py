@@ -59,6 +59,7 @@ def edited(kind: Any, name: str, old: str, new: str) -> Any:
     """The function with a piece of its text replaced, as it stands in its class."""
     whole = vars(kind)[name]
     function = whole.fget if isinstance(whole, property) else whole
+    assert callable(function)
     text = textwrap.dedent(inspect.getsource(function))
     indented = textwrap.indent(text, "    ")
     assert indented.count(old) == 1, f"{old!r} stands {indented.count(old)} times in {name}"
