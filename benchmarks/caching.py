@@ -81,12 +81,12 @@ def run(case: str, size: int, caching: str) -> float:
         made.commit(plan, tokens[: len(plan.sampling)])
         end = clock()
         known += 1
-        filled = np.flatnonzero(known % plain.BLOCK_SIZE == 0).tolist()
+        filled = np.flatnonzero(known % plain.BLOCK_SIZE == 0)
         naming = clock()
-        if caching == "all" and len(made.entries) == size:
-            for number in filled:
-                block = int(known[number]) // plain.BLOCK_SIZE - 1
-                made.name_blocks(number, block, (1 + number * longest + block,))
+        if caching == "all" and len(made.entries) == size and len(filled):
+            blocks = known[filled] // plain.BLOCK_SIZE - 1
+            names = (1 + filled * longest + blocks).tolist()
+            made.name_each(filled.tolist(), blocks.tolist(), names)
         named = clock()
         if decodes and (case == "staggered" or (not grew and len(made.entries) == live)):
             times.append(middle - start + end - again + named - naming)

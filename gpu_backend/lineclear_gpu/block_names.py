@@ -136,6 +136,9 @@ class BlockNames:
         if not self.outputs:
             return
         size, book = self.size, self.book
+        ids: list[Hashable] = []  # requests with one block more each, and that block
+        blocks: list[int] = []
+        one_more: list[int] = []
         for request_id, branch in sequences:
             given = self.live.get(request_id)
             lane = book.lane.get((request_id, branch))
@@ -147,8 +150,15 @@ class BlockNames:
                 tokens = book.tokens[lane, first * size : last * size].tolist()
                 new = self.names.of(tokens, names, given.extra)
                 given.held.extend(new)
-                self.scheduler.name_blocks(request_id, first, new, branch)
                 names.extend(new)
+                if branch or last > first + 1:
+                    self.scheduler.name_blocks(request_id, first, new, branch)
+                else:
+                    ids.append(request_id)
+                    blocks.append(first)
+                    one_more += new
+        if ids:
+            self.scheduler.name_each(ids, blocks, one_more)
 
     def filled(self, lanes: Any) -> list[int]:
         """Positions of the lanes whose newest block is full.  [rows] lanes"""

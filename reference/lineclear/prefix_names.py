@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Container, Hashable, Sequence
+from collections.abc import Container, Hashable, Iterable, Sequence
+from itertools import chain, repeat
 
 __all__ = ["PrefixNames"]
 
@@ -39,7 +40,7 @@ class PrefixNames:
         self.cached = cached
         self.names: dict[Meaning, int] = {}
         self.meanings: dict[int, Meaning] | None = {} if meanings else None
-        self.uses: Counter[int] = Counter()  # live requests that have the name
+        self.others: Counter[int] = Counter()  # live requests that have the name, less one
         self.made = 0
         self.swept = 0  # names that were left by the last sweep
 
@@ -61,33 +62,46 @@ class PrefixNames:
                 weights; part of the first block's name, and so of all. Equal as Python compares: 1 and True are
                 one salt.
         """
-        names = self.names
+        count = len(tokens) // self.block_size
+        content = struct.pack(f"{count * self.block_size}q", *tokens[: count * self.block_size])
+        parts = struct.unpack(f"{8 * self.block_size}s" * count, content)
         name = before[-1] if before else ROOT
         if name:
             extra = None  # it is part of the name before
-        content = struct.pack(f"{len(tokens)}q", *tokens)
-        width = 8 * self.block_size
         found: list[int] = []
-        look_up, add = names.get, found.append
-        for start in range(0, len(content) // width * width, width):
-            key = (name, content[start : start + width], extra)
-            extra = None
-            known = look_up(key)
+        look_up, add = self.names.get, found.append
+        for part in parts:
+            known = look_up((name, part, extra))
             if known is None:
-                self.made += 1
-                known = names[key] = self.made
-                if self.meanings is not None:
-                    self.meanings[known] = key
-            name = known
+                break
+            name, extra = known, None
             add(name)
-        self.uses.update(found)
-        if len(names) > 2 * self.swept + SPARE:
-            self.sweep()
+        self.others.update(found)
+        if len(found) < count:
+            found += self._give(name, parts[len(found) :], extra)
         return tuple(found)
+
+    def _give(self, name: int, parts: Sequence[bytes], extra: Hashable) -> Iterable[int]:
+        """New names for blocks behind a name. What follows a new name has none, so nothing is looked up."""
+        given = list(range(self.made + 1, self.made + 1 + len(parts)))
+        self.made += len(parts)
+        before, extras = chain((name,), given), chain((extra,), repeat(None))
+        meant: Iterable[Meaning] = zip(before, parts, extras, strict=False)
+        if self.meanings is not None:
+            meant = list(meant)
+            self.meanings.update(zip(given, meant, strict=True))
+        self.names.update(zip(meant, given, strict=False))
+        if len(self.names) > 2 * self.swept + SPARE:
+            self.sweep()
+        return given
 
     def release(self, names: Sequence[int]) -> None:
         """A request that had these names has ended."""
-        self.uses.subtract(names)
+        self.others.subtract(names)
+
+    def in_use(self, name: int) -> bool:
+        """Whether a live request has a name that is kept."""
+        return self.others.get(name, 0) >= 0
 
     def sweep(self) -> None:
         """Forgets the names that no live request has and under which no block can be found.
@@ -95,13 +109,13 @@ class PrefixNames:
         A name is never given twice, so tokens whose name was forgotten get a new one: they are not found
         under the old name, and never anything else is.
         """
-        self.uses = +self.uses
-        uses, cached = self.uses, self.cached
+        in_use, cached = self.in_use, self.cached
         self.names = {
-            key: name for key, name in self.names.items() if name in uses or name in cached
+            key: name for key, name in self.names.items() if name in cached or in_use(name)
         }
         self.swept = len(self.names)
+        kept = {name: key for key, name in self.names.items()}
+        self.others = Counter({name: n for name, n in self.others.items() if n and name in kept})
         if self.meanings is not None:
-            kept = {name: key for key, name in self.names.items()}
             self.meanings.clear()
             self.meanings.update(kept)

@@ -36,6 +36,7 @@ from lineclear.scheduling.decode_batch import DecodeBatch
 from lineclear.scheduling.dispatch import Dispatch
 from lineclear.scheduling.flight import InFlight
 from lineclear.scheduling.live_requests import LiveRequests
+from lineclear.scheduling.naming import all_to_name, check_next, next_to_name
 from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear.scheduling.prefix_cache import EvictionOrder, PrefixCache
@@ -302,24 +303,29 @@ class Scheduler(Readings):
             SchedulerError: the request is not live, has no such branch, has names for fewer or more
                 blocks than `first`, or a name is none.
         """
-        entry = self.entries.get(request_id)
-        if entry is None:
-            raise SchedulerError(f"request_id {request_id!r} is not live")
-        sequence = entry.first
-        if branch or not sequence.alive:
-            found = [s for s in entry.record.members if entry.branch(s) == branch]
-            if not found:
-                raise SchedulerError(f"request_id {request_id!r} has no branch {branch}")
-            sequence = found[0]
+        found = next_to_name(self.entries, request_id, branch)
+        if self.cache.enabled:
+            check_next(request_id, branch, found, first)
+            self.cache.extend(found, checked_names(names))
+
+    def name_each(
+        self, request_ids: Iterable[Hashable], first: Iterable[int], names: Iterable[int]
+    ) -> None:
+        """Gives each of several requests the name of its next full block: `name_blocks` in one call.
+
+        Args:
+            request_ids: whose they are, each once; of the first branch of each.
+            first: index of the block of each.
+            names: of the blocks.
+
+        Raises:
+            SchedulerError: as `name_blocks` does; then no block has got a name.
+        """
         if not self.cache.enabled:
             return
-        known = len(sequence.words)
-        if first != known:
-            raise SchedulerError(
-                f"request_id {request_id!r}, branch {branch} has names for {known} blocks: the next "
-                f"ones begin at {known}, not {first!r}"
-            )
-        self.cache.extend(sequence, checked_names(names))
+        given, blocks = list(names), list(first)
+        sequences = all_to_name(self.live.entries, request_ids, blocks, given)
+        self.cache.extend_each(sequences, blocks, given)
 
     def reset_prefix_cache(self) -> int:
         """No block can be found any more, also while requests run, which keep what they share.

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.logic import both, choose, either, larger, negate
+from lineclear_spec.logic import both, choose, either, larger
 from lineclear_spec.records import CPU, GPU
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "move_blocks",
     "replace_entry",
     "seal_entry",
+    "seal_newest",
     "share_cached",
     "share_table",
     "take_blocks",
@@ -90,6 +91,12 @@ def seal_entry(ledger: Any, sequence: Any, index: Any, name: Any) -> None:
     ledger.remove_all(sequence.request.held, sequence.table[index : index + 1])
 
 
+def seal_newest(ledger: Any, newest: Any) -> None:
+    """Give each of these private blocks its name: it belongs to its request no more."""
+    ledger.drop_each(newest)
+    ledger.seal_each(newest)
+
+
 def free_resting(ledger: Any, name: Any) -> None:
     """Give up the block that is found under the name and that no entry names; its place waits for no more
     than it did while the block rested.
@@ -111,17 +118,13 @@ def clear_table(ledger: Any, sequence: Any) -> None:
     gone = ledger.select(lambda block: both(block.ref == 0, block.name == 0), named)
     ledger.remove_all(request.held, gone)
     ledger.pools[tier].put(ledger.places(tier, gone), ledger.issued)
-    let_go(ledger, named)
+    let_go(ledger, ledger.select(lambda block: both(block.ref == 0, block.name >= 1), named))
 
 
-def let_go(ledger: Any, blocks: Any) -> None:
-    """The sealed blocks among these that no entry names any more rest if they can be found, and else are
-    given up.
-    """
-    resting = ledger.select(lambda block: both(block.ref == 0, ledger.finds(block)), blocks)
-    lost = ledger.select(
-        lambda block: both(block.ref == 0, block.name >= 1, negate(ledger.finds(block))), blocks
-    )
+def let_go(ledger: Any, gone: Any) -> None:
+    """Sealed blocks that no entry names any more rest if they can be found, and else are given up."""
+    resting = ledger.found_among(gone)
+    lost = ledger.lost_among(gone)
     ledger.gpu.fence(ledger.places(GPU, resting), ledger.issued)
     ledger.gpu.put(ledger.places(GPU, lost), ledger.issued)
     ledger.rest(resting)

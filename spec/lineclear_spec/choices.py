@@ -65,6 +65,8 @@ def arguments_of(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator[tup
         yield from ((s,) for s in sequences)
     elif name == "publish":
         yield from named_entries(ledger, sequences)
+    elif name == "publish_each":
+        yield from ((step,) for step in sorted(ledger.boundaries))
     elif name in ("evict", "unlist"):
         yield from ((n,) for n in sorted(ledger.cached))
     elif name == "admit_cached":
@@ -141,6 +143,8 @@ def absurd_arguments(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator
             for s in sequences:
                 entries = len(ledger.sequences[int(s[1:]) - 1].table)
                 yield from ((s, index) for index in range(-1, entries + 1))
+    elif name == "publish_each":
+        yield from ((step,) for step in range(-1, ledger.steps + 1))
     elif name in ("evict", "unlist"):
         if any(r.opening for r in ledger.requests):
             names = {n for r in ledger.requests for n in r.opening}

@@ -294,6 +294,12 @@ class GhostLedger(Ledger):
         super().name_blocks(sequence, names)
         self.device.know(sequence, self.known(sequence))
 
+    def name_each(self, sequences: list[Sequence], names: list[int]) -> None:
+        """The next block of each sequence has the name beside it."""
+        super().name_each(sequences, names)
+        for sequence in sequences:
+            self.device.know(sequence, self.known(sequence))
+
     def close(self, number: int) -> None:
         """The operation is complete: the device has run it, as late as it may. A copy that is closed and
         not settled has failed.

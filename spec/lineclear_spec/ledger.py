@@ -22,6 +22,7 @@ from lineclear_spec.records import (
     Block,
     Broken,
     Limits,
+    Named,
     Operation,
     Pool,
     Refused,
@@ -251,6 +252,13 @@ class Ledger(Kernel):
         if self.journal is not None:
             self.journal("name_blocks", (sequence, added))
 
+    def name_each(self, sequences: list[Sequence], names: list[int]) -> None:
+        """The next block of each sequence has the name beside it."""
+        for sequence, name in zip(sequences, names, strict=True):
+            sequence.words = (*sequence.words, name)
+        if self.journal is not None:
+            self.journal("name_each", (sequences, names))
+
     # ---- operators of prefix caching ---------------------------------------------------------------
 
     def name_of(self, sequence: Sequence, index: int) -> int:
@@ -285,6 +293,16 @@ class Ledger(Kernel):
         """Whether the block can be found under its name."""
         return self.cached.get(block.name) is block
 
+    def found_among(self, blocks: Iterable[Block]) -> list[Block]:
+        """Of the blocks, those that can be found under their names."""
+        cached = self.cached
+        return [block for block in blocks if cached.get(block.name) is block]
+
+    def lost_among(self, blocks: Iterable[Block]) -> list[Block]:
+        """Of the blocks, those that can be found no more."""
+        cached = self.cached
+        return [block for block in blocks if cached.get(block.name) is not block]
+
     @staticmethod
     def alone(block: Block) -> list[Block]:
         """The block as the only one of a list."""
@@ -298,6 +316,43 @@ class Ledger(Kernel):
         block.name = name
         self.cached[name] = block
         self.sealed += 1
+
+    def newest_full(self, step: int) -> Named:
+        """The newest full block of each steady sequence whose table is full in the step: those that
+        `publish` may publish, with the names of their tokens.
+        """
+        size, settled, cached = self.limits.block_size, self.settled, self.cached
+        blocks: list[Block] = []
+        names: list[int] = []
+        for sequence in self.boundaries.get(step, ()):
+            index = (sequence.offset + settled) // size - 1  # of what is computed
+            words, table = sequence.words, sequence.table
+            if not 0 <= index < len(words) or index >= len(table):
+                continue
+            name, block = words[index], table[index]
+            if not name or name in cached or block.name or block.ref != 1 or block.request.copy:
+                continue
+            blocks.append(block)
+            names.append(name)
+        return Named(blocks, names)
+
+    @staticmethod
+    def named_apart(named: Named) -> bool:
+        """Whether no two of the blocks are to get one name."""
+        return len(set(named.names)) == len(named.names)
+
+    @staticmethod
+    def drop_each(named: Named) -> None:
+        """Each block leaves its request, and gets its name next."""
+        for block in named.blocks:
+            del block.request.held[block]
+
+    def seal_each(self, named: Named) -> None:
+        """Each block gets its name, under which it can be found."""
+        for block, name in zip(named.blocks, named.names, strict=True):
+            block.name = name
+        self.cached.update(zip(named.names, named.blocks, strict=True))
+        self.sealed += len(named.blocks)
 
     def forget_name(self, name: int) -> None:
         """No block can be found under the name any more."""
@@ -320,8 +375,7 @@ class Ledger(Kernel):
 
     def rest(self, blocks: Iterable[Block]) -> None:
         """These blocks rest from now on."""
-        for block in blocks:
-            self.resting[block] = None
+        self.resting.update(dict.fromkeys(blocks))
 
     def wake(self, blocks: Iterable[Block]) -> None:
         """These blocks rest no more."""

@@ -30,7 +30,13 @@ from lineclear_spec.state import (
     quantify,
     room_of_blocks,
 )
-from lineclear_spec.symbolic_cache import only_entry, others_of
+from lineclear_spec.symbolic_cache import (
+    its_request_holds,
+    left_of_each,
+    only_entries,
+    only_entry,
+    others_of,
+)
 from lineclear_spec.symbolic_pool import largest, put_back
 from lineclear_spec.symbolic_records import least
 from lineclear_spec.vectors import Vector, selected, within
@@ -285,6 +291,43 @@ def hold_each() -> Obligations:
     return hypotheses, goals
 
 
+def drop_each() -> Obligations:
+    """Each block leaves its seat in the set of its request to the last one there."""
+    n, k = z3.Ints("n done")
+    old = State.arbitrary("_before")
+    blocks = unknown(Block, "blocks", n)
+    count = z3.Function("count", Request, Int)
+    at = z3.Function("at", Request, Int, Block)
+    slot = z3.Function("slot_now", Block, Int)
+    b = blocks.at(k)
+    r = old.group(b)
+    last, seat = at(r, count(r) - 1), slot(b)
+
+    def facts(m: Any, count: Any, at: Any, slot: Any) -> list[Any]:
+        return left_of_each(old, blocks, m, count, at, slot)
+
+    listed = next(c for c in clauses("step") if c.name == "holdings.listed")
+    hypotheses = [
+        within(0, k, n),
+        z3.ForAll([z3.Const("x", Request)], old.blocks(z3.Const("x", Request)) >= 0),
+        quantify(listed.domains, lambda *x: listed.predicate(old, *x)),
+        blocks.distinct(),
+        blocks.every(lambda b: its_request_holds(old, b)),
+    ]
+    goals = induction(
+        facts(z3.IntVal(0), old.blocks, old.held, old.slot),
+        facts(k, count, at, slot),
+        [z3.And(within(0, slot(b), count(r)), at(r, slot(b)) == b)],
+        facts(
+            k + 1,
+            lambda x: z3.If(x == r, count(x) - 1, count(x)),
+            lambda x, j: z3.If(z3.And(x == r, j == seat), last, at(x, j)),
+            lambda y: z3.If(y == last, seat, slot(y)),
+        ),
+    )
+    return hypotheses, goals
+
+
 def only_entry_of_block() -> Obligations:
     """Of a block that one entry names, every entry that names it is that one."""
     s = State.arbitrary()
@@ -296,7 +339,8 @@ def only_entry_of_block() -> Obligations:
     ]
     hypotheses.append(within(0, at, s.length(q)))
     return hypotheses, [
-        ("step", "an entry of a block named once is the only one", only_entry(s, q, at))
+        ("step", "an entry of a block named once is the only one", only_entry(s, q, at)),
+        ("step", "it is that of the block's first holder", only_entries(s)),
     ]
 
 
@@ -368,6 +412,7 @@ LEMMAS: dict[str, Callable[[], Obligations]] = {
     "lemma_others_of": holders_of_others,
     "lemma_remove_all": remove_all,
     "lemma_hold_each": hold_each,
+    "lemma_drop_each": drop_each,
     "lemma_only_entry": only_entry_of_block,
     "any_free_place": any_free_place,
     "calendars": calendars,

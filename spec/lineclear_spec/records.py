@@ -25,6 +25,7 @@ __all__ = [
     "Block",
     "Broken",
     "Limits",
+    "Named",
     "Operation",
     "Pool",
     "Refused",
@@ -181,12 +182,14 @@ class Pool:
         Raises:
             Broken: one of them is free.
         """
+        if not all(map(self.taken.__getitem__, places)):
+            place = next(place for place in places if not self.taken[place])
+            raise Broken(
+                f"{self.name} block {place} is free: its fence is set when it is put back"
+            )
+        fences = self.until
         for place in places:
-            if not self.taken[place]:
-                raise Broken(
-                    f"{self.name} block {place} is free: its fence is set when it is put back"
-                )
-            self.until[place] = until
+            fences[place] = until
 
     def put(self, places: Collection[int], until: int) -> None:
         """Put places back, fenced until operation `until` is done; the last one is taken first.
@@ -334,6 +337,16 @@ class Operation:
 
     def __repr__(self) -> str:
         return f"{self.kind}#{self.number}"
+
+
+class Named:
+    """Blocks, each with the name that it is to get."""
+
+    __slots__ = ("blocks", "names")
+
+    def __init__(self, blocks: list[Block], names: list[int]) -> None:
+        self.blocks = blocks
+        self.names = names
 
 
 class Several(Generic[T]):

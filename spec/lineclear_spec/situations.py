@@ -67,6 +67,7 @@ OF_CACHING = frozenset(
         "a request that is swapped out names sealed blocks",
         "a sealed block can be found no more",
         "publish",
+        "publish_each",
         "admit_cached",
         "evict",
         "unlist",
@@ -145,6 +146,10 @@ IN_TRANSITIONS: dict[str, tuple[str, Transition]] = {
     "a block is published while a step is in flight": (
         "publish",
         lambda old, _own, _new: old.steps > old.settled,
+    ),
+    "the newest blocks of two requests are published at once": (
+        "publish_each",
+        lambda old, _own, new: new.sealed - old.sealed == 2,
     ),
     "a shared block is copied before it is written": ("copy_on_write", always),
     "a shared block is copied to a fenced place": (

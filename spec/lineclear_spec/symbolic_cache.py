@@ -13,9 +13,11 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.state import Block, Int, Sequence, State, unique
+from lineclear_spec.invariants import INVARIANTS
+from lineclear_spec.logic import negate
+from lineclear_spec.state import BLOCK_OF, Block, Int, Request, Sequence, State, quantify, unique
 from lineclear_spec.terms import Record, Term, raw
-from lineclear_spec.vectors import Vector, selected, within
+from lineclear_spec.vectors import Vector, select, selected, within
 
 __all__ = ["Cache", "only_entry", "others_of"]
 
@@ -32,6 +34,61 @@ def only_entry(s: State, q: Any, at: Any) -> Any:
         ),
         patterns=[s.table(x, j)],
     )
+
+
+def only_entries(s: State) -> Any:
+    """The same of every such block, by its first holder."""
+    x, j = z3.Const("x", Sequence), z3.Int("j")
+    b = s.table(x, j)
+    q, k = entry_of(s, b)
+    return z3.ForAll(
+        [x, j],
+        z3.Implies(z3.And(within(0, j, s.length(x)), s.ref(b) == 1), z3.And(x == q, j == k)),
+        patterns=[s.table(x, j)],
+    )
+
+
+def entry_of(s: State, b: Any) -> tuple[Any, Any]:
+    """Sequence and index of the entry that names a block, if one does."""
+    q = s.holder(b, 0)
+    return q, s.index(q, b)
+
+
+def named_by(s: State, b: Any) -> Any:
+    """The name of the tokens of a block that one entry names."""
+    return s.word(*entry_of(s, b))
+
+
+def leads(s: State, name: Any) -> Any:
+    """Whether a block can be found under the name."""
+    return z3.And(s.listed(s.cached(name)), s.name(s.cached(name)) == name)
+
+
+def its_request_holds(s: State, b: Any) -> Any:
+    """Whether a block is held by the request that it belongs to."""
+    r = s.group(b)
+    return z3.And(within(0, s.slot(b), s.blocks(r)), s.held(r, s.slot(b)) == b)
+
+
+def left_of_each(old: State, blocks: Vector, n: Any, count: Any, at: Any, slot: Any) -> list[Any]:
+    """What holds of the sets of all requests once the first n blocks have left that of their own; lemma
+    `drop_each`.
+    """
+    r, k, b = z3.Const("r", Request), z3.Int("k"), z3.Const("b", Block)
+
+    def gone(b: Any) -> Any:
+        return z3.And(blocks.has(b), blocks.seat(b) < n)
+
+    def there(b: Any) -> Any:
+        return z3.And(its_request_holds(old, b), z3.Not(gone(b)))
+
+    mine = z3.And(there(at(r, k)), old.group(at(r, k)) == r, slot(at(r, k)) == k)
+    again = z3.And(within(0, slot(b), count(old.group(b))), at(old.group(b), slot(b)) == b)
+    return [
+        z3.ForAll([r], z3.And(0 <= count(r), count(r) <= old.blocks(r))),
+        z3.ForAll([r, k], z3.Implies(within(0, k, count(r)), mine)),
+        z3.ForAll([b], z3.Implies(there(b), again)),
+    ]
 
 
 def others_of(
@@ -106,8 +163,7 @@ class Cache:
     # ---- blocks by name ------------------------------------------------------------------------------
 
     def _leads(self, name: Any) -> Any:
-        s = self.state
-        return z3.And(s.listed(s.cached(name)), s.name(s.cached(name)) == name)
+        return leads(self.state, name)
 
     def is_listed(self, name: Any) -> Term:
         """Whether a block can be found under the name."""
@@ -148,6 +204,14 @@ class Cache:
         """Whether the block can be found under its name."""
         return Term(self.state.listed(block.z))
 
+    def found_among(self, blocks: Vector) -> Vector:
+        """Of the blocks, those that can be found under their names."""
+        return select(self, self.finds, blocks)
+
+    def lost_among(self, blocks: Vector) -> Vector:
+        """Of the blocks, those that can be found no more."""
+        return select(self, lambda block: negate(self.finds(block)), blocks)
+
     def alone(self, block: Any) -> Vector:
         """The block as the only one of a list."""
         only = block.z
@@ -166,6 +230,91 @@ class Cache:
         s.put("name", (b,), n)
         s.put("listed", (b,), z3.BoolVal(True))
         s.put("cached", (n,), b)
+        self.wrote = True
+
+    def newest_full(self, step: Any) -> Vector:
+        """The newest full block of each steady sequence whose table is full in the step: those that
+        `publish` may publish. Each is known by the only entry that names it.
+        """
+        s, at = self.state.snapshot(), raw(step)
+        self._by_lemma("references", only_entries(s))
+        name = unique("newest")
+        block, seat = z3.Function(name, Int, Block), z3.Function(f"{name}_seat", Block, Int)
+        size = z3.Int(f"{name}_count")
+
+        def chosen(b: Any) -> Any:
+            q, k = entry_of(s, b)
+            return z3.And(
+                s.ref(b) == 1,
+                s.name(b) == 0,
+                within(0, k, s.length(q)),
+                s.table(q, k) == b,
+                s.steady(q),
+                s.boundary(q) == at,
+                BLOCK_OF(s.computed(q)) == k + 1,
+                s.copy(s.group(b)) == 0,
+                s.word(q, k) >= 1,
+                z3.Not(leads(s, s.word(q, k))),
+            )
+
+        # They are finitely many: each is of a sequence that is listed under the step, and of one alone.
+        for fact in selected(Block, size, block, seat, chosen):
+            self.assume(fact)
+        return Vector(self, Block, size, lambda k: block(k), lambda b: seat(b))
+
+    def named_apart(self, blocks: Vector) -> Term:
+        """Whether no two of the blocks are to get one name."""
+        s = self.state.snapshot()
+        a, b = z3.Consts("a b", Block)
+        both = z3.And(blocks.has(a), blocks.has(b), named_by(s, a) == named_by(s, b))
+        return Term(z3.ForAll([a, b], z3.Implies(both, a == b)))
+
+    def drop_each(self, blocks: Vector) -> None:
+        """Each block leaves its request, and gets its name next; the order of the rest is open."""
+        s = self.state
+        blocks.demand_distinct()
+        old = s.snapshot()
+        self.demand(
+            Term(blocks.every(lambda b: its_request_holds(old, b))), "its request holds each block"
+        )
+        for clause in INVARIANTS["holdings"].clauses:
+            if clause.label == "listed":
+                fact = quantify(clause.domains, lambda *x, c=clause: c.predicate(old, *x))
+                self.demand(Term(fact), "a request holds each of its blocks once", keep=False)
+        name = unique("kept")
+        count = z3.Function(f"{name}_count", Request, Int)
+        at = z3.Function(name, Request, Int, Block)
+        slot = z3.Function(f"{name}_slot", Block, Int)
+        for fact in left_of_each(old, blocks, blocks.size, count, at, slot):
+            self.assume(fact)
+        s.fields["blocks"] = lambda r: count(r)
+        s.fields["held"] = lambda r, k: at(r, k)
+        s.fields["slot"] = lambda b: slot(b)
+        self.wrote = True
+
+    def seal_each(self, blocks: Vector) -> None:
+        """Each block gets its name, under which it can be found."""
+        s = self.state
+        old = s.snapshot()
+        self.demand(
+            Term(
+                blocks.every(
+                    lambda b: z3.And(named_by(old, b) >= 1, z3.Not(leads(old, named_by(old, b))))
+                )
+            ),
+            "each has a name under which no block can be found",
+        )
+        self.demand(self.named_apart(blocks), "no two of the blocks have one name", keep=False)
+        owner = z3.Function(unique("owner"), Int, Block)
+        b = z3.Const("b", Block)
+        self.assume(z3.ForAll([b], z3.Implies(blocks.has(b), owner(named_by(old, b)) == b)))
+
+        def given(n: Any) -> Any:
+            return z3.And(blocks.has(owner(n)), named_by(old, owner(n)) == n)
+
+        s.fields["name"] = lambda b: z3.If(blocks.has(b), named_by(old, b), old.name(b))
+        s.fields["listed"] = lambda b: z3.Or(blocks.has(b), old.listed(b))
+        s.fields["cached"] = lambda n: z3.If(given(n), owner(n), old.cached(n))
         self.wrote = True
 
     def forget_name(self, name: Any) -> None:

@@ -108,7 +108,8 @@ def clean(llm: LLM) -> None:
     assert engine.scheduler.cache.available == llm.config.num_gpu_blocks
     assert engine.names is not None
     assert not engine.names.live
-    assert not +engine.names.names.uses
+    names = engine.names.names
+    assert not any(map(names.in_use, names.names.values()))
 
 
 def test_prompts_alone_are_shared_if_that_is_asked_for() -> None:

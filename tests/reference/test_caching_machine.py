@@ -74,6 +74,7 @@ class CachingWorld(World):
 
     def commit(self) -> None:
         super().commit()
+        one_more: list[tuple[Any, int, int]] = []
         for name, live in self.live.items():
             entry = self.scheduler.entries[name]
             for sequence in entry.record.members:
@@ -81,13 +82,20 @@ class CachingWorld(World):
                 full = len(branch.tokens) // SIZE
                 if (words or live.request.prefix_names) and len(words) < full:
                     tokens = branch.tokens[len(words) * SIZE : full * SIZE]
-                    self.name(
-                        name, len(words), self.names.of(tokens, words), entry.branch(sequence)
-                    )
                     self.remember(branch.tokens)
+                    given = self.names.of(tokens, words)
+                    if len(given) == 1 and sequence is entry.first:
+                        one_more.append((name, len(words), given[0]))
+                    else:
+                        self.name(name, len(words), given, entry.branch(sequence))
+        if one_more:
+            self.name_each(*map(list, zip(*one_more, strict=True)))
 
     def name(self, name: Any, first: int, names: tuple[int, ...], branch: int) -> None:
         self.scheduler.name_blocks(name, first, names, branch)
+
+    def name_each(self, ids: list[Any], blocks: list[int], names: list[int]) -> None:
+        self.scheduler.name_each(ids, blocks, names)
 
     def hold(self) -> None:
         """A reader holds a block, or lets one go."""

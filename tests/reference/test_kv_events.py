@@ -77,7 +77,10 @@ class Driven:
                 names, prompt = sequence.words, self.tokens[int(str(entry.name))]
                 tokens = [*prompt, *[0] * 20][:known]
                 more = self.names.of(tokens[len(names) * 2 :], names)
-                scheduler.name_blocks(entry.name, len(names), more)
+                if len(more) == 1:
+                    scheduler.name_each([entry.name], [len(names)], more)
+                else:
+                    scheduler.name_blocks(entry.name, len(names), more)
         elif kind == "reset":
             scheduler.reset_prefix_cache()
         elif scheduler.entries:

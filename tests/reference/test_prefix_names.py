@@ -67,3 +67,34 @@ def test_a_forgotten_name_is_never_given_again() -> None:
     assert len(names) == 0
     assert names.of([6]) != first
     assert names.of([5]) != first
+
+
+def test_a_name_is_in_use_until_each_request_that_had_it_has_ended() -> None:
+    names = PrefixNames(1)
+    first, second = names.of([1, 2]), names.of([1, 3])
+    assert first[0] == second[0]
+    names.release(first)
+    assert [names.in_use(name) for name in (*first, second[1])] == [True, False, True]
+    names.sweep()
+    assert [*names.names.values()] == [*second]
+    third = names.of([1, 3])
+    names.release(second)
+    names.sweep()
+    assert [*names.names.values()] == [*third]
+    names.release(third)
+    names.sweep()
+    assert not names.names
+    assert not names.others
+
+
+def test_a_name_that_is_found_and_used_by_nobody_is_used_again() -> None:
+    cached: set[int] = set()
+    names = PrefixNames(1, cached)
+    first = names.of([1])
+    cached.update(first)
+    names.release(first)
+    names.sweep()
+    assert names.of([1]) == first
+    cached.clear()
+    names.sweep()
+    assert names.of([1]) == first

@@ -13,53 +13,17 @@ import pytest
 pytest.importorskip("z3")
 
 from evaluated import Values
-from two_readings import SMALL, Both, compare, listed, with_tables
+from two_readings import NAMED_AS, SMALL, Both, compare, listed, with_names
 
 from lineclear_spec.ghosts import GhostLedger
-from lineclear_spec.records import GPU, Block, Request, Sequence
-
-#: Of a block of a table: without a name, found under its name, or no longer found.
-KINDS = ("private", "listed", "unlisted")
-
-
-def with_names(tables: Any, kinds: tuple[str, ...], rests: bool) -> GhostLedger:
-    """Two sequences of one request whose blocks are of these kinds, another request that names the first
-    sealed block too, and perhaps a block that rests.
-    """
-    ledger = with_tables(tables)
-    first, second, other = ledger.sequences
-    first.words, second.words, other.words = (1, 2), (1, 3), (4, 5)
-    request = first.request
-    for block, kind in zip(list(request.held), kinds, strict=False):
-        if kind == "private":
-            continue
-        table = first.table if block in first.table else second.table
-        words = first.words if block in first.table else second.words
-        block.name = words[table.index(block)]
-        if block.name in [b.name for b in ledger.cached.values()]:
-            block.name = 0  # the other table has it under the same name
-            continue
-        del request.held[block]
-        ledger.sealed += 1
-        if kind == "listed":
-            ledger.cached[block.name] = block
-        if not any(b.name for b in other.table):
-            other.table.append(block)
-            block.ref += 1
-    if rests:
-        block = Block(request, GPU, ledger.gpu.take(1)[0])
-        block.name = 4
-        ledger.cached[4] = block
-        ledger.resting[block] = None
-        ledger.sealed += 1
-    return ledger
+from lineclear_spec.records import Block, Request, Sequence
 
 
 def states() -> Iterator[GhostLedger]:
     """Every two tables of at most two blocks, of every kind."""
     for tables in SMALL:
         blocks = len({*tables[0], *tables[1]})
-        for kinds in itertools.product(KINDS, repeat=blocks):
+        for kinds in itertools.product(NAMED_AS, repeat=blocks):
             yield with_names(tables, kinds, rests=len(tables[0]) < 2)
 
 
@@ -140,6 +104,23 @@ def test_one_block() -> None:
                     lambda v, k=k, i=index, n=name: v.seal(v.sequences[k], i, n),
                     lambda s, q=q, i=i, n=n: s.seal(q, i, n),
                 )
+
+
+def test_found_and_lost_among() -> None:
+    for state in states():
+        blocks = len(Values(state).blocks_seen)
+        for word in ("found_among", "lost_among"):
+            both = Both(state.clone())
+            given = [both.before.blocks_seen[k] for k in range(blocks)]
+            v = both.vector(given, "block")
+            compare(
+                both,
+                lambda ledger, word=word, given=given: getattr(ledger, word)(given),
+                lambda s, word=word, v=v: getattr(s, word)(v),
+                lambda result, _: (
+                    listed("selected", result) | {"selected_count": lambda: len(result)}
+                ),
+            )
 
 
 def dropped(request: Request, sequences: list[Sequence]) -> Callable[[Any, Values], Any]:

@@ -46,6 +46,16 @@ def test_the_theorem_holds_on_walks_with_a_device_in_any_order() -> None:
     assert samples > 10
 
 
+def test_it_holds_where_the_newest_blocks_are_published_at_once() -> None:
+    found = 0
+    for seed in (8, 16):
+        walk = Walk(NAMES).at_random(seed, 300, at_once=0.1)
+        assert walk.wrong == [], walk.trace
+        assert breaches(walk.ledger, "kv") == [], walk.trace
+        found += "publish_each" in str(walk.trace)
+    assert found == 2
+
+
 @pytest.mark.parametrize("edit", EDITS, ids=lambda e: e.what)
 def test_an_edit_reads_wrong_kv_in_a_trace(edit: Edit) -> None:
     bodies = {edit.action: broken(edit.action, edit.old, edit.new)}

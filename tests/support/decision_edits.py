@@ -142,7 +142,7 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "a prompt that enters may take all tokens that are left": (
         "scheduling/step.py",
-        "            self._prefill(job, self._chunk(share))",
+        "            self._prefill(job, self._chunk(job, share))",
         "            self._prefill(job, self._chunk(job.tokens))",
     ),
     "victims are spared the least important first": (

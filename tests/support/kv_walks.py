@@ -119,10 +119,16 @@ class Walk:
         self.trace.append(step)
         return True
 
-    def at_random(self, seed: int, steps: int) -> Walk:
-        """So many tries at random, until something is wrong."""
+    def at_random(self, seed: int, steps: int, at_once: float = 0.0) -> Walk:
+        """So many tries at random, until something is wrong.
+
+        Args:
+            seed: of the draws.
+            steps: tries.
+            at_once: how often all newest blocks are published instead, so that 0 leaves the draws alone.
+        """
         rng = random.Random(seed)
-        names = [n for n in ACTIONS if n not in RARE]
+        names = [n for n in ACTIONS if n not in RARE and n != "publish_each"]
         weights = [OFTEN.get(n, 2) for n in names]
         pace = rng.choice((0.1, 0.3, 0.5))
         for _ in range(steps):
@@ -134,6 +140,10 @@ class Walk:
                 ]
                 if ready:
                     self.runs(rng.choice(ready), rng.random() < 0.3)
+                continue
+            if at_once and rng.random() < at_once:
+                for step in sorted(self.ledger.boundaries):
+                    self.act(("publish_each", (step,)))
                 continue
             name = rng.choice(RARE) if rng.random() < 0.02 else rng.choices(names, weights)[0]
             choices = list(arguments_of(self.bounds, self.ledger, name))

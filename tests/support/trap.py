@@ -28,7 +28,12 @@ BODIES: dict[CodeType, str] = {row.body.__code__: name for name, row in ACTIONS.
 #: A request is created before it is submitted, and its caller names its tokens; a copy belongs to no
 #: ledger yet.
 MAKERS = frozenset(
-    {Ledger.new_request.__code__, Ledger.name_blocks.__code__, GhostLedger.clone.__code__}
+    {
+        Ledger.new_request.__code__,
+        Ledger.name_blocks.__code__,
+        Ledger.name_each.__code__,
+        GhostLedger.clone.__code__,
+    }
 )
 
 

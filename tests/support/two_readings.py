@@ -249,6 +249,43 @@ def with_tables(tables: Tables, tier: int = GPU) -> GhostLedger:
     return ledger
 
 
+#: Of a block of a table: without a name, found under its name, or no longer found.
+NAMED_AS = ("private", "listed", "unlisted")
+
+
+def with_names(tables: Any, kinds: tuple[str, ...], rests: bool) -> GhostLedger:
+    """Two sequences of one request whose blocks are of these kinds, another request that names the first
+    sealed block too, and perhaps a block that rests.
+    """
+    ledger = with_tables(tables)
+    first, second, other = ledger.sequences
+    first.words, second.words, other.words = (1, 2), (1, 3), (4, 5)
+    request = first.request
+    for block, kind in zip(list(request.held), kinds, strict=False):
+        if kind == "private":
+            continue
+        table = first.table if block in first.table else second.table
+        words = first.words if block in first.table else second.words
+        block.name = words[table.index(block)]
+        if block.name in [b.name for b in ledger.cached.values()]:
+            block.name = 0  # the other table has it under the same name
+            continue
+        del request.held[block]
+        ledger.sealed += 1
+        if kind == "listed":
+            ledger.cached[block.name] = block
+        if not any(b.name for b in other.table):
+            other.table.append(block)
+            block.ref += 1
+    if rests:
+        block = Block(request, GPU, ledger.gpu.take(1)[0])
+        block.name = 4
+        ledger.cached[4] = block
+        ledger.resting[block] = None
+        ledger.sealed += 1
+    return ledger
+
+
 def tables(most: int) -> Iterator[Tables]:
     """Every two tables of at most so many blocks in all, up to the names of blocks."""
     rows = [row for n in range(most + 1) for row in itertools.permutations(range(most), n)]

@@ -38,6 +38,8 @@ OF_ONE_RULE = 3
 OF_ONE = 4
 #: Walks stop after this many failures.
 MOST_WALKS = 2
+#: One encounter of so many, and one drawn world, is walked again with prompts that begin alike.
+ALIKE = 4
 
 #: World, seed, moves, and those of them that are written down.
 Job = tuple["SearchBounds", int, int, "Trace"]
@@ -61,17 +63,21 @@ def code_of_error(what: str) -> str:
 
 def met(seeds: range) -> Answer:
     """Encounters, until one fails."""
+    from lineclear.explore.beginnings import script_alike
     from lineclear.explore.encounters import encounter
 
     judged, exempt = 0, Counter[str]()
     for seed in seeds:
-        script = encounter(seed)
-        moves = len(script.moves) + AFTER
-        name, found, some, others = walked((script.bounds, seed, moves, script.moves))
-        judged += some
-        exempt += others
-        if found is not None:
-            return name, found, judged, exempt
+        scripts = [encounter(seed)]
+        if seed % ALIKE == 0:
+            scripts.append(script_alike(scripts[0], seed))
+        for script in scripts:
+            moves = len(script.moves) + AFTER
+            name, found, some, others = walked((script.bounds, seed, moves, script.moves))
+            judged += some
+            exempt += others
+            if found is not None:
+                return name, found, judged, exempt
     return f"encounters {seeds[0]} to {seeds[-1]}", None, judged, exempt
 
 
@@ -99,6 +105,7 @@ def jobs(mode: str, configs: Sequence[Config]) -> list[Job]:
     """The long walks of a mode: first those that are written down, then those in which one rule decides
     nearly every step.
     """
+    from lineclear.explore.beginnings import begin_alike
     from lineclear.explore.covered import covered, pressed
     from lineclear.explore.scripts import scripts
     from lineclear.explore.walk_worlds import drawn, special
@@ -113,7 +120,8 @@ def jobs(mode: str, configs: Sequence[Config]) -> list[Job]:
         for k in range(OF_ONE_RULE)
         for bounds in special()
     ]
-    others = (*covered(), *map(drawn, range(DRAWN[mode])))
+    others = [*covered(), *map(drawn, range(DRAWN[mode]))]
+    others += [begin_alike(drawn(seed), seed) for seed in range(0, DRAWN[mode], ALIKE)]
     after = [(bounds, seed_of(bounds), moves, ()) for bounds in others]
     return [*written, *first, *after]
 

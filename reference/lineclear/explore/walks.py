@@ -81,6 +81,8 @@ def choose(world: World, draw: random.Random, lazy: bool = False) -> Move:
         kinds["submit"] = 4.0 if has_room(scheduler) else 0.5  # then it is rejected
     if scheduler.entries and bounds.aborts:
         kinds["abort"] = 0.15
+    if scheduler.ledger.cached and bounds.aborts:
+        kinds["reset"] = 0.05
     kind = draw.choices(list(kinds), list(kinds.values()))[0]
     if kind == "commit":
         return commit(world, draw)
@@ -90,7 +92,7 @@ def choose(world: World, draw: random.Random, lazy: bool = False) -> Move:
         return ("abort", draw.randrange(len(scheduler.entries)))
     if kind in ("complete", "fail"):
         return (kind, draw.randrange(len(copies)))
-    return ("schedule",)
+    return (kind,)
 
 
 def walk(bounds: SearchBounds, seed: int, moves: int, first: Trace = ()) -> WalkResult:

@@ -89,10 +89,9 @@ class World:
         )
         self.unasked = pickle.dumps(plain, 5)
         self.oracle = Oracle(self.scheduler)
-        self.judged = config.prefix_caching == "off"  # the oracle does not know prefix caching
         self.observer = Observer(self.scheduler.ledger)
         device = Device(bounds.config.block_size, hazards=Hazards())
-        self.bench = Bench(self.scheduler, device, self.oracle if self.judged else None)
+        self.bench = Bench(self.scheduler, device, self.oracle)
         self.handlers = self.observer.handlers
         self.notes = Notes()
         self.arrived = 0
@@ -136,7 +135,7 @@ class World:
         scheduler, observer = self.scheduler, self.observer
         scheduler.journal = scheduler.ledger.journal = self._told
         scheduler._step = self._step  # pyright: ignore[reportPrivateUsage]
-        self.bench.judge = self.oracle if self.judged else None
+        self.bench.judge = self.oracle
         observer.handlers = {
             name: getattr(observer, handler.__name__) for name, handler in self.handlers.items()
         }

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from lineclear.oracle.cache import BlockNumbers
 from lineclear.oracle.rules import Undone
 from lineclear.oracle.state import live_of
 from lineclear.oracle.work import most_blocks
@@ -129,7 +130,7 @@ def check_books(scheduler: Scheduler, live: Iterable[Hashable]) -> None:
         raise Undone(
             "ended", f"{scheduler.live.queued_tokens} tokens are queued, and it should be {tokens}"
         )
-    seats = sum(live_of(scheduler, entry, {}, False).seats for entry in running)
+    seats = sum(live_of(scheduler, entry, {}, False, BlockNumbers()).seats for entry in running)
     if scheduler.seats != seats:
         raise Undone("seats", f"{scheduler.seats} are taken, and it should be {seats}")
     ranks = sorted(entry.rank for entry in running)

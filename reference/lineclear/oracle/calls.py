@@ -11,8 +11,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lineclear.oracle.orders import Orders
+from lineclear.oracle.preempting import forget, void
 from lineclear.oracle.state import OracleRequest, OracleSequence, OracleState, ceil_div
-from lineclear.oracle.step import forget, void
 from lineclear.request import Output
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import FORWARD

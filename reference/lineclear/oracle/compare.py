@@ -51,12 +51,18 @@ def compare(scheduler: Scheduler, wanted: OracleState, rules: Mapping[Hashable, 
     for name, live in mine.items():
         tables(theirs[name], live)
     ledger = scheduler.ledger
-    same("blocks", "free GPU blocks", ledger.gpu.free, wanted.gpu_free)
+    same("blocks", "free GPU blocks", free_or_resting(scheduler), wanted.gpu_free)
     same("blocks", "free CPU blocks", ledger.cpu.free, wanted.cpu_free)
     seats = wanted.config.max_num_seqs - wanted.seats_free
     same("seats", "seats taken", scheduler.seats, seats)
     for name, live in mine.items():
         stands(theirs[name], live)
+
+
+def free_or_resting(scheduler: Scheduler) -> int:
+    """GPU blocks that are free, or rest and are held by no reader."""
+    ledger, held = scheduler.ledger, scheduler.cache.held
+    return ledger.gpu.free + sum(block.name not in held for block in ledger.resting)
 
 
 def tables(their: OracleRequest, mine: OracleRequest) -> None:

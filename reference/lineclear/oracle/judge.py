@@ -22,6 +22,7 @@ from lineclear.oracle.books import (
     has_room,
     refuses,
 )
+from lineclear.oracle.cache import BlockNumbers
 from lineclear.oracle.calls import committed, completed, sizes_of
 from lineclear.oracle.compare import compare, same
 from lineclear.oracle.orders import Orders, Uncopied
@@ -88,7 +89,7 @@ class Oracle:
                 )
             memory.live[request.request_id] = entry.number
             memory.aborted.pop(request.request_id, None)
-            live = live_of(scheduler, entry, {}, False)
+            live = live_of(scheduler, entry, {}, False, BlockNumbers())
             orders = self._orders(state) if self._own() is not None else None
             if orders is not None:
                 orders.place(live)
@@ -290,6 +291,8 @@ class Oracle:
     def exemption(self) -> str:
         """Why steps of this scheduler are not judged, or ""."""
         config = self.scheduler.config
+        if self.scheduler.cache.eviction is not None:
+            return "order of eviction"
         return "rules" if config.rules != "lineclear" else ""
 
     def _orders(self, state: OracleState) -> Orders | None:

@@ -33,6 +33,10 @@ RULES: Mapping[str, str] = MappingProxyType(
         "service": "every sequence that runs and has its blocks is in the plan while tokens are left",
         "shares": "decodes take their tokens first, unfinished prompts share the rest in order",
         "blocks": "a request is charged the blocks that its tokens need, and no more",
+        "found": "a request that enters shares the blocks of its first tokens that can be found, and computes "
+        "the last token that it knows",
+        "eviction": "a block at rest is evicted only if its place is lacking, before anything is preempted, the "
+        "one that rests longest first, and none that is about to be shared",
         "seats": "a request that runs has a seat for each sequence, and for each that is still to be made; it "
         "keeps all if it may fork later; no other has any, and none forks beyond its seats",
         "reason": "a step that admits nothing for a reason of its own says which",
@@ -69,6 +73,7 @@ EXEMPTIONS: Mapping[str, str] = MappingProxyType(
     {
         "rules": "steps are built in another way (vllm_v0, vllm_v0_chunked, nano_vllm, or a custom class)",
         "policy failed": "the policy failed in this step, so its order changed in the midst of it",
+        "order of eviction": "another order of eviction was given, and the oracle knows its own alone",
         "no copy": "the policy cannot be copied, so it cannot be asked twice",
     }
 )

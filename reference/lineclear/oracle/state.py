@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from lineclear.oracle.cache import BlockNumbers, OracleCache, cache_of, cached_names
 from lineclear.policies.view import View
 from lineclear.request import Output, Request
 from lineclear_spec.lifecycle import Phase
@@ -44,6 +45,7 @@ class OracleSequence:
         pending: samples that steps in flight will bring.
         table: names of its blocks, in order.
         in_batch: the scheduler keeps it among those that decode in every step.
+        words: names of the tokens of its first blocks.
     """
 
     sequence: Sequence
@@ -55,6 +57,7 @@ class OracleSequence:
     pending: int
     table: list[int]
     in_batch: bool
+    words: tuple[int, ...] = ()
 
 
 @dataclass(eq=False, slots=True)
@@ -143,6 +146,7 @@ class OracleState:
         lives: live requests, in the order of their arrival.
         steps: steps issued.
         fcfs: the policy has failed, so the order is that of arrival.
+        cache: blocks that can be found by the names of their tokens.
         names: of blocks that are taken from now on.
     """
 
@@ -150,6 +154,7 @@ class OracleState:
     lives: list[OracleRequest]
     steps: int
     fcfs: bool
+    cache: OracleCache = field(default_factory=OracleCache)
     names: Iterator[int] = field(default_factory=lambda: count(1))
 
     def of_phase(self, *phases: Phase) -> list[OracleRequest]:
@@ -163,12 +168,16 @@ class OracleState:
 
     def held(self, *phases: Phase) -> int:
         """Distinct blocks of the requests in these phases."""
-        return sum(len(live.blocks) for live in self.of_phase(*phases))
+        return len(self.named(*phases))
+
+    def named(self, *phases: Phase) -> set[int]:
+        """The blocks that tables of the requests in these phases name."""
+        return {name for live in self.of_phase(*phases) for name in live.blocks}
 
     @property
     def gpu_free(self) -> int:
-        """GPU blocks without an owner."""
-        return self.config.num_gpu_blocks - self.held(Phase.RUNNING)
+        """GPU blocks that no table names and no reader holds: free, or at rest."""
+        return self.config.num_gpu_blocks - len(self.named(Phase.RUNNING) | self.cache.read)
 
     @property
     def cpu_free(self) -> int:
@@ -184,6 +193,42 @@ class OracleState:
         """Names of so many new blocks."""
         return [-next(self.names) for _ in range(blocks)]
 
+    def evict_for(self, blocks: int, keep: Iterable[int] = ()) -> None:
+        """Evicts blocks at rest until so many are free: the one that rests longest first."""
+        cache = self.cache
+        free = self.config.num_gpu_blocks - len({*self.named(Phase.RUNNING), *cache.resting})
+        cache.evict(blocks - free - cache.due, keep)
+
+    def found(self, branch: OracleSequence) -> list[int]:
+        """The blocks that a sequence without blocks shares: the last token is always computed."""
+        return self.cache.found(branch.words[: (branch.known - 1) // self.config.block_size])
+
+    def saved(self, branch: OracleSequence) -> int:
+        """Those of them that others name, or readers hold: they are not taken out of what there is."""
+        return len({*self.found(branch)} & (self.named(Phase.RUNNING) | self.cache.read))
+
+    def shares(self, live: OracleRequest) -> bool:
+        """Whether a request names blocks that have names."""
+        return not live.blocks.isdisjoint(self.cache.sealed)
+
+    def gain(self, live: OracleRequest) -> int:
+        """Blocks that there are more once the request holds none: those that it alone names."""
+        others = [other for other in self.of_phase(Phase.RUNNING) if other is not live]
+        kept = self.cache.read.union(*[other.blocks for other in others])
+        return len(live.blocks - kept)
+
+    def let_go(self, live: OracleRequest) -> None:
+        """The request holds no block any more; those that can be found rest, the end of a table first."""
+        others = [other for other in self.lives if other is not live]
+        kept = set().union(*[other.blocks for other in others])
+        gone: dict[int, None] = {}
+        for branch in live.branches:
+            for block in reversed(branch.table):
+                gone.pop(block, None)  # an entry that is left names it
+                gone[block] = None
+            branch.table = []
+        self.cache.rest([block for block in gone if block not in kept])
+
 
 def observe(scheduler: Scheduler, protected: Iterable[Hashable] = ()) -> OracleState:
     """The state of a scheduler between two calls.
@@ -193,28 +238,39 @@ def observe(scheduler: Scheduler, protected: Iterable[Hashable] = ()) -> OracleS
         protected: requests that are sheltered: see `Memory`.
     """
     listed = {sequence: k for k, sequence in enumerate(scheduler.explicit)}
+    names = BlockNumbers()
     entries = sorted(scheduler.entries.values(), key=lambda entry: entry.number)
     kept = set(protected)
     return OracleState(
         config=scheduler.config,
-        lives=[live_of(scheduler, entry, listed, entry.name in kept) for entry in entries],
+        lives=[live_of(scheduler, entry, listed, entry.name in kept, names) for entry in entries],
         steps=scheduler.ledger.steps,
         fcfs=bool(scheduler.policy_failures),
+        cache=cache_of(scheduler, names),
     )
 
 
 def live_of(
-    scheduler: Scheduler, entry: Entry, listed: dict[Sequence, int], protected: bool
+    scheduler: Scheduler,
+    entry: Entry,
+    listed: dict[Sequence, int],
+    protected: bool,
+    names: BlockNumbers,
 ) -> OracleRequest:
-    """One request as it stands."""
+    """One request as it stands.
+
+    Args:
+        scheduler: whose.
+        entry: the request.
+        listed: position of each sequence in the list of those that run.
+        protected: whether it displaced another and has kept no token since.
+        names: numbers of blocks.
+    """
     ledger, record = scheduler.ledger, entry.record
     cached, user = entry.asked, entry.user
     entry.asked = cached  # looking at it leaves nothing behind
-    names: dict[Any, int] = {}
     branches: list[OracleSequence] = []
     for sequence in record.members:
-        for block in sequence.table:
-            names.setdefault(block, len(names) + 1)
         branches.append(
             OracleSequence(
                 sequence=sequence,
@@ -226,6 +282,7 @@ def live_of(
                 pending=ledger.promised(sequence),
                 table=[names[block] for block in sequence.table],
                 in_batch=sequence.steady,
+                words=cached_names(scheduler, sequence),
             )
         )
     return OracleRequest(

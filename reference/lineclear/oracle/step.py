@@ -11,49 +11,19 @@ import math
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
-from lineclear.config import Config
 from lineclear.oracle.orders import Orders
+from lineclear.oracle.preempting import NEW, Preempting, worst_first
 from lineclear.oracle.state import OracleRequest, OracleSequence, OracleState, ceil_div
 from lineclear.oracle.work import Demand, Work, demand, divides, grow, most_blocks, work_of
 from lineclear_spec.lifecycle import Phase
 
-__all__ = ["NEW", "Expected", "ServedRow", "forget", "swaps", "void"]
-
-#: Number of a copy that the step decides.
-NEW = -1
+__all__ = ["Expected", "ServedRow"]
 
 #: Request, branch, tokens, drafts, first position, whether it samples, whether it is a prefill.
 ServedRow = tuple[Hashable, int, int, int, int, bool, bool]
 
 
-def worst_first(rule: str) -> Callable[[OracleRequest], tuple[Any, ...]]:
-    """For a victim rule, the key by which the candidates are sorted, the first victim first."""
-    keys: dict[str, Callable[[OracleRequest], tuple[Any, ...]]] = {
-        "last": lambda live: live.rank,
-        "lowest_priority": lambda live: (-live.user.priority, live.rank),
-        "longest": lambda live: (live.tokens, live.rank),
-        "newest": lambda live: (live.number,),
-    }
-    return keys[rule]
-
-
-def swaps(config: Config, live: OracleRequest) -> bool:
-    """Whether the mode says to swap this request, if that can be done."""
-    match config.preemption_mode:
-        case "swap":
-            return True
-        case "by_length":
-            return live.tokens >= config.swap_threshold
-        case "groups":
-            return live.n >= 2
-        case "auto":
-            moved = len(live.blocks) * config.block_size * config.swap_token_cost
-            return moved < live.computed * config.recompute_token_cost
-        case _:
-            return False
-
-
-class Expected:
+class Expected(Preempting):
     """One step.
 
     Args:
@@ -120,68 +90,13 @@ class Expected:
         else:
             self.admit()
         self.hand_out()
+        if any(tokens for _, tokens in (*self.prefills, *self.decodes)):
+            state.evict_for(state.cache.due)
         self.write()
 
     def works(self, live: OracleRequest) -> list[Work]:
         """The demands of a running request's sequences."""
         return work_of(self.state, live, sorted(live.branches, key=self.listed))
-
-    # ---- preemption ----------------------------------------------------------------------------
-
-    def make_room(self, works: dict[OracleRequest, list[Work]]) -> bool:
-        """Each in its place takes its blocks; one that cannot preempts the first victim behind it.
-
-        Returns:
-            Whether any was preempted.
-        """
-        need = {live: sum(work.blocks for work in found) for live, found in works.items()}
-        if sum(need.values()) <= self.state.gpu_free:
-            return False
-        taken = 0  # by those before
-        for live in works:
-            if not works[live]:
-                continue
-            while live.phase == Phase.RUNNING and taken + need[live] > self.state.gpu_free:
-                running = self.state.running
-                behind = [other for other in running if other.rank > live.rank]
-                self.alone += len(running) == 1
-                key = worst_first(self.config.victim)
-                self.preempt(max(behind, key=key) if behind else live)
-            if live.phase == Phase.RUNNING:
-                taken += need[live]
-        return True
-
-    def preempt(self, live: OracleRequest) -> None:
-        """The request gives its blocks up, by swap if that is wanted and there is room."""
-        self.orders.stops(live)
-        swap = not live.copying and swaps(self.config, live) and self.make_cpu_room(live)
-        if swap:
-            live.phase, live.copy = Phase.SWAPPED, NEW
-        else:
-            self.lost += live.computed
-            if live.copying:
-                self.void.append(live.name)
-                void(live)
-            forget(live)
-        live.preemptions += 1
-        self.preempted.append((live.name, "swap" if swap else "recompute"))
-        self.orders.waits(live)
-
-    def make_cpu_room(self, live: OracleRequest) -> bool:
-        """Discards the least important copies behind the request, if that makes room for it."""
-        state, need = self.state, len(live.blocks)
-        if need <= state.cpu_free:
-            return True
-        behind = [other for other in state.of_phase(Phase.SWAPPED) if other.rank > live.rank]
-        if need > state.cpu_free + sum(len(other.blocks) for other in behind):
-            return False
-        for other in sorted(behind, key=lambda other: other.rank, reverse=True):
-            if need <= state.cpu_free:
-                break
-            self.discarded.append(other.name)
-            self.lost += other.computed
-            forget(other)
-        return True
 
     # ---- displacement --------------------------------------------------------------------------
 
@@ -191,6 +106,10 @@ class Expected:
         if head is None or head.copying:
             return
         want = demand(self.state, head, head.phase == Phase.SWAPPED)
+        whole = want  # what it shares with a victim it would have to take itself
+        if head.phase == Phase.WAITING:
+            saved = self.state.saved(head.branches[0])
+            whole = Demand(want.blocks + saved, want.seats, want.tokens)
         candidates = [
             live
             for live in works
@@ -198,8 +117,9 @@ class Expected:
             and not live.protected
             and self.orders.may_displace(head, live)
         ]
-        if self.enough(head, want, works, ()) or not self.enough(head, want, works, candidates):
+        if self.enough(head, want, works, ()) or not self.enough(head, whole, works, candidates):
             return
+        want = whole
         victims: list[OracleRequest] = []
         for live in sorted(candidates, key=worst_first(self.config.victim), reverse=True):
             if self.enough(head, want, works, victims):
@@ -230,7 +150,7 @@ class Expected:
             without: who is preempted.
         """
         rest = [live for live in works if live not in without]
-        gone = sum(len(live.blocks) for live in without)
+        gone = sum(self.state.gain(live) for live in without)
         grown = sum(work.blocks for live in rest for work in works[live])
         kept = self.kept if rest else 0
         seats = self.state.seats_free + sum(live.seats for live in without)
@@ -363,18 +283,38 @@ class Expected:
         """The request runs: it has its blocks, and computes what the step has tokens for."""
         if self.displaced or self.capped:
             self.sheltered.append(live.name)
+        first = not live.started
         self.orders.enters(live)
         if live.phase == Phase.SWAPPED:
             live.copy = NEW
+            self.state.evict_for(len(live.blocks))
         live.phase, live.bypassed = Phase.RUNNING, 0
         self.orders.entered(live)
         leader = live.branches[0]
-        if not leader.table:  # room for every token that it knows
-            leader.table = self.state.take(-(-leader.known // self.config.block_size))
-            leader.slots = leader.known
-        for work in work_of(self.state, live):
+        waited = not leader.table
+        if waited:  # room for every token that it knows
+            self.take_all(leader, first)
+        for work in work_of(self.state, live, enters=waited):
             self.capped = self.capped or self.share(work) < work.tokens
             self.give(work, self.part(work, self.share(work), self.tokens))
+
+    def take_all(self, leader: OracleSequence, first: bool) -> None:
+        """The leader shares what can be found, and takes a block for the rest of what it knows.
+
+        Args:
+            leader: of a request that enters without blocks.
+            first: whether it enters for the first time, so that its tokens count for the hit rate.
+        """
+        state, size = self.state, self.config.block_size
+        shared, blocks = state.found(leader), -(-leader.known // size)
+        state.evict_for(blocks - len(shared), shared)
+        state.cache.wake(shared)
+        leader.table = shared + state.take(blocks - len(shared))
+        leader.reach = leader.computed = len(shared) * size
+        leader.slots = leader.known
+        if first:
+            state.cache.queries += leader.known
+            state.cache.hits += len(shared) * size
 
     # ---- the plan ------------------------------------------------------------------------------
 
@@ -404,16 +344,3 @@ class Expected:
 def in_order_of_service(works: list[Work]) -> list[Work]:
     """Decodes before unfinished prompts, each in their order."""
     return sorted(works, key=lambda work: not work.decodes)
-
-
-def void(live: OracleRequest) -> None:
-    """Voids what was computed on an incomplete copy, and its samples."""
-    for branch in live.branches:
-        branch.pending = 0
-
-
-def forget(live: OracleRequest) -> None:
-    """The request waits without blocks; what its sequences know is kept."""
-    live.phase, live.copy = Phase.WAITING, 0
-    for branch in live.branches:
-        branch.table, branch.reach, branch.slots, branch.computed = [], 0, 0, 0

@@ -41,6 +41,9 @@ def counters_of(scheduler: Scheduler) -> dict[str, int]:
         "preempted alone": counters.preempted_alone,
         "steps": counters.steps,
         "tokens": counters.batched_tokens,
+        "evicted": counters.evicted,
+        "tokens found": counters.prefix_hits,
+        "tokens asked for": counters.prefix_queries,
     }
 
 
@@ -68,6 +71,8 @@ def judge(scheduler: Scheduler, expected: Expected, plan: Plan, before: dict[str
             same("admission", f"phase of request {name!r}", entry.record.phase, phases.get(name))
     judge_rows(expected, plan)
     compare(scheduler, expected.state, rules)
+    enabled = scheduler.config.prefix_caching != "off"
+    judge_cache(scheduler, expected)
     if expected.state.of_phase(Phase.WAITING, Phase.SWAPPED):
         same("reason", "why nothing enters", scheduler.admission_blocked_by, expected.reason)
     modes = Counter(mode for _, mode in mine)
@@ -80,8 +85,26 @@ def judge(scheduler: Scheduler, expected: Expected, plan: Plan, before: dict[str
         "preempted alone": expected.alone,
         "steps": int(tokens > 0),
         "tokens": tokens,
+        "evicted": expected.state.cache.evicted,
+        "tokens found": expected.state.cache.hits,
+        "tokens asked for": expected.state.cache.queries if enabled else 0,
     }
     same("counts", "counters", grew, wanted_counts)
+
+
+def judge_cache(scheduler: Scheduler, expected: Expected) -> None:
+    """What can be found afterwards is what was not evicted, and it rests in the order that is to be.
+
+    Raises:
+        Undone: another block is found no more, or rests at another place.
+    """
+    cache, found = expected.state.cache, observe(scheduler).cache
+    same("eviction", "names that can be found", {*found.names}, {*cache.names})
+    orders = [
+        [name for block in each.resting for name, other in each.names.items() if other == block]
+        for each in (found, cache)
+    ]
+    same("eviction", "names of blocks at rest, the first to be evicted first", *orders)
 
 
 def check_levels(scheduler: Scheduler) -> None:

@@ -54,7 +54,9 @@ class Demand:
     tokens: int
 
 
-def one(state: OracleState, live: OracleRequest, branch: OracleSequence) -> Work | None:
+def one(
+    state: OracleState, live: OracleRequest, branch: OracleSequence, enters: bool
+) -> Work | None:
     """The demand of one sequence, or None: it waits for a commit or for its leader, or is complete."""
     size, leader = state.config.block_size, live.branches[0]
     lookahead = state.config.num_lookahead_slots if live.n == 1 else 0
@@ -69,7 +71,7 @@ def one(state: OracleState, live: OracleRequest, branch: OracleSequence) -> Work
     if start >= min(exist, last):
         return None
     decodes = exist == start + 1 and start >= live.prompt
-    drafts = min(lookahead, last - exist) if decodes else 0
+    drafts = min(lookahead, last - exist) if decodes and not enters else 0
     work = Work(live, branch, start, min(exist, last) - start + drafts, drafts, 0, False, decodes)
     joins = start > branch.reach
     index = start // size
@@ -80,11 +82,22 @@ def one(state: OracleState, live: OracleRequest, branch: OracleSequence) -> Work
 
 
 def work_of(
-    state: OracleState, live: OracleRequest, order: Iterable[OracleSequence] | None = None
+    state: OracleState,
+    live: OracleRequest,
+    order: Iterable[OracleSequence] | None = None,
+    *,
+    enters: bool = False,
 ) -> list[Work]:
-    """The demands of a request's sequences; the last holder of a shared block writes in place."""
+    """The demands of a request's sequences; the last holder of a shared block writes in place.
+
+    Args:
+        state: of the moment.
+        live: the request.
+        order: of the sequences.
+        enters: whether it waited until now: then no place was counted for drafts.
+    """
     branches = live.branches if order is None else order
-    found = [work for branch in branches if (work := one(state, live, branch)) is not None]
+    found = [work for branch in branches if (work := one(state, live, branch, enters)) is not None]
     copied: dict[int, list[Work]] = {}
     for work in found:
         if work.copies:
@@ -101,7 +114,12 @@ def grow(state: OracleState, work: Work) -> None:
     """The sequence takes its blocks."""
     size, branch = state.config.block_size, work.branch
     end = work.end
-    if work.start > branch.reach:
+    joins = work.start > branch.reach
+    if branch.in_batch:  # it takes its block when the step is issued
+        state.cache.due += ceil_div(end, size) - len(branch.table)
+    else:
+        state.evict_for(work.blocks)
+    if joins:
         branch.table = work.live.branches[0].table[: work.start // size]
         branch.reach = work.start
     if work.copies:
@@ -151,7 +169,7 @@ def demand(state: OracleState, live: OracleRequest, swapped: bool) -> Demand:
     tokens = leader.known
     if not others:  # a step in flight may bring it another token, which is computed with the rest
         tokens = max(tokens, min(tokens + leader.pending, live.limit - 1))
-    blocks = ceil_div(tokens, size)
+    blocks = ceil_div(tokens, size) - state.saved(leader)
     for branch in others:  # which share the full blocks of the prompt
         blocks += ceil_div(branch.known, size) - live.prompt // size
     least = 1 if divides(config, leader) else tokens

@@ -107,7 +107,7 @@ class Commit:
                 learning.append(position)
         parts.counters.generated_tokens += implied
         self._settle()
-        if parts.cache.pending:
+        if parts.cache.pending or parts.cache.filling:
             parts.cache.publish()  # before branches fork, which name the same blocks
         self._learn(learning)
         for position, which in self.stops.items():

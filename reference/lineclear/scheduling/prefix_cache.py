@@ -11,8 +11,9 @@ neither evicted nor given up: here alone blocks are evicted or unlisted, so the 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import takewhile
 
 from lineclear.config import Config
 from lineclear.kv_events import CacheEvent, Cleared, Removed, Stored
@@ -20,7 +21,7 @@ from lineclear.scheduling.counters import Counters
 from lineclear_spec import actions
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import Block
+from lineclear_spec.records import Block, Refused
 from lineclear_spec.records import Request as Record
 from lineclear_spec.records import Sequence as Branch
 
@@ -44,6 +45,8 @@ class PrefixCache:
         enabled: whether blocks are shared at all.
         pending: sequences with blocks to publish, and the first entry that was not looked at yet.
         late: of these, those that got names for blocks which are computed already.
+        filling: by the number of the commit that computes it, steady sequences with an entry to publish:
+            all those of one commit are published at once.
         listener: is called with each change of what can be found, after it.
         held: names of blocks that readers hold, with how many do.
         forgotten: of these, those that a reset has forgotten.
@@ -65,6 +68,7 @@ class PrefixCache:
         self.counters = counters
         self.pending: dict[Branch, int] = {}
         self.late: dict[Branch, None] = {}
+        self.filling: defaultdict[int, list[Branch]] = defaultdict(list)
         self.listener: Callable[[CacheEvent], object] | None = None
         self.eviction = eviction
         self.held: Counter[int] = Counter()
@@ -85,15 +89,11 @@ class PrefixCache:
 
         The last known token is always computed, so that the request samples.
         """
-        words = sequence.words
-        if not words:
-            return 0
-        cached, count, forgotten = self.ledger.cached, 0, self.forgotten
-        for word in words[: (sequence.known_tokens - 1) // self.size]:
-            if word not in cached or word in forgotten:
-                break
-            count += 1
-        return count
+        words = sequence.words[: (sequence.known_tokens - 1) // self.size]
+        found = takewhile(self.ledger.cached.__contains__, words)
+        if self.forgotten:
+            found = takewhile(lambda word: word not in self.forgotten, found)
+        return len(list(found))
 
     def saved(self, sequence: Branch) -> int:
         """Blocks that the sequence need not take out of those available: found, and named or held by others."""
@@ -232,11 +232,33 @@ class PrefixCache:
 
     def extend(self, sequence: Branch, names: Sequence[int]) -> None:
         """Tokens of further blocks of the sequence have names."""
-        ledger, known = self.ledger, len(sequence.words)
-        ledger.name_blocks(sequence, names)
+        known = len(sequence.words)
+        self.ledger.name_blocks(sequence, names)
+        self._watch_late(sequence, known)
+
+    def extend_each(self, sequences: list[Branch], blocks: list[int], names: list[int]) -> None:
+        """Tokens of the next block of each sequence, which has this index, have a name."""
+        self.ledger.name_each(sequences, names)
+        if not self.outputs:
+            return
+        settled, size, pending, filling = (
+            self.ledger.settled,
+            self.size,
+            self.pending,
+            self.filling,
+        )
+        for sequence, index in zip(sequences, blocks, strict=True):
+            computed = (index + 1) * size - sequence.offset  # by this commit, if it stays steady
+            if sequence.steady and computed > settled and sequence not in pending:
+                filling[computed].append(sequence)
+            else:
+                self._watch_late(sequence, index)
+
+    def _watch_late(self, sequence: Branch, known: int) -> None:
+        """The sequence has got names for entries from this one on."""
         if sequence.request.phase == Phase.RUNNING:
             first = self.pending.setdefault(sequence, known)
-            if ledger.computed(sequence) >= (first + 1) * self.size:
+            if self.ledger.computed(sequence) >= (first + 1) * self.size:
                 self.late[sequence] = None
 
     def publish_late(self) -> None:
@@ -247,8 +269,39 @@ class PrefixCache:
 
     def publish(self) -> None:
         """Publishes what committed steps have computed of the sequences that are watched."""
+        due = self.filling.pop(self.ledger.settled, None) if self.filling else None
+        if due:
+            self._publish_newest(due)
         for sequence in tuple(self.pending):
             self.publish_of(sequence)
+
+    def _publish_newest(self, due: list[Branch]) -> None:
+        """Publishes the newest full block of each steady sequence, and watches the entries of others."""
+        ledger = self.ledger
+        step = ledger.steps + (ledger.settled - ledger.steps) % self.size  # their tables are full
+        stored = self._to_store(step) if self.listener is not None else []
+        try:
+            actions.publish_each(ledger, step)
+        except Refused:  # two have one name: one after the other, so that the first one wins
+            self.pending.update(dict.fromkeys(due, 0))
+            return
+        for sequence in due:
+            if not sequence.steady or sequence.request.copy:
+                self.pending[sequence] = 0
+        for event in stored:
+            if self.listener is not None:
+                self.listener(event)
+
+    def _to_store(self, step: int) -> list[Stored]:
+        """The events of what `publish_each` is about to publish."""
+        ledger = self.ledger
+        names, found = {*ledger.newest_full(step).names}, list[Stored]()
+        for sequence in ledger.boundaries.get(step, ()):
+            index, words = ledger.computed(sequence) // self.size - 1, sequence.words
+            if 0 <= index < len(words) and words[index] in names:
+                names.remove(words[index])
+                found.append(Stored((words[index],), words[index - 1] if index else 0))
+        return found
 
     def publish_of(self, sequence: Branch) -> None:
         """The same of one sequence."""

@@ -69,10 +69,10 @@ class Room:
         left: int = tokens_left(budget, ledger.step_tokens, ledger.batch_size, self.promised)
         return left
 
-    def jobs_of(self, entry: Entry) -> list[SequenceDemand]:
-        """Jobs of one request's sequences."""
-        ledger, config = self.ledger, self.config
-        made = [demand_of(ledger, config, sequence, entry) for sequence in entry.record.members]
+    def jobs_of(self, entry: Entry, drafts: bool = True) -> list[SequenceDemand]:
+        """Jobs of one request's sequences, with drafts if they may have any."""
+        ledger, config, members = self.ledger, self.config, entry.record.members
+        made = [demand_of(ledger, config, sequence, entry, drafts=drafts) for sequence in members]
         found = [job for job in made if job is not None]
         spare_last_holders(ledger, found)
         return found

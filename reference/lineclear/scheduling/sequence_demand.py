@@ -53,15 +53,25 @@ class SequenceDemand:
 
 
 def demand_of(
-    ledger: Ledger, config: Config, sequence: Sequence, entry: Entry
+    ledger: Ledger, config: Config, sequence: Sequence, entry: Entry, *, drafts: bool = True
 ) -> SequenceDemand | None:
-    """The demand of the sequence in this step, or None."""
+    """The demand of the sequence in this step, or None.
+
+    Args:
+        ledger: where it is.
+        config: settings.
+        sequence: which.
+        entry: its request.
+        drafts: whether it may compute drafts, as one that was just admitted may not: all that it knows
+            but its newest token may have been found, and its place was counted without drafts.
+    """
     record, size = entry.record, config.block_size
     alone = entry.n == 1
     lookahead = config.num_lookahead_slots if alone else 0
     promised = sequence.promised_samples
     if promised and (lookahead or not alone):
         return None  # where it goes on, or as how many, is not known before the commit
+    lookahead = lookahead if drafts else 0
     reach = sequence.reach_tokens
     exist = sequence.known_tokens + promised
     last = record.limit - 1  # the newest token of a complete sequence needs no position

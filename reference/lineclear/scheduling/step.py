@@ -285,8 +285,9 @@ class Step:
 
     def _enter(self, entry: Entry, displacing: bool = False) -> None:
         """The request runs, and computes what the step has tokens for."""
+        drafts = entry.record.phase == Phase.SWAPPED  # those of one that waits are not counted
         self.transitions.enter(entry, is_sheltered(displacing, self.lacking))
-        for job in self.room.jobs_of(entry):
+        for job in self.room.jobs_of(entry, drafts):
             share = self._share(job)
             self.lacking = self.lacking or lacks(share, job.tokens)
             self._prefill(job, self._chunk(job, share))

@@ -48,7 +48,7 @@ class EmptyRoom(Room):
         """Any number."""
         return self.shared
 
-    def jobs_of(self, entry: Any) -> list[SequenceDemand]:
+    def jobs_of(self, entry: Any, drafts: bool = True) -> list[SequenceDemand]:
         """That of its only sequence."""
         return self.jobs
 

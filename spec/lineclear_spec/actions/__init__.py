@@ -23,7 +23,7 @@ from lineclear_spec.actions.steps import (
 )
 from lineclear_spec.actions.branches import fork, rejoin, prune
 from lineclear_spec.actions.preemption import swap_out, swap_in, recompute, discard_swapped
-from lineclear_spec.actions.cache import publish, admit_cached, evict, unlist
+from lineclear_spec.actions.cache import publish, publish_each, admit_cached, evict, unlist
 from lineclear_spec.actions.operations import settle_copy, fail_copy, carry, retire
 from lineclear_spec.actions.table import ACTIONS, Action
 
@@ -46,6 +46,7 @@ __all__ = [
     "leave_batch",
     "prune",
     "publish",
+    "publish_each",
     "recompute",
     "reject",
     "rejoin",

@@ -11,7 +11,7 @@ from typing import Any
 from lineclear_spec.actions.table import action
 from lineclear_spec.logic import negate
 
-__all__ = ["admit_cached", "evict", "publish", "unlist"]
+__all__ = ["admit_cached", "evict", "publish", "publish_each", "unlist"]
 
 
 @action()
@@ -39,6 +39,18 @@ def publish(ledger: Any, sequence: Any, index: Any) -> None:
     ledger.require(block.ref == 1, "no other table entry names the block")
     # EFFECT
     ledger.seal_entry(sequence, index, name)
+
+
+@action()
+def publish_each(ledger: Any, step: Any) -> None:
+    """Of the steady sequences whose table is full in one step, the newest full block of each gets the name
+    of its tokens, where `publish` would give it.
+    """
+    # GUARD
+    newest = ledger.newest_full(step)
+    ledger.require(ledger.named_apart(newest), "no two of the blocks have one name")
+    # EFFECT
+    ledger.seal_newest(newest)
 
 
 @action("admit")

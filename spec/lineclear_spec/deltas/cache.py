@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from lineclear_spec.contracts import Part, same
+from lineclear_spec.contracts.sharing import listed
 from lineclear_spec.deltas.frames import (
     BLOCK,
+    REQUEST,
     SEQUENCE,
     clocks,
     everything_else,
@@ -62,6 +64,85 @@ def publish(old: Any, new: Any, q: Any, index: Any, _: Any) -> list[Part]:
         request_same(old, new, r, "blocks"),
         sequence_same(old, new, q),
         *others(old, new, r, lambda x: x != x)[:-2],
+        clocks(old, new),
+        free(old, new),
+        operations(old, new),
+    ]
+
+
+def may_be_published(v: Any, q: Any, i: Any, step: Any) -> Any:
+    """Whether the entry is the newest full block of a steady sequence whose table is full in the step, and
+    `publish` would give it a name.
+    """
+    return both(
+        v.steady(q),
+        v.boundary(q) == step,
+        within(0, i, v.length(q)),
+        v.block_of(v.computed(q)) == i + 1,
+        v.ref(v.table(q, i)) == 1,
+        v.name(v.table(q, i)) == 0,
+        v.copy(v.request(q)) == 0,
+        v.word(q, i) >= 1,
+        negate(listed(v, v.word(q, i))),
+    )
+
+
+@promise
+def publish_each(old: Any, new: Any, step: Any, _: Any) -> list[Part]:
+    """Just these blocks are sealed, and each can be found under the name of the tokens there."""
+    return [
+        (
+            "sealed",
+            ("sequence", "index"),
+            lambda q, i: implies(
+                may_be_published(old, q, i, step),
+                both(
+                    new.name(old.table(q, i)) == old.word(q, i),
+                    new.listed(old.table(q, i)),
+                    new.cached(old.word(q, i)) == old.table(q, i),
+                ),
+            ),
+        ),
+        (
+            "certain",
+            ("sequence", "index"),
+            lambda q, i: implies(
+                may_be_published(old, q, i, step),
+                both(i < old.block_of(old.known(q)), old.phase(old.request(q)) == RUNNING),
+            ),
+        ),
+        (
+            "no_other",
+            ("sequence", "index"),
+            lambda q, i: implies(
+                both(within(0, i, old.length(q)), negate(may_be_published(old, q, i, step))),
+                both(
+                    new.name(old.table(q, i)) == old.name(old.table(q, i)),
+                    new.listed(old.table(q, i)) == old.listed(old.table(q, i)),
+                ),
+            ),
+        ),
+        same(
+            "frame_blocks",
+            "block",
+            old,
+            new,
+            ("ref", "tier", "place", "group"),
+            lambda b: present(old, b),
+        ),
+        same("frame_sealed", "block", old, new, ("name", "listed"), lambda b: old.name(b) != 0),
+        same(
+            "frame_requests",
+            "request",
+            old,
+            new,
+            tuple([f for f in REQUEST if f != "blocks"]),
+            lambda r: old.phase(r) == old.phase(r),
+        ),
+        same(
+            "frame_sequences", "sequence", old, new, ("request", *SEQUENCE), lambda q: old.alive(q)
+        ),
+        everything_else(old, new)[1],
         clocks(old, new),
         free(old, new),
         operations(old, new),

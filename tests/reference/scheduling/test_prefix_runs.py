@@ -139,6 +139,7 @@ def drive(seed: int, steps: int = 150) -> Scheduler:
                 forks = entry is not None and entry.record.width < entry.seats and row.branch == 0
                 sampled.append([[0], [0]] if forks and draw.random() < 0.5 else 0)
             scheduler.commit(plan, sampled)
+            one_more: list[tuple[Any, int, int]] = []
             for entry in scheduler.entries.values():
                 for sequence in entry.record.members:
                     full = scheduler.ledger.known(sequence) // settings.block_size
@@ -147,7 +148,11 @@ def drive(seed: int, steps: int = 150) -> Scheduler:
                         given = range(own, own + lacking)
                         own += lacking
                         first = len(sequence.words)
+                        if lacking == 1 and sequence is entry.first and draw.random() < 0.8:
+                            one_more.append((entry.name, first, given[0]))
+                            continue
                         scheduler.name_blocks(entry.name, first, given, entry.branch(sequence))
+            scheduler.name_each(*zip(*one_more, strict=True) if one_more else ((), (), ()))
         audit(scheduler)
         observer.check()
     return scheduler

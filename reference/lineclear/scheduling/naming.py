@@ -1,0 +1,78 @@
+"""Which sequences a caller gives names for.
+
+Guarantees: what is asked is refused before anything has changed: names are given in the order of a
+sequence's blocks, to live requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+
+from lineclear.request import SchedulerError, checked_names
+from lineclear.scheduling.entry import Entry
+from lineclear_spec.records import Sequence
+
+__all__ = ["all_to_name", "check_next", "next_to_name"]
+
+
+def next_to_name(entries: Mapping[Hashable, Entry], request_id: Hashable, branch: int) -> Sequence:
+    """The sequence of a branch.
+
+    Raises:
+        SchedulerError: the request is not live, or has no such branch.
+    """
+    entry = entries.get(request_id)
+    if entry is None:
+        raise SchedulerError(f"request_id {request_id!r} is not live")
+    sequence = entry.first
+    if branch or not sequence.alive:
+        found = [s for s in entry.record.members if entry.branch(s) == branch]
+        if not found:
+            raise SchedulerError(f"request_id {request_id!r} has no branch {branch}")
+        sequence = found[0]
+    return sequence
+
+
+def check_next(request_id: Hashable, branch: int, sequence: Sequence, first: int) -> None:
+    """The names are those of the next blocks.
+
+    Raises:
+        SchedulerError: the branch has names for fewer or more blocks than `first`.
+    """
+    known = len(sequence.words)
+    if first != known:
+        raise SchedulerError(
+            f"request_id {request_id!r}, branch {branch} has names for {known} blocks: the next ones begin "
+            f"at {known}, not {first!r}"
+        )
+
+
+def all_to_name(
+    entries: Mapping[Hashable, Entry],
+    request_ids: Iterable[Hashable],
+    blocks: list[int],
+    names: list[int],
+) -> list[Sequence]:
+    """The first branch of each request, which gets one name.
+
+    Args:
+        entries: live requests.
+        request_ids: whose they are, each once.
+        blocks: index of the block of each.
+        names: of the blocks.
+
+    Raises:
+        SchedulerError: as `next_to_name` and `check_next` say, or a request is there twice.
+    """
+    sequences: list[Sequence] = []
+    for request_id, index, name in zip(request_ids, blocks, names, strict=True):
+        entry = entries.get(request_id)
+        if entry is None or not entry.first.alive or len(entry.first.words) != index:
+            check_next(request_id, 0, next_to_name(entries, request_id, 0), index)
+            raise SchedulerError(f"request_id {request_id!r} has no branch 0")
+        if type(name) is not int or name < 1:
+            checked_names([name])
+        sequences.append(entry.first)
+    if len(set(sequences)) < len(sequences):
+        raise SchedulerError("request_ids has one twice: name the blocks of one with name_blocks")
+    return sequences

@@ -1,0 +1,84 @@
+"""The oracle knows prefix caching: it agrees with the scheduler, and every edit makes it disagree."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from caching_edits import EDITS
+
+from lineclear.explore.beginnings import begin_alike, script_alike
+from lineclear.explore.encounters import encounter
+from lineclear.explore.walk_worlds import drawn
+from lineclear.explore.walks import WalkResult, walk
+
+
+def walks(seeds: range) -> Iterator[WalkResult]:
+    """Encounters and long walks in which most prompts begin as others do."""
+    for seed in seeds:
+        script = script_alike(encounter(seed), seed)
+        yield walk(script.bounds, seed, len(script.moves) + 8, script.moves)
+        if seed % 4 == 0:
+            yield walk(begin_alike(drawn(seed), seed), seed, 150)
+
+
+def run(seeds: range) -> Counter[str]:
+    """What the walks met."""
+    met: Counter[str] = Counter()
+    for done in walks(seeds):
+        assert done.error is None, (done.world.bounds, done.error, done.trace)
+        oracle, counters = done.world.oracle, done.world.scheduler.counters
+        met["judged"] += oracle.judged
+        met["found"] += counters.prefix_hits
+        met["evicted"] += counters.evicted
+        met["preempted"] += sum(counters.preemptions.values())
+        met.update(oracle.limits)
+        assert not oracle.exempt
+    return met
+
+
+def test_the_scheduler_does_what_the_rules_say_where_prompts_begin_alike() -> None:
+    met = run(range(40))
+    for what, least in (("judged", 700), ("found", 300), ("evicted", 80), ("preempted", 60)):
+        assert met[what] >= least, met
+    assert met["displaced"] >= 5, met
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("part", range(4))
+def test_thousands_of_steps_are_as_the_rules_say(part: int) -> None:
+    assert run(range(1000 * part + 40, 1000 * part + 700))["judged"] > 10_000
+
+
+def edited(kind: Any, name: str, old: str, new: str) -> Any:
+    """The function with a piece of its text replaced, as it stands in its class."""
+    whole = vars(kind)[name]
+    function = whole.fget if isinstance(whole, property) else whole
+    assert callable(function)
+    text = textwrap.dedent(inspect.getsource(function))
+    indented = textwrap.indent(text, "    ")
+    assert indented.count(old) == 1, f"{old!r} stands {indented.count(old)} times in {name}"
+    scope = dict(vars(sys.modules[function.__module__]))
+    exec(compile(textwrap.dedent(indented.replace(old, new)), f"<{name}>", "exec"), scope)
+    return scope[name]
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_an_edit_is_seen(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind, name, old, new = EDITS[what]
+    monkeypatch.setattr(kind, name, edited(kind, name, old, new))
+    assert any(done.error is not None for done in walks(range(400))), what
+
+
+def test_a_function_that_is_edited_to_itself_is_the_function(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for kind, name, old, _ in EDITS.values():
+        with monkeypatch.context() as patched:
+            patched.setattr(kind, name, edited(kind, name, old, old))
+            run(range(1, 3))

@@ -1,0 +1,73 @@
+"""Edits of what the scheduler decides with prefix caching, each of one function; the oracle sees every one.
+
+Invariant: the text to be replaced stands exactly once in its function (`test_caching_oracle.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear.scheduling.prefix_cache import PrefixCache
+from lineclear.scheduling.room import Room
+from lineclear.scheduling.step import Step
+from lineclear.scheduling.transitions import Transitions
+
+__all__ = ["EDITS"]
+
+#: What is wrong -> (class, function, text, what stands there instead).
+EDITS: dict[str, tuple[Any, str, str, str]] = {
+    "blocks at rest are not available": (
+        PrefixCache, "available", "ledger.gpu.free + len(ledger.resting) - kept", "ledger.gpu.free",
+    ),
+    "one block at rest counts twice": (
+        PrefixCache, "available", "len(ledger.resting) - kept", "len(ledger.resting) + bool(ledger.resting)",
+    ),
+    "one block at most is found": (
+        PrefixCache, "hits", "return len(list(found))", "return min(1, len(list(found)))",
+    ),
+    "what a reset has left is found behind a miss": (
+        PrefixCache, "hits", "takewhile(self.ledger.cached.__contains__, words)",
+        "[word for word in words if word in self.ledger.cached]",
+    ),
+    "what others name is charged": (
+        PrefixCache, "saved", "return sum([block.ref > 0 or block.name in held for block in found])", "return 0",
+    ),
+    "what rests is not charged": (
+        PrefixCache, "saved", "return sum([block.ref > 0 or block.name in held for block in found])",
+        "return len(found)",
+    ),
+    "the newest block at rest is evicted first": (
+        PrefixCache, "_in_order", "        if self.eviction is None:\n            return resting",
+        "        if self.eviction is None:\n            return list(reversed(resting))",
+    ),
+    "a block more than is lacking is evicted": (
+        PrefixCache, "free_up", "lacking = count - ledger.gpu.free", "lacking = count - ledger.gpu.free + 1",
+    ),
+    "what is about to be shared is evicted": (
+        PrefixCache, "enter", "self.free_up(blocks - hits, keep)", "self.free_up(blocks - hits)",
+    ),
+    "nothing is evicted for growth": (
+        Transitions, "grow", "self.cache.free_up(job.blocks)", "pass",
+    ),
+    "a victim gives up its own blocks alone": (
+        PrefixCache, "gain", "return record.blocks + sum(rests)", "return record.blocks",
+    ),
+    "a victim gives up what others name too": (
+        PrefixCache, "gain", "block.ref == n and block.name not in held", "True",
+    ),
+    "a victim that shares is swapped": (
+        PrefixCache, "shares", "return bool(self.sealed_of(record))", "return False",
+    ),
+    "what the head shares with its victim is not charged": (
+        Step, "_displace", "want += Need(self.room.saved(head.record.members[0]), 0, 0)", "pass",
+    ),
+    "the head is charged what it shares with those that run": (
+        Room, "want", "ledger.need(tokens) - self.saved(leader)", "ledger.need(tokens)",
+    ),
+    "a request counts for the hit rate whenever it enters": (
+        PrefixCache, "enter", "        if count:\n", "        if True:\n",
+    ),
+    "one that was admitted computes drafts": (
+        Step, "_enter", "drafts = entry.record.phase == Phase.SWAPPED", "drafts = True",
+    ),
+}  # fmt: skip
