@@ -116,7 +116,7 @@ def test_a_stream_that_is_collected_within_a_step_is_aborted_at_its_end(depth: i
         assert not output.finished
         return plain(*arguments)
 
-    llm.engine.scheduler.commit = commit  # type: ignore[method-assign]
+    llm.engine.scheduler.commit = commit  # type: ignore[method-assign, assignment]
     llm.engine.step()
     del llm.engine.scheduler.commit
     assert output.outputs[0].finish_reason == "abort"
