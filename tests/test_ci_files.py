@@ -88,7 +88,9 @@ def test_the_action_checks_a_configuration_and_reports(project: Path) -> None:
         arguments="--stage scheduler",
         junit="report.xml",
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    # On a slow machine a line of progress is written now and then.
+    said = [line for line in done.stderr.splitlines() if not line.startswith("stages: ")]
+    assert (done.returncode, said) == (0, [])
     assert done.stdout == "lineclear check: passed: 1 passed\n"
     assert (project.parent / "pip.txt").read_text() == f"-m pip install --quiet {ROOT}[verify]\n"
     assert "| scheduler | passed |" in (project.parent / "summary.md").read_text()

@@ -57,10 +57,14 @@ def parameters(draw: st.DrawFn) -> dict[str, Any]:
     return {name: draw(st.one_of(VALUES[name], VALUES[name], ODD)) for name in names}
 
 
+#: Whom it is charged to, and with whom it shares blocks.
+OWNERS = st.fixed_dictionaries(
+    {}, optional={"tenant": st.one_of(IDS, ODD), "cache_salt": st.one_of(st.just("x\ud800"), ODD)}
+)
 CALLS = st.lists(
     st.one_of(
-        st.tuples(st.just("add"), IDS, PROMPTS, parameters()),
-        st.tuples(st.just("add"), IDS, PROMPTS, parameters()),
+        st.tuples(st.just("add"), IDS, PROMPTS, parameters(), OWNERS),
+        st.tuples(st.just("add"), IDS, PROMPTS, parameters(), OWNERS),
         st.tuples(st.just("abort"), IDS),
         st.tuples(st.just("step")),
     ),
@@ -82,16 +86,16 @@ def call(engine: Engine, name: str, *arguments: Any) -> None:
         elif name == "abort":
             engine.abort(*arguments)
         else:
-            request_id, prompt, params = arguments
-            engine.add(request_id, prompt, SamplingParams(**params))
+            request_id, prompt, params, owners = arguments
+            engine.add(request_id, prompt, SamplingParams(**params), **owners)
     except REFUSALS as refusal:
         refused = str(refusal)
     assert "\n" not in refused
 
 
-def no_other_is_hurt(depth: int, calls: list[tuple[Any, ...]]) -> None:
+def no_other_is_hurt(settings: dict[str, Any], calls: list[tuple[Any, ...]]) -> None:
     """Two innocent requests get the library's tokens, whatever else is asked for beside them."""
-    llm = made(num_gpu_blocks=24, num_cpu_blocks=8, depth=depth)
+    llm = made(num_gpu_blocks=24, num_cpu_blocks=8, **settings)
     engine = llm.engine
     outputs = []
     for number in (0, 1):
@@ -111,11 +115,19 @@ def no_other_is_hurt(depth: int, calls: list[tuple[Any, ...]]) -> None:
     assert engine.scheduler.cache.available == llm.config.num_gpu_blocks
 
 
-BESIDE = st.tuples(st.sampled_from([1, 2]), CALLS)
+#: Blocks are shared unless victims are swapped.
+SETTINGS = st.fixed_dictionaries(
+    {
+        "depth": st.sampled_from([1, 2]),
+        "scheduling_policy": st.sampled_from(["fcfs", "vtc", "priority"]),
+    },
+    optional={"preemption_mode": st.just("swap")},
+)
+BESIDE = st.tuples(SETTINGS, CALLS)
 
 
-def each(drawn: tuple[int, list[tuple[Any, ...]]]) -> None:
-    """One number of steps in flight, and the calls."""
+def each(drawn: tuple[dict[str, Any], list[tuple[Any, ...]]]) -> None:
+    """The settings, and the calls."""
     no_other_is_hurt(*drawn)
 
 

@@ -74,7 +74,7 @@ class Decodes:
         Returns:
             The positions computed so far of the rows that are counted here, and the other rows.
         """
-        self._scheduled = known = self._split(rows)
+        self._scheduled = known = self.split(rows)
         computed = self._computed[known.slots] + 1
         self._computed[known.slots] = computed
         return int(computed.sum()), [rows[at] for at in known.others]
@@ -93,7 +93,7 @@ class Decodes:
         rows, before = plan.sampling.second, len(plan.sampling.first)
         if dropped:
             return [], range(before + len(rows))
-        self._sampled = known = self._split(rows)
+        self._sampled = known = self.split(rows)
         slots = known.slots
         gaps = now - self._last[slots]
         left = self._left[slots] - 1
@@ -112,7 +112,7 @@ class Decodes:
 
     # ---- in and out ----------------------------------------------------------------------------
 
-    def _split(self, rows: Rows) -> Split:
+    def split(self, rows: Rows) -> Split:
         """Which rows are counted here; those that can be are taken in."""
         for known in (self._scheduled, self._sampled):
             if known is not None and known.rows is rows:

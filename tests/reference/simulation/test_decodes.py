@@ -27,7 +27,7 @@ def everything(config: Config, workload: Workload) -> tuple[Any, ...]:
     """All that a run gives, and the most requests that were counted together."""
     journal, history = io.StringIO(), History()
     simulation = Simulation(workload, config, journal=journal, check_every=0, collector=history)
-    split, most = simulation.decodes._split, 0
+    split, most = simulation.decodes.split, 0
 
     def splitting(rows: Any) -> Any:
         nonlocal most
@@ -35,7 +35,7 @@ def everything(config: Config, workload: Workload) -> tuple[Any, ...]:
         most = max(most, len(found.counted))
         return found
 
-    simulation.decodes._split = splitting  # type: ignore[method-assign]
+    simulation.decodes.split = splitting  # type: ignore[method-assign]
     result = simulation.run().json()
     rest = history.times, history.phases, history.samples
     return (result, journal.getvalue(), *rest), most
