@@ -91,16 +91,19 @@ SWAPS = ("submit", "admit", "schedule_tokens", "issue_step", "settle_step", "sam
 MORE = ("swap_in", "recompute", "settle_copy", "carry", "retire")
 ONE = replace(TINY, leave_out=tuple(sorted(set(ACTIONS) - {*SWAPS, *MORE})))
 WORLDS = {bounds.name: bounds for bounds in BOUNDS}
-#: The actions after which a request that is computed again differs from one that lost a branch.
-AGAIN = ("submit", "admit", "append_slots", "schedule_tokens", "issue_step")
-BRANCHES = replace(
-    WORLDS["branches"],
-    leave_out=tuple(sorted(set(ACTIONS) - {*AGAIN, "fork", "prune", "recompute"})),
-)
+#: A place is taken while its copy out is open, and given back: the copy is a barrier for others from then on.
+TAKEN = Bounds(
+    "a place that is copied from is taken", block_size=1, gpu_blocks=2, cpu_blocks=1, live=3, shapes=(), tokens=(1,),
+    depth=1, max_num_seqs=2,
+    leave_out=tuple(sorted(set(ACTIONS) - {"admit", "recompute", "schedule_tokens", "issue_step"})),
+    start=(
+        *[("submit", (1, 2, 1))] * 3, ("admit", ("r1",)), ("admit", ("r2",)), ("swap_out", ("r2",)),
+    ),
+)  # fmt: skip
 #: What the key holds: its position, and a world in which the future depends on it.
 PARTS = {
     "retire": (3, ONE),
-    "barrier": (4, BRANCHES),
+    "barrier": (4, TAKEN),
     "rows": (5, ONE),
     "operations": (7, ONE),
     "fences": (8, WORLDS["full pool"]),

@@ -93,7 +93,7 @@ EDITS: dict[str, tuple[str, str, str]] = {
     "prompts that go on are counted with the cut before the displacement": (
         "scheduling/step.py",
         "Need(job.blocks, 0, self._share(job))",
-        "Need(job.blocks, 0, job.tokens if job.decode else self._chunk(self._share(job)))",
+        "Need(job.blocks, 0, job.tokens if job.decode else self._chunk(job, self._share(job)))",
     ),
     "prompts that go on are counted whole before the displacement": (
         "scheduling/step.py",
@@ -143,7 +143,7 @@ EDITS: dict[str, tuple[str, str, str]] = {
     "a prompt that enters may take all tokens that are left": (
         "scheduling/step.py",
         "            self._prefill(job, self._chunk(job, share))",
-        "            self._prefill(job, self._chunk(job.tokens))",
+        "            self._prefill(job, self._chunk(job, job.tokens))",
     ),
     "victims are spared the least important first": (
         "scheduling/victims.py",
