@@ -39,7 +39,7 @@ so that 3 * (S + 1) * (C + d) steps suffice.
 
 *A token beside a limit.* With `long_prefill_token_threshold` others may enter while m lacks tokens. Each of them is
 sheltered: it is not displaced before it has kept a token (F12). In such steps a prompt always lacks some, or it
-samples; so whoever enters is sheltered, and at most S victims are displaced, which ran before. Those that enter
+samples; so each that enters is sheltered, and at most S victims are displaced, which ran before. Those that enter
 beside a prompt have one sequence, which has all its blocks and takes none before it decodes, so none of
 them grows. If no request has several sequences nothing grows, and at most E = 2 * S enter: as many as fit
 beside those that run, and one for each victim. With several sequences those grow that ran before, or that displaced:
