@@ -42,6 +42,8 @@ FORMAT = "lineclear journal 1"
 #: Numbers that may be skipped between two requests.
 MOST_SKIPPED = 1_000_000
 LIMITS = tuple(sorted(Limits.__slots__))
+#: What is not written, as in files of earlier versions.
+USUAL: dict[str, Any] = {"cut_long": False}
 
 
 Done = tuple[str, tuple[object, ...]]
@@ -56,6 +58,15 @@ class NotAJournal(JournalError):
     """A line is not what a journal may hold, whatever the table allows."""
 
 
+def first_line(limits: Limits) -> dict[str, Any]:
+    """What a journal begins with."""
+    given = {name: getattr(limits, name) for name in LIMITS}
+    return {
+        "journal": FORMAT,
+        "limits": {name: value for name, value in given.items() if value != USUAL.get(name)},
+    }
+
+
 class JournalFile:
     """Writes what a ledger tells it; to be set as the ledger's journal."""
 
@@ -64,9 +75,7 @@ class JournalFile:
         self.file = file
         self.actions = 0
         self._introduced = 0
-        self._write(
-            {"journal": FORMAT, "limits": {name: getattr(limits, name) for name in LIMITS}}
-        )
+        self._write(first_line(limits))
 
     def __call__(self, name: str, arguments: tuple[object, ...]) -> None:
         """Writes one action."""
@@ -234,7 +243,7 @@ def limits_of(number: int, row: object) -> Limits:
     content = cast("dict[str, Any]", row) if isinstance(row, dict) else {}
     if content.get("journal") != FORMAT or not isinstance(content.get("limits"), dict):
         raise NotAJournal(f"line {max(number, 1)}: it is not a {FORMAT!r}")
-    limits = cast("dict[str, Any]", content["limits"])
+    limits = {**USUAL, **cast("dict[str, Any]", content["limits"])}
     if sorted(limits) != list(LIMITS) or not all(isinstance(v, int) for v in limits.values()):
         raise NotAJournal(f"line {number}: the limits are not {', '.join(LIMITS)}")
     for name in ("gpu_blocks", "cpu_blocks"):

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from lineclear.journal.file import FORMAT, LIMITS
+from lineclear.journal.file import first_line
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.records import Limits
 
@@ -76,9 +76,7 @@ class Ring:
             raise ValueError(
                 f"the ring dropped {self.total - len(self.rows)} rows: give Ring a larger size"
             )
-        yield json.dumps(
-            {"journal": FORMAT, "limits": {name: getattr(limits, name) for name in LIMITS}}
-        )
+        yield json.dumps(first_line(limits))
         for name, arguments in self.rows:
             if name in FIRST:
                 yield json.dumps(["new", *arguments])

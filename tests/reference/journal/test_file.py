@@ -119,3 +119,21 @@ def test_a_changed_end_is_told() -> None:
     del changed["limits"]["depth"]
     with pytest.raises(JournalError, match="the limits are not"):
         replay([json.dumps(changed), *lines[1:]])
+
+
+def test_a_limit_that_is_as_usual_is_not_written_and_any_other_is_kept() -> None:
+    sizes = {"block_size": 4, "gpu_blocks": 4, "max_num_batched_tokens": 4}
+    for cut in (False, True):
+        text = io.StringIO()
+        ledger = Ledger(Limits(**sizes, chunked=False, cut_long=cut))
+        ledger.journal = JournalFile(text, ledger.limits)
+        request = ledger.new_request(4 + cut, 5 + cut, 1)
+        act(ledger, "submit", request)
+        act(ledger, "admit", request)
+        act(ledger, "schedule_tokens", request.members[0], 4, 0)  # a part, if it knows five
+        ledger.journal.end(ledger)
+        lines = text.getvalue().splitlines()
+        assert ("cut_long" in lines[0]) == cut
+        again = replay(lines)
+        assert again.complete
+        assert again.ledger.limits.cut_long == cut
