@@ -212,7 +212,7 @@ def test_requests_that_displace_each_other_for_ever_are_found(
     live_of: Any = state.live_of
 
     def unprotected(*arguments: Any) -> Any:
-        return live_of(*arguments[:-1], False)
+        return live_of(*arguments[:3], False, *arguments[4:])
 
     monkeypatch.setattr(state, "live_of", unprotected)
     code, stages = check(capsys, policy, "--stage", "scheduler")
