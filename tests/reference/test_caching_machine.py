@@ -37,7 +37,13 @@ REMEMBERED = 4
 
 
 class CachingWorld(World):
-    """Scheduler, device, model and names. The oracle does not know prefix caching, and judges nothing."""
+    """Scheduler, device, model and names. The oracle knows no holds, and judges nothing.
+
+    The journal is not replayed for the theorem of KV: there a name means tokens of its own, and names of
+    branches that share the first tokens of a block would not. What is read is compared on the device.
+    """
+
+    replays = False
 
     def __init__(self, config: Config, seed: int, order: str = "random") -> None:
         super().__init__(config, seed, order=order)

@@ -25,7 +25,19 @@ from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.lifecycle import EVENTS
 from lineclear_spec.records import Broken
 from lineclear_spec.snapshot import ConcreteView
-from lineclear_spec.state import BLOCK_OF, CAP, FIELDS, NEED, Block, Request, Sequence, State
+from lineclear_spec.state import (
+    BLOCK_OF,
+    CAP,
+    CHUNKED,
+    CONSTANTS,
+    CUT_LONG,
+    FIELDS,
+    NEED,
+    Block,
+    Request,
+    Sequence,
+    State,
+)
 from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.terms import raw
 from lineclear_spec.worlds import BOUNDS, Bounds
@@ -61,6 +73,9 @@ class Reading:
         for n in range(12):
             self.solver.add(NEED(n) == ledger.need(n), BLOCK_OF(n) == ledger.block_of(n))
             self.solver.add(CAP(n) == n * ledger.limits.block_size)
+        limits = ledger.limits
+        self.solver.add(CHUNKED == limits.chunked, CUT_LONG == limits.cut_long)
+        self.solver.add(CONSTANTS["max_num_batched_tokens"] == limits.max_num_batched_tokens)
         fields: dict[str, Any] = dict(State.arbitrary("_unread").fields)
         for name in READ:
             arguments, result = FIELDS[name]
@@ -139,7 +154,7 @@ def questions(reading: Reading) -> list[tuple[str, Any, Any]]:
     for step in v.step_operations:
         ask("forward_of", step)
     for q in v.sequences:
-        for name in "reach in_flight computed known promised owed slots runs writable".split():
+        for name in OF_A_SEQUENCE:
             ask(name, q)
     for r in v.requests:
         ask("on_gpu", r)
@@ -151,6 +166,10 @@ def questions(reading: Reading) -> list[tuple[str, Any, Any]]:
     return found
 
 
+#: Queries about one sequence.
+OF_A_SEQUENCE = (
+    "reach in_flight computed known promised owed sampling_step slots runs writable divisible"
+).split()
 #: The worst case is a function that is left open on formulas: see `State.worst_case`.
 LOOSER = {"worst_case"}
 #: Operators over numbers, phases and operations, which are asked here too.
@@ -185,7 +204,11 @@ def compare(most: int, states: int = 80) -> None:
             asked.add(name)
             values.setdefault(name, set()).add(repr(value))
     assert asked == (ASKED | {*queries.__all__}) - LOOSER
-    assert [n for n in ("writable", "idle", "runs", "complete", "due") if len(values[n]) < 2] == []
+    assert [
+        n
+        for n in ("writable", "divisible", "idle", "runs", "complete", "due")
+        if len(values[n]) < 2
+    ] == []
 
 
 def test_every_query_means_the_same_in_both_readings() -> None:

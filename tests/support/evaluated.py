@@ -58,7 +58,7 @@ def field(name: str) -> Callable[..., Any]:
         return lambda v, *a: getattr(v, base)(which, *a)
     if name in FIELDS and FIELDS[name][0]:
         return lambda v, *a: getattr(v, name)(*a)
-    if name in FIELDS or name in CONSTANTS or name in ("chunked", "block_size"):
+    if name in FIELDS or name in CONSTANTS or name in ("chunked", "cut_long", "block_size"):
         return lambda v: getattr(v, name)
     key = re.sub(r"!(same)?\d+", "", name)  # a name that is unique has a number
     return lambda v, *a: v.extra[key](*a)
