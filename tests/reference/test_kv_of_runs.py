@@ -48,9 +48,13 @@ def test_every_token_of_a_run_was_computed_from_its_own_kv(
     assert asked >= 15
 
 
+def reads_wrong(*_: object) -> bool:
+    return False
+
+
 def test_a_run_whose_forwards_read_wrong_kv_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     world = ran(1, 2, 0)
-    monkeypatch.setattr(KvDevice, "_read", lambda *_: False)
+    monkeypatch.setattr(KvDevice, "_read", reads_wrong)
     limits = world.scheduler.ledger.limits
     assert {b.rule for b in kv_of_a_journal(world.ring, limits, every=1)[0]} == {"T2"}
     assert {b.rule for b in kv_of_a_journal(world.ring, limits, every=10**9)[0]} == {"T1"}

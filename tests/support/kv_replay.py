@@ -45,7 +45,8 @@ def kv_of_a_journal(
     learning = asked = 0
     for name, arguments in rows:
         if name == "name_blocks":
-            ledger.name_blocks(ledger.sequences[arguments[0] - 1], arguments[1])
+            number: int = arguments[0]
+            ledger.name_blocks(ledger.sequences[number - 1], arguments[1])
             continue
         if name == "name_each":
             numbers, names = arguments

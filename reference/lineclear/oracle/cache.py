@@ -42,10 +42,10 @@ class OracleCache:
         hits: tokens that were found by requests admitted for the first time, and `queries`, all of theirs.
     """
 
-    names: dict[int, int] = field(default_factory=dict)
-    sealed: set[int] = field(default_factory=set)
-    resting: list[int] = field(default_factory=list)
-    read: set[int] = field(default_factory=set)
+    names: dict[int, int] = field(default_factory=dict[int, int])
+    sealed: set[int] = field(default_factory=set[int])
+    resting: list[int] = field(default_factory=list[int])
+    read: set[int] = field(default_factory=set[int])
     due: int = 0
     evicted: int = 0
     hits: int = 0

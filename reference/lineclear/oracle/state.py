@@ -220,7 +220,7 @@ class OracleState:
     def let_go(self, live: OracleRequest) -> None:
         """The request holds no block any more; those that can be found rest, the end of a table first."""
         others = [other for other in self.lives if other is not live]
-        kept = set().union(*[other.blocks for other in others])
+        kept = set[int]().union(*[other.blocks for other in others])
         gone: dict[int, None] = {}
         for branch in live.branches:
             for block in reversed(branch.table):

@@ -295,7 +295,8 @@ class PrefixCache:
     def _to_store(self, step: int) -> list[Stored]:
         """The events of what `publish_each` is about to publish."""
         ledger = self.ledger
-        names, found = {*ledger.newest_full(step).names}, list[Stored]()
+        names: set[int] = {*ledger.newest_full(step).names}
+        found: list[Stored] = []
         for sequence in ledger.boundaries.get(step, ()):
             index, words = ledger.computed(sequence) // self.size - 1, sequence.words
             if 0 <= index < len(words) and words[index] in names:
