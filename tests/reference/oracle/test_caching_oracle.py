@@ -7,7 +7,7 @@ import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from caching_edits import EDITS
@@ -57,7 +57,7 @@ def test_thousands_of_steps_are_as_the_rules_say(part: int) -> None:
 
 def edited(kind: Any, name: str, old: str, new: str) -> Any:
     """The function with a piece of its text replaced, as it stands in its class."""
-    found: dict[str, Any] = vars(kind)
+    found = cast("dict[str, Any]", vars(kind))  # pyright: ignore[reportUnknownArgumentType]
     function: Any = getattr(found[name], "fget", found[name])  # of a property, what it calls
     assert callable(function)
     text = textwrap.dedent(inspect.getsource(function))
