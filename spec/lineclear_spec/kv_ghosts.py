@@ -86,10 +86,10 @@ class KvDevice:
         )
 
     def of_prompt(self, r: Request, i: int) -> Kv:
-        """The KV of a token of a prompt."""
+        """The KV of a token of a prompt: what the name of its block means, also of one that is filled later."""
         k = i // self.ledger.limits.block_size
-        named = k < min(len(r.opening), r.prompt // self.ledger.limits.block_size)
-        return ("name", r.opening[k], i) if named and r.opening[k] else ("prompt", r.id, i)
+        name = r.opening[k] if k < len(r.opening) else 0
+        return ("name", name, i) if name else ("prompt", r.id, i)
 
     def know(self, q: Sequence, known: int) -> None:
         """The sequence knows so many tokens: those in blocks that have names are what the names mean."""
