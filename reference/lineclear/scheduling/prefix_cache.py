@@ -298,7 +298,8 @@ class PrefixCache:
         names: set[int] = {*ledger.newest_full(step).names}
         found: list[Stored] = []
         for sequence in ledger.boundaries.get(step, ()):
-            index, words = ledger.computed(sequence) // self.size - 1, sequence.words
+            index: int = ledger.computed(sequence) // self.size - 1
+            words: tuple[int, ...] = sequence.words
             if 0 <= index < len(words) and words[index] in names:
                 names.remove(words[index])
                 found.append(Stored((words[index],), words[index - 1] if index else 0))
