@@ -15,7 +15,8 @@ import z3
 
 from lineclear_spec import progress, queries
 from lineclear_spec.conditional import on_formulas
-from lineclear_spec.decisions import everywhere, truth, whole
+from lineclear_spec.decisions import truth, whole
+from lineclear_spec.empty_pool import everywhere
 from lineclear_spec.entering import STEP
 from lineclear_spec.invariants import GPU
 from lineclear_spec.invariants.clause import RUNNING, SWAPPED, WAITING

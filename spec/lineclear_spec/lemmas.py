@@ -16,25 +16,24 @@ from typing import Any
 import z3
 
 from lineclear_spec.bulk import kept_after, together
-from lineclear_spec.invariants import CPU, GPU, clauses
+from lineclear_spec.invariants import clauses
 from lineclear_spec.state import (
-    DOMAINS,
     Block,
     Int,
     Request,
     Sequence,
     State,
-    background,
-    fresh,
-    instance,
     quantify,
-    room_of_blocks,
+)
+from lineclear_spec.state_lemmas import (
+    Obligations,
+    any_free_place,
+    calendars,
+    only_entry_of_block,
 )
 from lineclear_spec.symbolic_cache import (
     its_request_holds,
     left_of_each,
-    only_entries,
-    only_entry,
     others_of,
 )
 from lineclear_spec.symbolic_pool import largest, put_back
@@ -43,8 +42,6 @@ from lineclear_spec.vectors import Vector, selected, within
 
 __all__ = ["LEMMAS", "Obligations"]
 
-#: Hypotheses, and goals as (kind, label, formula).
-Obligations = tuple[list[Any], list[tuple[str, str, Any]]]
 Element = z3.DeclareSort("Element")
 
 
@@ -326,81 +323,6 @@ def drop_each() -> Obligations:
         ),
     )
     return hypotheses, goals
-
-
-def only_entry_of_block() -> Obligations:
-    """Of a block that one entry names, every entry that names it is that one."""
-    s = State.arbitrary()
-    q, at = z3.Const("some.sequence", Sequence), z3.Int("some.index")
-    hypotheses = [
-        quantify(clause.domains, lambda *x, c=clause: c.predicate(s, *x))
-        for clause in clauses("step")
-        if clause.invariant == "references"
-    ]
-    hypotheses.append(within(0, at, s.length(q)))
-    return hypotheses, [
-        ("step", "an entry of a block named once is the only one", only_entry(s, q, at)),
-        ("step", "it is that of the block's first holder", only_entries(s)),
-    ]
-
-
-def any_free_place() -> Obligations:
-    """Which free place a pool takes next is its own choice: with its free places in any other order
-    every invariant still holds, so what is proved of the first of them is proved of each.
-    """
-    before = State.arbitrary()
-    after = before.snapshot()
-    same: list[Any] = []
-    for tier, name in ((GPU, "gpu"), (CPU, "cpu")):
-        for field in (f"order_{name}", f"position_{name}"):
-            after.fields[field] = fresh(f"other_{field}", field)
-        p = z3.Int("p")
-        same.append(
-            z3.ForAll(
-                [p],
-                z3.Implies(
-                    within(0, p, before.total(tier)),
-                    (after.position(tier, p) < after.free(tier))
-                    == (before.position(tier, p) < before.free(tier)),
-                ),
-            )
-        )
-    hypotheses = background() + same
-    goals: list[tuple[str, str, Any]] = []
-    for clause in clauses():
-        hypotheses.append(quantify(clause.domains, lambda *x, c=clause: c.predicate(before, *x)))
-        after.reads.clear()
-        goal = instance(clause.domains, lambda *x, c=clause: c.predicate(after, *x))
-        if any(after.fields[f] is not before.fields[f] for f in after.reads):
-            if clause.invariant == "free_list":
-                hypotheses.append(
-                    quantify(clause.domains, lambda *x, c=clause: c.predicate(after, *x))
-                )
-            else:
-                goals.append(("preserved", clause.name, goal))
-    return hypotheses, goals
-
-
-def calendars() -> Obligations:
-    """What a calendar lists under the next step is what the definition says: the steady sequences
-    whose table is full, and those at their limit; and nothing is listed under a step that is past.
-    """
-    v = State.arbitrary()
-    hypotheses = [*background(), room_of_blocks()]
-    for clause in clauses():
-        hypotheses.append(quantify(clause.domains, lambda *x, c=clause: c.predicate(v, *x)))
-    q = z3.Const("some.sequence", DOMAINS["sequence"])
-    full = z3.And(v.steady(q), v.need(v.reach(q) + 1) > v.length(q))
-    at_limit = z3.And(v.steady(q), v.reach(q) >= v.limit(v.request(q)) - 1)
-    return hypotheses, [
-        ("calendar", "due is what the calendar lists", full == (v.boundary(q) == v.steps)),
-        ("calendar", "ended is what the calendar lists", at_limit == (v.ending(q) == v.steps)),
-        (
-            "calendar",
-            "nothing is listed under a step that is past",
-            z3.Implies(v.steady(q), z3.And(v.boundary(q) >= v.steps, v.ending(q) >= v.steps)),
-        ),
-    ]
 
 
 #: Operator -> the obligations of its lemma.

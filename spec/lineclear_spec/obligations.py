@@ -23,6 +23,7 @@ from lineclear_spec import (
     blocks,
     decisions,
     dialect,
+    empty_pool,
     orders,
     progress,
     ranking,
@@ -83,7 +84,7 @@ STEPS: dict[str, tuple[str, Callable[[SymbolicLedger], tuple[Any, ...]]]] = {
 #: Decisions of the scheduler, and what holds when no request runs.
 PROGRESS: dict[str, Callable[[], tuple[list[Any], list[tuple[str, Any]]]]] = {
     "decisions": decisions.decisions,
-    "empty_pool": decisions.empty_pool,
+    "empty_pool": empty_pool.empty_pool,
 }
 
 

@@ -26,6 +26,7 @@ APART = (
     "lineclear_spec.explore",
     "lineclear_spec.invariants",
     "lineclear_spec.lemmas",
+    "lineclear_spec.state_lemmas",
     "lineclear_spec.obligations",
     "lineclear_spec.premises",
     "lineclear_spec.ranking",
