@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pages import page
+
 from lineclear.config import Config
 from lineclear.request import Request
 from lineclear.scheduler import Scheduler
@@ -135,14 +137,7 @@ def table() -> Iterator[str]:
 def main() -> int:
     """Runs it."""
     parser = argparse.ArgumentParser(description="Requests with several sequences.")
-    parser.add_argument("--write", action="store_true", help="writes docs/branches.md")
-    arguments = parser.parse_args()
-    lines = [HEAD.rstrip(), *table()]
-    if arguments.write:
-        PAGE.write_text("\n".join(lines) + "\n")
-    else:
-        print("\n".join(lines[1:]))
-    return 0
+    return page(PAGE, HEAD, lambda _: table(), parser)
 
 
 if __name__ == "__main__":

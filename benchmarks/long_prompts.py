@@ -16,6 +16,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from pages import page
+
 from lineclear.config import POLICIES, Config
 from lineclear.simulation.result import RunResult
 from lineclear.simulation.simulate import Simulation
@@ -113,14 +115,7 @@ def main() -> int:
     """Runs it."""
     parser = argparse.ArgumentParser(description="What a long prompt costs others.")
     parser.add_argument("--traces", type=Path, metavar="FOLDER", help="runs the traces there, too")
-    parser.add_argument("--write", action="store_true", help="writes docs/long_prompts.md")
-    arguments = parser.parse_args()
-    lines = [HEAD.rstrip(), *tables(arguments.traces)]
-    if arguments.write:
-        PAGE.write_text("\n".join(lines) + "\n")
-    else:
-        print("\n".join(lines[1:]))
-    return 0
+    return page(PAGE, HEAD, lambda arguments: tables(arguments.traces), parser)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pages import page
+
 from lineclear.config import Config
 from lineclear.simulation.simulate import Simulation
 from lineclear.workload.workload import Arrival, Workload
@@ -97,14 +99,7 @@ def tables() -> Iterator[str]:
 def main() -> int:
     """Runs it."""
     parser = argparse.ArgumentParser(description="Storms of preemption.")
-    parser.add_argument("--write", action="store_true", help="writes docs/storms.md")
-    arguments = parser.parse_args()
-    lines = [HEAD.rstrip(), *tables()]
-    if arguments.write:
-        PAGE.write_text("\n".join(lines) + "\n")
-    else:
-        print("\n".join(lines[1:]))
-    return 0
+    return page(PAGE, HEAD, lambda _: tables(), parser)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""A project in which `lineclear check` has one stage, which counts its runs."""
+"""A project in which `lineclear check` has one stage, which counts its runs; a journal of a run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from conforming import journal_of
 from staged import Counted, stage
 
 from lineclear.checks import registry
@@ -18,3 +19,11 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Counted:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     return counted
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> str:
+    """The path of a journal: 60 calls with two steps in flight."""
+    path = tmp_path / "journal.jsonl"
+    path.write_text("\n".join(journal_of("two_in_flight", 1, 60)) + "\n")
+    return str(path)

@@ -1,4 +1,4 @@
-"""`lineclear conform` and `lineclear why`: what they print, and how they end."""
+"""`lineclear conform`: what it prints, and how it ends."""
 
 from __future__ import annotations
 
@@ -9,21 +9,13 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from conforming import journal_of
+from conforming import written
 from stories import BASES, BREAKS
 
 from lineclear.cli import main
-from lineclear.conform import RULES, Header, Reader, Writer
+from lineclear.conform import RULES, Header, Reader
 
 Event = dict[str, Any]
-
-
-def written(path: Path, header: Header, events: Any) -> str:
-    with path.open("w") as file:
-        write = Writer(file, header)
-        for event in events:
-            write(event)
-    return str(path)
 
 
 @pytest.fixture
@@ -35,13 +27,6 @@ def good(tmp_path: Path) -> str:
 def bad(tmp_path: Path) -> str:
     each = next(each for each in BREAKS if each.clause == "grant.published")
     return written(tmp_path / "bad.jsonl", *each.log())
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> str:
-    path = tmp_path / "journal.jsonl"
-    path.write_text("\n".join(journal_of("two_in_flight", 1, 60)) + "\n")
-    return str(path)
 
 
 def test_a_log_that_conforms(good: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -331,40 +316,6 @@ def test_a_journal_that_was_changed_is_malformed(
     changed.write_text("\n".join([*lines[:8], *lines[9:]]) + "\n")
     assert main(["conform", str(changed)]) == 2
     assert ", line " in capsys.readouterr().err
-
-
-HANG = [
-    {"e": "submit", "r": "a", "prompt": 3, "max": 4},
-    {"e": "alloc", "r": "a", "blocks": [0, 1]},
-    {"e": "step", "n": 1, "rows": [["a", 0, 3, 1]]},
-    {"e": "settle", "n": 1},
-    {"e": "submit", "r": "b", "prompt": 5, "max": 2},
-    *[{"e": "idle"}] * 6,
-]
-
-
-def test_why_an_engine_stands_still(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = written(tmp_path / "hang.jsonl", Header(4, 2), HANG)
-    assert main(["why", path]) == 1
-    text = capsys.readouterr().out
-    assert "LC511 progress: nothing was scheduled in 6 calls in a row" in text
-    assert "STANDSTILL: 2 requests are live" in text
-    assert "  blocks: too few blocks are free (needs 3, free 2, cached 0)" in text
-    assert "  smallest change: abort 'a', or 1 more block" in text
-    assert main(["why", path, "--at", "5", "--format", "json"]) == 0
-    content = json.loads(capsys.readouterr().out)
-    assert content["standstill"] is False
-    assert [row["guard"] for row in content["requests"]] == ["none", "blocks"]
-    assert main(["why", path, "--at", "99"]) == 1
-    assert main(["why", path, "--at", "-1"]) == 2
-
-
-def test_why_of_a_journal(journal: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["why", journal]) == 0
-    text = capsys.readouterr().out
-    assert "requests are live" in text
-    assert "waiting: helps" in text
-    assert main(["why", journal, "--at", "999999"]) == 2
 
 
 KV = [

@@ -29,11 +29,16 @@ DAY = 4
 
 def states() -> Iterator[GhostLedger]:
     """Steady sequences that have computed so much, with names that are given, not given, equal or found
-    already; of one table the last block is named by another request too.
+    already; a block that has a name is named by another request too, or by one entry alone.
     """
-    for tables, kind in itertools.product(TABLES, NAMED_AS):
+    for tables, kind, alone in itertools.product(TABLES, NAMED_AS, (False, True)):
         for (computed, flying, copy), words in itertools.product(COUNTERS, WORDS):
             ledger = with_names(tables, (kind,), rests=False)
+            theirs = ledger.sequences[2].table
+            if alone and theirs and theirs[-1].name:
+                theirs.pop().ref -= 1
+            elif alone:
+                continue
             ledger.steps, ledger.settled, ledger.issued = 3, 3 - flying, 8
             ledger.requests[0].copy = copy
             for sequence, given in zip(ledger.sequences[:2], words, strict=True):

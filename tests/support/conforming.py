@@ -11,10 +11,11 @@ import random
 from collections import deque
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from lineclear.config import Config
-from lineclear.conform import Header
+from lineclear.conform import Header, Writer
 from lineclear.conform.journal_header import most_drafts
 from lineclear.conform.journal_log import Translator, journal_events
 from lineclear.journal.file import JournalFile
@@ -23,7 +24,7 @@ from lineclear.request import Request
 from lineclear.scheduler import Scheduler
 from lineclear_spec.records import Limits
 
-__all__ = ["WORLDS", "Run", "journal_of", "limits_of", "log_of"]
+__all__ = ["WORLDS", "Run", "journal_of", "limits_of", "log_of", "written"]
 
 SWAPS = ("swap_in", "swap_out")
 #: Settings under which different things happen.
@@ -183,3 +184,12 @@ def log_of(
     lines = journal_of(world, seed, steps)
     header, events = journal_events(lines, most_drafts(lines), checks=checks)
     return header, tuple(events)
+
+
+def written(path: Path, header: Header, events: Any) -> str:
+    """Writes a log of these events; its path."""
+    with path.open("w") as file:
+        write = Writer(file, header)
+        for event in events:
+            write(event)
+    return str(path)

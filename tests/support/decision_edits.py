@@ -5,36 +5,13 @@ Invariant: the text to be replaced stands exactly once in its file (`test_oracle
 
 from __future__ import annotations
 
+from step_edits import STEP_EDITS
+
 __all__ = ["EDITS"]
 
 #: Name -> (file, text, what stands there instead).
 EDITS: dict[str, tuple[str, str, str]] = {
-    "the last that runs is left out after a preemption": (
-        "scheduling/step.py",
-        "        return [job for job in jobs if job.entry in wants]",
-        "        return [job for job in jobs if job.entry in wants][:-1]",
-    ),
-    "one that cannot grow stops everybody behind it": (
-        "scheduling/step.py",
-        "            if entry not in wants:\n",
-        "            if self.transitions.changes.preempted:\n                wants.pop(entry, None)\n"
-        "            if entry not in wants:\n",
-    ),
-    "room is made in reverse order": (
-        "scheduling/step.py",
-        "for entry in sorted(wants, key=lambda entry: entry.rank):",
-        "for entry in sorted(wants, key=lambda entry: entry.rank, reverse=True):",
-    ),
-    "may_displace is ignored": (
-        "scheduling/step.py",
-        "not spared and self.adapter.may_displace(seen, entry.view(self.ledger))",
-        "not spared",
-    ),
-    "the shelter is ignored": (
-        "scheduling/step.py",
-        "not spared and self.adapter.may_displace(",
-        "self.adapter.may_displace(",
-    ),
+    **STEP_EDITS,
     "copies are discarded in the order of their swaps": (
         "scheduling/transitions.py",
         "        others.sort(key=lambda other: other.rank, reverse=True)\n",
@@ -44,11 +21,6 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "scheduling/transitions.py",
         "        others = [other for other in others if behind(entry.rank, other.rank)]\n",
         "",
-    ),
-    "one request more counts as running": (
-        "scheduling/room.py",
-        "kept_free(self._kept(), len(live.running))",
-        "kept_free(self._kept(), len(live.running) + 1)",
     ),
     "branches of a request in the queue do not count": (
         "scheduling/entry.py",
@@ -60,26 +32,6 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "self.seats -= entry.seats_taken",
         "self.seats -= entry.seats_taken - 1",
     ),
-    "admission is charged a block more": (
-        "scheduling/room.py",
-        "return Need(blocks, entry.seats, tokens)",
-        "return Need(blocks + 1, entry.seats, tokens)",
-    ),
-    "a swapped request is charged a block more": (
-        "scheduling/room.py",
-        "return Need(record.blocks + growth, entry.seats, tokens)",
-        "return Need(record.blocks + growth + 1, entry.seats, tokens)",
-    ),
-    "nothing is displaced for seats": (
-        "scheduling/step.py",
-        "own = Need(self.cache.gain(entry.record) + due[entry], entry.seats_taken, steady, most)",
-        "own = Need(self.cache.gain(entry.record) + due[entry], 0, steady, most)",
-    ),
-    "nothing is displaced for tokens": (
-        "scheduling/step.py",
-        "            return own + uses.get(entry, Need())",
-        "            return own + Need(uses.get(entry, Need()).blocks, 0, -steady)",
-    ),
     "a live id is accepted": (
         "scheduling/live_requests.py",
         "        if known:",
@@ -89,61 +41,6 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "scheduler.py",
         "        self.counters.aborted += 1\n        return True",
         "        self.counters.aborted += 1\n        return False",
-    ),
-    "prompts that go on are counted with the cut before the displacement": (
-        "scheduling/step.py",
-        "Need(job.blocks, 0, self._share(job))",
-        "Need(job.blocks, 0, job.tokens if job.decode else self._chunk(job, self._share(job)))",
-    ),
-    "prompts that go on are counted whole before the displacement": (
-        "scheduling/step.py",
-        "Need(job.blocks, 0, self._share(job))",
-        "Need(job.blocks, 0, job.tokens)",
-    ),
-    "no blocks are kept for what is still to be generated": (
-        "scheduling/room.py",
-        "kept += ledger.need(ceil(share * tokens))",
-        "kept += 0",
-    ),
-    "what is to be generated counts whole": (
-        "scheduling/room.py",
-        "kept += ledger.need(ceil(share * tokens))",
-        "kept += ledger.need(tokens)",
-    ),
-    "worst cases do not count": (
-        "scheduling/room.py",
-        "left = ledger.gpu.total - self.live.worst",
-        "left = ledger.gpu.total",
-    ),
-    "the worst case of a victim stays": (
-        "scheduling/step.py",
-        "most = ledger.worst_case(entry.record)",
-        "most = 0",
-    ),
-    "a prompt may take all tokens": (
-        "scheduling/step.py",
-        "share: int = share_of(job.tokens, job.decode, self.most)",
-        "share: int = job.tokens",
-    ),
-    "a policy's share is not asked for": (
-        "scheduling/step.py",
-        "        if self.asks:\n",
-        "        if False and self.asks:\n",
-    ),
-    "a prompt that got its share admits no other": (
-        "scheduling/step.py",
-        "self.blocked or lacks(tokens, share)",
-        "self.blocked or lacks(tokens, job.tokens)",
-    ),
-    "tokens that no other can use are left over": (
-        "scheduling/step.py",
-        "more = min(job.tokens - tokens, self.room.left)",
-        "more = 0",
-    ),
-    "a prompt that enters may take all tokens that are left": (
-        "scheduling/step.py",
-        "            self._prefill(job, self._chunk(job, share))",
-        "            self._prefill(job, self._chunk(job, job.tokens))",
     ),
     "victims are spared the least important first": (
         "scheduling/victims.py",
@@ -169,21 +66,6 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "scheduling/victims.py",
         '"newest": lambda entry, _: (entry.number,)',
         '"newest": lambda entry, _: (-entry.number,)',
-    ),
-    "the head displaces when it would be admitted anyway": (
-        "scheduling/step.py",
-        ".covers(want):\n            return jobs  # it is admitted anyway",
-        ".covers(want) and False:\n            return jobs  # it is admitted anyway",
-    ),
-    "a step that displaced admits others": (
-        "scheduling/step.py",
-        "        self.displaced = True\n",
-        "        self.displaced = False\n",
-    ),
-    "passing is not counted": (
-        "scheduling/step.py",
-        "                    other.bypassed += 1",
-        "                    other.bypassed += 0",
     ),
     "who was passed starts at its old count": (
         "scheduling/live_requests.py",
@@ -212,16 +94,6 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "scheduling/transitions.py",
         "            if room >= entry.record.blocks:\n                break",
         "            if room > entry.record.blocks:\n                break",
-    ),
-    "an unfinished prompt keeps no other out": (
-        "scheduling/step.py",
-        "self.blocked = self.blocked or lacks(tokens, share)",
-        "self.blocked = False",
-    ),
-    "what shares leave over is lost": (
-        "scheduling/step.py",
-        "            pair[1] += more\n            self.room.promised += more\n",
-        "",
     ),
     "the lookahead is one short": (
         "../../spec/lineclear_spec/progress.py",
@@ -278,21 +150,6 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "        entry.sheltered = sheltered\n",
         "        entry.sheltered = False\n",
     ),
-    "who enters beside a prompt that lacks tokens is not sheltered": (
-        "scheduling/step.py",
-        "is_sheltered(displacing, self.lacking)",
-        "is_sheltered(displacing, False)",
-    ),
-    "branches enter beside a prompt that lacks tokens": (
-        "scheduling/step.py",
-        "enters_beside(self.lacking, entry.record.width)",
-        "enters_beside(self.lacking, 1)",
-    ),
-    "a prompt that enters and could use more is forgotten": (
-        "scheduling/step.py",
-        "            share = self._share(job)\n            self.lacking = self.lacking or lacks(share, job.tokens)\n",
-        "            share = self._share(job)\n",
-    ),
     "the virtual time stands still when no tenant waits": (
         "policies/vtc.py",
         "tokens, step, not self.turn\n",
@@ -307,16 +164,6 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "../../spec/lineclear_spec/progress.py",
         "either(both(chunked, negate(decode)), 1, tokens)",
         "either(chunked, 1, tokens)",
-    ),
-    "due is not counted again after preemptions for growth": (
-        "scheduling/step.py",
-        "        self.room.due = ledger.due().count\n        return [job",
-        "        self.room.due = due.count\n        return [job",
-    ),
-    "jobs go in the order of the queue": (
-        "scheduling/step.py",
-        "found.sort(key=lambda job: job.entry.rank)",
-        "found.sort(key=lambda job: job.entry.order)",
     ),
     "auto prices a shared block once for each branch": (
         "scheduling/victims.py",
@@ -378,16 +225,6 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "policies/feedback.py",
         "step - look.since >= promote_after",
         "step - look.since > promote_after",
-    ),
-    "a swapped group is charged the seats of its branches": (
-        "scheduling/room.py",
-        "return Need(record.blocks + growth, entry.seats, tokens)",
-        "return Need(record.blocks + growth, record.width, tokens)",
-    ),
-    "a waiting group is charged the seats of its branches": (
-        "scheduling/room.py",
-        "return Need(blocks, entry.seats, tokens)",
-        "return Need(blocks, record.width, tokens)",
     ),
     "a branch that ends keeps its seat": (
         "scheduling/commit.py",

@@ -1,0 +1,45 @@
+"""`lineclear why`: what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conforming import written
+
+from lineclear.cli import main
+from lineclear.conform import Header
+
+HANG = [
+    {"e": "submit", "r": "a", "prompt": 3, "max": 4},
+    {"e": "alloc", "r": "a", "blocks": [0, 1]},
+    {"e": "step", "n": 1, "rows": [["a", 0, 3, 1]]},
+    {"e": "settle", "n": 1},
+    {"e": "submit", "r": "b", "prompt": 5, "max": 2},
+    *[{"e": "idle"}] * 6,
+]
+
+
+def test_why_an_engine_stands_still(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path / "hang.jsonl", Header(4, 2), HANG)
+    assert main(["why", path]) == 1
+    text = capsys.readouterr().out
+    assert "LC511 progress: nothing was scheduled in 6 calls in a row" in text
+    assert "STANDSTILL: 2 requests are live" in text
+    assert "  blocks: too few blocks are free (needs 3, free 2, cached 0)" in text
+    assert "  smallest change: abort 'a', or 1 more block" in text
+    assert main(["why", path, "--at", "5", "--format", "json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["standstill"] is False
+    assert [row["guard"] for row in content["requests"]] == ["none", "blocks"]
+    assert main(["why", path, "--at", "99"]) == 1
+    assert main(["why", path, "--at", "-1"]) == 2
+
+
+def test_why_of_a_journal(journal: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["why", journal]) == 0
+    text = capsys.readouterr().out
+    assert "requests are live" in text
+    assert "waiting: helps" in text
+    assert main(["why", journal, "--at", "999999"]) == 2

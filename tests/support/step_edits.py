@@ -1,0 +1,178 @@
+"""Edits of what a step does: who grows, who is displaced, who gets tokens, who enters.
+
+Invariant: as in `decision_edits.py`, of which they are a part.
+"""
+
+from __future__ import annotations
+
+__all__ = ["STEP_EDITS"]
+
+#: Name -> (file, text, what stands there instead).
+STEP_EDITS: dict[str, tuple[str, str, str]] = {
+    "the last that runs is left out after a preemption": (
+        "scheduling/step.py",
+        "        return [job for job in jobs if job.entry in wants]",
+        "        return [job for job in jobs if job.entry in wants][:-1]",
+    ),
+    "one that cannot grow stops everybody behind it": (
+        "scheduling/step.py",
+        "            if entry not in wants:\n",
+        "            if self.transitions.changes.preempted:\n                wants.pop(entry, None)\n"
+        "            if entry not in wants:\n",
+    ),
+    "room is made in reverse order": (
+        "scheduling/step.py",
+        "for entry in sorted(wants, key=lambda entry: entry.rank):",
+        "for entry in sorted(wants, key=lambda entry: entry.rank, reverse=True):",
+    ),
+    "may_displace is ignored": (
+        "scheduling/step.py",
+        "not spared and self.adapter.may_displace(seen, entry.view(self.ledger))",
+        "not spared",
+    ),
+    "the shelter is ignored": (
+        "scheduling/step.py",
+        "not spared and self.adapter.may_displace(",
+        "self.adapter.may_displace(",
+    ),
+    "one request more counts as running": (
+        "scheduling/room.py",
+        "kept_free(self._kept(), len(live.running))",
+        "kept_free(self._kept(), len(live.running) + 1)",
+    ),
+    "admission is charged a block more": (
+        "scheduling/room.py",
+        "return Need(blocks, entry.seats, tokens)",
+        "return Need(blocks + 1, entry.seats, tokens)",
+    ),
+    "a swapped request is charged a block more": (
+        "scheduling/room.py",
+        "return Need(record.blocks + growth, entry.seats, tokens)",
+        "return Need(record.blocks + growth + 1, entry.seats, tokens)",
+    ),
+    "nothing is displaced for seats": (
+        "scheduling/step.py",
+        "own = Need(self.cache.gain(entry.record) + due[entry], entry.seats_taken, steady, most)",
+        "own = Need(self.cache.gain(entry.record) + due[entry], 0, steady, most)",
+    ),
+    "nothing is displaced for tokens": (
+        "scheduling/step.py",
+        "            return own + uses.get(entry, Need())",
+        "            return own + Need(uses.get(entry, Need()).blocks, 0, -steady)",
+    ),
+    "prompts that go on are counted with the cut before the displacement": (
+        "scheduling/step.py",
+        "Need(job.blocks, 0, self._share(job))",
+        "Need(job.blocks, 0, job.tokens if job.decode else self._chunk(job, self._share(job)))",
+    ),
+    "prompts that go on are counted whole before the displacement": (
+        "scheduling/step.py",
+        "Need(job.blocks, 0, self._share(job))",
+        "Need(job.blocks, 0, job.tokens)",
+    ),
+    "no blocks are kept for what is still to be generated": (
+        "scheduling/room.py",
+        "kept += ledger.need(ceil(share * tokens))",
+        "kept += 0",
+    ),
+    "what is to be generated counts whole": (
+        "scheduling/room.py",
+        "kept += ledger.need(ceil(share * tokens))",
+        "kept += ledger.need(tokens)",
+    ),
+    "worst cases do not count": (
+        "scheduling/room.py",
+        "left = ledger.gpu.total - self.live.worst",
+        "left = ledger.gpu.total",
+    ),
+    "the worst case of a victim stays": (
+        "scheduling/step.py",
+        "most = ledger.worst_case(entry.record)",
+        "most = 0",
+    ),
+    "a prompt may take all tokens": (
+        "scheduling/step.py",
+        "share: int = share_of(job.tokens, job.decode, self.most)",
+        "share: int = job.tokens",
+    ),
+    "a policy's share is not asked for": (
+        "scheduling/step.py",
+        "        if self.asks:\n",
+        "        if False and self.asks:\n",
+    ),
+    "a prompt that got its share admits no other": (
+        "scheduling/step.py",
+        "self.blocked or lacks(tokens, share)",
+        "self.blocked or lacks(tokens, job.tokens)",
+    ),
+    "tokens that no other can use are left over": (
+        "scheduling/step.py",
+        "more = min(job.tokens - tokens, self.room.left)",
+        "more = 0",
+    ),
+    "a prompt that enters may take all tokens that are left": (
+        "scheduling/step.py",
+        "            self._prefill(job, self._chunk(job, share))",
+        "            self._prefill(job, self._chunk(job, job.tokens))",
+    ),
+    "the head displaces when it would be admitted anyway": (
+        "scheduling/step.py",
+        ".covers(want):\n            return jobs  # it is admitted anyway",
+        ".covers(want) and False:\n            return jobs  # it is admitted anyway",
+    ),
+    "a step that displaced admits others": (
+        "scheduling/step.py",
+        "        self.displaced = True\n",
+        "        self.displaced = False\n",
+    ),
+    "passing is not counted": (
+        "scheduling/step.py",
+        "                    other.bypassed += 1",
+        "                    other.bypassed += 0",
+    ),
+    "an unfinished prompt keeps no other out": (
+        "scheduling/step.py",
+        "self.blocked = self.blocked or lacks(tokens, share)",
+        "self.blocked = False",
+    ),
+    "what shares leave over is lost": (
+        "scheduling/step.py",
+        "            pair[1] += more\n            self.room.promised += more\n",
+        "",
+    ),
+    "who enters beside a prompt that lacks tokens is not sheltered": (
+        "scheduling/step.py",
+        "is_sheltered(displacing, self.lacking)",
+        "is_sheltered(displacing, False)",
+    ),
+    "branches enter beside a prompt that lacks tokens": (
+        "scheduling/step.py",
+        "enters_beside(self.lacking, entry.record.width)",
+        "enters_beside(self.lacking, 1)",
+    ),
+    "a prompt that enters and could use more is forgotten": (
+        "scheduling/step.py",
+        "            share = self._share(job)\n            self.lacking = self.lacking or lacks(share, job.tokens)\n",
+        "            share = self._share(job)\n",
+    ),
+    "due is not counted again after preemptions for growth": (
+        "scheduling/step.py",
+        "        self.room.due = ledger.due().count\n        return [job",
+        "        self.room.due = due.count\n        return [job",
+    ),
+    "jobs go in the order of the queue": (
+        "scheduling/step.py",
+        "found.sort(key=lambda job: job.entry.rank)",
+        "found.sort(key=lambda job: job.entry.order)",
+    ),
+    "a swapped group is charged the seats of its branches": (
+        "scheduling/room.py",
+        "return Need(record.blocks + growth, entry.seats, tokens)",
+        "return Need(record.blocks + growth, record.width, tokens)",
+    ),
+    "a waiting group is charged the seats of its branches": (
+        "scheduling/room.py",
+        "return Need(blocks, entry.seats, tokens)",
+        "return Need(blocks, record.width, tokens)",
+    ),
+}
