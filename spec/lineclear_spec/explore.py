@@ -19,7 +19,7 @@ from lineclear_spec.choices import absurd_arguments, arguments_of
 from lineclear_spec.concrete import Breach, breaches
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.keys import state_key
-from lineclear_spec.kv_concrete import kv_breaches, step_breaches
+from lineclear_spec.kv_concrete import Executed, kv_breaches, step_breaches
 from lineclear_spec.records import Request
 from lineclear_spec.situations import states_shown, transitions_shown
 from lineclear_spec.snapshot import ConcreteView
@@ -134,7 +134,7 @@ def apply_watched(ledger: GhostLedger, step: Step) -> list[Breach]:
     own = prepare(ledger, step)
     before = ConcreteView(ledger)
     made = perform(ledger, step, own)
-    return step_breaches(step[0], before, ConcreteView(ledger), own, made)
+    return step_breaches(Executed(step[0], before, ConcreteView(ledger), own, made))
 
 
 def perform(ledger: GhostLedger, step: Step, own: tuple[Any, ...]) -> Any:

@@ -7,7 +7,7 @@ Guarantees: what is evaluated are the predicates that are proved (`kv_theorems.p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from lineclear_spec.concrete import Breach, breaches, broken_promises
 from lineclear_spec.device import run
@@ -25,10 +25,36 @@ from lineclear_spec.records import CPU, GPU, Refused
 from lineclear_spec.refinement import REFINES, move_of, parts
 from lineclear_spec.snapshot import ConcreteView
 
-__all__ = ["LEARNING", "kv_breaches", "no_move", "step_breaches", "wrong_run", "wrong_tokens"]
+__all__ = [
+    "LEARNING",
+    "Executed",
+    "kv_breaches",
+    "no_move",
+    "step_breaches",
+    "wrong_run",
+    "wrong_tokens",
+]
 
 #: Actions in which a sequence learns tokens.
 LEARNING = ("sample", "fork", "settle_step")
+
+
+class Executed(NamedTuple):
+    """An action that was executed.
+
+    Attributes:
+        action: its name.
+        before: the state before, of the same ledger.
+        after: the state after.
+        own: its arguments.
+        made: what it returned.
+    """
+
+    action: str
+    before: ConcreteView
+    after: ConcreteView
+    own: Sequence[Any]
+    made: Any
 
 
 def wrong_run(before: ConcreteView, number: int) -> list[str]:
@@ -52,18 +78,9 @@ def wrong_run(before: ConcreteView, number: int) -> list[str]:
     ]
 
 
-def wrong_tokens(
-    action: str, before: ConcreteView, after: ConcreteView, own: Sequence[Any], made: Any
-) -> list[str]:
-    """What T2 says of the tokens that an action lets sequences learn, and is false.
-
-    Args:
-        action: its name.
-        before: the state before, of the same ledger.
-        after: the state after.
-        own: its arguments.
-        made: what it returned.
-    """
+def wrong_tokens(done: Executed) -> list[str]:
+    """What T2 says of the tokens that an action lets sequences learn, and is false."""
+    action, before, after, own, made = done
     if action not in LEARNING:
         return []
     one = learned(action, before, own, made)
@@ -77,40 +94,19 @@ def wrong_tokens(
     return found
 
 
-def no_move(
-    action: str, before: ConcreteView, after: ConcreteView, own: Sequence[Any], made: Any
-) -> list[str]:
-    """Why an action is not the move of the abstract machine that it is said to be.
-
-    Args:
-        action: its name.
-        before: the state before, of the same ledger.
-        after: the state after.
-        own: its arguments.
-        made: what it returned.
-    """
+def no_move(done: Executed) -> list[str]:
+    """Why an action is not the move of the abstract machine that it is said to be."""
+    action, before, after, own, made = done
     move = move_of(action, before, own, made)
     found = broken_promises(parts(before, after, move), before, after)
     return [f"{action} is no move: {b.rule} ({', '.join(b.values)})" for b in found]
 
 
-def step_breaches(
-    action: str, before: ConcreteView, after: ConcreteView, own: Sequence[Any], made: Any
-) -> list[Breach]:
-    """What T2 and the refinement say of an executed action, and is false.
-
-    Args:
-        action: its name.
-        before: the state before, of the same ledger.
-        after: the state after.
-        own: its arguments.
-        made: what it returned.
-    """
-    tokens = wrong_tokens(action, before, after, own, made)
-    moves = no_move(action, before, after, own, made)
+def step_breaches(done: Executed) -> list[Breach]:
+    """What T2 and the refinement say of an executed action, and is false."""
     return [
-        *[Breach("T2", SENTENCE, (line,)) for line in tokens],
-        *[Breach("refines", REFINES, (line,)) for line in moves],
+        *[Breach("T2", SENTENCE, (line,)) for line in wrong_tokens(done)],
+        *[Breach("refines", REFINES, (line,)) for line in no_move(done)],
     ]
 
 

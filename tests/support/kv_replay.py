@@ -13,7 +13,7 @@ from lineclear.journal.memory import FIRST, MARKS, JournalRow
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.concrete import Breach, ConcreteView
 from lineclear_spec.ghosts import GhostLedger
-from lineclear_spec.kv_concrete import LEARNING, step_breaches
+from lineclear_spec.kv_concrete import LEARNING, Executed, step_breaches
 from lineclear_spec.kv_theorems import T1
 from lineclear_spec.records import Limits
 
@@ -70,7 +70,7 @@ def kv_of_a_journal(
         made = ACTIONS[name].body(ledger, *own)
         if before is not None:
             asked += 1
-            found += step_breaches(name, before, ConcreteView(ledger), own, made)
+            found += step_breaches(Executed(name, before, ConcreteView(ledger), own, made))
         if found:
             break
     return found or wrong_reads(ledger), asked

@@ -21,7 +21,7 @@ from lineclear_spec.device import run
 from lineclear_spec.dialect import register
 from lineclear_spec.explore import names_of, records
 from lineclear_spec.ghosts import GhostLedger
-from lineclear_spec.kv_concrete import LEARNING, no_move, wrong_run, wrong_tokens
+from lineclear_spec.kv_concrete import LEARNING, Executed, no_move, wrong_run, wrong_tokens
 from lineclear_spec.records import Broken, Refused
 from lineclear_spec.snapshot import ConcreteView
 from lineclear_spec.worlds import Bounds, Step
@@ -113,8 +113,8 @@ class Walk:
             ledger.name_blocks(made, made.request.opening[len(made.words) :])
         self.samples += name in LEARNING
         after = ConcreteView(ledger)
-        self.wrong += wrong_tokens(name, before, after, own, made)
-        self.wrong += no_move(name, before, after, own, made)
+        done = Executed(name, before, after, own, made)
+        self.wrong += wrong_tokens(done) + no_move(done)
         self.ledger = ledger
         self.trace.append(step)
         return True

@@ -182,7 +182,7 @@ class Execution:
         from lineclear_spec.concrete import ConcreteView, breaches, broken_promises
         from lineclear_spec.deltas import DELTAS
         from lineclear_spec.explore import prepare
-        from lineclear_spec.kv_concrete import kv_breaches, step_breaches
+        from lineclear_spec.kv_concrete import Executed, kv_breaches, step_breaches
         from lineclear_spec.picture import call
         from lineclear_spec.records import Refused
 
@@ -216,7 +216,7 @@ class Execution:
                 for breach in broken_promises(promises, view, ConcreteView(self.ledger))
             )
         if not rules and final:
-            kv = step_breaches(name, view, ConcreteView(self.ledger), own, result)
+            kv = step_breaches(Executed(name, view, ConcreteView(self.ledger), own, result))
             rules = tuple(breach.rule for breach in kv or kv_breaches(self.ledger))
         self.seen.broken = rules
         self._row(str(number), call(step), None)

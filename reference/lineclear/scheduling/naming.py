@@ -65,7 +65,12 @@ def all_to_name(
         SchedulerError: as `next_to_name` and `check_next` say, or a request is there twice.
     """
     sequences: list[Sequence] = []
-    for request_id, index, name in zip(request_ids, blocks, names, strict=True):
+    asked = list(request_ids)
+    if not len(asked) == len(blocks) == len(names):
+        raise SchedulerError(
+            f"{len(asked)} request_ids, {len(blocks)} first and {len(names)} names: give one each"
+        )
+    for request_id, index, name in zip(asked, blocks, names, strict=True):
         entry = entries.get(request_id)
         if entry is None or not entry.first.alive or len(entry.first.words) != index:
             check_next(request_id, 0, next_to_name(entries, request_id, 0), index)

@@ -106,6 +106,13 @@ def test_without_caching_nothing_is_looked_at() -> None:
         ([0, 1], [1, 1], [20, 0], InvalidRequest, "name"),
         ([0, 1], [1, 1], [20, True], InvalidRequest, "name"),
         ([0, 0], [1, 1], [20, 21], SchedulerError, "twice"),
+        (
+            [0, 1],
+            [1, 1],
+            [20],
+            SchedulerError,
+            "2 request_ids, 2 first and 1 names: give one each",
+        ),
     ],
 )
 def test_what_is_refused_names_nothing(
