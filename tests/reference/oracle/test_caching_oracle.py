@@ -57,7 +57,7 @@ def test_thousands_of_steps_are_as_the_rules_say(part: int) -> None:
 
 def edited(kind: Any, name: str, old: str, new: str) -> Any:
     """The function with a piece of its text replaced, as it stands in its class."""
-    found = cast("dict[str, Any]", vars(kind))  # pyright: ignore[reportUnknownArgumentType]
+    found = cast("dict[str, Any]", vars(kind))
     function: Any = getattr(found[name], "fget", found[name])  # of a property, what it calls
     assert callable(function)
     text = textwrap.dedent(inspect.getsource(function))
