@@ -1,4 +1,3 @@
-# pyright: basic
 """Steps that move blocks, each written once and run on plain data and on formulas.
 
 Guarantees: after every step each pool lists its free places once, a place is free or backs exactly
@@ -12,10 +11,14 @@ The functions are methods of `kernel.Kernel`: their first parameter is the ledge
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lineclear_spec.logic import both, choose, either, larger
 from lineclear_spec.records import CPU, GPU
+
+if TYPE_CHECKING:
+    from lineclear_spec.protocol import Ledger
+    from lineclear_spec.record_protocols import Bucket, Number, Records, Request, Sequence
 
 __all__ = [
     "clear_table",
@@ -36,14 +39,14 @@ __all__ = [
 ]
 
 
-def grant_gpu(ledger: Any, count: Any) -> Any:
+def grant_gpu(ledger: Ledger, count: Number) -> Records:
     """Free GPU places; the next forward waits for every operation that may still touch them."""
     places = ledger.gpu.take(count)
     ledger.barrier = ledger.gpu.latest(places, ledger.barrier)
     return places
 
 
-def take_blocks(ledger: Any, sequence: Any, count: Any) -> None:
+def take_blocks(ledger: Ledger, sequence: Sequence, count: Number) -> None:
     """Append `count` free GPU blocks to the sequence's table."""
     places = grant_gpu(ledger, count)
     blocks = ledger.new_blocks(ledger.always(sequence), places)
@@ -52,12 +55,12 @@ def take_blocks(ledger: Any, sequence: Any, count: Any) -> None:
     ledger.grew(ledger.always(sequence), places)
 
 
-def give_each_one(ledger: Any, due: Any) -> None:
+def give_each_one(ledger: Ledger, due: Bucket) -> None:
     """Append one free GPU block to the table of each sequence of `due`, if there is one."""
     ledger.branch(due.count >= 1, lambda: give_each(ledger, due))
 
 
-def give_each(ledger: Any, due: Any) -> None:
+def give_each(ledger: Ledger, due: Bucket) -> None:
     """The same; a step in which no sequence is due does not come here."""
     places = grant_gpu(ledger, due.count)
     blocks = ledger.new_blocks(due, places)
@@ -66,7 +69,7 @@ def give_each(ledger: Any, due: Any) -> None:
     ledger.grew(due, places)
 
 
-def share_table(ledger: Any, parent: Any, child: Any, count: Any) -> None:
+def share_table(ledger: Ledger, parent: Sequence, child: Sequence, count: Number) -> None:
     """Let the child's empty table name the first `count` blocks of the parent's."""
     shared = parent.table[:count]
     ledger.count_up(child, shared)
@@ -75,7 +78,7 @@ def share_table(ledger: Any, parent: Any, child: Any, count: Any) -> None:
     ledger.share_kv(parent, child, count)
 
 
-def share_cached(ledger: Any, sequence: Any, tokens: Any) -> None:
+def share_cached(ledger: Ledger, sequence: Sequence, tokens: Number) -> None:
     """Let the sequence's empty table name the blocks that are found under the names of its first tokens."""
     blocks = ledger.found(sequence, ledger.need(tokens))
     ledger.wake(blocks)
@@ -85,19 +88,19 @@ def share_cached(ledger: Any, sequence: Any, tokens: Any) -> None:
     ledger.find_kv(sequence, tokens)
 
 
-def seal_entry(ledger: Any, sequence: Any, index: Any, name: Any) -> None:
+def seal_entry(ledger: Ledger, sequence: Sequence, index: Number, name: Number) -> None:
     """Give the private block of an entry a name: it belongs to its request no more."""
     ledger.seal(sequence, index, name)
     ledger.remove_all(sequence.request.held, sequence.table[index : index + 1])
 
 
-def seal_newest(ledger: Any, newest: Any) -> None:
+def seal_newest(ledger: Ledger, newest: Any) -> None:
     """Give each of these private blocks its name: it belongs to its request no more."""
     ledger.drop_each(newest)
     ledger.seal_each(newest)
 
 
-def free_resting(ledger: Any, name: Any) -> None:
+def free_resting(ledger: Ledger, name: Number) -> None:
     """Give up the block that is found under the name and that no entry names; its place waits for no more
     than it did while the block rested.
     """
@@ -106,7 +109,7 @@ def free_resting(ledger: Any, name: Any) -> None:
     ledger.gpu.put(places, ledger.gpu.latest(places, 0))
 
 
-def clear_table(ledger: Any, sequence: Any) -> None:
+def clear_table(ledger: Ledger, sequence: Sequence) -> None:
     """Remove every entry of the sequence's table; a block that no entry names any more is given up, or
     rests if it can be found.
     """
@@ -121,7 +124,7 @@ def clear_table(ledger: Any, sequence: Any) -> None:
     let_go(ledger, ledger.select(lambda block: both(block.ref == 0, block.name >= 1), named))
 
 
-def let_go(ledger: Any, gone: Any) -> None:
+def let_go(ledger: Ledger, gone: Records) -> None:
     """Sealed blocks that no entry names any more rest if they can be found, and else are given up."""
     resting = ledger.found_among(gone)
     lost = ledger.lost_among(gone)
@@ -130,7 +133,7 @@ def let_go(ledger: Any, gone: Any) -> None:
     ledger.rest(resting)
 
 
-def clear_tables(ledger: Any, request: Any) -> None:
+def clear_tables(ledger: Ledger, request: Request) -> None:
     """Give up every private block of the request, clear its tables, and forget what its sequences have
     computed. A sealed block that no entry names any more is given up, or rests if it can be found.
     """
@@ -142,7 +145,7 @@ def clear_tables(ledger: Any, request: Any) -> None:
     ledger.each(request.members, lambda sequence: forget_computed(ledger, sequence))
 
 
-def forget_computed(ledger: Any, sequence: Any) -> None:
+def forget_computed(ledger: Ledger, sequence: Sequence) -> None:
     """The table is empty and nothing is computed any more; what is known and promised stays."""
     sequence.table.clear()
     ledger.lose_kv(sequence)
@@ -154,7 +157,7 @@ def forget_computed(ledger: Any, sequence: Any) -> None:
     sequence.drafts = 0
 
 
-def move_blocks(ledger: Any, request: Any, tier: Any) -> None:
+def move_blocks(ledger: Ledger, request: Request, tier: Number) -> None:
     """Let every distinct block of the request live in the other tier, so that sharing is kept."""
     source = either(tier == GPU, CPU, GPU)
     blocks = ledger.listed(request.held)
@@ -169,7 +172,7 @@ def move_blocks(ledger: Any, request: Any, tier: Any) -> None:
     ledger.relocate(blocks, tier, targets)
 
 
-def replace_entry(ledger: Any, sequence: Any, index: Any) -> None:
+def replace_entry(ledger: Ledger, sequence: Sequence, index: Number) -> None:
     """Let one entry, whose block others name too, name a copy of it on a free GPU block instead."""
     places = grant_gpu(ledger, 1)
     blocks = ledger.new_blocks(ledger.always(sequence), places)

@@ -1,4 +1,3 @@
-# pyright: basic
 """The primitives of the kernel: what an action does to requests, sequences and operations, written once.
 
 Guarantees: after each of them the precondition of every operator that it is written in was met, on
@@ -11,10 +10,14 @@ A `note_...`, `write_kv` or `lose_kv` is a ghost: it does nothing on plain data.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lineclear_spec.lifecycle import target_of
 from lineclear_spec.logic import both, either, negate
+
+if TYPE_CHECKING:
+    from lineclear_spec.protocol import Ledger
+    from lineclear_spec.record_protocols import Number, Request, Sequence
 
 __all__ = [
     "add_member",
@@ -38,14 +41,14 @@ __all__ = [
 # ---- requests and sequences ------------------------------------------------------------------------
 
 
-def move(ledger: Any, request: Any, event: Any) -> None:
+def move(ledger: Ledger, request: Request, event: str) -> None:
     """Take the lifecycle's transition, and change queues with it."""
     ledger.enqueue(request, target_of(event))
     request.phase = target_of(event)
     ledger.note_move(request, event)
 
 
-def add_member(ledger: Any, request: Any) -> Any:
+def add_member(ledger: Ledger, request: Request) -> Any:
     """A new sequence that belongs to the request and holds nothing."""
     sequence = ledger.new_sequence(request)
     request.members.append(sequence)
@@ -53,31 +56,31 @@ def add_member(ledger: Any, request: Any) -> Any:
     return sequence
 
 
-def remove_member(ledger: Any, sequence: Any) -> None:
+def remove_member(ledger: Ledger, sequence: Sequence) -> None:
     """The sequence leaves its request; the others keep their order."""
     ledger.demand(sequence.alive, "the sequence is alive")
     sequence.request.members.remove(sequence)
     end(ledger, sequence)
 
 
-def remove_members(ledger: Any, request: Any) -> None:
+def remove_members(ledger: Ledger, request: Request) -> None:
     """The request has no sequence any more."""
     ledger.each(request.members, lambda sequence: end(ledger, sequence))
     request.members.clear()
 
 
-def end(_ledger: Any, sequence: Any) -> None:
+def end(_ledger: Ledger, sequence: Sequence) -> None:
     """The sequence is no longer alive."""
     sequence.alive = False
 
 
-def void_samples(ledger: Any, request: Any) -> None:
+def void_samples(ledger: Ledger, request: Request) -> None:
     """What steps issued so far sample for the request is worthless and will be dropped."""
     ledger.note_voided(request)
     ledger.each(request.members, lambda sequence: forget_samples(ledger, sequence))
 
 
-def forget_samples(ledger: Any, sequence: Any) -> None:
+def forget_samples(ledger: Ledger, sequence: Sequence) -> None:
     """The same of one sequence."""
     sequence.void = ledger.steps
     sequence.promised_samples = 0
@@ -90,7 +93,7 @@ def forget_samples(ledger: Any, sequence: Any) -> None:
 # ---- steady sequences --------------------------------------------------------------------------------
 
 
-def join(ledger: Any, sequence: Any, offset: Any) -> None:
+def join(ledger: Ledger, sequence: Sequence, offset: Number) -> None:
     """The sequence becomes steady; its counters become offset plus clock.
 
     Calendars list it under the step in which its table is full, and the one in which it has every
@@ -104,7 +107,7 @@ def join(ledger: Any, sequence: Any, offset: Any) -> None:
     ledger.endings.mark(sequence.request.limit - 1 - offset, sequence)
 
 
-def leave(ledger: Any, sequence: Any) -> None:
+def leave(ledger: Ledger, sequence: Sequence) -> None:
     """The sequence is no longer steady; the caller has written its counters down."""
     ledger.demand(sequence.steady, "the sequence is steady")
     offset = sequence.offset
@@ -114,7 +117,7 @@ def leave(ledger: Any, sequence: Any) -> None:
     ledger.batch.remove(sequence)
 
 
-def advance(ledger: Any, number: Any) -> None:
+def advance(ledger: Ledger, number: Number) -> None:
     """The clock of issued steps moves, and with it every steady sequence by one token.
 
     A sequence that was due has been given its block, so its table is full again a block size of
@@ -129,33 +132,33 @@ def advance(ledger: Any, number: Any) -> None:
 # ---- operations ------------------------------------------------------------------------------------
 
 
-def decide(ledger: Any, kind: Any, request: Any) -> Any:
+def decide(ledger: Ledger, kind: str, request: Request | None) -> Number:
     """Number a new operation, open until it is closed; it travels with the next plan."""
     ledger.issued = ledger.issued + 1
     ledger.new_operation(kind, request)
     return ledger.issued
 
 
-def order(ledger: Any, number: Any, wait: Any) -> None:
+def order(ledger: Ledger, number: Number, wait: Number) -> None:
     """The operation starts after every operation up to `wait`."""
     ledger.demand(both(wait >= 0, wait < number), "it waits for the past")
     operation = ledger.operations[number]
     operation.wait = wait
 
 
-def close(ledger: Any, number: Any) -> None:
+def close(ledger: Ledger, number: Number) -> None:
     """The operation is complete; of forwards, that of the oldest step in flight."""
     operation = ledger.operations.pop(number)
     ledger.branch(operation.is_forward, lambda: close_step(ledger, number))
 
 
-def close_step(ledger: Any, number: Any) -> None:
+def close_step(ledger: Ledger, number: Number) -> None:
     """The forward of the oldest step in flight is complete, and it is this one."""
     oldest = ledger.step_operations.pop(ledger.settled + 1)
     ledger.demand(oldest == number, "a forward is that of the oldest step in flight")
 
 
-def forget_copy(ledger: Any, number: Any) -> None:
+def forget_copy(ledger: Ledger, number: Number) -> None:
     """The request that a copy moved waits for it no longer."""
     operation = ledger.operations[number]
     ledger.demand(negate(operation.is_forward), "the operation is a copy")

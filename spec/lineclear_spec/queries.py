@@ -1,4 +1,3 @@
-# pyright: basic
 """What a guard may ask, written once.
 
 Guarantees: each question has one text, for plain data, for formulas and for the views in which
@@ -10,10 +9,14 @@ operator and has two readings (`operators.py`).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lineclear_spec.logic import any_of, both, negate
 from lineclear_spec.records import RUNNING
+
+if TYPE_CHECKING:
+    from lineclear_spec.protocol import Ledger
+    from lineclear_spec.record_protocols import Number, Request, Sequence, Truth
 
 __all__ = [
     "complete",
@@ -41,12 +44,12 @@ __all__ = [
 ]
 
 
-def reach(ledger: Any, sequence: Any) -> Any:
+def reach(ledger: Ledger, sequence: Sequence) -> Number:
     """Positions computed or being computed by a step that was decided."""
     return sequence.offset + ledger.steps if sequence.steady else sequence.reach_tokens
 
 
-def in_flight(ledger: Any, sequence: Any) -> Any:
+def in_flight(ledger: Ledger, sequence: Sequence) -> Number:
     """Positions that steps not yet committed are computing."""
     settled = ledger.settled
     last = sequence.last_step
@@ -58,22 +61,22 @@ def in_flight(ledger: Any, sequence: Any) -> Any:
     )
 
 
-def computed(ledger: Any, sequence: Any) -> Any:
+def computed(ledger: Ledger, sequence: Sequence) -> Number:
     """Positions whose KV is valid: every step that computes them is committed."""
     return ledger.reach(sequence) - ledger.in_flight(sequence)
 
 
-def known(ledger: Any, sequence: Any) -> Any:
+def known(ledger: Ledger, sequence: Sequence) -> Number:
     """Prompt and generated tokens."""
     return sequence.offset + ledger.settled + 1 if sequence.steady else sequence.known_tokens
 
 
-def promised(ledger: Any, sequence: Any) -> Any:
+def promised(ledger: Ledger, sequence: Sequence) -> Number:
     """Steps in flight that will sample a token for the sequence."""
     return ledger.steps - ledger.settled if sequence.steady else sequence.promised_samples
 
 
-def owed(ledger: Any, sequence: Any) -> Any:
+def owed(ledger: Ledger, sequence: Sequence) -> Number:
     """Samples of committed steps that are still to come."""
     settled = ledger.settled
     last = sequence.last_step
@@ -88,27 +91,27 @@ def owed(ledger: Any, sequence: Any) -> Any:
     )
 
 
-def sampling_step(_ledger: Any, sequence: Any) -> Any:
+def sampling_step(_ledger: Ledger, sequence: Sequence) -> Number:
     """The oldest step that still owes the sequence a sample, if one does."""
     return sequence.last_step - (1 if sequence.promised_samples > sequence.last_samples else 0)
 
 
-def slots(ledger: Any, sequence: Any) -> Any:
+def slots(ledger: Ledger, sequence: Sequence) -> Number:
     """Positions that the table has room for; a block is taken for each block size of them begun."""
     return sequence.offset + ledger.steps if sequence.steady else sequence.slot_tokens
 
 
-def runs(_ledger: Any, sequence: Any) -> Any:
+def runs(_ledger: Ledger, sequence: Sequence) -> Truth:
     """Whether the sequence is alive and its request runs."""
     return sequence.request.phase == RUNNING if sequence.alive else False
 
 
-def on_gpu(_ledger: Any, request: Any) -> Any:
+def on_gpu(_ledger: Ledger, request: Request) -> Truth:
     """Whether the request runs, so that its blocks are GPU blocks."""
     return request.phase == RUNNING
 
 
-def divisible(ledger: Any, sequence: Any) -> Any:
+def divisible(ledger: Ledger, sequence: Sequence) -> Truth:
     """Whether the sequence may be computed in several steps: any with chunking, else one that is longer
     than a step.
     """
@@ -117,14 +120,14 @@ def divisible(ledger: Any, sequence: Any) -> Any:
     return any_of(limits.chunked, both(limits.cut_long, longer))
 
 
-def writable(ledger: Any, sequence: Any) -> Any:
+def writable(ledger: Ledger, sequence: Sequence) -> Truth:
     """Whether every block that the next positions fall into is named by this sequence alone."""
     first = ledger.computed(sequence)
     ledger.demand(first >= 0, "what the sequence has computed is not negative")
     return ledger.all_from(lambda block: block.ref == 1, sequence.table, ledger.block_of(first))
 
 
-def idle(ledger: Any, request: Any) -> Any:
+def idle(ledger: Ledger, request: Request) -> Truth:
     """Whether no sequence of the request is steady or in the step being built."""
     steps = ledger.steps
     return ledger.all_of(
@@ -133,13 +136,13 @@ def idle(ledger: Any, request: Any) -> Any:
     )
 
 
-def leader(ledger: Any, request: Any) -> Any:
+def leader(ledger: Ledger, request: Request) -> Any:
     """The first sequence of a request."""
     ledger.demand(request.width >= 1, "the request has a sequence")
     return request.members[0]
 
 
-def worst_case(ledger: Any, request: Any) -> Any:
+def worst_case(ledger: Ledger, request: Request) -> Number:
     """Blocks that the request holds at most, in an otherwise empty pool.
 
     After a recompute its branches share only the full blocks of the prompt; the last token of a
@@ -149,38 +152,38 @@ def worst_case(ledger: Any, request: Any) -> Any:
     return shared + request.parallel * (ledger.need(request.limit - 1) - shared)
 
 
-def due(ledger: Any) -> Any:
+def due(ledger: Ledger) -> Any:
     """Steady sequences whose table is full, so that the next step needs one block for each."""
     return ledger.boundaries.bucket(ledger.steps)
 
 
-def ended(ledger: Any) -> Any:
+def ended(ledger: Ledger) -> Truth:
     """Whether some steady sequence has every position it may ever need, so that a step would overrun
     it.
     """
     return ledger.endings.bucket(ledger.steps).count >= 1
 
 
-def wait_of(ledger: Any, number: Any) -> Any:
+def wait_of(ledger: Ledger, number: Number) -> Number:
     """The operation that an open one waits for, and with it for every one before."""
     return ledger.operations[number].wait
 
 
-def is_copy(ledger: Any, number: Any) -> Any:
+def is_copy(ledger: Ledger, number: Number) -> Truth:
     """Whether an open operation is a copy and no forward."""
     return negate(ledger.operations[number].is_forward)
 
 
-def forward_of(ledger: Any, step: Any) -> Any:
+def forward_of(ledger: Ledger, step: Number) -> Number:
     """The number of the forward of a step in flight."""
     return ledger.step_operations[step]
 
 
-def complete(ledger: Any, number: Any) -> Any:
+def complete(ledger: Ledger, number: Number) -> Truth:
     """Whether every operation up to this number, which is decided, is complete."""
     return ledger.first_open() > number
 
 
-def retired(ledger: Any) -> Any:
+def retired(ledger: Ledger) -> Number:
     """The last number up to which every operation is complete."""
     return ledger.first_open() - 1

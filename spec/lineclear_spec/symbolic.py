@@ -60,6 +60,10 @@ class SymbolicLimits(NoValue):
 
     __slots__ = ("assume",)
 
+    max_num_batched_tokens: Term
+    max_num_seqs: Term
+    max_model_len: Term
+    depth: Term
     chunked = Term(CHUNKED)
     cut_long = Term(CUT_LONG)
 
@@ -113,6 +117,18 @@ class SymbolicLedger(NoValue, Records, Bulk, Cache, Ghosts, KvGhosts, Kernel):
     Args:
         state: the state before, usually arbitrary.
     """
+
+    # Fields of the state, each read and written by `__getattr__` and `__setattr__`.
+    issued: Any
+    done: Any
+    carried: Any
+    barrier: Any
+    steps: Any
+    settled: Any
+    step_tokens: Any
+    step_sequences: Any
+    batch_size: Term
+    batch: SymbolicBatch
 
     symbolic = True
     journal = None
@@ -365,6 +381,6 @@ def worst_case(ledger: SymbolicLedger, request: Any) -> Term:
 
 for _name in queries.__all__:
     setattr(SymbolicLedger, _name, on_formulas(getattr(queries, _name)))
-SymbolicLedger.worst_case = worst_case
+SymbolicLedger.worst_case = worst_case  # type: ignore[assignment]
 for _name in CONTRACTS:
     setattr(SymbolicLedger, _name, replaced(_name))

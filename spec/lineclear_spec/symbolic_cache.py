@@ -181,7 +181,7 @@ class Cache:
             )
         )
 
-    def listing(self, name: Any) -> Record:
+    def listing(self, name: Any) -> Any:
         """The block that is found under the name."""
         self.demand(self.is_listed(name), "a block can be found under the name")
         return Record(self, self.state.cached(raw(name)))

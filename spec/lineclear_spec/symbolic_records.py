@@ -34,6 +34,10 @@ class SymbolicOperation(NoValue):
 
     __slots__ = ("ledger", "z")
 
+    wait: Any
+    is_forward: Any
+    request: Any
+
     def __init__(self, ledger: Any, z: Any) -> None:
         object.__setattr__(self, "ledger", ledger)
         object.__setattr__(self, "z", z)

@@ -10,7 +10,7 @@ import pytest
 
 z3 = pytest.importorskip("z3")
 
-from lineclear_spec import blocks, contracts, mutants
+from lineclear_spec import blocks, contracts, mutants, primitives
 from lineclear_spec.bulk import Bulk
 from lineclear_spec.kernel import Kernel
 from lineclear_spec.lemmas import LEMMAS
@@ -97,7 +97,7 @@ def test_a_copy_in_the_wrong_direction_is_noticed(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_wait_for_the_future_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Kernel.order
+    real = primitives.order
     monkeypatch.setattr(Kernel, "order", lambda self, number, wait: real(self, number, number + 7))
     # The check of sources would refuse the closure first; here the precondition has to fail.
     monkeypatch.setattr("lineclear_spec.dialect.check_action", lambda _: None)

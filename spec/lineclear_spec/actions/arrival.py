@@ -5,16 +5,20 @@ Guarantees: what `deltas/` promises of each action.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lineclear_spec.actions.table import action
 from lineclear_spec.logic import any_of
+
+if TYPE_CHECKING:
+    from lineclear_spec.protocol import Ledger
+    from lineclear_spec.record_protocols import Request, Sequence
 
 __all__ = ["abort", "finish", "reject", "submit"]
 
 
 @action("submit")
-def submit(ledger: Any, request: Any) -> Any:
+def submit(ledger: Ledger, request: Request) -> Sequence:
     """A request whose worst case fits alone into the empty pool starts to wait, with one sequence."""
     # GUARD
     limits = ledger.limits
@@ -43,7 +47,7 @@ def submit(ledger: Any, request: Any) -> Any:
 
 
 @action("reject")
-def reject(ledger: Any, request: Any) -> None:
+def reject(ledger: Ledger, request: Request) -> None:
     """A new request is turned away and never holds anything."""
     # GUARD
     ledger.require(ledger.allowed("reject", request), "the request is new")
@@ -52,7 +56,7 @@ def reject(ledger: Any, request: Any) -> None:
 
 
 @action("finish")
-def finish(ledger: Any, request: Any) -> None:
+def finish(ledger: Ledger, request: Request) -> None:
     """A request that is complete gives up all it holds, once."""
     # GUARD
     ledger.require(ledger.allowed("finish", request), "the request is live")
@@ -64,7 +68,7 @@ def finish(ledger: Any, request: Any) -> None:
 
 
 @action("abort")
-def abort(ledger: Any, request: Any) -> None:
+def abort(ledger: Ledger, request: Request) -> None:
     """A request that is no longer wanted gives up all it holds, once, in whatever phase it lives."""
     # GUARD
     ledger.require(ledger.allowed("abort", request), "the request is live")

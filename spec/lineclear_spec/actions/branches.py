@@ -5,16 +5,20 @@ Guarantees: what `deltas/` promises of each action.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lineclear_spec.actions.table import action
 from lineclear_spec.logic import negate
+
+if TYPE_CHECKING:
+    from lineclear_spec.protocol import Ledger
+    from lineclear_spec.record_protocols import Number, Sequence
 
 __all__ = ["fork", "prune", "rejoin"]
 
 
 @action()
-def fork(ledger: Any, parent: Any, tokens: Any) -> Any:
+def fork(ledger: Ledger, parent: Sequence, tokens: Number) -> Sequence:
     """A child goes on from the parent with `tokens` that a step has sampled, sharing every block that holds
     computed KV.
     """
@@ -45,7 +49,7 @@ def fork(ledger: Any, parent: Any, tokens: Any) -> Any:
 
 
 @action()
-def rejoin(ledger: Any, sequence: Any, shared: Any) -> None:
+def rejoin(ledger: Ledger, sequence: Sequence, shared: Number) -> None:
     """After a recompute a branch takes part again in the full prompt blocks that its leader has
     computed.
     """
@@ -65,7 +69,7 @@ def rejoin(ledger: Any, sequence: Any, shared: Any) -> None:
 
 
 @action()
-def prune(ledger: Any, sequence: Any) -> None:
+def prune(ledger: Ledger, sequence: Sequence) -> None:
     """One branch of several ends and gives up what only it holds."""
     # GUARD
     ledger.require(sequence.alive, "the sequence is alive")

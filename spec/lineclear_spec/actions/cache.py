@@ -6,16 +6,20 @@ written again and can be found by requests whose tokens have that name.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lineclear_spec.actions.table import action
 from lineclear_spec.logic import negate
+
+if TYPE_CHECKING:
+    from lineclear_spec.protocol import Ledger
+    from lineclear_spec.record_protocols import Number, Request, Sequence
 
 __all__ = ["admit_cached", "evict", "publish", "publish_each", "unlist"]
 
 
 @action()
-def publish(ledger: Any, sequence: Any, index: Any) -> None:
+def publish(ledger: Ledger, sequence: Sequence, index: Number) -> None:
     """A full block of known tokens, computed by committed steps, gets their name: it can be found, and is
     written no more.
     """
@@ -42,7 +46,7 @@ def publish(ledger: Any, sequence: Any, index: Any) -> None:
 
 
 @action()
-def publish_each(ledger: Any, step: Any) -> None:
+def publish_each(ledger: Ledger, step: Number) -> None:
     """Of the steady sequences whose table is full in one step, the newest full block of each gets the name
     of its tokens, where `publish` would give it.
     """
@@ -54,7 +58,7 @@ def publish_each(ledger: Any, step: Any) -> None:
 
 
 @action("admit")
-def admit_cached(ledger: Any, request: Any, shared: Any) -> None:
+def admit_cached(ledger: Ledger, request: Request, shared: Number) -> None:
     """A waiting request starts to run with the blocks that are found under the names of its first `shared`
     tokens.
     """
@@ -79,7 +83,7 @@ def admit_cached(ledger: Any, request: Any, shared: Any) -> None:
 
 
 @action()
-def evict(ledger: Any, name: Any) -> None:
+def evict(ledger: Ledger, name: Number) -> None:
     """A block that no table entry names can be found no more, and its place is free."""
     # GUARD
     ledger.require(ledger.is_listed(name), "a block can be found under the name")
@@ -89,7 +93,7 @@ def evict(ledger: Any, name: Any) -> None:
 
 
 @action()
-def unlist(ledger: Any, name: Any) -> None:
+def unlist(ledger: Ledger, name: Number) -> None:
     """A block that table entries name can be found no more; they go on reading it."""
     # GUARD
     ledger.require(ledger.is_listed(name), "a block can be found under the name")

@@ -5,17 +5,21 @@ Guarantees: what `deltas/` promises of each action.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lineclear_spec.actions.table import action
 from lineclear_spec.logic import negate
 from lineclear_spec.records import COPY_BLOCK
 
+if TYPE_CHECKING:
+    from lineclear_spec.protocol import Ledger
+    from lineclear_spec.record_protocols import Number, Request, Sequence
+
 __all__ = ["admit", "append_slots", "copy_on_write"]
 
 
 @action("admit")
-def admit(ledger: Any, request: Any) -> None:
+def admit(ledger: Ledger, request: Request) -> None:
     """A waiting request starts to run, with room for every token that its leading sequence knows."""
     # GUARD
     ledger.require(ledger.allowed("admit", request), "the request waits")
@@ -32,7 +36,7 @@ def admit(ledger: Any, request: Any) -> None:
 
 
 @action()
-def append_slots(ledger: Any, sequence: Any, count: Any) -> None:
+def append_slots(ledger: Ledger, sequence: Sequence, count: Number) -> None:
     """A running sequence gets room for `count` more positions."""
     # GUARD
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
@@ -49,7 +53,7 @@ def append_slots(ledger: Any, sequence: Any, count: Any) -> None:
 
 
 @action()
-def copy_on_write(ledger: Any, sequence: Any) -> None:
+def copy_on_write(ledger: Ledger, sequence: Sequence) -> None:
     """A sequence about to write into a block that others name too gets a copy of its own."""
     # GUARD
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")

@@ -5,15 +5,19 @@ Guarantees: what `deltas/` promises of each action.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lineclear_spec.actions.table import action
+
+if TYPE_CHECKING:
+    from lineclear_spec.protocol import Ledger
+    from lineclear_spec.record_protocols import Number, Request
 
 __all__ = ["carry", "fail_copy", "retire", "settle_copy"]
 
 
 @action()
-def settle_copy(ledger: Any, number: Any) -> None:
+def settle_copy(ledger: Ledger, number: Number) -> None:
     """A copy that a plan carried is complete."""
     # GUARD
     ledger.require(ledger.is_open(number), "the operation is decided and not complete")
@@ -25,7 +29,7 @@ def settle_copy(ledger: Any, number: Any) -> None:
 
 
 @action("fail_copy")
-def fail_copy(ledger: Any, request: Any) -> None:
+def fail_copy(ledger: Ledger, request: Request) -> None:
     """A request whose copy failed gives up its blocks and waits; samples computed on the failed
     copy are void.
     """
@@ -43,7 +47,7 @@ def fail_copy(ledger: Any, request: Any) -> None:
 
 
 @action()
-def carry(ledger: Any) -> None:
+def carry(ledger: Ledger) -> None:
     """A plan without a step carries the operations that were decided."""
     # GUARD
     ledger.require(ledger.carried < ledger.issued, "an operation is not in a plan yet")
@@ -52,7 +56,7 @@ def carry(ledger: Any) -> None:
 
 
 @action()
-def retire(ledger: Any) -> None:
+def retire(ledger: Ledger) -> None:
     """Fences of operations that are complete, with every one before them, are lifted."""
     # GUARD
     number = ledger.retired()

@@ -5,17 +5,21 @@ Guarantees: what `deltas/` promises of each action.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lineclear_spec.actions.table import action
 from lineclear_spec.logic import larger
 from lineclear_spec.records import CPU, GPU, SWAP_IN, SWAP_OUT
 
+if TYPE_CHECKING:
+    from lineclear_spec.protocol import Ledger
+    from lineclear_spec.record_protocols import Request
+
 __all__ = ["discard_swapped", "recompute", "swap_in", "swap_out"]
 
 
 @action("swap_out")
-def swap_out(ledger: Any, request: Any) -> None:
+def swap_out(ledger: Ledger, request: Request) -> None:
     """A running request moves to the CPU: one copy for each distinct block, tables and counters as
     they were.
     """
@@ -37,7 +41,7 @@ def swap_out(ledger: Any, request: Any) -> None:
 
 
 @action("swap_in")
-def swap_in(ledger: Any, request: Any) -> None:
+def swap_in(ledger: Ledger, request: Request) -> None:
     """A swapped request moves back to the GPU and runs; the next step waits for its copies."""
     # GUARD
     ledger.require(ledger.allowed("swap_in", request), "the request is swapped out")
@@ -57,7 +61,7 @@ def swap_in(ledger: Any, request: Any) -> None:
 
 
 @action("recompute")
-def recompute(ledger: Any, request: Any) -> None:
+def recompute(ledger: Ledger, request: Request) -> None:
     """A running request gives up its blocks and waits; known tokens stay, and samples unless its
     copy in is still open.
     """
@@ -72,7 +76,7 @@ def recompute(ledger: Any, request: Any) -> None:
 
 
 @action("discard_swapped")
-def discard_swapped(ledger: Any, request: Any) -> None:
+def discard_swapped(ledger: Ledger, request: Request) -> None:
     """A swapped request gives up its CPU copy and waits; what its sequences know and were promised
     stays.
     """

@@ -5,17 +5,21 @@ Guarantees: what `deltas/` promises of each action.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lineclear_spec.actions.table import action
 from lineclear_spec.logic import any_of, either, larger, negate
 from lineclear_spec.records import FORWARD
 
+if TYPE_CHECKING:
+    from lineclear_spec.protocol import Ledger
+    from lineclear_spec.record_protocols import Number, Sequence
+
 __all__ = ["issue_step", "join_batch", "leave_batch", "sample", "schedule_tokens", "settle_step"]
 
 
 @action()
-def schedule_tokens(ledger: Any, sequence: Any, tokens: Any, drafts: Any) -> None:
+def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: Number) -> None:
     """The step being built computes `tokens` more positions of a sequence, the last `drafts` of
     them guesses.
     """
@@ -77,7 +81,7 @@ def schedule_tokens(ledger: Any, sequence: Any, tokens: Any, drafts: Any) -> Non
 
 
 @action()
-def issue_step(ledger: Any) -> None:
+def issue_step(ledger: Ledger) -> None:
     """The step being built is issued: each steady sequence computes one position, and each that is
     due gets a block.
     """
@@ -109,7 +113,7 @@ def issue_step(ledger: Any) -> None:
 
 
 @action()
-def settle_step(ledger: Any) -> None:
+def settle_step(ledger: Ledger) -> None:
     """The oldest step in flight is committed: what it computed is valid, and each steady sequence
     has one more token.
     """
@@ -125,7 +129,9 @@ def settle_step(ledger: Any) -> None:
 
 
 @action()
-def sample(ledger: Any, sequence: Any, step: Any, accepted: Any, rejected: Any) -> None:
+def sample(
+    ledger: Ledger, sequence: Sequence, step: Number, accepted: Number, rejected: Number
+) -> None:
     """A sequence learns the tokens that a committed step sampled for it; rejected drafts are
     computed no more.
     """
@@ -163,7 +169,7 @@ def sample(ledger: Any, sequence: Any, step: Any, accepted: Any, rejected: Any) 
 
 
 @action()
-def join_batch(ledger: Any, sequence: Any) -> None:
+def join_batch(ledger: Ledger, sequence: Sequence) -> None:
     """A sequence that decodes one token in every step becomes steady: from now on a step costs
     nothing for it.
     """
@@ -197,7 +203,7 @@ def join_batch(ledger: Any, sequence: Any) -> None:
 
 
 @action()
-def leave_batch(ledger: Any, sequence: Any) -> None:
+def leave_batch(ledger: Ledger, sequence: Sequence) -> None:
     """A steady sequence carries its own counters again."""
     # GUARD
     ledger.require(sequence.steady, "the sequence is steady")
