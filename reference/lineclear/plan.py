@@ -216,5 +216,6 @@ class Plan:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to execute."""
-        return self.step is None and not self.operations
+        """Whether an executor may pass it over: it computes and moves nothing, and nothing has changed."""
+        said = self.operations or self.new_blocks or self.tables or self.preempted or self.ended
+        return self.step is None and not said

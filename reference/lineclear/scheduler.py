@@ -1,8 +1,10 @@
 """The scheduler: policies decide, the table of actions enforces.
 
-Invariant: every change to a request or a block is an action of `lineclear_spec.actions`; a call that
-raises has changed nothing; the same calls give the same journal. An exception of the policy that is no
-`Exception` is raised by the next call, or by `add`, which then has not taken the request.
+Invariant: every change to a request or a block is an action of `lineclear_spec.actions`, but for the names
+that `name_blocks` and `name_each` give; a call that raises an error of its own has changed nothing; the same
+calls give the same journal. An exception of a receiver of events, and one of the policy that does not derive
+from `Exception`, is raised by the next call, which does nothing else, or by `add`, which has then ended the
+request again. One of a journal comes out at once: the scheduler is not to be used any more.
 
 A request passes these modules of `lineclear.scheduling`, in this order: `live_requests` takes it in,
 `step` chooses it, `transitions` lets it run, `dispatch` issues the step, `commit` applies its result.
@@ -41,6 +43,7 @@ from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear.scheduling.prefix_cache import EvictionOrder, PrefixCache
 from lineclear.scheduling.readings import Readings
+from lineclear.scheduling.receiver import Receiver
 from lineclear.scheduling.step import Step, StepParts
 from lineclear.scheduling.transitions import Transitions
 from lineclear.scheduling.victims import Victims
@@ -61,7 +64,7 @@ class Scheduler(Readings):
         config: settings; the default preset if None.
         policy: decides which request comes first; the one that `config` names if None.
         clock: seconds, stamped on plans and results, used for nothing else; None stamps nothing.
-        journal: called with every action and its arguments; a ring of the last 4,096 if None.
+        journal: called with every action and its arguments, and must not raise; a ring of the last 4,096 if None.
         step_factory: how a step is built; the class that `config.rules` names if None.
         eviction: which blocks of the prefix cache are evicted first; those unused longest if None.
     """
@@ -80,10 +83,10 @@ class Scheduler(Readings):
         policy = policy or make(config.scheduling_policy, dict(config.policy_options))
         ledger = self.ledger = new_ledger(config)
         self.clock = clock
+        adapter = self.adapter = PolicyAdapter(policy)
         self.journal: Journal = Ring() if journal is None else journal
         ledger.journal = self.journal
         counters = self.counters = Counters()
-        adapter = self.adapter = PolicyAdapter(policy)
         live = self.live = LiveRequests(config, ledger, adapter, counters)
         self.in_flight = InFlight(config.depth)
         batch = self.batch = DecodeBatch(ledger, live, self.in_flight, adapter)
@@ -303,6 +306,7 @@ class Scheduler(Readings):
             SchedulerError: the request is not live, has no such branch, has names for fewer or more
                 blocks than `first`, or a name is none.
         """
+        self.adapter.refuse_reentry()
         found = next_to_name(self.entries, request_id, branch)
         if self.cache.enabled:
             check_next(request_id, branch, found, first)
@@ -321,6 +325,7 @@ class Scheduler(Readings):
         Raises:
             SchedulerError: as `name_blocks` does; then no block has got a name.
         """
+        self.adapter.refuse_reentry()
         if not self.cache.enabled:
             return
         given, blocks = list(names), list(first)
@@ -333,6 +338,7 @@ class Scheduler(Readings):
         Returns:
             How many blocks could be found.
         """
+        self.adapter.refuse_reentry()
         return self.cache.reset()
 
     def hold(self, name: int) -> int | None:
@@ -344,6 +350,7 @@ class Scheduler(Readings):
         Returns:
             The block's id in the GPU pool; None if no block can be found under the name.
         """
+        self.adapter.refuse_reentry()
         return self.cache.hold(name)
 
     def let_go(self, name: int) -> None:
@@ -352,6 +359,7 @@ class Scheduler(Readings):
         Raises:
             SchedulerError: no reader holds it.
         """
+        self.adapter.refuse_reentry()
         if not self.cache.held.get(name):
             raise SchedulerError(f"no reader holds a block under the name {name!r}")
         self.cache.let_go(name)
@@ -359,9 +367,10 @@ class Scheduler(Readings):
     def watch_prefix_cache(self, receive: Callable[[CacheEvent], object]) -> None:
         """Calls `receive` with each change of what can be found from now on, after the change.
 
-        For routers: `lineclear.kv_events` has the events in vLLM's shape.
+        For routers: `lineclear.kv_events` has the events in vLLM's shape. If `receive` raises, the next call of
+        the scheduler raises the exception, and `receive` gets no event any more.
         """
-        self.cache.listener = receive
+        self.cache.listener = Receiver(receive, self.adapter)
 
     def stats(self, prefix: str = "") -> dict[str, int | float]:
         """Gauges of this moment and counters since the start; reading them changes nothing.

@@ -292,13 +292,15 @@ class GhostLedger(Ledger):
     def name_blocks(self, sequence: Sequence, names: Iterable[int]) -> None:
         """The sequence's next blocks have these names."""
         super().name_blocks(sequence, names)
-        self.device.know(sequence, self.known(sequence))
+        for other in sequence.request.members:
+            self.device.know(other, self.known(other))
 
     def name_each(self, sequences: list[Sequence], names: list[int]) -> None:
         """The next block of each sequence has the name beside it."""
         super().name_each(sequences, names)
         for sequence in sequences:
-            self.device.know(sequence, self.known(sequence))
+            for other in sequence.request.members:
+                self.device.know(other, self.known(other))
 
     def close(self, number: int) -> None:
         """The operation is complete: the device has run it, as late as it may. A copy that is closed and

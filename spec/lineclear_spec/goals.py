@@ -99,7 +99,8 @@ def start_state() -> State:
     """The state of the empty ledger, and of a device that has carried out nothing."""
     fields: dict[str, Any] = {}
     for name, (arguments, result) in FIELDS.items():
-        given = name in ("word", "opening")  # by the caller, whatever the ledger is
+        # Names that the caller ever gives, whatever the ledger is: `Ledger.name_blocks` says why.
+        given = name in ("word", "opening")
         fields[name] = fresh(name if given else f"start_{name}", name)
         if name in EMPTY:
             nothing = z3.IntVal(0) if result == z3.IntSort() else z3.BoolVal(False)

@@ -245,18 +245,35 @@ class Ledger(CachedBlocks):
             del held[block]
 
     def name_blocks(self, sequence: Sequence, names: Iterable[int]) -> None:
-        """The sequence's next blocks have these names. No action does this: a caller knows the tokens."""
+        """Give the sequence's next blocks these names; those of the prompt are the request's, so all of its
+        sequences get them.
+
+        No action does this: a caller knows the tokens. In the proofs every block has from the beginning the
+        name that it is ever given (`goals.start_state`), and a name that is not given yet is 0 here, which
+        every guard that reads it refuses. So each run on plain data is a run of which the proofs speak.
+        """
         added = tuple(names)
-        sequence.words = (*sequence.words, *added)
+        self._append_names(sequence, added)
         if self.journal is not None:
             self.journal("name_blocks", (sequence, added))
 
     def name_each(self, sequences: list[Sequence], names: list[int]) -> None:
         """The next block of each sequence has the name beside it."""
         for sequence, name in zip(sequences, names, strict=True):
-            sequence.words = (*sequence.words, name)
+            self._append_names(sequence, (name,))
         if self.journal is not None:
             self.journal("name_each", (sequences, names))
+
+    def _append_names(self, sequence: Sequence, added: tuple[int, ...]) -> None:
+        request = sequence.request
+        lacking = self.block_of(request.prompt) - len(sequence.words)
+        if lacking > 0:  # every sequence of the request has names for as many blocks as this one
+            late = added[:lacking]
+            request.opening = (*sequence.words, *late)
+            for other in request.members:
+                if other is not sequence:
+                    other.words = (*other.words, *late)
+        sequence.words = (*sequence.words, *added)
 
     @staticmethod
     def hold_each(sequences: Iterable[Sequence], blocks: Iterable[Block]) -> None:

@@ -87,6 +87,8 @@ def test_one_request_from_its_prompt_to_its_last_token() -> None:
     assert [(o.branch, o.generated_tokens, o.reason) for o in finished.outputs] == [
         (0, 4, "length")
     ]
+    last = scheduler.schedule()
+    assert (last.step, last.ended, last.is_empty) == (None, ("a",), False)  # an executor drops it
     assert scheduler.schedule().is_empty
     assert scheduler.stats()["gpu_cache_usage_perc"] == 0
 
@@ -238,3 +240,15 @@ def test_aborted_requests_behind_a_blocked_one_are_forgotten() -> None:
         scheduler.abort(name)
     assert len(scheduler.queue.heap) < 200
     finish_all(scheduler)
+
+
+def test_a_plan_that_computes_nothing_and_has_a_new_table_is_not_empty() -> None:
+    """Who passed it over would never learn the table of the child."""
+    scheduler = make()
+    scheduler.add(Request("a", prompt_tokens=4, max_tokens=4, n=2))
+    scheduler.commit(scheduler.schedule(), [[[17], [18]]])
+    scheduler.pause("keep")
+    plan = scheduler.schedule()
+    assert (plan.step, plan.operations, plan.is_empty) == (None, (), False)
+    assert [(name, branch) for name, branch, _ in plan.tables] == [("a", 1)]
+    assert scheduler.schedule().is_empty

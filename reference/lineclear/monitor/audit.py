@@ -174,8 +174,8 @@ def check_request(
 
 def check_words(ledger: Ledger, sequence: Sequence, size: int) -> None:
     """The sealed blocks of a table have the names of the tokens there, which are computed and known."""
-    opening = sequence.request.opening[: sequence.request.prompt // size]
-    if sequence.words[: len(opening)] != opening:
+    prompt = sequence.request.prompt // size
+    if sequence.words[:prompt] != sequence.request.opening[:prompt]:
         raise InvariantViolation("words", f"{sequence} has other names than its request's prompt")
     certain = min(ledger.computed(sequence), ledger.known(sequence)) // size
     for index, block in enumerate(sequence.table):

@@ -134,6 +134,7 @@ def test_a_swapped_request_comes_back_when_its_copy_out_is_complete_and_not_befo
     assert moving.preempted == (("a", "swap"),)
     drive.abort("b")
     assert drive.ledger.gpu.free == 4
+    assert drive.schedule().ended == ("b",)
     assert drive.schedule().is_empty
     drive.complete(moving)
     plan = drive.schedule()

@@ -1,0 +1,46 @@
+"""Calls what the caller of a scheduler gave to be called with events of the prefix cache.
+
+Invariant: an exception of it does not come out of the middle of a step, where it would leave the scheduler
+half changed: the next call of the scheduler raises it. It may not call the scheduler meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lineclear.scheduling.policy_adapter import PolicyAdapter
+
+__all__ = ["Receiver"]
+
+
+class Receiver:
+    """Calls one function until it fails.
+
+    Args:
+        receive: the function.
+        adapter: keeps the exception for the next call of the scheduler.
+    """
+
+    __slots__ = ("adapter", "failed", "receive")
+
+    def __init__(self, receive: Callable[..., object], adapter: PolicyAdapter) -> None:
+        """It has received nothing."""
+        self.receive = receive
+        self.adapter = adapter
+        self.failed = False
+
+    def __call__(self, *arguments: Any) -> None:
+        """Passes the arguments on, unless it has failed: what it received would have a gap."""
+        if self.failed:
+            return
+        adapter = self.adapter
+        asking, refused = adapter.asking, adapter.reentrancy_error
+        adapter.asking = True
+        try:
+            self.receive(*arguments)
+        except BaseException as error:  # the next call raises it
+            self.failed = True
+            adapter.interruption = adapter.interruption or error
+        finally:
+            adapter.asking, adapter.reentrancy_error = asking, refused
