@@ -245,7 +245,7 @@ def test_aborted_requests_behind_a_blocked_one_are_forgotten() -> None:
 def test_a_plan_that_computes_nothing_and_has_a_new_table_is_not_empty() -> None:
     """Who passed it over would never learn the table of the child."""
     scheduler = make()
-    scheduler.add(Request("a", prompt_tokens=4, max_tokens=4, n=2))
+    scheduler.add(Request(request_id="a", prompt_tokens=4, max_tokens=4, n=2))
     scheduler.commit(scheduler.schedule(), [[[17], [18]]])
     scheduler.pause("keep")
     plan = scheduler.schedule()
