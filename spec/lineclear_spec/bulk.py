@@ -40,7 +40,9 @@ class Bulk:
     obligations: list[Any]
     wrap: Callable[[Any, Any], Any]
     assume: Callable[[Any], None]
+    assumptions: list[Any]
     demand: Callable[[Any, str], None]
+    demand_of_lemma: Callable[[Any, str], None]
 
     always = staticmethod(Always)
 
@@ -183,6 +185,10 @@ class Bulk:
         blocks.demand_distinct()
         before = held.vector()
         self.demand(Term(blocks.every(before.has)), "the request holds the blocks")
+        self.demand_of_lemma(before.distinct(), "the request holds each block once")
+        self.demand_of_lemma(
+            z3.And(before.size >= 0, blocks.size >= 0), "no set has a negative size"
+        )
         self.demand(
             Term(blocks.every(lambda b: z3.Or(s.ref(b) == 0, s.name(b) != 0))),
             "no entry names the blocks, or they are sealed",
@@ -217,6 +223,9 @@ class Bulk:
             Term(blocks.every(lambda b: z3.Not(there(b)))),
             "the request does not hold the block yet",
         )
+        x = z3.Const("x", Request)
+        self.demand_of_lemma(z3.ForAll([x], old.blocks(x) >= 0), "no set has a negative size")
+        self.demand_of_lemma(blocks.size >= 0, "no vector has a negative size")
         name = unique("holding")
         count = z3.Function(f"{name}_count", Request, Int)
         at = z3.Function(name, Request, Int, Block)
@@ -283,19 +292,22 @@ class Bulk:
         """Run `body` for each record.
 
         It is run once, for a record of which nothing is known, and what it writes there is written
-        of every element. That is the same as one run after another because a run reads and writes
-        fields of its own record alone: any other access is refused, here and in `terms.Record`. The
-        order of the runs then makes no difference, and no run sees what another one wrote.
+        of every element. That is the same as one run after another because a run writes fields of its
+        own record alone and reads no other record of its sort (`terms.Record` refuses it): whatever else
+        it reads, such as a clock, no run writes. So the order of the runs makes no difference, and no run
+        sees what another one wrote. A body that assumes something would assume it of one record and use
+        it for all, so it is refused.
 
         Raises:
-            Misuse: the body touches another record, or writes what is no field of its own.
+            Misuse: the body touches another record, writes what is no field of its own, has a
+                precondition, or assumes something.
         """
         v = records.vector()
         v.demand_distinct()
         own = z3.Const(unique("each"), v.sort)
         s = self.state
         old = s.snapshot()
-        demands = len(self.obligations)
+        demands, facts = len(self.obligations), len(self.assumptions)
         self.generic = own
         try:
             body(self.wrap(v.sort, own))
@@ -303,6 +315,8 @@ class Bulk:
             self.generic = None
         if len(self.obligations) != demands:
             raise Misuse("what is done for each record has a precondition")
+        if len(self.assumptions) != facts:
+            raise Misuse("what is done for each record assumes something of one of them")
         other = z3.Const(unique("other"), v.sort)
         for name, new in list(s.fields.items()):
             before = old.fields[name]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -228,9 +228,21 @@ def unstable(
     return [r for r in results if r.rlimit > max(floor, factor * baseline.get(r.key, 0))]
 
 
+#: Resources for each question that is to find a contradiction; one that there is takes few.
+SEARCH = 100_000
+
+
 def contradicts(unit: Unit) -> bool:
-    """Whether False is proved from what the unit assumes, so that everything would be."""
+    """Whether a contradiction was found in what the unit assumes: then everything would be proved of it.
+
+    False alone is no good question: with no term in it, a solver that works by patterns uses no quantified
+    hypothesis. So the negation of each goal is asked, too. Where the goals are proved, the hypotheses imply
+    them, and to add one of them adds nothing but its terms.
+    """
     depth = max(goal.depth for goal in unit.goals)
-    false = Goal("control", "false", depth, z3.BoolVal(False))
-    alone = Unit(unit.name, unit.hypotheses, unit.assumptions, [false])
-    return any(result.status == "proved" for result in prove_unit(alone))
+    asked = [Goal("control", "false", depth, z3.BoolVal(False))]
+    for goal in unit.goals:
+        if goal.formula is not None:
+            asked.append(replace(goal, kind="control", formula=z3.Not(goal.formula)))
+    alone = Unit(unit.name, unit.hypotheses, unit.assumptions, asked)
+    return any(result.status == "proved" for result in prove_unit(alone, budget=SEARCH))

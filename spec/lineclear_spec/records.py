@@ -67,9 +67,10 @@ class Limits:
         block_size: tokens a block has room for, at least 1.
         gpu_blocks: blocks of the GPU pool, at least 1.
         cpu_blocks: blocks of the CPU pool, 0 or more.
-        max_num_batched_tokens: tokens one step may schedule.
-        max_num_seqs: sequences one step may schedule.
-        max_model_len: tokens a sequence may know, prompt included.
+        max_num_batched_tokens: tokens one step may schedule, at least 0; without a limit in effect by default,
+            as the next two.
+        max_num_seqs: sequences one step may schedule, at least 0.
+        max_model_len: tokens a sequence may know, prompt included, at least 0.
         chunked: whether any sequence may be computed in several steps.
         cut_long: whether one that knows more tokens than a step may schedule may be, without `chunked`.
         depth: steps that may be in flight, 1 or 2.
@@ -100,11 +101,18 @@ class Limits:
         cut_long: bool = False,
         depth: int = 2,
     ) -> None:
-        if block_size < 1 or gpu_blocks < 1 or cpu_blocks < 0 or depth not in (1, 2):
-            raise ValueError(
-                "a block has room for a token, the GPU pool has a block, and 1 or 2 steps "
-                "are in flight"
-            )
+        for name, value, least in (
+            ("block_size", block_size, 1),
+            ("gpu_blocks", gpu_blocks, 1),
+            ("cpu_blocks", cpu_blocks, 0),
+            ("max_num_batched_tokens", max_num_batched_tokens, 0),
+            ("max_num_seqs", max_num_seqs, 0),
+            ("max_model_len", max_model_len, 0),
+        ):
+            if value < least:
+                raise ValueError(f"{name} is {value}: it must be at least {least}")
+        if depth not in (1, 2):
+            raise ValueError(f"depth is {depth}: 1 or 2 steps may be in flight")
         self.block_size = block_size
         self.gpu_blocks = gpu_blocks
         self.cpu_blocks = cpu_blocks

@@ -15,6 +15,7 @@ from typing import Any
 import z3
 
 from lineclear_spec.kv_fields import KV_FIELDS, KvView
+from lineclear_spec.logic import Misuse
 from lineclear_spec.records import GPU
 from lineclear_spec.sorts import Block, Bool, Int, Request, Sequence
 from lineclear_spec.view import Derived
@@ -256,7 +257,7 @@ class State(KvView, Derived):
     def some(domain: str, predicate: Callable[[Any], Any]) -> Any:
         """Whether the predicate holds of something."""
         variable = z3.Const(f"some_{domain}", DOMAINS[domain])
-        return z3.Exists([variable], predicate(variable))
+        return z3.Exists([variable], bound((variable,), predicate))
 
     def need(self, n: Any) -> Any:
         """ceil(n / block_size)."""
@@ -346,9 +347,30 @@ def quantify(
     """
     if not domains:
         return predicate()
-    variables = [z3.Const(f"{'oqbripst'[i]}_{d}", DOMAINS[d]) for i, d in enumerate(domains)]
+    variables = tuple(
+        [z3.Const(f"{'oqbripst'[i]}_{d}", DOMAINS[d]) for i, d in enumerate(domains)]
+    )
     found = [z3.MultiPattern(*terms) for terms in patterns(*variables)] if patterns else []
-    return z3.ForAll(variables, predicate(*variables), patterns=found)
+    return z3.ForAll(list(variables), bound(variables, predicate), patterns=found)
+
+
+_bound: set[str] = set()
+
+
+def bound(variables: tuple[Any, ...], predicate: Callable[..., Any]) -> Any:
+    """The predicate of variables that are about to be bound.
+
+    Raises:
+        Misuse: it binds a variable of the same name itself: the inner one would take the outer one's place.
+    """
+    names = {str(variable) for variable in variables}
+    if names & _bound:
+        raise Misuse(f"{', '.join(sorted(names & _bound))} is bound twice, one within the other")
+    _bound.update(names)
+    try:
+        return predicate(*variables)
+    finally:
+        _bound.difference_update(names)
 
 
 def instance(domains: tuple[str, ...], predicate: Callable[..., Any]) -> Any:

@@ -326,8 +326,23 @@ class SymbolicLedger(NoValue, Records, Bulk, Cache, Ghosts, KvGhosts, Kernel):
         )
         return self.unchanged(state) or promised
 
+    def demand_of_lemma(self, fact: Any, what: str) -> None:
+        """What the lemma of an operator presumes: an obligation, so that what the operator assumes then is
+        true of something. No later goal needs it.
+        """
+        self.demand(Term(fact), what, keep=False)
+
     def _by_lemma(self, invariant: str, fact: Any) -> None:
         """Assume what is proved, in a unit of its own, of every state in which an invariant holds.
+
+        Raises:
+            Misuse: a field that the invariant reads was written since it was assumed to hold.
+        """
+        self.presume(invariant)
+        self.assume(fact)
+
+    def presume(self, invariant: str) -> None:
+        """Refuse to go on unless an invariant holds here.
 
         Raises:
             Misuse: a field that the invariant reads was written since it was assumed to hold.
@@ -337,7 +352,6 @@ class SymbolicLedger(NoValue, Records, Bulk, Cache, Ghosts, KvGhosts, Kernel):
             quantify(clause.domains, lambda *x, c=clause: c.predicate(self.state, *x))
             if not self.holds_already(clause.name, self.state):
                 raise Misuse(f"a lemma needs {clause.name}, which may not hold here")
-        self.assume(fact)
 
     def _forget(self, contract: Any, before: State, count: Any, values: list[Any]) -> None:
         """Every field that the step may write is unknown from here on, but for what is promised.

@@ -142,6 +142,8 @@ class Cache:
     wrote: bool
     assume: Callable[[Any], None]
     demand: Callable[..., None]
+    demand_of_lemma: Callable[[Any, str], None]
+    presume: Callable[[str], None]
     _by_lemma: Callable[[str, Any], None]
 
     # ---- names of tokens -----------------------------------------------------------------------------
@@ -257,7 +259,9 @@ class Cache:
                 z3.Not(leads(s, s.word(q, k))),
             )
 
-        # They are finitely many: each is of a sequence that is listed under the step, and of one alone.
+        # They are finitely many: each is of a sequence that is listed under the step, and of one alone; all
+        # that are listed are in the batch.
+        self.presume("steady")
         for fact in selected(Block, size, block, seat, chosen):
             self.assume(fact)
         return Vector(self, Block, size, lambda k: block(k), lambda b: seat(b))
@@ -280,7 +284,10 @@ class Cache:
         for clause in INVARIANTS["holdings"].clauses:
             if clause.label == "listed":
                 fact = quantify(clause.domains, lambda *x, c=clause: c.predicate(old, *x))
-                self.demand(Term(fact), "a request holds each of its blocks once", keep=False)
+                self.demand_of_lemma(fact, "a request holds each of its blocks once")
+        x = z3.Const("x", Request)
+        self.demand_of_lemma(z3.ForAll([x], old.blocks(x) >= 0), "no set has a negative size")
+        self.demand_of_lemma(blocks.size >= 0, "no vector has a negative size")
         name = unique("kept")
         count = z3.Function(f"{name}_count", Request, Int)
         at = z3.Function(name, Request, Int, Block)
@@ -305,6 +312,7 @@ class Cache:
             "each has a name under which no block can be found",
         )
         self.demand(self.named_apart(blocks), "no two of the blocks have one name", keep=False)
+        # There is such a function: no two of the blocks have one name, which was demanded just before.
         owner = z3.Function(unique("owner"), Int, Block)
         b = z3.Const("b", Block)
         self.assume(z3.ForAll([b], z3.Implies(blocks.has(b), owner(named_by(old, b)) == b)))
@@ -334,6 +342,11 @@ class Cache:
             Term(z3.ForAll([counted], old.ref(counted) >= 0)),
             "no block is named fewer than 0 times",
         )
+        j = z3.Int("j")
+        ranked = z3.Implies(
+            within(0, j, old.ref(counted)), old.rank(old.holder(counted, j), counted) == j
+        )
+        self.demand_of_lemma(z3.ForAll([counted, j], ranked), "a sequence holds a block once")
         name = unique("dropped")
         count = z3.Function(f"{name}_ref", Block, Int)
         holder = z3.Function(f"{name}_holder", Block, Int, Sequence)
@@ -351,7 +364,8 @@ class Cache:
         def chosen(b: Any) -> Any:
             return z3.And(old.ref(b) >= 1, old.name(b) != 0, count(b) == 0)
 
-        # They are finitely many: each was named by an entry of one of the request's sequences.
+        # They are finitely many: each was named by an entry, and all its holders were sequences of the
+        # request, which has finitely many, each with a finite table (`members`, `references`).
         for fact in selected(Block, size, at, seat, chosen):
             self.assume(fact)
         self.wrote = True

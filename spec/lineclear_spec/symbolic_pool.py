@@ -9,13 +9,14 @@ proved holds whichever free places a pool chooses to grant.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import z3
 
 from lineclear_spec.invariants import is_free
 from lineclear_spec.records import CPU, GPU
-from lineclear_spec.state import Int, unique
+from lineclear_spec.state import Int, State, unique
 from lineclear_spec.terms import NoValue, Term, raw
 from lineclear_spec.vectors import Vector, within
 
@@ -96,6 +97,10 @@ class SymbolicPool(NoValue):
             ),
             "the places given up are not free",
         )
+        ledger.demand_of_lemma(permutation(old, tier), "the pool lists each place once")
+        ledger.demand_of_lemma(
+            z3.And(0 <= free, free <= total, places.size >= 0), "no pool has a negative size"
+        )
         made = unique("put")
         order = z3.Function(f"{made}_order", Int, Int)
         position = z3.Function(f"{made}_position", Int, Int)
@@ -111,6 +116,26 @@ class SymbolicPool(NoValue):
         s.fields[f"until_{name}"] = lambda p: z3.If(places.has(p), fence, old.until(tier, p))
         s.put(f"free_{name}", (), free + places.size)
         ledger.wrote = True
+
+
+def permutation(s: State, tier: int) -> Any:
+    """Whether order and position of a pool's places are inverse: `free_list` of one tier."""
+    p, j, total = z3.Int("p"), z3.Int("j"), s.total(tier)
+    order, position = partial(s.order, tier), partial(s.position, tier)
+    return z3.And(
+        z3.ForAll(
+            [j],
+            z3.Implies(
+                within(0, j, total), z3.And(within(0, order(j), total), position(order(j)) == j)
+            ),
+        ),
+        z3.ForAll(
+            [p],
+            z3.Implies(
+                within(0, p, total), z3.And(within(0, position(p), total), order(position(p)) == p)
+            ),
+        ),
+    )
 
 
 def largest(of: Any, v: Vector, n: Any, at_least: Any, last: Any, which: Any) -> list[Any]:

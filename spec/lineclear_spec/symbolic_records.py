@@ -184,6 +184,7 @@ class SymbolicCalendar(NoValue):
         """
         state, at = self.ledger.state.snapshot(), raw(step)
         self.ledger.demand(Term(at != NEVER), "the sequences asked for are listed")
+        self.ledger.presume("steady")  # what is listed is in the batch, which is finite
         day = getattr(state, self.field)
         name = unique(self.field)
         listed, seat = z3.Function(name, Int, Sequence), z3.Function(f"{name}_seat", Sequence, Int)

@@ -85,8 +85,17 @@ WRONG = {
         "",
     ),
 }  # fmt: skip
-#: Units from whose hypotheses False must not follow: an action, two block steps, a lemma, an order.
-CONSISTENT = ("swap_in", "take_blocks", "clear_table", "decisions", "order_fcfs")
+#: Units from whose hypotheses False must not follow: of an action, two block steps, decisions, an order, and
+#: the theorem of KV.
+CONSISTENT = (
+    "swap_in",
+    "take_blocks",
+    "clear_table",
+    "decisions",
+    "order_fcfs",
+    "kv_issue_step",
+    "kv_run",
+)
 
 
 def accepted(make: Callable[[], Any], why: str) -> str:

@@ -13,6 +13,7 @@ from lineclear.checks.controls import controls
 from lineclear.checks.stage import Context
 from lineclear_spec.obligations import build
 from lineclear_spec.prove import contradicts
+from lineclear_spec.state import State, quantify
 
 #: What is changed in the prover, and a word of the control that is accepted then.
 EDITS: dict[str, tuple[Edit, str]] = {
@@ -118,8 +119,14 @@ def test_an_edit_of_the_prover_lets_one_through(name: str) -> None:
     assert any(control in finding.title for finding in outcome.findings), outcome.findings
 
 
-def test_assumptions_that_contradict_each_other_are_seen() -> None:
-    unit = build("swap_in")
+@pytest.mark.parametrize("name", ["swap_in", "take_blocks", "clear_table", "kv_swap_in"])
+def test_assumptions_that_contradict_each_other_are_seen(name: str) -> None:
+    """Two quantified ones, which no question without terms brings together."""
+    unit = build(name)
     assert not contradicts(unit)
-    unit.assumptions.insert(0, z3.BoolVal(False))
+    state = State.arbitrary()
+    unit.hypotheses += [
+        quantify(("block",), lambda b: state.ref(b) < -5),
+        quantify(("block",), lambda b: state.ref(b) > 5),
+    ]
     assert contradicts(unit)
