@@ -50,6 +50,7 @@ class CachingWorld(World):
         self.bench.judge = None
         self.names = PrefixNames(SIZE, self.scheduler.ledger.cached)
         self.said: list[list[int]] = []
+        self.late: set[int] = set()
         self.readers: list[tuple[int, tuple[int, list[Any]]]] = []
         self.mirror = CacheMirror()
         self.scheduler.watch_prefix_cache(self.mirror)
@@ -60,15 +61,19 @@ class CachingWorld(World):
         if not begin and self.said and draw.random() < 0.8:
             begin = draw.choice(self.said)[: draw.randint(prompt // 2, prompt)]
         tokens = begin + [self.device.token() for _ in range(prompt - len(begin))]
+        given = self.names.of(tokens) if draw.random() < 0.8 else ()
         request = Request(
             request_id=name, prompt_tokens=prompt, max_tokens=most, n=n, priority=priority,
-            prefix_names=self.names.of(tokens) if draw.random() < 0.9 else (),
+            prefix_names=given,
         )  # fmt: skip
         if name in self.live:
             with pytest.raises(InvalidRequest):
                 self.scheduler.add(request)
             return
         self.bench.add(request, tokens)
+        self.late.discard(name)
+        if not given and draw.random() < 0.5:
+            self.late.add(name)  # its prompt gets names when it has run, whatever has become of it
         self.remember(tokens)
 
     def guess(self, _: int) -> list[int]:
@@ -86,7 +91,8 @@ class CachingWorld(World):
             for sequence in entry.record.members:
                 words, branch = sequence.words, live.branches[entry.branch(sequence)]
                 full = len(branch.tokens) // SIZE
-                if (words or live.request.prefix_names) and len(words) < full:
+                named = words or live.request.prefix_names or name in self.late
+                if named and len(words) < full:
                     tokens = branch.tokens[len(words) * SIZE : full * SIZE]
                     self.remember(branch.tokens)
                     given = self.names.of(tokens, words)
