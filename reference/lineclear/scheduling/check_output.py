@@ -40,10 +40,13 @@ def lengths_of(flight: IssuedStep, sampled: Any, of: Mapping[Record, Entry]) -> 
     Raises:
         SampledError: the entries are not what the plan asks for.
     """
-    if isinstance(sampled, Mapping):
-        sampled = in_order(flight, sampled)  # pyright: ignore[reportUnknownArgumentType]
     count = len(flight.plan.sampling)
-    if isinstance(sampled, str | bytes):
+    array: np.ndarray[Any, np.dtype[Any]] | None = None
+    if isinstance(sampled, np.ndarray):  # the usual case first
+        array = sampled
+    elif isinstance(sampled, Mapping):
+        sampled = in_order(flight, sampled)  # pyright: ignore[reportUnknownArgumentType]
+    elif isinstance(sampled, str | bytes):
         raise SampledError("sampled must be an array, a list or a mapping, not a text")
     try:
         given = len(sampled)
@@ -51,8 +54,7 @@ def lengths_of(flight: IssuedStep, sampled: Any, of: Mapping[Record, Entry]) -> 
         raise SampledError("sampled must be an array or a list, one entry per position") from error
     if given != count:
         raise SampledError(f"the plan samples {count} sequences, {given} entries were given")
-    if isinstance(sampled, np.ndarray):
-        array = cast("np.ndarray[Any, np.dtype[Any]]", sampled)
+    if array is not None:
         if array.ndim != 1 or array.dtype.kind not in "iu":
             raise SampledError("an array of sampled tokens has one dimension and whole numbers")
         return {}
@@ -133,6 +135,8 @@ def positions_of(
     Raises:
         SampledError: a position is not in the plan, or has no such continuation.
     """
+    if stopped == ():
+        return {}
     count = len(flight.plan.sampling)
     stops: Stops = {}
     try:

@@ -109,7 +109,8 @@ class Commit:
         self._settle()
         if parts.cache.pending or parts.cache.filling:
             parts.cache.publish()  # before branches fork, which name the same blocks
-        self._learn(learning)
+        if learning or flight.left:
+            self._learn(learning)
         for position, which in self.stops.items():
             sequence = flight.sequence(position)
             if (which is None or 0 in which) and flight.counts(sequence):
@@ -134,9 +135,10 @@ class Commit:
         forward = ledger.forward_of(self.flight.step)
         wait = ledger.operations[forward].wait
         done = [number for number in ledger.operations if number <= wait]
-        for number in sorted({*done, *self.flight.copies}):
-            if number in ledger.operations and ledger.is_copy(number):
-                actions.settle_copy(ledger, number)
+        if done or self.flight.copies:
+            for number in sorted({*done, *self.flight.copies}):
+                if number in ledger.operations and ledger.is_copy(number):
+                    actions.settle_copy(ledger, number)
         actions.settle_step(ledger)
 
     def _learn(self, learning: list[int]) -> None:

@@ -75,7 +75,9 @@ class Dispatch:
         sampling: tuple[Scheduled, ...] = ()
         sequences: tuple[Sequence, ...] = ()
         steady = () if hold else batch.rows
+        prefills = 0
         if pairs:
+            prefills = sum([row.prefill for row, _ in pairs])
             rows = tuple([row for row, _ in pairs])
             sampling = tuple([row for row in rows if row.samples])
             sequences = tuple([sequence for row, sequence in pairs if row.samples])
@@ -84,7 +86,7 @@ class Dispatch:
             Joined(rows, steady),
             Joined(sampling, steady),
             tokens,
-            sum([row.prefill for row in rows]),
+            prefills,
             self._operations(carried),
             self._new_blocks(),
             self._tables(),
@@ -92,8 +94,9 @@ class Dispatch:
             time,
             tuple(changes.ended),
         )
-        changes.preempted.clear()
-        changes.ended.clear()
+        if plan.preempted or plan.ended:
+            changes.preempted.clear()
+            changes.ended.clear()
         if self.adapter.tenants is not None:
             for row, sequence in pairs:
                 if row.samples:

@@ -95,7 +95,8 @@ class PolicyAdapter:
         Raises:
             SchedulerError: as `refuse_reentry` says.
         """
-        self.refuse_reentry()
+        if self.asking:
+            self.refuse_reentry()
         if self.interruption is not None:
             error, self.interruption = self.interruption, None
             raise error
