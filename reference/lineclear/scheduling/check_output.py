@@ -21,6 +21,8 @@ from lineclear_spec.records import Request as Record
 
 __all__ = ["ONE", "Lengths", "Stops", "lengths_of", "positions_of"]
 
+#: What a caller leaves out: no position ends.
+NOTHING: tuple[int, ...] = ()
 #: One continuation of one token.
 ONE = (1,)
 #: By position, tokens of each continuation; a position that is not here got one token.
@@ -41,23 +43,20 @@ def lengths_of(flight: IssuedStep, sampled: Any, of: Mapping[Record, Entry]) -> 
         SampledError: the entries are not what the plan asks for.
     """
     count = len(flight.plan.sampling)
-    array: np.ndarray[Any, np.dtype[Any]] | None = None
     if isinstance(sampled, np.ndarray):  # the usual case first
-        array = sampled
-    elif isinstance(sampled, Mapping):
-        sampled = in_order(flight, sampled)  # pyright: ignore[reportUnknownArgumentType]
-    elif isinstance(sampled, str | bytes):
-        raise SampledError("sampled must be an array, a list or a mapping, not a text")
-    try:
-        given = len(sampled)
-    except TypeError as error:
-        raise SampledError("sampled must be an array or a list, one entry per position") from error
-    if given != count:
-        raise SampledError(f"the plan samples {count} sequences, {given} entries were given")
-    if array is not None:
+        array = cast("np.ndarray[Any, np.dtype[Any]]", sampled)
         if array.ndim != 1 or array.dtype.kind not in "iu":
             raise SampledError("an array of sampled tokens has one dimension and whole numbers")
+        check_count(len(array), count)
         return {}
+    if isinstance(sampled, Mapping):
+        sampled = in_order(flight, sampled)  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(sampled, str | bytes):
+        raise SampledError("sampled must be an array, a list or a mapping, not a text")
+    try:
+        check_count(len(sampled), count)
+    except TypeError as error:
+        raise SampledError("sampled must be an array or a list, one entry per position") from error
     if set(map(type, sampled)) <= {int}:
         return {}
     lengths: Lengths = {}
@@ -67,6 +66,12 @@ def lengths_of(flight: IssuedStep, sampled: Any, of: Mapping[Record, Entry]) -> 
             lengths[position] = sizes
     check_seats(flight, lengths, of)
     return lengths
+
+
+def check_count(given: int, count: int) -> None:
+    """One entry for each sequence that the plan samples."""
+    if given != count:
+        raise SampledError(f"the plan samples {count} sequences, {given} entries were given")
 
 
 def in_order(flight: IssuedStep, sampled: Mapping[Any, Any]) -> list[Any]:
@@ -135,7 +140,7 @@ def positions_of(
     Raises:
         SampledError: a position is not in the plan, or has no such continuation.
     """
-    if stopped == ():
+    if stopped is NOTHING:
         return {}
     count = len(flight.plan.sampling)
     stops: Stops = {}
