@@ -31,6 +31,7 @@ __all__ = [
     "order",
     "remove_member",
     "remove_members",
+    "send_tables",
     "void_samples",
 ]
 
@@ -85,6 +86,14 @@ def forget_samples(ledger: Any, sequence: Any) -> None:
     sequence.last_samples = 0
     sequence.previous_samples = 0
     sequence.late_drafts = 0
+
+
+# ---- tables ------------------------------------------------------------------------------------------
+
+
+def send_tables(ledger: Any, request: Any) -> None:
+    """The plan of the next step names the whole table of each of the request's sequences."""
+    ledger.each(request.members, lambda sequence: ledger.send_whole(sequence))
 
 
 # ---- steady sequences --------------------------------------------------------------------------------

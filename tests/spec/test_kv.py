@@ -210,6 +210,7 @@ def damage(walk: Walk) -> list[tuple[str, Any]]:
             "rows", lambda r: KvRow(r.first, r.last, r.places, tuple(bad for _ in r.kv), r.relies)
         ),
         each("rows", lambda r: KvRow(r.first, r.last + 1, (*r.places, 0), (*r.kv, bad), r.relies)),
+        each("rows", lambda r: KvRow(r.first, r.last, r.places[:-1], r.kv, r.relies)),
         each("rows", lambda r: KvRow(r.first + 9, r.last, r.places, r.kv, r.relies)),
         each("rows", lambda r: KvRow(r.first, r.last, r.places, r.kv, 88)),
         each("rows", lambda r: KvRow(r.first, r.last, r.places, r.kv, -1)),

@@ -41,6 +41,7 @@ def fork(ledger: Any, parent: Any, tokens: Any) -> Any:
     child.reach_tokens = parent.reach_tokens
     child.slot_tokens = parent.reach_tokens
     child.known_tokens = parent.known_tokens + tokens
+    ledger.send_whole(child)
     return child
 
 

@@ -72,6 +72,7 @@ def admit_cached(ledger: Any, request: Any, shared: Any) -> None:
     ledger.require(blocks <= ledger.gpu.free, "the GPU has a free block for every block needed")
     # EFFECT
     ledger.move(request, "admit")
+    ledger.send_tables(request)
     ledger.share_cached(leader, shared)
     ledger.take_blocks(leader, blocks)
     leader.reach_tokens = shared

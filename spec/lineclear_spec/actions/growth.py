@@ -27,6 +27,7 @@ def admit(ledger: Any, request: Any) -> None:
     )
     # EFFECT
     ledger.move(request, "admit")
+    ledger.send_tables(request)
     ledger.take_blocks(leader, ledger.need(leader.known_tokens))
     leader.slot_tokens = leader.known_tokens
 
@@ -63,5 +64,6 @@ def copy_on_write(ledger: Any, sequence: Any) -> None:
     # EFFECT
     number = ledger.decide(COPY_BLOCK, sequence.request)
     ledger.replace_entry(sequence, index)
+    ledger.send_whole(sequence)
     ledger.note_twin(number, sequence, index)
     ledger.order(number, ledger.barrier)

@@ -54,6 +54,7 @@ def swap_in(ledger: Any, request: Any) -> None:
     request.copy = number
     request.moved = number
     ledger.move(request, "swap_in")
+    ledger.send_tables(request)
 
 
 @action("recompute")
