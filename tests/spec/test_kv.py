@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from kv_edits import EDITS, NAMES, ONE, SMALL, TWO, WALKED, Edit
-from kv_walks import Walk, broken, directed
+from lineclear_spec.kv_walks import Walk, broken, directed
 
 from lineclear_spec import explore
 from lineclear_spec.actions import ACTIONS
