@@ -161,10 +161,11 @@ class Plan:
         num_prefill_groups: entries of scheduled_seq_groups that are prefills.
         operations: block operations in order, the forward last, each with what it waits for.
         new_blocks: (request id, branch, GPU block) of every entry appended to a table that the
-            executor knows.
+            executor knows, since the last plan with a step; empty without a step.
         tables: (request id, branch, whole table) of every sequence whose table is new to the
-            executor or has changed otherwise: admitted, swapped in, forked, copied on write. An
-            empty one belongs to a branch that waits for its leader to compute the prompt again.
+            executor or has changed otherwise since then: admitted, swapped in, forked, copied on
+            write. An empty one belongs to a branch that waits for its leader to compute the prompt
+            again. Empty without a step.
         preempted: (request id, mode) of every request preempted since the last plan.
         time: when the plan was made, by the scheduler's clock.
         ended: every request that finished or was aborted since the last plan, so that an executor drops

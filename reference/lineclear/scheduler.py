@@ -104,7 +104,7 @@ class Scheduler(Readings):
         )
         joins = not config.num_lookahead_slots and self._step.decodes_every_step
         self._commit_parts = CommitParts(
-            ledger, live, batch, changes, transitions, counters, joins, config.depth > 1, cache
+            ledger, live, batch, transitions, counters, joins, config.depth > 1, cache
         )
         self._copies = Copies(ledger, live, transitions)
         self.admission_blocked_by = ""

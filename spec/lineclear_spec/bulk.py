@@ -82,8 +82,51 @@ class Bulk:
         """The places of blocks of one tier."""
         return places_of(self, tier, blocks)
 
-    def grew(self, _sequences: Any, _places: Any) -> None:
-        """What a plan tells is no part of the state."""
+    def grew(self, sequences: Any, places: Vector) -> None:
+        """What is appended waits behind what was sent of each table that was."""
+        s = self.state
+        old = s.snapshot()
+        alone = isinstance(sequences, Always)
+        count = places.size if alone else z3.IntVal(1)
+
+        def grows(q: Any) -> Any:
+            return z3.And(old.heard(q), q == sequences.at(0) if alone else sequences.has(q))
+
+        def new(q: Any, k: Any) -> Any:
+            return places.at(k - old.queued_length(q) if alone else sequences.seat(q))
+
+        s.fields["sent_place"] = lambda q, k: z3.If(
+            z3.And(grows(q), within(old.queued_length(q), k, old.queued_length(q) + count)),
+            new(q, k),
+            old.sent_place(q, k),
+        )
+        s.fields["queued_length"] = lambda q: old.queued_length(q) + z3.If(grows(q), count, 0)
+        self.wrote = True
+
+    def send_whole(self, sequence: Any) -> None:
+        """The whole table of the sequence is sent next."""
+        self.state.put("whole", (sequence.z,), z3.BoolVal(True))
+        self.wrote = True
+
+    def send(self) -> None:
+        """Who reads plans has the table of each sequence that runs: the one that is named, or what it had and what
+        was appended.
+        """
+        s = self.state
+        old = s.snapshot()
+
+        def sent(q: Any, whole: Any, other: Any, nothing: int) -> Any:
+            kept = z3.If(z3.And(old.runs(q), old.heard(q)), other, nothing)
+            return z3.If(z3.And(old.runs(q), old.whole(q)), whole, kept)
+
+        s.fields["sent_place"] = lambda q, k: sent(
+            q, old.place(old.table(q, k)), old.sent_place(q, k), -1
+        )
+        for name in ("queued_length", "sent_length"):
+            s.fields[name] = lambda q: sent(q, old.length(q), old.queued_length(q), 0)
+        s.fields["heard"] = lambda q: z3.And(old.runs(q), z3.Or(old.whole(q), old.heard(q)))
+        s.fields["whole"] = lambda _: z3.BoolVal(False)
+        self.wrote = True
 
     def new_blocks(self, sequences: Any, places: Vector) -> Vector:
         """New blocks at GPU places just taken, each of the request of its sequence and named by it once.

@@ -72,6 +72,7 @@ class GhostLedger(Ledger):
         releases: per request, how often it ended.
         born: per request, the last operation decided before its present residence began.
         totals: per step issued its tokens, its sequences and its forward.
+        reader: by id of each sequence that runs, its table as who reads plans alone knows it.
         device: what carries the operations out, each as late as it may unless it is asked to before.
     """
 
@@ -84,6 +85,7 @@ class GhostLedger(Ledger):
         self.releases: dict[Request, int] = {}
         self.born: dict[Request, int] = {}
         self.totals: dict[int, tuple[int, int, int]] = {}
+        self.reader: dict[int, tuple[int, ...]] = {}
         self.device = KvDevice(self)
         self.requests: list[Request] = []
         self.sequences: list[Sequence] = []
@@ -141,6 +143,10 @@ class GhostLedger(Ledger):
             setattr(new, name, getattr(self, name))
         new.step_operations.update(self.step_operations)
         new.grown = [(sequences[s], place) for s, place in self.grown]
+        new.appended = [(sequences[s], place) for s, place in self.appended]
+        new.named = [(sequences[s], places) for s, places in self.named]
+        new.whole = {sequences[s]: None for s in self.whole}
+        new.reader = self.reader.copy()
         new.requests = list(requests.values())[:-1]
         new.sequences = list(sequences.values())
         new.kv = {sequences[s]: kv for s, kv in self.kv.items()}
@@ -223,6 +229,20 @@ class GhostLedger(Ledger):
             self.sources[target_tier, self.issued, target] = source
             seen = self.touched.get(self.issued, frozenset())
             self.touched[self.issued] = seen | {(source_tier, source), (target_tier, target)}
+
+    def send(self) -> None:
+        """Who reads plans alone takes in what the plan of this step says of tables, and keeps those of sequences that
+        run.
+        """
+        super().send()
+        known = {
+            s.id: self.reader[s.id] for s in self.sequences if s.id in self.reader and self.runs(s)
+        }
+        known |= {s.id: places for s, places in self.named}
+        for sequence, place in self.appended:
+            if sequence.id in known:
+                known[sequence.id] += (place,)
+        self.reader = known
 
     def note_step(self, number: int) -> None:
         """The forward touches every GPU place that an entry names, and writes one position of each

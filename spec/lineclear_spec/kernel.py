@@ -22,6 +22,7 @@ class Kernel:
     owed = queries.owed
     sampling_step = queries.sampling_step
     slots = queries.slots
+    first_scheduled = queries.first_scheduled
     runs = queries.runs
     on_gpu = queries.on_gpu
     writable = queries.writable
@@ -42,6 +43,7 @@ class Kernel:
     remove_member = primitives.remove_member
     remove_members = primitives.remove_members
     void_samples = primitives.void_samples
+    send_tables = primitives.send_tables
     join = primitives.join
     leave = primitives.leave
     advance = primitives.advance

@@ -106,8 +106,17 @@ def counters(ledger: GhostLedger, s: Sequence) -> Key:
         s.last_tokens if recent else 0, s.last_samples if recent else 0,
         s.previous_tokens if both else 0, s.previous_samples if both else 0,
         (s.last_samples, s.last_step == ledger.steps) if owing else (),
-        max(s.void - settled, 0), s.late_drafts, ledger.kv[s] >= ledger.reach(s),
+        max(s.void - settled, 0), s.late_drafts, ledger.kv[s] >= ledger.reach(s), known_to_readers(ledger, s),
     )  # fmt: skip
+
+
+def known_to_readers(ledger: GhostLedger, s: Sequence) -> bool:
+    """Whether who reads plans knows its table with the next step, if it runs."""
+    if s in ledger.whole or not ledger.runs(s):
+        return True
+    waits = [place for grown, place in ledger.grown if grown is s]
+    places = [block.place for block in s.table]
+    return s.id in ledger.reader and [*ledger.reader[s.id], *waits] == places
 
 
 def touches(ledger: GhostLedger, numbers: list[int]) -> Touching:

@@ -54,7 +54,8 @@ KV_FIELDS |= {
     "takes": ((Int, Sequence), Bool),  # the sequence takes part
     "row_first": ((Int, Sequence), Int),  # the first position that it computes
     "row_last": ((Int, Sequence), Int),  # the position after the last one
-    "row_place": ((Int, Sequence, Int), Int),  # place of its k-th block
+    "row_length": ((Int, Sequence), Int),  # entries of its table that plans have sent
+    "row_place": ((Int, Sequence, Int), Int),  # the k-th of them: place of its k-th block
     "row_kv": ((Int, Sequence, Int), Kv),  # of a position
     "row_relies": ((Int, Sequence), Int),  # the copy that its request waits for, 0 if none
     "right": ((Int, Sequence), Bool),  # all that the forward read of the sequence was right

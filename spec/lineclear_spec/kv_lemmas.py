@@ -13,7 +13,8 @@ from typing import Any
 import z3
 
 from lineclear_spec.goals import Goal, Unit, goal_of, stated
-from lineclear_spec.invariants import INVARIANTS, within
+from lineclear_spec.invariants import CPU, GPU, INVARIANTS, KV, within
+from lineclear_spec.invariants.content import now
 from lineclear_spec.kv_fields import POSITION, SLOT
 from lineclear_spec.state import BLOCK_OF, BLOCK_SIZE, NEED, State, background
 
@@ -104,10 +105,32 @@ def only_holder(s: State, q: Any, k: Any) -> Any:
     )
 
 
+def computed_is_there(s: State, q: Any, i: Any) -> Any:
+    """What `frontier` says, without its ghost: what counts as computed is the KV of the sequence's own tokens, in the
+    present table, once the operations decided so far are done.
+    """
+    k = s.block_of(i)
+    b = s.table(q, k)
+    there = [
+        z3.Implies(s.tier(b) == tier, now(s, "content", tier, b, i) == s.token_kv(q, i))
+        for tier in (GPU, CPU)
+    ]
+    return z3.Implies(
+        z3.And(s.alive(q), within(0, i, s.computed(q))),
+        z3.And(within(0, k, s.length(q)), *there),
+    )
+
+
 def lemmas() -> Unit:
-    """What is used of numbers, and of the inverse maps of tables where one entry names a block."""
+    """What is used of numbers, and of the inverse maps of tables where one entry names a block; and an invariant of
+    the table that those of KV imply.
+    """
     s = State.arbitrary()
     known = [stated(c, s) for c in INVARIANTS["references"].clauses]
+    used = [*INVARIANTS["capacity"].clauses, *INVARIANTS["clocks"].clauses]
+    used += [*INVARIANTS["steady"].clauses, *KV["holds"].clauses]
+    # what is shown of numbers at depth 0 is known to what comes after it
+    later = [*[stated(c, s) for c in used], *numbers(), *slots()]
     numbered = [(z3.Int(n), z3.Int(f"goal.{n}")) for n in ("a", "b")]
     goals = [
         *[Goal("step", label, 0, z3.substitute(pair, *numbered)) for label, pair, _ in pairs()],
@@ -118,5 +141,19 @@ def lemmas() -> Unit:
             ("sequence", "index"),
             lambda q, k: only_holder(s, q, k),
         ),
+        goal_of(
+            "step",
+            "what counts as computed has its own KV in the present table",
+            len(later),
+            ("sequence", "position"),
+            lambda q, i: computed_is_there(s, q, i),
+        ),
+        goal_of(
+            "step",
+            "what counts as computed is not negative",
+            len(later),
+            ("sequence",),
+            lambda q: z3.Implies(s.alive(q), s.computed(q) >= 0),
+        ),
     ]
-    return Unit(LEMMAS, [*background(), *known], [], goals)
+    return Unit(LEMMAS, [*background(), *known], later, goals)

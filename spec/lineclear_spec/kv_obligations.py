@@ -40,6 +40,7 @@ from lineclear_spec.kv_theorems import (
     T2_PARTS,
     Learned,
     clock_learns,
+    knows_place,
     learned,
     meets_version,
     reads_right_kv,
@@ -54,7 +55,7 @@ from lineclear_spec.state import (
 )
 from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.symbolic_device import SymbolicDevice
-from lineclear_spec.symbolic_kv import being_built, first_position
+from lineclear_spec.symbolic_kv import being_built
 from lineclear_spec.terms import raw
 
 __all__ = ["KV_UNITS", "PREFIX", "RUN", "kv_unit"]
@@ -185,7 +186,7 @@ def cuts(ledger: SymbolicLedger, s: State) -> list[Goal]:
     """What holds of the tables when a plan is written: shown first, then used."""
     after = ledger.state
     goals: list[Goal] = []
-    for name in ("capacity", "exclusive_write"):  # proved in the action's own unit
+    for name in ("capacity", "exclusive_write", "sent"):  # proved in the action's own unit
         for clause in INVARIANTS[name].clauses:
             ledger.assume(stated(clause, after))
 
@@ -206,7 +207,7 @@ def cuts(ledger: SymbolicLedger, s: State) -> list[Goal]:
         return z3.And(being_built(s, q), within(0, k, s.length(q)))
 
     def written(q: Any, k: Any) -> Any:
-        return z3.And(here(q, k), BLOCK_OF(first_position(s, q)) <= k)
+        return z3.And(here(q, k), BLOCK_OF(s.first_scheduled(q)) <= k)
 
     def show(label: str, fact: Callable[..., Any]) -> None:
         depth = len(ledger.assumptions)
@@ -225,6 +226,13 @@ def cuts(ledger: SymbolicLedger, s: State) -> list[Goal]:
     show(
         "one entry names what the step writes",
         lambda q, k: z3.Implies(written(q, k), s.ref(s.table(q, k)) == 1),
+    )
+    show(
+        "the entry was sent",
+        lambda q, k: z3.Implies(
+            here(q, k),
+            z3.And(k < s.sent_length(q), s.sent_place(q, k) == s.place(s.table(q, k))),
+        ),
     )
     use(lambda q, k: only_holder(s, q, k))
     return goals
@@ -258,7 +266,16 @@ def theorems(
     if (part, unit) == (KV, RUN):
         reads = ("sequence", "position")
         return [
-            goal_of("theorem", "T1", depth, reads, lambda q, i: reads_right_kv(v, values[0], q, i))
+            goal_of(
+                "theorem", "T1", depth, reads, lambda q, i: reads_right_kv(v, values[0], q, i)
+            ),
+            goal_of(
+                "theorem",
+                "T1: plans have sent the entry",
+                depth,
+                reads,
+                lambda q, i: knows_place(v, values[0], q, i),
+            ),
         ]
     if part != KV:
         return []

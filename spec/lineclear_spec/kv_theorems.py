@@ -21,6 +21,7 @@ __all__ = [
     "T2_PARTS",
     "Learned",
     "clock_learns",
+    "knows_place",
     "learned",
     "meets_version",
     "reads_right_kv",
@@ -33,8 +34,8 @@ SENTENCE = (
 )
 T1 = (
     "for every forward that a device carries out under the waits of its plan, every sequence in it and every "
-    "position before its own: the slot that the plan's block table gives holds the KV of exactly those tokens of "
-    "that sequence, or the one copy that its request waited for has failed"
+    "position before its own: the slot that the block table gives, as plans have sent it, holds the KV of "
+    "exactly those tokens of that sequence, or the one copy that its request waited for has failed"
 )
 T2 = (
     "the table accepts tokens for a sequence only of the forward that computed the positions before them, of "
@@ -54,6 +55,12 @@ def reads_right_kv(v: Any, n: Any, q: Any, i: Any) -> Any:
     return implies(
         row_read(v, n, q, i), any_of(lies == v.row_kv(n, q, i), v.fails(v.row_relies(n, q)))
     )
+
+
+def knows_place(v: Any, n: Any, q: Any, i: Any) -> Any:
+    """T1: plans have sent the entry of the block table in which a position lies that forward n reads or computes."""
+    taken = both(v.takes(n, q), 0 <= i, i < v.row_last(n, q))
+    return implies(taken, v.block_of(i) < v.row_length(n, q))
 
 
 class Learned(NamedTuple):

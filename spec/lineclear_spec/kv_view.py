@@ -88,6 +88,10 @@ class DeviceView:
         """The position after the last one."""
         return self._row(o, q).last
 
+    def row_length(self, o: int, q: Sequence) -> int:
+        """Entries of its block table."""
+        return len(self._row(o, q).places)
+
     def row_place(self, o: int, q: Sequence, k: int) -> int:
         """Place of its k-th block."""
         places = self._row(o, q).places

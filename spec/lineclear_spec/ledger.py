@@ -79,7 +79,12 @@ class Ledger(CachedBlocks):
         self.sequences_made = 0
         self.grown: list[
             tuple[Sequence, int]
-        ] = []  # entries added since the last plan: (sequence, place)
+        ] = []  # entries added since tables were sent last: (sequence, place)
+        self.whole: dict[Sequence, None] = {}  # whose whole table is sent next
+        self.appended: list[tuple[Sequence, int]] = []  # what the last step's plan appends
+        self.named: list[
+            tuple[Sequence, tuple[int, ...]]
+        ] = []  # and the tables that it names whole
         self.journal: Callable[[str, tuple[object, ...]], None] | None = None
 
     @property
@@ -288,8 +293,26 @@ class Ledger(CachedBlocks):
             sequence.table.append(block)
 
     def grew(self, sequences: Iterable[Sequence], places: Iterable[int]) -> None:
-        """The next plan tells that these places were appended to the tables of these sequences."""
+        """These places were appended to the tables of these sequences, which the plan of the next step sends."""
         self.grown.extend(zip(sequences, places, strict=False))
+
+    def send_whole(self, sequence: Sequence) -> None:
+        """The plan of the next step names the sequence's whole table."""
+        self.whole[sequence] = None
+
+    def send(self) -> None:
+        """What the plan of this step says of the tables of sequences that run: of some the whole table, of every
+        other one the places that were appended.
+        """
+        grown, whole = self.grown, self.whole
+        self.appended, self.named = grown, []
+        self.grown = []
+        if whole or not all(s.steady for s, _ in grown):
+            self.appended = [(s, p) for s, p in grown if s not in whole and self.runs(s)]
+            self.named = [
+                (s, tuple([block.place for block in s.table])) for s in whole if self.runs(s)
+            ]
+            whole.clear()
 
     def note_copies(
         self, source_tier: int, sources: list[int], target_tier: int, targets: list[int]

@@ -65,9 +65,8 @@ STEPS: dict[str, tuple[str, ...]] = {
     "move_blocks": ("move_blocks_in", "move_blocks_out"),
     "replace_entry": ("replace_entry",),
 }
-#: Only what the next plan tells, which the runs on the device of the test hold against tables, and how long a
-#: block rests, which `monitor/audit.py` holds against the blocks that can be found.
-TELLING = frozenset({"grew", "rest", "wake"})
+#: Only how long a block rests, which `monitor/audit.py` holds against the blocks that can be found.
+RESTING = frozenset({"rest", "wake"})
 #: Only what the proofs of KV remember: `tests/spec/test_kv_proofs.py` drops each.
 REMEMBERING = frozenset({"note_swap", "note_twin", "note_fork", "note_sample"})
 
@@ -152,8 +151,8 @@ def is_effect(node: ast.stmt) -> bool:
     """Whether the statement writes the ledger, and nothing after it needs a name that it binds."""
     if isinstance(node, ast.Expr):
         called = node.value.func if isinstance(node.value, ast.Call) else None
-        tells = isinstance(called, ast.Attribute) and called.attr in TELLING | REMEMBERING
-        return not is_guard(node) and not tells and not isinstance(node.value, ast.Constant)
+        remembers = isinstance(called, ast.Attribute) and called.attr in RESTING | REMEMBERING
+        return not is_guard(node) and not remembers and not isinstance(node.value, ast.Constant)
     return isinstance(node, ast.Assign) and all(
         isinstance(target, ast.Attribute | ast.Subscript) for target in node.targets
     )

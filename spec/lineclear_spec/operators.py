@@ -209,15 +209,23 @@ OPERATORS: tuple[Operator, ...] = (
         ),
     ),
     Operator(
-        "what a plan tells, and how long a block rests",
-        ("ledger.note_copies", "ledger.grew", "ledger.rest", "ledger.wake"),
-        "pairs are appended to an operation, or to what the next plan tells; a key is set in an ordered dict, "
-        "or deleted",
-        "the ghosts `touch` and `source` at the last operation; nothing of what grew or rests",
+        "what a plan sends, and how long a block rests",
+        (
+            "ledger.note_copies",
+            "ledger.grew",
+            "ledger.send_whole",
+            "ledger.send",
+            "ledger.rest",
+            "ledger.wake",
+        ),
+        "pairs are appended to an operation, or to what waits to be sent; a key is set in an ordered dict, or "
+        "deleted; what waits, of sequences that run, becomes what the plan says",
+        "the ghosts `touch` and `source` at the last operation; the table that who reads plans has of each "
+        "sequence, as far as it was sent and as far as more waits, point by point; nothing of what rests",
         (),
         (
             "tests/spec/test_block_operators.py::test_relocate_and_copies",
-            "tests/cli/test_planted.py::test_p16_a_plan_that_does_not_tell_a_table_is_red",
+            "tests/spec/test_block_operators.py::test_what_is_sent",
             "tests/spec/test_cache_operators.py::test_resting",
         ),
     ),

@@ -34,6 +34,7 @@ __all__ = [
     "order",
     "remove_member",
     "remove_members",
+    "send_tables",
     "void_samples",
 ]
 
@@ -88,6 +89,14 @@ def forget_samples(ledger: Ledger, sequence: Sequence) -> None:
     sequence.last_samples = 0
     sequence.previous_samples = 0
     sequence.late_drafts = 0
+
+
+# ---- tables ------------------------------------------------------------------------------------------
+
+
+def send_tables(ledger: Any, request: Any) -> None:
+    """The plan of the next step names the whole table of each of the request's sequences."""
+    ledger.each(request.members, lambda sequence: ledger.send_whole(sequence))
 
 
 # ---- steady sequences --------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ __all__ = [
     "divisible",
     "due",
     "ended",
+    "first_scheduled",
     "forward_of",
     "idle",
     "in_flight",
@@ -99,6 +100,15 @@ def sampling_step(_ledger: Ledger, sequence: Sequence) -> Number:
 def slots(ledger: Ledger, sequence: Sequence) -> Number:
     """Positions that the table has room for; a block is taken for each block size of them begun."""
     return sequence.offset + ledger.steps if sequence.steady else sequence.slot_tokens
+
+
+def first_scheduled(ledger: Ledger, sequence: Sequence) -> Number:
+    """The first position of the sequence that the step being built computes, if the sequence is in it."""
+    return (
+        sequence.offset + ledger.steps
+        if sequence.steady
+        else sequence.reach_tokens - sequence.last_tokens
+    )
 
 
 def runs(_ledger: Ledger, sequence: Sequence) -> Truth:

@@ -13,7 +13,7 @@ from typing import Any
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.records import Block, Limits, Request, Sequence
 
-__all__ = ["Saved", "restore", "save"]
+__all__ = ["Saved", "forget_sent", "restore", "save"]
 
 #: Scalars of a ledger; its other fields are queues, or empty between two moves.
 COUNT_NAMES = tuple(
@@ -72,9 +72,15 @@ def restore(
     # Empty between two moves; one that was refused on its way may have left something.
     ledger.operations.clear()
     ledger.step_operations.clear()
-    ledger.grown.clear()
+    forget_sent(ledger)
     for k in range(len(rows)) if only is None else (only,):
         requests[k] = restored(rows[k])
+
+
+def forget_sent(ledger: Ledger) -> None:
+    """Nothing waits for a plan, and none has said anything."""
+    ledger.grown, ledger.appended, ledger.named = [], [], []
+    ledger.whole.clear()
 
 
 def saved(request: Request) -> tuple[Any, ...]:

@@ -92,6 +92,11 @@ class ConcreteView(DeviceView, BlockView, Derived):
         self._forwards = dict(ledger.step_operations)
         self._totals = dict(ledger.totals)
         self._kv = dict(ledger.kv)
+        self._whole = set(ledger.whole)
+        self._reader = dict(ledger.reader)
+        self._grown: dict[Sequence, list[int]] = {}
+        for s, place in ledger.grown:
+            self._grown.setdefault(s, []).append(place)
         self._releases = dict(ledger.releases)
         self._born = dict(ledger.born)
         self._days = {
@@ -218,6 +223,31 @@ class ConcreteView(DeviceView, BlockView, Derived):
     def kv(self, s: Sequence) -> int:
         """Positions whose KV exists."""
         return self._kv.get(s, 0)
+
+    def whole(self, s: Sequence) -> bool:
+        """Whether its whole table is sent next."""
+        return s in self._whole
+
+    def heard(self, s: Sequence) -> bool:
+        """Whether who reads plans has a table of it."""
+        return s.id in self._reader
+
+    def _sent(self, s: Sequence) -> list[int]:
+        """What was sent of its table, and what waits to be appended to that."""
+        return [*self._reader[s.id], *self._grown.get(s, ())] if s.id in self._reader else []
+
+    def sent_length(self, s: Sequence) -> int:
+        """Entries of its table that were sent."""
+        return len(self._reader.get(s.id, ()))
+
+    def queued_length(self, s: Sequence) -> int:
+        """Entries that were sent or wait to be."""
+        return len(self._sent(s))
+
+    def sent_place(self, s: Sequence, k: int) -> int:
+        """The k-th of them."""
+        sent = self._sent(s)
+        return sent[k] if 0 <= k < len(sent) else -1
 
     def boundary(self, s: Sequence) -> int:
         """The step under which the calendar of boundaries lists it."""

@@ -72,6 +72,12 @@ FIELDS |= dict.fromkeys(
     "drafts void last_samples previous_samples late_drafts kv seat batch_seat boundary ending".split(),
     ((Sequence,), Int),
 )
+#: What plans have sent of tables, and what the next one sends: whether it names the whole table, whether
+#: who reads plans has a table of the sequence, how many entries of it, how many once what waits for the next plan
+#: is appended, and their places.
+FIELDS |= dict.fromkeys(("whole", "heard"), ((Sequence,), Bool))
+FIELDS |= dict.fromkeys(("sent_length", "queued_length"), ((Sequence,), Int))
+FIELDS |= {"sent_place": ((Sequence, Int), Int)}
 FIELDS |= {
     "alive": ((Sequence,), Bool),
     "steady": ((Sequence,), Bool),

@@ -20,7 +20,7 @@ from lineclear_spec.state import BLOCK_OF, BLOCK_SIZE, State, unique
 from lineclear_spec.terms import raw
 from lineclear_spec.vectors import within
 
-__all__ = ["KvGhosts", "being_built", "first_position", "trusted"]
+__all__ = ["KvGhosts", "being_built", "trusted"]
 
 TIERS = ((GPU, "gpu"), (CPU, "cpu"))
 NEVER = -1  # the number of a copy that is never to be trusted
@@ -34,11 +34,6 @@ def trusted(s: Any, number: Any) -> Any:
 def being_built(s: Any, q: Any) -> Any:
     """Whether the sequence takes part in the step being built."""
     return z3.And(s.alive(q), z3.Or(s.steady(q), s.last_step(q) == s.steps + 1))
-
-
-def first_position(s: Any, q: Any) -> Any:
-    """The first position of the sequence that the step being built computes, if it takes part."""
-    return z3.If(s.steady(q), s.offset(q) + s.steps, s.reach_tokens(q) - s.last_tokens(q))
 
 
 class KvGhosts:
@@ -151,7 +146,7 @@ class KvGhosts:
             s.fields[name] = lambda x, *a: z3.If(x == o, value(*a), before(x, *a))
 
         def first(q: Any) -> Any:
-            return first_position(old, q)
+            return old.first_scheduled(q)
 
         def last(q: Any) -> Any:
             return z3.If(old.steady(q), old.offset(q) + old.steps + 1, old.reach_tokens(q))
@@ -159,7 +154,8 @@ class KvGhosts:
         row("takes", lambda q: being_built(old, q))
         row("row_first", first)
         row("row_last", last)
-        row("row_place", lambda q, k: old.place(old.table(q, k)))
+        row("row_length", old.sent_length)
+        row("row_place", old.sent_place)
         row("row_kv", old.token_kv)
         row("row_relies", lambda q: old.copy(old.request(q)))
 

@@ -25,7 +25,7 @@ __all__ = ["Forwards", "Operations", "Records", "SymbolicBatch", "SymbolicCalend
 #: Counters of a sequence that are 0 when it is made.
 ZERO = (
     "known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens previous_tokens drafts "
-    "void last_samples previous_samples late_drafts kv"
+    "void last_samples previous_samples late_drafts kv sent_length queued_length"
 ).split()
 
 
@@ -240,6 +240,8 @@ class Records:
             s.put(name, (q,), z3.IntVal(0))
         for name in ("boundary", "ending"):
             s.put(name, (q,), z3.IntVal(NEVER))
+        for name in ("whole", "heard"):
+            s.put(name, (q,), z3.BoolVal(False))
         s.put("request", (q,), request.z)
         prompt, opening, word = s.block_of(s.prompt(request.z)), s.opening, s.word
         s.fields["word"] = lambda x, i: z3.If(

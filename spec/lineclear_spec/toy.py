@@ -30,7 +30,7 @@ from lineclear_spec.actions import ACTIONS
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import CPU, GPU, Limits, Pool, Refused, Request
-from lineclear_spec.saved import Saved, restore, save
+from lineclear_spec.saved import Saved, forget_sent, restore, save
 from lineclear_spec.toy_classes import alike, class_of, members
 
 __all__ = ["MOVES", "Toy", "ToyResult", "capacity_breaches", "search_toy"]
@@ -84,7 +84,7 @@ class Toy:
         if request is None:
             raise Refused("the request is over")
         MOVES[move](self.ledger, request)
-        self.ledger.grown.clear()  # what a plan would tell
+        forget_sent(self.ledger)  # no plan is made
         if request.phase == Phase.FINISHED:
             self.requests[k] = None
 

@@ -56,5 +56,6 @@ class Derived:
     owed = asked(queries.owed)
     sampling_step = asked(queries.sampling_step)
     slots = asked(queries.slots)
+    first_scheduled = asked(queries.first_scheduled)
     runs = asked(queries.runs)
     worst_case = asked(queries.worst_case)

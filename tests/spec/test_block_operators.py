@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from evaluated import Values
 from two_readings import LARGE, SMALL, Both, Tables, compare, held_of, listed, lists, with_tables
 
 from lineclear_spec.ghosts import GhostLedger
+from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import CPU, GPU, Block, Several
 from lineclear_spec.symbolic import SymbolicLedger
 
@@ -63,6 +65,61 @@ def new_cases(most: int) -> None:
 
 def test_new_blocks() -> None:
     new_cases(3)
+
+
+def sent_case(state: Tables, read: int, waits: int, whole: bool, phase: Phase) -> Both:
+    """The first sequence has a table that was sent, and the second one none.
+
+    Args:
+        state: the tables.
+        read: entries of the first one that were sent; none and no table if negative.
+        waits: entries that wait to be.
+        whole: whether its whole table is to be sent.
+        phase: of its request.
+    """
+    ledger = with_tables(state)
+    first, second, *_ = ledger.sequences
+    if read >= 0:
+        ledger.reader = {first.id: tuple(range(20, 20 + read))}
+    ledger.grown = [(s, 30 + k) for k in range(waits) for s in (first, second)]
+    ledger.whole = {first: None} if whole else {}
+    first.request.phase = phase
+    return Both(ledger)
+
+
+def test_what_is_sent() -> None:
+    """`grew` of one sequence and of two, `send_whole` and `send`, from whatever was sent and waits."""
+    cases = itertools.product(
+        SMALL[:8], (-1, 0, 2), (0, 1), (False, True), (Phase.RUNNING, Phase.SWAPPED)
+    )
+    for case in cases:
+        both = sent_case(*case)
+        first = both.ledger.sequences[0]
+        p, v = both.record(first), both.vector([7, 8], "place")
+        compare(
+            both,
+            lambda v: v.grew(v.always(v.sequences[0]), [7, 8]),
+            lambda s, p=p, v=v: s.grew(s.always(p), v),
+        )
+        both = sent_case(*case)
+        d = both.vector([both.ledger.sequences[1], both.ledger.sequences[0]], "sequence")
+        v = both.vector([7, 8], "place")
+        compare(
+            both,
+            lambda v: v.grew([v.sequences[1], v.sequences[0]], [7, 8]),
+            lambda s, d=d, v=v: s.grew(d, v),
+        )
+        for name in ("send_whole", "send"):
+            both = sent_case(*case)
+            q = both.record(both.ledger.sequences[1])
+            own = (q,) if name == "send_whole" else ()
+            compare(
+                both,
+                lambda v, name=name: getattr(v, name)(
+                    *([v.sequences[1]] if name == "send_whole" else [])
+                ),
+                lambda s, name=name, own=own: getattr(s, name)(*own),
+            )
 
 
 def each_one_cases() -> None:

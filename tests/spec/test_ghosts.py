@@ -322,6 +322,7 @@ GHOSTS = (
     "releases",
     "born",
     "totals",
+    "reader",
     "device",
     "settling",
 )

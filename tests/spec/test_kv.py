@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from kv_edits import EDITS, NAMES, ONE, SMALL, TWO, WALKED, Edit
-from kv_walks import Walk, broken, directed
+from lineclear_spec.kv_walks import Walk, broken, directed
 
 from lineclear_spec import explore
 from lineclear_spec.actions import ACTIONS
@@ -210,6 +210,7 @@ def damage(walk: Walk) -> list[tuple[str, Any]]:
             "rows", lambda r: KvRow(r.first, r.last, r.places, tuple(bad for _ in r.kv), r.relies)
         ),
         each("rows", lambda r: KvRow(r.first, r.last + 1, (*r.places, 0), (*r.kv, bad), r.relies)),
+        each("rows", lambda r: KvRow(r.first, r.last, r.places[:-1], r.kv, r.relies)),
         each("rows", lambda r: KvRow(r.first + 9, r.last, r.places, r.kv, r.relies)),
         each("rows", lambda r: KvRow(r.first, r.last, r.places, r.kv, 88)),
         each("rows", lambda r: KvRow(r.first, r.last, r.places, r.kv, -1)),

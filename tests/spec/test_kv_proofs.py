@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("z3")
 
 from kv_edits import EDITS, WALKED, Edit
-from kv_walks import broken
+from lineclear_spec.kv_walks import broken
 
 from lineclear_spec import kv_obligations
 from lineclear_spec.invariants import INVARIANTS, KV, kv_clauses

@@ -168,7 +168,8 @@ def questions(reading: Reading) -> list[tuple[str, Any, Any]]:
 
 #: Queries about one sequence.
 OF_A_SEQUENCE = (
-    "reach in_flight computed known promised owed sampling_step slots runs writable divisible"
+    "reach in_flight computed known promised owed sampling_step slots first_scheduled runs writable "
+    "divisible"
 ).split()
 #: The worst case is a function that is left open on formulas: see `State.worst_case`.
 LOOSER = {"worst_case"}

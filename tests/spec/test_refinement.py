@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("z3")
 
 from kv_edits import Edit
-from kv_walks import broken, directed
+from lineclear_spec.kv_walks import broken, directed
 from refinement_edits import UNREFINED
 
 from lineclear_spec.actions import ACTIONS

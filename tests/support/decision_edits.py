@@ -190,12 +190,6 @@ EDITS: dict[str, tuple[str, str, str]] = {
         "            entry.order = entry.rank = (entry.number,)\n",
         "            entry.order = (entry.number,)\n",
     ),
-    "the table of a forked branch is left out of the plan": (
-        "scheduling/commit.py",
-        "                parts.batch.explicit[child] = None\n"
-        "                parts.changes.replaced[child] = None\n",
-        "                parts.batch.explicit[child] = None\n",
-    ),
     "a tenant's empty queue is kept": (
         "scheduling/tenant_queue.py",
         "        queue.pop()\n        self._look(entry.tenant, queue)\n",

@@ -3,12 +3,13 @@
 Guarantees: worlds with equal keys allow the same moves for ever after, up to the names of
 requests, places and clocks.
 
-The ledger's part is the key of the table's search (`lineclear_spec.keys`), read from the ledger
-and from the histories that the observer keeps. Beside it stands what the scheduler adds: the two
-orders, as permutations of the live requests by age; who is steady since which step in flight; what
-each step in flight will report. What the device holds is in the key only where it is not what the
-ledger counts on: content that is garbage or another token. Left out are names, counters of
-statistics, and the layout of the heap, which decides nothing because its order is total.
+The ledger's part is the key of the table's search (`lineclear_spec.keys`), read from the ledger,
+from the histories that the observer keeps and from the tables that the device has read. Beside it
+stands what the scheduler adds: the two orders, as permutations of the live requests by age; who is
+steady since which step in flight; what each step in flight will report. What the device holds is in
+the key only where it is not what the ledger counts on: content that is garbage or another token.
+Left out are names, counters of statistics, and the layout of the heap, which decides nothing
+because its order is total.
 """
 
 from __future__ import annotations
@@ -51,6 +52,13 @@ class KeyedState:
             for s in r.members
         }
         self.born = {r: observer.born.get(r, 0) for r in self.requests}
+        self.reader = {
+            s.id: tuple(known.table)
+            for entry in world.live()
+            for s in entry.record.members
+            for known in [world.bench.device.branches.get((entry.name, entry.branch(s)))]
+            if known is not None and known.has_table
+        }
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ledger, name)

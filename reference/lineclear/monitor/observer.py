@@ -36,6 +36,7 @@ class Observer:
         self.born: dict[Record, int] = {}  # the last operation before its present residence
         self.ended: set[int] = set()  # ids
         self.touched: dict[int, Places] = {}  # places of each operation that is open
+        self.read: dict[Sequence, list[int]] = {}  # tables as who reads plans alone knows them
         self.building = [0, 0]  # tokens and sequences of the step being built, steady ones aside
         self.handlers: dict[str, Callable[..., None]] = {
             "submit": self._submit,
@@ -154,7 +155,24 @@ class Observer:
             raise InvariantViolation("budget", f"step {ledger.steps} has {sequences} sequences")
         if tokens > limits.max_num_batched_tokens:
             raise InvariantViolation("budget", f"step {ledger.steps} has {tokens} tokens")
+        self._read_plan()
         self._decided()
+
+    def _read_plan(self) -> None:
+        """Who reads plans alone has the table of every sequence that runs."""
+        running = [s for record in self.ledger.running for s in record.members]
+        self.read = {s: self.read[s] for s in running if s in self.read}
+        self.read |= {s: list(places) for s, places in self.ledger.named}
+        for sequence, place in self.ledger.appended:
+            if sequence in self.read:
+                self.read[sequence].append(place)
+        for sequence in running:
+            places = [block.place for block in sequence.table]
+            if self.read.get(sequence) != places:
+                raise InvariantViolation(
+                    "sent",
+                    f"{sequence} has blocks {places}, and plans say {self.read.get(sequence)}",
+                )
 
     def _decided(self, *_: object) -> None:
         """The operation decided last is ordered behind every open one that touches its places."""

@@ -15,7 +15,6 @@ from lineclear.scheduling.decode_batch import DecodeBatch
 from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.flight import IssuedStep
 from lineclear.scheduling.live_requests import LiveRequests
-from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.scheduling.transitions import Transitions
 from lineclear_spec import actions
@@ -33,7 +32,6 @@ class CommitParts(NamedTuple):
         ledger: the state that the table's actions change.
         live: finds the request of a sequence.
         batch: which sequences are steady.
-        changes: what the next plan must report.
         transitions: ends requests.
         counters: of what happened.
         joins: whether sequences may become steady.
@@ -44,7 +42,6 @@ class CommitParts(NamedTuple):
     ledger: Ledger
     live: LiveRequests
     batch: DecodeBatch
-    changes: PlanChanges
     transitions: Transitions
     counters: Counters
     joins: bool
@@ -179,7 +176,6 @@ class Commit:
                 self.ends[child] = "stop"
             if entry.record.phase == Phase.RUNNING:
                 parts.batch.explicit[child] = None
-                parts.changes.replaced[child] = None
         rejected = max(0, sequence.drafts + 1 - sizes[0])
         actions.sample(ledger, sequence, self.flight.step, sizes[0], rejected)
 
@@ -197,7 +193,6 @@ class Commit:
         if entry.record.width >= 2:
             actions.prune(ledger, sequence)
             parts.batch.explicit.pop(sequence, None)
-            parts.changes.replaced.pop(sequence, None)
             entry.forget_branch(sequence)
             self.regrouped[entry] = None
             return

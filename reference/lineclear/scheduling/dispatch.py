@@ -1,7 +1,7 @@
 """Issues a step and returns it as an immutable plan.
 
-Invariant: every operation that was decided travels with exactly one plan, and so does every change of a
-table.
+Invariant: every operation that was decided travels with exactly one plan. A plan with a step says of tables
+what `issue_step` sent, and only names its sequences.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear_spec import actions
 from lineclear_spec.ledger import Ledger
-from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import COPY_BLOCK, Sequence
 
 __all__ = ["Dispatch"]
@@ -88,8 +87,8 @@ class Dispatch:
             tokens,
             prefills,
             self._operations(carried),
-            self._new_blocks(),
-            self._tables(),
+            () if step is None else self._new_blocks(),
+            () if step is None else self._tables(),
             tuple(changes.preempted),
             time,
             tuple(changes.ended),
@@ -124,39 +123,26 @@ class Dispatch:
         return tuple(made)
 
     def _new_blocks(self) -> Rows[Names]:
-        """Blocks appended to tables that the executor has and that still run."""
-        grown, replaced = self.ledger.grown, self.changes.replaced
-        if not grown:
+        """The entries that the step's action sent to be appended, by the names of their sequences."""
+        appended = self.ledger.appended
+        if not appended:
             return ()
-        appended = grown.copy()
-        grown.clear()
-        if not replaced:
-            members = self.batch.members
-            try:
-                rows = tuple([members[sequence] for sequence, _ in appended])
-                return NewBlocks(rows, tuple([place for _, place in appended]))
-            except KeyError:
-                pass  # one of them is not steady
+        members = self.batch.members
+        try:
+            rows = tuple([members[sequence] for sequence, _ in appended])
+            return NewBlocks(rows, tuple([place for _, place in appended]))
+        except KeyError:
+            pass  # one of them is not steady
         new: list[Names] = []
         for sequence, place in appended:
-            if (
-                sequence not in replaced  # the plan names its whole table
-                and sequence.alive
-                and sequence.request.phase == Phase.RUNNING
-            ):
-                entry = self.live.of[sequence.request]
-                new.append((entry.name, entry.branch(sequence), place))
+            entry = self.live.of[sequence.request]
+            new.append((entry.name, entry.branch(sequence), place))
         return tuple(new)
 
     def _tables(self) -> tuple[Table, ...]:
-        """The whole table of every sequence whose table changed otherwise than by growing."""
-        replaced = self.changes.replaced
-        if not replaced:
-            return ()
+        """The tables that the step's action sent whole, by the names of their sequences."""
         tables: list[Table] = []
-        for sequence in replaced:
+        for sequence, places in self.ledger.named:
             entry = self.live.of[sequence.request]
-            places = tuple([block.place for block in sequence.table])
             tables.append((entry.name, entry.branch(sequence), places))
-        replaced.clear()
         return tuple(tables)

@@ -114,8 +114,9 @@ class Readings:
 
     @property
     def replaced(self) -> dict[Sequence, None]:
-        """Sequences whose whole table the next plan names."""
-        return self.changes.replaced
+        """Sequences whose whole table the plan of the next step names."""
+        ledger = self.ledger
+        return {sequence: None for sequence in ledger.whole if ledger.runs(sequence)}
 
     @property
     def preempted(self) -> list[tuple[Hashable, str]]:

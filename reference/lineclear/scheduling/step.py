@@ -245,14 +245,14 @@ class Step:
         """Schedules the next positions of the job's sequence."""
         ledger, sequence = self.ledger, job.sequence
         drafts = max(0, tokens - (job.tokens - job.drafts))
-        promised, start = sequence.promised_samples, sequence.reach_tokens
+        promised = sequence.promised_samples
         actions.schedule_tokens(ledger, sequence, tokens, drafts)
         row = Scheduled(
             job.entry.name,
             job.entry.branch(sequence),
             tokens,
             drafts,
-            start,
+            ledger.first_scheduled(sequence),
             sequence.promised_samples > promised,
             not job.decode,
         )

@@ -71,7 +71,6 @@ class Transitions:
         entry.kept_a_token = False
         for sequence in record.members:
             self.batch.explicit[sequence] = None
-            self.changes.replaced[sequence] = None
         self.live.run(entry)
         if self.adapter.tenants is not None and not entry.started:
             self.adapter.tell("admitted", entry.tenant, record.prompt, ledger.steps)
@@ -79,15 +78,13 @@ class Transitions:
 
     def grow(self, job: SequenceDemand) -> None:
         """Gives the job's sequence its blocks."""
-        ledger, sequence, replaced = self.ledger, job.sequence, self.changes.replaced
+        ledger, sequence = self.ledger, job.sequence
         if ledger.resting:
             self.cache.free_up(job.blocks)
         if job.shared:
             actions.rejoin(ledger, sequence, job.shared)
-            replaced[sequence] = None
         if job.copy:
             actions.copy_on_write(ledger, sequence)
-            replaced[sequence] = None
         if job.slots > sequence.slot_tokens:
             actions.append_slots(ledger, sequence, job.slots - sequence.slot_tokens)
 
@@ -97,7 +94,6 @@ class Transitions:
         entry.sheltered = False
         for sequence in members:
             self.batch.explicit.pop(sequence, None)
-            self.changes.replaced.pop(sequence, None)
 
     def end(self, entry: Entry, action: Callable[..., object] = actions.finish) -> None:
         """The request ends, by `finish` or by `abort`, and nothing of it is kept."""

@@ -45,6 +45,7 @@ def fork(ledger: Ledger, parent: Sequence, tokens: Number) -> Sequence:
     child.reach_tokens = parent.reach_tokens
     child.slot_tokens = parent.reach_tokens
     child.known_tokens = parent.known_tokens + tokens
+    ledger.send_whole(child)
     return child
 
 

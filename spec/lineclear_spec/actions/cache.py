@@ -76,6 +76,7 @@ def admit_cached(ledger: Ledger, request: Request, shared: Number) -> None:
     ledger.require(blocks <= ledger.gpu.free, "the GPU has a free block for every block needed")
     # EFFECT
     ledger.move(request, "admit")
+    ledger.send_tables(request)
     ledger.share_cached(leader, shared)
     ledger.take_blocks(leader, blocks)
     leader.reach_tokens = shared

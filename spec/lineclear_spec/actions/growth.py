@@ -31,6 +31,7 @@ def admit(ledger: Ledger, request: Request) -> None:
     )
     # EFFECT
     ledger.move(request, "admit")
+    ledger.send_tables(request)
     ledger.take_blocks(leader, ledger.need(leader.known_tokens))
     leader.slot_tokens = leader.known_tokens
 
@@ -67,5 +68,6 @@ def copy_on_write(ledger: Ledger, sequence: Sequence) -> None:
     # EFFECT
     number = ledger.decide(COPY_BLOCK, sequence.request)
     ledger.replace_entry(sequence, index)
+    ledger.send_whole(sequence)
     ledger.note_twin(number, sequence, index)
     ledger.order(number, ledger.barrier)

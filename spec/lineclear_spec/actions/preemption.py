@@ -58,6 +58,7 @@ def swap_in(ledger: Ledger, request: Request) -> None:
     request.copy = number
     request.moved = number
     ledger.move(request, "swap_in")
+    ledger.send_tables(request)
 
 
 @action("recompute")

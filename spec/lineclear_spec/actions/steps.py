@@ -106,6 +106,7 @@ def issue_step(ledger: Ledger) -> None:
     ledger.give_each_one(due)
     number = ledger.decide(FORWARD, None)
     ledger.order(number, ledger.barrier)
+    ledger.send()
     ledger.advance(number)
     ledger.step_tokens = 0
     ledger.step_sequences = 0

@@ -12,6 +12,7 @@ from lineclear_spec.logic import any_of, both, implies, negate
 
 __all__ = [
     "CONTRACTS",
+    "QUEUED",
     "Contract",
     "Part",
     "attained",
@@ -19,6 +20,7 @@ __all__ = [
     "grant_of",
     "in_pool",
     "invariant",
+    "queued",
     "same",
 ]
 
@@ -105,6 +107,40 @@ def same(
             where(x), both(*[getattr(new, f)(x) == getattr(old, f)(x) for f in fields])
         ),
     )
+
+
+#: Fields that say which entries wait to be sent.
+QUEUED = ("sent_place", "queued_length")
+
+
+def queued(old: Any, new: Any) -> list[Part]:
+    """Of each table that was sent, or waits to be, as far as it went: so does what is appended, behind it."""
+
+    def heard(q: Any) -> Any:
+        return both(old.heard(q), old.queued_length(q) == old.length(q))
+
+    return [
+        (
+            "queued_length",
+            ("sequence",),
+            lambda q: implies(heard(q), new.queued_length(q) == new.length(q)),
+        ),
+        (
+            "queued",
+            ("sequence", "index"),
+            lambda q, i: implies(
+                both(heard(q), within(old.length(q), i, new.length(q))),
+                new.sent_place(q, i) == new.place(new.table(q, i)),
+            ),
+        ),
+        (
+            "sent",
+            ("sequence", "index"),
+            lambda q, i: implies(
+                i < old.queued_length(q), new.sent_place(q, i) == old.sent_place(q, i)
+            ),
+        ),
+    ]
 
 
 def in_pool(v: Any, tier: int, p: Any) -> Any:

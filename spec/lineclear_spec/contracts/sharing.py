@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.contracts.contract import contract, same
+from lineclear_spec.contracts.contract import QUEUED, contract, queued, same
 from lineclear_spec.invariants import holds, within
 from lineclear_spec.logic import both, implies, negate
 
@@ -21,7 +21,7 @@ def listed(v: Any, name: Any) -> Any:
 contract(
     "share_table",
     lambda v, parent, child, n: n,
-    lambda parent, child, n: ("ref", "holder", "table", "length", "index", "rank", "kv"),
+    lambda parent, child, n: ("ref", "holder", "table", "length", "index", "rank", "kv", *QUEUED),
     lambda v, count, parent, child, n: [
         ("count", (), lambda: both(0 <= count, count <= v.length(parent))),
         ("empty", (), lambda: v.length(child) == 0),
@@ -29,6 +29,7 @@ contract(
         ("group", (), lambda: v.request(parent) == v.request(child)),
     ],
     lambda old, new, k, parent, child, n: [
+        *queued(old, new),
         same("frame_kv", "sequence", old, new, ("kv",), lambda x: x != child),
         (
             "kv",
@@ -73,7 +74,7 @@ contract(
 contract(
     "share_cached",
     lambda v, q, tokens: v.need(tokens),
-    lambda q, tokens: ("ref", "holder", "table", "length", "index", "rank", "kv"),
+    lambda q, tokens: ("ref", "holder", "table", "length", "index", "rank", "kv", *QUEUED),
     lambda v, count, q, tokens: [
         ("tokens", (), lambda: 0 <= tokens),
         ("empty", (), lambda: v.length(q) == 0),
@@ -89,6 +90,7 @@ contract(
         ),
     ],
     lambda old, new, k, q, tokens: [
+        *queued(old, new),
         ("kv", (), lambda: new.kv(q) == tokens),
         same("frame_kv", "sequence", old, new, ("kv",), lambda x: x != q),
         ("length", (), lambda: new.length(q) == k),

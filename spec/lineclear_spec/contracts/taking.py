@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.contracts.contract import Part, attained, contract, in_pool, same
+from lineclear_spec.contracts.contract import (
+    QUEUED,
+    Part,
+    attained,
+    contract,
+    in_pool,
+    queued,
+    same,
+)
 from lineclear_spec.invariants import GPU, is_free, present, within
 from lineclear_spec.logic import any_of, both, implies, negate
 
@@ -83,7 +91,7 @@ def entries_kept(old: Any, new: Any) -> Part:
 contract(
     "take_blocks",
     lambda v, q, n: n,
-    lambda q, n: TAKING,
+    lambda q, n: (*TAKING, *QUEUED),
     lambda v, count, q, n: [
         ("count", (), lambda: both(0 <= count, count <= v.free(GPU))),
         *clock_sane(v),
@@ -113,13 +121,14 @@ contract(
         ("counted", (), lambda: new.blocks(old.request(q)) == old.blocks(old.request(q)) + k),
         same("others", "request", old, new, ("blocks",), lambda r: r != old.request(q)),
         *granted(old, new),
+        *queued(old, new),
     ],
 )
 
 contract(
     "give_each_one",
     lambda v, due: due.size,
-    lambda due: TAKING,
+    lambda due: (*TAKING, *QUEUED),
     lambda v, count, due: [
         ("count", (), lambda: both(0 <= count, count <= v.free(GPU))),
         (
@@ -160,6 +169,7 @@ contract(
             ),
         ),
         *granted(old, new),
+        *queued(old, new),
     ],
 )
 

@@ -166,6 +166,14 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
             tuple(f for f in REQUEST if f != "blocks"),
             lambda r: old.phase(r) == old.phase(r),
         ),
+        (
+            "sent",
+            ("sequence",),
+            lambda q: both(
+                negate(new.whole(q)),
+                implies(new.runs(q), both(new.heard(q), new.sent_length(q) == new.length(q))),
+            ),
+        ),
         *waits(old, new, lambda: new.barrier, old.barrier),
         clocks(old, new, "barrier", "issued", "carried", "steps", "step_tokens", "step_sequences"),
         operations(old, new),

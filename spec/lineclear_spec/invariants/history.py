@@ -135,19 +135,6 @@ declare_kv(
         lambda v, n, p, k: [(v.slot_written(n, p, k),)],
     ),
     (
-        "written_place",
-        ("operation", "place", "kv_slot"),
-        lambda v, n, p, k: implies(
-            v.slot_written(n, p, k),
-            both(
-                v.row_place(n, v.writer(n, p), v.written_as(n, p)) == p,
-                v.block_of(position_at(v, n, p, k)) == v.written_as(n, p),
-                v.slot_of(position_at(v, n, p, k)) == k,
-            ),
-        ),
-        lambda v, n, p, k: [(v.slot_written(n, p, k),)],
-    ),
-    (
         "written_content",
         ("operation", "place", "kv_slot"),
         lambda v, n, p, k: implies(
@@ -200,6 +187,28 @@ declare_kv(
             v.takes(n, q), both(1 <= n, n <= v.issued, v.is_forward(n), v.row_relies(n, q) >= 0)
         ),
         lambda v, n, q: [(v.takes(n, q),)],
+    ),
+    (
+        "sent",
+        ("operation", "sequence", "position"),
+        lambda v, n, q, i: implies(
+            both(v.takes(n, q), within(0, i, v.row_last(n, q))),
+            v.block_of(i) < v.row_length(n, q),
+        ),
+        lambda v, n, q, i: [(v.takes(n, q), v.block_of(i))],
+    ),
+    (
+        "written",
+        ("operation", "place", "kv_slot"),
+        lambda v, n, p, k: implies(
+            v.slot_written(n, p, k),
+            both(
+                v.row_place(n, v.writer(n, p), v.written_as(n, p)) == p,
+                v.block_of(position_at(v, n, p, k)) == v.written_as(n, p),
+                v.slot_of(position_at(v, n, p, k)) == k,
+            ),
+        ),
+        lambda v, n, p, k: [(v.slot_written(n, p, k),)],
     ),
     (
         "touches",

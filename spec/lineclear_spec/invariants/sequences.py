@@ -6,6 +6,8 @@ Guarantees: nothing by itself; every clause is proved of every action.
 
 from __future__ import annotations
 
+from typing import Any
+
 from lineclear_spec.invariants.clause import (
     CPU,
     GPU,
@@ -202,6 +204,34 @@ declare(
                 i < v.length(q),
             ),
             v.ref(v.table(q, i)) == 1,
+        ),
+    ),
+)
+
+
+def sent_in_parts(v: Any, q: Any) -> Any:
+    """Whether the sequence runs and the plan of the next step does not name its whole table."""
+    return both(v.runs(q), negate(v.whole(q)))
+
+
+declare(
+    "sent",
+    "boundary",
+    "who reads plans has the table of every running sequence, once what waits for the plan of the next step is "
+    "appended, or that plan names the whole table",
+    (
+        "length",
+        ("sequence",),
+        lambda v, q: implies(
+            sent_in_parts(v, q), both(v.heard(q), v.queued_length(q) == v.length(q))
+        ),
+    ),
+    (
+        "entries",
+        ("sequence", "index"),
+        lambda v, q, i: implies(
+            both(sent_in_parts(v, q), within(0, i, v.length(q))),
+            v.sent_place(q, i) == v.place(v.table(q, i)),
         ),
     ),
 )

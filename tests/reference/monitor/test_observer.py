@@ -72,6 +72,21 @@ def test_kv_that_a_recompute_gave_up_is_gone() -> None:
     broken("frontier", world.observer.check)
 
 
+@pytest.mark.parametrize("lost", ["grown", "whole"])
+def test_a_table_that_no_plan_sends_is_noticed(lost: str) -> None:
+    world = World()
+    child = world.request.members[1]
+    world.do("append_slots", child, 1)
+    world.do("schedule_tokens", child, 1, 0)
+    if lost == "grown":  # the copy on write was sent whole, and what comes after it is not
+        world.do("issue_step")
+        world.do("settle_step")
+        world.do("append_slots", world.leader, 3)
+        world.do("schedule_tokens", world.leader, 1, 0)
+    getattr(world.ledger, lost).clear()
+    broken("sent", lambda: world.do("issue_step"))
+
+
 def test_drafts_without_a_promise_are_noticed() -> None:
     world = World()
     world.leader.drafts = 1

@@ -26,7 +26,7 @@ from lineclear_spec.records import Broken, Refused
 from lineclear_spec.snapshot import ConcreteView
 from lineclear_spec.worlds import Bounds, Step
 
-__all__ = ["Walk", "broken", "directed", "step_of"]
+__all__ = ["OFTEN", "RARE", "Walk", "broken", "directed", "step_of"]
 
 #: Actions that end what a walk is about, and those that bring it further.
 RARE = ("reject", "abort", "finish", "prune", "retire", "recompute", "discard_swapped")
