@@ -96,13 +96,16 @@ class Config:
         max_waiting_tokens: tokens of requests in the queue beyond which one is rejected, or None: the
             prompt and n * max_tokens of each that waits or is swapped out.
         depth: steps that may be in flight, 1 or 2.
-        bypass: how many requests may pass one that does not fit; 0 is strict order.
+        bypass: how many requests may pass one that does not enter; 0 is strict order.
         swapped_first: whether every swapped request goes before any waiting one (lesson's order).
         pause_after_preemption: admit no request in a step that preempted for growth.
         swap_token_cost: auto: relative cost to move one token out and in again.
         recompute_token_cost: auto: relative cost to compute one token again.
         prefix_caching: whether requests share the blocks of tokens that they begin with: off, prompt (of
             prompts alone) or all (of outputs too).
+        wait_for_prefix: whether a request that fits waits while one that runs before it computes the
+            first block that it would not find, so that no block is computed twice; `bypass` says how
+            many others may enter meanwhile. It needs prefix caching.
         rules: how a step is built: lineclear's own way, as vllm_v0, vllm_v0_chunked or nano_vllm
             do, which lack rules that progress needs, or as module:Class does.
     """
@@ -134,6 +137,7 @@ class Config:
     swap_token_cost: float = 0.16
     recompute_token_cost: float = 1.0
     prefix_caching: str = "off"
+    wait_for_prefix: bool = False
     rules: str = "lineclear"
 
     def __post_init__(self) -> None:
@@ -168,6 +172,7 @@ class Config:
             "enable_chunked_recompute",
             "swapped_first",
             "pause_after_preemption",
+            "wait_for_prefix",
         ):
             value = getattr(self, name)
             if not isinstance(value, bool):
@@ -211,6 +216,10 @@ class Config:
         for name, wanted in needs.items():
             if getattr(self, name) != wanted:
                 raise ConfigError(f"rules {self.rules} go with {name} = {wanted!r} only")
+        if self.wait_for_prefix and self.prefix_caching == "off":
+            raise ConfigError(
+                "wait_for_prefix goes with prefix_caching prompt or all only: without it nothing is found"
+            )
         decodes = self.max_num_seqs * (1 + self.num_lookahead_slots)
         if self.max_num_batched_tokens < decodes:
             raise ConfigError(

@@ -70,4 +70,25 @@ EDITS: dict[str, tuple[Any, str, str, str]] = {
     "one that was admitted computes drafts": (
         Step, "_enter", "drafts = entry.record.phase == Phase.SWAPPED", "drafts = True",
     ),
+    "nothing is waited for": (
+        Step, "_awaits", "if not self.config.wait_for_prefix or", "if True or",
+    ),
+    "what one behind it computes is waited for": (
+        Step, "_awaits", "behind(self.live.of[other.request].rank, entry.rank)", "True",
+    ),
+    "one that waits for a prefix enters when it may be passed": (
+        Step, "_admit_all", "if fits and not awaits:", "if fits and (not awaits or most > len(passed)):",
+    ),
+    "one that waits for a prefix is not passed": (
+        Step, "_admit_all", "elif len(passed) < most:", "elif len(passed) < most and not awaits:",
+    ),
+    "any block of one before it is waited for": (
+        PrefixCache, "computing", "other.words[index : index + 1] == word", "len(other.words) > index",
+    ),
+    "the last block of a prompt, which is computed again, is waited for": (
+        PrefixCache, "computing", "or end >= sequence.known_tokens", "",
+    ),
+    "why the head waits is not said": (
+        Step, "_admit_all", 'self.admission_blocked_by = "prefix"', "pass",
+    ),
 }  # fmt: skip

@@ -25,6 +25,7 @@ def begin_alike(bounds: SearchBounds, seed: int) -> SearchBounds:
     if draw.random() < 0.7:
         config = replace(config, preemption_mode="recompute")
     shapes = tuple([replace(shape, family=draw.choice(FAMILIES)) for shape in bounds.shapes])
+    config = replace(config, wait_for_prefix=draw.random() < 0.5)
     return replace(bounds, name=f"{bounds.name}, shared", config=config, shapes=shapes)
 
 

@@ -55,7 +55,9 @@ LIMITS: Mapping[str, str] = MappingProxyType(
         "displaced": "a step that displaced admits the head alone",
         "prefill_first": "nothing is admitted while a prompt that runs lacks tokens of its share, and no request "
         "of several sequences while one could use more",
-        "head of the line": "nothing passes a request that does not fit, more often than bypass says",
+        "head of the line": "nothing passes a request that does not enter, more often than bypass says",
+        "prefix": "a request that fits waits, if that is asked for, while one that runs before it computes the "
+        "first block that it would not find",
         "watermark": "admission leaves blocks free while anything runs",
         "capacity": "if that is asked for, all that run fit together with the most that each may need",
         "open copy": "a request whose copy is open does not enter",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import takewhile
+from itertools import chain, takewhile
 
 from lineclear.config import Config
 from lineclear.kv_events import CacheEvent, Cleared, Removed, Stored
@@ -100,6 +100,26 @@ class PrefixCache:
         cached, held = self.ledger.cached, self.held
         found = [cached[word] for word in sequence.words[: self.hits(sequence)]]
         return sum([block.ref > 0 or block.name in held for block in found])
+
+    def computing(self, sequence: Branch) -> Iterator[Branch]:
+        """Running sequences that compute the first block that a waiting one would not find, and publish it.
+
+        Each of them advances in every step that admits: such a step gives a running prompt its share.
+        """
+        size, index = self.size, self.hits(sequence)
+        word = sequence.words[index : index + 1]
+        end = (index + 1) * size
+        if not word or end >= sequence.known_tokens:
+            return
+        for other in chain(self.pending, *self.filling.values()):
+            request = other.request
+            if (
+                other.words[index : index + 1] == word
+                and request.phase == Phase.RUNNING
+                and self.ledger.computed(other) < end
+                and (self.outputs or end <= request.prompt)
+            ):
+                yield other
 
     def enter(self, record: Record, *, count: bool) -> None:
         """A waiting request is admitted, with the blocks that can be found; what lacks is evicted.
