@@ -47,6 +47,7 @@ POLICIES = (
 VICTIMS = ("last", "lowest_priority", "longest", "newest")
 MODES = ("swap", "recompute", "by_length", "auto", "groups")
 CACHING = ("off", "prompt", "all")
+EVICTION = ("lru", "lfu", "lfu_aging")
 CAPACITY = ("max_utilization", "guaranteed_no_evict")
 
 
@@ -103,6 +104,8 @@ class Config:
         recompute_token_cost: auto: relative cost to compute one token again.
         prefix_caching: whether requests share the blocks of tokens that they begin with: off, prompt (of
             prompts alone) or all (of outputs too).
+        prefix_eviction: which blocks are evicted first that no request has: lru, those unused longest; lfu,
+            those found least often; lfu_aging, the same, but what was found long ago counts less.
         wait_for_prefix: whether a request that fits waits while one that runs before it computes the
             first block that it would not find, so that no block is computed twice; `bypass` says how
             many others may enter meanwhile. It needs prefix caching.
@@ -137,6 +140,7 @@ class Config:
     swap_token_cost: float = 0.16
     recompute_token_cost: float = 1.0
     prefix_caching: str = "off"
+    prefix_eviction: str = "lru"
     wait_for_prefix: bool = False
     rules: str = "lineclear"
 
@@ -202,6 +206,7 @@ class Config:
             ("preemption_mode", MODES),
             ("victim", VICTIMS),
             ("prefix_caching", CACHING),
+            ("prefix_eviction", EVICTION),
             ("capacity_policy", CAPACITY),
         ):
             if getattr(self, name) not in known:
