@@ -93,10 +93,10 @@ def traces(folder: Path) -> Iterator[str]:
 
 def draw(curves: dict[str, dict[str, list[float]]]) -> None:
     """Hit rates by the size of the pool, one part for each trace."""
-    import matplotlib  # noqa: PLC0415
+    import matplotlib
 
     matplotlib.use("agg")
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 3.6))
     for axis, (name, rates) in zip(figure.subplots(1, len(curves)), curves.items(), strict=True):
