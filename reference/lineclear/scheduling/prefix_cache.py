@@ -259,18 +259,17 @@ class PrefixCache:
         self.ledger.name_each(sequences, names)
         if not self.outputs:
             return
-        settled, size, pending, filling = (
-            self.ledger.settled,
-            self.size,
-            self.pending,
-            self.filling,
-        )
+        size, pending, filling = self.size, self.pending, self.filling
+        following = self.ledger.settled + 1
+        soon = filling[following].append
         for sequence, index in zip(sequences, blocks, strict=True):
             computed = (index + 1) * size - sequence.offset  # by this commit, if it stays steady
-            if sequence.steady and computed > settled and sequence not in pending:
-                filling[computed].append(sequence)
-            else:
+            if not sequence.steady or computed < following or sequence in pending:
                 self._watch_late(sequence, index)
+            elif computed == following:
+                soon(sequence)
+            else:
+                filling[computed].append(sequence)
 
     def _watch_late(self, sequence: Branch, known: int) -> None:
         """The sequence has got names for entries from this one on."""
