@@ -82,11 +82,13 @@ def run(case: str, size: int, caching: str) -> float:
         end = clock()
         known += 1
         filled = np.flatnonzero(known % plain.BLOCK_SIZE == 0)
+        given = known[filled] // plain.BLOCK_SIZE - 1
+        ids, blocks, names = (
+            each.tolist() for each in (filled, given, 1 + filled * longest + given)
+        )
         naming = clock()
-        if caching == "all" and len(made.entries) == size and len(filled):
-            blocks = known[filled] // plain.BLOCK_SIZE - 1
-            names = (1 + filled * longest + blocks).tolist()
-            made.name_each(filled.tolist(), blocks.tolist(), names)
+        if caching == "all" and len(made.entries) == size and ids:
+            made.name_each(ids, blocks, names)
         named = clock()
         if decodes and (case == "staggered" or (not grew and len(made.entries) == live)):
             times.append(middle - start + end - again + named - naming)

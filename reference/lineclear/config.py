@@ -47,6 +47,7 @@ POLICIES = (
 VICTIMS = ("last", "lowest_priority", "longest", "newest")
 MODES = ("swap", "recompute", "by_length", "auto", "groups")
 CACHING = ("off", "prompt", "all")
+EVICTION = ("lru", "lfu", "lfu_aging")
 CAPACITY = ("max_utilization", "guaranteed_no_evict")
 
 
@@ -96,13 +97,18 @@ class Config:
         max_waiting_tokens: tokens of requests in the queue beyond which one is rejected, or None: the
             prompt and n * max_tokens of each that waits or is swapped out.
         depth: steps that may be in flight, 1 or 2.
-        bypass: how many requests may pass one that does not fit; 0 is strict order.
+        bypass: how many requests may pass one that does not enter; 0 is strict order.
         swapped_first: whether every swapped request goes before any waiting one (lesson's order).
         pause_after_preemption: admit no request in a step that preempted for growth.
         swap_token_cost: auto: relative cost to move one token out and in again.
         recompute_token_cost: auto: relative cost to compute one token again.
         prefix_caching: whether requests share the blocks of tokens that they begin with: off, prompt (of
             prompts alone) or all (of outputs too).
+        prefix_eviction: which blocks are evicted first that no request has: lru, those unused longest; lfu,
+            those found least often; lfu_aging, the same, but what was found long ago counts less.
+        wait_for_prefix: whether a request that fits waits while one that runs before it computes the
+            first block that it would not find, so that no block is computed twice; `bypass` says how
+            many others may enter meanwhile. It needs prefix caching.
         rules: how a step is built: lineclear's own way, as vllm_v0, vllm_v0_chunked or nano_vllm
             do, which lack rules that progress needs, or as module:Class does.
     """
@@ -134,6 +140,8 @@ class Config:
     swap_token_cost: float = 0.16
     recompute_token_cost: float = 1.0
     prefix_caching: str = "off"
+    prefix_eviction: str = "lru"
+    wait_for_prefix: bool = False
     rules: str = "lineclear"
 
     def __post_init__(self) -> None:
@@ -168,6 +176,7 @@ class Config:
             "enable_chunked_recompute",
             "swapped_first",
             "pause_after_preemption",
+            "wait_for_prefix",
         ):
             value = getattr(self, name)
             if not isinstance(value, bool):
@@ -197,6 +206,7 @@ class Config:
             ("preemption_mode", MODES),
             ("victim", VICTIMS),
             ("prefix_caching", CACHING),
+            ("prefix_eviction", EVICTION),
             ("capacity_policy", CAPACITY),
         ):
             if getattr(self, name) not in known:
@@ -211,6 +221,10 @@ class Config:
         for name, wanted in needs.items():
             if getattr(self, name) != wanted:
                 raise ConfigError(f"rules {self.rules} go with {name} = {wanted!r} only")
+        if self.wait_for_prefix and self.prefix_caching == "off":
+            raise ConfigError(
+                "wait_for_prefix goes with prefix_caching prompt or all only: without it nothing is found"
+            )
         decodes = self.max_num_seqs * (1 + self.num_lookahead_slots)
         if self.max_num_batched_tokens < decodes:
             raise ConfigError(

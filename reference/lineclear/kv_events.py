@@ -8,11 +8,10 @@ has a hash.
 from __future__ import annotations
 
 import json
-from array import array
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple
 
-from lineclear.prefix_names import PrefixNames
+from lineclear.prefix_names import PrefixNames, unpacked
 
 __all__ = ["CacheEvent", "CacheMirror", "Cleared", "KVEventLog", "Removed", "Stored", "written"]
 
@@ -107,17 +106,17 @@ class KVEventLog:
 
     def _stored(self, event: Stored) -> dict[str, Any]:
         """Tokens, and what else the first block of a sequence depends on."""
-        tokens: array[int] = array("q")
+        tokens: list[int] = []
         extra: list[Any] = []
         for name in event.names:
-            _, content, key = self.meanings[name]
-            tokens.frombytes(content)
-            extra.append(None if key is None else self.keys(key))
+            _, content, *key = self.meanings[name]
+            tokens += unpacked(content, self.block_size)
+            extra.append(self.keys(key[0]) if key else None)
         return {
             "type": "BlockStored",
             "block_hashes": list(event.names),
             "parent_block_hash": event.parent or None,
-            "token_ids": tokens.tolist(),
+            "token_ids": tokens,
             "block_size": self.block_size,
             "lora_id": None,
             "medium": "GPU",

@@ -10,16 +10,36 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Container, Hashable, Iterable, Sequence
-from itertools import chain, repeat
+from itertools import chain, islice
 
-__all__ = ["PrefixNames"]
+__all__ = ["PrefixNames", "unpacked"]
 
 #: Names that are kept beside those in use before the others are looked for.
 SPARE = 1024
 #: The name before the first block.
 ROOT = 0
-#: What a name stands for: the name before it, its tokens as 64-bit numbers, and what else it depends on.
-Meaning = tuple[int, bytes, Hashable]
+#: What a name stands for: the name before it, its tokens as `packed` has them, and what else it depends on if
+#: that is not None.
+Meaning = tuple[int, bytes] | tuple[int, bytes, Hashable]
+
+
+def packed(tokens: Sequence[int], size: int) -> Sequence[bytes]:
+    """The tokens of each full block: 32-bit numbers, or 64-bit ones if one of them needs that."""
+    count = len(tokens) // size
+    used = tokens if len(tokens) == count * size else tokens[: count * size]
+    try:
+        content = struct.pack(f"{count * size}i", *used)
+    except struct.error:
+        blocks = [used[at : at + size] for at in range(0, len(used), size)]
+        if count > 1:
+            return [part for block in blocks for part in packed(block, size)]
+        return [struct.pack(f"{size}q", *used)]
+    return struct.unpack(f"{4 * size}s" * count, content)
+
+
+def unpacked(content: bytes, size: int) -> list[int]:
+    """The tokens of a block."""
+    return list(struct.unpack(f"{size}{'i' if len(content) == 4 * size else 'q'}", content))
 
 
 class PrefixNames:
@@ -62,22 +82,21 @@ class PrefixNames:
                 weights; part of the first block's name, and so of all. Equal as Python compares: 1 and True are
                 one salt.
         """
-        count = len(tokens) // self.block_size
-        content = struct.pack(f"{count * self.block_size}q", *tokens[: count * self.block_size])
-        parts = struct.unpack(f"{8 * self.block_size}s" * count, content)
+        parts = packed(tokens, self.block_size)
         name = before[-1] if before else ROOT
         if name:
             extra = None  # it is part of the name before
         found: list[int] = []
         look_up, add = self.names.get, found.append
         for part in parts:
-            known = look_up((name, part, extra))
+            known = look_up((name, part) if extra is None else (name, part, extra))
             if known is None:
                 break
             name, extra = known, None
             add(name)
-        self.others.update(found)
-        if len(found) < count:
+        if found:
+            self.others.update(found)
+        if len(found) < len(parts):
             found += self._give(name, parts[len(found) :], extra)
         return tuple(found)
 
@@ -85,8 +104,9 @@ class PrefixNames:
         """New names for blocks behind a name. What follows a new name has none, so nothing is looked up."""
         given = list(range(self.made + 1, self.made + 1 + len(parts)))
         self.made += len(parts)
-        before, extras = chain((name,), given), chain((extra,), repeat(None))
-        meant: Iterable[Meaning] = zip(before, parts, extras, strict=False)
+        meant: Iterable[Meaning] = zip(chain((name,), given), parts, strict=False)
+        if extra is not None:
+            meant = chain([(name, parts[0], extra)], islice(meant, 1, None))
         if self.meanings is not None:
             meant = list(meant)
             self.meanings.update(zip(given, meant, strict=True))

@@ -41,7 +41,8 @@ from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.naming import all_to_name, check_next, next_to_name
 from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
-from lineclear.scheduling.prefix_cache import EvictionOrder, PrefixCache
+from lineclear.scheduling.eviction import EvictionKey
+from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.scheduling.readings import Readings
 from lineclear.scheduling.receiver import Receiver
 from lineclear.scheduling.step import Step, StepParts
@@ -66,7 +67,8 @@ class Scheduler(Readings):
         clock: seconds, stamped on plans and results, used for nothing else; None stamps nothing.
         journal: called with every action and its arguments, and must not raise; a ring of the last 4,096 if None.
         step_factory: how a step is built; the class that `config.rules` names if None.
-        eviction: which blocks of the prefix cache are evicted first; those unused longest if None.
+        eviction: the key by which blocks of the prefix cache are evicted; see `scheduling/eviction.py`. That of
+            `config.prefix_eviction` if None.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class Scheduler(Readings):
         clock: Callable[[], float] | None = None,
         journal: Journal | None = None,
         step_factory: type[Step] | None = None,
-        eviction: EvictionOrder | None = None,
+        eviction: EvictionKey | None = None,
     ) -> None:
         """Nothing is live and nothing is in flight."""
         config = self.config = config or Config()

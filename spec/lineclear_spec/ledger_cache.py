@@ -153,7 +153,9 @@ class CachedBlocks(Kernel):
 
     def rest(self, blocks: Iterable[Block]) -> None:
         """These blocks rest from now on."""
-        self.resting.update(dict.fromkeys(blocks))
+        resting = self.resting
+        for block in blocks:  # an OrderedDict takes twice as long to update
+            resting[block] = None
 
     def wake(self, blocks: Iterable[Block]) -> None:
         """These blocks rest no more."""

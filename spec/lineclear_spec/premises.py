@@ -128,6 +128,13 @@ PREMISES: dict[str, Premise] = {
             "quantum since",
         ),
         Premise(
+            "F14",
+            "the head of the queue waits for nothing but the blocks, seats and tokens that it lacks",
+            "guard",
+            "off with `wait_for_prefix`: then it also waits while a request that runs before it in the order "
+            "computes a block that both have a name for",
+        ),
+        Premise(
             "W",
             "the order has no infinite descending chain: there is no endless series of arrivals each "
             "of which comes before the one before it",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lineclear.prefix_names import SPARE, PrefixNames
+from lineclear.prefix_names import SPARE, PrefixNames, unpacked
 
 TOKENS = st.lists(st.integers(0, 2), max_size=12)
 
@@ -44,6 +44,28 @@ def test_tokens_are_compared_not_their_hashes() -> None:
     tokens = [hash(-1), -1, -2]  # Python gives -1 and -2 the same hash
     assert hash(-1) == hash(-2)
     assert len({names.of([token])[0] for token in tokens}) == 2
+
+
+@given(
+    st.lists(st.sampled_from([0, -1, 5, 2**31 - 1, 2**31, -(2**40), 2**62]), max_size=9),
+    st.lists(st.sampled_from([0, -1, 5, 2**31 - 1, 2**31, -(2**40), 2**62]), max_size=9),
+    st.integers(1, 3),
+)
+def test_a_token_that_needs_64_bits_changes_no_other_block(
+    first: list[int], second: list[int], size: int
+) -> None:
+    """Whatever else is named in one call, a block has the name that it has alone."""
+    names = PrefixNames(size, meanings=True)
+    whole = names.of(first)
+    begun: tuple[int, ...] = ()
+    for at in range(0, len(first) - size + 1, size):
+        begun += names.of(first[at : at + size], begun)
+    assert begun == whole
+    for k, (mine, other) in enumerate(zip(whole, names.of(second), strict=False)):
+        assert (mine == other) == (first[: (k + 1) * size] == second[: (k + 1) * size])
+    assert names.meanings is not None
+    contents = [unpacked(names.meanings[name][1], size) for name in whole]
+    assert sum(contents, []) == first[: len(whole) * size]
 
 
 def test_memory_is_bounded_by_what_is_used_or_found() -> None:

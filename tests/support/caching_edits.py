@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lineclear.scheduling.eviction import KeyedOrder
 from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.scheduling.room import Room
 from lineclear.scheduling.step import Step
@@ -37,8 +38,7 @@ EDITS: dict[str, tuple[Any, str, str, str]] = {
         "return len(found)",
     ),
     "the newest block at rest is evicted first": (
-        PrefixCache, "_in_order", "        if self.eviction is None:\n            return resting",
-        "        if self.eviction is None:\n            return list(reversed(resting))",
+        PrefixCache, "_chosen", "for block in resting if", "for block in reversed(resting) if",
     ),
     "a block more than is lacking is evicted": (
         PrefixCache, "free_up", "lacking = count - ledger.gpu.free", "lacking = count - ledger.gpu.free + 1",
@@ -69,5 +69,44 @@ EDITS: dict[str, tuple[Any, str, str, str]] = {
     ),
     "one that was admitted computes drafts": (
         Step, "_enter", "drafts = entry.record.phase == Phase.SWAPPED", "drafts = True",
+    ),
+    "the block with the greatest key is evicted first": (
+        KeyedOrder, "_file", "key = self.key(", "key = -self.key(",
+    ),
+    "what is found is not counted": (
+        KeyedOrder, "wake", "self.found[name] += 1", "pass",
+    ),
+    "a block that was found keeps its key": (
+        KeyedOrder, "wake", "self.filed.pop(name, None)", "pass",
+    ),
+    "no block grows older": (
+        KeyedOrder, "take", "self.age = key", "pass",
+    ),
+    "a block that is computed anew counts as found before": (
+        KeyedOrder, "forget", "self.found.pop(name, None)", "pass",
+    ),
+    "the beginning of a table is evicted before its end": (
+        KeyedOrder, "_file", "for name in reversed(fresh):", "for name in fresh:",
+    ),
+    "nothing is waited for": (
+        Step, "_awaits", "if not self.config.wait_for_prefix or", "if True or",
+    ),
+    "what one behind it computes is waited for": (
+        Step, "_awaits", "behind(self.live.of[other.request].rank, entry.rank)", "True",
+    ),
+    "one that waits for a prefix enters when it may be passed": (
+        Step, "_admit_all", "if fits and not awaits:", "if fits and (not awaits or most > len(passed)):",
+    ),
+    "one that waits for a prefix is not passed": (
+        Step, "_admit_all", "elif len(passed) < most:", "elif len(passed) < most and not awaits:",
+    ),
+    "any block of one before it is waited for": (
+        PrefixCache, "computing", "other.words[index : index + 1] == word", "len(other.words) > index",
+    ),
+    "the last block of a prompt, which is computed again, is waited for": (
+        PrefixCache, "computing", "or end >= sequence.known_tokens", "",
+    ),
+    "why the head waits is not said": (
+        Step, "_admit_all", 'self.admission_blocked_by = "prefix"', "pass",
     ),
 }  # fmt: skip

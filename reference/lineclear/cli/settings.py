@@ -80,6 +80,12 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
         "off",
         "share the blocks of equal beginnings: off, prompt (of prompts) or all (of outputs too)",
     ),
+    "prefix_eviction": (str, "lru", "which cached blocks are evicted first: lru, lfu or lfu_aging"),
+    "wait_for_prefix": (
+        bool,
+        False,
+        "a request waits while one before it computes a block that it would share",
+    ),
     "rules": (str, "lineclear", "lineclear, vllm_v0, vllm_v0_chunked, nano_vllm, or module:Class"),
 }
 

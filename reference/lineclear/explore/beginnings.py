@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+from lineclear.config import EVICTION
 from lineclear.explore.bounds import SearchBounds
 from lineclear.explore.scripts import WalkScript
 
@@ -25,6 +26,9 @@ def begin_alike(bounds: SearchBounds, seed: int) -> SearchBounds:
     if draw.random() < 0.7:
         config = replace(config, preemption_mode="recompute")
     shapes = tuple([replace(shape, family=draw.choice(FAMILIES)) for shape in bounds.shapes])
+    config = replace(
+        config, wait_for_prefix=draw.random() < 0.5, prefix_eviction=draw.choice(EVICTION)
+    )
     return replace(bounds, name=f"{bounds.name}, shared", config=config, shapes=shapes)
 
 

@@ -107,7 +107,7 @@ def world_key(world: World) -> tuple[Any, ...]:
         scheduler.draining, len(scheduler.policy_failures), flights,
         shown_to_policy(world, live) if world.bounds.own else kept(world, live),
         misplaced(world, live),
-        tuple([block.name for block in ledger.resting]),
+        tuple([block.name for block in ledger.resting]), by_use(scheduler),
         tuple([(seat.get(s, gone), at) for s, at in scheduler.cache.pending.items()]),
         spoiled(world),
     )  # fmt: skip
@@ -117,6 +117,15 @@ def displaceable(entry: Any) -> bool:
     """Whether it may be displaced while it runs: all that the future asks of how it entered."""
     answer: bool = may_be_displaced(entry.sheltered, entry.kept_a_token)
     return answer
+
+
+def by_use(scheduler: Any) -> tuple[Any, ...]:
+    """What the order of eviction goes by: how often blocks were found, and the keys of those at rest."""
+    order = scheduler.cache.order
+    if order is None:
+        return ()
+    keys = sorted((name, entry[0] - order.age) for name, entry in order.filed.items())
+    return tuple(sorted(order.found.items())), tuple(keys)
 
 
 def misplaced(world: World, live: list[Any]) -> tuple[tuple[int, int, int], ...]:

@@ -50,6 +50,7 @@ SOMETIMES = (
     "a step only moves blocks",
     "a group is computed again and its branches rejoin",
     "a group of two sequences is swapped out",
+    "one that fits waits for a block that one before it computes",
 )
 
 
@@ -147,6 +148,8 @@ class Notes:
             seen.add(f"preempted by {mode}")
             if mode == "recompute" and scheduler.config.preemption_mode == "swap":
                 seen.add("swap fell back to recompute: the CPU pool is full")
+        if scheduler.admission_blocked_by == "prefix":
+            seen.add("one that fits waits for a block that one before it computes")
         if plan.step is None and plan.operations:
             seen.add("a step only moves blocks")
         for row in plan.scheduled_seq_groups.first:

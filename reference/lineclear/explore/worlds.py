@@ -1,8 +1,8 @@
 """The small worlds in which the scheduler is searched.
 
 Guarantees: together they hold both presets, every policy, every victim rule and every mode of
-preemption, prompts in chunks and whole, one and two steps in flight, groups, drafts, and every
-situation of `required`; the deep ones every combination of policy, victim, mode and chunks.
+preemption, prompts in chunks and whole, one and two steps in flight, groups, drafts, every policy with
+prefix caching, and every situation of `required`; the deep ones every combination of policy, victim, mode and chunks.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from lineclear_spec.situations import IN_STATES
 __all__ = [
     "OF_POLICIES",
     "SMALL",
+    "alike",
     "caching",
     "ci_worlds",
     "combinations",
@@ -225,7 +226,29 @@ def caching() -> list[SearchBounds]:
             (RequestShape(2, 2, 2, family=1), short),
             **calm,
         ),
+        SearchBounds(
+            "prompts begin alike and wait, one may pass",
+            small(**on, wait_for_prefix=True, bypass=1, max_num_seqs=3, num_gpu_blocks=4),
+            (RequestShape(3, 2, family=1), SHORT),
+            stops=False,
+        ),
     ]
+
+
+def alike(policy: str) -> SearchBounds:
+    """A policy where prompts begin alike, and one that fits waits for the block that another computes."""
+    bounds = of_policy(policy, "last", "recompute", chunked=True, live=live_of(policy))
+    config = replace(
+        bounds.config,
+        num_gpu_blocks=5,
+        max_num_batched_tokens=4,
+        prefix_caching="prompt",
+        wait_for_prefix=True,
+    )
+    prompts = zip(bounds.shapes, (3, 2, 2), strict=False)
+    shapes = tuple(replace(shape, prompt=prompt, most=2, family=1) for shape, prompt in prompts)
+    name = f"{policy}, prompts begin alike and wait"
+    return replace(bounds, name=name, config=config, shapes=shapes)
 
 
 #: For each policy, options that are small, and requests that it puts in another order than that of
@@ -325,7 +348,15 @@ def combinations() -> list[SearchBounds]:
 
 def ci_worlds() -> list[SearchBounds]:
     """The worlds that continuous integration searches."""
-    return [*grid(), *whole(), *victims(), *special(), *caching(), *policies()]
+    return [
+        *grid(),
+        *whole(),
+        *victims(),
+        *special(),
+        *caching(),
+        *policies(),
+        *map(alike, OF_POLICIES),
+    ]
 
 
 #: Worlds in which the environment does everything that it may, for the quickest check: aborts, stops,

@@ -22,7 +22,7 @@ from lineclear.oracle.books import (
     has_room,
     refuses,
 )
-from lineclear.oracle.cache import BlockNumbers
+from lineclear.oracle.cache import BlockNumbers, Uses, uses_of
 from lineclear.oracle.calls import committed, completed, sizes_of
 from lineclear.oracle.compare import compare, same
 from lineclear.oracle.orders import Orders, Uncopied
@@ -33,6 +33,7 @@ from lineclear.oracle.state import OracleSequence, OracleState, live_of, observe
 from lineclear.oracle.step import Expected
 from lineclear.oracle.step_judge import check_levels, counters_of, judge
 from lineclear.request import Accepted, Rejected, Request, Sampled, SampledError
+from lineclear.scheduling.eviction import EVICTION
 from lineclear_spec.lifecycle import Phase
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Oracle:
             return scheduler.add(request)
         if memory.live and not scheduler.foreign:
             refuses(scheduler, replace(request, request_id=next(iter(memory.live))))
-        state = observe(scheduler)
+        state = observe(scheduler, (), memory.uses)
         room = has_room(scheduler)
         answer = scheduler.add(request)
         check_answer(scheduler, request, answer, room)
@@ -105,7 +106,7 @@ class Oracle:
             Undone: a live request is not ended, or something else changed.
         """
         scheduler, memory = self.scheduler, self.memory
-        state = observe(scheduler)
+        state = observe(scheduler, (), memory.uses)
         answer = scheduler.abort(request_id)
         same("abort", f"abort of request {request_id!r}", answer, request_id in memory.live)
         if memory.live.pop(request_id, None) is not None:
@@ -127,7 +128,7 @@ class Oracle:
         """
         scheduler, memory = self.scheduler, self.memory
         done, bad = list(operations), list(failed)
-        state = observe(scheduler)
+        state = observe(scheduler, (), memory.uses)
         orders = self._orders(state)
         failed_requests = scheduler.complete(done, bad)
         if orders is None or (scheduler.policy_failures and not state.fcfs):
@@ -156,7 +157,7 @@ class Oracle:
         """
         scheduler, memory = self.scheduler, self.memory
         stops = list(stopped)
-        state = observe(scheduler)
+        state = observe(scheduler, (), memory.uses)
         counters = scheduler.counters
         before = counters.generated_tokens, sum(counters.finished.values())
         if plan.step in memory.issued:
@@ -216,7 +217,7 @@ class Oracle:
         if len(scheduler.flights) >= scheduler.config.depth or scheduler.asking:
             return scheduler.schedule()  # which it refuses
         memory.forget_shelters(scheduler)
-        state = observe(scheduler, memory.sheltered)
+        state = observe(scheduler, memory.sheltered, memory.uses)
         before = counters_of(scheduler)
         orders = None if why else self._orders(state)
         expected = None
@@ -245,6 +246,7 @@ class Oracle:
             why = "policy failed"
         if expected is None or why:
             self.exempt[why or "no copy"] += 1
+            memory.uses = uses_of(scheduler)
             self._books()
             return plan
         judge(scheduler, expected, plan, before)
@@ -291,7 +293,9 @@ class Oracle:
     def exemption(self) -> str:
         """Why steps of this scheduler are not judged, or ""."""
         config = self.scheduler.config
-        if self.scheduler.cache.eviction is not None:
+        key = EVICTION[config.prefix_eviction]
+        order = self.scheduler.cache.order
+        if (None if order is None else order.key) is not key:
             return "order of eviction"
         return "rules" if config.rules != "lineclear" else ""
 
@@ -352,6 +356,7 @@ class Memory:
         void: by request, its number and the last step whose samples are worthless for it.
         charges: what tenants were served.
         issued: by step in flight, what was live when it was issued.
+        uses: of the blocks that can be found.
         own: the oracle's statement of the policy; None of one that is not built in.
     """
 
@@ -364,6 +369,7 @@ class Memory:
         self.void: dict[Hashable, tuple[int, int]] = {}
         self.issued: dict[int, dict[Hashable, int]] = {}
         self.charges = Charges()
+        self.uses = Uses()
 
     def forget_shelters(self, scheduler: Scheduler) -> None:
         """A request that no longer runs displaces anew when it enters."""

@@ -36,7 +36,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "found": "a request that enters shares the blocks of its first tokens that can be found, and computes "
         "the last token that it knows",
         "eviction": "a block at rest is evicted only if its place is lacking, before anything is preempted, the "
-        "one that rests longest first, and none that is about to be shared",
+        "one that the setting says first, and none that is about to be shared",
         "seats": "a request that runs has a seat for each sequence, and for each that is still to be made; it "
         "keeps all if it may fork later; no other has any, and none forks beyond its seats",
         "reason": "a step that admits nothing for a reason of its own says which",
@@ -55,7 +55,9 @@ LIMITS: Mapping[str, str] = MappingProxyType(
         "displaced": "a step that displaced admits the head alone",
         "prefill_first": "nothing is admitted while a prompt that runs lacks tokens of its share, and no request "
         "of several sequences while one could use more",
-        "head of the line": "nothing passes a request that does not fit, more often than bypass says",
+        "head of the line": "nothing passes a request that does not enter, more often than bypass says",
+        "prefix": "a request that fits waits, if that is asked for, while one that runs before it computes the "
+        "first block that it would not find",
         "watermark": "admission leaves blocks free while anything runs",
         "capacity": "if that is asked for, all that run fit together with the most that each may need",
         "open copy": "a request whose copy is open does not enter",
@@ -73,7 +75,7 @@ EXEMPTIONS: Mapping[str, str] = MappingProxyType(
     {
         "rules": "steps are built in another way (vllm_v0, vllm_v0_chunked, nano_vllm, or a custom class)",
         "policy failed": "the policy failed in this step, so its order changed in the midst of it",
-        "order of eviction": "another order of eviction was given, and the oracle knows its own alone",
+        "order of eviction": "a key of one's own was given, and the oracle knows those of the settings alone",
         "no copy": "the policy cannot be copied, so it cannot be asked twice",
     }
 )

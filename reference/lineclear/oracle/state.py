@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from lineclear.oracle.cache import BlockNumbers, OracleCache, cache_of, cached_names
+from lineclear.oracle.cache import BlockNumbers, OracleCache, Uses, cache_of, cached_names
 from lineclear.policies.view import View
 from lineclear.request import Output, Request
 from lineclear_spec.lifecycle import Phase
@@ -230,12 +230,15 @@ class OracleState:
         self.cache.rest([block for block in gone if block not in kept])
 
 
-def observe(scheduler: Scheduler, protected: Iterable[Hashable] = ()) -> OracleState:
+def observe(
+    scheduler: Scheduler, protected: Iterable[Hashable] = (), uses: Uses | None = None
+) -> OracleState:
     """The state of a scheduler between two calls.
 
     Args:
         scheduler: whose.
         protected: requests that are sheltered: see `Memory`.
+        uses: what is remembered of blocks that can be found; nothing if None.
     """
     listed = {sequence: k for k, sequence in enumerate(scheduler.explicit)}
     names = BlockNumbers()
@@ -246,7 +249,7 @@ def observe(scheduler: Scheduler, protected: Iterable[Hashable] = ()) -> OracleS
         lives=[live_of(scheduler, entry, listed, entry.name in kept, names) for entry in entries],
         steps=scheduler.ledger.steps,
         fcfs=bool(scheduler.policy_failures),
-        cache=cache_of(scheduler, names),
+        cache=cache_of(scheduler, names, uses or Uses()),
     )
 
 

@@ -253,7 +253,11 @@ class Expected(Preempting):
             kept_out = self.capped and len(head.branches) > 1
             if kept_out and not self.reason:
                 self.reason = "prefill_first"
-            if not kept_out and self.fits(head):
+            fits = not kept_out and self.fits(head)
+            waits = fits and self.waits_for_prefix(head)
+            if waits and not self.reason:
+                self.reason = "prefix"
+            if fits and not waits:
                 if any(other.bypassed >= self.config.bypass for other in passed):
                     break
                 for other in passed:
@@ -277,6 +281,24 @@ class Expected(Preempting):
             and want.seats <= self.state.seats_free
             and want.tokens <= self.tokens
             and self.guaranteed(live, self.state.running)
+        )
+
+    def waits_for_prefix(self, live: OracleRequest) -> bool:
+        """Whether one that runs before it has the name of the first block that it would not find, and has
+        not computed it.
+        """
+        config, state = self.config, self.state
+        if not config.wait_for_prefix or live.phase != Phase.WAITING:
+            return False
+        leader, size = live.branches[0], config.block_size
+        words, at = leader.words[: (leader.known - 1) // size], len(state.found(leader))
+        return at < len(words) and any(
+            branch.words[at : at + 1] == (words[at],)
+            and branch.computed < (at + 1) * size
+            and (config.prefix_caching == "all" or other.prompt // size > at)
+            for other in state.running
+            if other.rank < live.rank
+            for branch in other.branches
         )
 
     def start(self, live: OracleRequest) -> None:

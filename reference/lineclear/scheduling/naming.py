@@ -65,19 +65,20 @@ def all_to_name(
         SchedulerError: as `next_to_name` and `check_next` say, or a request is there twice.
     """
     sequences: list[Sequence] = []
+    add = sequences.append
     asked = list(request_ids)
     if not len(asked) == len(blocks) == len(names):
         raise SchedulerError(
             f"{len(asked)} request_ids, {len(blocks)} first and {len(names)} names: give one each"
         )
-    for request_id, index, name in zip(asked, blocks, names, strict=True):
+    for request_id, index in zip(asked, blocks, strict=True):
         entry = entries.get(request_id)
-        if entry is None or not entry.first.alive or len(entry.first.words) != index:
+        if entry is None or not (first := entry.first).alive or len(first.words) != index:
             check_next(request_id, 0, next_to_name(entries, request_id, 0), index)
             raise SchedulerError(f"request_id {request_id!r} has no branch 0")
-        if type(name) is not int or name < 1:
-            checked_names([name])
-        sequences.append(entry.first)
+        add(first)
+    if {*map(type, names)} != {int} or min(names) < 1:
+        checked_names(names)
     if len(set(sequences)) < len(sequences):
         raise SchedulerError("request_ids has one twice: name the blocks of one with name_blocks")
     return sequences

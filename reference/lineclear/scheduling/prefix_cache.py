@@ -4,8 +4,8 @@ Invariant: what is found, published or evicted is decided here and enforced by t
 decision is refused and never a wrong answer. Without prefix caching nothing here does anything.
 
 A block is published once committed steps have computed it and its tokens are known and have names. A
-block that no table names any more rests until it is found again or evicted, the one that has rested
-longest first; of one table the end rests before the beginning. A block that is held by its name is
+block that no table names any more rests until it is found again or evicted, in the order of
+`eviction.py`; of one table the end rests before the beginning. A block that is held by its name is
 neither evicted nor given up: here alone blocks are evicted or unlisted, so the table needs no action.
 """
 
@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import takewhile
+from itertools import chain, islice, takewhile
 
 from lineclear.config import Config
 from lineclear.kv_events import CacheEvent, Cleared, Removed, Stored
 from lineclear.scheduling.counters import Counters
+from lineclear.scheduling.eviction import EVICTION, EvictionKey, KeyedOrder
 from lineclear_spec import actions
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
@@ -25,11 +26,7 @@ from lineclear_spec.records import Block, Refused
 from lineclear_spec.records import Request as Record
 from lineclear_spec.records import Sequence as Branch
 
-__all__ = ["EvictionOrder", "PrefixCache"]
-
-#: Given the names of blocks that rest, longest first, names in the order in which they are evicted. What
-#: it leaves out is evicted after what it names.
-EvictionOrder = Callable[[tuple[int, ...]], Iterable[int]]
+__all__ = ["PrefixCache"]
 
 
 class PrefixCache:
@@ -39,7 +36,7 @@ class PrefixCache:
         config: settings.
         ledger: the state that the table's actions change.
         counters: of what happened.
-        eviction: which of the blocks that rest are evicted first; those that rest longest if None.
+        eviction: the key by which blocks at rest are evicted; that of `config.prefix_eviction` if None.
 
     Attributes:
         enabled: whether blocks are shared at all.
@@ -50,7 +47,8 @@ class PrefixCache:
         listener: is called with each change of what can be found, after it.
         held: names of blocks that readers hold, with how many do.
         forgotten: of these, those that a reset has forgotten.
-        failures: errors of `eviction`, which is not asked again after one.
+        order: of the blocks at rest, by their keys; None if those that rest longest are evicted first.
+        failures: errors of a key, which is not asked again after one.
     """
 
     def __init__(
@@ -58,7 +56,7 @@ class PrefixCache:
         config: Config,
         ledger: Ledger,
         counters: Counters,
-        eviction: EvictionOrder | None = None,
+        eviction: EvictionKey | None = None,
     ) -> None:
         """Nothing is cached."""
         self.enabled = config.prefix_caching != "off"
@@ -70,7 +68,8 @@ class PrefixCache:
         self.late: dict[Branch, None] = {}
         self.filling: defaultdict[int, list[Branch]] = defaultdict(list)
         self.listener: Callable[[CacheEvent], object] | None = None
-        self.eviction = eviction
+        key = eviction or EVICTION[config.prefix_eviction]
+        self.order = None if key is None else KeyedOrder(key)
         self.held: Counter[int] = Counter()
         self.forgotten: set[int] = set()
         self.failures: list[str] = []
@@ -101,6 +100,26 @@ class PrefixCache:
         found = [cached[word] for word in sequence.words[: self.hits(sequence)]]
         return sum([block.ref > 0 or block.name in held for block in found])
 
+    def computing(self, sequence: Branch) -> Iterator[Branch]:
+        """Running sequences that compute the first block that a waiting one would not find, and publish it.
+
+        Each of them advances in every step that admits: such a step gives a running prompt its share.
+        """
+        size, index = self.size, self.hits(sequence)
+        word = sequence.words[index : index + 1]
+        end = (index + 1) * size
+        if not word or end >= sequence.known_tokens:
+            return
+        for other in chain(self.pending, *self.filling.values()):
+            request = other.request
+            if (
+                other.words[index : index + 1] == word
+                and request.phase == Phase.RUNNING
+                and self.ledger.computed(other) < end
+                and (self.outputs or end <= request.prompt)
+            ):
+                yield other
+
     def enter(self, record: Record, *, count: bool) -> None:
         """A waiting request is admitted, with the blocks that can be found; what lacks is evicted.
 
@@ -114,6 +133,8 @@ class PrefixCache:
         if hits:
             keep = {ledger.cached[word] for word in leader.words[:hits]}
             self.free_up(blocks - hits, keep)
+            if self.order is not None:
+                self.order.wake(leader.words[:hits])
             actions.admit_cached(ledger, record, hits * self.size)
         else:
             self.free_up(blocks)
@@ -136,33 +157,29 @@ class PrefixCache:
         names = tuple(self._chosen(lacking, keep))
         for name in names:
             actions.evict(ledger, name)
+        self._forgot(names)
         self.counters.evicted += len(names)
         if names and self.listener is not None:
             self.listener(Removed(names))
 
-    def _chosen(self, count: int, keep: set[Block] | frozenset[Block]) -> Iterator[int]:
+    def _chosen(self, count: int, keep: set[Block] | frozenset[Block]) -> Iterable[int]:
         """Names of the blocks to evict: they rest, are not to be kept, and no reader holds them."""
-        held = self.held
-        for block in self._in_order():
-            if count <= 0:
-                return
-            if block not in keep and block.name not in held:
-                count -= 1
-                yield block.name
+        held, cached, resting = self.held, self.ledger.cached, self.ledger.resting
+        if self.order is not None:
+            try:
+                return self.order.take(
+                    count, resting, lambda name: name in held or cached[name] in keep
+                )
+            except Exception as error:  # it is not ours, and the step must go on
+                self.failures.append(f"{type(error).__name__}: {error}")
+                self.order = None
+        found = (block.name for block in resting if block not in keep and block.name not in held)
+        return islice(found, count)
 
-    def _in_order(self) -> Iterable[Block]:
-        """The blocks that rest, the one to evict first at the beginning."""
-        resting = self.ledger.resting
-        if self.eviction is None:
-            return resting
-        names = {block.name: block for block in resting}
-        try:
-            asked = list(dict.fromkeys(self.eviction(tuple(names))))
-        except Exception as error:  # it is not ours, and the step must go on
-            self.failures.append(f"{type(error).__name__}: {error}")
-            self.eviction = None
-            return resting
-        return dict.fromkeys([*[names[n] for n in asked if n in names], *resting])
+    def _forgot(self, names: Iterable[int]) -> None:
+        """No block can be found under these any more."""
+        if self.order is not None:
+            self.order.forget(names)
 
     def sealed_of(self, record: Record) -> Counter[Block]:
         """The sealed blocks that a request's tables name, each with how often."""
@@ -203,6 +220,7 @@ class PrefixCache:
             actions.unlist(self.ledger, name)
         else:
             actions.evict(self.ledger, name)
+        self._forgot([name])
 
     # ---- readers -------------------------------------------------------------------------------
 
@@ -241,18 +259,17 @@ class PrefixCache:
         self.ledger.name_each(sequences, names)
         if not self.outputs:
             return
-        settled, size, pending, filling = (
-            self.ledger.settled,
-            self.size,
-            self.pending,
-            self.filling,
-        )
+        size, pending, filling = self.size, self.pending, self.filling
+        following = self.ledger.settled + 1
+        soon = filling[following].append
         for sequence, index in zip(sequences, blocks, strict=True):
             computed = (index + 1) * size - sequence.offset  # by this commit, if it stays steady
-            if sequence.steady and computed > settled and sequence not in pending:
-                filling[computed].append(sequence)
-            else:
+            if not sequence.steady or computed < following or sequence in pending:
                 self._watch_late(sequence, index)
+            elif computed == following:
+                soon(sequence)
+            else:
+                filling[computed].append(sequence)
 
     def _watch_late(self, sequence: Branch, known: int) -> None:
         """The sequence has got names for entries from this one on."""

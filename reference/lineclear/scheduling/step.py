@@ -35,6 +35,7 @@ from lineclear_spec.lifecycle import Phase
 from lineclear_spec.progress import (
     Need,
     admits_others,
+    behind,
     chunk,
     enters_beside,
     grows,
@@ -94,7 +95,7 @@ class Step:
         self.adapter = parts.adapter
         self.cache = parts.cache
         self.room = Room(parts.config, parts.ledger, parts.live, parts.cache)
-        self.bypass: float = parts.config.bypass  # requests that may pass one that does not fit
+        self.bypass: float = parts.config.bypass  # requests that may pass one that does not enter
         self.prefills: list[tuple[Scheduled, Sequence]] = []
         self.decodes: list[tuple[Scheduled, Sequence]] = []
         self.preempted = False  # a request was preempted for growth
@@ -261,7 +262,7 @@ class Step:
     # ---- admission -----------------------------------------------------------------------------
 
     def _admit_all(self) -> None:
-        """From the head of the queue as long as there is room; `bypass` may pass one without."""
+        """From the head of the queue as long as there is room; `bypass` may pass one that does not enter."""
         queue = self.live.waiting
         most = self.bypass
         passed: list[Entry] = []
@@ -270,7 +271,11 @@ class Step:
             beside = not self.lacking or enters_beside(self.lacking, entry.record.width)
             if not beside and not self.admission_blocked_by:
                 self.admission_blocked_by = "prefill_first"
-            if beside and not entry.record.copy and have.covers(want):
+            fits = beside and not entry.record.copy and have.covers(want)
+            awaits = fits and self._awaits(entry)
+            if awaits and not self.admission_blocked_by:
+                self.admission_blocked_by = "prefix"
+            if fits and not awaits:
                 if not all(may_be_passed(other.bypassed, most) for other in passed):
                     break
                 for other in passed:
@@ -282,6 +287,13 @@ class Step:
                 break
         for entry in passed:
             queue.push(entry)
+
+    def _awaits(self, entry: Entry) -> bool:
+        """Whether it waits for a block that one before it in the order computes: so the first never does."""
+        if not self.config.wait_for_prefix or entry.record.phase != Phase.WAITING:
+            return False
+        found = self.cache.computing(entry.record.members[0])
+        return any(behind(self.live.of[other.request].rank, entry.rank) for other in found)
 
     def _enter(self, entry: Entry, displacing: bool = False) -> None:
         """The request runs, and computes what the step has tokens for."""

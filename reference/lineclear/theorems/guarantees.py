@@ -97,9 +97,9 @@ TAKEN_BY_RULE: dict[str, tuple[str, ...]] = {
     "no request passes one that does not fit": ("F2", "F9"),
     "a request that grows preempts only later ones in the order": ("F3",),
 }
-#: Premises about the queue that a theorem's words need besides those that it names: it speaks of who
+#: Premises about the queue that a theorem's words need besides those that it names: P5 and P9 speak of who
 #: goes before whom, and that is as the order says only if no request enters before the head.
-ALSO: dict[str, tuple[str, ...]] = {"P5": ("F2",), "P9": ("F2",)}
+ALSO: dict[str, tuple[str, ...]] = {"P2": ("F14",), "P5": ("F2",), "P9": ("F2",)}
 BYPASS = "bypass"
 #: Levels of which the feedback queue's lemmas are proved, see the end of its file.
 PROVED_LEVELS = 6
@@ -112,6 +112,9 @@ def lost_premises(config: Config, workload: Workload | None = None) -> list[Lost
     lost: list[Lost] = []
     if config.bypass:
         lost += [Lost(name, f"{BYPASS} {config.bypass}") for name in ("F2", "F9")]
+    if config.wait_for_prefix:
+        why = "the head may wait for a block that one before it computes; the first in the order never does"
+        lost.append(Lost("F14", "wait_for_prefix", why))
     if config.cuts_recomputes:
         why = "its bounds presume that a sequence is computed in one step, or any in parts"
         lost.append(Lost("F5", "enable_chunked_recompute", why))

@@ -48,6 +48,9 @@ each that enters, at most; each is dealt its share, h, first, and keeps a token 
 Where the order changes while requests run, each of the S + E that run is promoted once: (2 * E + S + 1) * (C + d).
 *The first* loses nothing by those that enter beside it, which come behind it: it gets h a step, with the limit in h.
 
+*With `wait_for_prefix`* a request that fits may wait, but only for one that runs before it in the order, so the first
+waits for none, and nothing above changes: fewer enter, and none enters before one that waits but by `bypass`.
+
 A request that k others precede is the first after these have ended: (k + 1) times as many steps,
 counted from when the last of the k has arrived. A failed copy starts the count anew (F8).
 """

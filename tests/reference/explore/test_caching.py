@@ -13,7 +13,7 @@ from lineclear.explore.keys import world_key
 from lineclear.explore.report import explore
 from lineclear.explore.search import search
 from lineclear.explore.world import World
-from lineclear.explore.worlds import caching
+from lineclear.explore.worlds import OF_POLICIES, alike, caching
 from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear_spec.situations import OF_CACHING
 
@@ -33,6 +33,15 @@ def test_every_situation_of_caching_is_met() -> None:
     seen = {sentence for bounds in caching() for sentence in search(bounds).witnesses}
     left_out = {"a request that is swapped out names sealed blocks", "publish_each"}
     assert OF_CACHING - seen == left_out
+
+
+@pytest.mark.parametrize("policy", OF_POLICIES)
+def test_no_policy_is_stuck_where_prompts_begin_alike_and_wait(policy: str) -> None:
+    each = explore(alike(policy))
+    assert each.graph.complete
+    assert not each.refuted, each
+    met = {"evict", "admit_cached", "one that fits waits for a block that one before it computes"}
+    assert met <= {*each.graph.witnesses}
 
 
 def first_violation(number: int) -> str:

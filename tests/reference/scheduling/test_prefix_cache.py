@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from named_requests import ask, computed, config, step
 
+from lineclear.config import EVICTION
 from lineclear.monitor.audit import InvariantViolation, audit
 from lineclear.prefix_names import PrefixNames
 from lineclear.request import InvalidRequest, Request, SchedulerError
@@ -272,7 +273,7 @@ def test_the_audit_sees_a_broken_cache(fault: str) -> None:
         audit(scheduler)
 
 
-# ---- readers, and the order of eviction ----------------------------------------------------------
+# ---- readers ------------------------------------------------------------------------------------
 
 
 def full_of(*families: tuple[int, ...], **changes: Any) -> Scheduler:
@@ -284,8 +285,9 @@ def full_of(*families: tuple[int, ...], **changes: Any) -> Scheduler:
     return scheduler
 
 
-def test_a_block_that_is_held_is_not_evicted() -> None:
-    scheduler = full_of((1, 2), (5, 6))
+@pytest.mark.parametrize("rule", EVICTION)
+def test_a_block_that_is_held_is_not_evicted(rule: str) -> None:
+    scheduler = full_of((1, 2), (5, 6), prefix_eviction=rule)
     place = scheduler.hold(2)  # it has rested longest
     assert place == scheduler.ledger.cached[2].place
     assert scheduler.cache.available == 7
@@ -299,6 +301,9 @@ def test_a_block_that_is_held_is_not_evicted() -> None:
     )
     scheduler.let_go(2)
     assert scheduler.cache.available == 8
+    ask(scheduler, "larger", (*range(21, 27), 28, 29), prompt=16, most=1)
+    step(scheduler)
+    assert 2 not in scheduler.ledger.cached
     with pytest.raises(SchedulerError, match="no reader holds a block under the name 2"):
         scheduler.let_go(2)
 
@@ -351,29 +356,3 @@ def test_the_audit_sees_a_hold_of_nothing(fault: str) -> None:
         scheduler.cache.forgotten.add(1)
     with pytest.raises(InvariantViolation, match="a reader holds a block that cannot be found"):
         audit(scheduler)
-
-
-def evicted_first(eviction: Any) -> tuple[set[int], Scheduler]:
-    """What is left of two families when two blocks are needed."""
-    scheduler = Scheduler(config(num_gpu_blocks=6), eviction=eviction)
-    for name, names in (("old", (1, 2)), ("new", (5, 6))):
-        ask(scheduler, name, names, most=1)
-        step(scheduler)
-    ask(scheduler, "next", (11, 12, 13), most=1)
-    step(scheduler)
-    return {1, 2, 5, 6} & {*scheduler.ledger.cached}, scheduler
-
-
-def test_another_order_of_eviction_is_followed() -> None:
-    assert evicted_first(None)[0] == {5, 6}
-    assert evicted_first(lambda names: reversed(names))[0] == {1, 2}
-    assert evicted_first(lambda names: [5, 5, 99])[0] == {1, 6}  # then the one that rests longest
-
-
-def test_an_order_of_eviction_that_raises_is_left_and_reported() -> None:
-    def wrong(names: tuple[int, ...]) -> list[int]:
-        raise KeyError("not today")
-
-    left, scheduler = evicted_first(wrong)
-    assert left == {5, 6}
-    assert scheduler.cache.failures == ["KeyError: 'not today'"]
