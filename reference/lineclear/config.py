@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
-from lineclear.rules import RulesError, rules_of
+from lineclear.rules import OWN, RulesError, rules_of
 from lineclear_spec.records import Limits
 
 __all__ = [
@@ -79,7 +79,10 @@ class Config:
             step may be computed again in several; without it a request whose last recompute might not
             fit into max_num_batched_tokens is rejected. It costs theorems: `--guarantees` names them.
         long_prefill_token_threshold: tokens that one prompt may take of a step while others could use
-            them; 0 is no limit. It needs chunked prefill; bounds on progress are larger: `--guarantees`.
+            them; 0 is no limit. None is a quarter of max_num_batched_tokens, at least 1, under lineclear's
+            own rules. It needs chunked prefill; bounds on progress are larger: `--guarantees`.
+        max_long_partial_prefills: running requests with a prompt that could use more than that, beyond which
+            none whose prompt could enters, or None; above 0, `bypass` lets others enter before it.
         num_lookahead_slots: drafted tokens a decode may verify besides its own.
         watermark: share of the GPU pool that admission leaves free while anything runs.
         schedule_conservativeness: share of the tokens that running requests may still generate, at most
@@ -121,7 +124,8 @@ class Config:
     max_model_len: int = 8192
     enable_chunked_prefill: bool = True
     enable_chunked_recompute: bool = False
-    long_prefill_token_threshold: int = 0
+    long_prefill_token_threshold: int | None = None
+    max_long_partial_prefills: int | None = None
     num_lookahead_slots: int = 0
     watermark: float = 0.01
     schedule_conservativeness: float = 0.0
@@ -156,7 +160,6 @@ class Config:
             ("num_lookahead_slots", 0),
             ("swap_threshold", 0),
             ("bypass", 0),
-            ("long_prefill_token_threshold", 0),
         ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -191,12 +194,17 @@ class Config:
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not (number and 0 <= value < least_not):
                 raise ConfigError(f"{name} must be a number in [0, {least_not}), not {value!r}")
-        for name in ("max_waiting", "max_waiting_tokens"):
+        for name in ("max_waiting", "max_waiting_tokens", "long_prefill_token_threshold"):
             value = getattr(self, name)
             if value is not None and not (type(value) is int and value >= 0):
                 raise ConfigError(
                     f"{name} must be a whole number of at least 0 or None, not {value!r}"
                 )
+        longs = self.max_long_partial_prefills
+        if longs is not None and not (type(longs) is int and longs >= 1):
+            raise ConfigError(
+                f"max_long_partial_prefills must be a whole number of at least 1 or None, not {longs!r}"
+            )
         if ":" not in self.scheduling_policy and self.scheduling_policy not in POLICIES:
             raise ConfigError(
                 f"scheduling_policy must be one of {', '.join(POLICIES)}, or module:Class, "
@@ -219,7 +227,8 @@ class Config:
         except RulesError as error:
             raise ConfigError(str(error)) from error
         for name, wanted in needs.items():
-            if getattr(self, name) != wanted:
+            left_open = name == "long_prefill_token_threshold" and getattr(self, name) is None
+            if getattr(self, name) != wanted and not left_open:
                 raise ConfigError(f"rules {self.rules} go with {name} = {wanted!r} only")
         if self.wait_for_prefix and self.prefix_caching == "off":
             raise ConfigError(
@@ -244,6 +253,8 @@ class Config:
         sequence if nothing limits it.
         """
         most = self.long_prefill_token_threshold
+        if most is None:  # no other rules are limited unless that is said
+            most = max(1, self.max_num_batched_tokens // 4) if self.rules == OWN else 0
         return most if most and self.enable_chunked_prefill else self.max_model_len
 
     @property

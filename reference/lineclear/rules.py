@@ -46,6 +46,7 @@ BASELINE: dict[str, object] = {
     "num_lookahead_slots": 0,
     "enable_chunked_prefill": False,
     "long_prefill_token_threshold": 0,
+    "max_long_partial_prefills": None,
     "swapped_first": True,
     "schedule_conservativeness": 0.0,
     "capacity_policy": "max_utilization",

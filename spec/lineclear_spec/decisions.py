@@ -171,11 +171,11 @@ def decisions() -> tuple[list[Any], list[tuple[str, Any]]]:
             ),
         ),
         (
-            "with chunking the first prompt gets its share, or all that the decodes leave",
+            "with chunking the first prompt gets the least of what it lacks, its limit and what decodes leave",
             raw(
                 implies(
                     both(dealt <= budget, tokens >= 1, most >= 1),
-                    first_gets == smaller(progress.share_of(tokens, False, most), budget - dealt),
+                    first_gets == smaller(smaller(tokens, most), budget - dealt),
                 )
             ),
         ),

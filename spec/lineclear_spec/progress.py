@@ -49,12 +49,14 @@ class Need:
         seats: sequences that may run.
         tokens: of the step.
         worst: blocks that may be needed in the worst case; 0 where that is not asked.
+        longs: requests with a prompt that could use more than its share; 0 where that is not asked.
     """
 
     blocks: Any = 0
     seats: Any = 0
     tokens: Any = 0
     worst: Any = 0
+    longs: Any = 0
 
     def __add__(self, other: Need) -> Need:
         """Both together."""
@@ -63,6 +65,7 @@ class Need:
             self.seats + other.seats,
             self.tokens + other.tokens,
             self.worst + other.worst,
+            self.longs + other.longs,
         )
 
     def __sub__(self, other: Need) -> Need:
@@ -72,6 +75,7 @@ class Need:
             self.seats - other.seats,
             self.tokens - other.tokens,
             self.worst - other.worst,
+            self.longs - other.longs,
         )
 
     def covers(self, other: Need) -> Any:
@@ -81,6 +85,7 @@ class Need:
             & (self.seats >= other.seats)
             & (self.tokens >= other.tokens)
             & (self.worst >= other.worst)
+            & (self.longs >= other.longs)
         )
 
 

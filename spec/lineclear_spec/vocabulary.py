@@ -91,7 +91,7 @@ OWN_WRITABLE = frozenset("phase offset steady alive void issued steps wait".spli
 #: What a policy may read of a request.
 OF_REQUEST = frozenset(
     "prompt_tokens max_tokens n priority predicted_tokens arrival_time deadline number arrival generated "
-    "order rank blocks seats tokens worst".split()
+    "order rank blocks seats tokens worst longs".split()
 )
 EXPRESSIONS = (
     ast.Name, ast.Constant, ast.Attribute, ast.Call, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Subscript,

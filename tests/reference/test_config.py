@@ -57,6 +57,12 @@ def test_a_size_is_a_whole_number_of_at_least_its_least(name: str, least: int) -
         ("max_waiting", False),
         ("max_waiting_tokens", -1),
         ("max_waiting_tokens", 2.5),
+        ("long_prefill_token_threshold", -1),
+        ("long_prefill_token_threshold", 2.5),
+        ("long_prefill_token_threshold", True),
+        ("max_long_partial_prefills", 0),
+        ("max_long_partial_prefills", 1.0),
+        ("max_long_partial_prefills", True),
         ("scheduling_policy", "lifo"),
         ("preemption_mode", "SWAP"),
         ("victim", ""),
@@ -91,6 +97,28 @@ def test_the_ledger_gets_the_same_constants() -> None:
 @pytest.mark.parametrize(("share", "blocks"), [(0.0, 0), (0.24, 1), (0.25, 2), (0.99, 7)])
 def test_the_watermark_is_a_share_of_the_pool_rounded_down(share: float, blocks: int) -> None:
     assert small(watermark=share).watermark_blocks == blocks
+
+
+def test_one_prompt_takes_a_quarter_of_a_step_unless_something_else_is_said() -> None:
+    assert Config().long_prefill_token_threshold is None
+    assert Config().most_of_a_prompt == 2048
+    assert small(max_num_seqs=3, max_num_batched_tokens=3).most_of_a_prompt == 1
+    assert small(long_prefill_token_threshold=5).most_of_a_prompt == 5
+    nothing = small(long_prefill_token_threshold=0)
+    assert nothing.most_of_a_prompt == nothing.max_model_len
+    whole = small(enable_chunked_prefill=False)
+    assert whole.most_of_a_prompt == whole.max_model_len
+    larger = dataclasses.replace(Config(), max_num_batched_tokens=16384)
+    assert larger.most_of_a_prompt == 4096
+
+
+@pytest.mark.parametrize("preset", [name for name in PRESETS if name != "default"])
+def test_a_preset_of_other_rules_has_no_limit_on_a_prompt(preset: str) -> None:
+    config = PRESETS[preset]
+    assert config.most_of_a_prompt == config.max_model_len
+    if config.rules != "lineclear":
+        with pytest.raises(ConfigError, match="go with long_prefill_token_threshold = 0 only"):
+            dataclasses.replace(config, long_prefill_token_threshold=7)
 
 
 def test_settings_come_from_a_mapping() -> None:

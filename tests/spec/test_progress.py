@@ -131,6 +131,16 @@ BROKEN: dict[str, tuple[str, str, str]] = {
         "tokens, budget: tokens",
         "never asked for more tokens than a step has",
     ),
+    "a first prompt beyond its limit": (
+        "share_of",
+        "tokens, decode, most: tokens",
+        "gets the least of what it lacks",
+    ),
+    "a first prompt that gets less than its limit": (
+        "share_of",
+        "tokens, decode, most: either(decode, tokens, smaller(tokens, most - 1))",
+        "gets the least of what it lacks",
+    ),
     "a chunk of nothing": ("chunk", "t, left, c: either(t <= left, t, 0)", "and so a token"),
     "a chunk too large": ("chunk", "t, left, c: t", "never more than there is"),
     "a whole prompt is put off": (

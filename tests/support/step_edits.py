@@ -62,12 +62,12 @@ STEP_EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "prompts that go on are counted with the cut before the displacement": (
         "scheduling/step.py",
-        "Need(job.blocks, 0, self._share(job))",
-        "Need(job.blocks, 0, job.tokens if job.decode else self._chunk(job, self._share(job)))",
+        "Need(job.blocks, 0, share)",
+        "Need(job.blocks, 0, job.tokens if job.decode else self._chunk(job, share))",
     ),
     "prompts that go on are counted whole before the displacement": (
         "scheduling/step.py",
-        "Need(job.blocks, 0, self._share(job))",
+        "Need(job.blocks, 0, share)",
         "Need(job.blocks, 0, job.tokens)",
     ),
     "no blocks are kept for what is still to be generated": (
@@ -82,8 +82,8 @@ STEP_EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "worst cases do not count": (
         "scheduling/room.py",
-        "left = ledger.gpu.total - self.live.worst",
-        "left = ledger.gpu.total",
+        "have += Need(worst=ledger.gpu.total - self.live.worst)",
+        "have += Need(worst=ledger.gpu.total)",
     ),
     "the worst case of a victim stays": (
         "scheduling/step.py",
@@ -91,7 +91,7 @@ STEP_EDITS: dict[str, tuple[str, str, str]] = {
         "most = 0",
     ),
     "a prompt may take all tokens": (
-        "scheduling/step.py",
+        "scheduling/room.py",
         "share: int = share_of(job.tokens, job.decode, self.most)",
         "share: int = job.tokens",
     ),
@@ -142,18 +142,53 @@ STEP_EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "who enters beside a prompt that lacks tokens is not sheltered": (
         "scheduling/step.py",
-        "is_sheltered(displacing, self.lacking)",
+        "is_sheltered(displacing, bool(self.room.longs))",
         "is_sheltered(displacing, False)",
     ),
     "branches enter beside a prompt that lacks tokens": (
         "scheduling/step.py",
-        "enters_beside(self.lacking, entry.record.width)",
-        "enters_beside(self.lacking, 1)",
+        "enters_beside(True, entry.record.width)",
+        "enters_beside(True, 1)",
     ),
     "a prompt that enters and could use more is forgotten": (
         "scheduling/step.py",
-        "            share = self._share(job)\n            self.lacking = self.lacking or lacks(share, job.tokens)\n",
-        "            share = self._share(job)\n",
+        "            self._note(job, share)\n            self._prefill(",
+        "            self._prefill(",
+    ),
+    "long prompts that run are not counted": (
+        "scheduling/room.py",
+        "have += Need(longs=most - len(self.longs))",
+        "have += Need(longs=most)",
+    ),
+    "no request that waits counts as long": (
+        "scheduling/room.py",
+        "want += Need(longs=int(self.is_long(entry)))",
+        "want += Need(longs=0)",
+    ),
+    "every request that waits counts as long": (
+        "scheduling/room.py",
+        "want += Need(longs=int(self.is_long(entry)))",
+        "want += Need(longs=1)",
+    ),
+    "long prompts are not counted before a displacement": (
+        "scheduling/step.py",
+        "                uses[entry] += Need(longs=1)\n",
+        "                pass\n",
+    ),
+    "a long victim's place is not given up": (
+        "scheduling/step.py",
+        "            return own + uses.get(entry, Need())",
+        "            found = uses.get(entry, Need())\n            return own + found - Need(longs=found.longs)",
+    ),
+    "a swapped request is never long": (
+        "scheduling/room.py",
+        "return any(lacks(self.share(job), job.tokens) for job in self.jobs_of(entry))",
+        "return False",
+    ),
+    "each sequence counts as a long prompt": (
+        "scheduling/step.py",
+        "            self.room.longs.add(job.entry)",
+        "            self.room.longs.add(job)",
     ),
     "due is not counted again after preemptions for growth": (
         "scheduling/step.py",

@@ -87,9 +87,10 @@ def occurs(saved: Mapping[str, Any]) -> str:
 def config_of(settings: Mapping[str, Any]) -> Config:
     """Parses saved settings."""
     from lineclear.config import Config
+    from lineclear.explore.bounds import UNSAID
 
     options = settings.get("policy_options", ())
-    whole: dict[str, Any] = dict(settings)
+    whole: dict[str, Any] = {**UNSAID, **settings}
     whole["policy_options"] = tuple((str(name), value) for name, value in options)
     return Config(**whole)
 

@@ -38,8 +38,14 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
     ),
     "long_prefill_token_threshold": (
         int,
-        0,
-        "tokens that one prompt may take of a step while others could use them; 0 is no limit",
+        None,
+        "tokens that one prompt may take of a step while others could use them; 0 is no limit, None a "
+        "quarter of max_num_batched_tokens",
+    ),
+    "max_long_partial_prefills": (
+        int,
+        None,
+        "running requests with a longer prompt beyond which no other enters; see --bypass",
     ),
     "num_lookahead_slots": (int, 0, "draft tokens that a decode may verify"),
     "watermark": (float, 0.01, "share of the GPU pool that admission keeps free"),

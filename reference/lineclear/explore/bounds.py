@@ -6,16 +6,19 @@ Guarantees: two searches with equal bounds visit equal states.
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from lineclear.config import Config, ConfigError
 from lineclear.policies import BUILT_IN, make
 
-__all__ = ["KNOWN_POLICIES", "RequestShape", "SearchBounds"]
+__all__ = ["KNOWN_POLICIES", "UNSAID", "RequestShape", "SearchBounds"]
 
 #: Policies of which `orders.py` knows what of them belongs to a state.
 KNOWN_POLICIES = tuple(BUILT_IN)
+#: What a saved world means that does not name a setting, where that is not the default of today.
+UNSAID: Mapping[str, Any] = {"long_prefill_token_threshold": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +132,8 @@ class SearchBounds:
         return ":" in self.config.scheduling_policy
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; of the configuration what differs from the default."""
-        plain = Config()
+        """For JSON; of the configuration what differs from what a file leaves unsaid."""
+        plain = replace(Config(), **UNSAID)
         changed = {
             field.name: getattr(self.config, field.name)
             for field in fields(Config)

@@ -94,7 +94,7 @@ def encounter(seed: int) -> WalkScript:
         bypass=choice((0, 0, 1, 2)),
         swapped_first=draw.random() < 0.25,
         pause_after_preemption=draw.random() < 0.75,
-        long_prefill_token_threshold=0,
+        long_prefill_token_threshold=choice((0, None)),
     )
     step: tuple[Move, ...] = (("schedule",), ANSWER)
     first: list[Move] = [("submit", k) for k in range(len(running))]

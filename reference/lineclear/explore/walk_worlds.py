@@ -62,11 +62,12 @@ def drawn(seed: int) -> SearchBounds:
         bypass=choice((0, 0, 0, 1, 2)),
         swapped_first=draw.random() < 0.15,
         pause_after_preemption=draw.random() < 0.8,
-        long_prefill_token_threshold=choice((0, 0, 2, 3)),
+        long_prefill_token_threshold=choice((0, None, 2, 3)),
         schedule_conservativeness=choice((0.0, 0.0, 0.5)),
         capacity_policy=choice((*["max_utilization"] * 3, "guaranteed_no_evict")),
         max_waiting_tokens=choice((None, None, None, 20)),
         enable_chunked_recompute=choice((False, False, True)),
+        max_long_partial_prefills=choice((None, 1, 2)),
     )
     return pressed(seed, config)
 

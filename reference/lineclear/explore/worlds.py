@@ -44,7 +44,6 @@ SMALL: Mapping[str, Any] = MappingProxyType(
         "block_size": 1,
         "max_num_seqs": 2,
         "max_num_batched_tokens": 3,
-        "long_prefill_token_threshold": 0,
         "max_model_len": 6,
         "watermark": 0.0,
         "preemption_mode": "swap",
@@ -186,12 +185,22 @@ def special() -> list[SearchBounds]:
         SearchBounds("no pause after a preemption", small(pause_after_preemption=False), (LONG, SHORT)),
         *(
             SearchBounds(
-                f"a prompt gets one token while others could use them, {policy}",
-                small(num_gpu_blocks=4, long_prefill_token_threshold=1, scheduling_policy=policy),
+                f"one prompt may take all tokens of a step, {policy}",
+                small(num_gpu_blocks=4, long_prefill_token_threshold=0, scheduling_policy=policy),
                 (RequestShape(3, 1), RequestShape(1, 2, priority=1)),
                 **calm,
             )
             for policy in ("fcfs", "priority", "fair")
+        ),
+        *(
+            SearchBounds(
+                f"one long prompt at a time, {policy}",
+                small(num_gpu_blocks=5, max_num_seqs=3, scheduling_policy=policy, bypass=1,
+                      max_long_partial_prefills=1),
+                (RequestShape(3, 1), RequestShape(1, 2, priority=1)),
+                **CALM,
+            )
+            for policy in ("fcfs", "priority")
         ),
     ]  # fmt: skip
 

@@ -31,6 +31,7 @@ GUARDS = {
     "worst_cases": "the running requests may need the blocks that it may need",
     "seats": "max_num_seqs sequences run",
     "tokens": "max_num_batched_tokens are dealt",
+    "long_prefills": "max_long_partial_prefills requests compute prompts that could use more than their share",
     "head_of_line": "a request before it in the order does not fit yet",
     "pause_after_preemption": "the last step preempted for growth, so it admitted no request",
     "displaced": "the last step admitted the head in place of another, and no other request",
@@ -48,6 +49,7 @@ GUARDS = {
 #: What has to happen where it is no matter of how many.
 CHANGES = {
     "open_copy": "the copy is complete",
+    "long_prefills": "one of these prompts needs no more than its share",
     "head_of_line": "the request before it is admitted or aborted",
     "pause_after_preemption": "the next step",
     "displaced": "the next step",
@@ -369,6 +371,8 @@ def head_of_queue(
     room, needs = step.room.offered(entry)
     if room.worst < needs.worst:
         return "worst_cases", {"wants": needs.worst, "left": room.worst}
+    if room.longs - planned.longs < needs.longs:
+        return "long_prefills", {"of": config.max_long_partial_prefills}
     if have.seats < want.seats:
         return "seats", {"wants": want.seats, "taken": scheduler.seats, "of": config.max_num_seqs}
     if have.tokens < want.tokens:

@@ -256,6 +256,8 @@ class Oracle:
             own.sampled(tenant[row[0]] for row in expected.rows if row[5])
         if not scheduler.policy_failures:
             check_levels(scheduler)
+        for name, _ in expected.preempted:  # it may have entered again in this step
+            memory.sheltered.pop(name, None)
         memory.sheltered.update(dict.fromkeys(expected.sheltered))
         self._books()
         self.judged += 1

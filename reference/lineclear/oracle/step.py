@@ -59,7 +59,7 @@ class Expected(Preempting):
         self.reason = ""
         self.displaced = False
         self.short = False  # an unfinished prompt lacks tokens of its share
-        self.capped = False  # one could use more than its share
+        self.longs: set[OracleRequest] = set()  # whose prompts could use more than their share
         self.sheltered: list[Hashable] = []
         self.lost = self.alone = 0
         self.void: list[Hashable] = []
@@ -165,6 +165,7 @@ class Expected(Preempting):
             and want.seats <= seats
             and want.tokens <= tokens
             and self.guaranteed(head, rest)
+            and self.may_be_long(head, {w.live for r in rest for w in works[r] if self.long(w)})
         )
 
     @property
@@ -201,10 +202,17 @@ class Expected(Preempting):
         """The tokens that a sequence may take while others could use them: a prompt no more than the
         threshold.
         """
-        if work.decodes or not self.config.enable_chunked_prefill:
+        if work.decodes:
             return work.tokens
-        threshold = self.config.long_prefill_token_threshold
-        return min(work.tokens, threshold) if threshold else work.tokens
+        return min(work.tokens, self.threshold)
+
+    @property
+    def threshold(self) -> int:
+        """The limit on the tokens of one prompt: all that a sequence may have if there is none."""
+        config, given = self.config, self.config.long_prefill_token_threshold
+        if given == 0 or not config.enable_chunked_prefill:
+            return config.max_model_len
+        return config.max_num_batched_tokens // 4 or 1 if given is None else given
 
     def part(self, work: Work, share: int, tokens: int) -> int:
         """The number of tokens that a sequence takes of those left: it is cut only if that is allowed."""
@@ -221,7 +229,8 @@ class Expected(Preempting):
             part = 0 if self.short else self.part(work, share, self.tokens)
             if not work.decodes:
                 self.short = self.short or part < share
-                self.capped = self.capped or share < work.tokens
+                if share < work.tokens:
+                    self.longs.add(work.live)
             self.give(work, part)
 
     def give(self, work: Work, tokens: int) -> None:
@@ -250,7 +259,7 @@ class Expected(Preempting):
         """The head of the queue while it fits; so many as `bypass` says may be passed."""
         passed: list[OracleRequest] = []
         while (head := self.orders.head()) is not None:
-            kept_out = self.capped and len(head.branches) > 1
+            kept_out = bool(self.longs) and len(head.branches) > 1
             if kept_out and not self.reason:
                 self.reason = "prefill_first"
             fits = not kept_out and self.fits(head)
@@ -281,6 +290,7 @@ class Expected(Preempting):
             and want.seats <= self.state.seats_free
             and want.tokens <= self.tokens
             and self.guaranteed(live, self.state.running)
+            and self.may_be_long(live, self.longs)
         )
 
     def waits_for_prefix(self, live: OracleRequest) -> bool:
@@ -301,9 +311,27 @@ class Expected(Preempting):
             for branch in other.branches
         )
 
+    def may_be_long(self, live: OracleRequest, longs: set[OracleRequest]) -> bool:
+        """Whether a request that enters is not long, or fewer that are run than may."""
+        most = self.config.max_long_partial_prefills
+        if most is None or len(longs) < most:
+            return True
+        if live.phase == Phase.SWAPPED:
+            return not any(self.long(work) for work in work_of(self.state, live))
+        leader = live.branches[0]
+        known = leader.known
+        if len(live.branches) == 1:
+            known = max(known, min(known + leader.pending, live.limit - 1))
+        lacks = known - len(self.state.found(leader)) * self.config.block_size
+        return lacks <= self.threshold
+
+    def long(self, work: Work) -> bool:
+        """Whether a prompt could use more than its share."""
+        return self.share(work) < work.tokens
+
     def start(self, live: OracleRequest) -> None:
         """The request runs: it has its blocks, and computes what the step has tokens for."""
-        if self.displaced or self.capped:
+        if self.displaced or self.longs:
             self.sheltered.append(live.name)
         first = not live.started
         self.orders.enters(live)
@@ -317,7 +345,8 @@ class Expected(Preempting):
         if waited:  # room for every token that it knows
             self.take_all(leader, first)
         for work in work_of(self.state, live, enters=waited):
-            self.capped = self.capped or self.share(work) < work.tokens
+            if self.share(work) < work.tokens:
+                self.longs.add(live)
             self.give(work, self.part(work, self.share(work), self.tokens))
 
     def take_all(self, leader: OracleSequence, first: bool) -> None:

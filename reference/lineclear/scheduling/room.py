@@ -27,8 +27,10 @@ from lineclear_spec.progress import (
     beside,
     kept_free,
     known_on_admission,
+    lacks,
     least_tokens,
     room,
+    share_of,
     tokens_left,
 )
 from lineclear_spec.records import Sequence
@@ -42,6 +44,8 @@ class Room:
     Attributes:
         due: blocks that issue_step will take.
         promised: tokens that prompts will get of the step and that are not scheduled yet.
+        most: tokens that one prompt may take while others could use them.
+        longs: requests of the step with a prompt that could use more than its share.
     """
 
     def __init__(
@@ -61,6 +65,8 @@ class Room:
         self.cache = cache
         self.due = 0
         self.promised = 0
+        self.most = config.most_of_a_prompt
+        self.longs: set[Entry] = set()
 
     @property
     def left(self) -> int:
@@ -109,13 +115,37 @@ class Room:
         return room(free, self.due, kept, seats, live.seats, self.left)
 
     def offered(self, entry: Entry, watermark: bool = True) -> tuple[Need, Need]:
-        """What there is for admission, and what the entry needs of it; both with worst cases if these count."""
+        """What there is for admission, and what the entry needs of it; with worst cases and long prompts, if
+        these count.
+        """
         have, want = self.have(watermark), self.want(entry)
-        if self.config.capacity_policy == "max_utilization":
-            return have, want
-        ledger = self.ledger
-        left = ledger.gpu.total - self.live.worst
-        return have + Need(worst=left), want + Need(worst=ledger.worst_case(entry.record))
+        if self.config.capacity_policy != "max_utilization":
+            ledger = self.ledger
+            have += Need(worst=ledger.gpu.total - self.live.worst)
+            want += Need(worst=ledger.worst_case(entry.record))
+        most = self.config.max_long_partial_prefills
+        if most is not None:
+            have += Need(longs=most - len(self.longs))
+            want += Need(longs=int(self.is_long(entry)))
+        return have, want
+
+    def share(self, job: SequenceDemand) -> int:
+        """The tokens that a sequence may take of the step while others could use them."""
+        share: int = share_of(job.tokens, job.decode, self.most)
+        return share
+
+    def is_long(self, entry: Entry) -> bool:
+        """Whether a request that waits could use more than the share of a prompt when it enters."""
+        record = entry.record
+        if record.phase == Phase.SWAPPED:
+            return any(lacks(self.share(job), job.tokens) for job in self.jobs_of(entry))
+        leader = record.members[0]
+        tokens = leader.known_tokens
+        if record.width == 1:
+            tokens = known_on_admission(tokens, leader.promised_samples, record.limit)
+        found = self.cache.hits(leader) * self.config.block_size if self.cache.enabled else 0
+        long: bool = lacks(self.most, tokens - found)
+        return long
 
     def _kept(self) -> int:
         """Blocks that admission leaves free while a request runs."""

@@ -43,7 +43,6 @@ from lineclear_spec.progress import (
     lacks,
     may_be_displaced,
     may_be_passed,
-    share_of,
 )
 from lineclear_spec.records import Sequence
 
@@ -101,13 +100,11 @@ class Step:
         self.preempted = False  # a request was preempted for growth
         self.displaced = False  # a request was preempted for a more important waiting one
         self.blocked = False  # a running prefill did not get its share of the tokens
-        self.lacking = False  # one could use more than its share
         self.admission_blocked_by = ""  # why the step lets no request in, see `stall.GUARDS`
         self.shares: list[list[Any]] | None = None  # [job, tokens] of prompts that may get more
         cut = self.config.enable_chunked_prefill  # a prompt that may not be cut has no share
-        self.most = self.config.most_of_a_prompt
         self.asks = cut and self.adapter.shares and not self.adapter.failures
-        if self.asks or (cut and self.most < self.config.max_num_batched_tokens):
+        if self.asks or (cut and self.room.most < self.config.max_num_batched_tokens):
             self.shares = []
 
     @property
@@ -200,16 +197,16 @@ class Step:
                 self._compute(job, job.tokens)
         for job in jobs:
             if not job.decode:
-                share = 0 if self.blocked else self._share(job)
+                share = 0 if self.blocked else self.room.share(job)
                 tokens = self._chunk(job, share)
                 self.blocked = self.blocked or lacks(tokens, share)
-                self.lacking = self.lacking or lacks(share, job.tokens)
+                self._note(job, share)
                 self._prefill(job, tokens)
 
-    def _share(self, job: SequenceDemand) -> int:
-        """The tokens that a sequence may take of the step while others could use them."""
-        share: int = share_of(job.tokens, job.decode, self.most)
-        return share
+    def _note(self, job: SequenceDemand, share: int) -> None:
+        """Whether the job could use more than its share is known to those that enter."""
+        if lacks(share, job.tokens):
+            self.room.longs.add(job.entry)
 
     def _prefill(self, job: SequenceDemand, tokens: int) -> None:
         """Computes so many tokens, or what the policy lets one step compute of them for now."""
@@ -268,7 +265,7 @@ class Step:
         passed: list[Entry] = []
         while (entry := queue.head()) is not None:
             have, want = self.room.offered(entry)
-            beside = not self.lacking or enters_beside(self.lacking, entry.record.width)
+            beside = not self.room.longs or enters_beside(True, entry.record.width)
             if not beside and not self.admission_blocked_by:
                 self.admission_blocked_by = "prefill_first"
             fits = beside and not entry.record.copy and have.covers(want)
@@ -298,16 +295,16 @@ class Step:
     def _enter(self, entry: Entry, displacing: bool = False) -> None:
         """The request runs, and computes what the step has tokens for."""
         drafts = entry.record.phase == Phase.SWAPPED  # those of one that waits are not counted
-        self.transitions.enter(entry, is_sheltered(displacing, self.lacking))
+        self.transitions.enter(entry, is_sheltered(displacing, bool(self.room.longs)))
         for job in self.room.jobs_of(entry, drafts):
-            share = self._share(job)
-            self.lacking = self.lacking or lacks(share, job.tokens)
+            share = self.room.share(job)
+            self._note(job, share)
             self._prefill(job, self._chunk(job, share))
 
     def planned(self) -> Need:
         """The resources that running requests will take of a step that is not begun."""
         taken = sum(self._uses(self._jobs()).values(), Need())
-        return Need(taken.blocks, 0, min(taken.tokens, self.room.left))
+        return Need(taken.blocks, 0, min(taken.tokens, self.room.left), 0, taken.longs)
 
     def _uses(self, jobs: list[SequenceDemand]) -> dict[Entry, Need]:
         """The resources that each running request will take, if there are tokens for all of it.
@@ -316,8 +313,15 @@ class Step:
         only if every prompt that runs has its share.
         """
         uses: dict[Entry, Need] = {}
+        long: set[Entry] = set()
         for job in jobs:
-            uses[job.entry] = uses.get(job.entry, Need()) + Need(job.blocks, 0, self._share(job))
+            share = self.room.share(job)
+            uses[job.entry] = uses.get(job.entry, Need()) + Need(job.blocks, 0, share)
+            if lacks(share, job.tokens):
+                long.add(job.entry)
+        if self.config.max_long_partial_prefills is not None:
+            for entry in long:
+                uses[entry] += Need(longs=1)
         return uses
 
     # ---- displacement --------------------------------------------------------------------------
@@ -331,7 +335,7 @@ class Step:
         uses = self._uses(jobs)
         planned = sum(uses.values(), Need())
         have, want = self.room.offered(head)
-        if (have - Need(planned.blocks, 0, planned.tokens)).covers(want):
+        if (have - planned).covers(want):
             return jobs  # it is admitted anyway
         candidates: list[Entry] = []  # as many as were looked at
         seen = head.view(self.ledger)

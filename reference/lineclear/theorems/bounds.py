@@ -112,7 +112,7 @@ def passes(case: BoundInputs) -> Bound:
 def token(case: BoundInputs) -> Bound:
     """P6a: C6."""
     shares, changes = hasattr(case.policy, "share"), hasattr(case.policy, "review")
-    formula = formula_of_a_token(case.config, changes)
+    formula = formula_of_a_token(case.config, shares, changes)
     values = letters(case.config, case.sizes, shares)
     return Bound(
         f"C6 = {formula}",

@@ -16,9 +16,10 @@ spends them, or nothing is lacking afterwards but by branches that wait for thei
 step. So W // g + 1 steps at most end with something lacking before them; then each step takes
 every sequence a token further, and m - 1 of these end all of them. No request runs then, and r fits (F1).
 
-*While r runs* its prompt is dealt first: it lacks X = n * (L - 1) at most and gets h a step, h being g,
-or with a policy that shares (`fair`) the share of one of N live requests. X // h + 1 steps, and
-m - 1 more for the rest. Together W // g + X // h + 2 * m.
+*While r runs* its prompt is dealt first: it lacks X = n * (L - 1) at most and gets h a step. h is g, or the limit
+on one prompt if that is less (`lineclear prove decisions`: "with chunking the first prompt gets the least of what it
+lacks, its limit and what decodes leave"), or with a policy that shares (`fair`) the share of one of N live requests.
+X // h + 1 steps, and m - 1 more for the rest. Together W // g + X // h + 2 * m.
 
 With several sequences, or two steps in flight, a few steps are lost at the edges of each part (2 * e
 in all), and a sequence whose sample is in flight may be left out of every other step, so that all
@@ -32,10 +33,9 @@ it computes what it lacks, X at most, in C = (X - 1) // B + 1 steps. No request 
 lacks tokens, and growth preempts only those behind m. Another can take the place of m only by displacing
 m: as m takes all tokens, no other victims would leave a token. Then it comes before all that run, is not
 displaced itself before it has kept a token, and is the first for C steps more. So C6 = 2 * C + 2 * d - 1
-steps, of which d - 1 twice are steps issued before the one that samples is committed. With shares, h in
-the place of B. Where the order changes while requests run (mlfq), each change is a promotion, one
-for a request: 2 * S + 1 among those that run, each of which may be followed by one displacement more,
-so that 3 * (S + 1) * (C + d) steps suffice.
+steps, of which d - 1 twice are steps issued before the one that samples is committed. Where the order changes
+while requests run (mlfq), each change is a promotion, one for a request: 2 * S + 1 among those that run,
+each of which may be followed by one displacement more, so that 3 * (S + 1) * (C + d) steps suffice.
 
 *A token beside a limit.* With `long_prefill_token_threshold` others may enter while m lacks tokens. Each of them is
 sheltered: it is not displaced before it has kept a token (F12). In such steps a prompt always lacks some, or it
@@ -46,6 +46,10 @@ beside those that run, and one for each victim. With several sequences those gro
 S * n times at most, each time with fewer than S victims, so E = 2 * S + n * S * S. The first that runs changes with
 each that enters, at most; each is dealt its share, h, first, and keeps a token after C steps: (E + 1) * C + 2 * d - 1.
 Where the order changes while requests run, each of the S + E that run is promoted once: (2 * E + S + 1) * (C + d).
+With shares (`fair`) others may enter beside a prompt that lacks tokens whatever the limit. There no request
+displaces and the order is that of arrival, so the first changes only when one enters that comes before it: such a
+one ran when it entered (F2), so that it happens at most S times, each for C steps with h in the place of B. The
+same E bounds that.
 *The first* loses nothing by those that enter beside it, which come behind it: it gets h a step, with the limit in h.
 
 *With `wait_for_prefix`* a request that fits may wait, but only for one that runs before it in the order, so the first
@@ -120,7 +124,7 @@ def steps_to_a_token(
     """
     found = letters(config, sizes, shares)
     own, depth, seats, enter = found["C"], found["d"], found["S"], found["E"]
-    if limited(config):
+    if limited(config) or shares:
         if changes:
             return (2 * enter + seats + 1) * (own + depth)
         return (enter + 1) * own + 2 * depth - 1
@@ -134,9 +138,9 @@ def limited(config: Config) -> bool:
     return config.most_of_a_prompt < min(config.max_model_len, config.max_num_batched_tokens)
 
 
-def formula_of_a_token(config: Config, changes: bool = False) -> str:
-    """C6 as a formula."""
-    if limited(config):
+def formula_of_a_token(config: Config, shares: bool = False, changes: bool = False) -> str:
+    """C6 as a formula, see `steps_to_a_token`."""
+    if limited(config) or shares:
         return "(2 * E + S + 1) * (C + d)" if changes else "(E + 1) * C + 2 * d - 1"
     return "3 * (S + 1) * (C + d)" if changes else "2 * C + 2 * d - 1"
 

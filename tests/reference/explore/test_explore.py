@@ -43,9 +43,13 @@ def explored(bounds: SearchBounds) -> Report:
 # ---- what is found -----------------------------------------------------------------------------
 
 
-def test_the_default_preset_is_exhausted_without_a_finding() -> None:
-    report = explored(TWO)
-    assert (report.graph.states, report.graph.transitions) == (357, 1520)
+@pytest.mark.parametrize(("threshold", "figures"), [(None, (514, 2323)), (0, (357, 1520))])
+def test_the_default_preset_is_exhausted_without_a_finding(
+    threshold: int | None, figures: tuple[int, int]
+) -> None:
+    config = replace(TWO.config, long_prefill_token_threshold=threshold)
+    report = explored(replace(TWO, config=config))
+    assert (report.graph.states, report.graph.transitions) == figures
     assert report.graph.complete
     assert not report.refuted
     assert report.stuck == report.livelocks == report.starvation == []
@@ -255,7 +259,7 @@ def test_victim_rules_choose_differently() -> None:
 def test_the_worlds_hold_every_setting_of_the_list() -> None:
     worlds = ci_worlds()
     names = [world.name for world in worlds]
-    assert len(set(names)) == len(names) == 125
+    assert len(set(names)) == len(names) == 127
     configs = [world.config for world in worlds]
     assert {c.victim for c in configs} == set(VICTIMS)
     assert {c.preemption_mode for c in configs} == set(MODES)

@@ -67,8 +67,8 @@ EDITS: dict[str, tuple[str, str, str, str]] = {
     ),
     "branches enter beside a prompt that lacks tokens": (
         "scheduling.step",
-        "enters_beside(self.lacking, entry.record.width)",
-        "enters_beside(self.lacking, 1)",
+        "enters_beside(True, entry.record.width)",
+        "enters_beside(True, 1)",
         "branches wait beside a prompt",
     ),
     "a request that may fork later gives seats back": (

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lineclear.config import Config
+from lineclear.monitor.stall import stall_report
 from lineclear.plan import Plan
 from lineclear.policies.view import View
 from lineclear.request import Request, Sample
@@ -95,3 +98,87 @@ def test_with_a_limit_progress_is_claimed_within_other_bounds(label: str) -> Non
     assert on.bound is not None
     assert on.bound.number is not None
     assert off.bound.number < on.bound.number
+
+
+def waits_for_long_prompts(bypass: int, shorts: int = 6) -> tuple[list[object], list[object]]:
+    """Who enters while a long prompt runs and another is the head, and who enters in all.
+
+    Short ones arrive behind the second long one, one in each step.
+    """
+    config = Config(
+        num_gpu_blocks=200,
+        num_cpu_blocks=0,
+        block_size=1,
+        max_num_seqs=12,
+        max_num_batched_tokens=12,
+        max_model_len=60,
+        long_prefill_token_threshold=2,
+        max_long_partial_prefills=1,
+        bypass=bypass,
+    )
+    scheduler = Scheduler(config)
+    for name in ("long", "head"):
+        assert scheduler.add(Request(request_id=name, prompt_tokens=40, max_tokens=2))
+    entered: list[object] = []
+    beside: list[object] = []
+    for step in range(60):
+        if step < shorts:
+            assert scheduler.add(Request(request_id=step, prompt_tokens=2, max_tokens=1))
+        plan = scheduler.schedule()
+        for row in plan.scheduled_seq_groups:
+            if row.request_id not in entered:
+                entered.append(row.request_id)
+        if "head" not in entered:
+            beside = entered[1:]
+        scheduler.commit(plan, [0] * len(plan.sampling))
+    assert not scheduler.entries
+    return beside, entered
+
+
+@pytest.mark.parametrize("bypass", [0, 1, 3])
+def test_short_prompts_pass_a_long_head_that_waits_for_another_so_often(bypass: int) -> None:
+    beside, entered = waits_for_long_prompts(bypass)
+    assert beside == list(range(bypass))
+    assert entered == ["long", *range(bypass), "head", *range(bypass, 6)]
+
+
+def test_a_head_that_waits_for_long_prompts_says_so() -> None:
+    scheduler = Scheduler(Config(max_num_batched_tokens=512, max_long_partial_prefills=1))
+    for name in ("long", "head"):
+        assert scheduler.add(Request(request_id=name, prompt_tokens=8000, max_tokens=2))
+    scheduler.commit(scheduler.schedule(), [])
+    (blocked,) = [one for one in stall_report(scheduler).held if one.request_id == "head"]
+    assert (blocked.guard, blocked.figures) == ("long_prefills", {"of": 1})
+
+
+def test_an_urgent_long_prompt_takes_the_place_of_another() -> None:
+    config = Config(
+        num_gpu_blocks=100,
+        block_size=1,
+        max_num_seqs=8,
+        max_num_batched_tokens=8,
+        max_model_len=60,
+        scheduling_policy="priority",
+        preemption_mode="recompute",
+        long_prefill_token_threshold=2,
+        max_long_partial_prefills=1,
+    )
+    scheduler = Scheduler(config)
+    assert scheduler.add(Request(request_id="long", prompt_tokens=40, max_tokens=2))
+    scheduler.commit(scheduler.schedule(), [])
+    assert scheduler.add(Request(request_id="same", prompt_tokens=40, max_tokens=2))
+    plan = scheduler.schedule()
+    assert plan.preempted == ()
+    scheduler.commit(plan, [])
+    assert scheduler.add(Request(request_id="urgent", prompt_tokens=40, max_tokens=2, priority=1))
+    plan = scheduler.schedule()
+    assert [name for name, _ in plan.preempted] == ["long"]
+    assert {row.request_id for row in plan.scheduled_seq_groups} == {"urgent"}
+
+
+def test_with_passes_the_theorems_about_the_head_are_lost_by_name() -> None:
+    kept = Config(max_long_partial_prefills=1)
+    assert all(row.status != "no guarantee" for row in guarantees(kept))
+    lost = {row.theorem: row.why for row in guarantees(replace(kept, bypass=2))}
+    assert lost["fcfs.P4"] == "no guarantee: F2 (bypass 2)"
+    assert lost["fcfs.P5"] == "holds"

@@ -266,15 +266,25 @@ def bound(policy: str, label: str, *options: tuple[str, Any], **changes: Any) ->
 
 
 def test_bounds_are_formulas_and_numbers() -> None:
-    # 8 seats and 64 tokens a step leave 57 for prompts; L = 34; the pool holds 32 tokens.
+    # 8 seats and 64 tokens a step leave 57 for prompts, 16 for one; L = 34; the pool holds 32 tokens.
     first = bound("fcfs", "P6b")
-    assert first.formula == "T1 = W // g + X // g + 2 * m"
-    assert dict(first.where) == {"W": 32, "g": 57, "X": 33, "m": 9}
-    assert first.number == 32 // 57 + 33 // 57 + 18
+    assert first.formula == "T1 = W // g + X // h + 2 * m"
+    assert dict(first.where) == {"W": 32, "g": 57, "X": 33, "h": 16, "m": 9}
+    assert first.number == 32 // 57 + 33 // 16 + 18
+    whole = bound("fcfs", "P6b", long_prefill_token_threshold=0)
+    assert whole.formula == "T1 = W // g + X // g + 2 * m"
+    assert whole.number == 32 // 57 + 33 // 57 + 18
     assert bound("fcfs", "P7").number == first.number
     assert bound("fcfs", "P6b", enable_chunked_prefill=False).number == 18
-    assert bound("fcfs", "P6b", depth=2).number == 2 * (2 * (9 + 2))
-    assert bound("fair", "P6b").number == 32 // 57 + 33 // 32 + 18  # two share 64 tokens
+    assert bound("fcfs", "P6b", depth=2).number == 2 * (33 // 16 + 2 * (9 + 2))
+    assert bound("fair", "P6b").number == 32 // 57 + 33 // 16 + 18
+    shared = bound("fair", "P6b", long_prefill_token_threshold=0)
+    assert shared.number == 32 // 57 + 33 // 32 + 18  # two share 64 tokens
+    entering = bound("fair", "P6a", long_prefill_token_threshold=0)
+    assert entering.formula == "C6 = (E + 1) * C + 2 * d - 1"
+    assert entering.number == (2 * 8 + 1) * (32 // 32 + 1) + 1
+    alone = bound("fcfs", "P6a", long_prefill_token_threshold=0)
+    assert (alone.formula, alone.number) == ("C6 = 2 * C + 2 * d - 1", 2 * 1 + 1)
     assert bound("aging", "P9", ("seconds_per_level", 2.5)).number == 3 * 2.5
     assert bound("sjf_aging", "P9", ("seconds_per_token", 0.5)).number == (4 - 2) * 0.5
     assert bound("ceiling", "bypass", ("ceiling", 3), ("levels", 4)).number == 9
