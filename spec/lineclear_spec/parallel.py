@@ -35,6 +35,8 @@ RETRIES = 3
 chosen = ["processes"]
 #: Called about once a second while a job is awaited, and then even a single job gets a process.
 while_waiting: list[Callable[[], None]] = []
+#: In a worker, what it calls for each job.
+given: list[Callable[[Any], Any]] = []
 
 
 @contextmanager
@@ -71,8 +73,7 @@ def in_parallel(
     """Results of the jobs in order; with one worker, in this process.
 
     Args:
-        function: a function of a module, or a partial of one; it and the jobs are sent to the
-            workers.
+        function: a function of a module, or a partial of one; each worker gets it once.
         jobs: one argument for each call.
         workers: processes at most; a cluster decides by itself how many of its workers it uses.
     """
@@ -86,11 +87,14 @@ def in_parallel(
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
-        count, mp_context=multiprocessing.get_context(method), initializer=leave_interrupts
+        count,
+        mp_context=multiprocessing.get_context(method),
+        initializer=begin,
+        initargs=(function,),
     )
     with pool:
         try:
-            waiting = [pool.submit(function, job) for job in jobs]
+            waiting = [pool.submit(work, job) for job in jobs]
             waiting.reverse()
             while waiting:
                 yield awaited(waiting.pop())
@@ -110,9 +114,17 @@ def awaited(future: Future[Result]) -> Result:
     return future.result()
 
 
-def leave_interrupts() -> None:
-    """Leaves Ctrl-C, which every process of a terminal gets, to the process that began the work."""
+def begin(function: Callable[[Any], Any]) -> None:
+    """A worker begins: it gets the function once, since a partial of one may carry much, and leaves Ctrl-C,
+    which every process of a terminal gets, to the process that began the work.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    given.append(function)
+
+
+def work(job: Any) -> Any:
+    """One job, in a worker."""
+    return given[-1](job)
 
 
 def cluster() -> Any:

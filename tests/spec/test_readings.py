@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -40,7 +41,7 @@ from lineclear_spec.state import (
 )
 from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.terms import raw
-from lineclear_spec.worlds import BOUNDS, Bounds
+from lineclear_spec.worlds import BOUNDS, Bounds, Trace
 
 #: The fields that queries read.
 READ = (
@@ -120,6 +121,19 @@ class Reading:
         assert answer != z3.unknown, formula
         return bool(answer == z3.sat)
 
+    def any_differs(self, asked: list[tuple[str, Any, Any]]) -> bool:
+        """Whether any of several may; one call of the solver instead of one for each."""
+        apart = [
+            formula != self.constant(value, formula.sort())
+            for formula, value in ((raw(query), value) for _, query, value in asked)
+        ]
+        self.solver.push()
+        self.solver.add(*self.symbolic.assumptions, z3.Or(*apart))
+        answer = self.solver.check()
+        self.solver.pop()
+        assert answer != z3.unknown
+        return bool(answer == z3.sat)
+
 
 def questions(reading: Reading) -> list[tuple[str, Any, Any]]:
     """Every query with every argument it is defined for: its name, formula and plain value."""
@@ -183,12 +197,23 @@ def situation(v: GhostLedger) -> Any:
     return v.due().count, v.ended(), len(v.operations), tuple(sorted(kinds))
 
 
+@cache
+def searched(bounds: Bounds) -> list[Trace]:
+    """The first states of a world."""
+    return search(bounds, check=False).traces
+
+
+def traces_of(bounds: Bounds, states: int) -> list[Trace]:
+    """Traces to the first so many states of a world; a search that goes further meets them first too."""
+    return searched(replace(bounds, max_states=max(states, 80)))[:states]
+
+
 def readings(most: int, states: int = 80, worlds: Iterable[Bounds] = BOUNDS) -> list[Reading]:
     """States of every world, each in another situation."""
     found: list[Reading] = []
     for bounds in worlds:
         met: dict[Any, GhostLedger] = {}
-        for trace in search(replace(bounds, max_states=states), check=False).traces:
+        for trace in traces_of(bounds, states):
             ledger = replay(bounds, trace)
             met.setdefault(situation(ledger), ledger)
         found += [Reading(ledger) for ledger in list(met.values())[-most:]]
@@ -200,8 +225,12 @@ def compare(most: int, states: int = 80) -> None:
     values: dict[str, set[str]] = {}
     for reading in readings(most, states):
         assert reading.solver.check() != z3.unsat
-        for name, formula, value in questions(reading):
-            assert not reading.differs(formula, value), (name, value)
+        every = questions(reading)
+        if reading.any_differs(every):
+            for name, formula, value in every:
+                assert not reading.differs(formula, value), (name, value)
+            raise AssertionError("one of them differs, and none of them alone")
+        for name, _, value in every:
             asked.add(name)
             values.setdefault(name, set()).add(repr(value))
     assert asked == (ASKED | {*queries.__all__}) - LOOSER
@@ -259,7 +288,7 @@ def edges(most: int, states: int = 60) -> list[tuple[GhostLedger, Any, GhostLedg
     found: list[tuple[GhostLedger, Any, GhostLedger]] = []
     for bounds in BOUNDS:
         kept: dict[str, int] = {}
-        for trace in search(replace(bounds, max_states=states), check=False).traces:
+        for trace in traces_of(bounds, states):
             step = trace[-1] if trace else ("", ())
             if step[0] in LOOPLESS and kept.get(step[0], 0) < most:
                 kept[step[0]] = kept.get(step[0], 0) + 1
@@ -302,7 +331,7 @@ def disagree(before: GhostLedger, step: Any, after: GhostLedger) -> bool:
 
 
 def test_effects_without_loops_are_the_same_in_both_readings() -> None:
-    found = edges(2)
+    found = edges(1)
     assert {step[0] for _, step, _ in found} == set(LOOPLESS)
     for before, step, after in found:
         assert not disagree(before, step, after), step

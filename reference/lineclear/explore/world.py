@@ -31,6 +31,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from lineclear.explore.bounds import SearchBounds
+from lineclear.explore.frozen import Freezer
 from lineclear.explore.orders import least, remembers, request_of, shifted, tokens_of
 from lineclear.explore.witnesses import Notes, noted
 from lineclear.monitor.audit import audit
@@ -88,6 +89,7 @@ class World:
             None if self.remembers else make(config.scheduling_policy, dict(config.policy_options))
         )
         self.unasked = pickle.dumps(plain, 5)
+        self.freezer = Freezer()
         self.oracle = Oracle(self.scheduler)
         self.observer = Observer(self.scheduler.ledger)
         device = Device(bounds.config.block_size, hazards=Hazards())
@@ -114,7 +116,7 @@ class World:
         observer.handlers, self.bench.judge = {}, None
         try:
             whole = (scheduler, observer, self.bench, self.arrived, self.names, self.oracle.memory)
-            return pickle.dumps(whole, 5)
+            return self.freezer.dumps(whole)
         finally:
             scheduler.config, scheduler.policy, ledger.limits = config, policy, limits
             self._attach()
@@ -122,7 +124,7 @@ class World:
     def thaw(self, frozen: bytes) -> None:
         """Goes back to what was frozen by a world of equal bounds."""
         old = self.scheduler
-        whole = pickle.loads(frozen)
+        whole = self.freezer.loads(frozen)
         self.scheduler, self.observer, self.bench, self.arrived, self.names, memory = whole
         scheduler = self.oracle.scheduler = self.scheduler
         self.oracle.memory = memory

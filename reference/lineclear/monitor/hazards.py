@@ -47,7 +47,7 @@ class Hazard(AssertionError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Issued:
+class Issued:
     """An operation as it was issued: on which stream, and after which others."""
 
     number: int
@@ -66,7 +66,7 @@ class Hazards:
 
     def __init__(self) -> None:
         """Nothing was issued."""
-        self._open: dict[int, _Issued] = {}
+        self._open: dict[int, Issued] = {}
         self._touched: dict[tuple[str, int], list[tuple[int, bool]]] = {}
         self._last: dict[str, int] = {}  # stream -> its last operation
         self.checked = 0
@@ -97,7 +97,7 @@ class Hazards:
         reached = self._reached(before)
         touched = list(dict.fromkeys(accesses))
         places = frozenset([(access.tier, access.place) for access in touched])
-        mine = _Issued(number, stream, frozenset(before), what, places)
+        mine = Issued(number, stream, frozenset(before), what, places)
         for access in touched:
             place = (access.tier, access.place)
             earlier = self._touched.setdefault(place, [])
