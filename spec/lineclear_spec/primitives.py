@@ -94,7 +94,7 @@ def forget_samples(ledger: Ledger, sequence: Sequence) -> None:
 # ---- tables ------------------------------------------------------------------------------------------
 
 
-def send_tables(ledger: Any, request: Any) -> None:
+def send_tables(ledger: Ledger, request: Request) -> None:
     """The plan of the next step names the whole table of each of the request's sequences."""
     ledger.each(request.members, lambda sequence: ledger.send_whole(sequence))
 
