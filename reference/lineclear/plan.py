@@ -216,7 +216,12 @@ class Plan:
         return ()
 
     @property
+    def is_idle(self) -> bool:
+        """Whether it computes nothing and moves nothing; it may report who ended or was preempted."""
+        return self.step is None and not self.operations
+
+    @property
     def is_empty(self) -> bool:
         """Whether an executor may pass it over: it computes and moves nothing, and nothing has changed."""
-        said = self.operations or self.new_blocks or self.tables or self.preempted or self.ended
-        return self.step is None and not said
+        news = self.new_blocks or self.tables or self.preempted or self.ended
+        return self.is_idle and not news

@@ -42,7 +42,7 @@ class Bulk:
     assume: Callable[[Any], None]
     assumptions: list[Any]
     demand: Callable[[Any, str], None]
-    demand_of_lemma: Callable[[Any, str], None]
+    _demand_of_lemma: Callable[[Any, str], None]
 
     always = staticmethod(Always)
 
@@ -228,8 +228,8 @@ class Bulk:
         blocks.demand_distinct()
         before = held.vector()
         self.demand(Term(blocks.every(before.has)), "the request holds the blocks")
-        self.demand_of_lemma(before.distinct(), "the request holds each block once")
-        self.demand_of_lemma(
+        self._demand_of_lemma(before.distinct(), "the request holds each block once")
+        self._demand_of_lemma(
             z3.And(before.size >= 0, blocks.size >= 0), "no set has a negative size"
         )
         self.demand(
@@ -267,8 +267,8 @@ class Bulk:
             "the request does not hold the block yet",
         )
         x = z3.Const("x", Request)
-        self.demand_of_lemma(z3.ForAll([x], old.blocks(x) >= 0), "no set has a negative size")
-        self.demand_of_lemma(blocks.size >= 0, "no vector has a negative size")
+        self._demand_of_lemma(z3.ForAll([x], old.blocks(x) >= 0), "no set has a negative size")
+        self._demand_of_lemma(blocks.size >= 0, "no vector has a negative size")
         name = unique("holding")
         count = z3.Function(f"{name}_count", Request, Int)
         at = z3.Function(name, Request, Int, Block)

@@ -326,7 +326,7 @@ class SymbolicLedger(NoValue, Records, Bulk, Cache, Ghosts, KvGhosts, Kernel):
         )
         return self.unchanged(state) or promised
 
-    def demand_of_lemma(self, fact: Any, what: str) -> None:
+    def _demand_of_lemma(self, fact: Any, what: str) -> None:
         """What the lemma of an operator presumes: an obligation, so that what the operator assumes then is
         true of something. No later goal needs it.
         """
@@ -338,10 +338,10 @@ class SymbolicLedger(NoValue, Records, Bulk, Cache, Ghosts, KvGhosts, Kernel):
         Raises:
             Misuse: a field that the invariant reads was written since it was assumed to hold.
         """
-        self.presume(invariant)
+        self._presume(invariant)
         self.assume(fact)
 
-    def presume(self, invariant: str) -> None:
+    def _presume(self, invariant: str) -> None:
         """Refuse to go on unless an invariant holds here.
 
         Raises:

@@ -142,8 +142,8 @@ class Cache:
     wrote: bool
     assume: Callable[[Any], None]
     demand: Callable[..., None]
-    demand_of_lemma: Callable[[Any, str], None]
-    presume: Callable[[str], None]
+    _demand_of_lemma: Callable[[Any, str], None]
+    _presume: Callable[[str], None]
     _by_lemma: Callable[[str, Any], None]
 
     # ---- names of tokens -----------------------------------------------------------------------------
@@ -261,7 +261,7 @@ class Cache:
 
         # They are finitely many: each is of a sequence that is listed under the step, and of one alone; all
         # that are listed are in the batch.
-        self.presume("steady")
+        self._presume("steady")
         for fact in selected(Block, size, block, seat, chosen):
             self.assume(fact)
         return Vector(self, Block, size, lambda k: block(k), lambda b: seat(b))
@@ -284,10 +284,10 @@ class Cache:
         for clause in INVARIANTS["holdings"].clauses:
             if clause.label == "listed":
                 fact = quantify(clause.domains, lambda *x, c=clause: c.predicate(old, *x))
-                self.demand_of_lemma(fact, "a request holds each of its blocks once")
+                self._demand_of_lemma(fact, "a request holds each of its blocks once")
         x = z3.Const("x", Request)
-        self.demand_of_lemma(z3.ForAll([x], old.blocks(x) >= 0), "no set has a negative size")
-        self.demand_of_lemma(blocks.size >= 0, "no vector has a negative size")
+        self._demand_of_lemma(z3.ForAll([x], old.blocks(x) >= 0), "no set has a negative size")
+        self._demand_of_lemma(blocks.size >= 0, "no vector has a negative size")
         name = unique("kept")
         count = z3.Function(f"{name}_count", Request, Int)
         at = z3.Function(name, Request, Int, Block)
@@ -346,7 +346,7 @@ class Cache:
         ranked = z3.Implies(
             within(0, j, old.ref(counted)), old.rank(old.holder(counted, j), counted) == j
         )
-        self.demand_of_lemma(z3.ForAll([counted, j], ranked), "a sequence holds a block once")
+        self._demand_of_lemma(z3.ForAll([counted, j], ranked), "a sequence holds a block once")
         name = unique("dropped")
         count = z3.Function(f"{name}_ref", Block, Int)
         holder = z3.Function(f"{name}_holder", Block, Int, Sequence)

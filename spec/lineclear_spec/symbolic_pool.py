@@ -97,8 +97,8 @@ class SymbolicPool(NoValue):
             ),
             "the places given up are not free",
         )
-        ledger.demand_of_lemma(permutation(old, tier), "the pool lists each place once")
-        ledger.demand_of_lemma(
+        ledger._demand_of_lemma(permutation(old, tier), "the pool lists each place once")
+        ledger._demand_of_lemma(
             z3.And(0 <= free, free <= total, places.size >= 0), "no pool has a negative size"
         )
         made = unique("put")

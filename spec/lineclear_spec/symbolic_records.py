@@ -184,7 +184,8 @@ class SymbolicCalendar(NoValue):
         """
         state, at = self.ledger.state.snapshot(), raw(step)
         self.ledger.demand(Term(at != NEVER), "the sequences asked for are listed")
-        self.ledger.presume("steady")  # what is listed is in the batch, which is finite
+        if self.ledger.at_start is not None:  # while a unit of proofs is made
+            self.ledger._presume("steady")  # what is listed is in the batch, which is finite
         day = getattr(state, self.field)
         name = unique(self.field)
         listed, seat = z3.Function(name, Int, Sequence), z3.Function(f"{name}_seat", Sequence, Int)

@@ -148,7 +148,7 @@ def stuck(world: World, cycle: Trace) -> str:
             world.do(move)
             if world.scheduler.flights or world.copies or world.plan is None:
                 return ""
-            if not world.plan.is_empty:
+            if not world.plan.is_idle:
                 return ""
     return f"{len(world.live())} requests are live and nothing moves" if world.live() else ""
 

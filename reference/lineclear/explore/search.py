@@ -175,6 +175,6 @@ def search(
                 queue.append((target, world.freeze()))
                 if progress is not None and target % 500 == 0:
                     progress(target)
-            empty = world.plan is not None and world.plan.is_empty
+            empty = world.plan is not None and world.plan.is_idle
             graph.edges[state].append(Edge(move, target, names, empty))
     return graph
