@@ -72,7 +72,6 @@ def share_table(ledger: Any, parent: Any, child: Any, count: Any) -> None:
     ledger.count_up(child, shared)
     child.table.extend(shared)
     ledger.grew(ledger.always(child), ledger.places(GPU, shared))
-    ledger.share_kv(parent, child, count)
 
 
 def share_cached(ledger: Any, sequence: Any, tokens: Any) -> None:
@@ -82,7 +81,6 @@ def share_cached(ledger: Any, sequence: Any, tokens: Any) -> None:
     ledger.count_up(sequence, blocks)
     sequence.table.extend(blocks)
     ledger.grew(ledger.always(sequence), ledger.places(GPU, blocks))
-    ledger.find_kv(sequence, tokens)
 
 
 def seal_entry(ledger: Any, sequence: Any, index: Any, name: Any) -> None:
@@ -145,7 +143,6 @@ def clear_tables(ledger: Any, request: Any) -> None:
 def forget_computed(ledger: Any, sequence: Any) -> None:
     """The table is empty and nothing is computed any more; what is known and promised stays."""
     sequence.table.clear()
-    ledger.lose_kv(sequence)
     sequence.reach_tokens = 0
     sequence.slot_tokens = 0
     sequence.last_tokens = 0

@@ -46,7 +46,8 @@ STEPS: dict[str, tuple[str, str, str, str]] = {
         "move_blocks", "ledger.pools[source].put(sources, ledger.issued)", "pass", "move_blocks_out"),
     "blocks stay where they are": (
         "move_blocks", "ledger.relocate(blocks, tier, targets)", "pass", "move_blocks_out"),
-    "KV is still counted": ("forget_computed", "ledger.lose_kv(sequence)", "pass", "clear_tables"),
+    "what was appended is not sent": (
+        "take_blocks", "ledger.grew(ledger.always(sequence), places)", "pass", "take_blocks"),
 }  # fmt: skip
 
 #: A question, what is replaced in it by what, and an action whose proof notices.

@@ -68,7 +68,6 @@ def schedule_tokens(ledger: Any, sequence: Any, tokens: Any, drafts: Any) -> Non
     sequence.last_step = ledger.steps + 1
     sequence.last_tokens = tokens
     sequence.last_samples = either(sure == exist, 1, 0)
-    ledger.write_kv(sequence, tokens)
     sequence.reach_tokens = sequence.reach_tokens + tokens
     sequence.drafts = drafts
     sequence.promised_samples = sequence.promised_samples + either(sure == exist, 1, 0)
