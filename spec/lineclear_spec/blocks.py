@@ -75,7 +75,6 @@ def share_table(ledger: Ledger, parent: Sequence, child: Sequence, count: Number
     ledger.count_up(child, shared)
     child.table.extend(shared)
     ledger.grew(ledger.always(child), ledger.places(GPU, shared))
-    ledger.share_kv(parent, child, count)
 
 
 def share_cached(ledger: Ledger, sequence: Sequence, tokens: Number) -> None:
@@ -85,7 +84,6 @@ def share_cached(ledger: Ledger, sequence: Sequence, tokens: Number) -> None:
     ledger.count_up(sequence, blocks)
     sequence.table.extend(blocks)
     ledger.grew(ledger.always(sequence), ledger.places(GPU, blocks))
-    ledger.find_kv(sequence, tokens)
 
 
 def seal_entry(ledger: Ledger, sequence: Sequence, index: Number, name: Number) -> None:
@@ -148,7 +146,6 @@ def clear_tables(ledger: Ledger, request: Request) -> None:
 def forget_computed(ledger: Ledger, sequence: Sequence) -> None:
     """The table is empty and nothing is computed any more; what is known and promised stays."""
     sequence.table.clear()
-    ledger.lose_kv(sequence)
     sequence.reach_tokens = 0
     sequence.slot_tokens = 0
     sequence.last_tokens = 0

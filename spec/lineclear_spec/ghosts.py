@@ -64,8 +64,6 @@ class GhostLedger(Ledger):
     """The ledger, with histories.
 
     Attributes:
-        kv: per sequence, positions whose KV is in its present table once every operation decided
-            is done.
         touched: per operation the (tier, place) that it accesses.
         sources: (tier, operation, target place) of every copy: its source place.
         history: every operation, complete or not.
@@ -78,7 +76,6 @@ class GhostLedger(Ledger):
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
-        self.kv: dict[Sequence, int] = {}
         self.touched: dict[int, frozenset[tuple[int, int]]] = {}
         self.sources: dict[tuple[int, int, int], int] = {}
         self.history: dict[int, Operation] = {}
@@ -149,7 +146,6 @@ class GhostLedger(Ledger):
         new.reader = self.reader.copy()
         new.requests = list(requests.values())[:-1]
         new.sequences = list(sequences.values())
-        new.kv = {sequences[s]: kv for s, kv in self.kv.items()}
         new.touched = self.touched.copy()
         new.sources = self.sources.copy()
         new.releases = {requests[r]: n for r, n in self.releases.items()}
@@ -202,10 +198,9 @@ class GhostLedger(Ledger):
         return request
 
     def new_sequence(self, request: Request) -> Sequence:
-        """A new sequence, without KV."""
+        """A new sequence, remembered."""
         sequence = super().new_sequence(request)
         self.sequences.append(sequence)
-        self.kv[sequence] = 0
         return sequence
 
     def new_operation(self, kind: str, request: Request | None) -> None:
@@ -245,35 +240,12 @@ class GhostLedger(Ledger):
         self.reader = known
 
     def note_step(self, number: int) -> None:
-        """The forward touches every GPU place that an entry names, and writes one position of each
-        steady sequence.
-        """
+        """The forward touches every GPU place that an entry names."""
         idle = {*self.gpu.order[: self.gpu.free], *(block.place for block in self.resting)}
         self.touched[number] = frozenset((GPU, p) for p in range(self.gpu.total) if p not in idle)
-        for sequence in self.batch:
-            if self.kv[sequence] >= self.reach(sequence):
-                self.kv[sequence] += 1
         size = len(self.batch)
         self.totals[self.steps + 1] = (self.step_tokens + size, self.step_sequences + size, number)
         self.device.forward(number)
-
-    def write_kv(self, sequence: Sequence, tokens: int) -> None:
-        """The next positions are written."""
-        kv, reach = self.kv[sequence], sequence.reach_tokens
-        if kv >= reach:
-            self.kv[sequence] = max(kv, reach + tokens)
-
-    def share_kv(self, parent: Sequence, child: Sequence, count: int) -> None:
-        """What lies in the shared blocks."""
-        self.kv[child] = min(self.kv[parent], count * self.limits.block_size)
-
-    def find_kv(self, sequence: Sequence, tokens: int) -> None:
-        """What lies in the blocks that were found."""
-        self.kv[sequence] = tokens
-
-    def lose_kv(self, sequence: Sequence) -> None:
-        """Nothing is left."""
-        self.kv[sequence] = 0
 
     # ---- the device ----------------------------------------------------------------------------------
 

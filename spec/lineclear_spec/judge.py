@@ -28,7 +28,7 @@ __all__ = ["Verdict", "implied", "judge", "judge_all", "noticed", "same_after"]
 #: Enough for every obligation that holds; a broken one would use all of it.
 BUDGET = 1_500_000
 GHOSTS = frozenset(
-    "index rank holder owner_gpu owner_cpu slot seat batch_seat kv touch_gpu touch_cpu "
+    "index rank holder owner_gpu owner_cpu slot seat batch_seat touch_gpu touch_cpu "
     "releases born tokens_of "
     "sequences_of step_of".split()
 )

@@ -106,7 +106,7 @@ def counters(ledger: GhostLedger, s: Sequence) -> Key:
         s.last_tokens if recent else 0, s.last_samples if recent else 0,
         s.previous_tokens if both else 0, s.previous_samples if both else 0,
         (s.last_samples, s.last_step == ledger.steps) if owing else (),
-        max(s.void - settled, 0), s.late_drafts, ledger.kv[s] >= ledger.reach(s), known_to_readers(ledger, s),
+        max(s.void - settled, 0), s.late_drafts, known_to_readers(ledger, s),
     )  # fmt: skip
 
 

@@ -106,7 +106,7 @@ def only_holder(s: State, q: Any, k: Any) -> Any:
 
 
 def computed_is_there(s: State, q: Any, i: Any) -> Any:
-    """What `frontier` says, without its ghost: what counts as computed is the KV of the sequence's own tokens, in the
+    """What counts as computed is the KV of the sequence's own tokens, in the
     present table, once the operations decided so far are done.
     """
     k = s.block_of(i)

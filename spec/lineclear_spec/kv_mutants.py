@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.choices import absurd_arguments, arguments_of
+from lineclear_spec.explore import records
 from lineclear_spec.kv_walks import OFTEN, RARE, Walk
 from lineclear_spec.mutants import DROPS, Mutant, generate, installed
 from lineclear_spec.trial import USED_BY
@@ -39,15 +40,16 @@ ROOM: dict[str, Any] = {"max_num_batched_tokens": 6, "max_num_seqs": 3, "open": 
 WORLDS = {
     bounds.name: bounds
     for bounds in (
-        Bounds("small", block_size=2, gpu_blocks=5, cpu_blocks=4, live=2,
+        Bounds("small", block_size=2, gpu_blocks=5, cpu_blocks=4, live=3,
                shapes=((1, 4, 1), (3, 6, 1), (2, 6, 2)), tokens=(1, 2, 3), drafts=(0, 1), accepted=(1, 2), **ROOM),
-        Bounds("names", block_size=1, gpu_blocks=5, cpu_blocks=3, live=2,
+        Bounds("names", block_size=1, gpu_blocks=5, cpu_blocks=3, live=3,
                shapes=((2, 4, 1, 1), (3, 5, 2, 1)), tokens=(1, 2, 3), **ROOM),
-        Bounds("one", block_size=1, gpu_blocks=6, cpu_blocks=4, max_model_len=6, live=2,
-               shapes=((2, 5, 1), (2, 6, 2), (1, 6, 1, 1)), tokens=(1, 2, 3), drafts=(0, 1, 2), accepted=(1, 2), **ROOM),
-        Bounds("two", block_size=2, gpu_blocks=6, cpu_blocks=4, max_model_len=6, live=2,
+        Bounds("one", block_size=1, gpu_blocks=6, cpu_blocks=4, max_model_len=6, live=3,
+               shapes=((2, 5, 1), (2, 6, 2), (1, 6, 1, 1)), tokens=(1, 2, 3), drafts=(0, 1, 2),
+               accepted=(1, 2), **ROOM),
+        Bounds("two", block_size=2, gpu_blocks=6, cpu_blocks=4, max_model_len=6, live=3,
                shapes=((3, 6, 2), (2, 5, 1)), tokens=(1, 3), **ROOM),
-        Bounds("long", block_size=1, gpu_blocks=12, cpu_blocks=4, max_model_len=6, live=2,
+        Bounds("long", block_size=1, gpu_blocks=12, cpu_blocks=4, max_model_len=6, live=3,
                shapes=((2, 6, 2), (1, 6, 1, 1), (4, 6, 1, 1)), tokens=(1, 3), drafts=(0, 2), accepted=(1, 2), **ROOM),
     )
 }  # fmt: skip
@@ -75,6 +77,10 @@ WHOLE = {
 }  # fmt: skip
 
 
+#: Waits that are longer than they must be, which makes no token wrong.
+LONGER = ("waits for everything before", "waits for everything decided")
+
+
 class Witness(NamedTuple):
     """An execution of a broken table.
 
@@ -99,8 +105,9 @@ def topic_of(mutant: Mutant) -> str:
 
 @cache
 def of_kv() -> dict[str, tuple[Mutant, str]]:
-    """The mutants that drop a statement or change a wait and that are of a topic, by name, each with its topic."""
-    found = [(m, topic_of(m)) for m in generate((*DROPS, "wait changed"))]
+    """The mutants that drop a statement or shorten a wait and that are of a topic, by name, each with its topic."""
+    made = generate((*DROPS, "wait changed"))
+    found = [(m, topic_of(m)) for m in made if m.variant not in LONGER]
     return {m.name: (m, topic) for m, topic in found if topic}
 
 
@@ -202,16 +209,25 @@ def at_random(walk: Walk, rng: random.Random, favoured: tuple[str, ...], tries: 
                     max(ready) if rng.random() < 0.3 else rng.choice(ready), rng.random() < fails
                 )
             continue
-        name = rng.choice(RARE) if rng.random() < 0.03 else rng.choices(names, weights)[0]
+        name = rng.choice(RARE) if rng.random() < 0.1 else rng.choices(names, weights)[0]
         choices = list(arguments_of(walk.bounds, ledger, name))
         if name in favoured:
             choices += absurd_arguments(walk.bounds, ledger, name)
-        if choices:
-            walk.act((name, rng.choice(choices)))
+        step = (name, rng.choice(choices)) if choices else None
+        if step and (name in favoured or not refused(walk, step)):
+            walk.act(step)
+
+
+def refused(walk: Walk, step: Step) -> bool:
+    """Whether the table's own guards refuse the step, which is asked before the walk is copied."""
+    name, arguments = step
+    return name not in ("submit", "reject") and bool(
+        walk.ledger.failing(name, records(walk.ledger, arguments))
+    )
 
 
 def hunt(
-    mutant: Mutant, known: list[Witness], walks: int = 150, tries: int = 250
+    mutant: Mutant, known: list[Witness], walks: int = 150, tries: int = 1200
 ) -> Witness | None:
     """An execution in which a token is wrong: a known one, or one that begins like a known one, or any.
 

@@ -170,7 +170,7 @@ class Ledger(CachedBlocks):
     def _ghost(self, *_: Any, **__: Any) -> None:
         """Remembers what invariants speak of, in `ghosts.GhostLedger` and on formulas."""
 
-    note_move = note_step = write_kv = share_kv = lose_kv = find_kv = _ghost
+    note_move = note_step = _ghost
     note_swap = note_twin = note_good = note_voided = note_fork = note_sample = _ghost
 
     # ---- operators over several records ------------------------------------------------------------

@@ -268,10 +268,6 @@ OPERATORS: tuple[Operator, ...] = (
         (
             "ledger.note_move",
             "ledger.note_step",
-            "ledger.write_kv",
-            "ledger.share_kv",
-            "ledger.lose_kv",
-            "ledger.find_kv",
             "ledger.note_swap",
             "ledger.note_twin",
             "ledger.note_good",

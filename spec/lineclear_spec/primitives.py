@@ -5,7 +5,7 @@ plain data and on formulas. An action changes the state by these functions, by b
 (`blocks.py`) and by writing counters, and in no other way.
 
 The functions are methods of `kernel.Kernel`: their first parameter is the ledger, plain or symbolic.
-A `note_...`, `write_kv` or `lose_kv` is a ghost: it does nothing on plain data.
+A `note_...` is a ghost: it does nothing on plain data.
 """
 
 from __future__ import annotations

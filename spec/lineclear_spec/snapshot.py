@@ -91,7 +91,6 @@ class ConcreteView(DeviceView, BlockView, Derived):
         self._history = {n: bare(operation) for n, operation in ledger.history.items()}
         self._forwards = dict(ledger.step_operations)
         self._totals = dict(ledger.totals)
-        self._kv = dict(ledger.kv)
         self._whole = set(ledger.whole)
         self._reader = dict(ledger.reader)
         self._grown: dict[Sequence, list[int]] = {}
@@ -153,7 +152,6 @@ class ConcreteView(DeviceView, BlockView, Derived):
                 }
             ),
             "step": list(range(self.scalars["steps"] + 2)),
-            "tokens": list(range(max(self._kv.values(), default=0) + 2)),
             **self.kv_domains(),
         }
 
@@ -219,10 +217,6 @@ class ConcreteView(DeviceView, BlockView, Derived):
         """Its index among the sequences of its request."""
         members = self._members.get(s.request, [])
         return members.index(s) if s in members else -1
-
-    def kv(self, s: Sequence) -> int:
-        """Positions whose KV exists."""
-        return self._kv.get(s, 0)
 
     def whole(self, s: Sequence) -> bool:
         """Whether its whole table is sent next."""

@@ -49,7 +49,7 @@ DOMAINS: dict[str, Any] = {
     "request": Request,
     "sequence": Sequence,
     "block": Block,
-    **dict.fromkeys(("place", "index", "operation", "step", "tokens", "kv_slot", "position"), Int),
+    **dict.fromkeys(("place", "index", "operation", "step", "kv_slot", "position"), Int),
 }
 
 #: field -> (argument sorts, result sort)
@@ -69,7 +69,7 @@ FIELDS |= {"group": ((Block,), Request), "holder": ((Block, Int), Sequence)}
 FIELDS |= dict.fromkeys(
     "length offset known_tokens reach_tokens slot_tokens promised_samples last_step "
     "last_tokens previous_tokens "
-    "drafts void last_samples previous_samples late_drafts kv seat batch_seat boundary ending".split(),
+    "drafts void last_samples previous_samples late_drafts seat batch_seat boundary ending".split(),
     ((Sequence,), Int),
 )
 #: What plans have sent of tables, and what the next one sends: whether it names the whole table, whether

@@ -17,13 +17,13 @@ import z3
 from lineclear_spec.invariants import is_free
 from lineclear_spec.lifecycle import Phase, target_of
 from lineclear_spec.records import GPU
-from lineclear_spec.state import NEED, State, unique
+from lineclear_spec.state import State
 from lineclear_spec.terms import raw
 
 __all__ = ["GHOST_FIELDS", "Ghosts"]
 
 #: Fields that ghost statements write.
-GHOST_FIELDS = frozenset("born releases touch_gpu kv tokens_of sequences_of step_of".split())
+GHOST_FIELDS = frozenset("born releases touch_gpu tokens_of sequences_of step_of".split())
 
 
 class Ghosts:
@@ -42,9 +42,7 @@ class Ghosts:
             s.put("releases", (r,), s.releases(r) + 1)
 
     def note_step(self, number: Any) -> None:
-        """The forward touches every GPU place that an entry names, and writes a position of each steady sequence; the
-        step's tokens and sequences are remembered.
-        """
+        """The forward touches every GPU place that an entry names; the step's tokens and sequences are remembered."""
         s, o = self.state, raw(number)
         old = s.snapshot()
         step = old.steps + 1
@@ -58,39 +56,7 @@ class Ghosts:
                 old.ref(old.owner(GPU, p)) >= 1,
             ),
         )
-        s.fields["kv"] = lambda q: z3.If(
-            z3.And(old.steady(q), old.kv(q) >= old.reach(q)), old.kv(q) + 1, old.kv(q)
-        )
         s.put("tokens_of", (step,), old.step_tokens + old.batch_size)
         s.put("sequences_of", (step,), old.step_sequences + old.batch_size)
         s.put("step_of", (o,), step)
         self._write_rows(number, old)
-
-    def write_kv(self, sequence: Any, tokens: Any) -> None:
-        """The step being built writes the KV of the next positions."""
-        s, q = self.state, sequence.z
-        kv, end = s.kv(q), s.reach_tokens(q) + raw(tokens)
-        s.put("kv", (q,), z3.If(z3.And(kv >= s.reach_tokens(q), end > kv), end, kv))
-
-    def share_kv(self, parent: Any, child: Any, count: Any) -> None:
-        """The child has the KV of the parent's first blocks."""
-        s = self.state
-        size, x = z3.Int(unique("shared_kv")), z3.Int("x")
-        whole = s.kv(parent.z)
-        self.assume(0 <= size)
-        self.assume(
-            z3.ForAll(
-                [x],
-                z3.Implies(z3.And(0 <= x, x <= whole, NEED(x) <= raw(count)), x <= size),
-                patterns=[NEED(x)],
-            )
-        )
-        s.put("kv", (child.z,), size)
-
-    def find_kv(self, sequence: Any, tokens: Any) -> None:
-        """The sequence has the KV of its first tokens, in blocks that were found under their names."""
-        self.state.put("kv", (sequence.z,), raw(tokens))
-
-    def lose_kv(self, sequence: Any) -> None:
-        """The sequence has no KV."""
-        self.state.put("kv", (sequence.z,), z3.IntVal(0))

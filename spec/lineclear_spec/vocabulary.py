@@ -50,7 +50,7 @@ OPERATIONS = frozenset(
 ) | (
     words("ledger")
     & set(
-        "require demand branch need block_of allowed is_open write_kv share_kv lose_kv name_of is_listed "
+        "require demand branch need block_of allowed is_open name_of is_listed "
         "all_listed listing inherit forget_name newest_full named_apart note_swap note_twin "
         "note_fork note_sample send_whole send".split()
     )

@@ -90,7 +90,7 @@ CORRUPTIONS: dict[str, Callable[[Any], Any]] = {
     "tokens_exist": lambda v: setattr(v.sequences[1], "known_tokens", 0),
     "owed": lambda v: setattr(v.sequences[0], "late_drafts", -1),
     "drafts": lambda v: setattr(v.sequences[0], "drafts", 1),
-    "frontier": lambda v: v.kv.__setitem__(v.sequences[0], 0),
+    "sent": lambda v: v.reader.clear(),
     "members": lambda v: v.requests[0].members.pop(),
     "queue": lambda v: v.waiting.__setitem__(v.requests[0], None),
     "once": lambda v: v.releases.__setitem__(v.requests[0], 1),

@@ -147,23 +147,6 @@ def test_a_forward_touches_every_gpu_place_that_is_held() -> None:
     assert ledger.touched == {1: frozenset({(GPU, block.place)})}
 
 
-def test_kv_follows_what_is_written_shared_and_lost() -> None:
-    ledger = replay(BRANCHES, PROMPT)
-    first = ledger.sequences[0]
-    assert ledger.kv == {first: 2}
-    ledger = replay(BRANCHES, FORKED)
-    first, second = ledger.sequences
-    assert (ledger.kv[first], ledger.kv[second]) == (2, 2)
-    actions.recompute(ledger, ledger.requests[0])
-    assert set(ledger.kv.values()) == {0}
-
-
-def test_a_child_has_the_kv_of_the_shared_blocks_only() -> None:
-    """3 positions computed, the leader's first full block of 2 taken over."""
-    ledger = replay(BRANCHES, REJOINED)
-    assert [ledger.kv[s] for s in ledger.sequences] == [4, 2]
-
-
 def test_a_request_that_ended_was_released_once() -> None:
     ledger = replay(BRANCHES, (*FORKED, ("finish", ("r1",))))
     assert ledger.releases == {ledger.requests[0]: 1}
@@ -315,7 +298,6 @@ def test_the_trap_is_gone_afterwards() -> None:
 # ---- poisoned ghosts -------------------------------------------------------------------------------
 
 GHOSTS = (
-    "kv",
     "touched",
     "sources",
     "history",

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from kv_edits import EDITS, NAMES, ONE, SMALL, TWO, WALKED, Edit
-from lineclear_spec.kv_walks import Walk, broken, directed
 
 from lineclear_spec import explore
 from lineclear_spec.actions import ACTIONS
@@ -21,6 +20,7 @@ from lineclear_spec.concrete import breaches
 from lineclear_spec.explore import replay, search
 from lineclear_spec.invariants import kv_clauses
 from lineclear_spec.kv_ghosts import KvDevice, KvRow
+from lineclear_spec.kv_walks import Walk, broken, directed
 from lineclear_spec.worlds import BOUNDS, Bounds
 
 

@@ -10,12 +10,12 @@ import pytest
 pytest.importorskip("z3")
 
 from kv_edits import EDITS, WALKED, Edit
-from lineclear_spec.kv_walks import broken
 
 from lineclear_spec import kv_obligations
 from lineclear_spec.invariants import INVARIANTS, KV, kv_clauses
 from lineclear_spec.kv_obligations import KV_UNITS, PARTS, RUN, kv_unit
 from lineclear_spec.kv_premises import NAMES
+from lineclear_spec.kv_walks import broken
 from lineclear_spec.obligations import build, units_of_kv
 from lineclear_spec.prove import contradicts, prove_unit
 

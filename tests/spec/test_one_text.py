@@ -46,7 +46,8 @@ STEPS: dict[str, tuple[str, str, str, str]] = {
         "move_blocks", "ledger.pools[source].put(sources, ledger.issued)", "pass", "move_blocks_out"),
     "blocks stay where they are": (
         "move_blocks", "ledger.relocate(blocks, tier, targets)", "pass", "move_blocks_out"),
-    "KV is still counted": ("forget_computed", "ledger.lose_kv(sequence)", "pass", "clear_tables"),
+    "what was appended is not sent": (
+        "take_blocks", "ledger.grew(ledger.always(sequence), places)", "pass", "take_blocks"),
 }  # fmt: skip
 
 #: A question, what is replaced in it by what, and an action whose proof notices.
@@ -73,6 +74,7 @@ QUESTIONS: dict[str, tuple[str, str, str]] = {
     "forward_of": ("[step]", "[step + 1]", "settle_step"),
     "complete": ("> number", ">= number", "settle_step"),
     "retired": ("- 1", "", "retire"),
+    "first_scheduled": ("- sequence.last_tokens", "", "kv_issue_step"),
 }  # fmt: skip
 
 #: A function of `primitives.py`, what is replaced in it by what, the primitive that runs it, and an action
@@ -93,6 +95,9 @@ PRIMITIVES: dict[str, tuple[str, str, str, str, str]] = {
         "forget_samples", "sequence.void = ledger.steps", "pass", "void_samples", "fail_copy"),
     "samples are still promised": (
         "forget_samples", "sequence.promised_samples = 0", "pass", "void_samples", "fail_copy"),
+    "a table is not sent": (
+        "send_tables", "lambda sequence: ledger.send_whole(sequence)", "lambda sequence: None", "send_tables",
+        "admit"),
     "an offset is not kept": ("join", "sequence.offset = offset", "pass", "join", "join_batch"),
     "it does not join": ("join", "ledger.batch.add(sequence)", "pass", "join", "join_batch"),
     "it joins a block late": (

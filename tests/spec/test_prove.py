@@ -179,11 +179,12 @@ KEPT: list[tuple[Any, str, str, str]] = [
     (Ghosts, "note_move", "releases", "finish"),
     *[
         (Ghosts, "note_step", field, "issue_step")
-        for field in ("touch_gpu", "kv", "tokens_of", "sequences_of", "step_of")
+        for field in ("touch_gpu", "tokens_of", "sequences_of", "step_of")
     ],
-    (Ghosts, "write_kv", "kv", "schedule_tokens"),
-    (Ghosts, "share_kv", "kv", "share_table"),
-    (Ghosts, "lose_kv", "kv", "clear_tables"),
+    (Bulk, "grew", "sent_place", "take_blocks"),
+    (Bulk, "grew", "queued_length", "give_each_one"),
+    (Bulk, "send_whole", "whole", "copy_on_write"),
+    *[(Bulk, "send", field, "issue_step") for field in ("whole", "heard", "sent_length")],
 ]
 
 

@@ -10,10 +10,10 @@ import pytest
 pytest.importorskip("z3")
 
 from kv_edits import Edit
-from lineclear_spec.kv_walks import broken, directed
 from refinement_edits import UNREFINED
 
 from lineclear_spec.actions import ACTIONS
+from lineclear_spec.kv_walks import broken, directed
 from lineclear_spec.obligations import build
 from lineclear_spec.prove import prove_unit
 from lineclear_spec.state import State

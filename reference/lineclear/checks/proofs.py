@@ -66,11 +66,11 @@ def answers(name: str, results: Sequence[Result], solver: str) -> Outcome:
 
 def sentence(result: Result) -> str:
     """The obligation in words."""
-    from lineclear_spec.invariants import INVARIANTS
+    from lineclear_spec.invariants import INVARIANTS, KV
 
-    rule = result.invariant.split(".")[0]
-    if result.kind == "preserved" and rule in INVARIANTS:
-        return f"{result.action} may violate: {INVARIANTS[rule].sentence}"
+    rule, named = result.invariant.split(".")[0], INVARIANTS | KV
+    if result.kind == "preserved" and rule in named:
+        return f"{result.action} may violate: {named[rule].sentence}"
     return f"{result.action}: {result.kind}: {result.invariant}"
 
 

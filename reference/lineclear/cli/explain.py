@@ -159,13 +159,13 @@ def is_mutant(name: str) -> bool:
 def explain(name: str, save: Path | None = None) -> tuple[dict[str, Any], str]:
     """One name, as an object and as text."""
     from lineclear_spec.actions import ACTIONS
-    from lineclear_spec.invariants import INVARIANTS
+    from lineclear_spec.invariants import INVARIANTS, KV
     from lineclear_spec.lifecycle import Phase
 
     if name in ACTIONS:
         return explain_action(name)
-    if name in INVARIANTS:
-        invariant = INVARIANTS[name]
+    if name in INVARIANTS | KV:
+        invariant = (INVARIANTS | KV)[name]
         parts = [clause.name for clause in invariant.clauses]
         when = "between any two actions"
         if invariant.kind == "step":

@@ -46,11 +46,6 @@ class KeyedState:
             for n, places in observer.touched.items()
             if n in ledger.operations
         }
-        self.kv = {
-            s: observer._positions(s)  # pyright: ignore[reportPrivateUsage]
-            for r in self.requests
-            for s in r.members
-        }
         self.born = {r: observer.born.get(r, 0) for r in self.requests}
         self.reader = {
             s.id: tuple(known.table)

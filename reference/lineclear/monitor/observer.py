@@ -258,9 +258,7 @@ class Observer:
         ledger = self.ledger
         reach, kv = ledger.reach(sequence), self._positions(sequence)
         if reach > kv:
-            raise InvariantViolation(
-                "frontier", f"{sequence} counts {reach} positions, {kv} have KV"
-            )
+            raise InvariantViolation("holds", f"{sequence} counts {reach} positions, {kv} have KV")
         if sequence.drafts and (
             ledger.promised(sequence) != 1 or reach != ledger.known(sequence) + sequence.drafts
         ):

@@ -72,7 +72,6 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
     sequence.last_step = ledger.steps + 1
     sequence.last_tokens = tokens
     sequence.last_samples = either(sure == exist, 1, 0)
-    ledger.write_kv(sequence, tokens)
     sequence.reach_tokens = sequence.reach_tokens + tokens
     sequence.drafts = drafts
     sequence.promised_samples = sequence.promised_samples + either(sure == exist, 1, 0)

@@ -100,7 +100,7 @@ contract(
     ],
 )
 
-RESET = ("reach_tokens", "slot_tokens", "last_tokens", "previous_tokens", "drafts", "kv")
+RESET = ("reach_tokens", "slot_tokens", "last_tokens", "previous_tokens", "drafts")
 WRITTEN = (*RESET, "late_drafts")
 
 

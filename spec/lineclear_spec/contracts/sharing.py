@@ -21,7 +21,7 @@ def listed(v: Any, name: Any) -> Any:
 contract(
     "share_table",
     lambda v, parent, child, n: n,
-    lambda parent, child, n: ("ref", "holder", "table", "length", "index", "rank", "kv", *QUEUED),
+    lambda parent, child, n: ("ref", "holder", "table", "length", "index", "rank", *QUEUED),
     lambda v, count, parent, child, n: [
         ("count", (), lambda: both(0 <= count, count <= v.length(parent))),
         ("empty", (), lambda: v.length(child) == 0),
@@ -30,15 +30,6 @@ contract(
     ],
     lambda old, new, k, parent, child, n: [
         *queued(old, new),
-        same("frame_kv", "sequence", old, new, ("kv",), lambda x: x != child),
-        (
-            "kv",
-            ("tokens",),
-            lambda x: implies(
-                both(0 <= x, x <= old.kv(parent), old.need(x) <= k), x <= new.kv(child)
-            ),
-        ),
-        ("kv_count", (), lambda: new.kv(child) >= 0),
         ("length", (), lambda: new.length(child) == k),
         same("lengths", "sequence", old, new, ("length",), lambda x: x != child),
         (
@@ -74,7 +65,7 @@ contract(
 contract(
     "share_cached",
     lambda v, q, tokens: v.need(tokens),
-    lambda q, tokens: ("ref", "holder", "table", "length", "index", "rank", "kv", *QUEUED),
+    lambda q, tokens: ("ref", "holder", "table", "length", "index", "rank", *QUEUED),
     lambda v, count, q, tokens: [
         ("tokens", (), lambda: 0 <= tokens),
         ("empty", (), lambda: v.length(q) == 0),
@@ -91,8 +82,6 @@ contract(
     ],
     lambda old, new, k, q, tokens: [
         *queued(old, new),
-        ("kv", (), lambda: new.kv(q) == tokens),
-        same("frame_kv", "sequence", old, new, ("kv",), lambda x: x != q),
         ("length", (), lambda: new.length(q) == k),
         same("lengths", "sequence", old, new, ("length",), lambda x: x != q),
         (

@@ -85,7 +85,7 @@ def rejoin(old: Any, new: Any, q: Any, shared: Any, _: Any) -> list[Part]:
     return [
         now("some", lambda: new.length(q) > old.length(q)),
         request_same(old, new, r),
-        sequence_same(old, new, q, "reach_tokens", "slot_tokens", "length", "kv"),
+        sequence_same(old, new, q, "reach_tokens", "slot_tokens", "length"),
         *shares(old, new, old.member(r, 0), q, shared),
     ]
 

@@ -187,7 +187,7 @@ def admit_cached(old: Any, new: Any, r: Any, shared: Any, _: Any) -> list[Part]:
             lambda: new.blocks(r) == old.blocks(r) + (blocks - found),
         ),
         request_same(old, new, r, "phase", "queue", "blocks", "born"),
-        sequence_same(old, new, q, "length", "slot_tokens", "reach_tokens", "kv"),
+        sequence_same(old, new, q, "length", "slot_tokens", "reach_tokens"),
         *others(old, new, r, lambda x: x == q, shares=True),
         *waits(old, new, lambda: new.barrier, old.barrier),
         clocks(old, new, "barrier"),

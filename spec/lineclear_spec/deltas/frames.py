@@ -41,7 +41,7 @@ LAZY = (
 CALENDARS = ("boundary", "ending")
 BLOCK = ("tier", "place", "group", "name", "listed")
 SEQUENCE = (
-    "alive", "steady", "drafts", "late_drafts", "void", "length", "kv", *LAZY, *CALENDARS,
+    "alive", "steady", "drafts", "late_drafts", "void", "length", *LAZY, *CALENDARS,
 )  # fmt: skip
 OBSERVED = (
     "known",

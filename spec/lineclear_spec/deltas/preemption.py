@@ -135,7 +135,6 @@ def given_back(old: Any, new: Any, r: Any, *changed: str) -> list[Part]:
                     new.reach(q) == 0,
                     new.slots(q) == 0,
                     new.in_flight(q) == 0,
-                    new.kv(q) == 0,
                 ),
             ),
         ),

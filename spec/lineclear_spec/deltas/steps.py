@@ -75,7 +75,6 @@ def schedule_tokens(old: Any, new: Any, q: Any, tokens: Any, drafts: Any, _: Any
             "last_samples",
             "previous_samples",
             "drafts",
-            "kv",
         ),
         request_same(old, new, r),
         *others(old, new, r, lambda x: x == q),
@@ -135,7 +134,7 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
             "sequence",
             old,
             new,
-            ("length", "kv"),
+            ("length",),
             lambda q: both(old.alive(q), negate(old.steady(q))),
         ),
         (
@@ -289,10 +288,7 @@ def unobserved(old: Any, new: Any, q: Any, size: int) -> list[Part]:
         now("counted", lambda: new.batch_size == old.batch_size + size),
         now(
             "frame_sequence",
-            *[
-                lambda f=f: getattr(new, f)(q) == getattr(old, f)(q)
-                for f in ("alive", "void", "kv")
-            ],
+            *[lambda f=f: getattr(new, f)(q) == getattr(old, f)(q) for f in ("alive", "void")],
         ),
         request_same(old, new, r),
         *others(old, new, r, lambda x: x == q),

@@ -4,7 +4,7 @@ Guarantees: each clause is one predicate, evaluated symbolically by `prove.py` a
 `view.py`.
 
 *Step* invariants hold after every single block step; *boundary* invariants hold between actions.
-Ghost fields (`index`, `rank`, `holder`, `owner`, `slot`, `seat`, `kv`, `touch`, ...) are inverse
+Ghost fields (`index`, `rank`, `holder`, `owner`, `slot`, `seat`, `touch`, ...) are inverse
 maps and histories that only the proofs need; for a concrete ledger they are recomputed from the
 tables.
 """

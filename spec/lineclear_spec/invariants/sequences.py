@@ -177,19 +177,6 @@ declare(
 
 
 declare(
-    "frontier",
-    "boundary",
-    "what counts as computed has KV in the present table, once the operations decided so "
-    "far are done",
-    (
-        "",
-        ("sequence",),
-        lambda v, q: implies(v.alive(q), both(v.computed(q) >= 0, v.reach(q) <= v.kv(q))),
-    ),
-)
-
-
-declare(
     "exclusive_write",
     "boundary",
     "a block that a step in flight writes is named by one table entry only",
