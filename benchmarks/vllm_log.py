@@ -53,6 +53,7 @@ CONFIG = Config(
     max_num_seqs=256,
     max_num_batched_tokens=BUDGET,
     max_model_len=8192,
+    long_prefill_token_threshold=0,
     watermark=0.0,
     preemption_mode="recompute",
     victim="last",

@@ -152,7 +152,8 @@ def explored() -> list[tuple[str, ...]]:
             "round in circles, whatever its users and its device do",
             "exhausted, bounds printed",
             # The page's run came before the oracle of the step and the device of the test.
-            f"on 2026-11-24, before steps were judged by the oracle: {last.rstrip('.')}",
+            "on 2026-11-24, before steps were judged by the oracle and one prompt was limited to a quarter of "
+            f"them: {last.rstrip('.')}",
             "`lineclear explore --deep`, [docs/explored.md](docs/explored.md)",
         )
     ]

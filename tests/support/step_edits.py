@@ -188,7 +188,7 @@ STEP_EDITS: dict[str, tuple[str, str, str]] = {
     "each sequence counts as a long prompt": (
         "scheduling/step.py",
         "            self.room.longs.add(job.entry)",
-        "            self.room.longs.add(job)",
+        "            self.room.longs.add(job.sequence)",
     ),
     "due is not counted again after preemptions for growth": (
         "scheduling/step.py",

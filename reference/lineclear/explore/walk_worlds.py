@@ -145,6 +145,46 @@ def special() -> list[SearchBounds]:
             (RequestShape(9, 2), RequestShape(5, 2, priority=1), RequestShape(3, 2, priority=2)),
         ),
         (
+            "one long prompt at a time",  # which others pass, and an urgent one displaces
+            {
+                "num_gpu_blocks": 24,
+                "num_cpu_blocks": 16,
+                "max_num_seqs": 4,
+                "max_model_len": 12,
+                "max_num_batched_tokens": 6,
+                "long_prefill_token_threshold": 2,
+                "max_long_partial_prefills": 1,
+                "bypass": 1,
+            },
+            (
+                RequestShape(9, 2),
+                RequestShape(7, 3, priority=1),
+                RequestShape(1, 4, priority=2),
+                RequestShape(6, 2, priority=3),
+                RequestShape(6, 2, 2),
+            ),
+        ),
+        (
+            "two long prompts at a time",  # branches that are computed again are one of them
+            {
+                "num_gpu_blocks": 7,
+                "num_cpu_blocks": 0,
+                "block_size": 8,
+                "preemption_mode": "recompute",
+                "max_num_seqs": 6,
+                "max_model_len": 14,
+                "max_num_batched_tokens": 12,
+                "long_prefill_token_threshold": 2,
+                "max_long_partial_prefills": 2,
+            },
+            (
+                RequestShape(6, 5, 2),
+                RequestShape(9, 2),
+                RequestShape(7, 2, priority=1),
+                RequestShape(10, 2, priority=2),
+            ),
+        ),
+        (
             "a prompt goes on before the head",
             {"num_gpu_blocks": 24, "max_num_seqs": 4},
             (RequestShape(1, 5), RequestShape(5, 1, priority=2), RequestShape(2, 2, priority=1)),
