@@ -324,6 +324,7 @@ GHOSTS = (
     "totals",
     "device",
     "settling",
+    "unfound",
 )
 
 
