@@ -44,7 +44,13 @@ def state_key(ledger: GhostLedger) -> Key:
             labels[block] = len(labels)
             found = ledger.finds(block)
             blocks.append(
-                (block.tier, block.name, found, block.readers, *touching.get((block.tier, block.place), ()))
+                (
+                    block.tier,
+                    block.name,
+                    found,
+                    block.readers,
+                    *touching.get((block.tier, block.place), ()),
+                )
             )
         return labels[block]
 

@@ -260,7 +260,9 @@ def read_by(old: Any, new: Any, name: Any, more: int) -> list[Part]:
         now(
             "readers",
             lambda: new.readers(block) == old.readers(block) + more,
-            lambda: both(*[getattr(new, f)(block) == getattr(old, f)(block) for f in ("ref", *PLACED)]),
+            lambda: both(
+                *[getattr(new, f)(block) == getattr(old, f)(block) for f in ("ref", *PLACED)]
+            ),
         ),
         same(
             "frame_sequences", "sequence", old, new, ("request", *SEQUENCE), lambda q: old.alive(q)
