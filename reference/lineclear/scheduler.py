@@ -36,12 +36,12 @@ from lineclear.scheduling.copies import Copies
 from lineclear.scheduling.counters import Counters
 from lineclear.scheduling.decode_batch import DecodeBatch
 from lineclear.scheduling.dispatch import Dispatch
+from lineclear.scheduling.eviction import EvictionKey
 from lineclear.scheduling.flight import InFlight
 from lineclear.scheduling.live_requests import LiveRequests
 from lineclear.scheduling.naming import all_to_name, check_next, next_to_name
 from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
-from lineclear.scheduling.eviction import EvictionKey
 from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.scheduling.readings import Readings
 from lineclear.scheduling.receiver import Receiver

@@ -87,6 +87,10 @@ class BlockView:
         """The name of its tokens."""
         return self._block.get(b, NO_BLOCK).name
 
+    def readers(self, b: Block) -> int:
+        """How many readers outside hold it."""
+        return self._block.get(b, NO_BLOCK).readers
+
     def listed(self, b: Block) -> bool:
         """Whether it can be found under its name."""
         return b in self._block and self._cached.get(self._block[b].name) is b

@@ -69,6 +69,9 @@ def arguments_of(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator[tup
         yield from ((step,) for step in sorted(ledger.boundaries))
     elif name in ("evict", "unlist"):
         yield from ((n,) for n in sorted(ledger.cached))
+    elif name in ("hold_block", "release_block"):
+        held = name == "release_block"
+        yield from ((n,) for n in sorted(ledger.cached) if bool(ledger.cached[n].readers) == held)
     elif name == "admit_cached":
         for r in requests:
             opening = ledger.requests[int(r[1:]) - 1].opening
@@ -145,10 +148,12 @@ def absurd_arguments(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator
                 yield from ((s, index) for index in range(-1, entries + 1))
     elif name == "publish_each":
         yield from ((step,) for step in range(-1, ledger.steps + 1))
-    elif name in ("evict", "unlist"):
+    elif name in ("evict", "unlist", "hold_block", "release_block"):
         if any(r.opening for r in ledger.requests):
             names = {n for r in ledger.requests for n in r.opening}
             yield from ((n,) for n in sorted({0, *names} - set(ledger.cached)))
+        if name == "release_block":
+            yield from ((n,) for n, block in sorted(ledger.cached.items()) if not block.readers)
     elif name == "admit_cached":
         for r in requests:
             if ledger.requests[int(r[1:]) - 1].opening:

@@ -39,8 +39,8 @@ __all__ = [
 
 
 #: What comes from outside: a ledger in which nothing else may happen stands still. A request that has
-#: not learned all its tokens is finished from outside as well.
-OUTSIDE = frozenset({"submit", "reject", "abort", "finish"})
+#: not learned all its tokens is finished from outside as well, and readers come from there.
+OUTSIDE = frozenset({"submit", "reject", "abort", "finish", "hold_block", "release_block"})
 #: One state in so many is looked at for KV, whose clauses cost more than all others.
 KV_EVERY = 16
 #: What an action that its guards allow, and that fails, does not keep.

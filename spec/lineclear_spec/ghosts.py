@@ -71,6 +71,7 @@ class GhostLedger(Ledger):
         born: per request, the last operation decided before its present residence began.
         totals: per step issued its tokens, its sequences and its forward.
         reader: by id of each sequence that runs, its table as who reads plans alone knows it.
+        unfound: blocks that readers held when they could be found no more: there are none.
         device: what carries the operations out, each as late as it may unless it is asked to before.
     """
 
@@ -83,6 +84,7 @@ class GhostLedger(Ledger):
         self.born: dict[Request, int] = {}
         self.totals: dict[int, tuple[int, int, int]] = {}
         self.reader: dict[int, tuple[int, ...]] = {}
+        self.unfound: dict[Block, None] = {}
         self.device = KvDevice(self)
         self.requests: list[Request] = []
         self.sequences: list[Sequence] = []
@@ -117,6 +119,7 @@ class GhostLedger(Ledger):
             twin.held = {copied(b): None for b in request.held}
         new.cached = {name: copied(b) for name, b in self.cached.items()}
         new.resting.update({copied(b): None for b in self.resting})
+        new.unfound = {copied(b): None for b in self.unfound}
         for sequence, twin in sequences.items():
             twin.request = requests[sequence.request]
             twin.table = [copied(b) for b in sequence.table]
@@ -207,6 +210,13 @@ class GhostLedger(Ledger):
         """A new operation, remembered."""
         super().new_operation(kind, request)
         self.history[self.issued] = self.operations[self.issued]
+
+    def forget_name(self, name: int) -> None:
+        """A block that a reader holds stays in sight, since nothing else may lead to it."""
+        block = self.cached[name]
+        if block.readers:
+            self.unfound[block] = None
+        super().forget_name(name)
 
     def note_move(self, request: Request, event: str) -> None:
         """An admission begins a residence; an end is counted."""

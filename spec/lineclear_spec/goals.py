@@ -90,7 +90,7 @@ def several(ledger: SymbolicLedger, name: str) -> Vector:
 EMPTY = frozenset(
     "until_gpu until_cpu touch_gpu touch_cpu ref length alive steady last_step phase queue width blocks "
     "copy moved releases born batch_size issued done carried barrier steps settled step_tokens "
-    "step_sequences open is_forward name listed "
+    "step_sequences open is_forward name readers listed "
     "writes_gpu writes_cpu version_gpu version_cpu actual_gpu actual_cpu ran good takes slot_written".split()
 )
 

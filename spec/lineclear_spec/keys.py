@@ -44,7 +44,13 @@ def state_key(ledger: GhostLedger) -> Key:
             labels[block] = len(labels)
             found = ledger.finds(block)
             blocks.append(
-                (block.tier, block.name, found, *touching.get((block.tier, block.place), ()))
+                (
+                    block.tier,
+                    block.name,
+                    found,
+                    block.readers,
+                    *touching.get((block.tier, block.place), ()),
+                )
             )
         return labels[block]
 
@@ -86,6 +92,7 @@ def resting(ledger: GhostLedger, numbers: list[int], touching: Touching) -> Key:
         [
             (
                 b.name,
+                b.readers,
                 bisect_right(numbers, ledger.gpu.until[b.place]),
                 touching.get((GPU, b.place), ()),
             )

@@ -221,6 +221,7 @@ class Ledger(CachedBlocks):
             block.place = place
             block.ref = 1
             block.name = 0
+            block.readers = 0
             blocks.append(block)
         return blocks
 

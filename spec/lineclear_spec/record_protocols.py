@@ -86,6 +86,7 @@ class Block(Protocol):
 
     ref: Number
     name: Number
+    readers: Number
 
 
 class Members(Protocol):

@@ -129,10 +129,11 @@ class Block:
 
     A block without a name is *private*: it belongs to one request, which may write it. A block with a
     name is *sealed*: it holds the KV of the tokens that have the name, is never written again, and
-    tables of any requests may name it.
+    tables of any requests may name it. Readers outside the table, such as a transfer, may hold one that
+    can be found: until they let go it is found on.
     """
 
-    __slots__ = ("name", "place", "ref", "request", "tier")
+    __slots__ = ("name", "place", "readers", "ref", "request", "tier")
 
     def __init__(self, request: Request, tier: int, place: int, ref: int = 0) -> None:
         self.request = request
@@ -140,6 +141,7 @@ class Block:
         self.place = place
         self.ref = ref
         self.name = 0  # of its tokens and all before them; 0 if it has none
+        self.readers = 0  # outside, that hold it
 
     def __repr__(self) -> str:
         return f"{'gpu' if self.tier == GPU else 'cpu'}:{self.place}"

@@ -46,6 +46,10 @@ IN_STATES: dict[str, Callable[[GhostLedger], bool]] = {
     "a sealed block can be found no more": lambda v: any(
         b.name and not v.finds(b) for r in live(v) for s in r.members for b in s.table
     ),
+    "a reader holds a block that rests": lambda v: any(b.readers for b in v.resting),
+    "a reader holds a block that tables name": lambda v: any(
+        b.readers and b.ref for b in v.cached.values()
+    ),
     "a step is in flight": lambda v: v.steps > v.settled,
     "two steps are in flight": lambda v: v.steps - v.settled == 2,
     "a step waits for a fence or a copy": lambda v: any(
@@ -66,6 +70,10 @@ OF_CACHING = frozenset(
         "a block is shared by two requests",
         "a request that is swapped out names sealed blocks",
         "a sealed block can be found no more",
+        "a reader holds a block that rests",
+        "a reader holds a block that tables name",
+        "hold_block",
+        "release_block",
         "publish",
         "publish_each",
         "admit_cached",

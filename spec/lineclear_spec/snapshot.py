@@ -67,7 +67,12 @@ class ConcreteView(DeviceView, BlockView, Derived):
         self.blocks_seen = list(
             dict.fromkeys(
                 b
-                for rows in (*self._tables.values(), *self._held.values(), self._cached.values())
+                for rows in (
+                    *self._tables.values(),
+                    *self._held.values(),
+                    self._cached.values(),
+                    ledger.unfound,
+                )
                 for b in rows
             )
         )

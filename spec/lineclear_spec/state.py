@@ -64,7 +64,7 @@ for _tier in ("gpu", "cpu"):
         f"touch_{_tier}": ((Int, Int), Bool),
         f"source_{_tier}": ((Int, Int), Int),  # operation, target place -> source place
     }
-FIELDS |= dict.fromkeys(("ref", "tier", "place", "slot", "name"), ((Block,), Int))
+FIELDS |= dict.fromkeys(("ref", "tier", "place", "slot", "name", "readers"), ((Block,), Int))
 FIELDS |= {"group": ((Block,), Request), "holder": ((Block, Int), Sequence)}
 FIELDS |= dict.fromkeys(
     "length offset known_tokens reach_tokens slot_tokens promised_samples last_step "

@@ -74,7 +74,7 @@ READABLE = frozenset(
     "free total chunked cut_long depth max_num_batched_tokens max_num_seqs max_model_len "
     "phase offset prompt limit parallel width blocks copy moved members held pools request alive steady table length "
     "known_tokens reach_tokens slot_tokens promised_samples last_step last_tokens previous_tokens drafts "
-    "void last_samples previous_samples late_drafts ref tier place name count".split()
+    "void last_samples previous_samples late_drafts ref tier place name readers count".split()
 )
 #: What the kernel may read besides.
 OWN_READABLE = frozenset(
@@ -84,7 +84,7 @@ OWN_READABLE = frozenset(
 WRITABLE = frozenset(
     "done carried barrier settled step_tokens step_sequences copy moved known_tokens reach_tokens "
     "slot_tokens promised_samples last_step last_tokens previous_tokens drafts last_samples "
-    "previous_samples late_drafts".split()
+    "previous_samples late_drafts readers".split()
 )
 #: What the kernel may write besides.
 OWN_WRITABLE = frozenset("phase offset steady alive void issued steps wait".split())

@@ -65,6 +65,7 @@ class Bounds:
 #: rejoin, drafts, and a budget so small that its guards bind.
 ENDS = ("finish", "abort", "reject", "retire", "carry", "prune", "fork", "rejoin", "copy_on_write")
 MOVES = ("swap_out", "swap_in", "recompute", "discard_swapped", "settle_copy", "fail_copy")
+HOLDS = ("hold_block", "release_block")
 BOUNDS = (
     Bounds("one request", gpu_blocks=1, cpu_blocks=1, live=1, shapes=((1, 2, 1),), tokens=(1,), open=3, max_states=2200),
     Bounds(
@@ -109,23 +110,27 @@ BOUNDS = (
     ),
     Bounds(
         "shared prompts", block_size=1, gpu_blocks=6, cpu_blocks=0, max_model_len=4, shapes=((2, 3, 1, 1),), tokens=(1, 2), depth=1,
-        leave_out=(*ENDS[1:], *MOVES[:2], *MOVES[3:], "append_slots", "join_batch"), max_states=1500,
+        leave_out=(*HOLDS, *ENDS[1:], *MOVES[:2], *MOVES[3:], "append_slots", "join_batch"), max_states=1500,
     ),
     Bounds(
         "shared and swapped", block_size=1, gpu_blocks=4, cpu_blocks=3, max_model_len=4, shapes=((2, 3, 1, 1),), tokens=(2,), depth=1,
-        leave_out=("reject", "retire", "carry", "prune", "fork", "rejoin", "copy_on_write", "append_slots", "join_batch"), max_states=1500,
+        leave_out=(*HOLDS, "reject", "retire", "carry", "prune", "fork", "rejoin", "copy_on_write", "append_slots", "join_batch"), max_states=1500,
     ),
     Bounds(
         "shared by branches", block_size=1, gpu_blocks=5, cpu_blocks=0, live=1, max_num_seqs=2, max_model_len=4, shapes=((2, 4, 2, 1),), tokens=(1, 2),
-        depth=1, leave_out=("reject", "retire", "carry", "join_batch", *MOVES[:2], *MOVES[3:]), max_states=1200,
+        depth=1, leave_out=(*HOLDS, "reject", "retire", "carry", "join_batch", *MOVES[:2], *MOVES[3:]), max_states=1200,
     ),
     Bounds(
         "shared drafts", gpu_blocks=5, cpu_blocks=0, live=1, shapes=((1, 5, 1, 1),), drafts=(0, 1, 2), accepted=(1, 2), depth=2,
-        leave_out=("reject", "retire", "carry", "join_batch", *MOVES), max_states=700,
+        leave_out=(*HOLDS, "reject", "retire", "carry", "join_batch", *MOVES), max_states=700,
+    ),
+    Bounds(
+        "held by a reader", block_size=1, gpu_blocks=3, cpu_blocks=0, max_model_len=3, shapes=((2, 3, 1, 1),), tokens=(2,), depth=1,
+        leave_out=(*ENDS[1:], *MOVES[:2], *MOVES[3:], "append_slots", "join_batch"), max_states=900,
     ),
     Bounds(
         "two kinds", block_size=1, gpu_blocks=4, cpu_blocks=0, max_model_len=3, shapes=((2, 3, 1, 1), (2, 3, 1, 2), (2, 3, 1)), tokens=(2,), depth=1,
-        leave_out=(*ENDS[1:], *MOVES[:2], *MOVES[3:], "append_slots", "join_batch"), max_states=1000,
+        leave_out=(*HOLDS, *ENDS[1:], *MOVES[:2], *MOVES[3:], "append_slots", "join_batch"), max_states=1000,
     ),
     Bounds(
         "step budget", gpu_blocks=6, shapes=((1, 3, 1), (3, 4, 1)), tokens=(1, 3), max_num_batched_tokens=3, max_num_seqs=3,

@@ -64,8 +64,8 @@ def test_a_token_that_needs_64_bits_changes_no_other_block(
     for k, (mine, other) in enumerate(zip(whole, names.of(second), strict=False)):
         assert (mine == other) == (first[: (k + 1) * size] == second[: (k + 1) * size])
     assert names.meanings is not None
-    contents = [unpacked(names.meanings[name][1], size) for name in whole]
-    assert sum(contents, []) == first[: len(whole) * size]
+    contents = [token for name in whole for token in unpacked(names.meanings[name][1], size)]
+    assert contents == first[: len(whole) * size]
 
 
 def test_memory_is_bounded_by_what_is_used_or_found() -> None:

@@ -92,6 +92,18 @@ def a_resting_block_that_an_open_step_touches(state: Shared) -> None:
     ledger.touched[number] |= {(block.tier, block.place)}
 
 
+def fewer_readers_than_none(state: Shared) -> None:
+    state.first.members[0].table[0].readers = -1
+
+
+def a_held_block_that_cannot_be_found(state: Shared) -> None:
+    """No table names it either: the ghost ledger alone has it in sight."""
+    ledger = state.ledger
+    (block,) = ledger.resting
+    state.do("hold_block", block.name)
+    ledger.forget_name(block.name)
+
+
 #: clause -> the state on which it is false
 BROKEN: dict[str, Callable[[Shared], None]] = {
     "catalogue.one": no_name_leads_to_a_block,
@@ -103,6 +115,8 @@ BROKEN: dict[str, Callable[[Shared], None]] = {
     "words.depth": a_name_at_two_depths,
     "words.opening": an_opening_at_two_depths,
     "words.prompt": a_prompt_of_other_names,
+    "readers.count": fewer_readers_than_none,
+    "readers.found": a_held_block_that_cannot_be_found,
     "fence.resting": a_resting_block_that_an_open_step_touches,
 }
 

@@ -307,6 +307,7 @@ GHOSTS = (
     "reader",
     "device",
     "settling",
+    "unfound",
 )
 
 

@@ -86,7 +86,11 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
         "off",
         "share the blocks of equal beginnings: off, prompt (of prompts) or all (of outputs too)",
     ),
-    "prefix_eviction": (str, "lru", "which cached blocks are evicted first: lru, lfu or lfu_aging"),
+    "prefix_eviction": (
+        str,
+        "lru",
+        "which cached blocks are evicted first: lru, lfu or lfu_aging",
+    ),
     "wait_for_prefix": (
         bool,
         False,

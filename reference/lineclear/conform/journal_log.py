@@ -345,6 +345,7 @@ class Translator:
         """Actions that change no table and no request."""
 
     _carry = _retire = _join_batch = _leave_batch = _name_blocks = _name_each = _nothing
+    _hold_block = _release_block = _nothing
 
 
 def pool(tier: int) -> Event:

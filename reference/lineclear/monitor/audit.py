@@ -79,7 +79,10 @@ def audit_orders(scheduler: Readings) -> int:
         )
     cache = scheduler.cache
     if not {*cache.held} <= {*ledger.cached} or not cache.forgotten <= {*cache.held}:
-        raise InvariantViolation("catalogue", "a reader holds a block that cannot be found")
+        raise InvariantViolation("readers", "a reader holds a block that cannot be found")
+    readers = {name: block.readers for name, block in ledger.cached.items() if block.readers}
+    if readers != dict(cache.held):
+        raise InvariantViolation("readers", f"blocks have {readers} readers, not {cache.held}")
     for flight in scheduler.flights:
         plan, limits = flight.plan, ledger.limits
         groups = plan.scheduled_seq_groups

@@ -103,7 +103,9 @@ class OracleCache:
         spared = {*keep} | self.read
         named = {block: name for name, block in self.names.items()}
         found = [named[block] for block in self.resting if block in named]
-        order = [name for name in self.uses.order(self.rule, found) if self.names[name] not in spared]
+        order = [
+            name for name in self.uses.order(self.rule, found) if self.names[name] not in spared
+        ]
         for name in order[:count]:
             self.uses.last = self.uses.marks[name]
             self.resting.remove(self.names.pop(name))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
@@ -88,7 +88,7 @@ class KeyedOrder:
             self.filed.pop(name, None)
 
     def take(
-        self, count: int, resting: Mapping[Block, object], spared: Callable[[int], bool]
+        self, count: int, resting: OrderedDict[Block, None], spared: Callable[[int], bool]
     ) -> list[int]:
         """Names of so many blocks at rest, or of all that may be evicted, the first to go first.
 
@@ -117,10 +117,10 @@ class KeyedOrder:
             heapq.heappush(self.heap, entry)
         return chosen
 
-    def _file(self, resting: Mapping[Block, object]) -> None:
+    def _file(self, resting: OrderedDict[Block, None]) -> None:
         """Gives each block its key that has come to rest since: they stand behind those that rest longer."""
         fresh: list[int] = []
-        for block in reversed(resting):  # type: ignore[call-overload]
+        for block in reversed(resting):
             if block.name in self.filed:
                 break
             fresh.append(block.name)

@@ -5,8 +5,8 @@ decision is refused and never a wrong answer. Without prefix caching nothing her
 
 A block is published once committed steps have computed it and its tokens are known and have names. A
 block that no table names any more rests until it is found again or evicted, in the order of
-`eviction.py`; of one table the end rests before the beginning. A block that is held by its name is
-neither evicted nor given up: here alone blocks are evicted or unlisted, so the table needs no action.
+`eviction.py`; of one table the end rests before the beginning. A block that readers hold by its name is
+neither evicted nor unlisted, which the table enforces.
 """
 
 from __future__ import annotations
@@ -229,11 +229,13 @@ class PrefixCache:
         block = self.ledger.cached.get(name)
         if block is None or name in self.forgotten:
             return None
+        actions.hold_block(self.ledger, name)
         self.held[name] += 1
         return block.place
 
     def let_go(self, name: int) -> None:
         """A reader holds the block no longer."""
+        actions.release_block(self.ledger, name)
         self.held[name] -= 1
         if not self.held[name]:
             del self.held[name]

@@ -23,7 +23,15 @@ from lineclear_spec.actions.steps import (
 )
 from lineclear_spec.actions.branches import fork, rejoin, prune
 from lineclear_spec.actions.preemption import swap_out, swap_in, recompute, discard_swapped
-from lineclear_spec.actions.cache import publish, publish_each, admit_cached, evict, unlist
+from lineclear_spec.actions.cache import (
+    admit_cached,
+    evict,
+    hold_block,
+    publish,
+    publish_each,
+    release_block,
+    unlist,
+)
 from lineclear_spec.actions.operations import settle_copy, fail_copy, carry, retire
 from lineclear_spec.actions.table import ACTIONS, Action
 
@@ -41,6 +49,7 @@ __all__ = [
     "fail_copy",
     "finish",
     "fork",
+    "hold_block",
     "issue_step",
     "join_batch",
     "leave_batch",
@@ -50,6 +59,7 @@ __all__ = [
     "recompute",
     "reject",
     "rejoin",
+    "release_block",
     "retire",
     "sample",
     "schedule_tokens",

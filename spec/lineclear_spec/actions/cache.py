@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from lineclear_spec.protocol import Ledger
     from lineclear_spec.record_protocols import Number, Request, Sequence
 
-__all__ = ["admit_cached", "evict", "publish", "publish_each", "unlist"]
+__all__ = [
+    "admit_cached",
+    "evict",
+    "hold_block",
+    "publish",
+    "publish_each",
+    "release_block",
+    "unlist",
+]
 
 
 @action()
@@ -89,6 +97,7 @@ def evict(ledger: Ledger, name: Number) -> None:
     # GUARD
     ledger.require(ledger.is_listed(name), "a block can be found under the name")
     ledger.require(ledger.listing(name).ref == 0, "no table entry names the block")
+    ledger.require(ledger.listing(name).readers == 0, "no reader holds the block")
     # EFFECT
     ledger.free_resting(name)
 
@@ -99,5 +108,29 @@ def unlist(ledger: Ledger, name: Number) -> None:
     # GUARD
     ledger.require(ledger.is_listed(name), "a block can be found under the name")
     ledger.require(ledger.listing(name).ref >= 1, "a table entry names the block")
+    ledger.require(ledger.listing(name).readers == 0, "no reader holds the block")
     # EFFECT
     ledger.forget_name(name)
+
+
+@action()
+def hold_block(ledger: Ledger, name: Number) -> None:
+    """A reader outside the table, such as a transfer, holds a block by its name: until it lets go the block
+    stays where it is, with what it holds.
+    """
+    # GUARD
+    ledger.require(ledger.is_listed(name), "a block can be found under the name")
+    # EFFECT
+    block = ledger.listing(name)
+    block.readers = block.readers + 1
+
+
+@action()
+def release_block(ledger: Ledger, name: Number) -> None:
+    """A reader lets a block go."""
+    # GUARD
+    ledger.require(ledger.is_listed(name), "a block can be found under the name")
+    ledger.require(ledger.listing(name).readers >= 1, "a reader holds the block")
+    # EFFECT
+    block = ledger.listing(name)
+    block.readers = block.readers - 1

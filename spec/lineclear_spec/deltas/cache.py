@@ -28,6 +28,9 @@ from lineclear_spec.deltas.frames import (
 from lineclear_spec.invariants import GPU, RUNNING, is_free, present, within
 from lineclear_spec.logic import both, implies, negate
 
+#: What stays of a block that a reader begins or ends to hold.
+PLACED = tuple(field for field in BLOCK if field != "readers")
+
 
 @promise
 def publish(old: Any, new: Any, q: Any, index: Any, _: Any) -> list[Part]:
@@ -248,3 +251,37 @@ def unlist(old: Any, new: Any, name: Any, _: Any) -> list[Part]:
         free(old, new),
         *unnamed(old, new, name),
     ]
+
+
+def read_by(old: Any, new: Any, name: Any, more: int) -> list[Part]:
+    """So many readers more hold one block; nothing else changes."""
+    block = old.cached(name)
+    return [
+        now(
+            "readers",
+            lambda: new.readers(block) == old.readers(block) + more,
+            lambda: both(
+                *[getattr(new, f)(block) == getattr(old, f)(block) for f in ("ref", *PLACED)]
+            ),
+        ),
+        same(
+            "frame_sequences", "sequence", old, new, ("request", *SEQUENCE), lambda q: old.alive(q)
+        ),
+        *everything_else(old, new)[:-1],
+        same("frame_blocks", "block", old, new, ("ref", *BLOCK), lambda b: b != block),
+        clocks(old, new),
+        free(old, new),
+        operations(old, new),
+    ]
+
+
+@promise
+def hold_block(old: Any, new: Any, name: Any, _: Any) -> list[Part]:
+    """One reader more holds the block."""
+    return read_by(old, new, name, 1)
+
+
+@promise
+def release_block(old: Any, new: Any, name: Any, _: Any) -> list[Part]:
+    """One reader less holds the block."""
+    return read_by(old, new, name, -1)

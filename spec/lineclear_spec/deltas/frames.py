@@ -39,7 +39,7 @@ LAZY = (
     "previous_samples",
 )
 CALENDARS = ("boundary", "ending")
-BLOCK = ("tier", "place", "group", "name", "listed")
+BLOCK = ("tier", "place", "group", "name", "listed", "readers")
 SEQUENCE = (
     "alive", "steady", "drafts", "late_drafts", "void", "length", *LAZY, *CALENDARS,
 )  # fmt: skip

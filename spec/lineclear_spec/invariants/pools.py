@@ -176,3 +176,11 @@ declare(
     ),
     ("name", ("block",), lambda v, b: v.name(b) >= 0),
 )
+
+declare(
+    "readers",
+    "step",
+    "a block that readers outside hold can be found, so its place is not free",
+    ("count", ("block",), lambda v, b: v.readers(b) >= 0),
+    ("found", ("block",), lambda v, b: implies(v.readers(b) >= 1, v.listed(b))),
+)

@@ -19,7 +19,12 @@ from lineclear.scheduling.eviction import EVICTION, BlockUse, KeyedOrder, lfu, l
 def evicted_first(eviction: Any, **changes: Any) -> tuple[set[int], Scheduler]:
     """What is left of two families, the older one found again, when two blocks are needed."""
     scheduler = Scheduler(config(num_gpu_blocks=6, **changes), eviction=eviction)
-    for name, names in (("old", (1, 2)), ("again", (1, 2)), ("new", (5, 6)), ("next", (11, 12, 13))):
+    for name, names in (
+        ("old", (1, 2)),
+        ("again", (1, 2)),
+        ("new", (5, 6)),
+        ("next", (11, 12, 13)),
+    ):
         ask(scheduler, name, names, most=1)
         step(scheduler)
     return {1, 2, 5, 6} & {*scheduler.ledger.cached}, scheduler

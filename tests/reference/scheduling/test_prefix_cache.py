@@ -308,6 +308,29 @@ def test_a_block_that_is_held_is_not_evicted(rule: str) -> None:
         scheduler.let_go(2)
 
 
+def test_the_table_refuses_what_would_take_a_block_from_its_reader() -> None:
+    """Whatever a scheduler decides: of a block that tables name, and of one that rests."""
+    scheduler = full_of((1, 2))
+    ask(scheduler, "runs", (1, 2, 3), most=6)
+    step(scheduler)
+    ask(scheduler, "ended", (7,), most=1)
+    step(scheduler)
+    ledger, done = scheduler.ledger, []
+    ledger.journal = lambda name, arguments: done.append((name, *arguments))
+    for name, action in ((1, actions.unlist), (7, actions.evict)):
+        scheduler.hold(name)
+        scheduler.hold(name)
+        scheduler.let_go(name)
+        with pytest.raises(Refused, match="no reader holds the block"):
+            action(ledger, name)
+        scheduler.let_go(name)
+        with pytest.raises(Refused, match="a reader holds the block"):
+            actions.release_block(ledger, name)
+        action(ledger, name)
+    held = [("hold_block", 1), ("hold_block", 1), ("release_block", 1), ("release_block", 1)]
+    assert done[:5] == [*held, ("unlist", 1)]
+
+
 def test_a_reset_keeps_what_is_held_until_it_is_let_go_and_nobody_finds_it() -> None:
     scheduler = full_of((1, 2))
     assert scheduler.hold(1) == scheduler.hold(1)
@@ -347,12 +370,16 @@ def test_a_request_waits_for_blocks_that_readers_hold() -> None:
     assert "next" not in scheduler.entries
 
 
-@pytest.mark.parametrize("fault", ["held", "forgotten"])
+@pytest.mark.parametrize("fault", ["held", "forgotten", "readers"])
 def test_the_audit_sees_a_hold_of_nothing(fault: str) -> None:
     scheduler = full_of((1, 2))
+    what = "a reader holds a block that cannot be found"
     if fault == "held":
         scheduler.cache.held[9] = 1
-    else:
+    elif fault == "forgotten":
         scheduler.cache.forgotten.add(1)
-    with pytest.raises(InvariantViolation, match="a reader holds a block that cannot be found"):
+    else:
+        scheduler.ledger.cached[1].readers = 1
+        what = "blocks have {1: 1} readers"
+    with pytest.raises(InvariantViolation, match=what):
         audit(scheduler)
