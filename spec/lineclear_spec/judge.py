@@ -190,10 +190,33 @@ def judge_all(
     mutants: Sequence[Mutant] | None = None,
     workers: int | None = None,
     progress: Callable[[str], None] | None = None,
+    states: int | None = None,
 ) -> list[Verdict]:
-    """Every mutant, on every core."""
+    """Every mutant, on every core.
+
+    Args:
+        mutants: which; those that drop a statement if None.
+        workers: processes at most.
+        progress: called with the name of each that is judged.
+        states: of each world that mutants are tried in first; those that survive are tried in whole worlds.
+    """
     chosen = list(generate() if mutants is None else mutants)
-    found = try_all(chosen, workers)
+    verdicts = judged(chosen, workers, progress, states)
+    left = [m for m, v in zip(chosen, verdicts, strict=True) if v.status == "survived"]
+    if states is None or not left:
+        return verdicts
+    again = {v.mutant: v for v in judged(left, workers, None, None)}
+    return [again.get(v.mutant, v) for v in verdicts]
+
+
+def judged(
+    chosen: Sequence[Mutant],
+    workers: int | None,
+    progress: Callable[[str], None] | None,
+    states: int | None,
+) -> list[Verdict]:
+    """Verdicts from executions in worlds of a size: the arguments of `judge_all`."""
+    found = try_all(chosen, workers, states)
     verdicts: list[Verdict] = []
     jobs: Iterable[Any] = [(mutant, found.get(mutant.name)) for mutant in chosen]
     for verdict in in_parallel(_job, list(jobs), workers):

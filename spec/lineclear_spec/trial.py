@@ -162,9 +162,10 @@ def write(ledger: GhostLedger, tweaks: Tweaks) -> Tweaks:
     return tuple(undo)
 
 
-def explorations(workers: int | None = None) -> list[Exploration]:
-    """The small worlds, searched."""
-    return list(in_parallel(partial(search, check=False, collect=True), BOUNDS, workers))
+def explorations(workers: int | None = None, states: int | None = None) -> list[Exploration]:
+    """The small worlds, searched; not beyond so many states of each, if that is given."""
+    worlds = [replace(b, max_states=min(states or b.max_states, b.max_states)) for b in BOUNDS]
+    return list(in_parallel(partial(search, check=False, collect=True), worlds, workers))
 
 
 class Worlds(Collection[Exploration]):
@@ -328,9 +329,13 @@ def try_mutant(mutant: Mutant, found: Collection[Exploration]) -> Evidence | Non
     return None
 
 
-def try_all(mutants: Iterable[Mutant], workers: int | None = None) -> dict[str, Evidence]:
-    """Evidence for each mutant that breaks a rule, by name."""
-    found = explorations(workers)
+def try_all(
+    mutants: Iterable[Mutant], workers: int | None = None, states: int | None = None
+) -> dict[str, Evidence]:
+    """Evidence for each mutant that breaks a rule, by name; from the first states of each world alone, if
+    it is given how many.
+    """
+    found = explorations(workers, states)
     chosen = list(mutants)
     results = in_parallel(partial(try_mutant, found=found), chosen, workers)
     return {

@@ -8,6 +8,7 @@ import pytest
 
 from lineclear_spec.judge import judge_all, same_after
 from lineclear_spec.mutants import DROPS, JUDGED, Mutant, generate
+from lineclear_spec.trial import Evidence
 from lineclear_spec.variants import FAMILIES
 from lineclear_spec.worlds import BOUNDS
 
@@ -87,3 +88,20 @@ def test_a_mutant_that_only_the_proof_notices_survives(monkeypatch: pytest.Monke
     (verdict,) = judge_all(named("settle_step.effect.2.plus_one"), workers=1)
     assert (verdict.status, verdict.evidence) == ("survived", None)
     assert verdict.obligation is not None
+
+
+def test_a_mutant_that_survives_the_first_states_is_tried_in_whole_worlds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[list[str], int | None]] = []
+
+    def try_all(chosen: list[Mutant], _: int | None, states: int | None) -> dict[str, Evidence]:
+        asked.append(([mutant.name for mutant in chosen], states))
+        seen = Evidence("once", "request r1", "a world", (("submit", (1, 2, 1)),))
+        return {mutant.name: seen for mutant in chosen if states is None or "2" in mutant.name}
+
+    monkeypatch.setattr("lineclear_spec.judge.try_all", try_all)
+    deep, near = "settle_step.effect.1", "settle_step.effect.2.plus_one"
+    verdicts = judge_all(named(deep, near), workers=1, states=100)
+    assert {(v.mutant, v.status) for v in verdicts} == {(deep, "refuted"), (near, "refuted")}
+    assert asked == [([deep, near], 100), ([deep], None)]

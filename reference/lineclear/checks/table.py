@@ -28,6 +28,8 @@ FEW_STATES = 500
 DROPPED = ("guard dropped", "effect dropped")
 #: `--fast` tries one of this many mutants, always the same ones.
 ONE_OF = 12
+#: States of each world in which `--fast` tries mutants first; those that survive it tries in whole worlds.
+FIRST_STATES = 100
 #: Factor on each world's bound in the deep run.
 FURTHER = 4
 #: Findings per world: one per rule, each with a shortest trace.
@@ -224,7 +226,8 @@ def mutants(context: Context) -> Outcome:
 
     every = generate(FAMILIES if context.mode == "deep" else JUDGED)
     chosen = [m for m in every if context.mode != "fast" or few(m.name)]
-    outcome = mutant_outcome(judge_all(chosen, progress=context.step))
+    states = FIRST_STATES if context.mode == "fast" else None
+    outcome = mutant_outcome(judge_all(chosen, progress=context.step, states=states))
     if len(chosen) < len(every):
         outcome.left_out = f"{len(every) - len(chosen)} of {len(every)} mutants"
     return outcome
