@@ -109,7 +109,7 @@ class Ledger(CachedBlocks):
     def demand(self, condition: bool, what: str) -> None:
         """A primitive's precondition: implied by guards and invariants, so never false."""
         if not condition:
-            raise Broken(what)
+            raise Broken(f"violated: {what}")
 
     def branch(self, condition: bool, then: Callable[[], None]) -> None:
         """Run `then` if the condition holds."""

@@ -49,15 +49,24 @@ COMPUTE = frozenset({FORWARD, COPY_BLOCK})
 
 
 class Refused(Exception):
-    """A guard was false: the action did not happen and the ledger is as it was."""
+    """A guard was false: the action did not happen and the ledger is as it was.
+
+    Attributes:
+        guard: the condition that does not hold.
+        call: the action and its arguments; empty if a guard was asked outside an action.
+    """
 
     def __init__(self, guard: str) -> None:
         super().__init__(guard)
         self.guard = guard
+        self.call = ""
+
+    def __str__(self) -> str:
+        return f"{self.call or 'the action'} is refused, a guard is false: {self.guard}"
 
 
 class Broken(AssertionError):
-    """A primitive was called outside its precondition: the table is wrong, not the caller."""
+    """A precondition was violated although every guard held: the action table is wrong, not its caller."""
 
 
 class Limits:
