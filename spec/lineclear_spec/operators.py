@@ -216,8 +216,8 @@ OPERATORS: tuple[Operator, ...] = (
     Operator(
         "what a plan reports, and which blocks rest",
         ("ledger.note_copies", "ledger.grew", "ledger.rest", "ledger.wake"),
-        "pairs are appended to an operation (`note_copies`: no ghost, a device executes them), or to what the next plan "
-        "reports; a key is set in an ordered dict, or deleted",
+        "pairs are appended to an operation (`note_copies`: no ghost, a device executes them), or to what the next "
+        "plan reports; a key is set in an ordered dict, or deleted",
         "`note_copies`: the ghosts `touch` and `source` at the last operation; the others do nothing",
         (),
         (

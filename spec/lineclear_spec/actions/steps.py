@@ -31,6 +31,7 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
     ledger.require(
         sequence.last_step <= ledger.steps, "the sequence is not in the step being built"
     )
+    # Steps run in the order of their numbers, so what the last one issued samples is there when this one runs.
     again = sequence.last_step == ledger.steps
     ledger.require(
         sequence.promised_samples <= either(again, sequence.last_samples, 0),
@@ -44,8 +45,8 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
     ledger.require(
         sequence.reach_tokens + tokens <= sequence.slot_tokens, "the table has room for the tokens"
     )
-    sure = sequence.reach_tokens + tokens - drafts
-    exist = sequence.known_tokens + sequence.promised_samples
+    sure = sequence.reach_tokens + tokens - drafts  # end of the positions that are no drafts
+    exist = sequence.known_tokens + sequence.promised_samples  # known, or sampled by a step before
     ledger.require(sure <= exist, "the tokens exist when the step runs")
     ledger.require(any_of(drafts == 0, sure == exist), "drafts come after the newest token")
     ledger.require(
@@ -67,6 +68,7 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
         ledger.step_sequences < limits.max_num_seqs, "the sequence fits into max_num_seqs"
     )
     # EFFECT
+    # Two steps are remembered, since at most two are in flight: this one, and the one before if the sequence is in it.
     sequence.previous_tokens = either(again, sequence.last_tokens, 0)
     sequence.previous_samples = either(again, sequence.last_samples, 0)
     sequence.last_step = ledger.steps + 1
@@ -105,6 +107,8 @@ def issue_step(ledger: Ledger) -> None:
     # EFFECT
     ledger.give_each_one(due)
     number = ledger.decide(FORWARD, None)
+    # It touches blocks of running requests only; an open swap that touches one is numbered up to `barrier`
+    # (`fence.held_gpu`). Earlier forwards and block copies run before it on the compute stream.
     ledger.order(number, ledger.barrier)
     ledger.advance(number)
     ledger.step_tokens = 0
@@ -147,13 +151,13 @@ def sample(
     )
     ledger.require(
         accepted <= larger(sequence.drafts, sequence.late_drafts) + 1,
-        "at most one token besides the drafts is new",
+        "at most one token is new besides the drafts",
     )
     ledger.require(rejected >= 0, "the number of rejected drafts is not negative")
     ledger.require(rejected <= sequence.drafts, "only drafts are rejected")
     ledger.require(
         sequence.drafts < accepted + rejected,
-        "a token is accepted besides, and every draft is accepted or rejected",
+        "every draft is accepted or rejected, and one token more is accepted",
     )
     ledger.require(
         any_of(rejected == 0, ledger.in_flight(sequence) == 0),
@@ -212,6 +216,8 @@ def leave_batch(ledger: Ledger, sequence: Sequence) -> None:
     sequence.reach_tokens = ledger.reach(sequence)
     sequence.slot_tokens = ledger.slots(sequence)
     sequence.promised_samples = ledger.promised(sequence)
+    # Every step in flight computes and samples one position of it, so it is written down as if it had been in the last
+    # two steps: of steps that are committed, `in_flight` and `owed` ignore what is written here.
     sequence.last_step = ledger.steps
     sequence.last_tokens = 1
     sequence.previous_tokens = 1
