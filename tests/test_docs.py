@@ -11,10 +11,18 @@ import pytest
 
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.invariants import INVARIANTS
+from lineclear_spec.operators import OPERATORS
 
 ROOT = Path(__file__).resolve().parents[1]
 TRUST = (ROOT / "docs/trust.md").read_text()
-PAGES = ("README.md", "ARCHITECTURE.md", "docs/trust.md", "docs/mutants.md", "docs/not_covered.md")
+PAGES = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "docs/words.md",
+    "docs/trust.md",
+    "docs/mutants.md",
+    "docs/not_covered.md",
+)
 
 
 def row(name: str) -> str:
@@ -88,6 +96,17 @@ def test_every_row_of_a_table_has_the_cells_of_its_head() -> None:
     pages = [name for name in PROSE if name.endswith(".md")]
     found = {name: broken_rows((ROOT / name).read_text(encoding="utf-8")) for name in pages}
     assert {name: rows for name, rows in found.items() if rows} == {}
+
+
+def test_the_first_page_counts_actions_invariants_and_operators() -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    said = re.findall(r"(\d+) guarded\s+actions|(\d+) actions|(\d+) invariants", page)
+    counts = [(int(a or b or 0), int(c or 0)) for a, b, c in said]
+    assert len(counts) == 5
+    assert {a for a, _ in counts if a} == {len(ACTIONS)}
+    assert {c for _, c in counts if c} == {len(INVARIANTS)}
+    assert len(OPERATORS) == 20
+    assert "Twenty groups of operators" in page
 
 
 @pytest.mark.parametrize("name", [f"P{n}" for n in range(1, 17)] + [f"F{n}" for n in range(1, 9)])
