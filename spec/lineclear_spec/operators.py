@@ -110,7 +110,7 @@ OPERATORS: tuple[Operator, ...] = (
         "ordered set",
         ("held.update", "held.clear", "batch.add", "batch.remove"),
         "the keys of a dict",
-        "size and entries; a block that `held.clear` takes out has ref 0",
+        "size and entries; a block that `held.clear` takes out has ref 0 (on plain data nothing leads to it any more)",
         (),
         (
             "tests/spec/test_container_operators.py::test_set",

@@ -22,6 +22,12 @@ __all__ = ["issue_step", "join_batch", "leave_batch", "sample", "schedule_tokens
 def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: Number) -> None:
     """The step being built computes `tokens` more positions of a sequence, the last `drafts` of
     them guesses.
+
+    Args:
+        ledger: plain or symbolic.
+        sequence: it runs and is not steady.
+        tokens: positions, drafts included.
+        drafts: guesses among them; the sample of the step accepts a first part of them.
     """
     # GUARD
     limits = ledger.limits
@@ -32,9 +38,9 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
         sequence.last_step <= ledger.steps, "the sequence is not in the step being built"
     )
     # Steps run in the order of their numbers, so what the last one issued samples is there when this one runs.
-    again = sequence.last_step == ledger.steps
+    in_last_step = sequence.last_step == ledger.steps
     ledger.require(
-        sequence.promised_samples <= either(again, sequence.last_samples, 0),
+        sequence.promised_samples <= either(in_last_step, sequence.last_samples, 0),
         "no step but the last one issued still owes it a sample",
     )
     ledger.require(drafts >= 0, "the number of drafts is not negative")
@@ -45,16 +51,19 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
     ledger.require(
         sequence.reach_tokens + tokens <= sequence.slot_tokens, "the table has room for the tokens"
     )
-    sure = sequence.reach_tokens + tokens - drafts  # end of the positions that are no drafts
-    exist = sequence.known_tokens + sequence.promised_samples  # known, or sampled by a step before
-    ledger.require(sure <= exist, "the tokens exist when the step runs")
-    ledger.require(any_of(drafts == 0, sure == exist), "drafts come after the newest token")
+    end_without_drafts = sequence.reach_tokens + tokens - drafts
+    known_or_promised = sequence.known_tokens + sequence.promised_samples
+    ledger.require(end_without_drafts <= known_or_promised, "the tokens exist when the step runs")
     ledger.require(
-        any_of(sequence.late_drafts == 0, sure <= sequence.known_tokens),
+        any_of(drafts == 0, end_without_drafts == known_or_promised),
+        "drafts come after the newest token",
+    )
+    ledger.require(
+        any_of(sequence.late_drafts == 0, end_without_drafts <= sequence.known_tokens),
         "nothing builds on a sample whose length is not known",
     )
     ledger.require(
-        any_of(ledger.divisible(sequence), sure >= sequence.known_tokens),
+        any_of(ledger.divisible(sequence), end_without_drafts >= sequence.known_tokens),
         "without chunking every known token is computed at once",
     )
     ledger.require(
@@ -69,15 +78,17 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
     )
     # EFFECT
     # Two steps are remembered, since at most two are in flight: this one, and the one before if the sequence is in it.
-    sequence.previous_tokens = either(again, sequence.last_tokens, 0)
-    sequence.previous_samples = either(again, sequence.last_samples, 0)
+    sequence.previous_tokens = either(in_last_step, sequence.last_tokens, 0)
+    sequence.previous_samples = either(in_last_step, sequence.last_samples, 0)
     sequence.last_step = ledger.steps + 1
     sequence.last_tokens = tokens
-    sequence.last_samples = either(sure == exist, 1, 0)
+    sequence.last_samples = either(end_without_drafts == known_or_promised, 1, 0)
     ledger.write_kv(sequence, tokens)
     sequence.reach_tokens = sequence.reach_tokens + tokens
     sequence.drafts = drafts
-    sequence.promised_samples = sequence.promised_samples + either(sure == exist, 1, 0)
+    sequence.promised_samples = sequence.promised_samples + either(
+        end_without_drafts == known_or_promised, 1, 0
+    )
     ledger.step_tokens = ledger.step_tokens + tokens
     ledger.step_sequences = ledger.step_sequences + 1
 
@@ -138,9 +149,17 @@ def sample(
 ) -> None:
     """A sequence learns the tokens that a committed step sampled for it; rejected drafts are
     computed no more.
+
+    Args:
+        ledger: plain or symbolic.
+        sequence: the step owes it a sample.
+        step: the oldest step that does.
+        accepted: tokens that are new: accepted drafts and one more.
+        rejected: drafts whose positions are computed no more.
     """
     # GUARD
     ledger.require(sequence.alive, "the sequence is alive")
+    # A steady sequence owes nothing, so it is refused here, and the fields below are its own counters.
     ledger.require(ledger.owed(sequence) >= 1, "a committed step owes a sample")
     ledger.require(
         step == ledger.sampling_step(sequence), "the step is the oldest that owes it a sample"

@@ -34,8 +34,8 @@ class Action:
 
     @property
     def sentence(self) -> str:
-        """What the action does, in one sentence."""
-        return " ".join((self.body.__doc__ or "").split())
+        """What the action does, in one sentence: the first paragraph of its docstring."""
+        return " ".join((self.body.__doc__ or "").split("\n\n")[0].split())
 
 
 ACTIONS: dict[str, Action] = {}
