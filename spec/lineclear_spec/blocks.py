@@ -137,13 +137,13 @@ def clear_table(ledger: Ledger, sequence: Sequence) -> None:
     """
     request = sequence.request
     tier = either(ledger.on_gpu(request), GPU, CPU)
-    named = ledger.backwards(sequence.table)
-    ledger.count_down(sequence, named)
+    entries = ledger.backwards(sequence.table)
+    ledger.count_down(sequence, entries)
     sequence.table.clear()
-    gone = ledger.select(lambda block: both(block.ref == 0, block.name == 0), named)
+    gone = ledger.select(lambda block: both(block.ref == 0, block.name == 0), entries)
     ledger.remove_all(request.held, gone)
     ledger.pools[tier].put(ledger.places(tier, gone), ledger.issued)  # see *Fences* above
-    let_go(ledger, ledger.select(lambda block: both(block.ref == 0, block.name >= 1), named))
+    let_go(ledger, ledger.select(lambda block: both(block.ref == 0, block.name >= 1), entries))
 
 
 def let_go(ledger: Ledger, gone: Records) -> None:

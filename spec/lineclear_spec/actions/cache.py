@@ -40,7 +40,7 @@ def publish(ledger: Ledger, sequence: Sequence, index: Number) -> None:
     ledger.require(negate(ledger.is_listed(name)), "no block can be found under the name")
     block = sequence.table[index]
     ledger.require(block.name == 0, "the block has no name yet")
-    ledger.require(block.ref == 1, "no other table entry names the block")
+    ledger.require(block.ref == 1, "no other table entry refers to the block")
     # EFFECT
     # No copy is open, so nothing that may still fail brought what the block holds.
     ledger.seal_entry(sequence, index, name)
@@ -88,7 +88,7 @@ def evict(ledger: Ledger, name: Number) -> None:
     """A block that no table entry refers to can be found no more, and its place is free."""
     # GUARD
     ledger.require(ledger.is_listed(name), "a block can be found under the name")
-    ledger.require(ledger.listing(name).ref == 0, "no table entry names the block")
+    ledger.require(ledger.listing(name).ref == 0, "no table entry refers to the block")
     # EFFECT
     ledger.free_resting(name)
 
@@ -98,6 +98,6 @@ def unlist(ledger: Ledger, name: Number) -> None:
     """A block that table entries refer to can be found no more; they go on reading it."""
     # GUARD
     ledger.require(ledger.is_listed(name), "a block can be found under the name")
-    ledger.require(ledger.listing(name).ref >= 1, "a table entry names the block")
+    ledger.require(ledger.listing(name).ref >= 1, "a table entry refers to the block")
     # EFFECT
     ledger.forget_name(name)

@@ -60,10 +60,8 @@ def copy_on_write(ledger: Ledger, sequence: Sequence) -> None:
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
     ledger.require(negate(sequence.steady), "the sequence is not steady")
     index = ledger.block_of(sequence.reach_tokens)
-    ledger.require(
-        index < sequence.length, "the next position falls into a block that the table names"
-    )
-    ledger.require(sequence.table[index].ref >= 2, "another table entry names that block too")
+    ledger.require(index < sequence.length, "the next position falls into a block of the table")
+    ledger.require(sequence.table[index].ref >= 2, "another table entry refers to that block too")
     ledger.require(ledger.gpu.free >= 1, "the GPU has a free block")
     # EFFECT
     number = ledger.decide(COPY_BLOCK, sequence.request)

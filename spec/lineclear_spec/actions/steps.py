@@ -67,7 +67,7 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
         "without chunking every known token is computed at once",
     )
     ledger.require(
-        ledger.writable(sequence), "no other table entry names a block that the step writes"
+        ledger.writable(sequence), "no other table entry refers to a block that the step writes"
     )
     ledger.require(
         ledger.step_tokens + tokens <= limits.max_num_batched_tokens,
@@ -218,7 +218,9 @@ def join_batch(ledger: Ledger, sequence: Sequence) -> None:
     ledger.require(
         sequence.slot_tokens == sequence.reach_tokens, "it has exactly the room that it uses"
     )
-    ledger.require(ledger.writable(sequence), "no other table entry names a block that it writes")
+    ledger.require(
+        ledger.writable(sequence), "no other table entry refers to a block that it writes"
+    )
     ledger.require(ledger.owed(sequence) == 0, "no committed step owes it a sample")
     ledger.require(sequence.late_drafts == 0, "no drafts are outstanding")
     # EFFECT
