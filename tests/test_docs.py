@@ -11,10 +11,18 @@ import pytest
 
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.invariants import INVARIANTS
+from lineclear_spec.operators import OPERATORS
 
 ROOT = Path(__file__).resolve().parents[1]
 TRUST = (ROOT / "docs/trust.md").read_text()
-PAGES = ("README.md", "ARCHITECTURE.md", "docs/trust.md", "docs/mutants.md", "docs/not_covered.md")
+PAGES = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "docs/words.md",
+    "docs/trust.md",
+    "docs/mutants.md",
+    "docs/not_covered.md",
+)
 
 
 def row(name: str) -> str:
@@ -90,6 +98,17 @@ def test_every_row_of_a_table_has_the_cells_of_its_head() -> None:
     assert {name: rows for name, rows in found.items() if rows} == {}
 
 
+def test_the_first_page_counts_actions_invariants_and_operators() -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    said = re.findall(r"(\d+) guarded\s+actions|(\d+) actions|(\d+) invariants", page)
+    counts = [(int(a or b or 0), int(c or 0)) for a, b, c in said]
+    assert len(counts) == 5
+    assert {a for a, _ in counts if a} == {len(ACTIONS)}
+    assert {c for _, c in counts if c} == {len(INVARIANTS)}
+    assert len(OPERATORS) == 20
+    assert "Twenty groups of operators" in page
+
+
 @pytest.mark.parametrize("name", [f"P{n}" for n in range(1, 17)] + [f"F{n}" for n in range(1, 9)])
 def test_every_property_and_premise_has_its_row(name: str) -> None:
     kinds = {
@@ -119,19 +138,22 @@ def test_the_lists_that_need_no_solver_are_those_of_the_source() -> None:
     assert (answer.returncode, answer.stdout) == (0, "")
 
 
-def test_every_mutant_has_its_row() -> None:
+def test_every_mutant_has_its_row_with_the_text_that_is_gone() -> None:
     pytest.importorskip("z3")
     from lineclear_spec.mutants import generate
 
     page = (ROOT / "docs/mutants.md").read_text()
-    rows: list[str] = []
+    rows: list[tuple[str, str]] = []
     function = ""
     for line in page.splitlines():
         if line.startswith("## "):
             function = line[3:]
-        elif match := re.match(r"\| ((?:guard|effect) \d+) \|", line):
-            rows.append(f"{function}.{match[1].replace(' ', '.')}")
-    assert rows == [mutant.name for mutant in generate()]
+        elif match := re.match(
+            r"\| ((?:guard|effect) \d+) \| (.*?) \| (refuted|equivalent)", line
+        ):
+            text = match[2].strip("`").replace("\\|", "|")
+            rows.append((f"{function}.{match[1].replace(' ', '.')}", text))
+    assert rows == [(mutant.name, mutant.text) for mutant in generate()]
 
 
 def test_the_page_on_hosts_shows_the_example_as_it_is() -> None:

@@ -57,7 +57,7 @@ def claims(
     shown = sum(any(name in w.witnesses for w in found) for name in ACTIONS)
     rows: list[tuple[str, ...]] = [
         (
-            f"{len(ACTIONS)} actions keep {len(INVARIANTS)} invariants and their promises, for any "
+            f"{len(ACTIONS)} actions keep {len(INVARIANTS)} invariants and do what their contracts say, for any "
             "number of requests, sequences, blocks and tokens and any block size",
             "proved",
             f"{proved_always(asked):,} of {total:,} obligations, seeds 0 to {SEEDS - 1}",
@@ -88,7 +88,12 @@ def claims(
             "`lineclear check`",
         ),
         *azure(),
-        ("what the scheduler decides, beyond safety", "tested", "scenarios, runs", "`make test`"),
+        (
+            "what the scheduler decides, beyond safety",
+            "tested",
+            "[tests/README.md](tests/README.md)",
+            "`make test`",
+        ),
     ]
     if (ROOT / "docs/speed.md").exists():
         page = "[docs/speed.md](docs/speed.md)"
@@ -111,10 +116,13 @@ def claims(
 def properties(stand: list[Standing]) -> list[tuple[str, ...]]:
     """The table of policies, from these theorems and from every run that refutes one."""
     found = Counter(cell.verdict for cell in cells(stand, show_all()))
-    figure = ", ".join(f"{found[verdict]} {verdict}" for verdict in sorted(found))
+    said = {"both": "proved under a premise and refuted without it"}
+    figure = ", ".join(
+        f"{found[verdict]} {said.get(verdict, verdict)}" for verdict in sorted(found)
+    )
     return [
         (
-            "which of the properties P1 to P13 each policy satisfies",
+            "which of the properties P1 to P13 of [docs/policies.md](docs/policies.md) each policy satisfies",
             "proved, or refuted by a run that replays",
             figure,
             "`lineclear policies`, [docs/policies.md](docs/policies.md)",
@@ -152,8 +160,8 @@ def explored() -> list[tuple[str, ...]]:
             "round in circles, whatever its users and its device do",
             "exhausted, bounds printed",
             # The page's run came before the oracle of the step and the device of the test.
-            "on 2026-11-24, before steps were judged by the oracle and one prompt was limited to a quarter of "
-            f"them: {last.rstrip('.')}",
+            "run of 2026-11-24, not repeated since a second implementation (`lineclear.oracle`) judges each "
+            f"step and one prompt may take a quarter of it: {last.rstrip('.')}",
             "`lineclear explore --deep`, [docs/explored.md](docs/explored.md)",
         )
     ]

@@ -67,12 +67,17 @@ def primitives() -> str:
 
 
 def questions() -> str:
-    """Every operator of the kernel: what has a reading of its own on formulas."""
+    """Every operator of the kernel: what is implemented twice."""
     rows = [
-        (row.name, ", ".join(f"`{word}`" for word in row.words), ", ".join(row.lemmas))
+        (
+            row.name,
+            ", ".join(f"`{word}`" for word in row.words),
+            ", ".join(row.lemmas),
+            row.assumed,
+        )
         for row in OPERATORS
     ]
-    return table(("operator", "words", "lemma"), rows)
+    return table(("operator", "methods", "lemma", "assumed"), rows)
 
 
 def invariants() -> str:

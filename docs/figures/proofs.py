@@ -20,6 +20,10 @@ KINDS = {
     "arithmetic": "a fact about ceil and floor, for every block size",
     "ranking": "an action lowers, or leaves alone, what a request has left",
     "progress": "a decision of the scheduler, or an order of a policy, is what progress needs",
+    "calendar": "what a calendar lists is what its definition says",
+    "theorem": "what a forward reads, and what a token was computed from, is right (the theorem of KV)",
+    "cut": "a lemma on the way to a theorem, which the goals after it use",
+    "refines": "an action is a move of a small abstract machine, or none (the theorem of KV)",
 }
 
 
@@ -27,6 +31,8 @@ def obligations(results: Sequence[Any], second: Sequence[Any], versions: Sequenc
     """What was asked, by kind, and what the solvers said."""
     asked = [r for r in results if r.kind != "frame" and r.seed == 0]
     other = [r for r in second if r.kind not in ("frame", "lemma")]
+    if missing := {r.kind for r in asked} - KINDS.keys():
+        raise ValueError(f"KINDS lacks {', '.join(sorted(missing))}: the sum would be too small")
     rows: list[Sequence[object]] = []
     for kind, meaning in KINDS.items():
         mine = [r for r in results if r.kind == kind]

@@ -1,10 +1,16 @@
 """Steps that move blocks, each written once and run on plain data and on formulas.
 
 Guarantees: after every step each pool lists its free places once, a place is free or backs exactly
-one block, and a block's ref is the number of table entries that name it. A step moves all of its
-blocks by bulk operators (`operators.py`), so that it has no loop. Each step with a contract of the
-same name in `contracts/` is proved against it; an action that runs the step is proved from the
-contract alone.
+one block, and the ref of a block that is not given up is the number of table entries that refer to it. A
+step moves all of its blocks by bulk operators (`operators.py`), so that it has no loop. Each step with a contract of
+the same name in `contracts/` is proved against it, and an action that runs the step is proved from the contract;
+`seal_entry`, `seal_newest` and `free_resting` have none and are proved with the action that runs them.
+
+*Fences.* A place that is given up is fenced with `ledger.issued`, the last number decided. That covers every operation
+that may touch it: those decided so far are numbered up to it, and later ones find their places in tables, which lead
+there no more. Only the step being built has sequences and no number yet. The actions that give blocks up refuse a
+sequence in it (`idle`; one that is swapped out is never in it), and a block that another sequence in it reads has a
+ref and is not given up.
 
 The functions are methods of `kernel.Kernel`: their first parameter is the ledger, plain or symbolic.
 """
@@ -40,14 +46,15 @@ __all__ = [
 
 
 def grant_gpu(ledger: Ledger, count: Number) -> Records:
-    """Free GPU places; the next forward waits for every operation that may still touch them."""
+    """Take `count` free places of the GPU pool; the next forward waits for every operation that may touch them."""
+    # Who writes the places first is a forward, a block copy or a swap-in: each waits for `barrier`.
     places = ledger.gpu.take(count)
     ledger.barrier = ledger.gpu.latest(places, ledger.barrier)
     return places
 
 
 def take_blocks(ledger: Ledger, sequence: Sequence, count: Number) -> None:
-    """Append `count` free GPU blocks to the sequence's table."""
+    """Append `count` new GPU blocks to the sequence's table."""
     places = grant_gpu(ledger, count)
     blocks = ledger.new_blocks(ledger.always(sequence), places)
     sequence.request.held.update(ledger.ordered(blocks))
@@ -56,12 +63,12 @@ def take_blocks(ledger: Ledger, sequence: Sequence, count: Number) -> None:
 
 
 def give_each_one(ledger: Ledger, due: Bucket) -> None:
-    """Append one free GPU block to the table of each sequence of `due`, if there is one."""
+    """Append one new GPU block to the table of each sequence of `due`, if there is one."""
     ledger.branch(due.count >= 1, lambda: give_each(ledger, due))
 
 
 def give_each(ledger: Ledger, due: Bucket) -> None:
-    """The same; a step in which no sequence is due does not come here."""
+    """Append one new GPU block to the table of each sequence of `due`, which are one or more."""
     places = grant_gpu(ledger, due.count)
     blocks = ledger.new_blocks(due, places)
     ledger.hold_each(due, blocks)
@@ -70,7 +77,14 @@ def give_each(ledger: Ledger, due: Bucket) -> None:
 
 
 def share_table(ledger: Ledger, parent: Sequence, child: Sequence, count: Number) -> None:
-    """Let the child's empty table name the first `count` blocks of the parent's."""
+    """Let the child's empty table refer to the first `count` blocks of the parent's.
+
+    Args:
+        ledger: plain or symbolic.
+        parent: a sequence of the same request.
+        child: the sequence whose table is empty.
+        count: blocks, at most the entries of the parent's table.
+    """
     shared = parent.table[:count]
     ledger.count_up(child, shared)
     child.table.extend(shared)
@@ -78,8 +92,10 @@ def share_table(ledger: Ledger, parent: Sequence, child: Sequence, count: Number
 
 
 def share_cached(ledger: Ledger, sequence: Sequence, tokens: Number) -> None:
-    """Let the sequence's empty table name the blocks that are found under the names of its first tokens."""
+    """Let the sequence's empty table refer to the blocks that are found under the names of its first tokens."""
     blocks = ledger.found(sequence, ledger.need(tokens))
+    # A block that rests is no free place, so an open swap that touches it is numbered up to `barrier` already
+    # (`fence.held_gpu`): to wake it raises no wait.
     ledger.wake(blocks)
     ledger.count_up(sequence, blocks)
     sequence.table.extend(blocks)
@@ -87,7 +103,14 @@ def share_cached(ledger: Ledger, sequence: Sequence, tokens: Number) -> None:
 
 
 def seal_entry(ledger: Ledger, sequence: Sequence, index: Number, name: Number) -> None:
-    """Give the private block of an entry a name: it belongs to its request no more."""
+    """Give the private block of an entry a name: it belongs to its request no more.
+
+    Args:
+        ledger: plain or symbolic.
+        sequence: whose table.
+        index: of the entry, the only one that refers to the block.
+        name: at least 1; no block can be found under it yet.
+    """
     ledger.seal(sequence, index, name)
     ledger.remove_all(sequence.request.held, sequence.table[index : index + 1])
 
@@ -99,33 +122,33 @@ def seal_newest(ledger: Ledger, newest: Any) -> None:
 
 
 def free_resting(ledger: Ledger, name: Number) -> None:
-    """Give up the block that is found under the name and that no entry names; its place waits for no more
-    than it did while the block rested.
-    """
+    """Give up the block that is found under the name and that no entry refers to; its place keeps its fence."""
+    # While a block rests no table leads to it, so no later operation touches it than the fence says.
     places = ledger.places(GPU, ledger.alone(ledger.listing(name)))
     ledger.forget_name(name)
     ledger.gpu.put(places, ledger.gpu.latest(places, 0))
 
 
 def clear_table(ledger: Ledger, sequence: Sequence) -> None:
-    """Remove every entry of the sequence's table; a block that no entry names any more is given up, or
+    """Remove every entry of the sequence's table; a block that no entry refers to any more is given up, or
     rests if it can be found.
     """
     request = sequence.request
     tier = either(ledger.on_gpu(request), GPU, CPU)
-    named = ledger.backwards(sequence.table)
-    ledger.count_down(sequence, named)
+    entries = ledger.backwards(sequence.table)
+    ledger.count_down(sequence, entries)
     sequence.table.clear()
-    gone = ledger.select(lambda block: both(block.ref == 0, block.name == 0), named)
+    gone = ledger.select(lambda block: both(block.ref == 0, block.name == 0), entries)
     ledger.remove_all(request.held, gone)
-    ledger.pools[tier].put(ledger.places(tier, gone), ledger.issued)
-    let_go(ledger, ledger.select(lambda block: both(block.ref == 0, block.name >= 1), named))
+    ledger.pools[tier].put(ledger.places(tier, gone), ledger.issued)  # see *Fences* above
+    let_go(ledger, ledger.select(lambda block: both(block.ref == 0, block.name >= 1), entries))
 
 
 def let_go(ledger: Ledger, gone: Records) -> None:
-    """Sealed blocks that no entry names any more rest if they can be found, and else are given up."""
+    """Sealed blocks that no entry refers to any more rest if they can be found, and else are given up."""
     resting = ledger.found_among(gone)
     lost = ledger.lost_among(gone)
+    # A block that rests is fenced like a place that is given up, since `free_resting` keeps the fence that it has.
     ledger.gpu.fence(ledger.places(GPU, resting), ledger.issued)
     ledger.gpu.put(ledger.places(GPU, lost), ledger.issued)
     ledger.rest(resting)
@@ -133,48 +156,58 @@ def let_go(ledger: Ledger, gone: Records) -> None:
 
 def clear_tables(ledger: Ledger, request: Request) -> None:
     """Give up every private block of the request, clear its tables, and forget what its sequences have
-    computed. A sealed block that no entry names any more is given up, or rests if it can be found.
+    computed. A sealed block that no entry refers to any more is given up, or rests if it can be found.
     """
     tier = either(ledger.on_gpu(request), GPU, CPU)
     blocks = ledger.backwards(request.held)
-    ledger.pools[tier].put(ledger.places(tier, blocks), ledger.issued)
+    ledger.pools[tier].put(ledger.places(tier, blocks), ledger.issued)  # see *Fences* above
     request.held.clear()
     let_go(ledger, ledger.drop_sealed(request))
     ledger.each(request.members, lambda sequence: forget_computed(ledger, sequence))
 
 
 def forget_computed(ledger: Ledger, sequence: Sequence) -> None:
-    """The table is empty and nothing is computed any more; what is known and promised stays."""
+    """Empty the table: nothing is computed any more; what is known and promised stays."""
     sequence.table.clear()
     sequence.reach_tokens = 0
     sequence.slot_tokens = 0
     sequence.last_tokens = 0
     sequence.previous_tokens = 0
+    # Their sample is still to come and may accept as many tokens, although their KV is gone.
     sequence.late_drafts = larger(sequence.late_drafts, sequence.drafts)
     sequence.drafts = 0
 
 
 def move_blocks(ledger: Ledger, request: Request, tier: Number) -> None:
-    """Let every distinct block of the request live in the other tier, so that sharing is kept."""
+    """Let every distinct block of the request live in the other tier, so that sharing is kept.
+
+    The copy is the operation decided last: the caller has called `decide`.
+    """
     source = either(tier == GPU, CPU, GPU)
     blocks = ledger.listed(request.held)
     sources = ledger.places(source, blocks)
+    # GPU targets raise `barrier`. CPU targets need not: a swap-out waits for every operation before it.
     targets = choose(
         tier == GPU,
         lambda: grant_gpu(ledger, request.blocks),
         lambda: ledger.cpu.take(request.blocks),
     )
     ledger.note_copies(source, sources, tier, targets)
+    # `issued` is this copy, so the sources stay fenced until it has read them.
     ledger.pools[source].put(sources, ledger.issued)
     ledger.relocate(blocks, tier, targets)
 
 
 def replace_entry(ledger: Ledger, sequence: Sequence, index: Number) -> None:
-    """Let one entry, whose block others name too, name a copy of it on a free GPU block instead."""
+    """Let one entry, whose block other entries refer to, refer to a copy of it in a new GPU block instead.
+
+    The copy is the operation decided last: the caller has called `decide`.
+    """
     places = grant_gpu(ledger, 1)
     blocks = ledger.new_blocks(ledger.always(sequence), places)
     old = sequence.table[index : index + 1]
     sequence.request.held.update(ledger.ordered(blocks))
     ledger.count_down(sequence, old)
     sequence.table[index : index + 1] = blocks
+    # The old block keeps a ref of at least 1, so its place is not free and cannot be taken before the copy has read it.
     ledger.note_copies(GPU, ledger.places(GPU, old), GPU, places)

@@ -1,7 +1,7 @@
 """The containers of a ledger that are more than a list or a dict.
 
-Guarantees: a calendar lists a sequence under one step at most as long as `mark` is asked of sequences
-that are not listed, which the proofs show of every action; no step has an empty bucket.
+Guarantees: if `mark` is called only for sequences that are not listed, which is proved of every action, a
+calendar lists each sequence under one step at most; no step has an empty bucket.
 """
 
 from __future__ import annotations
@@ -31,12 +31,16 @@ class SteadyBatch(dict["Sequence", None]):
         self.changes = 0
 
     def add(self, sequence: Sequence) -> None:
-        """One more, which was not there."""
+        """Add a sequence that is not in the batch."""
         self[sequence] = None
         self.changes += 1
 
     def remove(self, sequence: Sequence) -> None:
-        """One less, which was there."""
+        """Remove a sequence.
+
+        Raises:
+            KeyError: it is not in the batch.
+        """
         del self[sequence]
         self.changes += 1
 
@@ -47,18 +51,22 @@ class Calendar(dict[int, dict["Sequence", None]]):
     __slots__ = ()
 
     def mark(self, step: int, sequence: Sequence) -> None:
-        """List a sequence, which is not listed, under the step."""
+        """Add the sequence to the step's bucket; it must be in none."""
         self.setdefault(step, {})[sequence] = None
 
     def unmark(self, step: int, sequence: Sequence) -> None:
-        """List a sequence, which is listed under the step, no more."""
+        """Remove the sequence from the step's bucket.
+
+        Raises:
+            KeyError: it is not there.
+        """
         bucket = self[step]
         del bucket[sequence]
         if not bucket:
             del self[step]
 
     def postpone(self, step: int, by: int) -> None:
-        """What is listed under the step is listed so many steps later."""
+        """Move the step's bucket so many steps further."""
         late = self.pop(step, None)
         if late:
             bucket = self.get(step + by)
@@ -68,12 +76,12 @@ class Calendar(dict[int, dict["Sequence", None]]):
                 bucket.update(late)
 
     def bucket(self, step: int) -> Several[Sequence]:
-        """The sequences that are listed under the step, as they are now."""
+        """The sequences in the step's bucket now."""
         return Several(self.get(step, ()))
 
 
 class Numbered(dict[int, T]):
-    """A dict by number, in which nothing is looked up that is not there.
+    """A dict by number; to look a missing one up raises `Broken`.
 
     Args:
         missing: the error's text, with {} for the number.

@@ -1,7 +1,8 @@
 """The kernel: what is written once and runs on plain data (`ledger.py`) and on formulas (`symbolic.py`).
 
-Guarantees: each method here is one function, and the two ledgers differ in the operators alone that
-these functions are written in (`operators.py`).
+Plain data are Python objects; formulas are terms of a solver that stand for any such objects. Guarantees: each
+method here is one function, and the two ledgers differ only in the operators that these functions call
+(`operators.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ __all__ = ["Kernel"]
 
 
 class Kernel:
-    """The questions, primitives and block steps of a ledger; the operators are the ledger's."""
+    """The queries, primitives and block steps of a ledger, for a class that supplies the operators they call."""
 
     reach = queries.reach
     in_flight = queries.in_flight

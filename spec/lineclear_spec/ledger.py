@@ -1,11 +1,14 @@
 """The state of the scheduler on plain data, and the operators that the kernel is written in there.
 
-Guarantees: every block of a tier is free or backs exactly one `Block`. The state changes only through
+Guarantees: every place of a tier is free or backs exactly one `Block`. The state changes only through
 the primitives and block steps of `kernel.py`, which are written once over the operators of this class
-(`operators.py` lists them), and through counters that actions write.
+(`operators.py` lists them), and through counters that actions write. Three exceptions break no invariant:
+`new_request` makes a record that nothing refers to, and the proofs allow for any new request with honest names;
+`name_blocks` and `name_each` (`ledger_cache.py`) say why themselves; `grown` is emptied by who makes a plan of it, and
+no guard or invariant reads it.
 
-A table names `Block` records, not places in a pool: swapping a block out changes its tier and its
-place and leaves every table that names it alone, so sharing survives a swap.
+A table refers to `Block` records, not to places in a pool: swapping a block out changes its tier and its
+place and leaves every table that refers to it alone, so sharing survives a swap.
 """
 
 from __future__ import annotations
@@ -40,7 +43,10 @@ bare = object.__new__
 
 
 class Ledger(CachedBlocks):
-    """Requests, sequences, tables and two pools; the reader of `actions/` that runs."""
+    """Requests, sequences, tables and two pools: what actions change in a running scheduler.
+
+    `symbolic.SymbolicLedger` is its twin for proofs.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -62,9 +68,11 @@ class Ledger(CachedBlocks):
         self.endings = Calendar()  # step -> steady sequences that reach their limit then
         self.operations: Numbered[Operation] = Numbered("operation {} is not open")
         self.issued = 0  # number of the last operation decided
-        self.done = 0  # every operation up to this number is complete
-        self.carried = 0  # every operation up to this number is in a plan
-        self.barrier = 0  # the next forward waits for every operation up to this number
+        # Of operations 1 to `issued` those up to `done` are complete, as of the last `retire`, whose guard alone reads
+        # it; those up to `carried` are in a plan; the next forward waits for those up to `barrier`.
+        self.done = 0
+        self.carried = 0
+        self.barrier = 0
         self.steps = 0  # steps issued
         self.settled = 0  # steps committed, first in, first out
         self.step_tokens = 0  # tokens in the step that is being built, steady sequences aside
@@ -73,8 +81,8 @@ class Ledger(CachedBlocks):
             "step {} is not in flight"
         )  # -> its forward
         self.cached: dict[int, Block] = {}  # name -> the block that can be found under it
-        self.resting: OrderedDict[Block, None] = OrderedDict()  # that no entry names, oldest first
-        self.sealed = 0  # blocks that were ever sealed
+        self.resting: OrderedDict[Block, None] = OrderedDict()  # the longest at rest first
+        self.sealed = 0  # blocks that were ever sealed; 0: no block has a name
         self.requests_made = 0
         self.sequences_made = 0
         self.grown: list[
@@ -89,7 +97,7 @@ class Ledger(CachedBlocks):
 
     @property
     def batch_size(self) -> int:
-        """Steady sequences."""
+        """Number of steady sequences."""
         return len(self.batch)
 
     @property
@@ -100,7 +108,14 @@ class Ledger(CachedBlocks):
     def new_request(
         self, prompt: int, limit: int, parallel: int, opening: tuple[int, ...] = ()
     ) -> Request:
-        """A request with a fresh id; new, and in no queue. No action makes one: a caller does."""
+        """A request with a fresh id; new, and in no queue. No action makes one: a caller does.
+
+        Args:
+            prompt: tokens of the prompt.
+            limit: tokens that a sequence may know, prompt included.
+            parallel: sequences that it may ever have at once.
+            opening: names of the full blocks of the prompt; empty if it has none.
+        """
         self.requests_made += 1
         return Request(self.requests_made, prompt, limit, parallel, opening)
 
@@ -112,9 +127,9 @@ class Ledger(CachedBlocks):
             raise Refused(guard)
 
     def demand(self, condition: bool, what: str) -> None:
-        """A primitive's precondition: implied by guards and invariants, so never false."""
+        """A precondition: implied by guards and invariants, which is proved, so never false."""
         if not condition:
-            raise Broken(what)
+            raise Broken(f"violated: {what}")
 
     def branch(self, condition: bool, then: Callable[[], None]) -> None:
         """Run `then` if the condition holds."""
@@ -124,7 +139,7 @@ class Ledger(CachedBlocks):
     # ---- operators over one record -----------------------------------------------------------------
 
     def need(self, tokens: int) -> int:
-        """Blocks that `tokens` positions occupy; the only place where tokens become blocks."""
+        """Number of blocks that `tokens` positions occupy: rounded up."""
         return -(-tokens // self.limits.block_size)
 
     def block_of(self, position: int) -> int:
@@ -132,7 +147,7 @@ class Ledger(CachedBlocks):
         return position // self.limits.block_size
 
     def cap(self, blocks: int) -> int:
-        """Positions that so many blocks have room for."""
+        """Number of positions that so many blocks have room for."""
         return blocks * self.limits.block_size
 
     def allowed(self, event: str, request: Request) -> bool:
@@ -156,19 +171,19 @@ class Ledger(CachedBlocks):
         return sequence
 
     def new_operation(self, kind: str, request: Request | None) -> None:
-        """The operation that has the last number, open, which waits for nothing."""
+        """Open the operation with the last number; it waits for nothing yet."""
         self.operations[self.issued] = Operation(self.issued, kind, request)
 
     def is_open(self, number: int) -> bool:
-        """Whether the operation is decided and not complete."""
+        """Whether the operation was decided and is not complete."""
         return number in self.operations
 
     def first_open(self) -> int:
-        """The least number of an operation that is open; the next number if none is."""
+        """The smallest number of an open operation; the next number to be given if none is open."""
         return min(self.operations, default=self.issued + 1)
 
     def _ghost(self, *_: Any, **__: Any) -> None:
-        """Remembers what invariants speak of, in `ghosts.GhostLedger` and on formulas."""
+        """Does nothing: histories that only invariants read are kept by `ghosts.GhostLedger`, and on formulas."""
 
     note_move = note_step = _ghost
     note_swap = note_twin = note_good = note_voided = note_fork = note_sample = _ghost
@@ -201,7 +216,7 @@ class Ledger(CachedBlocks):
 
     @staticmethod
     def each(records: Iterable[T], body: Callable[[T], None]) -> None:
-        """Run `body` for each record; it reads and writes that record alone."""
+        """Run `body` for each record; it writes fields of that record only, and reads no other record of its kind."""
         for record in records:
             body(record)
 
@@ -212,9 +227,9 @@ class Ledger(CachedBlocks):
 
     @staticmethod
     def new_blocks(sequences: Iterable[Sequence], places: Iterable[int]) -> list[Block]:
-        """New blocks at GPU places just taken, each of the request of its sequence and named by it once."""
+        """New blocks at GPU places just taken, each of its sequence's request, with the one ref of its table to be."""
         blocks: list[Block] = []
-        for sequence, place in zip(sequences, places, strict=False):
+        for sequence, place in zip(sequences, places, strict=False):  # `always` has no end
             block = bare(Block)  # every field is written here, so no call of `__init__`
             block.request = sequence.request
             block.tier = GPU
@@ -227,59 +242,28 @@ class Ledger(CachedBlocks):
 
     @staticmethod
     def relocate(blocks: Iterable[Block], tier: int, places: Iterable[int]) -> None:
-        """The blocks live at these places of the tier; every table that names them still does."""
+        """The blocks live at these places of the tier from now on; tables stay as they are."""
         for block, place in zip(blocks, places, strict=True):
             block.tier = tier
             block.place = place
 
     @staticmethod
     def count_up(sequence: Sequence, blocks: Iterable[Block]) -> None:
-        """One more entry names each of the blocks: one of the sequence's table."""
+        """One more entry refers to each of the blocks: one of the sequence's table."""
         for block in blocks:
             block.ref += 1
 
     @staticmethod
     def count_down(sequence: Sequence, blocks: Iterable[Block]) -> None:
-        """One entry less names each of the blocks: the one of the sequence's table."""
+        """One entry less refers to each of the blocks: the one of the sequence's table."""
         for block in blocks:
             block.ref -= 1
 
     @staticmethod
     def remove_all(held: dict[Block, None], blocks: Iterable[Block]) -> None:
-        """Blocks that no entry names any more leave their request."""
+        """Blocks that no entry refers to any more, or that are sealed, leave the set that their request holds."""
         for block in blocks:
             del held[block]
-
-    def name_blocks(self, sequence: Sequence, names: Iterable[int]) -> None:
-        """Give the sequence's next blocks these names; those of the prompt are the request's, so all of its
-        sequences get them.
-
-        No action does this: a caller knows the tokens. In the proofs every block has from the beginning the
-        name that it is ever given (`goals.start_state`), and a name that is not given yet is 0 here, which
-        every guard that reads it refuses. So each run on plain data is a run of which the proofs speak.
-        """
-        added = tuple(names)
-        self._append_names(sequence, added)
-        if self.journal is not None:
-            self.journal("name_blocks", (sequence, added))
-
-    def name_each(self, sequences: list[Sequence], names: list[int]) -> None:
-        """The next block of each sequence has the name beside it."""
-        for sequence, name in zip(sequences, names, strict=True):
-            self._append_names(sequence, (name,))
-        if self.journal is not None:
-            self.journal("name_each", (sequences, names))
-
-    def _append_names(self, sequence: Sequence, added: tuple[int, ...]) -> None:
-        request = sequence.request
-        lacking = self.block_of(request.prompt) - len(sequence.words)
-        if lacking > 0:  # every sequence of the request has names for as many blocks as this one
-            late = added[:lacking]
-            request.opening = (*sequence.words, *late)
-            for other in request.members:
-                if other is not sequence:
-                    other.words = (*other.words, *late)
-        sequence.words = (*sequence.words, *added)
 
     @staticmethod
     def hold_each(sequences: Iterable[Sequence], blocks: Iterable[Block]) -> None:
@@ -294,7 +278,7 @@ class Ledger(CachedBlocks):
             sequence.table.append(block)
 
     def grew(self, sequences: Iterable[Sequence], places: Iterable[int]) -> None:
-        """These places were appended to the tables of these sequences, which the plan of the next step sends."""
+        """These places were appended to the tables of these sequences: the plan of the next step says so."""
         self.grown.extend(zip(sequences, places, strict=False))
 
     def send_whole(self, sequence: Sequence) -> None:
@@ -318,5 +302,13 @@ class Ledger(CachedBlocks):
     def note_copies(
         self, source_tier: int, sources: list[int], target_tier: int, targets: list[int]
     ) -> None:
-        """The operation decided last copies each source place to the target place beside it."""
+        """Let the operation decided last copy each source place to the target place beside it. This is no ghost:
+        plans carry it and devices execute it.
+
+        Args:
+            source_tier: where the sources lie; read on formulas only, as the kind of an operation says it here.
+            sources: places.
+            target_tier: where the targets lie; read on formulas only.
+            targets: places, as many.
+        """
         self.operations[self.issued].blocks.extend(zip(sources, targets, strict=True))

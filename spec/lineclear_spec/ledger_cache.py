@@ -1,7 +1,8 @@
 """The operators of prefix caching on plain data: blocks that are found under names, and blocks that rest.
 
 Guarantees: `cached` has the blocks that can be found, by name, and `resting` those of them that no table
-entry names, the one that rests longest first.
+entry refers to, the one that rests longest first. A name stands for the tokens of a block and all before them, as a
+block hash does in vLLM.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from lineclear_spec.records import Block, Broken, Limits, Named, Request, Sequen
 
 if TYPE_CHECKING:
     from collections import OrderedDict
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from lineclear_spec.containers import Calendar
 
@@ -21,15 +22,16 @@ __all__ = ["CachedBlocks"]
 
 
 class CachedBlocks(Kernel):
-    """The part of a ledger that knows names.
+    """The operators of a ledger for blocks that are found by name.
 
     Attributes:
         limits: its constants.
         settled: steps committed.
         boundaries: steady sequences by the step in which their table is full.
         cached: the block that can be found under a name.
-        resting: blocks that can be found and that no entry names, oldest first.
+        resting: blocks that can be found and that no entry refers to, the longest at rest first.
         sealed: how many blocks ever got a name.
+        journal: called with what has happened, or None.
     """
 
     limits: Limits
@@ -38,11 +40,43 @@ class CachedBlocks(Kernel):
     cached: dict[int, Block]
     resting: OrderedDict[Block, None]
     sealed: int
+    journal: Callable[[str, tuple[object, ...]], None] | None
 
     def name_of(self, sequence: Sequence, index: int) -> int:
-        """The name of the tokens of a block and of all before them; 0 if they have none."""
+        """The name of the tokens of an entry's block; 0 if it is not given."""
         words = sequence.words
         return words[index] if index < len(words) else 0
+
+    def name_blocks(self, sequence: Sequence, names: Iterable[int]) -> None:
+        """Give the sequence's next blocks these names; those of the prompt are the request's, so all of its
+        sequences get them.
+
+        No action does this: a caller knows the tokens. In the proofs every block has from the beginning the
+        name that it is ever given (`goals.start_state`), and a name that is not given yet is 0 here, which
+        every guard that reads it refuses. So each run on plain data is a run of which the proofs speak.
+        """
+        added = tuple(names)
+        self._append_names(sequence, added)
+        if self.journal is not None:
+            self.journal("name_blocks", (sequence, added))
+
+    def name_each(self, sequences: list[Sequence], names: list[int]) -> None:
+        """Give the next block of each sequence the name beside it; see `name_blocks`."""
+        for sequence, name in zip(sequences, names, strict=True):
+            self._append_names(sequence, (name,))
+        if self.journal is not None:
+            self.journal("name_each", (sequences, names))
+
+    def _append_names(self, sequence: Sequence, added: tuple[int, ...]) -> None:
+        request = sequence.request
+        lacking = request.prompt // self.limits.block_size - len(sequence.words)
+        if lacking > 0:  # every sequence of the request has names for as many blocks as this one
+            late = added[:lacking]
+            request.opening = (*sequence.words, *late)
+            for other in request.members:
+                if other is not sequence:
+                    other.words = (*other.words, *late)
+        sequence.words = (*sequence.words, *added)
 
     def inherit(self, parent: Sequence, child: Sequence, count: int) -> None:
         """The child's first names are its parent's."""
@@ -60,11 +94,19 @@ class CachedBlocks(Kernel):
         return count <= len(words) and all(map(self.cached.__contains__, words[:count]))
 
     def listing(self, name: int) -> Block:
-        """The block that is found under the name."""
+        """The block that is found under the name.
+
+        Raises:
+            KeyError: none is.
+        """
         return self.cached[name]
 
     def found(self, sequence: Sequence, count: int) -> list[Block]:
-        """The blocks that are found under the sequence's first names."""
+        """The blocks that are found under the sequence's first names.
+
+        Raises:
+            KeyError: none is found under one of them.
+        """
         return list(map(self.cached.__getitem__, sequence.words[:count]))
 
     def finds(self, block: Block) -> bool:
@@ -77,7 +119,7 @@ class CachedBlocks(Kernel):
         return [block for block in blocks if cached.get(block.name) is block]
 
     def lost_among(self, blocks: Iterable[Block]) -> list[Block]:
-        """Of the blocks, those that can be found no more."""
+        """Of the blocks, those that cannot be found."""
         cached = self.cached
         return [block for block in blocks if cached.get(block.name) is not block]
 
@@ -87,23 +129,33 @@ class CachedBlocks(Kernel):
         return [block]
 
     def seal(self, sequence: Sequence, index: int, name: int) -> None:
-        """The block of an entry, which no other entry names, gets a name under which it can be found."""
+        """Give the block of an entry, the only one that refers to it, a name under which it can be found.
+
+        Raises:
+            Broken: its ref is not 1, it has a name, or the name is below 1 or taken.
+        """
         block = sequence.table[index]
         if block.ref != 1 or block.name or name < 1 or name in self.cached:
-            raise Broken(f"{block}, named {block.ref} times, cannot be found under {name} only")
+            taken = "taken" if name in self.cached else "free"
+            raise Broken(
+                f"{block} with ref {block.ref} and name {block.name} cannot get the name {name}, which is {taken}: it "
+                "needs ref 1 and no name yet, and a free name of at least 1"
+            )
         block.name = name
         self.cached[name] = block
         self.sealed += 1
 
     def newest_full(self, step: int) -> Named:
-        """The newest full block of each steady sequence whose table is full in the step: those that
-        `publish` may publish, with the names of their tokens.
+        """The newest full block of each steady sequence whose table is full in the step, with the name of its
+        tokens, where `publish` would seal it.
         """
         size, settled, cached = self.limits.block_size, self.settled, self.cached
         blocks: list[Block] = []
         names: list[int] = []
         for sequence in self.boundaries.get(step, ()):
-            index = (sequence.offset + settled) // size - 1  # of what is computed
+            # The guards of `publish`, for a steady sequence: it runs, its last block full of computed positions has
+            # this index, and every token there is known, as it knows one token more than is computed.
+            index = (sequence.offset + settled) // size - 1
             words, table = sequence.words, sequence.table
             if not 0 <= index < len(words) or index >= len(table):
                 continue
@@ -116,12 +168,12 @@ class CachedBlocks(Kernel):
 
     @staticmethod
     def named_apart(named: Named) -> bool:
-        """Whether no two of the blocks are to get one name."""
+        """Whether no two of the blocks are to get the same name."""
         return len(set(named.names)) == len(named.names)
 
     @staticmethod
     def drop_each(named: Named) -> None:
-        """Each block leaves its request, and gets its name next."""
+        """Each block leaves the set that its request holds; `seal_each` gives it its name next."""
         for block in named.blocks:
             del block.request.held[block]
 
@@ -137,11 +189,11 @@ class CachedBlocks(Kernel):
         self.resting.pop(self.cached.pop(name), None)
 
     def drop_sealed(self, request: Request) -> list[Block]:
-        """The tables of the request's sequences name no sealed block any more; the sealed blocks that
-        no entry names then, those at the end of a table first.
+        """Drop the references of the request's tables to sealed blocks, whose entries the caller removes; returns
+        the sealed blocks that no entry refers to then, those at the end of a table first.
         """
         gone: list[Block] = []
-        if not self.sealed:
+        if not self.sealed:  # no block has a name
             return gone
         for sequence in request.members:
             for block in reversed(sequence.table):
@@ -152,12 +204,12 @@ class CachedBlocks(Kernel):
         return gone
 
     def rest(self, blocks: Iterable[Block]) -> None:
-        """These blocks rest from now on."""
+        """The blocks rest from now on."""
         resting = self.resting
         for block in blocks:  # an OrderedDict takes twice as long to update
             resting[block] = None
 
     def wake(self, blocks: Iterable[Block]) -> None:
-        """These blocks rest no more."""
+        """The blocks rest no more, if they did."""
         for block in blocks:
             self.resting.pop(block, None)

@@ -52,7 +52,7 @@ def compile_events(states: Iterable[State]) -> dict[str, tuple[frozenset[Phase],
     """Reads a machine's transitions: for each event its allowed sources and its one target.
 
     Raises:
-        ValueError: an event leads to more than one phase.
+        ValueError: an event leads to more than one phase, or a transition has no target.
     """
     sources: dict[str, set[Phase]] = {}
     target: dict[str, Phase] = {}
@@ -75,5 +75,9 @@ EVENTS: dict[str, tuple[frozenset[Phase], Phase]] = compile_events(RequestLifecy
 
 
 def target_of(event: str) -> Phase:
-    """The phase that the event leads to."""
+    """The phase that the event leads to.
+
+    Raises:
+        KeyError: the lifecycle has no such event.
+    """
     return EVENTS[event][1]

@@ -2,7 +2,7 @@
 
 Functions that are run on formulas may not use `and`, `or`, `not`, `if`, `is` and the like: on a
 formula these take one branch, or raise. `dialect.py` refuses them in the source; these functions are what
-to write instead.
+to write instead. All arguments are evaluated: none of them stops early, as `and` and `or` do.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class Maybe:
 
 
 def any_of(*conditions: Any) -> Any:
-    """Whether one of the conditions holds."""
+    """Whether one of the conditions holds; there is at least one."""
+    # Where a bool and a formula meet the formula stands first: its operator knows both, bool's knows bools only.
     first, *rest = conditions
     for condition in rest:
         first = condition | first if isinstance(first, bool) else first | condition
@@ -63,7 +64,7 @@ def any_of(*conditions: Any) -> Any:
 
 
 def either(condition: Any, then: Any, otherwise: Any) -> Any:
-    """`then` where the condition holds, `otherwise` where it does not."""
+    """If-then-else: `then` where the condition holds, `otherwise` where it does not."""
     if condition is True:
         return then
     if condition is False:
@@ -91,7 +92,7 @@ def negate(condition: Any) -> Any:
 
 
 def both(*conditions: Any) -> Any:
-    """Whether all of the conditions hold."""
+    """Whether all of the conditions hold; there is at least one."""
     first, *rest = conditions
     for condition in rest:
         first = condition & first if isinstance(first, bool) else first & condition
@@ -104,10 +105,10 @@ def implies(condition: Any, consequence: Any) -> Any:
 
 
 def choose(condition: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
-    """Run one of two functions, by a truth value that is a plain one on formulas too.
+    """Run one of two functions by a condition that is a bool also when formulas run, such as a constant tier.
 
     Raises:
-        Misuse: the condition is a formula: `either` takes both values.
+        Misuse: the condition is a formula: use `either`, which takes both values.
     """
     if not isinstance(condition, bool):
         raise Misuse("choose needs a plain truth value: use either on a formula")

@@ -1,10 +1,10 @@
-"""The operators of the kernel: the only words of its functions that have two readings.
+"""The operators of the kernel: the only methods that are implemented twice, for plain data and for formulas.
 
-Guarantees: `vocabulary.py` takes the words of the kernel from this list, so that a function of the
-kernel in which another operator stands is refused before it is run on formulas, and a test refuses a
-method of both ledgers that is not listed. Each row names the operator on
-plain data and on formulas, the lemma that its assumptions are proved by (none if formulas define it),
-and the test that holds the two readings against each other.
+Plain data are the Python objects of a running scheduler; formulas are terms of a solver that stand for any such
+objects. All else in the kernel is written in operators, once. Guarantees: `vocabulary.py` takes the methods that a
+function of the kernel may call from this list, so that one that calls another is refused before it runs on
+formulas, and a test refuses a method of both ledgers that is not listed. What an operator assumes on formulas is
+proved by the lemmas of its row, or stands there as assumed.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ class Operator:
 
     Attributes:
         name: what it is called.
-        words: its methods, each with whose it is: the ledger, a pool, a list, a set, a calendar.
+        words: its methods, as `owner.method`; the owner is the ledger or one of its containers.
         plain: what runs on plain data.
         formulas: what it is on formulas.
         lemmas: the units of proofs that its assumptions rest on; none if it is a definition.
-        tests: those that hold the two readings against each other, each with its file.
+        tests: those that compare the two implementations, each with its file.
+        assumed: what no lemma proves, in one sentence; empty if there is nothing.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Operator:
     formulas: str
     lemmas: tuple[str, ...]
     tests: tuple[str, ...]
+    assumed: str = ""
 
 
 OPERATORS: tuple[Operator, ...] = (
@@ -60,7 +62,7 @@ OPERATORS: tuple[Operator, ...] = (
         "division by the block size",
         ("ledger.need", "ledger.block_of", "ledger.cap"),
         "`//` and `*`",
-        "three functions, of which monotony and steps of one are known",
+        "three unknown functions: monotone, and one token more needs at most one block more",
         ("arithmetic",),
         ("tests/spec/test_number_operators.py::test_division",),
     ),
@@ -83,9 +85,10 @@ OPERATORS: tuple[Operator, ...] = (
     Operator(
         "pool",
         ("pool.take", "pool.latest", "pool.fence", "pool.put"),
-        "the end of the list of free places is cut off, or written behind; max over fences by place",
-        "`free` and a permutation whose free part comes first; a number that no fence exceeds and "
-        "one attains",
+        "take: the end of the list of free places is cut off; put: the places are appended to it; fence: numbers by "
+        "place are set; latest: the largest of them",
+        "`free` and a permutation whose free part comes first; `until` by place; a number that no fence exceeds "
+        "and one attains",
         ("lemma_put", "lemma_latest"),
         (
             "tests/spec/test_pool_operators.py::test_pool",
@@ -107,7 +110,7 @@ OPERATORS: tuple[Operator, ...] = (
         "ordered set",
         ("held.update", "held.clear", "batch.add", "batch.remove"),
         "the keys of a dict",
-        "size and entries; a block that leaves the set of its request has no name",
+        "size and entries; a block that `held.clear` takes out has ref 0 (on plain data nothing leads to it any more)",
         (),
         (
             "tests/spec/test_container_operators.py::test_set",
@@ -180,9 +183,10 @@ OPERATORS: tuple[Operator, ...] = (
         "each",
         ("ledger.each",),
         "a loop",
-        "what one run writes to a record of which nothing is known, of every element",
+        "the body runs once, on an arbitrary record; what it writes there is written to every element",
         (),
         ("tests/spec/test_block_operators.py::test_something_done_for_each",),
+        "one run stands for all, since none reads what another writes (`Bulk.each` refuses a body that could)",
     ),
     Operator(
         "new record",
@@ -194,6 +198,7 @@ OPERATORS: tuple[Operator, ...] = (
             "tests/spec/test_block_operators.py::test_new_blocks",
             "tests/spec/test_operation_operators.py::test_new_sequence_and_operation",
         ),
+        "there is always a record that nothing refers to yet: true of Python's objects",
     ),
     Operator(
         "fields of each block",
@@ -209,7 +214,7 @@ OPERATORS: tuple[Operator, ...] = (
         ),
     ),
     Operator(
-        "what a plan sends, and how long a block rests",
+        "what a plan sends, and which blocks rest",
         (
             "ledger.note_copies",
             "ledger.grew",
@@ -218,10 +223,11 @@ OPERATORS: tuple[Operator, ...] = (
             "ledger.rest",
             "ledger.wake",
         ),
-        "pairs are appended to an operation, or to what waits to be sent; a key is set in an ordered dict, or "
-        "deleted; what waits, of sequences that run, becomes what the plan says",
-        "the ghosts `touch` and `source` at the last operation; the table that who reads plans has of each "
-        "sequence, as far as it was sent and as far as more waits, point by point; nothing of what rests",
+        "pairs are appended to an operation (`note_copies`: no ghost, a device executes them), or to what waits to be "
+        "sent; a key is set in an ordered dict, or deleted; what waits, of sequences that run, becomes what the plan "
+        "says",
+        "`note_copies`: the ghosts `touch` and `source` at the last operation; the table that a reader of plans has of "
+        "each sequence, as far as it was sent and as far as more waits, point by point; nothing of what rests",
         (),
         (
             "tests/spec/test_block_operators.py::test_relocate_and_copies",
@@ -283,12 +289,14 @@ OPERATORS: tuple[Operator, ...] = (
             "tests/spec/test_ghost_operators.py::test_ghosts",
             "tests/spec/test_ghost_operators.py::test_ghosts_of_kv",
         ),
+        "`share_kv`: some number bounds the positions in the shared blocks (the parent's KV is one); "
+        "`new_sequence`: no plan has the new sequence yet",
     ),
 )
 
 
 def words(of: str) -> frozenset[str]:
-    """The operators that are methods of the ledger, a pool, a list, a set or a calendar."""
+    """Names of the operators that are methods of this owner."""
     pairs = [word.split(".") for row in OPERATORS for word in row.words]
     return frozenset(word for owner, word in pairs if owner == of)
 
@@ -298,15 +306,21 @@ def as_dicts() -> list[dict[str, Any]]:
     return [asdict(row) for row in OPERATORS]
 
 
+def without(row: Operator) -> str:
+    """What is said of a row that has no lemma."""
+    return "none" if row.assumed else "none: formulas define it"
+
+
 def as_lines() -> list[str]:
-    """For people: each operator with both readings, the lemma and the test."""
+    """For people: each operator with both implementations, lemmas, what is assumed, and tests."""
     lines: list[str] = []
     for k, row in enumerate(OPERATORS, 1):
         lines += [
             f"{k:2}  {row.name}" + (f" ({', '.join(row.words)})" if row.words else ""),
             f"      plain data  {row.plain}",
             f"      formulas    {row.formulas}",
-            f"      lemma       {', '.join(row.lemmas) or 'none: formulas define it'}",
+            f"      lemma       {', '.join(row.lemmas) or without(row)}",
+            *([f"      assumed     {row.assumed}"] if row.assumed else []),
             f"      test        {', '.join(row.tests)}",
         ]
     return lines

@@ -1,11 +1,11 @@
 """The primitives of the kernel: what an action does to requests, sequences and operations, written once.
 
-Guarantees: after each of them the precondition of every operator that it is written in was met, on
-plain data and on formulas. An action changes the state by these functions, by block steps
-(`blocks.py`) and by writing counters, and in no other way.
+Guarantees: an action changes the state by these functions, by block steps (`blocks.py`) and by writing
+counters, and in no other way. Each primitive demands what its operators presume: a violated demand raises `Broken`
+on plain data, and is an obligation on formulas, which is proved of every action.
 
-The functions are methods of `kernel.Kernel`: their first parameter is the ledger, plain or symbolic.
-A `note_...` is a ghost: it does nothing on plain data.
+The functions are methods of `kernel.Kernel`: their first parameter is the ledger, plain or symbolic. The methods in
+the row `ghost` of `operators.py` do nothing on plain data. `note_copies` is no ghost: a device executes what it notes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def move(ledger: Ledger, request: Request, event: str) -> None:
 
 
 def add_member(ledger: Ledger, request: Request) -> Any:
-    """A new sequence that belongs to the request and holds nothing."""
+    """A new sequence, which belongs to the request and holds nothing."""
     sequence = ledger.new_sequence(request)
     request.members.append(sequence)
     sequence.alive = True
@@ -76,13 +76,13 @@ def end(_ledger: Ledger, sequence: Sequence) -> None:
 
 
 def void_samples(ledger: Ledger, request: Request) -> None:
-    """What steps issued so far sample for the request is worthless and will be dropped."""
+    """What steps issued so far sample for the request is void: it will be dropped."""
     ledger.note_voided(request)
     ledger.each(request.members, lambda sequence: forget_samples(ledger, sequence))
 
 
 def forget_samples(ledger: Ledger, sequence: Sequence) -> None:
-    """The same of one sequence."""
+    """What steps issued so far sample for the sequence is void."""
     sequence.void = ledger.steps
     sequence.promised_samples = 0
     sequence.drafts = 0
@@ -142,7 +142,7 @@ def advance(ledger: Ledger, number: Number) -> None:
 
 
 def decide(ledger: Ledger, kind: str, request: Request | None) -> Number:
-    """Number a new operation, open until it is closed; it travels with the next plan."""
+    """Give a new operation its number; it is open until it is closed, and is part of the next plan."""
     ledger.issued = ledger.issued + 1
     ledger.new_operation(kind, request)
     return ledger.issued
@@ -156,19 +156,19 @@ def order(ledger: Ledger, number: Number, wait: Number) -> None:
 
 
 def close(ledger: Ledger, number: Number) -> None:
-    """The operation is complete; of forwards, that of the oldest step in flight."""
+    """The operation is complete; if it is a forward, it is that of the oldest step in flight."""
     operation = ledger.operations.pop(number)
     ledger.branch(operation.is_forward, lambda: close_step(ledger, number))
 
 
 def close_step(ledger: Ledger, number: Number) -> None:
-    """The forward of the oldest step in flight is complete, and it is this one."""
+    """The forward of the oldest step in flight, which is this operation, is complete."""
     oldest = ledger.step_operations.pop(ledger.settled + 1)
     ledger.demand(oldest == number, "a forward is that of the oldest step in flight")
 
 
 def forget_copy(ledger: Ledger, number: Number) -> None:
-    """The request that a copy moved waits for it no longer."""
+    """The request that a copy moved waits for it no longer, if it did."""
     operation = ledger.operations[number]
     ledger.demand(negate(operation.is_forward), "the operation is a copy")
     ledger.note_good(number)

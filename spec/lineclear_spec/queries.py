@@ -1,8 +1,8 @@
-"""What a guard may ask, written once.
+"""Queries: what a guard may ask of the state, written once.
 
-Guarantees: each question has one text, for plain data, for formulas and for the views in which
-invariants and promises are evaluated. What looks something up in a container or a calendar is an
-operator and has two readings (`operators.py`).
+Guarantees: each query has one text, for plain data, for formulas and for the views in which
+invariants and contracts are evaluated, `worst_case` aside: formulas know only which three numbers it is a
+function of. What looks something up in a container or a calendar is an operator, implemented twice (`operators.py`).
 
 `a if c else b` is Python's on plain data; on formulas it is the ledger's `either` (`conditional.py`).
 """
@@ -46,12 +46,14 @@ __all__ = [
 
 
 def reach(ledger: Ledger, sequence: Sequence) -> Number:
-    """Positions computed or being computed by a step that was decided."""
+    """Number of positions computed, or being computed by a step in flight or the one being built."""
     return sequence.offset + ledger.steps if sequence.steady else sequence.reach_tokens
 
 
 def in_flight(ledger: Ledger, sequence: Sequence) -> Number:
-    """Positions that steps not yet committed are computing."""
+    """Number of positions that steps not yet committed compute."""
+    # At most two steps are in flight (`depth`), so those that scheduled it and are not committed are among the last
+    # step that did and the one before; `schedule_tokens` remembers the tokens of these two.
     settled = ledger.settled
     last = sequence.last_step
     return (
@@ -63,22 +65,22 @@ def in_flight(ledger: Ledger, sequence: Sequence) -> Number:
 
 
 def computed(ledger: Ledger, sequence: Sequence) -> Number:
-    """Positions whose KV is valid: every step that computes them is committed."""
+    """Number of positions whose KV is valid: every step that computes them is committed."""
     return ledger.reach(sequence) - ledger.in_flight(sequence)
 
 
 def known(ledger: Ledger, sequence: Sequence) -> Number:
-    """Prompt and generated tokens."""
+    """Number of prompt and generated tokens."""
     return sequence.offset + ledger.settled + 1 if sequence.steady else sequence.known_tokens
 
 
 def promised(ledger: Ledger, sequence: Sequence) -> Number:
-    """Steps in flight that will sample a token for the sequence."""
+    """Number of samples that are outstanding: of steps in flight, and of committed ones (`owed`)."""
     return ledger.steps - ledger.settled if sequence.steady else sequence.promised_samples
 
 
 def owed(ledger: Ledger, sequence: Sequence) -> Number:
-    """Samples of committed steps that are still to come."""
+    """Number of samples of committed steps that are still to come."""
     settled = ledger.settled
     last = sequence.last_step
     return (
@@ -93,12 +95,13 @@ def owed(ledger: Ledger, sequence: Sequence) -> Number:
 
 
 def sampling_step(_ledger: Ledger, sequence: Sequence) -> Number:
-    """The oldest step that still owes the sequence a sample, if one does."""
+    """The oldest step that owes the sequence a sample; meaningless unless `promised_samples` is at least 1."""
+    # Only its last two steps may owe (`owed.older`): if more is promised than the last one brings, the one before owes.
     return sequence.last_step - (1 if sequence.promised_samples > sequence.last_samples else 0)
 
 
 def slots(ledger: Ledger, sequence: Sequence) -> Number:
-    """Positions that the table has room for; a block is taken for each block size of them begun."""
+    """Number of positions that were given room; the table has `need(slots)` blocks."""
     return sequence.offset + ledger.steps if sequence.steady else sequence.slot_tokens
 
 
@@ -122,8 +125,8 @@ def on_gpu(_ledger: Ledger, request: Request) -> Truth:
 
 
 def divisible(ledger: Ledger, sequence: Sequence) -> Truth:
-    """Whether the sequence may be computed in several steps: any with chunking, else one that is longer
-    than a step.
+    """Whether the sequence, which is not steady, may be computed in several steps: any with chunking, else one that
+    is longer than a step if `cut_long` allows it.
     """
     limits = ledger.limits
     longer = sequence.known_tokens > limits.max_num_batched_tokens
@@ -131,14 +134,17 @@ def divisible(ledger: Ledger, sequence: Sequence) -> Truth:
 
 
 def writable(ledger: Ledger, sequence: Sequence) -> Truth:
-    """Whether every block that the next positions fall into is named by this sequence alone."""
+    """Whether no other entry refers to a block from that of the first position on that is not computed yet.
+
+    No sealed block is among these: one lies before what is computed (invariant `own_words`).
+    """
     first = ledger.computed(sequence)
     ledger.demand(first >= 0, "what the sequence has computed is not negative")
     return ledger.all_from(lambda block: block.ref == 1, sequence.table, ledger.block_of(first))
 
 
 def idle(ledger: Ledger, request: Request) -> Truth:
-    """Whether no sequence of the request is steady or in the step being built."""
+    """Whether no sequence of the request is steady or in the step being built; steps in flight may have it."""
     steps = ledger.steps
     return ledger.all_of(
         lambda sequence: False if sequence.steady else sequence.last_step <= steps,
@@ -147,23 +153,24 @@ def idle(ledger: Ledger, request: Request) -> Truth:
 
 
 def leader(ledger: Ledger, request: Request) -> Any:
-    """The first sequence of a request."""
+    """The leader: the first sequence of a request that has one."""
     ledger.demand(request.width >= 1, "the request has a sequence")
     return request.members[0]
 
 
 def worst_case(ledger: Ledger, request: Request) -> Number:
-    """Blocks that the request holds at most, in an otherwise empty pool.
+    """Number of blocks that suffice for the request in an otherwise empty pool.
 
-    After a recompute its branches share only the full blocks of the prompt; the last token of a
-    sequence needs no KV, so p + m tokens peak at p + m - 1 positions.
+    Its branches share the full blocks of the prompt, also after a recompute (`rejoin`: no guard makes them, the
+    scheduler does, see docs/trust.md); the last token of a sequence needs no KV, so p + m tokens peak at p + m - 1
+    positions.
     """
     shared = ledger.block_of(request.prompt)
     return shared + request.parallel * (ledger.need(request.limit - 1) - shared)
 
 
 def due(ledger: Ledger) -> Any:
-    """Steady sequences whose table is full, so that the next step needs one block for each."""
+    """The steady sequences whose table is full, so that the next step needs one block for each."""
     return ledger.boundaries.bucket(ledger.steps)
 
 
@@ -175,7 +182,7 @@ def ended(ledger: Ledger) -> Truth:
 
 
 def wait_of(ledger: Ledger, number: Number) -> Number:
-    """The operation that an open one waits for, and with it for every one before."""
+    """The number n such that the open operation waits for operations 1 to n."""
     return ledger.operations[number].wait
 
 
@@ -190,10 +197,10 @@ def forward_of(ledger: Ledger, step: Number) -> Number:
 
 
 def complete(ledger: Ledger, number: Number) -> Truth:
-    """Whether every operation up to this number, which is decided, is complete."""
+    """Whether operations 1 to `number`, which are decided, are all complete."""
     return ledger.first_open() > number
 
 
 def retired(ledger: Ledger) -> Number:
-    """The last number up to which every operation is complete."""
+    """The largest n such that operations 1 to n are complete."""
     return ledger.first_open() - 1

@@ -1,7 +1,9 @@
 """The records that a ledger keeps: pools, blocks, requests, sequences, operations, and their limits.
 
 Guarantees: plain data, each field with its meaning; a pool lists each free place once. When a record
-may change is the business of `ledger.py`.
+may change is the business of `ledger.py`. A *place* is the index of one block of memory in its pool (`block_id` in
+vLLM), a *tier* is a pool: GPU or CPU. An *entry* of a block table refers to a `Block`; a *name* is what prefix caching
+finds a block by (vLLM: block hash).
 """
 
 from __future__ import annotations
@@ -44,20 +46,29 @@ FORWARD = "forward"
 COPY_BLOCK = "copy_block"
 SWAP_OUT = "swap_out"
 SWAP_IN = "swap_in"
-#: Operations of the compute stream: they run in the order in which they are numbered.
+#: Operations of the compute stream: they run in the order of their numbers, so none has to wait for another of them.
 COMPUTE = frozenset({FORWARD, COPY_BLOCK})
 
 
 class Refused(Exception):
-    """A guard was false: the action did not happen and the ledger is as it was."""
+    """A guard was false: the action did not happen and the ledger is as it was.
+
+    Attributes:
+        guard: the condition that does not hold.
+        call: the action and its arguments; empty if a guard was asked outside an action.
+    """
 
     def __init__(self, guard: str) -> None:
         super().__init__(guard)
         self.guard = guard
+        self.call = ""
+
+    def __str__(self) -> str:
+        return f"{self.call or 'the action'} is refused, a guard is false: {self.guard}"
 
 
 class Broken(AssertionError):
-    """A primitive was called outside its precondition: the table is wrong, not the caller."""
+    """A precondition was violated although every guard held: the action table is wrong, not its caller."""
 
 
 class Limits:
@@ -67,13 +78,13 @@ class Limits:
         block_size: tokens a block has room for, at least 1.
         gpu_blocks: blocks of the GPU pool, at least 1.
         cpu_blocks: blocks of the CPU pool, 0 or more.
-        max_num_batched_tokens: tokens one step may schedule, at least 0; without a limit in effect by default,
-            as the next two.
+        max_num_batched_tokens: tokens one step may schedule, at least 0; by default no limit in practice, as the next
+            two.
         max_num_seqs: sequences one step may schedule, at least 0.
         max_model_len: tokens a sequence may know, prompt included, at least 0.
         chunked: whether any sequence may be computed in several steps.
-        cut_long: whether one that knows more tokens than a step may schedule may be, without `chunked`.
-        depth: steps that may be in flight, 1 or 2.
+        cut_long: without `chunked`, whether a sequence that knows more tokens than max_num_batched_tokens may.
+        depth: steps that may be in flight at once, 1 or 2.
     """
 
     __slots__ = (
@@ -125,12 +136,12 @@ class Limits:
 
 
 class Block:
-    """One block's worth of KV: where it lives, and how many table entries name it.
+    """One block's worth of KV: where it lives, and how many table entries refer to it (`ref`).
 
-    A block without a name is *private*: it belongs to one request, which may write it. A block with a
-    name is *sealed*: it holds the KV of the tokens that have the name, is never written again, and
-    tables of any requests may name it. Readers outside the table, such as a transfer, may hold one that
-    can be found: until they let go it is found on.
+    A block that an entry refers to and that has no name is *private*: it belongs to one request, which may write it.
+    A block with a name is *sealed*: it holds the KV of the tokens that have the name, is never written again, and
+    tables of any requests may refer to it. It *rests* while it can be found and no entry refers to it. Readers
+    outside the table, such as a transfer, may hold one that can be found: until they let go it can be found.
     """
 
     __slots__ = ("name", "place", "readers", "ref", "request", "tier")
@@ -140,7 +151,7 @@ class Block:
         self.tier = tier
         self.place = place
         self.ref = ref
-        self.name = 0  # of its tokens and all before them; 0 if it has none
+        self.name = 0  # of its tokens and all before them; 0: it has none
         self.readers = 0  # outside, that hold it
 
     def __repr__(self) -> str:
@@ -148,11 +159,11 @@ class Block:
 
 
 class Pool:
-    """The blocks of one tier; the free places are a stack, taken from its end and put back there.
+    """The places of one tier; the free ones are a stack, `order[:free]`, whose last place is taken first.
 
-    `until[place]` is the number of the last operation that may still touch the place when it was
-    given up: the place is fenced while that operation is not done, and who takes it must wait for
-    that operation. Of `order` only the first `free` entries mean something.
+    `until[place]` is the fence of a place: the number of the newest operation that could still touch it when it was
+    given up, or when its block began to rest. Who takes the place passes the fence on as a wait: `grant_gpu` raises
+    `barrier` to it, for the next forward and every copy into the place; a swap-out waits for all operations before it.
     """
 
     __slots__ = ("free", "name", "order", "taken", "total", "until")
@@ -169,7 +180,7 @@ class Pool:
         """Take so many free places out of the pool.
 
         Raises:
-            Broken: the pool has fewer free places.
+            Broken: count is negative, or the pool has fewer free places.
         """
         free = self.free - count
         if count < 0 or free < 0:
@@ -183,11 +194,11 @@ class Pool:
         return places
 
     def latest(self, places: Iterable[int], at_least: int) -> int:
-        """The last operation that may still touch one of the places; `at_least` if that is later."""
+        """The largest fence of the places; `at_least` if that is larger."""
         return max((at_least, *map(self.until.__getitem__, places)))
 
     def fence(self, places: Collection[int], until: int) -> None:
-        """Places that are not free remember that operations up to `until` may touch them.
+        """Set the fence of places that are not free.
 
         Raises:
             Broken: one of them is free.
@@ -202,7 +213,7 @@ class Pool:
             fences[place] = until
 
     def put(self, places: Collection[int], until: int) -> None:
-        """Put places back, fenced until operation `until` is done; the last one is taken first.
+        """Put places back, fenced with `until`; the last one is taken first.
 
         Raises:
             Broken: one of them is free already.
@@ -218,7 +229,15 @@ class Pool:
 
 
 class Request:
-    """A group of one or more sequences with one prompt; ids are never reused."""
+    """A group of one or more sequences with one prompt; ids are never reused.
+
+    Args:
+        request_id: its id.
+        prompt: tokens of the prompt.
+        limit: tokens that a sequence may know, prompt included.
+        parallel: sequences that it may ever have at once.
+        opening: names of the full blocks of the prompt; empty if it has none.
+    """
 
     __slots__ = (
         "copy",
@@ -242,26 +261,26 @@ class Request:
         opening: tuple[int, ...] = (),
     ) -> None:
         self.id = request_id
-        self.prompt = prompt  # tokens
-        self.limit = limit  # tokens a sequence may know, prompt included
-        self.parallel = parallel  # sequences the request may ever have at once
+        self.prompt = prompt
+        self.limit = limit
+        self.parallel = parallel
         self.phase = Phase.NEW
         self.members: list[Sequence] = []
         self.held: dict[
             Block, None
         ] = {}  # the distinct private blocks of its tables, in the order they were taken
-        self.opening = opening  # names of the full blocks of its prompt, if it has names
-        self.copy = 0  # number of its copy that is not complete, 0 if none
-        self.moved = 0  # number of its last copy, complete or not
+        self.opening = opening
+        self.copy = 0  # the operation number of its open swap, 0 if none is open
+        self.moved = 0  # the operation number of its last swap, open or not; 0 if there was none
 
     @property
     def width(self) -> int:
-        """Sequences that are alive."""
+        """Number of sequences that are alive."""
         return len(self.members)
 
     @property
     def blocks(self) -> int:
-        """Distinct private blocks that its tables name."""
+        """Number of distinct private blocks in its tables."""
         return len(self.held)
 
     def __repr__(self) -> str:
@@ -271,9 +290,21 @@ class Request:
 class Sequence:
     """One branch of a request, its block table, and how far it has come.
 
-    A *steady* sequence decodes one token in every step: its counters are `offset` plus the
-    ledger's clocks, so a step costs nothing for it. Any other sequence carries its counters
-    itself.
+    Its counters, over positions 0, 1, ... of the table and tokens 1, 2, ... of the sequence:
+
+        positions | computed | in flight or being built | room not used | rest of the last block |
+                  |<--------------- reach ------------->|               |                        |
+                  |<----------------------- slots --------------------->|                        |
+                  |<---------------------------- need(slots) blocks ---------------------------->|
+        tokens    |<----- known ---->|<-- promised -->|
+                  |<- prompt ->|
+
+    `computed` is not stored: it is `reach` less what steps not yet committed compute. Steps compute a position only if
+    its token is known, promised by an earlier step, or a draft: reach <= known + promised + drafts. While a sequence
+    decodes, known is computed + 1, as the KV of its newest token is not computed yet.
+
+    A *steady* sequence decodes one token in every step: its counters are `offset` plus the ledger's clocks, so a step
+    costs nothing for it. Any other sequence carries its counters itself.
     """
 
     __slots__ = (
@@ -306,24 +337,27 @@ class Sequence:
         self.steady = False
         self.offset = 0
         self.known_tokens = 0  # prompt and generated tokens
-        self.reach_tokens = 0  # positions computed or being computed by a step
-        self.slot_tokens = 0  # positions the table has room for
-        self.promised_samples = 0  # steps that will sample and have not
+        self.reach_tokens = 0  # positions computed, in flight or being built
+        self.slot_tokens = (
+            0  # positions that were given room; the last block may have room for more
+        )
+        self.promised_samples = (
+            0  # samples that steps in flight or committed have not delivered yet
+        )
         self.last_step = 0  # the last step that scheduled it
         self.last_tokens = 0  # tokens in that step
         self.previous_tokens = 0  # tokens in the step before that one
         self.drafts = 0  # guesses among the positions of the last step, not yet verified
-        self.last_samples = 0  # whether the last step samples for it
-        self.previous_samples = 0  # whether the step before that one does
-        self.late_drafts = (
-            0  # drafts of a sample that is still to come, although a recompute dropped them
-        )
-        self.void = 0  # samples of steps up to this one are worthless
+        self.last_samples = 0  # 1 if the last step samples for it, else 0
+        self.previous_samples = 0  # 1 if the step before that one does, else 0
+        # Drafts whose KV a recompute dropped while their step owes a sample: it may accept up to so many of them.
+        self.late_drafts = 0
+        self.void = 0  # samples of steps up to this one are void: dropped when they come
         self.words: tuple[int, ...] = ()  # names of its full blocks, as far as they are given
 
     @property
     def length(self) -> int:
-        """Entries of the block table."""
+        """Number of entries of the block table."""
         return len(self.table)
 
     def __repr__(self) -> str:
@@ -331,9 +365,7 @@ class Sequence:
 
 
 class Operation:
-    """A forward, a block copy or a swap: numbered when it is decided, complete when the executor
-    says so.
-    """
+    """A forward, a block copy or a swap: numbered when it is decided, open until the executor reports it complete."""
 
     __slots__ = ("blocks", "is_forward", "kind", "number", "request", "wait")
 
@@ -341,7 +373,7 @@ class Operation:
         self.number = number
         self.kind = kind
         self.is_forward = kind == FORWARD
-        self.wait = 0  # it starts after every operation up to this number
+        self.wait = 0  # it starts after operations 1 to this number are complete
         self.request = request
         self.blocks: list[tuple[int, int]] = []  # (source place, target place)
 
@@ -350,7 +382,7 @@ class Operation:
 
 
 class Named:
-    """Blocks, each with the name that it is to get."""
+    """Blocks that are to be sealed, each with the name that it is to get."""
 
     __slots__ = ("blocks", "names")
 
@@ -360,7 +392,7 @@ class Named:
 
 
 class Several(Generic[T]):
-    """A snapshot of records that a loop goes through."""
+    """An immutable list of records whose length is `count`, as on formulas."""
 
     __slots__ = ("count", "records")
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -202,8 +201,9 @@ def test_the_first_false_guard_is_the_one_that_refuses() -> None:
                 if not failing:
                     apply(ledger.clone(), step)
                     continue
-                with pytest.raises(Refused, match=f"^{re.escape(failing[0])}$"):
+                with pytest.raises(Refused) as refusal:
                     apply(ledger.clone(), step)
+                assert refusal.value.guard == failing[0]
                 refused += 1
     assert refused > 1000
 

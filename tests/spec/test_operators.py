@@ -52,11 +52,37 @@ def test_each_row_has_its_tests_and_its_lemmas() -> None:
     assert proved >= {n for n in LEMMAS if n.startswith("lemma_")}
 
 
+def test_what_an_operator_assumes_is_proved_by_a_lemma_or_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A method on formulas that calls `assume`: its row has a lemma, or says what is assumed."""
+    kinds = {"ledger": SymbolicLedger, "pool": SymbolicPool, "table": Table, "held": Held,
+             "boundaries": SymbolicCalendar, "endings": SymbolicCalendar}  # fmt: skip
+    assuming: set[str] = set()
+    for row in OPERATORS:
+        for word in row.words:
+            owner, name = word.split(".")
+            method = getattr(kinds.get(owner, SymbolicLedger), name, None)
+            if method and re.search(r"\b(assume|_begin_with_prompt)\(", inspect.getsource(method)):
+                assuming.add(row.name)
+                assert row.lemmas or row.assumed, word
+    assert {"new record", "ghost", "pool"} <= assuming
+    assert main(["prove", "--operators"]) == 0
+    text = capsys.readouterr().out
+    for row in OPERATORS:
+        assert f"assumed     {row.assumed}" in text or not row.assumed
+    assert text.count("none: formulas define it") == sum(
+        not row.lemmas and not row.assumed for row in OPERATORS
+    )
+
+
 #: What proves and what is no part of the kernel: methods of the ledger on formulas alone.
 PROVING = {
     "assume",
     "by_contract",
+    "demand_of_lemma",
     "holds_already",
+    "presume",
     "prove",
     "start_watching",
     "unchanged",

@@ -1,11 +1,12 @@
-"""The action table: every change to a request or a block, each once, as a guard and an effect.
+"""The action table: each change of a phase, a table, a block, a counter or an operation, as a guard and an effect.
 
 Guarantees: an action whose guard is false changes nothing, and one whose guard is true keeps every
 invariant of `invariants/`. The same functions run on the plain ledger (`ledger.py`) and, in
-`prove.py`, on formulas.
+`prove.py`, on formulas. No actions are making a request, giving blocks names (`Ledger.new_request`, `name_blocks`,
+`name_each`) and emptying what a plan reports (`Ledger.grown`): `ledger.py` says why these are safe.
 
 Each action is a docstring of one sentence, then `# GUARD`, then `# EFFECT`. All guards come before
-the first write.
+the first write. `preemption.swap_out` explains how to read one.
 """
 
 from __future__ import annotations

@@ -57,10 +57,10 @@ def reject(ledger: Ledger, request: Request) -> None:
 
 @action("finish")
 def finish(ledger: Ledger, request: Request) -> None:
-    """A request that is complete gives up all it holds, once."""
+    """A live request ends, complete as its caller says, and gives up all it holds, once."""
     # GUARD
     ledger.require(ledger.allowed("finish", request), "the request is live")
-    ledger.require(ledger.idle(request), "none of it is in the step being built")
+    ledger.require(ledger.idle(request), "no sequence of it is steady or in the step being built")
     # EFFECT
     ledger.clear_tables(request)
     ledger.remove_members(request)
@@ -72,7 +72,7 @@ def abort(ledger: Ledger, request: Request) -> None:
     """A request that is no longer wanted gives up all it holds, once, in whatever phase it lives."""
     # GUARD
     ledger.require(ledger.allowed("abort", request), "the request is live")
-    ledger.require(ledger.idle(request), "none of it is in the step being built")
+    ledger.require(ledger.idle(request), "no sequence of it is steady or in the step being built")
     # EFFECT
     ledger.clear_tables(request)
     ledger.remove_members(request)

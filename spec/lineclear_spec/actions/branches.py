@@ -19,17 +19,21 @@ __all__ = ["fork", "prune", "rejoin"]
 
 @action()
 def fork(ledger: Ledger, parent: Sequence, tokens: Number) -> Sequence:
-    """A child goes on from the parent with `tokens` that a step has sampled, sharing every block that holds
-    computed KV.
+    """A child begins with what the parent knows and `tokens` more of a sample that is still owed to the
+    parent, sharing every block that holds computed KV.
     """
     # GUARD
     request = parent.request
     ledger.require(parent.alive, "the parent is alive")
     ledger.require(ledger.in_flight(parent) == 0, "no step in flight computes for the parent")
+    # A steady sequence owes nothing, so it is refused here, and the fields below are its own counters.
     ledger.require(ledger.owed(parent) >= 1, "a committed step owes the parent a sample")
     ledger.require(request.width < request.parallel, "the request may have another sequence")
     ledger.require(tokens >= 1, "the child has a token of its own")
-    ledger.require(tokens <= parent.late_drafts + 1, "at most one token besides the drafts is new")
+    ledger.require(
+        tokens <= parent.late_drafts + 1,
+        "at most one token is new besides drafts that a recompute dropped",
+    )
     ledger.require(
         parent.reach_tokens <= parent.known_tokens,
         "every position that the parent computed is known",
@@ -80,5 +84,6 @@ def prune(ledger: Ledger, sequence: Sequence) -> None:
     )
     ledger.require(sequence.request.width >= 2, "another branch lives on")
     # EFFECT
+    # A branch in the step being built may share its blocks: these keep a ref and stay where they are.
     ledger.clear_table(sequence)
     ledger.remove_member(sequence)

@@ -1,7 +1,7 @@
 """How blocks are shared by requests that begin with the same tokens.
 
-Guarantees: what `deltas/` promises of each action. A block that is published gets a name, is never
-written again and can be found by requests whose tokens have that name.
+Guarantees: what `deltas/` promises of each action. A block that is published gets a name (a block hash in vLLM), is
+never written again and can be found by requests whose tokens have that name.
 """
 
 from __future__ import annotations
@@ -48,15 +48,16 @@ def publish(ledger: Ledger, sequence: Sequence, index: Number) -> None:
     ledger.require(negate(ledger.is_listed(name)), "no block can be found under the name")
     block = sequence.table[index]
     ledger.require(block.name == 0, "the block has no name yet")
-    ledger.require(block.ref == 1, "no other table entry names the block")
+    ledger.require(block.ref == 1, "no other table entry refers to the block")
     # EFFECT
+    # No copy is open, so nothing that may still fail brought what the block holds.
     ledger.seal_entry(sequence, index, name)
 
 
 @action()
 def publish_each(ledger: Ledger, step: Number) -> None:
-    """Of the steady sequences whose table is full in one step, the newest full block of each gets the name
-    of its tokens, where `publish` would give it.
+    """Of the steady sequences whose table is full once `step` steps are issued, the newest full block of each gets the
+    name of its tokens; those that `publish` would refuse are passed over.
     """
     # GUARD
     newest = ledger.newest_full(step)
@@ -93,10 +94,10 @@ def admit_cached(ledger: Ledger, request: Request, shared: Number) -> None:
 
 @action()
 def evict(ledger: Ledger, name: Number) -> None:
-    """A block that no table entry names can be found no more, and its place is free."""
+    """A block that no table entry refers to can be found no more, and its place is free."""
     # GUARD
     ledger.require(ledger.is_listed(name), "a block can be found under the name")
-    ledger.require(ledger.listing(name).ref == 0, "no table entry names the block")
+    ledger.require(ledger.listing(name).ref == 0, "no table entry refers to the block")
     ledger.require(ledger.listing(name).readers == 0, "no reader holds the block")
     # EFFECT
     ledger.free_resting(name)
@@ -104,10 +105,10 @@ def evict(ledger: Ledger, name: Number) -> None:
 
 @action()
 def unlist(ledger: Ledger, name: Number) -> None:
-    """A block that table entries name can be found no more; they go on reading it."""
+    """A block that table entries refer to can be found no more; they go on reading it."""
     # GUARD
     ledger.require(ledger.is_listed(name), "a block can be found under the name")
-    ledger.require(ledger.listing(name).ref >= 1, "a table entry names the block")
+    ledger.require(ledger.listing(name).ref >= 1, "a table entry refers to the block")
     ledger.require(ledger.listing(name).readers == 0, "no reader holds the block")
     # EFFECT
     ledger.forget_name(name)

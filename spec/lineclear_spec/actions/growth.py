@@ -20,7 +20,7 @@ __all__ = ["admit", "append_slots", "copy_on_write"]
 
 @action("admit")
 def admit(ledger: Ledger, request: Request) -> None:
-    """A waiting request starts to run, with room for every token that its leading sequence knows."""
+    """A waiting request starts to run, with room for every token that its leader, the first sequence, knows."""
     # GUARD
     ledger.require(ledger.allowed("admit", request), "the request waits")
     leader = ledger.leader(request)
@@ -30,6 +30,7 @@ def admit(ledger: Ledger, request: Request) -> None:
         "the GPU has a free block for every block needed",
     )
     # EFFECT
+    # Other branches get blocks by `rejoin` and `append_slots`.
     ledger.move(request, "admit")
     ledger.send_tables(request)
     ledger.take_blocks(leader, ledger.need(leader.known_tokens))
@@ -55,19 +56,21 @@ def append_slots(ledger: Ledger, sequence: Sequence, count: Number) -> None:
 
 @action()
 def copy_on_write(ledger: Ledger, sequence: Sequence) -> None:
-    """A sequence about to write into a block that others name too gets a copy of its own."""
+    """A sequence about to write into a block that other entries refer to gets a copy of its own."""
     # GUARD
     ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
     ledger.require(negate(sequence.steady), "the sequence is not steady")
     index = ledger.block_of(sequence.reach_tokens)
-    ledger.require(
-        index < sequence.length, "the next position falls into a block that the table names"
-    )
-    ledger.require(sequence.table[index].ref >= 2, "another table entry names that block too")
+    ledger.require(index < sequence.length, "the next position falls into a block of the table")
+    ledger.require(sequence.table[index].ref >= 2, "another table entry refers to that block too")
     ledger.require(ledger.gpu.free >= 1, "the GPU has a free block")
     # EFFECT
     number = ledger.decide(COPY_BLOCK, sequence.request)
+    # The source cannot be taken before it is read: the guard says that another entry refers to it, so it is not freed
+    # here, and whoever frees it later fences it with an `issued` that is this number or a later one.
     ledger.replace_entry(sequence, index)
     ledger.send_whole(sequence)
     ledger.note_twin(number, sequence, index)
+    # The compute stream orders forwards before and after the copy with it, so no forward waits for it. Swaps it does
+    # not: `barrier` is at least the fence of the new place and the swap-in that brought the source (`fence.held_gpu`).
     ledger.order(number, ledger.barrier)

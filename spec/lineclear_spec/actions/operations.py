@@ -1,4 +1,4 @@
-"""How copies complete or fail, and fences are lifted.
+"""How copies complete or fail, and how the ledger hears of it.
 
 Guarantees: what `deltas/` promises of each action.
 """
@@ -18,7 +18,7 @@ __all__ = ["carry", "fail_copy", "retire", "settle_copy"]
 
 @action()
 def settle_copy(ledger: Ledger, number: Number) -> None:
-    """A copy that a plan carried is complete."""
+    """A copy that a plan carried is complete, or has failed when no request waits for it any more."""
     # GUARD
     ledger.require(ledger.is_open(number), "the operation is decided and not complete")
     ledger.require(ledger.is_copy(number), "the operation is a copy")
@@ -35,10 +35,12 @@ def fail_copy(ledger: Ledger, request: Request) -> None:
     """
     # GUARD
     ledger.require(ledger.allowed("fail_copy", request), "the request runs or is swapped out")
-    ledger.require(ledger.idle(request), "none of it is in the step being built")
+    ledger.require(ledger.idle(request), "no sequence of it is steady or in the step being built")
     ledger.require(request.copy >= 1, "a copy of it is open")
     ledger.require(request.copy <= ledger.carried, "a plan has carried the copy")
     # EFFECT
+    # On the GPU its swap-in failed, and steps issued since may have read what it should have brought: their samples are
+    # void. Swapped, its swap-out failed: steps that owe it samples read the GPU blocks before the copy, so these stay.
     ledger.branch(ledger.on_gpu(request), lambda: ledger.void_samples(request))
     ledger.clear_tables(request)
     ledger.close(request.copy)
@@ -48,7 +50,7 @@ def fail_copy(ledger: Ledger, request: Request) -> None:
 
 @action()
 def carry(ledger: Ledger) -> None:
-    """A plan without a step carries the operations that were decided."""
+    """A plan that issues no step carries every operation that was decided."""
     # GUARD
     ledger.require(ledger.carried < ledger.issued, "an operation is not in a plan yet")
     # EFFECT
@@ -57,9 +59,11 @@ def carry(ledger: Ledger) -> None:
 
 @action()
 def retire(ledger: Ledger) -> None:
-    """Fences of operations that are complete, with every one before them, are lifted."""
+    """`done` becomes the last operation up to which all are complete."""
     # GUARD
     number = ledger.retired()
     ledger.require(number > ledger.done, "another operation is complete")
     # EFFECT
+    # Only this guard, pictures and audits read `done`. Fences stay as they are: a place that is taken still raises
+    # `barrier`, to an operation that is complete, for which nothing has to wait.
     ledger.done = number

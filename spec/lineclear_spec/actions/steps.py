@@ -22,6 +22,12 @@ __all__ = ["issue_step", "join_batch", "leave_batch", "sample", "schedule_tokens
 def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: Number) -> None:
     """The step being built computes `tokens` more positions of a sequence, the last `drafts` of
     them guesses.
+
+    Args:
+        ledger: plain or symbolic.
+        sequence: it runs and is not steady.
+        tokens: positions, drafts included.
+        drafts: guesses among them; the sample of the step accepts a first part of them.
     """
     # GUARD
     limits = ledger.limits
@@ -31,9 +37,10 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
     ledger.require(
         sequence.last_step <= ledger.steps, "the sequence is not in the step being built"
     )
-    again = sequence.last_step == ledger.steps
+    # Steps run in the order of their numbers, so what the last one issued samples is there when this one runs.
+    in_last_step = sequence.last_step == ledger.steps
     ledger.require(
-        sequence.promised_samples <= either(again, sequence.last_samples, 0),
+        sequence.promised_samples <= either(in_last_step, sequence.last_samples, 0),
         "no step but the last one issued still owes it a sample",
     )
     ledger.require(drafts >= 0, "the number of drafts is not negative")
@@ -44,20 +51,23 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
     ledger.require(
         sequence.reach_tokens + tokens <= sequence.slot_tokens, "the table has room for the tokens"
     )
-    sure = sequence.reach_tokens + tokens - drafts
-    exist = sequence.known_tokens + sequence.promised_samples
-    ledger.require(sure <= exist, "the tokens exist when the step runs")
-    ledger.require(any_of(drafts == 0, sure == exist), "drafts come after the newest token")
+    end_without_drafts = sequence.reach_tokens + tokens - drafts
+    known_or_promised = sequence.known_tokens + sequence.promised_samples
+    ledger.require(end_without_drafts <= known_or_promised, "the tokens exist when the step runs")
     ledger.require(
-        any_of(sequence.late_drafts == 0, sure <= sequence.known_tokens),
+        any_of(drafts == 0, end_without_drafts == known_or_promised),
+        "drafts come after the newest token",
+    )
+    ledger.require(
+        any_of(sequence.late_drafts == 0, end_without_drafts <= sequence.known_tokens),
         "nothing builds on a sample whose length is not known",
     )
     ledger.require(
-        any_of(ledger.divisible(sequence), sure >= sequence.known_tokens),
+        any_of(ledger.divisible(sequence), end_without_drafts >= sequence.known_tokens),
         "without chunking every known token is computed at once",
     )
     ledger.require(
-        ledger.writable(sequence), "no other table entry names a block that the step writes"
+        ledger.writable(sequence), "no other table entry refers to a block that the step writes"
     )
     ledger.require(
         ledger.step_tokens + tokens <= limits.max_num_batched_tokens,
@@ -67,14 +77,17 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
         ledger.step_sequences < limits.max_num_seqs, "the sequence fits into max_num_seqs"
     )
     # EFFECT
-    sequence.previous_tokens = either(again, sequence.last_tokens, 0)
-    sequence.previous_samples = either(again, sequence.last_samples, 0)
+    # Two steps are remembered, since at most two are in flight: this one, and the one before if the sequence is in it.
+    sequence.previous_tokens = either(in_last_step, sequence.last_tokens, 0)
+    sequence.previous_samples = either(in_last_step, sequence.last_samples, 0)
     sequence.last_step = ledger.steps + 1
     sequence.last_tokens = tokens
-    sequence.last_samples = either(sure == exist, 1, 0)
+    sequence.last_samples = either(end_without_drafts == known_or_promised, 1, 0)
     sequence.reach_tokens = sequence.reach_tokens + tokens
     sequence.drafts = drafts
-    sequence.promised_samples = sequence.promised_samples + either(sure == exist, 1, 0)
+    sequence.promised_samples = sequence.promised_samples + either(
+        end_without_drafts == known_or_promised, 1, 0
+    )
     ledger.step_tokens = ledger.step_tokens + tokens
     ledger.step_sequences = ledger.step_sequences + 1
 
@@ -104,6 +117,8 @@ def issue_step(ledger: Ledger) -> None:
     # EFFECT
     ledger.give_each_one(due)
     number = ledger.decide(FORWARD, None)
+    # It touches blocks of running requests only; an open swap that touches one is numbered up to `barrier`
+    # (`fence.held_gpu`). Earlier forwards and block copies run before it on the compute stream.
     ledger.order(number, ledger.barrier)
     ledger.send()
     ledger.advance(number)
@@ -134,9 +149,17 @@ def sample(
 ) -> None:
     """A sequence learns the tokens that a committed step sampled for it; rejected drafts are
     computed no more.
+
+    Args:
+        ledger: plain or symbolic.
+        sequence: the step owes it a sample.
+        step: the oldest step that does.
+        accepted: tokens that are new: accepted drafts and one more.
+        rejected: drafts whose positions are computed no more.
     """
     # GUARD
     ledger.require(sequence.alive, "the sequence is alive")
+    # A steady sequence owes nothing, so it is refused here, and the fields below are its own counters.
     ledger.require(ledger.owed(sequence) >= 1, "a committed step owes a sample")
     ledger.require(
         step == ledger.sampling_step(sequence), "the step is the oldest that owes it a sample"
@@ -147,13 +170,13 @@ def sample(
     )
     ledger.require(
         accepted <= larger(sequence.drafts, sequence.late_drafts) + 1,
-        "at most one token besides the drafts is new",
+        "at most one token is new besides the drafts",
     )
     ledger.require(rejected >= 0, "the number of rejected drafts is not negative")
     ledger.require(rejected <= sequence.drafts, "only drafts are rejected")
     ledger.require(
         sequence.drafts < accepted + rejected,
-        "a token is accepted besides, and every draft is accepted or rejected",
+        "every draft is accepted or rejected, and one token more is accepted",
     )
     ledger.require(
         any_of(rejected == 0, ledger.in_flight(sequence) == 0),
@@ -195,7 +218,9 @@ def join_batch(ledger: Ledger, sequence: Sequence) -> None:
     ledger.require(
         sequence.slot_tokens == sequence.reach_tokens, "it has exactly the room that it uses"
     )
-    ledger.require(ledger.writable(sequence), "no other table entry names a block that it writes")
+    ledger.require(
+        ledger.writable(sequence), "no other table entry refers to a block that it writes"
+    )
     ledger.require(ledger.owed(sequence) == 0, "no committed step owes it a sample")
     ledger.require(sequence.late_drafts == 0, "no drafts are outstanding")
     # EFFECT
@@ -212,6 +237,8 @@ def leave_batch(ledger: Ledger, sequence: Sequence) -> None:
     sequence.reach_tokens = ledger.reach(sequence)
     sequence.slot_tokens = ledger.slots(sequence)
     sequence.promised_samples = ledger.promised(sequence)
+    # Every step in flight computes and samples one position of it, so it is written down as if it had been in the last
+    # two steps: of steps that are committed, `in_flight` and `owed` ignore what is written here.
     sequence.last_step = ledger.steps
     sequence.last_tokens = 1
     sequence.previous_tokens = 1

@@ -1,6 +1,7 @@
 """The table itself: one row for each action, entered by a decorator.
 
-Guarantees: the journal gets an action when it has happened, and only then.
+Guarantees: the prover runs `Action.body`; a caller gets `body` plus the journal, which records an action once
+it has happened, and only then.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from lineclear_spec.records import Refused
 
 __all__ = ["ACTIONS", "Action", "action"]
 
@@ -31,15 +34,15 @@ class Action:
 
     @property
     def sentence(self) -> str:
-        """What the action does, in one sentence."""
-        return " ".join((self.body.__doc__ or "").split())
+        """What the action does, in one sentence: the first paragraph of its docstring."""
+        return " ".join((self.body.__doc__ or "").split("\n\n")[0].split())
 
 
 ACTIONS: dict[str, Action] = {}
 
 
 def action(event: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Enter a function into the table; the journal gets every run of it that is not refused."""
+    """Enter a function into the table; the journal, if there is one, gets every run of it that returns."""
 
     def enter(body: Callable[..., Any]) -> Callable[..., Any]:
         name = body.__name__
@@ -48,7 +51,11 @@ def action(event: str | None = None) -> Callable[[Callable[..., Any]], Callable[
 
         @functools.wraps(body)
         def run(ledger: Any, *arguments: Any) -> Any:
-            result = body(ledger, *arguments)
+            try:
+                result = body(ledger, *arguments)
+            except Refused as refused:
+                refused.call = f"{name}({', '.join(map(repr, arguments))})"
+                raise
             if ledger.journal is not None:
                 ledger.journal(name, arguments)
             return result

@@ -211,7 +211,7 @@ def test_the_table_refuses_what_is_not_certain() -> None:
     scheduler.commit(plan, [0])
     with pytest.raises(Refused, match="under the name"):
         actions.publish(ledger, sequence, 0)  # it is published already
-    with pytest.raises(Refused, match="no table entry names the block"):
+    with pytest.raises(Refused, match="no table entry refers to the block"):
         actions.evict(ledger, 1)
     with pytest.raises(Refused, match="a block can be found"):
         actions.evict(ledger, 77)
