@@ -23,7 +23,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "azure.md"
 CONVERSATION = "azure2023_conv.csv --num-gpu-blocks 1280 --num-cpu-blocks 128"
 CODE = "azure2023_code.csv --num-gpu-blocks 608 --num-cpu-blocks 256 --watermark 0"
 RUNS = tuple(
-    f"{trace} --max-model-len 16384 --preemption-mode {mode}"
+    f"{trace} --max-model-len 16384 --long-prefill-token-threshold 0 --preemption-mode {mode}"
     for trace in (CONVERSATION, CODE)
     for mode in ("swap", "recompute")
 )

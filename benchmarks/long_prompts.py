@@ -1,7 +1,7 @@
 """What a long prompt costs others: times with and without a limit on its share of a step.
 
     python benchmarks/long_prompts.py                  two workloads that are drawn, under every policy
-    python benchmarks/long_prompts.py --traces FOLDER  the first 2,000 rows of three traces too (10 minutes)
+    python benchmarks/long_prompts.py --traces FOLDER  the first 1,000 rows of three traces too (minutes)
     python benchmarks/long_prompts.py --traces FOLDER --write  writes docs/long_prompts.md
 
 Times are simulated by the default model of `lineclear simulate`, so that they compare settings and say
@@ -25,6 +25,7 @@ from lineclear.simulation.result import RunResult
 from lineclear.simulation.simulate import Simulation
 from lineclear.workload.readers import read_workload
 from lineclear.workload.workload import Arrival, Workload
+from lineclear_spec.parallel import in_parallel
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "long_prompts.md"
 #: Traces, and how many times as far apart their arrivals are made, each with what to say of it.
@@ -42,7 +43,7 @@ TRACES = (
     ),
     ("mooncake_conversation.jsonl", 6, ""),
 )
-ROWS = 2000
+ROWS = 1000
 #: Settings of the last table, without and with others passing.
 LONGS: tuple[dict[str, Any], ...] = (
     {},
@@ -74,7 +75,7 @@ decode beside it, each of whose tokens takes the time of a whole step, so that T
 
 Azure's and Mooncake's traces are not part of this repository ([compare.md](compare.md) says where Azure's comes
 from; Mooncake's is `FAST25-release/traces/conversation_trace.jsonl` of
-<https://github.com/kvcache-ai/Mooncake>, Apache-2.0; Qin et al., *Mooncake*, FAST 2025). The first 2,000 rows of each.
+<https://github.com/kvcache-ai/Mooncake>, Apache-2.0; Qin et al., *Mooncake*, FAST 2025). The first 1,000 rows of each.
 """
 LAST = """
 ## At most so many long prompts at once
@@ -127,11 +128,20 @@ def figures(workload: Workload, policy: str, **changes: Any) -> list[str]:
     ]
 
 
-def row(policy: str, workload: Workload) -> str:
-    """The figures without and with the limit."""
+def row(job: tuple[Workload, str]) -> str:
+    """The figures of a workload and a policy without and with the limit."""
+    workload, policy = job
     off = figures(workload, policy, long_prefill_token_threshold=0)
     pairs = [f"{a} → {b}" for a, b in zip(off, figures(workload, policy), strict=True)]
+    print(workload.name, policy, file=sys.stderr, flush=True)
     return f"| {policy} | " + " | ".join(pairs) + " |"
+
+
+def of_longs(job: tuple[Workload, dict[str, Any]]) -> str:
+    """The figures of a workload and settings of the last table."""
+    workload, changes = job
+    words = ", ".join(f"{name} {value}" for name, value in changes.items())
+    return f"| {words or 'default'} | {' | '.join(figures(workload, 'fcfs', **changes))} |"
 
 
 def stretched(name: str, folder: Path, times: int) -> Workload:
@@ -147,20 +157,18 @@ def tables(traces: Path | None) -> Iterator[str]:
     work = [(mixed(2, 96_000, 150, 30.0), ""), (mixed(8, 32_000, 400, 60.0), "")]
     if traces is not None:
         work += [(stretched(name, traces, times), text) for name, times, text in TRACES]
+    jobs = [(workload, policy) for workload, _ in work for policy in POLICIES]
+    rows = iter(in_parallel(row, jobs))
     for workload, text in work:
         yield f"\n## {workload.name}\n"
         if text:
             yield f"{text}\n"
         yield "| policy | TTFT p50 | TTFT p90 | TTFT p99 | TPOT p50 | TPOT p90 | TPOT p99 |"
         yield "|---|---|---|---|---|---|---|"
-        for policy in POLICIES:
-            print(workload.name, policy, file=sys.stderr, flush=True)
-            yield row(policy, workload)
+        yield from (next(rows) for _ in POLICIES)
     if traces is not None:
         yield LAST
-        for changes in LONGS:
-            words = ", ".join(f"{name} {value}" for name, value in changes.items())
-            yield f"| {words or 'default'} | {' | '.join(figures(workload, 'fcfs', **changes))} |"
+        yield from in_parallel(of_longs, [(work[-1][0], changes) for changes in LONGS])
 
 
 def main() -> int:
