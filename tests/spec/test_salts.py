@@ -38,7 +38,10 @@ def test_every_goal_is_proved() -> None:
 @pytest.mark.parametrize(
     ("left", "gone"),
     [
-        (("own_words", "catalogue"), {SHARED, NAMELESS}),  # a private block in two requests' tables
+        (
+            ("own_words", "catalogue"),
+            {SHARED, NAMELESS},
+        ),  # a private block in two requests' tables
         (("group_local", "catalogue"), {SHARED, NAMELESS}),  # a sealed block of other tokens
         (("group_local", "own_words"), {SHARED}),  # a name below the first
     ],
