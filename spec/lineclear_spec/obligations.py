@@ -27,6 +27,7 @@ from lineclear_spec import (
     orders,
     progress,
     ranking,
+    salts,
 )
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.deltas import DELTAS
@@ -81,10 +82,11 @@ STEPS: dict[str, tuple[str, Callable[[SymbolicLedger], tuple[Any, ...]]]] = {
 }
 
 
-#: Decisions of the scheduler, and what holds when no request runs.
+#: Decisions of the scheduler, what holds when no request runs, and of requests of different salts.
 PROGRESS: dict[str, Callable[[], tuple[list[Any], list[tuple[str, Any]]]]] = {
     "decisions": decisions.decisions,
     "empty_pool": empty_pool.empty_pool,
+    "salts": salts.salts,
 }
 
 

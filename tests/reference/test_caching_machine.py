@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 from scheduler_machine import CONFIGS, REQUESTS, SIZE, TOTALS, Machine, World
 
-from lineclear.config import Config
+from lineclear.config import EVICTION, Config
 from lineclear.kv_events import CacheMirror
 from lineclear.prefix_names import PrefixNames
 from lineclear.request import InvalidRequest, Request
@@ -149,6 +149,8 @@ class CachingMachine(Machine):
     @initialize(
         config=CONFIGS,
         caching=st.sampled_from(["all", "all", "prompt"]),
+        eviction=st.sampled_from(EVICTION),
+        wait=st.booleans(),
         seed=st.integers(0, 1 << 16),
         first=st.lists(REQUESTS, min_size=6, max_size=10),
         order=st.sampled_from(list(ORDERS)),
@@ -157,13 +159,18 @@ class CachingMachine(Machine):
         self,
         config: Config,
         caching: str,
+        eviction: str,
+        wait: bool,
         seed: int,
         first: list[tuple[int, int, int, int, int]],
         order: str,
     ) -> None:
         from dataclasses import replace
 
-        self.world = CachingWorld(replace(config, prefix_caching=caching), seed, order)
+        config = replace(
+            config, prefix_caching=caching, prefix_eviction=eviction, wait_for_prefix=wait
+        )
+        self.world = CachingWorld(config, seed, order)
         for request in first:
             self.world.add(*request)
         for _ in range(4):

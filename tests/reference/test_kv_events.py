@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from named_requests import config, step
 
 from lineclear.cli import main
+from lineclear.config import EVICTION
 from lineclear.kv_events import CacheMirror, Cleared, KVEventLog, Removed, Stored, written
 from lineclear.monitor.audit import audit
 from lineclear.prefix_names import PrefixNames
@@ -31,6 +32,7 @@ CALLS = st.lists(
         st.tuples(st.just("step")),
         st.tuples(st.just("abort"), st.integers(0, 3)),
         st.tuples(st.just("reset")),
+        st.tuples(st.just("hold"), st.integers(0, 9)),
     ),
     max_size=40,
 )
@@ -39,8 +41,9 @@ CALLS = st.lists(
 class Driven:
     """A scheduler with a small pool, its events, and a mirror of its cache."""
 
-    def __init__(self, blocks: int = 9) -> None:
-        self.scheduler = Scheduler(config(num_gpu_blocks=blocks, max_model_len=14))
+    def __init__(self, blocks: int = 9, **settings: Any) -> None:
+        self.scheduler = Scheduler(config(num_gpu_blocks=blocks, max_model_len=14, **settings))
+        self.readers: list[int] = []
         self.names = PrefixNames(2, self.scheduler.ledger.cached, meanings=True)
         times = count()
         self.log = KVEventLog(self.names, lambda: float(next(times)))
@@ -83,6 +86,14 @@ class Driven:
                     scheduler.name_blocks(entry.name, len(names), more)
         elif kind == "reset":
             scheduler.reset_prefix_cache()
+        elif kind == "hold":
+            found = [*scheduler.ledger.cached]
+            if len(self.readers) > 2 or not found:
+                for name in self.readers:
+                    scheduler.let_go(name)
+                self.readers = []
+            elif scheduler.hold(name := found[arguments[0] % len(found)]) is not None:
+                self.readers.append(name)
         elif scheduler.entries:
             live = [*scheduler.entries]
             scheduler.abort(live[arguments[0] % len(live)])
@@ -90,12 +101,15 @@ class Driven:
         audit(scheduler)
 
 
-@given(CALLS)
-def test_the_events_give_the_state_of_the_cache(calls: list[tuple[Any, ...]]) -> None:
-    driven = Driven()
+@given(CALLS, st.sampled_from(EVICTION), st.booleans())
+def test_the_events_give_the_state_of_the_cache(
+    calls: list[tuple[Any, ...]], eviction: str, wait: bool
+) -> None:
+    driven = Driven(prefix_eviction=eviction, wait_for_prefix=wait)
     for call in calls:
         driven.call(*call)
-        assert driven.mirror.names == {*driven.scheduler.ledger.cached}
+        cache = driven.scheduler.cache
+        assert driven.mirror.names == {*driven.scheduler.ledger.cached} - cache.forgotten
 
 
 def busy() -> Driven:

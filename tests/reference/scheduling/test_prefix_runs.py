@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from named_requests import ask, config, step
 
+from lineclear.config import EVICTION
 from lineclear.journal.file import JournalFile, replay
 from lineclear.monitor.audit import audit
 from lineclear.monitor.observer import Observer
@@ -88,6 +89,9 @@ def drive(seed: int, steps: int = 150) -> Scheduler:
         depth=draw.choice([1, 2]),
         victim=draw.choice(["last", "longest", "newest"]),
         scheduling_policy=draw.choice(["fcfs", "priority", "fair", "vtc"]),
+        prefix_eviction=draw.choice(EVICTION),
+        wait_for_prefix=draw.random() < 0.5,
+        bypass=draw.choice([0, 0, 2]),
     )
     scheduler = Scheduler(settings)
     observer, ring = Observer(scheduler.ledger), scheduler.journal
