@@ -83,11 +83,18 @@ class Engine:
     ) -> None:
         """Starts without requests."""
         if config.num_lookahead_slots:
-            raise EngineError("the engine drafts no tokens: num_lookahead_slots must be 0")
-        sizes = (pool.num_gpu_blocks, pool.num_cpu_blocks, pool.shape.block_size)
-        wanted = (config.num_gpu_blocks, config.num_cpu_blocks, config.block_size)
-        if sizes != wanted:
-            raise EngineError(f"the pools have sizes {sizes}, the settings require {wanted}")
+            raise EngineError(
+                f"num_lookahead_slots is {config.num_lookahead_slots}; it must be 0, since the engine "
+                "drafts no tokens"
+            )
+        for size, owner in (
+            ("num_gpu_blocks", pool),
+            ("num_cpu_blocks", pool),
+            ("block_size", pool.shape),
+        ):
+            has, wanted = getattr(owner, size), getattr(config, size)
+            if has != wanted:
+                raise EngineError(f"the pool has {size} {has}, the settings say {wanted}")
         self.config = config
         self.runner = runner
         self.pool = pool

@@ -82,13 +82,15 @@ class Commit:
     def of_nothing(sampled: Sampled, stopped: Iterable[object]) -> list[Finished]:
         """The result of a plan without a step: nothing, and nothing may be said of it."""
         try:
-            empty = len(sampled) == 0 and not list(stopped)
+            given = len(sampled) + len(list(stopped))
         except TypeError as error:
             raise SampledError(
-                "sampled must be a list, empty for a plan without a step"
+                f"sampled is {sampled!r}; it must be a list, empty for a plan without a step"
             ) from error
-        if not empty:
-            raise SampledError("the plan has no step, so nothing can be sampled for it")
+        if given:
+            raise SampledError(
+                f"the plan has no step: sampled and stopped must be empty, they have {given} entries"
+            )
         return []
 
     def apply(self, time: float | None) -> list[Finished]:

@@ -1,7 +1,7 @@
 """Searches of a given duration, on every core, and their findings.
 
-Guarantees: it reports the finding with the lowest run number, however many workers there are; the
-first finding is kept with its shorter form.
+Guarantees: of the runs that were made it reports the finding with the lowest number, however many
+workers there are; the first finding is kept with its shorter form.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import partial
 
 from lineclear.testing.exhaustive import Exhausted, exhaust
 from lineclear.testing.failure import Action, Failure
-from lineclear.testing.machine import Make
+from lineclear.testing.protocol import Make
 from lineclear.testing.random_search import Found, Tally, failure_of, random_runs
 from lineclear.testing.shrink import Shrunk, shrink
 from lineclear.testing.target import load

@@ -14,7 +14,8 @@ from typing import TextIO
 from lineclear.conform import Writer
 from lineclear.testing.failure import Action, Failure
 from lineclear.testing.judge import header_of
-from lineclear.testing.machine import Make, replay
+from lineclear.testing.machine import replay
+from lineclear.testing.protocol import Make
 
 __all__ = ["emit_test", "write_log"]
 

@@ -1,9 +1,10 @@
 """Every behaviour of a scheduler at small scope, breadth first.
 
 Guarantees: a state is reached by replaying its trace with a new scheduler, never by copying one,
-so any scheduler can be searched; a finding has a shortest trace within the scope. Two states count
-as equal if they agree in what is observed, in the model's content of blocks in use, and in
-`Observation.extra`. Whatever a scheduler hides from all three may hide behaviours from the search.
+so any scheduler can be searched; a finding has a shortest trace among those with the fewest requests
+that lead to one (with more requests there may be a shorter one). Two states count as equal if they
+agree in what is observed, in the model's content of blocks in use, and in `Observation.extra`.
+Whatever a scheduler hides from all three may hide behaviours from the search.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lineclear.testing.failure import Action, Failure
-from lineclear.testing.machine import Machine, Make, replay, run
+from lineclear.testing.machine import Machine, replay, run
+from lineclear.testing.protocol import Make
 from lineclear.testing.scope import Shape, shapes
 
 __all__ = ["Exhausted", "exhaust", "state_key"]
@@ -24,8 +26,8 @@ class Exhausted:
     """The result of a search.
 
     Attributes:
-        states: number of distinct states.
-        transitions: number of actions executed from them.
+        states: distinct states with at most the last number of requests that was searched.
+        transitions: actions that were executed, in the searches with fewer requests too.
         depth: length of the longest of the shortest traces.
         complete: whether every state within the scope was visited.
         failure: the first finding, or None.

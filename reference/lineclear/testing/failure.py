@@ -21,7 +21,7 @@ Action = tuple[object, ...]
 #: The rules of the model and the machine, besides the rules of the log.
 RULES = {
     "raises": "no call raises, and each returns what the protocol allows",
-    "returns": "every call returns within a few seconds",
+    "returns": "every call returns: a run takes at most 20 seconds",
     "step.once": "a step runs at most one forward pass",
     "row.live": "a row belongs to a live request",
     "row.tokens": "a row computes at least one token, and none past the last known one",

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from random import Random
 
 from lineclear.testing.failure import Action, Failure
-from lineclear.testing.machine import Machine, Make, replay, run
+from lineclear.testing.machine import Machine, replay, run
+from lineclear.testing.protocol import Make
 from lineclear.testing.scope import propose
 
 __all__ = ["Found", "Tally", "failure_of", "random_run", "random_runs"]
