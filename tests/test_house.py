@@ -128,3 +128,79 @@ def test_a_class_name_has_one_meaning() -> None:
                     places.setdefault(node.name, []).append(path.relative_to(ROOT))
     doubled = {name: found for name, found in places.items() if len(found) > 1}
     assert doubled.keys() == DOUBLED.keys(), doubled
+
+
+#: The packages, and where their files are.
+PACKAGES = {
+    "lineclear_spec": ROOT / "spec/lineclear_spec",
+    "lineclear": ROOT / "reference/lineclear",
+    "lineclear_gpu": ROOT / "gpu_backend/lineclear_gpu",
+}
+
+
+def sources() -> dict[str, str]:
+    """The text of each module, by its dotted name; a package has the name of its folder."""
+    found: dict[str, str] = {}
+    for package, folder in PACKAGES.items():
+        for path in folder.rglob("*.py"):
+            parts = path.relative_to(folder).with_suffix("").parts
+            name = ".".join([package, *parts]).removesuffix(".__init__")
+            found[name] = path.read_text(encoding="utf-8")
+    return found
+
+
+def imports(texts: dict[str, str]) -> dict[str, set[str]]:
+    """What each module imports anywhere in its text: in functions and under TYPE_CHECKING too.
+
+    Packages have no row: each imports its own modules, so that users need not name them.
+    """
+    packages = {name for name in texts if any(other.startswith(f"{name}.") for other in texts)}
+    edges: dict[str, set[str]] = {}
+    for name, text in texts.items():
+        if name in packages:
+            continue
+        named: set[str] = set()
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{name} has a relative import"
+                module = node.module or ""
+                named |= {module, *[f"{module}.{alias.name}" for alias in node.names]}
+            elif isinstance(node, ast.Import):
+                named |= {alias.name for alias in node.names}
+        edges[name] = (named & texts.keys()) - packages
+    return edges
+
+
+def in_cycles(edges: dict[str, set[str]]) -> set[str]:
+    """Modules that can be reached from themselves, or that lie between two such."""
+    left = {name: set(targets) for name, targets in edges.items()}
+    while True:
+        named = {target for targets in left.values() for target in targets}
+        keep = {name for name, targets in left.items() if targets and name in named}
+        if keep == left.keys():
+            return keep
+        left = {name: left[name] & keep for name in keep}
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    texts = sources()
+    assert len(texts) > 400
+    edges = imports(texts)
+    assert sum(map(len, edges.values())) > 1500
+    assert not in_cycles(edges)
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "from lineclear.checks.walks import walks",
+        "import lineclear.checks.walks",
+        "from lineclear.checks import walks",
+        "def late():\n    from lineclear.checks.walks import walks",
+        "if TYPE_CHECKING:\n    from lineclear.checks.walks import walks",
+    ],
+)
+def test_a_planted_cycle_is_seen(planted: str) -> None:
+    texts = sources()
+    texts["lineclear.checks.behaviours"] += f"\n{planted}\n"
+    assert in_cycles(imports(texts)) == {"lineclear.checks.behaviours", "lineclear.checks.walks"}

@@ -112,7 +112,7 @@ def finding(
     cycle: Sequence[Any] = (),
 ) -> Finding:
     """A finding with its moves, and with the journal that they lead to if they can be done again."""
-    from lineclear.checks.again import by_moves
+    from lineclear.checks.saved_moves import by_moves
     from lineclear.explore.report import moves_text
     from lineclear.explore.transitions import record
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lineclear.checks.again import by_run
 from lineclear.checks.counterexample import from_scheduler
 from lineclear.checks.on_device import on_device
+from lineclear.checks.saved_moves import by_run
 from lineclear.checks.stage import Context, Finding, Outcome, ReportCase
 from lineclear.checks.walks import code_of, walks
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lineclear.checks.again import by_run
 from lineclear.checks.counterexample import from_scheduler
+from lineclear.checks.saved_moves import by_run
 from lineclear.checks.stage import Finding
 from lineclear.checks.walks import code_of_error
 

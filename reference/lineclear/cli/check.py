@@ -57,7 +57,8 @@ def add_parser(subparsers: Any) -> None:
         "check",
         help="what CI runs: prove everything, search, refute every mutant; one screen",
         description="Prove every obligation with two solvers, search small worlds, exhaustively "
-        "where the bounds allow, refute every mutant, run the scheduler under memory pressure, and list what was not run.",
+        "where the bounds allow, refute every mutant, run the scheduler under memory pressure, and "
+        "list what was not run.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -11,8 +11,9 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Any
 
-from lineclear.conform.checker import Checker, Violation
+from lineclear.conform.checker import Checker
 from lineclear.conform.events import RequestId
+from lineclear.conform.rule_context import Violation
 from lineclear.conform.schema import free_lists
 from lineclear.conform.state import DEFAULT
 

@@ -10,9 +10,10 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from lineclear.conform.checker import Checker, Violation
+from lineclear.conform.checker import Checker
 from lineclear.conform.events import RequestId
 from lineclear.conform.reduce import Reduced
+from lineclear.conform.rule_context import Violation
 from lineclear.conform.state import DEFAULT, ENDLESS, HOLE, LoggedPool, LoggedSequence, LogState
 from lineclear_spec.picture import LETTERS, MOST_BLOCKS, table
 

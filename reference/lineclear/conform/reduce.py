@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from lineclear.conform.checker import Checker, Violation
+from lineclear.conform.checker import Checker
 from lineclear.conform.events import RequestId
 from lineclear.conform.header import Header
 from lineclear.conform.log_parts import (
@@ -26,6 +26,7 @@ from lineclear.conform.log_parts import (
     upto,
     without,
 )
+from lineclear.conform.rule_context import Violation
 
 __all__ = ["Reduced", "reduce_log"]
 
