@@ -60,7 +60,14 @@ def on_device(name: str, config: Config, seed: int) -> tuple[Finding | None, int
 def under_pressure(
     where: str, config: Config, order: str, seed: int
 ) -> tuple[Finding | None, int]:
-    """One run; what it finds, and its steps."""
+    """One run; what it finds, and its steps.
+
+    Args:
+        where: name of the run.
+        config: settings.
+        order: a key of `testing.orders.ORDERS`.
+        seed: seed of the requests and of the order.
+    """
     from lineclear.monitor.liveness import Stalled
     from lineclear.oracle import Oracle
     from lineclear.scheduler import Scheduler

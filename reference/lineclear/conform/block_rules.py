@@ -31,7 +31,14 @@ def pool_of(check: RuleContext, name: str) -> LoggedPool:
 
 
 def exists(check: RuleContext, clause: str, pool: LoggedPool, block: int) -> bool:
-    """Whether the block is in the pool; reports a violation if not."""
+    """Whether the block is in the pool; reports a violation if not.
+
+    Args:
+        check: the checker that runs the rules.
+        clause: the clause that it breaks otherwise.
+        pool: the pool.
+        block: a block id.
+    """
     if pool.first <= block < pool.last:
         return True
     check.broken(
@@ -87,7 +94,14 @@ def table_of(check: RuleContext, sequence: LoggedSequence, event: dict[str, Any]
 
 
 def vacant(check: RuleContext, table: LoggedTable, at: int, event: dict[str, Any]) -> None:
-    """Checks that blocks put in at an entry replace no other block."""
+    """Checks that blocks put in at an entry replace no other block.
+
+    Args:
+        check: the checker that runs the rules.
+        table: the table that gets blocks.
+        at: entry of the first of them.
+        event: the event, with `r` and `blocks`.
+    """
     here = table.blocks[at : at + len(event["blocks"])]
     if any(block != HOLE for block in here):
         r = event["r"]
@@ -169,7 +183,14 @@ def alloc(check: RuleContext, event: dict[str, Any]) -> None:
 
 
 def pinned(check: RuleContext, pool: LoggedPool, block: int, r: Any) -> None:
-    """Reports a violation if a copy that is not complete uses the block."""
+    """Reports a violation if a copy that is not complete uses the block.
+
+    Args:
+        check: the checker that runs the rules.
+        pool: the pool.
+        block: a block id in it.
+        r: the request that the block is allocated to.
+    """
     for copying in check.state.copies.values():
         if (pool, block) in copying.src or (pool, block) in copying.dst:
             check.broken(

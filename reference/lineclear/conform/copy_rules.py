@@ -87,7 +87,16 @@ def writing(pool: LoggedPool, block: int) -> int:
 def overlaps(
     check: RuleContext, op: int, pool: LoggedPool, block: int, busy: int, after_step: int
 ) -> None:
-    """Reports a violation if an unsettled step uses the block and the copy does not wait for it."""
+    """Reports a violation if an unsettled step uses the block and the copy does not wait for it.
+
+    Args:
+        check: the checker that runs the rules.
+        op: number of the copy.
+        pool: the pool.
+        block: a block id in it.
+        busy: the last step that uses the block, 0 for none.
+        after_step: the step that the copy waits for, 0 for none.
+    """
     if pool.name == DEFAULT and busy > check.state.settled and after_step < busy:
         check.broken(
             "ordered.copy",

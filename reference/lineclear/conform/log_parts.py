@@ -55,7 +55,14 @@ def filtered(
     requests: set[RequestId],
     places: set[tuple[str, int]],
 ) -> list[Event]:
-    """The events of these requests, of the blocks they name, and of these blocks."""
+    """The events of these requests, of the blocks they name, and of these blocks.
+
+    Args:
+        events: the log.
+        violation: its last event broke a rule; that event is kept in part even if it concerns no request here.
+        requests: ids of requests.
+        places: (pool, block id) of blocks.
+    """
     named = set(places)
     copies: set[int] = set()
     found: list[Event] = []
@@ -77,7 +84,16 @@ def of_requests(
     last: bool,
     violation: Violation,
 ) -> Event | None:
-    """The part of one event that concerns these requests."""
+    """The part of one event that concerns these requests.
+
+    Args:
+        event: the event.
+        requests: ids of requests.
+        named: (pool, block id) of the blocks that they have named; grows.
+        copies: numbers of copies that concern them; grows.
+        last: whether it is the event that broke the rule.
+        violation: the broken rule.
+    """
     kind = event["e"]
     if "r" in event:
         if event["r"] not in requests:

@@ -123,7 +123,15 @@ def look(
 
 
 def tables(check: RuleContext, issue: Issue, q: LoggedSequence, start: int, end: int) -> None:
-    """What a row reads and writes, in each group of layers."""
+    """What a row reads and writes, in each group of layers.
+
+    Args:
+        check: the checker that runs the rules.
+        issue: the step.
+        q: the sequence of the row.
+        start: first position that the row computes.
+        end: the position after its last one.
+    """
     r, state = q.live.r, check.state
     q.sync()
     frontier = safe_to = ENDLESS
@@ -171,7 +179,14 @@ def tables(check: RuleContext, issue: Issue, q: LoggedSequence, start: int, end:
 
 
 def content(issue: Issue, table: LoggedTable, low: int, start: int) -> int:
-    """Positions with KV from entry `low` on, as far as a row from `start` reads."""
+    """Positions with KV from entry `low` on, as far as a row from `start` reads.
+
+    Args:
+        issue: the step; gets what must be computed by another row of it.
+        table: a table of the row's sequence.
+        low: entry to begin with.
+        start: first position that the row computes.
+    """
     size, filled, blocks = table.size, table.pool.filled, table.blocks
     q = table.sequence
     # What the sequence computed itself is known; hits and copies are looked up block by block.
@@ -205,7 +220,15 @@ def misplaced(q: LoggedSequence, frontier: int) -> str:
 def writable(
     check: RuleContext, issue: Issue, table: LoggedTable, start: int, needed: int
 ) -> tuple[int, int]:
-    """Positions around `start` that the row may write; reports a block that it may not write."""
+    """Positions around `start` that the row may write; reports a block that it may not write.
+
+    Args:
+        check: the checker that runs the rules.
+        issue: the step.
+        table: a table of the row's sequence.
+        start: first position that the row computes.
+        needed: number of entries that hold the row's positions.
+    """
     size, pool, blocks = table.size, table.pool, table.blocks
     first = start // size
     safe = first

@@ -122,6 +122,12 @@ def plain_places(
 ) -> Iterable[int] | None:
     """The places of a request of one sequence of which `check_request` would say nothing.
 
+    Args:
+        ledger: the ledger that is audited.
+        request: a live request.
+        phase: the phase that it should have.
+        tier: GPU or CPU, where its blocks should be.
+
     Returns:
         None if the request is not that plain; it is then for `check_request` to judge.
     """

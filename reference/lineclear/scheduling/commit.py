@@ -55,6 +55,12 @@ class CommitParts(NamedTuple):
 class Commit:
     """The result of one step, checked and not yet applied.
 
+    Args:
+        parts: what a commit changes.
+        flight: the oldest step in flight.
+        sampled: what it sampled, see `Scheduler.commit`.
+        stopped: positions of `plan.sampling` that end, each alone or with the index of a continuation.
+
     Raises:
         SampledError: tokens or positions do not match the plan.
     """

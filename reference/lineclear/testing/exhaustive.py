@@ -114,7 +114,18 @@ def search(
     progress: Callable[[Exhausted], object],
     result: Exhausted,
 ) -> None:
-    """The search with at most this many requests."""
+    """The search with at most this many requests.
+
+    Args:
+        make: creates the scheduler.
+        first: a scheduler without requests.
+        chosen: requests that may be submitted.
+        requests: maximum number of submitted requests.
+        max_states: maximum number of states.
+        until: called now and then; True ends the search.
+        progress: called with the result for each new state.
+        result: gets the counts and the finding.
+    """
     nodes = [Node((), (), 0)]
     numbers: dict[Hashable, int] = {(state_key(first), 0): 0}
     queue = deque([0])
@@ -163,7 +174,14 @@ class Node:
 
 
 def moves(node: Node, chosen: Sequence[Shape], most: int, aborts: bool) -> Iterator[Action]:
-    """Possible actions in a state; aborts last, so that shortest traces avoid them."""
+    """Possible actions in a state; aborts last, so that shortest traces avoid them.
+
+    Args:
+        node: the state.
+        chosen: requests that may be submitted.
+        most: maximum number of submitted requests.
+        aborts: whether requests may be aborted.
+    """
     if node.live:
         yield STEP
     if node.submitted < most:

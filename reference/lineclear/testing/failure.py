@@ -100,7 +100,15 @@ class Failure(AssertionError):
 def rebuild(
     rule: str, message: str, place: str, state: Sequence[str], actions: Sequence[Action]
 ) -> Failure:
-    """Rebuilds a failure from its parts."""
+    """Rebuilds a failure from its parts.
+
+    Args:
+        rule: see `Failure`.
+        message: see `Failure`.
+        place: see `Failure`.
+        state: see `Failure`.
+        actions: see `Failure`.
+    """
     return Failure(rule, message, place=place, state=state, actions=actions)
 
 

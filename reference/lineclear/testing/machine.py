@@ -316,6 +316,12 @@ def run(
 ) -> Machine:
     """Executes the actions with a new scheduler; optionally steps until every request has ended.
 
+    Args:
+        make: creates the scheduler.
+        actions: the actions, given the new machine.
+        drain: whether to step until every request has ended.
+        record: called with every event of the log.
+
     Raises:
         Failure: a rule is broken, or the run takes too long.
     """
