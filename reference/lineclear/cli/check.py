@@ -135,7 +135,11 @@ def need_targets(arguments: argparse.Namespace) -> None:
 
 
 def chosen(stages: Sequence[Stage], names: Sequence[str]) -> list[Stage]:
-    """The requested stages; raises for an unknown one."""
+    """The requested stages, in their own order.
+
+    Raises:
+        UsageError: there is no stage of a name.
+    """
     known = {stage.name: stage for stage in stages}
     for name in names:
         if name not in known:
@@ -144,7 +148,11 @@ def chosen(stages: Sequence[Stage], names: Sequence[str]) -> list[Stage]:
 
 
 def made(arguments: argparse.Namespace) -> Context:
-    """The context, with the user's configuration."""
+    """The input of the stages, with the user's configuration or policy.
+
+    Raises:
+        UsageError: the configuration or the policy is invalid.
+    """
     from lineclear.checks.stage import Context
 
     mode = "fast" if arguments.fast else "deep" if arguments.deep else "default"
@@ -169,14 +177,18 @@ def made(arguments: argparse.Namespace) -> Context:
 
 
 def with_policy(context: Context, policy: str, options: dict[str, Any]) -> None:
-    """The context for checking one policy; raises if the policy cannot be created."""
-    from dataclasses import replace
+    """Sets the context to check one policy.
+
+    Raises:
+        UsageError: the policy cannot be created.
+    """
+    import dataclasses
 
     from lineclear.checks import cache
     from lineclear.config import Config, ConfigError
 
     try:
-        context.config = replace(
+        context.config = dataclasses.replace(
             context.config or Config(),
             scheduling_policy=policy,
             policy_options=tuple(sorted(options.items())),
@@ -226,7 +238,10 @@ def code_of(outcomes: Sequence[Outcome]) -> int:
 
 
 def kept(outcomes: Sequence[Outcome], folder: Path) -> dict[int, str]:
-    """Saves each counterexample; maps a finding's identity to its file."""
+    """Saves each counterexample; returns the files by the identity of their findings.
+
+    A folder that cannot be written is reported on standard error, and the rest is left out.
+    """
     from lineclear.checks.stage import Finding
 
     findings: list[Finding] = [

@@ -44,6 +44,10 @@ examples:
 """
 
 
+#: Kinds of obligations that always have a column; a unit without any of them is a list of facts.
+KINDS = ("preserved", "frame", "contract", "defined", "refusal", "base", "step", "ranking")
+
+
 def add_parser(subparsers: Any) -> None:
     """Adds the subcommand."""
     parser = subparsers.add_parser(
@@ -108,8 +112,8 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear_spec.theorems import TABLE
 
     load_claims()
-    whole = arguments.actions == [KV]
-    names = units_of_kv() if whole else chosen(arguments.actions, units(), "action")
+    of_kv = arguments.actions == [KV]
+    names = units_of_kv() if of_kv else chosen(arguments.actions, units(), "action")
     from lineclear_spec.invariants import INVARIANTS
 
     wanted = chosen(arguments.invariant, list(INVARIANTS), "invariant")
@@ -154,14 +158,14 @@ def run(arguments: argparse.Namespace) -> int:
         theorems = standings(((r.key, r.status) for r in results), keys)
     if arguments.format == "json":
         content = prove_json(results, verdicts, solvers)
-        if whole:
+        if of_kv:
             content["kv"] = kv_json()
         if arguments.theorems:
             content["theorems"] = [theorem.as_dict() for theorem in theorems]
             content["table"] = [key for key in keys if belongs(key, TABLE)]
         write_json(content)
     else:
-        lines = kv_lines(results) if whole else proof_lines(results, verdicts)
+        lines = kv_lines(results) if of_kv else proof_lines(results, verdicts)
         if theorems:
             lines = theorem_lines(theorems)
         lines.append(f"  {proof_seconds:.1f} s to prove, by {' and '.join(solvers)}")
@@ -261,23 +265,29 @@ def theorem_lines(theorems: Sequence[Standing]) -> list[str]:
 
 def proof_lines(results: Sequence[Result], verdicts: Sequence[Verdict]) -> list[str]:
     """One line for each unit, then what is not proved."""
-    kinds = ("preserved", "frame", "contract", "defined", "refusal", "base", "step", "ranking")
-    titles = ("kept", "untouched", "promised", "defined", "refusal", "base", "step", "ranking")
+    titles = {kind: kind for kind in KINDS} | {
+        "preserved": "kept",
+        "frame": "untouched",
+        "contract": "promised",
+    }
     names = list(dict.fromkeys(r.action for r in results))
+    split = {r.action for r in results if r.kind in KINDS}
+    # Other kinds have columns where a unit is split by kind, so that its cells add up to all of it.
+    titles |= {r.kind: r.kind for r in results if r.action in split and r.kind not in KINDS}
     width = max((len(name) for name in names), default=0)
     lines = [
         "lineclear prove     any number of requests, sequences, blocks and tokens, any block size",
         "",
-        "  " + " " * width + "".join(f"{title:>11}" for title in titles),
+        "  " + " " * width + "".join(f"{title:>11}" for title in titles.values()),
     ]
     for name in names:
         mine = [r for r in results if r.action == name]
         counts = Counter(r.kind for r in mine)
         open_ = sum(r.status != "proved" for r in mine)
-        if not counts.keys() & set(kinds):
+        if name not in split:
             lines.append(f"  {name:<{width}}{len(mine) - open_:>11} of {len(mine)} facts")
             continue
-        cells = "".join(f"{counts[kind] or '.':>11}" for kind in kinds)
+        cells = "".join(f"{counts[kind] or '.':>11}" for kind in titles)
         lines.append(f"  {name:<{width}}{cells}" + (f"   {open_} NOT PROVED" if open_ else ""))
     unproved = sorted({f"{r.key}: {r.status}" for r in results if r.status != "proved"})
     asked = [r for r in results if r.kind != "frame"]

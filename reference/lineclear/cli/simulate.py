@@ -210,7 +210,7 @@ def named_by(workload: Workload, config: Config) -> None:
 
 
 def holding_of(config: Config, workload: Workload) -> Holding:
-    """Compares the run with the policy's theorems."""
+    """The listener that compares a run with the bounds of its policy's theorems."""
     from lineclear.theorems.bound_checks import Holding
 
     return Holding(config, workload)
@@ -224,7 +224,7 @@ def lost_theorems(config: Config, workload: Workload) -> dict[str, str]:
 
 
 def guaranteed(held: list[BoundCheck]) -> list[str]:
-    """Prints the status of the theorems and the observed maxima, if requested."""
+    """Lines for the theorems and the observed maxima; none if they were not asked for."""
     from lineclear.theorems.bound_checks import broken_bounds, lines
 
     if not held:
@@ -315,8 +315,8 @@ def explain_step_time() -> str:
     from lineclear.simulation.steptime import StepTime
 
     numbers = [f"  {field.name}={field.default:g}" for field in fields(StepTime)]
-    whole = (
+    models = (
         "Complete models: constant=SECONDS, linear=BASE,PER_TOKEN, and fit=FILE, a CSV of measured steps "
         "with a column\nseconds and those of tokens, sequences, context, pairs that were measured."
     )
-    return "\n".join([cleandoc(StepTime.__doc__ or ""), "", "Defaults:", *numbers, "", whole])
+    return "\n".join([cleandoc(StepTime.__doc__ or ""), "", "Defaults:", *numbers, "", models])

@@ -130,7 +130,7 @@ class PoolMap:
 
     def parts(self, blocks: Sequence[int]) -> list[tuple[str, list[int]]]:
         """Blocks by pool; an unknown id counts as one of the device's."""
-        host = [b for b in blocks if b >= self.device.stop and self.device.stop]
+        host = [b for b in blocks if b >= self.device.stop]
         device = [b for b in blocks if b not in host]
         return [(pool, ids) for pool, ids in (("gpu", device), (HOST, host)) if ids]
 

@@ -33,6 +33,7 @@ def emit_test(
         commit: commit of the scheduler's sources, or "".
     """
     name = re.sub(r"\W+", "_", f"{failure.rule}").strip("_")
+    # In the docstring a backslash would begin an escape, and three quotes would end it.
     message = failure.message.replace("\\", "/").replace('"""', "'''")
     lines = ",\n".join(f"    {action!r}" for action in actions)
     found = f"Found by `{again}`" + (f" at commit {commit}." if commit else ".")

@@ -90,8 +90,8 @@ class Limits:
         first_block: the lowest block id.
         host_blocks: how many of the blocks, those with the highest ids, are on the host: a swapped
             request may hold them, a row may not name them.
-        max_len: prompt plus new tokens of the longest submitted request; None for what fits into
-            the device's blocks alone and, without chunks, into one step.
+        max_len: prompt plus new tokens of the longest submitted request; None for the longest that
+            must be served: it fits into the device's blocks alone and, without chunks, into one step.
         oversize: whether requests that can never fit are submitted too; they must be rejected.
         chunked: whether a prompt may be computed in several steps.
         same_step_hits: whether a row may read what another row of the same step writes.
