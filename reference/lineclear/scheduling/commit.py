@@ -104,8 +104,8 @@ class Commit:
         parts, ledger, flight = self.parts, self.ledger, self.flight
         self.time = time
         base = len(flight.sampling)
-        learning = list(range(base))
-        implied = len(flight.steady) - len(flight.left)
+        learning = list(range(base))  # positions whose tokens are recorded one by one
+        implied = len(flight.steady) - len(flight.left)  # tokens that the clock counts
         for position in self.lengths:  # a steady one that forks or ends counts its tokens itself
             sequence = flight.sequence(position)
             if sequence.steady:
@@ -137,7 +137,10 @@ class Commit:
         return self.finished
 
     def _settle(self) -> None:
-        """The forward ran, and so every copy that it waited for and every one before it did."""
+        """Completes the copies that have run: those up to the forward's wait, and the plan's block copies.
+
+        The latter run on the stream of the forward, before it, so it need not wait for them.
+        """
         ledger = self.ledger
         forward = ledger.forward_of(self.flight.step)
         wait = ledger.operations[forward].wait

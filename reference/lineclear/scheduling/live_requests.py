@@ -26,7 +26,8 @@ from lineclear_spec.records import Request as Record
 
 __all__ = ["LiveRequests"]
 
-#: Looks at requests that are no longer due, before they are forgotten.
+#: The lists of reviews are made again when they hold so many entries more than 4 for each live request:
+#: a request that is reviewed early leaves a stale entry behind.
 FORGOTTEN = 64
 
 
@@ -41,7 +42,7 @@ class LiveRequests:
 
     Attributes:
         entries: live requests by id.
-        of: those that ran once, by their record.
+        of: the entry of a record in the ledger, for requests that have run.
         running: those that run, by rank.
         waiting: those that wait or are swapped out, by key.
         arrivals: requests that were accepted so far.

@@ -94,7 +94,7 @@ class Step:
         self.adapter = parts.adapter
         self.cache = parts.cache
         self.room = Room(parts.config, parts.ledger, parts.live, parts.cache)
-        self.bypass: float = parts.config.bypass  # requests that may pass one that does not fit
+        self.bypass: float = parts.config.bypass  # requests passed in a step; how often one may be
         self.prefills: list[tuple[Scheduled, Sequence]] = []
         self.decodes: list[tuple[Scheduled, Sequence]] = []
         self.preempted = False  # a request was preempted for growth
@@ -321,7 +321,7 @@ class Step:
         have, want = self.room.offered(head)
         if (have - Need(planned.blocks, 0, planned.tokens)).covers(want):
             return jobs  # it is admitted anyway
-        candidates: list[Entry] = []  # as many as were looked at
+        candidates: list[Entry] = []  # those looked at; all of them if no victims are found
         seen = head.view(self.ledger)
 
         def from_the_last() -> Iterator[Entry]:
@@ -331,7 +331,7 @@ class Step:
                     candidates.append(entry)
                     yield entry
 
-        # What it shares with a victim it would have to take itself.
+        # A block that it shares with a victim goes with the victim, so it counts as needed.
         if head.record.phase == Phase.WAITING:
             want += Need(self.room.saved(head.record.members[0]), 0, 0)
         # A group may have several branches that are due, each of one block.
