@@ -98,11 +98,11 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear.checks.registry import POLICY_STAGES, STAGES
 
     need_targets(arguments)
-    context = made(arguments)
+    context = make_context(arguments)
     stages = chosen(POLICY_STAGES if context.policy else STAGES, arguments.stage)
     outcomes = run_stages(stages, context, cached=not arguments.no_cache)
     code = code_of(outcomes)
-    files = kept(outcomes, Path(arguments.save or FOLDER))
+    files = save_counterexamples(outcomes, Path(arguments.save or FOLDER))
     if arguments.junit is not None:
         replace(Path(arguments.junit), formats.junit(outcomes))
     form: str = arguments.format
@@ -147,7 +147,7 @@ def chosen(stages: Sequence[Stage], names: Sequence[str]) -> list[Stage]:
     return [stage for stage in stages if not names or stage.name in names]
 
 
-def made(arguments: argparse.Namespace) -> Context:
+def make_context(arguments: argparse.Namespace) -> Context:
     """The input of the stages, with the user's configuration or policy.
 
     Raises:
@@ -168,7 +168,7 @@ def made(arguments: argparse.Namespace) -> Context:
             raise UsageError(f"LC801 {arguments.config}: {error}") from error
         context.config_text = repr(sorted(settings.items()))
     if arguments.policy is not None:
-        with_policy(context, arguments.policy, dict(arguments.policy_options or ()))
+        set_policy(context, arguments.policy, dict(arguments.policy_options or ()))
     elif arguments.policy_options is not None:
         raise UsageError("--policy-options needs --policy")
     elif context.config is not None:
@@ -176,7 +176,7 @@ def made(arguments: argparse.Namespace) -> Context:
     return context
 
 
-def with_policy(context: Context, policy: str, options: dict[str, Any]) -> None:
+def set_policy(context: Context, policy: str, options: dict[str, Any]) -> None:
     """Sets the context to check one policy.
 
     Raises:
@@ -237,7 +237,7 @@ def code_of(outcomes: Sequence[Outcome]) -> int:
     return PASSED
 
 
-def kept(outcomes: Sequence[Outcome], folder: Path) -> dict[int, str]:
+def save_counterexamples(outcomes: Sequence[Outcome], folder: Path) -> dict[int, str]:
     """Saves each counterexample; returns the files by the identity of their findings.
 
     A folder that cannot be written is reported on standard error, and the rest is left out.

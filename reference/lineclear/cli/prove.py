@@ -59,7 +59,10 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "actions", nargs="*", metavar="ACTION", help="default: every action; kv: the theorem of KV"
+        "actions",
+        nargs="*",
+        metavar="UNIT",
+        help="an action, a block step or a lemma (default: every unit); kv: the theorem of KV",
     )
     parser.add_argument(
         "--invariant", action="append", default=[], metavar="NAME", help="repeatable"
@@ -113,7 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     load_claims()
     of_kv = arguments.actions == [KV]
-    names = units_of_kv() if of_kv else chosen(arguments.actions, units(), "action")
+    names = units_of_kv() if of_kv else chosen(arguments.actions, units(), "unit")
     from lineclear_spec.invariants import INVARIANTS
 
     wanted = chosen(arguments.invariant, list(INVARIANTS), "invariant")
@@ -142,7 +145,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not results:
             raise UsageError(
                 f"no obligation of {', '.join(names)} concerns {', '.join(wanted)}; omit the "
-                "actions, or see lineclear explain ACTION"
+                "units, or see lineclear explain ACTION"
             )
     verdicts: list[Verdict] = []
     if not (arguments.no_mutants or arguments.theorems or names or wanted):
@@ -177,7 +180,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def chosen(asked: Sequence[str], known: Sequence[str], what: str) -> list[str]:
-    """The requested names; raises for an unknown one."""
+    """The requested names.
+
+    Raises:
+        UsageError: one is not known.
+    """
     for name in asked:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)

@@ -165,7 +165,7 @@ def run(arguments: argparse.Namespace) -> int:
     model = step_time(arguments.step_time)
     workload = load(arguments)
     holding = holding_of(config, workload) if arguments.guarantees else None
-    named_by(workload, config)
+    check_prefix_ids(workload, config)
     journal_file = nullcontext() if arguments.journal is None else writing(arguments.journal)
     with journal_file as journal:
         simulation = Simulation(
@@ -187,13 +187,13 @@ def run(arguments: argparse.Namespace) -> int:
             content["theorems"] = [row.json() for row in held]
         write_json(content)
     else:
-        write_text("\n".join([summary(result, progress=not held), *guaranteed(held)]))
+        write_text("\n".join([summary(result, progress=not held), *bound_lines(held)]))
     if result.violations or broken_bounds(held):
         return REFUTED
     return INCONCLUSIVE if result.stalled else PASSED
 
 
-def named_by(workload: Workload, config: Config) -> None:
+def check_prefix_ids(workload: Workload, config: Config) -> None:
     """Checks that the workload's prefix ids can name blocks, if they are to.
 
     Raises:
@@ -223,7 +223,7 @@ def lost_theorems(config: Config, workload: Workload) -> dict[str, str]:
     return {row.theorem: row.why for row in guarantees(config, workload) if row.lost}
 
 
-def guaranteed(held: list[BoundCheck]) -> list[str]:
+def bound_lines(held: list[BoundCheck]) -> list[str]:
     """Lines for the theorems and the observed maxima; none if they were not asked for."""
     from lineclear.theorems.bound_checks import broken_bounds, lines
 

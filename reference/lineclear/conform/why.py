@@ -221,7 +221,7 @@ def why(snapshot: Snapshot) -> Why:
 
 def judge(snapshot: Snapshot, request: RequestState) -> Stuck:
     """The first false guard of one request."""
-    for look in (operations, never, ahead, room):
+    for look in (blocked_by_operation, blocked_forever, blocked_by_order, blocked_by_room):
         found = look(snapshot, request)
         if found is not None:
             return found
@@ -241,7 +241,7 @@ def judge(snapshot: Snapshot, request: RequestState) -> Stuck:
     return Stuck(request, "none", {}, change, NOTHING)
 
 
-def operations(snapshot: Snapshot, request: RequestState) -> Stuck | None:
+def blocked_by_operation(snapshot: Snapshot, request: RequestState) -> Stuck | None:
     """Operations that must complete first."""
     if not request.queued:
         return Stuck(
@@ -256,7 +256,7 @@ def operations(snapshot: Snapshot, request: RequestState) -> Stuck | None:
     return None
 
 
-def never(snapshot: Snapshot, request: RequestState) -> Stuck | None:
+def blocked_forever(snapshot: Snapshot, request: RequestState) -> Stuck | None:
     """Guards that are false even if every other request ended now.
 
     A live request needs KV of all its tokens before it samples the next one.
@@ -293,7 +293,7 @@ def lost(snapshot: Snapshot) -> int:
     return max(0, snapshot.blocks - snapshot.free - snapshot.cached - held)
 
 
-def ahead(snapshot: Snapshot, request: RequestState) -> Stuck | None:
+def blocked_by_order(snapshot: Snapshot, request: RequestState) -> Stuck | None:
     """Whether another request precedes it, where the engine serves strictly in order."""
     if not snapshot.ordered or request.phase in (RUNNING, SWAPPED):
         return None
@@ -310,7 +310,7 @@ def ahead(snapshot: Snapshot, request: RequestState) -> Stuck | None:
     )
 
 
-def room(snapshot: Snapshot, request: RequestState) -> Stuck | None:
+def blocked_by_room(snapshot: Snapshot, request: RequestState) -> Stuck | None:
     """Blocks, rows and tokens, in this order."""
     others = [r for r in snapshot.requests if r is not request]
     running = request.phase == RUNNING
