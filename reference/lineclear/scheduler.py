@@ -153,14 +153,14 @@ class Scheduler(Readings):
         return True
 
     def abort_all(self) -> list[Hashable]:
-        """Aborts every live request; their ids."""
+        """Aborts every live request; returns their ids."""
         names = list(self.entries)
         for name in names:
             self.abort(name)
         return names
 
     def drain(self) -> int:
-        """Takes no new requests from now on; how many are still live."""
+        """Rejects new requests from now on; returns the number of live ones."""
         self.adapter.check_caller()
         self.live.draining = True
         return len(self.entries)

@@ -60,7 +60,7 @@ def on_device(name: str, config: Config, seed: int) -> tuple[Finding | None, int
 def under_pressure(
     where: str, config: Config, order: str, seed: int
 ) -> tuple[Finding | None, int]:
-    """One run; what it finds, and its steps.
+    """Makes one run; returns its finding, if any, and its number of steps.
 
     Args:
         where: name of the run.

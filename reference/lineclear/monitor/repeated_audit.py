@@ -92,7 +92,7 @@ class RepeatedAudit:
         self.free_lists = (FreeList(ledger.gpu), FreeList(ledger.cpu))
 
     def check(self) -> int:
-        """Checks every invariant; how many checks were made.
+        """Checks every invariant; returns the number of checks.
 
         Raises:
             Violation: the first one that does not hold.

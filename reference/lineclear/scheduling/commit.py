@@ -100,7 +100,7 @@ class Commit:
         return []
 
     def apply(self, time: float | None) -> list[Finished]:
-        """Settles the step; what is finished by it."""
+        """Commits the step; returns the requests that it finished."""
         parts, ledger, flight = self.parts, self.ledger, self.flight
         self.time = time
         base = len(flight.sampling)

@@ -33,11 +33,11 @@ class Copies:
     transitions: Transitions
 
     def complete(self, operations: Iterable[int], failed: Iterable[int]) -> list[Hashable]:
-        """Settles the swaps; the ids of requests whose copy failed.
+        """Completes the swaps; returns the ids of requests whose copy failed.
 
         Raises:
             SchedulerError: a number is no swap that a plan has carried, or is reported as failed after
-                a commit said that it was done; nothing has changed.
+                a commit completed it; nothing has changed.
         """
         ledger = self.ledger
         bad = dict.fromkeys(failed)

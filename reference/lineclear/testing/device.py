@@ -341,7 +341,7 @@ class Device:
         self.record.failed.add(number)
 
     def finish(self, plan: Plan) -> Forward:
-        """Runs operations until the forward of a plan has run; what it did."""
+        """Runs operations until the forward of a plan has run; returns that forward."""
         forward = self.forward(plan)
         self.run(forward.number)
         return forward
