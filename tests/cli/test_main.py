@@ -181,17 +181,3 @@ def test_the_pytest_plugin_loads_nothing_heavy_and_registers_its_marker(
     pytest_configure(pytestconfig)
     markers: list[str] = pytestconfig.getini("markers")
     assert any(marker.startswith("lineclear: ") for marker in markers)
-
-
-def test_the_cells_of_a_unit_add_up_to_its_obligations() -> None:
-    pytest.importorskip("z3")
-    from lineclear.cli.prove import proof_lines
-    from lineclear_spec.answers import Result
-
-    kinds = ["preserved"] * 3 + ["cut"] * 2 + ["theorem", "frame"]
-    results = [Result("run", f"part{k}", kind, "proved", 0.0, 0) for k, kind in enumerate(kinds)]
-    results.append(Result("lemma", "fact", "lemma", "proved", 0.0, 0))
-    table = proof_lines(results, ())[2:5]
-    assert table[0].split()[-2:] == ["cut", "theorem"]
-    assert sum(int(cell) for cell in table[1].split()[1:] if cell != ".") == len(kinds)
-    assert table[2].split() == ["lemma", "1", "of", "1", "facts"]

@@ -44,10 +44,6 @@ examples:
 """
 
 
-#: Kinds of obligations that always have a column; a unit without any of them is a list of facts.
-KINDS = ("preserved", "frame", "contract", "defined", "refusal", "base", "step", "ranking")
-
-
 def add_parser(subparsers: Any) -> None:
     """Adds the subcommand."""
     parser = subparsers.add_parser(
@@ -59,10 +55,7 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "actions",
-        nargs="*",
-        metavar="UNIT",
-        help="an action, a block step or a lemma (default: every unit); kv: the theorem of KV",
+        "actions", nargs="*", metavar="ACTION", help="default: every action; kv: the theorem of KV"
     )
     parser.add_argument(
         "--invariant", action="append", default=[], metavar="NAME", help="repeatable"
@@ -115,8 +108,8 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear_spec.theorems import TABLE
 
     load_claims()
-    of_kv = arguments.actions == [KV]
-    names = units_of_kv() if of_kv else chosen(arguments.actions, units(), "unit")
+    whole = arguments.actions == [KV]
+    names = units_of_kv() if whole else chosen(arguments.actions, units(), "action")
     from lineclear_spec.invariants import INVARIANTS
 
     wanted = chosen(arguments.invariant, list(INVARIANTS), "invariant")
@@ -145,7 +138,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not results:
             raise UsageError(
                 f"no obligation of {', '.join(names)} concerns {', '.join(wanted)}; omit the "
-                "units, or see lineclear explain ACTION"
+                "actions, or see lineclear explain ACTION"
             )
     verdicts: list[Verdict] = []
     if not (arguments.no_mutants or arguments.theorems or names or wanted):
@@ -161,14 +154,14 @@ def run(arguments: argparse.Namespace) -> int:
         theorems = standings(((r.key, r.status) for r in results), keys)
     if arguments.format == "json":
         content = prove_json(results, verdicts, solvers)
-        if of_kv:
+        if whole:
             content["kv"] = kv_json()
         if arguments.theorems:
             content["theorems"] = [theorem.as_dict() for theorem in theorems]
             content["table"] = [key for key in keys if belongs(key, TABLE)]
         write_json(content)
     else:
-        lines = kv_lines(results) if of_kv else proof_lines(results, verdicts)
+        lines = kv_lines(results) if whole else proof_lines(results, verdicts)
         if theorems:
             lines = theorem_lines(theorems)
         lines.append(f"  {proof_seconds:.1f} s to prove, by {' and '.join(solvers)}")
@@ -180,11 +173,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def chosen(asked: Sequence[str], known: Sequence[str], what: str) -> list[str]:
-    """The requested names.
-
-    Raises:
-        UsageError: one is not known.
-    """
+    """The requested names; raises for an unknown one."""
     for name in asked:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
@@ -272,29 +261,23 @@ def theorem_lines(theorems: Sequence[Standing]) -> list[str]:
 
 def proof_lines(results: Sequence[Result], verdicts: Sequence[Verdict]) -> list[str]:
     """One line for each unit, then what is not proved."""
-    titles = {kind: kind for kind in KINDS} | {
-        "preserved": "kept",
-        "frame": "untouched",
-        "contract": "promised",
-    }
+    kinds = ("preserved", "frame", "contract", "defined", "refusal", "base", "step", "ranking")
+    titles = ("kept", "untouched", "promised", "defined", "refusal", "base", "step", "ranking")
     names = list(dict.fromkeys(r.action for r in results))
-    split = {r.action for r in results if r.kind in KINDS}
-    # Other kinds have columns where a unit is split by kind, so that its cells add up to all of it.
-    titles |= {r.kind: r.kind for r in results if r.action in split and r.kind not in KINDS}
     width = max((len(name) for name in names), default=0)
     lines = [
         "lineclear prove     any number of requests, sequences, blocks and tokens, any block size",
         "",
-        "  " + " " * width + "".join(f"{title:>11}" for title in titles.values()),
+        "  " + " " * width + "".join(f"{title:>11}" for title in titles),
     ]
     for name in names:
         mine = [r for r in results if r.action == name]
         counts = Counter(r.kind for r in mine)
         open_ = sum(r.status != "proved" for r in mine)
-        if name not in split:
+        if not counts.keys() & set(kinds):
             lines.append(f"  {name:<{width}}{len(mine) - open_:>11} of {len(mine)} facts")
             continue
-        cells = "".join(f"{counts[kind] or '.':>11}" for kind in titles)
+        cells = "".join(f"{counts[kind] or '.':>11}" for kind in kinds)
         lines.append(f"  {name:<{width}}{cells}" + (f"   {open_} NOT PROVED" if open_ else ""))
     unproved = sorted({f"{r.key}: {r.status}" for r in results if r.status != "proved"})
     asked = [r for r in results if r.kind != "frame"]
