@@ -32,8 +32,8 @@ class Result:
     """The answer to one obligation.
 
     Attributes:
-        action: the unit: an action, a loop, `start` or `arithmetic`.
-        invariant: the clause, the contract's part or the precondition.
+        action: the unit: an action, a block step, a lemma, `start`, `arithmetic` ...
+        invariant: the label: a clause, a contract's part, a precondition ... (see `obligations.Goal`).
         kind: see `obligations.Goal`; `frame` if nothing that the clause reads is written.
         status: proved, refuted or unknown.
         seconds: wall time, for people only.

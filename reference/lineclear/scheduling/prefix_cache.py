@@ -5,8 +5,8 @@ by the table. Without prefix caching nothing here does anything.
 
 A block is published once committed steps have computed it and its tokens are known and have names. A
 block that no table names any more rests until it is found again or evicted, the one that has rested
-longest first; blocks of one table begin to rest from its end on. A block that is held by its name is
-neither evicted nor freed: no action holds it, since this module alone evicts and unlists blocks.
+longest first; of one table the end rests before the beginning. A block that is held by its name is
+neither evicted nor given up: here alone blocks are evicted or unlisted, so the table needs no action.
 """
 
 from __future__ import annotations

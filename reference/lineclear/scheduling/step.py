@@ -94,7 +94,7 @@ class Step:
         self.adapter = parts.adapter
         self.cache = parts.cache
         self.room = Room(parts.config, parts.ledger, parts.live, parts.cache)
-        self.bypass: float = parts.config.bypass  # requests passed in a step; how often one may be
+        self.bypass: float = parts.config.bypass  # requests that may pass one that does not fit
         self.prefills: list[tuple[Scheduled, Sequence]] = []
         self.decodes: list[tuple[Scheduled, Sequence]] = []
         self.preempted = False  # a request was preempted for growth
