@@ -136,3 +136,153 @@ def test_a_class_name_has_one_meaning() -> None:
                     places.setdefault(node.name, []).append(path.relative_to(ROOT))
     doubled = {name: found for name, found in places.items() if len(found) > 1}
     assert doubled.keys() == DOUBLED.keys(), doubled
+
+
+#: The packages, and where their files are.
+PACKAGES = {
+    "lineclear_spec": ROOT / "spec/lineclear_spec",
+    "lineclear": ROOT / "reference/lineclear",
+    "lineclear_gpu": ROOT / "gpu_backend/lineclear_gpu",
+}
+
+
+def sources() -> dict[str, str]:
+    """The text of each module, by its dotted name; a package has the name of its folder."""
+    found: dict[str, str] = {}
+    for package, folder in PACKAGES.items():
+        for path in folder.rglob("*.py"):
+            parts = path.relative_to(folder).with_suffix("").parts
+            name = ".".join([package, *parts]).removesuffix(".__init__")
+            found[name] = path.read_text(encoding="utf-8")
+    return found
+
+
+def imports(texts: dict[str, str]) -> dict[str, set[str]]:
+    """What each module imports anywhere in its text: in functions and under TYPE_CHECKING too.
+
+    Packages have no row: each imports its own modules, so that users need not name them.
+    """
+    packages = {name for name in texts if any(other.startswith(f"{name}.") for other in texts)}
+    edges: dict[str, set[str]] = {}
+    for name, text in texts.items():
+        if name in packages:
+            continue
+        named: set[str] = set()
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{name} has a relative import"
+                module = node.module or ""
+                named |= {module, *[f"{module}.{alias.name}" for alias in node.names]}
+            elif isinstance(node, ast.Import):
+                named |= {alias.name for alias in node.names}
+        edges[name] = (named & texts.keys()) - packages
+    return edges
+
+
+def in_cycles(edges: dict[str, set[str]]) -> set[str]:
+    """Modules that can be reached from themselves, or that lie between two such."""
+    left = {name: set(targets) for name, targets in edges.items()}
+    while True:
+        named = {target for targets in left.values() for target in targets}
+        keep = {name for name, targets in left.items() if targets and name in named}
+        if keep == left.keys():
+            return keep
+        left = {name: left[name] & keep for name in keep}
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    texts = sources()
+    assert len(texts) > 400
+    edges = imports(texts)
+    assert sum(map(len, edges.values())) > 1500
+    assert not in_cycles(edges)
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "from lineclear.checks.walks import walks",
+        "import lineclear.checks.walks",
+        "from lineclear.checks import walks",
+        "def late():\n    from lineclear.checks.walks import walks",
+        "if TYPE_CHECKING:\n    from lineclear.checks.walks import walks",
+    ],
+)
+def test_a_planted_cycle_is_seen(planted: str) -> None:
+    texts = sources()
+    texts["lineclear.checks.behaviours"] += f"\n{planted}\n"
+    assert in_cycles(imports(texts)) == {"lineclear.checks.behaviours", "lineclear.checks.walks"}
+
+
+#: Functions of the specification with four or more parameters that Args does not name. It may only fall.
+UNDESCRIBED_IN_SPEC = 71
+
+
+def parameters_of(node: ast.FunctionDef) -> list[str]:
+    """The names of its parameters, self and cls aside."""
+    given = node.args
+    every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+    names = [parameter.arg for parameter in every if parameter is not None]
+    return [name for name in names if name not in ("self", "cls")]
+
+
+def functions(
+    tree: ast.AST, holder: ast.ClassDef | None = None
+) -> list[tuple[str, str, ast.FunctionDef]]:
+    """Public functions and methods, constructors too, but no nested ones: name, docstring, node.
+
+    The docstring of a constructor is that of its class, and its own.
+    """
+    found: list[tuple[str, str, ast.FunctionDef]] = []
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef):
+            text = ast.get_docstring(node) or ""
+            if node.name == "__init__" and holder is not None:
+                # A dataclass that makes its own constructor describes its fields alone.
+                text += (ast.get_docstring(holder) or "").replace("Attributes:", "Args:")
+            elif node.name.startswith("_"):
+                continue
+            found.append((f"{holder.name}.{node.name}" if holder else node.name, text, node))
+        elif isinstance(node, ast.ClassDef):
+            found += [] if node.name.startswith("_") else functions(node, node)
+        elif isinstance(node, ast.If | ast.Try):
+            found += functions(node, holder)
+    return found
+
+
+def undescribed(texts: dict[str, str]) -> list[str]:
+    """Functions with four or more parameters whose docstring has no Args section, and sections that name
+    other parameters.
+
+    A method may refer to the one that it implements, "See `Class.method`". A promise in deltas/ has the
+    arguments of its action.
+    """
+    found: list[str] = []
+    for module, text in texts.items():
+        for name, docstring, node in functions(ast.parse(text)):
+            names = parameters_of(node)
+            promise = module.startswith("lineclear_spec.deltas.") and node.decorator_list
+            if len(names) < 4 or promise or docstring.startswith("See `"):
+                continue
+            section = docstring.partition("Args:\n")[2].partition("\n\n")[0]
+            lacking = [p for p in names if not re.search(rf"\b{p}\b", section)]
+            if lacking:
+                found.append(f"{module}.{name}: {', '.join(lacking)}")
+    return found
+
+
+def test_functions_with_four_parameters_describe_each() -> None:
+    found = undescribed(sources())
+    assert [name for name in found if not name.startswith("lineclear_spec.")] == []
+    assert len(found) <= UNDESCRIBED_IN_SPEC
+
+
+def test_a_planted_function_without_args_is_seen() -> None:
+    planted = 'def call(a, b, *, c, **d):\n    """Does it."""\n'
+    assert undescribed({"lineclear.planted": planted}) == ["lineclear.planted.call: a, b, c, d"]
+    described = (
+        'def call(a, b, *, c, **d):\n    """Does it.\n\n    Args:\n        a, b, c: it.\n    """\n'
+    )
+    assert undescribed({"lineclear.planted": described}) == ["lineclear.planted.call: d"]
+    three = "class Made:\n    def call(self, a, b, c): ...\n"
+    assert undescribed({"lineclear.planted": three}) == []

@@ -76,7 +76,14 @@ class Rows:
 
     @classmethod
     def of(cls, batch: Batch, block_size: int, dtype: torch.dtype, device: torch.device) -> Rows:
-        """Rows of a batch, each array sent by itself; for tests and small tools."""
+        """Rows of a batch, each array sent by itself; for tests and small tools.
+
+        Args:
+            batch: the rows on the host.
+            block_size: tokens per block.
+            dtype: type of the KV.
+            device: where the arrays go.
+        """
         names = ("tables", "context_lens", "row_starts", "slots")
         arrays = (torch.from_numpy(getattr(batch, name)).to(device) for name in names)
         tables, contexts, starts, slots = arrays
@@ -173,9 +180,17 @@ def weigh(
     scale: float,
     cap: float | None,
 ) -> Tensor:
-    """Attention with a mask that is added to the scores.  Shapes as of torch's function
+    """Attention with a mask that is added to the scores.  [B, H, T, D]
 
     Torch's scaled_dot_product_attention has no soft cap, so with one the scores are written out.
+
+    Args:
+        queries: [B, H, T, D]
+        keys: [B, H, N, D]
+        values: [B, H, N, D]
+        mask: added to the scores, 0 or minus infinity; broadcast to [B, H, T, N].
+        scale: factor of the scores.
+        cap: soft cap of the scores, None for none.
     """
     if cap is None:
         return functional.scaled_dot_product_attention(

@@ -3,6 +3,9 @@
 
 Guarantees: tables come from plans alone, so the book is an independent witness of the scheduler's
 ledger. Building a batch of decoding sequences needs no loop over them.
+
+A *lane* is the row of a sequence in arrays that stay from step to step, here and on the device: vLLM's
+slot of the persistent batch.
 """
 
 from __future__ import annotations

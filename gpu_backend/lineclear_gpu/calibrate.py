@@ -16,7 +16,7 @@ from lineclear.cli.exits import PASSED, UsageError
 from lineclear.cli.files import need_file, need_folder
 from lineclear.cli.numbers import whole
 from lineclear.cli.output import add_format, write_json, write_text
-from lineclear_gpu.command import add_model, device_of, dtype_of
+from lineclear_gpu.model_arguments import add_model, device_of, dtype_of
 
 __all__ = ["add_parser", "run"]
 

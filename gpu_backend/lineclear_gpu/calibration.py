@@ -53,7 +53,14 @@ class Subject:
 
     @classmethod
     def of(cls, model: Model, token_bytes: int, block_size: int, recorded: bool) -> Subject:
-        """That of a model on its device."""
+        """That of a model on its device.
+
+        Args:
+            model: the model.
+            token_bytes: bytes of KV for each token.
+            block_size: tokens per block.
+            recorded: whether steps are recorded as graphs.
+        """
         cuda = model.device.type == "cuda"
         parameters = sum(each.numel() for each in model.module.parameters())
         return cls(

@@ -1,8 +1,7 @@
 # pyright: basic
 """`lineclear run`: the scheduler drives a real block pool, with a model or with tags.
 
-Here are its arguments, those that every command with a model has, and the run with tags; `model_run`
-runs a model.
+Here are its arguments and the run with tags; `model_run` runs a model.
 
 Guarantees: exit code 0 only if every request ended as expected, no invariant was violated and,
 with --compare, the tokens equal those under ample memory. torch and transformers are imported only
@@ -20,8 +19,9 @@ from lineclear.cli.numbers import real, whole
 from lineclear.cli.output import add_format, write_json, write_text
 from lineclear.cli.settings import add_settings, read_settings
 from lineclear.cli.simulate import add_workload
+from lineclear_gpu.model_arguments import SMALL, add_model, device_of
 
-__all__ = ["SMALL", "add_model", "add_parser", "device_of", "dtype_of", "run"]
+__all__ = ["add_parser", "run"]
 
 EPILOG = """\
 Prompts are random tokens; prompt and output lengths come from the workload. All requests are added
@@ -35,21 +35,6 @@ examples:
   lineclear run trace.csv --model ./llama --device cuda --gpu-memory-utilization 0.8
   lineclear run --verify-each-step --format json    every invariant in every step
 """
-
-#: Defaults for a drawn workload: a pool that is too small.
-SMALL = {
-    "num_gpu_blocks": 30,
-    "num_cpu_blocks": 16,
-    "block_size": 16,
-    "max_num_seqs": 16,
-    "max_num_batched_tokens": 256,
-    "max_model_len": 256,
-    "watermark": 0.0,
-    "scheduling_policy": "priority",
-    "preemption_mode": "by_length",
-    "swap_threshold": 80,
-    "depth": 2,
-}
 
 
 def add_parser(subparsers: Any) -> None:
@@ -96,42 +81,6 @@ def add_parser(subparsers: Any) -> None:
     add_settings(parser)
     add_workload(parser)
     add_format(parser)
-
-
-def add_model(parser: argparse.ArgumentParser, kinds: str) -> None:
-    """Adds the arguments that choose a device, a model and its type; `kinds` lists what a name may be."""
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if available")
-    parser.add_argument(
-        "--model", default="tiny-llama", metavar="NAME", help=f"{kinds} (default: tiny-llama)"
-    )
-    parser.add_argument("--dtype", metavar="NAME", help="float32, float16 or bfloat16")
-
-
-def device_of(arguments: argparse.Namespace) -> str:
-    """The chosen device; by default a GPU, if there is one.
-
-    Raises:
-        UsageError: there is no such device.
-    """
-    import torch
-
-    device: str = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("there is no CUDA device here; use --device cpu")
-    return device
-
-
-def dtype_of(arguments: argparse.Namespace) -> Any:
-    """The chosen torch type; None for that of the model.
-
-    Raises:
-        UsageError: there is no such type.
-    """
-    from lineclear_gpu.shape import DTYPES
-
-    if arguments.dtype is not None and arguments.dtype not in DTYPES:
-        raise UsageError(f"--dtype is one of {', '.join(DTYPES)}, not {arguments.dtype}")
-    return DTYPES.get(arguments.dtype or "")
 
 
 def run(arguments: argparse.Namespace) -> int:

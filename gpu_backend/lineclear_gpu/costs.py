@@ -143,7 +143,14 @@ def measure(
 
 
 def warm_up(runner: Runs, copies: CopyEngine, config: Config, device: torch.device) -> None:
-    """Runs the largest step that fits and, if there is a CPU pool, a swap: kernels are compiled."""
+    """Runs the largest step that fits and, if there is a CPU pool, a swap: kernels are compiled.
+
+    Args:
+        runner: computes the step.
+        copies: copies the blocks.
+        config: sizes of the step and of the pools.
+        device: where both run.
+    """
     wait = waiter(device)
     tokens = min(config.max_num_batched_tokens, config.max_num_seqs * config.max_model_len)
     with own_stream(device):

@@ -1,12 +1,12 @@
 # pyright: basic
 """Serves requests: the scheduler decides, the executor runs its plans, a runner computes tokens.
 
-Guarantees: every token handed out was sampled by a step whose KV was valid. Failed copies are
-reported to the scheduler before the step that waited for them is committed. Nothing that can be
-wrong with a request is found out in a step: `add` rejects it before the scheduler knows of it. If a
-forward raises, the requests whose rows raise alone lose their KV, not their tokens nor their place;
-a request that fails again ends with the error, and all others go on. Ctrl-C waits for the end of a
-step, so that an engine serves on after it.
+Guarantees: every token handed out was sampled by a step whose KV was valid (`_commit` has the order on
+which that rests). `add` rejects an invalid request before the scheduler knows of it, so a step raises for
+no request's parameters. If a forward raises, its rows are run again in halves; a request whose row raises
+by itself loses its KV and starts again, with its tokens and at its place in the order; one that fails
+again ends with the error, and all others go on. Ctrl-C waits for the end of a step, so that an engine
+serves on after it.
 """
 
 from __future__ import annotations
@@ -83,11 +83,18 @@ class Engine:
     ) -> None:
         """Starts without requests."""
         if config.num_lookahead_slots:
-            raise EngineError("the engine drafts no tokens: num_lookahead_slots must be 0")
-        sizes = (pool.num_gpu_blocks, pool.num_cpu_blocks, pool.shape.block_size)
-        wanted = (config.num_gpu_blocks, config.num_cpu_blocks, config.block_size)
-        if sizes != wanted:
-            raise EngineError(f"the pools have sizes {sizes}, the settings require {wanted}")
+            raise EngineError(
+                f"num_lookahead_slots is {config.num_lookahead_slots}; it must be 0, since the engine "
+                "drafts no tokens"
+            )
+        for size, owner in (
+            ("num_gpu_blocks", pool),
+            ("num_cpu_blocks", pool),
+            ("block_size", pool.shape),
+        ):
+            has, wanted = getattr(owner, size), getattr(config, size)
+            if has != wanted:
+                raise EngineError(f"the pool has {size} {has}, the settings say {wanted}")
         self.config = config
         self.runner = runner
         self.pool = pool
@@ -229,24 +236,35 @@ class Engine:
     def _step(self) -> None:
         launched = False
         while len(self.flights) < self.config.depth:
-            if not self._carry(self.scheduler.schedule()):
+            if not self._launch(self.scheduler.schedule()):
                 break
             launched = True
         if self.flights:
             self._commit(self.flights.popleft())
-        elif not launched and self.live and not self._tell(*self.executor.drain()):
-            plan = self.scheduler.schedule()  # a step that preempted admits no request
-            if not self._carry(plan) and not self._tell(*self.executor.drain()):
-                report = self.scheduler.stall_report().text()
-                raise EngineError(f"no request can progress:\n{report}")
-        self._tell(*self.executor.poll())
+        elif not launched and self.live:
+            self._end_a_stall()
+        self._report(*self.executor.poll())
+
+    def _end_a_stall(self) -> None:
+        """Nothing was launched and nothing is in flight: waits for copies, and schedules once more.
+
+        Raises:
+            EngineError: no copy was open, and the scheduler launches nothing again.
+        """
+        if self._report(*self.executor.drain()):
+            return
+        # The step that launched nothing may have preempted, and with `pause_after_preemption` such a one
+        # admits no request: only a second one tells.
+        if self._launch(self.scheduler.schedule()) or self._report(*self.executor.drain()):
+            return
+        raise EngineError(f"no request can progress:\n{self.scheduler.stall_report().text()}")
 
     def run(self, on_step: Callable[[list[Delta]], object] = lambda _: None) -> None:
         """Steps until no work remains."""
         while self.busy:
             on_step(self.step())
 
-    def _carry(self, plan: Plan) -> bool:
+    def _launch(self, plan: Plan) -> bool:
         """Launches a plan; returns whether it had any work."""
         if plan.is_empty:
             self._check()
@@ -280,7 +298,7 @@ class Engine:
             if row.request_id in entered and row.start and not self.live[row.request_id].tries:
                 self.live[row.request_id].output.num_cached_tokens = row.start
 
-    def _tell(self, done: list[int], failed: list[int]) -> bool:
+    def _report(self, done: list[int], failed: list[int]) -> bool:
         """Reports copies to the scheduler; returns whether there were any."""
         if done or failed:
             self.scheduler.complete([*done, *failed], failed)
@@ -295,8 +313,12 @@ class Engine:
     # ---- results -------------------------------------------------------------------------------
 
     def _commit(self, flight: Flight) -> None:
-        """Commits the oldest step in flight and stores its tokens."""
-        self._tell(*self.executor.settle(flight.launched))
+        """Commits the oldest step in flight and stores its tokens.
+
+        The order keeps tokens of bad KV out: first copies that failed are reported, then requests whose rows
+        failed start again; then `dropped` names the samples of both, and only then is the step committed.
+        """
+        self._report(*self.executor.settle(flight.launched))
         self.steps += 1
         tokens, failed = self._result(flight)
         self._restart(flight, failed)
@@ -344,7 +366,8 @@ class Engine:
     def _restart(self, flight: Flight, failed: dict[Hashable, str]) -> None:
         """Requests that failed in a step start again with their tokens, or end with the error.
 
-        A failure in a step that was launched before the request's present life began is an old one.
+        A failure in a step that was launched before the request last started again (`since`) has been dealt
+        with.
         """
         for name, text in failed.items():
             live = self.live.get(name)

@@ -1,8 +1,8 @@
 # pyright: basic
 """Takes a request in: checks it, and submits it to the scheduler, as one request or as several.
 
-Guarantees: nothing that can be wrong with a request is found out in a step. One that is refused has left
-nothing behind, neither here nor in the scheduler.
+Guarantees: an invalid request is refused here, before any step sees it, and leaves nothing behind, neither
+here nor in the scheduler.
 """
 
 from __future__ import annotations

@@ -99,6 +99,12 @@ class Model:
     ) -> Tensor:
         """Like `logits`, in the type of the model.
 
+        Args:
+            tokens: see `logits`.
+            positions: see `logits`.
+            keep: see `logits`.
+            forward: see `logits`.
+
         Raises:
             Unsupported: the model needs something that attention over the pool lacks.
         """
@@ -200,6 +206,12 @@ def random_model(
     seed: int = 0,
 ) -> Model:
     """Builds a model of this configuration with random weights.
+
+    Args:
+        config: a configuration of transformers.
+        device: where the weights go.
+        dtype: their type, None for that of the configuration.
+        seed: seed of the weights.
 
     Raises:
         Unsupported: it needs something that attention over the pool lacks.

@@ -17,7 +17,7 @@ from lineclear.cli.exits import INCONCLUSIVE, PASSED, REFUTED, UsageError
 from lineclear.cli.output import write_json, write_text
 from lineclear.cli.settings import read_settings
 from lineclear.cli.simulate import load
-from lineclear_gpu.command import SMALL, dtype_of
+from lineclear_gpu.model_arguments import SMALL, dtype_of
 from lineclear_gpu.serving import params_of, serve, summary
 
 if TYPE_CHECKING:

@@ -73,6 +73,12 @@ def token_rows(
     """The table of each token and the number of positions it sees; 0 beyond the rows.
 
     [T, W] int32, [T] int64
+
+    Args:
+        tables: block ids of each row. [rows, W] int32
+        contexts: positions of each row, those of this step included. [rows]
+        starts: index of the first token of each row. [rows + 1]
+        tokens: T, tokens of the batch, padding included.
     """
     token = torch.arange(tokens, device=tables.device)
     row = torch.searchsorted(starts[1:].contiguous(), token, right=True)

@@ -120,7 +120,14 @@ def shown(value: object) -> str:
 
 
 def integer(name: str, value: Any, least: int, most: int | None) -> int:
-    """A whole number, of Python or of numpy, within its bounds."""
+    """A whole number, of Python or of numpy, within its bounds.
+
+    Args:
+        name: the parameter's name, for the message.
+        value: what was given.
+        least: the smallest value allowed.
+        most: the largest, None for no limit.
+    """
     try:
         found = None if isinstance(value, bool) else operator.index(value)
     except TypeError:

@@ -162,6 +162,14 @@ def parity(
     engine: Callable[[Sequence[Tokens], int], Sequence[Tokens]],
     bound: float = 0.0,
 ) -> Parity:
-    """Runs the reference and an engine, and compares them."""
+    """Runs the reference and an engine, and compares them.
+
+    Args:
+        model: the model; it computes the reference.
+        prompts: token ids of each prompt.
+        max_tokens: tokens to generate for each.
+        engine: generates from prompts so many tokens each.
+        bound: gap of the two best logits up to which a divergence is excused.
+    """
     expected = reference_tokens(model, prompts, max_tokens)
     return compare(model, prompts, expected, engine(prompts, max_tokens), bound)

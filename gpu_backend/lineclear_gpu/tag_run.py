@@ -229,10 +229,10 @@ class TagRun:
             if len(self.flights) >= self.config.depth or not self._more():
                 self._commit()
                 on_step()
-            self._tell(*self.executor.poll())
+            self._report(*self.executor.poll())
         while self.flights:
             self._commit()
-        self._tell(*self.executor.drain())
+        self._report(*self.executor.drain())
         self._look()
         if self.names is not None:
             counters = self.scheduler.counters
@@ -264,11 +264,11 @@ class TagRun:
             lives = [self.lives[name] for name, _ in names]
             self.flights.append(TaggedFlight(launched, batch, names, lives, self.launches))
         elif not self.flights:
-            self._tell(*self.executor.drain())  # nothing else is running meanwhile
+            self._report(*self.executor.drain())  # nothing else is running meanwhile
         if self.hazards is not None:
             audit(self.scheduler)
 
-    def _tell(self, done: list[int], failed: list[int]) -> None:
+    def _report(self, done: list[int], failed: list[int]) -> None:
         """Reports copies to the scheduler."""
         if not done and not failed:
             return
@@ -286,7 +286,7 @@ class TagRun:
         if not self.flights:
             return
         flight = self.flights.popleft()
-        self._tell(*self.executor.settle(flight.launched))
+        self._report(*self.executor.settle(flight.launched))
         tokens, wrong = self.executor.result(flight.launched)
         self._wrong.append((flight, wrong))
         if self.pool.device.type == "cpu" or len(self._wrong) >= 256:

@@ -35,7 +35,14 @@ GOLDEN, SPREAD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)
 
 
 def sampled_token(seed: int, life: Any, branch: Any, position: Any) -> Any:
-    """The token sampled for a sequence: a function of its arguments. Arrays or whole numbers."""
+    """The token sampled for a sequence: a function of its arguments. Arrays or whole numbers.
+
+    Args:
+        seed: seed of the run.
+        life: number of the request.
+        branch: number of the branch.
+        position: position of the token.
+    """
     mixed = np.asarray(seed * 0x9E3779B97F4A7C15 % (1 << 64), dtype=np.uint64)
     with np.errstate(over="ignore"):
         for part in (life, branch, position):

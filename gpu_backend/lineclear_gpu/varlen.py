@@ -48,7 +48,16 @@ Kernel = Callable[[Tensor, Tensor, Tensor, Packed, float, "int | None"], Tensor]
 def flash(
     query: Tensor, keys: Tensor, values: Tensor, packed: Packed, scale: float, window: int | None
 ) -> Tensor:
-    """Torch's kernel; a row's last token is aligned with the last position of its context."""
+    """Torch's kernel; a row's last token is aligned with the last position of its context.
+
+    Args:
+        query: [T, H, D]
+        keys: [N, kv_heads, D]
+        values: [N, kv_heads, D]
+        packed: where each row's tokens and positions begin.
+        scale: factor of the scores.
+        window: tokens that a position attends to, None for all.
+    """
     found = torch.ops.aten._flash_attention_forward(
         query,
         keys,

@@ -98,7 +98,14 @@ def check_scheduler() -> Check:
 
 
 def examine(make: Callable[[], SchedulerUnderTest], runs: int, seed: int, again: str) -> None:
-    """Random runs; fails with the shrunk finding, or if nothing was accepted."""
+    """Random runs; fails with the shrunk finding, or if nothing was accepted.
+
+    Args:
+        make: creates the scheduler.
+        runs: number of runs.
+        seed: seed of all runs.
+        again: the command that repeats them, without its run.
+    """
     from functools import partial
 
     from lineclear.testing import random_runs, shrink

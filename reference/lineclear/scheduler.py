@@ -155,14 +155,14 @@ class Scheduler(Readings):
         return True
 
     def abort_all(self) -> list[Hashable]:
-        """Aborts every live request; their ids."""
+        """Aborts every live request; returns their ids."""
         names = list(self.entries)
         for name in names:
             self.abort(name)
         return names
 
     def drain(self) -> int:
-        """Takes no new requests from now on; how many are still live."""
+        """Rejects new requests from now on; returns the number of live ones."""
         self.adapter.check_caller()
         self.live.draining = True
         return len(self.entries)
@@ -175,9 +175,10 @@ class Scheduler(Readings):
         progress speaks of a pause.
 
         Args:
-            mode: keep, every request stays as it is, and no step is issued; wait, those that run go on
-                to their end, and none is let in; recompute, all blocks are given up, those of steps in
-                flight as soon as these are committed, and every request waits with the tokens that it has.
+            mode: "keep" issues no step, and every request stays as it is. "wait" admits no request, and
+                those that run go on to their end. "recompute" frees the blocks of every request at once;
+                each then waits with the tokens that it has. A place that a step in flight may still touch
+                is fenced: who takes it next waits for that step.
 
         Raises:
             SchedulerError: there is no such mode, or the scheduler is paused.
@@ -203,7 +204,10 @@ class Scheduler(Readings):
     # ---- steps ---------------------------------------------------------------------------------
 
     def schedule(self) -> Plan:
-        """The next step, in flight from now on unless it only moves blocks or is empty.
+        """The next plan; its step, if it has one, is in flight from now on.
+
+        A plan whose `step` is None computes nothing and needs no commit. It may still have operations to
+        run, tables to apply and ended requests, unless `is_empty`.
 
         Raises:
             SchedulerError: `depth` steps are in flight; commit the oldest first.
@@ -212,6 +216,7 @@ class Scheduler(Readings):
         self.in_flight.check_room()
         time = None if self.clock is None else self.clock()
         ledger, live, batch = self.ledger, self.live, self.batch
+        # `retired` looks at every open operation: only while a fence may make the next step wait.
         if ledger.barrier > ledger.done and ledger.retired() > ledger.done:
             actions.retire(ledger)
         if live.paused in ("keep", "recompute"):
@@ -221,7 +226,7 @@ class Scheduler(Readings):
         batch.leave_at_their_last_token()
         if self.cache.late:
             self.cache.publish_late()
-        # A tenant's queue is asked last: to ask it begins a turn.
+        # `head` stands last: asked for the head, a queue of tenants begins the next tenant's turn.
         if batch.alone and live.waiting.head() is None:
             return self._dispatch.issue((), time)  # steady sequences only: no loop over them
         step = self._step(self.step_parts)
@@ -232,16 +237,15 @@ class Scheduler(Readings):
     def commit(
         self, plan: Plan, sampled: Sampled, stopped: Iterable[int | tuple[int, int]] = ()
     ) -> list[Finished]:
-        """What the oldest step in flight sampled; the requests that are finished by it.
+        """Commits the oldest step in flight with its sampled tokens; returns the requests that it finished.
 
         Args:
             plan: the oldest plan that has a step and was not committed. A plan without a step
                 needs no commit; one is accepted and does nothing.
-            sampled: one token for each entry of `plan.sampling`, as an array or a list of whole
-                numbers; an entry of a list may be a list of continuations instead, each a list
-                of 1 to 1 + drafts tokens. One continuation is the usual case, k of them fork
-                k - 1 branches, none prunes the branch. Or a mapping of (request id, branch) to
-                these.
+            sampled: one token for each entry of `plan.sampling`, as an array or a list: [17]. An entry
+                of a list may be a list of continuations, each a list of 1 to 1 + drafts tokens: [[[17, 4]]]
+                accepts one draft, [[[17], [18]]] forks a second branch, [[]] prunes the branch. Or a
+                mapping of (request id, branch) to such entries: {("a", 0): 17}.
             stopped: positions in `plan.sampling` that end with this token (stop token, stop
                 string); (position, k) ends only the k-th of several continuations.
 
@@ -271,12 +275,16 @@ class Scheduler(Readings):
         return self.in_flight.of(plan).dropped()
 
     def complete(self, operations: Iterable[int], failed: Iterable[int] = ()) -> list[Hashable]:
-        """Swaps that are done, by number; a failed one turns its request into a recompute.
+        """Reports swaps that are complete or have failed; a failed one turns its request into a recompute.
 
         A commit says that the forward ran, and with it every copy that it waited for: these need
         not be reported, and a later report changes nothing. A failed copy has to be reported before
         that commit: what the step sampled for the request is dropped then, and what it had
         generated before is kept. Block copies run with the forward and are done with it.
+
+        Args:
+            operations: numbers of swaps that have ended.
+            failed: numbers of those that failed; they may stand in `operations` too.
 
         Returns:
             The ids of requests whose copy failed.
@@ -293,7 +301,9 @@ class Scheduler(Readings):
     def name_blocks(
         self, request_id: Hashable, first: int, names: Iterable[int], branch: int = 0
     ) -> None:
-        """Gives names to the next full blocks of a branch: to those of its output, as they fill.
+        """Gives names to the next full blocks of a branch: of its output as they fill, or of its prompt.
+
+        A name of a block of the prompt is given to the whole request.
 
         With `prefix_caching = all` they are published once they are computed. Until then the request
         runs as if they had no names. Without prefix caching nothing is kept.

@@ -15,7 +15,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,44 @@ import z3
 
 if TYPE_CHECKING:
     from lineclear_spec.obligations import Unit
-    from lineclear_spec.prove import Result
 
-__all__ = ["answered", "text_of"]
+__all__ = ["Result", "answered", "text_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The answer to one obligation.
+
+    Attributes:
+        action: the unit: an action, a block step, a lemma, `start`, `arithmetic` ...
+        invariant: the label: a clause, a contract's part, a precondition ... (see `obligations.Goal`).
+        kind: see `obligations.Goal`; `frame` if nothing that the clause reads is written.
+        status: proved, refuted or unknown.
+        seconds: wall time, for people only.
+        rlimit: solver resources used.
+        seed: the solver's random seed.
+        solver: z3 or cvc5.
+        recalled: whether an earlier run asked it, of the same formulas.
+    """
+
+    action: str
+    invariant: str
+    kind: str
+    status: str
+    seconds: float
+    rlimit: int
+    seed: int = 0
+    solver: str = "z3"
+    recalled: bool = False
+
+    @property
+    def key(self) -> str:
+        """Name of the obligation, without the answer."""
+        return f"{self.action}/{self.kind}/{self.invariant}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
 
 
 def text_of(unit: Unit) -> str:
@@ -52,8 +87,6 @@ def answered(
         settings: the solver with its version, the seed, the budget.
         ask: asks the solver.
     """
-    from lineclear_spec.prove import Result
-
     if folder is None:
         return ask()
     key = hashlib.sha256("\n".join([*map(str, settings), text_of(unit)]).encode()).hexdigest()

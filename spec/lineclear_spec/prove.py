@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import z3
 
-from lineclear_spec.answers import answered
+from lineclear_spec.answers import Result, answered
 from lineclear_spec.obligations import Goal, Unit, build, units
 from lineclear_spec.parallel import in_parallel
 from lineclear_spec.state import numbering
@@ -38,42 +37,6 @@ __all__ = [
 
 BUDGET = 4_000_000
 BASELINE = Path(__file__).with_name("baseline.json")
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The answer to one obligation.
-
-    Attributes:
-        action: the unit: an action, a loop, `start` or `arithmetic`.
-        invariant: the clause, the contract's part or the precondition.
-        kind: see `obligations.Goal`; `frame` if nothing that the clause reads is written.
-        status: proved, refuted or unknown.
-        seconds: wall time, for people only.
-        rlimit: solver resources used.
-        seed: the solver's random seed.
-        solver: z3 or cvc5.
-        recalled: whether an earlier run asked it, of the same formulas.
-    """
-
-    action: str
-    invariant: str
-    kind: str
-    status: str
-    seconds: float
-    rlimit: int
-    seed: int = 0
-    solver: str = "z3"
-    recalled: bool = False
-
-    @property
-    def key(self) -> str:
-        """Name of the obligation, without the answer."""
-        return f"{self.action}/{self.kind}/{self.invariant}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 def solver_version() -> str:

@@ -183,3 +183,11 @@ def test_a_flip_or_a_grown_proof_is_refuted_by_the_stability_stage() -> None:
         assert found.status == "refuted"
         assert [f.code for f in found.findings] == ["LC103"]
         assert found.findings[0].file.endswith(".py")
+
+
+def test_what_the_command_repeats_so_as_not_to_import_it_is_the_same() -> None:
+    from lineclear.checks import cache, formats
+    from lineclear.cli import check
+
+    assert check.FORMATS == formats.FORMATS
+    assert check.FOLDER == cache.FOLDER

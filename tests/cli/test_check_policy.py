@@ -272,10 +272,10 @@ def test_a_policy_that_breaks_the_scheduler_is_found(
     monkeypatch.setitem(BODIES, "Urgent", body)
     from lineclear.checks.behaviours import chosen, look
     from lineclear.checks.stage import Context
-    from lineclear.cli.check import with_policy
+    from lineclear.cli.check import set_policy
 
     context = Context("fast")
-    with_policy(context, write("Urgent"), {})
+    set_policy(context, write("Urgent"), {})
     findings = [row for bounds in chosen(context) for row in look(bounds)[4]]
     assert "LC401" in {finding.code for finding in findings}
 

@@ -37,6 +37,17 @@ def test_why_an_engine_stands_still(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["why", path, "--at", "-1"]) == 2
 
 
+def test_a_log_whose_every_request_is_hopeless_is_exit_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hopeless, other = ({"e": "submit", "r": "c", "prompt": 9, "max": 1}, HANG[0])
+    one = [*[{"e": "idle"}] * 2]
+    assert main(["why", written(tmp_path / "a.jsonl", Header(4, 2), [hopeless, *one])]) == 1
+    assert "STANDSTILL" not in capsys.readouterr().out
+    both = [hopeless, other, *one]
+    assert main(["why", written(tmp_path / "b.jsonl", Header(4, 2), both)]) == 0
+
+
 def test_why_of_a_journal(journal: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["why", journal]) == 0
     text = capsys.readouterr().out

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -381,3 +382,15 @@ def test_a_prompt_that_cannot_be_served_is_refused_and_leaves_nothing(
 def test_parameters_that_cannot_be_meant_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ParamsError):
         SamplingParams(**wrong)
+
+
+def test_a_pool_of_other_sizes_is_refused_with_the_size_that_differs() -> None:
+    engine = made(num_gpu_blocks=12).engine
+    other = replace(engine.config, num_gpu_blocks=11)
+    with pytest.raises(
+        EngineError, match=r"^the pool has num_gpu_blocks 12, the settings say 11$"
+    ):
+        Engine(other, engine.runner, engine.pool, vocab_size=320)
+    drafts = replace(engine.config, num_lookahead_slots=2)
+    with pytest.raises(EngineError, match=r"^num_lookahead_slots is 2; it must be 0"):
+        Engine(drafts, engine.runner, engine.pool, vocab_size=320)

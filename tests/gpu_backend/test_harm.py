@@ -284,7 +284,7 @@ def test_a_failure_is_not_charged_to_a_later_request_of_the_same_id() -> None:
     engine = LLM(model(), seed=3, **{**BASE, "depth": 2}).engine  # a step runs when it is launched
     engine.add("a", prompts()[0], GREEDY)
     raised = failing_with(engine, "a", times=1)
-    assert engine._carry(engine.scheduler.schedule())
+    assert engine._launch(engine.scheduler.schedule())
     assert raised == [1]
     engine.abort("a")
     engine.add("a", prompts()[0], GREEDY)

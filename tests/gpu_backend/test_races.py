@@ -219,12 +219,12 @@ def test_samples_of_a_failed_copy_are_excused() -> None:
 class TakenAsGood(TagRun):
     """Reports a failed copy to the scheduler as done."""
 
-    def _tell(self, done: list[int], failed: list[int]) -> None:
+    def _report(self, done: list[int], failed: list[int]) -> None:
         for number in failed:
             life, first = self.copies.pop(number)
             if life is not None:
                 self.excused.setdefault(life, []).append((first, self.launches))
-        super()._tell(done, [])
+        super()._report(done, [])
         if failed:
             self.scheduler.complete(failed)
 

@@ -155,7 +155,9 @@ def test_tokens_are_counted_with_every_branch_until_the_request_runs() -> None:
     full = scheduler.add(request("b", prompt=1, most=1))
     assert isinstance(full, Rejected)
     assert full.code == "max_waiting_tokens"
-    assert full.reason == "max_waiting_tokens: 10 tokens are queued already, of 10"
+    assert full.reason == (
+        "max_waiting_tokens: 10 tokens are queued already, the limit is 10; retry later or raise it"
+    )
     step(scheduler)
     assert scheduler.add(request("b", prompt=8, most=1))  # "a" runs, and nothing is queued
     assert scheduler.add(request("c", prompt=1, most=1))  # 9 are
@@ -290,3 +292,22 @@ def test_a_plan_without_a_step_needs_no_commit_and_takes_no_samples() -> None:
     for wrong in ([7], nonsense):
         with pytest.raises(SampledError):
             scheduler.commit(plan, wrong)
+
+
+def test_what_is_refused_is_named_with_the_limit_and_a_remedy() -> None:
+    scheduler = make(max_waiting=1)
+    scheduler.add(request("a"))
+    full = scheduler.add(request("b"))
+    assert isinstance(full, Rejected)
+    assert full.reason == "max_waiting: 1 requests wait already; retry later or raise it"
+    with pytest.raises(
+        SchedulerError,
+        match=r"operation 9 is no swap of a plan: plans have carried the operations up to 0; report",
+    ):
+        scheduler.complete([9])
+    empty = make().schedule()
+    assert empty.step is None
+    with pytest.raises(SampledError, match="must be empty, they have 2 entries"):
+        make().commit(empty, [7], [0])
+    with pytest.raises(SampledError, match="sampled is 7; it must be a list"):
+        make().commit(empty, 7)  # type: ignore[arg-type]

@@ -28,6 +28,13 @@ if triton is not None:
         """One chunk of one row.
 
         source, target: words of all rows; pairs: source and target of each copy. [copies, 2]
+
+        Args:
+            source: words of all rows. [rows, words]
+            target: the same of the other pool. [rows, words]
+            pairs: source and target row of each copy. [copies, 2]
+            words: words of one row.
+            CHUNK: words of one program.
         """
         copy = tl.program_id(0).to(tl.int64)
         one = tl.load(pairs + 2 * copy).to(tl.int64)

@@ -40,7 +40,21 @@ if triton is not None:
         ROUNDED: tl.constexpr,
         SHIFT: tl.constexpr,
     ):
-        """One row: source at (row // INNER, row % INNER), out contiguous."""
+        """One row: source at (row // INNER, row % INNER), out contiguous.
+
+        Args:
+            source: [outer, INNER, SIZE]
+            weight: [SIZE]
+            out: [outer * INNER, SIZE], contiguous
+            eps: keeps the root from 0.
+            outer_stride: stride of `source`, in numbers.
+            inner_stride: stride of `source`, in numbers.
+            INNER: rows for each index of the outer axis.
+            SIZE: numbers of a row.
+            WIDTH: the power of two from SIZE on.
+            ROUNDED: whether the scaled row is rounded to the type of `out` before it is weighted.
+            SHIFT: whether the factor is 1 + weight.
+        """
         row = tl.program_id(0).to(tl.int64)
         at = tl.arange(0, WIDTH)
         inside = at < SIZE
@@ -57,7 +71,15 @@ if triton is not None:
 
     @triton.jit
     def gate_rows(both, out, size, KIND: tl.constexpr, CHUNK: tl.constexpr):
-        """A chunk of one row: activation(both[:size]) * both[size:]."""
+        """A chunk of one row: activation(both[:size]) * both[size:].
+
+        Args:
+            both: gate and other half of each row. [rows, 2 * size]
+            out: [rows, size]
+            size: numbers of a row of `out`.
+            KIND: a value of `GATES`.
+            CHUNK: numbers of one program.
+        """
         row = tl.program_id(0).to(tl.int64)
         at = tl.program_id(1) * CHUNK + tl.arange(0, CHUNK)
         inside = at < size
@@ -90,7 +112,22 @@ if triton is not None:
         WIDTH: tl.constexpr,
         HEADS: tl.constexpr,
     ):
-        """Some heads of one token; results are contiguous. [T, QUERIES or KEYS, 2 * HALF]"""
+        """Some heads of one token; results are contiguous. [T, QUERIES or KEYS, 2 * HALF]
+
+        Args:
+            query: [T, QUERIES, 2 * HALF]
+            key: [T, KEYS, 2 * HALF]
+            cos: [T, 2 * HALF]
+            sin: [T, 2 * HALF]
+            query_out: like `query`, contiguous
+            key_out: like `key`, contiguous
+            query_stride, query_head, key_stride, key_head, angle_stride: strides, in numbers.
+            QUERIES: query heads.
+            KEYS: KV heads.
+            HALF: half of the numbers of a head.
+            WIDTH: the power of two from HALF on.
+            HEADS: heads of one program.
+        """
         token = tl.program_id(0).to(tl.int64)
         head = tl.program_id(1) * HEADS + tl.arange(0, HEADS)
         at = tl.arange(0, WIDTH)

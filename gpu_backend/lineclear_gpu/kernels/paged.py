@@ -89,9 +89,36 @@ if triton is not None:
     ):
         """One KV head, one tile of tokens, one split of the context.
 
-        query: [T, H, HEAD]; layer: [blocks, 2, SIZE, KV_HEADS, HEAD]; tables: [rows, W];
-        contexts: [rows]; starts: [rows + 1]; out: [T, H, HEAD], contiguous;
-        parts: [rows, H, SPLITS, HEAD]; sums: [rows, H, SPLITS], base 2.
+        Args:
+            query: [T, H, HEAD]
+            layer: [blocks, 2, SIZE, KV_HEADS, HEAD]
+            tables: block ids of each row. [rows, W]
+            contexts: positions of each row. [rows]
+            starts: index of the first token of each row. [rows + 1]
+            out: the result, if there is one split. [T, H, HEAD], contiguous
+            parts: the result of each split, else. [rows, H, SPLITS, HEAD]
+            sums: the weight of each split, base 2. [rows, H, SPLITS]
+            rows: number of rows.
+            scale: factor of the scores, times log2(e) unless CAPPED.
+            cap: soft cap of the scores, if CAPPED.
+            table_stride, block_stride, kv_stride, slot_stride, head_stride, query_stride,
+                query_head_stride: strides, in numbers.
+            SHARED: query heads of one KV head.
+            KV_HEADS: KV heads.
+            HEAD: numbers of a head.
+            WIDTH: the power of two from HEAD on.
+            SIZE: tokens per block.
+            TOKENS: tokens of one tile.
+            LINES: lines of a tile, a token's query heads side by side: a power of two, at least
+                TOKENS * SHARED and 16.
+            TILE: positions that are read at once.
+            SPLITS: splits of a context.
+            LEAST: minimum positions of a split.
+            WINDOW: positions that a token sees, its own included; 0 for all.
+            CAPPED: whether there is a cap.
+            DECODE: whether rows of one token are computed, else those of several.
+            UPCAST: whether 16-bit numbers become float32 first.
+            SEARCH: steps that find the row of a tile.
         """
         head = tl.program_id(0)
         split = tl.program_id(2)
@@ -214,7 +241,18 @@ if triton is not None:
         WIDTH: tl.constexpr,
         SPLITS: tl.constexpr,
     ):
-        """One row and one head: combines the splits' results, weighted by their sums."""
+        """One row and one head: combines the splits' results, weighted by their sums.
+
+        Args:
+            parts: results of the splits. [rows, H, SPLITS, HEAD]
+            sums: their weights, base 2. [rows, H, SPLITS]
+            starts: index of the first token of each row. [rows + 1]
+            out: [T, H, HEAD], contiguous
+            HEADS: query heads.
+            HEAD: numbers of a head.
+            WIDTH: the power of two from HEAD on.
+            SPLITS: splits of a context.
+        """
         row = tl.program_id(0)
         head = tl.program_id(1)
         first = tl.load(starts + row)

@@ -40,6 +40,17 @@ if triton is not None:
 
         layer: [blocks, 2, block_size, heads * numbers]; keys, values: [tokens, heads, HEAD];
         slots: block * block_size + offset, or -1. [tokens]
+
+        Args:
+            layer: [blocks, 2, block_size, heads * numbers]
+            keys: [tokens, heads, HEAD]
+            values: [tokens, heads, HEAD]
+            slots: block * block_size + offset, or -1. [tokens]
+            block_stride, kv_stride, key_stride, key_head, value_stride, value_head: strides, in numbers.
+            size: numbers of a token's keys.
+            HEAD: numbers of a head.
+            BLOCK_SIZE: tokens per block.
+            WIDTH: the power of two from `size` on.
         """
         token = tl.program_id(0).to(tl.int64)
         slot = tl.load(slots + token).to(tl.int64)
@@ -60,7 +71,14 @@ if triton is not None:
 def store_kv_triton(
     layer: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, slots: torch.Tensor
 ) -> None:
-    """Implements `store_kv` with the kernel."""
+    """Implements `store_kv` with the kernel.
+
+    Args:
+        layer: see `store_kv`.
+        keys: see `store_kv`.
+        values: see `store_kv`.
+        slots: see `store_kv`.
+    """
     tokens = slots.shape[0]
     if not tokens:
         return
@@ -108,7 +126,14 @@ def store_kv(
 def store_every(
     layer: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, slots: torch.Tensor
 ) -> None:
-    """Like `store_kv` where no slot is -1: the host checks nothing, so the work can be recorded."""
+    """Like `store_kv` where no slot is -1: the host checks nothing, so the work can be recorded.
+
+    Args:
+        layer: see `store_kv`.
+        keys: see `store_kv`.
+        values: see `store_kv`.
+        slots: see `store_kv`.
+    """
     if layer.is_cuda and triton is not None:
         store_kv_triton(layer, keys, values, slots)
         return

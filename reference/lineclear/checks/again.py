@@ -7,63 +7,18 @@ until the error is fixed. If a move is no longer possible, the finding does not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from lineclear.checks.saved_moves import bounds_of, config_of, moves_of
+
 if TYPE_CHECKING:
-    from lineclear.config import Config
-    from lineclear.explore.bounds import SearchBounds
     from lineclear.explore.world import Trace, World
 
-__all__ = ["by_moves", "by_run", "occurs"]
+__all__ = ["occurs"]
 
 #: How often a cycle is repeated before it counts as endless.
 ROUNDS = 12
-
-
-def by_moves(
-    code: str, rule: str, bounds: SearchBounds, trace: Iterable[Any], cycle: Iterable[Any] = ()
-) -> dict[str, Any]:
-    """The input of `occurs` to repeat the moves of a search or a walk.
-
-    Args:
-        code: code of the finding.
-        rule: what the last move raises, up to its first figures; "" for a finding about a cycle.
-        bounds: the world.
-        trace: moves from the start.
-        cycle: moves that repeat forever after them.
-    """
-    return {
-        "how": "moves",
-        "code": code,
-        "rule": rule,
-        "bounds": bounds.as_dict(),
-        "trace": [list(move) for move in trace],
-        "cycle": [list(move) for move in cycle],
-    }
-
-
-def by_run(
-    how: str, code: str, rule: str, config: Config, seed: int, order: str = ""
-) -> dict[str, Any]:
-    """The input of `occurs` to repeat a random workload.
-
-    Args:
-        how: `run` (`driven.drive`) or `device` (`on_device.under_pressure`).
-        code: code of the finding.
-        rule: the broken rule; "" if the code alone counts.
-        config: settings.
-        seed: seed of the workload.
-        order: how the device orders operations that waits leave unordered; "" without a device.
-    """
-    content = {"how": how, "code": code, "rule": rule, "config": settings_of(config)}
-    return {**content, "seed": seed, "order": order}
-
-
-def settings_of(config: Config) -> dict[str, Any]:
-    """Every setting by name."""
-    return {field.name: getattr(config, field.name) for field in fields(config)}
 
 
 def occurs(saved: Mapping[str, Any]) -> str:
@@ -82,35 +37,6 @@ def occurs(saved: Mapping[str, Any]) -> str:
     if finding is None or finding.code != saved["code"] or saved["rule"] not in finding.title:
         return ""
     return finding.title
-
-
-def config_of(settings: Mapping[str, Any]) -> Config:
-    """Parses saved settings."""
-    from lineclear.config import Config
-    from lineclear.explore.bounds import UNSAID
-
-    options = settings.get("policy_options", ())
-    whole: dict[str, Any] = {**UNSAID, **settings}
-    whole["policy_options"] = tuple((str(name), value) for name, value in options)
-    return Config(**whole)
-
-
-def bounds_of(saved: Mapping[str, Any]) -> SearchBounds:
-    """Parses a saved world."""
-    from lineclear.explore.bounds import RequestShape, SearchBounds
-
-    content = dict(saved)
-    shapes = tuple(RequestShape(**shape) for shape in content.pop("shapes"))
-    return SearchBounds(config=config_of(content.pop("config")), shapes=shapes, **content)
-
-
-def moves_of(rows: Iterable[Any]) -> Trace:
-    """Parses saved moves: turns lists back into tuples."""
-    found: list[tuple[Any, ...]] = []
-    for row in rows:
-        parts: list[Any] = list(row)
-        found.append(tuple([tuple(part) if type(part) is list else part for part in parts]))
-    return tuple(found)
 
 
 def again(saved: Mapping[str, Any]) -> str:

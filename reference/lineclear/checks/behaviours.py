@@ -111,8 +111,17 @@ def finding(
     lines: tuple[str, ...],
     cycle: Sequence[Any] = (),
 ) -> Finding:
-    """A finding with its moves, and with the journal that they lead to if they can be done again."""
-    from lineclear.checks.again import by_moves
+    """A finding with its moves, and with the journal that they lead to if they can be done again.
+
+    Args:
+        code: its code.
+        what: what is broken, on one line.
+        trace: moves from the start.
+        bounds: the world.
+        lines: details, after the moves.
+        cycle: moves that repeat forever after `trace`.
+    """
+    from lineclear.checks.saved_moves import by_moves
     from lineclear.explore.report import moves_text
     from lineclear.explore.transitions import record
 

@@ -123,7 +123,14 @@ def load(stage: Stage, context: Context, name: str) -> Outcome | None:
 
 
 def save(stage: Stage, context: Context, name: str, outcome: Outcome) -> None:
-    """Saves a passed outcome under the key taken before it ran; other outcomes are not cached."""
+    """Saves a passed outcome under the key taken before it ran; other outcomes are not cached.
+
+    Args:
+        stage: the stage that ran.
+        context: its input.
+        name: `key` of both, taken before the stage ran.
+        outcome: what it found.
+    """
     if not stage.cacheable or outcome.status != "passed" or outcome.cached:
         return
     path = path_of(stage, name, context.root)

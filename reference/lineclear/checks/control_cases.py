@@ -18,7 +18,14 @@ __all__ = ["accepts", "orders", "rests_on_nothing", "written"]
 def written(
     name: str, parameters: str, body: str, others: Mapping[str, Any] = MappingProxyType({})
 ) -> Any:
-    """A function made of source text that the prover can look at, in a module with these others."""
+    """A function made of source text that the prover can look at, in a module with these others.
+
+    Args:
+        name: its name.
+        parameters: the text between its parentheses.
+        body: its statements.
+        others: what else its module has, by name.
+    """
     from lineclear_spec.source import register
 
     text = f"def {name}({parameters}):\n{textwrap.indent(body, '    ')}\n"

@@ -264,7 +264,14 @@ def names_of(limits: Limits) -> dict[str, int]:
 
 
 def from_table(limits: Limits, trace: Sequence[Any], rule: str, what: str) -> Counterexample:
-    """A trace of the unchanged table whose last state breaks a rule."""
+    """A trace of the unchanged table whose last state breaks a rule.
+
+    Args:
+        limits: constants of the ledger.
+        trace: (action, arguments) from the empty ledger on.
+        rule: the broken rule.
+        what: what is wrong, on one line.
+    """
     rows = tuple((name, tuple(arguments)) for name, arguments in trace)
     return Counterexample("table", rule, what, names_of(limits), rows)
 

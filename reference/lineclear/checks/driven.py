@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lineclear.checks.again import by_run
 from lineclear.checks.counterexample import from_scheduler
 from lineclear.checks.on_device import on_device
+from lineclear.checks.saved_moves import by_run
 from lineclear.checks.stage import Context, Finding, Outcome, ReportCase
 from lineclear.checks.walks import code_of, walks
 
@@ -146,7 +146,18 @@ def found(
     rule: str,
     more: tuple[str, ...] = (),
 ) -> Finding:
-    """A finding with its trace: the arrivals, and the last actions of the journal."""
+    """A finding with its trace: the arrivals, and the last actions of the journal.
+
+    Args:
+        code: its code.
+        title: what is broken.
+        where: name of the run.
+        simulation: the run.
+        journal: its journal so far.
+        seed: seed of its workload.
+        rule: the broken rule, "" if the code alone counts.
+        more: lines after the trace.
+    """
     lines = journal.getvalue().splitlines()
     moves = [
         f"submit {a.request_id}: prompt {a.prompt_tokens}, output {a.output_tokens}, at "

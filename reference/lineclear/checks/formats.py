@@ -32,7 +32,14 @@ def verdict(code: int) -> str:
 
 
 def text(outcomes: Sequence[Outcome], mode: str, code: int, saved: dict[int, str]) -> str:
-    """The one-screen summary; `saved` maps a finding's identity to its file."""
+    """The one-screen summary; `saved` maps a finding's identity to its file.
+
+    Args:
+        outcomes: one for each stage.
+        mode: fast, default or deep.
+        code: the exit code.
+        saved: file of each counterexample, by the identity of its finding.
+    """
     width = max((len(o.name) for o in outcomes), default=0)
     lines = [f"lineclear check     {mode} run, {len(outcomes)} stages", ""]
     for o in outcomes:
@@ -158,7 +165,14 @@ def cell(value: str) -> str:
 
 
 def markdown(outcomes: Sequence[Outcome], mode: str, code: int, command: str = "check") -> str:
-    """The summary as a table, for a step summary."""
+    """The summary as a table, for a step summary.
+
+    Args:
+        outcomes: one for each stage.
+        mode: fast, default or deep.
+        code: the exit code.
+        command: for the heading.
+    """
     lines = [
         f"### lineclear {command}: {verdict(code)} ({mode} run)",
         "",

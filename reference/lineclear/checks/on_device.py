@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lineclear.checks.again import by_run
 from lineclear.checks.counterexample import from_scheduler
+from lineclear.checks.saved_moves import by_run
 from lineclear.checks.stage import Finding
 from lineclear.checks.walks import code_of_error
 
@@ -60,7 +60,14 @@ def on_device(name: str, config: Config, seed: int) -> tuple[Finding | None, int
 def under_pressure(
     where: str, config: Config, order: str, seed: int
 ) -> tuple[Finding | None, int]:
-    """One run; what it finds, and its steps."""
+    """Makes one run; returns its finding, if any, and its number of steps.
+
+    Args:
+        where: name of the run.
+        config: settings.
+        order: a key of `testing.orders.ORDERS`.
+        seed: seed of the requests and of the order.
+    """
     from lineclear.monitor.liveness import Stalled
     from lineclear.oracle import Oracle
     from lineclear.scheduler import Scheduler

@@ -49,7 +49,14 @@ def place_of_policy(policy: object) -> tuple[str, int]:
 
 
 def asked(policy: Any, method: str, understand: Any, *arguments: Any) -> tuple[Any, str]:
-    """A plain answer, or what is wrong with it."""
+    """A plain answer, or what is wrong with it.
+
+    Args:
+        policy: the policy.
+        method: its method.
+        understand: turns the answer into plain values, or raises; called with the method's name and the answer.
+        arguments: arguments of the method.
+    """
     try:
         return understand(method, getattr(policy, method)(*arguments)), ""
     except Exception as error:

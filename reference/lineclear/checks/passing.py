@@ -196,7 +196,17 @@ def found(
     allowed: bool,
     period: int | None,
 ) -> Finding:
-    """Repeats the contest and writes down its beginning."""
+    """Repeats the contest and writes down its beginning.
+
+    Args:
+        context: says which policy.
+        config: settings of the contest.
+        name: name of the contest.
+        kinds: the request that waits, and those that come.
+        lost: steps in which the first computes nothing, and later arrivals that ended meanwhile.
+        allowed: whether the policy declares starvation.
+        period: steps after which the plans repeat, None if they do not soon.
+    """
     policy = made(context)
     file = io.StringIO()
     contest = Contest(config, *kinds, file)

@@ -134,11 +134,14 @@ def seed_of(bounds: SearchBounds) -> int:
 def walks(
     context: Context, configs: Sequence[Config]
 ) -> tuple[list[Finding], list[ReportCase], Counter[str]]:
-    """Encounters and walks of this mode, until two have failed; their cases, and what was judged.
+    """Runs the encounters and walks of this mode until two have failed.
 
     Args:
         context: its mode says how many.
         configs: a user's own configurations, to be walked instead; none for the project's worlds.
+
+    Returns:
+        The findings, one case for each run, and the number of steps that the oracle judged or did not.
     """
     from lineclear_spec.parallel import in_parallel
 

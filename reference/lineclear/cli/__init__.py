@@ -46,6 +46,7 @@ exit codes:
   1  a check failed, a replay differs, or a generated file is stale
   2  invalid usage, or a missing input file or extra
   3  inconclusive: a solver gave no answer, or a bound was reached first
+  130 and 141  interrupted; the reader of the output has gone
 
 examples:
   lineclear check                          what CI runs: one screen
@@ -95,13 +96,13 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def complain(line: str) -> int:
-    """Prints on one line why the command failed."""
+    """Prints on one line why the command failed; returns the exit code for that."""
     sys.stderr.write(one_line(line))
     return USAGE
 
 
 def backend(arguments: argparse.Namespace) -> AbstractContextManager[None]:
-    """Where the command distributes its work."""
+    """A context in which the command's work goes to the backend that was chosen."""
     name: str = getattr(arguments, "backend", "processes")
     if name == "processes":
         return nullcontext()

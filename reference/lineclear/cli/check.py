@@ -1,7 +1,8 @@
 """`lineclear check`: every check for continuous integration, with a one-screen summary.
 
-Guarantees: exit code 0 only if every stage of the mode ran and passed; a failed stage takes
-precedence over an inconclusive one.
+Guarantees: exit code 0 only if at least one stage passed and none failed or remained unknown; a failed
+stage takes precedence over an inconclusive one. A skipped stage decides nothing: the summary lists what it
+would have checked.
 """
 
 from __future__ import annotations
@@ -55,8 +56,9 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "check",
         help="what CI runs: prove everything, search, refute every mutant; one screen",
-        description="Prove every obligation with two solvers, visit every state of small worlds, "
-        "refute every mutant, run the scheduler under memory pressure, and list what was not run.",
+        description="Prove every obligation with two solvers, search small worlds, exhaustively "
+        "where the bounds allow, refute every mutant, run the scheduler under memory pressure, and "
+        "list what was not run.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -96,11 +98,11 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear.checks.registry import POLICY_STAGES, STAGES
 
     need_targets(arguments)
-    context = made(arguments)
+    context = make_context(arguments)
     stages = chosen(POLICY_STAGES if context.policy else STAGES, arguments.stage)
     outcomes = run_stages(stages, context, cached=not arguments.no_cache)
     code = code_of(outcomes)
-    files = kept(outcomes, Path(arguments.save or FOLDER))
+    files = save_counterexamples(outcomes, Path(arguments.save or FOLDER))
     if arguments.junit is not None:
         replace(Path(arguments.junit), formats.junit(outcomes))
     form: str = arguments.format
@@ -133,7 +135,11 @@ def need_targets(arguments: argparse.Namespace) -> None:
 
 
 def chosen(stages: Sequence[Stage], names: Sequence[str]) -> list[Stage]:
-    """The requested stages; raises for an unknown one."""
+    """The requested stages, in their own order.
+
+    Raises:
+        UsageError: there is no stage of a name.
+    """
     known = {stage.name: stage for stage in stages}
     for name in names:
         if name not in known:
@@ -141,8 +147,12 @@ def chosen(stages: Sequence[Stage], names: Sequence[str]) -> list[Stage]:
     return [stage for stage in stages if not names or stage.name in names]
 
 
-def made(arguments: argparse.Namespace) -> Context:
-    """The context, with the user's configuration."""
+def make_context(arguments: argparse.Namespace) -> Context:
+    """The input of the stages, with the user's configuration or policy.
+
+    Raises:
+        UsageError: the configuration or the policy is invalid.
+    """
     from lineclear.checks.stage import Context
 
     mode = "fast" if arguments.fast else "deep" if arguments.deep else "default"
@@ -158,7 +168,7 @@ def made(arguments: argparse.Namespace) -> Context:
             raise UsageError(f"LC801 {arguments.config}: {error}") from error
         context.config_text = repr(sorted(settings.items()))
     if arguments.policy is not None:
-        with_policy(context, arguments.policy, dict(arguments.policy_options or ()))
+        set_policy(context, arguments.policy, dict(arguments.policy_options or ()))
     elif arguments.policy_options is not None:
         raise UsageError("--policy-options needs --policy")
     elif context.config is not None:
@@ -166,15 +176,19 @@ def made(arguments: argparse.Namespace) -> Context:
     return context
 
 
-def with_policy(context: Context, policy: str, options: dict[str, Any]) -> None:
-    """The context for checking one policy; raises if the policy cannot be created."""
-    from dataclasses import replace
+def set_policy(context: Context, policy: str, options: dict[str, Any]) -> None:
+    """Sets the context to check one policy.
+
+    Raises:
+        UsageError: the policy cannot be created.
+    """
+    import dataclasses
 
     from lineclear.checks import cache
     from lineclear.config import Config, ConfigError
 
     try:
-        context.config = replace(
+        context.config = dataclasses.replace(
             context.config or Config(),
             scheduling_policy=policy,
             policy_options=tuple(sorted(options.items())),
@@ -214,7 +228,7 @@ def run_stages(stages: Sequence[Stage], context: Context, *, cached: bool = True
 
 
 def code_of(outcomes: Sequence[Outcome]) -> int:
-    """The exit code: a stage that did not run is never 0."""
+    """The exit code: never 0 if no stage passed; skipped ones decide nothing."""
     statuses = [o.status for o in outcomes]
     if "refuted" in statuses:
         return REFUTED
@@ -223,8 +237,11 @@ def code_of(outcomes: Sequence[Outcome]) -> int:
     return PASSED
 
 
-def kept(outcomes: Sequence[Outcome], folder: Path) -> dict[int, str]:
-    """Saves each counterexample; maps a finding's identity to its file."""
+def save_counterexamples(outcomes: Sequence[Outcome], folder: Path) -> dict[int, str]:
+    """Saves each counterexample; returns the files by the identity of their findings.
+
+    A folder that cannot be written is reported on standard error, and the rest is left out.
+    """
     from lineclear.checks.stage import Finding
 
     findings: list[Finding] = [

@@ -21,8 +21,8 @@ from lineclear.cli.simulate import (
     EMBEDDED_POOL,
     add_workload,
     check_every,
+    check_prefix_ids,
     load,
-    named_by,
     step_time,
 )
 from lineclear.cli.summary import prefix_line
@@ -135,7 +135,7 @@ def run(arguments: argparse.Namespace) -> int:
         import_from_here()
     config = read_settings(arguments, EMBEDDED_POOL if arguments.workload is None else {})
     workload = load(arguments)
-    named_by(workload, config)
+    check_prefix_ids(workload, config)
     draw: Callable[[list[PolicyRow], str, str], list[str]] | None = None
     if arguments.plot is not None:  # report a missing extra before the runs, not after
         draw = import_module("lineclear.report.plots").draw

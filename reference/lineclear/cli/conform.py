@@ -170,7 +170,14 @@ def code_of(result: Conformance, table: list[str], *, strict: bool) -> int:
 def report(
     arguments: argparse.Namespace, result: Conformance, table: list[str], code: int
 ) -> None:
-    """Writes the result in the requested format."""
+    """Writes the result in the requested format.
+
+    Args:
+        arguments: of the command.
+        result: what the rules say.
+        table: what the proved table says, line by line.
+        code: the exit code.
+    """
     from lineclear.conform.result import lines
 
     form, level = arguments.format, arguments.level

@@ -188,7 +188,14 @@ def again_counterexample(saved: Counterexample, arguments: argparse.Namespace) -
 
 def again_moves(saved: Counterexample, form: str, stop: int | None, target: Path | None) -> int:
     """Replays the journal of a scheduler's counterexample through the table, checking every
-    invariant, and repeats the environment's moves on the current scheduler."""
+    invariant, and repeats the environment's moves on the current scheduler.
+
+    Args:
+        saved: the counterexample.
+        form: text or json.
+        stop: number of the last action to replay, None for all.
+        target: file for the journal, None for none.
+    """
     from lineclear.checks.again import occurs
     from lineclear.journal.file import JournalError, replay
     from lineclear.monitor.audit import InvariantViolation, audit_ledger

@@ -165,7 +165,7 @@ def run(arguments: argparse.Namespace) -> int:
     model = step_time(arguments.step_time)
     workload = load(arguments)
     holding = holding_of(config, workload) if arguments.guarantees else None
-    named_by(workload, config)
+    check_prefix_ids(workload, config)
     journal_file = nullcontext() if arguments.journal is None else writing(arguments.journal)
     with journal_file as journal:
         simulation = Simulation(
@@ -187,13 +187,13 @@ def run(arguments: argparse.Namespace) -> int:
             content["theorems"] = [row.json() for row in held]
         write_json(content)
     else:
-        write_text("\n".join([summary(result, progress=not held), *guaranteed(held)]))
+        write_text("\n".join([summary(result, progress=not held), *bound_lines(held)]))
     if result.violations or broken_bounds(held):
         return REFUTED
     return INCONCLUSIVE if result.stalled else PASSED
 
 
-def named_by(workload: Workload, config: Config) -> None:
+def check_prefix_ids(workload: Workload, config: Config) -> None:
     """Checks that the workload's prefix ids can name blocks, if they are to.
 
     Raises:
@@ -210,7 +210,7 @@ def named_by(workload: Workload, config: Config) -> None:
 
 
 def holding_of(config: Config, workload: Workload) -> Holding:
-    """Compares the run with the policy's theorems."""
+    """The listener that compares a run with the bounds of its policy's theorems."""
     from lineclear.theorems.bound_checks import Holding
 
     return Holding(config, workload)
@@ -223,8 +223,8 @@ def lost_theorems(config: Config, workload: Workload) -> dict[str, str]:
     return {row.theorem: row.why for row in guarantees(config, workload) if row.lost}
 
 
-def guaranteed(held: list[BoundCheck]) -> list[str]:
-    """Prints the status of the theorems and the observed maxima, if requested."""
+def bound_lines(held: list[BoundCheck]) -> list[str]:
+    """Lines for the theorems and the observed maxima; none if they were not asked for."""
     from lineclear.theorems.bound_checks import broken_bounds, lines
 
     if not held:
@@ -315,8 +315,8 @@ def explain_step_time() -> str:
     from lineclear.simulation.steptime import StepTime
 
     numbers = [f"  {field.name}={field.default:g}" for field in fields(StepTime)]
-    whole = (
+    models = (
         "Complete models: constant=SECONDS, linear=BASE,PER_TOKEN, and fit=FILE, a CSV of measured steps "
         "with a column\nseconds and those of tokens, sequences, context, pairs that were measured."
     )
-    return "\n".join([cleandoc(StepTime.__doc__ or ""), "", "Defaults:", *numbers, "", whole])
+    return "\n".join([cleandoc(StepTime.__doc__ or ""), "", "Defaults:", *numbers, "", models])

@@ -159,7 +159,15 @@ def figures(campaign: Campaign) -> str:
 def report(
     campaign: Campaign, arguments: argparse.Namespace, code: int, again: str, commit: str
 ) -> None:
-    """Writes the result in the requested format."""
+    """Writes the result in the requested format.
+
+    Args:
+        campaign: the searches and their finding.
+        arguments: of the command.
+        code: the exit code.
+        again: the command that repeats the finding.
+        commit: commit of the scheduler's sources, "" if unknown.
+    """
     if arguments.format == "json":
         write_json(as_dict(campaign, code, again, commit))
     elif arguments.format in ("junit", "github"):
@@ -175,7 +183,15 @@ def report(
 def lines(
     campaign: Campaign, arguments: argparse.Namespace, code: int, again: str, commit: str
 ) -> list[str]:
-    """The result as text."""
+    """The result as text.
+
+    Args:
+        campaign: the searches and their finding.
+        arguments: of the command.
+        code: the exit code.
+        again: the command that repeats the finding.
+        commit: commit of the scheduler's sources, "" if unknown.
+    """
     text = [f"{campaign.target}: {figures(campaign)}"]
     failure = campaign.failure
     if failure is None:
@@ -233,7 +249,14 @@ def failure_fields(failure: Failure, actions: Sequence[Action]) -> dict[str, Any
 
 
 def as_dict(campaign: Campaign, code: int, again: str, commit: str) -> dict[str, Any]:
-    """The result, as JSON data."""
+    """The result, as JSON data.
+
+    Args:
+        campaign: the searches and their finding.
+        code: the exit code.
+        again: the command that repeats the finding.
+        commit: commit of the scheduler's sources, "" if unknown.
+    """
     from lineclear import __version__
 
     tally, seen, shrunk = campaign.tally, campaign.exhausted, campaign.shrunk

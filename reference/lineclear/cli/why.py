@@ -1,7 +1,8 @@
 """`lineclear why`: which guard blocks each request of an engine, and what would lift it.
 
-Guarantees: exit code 1 if no request can progress, or if the log breaks a rule first, which is
-printed; 0 otherwise. It reads logs of any engine and journals of lineclear.
+Guarantees: exit code 1 if nothing is scheduled any more (a standstill), if waiting can help no live
+request, or if the log breaks a rule first, which is printed; 0 otherwise. It reads logs of any engine
+and journals of lineclear.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ For each live request: the first guard that is false, with its numbers; the smal
 would make it true; and whether waiting can. Waiting cannot help if the guard is false even if every
 other request ended now.
 
-exit codes: 0 progress is possible, 1 no request can progress or the log breaks a rule, 2 a line is
-malformed
+exit codes: 0 progress is possible, 1 nothing is scheduled any more, or waiting can help no live
+request, or the log breaks a rule, 2 a line is malformed
 
 examples:
   lineclear why run.jsonl                     at the end of the log
@@ -67,7 +68,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def report(path: Path, arguments: argparse.Namespace) -> int:
-    """Reads the log and reports why its requests do not progress."""
+    """Reads the log and reports why its requests do not progress.
+
+    Raises:
+        UsageError: it is a log of KV events, `--at` is past its end, or a line is malformed.
+    """
     from lineclear.cli.conform import STDIN
     from lineclear.conform.events import EventError
     from lineclear.conform.observe import Observed
@@ -102,4 +107,4 @@ def report(path: Path, arguments: argparse.Namespace) -> int:
     else:
         text = [line for violation in found for line in [*describe(violation, source.line), ""]]
         write_text("\n".join([*text, f"{name}, after event {number}", *lines(answer)]))
-    return REFUTED if found or answer.standstill else PASSED
+    return REFUTED if found or answer.blocked else PASSED

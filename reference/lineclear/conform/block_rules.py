@@ -6,18 +6,16 @@ Guarantees: each function checks an event and applies it only if no rule is brok
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lineclear.conform.events import EventError
+from lineclear.conform.rule_context import RuleContext
 from lineclear.conform.state import DEFAULT, HOLE, LoggedPool, LoggedSequence, LoggedTable
-
-if TYPE_CHECKING:
-    from lineclear.conform.checker import Checker
 
 __all__ = ["HANDLERS", "holders", "pool_of"]
 
 
-def pool_of(check: Checker, name: str) -> LoggedPool:
+def pool_of(check: RuleContext, name: str) -> LoggedPool:
     """The pool with this name.
 
     Raises:
@@ -32,8 +30,15 @@ def pool_of(check: Checker, name: str) -> LoggedPool:
     return pool
 
 
-def exists(check: Checker, clause: str, pool: LoggedPool, block: int) -> bool:
-    """Whether the block is in the pool; reports a violation if not."""
+def exists(check: RuleContext, clause: str, pool: LoggedPool, block: int) -> bool:
+    """Whether the block is in the pool; reports a violation if not.
+
+    Args:
+        check: the checker that runs the rules.
+        clause: the clause that it breaks otherwise.
+        pool: the pool.
+        block: a block id.
+    """
     if pool.first <= block < pool.last:
         return True
     check.broken(
@@ -56,7 +61,7 @@ def named(requests: tuple[Any, ...]) -> str:
     return " and ".join(repr(r) for r in requests)
 
 
-def sequence_of(check: Checker, event: dict[str, Any], verb: str) -> LoggedSequence | None:
+def sequence_of(check: RuleContext, event: dict[str, Any], verb: str) -> LoggedSequence | None:
     """The live sequence that the event names; reports a violation if it is not live."""
     state, r, s = check.state, event["r"], event.get("s", 0)
     sequence = state.sequence(r, s)
@@ -72,7 +77,7 @@ def sequence_of(check: Checker, event: dict[str, Any], verb: str) -> LoggedSeque
     return sequence
 
 
-def table_of(check: Checker, sequence: LoggedSequence, event: dict[str, Any]) -> LoggedTable:
+def table_of(check: RuleContext, sequence: LoggedSequence, event: dict[str, Any]) -> LoggedTable:
     """The table that the event names.
 
     Raises:
@@ -88,8 +93,15 @@ def table_of(check: Checker, sequence: LoggedSequence, event: dict[str, Any]) ->
     return check.state.table(sequence, pool.name, group)
 
 
-def vacant(check: Checker, table: LoggedTable, at: int, event: dict[str, Any]) -> None:
-    """Checks that blocks put in at an entry replace no other block."""
+def vacant(check: RuleContext, table: LoggedTable, at: int, event: dict[str, Any]) -> None:
+    """Checks that blocks put in at an entry replace no other block.
+
+    Args:
+        check: the checker that runs the rules.
+        table: the table that gets blocks.
+        at: entry of the first of them.
+        event: the event, with `r` and `blocks`.
+    """
     here = table.blocks[at : at + len(event["blocks"])]
     if any(block != HOLE for block in here):
         r = event["r"]
@@ -101,7 +113,7 @@ def vacant(check: Checker, table: LoggedTable, at: int, event: dict[str, Any]) -
         )
 
 
-def alloc(check: Checker, event: dict[str, Any]) -> None:
+def alloc(check: RuleContext, event: dict[str, Any]) -> None:
     """Blocks are allocated to a table."""
     sequence = sequence_of(check, event, "is given blocks")
     if sequence is None:
@@ -170,8 +182,15 @@ def alloc(check: Checker, event: dict[str, Any]) -> None:
         state.name(table, block, None if at is None else at + index)
 
 
-def pinned(check: Checker, pool: LoggedPool, block: int, r: Any) -> None:
-    """Reports a violation if a copy that is not complete uses the block."""
+def pinned(check: RuleContext, pool: LoggedPool, block: int, r: Any) -> None:
+    """Reports a violation if a copy that is not complete uses the block.
+
+    Args:
+        check: the checker that runs the rules.
+        pool: the pool.
+        block: a block id in it.
+        r: the request that the block is allocated to.
+    """
     for copying in check.state.copies.values():
         if (pool, block) in copying.src or (pool, block) in copying.dst:
             check.broken(
@@ -184,7 +203,7 @@ def pinned(check: Checker, pool: LoggedPool, block: int, r: Any) -> None:
             )
 
 
-def hit(check: Checker, event: dict[str, Any]) -> None:
+def hit(check: RuleContext, event: dict[str, Any]) -> None:
     """Blocks with content are appended to a table."""
     sequence = sequence_of(check, event, "hits blocks")
     if sequence is None:
@@ -249,7 +268,7 @@ def hit(check: Checker, event: dict[str, Any]) -> None:
         state.name(table, block, None if at is None else at + index)
 
 
-def free(check: Checker, event: dict[str, Any]) -> None:
+def free(check: RuleContext, event: dict[str, Any]) -> None:
     """Removes entries from a table."""
     state, r, s = check.state, event["r"], event.get("s", 0)
     live = state.live.get(r) or state.leaving.get(r)

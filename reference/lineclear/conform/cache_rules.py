@@ -6,19 +6,17 @@ Guarantees: each function checks an event and applies it only if no rule is brok
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lineclear.conform.block_rules import exists, holders, named, pool_of
+from lineclear.conform.rule_context import RuleContext
 from lineclear.conform.schema import free_lists
 from lineclear.conform.state import DEFAULT
-
-if TYPE_CHECKING:
-    from lineclear.conform.checker import Checker
 
 __all__ = ["HANDLERS", "conserve"]
 
 
-def store(check: Checker, event: dict[str, Any]) -> None:
+def store(check: RuleContext, event: dict[str, Any]) -> None:
     """Blocks are published."""
     pool = pool_of(check, event.get("pool", DEFAULT))
     keys: list[Any] = event.get("keys") or [None] * len(event["blocks"])
@@ -63,7 +61,7 @@ def store(check: Checker, event: dict[str, Any]) -> None:
         pool.published[block] = key
 
 
-def evict(check: Checker, event: dict[str, Any]) -> None:
+def evict(check: RuleContext, event: dict[str, Any]) -> None:
     """Removes blocks from the cache."""
     pool = pool_of(check, event.get("pool", DEFAULT))
     keys: list[Any] = event.get("keys") or [None] * len(event["blocks"])
@@ -97,7 +95,7 @@ def evict(check: Checker, event: dict[str, Any]) -> None:
         pool.promised.pop(block, None)
 
 
-def conserve(check: Checker, event: dict[str, Any]) -> None:
+def conserve(check: RuleContext, event: dict[str, Any]) -> None:
     """Compares the engine's free lists with the blocks that are neither named nor published."""
     if "free" not in event:
         return

@@ -13,72 +13,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from lineclear.conform import block_rules, cache_rules, copy_rules, life_rules, step_rules
 from lineclear.conform.events import EventError, RequestId
 from lineclear.conform.header import Header
-from lineclear.conform.rules import CLAUSES, RULES, Rule, RuleCoverage, off, standings
+from lineclear.conform.rule_context import Violation
+from lineclear.conform.rules import CLAUSES, RuleCoverage, off, standings
 from lineclear.conform.schema import check_event
 from lineclear.conform.state import LogState
 
 __all__ = ["Checker", "Violation"]
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """One broken rule.
-
-    Attributes:
-        rule: name of the rule.
-        clause: the clause of the rule.
-        message: what is wrong, with its values.
-        number: number of the event; the first after the header is 1.
-        event: the event.
-        requests: requests involved.
-        blocks: blocks involved, as (pool, block id).
-        values: the values that the rule compares.
-    """
-
-    rule: str
-    clause: str
-    message: str
-    number: int
-    event: dict[str, Any]
-    requests: tuple[RequestId, ...] = ()
-    blocks: tuple[tuple[str, int], ...] = ()
-    values: dict[str, Any] = field(default_factory=dict[str, Any])
-
-    @property
-    def code(self) -> str:
-        """The finding code of its rule."""
-        return self.about.code
-
-    @property
-    def about(self) -> Rule:
-        """The rule."""
-        return RULES[self.rule]
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """What a reduced log must break as well: rule, clause and kind of event."""
-        return self.rule, self.clause, self.event["e"]
-
-    def json(self) -> dict[str, Any]:
-        """JSON form."""
-        return {
-            "rule": self.rule,
-            "clause": self.clause,
-            "code": self.code,
-            "sentence": self.about.sentence,
-            "message": self.message,
-            "event_number": self.number,
-            "event": self.event,
-            "requests": list(self.requests),
-            "blocks": [list(block) for block in self.blocks],
-            "values": self.values,
-        }
 
 
 #: The function that checks and applies an event, by kind.
@@ -104,6 +49,7 @@ class Checker:
         number: number of events so far.
         counts: number of events so far, by kind.
         found: violations of the last event.
+        omitted: kinds of events that the log leaves out.
         allowed: calls without a kept token before the bound is recomputed.
         queue: waiting requests in the order that the header states, as a heap.
     """
@@ -168,11 +114,7 @@ class Checker:
         blocks: tuple[tuple[str, int], ...] = (),
         **values: Any,
     ) -> bool:
-        """Reports a violation of a clause, `rule.clause`, unless the log lacks what it needs.
-
-        Returns:
-            Whether it counts.
-        """
+        """See `RuleContext.broken`."""
         if clause not in self.on:
             return False
         rule, _, part = clause.partition(".")

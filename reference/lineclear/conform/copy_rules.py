@@ -6,18 +6,16 @@ Guarantees: each function checks an event and applies it only if no rule is brok
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lineclear.conform.block_rules import exists, holders, pool_of
+from lineclear.conform.rule_context import RuleContext
 from lineclear.conform.state import DEFAULT, Copying, LoggedPool
-
-if TYPE_CHECKING:
-    from lineclear.conform.checker import Checker
 
 __all__ = ["HANDLERS", "steps_wait"]
 
 
-def copy(check: Checker, event: dict[str, Any]) -> None:
+def copy(check: RuleContext, event: dict[str, Any]) -> None:
     """A copy of blocks is issued."""
     state, op = check.state, event["op"]
     after, after_step = set(event.get("after", ())), event.get("after_step", 0)
@@ -87,9 +85,18 @@ def writing(pool: LoggedPool, block: int) -> int:
 
 
 def overlaps(
-    check: Checker, op: int, pool: LoggedPool, block: int, busy: int, after_step: int
+    check: RuleContext, op: int, pool: LoggedPool, block: int, busy: int, after_step: int
 ) -> None:
-    """Reports a violation if an unsettled step uses the block and the copy does not wait for it."""
+    """Reports a violation if an unsettled step uses the block and the copy does not wait for it.
+
+    Args:
+        check: the checker that runs the rules.
+        op: number of the copy.
+        pool: the pool.
+        block: a block id in it.
+        busy: the last step that uses the block, 0 for none.
+        after_step: the step that the copy waits for, 0 for none.
+    """
     if pool.name == DEFAULT and busy > check.state.settled and after_step < busy:
         check.broken(
             "ordered.copy",
@@ -102,7 +109,7 @@ def overlaps(
         )
 
 
-def steps_wait(check: Checker, event: dict[str, Any]) -> None:
+def steps_wait(check: RuleContext, event: dict[str, Any]) -> None:
     """A step that touches an end of an open copy waits for it."""
     n, after = event["n"], set(event.get("after", ()))
     for copying in check.state.copies.values():
@@ -129,7 +136,7 @@ def steps_wait(check: Checker, event: dict[str, Any]) -> None:
                     )
 
 
-def done(check: Checker, event: dict[str, Any]) -> None:
+def done(check: RuleContext, event: dict[str, Any]) -> None:
     """A copy is done."""
     state, op = check.state, event["op"]
     copying = state.copies.get(op)

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lineclear.conform.cache_rules import conserve
+from lineclear.conform.rule_context import RuleContext
 from lineclear.conform.state import DEFAULT, PREEMPTED, RUNNING, SWAPPED, WAITING, LoggedRequest
-
-if TYPE_CHECKING:
-    from lineclear.conform.checker import Checker
 
 __all__ = ["HANDLERS"]
 
 
-def submit(check: Checker, event: dict[str, Any]) -> None:
+def submit(check: RuleContext, event: dict[str, Any]) -> None:
     """A request enters the waiting queue."""
     state, r = check.state, event["r"]
     if r in state.live:
@@ -33,20 +31,20 @@ def submit(check: Checker, event: dict[str, Any]) -> None:
         wait(check, state.submit(event))
 
 
-def wait(check: Checker, live: LoggedRequest) -> None:
+def wait(check: RuleContext, live: LoggedRequest) -> None:
     """Puts the request into the waiting queue."""
     if check.header.order is not None:
         heapq.heappush(check.queue, (live.place, live.arrival, live))
 
 
-def reject(check: Checker, event: dict[str, Any]) -> None:
+def reject(check: RuleContext, event: dict[str, Any]) -> None:
     """A request is rejected."""
     r = event["r"]
     if r in check.state.live:
         check.broken("once.again", f"{r!r} is rejected, but a request with this id is live", (r,))
 
 
-def lives(check: Checker, event: dict[str, Any]) -> LoggedRequest | None:
+def lives(check: RuleContext, event: dict[str, Any]) -> LoggedRequest | None:
     """The request if it is live; else reports a violation."""
     r, kind = event["r"], event["e"]
     live = check.state.live.get(r)
@@ -55,7 +53,7 @@ def lives(check: Checker, event: dict[str, Any]) -> LoggedRequest | None:
     return live
 
 
-def end(check: Checker, event: dict[str, Any]) -> None:
+def end(check: RuleContext, event: dict[str, Any]) -> None:
     """A request ends."""
     live = lives(check, event)
     if live is None:
@@ -75,7 +73,7 @@ def end(check: Checker, event: dict[str, Any]) -> None:
     check.state.dry = check.state.idle = 0
 
 
-def fork(check: Checker, event: dict[str, Any]) -> None:
+def fork(check: RuleContext, event: dict[str, Any]) -> None:
     """A sequence starts with the table of another."""
     live = lives(check, event)
     if live is None:
@@ -110,7 +108,7 @@ def fork(check: Checker, event: dict[str, Any]) -> None:
     parent.safe_to = 0
 
 
-def prune(check: Checker, event: dict[str, Any]) -> None:
+def prune(check: RuleContext, event: dict[str, Any]) -> None:
     """A sequence of several ends."""
     live = lives(check, event)
     if live is None:
@@ -136,7 +134,7 @@ def prune(check: Checker, event: dict[str, Any]) -> None:
         check.state.close(live, event["s"])
 
 
-def preempt(check: Checker, event: dict[str, Any]) -> None:
+def preempt(check: RuleContext, event: dict[str, Any]) -> None:
     """A running request stops running."""
     live = lives(check, event)
     if live is None:
@@ -163,7 +161,7 @@ def preempt(check: Checker, event: dict[str, Any]) -> None:
         wait(check, live)
 
 
-def resume(check: Checker, event: dict[str, Any]) -> None:
+def resume(check: RuleContext, event: dict[str, Any]) -> None:
     """A preempted request runs again."""
     live = lives(check, event)
     if live is None:
@@ -179,7 +177,7 @@ def resume(check: Checker, event: dict[str, Any]) -> None:
         live.phase = RUNNING
 
 
-def check_event(check: Checker, event: dict[str, Any]) -> None:
+def check_event(check: RuleContext, event: dict[str, Any]) -> None:
     """Checks the engine's own queues and free lists."""
     conserve(check, event)
     live = check.state.live

@@ -11,8 +11,9 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Any
 
-from lineclear.conform.checker import Checker, Violation
+from lineclear.conform.checker import Checker
 from lineclear.conform.events import RequestId
+from lineclear.conform.rule_context import Violation
 from lineclear.conform.schema import free_lists
 from lineclear.conform.state import DEFAULT
 
@@ -54,7 +55,14 @@ def filtered(
     requests: set[RequestId],
     places: set[tuple[str, int]],
 ) -> list[Event]:
-    """The events of these requests, of the blocks they name, and of these blocks."""
+    """The events of these requests, of the blocks they name, and of these blocks.
+
+    Args:
+        events: the log.
+        violation: its last event broke a rule; that event is kept in part even if it concerns no request here.
+        requests: ids of requests.
+        places: (pool, block id) of blocks.
+    """
     named = set(places)
     copies: set[int] = set()
     found: list[Event] = []
@@ -76,7 +84,16 @@ def of_requests(
     last: bool,
     violation: Violation,
 ) -> Event | None:
-    """The part of one event that concerns these requests."""
+    """The part of one event that concerns these requests.
+
+    Args:
+        event: the event.
+        requests: ids of requests.
+        named: (pool, block id) of the blocks that they have named; grows.
+        copies: numbers of copies that concern them; grows.
+        last: whether it is the event that broke the rule.
+        violation: the broken rule.
+    """
     kind = event["e"]
     if "r" in event:
         if event["r"] not in requests:

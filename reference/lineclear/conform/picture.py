@@ -10,9 +10,10 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from lineclear.conform.checker import Checker, Violation
+from lineclear.conform.checker import Checker
 from lineclear.conform.events import RequestId
 from lineclear.conform.reduce import Reduced
+from lineclear.conform.rule_context import Violation
 from lineclear.conform.state import DEFAULT, ENDLESS, HOLE, LoggedPool, LoggedSequence, LogState
 from lineclear_spec.picture import LETTERS, MOST_BLOCKS, table
 
@@ -101,7 +102,14 @@ def short(value: Any, most: int = 40) -> str:
 
 
 def cell(state: LogState, pool: LoggedPool, block: int, letters: Letters) -> str:
-    """The holders of a block, and whether it is published or still in use."""
+    """The holders of a block, and whether it is published or still in use.
+
+    Args:
+        state: the state to draw.
+        pool: a pool of it.
+        block: a block id in the pool.
+        letters: names a sequence by its request and its number.
+    """
     names = [letters(t.sequence.live.r, t.sequence.s) for t in pool.held.get(block, ())]
     text = "".join(dict.fromkeys(names)) + ("c" if block in pool.published else "")
     if text:
@@ -195,7 +203,14 @@ Row = tuple[str, str, list[str], list[str], str]
 def both(
     state: LogState, columns: Columns, second: str, letters: Letters
 ) -> tuple[list[str], list[str]]:
-    """The cells of the default pool, and of a second one."""
+    """The cells of the default pool, and of a second one.
+
+    Args:
+        state: the state to draw.
+        columns: by pool, the block ids that are drawn and the number of those that are not.
+        second: name of the second pool, "" for none.
+        letters: names a sequence by its request and its number.
+    """
     first, other = (
         [cell(state, state.pools[name], block, letters) for block in columns[name][0]]
         if name

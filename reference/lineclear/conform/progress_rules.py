@@ -6,12 +6,9 @@ Guarantees: a call costs one comparison, except for rare calls that recompute th
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING
 
+from lineclear.conform.rule_context import RuleContext
 from lineclear.conform.state import PREEMPTED, WAITING, LoggedRequest
-
-if TYPE_CHECKING:
-    from lineclear.conform.checker import Checker
 
 __all__ = ["IDLE", "called", "idle", "in_order"]
 
@@ -19,7 +16,7 @@ __all__ = ["IDLE", "called", "idle", "in_order"]
 IDLE = 4
 
 
-def in_order(check: Checker, admitted: list[LoggedRequest]) -> None:
+def in_order(check: RuleContext, admitted: list[LoggedRequest]) -> None:
     """No waiting request precedes an admitted one in the order."""
     if check.header.order is None or not check.state.live:
         return
@@ -44,7 +41,7 @@ def in_order(check: Checker, admitted: list[LoggedRequest]) -> None:
         )
 
 
-def called(check: Checker, kept: int) -> None:
+def called(check: RuleContext, kept: int) -> None:
     """Counts a call of the engine and the tokens kept in it."""
     state = check.state
     if kept or not state.live:
@@ -65,7 +62,7 @@ def called(check: Checker, kept: int) -> None:
             )
 
 
-def allowed(check: Checker) -> int:
+def allowed(check: RuleContext) -> int:
     """Calls within which every known token can be computed, plus the header's patience."""
     header = check.header
     chunk = header.chunk or header.max_tokens or 1
@@ -77,7 +74,7 @@ def allowed(check: Checker) -> int:
     return header.patience + sum(4 + -(-tokens // chunk) for tokens in known)
 
 
-def idle(check: Checker) -> None:
+def idle(check: RuleContext) -> None:
     """The engine scheduled nothing."""
     state = check.state
     called(check, 0)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from lineclear.conform.checker import Checker, Violation
+from lineclear.conform.checker import Checker
 from lineclear.conform.events import RequestId
 from lineclear.conform.header import Header
 from lineclear.conform.log_parts import (
@@ -26,6 +26,7 @@ from lineclear.conform.log_parts import (
     upto,
     without,
 )
+from lineclear.conform.rule_context import Violation
 
 __all__ = ["Reduced", "reduce_log"]
 
@@ -191,7 +192,14 @@ def fixed(values: dict[str, Any]) -> dict[str, Any]:
 def fewer_requests(
     trial: ReductionTrial, events: list[Event], violation: Violation, places: set[tuple[str, int]]
 ) -> list[Event]:
-    """Drops irrelevant requests, several at once and then one by one."""
+    """Drops irrelevant requests, several at once and then one by one.
+
+    Args:
+        trial: returns the events up to the same violation, None if it does not come.
+        events: a log that breaks the rule.
+        violation: the broken rule.
+        places: (pool, block id) of the blocks that it names.
+    """
     names = list(dict.fromkeys(event["r"] for event in events if "r" in event))
     size = len(names) // 2
     while size >= 1 and len(names) > 1:

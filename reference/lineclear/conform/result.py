@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from lineclear.conform.checker import Checker, Violation
+from lineclear.conform.checker import Checker
 from lineclear.conform.events import EventError
 from lineclear.conform.header import Header
 from lineclear.conform.reduce import Reduced, reduce_log
+from lineclear.conform.rule_context import Violation
 from lineclear.conform.rules import RULES, RuleCoverage
 from lineclear.conform.source import Source
 

@@ -6,9 +6,10 @@ may write without a new check.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lineclear.conform.block_rules import holders, named, sequence_of
+from lineclear.conform.rule_context import RuleContext
 from lineclear.conform.state import (
     DEFAULT,
     ENDLESS,
@@ -21,9 +22,6 @@ from lineclear.conform.state import (
     LoggedSequence,
     LoggedTable,
 )
-
-if TYPE_CHECKING:
-    from lineclear.conform.checker import Checker
 
 __all__ = ["Issue", "look", "past_end", "promises"]
 
@@ -42,7 +40,7 @@ class Issue:
         ] = []  # promised blocks that a row reads
 
 
-def past_end(check: Checker, q: LoggedSequence) -> None:
+def past_end(check: RuleContext, q: LoggedSequence) -> None:
     """Reports a sequence that gets more tokens than its limit."""
     live = q.live
     check.broken(
@@ -55,7 +53,7 @@ def past_end(check: Checker, q: LoggedSequence) -> None:
 
 
 def look(
-    check: Checker, issue: Issue, row: list[Any], leader: LoggedSequence | None
+    check: RuleContext, issue: Issue, row: list[Any], leader: LoggedSequence | None
 ) -> LoggedSequence | None:
     """Checks every rule of one row; None if it breaks one.
 
@@ -124,8 +122,16 @@ def look(
     return q
 
 
-def tables(check: Checker, issue: Issue, q: LoggedSequence, start: int, end: int) -> None:
-    """What a row reads and writes, in each group of layers."""
+def tables(check: RuleContext, issue: Issue, q: LoggedSequence, start: int, end: int) -> None:
+    """What a row reads and writes, in each group of layers.
+
+    Args:
+        check: the checker that runs the rules.
+        issue: the step.
+        q: the sequence of the row.
+        start: first position that the row computes.
+        end: the position after its last one.
+    """
     r, state = q.live.r, check.state
     q.sync()
     frontier = safe_to = ENDLESS
@@ -173,7 +179,14 @@ def tables(check: Checker, issue: Issue, q: LoggedSequence, start: int, end: int
 
 
 def content(issue: Issue, table: LoggedTable, low: int, start: int) -> int:
-    """Positions with KV from entry `low` on, as far as a row from `start` reads."""
+    """Positions with KV from entry `low` on, as far as a row from `start` reads.
+
+    Args:
+        issue: the step; gets what must be computed by another row of it.
+        table: a table of the row's sequence.
+        low: entry to begin with.
+        start: first position that the row computes.
+    """
     size, filled, blocks = table.size, table.pool.filled, table.blocks
     q = table.sequence
     # What the sequence computed itself is known; hits and copies are looked up block by block.
@@ -205,9 +218,17 @@ def misplaced(q: LoggedSequence, frontier: int) -> str:
 
 
 def writable(
-    check: Checker, issue: Issue, table: LoggedTable, start: int, needed: int
+    check: RuleContext, issue: Issue, table: LoggedTable, start: int, needed: int
 ) -> tuple[int, int]:
-    """Positions around `start` that the row may write; reports a block that it may not write."""
+    """Positions around `start` that the row may write; reports a block that it may not write.
+
+    Args:
+        check: the checker that runs the rules.
+        issue: the step.
+        table: a table of the row's sequence.
+        start: first position that the row computes.
+        needed: number of entries that hold the row's positions.
+    """
     size, pool, blocks = table.size, table.pool, table.blocks
     first = start // size
     safe = first
@@ -249,7 +270,7 @@ def writable(
     return (0, 0) if again else (first * size, safe * size)
 
 
-def promises(check: Checker, issue: Issue) -> None:
+def promises(check: RuleContext, issue: Issue) -> None:
     """Checks that what a row reads of a block being computed in this step is computed by it."""
     for author, block, q in issue.expected:
         author.sequence.sync()

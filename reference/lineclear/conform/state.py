@@ -76,7 +76,15 @@ class LoggedPool:
 
 
 class LoggedTable:
-    """The block table of one sequence in one pool, for one group of layers."""
+    """The block table of one sequence in one pool, for one group of layers.
+
+    Args:
+        sequence: whose table it is.
+        pool: where its blocks are.
+        group: group of layers, "" for the only one.
+        size: tokens per block in this group.
+        window: positions that a token of this group reads, its own included; None for all.
+    """
 
     __slots__ = ("blocks", "group", "pool", "sequence", "size", "window")
 

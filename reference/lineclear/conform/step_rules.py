@@ -8,20 +8,18 @@ applied only up to the row before it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lineclear.conform.copy_rules import steps_wait
 from lineclear.conform.progress_rules import called, idle, in_order
 from lineclear.conform.row_rules import Issue, look, past_end, promises
+from lineclear.conform.rule_context import RuleContext
 from lineclear.conform.state import ENDLESS, LoggedSequence
-
-if TYPE_CHECKING:
-    from lineclear.conform.checker import Checker
 
 __all__ = ["HANDLERS"]
 
 
-def step(check: Checker, event: dict[str, Any]) -> None:
+def step(check: RuleContext, event: dict[str, Any]) -> None:
     """A forward pass over some rows."""
     state, header = check.state, check.header
     n: int = event["n"]
@@ -121,7 +119,7 @@ def step(check: Checker, event: dict[str, Any]) -> None:
         idle(check)
 
 
-def numbered(check: Checker, n: int) -> None:
+def numbered(check: RuleContext, n: int) -> None:
     """Steps are numbered consecutively, and at most `depth` are in flight.
 
     A log may begin in the middle of a run, so the first step may have any number.
@@ -141,7 +139,7 @@ def numbered(check: Checker, n: int) -> None:
         )
 
 
-def settle(check: Checker, event: dict[str, Any]) -> None:
+def settle(check: RuleContext, event: dict[str, Any]) -> None:
     """The oldest step in flight is over."""
     state, n = check.state, event["n"]
     if not state.flights or state.flights[0][0] != n:
@@ -164,7 +162,7 @@ def settle(check: Checker, event: dict[str, Any]) -> None:
         corrected(check, rows, event["kept"])
 
 
-def corrected(check: Checker, rows: list[list[Any]], kept: list[list[Any]]) -> None:
+def corrected(check: RuleContext, rows: list[list[Any]], kept: list[list[Any]]) -> None:
     """Rows of a settled step that kept another number of tokens than scheduled."""
     samples = {(row[0], row[4] if len(row) == 5 else 0): row[3] for row in rows}
     for row in kept:

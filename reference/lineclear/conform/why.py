@@ -1,8 +1,9 @@
 """Why requests do not progress: the first false guard of each, and what would lift it.
 
 Guarantees: a guard is named only if its numbers make it false; waiting is called useless only
-where the guard is false even if every other request ended now. It judges a snapshot: an engine may
-have further guards, and where a request has everything it needs, the report says so.
+where the guard is false even if every other request ended now, and whenever this one ends. It judges a
+snapshot: an engine may have further guards, and where a request has everything it needs, the report
+says so. docs/event_log.md defines the words of a log.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
+from lineclear.conform.state import PREEMPTED, RUNNING, SWAPPED, WAITING
 from lineclear.monitor.relief import CANNOT_HELP, HELPS, NOTHING, Relief, relief
 
 __all__ = ["GUARDS", "RequestState", "Snapshot", "Stuck", "Why", "why"]
 
-#: Every guard and its meaning.
+#: What can block a request: the name of a guard, and what holds while the guard is false.
 GUARDS = {
     "in_no_queue": "no queue of the engine names it",
     "open_copy": "a copy of its blocks is not done",
     "commit": "a step that computes for it is not settled",
     "too_long": "it needs more blocks than the pool has, even alone",
+    "may_grow_too_long": "with all the tokens that it may generate it needs more blocks than the pool has",
     "lost": "too few blocks are left: some are neither held nor free",
     "too_wide": "it has more sequences than a step may have rows",
     "too_large": "its prompt is not chunked and exceeds max_tokens, even alone",
@@ -30,6 +33,9 @@ GUARDS = {
     "tokens": "running requests use up the tokens of a step",
     "none": "it has everything it needs",
 }
+
+#: The phases of a live request.
+PHASES = (WAITING, RUNNING, PREEMPTED, SWAPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +47,10 @@ class RequestState:
         phase: waiting, running, preempted or swapped.
         known: number of tokens of its longest sequence, prompt included.
         computed: how many of these have KV.
-        blocks: number of blocks of the default pool that it names.
+        blocks: number of blocks of the default pool that its tables name.
         alone: how many of these no other request names.
-        limit: maximum number of tokens of a sequence, None if unknown.
+        limit: maximum number of tokens of a sequence, prompt included; it may end earlier. None if
+            unknown.
         seats: number of its sequences.
         width: maximum number of sequences.
         elsewhere: blocks of other pools that it names.
@@ -70,6 +77,13 @@ class RequestState:
     queued: bool = True
     still: int = 0
 
+    def __post_init__(self) -> None:
+        """Rejects an unknown phase."""
+        if self.phase not in PHASES:
+            raise ValueError(
+                f"{self.request_id!r} has the phase {self.phase!r}; known: {', '.join(PHASES)}"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -81,7 +95,8 @@ class Snapshot:
         free: blocks that the engine may allocate at once.
         cached: published blocks that no table names, which it may evict.
         requests: the live ones.
-        max_seqs, max_tokens: limits of a step, None for none.
+        max_seqs: maximum number of sequences in a step, None for no limit.
+        max_tokens: maximum number of tokens in a step, None for no limit.
         chunk: minimum prompt tokens of a step, None for no minimum.
         whole_prompts: whether a prompt is computed in one step.
         in_flight: steps that are not settled.
@@ -124,10 +139,10 @@ class Stuck:
 
     Attributes:
         request: the request.
-        guard: one of `GUARDS`.
+        guard: a key of `GUARDS`: the first guard that is false, "none" if none is.
         figures: the values that the guard compares.
         relief: the smallest change that makes the guard true.
-        waiting: whether waiting can make it true.
+        waiting: whether waiting can make it true: HELPS, CANNOT_HELP or NOTHING (nothing to wait for).
     """
 
     request: RequestState
@@ -159,7 +174,7 @@ class Why:
 
     Attributes:
         snapshot: the snapshot.
-        requests: every live request that no step in flight serves, in the given order.
+        requests: one row for each live request, in the snapshot's order.
     """
 
     snapshot: Snapshot
@@ -174,6 +189,11 @@ class Why:
     def hopeless(self) -> list[Stuck]:
         """Requests that waiting cannot help."""
         return [row for row in self.requests if row.waiting == CANNOT_HELP]
+
+    @property
+    def blocked(self) -> bool:
+        """Whether no live request can progress: a standstill, or waiting can help none."""
+        return self.standstill or 0 < len(self.requests) == len(self.hopeless())
 
     def json(self) -> dict[str, Any]:
         """JSON form."""
@@ -201,16 +221,27 @@ def why(snapshot: Snapshot) -> Why:
 
 def judge(snapshot: Snapshot, request: RequestState) -> Stuck:
     """The first false guard of one request."""
-    for look in (operations, never, ahead, room):
+    for look in (blocked_by_operation, blocked_forever, blocked_by_order, blocked_by_room):
         found = look(snapshot, request)
         if found is not None:
             return found
-    still = snapshot.idle > snapshot.patience
-    change = Relief("nothing is missing" + (": a rule of the engine itself blocks it" * still))
-    return Stuck(request, "none", {}, change, NOTHING if still else HELPS)
+    if snapshot.idle <= snapshot.patience:
+        return Stuck(request, "none", {}, Relief("nothing is missing"), HELPS)
+    # It may end before its last token, so a pool that is too small for all of them is a reason only
+    # where the engine does not serve it although it could.
+    last = (
+        request.known if request.limit is None else request.limit - 1
+    )  # the last one needs no KV
+    needs = snapshot.need(last)
+    if needs > snapshot.blocks and request.phase != RUNNING:
+        figures: dict[str, int | str] = {"needs": needs, "total": snapshot.blocks}
+        change = Relief("blocks", needs - snapshot.blocks)
+        return Stuck(request, "may_grow_too_long", figures, change, NOTHING)
+    change = Relief("nothing is missing: a rule of the engine itself blocks it")
+    return Stuck(request, "none", {}, change, NOTHING)
 
 
-def operations(snapshot: Snapshot, request: RequestState) -> Stuck | None:
+def blocked_by_operation(snapshot: Snapshot, request: RequestState) -> Stuck | None:
     """Operations that must complete first."""
     if not request.queued:
         return Stuck(
@@ -225,11 +256,12 @@ def operations(snapshot: Snapshot, request: RequestState) -> Stuck | None:
     return None
 
 
-def never(snapshot: Snapshot, request: RequestState) -> Stuck | None:
-    """Guards that are false even if every other request ended now."""
-    # The last token needs no KV, so a request of `limit` tokens needs room for one less.
-    last = request.known if request.limit is None else max(request.known, request.limit - 1)
-    needs = snapshot.need(last)
+def blocked_forever(snapshot: Snapshot, request: RequestState) -> Stuck | None:
+    """Guards that are false even if every other request ended now.
+
+    A live request needs KV of all its tokens before it samples the next one.
+    """
+    needs = snapshot.need(request.known)
     gone = lost(snapshot)
     figures: dict[str, int | str] = {"needs": needs, "total": snapshot.blocks}
     if needs > snapshot.blocks:
@@ -239,11 +271,12 @@ def never(snapshot: Snapshot, request: RequestState) -> Stuck | None:
         change = Relief("blocks", needs - (snapshot.blocks - gone))
         return Stuck(request, "lost", {**figures, "lost": gone}, change, CANNOT_HELP)
     most = snapshot.max_seqs
-    if most is not None and request.width > most:
-        figures = {"needs": request.width, "max_seqs": most}
-        return Stuck(
-            request, "too_wide", figures, Relief("seats", request.width - most), CANNOT_HELP
-        )
+    rows = (
+        request.seats if request.phase == RUNNING else request.width
+    )  # it may end before it forks
+    if most is not None and rows > most:
+        figures = {"needs": rows, "max_seqs": most}
+        return Stuck(request, "too_wide", figures, Relief("seats", rows - most), CANNOT_HELP)
     budget = snapshot.max_tokens
     left = request.known - request.computed
     if snapshot.whole_prompts and budget is not None and left > budget:
@@ -260,12 +293,12 @@ def lost(snapshot: Snapshot) -> int:
     return max(0, snapshot.blocks - snapshot.free - snapshot.cached - held)
 
 
-def ahead(snapshot: Snapshot, request: RequestState) -> Stuck | None:
+def blocked_by_order(snapshot: Snapshot, request: RequestState) -> Stuck | None:
     """Whether another request precedes it, where the engine serves strictly in order."""
-    if not snapshot.ordered or request.phase in ("running", "swapped"):
+    if not snapshot.ordered or request.phase in (RUNNING, SWAPPED):
         return None
-    queue = [r for r in snapshot.requests if r.phase in ("waiting", "preempted")]
-    first = min(queue, key=lambda r: r.place)
+    queue = [r for r in snapshot.requests if r.phase in (WAITING, PREEMPTED)]
+    first = min(queue, key=lambda r: r.place)  # not empty: the request is one of them
     if first is request:
         return None
     return Stuck(
@@ -277,10 +310,10 @@ def ahead(snapshot: Snapshot, request: RequestState) -> Stuck | None:
     )
 
 
-def room(snapshot: Snapshot, request: RequestState) -> Stuck | None:
+def blocked_by_room(snapshot: Snapshot, request: RequestState) -> Stuck | None:
     """Blocks, rows and tokens, in this order."""
     others = [r for r in snapshot.requests if r is not request]
-    running = request.phase == "running"
+    running = request.phase == RUNNING
     tokens = request.known
     if snapshot.chunk is not None:
         tokens = min(tokens, request.computed + snapshot.chunk)
@@ -298,12 +331,13 @@ def room(snapshot: Snapshot, request: RequestState) -> Stuck | None:
             figures["held_by_ended_requests"] = snapshot.leaving
         change = relief("blocks", needs - there, [(r.request_id, r.alone) for r in others])
         return Stuck(request, "blocks", figures, change, HELPS)
-    taken = sum(r.seats for r in others if r.phase == "running")
+    # Of tokens too: each sequence that runs computes at least one token in a step.
+    taken = sum(r.seats for r in others if r.phase == RUNNING)
     if snapshot.max_seqs is not None and not running and taken + request.seats > snapshot.max_seqs:
         change = relief(
             "seats",
             taken + request.seats - snapshot.max_seqs,
-            [(r.request_id, r.seats) for r in others if r.phase == "running"],
+            [(r.request_id, r.seats) for r in others if r.phase == RUNNING],
         )
         figures = {"needs": request.seats, "taken": taken, "max_seqs": snapshot.max_seqs}
         return Stuck(request, "seats", figures, change, HELPS)
@@ -312,7 +346,7 @@ def room(snapshot: Snapshot, request: RequestState) -> Stuck | None:
         change = relief(
             "tokens",
             taken + wants - snapshot.max_tokens,
-            [(r.request_id, r.seats) for r in others if r.phase == "running"],
+            [(r.request_id, r.seats) for r in others if r.phase == RUNNING],
         )
         figures = {"needs": wants, "used": taken, "max_tokens": snapshot.max_tokens}
         return Stuck(request, "tokens", figures, change, HELPS)

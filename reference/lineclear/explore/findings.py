@@ -103,7 +103,14 @@ def livelocks(graph: Graph) -> list[ProgressFinding]:
 
 
 def round_trip(state: int, first: Edge, inside: frozenset[int], usable: Any) -> Trace:
-    """Moves from a state by an edge and back to it, within a component."""
+    """Moves from a state by an edge and back to it, within a component.
+
+    Args:
+        state: number of the state.
+        first: an edge from it.
+        inside: states of the component.
+        usable: the edges of a state that may be taken.
+    """
     moves = [first.move]
     if first.target == state:
         return tuple(moves)

@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable
 from itertools import pairwise
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lineclear.policies import make
 from lineclear.policies.drr import DeficitRoundRobin
@@ -28,7 +28,7 @@ from lineclear.request import Request
 if TYPE_CHECKING:
     from lineclear.config import Config
     from lineclear.explore.bounds import RequestShape, SearchBounds
-    from lineclear.explore.world import World
+    from lineclear.scheduler import Scheduler
 
 __all__ = [
     "MEMBERS",
@@ -112,7 +112,26 @@ def moment(key: tuple[Any, ...]) -> float:
     return math.inf if without else float(deadline[0])
 
 
-def kept(world: World, live: list[Any]) -> tuple[Any, ...]:
+class WorldOfPolicy(Protocol):
+    """What a policy's part of the key reads of a world."""
+
+    @property
+    def bounds(self) -> SearchBounds:
+        """Its sizes and settings."""
+        ...
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """Its scheduler."""
+        ...
+
+    @property
+    def least(self) -> float:
+        """The earliest moment that a request's key may have, counted from its arrival."""
+        ...
+
+
+def kept(world: WorldOfPolicy, live: list[Any]) -> tuple[Any, ...]:
     """The policy's part of a state's key."""
     config = world.bounds.config
     if shifted(config):
@@ -138,7 +157,7 @@ def owners(live: list[Any]) -> set[Any]:
     return {entry.tenant for entry in live}
 
 
-def of_vtc(world: World, live: list[Any], policy: VirtualTokenCounter) -> tuple[Any, ...]:
+def of_vtc(world: WorldOfPolicy, live: list[Any], policy: VirtualTokenCounter) -> tuple[Any, ...]:
     """Counters above the virtual time, and in which order those that wait began to."""
     step, charged = world.scheduler.ledger.steps, owners(live)
     found: list[Any] = []
@@ -153,7 +172,7 @@ def of_vtc(world: World, live: list[Any], policy: VirtualTokenCounter) -> tuple[
     return tuple(found), tuple(turns)
 
 
-def of_drr(world: World, live: list[Any], policy: DeficitRoundRobin) -> tuple[Any, ...]:
+def of_drr(world: WorldOfPolicy, live: list[Any], policy: DeficitRoundRobin) -> tuple[Any, ...]:
     """Credits, with what the rounds have earned those that wait for nothing; and the round."""
     step, charged = world.scheduler.ledger.steps, owners(live)
     found: list[Any] = []
@@ -170,7 +189,9 @@ def of_drr(world: World, live: list[Any], policy: DeficitRoundRobin) -> tuple[An
     return tuple(found), tuple(policy.round), policy.turn.begun
 
 
-def of_mlfq(world: World, live: list[Any], policy: MultiLevelFeedbackQueue) -> tuple[Any, ...]:
+def of_mlfq(
+    world: WorldOfPolicy, live: list[Any], policy: MultiLevelFeedbackQueue
+) -> tuple[Any, ...]:
     """Levels, since when nothing is generated, and when each request is reviewed next."""
     ledger = world.scheduler.ledger
     found: list[Any] = []
@@ -191,7 +212,7 @@ def of_mlfq(world: World, live: list[Any], policy: MultiLevelFeedbackQueue) -> t
     return tuple(found)
 
 
-KEYS: dict[type[Any], Callable[[World, list[Any], Any], tuple[Any, ...]]] = {
+KEYS: dict[type[Any], Callable[[WorldOfPolicy, list[Any], Any], tuple[Any, ...]]] = {
     VirtualTokenCounter: of_vtc,
     DeficitRoundRobin: of_drr,
     MultiLevelFeedbackQueue: of_mlfq,

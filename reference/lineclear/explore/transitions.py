@@ -50,7 +50,14 @@ def drive(
     executor: Executor | None = None,
     kind: type[Scheduler] = Scheduler,
 ) -> World:
-    """A new scheduler that a trace was done on; the executor was given each plan as it was made."""
+    """A new scheduler that a trace was done on; the executor was given each plan as it was made.
+
+    Args:
+        bounds: the world.
+        trace: moves from the start.
+        executor: gets each plan; None for none.
+        kind: the class of the scheduler.
+    """
     world = World(bounds, executor=executor, kind=kind)
     for move in trace:
         world.do(move)

@@ -291,6 +291,13 @@ def of_policy(
 
     With three requests there is room for five blocks and the longer one has the longer prompt, so that
     two are behind one that grows and the rules choose differently between them.
+
+    Args:
+        policy: name of a built-in policy.
+        victim: rule that selects victims.
+        mode: preemption mode.
+        chunked: whether prompts are computed in chunks.
+        live: requests at once, 2 or 3.
     """
     options, shapes = OF_POLICIES[policy]
     three: dict[str, Any] = {}

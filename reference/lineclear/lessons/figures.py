@@ -76,7 +76,14 @@ class StateFigures:
 def conservation(
     tier: str, total: int, free: int, held: Mapping[str, tuple[int, int]]
 ) -> list[FigureBreach]:
-    """Whether free and held blocks add up to all there are."""
+    """Whether free and held blocks add up to all there are.
+
+    Args:
+        tier: name of the pool.
+        total: blocks of the pool.
+        free: free blocks.
+        held: tokens and blocks of each holder.
+    """
     blocks = [count for _, count in held.values()]
     found: list[FigureBreach] = []
     if free < 0:

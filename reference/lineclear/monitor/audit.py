@@ -40,7 +40,7 @@ class InvariantViolation(AssertionError):
 
 
 def audit(scheduler: Readings) -> int:
-    """Checks every invariant of the scheduler's ledger and queues; how many checks were made.
+    """Checks every invariant of the scheduler's ledger and queues; returns the number of checks.
 
     Raises:
         Violation: the first one that does not hold.
@@ -50,7 +50,7 @@ def audit(scheduler: Readings) -> int:
 
 
 def audit_orders(scheduler: Readings) -> int:
-    """Checks what the scheduler keeps beside its ledger; how many checks were made.
+    """Checks what the scheduler keeps beside its ledger; returns the number of checks.
 
     Raises:
         Violation: the first one that does not hold.
@@ -102,7 +102,7 @@ def audit_orders(scheduler: Readings) -> int:
 
 
 def audit_ledger(ledger: Ledger) -> int:
-    """Checks every invariant of a ledger; how many were checked.
+    """Checks every invariant of a ledger; returns the number of checks.
 
     Raises:
         Violation: the first one that does not hold.

@@ -92,7 +92,7 @@ class RepeatedAudit:
         self.free_lists = (FreeList(ledger.gpu), FreeList(ledger.cpu))
 
     def check(self) -> int:
-        """Checks every invariant; how many checks were made.
+        """Checks every invariant; returns the number of checks.
 
         Raises:
             Violation: the first one that does not hold.
@@ -121,6 +121,12 @@ def plain_places(
     ledger: Ledger, request: Request, phase: Phase, tier: int
 ) -> Iterable[int] | None:
     """The places of a request of one sequence of which `check_request` would say nothing.
+
+    Args:
+        ledger: the ledger that is audited.
+        request: a live request.
+        phase: the phase that it should have.
+        tier: GPU or CPU, where its blocks should be.
 
     Returns:
         None if the request is not that plain; it is then for `check_request` to judge.

@@ -299,7 +299,14 @@ def queued(scheduler: Readings) -> list[BlockedRequest]:
 def with_change(
     scheduler: Readings, entry: Entry, guard: str, figures: dict[str, Any]
 ) -> BlockedRequest:
-    """The guard with what would lift it, and whether waiting can."""
+    """The guard with what would lift it, and whether waiting can.
+
+    Args:
+        scheduler: the scheduler, read only.
+        entry: the request.
+        guard: the first guard that is false.
+        figures: the values that it compares.
+    """
     ledger, record = scheduler.ledger, entry.record
     last = ledger.steps if any(q.steady for q in record.members) else 0
     last = max([last, *[q.last_step for q in record.members]])
@@ -329,7 +336,14 @@ def beyond_the_watermark(scheduler: Readings, entry: Entry) -> int:
 
 
 def change_for(scheduler: Readings, entry: Entry, guard: str, figures: dict[str, Any]) -> Relief:
-    """The smallest change that lifts a guard."""
+    """The smallest change that lifts a guard.
+
+    Args:
+        scheduler: the scheduler, read only.
+        entry: the request.
+        guard: the first guard that is false.
+        figures: the values that it compares.
+    """
     runs = [scheduler.running.entries[order] for order in scheduler.running.orders]
     others = [other for other in runs if other is not entry]
     if guard == "blocks":
@@ -353,7 +367,14 @@ def change_for(scheduler: Readings, entry: Entry, guard: str, figures: dict[str,
 def head_of_queue(
     scheduler: Readings, step: Step, entry: Entry, planned: Need
 ) -> tuple[str, dict[str, Any]]:
-    """The guard that keeps the head of the queue, and its figures."""
+    """The guard that keeps the head of the queue, and its figures.
+
+    Args:
+        scheduler: the scheduler, read only.
+        step: the step that would be built now.
+        entry: the request at the head of the queue.
+        planned: what the running requests need in that step.
+    """
     config = scheduler.config
     if entry.record.copy:
         return "open_copy", {"operation": entry.record.copy}

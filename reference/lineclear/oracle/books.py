@@ -86,7 +86,14 @@ def refuses(scheduler: Scheduler, request: Request) -> None:
 
 
 def check_answer(scheduler: Scheduler, request: Request, answer: Any, had_room: bool) -> None:
-    """A request is rejected exactly if it never fits or no request is taken now."""
+    """A request is rejected exactly if it never fits or no request is taken now.
+
+    Args:
+        scheduler: the scheduler.
+        request: the request that was added.
+        answer: what `add` returned.
+        had_room: whether the limits of the queue and `drain` let a request in.
+    """
     wanted = fits(scheduler.config, request) and had_room
     if isinstance(answer, Rejected) == wanted:
         raise Undone("admission", f"{request!r} is answered {answer!r}")

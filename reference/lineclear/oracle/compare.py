@@ -20,7 +20,14 @@ __all__ = ["by_name", "compare", "same"]
 
 
 def same(rule: str, what: str, found: Any, wanted: Any) -> None:
-    """Raises if the two differ."""
+    """Raises if the two differ.
+
+    Args:
+        rule: the rule that a difference breaks.
+        what: what is compared, for the message.
+        found: the scheduler's value.
+        wanted: the oracle's value.
+    """
     if found != wanted:
         raise Undone(rule, f"{what}: {found!r}, and it should be {wanted!r}")
 

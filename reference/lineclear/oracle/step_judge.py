@@ -50,6 +50,12 @@ def counters_of(scheduler: Scheduler) -> dict[str, int]:
 def judge(scheduler: Scheduler, expected: Expected, plan: Plan, before: dict[str, int]) -> None:
     """Compares a step with the one that it should be, the first cause first.
 
+    Args:
+        scheduler: the scheduler, after the step.
+        expected: the oracle's step.
+        plan: the scheduler's plan of it.
+        before: the scheduler's counters before the step.
+
     Raises:
         Undone: they differ.
     """

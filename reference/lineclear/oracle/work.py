@@ -57,7 +57,14 @@ class Demand:
 def one(
     state: OracleState, live: OracleRequest, branch: OracleSequence, enters: bool
 ) -> Work | None:
-    """The demand of one sequence, or None: it waits for a commit or for its leader, or is complete."""
+    """The demand of one sequence, or None: it waits for a commit or for its leader, or is complete.
+
+    Args:
+        state: the oracle's state.
+        live: a live request.
+        branch: a sequence of it.
+        enters: whether the request is admitted in this step.
+    """
     size, leader = state.config.block_size, live.branches[0]
     lookahead = state.config.num_lookahead_slots if live.n == 1 else 0
     if branch.pending and (live.n > 1 or lookahead):

@@ -144,7 +144,14 @@ def rests(account: Account, step: Any) -> Account:
 
 #: The functions that run in the policy and that its lemmas run on formulas.
 def most_charged(dearest: Rates, prompt: Any, output: Any, sequences: Any) -> Any:
-    """U: what a prompt and all tokens of so many sequences cost at these rates."""
+    """U: what a prompt and all tokens of so many sequences cost at these rates.
+
+    Args:
+        dearest: the highest price of a token of a prompt and of one generated.
+        prompt: tokens of the longest prompt.
+        output: tokens that a sequence generates at most.
+        sequences: sequences at once.
+    """
     return dearest.prompt * prompt + dearest.output * (sequences * output)
 
 

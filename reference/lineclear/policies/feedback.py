@@ -69,7 +69,14 @@ def overdue(look: Look, step: Any, promote_after: Any) -> Any:
 
 
 def looked(look: Look, generated: Any, step: Any, promote_after: Any) -> Look:
-    """After a look at a request that has generated so many tokens by this step."""
+    """After a look at a request that has generated so many tokens by this step.
+
+    Args:
+        look: what is remembered of the request.
+        generated: tokens that it has generated.
+        step: the step.
+        promote_after: steps without a new token after which it is promoted.
+    """
     new = generated != look.generated
     late = overdue(look, step, promote_after)
     again = any_of(new, late)
@@ -83,7 +90,16 @@ def looked(look: Look, generated: Any, step: Any, promote_after: Any) -> Look:
 def next_look(
     look: Look, generated: Any, step: Any, promote_after: Any, covers: Sequence[Any], runs: Any
 ) -> Any:
-    """Steps until the next look: when it would be promoted, or a running one's quantum used up."""
+    """Steps until the next look: when it would be promoted, or a running one's quantum used up.
+
+    Args:
+        look: what is remembered of the request.
+        generated: tokens that it has generated.
+        step: the step.
+        promote_after: steps without a new token after which it is promoted.
+        covers: tokens of each level and of those above it, but for the last.
+        runs: whether it runs.
+    """
     late = promote_after - (step - look.since)
     count = served(generated, look.base)
     found = late

@@ -81,14 +81,29 @@ def earned_back(credit: Any, gone: Any) -> Any:
 def visited(
     round_: Round, account: Account, earned: Any, quantum: Any, step: Any
 ) -> tuple[Round, Any, Any]:
-    """The head is asked whether its turn goes on: the round, what it earned, and the answer."""
+    """The head is asked whether its turn goes on: the round, what it earned, and the answer.
+
+    Args:
+        round_: whose turn it is.
+        account: account of the head's tenant.
+        earned: units that the tenant has earned.
+        quantum: units that a turn gives.
+        step: the step.
+    """
     spent = accounts.accrued(account, step)
     now = either(round_.begun, earned, spent + refilled(earned - spent, quantum))
     return Round(True, round_.last, round_.given), now, has_credit(now - spent)
 
 
 def returned(account: Account, earned: Any, gone: Any, step: Any) -> tuple[Account, Any]:
-    """A request of the tenant waits now: no credit, and what it still owes."""
+    """A request of the tenant waits now: no credit, and what it still owes.
+
+    Args:
+        account: account of the tenant.
+        earned: units that the tenant has earned.
+        gone: units that the rounds would have given it while it was away.
+        step: the step.
+    """
     owed = earned_back(credit(account, earned, step), gone)
     now = accounts.waits(account, step)
     return now, now.charged + owed
@@ -100,7 +115,14 @@ def absent(given: Any, left: Any) -> Any:
 
 
 def forgotten(account: Account, earned: Any, gone: Any, step: Any) -> Any:
-    """Whether the account is as good as none: it owes nothing and nothing is charged to it."""
+    """Whether the account is as good as none: it owes nothing and nothing is charged to it.
+
+    Args:
+        account: account of the tenant.
+        earned: units that the tenant has earned.
+        gone: units that the rounds would have given it while it was away.
+        step: the step.
+    """
     return both(
         negate(account.waiting), account.rate == 0, credit(account, earned, step) + gone >= 0
     )
@@ -143,7 +165,14 @@ def skipped(earned: Any, quantum: Any, rounds: Any) -> Any:
 
 
 def passed(round_: Round, rounds: Any, waiting: Any, part: Any) -> Round:
-    """Skips rounds in which no tenant gets credit: the positions stay."""
+    """Skips rounds in which no tenant gets credit: the positions stay.
+
+    Args:
+        round_: whose turn it is.
+        rounds: how many rounds are skipped.
+        waiting: number of tenants that wait.
+        part: units that an away tenant earns while one of them has its turn.
+    """
     return Round(round_.begun, round_.last, round_.given + part * waiting * rounds)
 
 

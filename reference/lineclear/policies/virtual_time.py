@@ -51,6 +51,13 @@ def admitted(
 
     The virtual time is the counter of the tenant that is served, before it pays; and after, if
     no other waits (`alone`): the next one is compared with the last that was served.
+
+    Args:
+        account: account of the request's tenant.
+        virtual: the virtual time, in units.
+        tokens: units that the admission charges.
+        step: the step.
+        alone: whether no other tenant waits.
     """
     turn = lifted(virtual, accounts.accrued(account, step))
     after = accounts.admitted(account, tokens, step)

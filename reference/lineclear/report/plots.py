@@ -38,7 +38,7 @@ MOST_POINTS = 400
 
 
 def draw(rows: list[PolicyRow], folder: str, suffix: str = "svg") -> list[str]:
-    """Draws every picture; their paths.
+    """Draws every picture; returns their paths.
 
     Args:
         rows: one for each policy.

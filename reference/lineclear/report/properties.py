@@ -114,7 +114,14 @@ def cells(standings: Iterable[Standing], shown: Seen) -> list[Cell]:
 
 
 def cell(policy: str, name: str, theorems: list[Standing], runs: Seen) -> Cell:
-    """One cell."""
+    """One cell.
+
+    Args:
+        policy: name of the policy.
+        name: name of the property.
+        theorems: theorems about both, with their status.
+        runs: what each run that should refute it has shown.
+    """
     holds = [s for s in theorems if s.holds]
     fails = [s for s in theorems if not s.holds]
     names = tuple(s.theorem for s in theorems)

@@ -52,6 +52,12 @@ class CommitParts(NamedTuple):
 class Commit:
     """The result of one step, checked and not yet applied.
 
+    Args:
+        parts: what a commit changes.
+        flight: the oldest step in flight.
+        sampled: what it sampled, see `Scheduler.commit`.
+        stopped: positions of `plan.sampling` that end, each alone or with the index of a continuation.
+
     Raises:
         SampledError: tokens or positions do not match the plan.
     """
@@ -79,22 +85,24 @@ class Commit:
     def of_nothing(sampled: Sampled, stopped: Iterable[object]) -> list[Finished]:
         """The result of a plan without a step: nothing, and nothing may be said of it."""
         try:
-            empty = len(sampled) == 0 and not list(stopped)
+            given = len(sampled) + len(list(stopped))
         except TypeError as error:
             raise SampledError(
-                "sampled must be a list, empty for a plan without a step"
+                f"sampled is {sampled!r}; it must be a list, empty for a plan without a step"
             ) from error
-        if not empty:
-            raise SampledError("the plan has no step, so nothing can be sampled for it")
+        if given:
+            raise SampledError(
+                f"the plan has no step: sampled and stopped must be empty, they have {given} entries"
+            )
         return []
 
     def apply(self, time: float | None) -> list[Finished]:
-        """Settles the step; what is finished by it."""
+        """Commits the step; returns the requests that it finished."""
         parts, ledger, flight = self.parts, self.ledger, self.flight
         self.time = time
         base = len(flight.sampling)
-        learning = list(range(base))
-        implied = len(flight.steady) - len(flight.left)
+        learning = list(range(base))  # positions whose tokens are recorded one by one
+        implied = len(flight.steady) - len(flight.left)  # tokens that the clock counts
         for position in self.lengths:  # a steady one that forks or ends counts its tokens itself
             sequence = flight.sequence(position)
             if sequence.steady:
@@ -127,7 +135,10 @@ class Commit:
         return self.finished
 
     def _settle(self) -> None:
-        """The forward ran, and so every copy that it waited for and every one before it did."""
+        """Completes the copies that have run: those up to the forward's wait, and the plan's block copies.
+
+        The latter run on the stream of the forward, before it, so it need not wait for them.
+        """
         ledger = self.ledger
         forward = ledger.forward_of(self.flight.step)
         wait = ledger.operations[forward].wait

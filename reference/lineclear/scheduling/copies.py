@@ -33,11 +33,11 @@ class Copies:
     transitions: Transitions
 
     def complete(self, operations: Iterable[int], failed: Iterable[int]) -> list[Hashable]:
-        """Settles the swaps; the ids of requests whose copy failed.
+        """Completes the swaps; returns the ids of requests whose copy failed.
 
         Raises:
             SchedulerError: a number is no swap that a plan has carried, or is reported as failed after
-                a commit said that it was done; nothing has changed.
+                a commit completed it; nothing has changed.
         """
         ledger = self.ledger
         bad = dict.fromkeys(failed)
@@ -47,11 +47,14 @@ class Copies:
             operation = ledger.operations.get(number) if known else None
             if known and operation is None and number in bad:
                 raise SchedulerError(
-                    f"operation {number} is complete already; tell of a failed copy before the "
+                    f"operation {number} is complete already; report a failed copy before the "
                     "commit of the step that waited for it"
                 )
             if not known or (operation and operation.kind not in (SWAP_IN, SWAP_OUT)):
-                raise SchedulerError(f"operation {number!r} is no swap that a plan has carried")
+                raise SchedulerError(
+                    f"operation {number!r} is no swap of a plan: plans have carried the operations up "
+                    f"to {ledger.carried}; report numbers of their swap_in and swap_out operations"
+                )
         for number in good:
             if number in ledger.operations:
                 actions.settle_copy(ledger, number)

@@ -73,7 +73,7 @@ class Entry:
             record: the request in the ledger.
             first: its first sequence.
             number: of its arrival.
-            key: its place, by the policy, until `stand` sets another.
+            key: its place in the order, by the policy, until `set_order` sets another.
         """
         self.name = user.request_id
         self.n = user.n
@@ -92,7 +92,7 @@ class Entry:
         self.review = -1  # the step before which the policy looks at it again
         self.since = 0  # steps issued when it began to wait
         self.started = False  # it ran once
-        self.place: Order = self.order  # in the heap
+        self.place: Order = self.order  # its key in the heap
         self.cell: Cell | None = None  # what stands for it in the heap
         self.queued = False  # it waits or is swapped out
         self.first = first  # branch 0; most requests have no other

@@ -16,7 +16,18 @@ __all__ = ["InFlight", "IssuedStep"]
 
 
 class IssuedStep:
-    """A step in flight: what `commit` must know about it."""
+    """A step in flight: what `commit` must know about it.
+
+    Args:
+        plan: its plan.
+        step: its number.
+        sampling: sequences that it samples for and that were not steady when it was issued.
+        steady: sequences that were steady when it was issued; it samples for all of them.
+        copies: numbers of its block copies, complete when its forward is.
+
+    Attributes:
+        left: those of `steady` that are steady no longer, as keys.
+    """
 
     __slots__ = ("copies", "left", "plan", "sampling", "steady", "step")
 
@@ -31,10 +42,10 @@ class IssuedStep:
         """The step was issued."""
         self.plan = plan
         self.step = step
-        self.sampling = sampling  # not steady when the step was issued, and sampled
-        self.steady = steady  # steady when the step was issued
-        self.left: dict[Sequence, None] = {}  # of those, the ones that are no longer
-        self.copies = copies  # block copies, done when the forward is
+        self.sampling = sampling
+        self.steady = steady
+        self.left: dict[Sequence, None] = {}
+        self.copies = copies
 
     def sequence(self, position: int) -> Sequence:
         """The sequence at a position of `plan.sampling`."""

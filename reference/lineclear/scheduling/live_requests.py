@@ -26,7 +26,8 @@ from lineclear_spec.records import Request as Record
 
 __all__ = ["LiveRequests"]
 
-#: Looks at requests that are no longer due, before they are forgotten.
+#: The lists of reviews are made again when they hold so many entries more than 4 for each live request:
+#: a request that is reviewed early leaves a stale entry behind.
 FORGOTTEN = 64
 
 
@@ -41,7 +42,7 @@ class LiveRequests:
 
     Attributes:
         entries: live requests by id.
-        of: those that ran once, by their record.
+        of: the entry of a record in the ledger, for requests that have run.
         running: those that run, by rank.
         waiting: those that wait or are swapped out, by key.
         arrivals: requests that were accepted so far.
@@ -104,19 +105,23 @@ class LiveRequests:
         most = self.config.max_waiting
         if most is not None and len(self.ledger.waiting) >= most:
             return self._reject(
-                request, f"max_waiting: {most} requests wait already", "max_waiting"
+                request,
+                f"max_waiting: {most} requests wait already; retry later or raise it",
+                "max_waiting",
             )
         most = self.config.max_waiting_tokens
         if most is not None and self.queued_tokens >= most:
             reason = (
-                f"max_waiting_tokens: {self.queued_tokens} tokens are queued already, of {most}"
+                f"max_waiting_tokens: {self.queued_tokens} tokens are queued already, the limit is "
+                f"{most}; retry later or raise it"
             )
             return self._reject(request, reason, "max_waiting_tokens")
         prompt, budget = request.prompt_tokens, self.config.max_num_batched_tokens
         if prompt > budget and self.config.cuts_recomputes:
-            guard = "without chunking its prompt fits into max_num_batched_tokens"
-            figures = f"{prompt} tokens at once, max_num_batched_tokens is {budget}"
-            reason = f"violated: {guard} ({figures})"
+            reason = (
+                f"its prompt has {prompt} tokens, a step computes at most {budget} "
+                "(max_num_batched_tokens): raise that or enable chunked prefill"
+            )
             return self._reject(request, reason, "max_num_batched_tokens")
         names: tuple[int, ...] = ()
         if request.prefix_names and self.config.prefix_caching != "off":

@@ -36,6 +36,12 @@ def next_to_name(entries: Mapping[Hashable, Entry], request_id: Hashable, branch
 def check_next(request_id: Hashable, branch: int, sequence: Sequence, first: int) -> None:
     """The names are those of the next blocks.
 
+    Args:
+        request_id: for the message.
+        branch: for the message.
+        sequence: the sequence that gets names.
+        first: index of the first block that gets one.
+
     Raises:
         SchedulerError: the branch has names for fewer or more blocks than `first`.
     """

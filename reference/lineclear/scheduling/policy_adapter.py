@@ -159,7 +159,14 @@ class PolicyAdapter:
         return self.ask("review", steps, None, view)
 
     def tell(self, event: str, tenant: Hashable, count: int, step: int) -> None:
-        """Tells a policy that shares among tenants what a request of one of them got."""
+        """Tells a policy that shares among tenants what a request of one of them got.
+
+        Args:
+            event: name of the policy's method.
+            tenant: whose request it is.
+            count: tokens or sequences, as the method says.
+            step: the step.
+        """
         if self.tenants is not None:
             self.ask(event, whatever, None, tenant, count, step)
 

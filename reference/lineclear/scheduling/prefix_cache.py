@@ -1,7 +1,7 @@
 """Prefix caching: which blocks are found, published and evicted.
 
-Invariant: what is found, published or evicted is decided here and enforced by the table, so a wrong
-decision is refused and never a wrong answer. Without prefix caching nothing here does anything.
+Invariant: what is found, published or evicted is decided here; a decision that breaks a guard is refused
+by the table. Without prefix caching nothing here does anything.
 
 A block is published once committed steps have computed it and its tokens are known and have names. A
 block that no table names any more rests until it is found again or evicted, in the order of
@@ -203,7 +203,7 @@ class PrefixCache:
         return bool(self.sealed_of(record))
 
     def reset(self) -> int:
-        """No block can be found any more; running requests and readers keep theirs. How many could be."""
+        """Forgets every block; running requests and readers keep theirs. How many could be found."""
         names = [name for name in self.ledger.cached if name not in self.forgotten]
         for name in names:
             if name in self.held:
@@ -297,7 +297,9 @@ class PrefixCache:
     def _publish_newest(self, due: list[Branch]) -> None:
         """Publishes the newest full block of each steady sequence, and watches the entries of others."""
         ledger = self.ledger
-        step = ledger.steps + (ledger.settled - ledger.steps) % self.size  # their tables are full
+        # Their newest blocks were filled by the step that is settled now, so the next block begins at a
+        # step congruent to it: the bucket of `boundaries` in which these sequences stand.
+        step = ledger.steps + (ledger.settled - ledger.steps) % self.size
         stored = self._to_store(step) if self.listener is not None else []
         try:
             actions.publish_each(ledger, step)
@@ -306,7 +308,7 @@ class PrefixCache:
             return
         for sequence in due:
             if not sequence.steady or sequence.request.copy:
-                self.pending[sequence] = 0
+                self.pending[sequence] = 0  # it is in no bucket, or its copy in is open
         for event in stored:
             if self.listener is not None:
                 self.listener(event)
@@ -325,7 +327,7 @@ class PrefixCache:
         return found
 
     def publish_of(self, sequence: Branch) -> None:
-        """The same of one sequence."""
+        """Publishes what committed steps have computed of one sequence."""
         ledger = self.ledger
         first = self.pending.get(sequence)
         if first is None:

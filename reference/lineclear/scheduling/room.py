@@ -161,5 +161,5 @@ class Room:
         return self.cache.available
 
     def saved(self, leader: Sequence) -> int:
-        """Blocks that an entering sequence shares with requests that run."""
+        """Blocks that an entering sequence need not take: found, and in use by requests or readers."""
         return self.cache.saved(leader) if self.cache.enabled else 0

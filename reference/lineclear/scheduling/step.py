@@ -337,7 +337,7 @@ class Step:
         have, want = self.room.offered(head)
         if (have - planned).covers(want):
             return jobs  # it is admitted anyway
-        candidates: list[Entry] = []  # as many as were looked at
+        candidates: list[Entry] = []  # those looked at; all of them if no victims are found
         seen = head.view(self.ledger)
 
         def from_the_last() -> Iterator[Entry]:
@@ -347,7 +347,7 @@ class Step:
                     candidates.append(entry)
                     yield entry
 
-        # What it shares with a victim it would have to take itself.
+        # A block that it shares with a victim goes with the victim, so it counts as needed.
         if head.record.phase == Phase.WAITING:
             want += Need(self.room.saved(head.record.members[0]), 0, 0)
         # A group may have several branches that are due, each of one block.

@@ -55,7 +55,9 @@ class Transitions:
     # ---- running -------------------------------------------------------------------------------
 
     def enter(self, entry: Entry, sheltered: bool = False) -> None:
-        """The request is admitted or swapped in; `sheltered`: it is not displaced before it keeps a token."""
+        """The request is admitted or swapped in; `sheltered`: it is not displaced before a token
+        of it is committed.
+        """
         ledger, record = self.ledger, entry.record
         self.live.waiting.leave(entry)
         if record.phase == Phase.SWAPPED:
@@ -120,7 +122,7 @@ class Transitions:
         self.batch.leave_all(entry)
         computed = entry.computed(ledger)
         swap = swap and record.copy == 0 and swaps(self.config, entry, computed, ledger)
-        swap = swap and not self.cache.shares(record)
+        swap = swap and not self.cache.shares(record)  # its sealed blocks would stay on the GPU
         if swap and record.blocks > ledger.cpu.free:
             swap = self._discard_for(entry)
         self._stop(entry, record.members)

@@ -52,7 +52,14 @@ class Victims:
     def choose(
         self, candidates: Iterable[Entry], gain: Callable[[Entry], Need], have: Need, want: Need
     ) -> list[Entry] | None:
-        """The victims that make room for a waiting request, see `choose`."""
+        """The victims that make room for a waiting request, see `choose`.
+
+        Args:
+            candidates: running requests, from the last in the order to the first.
+            gain: what preempting one of them gives.
+            have: what is there.
+            want: what the waiting request needs.
+        """
         return choose(candidates, gain, have, want, self.rule, self.ledger)
 
 
@@ -75,6 +82,14 @@ def choose(
     Victims are chosen by the rule until they suffice; then each that turns out not to be needed is
     spared, the most important first. Candidates come from the last to the first in the order of
     those that run; by the rule `last` no more of them are looked at than are chosen.
+
+    Args:
+        candidates: running requests, from the last in the order to the first.
+        gain: what preempting one of them gives.
+        have: what is there.
+        want: what the waiting request needs.
+        rule: a key of `RULES`.
+        ledger: for the tokens of a request.
     """
     key = RULES[rule]
     ranked = candidates

@@ -138,7 +138,16 @@ def row_of(
     goal: ServiceGoal,
     check_every: int,
 ) -> PolicyRow:
-    """One policy's run; the arguments are those of `compare`."""
+    """One policy's run; the arguments are those of `compare`.
+
+    Args:
+        name: name of the policy.
+        workload: the requests.
+        config: settings but for the policy.
+        model: times of steps and copies, None for the default.
+        goal: the times that a request should meet.
+        check_every: steps between two audits.
+    """
     named = config.scheduling_policy == name
     options = dict(config.policy_options) if named else {}
     policy = make(name, options)

@@ -83,14 +83,29 @@ class History(Collector):
             self._enter(request_id, "decode", now)
 
     def finish(self, request_id: Hashable, prompt_tokens: int, longest: int, now: float) -> None:
-        """A request ended as it should."""
+        """A request ended as it should.
+
+        Args:
+            request_id: its id.
+            prompt_tokens: tokens of its prompt.
+            longest: tokens that its longest sequence generated.
+            now: seconds since the start.
+        """
         Collector.finish(self, request_id, prompt_tokens, longest, now)
         self._enter(request_id, "done", now)
 
     def elapse(
         self, seconds: float, *, gpu: float, cpu: float, running: int, waiting: int
     ) -> None:
-        """Time went by with this much of the pools in use and so many requests about."""
+        """Time went by with this much of the pools in use and so many requests about.
+
+        Args:
+            seconds: how long.
+            gpu: share of the GPU pool in use, 0 to 1.
+            cpu: share of the CPU pool in use, 0 to 1.
+            running: requests that run.
+            waiting: requests that wait or are swapped out.
+        """
         moment = self.seconds
         Collector.elapse(self, seconds, gpu=gpu, cpu=cpu, running=running, waiting=waiting)
         last = self.samples[-1] if self.samples else None

@@ -170,7 +170,14 @@ class Collector:
         self.generated_tokens += count
 
     def finish(self, request_id: Hashable, prompt_tokens: int, longest: int, now: float) -> None:
-        """A request ended as it should; its longest sequence generated `longest` tokens."""
+        """A request ended as it should; its longest sequence generated `longest` tokens.
+
+        Args:
+            request_id: its id.
+            prompt_tokens: tokens of its prompt.
+            longest: tokens that its longest sequence generated.
+            now: seconds since the start.
+        """
         times = self.times[request_id]
         times.finished = now
         times.longest = longest
@@ -179,7 +186,15 @@ class Collector:
     def elapse(
         self, seconds: float, *, gpu: float, cpu: float, running: int, waiting: int
     ) -> None:
-        """Time went by with this much of the pools in use and so many requests about."""
+        """Time went by with this much of the pools in use and so many requests about.
+
+        Args:
+            seconds: how long.
+            gpu: share of the GPU pool in use, 0 to 1.
+            cpu: share of the CPU pool in use, 0 to 1.
+            running: requests that run.
+            waiting: requests that wait or are swapped out.
+        """
         self.seconds += seconds
         self.gpu_usage_seconds += gpu * seconds
         self.cpu_usage_seconds += cpu * seconds

@@ -55,7 +55,14 @@ class StepTime:
             raise ValueError("base and copy_bandwidth are more than 0: every step takes time")
 
     def step(self, tokens: int, sequences: int, context: int, pairs: int) -> float:
-        """Seconds of one step."""
+        """Seconds of one step.
+
+        Args:
+            tokens: tokens that it computes.
+            sequences: sequences in it.
+            context: tokens whose KV it reads.
+            pairs: pairs of a token of a prompt and a token before it.
+        """
         return (
             self.base
             + self.per_token * tokens
@@ -85,7 +92,15 @@ class SimulatedDevice:
         self._horizon: deque[tuple[int, float]] = deque([(0, 0.0)])  # (number, all up to it done)
 
     def start(self, number: int, stream: str, seconds: float, wait: int, now: float) -> float:
-        """Queues an operation and returns when it ends; numbers ascend from call to call."""
+        """Queues an operation and returns when it ends; numbers ascend from call to call.
+
+        Args:
+            number: number of the operation.
+            stream: compute, out or in.
+            seconds: how long it takes.
+            wait: it begins when every operation up to this number has ended.
+            now: when it is queued, in seconds.
+        """
         if number <= self._number:
             raise ValueError(f"operation {number} comes after operation {self._number}")
         begin = max(now, self.free_at[stream], self.all_done(wait))

@@ -1,9 +1,9 @@
 """Testing a scheduler: executors without a device that check what they read.
 
 For lineclear's own plans there are `Device`, which runs operations in any order that their waits
-allow, and `ContentExecutor`. For any other scheduler there is a protocol of four methods,
-`SchedulerUnderTest`, and three ways to search over one set of rules: `random_runs`, `stateful`
-(Hypothesis) and `exhaust`. docs/test_your_scheduler.md begins with an example.
+allow, and `ContentExecutor`. For any other scheduler there is a protocol of four methods and the
+attribute `limits`, `SchedulerUnderTest`, and three ways to search over one set of rules: `random_runs`,
+`stateful` (Hypothesis) and `exhaust`. docs/test_your_scheduler.md begins with an example.
 """
 
 from lineclear.testing.content import ContentExecutor, DeviceSequence, WrongContent
@@ -14,7 +14,9 @@ from lineclear.testing.machine import Machine, replay
 from lineclear.testing.protocol import (
     NO_TOKEN,
     Copy,
+    Execute,
     Limits,
+    Make,
     Observation,
     Row,
     SchedulerUnderTest,
@@ -32,11 +34,13 @@ __all__ = [
     "Copy",
     "Device",
     "DeviceSequence",
+    "Execute",
     "Exhausted",
     "Failure",
     "Found",
     "Limits",
     "Machine",
+    "Make",
     "Observation",
     "Row",
     "SchedulerUnderTest",

@@ -1,7 +1,7 @@
 """Searches of a given duration, on every core, and their findings.
 
-Guarantees: it reports the finding with the lowest run number, however many workers there are; the
-first finding is kept with its shorter form.
+Guarantees: of the runs that were made it reports the finding with the lowest number, however many
+workers there are; the first finding is kept with its shorter form.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import partial
 
 from lineclear.testing.exhaustive import Exhausted, exhaust
 from lineclear.testing.failure import Action, Failure
-from lineclear.testing.machine import Make
+from lineclear.testing.protocol import Make
 from lineclear.testing.random_search import Found, Tally, failure_of, random_runs
 from lineclear.testing.shrink import Shrunk, shrink
 from lineclear.testing.target import load
@@ -97,7 +97,14 @@ def search_random(
     workers: int | None = None,
     progress: Progress = lambda _: None,
 ) -> None:
-    """Runs until one breaks a rule, or time is up."""
+    """Runs until one breaks a rule, or time is up.
+
+    Args:
+        campaign: what to search; gets the finding and the counts.
+        seconds: time limit.
+        workers: number of processes, None for one a core.
+        progress: called now and then with one line.
+    """
     started = time.time()
     workers = workers or cores()
     size, begin = 4, 0
@@ -157,7 +164,14 @@ def shorten(campaign: Campaign, progress: Progress) -> None:
 def search_all(
     campaign: Campaign, seconds: float, *, requests: int = 3, progress: Progress = lambda _: None
 ) -> None:
-    """Every behaviour at small scope, until a rule is broken or time is up."""
+    """Every behaviour at small scope, until a rule is broken or time is up.
+
+    Args:
+        campaign: what to search; gets the finding and the counts.
+        seconds: time limit.
+        requests: maximum number of submitted requests.
+        progress: called now and then with one line.
+    """
     started = time.time()
     make: Make = load(campaign.target)
     campaign.exhausted = exhaust(

@@ -280,7 +280,10 @@ class Device:
             wanted = self.record.needed(number)
             chosen = self.order.pick(self.record.ready(), wanted, self.record)
             if chosen is None:
-                raise RuntimeError(f"{type(self.order).__name__} holds back what is wanted")
+                raise RuntimeError(
+                    f"{type(self.order).__name__}.pick returned None although {number} is wanted; "
+                    "it must return one of the operations that may run"
+                )
             self._run(chosen.number)
 
     def _run(self, number: int) -> None:
@@ -331,14 +334,14 @@ class Device:
         """This swap fails, or failed when it ran: its targets hold garbage.
 
         Raises:
-            ValueError: the host knows already that it went well.
+            ValueError: it is no swap, or the host knows already how it ended.
         """
         if number not in self.record.swaps():
             raise ValueError(f"operation {number} is no swap whose end the host waits for")
         self.record.failed.add(number)
 
     def finish(self, plan: Plan) -> Forward:
-        """Runs operations until the forward of a plan has run; what it did."""
+        """Runs operations until the forward of a plan has run; returns that forward."""
         forward = self.forward(plan)
         self.run(forward.number)
         return forward

@@ -130,7 +130,7 @@ class PoolMap:
 
     def parts(self, blocks: Sequence[int]) -> list[tuple[str, list[int]]]:
         """Blocks by pool; an unknown id counts as one of the device's."""
-        host = [b for b in blocks if b >= self.device.stop and self.device.stop]
+        host = [b for b in blocks if b >= self.device.stop]
         device = [b for b in blocks if b not in host]
         return [(pool, ids) for pool, ids in (("gpu", device), (HOST, host)) if ids]
 
@@ -256,7 +256,14 @@ def in_place(old: Sequence[int], new: Sequence[int], same: int) -> list[int]:
 
 
 def preempted(name: str, before: Observation, after: Observation, swapped: bool) -> bool:
-    """Whether a live request stopped running between two observations."""
+    """Whether a live request stopped running between two observations.
+
+    Args:
+        name: request id.
+        before: the first observation.
+        after: the second.
+        swapped: whether its blocks moved to the host in between.
+    """
     if swapped:
         return True
     if before.running is not None and after.waiting is not None:
@@ -265,7 +272,14 @@ def preempted(name: str, before: Observation, after: Observation, swapped: bool)
 
 
 def released(pools: PoolMap, name: str, old: Sequence[int], at: int) -> list[Event]:
-    """Entries from `at` on are freed; positions are counted within each pool."""
+    """Entries from `at` on are freed; positions are counted within each pool.
+
+    Args:
+        pools: says of which pool a block is.
+        name: request id.
+        old: its table before.
+        at: first entry that is freed.
+    """
     events: list[Event] = []
     for pool, blocks in pools.parts(old[at:]):
         kept = [b for b in old[:at] if pools.of(b) == pool]
@@ -284,7 +298,19 @@ def acquired(
     row: Row | None,
     copies: Sequence[Copy],
 ) -> list[Event]:
-    """Entries from `at` on are new: found by content, or allocated."""
+    """Entries from `at` on are new: found by content, or allocated.
+
+    Args:
+        before: the observation before.
+        after: the observation after.
+        limits: of the scheduler.
+        pools: says of which pool a block is.
+        name: request id.
+        new: its table after.
+        at: first entry that is new.
+        row: its row in the forward pass between both, None without one.
+        copies: copies of that forward pass.
+    """
     events: list[Event] = []
     targets = {copy.target for copy in copies}
     others = {b for other, table in after.tables.items() if other != name for b in table}
@@ -349,7 +375,15 @@ def lasting(copies: Sequence[Copy], owner: Mapping[int, str]) -> list[Copy]:
 def moves(
     copies: Sequence[Copy], chosen: Sequence[int], pools: PoolMap, number: int, after_step: int
 ) -> list[Event]:
-    """Some of the copies, each after every previous step, and complete before the next."""
+    """Some of the copies, each after every previous step, and complete before the next.
+
+    Args:
+        copies: copies of the forward pass.
+        chosen: indices of those that are reported.
+        pools: says of which pool a block is.
+        number: number of the first copy of the pass.
+        after_step: the last step that was issued, 0 for none.
+    """
     events: list[Event] = []
     for k in chosen:
         source, target = copies[k].source, copies[k].target

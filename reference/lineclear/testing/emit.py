@@ -14,7 +14,8 @@ from typing import TextIO
 from lineclear.conform import Writer
 from lineclear.testing.failure import Action, Failure
 from lineclear.testing.judge import header_of
-from lineclear.testing.machine import Make, replay
+from lineclear.testing.machine import replay
+from lineclear.testing.protocol import Make
 
 __all__ = ["emit_test", "write_log"]
 
@@ -32,6 +33,7 @@ def emit_test(
         commit: commit of the scheduler's sources, or "".
     """
     name = re.sub(r"\W+", "_", f"{failure.rule}").strip("_")
+    # In the docstring a backslash would begin an escape, and three quotes would end it.
     message = failure.message.replace("\\", "/").replace('"""', "'''")
     lines = ",\n".join(f"    {action!r}" for action in actions)
     found = f"Found by `{again}`" + (f" at commit {commit}." if commit else ".")

@@ -1,9 +1,10 @@
 """Every behaviour of a scheduler at small scope, breadth first.
 
 Guarantees: a state is reached by replaying its trace with a new scheduler, never by copying one,
-so any scheduler can be searched; a finding has a shortest trace within the scope. Two states count
-as equal if they agree in what is observed, in the model's content of blocks in use, and in
-`Observation.extra`. Whatever a scheduler hides from all three may hide behaviours from the search.
+so any scheduler can be searched; a finding has a shortest trace among those with the fewest requests
+that lead to one (with more requests there may be a shorter one). Two states count as equal if they
+agree in what is observed, in the model's content of blocks in use, and in `Observation.extra`.
+Whatever a scheduler hides from all three may hide behaviours from the search.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lineclear.testing.failure import Action, Failure
-from lineclear.testing.machine import Machine, Make, replay, run
+from lineclear.testing.machine import Machine, replay, run
+from lineclear.testing.protocol import Make
 from lineclear.testing.scope import Shape, shapes
 
 __all__ = ["Exhausted", "exhaust", "state_key"]
@@ -24,8 +26,8 @@ class Exhausted:
     """The result of a search.
 
     Attributes:
-        states: number of distinct states.
-        transitions: number of actions executed from them.
+        states: distinct states with at most the last number of requests that was searched.
+        transitions: actions that were executed, in the searches with fewer requests too.
         depth: length of the longest of the shortest traces.
         complete: whether every state within the scope was visited.
         failure: the first finding, or None.
@@ -112,7 +114,18 @@ def search(
     progress: Callable[[Exhausted], object],
     result: Exhausted,
 ) -> None:
-    """The search with at most this many requests."""
+    """The search with at most this many requests.
+
+    Args:
+        make: creates the scheduler.
+        first: a scheduler without requests.
+        chosen: requests that may be submitted.
+        requests: maximum number of submitted requests.
+        max_states: maximum number of states.
+        until: called now and then; True ends the search.
+        progress: called with the result for each new state.
+        result: gets the counts and the finding.
+    """
     nodes = [Node((), (), 0)]
     numbers: dict[Hashable, int] = {(state_key(first), 0): 0}
     queue = deque([0])
@@ -161,7 +174,14 @@ class Node:
 
 
 def moves(node: Node, chosen: Sequence[Shape], most: int, aborts: bool) -> Iterator[Action]:
-    """Possible actions in a state; aborts last, so that shortest traces avoid them."""
+    """Possible actions in a state; aborts last, so that shortest traces avoid them.
+
+    Args:
+        node: the state.
+        chosen: requests that may be submitted.
+        most: maximum number of submitted requests.
+        aborts: whether requests may be aborted.
+    """
     if node.live:
         yield STEP
     if node.submitted < most:

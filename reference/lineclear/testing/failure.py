@@ -21,7 +21,7 @@ Action = tuple[object, ...]
 #: The rules of the model and the machine, besides the rules of the log.
 RULES = {
     "raises": "no call raises, and each returns what the protocol allows",
-    "returns": "every call returns within a few seconds",
+    "returns": "every call returns: a run takes at most 20 seconds",
     "step.once": "a step runs at most one forward pass",
     "row.live": "a row belongs to a live request",
     "row.tokens": "a row computes at least one token, and none past the last known one",
@@ -100,7 +100,15 @@ class Failure(AssertionError):
 def rebuild(
     rule: str, message: str, place: str, state: Sequence[str], actions: Sequence[Action]
 ) -> Failure:
-    """Rebuilds a failure from its parts."""
+    """Rebuilds a failure from its parts.
+
+    Args:
+        rule: see `Failure`.
+        message: see `Failure`.
+        place: see `Failure`.
+        state: see `Failure`.
+        actions: see `Failure`.
+    """
     return Failure(rule, message, place=place, state=state, actions=actions)
 
 

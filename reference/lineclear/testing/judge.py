@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
+from typing import NoReturn
 
 from lineclear.conform import Checker, Header, PoolSize
 from lineclear.testing.difference import HOST, Event
@@ -15,8 +16,8 @@ from lineclear.testing.protocol import Limits, Row
 
 __all__ = ["Fail", "Judge", "LogLine", "header_of"]
 
-#: Called with the rule, the message and the place.
-Fail = Callable[..., None]
+#: Called with the rule and the message; it raises.
+Fail = Callable[[str, str], NoReturn]
 LogLine = Callable[[Event], object]
 
 
@@ -66,7 +67,7 @@ class Judge:
         return self.checker.counts
 
     def feed(self, event: Event, fail: Fail) -> None:
-        """Checks one event; calls `fail` for the first rule that it breaks."""
+        """Checks one event; calls `fail`, which raises, for the first rule that it breaks."""
         if self.record is not None:
             self.record(event)
         if event["e"] == "hit":

@@ -17,13 +17,12 @@ from lineclear.testing.failure import Action, Failure, place_of
 from lineclear.testing.judge import Judge, LogLine
 from lineclear.testing.model import SlotModel
 from lineclear.testing.picture import picture
-from lineclear.testing.protocol import Copy, Observation, Row, SchedulerUnderTest
+from lineclear.testing.protocol import Copy, Make, Observation, Row
 from lineclear.testing.stuck import stuck
 from lineclear.testing.watchdog import TookTooLong, returns_within
 
-__all__ = ["Machine", "Make", "replay", "run"]
+__all__ = ["Machine", "replay", "run"]
 
-Make = Callable[[], SchedulerUnderTest]
 #: Time limit of one run in seconds; a run of the searches takes milliseconds.
 PATIENCE = 20.0
 
@@ -63,7 +62,12 @@ class Machine:
     # ---- actions -------------------------------------------------------------------------------
 
     def do(self, action: Action) -> None:
-        """Executes one action of a trace."""
+        """Executes one action of a trace.
+
+        Raises:
+            Failure: a rule is broken.
+            ValueError: it is no action.
+        """
         kind, *rest = action
         if kind == "submit":
             name, prompt, max_new = cast("tuple[str, Sequence[int], int]", tuple(rest))
@@ -76,7 +80,11 @@ class Machine:
             raise ValueError(f"{action!r} is not an action: use submit, abort or step")
 
     def submit(self, name: str, prompt: Iterable[int], max_new: int) -> bool:
-        """Submits a request; False if it is rejected, or its name was used before."""
+        """Submits a request; False if it is rejected, or its name was used before.
+
+        Raises:
+            Failure: a rule is broken.
+        """
         tokens = list(prompt)
         if self._model.sequences.get(name) is not None or not tokens or max_new < 1:
             return False
@@ -103,7 +111,11 @@ class Machine:
         return True
 
     def abort(self, name: str) -> bool:
-        """Aborts a live request; False if there is none with this name."""
+        """Aborts a live request; False if there is none with this name.
+
+        Raises:
+            Failure: a rule is broken.
+        """
         if name not in self.live or not self.limits.aborts:
             return False
         self.actions.append(("abort", name))
@@ -113,7 +125,11 @@ class Machine:
         return True
 
     def step(self) -> list[str]:
-        """One step; returns the requests that ended in it."""
+        """One step; returns the requests that ended in it.
+
+        Raises:
+            Failure: a rule is broken.
+        """
         self.actions.append(("step",))
         self.steps += 1
         self._executed = False
@@ -299,6 +315,12 @@ def run(
     record: LogLine | None = None,
 ) -> Machine:
     """Executes the actions with a new scheduler; optionally steps until every request has ended.
+
+    Args:
+        make: creates the scheduler.
+        actions: the actions, given the new machine.
+        drain: whether to step until every request has ended.
+        record: called with every event of the log.
 
     Raises:
         Failure: a rule is broken, or the run takes too long.

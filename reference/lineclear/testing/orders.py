@@ -18,10 +18,7 @@ __all__ = ["ORDERS", "Adversarial", "Early", "Favour", "Late", "Order", "Shuffle
 
 
 class Order:
-    """The order in which operations are carried: each runs as soon as it may.
-
-    The base of the others.
-    """
+    """The order in which operations run, a base for others: each runs as soon as it may."""
 
     def pick(
         self, ready: Sequence[Carried], wanted: frozenset[int], record: OperationRecord
@@ -131,6 +128,8 @@ def order_named(name: str, seed: int = 0) -> Order:
     """An order by its name.
 
     Raises:
-        KeyError: no order has the name.
+        ValueError: no order has the name.
     """
+    if name not in ORDERS:
+        raise ValueError(f"unknown order {name!r}; known: {', '.join(ORDERS)}")
     return ORDERS[name](seed)

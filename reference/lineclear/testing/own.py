@@ -65,7 +65,7 @@ class LineclearUnderTest:
         self.flights: deque[tuple[Plan, list[int]]] = deque()
 
     def submit(self, request_id: str, prompt: list[int], max_new: int) -> bool:
-        """Adds it; the scheduler sees only lengths, and names of blocks."""
+        """Adds a request; the scheduler sees only lengths, and names of blocks."""
         request = Request(
             request_id=request_id,
             prompt_tokens=len(prompt),

@@ -10,7 +10,16 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, S
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-__all__ = ["NO_TOKEN", "Copy", "Execute", "Limits", "Observation", "Row", "SchedulerUnderTest"]
+__all__ = [
+    "NO_TOKEN",
+    "Copy",
+    "Execute",
+    "Limits",
+    "Make",
+    "Observation",
+    "Row",
+    "SchedulerUnderTest",
+]
 
 #: The token that `execute` returns for a row that samples nothing.
 NO_TOKEN = -1
@@ -81,8 +90,8 @@ class Limits:
         first_block: the lowest block id.
         host_blocks: how many of the blocks, those with the highest ids, are on the host: a swapped
             request may hold them, a row may not name them.
-        max_len: prompt plus new tokens of the longest submitted request; None for what fits into
-            the device's blocks alone and, without chunks, into one step.
+        max_len: prompt plus new tokens of the longest submitted request; None for the longest that
+            must be served: it fits into the device's blocks alone and, without chunks, into one step.
         oversize: whether requests that can never fit are submitted too; they must be rejected.
         chunked: whether a prompt may be computed in several steps.
         same_step_hits: whether a row may read what another row of the same step writes.
@@ -165,9 +174,16 @@ class Limits:
         return range(self.first_block, self.first_block + self.device_blocks)
 
 
-#: Runs one forward pass: the rows, after the optional copies. It returns one token for each row,
-#: NO_TOKEN for a row that samples nothing.
-Execute = Callable[..., list[int]]
+class Execute(Protocol):
+    """Runs one forward pass."""
+
+    def __call__(self, rows: Iterable[Row], copies: Iterable[Copy] = ()) -> list[int]:
+        """Copies these blocks, then computes these rows.
+
+        Returns:
+            One token for each row, in order; NO_TOKEN for a row that samples nothing.
+        """
+        ...
 
 
 @runtime_checkable
@@ -191,3 +207,7 @@ class SchedulerUnderTest(Protocol):
     def observe(self) -> Observation:
         """The current state. The tests neither change nor keep it."""
         ...
+
+
+#: Creates the scheduler under test; each call creates a new one.
+Make = Callable[[], SchedulerUnderTest]

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from random import Random
 
 from lineclear.testing.failure import Action, Failure
-from lineclear.testing.machine import Machine, Make, replay, run
+from lineclear.testing.machine import Machine, replay, run
+from lineclear.testing.protocol import Make
 from lineclear.testing.scope import propose
 
 __all__ = ["Found", "Tally", "failure_of", "random_run", "random_runs"]
@@ -81,7 +82,14 @@ def failure_of(make: Make, actions: Iterable[Action]) -> Failure | None:
 
 
 def random_run(make: Make, seed: int, number: int, tally: Tally | None = None) -> Failure | None:
-    """One run; returns its failure, or None."""
+    """One run; returns its failure, or None.
+
+    Args:
+        make: creates the scheduler.
+        seed: seed of all runs.
+        number: number of this run.
+        tally: counts it, if given.
+    """
     begun: list[Machine] = []
 
     def actions(machine: Machine) -> list[Action]:

@@ -69,7 +69,14 @@ def propose(random: Random, limits: Limits, length: int = 40) -> list[Action]:
 def request(
     random: Random, limits: Limits, reach: float, prefixes: Sequence[Sequence[int]]
 ) -> tuple[tuple[int, ...], int]:
-    """A prompt and the number of new tokens."""
+    """A prompt and the number of new tokens.
+
+    Args:
+        random: draws it.
+        limits: of the scheduler.
+        reach: the longest request, as a share of the longest that must be served.
+        prefixes: token ids that prompts may begin with.
+    """
     if limits.longest < 2:
         return (random.randrange(3),), 1
     if limits.oversize and random.random() < 0.1:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lineclear.testing.failure import Failure
-from lineclear.testing.machine import Machine, Make
+from lineclear.testing.machine import Machine
+from lineclear.testing.protocol import Make
 
 if TYPE_CHECKING:
     from hypothesis.stateful import RuleBasedStateMachine

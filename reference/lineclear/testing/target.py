@@ -13,8 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
-from lineclear.testing.machine import Make
-from lineclear.testing.protocol import Limits
+from lineclear.testing.protocol import Limits, Make
 
 __all__ = ["TargetError", "commit_of", "load", "make_of", "scheduler"]
 

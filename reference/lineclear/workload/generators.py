@@ -90,7 +90,16 @@ def tenants(count: int, rate: float, seed: int) -> Workload:
 def renamed(
     drawn: Workload, kind: str, count: int, rate: float, seed: int, arrivals: list[Arrival]
 ) -> Workload:
-    """The workload under the name of its generator."""
+    """The workload under the name of its generator.
+
+    Args:
+        drawn: the workload.
+        kind: name of the generator.
+        count: number of requests.
+        rate: requests per second.
+        seed: its seed.
+        arrivals: its requests.
+    """
     name = f"{kind}, {count} requests, {rate:g} in a second, seed {seed}"
     return Workload(name, kind, tuple(arrivals), drawn.clipped)
 
@@ -108,7 +117,15 @@ GENERATORS: dict[str, Callable[[int, float, int], Workload]] = {
 
 
 def one_among(count: int, rate: float, seed: int, victim: Arrival, other: Arrival) -> Workload:
-    """One request, and then a stream of others of one kind."""
+    """One request, and then a stream of others of one kind.
+
+    Args:
+        count: number of requests.
+        rate: requests per second.
+        seed: seed of the arrival times.
+        victim: the one.
+        other: each of the others, but for id and time.
+    """
     draw = random.Random(seed).random
     arrivals = [victim]
     now = 0.0
@@ -165,6 +182,12 @@ HOSTILE: dict[str, tuple[str, Arrival, Arrival]] = {
 
 def generate(kind: str, count: int, rate: float, seed: int) -> Workload:
     """The workload of that name; `hostile:POLICY` for the one that is hostile to a policy.
+
+    Args:
+        kind: a key of `GENERATORS`, or hostile:POLICY.
+        count: number of requests.
+        rate: requests per second.
+        seed: seed of every draw.
 
     Raises:
         WorkloadError: there is none of that name, or an argument is out of its range.

@@ -200,7 +200,14 @@ def recognise(row: Mapping[str, object]) -> Format:
 def make_arrival(
     format_: Format, row: Mapping[str, object], ordinal: str, cap: int
 ) -> tuple[Arrival, int]:
-    """The request of one row, its time as the file counts, and 1 if its output was cut."""
+    """The request of one row, its time as the file counts, and 1 if its output was cut.
+
+    Args:
+        format_: names the columns.
+        row: values by column.
+        ordinal: id of the request if the row has none.
+        cap: tokens to generate at most.
+    """
     for column in format_.columns:
         if column not in row:
             raise BadRow(f"{column} is missing")

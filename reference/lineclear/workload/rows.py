@@ -110,7 +110,14 @@ def number(cell: object) -> float:
 def whole(
     row: Mapping[str, object], column: str, *, least: int = 1, most: int = MOST_TOKENS
 ) -> int:
-    """A cell that is a whole number, written as one."""
+    """A cell that is a whole number, written as one.
+
+    Args:
+        row: values by column.
+        column: the cell's column.
+        least: the smallest value allowed.
+        most: the largest value allowed.
+    """
     cell = row[column]
     value: int | None = None
     if isinstance(cell, int) and not isinstance(cell, bool):

@@ -76,8 +76,8 @@ PLANTS = (
           abort=("a",), missing=1, figures={"needs": 3, "free": 2, "cached": 0}),
     Plant("a prompt that never fits", [submit("c", 9, 1), *IDLE], "c", "too_long",
           CANNOT_HELP, missing=1, figures={"needs": 5, "total": 4}),
-    Plant("an output that never fits", [submit("c", 4, 6), *IDLE], "c", "too_long",
-          CANNOT_HELP, missing=1, figures={"needs": 5, "total": 4}),
+    Plant("an output that may never fit", [submit("c", 4, 6), *IDLE], "c", "may_grow_too_long",
+          NOTHING, missing=1, figures={"needs": 5, "total": 4}),
     Plant("a request that fills the pool with its last token but one", [submit("c", 4, 5), *IDLE],
           "c", "none", NOTHING),
     Plant("two that run and each need a block", [*BOTH_RUN, *step(2, ["a", 3, 1, 1], ["b", 3, 1, 1]),
@@ -176,6 +176,8 @@ def request(r: str = "r", **rest: Any) -> RequestState:
             CANNOT_HELP,
         ),
         (Snapshot(4, 2, 4, (request(),), max_tokens=5), "none", HELPS),
+        (Snapshot(4, 2, 4, (request(width=3),), max_seqs=2), "too_wide", CANNOT_HELP),
+        (Snapshot(4, 2, 4, (request(phase="running", width=3),), max_seqs=2), "none", HELPS),
         (Snapshot(4, 2, 1, (request(),), cached=3), "none", HELPS),
         (Snapshot(4, 2, 1, (request(), request("s", blocks=3)), held=3), "blocks", HELPS),
     ],
@@ -183,6 +185,31 @@ def request(r: str = "r", **rest: Any) -> RequestState:
 def test_a_snapshot_of_a_harness_is_judged(snapshot: Snapshot, guard: str, waiting: str) -> None:
     row = why(snapshot).requests[0]
     assert (row.guard, row.waiting) == (guard, waiting)
+
+
+def test_a_request_that_may_end_early_is_not_hopeless() -> None:
+    may_stop = request(limit=100)
+    assert [row.guard for row in why(Snapshot(4, 2, 4, (may_stop,))).requests] == ["none"]
+    runs = Snapshot(4, 2, 1, (request(limit=100, phase="running", blocks=3),), idle=9)
+    assert not why(runs).hopeless()
+    waits = why(Snapshot(4, 2, 4, (may_stop,), idle=9)).requests[0]
+    assert (waits.guard, waits.waiting) == ("may_grow_too_long", NOTHING)
+    assert waits.figures == {"needs": 50, "total": 4}
+    grown = why(Snapshot(4, 2, 4, (request(known=9, limit=100),))).requests[0]
+    assert (grown.guard, grown.waiting) == ("too_long", CANNOT_HELP)
+
+
+def test_what_is_blocked() -> None:
+    hopeless, other = request("h", known=9), request("o")
+    assert why(Snapshot(4, 2, 4, (hopeless,))).blocked
+    assert not why(Snapshot(4, 2, 4, (hopeless, other))).blocked
+    assert why(Snapshot(4, 2, 4, (hopeless, other), idle=6)).blocked
+    assert not why(Snapshot(4, 2, 4, (), idle=6)).blocked
+
+
+def test_an_unknown_phase_is_refused_where_it_is_given() -> None:
+    with pytest.raises(ValueError, match=r"^'r' has the phase 'runs'; known: waiting, running"):
+        request(phase="runs")
 
 
 def lifted(snapshot: Snapshot, abort: set[str]) -> Snapshot:

@@ -47,8 +47,8 @@ def test_a_prompt_that_is_longer_than_a_step_is_rejected() -> None:
     assert isinstance(answer, Rejected)
     assert answer.code == "max_num_batched_tokens"
     assert answer.reason == (
-        "violated: without chunking its prompt fits into max_num_batched_tokens (9 tokens at once, "
-        "max_num_batched_tokens is 8)"
+        "its prompt has 9 tokens, a step computes at most 8 (max_num_batched_tokens): raise that or "
+        "enable chunked prefill"
     )
 
 

@@ -229,3 +229,8 @@ def test_a_request_that_is_one_token_too_large_must_be_rejected() -> None:
     run.run(60)
     assert any(move.startswith("rejected") for move in run.moves)
     assert isinstance(run.bench, Bench)
+
+
+def test_an_unknown_order_is_named_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"^unknown order 'latest'; known: early, late, slow cop"):
+        order_named("latest")

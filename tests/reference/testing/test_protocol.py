@@ -37,3 +37,16 @@ def test_ids_begin_where_they_are_said_to() -> None:
     limits = Limits(blocks=5, host_blocks=2, block_size=2, max_seqs=1, max_tokens=1, first_block=2)
     assert list(limits.block_ids) == [2, 3, 4, 5, 6]
     assert list(limits.device_ids) == [2, 3, 4]
+
+
+def test_the_types_of_its_signatures_are_public_and_execute_is_a_protocol() -> None:
+    import inspect
+
+    import lineclear.testing as public
+    from lineclear.testing.machine import Machine
+
+    assert {"Make", "Execute"} <= set(public.__all__)
+    wanted = inspect.signature(public.Execute.__call__).parameters
+    given = inspect.signature(vars(Machine)["_execute"]).parameters
+    assert list(wanted) == list(given) == ["self", "rows", "copies"]
+    assert wanted["copies"].default == given["copies"].default == ()

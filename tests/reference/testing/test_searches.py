@@ -12,7 +12,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from tiny_scheduler import TinyScheduler, make_broken, make_scheduler
 
-from lineclear.testing import Failure, Row, exhaust, random_run, random_runs, shrink, stateful
+from lineclear.testing import (
+    Failure,
+    Row,
+    exhaust,
+    random_run,
+    random_runs,
+    replay,
+    shrink,
+    stateful,
+)
 from lineclear.testing.exhaustive import goes_round
 from lineclear.testing.random_search import failure_of
 from lineclear.testing.scope import Shape, propose, shapes
@@ -190,3 +199,30 @@ def test_a_trace_that_fails_only_once_is_kept_as_it_is() -> None:
     shrunk = shrink(never, failure)
     assert shrunk.actions == failure.actions
     assert shrunk.failure is failure
+
+
+class ShortAndLong(TinyScheduler):
+    """Fails in the second call of `submit`, and in the fifth step."""
+
+    calls = steps = 0
+
+    def submit(self, name: str, prompt: list[int], max_new: int) -> bool:
+        self.calls += 1
+        if self.calls == 2:
+            raise RuntimeError("a second request")
+        return super().submit(name, prompt, max_new)
+
+    def step(self, execute: Callable[[list[Row]], list[int]]) -> list[str]:
+        self.steps += 1
+        if self.steps == 5:
+            raise RuntimeError("a fifth step")
+        return super().step(execute)
+
+
+def test_the_finding_has_the_fewest_requests_though_more_have_a_shorter_trace() -> None:
+    result = exhaust(ShortAndLong, chosen=[Shape((1,), 6)])
+    assert result.failure is not None
+    assert "a fifth step" in result.failure.message
+    assert [action[0] for action in result.failure.actions] == ["submit", *["step"] * 5]
+    with pytest.raises(Failure, match="a second request"):
+        replay(ShortAndLong, [("submit", "a", (1,), 6), ("submit", "b", (1,), 6)])

@@ -68,6 +68,12 @@ class Drive:
     def add(self, name: Hashable, prompt: int, output: int, **more: Any) -> None:
         """A request arrives; a second passes with every step.
 
+        Args:
+            name: request id.
+            prompt: tokens of the prompt.
+            output: tokens to generate at most.
+            more: other fields of `Request`.
+
         Raises:
             NotShown: it is rejected.
         """

@@ -69,7 +69,14 @@ def to_and_fro(arriving: Arriving, steps: int, least: int) -> Script:
 
 
 def starved(arriving: Arriving, steps: int, victim: Hashable, last: int) -> Script:
-    """A request that runs computes nothing while prompts keep arriving."""
+    """A request that runs computes nothing while prompts keep arriving.
+
+    Args:
+        arriving: (step, request, prompt tokens, output tokens) of each arrival.
+        steps: steps of the run.
+        victim: the request that is starved.
+        last: the least number of steps before the end without a token of it.
+    """
 
     def script(drive: Drive) -> tuple[str, dict[str, Any]]:
         rows = run(drive, arriving, steps)
