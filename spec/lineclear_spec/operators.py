@@ -198,7 +198,7 @@ OPERATORS: tuple[Operator, ...] = (
             "tests/spec/test_block_operators.py::test_new_blocks",
             "tests/spec/test_operation_operators.py::test_new_sequence_and_operation",
         ),
-        "there is always a record that nothing refers to yet: true of Python's objects",
+        "there is always a record that nothing refers to yet and no plan has: true of Python's objects",
     ),
     Operator(
         "fields of each block",
@@ -289,8 +289,6 @@ OPERATORS: tuple[Operator, ...] = (
             "tests/spec/test_ghost_operators.py::test_ghosts",
             "tests/spec/test_ghost_operators.py::test_ghosts_of_kv",
         ),
-        "`share_kv`: some number bounds the positions in the shared blocks (the parent's KV is one); "
-        "`new_sequence`: no plan has the new sequence yet",
     ),
 )
 
