@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from faulty import BROKEN_WORLDS
 
+from lineclear.checks.again import bounds_of
 from lineclear.checks.behaviours import look
 from lineclear.checks.counterexample import Counterexample, CounterexampleError
 from lineclear.checks.itf import dumps, emit_test, read
@@ -35,6 +36,17 @@ def first(bounds: SearchBounds, code: str) -> Finding:
     """The first finding with a code in a world."""
     found = look(bounds)[4]
     return next(finding for finding in found if finding.code == code)
+
+
+def test_a_file_that_says_nothing_of_the_limit_on_a_prompt_means_that_there_was_none() -> None:
+    bounds = SearchBounds("two", small(), (RequestShape(1, 3), RequestShape(2, 2)))
+    saved = json.loads(json.dumps(bounds.as_dict()))
+    assert saved["config"]["long_prefill_token_threshold"] is None
+    assert bounds_of(saved) == bounds
+    none = replace(bounds, config=replace(bounds.config, long_prefill_token_threshold=0))
+    assert "long_prefill_token_threshold" not in none.as_dict()["config"]
+    del saved["config"]["long_prefill_token_threshold"]
+    assert bounds_of(saved) == none
 
 
 def test_a_starvation_fails_until_its_rule_is_back(monkeypatch: Patch) -> None:
