@@ -88,7 +88,9 @@ FLOORS = {
 #: own in `test_scheduler.py`.
 RARE = frozenset({"rejoin", "discard_swapped", "fail_copy"})
 #: Not met here: `test_caching_machine.py` runs them.
-CACHING = frozenset({"publish", "publish_each", "admit_cached", "evict", "unlist"})
+CACHING = frozenset(
+    {"publish", "publish_each", "admit_cached", "evict", "unlist", "hold_block", "release_block"}
+)
 
 
 @pytest.mark.slow

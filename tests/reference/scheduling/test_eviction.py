@@ -71,6 +71,20 @@ def resting(*names: int) -> Any:
     return OrderedDict.fromkeys(map(Resting, names))
 
 
+def test_nothing_is_remembered_of_what_can_be_found_no_more() -> None:
+    """After a reset a block that is computed anew was never found, and no key is left."""
+    _, scheduler = evicted_first(None, prefix_eviction="lfu")
+    order = scheduler.cache.order
+    assert order is not None
+    assert {*order.found, *order.filed} <= {*scheduler.ledger.cached}
+    assert order.found[1] == 1
+    ask(scheduler, "runs", (1, 2), most=3)
+    step(scheduler)
+    scheduler.reset_prefix_cache()
+    assert not order.found
+    assert not order.filed
+
+
 def test_what_was_found_long_ago_goes_when_others_were_evicted_since() -> None:
     for key, first in ((lfu, 20), (lfu_aging, 1)):
         order = KeyedOrder(key)

@@ -93,14 +93,15 @@ def test_it_waits_no_longer_when_that_one_has_gone() -> None:
     assert computed(step(scheduler), "second") == 4  # behind the two blocks that are found
 
 
-def test_it_does_not_wait_for_what_is_not_published() -> None:
-    scheduler = waiting(prefix_caching="prompt")
+@pytest.mark.parametrize(("caching", "tokens"), [("prompt", 3), ("all", 0)])
+def test_it_does_not_wait_for_what_is_not_published(caching: str, tokens: int) -> None:
+    """A block of output, whose last token the next step computes."""
+    scheduler = waiting(prefix_caching=caching)
     ask(scheduler, "first", (1,), prompt=3, most=6)
     step(scheduler)
-    step(scheduler)
-    scheduler.name_blocks("first", 1, [2])  # a block of output
+    scheduler.name_blocks("first", 1, [2])
     ask(scheduler, "second", (1, 2))
-    assert computed(step(scheduler), "second") == 3
+    assert computed(step(scheduler), "second") == tokens
 
 
 def test_it_does_not_wait_for_a_block_that_was_computed_and_cannot_be_published_yet() -> None:
