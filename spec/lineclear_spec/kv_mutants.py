@@ -20,6 +20,9 @@ from lineclear_spec.choices import absurd_arguments, arguments_of
 from lineclear_spec.explore import records
 from lineclear_spec.kv_walks import OFTEN, RARE, Walk
 from lineclear_spec.mutants import DROPS, Mutant, generate, installed
+from lineclear_spec.obligations import build
+from lineclear_spec.prove import prove_unit
+from lineclear_spec.terms import Misuse
 from lineclear_spec.trial import USED_BY
 from lineclear_spec.worlds import Bounds, Step
 
@@ -33,6 +36,7 @@ __all__ = [
     "shows",
     "steps_of",
     "topic_of",
+    "unproved",
     "written",
 ]
 
@@ -49,6 +53,8 @@ WORLDS = {
                accepted=(1, 2), **ROOM),
         Bounds("two", block_size=2, gpu_blocks=6, cpu_blocks=4, max_model_len=6, live=3,
                shapes=((3, 6, 2), (2, 5, 1)), tokens=(1, 3), **ROOM),
+        Bounds("pairs", block_size=2, gpu_blocks=6, cpu_blocks=3, max_model_len=8, live=3,
+               shapes=((4, 6, 1, 1), (5, 7, 1, 1), (3, 6, 2, 1)), tokens=(1, 2, 4), **ROOM),
         Bounds("long", block_size=1, gpu_blocks=12, cpu_blocks=4, max_model_len=6, live=3,
                shapes=((2, 6, 2), (1, 6, 1, 1), (4, 6, 1, 1)), tokens=(1, 3), drafts=(0, 2), accepted=(1, 2), **ROOM),
     )
@@ -77,8 +83,14 @@ WHOLE = {
 }  # fmt: skip
 
 
+#: Resources for one obligation: those that hold need less.
+BUDGET = 1_500_000
 #: Waits that are longer than they must be, which makes no token wrong.
-LONGER = ("waits for everything before", "waits for everything decided")
+LONGER = (
+    "waits for everything before",
+    "waits for everything decided",
+    "waits for everything but the last",
+)
 
 
 class Witness(NamedTuple):
@@ -270,3 +282,20 @@ def read() -> dict[str, Witness]:
 def written(found: dict[str, Witness]) -> Iterator[str]:
     """The lines of that file."""
     yield json.dumps({name: list(row) for name, row in sorted(found.items())}, indent=1) + "\n"
+
+
+def unproved(mutant: Mutant) -> str | None:
+    """The first obligation of `lineclear prove kv` that is not proved of the broken table, or None."""
+    names = mutant.units
+    if mutant.function in ACTIONS:
+        names = (f"kv_{mutant.function}", *names)
+    with installed(mutant) as body:
+        for name in names:
+            try:
+                unit = build(name, body)
+            except Misuse as misuse:
+                return f"{name}/refused: {misuse}"
+            results = prove_unit(unit, budget=BUDGET, stop_at_failure=True)
+            if results and results[-1].status != "proved":
+                return results[-1].key
+    return None
