@@ -60,7 +60,8 @@ def main(asked: list[str]) -> int:
     made = before + BEGIN + "\n" + "".join(rows()) + "\n" + END + after
     if "--check" in asked:
         print(
-            "docs/kv_mutants.md is", "as it should be" if made == text else "stale: python docs/make_kv.py"
+            "docs/kv_mutants.md is",
+            "as it should be" if made == text else "stale: python docs/make_kv.py",
         )
         return int(made != text)
     PAGE.write_text(made)

@@ -80,7 +80,6 @@ def share_cached(ledger: Any, sequence: Any, tokens: Any) -> None:
     ledger.wake(blocks)
     ledger.count_up(sequence, blocks)
     sequence.table.extend(blocks)
-    ledger.grew(ledger.always(sequence), ledger.places(GPU, blocks))
 
 
 def seal_entry(ledger: Any, sequence: Any, index: Any, name: Any) -> None:
