@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.choices import absurd_arguments, arguments_of
 from lineclear_spec.explore import records
-from lineclear_spec.kv_walks import OFTEN, RARE, Walk
+from lineclear_spec.kv_walks import OFTEN, RARE, KvWalk
 from lineclear_spec.mutants import DROPS, Mutant, generate, installed
 from lineclear_spec.obligations import build
 from lineclear_spec.prove import prove_unit
@@ -128,7 +128,7 @@ def actions_of(mutant: Mutant) -> tuple[str, ...]:
     return (mutant.function,) if mutant.function in ACTIONS else USED_BY[mutant.function]
 
 
-def wrong_tokens_of(walk: Walk) -> list[str]:
+def wrong_tokens_of(walk: KvWalk) -> list[str]:
     """What is false of tokens, and not only of versions or of the abstract machine."""
     return [line for line in walk.wrong if line.startswith(("T1", "T2"))]
 
@@ -159,14 +159,14 @@ def shows(mutant: Mutant, world: str, trace: str) -> str:
     """
     bounds, steps = WORLDS[world], steps_of(trace)
     with broken(mutant) as bodies:
-        walk = Walk(bounds, bodies)
+        walk = KvWalk(bounds, bodies)
         found = wrong_tokens_of(follow(walk, steps))
-    if not found or follow(Walk(bounds), steps).wrong:
+    if not found or follow(KvWalk(bounds), steps).wrong:
         return ""
     return found[0]
 
 
-def follow(walk: Walk, steps: list[Step]) -> Walk:
+def follow(walk: KvWalk, steps: list[Step]) -> KvWalk:
     """The walk after these steps, until a token is wrong, or one of them is refused or names what is not there."""
     for name, arguments in steps:
         try:
@@ -205,7 +205,7 @@ def shrunk(mutant: Mutant, world: str, steps: list[Step]) -> list[Step]:
     return steps
 
 
-def at_random(walk: Walk, rng: random.Random, favoured: tuple[str, ...], tries: int) -> None:
+def at_random(walk: KvWalk, rng: random.Random, favoured: tuple[str, ...], tries: int) -> None:
     """Goes on at random until a token is wrong; the favoured actions come often, with absurd arguments too."""
     names = [n for n in ACTIONS if n not in RARE or n in favoured]
     weights = [OFTEN.get(n, 2) + (6 if n in favoured else 0) for n in names]
@@ -230,7 +230,7 @@ def at_random(walk: Walk, rng: random.Random, favoured: tuple[str, ...], tries: 
             walk.act(step)
 
 
-def refused(walk: Walk, step: Step) -> bool:
+def refused(walk: KvWalk, step: Step) -> bool:
     """Whether the table's own guards refuse the step, which is asked before the walk is copied."""
     name, arguments = step
     return name not in ("submit", "reject") and bool(
@@ -260,7 +260,7 @@ def hunt(
             steps = steps_of(row.trace)
             world, begin = row.world, steps[: rng.randrange(len(steps) + 1)]
         with broken(mutant) as bodies:
-            walk = follow(Walk(WORLDS[world], bodies), begin)
+            walk = follow(KvWalk(WORLDS[world], bodies), begin)
             at_random(walk, rng, actions_of(mutant), tries)
         if wrong_tokens_of(walk) and shows(mutant, world, text_of(walk.trace)):
             return made(mutant, world, walk.trace)
