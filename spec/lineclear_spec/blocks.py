@@ -99,7 +99,6 @@ def share_cached(ledger: Ledger, sequence: Sequence, tokens: Number) -> None:
     ledger.wake(blocks)
     ledger.count_up(sequence, blocks)
     sequence.table.extend(blocks)
-    ledger.grew(ledger.always(sequence), ledger.places(GPU, blocks))
 
 
 def seal_entry(ledger: Ledger, sequence: Sequence, index: Number, name: Number) -> None:

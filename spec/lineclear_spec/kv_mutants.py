@@ -18,8 +18,11 @@ from typing import Any, NamedTuple
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.choices import absurd_arguments, arguments_of
 from lineclear_spec.explore import records
-from lineclear_spec.kv_walks import OFTEN, RARE, TableWalk
+from lineclear_spec.kv_walks import OFTEN, RARE, KvWalk
 from lineclear_spec.mutants import DROPS, Mutant, generate, installed
+from lineclear_spec.obligations import build
+from lineclear_spec.prove import prove_unit
+from lineclear_spec.terms import Misuse
 from lineclear_spec.trial import USED_BY
 from lineclear_spec.worlds import Bounds, Step
 
@@ -33,6 +36,7 @@ __all__ = [
     "shows",
     "steps_of",
     "topic_of",
+    "unproved",
     "written",
 ]
 
@@ -49,6 +53,8 @@ WORLDS = {
                accepted=(1, 2), **ROOM),
         Bounds("two", block_size=2, gpu_blocks=6, cpu_blocks=4, max_model_len=6, live=3,
                shapes=((3, 6, 2), (2, 5, 1)), tokens=(1, 3), **ROOM),
+        Bounds("pairs", block_size=2, gpu_blocks=6, cpu_blocks=3, max_model_len=8, live=3,
+               shapes=((4, 6, 1, 1), (5, 7, 1, 1), (3, 6, 2, 1)), tokens=(1, 2, 4), **ROOM),
         Bounds("long", block_size=1, gpu_blocks=12, cpu_blocks=4, max_model_len=6, live=3,
                shapes=((2, 6, 2), (1, 6, 1, 1), (4, 6, 1, 1)), tokens=(1, 3), drafts=(0, 2), accepted=(1, 2), **ROOM),
     )
@@ -77,8 +83,14 @@ WHOLE = {
 }  # fmt: skip
 
 
+#: Resources for one obligation: those that hold need less.
+BUDGET = 1_500_000
 #: Waits that are longer than they must be, which makes no token wrong.
-LONGER = ("waits for everything before", "waits for everything decided")
+LONGER = (
+    "waits for everything before",
+    "waits for everything decided",
+    "waits for everything but the last",
+)
 
 
 class Witness(NamedTuple):
@@ -116,7 +128,7 @@ def actions_of(mutant: Mutant) -> tuple[str, ...]:
     return (mutant.function,) if mutant.function in ACTIONS else USED_BY[mutant.function]
 
 
-def wrong_tokens_of(walk: TableWalk) -> list[str]:
+def wrong_tokens_of(walk: KvWalk) -> list[str]:
     """What is false of tokens, and not only of versions or of the abstract machine."""
     return [line for line in walk.wrong if line.startswith(("T1", "T2"))]
 
@@ -147,14 +159,14 @@ def shows(mutant: Mutant, world: str, trace: str) -> str:
     """
     bounds, steps = WORLDS[world], steps_of(trace)
     with broken(mutant) as bodies:
-        walk = TableWalk(bounds, bodies)
+        walk = KvWalk(bounds, bodies)
         found = wrong_tokens_of(follow(walk, steps))
-    if not found or follow(TableWalk(bounds), steps).wrong:
+    if not found or follow(KvWalk(bounds), steps).wrong:
         return ""
     return found[0]
 
 
-def follow(walk: TableWalk, steps: list[Step]) -> TableWalk:
+def follow(walk: KvWalk, steps: list[Step]) -> KvWalk:
     """The walk after these steps, until a token is wrong, or one of them is refused or names what is not there."""
     for name, arguments in steps:
         try:
@@ -193,7 +205,7 @@ def shrunk(mutant: Mutant, world: str, steps: list[Step]) -> list[Step]:
     return steps
 
 
-def at_random(walk: TableWalk, rng: random.Random, favoured: tuple[str, ...], tries: int) -> None:
+def at_random(walk: KvWalk, rng: random.Random, favoured: tuple[str, ...], tries: int) -> None:
     """Goes on at random until a token is wrong; the favoured actions come often, with absurd arguments too."""
     names = [n for n in ACTIONS if n not in RARE or n in favoured]
     weights = [OFTEN.get(n, 2) + (6 if n in favoured else 0) for n in names]
@@ -218,7 +230,7 @@ def at_random(walk: TableWalk, rng: random.Random, favoured: tuple[str, ...], tr
             walk.act(step)
 
 
-def refused(walk: TableWalk, step: Step) -> bool:
+def refused(walk: KvWalk, step: Step) -> bool:
     """Whether the table's own guards refuse the step, which is asked before the walk is copied."""
     name, arguments = step
     return name not in ("submit", "reject") and bool(
@@ -248,7 +260,7 @@ def hunt(
             steps = steps_of(row.trace)
             world, begin = row.world, steps[: rng.randrange(len(steps) + 1)]
         with broken(mutant) as bodies:
-            walk = follow(TableWalk(WORLDS[world], bodies), begin)
+            walk = follow(KvWalk(WORLDS[world], bodies), begin)
             at_random(walk, rng, actions_of(mutant), tries)
         if wrong_tokens_of(walk) and shows(mutant, world, text_of(walk.trace)):
             return made(mutant, world, walk.trace)
@@ -270,3 +282,20 @@ def read() -> dict[str, Witness]:
 def written(found: dict[str, Witness]) -> Iterator[str]:
     """The lines of that file."""
     yield json.dumps({name: list(row) for name, row in sorted(found.items())}, indent=1) + "\n"
+
+
+def unproved(mutant: Mutant) -> str | None:
+    """The first obligation of `lineclear prove kv` that is not proved of the broken table, or None."""
+    names = mutant.units
+    if mutant.function in ACTIONS:
+        names = (f"kv_{mutant.function}", *names)
+    with installed(mutant) as body:
+        for name in names:
+            try:
+                unit = build(name, body)
+            except Misuse as misuse:
+                return f"{name}/refused: {misuse}"
+            results = prove_unit(unit, budget=BUDGET, stop_at_failure=True)
+            if results and results[-1].status != "proved":
+                return results[-1].key
+    return None

@@ -26,7 +26,7 @@ from lineclear_spec.records import Broken, Refused
 from lineclear_spec.snapshot import ConcreteView
 from lineclear_spec.worlds import Bounds, Step
 
-__all__ = ["OFTEN", "RARE", "TableWalk", "broken", "directed", "step_of"]
+__all__ = ["OFTEN", "RARE", "KvWalk", "broken", "directed", "step_of"]
 
 #: Actions that end what a walk is about, and those that bring it further.
 RARE = ("reject", "abort", "finish", "prune", "retire", "recompute", "discard_swapped")
@@ -37,7 +37,7 @@ OFTEN = {
 Bodies = Mapping[str, Callable[..., Any]]
 
 
-class TableWalk:
+class KvWalk:
     """One walk.
 
     Attributes:
@@ -119,7 +119,7 @@ class TableWalk:
         self.trace.append(step)
         return True
 
-    def at_random(self, seed: int, steps: int, at_once: float = 0.0) -> TableWalk:
+    def at_random(self, seed: int, steps: int, at_once: float = 0.0) -> KvWalk:
         """So many tries at random, until something is wrong.
 
         Args:
@@ -179,12 +179,12 @@ def broken(name: str, old: str, new: str) -> Callable[..., Any]:
     return found
 
 
-def directed(bounds: Bounds, text: str, bodies: Bodies) -> TableWalk:
+def directed(bounds: Bounds, text: str, bodies: Bodies) -> KvWalk:
     """The walk that a text tells, one step after a comma, until a step is refused or something is wrong.
 
     `run 3` is the device's, and `run 3 1` is a copy that fails.
     """
-    walk = TableWalk(bounds, bodies)
+    walk = KvWalk(bounds, bodies)
     for line in text.split(","):
         name, arguments = step_of(line)
         done = (

@@ -122,7 +122,9 @@ def effect_variants(statement: ast.stmt) -> dict[str, Changed]:
 
 
 def wait_variants(statement: ast.stmt) -> Changed:
-    """A wait that is longer than it must be, or shorter by one: of the barrier, or of `order`."""
+    """A wait that is longer than it must be, or shorter by one: of the barrier, or of `order`; a place that is given
+    up without a fence.
+    """
     raised = {
         "waits for everything decided": "ledger.issued",
         "waits for everything but the last": "ledger.issued - 1",
@@ -157,6 +159,13 @@ def wait_variants(statement: ast.stmt) -> Changed:
         number, wait = statement.value.args
         put("waits for everything before", plus(number, -1))
         put("waits for one less", plus(wait, -1))
+    elif (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Call)
+        and isinstance(statement.value.func, ast.Attribute)
+        and statement.value.func.attr in ("put", "fence")
+    ):
+        put("no fence", ast.Constant(0))
     return changed
 
 

@@ -20,7 +20,7 @@ from lineclear_spec.concrete import breaches
 from lineclear_spec.explore import replay, search
 from lineclear_spec.invariants import kv_clauses
 from lineclear_spec.kv_ghosts import KvDevice, KvRow
-from lineclear_spec.kv_walks import TableWalk, broken, directed
+from lineclear_spec.kv_walks import KvWalk, broken, directed
 from lineclear_spec.worlds import BOUNDS, Bounds
 
 
@@ -37,7 +37,7 @@ def test_every_clause_holds_of_states_that_were_reached() -> None:
 def test_the_theorem_holds_on_walks_with_a_device_in_any_order() -> None:
     forwards = samples = 0
     for seed in range(30):
-        walk = TableWalk(NAMES if seed % 2 else SMALL).at_random(seed, 300)
+        walk = KvWalk(NAMES if seed % 2 else SMALL).at_random(seed, 300)
         assert walk.wrong == [], walk.trace
         assert breaches(walk.ledger, "kv") == [], walk.trace
         forwards += walk.forwards
@@ -49,7 +49,7 @@ def test_the_theorem_holds_on_walks_with_a_device_in_any_order() -> None:
 def test_it_holds_where_the_newest_blocks_are_published_at_once() -> None:
     found = 0
     for seed in (8, 16):
-        walk = TableWalk(NAMES).at_random(seed, 300, at_once=0.1)
+        walk = KvWalk(NAMES).at_random(seed, 300, at_once=0.1)
         assert walk.wrong == [], walk.trace
         assert breaches(walk.ledger, "kv") == [], walk.trace
         found += "publish_each" in str(walk.trace)
@@ -66,7 +66,7 @@ def test_an_edit_reads_wrong_kv_in_a_trace(edit: Edit) -> None:
 @pytest.mark.parametrize("edit", WALKED, ids=lambda e: e.what)
 def test_an_edit_reads_wrong_kv_in_a_walk(edit: Edit) -> None:
     bodies = {edit.action: broken(edit.action, edit.old, edit.new)}
-    assert TableWalk(edit.bounds, bodies).at_random(edit.seed, 400).wrong
+    assert KvWalk(edit.bounds, bodies).at_random(edit.seed, 400).wrong
 
 
 # ---- the searches of `lineclear check` ----------------------------------------------------------------------
@@ -129,7 +129,7 @@ def not_carried(device: Any, number: int) -> None:
 
 @pytest.mark.parametrize("device", [no_waits, out_of_order])
 def test_a_device_that_does_not_honour_waits_reads_wrong_kv(device: Any) -> None:
-    walks = (TableWalk(SMALL, device=device).at_random(seed, 300) for seed in range(40))
+    walks = (KvWalk(SMALL, device=device).at_random(seed, 300) for seed in range(40))
     assert any(walk.wrong for walk in walks)
 
 
@@ -170,7 +170,7 @@ def drafted(device: KvDevice) -> None:
     put(device.ledger.sequences, "last_samples", 0)
 
 
-def damage(walk: TableWalk) -> list[tuple[str, Any]]:
+def damage(walk: KvWalk) -> list[tuple[str, Any]]:
     """Ways to break what is kept of the device, each as a name and a function of a device."""
     del walk
     numbers = itertools.count(77)

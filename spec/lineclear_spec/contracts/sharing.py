@@ -65,7 +65,7 @@ contract(
 contract(
     "share_cached",
     lambda v, q, tokens: v.need(tokens),
-    lambda q, tokens: ("ref", "holder", "table", "length", "index", "rank", *QUEUED),
+    lambda q, tokens: ("ref", "holder", "table", "length", "index", "rank"),
     lambda v, count, q, tokens: [
         ("tokens", (), lambda: 0 <= tokens),
         ("empty", (), lambda: v.length(q) == 0),
@@ -81,7 +81,6 @@ contract(
         ),
     ],
     lambda old, new, k, q, tokens: [
-        *queued(old, new),
         ("length", (), lambda: new.length(q) == k),
         same("lengths", "sequence", old, new, ("length",), lambda x: x != q),
         (

@@ -1,0 +1,72 @@
+"""The table of docs/kv_mutants.md: what each broken wait, fence, copy and publication does to a proof and to a token.
+
+python docs/make_kv.py            writes them
+python docs/make_kv.py --check    says whether they are stale
+python docs/make_kv.py --hunt     looks for executions of those that have none, first
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from lineclear_spec.kv_mutants import Witness, hunt, of_kv, read, steps_of, unproved, written
+from lineclear_spec.parallel import in_parallel
+
+PAGE = Path(__file__).parent / "kv_mutants.md"
+KEPT = Path(__file__).parents[1] / "spec" / "lineclear_spec" / "kv_mutants.json"
+BEGIN, END = "<!-- figures: broken -->\n", "<!-- end of broken -->"
+
+
+def searched(name: str) -> Witness | None:
+    """An execution of the mutant."""
+    return hunt(of_kv()[name][0], list(read().values()))
+
+
+def obligation(name: str) -> str:
+    """The first obligation of the mutant that is not proved."""
+    return unproved(of_kv()[name][0]) or "none"
+
+
+def rows() -> Iterator[str]:
+    """The table."""
+    found, mutants = read(), of_kv()
+    broken = list(in_parallel(obligation, list(mutants)))
+    shown = len(found)
+    red = sum(one != "none" for one in broken)
+    yield f"{len(mutants)} broken tables, {red} not proved, {shown} with an execution in which a token is wrong.\n\n"
+    yield "| about | broken | not proved | wrong | steps |\n| --- | --- | --- | --- | ---: |\n"
+    for (name, (mutant, topic)), first in zip(mutants.items(), broken, strict=True):
+        row = found.get(name)
+        text = mutant.text.replace("|", "\\|") + (f" ({mutant.variant})" if mutant.variant else "")
+        wrong = row.wrong.partition(",")[0] if row else "none found"
+        size = str(len(steps_of(row.trace))) if row else ""
+        yield f"| {topic} | `{name}` {text} | `{first}` | {wrong} | {size} |\n"
+
+
+def main(asked: list[str]) -> int:
+    """Writes the page, or checks it."""
+    if "--hunt" in asked:
+        known = read()
+        missing = [name for name in of_kv() if name not in known]
+        for name, row in zip(missing, in_parallel(searched, missing), strict=True):
+            if row is not None:
+                known[name] = row
+        KEPT.write_text("".join(written(known)))
+    text = PAGE.read_text()
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    made = before + BEGIN + "\n" + "".join(rows()) + "\n" + END + after
+    if "--check" in asked:
+        print(
+            "docs/kv_mutants.md is",
+            "as it should be" if made == text else "stale: python docs/make_kv.py",
+        )
+        return int(made != text)
+    PAGE.write_text(made)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
