@@ -84,7 +84,7 @@ def test_a_false_axiom_is_seen(name: str) -> None:
 
 
 def test_a_ledger_that_is_broken_makes_a_hypothesis_false() -> None:
-    bounds = BOUNDS[0]
+    bounds = replace(BOUNDS[0], max_states=60)
     trace = next(t for t in search(bounds, check=False).traces if t and t[-1][0] == "admit")
     ledger = replay(bounds, trace)
     assert wrong(assumed(), ledger) == []

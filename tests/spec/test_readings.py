@@ -264,14 +264,15 @@ def test_a_query_that_is_read_otherwise_is_seen(
     found = readings(1, worlds=BOUNDS[:4])
     assert len(found) == 4
     monkeypatch.setattr(GhostLedger, name, other)
-    wrong = [
-        reading.differs(formula, value)
-        for reading in found
-        for asked, formula, value in questions(reading)
-        if asked == name
-    ]
-    assert wrong
-    assert all(wrong)
+    for reading in found:
+        every = questions(reading)
+        wrong = [
+            reading.differs(formula, value) for asked, formula, value in every if asked == name
+        ]
+        assert wrong
+        assert all(wrong)
+        assert reading.any_differs(every)
+        assert not reading.any_differs([row for row in every if row[0] != name])
 
 
 # ---- effects -----------------------------------------------------------------------------------

@@ -33,9 +33,9 @@ def shared(number: int) -> Any:
     return thawing[number]
 
 
-def counter(_: type) -> Counter[Any]:
+def counter(kind: type[Counter[Any]]) -> Counter[Any]:
     """An empty counter, without a call of its own Python code."""
-    return Counter.__new__(Counter)
+    return kind.__new__(kind)
 
 
 class Freezer:
