@@ -20,7 +20,6 @@ import z3
 from lineclear_spec.answers import answered
 from lineclear_spec.obligations import Goal, Unit, build, units
 from lineclear_spec.parallel import in_parallel
-from lineclear_spec.state import numbering
 
 __all__ = [
     "BASELINE",
@@ -162,8 +161,7 @@ def prove_unit(
 
 def _job(job: tuple[str, int, int], answers: Path | None = None) -> list[Result]:
     name, seed, budget = job
-    with numbering():
-        unit = build(name)
+    unit = build(name)
     settings = (solver_version(), seed, budget, Path(__file__).read_text(encoding="utf-8"))
     return answered(answers, unit, settings, lambda: prove_unit(unit, seed, budget))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.invariants import INVARIANTS
+from lineclear_spec.invariants import INVARIANTS, leads
 from lineclear_spec.logic import negate
 from lineclear_spec.state import BLOCK_OF, Block, Int, Request, Sequence, State, quantify, unique
 from lineclear_spec.terms import Record, Term, raw
@@ -57,11 +57,6 @@ def entry_of(s: State, b: Any) -> tuple[Any, Any]:
 def named_by(s: State, b: Any) -> Any:
     """The name of the tokens of a block that one entry names."""
     return s.word(*entry_of(s, b))
-
-
-def leads(s: State, name: Any) -> Any:
-    """Whether a block can be found under the name."""
-    return z3.And(s.listed(s.cached(name)), s.name(s.cached(name)) == name)
 
 
 def its_request_holds(s: State, b: Any) -> Any:
@@ -164,12 +159,9 @@ class Cache:
 
     # ---- blocks by name ------------------------------------------------------------------------------
 
-    def _leads(self, name: Any) -> Any:
-        return leads(self.state, name)
-
     def is_listed(self, name: Any) -> Term:
         """Whether a block can be found under the name."""
-        return Term(self._leads(raw(name)))
+        return Term(leads(self.state, raw(name)))
 
     def all_listed(self, sequence: Any, count: Any) -> Term:
         """Whether a block can be found under each of the sequence's first names."""
@@ -178,7 +170,7 @@ class Cache:
         return Term(
             z3.ForAll(
                 [i],
-                z3.Implies(within(0, i, raw(count)), self._leads(self.state.word(q, i))),
+                z3.Implies(within(0, i, raw(count)), leads(self.state, self.state.word(q, i))),
                 patterns=[self.state.word(q, i)],
             )
         )
@@ -228,7 +220,7 @@ class Cache:
         self._by_lemma("references", only_entry(s, q, at))
         self.demand(Term(n >= 1), "0 is no name")
         self.demand(Term(s.name(b) == 0), "the block has no name")
-        self.demand(Term(z3.Not(self._leads(n))), "no block can be found under the name")
+        self.demand(Term(z3.Not(leads(self.state, n))), "no block can be found under the name")
         s.put("name", (b,), n)
         s.put("listed", (b,), z3.BoolVal(True))
         s.put("cached", (n,), b)

@@ -2,9 +2,9 @@
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """The ghost statements on formulas: what is remembered for invariants alone.
 
-Guarantees: a ghost statement writes ghost fields only, which no guard, effect or operator of plain
-data reads. On plain data each of them does nothing; `ghosts.GhostLedger` keeps the same histories, so
-that invariants can be evaluated there.
+Guarantees: a ghost statement writes ghost fields only (`fields.py`; those of KV in `kv_fields.py`), which no
+guard, effect or operator of plain data reads. On plain data each of them does nothing; `ghosts.GhostLedger`
+keeps the same histories, so that invariants can be evaluated there.
 """
 
 from __future__ import annotations
@@ -20,10 +20,7 @@ from lineclear_spec.records import GPU
 from lineclear_spec.state import NEED, State, unique
 from lineclear_spec.terms import raw
 
-__all__ = ["GHOST_FIELDS", "Ghosts"]
-
-#: Fields that ghost statements write.
-GHOST_FIELDS = frozenset("born releases touch_gpu kv tokens_of sequences_of step_of".split())
+__all__ = ["Ghosts"]
 
 
 class Ghosts:
@@ -73,7 +70,12 @@ class Ghosts:
         s.put("kv", (q,), z3.If(z3.And(kv >= s.reach_tokens(q), end > kv), end, kv))
 
     def share_kv(self, parent: Any, child: Any, count: Any) -> None:
-        """The child has the KV of the parent's first blocks."""
+        """The child has the KV of the parent's first blocks.
+
+        `size` is any number that bounds from above the positions which are the parent's and lie in these blocks.
+        There is one: all that the parent has, `whole`. It need not be the least, since all that is read of `kv`
+        is that it reaches far enough (`frontier`).
+        """
         s = self.state
         size, x = z3.Int(unique("shared_kv")), z3.Int("x")
         whole = s.kv(parent.z)

@@ -1,8 +1,5 @@
 # pyright: basic
-"""What the actions of `actions/branches.py` promise.
-
-Guarantees: nothing by itself; every promise is proved.
-"""
+"""What the actions of `actions/branches.py` promise."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ def shares(old: Any, new: Any, parent: Any, child: Any, tokens: Any) -> list[Par
             lambda: new.reach_tokens(child) == tokens,
             lambda: new.slot_tokens(child) == tokens,
         ),
-        (
+        Part(
             "shared",
             ("index",),
             lambda i: implies(
@@ -101,7 +98,7 @@ def prune(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
             lambda: new.length(q) == 0,
             lambda: new.width(r) == old.width(r) - 1,
         ),
-        (
+        Part(
             "siblings",
             ("index",),
             lambda k: implies(
