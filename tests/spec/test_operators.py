@@ -57,7 +57,9 @@ def test_each_row_has_its_tests_and_its_lemmas() -> None:
 PROVING = {
     "assume",
     "by_contract",
+    "demand_of_lemma",
     "holds_already",
+    "presume",
     "prove",
     "start_watching",
     "unchanged",
