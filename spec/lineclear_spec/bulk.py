@@ -5,7 +5,7 @@
 Guarantees: each method means on any state what the method of the same name of `ledger.Ledger` does
 to plain data, and keeps the inverse maps that plain data does not have (`holder`, `rank`, `owner`,
 `slot`). What is not a definition is the statement of a lemma that is proved by induction over single
-elements (`lemmas.py`).
+elements (`lemmas.py`), or the assumption that new records can be made (`new_blocks`).
 """
 
 from __future__ import annotations
@@ -88,8 +88,9 @@ class Bulk:
     def new_blocks(self, sequences: Any, places: Vector) -> Vector:
         """New blocks at GPU places just taken, each of the request of its sequence and named by it once.
 
-        A block that nothing names, that has no name and cannot be found is not there yet, and there are
-        as many of those as are wanted.
+        A block that nothing names, that has no name and cannot be found is one that is not there yet. That there
+        are as many of those as are wanted is assumed, not proved: a ledger can always make another Python object,
+        so the sort has unused elements without end.
         """
         s = self.state
         name = unique("new")
@@ -271,6 +272,12 @@ class Bulk:
     ) -> None:
         """The operation decided last copies each source place to the target place beside it, and
         touches both.
+
+        Args:
+            source_tier: of the sources.
+            sources: places, each once.
+            target_tier: of the targets.
+            targets: as many places, each once.
         """
         s = self.state
         self.demand(Term(s.open(s.issued)), "the operation is open")
@@ -359,6 +366,15 @@ def together(
 ) -> list[Any]:
     """What holds of the sets of all requests once the first n blocks are in that of their owner;
     lemma `hold_each`.
+
+    Args:
+        old: the state before.
+        blocks: distinct blocks that are in no such set.
+        owner: the request of the k-th block.
+        n: how many of them are there.
+        count: blocks held, by request.
+        at: block held, by request and index.
+        slot: index of each block.
     """
     r, k, b = z3.Const("r", Request), z3.Int("k"), z3.Const("b", Block)
 

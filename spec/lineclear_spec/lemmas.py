@@ -2,10 +2,12 @@
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """Why the facts that bulk operators assume on formulas are true: each is proved by induction.
 
-Guarantees: for every number n of elements there are values with the facts that the operator assumes
-(`bulk.py`, `symbolic_pool.py`, `vectors.py`), namely those that n single operations arrive at. So an
-assumption of an operator adds nothing that could be false. The facts are the very functions that the
-operators call, with the number of elements as a parameter.
+Guarantees: for every number n >= 0 of elements there are values with the facts that the operator assumes
+(`bulk.py`, `symbolic_pool.py`, `vectors.py`), namely those that n single operations arrive at. The facts are the
+very functions that the operators call, with the number of elements as a parameter. What a lemma presumes the
+operator demands, so an assumption of an operator adds nothing that could be false. `latest`, `select` and
+`first_open` presume nothing of their elements, and of a vector of negative size, which has none, they say what
+they say of the empty one.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ Element = z3.DeclareSort("Element")
 
 
 def unknown(sort: Any, name: str, size: Any) -> Vector:
-    """Any vector of distinct elements: its facts are `distinct`."""
+    """Any vector; that its elements are distinct is a hypothesis of the lemmas that presume it."""
     at, seat = z3.Function(name, Int, sort), z3.Function(f"{name}_seat", sort, Int)
     return Vector(None, sort, size, lambda k: at(k), lambda x: seat(x))
 
@@ -56,6 +58,12 @@ def induction(
 ) -> list[tuple[str, str, Any]]:
     """Goals: the facts of no elements; from those of k, that the next operation is allowed, and the
     facts of k + 1.
+
+    Args:
+        base: the facts of no elements.
+        given: the facts of k elements.
+        allowed: what the next operation demands.
+        step: the facts of k + 1 elements.
     """
     before = z3.And(*given)
     return [
@@ -135,7 +143,7 @@ def latest() -> Obligations:
         [],
         facts(k + 1, *after),
     )
-    return [within(0, k, n), v.distinct()], goals
+    return [within(0, k, n)], goals
 
 
 def first_open() -> Obligations:
@@ -155,12 +163,13 @@ def first_open() -> Obligations:
 
 
 def select() -> Obligations:
-    """Each element of a vector is appended if it is chosen."""
+    """Each element of a vector is appended if it is chosen, where its own index comes by."""
     n, k, size = z3.Ints("n done size")
     v = unknown(Element, "v", n)
     wanted = z3.Function("wanted", Element, z3.BoolSort())
     at, seat = z3.Function("at", Int, Element), z3.Function("seat", Element, Int)
     x = v.at(k)
+    appended = z3.And(wanted(x), v.seat(x) == k)
 
     def facts(m: Any, size: Any, at: Any, seat: Any) -> list[Any]:
         return selected(
@@ -173,12 +182,12 @@ def select() -> Obligations:
         [],
         facts(
             k + 1,
-            size + z3.If(wanted(x), 1, 0),
-            lambda j: z3.If(z3.And(wanted(x), j == size), x, at(j)),
-            lambda y: z3.If(z3.And(wanted(x), y == x), size, seat(y)),
+            size + z3.If(appended, 1, 0),
+            lambda j: z3.If(z3.And(appended, j == size), x, at(j)),
+            lambda y: z3.If(z3.And(appended, y == x), size, seat(y)),
         ),
     )
-    return [within(0, k, n), v.distinct()], goals
+    return [within(0, k, n)], goals
 
 
 def holders_of_others() -> Obligations:
@@ -325,7 +334,7 @@ def drop_each() -> Obligations:
     return hypotheses, goals
 
 
-#: Operator -> the obligations of its lemma.
+#: Unit -> its obligations: the lemma of an operator, or a fact of `state_lemmas.py`.
 LEMMAS: dict[str, Callable[[], Obligations]] = {
     "lemma_put": put,
     "lemma_latest": latest,

@@ -2,7 +2,8 @@
 """The proofs: every obligation checked by Z3, for any number of requests, sequences, blocks and
 tokens.
 
-Guarantees: `unknown` is reported as a failure, and budgets are solver resources, never wall time.
+Guarantees: `unknown` is reported as a failure, and budgets are solver resources, never wall time. `refuted` means
+that the solver found a model, which without model-based instantiation it does only where no quantifier is left.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ class Result:
     """The answer to one obligation.
 
     Attributes:
-        action: the unit: an action, a loop, `start` or `arithmetic`.
-        invariant: the clause, the contract's part or the precondition.
+        action: the unit: an action, a block step, a lemma, `start`, `arithmetic` ...
+        invariant: the label: a clause, a contract's part, a precondition ... (see `obligations.Goal`).
         kind: see `obligations.Goal`; `frame` if nothing that the clause reads is written.
         status: proved, refuted or unknown.
         seconds: wall time, for people only.
@@ -118,7 +119,14 @@ def ask(solver: z3.Solver) -> z3.CheckSatResult:
 def prove_unit(
     unit: Unit, seed: int = 0, budget: int = BUDGET, *, stop_at_failure: bool = False
 ) -> list[Result]:
-    """Check the goals of one unit in order."""
+    """Check the goals of one unit in order.
+
+    Args:
+        unit: what is asked.
+        seed: of the solver.
+        budget: resources for each obligation.
+        stop_at_failure: whether to stop at the first that is not proved.
+    """
     solver = make_solver(seed, budget)
     arithmetic = unit.name == "arithmetic"
     if arithmetic:
@@ -177,7 +185,7 @@ def prove(
     """Check every obligation of the named units, once for each seed.
 
     Args:
-        names: of units, all if None.
+        names: of units, all if None or empty.
         seeds: of the solver.
         workers: processes at most.
         budget: resources for each obligation.
@@ -222,7 +230,14 @@ def write_baseline(results: Iterable[Result]) -> None:
 def unstable(
     results: Iterable[Result], baseline: dict[str, int], factor: int = 10, floor: int = 50_000
 ) -> list[Result]:
-    """Obligations that took more than `factor` times their baseline; `floor` spares the tiny ones."""
+    """Obligations that took more than `factor` times their baseline.
+
+    Args:
+        results: answers.
+        baseline: resources that each took before; 0 for one that is new.
+        factor: how many times as much.
+        floor: resources below which none counts.
+    """
     return [r for r in results if r.rlimit > max(floor, factor * baseline.get(r.key, 0))]
 
 

@@ -4,6 +4,10 @@
 
 Guarantees: each method means on any state what the method of the same name of `ledger.Ledger` does
 to plain data; the tests that `operators.py` names hold the two against each other.
+
+`word(q, i)` is a prophecy: from the beginning it is the name that the block is ever given, where plain data has 0
+until `Ledger.name_blocks` gives it. Whatever plain data does before is something that is proved: `name_of` and
+`all_listed` are asked by guards, which refuse 0; `newest_full` and `inherit` say why below.
 """
 
 from __future__ import annotations
@@ -37,7 +41,7 @@ def only_entry(s: State, q: Any, at: Any) -> Any:
 
 
 def only_entries(s: State) -> Any:
-    """The same of every such block, by its first holder."""
+    """Of every block that one entry names, the entry is that of its first holder; lemma `only_entry`."""
     x, j = z3.Const("x", Sequence), z3.Int("j")
     b = s.table(x, j)
     q, k = entry_of(s, b)
@@ -68,6 +72,14 @@ def its_request_holds(s: State, b: Any) -> Any:
 def left_of_each(old: State, blocks: Vector, n: Any, count: Any, at: Any, slot: Any) -> list[Any]:
     """What holds of the sets of all requests once the first n blocks have left that of their own; lemma
     `drop_each`.
+
+    Args:
+        old: the state before.
+        blocks: distinct blocks, each held by its request.
+        n: how many of them have left.
+        count: blocks held, by request.
+        at: block held, by request and index.
+        slot: index of each block.
     """
     r, k, b = z3.Const("r", Request), z3.Int("k"), z3.Const("b", Block)
 
@@ -104,7 +116,7 @@ def others_of(
         count: how many there are.
         holder: each, by its rank.
         rank: of each.
-        bound: the block if it stands for every one, or nothing.
+        bound: [b] to state it of every block, [] to state it of this one.
     """
     k, q = z3.Int("k"), z3.Const("q", Sequence)
 
@@ -149,7 +161,11 @@ class Cache:
         return Term(self.state.word(sequence.z, raw(index)))
 
     def inherit(self, parent: Any, child: Any, count: Any) -> None:
-        """The child's first names are its parent's."""
+        """The child's first names are its parent's.
+
+        Those that are given later are the same only if the caller names the same tokens alike, in both: this the
+        proofs presume of callers, as that names are honest.
+        """
         s, n = self.state, raw(count)
         word = s.word
         s.fields["word"] = lambda q, i: z3.If(
@@ -229,6 +245,9 @@ class Cache:
     def newest_full(self, step: Any) -> Vector:
         """The newest full block of each steady sequence whose table is full in the step: those that
         `publish` may publish. Each is known by the only entry that names it.
+
+        Plain data leaves those out whose names are not given yet. It seals the rest as `publish` would one after
+        another, which is proved too (`deltas.cache.may_be_published` repeats the guards of `publish`).
         """
         s, at = self.state.snapshot(), raw(step)
         self._by_lemma("references", only_entries(s))
@@ -252,7 +271,7 @@ class Cache:
             )
 
         # They are finitely many: each is of a sequence that is listed under the step, and of one alone; all
-        # that are listed are in the batch.
+        # that are listed are in the batch (`steady`), which `lemma_select` filters.
         self.presume("steady")
         for fact in selected(Block, size, block, seat, chosen):
             self.assume(fact)
@@ -357,7 +376,9 @@ class Cache:
             return z3.And(old.ref(b) >= 1, old.name(b) != 0, count(b) == 0)
 
         # They are finitely many: each was named by an entry, and all its holders were sequences of the
-        # request, which has finitely many, each with a finite table (`members`, `references`).
+        # request, which has finitely many, each with a finite table (`members`, `references`: what was
+        # written of `ref` since `references` held, if anything, is that of private blocks).
+        self.presume("members")
         for fact in selected(Block, size, at, seat, chosen):
             self.assume(fact)
         self.wrote = True

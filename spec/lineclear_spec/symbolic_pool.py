@@ -2,9 +2,9 @@
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """A pool on formulas.
 
-Guarantees: a pool is a permutation of its places, the free ones first; a take makes its places the
-ones that end the free part, and a put leaves the order of the free places open, so that what is
-proved holds whichever free places a pool chooses to grant.
+Guarantees: a pool is a permutation of its places, the free ones first; `take` takes the last ones of the free
+part, and `put` leaves the order of the free places open, so that what is proved holds whichever free places a pool
+chooses (unit `any_free_place`).
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ class SymbolicPool(NoValue):
         )
 
     def latest(self, places: Vector, at_least: Any) -> Term:
-        """The last operation that may still touch one of the places; `at_least` if that is later."""
+        """The last operation that may still touch one of the places; `at_least` if that is later. Any places have
+        one: lemma `latest` presumes nothing of them.
+        """
         ledger, tier, s = self.ledger, self.tier, self.ledger.state.snapshot()
         last, which = z3.Int(unique("latest")), z3.Int(unique("latest_at"))
         fences = (lambda p: s.until(tier, p), places, places.size)
@@ -139,7 +141,16 @@ def permutation(s: State, tier: int) -> Any:
 
 
 def largest(of: Any, v: Vector, n: Any, at_least: Any, last: Any, which: Any) -> list[Any]:
-    """What holds of the largest of `at_least` and `of` the first n elements; lemma `latest`."""
+    """What holds of the largest of `at_least` and `of` the first n elements; lemma `latest`.
+
+    Args:
+        of: the number of an element.
+        v: the elements.
+        n: how many of them.
+        at_least: a number.
+        last: the largest.
+        which: the index of an element that attains it, if `at_least` does not.
+    """
     x = z3.Const("x", v.sort)
     return [
         at_least <= last,
