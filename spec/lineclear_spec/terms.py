@@ -3,8 +3,8 @@
 """What an action sees of a symbolic ledger: unknown values and records.
 
 Guarantees: a value can be combined and compared, and nothing else; using one as a truth value, a
-key, an index or a length raises `Misuse`, where z3 itself would take one branch. What Python does
-not ask a value for, such as its identity or its type, is refused in the source (`dialect.py`).
+key, an index or a length raises `Misuse`, where z3 itself would take one branch. Identity (`is`) and type are
+questions that Python answers without asking the value: they are refused in the source (`dialect.py`).
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def test_a_suffix_without_a_format_is_refused(
         ("[" * 20_000 + "\n", "line 1: it is not JSON"),
         ("[" * 20_000 + "]" * 20_000 + "\n", "line 1: it is not JSON"),
         (JOURNAL % 4 + "[" * 20_000 + "]" * 20_000 + "\n", "line 2: it is not JSON"),
-        (JOURNAL % -4, "the GPU pool has a block"),
+        (JOURNAL % -4, "gpu_blocks is -4: it must be at least 1"),
         (JOURNAL % 99999999999999, "gpu_blocks is 99999999999999, at most"),
         (JOURNAL % 4 + '["new",1,2]\n', "line 2: a request has four numbers"),
         (JOURNAL % 4 + '["fly"]\n', "line 2: 'fly' is no action"),
