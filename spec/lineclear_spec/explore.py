@@ -1,14 +1,11 @@
 """Breadth-first search of the action table at small scope, under every choice of the environment.
 
-Guarantees: every state within the bounds that is reached through states without a violation is visited once, with
-a shortest trace from the start state; states with one `state_key` count as one. The result says whether the bounds
-were exhausted.
+Guarantees: every state (up to `state_key`) that is reached within the bounds through states without a violation is
+visited once, with a shortest trace; the result says whether the bounds were exhausted.
 
-Each step of a trace is taken in three parts: `prepare` makes records of its arguments, `failing` asks the guards
-(of a request that `as_asked` makes beside the ledger), `perform` runs the action.
-
-A trace is a list of (action, arguments): `r1` is the first request, `s2` the second sequence;
-`submit` takes the shape (prompt, limit, parallel) of the request that it makes.
+A trace is a list of (action, arguments): `r1` is the first request, `s2` the second sequence; `submit` takes the
+shape (prompt, limit, parallel) of the request that it makes. To take a step, `prepare` makes records of its
+arguments, `failing` asks the guards (of what `as_asked` makes beside the ledger), `perform` runs the action.
 """
 
 from __future__ import annotations
@@ -85,7 +82,7 @@ class Exploration:
 
     @property
     def states(self) -> int:
-        """Distinct states."""
+        """Number of distinct states."""
         return len(self.traces)
 
     def as_dict(self) -> dict[str, Any]:

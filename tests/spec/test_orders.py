@@ -100,4 +100,4 @@ def test_a_divisor_that_may_be_0_is_refuted() -> None:
     assert of_policy(lambda r: r.prompt_tokens // r.priority) == {"a divisor is above 0"}
     assert of_policy(lambda r: r.prompt_tokens // (r.n - 1)) == {"a divisor is above 0"}
     with pytest.raises(Misuse, match="nothing shows here that the divisor is above 0"):
-        orders.Unknowns().whole("one") // 2
+        _ = orders.Unknowns().whole("one") // 2

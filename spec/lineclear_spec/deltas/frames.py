@@ -37,7 +37,7 @@ CLOCKS = (
     "batch_size", "issued", "done", "carried", "barrier", "steps", "settled", "step_tokens", "step_sequences",
 )  # fmt: skip
 #: Fields of which no frame speaks, by the reason.
-LEFT_OUT = {
+LEFT_OUT: dict[str, tuple[str, ...]] = {
     "given by the caller and written by no action but that which makes a sequence": ("word", "opening"),
     "an order or an inverse map: invariants fix it, up to an order that nobody reads": (
         "order", "position", "owner", "slot", "held", "holder", "rank", "index", "seat", "batch", "batch_seat",
