@@ -28,7 +28,7 @@ from lineclear_spec.vectors import (
     within,
 )
 
-__all__ = ["Bulk", "kept_after", "together"]
+__all__ = ["Bulk", "facts_of_hold_each", "facts_of_remove_all"]
 
 
 class Bulk:
@@ -199,7 +199,7 @@ class Bulk:
         at = z3.Function(name, Int, Block)
         seat = z3.Function(f"{name}_slot", Block, Int)
         after = Vector(self, Block, before.size - blocks.size, lambda k: at(k), lambda b: seat(b))
-        for fact in kept_after(before, blocks, after):
+        for fact in facts_of_remove_all(before, blocks, after):
             self.assume(fact)
         s.fields["held"] = lambda x, k: z3.If(x == r, at(k), old.held(x, k))
         s.fields["slot"] = lambda b: z3.If(before.has(b), seat(b), old.slot(b))
@@ -231,7 +231,7 @@ class Bulk:
         count = z3.Function(f"{name}_count", Request, Int)
         at = z3.Function(name, Request, Int, Block)
         slot = z3.Function(f"{name}_slot", Block, Int)
-        for fact in together(old, blocks, owner, blocks.size, count, at, slot):
+        for fact in facts_of_hold_each(old, blocks, owner, blocks.size, count, at, slot):
             self.assume(fact)
         s.fields["blocks"] = lambda r: count(r)
         s.fields["held"] = lambda r, k: at(r, k)
@@ -341,7 +341,7 @@ class Bulk:
         self.wrote = True
 
 
-def kept_after(before: Vector, gone: Vector, after: Vector) -> list[Any]:
+def facts_of_remove_all(before: Vector, gone: Vector, after: Vector) -> list[Any]:
     """What holds of a set from which some elements were removed; lemma `remove_all`."""
     k, b = z3.Int("k"), z3.Const("b", Block)
     return [
@@ -361,7 +361,7 @@ def kept_after(before: Vector, gone: Vector, after: Vector) -> list[Any]:
     ]
 
 
-def together(
+def facts_of_hold_each(
     old: Any, blocks: Vector, owner: Callable[[Any], Any], n: Any, count: Any, at: Any, slot: Any
 ) -> list[Any]:
     """What holds of the sets of all requests once the first n blocks are in that of their owner;

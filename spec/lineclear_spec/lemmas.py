@@ -17,7 +17,7 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.bulk import kept_after, together
+from lineclear_spec.bulk import facts_of_hold_each, facts_of_remove_all
 from lineclear_spec.invariants import clauses
 from lineclear_spec.state import (
     Block,
@@ -34,11 +34,11 @@ from lineclear_spec.state_lemmas import (
     only_entry_of_block,
 )
 from lineclear_spec.symbolic_cache import (
+    facts_of_drop_each,
     its_request_holds,
-    left_of_each,
     others_of,
 )
-from lineclear_spec.symbolic_pool import largest, put_back
+from lineclear_spec.symbolic_pool import facts_of_latest, facts_of_put
 from lineclear_spec.symbolic_records import least
 from lineclear_spec.vectors import Vector, selected, within
 
@@ -115,7 +115,7 @@ def put() -> Obligations:
         return z3.If(p == place, to, z3.If(p == other, at, position_now(p)))
 
     def facts(m: Any, o: Any, at: Any) -> list[Any]:
-        return put_back(places, m, total, free, position, o, at)
+        return facts_of_put(places, m, total, free, position, o, at)
 
     goals = induction(
         facts(z3.IntVal(0), order, position),
@@ -135,7 +135,7 @@ def latest() -> Obligations:
     after = z3.If(new >= last, new, last), z3.If(new >= last, k, which)
 
     def facts(m: Any, last: Any, which: Any) -> list[Any]:
-        return largest(of, v, m, at_least, last, which)
+        return facts_of_latest(of, v, m, at_least, last, which)
 
     goals = induction(
         facts(z3.IntVal(0), at_least, z3.IntVal(0)),
@@ -243,7 +243,7 @@ def remove_all() -> Obligations:
     )
 
     def facts(m: Any, v: Vector) -> list[Any]:
-        return kept_after(before, Vector(None, Block, m, gone.at, gone.seat), v)
+        return facts_of_remove_all(before, Vector(None, Block, m, gone.at, gone.seat), v)
 
     hypotheses = [
         within(0, k, n),
@@ -275,7 +275,7 @@ def hold_each() -> Obligations:
         return z3.And(within(0, old.slot(b), old.blocks(whose)), old.held(whose, old.slot(b)) == b)
 
     def facts(m: Any, count: Any, at: Any, slot: Any) -> list[Any]:
-        return together(old, blocks, owner, m, count, at, slot)
+        return facts_of_hold_each(old, blocks, owner, m, count, at, slot)
 
     hypotheses = [
         within(0, k, n),
@@ -310,7 +310,7 @@ def drop_each() -> Obligations:
     last, seat = at(r, count(r) - 1), slot(b)
 
     def facts(m: Any, count: Any, at: Any, slot: Any) -> list[Any]:
-        return left_of_each(old, blocks, m, count, at, slot)
+        return facts_of_drop_each(old, blocks, m, count, at, slot)
 
     listed = next(c for c in clauses("step") if c.name == "holdings.listed")
     hypotheses = [

@@ -154,27 +154,27 @@ class State(KvView, Derived):
         return getattr(self, f"{name}_{'gpu' if tier == GPU else 'cpu'}")
 
     def free(self, tier: int) -> Any:
-        """Free places."""
+        """Number of free places."""
         return self._tiered("free", tier)
 
     def total(self, tier: int) -> Any:
-        """Places."""
+        """Number of places."""
         return CONSTANTS["total_gpu" if tier == GPU else "total_cpu"]
 
     def order(self, tier: int, j: Any) -> Any:
-        """Place at index j of the pool's list."""
+        """The place at index j of the pool's list."""
         return self._tiered("order", tier)(j)
 
     def position(self, tier: int, p: Any) -> Any:
-        """Index of place p in the pool's list."""
+        """The index of place p in the pool's list."""
         return self._tiered("position", tier)(p)
 
     def until(self, tier: int, p: Any) -> Any:
-        """Last operation that may touch p, when it was given up."""
+        """The last operation that might touch p when it was freed, or when its block began to rest."""
         return self._tiered("until", tier)(p)
 
     def owner(self, tier: int, p: Any) -> Any:
-        """Block that p backs."""
+        """The block that lies at p, if p is not free."""
         return self._tiered("owner", tier)(p)
 
     def touch(self, tier: int, o: Any, p: Any) -> Any:

@@ -69,7 +69,9 @@ def its_request_holds(s: State, b: Any) -> Any:
     return z3.And(within(0, s.slot(b), s.blocks(r)), s.held(r, s.slot(b)) == b)
 
 
-def left_of_each(old: State, blocks: Vector, n: Any, count: Any, at: Any, slot: Any) -> list[Any]:
+def facts_of_drop_each(
+    old: State, blocks: Vector, n: Any, count: Any, at: Any, slot: Any
+) -> list[Any]:
     """What holds of the sets of all requests once the first n blocks have left that of their own; lemma
     `drop_each`.
 
@@ -303,7 +305,7 @@ class Cache:
         count = z3.Function(f"{name}_count", Request, Int)
         at = z3.Function(name, Request, Int, Block)
         slot = z3.Function(f"{name}_slot", Block, Int)
-        for fact in left_of_each(old, blocks, blocks.size, count, at, slot):
+        for fact in facts_of_drop_each(old, blocks, blocks.size, count, at, slot):
             self.assume(fact)
         s.fields["blocks"] = lambda r: count(r)
         s.fields["held"] = lambda r, k: at(r, k)

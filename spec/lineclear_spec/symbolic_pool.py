@@ -20,7 +20,7 @@ from lineclear_spec.state import Int, State, unique
 from lineclear_spec.terms import NoValue, Term, raw
 from lineclear_spec.vectors import Vector, within
 
-__all__ = ["Pools", "SymbolicPool", "largest", "put_back"]
+__all__ = ["Pools", "SymbolicPool", "facts_of_latest", "facts_of_put"]
 
 
 class SymbolicPool(NoValue):
@@ -33,12 +33,12 @@ class SymbolicPool(NoValue):
 
     @property
     def free(self) -> Term:
-        """Free places."""
+        """Number of free places."""
         return Term(self.ledger.state.free(self.tier))
 
     @property
     def total(self) -> Term:
-        """Places."""
+        """Number of places."""
         return Term(self.ledger.state.total(self.tier))
 
     def take(self, count: Any) -> Vector:
@@ -64,7 +64,7 @@ class SymbolicPool(NoValue):
         ledger, tier, s = self.ledger, self.tier, self.ledger.state.snapshot()
         last, which = z3.Int(unique("latest")), z3.Int(unique("latest_at"))
         fences = (lambda p: s.until(tier, p), places, places.size)
-        for fact in largest(*fences, raw(at_least), last, which):
+        for fact in facts_of_latest(*fences, raw(at_least), last, which):
             ledger.assume(fact)
         return Term(last)
 
@@ -106,7 +106,7 @@ class SymbolicPool(NoValue):
         made = unique("put")
         order = z3.Function(f"{made}_order", Int, Int)
         position = z3.Function(f"{made}_position", Int, Int)
-        facts = put_back(
+        facts = facts_of_put(
             places, places.size, total, free, lambda p: old.position(tier, p), order, position
         )
         for fact in facts:
@@ -140,7 +140,7 @@ def permutation(s: State, tier: int) -> Any:
     )
 
 
-def largest(of: Any, v: Vector, n: Any, at_least: Any, last: Any, which: Any) -> list[Any]:
+def facts_of_latest(of: Any, v: Vector, n: Any, at_least: Any, last: Any, which: Any) -> list[Any]:
     """What holds of the largest of `at_least` and `of` the first n elements; lemma `latest`.
 
     Args:
@@ -159,7 +159,7 @@ def largest(of: Any, v: Vector, n: Any, at_least: Any, last: Any, which: Any) ->
     ]
 
 
-def put_back(
+def facts_of_put(
     places: Vector, n: Any, total: Any, free: Any, position: Any, order: Any, at: Any
 ) -> list[Any]:
     """What holds of order and position once the first n places are put back; lemma `put`.

@@ -63,8 +63,8 @@ def blocks_kept(old: Any, new: Any) -> Part:
     )
 
 
-def fresh(old: Any, b: Any) -> Any:
-    """Whether a block that was not there before has no name and cannot be found."""
+def was_unused(old: Any, b: Any) -> Any:
+    """Whether the block had no name and could not be found, as one that was not there."""
     return both(old.name(b) == 0, negate(old.listed(b)))
 
 
@@ -96,7 +96,7 @@ contract(
             ("index",),
             lambda i: implies(
                 within(old.length(q), i, old.length(q) + count),
-                both(new.ref(new.table(q, i)) == 1, fresh(old, new.table(q, i))),
+                both(new.ref(new.table(q, i)) == 1, was_unused(old, new.table(q, i))),
             ),
         ),
         Part(
@@ -104,7 +104,7 @@ contract(
             ("block",),
             lambda b: implies(
                 both(new.ref(b) >= 1, old.ref(b) < 1),
-                both(new.tier(b) == GPU, new.group(b) == old.request(q), fresh(old, b)),
+                both(new.tier(b) == GPU, new.group(b) == old.request(q), was_unused(old, b)),
             ),
         ),
         Part(
@@ -142,7 +142,7 @@ contract(
             ("sequence", "index"),
             lambda q, i: implies(
                 within(old.length(q), i, new.length(q)),
-                both(new.ref(new.table(q, i)) == 1, fresh(old, new.table(q, i))),
+                both(new.ref(new.table(q, i)) == 1, was_unused(old, new.table(q, i))),
             ),
         ),
         Part(
@@ -154,7 +154,7 @@ contract(
                     new.tier(b) == GPU,
                     due.has(new.holder(b, 0)),
                     new.group(b) == old.request(new.holder(b, 0)),
-                    fresh(old, b),
+                    was_unused(old, b),
                 ),
             ),
         ),
@@ -209,7 +209,7 @@ contract(
             ("block",),
             lambda b: implies(
                 both(new.ref(b) >= 1, old.ref(b) < 1),
-                both(new.tier(b) == GPU, new.group(b) == old.request(q), fresh(old, b)),
+                both(new.tier(b) == GPU, new.group(b) == old.request(q), was_unused(old, b)),
             ),
         ),
         Part(

@@ -21,7 +21,15 @@ from lineclear_spec.logic import implies, negate
 
 
 def shares(old: Any, new: Any, parent: Any, child: Any, tokens: Any) -> list[Part]:
-    """The child names the parent's blocks for `tokens` positions; no block is taken."""
+    """The child names the parent's blocks for `tokens` positions; no block is taken.
+
+    Args:
+        old: the state before.
+        new: the state after.
+        parent: a sequence.
+        child: another one of its request, without blocks before.
+        tokens: positions.
+    """
     r = old.request(parent)
     return [
         now(

@@ -250,7 +250,14 @@ def sample(
 
 
 def unobserved(old: Any, new: Any, q: Any, size: int) -> list[Part]:
-    """The sequence's counters are kept another way, and mean what they meant."""
+    """The sequence's counters are kept another way, and mean what they meant.
+
+    Args:
+        old: the state before.
+        new: the state after.
+        q: the sequence.
+        size: by how much the batch grows: 1 or -1.
+    """
     r = old.request(q)
     return [
         now("observed", *[lambda f=f: getattr(new, f)(q) == getattr(old, f)(q) for f in OBSERVED]),
