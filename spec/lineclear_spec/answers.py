@@ -2,7 +2,8 @@
 """Answers that a solver gave before, kept by the text of what it was asked.
 
 Guarantees: an answer is used again only for the same formulas in the same order, the same solver,
-seed and budget; only units whose every obligation was proved are kept; a damaged file counts as absent.
+seed and budget; only units whose every obligation was proved are kept; a damaged file counts as absent. A kept
+answer is believed: whoever can write the folder can forge one.
 
 The formulas are made anew each time, so it needs no list of what a unit depends on: whatever was
 edited, a unit is asked again exactly if its formulas are others than before.
@@ -84,7 +85,7 @@ def answered(
     Args:
         folder: where answers are kept; None to ask.
         unit: what is asked.
-        settings: the solver with its version, the seed, the budget.
+        settings: the solver with its version, the seed, the budget, the text of the module that asks it.
         ask: asks the solver.
     """
     if folder is None:

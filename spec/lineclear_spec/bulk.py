@@ -5,7 +5,7 @@
 Guarantees: each method means on any state what the method of the same name of `ledger.Ledger` does
 to plain data, and keeps the inverse maps that plain data does not have (`holder`, `rank`, `owner`,
 `slot`). What is not a definition is the statement of a lemma that is proved by induction over single
-elements (`lemmas.py`).
+elements (`lemmas.py`), or the assumption that new records can be made (`new_blocks`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lineclear_spec.vectors import (
     within,
 )
 
-__all__ = ["Bulk", "kept_after", "together"]
+__all__ = ["Bulk", "facts_of_hold_each", "facts_of_remove_all"]
 
 
 class Bulk:
@@ -42,7 +42,7 @@ class Bulk:
     assume: Callable[[Any], None]
     assumptions: list[Any]
     demand: Callable[[Any, str], None]
-    _demand_of_lemma: Callable[[Any, str], None]
+    demand_of_lemma: Callable[[Any, str], None]
 
     always = staticmethod(Always)
 
@@ -131,8 +131,9 @@ class Bulk:
     def new_blocks(self, sequences: Any, places: Vector) -> Vector:
         """New blocks at GPU places just taken, each of the request of its sequence and named by it once.
 
-        A block that nothing names, that has no name and cannot be found is not there yet, and there are
-        as many of those as are wanted.
+        A block that nothing names, that has no name and cannot be found is one that is not there yet. That there
+        are as many of those as are wanted is assumed, not proved: a ledger can always make another Python object,
+        so the sort has unused elements without end.
         """
         s = self.state
         name = unique("new")
@@ -228,8 +229,8 @@ class Bulk:
         blocks.demand_distinct()
         before = held.vector()
         self.demand(Term(blocks.every(before.has)), "the request holds the blocks")
-        self._demand_of_lemma(before.distinct(), "the request holds each block once")
-        self._demand_of_lemma(
+        self.demand_of_lemma(before.distinct(), "the request holds each block once")
+        self.demand_of_lemma(
             z3.And(before.size >= 0, blocks.size >= 0), "no set has a negative size"
         )
         self.demand(
@@ -241,7 +242,7 @@ class Bulk:
         at = z3.Function(name, Int, Block)
         seat = z3.Function(f"{name}_slot", Block, Int)
         after = Vector(self, Block, before.size - blocks.size, lambda k: at(k), lambda b: seat(b))
-        for fact in kept_after(before, blocks, after):
+        for fact in facts_of_remove_all(before, blocks, after):
             self.assume(fact)
         s.fields["held"] = lambda x, k: z3.If(x == r, at(k), old.held(x, k))
         s.fields["slot"] = lambda b: z3.If(before.has(b), seat(b), old.slot(b))
@@ -267,13 +268,13 @@ class Bulk:
             "the request does not hold the block yet",
         )
         x = z3.Const("x", Request)
-        self._demand_of_lemma(z3.ForAll([x], old.blocks(x) >= 0), "no set has a negative size")
-        self._demand_of_lemma(blocks.size >= 0, "no vector has a negative size")
+        self.demand_of_lemma(z3.ForAll([x], old.blocks(x) >= 0), "no set has a negative size")
+        self.demand_of_lemma(blocks.size >= 0, "no vector has a negative size")
         name = unique("holding")
         count = z3.Function(f"{name}_count", Request, Int)
         at = z3.Function(name, Request, Int, Block)
         slot = z3.Function(f"{name}_slot", Block, Int)
-        for fact in together(old, blocks, owner, blocks.size, count, at, slot):
+        for fact in facts_of_hold_each(old, blocks, owner, blocks.size, count, at, slot):
             self.assume(fact)
         s.fields["blocks"] = lambda r: count(r)
         s.fields["held"] = lambda r, k: at(r, k)
@@ -314,6 +315,12 @@ class Bulk:
     ) -> None:
         """The operation decided last copies each source place to the target place beside it, and
         touches both.
+
+        Args:
+            source_tier: of the sources.
+            sources: places, each once.
+            target_tier: of the targets.
+            targets: as many places, each once.
         """
         s = self.state
         self.demand(Term(s.open(s.issued)), "the operation is open")
@@ -377,7 +384,7 @@ class Bulk:
         self.wrote = True
 
 
-def kept_after(before: Vector, gone: Vector, after: Vector) -> list[Any]:
+def facts_of_remove_all(before: Vector, gone: Vector, after: Vector) -> list[Any]:
     """What holds of a set from which some elements were removed; lemma `remove_all`."""
     k, b = z3.Int("k"), z3.Const("b", Block)
     return [
@@ -397,11 +404,20 @@ def kept_after(before: Vector, gone: Vector, after: Vector) -> list[Any]:
     ]
 
 
-def together(
+def facts_of_hold_each(
     old: Any, blocks: Vector, owner: Callable[[Any], Any], n: Any, count: Any, at: Any, slot: Any
 ) -> list[Any]:
     """What holds of the sets of all requests once the first n blocks are in that of their owner;
     lemma `hold_each`.
+
+    Args:
+        old: the state before.
+        blocks: distinct blocks that are in no such set.
+        owner: the request of the k-th block.
+        n: how many of them are there.
+        count: blocks held, by request.
+        at: block held, by request and index.
+        slot: index of each block.
     """
     r, k, b = z3.Const("r", Request), z3.Int("k"), z3.Const("b", Block)
 

@@ -39,14 +39,16 @@ class Choices(ast.NodeTransformer):
 
 @cache
 def on_formulas(function: FunctionType) -> Callable[..., Any]:
-    """The function for formulas.
+    """The function compiled again, with each `a if c else b` in it as `ledger.either(c, a, b)`.
 
     Raises:
         Forbidden: its source is not what runs.
     """
     node, certain = source_of(function)
     if not certain or not isinstance(node, ast.FunctionDef):
-        raise Forbidden(f"{function.__qualname__}: its source is not what runs")
+        raise Forbidden(
+            f"{function.__qualname__}: its source is not what runs: import it anew, or `register` its tree"
+        )
     made = Choices(node.args.args[0].arg).visit(copy.deepcopy(node))
     tree = ast.fix_missing_locations(ast.Module([made], []))
     scope: dict[str, Any] = {}

@@ -19,7 +19,6 @@ from lineclear_spec.obligations import Unit, build, units
 from lineclear_spec.parallel import in_parallel
 from lineclear_spec.prove import Result
 from lineclear_spec.smtlib import Script, export, write
-from lineclear_spec.state import numbering
 
 __all__ = ["BUDGET", "ask", "crosscheck", "crosscheck_unit", "disagreements", "export", "version"]
 
@@ -100,8 +99,7 @@ def crosscheck_unit(unit: Unit, seed: int = 0, budget: int = BUDGET) -> list[Res
 
 def _job(job: tuple[str, int, int], answers: Path | None = None) -> list[Result]:
     name, seed, budget = job
-    with numbering():
-        unit = build(name)
+    unit = build(name)
     text = "" if answers is None else write(unit).text()  # it is what cvc5 is asked
     settings = (version(), seed, budget, Path(__file__).read_text(encoding="utf-8"), text)
     return answered(answers, unit, settings, lambda: crosscheck_unit(unit, seed, budget))

@@ -3,8 +3,8 @@
 
 Guarantees: a function that passes takes the same path on formulas as on values. It consists of
 assignments, calls and expressions that are listed in `vocabulary.py`; every helper, lambda and
-method that it reaches is checked too, and what is checked is what runs, because the source is
-compiled again and compared.
+method that it reaches is checked too, but those in `vocabulary.TRUSTED`, and what is checked is what runs,
+because the source is compiled again and compared.
 
 A symbolic value can refuse to be a truth value, but Python does not ask it everywhere: `is`, `type` and
 `isinstance` answer without asking, and so does a loop over something else. What is not listed is
@@ -50,10 +50,11 @@ class Walk:
 
     Attributes:
         policy: whose methods `self` and `policy` name; None for actions.
-        kernel: the ledger's operations may be called, rather than a policy's methods.
+        kernel: whether an action or a block step is checked, which may call the ledger's operations, and not a
+            policy or a decision. (`Expressions.kernel`: whether this function is one of a kernel module.)
         changed: attributes that a function of the policy's module writes after it is made.
-        seen: functions that are checked or being checked, each as a statement or not: what a statement may
-            say is more.
+        seen: functions that are checked or being checked, as (id of the function, whether it states a
+            theorem): a theorem may use more constructs.
         files: of the functions that were checked.
         read: names of modules that they read or call, and where.
     """
@@ -66,7 +67,7 @@ class Walk:
     read: dict[str, Forbidden] = field(default_factory=dict)
 
     def function(self, function: Any, statement: bool = False) -> None:
-        """One function and all that it reaches."""
+        """One function and all that it reaches; `statement` if it states a theorem."""
         if not isinstance(function, FunctionType):
             raise Forbidden(f"{function!r} is no plain function, so that it cannot be checked")
         code, place = function.__code__, place_of(function)
@@ -81,7 +82,9 @@ class Walk:
         self.files.add(code.co_filename)
         Body(self, function, node, statement).check()
         if not certain:
-            raise Forbidden(f"{place}: its source is not what runs")
+            raise Forbidden(
+                f"{place}: its source is not what runs: import it anew, or `register` its tree"
+            )
 
     def finish(self) -> None:
         """A name that one module reads and another one writes is not what it was when it was checked.
@@ -207,7 +210,7 @@ class Body(Expressions):
         return whole or getattr(node.value, "attr", "") == "step_operations"
 
     def result(self, node: Any) -> None:
-        """A value; policies also return tuples, and theorems list what they say."""
+        """A value that is returned or bound; policies may make tuples of values, and theorems list them."""
         if isinstance(node, ast.Tuple | ast.List) and not self.walk.kernel:
             for part in node.elts:
                 self.result(part)
@@ -221,7 +224,7 @@ class Body(Expressions):
             self.expression(node)
 
     def counted(self, node: Any) -> None:
-        """The same words for each number of a range, none left out."""
+        """A list that has one element for each number of a range, none left out."""
         part: Any = node.generators[0] if isinstance(node, ast.ListComp) else None
         if (
             part is None
@@ -246,7 +249,7 @@ class Body(Expressions):
         )
 
     def listed(self, node: Any) -> None:
-        """The same words for each of several, none left out."""
+        """A comprehension without conditions, so that no element is left out."""
         for part in node.generators:
             if part.ifs or part.is_async:
                 raise self.refuse(node, "a condition in a comprehension")

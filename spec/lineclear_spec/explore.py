@@ -1,10 +1,11 @@
 """Breadth-first search of the action table at small scope, under every choice of the environment.
 
-Guarantees: every state within the bounds is visited once, with a shortest trace from the start
-state; the result says whether the bounds were exhausted.
+Guarantees: every state (up to `state_key`) that is reached within the bounds through states without a violation is
+visited once, with a shortest trace; the result says whether the bounds were exhausted.
 
-A trace is a list of (action, arguments): `r1` is the first request, `s2` the second sequence;
-`submit` takes the shape (prompt, limit, parallel) of the request that it makes.
+A trace is a list of (action, arguments): `r1` is the first request, `s2` the second sequence; `submit` takes the
+shape (prompt, limit, parallel) of the request that it makes. To take a step, `prepare` makes records of its
+arguments, `failing` asks the guards (of what `as_asked` makes beside the ledger), `perform` runs the action.
 """
 
 from __future__ import annotations
@@ -49,7 +50,20 @@ CRASH = "an action that its guards allow comes to its end"
 
 @dataclass(slots=True)
 class Exploration:
-    """What a search found."""
+    """What a search found.
+
+    Attributes:
+        bounds: scope.
+        traces: a shortest trace to each state.
+        transitions: actions that were done.
+        depth: of the longest of these traces.
+        complete: whether no state was left out for `bounds.max_states`.
+        violations: each with the trace to it.
+        stuck: traces to states in which a request lives and nothing is allowed but what comes from outside.
+        witnesses: sentence of a situation, or name of an action -> the first trace that shows it.
+        refusals: (action, guard) -> cases in which this guard alone refuses, if they were collected.
+        enabled: action -> cases in which it is allowed, if they were collected.
+    """
 
     bounds: Bounds
     traces: list[Trace] = field(default_factory=list[Trace])
@@ -68,7 +82,7 @@ class Exploration:
 
     @property
     def states(self) -> int:
-        """Distinct states."""
+        """Number of distinct states."""
         return len(self.traces)
 
     def as_dict(self) -> dict[str, Any]:
@@ -112,8 +126,8 @@ def prepare(ledger: GhostLedger, step: Step) -> tuple[Any, ...]:
 
 
 def names_of(ledger: GhostLedger, shape: Sequence[Any]) -> tuple[int, ...]:
-    """Names of the blocks of a request of a shape: 1, 2 and on for the first kind of tokens, 101, 102 and on
-    for the second; none for kind 0.
+    """Names of the blocks of a request of a shape. Its fourth number is a kind: requests of one kind have the same
+    tokens, and names from 100 * (kind - 1) + 1 on; kind 0 has no names. Worlds have fewer than 100 blocks.
     """
     kind = shape[3] if len(shape) > 3 else 0
     full = ledger.limits.max_model_len // ledger.limits.block_size if kind else 0
@@ -130,7 +144,7 @@ def apply(ledger: GhostLedger, step: Step) -> None:
 
 
 def apply_watched(ledger: GhostLedger, step: Step) -> list[Breach]:
-    """The same; what T2 and the refinement say of it that is false."""
+    """Does one step of a trace, and returns what the theorem of KV and the refinement say of it that is false."""
     own = prepare(ledger, step)
     before = ConcreteView(ledger)
     made = perform(ledger, step, own)
@@ -138,7 +152,9 @@ def apply_watched(ledger: GhostLedger, step: Step) -> list[Breach]:
 
 
 def perform(ledger: GhostLedger, step: Step, own: tuple[Any, ...]) -> Any:
-    """Does one step with its records; the output of a new request has names too, if its prompt has."""
+    """Does one step with its records. A request with names has all of them from the beginning, those of its output
+    too: names that are given late are searched by the tests of `Ledger.name_blocks` and of the scheduler alone.
+    """
     made = ACTIONS[step[0]].body(ledger, *own)
     if step[0] == "submit" and made.request.opening:
         ledger.name_blocks(made, made.request.opening[len(made.words) :])

@@ -160,7 +160,7 @@ class Expressions:
         if not isinstance(node.op, OPERATORS) and not (
             isinstance(node.op, ast.Pow) and not self.walk.kernel
         ):
-            # Formulas divide as Python does by a divisor above 0 only, so this is ours alone.
+            # That the divisor is above 0 is an obligation of the policy's unit (`orders.order`).
             if isinstance(node.op, ast.FloorDiv) and self.run.__module__.startswith(OURS):
                 self.expression(node.left)
                 self.expression(node.right)

@@ -24,7 +24,7 @@ from lineclear_spec.state import (
     quantify,
 )
 from lineclear_spec.symbolic import SymbolicLedger
-from lineclear_spec.terms import Term
+from lineclear_spec.terms import Misuse, Term
 from lineclear_spec.vectors import Vector
 
 __all__ = ["EMPTY", "Goal", "Unit", "goal_of", "record", "several", "start_state", "stated"]
@@ -38,7 +38,7 @@ class Goal:
         kind: initiation, preserved, contract, defined, refusal, base, step, arithmetic, ranking (a
             measure that an action lowers or leaves) or progress (a decision, an order); of KV also cut,
             theorem and refines (the action is a move of `refinement.py`).
-        label: the invariant's clause, the contract's part or the primitive's precondition.
+        label: the invariant's clause, the contract's part or the precondition.
         depth: how many of the unit's assumptions it may use.
         formula: what is to be shown; None if nothing that the clause reads is written (*frame*).
     """
@@ -51,7 +51,17 @@ class Goal:
 
 @dataclass(slots=True)
 class Unit:
-    """The obligations of one action or loop, over shared hypotheses."""
+    """The obligations of one action, block step or lemma, over shared hypotheses.
+
+    Attributes:
+        name: of the unit.
+        hypotheses: formulas that every goal may use.
+        assumptions: formulas that came up in the order of execution; a goal may use its first `depth`.
+        goals: what is to be shown, those of the least depth first.
+        guards: of an action, each with its text.
+        before: the state before an action.
+        after: the state after it.
+    """
 
     name: str
     hypotheses: list[Any]
@@ -62,18 +72,29 @@ class Unit:
     after: State | None = None
 
 
+#: Names of parameters of actions and block steps, by what they are.
+REQUESTS = frozenset({"request"})
+SEQUENCES = frozenset({"sequence", "parent", "child"})
+NUMBERS = frozenset("accepted count drafts index name number rejected shared step tokens".split())
+
+
 def record(ledger: SymbolicLedger, name: str) -> Any:
-    """An unknown argument of an action, by the name of its parameter.
+    """An unknown argument of an action or a block step. The name of its parameter tells its sort.
 
     Fields, constants and bound variables are z3 constants too, and two of one name are one value. No
     name in Python has a dot.
+
+    Raises:
+        Misuse: the name is in no list, so that a record might be taken for a number.
     """
     own = f"argument.{name}"
-    if name == "request":
+    if name in REQUESTS:
         return ledger.wrap(Request, z3.Const(own, Request))
-    if name in ("sequence", "parent", "child"):
+    if name in SEQUENCES:
         return ledger.wrap(Sequence, z3.Const(own, Sequence))
-    return Term(z3.Int(own))
+    if name in NUMBERS:
+        return Term(z3.Int(own))
+    raise Misuse(f"the parameter {name} is in no list of goals.py: enter what it is")
 
 
 def several(ledger: SymbolicLedger, name: str) -> Vector:
@@ -128,6 +149,14 @@ def stated(clause: Clause, state: State) -> Any:
 
 
 def goal_of(kind: str, label: str, depth: int, domains: tuple[str, ...], fact: Any) -> Goal:
-    """An obligation about unknown values of some domains."""
+    """An obligation about unknown values of some domains.
+
+    Args:
+        kind: see `Goal`, as for the next two.
+        label: of it.
+        depth: how many assumptions it may use.
+        domains: of the values.
+        fact: what is to be shown of them.
+    """
     values = [z3.Const(f"goal.{k}.{d}", DOMAINS[d]) for k, d in enumerate(domains)]
     return Goal(kind, label, depth, fact(*values))

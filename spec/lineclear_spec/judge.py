@@ -15,11 +15,12 @@ from typing import Any
 
 import z3
 
+from lineclear_spec.fields import FIELDS, GHOSTS
 from lineclear_spec.mutants import Mutant, generate, installed
 from lineclear_spec.obligations import Unit, build
 from lineclear_spec.parallel import in_parallel
 from lineclear_spec.prove import ask, make_solver, prove_unit
-from lineclear_spec.state import FIELDS, instance, numbering
+from lineclear_spec.state import instance
 from lineclear_spec.terms import Misuse
 from lineclear_spec.trial import Evidence, try_all
 
@@ -27,11 +28,6 @@ __all__ = ["Verdict", "implied", "judge", "judge_all", "noticed", "same_after"]
 
 #: Enough for every obligation that holds; a broken one would use all of it.
 BUDGET = 1_500_000
-GHOSTS = frozenset(
-    "index rank holder owner_gpu owner_cpu slot seat batch_seat touch_gpu touch_cpu "
-    "releases born tokens_of "
-    "sequences_of step_of".split()
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +99,8 @@ def implied(mutant: Mutant) -> bool:
 
 def same_guards(mutant: Mutant) -> bool:
     """Whether the guards are the same formulas in another order."""
-    with numbering():
-        whole = build(mutant.function)
-    with installed(mutant) as body, numbering():
+    whole = build(mutant.function)
+    with installed(mutant) as body:
         broken = build(mutant.function, body)
     ours, theirs = (sorted(g.sexpr() for _, g in unit.guards) for unit in (whole, broken))
     return ours == theirs
@@ -122,10 +117,9 @@ def same_unit(mutant: Mutant, name: str) -> bool:
     What a loop or a grant leaves open has one name in both readings, and each reading's facts about
     it are proved from the other's: whatever one of them may do, the other may do too.
     """
-    with installed(mutant) as body, numbering():
+    with installed(mutant) as body:
         broken: Unit = build(name, body)
-    with numbering():
-        whole = build(name)
+    whole = build(name)
     if (
         whole.after is None
         or broken.after is None

@@ -2,10 +2,12 @@
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """Why the facts that bulk operators assume on formulas are true: each is proved by induction.
 
-Guarantees: for every number n of elements there are values with the facts that the operator assumes
-(`bulk.py`, `symbolic_pool.py`, `vectors.py`), namely those that n single operations arrive at. So an
-assumption of an operator adds nothing that could be false. The facts are the very functions that the
-operators call, with the number of elements as a parameter.
+Guarantees: for every number n >= 0 of elements there are values with the facts that the operator assumes
+(`bulk.py`, `symbolic_pool.py`, `vectors.py`), namely those that n single operations arrive at. The facts are the
+very functions that the operators call, with the number of elements as a parameter. What a lemma presumes the
+operator demands, so an assumption of an operator adds nothing that could be false. `latest`, `select` and
+`first_open` presume nothing of their elements, and of a vector of negative size, which has none, they say what
+they say of the empty one.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.bulk import kept_after, together
+from lineclear_spec.bulk import facts_of_hold_each, facts_of_remove_all
 from lineclear_spec.invariants import clauses
 from lineclear_spec.state import (
     Block,
@@ -32,11 +34,11 @@ from lineclear_spec.state_lemmas import (
     only_entry_of_block,
 )
 from lineclear_spec.symbolic_cache import (
+    facts_of_drop_each,
     its_request_holds,
-    left_of_each,
     others_of,
 )
-from lineclear_spec.symbolic_pool import largest, put_back
+from lineclear_spec.symbolic_pool import facts_of_latest, facts_of_put
 from lineclear_spec.symbolic_records import least
 from lineclear_spec.vectors import Vector, selected, within
 
@@ -46,7 +48,7 @@ Element = z3.DeclareSort("Element")
 
 
 def unknown(sort: Any, name: str, size: Any) -> Vector:
-    """Any vector of distinct elements: its facts are `distinct`."""
+    """Any vector; that its elements are distinct is a hypothesis of the lemmas that presume it."""
     at, seat = z3.Function(name, Int, sort), z3.Function(f"{name}_seat", sort, Int)
     return Vector(None, sort, size, lambda k: at(k), lambda x: seat(x))
 
@@ -56,6 +58,12 @@ def induction(
 ) -> list[tuple[str, str, Any]]:
     """Goals: the facts of no elements; from those of k, that the next operation is allowed, and the
     facts of k + 1.
+
+    Args:
+        base: the facts of no elements.
+        given: the facts of k elements.
+        allowed: what the next operation demands.
+        step: the facts of k + 1 elements.
     """
     before = z3.And(*given)
     return [
@@ -107,7 +115,7 @@ def put() -> Obligations:
         return z3.If(p == place, to, z3.If(p == other, at, position_now(p)))
 
     def facts(m: Any, o: Any, at: Any) -> list[Any]:
-        return put_back(places, m, total, free, position, o, at)
+        return facts_of_put(places, m, total, free, position, o, at)
 
     goals = induction(
         facts(z3.IntVal(0), order, position),
@@ -127,7 +135,7 @@ def latest() -> Obligations:
     after = z3.If(new >= last, new, last), z3.If(new >= last, k, which)
 
     def facts(m: Any, last: Any, which: Any) -> list[Any]:
-        return largest(of, v, m, at_least, last, which)
+        return facts_of_latest(of, v, m, at_least, last, which)
 
     goals = induction(
         facts(z3.IntVal(0), at_least, z3.IntVal(0)),
@@ -135,7 +143,7 @@ def latest() -> Obligations:
         [],
         facts(k + 1, *after),
     )
-    return [within(0, k, n), v.distinct()], goals
+    return [within(0, k, n)], goals
 
 
 def first_open() -> Obligations:
@@ -155,12 +163,13 @@ def first_open() -> Obligations:
 
 
 def select() -> Obligations:
-    """Each element of a vector is appended if it is chosen."""
+    """Each element of a vector is appended if it is chosen, where its own index comes by."""
     n, k, size = z3.Ints("n done size")
     v = unknown(Element, "v", n)
     wanted = z3.Function("wanted", Element, z3.BoolSort())
     at, seat = z3.Function("at", Int, Element), z3.Function("seat", Element, Int)
     x = v.at(k)
+    appended = z3.And(wanted(x), v.seat(x) == k)
 
     def facts(m: Any, size: Any, at: Any, seat: Any) -> list[Any]:
         return selected(
@@ -173,12 +182,12 @@ def select() -> Obligations:
         [],
         facts(
             k + 1,
-            size + z3.If(wanted(x), 1, 0),
-            lambda j: z3.If(z3.And(wanted(x), j == size), x, at(j)),
-            lambda y: z3.If(z3.And(wanted(x), y == x), size, seat(y)),
+            size + z3.If(appended, 1, 0),
+            lambda j: z3.If(z3.And(appended, j == size), x, at(j)),
+            lambda y: z3.If(z3.And(appended, y == x), size, seat(y)),
         ),
     )
-    return [within(0, k, n), v.distinct()], goals
+    return [within(0, k, n)], goals
 
 
 def holders_of_others() -> Obligations:
@@ -234,7 +243,7 @@ def remove_all() -> Obligations:
     )
 
     def facts(m: Any, v: Vector) -> list[Any]:
-        return kept_after(before, Vector(None, Block, m, gone.at, gone.seat), v)
+        return facts_of_remove_all(before, Vector(None, Block, m, gone.at, gone.seat), v)
 
     hypotheses = [
         within(0, k, n),
@@ -266,7 +275,7 @@ def hold_each() -> Obligations:
         return z3.And(within(0, old.slot(b), old.blocks(whose)), old.held(whose, old.slot(b)) == b)
 
     def facts(m: Any, count: Any, at: Any, slot: Any) -> list[Any]:
-        return together(old, blocks, owner, m, count, at, slot)
+        return facts_of_hold_each(old, blocks, owner, m, count, at, slot)
 
     hypotheses = [
         within(0, k, n),
@@ -301,7 +310,7 @@ def drop_each() -> Obligations:
     last, seat = at(r, count(r) - 1), slot(b)
 
     def facts(m: Any, count: Any, at: Any, slot: Any) -> list[Any]:
-        return left_of_each(old, blocks, m, count, at, slot)
+        return facts_of_drop_each(old, blocks, m, count, at, slot)
 
     listed = next(c for c in clauses("step") if c.name == "holdings.listed")
     hypotheses = [
@@ -325,7 +334,7 @@ def drop_each() -> Obligations:
     return hypotheses, goals
 
 
-#: Operator -> the obligations of its lemma.
+#: Unit -> its obligations: the lemma of an operator, or a fact of `state_lemmas.py`.
 LEMMAS: dict[str, Callable[[], Obligations]] = {
     "lemma_put": put,
     "lemma_latest": latest,

@@ -1,7 +1,8 @@
 # pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
-"""What has to be proved, unit by unit: each action, each loop, the start state, the arithmetic, the
-decisions that progress rests on, and the order of each policy that was imported.
+"""What has to be proved, unit by unit: each action, each block step with a contract, the start state, the
+arithmetic, the lemmas, the theorem of KV, the decisions that progress rests on, and the order of each policy that
+was registered.
 
 Guarantees: an obligation is a list of hypotheses and a goal, made by running the very functions of
 `actions/`, `blocks.py`, `progress.py` and of policies on formulas.
@@ -98,7 +99,11 @@ ENTERING: dict[str, Callable[[], tuple[list[Any], list[tuple[str, Any]]]]] = {
 
 
 def units() -> list[str]:
-    """Names of everything that is proved."""
+    """Names of everything that is proved, as far as it was registered.
+
+    The orders of policies, and what runs when a request enters, are registered by those who have them: all of
+    them by `lineclear.policies.load_claims()`. Without it these units are not named.
+    """
     orders = [ORDER + name for name in CLAIMS]
     entering = (
         list(ENTERING) if STEP else []
@@ -144,7 +149,7 @@ def build(name: str, body: Callable[..., Any] | None = None) -> Unit:
 
 
 def _build(name: str, body: Callable[..., Any] | None) -> Unit:
-    """The same, with whatever names come next."""
+    """What `build` makes, with whatever names come next."""
     if name == "start":
         return start()
     if name == "arithmetic":
@@ -251,6 +256,7 @@ def block_step(name: str) -> Unit:
 def start() -> Unit:
     """Every invariant holds of the empty ledger, whatever callers ask for later."""
     state = start_state()
+    # `Limits` refuses others.
     bounds = [CONSTANTS["max_num_batched_tokens"] >= 0, CONSTANTS["max_num_seqs"] >= 0]
     goals = [
         Goal("initiation", c.name, 0, instance(c.domains, lambda *x, c=c: c.predicate(state, *x)))

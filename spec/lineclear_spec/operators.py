@@ -26,7 +26,7 @@ class Operator:
         formulas: what it is on formulas.
         lemmas: the units of proofs that its assumptions rest on; none if it is a definition.
         tests: those that compare the two implementations, each with its file.
-        assumed: what no lemma proves, in one sentence; empty if there is nothing.
+        assumed: what formulas assume that no lemma proves, with the reason; "" if nothing.
     """
 
     name: str
@@ -186,7 +186,8 @@ OPERATORS: tuple[Operator, ...] = (
         "the body runs once, on an arbitrary record; what it writes there is written to every element",
         (),
         ("tests/spec/test_block_operators.py::test_something_done_for_each",),
-        "one run stands for all, since none reads what another writes (`Bulk.each` refuses a body that could)",
+        "runs make no difference to each other, as each writes its own record alone: argued in `Bulk.each`, and "
+        "what would break it is refused there",
     ),
     Operator(
         "new record",
@@ -198,7 +199,8 @@ OPERATORS: tuple[Operator, ...] = (
             "tests/spec/test_block_operators.py::test_new_blocks",
             "tests/spec/test_operation_operators.py::test_new_sequence_and_operation",
         ),
-        "there is always a record that nothing refers to yet and no plan has: true of Python's objects",
+        "there are as many records that nothing refers to yet, and that no plan has, as are made: Python can "
+        "always make another object",
     ),
     Operator(
         "fields of each block",
@@ -289,6 +291,8 @@ OPERATORS: tuple[Operator, ...] = (
             "tests/spec/test_ghost_operators.py::test_ghosts",
             "tests/spec/test_ghost_operators.py::test_ghosts_of_kv",
         ),
+        "a bound of the KV that a child shares, and the tokens that a sequence will have, exist: argued in "
+        "`symbolic_ghosts.py` and `symbolic_kv.py`",
     ),
 )
 

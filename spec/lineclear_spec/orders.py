@@ -13,7 +13,7 @@ import z3
 
 from lineclear_spec.decisions import truth
 from lineclear_spec.logic import Maybe, any_of, both, implies, negate
-from lineclear_spec.terms import Misuse, Term, raw
+from lineclear_spec.terms import Misuse, Term, divisions, raw
 
 __all__ = ["Candidate", "LexicalOrder", "Unknowns", "differs", "order"]
 
@@ -115,6 +115,17 @@ def total(name: str, places: list[Any], r: Candidate, s: Candidate) -> list[tupl
 
 
 def order(claims: Any) -> tuple[list[Any], list[tuple[str, Any]]]:
+    """Hypotheses and goals about a policy's key, and about whom it lets displace whom; and that what it divides
+    by is above 0.
+    """
+    with divisions() as divisors:
+        hypotheses, goals = statements(claims)
+    if divisors:
+        goals.append(("a divisor is above 0", z3.And(*[divisor > 0 for divisor in divisors])))
+    return hypotheses, goals
+
+
+def statements(claims: Any) -> tuple[list[Any], list[tuple[str, Any]]]:
     """Hypotheses and goals about a policy's key, and about whom it lets displace whom."""
     unknowns = Unknowns()
     policy = claims.make(unknowns)

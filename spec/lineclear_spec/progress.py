@@ -177,12 +177,28 @@ def least_tokens(tokens: Any, decode: Any, chunked: Any) -> Any:
 
 
 def tokens_left(budget: Any, scheduled: Any, steady: Any, promised: Any) -> Any:
-    """Tokens that a step may still compute: a steady sequence computes one."""
+    """Tokens that a step may still compute: a steady sequence computes one.
+
+    Args:
+        budget: tokens of a step.
+        scheduled: tokens that it computes already.
+        steady: steady sequences.
+        promised: tokens that it keeps for others.
+    """
     return budget - (scheduled + steady + promised)
 
 
 def room(free: Any, due: Any, kept: Any, seats: Any, taken: Any, tokens: Any) -> Need:
-    """What there is for requests that enter: blocks that no running sequence is due, seats and tokens."""
+    """What there is for requests that enter: blocks, seats and tokens.
+
+    Args:
+        free: free blocks.
+        due: of these, blocks that running sequences need in the step.
+        kept: of these, blocks that are kept free.
+        seats: sequences that may run.
+        taken: seats of running requests.
+        tokens: that the step may still compute.
+    """
     return Need(free - due - kept, seats - taken, tokens)
 
 
@@ -232,12 +248,26 @@ def decodes(exist: Any, reach: Any, prompt: Any) -> Any:
 
 
 def drafts_of(lookahead: Any, exist: Any, last: Any, decode: Any) -> Any:
-    """Drafts that a sequence may compute behind its newest token, within its limit."""
+    """Drafts that a sequence may compute behind its newest token, within its limit.
+
+    Args:
+        lookahead: drafts at most.
+        exist: tokens that are known or promised.
+        last: the position after the last that it may compute.
+        decode: whether it lacks one generated token only; other sequences have no drafts.
+    """
     return either(decode, smaller(lookahead, last - exist), 0)
 
 
 def wanted_tokens(exist: Any, last: Any, reach: Any, drafts: Any) -> Any:
-    """Positions that a sequence could compute: of tokens that exist, before the last, and drafts."""
+    """Positions that a sequence could compute: of tokens that exist, before the last, and drafts.
+
+    Args:
+        exist: tokens that are known or promised.
+        last: the position after the last that it may compute.
+        reach: positions computed or being computed.
+        drafts: that it computes besides.
+    """
     return smaller(exist, last) - reach + drafts
 
 

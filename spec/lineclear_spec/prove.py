@@ -2,7 +2,8 @@
 """The proofs: every obligation checked by Z3, for any number of requests, sequences, blocks and
 tokens.
 
-Guarantees: `unknown` is reported as a failure, and budgets are solver resources, never wall time.
+Guarantees: `unknown` is reported as a failure, and budgets are solver resources, never wall time. `refuted` means
+that the solver found a model, which without model-based instantiation it does only where no quantifier is left.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import z3
 from lineclear_spec.answers import Result, answered
 from lineclear_spec.obligations import Goal, Unit, build, units
 from lineclear_spec.parallel import in_parallel
-from lineclear_spec.state import numbering
 
 __all__ = [
     "BASELINE",
@@ -82,7 +82,14 @@ def ask(solver: z3.Solver) -> z3.CheckSatResult:
 def prove_unit(
     unit: Unit, seed: int = 0, budget: int = BUDGET, *, stop_at_failure: bool = False
 ) -> list[Result]:
-    """Check the goals of one unit in order."""
+    """Check the goals of one unit in order.
+
+    Args:
+        unit: what is asked.
+        seed: of the solver.
+        budget: resources for each obligation.
+        stop_at_failure: whether to stop at the first that is not proved.
+    """
     solver = make_solver(seed, budget)
     arithmetic = unit.name == "arithmetic"
     if arithmetic:
@@ -125,8 +132,7 @@ def prove_unit(
 
 def _job(job: tuple[str, int, int], answers: Path | None = None) -> list[Result]:
     name, seed, budget = job
-    with numbering():
-        unit = build(name)
+    unit = build(name)
     settings = (solver_version(), seed, budget, Path(__file__).read_text(encoding="utf-8"))
     return answered(answers, unit, settings, lambda: prove_unit(unit, seed, budget))
 
@@ -142,7 +148,7 @@ def prove(
     """Check every obligation of the named units, once for each seed.
 
     Args:
-        names: of units, all if None.
+        names: of units, all if None or empty.
         seeds: of the solver.
         workers: processes at most.
         budget: resources for each obligation.
@@ -187,7 +193,14 @@ def write_baseline(results: Iterable[Result]) -> None:
 def unstable(
     results: Iterable[Result], baseline: dict[str, int], factor: int = 10, floor: int = 50_000
 ) -> list[Result]:
-    """Obligations that took more than `factor` times their baseline; `floor` spares the tiny ones."""
+    """Obligations that took more than `factor` times their baseline.
+
+    Args:
+        results: answers.
+        baseline: resources that each took before; 0 for one that is new.
+        factor: how many times as much.
+        floor: resources below which none counts.
+    """
     return [r for r in results if r.rlimit > max(floor, factor * baseline.get(r.key, 0))]
 
 

@@ -52,7 +52,14 @@ def owner(before: State, arguments: tuple[Any, ...]) -> Any:
 
 
 def ranking(name: str, before: State, after: State, arguments: tuple[Any, ...]) -> list[Labelled]:
-    """The one-step lemmas of one action, for any other request and sequence."""
+    """The one-step lemmas of one action, for any other request and sequence.
+
+    Args:
+        name: of the action.
+        before: the state before.
+        after: the state after.
+        arguments: of the action.
+    """
     own = owner(before, arguments)
 
     def lives(q: Any) -> Any:
@@ -101,7 +108,15 @@ def ranking(name: str, before: State, after: State, arguments: tuple[Any, ...]) 
 def gains(
     name: str, before: State, after: State, own: Any, arguments: tuple[Any, ...]
 ) -> list[Labelled]:
-    """What one action brings its own request."""
+    """What one action brings its own request.
+
+    Args:
+        name: of the action.
+        before: the state before.
+        after: the state after.
+        own: the request; None if the action is about none.
+        arguments: of the action.
+    """
     first = arguments[0] if arguments else None
 
     def freed(p: Any) -> Any:

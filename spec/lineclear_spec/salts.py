@@ -13,8 +13,7 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.contracts.sharing import listed
-from lineclear_spec.invariants import INVARIANTS, within
+from lineclear_spec.invariants import INVARIANTS, leads, within
 from lineclear_spec.state import Int, Request, Sequence, State, quantify
 from lineclear_spec.terms import raw
 
@@ -65,7 +64,7 @@ def salts(premises: tuple[str, ...] = PREMISES) -> tuple[list[Any], list[tuple[s
         (
             "a block that is found under a request's name has the request's salt",
             z3.Implies(
-                z3.And(s.word(one, i) >= 1, raw(listed(s, s.word(one, i)))),
+                z3.And(s.word(one, i) >= 1, raw(leads(s, s.word(one, i)))),
                 z3.And(
                     SALT_OF_NAME(s.name(found)) == SALT(s.request(one)),
                     s.cached(s.name(found)) == found,

@@ -43,8 +43,8 @@ COMPUTED = frozenset(
 
 @cache
 def rebound(text: str) -> frozenset[str]:
-    """Names of a module that a function of it declares global; "" if it may write any by a name that
-    is computed.
+    """Names of a module that a function of it declares global; with "", for any name, if it may write by a
+    name that is computed.
     """
     nodes = list(ast.walk(ast.parse(text)))
     names = {n for g in nodes if isinstance(g, ast.Global) for n in g.names}
@@ -69,8 +69,8 @@ def parts(code: CodeType) -> list[CodeType]:
 
 
 def writes(code: CodeType) -> set[str]:
-    """Attributes that the code sets or deletes, by name; "" if by a name that is computed. Not what
-    the functions inside it do.
+    """Attributes that the code sets or deletes, by name; with "", for any name, if by one that is computed. Not
+    what the functions inside it do.
     """
     stores = ("STORE_ATTR", "DELETE_ATTR")
     found = {str(i.argval) for i in dis.get_instructions(code) if i.opname in stores}
@@ -139,7 +139,9 @@ def begins(node: Any) -> int:
 
 
 def alike(one: CodeType, other: CodeType) -> bool:
-    """Whether two code objects do the same."""
+    """Whether two code objects do the same, in all that the dialect allows: flags, cells and tables of exceptions
+    belong to what it refuses (generators, closures, `try`).
+    """
     consts, theirs = one.co_consts, other.co_consts
     return (
         one.co_code == other.co_code
@@ -232,6 +234,6 @@ def source_of(function: FunctionType) -> tuple[Any, bool]:
 
 
 def place_of(function: FunctionType) -> str:
-    """File, line and name."""
+    """Where a function is: file, line and name."""
     code = function.__code__
     return f"{code.co_filename}:{code.co_firstlineno}: {function.__qualname__}"

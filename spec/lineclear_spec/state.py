@@ -14,10 +14,11 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.kv_fields import KV_FIELDS, KvView
+from lineclear_spec.fields import FIELDS
+from lineclear_spec.kv_fields import KvView
 from lineclear_spec.logic import Misuse
 from lineclear_spec.records import GPU
-from lineclear_spec.sorts import Block, Bool, Int, Request, Sequence
+from lineclear_spec.sorts import Block, Int, Request, Sequence
 from lineclear_spec.view import Derived
 
 __all__ = [
@@ -52,71 +53,6 @@ DOMAINS: dict[str, Any] = {
     **dict.fromkeys(("place", "index", "operation", "step", "kv_slot", "position"), Int),
 }
 
-#: field -> (argument sorts, result sort)
-FIELDS: dict[str, tuple[tuple[Any, ...], Any]] = {}
-for _tier in ("gpu", "cpu"):
-    FIELDS |= {
-        f"free_{_tier}": ((), Int),
-        f"order_{_tier}": ((Int,), Int),
-        f"position_{_tier}": ((Int,), Int),
-        f"until_{_tier}": ((Int,), Int),
-        f"owner_{_tier}": ((Int,), Block),
-        f"touch_{_tier}": ((Int, Int), Bool),
-        f"source_{_tier}": ((Int, Int), Int),  # operation, target place -> source place
-    }
-FIELDS |= dict.fromkeys(("ref", "tier", "place", "slot", "name", "readers"), ((Block,), Int))
-FIELDS |= {"group": ((Block,), Request), "holder": ((Block, Int), Sequence)}
-FIELDS |= dict.fromkeys(
-    "length offset known_tokens reach_tokens slot_tokens promised_samples last_step "
-    "last_tokens previous_tokens "
-    "drafts void last_samples previous_samples late_drafts seat batch_seat boundary ending".split(),
-    ((Sequence,), Int),
-)
-#: What plans have sent of tables, and what the next one sends: whether it names the whole table, whether
-#: who reads plans has a table of the sequence, how many entries of it, how many once what waits for the next plan
-#: is appended, and their places.
-FIELDS |= dict.fromkeys(("whole", "heard"), ((Sequence,), Bool))
-FIELDS |= dict.fromkeys(("sent_length", "queued_length"), ((Sequence,), Int))
-FIELDS |= {"sent_place": ((Sequence, Int), Int)}
-FIELDS |= {
-    "alive": ((Sequence,), Bool),
-    "steady": ((Sequence,), Bool),
-    "request": ((Sequence,), Request),
-}
-FIELDS |= {
-    "table": ((Sequence, Int), Block),
-    "index": ((Sequence, Block), Int),
-    "rank": ((Sequence, Block), Int),
-}
-FIELDS |= dict.fromkeys(
-    "phase queue width blocks prompt limit parallel copy moved releases born".split(),
-    ((Request,), Int),
-)
-FIELDS |= {
-    "member": ((Request, Int), Sequence),
-    "held": ((Request, Int), Block),
-    "batch": ((Int,), Sequence),
-}
-#: Prefix caching: whether a block is found under its name, which block a name leads to, and the names
-#: of the full blocks of a sequence and of the prompt of a request; 0 is no name.
-FIELDS |= {
-    "listed": ((Block,), Bool),
-    "cached": ((Int,), Block),
-    "word": ((Sequence, Int), Int),
-    "opening": ((Request, Int), Int),
-}
-FIELDS |= dict.fromkeys(
-    "batch_size issued done carried barrier steps settled step_tokens step_sequences".split(),
-    ((), Int),
-)
-FIELDS |= dict.fromkeys(("open", "is_forward", "compute"), ((Int,), Bool))
-FIELDS |= dict.fromkeys(
-    ("wait", "forward_of", "step_of", "tokens_of", "sequences_of"), ((Int,), Int)
-)
-FIELDS |= {"request_of": ((Int,), Request)}
-#: What the proofs of KV remember, which no guard and no other invariant reads.
-FIELDS |= KV_FIELDS
-
 CONSTANTS = {
     name: z3.Int(name)
     for name in "total_gpu total_cpu max_num_batched_tokens max_num_seqs max_model_len depth".split()
@@ -132,7 +68,12 @@ PRECEDING = z3.Function("preceding", Int, Int)
 
 
 def background() -> list[Any]:
-    """What holds of the constants and of ceil(n / block_size), for every block size of at least 1."""
+    """What holds of the constants (`Limits` refuses others), and of NEED(n) = ceil(n / block_size) and
+    BLOCK_OF(n) = floor(n / block_size), for every block size of at least 1.
+
+    The goals of `obligations.arithmetic` say the same with quotients in place of the functions: a solver proves
+    them there, and that they say the same is compared by hand, line by line, and on small numbers by a test.
+    """
     a, b = z3.Ints("a b")
     n = z3.Int("n")
     return [
@@ -166,7 +107,7 @@ def background() -> list[Any]:
 
 
 def room_of_blocks() -> Any:
-    """n positions fit into m blocks just if they need no more than m."""
+    """n positions fit into m blocks if and only if they need no more than m: `obligations.arithmetic`."""
     n, m = z3.Ints("n m")
     return z3.ForAll(
         [n, m],
@@ -176,7 +117,7 @@ def room_of_blocks() -> Any:
 
 
 def room_of_one_more() -> Any:
-    """The room of one block more is a block size more."""
+    """The room of one block more is a block size more: `obligations.arithmetic`."""
     n, m = z3.Ints("n m")
     return z3.ForAll(
         [n, m],
@@ -213,27 +154,27 @@ class State(KvView, Derived):
         return getattr(self, f"{name}_{'gpu' if tier == GPU else 'cpu'}")
 
     def free(self, tier: int) -> Any:
-        """Free places."""
+        """Number of free places."""
         return self._tiered("free", tier)
 
     def total(self, tier: int) -> Any:
-        """Places."""
+        """Number of places."""
         return CONSTANTS["total_gpu" if tier == GPU else "total_cpu"]
 
     def order(self, tier: int, j: Any) -> Any:
-        """Place at index j of the pool's list."""
+        """The place at index j of the pool's list."""
         return self._tiered("order", tier)(j)
 
     def position(self, tier: int, p: Any) -> Any:
-        """Index of place p in the pool's list."""
+        """The index of place p in the pool's list."""
         return self._tiered("position", tier)(p)
 
     def until(self, tier: int, p: Any) -> Any:
-        """Last operation that may touch p, when it was given up."""
+        """The last operation that might touch p when it was freed, or when its block began to rest."""
         return self._tiered("until", tier)(p)
 
     def owner(self, tier: int, p: Any) -> Any:
-        """Block that p backs."""
+        """The block that lies at p, if p is not free."""
         return self._tiered("owner", tier)(p)
 
     def touch(self, tier: int, o: Any, p: Any) -> Any:
@@ -310,7 +251,7 @@ _numbers: dict[str, int] | None = None
 
 
 def fresh(name: str, field: str) -> Any:
-    """An unknown field."""
+    """An unknown constant or function of this name, with the sorts of the field."""
     arguments, result = FIELDS[field]
     if not arguments:
         return z3.Const(name, result)
@@ -319,7 +260,7 @@ def fresh(name: str, field: str) -> Any:
 
 
 def unique(prefix: str) -> str:
-    """A name that was not used before, or, within `numbering`, not for this prefix."""
+    """A name that was not used before in this process; within `numbering`, not before in its block."""
     if _numbers is not None:
         _numbers[prefix] = _numbers.get(prefix, 0) + 1
         return f"{prefix}!same{_numbers[prefix]}"
@@ -329,13 +270,21 @@ def unique(prefix: str) -> str:
 
 @contextmanager
 def numbering() -> Iterator[None]:
-    """Names count from 1 for each prefix, so that two runs of one function use the same ones."""
+    """Names count from 1 for each prefix, so that two runs of one function use the same ones.
+
+    Raises:
+        Misuse: it is within another `numbering`, whose names it would give again to other values.
+    """
     global _numbers
-    before, _numbers = _numbers, {}
+    if _numbers is not None:
+        raise Misuse(
+            "names are being numbered already: a second count would give one of them twice"
+        )
+    _numbers = {}
     try:
         yield
     finally:
-        _numbers = before
+        _numbers = None
 
 
 def quantify(
@@ -349,7 +298,8 @@ def quantify(
         domains: of the variables.
         predicate: of their values.
         patterns: lists of terms, of the variables: where one list of them is met, the predicate is used.
-            A solver chooses if there are none.
+            A solver chooses if there are none. They limit what a hypothesis is used for, so that less may be
+            proved; nothing false ever is.
     """
     if not domains:
         return predicate()

@@ -48,8 +48,9 @@ def only_entry_of_block() -> Obligations:
 
 
 def any_free_place() -> Obligations:
-    """Which free place a pool takes next is its own choice: with its free places in any other order
-    every invariant still holds, so what is proved of the first of them is proved of each.
+    """Which free place a pool takes next is its own choice: with its free places in any other order that
+    `free_list` allows every invariant still holds, so what is proved of the last ones of the free part, which
+    `SymbolicPool.take` takes, is proved of any.
     """
     before = State.arbitrary()
     after = before.snapshot()

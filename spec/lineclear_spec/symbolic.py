@@ -2,8 +2,8 @@
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """The ledger on formulas: what an action does to any state at all.
 
-Guarantees: every primitive emits its precondition as an obligation, and a loop is replaced by its
-contract, once what the contract requires is an obligation too.
+Guarantees: every primitive emits its precondition as an obligation, and a block step with a contract is replaced
+by it, once what the contract requires is an obligation too.
 """
 
 from __future__ import annotations
@@ -92,11 +92,11 @@ LISTS: dict[tuple[Any, str], Any] = {
 class Dated(dict[str, Any]):
     """The fields of a state, with how much was known when each was written last.
 
-    What is shown of a few fields needs no fact about values that came later, and is shown sooner
-    without: fewer facts prove no more.
+    A goal that reads only some fields is given only the assumptions that there were when the last of these was
+    written. That is sound, as a goal that follows from fewer hypotheses follows from all; and it is faster.
 
     Attributes:
-        known: how many assumptions there were.
+        known: by field, how many assumptions there were when it was written last.
     """
 
     def __init__(self, fields: dict[str, Any], assumptions: list[Any]) -> None:
@@ -156,7 +156,12 @@ class SymbolicLedger(NoValue, Records, Bulk, Cache, Ghosts, KvGhosts, Kernel):
         )  # a field of states has that name too
         self.wrote = False
         self.condition: Any = None
-        self.promised_fields: dict[str, Any] = {}
+        self.promised_fields: dict[
+            str, Any
+        ] = {}  # "clause/field" -> the field of which it was assumed
+        self.given = {
+            clause.name for clause in clauses()
+        }  # hypotheses about the state at the start
         self.at_start: dict[str, Any] | None = None
         self.unchanged_at_guards = True
 
@@ -185,7 +190,7 @@ class SymbolicLedger(NoValue, Records, Bulk, Cache, Ghosts, KvGhosts, Kernel):
         self.at_start = dict(self.state.fields)
 
     def assume(self, formula: Any) -> None:
-        """A fact about fresh values."""
+        """Add a hypothesis; who calls this says why it holds."""
         self.assumptions.append(
             formula if self.condition is None else z3.Implies(self.condition, formula)
         )
@@ -199,7 +204,7 @@ class SymbolicLedger(NoValue, Records, Bulk, Cache, Ghosts, KvGhosts, Kernel):
         if self.condition is not None:
             raise Misuse(f"guard inside a branch: {guard}; ask it before, with `implies`")
         if self.wrote:
-            raise Misuse(f"guard after a write: {guard}")
+            raise Misuse(f"guard after a write: {guard}; put it before the first write")
         if self.at_start is not None:
             fields = self.state.fields
             self.unchanged_at_guards &= all(
@@ -266,8 +271,9 @@ class SymbolicLedger(NoValue, Records, Bulk, Cache, Ghosts, KvGhosts, Kernel):
         values = [a if isinstance(a, Vector) else raw(a) for a in arguments]
         count = contract.count(before, *values)
         self.start_watching()
+        self.given = {clause.name for clause in clauses("step")}
         for label, domains, predicate in contract.requirements(before, count, *values):
-            del label
+            self.given.add(label)
             self.assume(quantify(domains, predicate))
         for clause in clauses("step"):
             self.assume(quantify(clause.domains, lambda *x, c=clause: c.predicate(before, *x)))
@@ -318,15 +324,16 @@ class SymbolicLedger(NoValue, Records, Bulk, Cache, Ghosts, KvGhosts, Kernel):
 
         A clause is a function of the fields that it reads, and reading is noted by `State`, so that
         two states with the same fields there give it the same value. It was assumed either of the
-        state at the start, by the hypotheses, or of the state after a contract, by `_forget`. A field
-        is the same only if it is the same object: a write makes a new one, even of the same value.
+        state at the start, by the hypotheses, or of the state after a contract, by `_forget`, which notes
+        all fields that the clause read at once: those noted last are the fields of one state. A field is the
+        same only if it is the same object: a write makes a new one, even of the same value.
         """
         promised = all(
             self.promised_fields.get(f"{clause}/{f}") is state.fields[f] for f in state.reads
         )
         return self.unchanged(state) or promised
 
-    def _demand_of_lemma(self, fact: Any, what: str) -> None:
+    def demand_of_lemma(self, fact: Any, what: str) -> None:
         """What the lemma of an operator presumes: an obligation, so that what the operator assumes then is
         true of something. No later goal needs it.
         """
@@ -338,16 +345,19 @@ class SymbolicLedger(NoValue, Records, Bulk, Cache, Ghosts, KvGhosts, Kernel):
         Raises:
             Misuse: a field that the invariant reads was written since it was assumed to hold.
         """
-        self._presume(invariant)
+        self.presume(invariant)
         self.assume(fact)
 
-    def _presume(self, invariant: str) -> None:
+    def presume(self, invariant: str) -> None:
         """Refuse to go on unless an invariant holds here.
 
         Raises:
-            Misuse: a field that the invariant reads was written since it was assumed to hold.
+            Misuse: a field that the invariant reads was written since it was assumed to hold, or it was not
+                assumed at all, as a boundary invariant in a block step.
         """
         for clause in INVARIANTS[invariant].clauses:
+            if clause.name not in self.given:
+                raise Misuse(f"a lemma needs {clause.name}, which is no hypothesis here")
             self.state.reads.clear()
             quantify(clause.domains, lambda *x, c=clause: c.predicate(self.state, *x))
             if not self.holds_already(clause.name, self.state):
@@ -355,6 +365,12 @@ class SymbolicLedger(NoValue, Records, Bulk, Cache, Ghosts, KvGhosts, Kernel):
 
     def _forget(self, contract: Any, before: State, count: Any, values: list[Any]) -> None:
         """Every field that the step may write is unknown from here on, but for what is promised.
+
+        Args:
+            contract: of the step.
+            before: the state in which it begins.
+            count: what the contract counts.
+            values: its arguments.
 
         The step was proved to end, from any state that meets the requirements and the step
         invariants, in a state with these promises and the step invariants, and to write no other

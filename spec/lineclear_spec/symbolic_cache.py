@@ -4,6 +4,10 @@
 
 Guarantees: each method means on any state what the method of the same name of `ledger.Ledger` does
 to plain data; the tests that `operators.py` names hold the two against each other.
+
+`word(q, i)` is a prophecy: from the beginning it is the name that the block is ever given, where plain data has 0
+until `Ledger.name_blocks` gives it. Whatever plain data does before is something that is proved: `name_of` and
+`all_listed` are asked by guards, which refuse 0; `newest_full` and `inherit` say why below.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.invariants import INVARIANTS
+from lineclear_spec.invariants import INVARIANTS, leads
 from lineclear_spec.logic import negate
 from lineclear_spec.state import BLOCK_OF, Block, Int, Request, Sequence, State, quantify, unique
 from lineclear_spec.terms import Record, Term, raw
@@ -37,7 +41,7 @@ def only_entry(s: State, q: Any, at: Any) -> Any:
 
 
 def only_entries(s: State) -> Any:
-    """The same of every such block, by its first holder."""
+    """Of every block that one entry names, the entry is that of its first holder; lemma `only_entry`."""
     x, j = z3.Const("x", Sequence), z3.Int("j")
     b = s.table(x, j)
     q, k = entry_of(s, b)
@@ -59,20 +63,25 @@ def named_by(s: State, b: Any) -> Any:
     return s.word(*entry_of(s, b))
 
 
-def leads(s: State, name: Any) -> Any:
-    """Whether a block can be found under the name."""
-    return z3.And(s.listed(s.cached(name)), s.name(s.cached(name)) == name)
-
-
 def its_request_holds(s: State, b: Any) -> Any:
     """Whether a block is held by the request that it belongs to."""
     r = s.group(b)
     return z3.And(within(0, s.slot(b), s.blocks(r)), s.held(r, s.slot(b)) == b)
 
 
-def left_of_each(old: State, blocks: Vector, n: Any, count: Any, at: Any, slot: Any) -> list[Any]:
+def facts_of_drop_each(
+    old: State, blocks: Vector, n: Any, count: Any, at: Any, slot: Any
+) -> list[Any]:
     """What holds of the sets of all requests once the first n blocks have left that of their own; lemma
     `drop_each`.
+
+    Args:
+        old: the state before.
+        blocks: distinct blocks, each held by its request.
+        n: how many of them have left.
+        count: blocks held, by request.
+        at: block held, by request and index.
+        slot: index of each block.
     """
     r, k, b = z3.Const("r", Request), z3.Int("k"), z3.Const("b", Block)
 
@@ -109,7 +118,7 @@ def others_of(
         count: how many there are.
         holder: each, by its rank.
         rank: of each.
-        bound: the block if it stands for every one, or nothing.
+        bound: [b] to state it of every block, [] to state it of this one.
     """
     k, q = z3.Int("k"), z3.Const("q", Sequence)
 
@@ -142,8 +151,8 @@ class Cache:
     wrote: bool
     assume: Callable[[Any], None]
     demand: Callable[..., None]
-    _demand_of_lemma: Callable[[Any, str], None]
-    _presume: Callable[[str], None]
+    demand_of_lemma: Callable[[Any, str], None]
+    presume: Callable[[str], None]
     _by_lemma: Callable[[str, Any], None]
 
     # ---- names of tokens -----------------------------------------------------------------------------
@@ -154,7 +163,11 @@ class Cache:
         return Term(self.state.word(sequence.z, raw(index)))
 
     def inherit(self, parent: Any, child: Any, count: Any) -> None:
-        """The child's first names are its parent's."""
+        """The child's first names are its parent's.
+
+        Those that are given later are the same only if the caller names the same tokens alike, in both: this the
+        proofs presume of callers, as that names are honest.
+        """
         s, n = self.state, raw(count)
         word = s.word
         s.fields["word"] = lambda q, i: z3.If(
@@ -164,12 +177,9 @@ class Cache:
 
     # ---- blocks by name ------------------------------------------------------------------------------
 
-    def _leads(self, name: Any) -> Any:
-        return leads(self.state, name)
-
     def is_listed(self, name: Any) -> Term:
         """Whether a block can be found under the name."""
-        return Term(self._leads(raw(name)))
+        return Term(leads(self.state, raw(name)))
 
     def all_listed(self, sequence: Any, count: Any) -> Term:
         """Whether a block can be found under each of the sequence's first names."""
@@ -178,7 +188,7 @@ class Cache:
         return Term(
             z3.ForAll(
                 [i],
-                z3.Implies(within(0, i, raw(count)), self._leads(self.state.word(q, i))),
+                z3.Implies(within(0, i, raw(count)), leads(self.state, self.state.word(q, i))),
                 patterns=[self.state.word(q, i)],
             )
         )
@@ -228,7 +238,7 @@ class Cache:
         self._by_lemma("references", only_entry(s, q, at))
         self.demand(Term(n >= 1), "0 is no name")
         self.demand(Term(s.name(b) == 0), "the block has no name")
-        self.demand(Term(z3.Not(self._leads(n))), "no block can be found under the name")
+        self.demand(Term(z3.Not(leads(self.state, n))), "no block can be found under the name")
         s.put("name", (b,), n)
         s.put("listed", (b,), z3.BoolVal(True))
         s.put("cached", (n,), b)
@@ -237,6 +247,9 @@ class Cache:
     def newest_full(self, step: Any) -> Vector:
         """The newest full block of each steady sequence whose table is full in the step: those that
         `publish` may publish. Each is known by the only entry that names it.
+
+        Plain data leaves those out whose names are not given yet. It seals the rest as `publish` would one after
+        another, which is proved too (`deltas.cache.may_be_published` repeats the guards of `publish`).
         """
         s, at = self.state.snapshot(), raw(step)
         self._by_lemma("references", only_entries(s))
@@ -260,8 +273,8 @@ class Cache:
             )
 
         # They are finitely many: each is of a sequence that is listed under the step, and of one alone; all
-        # that are listed are in the batch.
-        self._presume("steady")
+        # that are listed are in the batch (`steady`), which `lemma_select` filters.
+        self.presume("steady")
         for fact in selected(Block, size, block, seat, chosen):
             self.assume(fact)
         return Vector(self, Block, size, lambda k: block(k), lambda b: seat(b))
@@ -284,15 +297,15 @@ class Cache:
         for clause in INVARIANTS["holdings"].clauses:
             if clause.label == "listed":
                 fact = quantify(clause.domains, lambda *x, c=clause: c.predicate(old, *x))
-                self._demand_of_lemma(fact, "a request holds each of its blocks once")
+                self.demand_of_lemma(fact, "a request holds each of its blocks once")
         x = z3.Const("x", Request)
-        self._demand_of_lemma(z3.ForAll([x], old.blocks(x) >= 0), "no set has a negative size")
-        self._demand_of_lemma(blocks.size >= 0, "no vector has a negative size")
+        self.demand_of_lemma(z3.ForAll([x], old.blocks(x) >= 0), "no set has a negative size")
+        self.demand_of_lemma(blocks.size >= 0, "no vector has a negative size")
         name = unique("kept")
         count = z3.Function(f"{name}_count", Request, Int)
         at = z3.Function(name, Request, Int, Block)
         slot = z3.Function(f"{name}_slot", Block, Int)
-        for fact in left_of_each(old, blocks, blocks.size, count, at, slot):
+        for fact in facts_of_drop_each(old, blocks, blocks.size, count, at, slot):
             self.assume(fact)
         s.fields["blocks"] = lambda r: count(r)
         s.fields["held"] = lambda r, k: at(r, k)
@@ -346,7 +359,7 @@ class Cache:
         ranked = z3.Implies(
             within(0, j, old.ref(counted)), old.rank(old.holder(counted, j), counted) == j
         )
-        self._demand_of_lemma(z3.ForAll([counted, j], ranked), "a sequence holds a block once")
+        self.demand_of_lemma(z3.ForAll([counted, j], ranked), "a sequence holds a block once")
         name = unique("dropped")
         count = z3.Function(f"{name}_ref", Block, Int)
         holder = z3.Function(f"{name}_holder", Block, Int, Sequence)
@@ -365,7 +378,9 @@ class Cache:
             return z3.And(old.ref(b) >= 1, old.name(b) != 0, count(b) == 0)
 
         # They are finitely many: each was named by an entry, and all its holders were sequences of the
-        # request, which has finitely many, each with a finite table (`members`, `references`).
+        # request, which has finitely many, each with a finite table (`members`, `references`: what was
+        # written of `ref` since `references` held, if anything, is that of private blocks).
+        self.presume("members")
         for fact in selected(Block, size, at, seat, chosen):
             self.assume(fact)
         self.wrote = True

@@ -2,9 +2,9 @@
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """The ghost statements on formulas: what is remembered for invariants alone.
 
-Guarantees: a ghost statement writes ghost fields only, which no guard, effect or operator of plain
-data reads. On plain data each of them does nothing; `ghosts.GhostLedger` keeps the same histories, so
-that invariants can be evaluated there.
+Guarantees: a ghost statement writes ghost fields only (`fields.py`; those of KV in `kv_fields.py`), which no
+guard, effect or operator of plain data reads. On plain data each of them does nothing; `ghosts.GhostLedger`
+keeps the same histories, so that invariants can be evaluated there.
 """
 
 from __future__ import annotations
@@ -20,10 +20,7 @@ from lineclear_spec.records import GPU
 from lineclear_spec.state import State
 from lineclear_spec.terms import raw
 
-__all__ = ["GHOST_FIELDS", "Ghosts"]
-
-#: Fields that ghost statements write.
-GHOST_FIELDS = frozenset("born releases touch_gpu tokens_of sequences_of step_of".split())
+__all__ = ["Ghosts"]
 
 
 class Ghosts:

@@ -2,9 +2,9 @@
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """A pool on formulas.
 
-Guarantees: a pool is a permutation of its places, the free ones first; a take makes its places the
-ones that end the free part, and a put leaves the order of the free places open, so that what is
-proved holds whichever free places a pool chooses to grant.
+Guarantees: a pool is a permutation of its places, the free ones first; `take` takes the last ones of the free
+part, and `put` leaves the order of the free places open, so that what is proved holds whichever free places a pool
+chooses (unit `any_free_place`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lineclear_spec.state import Int, State, unique
 from lineclear_spec.terms import NoValue, Term, raw
 from lineclear_spec.vectors import Vector, within
 
-__all__ = ["Pools", "SymbolicPool", "largest", "put_back"]
+__all__ = ["Pools", "SymbolicPool", "facts_of_latest", "facts_of_put"]
 
 
 class SymbolicPool(NoValue):
@@ -33,12 +33,12 @@ class SymbolicPool(NoValue):
 
     @property
     def free(self) -> Term:
-        """Free places."""
+        """Number of free places."""
         return Term(self.ledger.state.free(self.tier))
 
     @property
     def total(self) -> Term:
-        """Places."""
+        """Number of places."""
         return Term(self.ledger.state.total(self.tier))
 
     def take(self, count: Any) -> Vector:
@@ -58,11 +58,13 @@ class SymbolicPool(NoValue):
         )
 
     def latest(self, places: Vector, at_least: Any) -> Term:
-        """The last operation that may still touch one of the places; `at_least` if that is later."""
+        """The last operation that may still touch one of the places; `at_least` if that is later. Any places have
+        one: lemma `latest` presumes nothing of them.
+        """
         ledger, tier, s = self.ledger, self.tier, self.ledger.state.snapshot()
         last, which = z3.Int(unique("latest")), z3.Int(unique("latest_at"))
         fences = (lambda p: s.until(tier, p), places, places.size)
-        for fact in largest(*fences, raw(at_least), last, which):
+        for fact in facts_of_latest(*fences, raw(at_least), last, which):
             ledger.assume(fact)
         return Term(last)
 
@@ -97,14 +99,14 @@ class SymbolicPool(NoValue):
             ),
             "the places given up are not free",
         )
-        ledger._demand_of_lemma(permutation(old, tier), "the pool lists each place once")
-        ledger._demand_of_lemma(
+        ledger.demand_of_lemma(permutation(old, tier), "the pool lists each place once")
+        ledger.demand_of_lemma(
             z3.And(0 <= free, free <= total, places.size >= 0), "no pool has a negative size"
         )
         made = unique("put")
         order = z3.Function(f"{made}_order", Int, Int)
         position = z3.Function(f"{made}_position", Int, Int)
-        facts = put_back(
+        facts = facts_of_put(
             places, places.size, total, free, lambda p: old.position(tier, p), order, position
         )
         for fact in facts:
@@ -138,8 +140,17 @@ def permutation(s: State, tier: int) -> Any:
     )
 
 
-def largest(of: Any, v: Vector, n: Any, at_least: Any, last: Any, which: Any) -> list[Any]:
-    """What holds of the largest of `at_least` and `of` the first n elements; lemma `latest`."""
+def facts_of_latest(of: Any, v: Vector, n: Any, at_least: Any, last: Any, which: Any) -> list[Any]:
+    """What holds of the largest of `at_least` and `of` the first n elements; lemma `latest`.
+
+    Args:
+        of: the number of an element.
+        v: the elements.
+        n: how many of them.
+        at_least: a number.
+        last: the largest.
+        which: the index of an element that attains it, if `at_least` does not.
+    """
     x = z3.Const("x", v.sort)
     return [
         at_least <= last,
@@ -148,7 +159,7 @@ def largest(of: Any, v: Vector, n: Any, at_least: Any, last: Any, which: Any) ->
     ]
 
 
-def put_back(
+def facts_of_put(
     places: Vector, n: Any, total: Any, free: Any, position: Any, order: Any, at: Any
 ) -> list[Any]:
     """What holds of order and position once the first n places are put back; lemma `put`.

@@ -80,8 +80,8 @@ class Operations(NoValue):
 class Forwards(NoValue):
     """The forward of each step in flight, by step: what a dict is on plain data.
 
-    On plain data an entry that is popped is gone. Here it goes when `settled` passes its step, so
-    that until then nothing else may be read.
+    On plain data an entry that is popped is gone. Here it stays until `settled` passes its step; a read in
+    between would succeed here and fail on plain data, so it is refused.
     """
 
     __slots__ = ("ledger", "popped")
@@ -122,7 +122,7 @@ class SymbolicBatch(NoValue):
         return z3.And(0 <= at, at < s.batch_size, s.batch(at) == q)
 
     def add(self, sequence: Any) -> None:
-        """One more, which was not there."""
+        """Add a sequence that is not in the batch."""
         s, q = self.ledger.state, sequence.z
         self.ledger.demand(Term(z3.Not(self._has(q))), "the batch does not have the sequence yet")
         s.put("batch", (s.batch_size,), q)
@@ -131,7 +131,7 @@ class SymbolicBatch(NoValue):
         self.ledger.wrote = True
 
     def remove(self, sequence: Any) -> None:
-        """One less, which was there; the order of the others is open, and the last one takes its seat."""
+        """Remove a sequence that is in the batch: the last one takes its seat here. No function reads the order."""
         s, q = self.ledger.state, sequence.z
         self.ledger.demand(Term(self._has(q)), "the batch has the sequence")
         at, last = s.batch_seat(q), s.batch(s.batch_size - 1)
@@ -155,14 +155,14 @@ class SymbolicCalendar(NoValue):
         return getattr(self.ledger.state, self.field)(q)
 
     def mark(self, step: Any, sequence: Any) -> None:
-        """List a sequence that is not listed under the step."""
+        """List a sequence under the step; it is listed under none."""
         q = sequence.z
         self.ledger.demand(Term(self._day(q) == NEVER), "the sequence is listed under no step")
         self.ledger.state.put(self.field, (q,), raw(step))
         self.ledger.wrote = True
 
     def unmark(self, step: Any, sequence: Any) -> None:
-        """List a sequence that is listed under the step no more."""
+        """Take a sequence, which is listed under the step, off the calendar."""
         q = sequence.z
         self.ledger.demand(
             Term(self._day(q) == raw(step)), "the sequence is listed under the step"
@@ -179,13 +179,12 @@ class SymbolicCalendar(NoValue):
         self.ledger.wrote = True
 
     def bucket(self, step: Any) -> Vector:
-        """The sequences that are listed under the step, in some order: finitely many, since all that
-        are listed are in the batch.
+        """The sequences that are listed under the step, in some order: what `lemma_select` says of the batch,
+        in which all that are listed are (`steady`).
         """
         state, at = self.ledger.state.snapshot(), raw(step)
         self.ledger.demand(Term(at != NEVER), "the sequences asked for are listed")
-        if self.ledger.at_start is not None:  # while a unit of proofs is made
-            self.ledger._presume("steady")  # what is listed is in the batch, which is finite
+        self.ledger.presume("steady")
         day = getattr(state, self.field)
         name = unique(self.field)
         listed, seat = z3.Function(name, Int, Sequence), z3.Function(f"{name}_seat", Sequence, Int)
@@ -233,7 +232,11 @@ class Records:
         self.wrote = True
 
     def new_sequence(self, request: Any) -> Record:
-        """A sequence that was not there before, with every counter 0; it is not alive yet."""
+        """A sequence that was not there before, with every counter 0; it is not alive yet.
+
+        That there is one is assumed, not proved: Python can always make another object (`Bulk.new_blocks`). Its
+        names behind the prompt are any: a prophecy (`symbolic_cache.py`).
+        """
         s = self.state
         q = z3.Const(unique("child"), Sequence)
         self.assume(z3.And(z3.Not(s.alive(q)), z3.Not(s.steady(q)), s.length(q) == 0))

@@ -3,12 +3,14 @@
 """What an action sees of a symbolic ledger: unknown values and records.
 
 Guarantees: a value can be combined and compared, and nothing else; using one as a truth value, a
-key, an index or a length raises `Misuse`, where z3 itself would take one branch. What Python does
-not ask a value for, such as its identity or its type, is refused in the source (`dialect.py`).
+key, an index or a length raises `Misuse`, where z3 itself would take one branch. Identity (`is`) and type are
+questions that Python answers without asking the value: they are refused in the source (`dialect.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import z3
@@ -21,6 +23,7 @@ __all__ = [
     "NoValue",
     "Record",
     "Term",
+    "divisions",
     "raw",
 ]
 
@@ -32,6 +35,20 @@ def raw(value: Any) -> Any:
     if isinstance(value, Maybe):
         raise Misuse("a value that may be left out is no number: use given or or_else")
     return value.z if isinstance(value, Term | Record) else value
+
+
+_divisors: list[Any] | None = None
+
+
+@contextmanager
+def divisions() -> Iterator[list[Any]]:
+    """What formulas divide by in this block; whoever opens it makes it an obligation that each is above 0."""
+    global _divisors
+    before, _divisors = _divisors, []
+    try:
+        yield _divisors
+    finally:
+        _divisors = before
 
 
 class NoValue:
@@ -88,8 +105,14 @@ class Term:
     __rmul__ = __mul__
 
     def __floordiv__(self, other: Any) -> Term:
-        """Of whole numbers, by one above 0: there z3's `div` rounds down, as Python does."""
-        return Term(self.z / raw(other))
+        """Of whole numbers. z3's `div` rounds down as Python does if the divisor is above 0, which is owed for
+        each (`divisions`): below 0 it rounds otherwise, and by 0 it is any number where Python raises.
+        """
+        if _divisors is None:
+            raise Misuse("nothing shows here that the divisor is above 0: see terms.divisions")
+        divisor = raw(other)
+        _divisors.append(divisor)
+        return Term(self.z / divisor)
 
     def __lt__(self, other: Any) -> Term:
         return Term(self.z < raw(other))
@@ -140,7 +163,7 @@ class Record:
         raise Misuse("a symbolic record has no truth value")
 
     def __eq__(self, other: object) -> NoReturn:
-        raise Misuse("a symbolic record can't be compared")
+        raise Misuse("a symbolic record can't be compared: compare a field of it")
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -152,7 +175,7 @@ class Record:
         return self.ledger.wrap(FIELDS[name][1], getattr(self.ledger.state, name)(self.z))
 
     def _own(self) -> None:
-        """What is done for each of several records touches that record alone."""
+        """Refuse to touch another record of the sort while `Bulk.each` runs for one of them."""
         generic = self.ledger.generic
         if generic is not None and generic.sort() == self.z.sort() and not generic.eq(self.z):
             raise Misuse("what is done for each record reads or writes another one")

@@ -27,7 +27,7 @@ def within(low: Any, value: Any, high: Any) -> Any:
 
 
 class Vector(NoValue):
-    """Distinct elements of one sort, in order.
+    """Elements of one sort, in order. Operators that need them distinct demand it (`demand_distinct`).
 
     Args:
         ledger: whose they are.
@@ -114,7 +114,16 @@ def select(ledger: Any, condition: Callable[[Any], Any], v: Vector) -> Vector:
 
 
 def selected(sort: Any, size: Any, at: Any, seat: Any, chosen: Callable[[Any], Any]) -> list[Any]:
-    """What holds of an enumeration of the finitely many that are chosen; lemma `select`."""
+    """What holds of an enumeration of the chosen ones, each once; lemma `select`. There is one only if they are
+    finitely many: who calls it says why.
+
+    Args:
+        sort: of an element.
+        size: how many are chosen.
+        at: the chosen one at an index.
+        seat: the index of a chosen one.
+        chosen: whether something is.
+    """
     j, x = z3.Int("j"), z3.Const("x", sort)
     return [
         size >= 0,
@@ -124,7 +133,7 @@ def selected(sort: Any, size: Any, at: Any, seat: Any, chosen: Callable[[Any], A
 
 
 def places_of(ledger: Any, tier: Any, blocks: Vector) -> Vector:
-    """The places of blocks of one tier; the owner of a place tells its seat."""
+    """The places of blocks of one tier; the index of a place is that of the block that owns it."""
     state = ledger.state.snapshot()
 
     def owner(p: Any) -> Any:
@@ -257,7 +266,11 @@ class Held(NoValue):
         self.ledger.wrote = True
 
     def clear(self) -> None:
-        """Nothing is held; a block that its request does not hold is named by nothing."""
+        """Nothing is held, and no entry names the blocks any more: their `ref` is 0.
+
+        On plain data they keep the `ref` that they had: nothing leads to them any more, since they were private
+        and the tables of their request are cleared in the same block step (`blocks.clear_tables`).
+        """
         s, r = self.ledger.state, self.owner
         held = self.vector()
         old = s.snapshot()

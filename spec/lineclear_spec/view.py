@@ -1,8 +1,8 @@
 # pyright: basic
-"""The questions of the kernel, asked of a view of a state.
+"""The questions of the kernel, asked of a state: what `v.reach(q)` or `v.computed(q)` is in an invariant.
 
-Guarantees: `reach`, `computed`, `known` and the rest mean in an invariant and in a contract what they
-mean in a guard: each is the text of `queries.py`. Where the fields come from is the view's business.
+Guarantees: `reach`, `computed`, `known` and the rest mean in an invariant and in a contract what they mean in a
+guard: each is the function of `queries.py` itself, which is given the state in place of the ledger.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Derived"]
 
 
 class Row:
-    """A record of a view, whose attributes are the view's accessors."""
+    """A record of a state as `queries.py` reads it: the attribute f of x is `v.f(x)`."""
 
     __slots__ = ("record", "view")
 
@@ -30,7 +30,7 @@ class Row:
 
 
 def asked(question: Any) -> Callable[[Any, Any], Any]:
-    """A question, of a record as the view names it."""
+    """A query, as an accessor of a state."""
     text = on_formulas(question)
 
     def answer(view: Any, record: Any) -> Any:

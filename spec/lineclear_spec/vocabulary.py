@@ -1,4 +1,4 @@
-"""The words of the dialect: which operations, fields and Python constructs it consists of.
+"""The dialect of functions that run on formulas: the operations, fields and Python constructs that it has.
 
 Guarantees: what is not listed here is refused by `dialect.py`.
 """
@@ -40,7 +40,7 @@ TRUSTED = frozenset(
     for value in (target_of, *(getattr(logic, name) for name in logic.__all__))
     if inspect.isfunction(value)
 )
-#: What an action may ask of the ledger or do to it, and to a pool.
+#: Methods of the ledger that an action may call: queries, primitives, block steps, some operators.
 OPERATIONS = frozenset(
     "reach in_flight computed known promised owed sampling_step slots runs on_gpu writable divisible idle "
     "leader worst_case due ended wait_of is_copy forward_of complete retired "

@@ -18,7 +18,6 @@ from lineclear_spec import crosscheck, prove
 from lineclear_spec.answers import answered, text_of
 from lineclear_spec.mutants import generate, installed
 from lineclear_spec.obligations import Goal, Unit, build
-from lineclear_spec.state import numbering
 
 load_claims()
 UNITS = ["order_aging", "order_priority", "finish"]
@@ -51,9 +50,8 @@ def test_an_edit_of_an_action_or_of_its_prover_asks_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (mutant,) = [m for m in generate() if m.name == "finish.guard.1"]
-    with numbering():
-        whole = text_of(build("finish"))
-    with installed(mutant) as body, numbering():
+    whole = text_of(build("finish"))
+    with installed(mutant) as body:
         assert text_of(build("finish", body)) != whole
     assert asked(tmp_path) == set(UNITS)
     monkeypatch.setattr(prove, "solver_version", lambda: "z3 of tomorrow")

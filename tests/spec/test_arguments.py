@@ -14,6 +14,7 @@ import pytest
 
 z3 = pytest.importorskip("z3")
 
+from lineclear_spec import goals
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.goals import record
 from lineclear_spec.logic import negate
@@ -22,6 +23,7 @@ from lineclear_spec.prove import prove_unit
 from lineclear_spec.smtlib import write
 from lineclear_spec.state import State
 from lineclear_spec.symbolic import SymbolicLedger
+from lineclear_spec.terms import Misuse
 
 
 def settle_copy_of_a_field(ledger: Any, carried: Any) -> None:
@@ -59,6 +61,9 @@ def test_an_argument_is_unknown_whatever_it_is_called(
     code = body.__code__
     named = code.co_varnames[1 : code.co_argcount]
     monkeypatch.setitem(ACTIONS, name, replace(ACTIONS[name], body=body, parameters=named))
+    with pytest.raises(Misuse, match=f"the parameter {named[-1]} is in no list"):
+        build(name)
+    monkeypatch.setattr(goals, "NUMBERS", goals.NUMBERS | set(named))
     assert {r.status for r in prove_unit(build(name))} > {"proved"}
 
 
@@ -68,10 +73,18 @@ def test_arguments_have_names_of_their_own_in_the_exported_text() -> None:
     assert "(declare-fun argument.count () Int)" in text
 
 
-def test_an_argument_is_not_captured_by_a_bound_variable() -> None:
+def test_an_argument_is_not_captured_by_a_bound_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     """`complete(o)` said that no operation at all is open."""
+    monkeypatch.setattr(goals, "NUMBERS", goals.NUMBERS | {"o"})
     made = SymbolicLedger(State.arbitrary())
     number = record(made, "o")
     solver = z3.Solver()
     solver.add(made.complete(number).z, number.z == 3, made.is_open(z3.IntVal(5)).z)
     assert solver.check() != z3.unsat
+
+
+def test_the_name_of_every_parameter_tells_one_sort() -> None:
+    used = {name for row in ACTIONS.values() for name in row.parameters}
+    lists = (goals.REQUESTS, goals.SEQUENCES, goals.NUMBERS)
+    assert used <= goals.REQUESTS | goals.SEQUENCES | goals.NUMBERS
+    assert sum(map(len, lists)) == len(frozenset.union(*lists))

@@ -52,6 +52,7 @@ def a_pool_whose_order_is_none() -> Case:
 def a_block_with_a_holder_twice() -> Case:
     ledger, s = SymbolicLedger(State.arbitrary().snapshot()), State.arbitrary()
     r, q, b = z3.Const("r", Request), z3.Const("q", Sequence), z3.Const("b", Block)
+    ledger.start_watching()
     ledger.drop_sealed(Record(ledger, r))
     other = z3.Const("other", Request)
     return ledger, [
@@ -95,3 +96,22 @@ def test_a_variable_is_not_bound_twice() -> None:
         quantify(("place",), lambda p: State.every("place", lambda x: x == p))
     quantify(("place",), lambda p: State.some("place", lambda x: x == p))
     quantify(("place",), lambda p: p == p)
+
+
+def test_what_is_listed_is_finite_only_where_an_invariant_says_so() -> None:
+    """The members of a request, and a calendar: where nothing is known of them, they may be without end."""
+    ledger = SymbolicLedger(State.arbitrary().snapshot())
+    request: Any = Record(ledger, z3.Const("r", Request))
+    with pytest.raises(Misuse, match="a lemma needs members"):
+        ledger.drop_sealed(request)  # nothing was assumed of the state
+    ledger.start_watching()
+    ledger.given -= {"steady.size"}
+    with pytest.raises(Misuse, match=r"a lemma needs steady\.size, which is no hypothesis here"):
+        ledger.boundaries.bucket(1)
+
+
+def test_a_block_step_knows_no_boundary_invariant_but_what_it_requires() -> None:
+    ledger = SymbolicLedger(State.arbitrary())
+    ledger.prove("clear_tables", Record(ledger, z3.Const("r", Request)))
+    assert {"members.alive", "references.first"} <= ledger.given
+    assert not {"steady.size", "residency.tier"} & ledger.given

@@ -92,3 +92,12 @@ def test_the_order_on_formulas_is_that_of_tuples() -> None:
             first, second = terms
             answer = z3.simplify((first < second).z)
             assert z3.is_true(answer) == (left < right)
+
+
+def test_a_divisor_that_may_be_0_is_refuted() -> None:
+    """Python raises where z3 divides by 0, and rounds otherwise by a number below it."""
+    assert of_policy(lambda r: r.prompt_tokens // r.n) == set()
+    assert of_policy(lambda r: r.prompt_tokens // r.priority) == {"a divisor is above 0"}
+    assert of_policy(lambda r: r.prompt_tokens // (r.n - 1)) == {"a divisor is above 0"}
+    with pytest.raises(Misuse, match="nothing shows here that the divisor is above 0"):
+        _ = orders.Unknowns().whole("one") // 2

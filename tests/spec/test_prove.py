@@ -203,13 +203,13 @@ def test_a_field_that_an_operator_forgets_is_noticed(
 @pytest.mark.parametrize(
     ("module", "name", "at"),
     [
-        ("put_back", "lemma_put", 0),
-        ("put_back", "lemma_put", 1),
-        ("largest", "lemma_latest", 1),
+        ("facts_of_put", "lemma_put", 0),
+        ("facts_of_put", "lemma_put", 1),
+        ("facts_of_latest", "lemma_latest", 1),
         ("least", "lemma_first_open", 2),
         ("selected", "lemma_select", 2),
-        ("kept_after", "lemma_remove_all", 2),
-        ("together", "lemma_hold_each", 2),
+        ("facts_of_remove_all", "lemma_remove_all", 2),
+        ("facts_of_hold_each", "lemma_hold_each", 2),
     ],
 )
 def test_an_assumption_that_says_too_much_is_noticed_by_its_lemma(

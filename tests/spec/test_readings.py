@@ -82,6 +82,7 @@ class Reading:
             arguments, result = FIELDS[name]
             fields[name] = self.field(name, arguments, result, numbers)
         self.symbolic = SymbolicLedger(State(fields))
+        self.symbolic.start_watching()  # the plain state has every invariant, which lemmas ask for
 
     def constant(self, value: Any, sort: Any) -> Any:
         """A plain value as a term."""

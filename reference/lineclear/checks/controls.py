@@ -1,7 +1,10 @@
-"""What the prover must refuse before its answers count: false statements, put to it on purpose.
+"""What the prover must do before its answers count: refuse false statements that are put to it on purpose.
 
-Invariant: each control is a broken function or a false statement that an execution would contradict. A control
-that the prover accepts is a finding, because then it could accept the same of the table.
+Invariant: most controls are a broken function or a false statement that an execution would contradict. One that the
+prover accepts is a finding, because then it could accept the same of the table. Some are allowed ones, which it must
+not refuse, so that a refusal means something; and of some units no contradiction may be found in what they assume.
+That search is weak (`prove.contradicts`): `tests/spec/test_hypotheses.py` evaluates the hypotheses on executed
+states, which is what shows that they do not contradict each other.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ CONSTRUCTS = (
     "ledger.require(hasattr(request, 'z'), 'a')",
     "[ledger.move(r, 'finish') for r in (request,)]",
     "try: ledger.move(request, 'finish')\nexcept Exception: pass",
-    "ledger.state.phase",
+    "ledger.require(ledger.state.phase == 0, 'a')",
 )
 #: Conditions that a function with branches, run on formulas, may not ask.
 QUESTIONS = (
@@ -85,7 +88,7 @@ WRONG = {
         "",
     ),
 }  # fmt: skip
-#: Units from whose hypotheses False must not follow: of an action, two block steps, decisions, an order, and
+#: Units in whose hypotheses no contradiction may be found: of an action, two block steps, decisions, an order, and
 #: the theorem of KV.
 CONSISTENT = (
     "swap_in",
@@ -98,7 +101,7 @@ CONSISTENT = (
 )
 
 
-def accepted(make: Callable[[], Any], why: str) -> str:
+def wrongly_accepted(make: Callable[[], Any], why: str) -> str:
     """What was accepted; "" if it was refused for that reason, or, without a reason, if something is
     not proved of it.
     """
@@ -144,7 +147,7 @@ def false_statements() -> Iterator[tuple[str, str]]:
     plain = written("finish", "ledger, request", LIVE)
     yield (
         "one that is allowed, so that a refusal means something",
-        refused(lambda: build("finish", plain)),
+        wrongly_refused(lambda: build("finish", plain)),
     )
     helper = written("helper", "free", "return isinstance(free, int)")
     asking = written("have", "self, free", "return helper(free)", {"helper": helper})
@@ -158,11 +161,11 @@ def false_statements() -> Iterator[tuple[str, str]]:
     asking = written("have", "self, free", "return free == 0")
     yield (
         "a question that is allowed",
-        refused(lambda: refuse_questions(object, (asking,))),
+        wrongly_refused(lambda: refuse_questions(object, (asking,))),
     )
     for name, (action, parameters, text, why) in WRONG.items():
         body = written(action, parameters, text)
-        yield name, accepted(partial(build, action, body), why)
+        yield name, wrongly_accepted(partial(build, action, body), why)
     for name in CONSISTENT:
         wrong = "it is proved" if contradicts(build(name)) else ""
         yield f"False from what {name} assumes", wrong
@@ -171,7 +174,7 @@ def false_statements() -> Iterator[tuple[str, str]]:
         yield f"a theorem whose obligation is {sorted(answers) or 'not asked'}", stands(answers)
 
 
-def refused(make: Callable[[], Any]) -> str:
+def wrongly_refused(make: Callable[[], Any]) -> str:
     """Why something that is allowed is refused, or ""."""
     from lineclear_spec.logic import Misuse
 
@@ -201,7 +204,7 @@ def unlisted() -> str:
         patch.object(Kernel, "clear_table", writes_more),
         patch("lineclear_spec.dialect.check_action", nothing),
     ):
-        return accepted(lambda: build("clear_table"), "does not list")
+        return wrongly_accepted(lambda: build("clear_table"), "does not list")
 
 
 def stands(answers: set[str]) -> str:
@@ -232,7 +235,7 @@ def controls(context: Context) -> Outcome:
     return Outcome(
         "controls",
         "refuted" if findings else "passed",
-        f"{len(found) - len(findings)} of {len(found)} false statements refused",
+        f"{len(found) - len(findings)} of {len(found)} controls passed",
         {"asked": len(found), "accepted": len(findings)},
         findings,
         [

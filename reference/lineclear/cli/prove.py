@@ -1,4 +1,4 @@
-"""`lineclear prove`: proves every obligation of the action table.
+"""`lineclear prove`: proves every obligation, of the action table and of what rests on it.
 
 Guarantees: exit code 0 only if everything requested is proved and no mutant survives; unknown is
 3, refuted is 1. With --theorems 0 also means that every theorem is proved: one with an obligation
@@ -55,7 +55,10 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "actions", nargs="*", metavar="ACTION", help="default: every action; kv: the theorem of KV"
+        "actions",
+        nargs="*",
+        metavar="UNIT",
+        help="an action, or another unit that is printed (default: every unit); kv: the theorem of KV",
     )
     parser.add_argument(
         "--invariant", action="append", default=[], metavar="NAME", help="repeatable"
@@ -108,8 +111,8 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear_spec.theorems import TABLE
 
     load_claims()
-    whole = arguments.actions == [KV]
-    names = units_of_kv() if whole else chosen(arguments.actions, units(), "action")
+    only_kv = arguments.actions == [KV]
+    names = units_of_kv() if only_kv else chosen(arguments.actions, units(), "unit")
     from lineclear_spec.invariants import INVARIANTS
 
     wanted = chosen(arguments.invariant, list(INVARIANTS), "invariant")
@@ -154,14 +157,14 @@ def run(arguments: argparse.Namespace) -> int:
         theorems = standings(((r.key, r.status) for r in results), keys)
     if arguments.format == "json":
         content = prove_json(results, verdicts, solvers)
-        if whole:
+        if only_kv:
             content["kv"] = kv_json()
         if arguments.theorems:
             content["theorems"] = [theorem.as_dict() for theorem in theorems]
             content["table"] = [key for key in keys if belongs(key, TABLE)]
         write_json(content)
     else:
-        lines = kv_lines(results) if whole else proof_lines(results, verdicts)
+        lines = kv_lines(results) if only_kv else proof_lines(results, verdicts)
         if theorems:
             lines = theorem_lines(theorems)
         lines.append(f"  {proof_seconds:.1f} s to prove, by {' and '.join(solvers)}")
@@ -260,24 +263,24 @@ def theorem_lines(theorems: Sequence[Standing]) -> list[str]:
 
 
 def proof_lines(results: Sequence[Result], verdicts: Sequence[Verdict]) -> list[str]:
-    """One line for each unit, then what is not proved."""
+    """One line for each unit, by kind of obligation (`goals.Goal`), then what is not proved."""
     kinds = ("preserved", "frame", "contract", "defined", "refusal", "base", "step", "ranking")
-    titles = ("kept", "untouched", "promised", "defined", "refusal", "base", "step", "ranking")
+    other = "other"  # cut, theorem and refines of KV, initiation, calendars
     names = list(dict.fromkeys(r.action for r in results))
     width = max((len(name) for name in names), default=0)
     lines = [
         "lineclear prove     any number of requests, sequences, blocks and tokens, any block size",
         "",
-        "  " + " " * width + "".join(f"{title:>11}" for title in titles),
+        "  " + " " * width + "".join(f"{title:>11}" for title in (*kinds, other)),
     ]
     for name in names:
         mine = [r for r in results if r.action == name]
-        counts = Counter(r.kind for r in mine)
+        counts = Counter(r.kind if r.kind in kinds else other for r in mine)
         open_ = sum(r.status != "proved" for r in mine)
-        if not counts.keys() & set(kinds):
+        if counts.keys() == {other}:
             lines.append(f"  {name:<{width}}{len(mine) - open_:>11} of {len(mine)} facts")
             continue
-        cells = "".join(f"{counts[kind] or '.':>11}" for kind in kinds)
+        cells = "".join(f"{counts[kind] or '.':>11}" for kind in (*kinds, other))
         lines.append(f"  {name:<{width}}{cells}" + (f"   {open_} NOT PROVED" if open_ else ""))
     unproved = sorted({f"{r.key}: {r.status}" for r in results if r.status != "proved"})
     asked = [r for r in results if r.kind != "frame"]

@@ -97,7 +97,7 @@ class BoundCheck:
 
 
 class Holding:
-    """Receives a run (`listener`), and then says which bounds held.
+    """Receives a run (`listener`), and then compares what was seen with the bounds of the policy.
 
     Args:
         config: the settings of the run.

@@ -95,6 +95,8 @@ def bound_of(theorem: str, case: BoundInputs) -> Bound | None:
         case: settings and sizes.
     """
     policy, _, label = theorem.partition(".")
+    # T1 counts steps of the first in an order by which requests are both admitted and served, and which does not
+    # change: hybrid admits by another one, mlfq's changes, and of tenants (vtc, drr) each has its own.
     found = BOUNDS.get(theorem) or BOUNDS.get(label)
     if found is None or (policy in ("hybrid", "vtc", "drr", "mlfq") and found in (first, each)):
         return None
@@ -227,9 +229,9 @@ def virtual_time(case: BoundInputs) -> Bound:
 def catching_up(case: BoundInputs) -> Bound:
     """P7 of the virtual token counter: requests of another tenant that begin while one waits.
 
-    By I(V) the counter of another is no more than U below that of the one that waits when it is
-    first let in, and it is let in only while it is not above, which moves by U at most as long as
-    no request of the waiting tenant is admitted. Each first admission costs the price of a prompt.
+    By I(V) (`policies/virtual_time.py`) the counter of another is no more than U below that of the one that
+    waits when it is first let in, and it is let in only while it is not above, which moves by U at most as long
+    as no request of the waiting tenant is admitted. Each first admission costs the price of a prompt.
     """
     policy = case.policy
     shortest = 1
@@ -238,6 +240,7 @@ def catching_up(case: BoundInputs) -> Bound:
     most = max(1, *policy.weights.values()) if policy.weights else 1
     price = exact(Fraction(policy.prompt_price) * shortest)
     where = (*open_at_once(case), ("w_max", most), ("price", price))
+    # In units of the accounts `debt` is U / w_min, and the cheapest prompt price / w_max.
     number = 2 * debt(case) // (policy.cheapest.prompt * shortest) + 1
     formula, unit = "2 * U * w_max // (w_min * price) + 1", "that another begins while one waits"
     return Bound(formula, number, unit, where)
@@ -251,7 +254,7 @@ def deficit(case: BoundInputs) -> Bound:
 
 
 def earned(case: BoundInputs) -> tuple[str, Exact]:
-    """Q."""
+    """Q, the quantum, in the prices' unit."""
     return "Q", exact(case.policy.quantum * case.policy.unit)
 
 

@@ -24,8 +24,9 @@ class EmptyRoom(Room):
 
     Args:
         ledger: any, also one whose fields are formulas.
-        settings: watermark_blocks, max_num_seqs and max_num_batched_tokens; blocks that rest, and blocks
-            saved by sharing them; sequences that the request ever had, and whether it may fork later.
+        settings: has watermark_blocks, max_num_seqs and max_num_batched_tokens as `Config`; `resting` and
+            `saved`, blocks that rest, and blocks that sharing them saves; `made`, sequences that the request ever
+            had; `may_fork_later`, whether it may have others.
     """
 
     def __init__(self, ledger: Any, settings: Any) -> None:

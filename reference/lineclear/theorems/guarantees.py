@@ -2,7 +2,9 @@
 
 Guarantees: a theorem is said to hold only if no setting takes away a premise that it names, nor
 one that its words need; otherwise the premise and the setting are named. What is off by its own
-name (`Config.lacking`) takes something from every theorem that rests on it.
+name (`Config.lacking`) takes something from every theorem that rests on it. `holds` presumes that the theorem is
+proved: `lineclear prove --theorems` asks the solvers, this module does not. How its lemmas join, and with them each
+bound, is argued on paper (docs/trust.md, `starvation.py`, `bounds.py`).
 
     for row in guarantees(Config(scheduling_policy="aging", bypass=4)):
         print(row.theorem, row.status, row.why)
@@ -106,8 +108,8 @@ PROVED_LEVELS = 6
 
 
 def lost_premises(config: Config, workload: Workload | None = None) -> list[Lost]:
-    """Every premise that these settings, or these requests, take away; F8 and A1 to A4 aside, if
-    there is no workload: those are what the environment and callers do.
+    """Every premise that these settings, or these requests, take away. F8 and A1 to A4 are what the environment
+    and callers do: of them A3 alone is looked at, if there is a workload.
     """
     lost: list[Lost] = []
     if config.bypass:

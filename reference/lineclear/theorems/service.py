@@ -82,6 +82,13 @@ class Service:
         inversions: requests that were scheduled first while a more important one had never been.
         passed: by request, how many that arrived later were scheduled for the first time before
             it was.
+        parts: parts of one of the prices' unit.
+        costs: by tenant, what a prompt token and a sampled one cost, in parts.
+        counts: by tenant, its service so far, in parts.
+        waiting: by tenant, its requests that wait.
+        fresh: requests that were never scheduled, each with the number of its arrival.
+        away: requests that were preempted and not scheduled since.
+        of: the arrival of each request that is live.
     """
 
     def __init__(

@@ -3,6 +3,9 @@
 Guarantees: the figure follows from settings and sizes alone, by the argument below, and it counts
 steps that are issued.
 
+P1 to P13 are the properties of docs/policies.md, F1 to F13 and A1 to A4 the premises of
+`lineclear_spec/premises.py`; T1 and C6 are the bounds that are made here.
+
 The argument rests on the theorem P6b and its premises, F5 among them: in each step every decode
 gets its token and prompts are dealt all that is left of the budget, in the order. S are the seats,
 B the budget of a step, b = 1 + num_lookahead_slots, d the steps in flight; L, m and n the tokens,
@@ -28,16 +31,17 @@ leaves W and X out; branches that compute theirs again after a preemption each w
 beside them have ended, m steps, which happens at most once for each seat and each branch.
 
 *A token* (P6a, with no premise on the order). Take steps in which no request keeps a token and no sequence
-ends. No sequence decodes in them, so the first in the order of those that run, m, is dealt the whole budget:
-it computes what it lacks, X at most, in C = (X - 1) // B + 1 steps. No request enters meanwhile, because m
-lacks tokens, and growth preempts only those behind m. Another can take the place of m only by displacing
-m: as m takes all tokens, no other victims would leave a token. Then it comes before all that run, is not
+ends. No sequence decodes in them, so the first in the order of those that run, f, is dealt the whole budget:
+it computes what it lacks, X at most, in C = (X - 1) // B + 1 steps. If prompts may not be cut, each of its n
+sequences computes its prompt in one step, so C = n. No request enters meanwhile, because f
+lacks tokens, and growth preempts only those behind f. Another can take the place of f only by displacing
+f: as f takes all tokens, no other victims would leave a token. Then it comes before all that run, is not
 displaced itself before it has kept a token, and is the first for C steps more. So C6 = 2 * C + 2 * d - 1
 steps, of which d - 1 twice are steps issued before the one that samples is committed. Where the order changes
 while requests run (mlfq), each change is a promotion, one for a request: 2 * S + 1 among those that run,
 each of which may be followed by one displacement more, so that 3 * (S + 1) * (C + d) steps suffice.
 
-*A token beside a limit.* With `long_prefill_token_threshold` others may enter while m lacks tokens. Each of them is
+*A token beside a limit.* With `long_prefill_token_threshold` others may enter while f lacks tokens. Each of them is
 sheltered: it is not displaced before it has kept a token (F12). In such steps a prompt always lacks some, or it
 samples; so each that enters is sheltered, and at most S victims are displaced, which ran before. Those that enter
 beside a prompt have one sequence, which has all its blocks and takes none before it decodes, so none of

@@ -3,8 +3,8 @@
 Guarantees: it shares nothing with the policy that it is held against, but the values of the
 parameters: who comes before whom is written a second time in `order_oracle.py`.
 
-A request *waits* from its arrival, or from when a plan says that it was preempted, until a plan tells
-its table, which is when it was let in. Steps are counted as they are issued.
+A request *waits* from its arrival, or from when a plan says that it was preempted, until a plan sends its block
+table: then it was admitted. Steps are counted as they are issued.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class LongestWaits:
             of them that was live then and for itself.
         lateness: seconds by which one came later that was let in before a request that never ran;
             counted, as the next two, under policies with head starts.
-        excess: by how much more than its head start it came later; below 0 if by less.
+        excess: by how much more than its head start it came later, in seconds, or in arrivals under `ceiling`;
+            below 0 if by less.
         later: later arrivals that were let in before one that never ran.
         without: steps in a row without a sample.
         dry: steps in which the earliest arrival of all generated no token.

@@ -1,8 +1,8 @@
-"""What each loop over blocks promises: the loop invariant, written apart from the loop.
+"""What each block step requires and what it promises, written apart from the step.
 
-Guarantees: `promises(before, now, k, ...)` is proved to hold after k iterations for every k, so
-`promises(before, after, count, ...)` may be assumed wherever the loop is called with its
-requirements met.
+Guarantees: `promises(before, after, count, ...)` is proved of the step in `blocks.py`, from every state that meets
+`requirements(before, count, ...)` and the step invariants (`SymbolicLedger.prove`). So it may be assumed wherever
+an action runs the step and these are proved to hold (`SymbolicLedger.by_contract`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from lineclear_spec.contracts.contract import (
     Part,
     attained,
     grant_of,
+    larger,
     same,
 )
 
@@ -24,6 +25,7 @@ __all__ = [
     "attained",
     "clearing",
     "grant_of",
+    "larger",
     "moving",
     "same",
     "sharing",

@@ -1,15 +1,12 @@
 # pyright: basic
-"""Contracts of the loops that give them up.
-
-Guarantees: nothing by itself; every promise is proved of the step in `blocks.py`.
-"""
+"""Contracts of the block steps that free blocks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from lineclear_spec.contracts.contract import Part, contract, in_pool, invariant, same
+from lineclear_spec.contracts.contract import Part, contract, in_pool, invariant, larger, same
 from lineclear_spec.invariants import CPU, GPU, RUNNING, holds, is_free, private
 from lineclear_spec.logic import any_of, both, implies, negate
 
@@ -20,16 +17,24 @@ CLEARING = (
 
 
 def given_up(old: Any, new: Any, tier: int, name: str) -> list[Part]:
-    """What giving places up does to a pool: free places stay free, and each place given up is fenced."""
+    """What putting places back does to a pool: free places stay free, and each one put back is fenced by the
+    operation decided last.
+
+    Args:
+        old: the state before.
+        new: the state after.
+        tier: of the pool.
+        name: of the tier, in the labels.
+    """
     return [
-        (
+        Part(
             f"only_frees_{name}",
             ("place",),
             lambda p: implies(
                 both(in_pool(old, tier, p), is_free(old, tier, p)), is_free(new, tier, p)
             ),
         ),
-        (
+        Part(
             f"fences_{name}",
             ("place",),
             lambda p: implies(
@@ -40,7 +45,7 @@ def given_up(old: Any, new: Any, tier: int, name: str) -> list[Part]:
                 ),
             ),
         ),
-        (
+        Part(
             f"until_{name}",
             ("place",),
             lambda p: any_of(
@@ -54,7 +59,7 @@ def rested(old: Any, new: Any) -> Part:
     """A block that can be found and that no entry names any more remembers the last operation that may
     touch it.
     """
-    return (
+    return Part(
         "rests",
         ("block",),
         lambda b: implies(
@@ -66,7 +71,7 @@ def rested(old: Any, new: Any) -> Part:
 
 def one_tier(v: Any, r: Any) -> Part:
     """Requirement: the request's private blocks are GPU blocks if it runs, and CPU blocks otherwise."""
-    return (
+    return Part(
         "tier",
         ("block",),
         lambda b: implies(
@@ -78,20 +83,16 @@ def one_tier(v: Any, r: Any) -> Part:
 
 contract(
     "clear_table",
-    lambda v, q: v.length(q),
-    lambda q: CLEARING,
-    lambda v, count, q: [one_tier(v, v.request(q))],
-    lambda old, new, k, q: [
-        ("length", (), lambda: new.length(q) == old.length(q) - k),
+    count=lambda v, q: v.length(q),
+    modifies=lambda q: CLEARING,
+    requirements=lambda v, count, q: [one_tier(v, v.request(q))],
+    promises=lambda old, new, count, q: [
+        Part("length", (), lambda: new.length(q) == 0),
         same("lengths", "sequence", old, new, ("length",), lambda x: x != q),
-        (
+        Part(
             "ref",
             ("block",),
-            lambda b: (
-                new.ref(b)
-                == old.ref(b)
-                - old.either(both(holds(old, q, b), old.index(q, b) >= old.length(q) - k), 1, 0)
-            ),
+            lambda b: new.ref(b) == old.ref(b) - old.either(holds(old, q, b), 1, 0),
         ),
         same("others", "request", old, new, ("blocks",), lambda r: r != old.request(q)),
         rested(old, new),
@@ -104,56 +105,51 @@ RESET = ("reach_tokens", "slot_tokens", "last_tokens", "previous_tokens", "draft
 WRITTEN = (*RESET, "late_drafts")
 
 
-def cleared(v: Any, r: Any, k: Any) -> Callable[[Any], Any]:
-    """Whether a sequence is one of the first k of the request."""
-    return lambda q: both(v.alive(q), v.request(q) == r, v.seat(q) < k)
+def cleared(v: Any, r: Any) -> Callable[[Any], Any]:
+    """Whether a sequence is one of the request's."""
+    return lambda q: both(v.alive(q), v.request(q) == r)
 
 
-def written(old: Any, k: Any, r: Any) -> dict[str, Callable[[Any], Any]]:
-    """What the counters of each sequence are after k iterations."""
-    gone = cleared(old, r, k)
-    late, drafts = old.late_drafts, old.drafts
+def late_drafts(v: Any, q: Any) -> Any:
+    """Drafts of the sequence that are late once it is cleared; one of the two is 0 (`foreseen.late`)."""
+    return larger(v, v.late_drafts(q), v.drafts(q))
+
+
+def written(old: Any, _count: Any, r: Any) -> dict[str, Callable[[Any], Any]]:
+    """What the counters of each sequence are once the tables of the request are cleared."""
+    gone = cleared(old, r)
 
     def reset(name: str) -> Callable[[Any], Any]:
         before = getattr(old, name)
         return lambda q: old.either(gone(q), 0, before(q))
 
-    def largest(q: Any) -> Any:
-        return old.either(late(q) >= drafts(q), late(q), drafts(q))
-
     fields = {name: reset(name) for name in RESET}
-    fields["late_drafts"] = lambda q: old.either(gone(q), largest(q), late(q))
+    fields["late_drafts"] = lambda q: old.either(gone(q), late_drafts(old, q), old.late_drafts(q))
     return fields
 
 
 contract(
     "clear_tables",
-    lambda v, r: v.width(r),
-    lambda r: (*CLEARING, *WRITTEN),
-    lambda v, count, r: [
+    count=lambda v, r: v.width(r),
+    modifies=lambda r: (*CLEARING, *WRITTEN),
+    requirements=lambda v, count, r: [
         one_tier(v, r),
-        ("alive", ("sequence",), lambda q: implies(v.length(q) >= 1, v.alive(q))),
+        Part("alive", ("sequence",), lambda q: implies(v.length(q) >= 1, v.alive(q))),
         *invariant(v, "members"),
     ],
-    lambda old, new, k, r: [
-        (
+    promises=lambda old, new, count, r: [
+        Part(
             "cleared",
             ("sequence",),
             lambda q: implies(
-                cleared(old, r, k)(q),
+                cleared(old, r)(q),
                 both(new.length(q) == 0, *[getattr(new, f)(q) == 0 for f in RESET]),
             ),
         ),
-        (
+        Part(
             "late",
             ("sequence",),
-            lambda q: implies(
-                cleared(old, r, k)(q),
-                new.late_drafts(q)
-                == old.either(
-                    old.late_drafts(q) >= old.drafts(q), old.late_drafts(q), old.drafts(q)
-                ),
-            ),
+            lambda q: implies(cleared(old, r)(q), new.late_drafts(q) == late_drafts(old, q)),
         ),
         same(
             "others",
@@ -161,7 +157,7 @@ contract(
             old,
             new,
             ("length", *WRITTEN),
-            lambda q: negate(cleared(old, r, k)(q)),
+            lambda q: negate(cleared(old, r)(q)),
         ),
         same(
             "blocks",
@@ -172,10 +168,10 @@ contract(
             lambda b: both(old.name(b) == 0, old.group(b) != r),
         ),
         rested(old, new),
-        ("fewer", ("block",), lambda b: new.ref(b) <= old.ref(b)),
+        Part("fewer", ("block",), lambda b: new.ref(b) <= old.ref(b)),
         same("requests", "request", old, new, ("blocks",), lambda x: x != r),
         *given_up(old, new, GPU, "gpu"),
         *given_up(old, new, CPU, "cpu"),
     ],
-    written,
+    exact=written,
 )

@@ -1,11 +1,15 @@
 # pyright: basic
-"""What a contract of a block step is, and the words that several of them use."""
+"""What a contract of a block step is, and the predicates that several of them use.
+
+In every contract `old` is the state before the step, `new` the state after it; `v` is the state before where a
+requirement is stated. The other letters are those of the invariants (`invariants/clause.py`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from lineclear_spec.invariants import GPU, INVARIANTS, is_free, within
 from lineclear_spec.logic import any_of, both, implies, negate
@@ -20,11 +24,24 @@ __all__ = [
     "grant_of",
     "in_pool",
     "invariant",
+    "larger",
     "queued",
     "same",
 ]
 
-Part = tuple[str, tuple[str, ...], Callable[..., Any]]
+
+class Part(NamedTuple):
+    """One part of what a contract requires or promises, or of what an action promises (`deltas/`).
+
+    Attributes:
+        label: what tells it from the other parts.
+        domains: of its variables, of which it holds for all values (`state.DOMAINS`).
+        predicate: of values of the variables.
+    """
+
+    label: str
+    domains: tuple[str, ...]
+    predicate: Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +49,12 @@ class Contract:
     """The contract of one block step.
 
     Attributes:
-        modifies: fields that the step may write, from its arguments.
-        count: how many blocks or tables it is about, from (before, arguments).
-        requirements: what must hold before, from (before, count, arguments).
-        promises: what holds afterwards, from (before, now, count, arguments).
-        exact: fields that are a function of the state before, from (before, count, arguments). Who
+        name: of the step in `blocks.py`.
+        count: how many blocks or tables the step is about, from (before, *arguments).
+        modifies: fields that the step may write, from (*arguments).
+        requirements: what must hold before, from (before, count, *arguments).
+        promises: what holds afterwards, from (before, after, count, *arguments).
+        exact: fields that are a function of the state before, from (before, count, *arguments). Who
             uses the step reads that function, so that nothing about the field is left open; that
             the step arrives at it is proved as the promise `exact`.
     """
@@ -54,25 +72,34 @@ CONTRACTS: dict[str, Contract] = {}
 
 def contract(
     name: str,
+    *,
     count: Callable[..., Any],
     modifies: Callable[..., tuple[str, ...]],
     requirements: Callable[..., list[Part]],
     promises: Callable[..., list[Part]],
     exact: Callable[..., dict[str, Callable[[Any], Any]]] | None = None,
-    domain: str = "sequence",
 ) -> None:
-    """Enter a contract; exact fields are of the records of one domain."""
+    """Enter a contract.
 
-    def whole(old: Any, new: Any, k: Any, *arguments: Any) -> list[Part]:
-        parts = promises(old, new, k, *arguments)
+    Args:
+        name: of the step in `blocks.py`.
+        count: see `Contract`, as of the next three.
+        modifies: fields that the step may write.
+        requirements: what must hold before.
+        promises: what holds afterwards.
+        exact: fields of sequences that are a function of the state before; none if None.
+    """
+
+    def whole(old: Any, new: Any, number: Any, *arguments: Any) -> list[Part]:
+        parts = promises(old, new, number, *arguments)
         if exact is None:
             return parts
-        fields = exact(old, k, *arguments)
+        fields = exact(old, number, *arguments)
         return [
             *parts,
-            (
+            Part(
                 "exact",
-                (domain,),
+                ("sequence",),
                 lambda x: both(*[getattr(new, f)(x) == value(x) for f, value in fields.items()]),
             ),
         ]
@@ -85,7 +112,7 @@ def contract(
 def invariant(v: Any, *names: str) -> list[Part]:
     """An invariant of the state before, as a requirement."""
     return [
-        (clause.name, clause.domains, lambda *x, c=clause: c.predicate(v, *x))
+        Part(clause.name, clause.domains, lambda *x, c=clause: c.predicate(v, *x))
         for name in names
         for clause in INVARIANTS[name].clauses
     ]
@@ -99,8 +126,17 @@ def same(
     fields: tuple[str, ...],
     where: Callable[[Any], Any],
 ) -> Part:
-    """Fields of the records for which `where` holds are as they were."""
-    return (
+    """Fields of the records for which `where` holds are as they were.
+
+    Args:
+        label: of the part.
+        domain: of the records.
+        old: the state before.
+        new: the state after.
+        fields: names of the fields.
+        where: which records, by the state before.
+    """
+    return Part(
         label,
         (domain,),
         lambda x: implies(
@@ -120,12 +156,12 @@ def queued(old: Any, new: Any) -> list[Part]:
         return both(old.heard(q), old.queued_length(q) == old.length(q))
 
     return [
-        (
+        Part(
             "queued_length",
             ("sequence",),
             lambda q: implies(heard(q), new.queued_length(q) == new.length(q)),
         ),
-        (
+        Part(
             "queued",
             ("sequence", "index"),
             lambda q, i: implies(
@@ -133,7 +169,7 @@ def queued(old: Any, new: Any) -> list[Part]:
                 new.sent_place(q, i) == new.place(new.table(q, i)),
             ),
         ),
-        (
+        Part(
             "sent",
             ("sequence", "index"),
             lambda q, i: implies(
@@ -141,6 +177,11 @@ def queued(old: Any, new: Any) -> list[Part]:
             ),
         ),
     ]
+
+
+def larger(v: Any, first: Any, second: Any) -> Any:
+    """The larger of two numbers, as the view has them (`logic.larger` is for what actions see)."""
+    return v.either(first >= second, first, second)
 
 
 def in_pool(v: Any, tier: int, p: Any) -> Any:
@@ -153,9 +194,15 @@ def grant_of(old: Any, new: Any, p: Any) -> Any:
     return both(in_pool(old, GPU, p), is_free(old, GPU, p), negate(is_free(new, GPU, p)))
 
 
-def attained(old: Any, new: Any, wait: Any, *known: Any) -> Any:
-    """Whether a wait is no longer than it must be: it is one of the known ones, or the fence of a
-    place that was granted.
+def attained(old: Any, new: Any, wait: Any, *at_least: Any) -> Any:
+    """Whether a wait is no longer than it must be: it is one of the numbers that it has to reach at least, or
+    the fence of a GPU place that was granted.
+
+    Args:
+        old: the state before.
+        new: the state after.
+        wait: the number of an operation.
+        at_least: numbers that it has to reach whatever was granted.
     """
     fence = old.some("place", lambda p: both(grant_of(old, new, p), old.until(GPU, p) == wait))
-    return any_of(*[wait == number for number in known], fence)
+    return any_of(*[wait == number for number in at_least], fence)

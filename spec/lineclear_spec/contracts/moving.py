@@ -1,8 +1,5 @@
 # pyright: basic
-"""Contracts of the loops that move them between tiers.
-
-Guarantees: nothing by itself; every promise is proved of the step in `blocks.py`.
-"""
+"""Contract of the block step that moves the blocks of a request between tiers."""
 
 from __future__ import annotations
 
@@ -32,24 +29,31 @@ def moving(r: Any, tier: int) -> tuple[str, ...]:
     )
 
 
-def moved(old: Any, new: Any, k: Any, r: Any, tier: int) -> list[Part]:
-    """The first k distinct private blocks of the request live in the target tier; tables and refs are not
-    touched.
+def moved(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
+    """Every private block of the request lies in the target tier; tables and refs are as they were.
+
+    Args:
+        old: the state before.
+        new: the state after.
+        count: private blocks of the request.
+        r: the request.
+        tier: the target.
     """
     source, target, source_name, target_name = tiers(tier)
 
     def mine(b: Any) -> Any:
-        return both(private(old, b), old.group(b) == r, old.slot(b) < k)
+        return both(private(old, b), old.group(b) == r)
 
     parts: list[Part] = [
-        (
+        Part(
             "free",
             (),
             lambda: both(
-                new.free(target) == old.free(target) - k, new.free(source) == old.free(source) + k
+                new.free(target) == old.free(target) - count,
+                new.free(source) == old.free(source) + count,
             ),
         ),
-        ("there", ("block",), lambda b: implies(mine(b), new.tier(b) == target)),
+        Part("there", ("block",), lambda b: implies(mine(b), new.tier(b) == target)),
         same(
             "others",
             "block",
@@ -58,7 +62,7 @@ def moved(old: Any, new: Any, k: Any, r: Any, tier: int) -> list[Part]:
             ("tier", "place"),
             lambda b: both(present(old, b), negate(mine(b))),
         ),
-        (
+        Part(
             "grants",
             ("place",),
             lambda p: implies(
@@ -76,7 +80,7 @@ def moved(old: Any, new: Any, k: Any, r: Any, tier: int) -> list[Part]:
                 ),
             ),
         ),
-        (
+        Part(
             "keeps",
             ("place",),
             lambda p: implies(
@@ -85,7 +89,7 @@ def moved(old: Any, new: Any, k: Any, r: Any, tier: int) -> list[Part]:
             ),
         ),
         *given_up(old, new, source, source_name),
-        (
+        Part(
             "touch_source",
             ("operation", "place"),
             lambda o, p: implies(
@@ -99,7 +103,7 @@ def moved(old: Any, new: Any, k: Any, r: Any, tier: int) -> list[Part]:
                 ),
             ),
         ),
-        (
+        Part(
             "touch_target",
             ("operation", "place"),
             lambda o, p: implies(
@@ -116,14 +120,14 @@ def moved(old: Any, new: Any, k: Any, r: Any, tier: int) -> list[Part]:
     ]
     for tier_moved, name in ((source, source_name), (target, target_name)):
         parts.append(
-            (
+            Part(
                 f"touched_{name}",
                 ("operation", "place"),
                 lambda o, p, t=tier_moved: implies(old.touch(t, o, p), new.touch(t, o, p)),
             )
         )
     parts.append(
-        (
+        Part(
             "copied",
             ("block",),
             lambda b: implies(
@@ -137,7 +141,7 @@ def moved(old: Any, new: Any, k: Any, r: Any, tier: int) -> list[Part]:
         )
     )
     parts.append(
-        (
+        Part(
             "sources",
             ("operation", "place"),
             lambda o, p: implies(
@@ -147,27 +151,29 @@ def moved(old: Any, new: Any, k: Any, r: Any, tier: int) -> list[Part]:
     )
     if target == GPU:
         parts += [
-            ("barrier", (), lambda: both(old.barrier <= new.barrier, new.barrier <= old.issued)),
-            ("attained", (), lambda: attained(old, new, new.barrier, old.barrier)),
-            ("past", (), lambda: implies(all_past(old), new.barrier < old.issued)),
+            Part(
+                "barrier", (), lambda: both(old.barrier <= new.barrier, new.barrier <= old.issued)
+            ),
+            Part("attained", (), lambda: attained(old, new, new.barrier, old.barrier)),
+            Part("past", (), lambda: implies(all_past(old), new.barrier < old.issued)),
         ]
     return parts
 
 
 contract(
     "move_blocks",
-    lambda v, r, tier: v.blocks(r),
-    moving,
-    lambda v, count, r, tier: [
-        ("open", (), lambda: v.open(v.issued)),
-        ("free", (), lambda: count <= v.free(tier)),
-        (
+    count=lambda v, r, tier: v.blocks(r),
+    modifies=moving,
+    requirements=lambda v, count, r, tier: [
+        Part("open", (), lambda: v.open(v.issued)),
+        Part("free", (), lambda: count <= v.free(tier)),
+        Part(
             "source",
             ("block",),
             lambda b: implies(both(private(v, b), v.group(b) == r), v.tier(b) == tiers(tier)[0]),
         ),
         *clock_sane(v),
-        ("until_source", ("place",), lambda p: v.until(CPU, p) <= v.issued),
+        Part("until_source", ("place",), lambda p: v.until(CPU, p) <= v.issued),
     ],
-    moved,
+    promises=moved,
 )

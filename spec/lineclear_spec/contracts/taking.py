@@ -1,8 +1,5 @@
 # pyright: basic
-"""Contracts of the loops that take blocks.
-
-Guarantees: nothing by itself; every promise is proved of the step in `blocks.py`.
-"""
+"""Contracts of the block steps that take free GPU places for new blocks."""
 
 from __future__ import annotations
 
@@ -30,8 +27,8 @@ TAKING = (
 def clock_sane(v: Any) -> list[Part]:
     """Requirement: fences and barrier name operations that were decided."""
     return [
-        ("barrier", (), lambda: v.barrier <= v.issued),
-        ("until_gpu", ("place",), lambda p: v.until(GPU, p) <= v.issued),
+        Part("barrier", (), lambda: v.barrier <= v.issued),
+        Part("until_gpu", ("place",), lambda p: v.until(GPU, p) <= v.issued),
     ]
 
 
@@ -45,7 +42,7 @@ def granted(old: Any, new: Any) -> list[Part]:
     what it was and of the fences of the places that were granted.
     """
     return [
-        (
+        Part(
             "grants",
             ("place",),
             lambda p: implies(
@@ -53,7 +50,7 @@ def granted(old: Any, new: Any) -> list[Part]:
                 any_of(negate(is_free(old, GPU, p)), old.until(GPU, p) <= new.barrier),
             ),
         ),
-        (
+        Part(
             "keeps",
             ("place",),
             lambda p: implies(
@@ -61,9 +58,9 @@ def granted(old: Any, new: Any) -> list[Part]:
                 both(negate(is_free(new, GPU, p)), new.owner(GPU, p) == old.owner(GPU, p)),
             ),
         ),
-        ("barrier", (), lambda: both(old.barrier <= new.barrier, new.barrier <= old.issued)),
-        ("attained", (), lambda: attained(old, new, new.barrier, old.barrier)),
-        ("past", (), lambda: implies(all_past(old), new.barrier < old.issued)),
+        Part("barrier", (), lambda: both(old.barrier <= new.barrier, new.barrier <= old.issued)),
+        Part("attained", (), lambda: attained(old, new, new.barrier, old.barrier)),
+        Part("past", (), lambda: implies(all_past(old), new.barrier < old.issued)),
     ]
 
 
@@ -74,14 +71,14 @@ def blocks_kept(old: Any, new: Any) -> Part:
     )
 
 
-def fresh(old: Any, b: Any) -> Any:
-    """Whether a block that was not there before has no name and cannot be found."""
+def was_unused(old: Any, b: Any) -> Any:
+    """Whether the block had no name and could not be found, as one that was not there."""
     return both(old.name(b) == 0, negate(old.listed(b)))
 
 
 def entries_kept(old: Any, new: Any) -> Part:
     """Every entry there was before names what it named."""
-    return (
+    return Part(
         "entries",
         ("sequence", "index"),
         lambda q, i: implies(within(0, i, old.length(q)), new.table(q, i) == old.table(q, i)),
@@ -90,35 +87,37 @@ def entries_kept(old: Any, new: Any) -> Part:
 
 contract(
     "take_blocks",
-    lambda v, q, n: n,
-    lambda q, n: (*TAKING, *QUEUED),
-    lambda v, count, q, n: [
-        ("count", (), lambda: both(0 <= count, count <= v.free(GPU))),
+    count=lambda v, q, n: n,
+    modifies=lambda q, n: (*TAKING, *QUEUED),
+    requirements=lambda v, count, q, n: [
+        Part("count", (), lambda: both(0 <= count, count <= v.free(GPU))),
         *clock_sane(v),
     ],
-    lambda old, new, k, q, n: [
-        ("free", (), lambda: new.free(GPU) == old.free(GPU) - k),
-        ("length", (), lambda: new.length(q) == old.length(q) + k),
+    promises=lambda old, new, count, q, n: [
+        Part("free", (), lambda: new.free(GPU) == old.free(GPU) - count),
+        Part("length", (), lambda: new.length(q) == old.length(q) + count),
         same("lengths", "sequence", old, new, ("length",), lambda x: x != q),
         entries_kept(old, new),
         blocks_kept(old, new),
-        (
+        Part(
             "new_entries",
             ("index",),
             lambda i: implies(
-                within(old.length(q), i, old.length(q) + k),
-                both(new.ref(new.table(q, i)) == 1, fresh(old, new.table(q, i))),
+                within(old.length(q), i, old.length(q) + count),
+                both(new.ref(new.table(q, i)) == 1, was_unused(old, new.table(q, i))),
             ),
         ),
-        (
+        Part(
             "new_blocks",
             ("block",),
             lambda b: implies(
                 both(new.ref(b) >= 1, old.ref(b) < 1),
-                both(new.tier(b) == GPU, new.group(b) == old.request(q), fresh(old, b)),
+                both(new.tier(b) == GPU, new.group(b) == old.request(q), was_unused(old, b)),
             ),
         ),
-        ("counted", (), lambda: new.blocks(old.request(q)) == old.blocks(old.request(q)) + k),
+        Part(
+            "counted", (), lambda: new.blocks(old.request(q)) == old.blocks(old.request(q)) + count
+        ),
         same("others", "request", old, new, ("blocks",), lambda r: r != old.request(q)),
         *granted(old, new),
         *queued(old, new),
@@ -127,35 +126,35 @@ contract(
 
 contract(
     "give_each_one",
-    lambda v, due: due.size,
-    lambda due: (*TAKING, *QUEUED),
-    lambda v, count, due: [
-        ("count", (), lambda: both(0 <= count, count <= v.free(GPU))),
-        (
+    count=lambda v, due: due.size,
+    modifies=lambda due: (*TAKING, *QUEUED),
+    requirements=lambda v, count, due: [
+        Part("count", (), lambda: both(0 <= count, count <= v.free(GPU))),
+        Part(
             "distinct",
             ("index",),
             lambda k: implies(within(0, k, count), due.seat(due.at(k)) == k),
         ),
         *clock_sane(v),
     ],
-    lambda old, new, k, due: [
-        ("free", (), lambda: new.free(GPU) == old.free(GPU) - k),
-        (
+    promises=lambda old, new, count, due: [
+        Part("free", (), lambda: new.free(GPU) == old.free(GPU) - count),
+        Part(
             "length",
             ("sequence",),
             lambda q: new.length(q) == old.length(q) + old.either(due.has(q), 1, 0),
         ),
         entries_kept(old, new),
         blocks_kept(old, new),
-        (
+        Part(
             "new_entries",
             ("sequence", "index"),
             lambda q, i: implies(
                 within(old.length(q), i, new.length(q)),
-                both(new.ref(new.table(q, i)) == 1, fresh(old, new.table(q, i))),
+                both(new.ref(new.table(q, i)) == 1, was_unused(old, new.table(q, i))),
             ),
         ),
-        (
+        Part(
             "new_blocks",
             ("block",),
             lambda b: implies(
@@ -164,7 +163,7 @@ contract(
                     new.tier(b) == GPU,
                     due.has(new.holder(b, 0)),
                     new.group(b) == old.request(new.holder(b, 0)),
-                    fresh(old, b),
+                    was_unused(old, b),
                 ),
             ),
         ),
@@ -175,20 +174,20 @@ contract(
 
 contract(
     "replace_entry",
-    lambda v, q, i: 1,
-    lambda q, i: (*[f for f in TAKING if f != "length"], "touch_gpu", "source_gpu"),
-    lambda v, count, q, i: [
-        ("open", (), lambda: v.open(v.issued)),
-        ("entry", (), lambda: within(0, i, v.length(q))),
-        ("shared", (), lambda: v.ref(v.table(q, i)) >= 2),
-        ("private", (), lambda: v.name(v.table(q, i)) == 0),
-        ("gpu", (), lambda: v.tier(v.table(q, i)) == GPU),
-        ("free", (), lambda: v.free(GPU) >= 1),
+    count=lambda v, q, i: 1,
+    modifies=lambda q, i: (*[f for f in TAKING if f != "length"], "touch_gpu", "source_gpu"),
+    requirements=lambda v, count, q, i: [
+        Part("open", (), lambda: v.open(v.issued)),
+        Part("entry", (), lambda: within(0, i, v.length(q))),
+        Part("shared", (), lambda: v.ref(v.table(q, i)) >= 2),
+        Part("private", (), lambda: v.name(v.table(q, i)) == 0),
+        Part("gpu", (), lambda: v.tier(v.table(q, i)) == GPU),
+        Part("free", (), lambda: v.free(GPU) >= 1),
         *clock_sane(v),
     ],
-    lambda old, new, k, q, i: [
-        ("free", (), lambda: new.free(GPU) == old.free(GPU) - k),
-        (
+    promises=lambda old, new, count, q, i: [
+        Part("free", (), lambda: new.free(GPU) == old.free(GPU) - count),
+        Part(
             "entries",
             ("sequence", "index"),
             lambda x, j: implies(
@@ -196,15 +195,12 @@ contract(
                 new.table(x, j) == old.table(x, j),
             ),
         ),
-        ("same", (), lambda: implies(k == 0, new.table(q, i) == old.table(q, i))),
-        (
+        Part(
             "fresh",
             (),
-            lambda: implies(
-                k == 1, both(new.ref(new.table(q, i)) == 1, old.ref(new.table(q, i)) < 1)
-            ),
+            lambda: both(new.ref(new.table(q, i)) == 1, old.ref(new.table(q, i)) < 1),
         ),
-        (
+        Part(
             "blocks",
             ("block",),
             lambda b: implies(
@@ -213,24 +209,25 @@ contract(
                     new.tier(b) == old.tier(b),
                     new.place(b) == old.place(b),
                     new.group(b) == old.group(b),
-                    new.ref(b)
-                    == old.ref(b) - old.either(both(k == 1, b == old.table(q, i)), 1, 0),
+                    new.ref(b) == old.ref(b) - old.either(b == old.table(q, i), 1, 0),
                 ),
             ),
         ),
         same("sealed", "block", old, new, ("ref",), lambda b: old.name(b) != 0),
-        (
+        Part(
             "new_blocks",
             ("block",),
             lambda b: implies(
                 both(new.ref(b) >= 1, old.ref(b) < 1),
-                both(new.tier(b) == GPU, new.group(b) == old.request(q), fresh(old, b)),
+                both(new.tier(b) == GPU, new.group(b) == old.request(q), was_unused(old, b)),
             ),
         ),
-        ("counted", (), lambda: new.blocks(old.request(q)) == old.blocks(old.request(q)) + k),
+        Part(
+            "counted", (), lambda: new.blocks(old.request(q)) == old.blocks(old.request(q)) + count
+        ),
         same("others", "request", old, new, ("blocks",), lambda r: r != old.request(q)),
         *granted(old, new),
-        (
+        Part(
             "touch",
             ("operation", "place"),
             lambda o, p: implies(
@@ -244,27 +241,24 @@ contract(
                 ),
             ),
         ),
-        (
+        Part(
             "touched",
             ("operation", "place"),
             lambda o, p: implies(old.touch(GPU, o, p), new.touch(GPU, o, p)),
         ),
-        (
+        Part(
             "sources",
             ("operation", "place"),
             lambda o, p: implies(o != old.issued, new.source(GPU, o, p) == old.source(GPU, o, p)),
         ),
-        (
+        Part(
             "copied",
             (),
-            lambda: implies(
-                k == 1,
-                both(
-                    new.source(GPU, old.issued, new.place(new.table(q, i)))
-                    == old.place(old.table(q, i)),
-                    new.touch(GPU, old.issued, old.place(old.table(q, i))),
-                    new.touch(GPU, old.issued, new.place(new.table(q, i))),
-                ),
+            lambda: both(
+                new.source(GPU, old.issued, new.place(new.table(q, i)))
+                == old.place(old.table(q, i)),
+                new.touch(GPU, old.issued, old.place(old.table(q, i))),
+                new.touch(GPU, old.issued, new.place(new.table(q, i))),
             ),
         ),
     ],

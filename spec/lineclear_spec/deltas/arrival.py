@@ -1,8 +1,5 @@
 # pyright: basic
-"""What the actions of `actions/arrival.py` promise.
-
-Guarantees: nothing by itself; every promise is proved.
-"""
+"""What the actions of `actions/arrival.py` promise."""
 
 from __future__ import annotations
 
@@ -82,7 +79,7 @@ def ended(old: Any, new: Any, r: Any) -> list[Part]:
             lambda: new.width(r) == 0,
             lambda: new.blocks(r) == 0,
         ),
-        (
+        Part(
             "members_gone",
             ("sequence",),
             lambda q: implies(
@@ -90,7 +87,7 @@ def ended(old: Any, new: Any, r: Any) -> list[Part]:
                 both(negate(new.alive(q)), new.length(q) == 0),
             ),
         ),
-        (
+        Part(
             "nothing",
             ("block",),
             lambda b: implies(both(private(old, b), old.group(b) == r), new.ref(b) == 0),

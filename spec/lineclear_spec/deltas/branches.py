@@ -1,8 +1,5 @@
 # pyright: basic
-"""What the actions of `actions/branches.py` promise.
-
-Guarantees: nothing by itself; every promise is proved.
-"""
+"""What the actions of `actions/branches.py` promise."""
 
 from __future__ import annotations
 
@@ -24,7 +21,15 @@ from lineclear_spec.logic import implies, negate
 
 
 def shares(old: Any, new: Any, parent: Any, child: Any, tokens: Any) -> list[Part]:
-    """The child names the parent's blocks for `tokens` positions; no block is taken."""
+    """The child names the parent's blocks for `tokens` positions; no block is taken.
+
+    Args:
+        old: the state before.
+        new: the state after.
+        parent: a sequence.
+        child: another one of its request, without blocks before.
+        tokens: positions.
+    """
     r = old.request(parent)
     return [
         now(
@@ -33,7 +38,7 @@ def shares(old: Any, new: Any, parent: Any, child: Any, tokens: Any) -> list[Par
             lambda: new.reach_tokens(child) == tokens,
             lambda: new.slot_tokens(child) == tokens,
         ),
-        (
+        Part(
             "shared",
             ("index",),
             lambda i: implies(
@@ -101,7 +106,7 @@ def prune(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
             lambda: new.length(q) == 0,
             lambda: new.width(r) == old.width(r) - 1,
         ),
-        (
+        Part(
             "siblings",
             ("index",),
             lambda k: implies(

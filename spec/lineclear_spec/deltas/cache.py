@@ -1,31 +1,31 @@
 # pyright: basic
-"""What the actions of `actions/cache.py` promise.
-
-Guarantees: nothing by itself; every promise is proved.
-"""
+"""What the actions of `actions/cache.py` promise."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.contracts import Part, same
-from lineclear_spec.contracts.sharing import listed
+from lineclear_spec.contracts import Part, larger, same
 from lineclear_spec.deltas.frames import (
     BLOCK,
-    REQUEST,
-    SEQUENCE,
+    blocks_same,
     clocks,
-    everything_else,
     free,
+    none,
     now,
     operations,
+    other_requests,
+    other_sequences,
     others,
     promise,
     request_same,
+    requests_same,
     sequence_same,
+    sequences_same,
+    tables_same,
     waits,
 )
-from lineclear_spec.invariants import GPU, RUNNING, is_free, present, within
+from lineclear_spec.invariants import GPU, RUNNING, is_free, leads, present, within
 from lineclear_spec.logic import both, implies, negate
 
 #: What stays of a block that a reader begins or ends to hold.
@@ -51,14 +51,7 @@ def publish(old: Any, new: Any, q: Any, index: Any, _: Any) -> list[Part]:
             lambda: index < old.block_of(old.known(q)),
             lambda: old.copy(r) == 0,
         ),
-        same(
-            "frame_blocks",
-            "block",
-            old,
-            new,
-            ("ref", *BLOCK),
-            lambda b: both(present(old, b), b != block),
-        ),
+        blocks_same(old, new, but=block),
         now(
             "frame_block",
             lambda: new.ref(block) == old.ref(block),
@@ -66,7 +59,8 @@ def publish(old: Any, new: Any, q: Any, index: Any, _: Any) -> list[Part]:
         ),
         request_same(old, new, r, "blocks"),
         sequence_same(old, new, q),
-        *others(old, new, r, lambda x: x != x)[:-2],
+        *other_requests(old, new, r),
+        *other_sequences(old, new, r, none),
         clocks(old, new),
         free(old, new),
         operations(old, new),
@@ -75,7 +69,13 @@ def publish(old: Any, new: Any, q: Any, index: Any, _: Any) -> list[Part]:
 
 def may_be_published(v: Any, q: Any, i: Any, step: Any) -> Any:
     """Whether the entry is the newest full block of a steady sequence whose table is full in the step, and
-    `publish` would give it a name.
+    `publish` would give it a name: the guards of `publish` that `steady` does not imply.
+
+    Args:
+        v: the state.
+        q: the sequence.
+        i: the index of the entry.
+        step: the step under which `boundaries` lists the sequence.
     """
     return both(
         v.steady(q),
@@ -86,15 +86,15 @@ def may_be_published(v: Any, q: Any, i: Any, step: Any) -> Any:
         v.name(v.table(q, i)) == 0,
         v.copy(v.request(q)) == 0,
         v.word(q, i) >= 1,
-        negate(listed(v, v.word(q, i))),
+        negate(leads(v, v.word(q, i))),
     )
 
 
 @promise
 def publish_each(old: Any, new: Any, step: Any, _: Any) -> list[Part]:
-    """Just these blocks are sealed, and each can be found under the name of the tokens there."""
+    """Exactly the blocks that `may_be_published` are sealed, each under the name of the tokens there."""
     return [
-        (
+        Part(
             "sealed",
             ("sequence", "index"),
             lambda q, i: implies(
@@ -106,7 +106,7 @@ def publish_each(old: Any, new: Any, step: Any, _: Any) -> list[Part]:
                 ),
             ),
         ),
-        (
+        Part(
             "certain",
             ("sequence", "index"),
             lambda q, i: implies(
@@ -114,7 +114,7 @@ def publish_each(old: Any, new: Any, step: Any, _: Any) -> list[Part]:
                 both(i < old.block_of(old.known(q)), old.phase(old.request(q)) == RUNNING),
             ),
         ),
-        (
+        Part(
             "no_other",
             ("sequence", "index"),
             lambda q, i: implies(
@@ -134,18 +134,9 @@ def publish_each(old: Any, new: Any, step: Any, _: Any) -> list[Part]:
             lambda b: present(old, b),
         ),
         same("frame_sealed", "block", old, new, ("name", "listed"), lambda b: old.name(b) != 0),
-        same(
-            "frame_requests",
-            "request",
-            old,
-            new,
-            tuple([f for f in REQUEST if f != "blocks"]),
-            lambda r: old.phase(r) == old.phase(r),
-        ),
-        same(
-            "frame_sequences", "sequence", old, new, ("request", *SEQUENCE), lambda q: old.alive(q)
-        ),
-        everything_else(old, new)[1],
+        requests_same(old, new, "blocks"),
+        sequences_same(old, new),
+        tables_same(old, new),
         clocks(old, new),
         free(old, new),
         operations(old, new),
@@ -172,7 +163,7 @@ def admit_cached(old: Any, new: Any, r: Any, shared: Any, _: Any) -> list[Part]:
             lambda: new.reach_tokens(q) >= 1,
             lambda: new.reach_tokens(q) < new.known_tokens(q),
         ),
-        (
+        Part(
             "found",
             ("index",),
             lambda i: implies(
@@ -203,18 +194,10 @@ def unnamed(old: Any, new: Any, name: Any) -> list[Part]:
     block = old.cached(name)
     return [
         now("gone", lambda: negate(new.listed(block))),
-        same(
-            "frame_sequences", "sequence", old, new, ("request", *SEQUENCE), lambda q: old.alive(q)
-        ),
-        *everything_else(old, new)[:-1],
-        same(
-            "frame_blocks",
-            "block",
-            old,
-            new,
-            ("ref", *BLOCK),
-            lambda b: both(present(old, b), b != block),
-        ),
+        sequences_same(old, new),
+        requests_same(old, new),
+        tables_same(old, new),
+        blocks_same(old, new, but=block),
         clocks(old, new),
         operations(old, new),
     ]
@@ -229,10 +212,7 @@ def evict(old: Any, new: Any, name: Any, _: Any) -> list[Part]:
             "freed",
             lambda: new.free(GPU) == old.free(GPU) + 1,
             lambda: is_free(new, GPU, place),
-            lambda: (
-                new.until(GPU, place)
-                <= old.either(old.until(GPU, place) >= 0, old.until(GPU, place), 0)
-            ),
+            lambda: new.until(GPU, place) <= larger(old, old.until(GPU, place), 0),
         ),
         *unnamed(old, new, name),
     ]
@@ -264,11 +244,10 @@ def read_by(old: Any, new: Any, name: Any, more: int) -> list[Part]:
                 *[getattr(new, f)(block) == getattr(old, f)(block) for f in ("ref", *PLACED)]
             ),
         ),
-        same(
-            "frame_sequences", "sequence", old, new, ("request", *SEQUENCE), lambda q: old.alive(q)
-        ),
-        *everything_else(old, new)[:-1],
-        same("frame_blocks", "block", old, new, ("ref", *BLOCK), lambda b: b != block),
+        requests_same(old, new),
+        sequences_same(old, new),
+        tables_same(old, new),
+        blocks_same(old, new, but=block),
         clocks(old, new),
         free(old, new),
         operations(old, new),

@@ -1,7 +1,10 @@
 # pyright: basic
-"""The words in which actions promise: what changes, and that nothing else does.
+"""The parts that several actions promise: what changes, and that nothing else does (*frames*).
 
-Guarantees: a frame names every field of every record it speaks of.
+A promise is a list of parts, from the state before (`old`), the state after (`new`), the action's arguments and its
+result (`_` where there is none). The letters are those of the invariants (`invariants/clause.py`).
+
+A frame names its fields, and every field of the state is in one of them or in `LEFT_OUT`, which says why not.
 """
 
 from __future__ import annotations
@@ -10,79 +13,60 @@ from collections.abc import Callable
 from typing import Any
 
 from lineclear_spec.contracts import Part, attained, grant_of, same
-from lineclear_spec.invariants import CPU, GPU, present, private, within
+from lineclear_spec.invariants import CPU, GPU, is_free, present, private, within
 from lineclear_spec.logic import both, implies, negate
 
 REQUEST = (
-    "phase",
-    "queue",
-    "width",
-    "blocks",
-    "copy",
-    "moved",
-    "born",
-    "releases",
-    "prompt",
-    "limit",
-    "parallel",
-)
-LAZY = (
-    "offset",
-    "known_tokens",
-    "reach_tokens",
-    "slot_tokens",
-    "promised_samples",
-    "last_step",
-    "last_tokens",
-    "previous_tokens",
-    "last_samples",
-    "previous_samples",
-)
-CALENDARS = ("boundary", "ending")
-BLOCK = ("tier", "place", "group", "name", "listed", "readers")
-SEQUENCE = (
-    "alive", "steady", "drafts", "late_drafts", "void", "length", *LAZY, *CALENDARS,
+    "phase", "queue", "width", "blocks", "copy", "moved", "born", "releases", "prompt", "limit", "parallel",
 )  # fmt: skip
+#: Counters that mean nothing while a sequence is steady, and the offset, which means something only then.
+OWN_COUNTERS = (
+    "offset", "known_tokens", "reach_tokens", "slot_tokens", "promised_samples", "last_step", "last_tokens",
+    "previous_tokens", "last_samples", "previous_samples",
+)  # fmt: skip
+CALENDARS = ("boundary", "ending")
+SEQUENCE = (
+    "alive", "steady", "drafts", "late_drafts", "void", "length", *OWN_COUNTERS, *CALENDARS,
+)  # fmt: skip
+BLOCK = ("tier", "place", "group", "name", "listed", "readers")
+#: What counters mean, however they are kept: questions of `queries.py`, and fields.
 OBSERVED = (
-    "known",
-    "reach",
-    "computed",
-    "slots",
-    "promised",
-    "in_flight",
-    "length",
-    "drafts",
-    "owed",
-)
+    "known", "reach", "computed", "slots", "promised", "in_flight", "length", "drafts", "owed",
+)  # fmt: skip
 CLOCKS = (
-    "batch_size",
-    "issued",
-    "done",
-    "carried",
-    "barrier",
-    "steps",
-    "settled",
-    "step_tokens",
-    "step_sequences",
-)
+    "batch_size", "issued", "done", "carried", "barrier", "steps", "settled", "step_tokens", "step_sequences",
+)  # fmt: skip
+#: Fields of which no frame speaks, by the reason.
+LEFT_OUT: dict[str, tuple[str, ...]] = {
+    "given by the caller and written by no action but that which makes a sequence": ("word", "opening"),
+    "an order or an inverse map: invariants fix it, up to an order that nobody reads": (
+        "order", "position", "owner", "slot", "held", "holder", "rank", "index", "seat", "batch", "batch_seat",
+    ),
+    "of a place that is not taken, until it is: `fence` says what it has to be": ("until",),
+    "of the names that lead to a block, fixed by `name` and `listed` (`catalogue`)": ("cached",),
+    "of an operation, written where it is numbered, which the delta of that action says": (
+        "is_forward", "compute", "request_of", "forward_of", "step_of", "tokens_of", "sequences_of",
+    ),
+    "of an operation and the places that it touches: contracts of block steps say which": ("touch", "source"),
+}  # fmt: skip
 
 DELTAS: dict[str, Callable[..., list[Part]]] = {}
 
 
 def promise(promises: Callable[..., list[Part]]) -> Callable[..., list[Part]]:
-    """Enter what the action of the same name promises, from (before, after, arguments, result)."""
+    """Enter what the action of the same name promises, from (before, after, *arguments, result)."""
     DELTAS[promises.__name__] = promises
     return promises
 
 
 def now(label: str, *conditions: Callable[[], Any]) -> Part:
     """A part without variables."""
-    return (label, (), lambda: both(*[condition() for condition in conditions]))
+    return Part(label, (), lambda: both(*[condition() for condition in conditions]))
 
 
 def clocks(old: Any, new: Any, *moving: str) -> Part:
     """Every clock and counter but these stands still."""
-    return (
+    return Part(
         "frame_clocks",
         (),
         lambda: both(*[getattr(new, c) == getattr(old, c) for c in CLOCKS if c not in moving]),
@@ -90,17 +74,25 @@ def clocks(old: Any, new: Any, *moving: str) -> Part:
 
 
 def free(old: Any, new: Any) -> Part:
-    """No place is granted or given up."""
-    return now(
+    """In each pool the same places are free."""
+    return Part(
         "frame_pools",
-        lambda: new.free(GPU) == old.free(GPU),
-        lambda: new.free(CPU) == old.free(CPU),
+        ("place",),
+        lambda p: both(
+            *[new.free(tier) == old.free(tier) for tier in (GPU, CPU)],
+            *[
+                implies(
+                    within(0, p, old.total(tier)), is_free(new, tier, p) == is_free(old, tier, p)
+                )
+                for tier in (GPU, CPU)
+            ],
+        ),
     )
 
 
 def operations(old: Any, new: Any, *changed: Any) -> Part:
     """No operation but these is opened, closed or ordered anew."""
-    return (
+    return Part(
         "frame_operations",
         ("operation",),
         lambda o: implies(
@@ -108,6 +100,16 @@ def operations(old: Any, new: Any, *changed: Any) -> Part:
             both(new.open(o) == old.open(o), new.wait(o) == old.wait(o)),
         ),
     )
+
+
+def every(_record: Any) -> bool:
+    """Of a frame that speaks of every record."""
+    return True
+
+
+def none(_record: Any) -> bool:
+    """Of a frame with no exception."""
+    return False
 
 
 def others(
@@ -128,29 +130,9 @@ def others(
         mine: the sequences that it may change; all of the request's if None.
         shares: whether it may change how many entries name a sealed block.
     """
-
-    def foreign(q: Any) -> Any:
-        if mine is None:
-            return both(old.alive(q), old.request(q) != r)
-        return both(old.alive(q), negate(mine(q)))
-
     return [
-        same("frame_requests", "request", old, new, REQUEST, lambda x: x != r),
-        (
-            "frame_members",
-            ("request", "index"),
-            lambda x, k: implies(
-                both(x != r, within(0, k, old.width(x))), new.member(x, k) == old.member(x, k)
-            ),
-        ),
-        same("frame_sequences", "sequence", old, new, ("request", *SEQUENCE), foreign),
-        (
-            "frame_tables",
-            ("sequence", "index"),
-            lambda q, i: implies(
-                both(foreign(q), within(0, i, old.length(q))), new.table(q, i) == old.table(q, i)
-            ),
-        ),
+        *other_requests(old, new, r),
+        *other_sequences(old, new, r, mine),
         same(
             "frame_blocks",
             "block",
@@ -166,6 +148,42 @@ def others(
             new,
             (*(() if shares else ("ref",)), *BLOCK),
             lambda b: both(present(old, b), present(new, b), old.name(b) != 0),
+        ),
+    ]
+
+
+def other_requests(old: Any, new: Any, r: Any) -> list[Part]:
+    """No other request changes, nor which sequences it has."""
+    return [
+        same("frame_requests", "request", old, new, REQUEST, lambda x: x != r),
+        Part(
+            "frame_members",
+            ("request", "index"),
+            lambda x, k: implies(
+                both(x != r, within(0, k, old.width(x))), new.member(x, k) == old.member(x, k)
+            ),
+        ),
+    ]
+
+
+def other_sequences(
+    old: Any, new: Any, r: Any, mine: Callable[[Any], Any] | None = None
+) -> list[Part]:
+    """No sequence but those that are `mine`, or all of the request's if None, changes, nor its table."""
+
+    def foreign(q: Any) -> Any:
+        if mine is None:
+            return both(old.alive(q), old.request(q) != r)
+        return both(old.alive(q), negate(mine(q)))
+
+    return [
+        same("frame_sequences", "sequence", old, new, ("request", *SEQUENCE), foreign),
+        Part(
+            "frame_tables",
+            ("sequence", "index"),
+            lambda q, i: implies(
+                both(foreign(q), within(0, i, old.length(q))), new.table(q, i) == old.table(q, i)
+            ),
         ),
     ]
 
@@ -194,38 +212,65 @@ def sequence_same(old: Any, new: Any, q: Any, *changed: str) -> Part:
     )
 
 
-def everything_else(old: Any, new: Any) -> list[Part]:
-    """No request, no table and no block changes."""
+def requests_same(old: Any, new: Any, *changed: str) -> Part:
+    """Requests change in nothing but these fields."""
+    fields = tuple([field for field in REQUEST if field not in changed])
+    return same("frame_requests", "request", old, new, fields, every)
+
+
+def sequences_same(old: Any, new: Any) -> Part:
+    """No sequence that is alive changes; of its table, the length does not."""
+    fields = ("request", *SEQUENCE)
+    return same("frame_sequences", "sequence", old, new, fields, lambda q: old.alive(q))
+
+
+def tables_same(old: Any, new: Any) -> Part:
+    """Every entry of a table names the block that it named."""
+    return Part(
+        "frame_tables",
+        ("sequence", "index"),
+        lambda q, i: implies(within(0, i, old.length(q)), new.table(q, i) == old.table(q, i)),
+    )
+
+
+def blocks_same(old: Any, new: Any, but: Any = None) -> Part:
+    """No block that has a place changes, with the exception of one if it is given."""
+    return same(
+        "frame_blocks",
+        "block",
+        old,
+        new,
+        ("ref", *BLOCK),
+        lambda b: present(old, b) if but is None else both(present(old, b), b != but),
+    )
+
+
+def all_records_same(old: Any, new: Any) -> list[Part]:
+    """No request, no sequence, no table and no block changes."""
     return [
-        same(
-            "frame_requests", "request", old, new, REQUEST, lambda x: old.phase(x) == old.phase(x)
-        ),
-        (
-            "frame_tables",
-            ("sequence", "index"),
-            lambda q, i: implies(within(0, i, old.length(q)), new.table(q, i) == old.table(q, i)),
-        ),
-        same(
-            "frame_blocks",
-            "block",
-            old,
-            new,
-            ("ref", *BLOCK),
-            lambda b: present(old, b),
-        ),
+        sequences_same(old, new),
+        requests_same(old, new),
+        tables_same(old, new),
+        blocks_same(old, new),
     ]
 
 
-def waits(old: Any, new: Any, wait: Callable[[], Any], *known: Any) -> list[Part]:
-    """The wait is exactly the largest of the known ones and of the fences of the GPU places that
+def waits(old: Any, new: Any, wait: Callable[[], Any], *at_least: Any) -> list[Part]:
+    """The wait is exactly the largest of some numbers and of the fences of the GPU places that
     were granted: no shorter, so that it is safe, and no longer, so that nothing is held up.
+
+    Args:
+        old: the state before.
+        new: the state after.
+        wait: the number up to which operations are waited for.
+        at_least: numbers that it has to reach whatever was granted.
     """
     return [
-        now("waits_enough", *[lambda number=number: number <= wait() for number in known]),
-        (
+        now("waits_enough", *[lambda number=number: number <= wait() for number in at_least]),
+        Part(
             "waits_for_fences",
             ("place",),
             lambda p: implies(grant_of(old, new, p), old.until(GPU, p) <= wait()),
         ),
-        ("waits_no_longer", (), lambda: attained(old, new, wait(), *known)),
+        Part("waits_no_longer", (), lambda: attained(old, new, wait(), *at_least)),
     ]

@@ -1,8 +1,5 @@
 # pyright: basic
-"""What the actions of `actions/growth.py` promise.
-
-Guarantees: nothing by itself; every promise is proved.
-"""
+"""What the actions of `actions/growth.py` promise."""
 
 from __future__ import annotations
 
@@ -65,7 +62,7 @@ def append_slots(old: Any, new: Any, q: Any, count: Any, _: Any) -> list[Part]:
             lambda: new.free(GPU) == old.free(GPU) - (new.length(q) - old.length(q)),
             lambda: new.blocks(r) == old.blocks(r) + (new.length(q) - old.length(q)),
         ),
-        (
+        Part(
             "kept",
             ("index",),
             lambda i: implies(within(0, i, old.length(q)), new.table(q, i) == old.table(q, i)),
@@ -107,7 +104,7 @@ def copy_on_write(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
             lambda: new.touch(GPU, number, old.place(old.table(q, i))),
             lambda: new.touch(GPU, number, new.place(new.table(q, i))),
         ),
-        (
+        Part(
             "kept",
             ("index",),
             lambda j: implies(

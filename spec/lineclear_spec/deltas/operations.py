@@ -1,23 +1,22 @@
 # pyright: basic
-"""What the actions of `actions/operations.py` promise.
-
-Guarantees: nothing by itself; every promise is proved.
-"""
+"""What the actions of `actions/operations.py` promise."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.contracts import Part, same
+from lineclear_spec.contracts import Part
 from lineclear_spec.deltas.frames import (
-    REQUEST,
-    SEQUENCE,
+    all_records_same,
+    blocks_same,
     clocks,
-    everything_else,
     free,
     now,
     operations,
     promise,
+    requests_same,
+    sequences_same,
+    tables_same,
 )
 from lineclear_spec.deltas.preemption import given_back, voided
 from lineclear_spec.invariants import RUNNING
@@ -29,7 +28,7 @@ def settle_copy(old: Any, new: Any, number: Any, _: Any) -> list[Part]:
     """The copy is closed, and its request waits for it no longer."""
     return [
         now("closed", lambda: negate(new.open(number))),
-        (
+        Part(
             "waited",
             ("request",),
             lambda r: (
@@ -37,18 +36,10 @@ def settle_copy(old: Any, new: Any, number: Any, _: Any) -> list[Part]:
                 == old.either(both(old.copy(r) == number, old.copy(r) >= 1), 0, old.copy(r))
             ),
         ),
-        same(
-            "frame_requests",
-            "request",
-            old,
-            new,
-            tuple(f for f in REQUEST if f != "copy"),
-            lambda x: old.phase(x) == old.phase(x),
-        ),
-        same(
-            "frame_sequences", "sequence", old, new, ("request", *SEQUENCE), lambda q: old.alive(q)
-        ),
-        *everything_else(old, new)[1:],
+        requests_same(old, new, "copy"),
+        sequences_same(old, new),
+        tables_same(old, new),
+        blocks_same(old, new),
         clocks(old, new),
         free(old, new),
         operations(old, new, number),
@@ -57,7 +48,9 @@ def settle_copy(old: Any, new: Any, number: Any, _: Any) -> list[Part]:
 
 @promise
 def fail_copy(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
-    """Waiting, holding nothing; what steps sampled on a failed copy is void."""
+    """Waiting, holding nothing; samples are void if the copy in failed, on which they rest, and stay if the copy
+    out did.
+    """
     return [
         *given_back(old, new, r),
         now("closed", lambda: negate(new.open(old.copy(r)))),
@@ -67,12 +60,9 @@ def fail_copy(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
 
 
 def quiet(old: Any, new: Any, clock: str) -> list[Part]:
-    """Nothing but one clock moves."""
+    """Nothing but this clock changes."""
     return [
-        same(
-            "frame_sequences", "sequence", old, new, ("request", *SEQUENCE), lambda q: old.alive(q)
-        ),
-        *everything_else(old, new),
+        *all_records_same(old, new),
         clocks(old, new, clock),
         free(old, new),
         operations(old, new),
@@ -93,7 +83,7 @@ def retire(old: Any, new: Any, _: Any) -> list[Part]:
     """Every operation up to the new mark is complete."""
     return [
         now("further", lambda: new.done > old.done, lambda: new.done <= old.issued),
-        (
+        Part(
             "complete",
             ("operation",),
             lambda o: implies(both(old.done < o, o <= new.done), negate(old.open(o))),

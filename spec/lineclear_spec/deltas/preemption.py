@@ -1,16 +1,14 @@
 # pyright: basic
-"""What the actions of `actions/preemption.py` promise.
-
-Guarantees: nothing by itself; every promise is proved.
-"""
+"""What the actions of `actions/preemption.py` promise."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.contracts import Part, same
+from lineclear_spec.contracts import Part, larger, same
 from lineclear_spec.deltas.frames import (
     clocks,
+    none,
     now,
     operations,
     others,
@@ -23,7 +21,16 @@ from lineclear_spec.logic import both, implies, negate
 
 
 def carried_over(old: Any, new: Any, r: Any, source: int, target: int, phase: int) -> list[Part]:
-    """The same tables and counters in the other tier, one copy for each distinct block."""
+    """The same tables and counters in the other tier, one copy for each private block.
+
+    Args:
+        old: the state before.
+        new: the state after.
+        r: the request.
+        source: the tier that its blocks leave.
+        target: the tier that they get to.
+        phase: of the request afterwards.
+    """
     number = old.issued + 1
     return [
         now("phase", lambda: new.phase(r) == phase),
@@ -32,7 +39,7 @@ def carried_over(old: Any, new: Any, r: Any, source: int, target: int, phase: in
             lambda: new.free(source) == old.free(source) + old.blocks(r),
             lambda: new.free(target) == old.free(target) - old.blocks(r),
         ),
-        (
+        Part(
             "copied",
             ("block",),
             lambda b: implies(
@@ -44,7 +51,7 @@ def carried_over(old: Any, new: Any, r: Any, source: int, target: int, phase: in
                 ),
             ),
         ),
-        (
+        Part(
             "shared",
             ("block",),
             lambda b: both(new.ref(b) == old.ref(b), new.group(b) == old.group(b)),
@@ -60,7 +67,7 @@ def carried_over(old: Any, new: Any, r: Any, source: int, target: int, phase: in
             lambda: new.moved(r) == number,
         ),
         request_same(old, new, r, "phase", "queue", "copy", "moved"),
-        *others(old, new, r, lambda q: q != q),
+        *others(old, new, r, none),
         clocks(old, new, "issued", "barrier"),
         operations(old, new),
     ]
@@ -87,16 +94,17 @@ def swap_in(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     ]
 
 
-def larger(v: Any, first: Any, second: Any) -> Any:
-    """The larger of two numbers."""
-    return v.either(first >= second, first, second)
-
-
 def voided(old: Any, new: Any, r: Any, condition: Any) -> Part:
     """Under the condition, what steps so far sample for the request is void; else its samples
     stay.
+
+    Args:
+        old: the state before.
+        new: the state after.
+        r: the request.
+        condition: of the state before; False if samples stay in any case.
     """
-    return (
+    return Part(
         "void",
         ("sequence",),
         lambda q: implies(
@@ -112,8 +120,8 @@ def voided(old: Any, new: Any, r: Any, condition: Any) -> Part:
     )
 
 
-def given_back(old: Any, new: Any, r: Any, *changed: str) -> list[Part]:
-    """The request waits and holds nothing; what its sequences know stays."""
+def given_back(old: Any, new: Any, r: Any, *kept: str) -> list[Part]:
+    """The request waits and holds nothing; what its sequences know stays, and the fields that are `kept`."""
 
     def mine(q: Any) -> Any:
         return both(old.alive(q), old.request(q) == r)
@@ -125,7 +133,7 @@ def given_back(old: Any, new: Any, r: Any, *changed: str) -> list[Part]:
             lambda: new.blocks(r) == 0,
             lambda: new.copy(r) == 0,
         ),
-        (
+        Part(
             "reset",
             ("sequence",),
             lambda q: implies(
@@ -143,15 +151,15 @@ def given_back(old: Any, new: Any, r: Any, *changed: str) -> list[Part]:
             "sequence",
             old,
             new,
-            ("alive", "known_tokens", "last_step", "steady", *changed),
+            ("alive", "known_tokens", "last_step", "steady", *kept),
             mine,
         ),
-        (
+        Part(
             "nothing",
             ("block",),
             lambda b: implies(both(private(old, b), old.group(b) == r), new.ref(b) == 0),
         ),
-        (
+        Part(
             "members",
             ("index",),
             lambda k: implies(within(0, k, old.width(r)), new.member(r, k) == old.member(r, k)),
@@ -164,7 +172,9 @@ def given_back(old: Any, new: Any, r: Any, *changed: str) -> list[Part]:
 
 @promise
 def recompute(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
-    """Waiting, holding nothing, with known and promised tokens kept."""
+    """Waiting, holding nothing, with known tokens kept; samples to come too, unless its swap in is still open:
+    they may rest on a copy that fails.
+    """
     return [
         *given_back(old, new, r),
         voided(old, new, r, old.copy(r) >= 1),
@@ -174,9 +184,9 @@ def recompute(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
 
 @promise
 def discard_swapped(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
-    """Waiting, holding nothing, with known and promised tokens kept."""
+    """Waiting, holding nothing, with known tokens and samples to come kept."""
     return [
         *given_back(old, new, r, "previous_samples"),
-        voided(old, new, r, old.phase(r) != SWAPPED),
+        voided(old, new, r, False),
         operations(old, new),
     ]

@@ -1,8 +1,5 @@
 # pyright: basic
-"""What the actions of `actions/steps.py` promise.
-
-Guarantees: nothing by itself; every promise is proved.
-"""
+"""What the actions of `actions/steps.py` promise."""
 
 from __future__ import annotations
 
@@ -10,23 +7,23 @@ from typing import Any
 
 from lineclear_spec.contracts import Part, same
 from lineclear_spec.deltas.frames import (
-    BLOCK,
-    LAZY,
     OBSERVED,
-    REQUEST,
-    SEQUENCE,
+    OWN_COUNTERS,
+    all_records_same,
+    blocks_same,
     clocks,
-    everything_else,
     free,
     now,
     operations,
     others,
     promise,
     request_same,
+    requests_same,
     sequence_same,
+    tables_same,
     waits,
 )
-from lineclear_spec.invariants import GPU, present, within
+from lineclear_spec.invariants import GPU
 from lineclear_spec.logic import any_of, both, implies, negate
 
 
@@ -107,7 +104,7 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
             lambda: new.step_tokens == 0,
             lambda: new.step_sequences == 0,
         ),
-        (
+        Part(
             "steady",
             ("sequence",),
             lambda q: implies(
@@ -126,7 +123,7 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
             "sequence",
             old,
             new,
-            ("alive", "steady", "request", "drafts", "void", *LAZY),
+            ("alive", "steady", "request", "drafts", "void", *OWN_COUNTERS),
             lambda q: old.alive(q),
         ),
         same(
@@ -137,35 +134,17 @@ def issue_step(old: Any, new: Any, _: Any) -> list[Part]:
             ("length",),
             lambda q: both(old.alive(q), negate(old.steady(q))),
         ),
-        (
-            "frame_tables",
-            ("sequence", "index"),
-            lambda q, i: implies(within(0, i, old.length(q)), new.table(q, i) == old.table(q, i)),
-        ),
-        same(
-            "frame_blocks",
-            "block",
-            old,
-            new,
-            ("ref", *BLOCK),
-            lambda b: present(old, b),
-        ),
-        (
+        tables_same(old, new),
+        blocks_same(old, new),
+        Part(
             "touches",
             ("block",),
             lambda b: implies(
                 both(new.ref(b) >= 1, new.tier(b) == GPU), new.touch(GPU, new.issued, new.place(b))
             ),
         ),
-        same(
-            "frame_requests",
-            "request",
-            old,
-            new,
-            tuple(f for f in REQUEST if f != "blocks"),
-            lambda r: old.phase(r) == old.phase(r),
-        ),
-        (
+        requests_same(old, new, "blocks"),
+        Part(
             "sent",
             ("sequence",),
             lambda q: both(
@@ -185,7 +164,7 @@ def settle_step(old: Any, new: Any, _: Any) -> list[Part]:
     forward = old.forward_of(old.settled + 1)
     return [
         now("settled", lambda: new.settled == old.settled + 1, lambda: negate(new.open(forward))),
-        (
+        Part(
             "steady",
             ("sequence",),
             lambda q: implies(
@@ -197,7 +176,7 @@ def settle_step(old: Any, new: Any, _: Any) -> list[Part]:
                 ),
             ),
         ),
-        (
+        Part(
             "explicit",
             ("sequence",),
             lambda q: implies(
@@ -212,10 +191,7 @@ def settle_step(old: Any, new: Any, _: Any) -> list[Part]:
                 ),
             ),
         ),
-        same(
-            "frame_sequences", "sequence", old, new, ("request", *SEQUENCE), lambda q: old.alive(q)
-        ),
-        *everything_else(old, new),
+        *all_records_same(old, new),
         clocks(old, new, "settled"),
         free(old, new),
         operations(old, new, forward),
@@ -281,7 +257,14 @@ def sample(
 
 
 def unobserved(old: Any, new: Any, q: Any, size: int) -> list[Part]:
-    """The sequence's counters are kept another way, and mean what they meant."""
+    """The sequence's counters are kept another way, and mean what they meant.
+
+    Args:
+        old: the state before.
+        new: the state after.
+        q: the sequence.
+        size: by how much the batch grows: 1 or -1.
+    """
     r = old.request(q)
     return [
         now("observed", *[lambda f=f: getattr(new, f)(q) == getattr(old, f)(q) for f in OBSERVED]),

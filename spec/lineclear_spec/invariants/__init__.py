@@ -1,12 +1,12 @@
 """The named invariants: what is true between any two actions, each with one English sentence.
 
-Guarantees: each clause is one predicate, evaluated symbolically by `prove.py` and concretely by
-`view.py`.
+Guarantees: each clause is one predicate of a state, evaluated on formulas by `prove.py` and on plain data by
+`concrete.py`. It is proved to hold at the start, and to be kept by every action.
 
-*Step* invariants hold after every single block step; *boundary* invariants hold between actions.
-Ghost fields (`index`, `rank`, `holder`, `owner`, `slot`, `seat`, `touch`, ...) are inverse
-maps and histories that only the proofs need; for a concrete ledger they are recomputed from the
-tables.
+*Step* invariants also hold after each block step, once all of its blocks have moved; *boundary* invariants hold
+between actions only; those of *KV* speak of a device too, and are proved in units of their own. What `v.holder`,
+`v.rank`, `v.slot` and the other fields mean, and which are ghosts: `fields.py`. For a concrete ledger ghosts are
+recomputed from its tables.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from lineclear_spec.invariants.clause import (
     holds,
     is_free,
     kv_clauses,
+    leads,
     live,
     present,
     private,
@@ -65,6 +66,7 @@ __all__ = [
     "holds",
     "is_free",
     "kv_clauses",
+    "leads",
     "live",
     "operations",
     "pools",

@@ -1,15 +1,21 @@
 # pyright: basic
-"""What an invariant is, and the words that several of them use.
+"""What an invariant is, and the predicates that several of them use.
 
-Guarantees: each clause is one predicate over a view, evaluated symbolically and concretely.
+The letters of all clauses, contracts and promises:
+
+- v: a state; `v.f(x)` is the field f of the record x (`fields.py`), or the question f about it (`view.py`). In
+  contracts and promises `old` and `new` are two states.
+- r request, q and x sequence, b block, t tier, p place, o and n operation, s step, i, j and k index; in clauses of KV
+  i is a position and k a slot of a block.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from lineclear_spec.lifecycle import Phase
 from lineclear_spec.logic import any_of, both
 from lineclear_spec.records import CPU, GPU
 
@@ -27,6 +33,7 @@ __all__ = [
     "WAITING",
     "Clause",
     "Invariant",
+    "KvPart",
     "clauses",
     "declare",
     "declare_kv",
@@ -34,8 +41,8 @@ __all__ = [
     "holds",
     "is_free",
     "kv_clauses",
+    "leads",
     "live",
-    "per_tier",
     "present",
     "private",
     "rests",
@@ -43,13 +50,19 @@ __all__ = [
     "within",
 ]
 
-#: The step under which a calendar lists what it does not list.
+#: Marks a sequence that a calendar lists under no step.
 NEVER = -1
-NEW, WAITING, RUNNING, SWAPPED, FINISHED = range(5)
+NEW = int(Phase.NEW)
+WAITING = int(Phase.WAITING)
+RUNNING = int(Phase.RUNNING)
+SWAPPED = int(Phase.SWAPPED)
+FINISHED = int(Phase.FINISHED)
 TIERS = ((GPU, "gpu"), (CPU, "cpu"))
 
-# `v` is a view of one state, symbolic or concrete; quantified variables come after it.
+#: Of a state `v`, on formulas or plain, and values of the quantified variables.
 Predicate = Callable[..., Any]
+#: At which terms a solver uses a clause; see `Clause.patterns`.
+Patterns = Callable[..., list[tuple[Any, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +73,17 @@ class Clause:
         invariant: its name.
         label: what tells it from the other parts.
         domains: of its variables.
-        predicate: of a view and values of the variables.
-        patterns: of the same, lists of terms at which a solver uses it; the solver's choice if None.
+        predicate: of a state and values of the variables.
+        patterns: of the same, lists of terms: where one list of them occurs, a solver uses the clause; the
+            solver's choice if None. They limit what a hypothesis is used for, so that less may be proved;
+            nothing false ever is.
     """
 
     invariant: str
     label: str
     domains: tuple[str, ...]
     predicate: Predicate
-    patterns: Callable[..., list[tuple[Any, ...]]] | None = None
+    patterns: Patterns | None = None
 
     @property
     def name(self) -> str:
@@ -78,7 +93,14 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """A named invariant: its sentence, when it holds, and its clauses."""
+    """A named invariant.
+
+    Attributes:
+        name: of it.
+        sentence: what it says, in English.
+        kind: when it holds: "step" (also after each block step), "boundary" (between actions) or "kv".
+        clauses: its parts, all of which hold.
+    """
 
     name: str
     sentence: str
@@ -91,10 +113,26 @@ INVARIANTS: dict[str, Invariant] = {}
 KV: dict[str, Invariant] = {}
 
 
+class KvPart(NamedTuple):
+    """One part of an invariant of KV: see `Clause`."""
+
+    label: str
+    domains: tuple[str, ...]
+    predicate: Predicate
+    patterns: Patterns
+
+
 def declare(
     name: str, kind: str, sentence: str, *parts: tuple[str, tuple[str, ...], Predicate]
 ) -> None:
-    """Enter an invariant; each part is a label, the domains of its variables, and the predicate."""
+    """Enter an invariant.
+
+    Args:
+        name: of it.
+        kind: "step" or "boundary".
+        sentence: what it says, in English.
+        parts: of each clause the label, the domains of its variables, and the predicate.
+    """
     made = tuple(Clause(name, label, domains, predicate) for label, domains, predicate in parts)
     INVARIANTS[name] = Invariant(name, sentence, kind, made)
 
@@ -102,9 +140,9 @@ def declare(
 def declare_kv(
     name: str,
     sentence: str,
-    *parts: tuple[str, tuple[str, ...], Predicate, Callable[..., list[tuple[Any, ...]]]],
+    *parts: tuple[str, tuple[str, ...], Predicate, Patterns],
 ) -> None:
-    """Enter an invariant of KV; each part says also at which terms a solver uses it."""
+    """Enter an invariant of KV, of which a part also says at which terms a solver uses it (`KvPart`)."""
     KV[name] = Invariant(name, sentence, "kv", tuple(Clause(name, *part) for part in parts))
 
 
@@ -149,20 +187,18 @@ def present(v: Any, b: Any) -> Any:
     return any_of(v.ref(b) >= 1, v.listed(b))
 
 
+def leads(v: Any, name: Any) -> Any:
+    """Whether a block can be found under the name."""
+    return both(v.listed(v.cached(name)), v.name(v.cached(name)) == name)
+
+
 def is_free(v: Any, tier: int, p: Any) -> Any:
     """Whether the place lies in the free part of its pool."""
     return v.position(tier, p) < v.free(tier)
 
 
-def per_tier(
-    part: Callable[[int], tuple[tuple[str, ...], Predicate]], label: str = ""
-) -> list[tuple[str, tuple[str, ...], Predicate]]:
-    """The same part for both pools."""
-    return [(f"{label}{'_' if label else ''}{name}", *part(tier)) for tier, name in TIERS]
-
-
 def each_tier(label: str, part: Callable[[int], tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """The same part of an invariant of KV for both pools."""
+    """The same part for both pools, under the label and the name of the tier; `part` makes what follows it."""
     return [(f"{label}{'_' if label else ''}{name}", *part(tier)) for tier, name in TIERS]
 
 

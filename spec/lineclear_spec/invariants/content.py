@@ -1,8 +1,5 @@
 # pyright: basic
-"""Invariants of what tables name: blocks hold the KV of the tokens of those who name them.
-
-Guarantees: nothing by itself; every clause is proved of every action and of the device's own (`device.py`).
-"""
+"""Invariants of what tables name: blocks hold the KV of the tokens of those who name them."""
 
 from __future__ import annotations
 
@@ -22,13 +19,20 @@ from lineclear_spec.logic import any_of, both, implies, negate
 
 
 def issued_reach(v: Any, q: Any) -> Any:
-    """Positions computed or being computed by a step that was issued."""
+    """Positions computed or being computed by a step that was issued: `reach` without the step being built."""
     building = v.either(v.steady(q), False, v.last_step(q) == v.steps + 1)
     return v.reach(q) - v.either(building, v.last_tokens(q), 0)
 
 
 def named(v: Any, tier: int, q: Any, i: Any) -> Any:
-    """Whether the sequence has the position in a block of the tier."""
+    """Whether the sequence has the position, and lies there in a block of the tier.
+
+    Args:
+        v: the state.
+        tier: GPU or CPU.
+        q: the sequence.
+        i: the position.
+    """
     k = v.block_of(i)
     return both(
         v.alive(q),
@@ -39,13 +43,22 @@ def named(v: Any, tier: int, q: Any, i: Any) -> Any:
 
 
 def now(v: Any, field: str, tier: int, b: Any, i: Any) -> Any:
-    """What is decided of the slot of a position in a block."""
+    """A field, `content` or `relies`, of the slot in which a block has a position, once every operation decided so
+    far is done.
+
+    Args:
+        v: the state.
+        field: its name.
+        tier: of the block.
+        b: the block.
+        i: the position.
+    """
     p = v.place(b)
     return getattr(v, field)(tier, v.version(tier, p), p, v.slot_of(i))
 
 
 def at_entry(v: Any, q: Any, i: Any) -> list[tuple[Any, ...]]:
-    """Where a clause about a position of a sequence is used."""
+    """Patterns of a clause about a position of a sequence."""
     return [(v.table(q, v.block_of(i)), v.slot_of(i))]
 
 

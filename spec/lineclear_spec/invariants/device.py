@@ -1,8 +1,6 @@
 # pyright: basic
 """Invariants of a device: what it has carried out, and which version each place has.
 
-Guarantees: nothing by itself; every clause is proved of every action and of the device's own (`device.py`).
-
 A version of a place is the number of the last operation that wrote it. The ledger *decides* versions in the
 order of numbers; the device carries operations out in any order that their waits allow.
 """

@@ -1,8 +1,6 @@
 # pyright: basic
 """Invariants of what operations write: copies, forwards, and the plan of each forward.
 
-Guarantees: nothing by itself; every clause is proved of every action and of the device's own (`device.py`).
-
 None of this is ever written again: it says of an operation what was decided when it was numbered. What a
 place holds *relies* on the one copy without which it would be something else: 0 if there is none, -1 if
 what it holds is never to be used.
@@ -12,10 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.invariants.clause import CPU, GPU, Predicate, declare_kv, each_tier, within
+from lineclear_spec.invariants.clause import CPU, GPU, KvPart, declare_kv, each_tier, within
 from lineclear_spec.logic import any_of, both, implies, negate
-
-Part = tuple[str, tuple[str, ...], Predicate, Any]
 
 
 def copies_in(v: Any, o: Any, p: Any) -> Any:
@@ -28,7 +24,7 @@ def twins(v: Any, o: Any, p: Any) -> Any:
     return both(v.writes(GPU, o, p), v.compute(o), negate(v.is_forward(o)))
 
 
-def copied(label: str, target: int, source: int, copies: Any, own: bool) -> list[Part]:
+def copied(label: str, target: int, source: int, copies: Any, own: bool) -> list[KvPart]:
     """What one kind of copy brings: what its source holds when it meets it.
 
     Args:
@@ -36,7 +32,8 @@ def copied(label: str, target: int, source: int, copies: Any, own: bool) -> list
         target: the tier that it writes.
         source: the tier that it reads.
         copies: whether the operation is one that writes the place, from (view, operation, place).
-        own: whether what it brings relies on itself.
+        own: whether the copy may fail, as swaps may, so that what it brings relies on it; a copy on write passes
+            on what its source relies on.
     """
 
     def origin(v: Any, o: Any, p: Any, k: Any, field: str) -> Any:
@@ -49,14 +46,14 @@ def copied(label: str, target: int, source: int, copies: Any, own: bool) -> list
             return there == before
         return any_of(there == -1, both(there == o, any_of(before == 0, v.good(before))))
 
-    parts: list[Part] = [
-        (
+    parts: list[KvPart] = [
+        KvPart(
             f"source_{label}",
             ("operation", "place"),
             lambda v, o, p: implies(copies(v, o, p), v.touch(source, o, v.source(target, o, p))),
             lambda v, o, p: [(v.source(target, o, p), v.writes(target, o, p))],
         ),
-        (
+        KvPart(
             f"content_{label}",
             ("operation", "place", "kv_slot"),
             lambda v, o, p, k: implies(
@@ -64,7 +61,7 @@ def copied(label: str, target: int, source: int, copies: Any, own: bool) -> list
             ),
             lambda v, o, p, k: [(v.source(target, o, p), v.content(target, o, p, k))],
         ),
-        (
+        KvPart(
             f"relies_{label}",
             ("operation", "place", "kv_slot"),
             lambda v, o, p, k: implies(copies(v, o, p), relies(v, o, p, k)),
@@ -73,7 +70,7 @@ def copied(label: str, target: int, source: int, copies: Any, own: bool) -> list
     ]
     if own:
         parts.append(
-            (
+            KvPart(
                 f"fails_{label}",
                 ("operation", "place", "kv_slot"),
                 lambda v, o, p, k: implies(
@@ -166,13 +163,15 @@ def place_of(v: Any, n: Any, q: Any, i: Any) -> Any:
 
 
 def meets(v: Any, field: str, n: Any, q: Any, i: Any) -> Any:
-    """What is decided of the slot in which the plan says that the position lies."""
+    """A field, `content` or `relies`, of the slot in which the plan says that the position lies, as of the
+    version that the forward meets there.
+    """
     p = place_of(v, n, q, i)
     return getattr(v, field)(GPU, v.expected(GPU, n, p), p, v.slot_of(i))
 
 
 def at_row(v: Any, n: Any, q: Any, i: Any) -> list[tuple[Any, ...]]:
-    """Where a clause about a position of a plan is used."""
+    """Patterns of a clause about a position of a plan."""
     return [(v.takes(n, q), place_of(v, n, q, i))]
 
 

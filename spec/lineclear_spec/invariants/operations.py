@@ -1,8 +1,5 @@
 # pyright: basic
-"""Boundary invariants of steps and operations: budgets, clocks, order and fences.
-
-Guarantees: nothing by itself; every clause is proved of every action.
-"""
+"""Boundary invariants of steps and operations: budgets, clocks, order and fences."""
 
 from __future__ import annotations
 
@@ -12,8 +9,8 @@ from lineclear_spec.invariants.clause import (
     RUNNING,
     SWAPPED,
     declare,
+    each_tier,
     is_free,
-    per_tier,
     rests,
     within,
 )
@@ -22,8 +19,8 @@ from lineclear_spec.logic import any_of, both, implies, negate
 declare(
     "budget",
     "boundary",
-    "every step has at least one sequence, at most max_num_seqs of them and at most "
-    "max_num_batched_tokens tokens",
+    "every issued step has at least one sequence; it and the step being built have at most max_num_seqs of "
+    "them and at most max_num_batched_tokens tokens",
     (
         "building",
         (),
@@ -53,8 +50,8 @@ declare(
 declare(
     "clocks",
     "boundary",
-    "steps commit in order with at most `depth` in flight, and only operations that were "
-    "decided are open",
+    "steps commit in order with at most `depth` in flight, each with an open forward on the compute stream, "
+    "and only operations that were decided are open",
     (
         "steps",
         (),
@@ -107,7 +104,8 @@ declare(
 declare(
     "pending",
     "boundary",
-    "an operation that no plan has carried yet is still open, so none is lost",
+    "an operation that no plan has carried yet is still open, so none is lost; the copy that a request waits "
+    "for is open, and its own",
     ("", ("operation",), lambda v, o: implies(both(v.carried < o, o <= v.issued), v.open(o))),
     (
         "copy",
@@ -132,7 +130,8 @@ declare(
 declare(
     "attributed",
     "boundary",
-    "an open copy that moved what a request holds is the one whose success it waits for",
+    "of a request that runs or is swapped out, the only open swap decided since its last admission is the one "
+    "whose success it waits for",
     (
         "",
         ("operation",),
@@ -153,23 +152,24 @@ declare(
 declare(
     "ordered",
     "boundary",
-    "two operations that touch one place are ordered: by the later one's wait, or both on "
-    "the compute stream",
-    *per_tier(
+    "two operations that touch one place are ordered: by the later one's wait, or both on the compute stream; "
+    "an operation waits for earlier ones only, and what a complete forward waited for is complete",
+    *each_tier(
+        "",
         lambda t: (
             ("operation", "operation", "place"),
             lambda v, o, n, p: implies(
                 both(o < n, v.touch(t, o, p), v.touch(t, n, p), v.open(o)),
                 any_of(o <= v.wait(n), both(v.compute(o), v.compute(n))),
             ),
-        )
+        ),
     ),
-    *per_tier(
+    *each_tier(
+        "decided",
         lambda t: (
             ("operation", "place"),
             lambda v, o, p: implies(v.touch(t, o, p), o <= v.issued),
         ),
-        "decided",
     ),
     (
         "finished",
@@ -192,9 +192,10 @@ declare(
 declare(
     "fence",
     "boundary",
-    "a free place remembers the last operation that may touch it, and a held one is "
-    "guarded by its reader's wait",
-    *per_tier(
+    "an open operation that touches a free or resting place is numbered up to the place's fence; one that "
+    "touches a held place is one that its readers wait for",
+    *each_tier(
+        "free",
         lambda t: (
             ("operation", "place"),
             lambda v, o, p: implies(
@@ -202,9 +203,8 @@ declare(
                 o <= v.until(t, p),
             ),
         ),
-        "free",
     ),
-    *per_tier(lambda t: (("place",), lambda v, p: v.until(t, p) <= v.issued), "until"),
+    *each_tier("until", lambda t: (("place",), lambda v, p: v.until(t, p) <= v.issued)),
     (
         "resting",
         ("operation", "block"),
@@ -213,6 +213,8 @@ declare(
             o <= v.until(GPU, v.place(b)),
         ),
     ),
+    # Why a forward is safe: it waits for all up to the barrier, and for the compute stream by its order, so no
+    # other open operation touches what it reads or writes.
     (
         "held_gpu",
         ("operation", "place"),
@@ -226,6 +228,7 @@ declare(
             any_of(v.compute(o), o <= v.barrier),
         ),
     ),
+    # A swap in waits for the last swap of its request, `moved`, and so for all that still touch its sources.
     (
         "held_cpu",
         ("operation", "place"),

@@ -1,8 +1,5 @@
 # pyright: basic
-"""Step invariants: what holds of pools, blocks and tables after every single block step.
-
-Guarantees: nothing by itself; every clause is proved of every action.
-"""
+"""Step invariants: what holds of pools, blocks and tables after every block step."""
 
 from __future__ import annotations
 
@@ -10,9 +7,9 @@ from lineclear_spec.invariants.clause import (
     CPU,
     GPU,
     declare,
+    each_tier,
     holds,
     is_free,
-    per_tier,
     present,
     private,
     within,
@@ -23,8 +20,9 @@ declare(
     "free_list",
     "step",
     "each pool's list names every place exactly once, the free ones first",
-    *per_tier(lambda t: ((), lambda v: both(v.free(t) >= 0, v.free(t) <= v.total(t))), "count"),
-    *per_tier(
+    *each_tier("count", lambda t: ((), lambda v: both(v.free(t) >= 0, v.free(t) <= v.total(t)))),
+    *each_tier(
+        "list",
         lambda t: (
             ("index",),
             lambda v, j: implies(
@@ -32,9 +30,9 @@ declare(
                 both(within(0, v.order(t, j), v.total(t)), v.position(t, v.order(t, j)) == j),
             ),
         ),
-        "list",
     ),
-    *per_tier(
+    *each_tier(
+        "place",
         lambda t: (
             ("place",),
             lambda v, p: implies(
@@ -42,16 +40,15 @@ declare(
                 both(within(0, v.position(t, p), v.total(t)), v.order(t, v.position(t, p)) == p),
             ),
         ),
-        "place",
     ),
 )
 
 declare(
     "conservation",
     "step",
-    "in each pool every place is free or backs exactly one block, which is named or can be found: "
-    "free + fenced + held + resting = total",
-    *per_tier(
+    "in each pool every place is free (fenced or not) or backs exactly one block, which is named or can be found",
+    *each_tier(
+        "no_leak",
         lambda t: (
             ("place",),
             lambda v, p: implies(
@@ -63,9 +60,9 @@ declare(
                 ),
             ),
         ),
-        "no_leak",
     ),
-    *per_tier(
+    *each_tier(
+        "no_free_use",
         lambda t: (
             ("block",),
             lambda v, b: implies(
@@ -77,7 +74,6 @@ declare(
                 ),
             ),
         ),
-        "no_free_use",
     ),
     (
         "tier",
@@ -111,6 +107,7 @@ declare(
             both(holds(v, v.holder(b, k), b), v.rank(v.holder(b, k), b) == k),
         ),
     ),
+    # `holder` for k = 0: stated apart, so that a solver finds it.
     ("first", ("block",), lambda v, b: implies(v.ref(b) >= 1, holds(v, v.holder(b, 0), b))),
     ("count", ("block",), lambda v, b: v.ref(b) >= 0),
     ("length", ("sequence",), lambda v, q: v.length(q) >= 0),
@@ -133,7 +130,7 @@ declare(
 declare(
     "holdings",
     "step",
-    "a request counts each distinct private block that its tables name once",
+    "a request lists each private block of its tables exactly once",
     (
         "listed",
         ("request", "index"),
@@ -150,6 +147,7 @@ declare(
             both(within(0, v.slot(b), v.blocks(v.group(b))), v.held(v.group(b), v.slot(b)) == b),
         ),
     ),
+    # `listed` for k = 0: stated apart, so that a solver finds it.
     (
         "first",
         ("request",),

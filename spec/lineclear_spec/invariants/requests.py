@@ -1,8 +1,5 @@
 # pyright: basic
-"""Boundary invariants of requests: what is admitted, who belongs to them, how they end.
-
-Guarantees: nothing by itself; every clause is proved of every action.
-"""
+"""Boundary invariants of requests: what is admitted, who belongs to them, how they end."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from lineclear_spec.logic import any_of, both, implies, negate
 declare(
     "fits",
     "boundary",
+    # On formulas `worst_case` is any function of prompt, limit and parallel (`State.worst_case`).
     "a live request's worst case fits alone into the empty pool and into every budget",
     (
         "",
@@ -82,7 +80,7 @@ declare(
 declare(
     "once",
     "boundary",
-    "a request ends once and releases what it holds once, whatever the order of events",
+    "a request is FINISHED exactly if it has ended once, whatever the order of events",
     (
         "",
         ("request",),

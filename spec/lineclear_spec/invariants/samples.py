@@ -1,8 +1,5 @@
 # pyright: basic
-"""Invariants of samples that are still to come: which step brings one, and of which tokens it is.
-
-Guarantees: nothing by itself; every clause is proved of every action and of the device's own (`device.py`).
-"""
+"""Invariants of samples that are still to come: which step brings one, and of which tokens it is."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ def owes(v: Any, q: Any, s: Any) -> Any:
 
 
 def sampled_position(v: Any, q: Any, s: Any) -> Any:
-    """The position of the first token that the step samples for the sequence, to which it owes one."""
+    """The position of the first token that the step samples for the sequence; asked only where `owes(v, q, s)`."""
     newest = v.known_tokens(q) + v.promised_samples(q) - 1
     return v.either(
         v.steady(q),
@@ -36,7 +33,7 @@ def sampled_position(v: Any, q: Any, s: Any) -> Any:
 
 
 def drafts(v: Any, q: Any) -> Any:
-    """Drafts that the step which samples next has computed."""
+    """Drafts that the step which samples next has computed; one of the two is 0 (`foreseen.late`)."""
     return v.drafts(q) + v.late_drafts(q)
 
 

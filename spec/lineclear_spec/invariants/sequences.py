@@ -1,8 +1,5 @@
 # pyright: basic
-"""Boundary invariants of sequences: their tables, counters and writes.
-
-Guarantees: nothing by itself; every clause is proved of every action.
-"""
+"""Boundary invariants of sequences: their tables, counters and writes."""
 
 from __future__ import annotations
 
@@ -43,8 +40,7 @@ declare(
 declare(
     "capacity",
     "boundary",
-    "a table has exactly one block for every block size of slots begun, and room for all "
-    "that steps compute",
+    "a table has exactly ceil(slots / block_size) blocks, and room for all that steps compute",
     ("exact", ("sequence",), lambda v, q: implies(v.alive(q), v.length(q) == v.need(v.slots(q)))),
     ("room", ("sequence",), lambda v, q: implies(v.alive(q), v.reach(q) <= v.slots(q))),
     (
@@ -279,8 +275,8 @@ declare(
 declare(
     "own_words",
     "boundary",
-    "a sealed block in a table has the name of the tokens there, and lies behind what is computed and "
-    "known, so that it is never written",
+    "a sealed block in a table has the name of the tokens there, and lies wholly within the computed and the "
+    "known positions, so that it is never written",
     (
         "name",
         ("sequence", "index"),

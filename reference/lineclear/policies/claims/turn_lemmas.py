@@ -62,7 +62,7 @@ def lemmas(policy: Any, unknowns: Any) -> list[tuple[str, Any]]:
     jumped = turns.skipped(earned, quantum, rounds)
     short = credit + quantum * rounds <= 0
     least = turns.short_rounds(credit, quantum)
-    other = unknowns.whole("other_quotient")
+    other = unknowns.whole("other_quotient", 1)  # tenants that wait
     return [
         (
             "a turn keeps the credit between -U and Q",
@@ -183,7 +183,7 @@ def lemmas(policy: Any, unknowns: Any) -> list[tuple[str, Any]]:
         ),
         (
             "a round earns who is away a quantum at most",
-            implies(other >= 1, turns.portion(quantum, other) * other <= quantum),
+            turns.portion(quantum, other) * other <= quantum,
         ),
         given_back(unknowns, round_),
         more_turns(unknowns),
