@@ -30,6 +30,8 @@ __all__ = ["OFTEN", "RARE", "KvWalk", "broken", "directed", "step_of"]
 
 #: Actions that end what a walk is about, and those that bring it further.
 RARE = ("reject", "abort", "finish", "prune", "retire", "recompute", "discard_swapped")
+#: Drawn apart, and readers, who touch no KV.
+APART = ("publish_each", "hold_block", "release_block")
 OFTEN = {
     "schedule_tokens": 8, "issue_step": 6, "settle_step": 6, "sample": 8, "append_slots": 4, "admit": 6, "submit": 3,
     "leave_batch": 1, "unlist": 1,
@@ -128,7 +130,7 @@ class KvWalk:
             at_once: how often all newest blocks are published instead, so that 0 leaves the draws alone.
         """
         rng = random.Random(seed)
-        names = [n for n in ACTIONS if n not in RARE and n != "publish_each"]
+        names = [n for n in ACTIONS if n not in (*RARE, *APART)]
         weights = [OFTEN.get(n, 2) for n in names]
         pace = rng.choice((0.1, 0.3, 0.5))
         for _ in range(steps):
