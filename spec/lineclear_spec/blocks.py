@@ -68,10 +68,11 @@ def give_each(ledger: Any, due: Any) -> None:
 
 def share_table(ledger: Any, parent: Any, child: Any, count: Any) -> None:
     """Let the child's empty table name the first `count` blocks of the parent's."""
+    tier = either(ledger.on_gpu(parent.request), GPU, CPU)
     shared = parent.table[:count]
     ledger.count_up(child, shared)
     child.table.extend(shared)
-    ledger.grew(ledger.always(child), ledger.places(GPU, shared))
+    ledger.grew(ledger.always(child), ledger.places(tier, shared))
 
 
 def share_cached(ledger: Any, sequence: Any, tokens: Any) -> None:
