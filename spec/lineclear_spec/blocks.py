@@ -85,10 +85,11 @@ def share_table(ledger: Ledger, parent: Sequence, child: Sequence, count: Number
         child: the sequence whose table is empty.
         count: blocks, at most the entries of the parent's table.
     """
+    tier = either(ledger.on_gpu(parent.request), GPU, CPU)
     shared = parent.table[:count]
     ledger.count_up(child, shared)
     child.table.extend(shared)
-    ledger.grew(ledger.always(child), ledger.places(GPU, shared))
+    ledger.grew(ledger.always(child), ledger.places(tier, shared))
 
 
 def share_cached(ledger: Ledger, sequence: Sequence, tokens: Number) -> None:

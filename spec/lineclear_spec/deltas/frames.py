@@ -47,6 +47,9 @@ LEFT_OUT: dict[str, tuple[str, ...]] = {
     "of an operation, written where it is numbered, which the delta of that action says": (
         "is_forward", "compute", "request_of", "forward_of", "step_of", "tokens_of", "sequences_of",
     ),
+    "of what plans send of tables: `sent` says what it has to be": (
+        "whole", "heard", "sent_length", "queued_length", "sent_place",
+    ),
     "of an operation and the places that it touches: contracts of block steps say which": ("touch", "source"),
 }  # fmt: skip
 
