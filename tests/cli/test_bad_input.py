@@ -166,3 +166,19 @@ def test_the_counterexample_to_a_mutant_is_kept_and_replays(
     assert main(("replay", path)) == 1
     capsys.readouterr()
     assert f"{path} exists" in refused(capsys, "explain", "finish.guard.1", "--save", path)
+
+
+def test_settings_that_are_nested_too_deep_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Found by fuzzing; an option of a policy is then text, which the policy refuses."""
+    path, deep = tmp_path / "deep.toml", "[" * 5000
+    path.write_text(f"num_gpu_blocks = {deep}\n")
+    assert main(["simulate", "--config", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert "nested too deep" in said
+    assert said.count("\n") == 1
+    assert (
+        main(["simulate", "--scheduling-policy", "aging", "--policy-options", f"base={deep}"]) == 2
+    )
+    assert capsys.readouterr().err.count("\n") == 1

@@ -140,7 +140,7 @@ def option(text: str) -> tuple[str, Any]:
         raise argparse.ArgumentTypeError(f"write an option as NAME=VALUE, not {text!r}")
     try:
         return name.replace("-", "_"), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return name.replace("-", "_"), value
 
 
@@ -226,6 +226,10 @@ def read_toml(path: str) -> dict[str, Any]:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise UsageError(
+            f"{path}: it is nested too deep: write the settings as NAME = VALUE"
+        ) from error
     settings = {name.replace("-", "_"): value for name, value in table.items()}
     for name, value in settings.items():
         if name not in SETTINGS:
