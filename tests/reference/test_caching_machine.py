@@ -96,7 +96,8 @@ class CachingWorld(World):
                     tokens = branch.tokens[len(words) * SIZE : full * SIZE]
                     self.remember(branch.tokens)
                     given = self.names.of(tokens, words)
-                    if len(given) == 1 and sequence is entry.first:
+                    of_output = len(words) >= live.request.prompt_tokens // SIZE
+                    if len(given) == 1 and sequence is entry.first and of_output:
                         one_more.append((name, len(words), given[0]))
                     else:
                         self.name(name, len(words), given, entry.branch(sequence))
