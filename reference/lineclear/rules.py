@@ -112,10 +112,15 @@ def load(path: str) -> Any:
     """The class at module:Class.
 
     Raises:
-        RulesError: it cannot be imported.
+        RulesError: it cannot be imported, or builds no steps.
     """
     module, _, attribute = path.partition(":")
     try:
-        return getattr(import_module(module), attribute)
+        found = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise RulesError(f"rules {path}: {error}") from error
+    if not isinstance(found, type) or not hasattr(found, "decodes_every_step"):
+        raise RulesError(
+            f"rules {path}: {found!r} is no class that builds steps; derive one from lineclear.scheduling.step.Step"
+        )
+    return found

@@ -259,7 +259,7 @@ class Scheduler(Readings):
         flight = self.in_flight.oldest(plan)
         time = None if self.clock is None else self.clock()
         outcome = Commit(self._commit_parts, flight, sampled, stopped)  # or refuses
-        self.flights.popleft()
+        self.in_flight.flights.popleft()
         return outcome.apply(time)
 
     def dropped(self, plan: Plan) -> list[int]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["Calendar", "Numbered", "SteadyBatch"]
 
 T = TypeVar("T")
+#: What is listed under most steps; nobody can change it.
+EMPTY: Several[Sequence] = Several(())
 
 
 class SteadyBatch(dict["Sequence", None]):
@@ -77,7 +79,8 @@ class Calendar(dict[int, dict["Sequence", None]]):
 
     def bucket(self, step: int) -> Several[Sequence]:
         """The sequences in the step's bucket now."""
-        return Several(self.get(step, ()))
+        found = self.get(step)
+        return Several(found) if found else EMPTY
 
 
 class Numbered(dict[int, T]):

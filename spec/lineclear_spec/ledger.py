@@ -290,8 +290,13 @@ class Ledger(CachedBlocks):
         other one the places that were appended.
         """
         grown, whole = self.grown, self.whole
-        self.appended, self.named = grown, []
-        self.grown = []
+        if self.named:
+            self.named = []
+        if not grown and not whole:
+            if self.appended:
+                self.appended = []
+            return
+        self.appended, self.grown = grown, []
         if whole or not all(s.steady for s, _ in grown):
             self.appended = [(s, p) for s, p in grown if s not in whole and self.runs(s)]
             self.named = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -182,3 +183,27 @@ def test_settings_that_are_nested_too_deep_are_refused(
         main(["simulate", "--scheduling-policy", "aging", "--policy-options", f"base={deep}"]) == 2
     )
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("rules", ["os:path", "os:PathLike"])
+def test_rules_that_build_no_steps_are_refused(
+    rules: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Found by fuzzing."""
+    assert "builds steps" in refused(capsys, "explore", "--all", "--rules", rules)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("block_size", 1 << 70), ("block_size", -4), ("gpu_blocks", "x")]
+)
+def test_a_counterexample_with_damaged_limits_is_refused(
+    name: str, value: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Found by fuzzing."""
+    path = tmp_path / "kept.itf.json"
+    assert main(["explain", "finish.guard.1", "--save", str(path)]) == 0
+    content = json.loads(path.read_text())
+    content["#meta"]["counterexample"]["limits"][name] = value
+    path.write_text(json.dumps(content))
+    capsys.readouterr()
+    assert name in refused(capsys, "replay", str(path))

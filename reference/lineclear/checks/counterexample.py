@@ -29,6 +29,8 @@ __all__ = [
 
 
 FORMAT = "lineclear counterexample 1"
+#: Blocks and slots that an execution lists at most, so that a damaged file takes no memory.
+MOST = 10_000
 
 
 class CounterexampleError(ValueError):
@@ -152,9 +154,15 @@ class Execution:
         from lineclear_spec.records import Limits
 
         self.saved = saved
+        for name in ("block_size", "gpu_blocks", "cpu_blocks"):
+            value = saved.limits.get(name, 0)
+            if not isinstance(value, int) or value > MOST:
+                raise CounterexampleError(
+                    f"its {name} is {value!r}: a whole number of at most {MOST}, as all its places are listed"
+                )
         try:
             self.ledger = GhostLedger(Limits(**cast("dict[str, Any]", saved.limits)))
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise CounterexampleError(f"its limits are not the ledger's: {error}") from error
         self.seen = ExecutionResult(self.ledger, [])
         self.before: dict[str, str] = {}

@@ -19,7 +19,7 @@ from lineclear.scheduling.flight import IssuedStep
 from lineclear_spec.progress import may_fork
 from lineclear_spec.records import Request as Record
 
-__all__ = ["ONE", "Lengths", "Stops", "lengths_of", "positions_of"]
+__all__ = ["NOTHING", "ONE", "Lengths", "Stops", "lengths_of", "positions_of"]
 
 #: What a caller leaves out: no position ends.
 NOTHING: tuple[int, ...] = ()
@@ -47,7 +47,8 @@ def lengths_of(flight: IssuedStep, sampled: Any, of: Mapping[Record, Entry]) -> 
         array = cast("np.ndarray[Any, np.dtype[Any]]", sampled)
         if array.ndim != 1 or array.dtype.kind not in "iu":
             raise SampledError("an array of sampled tokens has one dimension and whole numbers")
-        check_count(len(array), count)
+        if len(array) != count:
+            check_count(len(array), count)
         return {}
     if isinstance(sampled, Mapping):
         sampled = in_order(flight, sampled)  # pyright: ignore[reportUnknownArgumentType]
@@ -140,8 +141,6 @@ def positions_of(
     Raises:
         SampledError: a position is not in the plan, or has no such continuation.
     """
-    if stopped is NOTHING:
-        return {}
     count = len(flight.plan.sampling)
     stops: Stops = {}
     try:

@@ -9,7 +9,14 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from lineclear.request import Finished, Output, Sampled, SampledError
-from lineclear.scheduling.check_output import ONE, Lengths, Stops, lengths_of, positions_of
+from lineclear.scheduling.check_output import (
+    NOTHING,
+    ONE,
+    Lengths,
+    Stops,
+    lengths_of,
+    positions_of,
+)
 from lineclear.scheduling.counters import Counters
 from lineclear.scheduling.decode_batch import DecodeBatch
 from lineclear.scheduling.entry import Entry
@@ -74,7 +81,9 @@ class Commit:
         self.ledger = parts.ledger
         self.flight = flight
         self.lengths: Lengths = lengths_of(flight, sampled, parts.live.of)
-        self.stops: Stops = positions_of(flight, stopped, self.lengths)
+        self.stops: Stops = {}
+        if stopped is not NOTHING:
+            self.stops = positions_of(flight, stopped, self.lengths)
         self.ends: dict[Sequence, str] = {}
         self.touched: list[Sequence] = []  # may end, may become steady
         self.finished: list[Finished] = []
@@ -131,7 +140,8 @@ class Commit:
         for entry in self.regrouped:
             if entry.record.phase == Phase.RUNNING:
                 parts.live.count_seats(entry)
-        self._join()
+        if self.touched:
+            self._join()
         return self.finished
 
     def _settle(self) -> None:

@@ -60,7 +60,7 @@ class Dispatch:
         """
         ledger, batch, changes = self.ledger, self.batch, self.changes
         carried = ledger.carried
-        tokens = 0 if hold else ledger.step_tokens + ledger.batch_size
+        tokens = 0 if hold else ledger.step_tokens + len(ledger.batch)
         step = None
         if tokens:
             if ledger.resting:
@@ -87,8 +87,8 @@ class Dispatch:
             tokens,
             prefills,
             self._operations(carried),
-            () if step is None else self._new_blocks(),
-            () if step is None else self._tables(),
+            self._new_blocks() if step and ledger.appended else (),
+            self._tables() if step and ledger.named else (),
             tuple(changes.preempted),
             time,
             tuple(changes.ended),
@@ -102,7 +102,8 @@ class Dispatch:
                     tenant = self.live.of[sequence.request].tenant
                     self.adapter.tell("sampled", tenant, 1, ledger.steps)
         if step is not None:
-            copies = [o.number for o in plan.operations if o.kind == COPY_BLOCK]
+            made = plan.operations
+            copies = [o.number for o in made if o.kind == COPY_BLOCK] if len(made) > 1 else []
             flight = IssuedStep(plan, step, sequences, batch.sequences, copies)
             self.in_flight.flights.append(flight)
             self.counters.steps += 1
@@ -125,8 +126,6 @@ class Dispatch:
     def _new_blocks(self) -> Rows[Names]:
         """The entries that the step's action sent to be appended, by the names of their sequences."""
         appended = self.ledger.appended
-        if not appended:
-            return ()
         members = self.batch.members
         try:
             rows = tuple([members[sequence] for sequence, _ in appended])
