@@ -9,8 +9,8 @@ the same name in `contracts/` is proved against it, and an action that runs the 
 *Fences.* A place that is given up is fenced with `ledger.issued`, the last number decided. That covers every operation
 that may touch it: those decided so far are numbered up to it, and later ones find their places in tables, which lead
 there no more. Only the step being built has sequences and no number yet. The actions that give blocks up refuse a
-sequence in it (`idle`; one that is swapped out is never in it), and a block that another sequence in it reads has a
-ref and is not given up.
+sequence in it (`unscheduled`; one that is swapped out is never in it), and a block that another sequence in it reads
+has a ref and is not given up.
 
 The functions are methods of `kernel.Kernel`: their first parameter is the ledger, plain or symbolic.
 """
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lineclear_spec.logic import both, choose, either, larger
+from lineclear_spec.logic import both, choose, if_else, larger
 from lineclear_spec.records import CPU, GPU
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def share_table(ledger: Ledger, parent: Sequence, child: Sequence, count: Number
         child: the sequence whose table is empty.
         count: blocks, at most the entries of the parent's table.
     """
-    tier = either(ledger.on_gpu(parent.request), GPU, CPU)
+    tier = if_else(ledger.on_gpu(parent.request), GPU, CPU)
     shared = parent.table[:count]
     ledger.count_up(child, shared)
     child.table.extend(shared)
@@ -134,7 +134,7 @@ def clear_table(ledger: Ledger, sequence: Sequence) -> None:
     rests if it can be found.
     """
     request = sequence.request
-    tier = either(ledger.on_gpu(request), GPU, CPU)
+    tier = if_else(ledger.on_gpu(request), GPU, CPU)
     entries = ledger.backwards(sequence.table)
     ledger.count_down(sequence, entries)
     sequence.table.clear()
@@ -158,7 +158,7 @@ def clear_tables(ledger: Ledger, request: Request) -> None:
     """Give up every private block of the request, clear its tables, and forget what its sequences have
     computed. A sealed block that no entry refers to any more is given up, or rests if it can be found.
     """
-    tier = either(ledger.on_gpu(request), GPU, CPU)
+    tier = if_else(ledger.on_gpu(request), GPU, CPU)
     blocks = ledger.backwards(request.held)
     ledger.pools[tier].put(ledger.places(tier, blocks), ledger.issued)  # see *Fences* above
     request.held.clear()
@@ -183,7 +183,7 @@ def move_blocks(ledger: Ledger, request: Request, tier: Number) -> None:
 
     The copy is the operation decided last: the caller has called `decide`.
     """
-    source = either(tier == GPU, CPU, GPU)
+    source = if_else(tier == GPU, CPU, GPU)
     blocks = ledger.listed(request.held)
     sources = ledger.places(source, blocks)
     # GPU targets raise `barrier`. CPU targets need not: a swap-out waits for every operation before it.
@@ -192,7 +192,7 @@ def move_blocks(ledger: Ledger, request: Request, tier: Number) -> None:
         lambda: grant_gpu(ledger, request.blocks),
         lambda: ledger.cpu.take(request.blocks),
     )
-    ledger.note_copies(source, sources, tier, targets)
+    ledger.record_copies(source, sources, tier, targets)
     # `issued` is this copy, so the sources stay fenced until it has read them.
     ledger.pools[source].put(sources, ledger.issued)
     ledger.relocate(blocks, tier, targets)
@@ -210,4 +210,4 @@ def replace_entry(ledger: Ledger, sequence: Sequence, index: Number) -> None:
     ledger.count_down(sequence, old)
     sequence.table[index : index + 1] = blocks
     # The old block keeps a ref of at least 1, so its place is not free and cannot be taken before the copy has read it.
-    ledger.note_copies(GPU, ledger.places(GPU, old), GPU, places)
+    ledger.record_copies(GPU, ledger.places(GPU, old), GPU, places)

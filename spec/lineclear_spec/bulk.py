@@ -310,7 +310,7 @@ class Bulk:
         s.fields["length"] = lambda q: old.length(q) + z3.If(sequences.has(q), 1, 0)
         self.wrote = True
 
-    def note_copies(
+    def record_copies(
         self, source_tier: int, sources: Vector, target_tier: int, targets: Vector
     ) -> None:
         """The operation decided last copies each source place to the target place beside it, and

@@ -1,5 +1,5 @@
 # pyright: basic
-"""A function of the kernel as it is run on formulas: `a if c else b` is `ledger.either(c, a, b)`.
+"""A function of the kernel as it is run on formulas: `a if c else b` is `ledger.if_else(c, a, b)`.
 
 Guarantees: nothing else of the function is changed. Python asks a condition for its truth value, which a
 formula has not; both values are worked out on formulas, and the condition chooses between them. The
@@ -33,13 +33,13 @@ class Choices(ast.NodeTransformer):
     def visit_IfExp(self, node: ast.IfExp) -> ast.Call:
         """One conditional expression, after those inside it."""
         self.generic_visit(node)
-        either = ast.Attribute(ast.Name(self.ledger, ast.Load()), "either", ast.Load())
-        return ast.copy_location(ast.Call(either, [node.test, node.body, node.orelse], []), node)
+        if_else = ast.Attribute(ast.Name(self.ledger, ast.Load()), "if_else", ast.Load())
+        return ast.copy_location(ast.Call(if_else, [node.test, node.body, node.orelse], []), node)
 
 
 @cache
 def on_formulas(function: FunctionType) -> Callable[..., Any]:
-    """The function compiled again, with each `a if c else b` in it as `ledger.either(c, a, b)`.
+    """The function compiled again, with each `a if c else b` in it as `ledger.if_else(c, a, b)`.
 
     Raises:
         Forbidden: its source is not what runs.

@@ -225,11 +225,11 @@ class GhostLedger(Ledger):
         if target_of(event) == Phase.FINISHED:
             self.releases[request] = self.releases.get(request, 0) + 1
 
-    def note_copies(
+    def record_copies(
         self, source_tier: int, sources: list[int], target_tier: int, targets: list[int]
     ) -> None:
         """Both places of each copy are touched."""
-        super().note_copies(source_tier, sources, target_tier, targets)
+        super().record_copies(source_tier, sources, target_tier, targets)
         for source, target in zip(sources, targets, strict=True):
             self.sources[target_tier, self.issued, target] = source
             seen = self.touched.get(self.issued, frozenset())

@@ -27,7 +27,7 @@ class Kernel:
     runs = queries.runs
     on_gpu = queries.on_gpu
     writable = queries.writable
-    idle = queries.idle
+    unscheduled = queries.unscheduled
     leader = queries.leader
     worst_case = queries.worst_case
     divisible = queries.divisible
@@ -36,7 +36,7 @@ class Kernel:
     wait_of = queries.wait_of
     is_copy = queries.is_copy
     forward_of = queries.forward_of
-    complete = queries.complete
+    all_complete = queries.all_complete
     retired = queries.retired
 
     move = primitives.move

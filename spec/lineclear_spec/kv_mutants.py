@@ -66,7 +66,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         "barrier", "ledger.gpu.take(", ".put(", ".fence(", "request.moved =", "grant_gpu(",
     ),
     "copies": (
-        "note_copies", "relocate", "copy of it is open", "its copy to the CPU", "request.copy =", "ledger.close(",
+        "record_copies", "relocate", "copy of it is open", "its copy to the CPU", "request.copy =", "ledger.close(",
         "forget_copy", "void_samples", "move_blocks", "clear_tables",
     ),
     "plan": ("grew", "send_whole", "send_tables", "ledger.send()"),

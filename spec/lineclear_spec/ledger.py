@@ -304,7 +304,7 @@ class Ledger(CachedBlocks):
             ]
             whole.clear()
 
-    def note_copies(
+    def record_copies(
         self, source_tier: int, sources: list[int], target_tier: int, targets: list[int]
     ) -> None:
         """Let the operation decided last copy each source place to the target place beside it. This is no ghost:

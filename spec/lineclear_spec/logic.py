@@ -17,8 +17,8 @@ __all__ = [
     "any_of",
     "both",
     "choose",
-    "either",
     "given",
+    "if_else",
     "implies",
     "larger",
     "negate",
@@ -63,27 +63,27 @@ def any_of(*conditions: Any) -> Any:
     return first
 
 
-def either(condition: Any, then: Any, otherwise: Any) -> Any:
+def if_else(condition: Any, then: Any, otherwise: Any) -> Any:
     """If-then-else: `then` where the condition holds, `otherwise` where it does not."""
     if condition is True:
         return then
     if condition is False:
         return otherwise
-    return condition.either(then, otherwise)
+    return condition.if_else(then, otherwise)
 
 
 def larger(first: Any, second: Any) -> Any:
     """The larger of two numbers."""
     if type(first) is int and type(second) is int:
         return first if first >= second else second
-    return either(first >= second, first, second)
+    return if_else(first >= second, first, second)
 
 
 def smaller(first: Any, second: Any) -> Any:
     """The smaller of two numbers."""
     if type(first) is int and type(second) is int:
         return first if first <= second else second
-    return either(first <= second, first, second)
+    return if_else(first <= second, first, second)
 
 
 def negate(condition: Any) -> Any:
@@ -108,10 +108,10 @@ def choose(condition: Any, then: Callable[[], Any], otherwise: Callable[[], Any]
     """Run one of two functions by a condition that is a bool also when formulas run, such as a constant tier.
 
     Raises:
-        Misuse: the condition is a formula: use `either`, which takes both values.
+        Misuse: the condition is a formula: use `if_else`, which takes both values.
     """
     if not isinstance(condition, bool):
-        raise Misuse("choose needs a plain truth value: use either on a formula")
+        raise Misuse("choose needs a plain truth value: use if_else on a formula")
     return then() if condition else otherwise()
 
 
@@ -123,7 +123,7 @@ def given(value: Any) -> Any:
 def or_else(value: Any, otherwise: Any) -> Any:
     """A value that may be left out, or another one in its place."""
     if isinstance(value, Maybe):
-        return either(value.given, value.value, otherwise)
+        return if_else(value.given, value.value, otherwise)
     return otherwise if value is None else value
 
 

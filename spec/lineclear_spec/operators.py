@@ -218,18 +218,18 @@ OPERATORS: tuple[Operator, ...] = (
     Operator(
         "what a plan sends, and which blocks rest",
         (
-            "ledger.note_copies",
+            "ledger.record_copies",
             "ledger.grew",
             "ledger.send_whole",
             "ledger.send",
             "ledger.rest",
             "ledger.wake",
         ),
-        "pairs are appended to an operation (`note_copies`: no ghost, a device executes them), or to what waits to be "
-        "sent; a key is set in an ordered dict, or deleted; what waits, of sequences that run, becomes what the plan "
-        "says",
-        "`note_copies`: the ghosts `touch` and `source` at the last operation; the table that a reader of plans has of "
-        "each sequence, as far as it was sent and as far as more waits, point by point; nothing of what rests",
+        "pairs are appended to an operation (`record_copies`: no ghost, a device executes them), or to what waits to "
+        "be sent; a key is set in an ordered dict, or deleted; what waits, of sequences that run, becomes what "
+        "the plan says",
+        "`record_copies`: the ghosts `touch` and `source` at the last operation; the table that a reader of plans has "
+        "of each sequence, as far as it was sent and as far as more waits, point by point; nothing of what rests",
         (),
         (
             "tests/spec/test_block_operators.py::test_relocate_and_copies",

@@ -5,7 +5,8 @@ counters, and in no other way. Each primitive demands what its operators presume
 on plain data, and is an obligation on formulas, which is proved of every action.
 
 The functions are methods of `kernel.Kernel`: their first parameter is the ledger, plain or symbolic. The methods in
-the row `ghost` of `operators.py` do nothing on plain data. `note_copies` is no ghost: a device executes what it notes.
+the row `ghost` of `operators.py` do nothing on plain data. `record_copies` is no
+ghost: a device executes what it records.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lineclear_spec.lifecycle import target_of
-from lineclear_spec.logic import both, either, negate
+from lineclear_spec.logic import both, if_else, negate
 
 if TYPE_CHECKING:
     from lineclear_spec.protocol import Ledger
@@ -173,4 +174,4 @@ def forget_copy(ledger: Ledger, number: Number) -> None:
     ledger.demand(negate(operation.is_forward), "the operation is a copy")
     ledger.note_good(number)
     request = operation.request
-    request.copy = either(request.copy == number, 0, request.copy)
+    request.copy = if_else(request.copy == number, 0, request.copy)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lineclear_spec.logic import any_of, both, either, larger, negate, smaller
+from lineclear_spec.logic import any_of, both, if_else, larger, negate, smaller
 
 __all__ = [
     "Need",
@@ -156,7 +156,7 @@ def admits_others(preempted: Any, pause: Any, displaced: Any, blocked: Any) -> A
 
 def kept_free(watermark: Any, running: Any) -> Any:
     """Blocks that entering requests must leave free: none when no request runs."""
-    return either(running >= 1, watermark, 0)
+    return if_else(running >= 1, watermark, 0)
 
 
 def beside(need: Any, full: Any) -> Any:
@@ -173,7 +173,7 @@ def known_on_admission(known: Any, promised: Any, limit: Any) -> Any:
 
 def least_tokens(tokens: Any, decode: Any, chunked: Any) -> Any:
     """Tokens without which a sequence that comes back computes nothing in the step."""
-    return either(both(chunked, negate(decode)), 1, tokens)
+    return if_else(both(chunked, negate(decode)), 1, tokens)
 
 
 def tokens_left(budget: Any, scheduled: Any, steady: Any, promised: Any) -> Any:
@@ -211,7 +211,7 @@ def seats_of(most: Any, width: Any, made: Any, may_fork_later: Any) -> Any:
         made: sequences that it ever had.
         may_fork_later: it may have others in the place of those that ended, so that it keeps every seat.
     """
-    return either(may_fork_later, most, width + larger(0, most - made))
+    return if_else(may_fork_later, most, width + larger(0, most - made))
 
 
 def may_fork(width: Any, more: Any, seats: Any) -> Any:
@@ -229,12 +229,12 @@ def asked_tokens(tokens: Any, budget: Any) -> Any:
 
 def chunk(tokens: Any, left: Any, chunked: Any) -> Any:
     """How many of so many tokens a step with so many left takes: all, a part, or none."""
-    return either(tokens <= left, tokens, either(chunked, larger(0, left), 0))
+    return if_else(tokens <= left, tokens, if_else(chunked, larger(0, left), 0))
 
 
 def share_of(tokens: Any, decode: Any, most: Any) -> Any:
     """How many of the tokens that a sequence could compute it may take while others could use them."""
-    return either(decode, tokens, smaller(tokens, most))
+    return if_else(decode, tokens, smaller(tokens, most))
 
 
 def lacks(given: Any, share: Any) -> Any:
@@ -256,7 +256,7 @@ def drafts_of(lookahead: Any, exist: Any, last: Any, decode: Any) -> Any:
         last: the position after the last that it may compute.
         decode: whether it lacks one generated token only; other sequences have no drafts.
     """
-    return either(decode, smaller(lookahead, last - exist), 0)
+    return if_else(decode, smaller(lookahead, last - exist), 0)
 
 
 def wanted_tokens(exist: Any, last: Any, reach: Any, drafts: Any) -> Any:

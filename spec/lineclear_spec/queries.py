@@ -4,7 +4,7 @@ Guarantees: each query has one text, for plain data, for formulas and for the vi
 invariants and contracts are evaluated, `worst_case` aside: formulas know only which three numbers it is a
 function of. What looks something up in a container or a calendar is an operator, implemented twice (`operators.py`).
 
-`a if c else b` is Python's on plain data; on formulas it is the ledger's `either` (`conditional.py`).
+`a if c else b` is Python's on plain data; on formulas it is the ledger's `if_else` (`conditional.py`).
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ if TYPE_CHECKING:
     from lineclear_spec.record_protocols import Number, Request, Sequence, Truth
 
 __all__ = [
-    "complete",
+    "all_complete",
     "computed",
     "divisible",
     "due",
     "ended",
     "first_scheduled",
     "forward_of",
-    "idle",
     "in_flight",
     "is_copy",
     "known",
@@ -39,6 +38,7 @@ __all__ = [
     "runs",
     "sampling_step",
     "slots",
+    "unscheduled",
     "wait_of",
     "worst_case",
     "writable",
@@ -143,7 +143,7 @@ def writable(ledger: Ledger, sequence: Sequence) -> Truth:
     return ledger.all_from(lambda block: block.ref == 1, sequence.table, ledger.block_of(first))
 
 
-def idle(ledger: Ledger, request: Request) -> Truth:
+def unscheduled(ledger: Ledger, request: Request) -> Truth:
     """Whether no sequence of the request is steady or in the step being built; steps in flight may have it."""
     steps = ledger.steps
     return ledger.all_of(
@@ -196,7 +196,7 @@ def forward_of(ledger: Ledger, step: Number) -> Number:
     return ledger.step_operations[step]
 
 
-def complete(ledger: Ledger, number: Number) -> Truth:
+def all_complete(ledger: Ledger, number: Number) -> Truth:
     """Whether operations 1 to `number`, which are decided, are all complete."""
     return ledger.first_open() > number
 

@@ -90,12 +90,12 @@ def move_of(action: str, v: Any, values: Sequence[Any], result: Any) -> Move:
     if action == "sample":
         q, step, accepted = values[:3]
         return Move(
-            gain=lambda x: v.either(x == q, accepted, 0),
+            gain=lambda x: v.if_else(x == q, accepted, 0),
             steps=lambda x, s: both(x == q, s == step),
         )
     if action == "settle_step":
         return Move(
-            gain=lambda x: v.either(v.steady(x), 1, 0),
+            gain=lambda x: v.if_else(v.steady(x), 1, 0),
             steps=lambda x, s: both(v.steady(x), s == v.settled + 1),
         )
     if action == "fork":
@@ -110,7 +110,7 @@ def move_of(action: str, v: Any, values: Sequence[Any], result: Any) -> Move:
 
 def stage(v: Any, r: Any) -> Any:
     """What the request is to the machine."""
-    return v.either(v.phase(r) == NEW, UNKNOWN, v.either(v.phase(r) == FINISHED, ENDED, LIVE))
+    return v.if_else(v.phase(r) == NEW, UNKNOWN, v.if_else(v.phase(r) == FINISHED, ENDED, LIVE))
 
 
 def parts(v: Any, new: Any, move: Move) -> list[tuple[str, tuple[str, ...], Callable[..., Any]]]:

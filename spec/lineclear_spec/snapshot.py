@@ -161,7 +161,7 @@ class ConcreteView(DeviceView, BlockView, Derived):
         }
 
     @staticmethod
-    def either(condition: Any, then: Any, otherwise: Any) -> Any:
+    def if_else(condition: Any, then: Any, otherwise: Any) -> Any:
         """If-then-else."""
         return then if condition else otherwise
 

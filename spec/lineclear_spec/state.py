@@ -231,7 +231,7 @@ class State(KvView, Derived):
         return WORST_CASE(self.prompt(r), self.limit(r), self.parallel(r))
 
     @staticmethod
-    def either(condition: Any, then: Any, otherwise: Any) -> Any:
+    def if_else(condition: Any, then: Any, otherwise: Any) -> Any:
         """If-then-else."""
         return z3.If(condition, then, otherwise)
 

@@ -19,7 +19,7 @@ from lineclear_spec.conditional import on_formulas
 from lineclear_spec.contracts import CONTRACTS
 from lineclear_spec.invariants import INVARIANTS, clauses
 from lineclear_spec.kernel import Kernel
-from lineclear_spec.logic import either
+from lineclear_spec.logic import if_else
 from lineclear_spec.records import CPU, GPU
 from lineclear_spec.state import (
     BLOCK_SIZE,
@@ -133,7 +133,7 @@ class SymbolicLedger(NoValue, Records, Bulk, Cache, Ghosts, KvGhosts, Kernel):
     symbolic = True
     journal = None
     lists = LISTS
-    either = staticmethod(either)
+    if_else = staticmethod(if_else)
 
     def __init__(self, state: State) -> None:
         object.__setattr__(self, "state", state)

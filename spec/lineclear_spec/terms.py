@@ -145,7 +145,7 @@ class Term:
     def __invert__(self) -> Term:
         return Term(z3.Not(self.z))
 
-    def either(self, then: Any, otherwise: Any) -> Term:
+    def if_else(self, then: Any, otherwise: Any) -> Term:
         """`then` where this holds, else `otherwise`."""
         return Term(z3.If(self.z, raw(then), raw(otherwise)))
 

@@ -4,7 +4,7 @@ Guarantees: each variant differs from the statement in one place, and its name s
 
 A guard is *weakened* or *strengthened* where it compares whole numbers: by one. The first guard of an
 action is also *strengthened* by a condition on the whole ledger that the table asks nowhere. An effect is
-*changed* where it assigns: one more, one less, or the two values of `either` exchanged; it is
+*changed* where it assigns: one more, one less, or the two values of `if_else` exchanged; it is
 *swapped* with the effect after it; a guard is
 *exchanged* with the guard after it; a *wait* is made as long as it can be, or shorter by one;
 and in either, the two tiers are *exchanged* where one is named.
@@ -170,13 +170,13 @@ def wait_variants(statement: ast.stmt) -> Changed:
 
 
 def choices(node: ast.expr) -> list[ast.Call]:
-    """Calls of `either` in an expression."""
+    """Calls of `if_else` in an expression."""
     return [
         part
         for part in ast.walk(node)
         if isinstance(part, ast.Call)
         and isinstance(part.func, ast.Name)
-        and part.func.id == "either"
+        and part.func.id == "if_else"
     ]
 
 

@@ -44,7 +44,7 @@ class Derived:
     """Lazy counters: a steady sequence's are offset plus clock, any other carries its own."""
 
     # Supplied by the view, as are the fields of records.
-    either: Any
+    if_else: Any
     steps: Any
     settled: Any
 

@@ -18,7 +18,7 @@ from lineclear.cli import main
 ROOT = Path(__file__).parents[2]
 POLICY = """
 from lineclear_spec.theorems import CLAIMS, Claims, Fact, claim
-from lineclear_spec.logic import either, given, implies
+from lineclear_spec.logic import if_else, given, implies
 
 class {name}:
     name = "{name}"
@@ -41,7 +41,7 @@ BODIES = {
     "Late": "    def key(self, request):\n        return 0\n"
     "    def share(self, request, budget, sharers):\n        return request.generated" + PLAIN,
     "NoDeadline": "    def key(self, request):\n"
-    "        return either(given(request.deadline), request.number, -request.number)" + PLAIN,
+    "        return if_else(given(request.deadline), request.number, -request.number)" + PLAIN,
 }
 
 

@@ -179,7 +179,7 @@ def test_relocate_and_copies(target: int) -> None:
         def copies(v: GhostLedger) -> None:
             blocks = v.listed(v.requests[0].held)
             sources = v.places(1 - target, blocks)
-            v.note_copies(1 - target, sources, target, v.pools[target].take(len(blocks)))
+            v.record_copies(1 - target, sources, target, v.pools[target].take(len(blocks)))
             assert v.operations[1].blocks == [
                 (b.place, p) for b, (_, p) in zip(blocks, v.operations[1].blocks, strict=True)
             ]
@@ -187,7 +187,7 @@ def test_relocate_and_copies(target: int) -> None:
         def noted(s: SymbolicLedger, r: Any = r) -> None:
             blocks = s.listed(r.held)
             places = s.pools[target].take(blocks.count)
-            s.note_copies(1 - target, s.places(1 - target, blocks), target, places)
+            s.record_copies(1 - target, s.places(1 - target, blocks), target, places)
 
         compare(both, copies, noted)
 

@@ -58,7 +58,7 @@ def changes(node: ast.AST) -> Iterator[ast.AST]:
                 yield rest[0] if len(rest) == 1 else ast.Call(node.func, rest, [])
         if name in ("larger", "smaller"):
             yield from arguments
-        if name == "either":
+        if name == "if_else":
             yield arguments[1]
             yield arguments[2]
             yield ast.Call(node.func, [arguments[0], arguments[2], arguments[1]], [])

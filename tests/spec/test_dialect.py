@@ -31,7 +31,7 @@ import functools
 from lineclear_spec import blocks
 from lineclear_spec.actions import recompute
 from lineclear_spec.blocks import clear_table, clear_tables
-from lineclear_spec.logic import both, either, larger, negate
+from lineclear_spec.logic import both, if_else, larger, negate
 SEEN = []
 COUNT = 0
 class Foreign:
@@ -64,7 +64,7 @@ ACTION: dict[str, tuple[str, str]] = {
     "isinstance": ("ledger.branch(isinstance(sequence.drafts, int), lambda: ledger.send_whole(1))", "isinstance"),
     "hasattr": ("ledger.branch(hasattr(ledger, 'batch'), lambda: ledger.send_whole(sequence))", "hasattr"),
     "ternary": ("sequence.drafts = 1 if ledger.symbolic else 0", "`ifexp`"),
-    "ternary in either": ("sequence.drafts = either(True, 0 if 1 else 1, 1)", "`ifexp`"),
+    "ternary in either": ("sequence.drafts = if_else(True, 0 if 1 else 1, 1)", "`ifexp`"),
     "while": ("while False:\n        pass", "`while`"),
     "try": ("try:\n        bool(sequence.drafts)\n    except TypeError:\n        return", "`try`"),
     "and": ("ledger.branch(sequence.alive and sequence.steady, lambda: ledger.send_whole(sequence))", "`boolop`"),
@@ -243,7 +243,7 @@ def test_a_hostile_function_is_refused(text: str, what: str, tmp_path: Path) -> 
 
 CLASS = """
 import random
-from lineclear_spec.logic import both, either, given, or_else, smaller
+from lineclear_spec.logic import both, if_else, given, or_else, smaller
 class Weight(int):
     def __mul__(self, other): return 0 if type(other) is int else 1
 class Mine:
@@ -324,7 +324,7 @@ def test_a_method_of_the_instance_is_not_that_of_the_class(tmp_path: Path) -> No
 
 
 def test_a_key_of_formulas_is_allowed(tmp_path: Path) -> None:
-    key = "either(given(request.deadline), 0, 1), or_else(request.deadline, 0) + self.shift"
+    key = "if_else(given(request.deadline), 0, 1), or_else(request.deadline, 0) + self.shift"
     text = f"{CLASS}    def key(self, request):\n        return {key}\n"
     assert objection(load(tmp_path, text, "policy").Mine()) == ""
 

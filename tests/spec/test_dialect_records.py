@@ -22,7 +22,7 @@ import math
 import os
 from typing import Any, NamedTuple
 from lineclear.policies import accounts
-from lineclear_spec.logic import both, either, larger
+from lineclear_spec.logic import both, if_else, larger
 
 class Plain(NamedTuple):
     left: int
@@ -44,7 +44,7 @@ PARTS = (1, 2)
 FUNCTIONS = {
     "def f(x: Any) -> Any:\n    return Plain(x + 1, x)": "",
     "def f(r: Plain) -> Any:\n    return r.left // r.right": "",
-    "def f(r: Any, s: Any) -> Any:\n    return accounts.charge(r, s, s), either(s < 1, s, 0)": "",
+    "def f(r: Any, s: Any) -> Any:\n    return accounts.charge(r, s, s), if_else(s < 1, s, 0)": "",
     "def f(x: Any, parts: Any) -> Any:\n    found = 0\n    for part in reversed(parts):\n"
     "        found = found + larger(x, part)\n    return found": "",
     "def f(x: Any, n: int) -> Any:\n    return tuple([x * (2**k) for k in range(n)])": "",
@@ -67,7 +67,7 @@ FUNCTIONS = {
     "def f(x: Any, parts: Any) -> Any:\n    return tuple([x for k in parts])": "not made of a range",
     "def f(x: Any) -> Any:\n    return tuple(x)": "not made of a range",
     "def f(x: Any, n: int) -> Any:\n    return [x for k in range(n)]": "`listcomp`",
-    "def f(r: Plain) -> Any:\n    return either(r is None, 0, r.left)": "`is`",
+    "def f(r: Plain) -> Any:\n    return if_else(r is None, 0, r.left)": "`is`",
     "def f(r: Plain) -> Any:\n    return 0 if r.left < 1 else 1": "`ifexp`",
     "def f(r: Plain) -> Any:\n    return isinstance(r, Plain) & True": "a call of `isinstance`",
 }

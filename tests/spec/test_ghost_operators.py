@@ -74,11 +74,11 @@ def test_ghosts_of_kv() -> None:
             if name == "note_good":
                 first.request.copy = number
             if name == "note_swap":
-                ledger.note_copies(CPU, [0], GPU, [1])
+                ledger.record_copies(CPU, [0], GPU, [1])
             if name == "note_twin":
                 if not first.table:
                     continue
-                ledger.note_copies(GPU, [7], GPU, [first.table[0].place])
+                ledger.record_copies(GPU, [7], GPU, [first.table[0].place])
             both = Both(ledger)
             p, q, n = both.record(first), both.record(second), both.record(number)
             r, one, none = both.record(first.request), both.record(1), both.record(0)

@@ -40,11 +40,11 @@ def test_numbers_and_truth_values() -> None:
             same(logic.any_of(first, second, third), p or q or r)
             same(logic.implies(first, second), not p or q)
         same(logic.negate(x), not p)
-        same(logic.either(x, 1, 2), 1 if p else 2)
+        same(logic.if_else(x, 1, 2), 1 if p else 2)
         assert logic.both(p, q, r) == (p and q and r)
         assert logic.any_of(p, q, r) == (p or q or r)
         assert logic.implies(p, q) == (not p or q)
-        assert logic.either(p, 1, 2) == (1 if p else 2)
+        assert logic.if_else(p, 1, 2) == (1 if p else 2)
 
 
 def same(formula: Term, value: Any) -> None:

@@ -65,14 +65,14 @@ QUESTIONS: dict[str, tuple[str, str, str]] = {
     "writable": ("block.ref == 1", "block.ref >= 1", "schedule_tokens"),
     "divisible": (
         "> limits.max_num_batched_tokens", ">= limits.max_num_batched_tokens", "schedule_tokens"),
-    "idle": ("False if sequence.steady", "True if sequence.steady", "finish"),
+    "unscheduled": ("False if sequence.steady", "True if sequence.steady", "finish"),
     "due": ("ledger.steps)", "ledger.settled)", "issue_step"),
     "ended": (">= 1", ">= 2", "issue_step"),
     "wait_of": (".wait", ".wait - 1", "settle_step"),
     "is_copy": ("negate(ledger.operations[number].is_forward)",
                 "ledger.operations[number].is_forward", "settle_copy"),
     "forward_of": ("[step]", "[step + 1]", "settle_step"),
-    "complete": ("> number", ">= number", "settle_step"),
+    "all_complete": ("> number", ">= number", "settle_step"),
     "retired": ("- 1", "", "retire"),
     "first_scheduled": ("- sequence.last_tokens", "", "kv_issue_step"),
 }  # fmt: skip
@@ -125,7 +125,7 @@ PRIMITIVES: dict[str, tuple[str, str, str, str, str]] = {
     "an operation stays open": (
         "close", "ledger.operations.pop(number)", "ledger.operations[number]", "close", "settle_step"),
     "a copy is waited for for ever": (
-        "forget_copy", "request.copy = either(request.copy == number, 0, request.copy)", "pass",
+        "forget_copy", "request.copy = if_else(request.copy == number, 0, request.copy)", "pass",
         "forget_copy", "settle_copy"),
 }  # fmt: skip
 
@@ -227,7 +227,7 @@ def test_a_conditional_expression_chooses_on_formulas() -> None:
         steady, offset, known_tokens = True, 3, 7
 
         @staticmethod
-        def either(condition: Any, then: Any, otherwise: Any) -> Any:
+        def if_else(condition: Any, then: Any, otherwise: Any) -> Any:
             return condition, then, otherwise
 
     assert text(Asked, Asked) == (True, 8, 7)

@@ -98,7 +98,7 @@ def unlisted() -> set[str]:
         for name, found in vars(kind).items()
         if callable(getattr(found, "__func__", found)) and name[0] != "_"
     }
-    once = {*queries.__all__, *vars(Kernel), "either"}
+    once = {*queries.__all__, *vars(Kernel), "if_else"}
     return twice - once - words("ledger") - PROVING
 
 

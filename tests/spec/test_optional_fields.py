@@ -17,7 +17,7 @@ z3 = pytest.importorskip("z3")
 
 from lineclear.policies.probe import views
 from lineclear_spec.dialect import objection
-from lineclear_spec.logic import either, given, or_else
+from lineclear_spec.logic import given, if_else, or_else
 from lineclear_spec.orders import Candidate, optional
 from lineclear_spec.terms import Misuse, Term
 
@@ -57,7 +57,7 @@ class ByDeadline:
     name = "by_deadline"
 
     def key(self, request: Any) -> Any:
-        return either(given(request.deadline), 0, 0 - request.number)
+        return if_else(given(request.deadline), 0, 0 - request.number)
 
     def may_displace(self, waiting: Any, running: Any) -> Any:
         return False
@@ -67,7 +67,7 @@ class ByDeadlineOfZero(ByDeadline):
     """On formulas every deadline was another than 0."""
 
     def key(self, request: Any) -> Any:
-        return either(request.deadline != 0, 0, 0 - request.number)
+        return if_else(request.deadline != 0, 0, 0 - request.number)
 
 
 class ByGuess(ByDeadline):

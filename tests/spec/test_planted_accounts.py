@@ -56,7 +56,7 @@ class Planted(NamedTuple):
 V, A, T, F = virtual_time, accounts, turns, feedback
 BEFORE = "lifted(virtual, accounts.accrued(account, step))"
 AFTER = "lifted(virtual, accounts.accrued(accounts.admitted(account, tokens, step), step))"
-ALONE = "either(alone, lifted(turn, after.charged), turn)"
+ALONE = "if_else(alone, lifted(turn, after.charged), turn)"
 REFILL = "spent + refilled(earned - spent, quantum)"
 BEGUN = "both(round_.begun, negate(head))"
 PROMOTED = "both(late, negate(new)), generated, look.base"
@@ -123,7 +123,7 @@ PLANTED = {
     "who joins shares the last place":
         Planted("drr", T, "joined", "round_.last + 1", "round_.last", "of two who wait the turns"),
     "a turn begins whenever it is asked":
-        Planted("drr", T, "visited", f"either(round_.begun, earned, {REFILL})", REFILL,
+        Planted("drr", T, "visited", f"if_else(round_.begun, earned, {REFILL})", REFILL,
                 "a turn that begins without credit"),
     "served without credit":
         Planted("drr", T, "has_credit", "credit > 0", "credit == credit", "being served with credit"),
@@ -164,7 +164,7 @@ PLANTED = {
     "who gets on is promoted":
         Planted("mlfq", F, "looked", "both(late, negate(new))", "late", "a look that sees a new token"),
     "who gets on is not counted anew":
-        Planted("mlfq", F, "looked", "either(again, step,", "either(late, step,",
+        Planted("mlfq", F, "looked", "if_else(again, step,", "if_else(late, step,",
                 "a look that sees a new token"),
     "a promotion forgets nothing that was served":
         Planted("mlfq", F, "looked", PROMOTED, PROMOTED.replace("generated", "look.base"),

@@ -122,7 +122,7 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     ),
     "a first prompt that leaves tokens": (
         "chunk",
-        "t, left, c: either(t <= left, t, larger(0, left - 1))",
+        "t, left, c: if_else(t <= left, t, larger(0, left - 1))",
         "no request displaces without the first that runs",
     ),
     "a watermark that is never waived": ("kept_free", "w, r: w", "no block is kept free"),
@@ -138,14 +138,14 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     ),
     "a first prompt that gets less than its limit": (
         "share_of",
-        "tokens, decode, most: either(decode, tokens, smaller(tokens, most - 1))",
+        "tokens, decode, most: if_else(decode, tokens, smaller(tokens, most - 1))",
         "gets the least of what it lacks",
     ),
-    "a chunk of nothing": ("chunk", "t, left, c: either(t <= left, t, 0)", "and so a token"),
+    "a chunk of nothing": ("chunk", "t, left, c: if_else(t <= left, t, 0)", "and so a token"),
     "a chunk too large": ("chunk", "t, left, c: t", "never more than there is"),
     "a whole prompt is put off": (
         "chunk",
-        "t, left, c: either(t < left, t, either(c, larger(0, left - 1), 0))",
+        "t, left, c: if_else(t < left, t, if_else(c, larger(0, left - 1), 0))",
         "is computed whole",
     ),
     "slots beyond the limit": (

@@ -86,12 +86,12 @@ def test_a_loop_that_writes_what_its_contract_does_not_list_is_refused(
 
 
 def test_a_copy_in_the_wrong_direction_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Bulk.note_copies
+    real = Bulk.record_copies
 
     def backwards(self: Any, source: int, sources: Any, target: int, targets: Any) -> None:
         real(self, target, targets, source, sources)
 
-    monkeypatch.setattr(Bulk, "note_copies", backwards)
+    monkeypatch.setattr(Bulk, "record_copies", backwards)
     with pytest.raises(Misuse, match="source_gpu"):
         build("move_blocks_out")
 
@@ -140,7 +140,7 @@ KEPT: list[tuple[Any, str, str, str]] = [
     *[(Bulk, "append_each", field, "give_each_one") for field in ("table", "index", "length")],
     *[(Bulk, "relocate", field, "move_blocks_in") for field in ("tier", "place", "owner_gpu")],
     *[
-        (Bulk, "note_copies", field, "move_blocks_out")
+        (Bulk, "record_copies", field, "move_blocks_out")
         for field in ("touch_gpu", "touch_cpu", "source_cpu")
     ],
     *[(Table, "extend", field, "take_blocks") for field in ("table", "index", "length")],

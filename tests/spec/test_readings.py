@@ -161,7 +161,7 @@ def questions(reading: Reading) -> list[tuple[str, Any, Any]]:
         ask("need", n)
         ask("block_of", n)
         ask("cap", n)
-        ask("complete", n)
+        ask("all_complete", n)
         ask("is_open", n)
     for number in v.operations:
         ask("wait_of", number)
@@ -173,7 +173,7 @@ def questions(reading: Reading) -> list[tuple[str, Any, Any]]:
             ask(name, q)
     for r in v.requests:
         ask("on_gpu", r)
-        ask("idle", r)
+        ask("unscheduled", r)
         if r.members:
             ask("leader", r)
         for event in EVENTS:
@@ -237,7 +237,7 @@ def compare(most: int, states: int = 80) -> None:
     assert asked == (ASKED | {*queries.__all__}) - LOOSER
     assert [
         n
-        for n in ("writable", "divisible", "idle", "runs", "complete", "due")
+        for n in ("writable", "divisible", "unscheduled", "runs", "all_complete", "due")
         if len(values[n]) < 2
     ] == []
 
@@ -251,7 +251,7 @@ def test_every_query_means_the_same_in_many_states() -> None:
     compare(60, 600)
 
 
-@pytest.mark.parametrize("name", ["need", "runs", "idle", "complete"])
+@pytest.mark.parametrize("name", ["need", "runs", "unscheduled", "all_complete"])
 def test_a_query_that_is_read_otherwise_is_seen(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -162,8 +162,8 @@ EDITS: dict[str, tuple[str, str, str]] = {
     ),
     "a swapped decode comes back without its drafts": (
         "../../spec/lineclear_spec/progress.py",
-        "either(both(chunked, negate(decode)), 1, tokens)",
-        "either(chunked, 1, tokens)",
+        "if_else(both(chunked, negate(decode)), 1, tokens)",
+        "if_else(chunked, 1, tokens)",
     ),
     "auto prices a shared block once for each branch": (
         "scheduling/victims.py",

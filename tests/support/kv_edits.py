@@ -193,7 +193,7 @@ EDITS = (
     Edit(
         'samples of three steps owed',
         'schedule_tokens',
-        'either(in_last_step, sequence.last_samples, 0)',
+        'if_else(in_last_step, sequence.last_samples, 0)',
         'sequence.known_tokens + 9',
         ONE,
         'submit 1 6 1, admit r1, append_slots s1 2, schedule_tokens s1 1 0, issue_step, run 1, '

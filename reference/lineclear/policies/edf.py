@@ -8,7 +8,7 @@ deadline come last, and may wait for ever.
 from __future__ import annotations
 
 from lineclear.policies.view import View
-from lineclear_spec.logic import either, given, or_else, precedes
+from lineclear_spec.logic import given, if_else, or_else, precedes
 
 __all__ = ["EarliestDeadlineFirst"]
 
@@ -21,7 +21,7 @@ class EarliestDeadlineFirst:
 
     def key(self, request: View) -> tuple[float, float]:
         """When it should be done; without a deadline after all that have one."""
-        return either(given(request.deadline), 0, 1), or_else(request.deadline, 0)
+        return if_else(given(request.deadline), 0, 1), or_else(request.deadline, 0)
 
     def may_displace(self, waiting: View, running: View) -> bool:
         """Preempts for a strictly earlier deadline."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from lineclear_spec.logic import any_of, both, either, implies, negate, smaller
+from lineclear_spec.logic import any_of, both, if_else, implies, negate, smaller
 
 __all__ = [
     "RUNS",
@@ -59,7 +59,7 @@ def level(served: Any, covers: Sequence[Any]) -> Any:
     """The level of a request that was served so many tokens since it stood on the top, 0."""
     found: Any = 0
     for covered in covers:
-        found = found + either(used_up(served, covered), 1, 0)
+        found = found + if_else(used_up(served, covered), 1, 0)
     return found
 
 
@@ -81,9 +81,9 @@ def looked(look: Look, generated: Any, step: Any, promote_after: Any) -> Look:
     late = overdue(look, step, promote_after)
     again = any_of(new, late)
     return Look(
-        either(again, generated, look.generated),
-        either(again, step, look.since),
-        either(both(late, negate(new)), generated, look.base),
+        if_else(again, generated, look.generated),
+        if_else(again, step, look.since),
+        if_else(both(late, negate(new)), generated, look.base),
     )
 
 
@@ -104,8 +104,8 @@ def next_look(
     count = served(generated, look.base)
     found = late
     for covered in reversed(covers):
-        found = either(used_up(count, covered), found, smaller(late, covered - count + 1))
-    return either(runs, found, late)
+        found = if_else(used_up(count, covered), found, smaller(late, covered - count + 1))
+    return if_else(runs, found, late)
 
 
 #: The functions that run in the policy and that its lemmas run on formulas.

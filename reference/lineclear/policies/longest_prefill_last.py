@@ -8,7 +8,7 @@ none starves. Plain, an endless stream of short prompts keeps a long one waiting
 from __future__ import annotations
 
 from lineclear.policies.view import View
-from lineclear_spec.logic import either
+from lineclear_spec.logic import if_else
 
 __all__ = ["LongestPrefillLast"]
 
@@ -36,7 +36,7 @@ class LongestPrefillLast:
         """The shortest prompt first."""
         prompt = request.prompt_tokens
         aged = request.arrival_time + self.seconds_per_token * prompt
-        place: float = either(self.aged, aged, prompt)
+        place: float = if_else(self.aged, aged, prompt)
         return place
 
     def may_displace(self, waiting: View, running: View) -> bool:

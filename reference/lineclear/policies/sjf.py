@@ -9,7 +9,7 @@ stream of short requests keeps a long one waiting.
 from __future__ import annotations
 
 from lineclear.policies.view import View
-from lineclear_spec.logic import either, or_else, smaller
+from lineclear_spec.logic import if_else, or_else, smaller
 
 __all__ = ["AgingShortestJobFirst", "ShortestJobFirst"]
 
@@ -44,7 +44,7 @@ class ShortestJobFirst:
         """The shortest first."""
         length = self.length(request)
         aged = request.arrival_time + self.seconds_per_token * length
-        place: float = either(self.aged, aged, length)
+        place: float = if_else(self.aged, aged, length)
         return place
 
     def may_displace(self, waiting: View, running: View) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from lineclear.policies import accounts
 from lineclear.policies.accounts import Account
-from lineclear_spec.logic import both, either, negate, smaller
+from lineclear_spec.logic import both, if_else, negate, smaller
 
 __all__ = [
     "PARTS",
@@ -91,7 +91,7 @@ def visited(
         step: the step.
     """
     spent = accounts.accrued(account, step)
-    now = either(round_.begun, earned, spent + refilled(earned - spent, quantum))
+    now = if_else(round_.begun, earned, spent + refilled(earned - spent, quantum))
     return Round(True, round_.last, round_.given), now, has_credit(now - spent)
 
 

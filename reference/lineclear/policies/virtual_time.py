@@ -11,7 +11,7 @@ from typing import Any
 
 from lineclear.policies import accounts
 from lineclear.policies.accounts import Account, any_account, kept
-from lineclear_spec.logic import any_of, both, either, implies, larger, negate
+from lineclear_spec.logic import any_of, both, if_else, implies, larger, negate
 
 __all__ = [
     "RUNS",
@@ -61,7 +61,7 @@ def admitted(
     """
     turn = lifted(virtual, accounts.accrued(account, step))
     after = accounts.admitted(account, tokens, step)
-    return after, either(alone, lifted(turn, after.charged), turn)
+    return after, if_else(alone, lifted(turn, after.charged), turn)
 
 
 def forgotten(account: Account, virtual: Any, step: Any) -> Any:

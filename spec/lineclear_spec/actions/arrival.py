@@ -60,7 +60,9 @@ def finish(ledger: Ledger, request: Request) -> None:
     """A live request ends, complete as its caller says, and gives up all it holds, once."""
     # GUARD
     ledger.require(ledger.allowed("finish", request), "the request is live")
-    ledger.require(ledger.idle(request), "no sequence of it is steady or in the step being built")
+    ledger.require(
+        ledger.unscheduled(request), "no sequence of it is steady or in the step being built"
+    )
     # EFFECT
     ledger.clear_tables(request)
     ledger.remove_members(request)
@@ -72,7 +74,9 @@ def abort(ledger: Ledger, request: Request) -> None:
     """A request that is no longer wanted gives up all it holds, once, in whatever phase it lives."""
     # GUARD
     ledger.require(ledger.allowed("abort", request), "the request is live")
-    ledger.require(ledger.idle(request), "no sequence of it is steady or in the step being built")
+    ledger.require(
+        ledger.unscheduled(request), "no sequence of it is steady or in the step being built"
+    )
     # EFFECT
     ledger.clear_tables(request)
     ledger.remove_members(request)

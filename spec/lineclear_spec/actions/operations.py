@@ -35,7 +35,9 @@ def fail_copy(ledger: Ledger, request: Request) -> None:
     """
     # GUARD
     ledger.require(ledger.allowed("fail_copy", request), "the request runs or is swapped out")
-    ledger.require(ledger.idle(request), "no sequence of it is steady or in the step being built")
+    ledger.require(
+        ledger.unscheduled(request), "no sequence of it is steady or in the step being built"
+    )
     ledger.require(request.copy >= 1, "a copy of it is open")
     ledger.require(request.copy <= ledger.carried, "a plan has carried the copy")
     # EFFECT

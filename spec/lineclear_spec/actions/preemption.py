@@ -31,7 +31,9 @@ def swap_out(ledger: Ledger, request: Request) -> None:
     ledger.require(ledger.allowed("swap_out", request), "the request runs")
     # The forward of a step being built has no number yet, so no fence could make a later owner of the blocks wait for
     # it. A steady sequence is in every step.
-    ledger.require(ledger.idle(request), "no sequence of it is steady or in the step being built")
+    ledger.require(
+        ledger.unscheduled(request), "no sequence of it is steady or in the step being built"
+    )
     # `request.copy` remembers one swap: were two open, the failure of the other could not be attributed (`attributed`).
     ledger.require(request.copy == 0, "no copy of it is open")
     # `move_blocks` presumes it. Each such precondition is an obligation: the guards have to imply it.
@@ -91,7 +93,9 @@ def recompute(ledger: Ledger, request: Request) -> None:
     """
     # GUARD
     ledger.require(ledger.allowed("recompute", request), "the request runs")
-    ledger.require(ledger.idle(request), "no sequence of it is steady or in the step being built")
+    ledger.require(
+        ledger.unscheduled(request), "no sequence of it is steady or in the step being built"
+    )
     # EFFECT
     # A running request with an open copy is one whose swap-in is open. Steps in flight wait for that copy, and it may
     # still fail; from here on no failure is attributed to the request, so their samples are void. Without an open copy

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lineclear_spec.actions.table import action
-from lineclear_spec.logic import any_of, either, larger, negate
+from lineclear_spec.logic import any_of, if_else, larger, negate
 from lineclear_spec.records import FORWARD
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
     # Steps run in the order of their numbers, so what the last one issued samples is there when this one runs.
     in_last_step = sequence.last_step == ledger.steps
     ledger.require(
-        sequence.promised_samples <= either(in_last_step, sequence.last_samples, 0),
+        sequence.promised_samples <= if_else(in_last_step, sequence.last_samples, 0),
         "no step but the last one issued still owes it a sample",
     )
     ledger.require(drafts >= 0, "the number of drafts is not negative")
@@ -78,14 +78,14 @@ def schedule_tokens(ledger: Ledger, sequence: Sequence, tokens: Number, drafts: 
     )
     # EFFECT
     # Two steps are remembered, since at most two are in flight: this one, and the one before if the sequence is in it.
-    sequence.previous_tokens = either(in_last_step, sequence.last_tokens, 0)
-    sequence.previous_samples = either(in_last_step, sequence.last_samples, 0)
+    sequence.previous_tokens = if_else(in_last_step, sequence.last_tokens, 0)
+    sequence.previous_samples = if_else(in_last_step, sequence.last_samples, 0)
     sequence.last_step = ledger.steps + 1
     sequence.last_tokens = tokens
-    sequence.last_samples = either(end_without_drafts == known_or_promised, 1, 0)
+    sequence.last_samples = if_else(end_without_drafts == known_or_promised, 1, 0)
     sequence.reach_tokens = sequence.reach_tokens + tokens
     sequence.drafts = drafts
-    sequence.promised_samples = sequence.promised_samples + either(
+    sequence.promised_samples = sequence.promised_samples + if_else(
         end_without_drafts == known_or_promised, 1, 0
     )
     ledger.step_tokens = ledger.step_tokens + tokens
@@ -136,7 +136,8 @@ def settle_step(ledger: Ledger) -> None:
     ledger.require(ledger.settled < ledger.steps, "a step is in flight")
     forward = ledger.forward_of(ledger.settled + 1)
     ledger.require(
-        ledger.complete(ledger.wait_of(forward)), "every operation that it waits for is complete"
+        ledger.all_complete(ledger.wait_of(forward)),
+        "every operation that it waits for is complete",
     )
     # EFFECT
     ledger.close(forward)

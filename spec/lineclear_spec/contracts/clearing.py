@@ -76,7 +76,7 @@ def one_tier(v: Any, r: Any) -> Part:
         ("block",),
         lambda b: implies(
             both(private(v, b), v.group(b) == r),
-            v.tier(b) == v.either(v.phase(r) == RUNNING, GPU, CPU),
+            v.tier(b) == v.if_else(v.phase(r) == RUNNING, GPU, CPU),
         ),
     )
 
@@ -92,7 +92,7 @@ contract(
         Part(
             "ref",
             ("block",),
-            lambda b: new.ref(b) == old.ref(b) - old.either(holds(old, q, b), 1, 0),
+            lambda b: new.ref(b) == old.ref(b) - old.if_else(holds(old, q, b), 1, 0),
         ),
         same("others", "request", old, new, ("blocks",), lambda r: r != old.request(q)),
         rested(old, new),
@@ -121,10 +121,10 @@ def written(old: Any, _count: Any, r: Any) -> dict[str, Callable[[Any], Any]]:
 
     def reset(name: str) -> Callable[[Any], Any]:
         before = getattr(old, name)
-        return lambda q: old.either(gone(q), 0, before(q))
+        return lambda q: old.if_else(gone(q), 0, before(q))
 
     fields = {name: reset(name) for name in RESET}
-    fields["late_drafts"] = lambda q: old.either(gone(q), late_drafts(old, q), old.late_drafts(q))
+    fields["late_drafts"] = lambda q: old.if_else(gone(q), late_drafts(old, q), old.late_drafts(q))
     return fields
 
 

@@ -181,7 +181,7 @@ def queued(old: Any, new: Any) -> list[Part]:
 
 def larger(v: Any, first: Any, second: Any) -> Any:
     """The larger of two numbers, as the view has them (`logic.larger` is for what actions see)."""
-    return v.either(first >= second, first, second)
+    return v.if_else(first >= second, first, second)
 
 
 def in_pool(v: Any, tier: int, p: Any) -> Any:

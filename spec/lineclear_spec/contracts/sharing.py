@@ -53,7 +53,7 @@ contract(
             lambda b: (
                 new.ref(b)
                 == old.ref(b)
-                + old.either(both(holds(old, parent, b), old.index(parent, b) < count), 1, 0)
+                + old.if_else(both(holds(old, parent, b), old.index(parent, b) < count), 1, 0)
             ),
         ),
     ],

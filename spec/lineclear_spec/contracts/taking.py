@@ -142,7 +142,7 @@ contract(
         Part(
             "length",
             ("sequence",),
-            lambda q: new.length(q) == old.length(q) + old.either(due.has(q), 1, 0),
+            lambda q: new.length(q) == old.length(q) + old.if_else(due.has(q), 1, 0),
         ),
         entries_kept(old, new),
         blocks_kept(old, new),
@@ -209,7 +209,7 @@ contract(
                     new.tier(b) == old.tier(b),
                     new.place(b) == old.place(b),
                     new.group(b) == old.group(b),
-                    new.ref(b) == old.ref(b) - old.either(b == old.table(q, i), 1, 0),
+                    new.ref(b) == old.ref(b) - old.if_else(b == old.table(q, i), 1, 0),
                 ),
             ),
         ),

@@ -33,7 +33,7 @@ def settle_copy(old: Any, new: Any, number: Any, _: Any) -> list[Part]:
             ("request",),
             lambda r: (
                 new.copy(r)
-                == old.either(both(old.copy(r) == number, old.copy(r) >= 1), 0, old.copy(r))
+                == old.if_else(both(old.copy(r) == number, old.copy(r) >= 1), 0, old.copy(r))
             ),
         ),
         requests_same(old, new, "copy"),

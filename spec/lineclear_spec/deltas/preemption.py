@@ -110,11 +110,11 @@ def voided(old: Any, new: Any, r: Any, condition: Any) -> Part:
         lambda q: implies(
             both(old.alive(q), old.request(q) == r),
             both(
-                new.promised(q) == old.either(condition, 0, old.promised(q)),
-                new.void(q) == old.either(condition, old.steps, old.void(q)),
-                new.last_samples(q) == old.either(condition, 0, old.last_samples(q)),
+                new.promised(q) == old.if_else(condition, 0, old.promised(q)),
+                new.void(q) == old.if_else(condition, old.steps, old.void(q)),
+                new.last_samples(q) == old.if_else(condition, 0, old.last_samples(q)),
                 new.late_drafts(q)
-                == old.either(condition, 0, larger(old, old.late_drafts(q), old.drafts(q))),
+                == old.if_else(condition, 0, larger(old, old.late_drafts(q), old.drafts(q))),
             ),
         ),
     )

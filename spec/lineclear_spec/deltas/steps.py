@@ -53,7 +53,8 @@ def schedule_tokens(old: Any, new: Any, q: Any, tokens: Any, drafts: Any, _: Any
             lambda: any_of(old.late_drafts(q) == 0, sure <= old.known_tokens(q)),
         ),
         now(
-            "samples", lambda: new.promised(q) == old.promised(q) + old.either(sure == exist, 1, 0)
+            "samples",
+            lambda: new.promised(q) == old.promised(q) + old.if_else(sure == exist, 1, 0),
         ),
         now(
             "counted",
@@ -186,8 +187,8 @@ def settle_step(old: Any, new: Any, _: Any) -> list[Part]:
                     new.reach(q) == old.reach(q),
                     new.computed(q)
                     == old.computed(q)
-                    + old.either(old.last_step(q) == new.settled, old.last_tokens(q), 0)
-                    + old.either(old.last_step(q) == new.settled + 1, old.previous_tokens(q), 0),
+                    + old.if_else(old.last_step(q) == new.settled, old.last_tokens(q), 0)
+                    + old.if_else(old.last_step(q) == new.settled + 1, old.previous_tokens(q), 0),
                 ),
             ),
         ),
@@ -284,7 +285,7 @@ def unobserved(old: Any, new: Any, q: Any, size: int) -> list[Part]:
 @promise
 def join_batch(old: Any, new: Any, q: Any, _: Any) -> list[Part]:
     """Steady, with the same counters, also once the oldest step in flight is committed."""
-    later = old.reach(q) - old.either(old.last_step(q) > old.settled + 1, old.last_tokens(q), 0)
+    later = old.reach(q) - old.if_else(old.last_step(q) > old.settled + 1, old.last_tokens(q), 0)
     return [
         now("steady", lambda: new.steady(q)),
         now(

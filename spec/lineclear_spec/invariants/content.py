@@ -20,8 +20,8 @@ from lineclear_spec.logic import any_of, both, implies, negate
 
 def issued_reach(v: Any, q: Any) -> Any:
     """Positions computed or being computed by a step that was issued: `reach` without the step being built."""
-    building = v.either(v.steady(q), False, v.last_step(q) == v.steps + 1)
-    return v.reach(q) - v.either(building, v.last_tokens(q), 0)
+    building = v.if_else(v.steady(q), False, v.last_step(q) == v.steps + 1)
+    return v.reach(q) - v.if_else(building, v.last_tokens(q), 0)
 
 
 def named(v: Any, tier: int, q: Any, i: Any) -> Any:

@@ -86,7 +86,7 @@ declare(
         ("request",),
         lambda v, r: both(
             any_of(live(v.phase(r)), v.phase(r) == NEW, v.phase(r) == FINISHED),
-            v.releases(r) == v.either(v.phase(r) == FINISHED, 1, 0),
+            v.releases(r) == v.if_else(v.phase(r) == FINISHED, 1, 0),
         ),
     ),
 )

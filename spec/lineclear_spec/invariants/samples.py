@@ -18,17 +18,17 @@ def owes(v: Any, q: Any, s: Any) -> Any:
     return both(
         v.alive(q),
         within(1, s, v.steps + 1),
-        v.either(v.steady(q), v.settled < s, any_of(last, previous)),
+        v.if_else(v.steady(q), v.settled < s, any_of(last, previous)),
     )
 
 
 def sampled_position(v: Any, q: Any, s: Any) -> Any:
     """The position of the first token that the step samples for the sequence; asked only where `owes(v, q, s)`."""
     newest = v.known_tokens(q) + v.promised_samples(q) - 1
-    return v.either(
+    return v.if_else(
         v.steady(q),
         v.offset(q) + s,
-        v.either(s == v.last_step(q), newest, v.known_tokens(q)),
+        v.if_else(s == v.last_step(q), newest, v.known_tokens(q)),
     )
 
 

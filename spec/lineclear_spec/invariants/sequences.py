@@ -144,7 +144,7 @@ declare(
         ("sequence",),
         lambda v, q: implies(
             v.alive(q),
-            both(v.void(q) >= 0, v.void(q) <= v.either(v.steady(q), v.settled, v.steps)),
+            both(v.void(q) >= 0, v.void(q) <= v.if_else(v.steady(q), v.settled, v.steps)),
         ),
     ),
     (
@@ -259,14 +259,14 @@ declare(
         "boundary",
         ("sequence",),
         lambda v, q: (
-            v.boundary(q) == v.either(v.steady(q), v.cap(v.length(q)) - v.offset(q), NEVER)
+            v.boundary(q) == v.if_else(v.steady(q), v.cap(v.length(q)) - v.offset(q), NEVER)
         ),
     ),
     (
         "ending",
         ("sequence",),
         lambda v, q: (
-            v.ending(q) == v.either(v.steady(q), v.limit(v.request(q)) - 1 - v.offset(q), NEVER)
+            v.ending(q) == v.if_else(v.steady(q), v.limit(v.request(q)) - 1 - v.offset(q), NEVER)
         ),
     ),
 )

@@ -12,7 +12,7 @@ from lineclear.policies import accounts, turns
 from lineclear.policies.accounts import Account, any_account, kept
 from lineclear.policies.claims.turn_pairs import any_round, more_turns
 from lineclear.policies.turns import Round
-from lineclear_spec.logic import any_of, both, either, implies, negate
+from lineclear_spec.logic import any_of, both, if_else, implies, negate
 
 __all__ = ["lemmas", "stands"]
 
@@ -72,7 +72,7 @@ def lemmas(policy: Any, unknowns: Any) -> list[tuple[str, Any]]:
             "a turn that begins without credit earns one quantum, all of it, and only then",
             implies(
                 both(before, negate(turns.has_credit(credit))),
-                refill == either(round_.begun, earned, earned + quantum),
+                refill == if_else(round_.begun, earned, earned + quantum),
             ),
         ),
         (

@@ -10,7 +10,7 @@ from typing import Any
 from lineclear.policies import turns
 from lineclear.policies.accounts import any_account
 from lineclear.policies.turns import Round
-from lineclear_spec.logic import any_of, both, either, implies, negate
+from lineclear_spec.logic import any_of, both, if_else, implies, negate
 
 __all__ = ["any_round", "more_turns", "pair"]
 
@@ -64,12 +64,12 @@ def more_turns(unknowns: Any) -> tuple[str, Any]:
     # The head is asked: a turn begins unless it has.
     new = negate(round_.begun)
     visited = turns.visited(round_, *asked(unknowns))[0]
-    counted = difference + either(both(new, first), 1, 0) - either(both(new, second), 1, 0)
+    counted = difference + if_else(both(new, first), 1, 0) - if_else(both(new, second), 1, 0)
     # The head, whose turn has begun, goes to the end.
     turned = turns.turned(round_, part)
 
     def moved(place: Any, head: Any) -> Any:
-        return either(head, turned.last, place)
+        return if_else(head, turned.last, place)
 
     ahead = both(*[front < p for p in (mine, other, third)])
     ends = [moved(third, leader), moved(front, ahead)]
