@@ -74,12 +74,12 @@ def test_arguments_have_names_of_their_own_in_the_exported_text() -> None:
 
 
 def test_an_argument_is_not_captured_by_a_bound_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`complete(o)` said that no operation at all is open."""
+    """`all_complete(o)` said that no operation at all is open."""
     monkeypatch.setattr(goals, "NUMBERS", goals.NUMBERS | {"o"})
     made = SymbolicLedger(State.arbitrary())
     number = record(made, "o")
     solver = z3.Solver()
-    solver.add(made.complete(number).z, number.z == 3, made.is_open(z3.IntVal(5)).z)
+    solver.add(made.all_complete(number).z, number.z == 3, made.is_open(z3.IntVal(5)).z)
     assert solver.check() != z3.unsat
 
 

@@ -155,8 +155,8 @@ class Execution:
 
         self.saved = saved
         for name in ("block_size", "gpu_blocks", "cpu_blocks"):
-            value = saved.limits.get(name, 0)
-            if not isinstance(value, int) or value > MOST:
+            value: Any = saved.limits.get(name, 0)  # as a file says
+            if type(value) is not int or value > MOST:
                 raise CounterexampleError(
                     f"its {name} is {value!r}: a whole number of at most {MOST}, as all its places are listed"
                 )
