@@ -193,16 +193,23 @@ def test_rules_that_build_no_steps_are_refused(
     assert "builds steps" in refused(capsys, "explore", "--all", "--rules", rules)
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A counterexample that was saved."""
+    path = tmp_path_factory.mktemp("kept") / "kept.itf.json"
+    assert main(["explain", "finish.guard.1", "--save", str(path)]) == 0
+    return path.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("block_size", 1 << 70), ("block_size", -4), ("gpu_blocks", "x")]
 )
 def test_a_counterexample_with_damaged_limits_is_refused(
-    name: str, value: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, value: object, kept: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Found by fuzzing."""
-    path = tmp_path / "kept.itf.json"
-    assert main(["explain", "finish.guard.1", "--save", str(path)]) == 0
-    content = json.loads(path.read_text())
+    path = tmp_path / "damaged.itf.json"
+    content = json.loads(kept)
     content["#meta"]["counterexample"]["limits"][name] = value
     path.write_text(json.dumps(content))
     capsys.readouterr()

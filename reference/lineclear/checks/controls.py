@@ -21,7 +21,7 @@ from lineclear.checks.control_cases import (
 )
 from lineclear.checks.stage import Context, Finding, Outcome, ReportCase
 
-__all__ = ["controls"]
+__all__ = ["controls", "false_statements"]
 
 #: Statements with a construct that a formula and a number answer differently.
 CONSTRUCTS = (
@@ -120,12 +120,14 @@ def wrongly_accepted(make: Callable[[], Any], why: str) -> str:
 
 def false_statements() -> Iterator[tuple[str, str]]:
     """Each control by name, and what the prover accepted of it, "" if nothing."""
+    from lineclear.policies import load_claims
     from lineclear_spec.misuses import places_given_up
     from lineclear_spec.obligations import build
     from lineclear_spec.prove import contradicts
     from lineclear_spec.questions import refuse_questions
     from lineclear_spec.source import Forbidden
 
+    load_claims()
     for construct in CONSTRUCTS:
         body = written("finish", "ledger, request", construct)
         try:
@@ -220,9 +222,6 @@ def stands(answers: set[str]) -> str:
 
 def controls(context: Context) -> Outcome:
     """False statements, each to be refused."""
-    from lineclear.policies import load_claims
-
-    load_claims()
     found: dict[str, str] = {}
     for name, wrong in false_statements():
         found[name] = wrong
