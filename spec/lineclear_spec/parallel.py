@@ -94,7 +94,10 @@ def in_parallel(
     )
     with pool:
         try:
-            waiting = [pool.submit(work, job) for job in jobs]
+            with (
+                interrupts_wait()
+            ):  # a worker is forked with the first job, and is not deaf to them yet
+                waiting = [pool.submit(work, job) for job in jobs]
             waiting.reverse()
             while waiting:
                 yield awaited(waiting.pop())
@@ -103,6 +106,19 @@ def in_parallel(
             for worker in set(multiprocessing.active_children()) - others:
                 worker.kill()
             raise
+
+
+@contextmanager
+def interrupts_wait() -> Generator[None]:
+    """An interrupt that comes inside the body is delivered after it; processes that begin there inherit that."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def awaited(future: Future[Result]) -> Result:
@@ -119,6 +135,8 @@ def begin(function: Callable[[Any], Any]) -> None:
     which every process of a terminal gets, to the process that began the work.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     given.append(function)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -125,3 +127,28 @@ def test_a_command_on_a_cluster_prints_what_it_prints_here(
         assert main([*command.split(), "--backend", backend]) == code
         output.append(capsys.readouterr().out)
     assert output[0] == output[1] != ""
+
+
+def test_an_interrupt_that_comes_while_workers_begin_ends_none_of_them() -> None:
+    """Each worker interrupts itself before it is deaf to interrupts, as a terminal may."""
+    text = (
+        "import os, signal\n"
+        "from multiprocessing.process import BaseProcess\n"
+        "from lineclear_spec.parallel import in_parallel\n"
+        "run = BaseProcess.run\n"
+        "def interrupted(self):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    run(self)\n"
+        "BaseProcess.run = interrupted\n"
+        "print(list(in_parallel(abs, [-1, -2, -3], 2)))\n"
+    )
+    path = os.pathsep.join(p for p in sys.path if p)
+    ran = subprocess.run(
+        [sys.executable, "-c", text],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert (ran.returncode, ran.stdout) == (0, "[1, 2, 3]\n"), ran.stderr
