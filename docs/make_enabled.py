@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "spec"))
 from lineclear_spec.enabled import FILE, Record, text  # noqa: E402
 from lineclear_spec.mutants import generate  # noqa: E402
 from lineclear_spec.parallel import in_parallel  # noqa: E402
-from lineclear_spec.trial import allowed, explorations  # noqa: E402
+from lineclear_spec.trial import allowed, explorations, try_mutant  # noqa: E402
 from lineclear_spec.worlds import BOUNDS  # noqa: E402
 
 
@@ -35,7 +35,10 @@ def made() -> str:
             if all(record[2][0] != step[0] for record in records):
                 records.append((exploration.bounds, trace, step))
     mutants = generate(("guard strengthened",))
-    for evidence in in_parallel(partial(allowed, found=searched), mutants):
+    found = in_parallel(partial(allowed, found=searched), mutants)
+    for mutant, evidence in zip(mutants, list(found), strict=True):
+        # What the searches find no more is kept as long as it is allowed and nothing else refutes the mutant.
+        evidence = evidence or try_mutant(mutant, ())
         if evidence is not None:
             records.append((worlds[evidence.bounds], evidence.trace[:-1], evidence.trace[-1]))
     return text(records)
