@@ -3,7 +3,7 @@
 
 Guarantees: an answer is used again only for the same formulas in the same order, the same solver,
 seed and budget; only units whose every obligation was proved are kept; a damaged file counts as absent. A kept
-answer is believed: whoever can write the folder can forge one.
+answer is believed: a program that can write to the folder can forge one.
 
 The formulas are made anew each time, so it needs no list of what a unit depends on: whatever was
 edited, a unit is asked again exactly if its formulas are others than before.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Calendar", "Numbered", "SteadyBatch"]
 
 T = TypeVar("T")
-#: What is listed under most steps; nobody can change it.
+#: What is listed under most steps; it cannot be changed.
 EMPTY: Several[Sequence] = Several(())
 
 

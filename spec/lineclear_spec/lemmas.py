@@ -38,7 +38,7 @@ from lineclear_spec.symbolic_cache import (
     its_request_holds,
     others_of,
 )
-from lineclear_spec.symbolic_pool import facts_of_latest, facts_of_put
+from lineclear_spec.symbolic_pool import facts_of_latest, facts_of_put, permutation
 from lineclear_spec.symbolic_records import least
 from lineclear_spec.vectors import Vector, selected, within
 
@@ -85,23 +85,11 @@ def put() -> Obligations:
     places = unknown(Int, "places", n)
     names = "order position order_now position_now".split()
     order, position, order_now, position_now = (z3.Function(x, Int, Int) for x in names)
-    p, j = z3.Ints("p j")
     hypotheses = [
         within(0, k, n),
         0 <= free,
         free <= total,
-        z3.ForAll(
-            [j],
-            z3.Implies(
-                within(0, j, total), z3.And(within(0, order(j), total), position(order(j)) == j)
-            ),
-        ),
-        z3.ForAll(
-            [p],
-            z3.Implies(
-                within(0, p, total), z3.And(within(0, position(p), total), order(position(p)) == p)
-            ),
-        ),
+        *permutation(total, order, position),
         places.distinct(),
         places.every(lambda p: z3.And(within(0, p, total), position(p) >= free)),
     ]

@@ -16,11 +16,11 @@ import z3
 
 from lineclear_spec.invariants import is_free
 from lineclear_spec.records import CPU, GPU
-from lineclear_spec.state import Int, State, unique
+from lineclear_spec.state import Int, unique
 from lineclear_spec.terms import NoValue, Term, raw
 from lineclear_spec.vectors import Vector, within
 
-__all__ = ["Pools", "SymbolicPool", "facts_of_latest", "facts_of_put"]
+__all__ = ["Pools", "SymbolicPool", "facts_of_latest", "facts_of_put", "permutation"]
 
 
 class SymbolicPool(NoValue):
@@ -99,7 +99,8 @@ class SymbolicPool(NoValue):
             ),
             "the places given up are not free",
         )
-        ledger.demand_of_lemma(permutation(old, tier), "the pool lists each place once")
+        inverse = permutation(total, partial(old.order, tier), partial(old.position, tier))
+        ledger.demand_of_lemma(z3.And(*inverse), "the pool lists each place once")
         ledger.demand_of_lemma(
             z3.And(0 <= free, free <= total, places.size >= 0), "no pool has a negative size"
         )
@@ -120,11 +121,10 @@ class SymbolicPool(NoValue):
         ledger.wrote = True
 
 
-def permutation(s: State, tier: int) -> Any:
-    """Whether order and position of a pool's places are inverse: `free_list` of one tier."""
-    p, j, total = z3.Int("p"), z3.Int("j"), s.total(tier)
-    order, position = partial(s.order, tier), partial(s.position, tier)
-    return z3.And(
+def permutation(total: Any, order: Any, position: Any) -> list[Any]:
+    """That order and position of a pool's places are inverse: what lemma `put` presumes, and `put` demands."""
+    p, j = z3.Int("p"), z3.Int("j")
+    return [
         z3.ForAll(
             [j],
             z3.Implies(
@@ -137,7 +137,7 @@ def permutation(s: State, tier: int) -> Any:
                 within(0, p, total), z3.And(within(0, position(p), total), order(position(p)) == p)
             ),
         ),
-    )
+    ]
 
 
 def facts_of_latest(of: Any, v: Vector, n: Any, at_least: Any, last: Any, which: Any) -> list[Any]:

@@ -42,7 +42,7 @@ _divisors: list[Any] | None = None
 
 @contextmanager
 def divisions() -> Iterator[list[Any]]:
-    """What formulas divide by in this block; whoever opens it makes it an obligation that each is above 0."""
+    """What formulas divide by in this block; the caller makes it an obligation that each is above 0."""
     global _divisors
     before, _divisors = _divisors, []
     try:

@@ -17,7 +17,7 @@ from lineclear_spec.mutants import DROPS, generate
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "prefix_caching.md"
 
 
-def told() -> list[tuple[str, str]]:
+def rows_of_page() -> list[tuple[str, str]]:
     """Mutant and statement of each row of the page."""
     text = PAGE.read_text(encoding="utf-8").partition("## Bugs of other engines")[2]
     rows = re.findall(
@@ -28,13 +28,13 @@ def told() -> list[tuple[str, str]]:
 
 def test_every_row_names_a_statement_of_the_table() -> None:
     known = {(m.name.split(".")[0], m.text) for m in generate(DROPS)}
-    rows = told()
+    rows = rows_of_page()
     assert len(rows) >= 14
     assert [row for row in rows if row not in known] == []
 
 
 @pytest.mark.deep
 def test_every_one_of_them_is_refuted() -> None:
-    rows = set(told())
+    rows = set(rows_of_page())
     mutants = [m for m in generate(DROPS) if (m.name.split(".")[0], m.text) in rows]
     assert {v.status for v in judge_all(mutants)} == {"refuted"}

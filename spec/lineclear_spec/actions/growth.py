@@ -67,7 +67,7 @@ def copy_on_write(ledger: Ledger, sequence: Sequence) -> None:
     # EFFECT
     number = ledger.decide(COPY_BLOCK, sequence.request)
     # The source cannot be taken before it is read: the guard says that another entry refers to it, so it is not freed
-    # here, and whoever frees it later fences it with an `issued` that is this number or a later one.
+    # here, and a later action that frees it fences it with an `issued` that is this number or a later one.
     ledger.replace_entry(sequence, index)
     ledger.send_whole(sequence)
     ledger.note_twin(number, sequence, index)

@@ -39,7 +39,7 @@ CLOCKS = (
 #: Fields of which no frame speaks, by the reason.
 LEFT_OUT: dict[str, tuple[str, ...]] = {
     "given by the caller and written by no action but that which makes a sequence": ("word", "opening"),
-    "an order or an inverse map: invariants fix it, up to an order that nobody reads": (
+    "an order or an inverse map: invariants fix it, up to an order that is never read": (
         "order", "position", "owner", "slot", "held", "holder", "rank", "index", "seat", "batch", "batch_seat",
     ),
     "of a place that is not taken, until it is: `fence` says what it has to be": ("until",),

@@ -118,8 +118,8 @@ def test_an_edit_of_the_prover_lets_one_through(name: str) -> None:
 
 
 def test_a_statement_that_is_let_through_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = [("one", ""), ("another", "every obligation is proved")]
-    monkeypatch.setattr("lineclear.checks.controls.false_statements", lambda: iter(told))
+    answers = [("one", ""), ("another", "every obligation is proved")]
+    monkeypatch.setattr("lineclear.checks.controls.false_statements", lambda: iter(answers))
     outcome = controls(Context())
     assert outcome.status == "refuted"
     assert [finding.title for finding in outcome.findings] == [
