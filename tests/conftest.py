@@ -7,6 +7,8 @@ again on any machine. `LINECLEAR_RANDOM=1`, or `-m random`, draws new ones.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -30,3 +32,25 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     settings.register_profile("random", deadline=None, print_blob=True, suppress_health_check=slow)
     settings.load_profile("random" if draws_new_examples(config) else "ci")
+
+
+@pytest.fixture
+def long_search(
+    request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> Callable[[Any, Callable[[Any], object]], int]:
+    """A search of many examples that says on the terminal how far it is.
+
+    The tests of one run that ask for it share LINECLEAR_FUZZ_SECONDS equally.
+    """
+    from fuzz import SECONDS, search_long
+
+    sharing = sum("long_search" in getattr(i, "fixturenames", ()) for i in request.session.items)
+
+    def tell(line: str) -> None:
+        with capsys.disabled():
+            print(f"\n{request.node.name}: {line}", end="", flush=True)
+
+    def searched(strategy: Any, test: Callable[[Any], object]) -> int:
+        return search_long(strategy, test, tell, SECONDS / sharing)
+
+    return searched

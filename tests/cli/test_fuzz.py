@@ -1,7 +1,7 @@
 """Command lines and files that a program draws: one line, the right exit code, nothing half written.
 
 The search is the same in every run of continuous integration; the deep tests draw for as many examples
-as LINECLEAR_FUZZ says.
+as LINECLEAR_FUZZ says, or for as long as LINECLEAR_FUZZ_SECONDS does (tests/README.md).
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("hypothesis")
-from fuzz import WORK, called, command_lines, damaged, parsers, search
+from fuzz import WORK, called, command_lines, damaged, parsers, search, search_long
 from hypothesis import strategies as st
 
 from lineclear.checks.counterexample import from_table
@@ -25,8 +25,7 @@ from lineclear.cli import COMMANDS, Parser, main
 from lineclear.journal import file as journal_file
 from lineclear_spec.records import Limits
 
-#: Examples of each deep test: about an hour by default.
-DEEP = int(os.environ.get("LINECLEAR_FUZZ", "20000"))
+Long = Callable[[st.SearchStrategy[Any], Callable[[Any], object]], int]
 LIMITS = Limits(
     block_size=4, gpu_blocks=6, cpu_blocks=4, max_num_seqs=4, max_num_batched_tokens=64,
     max_model_len=64, chunked=True, depth=1,
@@ -99,6 +98,50 @@ def test_every_command_says_where_its_work_begins() -> None:
     assert set(parsers()) == set(COMMANDS)
 
 
+class Clock:
+    """Time in which each example takes a second."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_a_long_search_stops_in_time_and_says_how_many_it_tested(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("fuzz.time", clock)
+    told: list[str] = []
+
+    def each(_: int) -> None:
+        clock.now += 1
+
+    assert search_long(st.integers(), each, told.append, seconds=40) == 40
+    assert [line.split(": ")[1] for line in told] == [
+        "30 examples in 30 s",
+        "40 examples in 40 s, no finding",
+    ]
+
+
+def test_a_long_search_shrinks_what_it_finds_although_its_time_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("fuzz.time", clock)
+    told: list[str] = []
+
+    def each(number: int) -> None:
+        clock.now += 1
+        if number > 99:
+            clock.now += 1000
+            raise ValueError(number)
+
+    with pytest.raises(ValueError, match=r"^100\b"):
+        search_long(st.integers(), each, told.append, seconds=900)
+    assert any("failed" in line for line in told)
+
+
 # ---- flags --------------------------------------------------------------------------------------
 
 
@@ -107,8 +150,10 @@ def test_a_command_line_is_accepted_or_refused_on_one_line(files: dict[str, str]
 
 
 @pytest.mark.deep
-def test_a_command_line_is_accepted_or_refused_on_one_line_deep(files: dict[str, str]) -> None:
-    search(command_lines(), DEEP, called)
+def test_a_command_line_is_accepted_or_refused_on_one_line_deep(
+    files: dict[str, str], long_search: Long
+) -> None:
+    long_search(command_lines(), called)
 
 
 def test_the_search_of_flags_finds_a_handler_that_was_broken(
@@ -188,8 +233,10 @@ def test_a_damaged_file_is_read_or_refused_on_one_line(files: dict[str, str]) ->
 
 
 @pytest.mark.deep
-def test_a_damaged_file_is_read_or_refused_on_one_line_deep(files: dict[str, str]) -> None:
-    search(file_cases(files), DEEP, read)
+def test_a_damaged_file_is_read_or_refused_on_one_line_deep(
+    files: dict[str, str], long_search: Long
+) -> None:
+    long_search(file_cases(files), read)
 
 
 def test_the_search_of_files_finds_a_handler_that_was_broken(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,8 +19,6 @@ from lineclear_gpu.engine import Engine, EngineError
 from lineclear_gpu.intake import Intake
 from lineclear_gpu.params import ParamsError, SamplingParams
 
-#: Examples of the deep test: about an hour by default.
-DEEP = int(os.environ.get("LINECLEAR_FUZZ", "20000"))
 #: What a caller may get for a bad call; anything else is a fault.
 REFUSALS = (EngineError, ParamsError, InvalidRequest)
 
@@ -136,8 +134,10 @@ def test_a_call_hurts_no_other_request() -> None:
 
 
 @pytest.mark.deep
-def test_a_call_hurts_no_other_request_deep() -> None:
-    search(BESIDE, DEEP, each)
+def test_a_call_hurts_no_other_request_deep(
+    long_search: Callable[[st.SearchStrategy[Any], Callable[[Any], object]], int],
+) -> None:
+    long_search(BESIDE, each)
 
 
 def test_an_engine_that_checks_no_token_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,18 +12,38 @@ import contextlib
 import io
 import json
 import os
+import random
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from lineclear.cli import COMMANDS, main, make_parser
 
-__all__ = ["WORK", "Began", "called", "command_lines", "damaged", "folder_state", "search"]
+__all__ = [
+    "SECONDS",
+    "WORK",
+    "Began",
+    "called",
+    "command_lines",
+    "damaged",
+    "folder_state",
+    "search",
+    "search_long",
+]
+
+#: Examples of a long search: about an hour by default.
+LONG = int(os.environ.get("LINECLEAR_FUZZ", "20000"))
+#: Seconds that the long searches of one run share; 0 for no limit.
+SECONDS = float(os.environ.get("LINECLEAR_FUZZ_SECONDS", "0"))
+#: Examples of one round. Hypothesis remembers all that it drew: a million in one round would be slow.
+ROUND = 500
 
 #: Where each command's long work begins: a command line that comes so far was accepted.
 WORK: Mapping[str, tuple[str, ...]] = {
@@ -134,6 +154,7 @@ def fitting(action: argparse.Action, values: st.SearchStrategy[str]) -> st.Searc
     return st.one_of(st.sampled_from(pool), values)
 
 
+@cache
 def parsers() -> dict[str, argparse.ArgumentParser]:
     """The parser of each command."""
     (chosen,) = [a for a in make_parser()._actions if isinstance(a, argparse._SubParsersAction)]
@@ -276,6 +297,7 @@ def search(
     examples: int,
     test: Callable[[Any], object],
     phases: tuple[Phase, ...] = (Phase.generate, Phase.shrink),
+    begun: str | None = None,
 ) -> None:
     """Runs a test on drawn examples.
 
@@ -284,6 +306,7 @@ def search(
         examples: how many.
         test: what is run on each.
         phases: of Hypothesis.
+        begun: where its random numbers begin; None for what the profile says.
     """
 
     @settings(
@@ -302,4 +325,56 @@ def search(
     def every(drawn: Any) -> None:
         test(drawn)
 
-    every()
+    (every if begun is None else seed(begun)(every))()
+
+
+def search_long(
+    strategy: st.SearchStrategy[Any],
+    test: Callable[[Any], object],
+    tell: Callable[[str], object],
+    seconds: float = 0,
+) -> int:
+    """Runs a test on LONG drawn examples, or on what time allows; how many they were.
+
+    LINECLEAR_FUZZ_SEED says where the random numbers begin. Without it that is 0, or with
+    LINECLEAR_RANDOM something new.
+
+    Args:
+        strategy: draws them.
+        test: what is run on each.
+        tell: is given a line of progress each half minute, and the last count.
+        seconds: after these no example is tested; 0 for no limit.
+    """
+    fresh = str(random.SystemRandom().getrandbits(32))
+    begun = os.environ.get("LINECLEAR_FUZZ_SEED") or (
+        "0" if settings.default.derandomize else fresh
+    )
+    start = told = time.monotonic()
+    tested, failed = 0, False
+
+    def late() -> bool:
+        return seconds > 0 and time.monotonic() - start >= seconds
+
+    def limited(drawn: Any) -> None:
+        nonlocal tested, failed, told
+        # What failed is shrunk to the end: an example that failed and is then skipped looks flaky.
+        if late() and not failed:
+            return
+        if time.monotonic() - told >= 30:
+            told = time.monotonic()
+            tell(f"seed {begun}: {tested:,} examples in {told - start:.0f} s")
+        try:
+            test(drawn)
+        except BaseException:
+            if not failed:
+                tell(f"seed {begun}: example {tested + 1:,} failed; it is shrunk now")
+            failed = True
+            raise
+        tested += 1
+
+    rounds = 0
+    while tested < LONG and not late():
+        search(strategy, min(ROUND, LONG - tested), limited, begun=f"{begun}.{rounds}")
+        rounds += 1
+    tell(f"seed {begun}: {tested:,} examples in {time.monotonic() - start:.0f} s, no finding")
+    return tested
