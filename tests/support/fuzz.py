@@ -345,10 +345,8 @@ def search_long(
         tell: is given a line of progress each half minute, and the last count.
         seconds: after these no example is tested; 0 for no limit.
     """
-    fresh = str(random.SystemRandom().getrandbits(32))
-    begun = os.environ.get("LINECLEAR_FUZZ_SEED") or (
-        "0" if settings.default.derandomize else fresh
-    )
+    fresh = "0" if settings().derandomize else str(random.SystemRandom().getrandbits(32))
+    begun = os.environ.get("LINECLEAR_FUZZ_SEED") or fresh
     start = told = time.monotonic()
     tested, failed = 0, False
 
