@@ -142,6 +142,15 @@ class Watch:
         if self.static and not scheduler.policy_failures:
             self._look_at_the_first()
 
+    def went_on(self, steps: int) -> None:
+        """Steps were issued and committed in which each live request learned a token."""
+        self.calls += steps
+        self.idle = 0
+        self.committed()
+        if self.first is not None:
+            self.since += steps - 1
+            self.slowest = max(self.slowest, self.since)
+
     def bound(self) -> int | None:
         """Commits from when a request becomes the first to its end, at most, by the theorem P6b.
 

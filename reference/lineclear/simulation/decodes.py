@@ -110,6 +110,37 @@ class Decodes:
                 stopped.append(before + at)
         return stopped, [*range(before), *(before + at for at in known.others)]
 
+    # ---- several steps -------------------------------------------------------------------------
+
+    def before_an_end(self, rows: Rows) -> int:
+        """Steps that each row may take before one of them stops; 0 unless all are counted here."""
+        self._scheduled = known = self.split(rows)
+        return 0 if known.others else int(self._left[known.slots].min()) - 1
+
+    def go_on(self, rows: Rows, moments: list[float]) -> int:
+        """Several steps were computed and committed, each with a token of each row.
+
+        Args:
+            rows: those that `before_an_end` was asked for.
+            moments: when the first step began, and when each ended.
+
+        Returns:
+            The positions of the rows that were computed before.
+        """
+        slots, steps = self.split(rows).slots, len(moments) - 1
+        first = moments[1] - self._last[slots]
+        later = np.repeat(np.diff(np.array(moments[1:])), len(slots))
+        before = int(self._computed[slots].sum())
+        self._computed[slots] += steps
+        self._left[slots] -= steps
+        self._last[slots] = moments[-1]
+        longest = np.maximum(first, later.max(initial=0.0))
+        self._stall[slots] = np.maximum(self._stall[slots], longest)
+        self.collector.gaps.frombytes(first.tobytes())
+        self.collector.gaps.frombytes(later.tobytes())
+        self.collector.generated_tokens += steps * len(slots)
+        return before
+
     # ---- in and out ----------------------------------------------------------------------------
 
     def split(self, rows: Rows) -> Split:

@@ -203,6 +203,22 @@ class Collector:
         self.running_seconds += running * seconds
         self.waiting_seconds += waiting * seconds
 
+    def count_decodes(self, rows: int, filled: int, contexts: list[int]) -> None:
+        """Steps computed one token of each of so many sequences.
+
+        Args:
+            rows: how many sequences.
+            filled: positions of them that were computed before.
+            contexts: positions that GPU blocks had room for in each step.
+        """
+        self.held_slots += sum(contexts)
+        for context in contexts:
+            filled += rows
+            self.filled_slots += min(filled, context)
+        self.steps += len(contexts)
+        self.batched_tokens += rows * len(contexts)
+        self.batched_sequences += rows * len(contexts)
+
     def bytes_moved(self, size: float) -> dict[str, float]:
         """KV that went over the link, each way, in blocks of this many bytes."""
         return {

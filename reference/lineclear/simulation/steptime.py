@@ -6,6 +6,7 @@ the same operations take the same time on every machine.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
 from dataclasses import dataclass, fields
@@ -112,6 +113,19 @@ class SimulatedDevice:
         if end > self._horizon[-1][1]:
             self._horizon.append((number, end))
         return end
+
+    def computed(self, number: int, moments: list[float]) -> None:
+        """Forwards ran one after the other and nothing beside them, the last with this number.
+
+        Args:
+            number: of the last; all operations up to it have ended.
+            moments: when the first began, and when each ended.
+        """
+        for begin, end in itertools.pairwise(moments):
+            self.busy["compute"] += end - begin
+        self.free_at["compute"] = moments[-1]
+        self._number = number
+        self._horizon = deque([(number, moments[-1])])
 
     def all_done(self, number: int) -> float:
         """When every operation up to this number has ended."""
