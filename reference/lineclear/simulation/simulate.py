@@ -21,7 +21,7 @@ from lineclear.monitor.observer import Observer
 from lineclear.monitor.repeated_audit import RepeatedAudit
 from lineclear.monitor.stall import Stall
 from lineclear.oracle import Oracle
-from lineclear.plan import Plan, Scheduled
+from lineclear.plan import Plan
 from lineclear.policies import Policy
 from lineclear.request import Finished, Rejected, Request
 from lineclear.scheduler import Scheduler
@@ -29,8 +29,8 @@ from lineclear.simulation.decodes import Decodes
 from lineclear.simulation.metrics import Collector
 from lineclear.simulation.result import RunResult
 from lineclear.simulation.sampler import Sampler, SimulatedRequest
+from lineclear.simulation.steady_steps import SteadySteps
 from lineclear.simulation.steptime import SimulatedDevice, StepTime
-from lineclear.simulation.stretch import go_on, goes_on
 from lineclear.theorems.bounds import sizes_of
 from lineclear.theorems.service import Listener
 from lineclear.theorems.starvation import steps_of_the_first
@@ -107,7 +107,12 @@ class Simulation:
         self.clipped = workload.clipped
         self.finished = 0
         self.checks = 0
-        self._goes_on = goes_on(self)
+        #: Runs steps without plans, if nobody looks at each.
+        self._steady: SteadySteps | None = None
+        if not check_every and service is None and config.depth == 1 and not self.shares:
+            self._steady = SteadySteps(
+                self.scheduler, self.model, self.device, self.collector, self.decodes, self.watch
+            )
         self._arrivals = deque(workload.requests)
         self._flights: deque[tuple[Plan, float]] = deque()
         self._copies: list[tuple[float, int]] = []  # (when it is done, number)
@@ -192,7 +197,7 @@ class Simulation:
     def turn(self) -> bool:
         """Takes in what has happened, schedules, waits for the next event; False at the end."""
         self._take_in()
-        if self._goes_on and go_on(self):
+        if self._steady is not None and not self._copies and self._went_on(self._steady):
             return True
         started = False
         if len(self._flights) < self.config.depth:
@@ -210,6 +215,15 @@ class Simulation:
             self._check()
             return True
         return self._wait()
+
+    def _went_on(self, steady: SteadySteps) -> bool:
+        """Whether there were steps in which nothing was decided; they are done now."""
+        before = self.now
+        timed = (
+            self._arrivals and not self.workload.users
+        )  # who waits for an answer comes after an end
+        self.now = steady.run(before, self._arrivals[0].arrival_time if timed else math.inf)
+        return self.now > before
 
     def _take_in(self) -> None:
         """Copies that are done and requests that have arrived."""
@@ -229,36 +243,6 @@ class Simulation:
         if self.workload.users:
             return len(self.live) < self.workload.users
         return arrival.arrival_time <= self.now
-
-    @property
-    def copying(self) -> bool:
-        """Whether a copy is under way."""
-        return bool(self._copies)
-
-    @property
-    def next_arrival(self) -> float:
-        """When somebody arrives; never for users who wait for an answer first."""
-        if self.workload.users or not self._arrivals:
-            return math.inf
-        return self._arrivals[0].arrival_time
-
-    def went_on(self, rows: tuple[Scheduled, ...], moments: list[float], contexts: list[int]) -> None:
-        """Steps computed one token of each row and were committed.
-
-        Args:
-            rows: all that is live.
-            moments: when the first began, and when each ended.
-            contexts: positions that GPU blocks had room for in each.
-        """
-        collector, counters = self.collector, self.scheduler.counters
-        steps = len(contexts)
-        collector.count_decodes(len(rows), self.decodes.go_on(rows, moments), contexts)
-        counters.steps += steps
-        counters.batched_tokens += steps * len(rows)
-        counters.generated_tokens += steps * len(rows)
-        self.now = moments[-1]
-        self.device.computed(self.scheduler.ledger.issued, moments)
-        self.watch.went_on(steps)
 
     def _wait(self) -> bool:
         """Nothing is computed: time goes on to the next arrival or the end of a copy."""
