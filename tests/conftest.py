@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from lineclear.evidence.refutations import Demonstration, NotShown
+    from lineclear_spec.answers import Result
 
 
 def draws_new_examples(config: pytest.Config) -> bool:
@@ -54,3 +59,34 @@ def long_search(
         return search_long(strategy, test, tell, SECONDS / sharing)
 
     return searched
+
+
+@pytest.fixture(scope="session")
+def all_proofs(tmp_path_factory: pytest.TempPathFactory) -> list[Result]:
+    """The answer to every obligation, asked once in this run."""
+    from shared import once
+
+    def asked(_: Path) -> list[Result]:
+        from lineclear.policies import load_claims
+        from lineclear_spec.prove import prove
+
+        load_claims()
+        return prove()
+
+    return once(tmp_path_factory, "proofs", asked)
+
+
+@pytest.fixture(scope="session")
+def all_refutations(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[dict[str, Demonstration | NotShown], Path]:
+    """What each refutation showed, by name, and the folder with their journals; run once in this run."""
+    from shared import once
+
+    def run(folder: Path) -> tuple[dict[str, Demonstration | NotShown], Path]:
+        from lineclear.cli.policies import seen_all
+
+        journals = folder / "journals"
+        return {name: seen for name, _, seen in seen_all(journals)}, journals
+
+    return once(tmp_path_factory, "refutations", run)

@@ -11,26 +11,28 @@ import pytest
 pytest.importorskip("z3")
 
 from lineclear.cli import main, policies
-from lineclear.evidence.refutations import REFUTATIONS
-
-
-@pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any, Path]:
-    """Proofs and results of every refutation, computed once; `make docs` compares the page."""
-    folder = tmp_path_factory.mktemp("journals")
-    return policies.asked(), policies.seen_all(folder), folder
+from lineclear.evidence.refutations import REFUTATIONS, Refutation
+from lineclear_spec.answers import Result
 
 
 @pytest.fixture
-def at_once(everything: tuple[Any, Any, Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The command reuses these results; returns the folder of the journals."""
-    stood, shown, folder = everything
-    monkeypatch.setattr(policies, "asked", lambda: stood)
+def at_once(
+    all_proofs: list[Result],
+    all_refutations: tuple[dict[str, Any], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """The command gets the answers and the runs of this test run; returns the folder of the journals."""
+    shown, folder = all_refutations
 
-    def seen_all(_: Path | None) -> Any:
-        return shown
+    def prove(names: Any, seeds: Any, progress: Any) -> list[Result]:
+        assert (list(names), list(seeds)) == ([], [0])  # every unit, as `all_proofs` has them
+        return all_proofs
 
-    monkeypatch.setattr(policies, "seen_all", seen_all)
+    def seen(refutation: Refutation, _: Path | None) -> Any:
+        return shown[refutation.name]
+
+    monkeypatch.setattr("lineclear_spec.prove.prove", prove)
+    monkeypatch.setattr(policies, "seen", seen)
     return folder
 
 

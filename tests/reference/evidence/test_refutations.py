@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lineclear.config import PRESETS
-from lineclear.evidence.refutations import REFUTATIONS, NotShown, Refutation, find
+from lineclear.evidence.refutations import REFUTATIONS, Demonstration, NotShown, Refutation, find
 from lineclear.journal.file import replay
 
 NAMES = [refutation.name for refutation in REFUTATIONS]
@@ -18,12 +19,14 @@ REAL = ("vllm_v0", "vllm_v0_chunked", "nano_vllm")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_refutation_is_shown_and_its_journal_replays(name: str) -> None:
-    journal = io.StringIO()
-    shown = find(name).show(journal)
+def test_a_refutation_is_shown_and_its_journal_replays(
+    name: str, all_refutations: tuple[dict[str, Any], Path]
+) -> None:
+    shown = all_refutations[0][name]
+    assert isinstance(shown, Demonstration)
     assert shown.figures
     assert shown.sentence
-    again = replay(journal.getvalue().splitlines())
+    again = replay((all_refutations[1] / f"{name}.jsonl").read_text().splitlines())
     assert again.complete
     assert again.ledger.steps <= shown.steps
 

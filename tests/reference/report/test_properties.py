@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,13 @@ from lineclear_spec.standings import Standing
 from lineclear_spec.theorems import CLAIMS, Theorem
 
 load_claims()
-SHOWN: dict[str, Demonstration | NotShown] = show_all()
+Seen = dict[str, Demonstration | NotShown]
+
+
+@pytest.fixture(scope="module")
+def shown(all_refutations: tuple[Seen, Path]) -> Seen:
+    """What each refutation showed."""
+    return all_refutations[0]
 
 
 def stood(theorem: Theorem, status: str = "proved") -> Standing:
@@ -31,8 +38,8 @@ def at(found: list[Cell], policy: str, name: str) -> Cell:
     return next(cell for cell in found if (cell.policy, cell.property) == (policy, name))
 
 
-def test_every_policy_has_a_verdict_for_every_property() -> None:
-    found = cells(all_proved(), SHOWN)
+def test_every_policy_has_a_verdict_for_every_property(shown: Seen) -> None:
+    found = cells(all_proved(), shown)
     assert {cell.policy for cell in found} == {*BUILT_IN, "lpl_aging"}
     assert len(found) == len({cell.policy for cell in found}) * len(PROPERTIES)
     assert {cell.verdict for cell in found} == {"proved", "refuted", "both", "not applicable"}
@@ -43,28 +50,34 @@ def test_every_policy_has_a_verdict_for_every_property() -> None:
 
 
 @pytest.mark.parametrize("status", ["unknown", "refuted"])
-def test_a_theorem_that_is_not_proved_leaves_its_cell_open(status: str) -> None:
+def test_a_theorem_that_is_not_proved_leaves_its_cell_open(status: str, shown: Seen) -> None:
     standings = [replace(s, status=status) if s.theorem == "fcfs.P8" else s for s in all_proved()]
-    cell = at(cells(standings, SHOWN), "fcfs", "P8")
+    cell = at(cells(standings, shown), "fcfs", "P8")
     assert (cell.verdict, cell.why) == ("unknown", f"fcfs.P8 is {status}")
 
 
-def test_a_run_that_shows_nothing_leaves_its_cell_open() -> None:
-    shown = {**SHOWN, "priority.P7": NotShown("no request starves")}
-    cell = at(cells(all_proved(), shown), "priority", "P7")
+def test_a_run_that_shows_nothing_leaves_its_cell_open(shown: Seen) -> None:
+    missed = {**shown, "priority.P7": NotShown("no request starves")}
+    cell = at(cells(all_proved(), missed), "priority", "P7")
     assert (cell.verdict, cell.why) == ("unknown", "priority.P7: no request starves")
 
 
-def test_a_theorem_that_is_missing_leaves_its_cell_open() -> None:
+def test_a_theorem_that_is_missing_leaves_its_cell_open(shown: Seen) -> None:
     standings = [s for s in all_proved() if s.theorem != "drr.P13"]
-    cell = at(cells(standings, SHOWN), "drr", "P13")
+    cell = at(cells(standings, shown), "drr", "P13")
     assert cell.verdict == "unknown"
 
 
 def test_a_property_that_fails_without_a_run_leaves_its_cell_open(
-    monkeypatch: pytest.MonkeyPatch,
+    shown: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fewer = tuple(r for r in REFUTATIONS if r.name != "mlfq.P10")
     monkeypatch.setattr("lineclear.report.properties.REFUTATIONS", fewer)
-    cell = at(cells(all_proved(), SHOWN), "mlfq", "P10")
+    cell = at(cells(all_proved(), shown), "mlfq", "P10")
     assert (cell.verdict, cell.why) == ("unknown", "mlfq.P10 has no run")
+
+
+def test_the_runs_of_one_policy_are_those_of_all(shown: Seen) -> None:
+    mine = show_all("edf")
+    assert mine
+    assert mine == {name: seen for name, seen in shown.items() if name.startswith("edf.")}
