@@ -6,6 +6,7 @@ again on any machine. `LINECLEAR_RANDOM=1`, or `-m random`, draws new ones.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -25,8 +26,18 @@ def draws_new_examples(config: pytest.Config) -> bool:
     return str(config.getoption("markexpr", "")).split()[:1] == ["random"]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: the collector of garbage need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Loads the profile before a test module is imported: its decorators copy the settings."""
+    gc.disable()  # until everything is collected
     try:
         from hypothesis import HealthCheck, settings
     except ModuleNotFoundError:

@@ -70,8 +70,11 @@ def kept(_: Any, after: Values) -> dict[str, Any]:
 
 
 def test_newest_full() -> None:
+    """The states in which a block gets a name, and every third of all, in which any two choices meet."""
     shown = {"one": 0, "two": 0, "none": 0, "one name twice": 0}
-    for state in states():
+    for number, state in enumerate(states()):
+        if number % 3 and not state.newest_full(DAY).blocks:
+            continue
         both = newest(state.clone())
         n = both.record(DAY)
         compare(
