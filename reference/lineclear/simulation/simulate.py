@@ -242,7 +242,9 @@ class Simulation:
             return math.inf
         return self._arrivals[0].arrival_time
 
-    def went_on(self, rows: tuple[Scheduled, ...], moments: list[float], contexts: list[int]) -> None:
+    def went_on(
+        self, rows: tuple[Scheduled, ...], moments: list[float], contexts: list[int]
+    ) -> None:
         """Steps computed one token of each row and were committed.
 
         Args:

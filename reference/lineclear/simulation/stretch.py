@@ -43,7 +43,11 @@ def go_on(simulation: Simulation) -> int:
     most = decodes.before_an_end(rows)
     gpu, cpu = ledger.gpu, ledger.cpu
     boundaries, endings, block_size = ledger.boundaries, ledger.endings, ledger.limits.block_size
-    step_time, collector, until = simulation.model.step, simulation.collector, simulation.next_arrival
+    step_time, collector, until = (
+        simulation.model.step,
+        simulation.collector,
+        simulation.next_arrival,
+    )
     swapped = 1 - cpu.free / cpu.total if cpu.total else 0.0
     moments = [simulation.now]
     now = simulation.now
