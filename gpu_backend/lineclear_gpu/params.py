@@ -17,6 +17,9 @@ __all__ = ["ParamsError", "SamplingParams", "drawn_seed", "shown", "whole_number
 
 #: Seeds are whole numbers below this; engines draw seeds of requests without one from elsewhere.
 SEEDS = 1 << 63
+#: The engine makes an object for each sequence before it asks the scheduler: without a limit one
+#: caller's n would take all memory.
+MOST_SEQUENCES = 16_384
 #: Lanes hold temperatures in float32: a higher one would be infinite there.
 MOST_TEMPERATURE = 3e38
 #: Priorities beyond this are refused by the scheduler.
@@ -32,7 +35,7 @@ class SamplingParams:
     """Sampling parameters, by their usual names.
 
     Attributes:
-        n: sequences for each prompt; they share the KV of the prompt.
+        n: sequences for each prompt, at most 16,384; they share the KV of the prompt.
         max_tokens: maximum number of tokens to generate, for each sequence; None for as many as
             the model's length leaves after the prompt.
         temperature: 0 is greedy; higher is more random.
@@ -70,7 +73,7 @@ class SamplingParams:
             ParamsError: names the parameter, its value and what it may be.
         """
         for name, least, most in (
-            ("n", 1, None),
+            ("n", 1, MOST_SEQUENCES),
             ("max_tokens", 1, None),
             ("top_k", 0, None),
             ("seed", 0, SEEDS - 1),

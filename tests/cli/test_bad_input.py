@@ -214,3 +214,31 @@ def test_a_counterexample_with_damaged_limits_is_refused(
     path.write_text(json.dumps(content))
     capsys.readouterr()
     assert name in refused(capsys, "replay", str(path))
+
+
+@pytest.mark.parametrize("value", [1.5, 1 << 70, {}, [[0.5]]], ids=str)
+def test_a_counterexample_with_damaged_arguments_is_refused(
+    value: object, kept: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Found by fuzzing: a prompt of half a token was submitted, and the picture could not be drawn."""
+    path = tmp_path / "damaged.itf.json"
+    content = json.loads(kept)
+    trace = content["#meta"]["counterexample"]["trace"]
+    assert trace[0][0] == "submit"
+    trace[0][1] = value
+    path.write_text(json.dumps(content))
+    capsys.readouterr()
+    assert "action 1: submit" in refused(capsys, "replay", str(path))
+
+
+def test_a_counterexample_whose_names_would_take_all_memory_is_refused(
+    kept: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "damaged.itf.json"
+    content = json.loads(kept)
+    saved = content["#meta"]["counterexample"]
+    saved["limits"]["max_model_len"] = 1 << 30
+    saved["trace"][0] = ["submit", 1, 1, 1, 1]
+    path.write_text(json.dumps(content))
+    capsys.readouterr()
+    assert "max_model_len" in refused(capsys, "replay", str(path))

@@ -44,6 +44,7 @@ Forward = Callable[[Any], Any]
         {"top_p": True},
         {"top_k": 1.0},
         {"n": 1.0},
+        {"n": 2**63},
         {"max_tokens": 2.5},
         {"priority": 1.5},
         {"priority": 10**301},

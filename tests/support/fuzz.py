@@ -14,6 +14,7 @@ import json
 import os
 import random
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -44,6 +45,8 @@ LONG = int(os.environ.get("LINECLEAR_FUZZ", "20000"))
 SECONDS = float(os.environ.get("LINECLEAR_FUZZ_SECONDS", "0"))
 #: Examples of one round. Hypothesis remembers all that it drew: a million in one round would be slow.
 ROUND = 500
+#: Seconds after which an example that still runs is shown.
+STUCK = 20
 
 #: Where each command's long work begins: a command line that comes so far was accepted.
 WORK: Mapping[str, tuple[str, ...]] = {
@@ -361,6 +364,12 @@ def search_long(
         if time.monotonic() - told >= 30:
             told = time.monotonic()
             tell(f"seed {begun}: {tested:,} examples in {told - start:.0f} s")
+        # A caller of the engine once took all memory: the search was killed, and said nothing.
+        stuck = threading.Timer(
+            STUCK, tell, [f"seed {begun}: no end in {STUCK} s: {repr(drawn)[:3000]}"]
+        )
+        stuck.daemon = True
+        stuck.start()
         try:
             test(drawn)
         except BaseException:
@@ -368,6 +377,8 @@ def search_long(
                 tell(f"seed {begun}: example {tested + 1:,} failed; it is shrunk now")
             failed = True
             raise
+        finally:
+            stuck.cancel()
         tested += 1
 
     rounds = 0

@@ -197,6 +197,7 @@ class Execution:
         name = step[0]
         if name not in ACTIONS:
             raise CounterexampleError(f"action {number}: the table has no {name}")
+        self._check_arguments(number, step)
         try:
             own = prepare(self.ledger, step)
         except (IndexError, ValueError) as error:
@@ -229,6 +230,30 @@ class Execution:
         self.seen.broken = rules
         self._row(str(number), call(step), None)
         return not rules
+
+    def _check_arguments(self, number: int, step: tuple[str, tuple[Any, ...]]) -> None:
+        """Rejects arguments that no trace has: fractions, objects, and numbers that would take all memory.
+
+        Raises:
+            CounterexampleError: names the action and the value.
+        """
+        name, arguments = step
+        values = list(arguments)
+        while values:
+            value = values.pop()
+            if isinstance(value, list | tuple):
+                values += cast("list[Any]", value)
+            elif not isinstance(value, str | int | None) or (
+                isinstance(value, int) and abs(value) > MOST
+            ):
+                raise CounterexampleError(
+                    f"action {number}: {name} has {repr(value)[:60]}: a record, or a whole number of at most {MOST}"
+                )
+        length = self.ledger.limits.max_model_len
+        if len(arguments) > 3 and name in ("submit", "reject") and length > MOST:
+            raise CounterexampleError(
+                f"its max_model_len is {length}: at most {MOST} where requests have names, as all are listed"
+            )
 
     def _body(self, name: str, *, final: bool) -> Any:
         """The action to run; the last one has the mutant installed."""
