@@ -99,6 +99,8 @@ class KvWalk:
     def act(self, step: Step) -> bool:
         """Do an action if its guards allow it; whether it was done."""
         name, arguments = step
+        if name == "name_blocks":
+            return self.names(step)
         if not self.honest(step):
             return False
         ledger = self.ledger.clone()
@@ -118,6 +120,17 @@ class KvWalk:
         done = Executed(name, before, after, own, made)
         self.wrong += wrong_tokens(done) + no_move(done)
         self.ledger = ledger
+        self.trace.append(step)
+        return True
+
+    def names(self, step: Step) -> bool:
+        """The caller names the next blocks of a sequence, all of whose tokens are known."""
+        ledger = self.ledger
+        (sequence,), given = records(ledger, step[1][:1]), step[1][1:]
+        full = ledger.known(sequence) // ledger.limits.block_size
+        if len(sequence.words) + len(given) > full:
+            return False
+        ledger.name_blocks(sequence, given)
         self.trace.append(step)
         return True
 
