@@ -57,6 +57,14 @@ class KvWalk:
         self.trace: list[Step] = []
         self.forwards = self.samples = 0
 
+    def copy(self) -> KvWalk:
+        """An independent walk that stands where this one does."""
+        twin = object.__new__(KvWalk)
+        vars(twin).update(vars(self))
+        twin.ledger = self.ledger.clone()
+        twin.wrong, twin.trace = self.wrong.copy(), self.trace.copy()
+        return twin
+
     def runs(self, number: int, fails: bool = False) -> bool:
         """The device runs an operation, if it may; a copy between tiers may fail."""
         ledger, device = self.ledger, self.ledger.device
