@@ -285,10 +285,15 @@ class GhostLedger(Ledger):
         self.device.inherit(parent, child, parent.known_tokens + tokens - 1)
         self.device.know(child, parent.known_tokens)
 
-    def note_sample(self, sequence: Sequence, accepted: int, rejected: int) -> None:
-        """If a draft is rejected, or drafts were dropped, the newest token is another than was foreseen."""
-        if rejected >= 1 or sequence.late_drafts >= 1:
-            self.device.forget(sequence, sequence.known_tokens + accepted - 1)
+    def note_sample(self, sequence: Sequence, step: int, accepted: int, rejected: int) -> None:
+        """If a draft is rejected, or drafts were dropped, or the forward computed a draft where the newest token comes,
+        then that is another than was foreseen.
+        """
+        newest = sequence.known_tokens + accepted - 1
+        forward = self.totals.get(step, (0, 0, 0))[2]
+        row = self.device.rows.get((forward, sequence.id))
+        if rejected >= 1 or sequence.late_drafts >= 1 or (row is not None and newest < row.last):
+            self.device.forget(sequence, newest)
         self.device.know(sequence, sequence.known_tokens + accepted)
 
     def name_blocks(self, sequence: Sequence, names: Iterable[int]) -> None:

@@ -88,9 +88,10 @@ def wrong_tokens(done: Executed) -> list[str]:
     steady = [q for q in before.sequences if q.alive and before.steady(q)]
     found: list[str] = []
     for x in [one] if one else [clock_learns(before, q) for q in steady]:
-        wrong = [label for label, part in T2_PARTS.items() if not part(after, x)]
+        n = after.forward_of(x.step)  # premise `reported`
+        wrong = [label for label, part in T2_PARTS.items() if not part(after, x, n)]
         taken = range(x.known + x.count - 1)
-        wrong += [f"position {i}" for i in taken if not takes_own_tokens(after, x, i)]
+        wrong += [f"position {i}" for i in taken if not takes_own_tokens(after, x, n, i)]
         found += [f"T2: {x.of!r}, step {x.step}: {what}" for what in wrong]
     return found
 

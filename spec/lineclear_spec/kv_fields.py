@@ -17,7 +17,7 @@ import z3
 
 from lineclear_spec.sorts import Bool, Int, Kv, Request, Sequence
 
-__all__ = ["FAILS", "KV_FIELDS", "NAME_KV", "POSITION", "PROMPT_KV", "SLOT", "KvView"]
+__all__ = ["FAILS", "KV_FIELDS", "NAME_KV", "POSITION", "PROMPT_KV", "SAMPLED_BY", "SLOT", "KvView"]
 
 #: Whether the copy with this number fails: what only the device finds out.
 FAILS = z3.Function("fails", Int, Bool)
@@ -27,6 +27,10 @@ POSITION = z3.Function("position_of", Int, Int, Int)
 #: The KV of a token of a prompt, and of a slot of a block with a name.
 PROMPT_KV = z3.Function("prompt_kv", Request, Int, Kv)
 NAME_KV = z3.Function("name_kv", Int, Int, Kv)
+
+#: The forward that sampled the token which a sequence has at a position: what only the device and who hands its
+#: tokens on know. A position is learned once (`refinement.py`), so it is a function of the two.
+SAMPLED_BY = z3.Function("sampled_by", Sequence, Int, Int)
 
 #: field -> (argument sorts, result sort)
 TIERED: dict[str, tuple[tuple[Any, ...], Any]] = {

@@ -150,8 +150,10 @@ class KvDevice:
         self._decide(o, tier, slots, targets)
 
     def twin(self, o: int, place: int) -> None:
-        """The copy of one block on write."""
-        source = self.ledger.sources[GPU, o, place]
+        """The copy of one block on write; a table that is broken may have recorded none."""
+        source = self.ledger.sources.get((GPU, o, place))
+        if source is None:
+            return
         size = self.ledger.limits.block_size
         slots = {(place, k): self.decided(GPU, source, k) for k in range(size)}
         self._decide(o, GPU, slots, {place})

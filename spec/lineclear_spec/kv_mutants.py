@@ -57,6 +57,8 @@ WORLDS = {
                shapes=((4, 6, 1, 1), (5, 7, 1, 1), (3, 6, 2, 1)), tokens=(1, 2, 4), **ROOM),
         Bounds("long", block_size=1, gpu_blocks=12, cpu_blocks=4, max_model_len=6, live=3,
                shapes=((2, 6, 2), (1, 6, 1, 1), (4, 6, 1, 1)), tokens=(1, 3), drafts=(0, 2), accepted=(1, 2), **ROOM),
+        Bounds("wide", block_size=1, gpu_blocks=10, cpu_blocks=10, max_model_len=6, live=4,
+               shapes=((2, 4, 1, 1), (3, 5, 2, 1), (2, 5, 1)), tokens=(1, 2, 3), **ROOM),
     )
 }  # fmt: skip
 #: What the theorem is about: a topic, and pieces of the statements that belong to it; the first one counts.

@@ -33,7 +33,7 @@ from lineclear_spec.invariants import (
     kv_clauses,
     within,
 )
-from lineclear_spec.kv_fields import FAILS
+from lineclear_spec.kv_fields import FAILS, SAMPLED_BY
 from lineclear_spec.kv_lemmas import LEMMAS, lemmas, numbers, only_holder, slots
 from lineclear_spec.kv_premises import premises as premises
 from lineclear_spec.kv_theorems import (
@@ -42,6 +42,7 @@ from lineclear_spec.kv_theorems import (
     clock_learns,
     knows_place,
     learned,
+    learns_position,
     meets_version,
     reads_right_kv,
     takes_own_tokens,
@@ -301,12 +302,22 @@ def learns(
     """
     depth, new = len(ledger.assumptions), ledger.state
 
-    def holds(part: Callable[[Any, Learned], Any]) -> Callable[..., Any]:
-        return lambda *q: z3.Implies(given(*q), part(new, of(*q)))
+    def sampled(*q: Any) -> Any:  # q: the sequence, if it is not given, and the position that it learns
+        return z3.And(given(*q[:-1]), learns_position(of(*q[:-1]), q[-1]))
+
+    def holds(part: Callable[[Any, Learned, Any], Any]) -> Callable[..., Any]:
+        def fact(*q: Any) -> Any:
+            x = of(*q[:-1])
+            return z3.Implies(sampled(*q), part(new, x, SAMPLED_BY(x.by, q[-1])))
+
+        return fact
 
     def own(*q: Any) -> Any:
-        return z3.Implies(given(*q[:-1]), takes_own_tokens(new, of(*q[:-1]), q[-1]))
+        x = of(*q[:-2])
+        n = SAMPLED_BY(x.by, q[-2])
+        return z3.Implies(sampled(*q[:-1]), takes_own_tokens(new, x, n, q[-1]))
 
+    who = (*who, "position")
     goals = [
         goal_of("theorem", f"T2: {label}", depth, who, holds(part))
         for label, part in T2_PARTS.items()

@@ -13,6 +13,8 @@ from typing import Any
 
 import z3
 
+from lineclear_spec.kv_fields import SAMPLED_BY
+from lineclear_spec.kv_theorems import Learned, clock_learns, learned, learns_position
 from lineclear_spec.sorts import Sequence
 from lineclear_spec.state import State
 
@@ -60,9 +62,34 @@ def premises(action: str, v: State, new: State, values: list[Any], result: Any) 
             KvPremise("done", v.ran(o)),
             KvPremise("good", z3.Implies(waited, z3.Not(v.fails(o)))),
         ]
+    elif action == "run":
+        twin = z3.And(v.compute(values[0]), z3.Not(v.is_forward(values[0])))
+        found = [KvPremise("twins", z3.Implies(twin, z3.Not(v.fails(values[0]))))]
     else:
         found = []
-    return [*found, *names(action, v, new, values, result)]
+    return [
+        *found,
+        *reported(action, v, values, result),
+        *names(action, v, new, values, result),
+    ]
+
+
+def reported(action: str, v: State, values: list[Any], result: Any) -> list[KvPremise]:
+    """The tokens that a sequence learns are those that the forward of the step sampled for it."""
+    q, i = z3.Const("q", Sequence), z3.Int("i")
+
+    def of(x: Learned, given: Any) -> Any:
+        sampled = SAMPLED_BY(x.by, i) == v.forward_of(x.step)
+        return z3.Implies(z3.And(given, learns_position(x, i)), sampled)
+
+    if action == "settle_step":
+        formula = of(clock_learns(v, q), z3.And(v.alive(q), v.steady(q)))
+        return [KvPremise("reported", z3.ForAll([q, i], formula, patterns=[SAMPLED_BY(q, i)]))]
+    x = learned(action, v, values, result)
+    if x is None:
+        return []
+    formula = of(x, z3.BoolVal(True))
+    return [KvPremise("reported", z3.ForAll([i], formula, patterns=[SAMPLED_BY(x.by, i)]))]
 
 
 def names(action: str, v: State, new: State, values: list[Any], result: Any) -> list[KvPremise]:

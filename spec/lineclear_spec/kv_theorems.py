@@ -23,6 +23,7 @@ __all__ = [
     "clock_learns",
     "knows_place",
     "learned",
+    "learns_position",
     "meets_version",
     "reads_right_kv",
     "takes_own_tokens",
@@ -109,25 +110,28 @@ def clock_learns(v: Any, q: Any) -> Learned:
     return Learned(q, v.settled + 1, v.known(q), 1, q)
 
 
-#: T2, of the state in which tokens were accepted: each part is a label and a predicate of a view and `Learned`.
-T2_PARTS: dict[str, Callable[[Any, Learned], Any]] = {
-    "the forward has run": lambda v, x: v.ran(v.forward_of(x.step)),
-    "it takes the sequence": lambda v, x: v.takes(v.forward_of(x.step), x.of),
-    "its copy has not failed": lambda v, x: negate(
-        v.fails(v.row_relies(v.forward_of(x.step), x.of))
+def learns_position(x: Learned, i: Any) -> Any:
+    """Whether the token at the position is one of them."""
+    return both(x.known <= i, i < x.known + x.count)
+
+
+#: T2, of the state in which tokens were accepted, and of the forward that sampled them: each part is a label and a
+#: predicate of a view, `Learned` and the number of the forward.
+T2_PARTS: dict[str, Callable[[Any, Learned, Any], Any]] = {
+    "the forward has run": lambda v, x, n: v.ran(n),
+    "it takes the sequence": lambda v, x, n: v.takes(n, x.of),
+    "its copy has not failed": lambda v, x, n: negate(v.fails(v.row_relies(n, x.of))),
+    "all that it read was right": lambda v, x, n: v.right(n, x.of),
+    "it computes the newest known position": lambda v, x, n: both(
+        v.row_first(n, x.of) < x.known, x.known <= v.row_last(n, x.of)
     ),
-    "all that it read was right": lambda v, x: v.right(v.forward_of(x.step), x.of),
-    "it computes the newest known position": lambda v, x: both(
-        v.row_first(v.forward_of(x.step), x.of) < x.known,
-        x.known <= v.row_last(v.forward_of(x.step), x.of),
-    ),
-    "and every draft that is accepted": lambda v, x: (
-        x.known + x.count - 1 <= v.row_last(v.forward_of(x.step), x.of)
+    "and every draft that is accepted": lambda v, x, n: (
+        x.known + x.count - 1 <= v.row_last(n, x.of)
     ),
 }
 
 
-def takes_own_tokens(v: Any, x: Learned, i: Any) -> Any:
+def takes_own_tokens(v: Any, x: Learned, n: Any, i: Any) -> Any:
     """T2: the forward took exactly the tokens that the sequence has before the newest one."""
     before = both(0 <= i, i < x.known + x.count - 1)
-    return implies(before, v.row_kv(v.forward_of(x.step), x.of, i) == v.token_kv(x.by, i))
+    return implies(before, v.row_kv(n, x.of, i) == v.token_kv(x.by, i))

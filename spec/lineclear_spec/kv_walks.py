@@ -57,6 +57,14 @@ class KvWalk:
         self.trace: list[Step] = []
         self.forwards = self.samples = 0
 
+    def copy(self) -> KvWalk:
+        """An independent walk that stands where this one does."""
+        twin = object.__new__(KvWalk)
+        vars(twin).update(vars(self))
+        twin.ledger = self.ledger.clone()
+        twin.wrong, twin.trace = self.wrong.copy(), self.trace.copy()
+        return twin
+
     def runs(self, number: int, fails: bool = False) -> bool:
         """The device runs an operation, if it may; a copy between tiers may fail."""
         ledger, device = self.ledger, self.ledger.device
@@ -99,6 +107,8 @@ class KvWalk:
     def act(self, step: Step) -> bool:
         """Do an action if its guards allow it; whether it was done."""
         name, arguments = step
+        if name == "name_blocks":
+            return self.names(step)
         if not self.honest(step):
             return False
         ledger = self.ledger.clone()
@@ -118,6 +128,17 @@ class KvWalk:
         done = Executed(name, before, after, own, made)
         self.wrong += wrong_tokens(done) + no_move(done)
         self.ledger = ledger
+        self.trace.append(step)
+        return True
+
+    def names(self, step: Step) -> bool:
+        """The caller names the next blocks of a sequence, all of whose tokens are known."""
+        ledger = self.ledger
+        (sequence,), given = records(ledger, step[1][:1]), step[1][1:]
+        full = ledger.known(sequence) // ledger.limits.block_size
+        if len(sequence.words) + len(given) > full:
+            return False
+        ledger.name_blocks(sequence, given)
         self.trace.append(step)
         return True
 

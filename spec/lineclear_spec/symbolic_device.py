@@ -66,8 +66,8 @@ class SymbolicDevice(SymbolicLedger):
         def copied(tier: int, source: int, p: Any, k: Any) -> Any:
             return old.memory(source, old.source(tier, n, p), k)
 
-        def arrived(tier: int, source: int, p: Any, k: Any) -> Any:
-            return z3.If(FAILS(n), garbage(tier, p, k), copied(tier, source, p, k))
+        def arrived(tier: int, p: Any, k: Any, right: Any) -> Any:
+            return z3.If(FAILS(n), garbage(tier, p, k), right)
 
         s.put("ran", (n,), z3.BoolVal(True))
         for tier, name in TIERS:
@@ -75,14 +75,14 @@ class SymbolicDevice(SymbolicLedger):
                 old.writes(tier, n, p), n, old.actual(tier, p)
             )
         s.fields["memory_cpu"] = lambda p, k: z3.If(
-            old.writes(CPU, n, p), arrived(CPU, GPU, p, k), old.memory(CPU, p, k)
+            old.writes(CPU, n, p), arrived(CPU, p, k, copied(CPU, GPU, p, k)), old.memory(CPU, p, k)
         )
         s.fields["memory_gpu"] = lambda p, k: z3.If(
             old.writes(GPU, n, p),
             z3.If(
                 old.is_forward(n),
                 forward(p, k),
-                z3.If(old.compute(n), copied(GPU, GPU, p, k), arrived(GPU, CPU, p, k)),
+                arrived(GPU, p, k, z3.If(old.compute(n), copied(GPU, GPU, p, k), copied(GPU, CPU, p, k))),
             ),
             old.memory(GPU, p, k),
         )

@@ -129,11 +129,14 @@ class KvGhosts:
             z3.And(q == child.z, within(0, i, known)), kv(parent.z, i), kv(q, i)
         )
 
-    def note_sample(self, sequence: Any, accepted: Any, rejected: Any) -> None:
-        """If a draft is rejected, or drafts were dropped, the newest token is another than was foreseen."""
+    def note_sample(self, sequence: Any, step: Any, accepted: Any, rejected: Any) -> None:
+        """If a draft is rejected, or drafts were dropped, or the forward computed a draft where the newest token comes,
+        then that is another than was foreseen.
+        """
         s, q = self.state.snapshot(), sequence.z
         newest = s.known_tokens(q) + raw(accepted) - 1
-        wrong = z3.Or(raw(rejected) >= 1, s.late_drafts(q) >= 1)
+        computed = newest < s.row_last(s.forward_of(raw(step)), q)
+        wrong = z3.Or(raw(rejected) >= 1, s.late_drafts(q) >= 1, computed)
         self._foresee(lambda x: z3.And(x == q, wrong), lambda _: newest)
 
     def _write_rows(self, number: Any, old: State) -> None:

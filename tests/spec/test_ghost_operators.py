@@ -84,11 +84,11 @@ def test_ghosts_of_kv() -> None:
             r, one, none = both.record(first.request), both.record(1), both.record(0)
             plain = {
                 "note_swap": (number, GPU), "note_twin": (number, first, 0), "note_good": (number,),
-                "note_voided": (first.request,), "note_fork": (first, second, 2), "note_sample": (first, 1, 1),
+                "note_voided": (first.request,), "note_fork": (first, second, 2), "note_sample": (first, 1, 1, 1),
             }[name]  # fmt: skip
             formulas = {
                 "note_swap": (n, GPU), "note_twin": (n, p, none), "note_good": (n,), "note_voided": (r,),
-                "note_fork": (p, q, both.record(2)), "note_sample": (p, one, one),
+                "note_fork": (p, q, both.record(2)), "note_sample": (p, one, one, one),
             }[name]  # fmt: skip
             compare(
                 both,

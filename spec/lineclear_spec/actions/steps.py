@@ -184,7 +184,7 @@ def sample(
         "no later step builds on a rejected draft",
     )
     # EFFECT
-    ledger.note_sample(sequence, accepted, rejected)
+    ledger.note_sample(sequence, step, accepted, rejected)
     sequence.known_tokens = sequence.known_tokens + accepted
     sequence.promised_samples = sequence.promised_samples - 1
     sequence.reach_tokens = sequence.reach_tokens - rejected

@@ -1,0 +1,211 @@
+# pyright: basic
+"""Weaker invariants, for proofs that no token is wrong although a statement of the table is missing.
+
+Guarantees: nothing by itself. Each clause here is a candidate: `kv_without.py` uses it only once it is proved of the
+broken table.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineclear_spec.contracts import Part
+from lineclear_spec.invariants.clause import (
+    CPU,
+    GPU,
+    RUNNING,
+    SWAPPED,
+    Clause,
+    Predicate,
+    is_free,
+    live,
+    present,
+    private,
+    within,
+)
+from lineclear_spec.logic import any_of, both, implies, negate
+
+__all__ = ["OF_DEVICE", "OF_TABLE", "WEAKER", "granted"]
+
+
+def owned(tier: int) -> Predicate:
+    """`conservation.no_leak`, of places whose block is still there: others may have leaked."""
+    return lambda v, p: implies(
+        both(within(0, p, v.total(tier)), negate(is_free(v, tier, p)), present(v, v.owner(tier, p))),
+        both(v.tier(v.owner(tier, p)) == tier, v.place(v.owner(tier, p)) == p),
+    )
+
+
+#: Clause -> what is tried in its place if it is not proved of the broken table.
+WEAKER: dict[str, Predicate] = {
+    "conservation.no_leak_gpu": owned(GPU),
+    "conservation.no_leak_cpu": owned(CPU),
+    # without `copy <= moved`
+    "pending.copy": lambda v, r: both(
+        0 <= v.copy(r),
+        v.copy(r) <= v.issued,
+        0 <= v.moved(r),
+        v.moved(r) <= v.issued,
+        implies(
+            v.copy(r) >= 1,
+            both(
+                v.open(v.copy(r)), negate(v.is_forward(v.copy(r))), v.request_of(v.copy(r)) == r
+            ),
+        ),
+    ),
+    # a request that waits may still name a copy
+    "vouched.barrier": lambda v, r: implies(v.phase(r) != SWAPPED, v.copy(r) <= v.barrier),
+    # the forward of a committed step has run, though nobody closed it
+    "vouched.closed": lambda v, s: implies(both(1 <= s, s <= v.settled), v.ran(v.forward_of(s))),
+    # more sequences than were allowed
+    "members.width": lambda v, r: both(
+        implies(live(v.phase(r)), v.width(r) >= 1),
+        implies(negate(live(v.phase(r))), v.width(r) == 0),
+    ),
+}
+
+
+def granted(old: Any, new: Any, count: Any, r: Any, tier: int) -> Part:
+    """What a contract would have to say if places leak: who takes a place of the tier has a block there.
+
+    Args:
+        old: the state before.
+        new: the state after.
+        count: private blocks of the request.
+        r: the request.
+        tier: the target.
+    """
+    return Part(
+        "granted",
+        ("place",),
+        lambda p: implies(
+            both(
+                within(0, p, old.total(tier)), is_free(old, tier, p), negate(is_free(new, tier, p))
+            ),
+            private(old, new.owner(tier, p)),
+        ),
+    )
+
+
+def most_drafts(v: Any, q: Any) -> Any:
+    """Drafts that the sample still to come may accept."""
+    return v.if_else(v.drafts(q) >= v.late_drafts(q), v.drafts(q), v.late_drafts(q))
+
+
+def clause(label: str, *part: Any) -> Clause:
+    """A candidate."""
+    return Clause("without", label, *part)
+
+
+#: True of the table as it is, and what makes a guard say nothing new.
+OF_TABLE = (
+    clause(
+        "drafts",
+        ("sequence",),
+        lambda v, q: implies(both(v.alive(q), v.drafts(q) >= 1), v.last_samples(q) == 1),
+    ),
+    clause(
+        "late",
+        ("sequence",),
+        lambda v, q: implies(
+            both(v.alive(q), v.late_drafts(q) >= 1),
+            both(v.drafts(q) == 0, v.promised(q) == 1, v.reach(q) <= v.known(q)),
+        ),
+    ),
+    clause(
+        "late_samples",
+        ("sequence",),
+        lambda v, q: implies(
+            both(
+                v.alive(q),
+                v.late_drafts(q) >= 1,
+                v.last_tokens(q) >= 1,
+                v.last_step(q) > v.settled,
+            ),
+            v.last_samples(q) == 0,
+        ),
+    ),
+    clause(
+        "limit",
+        ("sequence",),
+        lambda v, q: implies(
+            both(v.alive(q), negate(v.steady(q)), v.promised_samples(q) >= 1),
+            v.known_tokens(q) + v.promised_samples(q) + most_drafts(v, q)
+            <= v.limit(v.request(q)),
+        ),
+    ),
+    clause(
+        "first",
+        ("sequence",),
+        lambda v, q: implies(
+            both(v.alive(q), v.known(q) <= 1),
+            both(
+                v.seat(q) == 0,
+                implies(
+                    any_of(
+                        v.phase(v.request(q)) == RUNNING, v.phase(v.request(q)) == SWAPPED
+                    ),
+                    any_of(v.steady(q), v.slots(q) >= 1),
+                ),
+            ),
+        ),
+    ),
+    clause(
+        "steady", ("sequence",), lambda v, q: implies(v.steady(q), v.slot_tokens(q) >= 1)
+    ),
+    clause(
+        "waited",
+        ("step", "operation"),
+        lambda v, s, o: implies(
+            both(1 <= s, s <= v.settled),
+            both(
+                v.forward_of(s) <= v.issued,
+                implies(both(1 <= o, o <= v.wait(v.forward_of(s))), negate(v.open(o))),
+            ),
+        ),
+    ),
+)
+#: Why `swap_in` may wait for the barrier alone: the copy out has run, which its guard has seen, and with it all that
+#: the copy out waited for, which is all before it.
+OF_DEVICE = (
+    clause(
+        "ran",
+        ("operation", "operation"),
+        lambda v, o, n: implies(both(1 <= o, o <= v.wait(n), v.ran(n)), v.ran(o)),
+        lambda v, o, n: [(v.ran(o), v.ran(n))],
+    ),
+    clause(
+        "out",
+        ("request",),
+        lambda v, r: implies(
+            both(v.phase(r) == SWAPPED, v.copy(r) >= 1), v.wait(v.copy(r)) == v.copy(r) - 1
+        ),
+        lambda v, r: [(v.copy(r),)],
+    ),
+    clause(
+        "held",
+        ("operation", "place"),
+        lambda v, o, p: implies(
+            both(
+                within(0, p, v.total(CPU)),
+                negate(is_free(v, CPU, p)),
+                private(v, v.owner(CPU, p)),
+                v.phase(v.group(v.owner(CPU, p))) == SWAPPED,
+                1 <= o,
+                v.touch(CPU, o, p),
+                negate(v.ran(o)),
+            ),
+            within(1, o, v.copy(v.group(v.owner(CPU, p))) + 1),
+        ),
+        lambda v, o, p: [(v.touch(CPU, o, p),)],
+    ),
+    clause(
+        "ordered",
+        ("operation", "operation", "place"),
+        lambda v, o, n, p: implies(
+            both(1 <= o, o < n, v.touch(CPU, o, p), v.touch(CPU, n, p), negate(v.ran(o))),
+            any_of(o <= v.wait(n), both(v.compute(o), v.compute(n))),
+        ),
+        lambda v, o, n, p: [(v.touch(CPU, o, p), v.touch(CPU, n, p))],
+    ),
+)
