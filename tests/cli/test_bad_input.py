@@ -242,3 +242,16 @@ def test_a_counterexample_whose_names_would_take_all_memory_is_refused(
     path.write_text(json.dumps(content))
     capsys.readouterr()
     assert "max_model_len" in refused(capsys, "replay", str(path))
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 5000, "0x" + "f" * 5000, "[[1" + "0" * 30 + "]]"])
+def test_a_number_that_toml_does_not_have_is_one_line(
+    number: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python reads none of more than 4,300 digits, and prints none either."""
+    path = tmp_path / "large.toml"
+    path.write_text(f"num_gpu_blocks = {number}\n")
+    for flags in (["--config", str(path)], ["--policy-options", f"base={number}"]):
+        assert main(["simulate", *flags]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "more than 64 bits" in line

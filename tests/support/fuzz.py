@@ -246,7 +246,9 @@ def truncated(text: str, draw: st.DrawFn) -> str:
 def inserted(text: str, draw: st.DrawFn) -> str:
     """With something in between."""
     piece = draw(
-        st.sampled_from(["0", "-", "9" * 40, '"', "{", "[" * 3000, ",", "\n", "\0", "é", "=x"])
+        st.sampled_from(
+            ["0", "-", "9" * 40, "9" * 5000, '"', "{", "[" * 3000, ",", "\n", "\0", "é", "=x"]
+        )
     )
     start = at(text, draw)
     return text[:start] + piece + text[start:]

@@ -11,7 +11,7 @@ import os
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lineclear.cli.exits import UsageError
 from lineclear.cli.numbers import real, whole
@@ -102,6 +102,8 @@ SETTINGS: dict[str, tuple[type, object, str]] = {
 #: `Config` knows the limits; here a number has to be one.
 PARSERS: dict[type, Callable[[str], Any]] = {int: whole(), float: real(), str: str}
 
+TOO_LARGE = "a whole number has more than 64 bits: give a smaller one"
+
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Adds a flag for each setting, `--preset` and `--config`."""
@@ -139,9 +141,14 @@ def option(text: str) -> tuple[str, Any]:
     if not separator or not name:
         raise argparse.ArgumentTypeError(f"write an option as NAME=VALUE, not {text!r}")
     try:
-        return name.replace("-", "_"), tomllib.loads(f"value = {value}")["value"]
+        found = tomllib.loads(f"value = {value}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError):
-        return name.replace("-", "_"), value
+        found = value
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(TOO_LARGE) from error
+    if not fits(found):
+        raise argparse.ArgumentTypeError(TOO_LARGE)
+    return name.replace("-", "_"), found
 
 
 def read_settings(
@@ -217,6 +224,15 @@ def import_from_here() -> None:
         sys.path.insert(0, here)
 
 
+def fits(value: object) -> bool:
+    """Whether every whole number in a value of TOML has at most 64 bits, as TOML has them."""
+    if isinstance(value, int):
+        return abs(value) < 1 << 63
+    if isinstance(value, dict):
+        return all(map(fits, cast("dict[str, object]", value).values()))
+    return not isinstance(value, list) or all(map(fits, cast("list[object]", value)))
+
+
 def read_toml(path: str) -> dict[str, Any]:
     """Reads the settings of a file; accepts names with hyphens."""
     try:
@@ -230,6 +246,10 @@ def read_toml(path: str) -> dict[str, Any]:
         raise UsageError(
             f"{path}: it is nested too deep: write the settings as NAME = VALUE"
         ) from error
+    except ValueError as error:  # Python reads no number of more than 4,300 digits
+        raise UsageError(f"{path}: {TOO_LARGE}") from error
+    if not fits(table):
+        raise UsageError(f"{path}: {TOO_LARGE}")
     settings = {name.replace("-", "_"): value for name, value in table.items()}
     for name, value in settings.items():
         if name not in SETTINGS:

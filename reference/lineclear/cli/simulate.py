@@ -154,6 +154,7 @@ def run(arguments: argparse.Namespace) -> int:
         from lineclear.cli.lesson import run_lesson
 
         return run_lesson(arguments)
+    from lineclear.simulation.garbage import seldom_collected
     from lineclear.simulation.simulate import Simulation
     from lineclear.theorems.bound_checks import broken_bounds
 
@@ -177,7 +178,7 @@ def run(arguments: argparse.Namespace) -> int:
             policy=None if holding is None else holding.policy,
             service=None if holding is None else holding.listener,
         )
-        with Progress("requests", len(workload.requests)) as progress:
+        with Progress("requests", len(workload.requests)) as progress, seldom_collected():
             result = simulation.run(progress.step)
     held = [] if holding is None else holding.rows()
     if arguments.format == "json":

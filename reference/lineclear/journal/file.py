@@ -244,7 +244,8 @@ def limits_of(number: int, row: object) -> Limits:
     if content.get("journal") != FORMAT or not isinstance(content.get("limits"), dict):
         raise NotAJournal(f"line {max(number, 1)}: it is not a {FORMAT!r}")
     limits = {**USUAL, **cast("dict[str, Any]", content["limits"])}
-    if sorted(limits) != list(LIMITS) or not all(isinstance(v, int) for v in limits.values()):
+    kinds = {name: bool if name in ("chunked", "cut_long") else int for name in LIMITS}
+    if {name: type(value) for name, value in limits.items()} != kinds:
         raise NotAJournal(f"line {number}: the limits are not {', '.join(LIMITS)}")
     for name in ("gpu_blocks", "cpu_blocks"):
         if limits[name] > MOST_BLOCKS:
@@ -258,7 +259,7 @@ def limits_of(number: int, row: object) -> Limits:
 def introduce(ledger: Ledger, arguments: list[object]) -> Request:
     """A new request with the number that it had."""
     names = checked_names(arguments.pop()) if len(arguments) == 5 else ()
-    if len(arguments) != 4 or not all(isinstance(argument, int) for argument in arguments):
+    if len(arguments) != 4 or not all(type(argument) is int for argument in arguments):
         raise NotAJournal("a request has four numbers: id, prompt, limit, parallel")
     number, prompt, limit, parallel = cast("list[int]", arguments)
     if not 0 < number - ledger.requests_made <= MOST_SKIPPED:
@@ -301,7 +302,7 @@ def name_each(ledger: Ledger, arguments: list[object], records: dict[str, object
 
 def lookup(argument: object, records: dict[str, object]) -> object:
     """The record that an argument names, or the number that it is."""
-    if isinstance(argument, int):
+    if type(argument) is int:
         return argument
     if not isinstance(argument, str) or argument not in records:
         raise NotAJournal(f"{argument!r} was not introduced")

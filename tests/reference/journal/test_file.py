@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from lineclear.journal.file import JournalError, JournalFile, digest, replay, state
+from lineclear.journal.file import JournalError, JournalFile, NotAJournal, digest, replay, state
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.records import Limits
@@ -119,6 +119,25 @@ def test_a_changed_end_is_told() -> None:
     del changed["limits"]["depth"]
     with pytest.raises(JournalError, match="the limits are not"):
         replay([json.dumps(changed), *lines[1:]])
+
+
+@pytest.mark.parametrize(("name", "value"), [("gpu_blocks", True), ("chunked", 1), ("depth", 1.0)])
+def test_a_limit_of_another_kind_is_refused(name: str, value: object) -> None:
+    _, lines = recorded()
+    changed = json.loads(lines[0])
+    changed["limits"][name] = value
+    with pytest.raises(NotAJournal, match="the limits are not"):
+        replay([json.dumps(changed), *lines[1:]])
+
+
+def test_true_is_no_number_of_a_request_or_of_tokens() -> None:
+    _, lines = recorded()
+    new = next(k for k, line in enumerate(lines) if line.startswith('["new"'))
+    for at, said in ((new, "a request has four numbers"), (new + 1, "was not introduced")):
+        row = json.loads(lines[at])
+        row[-1] = True
+        with pytest.raises(JournalError, match=said):
+            replay([*lines[:at], json.dumps(row), *lines[at + 1 :]])
 
 
 def test_a_limit_that_is_as_usual_is_not_written_and_any_other_is_kept() -> None:
