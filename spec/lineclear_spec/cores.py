@@ -38,7 +38,9 @@ def of(unit: Unit) -> list[Core | None]:
     if len(hints) != len(asked):
         return [None for _ in asked]
     return [
-        hint if hint is None or all(0 <= k < len(unit.hypotheses) + goal.depth for k in hint) else None
+        hint
+        if hint is None or all(0 <= k < len(unit.hypotheses) + goal.depth for k in hint)
+        else None
         for hint, goal in zip(hints, asked, strict=True)
     ]
 
@@ -65,7 +67,9 @@ def core_of(unit: Unit, solver: z3.Solver) -> list[Core | None]:
         solver.push()
         solver.add(z3.Not(goal.formula))
         proved = solver.check() == z3.unsat
-        numbers = [int(str(name).partition(".")[2]) for name in solver.unsat_core()] if proved else []
+        numbers = (
+            [int(str(name).partition(".")[2]) for name in solver.unsat_core()] if proved else []
+        )
         found.append(sorted(numbers) if proved else None)
         solver.pop()
     return found
@@ -73,5 +77,7 @@ def core_of(unit: Unit, solver: z3.Solver) -> list[Core | None]:
 
 def write_cores(cores: Sequence[tuple[str, list[Core | None]]]) -> None:
     """Record the hints of each unit."""
-    lines = [f"{json.dumps(name)}: {json.dumps(rows, separators=(',', ':'))}" for name, rows in cores]
+    lines = [
+        f"{json.dumps(name)}: {json.dumps(rows, separators=(',', ':'))}" for name, rows in cores
+    ]
     CORES.write_text("{\n" + ",\n".join(lines) + "\n}\n")

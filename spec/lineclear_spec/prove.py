@@ -83,7 +83,9 @@ def ask(solver: z3.Solver) -> z3.CheckSatResult:
     return answer
 
 
-def denied(solver: z3.Solver, goal: Goal, premises: Sequence[z3.BoolRef] = ()) -> z3.CheckSatResult:
+def denied(
+    solver: z3.Solver, goal: Goal, premises: Sequence[z3.BoolRef] = ()
+) -> z3.CheckSatResult:
     """The solver's answer to the goal denied, with some premises besides its own."""
     solver.push()
     solver.add(*premises, z3.Not(goal.formula))

@@ -107,9 +107,8 @@ class Script:
             lines += ["(check-sat)", "(pop 1)"]
         return "\n".join([*lines, "(exit)", ""])
 
-
     def hinted(self, hints: Sequence[Sequence[int] | None]) -> str:
-        """The same with a few premises for each obligation: those whose numbers its hint has, or all if there is none."""
+        """The same with few premises for each obligation: those whose numbers its hint has, all if there is none."""
         premises = [*self.hypotheses, *self.assumptions]
         lines = [f"(set-logic {self.logic})", *self.declarations()]
         for query, hint in zip(self.queries, hints, strict=True):
