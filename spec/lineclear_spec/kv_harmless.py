@@ -32,14 +32,17 @@ PAIR = "submit 2 4 1 1, admit r1, " + COMPUTED.format(2)
 PLAIN = "submit 2 5 1, admit r1, " + COMPUTED.format(2)
 NAMED = "submit 3 5 2 1, admit r1, " + COMPUTED.format(3)
 TWO = "submit 3 6 2, admit r1, " + COMPUTED.format(3)
-AGAIN = f"{TWO}, fork s1 1, sample s1 1 1 0, recompute r1, admit r1, schedule_tokens s1 3 0, issue_step, run 2, settle_step"
-DRAFTED = "submit 2 5 1, admit r1, append_slots s1 1, schedule_tokens s1 3 1, issue_step, run 1, settle_step, recompute r1"
+FORKED = f"{TWO}, fork s1 1, sample s1 1 1 0, recompute r1, admit r1"
+AGAIN = f"{FORKED}, schedule_tokens s1 3 0, issue_step, run 2, settle_step"
+DRAFTED = "submit 2 5 1, admit r1, append_slots s1 1, schedule_tokens s1 3 1, issue_step, run 1, settle_step"
+DROPPED = f"{DRAFTED}, recompute r1"
 #: The others: the world, and an execution in which the missing statement matters, from which the search sets out.
 BEGINNINGS: dict[str, tuple[str, str]] = {
     "publish_each.guard.1": (
         "wide",
         "submit 2 4 1 1, submit 2 4 1 1, admit r1, admit r2, schedule_tokens s1 2 0, schedule_tokens s2 2 0, "
-        "issue_step, run 1, settle_step, sample s1 1 1 0, sample s2 1 1 0, join_batch s1, join_batch s2, publish_each 1",
+        "issue_step, run 1, settle_step, sample s1 1 1 0, sample s2 1 1 0, join_batch s1, join_batch s2, "
+        "publish_each 1",
     ),
     "admit_cached.guard.2": (
         "wide",
@@ -74,8 +77,8 @@ BEGINNINGS: dict[str, tuple[str, str]] = {
     "rejoin.guard.7": ("two", f"{AGAIN}, rejoin s2 3"),
     "rejoin.effect.2": ("two", f"{AGAIN}, rejoin s2 2"),
     "rejoin.effect.3": ("two", f"{AGAIN}, rejoin s2 2"),
-    "forget_computed.effect.6": ("one", DRAFTED),
-    "forget_computed.effect.7": ("one", DRAFTED),
+    "forget_computed.effect.6": ("one", DROPPED),
+    "forget_computed.effect.7": ("one", DROPPED),
     "replace_entry.effect.1": ("two", f"{TWO}, fork s1 1, copy_on_write s2"),
     "replace_entry.effect.2": ("two", f"{TWO}, fork s1 1, copy_on_write s2"),
     "replace_entry.effect.3": ("two", f"{TWO}, fork s1 1, copy_on_write s2"),
@@ -97,8 +100,8 @@ BEGINNINGS: dict[str, tuple[str, str]] = {
     "copy_on_write.guard.2": ("two", f"{TWO}, fork s1 1"),
     "copy_on_write.guard.4": ("two", f"{TWO}, sample s1 1 1 0, append_slots s1 1, copy_on_write s1"),
     "copy_on_write.guard.5": ("two", f"{TWO}, fork s1 1"),
-    "sample.guard.9": ("one", DRAFTED),
-    "join_batch.guard.11": ("one", DRAFTED),
+    "sample.guard.9": ("one", DROPPED),
+    "join_batch.guard.11": ("one", DROPPED),
     "fork.guard.4": ("two", f"{TWO}, fork s1 1, fork s1 1"),
     "fork.guard.8": ("two", TWO),
     "rejoin.guard.2": ("two", AGAIN),
