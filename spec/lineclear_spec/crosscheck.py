@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from lineclear_spec import cores
 from lineclear_spec.answers import answered
+from lineclear_spec.cores import Core
 from lineclear_spec.obligations import Unit, build, units
 from lineclear_spec.parallel import in_parallel
 from lineclear_spec.prove import Result
@@ -73,18 +76,34 @@ def ask(text: str, seed: int = 0, budget: int = BUDGET) -> list[tuple[str, float
             raise RuntimeError(f"cvc5 does not accept the script: {output}")
 
 
-def crosscheck_script(script: Script, seed: int = 0, budget: int = BUDGET) -> list[Result]:
-    """cvc5's answers to the obligations of one script."""
-    answers = ask(script.text(), seed, budget)
+def crosscheck_script(
+    script: Script, seed: int = 0, budget: int = BUDGET, hints: Sequence[Core | None] = ()
+) -> list[Result]:
+    """cvc5's answers to the obligations of one script.
+
+    Args:
+        script: the text.
+        seed: of the solver.
+        budget: resources for each obligation.
+        hints: for each of them, premises with which it is asked first (`cores.of`); none if empty.
+    """
+    answers = ask(script.hinted(hints), seed, budget) if hints else []
+    left = [k for k in range(len(script.queries)) if not answers or answers[k][0] != "unsat"]
+    if left:
+        whole = replace(script, queries=tuple([script.queries[k] for k in left]))
+        found = dict(zip(left, ask(whole.text(), seed, budget), strict=True))
+        answers = [found.get(k) or answers[k] for k in range(len(script.queries))]
     return [
         Result(script.name, q.label, q.kind, STATUS[answer], seconds, units_used, seed, "cvc5")
         for q, (answer, seconds, units_used) in zip(script.queries, answers, strict=True)
     ]
 
 
-def crosscheck_unit(unit: Unit, seed: int = 0, budget: int = BUDGET) -> list[Result]:
+def crosscheck_unit(
+    unit: Unit, seed: int = 0, budget: int = BUDGET, hints: Sequence[Core | None] = ()
+) -> list[Result]:
     """Like `prove.prove_unit`, in the same order, by cvc5; lemmas of the text come first."""
-    found = crosscheck_script(write(unit), seed, budget)
+    found = crosscheck_script(write(unit), seed, budget, hints)
     answers = iter([r for r in found if r.kind != "lemma"])
     return [
         *[r for r in found if r.kind == "lemma"],
@@ -101,8 +120,9 @@ def _job(job: tuple[str, int, int], answers: Path | None = None) -> list[Result]
     name, seed, budget = job
     unit = build(name)
     text = "" if answers is None else write(unit).text()  # it is what cvc5 is asked
+    hints = () if name == "arithmetic" else cores.of(unit)
     settings = (version(), seed, budget, Path(__file__).read_text(encoding="utf-8"), text)
-    return answered(answers, unit, settings, lambda: crosscheck_unit(unit, seed, budget))
+    return answered(answers, unit, settings, lambda: crosscheck_unit(unit, seed, budget, hints))
 
 
 def crosscheck(

@@ -17,7 +17,16 @@ import z3
 
 from lineclear_spec.sorts import Bool, Int, Kv, Request, Sequence
 
-__all__ = ["FAILS", "KV_FIELDS", "NAME_KV", "POSITION", "PROMPT_KV", "SAMPLED_BY", "SLOT", "KvView"]
+__all__ = [
+    "FAILS",
+    "KV_FIELDS",
+    "NAME_KV",
+    "POSITION",
+    "PROMPT_KV",
+    "SAMPLED_BY",
+    "SLOT",
+    "KvView",
+]
 
 #: Whether the copy with this number fails: what only the device finds out.
 FAILS = z3.Function("fails", Int, Bool)

@@ -22,6 +22,7 @@ from lineclear_spec.kv_walks import OFTEN, RARE, KvWalk
 from lineclear_spec.mutants import DROPS, Mutant, generate, installed
 from lineclear_spec.obligations import build
 from lineclear_spec.prove import prove_unit
+from lineclear_spec.records import Broken
 from lineclear_spec.terms import Misuse
 from lineclear_spec.trial import USED_BY
 from lineclear_spec.worlds import Bounds, Step
@@ -233,11 +234,16 @@ def at_random(walk: KvWalk, rng: random.Random, favoured: tuple[str, ...], tries
 
 
 def refused(walk: KvWalk, step: Step) -> bool:
-    """Whether the table's own guards refuse the step, which is asked before the walk is copied."""
+    """Whether the table's own guards refuse the step, or end in an error, as they may once the table is broken; asked
+    before the walk is copied.
+    """
     name, arguments = step
-    return name not in ("submit", "reject") and bool(
-        walk.ledger.failing(name, records(walk.ledger, arguments))
-    )
+    try:
+        return name not in ("submit", "reject") and bool(
+            walk.ledger.failing(name, records(walk.ledger, arguments))
+        )
+    except (Broken, IndexError, KeyError):
+        return True
 
 
 def hunt(

@@ -302,7 +302,9 @@ def learns(
     """
     depth, new = len(ledger.assumptions), ledger.state
 
-    def sampled(*q: Any) -> Any:  # q: the sequence, if it is not given, and the position that it learns
+    def sampled(
+        *q: Any,
+    ) -> Any:  # q: the sequence, if it is not given, and the position that it learns
         return z3.And(given(*q[:-1]), learns_position(of(*q[:-1]), q[-1]))
 
     def holds(part: Callable[[Any, Learned, Any], Any]) -> Callable[..., Any]:

@@ -27,6 +27,7 @@ from lineclear_spec.kv_mutants import (
 )
 from lineclear_spec.kv_walks import KvWalk
 from lineclear_spec.mutants import Mutant
+from lineclear_spec.records import Broken
 from lineclear_spec.worlds import Step
 
 __all__ = ["STATES", "Searched", "searched"]
@@ -107,14 +108,19 @@ def searched(mutant: Mutant, world: str, begin: str, most: int = STATES) -> Sear
                 if not runs and step[0] not in own and refused(walk, step):
                     continue
                 after = walk.copy()
-                if not (after.runs(*step[1]) if runs else after.act(step)):
+                try:
+                    if not (after.runs(*step[1]) if runs else after.act(step)):
+                        continue
+                except Broken:  # a question about a state that no operator expects: an error, and no token
                     continue
                 if wrong_tokens_of(after):
                     wrong = text_of(after.trace)
                     return Searched(world, begin, len(seen), depth, False, wrong)
                 state = state_of(after)
                 if state not in seen and len(seen) >= most:
-                    cut = min(cut, depth)  # each state up to this depth is visited, and its steps are tried
+                    cut = min(
+                        cut, depth
+                    )  # each state up to this depth is visited, and its steps are tried
                 elif state not in seen:
                     seen.add(state)
                     queue.append((after, depth + 1))

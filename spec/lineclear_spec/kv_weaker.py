@@ -31,7 +31,9 @@ __all__ = ["OF_DEVICE", "OF_TABLE", "WEAKER", "granted"]
 def owned(tier: int) -> Predicate:
     """`conservation.no_leak`, of places whose block is still there: others may have leaked."""
     return lambda v, p: implies(
-        both(within(0, p, v.total(tier)), negate(is_free(v, tier, p)), present(v, v.owner(tier, p))),
+        both(
+            within(0, p, v.total(tier)), negate(is_free(v, tier, p)), present(v, v.owner(tier, p))
+        ),
         both(v.tier(v.owner(tier, p)) == tier, v.place(v.owner(tier, p)) == p),
     )
 
@@ -48,9 +50,7 @@ WEAKER: dict[str, Predicate] = {
         v.moved(r) <= v.issued,
         implies(
             v.copy(r) >= 1,
-            both(
-                v.open(v.copy(r)), negate(v.is_forward(v.copy(r))), v.request_of(v.copy(r)) == r
-            ),
+            both(v.open(v.copy(r)), negate(v.is_forward(v.copy(r))), v.request_of(v.copy(r)) == r),
         ),
     ),
     # a request that waits may still name a copy
@@ -130,8 +130,7 @@ OF_TABLE = (
         ("sequence",),
         lambda v, q: implies(
             both(v.alive(q), negate(v.steady(q)), v.promised_samples(q) >= 1),
-            v.known_tokens(q) + v.promised_samples(q) + most_drafts(v, q)
-            <= v.limit(v.request(q)),
+            v.known_tokens(q) + v.promised_samples(q) + most_drafts(v, q) <= v.limit(v.request(q)),
         ),
     ),
     clause(
@@ -142,17 +141,14 @@ OF_TABLE = (
             both(
                 v.seat(q) == 0,
                 implies(
-                    any_of(
-                        v.phase(v.request(q)) == RUNNING, v.phase(v.request(q)) == SWAPPED
-                    ),
+                    any_of(v.phase(v.request(q)) == RUNNING, v.phase(v.request(q)) == SWAPPED),
                     any_of(v.steady(q), v.slots(q) >= 1),
                 ),
             ),
         ),
     ),
-    clause(
-        "steady", ("sequence",), lambda v, q: implies(v.steady(q), v.slot_tokens(q) >= 1)
-    ),
+    clause("reach", ("sequence",), lambda v, q: implies(v.alive(q), v.reach_tokens(q) >= 0)),
+    clause("steady", ("sequence",), lambda v, q: implies(v.steady(q), v.slot_tokens(q) >= 1)),
     clause(
         "waited",
         ("step", "operation"),

@@ -42,9 +42,9 @@ __all__ = ["Kept", "what_holds"]
 RAISES = frozenset(
     {
         "0 is no name", "no block can be found under the name", "the block has no name", "one entry names the block",
-        "the block is not before the table", "the number of names is not negative",
-        "a block can be found under the name", "take_blocks: count", "replace_entry: free", "the request has a sequence",
-        "table has the entry that is read", "the operation is open",
+        "the number of names is not negative", "a block can be found under the name", "take_blocks: count",
+        "replace_entry: free", "the request has a sequence", "table has the entry that is read",
+        "the operation is open",
     }
 )  # fmt: skip
 #: Ghost statements that go with a statement, or stay where it took them along: what stands in its place.

@@ -17,7 +17,9 @@ from pathlib import Path
 
 import z3
 
+from lineclear_spec import cores
 from lineclear_spec.answers import Result, answered
+from lineclear_spec.cores import Core, core_of
 from lineclear_spec.obligations import Goal, Unit, build, units
 from lineclear_spec.parallel import in_parallel
 
@@ -36,6 +38,8 @@ __all__ = [
 ]
 
 BUDGET = 4_000_000
+#: Resources for an obligation that is asked with a hint; one that holds needs less.
+FEW = 400_000
 BASELINE = Path(__file__).with_name("baseline.json")
 
 
@@ -79,8 +83,24 @@ def ask(solver: z3.Solver) -> z3.CheckSatResult:
     return answer
 
 
+def denied(
+    solver: z3.Solver, goal: Goal, premises: Sequence[z3.BoolRef] = ()
+) -> z3.CheckSatResult:
+    """The solver's answer to the goal denied, with some premises besides its own."""
+    solver.push()
+    solver.add(*premises, z3.Not(goal.formula))
+    answer = ask(solver)
+    solver.pop()
+    return answer
+
+
 def prove_unit(
-    unit: Unit, seed: int = 0, budget: int = BUDGET, *, stop_at_failure: bool = False
+    unit: Unit,
+    seed: int = 0,
+    budget: int = BUDGET,
+    *,
+    stop_at_failure: bool = False,
+    hints: Sequence[Core | None] = (),
 ) -> list[Result]:
     """Check the goals of one unit in order.
 
@@ -89,6 +109,7 @@ def prove_unit(
         seed: of the solver.
         budget: resources for each obligation.
         stop_at_failure: whether to stop at the first that is not proved.
+        hints: for each goal that is asked, premises with which it is asked first (`cores.of`); none if empty.
     """
     solver = make_solver(seed, budget)
     arithmetic = unit.name == "arithmetic"
@@ -96,23 +117,25 @@ def prove_unit(
         solver = z3.SolverFor("QF_NIA")
         solver.set("random_seed", seed)
         solver.set("rlimit", budget)
-    solver.add(*unit.hypotheses)
+    small, premises = make_solver(seed, FEW), [*unit.hypotheses, *unit.assumptions]
+    hinted = iter(hints)
     results: list[Result] = []
-    added = 0
+    added = 0  # of the premises
     before = used(solver)
     for goal in unit.goals:
         if goal.formula is None:
             results.append(Result(unit.name, goal.label, "frame", "proved", 0.0, 0, seed))
             continue
-        if goal.depth > added:
-            solver.add(*unit.assumptions[added : goal.depth])
-            added = goal.depth
         started = time.perf_counter()
-        solver.push()
-        solver.add(z3.Not(goal.formula))
-        answer = ask(solver)
+        hint = next(hinted, None)
+        few = None if hint is None else [premises[k] for k in hint]
+        answer = z3.unknown if few is None else denied(small, goal, few)
+        if answer != z3.unsat:
+            depth = len(unit.hypotheses) + goal.depth
+            solver.add(*premises[added:depth])
+            added = max(added, depth)
+            answer = denied(solver, goal)
         now = used(solver)
-        solver.pop()
         status = (
             "proved"
             if bool(answer == z3.unsat)
@@ -134,7 +157,16 @@ def _job(job: tuple[str, int, int], answers: Path | None = None) -> list[Result]
     name, seed, budget = job
     unit = build(name)
     settings = (solver_version(), seed, budget, Path(__file__).read_text(encoding="utf-8"))
-    return answered(answers, unit, settings, lambda: prove_unit(unit, seed, budget))
+    hints = cores.of(unit)
+    return answered(answers, unit, settings, lambda: prove_unit(unit, seed, budget, hints=hints))
+
+
+def _core(name: str) -> list[Core | None]:
+    return [] if name == "arithmetic" else core_of(build(name), make_solver(0, BUDGET))
+
+
+def _whole(job: tuple[str, int]) -> list[Result]:
+    return prove_unit(build(job[0]), job[1])
 
 
 def prove(
@@ -181,8 +213,14 @@ def vanished(results: Iterable[Result], baseline: dict[str, int]) -> list[str]:
     return sorted(set(baseline) - asked)
 
 
-def write_baseline(results: Iterable[Result]) -> None:
-    """Record the most resources that each obligation used, over the seeds that were run."""
+def write_baseline(seeds: Sequence[int] = (0,)) -> None:
+    """Record the most resources that each obligation used, over these seeds and asked with all its premises; and what
+    its proof used, as hints.
+    """
+    names = units()
+    cores.write_cores(list(zip(names, in_parallel(_core, names), strict=True)))
+    jobs = [(name, seed) for seed in seeds for name in names]
+    results = [r for part in in_parallel(_whole, jobs) for r in part]
     baseline: dict[str, int] = {}
     for r in results:
         if r.kind != "frame":

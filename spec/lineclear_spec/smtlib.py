@@ -107,6 +107,16 @@ class Script:
             lines += ["(check-sat)", "(pop 1)"]
         return "\n".join([*lines, "(exit)", ""])
 
+    def hinted(self, hints: Sequence[Sequence[int] | None]) -> str:
+        """The same with few premises for each obligation: those whose numbers its hint has, all if there is none."""
+        premises = [*self.hypotheses, *self.assumptions]
+        lines = [f"(set-logic {self.logic})", *self.declarations()]
+        for query, hint in zip(self.queries, hints, strict=True):
+            few = range(len(self.hypotheses) + query.depth) if hint is None else hint
+            lines += ["(push 1)", *[f"(assert {premises[k]})" for k in few]]
+            lines += [f"(assert {query.denial})", "(check-sat)", "(pop 1)"]
+        return "\n".join([*lines, "(exit)", ""])
+
 
 def rewritten(text: str, name: Callable[[str, bool], str]) -> str:
     """One formula on one line, each symbol as `name(symbol, it is applied)` says.

@@ -75,14 +75,21 @@ class SymbolicDevice(SymbolicLedger):
                 old.writes(tier, n, p), n, old.actual(tier, p)
             )
         s.fields["memory_cpu"] = lambda p, k: z3.If(
-            old.writes(CPU, n, p), arrived(CPU, p, k, copied(CPU, GPU, p, k)), old.memory(CPU, p, k)
+            old.writes(CPU, n, p),
+            arrived(CPU, p, k, copied(CPU, GPU, p, k)),
+            old.memory(CPU, p, k),
         )
         s.fields["memory_gpu"] = lambda p, k: z3.If(
             old.writes(GPU, n, p),
             z3.If(
                 old.is_forward(n),
                 forward(p, k),
-                arrived(GPU, p, k, z3.If(old.compute(n), copied(GPU, GPU, p, k), copied(GPU, CPU, p, k))),
+                arrived(
+                    GPU,
+                    p,
+                    k,
+                    z3.If(old.compute(n), copied(GPU, GPU, p, k), copied(GPU, CPU, p, k)),
+                ),
             ),
             old.memory(GPU, p, k),
         )

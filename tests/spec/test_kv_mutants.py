@@ -7,21 +7,11 @@ import pytest
 
 pytest.importorskip("z3")
 
+from lineclear_spec import kv_harmless
+from lineclear_spec.kv_harmless import BEGINNINGS, PROVED, harmless
 from lineclear_spec.kv_mutants import of_kv, read, shows, unproved
-
-#: Of these no token is wrong: the guard of `swap_in` has seen the copy out complete, so that waiting for the barrier is
-#: enough; and places that are not given back are never given to another.
-HARMLESS = {
-    "swap_out.effect.4": "request.moved = number",
-    "swap_in.effect.5": "request.moved = number",
-    "free_resting.effect.2": "ledger.gpu.put(",
-    "let_go.effect.2": "ledger.gpu.put(",
-    "clear_table.effect.4": "ledger.pools[tier].put(",
-    "clear_tables.effect.1": "ledger.pools[tier].put(",
-    "move_blocks.effect.2": "ledger.pools[source].put(",
-}
-#: What shortens a wait, or drops it, the barrier, a fence, or what a plan sends.
-ORDER = ("waits", "fences and barriers", "plan")
+from lineclear_spec.kv_search import searched
+from lineclear_spec.kv_without import what_holds
 
 
 @pytest.mark.parametrize("name", sorted(read()))
@@ -30,11 +20,36 @@ def test_a_token_is_wrong(name: str) -> None:
     assert shows(of_kv()[name][0], row.world, row.trace) == row.wrong
 
 
-def test_of_every_wait_and_fence_and_of_what_plans_send_an_execution_is_kept() -> None:
-    missing = {name for name, (_, topic) in of_kv().items() if topic in ORDER} - set(read())
-    assert missing == set(HARMLESS)
-    for name, text in HARMLESS.items():
-        assert text in of_kv()[name][0].text
+def test_of_each_other_one_it_is_known_what_shows_that_no_token_is_wrong() -> None:
+    others = kv_harmless.read()
+    assert set(others) == set(of_kv()) - set(read()) == set(PROVED) | set(BEGINNINGS)
+    assert not set(PROVED) & set(BEGINNINGS)
+    assert not any(getattr(row, "wrong", "") for row in others.values())
+
+
+def test_without_a_wait_or_what_a_plan_sends_a_token_is_wrong() -> None:
+    missing = {name for name, (_, topic) in of_kv().items() if topic in ("waits", "plan")}
+    assert missing <= set(read())
+
+
+def test_a_search_finds_what_is_wrong() -> None:
+    witness = read()["issue_step.effect.3"]
+    begin = witness.trace.rpartition(", ")[0]
+    assert searched(of_kv()["issue_step.effect.3"][0], witness.world, begin, 40).wrong
+    begin = BEGINNINGS["fork.guard.5"][1].rpartition(", ")[0]
+    assert not searched(of_kv()["evict.effect.1"][0], "wide", begin, 20).wrong
+
+
+@pytest.mark.deep
+def test_what_gives_wrong_tokens_is_not_proved_to_be_harmless() -> None:
+    for name in ("publish.guard.4", "let_go.effect.1.no_fence", "swap_in.effect.3"):
+        assert isinstance(what_holds(of_kv()[name][0], candidates=True), list)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("name", sorted(kv_harmless.read()))
+def test_it_is_shown_again(name: str) -> None:
+    assert harmless(name) == kv_harmless.read()[name]
 
 
 @pytest.mark.deep

@@ -67,7 +67,7 @@ def test_without_the_premise_on_waits_the_theorem_is_not_proved() -> None:
     assert {"T1"} < unproved
 
 
-@pytest.mark.parametrize("premise", ["done", "good", "names"])
+@pytest.mark.parametrize("premise", ["done", "good", "names", "reported", "twins"])
 def test_each_premise_is_needed(premise: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert premise in NAMES
     whole = kv_obligations.premises
@@ -75,6 +75,7 @@ def test_each_premise_is_needed(premise: str, monkeypatch: pytest.MonkeyPatch) -
         kv_obligations, "premises", lambda *a: [p for p in whole(*a) if p.name != premise]
     )
     units = {"done": "kv_settle_step", "good": "kv_settle_copy", "names": "kv_sample"}
+    units |= {"reported": "kv_sample", "twins": RUN}
     found = prove_unit(build(units[premise]), 0, 400_000, stop_at_failure=True)
     assert any(r.status != "proved" for r in found)
 

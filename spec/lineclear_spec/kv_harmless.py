@@ -1,0 +1,149 @@
+# pyright: basic
+"""Broken tables in which no token is wrong, or none was found: of each what shows it.
+
+Guarantees: a row of `kv_harmless.json` was computed, by a proof (`kv_without.py`) or by a search (`kv_search.py`);
+`docs/make_kv.py --harmless` computes all of them anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import resources
+
+from lineclear_spec.kv_mutants import of_kv
+from lineclear_spec.kv_search import Searched, searched
+from lineclear_spec.kv_without import Kept, what_holds
+
+__all__ = ["BEGINNINGS", "PROVED", "harmless", "read", "said", "written"]
+
+#: Those of which it is proved, and whether the proof is offered the clauses of `kv_weaker.py`.
+PROVED: dict[str, bool] = {
+    "admit_cached.guard.7": False, "copy_on_write.guard.3": False, "evict.effect.1": False,
+    "evict.guard.1": False, "evict.guard.3": False,
+    "fail_copy.effect.3": False, "fail_copy.guard.3": False, "publish.effect.1": False, "publish.guard.6": False,
+    "publish.guard.7": False, "publish.guard.8": False, "publish.guard.9": False, "publish_each.effect.1": False,
+    "settle_copy.effect.2": False, "swap_in.effect.5": False, "swap_out.effect.4": True, "unlist.effect.1": False,
+    "unlist.guard.1": False, "unlist.guard.3": False,
+}  # fmt: skip
+#: What a request has done at first, in several of the executions below.
+COMPUTED = "schedule_tokens s1 {0} 0, issue_step, run 1, settle_step"
+PAIR = "submit 2 4 1 1, admit r1, " + COMPUTED.format(2)
+PLAIN = "submit 2 5 1, admit r1, " + COMPUTED.format(2)
+NAMED = "submit 3 5 2 1, admit r1, " + COMPUTED.format(3)
+TWO = "submit 3 6 2, admit r1, " + COMPUTED.format(3)
+FORKED = f"{TWO}, fork s1 1, sample s1 1 1 0, recompute r1, admit r1"
+AGAIN = f"{FORKED}, schedule_tokens s1 3 0, issue_step, run 2, settle_step"
+DRAFTED = "submit 2 5 1, admit r1, append_slots s1 1, schedule_tokens s1 3 1, issue_step, run 1, settle_step"
+DROPPED = f"{DRAFTED}, recompute r1"
+#: The others: the world, and an execution in which the missing statement matters, from which the search sets out.
+BEGINNINGS: dict[str, tuple[str, str]] = {
+    "publish_each.guard.1": (
+        "wide",
+        "submit 2 4 1 1, submit 2 4 1 1, admit r1, admit r2, schedule_tokens s1 2 0, schedule_tokens s2 2 0, "
+        "issue_step, run 1, settle_step, sample s1 1 1 0, sample s2 1 1 0, join_batch s1, join_batch s2, "
+        "publish_each 1",
+    ),
+    "admit_cached.guard.2": (
+        "wide",
+        f"{PAIR}, publish s1 0, sample s1 1 1 0, append_slots s1 1, schedule_tokens s1 1 0, issue_step, run 2, "
+        "settle_step, sample s1 2 1 0, recompute r1, admit_cached r1 1",
+    ),
+    "admit_cached.guard.3": ("wide", "submit 2 4 1 1, admit_cached r1 0"),
+    "admit_cached.guard.4": (
+        "wide", f"{PAIR}, publish s1 0, publish s1 1, submit 2 4 1 1, admit_cached r2 2",
+    ),
+    "admit_cached.guard.5": (
+        "pairs",
+        f"submit 4 6 1 1, admit r1, {COMPUTED.format(4)}, publish s1 0, submit 4 6 1 1, admit_cached r2 1",
+    ),
+    "admit_cached.effect.5": ("wide", f"{PAIR}, publish s1 0, submit 2 4 1 1, admit_cached r2 1"),
+    "admit_cached.effect.6": ("wide", f"{PAIR}, publish s1 0, submit 2 4 1 1, admit_cached r2 1"),
+    "seal_entry.effect.1": ("wide", f"{PAIR}, publish s1 0"),
+    "seal_newest.effect.2": ("wide", f"{PAIR}, sample s1 1 1 0, join_batch s1, publish_each 1"),
+    "discard_swapped.effect.2": ("one", f"{PLAIN}, swap_out r1, discard_swapped r1"),
+    "join_batch.guard.10": (
+        "wide",
+        f"{PAIR}, publish s1 0, recompute r1, admit_cached r1 1, schedule_tokens s1 1 0, issue_step, join_batch s1",
+    ),
+    "schedule_tokens.effect.8": ("one", PLAIN),
+    "fork.guard.5": ("wide", f"{NAMED}, fork s1 0"),
+    "fork.effect.1": ("wide", f"{NAMED}, fork s1 1"),
+    "fork.effect.3": ("wide", f"{NAMED}, fork s1 1"),
+    "fork.effect.4": ("wide", f"{NAMED}, fork s1 1"),
+    "fork.effect.5": ("wide", f"{NAMED}, fork s1 1"),
+    "rejoin.guard.1": ("two", f"{AGAIN}, swap_out r1, carry, run 3, settle_copy 3, rejoin s2 2"),
+    "rejoin.guard.4": ("two", f"{AGAIN}, rejoin s2 -2"),
+    "rejoin.guard.7": ("two", f"{AGAIN}, rejoin s2 3"),
+    "rejoin.effect.2": ("two", f"{AGAIN}, rejoin s2 2"),
+    "rejoin.effect.3": ("two", f"{AGAIN}, rejoin s2 2"),
+    "forget_computed.effect.6": ("one", DROPPED),
+    "forget_computed.effect.7": ("one", DROPPED),
+    "replace_entry.effect.1": ("two", f"{TWO}, fork s1 1, copy_on_write s2"),
+    "replace_entry.effect.2": ("two", f"{TWO}, fork s1 1, copy_on_write s2"),
+    "replace_entry.effect.3": ("two", f"{TWO}, fork s1 1, copy_on_write s2"),
+    "swap_out.effect.1": ("one", f"{PLAIN}, swap_out r1"),
+    "let_go.effect.2": ("wide", f"{PAIR}, publish s1 0, unlist 1, recompute r1"),
+    "free_resting.effect.2": ("wide", f"{PAIR}, publish s1 0, recompute r1, evict 1"),
+    "clear_table.effect.4": ("two", f"{TWO}, fork s1 1, copy_on_write s2, prune s2"),
+    "clear_tables.effect.1": ("one", f"{PLAIN}, recompute r1"),
+    "move_blocks.effect.2": ("one", f"{PLAIN}, swap_out r1"),
+    "unlist.guard.2": ("wide", f"{PAIR}, publish s1 0, recompute r1, unlist 1"),
+    "finish.effect.1": ("one", f"{PLAIN}, finish r1"),
+    "abort.effect.1": ("one", f"{PLAIN}, abort r1"),
+    "settle_step.effect.1": ("one", PLAIN),
+    "settle_copy.effect.1": ("one", f"{PLAIN}, swap_out r1, carry, run 2, settle_copy 2"),
+    "recompute.effect.3": (
+        "one", f"{PLAIN}, swap_out r1, carry, run 2, settle_copy 2, swap_in r1, recompute r1, admit r1",
+    ),
+    "copy_on_write.effect.1": ("two", f"{TWO}, fork s1 1, copy_on_write s2"),
+    "copy_on_write.guard.2": ("two", f"{TWO}, fork s1 1"),
+    "copy_on_write.guard.4": ("two", f"{TWO}, sample s1 1 1 0, append_slots s1 1, copy_on_write s1"),
+    "copy_on_write.guard.5": ("two", f"{TWO}, fork s1 1"),
+    "sample.guard.9": ("one", DROPPED),
+    "join_batch.guard.11": ("one", DROPPED),
+    "fork.guard.4": ("two", f"{TWO}, fork s1 1, fork s1 1"),
+    "fork.guard.8": ("two", TWO),
+    "rejoin.guard.2": ("two", AGAIN),
+}  # fmt: skip
+
+
+def harmless(name: str) -> Kept | Searched | list[str]:
+    """What shows it, computed anew; what is not proved if a proof fails."""
+    mutant = of_kv()[name][0]
+    if name in PROVED:
+        return what_holds(mutant, PROVED[name])
+    return searched(mutant, *BEGINNINGS[name])
+
+
+def said(row: Kept | Searched) -> str:
+    """The row in words."""
+    if isinstance(row, Searched):
+        scope = "all" if row.complete else f"every execution of {row.depth} more steps"
+        return f"none in {row.states} states of world `{row.world}`, {scope}"
+    parts = [
+        f"with a weaker `{'`, `'.join(row.weaker)}`" if row.weaker else "",
+        f"without `{'`, `'.join(row.lost)}`" if row.lost else "",
+        f"without contracts' `{'`, `'.join(row.unasked)}`" if row.unasked else "",
+        f"it ends in an error: {'; '.join(row.raises)}" if row.raises else "",
+    ]
+    how = ", ".join(part for part in parts if part)
+    return f"none possible: proved{f' ({how})' if how else ''}"
+
+
+def read() -> dict[str, Kept | Searched]:
+    """The rows that are kept with the source, by mutant."""
+    text = resources.files("lineclear_spec").joinpath("kv_harmless.json").read_text()
+    rows = json.loads(text).items()
+    return {name: Searched(*row) if name in BEGINNINGS else kept(row) for name, row in rows}
+
+
+def kept(row: list[object]) -> Kept:
+    """A proof's row as it was."""
+    *names, candidates = row
+    return Kept(*[tuple(part) for part in names], candidates)  # type: ignore[arg-type]
+
+
+def written(found: Mapping[str, Iterable[object]]) -> Iterator[str]:
+    """The lines of that file."""
+    yield json.dumps({name: list(row) for name, row in sorted(found.items())}, indent=1) + "\n"
