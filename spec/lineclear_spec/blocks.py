@@ -161,7 +161,7 @@ def clear_tables(ledger: Ledger, request: Request) -> None:
     tier = if_else(ledger.on_gpu(request), GPU, CPU)
     blocks = ledger.backwards(request.held)
     ledger.pools[tier].put(ledger.places(tier, blocks), ledger.issued)  # see *Fences* above
-    request.held.clear()
+    ledger.empty(request.held)
     let_go(ledger, ledger.drop_sealed(request))
     ledger.each(request.members, lambda sequence: forget_computed(ledger, sequence))
 

@@ -249,6 +249,11 @@ class Bulk:
         s.put("blocks", (r,), after.size)
         self.wrote = True
 
+    @staticmethod
+    def empty(held: Held) -> None:
+        """Nothing is held, and no entry names the blocks any more."""
+        held.empty()
+
     def hold_each(self, sequences: Vector, blocks: Vector) -> None:
         """Each block is held by the request of its sequence."""
         s = self.state

@@ -30,16 +30,24 @@ from lineclear_spec.records import (
     Refused,
     Request,
     Sequence,
+    Several,
+    new_records,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Reversible
 
-__all__ = ["Ledger"]
+__all__ = ["Added", "Ledger", "pairs_of"]
 
 T = TypeVar("T")
-#: A record without a call of its `__init__`.
-bare = object.__new__
+#: Places that were appended to tables, each to that of the sequence beside it; `always` has no end.
+Added = tuple["Iterable[Sequence]", list[int]]
+
+
+def pairs_of(added: list[Added]) -> Iterator[tuple[Sequence, int]]:
+    """Each sequence with the place that was appended to its table, in order."""
+    for sequences, places in added:
+        yield from zip(sequences, places, strict=False)
 
 
 class Ledger(CachedBlocks):
@@ -53,6 +61,7 @@ class Ledger(CachedBlocks):
         self.gpu = Pool("GPU", limits.gpu_blocks)
         self.cpu = Pool("CPU", limits.cpu_blocks)
         self.pools = (self.gpu, self.cpu)  # by tier
+        self.spare = new_records(limits.gpu_blocks)  # block records that nothing leads to
         self.waiting: dict[Request, None] = {}
         self.running: dict[Request, None] = {}
         self.swapped: dict[Request, None] = {}
@@ -85,11 +94,9 @@ class Ledger(CachedBlocks):
         self.sealed = 0  # blocks that were ever sealed; 0: no block has a name
         self.requests_made = 0
         self.sequences_made = 0
-        self.grown: list[
-            tuple[Sequence, int]
-        ] = []  # entries added since tables were sent last: (sequence, place)
+        self.grown: list[Added] = []  # entries added since tables were sent last
         self.whole: dict[Sequence, None] = {}  # whose whole table is sent next
-        self.appended: list[tuple[Sequence, int]] = []  # what the last step's plan appends
+        self.appended: list[Added] = []  # what the last step's plan appends
         self.named: list[
             tuple[Sequence, tuple[int, ...]]
         ] = []  # and the tables that it names whole
@@ -225,20 +232,30 @@ class Ledger(CachedBlocks):
         """The places of blocks of one tier."""
         return [block.place for block in blocks]
 
-    @staticmethod
-    def new_blocks(sequences: Iterable[Sequence], places: Iterable[int]) -> list[Block]:
-        """New blocks at GPU places just taken, each of its sequence's request, with the one ref of its table to be."""
-        blocks: list[Block] = []
-        for sequence, place in zip(sequences, places, strict=False):  # `always` has no end
-            block = bare(Block)  # every field is written here, so no call of `__init__`
+    def new_blocks(self, sequences: Iterable[Sequence], places: list[int]) -> list[Block]:
+        """New blocks at GPU places just taken, each of its sequence's request, with the one ref of its table to be.
+
+        Their records are those of `spare`, to which nothing leads; more are made if they run out.
+        """
+        spare = self.spare
+        if len(spare) < len(places):  # swapped requests and the prefix cache have records of their own
+            spare.extend(new_records(len(places) - len(spare)))
+        first = len(spare) - len(places)
+        blocks = spare[first:]
+        del spare[first:]
+        for sequence, block, place in zip(sequences, blocks, places, strict=False):  # `always` has no end
             block.request = sequence.request
             block.tier = GPU
             block.place = place
             block.ref = 1
-            block.name = 0
-            block.readers = 0
-            blocks.append(block)
         return blocks
+
+    def empty(self, held: dict[Block, None]) -> None:
+        """The set is empty; its blocks are private, and their request's tables are cleared next, so that nothing
+        leads to them any more: their records may stand for new blocks.
+        """
+        self.spare.extend(held)
+        held.clear()
 
     @staticmethod
     def relocate(blocks: Iterable[Block], tier: int, places: Iterable[int]) -> None:
@@ -277,9 +294,9 @@ class Ledger(CachedBlocks):
         for sequence, block in zip(sequences, blocks, strict=True):
             sequence.table.append(block)
 
-    def grew(self, sequences: Iterable[Sequence], places: Iterable[int]) -> None:
+    def grew(self, sequences: Iterable[Sequence], places: list[int]) -> None:
         """These places were appended to the tables of these sequences: the plan of the next step says so."""
-        self.grown.extend(zip(sequences, places, strict=False))
+        self.grown.append((sequences, places))
 
     def send_whole(self, sequence: Sequence) -> None:
         """The plan of the next step names the sequence's whole table."""
@@ -297,8 +314,10 @@ class Ledger(CachedBlocks):
                 self.appended = []
             return
         self.appended, self.grown = grown, []
-        if whole or not all(s.steady for s, _ in grown):
-            self.appended = [(s, p) for s, p in grown if s not in whole and self.runs(s)]
+        # Those that are due are steady, so they run, and none of them is sent whole (invariant `sent`).
+        if whole or len(grown) > 1 or not isinstance(grown[0][0], Several):
+            pairs = [(s, p) for s, p in pairs_of(grown) if s not in whole and self.runs(s)]
+            self.appended = [([s for s, _ in pairs], [p for _, p in pairs])] if pairs else []
             self.named = [
                 (s, tuple([block.place for block in s.table])) for s in whole if self.runs(s)
             ]

@@ -108,9 +108,10 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     Operator(
         "ordered set",
-        ("held.update", "held.clear", "batch.add", "batch.remove"),
+        ("held.update", "ledger.empty", "batch.add", "batch.remove"),
         "the keys of a dict",
-        "size and entries; a block that `held.clear` takes out has ref 0 (on plain data nothing leads to it any more)",
+        "size and entries; a block that `empty` takes out has ref 0 (on plain data nothing leads to it any more, and "
+        "its record may stand for a new block)",
         (),
         (
             "tests/spec/test_container_operators.py::test_set",

@@ -34,9 +34,13 @@ __all__ = [
     "Request",
     "Sequence",
     "Several",
+    "new_records",
 ]
 
 T = TypeVar("T")
+
+#: A record without a call of its `__init__`.
+bare = object.__new__
 
 GPU = 0
 CPU = 1
@@ -156,6 +160,17 @@ class Block:
 
     def __repr__(self) -> str:
         return f"{'gpu' if self.tier == GPU else 'cpu'}:{self.place}"
+
+
+def new_records(count: int) -> list[Block]:
+    """Records of blocks that are not there yet: without a name, and without a request and a place until they are."""
+    records: list[Block] = []
+    for _ in range(count):
+        block = bare(Block)  # the other fields are written by who makes a block of it
+        block.name = 0
+        block.readers = 0
+        records.append(block)
+    return records
 
 
 class Pool:

@@ -265,7 +265,7 @@ class Held(NoValue):
         s.put("blocks", (r,), count + blocks.size)
         self.ledger.wrote = True
 
-    def clear(self) -> None:
+    def empty(self) -> None:
         """Nothing is held, and no entry names the blocks any more: their `ref` is 0.
 
         On plain data they keep the `ref` that they had: nothing leads to them any more, since they were private
