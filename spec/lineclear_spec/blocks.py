@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from lineclear_spec.record_protocols import Bucket, Number, Records, Request, Sequence
 
 __all__ = [
+    "clear_each",
     "clear_table",
     "clear_tables",
+    "end_steady",
     "forget_computed",
     "free_resting",
     "give_each",
@@ -164,6 +166,32 @@ def clear_tables(ledger: Ledger, request: Request) -> None:
     ledger.empty(request.held)
     let_go(ledger, ledger.drop_sealed(request))
     ledger.each(request.members, lambda sequence: forget_computed(ledger, sequence))
+
+
+def clear_each(ledger: Ledger, sequences: Records, requests: Records) -> None:
+    """Give up every private block of the requests, each of which has one of the sequences alone; these end, with
+    their tables empty. What becomes of sealed blocks is as in `clear_tables`.
+
+    Args:
+        ledger: plain or symbolic.
+        sequences: steady ones, which the batch and the calendars do not list any more.
+        requests: theirs.
+    """
+    blocks = ledger.private_of(requests)
+    ledger.gpu.put(ledger.places(GPU, blocks), ledger.issued)  # see *Fences* above
+    ledger.empty_each(requests)
+    let_go(ledger, ledger.drop_sealed_each(sequences))
+    ledger.each(sequences, lambda sequence: end_steady(ledger, sequence))
+
+
+def end_steady(ledger: Ledger, sequence: Sequence) -> None:
+    """The steady sequence is over; it is owed nothing, as no step is in flight, and what it knew stays written."""
+    sequence.table.clear()
+    sequence.known_tokens = ledger.known(sequence)
+    sequence.promised_samples = 0
+    sequence.last_step = ledger.steps
+    sequence.steady = False
+    sequence.alive = False
 
 
 def forget_computed(ledger: Ledger, sequence: Sequence) -> None:

@@ -391,7 +391,7 @@ class Bulk:
 
 def facts_of_remove_all(before: Vector, gone: Vector, after: Vector) -> list[Any]:
     """What holds of a set from which some elements were removed; lemma `remove_all`."""
-    k, b = z3.Int("k"), z3.Const("b", Block)
+    k, b = z3.Int("k"), z3.Const("b", before.sort)
     return [
         after.size >= 0,
         z3.ForAll(

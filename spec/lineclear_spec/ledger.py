@@ -18,7 +18,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lineclear_spec.containers import Calendar, Numbered, SteadyBatch
-from lineclear_spec.ledger_cache import CachedBlocks
+from lineclear_spec.ledger_ends import EndedRequests
 from lineclear_spec.lifecycle import EVENTS, Phase
 from lineclear_spec.records import (
     GPU,
@@ -50,7 +50,7 @@ def pairs_of(added: list[Added]) -> Iterator[tuple[Sequence, int]]:
         yield from zip(sequences, places, strict=False)
 
 
-class Ledger(CachedBlocks):
+class Ledger(EndedRequests):
     """Requests, sequences, tables and two pools: what actions change in a running scheduler.
 
     `symbolic.SymbolicLedger` is its twin for proofs.
@@ -238,12 +238,16 @@ class Ledger(CachedBlocks):
         Their records are those of `spare`, to which nothing leads; more are made if they run out.
         """
         spare = self.spare
-        if len(spare) < len(places):  # swapped requests and the prefix cache have records of their own
+        if len(spare) < len(
+            places
+        ):  # swapped requests and the prefix cache have records of their own
             spare.extend(new_records(len(places) - len(spare)))
         first = len(spare) - len(places)
         blocks = spare[first:]
         del spare[first:]
-        for sequence, block, place in zip(sequences, blocks, places, strict=False):  # `always` has no end
+        for sequence, block, place in zip(
+            sequences, blocks, places, strict=False
+        ):  # `always` has no end
             block.request = sequence.request
             block.tier = GPU
             block.place = place

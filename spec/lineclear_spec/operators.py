@@ -135,6 +135,21 @@ OPERATORS: tuple[Operator, ...] = (
         ("tests/spec/test_block_operators.py::test_each_to_its_own",),
     ),
     Operator(
+        "requests that end at once",
+        (
+            "ledger.requests_of",
+            "ledger.private_of",
+            "ledger.empty_each",
+            "ledger.drop_sealed_each",
+            "ledger.unlist_each",
+            "ledger.enqueue_each",
+        ),
+        "loops over sequences or requests: what the operators for one of them do",
+        "vectors of requests and of their private blocks; fields of each element; the batch without them, in any order",
+        ("lemma_remove_all", "lemma_select", "lemma_others_of"),
+        ("tests/spec/test_end_operators.py::test_requests_that_end_at_once",),
+    ),
+    Operator(
         "operations by number",
         (
             "ledger.is_open",

@@ -87,6 +87,12 @@ def move_of(action: str, v: Any, values: Sequence[Any], result: Any) -> Move:
             ends=lambda q: both(v.alive(q), v.request(q) == r),
             turns=(r, LIVE, ENDED),
         )
+    if action == "finish_each":
+        over = lambda r: both(v.width(r) == 1, v.ending(v.member(r, 0)) == v.steps)  # noqa: E731
+        return Move(
+            ends=lambda q: both(v.alive(q), over(v.request(q))),
+            turns=(lambda r: both(stage(v, r) == LIVE, over(r)), LIVE, ENDED),
+        )
     if action == "sample":
         q, step, accepted = values[:3]
         return Move(
@@ -133,7 +139,7 @@ def parts(v: Any, new: Any, move: Move) -> list[tuple[str, tuple[str, ...], Call
         if move.turns is None:
             return stage(new, r) == stage(v, r)
         who, before, after = move.turns
-        is_it = r == who
+        is_it = who(r) if callable(who) else r == who
         return both(
             implies(is_it, both(stage(v, r) == before, stage(new, r) == after)),
             implies(negate(is_it), stage(new, r) == stage(v, r)),

@@ -54,6 +54,10 @@ class Vector(NoValue):
         """How many there are."""
         return Term(self.size)
 
+    def vector(self) -> Vector:
+        """Itself, as the records of a list are a vector too."""
+        return self
+
     def has(self, x: Any) -> Any:
         """Whether x is an element."""
         return z3.And(within(0, self.seat(x), self.size), self.at(self.seat(x)) == x)
