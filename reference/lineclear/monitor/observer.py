@@ -44,6 +44,7 @@ class Observer:
             "admit": self._admit,
             "admit_cached": self._admit_cached,
             "finish": self._end,
+            "finish_each": self._end_each,
             "abort": self._end,
             "schedule_tokens": self._schedule,
             "issue_step": self._issue,
@@ -106,6 +107,10 @@ class Observer:
         self.ended.add(record.id)
         self.kv.pop(record, None)
         self.born.pop(record, None)
+
+    def _end_each(self) -> None:
+        for record in [r for r in self.kv if r.phase == Phase.FINISHED]:
+            self._end(record)
 
     # ---- KV ------------------------------------------------------------------------------------
 

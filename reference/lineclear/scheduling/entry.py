@@ -167,6 +167,14 @@ class Entry:
         """The number of one of its sequences."""
         return 0 if self.others is None or sequence is self.first else self.others[sequence]
 
+    def add_output(self, sequence: Sequence, reason: str) -> list[Output]:
+        """A branch has ended, or is about to; what every branch that ended has brought."""
+        output = Output(self.branch(sequence), sequence.known_tokens - self.prompt, reason)
+        if self.outputs is None:
+            self.outputs = []
+        self.outputs.append(output)
+        return self.outputs
+
     def forget_branch(self, sequence: Sequence) -> None:
         """The sequence has ended."""
         if self.others is not None:
