@@ -72,9 +72,7 @@ def give_each_one(ledger: Ledger, due: Bucket) -> None:
 def give_each(ledger: Ledger, due: Bucket) -> None:
     """Append one new GPU block to the table of each sequence of `due`, which are one or more."""
     places = grant_gpu(ledger, due.count)
-    blocks = ledger.new_blocks(due, places)
-    ledger.hold_each(due, blocks)
-    ledger.append_each(due, blocks)
+    ledger.append_new_each(due, places)
     ledger.grew(due, places)
 
 
@@ -177,17 +175,15 @@ def clear_each(ledger: Ledger, sequences: Records, requests: Records) -> None:
         sequences: steady ones, which the batch and the calendars do not list any more.
         requests: theirs.
     """
-    blocks = ledger.private_of(requests)
-    ledger.gpu.put(ledger.places(GPU, blocks), ledger.issued)  # see *Fences* above
-    ledger.empty_each(requests)
+    ledger.give_up_each(requests)  # fenced with `issued`: see *Fences* above
     let_go(ledger, ledger.drop_sealed_each(sequences))
     ledger.each(sequences, lambda sequence: end_steady(ledger, sequence))
 
 
 def end_steady(ledger: Ledger, sequence: Sequence) -> None:
-    """The steady sequence is over; it is owed nothing, as no step is in flight, and what it knew stays written."""
+    """The steady sequence, which has all its tokens, is over; it is owed nothing, as no step is in flight."""
     sequence.table.clear()
-    sequence.known_tokens = ledger.known(sequence)
+    sequence.known_tokens = sequence.request.limit
     sequence.promised_samples = 0
     sequence.last_step = ledger.steps
     sequence.steady = False

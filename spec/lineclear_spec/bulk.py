@@ -254,6 +254,12 @@ class Bulk:
         """Nothing is held, and no entry names the blocks any more."""
         held.empty()
 
+    def append_new_each(self, sequences: Vector, places: Vector) -> None:
+        """Append one new block at a place just taken to the table of each sequence, whose request holds it."""
+        blocks = self.new_blocks(sequences, places)
+        self.hold_each(sequences, blocks)
+        self.append_each(sequences, blocks)
+
     def hold_each(self, sequences: Vector, blocks: Vector) -> None:
         """Each block is held by the request of its sequence."""
         s = self.state

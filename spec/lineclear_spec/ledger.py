@@ -62,6 +62,7 @@ class Ledger(EndedRequests):
         self.cpu = Pool("CPU", limits.cpu_blocks)
         self.pools = (self.gpu, self.cpu)  # by tier
         self.spare = new_records(limits.gpu_blocks)  # block records that nothing leads to
+        self.spare_sets: list[dict[Block, None]] = []  # and more of them, by what requests held
         self.waiting: dict[Request, None] = {}
         self.running: dict[Request, None] = {}
         self.swapped: dict[Request, None] = {}
@@ -237,22 +238,37 @@ class Ledger(EndedRequests):
 
         Their records are those of `spare`, to which nothing leads; more are made if they run out.
         """
-        spare = self.spare
-        if len(spare) < len(
-            places
-        ):  # swapped requests and the prefix cache have records of their own
-            spare.extend(new_records(len(places) - len(spare)))
-        first = len(spare) - len(places)
-        blocks = spare[first:]
-        del spare[first:]
-        for sequence, block, place in zip(
-            sequences, blocks, places, strict=False
-        ):  # `always` has no end
+        blocks = self._spare_records(len(places))
+        # `always` has no end
+        for sequence, block, place in zip(sequences, blocks, places, strict=False):
             block.request = sequence.request
             block.tier = GPU
             block.place = place
             block.ref = 1
         return blocks
+
+    def append_new_each(self, sequences: Iterable[Sequence], places: list[int]) -> None:
+        """Append one new block at a place just taken to the table of each sequence, whose request holds it."""
+        blocks = self._spare_records(len(places))
+        for sequence, block, place in zip(sequences, blocks, places, strict=True):
+            request = block.request = sequence.request
+            block.tier = GPU
+            block.place = place
+            block.ref = 1
+            request.held[block] = None
+            sequence.table.append(block)
+
+    def _spare_records(self, count: int) -> list[Block]:
+        """So many records of blocks that nothing leads to."""
+        spare = self.spare
+        while len(spare) < count and self.spare_sets:
+            spare.extend(self.spare_sets.pop())
+        if len(spare) < count:  # blocks that are swapped out or sealed have records of their own
+            spare.extend(new_records(count - len(spare)))
+        first = len(spare) - count
+        records = spare[first:]
+        del spare[first:]
+        return records
 
     def empty(self, held: dict[Block, None]) -> None:
         """The set is empty; its blocks are private, and their request's tables are cleared next, so that nothing
@@ -286,18 +302,6 @@ class Ledger(EndedRequests):
         for block in blocks:
             del held[block]
 
-    @staticmethod
-    def hold_each(sequences: Iterable[Sequence], blocks: Iterable[Block]) -> None:
-        """Each block is held by the request of its sequence."""
-        for sequence, block in zip(sequences, blocks, strict=True):
-            sequence.request.held[block] = None
-
-    @staticmethod
-    def append_each(sequences: Iterable[Sequence], blocks: Iterable[Block]) -> None:
-        """Append each block to the table of its sequence."""
-        for sequence, block in zip(sequences, blocks, strict=True):
-            sequence.table.append(block)
-
     def grew(self, sequences: Iterable[Sequence], places: list[int]) -> None:
         """These places were appended to the tables of these sequences: the plan of the next step says so."""
         self.grown.append((sequences, places))
@@ -320,12 +324,37 @@ class Ledger(EndedRequests):
         self.appended, self.grown = grown, []
         # Those that are due are steady, so they run, and none of them is sent whole (invariant `sent`).
         if whole or len(grown) > 1 or not isinstance(grown[0][0], Several):
+            self.appended = self._in_parts(grown)
+            self.named = []
+        if not grown and not whole:
+            if self.appended:
+                self.appended = []
+            return
+        self.appended, self.grown = grown, []
+        # Those that are due are steady, so they run, and none of them is sent whole (invariant `sent`).
+        if whole or len(grown) > 1 or not isinstance(grown[0][0], Several):
             pairs = [(s, p) for s, p in pairs_of(grown) if s not in whole and self.runs(s)]
             self.appended = [([s for s, _ in pairs], [p for _, p in pairs])] if pairs else []
             self.named = [
                 (s, tuple([block.place for block in s.table])) for s in whole if self.runs(s)
             ]
             whole.clear()
+
+    def _in_parts(self, grown: list[Added]) -> list[Added]:
+        """Of what was appended, what belongs to sequences that run and are not sent whole; all in one."""
+        whole, found, at = self.whole, list[Sequence](), list[int]()
+        for sequences, places in grown:
+            if isinstance(sequences, repeat):  # all of one sequence
+                sequence = next(sequences)
+                if sequence not in whole and self.runs(sequence):
+                    found += [sequence] * len(places)
+                    at += places
+                continue
+            for sequence, place in zip(sequences, places, strict=True):
+                if sequence not in whole and self.runs(sequence):
+                    found.append(sequence)
+                    at.append(place)
+        return [(found, at)] if found else []
 
     def record_copies(
         self, source_tier: int, sources: list[int], target_tier: int, targets: list[int]

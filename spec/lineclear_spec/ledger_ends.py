@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from lineclear_spec.containers import Calendar, SteadyBatch
     from lineclear_spec.lifecycle import Phase
-    from lineclear_spec.records import Block, Request, Sequence
+    from lineclear_spec.records import Block, Pool, Request, Sequence
 
 __all__ = ["EndedRequests"]
 
@@ -25,13 +25,17 @@ class EndedRequests(CachedBlocks):
     """The operators of a ledger for requests that end at once.
 
     Attributes:
-        spare: records of blocks that nothing leads to.
+        gpu: its pool.
+        issued: number of the last operation decided.
+        spare_sets: sets of records of blocks that nothing leads to.
         batch: the steady sequences.
         endings: steady sequences by the step in which they reach their limit.
         queues: requests by phase.
     """
 
-    spare: list[Block]
+    gpu: Pool
+    issued: int
+    spare_sets: list[dict[Block, None]]
     batch: SteadyBatch
     endings: Calendar
     queues: tuple[dict[Request, None] | None, ...]
@@ -49,19 +53,19 @@ class EndedRequests(CachedBlocks):
                 raise Broken(f"{request} has {len(request.members)} sequences, it must have one")
         return requests
 
-    @staticmethod
-    def private_of(requests: Iterable[Request]) -> list[Block]:
-        """The private blocks of the requests, those of one request last one first."""
-        return [block for request in requests for block in reversed(request.held)]
-
-    def empty_each(self, requests: Iterable[Request]) -> None:
-        """The requests hold no blocks; nothing leads to these any more once their tables are cleared, so their
-        records may stand for new blocks.
+    def give_up_each(self, requests: Iterable[Request]) -> None:
+        """The requests hold nothing: the places of their private blocks, which are GPU blocks, are put back, those of
+        one request last one first. Nothing leads to the blocks any more once the tables are cleared, so their records
+        may stand for new ones.
         """
-        spare = self.spare
-        for request in requests:
-            spare.extend(request.held)
-            request.held.clear()
+        put, until, sets = self.gpu.put, self.issued, self.spare_sets
+        for (
+            request
+        ) in requests:  # one after another, while a request's blocks are in the processor's cache
+            held = request.held
+            put([block.place for block in reversed(held)], until)
+            sets.append(held)  # emptied when the records are needed
+            request.held = {}
 
     def unlist_each(self, sequences: Iterable[Sequence]) -> None:
         """The sequences leave the batch and both calendars.

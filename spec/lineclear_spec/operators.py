@@ -128,26 +128,23 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     Operator(
         "each to its own",
-        ("ledger.append_each", "ledger.hold_each"),
-        "list.append, or a key that is set, in a loop over two lists",
-        "one entry more for each sequence; sets that have each block with its owner besides",
-        ("lemma_hold_each",),
-        ("tests/spec/test_block_operators.py::test_each_to_its_own",),
-    ),
-    Operator(
-        "requests that end at once",
         (
+            "ledger.append_new_each",
             "ledger.requests_of",
-            "ledger.private_of",
-            "ledger.empty_each",
+            "ledger.give_up_each",
             "ledger.drop_sealed_each",
             "ledger.unlist_each",
             "ledger.enqueue_each",
         ),
-        "loops over sequences or requests: what the operators for one of them do",
-        "vectors of requests and of their private blocks; fields of each element; the batch without them, in any order",
-        ("lemma_remove_all", "lemma_select", "lemma_others_of"),
-        ("tests/spec/test_end_operators.py::test_requests_that_end_at_once",),
+        "a loop over sequences or requests, which does to each what is done to one alone",
+        "one entry more for each sequence; sets that have each block with its owner besides; vectors of requests and "
+        "of their private blocks; the batch without some sequences, in any order",
+        ("lemma_hold_each", "lemma_remove_all", "lemma_select", "lemma_others_of"),
+        (
+            "tests/spec/test_block_operators.py::test_each_to_its_own",
+            "tests/spec/test_end_operators.py::test_requests_that_end_at_once",
+        ),
+        "records can be made: see `new record`",
     ),
     Operator(
         "operations by number",

@@ -17,8 +17,10 @@ import z3
 from lineclear_spec.bulk import facts_of_remove_all
 from lineclear_spec.invariants.clause import NEVER
 from lineclear_spec.lifecycle import Phase
+from lineclear_spec.records import GPU
 from lineclear_spec.state import CAP, Block, Int, Request, Sequence, State, unique
 from lineclear_spec.symbolic_cache import its_request_holds
+from lineclear_spec.symbolic_pool import SymbolicPool
 from lineclear_spec.terms import Term
 from lineclear_spec.vectors import Vector, selected
 
@@ -33,6 +35,9 @@ class Ends:
     assume: Callable[[Any], None]
     demand: Callable[..., None]
     demand_of_lemma: Callable[[Any, str], None]
+    gpu: SymbolicPool
+    issued: Any
+    places: Callable[[Any, Vector], Vector]
 
     def requests_of(self, sequences: Vector) -> Vector:
         """The requests of the sequences, each of which is the only one of its request."""
@@ -53,7 +58,13 @@ class Ends:
         self.demand(Term(z3.ForAll([q], theirs)), "no other sequence of the requests lives")
         return requests
 
-    def private_of(self, requests: Vector) -> Vector:
+    def give_up_each(self, requests: Vector) -> None:
+        """The requests hold nothing, and the places of their private blocks, GPU blocks, are put back."""
+        blocks = self._private_of(requests)
+        self.gpu.put(self.places(GPU, blocks), self.issued)
+        self._empty_each(requests)
+
+    def _private_of(self, requests: Vector) -> Vector:
         """The private blocks of the requests, in some order."""
         s = self.state.snapshot()
         name = unique("private")
@@ -70,7 +81,7 @@ class Ends:
             self.assume(fact)
         return Vector(self, Block, size, lambda k: at(k), lambda b: seat(b))
 
-    def empty_each(self, requests: Vector) -> None:
+    def _empty_each(self, requests: Vector) -> None:
         """Each request holds nothing, and no entry names its private blocks any more: their `ref` is 0 (see
         `Held.empty`).
         """

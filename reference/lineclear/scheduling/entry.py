@@ -56,6 +56,7 @@ class Entry:
         "sheltered",
         "since",
         "started",
+        "worst_taken",
     )
 
     def __init__(
@@ -79,6 +80,7 @@ class Entry:
         self.n = user.n
         self.may_fork_later = user.may_fork_later
         self.seats_taken = 0  # of those that may run at once, while it runs
+        self.worst_taken = 0  # blocks that it may need, while it runs
         self.prompt = user.prompt_tokens  # the caller's; the record's is longer after a restart
         self.priority = user.priority
         self.arrival_time = user.arrival_time

@@ -188,7 +188,8 @@ class LiveRequests:
         self.running.add(entry)
         self.queued_tokens -= entry.most_tokens
         self.count_seats(entry)
-        self.worst += self.ledger.worst_case(entry.record)
+        entry.worst_taken = self.ledger.worst_case(entry.record)
+        self.worst += entry.worst_taken
         entry.bypassed = 0
         if self.reviews is not None:
             self.look_again(entry)
@@ -205,7 +206,16 @@ class LiveRequests:
         self.queued_tokens += entry.most_tokens
         self.seats -= entry.seats_taken
         entry.seats_taken = 0
-        self.worst -= self.ledger.worst_case(entry.record)
+        self.worst -= entry.worst_taken
+
+    def finish(self, entry: Entry) -> None:
+        """The request, which ran, has ended."""
+        self.running.remove(entry)
+        self.seats -= entry.seats_taken
+        self.worst -= entry.worst_taken
+        del self.entries[entry.name], self.of[entry.record]
+        if self.adapter.closes and not self.adapter.failures:
+            self.adapter.closed(entry.view(self.ledger))
 
     def remove(self, entry: Entry) -> None:
         """The request, which neither runs nor waits any more, has ended."""

@@ -113,7 +113,7 @@ class Transitions:
         """Ends every request whose only sequence is steady and has all its tokens; these, with their requests."""
         ledger = self.ledger
         ended: dict[Sequence, Entry] = {}
-        if ledger.steps != ledger.settled or not ledger.ended():
+        if ledger.steps not in ledger.endings or ledger.steps != ledger.settled:
             return ended
         live, ended_names = self.live, self.changes.ended
         for sequence in ledger.ended_alone():
@@ -122,8 +122,7 @@ class Transitions:
             actions.finish_each(ledger)
         for sequence, entry in ended.items():
             self.batch.forget(sequence, entry)
-            live.stop(entry)
-            live.remove(entry)
+            live.finish(entry)
             ended_names.append(entry.name)
         return ended
 
