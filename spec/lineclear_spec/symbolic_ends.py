@@ -83,7 +83,7 @@ class Ends:
 
     def _empty_each(self, requests: Vector) -> None:
         """Each request holds nothing, and no entry names its private blocks any more: their `ref` is 0 (see
-        `Held.empty`).
+        `Bulk.empty`).
         """
         s = self.state
         old = s.snapshot()

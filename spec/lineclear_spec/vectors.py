@@ -269,19 +269,6 @@ class Held(NoValue):
         s.put("blocks", (r,), count + blocks.size)
         self.ledger.wrote = True
 
-    def empty(self) -> None:
-        """Nothing is held, and no entry names the blocks any more: their `ref` is 0.
-
-        On plain data they keep the `ref` that they had: nothing leads to them any more, since they were private
-        and the tables of their request are cleared in the same block step (`blocks.clear_tables`).
-        """
-        s, r = self.ledger.state, self.owner
-        held = self.vector()
-        old = s.snapshot()
-        s.fields["ref"] = lambda b: z3.If(held.has(b), 0, old.ref(b))
-        s.put("blocks", (r,), z3.IntVal(0))
-        self.ledger.wrote = True
-
 
 class Members(NoValue):
     """The sequences of a request, in order."""
