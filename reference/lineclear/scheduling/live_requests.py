@@ -202,20 +202,22 @@ class LiveRequests:
 
     def stop(self, entry: Entry) -> None:
         """The request runs no longer."""
-        self.running.remove(entry)
+        self._give_back(entry)
         self.queued_tokens += entry.most_tokens
-        self.seats -= entry.seats_taken
-        entry.seats_taken = 0
-        self.worst -= entry.worst_taken
 
     def finish(self, entry: Entry) -> None:
         """The request, which ran, has ended."""
-        self.running.remove(entry)
-        self.seats -= entry.seats_taken
-        self.worst -= entry.worst_taken
+        self._give_back(entry)
         del self.entries[entry.name], self.of[entry.record]
         if self.adapter.closes and not self.adapter.failures:
             self.adapter.closed(entry.view(self.ledger))
+
+    def _give_back(self, entry: Entry) -> None:
+        """Its place among those that run, its seats and the blocks that it may have needed are free."""
+        self.running.remove(entry)
+        self.seats -= entry.seats_taken
+        entry.seats_taken = 0
+        self.worst -= entry.worst_taken
 
     def remove(self, entry: Entry) -> None:
         """The request, which neither runs nor waits any more, has ended."""
