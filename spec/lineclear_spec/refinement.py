@@ -56,7 +56,7 @@ class Move(NamedTuple):
         steps: whether the step's sample for the sequence is what it learns.
         begun: the sequence that begins, if one does.
         ends: whether a sequence ends, None if none does.
-        turns: a request, and what it is before and after; None if none turns.
+        turns: a request, or whether one is meant, and what it is before and after; None if none turns.
     """
 
     gain: Callable[[Any], Any] | None = None
@@ -88,10 +88,9 @@ def move_of(action: str, v: Any, values: Sequence[Any], result: Any) -> Move:
             turns=(r, LIVE, ENDED),
         )
     if action == "finish_each":
-        over = lambda r: both(v.width(r) == 1, v.ending(v.member(r, 0)) == v.steps)  # noqa: E731
         return Move(
-            ends=lambda q: both(v.alive(q), over(v.request(q))),
-            turns=(lambda r: both(stage(v, r) == LIVE, over(r)), LIVE, ENDED),
+            ends=lambda q: both(v.alive(q), complete(v, v.request(q))),
+            turns=(lambda r: both(stage(v, r) == LIVE, complete(v, r)), LIVE, ENDED),
         )
     if action == "sample":
         q, step, accepted = values[:3]
@@ -112,6 +111,11 @@ def move_of(action: str, v: Any, values: Sequence[Any], result: Any) -> Move:
     if action == "prune":
         return Move(ends=lambda q: q == values[0])
     return Move()
+
+
+def complete(v: Any, r: Any) -> Any:
+    """Whether the request's only sequence is steady and at its limit."""
+    return both(v.width(r) == 1, v.ending(v.member(r, 0)) == v.steps)
 
 
 def stage(v: Any, r: Any) -> Any:

@@ -125,9 +125,7 @@ def test_requests_that_end_at_once() -> None:
                     table = request.members[0].table
                     table[:] = [b for b in table if b.name]
 
-            both.given |= listed("private", blocks) | {
-                "private_count": lambda x=blocks: len(x)  # type: ignore[misc]
-            }
+            both.given |= listed("private", blocks) | {"private_count": lambda x=blocks: len(x)}
             compare(both, give_up, lambda s, r=r: s.give_up_each(r), put_back)
 
             both = Both(state.clone())
