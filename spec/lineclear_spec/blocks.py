@@ -181,10 +181,9 @@ def clear_each(ledger: Ledger, sequences: Records, requests: Records) -> None:
 
 
 def end_steady(ledger: Ledger, sequence: Sequence) -> None:
-    """The steady sequence, which has all its tokens, is over; it is owed nothing, as no step is in flight."""
+    """The steady sequence, which has all its tokens, is over."""
     sequence.table.clear()
     sequence.known_tokens = sequence.request.limit
-    sequence.promised_samples = 0
     sequence.last_step = ledger.steps
     sequence.steady = False
     sequence.alive = False

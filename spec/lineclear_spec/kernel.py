@@ -34,6 +34,7 @@ class Kernel:
     due = queries.due
     ended = queries.ended
     ended_alone = queries.ended_alone
+    one_ends_alone = queries.one_ends_alone
     wait_of = queries.wait_of
     is_copy = queries.is_copy
     forward_of = queries.forward_of

@@ -32,6 +32,7 @@ __all__ = [
     "known",
     "leader",
     "on_gpu",
+    "one_ends_alone",
     "owed",
     "promised",
     "reach",
@@ -180,6 +181,12 @@ def ended(ledger: Ledger) -> Truth:
     it.
     """
     return ledger.endings.bucket(ledger.steps).count >= 1
+
+
+def one_ends_alone(ledger: Ledger) -> Truth:
+    """Whether `ended_alone` has a sequence."""
+    ended = ledger.endings.bucket(ledger.steps)
+    return negate(ledger.all_of(lambda sequence: sequence.request.width != 1, ended))
 
 
 def ended_alone(ledger: Ledger) -> Records:

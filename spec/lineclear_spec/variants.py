@@ -105,7 +105,10 @@ def effect_variants(statement: ast.stmt) -> dict[str, Changed]:
     """Of one effect: by family, the changed statements by name."""
     changed: Changed = {}
     if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Attribute):
-        for name, by in (("plus one", 1), ("minus one", -1)):
+        truth = isinstance(statement.value, ast.Constant) and isinstance(
+            statement.value.value, bool
+        )
+        for name, by in () if truth else (("plus one", 1), ("minus one", -1)):
             made = copy.deepcopy(statement)
             made.value = plus(made.value, by)
             changed[name] = made

@@ -43,7 +43,7 @@ TRUSTED = frozenset(
 #: Methods of the ledger that an action may call: queries, primitives, block steps, some operators.
 OPERATIONS = frozenset(
     "reach in_flight computed known promised owed sampling_step slots runs on_gpu writable divisible unscheduled "
-    "leader worst_case due ended ended_alone wait_of is_copy forward_of all_complete retired "
+    "leader worst_case due ended ended_alone one_ends_alone wait_of is_copy forward_of all_complete retired "
     "move move_each add_member remove_member remove_members void_samples join leave advance decide order close "
     "forget_copy send_tables take_blocks give_each_one share_table share_cached seal_entry seal_newest "
     "free_resting clear_table clear_tables clear_each move_blocks replace_entry".split()

@@ -76,7 +76,9 @@ def finish_each(ledger: Ledger) -> None:
     """
     # GUARD
     ledger.require(ledger.steps == ledger.settled, "no step is in flight")
-    ledger.require(ledger.ended(), "a steady sequence has every token that it may have")
+    ledger.require(
+        ledger.one_ends_alone(), "a steady sequence, its request's only one, has all its tokens"
+    )
     # EFFECT
     sequences = ledger.ended_alone()
     requests = ledger.requests_of(sequences)

@@ -149,8 +149,16 @@ def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
         Part(
             "complete",
             ("sequence",),
-            lambda q: implies(last(q), new.known(q) == old.limit(old.request(q))),
+            lambda q: implies(
+                last(q),
+                both(
+                    old.known(q) == old.limit(old.request(q)),
+                    new.known(q) == old.known(q),
+                    new.last_step(q) == old.steps,
+                ),
+            ),
         ),
+        now("fewer", lambda: new.batch_size < old.batch_size),
         Part(
             "members_gone",
             ("sequence",),
