@@ -39,9 +39,6 @@ __all__ = [
 
 T = TypeVar("T")
 
-#: A record without a call of its `__init__`.
-bare = object.__new__
-
 GPU = 0
 CPU = 1
 RUNNING = int(Phase.RUNNING)
@@ -160,17 +157,6 @@ class Block:
 
     def __repr__(self) -> str:
         return f"{'gpu' if self.tier == GPU else 'cpu'}:{self.place}"
-
-
-def new_records(count: int) -> list[Block]:
-    """Records of blocks that are not there yet: without a name, and without a request and a place until they are."""
-    records: list[Block] = []
-    for _ in range(count):
-        block = bare(Block)  # the other fields are written by who makes a block of it
-        block.name = 0
-        block.readers = 0
-        records.append(block)
-    return records
 
 
 class Pool:
@@ -300,6 +286,15 @@ class Request:
 
     def __repr__(self) -> str:
         return f"r{self.id}"
+
+
+#: Whose a block is that is not there yet.
+NOBODY = Request(0, 0, 0, 0)
+
+
+def new_records(count: int) -> list[Block]:
+    """Records of blocks that are not there yet: without a place, a name and an entry that refers to them."""
+    return [Block(NOBODY, GPU, -1) for _ in range(count)]
 
 
 class Sequence:
