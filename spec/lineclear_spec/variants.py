@@ -97,7 +97,12 @@ def guard_variants(statement: ast.stmt, *, first: bool = False) -> dict[str, Cha
     weaker = {f"weakened.{k + 1}": shifted(statement, k, weaker=True) for k in range(count)}
     stronger = {f"strengthened.{k + 1}": shifted(statement, k, weaker=False) for k in range(count)}
     if first:
-        stronger |= {name: narrowed(statement, besides) for name, besides in BESIDES.items()}
+        asked = ast.dump(statement.value.args[0])
+        stronger |= {
+            name: narrowed(statement, besides)
+            for name, besides in BESIDES.items()
+            if ast.dump(ast.parse(besides, mode="eval").body) != asked  # or it asks that already
+        }
     return {"guard weakened": weaker, "guard strengthened": stronger}
 
 
