@@ -325,16 +325,6 @@ class Ledger(EndedRequests):
         # Those that are due are steady, so they run, and none of them is sent whole (invariant `sent`).
         if whole or len(grown) > 1 or not isinstance(grown[0][0], Several):
             self.appended = self._in_parts(grown)
-            self.named = []
-        if not grown and not whole:
-            if self.appended:
-                self.appended = []
-            return
-        self.appended, self.grown = grown, []
-        # Those that are due are steady, so they run, and none of them is sent whole (invariant `sent`).
-        if whole or len(grown) > 1 or not isinstance(grown[0][0], Several):
-            pairs = [(s, p) for s, p in pairs_of(grown) if s not in whole and self.runs(s)]
-            self.appended = [([s for s, _ in pairs], [p for _, p in pairs])] if pairs else []
             self.named = [
                 (s, tuple([block.place for block in s.table])) for s in whole if self.runs(s)
             ]

@@ -15,6 +15,7 @@ from evaluated import Values
 from two_readings import LARGE, SMALL, Both, Tables, compare, held_of, listed, lists, with_tables
 
 from lineclear_spec.ghosts import GhostLedger
+from lineclear_spec.ledger import pairs_of
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import CPU, GPU, Block, Several
 from lineclear_spec.symbolic import SymbolicLedger
@@ -81,8 +82,9 @@ def sent_case(state: Tables, read: int, waits: int, whole: bool, phase: Phase) -
     first, second, *_ = ledger.sequences
     if read >= 0:
         ledger.reader = {first.id: tuple(range(20, 20 + read))}
-    ledger.grown = [([s], [30 + k]) for k in range(waits) for s in (first, second)]
-    ledger.whole = {first: None} if whole else {}
+    ledger.grown = [([first], [30 + k]) for k in range(waits)]
+    ledger.grown += [(ledger.always(second), [30 + k]) for k in range(waits)]
+    ledger.whole = {first: None, second: None} if whole else {}
     first.request.phase = phase
     return Both(ledger)
 
@@ -113,6 +115,7 @@ def test_what_is_sent() -> None:
             both = sent_case(*case)
             q = both.record(both.ledger.sequences[1])
             own = (q,) if name == "send_whole" else ()
+            waits, whole = list(pairs_of(both.ledger.grown)), set(both.ledger.whole)
             compare(
                 both,
                 lambda v, name=name: getattr(v, name)(
@@ -120,6 +123,10 @@ def test_what_is_sent() -> None:
                 ),
                 lambda s, name=name, own=own: getattr(s, name)(*own),
             )
+            if name == "send":  # each is sent once, and only what runs
+                runs = [q for q in both.ledger.sequences if both.ledger.runs(q)]
+                parts = [(q, place) for q, place in waits if q in runs and q not in whole]
+                assert list(pairs_of(both.ledger.appended)) == parts
 
 
 def each_one_cases() -> None:
@@ -148,6 +155,9 @@ def each_one_cases() -> None:
                 lambda s, d=d, n=n: s.append_new_each(d, s.gpu.take(n)),
                 holding,
             )
+            new = [q.table[-1] for q in due]  # what holds them is left open on formulas
+            assert all(b.request is q.request for b, q in zip(new, due, strict=True))
+            assert all(list(q.request.held).count(q.table[-1]) == 1 for q in due)
 
 
 def test_each_to_its_own() -> None:

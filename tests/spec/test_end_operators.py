@@ -128,16 +128,19 @@ def test_requests_that_end_at_once() -> None:
             both.given |= listed("private", blocks) | {"private_count": lambda x=blocks: len(x)}
             compare(both, give_up, lambda s, r=r: s.give_up_each(r), put_back)
 
-            both = Both(state.clone())
-            r = both.vector([both.ledger.requests[k] for k in chosen], "request")
-            compare(
-                both,
-                lambda v, x=chosen: v.enqueue_each([v.requests[k] for k in x], Phase.FINISHED),
-                lambda s, r=r: s.enqueue_each(r, Phase.FINISHED),
-                beside=GHOSTS | {"queue"},
-            )
-            left = [k for k in range(3) if k not in chosen]
-            assert list(both.ledger.running) == [both.ledger.requests[k] for k in left]
+            for phase in (Phase.SWAPPED, Phase.FINISHED):  # a queue, and none
+                both = Both(state.clone())
+                moved = [both.ledger.requests[k] for k in chosen]
+                r = both.vector(moved, "request")
+                compare(
+                    both,
+                    lambda v, x=moved, phase=phase: v.enqueue_each(x, phase),
+                    lambda s, r=r, phase=phase: s.enqueue_each(r, phase),
+                    beside=GHOSTS | ({"queue"} if phase == Phase.FINISHED else frozenset()),
+                )
+                left = [k for k in range(3) if k not in chosen]
+                assert list(both.ledger.running) == [both.ledger.requests[k] for k in left]
+                assert list(both.ledger.swapped) == (moved if phase == Phase.SWAPPED else [])
 
 
 def test_sequences_that_leave_the_batch_at_once() -> None:
