@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 from lineclear.config import Config
@@ -168,7 +167,7 @@ class Step:
             wants[entry] = wants.get(entry, 0) + 1
         passed = 0  # blocks of those that could grow so far
         available = self.cache.available
-        for entry in sorted(wants, key=attrgetter("rank")):
+        for entry in sorted(wants, key=lambda entry: entry.rank):
             if entry not in wants:
                 continue  # preempted meanwhile
             while not grows(passed, wants[entry], available):
