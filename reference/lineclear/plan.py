@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import NamedTuple, overload
 
 __all__ = ["BlockOperation", "Joined", "Names", "NewBlocks", "Plan", "Scheduled", "Table"]
 
@@ -17,8 +17,7 @@ Names = tuple[Hashable, int, int]
 Table = tuple[Hashable, int, tuple[int, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Scheduled:
+class Scheduled(NamedTuple):
     """One sequence in a step.
 
     Attributes:

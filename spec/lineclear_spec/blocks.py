@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from lineclear_spec.record_protocols import Bucket, Number, Records, Request, Sequence
 
 __all__ = [
+    "clear_each",
     "clear_table",
     "clear_tables",
+    "end_steady",
     "forget_computed",
     "free_resting",
     "give_each",
@@ -70,9 +72,7 @@ def give_each_one(ledger: Ledger, due: Bucket) -> None:
 def give_each(ledger: Ledger, due: Bucket) -> None:
     """Append one new GPU block to the table of each sequence of `due`, which are one or more."""
     places = grant_gpu(ledger, due.count)
-    blocks = ledger.new_blocks(due, places)
-    ledger.hold_each(due, blocks)
-    ledger.append_each(due, blocks)
+    ledger.append_new_each(due, places)
     ledger.grew(due, places)
 
 
@@ -161,9 +161,32 @@ def clear_tables(ledger: Ledger, request: Request) -> None:
     tier = if_else(ledger.on_gpu(request), GPU, CPU)
     blocks = ledger.backwards(request.held)
     ledger.pools[tier].put(ledger.places(tier, blocks), ledger.issued)  # see *Fences* above
-    request.held.clear()
+    ledger.empty(request.held)
     let_go(ledger, ledger.drop_sealed(request))
     ledger.each(request.members, lambda sequence: forget_computed(ledger, sequence))
+
+
+def clear_each(ledger: Ledger, sequences: Records, requests: Records) -> None:
+    """Give up every private block of the requests, each of which has one of the sequences alone; these end, with
+    their tables empty. What becomes of sealed blocks is as in `clear_tables`.
+
+    Args:
+        ledger: plain or symbolic.
+        sequences: steady ones, which the batch and the calendars do not list any more.
+        requests: theirs.
+    """
+    ledger.give_up_each(requests)  # fenced with `issued`: see *Fences* above
+    let_go(ledger, ledger.drop_sealed_each(sequences))
+    ledger.each(sequences, lambda sequence: end_steady(ledger, sequence))
+
+
+def end_steady(ledger: Ledger, sequence: Sequence) -> None:
+    """The steady sequence, which has all its tokens, is over."""
+    sequence.table.clear()
+    sequence.known_tokens = sequence.request.limit
+    sequence.last_step = ledger.steps
+    sequence.steady = False
+    sequence.alive = False
 
 
 def forget_computed(ledger: Ledger, sequence: Sequence) -> None:

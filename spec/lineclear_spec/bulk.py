@@ -249,7 +249,26 @@ class Bulk:
         s.put("blocks", (r,), after.size)
         self.wrote = True
 
-    def hold_each(self, sequences: Vector, blocks: Vector) -> None:
+    def empty(self, held: Held) -> None:
+        """Nothing is held, and no entry names the blocks any more: their `ref` is 0.
+
+        On plain data they keep the `ref` that they had: nothing leads to them any more, since they were private
+        and the tables of their request are cleared in the same block step (`blocks.clear_tables`).
+        """
+        s, r = self.state, held.owner
+        gone = held.vector()
+        old = s.snapshot()
+        s.fields["ref"] = lambda b: z3.If(gone.has(b), 0, old.ref(b))
+        s.put("blocks", (r,), z3.IntVal(0))
+        self.wrote = True
+
+    def append_new_each(self, sequences: Vector, places: Vector) -> None:
+        """Append one new block at a place just taken to the table of each sequence, whose request holds it."""
+        blocks = self.new_blocks(sequences, places)
+        self._hold_each(sequences, blocks)
+        self._append_each(sequences, blocks)
+
+    def _hold_each(self, sequences: Vector, blocks: Vector) -> None:
         """Each block is held by the request of its sequence."""
         s = self.state
         blocks.demand_distinct()
@@ -281,7 +300,7 @@ class Bulk:
         s.fields["slot"] = lambda b: slot(b)
         self.wrote = True
 
-    def append_each(self, sequences: Vector, blocks: Vector) -> None:
+    def _append_each(self, sequences: Vector, blocks: Vector) -> None:
         """Append each block to the table of its sequence."""
         s = self.state
         blocks.demand_distinct()
@@ -386,7 +405,7 @@ class Bulk:
 
 def facts_of_remove_all(before: Vector, gone: Vector, after: Vector) -> list[Any]:
     """What holds of a set from which some elements were removed; lemma `remove_all`."""
-    k, b = z3.Int("k"), z3.Const("b", Block)
+    k, b = z3.Int("k"), z3.Const("b", before.sort)
     return [
         after.size >= 0,
         z3.ForAll(

@@ -40,7 +40,7 @@ def arguments_of(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator[tup
         return
     if name == "reject":
         yield (1, bounds.max_model_len + 1, 1)
-    elif name in ("issue_step", "settle_step", "carry", "retire"):
+    elif name in ("issue_step", "settle_step", "carry", "retire", "finish_each"):
         yield ()
     elif name == "settle_copy":
         for number in sorted(ledger.operations):

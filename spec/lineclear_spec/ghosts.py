@@ -16,7 +16,7 @@ from lineclear_spec.actions import ACTIONS
 from lineclear_spec.device import run
 from lineclear_spec.dialect import register
 from lineclear_spec.kv_ghosts import KvDevice
-from lineclear_spec.ledger import Ledger
+from lineclear_spec.ledger import Added, Ledger, pairs_of
 from lineclear_spec.lifecycle import Phase, target_of
 from lineclear_spec.mutants import is_guard, parsed
 from lineclear_spec.records import GPU, Block, Broken, Limits, Operation, Request, Sequence
@@ -113,6 +113,10 @@ class GhostLedger(Ledger):
                 twin.request = requests[block.request]
             return blocks[block]
 
+        def copied_pairs(added: list[Added]) -> list[Added]:
+            pairs = list(pairs_of(added))
+            return [([sequences[s] for s, _ in pairs], [p for _, p in pairs])] if pairs else []
+
         for request in self.requests:
             twin = requests[request]
             twin.members = [sequences[s] for s in request.members]
@@ -142,8 +146,8 @@ class GhostLedger(Ledger):
         for name in COUNTS:
             setattr(new, name, getattr(self, name))
         new.step_operations.update(self.step_operations)
-        new.grown = [(sequences[s], place) for s, place in self.grown]
-        new.appended = [(sequences[s], place) for s, place in self.appended]
+        new.grown = copied_pairs(self.grown)
+        new.appended = copied_pairs(self.appended)
         new.named = [(sequences[s], places) for s, places in self.named]
         new.whole = {sequences[s]: None for s in self.whole}
         new.reader = self.reader.copy()
@@ -244,7 +248,7 @@ class GhostLedger(Ledger):
             s.id: self.reader[s.id] for s in self.sequences if s.id in self.reader and self.runs(s)
         }
         known |= {s.id: places for s, places in self.named}
-        for sequence, place in self.appended:
+        for sequence, place in pairs_of(self.appended):
             if sequence.id in known:
                 known[sequence.id] += (place,)
         self.reader = known

@@ -33,6 +33,8 @@ class Kernel:
     divisible = queries.divisible
     due = queries.due
     ended = queries.ended
+    ended_alone = queries.ended_alone
+    one_ends_alone = queries.one_ends_alone
     wait_of = queries.wait_of
     is_copy = queries.is_copy
     forward_of = queries.forward_of
@@ -47,6 +49,7 @@ class Kernel:
     send_tables = primitives.send_tables
     join = primitives.join
     leave = primitives.leave
+    move_each = primitives.move_each
     advance = primitives.advance
     decide = primitives.decide
     order = primitives.order
@@ -62,5 +65,6 @@ class Kernel:
     free_resting = blocks.free_resting
     clear_table = blocks.clear_table
     clear_tables = blocks.clear_tables
+    clear_each = blocks.clear_each
     move_blocks = blocks.move_blocks
     replace_entry = blocks.replace_entry

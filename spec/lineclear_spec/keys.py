@@ -20,6 +20,7 @@ from bisect import bisect_right
 from typing import Any
 
 from lineclear_spec.ghosts import GhostLedger
+from lineclear_spec.ledger import pairs_of
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import CPU, GPU, SWAP_IN, SWAP_OUT, Block, Request, Sequence
 
@@ -121,7 +122,7 @@ def known_to_readers(ledger: GhostLedger, s: Sequence) -> bool:
     """Whether who reads plans knows its table with the next step, if it runs."""
     if s in ledger.whole or not ledger.runs(s):
         return True
-    waits = [place for grown, place in ledger.grown if grown is s]
+    waits = [place for grown, place in pairs_of(ledger.grown) if grown is s]
     places = [block.place for block in s.table]
     return s.id in ledger.reader and [*ledger.reader[s.id], *waits] == places
 

@@ -18,7 +18,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lineclear_spec.containers import Calendar, Numbered, SteadyBatch
-from lineclear_spec.ledger_cache import CachedBlocks
+from lineclear_spec.ledger_ends import EndedRequests
 from lineclear_spec.lifecycle import EVENTS, Phase
 from lineclear_spec.records import (
     GPU,
@@ -30,19 +30,27 @@ from lineclear_spec.records import (
     Refused,
     Request,
     Sequence,
+    Several,
+    new_records,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Reversible
 
-__all__ = ["Ledger"]
+__all__ = ["Added", "Ledger", "pairs_of"]
 
 T = TypeVar("T")
-#: A record without a call of its `__init__`.
-bare = object.__new__
+#: Places that were appended to tables, each to that of the sequence beside it; `always` has no end.
+Added = tuple["Iterable[Sequence]", list[int]]
 
 
-class Ledger(CachedBlocks):
+def pairs_of(added: list[Added]) -> Iterator[tuple[Sequence, int]]:
+    """Each sequence with the place that was appended to its table, in order."""
+    for sequences, places in added:
+        yield from zip(sequences, places, strict=False)
+
+
+class Ledger(EndedRequests):
     """Requests, sequences, tables and two pools: what actions change in a running scheduler.
 
     `symbolic.SymbolicLedger` is its twin for proofs.
@@ -53,6 +61,8 @@ class Ledger(CachedBlocks):
         self.gpu = Pool("GPU", limits.gpu_blocks)
         self.cpu = Pool("CPU", limits.cpu_blocks)
         self.pools = (self.gpu, self.cpu)  # by tier
+        self.spare = new_records(limits.gpu_blocks)  # block records that nothing leads to
+        self.spare_sets: list[dict[Block, None]] = []  # and more of them, by what requests held
         self.waiting: dict[Request, None] = {}
         self.running: dict[Request, None] = {}
         self.swapped: dict[Request, None] = {}
@@ -85,11 +95,9 @@ class Ledger(CachedBlocks):
         self.sealed = 0  # blocks that were ever sealed; 0: no block has a name
         self.requests_made = 0
         self.sequences_made = 0
-        self.grown: list[
-            tuple[Sequence, int]
-        ] = []  # entries added since tables were sent last: (sequence, place)
+        self.grown: list[Added] = []  # entries added since tables were sent last
         self.whole: dict[Sequence, None] = {}  # whose whole table is sent next
-        self.appended: list[tuple[Sequence, int]] = []  # what the last step's plan appends
+        self.appended: list[Added] = []  # what the last step's plan appends
         self.named: list[
             tuple[Sequence, tuple[int, ...]]
         ] = []  # and the tables that it names whole
@@ -225,20 +233,49 @@ class Ledger(CachedBlocks):
         """The places of blocks of one tier."""
         return [block.place for block in blocks]
 
-    @staticmethod
-    def new_blocks(sequences: Iterable[Sequence], places: Iterable[int]) -> list[Block]:
-        """New blocks at GPU places just taken, each of its sequence's request, with the one ref of its table to be."""
-        blocks: list[Block] = []
-        for sequence, place in zip(sequences, places, strict=False):  # `always` has no end
-            block = bare(Block)  # every field is written here, so no call of `__init__`
+    def new_blocks(self, sequences: Iterable[Sequence], places: list[int]) -> list[Block]:
+        """New blocks at GPU places just taken, each of its sequence's request, with the one ref of its table to be.
+
+        Their records are those of `spare`, to which nothing leads; more are made if they run out.
+        """
+        blocks = self._spare_records(len(places))
+        # `always` has no end
+        for sequence, block, place in zip(sequences, blocks, places, strict=False):
             block.request = sequence.request
             block.tier = GPU
             block.place = place
             block.ref = 1
-            block.name = 0
-            block.readers = 0
-            blocks.append(block)
         return blocks
+
+    def append_new_each(self, sequences: Iterable[Sequence], places: list[int]) -> None:
+        """Append one new block at a place just taken to the table of each sequence, whose request holds it."""
+        blocks = self._spare_records(len(places))
+        for sequence, block, place in zip(sequences, blocks, places, strict=True):
+            request = block.request = sequence.request
+            block.tier = GPU
+            block.place = place
+            block.ref = 1
+            request.held[block] = None
+            sequence.table.append(block)
+
+    def _spare_records(self, count: int) -> list[Block]:
+        """So many records of blocks that nothing leads to."""
+        spare = self.spare
+        while len(spare) < count and self.spare_sets:
+            spare.extend(self.spare_sets.pop())
+        if len(spare) < count:  # blocks that are swapped out or sealed have records of their own
+            spare.extend(new_records(count - len(spare)))
+        first = len(spare) - count
+        records = spare[first:]
+        del spare[first:]
+        return records
+
+    def empty(self, held: dict[Block, None]) -> None:
+        """The set is empty; its blocks are private, and their request's tables are cleared next, so that nothing
+        leads to them any more: their records may stand for new blocks.
+        """
+        self.spare.extend(held)
+        held.clear()
 
     @staticmethod
     def relocate(blocks: Iterable[Block], tier: int, places: Iterable[int]) -> None:
@@ -265,21 +302,9 @@ class Ledger(CachedBlocks):
         for block in blocks:
             del held[block]
 
-    @staticmethod
-    def hold_each(sequences: Iterable[Sequence], blocks: Iterable[Block]) -> None:
-        """Each block is held by the request of its sequence."""
-        for sequence, block in zip(sequences, blocks, strict=True):
-            sequence.request.held[block] = None
-
-    @staticmethod
-    def append_each(sequences: Iterable[Sequence], blocks: Iterable[Block]) -> None:
-        """Append each block to the table of its sequence."""
-        for sequence, block in zip(sequences, blocks, strict=True):
-            sequence.table.append(block)
-
-    def grew(self, sequences: Iterable[Sequence], places: Iterable[int]) -> None:
+    def grew(self, sequences: Iterable[Sequence], places: list[int]) -> None:
         """These places were appended to the tables of these sequences: the plan of the next step says so."""
-        self.grown.extend(zip(sequences, places, strict=False))
+        self.grown.append((sequences, places))
 
     def send_whole(self, sequence: Sequence) -> None:
         """The plan of the next step names the sequence's whole table."""
@@ -297,12 +322,29 @@ class Ledger(CachedBlocks):
                 self.appended = []
             return
         self.appended, self.grown = grown, []
-        if whole or not all(s.steady for s, _ in grown):
-            self.appended = [(s, p) for s, p in grown if s not in whole and self.runs(s)]
+        # Those that are due are steady, so they run, and none of them is sent whole (invariant `sent`).
+        if whole or len(grown) > 1 or not isinstance(grown[0][0], Several):
+            self.appended = self._in_parts(grown)
             self.named = [
                 (s, tuple([block.place for block in s.table])) for s in whole if self.runs(s)
             ]
             whole.clear()
+
+    def _in_parts(self, grown: list[Added]) -> list[Added]:
+        """Of what was appended, what belongs to sequences that run and are not sent whole; all in one."""
+        whole, found, at = self.whole, list[Sequence](), list[int]()
+        for sequences, places in grown:
+            if isinstance(sequences, repeat):  # all of one sequence
+                sequence = next(sequences)
+                if sequence not in whole and self.runs(sequence):
+                    found += [sequence] * len(places)
+                    at += places
+                continue
+            for sequence, place in zip(sequences, places, strict=True):
+                if sequence not in whole and self.runs(sequence):
+                    found.append(sequence)
+                    at.append(place)
+        return [(found, at)] if found else []
 
     def record_copies(
         self, source_tier: int, sources: list[int], target_tier: int, targets: list[int]

@@ -192,10 +192,14 @@ class CachedBlocks(Kernel):
         """Drop the references of the request's tables to sealed blocks, whose entries the caller removes; returns
         the sealed blocks that no entry refers to then, those at the end of a table first.
         """
+        return self.drop_sealed_each(request.members)
+
+    def drop_sealed_each(self, sequences: Iterable[Sequence]) -> list[Block]:
+        """Drop the references of the sequences' tables to sealed blocks; see `drop_sealed`."""
         gone: list[Block] = []
         if not self.sealed:  # no block has a name
             return gone
-        for sequence in request.members:
+        for sequence in sequences:
             for block in reversed(sequence.table):
                 if block.name:
                     block.ref -= 1

@@ -179,17 +179,18 @@ def select() -> Obligations:
 
 
 def holders_of_others() -> Obligations:
-    """Each holder of a block is appended if it is not of the request."""
+    """Each holder of a block is appended if it does not leave."""
     k, size = z3.Ints("done size")
-    old, r, b = State.arbitrary("_before"), z3.Const("r", Request), z3.Const("b", Block)
+    old, b = State.arbitrary("_before"), z3.Const("b", Block)
+    leaves = z3.Function("leaves", Sequence, z3.BoolSort())
     holder, rank = z3.Function("holder_now", Int, Sequence), z3.Function("rank_now", Sequence, Int)
     q = old.holder(b, k)
-    wanted = old.request(q) != r
+    wanted = z3.Not(leaves(q))
 
     def facts(m: Any, size: Any, holder: Any, rank: Any) -> list[Any]:
         before = old.snapshot()
         before.fields["ref"] = lambda _: m  # the first m holders
-        return others_of(before, r, b, size, holder, rank, [])
+        return others_of(before, leaves, b, size, holder, rank, [])
 
     hypotheses = [
         within(0, k, old.ref(b)),
@@ -218,20 +219,20 @@ def holders_of_others() -> Obligations:
 def remove_all() -> Obligations:
     """Each element leaves its seat to the last one."""
     n, k, m = z3.Ints("n done m")
-    before, gone = unknown(Block, "before", m), unknown(Block, "gone", n)
-    now = unknown(Block, "now", m - k)
+    before, gone = unknown(Element, "before", m), unknown(Element, "gone", n)
+    now = unknown(Element, "now", m - k)
     b = gone.at(k)
     last, seat = now.at(now.size - 1), now.seat(b)
     after = Vector(
         None,
-        Block,
+        Element,
         m - k - 1,
         lambda j: z3.If(j == seat, last, now.at(j)),
         lambda x: z3.If(x == last, seat, now.seat(x)),
     )
 
     def facts(m: Any, v: Vector) -> list[Any]:
-        return facts_of_remove_all(before, Vector(None, Block, m, gone.at, gone.seat), v)
+        return facts_of_remove_all(before, Vector(None, Element, m, gone.at, gone.seat), v)
 
     hypotheses = [
         within(0, k, n),

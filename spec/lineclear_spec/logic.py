@@ -54,10 +54,9 @@ class Maybe:
     __floordiv__ = __and__ = __rand__ = __or__ = __ror__ = __invert__ = __index__ = _misused
 
 
-def any_of(*conditions: Any) -> Any:
-    """Whether one of the conditions holds; there is at least one."""
+def any_of(first: Any, *rest: Any) -> Any:
+    """Whether one of the conditions holds."""
     # Where a bool and a formula meet the formula stands first: its operator knows both, bool's knows bools only.
-    first, *rest = conditions
     for condition in rest:
         first = condition | first if isinstance(first, bool) else first | condition
     return first
@@ -91,9 +90,8 @@ def negate(condition: Any) -> Any:
     return not condition if isinstance(condition, bool) else ~condition
 
 
-def both(*conditions: Any) -> Any:
-    """Whether all of the conditions hold; there is at least one."""
-    first, *rest = conditions
+def both(first: Any, *rest: Any) -> Any:
+    """Whether all of the conditions hold."""
     for condition in rest:
         first = condition & first if isinstance(first, bool) else first & condition
     return first

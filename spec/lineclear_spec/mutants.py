@@ -58,10 +58,12 @@ STEPS: dict[str, tuple[str, ...]] = {
     "seal_entry": ("publish",),
     "seal_newest": ("publish_each",),
     "free_resting": ("evict",),
-    "let_go": ("clear_table", "clear_tables"),
+    "let_go": ("clear_table", "clear_tables", "finish_each"),
     "clear_table": ("clear_table",),
     "clear_tables": ("clear_tables",),
     "forget_computed": ("clear_tables",),
+    "clear_each": ("finish_each",),
+    "end_steady": ("finish_each",),
     "move_blocks": ("move_blocks_in", "move_blocks_out"),
     "replace_entry": ("replace_entry",),
 }

@@ -108,9 +108,10 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     Operator(
         "ordered set",
-        ("held.update", "held.clear", "batch.add", "batch.remove"),
+        ("held.update", "ledger.empty", "batch.add", "batch.remove"),
         "the keys of a dict",
-        "size and entries; a block that `held.clear` takes out has ref 0 (on plain data nothing leads to it any more)",
+        "size and entries; a block that `empty` takes out has ref 0 (on plain data nothing leads to it any more, and "
+        "its record may stand for a new block)",
         (),
         (
             "tests/spec/test_container_operators.py::test_set",
@@ -127,11 +128,23 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     Operator(
         "each to its own",
-        ("ledger.append_each", "ledger.hold_each"),
-        "list.append, or a key that is set, in a loop over two lists",
-        "one entry more for each sequence; sets that have each block with its owner besides",
-        ("lemma_hold_each",),
-        ("tests/spec/test_block_operators.py::test_each_to_its_own",),
+        (
+            "ledger.append_new_each",
+            "ledger.requests_of",
+            "ledger.give_up_each",
+            "ledger.drop_sealed_each",
+            "ledger.unlist_each",
+            "ledger.enqueue_each",
+        ),
+        "a loop over sequences or requests, which does to each what is done to one alone",
+        "one entry more for each sequence; sets that have each block with its owner besides; vectors of requests and "
+        "of their private blocks; the batch without some sequences, in any order",
+        ("lemma_hold_each", "lemma_remove_all", "lemma_select", "lemma_others_of"),
+        (
+            "tests/spec/test_block_operators.py::test_each_to_its_own",
+            "tests/spec/test_end_operators.py::test_requests_that_end_at_once",
+        ),
+        "records can be made: see `new record`",
     ),
     Operator(
         "operations by number",

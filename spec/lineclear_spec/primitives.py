@@ -18,11 +18,12 @@ from lineclear_spec.logic import both, if_else, negate
 
 if TYPE_CHECKING:
     from lineclear_spec.protocol import Ledger
-    from lineclear_spec.record_protocols import Number, Request, Sequence
+    from lineclear_spec.record_protocols import Number, Records, Request, Sequence
 
 __all__ = [
     "add_member",
     "advance",
+    "change_phase",
     "close",
     "close_step",
     "decide",
@@ -32,6 +33,7 @@ __all__ = [
     "join",
     "leave",
     "move",
+    "move_each",
     "order",
     "remove_member",
     "remove_members",
@@ -46,6 +48,19 @@ __all__ = [
 def move(ledger: Ledger, request: Request, event: str) -> None:
     """Take the lifecycle's transition, and change queues with it."""
     ledger.enqueue(request, target_of(event))
+    request.phase = target_of(event)
+    ledger.note_move(request, event)
+
+
+def move_each(ledger: Ledger, requests: Records, event: str) -> None:
+    """Take the lifecycle's transition with each of the requests, which have no sequence any more."""
+    ledger.enqueue_each(requests, target_of(event))
+    ledger.each(requests, lambda request: change_phase(ledger, request, event))
+
+
+def change_phase(ledger: Ledger, request: Request, event: str) -> None:
+    """The request, which has changed its queue, has no sequence any more and is in the phase that goes with it."""
+    request.members.clear()
     request.phase = target_of(event)
     ledger.note_move(request, event)
 

@@ -16,7 +16,7 @@ from lineclear_spec.records import RUNNING
 
 if TYPE_CHECKING:
     from lineclear_spec.protocol import Ledger
-    from lineclear_spec.record_protocols import Number, Request, Sequence, Truth
+    from lineclear_spec.record_protocols import Number, Records, Request, Sequence, Truth
 
 __all__ = [
     "all_complete",
@@ -24,6 +24,7 @@ __all__ = [
     "divisible",
     "due",
     "ended",
+    "ended_alone",
     "first_scheduled",
     "forward_of",
     "in_flight",
@@ -31,6 +32,7 @@ __all__ = [
     "known",
     "leader",
     "on_gpu",
+    "one_ends_alone",
     "owed",
     "promised",
     "reach",
@@ -179,6 +181,18 @@ def ended(ledger: Ledger) -> Truth:
     it.
     """
     return ledger.endings.bucket(ledger.steps).count >= 1
+
+
+def one_ends_alone(ledger: Ledger) -> Truth:
+    """Whether `ended_alone` has a sequence."""
+    ended = ledger.endings.bucket(ledger.steps)
+    return negate(ledger.all_of(lambda sequence: sequence.request.width != 1, ended))
+
+
+def ended_alone(ledger: Ledger) -> Records:
+    """The steady sequences that have every position they may ever need and are the only one of their request."""
+    ended = ledger.endings.bucket(ledger.steps)
+    return ledger.select(lambda sequence: sequence.request.width == 1, ended)
 
 
 def wait_of(ledger: Ledger, number: Number) -> Number:

@@ -102,7 +102,6 @@ class Held(Protocol):
     """The distinct private blocks of a request, in the order in which they were taken."""
 
     def update(self, blocks: Any, /) -> None: ...
-    def clear(self) -> None: ...
 
 
 class Request(Protocol):

@@ -34,6 +34,7 @@ __all__ = [
     "Request",
     "Sequence",
     "Several",
+    "new_records",
 ]
 
 T = TypeVar("T")
@@ -285,6 +286,15 @@ class Request:
 
     def __repr__(self) -> str:
         return f"r{self.id}"
+
+
+#: Whose a block is that is not there yet.
+NOBODY = Request(0, 0, 0, 0)
+
+
+def new_records(count: int) -> list[Block]:
+    """Records of blocks that are not there yet: without a place, a name and an entry that refers to them."""
+    return [Block(NOBODY, GPU, -1) for _ in range(count)]
 
 
 class Sequence:

@@ -56,7 +56,7 @@ class Move(NamedTuple):
         steps: whether the step's sample for the sequence is what it learns.
         begun: the sequence that begins, if one does.
         ends: whether a sequence ends, None if none does.
-        turns: a request, and what it is before and after; None if none turns.
+        turns: a request, or whether one is meant, and what it is before and after; None if none turns.
     """
 
     gain: Callable[[Any], Any] | None = None
@@ -87,6 +87,11 @@ def move_of(action: str, v: Any, values: Sequence[Any], result: Any) -> Move:
             ends=lambda q: both(v.alive(q), v.request(q) == r),
             turns=(r, LIVE, ENDED),
         )
+    if action == "finish_each":
+        return Move(
+            ends=lambda q: both(v.alive(q), complete(v, v.request(q))),
+            turns=(lambda r: both(stage(v, r) == LIVE, complete(v, r)), LIVE, ENDED),
+        )
     if action == "sample":
         q, step, accepted = values[:3]
         return Move(
@@ -106,6 +111,11 @@ def move_of(action: str, v: Any, values: Sequence[Any], result: Any) -> Move:
     if action == "prune":
         return Move(ends=lambda q: q == values[0])
     return Move()
+
+
+def complete(v: Any, r: Any) -> Any:
+    """Whether the request's only sequence is steady and at its limit."""
+    return both(v.width(r) == 1, v.ending(v.member(r, 0)) == v.steps)
 
 
 def stage(v: Any, r: Any) -> Any:
@@ -133,7 +143,7 @@ def parts(v: Any, new: Any, move: Move) -> list[tuple[str, tuple[str, ...], Call
         if move.turns is None:
             return stage(new, r) == stage(v, r)
         who, before, after = move.turns
-        is_it = r == who
+        is_it = who(r) if callable(who) else r == who
         return both(
             implies(is_it, both(stage(v, r) == before, stage(new, r) == after)),
             implies(negate(is_it), stage(new, r) == stage(v, r)),

@@ -73,6 +73,8 @@ def restore(
     ledger.operations.clear()
     ledger.step_operations.clear()
     forget_sent(ledger)
+    ledger.spare_sets.clear()
+    ledger.spare.clear()  # records that were given up since then may be in use again
     for k in range(len(rows)) if only is None else (only,):
         requests[k] = restored(rows[k])
 

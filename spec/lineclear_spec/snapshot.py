@@ -15,6 +15,7 @@ from lineclear_spec.block_view import NO_BLOCK, NO_REQUEST, NO_SEQUENCE, BlockVi
 from lineclear_spec.ghosts import GhostLedger, bare
 from lineclear_spec.invariants.clause import NEVER
 from lineclear_spec.kv_view import DeviceView
+from lineclear_spec.ledger import pairs_of
 from lineclear_spec.records import COMPUTE, CPU, GPU, Block, Pool, Request, Sequence
 from lineclear_spec.view import Derived
 
@@ -99,7 +100,7 @@ class ConcreteView(DeviceView, BlockView, Derived):
         self._whole = set(ledger.whole)
         self._reader = dict(ledger.reader)
         self._grown: dict[Sequence, list[int]] = {}
-        for s, place in ledger.grown:
+        for s, place in pairs_of(ledger.grown):
             self._grown.setdefault(s, []).append(place)
         self._releases = dict(ledger.releases)
         self._born = dict(ledger.born)

@@ -39,6 +39,7 @@ from lineclear_spec.state import (
     unique,
 )
 from lineclear_spec.symbolic_cache import Cache
+from lineclear_spec.symbolic_ends import Ends
 from lineclear_spec.symbolic_ghosts import Ghosts
 from lineclear_spec.symbolic_kv import KvGhosts
 from lineclear_spec.symbolic_pool import Pools, SymbolicPool
@@ -109,7 +110,7 @@ class Dated(dict[str, Any]):
         self.known[name] = len(self.assumptions)
 
 
-class SymbolicLedger(NoValue, Records, Bulk, Cache, Ghosts, KvGhosts, Kernel):
+class SymbolicLedger(NoValue, Records, Bulk, Cache, Ends, Ghosts, KvGhosts, Kernel):
     """The ledger that actions are run on to find out what they do to any state.
 
     A block step that has a contract is replaced by it; `prove` runs the step itself.

@@ -102,18 +102,18 @@ def facts_of_drop_each(
 
 def others_of(
     old: State,
-    r: Any,
+    leaves: Callable[[Any], Any],
     b: Any,
     count: Any,
     holder: Callable[[Any], Any],
     rank: Callable[[Any], Any],
     bound: list[Any],
 ) -> list[Any]:
-    """What holds of the holders of a block that are not of the request, listed anew; lemma `others_of`.
+    """What holds of the holders of a block that do not leave it, listed anew; lemma `others_of`.
 
     Args:
         old: the state before.
-        r: the request.
+        leaves: whether a sequence does.
         b: the block.
         count: how many there are.
         holder: each, by its rank.
@@ -124,7 +124,7 @@ def others_of(
 
     def other(q: Any) -> Any:
         at = old.rank(q, b)
-        return z3.And(within(0, at, old.ref(b)), old.holder(b, at) == q, old.request(q) != r)
+        return z3.And(within(0, at, old.ref(b)), old.holder(b, at) == q, z3.Not(leaves(q)))
 
     return [
         quantified(bound, z3.And(0 <= count, count <= old.ref(b))),
@@ -348,7 +348,18 @@ class Cache:
         """The tables of the request's sequences name no sealed block any more; the sealed blocks that
         no entry names then, in some order.
         """
-        s, r = self.state, request.z
+        of, r = self.state.snapshot().request, request.z
+        return self._drop_holders(lambda q: of(q) == r)
+
+    def drop_sealed_each(self, sequences: Vector) -> Vector:
+        """The tables of the sequences name no sealed block any more; the sealed blocks that no entry names then."""
+        return self._drop_holders(sequences.has)
+
+    def _drop_holders(self, leaves: Callable[[Any], Any]) -> Vector:
+        """The tables of the sequences that leave name no sealed block any more; the sealed blocks that no entry
+        names then, in some order.
+        """
+        s = self.state
         old = s.snapshot()
         counted = z3.Const("b", Block)
         self.demand(
@@ -366,7 +377,7 @@ class Cache:
         rank = z3.Function(f"{name}_rank", Sequence, Block, Int)
         b = z3.Const("b", Block)
         now = count(b), lambda k: holder(b, k), lambda q: rank(q, b)
-        for fact in others_of(old, r, b, *now, [b]):
+        for fact in others_of(old, leaves, b, *now, [b]):
             self.assume(fact)
         s.fields["ref"] = lambda b: z3.If(old.name(b) != 0, count(b), old.ref(b))
         s.fields["holder"] = lambda b, k: z3.If(old.name(b) != 0, holder(b, k), old.holder(b, k))
@@ -377,8 +388,8 @@ class Cache:
         def chosen(b: Any) -> Any:
             return z3.And(old.ref(b) >= 1, old.name(b) != 0, count(b) == 0)
 
-        # They are finitely many: each was named by an entry, and all its holders were sequences of the
-        # request, which has finitely many, each with a finite table (`members`, `references`: what was
+        # They are finitely many: each was named by an entry, and all its holders were sequences that leave, of
+        # which there are finitely many, each with a finite table (`members`, `references`: what was
         # written of `ref` since `references` held, if anything, is that of private blocks).
         self.presume("members")
         for fact in selected(Block, size, at, seat, chosen):

@@ -97,7 +97,12 @@ def guard_variants(statement: ast.stmt, *, first: bool = False) -> dict[str, Cha
     weaker = {f"weakened.{k + 1}": shifted(statement, k, weaker=True) for k in range(count)}
     stronger = {f"strengthened.{k + 1}": shifted(statement, k, weaker=False) for k in range(count)}
     if first:
-        stronger |= {name: narrowed(statement, besides) for name, besides in BESIDES.items()}
+        asked = ast.dump(statement.value.args[0])
+        stronger |= {
+            name: narrowed(statement, besides)
+            for name, besides in BESIDES.items()
+            if ast.dump(ast.parse(besides, mode="eval").body) != asked  # or it asks that already
+        }
     return {"guard weakened": weaker, "guard strengthened": stronger}
 
 
@@ -105,7 +110,10 @@ def effect_variants(statement: ast.stmt) -> dict[str, Changed]:
     """Of one effect: by family, the changed statements by name."""
     changed: Changed = {}
     if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Attribute):
-        for name, by in (("plus one", 1), ("minus one", -1)):
+        truth = isinstance(statement.value, ast.Constant) and isinstance(
+            statement.value.value, bool
+        )
+        for name, by in () if truth else (("plus one", 1), ("minus one", -1)):
             made = copy.deepcopy(statement)
             made.value = plus(made.value, by)
             changed[name] = made

@@ -54,6 +54,10 @@ class Vector(NoValue):
         """How many there are."""
         return Term(self.size)
 
+    def vector(self) -> Vector:
+        """Itself, as the records of a list are a vector too."""
+        return self
+
     def has(self, x: Any) -> Any:
         """Whether x is an element."""
         return z3.And(within(0, self.seat(x), self.size), self.at(self.seat(x)) == x)
@@ -263,19 +267,6 @@ class Held(NoValue):
         )
         s.fields["slot"] = lambda b: z3.If(blocks.has(b), count + blocks.seat(b), old.slot(b))
         s.put("blocks", (r,), count + blocks.size)
-        self.ledger.wrote = True
-
-    def clear(self) -> None:
-        """Nothing is held, and no entry names the blocks any more: their `ref` is 0.
-
-        On plain data they keep the `ref` that they had: nothing leads to them any more, since they were private
-        and the tables of their request are cleared in the same block step (`blocks.clear_tables`).
-        """
-        s, r = self.ledger.state, self.owner
-        held = self.vector()
-        old = s.snapshot()
-        s.fields["ref"] = lambda b: z3.If(held.has(b), 0, old.ref(b))
-        s.put("blocks", (r,), z3.IntVal(0))
         self.ledger.wrote = True
 
 

@@ -80,6 +80,7 @@ FLOORS = {
     "swap_in": 1.0,
     "recompute": 0.5,
     "finish": 5.0,
+    "finish_each": 0.5,
     "abort": 0.5,
     "settle_copy": 2.0,
     "retire": 5.0,

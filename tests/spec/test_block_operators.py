@@ -15,6 +15,7 @@ from evaluated import Values
 from two_readings import LARGE, SMALL, Both, Tables, compare, held_of, listed, lists, with_tables
 
 from lineclear_spec.ghosts import GhostLedger
+from lineclear_spec.ledger import pairs_of
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import CPU, GPU, Block, Several
 from lineclear_spec.symbolic import SymbolicLedger
@@ -81,8 +82,9 @@ def sent_case(state: Tables, read: int, waits: int, whole: bool, phase: Phase) -
     first, second, *_ = ledger.sequences
     if read >= 0:
         ledger.reader = {first.id: tuple(range(20, 20 + read))}
-    ledger.grown = [(s, 30 + k) for k in range(waits) for s in (first, second)]
-    ledger.whole = {first: None} if whole else {}
+    ledger.grown = [([first], [30 + k]) for k in range(waits)]
+    ledger.grown += [(ledger.always(second), [30 + k]) for k in range(waits)]
+    ledger.whole = {first: None, second: None} if whole else {}
     first.request.phase = phase
     return Both(ledger)
 
@@ -113,6 +115,7 @@ def test_what_is_sent() -> None:
             both = sent_case(*case)
             q = both.record(both.ledger.sequences[1])
             own = (q,) if name == "send_whole" else ()
+            waits, whole = list(pairs_of(both.ledger.grown)), set(both.ledger.whole)
             compare(
                 both,
                 lambda v, name=name: getattr(v, name)(
@@ -120,6 +123,10 @@ def test_what_is_sent() -> None:
                 ),
                 lambda s, name=name, own=own: getattr(s, name)(*own),
             )
+            if name == "send":  # each is sent once, and only what runs
+                runs = [q for q in both.ledger.sequences if both.ledger.runs(q)]
+                parts = [(q, place) for q, place in waits if q in runs and q not in whole]
+                assert list(pairs_of(both.ledger.appended)) == parts
 
 
 def each_one_cases() -> None:
@@ -130,29 +137,63 @@ def each_one_cases() -> None:
                 held_of(with_tables(state).requests[0])
             ):
                 continue
-            for name in ("hold_each", "append_each"):
-                both = Both(with_tables(state))
-                due = [both.ledger.sequences[k] for k in chosen]
-                new = [Block(q.request, GPU, -1, 1) for q in due]
-                d, v = both.vector(due, "sequence"), both.vector(new, "block")
+            both = Both(with_tables(state))
+            due = [both.ledger.sequences[k] for k in chosen]
+            d, n = both.vector(due, "sequence"), both.record(len(due))
+            both.given |= listed("new", both.ledger.spare[len(both.ledger.spare) - len(due) :])
 
-                def holding(_: Any, after: Values) -> dict[str, Any]:
-                    return {
-                        "holding": after.held,
-                        "holding_count": after.blocks,
-                        "holding_slot": after.slot,
-                    }
+            def holding(_: Any, after: Values) -> dict[str, Any]:
+                return {
+                    "holding": after.held,
+                    "holding_count": after.blocks,
+                    "holding_slot": after.slot,
+                }
 
-                compare(
-                    both,
-                    lambda w, d=due, x=new, name=name: getattr(w, name)(Several(d), x),
-                    lambda s, d=d, v=v, name=name: getattr(s, name)(d, v),
-                    holding,
-                )
+            compare(
+                both,
+                lambda w, d=due: w.append_new_each(Several(d), w.gpu.take(len(d))),
+                lambda s, d=d, n=n: s.append_new_each(d, s.gpu.take(n)),
+                holding,
+            )
+            new = [q.table[-1] for q in due]  # what holds them is left open on formulas
+            assert all(b.request is q.request for b, q in zip(new, due, strict=True))
+            assert all(list(q.request.held).count(q.table[-1]) == 1 for q in due)
 
 
 def test_each_to_its_own() -> None:
     each_one_cases()
+
+
+def test_what_is_sent_of_those_that_are_due() -> None:
+    """Only they have grown: plain data does not look at each, since a steady sequence runs and is not sent whole."""
+    for state, waits in itertools.product(SMALL[:8], (1, 2)):
+        both = sent_case(state, 0, 0, False, Phase.RUNNING)
+        ledger = both.ledger
+        due = [q for q in ledger.sequences if q.alive][:waits]
+        ledger.reader = {q.id: () for q in due}
+        ledger.grown = [(Several(due), [30 + k for k in range(len(due))])]
+        both = Both(ledger)
+        compare(both, lambda v: v.send(), lambda s: s.send())
+        ((sequences, places),) = ledger.appended
+        assert list(sequences) == due
+        assert places == [30 + k for k in range(len(due))]
+
+
+def test_records_are_used_again() -> None:
+    """A record is new again once its request has given it up, and never while anything leads to it."""
+    ledger = with_tables(((0, 1), (1,)))
+    ledger.spare.clear()
+    request = ledger.requests[0]
+    given_up, others = list(request.held), list(ledger.requests[1].held)
+    ledger.clear_tables(request)
+    own = ledger.sequences[2]
+    ledger.take_blocks(own, 3)
+    assert own.table[:1] == others
+    assert set(given_up) < set(own.table)
+    assert len(set(own.table)) == 4
+    assert [(b.request, b.tier, b.ref) for b in own.table] == [(own.request, GPU, 1)] * 4
+    assert len({b.place for b in own.table}) == 4
+    assert not ledger.spare
 
 
 @pytest.mark.parametrize("target", [GPU, CPU])

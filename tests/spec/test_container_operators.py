@@ -120,11 +120,11 @@ def set_cases(states: list[Tables]) -> None:
         r = both.record(both.ledger.requests[0])
 
         def clear(v: GhostLedger) -> None:
-            v.requests[0].held.clear()
+            v.empty(v.requests[0].held)
             for sequence in v.requests[0].members:
                 sequence.table.clear()  # what is held nowhere is named nowhere
 
-        compare(both, clear, lambda _, r=r: r.held.clear())
+        compare(both, clear, lambda s, r=r: s.empty(r.held))
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,8 @@ def test_a_guard_that_is_stronger_in_the_source_turns_the_stage_red(
 
 def test_every_stricter_guard_is_refuted_by_a_recorded_step() -> None:
     made = generate(("guard strengthened",))
-    assert sum("only_when" in mutant.name for mutant in made) == len(ACTIONS) * len(BESIDES)
+    besides = sum("only_when" in mutant.name for mutant in made)
+    assert besides == len(ACTIONS) * len(BESIDES) - 1  # `finish_each` asks one of them itself
     assert [m.name for m in made if try_mutant(m, ()) is None] == []
 
 

@@ -68,6 +68,8 @@ QUESTIONS: dict[str, tuple[str, str, str]] = {
     "unscheduled": ("False if sequence.steady", "True if sequence.steady", "finish"),
     "due": ("ledger.steps)", "ledger.settled)", "issue_step"),
     "ended": (">= 1", ">= 2", "issue_step"),
+    "ended_alone": ("width == 1", "width >= 1", "finish_each"),
+    "one_ends_alone": ("!= 1", "== 1", "finish_each"),
     "wait_of": (".wait", ".wait - 1", "settle_step"),
     "is_copy": ("negate(ledger.operations[number].is_forward)",
                 "ledger.operations[number].is_forward", "settle_copy"),
@@ -82,6 +84,12 @@ QUESTIONS: dict[str, tuple[str, str, str]] = {
 PRIMITIVES: dict[str, tuple[str, str, str, str, str]] = {
     "a phase stays": ("move", "request.phase = target_of(event)", "pass", "move", "admit"),
     "a queue stays": ("move", "ledger.enqueue(request, target_of(event))", "pass", "move", "admit"),
+    "phases stay": (
+        "change_phase", "request.phase = target_of(event)", "pass", "move_each", "finish_each"),
+    "queues stay": (
+        "move_each", "ledger.enqueue_each(requests, target_of(event))", "pass", "move_each", "finish_each"),
+    "members of those that end stay": (
+        "change_phase", "request.members.clear()", "pass", "move_each", "finish_each"),
     "a new sequence is not alive": (
         "add_member", "sequence.alive = True", "pass", "add_member", "fork"),
     "a new sequence is not listed": (

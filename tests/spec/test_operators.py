@@ -20,6 +20,7 @@ from lineclear_spec.dialect import Forbidden, check_action
 from lineclear_spec.kernel import Kernel
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.ledger_cache import CachedBlocks
+from lineclear_spec.ledger_ends import EndedRequests
 from lineclear_spec.lemmas import LEMMAS
 from lineclear_spec.obligations import units
 from lineclear_spec.operators import OPERATORS, words
@@ -106,7 +107,7 @@ def test_what_is_written_twice_is_listed(monkeypatch: pytest.MonkeyPatch) -> Non
     assert unlisted() == set()
     theirs = {
         name
-        for kind in (Ledger, CachedBlocks)
+        for kind in (Ledger, CachedBlocks, EndedRequests)
         for name, found in vars(kind).items()
         if name[0] != "_" and callable(found)
     }
@@ -161,6 +162,8 @@ NOT_SAID = {
     "ledger.all_listed",
     "ledger.finds",
     "ledger.newest_full",
+    "ledger.requests_of",
+    "ledger.unlist_each",
     "ledger.named_apart",
     "ledger.note_swap",
     "ledger.note_twin",

@@ -11,6 +11,7 @@ from typing import Any
 
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.kv_ghosts import KvDevice
+from lineclear_spec.ledger import pairs_of
 
 __all__ = ["everything"]
 
@@ -45,4 +46,8 @@ def everything(ledger: GhostLedger) -> dict[str, Any]:
         return {name: plain(getattr(record, name)) for name in slots}
 
     found = {name: attributes(record) for record, name in names.items()}
-    return found | {"ledger": plain({k: v for k, v in vars(ledger).items() if k != "limits"})}
+    # Records that nothing leads to are no state: they only spare the making of others.
+    apart = ("limits", "spare", "spare_sets")
+    own = {k: v for k, v in vars(ledger).items() if k not in apart}
+    own |= {name: list(pairs_of(own[name])) for name in ("grown", "appended")}
+    return found | {"ledger": plain(own)}

@@ -16,6 +16,7 @@ from lineclear.conform.journal_header import header_of
 from lineclear.conform.state import DEFAULT
 from lineclear.journal.file import JournalError, Replay, do, limits_of, parsed
 from lineclear_spec.ledger import Ledger
+from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import (
     COPY_BLOCK,
     CPU,
@@ -33,7 +34,7 @@ Event = dict[str, Any]
 POOLS = {GPU: DEFAULT, CPU: "cpu"}
 #: Actions allowed between the end of a step and the samples it owes.
 AFTER_SETTLE = frozenset(
-    {"sample", "finish", "abort", "join_batch", "leave_batch", "fork", "prune", "rejoin"}
+    "sample finish finish_each abort join_batch leave_batch fork prune rejoin".split()
 )
 
 
@@ -116,6 +117,10 @@ class Translator:
 
     def _finish(self, request: Request) -> None:
         self._end(request, "finish")
+
+    def _finish_each(self) -> None:
+        for request in [r for r in self._members if r.phase == Phase.FINISHED]:
+            self._end(request, "finish")
 
     def _abort(self, request: Request) -> None:
         self._end(request, "abort")

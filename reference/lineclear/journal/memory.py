@@ -13,7 +13,8 @@ from typing import Any
 
 from lineclear.journal.file import first_line
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.records import Limits
+from lineclear_spec.records import Limits, Sequence
+from lineclear_spec.records import Request as Record
 
 __all__ = ["JournalRow", "Ring"]
 
@@ -23,6 +24,8 @@ __all__ = ["JournalRow", "Ring"]
 JournalRow = tuple[str, tuple[Any, ...]]
 #: The first actions of a request.
 FIRST = frozenset({"submit", "reject"})
+#: What a journal has the number of.
+RECORDS = (Record, Sequence)
 #: How a journal on disk marks an argument that is a number of a record.
 MARKS = {"request": "r", "sequence": "s", "parent": "s"}
 
@@ -51,11 +54,10 @@ class Ring:
             arguments = (request.id, request.prompt, request.limit, request.parallel)
             if request.opening:
                 arguments = (*arguments, request.opening)
-        elif len(arguments) == 1:
-            value = arguments[0]
-            arguments = (getattr(value, "id", value),)
         elif arguments:
-            arguments = tuple([getattr(value, "id", value) for value in arguments])
+            first = arguments[0]  # no other argument of an action is a record
+            if isinstance(first, RECORDS):
+                arguments = (first.id, *arguments[1:])
         self.rows.append((name, arguments))
 
     def __iter__(self) -> Iterator[JournalRow]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from lineclear.monitor.audit import InvariantViolation
-from lineclear_spec.ledger import Ledger
+from lineclear_spec.ledger import Ledger, pairs_of
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import COMPUTE, CPU, FORWARD, GPU, SWAP_IN, Operation, Sequence
 from lineclear_spec.records import Request as Record
@@ -44,6 +44,7 @@ class Observer:
             "admit": self._admit,
             "admit_cached": self._admit_cached,
             "finish": self._end,
+            "finish_each": self._end_each,
             "abort": self._end,
             "schedule_tokens": self._schedule,
             "issue_step": self._issue,
@@ -107,6 +108,10 @@ class Observer:
         self.kv.pop(record, None)
         self.born.pop(record, None)
 
+    def _end_each(self) -> None:
+        for record in [r for r in self.kv if r.phase == Phase.FINISHED]:
+            self._end(record)
+
     # ---- KV ------------------------------------------------------------------------------------
 
     def _positions(self, sequence: Sequence) -> int:
@@ -163,7 +168,7 @@ class Observer:
         running = [s for record in self.ledger.running for s in record.members]
         self.read = {s: self.read[s] for s in running if s in self.read}
         self.read |= {s: list(places) for s, places in self.ledger.named}
-        for sequence, place in self.ledger.appended:
+        for sequence, place in pairs_of(self.ledger.appended):
             if sequence in self.read:
                 self.read[sequence].append(place)
         for sequence in running:

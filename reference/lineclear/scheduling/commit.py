@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from lineclear.request import Finished, Output, Sampled, SampledError
+from lineclear.request import Finished, Sampled, SampledError
 from lineclear.scheduling.check_output import (
     NOTHING,
     ONE,
@@ -135,8 +135,12 @@ class Commit:
         if ledger.endings:
             for sequence in ledger.endings.get(ledger.settled, ()):
                 self.ends.setdefault(sequence, "length")
+        together = parts.transitions.end_each()
         for sequence, reason in self.ends.items():
-            self._end(sequence, reason)
+            if sequence in together:
+                self._over(together[sequence], sequence, reason)
+            else:
+                self._end(sequence, reason)
         for entry in self.regrouped:
             if entry.record.phase == Phase.RUNNING:
                 parts.live.count_seats(entry)
@@ -206,21 +210,22 @@ class Commit:
         entry: Entry = parts.live.of[sequence.request]
         if sequence.steady:
             parts.batch.leave(sequence)
-        generated = sequence.known_tokens - entry.prompt
-        output = Output(entry.branch(sequence), generated, reason)
-        if entry.outputs is None:
-            entry.outputs = []
-        entry.outputs.append(output)
         if entry.record.width >= 2:
+            entry.add_output(sequence, reason)
             actions.prune(ledger, sequence)
             parts.batch.explicit.pop(sequence, None)
             entry.forget_branch(sequence)
             self.regrouped[entry] = None
             return
         parts.transitions.end(entry)
-        parts.counters.finished[reason] += 1
-        name, outputs = entry.name, tuple(entry.outputs)
-        self.finished.append(Finished(name, reason, outputs, entry.preemptions, self.time))
+        self._over(entry, sequence, reason)
+
+    def _over(self, entry: Entry, sequence: Sequence, reason: str) -> None:
+        """The request has ended with its last sequence."""
+        outputs = entry.add_output(sequence, reason)
+        self.parts.counters.finished[reason] += 1
+        finished = Finished(entry.name, reason, tuple(outputs), entry.preemptions, self.time)
+        self.finished.append(finished)
 
     def _join(self) -> None:
         """Sequences that decode one token in every step from now on become steady."""

@@ -93,6 +93,13 @@ class DecodeBatch:
             if flight.step > joined:
                 flight.left[sequence] = None
 
+    def forget(self, sequence: Sequence, entry: Entry) -> None:
+        """The sequence, which no step in flight has, has ended."""
+        if self.adapter.tenants is not None:
+            self.adapter.tell("steady", entry.tenant, -1, self.ledger.steps)
+        del self.joined[sequence]
+        del self.members[sequence]
+
     def leave_all(self, entry: Entry) -> None:
         """None of the request's sequences is steady any longer."""
         for sequence in entry.record.members:

@@ -18,7 +18,7 @@ from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear_spec import actions
-from lineclear_spec.ledger import Ledger
+from lineclear_spec.ledger import Ledger, pairs_of
 from lineclear_spec.records import COPY_BLOCK, Sequence
 
 __all__ = ["Dispatch"]
@@ -128,12 +128,12 @@ class Dispatch:
         appended = self.ledger.appended
         members = self.batch.members
         try:
-            rows = tuple([members[sequence] for sequence, _ in appended])
-            return NewBlocks(rows, tuple([place for _, place in appended]))
+            ((sequences, places),) = appended  # one of those that were due, or of all
+            return NewBlocks(tuple([members[sequence] for sequence in sequences]), tuple(places))
         except KeyError:
             pass  # one of them is not steady
         new: list[Names] = []
-        for sequence, place in appended:
+        for sequence, place in pairs_of(appended):
             entry = self.live.of[sequence.request]
             new.append((entry.name, entry.branch(sequence), place))
         return tuple(new)

@@ -56,6 +56,7 @@ class Entry:
         "sheltered",
         "since",
         "started",
+        "worst_taken",
     )
 
     def __init__(
@@ -79,6 +80,7 @@ class Entry:
         self.n = user.n
         self.may_fork_later = user.may_fork_later
         self.seats_taken = 0  # of those that may run at once, while it runs
+        self.worst_taken = 0  # blocks that it may need, while it runs
         self.prompt = user.prompt_tokens  # the caller's; the record's is longer after a restart
         self.priority = user.priority
         self.arrival_time = user.arrival_time
@@ -166,6 +168,14 @@ class Entry:
     def branch(self, sequence: Sequence) -> int:
         """The number of one of its sequences."""
         return 0 if self.others is None or sequence is self.first else self.others[sequence]
+
+    def add_output(self, sequence: Sequence, reason: str) -> list[Output]:
+        """A branch has ended, or is about to; what every branch that ended has brought."""
+        output = Output(self.branch(sequence), sequence.known_tokens - self.prompt, reason)
+        if self.outputs is None:
+            self.outputs = []
+        self.outputs.append(output)
+        return self.outputs
 
     def forget_branch(self, sequence: Sequence) -> None:
         """The sequence has ended."""

@@ -188,7 +188,8 @@ class LiveRequests:
         self.running.add(entry)
         self.queued_tokens -= entry.most_tokens
         self.count_seats(entry)
-        self.worst += self.ledger.worst_case(entry.record)
+        entry.worst_taken = self.ledger.worst_case(entry.record)
+        self.worst += entry.worst_taken
         entry.bypassed = 0
         if self.reviews is not None:
             self.look_again(entry)
@@ -201,11 +202,22 @@ class LiveRequests:
 
     def stop(self, entry: Entry) -> None:
         """The request runs no longer."""
-        self.running.remove(entry)
+        self._give_back(entry)
         self.queued_tokens += entry.most_tokens
+
+    def finish(self, entry: Entry) -> None:
+        """The request, which ran, has ended."""
+        self._give_back(entry)
+        del self.entries[entry.name], self.of[entry.record]
+        if self.adapter.closes and not self.adapter.failures:
+            self.adapter.closed(entry.view(self.ledger))
+
+    def _give_back(self, entry: Entry) -> None:
+        """Its place among those that run, its seats and the blocks that it may have needed are free."""
+        self.running.remove(entry)
         self.seats -= entry.seats_taken
         entry.seats_taken = 0
-        self.worst -= self.ledger.worst_case(entry.record)
+        self.worst -= entry.worst_taken
 
     def remove(self, entry: Entry) -> None:
         """The request, which neither runs nor waits any more, has ended."""

@@ -84,9 +84,8 @@ def demand_of(
         reach = shared
     if reach >= exist or reach >= last:
         return None
-    # Branches share blocks, and so do requests that found one under its name: else none has to be looked at.
-    shares = not alone or bool(ledger.sealed)
-    copy = shares and not shared and not ledger.writable(sequence)
+    # An only sequence shares no block that it writes: what others may share of it is sealed, and lies before.
+    copy = not alone and not shared and not ledger.writable(sequence)
     return sized(ledger, sequence, entry, exist, last, reach, lookahead, shared, size, copy)
 
 

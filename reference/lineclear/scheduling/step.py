@@ -161,16 +161,19 @@ class Step:
         wants: dict[Entry, int] = {}
         for job in jobs:
             wants[job.entry] = wants.get(job.entry, 0) + job.blocks
+        of = self.live.of
         for sequence in due.records:
-            entry = self.live.of[sequence.request]
+            entry = of[sequence.request]
             wants[entry] = wants.get(entry, 0) + 1
         passed = 0  # blocks of those that could grow so far
+        available = self.cache.available
         for entry in sorted(wants, key=lambda entry: entry.rank):
             if entry not in wants:
                 continue  # preempted meanwhile
-            while not grows(passed, wants[entry], self.cache.available):
+            while not grows(passed, wants[entry], available):
                 victim = self._victim_after(entry) or entry
                 self.transitions.preempt_for_growth(victim)
+                available = self.cache.available
                 wants.pop(victim, None)
                 if victim is entry:
                     break

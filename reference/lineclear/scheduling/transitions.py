@@ -109,6 +109,23 @@ class Transitions:
         self.live.remove(entry)
         self.changes.ended.append(entry.name)
 
+    def end_each(self) -> dict[Sequence, Entry]:
+        """Ends every request whose only sequence is steady and has all its tokens; these, with their requests."""
+        ledger = self.ledger
+        ended: dict[Sequence, Entry] = {}
+        if ledger.steps not in ledger.endings or ledger.steps != ledger.settled:
+            return ended
+        live, ended_names = self.live, self.changes.ended
+        for sequence in ledger.ended_alone():
+            ended[sequence] = live.of[sequence.request]
+        if ended:
+            actions.finish_each(ledger)
+        for sequence, entry in ended.items():
+            self.batch.forget(sequence, entry)
+            live.finish(entry)
+            ended_names.append(entry.name)
+        return ended
+
     # ---- preemption ----------------------------------------------------------------------------
 
     def preempt_for_growth(self, victim: Entry) -> None:

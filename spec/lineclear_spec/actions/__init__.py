@@ -12,7 +12,7 @@ the first write. `preemption.swap_out` explains how to read one.
 from __future__ import annotations
 
 # ruff: noqa: I001 (the order of the table, not of the alphabet)
-from lineclear_spec.actions.arrival import submit, reject, finish, abort
+from lineclear_spec.actions.arrival import submit, reject, finish, finish_each, abort
 from lineclear_spec.actions.growth import admit, append_slots, copy_on_write
 from lineclear_spec.actions.steps import (
     schedule_tokens,
@@ -49,6 +49,7 @@ __all__ = [
     "evict",
     "fail_copy",
     "finish",
+    "finish_each",
     "fork",
     "hold_block",
     "issue_step",

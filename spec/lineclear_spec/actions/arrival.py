@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lineclear_spec.protocol import Ledger
     from lineclear_spec.record_protocols import Request, Sequence
 
-__all__ = ["abort", "finish", "reject", "submit"]
+__all__ = ["abort", "finish", "finish_each", "reject", "submit"]
 
 
 @action("submit")
@@ -67,6 +67,24 @@ def finish(ledger: Ledger, request: Request) -> None:
     ledger.clear_tables(request)
     ledger.remove_members(request)
     ledger.move(request, "finish")
+
+
+@action("finish")
+def finish_each(ledger: Ledger) -> None:
+    """Every request that has one sequence, a steady one which knows every token that it may know, ends, and gives
+    up all it holds, once.
+    """
+    # GUARD
+    ledger.require(ledger.settled == ledger.steps, "no step is in flight")
+    ledger.require(
+        ledger.one_ends_alone(), "a steady sequence, its request's only one, has all its tokens"
+    )
+    # EFFECT
+    sequences = ledger.ended_alone()
+    requests = ledger.requests_of(sequences)
+    ledger.unlist_each(sequences)
+    ledger.clear_each(sequences, requests)
+    ledger.move_each(requests, "finish")
 
 
 @action("abort")

@@ -5,17 +5,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineclear_spec.contracts import Part
+from lineclear_spec.contracts import Part, same
 from lineclear_spec.deltas.frames import (
+    BLOCK,
+    REQUEST,
     clocks,
+    every,
     free,
     now,
     operations,
+    other_sequences,
     others,
     promise,
     request_same,
 )
-from lineclear_spec.invariants import FINISHED, WAITING, private
+from lineclear_spec.invariants import FINISHED, WAITING, present, private, within
 from lineclear_spec.logic import both, implies, negate
 
 
@@ -103,6 +107,97 @@ def ended(old: Any, new: Any, r: Any) -> list[Part]:
 def finish(old: Any, new: Any, r: Any, _: Any) -> list[Part]:
     """Over, holding nothing."""
     return ended(old, new, r)
+
+
+def ends(v: Any, r: Any) -> Any:
+    """Whether the request has one sequence, a steady one that has every position that it may need."""
+    q = v.member(r, 0)
+    return both(v.width(r) == 1, v.steady(q), v.request(q) == r, v.ending(q) == v.steps)
+
+
+@promise
+def finish_each(old: Any, new: Any, _: Any) -> list[Part]:
+    """Exactly the requests that end are over, complete and holding nothing."""
+
+    def last(q: Any) -> Any:
+        return both(old.alive(q), ends(old, old.request(q)))
+
+    def kept(r: Any) -> Any:
+        return negate(ends(old, r))
+
+    fields = tuple(
+        [
+            field
+            for field in REQUEST
+            if field not in ("phase", "queue", "width", "blocks", "releases")
+        ]
+    )
+    return [
+        Part(
+            "over",
+            ("request",),
+            lambda r: implies(
+                ends(old, r),
+                both(
+                    new.phase(r) == FINISHED,
+                    new.releases(r) == old.releases(r) + 1,
+                    new.width(r) == 0,
+                    new.blocks(r) == 0,
+                ),
+            ),
+        ),
+        Part(
+            "complete",
+            ("sequence",),
+            lambda q: implies(
+                last(q),
+                both(
+                    old.known(q) == old.limit(old.request(q)),
+                    new.known(q) == old.known(q),
+                    new.last_step(q) == old.steps,
+                ),
+            ),
+        ),
+        now("fewer", lambda: new.batch_size < old.batch_size),
+        Part(
+            "members_gone",
+            ("sequence",),
+            lambda q: implies(last(q), both(negate(new.alive(q)), new.length(q) == 0)),
+        ),
+        Part(
+            "nothing",
+            ("block",),
+            lambda b: implies(both(private(old, b), ends(old, old.group(b))), new.ref(b) == 0),
+        ),
+        same("frame_request", "request", old, new, fields, every),
+        same("frame_requests", "request", old, new, REQUEST, kept),
+        Part(
+            "frame_members",
+            ("request", "index"),
+            lambda r, k: implies(
+                both(kept(r), within(0, k, old.width(r))), new.member(r, k) == old.member(r, k)
+            ),
+        ),
+        *other_sequences(old, new, None, last),
+        same(
+            "frame_blocks",
+            "block",
+            old,
+            new,
+            ("ref", *BLOCK),
+            lambda b: both(private(old, b), kept(old.group(b))),
+        ),
+        same(
+            "frame_sealed",
+            "block",
+            old,
+            new,
+            BLOCK,
+            lambda b: both(present(old, b), present(new, b), old.name(b) != 0),
+        ),
+        clocks(old, new, "batch_size"),
+        operations(old, new),
+    ]
 
 
 @promise
