@@ -47,7 +47,7 @@ def guards_of(name: str) -> Callable[..., Any]:
 
 COUNTS = (
     "issued done carried barrier steps settled step_tokens step_sequences "
-    "requests_made sequences_made sealed"
+    "requests_made sequences_made sealed unlisted"
 ).split()
 
 
@@ -118,7 +118,7 @@ class GhostLedger(Ledger):
             twin.members = [sequences[s] for s in request.members]
             twin.held = {copied(b): None for b in request.held}
         new.cached = {name: copied(b) for name, b in self.cached.items()}
-        new.resting.update({copied(b): None for b in self.resting})
+        new.resting.extend([copied(b) for b in self.resting])
         new.unfound = {copied(b): None for b in self.unfound}
         for sequence, twin in sequences.items():
             twin.request = requests[sequence.request]

@@ -13,11 +13,10 @@ place and leaves every table that refers to it alone, so sharing survives a swap
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lineclear_spec.containers import Calendar, Numbered, SteadyBatch
+from lineclear_spec.containers import Calendar, Numbered, Resting, SteadyBatch
 from lineclear_spec.ledger_cache import CachedBlocks
 from lineclear_spec.lifecycle import EVENTS, Phase
 from lineclear_spec.records import (
@@ -81,8 +80,9 @@ class Ledger(CachedBlocks):
             "step {} is not in flight"
         )  # -> its forward
         self.cached: dict[int, Block] = {}  # name -> the block that can be found under it
-        self.resting: OrderedDict[Block, None] = OrderedDict()  # the longest at rest first
+        self.resting = Resting()  # blocks that can be found and that no entry refers to
         self.sealed = 0  # blocks that were ever sealed; 0: no block has a name
+        self.unlisted = 0  # blocks that could be found no more while entries referred to them
         self.requests_made = 0
         self.sequences_made = 0
         self.grown: list[

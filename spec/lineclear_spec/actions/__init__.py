@@ -29,7 +29,7 @@ from lineclear_spec.actions.cache import (
     evict,
     hold_block,
     publish,
-    publish_each,
+    publish_run,
     release_block,
     unlist,
 )
@@ -56,7 +56,7 @@ __all__ = [
     "leave_batch",
     "prune",
     "publish",
-    "publish_each",
+    "publish_run",
     "recompute",
     "reject",
     "rejoin",
