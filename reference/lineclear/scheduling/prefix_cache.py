@@ -170,7 +170,10 @@ class PrefixCache:
         if self.order is not None:
             try:
                 return self.order.take(
-                    count, resting, lambda name: name in held or cached[name] in keep
+                    count,
+                    self.ledger.resting,
+                    self.ledger.finds,
+                    lambda name: name in held or cached[name] in keep,
                 )
             except Exception as error:  # it is not ours, and the step must go on
                 self.failures.append(f"{type(error).__name__}: {error}")
@@ -325,8 +328,9 @@ class PrefixCache:
             certain = min(ledger.computed(sequence), ledger.known(sequence)) // size
             if certain > len(words) and (names := ask(entry.name, entry.branch(sequence), words)):
                 ledger.name_blocks(sequence, names)
-                first = self.pending.pop(sequence, len(words))
+                first = self.pending.get(sequence, len(words))
                 self._publish(sequence, first, min(certain, len(sequence.words)))
+                self.pending[sequence] = certain
 
     @staticmethod
     def _tell_stored(

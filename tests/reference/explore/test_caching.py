@@ -82,7 +82,10 @@ def test_the_order_of_eviction_and_wrong_content_are_part_of_a_state() -> None:
         world.do(("commit", ("stop",)))
     first, second, third = worlds
     assert world_key(first) == world_key(second) == world_key(third)
-    second.scheduler.ledger.resting.move_to_end(next(iter(second.scheduler.ledger.resting)))
+    resting = second.scheduler.ledger.resting
+    oldest = next(iter(resting))
+    resting.remove(oldest)
+    resting.extend([oldest])
     block = next(iter(third.scheduler.ledger.resting))
     third.bench.device.content["gpu", block.place, 0] = (99, frozenset())
     assert len({world_key(world) for world in worlds}) == 3
