@@ -38,7 +38,7 @@ EDITS: dict[str, tuple[Any, str, str, str]] = {
         "return len(found)",
     ),
     "the newest block at rest is evicted first": (
-        PrefixCache, "_chosen", "for block in resting if", "for block in reversed(resting) if",
+        PrefixCache, "_chosen", "for block in resting if", "for block in reversed(list(resting)) if",
     ),
     "a block more than is lacking is evicted": (
         PrefixCache, "free_up", "lacking = count - ledger.gpu.free", "lacking = count - ledger.gpu.free + 1",
@@ -86,7 +86,7 @@ EDITS: dict[str, tuple[Any, str, str, str]] = {
         KeyedOrder, "forget", "self.found.pop(name, None)", "pass",
     ),
     "the beginning of a table is evicted before its end": (
-        KeyedOrder, "_file", "for name in reversed(fresh):", "for name in fresh:",
+        KeyedOrder, "_file", "for block in newest:", "for block in reversed(newest):",
     ),
     "nothing is waited for": (
         Step, "_awaits", "if not self.config.wait_for_prefix or", "if True or",

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -63,6 +62,14 @@ def test_a_key_that_fails_is_left_and_reported(what: Any, says: str) -> None:
     assert says in failure
 
 
+class Idle:
+    """A block as far as the order looks at it."""
+
+    def __init__(self, name: int) -> None:
+        self.name = name
+        self.ref = 0
+
+
 class AtRest:
     """Blocks at rest by their names."""
 
@@ -71,7 +78,7 @@ class AtRest:
         self.resting = Resting()
 
     def rest(self, name: int) -> None:
-        block = self.blocks[name] = SimpleNamespace(name=name, ref=0)
+        block = self.blocks[name] = Idle(name)
         self.resting.extend([block])  # type: ignore[list-item]
 
     def remove(self, name: int) -> None:
