@@ -21,6 +21,9 @@ A move is a tuple of plain data, so a trace can be written down:
                              nothing is kept
     ("complete", k)          the k-th open copy that a plan has carried is done
     ("fail", k)              that copy has failed
+    ("reset",)               the prefix cache forgets every block
+    ("hold", k)              a reader holds the k-th block that can be found, by name
+    ("let_go", k)            one of those that hold the k-th block lets it go
 """
 
 from __future__ import annotations
@@ -156,6 +159,16 @@ class World:
         """Numbers of the swaps that a plan has carried and whose end was not reported."""
         return self.bench.device.record.swaps()
 
+    @property
+    def findable(self) -> list[int]:
+        """Names under which a block can be found."""
+        return sorted(self.scheduler.ledger.cached.keys() - self.scheduler.cache.forgotten)
+
+    @property
+    def held(self) -> list[int]:
+        """Names of the blocks that readers hold."""
+        return sorted(self.scheduler.cache.held)
+
     def live(self) -> list[Any]:
         """Entries of the live requests, the oldest first."""
         return sorted(self.scheduler.entries.values(), key=lambda entry: entry.record.id)
@@ -182,6 +195,11 @@ class World:
         ):
             for k in range(len(bounds.shapes)):
                 yield ("submit", k)
+        for k in range(len(self.held)):
+            yield ("let_go", k)
+        if scheduler.cache.held.total() < bounds.readers:
+            for k in range(len(self.findable)):
+                yield ("hold", k)
         if bounds.aborts:
             for k in range(len(scheduler.entries)):
                 yield ("abort", k)
@@ -251,6 +269,14 @@ class World:
 
     def _reset(self) -> None:
         self.scheduler.reset_prefix_cache()
+
+    def _hold(self, which: int) -> None:
+        name = self.findable[which]
+        if self.scheduler.hold(name) is None:
+            raise ValueError(f"no block is found under the name {name}")
+
+    def _let_go(self, which: int) -> None:
+        self.scheduler.let_go(self.held[which])
 
     def _schedule(self) -> None:
         plan = self.plan = self.bench.schedule()
