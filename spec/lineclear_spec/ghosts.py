@@ -297,13 +297,6 @@ class GhostLedger(Ledger):
         for other in sequence.request.members:
             self.device.know(other, self.known(other))
 
-    def name_each(self, sequences: list[Sequence], names: list[int]) -> None:
-        """The next block of each sequence has the name beside it."""
-        super().name_each(sequences, names)
-        for sequence in sequences:
-            for other in sequence.request.members:
-                self.device.know(other, self.known(other))
-
     def close(self, number: int) -> None:
         """The operation is complete: the device has run it, as late as it may. A copy that is closed and
         not settled has failed.

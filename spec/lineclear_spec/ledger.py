@@ -4,7 +4,7 @@ Guarantees: every place of a tier is free or backs exactly one `Block`. The stat
 the primitives and block steps of `kernel.py`, which are written once over the operators of this class
 (`operators.py` lists them), and through counters that actions write. Three exceptions break no invariant:
 `new_request` makes a record that nothing refers to, and the proofs allow for any new request with honest names;
-`name_blocks` and `name_each` (`ledger_cache.py`) say why themselves; `grown` is emptied by who makes a plan of it, and
+`name_blocks` (`ledger_cache.py`) says why itself; `grown` is emptied by who makes a plan of it, and
 no guard or invariant reads it.
 
 A table refers to `Block` records, not to places in a pool: swapping a block out changes its tier and its
