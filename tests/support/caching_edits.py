@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lineclear.scheduling.commit import Commit
 from lineclear.scheduling.eviction import KeyedOrder
 from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.scheduling.room import Room
@@ -105,6 +106,43 @@ EDITS: dict[str, tuple[Any, str, str, str]] = {
     ),
     "the last block of a prompt, which is computed again, is waited for": (
         PrefixCache, "computing", "or end >= sequence.known_tokens", "",
+    ),
+    "the first block of a prompt that is computed is not published": (
+        PrefixCache, "enter", "self.watch(leader, hits)", "self.watch(leader, hits + 1)",
+    ),
+    "branches of a group are not watched": (
+        PrefixCache, "enter", "self.watch(branch, 0)", "pass",
+    ),
+    "one that is swapped in publishes nothing more": (
+        Transitions, "enter", "self.cache.watch(sequence, 0)", "pass",
+    ),
+    "a block that waits for a copy is never published": (
+        PrefixCache, "publish_of", "        if request.copy:\n            return\n",
+        "        if request.copy:\n            del self.pending[sequence]\n            return\n",
+    ),
+    "the newest block is published one commit later": (
+        PrefixCache, "publish_of", "ledger.known(sequence)) // self.size", "ledger.known(sequence) - 1) // self.size",
+    ),
+    "one that ends publishes no output": (
+        Transitions, "end", "self.cache.publish_output(entry, entry.record.members)", "pass",
+    ),
+    "a victim publishes no output": (
+        Transitions, "preempt", "self.cache.publish_output(entry, record.members)", "pass",
+    ),
+    "a branch that forks publishes no output": (
+        Commit, "_sample", "parts.cache.publish_output(entry, (sequence,))", "pass",
+    ),
+    "a branch that ends publishes no output": (
+        Commit, "_end", "parts.cache.publish_output(entry, (sequence,))", "pass",
+    ),
+    "the last full block of output is not published": (
+        PrefixCache, "publish_output", "min(certain, len(sequence.words)))", "certain - 1)",
+    ),
+    "the first block of output is passed over": (
+        PrefixCache, "publish_output", "self._publish(sequence, first,", "self._publish(sequence, first + 1,",
+    ),
+    "what is named and not yet computed is never published": (
+        PrefixCache, "publish_output", "self.pending[sequence] = certain", "self.pending.pop(sequence, None)",
     ),
     "why the head waits is not said": (
         Step, "_admit_all", 'self.admission_blocked_by = "prefix"', "pass",
