@@ -187,10 +187,10 @@ class Oracle:
 
         orders = self._orders(state) if self._own() is not None else None
         waited = set[Hashable]() if orders is None else orders.waiting_tenants()
-        before_it = list(state.lives)
-        branches = sum(len(live.branches) for live in state.lives)
+        before_it, had = list(state.lives), sum(len(live.outputs) for live in state.lives)
         ended, generated = committed(state, plan, kept, sampled, stops, later)
-        over = branches - sum(len(live.branches) for live in state.lives)
+        left = [live.outputs for live in state.lives] + [outputs for _, outputs, _ in ended.values()]
+        over = sum(map(len, left)) - had  # branches that have ended
         if orders is not None:
             orders.ended([live for live in before_it if live.name in ended], waited)
         same(
