@@ -85,6 +85,36 @@ def test_a_second_turn_finds_the_first() -> None:
     assert [row.tokens for row in plan.scheduled_seq_groups] == [3]
 
 
+@pytest.mark.parametrize("budget", [2048, 8192])
+def test_a_long_second_turn_is_one_step_of_what_is_new(budget: int) -> None:
+    config = Config(
+        num_gpu_blocks=1024, block_size=16, max_num_batched_tokens=budget, max_model_len=8192,
+        prefix_caching="all", preemption_mode="recompute",
+    )  # fmt: skip
+    scheduler = Scheduler(config)
+    scheduler.ask_for_names(lambda _r, _b, names: range(len(names) + 1, 262))
+
+    def first_token(name: str, prompt: int) -> list[int]:
+        """Tokens of each step until the request samples."""
+        names = range(1, prompt // 16 + 1)
+        scheduler.add(
+            Request(request_id=name, prompt_tokens=prompt, max_tokens=70, prefix_names=names)
+        )
+        tokens: list[int] = []
+        while not tokens or not plan.sampling:
+            plan = scheduler.schedule()
+            tokens.append(plan.num_batched_tokens)
+            scheduler.commit(plan, [0] * len(plan.sampling))
+        while scheduler.entries:
+            plan = scheduler.schedule()
+            scheduler.commit(plan, [0] * len(plan.sampling))
+        return tokens
+
+    assert first_token("first", 4096) == ([budget] * 2 if budget < 4096 else [4096])
+    # 4,166 tokens are known and 4,165 have KV: 260 blocks are found.
+    assert first_token("second", 4096 + 70 + 64) == [4096 + 70 + 64 - 4160]
+
+
 def test_output_is_published_when_a_request_is_preempted_and_found_again() -> None:
     scheduler = made()
     run(scheduler, 7)
