@@ -5,9 +5,9 @@
     python benchmarks/caching.py --smoke     in seconds, at small sizes
 
 The workloads are those of `benchmarks/scheduler.py`, quiet and staggered. No prompt begins as another
-does, so nothing is found: every full block is named and published, and the calls that give names
-are part of the time, those of output when a request ends. Runs without caching, with prompts named, and with outputs named too, alternate; a
-ratio is that of the medians.
+does, so nothing is found: every full block is named and published. The calls that give names are part of
+the time, those of output when a request ends. Runs without caching, with prompts named, and with outputs
+named too, alternate; a ratio is that of the medians.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def run(case: str, size: int, caching: str) -> float:
     )  # fmt: skip
     longest = 1 + (max(prompts) + plain.OUTPUT) // plain.BLOCK_SIZE
 
-    def following(number: int, first: int) -> range:
+    def following(number: Any, first: int) -> range:
         """Names of the full blocks of all that the request knows, from one on."""
         full = (prompts[number] + generated) // plain.BLOCK_SIZE
         return range(1 + number * longest + first, 1 + number * longest + full)

@@ -50,7 +50,9 @@ class Results:
         self.unread: dict[Hashable, deque[Delta]] = {}
         self._deltas: list[Delta] = []
         self.groups = SplitGroups()
-        self._over: list[tuple[Hashable, int]] = []  # branches that end with the step to be committed
+        self._over: list[
+            tuple[Hashable, int]
+        ] = []  # branches that end with the step to be committed
         self._kept: list[Delta] = []  # that was taken, and put back
 
     def take(self) -> list[Delta]:

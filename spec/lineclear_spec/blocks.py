@@ -17,7 +17,7 @@ The functions are methods of `kernel.Kernel`: their first parameter is the ledge
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lineclear_spec.logic import both, choose, if_else, larger
 from lineclear_spec.records import CPU, GPU

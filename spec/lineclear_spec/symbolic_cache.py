@@ -19,7 +19,7 @@ import z3
 
 from lineclear_spec.invariants import INVARIANTS, leads
 from lineclear_spec.logic import negate
-from lineclear_spec.state import BLOCK_OF, Block, Int, Request, Sequence, State, quantify, unique
+from lineclear_spec.state import Block, Int, Request, Sequence, State, quantify, unique
 from lineclear_spec.terms import Record, Term, raw
 from lineclear_spec.vectors import Vector, select, selected, within
 

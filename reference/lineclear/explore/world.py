@@ -136,9 +136,15 @@ class World:
         """Goes back to what was frozen by a world of equal bounds."""
         old = self.scheduler
         whole = self.freezer.loads(frozen)
-        self.scheduler, self.observer, self.bench, self.arrived, self.names, memory, self.outputs = (
-            whole
-        )
+        (
+            self.scheduler,
+            self.observer,
+            self.bench,
+            self.arrived,
+            self.names,
+            memory,
+            self.outputs,
+        ) = whole
         scheduler = self.oracle.scheduler = self.scheduler
         self.oracle.memory = memory
         scheduler.config, scheduler.ledger.limits = old.config, old.ledger.limits

@@ -114,9 +114,9 @@ def committed(
         By request that ended: why, every branch, preemptions; and how many tokens were generated.
     """
     settle(state, plan)
-    for live in state.lives:
-        for branch in live.branches:
-            branch.computed = max(0, branch.reach - later.get((live.name, branch.number), 0))
+    for each in state.lives:
+        for branch in each.branches:
+            branch.computed = max(0, branch.reach - later.get((each.name, branch.number), 0))
     publish_computed(state)
     sizes = sizes_of(plan, sampled)
     stops = stops_of(stopped, sizes)

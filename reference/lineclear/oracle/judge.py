@@ -189,7 +189,9 @@ class Oracle:
         waited = set[Hashable]() if orders is None else orders.waiting_tenants()
         before_it, had = list(state.lives), sum(len(live.outputs) for live in state.lives)
         ended, generated = committed(state, plan, kept, sampled, stops, later)
-        left = [live.outputs for live in state.lives] + [outputs for _, outputs, _ in ended.values()]
+        left = [live.outputs for live in state.lives] + [
+            outputs for _, outputs, _ in ended.values()
+        ]
         over = sum(map(len, left)) - had  # branches that have ended
         if orders is not None:
             orders.ended([live for live in before_it if live.name in ended], waited)

@@ -75,7 +75,7 @@ def publish(state: OracleState, branch: OracleSequence, first: int, end: int) ->
     for index in range(first, min(end, len(branch.words))):
         name, block = branch.words[index], branch.table[index]
         entries = sum(table.count(block) for table in tables)
-        if name not in cache.names and name not in cache.kept and block not in cache.sealed:
-            if entries == 1:
-                cache.names[name] = block
-                cache.sealed.add(block)
+        taken = name in cache.names or name in cache.kept
+        if not taken and block not in cache.sealed and entries == 1:
+            cache.names[name] = block
+            cache.sealed.add(block)

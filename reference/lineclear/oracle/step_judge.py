@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from lineclear.oracle.cache import OracleCache
 from lineclear.oracle.compare import compare, same
 from lineclear.oracle.state import observe
-from lineclear.oracle.cache import OracleCache
 from lineclear.oracle.step import Expected, ServedRow
 from lineclear.policies.mlfq import MultiLevelFeedbackQueue
 from lineclear_spec.lifecycle import Phase

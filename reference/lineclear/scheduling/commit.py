@@ -188,9 +188,10 @@ class Commit:
         self.touched.append(sequence)
         entry = parts.live.of[sequence.request]
         entry.kept_a_token = True  # here before any of its sequences can be steady
-        if len(sizes) > 1:  # blocks that two tables name cannot be published
+        others = sizes[1:]
+        if others:  # blocks that two tables name cannot be published
             parts.cache.publish_output(entry, (sequence,))
-        for k, size in enumerate(sizes[1:], start=1):
+        for k, size in enumerate(others, start=1):
             child = actions.fork(ledger, sequence, size)
             entry.name_branch(child)
             self.regrouped[entry] = None

@@ -5,9 +5,9 @@ by the table. Without prefix caching nothing here does anything.
 
 A block is published once committed steps have computed it and its tokens are known and have names. Names of a
 prompt come with the request; those of output are asked for when a sequence gives its blocks up or forks, so that
-decoding costs nothing more. A block that no table names any more rests until it is found again or evicted, in the order of
-`eviction.py`; of one table the end rests before the beginning. A block that readers hold by its name is
-neither evicted nor unlisted, which the table enforces.
+decoding costs nothing more. A block that no table names any more rests until it is found again or evicted,
+in the order of `eviction.py`; of one table the end rests before the beginning. A block that readers hold by
+its name is neither evicted nor unlisted, which the table enforces.
 """
 
 from __future__ import annotations

@@ -42,7 +42,9 @@ def test_no_policy_is_stuck_where_prompts_begin_alike_and_wait(policy: str) -> N
 
 def first_violation(number: int | str) -> str:
     worlds = caching()
-    bounds = worlds[number] if isinstance(number, int) else next(b for b in worlds if b.name == number)
+    bounds = (
+        worlds[number] if isinstance(number, int) else next(b for b in worlds if b.name == number)
+    )
     found = search(bounds, most_violations=1)
     return found.violations[0][1]
 
@@ -92,9 +94,7 @@ def test_a_reset_that_frees_what_a_reader_holds_is_found(monkeypatch: pytest.Mon
 
 def test_a_hold_that_is_never_counted_down_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The block is evicted no more, so that a request which needs its place waits for ever."""
-    monkeypatch.setattr(
-        "lineclear_spec.actions.release_block", lambda ledger, name: None
-    )
+    monkeypatch.setattr("lineclear_spec.actions.release_block", lambda ledger, name: None)
     bounds = next(b for b in caching() if b.name == READER)
     assert search(bounds, most_violations=1).violations
 

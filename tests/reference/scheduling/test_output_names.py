@@ -101,12 +101,12 @@ def test_a_long_second_turn_is_one_step_of_what_is_new(budget: int) -> None:
             Request(request_id=name, prompt_tokens=prompt, max_tokens=70, prefix_names=names)
         )
         tokens: list[int] = []
-        while not tokens or not plan.sampling:
-            plan = scheduler.schedule()
-            tokens.append(plan.num_batched_tokens)
-            scheduler.commit(plan, [0] * len(plan.sampling))
+        sampled = False
         while scheduler.entries:
             plan = scheduler.schedule()
+            if not sampled:
+                tokens.append(plan.num_batched_tokens)
+            sampled = sampled or bool(plan.sampling)
             scheduler.commit(plan, [0] * len(plan.sampling))
         return tokens
 
@@ -189,7 +189,7 @@ def test_nothing_is_asked_unless_outputs_are_shared(caching: str) -> None:
 
 def test_a_request_without_names_publishes_nothing() -> None:
     scheduler = made(ask=False)
-    scheduler.ask_for_names(lambda *_: ())
+    scheduler.ask_for_names(lambda _request, _branch, _names: ())
     run(scheduler, 9)
     assert {*scheduler.ledger.cached} == {1, 101}
 
