@@ -56,8 +56,9 @@ def run(case: str, size: int, caching: str) -> float:
     )  # fmt: skip
     longest = 1 + (max(prompts) + plain.OUTPUT) // plain.BLOCK_SIZE
 
-    def following(number: Any, first: int) -> range:
+    def following(request: Any, first: int) -> range:
         """Names of the full blocks of all that the request knows, from one on."""
+        number = int(request)
         full = (prompts[number] + generated) // plain.BLOCK_SIZE
         return range(1 + number * longest + first, 1 + number * longest + full)
 

@@ -69,7 +69,14 @@ def publish_output(
 
 
 def publish(state: OracleState, branch: OracleSequence, first: int, end: int) -> None:
-    """These blocks can be found, as far as nothing stands against it."""
+    """These blocks can be found, as far as nothing stands against it.
+
+    Args:
+        state: of the scheduler; its cache is changed.
+        branch: whose blocks.
+        first: index of the first one.
+        end: index behind the last one.
+    """
     cache = state.cache
     tables = [other.table for live in state.lives for other in live.branches]
     for index in range(first, min(end, len(branch.words))):
