@@ -111,7 +111,12 @@ def publish_run(old: Any, new: Any, q: Any, first: Any, end: Any, _: Any) -> lis
             ("sequence", "index"),
             lambda x, i: implies(
                 taken(x, i),
-                both(i < old.block_of(old.known(x)), old.phase(old.request(x)) == RUNNING),
+                both(
+                    i < old.block_of(old.known(x)),
+                    i < old.block_of(old.computed(x)),
+                    old.phase(old.request(x)) == RUNNING,
+                    old.copy(old.request(x)) == 0,
+                ),
             ),
         ),
         Part(
