@@ -160,7 +160,7 @@ def absurd_arguments(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator
         if any(r.opening for r in ledger.requests):
             for s in sequences:
                 entries = len(ledger.sequences[int(s[1:]) - 1].table)
-                yield from ((s, f, e) for f in range(-1, 2) for e in range(entries + 2))
+                yield from ((s, f, e) for f in range(-1, 2) for e in range(-1, entries + 2))
     elif name in ("evict", "unlist", "hold_block", "release_block"):
         if any(r.opening for r in ledger.requests):
             names = {n for r in ledger.requests for n in r.opening}
