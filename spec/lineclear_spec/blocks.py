@@ -118,6 +118,12 @@ def seal_entry(ledger: Ledger, sequence: Sequence, index: Number, name: Number) 
 def seal_entries(ledger: Ledger, sequence: Sequence, first: Number, end: Number) -> None:
     """Give the private blocks from one entry to before another, which no other entry refers to, their names, where no
     block can be found under them: they belong to their request no more.
+
+    Args:
+        ledger: plain or symbolic.
+        sequence: whose table.
+        first: index of the first entry.
+        end: index behind the last one.
     """
     unnamed = ledger.unnamed(sequence, first, end)
     ledger.drop_each(unnamed)

@@ -58,6 +58,12 @@ def publish(ledger: Ledger, sequence: Sequence, index: Number) -> None:
 def publish_run(ledger: Ledger, sequence: Sequence, first: Number, end: Number) -> None:
     """The full blocks of known tokens from entry `first` to before entry `end`, computed by committed steps, get their
     names; those that `publish` would refuse are passed over.
+
+    Args:
+        ledger: plain or symbolic.
+        sequence: whose table.
+        first: index of the first entry.
+        end: index behind the last one.
     """
     # GUARD
     request = sequence.request
