@@ -116,10 +116,6 @@ EDITS: dict[str, tuple[Any, str, str, str]] = {
     "one that is swapped in publishes nothing more": (
         Transitions, "enter", "self.cache.watch(sequence, 0)", "pass",
     ),
-    "a block that waits for a copy is never published": (
-        PrefixCache, "publish_of", "        if request.copy:\n            return\n",
-        "        if request.copy:\n            del self.pending[sequence]\n            return\n",
-    ),
     "the newest block is published one commit later": (
         PrefixCache, "publish_of", "ledger.known(sequence)) // self.size", "ledger.known(sequence) - 1) // self.size",
     ),
@@ -140,9 +136,6 @@ EDITS: dict[str, tuple[Any, str, str, str]] = {
     ),
     "the first block of output is passed over": (
         PrefixCache, "publish_output", "self._publish(sequence, first,", "self._publish(sequence, first + 1,",
-    ),
-    "what is named and not yet computed is never published": (
-        PrefixCache, "publish_output", "self.pending[sequence] = certain", "self.pending.pop(sequence, None)",
     ),
     "why the head waits is not said": (
         Step, "_admit_all", 'self.admission_blocked_by = "prefix"', "pass",
