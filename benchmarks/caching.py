@@ -5,9 +5,9 @@
     python benchmarks/caching.py --smoke     in seconds, at small sizes
 
 The workloads are those of `benchmarks/scheduler.py`, quiet and staggered. No prompt begins as another
-does, so nothing is found: every block that fills is named and published, and the calls that give names
-are part of the time. Runs without caching, with prompts named, and with outputs named too, alternate; a
-ratio is that of the medians.
+does, so nothing is found: every full block is named and published. The calls that give names are part of
+the time, those of output when a request ends. Runs without caching, with prompts named, and with outputs
+named too, alternate; a ratio is that of the medians.
 """
 
 from __future__ import annotations
@@ -55,7 +55,14 @@ def run(case: str, size: int, caching: str) -> float:
         )
     )  # fmt: skip
     longest = 1 + (max(prompts) + plain.OUTPUT) // plain.BLOCK_SIZE
-    known = np.array(prompts)
+
+    def following(request: Any, first: int) -> range:
+        """Names of the full blocks of all that the request knows, from one on."""
+        number = int(request)
+        full = (prompts[number] + generated) // plain.BLOCK_SIZE
+        return range(1 + number * longest + first, 1 + number * longest + full)
+
+    generated = 0
     for number, prompt in enumerate(prompts):
         first, full = 1 + number * longest, prompt // plain.BLOCK_SIZE
         names = range(first, first + full) if caching != "off" else ()
@@ -67,6 +74,8 @@ def run(case: str, size: int, caching: str) -> float:
                 prefix_names=names,
             )
         )
+    if caching == "all":
+        made.ask_for_names(lambda number, _, names: following(number, len(names)))
     clock, times = time.thread_time_ns, list[int]()
     tokens = np.zeros(size, dtype=np.int64)
     plain.settle()
@@ -80,18 +89,9 @@ def run(case: str, size: int, caching: str) -> float:
         again = clock()
         made.commit(plan, tokens[: len(plan.sampling)])
         end = clock()
-        known += 1
-        filled = np.flatnonzero(known % plain.BLOCK_SIZE == 0)
-        given = known[filled] // plain.BLOCK_SIZE - 1
-        ids, blocks, names = (
-            each.tolist() for each in (filled, given, 1 + filled * longest + given)
-        )
-        naming = clock()
-        if caching == "all" and len(made.entries) == size and ids:
-            made.name_each(ids, blocks, names)
-        named = clock()
+        generated += 1
         if decodes and (case == "staggered" or (not grew and len(made.entries) == live)):
-            times.append(middle - start + end - again + named - naming)
+            times.append(middle - start + end - again)
     gc.unfreeze()
     if caching != "off" and made.counters.prefix_hits:
         raise SystemExit("something was found")

@@ -1,18 +1,16 @@
 # pyright: basic
 """Names for the blocks of the engine's requests, so that equal beginnings are computed once.
 
-Guarantees: a block is named from tokens that a commit has made known, never from one that a step in
-flight may still sample; every name depends on the salt of its request and on how often the cache was
-reset before the request came.
+Guarantees: a block is named from tokens that are known, never from one that a step in flight may still
+sample; every name depends on the salt of its request and on how often the cache was reset before the
+request came.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any
-
-import numpy as np
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, NamedTuple
 
 from lineclear.kv_events import KVEventLog
 from lineclear.prefix_names import PrefixNames
@@ -50,24 +48,16 @@ def keys_of(extra: Any) -> list[str] | None:
     return found or None
 
 
-class NamedRequest:
+class NamedRequest(NamedTuple):
     """The names of one live request.
 
     Attributes:
         extra: what its blocks' KV depends on beside the tokens.
-        branches: names of the blocks of each sequence, by its branch.
-        prompt: how many of these are of its prompt.
         held: every name that was made for it, to be given back.
     """
 
-    __slots__ = ("branches", "extra", "held", "prompt")
-
-    def __init__(self, names: tuple[int, ...], extra: Hashable) -> None:
-        """Its prompt has these names."""
-        self.extra = extra
-        self.prompt = len(names)
-        self.branches = {0: list(names)}
-        self.held = list(names)
+    extra: Hashable
+    held: list[int]
 
 
 class BlockNames:
@@ -90,13 +80,13 @@ class BlockNames:
         self.scheduler = scheduler
         self.book = book
         self.size = scheduler.config.block_size
-        self.outputs = scheduler.config.prefix_caching == "all"
         self.names = PrefixNames(self.size, scheduler.ledger.cached, meanings=events)
         self.events = KVEventLog(self.names, time.time, keys_of) if events else None
         if self.events is not None:
             scheduler.watch_prefix_cache(self.events)
         self.epoch = 0
         self.live: dict[Hashable, NamedRequest] = {}
+        scheduler.ask_for_names(self.following)
 
     def add(
         self,
@@ -121,63 +111,33 @@ class BlockNames:
             accepted = bool(answer)
         finally:
             if accepted:
-                self.live[request_id] = NamedRequest(names, extra)
+                self.live[request_id] = NamedRequest(extra, list(names))
             else:
                 self.names.release(names)
         return answer
 
-    def learned(self, sequences: Iterable[tuple[Hashable, int]]) -> None:
-        """Names the blocks that committed tokens have filled.
+    def following(
+        self, request_id: Hashable, branch: int, names: tuple[int, ...]
+    ) -> tuple[int, ...]:
+        """Names of the full blocks of a branch behind those that have names, as far as its tokens are known.
 
         Args:
-            sequences: request and branch of those that may have learned a token. One that has ended,
-                or that shares no blocks, is passed over.
+            request_id: of the request; one that has ended, or that shares no blocks, has none.
+            branch: of the sequence.
+            names: those that it has.
         """
-        if not self.outputs:
-            return
+        given = self.live.get(request_id)
+        lane = self.book.lane.get((request_id, branch))
+        if given is None or lane is None:
+            return ()
         size, book = self.size, self.book
-        ids: list[Hashable] = []  # requests with one block more each, and that block
-        blocks: list[int] = []
-        one_more: list[int] = []
-        for request_id, branch in sequences:
-            given = self.live.get(request_id)
-            lane = book.lane.get((request_id, branch))
-            if given is None or lane is None:
-                continue
-            names = given.branches[branch]
-            first, last = len(names), int(book.known[lane]) // size
-            if last > first:
-                tokens = book.tokens[lane, first * size : last * size].tolist()
-                new = self.names.of(tokens, names, given.extra)
-                given.held.extend(new)
-                names.extend(new)
-                if branch or last > first + 1:
-                    self.scheduler.name_blocks(request_id, first, new, branch)
-                else:
-                    ids.append(request_id)
-                    blocks.append(first)
-                    one_more += new
-        if ids:
-            self.scheduler.name_each(ids, blocks, one_more)
-
-    def filled(self, lanes: Any) -> list[int]:
-        """Positions of the lanes whose newest block is full.  [rows] lanes"""
-        if not self.outputs:
-            return []
-        found: list[int] = np.flatnonzero(self.book.known[lanes] % self.size == 0).tolist()
-        return found
-
-    def forked(self, request_id: Hashable, parent: int, child: int) -> None:
-        """A branch goes on from another, before either has learned its next token."""
-        given = self.live.get(request_id)
-        if given is not None:
-            given.branches[child] = list(given.branches[parent])
-
-    def again(self, request_id: Hashable, sequences: int) -> None:
-        """The scheduler has restarted a request; one of several sequences begins behind its prompt."""
-        given = self.live.get(request_id)
-        if given is not None and sequences > 1:
-            given.branches = {0: given.branches[0][: given.prompt]}
+        first, last = len(names), int(book.known[lane]) // size
+        if last <= first:
+            return ()
+        tokens = book.tokens[lane, first * size : last * size].tolist()
+        new = self.names.of(tokens, names, given.extra)
+        given.held.extend(new)
+        return new
 
     def end(self, request_id: Hashable) -> None:
         """A request has ended."""

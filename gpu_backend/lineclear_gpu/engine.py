@@ -332,7 +332,6 @@ class Engine:
             self.results.over(self.scheduler.commit(plan, given, stopped))
         for live in ended:
             self.results.forget(live)
-        self.results.name_blocks(flight)
         while self.results.broken:
             live, error = self.results.broken.popitem()
             if not live.gone:
@@ -378,8 +377,6 @@ class Engine:
                 self._end(live, text)
                 continue
             self.scheduler.restart(name)
-            if self.names is not None:
-                self.names.again(name, live.params.n)
             self.book.drop_request(name, range(live.params.n))
             live.start_again(self.launches)
 

@@ -50,6 +50,9 @@ class Results:
         self.unread: dict[Hashable, deque[Delta]] = {}
         self._deltas: list[Delta] = []
         self.groups = SplitGroups()
+        self._over: list[
+            tuple[Hashable, int]
+        ] = []  # branches that end with the step to be committed
         self._kept: list[Delta] = []  # that was taken, and put back
 
     def take(self) -> list[Delta]:
@@ -164,7 +167,7 @@ class Results:
         completion = live.output.outputs[index]
         if completion.finish_reason is None or (live.repeats and live.repeats[index]):
             return False
-        self.book.drop(live.output.request_id, index)
+        self._over.append((live.output.request_id, index))
         return completion.finish_reason == "stop" and len(completion.token_ids) < live.max_tokens
 
     def _learn(self, live: EngineRequest, index: int, token: int, ends: frozenset[int]) -> bool:
@@ -194,13 +197,18 @@ class Results:
         if reason is not None:
             name = live.output.request_id
             if any(c.finish_reason is None for c in live.output.outputs):
-                self.book.drop(name, index)
+                self._over.append((name, index))
         return stop is not None and not over
 
     # ---- ends ----------------------------------------------------------------------------------
 
     def over(self, requests: list[Finished]) -> None:
-        """Notes how often each request that the scheduler ended was preempted."""
+        """Notes how often each request that the scheduler ended was preempted; branches that ended leave the book, from
+        which their blocks were named until now.
+        """
+        for name, branch in self._over:
+            self.book.drop(name, branch)
+        self._over.clear()
         for finished in requests:
             done = self.live.get(finished.request_id)
             if done is not None:
@@ -225,22 +233,3 @@ class Results:
         self.book.drop_request(name, range(live.params.n))
         if self.names is not None:
             self.names.end(name)
-
-    # ---- names ---------------------------------------------------------------------------------
-
-    def name_blocks(self, flight: Flight) -> None:
-        """Names the blocks that the tokens of a committed step have filled."""
-        names, steady = self.names, flight.steady
-        if names is None:
-            return
-        if steady is not None:
-            filled = [steady.who[position] for position in names.filled(steady.lanes)]
-            names.learned([(live.output.request_id, 0) for live, _ in filled if not live.gone])
-            return
-        for (live, branch), width in zip(flight.who, flight.widths, strict=True):
-            name = live.output.request_id
-            if live.gone or not live.forked:
-                continue
-            for child in range(1, width):
-                names.forked(name, branch, child)
-            names.learned([(name, branch), *((name, child) for child in range(1, width))])

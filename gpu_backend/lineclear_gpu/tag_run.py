@@ -337,8 +337,6 @@ class TagRun:
                 lane = self.book.fork(name, branch, child)
                 self.book.learn(lane, [token])
                 self.tags.lane(lane, self.lives[name], child, self.roots.get(name))
-                if self.names is not None:
-                    self.names.forked(name, branch, child)
                 self.figures.events["fork"] += 1
             if new:
                 self.book.learn(self.book.lane[name, branch], new[:1])
@@ -352,8 +350,6 @@ class TagRun:
                 for other in range(self.made[name]):
                     if other not in living and (name, other) in self.book.lane:
                         self.book.drop(name, other)
-                if self.names is not None:
-                    self.names.learned([(name, branch) for branch in living])
 
     # ---- checks --------------------------------------------------------------------------------
 

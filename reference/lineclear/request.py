@@ -84,8 +84,9 @@ def checked_names(names: Iterable[int]) -> tuple[int, ...]:
         found = tuple(names)
     except TypeError as error:
         raise InvalidRequest(f"prefix_names must be a sequence, not {names!r}") from error
-    for name in found:
-        whole("a prefix name", name, 1)
+    if {*map(type, found)} - {int} or min(found, default=1) < 1:
+        for name in found:
+            whole("a prefix name", name, 1)
     if len(set(found)) < len(found):
         raise InvalidRequest(
             "prefix_names has a name twice: a name is that of a block and of all blocks before it"

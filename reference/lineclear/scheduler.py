@@ -1,7 +1,7 @@
 """The scheduler: policies decide, the table of actions enforces.
 
 Invariant: every change to a request or a block is an action of `lineclear_spec.actions`, but for the names
-that `name_blocks` and `name_each` give; a call that raises an error of its own has changed nothing; the same
+that callers give (`name_blocks`, `ask_for_names`); a call that raises an error of its own has changed nothing; the same
 calls give the same journal. An exception of a receiver of events, and one of the policy that does not derive
 from `Exception`, is raised by the next call, which does nothing else, or by `add`, which has then ended the
 request again. One of a journal comes out at once: the scheduler is not to be used any more.
@@ -39,7 +39,7 @@ from lineclear.scheduling.dispatch import Dispatch
 from lineclear.scheduling.eviction import EvictionKey
 from lineclear.scheduling.flight import InFlight
 from lineclear.scheduling.live_requests import LiveRequests
-from lineclear.scheduling.naming import all_to_name, check_next, next_to_name
+from lineclear.scheduling.naming import check_next, next_to_name
 from lineclear.scheduling.plan_changes import PlanChanges
 from lineclear.scheduling.policy_adapter import PolicyAdapter
 from lineclear.scheduling.prefix_cache import PrefixCache
@@ -306,7 +306,7 @@ class Scheduler(Readings):
         A name of a block of the prompt is given to the whole request.
 
         With `prefix_caching = all` they are published once they are computed. Until then the request
-        runs as if they had no names. Without prefix caching nothing is kept.
+        runs as if they had no names. Without prefix caching nothing is kept. `ask_for_names` costs less.
 
         Args:
             request_id: whose they are.
@@ -324,25 +324,18 @@ class Scheduler(Readings):
             check_next(request_id, branch, found, first)
             self.cache.extend(found, checked_names(names))
 
-    def name_each(
-        self, request_ids: Iterable[Hashable], first: Iterable[int], names: Iterable[int]
+    def ask_for_names(
+        self, give: Callable[[Hashable, int, tuple[int, ...]], Iterable[int]]
     ) -> None:
-        """Gives each of several requests the name of its next full block: `name_blocks` in one call.
+        """Has `give(request_id, branch, names)` asked for the names of blocks of output, with `prefix_caching = all`.
 
-        Args:
-            request_ids: whose they are, each once; of the first branch of each.
-            first: index of the block of each.
-            names: of the blocks.
-
-        Raises:
-            SchedulerError: as `name_blocks` does; then no block has got a name.
+        It answers with names of the full blocks behind those of `names`, as far as it knows their tokens, or with
+        nothing. It is asked when a request ends or is preempted, and when a branch forks or ends; what committed
+        steps have computed is published then. It must not call the scheduler; if it raises, or answers with what
+        is no name, the next call of the scheduler raises the exception, and it is not asked any more.
         """
-        self.adapter.refuse_reentry()
-        if not self.cache.enabled:
-            return
-        given, blocks = list(names), list(first)
-        sequences = all_to_name(self.live.entries, request_ids, blocks, given)
-        self.cache.extend_each(sequences, blocks, given)
+        if self.cache.outputs:
+            self.cache.ask = Receiver(lambda *asked: checked_names(give(*asked)), self.adapter)
 
     def reset_prefix_cache(self) -> int:
         """No block can be found any more, also while requests run, which keep what they share.

@@ -4,7 +4,7 @@ Guarantees: after every step each pool lists its free places once, a place is fr
 one block, and the ref of a block that is not given up is the number of table entries that refer to it. A
 step moves all of its blocks by bulk operators (`operators.py`), so that it has no loop. Each step with a contract of
 the same name in `contracts/` is proved against it, and an action that runs the step is proved from the contract;
-`seal_entry`, `seal_newest` and `free_resting` have none and are proved with the action that runs them.
+`seal_entry`, `seal_entries` and `free_resting` have none and are proved with the action that runs them.
 
 *Fences.* A place that is given up is fenced with `ledger.issued`, the last number decided. That covers every operation
 that may touch it: those decided so far are numbered up to it, and later ones find their places in tables, which lead
@@ -17,7 +17,7 @@ The functions are methods of `kernel.Kernel`: their first parameter is the ledge
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lineclear_spec.logic import both, choose, if_else, larger
 from lineclear_spec.records import CPU, GPU
@@ -39,8 +39,8 @@ __all__ = [
     "let_go",
     "move_blocks",
     "replace_entry",
+    "seal_entries",
     "seal_entry",
-    "seal_newest",
     "share_cached",
     "share_table",
     "take_blocks",
@@ -115,10 +115,19 @@ def seal_entry(ledger: Ledger, sequence: Sequence, index: Number, name: Number) 
     ledger.remove_all(sequence.request.held, sequence.table[index : index + 1])
 
 
-def seal_newest(ledger: Ledger, newest: Any) -> None:
-    """Give each of these private blocks its name: it belongs to its request no more."""
-    ledger.drop_each(newest)
-    ledger.seal_each(newest)
+def seal_entries(ledger: Ledger, sequence: Sequence, first: Number, end: Number) -> None:
+    """Give the private blocks from one entry to before another, which no other entry refers to, their names, where no
+    block can be found under them: they belong to their request no more.
+
+    Args:
+        ledger: plain or symbolic.
+        sequence: whose table.
+        first: index of the first entry.
+        end: index behind the last one.
+    """
+    unnamed = ledger.unnamed(sequence, first, end)
+    ledger.drop_each(unnamed)
+    ledger.seal_each(unnamed)
 
 
 def free_resting(ledger: Ledger, name: Number) -> None:

@@ -65,8 +65,8 @@ def arguments_of(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator[tup
         yield from ((s,) for s in sequences)
     elif name == "publish":
         yield from named_entries(ledger, sequences)
-    elif name == "publish_each":
-        yield from ((step,) for step in sorted(ledger.boundaries))
+    elif name == "publish_run":
+        yield from named_runs(ledger, sequences)
     elif name in ("evict", "unlist"):
         yield from ((n,) for n in sorted(ledger.cached))
     elif name in ("hold_block", "release_block"):
@@ -86,6 +86,16 @@ def named_entries(ledger: GhostLedger, sequences: list[str]) -> Iterator[tuple[A
         sequence = ledger.sequences[int(s[1:]) - 1]
         for index in range(min(len(sequence.table), len(sequence.words))):
             yield s, index
+
+
+def named_runs(ledger: GhostLedger, sequences: list[str]) -> Iterator[tuple[Any, ...]]:
+    """From the first or second entry of tables to each entry whose tokens have names: two entries or more, as one
+    alone is what `publish` takes.
+    """
+    for s in sequences:
+        sequence = ledger.sequences[int(s[1:]) - 1]
+        last = min(len(sequence.table), len(sequence.words))
+        yield from ((s, first, end) for first in (0, 1) for end in range(first + 2, last + 1))
 
 
 def absurd_arguments(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator[tuple[Any, ...]]:
@@ -146,8 +156,11 @@ def absurd_arguments(bounds: Bounds, ledger: GhostLedger, name: str) -> Iterator
             for s in sequences:
                 entries = len(ledger.sequences[int(s[1:]) - 1].table)
                 yield from ((s, index) for index in range(-1, entries + 1))
-    elif name == "publish_each":
-        yield from ((step,) for step in range(-1, ledger.steps + 1))
+    elif name == "publish_run":
+        if any(r.opening for r in ledger.requests):
+            for s in sequences:
+                entries = len(ledger.sequences[int(s[1:]) - 1].table)
+                yield from ((s, f, e) for f in range(-1, 2) for e in range(-1, entries + 2))
     elif name in ("evict", "unlist", "hold_block", "release_block"):
         if any(r.opening for r in ledger.requests):
             names = {n for r in ledger.requests for n in r.opening}

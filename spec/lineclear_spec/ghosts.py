@@ -47,7 +47,7 @@ def guards_of(name: str) -> Callable[..., Any]:
 
 COUNTS = (
     "issued done carried barrier steps settled step_tokens step_sequences "
-    "requests_made sequences_made sealed"
+    "requests_made sequences_made sealed unlisted"
 ).split()
 
 
@@ -122,7 +122,7 @@ class GhostLedger(Ledger):
             twin.members = [sequences[s] for s in request.members]
             twin.held = {copied(b): None for b in request.held}
         new.cached = {name: copied(b) for name, b in self.cached.items()}
-        new.resting.update({copied(b): None for b in self.resting})
+        new.resting.extend([copied(b) for b in self.resting])
         new.unfound = {copied(b): None for b in self.unfound}
         for sequence, twin in sequences.items():
             twin.request = requests[sequence.request]
@@ -305,13 +305,6 @@ class GhostLedger(Ledger):
         super().name_blocks(sequence, names)
         for other in sequence.request.members:
             self.device.know(other, self.known(other))
-
-    def name_each(self, sequences: list[Sequence], names: list[int]) -> None:
-        """The next block of each sequence has the name beside it."""
-        super().name_each(sequences, names)
-        for sequence in sequences:
-            for other in sequence.request.members:
-                self.device.know(other, self.known(other))
 
     def close(self, number: int) -> None:
         """The operation is complete: the device has run it, as late as it may. A copy that is closed and

@@ -75,7 +75,9 @@ class Unit:
 #: Names of parameters of actions and block steps, by what they are.
 REQUESTS = frozenset({"request"})
 SEQUENCES = frozenset({"sequence", "parent", "child"})
-NUMBERS = frozenset("accepted count drafts index name number rejected shared step tokens".split())
+NUMBERS = frozenset(
+    "accepted count drafts end first index name number rejected shared step tokens".split()
+)
 
 
 def record(ledger: SymbolicLedger, name: str) -> Any:

@@ -61,7 +61,7 @@ class Kernel:
     share_table = blocks.share_table
     share_cached = blocks.share_cached
     seal_entry = blocks.seal_entry
-    seal_newest = blocks.seal_newest
+    seal_entries = blocks.seal_entries
     free_resting = blocks.free_resting
     clear_table = blocks.clear_table
     clear_tables = blocks.clear_tables

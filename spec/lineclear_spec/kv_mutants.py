@@ -78,8 +78,8 @@ TOPICS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 #: Functions all of whose statements belong to a topic.
 WHOLE = {
-    "publish": "publication", "publish_each": "publication", "seal_entry": "publication",
-    "seal_newest": "publication", "admit_cached": "publication", "share_cached": "publication",
+    "publish": "publication", "publish_run": "publication", "seal_entry": "publication",
+    "seal_entries": "publication", "admit_cached": "publication", "share_cached": "publication",
     "evict": "rests", "unlist": "rests", "free_resting": "rests", "let_go": "rests",
     "rejoin": "branches", "fork": "branches", "replace_entry": "branches", "share_table": "branches",
     "copy_on_write": "branches",

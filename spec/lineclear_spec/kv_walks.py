@@ -31,7 +31,7 @@ __all__ = ["OFTEN", "RARE", "KvWalk", "broken", "directed", "step_of"]
 #: Actions that end what a walk is about, and those that bring it further.
 RARE = ("reject", "abort", "finish", "prune", "retire", "recompute", "discard_swapped")
 #: Drawn apart, and readers, who touch no KV.
-APART = ("publish_each", "finish_each", "hold_block", "release_block")
+APART = ("publish_run", "finish_each", "hold_block", "release_block")
 OFTEN = {
     "schedule_tokens": 8, "issue_step": 6, "settle_step": 6, "sample": 8, "append_slots": 4, "admit": 6, "submit": 3,
     "leave_batch": 1, "unlist": 1,
@@ -148,7 +148,7 @@ class KvWalk:
         Args:
             seed: of the draws.
             steps: tries.
-            at_once: how often all newest blocks are published instead, so that 0 leaves the draws alone.
+            at_once: how often whole tables are published instead, so that 0 leaves the draws alone.
         """
         rng = random.Random(seed)
         names = [n for n in ACTIONS if n not in (*RARE, *APART)]
@@ -165,8 +165,8 @@ class KvWalk:
                     self.runs(rng.choice(ready), rng.random() < 0.3)
                 continue
             if at_once and rng.random() < at_once:
-                for step in sorted(self.ledger.boundaries):
-                    self.act(("publish_each", (step,)))
+                for step in list(arguments_of(self.bounds, self.ledger, "publish_run")):
+                    self.act(("publish_run", step))
                 self.act(("finish_each", ()))
                 continue
             name = rng.choice(RARE) if rng.random() < 0.02 else rng.choices(names, weights)[0]

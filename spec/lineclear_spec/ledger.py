@@ -4,7 +4,7 @@ Guarantees: every place of a tier is free or backs exactly one `Block`. The stat
 the primitives and block steps of `kernel.py`, which are written once over the operators of this class
 (`operators.py` lists them), and through counters that actions write. Three exceptions break no invariant:
 `new_request` makes a record that nothing refers to, and the proofs allow for any new request with honest names;
-`name_blocks` and `name_each` (`ledger_cache.py`) say why themselves; `grown` is emptied by who makes a plan of it, and
+`name_blocks` (`ledger_cache.py`) says why itself; `grown` is emptied by who makes a plan of it, and
 no guard or invariant reads it.
 
 A table refers to `Block` records, not to places in a pool: swapping a block out changes its tier and its
@@ -13,11 +13,10 @@ place and leaves every table that refers to it alone, so sharing survives a swap
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lineclear_spec.containers import Calendar, Numbered, SteadyBatch
+from lineclear_spec.containers import Calendar, Numbered, Resting, SteadyBatch
 from lineclear_spec.ledger_ends import EndedRequests
 from lineclear_spec.lifecycle import EVENTS, Phase
 from lineclear_spec.records import (
@@ -91,8 +90,9 @@ class Ledger(EndedRequests):
             "step {} is not in flight"
         )  # -> its forward
         self.cached: dict[int, Block] = {}  # name -> the block that can be found under it
-        self.resting: OrderedDict[Block, None] = OrderedDict()  # the longest at rest first
+        self.resting = Resting()  # blocks that can be found and that no entry refers to
         self.sealed = 0  # blocks that were ever sealed; 0: no block has a name
+        self.unlisted = 0  # blocks that could be found no more while entries referred to them
         self.requests_made = 0
         self.sequences_made = 0
         self.grown: list[Added] = []  # entries added since tables were sent last

@@ -10,13 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lineclear_spec.kernel import Kernel
-from lineclear_spec.records import Block, Broken, Limits, Named, Request, Sequence
+from lineclear_spec.records import Block, Broken, Limits, Request, Sequence
 
 if TYPE_CHECKING:
-    from collections import OrderedDict
     from collections.abc import Callable, Iterable
 
-    from lineclear_spec.containers import Calendar
+    from lineclear_spec.containers import Resting
 
 __all__ = ["CachedBlocks"]
 
@@ -26,20 +25,18 @@ class CachedBlocks(Kernel):
 
     Attributes:
         limits: its constants.
-        settled: steps committed.
-        boundaries: steady sequences by the step in which their table is full.
         cached: the block that can be found under a name.
         resting: blocks that can be found and that no entry refers to, the longest at rest first.
         sealed: how many blocks ever got a name.
+        unlisted: how many ever could be found no more while entries referred to them.
         journal: called with what has happened, or None.
     """
 
     limits: Limits
-    settled: int
-    boundaries: Calendar
     cached: dict[int, Block]
-    resting: OrderedDict[Block, None]
+    resting: Resting
     sealed: int
+    unlisted: int
     journal: Callable[[str, tuple[object, ...]], None] | None
 
     def name_of(self, sequence: Sequence, index: int) -> int:
@@ -59,13 +56,6 @@ class CachedBlocks(Kernel):
         self._append_names(sequence, added)
         if self.journal is not None:
             self.journal("name_blocks", (sequence, added))
-
-    def name_each(self, sequences: list[Sequence], names: list[int]) -> None:
-        """Give the next block of each sequence the name beside it; see `name_blocks`."""
-        for sequence, name in zip(sequences, names, strict=True):
-            self._append_names(sequence, (name,))
-        if self.journal is not None:
-            self.journal("name_each", (sequences, names))
 
     def _append_names(self, sequence: Sequence, added: tuple[int, ...]) -> None:
         request = sequence.request
@@ -114,12 +104,16 @@ class CachedBlocks(Kernel):
         return self.cached.get(block.name) is block
 
     def found_among(self, blocks: Iterable[Block]) -> list[Block]:
-        """Of the blocks, those that can be found under their names."""
+        """Of the blocks, which have names, those that can be found under them."""
+        if not self.unlisted:
+            return list(blocks)
         cached = self.cached
         return [block for block in blocks if cached.get(block.name) is block]
 
     def lost_among(self, blocks: Iterable[Block]) -> list[Block]:
-        """Of the blocks, those that cannot be found."""
+        """Of the blocks, which have names, those that cannot be found."""
+        if not self.unlisted:
+            return []
         cached = self.cached
         return [block for block in blocks if cached.get(block.name) is not block]
 
@@ -145,48 +139,43 @@ class CachedBlocks(Kernel):
         self.cached[name] = block
         self.sealed += 1
 
-    def newest_full(self, step: int) -> Named:
-        """The newest full block of each steady sequence whose table is full in the step, with the name of its
-        tokens, where `publish` would seal it.
+    def unnamed(self, sequence: Sequence, first: int, end: int) -> dict[int, Block]:
+        """Of the blocks from one entry to before another those that `publish` would seal, by the names that they
+        would get.
+
+        Args:
+            sequence: whose table.
+            first: index of the first entry.
+            end: index behind the last one.
         """
-        size, settled, cached = self.limits.block_size, self.settled, self.cached
-        blocks: list[Block] = []
-        names: list[int] = []
-        for sequence in self.boundaries.get(step, ()):
-            # The guards of `publish`, for a steady sequence: it runs, its last block full of computed positions has
-            # this index, and every token there is known, as it knows one token more than is computed.
-            index = (sequence.offset + settled) // size - 1
-            words, table = sequence.words, sequence.table
-            if not 0 <= index < len(words) or index >= len(table):
-                continue
-            name, block = words[index], table[index]
-            if not name or name in cached or block.name or block.ref != 1 or block.request.copy:
-                continue
-            blocks.append(block)
-            names.append(name)
-        return Named(blocks, names)
+        cached = self.cached
+        entries = zip(sequence.words[first:end], sequence.table[first:end], strict=False)
+        return {
+            name: block
+            for name, block in entries
+            if name and block.ref == 1 and not block.name and name not in cached
+        }
 
     @staticmethod
-    def named_apart(named: Named) -> bool:
-        """Whether no two of the blocks are to get the same name."""
-        return len(set(named.names)) == len(named.names)
-
-    @staticmethod
-    def drop_each(named: Named) -> None:
+    def drop_each(unnamed: dict[int, Block]) -> None:
         """Each block leaves the set that its request holds; `seal_each` gives it its name next."""
-        for block in named.blocks:
+        for block in unnamed.values():
             del block.request.held[block]
 
-    def seal_each(self, named: Named) -> None:
+    def seal_each(self, unnamed: dict[int, Block]) -> None:
         """Each block gets its name, under which it can be found."""
-        for block, name in zip(named.blocks, named.names, strict=True):
+        for name, block in unnamed.items():
             block.name = name
-        self.cached.update(zip(named.names, named.blocks, strict=True))
-        self.sealed += len(named.blocks)
+        self.cached.update(unnamed)
+        self.sealed += len(unnamed)
 
     def forget_name(self, name: int) -> None:
         """No block can be found under the name any more."""
-        self.resting.pop(self.cached.pop(name), None)
+        block = self.cached.pop(name)
+        if block.ref:
+            self.unlisted += 1
+        else:
+            self.resting.remove(block)
 
     def drop_sealed(self, request: Request) -> list[Block]:
         """Drop the references of the request's tables to sealed blocks, whose entries the caller removes; returns
@@ -207,13 +196,12 @@ class CachedBlocks(Kernel):
                         gone.append(block)
         return gone
 
-    def rest(self, blocks: Iterable[Block]) -> None:
+    def rest(self, blocks: list[Block]) -> None:
         """The blocks rest from now on."""
-        resting = self.resting
-        for block in blocks:  # an OrderedDict takes twice as long to update
-            resting[block] = None
+        self.resting.extend(blocks)
 
     def wake(self, blocks: Iterable[Block]) -> None:
         """The blocks rest no more, if they did."""
         for block in blocks:
-            self.resting.pop(block, None)
+            if not block.ref:
+                self.resting.remove(block)

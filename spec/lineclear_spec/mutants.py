@@ -56,7 +56,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "share_table": ("share_table",),
     "share_cached": ("share_cached",),
     "seal_entry": ("publish",),
-    "seal_newest": ("publish_each",),
+    "seal_entries": ("publish_run",),
     "free_resting": ("evict",),
     "let_go": ("clear_table", "clear_tables", "finish_each"),
     "clear_table": ("clear_table",),

@@ -265,13 +265,12 @@ OPERATORS: tuple[Operator, ...] = (
             "ledger.alone",
             "ledger.seal",
             "ledger.forget_name",
-            "ledger.newest_full",
-            "ledger.named_apart",
+            "ledger.unnamed",
             "ledger.drop_each",
             "ledger.seal_each",
         ),
         "a list of names for each sequence, 0 behind its end; a dict from names to blocks: in, [name], "
-        "[name] = block, pop; the newest full block of each sequence of a bucket, beside its name, in a loop",
+        "[name] = block, pop; the private blocks of some entries by their names, in a loop",
         "the field `word`; the fields `name` and `listed` of a block, and `cached`, which leads from a name "
         "to a block; an enumeration of the blocks, each known by the only entry that names it, and sets "
         "without them, in any order",
@@ -280,7 +279,7 @@ OPERATORS: tuple[Operator, ...] = (
             "tests/spec/test_cache_operators.py::test_names",
             "tests/spec/test_cache_operators.py::test_blocks_by_name",
             "tests/spec/test_cache_operators.py::test_found_and_lost_among",
-            "tests/spec/test_newest_full.py::test_newest_full",
+            "tests/spec/test_unnamed.py::test_unnamed",
             "tests/spec/test_cache_operators.py::test_one_block",
         ),
     ),

@@ -16,7 +16,7 @@ from typing import Any
 import z3
 
 from lineclear_spec.deltas.arrival import ends
-from lineclear_spec.invariants import GPU, clauses
+from lineclear_spec.invariants import GPU, clauses, rests
 from lineclear_spec.invariants.clause import RUNNING
 from lineclear_spec.state import (
     Request,
@@ -30,6 +30,8 @@ __all__ = ["CLAUSES", "ranking", "sure"]
 CLAUSES = {clause.name: clause for clause in clauses()}
 #: Actions that give up what their own request has computed.
 LOSING = frozenset({"recompute", "discard_swapped", "fail_copy"})
+#: Actions after which blocks may rest that did not.
+GIVING = LOSING | {"finish", "finish_each", "abort", "prune"}
 Labelled = tuple[str, tuple[str, ...], Callable[..., Any]]
 
 
@@ -107,7 +109,41 @@ def ranking(name: str, before: State, after: State, arguments: tuple[Any, ...]) 
             lambda r: z3.Implies(apart(r), after.phase(r) == before.phase(r)),
         ),
     ]
-    return [*lemmas, *gains(name, before, after, own, arguments)]
+    return [
+        *lemmas,
+        *resting(name, before, after, arguments),
+        *gains(name, before, after, own, arguments),
+    ]
+
+
+def resting(name: str, before: State, after: State, arguments: tuple[Any, ...]) -> list[Labelled]:
+    """What one action does to the set of the blocks at rest: who gives its blocks up makes it larger, `evict`
+    makes it smaller.
+
+    Args:
+        name: of the action.
+        before: the state before.
+        after: the state after.
+        arguments: of the action.
+    """
+
+    def did(b: Any) -> Any:
+        return raw(rests(before, b))
+
+    def does(b: Any) -> Any:
+        return raw(rests(after, b))
+
+    if name in GIVING:
+        return []
+    none = ("it brings no block to rest", ("block",), lambda b: z3.Implies(does(b), did(b)))
+    if name != "evict":
+        return [none]
+    gone = before.cached(arguments[0])
+    return [
+        none,
+        ("one block rests no more", (), lambda: z3.And(did(gone), z3.Not(does(gone)))),
+        ("a place more is free", (), lambda: after.free(GPU) == before.free(GPU) + 1),
+    ]
 
 
 def gains(
@@ -137,6 +173,16 @@ def gains(
             z3.And(held, mine, leaks, resides), after.position(GPU, p) < after.free(GPU)
         )
 
+    def released(b: Any) -> Any:
+        """Of a block whose every entry is of the request's tables; with what is proved to hold after."""
+        j = z3.Int("j")
+        within = z3.And(0 <= j, j < before.ref(b))
+        alone = z3.ForAll([j], z3.Implies(within, before.request(before.holder(b, j)) == own))
+        given = z3.And(before.name(b) != 0, before.ref(b) >= 1, alone)
+        entry = raw(CLAUSES["references.holder"].predicate(after, b, z3.IntVal(0)))
+        free = after.position(GPU, before.place(b)) < after.free(GPU)
+        return z3.Implies(z3.And(given, entry), z3.Or(raw(rests(after, b)), free))
+
     if name == "schedule_tokens":
         return [
             ("it lowers what is left", (), lambda: sure(after, first) >= sure(before, first) + 1),
@@ -159,8 +205,12 @@ def gains(
         ]
     if name == "sample":
         return [("it brings a token", (), lambda: after.known(first) >= before.known(first) + 1)]
-    if name in ("recompute", "swap_out"):
-        return [("every place of its own is free at once", ("place",), freed)]
+    free_at_once = ("every place of its own is free at once", ("place",), freed)
+    if name == "swap_out":
+        return [free_at_once]
+    if name == "recompute":
+        shared = "a sealed block that it alone named rests, or its place is free"
+        return [free_at_once, (shared, ("block",), released)]
     if name in ("admit", "admit_cached", "swap_in"):
         return [("it runs", (), lambda: after.phase(own) == RUNNING)]
     if name == "fork":

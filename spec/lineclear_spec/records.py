@@ -27,7 +27,6 @@ __all__ = [
     "Block",
     "Broken",
     "Limits",
-    "Named",
     "Operation",
     "Pool",
     "Refused",
@@ -389,16 +388,6 @@ class Operation:
 
     def __repr__(self) -> str:
         return f"{self.kind}#{self.number}"
-
-
-class Named:
-    """Blocks that are to be sealed, each with the name that it is to get."""
-
-    __slots__ = ("blocks", "names")
-
-    def __init__(self, blocks: list[Block], names: list[int]) -> None:
-        self.blocks = blocks
-        self.names = names
 
 
 class Several(Generic[T]):

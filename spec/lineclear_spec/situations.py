@@ -75,7 +75,7 @@ OF_CACHING = frozenset(
         "hold_block",
         "release_block",
         "publish",
-        "publish_each",
+        "publish_run",
         "admit_cached",
         "evict",
         "unlist",
@@ -155,9 +155,13 @@ IN_TRANSITIONS: dict[str, tuple[str, Transition]] = {
         "publish",
         lambda old, _own, _new: old.steps > old.settled,
     ),
-    "the newest blocks of two requests are published at once": (
-        "publish_each",
+    "two blocks of a table are published at once": (
+        "publish_run",
         lambda old, _own, new: new.sealed - old.sealed == 2,
+    ),
+    "a block between others is passed over": (
+        "publish_run",
+        lambda old, own, new: new.sealed - old.sealed < own[2] - own[1],
     ),
     "a shared block is copied before it is written": ("copy_on_write", always),
     "a shared block is copied to a fenced place": (

@@ -7,7 +7,7 @@ to plain data; the tests that `operators.py` names hold the two against each oth
 
 `word(q, i)` is a prophecy: from the beginning it is the name that the block is ever given, where plain data has 0
 until `Ledger.name_blocks` gives it. Whatever plain data does before is something that is proved: `name_of` and
-`all_listed` are asked by guards, which refuse 0; `newest_full` and `inherit` say why below.
+`all_listed` are asked by guards, which refuse 0; `unnamed` and `inherit` say why below.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import z3
 
 from lineclear_spec.invariants import INVARIANTS, leads
 from lineclear_spec.logic import negate
-from lineclear_spec.state import BLOCK_OF, Block, Int, Request, Sequence, State, quantify, unique
+from lineclear_spec.state import Block, Int, Request, Sequence, State, quantify, unique
 from lineclear_spec.terms import Record, Term, raw
 from lineclear_spec.vectors import Vector, select, selected, within
 
@@ -218,11 +218,18 @@ class Cache:
 
     def found_among(self, blocks: Vector) -> Vector:
         """Of the blocks, those that can be found under their names."""
+        self._demand_named(blocks)
         return select(self, self.finds, blocks)
 
     def lost_among(self, blocks: Vector) -> Vector:
         """Of the blocks, those that can be found no more."""
+        self._demand_named(blocks)
         return select(self, lambda block: negate(self.finds(block)), blocks)
+
+    def _demand_named(self, blocks: Vector) -> None:
+        """Plain data looks none up as long as every block with a name can be found."""
+        s = self.state
+        self.demand(Term(blocks.every(lambda b: s.name(b) >= 1)), "each of the blocks has a name")
 
     def alone(self, block: Any) -> Vector:
         """The block as the only one of a list."""
@@ -244,47 +251,39 @@ class Cache:
         s.put("cached", (n,), b)
         self.wrote = True
 
-    def newest_full(self, step: Any) -> Vector:
-        """The newest full block of each steady sequence whose table is full in the step: those that
-        `publish` may publish. Each is known by the only entry that names it.
+    def unnamed(self, sequence: Any, first: Any, end: Any) -> Vector:
+        """The blocks from one entry to before another that `publish` may publish. Each is known by the only entry
+        that names it.
 
         Plain data leaves those out whose names are not given yet. It seals the rest as `publish` would one after
-        another, which is proved too (`deltas.cache.may_be_published` repeats the guards of `publish`).
+        another, which is proved too (`deltas.cache.may_be_published` repeats the guards of `publish`). No two of
+        them have one name, since a name tells how many blocks precede its own (`words`).
         """
-        s, at = self.state.snapshot(), raw(step)
+        s, low, high = self.state.snapshot(), raw(first), raw(end)
+        self.demand(Term(0 <= low), "the entries are not before the table")
+        self.demand(Term(low <= high), "they do not end before they begin")
         self._by_lemma("references", only_entries(s))
-        name = unique("newest")
+        name = unique("unnamed")
         block, seat = z3.Function(name, Int, Block), z3.Function(f"{name}_seat", Block, Int)
         size = z3.Int(f"{name}_count")
 
         def chosen(b: Any) -> Any:
             q, k = entry_of(s, b)
             return z3.And(
+                q == sequence.z,
                 s.ref(b) == 1,
                 s.name(b) == 0,
+                within(low, k, high),
                 within(0, k, s.length(q)),
                 s.table(q, k) == b,
-                s.steady(q),
-                s.boundary(q) == at,
-                BLOCK_OF(s.computed(q)) == k + 1,
-                s.copy(s.group(b)) == 0,
                 s.word(q, k) >= 1,
                 z3.Not(leads(s, s.word(q, k))),
             )
 
-        # They are finitely many: each is of a sequence that is listed under the step, and of one alone; all
-        # that are listed are in the batch (`steady`), which `lemma_select` filters.
-        self.presume("steady")
+        # They are finitely many, as the entries of a table are, which `lemma_select` filters.
         for fact in selected(Block, size, block, seat, chosen):
             self.assume(fact)
         return Vector(self, Block, size, lambda k: block(k), lambda b: seat(b))
-
-    def named_apart(self, blocks: Vector) -> Term:
-        """Whether no two of the blocks are to get one name."""
-        s = self.state.snapshot()
-        a, b = z3.Consts("a b", Block)
-        both = z3.And(blocks.has(a), blocks.has(b), named_by(s, a) == named_by(s, b))
-        return Term(z3.ForAll([a, b], z3.Implies(both, a == b)))
 
     def drop_each(self, blocks: Vector) -> None:
         """Each block leaves its request, and gets its name next; the order of the rest is open."""
@@ -324,10 +323,12 @@ class Cache:
             ),
             "each has a name under which no block can be found",
         )
-        self.demand(self.named_apart(blocks), "no two of the blocks have one name", keep=False)
+        a, b = z3.Consts("a b", Block)
+        one_name = z3.And(blocks.has(a), blocks.has(b), named_by(old, a) == named_by(old, b))
+        apart = z3.ForAll([a, b], z3.Implies(one_name, a == b))
+        self.demand(Term(apart), "no two of the blocks have one name", keep=False)
         # There is such a function: no two of the blocks have one name, which was demanded just before.
         owner = z3.Function(unique("owner"), Int, Block)
-        b = z3.Const("b", Block)
         self.assume(z3.ForAll([b], z3.Implies(blocks.has(b), owner(named_by(old, b)) == b)))
 
         def given(n: Any) -> Any:

@@ -40,7 +40,7 @@ USED_BY: dict[str, tuple[str, ...]] = {
     "take_blocks": ("admit", "admit_cached", "append_slots"),
     "share_cached": ("admit_cached",),
     "seal_entry": ("publish",),
-    "seal_newest": ("publish_each",),
+    "seal_entries": ("publish_run",),
     "free_resting": ("evict",),
     "let_go": ("prune", "finish", "finish_each", "recompute", "discard_swapped"),
     "give_each_one": ("issue_step",),

@@ -45,13 +45,13 @@ OPERATIONS = frozenset(
     "reach in_flight computed known promised owed sampling_step slots runs on_gpu writable divisible unscheduled "
     "leader worst_case due ended ended_alone one_ends_alone wait_of is_copy forward_of all_complete retired "
     "move move_each add_member remove_member remove_members void_samples join leave advance decide order close "
-    "forget_copy send_tables take_blocks give_each_one share_table share_cached seal_entry seal_newest "
+    "forget_copy send_tables take_blocks give_each_one share_table share_cached seal_entry seal_entries "
     "free_resting clear_table clear_tables clear_each move_blocks replace_entry".split()
 ) | (
     words("ledger")
     & set(
         "require demand branch need block_of allowed is_open name_of is_listed "
-        "all_listed listing inherit forget_name newest_full named_apart note_swap note_twin "
+        "all_listed listing inherit forget_name unnamed note_swap note_twin "
         "note_fork note_sample send_whole send requests_of unlist_each".split()
     )
 )

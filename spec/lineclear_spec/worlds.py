@@ -186,11 +186,10 @@ BOUNDS = (
         ),
     ),
     Bounds(
-        "newest at once", block_size=1, gpu_blocks=8, max_model_len=4, live=2, shapes=(), tokens=(1,), max_states=40,
+        "swapped before it is published", block_size=1, max_model_len=4, live=1, shapes=(), tokens=(1,), max_states=40,
         start=(
-            ("submit", (2, 4, 1, 1)), ("submit", (2, 4, 1, 2)), ("admit", ("r1",)), ("admit", ("r2",)),
-            ("schedule_tokens", ("s1", 2, 0)), ("schedule_tokens", ("s2", 2, 0)), ("issue_step", ()), ("settle_step", ()),
-            ("sample", ("s1", 1, 1, 0)), ("sample", ("s2", 1, 1, 0)), ("join_batch", ("s1",)), ("join_batch", ("s2",)),
+            ("submit", (2, 4, 1, 1)), ("admit", ("r1",)), ("schedule_tokens", ("s1", 2, 0)), ("issue_step", ()), ("settle_step", ()),
+            ("swap_out", ("r1",)), ("carry", ()), ("settle_copy", (2,)),
         ),
     ),
     Bounds(

@@ -297,23 +297,14 @@ def test_names_that_forget_what_comes_before_are_seen(monkeypatch: pytest.Monkey
     assert served(made(1, **TIGHT)) != plain()
 
 
-def test_names_given_before_their_tokens_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_of_other_tokens_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """A block that is named with a token which was not sampled is found by those who have that token."""
-    learned = BlockNames.learned
+    following = BlockNames.following
 
-    def early(self: Any, sequences: Any) -> None:
-        listed = list(sequences)
-        for name in listed:
-            lane = self.book.lane.get(name)
-            if lane is not None:
-                known = int(self.book.known[lane])
-                self.book.tokens[lane, known] = 0  # a guess
-                self.book.known[lane] = known + 1
-        learned(self, listed)
-        for name in listed:
-            lane = self.book.lane.get(name)
-            if lane is not None:
-                self.book.known[lane] -= 1
+    def early(self: Any, request_id: Any, branch: int, names: tuple[int, ...]) -> Any:
+        lane = self.book.lane[request_id, branch]
+        self.book.tokens[lane, 23] = 0  # a guess, where another token stands
+        return following(self, request_id, branch, names)
 
     prompt = list(range(20))
     params = SamplingParams(max_tokens=20, temperature=0)
@@ -330,10 +321,9 @@ def test_names_given_before_their_tokens_are_seen(monkeypatch: pytest.MonkeyPatc
         return found.num_cached_tokens, tokens([found])
 
     assert second() == (16, wanted)
-    monkeypatch.setattr(BlockNames, "learned", early)
-    monkeypatch.setattr(BlockNames, "filled", lambda _, lanes: list(range(len(lanes))))
+    monkeypatch.setattr(BlockNames, "following", early)
     hits, found = second()
-    assert hits == 24  # the block of another token was found
+    assert hits == 32  # the block of another token was found, and the one behind it
     assert found != wanted
 
 

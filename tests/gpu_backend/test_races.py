@@ -319,27 +319,24 @@ class WithoutSalt(TagRun):
             names.add = add  # type: ignore[method-assign]
 
 
-class TooEarly(TagRun):
-    """Names a block one token before it is full, with a guess of that token."""
+class Guessed(TagRun):
+    """Names the last full block of output with a guess of its last token."""
 
-    def _decide(self, flight: Any, tokens: list[int]) -> None:
-        names = self.names
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        names, book = self.names, self.book
         assert names is not None
-        learned = names.learned
 
-        def early(sequences: Any) -> None:
-            listed = [name for name in sequences if name in self.book.lane]
-            lanes = [self.book.lane[name] for name in listed]
-            self.book.tokens[lanes, self.book.known[lanes]] = 1
-            self.book.known[lanes] += 1
-            learned(listed)
-            self.book.known[lanes] -= 1
+        def guessed(name: Any, branch: int, given: tuple[int, ...]) -> tuple[int, ...]:
+            lane = book.lane.get((name, branch), 0)
+            last = int(book.known[lane]) // book.block_size * book.block_size - 1
+            token = book.tokens[lane, last]
+            book.tokens[lane, last] = 1
+            found = names.following(name, branch, given)
+            book.tokens[lane, last] = token
+            return found
 
-        names.learned = early  # type: ignore[method-assign]
-        try:
-            super()._decide(flight, tokens)
-        finally:
-            names.learned = learned  # type: ignore[method-assign]
+        self.scheduler.ask_for_names(guessed)
 
     def _prompt(self, length: int) -> list[int]:
         """Some prompts hold the guess where an earlier sequence goes on otherwise."""
@@ -352,7 +349,7 @@ class TooEarly(TagRun):
         return tokens
 
 
-@pytest.mark.parametrize("kind", [WithoutSalt, TooEarly])
+@pytest.mark.parametrize("kind", [WithoutSalt, Guessed])
 def test_wrong_names_are_seen_by_the_tags(kind: type[TagRun]) -> None:
     load = Load(waiting=1, prompt=60, shared=0.95, private=0.0, groups=0.0)
     run = caching(3, kind, load, num_gpu_blocks=200, max_num_seqs=4)

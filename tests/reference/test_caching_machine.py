@@ -45,7 +45,9 @@ class CachingWorld(World):
 
     replays = False
 
-    def __init__(self, config: Config, seed: int, order: str = "random") -> None:
+    def __init__(
+        self, config: Config, seed: int, order: str = "random", asked: bool = False
+    ) -> None:
         super().__init__(config, seed, order=order)
         self.bench.judge = None
         self.names = PrefixNames(SIZE, self.scheduler.ledger.cached)
@@ -54,6 +56,9 @@ class CachingWorld(World):
         self.readers: list[tuple[int, tuple[int, list[Any]]]] = []
         self.mirror = CacheMirror()
         self.scheduler.watch_prefix_cache(self.mirror)
+        self.asked = asked
+        if asked:
+            self.scheduler.ask_for_names(self.following)
 
     def add(self, prompt: int, most: int, n: int, priority: int, name: int) -> None:
         draw = self.random
@@ -85,30 +90,35 @@ class CachingWorld(World):
 
     def commit(self) -> None:
         super().commit()
-        one_more: list[tuple[Any, int, int]] = []
         for name, live in self.live.items():
             entry = self.scheduler.entries[name]
             for sequence in entry.record.members:
                 words, branch = sequence.words, live.branches[entry.branch(sequence)]
                 full = len(branch.tokens) // SIZE
+                of_prompt = len(words) < live.request.prompt_tokens // SIZE
+                if self.asked and not of_prompt:
+                    continue
                 named = words or live.request.prefix_names or name in self.late
                 if named and len(words) < full:
                     tokens = branch.tokens[len(words) * SIZE : full * SIZE]
                     self.remember(branch.tokens)
                     given = self.names.of(tokens, words)
-                    of_output = len(words) >= live.request.prompt_tokens // SIZE
-                    if len(given) == 1 and sequence is entry.first and of_output:
-                        one_more.append((name, len(words), given[0]))
-                    else:
-                        self.name(name, len(words), given, entry.branch(sequence))
-        if one_more:
-            self.name_each(*map(list, zip(*one_more, strict=True)))
+                    self.name(name, len(words), given, entry.branch(sequence))
 
     def name(self, name: Any, first: int, names: tuple[int, ...], branch: int) -> None:
         self.scheduler.name_blocks(name, first, names, branch)
 
-    def name_each(self, ids: list[Any], blocks: list[int], names: list[int]) -> None:
-        self.scheduler.name_each(ids, blocks, names)
+    def following(self, name: Any, branch: int, words: tuple[int, ...]) -> tuple[int, ...]:
+        """Names of what the model knows of a branch, if the request has names."""
+        live = self.live.get(name)
+        found = None if live is None else live.branches.get(branch)
+        if found is None or live is None:
+            return ()
+        if not (words or live.request.prefix_names or name in self.late):
+            return ()
+        full = len(found.tokens) // SIZE * SIZE
+        self.remember(found.tokens)
+        return self.names.of(found.tokens[len(words) * SIZE : full], words)
 
     def hold(self) -> None:
         """A reader holds a block, or lets one go."""
@@ -155,6 +165,7 @@ class CachingMachine(Machine):
         seed=st.integers(0, 1 << 16),
         first=st.lists(REQUESTS, min_size=6, max_size=10),
         order=st.sampled_from(list(ORDERS)),
+        asked=st.booleans(),
     )
     def start(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
@@ -165,13 +176,14 @@ class CachingMachine(Machine):
         seed: int,
         first: list[tuple[int, int, int, int, int]],
         order: str,
+        asked: bool,
     ) -> None:
         from dataclasses import replace
 
         config = replace(
             config, prefix_caching=caching, prefix_eviction=eviction, wait_for_prefix=wait
         )
-        self.world = CachingWorld(config, seed, order)
+        self.world = CachingWorld(config, seed, order, asked)
         for request in first:
             self.world.add(*request)
         for _ in range(4):

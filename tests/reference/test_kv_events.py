@@ -41,7 +41,7 @@ CALLS = st.lists(
 class Driven:
     """A scheduler with a small pool, its events, and a mirror of its cache."""
 
-    def __init__(self, blocks: int = 9, **settings: Any) -> None:
+    def __init__(self, blocks: int = 9, asked: bool = False, **settings: Any) -> None:
         self.scheduler = Scheduler(config(num_gpu_blocks=blocks, max_model_len=14, **settings))
         self.readers: list[int] = []
         self.names = PrefixNames(2, self.scheduler.ledger.cached, meanings=True)
@@ -51,12 +51,22 @@ class Driven:
         self.batches: list[list[Any]] = []
         self.made = 0
         self.tokens: dict[int, list[int]] = {}
+        self.asked = asked
+        if asked:
+            self.scheduler.ask_for_names(self.following)
 
         def receive(event: Any) -> None:
             self.mirror(event)
             self.log(event)
 
         self.scheduler.watch_prefix_cache(receive)
+
+    def following(self, name: Any, branch: int, names: tuple[int, ...]) -> tuple[int, ...]:
+        """Of all full blocks; outputs are zeros."""
+        entry = self.scheduler.entries[name]
+        (sequence,) = [each for each in entry.record.members if entry.branch(each) == branch]
+        tokens = [*self.tokens[name], *[0] * 20][: self.scheduler.ledger.known(sequence)]
+        return self.names.of(tokens[len(names) * 2 :], names)
 
     def call(self, kind: str, *arguments: Any) -> None:
         scheduler = self.scheduler
@@ -80,9 +90,7 @@ class Driven:
                 names, prompt = sequence.words, self.tokens[int(str(entry.name))]
                 tokens = [*prompt, *[0] * 20][:known]
                 more = self.names.of(tokens[len(names) * 2 :], names)
-                if len(more) == 1:
-                    scheduler.name_each([entry.name], [len(names)], more)
-                else:
+                if not self.asked:
                     scheduler.name_blocks(entry.name, len(names), more)
         elif kind == "reset":
             scheduler.reset_prefix_cache()
@@ -101,11 +109,11 @@ class Driven:
         audit(scheduler)
 
 
-@given(CALLS, st.sampled_from(EVICTION), st.booleans())
+@given(CALLS, st.sampled_from(EVICTION), st.booleans(), st.booleans())
 def test_the_events_give_the_state_of_the_cache(
-    calls: list[tuple[Any, ...]], eviction: str, wait: bool
+    calls: list[tuple[Any, ...]], eviction: str, wait: bool, asked: bool
 ) -> None:
-    driven = Driven(prefix_eviction=eviction, wait_for_prefix=wait)
+    driven = Driven(asked=asked, prefix_eviction=eviction, wait_for_prefix=wait)
     for call in calls:
         driven.call(*call)
         cache = driven.scheduler.cache

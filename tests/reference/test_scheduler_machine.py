@@ -90,7 +90,7 @@ FLOORS = {
 RARE = frozenset({"rejoin", "discard_swapped", "fail_copy"})
 #: Not met here: `test_caching_machine.py` runs them.
 CACHING = frozenset(
-    {"publish", "publish_each", "admit_cached", "evict", "unlist", "hold_block", "release_block"}
+    {"publish", "publish_run", "admit_cached", "evict", "unlist", "hold_block", "release_block"}
 )
 
 

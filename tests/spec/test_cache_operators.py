@@ -111,7 +111,7 @@ def test_found_and_lost_among() -> None:
         blocks = len(Values(state).blocks_seen)
         for word in ("found_among", "lost_among"):
             both = Both(state.clone())
-            given = [both.before.blocks_seen[k] for k in range(blocks)]
+            given = [block for block in both.before.blocks_seen[:blocks] if block.name]
             v = both.vector(given, "block")
             compare(
                 both,
@@ -160,9 +160,11 @@ def test_resting() -> None:
     for state in states():
         both = Both(state.clone())
         found = list(both.ledger.cached.values())
+        idle = [block for block in found if not block.ref]
         both.ledger.wake(found)
-        both.ledger.rest(found)
-        assert list(both.ledger.resting) == found
+        assert not both.ledger.resting
+        both.ledger.rest(idle)
+        assert list(both.ledger.resting) == idle
         both.ledger.wake(found)
         assert not both.ledger.resting
         fields = dict(both.symbolic.state.fields)

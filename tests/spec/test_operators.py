@@ -111,7 +111,7 @@ def test_what_is_written_twice_is_listed(monkeypatch: pytest.MonkeyPatch) -> Non
         for name, found in vars(kind).items()
         if name[0] != "_" and callable(found)
     }
-    assert theirs - {"new_request", "name_blocks", "name_each"} <= words(
+    assert theirs - {"new_request", "name_blocks"} <= words(
         "ledger"
     )  # a caller does these, and no action
     monkeypatch.setattr(SymbolicLedger, "shrink", lambda ledger: None, raising=False)
@@ -161,10 +161,8 @@ NOT_SAID = {
     "ledger.is_listed",
     "ledger.all_listed",
     "ledger.finds",
-    "ledger.newest_full",
     "ledger.requests_of",
     "ledger.unlist_each",
-    "ledger.named_apart",
     "ledger.note_swap",
     "ledger.note_twin",
     "ledger.note_fork",

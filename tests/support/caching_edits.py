@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lineclear.scheduling.commit import Commit
 from lineclear.scheduling.eviction import KeyedOrder
 from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.scheduling.room import Room
@@ -38,7 +39,7 @@ EDITS: dict[str, tuple[Any, str, str, str]] = {
         "return len(found)",
     ),
     "the newest block at rest is evicted first": (
-        PrefixCache, "_chosen", "for block in resting if", "for block in reversed(resting) if",
+        PrefixCache, "_chosen", "for block in resting if", "for block in reversed(list(resting)) if",
     ),
     "a block more than is lacking is evicted": (
         PrefixCache, "free_up", "lacking = count - ledger.gpu.free", "lacking = count - ledger.gpu.free + 1",
@@ -86,7 +87,7 @@ EDITS: dict[str, tuple[Any, str, str, str]] = {
         KeyedOrder, "forget", "self.found.pop(name, None)", "pass",
     ),
     "the beginning of a table is evicted before its end": (
-        KeyedOrder, "_file", "for name in reversed(fresh):", "for name in fresh:",
+        KeyedOrder, "_file", "for block in newest:", "for block in reversed(newest):",
     ),
     "nothing is waited for": (
         Step, "_awaits", "if not self.config.wait_for_prefix or", "if True or",
@@ -105,6 +106,36 @@ EDITS: dict[str, tuple[Any, str, str, str]] = {
     ),
     "the last block of a prompt, which is computed again, is waited for": (
         PrefixCache, "computing", "or end >= sequence.known_tokens", "",
+    ),
+    "the first block of a prompt that is computed is not published": (
+        PrefixCache, "enter", "self.watch(leader, hits)", "self.watch(leader, hits + 1)",
+    ),
+    "branches of a group are not watched": (
+        PrefixCache, "enter", "self.watch(branch, 0)", "pass",
+    ),
+    "one that is swapped in publishes nothing more": (
+        Transitions, "enter", "self.cache.watch(sequence, 0)", "pass",
+    ),
+    "the newest block is published one commit later": (
+        PrefixCache, "publish_of", "ledger.known(sequence)) // self.size", "ledger.known(sequence) - 1) // self.size",
+    ),
+    "one that ends publishes no output": (
+        Transitions, "end", "self.cache.publish_output(entry, entry.record.members)", "pass",
+    ),
+    "a victim publishes no output": (
+        Transitions, "preempt", "self.cache.publish_output(entry, record.members)", "pass",
+    ),
+    "a branch that forks publishes no output": (
+        Commit, "_sample", "parts.cache.publish_output(entry, (sequence,))", "pass",
+    ),
+    "a branch that ends publishes no output": (
+        Commit, "_end", "parts.cache.publish_output(entry, (sequence,))", "pass",
+    ),
+    "the last full block of output is not published": (
+        PrefixCache, "publish_output", "min(certain, len(sequence.words)))", "certain - 1)",
+    ),
+    "the first block of output is passed over": (
+        PrefixCache, "publish_output", "self._publish(sequence, first,", "self._publish(sequence, first + 1,",
     ),
     "why the head waits is not said": (
         Step, "_admit_all", 'self.admission_blocked_by = "prefix"', "pass",

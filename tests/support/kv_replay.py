@@ -48,10 +48,6 @@ def kv_of_a_journal(
             number: int = arguments[0]
             ledger.name_blocks(ledger.sequences[number - 1], arguments[1])
             continue
-        if name == "name_each":
-            numbers, names = arguments
-            ledger.name_each([ledger.sequences[number - 1] for number in numbers], names)
-            continue
         if name in FIRST:
             own: tuple[Any, ...] = (ledger.new_request(*arguments[1:]),)
         else:

@@ -31,7 +31,6 @@ MAKERS = frozenset(
     {
         Ledger.new_request.__code__,
         Ledger.name_blocks.__code__,
-        Ledger.name_each.__code__,
         GhostLedger.clone.__code__,
     }
 )

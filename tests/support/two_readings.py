@@ -274,6 +274,8 @@ def with_names(tables: Any, kinds: tuple[str, ...], rests: bool) -> GhostLedger:
         ledger.sealed += 1
         if kind == "listed":
             ledger.cached[block.name] = block
+        else:
+            ledger.unlisted += 1
         if not any(b.name for b in other.table):
             other.table.append(block)
             block.ref += 1
@@ -281,7 +283,7 @@ def with_names(tables: Any, kinds: tuple[str, ...], rests: bool) -> GhostLedger:
         block = Block(request, GPU, ledger.gpu.take(1)[0])
         block.name = 4
         ledger.cached[4] = block
-        ledger.resting[block] = None
+        ledger.resting.extend([block])
         ledger.sealed += 1
     return ledger
 

@@ -8,7 +8,6 @@ within the request.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import takewhile
 from typing import Any
 
 from lineclear.conform.header import Header
@@ -160,12 +159,11 @@ class Translator:
         self._listed[block.name] = block.place
         self._emit(e="store", blocks=[block.place], keys=[block.name])
 
-    def _publish_each(self, _: int) -> None:
-        cached = self.ledger.cached  # those that were published last come last
-        names = [*takewhile(lambda name: name not in self._listed, reversed(cached))]
-        for name in reversed(names):
-            self._listed[name] = cached[name].place
-            self._emit(e="store", blocks=[cached[name].place], keys=[name])
+    def _publish_run(self, sequence: Sequence, first: int, end: int) -> None:
+        for block in sequence.table[first:end]:
+            if block.name and block.name not in self._listed and self.ledger.finds(block):
+                self._listed[block.name] = block.place
+                self._emit(e="store", blocks=[block.place], keys=[block.name])
 
     def _evict(self, name: int) -> None:
         self._emit(e="evict", blocks=[self._listed.pop(name)], keys=[name])
@@ -349,7 +347,7 @@ class Translator:
     def _nothing(self, *_: Any) -> None:
         """Actions that change no table and no request."""
 
-    _carry = _retire = _join_batch = _leave_batch = _name_blocks = _name_each = _nothing
+    _carry = _retire = _join_batch = _leave_batch = _name_blocks = _nothing
     _hold_block = _release_block = _nothing
 
 

@@ -22,7 +22,7 @@ FAMILIES = (0, 1, 1, 1, 2)
 def begin_alike(bounds: SearchBounds, seed: int) -> SearchBounds:
     """The world, with a family for each of its shapes."""
     draw = random.Random(seed)
-    config = replace(bounds.config, prefix_caching="prompt")
+    config = replace(bounds.config, prefix_caching=draw.choice(("prompt", "all")))
     if draw.random() < 0.7:
         config = replace(config, preemption_mode="recompute")
     shapes = tuple([replace(shape, family=draw.choice(FAMILIES)) for shape in bounds.shapes])

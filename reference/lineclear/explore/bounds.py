@@ -73,6 +73,7 @@ class SearchBounds:
         aborts: whether a live request may be aborted.
         fails: whether a copy may fail.
         late: whether copies may complete later than at once.
+        readers: holds of blocks that readers outside may have at once.
         max_states: states beyond which the search gives up and says so.
         group: searches of one group are one line of a page.
     """
@@ -86,6 +87,7 @@ class SearchBounds:
     aborts: bool = True
     fails: bool = True
     late: bool = True
+    readers: int = 0
     max_states: int = 200_000
     group: str = ""
 
@@ -161,5 +163,6 @@ class SearchBounds:
             "aborts": self.aborts,
             "fails": self.fails,
             "late": self.late,
+            **({"readers": self.readers} if self.readers else {}),
             "max_states": self.max_states,
         }

@@ -3,11 +3,13 @@
 Guarantees: each finding is a trace and, where it goes round, a cycle that can be repeated for
 ever.
 
-stuck       nothing is outstanding (every step committed, every copy complete), a request is live,
+stuck       nothing is outstanding (every step committed, every copy complete, no block held), a request is live,
             and `schedule` goes round through empty plans alone
 livelock    a cycle without submit, abort or failed copy that has a step committed or blocks moved
 starvation  a cycle with arrivals and without abort or failed copy, up to the names of requests, in
             which one named request is never served although its copies complete and steps commit
+
+No cycle holds a block: progress presumes that holds end.
 """
 
 from __future__ import annotations
@@ -74,7 +76,7 @@ def stuck(graph: Graph) -> list[ProgressFinding]:
     ]
 
 
-UNFAIR = frozenset({"abort", "fail", "reset"})
+UNFAIR = frozenset({"abort", "fail", "reset", "hold"})
 
 
 def worked(edge: Edge) -> bool:
@@ -86,7 +88,8 @@ def livelocks(graph: Graph) -> list[ProgressFinding]:
     """Finds cycles of work: no request arrives or ends, and the same state comes again."""
 
     def usable(state: int) -> list[Edge]:
-        return [e for e in graph.edges[state] if e.move[0] not in UNFAIR | {"submit"}]
+        edges = () if graph.reading[state] else graph.edges[state]
+        return [e for e in edges if e.move[0] not in UNFAIR | {"submit"}]
 
     found: list[ProgressFinding] = []
     for component in components(range(graph.states), lambda s: [e.target for e in usable(s)]):
@@ -131,7 +134,7 @@ def starvation(graph: Graph) -> list[ProgressFinding]:
         state, place = node
         found: list[tuple[Edge, Tracked]] = []
         for edge in graph.edges[state]:
-            if edge.move[0] in UNFAIR:
+            if edge.move[0] in UNFAIR or graph.reading[state]:
                 continue
             now, served = edge.names[place]
             if not served and now >= 0:

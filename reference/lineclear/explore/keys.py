@@ -104,6 +104,7 @@ def world_key(world: World) -> tuple[Any, ...]:
         misplaced(world, live),
         tuple([block.name for block in ledger.resting]), by_use(scheduler),
         tuple([(seat.get(s, gone), at) for s, at in scheduler.cache.pending.items()]),
+        tuple([(name, n, name in scheduler.cache.forgotten) for name, n in sorted(scheduler.cache.held.items())]),
         spoiled(world),
     )  # fmt: skip
 

@@ -63,6 +63,7 @@ class Graph:
     parents: list[tuple[int, Move] | None] = field(default_factory=list[tuple[int, Move] | None])
     depths: list[int] = field(default_factory=list[int])
     settled: list[bool] = field(default_factory=list[bool])
+    reading: list[bool] = field(default_factory=list[bool])
     live: list[int] = field(default_factory=list[int])
     copying: list[frozenset[int]] = field(default_factory=list[frozenset[int]])
     transitions: int = 0
@@ -98,7 +99,9 @@ class Graph:
         copies = world.copies
         self.parents.append(parent)
         self.depths.append(0 if parent is None else self.depths[parent[0]] + 1)
-        self.settled.append(not copies and not world.scheduler.flights)
+        reading = bool(world.held)
+        self.settled.append(not copies and not world.scheduler.flights and not reading)
+        self.reading.append(reading)
         entries = world.live()
         self.live.append(len(entries))
         self.copying.append(frozenset(k for k, e in enumerate(entries) if e.record.copy))

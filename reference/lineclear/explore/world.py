@@ -21,6 +21,9 @@ A move is a tuple of plain data, so a trace can be written down:
                              nothing is kept
     ("complete", k)          the k-th open copy that a plan has carried is done
     ("fail", k)              that copy has failed
+    ("reset",)               the prefix cache forgets every block
+    ("hold", k)              a reader holds the k-th block that can be found, by name
+    ("let_go", k)            one of those that hold the k-th block lets it go
 """
 
 from __future__ import annotations
@@ -28,11 +31,13 @@ from __future__ import annotations
 import itertools
 import pickle
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from lineclear.explore.bounds import SearchBounds
 from lineclear.explore.frozen import Freezer
 from lineclear.explore.orders import least, remembers, request_of, shifted, tokens_of
+from lineclear.explore.output_names import OutputNames
 from lineclear.explore.witnesses import Notes, noted
 from lineclear.monitor.audit import audit
 from lineclear.monitor.hazards import Hazards
@@ -95,11 +100,15 @@ class World:
         device = Device(bounds.config.block_size, hazards=Hazards())
         self.bench = Bench(self.scheduler, device, self.oracle)
         self.handlers = self.observer.handlers
+        self.outputs: OutputNames | None = None
+        if bounds.config.prefix_caching == "all":
+            self.outputs = OutputNames(bounds.config.block_size)
         self.notes = Notes()
         self.arrived = 0
         self.names = 0
         self.plan: Plan | None = None
         self._plain_step, self._step = noted(self.scheduler, self.notes)
+        self._name_outputs()
 
     # ---- copies --------------------------------------------------------------------------------
 
@@ -109,13 +118,15 @@ class World:
         ledger, config, policy = scheduler.ledger, scheduler.config, scheduler.policy
         limits = ledger.limits
         observer.ended.clear()
+        scheduler.cache.ask = None
         scheduler.config = scheduler.journal = ledger.journal = ledger.limits = None  # type: ignore[assignment]
         if not self.remembers:  # one that remembers is part of the state
             scheduler.policy = None  # type: ignore[assignment]
         scheduler._step = None  # type: ignore[assignment] # pyright: ignore
         observer.handlers, self.bench.judge = {}, None
         try:
-            whole = (scheduler, observer, self.bench, self.arrived, self.names, self.oracle.memory)
+            parts = self.arrived, self.names, self.oracle.memory, self.outputs
+            whole = (scheduler, observer, self.bench, *parts)
             return self.freezer.dumps(whole)
         finally:
             scheduler.config, scheduler.policy, ledger.limits = config, policy, limits
@@ -125,7 +136,15 @@ class World:
         """Goes back to what was frozen by a world of equal bounds."""
         old = self.scheduler
         whole = self.freezer.loads(frozen)
-        self.scheduler, self.observer, self.bench, self.arrived, self.names, memory = whole
+        (
+            self.scheduler,
+            self.observer,
+            self.bench,
+            self.arrived,
+            self.names,
+            memory,
+            self.outputs,
+        ) = whole
         scheduler = self.oracle.scheduler = self.scheduler
         self.oracle.memory = memory
         scheduler.config, scheduler.ledger.limits = old.config, old.ledger.limits
@@ -142,6 +161,14 @@ class World:
             name: getattr(observer, handler.__name__) for name, handler in self.handlers.items()
         }
 
+        self._name_outputs()
+
+    def _name_outputs(self) -> None:
+        """The scheduler and the oracle ask for names of output in a world that shares it."""
+        if self.outputs is not None:
+            self.scheduler.ask_for_names(self.outputs.following)
+            self.oracle.asked = self.outputs.following
+
     def _told(self, name: str, arguments: tuple[Any, ...]) -> None:
         """The journal: the observer judges each action, and the notes look at it."""
         self.observer(name, arguments)
@@ -155,6 +182,16 @@ class World:
     def copies(self) -> list[int]:
         """Numbers of the swaps that a plan has carried and whose end was not reported."""
         return self.bench.device.record.swaps()
+
+    @property
+    def findable(self) -> list[int]:
+        """Names under which a block can be found."""
+        return sorted(self.scheduler.ledger.cached.keys() - self.scheduler.cache.forgotten)
+
+    @property
+    def held(self) -> list[int]:
+        """Names of the blocks that readers hold."""
+        return sorted(self.scheduler.cache.held)
 
     def live(self) -> list[Any]:
         """Entries of the live requests, the oldest first."""
@@ -182,6 +219,11 @@ class World:
         ):
             for k in range(len(bounds.shapes)):
                 yield ("submit", k)
+        for k in range(len(self.held)):
+            yield ("let_go", k)
+        if scheduler.cache.held.total() < bounds.readers:
+            for k in range(len(self.findable)):
+                yield ("hold", k)
         if bounds.aborts:
             for k in range(len(scheduler.entries)):
                 yield ("abort", k)
@@ -229,6 +271,8 @@ class World:
         """
         self.plan = None
         self.notes.begin(self.scheduler, move)
+        if self.outputs is not None:
+            self.outputs.look(self.bench)
         getattr(self, f"_{move[0]}")(*move[1:])
         audit(self.scheduler)
         self.observer.check()
@@ -240,7 +284,11 @@ class World:
         self.names += 1
         self.arrived += self.bounds.arrivals is not None
         full = not has_room(self.scheduler)
-        answer = self.bench.add(request_of(shape, self.names, timed=self.timed), tokens_of(shape))
+        request, tokens = request_of(shape, self.names, timed=self.timed), tokens_of(shape)
+        if self.outputs is not None and tokens:
+            tokens = self.outputs.prompt(tokens, self.names)
+            request = replace(request, prefix_names=self.outputs.of(tokens))
+        answer = self.bench.add(request, tokens)
         if isinstance(answer, Rejected) and not full:
             raise ValueError(f"{shape} is rejected: {answer.reason}; leave it out of the bounds")
 
@@ -251,6 +299,14 @@ class World:
 
     def _reset(self) -> None:
         self.scheduler.reset_prefix_cache()
+
+    def _hold(self, which: int) -> None:
+        name = self.findable[which]
+        if self.scheduler.hold(name) is None:
+            raise ValueError(f"no block is found under the name {name}")
+
+    def _let_go(self, which: int) -> None:
+        self.scheduler.let_go(self.held[which])
 
     def _schedule(self) -> None:
         plan = self.plan = self.bench.schedule()

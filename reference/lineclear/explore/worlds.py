@@ -60,18 +60,11 @@ CALM: Mapping[str, Any] = MappingProxyType(
 )
 
 #: Nothing of these is reached on purpose: the shapes of a search are such that none is rejected, and a
-#: victim that names sealed blocks is recomputed. Outputs get no names there, so that a state has few. No reader
-#: comes: the searches of the table have readers, and the stateful test of the scheduler.
+#: victim that names sealed blocks is recomputed. Outputs get no names there, so that a state has few.
 LEFT_OUT = frozenset(
     {
         "reject",
         "a request that is swapped out names sealed blocks",
-        "publish_each",
-        "the newest blocks of two requests are published at once",
-        "hold_block",
-        "release_block",
-        "a reader holds a block that rests",
-        "a reader holds a block that tables name",
     }
 )
 
@@ -245,6 +238,13 @@ def caching() -> list[SearchBounds]:
             small(**on, wait_for_prefix=True, bypass=1, max_num_seqs=3, num_gpu_blocks=4),
             (RequestShape(3, 2, family=1), SHORT),
             stops=False,
+        ),
+        SearchBounds(
+            "two beginnings, and a reader",
+            small(**on),
+            (RequestShape(2, 2, family=1), RequestShape(2, 1, family=2)),
+            stops=False,
+            readers=1,
         ),
     ]
 

@@ -6,9 +6,8 @@ line.
 
 The first line names the format and the limits. Each other line is a JSON list: `["new", id,
 prompt, limit, parallel]` introduces a request, with the names of its prompt's blocks behind if it has any,
-`["name_blocks", "s5", [names]]` gives names to the next blocks of a sequence, `["name_each", ["s5"], [name]]` one
-to that of each sequence, and any other is an action's
-name and its arguments, `"r3"` for request 3 and `"s5"` for sequence 5. The last line holds the number of actions and a
+`["name_blocks", "s5", [names]]` gives names to the next blocks of a sequence, and any other is an action's name and its
+arguments, `"r3"` for request 3 and `"s5"` for sequence 5. The last line holds the number of actions and a
 digest of the state that they led to; a file without it was cut off.
 """
 
@@ -36,8 +35,8 @@ __all__ = [
     "state",
 ]
 
-#: Rows that are no action: a caller gives names to blocks.
-NAMING = ("name_blocks", "name_each")
+#: A row that is no action: a caller gives names to blocks.
+NAMING = "name_blocks"
 FORMAT = "lineclear journal 1"
 #: Numbers that may be skipped between two requests.
 MOST_SKIPPED = 1_000_000
@@ -86,12 +85,10 @@ class JournalFile:
                 row.append(f"r{argument.id}")
             elif isinstance(argument, Sequence):
                 row.append(f"s{argument.id}")
-            elif name == "name_each" and argument is arguments[0]:
-                row.append([f"s{one.id}" for one in cast("list[Sequence]", argument)])
             else:
                 row.append(argument)
         self._write(row)
-        self.actions += name not in NAMING
+        self.actions += name != NAMING
 
     def end(self, ledger: Ledger) -> None:
         """Writes the last line."""
@@ -208,8 +205,8 @@ def do(result: Replay, row: object, records: dict[str, object]) -> Done:
         request = introduce(ledger, arguments)
         records[f"r{request.id}"] = request
         return "", ()
-    if name in NAMING:
-        (name_blocks if name == "name_blocks" else name_each)(ledger, arguments, records)
+    if name == NAMING:
+        name_blocks(ledger, arguments, records)
         return "", ()
     if not isinstance(name, str) or name not in ACTIONS:
         raise NotAJournal(f"{name!r} is no action")
@@ -286,18 +283,6 @@ def name_blocks(ledger: Ledger, arguments: list[object], records: dict[str, obje
     if not isinstance(sequence, Sequence):
         raise NotAJournal(f"{arguments[0]!r} is no sequence")
     ledger.name_blocks(sequence, checked_names(arguments[1]))
-
-
-def name_each(ledger: Ledger, arguments: list[object], records: dict[str, object]) -> None:
-    """The next block of each of several sequences gets a name."""
-    if len(arguments) != 2 or not isinstance(arguments[0], list):
-        raise NotAJournal("name_each takes a list of sequences and one of names")
-    found = [lookup(argument, records) for argument in cast("list[object]", arguments[0])]
-    sequences = [sequence for sequence in found if isinstance(sequence, Sequence)]
-    names = checked_names(arguments[1])
-    if len(sequences) < len(found) or len(sequences) != len(names):
-        raise NotAJournal("name_each takes sequences, and as many names")
-    ledger.name_each(sequences, list(names))
 
 
 def lookup(argument: object, records: dict[str, object]) -> object:

@@ -46,10 +46,7 @@ class Ring:
     def __call__(self, name: str, arguments: tuple[Any, ...]) -> None:
         """Enters one action."""
         self.total += 1
-        if name == "name_each":
-            sequences, names = arguments
-            arguments = (tuple([sequence.id for sequence in sequences]), tuple(names))
-        elif name in FIRST:
+        if name in FIRST:
             request = arguments[0]
             arguments = (request.id, request.prompt, request.limit, request.parallel)
             if request.opening:
@@ -86,9 +83,6 @@ class Ring:
                 continue
             if name == "name_blocks":
                 yield json.dumps([name, f"s{arguments[0]}", arguments[1]])
-                continue
-            if name == "name_each":
-                yield json.dumps([name, [f"s{number}" for number in arguments[0]], arguments[1]])
                 continue
             marks = [MARKS.get(parameter) for parameter in ACTIONS[name].parameters]
             pairs = zip(marks, arguments, strict=True)

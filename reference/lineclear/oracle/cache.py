@@ -70,6 +70,7 @@ class OracleCache:
         sealed: blocks that have a name, found or not.
         resting: those that no table names, the one that rests longest first.
         read: those that readers outside hold.
+        kept: names that a reset has forgotten and under which readers hold blocks.
         due: blocks that sequences of the decode batch take at the end of the step being built.
         evicted: how many were evicted.
         rule: by which blocks are evicted, and `uses`, what it goes by.
@@ -80,6 +81,7 @@ class OracleCache:
     sealed: set[int] = field(default_factory=set[int])
     resting: list[int] = field(default_factory=list[int])
     read: set[int] = field(default_factory=set[int])
+    kept: set[int] = field(default_factory=set[int])
     due: int = 0
     rule: str = "lru"
     uses: Uses = field(default_factory=Uses)
@@ -159,4 +161,5 @@ def cache_of(scheduler: Scheduler, names: BlockNumbers, uses: Uses) -> OracleCac
         sealed=sealed | {names[block] for block in ledger.cached.values()},
         resting=[names[block] for block in ledger.resting],
         read={names[ledger.cached[name]] for name in cache.held},
+        kept=set(cache.forgotten),
     )

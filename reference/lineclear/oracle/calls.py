@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lineclear.oracle.orders import Orders
 from lineclear.oracle.preempting import forget, void
+from lineclear.oracle.publishing import publish_computed, publish_output
 from lineclear.oracle.state import OracleRequest, OracleSequence, OracleState, ceil_div
 from lineclear.request import Output
 from lineclear_spec.lifecycle import Phase
@@ -73,6 +74,7 @@ def completed(
                     void(live)
                 orders.stops(live)
                 waited = live.phase != Phase.RUNNING
+                state.let_go(live)
                 forget(live)
                 if waited:
                     live.since = state.steps
@@ -96,6 +98,7 @@ def committed(
     kept: Callable[[Scheduled], bool],
     sampled: Any,
     stopped: Iterable[Any],
+    later: Mapping[tuple[Hashable, int], int],
 ) -> tuple[Ended, int]:
     """A step is committed: tokens, branches, ends.
 
@@ -105,11 +108,16 @@ def committed(
         kept: whether what the step sampled for a row is kept.
         sampled: as `commit` was given it.
         stopped: as `commit` was given it.
+        later: tokens that steps in flight behind it compute, by request and branch.
 
     Returns:
         By request that ended: why, every branch, preemptions; and how many tokens were generated.
     """
     settle(state, plan)
+    for each in state.lives:
+        for branch in each.branches:
+            branch.computed = max(0, branch.reach - later.get((each.name, branch.number), 0))
+    publish_computed(state)
     sizes = sizes_of(plan, sampled)
     stops = stops_of(stopped, sizes)
     lives = {live.name: live for live in state.lives}
@@ -118,6 +126,8 @@ def committed(
     generated = 0
 
     def end(live: OracleRequest, branch: OracleSequence, reason: str) -> None:
+        publish_output(state, live, [branch])
+        state.let_go(live, branch)
         live.branches.remove(branch)
         live.outputs = (*live.outputs, Output(branch.number, branch.known - live.prompt, reason))
         reasons.setdefault(live.name, set()).add(reason)
@@ -141,12 +151,15 @@ def committed(
         generated += sum(sizes[position])
         first, *others = sizes[position]
         mine = [branch]
+        if others:
+            publish_output(state, live, [branch])
         for size in others:
             table = branch.table[: ceil_div(branch.reach, state.config.block_size)]
             reach, known = branch.reach, branch.known + size
             child = OracleSequence(
                 branch.sequence, live.made, known, reach, reach, reach, 0, table, False
             )
+            child.words = branch.words[: branch.known // state.config.block_size]
             live.made += 1
             live.branches.append(child)
             mine.append(child)
@@ -154,6 +167,7 @@ def committed(
         branch.pending -= 1
         if row.drafts:  # rejected ones are computed no more
             branch.reach = min(branch.reach, branch.known - 1)
+            branch.computed = min(branch.computed, branch.reach)
         for k, one in enumerate(mine):
             if (position, k) in stops:
                 ends.append((live, one, "stop"))

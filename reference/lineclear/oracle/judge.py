@@ -28,13 +28,15 @@ from lineclear.oracle.compare import compare, same
 from lineclear.oracle.orders import Orders, Uncopied
 from lineclear.oracle.own_orders import own_order
 from lineclear.oracle.own_tenants import Tenants
+from lineclear.oracle.publishing import publish_output
 from lineclear.oracle.rules import Undone
-from lineclear.oracle.state import OracleSequence, OracleState, live_of, observe
+from lineclear.oracle.state import Asked, OracleSequence, OracleState, live_of, observe
 from lineclear.oracle.step import Expected
-from lineclear.oracle.step_judge import check_levels, counters_of, judge
+from lineclear.oracle.step_judge import check_levels, counters_of, judge, judge_cache
 from lineclear.request import Accepted, Rejected, Request, Sampled, SampledError
 from lineclear.scheduling.eviction import EVICTION
 from lineclear_spec.lifecycle import Phase
+from lineclear_spec.records import Sequence
 
 if TYPE_CHECKING:
     from lineclear.plan import Plan, Scheduled
@@ -55,6 +57,7 @@ class Oracle:
         exempt: steps that were not, by the name of the exemption.
         limits: steps that did less than they could, by the rule that says so.
         memory: what the oracle remembers of the scheduler's past.
+        asked: the names of output, if the scheduler asks for them.
     """
 
     def __init__(self, scheduler: Scheduler) -> None:
@@ -64,6 +67,7 @@ class Oracle:
         self.exempt: Counter[str] = Counter()
         self.limits: Counter[str] = Counter()
         self.memory = Memory(own_order(scheduler.policy))
+        self.asked: Asked | None = None
 
     # ---- calls ---------------------------------------------------------------------------------
 
@@ -78,7 +82,7 @@ class Oracle:
             return scheduler.add(request)
         if memory.live and not scheduler.foreign:
             refuses(scheduler, replace(request, request_id=next(iter(memory.live))))
-        state = observe(scheduler, (), memory.uses)
+        state = self._observe()
         room = has_room(scheduler)
         answer = scheduler.add(request)
         check_answer(scheduler, request, answer, room)
@@ -106,7 +110,7 @@ class Oracle:
             Undone: a live request is not ended, or something else changed.
         """
         scheduler, memory = self.scheduler, self.memory
-        state = observe(scheduler, (), memory.uses)
+        state = self._observe()
         answer = scheduler.abort(request_id)
         same("abort", f"abort of request {request_id!r}", answer, request_id in memory.live)
         if memory.live.pop(request_id, None) is not None:
@@ -114,10 +118,14 @@ class Oracle:
         orders = self._orders(state) if self._own() is not None else None
         waited = set[Hashable]() if orders is None else orders.waiting_tenants()
         gone = [live for live in state.lives if live.name == request_id]
+        for live in gone:
+            publish_output(state, live, live.branches)
+            state.let_go(live)
         state.lives = [live for live in state.lives if live.name != request_id]
         if orders is not None:
             orders.ended(gone, waited)
         self._after(state)
+        self._cache(state)
         return answer
 
     def complete(self, operations: Iterable[int], failed: Iterable[int] = ()) -> list[Hashable]:
@@ -128,7 +136,7 @@ class Oracle:
         """
         scheduler, memory = self.scheduler, self.memory
         done, bad = list(operations), list(failed)
-        state = observe(scheduler, (), memory.uses)
+        state = self._observe()
         orders = self._orders(state)
         failed_requests = scheduler.complete(done, bad)
         if orders is None or (scheduler.policy_failures and not state.fcfs):
@@ -147,6 +155,7 @@ class Oracle:
             if name in running:
                 memory.void[name] = (memory.live[name], state.steps)
         self._after(state)
+        self._cache(state, sure=len(lost) <= 1)
         return failed_requests
 
     def commit(self, plan: Plan, sampled: Sampled, stopped: Iterable[Any] = ()) -> list[Finished]:
@@ -157,7 +166,7 @@ class Oracle:
         """
         scheduler, memory = self.scheduler, self.memory
         stops = list(stopped)
-        state = observe(scheduler, (), memory.uses)
+        state = self._observe()
         counters = scheduler.counters
         before = counters.generated_tokens, sum(counters.finished.values())
         if plan.step in memory.issued:
@@ -166,6 +175,8 @@ class Oracle:
         if plan.step is None:
             return finished
         issued = memory.issued.pop(plan.step, {})
+        memory.rows.pop(plan.step, None)
+        later = {row: tokens for rows in memory.rows.values() for row, tokens in rows.items()}
 
         def kept(row: Scheduled) -> bool:
             name = row.request_id
@@ -176,8 +187,12 @@ class Oracle:
 
         orders = self._orders(state) if self._own() is not None else None
         waited = set[Hashable]() if orders is None else orders.waiting_tenants()
-        before_it = list(state.lives)
-        ended, generated = committed(state, plan, kept, sampled, stops)
+        before_it, had = list(state.lives), sum(len(live.outputs) for live in state.lives)
+        ended, generated = committed(state, plan, kept, sampled, stops, later)
+        left = [live.outputs for live in state.lives] + [
+            outputs for _, outputs, _ in ended.values()
+        ]
+        over = sum(map(len, left)) - had  # branches that have ended
         if orders is not None:
             orders.ended([live for live in before_it if live.name in ended], waited)
         same(
@@ -204,6 +219,7 @@ class Oracle:
         for name in learned:
             memory.sheltered.pop(name, None)
         self._after(state)
+        self._cache(state, sure=over <= 1)
         return finished
 
     def schedule(self) -> Plan:
@@ -217,7 +233,7 @@ class Oracle:
         if len(scheduler.flights) >= scheduler.config.depth or scheduler.asking:
             return scheduler.schedule()  # which it refuses
         memory.forget_shelters(scheduler)
-        state = observe(scheduler, memory.sheltered, memory.uses)
+        state = self._observe()
         before = counters_of(scheduler)
         orders = None if why else self._orders(state)
         expected = None
@@ -242,11 +258,15 @@ class Oracle:
         memory.aborted.clear()
         if plan.step is not None:
             memory.issued[plan.step] = dict(memory.live)
+            memory.rows[plan.step] = {
+                (row.request_id, row.branch): row.tokens for row in plan.scheduled_seq_groups
+            }
         if scheduler.policy_failures and not state.fcfs:
             why = "policy failed"
         if expected is None or why:
             self.exempt[why or "no copy"] += 1
             memory.uses = uses_of(scheduler)
+            memory.looked = dict(scheduler.cache.pending)
             self._books()
             return plan
         judge(scheduler, expected, plan, before)
@@ -324,6 +344,25 @@ class Oracle:
                 "order", f"place of request {live.name!r}", (order, rank), (live.order, live.rank)
             )
 
+    def _observe(self) -> OracleState:
+        """The state before a call."""
+        memory = self.memory
+        state = observe(self.scheduler, memory.sheltered, memory.uses)
+        state.looked, state.asked = memory.looked, self.asked
+        return state
+
+    def _cache(self, wanted: OracleState, *, sure: bool = True) -> None:
+        """What can be found after a call that is no step, and what rests.
+
+        Args:
+            wanted: the state after it.
+            sure: whether the order in which blocks come to rest is stated: one request or branch has ended at most.
+        """
+        if self.exemption() or self.scheduler.policy_failures:
+            self.memory.looked = dict(self.scheduler.cache.pending)
+        else:
+            judge_cache(self.scheduler, wanted.cache, "publication", sure=sure)
+
     def _after(self, wanted: OracleState) -> None:
         """The state is the wanted one, and every list names live requests alone."""
         scheduler = self.scheduler
@@ -359,6 +398,8 @@ class Memory:
         charges: what tenants were served.
         issued: by step in flight, what was live when it was issued.
         uses: of the blocks that can be found.
+        looked: sequences with blocks that may get names, and the first of them.
+        rows: by step in flight, the tokens of each request and branch in it.
         own: the oracle's statement of the policy; None of one that is not built in.
     """
 
@@ -372,6 +413,8 @@ class Memory:
         self.issued: dict[int, dict[Hashable, int]] = {}
         self.charges = Charges()
         self.uses = Uses()
+        self.looked: dict[Sequence, int] = {}
+        self.rows: dict[int, dict[tuple[Hashable, int], int]] = {}
 
     def forget_shelters(self, scheduler: Scheduler) -> None:
         """A request that no longer runs displaces anew when it enters."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from lineclear.config import Config
 from lineclear.oracle.orders import Orders
+from lineclear.oracle.publishing import publish_output
 from lineclear.oracle.state import OracleRequest, OracleState
 from lineclear.oracle.work import Work
 from lineclear_spec.lifecycle import Phase
@@ -108,6 +109,7 @@ class Preempting:
             if live.copying:
                 self.void.append(live.name)
                 void(live)
+            publish_output(self.state, live, live.branches)
             self.state.let_go(live)
             forget(live)
         live.preemptions += 1

@@ -35,6 +35,8 @@ RULES: Mapping[str, str] = MappingProxyType(
         "blocks": "a request is charged the blocks that its tokens need, and no more",
         "found": "a request that enters shares the blocks of its first tokens that can be found, and computes "
         "the last token that it knows",
+        "publication": "a block can be found once committed steps have computed it, its tokens are known and it has a "
+        "name, which output gets when its request ends or is preempted, or its branch forks or ends",
         "eviction": "a block at rest is evicted only if its place is lacking, before anything is preempted, the "
         "one that the setting says first, and none that is about to be shared",
         "seats": "a request that runs has a seat for each sequence, and for each that is still to be made; it "

@@ -6,7 +6,7 @@ is shared is counted from the tables, never read from the block.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from lineclear.scheduling.entry import Entry
 
 __all__ = ["OracleRequest", "OracleSequence", "OracleState", "ceil_div", "live_of", "observe"]
+
+
+#: Request, branch and the names of its first blocks -> names of those behind them.
+Asked = Callable[[Hashable, int, tuple[int, ...]], tuple[int, ...]]
 
 
 def ceil_div(tokens: int, size: int) -> int:
@@ -148,6 +152,8 @@ class OracleState:
         fcfs: the policy has failed, so the order is that of arrival.
         cache: blocks that can be found by the names of their tokens.
         names: of blocks that are taken from now on.
+        looked: sequences with blocks that may get names, and the first of them (`publishing.py`).
+        asked: the names of output, as the scheduler is given them; None if it asks nobody.
     """
 
     config: Config
@@ -156,6 +162,8 @@ class OracleState:
     fcfs: bool
     cache: OracleCache = field(default_factory=OracleCache)
     names: Iterator[int] = field(default_factory=lambda: count(1))
+    looked: dict[Sequence, int] = field(default_factory=dict[Sequence, int])
+    asked: Asked | None = None
 
     def of_phase(self, *phases: Phase) -> list[OracleRequest]:
         """Requests in one of the phases."""
@@ -217,12 +225,16 @@ class OracleState:
         kept = self.cache.read.union(*[other.blocks for other in others])
         return len(live.blocks - kept)
 
-    def let_go(self, live: OracleRequest) -> None:
-        """The request holds no block any more; those that can be found rest, the end of a table first."""
+    def let_go(self, live: OracleRequest, only: OracleSequence | None = None) -> None:
+        """The request, or one branch, holds no block any more; those that can be found rest, the end of a table
+        first.
+        """
+        leaving = live.branches if only is None else [only]
         others = [other for other in self.lives if other is not live]
         kept = set[int]().union(*[other.blocks for other in others])
+        kept |= {block for b in live.branches if b not in leaving for block in b.table}
         gone: dict[int, None] = {}
-        for branch in live.branches:
+        for branch in leaving:
             for block in reversed(branch.table):
                 gone.pop(block, None)  # an entry that is left names it
                 gone[block] = None

@@ -13,6 +13,7 @@ from typing import Any
 
 from lineclear.oracle.orders import Orders
 from lineclear.oracle.preempting import NEW, Preempting, worst_first
+from lineclear.oracle.publishing import watch
 from lineclear.oracle.state import OracleRequest, OracleSequence, OracleState, ceil_div
 from lineclear.oracle.work import Demand, Work, demand, divides, grow, most_blocks, work_of
 from lineclear_spec.lifecycle import Phase
@@ -344,6 +345,8 @@ class Expected(Preempting):
         waited = not leader.table
         if waited:  # room for every token that it knows
             self.take_all(leader, first)
+        for branch in live.branches[waited:]:
+            watch(self.state, branch, 0)
         for work in work_of(self.state, live, enters=waited):
             if self.share(work) < work.tokens:
                 self.longs.add(live)
@@ -363,6 +366,7 @@ class Expected(Preempting):
         leader.table = shared + state.take(blocks - len(shared))
         leader.reach = leader.computed = len(shared) * size
         leader.slots = leader.known
+        watch(state, leader, len(shared))
         if first:
             state.cache.queries += leader.known
             state.cache.hits += len(shared) * size

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from lineclear.oracle.cache import OracleCache
 from lineclear.oracle.compare import compare, same
 from lineclear.oracle.state import observe
 from lineclear.oracle.step import Expected, ServedRow
@@ -78,7 +79,7 @@ def judge(scheduler: Scheduler, expected: Expected, plan: Plan, before: dict[str
     judge_rows(expected, plan)
     compare(scheduler, expected.state, rules)
     enabled = scheduler.config.prefix_caching != "off"
-    judge_cache(scheduler, expected)
+    judge_cache(scheduler, expected.state.cache, "eviction")
     if expected.state.of_phase(Phase.WAITING, Phase.SWAPPED):
         same("reason", "why nothing enters", scheduler.admission_blocked_by, expected.reason)
     modes = Counter(mode for _, mode in mine)
@@ -98,19 +99,27 @@ def judge(scheduler: Scheduler, expected: Expected, plan: Plan, before: dict[str
     same("counts", "counters", grew, wanted_counts)
 
 
-def judge_cache(scheduler: Scheduler, expected: Expected) -> None:
-    """What can be found afterwards is what was not evicted, and it rests in the order that is to be.
+def judge_cache(scheduler: Scheduler, cache: OracleCache, rule: str, *, sure: bool = True) -> None:
+    """What can be found afterwards is what was published and not evicted, and it rests in the order that is to be.
+
+    Args:
+        scheduler: after a call.
+        cache: as it should be.
+        rule: that a difference breaks.
+        sure: whether the order of those at rest is stated.
 
     Raises:
-        Undone: another block is found no more, or rests at another place.
+        Undone: other blocks can be found, or rest, or they rest in another order.
     """
-    cache, found = expected.state.cache, observe(scheduler).cache
-    same("eviction", "names that can be found", {*found.names}, {*cache.names})
+    found = observe(scheduler).cache
+    same(rule, "names that can be found", {*found.names}, {*cache.names})
     orders = [
         [name for block in each.resting for name, other in each.names.items() if other == block]
         for each in (found, cache)
     ]
-    same("eviction", "names of blocks at rest, the first to be evicted first", *orders)
+    if not sure:
+        orders = [sorted(order) for order in orders]
+    same(rule, "names of blocks at rest, the first to be evicted first", *orders)
 
 
 def check_levels(scheduler: Scheduler) -> None:

@@ -121,7 +121,7 @@ class Commit:
                 learning.append(position)
         parts.counters.generated_tokens += implied
         self._settle()
-        if parts.cache.pending or parts.cache.filling:
+        if parts.cache.pending:
             parts.cache.publish()  # before branches fork, which name the same blocks
         if learning or flight.left:
             self._learn(learning)
@@ -192,7 +192,10 @@ class Commit:
         self.touched.append(sequence)
         entry = parts.live.of[sequence.request]
         entry.kept_a_token = True  # here before any of its sequences can be steady
-        for k, size in enumerate(sizes[1:], start=1):
+        others = sizes[1:]
+        if others:  # blocks that two tables name cannot be published
+            parts.cache.publish_output(entry, (sequence,))
+        for k, size in enumerate(others, start=1):
             child = actions.fork(ledger, sequence, size)
             entry.name_branch(child)
             self.regrouped[entry] = None
@@ -212,6 +215,7 @@ class Commit:
             parts.batch.leave(sequence)
         if entry.record.width >= 2:
             entry.add_output(sequence, reason)
+            parts.cache.publish_output(entry, (sequence,))
             actions.prune(ledger, sequence)
             parts.batch.explicit.pop(sequence, None)
             entry.forget_branch(sequence)

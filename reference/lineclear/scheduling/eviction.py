@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from lineclear_spec.containers import Resting
 from lineclear_spec.records import Block
 
 __all__ = ["EVICTION", "BlockUse", "EvictionKey", "KeyedOrder", "lfu", "lfu_aging"]
@@ -63,6 +64,7 @@ class KeyedOrder:
 
     Attributes:
         found: by name, how often it was found.
+        seen: how many blocks had come to rest when blocks were taken last.
         filed: by name, the entry of the heap that stands for the block at rest; other entries are stale.
     """
 
@@ -71,6 +73,7 @@ class KeyedOrder:
         self.key = key
         self.age: float = 0
         self.turn = 0
+        self.seen = 0
         self.found: Counter[int] = Counter()
         self.filed: dict[int, tuple[float, int, int]] = {}
         self.heap: list[tuple[float, int, int]] = []
@@ -88,19 +91,24 @@ class KeyedOrder:
             self.filed.pop(name, None)
 
     def take(
-        self, count: int, resting: OrderedDict[Block, None], spared: Callable[[int], bool]
+        self,
+        count: int,
+        resting: Resting,
+        finds: Callable[[Block], bool],
+        spared: Callable[[int], bool],
     ) -> list[int]:
         """Names of so many blocks at rest, or of all that may be evicted, the first to go first.
 
         Args:
             count: how many.
-            resting: the blocks at rest, the one that rests longest first.
+            resting: the blocks at rest.
+            finds: whether a block can be found under its name.
             spared: whether the block of this name is not to be evicted.
 
         Raises:
             ValueError: a key is not a number.
         """
-        self._file(resting)
+        self._file(resting, finds)
         chosen: list[int] = []
         aside: list[tuple[float, int, int]] = []
         while len(chosen) < count and self.heap:
@@ -117,14 +125,14 @@ class KeyedOrder:
             heapq.heappush(self.heap, entry)
         return chosen
 
-    def _file(self, resting: OrderedDict[Block, None]) -> None:
-        """Gives each block its key that has come to rest since: they stand behind those that rest longer."""
-        fresh: list[int] = []
-        for block in reversed(resting):
-            if block.name in self.filed:
-                break
-            fresh.append(block.name)
-        for name in reversed(fresh):
+    def _file(self, resting: Resting, finds: Callable[[Block], bool]) -> None:
+        """Gives each block its key that has come to rest since, and rests."""
+        newest = resting.newest(resting.added - self.seen)
+        self.seen = resting.added
+        for block in newest:
+            name = block.name
+            if name in self.filed or block.ref or not finds(block):
+                continue
             key = self.key(BlockUse(name, self.found[name], self.age))
             if math.isnan(key):
                 raise ValueError(f"the key of block {name} is {key!r}, and has to be a number")

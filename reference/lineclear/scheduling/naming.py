@@ -6,13 +6,13 @@ sequence's blocks, to live requests.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 
-from lineclear.request import SchedulerError, checked_names
+from lineclear.request import SchedulerError
 from lineclear.scheduling.entry import Entry
 from lineclear_spec.records import Sequence
 
-__all__ = ["all_to_name", "check_next", "next_to_name"]
+__all__ = ["check_next", "next_to_name"]
 
 
 def next_to_name(entries: Mapping[Hashable, Entry], request_id: Hashable, branch: int) -> Sequence:
@@ -51,40 +51,3 @@ def check_next(request_id: Hashable, branch: int, sequence: Sequence, first: int
             f"request_id {request_id!r}, branch {branch} has names for {known} blocks: the next ones begin "
             f"at {known}, not {first!r}"
         )
-
-
-def all_to_name(
-    entries: Mapping[Hashable, Entry],
-    request_ids: Iterable[Hashable],
-    blocks: list[int],
-    names: list[int],
-) -> list[Sequence]:
-    """The first branch of each request, which gets one name.
-
-    Args:
-        entries: live requests.
-        request_ids: whose they are, each once.
-        blocks: index of the block of each.
-        names: of the blocks.
-
-    Raises:
-        SchedulerError: as `next_to_name` and `check_next` say, or a request is there twice.
-    """
-    sequences: list[Sequence] = []
-    add = sequences.append
-    asked = list(request_ids)
-    if not len(asked) == len(blocks) == len(names):
-        raise SchedulerError(
-            f"{len(asked)} request_ids, {len(blocks)} first and {len(names)} names: give one each"
-        )
-    for request_id, index in zip(asked, blocks, strict=True):
-        entry = entries.get(request_id)
-        if entry is None or not (first := entry.first).alive or len(first.words) != index:
-            check_next(request_id, 0, next_to_name(entries, request_id, 0), index)
-            raise SchedulerError(f"request_id {request_id!r} has no branch 0")
-        add(first)
-    if {*map(type, names)} != {int} or min(names) < 1:
-        checked_names(names)
-    if len(set(sequences)) < len(sequences):
-        raise SchedulerError("request_ids has one twice: name the blocks of one with name_blocks")
-    return sequences

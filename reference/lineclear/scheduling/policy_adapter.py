@@ -109,7 +109,7 @@ class PolicyAdapter:
         """
         if self.asking:
             self.reentrancy_error = SchedulerError(
-                "a policy or a receiver of events may not call the scheduler that calls it"
+                "a policy or a receiver may not call the scheduler that calls it"
             )
             raise self.reentrancy_error
 

@@ -3,26 +3,28 @@
 Invariant: what is found, published or evicted is decided here; a decision that breaks a guard is refused
 by the table. Without prefix caching nothing here does anything.
 
-A block is published once committed steps have computed it and its tokens are known and have names. A
-block that no table names any more rests until it is found again or evicted, in the order of
-`eviction.py`; of one table the end rests before the beginning. A block that readers hold by its name is
-neither evicted nor unlisted, which the table enforces.
+A block is published once committed steps have computed it and its tokens are known and have names. Names of a
+prompt come with the request; those of output are asked for when a sequence gives its blocks up or forks, so that
+decoding costs nothing more. A block that no table names any more rests until it is found again or evicted,
+in the order of `eviction.py`; of one table the end rests before the beginning. A block that readers hold by
+its name is neither evicted nor unlisted, which the table enforces.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, islice, takewhile
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from itertools import islice, takewhile
 
 from lineclear.config import Config
 from lineclear.kv_events import CacheEvent, Cleared, Removed, Stored
 from lineclear.scheduling.counters import Counters
+from lineclear.scheduling.entry import Entry
 from lineclear.scheduling.eviction import EVICTION, EvictionKey, KeyedOrder
 from lineclear_spec import actions
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import Block, Refused
+from lineclear_spec.records import Block
 from lineclear_spec.records import Request as Record
 from lineclear_spec.records import Sequence as Branch
 
@@ -42,8 +44,8 @@ class PrefixCache:
         enabled: whether blocks are shared at all.
         pending: sequences with blocks to publish, and the first entry that was not looked at yet.
         late: of these, those that got names for blocks which are computed already.
-        filling: by the number of the commit that computes it, steady sequences with an entry to publish:
-            all those of one commit are published at once.
+        ask: gives the names of blocks of output, of a request and a branch behind those of its first blocks; None if
+            nobody does.
         listener: is called with each change of what can be found, after it.
         held: names of blocks that readers hold, with how many do.
         forgotten: of these, those that a reset has forgotten.
@@ -66,7 +68,7 @@ class PrefixCache:
         self.counters = counters
         self.pending: dict[Branch, int] = {}
         self.late: dict[Branch, None] = {}
-        self.filling: defaultdict[int, list[Branch]] = defaultdict(list)
+        self.ask: Callable[[Hashable, int, tuple[int, ...]], tuple[int, ...] | None] | None = None
         self.listener: Callable[[CacheEvent], object] | None = None
         key = eviction or EVICTION[config.prefix_eviction]
         self.order = None if key is None else KeyedOrder(key)
@@ -110,7 +112,7 @@ class PrefixCache:
         end = (index + 1) * size
         if not word or end >= sequence.known_tokens:
             return
-        for other in chain(self.pending, *self.filling.values()):
+        for other in self.pending:
             request = other.request
             if (
                 other.words[index : index + 1] == word
@@ -168,7 +170,10 @@ class PrefixCache:
         if self.order is not None:
             try:
                 return self.order.take(
-                    count, resting, lambda name: name in held or cached[name] in keep
+                    count,
+                    self.ledger.resting,
+                    self.ledger.finds,
+                    lambda name: name in held or cached[name] in keep,
                 )
             except Exception as error:  # it is not ours, and the step must go on
                 self.failures.append(f"{type(error).__name__}: {error}")
@@ -256,23 +261,6 @@ class PrefixCache:
         self.ledger.name_blocks(sequence, names)
         self._watch_late(sequence, known)
 
-    def extend_each(self, sequences: list[Branch], blocks: list[int], names: list[int]) -> None:
-        """Tokens of the next block of each sequence, which has this index, have a name."""
-        self.ledger.name_each(sequences, names)
-        if not self.outputs:
-            return
-        size, pending, filling = self.size, self.pending, self.filling
-        following = self.ledger.settled + 1
-        soon = filling[following].append
-        for sequence, index in zip(sequences, blocks, strict=True):
-            computed = (index + 1) * size - sequence.offset  # by this commit, if it stays steady
-            if not sequence.steady or computed < following or sequence in pending:
-                self._watch_late(sequence, index)
-            elif computed == following:
-                soon(sequence)
-            else:
-                filling[computed].append(sequence)
-
     def _watch_late(self, sequence: Branch, known: int) -> None:
         """The sequence has got names for entries from this one on."""
         if sequence.request.phase == Phase.RUNNING:
@@ -288,43 +276,8 @@ class PrefixCache:
 
     def publish(self) -> None:
         """Publishes what committed steps have computed of the sequences that are watched."""
-        due = self.filling.pop(self.ledger.settled, None) if self.filling else None
-        if due:
-            self._publish_newest(due)
         for sequence in tuple(self.pending):
             self.publish_of(sequence)
-
-    def _publish_newest(self, due: list[Branch]) -> None:
-        """Publishes the newest full block of each steady sequence, and watches the entries of others."""
-        ledger = self.ledger
-        # Their newest blocks were filled by the step that is settled now, so the next block begins at a
-        # step congruent to it: the bucket of `boundaries` in which these sequences stand.
-        step = ledger.steps + (ledger.settled - ledger.steps) % self.size
-        stored = self._to_store(step) if self.listener is not None else []
-        try:
-            actions.publish_each(ledger, step)
-        except Refused:  # two have one name: one after the other, so that the first one wins
-            self.pending.update(dict.fromkeys(due, 0))
-            return
-        for sequence in due:
-            if not sequence.steady or sequence.request.copy:
-                self.pending[sequence] = 0  # it is in no bucket, or its copy in is open
-        for event in stored:
-            if self.listener is not None:
-                self.listener(event)
-
-    def _to_store(self, step: int) -> list[Stored]:
-        """The events of what `publish_each` is about to publish."""
-        ledger = self.ledger
-        names: set[int] = {*ledger.newest_full(step).names}
-        found: list[Stored] = []
-        for sequence in ledger.boundaries.get(step, ()):
-            index: int = ledger.computed(sequence) // self.size - 1
-            words: tuple[int, ...] = sequence.words
-            if 0 <= index < len(words) and words[index] in names:
-                names.remove(words[index])
-                found.append(Stored((words[index],), words[index - 1] if index else 0))
-        return found
 
     def publish_of(self, sequence: Branch) -> None:
         """Publishes what committed steps have computed of one sequence."""
@@ -339,22 +292,45 @@ class PrefixCache:
         if request.copy:
             return
         certain = min(ledger.computed(sequence), ledger.known(sequence)) // self.size
-        words, cached = sequence.words, ledger.cached
+        words = sequence.words
         if not self.outputs:
             words = words[: request.prompt // self.size]
         last = min(certain, len(words))
-        published: list[int] = []
-        for index in range(first, last):
-            block = sequence.table[index]
-            if words[index] and words[index] not in cached and block.ref == 1 and not block.name:
-                actions.publish(ledger, sequence, index)
-                published.append(index)
-        if published and self.listener is not None:
-            self._tell_stored(self.listener, words, published)
+        self._publish(sequence, first, last)
         if last >= len(words):
             del self.pending[sequence]
         elif last > first:
             self.pending[sequence] = last
+
+    def _publish(self, sequence: Branch, first: int, end: int) -> None:
+        """Publishes those blocks of some entries whose names lead to none yet."""
+        ledger = self.ledger
+        new = ledger.unnamed(sequence, first, end) if self.listener or end <= first + 1 else None
+        if end > first + 1:
+            actions.publish_run(ledger, sequence, first, end)
+        elif new:
+            actions.publish(ledger, sequence, first)
+        if new and self.listener is not None:
+            words = sequence.words
+            published = [index for index in range(first, end) if words[index] in new]
+            self._tell_stored(self.listener, words, published)
+
+    def publish_output(self, entry: Entry, members: Iterable[Branch]) -> None:
+        """Asks for the names of output that these sequences are about to give up or to share, and publishes what
+        committed steps have computed of it.
+        """
+        ledger, ask, size = self.ledger, self.ask, self.size
+        record = entry.record
+        if ask is None or record.phase != Phase.RUNNING or record.copy:
+            return
+        for sequence in members:
+            words = sequence.words
+            certain = min(ledger.computed(sequence), ledger.known(sequence)) // size
+            if certain > len(words) and (names := ask(entry.name, entry.branch(sequence), words)):
+                ledger.name_blocks(sequence, names)
+                first = self.pending.get(sequence, len(words))
+                self._publish(sequence, first, min(certain, len(sequence.words)))
+                self.pending[sequence] = certain
 
     @staticmethod
     def _tell_stored(

@@ -1,4 +1,4 @@
-"""Calls what the caller of a scheduler gave to be called with events of the prefix cache.
+"""Calls what the caller of a scheduler gave: for events of the prefix cache, and for names of output.
 
 Invariant: an exception of it does not come out of the middle of a step, where it would leave the scheduler
 half changed: the next call of the scheduler raises it. It may not call the scheduler meanwhile.
@@ -30,17 +30,20 @@ class Receiver:
         self.adapter = adapter
         self.failed = False
 
-    def __call__(self, *arguments: Any) -> None:
-        """Passes the arguments on, unless it has failed: what it received would have a gap."""
+    def __call__(self, *arguments: Any) -> Any:
+        """Passes the arguments on, unless it has failed: what it received would have a gap. What it answers, None if it
+        fails.
+        """
         if self.failed:
-            return
+            return None
         adapter = self.adapter
         asking, refused = adapter.asking, adapter.reentrancy_error
         adapter.asking = True
         try:
-            self.receive(*arguments)
+            return self.receive(*arguments)
         except BaseException as error:  # the next call raises it
             self.failed = True
             adapter.interruption = adapter.interruption or error
         finally:
             adapter.asking, adapter.reentrancy_error = asking, refused
+        return None

@@ -99,6 +99,8 @@ class Transitions:
 
     def end(self, entry: Entry, action: Callable[..., object] = actions.finish) -> None:
         """The request ends, by `finish` or by `abort`, and nothing of it is kept."""
+        if self.cache.ask is not None:
+            self.cache.publish_output(entry, entry.record.members)
         self.batch.leave_all(entry)
         phase, members = entry.record.phase, tuple(entry.record.members)
         action(self.ledger, entry.record)
@@ -146,6 +148,7 @@ class Transitions:
         if swap:
             actions.swap_out(ledger, record)
         else:
+            self.cache.publish_output(entry, record.members)
             actions.recompute(ledger, record)
             self.counters.recomputed_tokens += computed
         entry.preemptions += 1

@@ -2,8 +2,8 @@
 
 Guarantees: an action whose guard is false changes nothing, and one whose guard is true keeps every
 invariant of `invariants/`. The same functions run on the plain ledger (`ledger.py`) and, in
-`prove.py`, on formulas. No actions are making a request, giving blocks names (`Ledger.new_request`, `name_blocks`,
-`name_each`) and emptying what a plan reports (`Ledger.grown`): `ledger.py` says why these are safe.
+`prove.py`, on formulas. No actions are making a request, giving blocks names (`Ledger.new_request`, `name_blocks`) and
+emptying what a plan reports (`Ledger.grown`): `ledger.py` says why these are safe.
 
 Each action is a docstring of one sentence, then `# GUARD`, then `# EFFECT`. All guards come before
 the first write. `preemption.swap_out` explains how to read one.
@@ -29,7 +29,7 @@ from lineclear_spec.actions.cache import (
     evict,
     hold_block,
     publish,
-    publish_each,
+    publish_run,
     release_block,
     unlist,
 )
@@ -57,7 +57,7 @@ __all__ = [
     "leave_batch",
     "prune",
     "publish",
-    "publish_each",
+    "publish_run",
     "recompute",
     "reject",
     "rejoin",

@@ -20,7 +20,7 @@ __all__ = [
     "evict",
     "hold_block",
     "publish",
-    "publish_each",
+    "publish_run",
     "release_block",
     "unlist",
 ]
@@ -55,15 +55,32 @@ def publish(ledger: Ledger, sequence: Sequence, index: Number) -> None:
 
 
 @action()
-def publish_each(ledger: Ledger, step: Number) -> None:
-    """Of the steady sequences whose table is full once `step` steps are issued, the newest full block of each gets the
-    name of its tokens; those that `publish` would refuse are passed over.
+def publish_run(ledger: Ledger, sequence: Sequence, first: Number, end: Number) -> None:
+    """The full blocks of known tokens from entry `first` to before entry `end`, computed by committed steps, get their
+    names; those that `publish` would refuse are passed over.
+
+    Args:
+        ledger: plain or symbolic.
+        sequence: whose table.
+        first: index of the first entry.
+        end: index behind the last one.
     """
     # GUARD
-    newest = ledger.newest_full(step)
-    ledger.require(ledger.named_apart(newest), "no two of the blocks have one name")
+    request = sequence.request
+    ledger.require(ledger.runs(sequence), "the sequence is alive and its request runs")
+    ledger.require(request.copy == 0, "no copy of it is open")
+    ledger.require(first >= 0, "the table has the first entry")
+    ledger.require(first <= end, "it does not end before it begins")
+    ledger.require(
+        end <= ledger.block_of(ledger.computed(sequence)),
+        "committed steps have computed every position of the blocks",
+    )
+    ledger.require(
+        end <= ledger.block_of(ledger.known(sequence)), "every token of the blocks is known"
+    )
     # EFFECT
-    ledger.seal_newest(newest)
+    # As in `publish`, no copy is open.
+    ledger.seal_entries(sequence, first, end)
 
 
 @action("admit")

@@ -67,61 +67,66 @@ def publish(old: Any, new: Any, q: Any, index: Any, _: Any) -> list[Part]:
     ]
 
 
-def may_be_published(v: Any, q: Any, i: Any, step: Any) -> Any:
-    """Whether the entry is the newest full block of a steady sequence whose table is full in the step, and
-    `publish` would give it a name: the guards of `publish` that `steady` does not imply.
+def may_be_published(v: Any, q: Any, i: Any) -> Any:
+    """Whether `publish` would give the block of the entry a name: those of its guards that are about one entry.
 
     Args:
         v: the state.
         q: the sequence.
         i: the index of the entry.
-        step: the step under which `boundaries` lists the sequence.
     """
     return both(
-        v.steady(q),
-        v.boundary(q) == step,
         within(0, i, v.length(q)),
-        v.block_of(v.computed(q)) == i + 1,
         v.ref(v.table(q, i)) == 1,
         v.name(v.table(q, i)) == 0,
-        v.copy(v.request(q)) == 0,
         v.word(q, i) >= 1,
         negate(leads(v, v.word(q, i))),
     )
 
 
 @promise
-def publish_each(old: Any, new: Any, step: Any, _: Any) -> list[Part]:
-    """Exactly the blocks that `may_be_published` are sealed, each under the name of the tokens there."""
+def publish_run(old: Any, new: Any, q: Any, first: Any, end: Any, _: Any) -> list[Part]:
+    """Of these entries exactly the blocks that `may_be_published` are sealed, each under the name of the tokens
+    there.
+    """
+
+    def taken(x: Any, i: Any) -> Any:
+        return both(x == q, within(first, i, end), may_be_published(old, x, i))
+
     return [
         Part(
             "sealed",
             ("sequence", "index"),
-            lambda q, i: implies(
-                may_be_published(old, q, i, step),
+            lambda x, i: implies(
+                taken(x, i),
                 both(
-                    new.name(old.table(q, i)) == old.word(q, i),
-                    new.listed(old.table(q, i)),
-                    new.cached(old.word(q, i)) == old.table(q, i),
+                    new.name(old.table(x, i)) == old.word(x, i),
+                    new.listed(old.table(x, i)),
+                    new.cached(old.word(x, i)) == old.table(x, i),
                 ),
             ),
         ),
         Part(
             "certain",
             ("sequence", "index"),
-            lambda q, i: implies(
-                may_be_published(old, q, i, step),
-                both(i < old.block_of(old.known(q)), old.phase(old.request(q)) == RUNNING),
+            lambda x, i: implies(
+                taken(x, i),
+                both(
+                    i < old.block_of(old.known(x)),
+                    i < old.block_of(old.computed(x)),
+                    old.phase(old.request(x)) == RUNNING,
+                    old.copy(old.request(x)) == 0,
+                ),
             ),
         ),
         Part(
             "no_other",
             ("sequence", "index"),
-            lambda q, i: implies(
-                both(within(0, i, old.length(q)), negate(may_be_published(old, q, i, step))),
+            lambda x, i: implies(
+                both(within(0, i, old.length(x)), negate(taken(x, i))),
                 both(
-                    new.name(old.table(q, i)) == old.name(old.table(q, i)),
-                    new.listed(old.table(q, i)) == old.listed(old.table(q, i)),
+                    new.name(old.table(x, i)) == old.name(old.table(x, i)),
+                    new.listed(old.table(x, i)) == old.listed(old.table(x, i)),
                 ),
             ),
         ),

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -26,11 +27,6 @@ def test_nothing_is_broken_stuck_or_goes_round_and_every_situation_is_met() -> N
     seen = {sentence for each in reports for sentence in each.graph.witnesses}
     left_out = {
         "a request that is swapped out names sealed blocks",
-        "publish_each",
-        "hold_block",
-        "release_block",
-        "a reader holds a block that rests",
-        "a reader holds a block that tables name",
     }
     assert OF_CACHING - seen == left_out
 
@@ -44,8 +40,12 @@ def test_no_policy_is_stuck_where_prompts_begin_alike_and_wait(policy: str) -> N
     assert met <= {*each.graph.witnesses}
 
 
-def first_violation(number: int) -> str:
-    found = search(caching()[number], most_violations=1)
+def first_violation(number: int | str) -> str:
+    worlds = caching()
+    bounds = (
+        worlds[number] if isinstance(number, int) else next(b for b in worlds if b.name == number)
+    )
+    found = search(bounds, most_violations=1)
     return found.violations[0][1]
 
 
@@ -55,6 +55,48 @@ def test_an_eviction_of_what_is_about_to_be_shared_is_found(
     free_up = PrefixCache.free_up
     monkeypatch.setattr(PrefixCache, "free_up", lambda self, count, _=(): free_up(self, count))
     assert "every block to share can be found" in first_violation(1)
+
+
+READER = "two beginnings, and a reader"
+
+
+def test_an_eviction_of_what_a_reader_holds_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = PrefixCache._chosen  # pyright: ignore[reportPrivateUsage]
+
+    def deaf(self: PrefixCache, *arguments: Any) -> list[int]:
+        held, self.held = self.held, Counter()
+        try:
+            return list(chosen(self, *arguments))
+        finally:
+            self.held = held
+
+    monkeypatch.setattr(PrefixCache, "_chosen", deaf)
+    assert "no reader holds the block" in first_violation(READER)
+
+
+def test_a_held_block_that_counts_as_available_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def available(self: PrefixCache) -> int:
+        return self.ledger.gpu.free + len(self.ledger.resting)
+
+    monkeypatch.setattr(PrefixCache, "available", property(available))
+    assert first_violation(READER)
+
+
+def test_a_reset_that_frees_what_a_reader_holds_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reset(self: PrefixCache) -> int:
+        for name in list(self.ledger.cached):
+            self._forget(name)  # pyright: ignore[reportPrivateUsage]
+        return 0
+
+    monkeypatch.setattr(PrefixCache, "reset", reset)
+    assert "no reader holds the block" in first_violation(READER)
+
+
+def test_a_hold_that_is_never_counted_down_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The block is evicted no more, so that a request which needs its place waits for ever."""
+    monkeypatch.setattr("lineclear_spec.actions.release_block", lambda ledger, name: None)
+    bounds = next(b for b in caching() if b.name == READER)
+    assert search(bounds, most_violations=1).violations
 
 
 def test_a_block_that_is_listed_before_it_is_computed_is_found(
@@ -82,7 +124,10 @@ def test_the_order_of_eviction_and_wrong_content_are_part_of_a_state() -> None:
         world.do(("commit", ("stop",)))
     first, second, third = worlds
     assert world_key(first) == world_key(second) == world_key(third)
-    second.scheduler.ledger.resting.move_to_end(next(iter(second.scheduler.ledger.resting)))
+    resting = second.scheduler.ledger.resting
+    oldest = next(iter(resting))
+    resting.remove(oldest)
+    resting.extend([oldest])
     block = next(iter(third.scheduler.ledger.resting))
     third.bench.device.content["gpu", block.place, 0] = (99, frozenset())
     assert len({world_key(world) for world in worlds}) == 3

@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import random
-from collections import OrderedDict
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from named_requests import ask, config, step
@@ -14,6 +14,7 @@ from named_requests import ask, config, step
 from lineclear import config as settings
 from lineclear.scheduler import Scheduler
 from lineclear.scheduling.eviction import EVICTION, BlockUse, KeyedOrder, lfu, lfu_aging
+from lineclear_spec.containers import Resting
 
 
 def evicted_first(eviction: Any, **changes: Any) -> tuple[set[int], Scheduler]:
@@ -61,14 +62,30 @@ def test_a_key_that_fails_is_left_and_reported(what: Any, says: str) -> None:
     assert says in failure
 
 
-class Resting(NamedTuple):
+class Idle:
     """A block as far as the order looks at it."""
 
-    name: int
+    def __init__(self, name: int) -> None:
+        self.name = name
+        self.ref = 0
 
 
-def resting(*names: int) -> Any:
-    return OrderedDict.fromkeys(map(Resting, names))
+class AtRest:
+    """Blocks at rest by their names."""
+
+    def __init__(self) -> None:
+        self.blocks: dict[int, Any] = {}
+        self.resting = Resting()
+
+    def rest(self, name: int) -> None:
+        block = self.blocks[name] = Idle(name)
+        self.resting.extend([block])  # type: ignore[list-item]
+
+    def remove(self, name: int) -> None:
+        self.resting.remove(self.blocks.pop(name))
+
+    def take(self, order: KeyedOrder, count: int, spared: Callable[[int], bool]) -> list[int]:
+        return order.take(count, self.resting, lambda b: self.blocks.get(b.name) is b, spared)
 
 
 def test_nothing_is_remembered_of_what_can_be_found_no_more() -> None:
@@ -89,16 +106,18 @@ def test_what_was_found_long_ago_goes_when_others_were_evicted_since() -> None:
     for key, first in ((lfu, 20), (lfu_aging, 1)):
         order = KeyedOrder(key)
         order.wake([1] * 5)
-        names = [1]
+        rest = AtRest()
+        rest.rest(1)
         for name in range(2, 20):  # each found once, and evicted
             order.wake([name])
-            names.append(name)
-            (gone,) = order.take(1, resting(*names), lambda name: name == 1)
+            rest.rest(name)
+            (gone,) = rest.take(order, 1, lambda name: name == 1)
             assert gone == name
-            names.remove(gone)
+            rest.remove(gone)
             order.forget([gone])
         order.wake([20])
-        assert order.take(1, resting(1, 20), lambda name: False) == [first]
+        rest.rest(20)
+        assert rest.take(order, 1, lambda name: False) == [first]
 
 
 def test_the_order_is_that_of_all_keys_sorted() -> None:
@@ -106,21 +125,25 @@ def test_the_order_is_that_of_all_keys_sorted() -> None:
     order = KeyedOrder(lfu)
     found: dict[int, int] = {}
     at_rest: dict[int, int] = {}  # name -> turn
+    rest = AtRest()
     for turn in range(4000):
         name = draw.randint(1, 40)
         if name in at_rest and draw.random() < 0.5:
             order.wake([name])
             found[name] += 1
             del at_rest[name]
+            rest.remove(name)
         elif name not in at_rest:
             found.setdefault(name, 0)
             at_rest[name] = turn
+            rest.rest(name)
         if turn % 7 == 0 and at_rest:
             spared = set(draw.sample(range(1, 41), 5))
             wanted = sorted(set(at_rest) - spared, key=lambda n: (found[n], at_rest[n]))[:3]
-            assert order.take(3, resting(*at_rest), spared.__contains__) == wanted
+            assert rest.take(order, 3, spared.__contains__) == wanted
             order.forget(wanted)
             for gone in wanted:
                 del at_rest[gone], found[gone]
+                rest.remove(gone)
     assert len(order.heap) < 2 * len(order.filed) + 1100
     assert len(order.found) <= 40

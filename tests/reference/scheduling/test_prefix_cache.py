@@ -266,7 +266,7 @@ def test_the_audit_sees_a_broken_cache(fault: str) -> None:
     elif fault == "words":
         scheduler.entries["first"].first.words = (7, 2)
     elif fault == "resting":
-        ledger.resting.popitem()
+        ledger.resting.remove(next(iter(ledger.resting)))
     else:
         ledger.cached[1] = ledger.cached[2]
     with pytest.raises(InvariantViolation):
