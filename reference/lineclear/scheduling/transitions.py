@@ -120,6 +120,9 @@ class Transitions:
         live, ended_names = self.live, self.changes.ended
         for sequence in ledger.ended_alone():
             ended[sequence] = live.of[sequence.request]
+        if self.cache.ask is not None:
+            for sequence, entry in ended.items():
+                self.cache.publish_output(entry, (sequence,))
         if ended:
             actions.finish_each(ledger)
         for sequence, entry in ended.items():
