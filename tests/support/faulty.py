@@ -2,7 +2,7 @@
 
 By the third a request is preempted for one behind it, and no more than that: the table admits a request
 with blocks for every token that it knows, so a request that grows also learns a token, and no cycle comes
-of it (`explore/workloads.py` runs a family made for that).
+of it (`small_workloads.py` runs a family made for that).
 """
 
 from __future__ import annotations
