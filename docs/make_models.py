@@ -74,7 +74,7 @@ change the result and is not implemented, and where a few tokens that are run wh
 other logits than its own attention.
 
 A sliding window is a mask. Blocks behind the window are kept, and the pool must have room for them.
-A soft cap of attention scores is applied by `paged` and `gather` attention; `varlen` rejects it.
+Attention applies a soft cap of its scores.
 
 ## Tested
 
