@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 from served import BASE, GREEDY, SAMPLED, STARVED, prompts, tokens
+from stand_ins import RecordedGraphs
 
-from lineclear_gpu.graphs import CudaGraphs, NotRecordable, RecordedGraphs
+from lineclear_gpu.graphs import CudaGraphs, NotRecordable
 from lineclear_gpu.llm import LLM
 from lineclear_gpu.model import load_model
 from lineclear_gpu.parity import reference_tokens

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 from model_drive import Drive, prompts_of
+from stand_ins import DelayedStreams
 
 from lineclear.config import Config
 from lineclear_gpu.attention import Gather
 from lineclear_gpu.model import Model, load_model
 from lineclear_gpu.parity import compare, parity, reference_tokens
 from lineclear_gpu.runner import exact_float32
-from lineclear_gpu.streams import DelayedStreams
 
 TOKENS = 20
 AMPLE = {"num_gpu_blocks": 200}

@@ -122,8 +122,7 @@ def finding(
         cycle: moves that repeat forever after `trace`.
     """
     from lineclear.checks.saved_moves import by_moves
-    from lineclear.explore.report import moves_text
-    from lineclear.explore.transitions import record
+    from lineclear.explore.report import moves_text, record
 
     again = by_moves(code, "" if code in KINDS.values() else rule_of(what), bounds, trace, cycle)
     trace = (*trace, *tuple(cycle) * 3)

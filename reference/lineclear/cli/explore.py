@@ -192,7 +192,7 @@ def shape(text: str) -> RequestShape:
 
 def save(reports: list[Report], path: str) -> str:
     """Writes the journal of the first finding; a cycle is repeated three times."""
-    from lineclear.explore.transitions import record
+    from lineclear.explore.report import record
     from lineclear.explore.witnesses import NOT_BEHIND
 
     for report in reports:

@@ -11,15 +11,14 @@ forward that reads such a slot goes on, and what it samples and writes depends o
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lineclear.monitor.hazards import Access, Hazards
 from lineclear.plan import BlockOperation, Plan, Scheduled
 from lineclear.testing.operations import Carried, OperationRecord
-from lineclear.testing.orders import Early, Order
 
-__all__ = ["TIERS", "Device", "DeviceRow", "DeviceSequence", "WrongContent"]
+__all__ = ["TIERS", "Device", "DeviceRow", "DeviceSequence", "Order", "WrongContent"]
 
 Name = tuple[Hashable, int]
 #: (tier, block, offset in the block).
@@ -98,6 +97,28 @@ class Forward:
     sampling: list[DeviceRow]
 
 
+class Order:
+    """The order in which operations run, a base for others: each runs as soon as it may.
+
+    It is asked after everything that happens.
+    """
+
+    def pick(
+        self, ready: Sequence[Carried], wanted: frozenset[int], record: OperationRecord
+    ) -> Carried | None:
+        """The operation that runs next.
+
+        Args:
+            ready: operations that may run, in the order of their numbers; at least one.
+            wanted: what the host waits for; if there is any, one of `ready` is in it.
+            record: of the device.
+
+        Returns:
+            One of `ready`, or None; None only if nothing is wanted.
+        """
+        return ready[0]
+
+
 class Device:
     """Executes plans.
 
@@ -118,7 +139,7 @@ class Device:
     ) -> None:
         """Both pools are empty."""
         self.block_size = block_size
-        self.order = order or Early()
+        self.order = order or Order()
         self.hazards = hazards
         self.branches: dict[Name, DeviceSequence] = {}
         self.content: dict[Slot, Content] = {}

@@ -113,10 +113,6 @@ class OperationRecord:
 
     # ---- the host ------------------------------------------------------------------------------
 
-    def reportable(self) -> list[int]:
-        """Swaps that have run and of which the host does not know it."""
-        return [n for n in self.swaps() if n not in self.waiting]
-
     def swaps(self) -> list[int]:
         """Swaps of which the host does not know that they are over, run or not."""
         return [n for n, o in self.unknown.items() if o.kind in ("swap_out", "swap_in")]

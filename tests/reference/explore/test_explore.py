@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 from faulty import BROKEN_WORLDS
+from transitions import drive, replay_transitions
 
 from lineclear.config import MODES, VICTIMS
 from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.cycles import components, walk
 from lineclear.explore.keys import world_key
-from lineclear.explore.report import Report, explore, markdown, summary, unreached
+from lineclear.explore.report import Report, explore, markdown, record, summary, unreached
 from lineclear.explore.search import search
-from lineclear.explore.transitions import drive, record, replay_transitions
 from lineclear.explore.witnesses import NOT_BEHIND
 from lineclear.explore.world import World
 from lineclear.explore.worlds import LONG, SHORT, ci_worlds, small, victims
