@@ -15,7 +15,8 @@ from lineclear_spec import progress
 from lineclear_spec.invariants import GPU, rests, sealed
 from lineclear_spec.invariants.clause import RUNNING, SWAPPED, live
 from lineclear_spec.ranking import CLAUSES, sure
-from lineclear_spec.state import BLOCK_OF, NEED, Request, Sequence, State, background, quantify
+from lineclear_spec.rounding import background
+from lineclear_spec.state import BLOCK_OF, NEED, Request, Sequence, State, quantify
 from lineclear_spec.terms import Term, raw
 
 __all__ = ["empty_pool", "everywhere"]

@@ -17,7 +17,7 @@ import z3
 
 from lineclear_spec.sorts import Bool, Int, Kv, Request, Sequence
 
-__all__ = ["FAILS", "KV_FIELDS", "NAME_KV", "POSITION", "PROMPT_KV", "SLOT", "KvView"]
+__all__ = ["FAILS", "KV_FIELDS", "NAME_KV", "POSITION", "PROMPT_KV", "SLOT", "KvView", "tiered"]
 
 #: Whether the copy with this number fails: what only the device finds out.
 FAILS = z3.Function("fails", Int, Bool)
@@ -103,7 +103,8 @@ def tiered(name: str) -> Callable[..., Any]:
     """The accessor of a field that there is once for each tier."""
 
     def field(view: Any, tier: int, *arguments: Any) -> Any:
-        return view._tiered(name, tier)(*arguments)
+        found = view._tiered(name, tier)
+        return found(*arguments) if arguments else found
 
     field.__doc__ = f"`{name}` of the tier."
     return field
