@@ -65,7 +65,14 @@ def everywhere(s: State) -> list[Any]:
 
 
 def branches(s: State, r: Any, known: Any, last: Any) -> list[tuple[str, Any]]:
-    """A group asks for no more than its worst case, by induction over its branches."""
+    """A group asks for no more than its worst case, by induction over its branches.
+
+    Args:
+        s: state.
+        r: request.
+        known: tokens of one that enters.
+        last: the last position that it may compute.
+    """
     blocks, reserved, full, most = (
         z3.Int(name) for name in ("blocks", "reserved", "full_blocks", "most_blocks")
     )

@@ -290,7 +290,14 @@ class Noted:
     def refused(
         self, trace: Trace, step: Step, failing: tuple[str, ...], situation: list[str]
     ) -> None:
-        """The action was refused; by a single guard, if it is to be kept."""
+        """The action was refused; by a single guard, if it is to be kept.
+
+        Args:
+            trace: actions before it.
+            step: the action.
+            failing: guards that are false.
+            situation: sentences that the state shows.
+        """
         if len(failing) == 1:
             self._keep(self.found.refusals, (step[0], failing[0]), (trace, step), tuple(situation))
 

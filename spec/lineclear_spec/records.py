@@ -118,6 +118,12 @@ class Block:
     A block with a name is *sealed*: it holds the KV of the tokens that have the name, is never written again, and
     tables of any requests may refer to it. It *rests* while it can be found and no entry refers to it. Readers
     outside the table, such as a transfer, may hold one that can be found: until they let go it can be found.
+
+    Args:
+        request: that it belongs to while private.
+        tier: GPU or CPU.
+        place: index in the pool of the tier.
+        ref: table entries that refer to it.
     """
 
     __slots__ = ("name", "place", "readers", "ref", "request", "tier")
