@@ -9,7 +9,7 @@ import torch
 from pool_case import BOUNDS, CHUNKED, DECODE, MIXED, SIZE, Case
 
 from lineclear_gpu.attention import DecodeGroup, Gather, Rows, buckets
-from lineclear_gpu.kernels.paged import MEASURED, decode_plan, splits_for
+from lineclear_gpu.kernels.plans import MEASURED, decode_plan, splits_for
 from lineclear_gpu.paged import Paged, attend_by_table, token_rows
 
 
