@@ -12,7 +12,7 @@ from typing import Any
 
 from lineclear.config import Config
 from lineclear.explore.bounds import RequestShape, SearchBounds
-from lineclear.explore.worlds import SMALL
+from lineclear.explore.small import SMALL
 
 __all__ = ["ANY_FIT", "BROKEN", "BROKEN_WORLDS", "LONGEST_VICTIM", "TAIL_REQUEUE"]
 

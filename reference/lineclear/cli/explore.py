@@ -134,7 +134,8 @@ def worlds(arguments: argparse.Namespace) -> tuple[list[SearchBounds], bool]:
     """The worlds to search, and whether every situation must occur in them."""
     from lineclear.config import ConfigError
     from lineclear.explore.bounds import SearchBounds
-    from lineclear.explore.worlds import LONG, SMALL, ci_worlds, deep_worlds
+    from lineclear.explore.small import LONG, SMALL
+    from lineclear.explore.worlds import ci_worlds, deep_worlds
 
     names = ("config", "preset", *SETTINGS)
     given = [name for name in names if getattr(arguments, name) is not None]
