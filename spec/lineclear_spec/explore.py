@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from lineclear_spec.actions import ACTIONS
@@ -84,23 +84,6 @@ class Exploration:
     def states(self) -> int:
         """Number of distinct states."""
         return len(self.traces)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "target": "table",
-            "bounds": asdict(self.bounds),
-            "states": self.states,
-            "transitions": self.transitions,
-            "depth": self.depth,
-            "complete": self.complete,
-            "violations": [
-                {"rule": b.rule, "values": b.values, "trace": trace}
-                for trace, b in self.violations
-            ],
-            "stuck": [list(trace) for trace in self.stuck],
-            "witnesses": {name: list(trace) for name, trace in sorted(self.witnesses.items())},
-        }
 
 
 def records(ledger: GhostLedger, arguments: Sequence[Any]) -> tuple[Any, ...]:
