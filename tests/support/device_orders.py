@@ -9,8 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from lineclear.testing.device import Order
-from lineclear.testing.operations import Carried, OperationRecord
+from lineclear.testing.operations import Carried, OperationRecord, Order
 
 __all__ = ["ORDERS", "Adversarial", "Favour", "Late", "Shuffled", "order_named"]
 

@@ -19,7 +19,8 @@ from lineclear.oracle import Oracle
 from lineclear.request import Rejected, Request
 from lineclear.scheduler import Scheduler
 from lineclear.testing.bench import ONE, Bench, BenchFlight, Sizes
-from lineclear.testing.device import Device, Order
+from lineclear.testing.device import Device
+from lineclear.testing.operations import Order
 
 __all__ = ["Habits", "Pressure", "with_drafts"]
 

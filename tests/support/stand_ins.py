@@ -17,8 +17,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lineclear.testing.device import Order
-from lineclear.testing.operations import Carried, OperationRecord
+from lineclear.testing.operations import Carried, OperationRecord, Order
 from lineclear_gpu.graphs import Graphs, NotRecordable, Recorded
 from lineclear_gpu.streams import Job, Streams
 

@@ -6,10 +6,12 @@ attribute `limits`, `SchedulerUnderTest`, and three ways to search over one set 
 `stateful` (Hypothesis) and `exhaust`. docs/test_your_scheduler.md begins with an example.
 """
 
-from lineclear.testing.device import Device, DeviceSequence, Order, WrongContent
+from lineclear.testing.device import Device, WrongContent
+from lineclear.testing.device_rows import DeviceSequence
 from lineclear.testing.exhaustive import Exhausted, exhaust
 from lineclear.testing.failure import Action, Failure
 from lineclear.testing.machine import Machine, replay
+from lineclear.testing.operations import Order
 from lineclear.testing.protocol import (
     NO_TOKEN,
     Copy,
