@@ -16,10 +16,10 @@ sys.path[:0] = [str(ROOT / name) for name in ("spec", "reference", "gpu_backend"
 
 import torch  # noqa: E402
 from model_drive import Drive, prompts_of  # noqa: E402
+from token_parity import compare, reference_tokens  # noqa: E402
 
 from lineclear.config import Config  # noqa: E402
 from lineclear_gpu.model import Unsupported, random_model  # noqa: E402
-from lineclear_gpu.parity import compare, reference_tokens  # noqa: E402
 from lineclear_gpu.presets import preset  # noqa: E402
 
 PAGE = ROOT / "docs" / "models.md"

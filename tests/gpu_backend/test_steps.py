@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from served import BASE, GREEDY, SAMPLED, STARVED, expected, made, model, prompts, tokens
 from stand_ins import DelayedStreams, RecordedGraphs
+from token_parity import reference_tokens
 
 from lineclear_gpu import steps
 from lineclear_gpu.batch import Batch
@@ -21,7 +22,6 @@ from lineclear_gpu.graphs import Graphs, Recorded
 from lineclear_gpu.llm import LLM
 from lineclear_gpu.model import load_model
 from lineclear_gpu.paged import Paged
-from lineclear_gpu.parity import reference_tokens
 from lineclear_gpu.reserve import reserve
 
 
