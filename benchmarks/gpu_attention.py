@@ -25,7 +25,8 @@ sys.path[:0] = [str(ROOT / name) for name in ("spec", "reference", "gpu_backend"
 
 import torch  # noqa: E402
 
-from lineclear_gpu.kernels.paged import LaunchPlan, paged_attention  # noqa: E402
+from lineclear_gpu.kernels.paged import paged_attention  # noqa: E402
+from lineclear_gpu.kernels.plans import LaunchPlan  # noqa: E402
 
 Result = dict[str, Any]
 BLOCK = 16

@@ -103,8 +103,9 @@ def parity(
     _: Result, device: str = "cuda", count: int = 160, most: int = 400, steps: int = 2000
 ) -> Result:
     """Tokens with caching under memory pressure beside those without, in float32; at least `steps` steps."""
+    from token_parity import compare
+
     from lineclear_gpu.model import load_model
-    from lineclear_gpu.parity import compare
     from lineclear_gpu.runner import exact_float32
 
     exact_float32()

@@ -33,7 +33,6 @@ from lineclear_gpu.pool import KVPool  # noqa: E402
 from lineclear_gpu.runner import ModelRunner  # noqa: E402
 from lineclear_gpu.shape import KVShape  # noqa: E402
 from lineclear_gpu.staging import Staging  # noqa: E402
-from lineclear_gpu.varlen import Varlen, usable  # noqa: E402
 
 Result = dict[str, Any]
 
@@ -197,13 +196,6 @@ def forward(
         for title, top_p in (("temperature", 1.0), ("top-p", 0.9)):
             drawn = with_sampling(batch, top_p)
             found[f"step with {title} us"] = clock.whole(lambda drawn=drawn: runner.forward(drawn))
-        if usable(model.dtype, where, model.head_dim):
-            other = ModelRunner(model, pool, lanes=rows, backend=Varlen())
-            try:
-                found["step by varlen attention us"] = clock.whole(lambda: other.forward(batch))
-                found["the same, host us"] = clock.host(lambda: other.forward(batch))
-            except RuntimeError as error:  # not every release of torch has the kernel
-                found["step by varlen attention"] = f"failed: {error}".splitlines()[0]
     found["weights bytes"] = weights
     found["KV bytes"] = int(contexts.sum()) * shape.token_bytes
     pool.close()

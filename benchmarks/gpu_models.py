@@ -20,11 +20,12 @@ Result = dict[str, Any]
 
 def models(_: Result) -> Result:
     """For each: whether steps are recorded, what is fused, and how many tokens agree."""
+    from token_parity import compare, reference_tokens
+
     from lineclear_gpu.fusion import fuse
     from lineclear_gpu.llm import LLM
     from lineclear_gpu.model import random_model
     from lineclear_gpu.params import SamplingParams
-    from lineclear_gpu.parity import compare, reference_tokens
     from lineclear_gpu.presets import preset
     from lineclear_gpu.runner import exact_float32
 

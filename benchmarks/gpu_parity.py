@@ -77,8 +77,9 @@ TIE = 1e-3
 
 def parity(_: Result) -> Result:
     """Memory pressure against ample memory in float32: a small model, at least 2,000 steps."""
+    from token_parity import compare
+
     from lineclear_gpu.model import load_model
-    from lineclear_gpu.parity import compare
     from lineclear_gpu.runner import exact_float32
 
     exact_float32()

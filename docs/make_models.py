@@ -16,10 +16,10 @@ sys.path[:0] = [str(ROOT / name) for name in ("spec", "reference", "gpu_backend"
 
 import torch  # noqa: E402
 from model_drive import Drive, prompts_of  # noqa: E402
+from token_parity import compare, reference_tokens  # noqa: E402
 
 from lineclear.config import Config  # noqa: E402
 from lineclear_gpu.model import Unsupported, random_model  # noqa: E402
-from lineclear_gpu.parity import compare, reference_tokens  # noqa: E402
 from lineclear_gpu.presets import preset  # noqa: E402
 
 PAGE = ROOT / "docs" / "models.md"
@@ -74,7 +74,7 @@ change the result and is not implemented, and where a few tokens that are run wh
 other logits than its own attention.
 
 A sliding window is a mask. Blocks behind the window are kept, and the pool must have room for them.
-A soft cap of attention scores is applied by `paged` and `gather` attention; `varlen` rejects it.
+Attention applies a soft cap of its scores.
 
 ## Tested
 

@@ -90,14 +90,14 @@ def test_examples_are_the_same_in_every_run_unless_new_ones_are_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("passes", "sentence"),
+    ("passes", "sentence", "most"),
     [
-        ("123", r"These are (\d+) modules and about ([\d,]+) lines"),
-        ("1", r"Pass 1, (\d+) modules and about ([\d,]+) lines"),
+        ("123", r"These are (\d+) modules and about ([\d,]+) lines", (80, 14_500)),
+        ("1", r"Pass 1, (\d+) modules and about ([\d,]+) lines", (30, 5_000)),
     ],
 )
 def test_the_list_of_files_to_audit_has_the_size_that_it_states(
-    passes: str, sentence: str
+    passes: str, sentence: str, most: tuple[int, int]
 ) -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) < 100
@@ -108,7 +108,9 @@ def test_the_list_of_files_to_audit_has_the_size_that_it_states(
     stated = re.search(sentence, text)
     assert stated is not None
     assert len(files) == len(set(files)) == int(stated[1])
-    assert abs(lines - int(stated[2].replace(",", ""))) <= 300
+    assert abs(lines - int(stated[2].replace(",", ""))) <= 100
+    assert len(files) <= most[0]
+    assert lines <= most[1]
 
 
 #: A class name that two modules have, and why both keep it.
@@ -117,7 +119,6 @@ DOUBLED = {
     "Limits": "the constants of the kernel; those of a scheduler under test, a public name",
     "Request": "the kernel's record; what a caller submits, a public name",
     "Row": "a record of a view in the prover; a row of a forward pass, a public name",
-    "Table": "rows of a printed table; the block table on formulas",
 }
 
 
@@ -214,10 +215,6 @@ def test_a_planted_cycle_is_seen(planted: str) -> None:
     assert in_cycles(imports(texts)) == {"lineclear.checks.behaviours", "lineclear.checks.walks"}
 
 
-#: Functions of the specification with four or more parameters that Args does not name. It may only fall.
-UNDESCRIBED_IN_SPEC = 40
-
-
 def parameters_of(node: ast.FunctionDef) -> list[str]:
     """The names of its parameters, self and cls aside."""
     given = node.args
@@ -272,9 +269,7 @@ def undescribed(texts: dict[str, str]) -> list[str]:
 
 
 def test_functions_with_four_parameters_describe_each() -> None:
-    found = undescribed(sources())
-    assert [name for name in found if not name.startswith("lineclear_spec.")] == []
-    assert len(found) <= UNDESCRIBED_IN_SPEC
+    assert undescribed(sources()) == []
 
 
 def test_a_planted_function_without_args_is_seen() -> None:

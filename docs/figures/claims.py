@@ -159,9 +159,8 @@ def explored() -> list[tuple[str, ...]]:
             "no behaviour of the scheduler at small scope breaks an invariant, gets stuck or goes "
             "round in circles, whatever its users and its device do",
             "exhausted, bounds printed",
-            # The page's run came before the oracle of the step and the device of the test.
-            "run of 2026-11-24, not repeated since a second implementation (`lineclear.oracle`) judges each "
-            f"step and one prompt may take a quarter of it: {last.rstrip('.')}",
+            f"{last.rstrip('.')}; run of 2026-11-24, before a second implementation (`lineclear.oracle`) judged "
+            "each step and before the default limit on one prompt's tokens of a step; not repeated in full",
             "`lineclear explore --deep`, [docs/explored.md](docs/explored.md)",
         )
     ]

@@ -5,9 +5,7 @@ recorded raises and leaves nothing to replay; other work can be recorded afterwa
 collector is off while work is recorded: it may free graphs of an engine that is gone, which CUDA
 forbids during a capture and which makes the capture fail.
 
-On a GPU this is a CUDA graph. `RecordedGraphs` does the same on any device by keeping each
-operation with its arguments: a host number that enters an operation is the same in every replay,
-and work that reads a number back from the device is rejected, as on a GPU.
+On a GPU this is a CUDA graph; tests stand in for it on any device (`tests/support/stand_ins.py`).
 """
 # pyright: basic
 
@@ -22,10 +20,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
-__all__ = ["CudaGraphs", "Graphs", "NotRecordable", "Recorded", "RecordedGraphs"]
+__all__ = ["CudaGraphs", "Graphs", "NotRecordable", "Recorded"]
 
 
 class NotRecordable(RuntimeError):
@@ -124,63 +120,3 @@ class CudaGraphs(Graphs):
     def bytes(self) -> int:
         """How much the device's free memory shrank during recording."""
         return self._bytes
-
-
-class RecordedGraphs(Graphs):
-    """Keeps operations and runs them again: stands in for CUDA graphs without a GPU."""
-
-    def _record(self, work: Callable[[], Tensor]) -> Recorded:
-        """See `Graphs.record`; the work runs once, while it is recorded."""
-        recorder = Recorder()
-        with recorder:
-            out = work()
-        return Recorded(recorder.replay, out, recorder.steps.clear)
-
-
-#: Operations that return a device value to the host.
-READ_BACK = ("_local_scalar_dense", "nonzero", "item", "is_nonzero", "equal", "masked_select")
-
-
-class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Records each operation that runs while it is active."""
-
-    def __init__(self) -> None:
-        """Starts empty."""
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.steps: list[tuple[Any, tuple[Any, ...], dict[str, Any], list[Tensor]]] = []
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        """Runs and records an operation."""
-        given: dict[str, Any] = kwargs or {}
-        inputs = [leaf for leaf in tree_leaves((args, given)) if isinstance(leaf, Tensor)]
-        name = func._schema.name.split("::")[-1]
-        masks = name in ("index", "index_put", "index_put_") and any(
-            leaf.dtype == torch.bool for leaf in inputs[1:]
-        )
-        if name in READ_BACK or masks:
-            raise NotRecordable(
-                f"aten.{name} reads a number from the device while work is recorded"
-            )
-        found = func(*args, **given)
-        outputs = [leaf for leaf in tree_leaves(found) if isinstance(leaf, Tensor)]
-        storages = {leaf.untyped_storage().data_ptr() for leaf in inputs}
-        writes = any(
-            a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments
-        )
-        seen = all(leaf.untyped_storage().data_ptr() in storages for leaf in outputs)
-        if writes:
-            self.steps.append((func, args, given, []))
-        elif outputs and not seen:  # a view need not run again
-            self.steps.append((func, args, given, outputs))
-        return found
-
-    def replay(self) -> None:
-        """Runs every operation again, into the tensors of the first run."""
-        with torch.inference_mode():
-            for func, args, given, outputs in self.steps:
-                found = func(*args, **given)
-                fresh = [leaf for leaf in tree_leaves(found) if isinstance(leaf, Tensor)]
-                for target, source in zip(outputs, fresh, strict=bool(outputs)):
-                    target.copy_(source)

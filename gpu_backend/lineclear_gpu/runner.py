@@ -24,16 +24,8 @@ from lineclear_gpu.plug import ForwardContext, check_cap
 from lineclear_gpu.sampling import sample
 from lineclear_gpu.staging import Staging
 from lineclear_gpu.steps import Steps, records
-from lineclear_gpu.varlen import Varlen
 
-__all__ = ["BACKENDS", "ModelRunner", "RunnerPool", "exact_float32"]
-
-#: Attention backends, by the names that users choose.
-BACKENDS: dict[str, type[AttentionBackend]] = {
-    Paged.name: Paged,
-    Gather.name: Gather,
-    Varlen.name: Varlen,
-}
+__all__ = ["ModelRunner", "RunnerPool", "exact_float32"]
 
 
 class RunnerPool(Protocol):

@@ -15,25 +15,7 @@ from torch import Tensor
 
 from lineclear_gpu.philox import uniform
 
-__all__ = ["SamplingError", "check_sampling", "probabilities", "sample"]
-
-
-class SamplingError(ValueError):
-    """Invalid sampling settings; the message says on one line what to change."""
-
-
-def check_sampling(temperature: float, top_p: float, top_k: int) -> None:
-    """Rejects invalid settings.
-
-    Raises:
-        SamplingError: names the invalid setting.
-    """
-    if not 0.0 <= temperature < float("inf"):
-        raise SamplingError(f"temperature must be 0 (greedy) or more, not {temperature!r}")
-    if not 0.0 < top_p <= 1.0:
-        raise SamplingError(f"top_p must lie in (0, 1], not {top_p!r}")
-    if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 0:
-        raise SamplingError(f"top_k must be a whole number, 0 for all tokens, not {top_k!r}")
+__all__ = ["probabilities", "sample"]
 
 
 def probabilities(

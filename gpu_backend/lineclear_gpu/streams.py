@@ -1,5 +1,5 @@
 # pyright: basic
-"""Streams on which operations run: a GPU's, the caller's own thread, or delayed ones.
+"""Streams on which operations run: a GPU's, or the caller's own thread.
 
 Guarantees: operations of one stream run in the order given; an operation runs after those of other
 streams that it waits for; there is no other order.
@@ -13,16 +13,10 @@ from typing import Any
 
 import torch
 
-from lineclear.testing.operations import Carried, OperationRecord
-from lineclear.testing.orders import Order, Shuffled
-
-__all__ = ["STREAMS", "CudaStreams", "DelayedStreams", "ImmediateStreams", "Streams", "streams_of"]
+__all__ = ["STREAMS", "CudaStreams", "ImmediateStreams", "Job", "Streams", "streams_of"]
 
 #: Kind of operation -> its stream.
 STREAMS = {"forward": "compute", "copy_block": "compute", "swap_out": "out", "swap_in": "in"}
-
-#: Stream -> one kind of operation that runs on it, as orders name it.
-KINDS = {"compute": "forward", "out": "swap_out", "in": "swap_in"}
 
 Job = Callable[[], Any]
 
@@ -94,59 +88,6 @@ class ImmediateStreams(Streams):
 
     def wait(self, number: int) -> None:
         """Returns at once."""
-
-
-class DelayedStreams(Streams):
-    """Streams that hold jobs back and run them in any order that the waits allow.
-
-    `lineclear.testing` computes which orders the waits allow, as for the test device.
-
-    Args:
-        order: picks the next of several runnable jobs; drawn from the seed if None.
-        seed: seed of the built-in order, if no order is given.
-    """
-
-    def __init__(self, order: Order | None = None, seed: int = 0) -> None:
-        super().__init__()
-        self.record = OperationRecord()
-        self.jobs: dict[int, Job] = {}
-        self.ran: list[int] = []  # numbers, in the order run
-        self.queued: dict[str, int] = {}  # stream -> the last job given to it
-        self._order = order or Shuffled(seed)
-
-    def _give(self, number: int, stream: str, after: list[int], job: Job) -> None:
-        earlier = self.queued.get(stream)
-        before = (*after, *([] if earlier is None else [earlier]))
-        self.queued[stream] = number
-        self.jobs[number] = job
-        self.record.carry(Carried(number, KINDS[stream], after=before))
-        while ready := self.record.ready():
-            chosen = self._order.pick(ready, frozenset(), self.record)
-            if chosen is None:
-                break
-            self._run(chosen.number)
-
-    def _run(self, number: int) -> None:
-        """Runs one job."""
-        self.record.ran(number)
-        self.record.reported([number])
-        self.ran.append(number)
-        self._do(number, self.jobs.pop(number))
-
-    def done(self, number: int) -> bool:
-        """Whether it has run."""
-        return number not in self.record.waiting
-
-    def wait(self, number: int) -> None:
-        """Runs jobs until this one has run."""
-        while number in self.record.waiting:
-            wanted = self.record.needed(number)
-            chosen = self._order.pick(self.record.ready(), wanted, self.record)
-            if chosen is None:
-                raise RuntimeError(
-                    f"{type(self._order).__name__} never runs an operation that is waited for"
-                )
-            self._run(chosen.number)
 
 
 class CudaStreams(Streams):

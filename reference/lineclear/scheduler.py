@@ -17,7 +17,8 @@ from collections.abc import Callable, Hashable, Iterable
 from lineclear.config import Config
 from lineclear.journal.memory import Ring
 from lineclear.kv_events import CacheEvent
-from lineclear.monitor.stall import Stall, stall_report
+from lineclear.monitor.stall import Stall
+from lineclear.monitor.stall_report import stall_report
 from lineclear.monitor.stats import stats
 from lineclear.plan import Plan
 from lineclear.policies import Policy, make

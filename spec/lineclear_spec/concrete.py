@@ -35,7 +35,15 @@ def evaluate(
     predicate: Callable[..., Any],
     values: dict[str, list[Any]],
 ) -> Breach | None:
-    """The first combination of values for which the predicate is false."""
+    """The first combination of values for which the predicate is false.
+
+    Args:
+        rule: its name.
+        sentence: what it says.
+        domains: of its variables.
+        predicate: of their values.
+        values: of each domain.
+    """
     for chosen in itertools.product(*[values[name] for name in domains]):
         if not predicate(*chosen):
             return Breach(

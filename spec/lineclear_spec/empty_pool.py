@@ -15,7 +15,8 @@ from lineclear_spec import progress
 from lineclear_spec.invariants import GPU, rests, sealed
 from lineclear_spec.invariants.clause import RUNNING, SWAPPED, live
 from lineclear_spec.ranking import CLAUSES, sure
-from lineclear_spec.state import BLOCK_OF, NEED, Request, Sequence, State, background, quantify
+from lineclear_spec.rounding import background
+from lineclear_spec.state import BLOCK_OF, NEED, Request, Sequence, State, quantify
 from lineclear_spec.terms import Term, raw
 
 __all__ = ["empty_pool", "everywhere"]
@@ -64,7 +65,14 @@ def everywhere(s: State) -> list[Any]:
 
 
 def branches(s: State, r: Any, known: Any, last: Any) -> list[tuple[str, Any]]:
-    """A group asks for no more than its worst case, by induction over its branches."""
+    """A group asks for no more than its worst case, by induction over its branches.
+
+    Args:
+        s: state.
+        r: request.
+        known: tokens of one that enters.
+        last: the last position that it may compute.
+    """
     blocks, reserved, full, most = (
         z3.Int(name) for name in ("blocks", "reserved", "full_blocks", "most_blocks")
     )

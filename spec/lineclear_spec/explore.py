@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from lineclear_spec.actions import ACTIONS
@@ -84,23 +84,6 @@ class Exploration:
     def states(self) -> int:
         """Number of distinct states."""
         return len(self.traces)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "target": "table",
-            "bounds": asdict(self.bounds),
-            "states": self.states,
-            "transitions": self.transitions,
-            "depth": self.depth,
-            "complete": self.complete,
-            "violations": [
-                {"rule": b.rule, "values": b.values, "trace": trace}
-                for trace, b in self.violations
-            ],
-            "stuck": [list(trace) for trace in self.stuck],
-            "witnesses": {name: list(trace) for name, trace in sorted(self.witnesses.items())},
-        }
 
 
 def records(ledger: GhostLedger, arguments: Sequence[Any]) -> tuple[Any, ...]:
@@ -290,7 +273,14 @@ class Noted:
     def refused(
         self, trace: Trace, step: Step, failing: tuple[str, ...], situation: list[str]
     ) -> None:
-        """The action was refused; by a single guard, if it is to be kept."""
+        """The action was refused; by a single guard, if it is to be kept.
+
+        Args:
+            trace: actions before it.
+            step: the action.
+            failing: guards that are false.
+            situation: sentences that the state shows.
+        """
         if len(failing) == 1:
             self._keep(self.found.refusals, (step[0], failing[0]), (trace, step), tuple(situation))
 

@@ -199,7 +199,7 @@ class GhostLedger(Ledger):
     def new_request(
         self, prompt: int, limit: int, parallel: int, opening: tuple[int, ...] = ()
     ) -> Request:
-        """A request with a fresh id."""
+        """See `Ledger.new_request`; it is remembered."""
         request = super().new_request(prompt, limit, parallel, opening)
         self.requests.append(request)
         return request
@@ -232,7 +232,7 @@ class GhostLedger(Ledger):
     def record_copies(
         self, source_tier: int, sources: list[int], target_tier: int, targets: list[int]
     ) -> None:
-        """Both places of each copy are touched."""
+        """See `Ledger.record_copies`; both places of each copy are touched."""
         super().record_copies(source_tier, sources, target_tier, targets)
         for source, target in zip(sources, targets, strict=True):
             self.sources[target_tier, self.issued, target] = source

@@ -12,22 +12,20 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.invariants.clause import NEVER, Clause
+from lineclear_spec.invariants.clause import NEVER
 from lineclear_spec.state import (
     CONSTANTS,
-    DOMAINS,
     FIELDS,
     Request,
     Sequence,
     State,
     fresh,
-    quantify,
 )
 from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.terms import Misuse, Term
 from lineclear_spec.vectors import Vector
 
-__all__ = ["EMPTY", "Goal", "Unit", "goal_of", "record", "several", "start_state", "stated"]
+__all__ = ["EMPTY", "Goal", "Unit", "record", "several", "start_state"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,27 +136,3 @@ def start_state() -> State:
         content = fields[f"content_{tier}"]  # what memory holds at first is its version 0
         fields[f"memory_{tier}"] = lambda p, k, content=content: content(z3.IntVal(0), p, k)
     return State(fields)
-
-
-def stated(clause: Clause, state: State) -> Any:
-    """The clause as a hypothesis about a state."""
-    patterns = clause.patterns
-    return quantify(
-        clause.domains,
-        lambda *x: clause.predicate(state, *x),
-        (lambda *x: patterns(state, *x)) if patterns else None,
-    )
-
-
-def goal_of(kind: str, label: str, depth: int, domains: tuple[str, ...], fact: Any) -> Goal:
-    """An obligation about unknown values of some domains.
-
-    Args:
-        kind: see `Goal`, as for the next two.
-        label: of it.
-        depth: how many assumptions it may use.
-        domains: of the values.
-        fact: what is to be shown of them.
-    """
-    values = [z3.Const(f"goal.{k}.{d}", DOMAINS[d]) for k, d in enumerate(domains)]
-    return Goal(kind, label, depth, fact(*values))

@@ -209,7 +209,14 @@ def judged(
     progress: Callable[[str], None] | None,
     states: int | None,
 ) -> list[Verdict]:
-    """Verdicts from executions in worlds of a size: the arguments of `judge_all`."""
+    """Verdicts from executions in worlds of a size: the arguments of `judge_all`.
+
+    Args:
+        chosen: mutants.
+        workers: processes at most; None for one for each core.
+        progress: called with the name of each that is judged.
+        states: states of each world, None for as many as it has.
+    """
     found = try_all(chosen, workers, states)
     verdicts: list[Verdict] = []
     jobs: Iterable[Any] = [(mutant, found.get(mutant.name)) for mutant in chosen]

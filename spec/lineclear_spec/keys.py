@@ -141,6 +141,12 @@ def operation(
 ) -> Key:
     """An open operation. Whose it is matters only where the request waits for it, or holds what it
     moved.
+
+    Args:
+        ledger: that has it.
+        numbers: of the open operations, ascending.
+        number: of this one.
+        rank: live requests by age.
     """
     record = ledger.operations[number]
     request, owner = record.request, -1

@@ -26,6 +26,7 @@ __all__ = [
     "SAMPLED_BY",
     "SLOT",
     "KvView",
+    "tiered",
 ]
 
 #: Whether the copy with this number fails: what only the device finds out.
@@ -116,7 +117,8 @@ def tiered(name: str) -> Callable[..., Any]:
     """The accessor of a field that there is once for each tier."""
 
     def field(view: Any, tier: int, *arguments: Any) -> Any:
-        return view._tiered(name, tier)(*arguments)
+        found = view._tiered(name, tier)
+        return found(*arguments) if arguments else found
 
     field.__doc__ = f"`{name}` of the tier."
     return field

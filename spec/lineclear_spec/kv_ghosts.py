@@ -130,7 +130,11 @@ class KvDevice:
         return self.content_of(tier, self.version.get((tier, p), 0), p, k)
 
     def content_of(self, tier: int, o: int, p: int, k: int) -> tuple[Kv, int]:
-        """What a slot holds after an operation, and what that relies on."""
+        """What a slot holds after an operation, and what that relies on.
+
+        Args:
+            tier, o, p, k: pool, operation (0: none), place in the pool and slot of the block.
+        """
         nothing = ("empty", tier, p, k) if o == 0 else ("unknown", tier, o, p, k)
         return self.content.get((tier, o, p, k), nothing), self.relies.get((tier, o, p, k), 0)
 

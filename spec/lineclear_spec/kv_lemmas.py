@@ -3,7 +3,7 @@
 """What the proofs of KV use of numbers, of slots and of inverse maps, and the unit that shows it.
 
 Guarantees: what is used of numbers and maps is shown here from `background` and the invariants; that a position is a
-slot of a block is shown by `obligations.arithmetic`.
+slot of a block is shown by `rounding.arithmetic`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,41 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.goals import Goal, Unit, goal_of, stated
+from lineclear_spec.goals import Goal, Unit
 from lineclear_spec.invariants import CPU, GPU, INVARIANTS, KV, within
+from lineclear_spec.invariants.clause import Clause
 from lineclear_spec.invariants.content import now
 from lineclear_spec.kv_fields import POSITION, SLOT
-from lineclear_spec.state import BLOCK_OF, BLOCK_SIZE, NEED, State, background
+from lineclear_spec.rounding import background
+from lineclear_spec.state import BLOCK_OF, BLOCK_SIZE, DOMAINS, NEED, State, quantify
 
-__all__ = ["LEMMAS", "lemmas", "numbers", "only_holder", "slots"]
+__all__ = ["LEMMAS", "goal_of", "lemmas", "numbers", "only_holder", "slots", "stated"]
 
 LEMMAS = "kv_lemmas"
+
+
+def stated(clause: Clause, state: State) -> Any:
+    """The clause as a hypothesis about a state."""
+    patterns = clause.patterns
+    return quantify(
+        clause.domains,
+        lambda *x: clause.predicate(state, *x),
+        (lambda *x: patterns(state, *x)) if patterns else None,
+    )
+
+
+def goal_of(kind: str, label: str, depth: int, domains: tuple[str, ...], fact: Any) -> Goal:
+    """An obligation about unknown values of some domains.
+
+    Args:
+        kind: see `Goal`, as for the next two.
+        label: of it.
+        depth: how many assumptions it may use.
+        domains: of the values.
+        fact: what is to be shown of them.
+    """
+    values = [z3.Const(f"goal.{k}.{d}", DOMAINS[d]) for k, d in enumerate(domains)]
+    return Goal(kind, label, depth, fact(*values))
 
 
 def pairs() -> list[tuple[str, Any, list[Any]]]:

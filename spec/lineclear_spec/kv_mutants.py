@@ -209,7 +209,14 @@ def shrunk(mutant: Mutant, world: str, steps: list[Step]) -> list[Step]:
 
 
 def at_random(walk: KvWalk, rng: random.Random, favoured: tuple[str, ...], tries: int) -> None:
-    """Goes on at random until a token is wrong; the favoured actions come often, with absurd arguments too."""
+    """Goes on at random until a token is wrong; the favoured actions come often, with absurd arguments too.
+
+    Args:
+        walk: that goes on.
+        rng: of every choice.
+        favoured: actions.
+        tries: moves at most.
+    """
     names = [n for n in ACTIONS if n not in RARE or n in favoured]
     weights = [OFTEN.get(n, 2) + (6 if n in favoured else 0) for n in names]
     pace, fails = rng.choice((0.1, 0.3, 0.5)), rng.choice((0.0, 0.3))

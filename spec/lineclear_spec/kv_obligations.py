@@ -22,7 +22,7 @@ import z3
 from lineclear_spec import dialect
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.device import run
-from lineclear_spec.goals import Goal, Unit, goal_of, record, start_state, stated
+from lineclear_spec.goals import Goal, Unit, record, start_state
 from lineclear_spec.invariants import (
     CPU,
     GPU,
@@ -34,7 +34,7 @@ from lineclear_spec.invariants import (
     within,
 )
 from lineclear_spec.kv_fields import FAILS, SAMPLED_BY
-from lineclear_spec.kv_lemmas import LEMMAS, lemmas, numbers, only_holder, slots
+from lineclear_spec.kv_lemmas import LEMMAS, goal_of, lemmas, numbers, only_holder, slots, stated
 from lineclear_spec.kv_premises import premises as premises
 from lineclear_spec.kv_theorems import (
     T2_PARTS,
@@ -48,12 +48,8 @@ from lineclear_spec.kv_theorems import (
     takes_own_tokens,
 )
 from lineclear_spec.refinement import Move, move_of, parts
-from lineclear_spec.state import (
-    BLOCK_OF,
-    State,
-    background,
-    quantify,
-)
+from lineclear_spec.rounding import background
+from lineclear_spec.state import BLOCK_OF, State, quantify
 from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.symbolic_device import SymbolicDevice
 from lineclear_spec.symbolic_kv import being_built

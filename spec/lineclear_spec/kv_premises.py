@@ -93,7 +93,15 @@ def reported(action: str, v: State, values: list[Any], result: Any) -> list[KvPr
 
 
 def names(action: str, v: State, new: State, values: list[Any], result: Any) -> list[KvPremise]:
-    """Names of blocks whose tokens become known are honest."""
+    """Names of blocks whose tokens become known are honest.
+
+    Args:
+        action: its name.
+        v: state before it.
+        new: state after it.
+        values: its arguments.
+        result: what it returns.
+    """
     q, i = z3.Const("q", Sequence), z3.Int("i")
     k = v.block_of(i)
     means = new.token_kv(q, i) == v.name_kv(new.word(q, k), i)

@@ -46,12 +46,23 @@ T2 = (
 
 
 def meets_version(v: Any, tier: int, n: Any, p: Any) -> Any:
-    """When the device carries an operation out, each place that it touches has the version that was decided."""
+    """When the device carries an operation out, each place that it touches has the version that was decided.
+
+    Args:
+        v: state in which the device carries it out.
+        tier: pool.
+        n: operation.
+        p: place.
+    """
     return implies(v.touch(tier, n, p), v.actual(tier, p) == v.expected(tier, n, p))
 
 
 def reads_right_kv(v: Any, n: Any, q: Any, i: Any) -> Any:
-    """T1, of the state in which the device carries out forward n."""
+    """T1, of the state in which the device carries out forward n.
+
+    Args:
+        v, n, q, i: state, forward, sequence and position.
+    """
     lies = v.memory(GPU, place_of(v, n, q, i), v.slot_of(i))
     return implies(
         row_read(v, n, q, i), any_of(lies == v.row_kv(n, q, i), v.fails(v.row_relies(n, q)))
@@ -59,7 +70,11 @@ def reads_right_kv(v: Any, n: Any, q: Any, i: Any) -> Any:
 
 
 def knows_place(v: Any, n: Any, q: Any, i: Any) -> Any:
-    """T1: plans have sent the entry of the block table in which a position lies that forward n reads or computes."""
+    """T1: plans have sent the entry of the block table in which a position lies that forward n reads or computes.
+
+    Args:
+        v, n, q, i: state, forward, sequence and position.
+    """
     taken = both(v.takes(n, q), 0 <= i, i < v.row_last(n, q))
     return implies(taken, v.block_of(i) < v.row_length(n, q))
 

@@ -46,11 +46,19 @@ class DeviceView:
         return self.device.actual.get((tier, p), 0)
 
     def content(self, tier: int, o: int, p: int, k: int) -> Kv:
-        """What a slot holds after the operation, decided."""
+        """What a slot holds after the operation, decided.
+
+        Args:
+            tier, o, p, k: pool, operation, place in the pool and slot of the block.
+        """
         return self.one(self.device.content_of(tier, o, p, k)[0])
 
     def relies(self, tier: int, o: int, p: int, k: int) -> int:
-        """The copy on which that relies."""
+        """The copy on which that relies.
+
+        Args:
+            tier, o, p, k: pool, operation, place in the pool and slot of the block.
+        """
         return self.device.content_of(tier, o, p, k)[1]
 
     def memory(self, tier: int, p: int, k: int) -> Kv:

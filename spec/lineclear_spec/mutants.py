@@ -217,6 +217,12 @@ def variants_of(
 ) -> dict[str, dict[str, ast.stmt]]:
     """By family, what may stand in the place of one statement. Only actions swap effects: what a
     block step leaves behind is hidden by the contract of its loop, so nothing could be compared.
+
+    Args:
+        name: of the action or block step.
+        body: its statements.
+        index: of the statement.
+        kind: guard or effect.
     """
     if kind == "guard":
         found = guard_variants(body[index], first=not any(map(is_guard, body[:index])))

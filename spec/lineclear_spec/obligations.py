@@ -1,11 +1,10 @@
 # pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
 """What has to be proved, unit by unit: each action, each block step with a contract, the start state, the
-arithmetic, the lemmas, the theorem of KV, the decisions that progress rests on, and the order of each policy that
-was registered.
+arithmetic, the lemmas; the theorem of KV and progress have files of their own.
 
 Guarantees: an obligation is a list of hypotheses and a goal, made by running the very functions of
-`actions/`, `blocks.py`, `progress.py` and of policies on formulas.
+`actions/` and `blocks.py` on formulas.
 """
 
 from __future__ import annotations
@@ -14,48 +13,33 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from inspect import isfunction
 from typing import Any
 
 import z3
 
-from lineclear_spec import (
-    admission,
-    blocks,
-    decisions,
-    dialect,
-    empty_pool,
-    orders,
-    progress,
-    ranking,
-    salts,
-)
+from lineclear_spec import blocks, dialect, ranking
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.deltas import DELTAS
-from lineclear_spec.entering import STEP
 from lineclear_spec.goals import Goal, Unit, record, several, start_state
 from lineclear_spec.invariants import CPU, GPU, INVARIANTS, clauses
 from lineclear_spec.kv_obligations import KV_UNITS, kv_unit
 from lineclear_spec.lemmas import LEMMAS
 from lineclear_spec.parallel import in_parallel
-from lineclear_spec.questions import ENTERING_FIELDS, refuse_questions
+from lineclear_spec.progress_units import progress_unit, units_of_progress
+from lineclear_spec.rounding import arithmetic, background
 from lineclear_spec.state import (
     CONSTANTS,
     Request,
     Sequence,
     State,
-    background,
     instance,
     numbering,
     quantify,
 )
 from lineclear_spec.symbolic import SymbolicLedger
 from lineclear_spec.terms import raw
-from lineclear_spec.theorems import ADMISSION, CLAIMS, ORDER
 
 __all__ = [
-    "ENTERING",
-    "PROGRESS",
     "STEPS",
     "Goal",
     "Unit",
@@ -83,32 +67,9 @@ STEPS: dict[str, tuple[str, Callable[[SymbolicLedger], tuple[Any, ...]]]] = {
 }
 
 
-#: Decisions of the scheduler, what holds when no request runs, and of requests of different salts.
-PROGRESS: dict[str, Callable[[], tuple[list[Any], list[tuple[str, Any]]]]] = {
-    "decisions": decisions.decisions,
-    "empty_pool": empty_pool.empty_pool,
-    "salts": salts.salts,
-}
-
-
-#: What runs when a request enters, once a scheduler has said so: see `entering.py`.
-ENTERING: dict[str, Callable[[], tuple[list[Any], list[tuple[str, Any]]]]] = {
-    ADMISSION: admission.admission,
-    "room": admission.exact_room,
-}
-
-
 def units() -> list[str]:
-    """Names of everything that is proved, as far as it was registered.
-
-    The orders of policies, and what runs when a request enters, are registered by those who have them: all of
-    them by `lineclear.policies.load_claims()`. Without it these units are not named.
-    """
-    orders = [ORDER + name for name in CLAIMS]
-    entering = (
-        list(ENTERING) if STEP else []
-    )  # no scheduler has said what runs when a request enters
-    return [*units_of_kv(), *PROGRESS, *entering, *orders]
+    """Names of everything that is proved, as far as it was registered."""
+    return [*units_of_kv(), *units_of_progress()]
 
 
 def units_of_kv() -> list[str]:
@@ -153,25 +114,15 @@ def _build(name: str, body: Callable[..., Any] | None) -> Unit:
     if name == "start":
         return start()
     if name == "arithmetic":
-        return arithmetic()
+        quotients, facts = arithmetic()
+        return Unit(name, quotients, [], [Goal(name, label, 0, fact) for label, fact in facts])
     if name in KV_UNITS:
         return kv_unit(name, body)
     if name in LEMMAS:
         hypotheses, goals = LEMMAS[name]()
         return Unit(name, hypotheses, [], [Goal(kind, label, 0, g) for kind, label, g in goals])
-    if name in ENTERING:
-        own = (STEP[0].have, STEP[0].want, *vars(STEP[0]).values())
-        refuse_questions(STEP[0], (*own, *STEP[1:]), fields=ENTERING_FIELDS)
-        return of_progress(name, *ENTERING[name]())
-    if name in PROGRESS:
-        asked = [getattr(progress, one) for one in progress.__all__]
-        methods = [progress.Need.covers, progress.Need.__add__, progress.Need.__sub__]
-        dialect.check_functions([*filter(isfunction, asked), *methods])
-        return of_progress(name, *PROGRESS[name]())
-    if name.startswith(ORDER):
-        claims = CLAIMS[name.removeprefix(ORDER)]
-        dialect.check_policy(claims.make(orders.Unknowns()), claims)
-        return of_progress(name, *orders.order(claims))
+    if name in units_of_progress():
+        return progress_unit(name)
     return block_step(name) if name in STEPS else action(name, body)
 
 
@@ -233,11 +184,6 @@ def told_apart(goals: list[Goal]) -> list[Goal]:
     return found
 
 
-def of_progress(name: str, hypotheses: list[Any], goals: list[tuple[str, Any]]) -> Unit:
-    """Goals that no action takes part in."""
-    return Unit(name, hypotheses, [], [Goal("progress", label, 0, goal) for label, goal in goals])
-
-
 def block_step(name: str) -> Unit:
     """A block step keeps its contract and the step invariants."""
     contract, arguments = STEPS[name]
@@ -270,39 +216,6 @@ def start() -> Unit:
         for x, of in ((q, state.word), (r, state.opening))
     ]
     return Unit("start", [*background(), *bounds, *honest], [], goals)
-
-
-def arithmetic() -> Unit:
-    """The facts assumed of ceil(n / block_size) and floor(n / block_size) hold, for every block size
-    of at least 1.
-
-    With quotients f and g of a and b and any block size s: f * s <= a < f * s + s, and likewise
-    for b.
-    """
-    a, b, f, g, m, s = z3.Ints("a b f g m s")
-    quotients = [s >= 1, f * s <= a, a < f * s + s, g * s <= b, b < g * s + s]
-    goals = [
-        ("floor is monotone", z3.Implies(a <= b, f <= g)),
-        ("floor of a non-negative number is not negative", z3.Implies(a >= 0, f >= 0)),
-        # ceil(n / s) is floor((n + s - 1) / s): with b = a + s - 1 its quotient g is floor((a - 1) / s) + 1
-        ("ceil is at least floor", z3.Implies(b == a + s - 1, f <= g)),
-        ("ceil is at most floor plus one", z3.Implies(b == a + s - 1, g <= f + 1)),
-        ("ceil(n) is floor(n - 1) + 1", z3.Implies(b == a + s, g == f + 1)),
-        (
-            "positions fit into m blocks just if ceil of them is at most m",
-            z3.Implies(b == a + s - 1, (a <= m * s) == (g <= m)),
-        ),
-        ("room of one block more is a block size more", (m + 1) * s == m * s + s),
-        (
-            "a slot of a block is a position in it",
-            z3.Implies(z3.And(0 <= b - m * s, b - m * s < s), g == m),
-        ),
-        ("a position is a slot of its block", z3.And(0 <= a - f * s, a - f * s < s)),
-        ("ceil(0) is 0", z3.Implies(z3.And(a == 0, b == s - 1), z3.And(f == 0, g == 0))),
-    ]
-    return Unit(
-        "arithmetic", quotients, [], [Goal("arithmetic", label, 0, goal) for label, goal in goals]
-    )
 
 
 def sentence(clause: str) -> str:

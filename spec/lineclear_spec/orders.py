@@ -101,7 +101,14 @@ class Unknowns:
 
 
 def total(name: str, places: list[Any], r: Candidate, s: Candidate) -> list[tuple[str, Any]]:
-    """That the places of three requests, of which the first two are given, are in a total order."""
+    """That the places of three requests, of which the first two are given, are in a total order.
+
+    Args:
+        name: key or rank.
+        places: of the three.
+        r: whose place is the first.
+        s: whose place is the second.
+    """
     a, b, c = places
     apart = raw(r.arrival != s.arrival)
     return [

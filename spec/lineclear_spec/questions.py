@@ -93,7 +93,14 @@ def asks(node: ast.AST) -> bool:
 
 
 def foreign(node: ast.AST, function: FunctionType, step: type[Any], fields: frozenset[str]) -> str:
-    """What a part of the source reads or calls that is not known; "" if nothing."""
+    """What a part of the source reads or calls that is not known; "" if nothing.
+
+    Args:
+        node: of the tree of its source.
+        function: whose source it is.
+        step: class whose methods it may call.
+        fields: attributes that it may read.
+    """
     if isinstance(node, ast.Lambda | ast.Import | ast.ImportFrom):
         return "has a function or an import of its own"
     if isinstance(node, ast.Attribute):

@@ -8,6 +8,7 @@ finds a block by (vLLM: block hash).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from lineclear_spec.lifecycle import Phase
@@ -71,10 +72,11 @@ class Broken(AssertionError):
     """A precondition was violated although every guard held: the action table is wrong, not its caller."""
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
 class Limits:
     """The constants of one scheduler.
 
-    Args:
+    Attributes:
         block_size: tokens a block has room for, at least 1.
         gpu_blocks: blocks of the GPU pool, at least 1.
         cpu_blocks: blocks of the CPU pool, 0 or more.
@@ -87,52 +89,26 @@ class Limits:
         depth: steps that may be in flight at once, 1 or 2.
     """
 
-    __slots__ = (
-        "block_size",
-        "chunked",
-        "cpu_blocks",
-        "cut_long",
-        "depth",
-        "gpu_blocks",
-        "max_model_len",
-        "max_num_batched_tokens",
-        "max_num_seqs",
-    )
+    block_size: int
+    gpu_blocks: int
+    cpu_blocks: int = 0
+    max_num_batched_tokens: int = 1 << 30
+    max_num_seqs: int = 1 << 30
+    max_model_len: int = 1 << 30
+    chunked: bool = True
+    cut_long: bool = False
+    depth: int = 2
 
-    def __init__(
-        self,
-        *,
-        block_size: int,
-        gpu_blocks: int,
-        cpu_blocks: int = 0,
-        max_num_batched_tokens: int = 1 << 30,
-        max_num_seqs: int = 1 << 30,
-        max_model_len: int = 1 << 30,
-        chunked: bool = True,
-        cut_long: bool = False,
-        depth: int = 2,
-    ) -> None:
-        for name, value, least in (
-            ("block_size", block_size, 1),
-            ("gpu_blocks", gpu_blocks, 1),
-            ("cpu_blocks", cpu_blocks, 0),
-            ("max_num_batched_tokens", max_num_batched_tokens, 0),
-            ("max_num_seqs", max_num_seqs, 0),
-            ("max_model_len", max_model_len, 0),
-        ):
-            if value < least:
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("block_size", 1), ("gpu_blocks", 1), ("cpu_blocks", 0),
+            ("max_num_batched_tokens", 0), ("max_num_seqs", 0), ("max_model_len", 0),
+        ):  # fmt: skip
+            if getattr(self, name) < least:
+                value = getattr(self, name)
                 raise ValueError(f"{name} is {value}: it must be at least {least}")
-        if depth not in (1, 2):
-            raise ValueError(f"depth is {depth}: 1 or 2 steps may be in flight")
-        self.block_size = block_size
-        self.gpu_blocks = gpu_blocks
-        self.cpu_blocks = cpu_blocks
-        self.max_num_batched_tokens = max_num_batched_tokens
-        self.max_num_seqs = max_num_seqs
-        self.max_model_len = max_model_len
-        self.chunked = chunked
-        self.cut_long = cut_long
-        self.depth = depth
+        if self.depth not in (1, 2):
+            raise ValueError(f"depth is {self.depth}: 1 or 2 steps may be in flight")
 
 
 class Block:
@@ -142,6 +118,12 @@ class Block:
     A block with a name is *sealed*: it holds the KV of the tokens that have the name, is never written again, and
     tables of any requests may refer to it. It *rests* while it can be found and no entry refers to it. Readers
     outside the table, such as a transfer, may hold one that can be found: until they let go it can be found.
+
+    Args:
+        request: that it belongs to while private.
+        tier: GPU or CPU.
+        place: index in the pool of the tier.
+        ref: table entries that refer to it.
     """
 
     __slots__ = ("name", "place", "readers", "ref", "request", "tier")

@@ -179,7 +179,14 @@ def states_shown(ledger: GhostLedger) -> list[str]:
 def transitions_shown(
     before: GhostLedger, name: str, arguments: tuple[Any, ...], after: GhostLedger
 ) -> list[str]:
-    """The situations that a transition shows."""
+    """The situations that a transition shows.
+
+    Args:
+        before: ledger.
+        name: of the action.
+        arguments: of it.
+        after: ledger.
+    """
     return [
         sentence
         for sentence, (action, so) in IN_TRANSITIONS.items()

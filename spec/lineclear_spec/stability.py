@@ -130,7 +130,16 @@ def stability(
     workers: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[Trial]:
-    """Every obligation of the named units (all if None) in every variant, by every solver."""
+    """Every obligation of the named units (all if None) in every variant, by every solver.
+
+    Args:
+        names: units; None for all.
+        seeds: of the solvers and of the shuffles.
+        kinds: variants.
+        solvers: z3, cvc5 or both.
+        workers: processes at most; None for one for each core.
+        progress: called with the name of each unit that is done.
+    """
     jobs = [(name, tuple(seeds), tuple(kinds), tuple(solvers)) for name in (names or units())]
     trials: list[Trial] = []
     for job, part in zip(jobs, in_parallel(_job, jobs, workers), strict=True):

@@ -8,15 +8,14 @@ needed, and every field that a predicate reads is noted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import z3
 
 from lineclear_spec.fields import FIELDS
-from lineclear_spec.kv_fields import KvView
-from lineclear_spec.logic import Misuse
+from lineclear_spec.kv_fields import KvView, tiered
+from lineclear_spec.quantified import DOMAINS, bound, fresh, instance, numbering, quantify, unique
 from lineclear_spec.records import GPU
 from lineclear_spec.sorts import Block, Int, Request, Sequence
 from lineclear_spec.view import Derived
@@ -28,6 +27,7 @@ __all__ = [
     "CHUNKED",
     "CONSTANTS",
     "CUT_LONG",
+    "DOMAINS",
     "FIELDS",
     "NEED",
     "PRECEDING",
@@ -36,27 +36,18 @@ __all__ = [
     "Request",
     "Sequence",
     "State",
-    "background",
     "fresh",
     "instance",
     "numbering",
     "quantify",
-    "room_of_blocks",
-    "room_of_one_more",
     "unique",
 ]
-
-DOMAINS: dict[str, Any] = {
-    "request": Request,
-    "sequence": Sequence,
-    "block": Block,
-    **dict.fromkeys(("place", "index", "operation", "step", "kv_slot", "position"), Int),
-}
 
 CONSTANTS = {
     name: z3.Int(name)
     for name in "total_gpu total_cpu max_num_batched_tokens max_num_seqs max_model_len depth".split()
 }
+#: ceil(n / block_size), floor(n / block_size) and m * block_size: `rounding.py` says what is known of them.
 NEED = z3.Function("need", Int, Int)
 BLOCK_OF = z3.Function("block_of", Int, Int)
 CAP = z3.Function("cap", Int, Int)
@@ -65,65 +56,6 @@ BLOCK_SIZE = z3.Int("block_size")
 CHUNKED = z3.Bool("chunked")
 CUT_LONG = z3.Bool("cut_long")
 PRECEDING = z3.Function("preceding", Int, Int)
-
-
-def background() -> list[Any]:
-    """What holds of the constants (`Limits` refuses others), and of NEED(n) = ceil(n / block_size) and
-    BLOCK_OF(n) = floor(n / block_size), for every block size of at least 1.
-
-    The goals of `obligations.arithmetic` say the same with quotients in place of the functions: a solver proves
-    them there, and that they say the same is compared by hand, line by line, and on small numbers by a test.
-    """
-    a, b = z3.Ints("a b")
-    n = z3.Int("n")
-    return [
-        CONSTANTS["total_gpu"] >= 1,
-        CONSTANTS["total_cpu"] >= 0,
-        CONSTANTS["depth"] >= 1,
-        CONSTANTS["depth"] <= 2,
-        NEED(0) == 0,
-        BLOCK_OF(0) == 0,
-        z3.ForAll([n], z3.Implies(n >= 0, NEED(n) >= 0), patterns=[NEED(n)]),
-        z3.ForAll([n], z3.Implies(n >= 1, NEED(n) == BLOCK_OF(n - 1) + 1), patterns=[NEED(n)]),
-        z3.ForAll(
-            [n],
-            z3.Implies(
-                n >= 0,
-                z3.And(BLOCK_OF(n) >= 0, BLOCK_OF(n) <= NEED(n), NEED(n) <= BLOCK_OF(n) + 1),
-            ),
-            patterns=[BLOCK_OF(n)],
-        ),
-        z3.ForAll(
-            [a, b],
-            z3.Implies(z3.And(0 <= a, a <= b), NEED(a) <= NEED(b)),
-            patterns=[z3.MultiPattern(NEED(a), NEED(b))],
-        ),
-        z3.ForAll(
-            [a, b],
-            z3.Implies(z3.And(0 <= a, a <= b), BLOCK_OF(a) <= BLOCK_OF(b)),
-            patterns=[z3.MultiPattern(BLOCK_OF(a), BLOCK_OF(b))],
-        ),
-    ]
-
-
-def room_of_blocks() -> Any:
-    """n positions fit into m blocks if and only if they need no more than m: `obligations.arithmetic`."""
-    n, m = z3.Ints("n m")
-    return z3.ForAll(
-        [n, m],
-        z3.Implies(z3.And(0 <= n, 0 <= m), (n <= CAP(m)) == (NEED(n) <= m)),
-        patterns=[z3.MultiPattern(NEED(n), CAP(m))],
-    )
-
-
-def room_of_one_more() -> Any:
-    """The room of one block more is a block size more: `obligations.arithmetic`."""
-    n, m = z3.Ints("n m")
-    return z3.ForAll(
-        [n, m],
-        z3.Implies(n == m + 1, CAP(n) == CAP(m) + BLOCK_SIZE),
-        patterns=[z3.MultiPattern(CAP(n), CAP(m))],
-    )
 
 
 class State(KvView, Derived):
@@ -153,33 +85,18 @@ class State(KvView, Derived):
     def _tiered(self, name: str, tier: int) -> Any:
         return getattr(self, f"{name}_{'gpu' if tier == GPU else 'cpu'}")
 
-    def free(self, tier: int) -> Any:
-        """Number of free places."""
-        return self._tiered("free", tier)
+    # Fields of one pool (`fields.py`): the tier comes first.
+    free = tiered("free")
+    order = tiered("order")
+    position = tiered("position")
+    until = tiered("until")
+    owner = tiered("owner")
+    touch = tiered("touch")
+    source = tiered("source")
 
     def total(self, tier: int) -> Any:
         """Number of places."""
         return CONSTANTS["total_gpu" if tier == GPU else "total_cpu"]
-
-    def order(self, tier: int, j: Any) -> Any:
-        """The place at index j of the pool's list."""
-        return self._tiered("order", tier)(j)
-
-    def position(self, tier: int, p: Any) -> Any:
-        """The index of place p in the pool's list."""
-        return self._tiered("position", tier)(p)
-
-    def until(self, tier: int, p: Any) -> Any:
-        """The last operation that might touch p when it was freed, or when its block began to rest."""
-        return self._tiered("until", tier)(p)
-
-    def owner(self, tier: int, p: Any) -> Any:
-        """The block that lies at p, if p is not free."""
-        return self._tiered("owner", tier)(p)
-
-    def touch(self, tier: int, o: Any, p: Any) -> Any:
-        """Whether operation o touches p."""
-        return self._tiered("touch", tier)(o, p)
 
     @property
     def chunked(self) -> Any:
@@ -190,10 +107,6 @@ class State(KvView, Derived):
     def cut_long(self) -> Any:
         """Whether one that knows more tokens than a step may schedule may be, without chunking."""
         return CUT_LONG
-
-    def source(self, tier: int, o: Any, p: Any) -> Any:
-        """The place that operation o copies to place p of the tier."""
-        return self._tiered("source", tier)(o, p)
 
     @staticmethod
     def every(domain: str, predicate: Callable[[Any], Any]) -> Any:
@@ -244,91 +157,3 @@ class State(KvView, Derived):
         self.fields[name] = lambda *a: z3.If(
             z3.And(*[x == y for x, y in zip(a, arguments, strict=True)]), value, old(*a)
         )
-
-
-_counter = [0]
-_numbers: dict[str, int] | None = None
-
-
-def fresh(name: str, field: str) -> Any:
-    """An unknown constant or function of this name, with the sorts of the field."""
-    arguments, result = FIELDS[field]
-    if not arguments:
-        return z3.Const(name, result)
-    function = z3.Function(name, *arguments, result)
-    return lambda *a: function(*a)
-
-
-def unique(prefix: str) -> str:
-    """A name that was not used before in this process; within `numbering`, not before in its block."""
-    if _numbers is not None:
-        _numbers[prefix] = _numbers.get(prefix, 0) + 1
-        return f"{prefix}!same{_numbers[prefix]}"
-    _counter[0] += 1
-    return f"{prefix}!{_counter[0]}"
-
-
-@contextmanager
-def numbering() -> Iterator[None]:
-    """Names count from 1 for each prefix, so that two runs of one function use the same ones.
-
-    Raises:
-        Misuse: it is within another `numbering`, whose names it would give again to other values.
-    """
-    global _numbers
-    if _numbers is not None:
-        raise Misuse(
-            "names are being numbered already: a second count would give one of them twice"
-        )
-    _numbers = {}
-    try:
-        yield
-    finally:
-        _numbers = None
-
-
-def quantify(
-    domains: tuple[str, ...],
-    predicate: Callable[..., Any],
-    patterns: Callable[..., list[tuple[Any, ...]]] | None = None,
-) -> Any:
-    """The predicate for every value of its variables.
-
-    Args:
-        domains: of the variables.
-        predicate: of their values.
-        patterns: lists of terms, of the variables: where one list of them is met, the predicate is used.
-            A solver chooses if there are none. They limit what a hypothesis is used for, so that less may be
-            proved; nothing false ever is.
-    """
-    if not domains:
-        return predicate()
-    variables = tuple(
-        [z3.Const(f"{'oqbripst'[i]}_{d}", DOMAINS[d]) for i, d in enumerate(domains)]
-    )
-    found = [z3.MultiPattern(*terms) for terms in patterns(*variables)] if patterns else []
-    return z3.ForAll(list(variables), bound(variables, predicate), patterns=found)
-
-
-_bound: set[str] = set()
-
-
-def bound(variables: tuple[Any, ...], predicate: Callable[..., Any]) -> Any:
-    """The predicate of variables that are about to be bound.
-
-    Raises:
-        Misuse: it binds a variable of the same name itself: the inner one would take the outer one's place.
-    """
-    names = {str(variable) for variable in variables}
-    if names & _bound:
-        raise Misuse(f"{', '.join(sorted(names & _bound))} is bound twice, one within the other")
-    _bound.update(names)
-    try:
-        return predicate(*variables)
-    finally:
-        _bound.difference_update(names)
-
-
-def instance(domains: tuple[str, ...], predicate: Callable[..., Any]) -> Any:
-    """The predicate for unknown values of its variables: what is to be shown."""
-    return predicate(*[z3.Const(unique(d), DOMAINS[d]) for d in domains])

@@ -12,16 +12,8 @@ from typing import Any
 import z3
 
 from lineclear_spec.invariants import CPU, GPU, clauses
-from lineclear_spec.state import (
-    DOMAINS,
-    Sequence,
-    State,
-    background,
-    fresh,
-    instance,
-    quantify,
-    room_of_blocks,
-)
+from lineclear_spec.rounding import background, room_of_blocks
+from lineclear_spec.state import DOMAINS, Sequence, State, fresh, instance, quantify
 from lineclear_spec.symbolic_cache import only_entries, only_entry
 from lineclear_spec.vectors import within
 

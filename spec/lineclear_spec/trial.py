@@ -93,7 +93,15 @@ class Evidence:
 def attempt(
     bounds: Bounds, trace: Trace, step: Step, mutant: Mutant, tweaks: Tweaks = ()
 ) -> Evidence | None:
-    """Executes the broken action once; the rule that it breaks, or None."""
+    """Executes the broken action once; the rule that it breaks, or None.
+
+    Args:
+        bounds: the world.
+        trace: actions before it.
+        step: the action.
+        mutant: the broken table.
+        tweaks: fields that are changed before it.
+    """
     if mutant.kind == "guard strengthened":
         return refused(bounds, trace, step, mutant)
     ledger = replay(bounds, trace)
@@ -128,6 +136,12 @@ def attempt(
 def refused(bounds: Bounds, trace: Trace, step: Step, mutant: Mutant) -> Evidence | None:
     """Whether the broken action refuses what would break nothing: a guard is to be no stronger
     than what its effect needs.
+
+    Args:
+        bounds: the world.
+        trace: actions before it.
+        step: the action.
+        mutant: the table with a guard made stronger.
     """
     name = step[0]
     ledger = replay(bounds, trace)

@@ -100,7 +100,7 @@ def test_the_scheduler_runs_under_the_users_configuration(
     config.write_text('scheduling_policy = "priority"\npreemption_mode = "swap"\ndepth = 2\n')
     arguments = ["check", "--fast", "--stage", "scheduler", "--config", str(config)]
     assert main(arguments) == 0
-    assert "2 runs of your configuration" in capsys.readouterr().out
+    assert "4 random walks of your configuration" in capsys.readouterr().out
     config.write_text('rules = "vllm_v0"\nenable_chunked_prefill = false\nswapped_first = true\n')
     main([*arguments, "--format", "json"])
     codes = {

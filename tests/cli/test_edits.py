@@ -6,9 +6,8 @@ import pytest
 from edits import Edit, edited
 
 from lineclear.checks.behaviours import look
-from lineclear.checks.driven import configurations
-from lineclear.checks.on_device import on_device
 from lineclear.checks.stage import Context
+from lineclear.checks.walks import jobs, walked
 from lineclear.explore.worlds import hard_worlds
 
 DISPATCH, OUTCOME = "lineclear.scheduling.dispatch", "lineclear.scheduling.commit"
@@ -19,8 +18,8 @@ PRIMITIVES = "lineclear_spec.primitives"
 PREEMPTION, STEPS = "lineclear_spec.actions.preemption", "lineclear_spec.actions.steps"
 OPERATIONS, GROWTH = "lineclear_spec.actions.operations", "lineclear_spec.actions.growth"
 
-#: Found by the run on the test device, in the stage `scheduler`.
-DEVICE: dict[str, Edit] = {
+#: Found by the walks of whole configurations, in the stage `scheduler`.
+WALKS: dict[str, Edit] = {
     "a plan's operations wait for nothing": (
         DISPATCH, "Dispatch._operations", "operation.wait, name", "0, name"),
     "a plan's operations wait for one less": (
@@ -80,23 +79,22 @@ WORLDS: dict[str, Edit] = {
         "if number in ledger.operations:\n            actions.settle_copy(ledger, number)",
         "for n in sorted(n for n in ledger.operations if n <= number and ledger.is_copy(n)):\n"
         "            actions.settle_copy(ledger, n)"),
-    "a plan's operations wait for nothing": DEVICE["a plan's operations wait for nothing"],
-    "a failed copy out counts as good": DEVICE["a failed copy out counts as good"],
-    "samples of the steps in flight are not void": DEVICE[
+    "a plan's operations wait for nothing": WALKS["a plan's operations wait for nothing"],
+    "a failed copy out counts as good": WALKS["a failed copy out counts as good"],
+    "samples of the steps in flight are not void": WALKS[
         "samples of the steps in flight are not void"],
-    "a commit settles copies that it did not wait for": DEVICE[
+    "a commit settles copies that it did not wait for": WALKS[
         "a commit settles copies that it did not wait for"],
     "a failed copy out voids good samples": (OPERATIONS, "fail_copy", "ledger.on_gpu(request)", "True"),
 }  # fmt: skip
 
 
-def on_devices() -> str:
-    """The first finding of `check --fast` in the runs on the device."""
-    for name, config in configurations(Context("fast")):
-        for seed in range(2):
-            finding, _ = on_device(name, config, seed)
-            if finding is not None:
-                return finding.code
+def in_walks() -> str:
+    """The first finding of `check --fast` in the walks of whole configurations."""
+    for job in jobs(Context("fast")):
+        found = walked(job)[1] if job[-1] else None
+        if found is not None:
+            return found.code
     return ""
 
 
@@ -109,10 +107,10 @@ def in_worlds() -> str:
     return ""
 
 
-@pytest.mark.parametrize("name", DEVICE)
-def test_the_run_on_the_device_is_red(name: str) -> None:
-    with edited(DEVICE[name]):
-        assert on_devices() in {"LC401", "LC402", "LC403", "LC404", "LC405"}
+@pytest.mark.parametrize("name", WALKS)
+def test_a_walk_of_a_configuration_is_red(name: str) -> None:
+    with edited(WALKS[name]):
+        assert in_walks() in {"LC401", "LC402", "LC403", "LC404", "LC405"}
 
 
 @pytest.mark.parametrize("name", WORLDS)
@@ -121,5 +119,5 @@ def test_a_search_with_any_environment_is_red(name: str) -> None:
         assert in_worlds() in {"LC401", "LC403", "LC404", "LC405"}
 
 
-def test_without_an_edit_the_run_on_the_device_is_green() -> None:
-    assert on_devices() == ""
+def test_without_an_edit_the_walks_are_green() -> None:
+    assert in_walks() == ""

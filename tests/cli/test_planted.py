@@ -78,7 +78,7 @@ def test_p11_whoever_stands_ahead_gives_way_is_red_with_its_moves(
 ) -> None:
     """The search checks by ranks alone who preempts whom."""
     from lineclear.checks import behaviours
-    from lineclear.explore.worlds import of_policy
+    from lineclear.explore.policy_worlds import of_policy
     from lineclear.scheduling.entry import Entry
     from lineclear.scheduling.queues import RunningOrder
 

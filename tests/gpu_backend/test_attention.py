@@ -3,18 +3,14 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import torch
 from pool_case import BOUNDS, CHUNKED, DECODE, MIXED, SIZE, Case
-from torch import Tensor
 
 from lineclear_gpu.attention import DecodeGroup, Gather, Rows, buckets
-from lineclear_gpu.kernels.paged import MEASURED, decode_plan, splits_for
+from lineclear_gpu.kernels.plans import MEASURED, decode_plan, splits_for
 from lineclear_gpu.paged import Paged, attend_by_table, token_rows
-from lineclear_gpu.varlen import Packed, Varlen, usable
 
 
 @pytest.mark.parametrize("rows", [DECODE, CHUNKED, MIXED, [(1, 1)]], ids=str)
@@ -116,42 +112,6 @@ def test_each_token_as_a_row_of_its_own_and_rows_that_fill_up(
 # ---- rows packed for torch's flash kernel --------------------------------------------------------
 
 
-def plain(
-    query: Tensor, keys: Tensor, values: Tensor, packed: Packed, scale: float, window: int | None
-) -> Tensor:
-    """The documented behaviour of the flash kernel, row by row."""
-    out = torch.empty_like(query)
-    shared = query.shape[1] // keys.shape[1]
-    bounds = zip(
-        pairwise(packed.query_starts.tolist()),
-        pairwise(packed.context_starts.tolist()),
-        strict=True,
-    )
-    for (start, end), (first, last) in bounds:
-        own = torch.arange(last - first - (end - start), last - first)[:, None]
-        behind = own - torch.arange(last - first)
-        seen = (behind >= 0) & (behind < (window or 10**9))
-        key, value = (each[first:last].repeat_interleave(shared, 1) for each in (keys, values))
-        scores = torch.einsum("thd,nhd->htn", query[start:end], key) * scale
-        weights = torch.softmax(scores.masked_fill(~seen, float("-inf")), dim=-1)
-        out[start:end] = torch.einsum("htn,nhd->thd", weights, value)
-    return out
-
-
-@pytest.mark.parametrize("rows", [DECODE, CHUNKED, MIXED], ids=str)
-@pytest.mark.parametrize("window", [None, 5])
-def test_packed_rows(rows: list[tuple[int, int]], window: int | None) -> None:
-    assert Case(rows).error(Varlen(plain), window) < BOUNDS[torch.float32]
-
-
-def test_where_the_flash_kernel_is_usable() -> None:
-    cuda, cpu = torch.device("cuda"), torch.device("cpu")
-    assert usable(torch.bfloat16, cuda, 80)
-    assert not usable(torch.float32, cuda, 64)
-    assert not usable(torch.bfloat16, cpu, 64)
-    assert not usable(torch.bfloat16, cuda, 264)
-
-
 def test_all_programs_that_a_plan_is_meant_for_run_at_once() -> None:
     """On 228 KiB of shared memory: a stage beyond the first two holds a tile of keys and one of values."""
     for width, plans in MEASURED.items():
@@ -166,21 +126,6 @@ def test_all_programs_that_a_plan_is_meant_for_run_at_once() -> None:
 def test_contexts_are_split_where_programs_are_few(rows: int, wanted: int) -> None:
     assert splits_for(rows, 8, 1 << 20, 132) == wanted
     assert splits_for(rows, 8, 300, 132) == 1
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-def test_the_flash_kernel_on_a_gpu(dtype: torch.dtype) -> None:
-    device = torch.device("cuda")
-    for head_dim in (64, 80, 128):
-        for rows in (DECODE, CHUNKED, MIXED):
-            case = Case(rows, heads=8, kv_heads=2, head_dim=head_dim, dtype=dtype)
-            sent = Rows.of(case.batch, SIZE, dtype, device)
-            query, layer = case.query.to(device), case.pool.to(device)[:, 1]
-            for window in (None, 7):
-                found = Varlen().attend(query, layer, sent, case.scale, window).double().cpu()
-                wanted = case.reference(window)
-                assert float((found - wanted).norm() / wanted.norm()) < BOUNDS[dtype]
 
 
 @pytest.mark.gpu

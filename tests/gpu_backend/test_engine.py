@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from served import BASE, GREEDY, SAMPLED, STARVED, expected, made, prompts, tokens
+from stand_ins import DelayedStreams
+from token_parity import reference_tokens
 
 from lineclear_gpu.engine import Engine, EngineError
 from lineclear_gpu.llm import LLM
 from lineclear_gpu.model import Model, load_model
 from lineclear_gpu.outputs import Text
 from lineclear_gpu.params import ParamsError, SamplingParams
-from lineclear_gpu.parity import reference_tokens
-from lineclear_gpu.streams import DelayedStreams
 from lineclear_gpu.tag_run import FailingTransfer
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import torch
 from served import BASE, GREEDY, SAMPLED, STARVED, prompts, tokens
+from stand_ins import RecordedGraphs
+from token_parity import reference_tokens
 
-from lineclear_gpu.graphs import CudaGraphs, NotRecordable, RecordedGraphs
+from lineclear_gpu.graphs import CudaGraphs, NotRecordable
 from lineclear_gpu.llm import LLM
 from lineclear_gpu.model import load_model
-from lineclear_gpu.parity import reference_tokens
 
 # ---- the imitation --------------------------------------------------------------------------------
 
@@ -76,7 +77,8 @@ def test_what_reads_back_is_refused(work: Any) -> None:
 def test_cuda_graphs_give_the_tokens_of_generate(
     name: str, fuse: bool, mode: str, depth: int
 ) -> None:
-    from lineclear_gpu.parity import compare
+    from token_parity import compare
+
     from lineclear_gpu.runner import exact_float32
 
     exact_float32()
@@ -103,7 +105,8 @@ def test_cuda_graphs_give_the_tokens_of_generate(
 @pytest.mark.gpu
 @pytest.mark.parametrize("most", [64, 128])
 def test_cuda_graphs_with_more_rows_than_tokens(most: int) -> None:
-    from lineclear_gpu.parity import compare
+    from token_parity import compare
+
     from lineclear_gpu.runner import exact_float32
 
     exact_float32()

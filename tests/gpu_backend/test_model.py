@@ -26,7 +26,6 @@ from lineclear_gpu.pool import KVPool
 from lineclear_gpu.presets import PRESETS, preset
 from lineclear_gpu.runner import ModelRunner
 from lineclear_gpu.shape import KVShape
-from lineclear_gpu.varlen import Varlen
 
 TINY = [name for name in PRESETS if name.startswith("tiny")]
 
@@ -237,14 +236,17 @@ def test_a_soft_cap_that_the_layer_forgets_or_changes() -> None:
 
 def test_a_soft_cap_needs_attention_that_has_one() -> None:
     model = load_model("tiny-gemma2")
-    wanted = "varlen attention does not implement; use paged or gather"
+
+    class Uncapped(Gather):
+        name = "uncapped"
+        caps = False
+
+    wanted = "uncapped attention does not implement; use paged or gather"
     with pytest.raises(Unsupported, match=wanted):
-        probe(model, Varlen())
+        probe(model, Uncapped())
     shape = KVShape(model.layers, model.kv_heads, model.head_dim, 4, model.dtype)
     with pytest.raises(Unsupported, match=wanted):
-        ModelRunner(model, KVPool(shape, 4, 0), backend=Varlen())
-    with pytest.raises(ValueError, match="use paged or gather"):
-        Varlen().attend(torch.zeros(1), torch.zeros(1), SimpleNamespace(), 1.0, None, 1.0)  # type: ignore[arg-type]
+        ModelRunner(model, KVPool(shape, 4, 0), backend=Uncapped())
 
 
 def test_the_probe_sees_what_no_argument_shows(monkeypatch: pytest.MonkeyPatch) -> None:

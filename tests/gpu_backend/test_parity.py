@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 from model_drive import Drive, prompts_of
+from stand_ins import DelayedStreams
+from token_parity import compare, reference_tokens
 
 from lineclear.config import Config
 from lineclear_gpu.attention import Gather
 from lineclear_gpu.model import Model, load_model
-from lineclear_gpu.parity import compare, parity, reference_tokens
 from lineclear_gpu.runner import exact_float32
-from lineclear_gpu.streams import DelayedStreams
 
 TOKENS = 20
 AMPLE = {"num_gpu_blocks": 200}
@@ -96,7 +96,8 @@ def test_on_a_gpu(name: str, mode: str) -> None:
     model = load_model(name, device="cuda", dtype=torch.float32)
     prompts = prompts_of(model, 16, 36, seed=1)
     drive = Drive(model, settings(**STARVED, preemption_mode=mode, depth=2))
-    report = parity(model, prompts, TOKENS, drive, bound=1e-3)
+    expected = reference_tokens(model, prompts, TOKENS)
+    report = compare(model, prompts, expected, drive(prompts, TOKENS), bound=1e-3)
     print(f"{name}, {mode}: {report}")
     assert report, str(report)
     assert drive.events[mode] >= 3
@@ -163,15 +164,11 @@ def test_a_swap_that_moves_nothing_is_seen(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_what_a_divergence_says() -> None:
     model, prompts, expected = given("tiny-llama")
-
-    def engine(asked: Any, most: int) -> list[list[int]]:
-        found = [list(tokens) for tokens in expected[: len(asked)]]
-        found[1][7] += 1
-        found[2].pop()
-        found[3].append(0)
-        return found
-
-    report = parity(model, prompts[:5], TOKENS, engine)
+    found = [list(tokens) for tokens in expected[:5]]
+    found[1][7] += 1
+    found[2].pop()
+    found[3].append(0)
+    report = compare(model, prompts[:5], expected[:5], found)
     assert [(each.prompt, each.position) for each in report.wrong] == [
         (1, 7),
         (2, TOKENS - 1),

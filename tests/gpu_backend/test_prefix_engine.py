@@ -8,10 +8,10 @@ import random
 from typing import Any
 
 import pytest
+from cache_mirror import CacheMirror
 from served import made, model, tokens
 
 from lineclear.config import Config
-from lineclear.kv_events import CacheMirror
 from lineclear_gpu.block_names import BlockNames, serving_settings
 from lineclear_gpu.engine import EngineError
 from lineclear_gpu.llm import LLM

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from device_orders import Favour, Late
+from stand_ins import KINDS, DelayedStreams, RecordedGraphs
 
 from lineclear.monitor.audit import InvariantViolation
 from lineclear.monitor.hazards import Access, Hazard, Hazards
 from lineclear.plan import BlockOperation
-from lineclear.testing.orders import Favour, Late
-from lineclear_gpu.graphs import Graphs, RecordedGraphs
-from lineclear_gpu.streams import KINDS, DelayedStreams
+from lineclear_gpu.graphs import Graphs
 from lineclear_gpu.tag_run import Load, TagRun, WrongTag, pressure
 
 Wait = Callable[[BlockOperation], int]

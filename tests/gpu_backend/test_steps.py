@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 from served import BASE, GREEDY, SAMPLED, STARVED, expected, made, model, prompts, tokens
+from stand_ins import DelayedStreams, RecordedGraphs
+from token_parity import reference_tokens
 
 from lineclear_gpu import steps
 from lineclear_gpu.batch import Batch
 from lineclear_gpu.book import Book
 from lineclear_gpu.buckets import Field
-from lineclear_gpu.graphs import Graphs, Recorded, RecordedGraphs
+from lineclear_gpu.graphs import Graphs, Recorded
 from lineclear_gpu.llm import LLM
 from lineclear_gpu.model import load_model
 from lineclear_gpu.paged import Paged
-from lineclear_gpu.parity import reference_tokens
 from lineclear_gpu.reserve import reserve
-from lineclear_gpu.streams import DelayedStreams
 
 
 def recorded(seed: int = 0, chosen: Any = None, **changes: Any) -> LLM:

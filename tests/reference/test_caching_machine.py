@@ -17,18 +17,18 @@ import pytest
 
 pytest.importorskip("hypothesis")
 
+from cache_mirror import CacheMirror
+from device_orders import ORDERS
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 from scheduler_machine import CONFIGS, REQUESTS, SIZE, TOTALS, Machine, World
 
 from lineclear.config import EVICTION, Config
-from lineclear.kv_events import CacheMirror
 from lineclear.prefix_names import PrefixNames
 from lineclear.request import InvalidRequest, Request
 from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.testing.device import WrongContent
-from lineclear.testing.orders import ORDERS
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.records import Refused
 

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cache_mirror import CacheMirror
 from hypothesis import given
 from hypothesis import strategies as st
 from named_requests import config, step
 
 from lineclear.cli import main
 from lineclear.config import EVICTION
-from lineclear.kv_events import CacheMirror, Cleared, KVEventLog, Removed, Stored, written
+from lineclear.kv_events import Cleared, KVEventLog, Removed, Stored, written
 from lineclear.monitor.audit import audit
 from lineclear.prefix_names import PrefixNames
 from lineclear.request import Request

@@ -16,7 +16,7 @@ from evaluated import reading
 from two_readings import SMALL, Both, compare, with_tables
 
 from lineclear_spec import logic
-from lineclear_spec.state import background, room_of_blocks, room_of_one_more
+from lineclear_spec.rounding import background, room_of_blocks, room_of_one_more
 from lineclear_spec.terms import Term, divisions
 
 

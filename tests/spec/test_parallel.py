@@ -110,21 +110,15 @@ def test_a_search_on_a_cluster_finds_what_it_finds_here(
 
 @pytest.mark.deep
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    ("command", "code"),
-    [
-        ("compare --num-requests 20 --generate tenants --policies vtc,fcfs,drr", 0),
-        ("explore --target table", 3),  # some of its searches reach their bound
-    ],
-)
 def test_a_command_on_a_cluster_prints_what_it_prints_here(
-    command: str, code: int, two_workers: Any, capsys: pytest.CaptureFixture[str]
+    two_workers: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from lineclear.cli import main
 
+    command = "compare --num-requests 20 --generate tenants --policies vtc,fcfs,drr"
     output: list[str] = []
     for backend in BACKENDS:
-        assert main([*command.split(), "--backend", backend]) == code
+        assert main([*command.split(), "--backend", backend]) == 0
         output.append(capsys.readouterr().out)
     assert output[0] == output[1] != ""
 

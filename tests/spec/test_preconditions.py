@@ -19,6 +19,7 @@ from lineclear.checks import proofs
 from lineclear.checks.stage import Context
 from lineclear_spec import (
     bulk,
+    by_contract,
     obligations,
     primitives,
     prove,
@@ -37,7 +38,8 @@ from lineclear_spec.symbolic import SymbolicLedger
 
 Site = tuple[str, int]
 READING: tuple[ModuleType, ...] = (
-    bulk, primitives, queries, symbolic, symbolic_cache, symbolic_pool, symbolic_records, terms, vectors,
+    bulk, by_contract, primitives, queries, symbolic, symbolic_cache, symbolic_pool, symbolic_records, terms,
+    vectors,
 )  # fmt: skip
 
 

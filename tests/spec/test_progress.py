@@ -21,7 +21,8 @@ from lineclear.scheduling import room, sequence_demand, step
 from lineclear.theorems import entering
 from lineclear_spec import logic, progress
 from lineclear_spec.crosscheck import crosscheck_unit
-from lineclear_spec.obligations import ENTERING, PROGRESS, Goal, build
+from lineclear_spec.obligations import Goal, build
+from lineclear_spec.progress_units import ENTERING, PROGRESS
 from lineclear_spec.prove import prove_unit
 
 #: A method or a function of the scheduler, one statement of it, and what it is changed to.

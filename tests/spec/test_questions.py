@@ -115,7 +115,7 @@ def test_what_runs_when_a_request_enters_reads_and_calls_what_is_listed(
     assert refuse_questions(step, (step.have, step.want))
     with pytest.raises(Forbidden, match=what):
         refuse_questions(step, (step.have, step.want), fields=ENTERING_FIELDS)
-    monkeypatch.setattr("lineclear_spec.obligations.STEP", [step])
+    monkeypatch.setattr("lineclear_spec.progress_units.STEP", [step])
     with pytest.raises(Forbidden, match=what):
         build("room")
 
@@ -135,7 +135,7 @@ def test_what_runs_when_a_request_enters_does_not_ask_what_a_value_is() -> None:
 def test_the_units_about_entering_look_at_the_source_first(
     unit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lineclear_spec.obligations.STEP", [OfTypes])
+    monkeypatch.setattr("lineclear_spec.progress_units.STEP", [OfTypes])
     monkeypatch.setattr(OfTypes, "want", Honest.have, raising=False)
     with pytest.raises(Forbidden, match="asks what a value is"):
         build(unit)

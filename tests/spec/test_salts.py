@@ -10,7 +10,8 @@ z3 = pytest.importorskip("z3")
 
 from lineclear_spec import salts
 from lineclear_spec.crosscheck import crosscheck_unit
-from lineclear_spec.obligations import Unit, of_progress
+from lineclear_spec.obligations import Unit
+from lineclear_spec.progress_units import of_progress
 from lineclear_spec.prove import prove_unit
 
 SHARED, FOUND, NAMELESS = (

@@ -2,7 +2,7 @@
 
 By the third a request is preempted for one behind it, and no more than that: the table admits a request
 with blocks for every token that it knows, so a request that grows also learns a token, and no cycle comes
-of it (`explore/workloads.py` runs a family made for that).
+of it (`small_workloads.py` runs a family made for that).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from lineclear.config import Config
 from lineclear.explore.bounds import RequestShape, SearchBounds
-from lineclear.explore.worlds import SMALL
+from lineclear.explore.small import SMALL
 
 __all__ = ["ANY_FIT", "BROKEN", "BROKEN_WORLDS", "LONGEST_VICTIM", "TAIL_REQUEUE"]
 

@@ -14,9 +14,9 @@ import torch
 from pool_case import BOUNDS, DECODE, Case
 
 from lineclear_gpu.fusion import NORMS
-from lineclear_gpu.kernels import fused
+from lineclear_gpu.kernels import fused, plans
 from lineclear_gpu.kernels import paged as kernels
-from lineclear_gpu.kernels.paged import LaunchPlan
+from lineclear_gpu.kernels.plans import LaunchPlan
 
 paged: Any = kernels
 if len(sys.argv) > 1:
@@ -50,7 +50,7 @@ CASES = [
 
 def attention() -> None:
     """Every case, then padding rows."""
-    paged.LEAST = 16
+    plans.LEAST = paged.LEAST = 16
     for rows, heads, size, dtype, block, window, cap, plan in CASES:
         case = Case(rows, heads=heads, kv_heads=2, head_dim=size, dtype=dtype, size=block)
         batch = case.batch

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from device_orders import ORDERS, order_named
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from kv_replay import kv_of_a_journal
@@ -30,7 +31,6 @@ from lineclear.request import InvalidRequest, Request
 from lineclear.scheduler import Scheduler
 from lineclear.testing.bench import Bench, BenchFlight, BenchRequest, Sizes
 from lineclear.testing.device import Device
-from lineclear.testing.orders import ORDERS, order_named
 
 SIZE = 4
 #: Of so many examples the journal of one is done again for the theorem of KV.

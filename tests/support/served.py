@@ -7,12 +7,12 @@ import functools
 from typing import Any
 
 import torch
+from stand_ins import DelayedStreams
+from token_parity import reference_tokens
 
 from lineclear_gpu.llm import LLM
 from lineclear_gpu.model import Model, load_model
 from lineclear_gpu.params import SamplingParams
-from lineclear_gpu.parity import reference_tokens
-from lineclear_gpu.streams import DelayedStreams
 
 __all__ = [
     "BASE",

@@ -152,12 +152,12 @@ class Edited(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def first_finding() -> str:
-    """The first scheduler finding of `lineclear check --fast`, or "". Walks, runs, small worlds."""
+    """The first scheduler finding of `lineclear check --fast`, or "". Walks, small worlds."""
     from lineclear.checks.behaviours import behaviours
-    from lineclear.checks.driven import driven
     from lineclear.checks.stage import Context, Stage, run_stage
+    from lineclear.checks.walks import walks
 
-    for name, run in (("scheduler", driven), ("behaviours", behaviours)):
+    for name, run in (("scheduler", walks), ("behaviours", behaviours)):
         outcome = run_stage(Stage(name, run), Context("fast"))
         if outcome.status != "passed":
             return (

@@ -1,4 +1,4 @@
-/* The small model of a two-tier block pool, for Spin: the cross-check of lineclear_spec/toy.py.
+/* The small model of a two-tier block pool, for Spin: the cross-check of tests/support/table_toy.py.
    Written from the sentences that describe the toy, not from the table. Give -DN=, -DG=, -DC=.
    The request with index r has 1 + r % 3 tokens; a table is a set of places; the lowest free place is
    granted first; `used` and `left` follow from the tables, so they add no state. */

@@ -6,7 +6,6 @@ Guarantees: it shares no code with the table.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
 
 __all__ = ["plain_toy"]
 
@@ -15,7 +14,7 @@ Row = tuple[int, int, tuple[int, ...]]
 State = tuple[Row, ...]
 
 
-def successors(state: State, gpu: int, cpu: int, any_free: bool) -> Iterator[State]:
+def successors(state: State, gpu: int, cpu: int) -> Iterator[State]:
     """Every state that one move leads to."""
     held = {RUNNING: set[int](), SWAPPED: set[int]()}
     for phase, _, places in state:
@@ -27,7 +26,7 @@ def successors(state: State, gpu: int, cpu: int, any_free: bool) -> Iterator[Sta
     def grants(free: list[int], count: int) -> list[tuple[int, ...]]:
         if count > len(free):
             return []
-        return list(combinations(free, count)) if any_free else [tuple(free[:count])]
+        return [tuple(free[:count])]
 
     for r, (phase, tokens, places) in enumerate(state):
         after: list[Row] = []
@@ -54,9 +53,7 @@ def successors(state: State, gpu: int, cpu: int, any_free: bool) -> Iterator[Sta
             yield (*state[:r], row, *state[r + 1 :])
 
 
-def plain_toy(
-    requests: int, gpu: int, cpu: int, *, any_free: bool = False
-) -> tuple[set[State], int]:
+def plain_toy(requests: int, gpu: int, cpu: int) -> tuple[set[State], int]:
     """Every state, and the number of moves from one to another."""
     start: State = ((NEW, 0, ()),) * requests
     seen: set[State] = {start}
@@ -65,7 +62,7 @@ def plain_toy(
     while layer:
         following: list[State] = []
         for state in layer:
-            for after in successors(state, gpu, cpu, any_free):
+            for after in successors(state, gpu, cpu):
                 count += 1
                 if after not in seen:
                     seen.add(after)

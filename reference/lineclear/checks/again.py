@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from lineclear.checks.saved_moves import bounds_of, config_of, moves_of
+from lineclear.checks.counterexample import CounterexampleError
+from lineclear.checks.saved_moves import bounds_of, moves_of
 
 if TYPE_CHECKING:
     from lineclear.explore.world import Trace, World
@@ -22,37 +23,30 @@ ROUNDS = 12
 
 
 def occurs(saved: Mapping[str, Any]) -> str:
-    """Repeats the environment's moves; returns what is found, "" if not the named finding."""
-    if saved["how"] == "moves":
-        return again(saved)
-    from lineclear.checks.driven import drive
-    from lineclear.checks.on_device import under_pressure
+    """Repeats the environment's moves; returns what is found, "" if not the named finding.
 
-    config, seed = config_of(saved["config"]), int(saved["seed"])
-    finding = (
-        drive("again", config, seed)[0]
-        if saved["how"] == "run"
-        else under_pressure("again", config, str(saved["order"]), seed)[0]
-    )
-    if finding is None or finding.code != saved["code"] or saved["rule"] not in finding.title:
-        return ""
-    return finding.title
-
-
-def again(saved: Mapping[str, Any]) -> str:
-    """Repeats the moves."""
+    Raises:
+        CounterexampleError: it was saved by a version that repeated workloads.
+    """
     from lineclear.explore.world import World
+    from lineclear.monitor.liveness import Stalled
 
-    world = World(bounds_of(saved["bounds"]))
+    if saved["how"] != "moves":
+        raise CounterexampleError("it was saved by an older lineclear check: save it again")
+    cycle = moves_of(saved["cycle"])
+    world = World(bounds_of(saved["bounds"]), watched=saved["code"] == "LC501" and not cycle)
     for move in moves_of(saved["trace"]):
         try:
             world.do(move)
+        except Stalled as alarm:
+            return alarm.text()
         except Exception as error:
             what = f"{type(error).__name__}: {error}"
             return what if saved["rule"] and what.startswith(saved["rule"]) else ""
         if saved["rule"] and saved["rule"] in world.notes.against:
             return str(saved["rule"])
-    cycle = moves_of(saved["cycle"])
+    if saved["code"] == "LC804":
+        return world.scheduler.policy_failures[0] if world.scheduler.policy_failures else ""
     if not cycle:
         return ""
     return {"LC501": stuck, "LC502": goes_round, "LC503": starves}[saved["code"]](world, cycle)

@@ -36,16 +36,8 @@ Row = tuple[str, int, int, bool, list[Finding], list[str]]
 def chosen(context: Context) -> Sequence[SearchBounds]:
     """The worlds of this mode."""
     from lineclear.explore.bounds import KNOWN_POLICIES, SearchBounds
-    from lineclear.explore.worlds import (
-        CALM,
-        LONG,
-        SHORT,
-        SMALL,
-        URGENT,
-        ci_worlds,
-        deep_worlds,
-        hard_worlds,
-    )
+    from lineclear.explore.small import CALM, LONG, SHORT, SMALL, URGENT
+    from lineclear.explore.worlds import ci_worlds, deep_worlds, hard_worlds
 
     if context.config is not None:
         sizes = {name: value for name, value in SMALL.items() if name.startswith(("num_", "max_"))}
@@ -122,8 +114,7 @@ def finding(
         cycle: moves that repeat forever after `trace`.
     """
     from lineclear.checks.saved_moves import by_moves
-    from lineclear.explore.report import moves_text
-    from lineclear.explore.transitions import record
+    from lineclear.explore.report import moves_text, record
 
     again = by_moves(code, "" if code in KINDS.values() else rule_of(what), bounds, trace, cycle)
     trace = (*trace, *tuple(cycle) * 3)

@@ -89,6 +89,7 @@ class Counterexample:
             CounterexampleError: something is missing.
         """
         try:
+            again = dict(content.get("again", {}))
             return cls(
                 kind=str(content["kind"]),
                 rule=str(content["rule"]),
@@ -99,7 +100,7 @@ class Counterexample:
                 tweaks=tuple((str(s), str(n), int(v)) for s, n, v in content["tweaks"]),
                 moves=tuple(map(str, content["moves"])),
                 journal=tuple(map(str, content["journal"])),
-                again=dict(content.get("again", {})),
+                again=again if again.get("how") == "moves" else {},  # older: a workload
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise CounterexampleError(f"not a {FORMAT!r}: {error}") from error

@@ -242,7 +242,7 @@ def order(context: Context) -> Outcome:
     """Runs key, rank and displacement on arbitrary symbolic requests."""
     from lineclear_spec import orders, prove
     from lineclear_spec.dialect import objection
-    from lineclear_spec.obligations import of_progress
+    from lineclear_spec.progress_units import of_progress
     from lineclear_spec.theorems import ORDER
 
     policy: Any = made(context)

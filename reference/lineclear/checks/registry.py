@@ -48,7 +48,7 @@ STAGES: tuple[Stage, ...] = (
         SOLVERS[:1],
     ),
     Stage("proofs", later("proofs", "proofs"), PROOFS, SOLVERS),
-    Stage("scheduler", later("driven", "driven"), BOTH),
+    Stage("scheduler", later("walks", "walks"), BOTH),
     Stage("behaviours", later("behaviours", "behaviours"), BOTH),
     Stage("second solver", later("proofs", "second_solver"), PROOFS, SOLVERS),
     Stage("stability", later("proofs", "stability"), PROOFS, SOLVERS, ("deep",)),
@@ -64,6 +64,6 @@ POLICY_STAGES: tuple[Stage, ...] = (
     Stage("policy", later("own", "answers"), BOTH),
     Stage("order", later("own", "order"), BOTH, SOLVERS[:1]),
     Stage("behaviours", later("behaviours", "behaviours"), BOTH),
-    Stage("scheduler", later("driven", "driven"), BOTH),
+    Stage("scheduler", later("walks", "walks"), BOTH),
     Stage("starvation", later("passing", "starvation"), BOTH),
 )

@@ -1,13 +1,12 @@
 # pyright: basic
 """The form in which a finding of the scheduler saves what led to it; `again` repeats it.
 
-Guarantees: what `bounds_of`, `config_of` and `moves_of` parse is equal to what was saved.
+Guarantees: what `bounds_of` and `moves_of` parse is equal to what was saved.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from lineclear.explore.bounds import SearchBounds
     from lineclear.explore.world import Trace
 
-__all__ = ["bounds_of", "by_moves", "by_run", "config_of", "moves_of"]
+__all__ = ["bounds_of", "by_moves", "moves_of"]
 
 
 def by_moves(
@@ -38,28 +37,6 @@ def by_moves(
         "trace": [list(move) for move in trace],
         "cycle": [list(move) for move in cycle],
     }
-
-
-def by_run(
-    how: str, code: str, rule: str, config: Config, seed: int, order: str = ""
-) -> dict[str, Any]:
-    """The input of `occurs` to repeat a random workload.
-
-    Args:
-        how: `run` (`driven.drive`) or `device` (`on_device.under_pressure`).
-        code: code of the finding.
-        rule: the broken rule; "" if the code alone counts.
-        config: settings.
-        seed: seed of the workload.
-        order: how the device orders operations that waits leave unordered; "" without a device.
-    """
-    content = {"how": how, "code": code, "rule": rule, "config": settings_of(config)}
-    return {**content, "seed": seed, "order": order}
-
-
-def settings_of(config: Config) -> dict[str, Any]:
-    """Every setting by name."""
-    return {field.name: getattr(config, field.name) for field in fields(config)}
 
 
 def config_of(settings: Mapping[str, Any]) -> Config:

@@ -16,15 +16,8 @@ from lineclear.cli.output import write_text
 __all__ = ["add_parser", "run"]
 
 SUBJECTS = ("lifecycle", "actions", "matrix")
-FORMATS = ("mermaid", "dot", "svg", "md", "json")
-SUFFIXES = {
-    ".mmd": "mermaid",
-    ".gv": "dot",
-    ".dot": "dot",
-    ".svg": "svg",
-    ".json": "json",
-    ".md": "",  # the default of the subject
-}
+FORMATS = ("mermaid", "md", "json")
+SUFFIXES = {".mmd": "mermaid", ".json": "json", ".md": ""}  # "": the default of the subject
 
 EPILOG = """\
 A handwritten Markdown file can contain a diagram between two marker lines:
@@ -34,7 +27,7 @@ A handwritten Markdown file can contain a diagram between two marker lines:
 
 examples:
   lineclear diagram lifecycle                               Mermaid, on standard output
-  lineclear diagram lifecycle --format svg -o lifecycle.svg
+  lineclear diagram actions --format json -o actions.json
   lineclear diagram lifecycle -o README.md --check          exit 1 if README.md is stale
   lineclear diagram matrix --format md
 """
@@ -72,7 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
     if path is not None and not arguments.check:
         need_file(path)
     form = arguments.format or default_format(subject, path)
-    drawn = draw(subject, form)
+    try:
+        drawn = draw(subject, form)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     if path is None:
         write_text(drawn)
         return PASSED

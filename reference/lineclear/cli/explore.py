@@ -1,4 +1,4 @@
-"""`lineclear explore`: searches every behaviour of the scheduler or the table at small scope.
+"""`lineclear explore`: searches every behaviour of the scheduler at small scope.
 
 Guarantees: exit code 0 only if every search was exhausted and found nothing; every count is
 printed with its bounds.
@@ -38,7 +38,6 @@ examples:
   lineclear explore --deep -o docs/explored.md
   lineclear explore --rules lineclear.evidence.faults:AnyFit --journal stall.jsonl
   lineclear explore --victim longest --num-gpu-blocks 4 --requests 3 --shapes 1+3 2+2
-  lineclear explore --target table --format json
 """
 
 
@@ -47,14 +46,11 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "explore",
         help="search every behaviour at small scope: broken invariants, stuck states, cycles",
-        description="Search every behaviour of the scheduler, or of the action table, at small "
-        "scope and under every choice of the environment.",
+        description="Search every behaviour of the scheduler at small scope and under every choice "
+        "of the environment.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--target", choices=("scheduler", "table"), default="scheduler",
-                        help="what to search (default: scheduler)")  # fmt: skip
-    parser.add_argument("--all", action="store_true", help="search the scheduler and the table")
     parser.add_argument(
         "--deep", action="store_true", help="larger worlds; takes minutes to hours"
     )
@@ -85,45 +81,36 @@ def run(arguments: argparse.Namespace) -> int:
 
     for path in filter(None, (arguments.output, arguments.journal)):
         need_file(path)
-    searches: list[dict[str, Any]] = []
-    lines: list[str] = []
+    chosen, whole = worlds(arguments)
+    reports: list[Report] = []
+    with Progress("searching the scheduler", len(chosen)) as progress:
+        for report in in_parallel(summary, chosen):
+            reports.append(report)
+            progress.step()
+    missing = unreached(reports, required()) if whole else []
+    lines = [line for report in reports for line in report.lines()]
+    lines += [f"NEVER SEEN in any search: {sentence}" for sentence in missing]
     code = PASSED
-    if arguments.target == "scheduler" or arguments.all:
-        chosen, whole = worlds(arguments)
-        reports: list[Report] = []
-        with Progress("searching the scheduler", len(chosen)) as progress:
-            for report in in_parallel(summary, chosen):
-                reports.append(report)
-                progress.step()
-        missing = unreached(reports, required()) if whole else []
-        searches += [report.as_dict() for report in reports]
-        for report in reports:
-            lines += report.lines()
-        lines += [f"NEVER SEEN in any search: {sentence}" for sentence in missing]
-        if any(report.refuted for report in reports) or missing:
-            code = REFUTED
-        elif not all(report.graph.complete for report in reports):
-            code = INCONCLUSIVE
-        if arguments.output is not None:
-            command = "lineclear explore" + " --deep" * arguments.deep + f" -o {arguments.output}"
-            replace(Path(arguments.output), markdown(reports, command))
-        if arguments.journal is not None:
-            lines.append(save(reports, arguments.journal))
-    if arguments.target == "table" or arguments.all:
-        table, table_lines, table_code = search_table()
-        searches += table
-        lines += table_lines
-        code = REFUTED if REFUTED in (code, table_code) else max(code, table_code)
+    if any(report.refuted for report in reports) or missing:
+        code = REFUTED
+    elif not all(report.graph.complete for report in reports):
+        code = INCONCLUSIVE
+    if arguments.output is not None:
+        command = "lineclear explore" + " --deep" * arguments.deep + f" -o {arguments.output}"
+        replace(Path(arguments.output), markdown(reports, command))
+    if arguments.journal is not None:
+        lines.append(save(reports, arguments.journal))
     if arguments.format == "json":
+        searches = [report.as_dict() for report in reports]
         write_json(searches[0] if len(searches) == 1 else {"searches": searches})
     else:
-        states = sum(one["states"] for one in searches)
-        transitions = sum(one["transitions"] for one in searches)
+        states = sum(report.graph.states for report in reports)
+        transitions = sum(report.graph.transitions for report in reports)
         words = {PASSED: "nothing found", REFUTED: "FOUND, see above"}.get(
             code, "nothing found, but a bound was reached"
         )
         lines.append(
-            f"{count(len(searches), 'search', 'searches')}, {count(states, 'state')}, "
+            f"{count(len(reports), 'search', 'searches')}, {count(states, 'state')}, "
             f"{count(transitions, 'transition')}: {words}"
         )
         write_text("\n".join(lines))
@@ -134,7 +121,8 @@ def worlds(arguments: argparse.Namespace) -> tuple[list[SearchBounds], bool]:
     """The worlds to search, and whether every situation must occur in them."""
     from lineclear.config import ConfigError
     from lineclear.explore.bounds import SearchBounds
-    from lineclear.explore.worlds import LONG, SMALL, ci_worlds, deep_worlds
+    from lineclear.explore.small import LONG, SMALL
+    from lineclear.explore.worlds import ci_worlds, deep_worlds
 
     names = ("config", "preset", *SETTINGS)
     given = [name for name in names if getattr(arguments, name) is not None]
@@ -192,7 +180,7 @@ def shape(text: str) -> RequestShape:
 
 def save(reports: list[Report], path: str) -> str:
     """Writes the journal of the first finding; a cycle is repeated three times."""
-    from lineclear.explore.transitions import record
+    from lineclear.explore.report import record
     from lineclear.explore.witnesses import NOT_BEHIND
 
     for report in reports:
@@ -207,37 +195,3 @@ def save(reports: list[Report], path: str) -> str:
                 record(report.graph.bounds, trace, file)
             return f"the first finding is in {path}; show it with: lineclear replay {path}"
     return "no journal written: no finding has one"
-
-
-def search_table() -> tuple[list[dict[str, Any]], list[str], int]:
-    """Searches every world of the action table."""
-    from lineclear_spec.explore import BOUNDS, search
-    from lineclear_spec.parallel import in_parallel
-
-    searches: list[dict[str, Any]] = []
-    lines: list[str] = []
-    code = PASSED
-    with Progress("searching the table", len(BOUNDS)) as progress:
-        for bounds, found in zip(BOUNDS, in_parallel(search, BOUNDS), strict=True):
-            row = found.as_dict()
-            witnesses = row.pop("witnesses")
-            row |= {
-                "livelocks": None,
-                "starvation": None,
-                "why_null": "the table says what is allowed, not what the scheduler chooses: alone, it "
-                "allows a request to be preempted and readmitted forever; use --target scheduler for progress",
-                "witnesses": witnesses,
-            }
-            searches.append(row)
-            ended = "exhausted" if found.complete else f"stopped at {bounds.max_states:,} states"
-            lines.append(
-                f"table, {bounds.name}: {found.states:,} states, {found.transitions:,} "
-                f"transitions, depth {found.depth}, {ended}, {len(found.violations)} violations, "
-                f"{len(found.stuck)} stuck states"
-            )
-            if found.violations or found.stuck:
-                code = REFUTED
-            elif not found.complete and code == PASSED:
-                code = INCONCLUSIVE
-            progress.step()
-    return searches, lines, code

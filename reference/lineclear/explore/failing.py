@@ -6,6 +6,9 @@ question raises. A copy of it fails at the same question.
 
 from __future__ import annotations
 
+from functools import wraps
+from typing import Any
+
 from lineclear.policies.fair import Fair
 from lineclear.policies.hybrid import Hybrid
 from lineclear.policies.mlfq import MultiLevelFeedbackQueue
@@ -23,111 +26,47 @@ __all__ = [
 ]
 
 
-class Countdown:
-    """Questions that are still answered."""
+def failing(what: str, kind: type[Any], question: str, after: int, **arguments: Any) -> type[Any]:
+    """A policy that raises.
 
-    def __init__(self, after: int) -> None:
-        """None was asked."""
-        self.after = after
+    Args:
+        what: the last word of its name.
+        kind: the policy that it is until then.
+        question: the method that raises.
+        after: how often it answers.
+        arguments: of the policy.
+    """
+    right = getattr(kind, question)
 
-    def __call__(self) -> None:
-        """One more is asked.
+    def made(self: Any) -> None:
+        kind.__init__(self, **arguments)
+        self.left_to_answer = after
 
-        Raises:
-            RuntimeError: so many were answered already.
-        """
-        self.after -= 1
-        if self.after < 0:
+    @wraps(right)
+    def asked(self: Any, *given: Any) -> Any:
+        self.left_to_answer -= 1
+        if self.left_to_answer < 0:
             raise RuntimeError("this policy fails on purpose")
+        return right(self, *given)
+
+    name = f"failing {what}"
+    body = {"__init__": made, "__module__": __name__, question: asked, "name": name}
+    return type(f"Failing{what.capitalize()}", (kind,), body)
 
 
-class FailingPriorities(Priority):
-    """The places of waiting requests, by priority, until it fails."""
-
-    name = "failing priorities"
-
-    def __init__(self, after: int = 8) -> None:
-        """Nothing was asked."""
-        self.count = Countdown(after)
-
-    def key(self, request: View) -> float:
-        """The most important first."""
-        self.count()
-        return super().key(request)
-
-
-class FailingDisplacements(Priority):
-    """The most important displaces others, until it fails."""
-
-    name = "failing displacements"
-
-    def __init__(self, after: int = 4) -> None:
-        """Nothing was asked."""
-        self.count = Countdown(after)
-
-    def may_displace(self, waiting: View, running: View) -> bool:
-        """Only the strictly less important."""
-        self.count()
-        return super().may_displace(waiting, running)
-
-
-class FailingRanks(Hybrid):
-    """Another order among those that run, until it fails."""
-
-    name = "failing ranks"
-
-    def __init__(self, after: int = 8) -> None:
-        """Nothing was asked."""
-        self.count = Countdown(after)
+class LeastFirst(Hybrid):
+    """Serves the least important of those that run first, so that its two orders differ."""
 
     def rank(self, request: View) -> float:
-        """The least important first, so that the orders differ."""
-        self.count()
+        """The least important first."""
         return request.priority
 
 
-class FailingReviews(MultiLevelFeedbackQueue):
-    """Levels, until it fails."""
-
-    name = "failing reviews"
-
-    def __init__(self, after: int = 20) -> None:
-        """Nothing was asked."""
-        super().__init__(quantum=2, levels=3, promote_after=6)
-        self.count = Countdown(after)
-
-    def review(self, request: View) -> int:
-        """Promotes requests that wait."""
-        self.count()
-        return super().review(request)
-
-
-class FailingShares(Fair):
-    """Equal shares of a step, until it fails."""
-
-    name = "failing shares"
-
-    def __init__(self, after: int = 8) -> None:
-        """Nothing was asked."""
-        self.count = Countdown(after)
-
-    def share(self, request: View, budget: int, sharers: int) -> int:
-        """The budget divided by the number of live requests."""
-        self.count()
-        return super().share(request, budget, sharers)
-
-
-class FailingTurns(VirtualTokenCounter):
-    """Tenants by what they were served, until it fails."""
-
-    name = "failing turns"
-
-    def __init__(self, after: int = 20) -> None:
-        """Nothing was asked."""
-        super().__init__()
-        self.count = Countdown(after)
-
-    def first(self, step: int) -> object:
-        """The waiting tenant that was served least."""
-        self.count()
-        return super().first(step)
+FailingPriorities = failing("priorities", Priority, "key", 8)
+FailingDisplacements = failing("displacements", Priority, "may_displace", 4)
+FailingRanks = failing("ranks", LeastFirst, "rank", 8)
+FailingReviews = failing(
+    "reviews", MultiLevelFeedbackQueue, "review", 20, quantum=2, levels=3, promote_after=6
+)
+FailingShares = failing("shares", Fair, "share", 8)
+FailingTurns = failing("turns", VirtualTokenCounter, "first", 20)

@@ -12,9 +12,11 @@ from typing import Any
 from lineclear.explore.bounds import SearchBounds
 from lineclear.explore.findings import ProgressFinding, believed, livelocks, starvation, stuck
 from lineclear.explore.search import Graph, search
+from lineclear.explore.world import Trace, World
+from lineclear.journal.file import JournalFile
 from lineclear.scheduler import Scheduler
 
-__all__ = ["Report", "explore", "markdown", "summary", "unreached"]
+__all__ = ["Report", "explore", "markdown", "record", "summary", "unreached"]
 
 
 @dataclass(slots=True)
@@ -179,3 +181,13 @@ def grouped(reports: Sequence[Report]) -> list[str]:
             f"{'yes' if all(g.complete for g in graphs) else 'NO'} | {word} |"
         )
     return lines
+
+
+def record(bounds: SearchBounds, trace: Trace, file: Any) -> World:
+    """Does a trace and writes the journal that `lineclear replay` does again."""
+    journal = JournalFile(file, bounds.config.limits())
+    world = World(bounds, journal=journal)
+    for move in trace:
+        world.do(move)
+    journal.end(world.scheduler.ledger)
+    return world

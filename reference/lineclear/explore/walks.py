@@ -7,6 +7,7 @@ oracle of the step); a walk that fails is a trace that `World.do` does again.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lineclear.explore.bounds import SearchBounds
@@ -16,6 +17,8 @@ from lineclear.oracle.books import has_room
 
 __all__ = ["ANSWER", "WalkResult", "walk"]
 
+#: A wrong call comes after every so many moves, where any do.
+WRONG = 5
 #: A move that is written down: whatever a model may answer to the oldest step in flight.
 ANSWER: Move = ("answer",)
 
@@ -95,7 +98,9 @@ def choose(world: World, draw: random.Random, lazy: bool = False) -> Move:
     return (kind,)
 
 
-def walk(bounds: SearchBounds, seed: int, moves: int, first: Trace = ()) -> WalkResult:
+def walk(
+    bounds: SearchBounds, seed: int, moves: int, first: Trace = (), *, ends: bool = False
+) -> WalkResult:
     """So many moves, or fewer if one fails.
 
     Args:
@@ -103,22 +108,43 @@ def walk(bounds: SearchBounds, seed: int, moves: int, first: Trace = ()) -> Walk
         seed: of the choices; if it is odd, copies end very late.
         moves: at most.
         first: moves that are written down (`scripts.py`), before those that are drawn.
+        ends: whether progress is watched, wrong calls are made, and every request is left to end.
     """
     draw = random.Random(seed)
-    world = World(bounds)
+    world = World(bounds, watched=ends)
     trace: list[Move] = []
-    for number in range(moves):
-        if number >= len(first):
-            move = choose(world, draw, bool(seed % 2))
-        elif first[number] != ANSWER:
-            move = move_of(world, first[number])
-        elif world.scheduler.flights:
-            move = commit(world, draw)
-        else:
-            continue  # the step had nothing to compute
-        trace.append(move)
-        try:
+    try:
+        for number in range(moves):
+            if number >= len(first):
+                move = choose(world, draw, bool(seed % 2))
+            elif first[number] != ANSWER:
+                move = move_of(world, first[number])
+            elif world.scheduler.flights:
+                move = commit(world, draw)
+            else:
+                continue  # the step had nothing to compute
+            trace.append(move)
             world.do(move)
-        except Exception as error:  # whatever is raised is the finding
-            return WalkResult(tuple(trace), error, world)
+            if ends and number % WRONG == 0:
+                trace.append(("wrong", number // WRONG))
+                world.do(trace[-1])
+        for move in to_the_end(world) if ends else ():
+            trace.append(move)
+            world.do(move)
+    except Exception as error:  # whatever is raised is the finding
+        return WalkResult(tuple(trace), error, world)
     return WalkResult(tuple(trace), None, world)
+
+
+def to_the_end(world: World) -> Iterator[Move]:
+    """Moves that let every request end: nothing arrives or fails. An end that does not come is for the
+    watch to see.
+    """
+    scheduler = world.scheduler
+    while scheduler.entries or scheduler.flights:
+        if len(scheduler.flights) < scheduler.config.depth:
+            yield ("schedule",)
+        if scheduler.flights:
+            yield ("commit", tuple(options[0] for options in world.choices()))
+        while world.copies:
+            yield ("complete", 0)

@@ -24,6 +24,7 @@ A move is a tuple of plain data, so a trace can be written down:
     ("reset",)               the prefix cache forgets every block
     ("hold", k)              a reader holds the k-th block that can be found, by name
     ("let_go", k)            one of those that hold the k-th block lets it go
+    ("wrong", k)             the k-th report, and a request, that must be refused; walks alone make it
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from lineclear.explore.output_names import OutputNames
 from lineclear.explore.witnesses import Notes, noted
 from lineclear.monitor.audit import audit
 from lineclear.monitor.hazards import Hazards
+from lineclear.monitor.liveness import Watch
 from lineclear.monitor.observer import Observer
 from lineclear.oracle import Oracle
 from lineclear.oracle.books import has_room
@@ -69,6 +71,7 @@ class World:
         journal: called with every action as well, in a replay.
         executor: given every plan, in a replay.
         kind: the scheduler's class; a broken one in tests.
+        watched: whether an end of progress is raised too; such a world is not frozen.
     """
 
     def __init__(
@@ -77,6 +80,8 @@ class World:
         journal: Journal | None = None,
         executor: Executor | None = None,
         kind: type[Scheduler] = Scheduler,
+        *,
+        watched: bool = False,
     ) -> None:
         """Nothing is live."""
         self.bounds = bounds
@@ -107,6 +112,7 @@ class World:
         self.arrived = 0
         self.names = 0
         self.plan: Plan | None = None
+        self.watch = Watch(self.scheduler) if watched else None
         self._plain_step, self._step = noted(self.scheduler, self.notes)
         self._name_outputs()
 
@@ -267,6 +273,7 @@ class World:
         Raises:
             Violation: an invariant does not hold after it, or after one of its actions; or it is not the
             step, or not the answer, that the rules give (`oracle`).
+            Stalled: progress has ended, in a world that is watched.
             Exception: whatever else the scheduler raises is a finding too.
         """
         self.plan = None
@@ -278,6 +285,10 @@ class World:
         self.observer.check()
         self.bench.agree()
         self.notes.end(self.scheduler, self.plan)
+        if self.watch is not None and move[0] == "commit":
+            self.watch.committed()
+        elif self.watch is not None and self.plan is not None:
+            self.watch.scheduled(self.plan)
 
     def _submit(self, which: int) -> None:
         shape = self.bounds.shapes[which]
@@ -291,6 +302,8 @@ class World:
         answer = self.bench.add(request, tokens)
         if isinstance(answer, Rejected) and not full:
             raise ValueError(f"{shape} is rejected: {answer.reason}; leave it out of the bounds")
+        if self.watch is not None and not isinstance(answer, Rejected):
+            self.watch.added(answer.request_id)
 
     def _abort(self, which: int) -> None:
         entry = self.live()[which]
@@ -330,6 +343,11 @@ class World:
                 if choice == "stop":
                     stopped.append(position)
         self.bench.commit(sizes, stopped)
+
+    def _wrong(self, which: int) -> None:
+        self.bench.misreport(which)
+        shape = self.bounds.shapes[which % len(self.bounds.shapes)]
+        self.bench.overask(request_of(shape, self.names + 1, timed=self.timed))
 
     def _complete(self, which: int) -> None:
         self.bench.report([self.copies[which]])

@@ -8,56 +8,24 @@ prefix caching, and every situation of `required`; the deep ones every combinati
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
-from lineclear.config import MODES, PRESETS, VICTIMS, Config
+from lineclear.config import VICTIMS
 from lineclear.explore.bounds import RequestShape, SearchBounds
-from lineclear.explore.orders import REMEMBERS
+from lineclear.explore.policy_worlds import OF_POLICIES, alike, combinations, policies
+from lineclear.explore.small import CALM, LONG, PAIR, SHORT, URGENT, small
 from lineclear.explore.witnesses import SOMETIMES
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.situations import IN_STATES
 
 __all__ = [
-    "OF_POLICIES",
-    "SMALL",
-    "alike",
     "caching",
     "ci_worlds",
-    "combinations",
     "deep_worlds",
     "hard_worlds",
-    "of_policy",
     "required",
-    "small",
-    "three_tenants",
     "victims",
 ]
-
-#: Three GPU blocks of one token each.
-SMALL: Mapping[str, Any] = MappingProxyType(
-    {
-        "num_gpu_blocks": 3,
-        "num_cpu_blocks": 2,
-        "block_size": 1,
-        "max_num_seqs": 2,
-        "max_num_batched_tokens": 3,
-        "max_model_len": 6,
-        "watermark": 0.0,
-        "preemption_mode": "swap",
-        "swap_threshold": 3,
-    }
-)
-LONG, SHORT = RequestShape(1, 3), RequestShape(2, 2)
-URGENT = RequestShape(2, 2, priority=1)
-PAIR = RequestShape(1, 3, 2)
-
-#: No request stops early, is aborted or fails, and copies are reported at once.
-CALM: Mapping[str, Any] = MappingProxyType(
-    {"live": 3, "aborts": False, "fails": False, "stops": False, "late": False}
-)
 
 #: Nothing of these is reached on purpose: the shapes of a search are such that none is rejected, and a
 #: victim that names sealed blocks is recomputed. Outputs get no names there, so that a state has few.
@@ -67,11 +35,6 @@ LEFT_OUT = frozenset(
         "a request that is swapped out names sealed blocks",
     }
 )
-
-
-def small(preset: str = "default", /, **changes: Any) -> Config:
-    """A preset in the small world, with these settings changed."""
-    return replace(PRESETS[preset], **{**SMALL, **changes})
 
 
 def required() -> tuple[str, ...]:
@@ -246,124 +209,6 @@ def caching() -> list[SearchBounds]:
             stops=False,
             readers=1,
         ),
-    ]
-
-
-def alike(policy: str) -> SearchBounds:
-    """A policy where prompts begin alike, and one that fits waits for the block that another computes."""
-    bounds = of_policy(policy, "last", "recompute", chunked=True, live=live_of(policy))
-    config = replace(
-        bounds.config,
-        num_gpu_blocks=5,
-        max_num_batched_tokens=4,
-        prefix_caching="prompt",
-        wait_for_prefix=True,
-    )
-    prompts = zip(bounds.shapes, (3, 2, 2), strict=False)
-    shapes = tuple(replace(shape, prompt=prompt, most=2, family=1) for shape, prompt in prompts)
-    name = f"{policy}, prompts begin alike and wait"
-    return replace(bounds, name=name, config=config, shapes=shapes)
-
-
-#: For each policy, options that are small, and requests that it puts in another order than that of
-#: their arrival.
-OF_POLICIES: Mapping[str, tuple[Mapping[str, Any], tuple[RequestShape, ...]]] = MappingProxyType(
-    {
-        "fcfs": ({}, (LONG, SHORT)),
-        "fair": ({}, (LONG, SHORT)),
-        "priority": ({}, (LONG, URGENT)),
-        "hybrid": ({}, (LONG, URGENT)),
-        "aging": ({"seconds_per_level": 2.0}, (LONG, URGENT)),
-        "ceiling": ({"ceiling": 2}, (LONG, URGENT)),
-        "sjf": ({}, (LONG, SHORT)),
-        "sjf_aging": ({"seconds_per_token": 2.0}, (LONG, SHORT)),
-        "lpl": ({}, (LONG, SHORT)),
-        "edf": ({}, (RequestShape(1, 3, slack=4.0), RequestShape(2, 2, slack=1.0))),
-        "vtc": ({}, (RequestShape(1, 3, tenant="a"), RequestShape(2, 2, tenant="b"))),
-        "drr": (
-            {"quantum": 4.0},
-            (RequestShape(1, 3, tenant="a"), RequestShape(2, 2, tenant="b")),
-        ),
-        "mlfq": ({"quantum": 2, "levels": 2, "promote_after": 6}, (LONG, SHORT)),
-    }
-)
-
-
-def of_policy(
-    policy: str, victim: str, mode: str, *, chunked: bool, live: int = 2
-) -> SearchBounds:
-    """One combination: nothing goes wrong, and requests follow each other without end.
-
-    With three requests there is room for five blocks and the longer one has the longer prompt, so that
-    two are behind one that grows and the rules choose differently between them.
-
-    Args:
-        policy: name of a built-in policy.
-        victim: rule that selects victims.
-        mode: preemption mode.
-        chunked: whether prompts are computed in chunks.
-        live: requests at once, 2 or 3.
-    """
-    options, shapes = OF_POLICIES[policy]
-    three: dict[str, Any] = {}
-    if live > 2:
-        three = {"num_gpu_blocks": 5, "num_cpu_blocks": 3, "max_num_batched_tokens": 4}
-        shapes = tuple(replace(shape, prompt=3 - shape.prompt) for shape in shapes)
-    config = small(
-        scheduling_policy=policy,
-        policy_options=tuple(sorted(options.items())),
-        victim=victim,
-        preemption_mode=mode,
-        enable_chunked_prefill=chunked,
-        max_num_seqs=live,
-        **three,
-    )
-    words = (
-        f"{policy}, {victim} is preempted by {mode}, prompts {'in chunks' if chunked else 'whole'}"
-    )
-    return replace(SearchBounds(words, config, shapes, **CALM), live=live)
-
-
-def three_tenants(policy: str) -> SearchBounds:
-    """One seat, and a request of each of three tenants: one that leaves costs no other a turn."""
-    options = OF_POLICIES[policy][0]
-    config = small(
-        scheduling_policy=policy,
-        policy_options=tuple(sorted(options.items())),
-        max_num_seqs=1,
-        num_gpu_blocks=2,
-        max_num_batched_tokens=2,
-    )
-    shapes = tuple(RequestShape(1, 1, tenant=tenant) for tenant in "abc")
-    return SearchBounds(f"{policy}, three tenants", config, shapes, **CALM)
-
-
-def live_of(policy: str) -> int:
-    """Requests that may be live at once: fewer where a policy remembers, and so has more states."""
-    return 2 if policy in REMEMBERS else 3
-
-
-def policies() -> list[SearchBounds]:
-    """Each policy in two combinations that differ in everything."""
-    return [
-        *[
-            of_policy(policy, victim, mode, chunked=chunked, live=live_of(policy))
-            for policy in OF_POLICIES
-            for victim, mode, chunked in (("last", "swap", True), ("longest", "recompute", False))
-        ],
-        *map(three_tenants, ("vtc", "drr")),
-    ]
-
-
-def combinations() -> list[SearchBounds]:
-    """Every policy with every victim rule and mode of preemption, prompts in chunks and whole."""
-    return [
-        replace(
-            of_policy(policy, victim, mode, chunked=chunked, live=live_of(policy)), group=policy
-        )
-        for policy, victim, mode, chunked in itertools.product(
-            OF_POLICIES, VICTIMS, MODES, (True, False)
-        )
     ]
 
 

@@ -22,7 +22,8 @@ import heapq
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-from lineclear.monitor.stall import Stall, stall_report
+from lineclear.monitor.stall import Stall
+from lineclear.monitor.stall_report import stall_report
 from lineclear.scheduling.entry import Entry
 from lineclear.theorems.starvation import Sizes, steps_of_the_first, steps_to_a_token
 

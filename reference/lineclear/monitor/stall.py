@@ -1,28 +1,19 @@
-"""Reports what each live request holds, and which guard keeps it from running.
+"""The report of what each live request holds, and which guard keeps it from running.
 
-Invariant: the report changes nothing and asks the policy nothing. It names, for each request that waits,
-one guard with the figures that it compares, the smallest change that would lift it, and whether waiting
-can. A request that is blocked for a moment looks like one that is blocked for good: `liveness.py` raises
-the alarm when it lasts.
+Invariant: it names, for each request that waits, one guard with the figures that it compares, the smallest change
+that would lift it, and whether waiting can. A request that is blocked for a moment looks like one that is blocked
+for good: `liveness.py` raises the alarm when it lasts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from lineclear.monitor.relief import CANNOT_HELP, HELPS, NOTHING, Relief, relief
-from lineclear.scheduling.entry import Entry
-from lineclear.scheduling.step import Step
-from lineclear_spec.lifecycle import Phase
-from lineclear_spec.progress import Need
-from lineclear_spec.records import SWAP_IN, SWAP_OUT
+from lineclear.monitor.relief import Relief
 
-if TYPE_CHECKING:
-    from lineclear.scheduling.readings import Readings
-
-__all__ = ["GUARDS", "BlockedRequest", "Holder", "Stall", "stall_report"]
+__all__ = ["GUARDS", "BlockedRequest", "Holder", "Stall"]
 
 #: Every guard that a report names, and what would lift it.
 GUARDS = {
@@ -43,24 +34,6 @@ GUARDS = {
     "turn": "it is another tenant's turn",
     "rules": "none of the guards above; the rules of the preset lack what would let it go on",
     "none": "no guard; the next step may take it",
-}
-
-
-#: What has to happen where it is no matter of how many.
-CHANGES = {
-    "open_copy": "the copy is complete",
-    "long_prefills": "one of these prompts needs no more than its share",
-    "head_of_line": "the request before it is admitted or aborted",
-    "pause_after_preemption": "the next step",
-    "displaced": "the next step",
-    "paused": "`resume` is called",
-    "prefill_first": "the prompt that runs gets its share",
-    "prefix": "the block is computed",
-    "commit": "the step is committed",
-    "leader": "the first branch has computed the prompt",
-    "turn": "the other tenant's request is served",
-    "rules": "another preset, or a larger pool",
-    "none": "the next step",
 }
 
 
@@ -160,29 +133,16 @@ class Stall:
             "cpu": {"free": self.cpu_free, "total": self.cpu_total},
             "read": self.read,
             "holders": [
-                {
-                    "request_id": str(holder.request_id),
-                    "phase": holder.phase,
-                    "gpu_blocks": holder.gpu_blocks,
-                    "cpu_blocks": holder.cpu_blocks,
-                    "seats": holder.seats,
-                    "known": holder.known,
-                    "computed": holder.computed,
-                }
-                for holder in self.holders
+                {**asdict(row), "request_id": str(row.request_id)} for row in self.holders
             ],
             "held": [
                 {
-                    "request_id": str(held.request_id),
-                    "phase": held.phase,
-                    "guard": held.guard,
-                    "figures": held.figures,
-                    "because": held.sentence(),
-                    "relief": held.relief.json(),
-                    "waiting": held.waiting,
-                    "still": held.still,
+                    **asdict(row),
+                    "request_id": str(row.request_id),
+                    "because": row.sentence(),
+                    "relief": row.relief.json(),
                 }
-                for held in self.held
+                for row in self.held
             ],
         }
 
@@ -215,197 +175,3 @@ class Stall:
 def more(count: int) -> list[str]:
     """A line that says how many are left out."""
     return [f"... and {count} more"] if count > 0 else []
-
-
-def stall_report(scheduler: Readings) -> Stall:
-    """The holdings of each request at this moment, and the guard that refuses it."""
-    ledger = scheduler.ledger
-    gpu, cpu = ledger.gpu, ledger.cpu
-    copies = [o.number for o in ledger.operations.values() if o.kind in (SWAP_IN, SWAP_OUT)]
-    entries = sorted(scheduler.entries.values(), key=lambda entry: entry.number)
-    holders = [
-        holder(scheduler, entry) for entry in entries if scheduler.cache.named(entry.record)
-    ]
-    return Stall(
-        ledger.steps,
-        ledger.steps - ledger.settled,
-        tuple(number for number in copies if number <= ledger.carried),
-        scheduler.cache.available,
-        gpu.total,
-        cpu.free,
-        cpu.total,
-        tuple(holders),
-        (*running(scheduler), *queued(scheduler)),
-        len(scheduler.cache.held),
-    )
-
-
-def holder(scheduler: Readings, entry: Entry) -> Holder:
-    """The holdings of the request."""
-    record, blocks = entry.record, scheduler.cache.named(entry.record)
-    return Holder(
-        entry.name,
-        record.phase.name.lower(),
-        blocks if record.phase == Phase.RUNNING else 0,
-        blocks if record.phase == Phase.SWAPPED else 0,
-        entry.seats,
-        entry.tokens(scheduler.ledger),
-        entry.computed(scheduler.ledger),
-    )
-
-
-def running(scheduler: Readings) -> list[BlockedRequest]:
-    """The operations that running requests wait for, in order."""
-    found: list[BlockedRequest] = []
-    ledger = scheduler.ledger
-    for order in scheduler.running.orders:
-        entry = scheduler.running.entries[order]
-        record = entry.record
-        members = record.members
-        guard, figures = "none", dict[str, Any]()
-        if record.copy and record.copy <= ledger.carried:
-            guard, figures = "open_copy", {"operation": record.copy}
-        elif any(ledger.promised(q) or ledger.in_flight(q) for q in members):
-            guard, figures = "commit", {"steps": ledger.steps - ledger.settled}
-        elif all(q.slot_tokens == 0 for q in members[1:]) and len(members) > 1:
-            guard = "leader"
-        found.append(with_change(scheduler, entry, guard, figures))
-    return found
-
-
-def queued(scheduler: Readings) -> list[BlockedRequest]:
-    """The guards that refuse waiting and swapped requests, in the queue's order."""
-    waiting = sorted(scheduler.queue, key=lambda entry: entry.place)
-    if not waiting:
-        return []
-    step = Step(scheduler.step_parts)
-    step.room.due = scheduler.ledger.due().count
-    planned = step.planned()
-    found: list[BlockedRequest] = []
-    ahead: dict[Hashable, Entry] = {}  # by tenant, if the policy shares among them
-    for position, entry in enumerate(waiting):
-        lane = entry.tenant if scheduler.tenants is not None else None
-        first = ahead.setdefault(lane, entry)
-        if first is not entry:
-            figures = {"behind": str(first.name), "place": position + 1}
-            found.append(with_change(scheduler, entry, "head_of_line", figures))
-        else:
-            found.append(
-                with_change(scheduler, entry, *head_of_queue(scheduler, step, entry, planned))
-            )
-    return found
-
-
-def with_change(
-    scheduler: Readings, entry: Entry, guard: str, figures: dict[str, Any]
-) -> BlockedRequest:
-    """The guard with what would lift it, and whether waiting can.
-
-    Args:
-        scheduler: the scheduler, read only.
-        entry: the request.
-        guard: the first guard that is false.
-        figures: the values that it compares.
-    """
-    ledger, record = scheduler.ledger, entry.record
-    last = ledger.steps if any(q.steady for q in record.members) else 0
-    last = max([last, *[q.last_step for q in record.members]])
-    # `add` took the request, so it fits into an empty pool: no guard of the table is false whatever
-    # ends, but a preset may keep its watermark free even then. Where nothing is held and nothing is
-    # in flight there is nothing to wait for: the next step takes it, or a rule of the preset keeps it.
-    alone = scheduler.cache.available == ledger.gpu.total and ledger.steps == ledger.settled
-    waiting = NOTHING if guard in ("rules", "none") and alone else HELPS
-    change = change_for(scheduler, entry, guard, figures)
-    beyond = beyond_the_watermark(scheduler, entry) if guard == "rules" else 0
-    if beyond > 0:
-        waiting, change = CANNOT_HELP, Relief("blocks", beyond)
-    phase = record.phase.name.lower()
-    return BlockedRequest(
-        entry.name, phase, guard, figures, change, waiting, ledger.steps - last if last else None
-    )
-
-
-def beyond_the_watermark(scheduler: Readings, entry: Entry) -> int:
-    """Blocks that an empty pool lacks for it, if the preset keeps the watermark even then."""
-    ledger, config, record = scheduler.ledger, scheduler.config, entry.record
-    if "the watermark is waived when nothing runs" not in config.lacking:
-        return 0
-    waits = record.phase == Phase.WAITING
-    wants = ledger.need(record.members[0].known_tokens) if waits else record.blocks
-    return wants + config.watermark_blocks - ledger.gpu.total
-
-
-def change_for(scheduler: Readings, entry: Entry, guard: str, figures: dict[str, Any]) -> Relief:
-    """The smallest change that lifts a guard.
-
-    Args:
-        scheduler: the scheduler, read only.
-        entry: the request.
-        guard: the first guard that is false.
-        figures: the values that it compares.
-    """
-    runs = [scheduler.running.entries[order] for order in scheduler.running.orders]
-    others = [other for other in runs if other is not entry]
-    if guard == "blocks":
-        there = max(0, figures["free"] - figures["growth"] - figures["watermark"])
-        missing = figures["wants"] - there
-        gains = [(other.name, scheduler.cache.gain(other.record)) for other in others]
-        return relief("blocks", missing, gains)
-    if guard == "worst_cases":
-        missing = figures["wants"] - figures["left"]
-        worst = scheduler.ledger.worst_case
-        return relief("blocks", missing, [(o.name, worst(o.record)) for o in others])
-    if guard == "seats":
-        missing = figures["wants"] + figures["taken"] - figures["of"]
-        return relief("seats", missing, [(o.name, o.seats_taken) for o in others])
-    if guard == "tokens":
-        missing = figures["wants"] - figures["left"]
-        return relief("tokens", missing, [(o.name, o.record.width) for o in others])
-    return Relief(CHANGES[guard])
-
-
-def head_of_queue(
-    scheduler: Readings, step: Step, entry: Entry, planned: Need
-) -> tuple[str, dict[str, Any]]:
-    """The guard that keeps the head of the queue, and its figures.
-
-    Args:
-        scheduler: the scheduler, read only.
-        step: the step that would be built now.
-        entry: the request at the head of the queue.
-        planned: what the running requests need in that step.
-    """
-    config = scheduler.config
-    if entry.record.copy:
-        return "open_copy", {"operation": entry.record.copy}
-    want, have = step.room.want(entry), step.room.have() - planned
-    if have.blocks < want.blocks:
-        free = scheduler.cache.available
-        kept = free - step.room.due - step.room.have().blocks
-        growth = planned.blocks + step.room.due
-        return "blocks", {
-            "wants": want.blocks,
-            "free": free,
-            "growth": growth,
-            "watermark": kept,
-        }
-    room, needs = step.room.offered(entry)
-    if room.worst < needs.worst:
-        return "worst_cases", {"wants": needs.worst, "left": room.worst}
-    if room.longs - planned.longs < needs.longs:
-        return "long_prefills", {"of": config.max_long_partial_prefills}
-    if have.seats < want.seats:
-        return "seats", {"wants": want.seats, "taken": scheduler.seats, "of": config.max_num_seqs}
-    if have.tokens < want.tokens:
-        return "tokens", {
-            "wants": want.tokens,
-            "left": have.tokens,
-            "of": config.max_num_batched_tokens,
-        }
-    if len(scheduler.flights) >= config.depth:
-        return "commit", {"steps": len(scheduler.flights), "depth": config.depth}
-    if scheduler.admission_blocked_by:
-        return scheduler.admission_blocked_by, {}
-    if config.lacking:
-        return "rules", {"rules": config.rules}
-    return ("turn" if scheduler.tenants is not None else "none"), {}

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 from lineclear.conform import Header
 from lineclear.recorders.hooks import Hooks, MissingHook
-from lineclear.testing.difference import Event, check_event, difference, frozen
+from lineclear.testing.difference import Event, check_event, difference
 from lineclear.testing.judge import header_of as header_of_limits
+from lineclear.testing.observed import frozen
 from lineclear.testing.protocol import Limits, Observation, Row
 
 __all__ = ["WRITTEN_FOR", "TransformersRecorder", "header_of", "limits_of"]

@@ -1,16 +1,17 @@
-"""Testing a scheduler: executors without a device that check what they read.
+"""Testing a scheduler: a device without hardware that checks what it reads.
 
-For lineclear's own plans there are `Device`, which runs operations in any order that their waits
-allow, and `ContentExecutor`. For any other scheduler there is a protocol of four methods and the
+For lineclear's own plans there is `Device`, which runs operations in any order that their waits
+allow. For any other scheduler there is a protocol of four methods and the
 attribute `limits`, `SchedulerUnderTest`, and three ways to search over one set of rules: `random_runs`,
 `stateful` (Hypothesis) and `exhaust`. docs/test_your_scheduler.md begins with an example.
 """
 
-from lineclear.testing.content import ContentExecutor, DeviceSequence, WrongContent
-from lineclear.testing.device import Device
+from lineclear.testing.device import Device, WrongContent
+from lineclear.testing.device_rows import DeviceSequence
 from lineclear.testing.exhaustive import Exhausted, exhaust
 from lineclear.testing.failure import Action, Failure
 from lineclear.testing.machine import Machine, replay
+from lineclear.testing.operations import Order
 from lineclear.testing.protocol import (
     NO_TOKEN,
     Copy,
@@ -30,7 +31,6 @@ from lineclear.testing.target import scheduler
 __all__ = [
     "NO_TOKEN",
     "Action",
-    "ContentExecutor",
     "Copy",
     "Device",
     "DeviceSequence",
@@ -42,6 +42,7 @@ __all__ = [
     "Machine",
     "Make",
     "Observation",
+    "Order",
     "Row",
     "SchedulerUnderTest",
     "Shape",

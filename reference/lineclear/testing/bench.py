@@ -17,10 +17,11 @@ Compared after every call:
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lineclear.oracle.books import fits, has_room
-from lineclear.request import Accepted, Finished, Rejected, Request
+from lineclear.request import Accepted, Finished, Rejected, Request, SchedulerError
 from lineclear.testing.device import Device
 from lineclear.testing.expectations import (
     ONE,
@@ -217,6 +218,50 @@ class Bench(Expectations):
             live.copy = None
         self.device.reported([*done, *failed])
         return found
+
+    def misreport(self, which: int) -> None:
+        """Makes one of the reports that must be refused without a change: of a copy that no plan has, of a
+        forward, or of one that is over.
+
+        Args:
+            which: of those that are possible now, counted round.
+
+        Raises:
+            Disagreement: it was not refused, or something is changed.
+        """
+        record, ledger = self.device.record, self.scheduler.ledger
+        over = [n for n in range(1, record.newest + 1) if n not in record.unknown]
+        others = [n for n in record.unknown if n not in record.swaps()]
+        beyond = record.newest + 1
+        wrong: list[tuple[list[Any], list[int]]] = [
+            ([beyond], []),
+            ([0], []),
+            (["1"], []),
+            ([], [beyond]),
+        ]
+        wrong += [([], over[k:][:1]) for k in range(-min(len(over), 2), 0)]
+        wrong += [([], others[:1]), (others[:1], [])] if others else []
+        done, failed = wrong[which % len(wrong)]
+        before = set(ledger.operations)
+        try:
+            self.scheduler.complete([*done, *record.swaps()], failed)
+        except SchedulerError:
+            if before == set(ledger.operations):
+                return
+        raise Disagreement(f"complete({done}, {failed}) is not refused without a change")
+
+    def overask(self, request: Request) -> None:
+        """Asks for the fewest tokens that no longer fit; it must be rejected.
+
+        Args:
+            request: its prompt, its sequences and its id, which is free.
+
+        Raises:
+            Disagreement: it is accepted.
+        """
+        while fits(self.scheduler.config, request):
+            request = replace(request, max_tokens=request.max_tokens + 1)
+        self.add(request)
 
     # ---- agreement -----------------------------------------------------------------------------
 

@@ -12,18 +12,22 @@ forward that reads such a slot goes on, and what it samples and writes depends o
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass, field
 
 from lineclear.monitor.hazards import Access, Hazards
 from lineclear.plan import BlockOperation, Plan, Scheduled
-from lineclear.testing.operations import Carried, OperationRecord
-from lineclear.testing.orders import Early, Order
+from lineclear.testing.device_rows import (
+    SURE,
+    DeviceRow,
+    DeviceSequence,
+    Forward,
+    Name,
+    Slot,
+    label,
+)
+from lineclear.testing.operations import Carried, OperationRecord, Order
 
-__all__ = ["TIERS", "Device", "DeviceRow", "DeviceSequence", "WrongContent"]
+__all__ = ["TIERS", "Device", "WrongContent"]
 
-Name = tuple[Hashable, int]
-#: (tier, block, offset in the block).
-Slot = tuple[str, int, int]
 #: A token, and the copies through which it came there.
 Content = tuple[int, frozenset[int]]
 
@@ -31,71 +35,10 @@ Content = tuple[int, frozenset[int]]
 TIERS = {"swap_out": ("gpu", "cpu"), "swap_in": ("cpu", "gpu"), "copy_block": ("gpu", "gpu")}
 #: Token of a slot that a failed copy left behind.
 GARBAGE = 0
-SURE: frozenset[int] = frozenset()
 
 
 class WrongContent(AssertionError):
     """A sequence read a position whose content is not its own token there."""
-
-
-@dataclass(eq=False, slots=True)
-class DeviceSequence:
-    """A sequence as an executor knows it.
-
-    Attributes:
-        tokens: the prompt, and what commits have kept.
-        pending: sampled by steps that are not committed.
-        table: its GPU blocks, as plans gave them.
-        has_table: whether a plan gave the whole table since the sequence was made, or since its request was
-            preempted; only then may a plan name it or give blocks that are added.
-        position: the first position without KV.
-    """
-
-    tokens: list[int]
-    pending: list[int] = field(default_factory=list[int])
-    table: list[int] = field(default_factory=list[int])
-    position: int = 0
-    has_table: bool = False
-
-    @property
-    def history(self) -> list[int]:
-        """All its tokens."""
-        return self.tokens + self.pending
-
-
-@dataclass(eq=False, slots=True)
-class DeviceRow:
-    """What a forward does for one sequence.
-
-    Attributes:
-        name: (request id, branch).
-        branch: the sequence.
-        reads: slots, each with the token that should be there.
-        writes: slots, each with the token that is written.
-        guesses: drafts that the step verifies.
-        token: sampled after the last position, None if the step samples nothing for the sequence.
-        sure: the first position after those that are no drafts.
-        copies: copies on whose content the row rests, filled in when the forward runs.
-    """
-
-    name: Name
-    branch: DeviceSequence
-    reads: list[tuple[Slot, int]]
-    writes: list[tuple[Slot, int]]
-    guesses: list[int]
-    token: int | None
-    sure: int
-    copies: frozenset[int] = SURE
-
-
-@dataclass(eq=False, slots=True)
-class Forward:
-    """The forward of a step: its number, every row, and those that sample, in the plan's order."""
-
-    number: int
-    step: int
-    rows: list[DeviceRow]
-    sampling: list[DeviceRow]
 
 
 class Device:
@@ -118,7 +61,7 @@ class Device:
     ) -> None:
         """Both pools are empty."""
         self.block_size = block_size
-        self.order = order or Early()
+        self.order = order or Order()
         self.hazards = hazards
         self.branches: dict[Name, DeviceSequence] = {}
         self.content: dict[Slot, Content] = {}
@@ -378,8 +321,3 @@ class Device:
             token, copies = self.content.get((tier, places[block], offset), (GARBAGE, SURE))
             if token != own or copies & self.record.failed:
                 yield position
-
-
-def label(name: Name) -> str:
-    """A sequence, as messages name it."""
-    return f"request {name[0]!r}, branch {name[1]}"

@@ -8,113 +8,16 @@ checker of the log decides whether the events are allowed.
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from itertools import chain
 from typing import Any
 
-from lineclear.conform.schema import shown
 from lineclear.testing.protocol import Copy, Limits, Observation, Row
 
-__all__ = ["HOST", "Event", "check_event", "difference", "frozen"]
+__all__ = ["HOST", "Event", "check_event", "difference"]
 
 Event = dict[str, Any]
 
 #: The log's name for the pool of host blocks.
 HOST = "cpu"
-
-
-def frozen(seen: Observation) -> Observation:
-    """A copy that later calls of the scheduler cannot change.
-
-    Raises:
-        TypeError: it is not an observation; the message names the field and the value.
-    """
-    if not sound(seen):
-        wrong = malformed(seen)
-        if wrong:
-            raise TypeError(f"observe returned {wrong}")
-    return Observation(
-        tables={name: tuple(table) for name, table in seen.tables.items() if table},
-        free=tuple(seen.free),
-        cached=dict(seen.cached),
-        waiting=None if seen.waiting is None else tuple(seen.waiting),
-        running=None if seen.running is None else tuple(seen.running),
-        extra=dict(seen.extra),
-    )
-
-
-def sound(seen: Any) -> bool:
-    """Whether the types are plainly right: a quick test, before `malformed` says what is wrong."""
-    try:
-        hash((*seen.cached.values(), *seen.extra.values()))
-        lengths = (len(seen.free), *map(len, seen.tables.values()))  # a generator has none
-        blocks = chain(seen.free, *seen.tables.values())
-        names = chain(seen.waiting or (), seen.running or ())
-        return (
-            isinstance(seen, Observation)
-            and min(lengths) >= 0
-            and {int}.issuperset(map(type, blocks))
-            and {str}.issuperset(map(type, names))
-            and str not in (type(seen.waiting), type(seen.running))
-        )
-    except (AttributeError, TypeError):
-        return False
-
-
-def malformed(seen: Any) -> str:
-    """What is wrong with the types of an observation; "" if nothing."""
-    if not isinstance(seen, Observation):
-        return f"{shown(seen)}; it must return a lineclear.testing.Observation"
-    wanted: list[tuple[str, Any, bool, str]] = [
-        (
-            "tables",
-            seen.tables,
-            all(ids(t) for t in values(seen.tables)),
-            "block ids (int) by request id",
-        ),
-        ("free", seen.free, ids(seen.free), "block ids (int)"),
-        ("cached", seen.cached, all(map(hashed, values(seen.cached))), "keys by block id"),
-        ("waiting", seen.waiting, names(seen.waiting), "request ids, or None"),
-        ("running", seen.running, names(seen.running), "request ids, or None"),
-        ("extra", seen.extra, all(map(hashed, values(seen.extra))), "hashable values by name"),
-    ]
-    for name, value, good, what in wanted:
-        mapping = name in ("tables", "cached", "extra")
-        if not good or mapping != isinstance(value, Mapping):
-            return f"{name} = {shown(value)}; it must be {what}"
-    return ""
-
-
-def values(mapping: Any) -> list[Any]:
-    """The values of a mapping; none of anything else, which is reported by its type."""
-    return list(mapping.values()) if hasattr(mapping, "values") else []
-
-
-def each(value: Any, kind: type[Any]) -> bool:
-    """Whether it is a list, tuple, set or deque of values of exactly this type."""
-    return (
-        hasattr(value, "__len__")
-        and type(value) is not str
-        and {kind}.issuperset(map(type, value))
-    )
-
-
-def ids(value: Any) -> bool:
-    """Whole numbers, not True or 1.0."""
-    return each(value, int)
-
-
-def names(value: Any) -> bool:
-    """Request ids, or None."""
-    return value is None or each(value, str)
-
-
-def hashed(value: Any) -> bool:
-    """Whether a value can be compared and counted."""
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
 
 
 def text(key: Hashable) -> str | int:

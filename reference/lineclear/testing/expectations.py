@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lineclear.request import Finished, Request
-from lineclear.testing.device import Device, DeviceRow, DeviceSequence, Forward
+from lineclear.testing.device import Device
+from lineclear.testing.device_rows import DeviceRow, DeviceSequence, Forward
 from lineclear_spec.lifecycle import Phase
 
 if TYPE_CHECKING:

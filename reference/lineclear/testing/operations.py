@@ -1,4 +1,4 @@
-"""Operations that plans carried, which of them have run, and which the host knows to have ended.
+"""Operations that plans carried: which have run, which runs next, which the host knows to have ended.
 
 Guarantees: an operation is offered only when every operation that it waits for has run; what the host
 may know is a consequence of what was reported and committed, never of what a scheduler says.
@@ -14,10 +14,10 @@ stream runs its operations in order. Streams of a real executor use `after` alon
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Carried", "OperationRecord", "RecordError"]
+__all__ = ["Carried", "OperationRecord", "Order", "RecordError"]
 
 #: (tier, place of a block).
 Place = tuple[str, int]
@@ -113,10 +113,6 @@ class OperationRecord:
 
     # ---- the host ------------------------------------------------------------------------------
 
-    def reportable(self) -> list[int]:
-        """Swaps that have run and of which the host does not know it."""
-        return [n for n in self.swaps() if n not in self.waiting]
-
     def swaps(self) -> list[int]:
         """Swaps of which the host does not know that they are over, run or not."""
         return [n for n, o in self.unknown.items() if o.kind in ("swap_out", "swap_in")]
@@ -166,3 +162,25 @@ def before(operations: dict[int, Carried], number: int) -> frozenset[int]:
         ahead += [n for n in operations if n <= operation.wait and n < operation.number]
         ahead += operation.after
     return frozenset(found)
+
+
+class Order:
+    """The order in which operations run, a base for others: each runs as soon as it may.
+
+    It is asked after everything that happens.
+    """
+
+    def pick(
+        self, ready: Sequence[Carried], wanted: frozenset[int], record: OperationRecord
+    ) -> Carried | None:
+        """The operation that runs next.
+
+        Args:
+            ready: operations that may run, in the order of their numbers; at least one.
+            wanted: what the host waits for; if there is any, one of `ready` is in it.
+            record: of the device.
+
+        Returns:
+            One of `ready`, or None; None only if nothing is wanted.
+        """
+        return ready[0]

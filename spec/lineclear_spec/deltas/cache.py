@@ -239,7 +239,13 @@ def unlist(old: Any, new: Any, name: Any, _: Any) -> list[Part]:
 
 
 def read_by(old: Any, new: Any, name: Any, more: int) -> list[Part]:
-    """So many readers more hold one block; nothing else changes."""
+    """So many readers more hold one block; nothing else changes.
+
+    Args:
+        old, new: state before and after.
+        name: under which the block is found.
+        more: readers.
+    """
     block = old.cached(name)
     return [
         now(

@@ -172,7 +172,13 @@ def other_requests(old: Any, new: Any, r: Any) -> list[Part]:
 def other_sequences(
     old: Any, new: Any, r: Any, mine: Callable[[Any], Any] | None = None
 ) -> list[Part]:
-    """No sequence but those that are `mine`, or all of the request's if None, changes, nor its table."""
+    """No sequence but those that are `mine`, or all of the request's if None, changes, nor its table.
+
+    Args:
+        old, new: state before and after.
+        r: request.
+        mine: whether a sequence may change.
+    """
 
     def foreign(q: Any) -> Any:
         if mine is None:
@@ -192,7 +198,13 @@ def other_sequences(
 
 
 def request_same(old: Any, new: Any, r: Any, *changed: str) -> Part:
-    """The request itself changes in nothing but these fields."""
+    """The request itself changes in nothing but these fields.
+
+    Args:
+        old, new: state before and after.
+        r: request.
+        changed: fields that may change.
+    """
     return now(
         "frame_request",
         *[
@@ -204,7 +216,13 @@ def request_same(old: Any, new: Any, r: Any, *changed: str) -> Part:
 
 
 def sequence_same(old: Any, new: Any, q: Any, *changed: str) -> Part:
-    """The sequence itself changes in nothing but these fields."""
+    """The sequence itself changes in nothing but these fields.
+
+    Args:
+        old, new: state before and after.
+        q: sequence.
+        changed: fields that may change.
+    """
     return now(
         "frame_sequence",
         *[

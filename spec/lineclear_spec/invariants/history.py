@@ -84,12 +84,20 @@ def copied(label: str, target: int, source: int, copies: Any, own: bool) -> list
 
 
 def position_at(v: Any, n: Any, p: Any, k: Any) -> Any:
-    """The position that a forward writes to a slot of a place."""
+    """The position that a forward writes to a slot of a place.
+
+    Args:
+        v, n, p, k: state, forward, place and slot of the block.
+    """
     return v.position_of(v.written_as(n, p), k)
 
 
 def in_row(v: Any, n: Any, q: Any, i: Any) -> Any:
-    """Whether the forward computes the position of the sequence."""
+    """Whether the forward computes the position of the sequence.
+
+    Args:
+        v, n, q, i: state, forward, sequence and position.
+    """
     return both(v.takes(n, q), v.row_first(n, q) <= i, i < v.row_last(n, q))
 
 
@@ -153,25 +161,41 @@ declare_kv(
 
 
 def row_read(v: Any, n: Any, q: Any, i: Any) -> Any:
-    """Whether the forward reads the position of the sequence."""
+    """Whether the forward reads the position of the sequence.
+
+    Args:
+        v, n, q, i: state, forward, sequence and position.
+    """
     return both(v.takes(n, q), within(0, i, v.row_first(n, q)))
 
 
 def place_of(v: Any, n: Any, q: Any, i: Any) -> Any:
-    """Where the plan of the forward says that the position lies."""
+    """Where the plan of the forward says that the position lies.
+
+    Args:
+        v, n, q, i: state, forward, sequence and position.
+    """
     return v.row_place(n, q, v.block_of(i))
 
 
 def meets(v: Any, field: str, n: Any, q: Any, i: Any) -> Any:
     """A field, `content` or `relies`, of the slot in which the plan says that the position lies, as of the
     version that the forward meets there.
+
+    Args:
+        v, n, q, i: state, forward, sequence and position.
+        field: content or relies.
     """
     p = place_of(v, n, q, i)
     return getattr(v, field)(GPU, v.expected(GPU, n, p), p, v.slot_of(i))
 
 
 def at_row(v: Any, n: Any, q: Any, i: Any) -> list[tuple[Any, ...]]:
-    """Patterns of a clause about a position of a plan."""
+    """Patterns of a clause about a position of a plan.
+
+    Args:
+        v, n, q, i: state, forward, sequence and position.
+    """
     return [(v.takes(n, q), place_of(v, n, q, i))]
 
 

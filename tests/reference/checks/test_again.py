@@ -16,7 +16,8 @@ from lineclear.checks.itf import dumps, emit_test, read
 from lineclear.checks.saved_moves import bounds_of
 from lineclear.checks.stage import Finding
 from lineclear.explore.bounds import RequestShape, SearchBounds
-from lineclear.explore.worlds import of_policy, small
+from lineclear.explore.policy_worlds import of_policy
+from lineclear.explore.small import small
 from lineclear.scheduling.step import Step
 
 Patch = pytest.MonkeyPatch

@@ -48,7 +48,7 @@ def test_proofs_depend_on_policies_and_on_what_runs_on_formulas() -> None:
 
 def test_runs_depend_on_the_scheduler() -> None:
     assert {"scheduling/step.py", "scheduler.py", "policies/vtc.py"} <= named(
-        "lineclear.checks.driven"
+        "lineclear.checks.walks"
     )
 
 

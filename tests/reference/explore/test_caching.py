@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from lineclear.explore.keys import world_key
+from lineclear.explore.policy_worlds import OF_POLICIES, alike
 from lineclear.explore.report import explore
 from lineclear.explore.search import search
 from lineclear.explore.world import World
-from lineclear.explore.worlds import OF_POLICIES, alike, caching
+from lineclear.explore.worlds import caching
 from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear_spec.situations import OF_CACHING
 

@@ -13,17 +13,18 @@ from typing import Any
 
 import pytest
 from faulty import BROKEN_WORLDS
+from transitions import drive, replay_transitions
 
 from lineclear.config import MODES, VICTIMS
 from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.cycles import components, walk
 from lineclear.explore.keys import world_key
-from lineclear.explore.report import Report, explore, markdown, summary, unreached
+from lineclear.explore.report import Report, explore, markdown, record, summary, unreached
 from lineclear.explore.search import search
-from lineclear.explore.transitions import drive, record, replay_transitions
+from lineclear.explore.small import LONG, SHORT, small
 from lineclear.explore.witnesses import NOT_BEHIND
 from lineclear.explore.world import World
-from lineclear.explore.worlds import LONG, SHORT, ci_worlds, small, victims
+from lineclear.explore.worlds import ci_worlds, victims
 from lineclear.journal.file import replay
 from lineclear.plan import Plan
 from lineclear.scheduler import Scheduler
@@ -327,7 +328,7 @@ def test_worlds_with_equal_keys_have_equal_successors() -> None:
 
 def test_the_hash_seed_does_not_matter() -> None:
     program = (
-        "from lineclear.explore.worlds import small\n"
+        "from lineclear.explore.small import small\n"
         "from lineclear.explore.search import search\n"
         "from lineclear.explore.bounds import SearchBounds, RequestShape\n"
         "g = search(SearchBounds('x', small(num_gpu_blocks=2), (RequestShape(1, 2),)))\n"

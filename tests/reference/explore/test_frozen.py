@@ -8,8 +8,8 @@ from typing import Any
 
 from lineclear.explore.frozen import UNCHANGING, Freezer
 from lineclear.explore.keys import world_key
+from lineclear.explore.policy_worlds import of_policy
 from lineclear.explore.world import World
-from lineclear.explore.worlds import of_policy
 from lineclear.request import Request
 
 

@@ -12,17 +12,17 @@ from lineclear.config import VICTIMS
 from lineclear.explore import orders
 from lineclear.explore.bounds import RequestShape, SearchBounds
 from lineclear.explore.keys import world_key
-from lineclear.explore.report import explore, markdown
-from lineclear.explore.search import search
-from lineclear.explore.world import World
-from lineclear.explore.worlds import (
+from lineclear.explore.policy_worlds import (
     OF_POLICIES,
     combinations,
     of_policy,
     policies,
-    small,
     three_tenants,
 )
+from lineclear.explore.report import explore, markdown
+from lineclear.explore.search import search
+from lineclear.explore.small import small
+from lineclear.explore.world import World
 from lineclear.oracle import Oracle
 from lineclear.policies import BUILT_IN, load_claims
 from lineclear.policies.drr import DeficitRoundRobin

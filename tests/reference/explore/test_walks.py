@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 from sweep import ROOT, judged
 
+from lineclear.checks.stage import Context
 from lineclear.checks.walks import OF_ONE_RULE, jobs
 from lineclear.explore.bounds import SearchBounds
 from lineclear.explore.covered import covered
@@ -91,9 +92,10 @@ def walks_of(words: str) -> Callable[[], str]:
     """The walks of `check --fast` whose names have these words; the first finding, or ""."""
 
     def found() -> str:
+        from lineclear.checks.stage import Context
         from lineclear.checks.walks import jobs, walked
 
-        chosen = [job for job in jobs("fast", ()) if words in job[0].name]
+        chosen = [job for job in jobs(Context("fast")) if words in job[0].name]
         for job in chosen:
             finding = walked(job)[1]
             if finding is not None:
@@ -114,16 +116,16 @@ def test_the_walk_that_was_made_for_an_edit_turns_red(name: str) -> None:
 
 
 def test_a_walk_depends_on_its_own_world_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = jobs("fast", ())
+    made = jobs(Context("fast"))
     monkeypatch.setattr("lineclear.explore.walk_worlds.special", lambda: special()[1:])
-    fewer = jobs("fast", ())
+    fewer = jobs(Context("fast"))
     assert len(made) - len(fewer) == OF_ONE_RULE
     assert [job for job in fewer if job not in made] == []
 
 
 def test_a_world_of_one_rule_is_walked_with_early_and_with_late_copies() -> None:
     seeds: dict[str, set[int]] = {}
-    for bounds, seed, *_ in jobs("fast", ()):
+    for bounds, seed, *_ in jobs(Context("fast")):
         seeds.setdefault(bounds.name, set()).add(seed % 2)
     assert all(seeds[bounds.name] == {0, 1} for bounds in special())
     assert all(len(seeds[bounds.name]) == 1 for bounds in covered())

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from faulty import BROKEN
+from small_workloads import BLOCKS, BUDGETS, WorkloadRun, family, run, settings
 
 from lineclear.config import VICTIMS, Config
-from lineclear.explore.workloads import BLOCKS, BUDGETS, WorkloadRun, family, run, settings
 from lineclear.scheduler import Scheduler
 from lineclear.scheduling.step import Step
 

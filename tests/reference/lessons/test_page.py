@@ -13,7 +13,6 @@ import pytest
 from lineclear.cli import main
 from lineclear.lessons import LESSONS
 from lineclear.lessons.everything import Everything, tell_all
-from lineclear.lessons.page import page
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -33,7 +32,7 @@ def script() -> ModuleType:
 
 
 def test_the_page_is_not_stale(everything: Everything) -> None:
-    assert (ROOT / "docs/lesson.md").read_text() == page(everything)
+    assert (ROOT / "docs/lesson.md").read_text() == script().page(everything)
 
 
 def test_a_stale_page_is_told(
@@ -58,7 +57,7 @@ def test_a_stale_page_is_told(
 
 
 def test_every_example_and_every_erratum_is_on_the_page(everything: Everything) -> None:
-    lines = page(everything).splitlines()
+    lines = script().page(everything).splitlines()
     assert all(f"## {name}" in lines for name in LESSONS)
     for number in range(1, 43):
         (row,) = [line for line in lines if line.startswith(f"| {number} | ")]

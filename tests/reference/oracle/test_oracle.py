@@ -114,7 +114,7 @@ def test_a_live_id_is_refused_and_an_abort_holds_from_the_next_plan_on() -> None
 def test_what_is_not_judged_is_counted_by_name() -> None:
     from dataclasses import replace
 
-    from lineclear.explore.worlds import small
+    from lineclear.explore.small import small
 
     shapes = (RequestShape(1, 3), RequestShape(2, 2))
     for config, name in (

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from lineclear.config import Config
-from lineclear.monitor.stall import stall_report
+from lineclear.monitor.stall_report import stall_report
 from lineclear.plan import Plan
 from lineclear.policies.view import View
 from lineclear.request import Request, Sample

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from device_orders import order_named
 from drive import Drive, rows, small
 
 from lineclear.monitor.audit import audit
@@ -17,7 +18,6 @@ from lineclear.request import Request
 from lineclear.scheduler import Scheduler
 from lineclear.testing.bench import Bench, BenchRequest
 from lineclear.testing.device import Device
-from lineclear.testing.orders import order_named
 
 
 def test_it_keeps_its_tokens_and_its_place_and_frees_its_blocks() -> None:

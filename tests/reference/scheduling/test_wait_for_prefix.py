@@ -10,7 +10,7 @@ import pytest
 from named_requests import ask, computed, config, step
 
 from lineclear.config import Config, ConfigError
-from lineclear.monitor.stall import stall_report
+from lineclear.monitor.stall_report import stall_report
 from lineclear.request import Request
 from lineclear.scheduler import Scheduler
 from lineclear.theorems.guarantees import guarantees

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from faulty import BROKEN
+from own_under_test import LineclearUnderTest, small
 
 from lineclear.config import PRESETS, Config, ConfigError
 from lineclear.plan import Plan
 from lineclear.prefix_names import PrefixNames
 from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.testing import Copy, exhaust, random_run, random_runs
-from lineclear.testing.own import LineclearUnderTest, small
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.records import Sequence
 

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
+from lineclear.policies.claims import sjf
 from lineclear.policies.longest_prefill_last import LongestPrefillLast
-from lineclear_spec.logic import both, implies
 from lineclear_spec.theorems import Claims, Fact, Theorem, claim, ends_by, of_any_order, unchecked
 
 __all__: list[str] = []
 
 
+# A length is that of the prompt here: what is said of lengths is what is said of jobs.
 SHORTER = Fact(
-    "a request with a shorter prompt comes before, however late it arrives",
-    lambda first, second, _: implies(
-        both(first.prompt_tokens < second.prompt_tokens, first.arrival > second.arrival),
-        first.order < second.order,
-    ),
+    "a request with a shorter prompt comes before, however late it arrives", sjf.SHORTER.predicate
 )
 POSITIVE = Fact("a prompt is at least 1 token", lambda first, _, __: first.prompt_tokens >= 1)
-NO_LONGER = Fact(
-    "no request comes before one with a shorter prompt",
-    lambda first, second, _: implies(
-        first.order < second.order, first.prompt_tokens <= second.prompt_tokens
-    ),
-)
+NO_LONGER = Fact("no request comes before one with a shorter prompt", sjf.NO_LONGER.predicate)
 OVERTAKEN = Fact(
     "a request that comes before arrived before the other's prompt was over",
-    lambda first, second, policy: implies(
-        first.order < second.order,
-        first.arrival_time
-        <= second.arrival_time
-        + policy.seconds_per_token * second.prompt_tokens
-        - policy.seconds_per_token * first.prompt_tokens,
-    ),
+    sjf.OVERTAKEN.predicate,
 )
 
 claim(

@@ -6,7 +6,7 @@ from lineclear.policies.sjf import AgingShortestJobFirst, ShortestJobFirst
 from lineclear_spec.logic import both, implies, or_else
 from lineclear_spec.theorems import Claims, Fact, Theorem, claim, ends_by, of_any_order, unchecked
 
-__all__: list[str] = []
+__all__: list[str] = ["NO_LONGER", "OVERTAKEN", "SHORTER"]
 
 
 SHORTER = Fact(

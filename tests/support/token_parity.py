@@ -8,7 +8,7 @@ found token is the second of them; every excused one is in the report.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -16,7 +16,7 @@ import torch
 from lineclear_gpu.model import Model
 from lineclear_gpu.plug import own_attention
 
-__all__ = ["Divergence", "Parity", "compare", "parity", "reference_tokens"]
+__all__ = ["Divergence", "Parity", "compare", "reference_tokens"]
 
 Tokens = list[int]
 
@@ -153,23 +153,3 @@ def compare(
         )
         (report.excused if divergence.excused(bound) else report.wrong).append(divergence)
     return report
-
-
-def parity(
-    model: Model,
-    prompts: Sequence[Tokens],
-    max_tokens: int,
-    engine: Callable[[Sequence[Tokens], int], Sequence[Tokens]],
-    bound: float = 0.0,
-) -> Parity:
-    """Runs the reference and an engine, and compares them.
-
-    Args:
-        model: the model; it computes the reference.
-        prompts: token ids of each prompt.
-        max_tokens: tokens to generate for each.
-        engine: generates from prompts so many tokens each.
-        bound: gap of the two best logits up to which a divergence is excused.
-    """
-    expected = reference_tokens(model, prompts, max_tokens)
-    return compare(model, prompts, expected, engine(prompts, max_tokens), bound)

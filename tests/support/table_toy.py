@@ -1,4 +1,4 @@
-"""The table with its features switched off: the small model of a two-tier pool that other checkers count.
+"""The table with its features off: the small model of a two-tier pool that other checkers count.
 
 Guarantees: every move is a fixed run of the table's own actions on a plain ledger, so a state that
 is counted here is a state of the table; a move whose run is refused anywhere does not happen.
@@ -22,18 +22,17 @@ hold two ledgers with one projection to the same moves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.ledger import Ledger
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import CPU, GPU, Limits, Pool, Refused, Request
-from lineclear_spec.saved import Saved, forget_sent, restore, save
-from lineclear_spec.toy_classes import alike, class_of, members
 
-__all__ = ["MOVES", "Toy", "ToyResult", "capacity_breaches", "search_toy"]
+__all__ = ["FROM", "MOVES", "Toy", "ToyResult", "capacity_breaches", "search_toy"]
 
 #: Tokens that a request ever has, and positions of a block.
 MOST_TOKENS = 6
@@ -84,17 +83,18 @@ class Toy:
         if request is None:
             raise Refused("the request is over")
         MOVES[move](self.ledger, request)
-        forget_sent(self.ledger)  # no plan is made
+        self.ledger.grown, self.ledger.appended, self.ledger.named = [], [], []  # no plan is made
+        self.ledger.whole.clear()
         if request.phase == Phase.FINISHED:
             self.requests[k] = None
 
-    def save(self) -> Saved:
-        """The whole state, to be restored into this toy."""
-        return save(self.ledger, self.requests)
+    def save(self) -> bytes:
+        """The whole state."""
+        return pickle.dumps((self.ledger, self.requests), 5)
 
-    def restore(self, state: Saved, only: int | None = None) -> None:
-        """Everything is as it was when it was saved; only this request was moved since, if it is named."""
-        restore(self.ledger, self.requests, state, only)
+    def restore(self, state: bytes) -> None:
+        """Everything is as it was when it was saved, in new records."""
+        self.ledger, self.requests = pickle.loads(state)
 
 
 def row(request: Request | None) -> Row:
@@ -200,113 +200,42 @@ class ToyResult:
     """What a search of the toy found.
 
     Attributes:
-        reduced: whether states are classes.
-        states: distinct states, or classes.
-        transitions: moves that happened; of one member of each class.
+        visited: the states.
+        transitions: moves that happened.
         depth: moves to the farthest state.
-        represented: labelled states that the classes stand for; `states` where nothing is reduced.
-        complete: whether every state was visited.
         violations: state, and what is broken in it.
     """
 
-    requests: int
-    gpu_blocks: int
-    cpu_blocks: int
-    reduced: bool
-    states: int = 0
+    visited: set[tuple[Row, ...]] = field(default_factory=set[tuple[Row, ...]])
     transitions: int = 0
     depth: int = 0
-    represented: int = 0
-    complete: bool = True
     violations: tuple[tuple[tuple[Row, ...], str], ...] = ()
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON, with the names that other searches use."""
-        return {
-            "target": "toy",
-            "bounds": {
-                "requests": self.requests,
-                "gpu_blocks": self.gpu_blocks,
-                "cpu_blocks": self.cpu_blocks,
-                "reduced": self.reduced,
-            },
-            "states": self.states,
-            "transitions": self.transitions,
-            "depth": self.depth,
-            "complete": self.complete,
-            "represented": self.represented,
-            "violations": [{"state": state, "rule": what} for state, what in self.violations],
-        }
 
-
-def search_toy(
-    requests: int,
-    gpu_blocks: int,
-    cpu_blocks: int,
-    *,
-    reduced: bool = False,
-    max_states: int = 1 << 30,
-    visited: set[Any] | None = None,
-) -> ToyResult:
-    """Visits every state of the toy, or one member of every class.
-
-    Args:
-        requests: how many.
-        gpu_blocks: places of the GPU pool, at least 3.
-        cpu_blocks: places of the CPU pool.
-        reduced: count requests and places by what they are, not by name. A class stands for the
-            states of the toy that grants *any* free place: only there may places be renamed. A
-            pool that grants the lowest first reaches fewer of them.
-        max_states: where to stop.
-        visited: filled with the states, or the classes.
-    """
-    result = ToyResult(requests, gpu_blocks, cpu_blocks, reduced)
-    toy = Toy(requests, gpu_blocks, cpu_blocks)
-
-    def key(toy: Toy) -> Any:
-        return class_of(toy.requests) if reduced else toy.state()
-
-    seen: set[Any] = set() if visited is None else visited
-    seen.add(key(toy))
+def search_toy(requests: int, gpu_blocks: int, cpu_blocks: int, most: int = 1 << 30) -> ToyResult:
+    """Visits every state of the toy, or so many of them."""
+    result, toy = ToyResult(), Toy(requests, gpu_blocks, cpu_blocks)
+    result.visited.add(toy.state())
     layer = [toy.save()]
     while layer:
-        following: list[Saved] = []
+        following: list[bytes] = []
         for before in layer:
             toy.restore(before)
             state = toy.state()
             result.violations += tuple((state, what) for what in capacity_breaches(toy))
-            result.represented += members(toy.ledger, toy.requests) if reduced else 1
-            for move, k in list(moves(toy, reduced)):
-                try:
-                    toy.do(move, k)
-                except Refused:
-                    toy.restore(before, k)
-                    continue
-                result.transitions += 1
-                reached = key(toy)
-                if reached not in seen:
-                    if len(seen) >= max_states:
-                        result.complete = False
-                    else:
-                        seen.add(reached)
+            phases = [None if q is None else q.phase for q in toy.requests]
+            for k, phase in enumerate(phases):
+                for move in () if phase is None else FROM[phase]:
+                    toy.restore(before)
+                    try:
+                        toy.do(move, k)
+                    except Refused:
+                        continue
+                    result.transitions += 1
+                    reached = toy.state()
+                    if reached not in result.visited and len(result.visited) < most:
+                        result.visited.add(reached)
                         following.append(toy.save())
-                toy.restore(before, k)
         result.depth += bool(following)
         layer = following
-    result.states = len(seen)
     return result
-
-
-def moves(toy: Toy, reduced: bool) -> Iterator[tuple[str, int]]:
-    """Moves worth a try; of requests that are alike, those of the first one."""
-    tried: set[tuple[int, ...]] = set()
-    for k, request in enumerate(toy.requests):
-        if request is None:
-            continue
-        if reduced:
-            look = alike(request)
-            if look in tried:
-                continue
-            tried.add(look)
-        for move in FROM[request.phase]:
-            yield move, k

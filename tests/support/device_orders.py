@@ -1,10 +1,7 @@
-"""The order in which a device runs unordered operations.
+"""Orders in which a device runs unordered operations.
 
 Guarantees: an order chooses only among operations that may run, and chooses one whenever one is
-wanted.
-
-An order is asked after everything that happens: it names the operation to run next, or None to hold
-all of them back. `wanted` are operations that the host waits for, and what they wait for.
+wanted: one that the host waits for, or what that one waits for.
 """
 
 from __future__ import annotations
@@ -12,32 +9,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from lineclear.testing.operations import Carried, OperationRecord
+from lineclear.testing.operations import Carried, OperationRecord, Order
 
-__all__ = ["ORDERS", "Adversarial", "Early", "Favour", "Late", "Order", "Shuffled", "order_named"]
-
-
-class Order:
-    """The order in which operations run, a base for others: each runs as soon as it may."""
-
-    def pick(
-        self, ready: Sequence[Carried], wanted: frozenset[int], record: OperationRecord
-    ) -> Carried | None:
-        """The operation that runs next.
-
-        Args:
-            ready: operations that may run, in the order of their numbers; at least one.
-            wanted: what the host waits for; if there is any, one of `ready` is in it.
-            record: of the device.
-
-        Returns:
-            One of `ready`, or None; None only if nothing is wanted.
-        """
-        return ready[0]
-
-
-class Early(Order):
-    """Each operation runs as soon as it may."""
+__all__ = ["ORDERS", "Adversarial", "Favour", "Late", "Shuffled", "order_named"]
 
 
 class Late(Order):
@@ -115,7 +89,7 @@ class Adversarial(Order):
 
 #: Every order by its name, made from a seed.
 ORDERS: dict[str, Callable[[int], Order]] = {
-    "early": lambda seed: Early(),
+    "early": lambda seed: Order(),
     "late": lambda seed: Late(),
     "slow copies": lambda seed: Favour("forward", "copy_block"),
     "slow forwards": lambda seed: Favour("swap_in", "swap_out"),

@@ -14,10 +14,9 @@ from lineclear.explore.bounds import SearchBounds
 from lineclear.explore.keys import world_key
 from lineclear.explore.search import search
 from lineclear.explore.world import Executor, Trace, World
-from lineclear.journal.file import JournalFile
 from lineclear.scheduler import Scheduler
 
-__all__ = ["Transition", "cases", "drive", "record", "replay_transitions"]
+__all__ = ["Transition", "cases", "drive", "replay_transitions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +79,3 @@ def replay_transitions(bounds: SearchBounds, make_system: Callable[[], Executor]
             raise AssertionError(f"another state than the search found, after {case.trace}")
         count += 1
     return count
-
-
-def record(bounds: SearchBounds, trace: Trace, file: Any) -> World:
-    """Does a trace and writes the journal that `lineclear replay` does again."""
-    journal = JournalFile(file, bounds.config.limits())
-    world = World(bounds, journal=journal)
-    for move in trace:
-        world.do(move)
-    journal.end(world.scheduler.ledger)
-    return world

@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
 
+from lineclear.config import Config
 from lineclear.monitor.audit import audit
 from lineclear.monitor.hazards import Hazards
 from lineclear.monitor.liveness import Watch
 from lineclear.monitor.observer import Observer
-from lineclear.request import Rejected, Request, SchedulerError
-from lineclear.testing.bench import ONE, Bench, BenchFlight, Disagreement, Sizes
+from lineclear.oracle import Oracle
+from lineclear.request import Rejected, Request
+from lineclear.scheduler import Scheduler
+from lineclear.testing.bench import ONE, Bench, BenchFlight, Sizes
 from lineclear.testing.device import Device
-from lineclear.testing.orders import Order
+from lineclear.testing.operations import Order
 
-if TYPE_CHECKING:
-    from lineclear.config import Config
-    from lineclear.oracle import Oracle
-    from lineclear.scheduler import Scheduler
+__all__ = ["Habits", "Pressure", "with_drafts"]
 
-__all__ = ["Habits", "Pressure"]
+
+def with_drafts(config: Config) -> Config:
+    """The same with drafts, if these rules take any."""
+    drafts = 2
+    most = max(config.max_num_batched_tokens, config.max_num_seqs * (1 + drafts))
+    return replace(config, num_lookahead_slots=drafts, max_num_batched_tokens=most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,31 +145,8 @@ class Pressure:
             self._commit()
         self._report()
         if draw.random() < habits.wrong:
-            self._wrong_call()
-
-    def _wrong_call(self) -> None:
-        """Makes an invalid report: it must be refused without a change."""
-        record, ledger = self.bench.device.record, self.scheduler.ledger
-        swaps = record.swaps()
-        wrong: list[tuple[Any, list[int]]] = [(record.newest + 1, []), (0, []), ("1", [])]
-        wrong.append((None, [record.newest + 1]))
-        over = [n for n in range(1, record.newest + 1) if n not in record.unknown]
-        if over:
-            wrong.append((None, [self.random.choice(over)]))
-        others = [n for n in record.unknown if n not in swaps]
-        if others:
-            wrong += [(others[0], []), (None, [others[0]])]
-        done, failed = self.random.choice(wrong)
-        before = set(ledger.operations)
-        try:
-            self.scheduler.complete([*([] if done is None else [done]), *swaps], failed)
-        except SchedulerError:
-            pass
-        else:
-            raise Disagreement(f"complete({done}, {failed}) is not refused")
-        if before != set(ledger.operations):
-            raise Disagreement(f"complete({done}, {failed}) is refused and changed something")
-        self.check()
+            self.bench.misreport(draw.randrange(8))
+            self.check()
 
     def end(self, turns: int = 600) -> bool:
         """No more arrivals or failures; returns whether all requests end within this many turns."""
