@@ -119,6 +119,7 @@ DOUBLED = {
     "Limits": "the constants of the kernel; those of a scheduler under test, a public name",
     "Request": "the kernel's record; what a caller submits, a public name",
     "Row": "a record of a view in the prover; a row of a forward pass, a public name",
+    "Table": "rows of a printed table; the block table on formulas",
 }
 
 

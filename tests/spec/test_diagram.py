@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import xml.etree.ElementTree as ElementTree
 
 import pytest
 
@@ -15,7 +16,9 @@ from lineclear_spec.diagram import (
     lifecycle_diagram,
     matrix_diagram,
 )
+from lineclear_spec.drawing import Drawing, text_width
 from lineclear_spec.lifecycle import EVENTS, Phase, RequestLifecycle
+from lineclear_spec.table import Table
 
 EDGES = {
     (source.name, target.name, event)
@@ -25,12 +28,12 @@ EDGES = {
 CELLS = {"admit": {"queue": "x", "budget": "."}, "finish": {"queue": "x"}}
 
 
-def drawn(subject: str, form: str) -> str:
-    if subject == "lifecycle":
-        return lifecycle_diagram(form)
-    if subject == "actions":
-        return actions_diagram(form, ACTIONS.values())
-    return matrix_diagram(form, CELLS, ("queue", "budget"), "x proved")
+def all_diagrams(form: str) -> list[str]:
+    return [
+        lifecycle_diagram(form),
+        actions_diagram(form, ACTIONS.values()),
+        matrix_diagram(form, CELLS, ("queue", "budget"), "x proved"),
+    ]
 
 
 def mermaid_edges(text: str) -> set[tuple[str, str, str]]:
@@ -47,6 +50,11 @@ def test_mermaid_agrees_with_the_library_that_runs_the_machine() -> None:
     assert events == mermaid_edges(lifecycle_diagram("mermaid"))
 
 
+def test_dot_has_exactly_the_edges_of_the_lifecycle() -> None:
+    found = re.findall(r'(\w+) -> (\w+) \[label="([^"]*)"\]', lifecycle_diagram("dot"))
+    assert {(a, b, event) for a, b, names in found for event in names.split("\\n")} == EDGES
+
+
 def test_markdown_has_one_row_for_each_event() -> None:
     rows = re.findall(r"^\| (\w+) +\| ([A-Z, ]+?) +\| (\w+) +\|$", lifecycle_diagram("md"), re.M)
     assert {(a, target, event) for event, s, target in rows for a in s.split(", ")} == EDGES
@@ -59,24 +67,51 @@ def test_json_is_the_lifecycle() -> None:
     assert found == EDGES
 
 
-@pytest.mark.parametrize(
-    ("subject", "form"), [(subject, form) for subject, known in FORMATS.items() for form in known]
-)
-def test_every_text_says_where_it_comes_from(subject: str, form: str) -> None:
-    text = drawn(subject, form)
-    assert GENERATED in "".join(text.split("\n", 2)[:2])
-    assert text.endswith("\n")
-    assert not text.endswith("\n\n")
-    assert drawn(subject, form) == text
+def test_svg_names_every_phase_and_event_inside_the_page() -> None:
+    root = ElementTree.fromstring(lifecycle_diagram("svg").split("\n", 1)[1])
+    width, height = float(root.attrib["width"]), float(root.attrib["height"])
+    space = "{http://www.w3.org/2000/svg}"
+    texts = list(root.iter(f"{space}text"))
+    labels = [text.text for text in texts]
+    assert {phase.name for phase in Phase} <= set(labels)
+    assert sorted(x for x in labels if x and x.islower()) == sorted(event for *_, event in EDGES)
+    for text in texts:
+        x, half = float(text.attrib["x"]), text_width(text.text or "") / 2
+        assert half <= x <= width - half
+        assert 0 < float(text.attrib["y"]) < height
+    assert len(list(root.iter(f"{space}polygon"))) == len({(a, b) for a, b, _ in EDGES})
 
 
-@pytest.mark.parametrize(
-    ("subject", "form"), [("lifecycle", "png"), ("actions", "svg"), ("matrix", "mermaid")]
-)
-def test_a_format_that_a_subject_lacks_is_refused(subject: str, form: str) -> None:
-    known = " or ".join(FORMATS[subject])
-    with pytest.raises(ValueError, match=f"^{subject} has no format '{form}'; use {known}$"):
-        drawn(subject, form)
+def test_svg_labels_do_not_cover_one_another() -> None:
+    root = ElementTree.fromstring(lifecycle_diagram("svg").split("\n", 1)[1])
+    boxes: list[tuple[float, float, float, float]] = []
+    for box in root.iter("{http://www.w3.org/2000/svg}rect"):
+        if box.attrib["class"] != "page":
+            x, y = float(box.attrib["x"]), float(box.attrib["y"])
+            w, h = float(box.attrib["width"]), float(box.attrib["height"])
+            boxes.append((x, y, x + w, y + h))
+    for index, (a, b, c, d) in enumerate(boxes):
+        for e, f, g, h in boxes[:index]:
+            assert c <= e or g <= a or d <= f or h <= b
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_diagram_has_every_format_and_says_where_it_comes_from(form: str) -> None:
+    for text in all_diagrams(form):
+        assert GENERATED in text.split("\n", 2)[0] + text.split("\n", 2)[1]
+        assert text.endswith("\n")
+        assert not text.endswith("\n\n")
+    assert all_diagrams(form) == all_diagrams(form)
+
+
+def test_an_unknown_format_is_refused() -> None:
+    refused = "no format 'png'; choose one of mermaid"
+    with pytest.raises(ValueError, match=refused):
+        lifecycle_diagram("png")
+    with pytest.raises(ValueError, match=refused):
+        actions_diagram("png", ACTIONS.values())
+    with pytest.raises(ValueError, match=refused):
+        matrix_diagram("png", CELLS, ("queue",))
 
 
 def test_action_table_has_every_action_with_its_sentence() -> None:
@@ -103,5 +138,24 @@ def test_matrix_leaves_gaps_empty() -> None:
     ]
 
 
-def test_a_bar_does_not_end_a_cell() -> None:
-    assert "| a \\|b  |" in matrix_diagram("md", {"a |b": {}}, ("x",))
+def test_text_that_means_something_to_a_format_is_escaped() -> None:
+    table = Table('a "b" & c', ("x",), (('a | "b" <c> & #d',),), 'say "so" & <go>')
+    assert '| a \\| "b" <c> & #d |' in table.markdown()
+    assert "a | #quot;b#quot; <c> & #35;d" in table.mermaid()
+    assert "a | &quot;b&quot; &lt;c&gt; &amp; #d" in table.dot()
+    assert 'label="say \\"so\\" & <go>"' in table.dot()
+    texts = [t.text for t in ElementTree.fromstring(table.svg()).iter() if t.tag.endswith("text")]
+    assert texts == ["x", 'a | "b" <c> & #d', 'say "so" & <go>']
+
+
+def test_a_row_of_the_wrong_length_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"row \('a',\) has 2 cells under 1 columns"):
+        Table("t", ("x",), (("a", "b"),))
+
+
+def test_a_picture_is_legible_on_light_and_dark_pages() -> None:
+    style = Drawing("empty", 10, 10).document()
+    light, dark = style.split("@media (prefers-color-scheme: dark)")
+    for name in (".page", ".box", ".last", ".arrow", ".head", ".plate", "text"):
+        assert f"{name} {{" in light
+        assert f"{name} {{" in dark

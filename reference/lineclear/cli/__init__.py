@@ -58,7 +58,7 @@ examples:
   lineclear why run.jsonl                  which guard blocks each request?
   lineclear policies                       which properties each policy satisfies
   lineclear explain conservation           what an invariant or an action means
-  lineclear diagram lifecycle              the phases and their events, as Mermaid
+  lineclear diagram lifecycle --format svg -o lifecycle.svg
 """
 
 

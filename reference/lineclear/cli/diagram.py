@@ -16,8 +16,15 @@ from lineclear.cli.output import write_text
 __all__ = ["add_parser", "run"]
 
 SUBJECTS = ("lifecycle", "actions", "matrix")
-FORMATS = ("mermaid", "md", "json")
-SUFFIXES = {".mmd": "mermaid", ".json": "json", ".md": ""}  # "": the default of the subject
+FORMATS = ("mermaid", "dot", "svg", "md", "json")
+SUFFIXES = {
+    ".mmd": "mermaid",
+    ".gv": "dot",
+    ".dot": "dot",
+    ".svg": "svg",
+    ".json": "json",
+    ".md": "",  # the default of the subject
+}
 
 EPILOG = """\
 A handwritten Markdown file can contain a diagram between two marker lines:
@@ -27,7 +34,7 @@ A handwritten Markdown file can contain a diagram between two marker lines:
 
 examples:
   lineclear diagram lifecycle                               Mermaid, on standard output
-  lineclear diagram actions --format json -o actions.json
+  lineclear diagram lifecycle --format svg -o lifecycle.svg
   lineclear diagram lifecycle -o README.md --check          exit 1 if README.md is stale
   lineclear diagram matrix --format md
 """
@@ -65,10 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     if path is not None and not arguments.check:
         need_file(path)
     form = arguments.format or default_format(subject, path)
-    try:
-        drawn = draw(subject, form)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    drawn = draw(subject, form)
     if path is None:
         write_text(drawn)
         return PASSED
