@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
+from typing import Any
 
 from lineclear_spec.kv_mutants import of_kv
 from lineclear_spec.kv_search import Searched, searched
@@ -138,10 +139,10 @@ def read() -> dict[str, Kept | Searched]:
     return {name: Searched(*row) if name in BEGINNINGS else kept(row) for name, row in rows}
 
 
-def kept(row: list[object]) -> Kept:
+def kept(row: list[Any]) -> Kept:
     """A proof's row as it was."""
-    *names, candidates = row
-    return Kept(*[tuple(part) for part in names], candidates)  # type: ignore[arg-type]
+    weaker, lost, unasked, raises, candidates = row
+    return Kept(tuple(weaker), tuple(lost), tuple(unasked), tuple(raises), candidates)
 
 
 def written(found: Mapping[str, Iterable[object]]) -> Iterator[str]:

@@ -111,7 +111,9 @@ def searched(mutant: Mutant, world: str, begin: str, most: int = STATES) -> Sear
                 try:
                     if not (after.runs(*step[1]) if runs else after.act(step)):
                         continue
-                except Broken:  # a question about a state that no operator expects: an error, and no token
+                except (
+                    Broken
+                ):  # a question about a state that no operator expects: an error, and no token
                     continue
                 if wrong_tokens_of(after):
                     wrong = text_of(after.trace)
