@@ -299,7 +299,11 @@ def what_holds(mutant: Mutant, candidates: bool = False) -> Kept | list[str]:
             return found.failed
         if not (found.lost or found.unasked or found.raises):
             return Kept(
-                *[tuple(sorted(names)) for names in (weaker, lost, unasked, raises)], candidates
+                tuple(sorted(weaker)),
+                tuple(sorted(lost)),
+                tuple(sorted(unasked)),
+                tuple(sorted(raises)),
+                candidates,
             )
         gone = {c for c in found.lost if c in weaker or c not in WEAKER}
         weaker = (weaker | found.lost) - gone

@@ -34,7 +34,7 @@ def test_without_a_wait_or_what_a_plan_sends_a_token_is_wrong() -> None:
 
 def test_a_search_finds_what_is_wrong() -> None:
     witness = read()["issue_step.effect.3"]
-    begin = witness.trace.rpartition(", ")[0]
+    begin = witness.trace.partition(", run")[0]
     assert searched(of_kv()["issue_step.effect.3"][0], witness.world, begin, 40).wrong
     begin = BEGINNINGS["fork.guard.5"][1].rpartition(", ")[0]
     assert not searched(of_kv()["evict.effect.1"][0], "wide", begin, 20).wrong
