@@ -7,7 +7,7 @@ import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 import pytest
 
@@ -34,8 +34,8 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], T]) 
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not kept.exists():
-            value: Any = make(folder)
+            value = make(folder)
             written = folder / "written"
             written.write_bytes(pickle.dumps(value))
             written.rename(kept)
-        return pickle.loads(kept.read_bytes())
+        return cast("T", pickle.loads(kept.read_bytes()))
