@@ -26,6 +26,7 @@ from lineclear_spec import (
     queries,
     symbolic,
     symbolic_cache,
+    symbolic_ends,
     symbolic_pool,
     symbolic_records,
     terms,
@@ -38,8 +39,8 @@ from lineclear_spec.symbolic import SymbolicLedger
 
 Site = tuple[str, int]
 READING: tuple[ModuleType, ...] = (
-    bulk, by_contract, primitives, queries, symbolic, symbolic_cache, symbolic_pool, symbolic_records, terms,
-    vectors,
+    bulk, by_contract, primitives, queries, symbolic, symbolic_cache, symbolic_ends, symbolic_pool,
+    symbolic_records, terms, vectors,
 )  # fmt: skip
 
 
