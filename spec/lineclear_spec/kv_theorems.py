@@ -46,12 +46,26 @@ T2 = (
 
 
 def meets_version(v: Any, tier: int, n: Any, p: Any) -> Any:
-    """When the device carries an operation out, each place that it touches has the version that was decided."""
+    """When the device carries an operation out, each place that it touches has the version that was decided.
+
+    Args:
+        v: the state before.
+        tier: of the place.
+        n: the operation.
+        p: the place.
+    """
     return implies(v.touch(tier, n, p), v.actual(tier, p) == v.expected(tier, n, p))
 
 
 def reads_right_kv(v: Any, n: Any, q: Any, i: Any) -> Any:
-    """T1, of the state in which the device carries out forward n."""
+    """T1, of the state in which the device carries out forward n.
+
+    Args:
+        v: the state.
+        n: the forward.
+        q: the sequence.
+        i: the position.
+    """
     lies = v.memory(GPU, place_of(v, n, q, i), v.slot_of(i))
     return implies(
         row_read(v, n, q, i), any_of(lies == v.row_kv(n, q, i), v.fails(v.row_relies(n, q)))
