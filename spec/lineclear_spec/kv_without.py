@@ -96,7 +96,13 @@ class declared:
     ) -> None:
         self.weaker, self.lost, self.unasked = weaker, lost, unasked
         self.candidates = candidates
-        self.tables = (INVARIANTS, KV, CONTRACTS, kv_obligations.USED, kv_obligations.OF)
+        self.tables: tuple[dict[str, Any], ...] = (
+            INVARIANTS,
+            KV,
+            CONTRACTS,
+            kv_obligations.USED,
+            kv_obligations.OF,
+        )
 
     def __enter__(self) -> None:
         self.before = [dict(table) for table in self.tables]
