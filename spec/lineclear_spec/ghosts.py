@@ -292,6 +292,12 @@ class GhostLedger(Ledger):
     def note_sample(self, sequence: Sequence, step: int, accepted: int, rejected: int) -> None:
         """If a draft is rejected, or drafts were dropped, or the forward computed a draft where the newest token comes,
         then that is another than was foreseen.
+
+        Args:
+            sequence: whose sample it is.
+            step: that sampled it.
+            accepted: tokens that are new.
+            rejected: drafts that are not accepted.
         """
         newest = sequence.known_tokens + accepted - 1
         forward = self.totals.get(step, (0, 0, 0))[2]

@@ -75,7 +75,14 @@ def premises(action: str, v: State, new: State, values: list[Any], result: Any) 
 
 
 def reported(action: str, v: State, values: list[Any], result: Any) -> list[KvPremise]:
-    """The tokens that a sequence learns are those that the forward of the step sampled for it."""
+    """The tokens that a sequence learns are those that the forward of the step sampled for it.
+
+    Args:
+        action: see `premises`, as the others.
+        v: the state before.
+        values: the arguments.
+        result: what the action returns.
+    """
     q, i = z3.Const("q", Sequence), z3.Int("i")
 
     def of(x: Learned, given: Any) -> Any:

@@ -61,7 +61,10 @@ def reads_right_kv(v: Any, n: Any, q: Any, i: Any) -> Any:
     """T1, of the state in which the device carries out forward n.
 
     Args:
-        v, n, q, i: state, forward, sequence and position.
+        v: the state.
+        n: the forward.
+        q: the sequence.
+        i: the position.
     """
     lies = v.memory(GPU, place_of(v, n, q, i), v.slot_of(i))
     return implies(
@@ -147,6 +150,13 @@ T2_PARTS: dict[str, Callable[[Any, Learned, Any], Any]] = {
 
 
 def takes_own_tokens(v: Any, x: Learned, n: Any, i: Any) -> Any:
-    """T2: the forward took exactly the tokens that the sequence has before the newest one."""
+    """T2: the forward took exactly the tokens that the sequence has before the newest one.
+
+    Args:
+        v: the state after.
+        x: what is learned.
+        n: the forward.
+        i: a position.
+    """
     before = both(0 <= i, i < x.known + x.count - 1)
     return implies(before, v.row_kv(n, x.of, i) == v.token_kv(x.by, i))

@@ -96,7 +96,13 @@ class declared:
     ) -> None:
         self.weaker, self.lost, self.unasked = weaker, lost, unasked
         self.candidates = candidates
-        self.tables = (INVARIANTS, KV, CONTRACTS, kv_obligations.USED, kv_obligations.OF)
+        self.tables: tuple[dict[str, Any], ...] = (
+            INVARIANTS,
+            KV,
+            CONTRACTS,
+            kv_obligations.USED,
+            kv_obligations.OF,
+        )
 
     def __enter__(self) -> None:
         self.before = [dict(table) for table in self.tables]
@@ -159,10 +165,10 @@ class new_objects:
             known |= {f: len(ledger.assumptions) for f in known if f in ("tier", "place", "ref")}
             return blocks
 
-        Bulk.new_blocks = made
+        setattr(Bulk, "new_blocks", made)  # noqa: B010
 
     def __exit__(self, *_: object) -> None:
-        Bulk.new_blocks = self.whole
+        setattr(Bulk, "new_blocks", self.whole)  # noqa: B010
 
 
 def premises_of(unit: Unit, goal: Goal) -> list[Any]:
@@ -178,7 +184,8 @@ def cores() -> dict[tuple[str, str, str], tuple[Any, list[Any]]]:
         unit = build(name)
         if name == "arithmetic":
             continue
-        solver, used, added = make_solver(0, BUDGET), {}, 0
+        used: dict[str, Any] = {}
+        solver, added = make_solver(0, BUDGET), 0
         solver.set("unsat_core", True)
 
         def add(formulas: list[Any], solver: Any = solver, used: Any = used) -> None:
@@ -202,7 +209,7 @@ def cores() -> dict[tuple[str, str, str], tuple[Any, list[Any]]]:
     return found
 
 
-class Round:
+class Sweep:
     """One round: every unit of the broken table, with what is left of the declarations.
 
     Attributes:
@@ -290,7 +297,7 @@ def what_holds(mutant: Mutant, candidates: bool = False) -> Kept | list[str]:
         ):
             if mutant.name in GHOSTS:
                 body = broken(mutant.function, *GHOSTS[mutant.name])
-            found = Round(mutant, raises)
+            found = Sweep(mutant, raises)
             try:
                 found.run(body)
             except Misuse as misuse:
