@@ -33,8 +33,8 @@ from lineclear_spec import (
     vectors,
 )
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.obligations import STEPS, keys_of
-from lineclear_spec.prove import Result, read_baseline, vanished
+from lineclear_spec.obligations import STEPS
+from lineclear_spec.prove import Result, keys_of, read_baseline, vanished
 from lineclear_spec.symbolic import SymbolicLedger
 
 Site = tuple[str, int]

@@ -148,7 +148,7 @@ KEPT: list[tuple[Any, str, str, str]] = [
     *[(Table, "extend", field, "take_blocks") for field in ("table", "index", "length")],
     *[(Held, "update", field, "take_blocks") for field in ("held", "slot", "blocks")],
     *[(Bulk, "empty", field, "clear_tables") for field in ("ref", "blocks")],
-    *[(Ends, "_empty_each", field, "clear_each") for field in ("ref", "blocks")],
+    *[(Ends, "_empty_each", field, "finish_each") for field in ("ref", "blocks")],
     *[
         (Ends, "unlist_each", field, "finish_each")
         for field in ("batch", "batch_seat", "batch_size", "boundary", "ending")
