@@ -14,6 +14,7 @@ from typing import Any
 
 from lineclear_spec.kv_mutants import of_kv
 from lineclear_spec.kv_search import Searched, searched
+from lineclear_spec.kv_second import doubted
 from lineclear_spec.kv_without import Kept, what_holds
 
 __all__ = ["BEGINNINGS", "PROVED", "harmless", "read", "said", "written"]
@@ -23,7 +24,8 @@ PROVED: dict[str, bool] = {
     "admit_cached.guard.7": False, "copy_on_write.guard.3": False, "evict.effect.1": False,
     "evict.guard.1": False, "evict.guard.3": False,
     "fail_copy.effect.3": False, "fail_copy.guard.3": False, "publish.effect.1": False, "publish.guard.6": False,
-    "publish.guard.7": False, "publish.guard.8": False, "publish.guard.9": False, "publish_each.effect.1": False,
+    "publish.guard.7": False, "publish.guard.8": False, "publish.guard.9": False, "publish_run.effect.1": False,
+    "finish_each.guard.1": False, "finish_each.guard.2": False, "end_steady.effect.2": False,
     "settle_copy.effect.2": False, "swap_in.effect.5": False, "swap_out.effect.4": True, "unlist.effect.1": False,
     "unlist.guard.1": False, "unlist.guard.3": False, "let_go.effect.2": True, "free_resting.effect.2": True,
     "sample.guard.9": True, "join_batch.guard.11": True,
@@ -38,14 +40,10 @@ FORKED = f"{TWO}, fork s1 1, sample s1 1 1 0, recompute r1, admit r1"
 AGAIN = f"{FORKED}, schedule_tokens s1 3 0, issue_step, run 2, settle_step"
 DRAFTED = "submit 2 5 1, admit r1, append_slots s1 1, schedule_tokens s1 3 1, issue_step, run 1, settle_step"
 DROPPED = f"{DRAFTED}, recompute r1"
+STEADY = "sample s1 1 1 0, join_batch s1, issue_step, run 2, settle_step, finish_each"
+ENDED = f"submit 1 3 1, admit r1, {COMPUTED.format(1)}, {STEADY}"
 #: The others: the world, and an execution in which the missing statement matters, from which the search sets out.
 BEGINNINGS: dict[str, tuple[str, str]] = {
-    "publish_each.guard.1": (
-        "wide",
-        "submit 2 4 1 1, submit 2 4 1 1, admit r1, admit r2, schedule_tokens s1 2 0, schedule_tokens s2 2 0, "
-        "issue_step, run 1, settle_step, sample s1 1 1 0, sample s2 1 1 0, join_batch s1, join_batch s2, "
-        "publish_each 1",
-    ),
     "admit_cached.guard.2": (
         "wide",
         f"{PAIR}, publish s1 0, sample s1 1 1 0, append_slots s1 1, schedule_tokens s1 1 0, issue_step, run 2, "
@@ -62,7 +60,7 @@ BEGINNINGS: dict[str, tuple[str, str]] = {
     "admit_cached.effect.5": ("wide", f"{PAIR}, publish s1 0, submit 2 4 1 1, admit_cached r2 1"),
     "admit_cached.effect.6": ("wide", f"{PAIR}, publish s1 0, submit 2 4 1 1, admit_cached r2 1"),
     "seal_entry.effect.1": ("wide", f"{PAIR}, publish s1 0"),
-    "seal_newest.effect.2": ("wide", f"{PAIR}, sample s1 1 1 0, join_batch s1, publish_each 1"),
+    "seal_entries.effect.2": ("wide", f"{PAIR}, publish_run s1 0 2"),
     "discard_swapped.effect.2": ("one", f"{PLAIN}, swap_out r1, discard_swapped r1"),
     "join_batch.guard.10": (
         "wide",
@@ -89,6 +87,14 @@ BEGINNINGS: dict[str, tuple[str, str]] = {
     "clear_tables.effect.1": ("one", f"{PLAIN}, recompute r1"),
     "move_blocks.effect.2": ("one", f"{PLAIN}, swap_out r1"),
     "unlist.guard.2": ("wide", f"{PAIR}, publish s1 0, recompute r1, unlist 1"),
+    "finish_each.effect.1": ("one", ENDED),
+    "finish_each.effect.3": ("one", ENDED),
+    "clear_each.effect.1": ("one", ENDED),
+    "clear_each.effect.2": ("wide", f"{PAIR}, publish_run s1 0 2, {STEADY}"),
+    "end_steady.effect.1": ("one", ENDED),
+    "end_steady.effect.3": ("one", ENDED),
+    "end_steady.effect.4": ("one", ENDED),
+    "end_steady.effect.5": ("one", ENDED),
     "finish.effect.1": ("one", f"{PLAIN}, finish r1"),
     "abort.effect.1": ("one", f"{PLAIN}, abort r1"),
     "settle_step.effect.1": ("one", PLAIN),
@@ -110,7 +116,8 @@ def harmless(name: str) -> Kept | Searched | list[str]:
     """What shows it, computed anew; what is not proved if a proof fails."""
     mutant = of_kv()[name][0]
     if name in PROVED:
-        return what_holds(mutant, PROVED[name])
+        row = what_holds(mutant, PROVED[name])
+        return row._replace(doubted=tuple(doubted(mutant, row))) if isinstance(row, Kept) else row
     return searched(mutant, *BEGINNINGS[name])
 
 
@@ -126,7 +133,8 @@ def said(row: Kept | Searched) -> str:
         f"it ends in an error: {'; '.join(row.raises)}" if row.raises else "",
     ]
     how = ", ".join(part for part in parts if part)
-    return f"none possible: proved{f' ({how})' if how else ''}"
+    by = f" by Z3 alone, cvc5 leaves `{'`, `'.join(row.doubted)}` open" if row.doubted else ""
+    return f"none possible: proved{by}{f' ({how})' if how else ''}"
 
 
 def read() -> dict[str, Kept | Searched]:
@@ -138,8 +146,10 @@ def read() -> dict[str, Kept | Searched]:
 
 def kept(row: list[Any]) -> Kept:
     """A proof's row as it was."""
-    weaker, lost, unasked, raises, candidates = row
-    return Kept(tuple(weaker), tuple(lost), tuple(unasked), tuple(raises), candidates)
+    weaker, lost, unasked, raises, candidates, doubts = row
+    return Kept(
+        tuple(weaker), tuple(lost), tuple(unasked), tuple(raises), candidates, tuple(doubts)
+    )
 
 
 def written(found: Mapping[str, Iterable[object]]) -> Iterator[str]:

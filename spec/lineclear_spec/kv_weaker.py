@@ -42,6 +42,17 @@ def owned(tier: int) -> Predicate:
 WEAKER: dict[str, Predicate] = {
     "conservation.no_leak_gpu": owned(GPU),
     "conservation.no_leak_cpu": owned(CPU),
+    # of places that have not leaked
+    "fence.held_cpu": lambda v, o, p: implies(
+        both(
+            within(0, p, v.total(CPU)),
+            negate(is_free(v, CPU, p)),
+            present(v, v.owner(CPU, p)),
+            v.touch(CPU, o, p),
+            v.open(o),
+        ),
+        o <= v.moved(v.group(v.owner(CPU, p))),
+    ),
     # without `copy <= moved`
     "pending.copy": lambda v, r: both(
         0 <= v.copy(r),

@@ -16,7 +16,8 @@ object: it has backed no place before, which on formulas follows from `conservat
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
@@ -36,7 +37,7 @@ from lineclear_spec.obligations import STEPS, Goal, Unit, build, units_of_kv
 from lineclear_spec.prove import BUDGET, ask, make_solver
 from lineclear_spec.terms import Misuse
 
-__all__ = ["Kept", "what_holds"]
+__all__ = ["Kept", "Sweep", "as_it_was", "broken_table", "cores", "premises_of", "what_holds"]
 
 #: Preconditions that an operator of plain data checks itself: it raises an error.
 RAISES = frozenset(
@@ -72,6 +73,7 @@ class Kept(NamedTuple):
         unasked: parts of contracts of block steps, `step: part`, that are promised or required no more.
         raises: preconditions, `unit: text`, where the action ends with an error.
         candidates: whether the clauses of `OF_TABLE` and `OF_DEVICE` were among those tried.
+        doubted: goals, `unit/kind/label`, that the second solver does not prove (`kv_second.py`).
     """
 
     weaker: tuple[str, ...]
@@ -79,6 +81,7 @@ class Kept(NamedTuple):
     unasked: tuple[str, ...]
     raises: tuple[str, ...]
     candidates: bool
+    doubted: tuple[str, ...] = ()
 
 
 class declared:
@@ -92,7 +95,7 @@ class declared:
     """
 
     def __init__(
-        self, weaker: set[str], lost: set[str], unasked: set[str], candidates: bool
+        self, weaker: Set[str], lost: Set[str], unasked: Set[str], candidates: bool
     ) -> None:
         self.weaker, self.lost, self.unasked = weaker, lost, unasked
         self.candidates = candidates
@@ -171,6 +174,25 @@ class new_objects:
         setattr(Bulk, "new_blocks", self.whole)  # noqa: B010
 
 
+@contextmanager
+def broken_table(
+    mutant: Mutant, weaker: Set[str], lost: Set[str], unasked: Set[str], candidates: bool
+) -> Iterator[Callable[..., Any] | None]:
+    """Within the block the broken table stands in for the real one, with its declarations; the broken action.
+
+    Args:
+        mutant: the broken table.
+        weaker: clauses that are replaced.
+        lost: clauses that are dropped.
+        unasked: parts of contracts that are dropped.
+        candidates: whether the clauses of `OF_TABLE` and `OF_DEVICE` are declared too.
+    """
+    with installed(mutant) as body, declared(weaker, lost, unasked, candidates), new_objects():
+        if mutant.name in GHOSTS:
+            body = broken(mutant.function, *GHOSTS[mutant.name])
+        yield body
+
+
 def premises_of(unit: Unit, goal: Goal) -> list[Any]:
     """The formulas that a goal may use."""
     return [*unit.hypotheses, *unit.assumptions[: goal.depth]]
@@ -209,6 +231,15 @@ def cores() -> dict[tuple[str, str, str], tuple[Any, list[Any]]]:
     return found
 
 
+def as_it_was(unit: Unit, goal: Goal) -> bool:
+    """Whether the goal is one of the table as it is, and all that its proof used is there."""
+    formula, core = cores().get((unit.name, goal.kind, goal.label), (None, []))
+    if formula is None or not formula.eq(goal.formula):
+        return False
+    there = {premise.get_id() for premise in premises_of(unit, goal)}
+    return all(premise.get_id() in there for premise in core)
+
+
 class Sweep:
     """One round: every unit of the broken table, with what is left of the declarations.
 
@@ -226,26 +257,25 @@ class Sweep:
         self.raises: set[str] = set()
         self.failed: list[str] = []
 
-    def asks(self, unit: Unit, goal: Goal) -> bool:
-        """Whether the goal has to be proved again."""
+    def counts(self, unit: Unit, goal: Goal) -> bool:
+        """Whether T1 and T2 rest on the goal."""
         aside = goal.kind in ASIDE or (goal.kind == "contract" and unit.name in ACTIONS)
         told = goal.kind == "defined" and f"{unit.name}: {goal.label}" in self.known
-        if goal.formula is None or aside or told or goal.label.startswith("what counts as"):
-            return False
-        formula, core = cores().get((unit.name, goal.kind, goal.label), (None, []))
-        if formula is None or not formula.eq(goal.formula):
-            return True
-        there = {premise.get_id() for premise in premises_of(unit, goal)}
-        return not all(premise.get_id() in there for premise in core)
+        return not (
+            goal.formula is None or aside or told or goal.label.startswith("what counts as")
+        )
+
+    def units(self, body: Callable[..., Any] | None) -> Iterator[Unit]:
+        """The units of the broken table."""
+        own = (self.mutant.function, f"kv_{self.mutant.function}")
+        for name in units_of_kv():
+            if name != "arithmetic":
+                yield build(name, body if name in own else None)
 
     def run(self, body: Callable[..., Any] | None) -> None:
         """Builds each unit and proves what has to be proved again."""
-        own = (self.mutant.function, f"kv_{self.mutant.function}")
-        for name in units_of_kv():
-            if name == "arithmetic":
-                continue
-            unit = build(name, body if name in own else None)
-            goals = [goal for goal in unit.goals if self.asks(unit, goal)]
+        for unit in self.units(body):
+            goals = [g for g in unit.goals if self.counts(unit, g) and not as_it_was(unit, g)]
             solver, added = make_solver(0, FEWER), 0
             if goals:
                 solver.add(*unit.hypotheses)
@@ -290,13 +320,7 @@ def what_holds(mutant: Mutant, candidates: bool = False) -> Kept | list[str]:
     unasked: set[str] = set()
     raises: set[str] = set()
     for _ in range(ROUNDS):
-        with (
-            installed(mutant) as body,
-            declared(weaker, lost, unasked, candidates),
-            new_objects(),
-        ):
-            if mutant.name in GHOSTS:
-                body = broken(mutant.function, *GHOSTS[mutant.name])
+        with broken_table(mutant, weaker, lost, unasked, candidates) as body:
             found = Sweep(mutant, raises)
             try:
                 found.run(body)
