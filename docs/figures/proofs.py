@@ -65,7 +65,7 @@ def proved_always(results: Sequence[Any]) -> int:
 
 def stood(results: Sequence[Any], second: Sequence[Any]) -> list[Standing]:
     """How every theorem stands, by the answers of both solvers."""
-    from lineclear_spec.obligations import every_key
+    from lineclear_spec.prove import every_key
 
     return standings(((r.key, r.status) for r in (*results, *second)), every_key())
 

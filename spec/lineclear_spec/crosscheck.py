@@ -102,7 +102,14 @@ def crosscheck_script(
 def crosscheck_unit(
     unit: Unit, seed: int = 0, budget: int = BUDGET, hints: Sequence[Core | None] = ()
 ) -> list[Result]:
-    """Like `prove.prove_unit`, in the same order, by cvc5; lemmas of the text come first."""
+    """Like `prove.prove_unit`, in the same order, by cvc5; lemmas of the text come first.
+
+    Args:
+        unit: whose obligations are asked.
+        seed: of the solver's random numbers.
+        budget: of its resources, for each obligation.
+        hints: which premises each obligation is asked with first; none for all.
+    """
     found = crosscheck_script(write(unit), seed, budget, hints)
     answers = iter([r for r in found if r.kind != "lemma"])
     return [

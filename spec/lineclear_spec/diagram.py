@@ -110,7 +110,14 @@ def matrix_diagram(
     invariants: Sequence[str],
     note: str = "",
 ) -> str:
-    """One row for each action, one column for each invariant, a mark where they meet."""
+    """One row for each action, one column for each invariant, a mark where they meet.
+
+    Args:
+        format: one that `render` has.
+        cells: by action and invariant, the mark.
+        invariants: the columns, in order.
+        note: what the marks mean.
+    """
     table = matrix("Actions and invariants", "action", cells, columns=invariants, note=note)
     return render(table, format)
 

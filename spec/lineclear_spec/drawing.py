@@ -66,7 +66,14 @@ class Drawing:
     def box(
         self, centre: Point, width: float, height: float, label: str, kind: str = "box"
     ) -> None:
-        """A rounded box with its label in the middle."""
+        """A rounded box with its label in the middle.
+
+        Args:
+            centre: its middle.
+            width, height: its size.
+            label: its text.
+            kind: its class in the style sheet.
+        """
         x, y = centre
         self.parts.append(
             f'<rect class="{kind}" x="{number(x - width / 2)}" y="{number(y - height / 2)}" '
@@ -75,7 +82,12 @@ class Drawing:
         self.text(x, y + 4.5, label, anchor="middle", bold=True)
 
     def stripe(self, x: float, y: float, width: float, height: float) -> None:
-        """A band behind a row of text."""
+        """A band behind a row of text.
+
+        Args:
+            x, y: its upper left corner.
+            width, height: its size.
+        """
         self.parts.append(
             f'<rect class="stripe" x="{number(x)}" y="{number(y)}" width="{number(width)}" '
             f'height="{number(height)}"/>'
@@ -110,7 +122,14 @@ class Drawing:
     def text(
         self, x: float, y: float, text: str, *, anchor: str = "start", bold: bool = False
     ) -> None:
-        """One line of text on its baseline."""
+        """One line of text on its baseline.
+
+        Args:
+            x, y: where the text is anchored.
+            text: what it says.
+            anchor: which part of the text stands there: start, middle or end.
+            bold: whether it is bold.
+        """
         if not text:
             return
         weight = ' class="bold"' if bold else ""

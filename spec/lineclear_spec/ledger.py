@@ -86,9 +86,8 @@ class Ledger(EndedRequests):
         self.settled = 0  # steps committed, first in, first out
         self.step_tokens = 0  # tokens in the step that is being built, steady sequences aside
         self.step_sequences = 0  # sequences in it, steady sequences aside
-        self.step_operations: Numbered[int] = Numbered(
-            "step {} is not in flight"
-        )  # -> its forward
+        # step -> its forward
+        self.step_operations: Numbered[int] = Numbered("step {} is not in flight")
         self.cached: dict[int, Block] = {}  # name -> the block that can be found under it
         self.resting = Resting()  # blocks that can be found and that no entry refers to
         self.sealed = 0  # blocks that were ever sealed; 0: no block has a name
@@ -98,9 +97,8 @@ class Ledger(EndedRequests):
         self.grown: list[Added] = []  # entries added since tables were sent last
         self.whole: dict[Sequence, None] = {}  # whose whole table is sent next
         self.appended: list[Added] = []  # what the last step's plan appends
-        self.named: list[
-            tuple[Sequence, tuple[int, ...]]
-        ] = []  # and the tables that it names whole
+        # and the tables that it names whole
+        self.named: list[tuple[Sequence, tuple[int, ...]]] = []
         self.journal: Callable[[str, tuple[object, ...]], None] | None = None
 
     @property
@@ -266,8 +264,7 @@ class Ledger(EndedRequests):
         if len(spare) < count:  # blocks that are swapped out or sealed have records of their own
             spare.extend(new_records(count - len(spare)))
         first = len(spare) - count
-        records = spare[first:]
-        del spare[first:]
+        records, spare[first:] = spare[first:], []
         return records
 
     def empty(self, held: dict[Block, None]) -> None:

@@ -29,6 +29,7 @@ class EndedRequests(CachedBlocks):
         issued: number of the last operation decided.
         spare_sets: sets of records of blocks that nothing leads to.
         batch: the steady sequences.
+        boundaries: steady sequences by the step that begins their next block.
         endings: steady sequences by the step in which they reach their limit.
         queues: requests by phase.
     """
@@ -38,6 +39,7 @@ class EndedRequests(CachedBlocks):
     spare_sets: list[dict[Block, None]]
     batch: SteadyBatch
     endings: Calendar
+    boundaries: Calendar
     queues: tuple[dict[Request, None] | None, ...]
 
     @staticmethod

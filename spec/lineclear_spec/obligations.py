@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import z3
@@ -24,7 +23,6 @@ from lineclear_spec.goals import Goal, Unit, record, several, start_state
 from lineclear_spec.invariants import CPU, GPU, INVARIANTS, clauses
 from lineclear_spec.kv_obligations import KV_UNITS, kv_unit
 from lineclear_spec.lemmas import LEMMAS
-from lineclear_spec.parallel import in_parallel
 from lineclear_spec.progress_units import progress_unit, units_of_progress
 from lineclear_spec.rounding import arithmetic, background
 from lineclear_spec.state import (
@@ -44,7 +42,6 @@ __all__ = [
     "Goal",
     "Unit",
     "build",
-    "every_key",
     "units",
     "units_of_kv",
 ]
@@ -75,25 +72,6 @@ def units() -> list[str]:
 def units_of_kv() -> list[str]:
     """What the theorem of KV rests on: the units of KV, and those of the whole table."""
     return ["start", "arithmetic", *LEMMAS, *STEPS, *ACTIONS, *KV_UNITS]
-
-
-def keys_of(name: str) -> list[str]:
-    """Keys of the obligations of one unit, as their answers have them."""
-    return [
-        f"{name}/{'frame' if goal.formula is None else goal.kind}/{goal.label}"
-        for goal in build(name).goals
-    ]
-
-
-def every_key() -> list[str]:
-    """Keys of every obligation that there is, whether anybody asks it or not: each unit is made."""
-    return list(made_keys(tuple(units())))
-
-
-@cache
-def made_keys(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The keys of these units; made once in a process."""
-    return tuple([key for found in in_parallel(keys_of, names) for key in found])
 
 
 def build(name: str, body: Callable[..., Any] | None = None) -> Unit:

@@ -141,7 +141,16 @@ class Operators(Protocol):
     def note_good(self, number: Any, /) -> None: ...
     def note_voided(self, request: Any, /) -> None: ...
     def note_fork(self, parent: Any, child: Any, tokens: Any, /) -> None: ...
-    def note_sample(self, sequence: Any, step: Any, accepted: Any, rejected: Any, /) -> None: ...
+    def note_sample(self, sequence: Any, step: Any, accepted: Any, rejected: Any, /) -> None:
+        """Note what a sample has made of the drafts.
+
+        Args:
+            sequence: whose sample it is.
+            step: that sampled it.
+            accepted: tokens that are new.
+            rejected: drafts that are not accepted.
+        """
+        ...
 
 
 class Ledger(Operators, Protocol):

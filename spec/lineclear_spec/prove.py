@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import z3
@@ -28,6 +28,8 @@ __all__ = [
     "Result",
     "ask",
     "contradicts",
+    "every_key",
+    "keys_of",
     "prove",
     "prove_unit",
     "read_baseline",
@@ -260,3 +262,22 @@ def contradicts(unit: Unit) -> bool:
             asked.append(replace(goal, kind="control", formula=z3.Not(goal.formula)))
     alone = Unit(unit.name, unit.hypotheses, unit.assumptions, asked)
     return any(result.status == "proved" for result in prove_unit(alone, budget=SEARCH))
+
+
+def keys_of(name: str) -> list[str]:
+    """Keys of the obligations of one unit, as their answers have them."""
+    return [
+        f"{name}/{'frame' if goal.formula is None else goal.kind}/{goal.label}"
+        for goal in build(name).goals
+    ]
+
+
+def every_key() -> list[str]:
+    """Keys of every obligation that there is, whether anybody asks it or not: each unit is made."""
+    return list(made_keys(tuple(units())))
+
+
+@cache
+def made_keys(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The keys of these units; made once in a process."""
+    return tuple([key for found in in_parallel(keys_of, names) for key in found])

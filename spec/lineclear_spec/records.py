@@ -248,9 +248,8 @@ class Request:
         self.parallel = parallel
         self.phase = Phase.NEW
         self.members: list[Sequence] = []
-        self.held: dict[
-            Block, None
-        ] = {}  # the distinct private blocks of its tables, in the order they were taken
+        # the distinct private blocks of its tables, in the order they were taken
+        self.held: dict[Block, None] = {}
         self.opening = opening
         self.copy = 0  # the operation number of its open swap, 0 if none is open
         self.moved = 0  # the operation number of its last swap, open or not; 0 if there was none

@@ -63,7 +63,7 @@ def expand(theorem: Theorem, keys: Iterable[str]) -> tuple[str, ...]:
 
     Args:
         theorem: whose `rests_on` names them, or how they begin.
-        keys: of every obligation that there is: `obligations.every_key`.
+        keys: of every obligation that there is: `prove.every_key`.
 
     Raises:
         ValueError: a part of `rests_on` names no obligation that there is, or there is none.
@@ -90,7 +90,7 @@ def standings(answers: Iterable[tuple[str, str]], keys: Iterable[str]) -> list[S
     Args:
         answers: (unit/kind/label, status) of every obligation that was asked, once for each
             solver and seed.
-        keys: of every obligation that there is, asked or not: `obligations.every_key`.
+        keys: of every obligation that there is, asked or not: `prove.every_key`.
     """
     found: dict[str, set[str]] = {}
     for key, status in answers:

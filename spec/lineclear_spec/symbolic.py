@@ -22,12 +22,7 @@ from lineclear_spec.invariants import clauses
 from lineclear_spec.kernel import Kernel
 from lineclear_spec.logic import if_else
 from lineclear_spec.records import CPU, GPU
-from lineclear_spec.rounding import room_of_blocks, room_of_one_more
 from lineclear_spec.state import (
-    BLOCK_SIZE,
-    CHUNKED,
-    CONSTANTS,
-    CUT_LONG,
     FIELDS,
     Block,
     Request,
@@ -38,7 +33,7 @@ from lineclear_spec.symbolic_cache import Cache
 from lineclear_spec.symbolic_ends import Ends
 from lineclear_spec.symbolic_ghosts import Ghosts
 from lineclear_spec.symbolic_kv import KvGhosts
-from lineclear_spec.symbolic_pool import Pools, SymbolicPool
+from lineclear_spec.symbolic_pool import Pools, SymbolicLimits, SymbolicPool
 from lineclear_spec.symbolic_records import (
     Forwards,
     Operations,
@@ -50,32 +45,6 @@ from lineclear_spec.terms import Misuse, NoValue, Record, Term, raw
 from lineclear_spec.vectors import Held, Members, Table
 
 __all__ = ["SymbolicLedger"]
-
-
-class SymbolicLimits(NoValue):
-    """The constants of any scheduler."""
-
-    __slots__ = ("assume",)
-
-    max_num_batched_tokens: Term
-    max_num_seqs: Term
-    max_model_len: Term
-    depth: Term
-    chunked = Term(CHUNKED)
-    cut_long = Term(CUT_LONG)
-
-    def __init__(self, assume: Callable[[Any], None]) -> None:
-        self.assume = assume
-
-    @property
-    def block_size(self) -> Term:
-        """Tokens of a block; what the room of blocks has to do with it is known where it is read."""
-        self.assume(room_of_blocks())
-        self.assume(room_of_one_more())
-        return Term(BLOCK_SIZE)
-
-    def __getattr__(self, name: str) -> Term:
-        return Term(CONSTANTS[name])
 
 
 #: (sort of a record, field) -> what a list of the record is.

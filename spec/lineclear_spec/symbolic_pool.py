@@ -1,6 +1,6 @@
 # pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportOptionalMemberAccess=false
-"""A pool on formulas.
+"""A pool, and the constants of a scheduler, on formulas.
 
 Guarantees: a pool is a permutation of its places, the free ones first; `take` takes the last ones of the free
 part, and `put` leaves the order of the free places open, so that what is proved holds whichever free places a pool
@@ -9,6 +9,7 @@ chooses (unit `any_free_place`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,11 +17,45 @@ import z3
 
 from lineclear_spec.invariants import is_free
 from lineclear_spec.records import CPU, GPU
-from lineclear_spec.state import Int, unique
+from lineclear_spec.rounding import room_of_blocks, room_of_one_more
+from lineclear_spec.state import BLOCK_SIZE, CHUNKED, CONSTANTS, CUT_LONG, Int, unique
 from lineclear_spec.terms import NoValue, Term, raw
 from lineclear_spec.vectors import Vector, within
 
-__all__ = ["Pools", "SymbolicPool", "facts_of_latest", "facts_of_put", "permutation"]
+__all__ = [
+    "Pools",
+    "SymbolicLimits",
+    "SymbolicPool",
+    "facts_of_latest",
+    "facts_of_put",
+    "permutation",
+]
+
+
+class SymbolicLimits(NoValue):
+    """The constants of any scheduler."""
+
+    __slots__ = ("assume",)
+
+    max_num_batched_tokens: Term
+    max_num_seqs: Term
+    max_model_len: Term
+    depth: Term
+    chunked = Term(CHUNKED)
+    cut_long = Term(CUT_LONG)
+
+    def __init__(self, assume: Callable[[Any], None]) -> None:
+        self.assume = assume
+
+    @property
+    def block_size(self) -> Term:
+        """Tokens of a block; what the room of blocks has to do with it is known where it is read."""
+        self.assume(room_of_blocks())
+        self.assume(room_of_one_more())
+        return Term(BLOCK_SIZE)
+
+    def __getattr__(self, name: str) -> Term:
+        return Term(CONSTANTS[name])
 
 
 class SymbolicPool(NoValue):

@@ -120,7 +120,15 @@ def matrix(
     columns: Sequence[str],
     note: str = "",
 ) -> Table:
-    """A table with one row for each outer key, one column for each name, and gaps left empty."""
+    """A table with one row for each outer key, one column for each name, and gaps left empty.
+
+    Args:
+        title: of the table.
+        corner: what stands over the rows' names.
+        cells: by row and column, the text.
+        columns: names of the columns, in order.
+        note: stands under the table.
+    """
     rows = tuple(
         (name, *(row.get(column, "") for column in columns)) for name, row in cells.items()
     )

@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("z3")
 
-from lineclear.checks import driven
+from lineclear.checks import walks
 from lineclear.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -175,8 +175,8 @@ def write_turning(monkeypatch: pytest.MonkeyPatch, name: str) -> str:
 @pytest.fixture
 def one_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stage runs its first configuration alone; what it does with a finding is the same."""
-    every = driven.configurations
-    monkeypatch.setattr(driven, "configurations", lambda context: islice(every(context), 1))  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    every = walks.configurations
+    monkeypatch.setattr(walks, "configurations", lambda context: islice(every(context), 1))  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
 
 
 def anybody_may_be_displaced(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,11 +186,13 @@ def test_conform_reads_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def lost(batches: list[list[Any]], kind: str) -> list[list[Any]]:
-    """Without the first event of a kind."""
+    """Without the first event of a kind, of blocks that are evicted later."""
     copied: list[list[Any]] = json.loads(json.dumps(batches))
+    told = [event for _, events in copied for event in events]
+    gone = {n for event in told if event["type"] == "BlockRemoved" for n in event["block_hashes"]}
     for _, events in copied:
         for event in events:
-            if event["type"] == kind:
+            if event["type"] == kind and gone.intersection(event.get("block_hashes", gone)):
                 events.remove(event)
                 return copied
     raise AssertionError(kind)
@@ -199,7 +201,7 @@ def lost(batches: list[list[Any]], kind: str) -> list[list[Any]]:
 def test_a_lost_event_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     batches = busy().batches
     assert conformed(tmp_path, lost(batches, "BlockStored")) == 1
-    assert "is evicted, but it is not published under '3'" in capsys.readouterr().out
+    assert "is evicted, but it is not published under" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

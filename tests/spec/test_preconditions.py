@@ -26,20 +26,21 @@ from lineclear_spec import (
     queries,
     symbolic,
     symbolic_cache,
+    symbolic_ends,
     symbolic_pool,
     symbolic_records,
     terms,
     vectors,
 )
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.obligations import STEPS, keys_of
-from lineclear_spec.prove import Result, read_baseline, vanished
+from lineclear_spec.obligations import STEPS
+from lineclear_spec.prove import Result, keys_of, read_baseline, vanished
 from lineclear_spec.symbolic import SymbolicLedger
 
 Site = tuple[str, int]
 READING: tuple[ModuleType, ...] = (
-    bulk, by_contract, primitives, queries, symbolic, symbolic_cache, symbolic_pool, symbolic_records, terms,
-    vectors,
+    bulk, by_contract, primitives, queries, symbolic, symbolic_cache, symbolic_ends, symbolic_pool,
+    symbolic_records, terms, vectors,
 )  # fmt: skip
 
 

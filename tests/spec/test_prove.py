@@ -17,6 +17,7 @@ from lineclear_spec.kernel import Kernel
 from lineclear_spec.lemmas import LEMMAS
 from lineclear_spec.obligations import STEPS, Goal, Unit, build, units
 from lineclear_spec.prove import prove, prove_unit
+from lineclear_spec.symbolic_ends import Ends
 from lineclear_spec.symbolic_ghosts import Ghosts
 from lineclear_spec.symbolic_pool import SymbolicPool
 from lineclear_spec.symbolic_records import (
@@ -137,8 +138,8 @@ KEPT: list[tuple[Any, str, str, str]] = [
     *[(Bulk, "count_up", field, "share_table") for field in ("ref", "holder", "rank")],
     *[(Bulk, "count_down", field, "clear_table") for field in ("ref", "holder", "rank")],
     *[(Bulk, "remove_all", field, "clear_table") for field in ("held", "slot", "blocks")],
-    *[(Bulk, "hold_each", field, "give_each_one") for field in ("held", "slot", "blocks")],
-    *[(Bulk, "append_each", field, "give_each_one") for field in ("table", "index", "length")],
+    *[(Bulk, "_hold_each", field, "give_each_one") for field in ("held", "slot", "blocks")],
+    *[(Bulk, "_append_each", field, "give_each_one") for field in ("table", "index", "length")],
     *[(Bulk, "relocate", field, "move_blocks_in") for field in ("tier", "place", "owner_gpu")],
     *[
         (Bulk, "record_copies", field, "move_blocks_out")
@@ -146,7 +147,13 @@ KEPT: list[tuple[Any, str, str, str]] = [
     ],
     *[(Table, "extend", field, "take_blocks") for field in ("table", "index", "length")],
     *[(Held, "update", field, "take_blocks") for field in ("held", "slot", "blocks")],
-    *[(Held, "clear", field, "clear_tables") for field in ("ref", "blocks")],
+    *[(Bulk, "empty", field, "clear_tables") for field in ("ref", "blocks")],
+    *[(Ends, "_empty_each", field, "finish_each") for field in ("ref", "blocks")],
+    *[
+        (Ends, "unlist_each", field, "finish_each")
+        for field in ("batch", "batch_seat", "batch_size", "boundary", "ending")
+    ],
+    (Ends, "enqueue_each", "queue", "finish_each"),
     (Table, "__setitem__", "table", "replace_entry"),
     (Table, "__setitem__", "index", "replace_entry"),
     (Table, "clear", "length", "clear_table"),

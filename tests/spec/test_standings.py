@@ -9,8 +9,9 @@ import pytest
 pytest.importorskip("z3")
 
 from lineclear.policies import load_claims
-from lineclear_spec.obligations import every_key, keys_of, units
+from lineclear_spec.obligations import units
 from lineclear_spec.progress_units import ENTERING, PROGRESS
+from lineclear_spec.prove import every_key, keys_of
 from lineclear_spec.standings import Standing, expand, standing
 from lineclear_spec.theorems import CLAIMS, ORDER, TABLE, Claims, Theorem, claim
 

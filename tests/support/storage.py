@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lineclear_spec.containers import Resting
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.kv_ghosts import KvDevice
 from lineclear_spec.ledger import pairs_of
@@ -31,7 +32,7 @@ def everything(ledger: GhostLedger) -> dict[str, Any]:
             return [(k, plain(v)) for k, v in vars(value).items() if k != "ledger"]
         if isinstance(value, dict):
             return [(plain(k), plain(v)) for k, v in value.items()]
-        if isinstance(value, list | tuple):
+        if isinstance(value, list | tuple | Resting):  # entries that are stale are no state
             return [plain(v) for v in value]
         if isinstance(value, set | frozenset):
             return sorted(map(plain, value))

@@ -96,10 +96,10 @@ def run(arguments: argparse.Namespace) -> int:
             different(source, arguments)
             with Progress("events read", None) as progress:
                 source.on_event = progress.step
-                if arguments.write_log is not None:
-                    write_log(source, arguments.write_log)
                 result = conform(source)
                 table = [] if arguments.level == "rules" or result.violations else against(source)
+                if arguments.write_log is not None:  # once nothing can be an error any more
+                    write_log(source, arguments.write_log)
         except (EventError, JournalError) as error:
             raise UsageError(f"{arguments.log}, {error}") from error
     if arguments.reduced is not None and result.reduced is not None:

@@ -91,7 +91,8 @@ def asked() -> list[Standing]:
     """The status of every theorem, after asking every obligation."""
     from lineclear.policies import load_claims
     from lineclear_spec import prove
-    from lineclear_spec.obligations import every_key, units
+    from lineclear_spec.obligations import units
+    from lineclear_spec.prove import every_key
     from lineclear_spec.standings import standings
 
     load_claims()

@@ -106,7 +106,8 @@ def run(arguments: argparse.Namespace) -> int:
     from lineclear_spec import prove
     from lineclear_spec.judge import judge_all
     from lineclear_spec.mutants import generate
-    from lineclear_spec.obligations import every_key, units, units_of_kv
+    from lineclear_spec.obligations import units, units_of_kv
+    from lineclear_spec.prove import every_key
     from lineclear_spec.standings import belongs, standings
     from lineclear_spec.theorems import TABLE
 

@@ -260,7 +260,7 @@ def test_victim_rules_choose_differently() -> None:
 def test_the_worlds_hold_every_setting_of_the_list() -> None:
     worlds = ci_worlds()
     names = [world.name for world in worlds]
-    assert len(set(names)) == len(names) == 127
+    assert len(set(names)) == len(names) == 128
     configs = [world.config for world in worlds]
     assert {c.victim for c in configs} == set(VICTIMS)
     assert {c.preemption_mode for c in configs} == set(MODES)
