@@ -28,7 +28,8 @@ PROVED: dict[str, bool] = {
     "finish_each.guard.1": False, "finish_each.guard.2": False, "end_steady.effect.2": False,
     "settle_copy.effect.2": False, "swap_in.effect.5": False, "swap_out.effect.4": True, "unlist.effect.1": False,
     "unlist.guard.1": False, "unlist.guard.3": False, "let_go.effect.2": True, "free_resting.effect.2": True,
-    "sample.guard.9": True, "join_batch.guard.11": True,
+    "sample.guard.9": True, "join_batch.guard.11": True, "clear_table.effect.4": True, "clear_tables.effect.1": True,
+    "fork.guard.4": False, "unlist.guard.2": True,
 }  # fmt: skip
 #: What a request has done at first, in several of the executions below.
 COMPUTED = "schedule_tokens s1 {0} 0, issue_step, run 1, settle_step"
@@ -83,10 +84,7 @@ BEGINNINGS: dict[str, tuple[str, str]] = {
     "replace_entry.effect.2": ("two", f"{TWO}, fork s1 1, copy_on_write s2"),
     "replace_entry.effect.3": ("two", f"{TWO}, fork s1 1, copy_on_write s2"),
     "swap_out.effect.1": ("one", f"{PLAIN}, swap_out r1"),
-    "clear_table.effect.4": ("two", f"{TWO}, fork s1 1, copy_on_write s2, prune s2"),
-    "clear_tables.effect.1": ("one", f"{PLAIN}, recompute r1"),
     "move_blocks.effect.2": ("one", f"{PLAIN}, swap_out r1"),
-    "unlist.guard.2": ("wide", f"{PAIR}, publish s1 0, recompute r1, unlist 1"),
     "finish_each.effect.1": ("one", ENDED),
     "finish_each.effect.3": ("one", ENDED),
     "clear_each.effect.1": ("one", ENDED),
@@ -106,7 +104,6 @@ BEGINNINGS: dict[str, tuple[str, str]] = {
     "copy_on_write.guard.2": ("two", f"{TWO}, fork s1 1"),
     "copy_on_write.guard.4": ("two", f"{TWO}, sample s1 1 1 0, append_slots s1 1, copy_on_write s1"),
     "copy_on_write.guard.5": ("two", f"{TWO}, fork s1 1"),
-    "fork.guard.4": ("two", f"{TWO}, fork s1 1, fork s1 1"),
     "fork.guard.8": ("two", TWO),
     "rejoin.guard.2": ("two", AGAIN),
 }  # fmt: skip

@@ -13,7 +13,6 @@ from lineclear_spec.contracts import Part
 from lineclear_spec.invariants.clause import (
     CPU,
     GPU,
-    RUNNING,
     SWAPPED,
     Clause,
     Predicate,
@@ -25,7 +24,7 @@ from lineclear_spec.invariants.clause import (
 )
 from lineclear_spec.logic import any_of, both, implies, negate
 
-__all__ = ["OF_DEVICE", "OF_TABLE", "WEAKER", "granted"]
+__all__ = ["OF_DEVICE", "OF_TABLE", "WEAKER", "granted", "read"]
 
 
 def owned(tier: int) -> Predicate:
@@ -64,10 +63,6 @@ WEAKER: dict[str, Predicate] = {
             both(v.open(v.copy(r)), negate(v.is_forward(v.copy(r))), v.request_of(v.copy(r)) == r),
         ),
     ),
-    # a request that waits may still name a copy
-    "vouched.barrier": lambda v, r: implies(v.phase(r) != SWAPPED, v.copy(r) <= v.barrier),
-    # the forward of a committed step has run, though nobody closed it
-    "vouched.closed": lambda v, s: implies(both(1 <= s, s <= v.settled), v.ran(v.forward_of(s))),
     # more sequences than were allowed
     "members.width": lambda v, r: both(
         implies(live(v.phase(r)), v.width(r) >= 1),
@@ -94,6 +89,27 @@ def granted(old: Any, new: Any, count: Any, r: Any, tier: int) -> Part:
                 within(0, p, old.total(tier)), is_free(old, tier, p), negate(is_free(new, tier, p))
             ),
             private(old, new.owner(tier, p)),
+        ),
+    )
+
+
+def read(old: Any, new: Any, count: Any, r: Any, tier: int) -> Part:
+    """What else it would have to say: the copy reads places that have not leaked, and no others.
+
+    Args:
+        old: the state before.
+        new: the state after.
+        count: private blocks of the request.
+        r: the request.
+        tier: the target.
+    """
+    source = CPU if tier == GPU else GPU
+    return Part(
+        "read",
+        ("operation", "place"),
+        lambda o, p: implies(
+            both(new.touch(source, o, p), negate(old.touch(source, o, p))),
+            private(old, old.owner(source, p)),
         ),
     )
 
@@ -144,33 +160,7 @@ OF_TABLE = (
             v.known_tokens(q) + v.promised_samples(q) + most_drafts(v, q) <= v.limit(v.request(q)),
         ),
     ),
-    clause(
-        "first",
-        ("sequence",),
-        lambda v, q: implies(
-            both(v.alive(q), v.known(q) <= 1),
-            both(
-                v.seat(q) == 0,
-                implies(
-                    any_of(v.phase(v.request(q)) == RUNNING, v.phase(v.request(q)) == SWAPPED),
-                    any_of(v.steady(q), v.slots(q) >= 1),
-                ),
-            ),
-        ),
-    ),
     clause("reach", ("sequence",), lambda v, q: implies(v.alive(q), v.reach_tokens(q) >= 0)),
-    clause("steady", ("sequence",), lambda v, q: implies(v.steady(q), v.slot_tokens(q) >= 1)),
-    clause(
-        "waited",
-        ("step", "operation"),
-        lambda v, s, o: implies(
-            both(1 <= s, s <= v.settled),
-            both(
-                v.forward_of(s) <= v.issued,
-                implies(both(1 <= o, o <= v.wait(v.forward_of(s))), negate(v.open(o))),
-            ),
-        ),
-    ),
 )
 #: Why `swap_in` may wait for the barrier alone: the copy out has run, which its guard has seen, and with it all that
 #: the copy out waited for, which is all before it.

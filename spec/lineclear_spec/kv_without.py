@@ -31,7 +31,7 @@ from lineclear_spec.contracts import CONTRACTS
 from lineclear_spec.invariants import CPU, GPU, INVARIANTS, KV
 from lineclear_spec.invariants.clause import Invariant
 from lineclear_spec.kv_walks import broken
-from lineclear_spec.kv_weaker import OF_DEVICE, OF_TABLE, WEAKER, granted
+from lineclear_spec.kv_weaker import OF_DEVICE, OF_TABLE, WEAKER, granted, read
 from lineclear_spec.mutants import Mutant, installed
 from lineclear_spec.obligations import STEPS, Goal, Unit, build, units_of_kv
 from lineclear_spec.prove import BUDGET, ask, make_solver
@@ -137,7 +137,7 @@ class declared:
         if self.candidates:
             moving = CONTRACTS["move_blocks"]
             CONTRACTS["move_blocks"] = replace(
-                moving, promises=lambda *a: [*moving.promises(*a), granted(*a)]
+                moving, promises=lambda *a: [*moving.promises(*a), granted(*a), read(*a)]
             )
         kv_obligations.hypotheses.cache_clear()
 
@@ -266,11 +266,20 @@ class Sweep:
         )
 
     def units(self, body: Callable[..., Any] | None) -> Iterator[Unit]:
-        """The units of the broken table."""
+        """The units of the broken table.
+
+        Raises:
+            Misuse: a lemma is about a clause that is lost.
+        """
         own = (self.mutant.function, f"kv_{self.mutant.function}")
         for name in units_of_kv():
-            if name != "arithmetic":
-                yield build(name, body if name in own else None)
+            if name == "arithmetic":
+                continue
+            try:
+                unit = build(name, body if name in own else None)
+            except StopIteration:  # which it states of a clause
+                raise Misuse(f"{name} has lost what it is about") from None
+            yield unit
 
     def run(self, body: Callable[..., Any] | None) -> None:
         """Builds each unit and proves what has to be proved again."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("z3")
+z3 = pytest.importorskip("z3")
+pytest.importorskip("cvc5", reason="the second solver is cvc5")
 
 from lineclear_spec import kv_harmless
 from lineclear_spec.kv_harmless import BEGINNINGS, PROVED, harmless
 from lineclear_spec.kv_mutants import of_kv, read, shows, unproved
 from lineclear_spec.kv_search import searched
-from lineclear_spec.kv_without import what_holds
+from lineclear_spec.kv_second import doubted, follows
+from lineclear_spec.kv_without import Kept, what_holds
+from lineclear_spec.obligations import Goal
 
 
 @pytest.mark.parametrize("name", sorted(read()))
@@ -38,6 +41,19 @@ def test_a_search_finds_what_is_wrong() -> None:
     assert searched(of_kv()["issue_step.effect.3"][0], witness.world, begin, 40).wrong
     begin = BEGINNINGS["fork.guard.5"][1].rpartition(", ")[0]
     assert not searched(of_kv()["evict.effect.1"][0], "wide", begin, 20).wrong
+
+
+def test_the_second_solver_proves_what_follows_and_nothing_else() -> None:
+    x = z3.Int("x")
+    goal = Goal("preserved", "x is positive", 0, x > 0)
+    assert follows("swap_out", [x > 1], goal)
+    assert not follows("swap_out", [x > -1], goal)
+
+
+@pytest.mark.deep
+def test_the_second_solver_doubts_what_is_not_so() -> None:
+    kept = Kept((), (), (), (), candidates=False)
+    assert "kv_publish/preserved/cached.content" in doubted(of_kv()["publish.guard.4"][0], kept)
 
 
 @pytest.mark.deep
