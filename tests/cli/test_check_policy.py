@@ -220,7 +220,10 @@ def test_requests_that_displace_each_other_for_ever_are_found(
     from lineclear.monitor import liveness
     from lineclear.oracle import state
 
-    monkeypatch.setattr(liveness, "steps_to_a_token", lambda *_: 300)
+    def soon(*_: Any) -> int:
+        return 300
+
+    monkeypatch.setattr(liveness, "steps_to_a_token", soon)
 
     policy = write_turning(monkeypatch, "Flip")
     anybody_may_be_displaced(monkeypatch)
