@@ -43,8 +43,8 @@ Measured on {machine}, Python {python}; the thread's own time, on a machine that
 at its own arrivals: slices that docs/azure.md and docs/compare.md name, repeated. Unchecked, as with
 `lineclear simulate TRACE --check off --num-gpu-blocks BLOCKS --max-model-len LENGTH`; every request finished.
 
-A row costs what its steps cost, and these are shared by whoever runs. Steps in which every request decodes and
-nobody arrives or ends have no plan, and run the same actions of the table. A million rows in five minutes are
+A row costs what its steps cost, and all requests that run share them. Steps in which every request decodes and
+none arrives or ends have no plan, and run the same actions of the table. A million rows in five minutes are
 0.3 ms a row.
 
 | trace | blocks | prompt tokens | generated tokens | running | steps a row | us a step | ms a row | reading it |

@@ -62,12 +62,12 @@ def long_search(
 
     sharing = sum("long_search" in getattr(i, "fixturenames", ()) for i in request.session.items)
 
-    def tell(line: str) -> None:
+    def report(line: str) -> None:
         with capsys.disabled():
             print(f"\n{request.node.name}: {line}", end="", flush=True)
 
     def searched(strategy: Any, test: Callable[[Any], object]) -> int:
-        return search_long(strategy, test, tell, SECONDS / sharing)
+        return search_long(strategy, test, report, SECONDS / sharing)
 
     return searched
 

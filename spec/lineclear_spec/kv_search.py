@@ -59,7 +59,7 @@ class Searched(NamedTuple):
 
 
 def state_of(walk: KvWalk) -> tuple[Any, ...]:
-    """What tells two states of a walk apart."""
+    """A key that two states of a walk share only if they are alike."""
     ledger, device = walk.ledger, walk.ledger.device
     waiting = [(*key, repr(row)) for key, row in device.rows.items() if key[0] not in device.ran]
     memory = [(*slot, repr(kv)) for slot, kv in device.memory.items()]

@@ -260,9 +260,9 @@ class Sweep:
     def counts(self, unit: Unit, goal: Goal) -> bool:
         """Whether T1 and T2 rest on the goal."""
         aside = goal.kind in ASIDE or (goal.kind == "contract" and unit.name in ACTIONS)
-        told = goal.kind == "defined" and f"{unit.name}: {goal.label}" in self.known
+        known = goal.kind == "defined" and f"{unit.name}: {goal.label}" in self.known
         return not (
-            goal.formula is None or aside or told or goal.label.startswith("what counts as")
+            goal.formula is None or aside or known or goal.label.startswith("what counts as")
         )
 
     def units(self, body: Callable[..., Any] | None) -> Iterator[Unit]:

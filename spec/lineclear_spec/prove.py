@@ -273,7 +273,7 @@ def keys_of(name: str) -> list[str]:
 
 
 def every_key() -> list[str]:
-    """Keys of every obligation that there is, whether anybody asks it or not: each unit is made."""
+    """Keys of every obligation that there is, whether it is asked or not: each unit is made."""
     return list(made_keys(tuple(units())))
 
 

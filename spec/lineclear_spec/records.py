@@ -269,12 +269,12 @@ class Request:
 
 
 #: Whose a block is that is not there yet.
-NOBODY = Request(0, 0, 0, 0)
+NO_REQUEST = Request(0, 0, 0, 0)
 
 
 def new_records(count: int) -> list[Block]:
     """Records of blocks that are not there yet: without a place, a name and an entry that refers to them."""
-    return [Block(NOBODY, GPU, -1) for _ in range(count)]
+    return [Block(NO_REQUEST, GPU, -1) for _ in range(count)]
 
 
 class Sequence:

@@ -112,13 +112,13 @@ def test_a_long_search_stops_in_time_and_says_how_many_it_tested(
 ) -> None:
     clock = Clock()
     monkeypatch.setattr("fuzz.time", clock)
-    told: list[str] = []
+    lines: list[str] = []
 
     def each(_: int) -> None:
         clock.now += 1
 
-    assert search_long(st.integers(), each, told.append, seconds=40) == 40
-    assert [line.split(": ")[1] for line in told] == [
+    assert search_long(st.integers(), each, lines.append, seconds=40) == 40
+    assert [line.split(": ")[1] for line in lines] == [
         "30 examples in 30 s",
         "40 examples in 40 s, no finding",
     ]
@@ -129,7 +129,7 @@ def test_a_long_search_shrinks_what_it_finds_although_its_time_is_over(
 ) -> None:
     clock = Clock()
     monkeypatch.setattr("fuzz.time", clock)
-    told: list[str] = []
+    lines: list[str] = []
 
     def each(number: int) -> None:
         clock.now += 1
@@ -138,8 +138,8 @@ def test_a_long_search_shrinks_what_it_finds_although_its_time_is_over(
             raise ValueError(number)
 
     with pytest.raises(ValueError, match=r"^100\b"):
-        search_long(st.integers(), each, told.append, seconds=900)
-    assert any("failed" in line for line in told)
+        search_long(st.integers(), each, lines.append, seconds=900)
+    assert any("failed" in line for line in lines)
 
 
 # ---- flags --------------------------------------------------------------------------------------

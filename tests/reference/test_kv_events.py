@@ -188,8 +188,13 @@ def test_conform_reads_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 def lost(batches: list[list[Any]], kind: str) -> list[list[Any]]:
     """Without the first event of a kind, of blocks that are evicted later."""
     copied: list[list[Any]] = json.loads(json.dumps(batches))
-    told = [event for _, events in copied for event in events]
-    gone = {n for event in told if event["type"] == "BlockRemoved" for n in event["block_hashes"]}
+    events_sent = [event for _, events in copied for event in events]
+    gone = {
+        n
+        for event in events_sent
+        if event["type"] == "BlockRemoved"
+        for n in event["block_hashes"]
+    }
     for _, events in copied:
         for event in events:
             if event["type"] == kind and gone.intersection(event.get("block_hashes", gone)):

@@ -336,7 +336,7 @@ def search(
 def search_long(
     strategy: st.SearchStrategy[Any],
     test: Callable[[Any], object],
-    tell: Callable[[str], object],
+    report: Callable[[str], object],
     seconds: float = 0,
 ) -> int:
     """Runs a test on LONG drawn examples, or on what time allows; how many they were.
@@ -347,28 +347,28 @@ def search_long(
     Args:
         strategy: draws them.
         test: what is run on each.
-        tell: is given a line of progress each half minute, and the last count.
+        report: is called with a line of progress each half minute, and with the last count.
         seconds: after these no example is tested; 0 for no limit.
     """
     fresh = "0" if settings().derandomize else str(random.SystemRandom().getrandbits(32))
     begun = os.environ.get("LINECLEAR_FUZZ_SEED") or fresh
-    start = told = time.monotonic()
+    start = reported = time.monotonic()
     tested, failed = 0, False
 
     def late() -> bool:
         return seconds > 0 and time.monotonic() - start >= seconds
 
     def limited(drawn: Any) -> None:
-        nonlocal tested, failed, told
+        nonlocal tested, failed, reported
         # What failed is shrunk to the end: an example that failed and is then skipped looks flaky.
         if late() and not failed:
             return
-        if time.monotonic() - told >= 30:
-            told = time.monotonic()
-            tell(f"seed {begun}: {tested:,} examples in {told - start:.0f} s")
+        if time.monotonic() - reported >= 30:
+            reported = time.monotonic()
+            report(f"seed {begun}: {tested:,} examples in {reported - start:.0f} s")
         # A caller of the engine once took all memory: the search was killed, and said nothing.
         stuck = threading.Timer(
-            STUCK, tell, [f"seed {begun}: no end in {STUCK} s: {repr(drawn)[:3000]}"]
+            STUCK, report, [f"seed {begun}: no end in {STUCK} s: {repr(drawn)[:3000]}"]
         )
         stuck.daemon = True
         stuck.start()
@@ -376,7 +376,7 @@ def search_long(
             test(drawn)
         except BaseException:
             if not failed:
-                tell(f"seed {begun}: example {tested + 1:,} failed; it is shrunk now")
+                report(f"seed {begun}: example {tested + 1:,} failed; it is shrunk now")
             failed = True
             raise
         finally:
@@ -387,5 +387,5 @@ def search_long(
     while tested < LONG and not late():
         search(strategy, min(ROUND, LONG - tested), limited, begun=f"{begun}.{rounds}")
         rounds += 1
-    tell(f"seed {begun}: {tested:,} examples in {time.monotonic() - start:.0f} s, no finding")
+    report(f"seed {begun}: {tested:,} examples in {time.monotonic() - start:.0f} s, no finding")
     return tested

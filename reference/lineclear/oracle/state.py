@@ -153,7 +153,7 @@ class OracleState:
         cache: blocks that can be found by the names of their tokens.
         names: of blocks that are taken from now on.
         looked: sequences with blocks that may get names, and the first of them (`publishing.py`).
-        asked: the names of output, as the scheduler is given them; None if it asks nobody.
+        asked: the names of output, as the scheduler is given them; None if it does not ask.
     """
 
     config: Config

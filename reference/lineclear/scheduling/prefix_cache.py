@@ -45,7 +45,7 @@ class PrefixCache:
         pending: sequences with blocks to publish, and the first entry that was not looked at yet.
         late: of these, those that got names for blocks which are computed already.
         ask: gives the names of blocks of output, of a request and a branch behind those of its first blocks; None if
-            nobody does.
+            output gets no names.
         listener: is called with each change of what can be found, after it.
         held: names of blocks that readers hold, with how many do.
         forgotten: of these, those that a reset has forgotten.

@@ -48,14 +48,14 @@ class SteadySteps:
 
         Args:
             now: seconds; no copy is under way.
-            until: when somebody arrives: no step begins then or later.
+            until: when the next request arrives: no step begins then or later.
 
         Returns:
             When the last of them ended; `now` if there was none.
         """
         scheduler, ledger = self.scheduler, self.scheduler.ledger
         size = len(scheduler.batch.members)
-        # All that is live is steady: nobody waits, is swapped out or computes a prompt.
+        # All that is live is steady: no request waits, is swapped out or computes a prompt.
         if not size or size != len(scheduler.entries) or scheduler.live.reviews:
             return now
         scheduler.adapter.check_caller()
@@ -87,7 +87,7 @@ class SteadySteps:
     def _count(
         self, rows: tuple[Scheduled, ...], moments: list[float], contexts: list[int]
     ) -> None:
-        """Tells everybody else of the steps."""
+        """Counts the steps in the collector, the counters, the device and the watch."""
         steps, counters = len(contexts), self.scheduler.counters
         self.collector.count_decodes(len(rows), self.decodes.go_on(rows, moments), contexts)
         counters.steps += steps

@@ -107,7 +107,7 @@ def drive(seed: int, steps: int = 150) -> Scheduler:
     asked = count(2_000_000)
 
     def following(name: Any, branch: int, names: tuple[int, ...]) -> list[int]:
-        """Names that nobody else has, for all full blocks."""
+        """Names that no other request has, for all full blocks."""
         entry = scheduler.entries[name]
         (sequence,) = [each for each in entry.record.members if entry.branch(each) == branch]
         lacking = scheduler.ledger.known(sequence) // settings.block_size - len(names)
