@@ -6,11 +6,10 @@ Guarantees: as `snapshot.py`, whose view this is a part of.
 
 from __future__ import annotations
 
-from lineclear_spec.records import Block, Request, Sequence
+from lineclear_spec.records import NO_REQUEST, Block, Request, Sequence
 
 __all__ = ["NO_BLOCK", "NO_REQUEST", "NO_SEQUENCE", "BlockView"]
 
-NO_REQUEST = Request(-1, 1, 2, 1)
 NO_SEQUENCE = Sequence(-1, NO_REQUEST)
 NO_BLOCK = Block(NO_REQUEST, -1, -1)
 

@@ -22,6 +22,7 @@ __all__ = [
     "CPU",
     "FORWARD",
     "GPU",
+    "NO_REQUEST",
     "RUNNING",
     "SWAP_IN",
     "SWAP_OUT",
@@ -268,8 +269,7 @@ class Request:
         return f"r{self.id}"
 
 
-#: Whose a block is that is not there yet.
-NO_REQUEST = Request(0, 0, 0, 0)
+NO_REQUEST = Request(-1, 1, 2, 1)  # that of a block which is not there yet
 
 
 def new_records(count: int) -> list[Block]:
