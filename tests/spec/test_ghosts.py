@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from drive import Drive
+from spare_records import assert_apart
 from storage import everything
 from trap import Trespass, write_trap
 
@@ -72,8 +73,10 @@ def test_a_copy_is_equal_and_nothing_done_to_copies_reaches_the_original(bounds:
         assert everything(copy) == before
         for name in ACTIONS:
             for arguments in arguments_of(bounds, ledger, name):
+                other = ledger.clone()
                 with contextlib.suppress(Refused):
-                    apply(ledger.clone(), (name, arguments))
+                    apply(other, (name, arguments))
+                assert_apart(other, other.requests)
         assert everything(ledger) == before
         assert everything(copy) == before
 
