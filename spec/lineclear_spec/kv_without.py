@@ -26,7 +26,6 @@ import z3
 
 from lineclear_spec import kv_obligations
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.bulk import Bulk
 from lineclear_spec.contracts import CONTRACTS
 from lineclear_spec.invariants import CPU, GPU, INVARIANTS, KV
 from lineclear_spec.invariants.clause import Invariant
@@ -35,6 +34,7 @@ from lineclear_spec.kv_weaker import OF_DEVICE, OF_TABLE, WEAKER, granted, read
 from lineclear_spec.mutants import Mutant, installed
 from lineclear_spec.obligations import STEPS, Goal, Unit, build, units_of_kv
 from lineclear_spec.prove import BUDGET, ask, make_solver
+from lineclear_spec.symbolic_blocks import Blocks
 from lineclear_spec.terms import Misuse
 
 __all__ = ["Kept", "Sweep", "as_it_was", "broken_table", "cores", "premises_of", "what_holds"]
@@ -156,7 +156,7 @@ class new_objects:
     """Within the block a new block has backed no place before."""
 
     def __enter__(self) -> None:
-        self.whole = whole = Bulk.new_blocks
+        self.whole = whole = Blocks.new_blocks
 
         def made(ledger: Any, sequences: Any, places: Any) -> Any:
             old, p = ledger.state.snapshot(), z3.Int("p")
@@ -168,10 +168,10 @@ class new_objects:
             known |= {f: len(ledger.assumptions) for f in known if f in ("tier", "place", "ref")}
             return blocks
 
-        setattr(Bulk, "new_blocks", made)  # noqa: B010
+        setattr(Blocks, "new_blocks", made)  # noqa: B010
 
     def __exit__(self, *_: object) -> None:
-        setattr(Bulk, "new_blocks", self.whole)  # noqa: B010
+        setattr(Blocks, "new_blocks", self.whole)  # noqa: B010
 
 
 @contextmanager
