@@ -3,7 +3,7 @@
 """Why the facts that bulk operators assume on formulas are true: each is proved by induction.
 
 Guarantees: for every number n >= 0 of elements there are values with the facts that the operator assumes
-(`symbolic_holdings.py`, `symbolic_cache.py`, `symbolic_pool.py`, `vectors.py`), namely those that n single
+(`symbolic_blocks.py`, `symbolic_holdings.py`, `symbolic_pool.py`, `vectors.py`), namely those that n single
 operations arrive at. The facts are the very functions that the operators call, with the number of elements as a
 parameter. What a lemma presumes the operator demands, so an assumption of an operator adds nothing that could be
 false. `latest`, `select` and `first_open` presume nothing of their elements, and of a vector of negative size, which
@@ -32,12 +32,13 @@ from lineclear_spec.state_lemmas import (
     calendars,
     only_entry_of_block,
 )
-from lineclear_spec.symbolic_cache import (
+from lineclear_spec.symbolic_blocks import others_of
+from lineclear_spec.symbolic_holdings import (
     facts_of_drop_each,
+    facts_of_hold_each,
+    facts_of_remove_all,
     its_request_holds,
-    others_of,
 )
-from lineclear_spec.symbolic_holdings import facts_of_hold_each, facts_of_remove_all
 from lineclear_spec.symbolic_pool import facts_of_latest, facts_of_put, permutation
 from lineclear_spec.symbolic_records import least
 from lineclear_spec.vectors import Vector, selected, within

@@ -18,8 +18,7 @@ from lineclear_spec.invariants.clause import NEVER
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import GPU
 from lineclear_spec.state import CAP, Block, Int, Request, Sequence, State, unique
-from lineclear_spec.symbolic_cache import its_request_holds
-from lineclear_spec.symbolic_holdings import facts_of_remove_all
+from lineclear_spec.symbolic_holdings import facts_of_remove_all, its_request_holds
 from lineclear_spec.symbolic_pool import SymbolicPool
 from lineclear_spec.terms import Term
 from lineclear_spec.vectors import Vector, selected

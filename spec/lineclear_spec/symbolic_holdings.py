@@ -14,11 +14,18 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.state import Block, Int, Request, State, unique
+from lineclear_spec.invariants import INVARIANTS
+from lineclear_spec.state import Block, Int, Request, State, quantify, unique
 from lineclear_spec.terms import Term
 from lineclear_spec.vectors import Held, Vector, within
 
-__all__ = ["Holdings", "facts_of_hold_each", "facts_of_remove_all"]
+__all__ = [
+    "Holdings",
+    "facts_of_drop_each",
+    "facts_of_hold_each",
+    "facts_of_remove_all",
+    "its_request_holds",
+]
 
 
 def facts_of_remove_all(before: Vector, gone: Vector, after: Vector) -> list[Any]:
@@ -89,6 +96,43 @@ def facts_of_hold_each(
                 slot(b) == old.slot(b),
             ),
         ),
+    ]
+
+
+def its_request_holds(s: State, b: Any) -> Any:
+    """Whether a block is held by the request that it belongs to."""
+    r = s.group(b)
+    return z3.And(within(0, s.slot(b), s.blocks(r)), s.held(r, s.slot(b)) == b)
+
+
+def facts_of_drop_each(
+    old: State, blocks: Vector, n: Any, count: Any, at: Any, slot: Any
+) -> list[Any]:
+    """What holds of the sets of all requests once the first n blocks have left that of their own; lemma
+    `drop_each`.
+
+    Args:
+        old: the state before.
+        blocks: distinct blocks, each held by its request.
+        n: how many of them have left.
+        count: blocks held, by request.
+        at: block held, by request and index.
+        slot: index of each block.
+    """
+    r, k, b = z3.Const("r", Request), z3.Int("k"), z3.Const("b", Block)
+
+    def gone(b: Any) -> Any:
+        return z3.And(blocks.has(b), blocks.seat(b) < n)
+
+    def there(b: Any) -> Any:
+        return z3.And(its_request_holds(old, b), z3.Not(gone(b)))
+
+    mine = z3.And(there(at(r, k)), old.group(at(r, k)) == r, slot(at(r, k)) == k)
+    again = z3.And(within(0, slot(b), count(old.group(b))), at(old.group(b), slot(b)) == b)
+    return [
+        z3.ForAll([r], z3.And(0 <= count(r), count(r) <= old.blocks(r))),
+        z3.ForAll([r, k], z3.Implies(within(0, k, count(r)), mine)),
+        z3.ForAll([b], z3.Implies(there(b), again)),
     ]
 
 
@@ -208,4 +252,30 @@ class Holdings:
             old.index(q, b),
         )
         s.fields["length"] = lambda q: old.length(q) + z3.If(sequences.has(q), 1, 0)
+        self.wrote = True
+
+    def drop_each(self, blocks: Vector) -> None:
+        """Each block leaves its request, and gets its name next; the order of the rest is open."""
+        s = self.state
+        blocks.demand_distinct()
+        old = s.snapshot()
+        self.demand(
+            Term(blocks.every(lambda b: its_request_holds(old, b))), "its request holds each block"
+        )
+        for clause in INVARIANTS["holdings"].clauses:
+            if clause.label == "listed":
+                fact = quantify(clause.domains, lambda *x, c=clause: c.predicate(old, *x))
+                self.demand_of_lemma(fact, "a request holds each of its blocks once")
+        x = z3.Const("x", Request)
+        self.demand_of_lemma(z3.ForAll([x], old.blocks(x) >= 0), "no set has a negative size")
+        self.demand_of_lemma(blocks.size >= 0, "no vector has a negative size")
+        name = unique("kept")
+        count = z3.Function(f"{name}_count", Request, Int)
+        at = z3.Function(name, Request, Int, Block)
+        slot = z3.Function(f"{name}_slot", Block, Int)
+        for fact in facts_of_drop_each(old, blocks, blocks.size, count, at, slot):
+            self.assume(fact)
+        s.fields["blocks"] = lambda r: count(r)
+        s.fields["held"] = lambda r, k: at(r, k)
+        s.fields["slot"] = lambda b: slot(b)
         self.wrote = True
