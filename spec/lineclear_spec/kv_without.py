@@ -27,6 +27,7 @@ import z3
 from lineclear_spec import kv_obligations
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.contracts import CONTRACTS
+from lineclear_spec.cores import core_of
 from lineclear_spec.invariants import CPU, GPU, INVARIANTS, KV
 from lineclear_spec.invariants.clause import Invariant
 from lineclear_spec.kv_walks import broken
@@ -206,28 +207,12 @@ def cores() -> dict[tuple[str, str, str], tuple[Any, list[Any]]]:
         unit = build(name)
         if name == "arithmetic":
             continue
-        used: dict[str, Any] = {}
-        solver, added = make_solver(0, BUDGET), 0
-        solver.set("unsat_core", True)
-
-        def add(formulas: list[Any], solver: Any = solver, used: Any = used) -> None:
-            for formula in formulas:
-                label = z3.Bool(f"premise.{len(used)}")
-                used[str(label)] = formula
-                solver.assert_and_track(formula, label)
-
-        add(unit.hypotheses)
-        for goal in unit.goals:
-            if goal.formula is None:
-                continue
-            add(unit.assumptions[added : goal.depth])
-            added = max(added, goal.depth)
-            solver.push()
-            solver.add(z3.Not(goal.formula))
-            if ask(solver) == z3.unsat:
-                core = [used[str(label)] for label in solver.unsat_core()]
-                found[name, goal.kind, goal.label] = (goal.formula, core)
-            solver.pop()
+        premises = [*unit.hypotheses, *unit.assumptions]
+        asked = [goal for goal in unit.goals if goal.formula is not None]
+        used = core_of(unit, make_solver(0, BUDGET), ask)
+        for goal, core in zip(asked, used, strict=True):
+            if core is not None:
+                found[name, goal.kind, goal.label] = (goal.formula, [premises[k] for k in core])
     return found
 
 
