@@ -31,7 +31,7 @@ from lineclear_spec.cores import core_of
 from lineclear_spec.invariants import CPU, GPU, INVARIANTS, KV
 from lineclear_spec.invariants.clause import Invariant
 from lineclear_spec.kv_walks import broken
-from lineclear_spec.kv_weaker import OF_DEVICE, OF_TABLE, WEAKER, granted, read
+from lineclear_spec.kv_weaker import OF_DEVICE, OF_TABLE, WEAKER, of_move
 from lineclear_spec.mutants import Mutant, installed
 from lineclear_spec.obligations import STEPS, Goal, Unit, build, units_of_kv
 from lineclear_spec.prove import BUDGET, ask, make_solver
@@ -138,7 +138,7 @@ class declared:
         if self.candidates:
             moving = CONTRACTS["move_blocks"]
             CONTRACTS["move_blocks"] = replace(
-                moving, promises=lambda *a: [*moving.promises(*a), granted(*a), read(*a)]
+                moving, promises=lambda *a: [*moving.promises(*a), *of_move(*a)]
             )
         kv_obligations.hypotheses.cache_clear()
 
