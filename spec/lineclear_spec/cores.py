@@ -9,7 +9,7 @@ that names what an obligation may not use is no hint (`of`).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -45,8 +45,12 @@ def of(unit: Unit) -> list[Core | None]:
     ]
 
 
-def core_of(unit: Unit, solver: z3.Solver) -> list[Core | None]:
-    """What the solver says that the proof of each obligation of a unit uses; None if it is not proved."""
+def core_of(
+    unit: Unit, solver: z3.Solver, ask: Callable[[z3.Solver], z3.CheckSatResult]
+) -> list[Core | None]:
+    """What the solver, when it is asked, says that the proof of each obligation of a unit uses; None if it is not
+    proved.
+    """
     solver.set("unsat_core", True)
     found: list[Core | None] = []
     count = 0
@@ -66,7 +70,7 @@ def core_of(unit: Unit, solver: z3.Solver) -> list[Core | None]:
         added = max(added, goal.depth)
         solver.push()
         solver.add(z3.Not(goal.formula))
-        proved = solver.check() == z3.unsat
+        proved = ask(solver) == z3.unsat
         numbers = (
             [int(str(name).partition(".")[2]) for name in solver.unsat_core()] if proved else []
         )

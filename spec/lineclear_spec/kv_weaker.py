@@ -24,7 +24,7 @@ from lineclear_spec.invariants.clause import (
 )
 from lineclear_spec.logic import any_of, both, implies, negate
 
-__all__ = ["OF_DEVICE", "OF_TABLE", "WEAKER", "granted", "read"]
+__all__ = ["OF_DEVICE", "OF_TABLE", "WEAKER", "of_move"]
 
 
 def owned(tier: int) -> Predicate:
@@ -71,30 +71,9 @@ WEAKER: dict[str, Predicate] = {
 }
 
 
-def granted(old: Any, new: Any, count: Any, r: Any, tier: int) -> Part:
-    """What a contract would have to say if places leak: who takes a place of the tier has a block there.
-
-    Args:
-        old: the state before.
-        new: the state after.
-        count: private blocks of the request.
-        r: the request.
-        tier: the target.
-    """
-    return Part(
-        "granted",
-        ("place",),
-        lambda p: implies(
-            both(
-                within(0, p, old.total(tier)), is_free(old, tier, p), negate(is_free(new, tier, p))
-            ),
-            private(old, new.owner(tier, p)),
-        ),
-    )
-
-
-def read(old: Any, new: Any, count: Any, r: Any, tier: int) -> Part:
-    """What else it would have to say: the copy reads places that have not leaked, and no others.
+def of_move(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
+    """What the contract of a move would have to say besides if places leak: who takes a place of the tier has a block
+    there, and the copy reads places that have not leaked, and no others.
 
     Args:
         old: the state before.
@@ -104,14 +83,28 @@ def read(old: Any, new: Any, count: Any, r: Any, tier: int) -> Part:
         tier: the target.
     """
     source = CPU if tier == GPU else GPU
-    return Part(
-        "read",
-        ("operation", "place"),
-        lambda o, p: implies(
-            both(new.touch(source, o, p), negate(old.touch(source, o, p))),
-            private(old, old.owner(source, p)),
+    return [
+        Part(
+            "granted",
+            ("place",),
+            lambda p: implies(
+                both(
+                    within(0, p, old.total(tier)),
+                    is_free(old, tier, p),
+                    negate(is_free(new, tier, p)),
+                ),
+                private(old, new.owner(tier, p)),
+            ),
         ),
-    )
+        Part(
+            "read",
+            ("operation", "place"),
+            lambda o, p: implies(
+                both(new.touch(source, o, p), negate(old.touch(source, o, p))),
+                private(old, old.owner(source, p)),
+            ),
+        ),
+    ]
 
 
 def most_drafts(v: Any, q: Any) -> Any:

@@ -26,15 +26,16 @@ import z3
 
 from lineclear_spec import kv_obligations
 from lineclear_spec.actions import ACTIONS
-from lineclear_spec.bulk import Bulk
 from lineclear_spec.contracts import CONTRACTS
+from lineclear_spec.cores import core_of
 from lineclear_spec.invariants import CPU, GPU, INVARIANTS, KV
 from lineclear_spec.invariants.clause import Invariant
 from lineclear_spec.kv_walks import broken
-from lineclear_spec.kv_weaker import OF_DEVICE, OF_TABLE, WEAKER, granted, read
+from lineclear_spec.kv_weaker import OF_DEVICE, OF_TABLE, WEAKER, of_move
 from lineclear_spec.mutants import Mutant, installed
 from lineclear_spec.obligations import STEPS, Goal, Unit, build, units_of_kv
 from lineclear_spec.prove import BUDGET, ask, make_solver
+from lineclear_spec.symbolic_blocks import Blocks
 from lineclear_spec.terms import Misuse
 
 __all__ = ["Kept", "Sweep", "as_it_was", "broken_table", "cores", "premises_of", "what_holds"]
@@ -137,7 +138,7 @@ class declared:
         if self.candidates:
             moving = CONTRACTS["move_blocks"]
             CONTRACTS["move_blocks"] = replace(
-                moving, promises=lambda *a: [*moving.promises(*a), granted(*a), read(*a)]
+                moving, promises=lambda *a: [*moving.promises(*a), *of_move(*a)]
             )
         kv_obligations.hypotheses.cache_clear()
 
@@ -156,7 +157,7 @@ class new_objects:
     """Within the block a new block has backed no place before."""
 
     def __enter__(self) -> None:
-        self.whole = whole = Bulk.new_blocks
+        self.whole = whole = Blocks.new_blocks
 
         def made(ledger: Any, sequences: Any, places: Any) -> Any:
             old, p = ledger.state.snapshot(), z3.Int("p")
@@ -168,10 +169,10 @@ class new_objects:
             known |= {f: len(ledger.assumptions) for f in known if f in ("tier", "place", "ref")}
             return blocks
 
-        setattr(Bulk, "new_blocks", made)  # noqa: B010
+        setattr(Blocks, "new_blocks", made)  # noqa: B010
 
     def __exit__(self, *_: object) -> None:
-        setattr(Bulk, "new_blocks", self.whole)  # noqa: B010
+        setattr(Blocks, "new_blocks", self.whole)  # noqa: B010
 
 
 @contextmanager
@@ -206,28 +207,12 @@ def cores() -> dict[tuple[str, str, str], tuple[Any, list[Any]]]:
         unit = build(name)
         if name == "arithmetic":
             continue
-        used: dict[str, Any] = {}
-        solver, added = make_solver(0, BUDGET), 0
-        solver.set("unsat_core", True)
-
-        def add(formulas: list[Any], solver: Any = solver, used: Any = used) -> None:
-            for formula in formulas:
-                label = z3.Bool(f"premise.{len(used)}")
-                used[str(label)] = formula
-                solver.assert_and_track(formula, label)
-
-        add(unit.hypotheses)
-        for goal in unit.goals:
-            if goal.formula is None:
-                continue
-            add(unit.assumptions[added : goal.depth])
-            added = max(added, goal.depth)
-            solver.push()
-            solver.add(z3.Not(goal.formula))
-            if ask(solver) == z3.unsat:
-                core = [used[str(label)] for label in solver.unsat_core()]
-                found[name, goal.kind, goal.label] = (goal.formula, core)
-            solver.pop()
+        premises = [*unit.hypotheses, *unit.assumptions]
+        asked = [goal for goal in unit.goals if goal.formula is not None]
+        used = core_of(unit, make_solver(0, BUDGET), ask)
+        for goal, core in zip(asked, used, strict=True):
+            if core is not None:
+                found[name, goal.kind, goal.label] = (goal.formula, [premises[k] for k in core])
     return found
 
 

@@ -3,11 +3,11 @@
 """Why the facts that bulk operators assume on formulas are true: each is proved by induction.
 
 Guarantees: for every number n >= 0 of elements there are values with the facts that the operator assumes
-(`bulk.py`, `symbolic_pool.py`, `vectors.py`), namely those that n single operations arrive at. The facts are the
-very functions that the operators call, with the number of elements as a parameter. What a lemma presumes the
-operator demands, so an assumption of an operator adds nothing that could be false. `latest`, `select` and
-`first_open` presume nothing of their elements, and of a vector of negative size, which has none, they say what
-they say of the empty one.
+(`symbolic_blocks.py`, `symbolic_holdings.py`, `symbolic_pool.py`, `vectors.py`), namely those that n single
+operations arrive at. The facts are the very functions that the operators call, with the number of elements as a
+parameter. What a lemma presumes the operator demands, so an assumption of an operator adds nothing that could be
+false. `latest`, `select` and `first_open` presume nothing of their elements, and of a vector of negative size, which
+has none, they say what they say of the empty one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.bulk import facts_of_hold_each, facts_of_remove_all
 from lineclear_spec.invariants import clauses
 from lineclear_spec.state import (
     Block,
@@ -33,10 +32,12 @@ from lineclear_spec.state_lemmas import (
     calendars,
     only_entry_of_block,
 )
-from lineclear_spec.symbolic_cache import (
+from lineclear_spec.symbolic_blocks import others_of
+from lineclear_spec.symbolic_holdings import (
     facts_of_drop_each,
+    facts_of_hold_each,
+    facts_of_remove_all,
     its_request_holds,
-    others_of,
 )
 from lineclear_spec.symbolic_pool import facts_of_latest, facts_of_put, permutation
 from lineclear_spec.symbolic_records import least

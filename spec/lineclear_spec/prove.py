@@ -164,7 +164,7 @@ def _job(job: tuple[str, int, int], answers: Path | None = None) -> list[Result]
 
 
 def _core(name: str) -> list[Core | None]:
-    return [] if name == "arithmetic" else core_of(build(name), make_solver(0, BUDGET))
+    return [] if name == "arithmetic" else core_of(build(name), make_solver(0, BUDGET), ask)
 
 
 def _whole(job: tuple[str, int]) -> list[Result]:

@@ -22,16 +22,12 @@ from lineclear_spec.invariants import clauses
 from lineclear_spec.kernel import Kernel
 from lineclear_spec.logic import if_else
 from lineclear_spec.records import CPU, GPU
-from lineclear_spec.state import (
-    FIELDS,
-    Block,
-    Request,
-    Sequence,
-    State,
-)
+from lineclear_spec.state import FIELDS, Block, Request, Sequence, State
+from lineclear_spec.symbolic_blocks import Blocks
 from lineclear_spec.symbolic_cache import Cache
 from lineclear_spec.symbolic_ends import Ends
 from lineclear_spec.symbolic_ghosts import Ghosts
+from lineclear_spec.symbolic_holdings import Holdings
 from lineclear_spec.symbolic_kv import KvGhosts
 from lineclear_spec.symbolic_pool import Pools, SymbolicLimits, SymbolicPool
 from lineclear_spec.symbolic_records import (
@@ -55,7 +51,9 @@ LISTS: dict[tuple[Any, str], Any] = {
 }
 
 
-class SymbolicLedger(NoValue, ByContract, Records, Bulk, Cache, Ends, Ghosts, KvGhosts, Kernel):
+class SymbolicLedger(
+    NoValue, ByContract, Records, Bulk, Blocks, Holdings, Cache, Ends, Ghosts, KvGhosts, Kernel
+):
     """The ledger that actions are run on to find out what they do to any state.
 
     A block step that has a contract is replaced by it; `prove` runs the step itself.

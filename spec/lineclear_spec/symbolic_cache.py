@@ -17,13 +17,13 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.invariants import INVARIANTS, leads
+from lineclear_spec.invariants import leads
 from lineclear_spec.logic import negate
-from lineclear_spec.state import Block, Int, Request, Sequence, State, quantify, unique
+from lineclear_spec.state import Block, Int, Sequence, State, unique
 from lineclear_spec.terms import Record, Term, raw
 from lineclear_spec.vectors import Vector, select, selected, within
 
-__all__ = ["Cache", "only_entry", "others_of"]
+__all__ = ["Cache", "only_entries", "only_entry"]
 
 
 def only_entry(s: State, q: Any, at: Any) -> Any:
@@ -63,87 +63,6 @@ def named_by(s: State, b: Any) -> Any:
     return s.word(*entry_of(s, b))
 
 
-def its_request_holds(s: State, b: Any) -> Any:
-    """Whether a block is held by the request that it belongs to."""
-    r = s.group(b)
-    return z3.And(within(0, s.slot(b), s.blocks(r)), s.held(r, s.slot(b)) == b)
-
-
-def facts_of_drop_each(
-    old: State, blocks: Vector, n: Any, count: Any, at: Any, slot: Any
-) -> list[Any]:
-    """What holds of the sets of all requests once the first n blocks have left that of their own; lemma
-    `drop_each`.
-
-    Args:
-        old: the state before.
-        blocks: distinct blocks, each held by its request.
-        n: how many of them have left.
-        count: blocks held, by request.
-        at: block held, by request and index.
-        slot: index of each block.
-    """
-    r, k, b = z3.Const("r", Request), z3.Int("k"), z3.Const("b", Block)
-
-    def gone(b: Any) -> Any:
-        return z3.And(blocks.has(b), blocks.seat(b) < n)
-
-    def there(b: Any) -> Any:
-        return z3.And(its_request_holds(old, b), z3.Not(gone(b)))
-
-    mine = z3.And(there(at(r, k)), old.group(at(r, k)) == r, slot(at(r, k)) == k)
-    again = z3.And(within(0, slot(b), count(old.group(b))), at(old.group(b), slot(b)) == b)
-    return [
-        z3.ForAll([r], z3.And(0 <= count(r), count(r) <= old.blocks(r))),
-        z3.ForAll([r, k], z3.Implies(within(0, k, count(r)), mine)),
-        z3.ForAll([b], z3.Implies(there(b), again)),
-    ]
-
-
-def others_of(
-    old: State,
-    leaves: Callable[[Any], Any],
-    b: Any,
-    count: Any,
-    holder: Callable[[Any], Any],
-    rank: Callable[[Any], Any],
-    bound: list[Any],
-) -> list[Any]:
-    """What holds of the holders of a block that do not leave it, listed anew; lemma `others_of`.
-
-    Args:
-        old: the state before.
-        leaves: whether a sequence does.
-        b: the block.
-        count: how many there are.
-        holder: each, by its rank.
-        rank: of each.
-        bound: [b] to state it of every block, [] to state it of this one.
-    """
-    k, q = z3.Int("k"), z3.Const("q", Sequence)
-
-    def other(q: Any) -> Any:
-        at = old.rank(q, b)
-        return z3.And(within(0, at, old.ref(b)), old.holder(b, at) == q, z3.Not(leaves(q)))
-
-    return [
-        quantified(bound, z3.And(0 <= count, count <= old.ref(b))),
-        z3.ForAll(
-            [*bound, k],
-            z3.Implies(within(0, k, count), z3.And(other(holder(k)), rank(holder(k)) == k)),
-        ),
-        z3.ForAll(
-            [*bound, q],
-            z3.Implies(other(q), z3.And(within(0, rank(q), count), holder(rank(q)) == q)),
-        ),
-    ]
-
-
-def quantified(bound: list[Any], formula: Any) -> Any:
-    """The formula for every value of the variables, if there are any."""
-    return z3.ForAll(bound, formula) if bound else formula
-
-
 class Cache:
     """The operators of a symbolic ledger over names."""
 
@@ -151,8 +70,6 @@ class Cache:
     wrote: bool
     assume: Callable[[Any], None]
     demand: Callable[..., None]
-    demand_of_lemma: Callable[[Any, str], None]
-    presume: Callable[[str], None]
     _by_lemma: Callable[[str, Any], None]
 
     # ---- names of tokens -----------------------------------------------------------------------------
@@ -285,32 +202,6 @@ class Cache:
             self.assume(fact)
         return Vector(self, Block, size, lambda k: block(k), lambda b: seat(b))
 
-    def drop_each(self, blocks: Vector) -> None:
-        """Each block leaves its request, and gets its name next; the order of the rest is open."""
-        s = self.state
-        blocks.demand_distinct()
-        old = s.snapshot()
-        self.demand(
-            Term(blocks.every(lambda b: its_request_holds(old, b))), "its request holds each block"
-        )
-        for clause in INVARIANTS["holdings"].clauses:
-            if clause.label == "listed":
-                fact = quantify(clause.domains, lambda *x, c=clause: c.predicate(old, *x))
-                self.demand_of_lemma(fact, "a request holds each of its blocks once")
-        x = z3.Const("x", Request)
-        self.demand_of_lemma(z3.ForAll([x], old.blocks(x) >= 0), "no set has a negative size")
-        self.demand_of_lemma(blocks.size >= 0, "no vector has a negative size")
-        name = unique("kept")
-        count = z3.Function(f"{name}_count", Request, Int)
-        at = z3.Function(name, Request, Int, Block)
-        slot = z3.Function(f"{name}_slot", Block, Int)
-        for fact in facts_of_drop_each(old, blocks, blocks.size, count, at, slot):
-            self.assume(fact)
-        s.fields["blocks"] = lambda r: count(r)
-        s.fields["held"] = lambda r, k: at(r, k)
-        s.fields["slot"] = lambda b: slot(b)
-        self.wrote = True
-
     def seal_each(self, blocks: Vector) -> None:
         """Each block gets its name, under which it can be found."""
         s = self.state
@@ -344,59 +235,6 @@ class Cache:
         self.demand(self.is_listed(name), "a block can be found under the name")
         self.state.put("listed", (self.state.cached(raw(name)),), z3.BoolVal(False))
         self.wrote = True
-
-    def drop_sealed(self, request: Any) -> Vector:
-        """The tables of the request's sequences name no sealed block any more; the sealed blocks that
-        no entry names then, in some order.
-        """
-        of, r = self.state.snapshot().request, request.z
-        return self._drop_holders(lambda q: of(q) == r)
-
-    def drop_sealed_each(self, sequences: Vector) -> Vector:
-        """The tables of the sequences name no sealed block any more; the sealed blocks that no entry names then."""
-        return self._drop_holders(sequences.has)
-
-    def _drop_holders(self, leaves: Callable[[Any], Any]) -> Vector:
-        """The tables of the sequences that leave name no sealed block any more; the sealed blocks that no entry
-        names then, in some order.
-        """
-        s = self.state
-        old = s.snapshot()
-        counted = z3.Const("b", Block)
-        self.demand(
-            Term(z3.ForAll([counted], old.ref(counted) >= 0)),
-            "no block is named fewer than 0 times",
-        )
-        j = z3.Int("j")
-        ranked = z3.Implies(
-            within(0, j, old.ref(counted)), old.rank(old.holder(counted, j), counted) == j
-        )
-        self.demand_of_lemma(z3.ForAll([counted, j], ranked), "a sequence holds a block once")
-        name = unique("dropped")
-        count = z3.Function(f"{name}_ref", Block, Int)
-        holder = z3.Function(f"{name}_holder", Block, Int, Sequence)
-        rank = z3.Function(f"{name}_rank", Sequence, Block, Int)
-        b = z3.Const("b", Block)
-        now = count(b), lambda k: holder(b, k), lambda q: rank(q, b)
-        for fact in others_of(old, leaves, b, *now, [b]):
-            self.assume(fact)
-        s.fields["ref"] = lambda b: z3.If(old.name(b) != 0, count(b), old.ref(b))
-        s.fields["holder"] = lambda b, k: z3.If(old.name(b) != 0, holder(b, k), old.holder(b, k))
-        s.fields["rank"] = lambda q, b: z3.If(old.name(b) != 0, rank(q, b), old.rank(q, b))
-        at, seat = z3.Function(name, Int, Block), z3.Function(f"{name}_seat", Block, Int)
-        size = z3.Int(f"{name}_count")
-
-        def chosen(b: Any) -> Any:
-            return z3.And(old.ref(b) >= 1, old.name(b) != 0, count(b) == 0)
-
-        # They are finitely many: each was named by an entry, and all its holders were sequences that leave, of
-        # which there are finitely many, each with a finite table (`members`, `references`: what was
-        # written of `ref` since `references` held, if anything, is that of private blocks).
-        self.presume("members")
-        for fact in selected(Block, size, at, seat, chosen):
-            self.assume(fact)
-        self.wrote = True
-        return Vector(self, Block, size, lambda k: at(k), lambda b: seat(b))
 
     def rest(self, _blocks: Any) -> None:
         """Which block has rested longest is no part of the state."""

@@ -14,12 +14,11 @@ from typing import Any
 
 import z3
 
-from lineclear_spec.bulk import facts_of_remove_all
 from lineclear_spec.invariants.clause import NEVER
 from lineclear_spec.lifecycle import Phase
 from lineclear_spec.records import GPU
 from lineclear_spec.state import CAP, Block, Int, Request, Sequence, State, unique
-from lineclear_spec.symbolic_cache import its_request_holds
+from lineclear_spec.symbolic_holdings import facts_of_remove_all, its_request_holds
 from lineclear_spec.symbolic_pool import SymbolicPool
 from lineclear_spec.terms import Term
 from lineclear_spec.vectors import Vector, selected
@@ -83,7 +82,7 @@ class Ends:
 
     def _empty_each(self, requests: Vector) -> None:
         """Each request holds nothing, and no entry names its private blocks any more: their `ref` is 0 (see
-        `Bulk.empty`).
+        `Holdings.empty`).
         """
         s = self.state
         old = s.snapshot()

@@ -130,15 +130,7 @@ class KvGhosts:
         )
 
     def note_sample(self, sequence: Any, step: Any, accepted: Any, rejected: Any) -> None:
-        """If a draft is rejected, or drafts were dropped, or the forward computed a draft where the newest token comes,
-        then that is another than was foreseen.
-
-        Args:
-            sequence: whose sample it is.
-            step: that sampled it.
-            accepted: tokens that are new.
-            rejected: drafts that are not accepted.
-        """
+        """See `GhostLedger.note_sample`."""
         s, q = self.state.snapshot(), sequence.z
         newest = s.known_tokens(q) + raw(accepted) - 1
         computed = newest < s.row_last(s.forward_of(raw(step)), q)

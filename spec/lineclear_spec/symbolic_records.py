@@ -234,7 +234,7 @@ class Records:
     def new_sequence(self, request: Any) -> Record:
         """A sequence that was not there before, with every counter 0; it is not alive yet.
 
-        That there is one is assumed, not proved: Python can always make another object (`Bulk.new_blocks`). Its
+        That there is one is assumed, not proved: Python can always make another object (`Blocks.new_blocks`). Its
         names behind the prompt are any: a prophecy (`symbolic_cache.py`).
         """
         s = self.state

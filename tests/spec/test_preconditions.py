@@ -25,8 +25,10 @@ from lineclear_spec import (
     prove,
     queries,
     symbolic,
+    symbolic_blocks,
     symbolic_cache,
     symbolic_ends,
+    symbolic_holdings,
     symbolic_pool,
     symbolic_records,
     terms,
@@ -39,8 +41,8 @@ from lineclear_spec.symbolic import SymbolicLedger
 
 Site = tuple[str, int]
 READING: tuple[ModuleType, ...] = (
-    bulk, by_contract, primitives, queries, symbolic, symbolic_cache, symbolic_ends, symbolic_pool,
-    symbolic_records, terms, vectors,
+    bulk, by_contract, primitives, queries, symbolic, symbolic_blocks, symbolic_cache, symbolic_ends,
+    symbolic_holdings, symbolic_pool, symbolic_records, terms, vectors,
 )  # fmt: skip
 
 

@@ -17,8 +17,10 @@ from lineclear_spec.kernel import Kernel
 from lineclear_spec.lemmas import LEMMAS
 from lineclear_spec.obligations import STEPS, Goal, Unit, build, units
 from lineclear_spec.prove import prove, prove_unit
+from lineclear_spec.symbolic_blocks import Blocks
 from lineclear_spec.symbolic_ends import Ends
 from lineclear_spec.symbolic_ghosts import Ghosts
+from lineclear_spec.symbolic_holdings import Holdings
 from lineclear_spec.symbolic_pool import SymbolicPool
 from lineclear_spec.symbolic_records import (
     Forwards,
@@ -132,22 +134,25 @@ KEPT: list[tuple[Any, str, str, str]] = [
     (SymbolicPool, "put", "until_gpu", "clear_table"),
     (SymbolicPool, "put", "until_cpu", "move_blocks_in"),
     *[
-        (Bulk, "new_blocks", field, "take_blocks")
+        (Blocks, "new_blocks", field, "take_blocks")
         for field in ("ref", "tier", "place", "group", "holder", "rank", "owner_gpu")
     ],
-    *[(Bulk, "count_up", field, "share_table") for field in ("ref", "holder", "rank")],
-    *[(Bulk, "count_down", field, "clear_table") for field in ("ref", "holder", "rank")],
-    *[(Bulk, "remove_all", field, "clear_table") for field in ("held", "slot", "blocks")],
-    *[(Bulk, "_hold_each", field, "give_each_one") for field in ("held", "slot", "blocks")],
-    *[(Bulk, "_append_each", field, "give_each_one") for field in ("table", "index", "length")],
-    *[(Bulk, "relocate", field, "move_blocks_in") for field in ("tier", "place", "owner_gpu")],
+    *[(Blocks, "count_up", field, "share_table") for field in ("ref", "holder", "rank")],
+    *[(Blocks, "count_down", field, "clear_table") for field in ("ref", "holder", "rank")],
+    *[(Holdings, "remove_all", field, "clear_table") for field in ("held", "slot", "blocks")],
+    *[(Holdings, "_hold_each", field, "give_each_one") for field in ("held", "slot", "blocks")],
+    *[
+        (Holdings, "_append_each", field, "give_each_one")
+        for field in ("table", "index", "length")
+    ],
+    *[(Blocks, "relocate", field, "move_blocks_in") for field in ("tier", "place", "owner_gpu")],
     *[
         (Bulk, "record_copies", field, "move_blocks_out")
         for field in ("touch_gpu", "touch_cpu", "source_cpu")
     ],
     *[(Table, "extend", field, "take_blocks") for field in ("table", "index", "length")],
     *[(Held, "update", field, "take_blocks") for field in ("held", "slot", "blocks")],
-    *[(Bulk, "empty", field, "clear_tables") for field in ("ref", "blocks")],
+    *[(Holdings, "empty", field, "clear_tables") for field in ("ref", "blocks")],
     *[(Ends, "_empty_each", field, "finish_each") for field in ("ref", "blocks")],
     *[
         (Ends, "unlist_each", field, "finish_each")
