@@ -1,7 +1,9 @@
-"""A project in which `lineclear check` has one stage, which counts its runs; a journal of a run."""
+"""A project in which `lineclear check` has one stage, which counts its runs; a journal; a folder of modules."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,16 @@ def journal(tmp_path: Path) -> str:
     path = tmp_path / "journal.jsonl"
     path.write_text("\n".join(journal_of("two_in_flight", 1, 60)) + "\n")
     return str(path)
+
+
+@pytest.fixture
+def module_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder from which modules can be imported."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if name.startswith(("mine", "my_policy")):
+            del sys.modules[name]

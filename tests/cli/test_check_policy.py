@@ -2,80 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
 pytest.importorskip("z3")
 
-from lineclear.checks import walks
+from own_policies import check, codes, write
+
 from lineclear.cli import main
 
+pytestmark = pytest.mark.usefixtures("module_folder")
+
 ROOT = Path(__file__).parents[2]
-POLICY = """
-from lineclear_spec.theorems import CLAIMS, Claims, Fact, claim
-from lineclear_spec.logic import if_else, given, implies
-
-class {name}:
-    name = "{name}"
-{body}
-"""
-PLAIN = """
-    def may_displace(self, waiting, running):
-        return False
-"""
-BODIES = {
-    "Fifo": "    def key(self, request):\n        return request.number" + PLAIN,
-    "Lifo": "    def key(self, request):\n        return -request.number" + PLAIN,
-    "Meant": "    may_starve = True\n    def key(self, request):\n        return -request.number"
-    + PLAIN,
-    "Lots": "    def key(self, request):\n        import random\n        return random.random()"
-    + PLAIN,
-    "Sly": "    def key(self, request):\n"
-    "        return request.number if type(request.n) is not int else -request.number" + PLAIN,
-    "Sometimes": "    def key(self, request):\n        return {0: 0}[request.priority]" + PLAIN,
-    "Late": "    def key(self, request):\n        return 0\n"
-    "    def share(self, request, budget, sharers):\n        return request.generated" + PLAIN,
-    "NoDeadline": "    def key(self, request):\n"
-    "        return if_else(given(request.deadline), request.number, -request.number)" + PLAIN,
-}
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder from which modules can be imported."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    before = set(sys.modules)
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        if name.startswith(("mine", "my_policy")):
-            del sys.modules[name]
-
-
-def write(name: str, module: str = "mine", more: str = "") -> str:
-    text = POLICY.format(name=name, body=BODIES[name]) + more
-    Path(f"{module}.py").write_text(text)
-    return f"{module}:{name}"
-
-
-def check(capsys: pytest.CaptureFixture[str], policy: str, *more: str) -> tuple[int, Any]:
-    """The exit code, and outcomes by stage."""
-    capsys.readouterr()
-    code = main(["check", "--fast", "--policy", policy, "--format", "json", *more])
-    stages = json.loads(capsys.readouterr().out)["stages"]
-    return code, {stage["name"]: stage for stage in stages}
-
-
-def codes(stage: Any) -> list[str]:
-    return [finding["code"] for finding in stage["findings"]]
 
 
 def test_an_order_of_arrival_passes_every_stage_and_is_proved(
@@ -93,7 +34,7 @@ def test_an_order_of_arrival_passes_every_stage_and_is_proved(
 
 
 def test_who_lets_others_pass_for_ever_is_red_with_a_run_that_replays(
-    capsys: pytest.CaptureFixture[str], folder: Path
+    capsys: pytest.CaptureFixture[str], module_folder: Path
 ) -> None:
     code, stages = check(capsys, write("Lifo"), "--stage", "starvation")
     assert code == 1
@@ -102,7 +43,7 @@ def test_who_lets_others_pass_for_ever_is_red_with_a_run_that_replays(
     assert "computes nothing for 1,500 steps, while 374 that arrived after it" in finding["title"]
     assert finding["file"] == "mine.py"
     assert finding["lines"][0] == "its plans repeat every 4 steps"
-    (saved,) = (folder / ".lineclear").glob("LC503-*.itf.json")
+    (saved,) = (module_folder / ".lineclear").glob("LC503-*.itf.json")
     capsys.readouterr()
     assert main(["replay", str(saved)]) == 0
     assert "waiting" in capsys.readouterr().out
@@ -153,97 +94,6 @@ def test_an_answer_that_cannot_be_meant_is_told_by_name(
     assert name in stages[stage]["findings"][0]["title"]
 
 
-#: Orders that turn round in every step, by policies that let anybody be displaced.
-TURNING = {
-    "Flip": "request.number if request.step % 2 else -request.number",
-    "Waits": "0 if request.waiting is not None else 1",
-}
-
-
-def write_turning(monkeypatch: pytest.MonkeyPatch, name: str) -> str:
-    body = f"""    def key(self, request):
-        return {TURNING[name]}
-    def may_displace(self, waiting, running):
-        return True
-    def review(self, request):
-        return 1
-"""
-    monkeypatch.setitem(BODIES, name, body)
-    return write(name)
-
-
-@pytest.fixture
-def one_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stage runs its first configuration alone; what it does with a finding is the same."""
-    every = walks.configurations
-    monkeypatch.setattr(walks, "configurations", lambda context: islice(every(context), 1))  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
-
-
-def anybody_may_be_displaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The scheduler without the rule that each displacement is paid for by a token."""
-    from lineclear.scheduling import step
-
-    def always(sheltered: bool, kept_a_token: bool) -> bool:
-        return True
-
-    monkeypatch.setattr(step, "may_be_displaced", always)
-
-
-@pytest.mark.parametrize("name", TURNING)
-def test_orders_that_turn_round_in_every_step_are_no_end_of_progress(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    """A request that displaced another keeps a token before it is displaced, whatever the order does."""
-    code, stages = check(capsys, write_turning(monkeypatch, name), "--stage", "scheduler")
-    assert (code, codes(stages["scheduler"])) == (0, [])
-
-
-@pytest.mark.parametrize("name", TURNING)
-def test_without_the_rule_the_first_wrong_displacement_is_found(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    """The oracle keeps the rule by itself, so that no run gets as far as the livelock."""
-    policy = write_turning(monkeypatch, name)
-    anybody_may_be_displaced(monkeypatch)
-    code, stages = check(capsys, policy, "--stage", "scheduler")
-    assert code == 1
-    assert set(codes(stages["scheduler"])) == {"LC405"}
-
-
-@pytest.mark.usefixtures("one_configuration")
-def test_requests_that_displace_each_other_for_ever_are_found(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With the rule off in the scheduler and in the oracle, the watch sees that no request gets a token. The bound of
-    the theorem is some 4,000 steps here: a smaller one is seen to be passed in the same way.
-    """
-    from lineclear.monitor import liveness
-    from lineclear.oracle import state
-
-    def soon(*_: Any) -> int:
-        return 300
-
-    monkeypatch.setattr(liveness, "steps_to_a_token", soon)
-
-    policy = write_turning(monkeypatch, "Flip")
-    anybody_may_be_displaced(monkeypatch)
-    live_of: Any = state.live_of
-
-    def unprotected(*arguments: Any) -> Any:
-        return live_of(*arguments[:3], False, *arguments[4:])
-
-    monkeypatch.setattr(state, "live_of", unprotected)
-    code, stages = check(capsys, policy, "--stage", "scheduler")
-    assert code == 1
-    assert set(codes(stages["scheduler"])) == {"LC501"}
-    (saved, *_) = Path(".lineclear").glob("LC501-*.itf.json")
-    capsys.readouterr()
-    assert main(["replay", str(saved)]) == 1
-    said = capsys.readouterr().out
-    assert "found again with the same environment" in said
-    assert "no request advances: no request learned a token" in said
-
-
 def test_a_claim_of_ones_own_is_proved_or_refuted(capsys: pytest.CaptureFixture[str]) -> None:
     fact = """
 claim(Claims("{0}", lambda _: {0}(), (), (Fact("who arrives earlier comes before", lambda a, b, _:
@@ -265,39 +115,6 @@ claim(Claims("{0}", lambda _: {0}(), (), (Fact("who arrives earlier comes before
         CLAIMS.pop("Lifo", None)
 
 
-def test_a_policy_that_breaks_the_scheduler_is_found(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The search of small worlds finds what this policy could do to an unsafe scheduler."""
-    from lineclear.scheduling.entry import Entry
-    from lineclear.scheduling.queues import RunningOrder
-    from lineclear.scheduling.step import Step
-
-    right = Step._displace  # pyright: ignore[reportPrivateUsage]
-
-    def careless(self: Step, jobs: list[Any]) -> list[Any]:
-        def from_the_last(running: RunningOrder, entry: Entry) -> Iterator[Entry]:
-            for other in reversed(list(running.entries.values())):
-                self.ledger.gpu.free -= other.number > 1
-            return iter(())
-
-        with monkeypatch.context() as patch:
-            patch.setattr(RunningOrder, "from_the_last", from_the_last)
-            return right(self, jobs)
-
-    monkeypatch.setattr(Step, "_displace", careless)
-    body = "    def key(self, request):\n        return -request.priority" + PLAIN
-    monkeypatch.setitem(BODIES, "Urgent", body)
-    from lineclear.checks.behaviours import chosen, look
-    from lineclear.checks.stage import Context
-    from lineclear.cli.check import set_policy
-
-    context = Context("fast")
-    set_policy(context, write("Urgent"), {})
-    findings = [row for bounds in chosen(context) for row in look(bounds)[4]]
-    assert "LC401" in {finding.code for finding in findings}
-
-
 def test_outcomes_are_kept_until_the_module_changes(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,63 +126,6 @@ def test_outcomes_are_kept_until_the_module_changes(
     assert check(capsys, policy, "--stage", "policy")[1]["policy"]["cached"]
     Path("mine.py").write_text(Path("mine.py").read_text() + "\n# another\n")
     assert not check(capsys, policy, "--stage", "policy")[1]["policy"]["cached"]
-
-
-@pytest.mark.parametrize(
-    ("text", "policy", "complaint"),
-    [
-        ("", "mine:Nobody", "has no attribute 'Nobody'"),
-        ("", "nowhere_at_all:Policy", "No module named"),
-        ("def", "mine:P", "SyntaxError"),
-        ("1 / 0", "mine:P", "ZeroDivisionError"),
-        ("raise SystemExit(7)", "mine:P", "SystemExit: 7"),
-        ("class P:\n    pass", "mine:P", "it has no `name`"),
-        ("class P:\n    name = 'p'", "mine:P", "no method key(view)"),
-        ("class P:\n    name = 'p'\n    key = 3\n    may_displace = 3", "mine:P", "`key` is 3"),
-        (
-            "class P:\n    name = 'p'\n    def key(self): return 0\n    def may_displace(self, a, b): 0",
-            "mine:P",
-            "`key` is called as key(view): too many positional arguments",
-        ),
-        (
-            "class P:\n    name = 'p'\n    def key(self, v): yield 0\n"
-            "    def may_displace(self, a, b): 0",
-            "mine:P",
-            "no generator and no coroutine",
-        ),
-        (
-            "class P:\n    def __init__(self): raise OSError('no disk')",
-            "mine:P",
-            "OSError: no disk",
-        ),
-        ("P = 3", "mine:P", "3 is not a callable object"),
-        ("", "mine", "or module:Class"),
-    ],
-)
-def test_what_is_no_policy_is_refused_in_one_line(
-    capsys: pytest.CaptureFixture[str], text: str, policy: str, complaint: str
-) -> None:
-    Path("mine.py").write_text(text)
-    for command in (
-        ["check", "--policy", policy],
-        ["simulate", "--scheduling-policy", policy],
-    ):
-        assert main(command) == 2
-        said = capsys.readouterr().err
-        assert complaint in said
-        assert said.count("\n") == 1
-
-
-def test_options_reach_the_policy_or_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    sys.path.insert(0, str(ROOT / "docs/examples"))
-    policy = "my_policy:ShortAnswersFirst"
-    assert (
-        check(capsys, policy, "--policy-options", "seconds_per_token=2", "--stage", "order")[0]
-        == 0
-    )
-    assert main(["check", "--policy", policy, "--policy-options", "speed=2"]) == 2
-    assert "has no option speed; it has seconds_per_token" in capsys.readouterr().err
-    assert main(["check", "--policy-options", "speed=2"]) == 2
 
 
 def test_the_example_of_the_page_is_the_file_and_passes(

@@ -17,6 +17,7 @@ import pytest
 
 pytest.importorskip("hypothesis")
 
+from cache_faults import evict_what_is_held, evict_what_is_shared
 from cache_mirror import CacheMirror
 from device_orders import ORDERS
 from hypothesis import Phase, settings
@@ -27,7 +28,6 @@ from scheduler_machine import CONFIGS, REQUESTS, SIZE, TOTALS, Machine, World
 from lineclear.config import EVICTION, Config
 from lineclear.prefix_names import PrefixNames
 from lineclear.request import InvalidRequest, Request
-from lineclear.scheduling.prefix_cache import PrefixCache
 from lineclear.testing.device import WrongContent
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.records import Refused
@@ -279,16 +279,7 @@ def test_names_that_are_given_too_early_are_seen(monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_eviction_of_what_is_held_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = PrefixCache._chosen  # pyright: ignore[reportPrivateUsage]
-
-    def deaf(self: PrefixCache, *arguments: Any) -> list[int]:
-        held, self.held = self.held, Counter()
-        try:
-            return list(chosen(self, *arguments))
-        finally:
-            self.held = held
-
-    monkeypatch.setattr(PrefixCache, "_chosen", deaf)
+    evict_what_is_held(monkeypatch)
     with pytest.raises((KeyError, AssertionError, Refused)):
         run(CachingMachine, 200, plain=True)
 
@@ -296,7 +287,6 @@ def test_an_eviction_of_what_is_held_is_seen(monkeypatch: pytest.MonkeyPatch) ->
 def test_an_eviction_of_blocks_that_are_about_to_be_shared_is_seen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    free_up = PrefixCache.free_up
-    monkeypatch.setattr(PrefixCache, "free_up", lambda self, count, _=(): free_up(self, count))
+    evict_what_is_shared(monkeypatch)
     with pytest.raises(Refused, match="every block to share can be found"):
         run(CachingMachine, 200, plain=True)

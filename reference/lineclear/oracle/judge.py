@@ -13,37 +13,28 @@ from collections.abc import Hashable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lineclear.oracle.books import (
-    Charges,
-    check_answer,
-    check_books,
-    check_plan,
-    check_shelters,
-    has_room,
-    refuses,
-)
-from lineclear.oracle.cache import BlockNumbers, Uses, uses_of
+from lineclear.oracle.books import check_answer, check_plan, has_room, refuses
+from lineclear.oracle.cache import BlockNumbers, uses_of
 from lineclear.oracle.calls import committed, completed, sizes_of
 from lineclear.oracle.compare import compare, same
-from lineclear.oracle.orders import Orders, Uncopied
+from lineclear.oracle.inspection import Inspection
+from lineclear.oracle.memory import Memory
 from lineclear.oracle.own_orders import own_order
 from lineclear.oracle.own_tenants import Tenants
 from lineclear.oracle.publishing import publish_output
 from lineclear.oracle.rules import Undone
-from lineclear.oracle.state import Asked, OracleSequence, OracleState, live_of, observe
+from lineclear.oracle.state import Asked, OracleSequence, OracleState, live_of
 from lineclear.oracle.step import Expected
-from lineclear.oracle.step_judge import check_levels, counters_of, judge, judge_cache
+from lineclear.oracle.step_judge import check_levels, counters_of, judge
 from lineclear.request import Accepted, Rejected, Request, Sampled, SampledError
-from lineclear.scheduling.eviction import EVICTION
 from lineclear_spec.lifecycle import Phase
-from lineclear_spec.records import Sequence
 
 if TYPE_CHECKING:
     from lineclear.plan import Plan, Scheduled
     from lineclear.request import Finished
     from lineclear.scheduler import Scheduler
 
-__all__ = ["Memory", "Oracle"]
+__all__ = ["Oracle"]
 
 
 class Oracle:
@@ -69,6 +60,10 @@ class Oracle:
         self.memory = Memory(own_order(scheduler.policy))
         self.asked: Asked | None = None
 
+    def _look(self) -> Inspection:
+        """The scheduler and what is remembered of it, as they are now."""
+        return Inspection(self.scheduler, self.memory, self.asked, self.exempt)
+
     # ---- calls ---------------------------------------------------------------------------------
 
     def add(self, request: Request) -> Accepted | Rejected:
@@ -77,12 +72,12 @@ class Oracle:
         Raises:
             Undone: the answer is wrong, or something else changed.
         """
-        scheduler, memory = self.scheduler, self.memory
+        scheduler, memory, look = self.scheduler, self.memory, self._look()
         if request.request_id in memory.live:
             return scheduler.add(request)
         if memory.live and not scheduler.foreign:
             refuses(scheduler, replace(request, request_id=next(iter(memory.live))))
-        state = self._observe()
+        state = look.observe()
         room = has_room(scheduler)
         answer = scheduler.add(request)
         check_answer(scheduler, request, answer, room)
@@ -95,12 +90,12 @@ class Oracle:
             memory.live[request.request_id] = entry.number
             memory.aborted.pop(request.request_id, None)
             live = live_of(scheduler, entry, {}, False, BlockNumbers())
-            orders = self._orders(state) if self._own() is not None else None
+            orders = look.orders(state) if look.own() is not None else None
             if orders is not None:
                 orders.place(live)
                 orders.waits(live)
             state.lives.append(live)
-        self._after(state)
+        look.check_state(state)
         return answer
 
     def abort(self, request_id: Hashable) -> bool:
@@ -109,13 +104,13 @@ class Oracle:
         Raises:
             Undone: a live request is not ended, or something else changed.
         """
-        scheduler, memory = self.scheduler, self.memory
-        state = self._observe()
+        scheduler, memory, look = self.scheduler, self.memory, self._look()
+        state = look.observe()
         answer = scheduler.abort(request_id)
         same("abort", f"abort of request {request_id!r}", answer, request_id in memory.live)
         if memory.live.pop(request_id, None) is not None:
             memory.aborted[request_id] = None
-        orders = self._orders(state) if self._own() is not None else None
+        orders = look.orders(state) if look.own() is not None else None
         waited = set[Hashable]() if orders is None else orders.waiting_tenants()
         gone = [live for live in state.lives if live.name == request_id]
         for live in gone:
@@ -124,8 +119,8 @@ class Oracle:
         state.lives = [live for live in state.lives if live.name != request_id]
         if orders is not None:
             orders.ended(gone, waited)
-        self._after(state)
-        self._cache(state)
+        look.check_state(state)
+        look.check_cache(state)
         return answer
 
     def complete(self, operations: Iterable[int], failed: Iterable[int] = ()) -> list[Hashable]:
@@ -134,13 +129,13 @@ class Oracle:
         Raises:
             Undone: another request failed than the one whose copy failed, or something else changed.
         """
-        scheduler, memory = self.scheduler, self.memory
+        scheduler, memory, look = self.scheduler, self.memory, self._look()
         done, bad = list(operations), list(failed)
-        state = self._observe()
-        orders = self._orders(state)
+        state = look.observe()
+        orders = look.orders(state)
         failed_requests = scheduler.complete(done, bad)
         if orders is None or (scheduler.policy_failures and not state.fcfs):
-            self._books()
+            look.check_lists()
             return failed_requests
         running = {live.name for live in state.of_phase(Phase.RUNNING)}
         try:
@@ -148,14 +143,14 @@ class Oracle:
         except Exception:
             if not scheduler.foreign:
                 raise
-            self._books()  # the copy of the policy raised
+            look.check_lists()  # the copy of the policy raised
             return failed_requests
         same("blocks", "requests whose copy failed", failed_requests, lost)
         for name in lost:
             if name in running:
                 memory.void[name] = (memory.live[name], state.steps)
-        self._after(state)
-        self._cache(state, sure=len(lost) <= 1)
+        look.check_state(state)
+        look.check_cache(state, sure=len(lost) <= 1)
         return failed_requests
 
     def commit(self, plan: Plan, sampled: Sampled, stopped: Iterable[Any] = ()) -> list[Finished]:
@@ -164,9 +159,9 @@ class Oracle:
         Raises:
             Undone: a token is lost or made, or another request ends than those that should.
         """
-        scheduler, memory = self.scheduler, self.memory
+        scheduler, memory, look = self.scheduler, self.memory, self._look()
         stops = list(stopped)
-        state = self._observe()
+        state = look.observe()
         counters = scheduler.counters
         before = counters.generated_tokens, sum(counters.finished.values())
         if plan.step in memory.issued:
@@ -179,13 +174,9 @@ class Oracle:
         later = {row: tokens for rows in memory.rows.values() for row, tokens in rows.items()}
 
         def kept(row: Scheduled) -> bool:
-            name = row.request_id
-            number, until = memory.void.get(name, (0, 0))
-            void = number == memory.live.get(name) and plan.step is not None and plan.step <= until
-            alive = name in memory.live and memory.live[name] == issued.get(name)
-            return alive and not void
+            return memory.keeps(plan, row, issued)
 
-        orders = self._orders(state) if self._own() is not None else None
+        orders = look.orders(state) if look.own() is not None else None
         waited = set[Hashable]() if orders is None else orders.waiting_tenants()
         before_it, had = list(state.lives), sum(len(live.outputs) for live in state.lives)
         ended, generated = committed(state, plan, kept, sampled, stops, later)
@@ -218,8 +209,8 @@ class Oracle:
         }
         for name in learned:
             memory.sheltered.pop(name, None)
-        self._after(state)
-        self._cache(state, sure=over <= 1)
+        look.check_state(state)
+        look.check_cache(state, sure=over <= 1)
         return finished
 
     def schedule(self) -> Plan:
@@ -228,18 +219,18 @@ class Oracle:
         Raises:
             Undone: it is not the step that the rules give.
         """
-        scheduler, memory = self.scheduler, self.memory
-        why = self.exemption()
+        scheduler, memory, look = self.scheduler, self.memory, self._look()
+        why = look.exemption()
         if len(scheduler.flights) >= scheduler.config.depth or scheduler.asking:
             return scheduler.schedule()  # which it refuses
         memory.forget_shelters(scheduler)
-        state = self._observe()
+        state = look.observe()
         before = counters_of(scheduler)
-        orders = None if why else self._orders(state)
+        orders = None if why else look.orders(state)
         expected = None
         if orders is not None:
             if not state.fcfs:
-                self._check_places(orders, state)
+                look.check_places(orders, state)
             listed = {sequence: k for k, sequence in enumerate(scheduler.explicit)}
 
             def position(branch: OracleSequence) -> int:
@@ -256,21 +247,17 @@ class Oracle:
         memory.charges.plan(scheduler, plan, [entry for entry in fresh if entry.started])
         check_plan(plan, memory.live, memory.aborted)
         memory.aborted.clear()
-        if plan.step is not None:
-            memory.issued[plan.step] = dict(memory.live)
-            memory.rows[plan.step] = {
-                (row.request_id, row.branch): row.tokens for row in plan.scheduled_seq_groups
-            }
+        memory.issue(plan)
         if scheduler.policy_failures and not state.fcfs:
             why = "policy failed"
         if expected is None or why:
             self.exempt[why or "no copy"] += 1
             memory.uses = uses_of(scheduler)
             memory.looked = dict(scheduler.cache.pending)
-            self._books()
+            look.check_lists()
             return plan
         judge(scheduler, expected, plan, before)
-        own = self._own()
+        own = look.own()
         if isinstance(own, Tenants):
             tenant = {live.name: live.user.tenant for live in expected.state.lives}
             own.sampled(tenant[row[0]] for row in expected.rows if row[5])
@@ -279,7 +266,7 @@ class Oracle:
         for name, _ in expected.preempted:  # it may have entered again in this step
             memory.sheltered.pop(name, None)
         memory.sheltered.update(dict.fromkeys(expected.sheltered))
-        self._books()
+        look.check_lists()
         self.judged += 1
         if expected.reason:
             self.limits[expected.reason] += 1
@@ -309,116 +296,3 @@ class Oracle:
                 compare(self.scheduler, state, {})
                 return
             raise Undone("seats", f"request {live.name!r} forks beyond its {live.seats} seats")
-
-    # ---- what is remembered --------------------------------------------------------------------
-
-    def exemption(self) -> str:
-        """Why steps of this scheduler are not judged, or ""."""
-        config = self.scheduler.config
-        key = EVICTION[config.prefix_eviction]
-        order = self.scheduler.cache.order
-        if (None if order is None else order.key) is not key:
-            return "order of eviction"
-        return "rules" if config.rules != "lineclear" else ""
-
-    def _orders(self, state: OracleState) -> Orders | None:
-        """The policy, to be asked; None if it cannot be copied."""
-        try:
-            return Orders(self.scheduler.policy, state, self._own())
-        except Uncopied:
-            return None
-
-    def _own(self) -> Any:
-        """The oracle's statement of the policy; None if it has none, or if the policy is not followed."""
-        followed = not self.exemption() and not self.scheduler.policy_failures
-        return self.memory.own if followed else None
-
-    def _check_places(self, orders: Orders, state: OracleState) -> None:
-        """A built-in policy without memory puts each request where it put it at first."""
-        if self.scheduler.foreign or orders.reviews:
-            return
-        for live in state.lives:
-            order, rank = live.order, live.rank
-            orders.place(live)
-            same(
-                "order", f"place of request {live.name!r}", (order, rank), (live.order, live.rank)
-            )
-
-    def _observe(self) -> OracleState:
-        """The state before a call."""
-        memory = self.memory
-        state = observe(self.scheduler, memory.sheltered, memory.uses)
-        state.looked, state.asked = memory.looked, self.asked
-        return state
-
-    def _cache(self, wanted: OracleState, *, sure: bool = True) -> None:
-        """What can be found after a call that is no step, and what rests.
-
-        Args:
-            wanted: the state after it.
-            sure: whether the order in which blocks come to rest is stated: one request or branch has ended at most.
-        """
-        if self.exemption() or self.scheduler.policy_failures:
-            self.memory.looked = dict(self.scheduler.cache.pending)
-        else:
-            judge_cache(self.scheduler, wanted.cache, "publication", sure=sure)
-
-    def _after(self, wanted: OracleState) -> None:
-        """The state is the wanted one, and every list names live requests alone."""
-        scheduler = self.scheduler
-        if scheduler.policy_failures and not wanted.fcfs:
-            self._books()
-            return
-        compare(scheduler, wanted, {})
-        self._books()
-
-    def _books(self) -> None:
-        """Every list names live requests alone."""
-        check_books(self.scheduler, self.memory.live)
-        self.memory.charges.check(self.scheduler)
-        failures = self.scheduler.policy_failures
-        if failures and self.memory.own is not None:
-            raise Undone("order", f"a built-in policy fails: {failures[0]}")
-        if not self.exempt and not failures and not self.exemption():
-            check_shelters(self.scheduler, self.memory.sheltered)
-        own = self._own()
-        if isinstance(own, Tenants):
-            own.check(self.scheduler.policy, self.scheduler.ledger.steps)
-
-
-class Memory:
-    """What cannot be seen from a scheduler at one moment.
-
-    Attributes:
-        live: requests that were accepted and have not ended, with the number of their arrival.
-        aborted: ids of requests that were aborted since the last plan.
-        sheltered: requests that displaced another, or entered beside a prompt that could use more than its
-            share, and have kept no token since.
-        void: by request, its number and the last step whose samples are worthless for it.
-        charges: what tenants were served.
-        issued: by step in flight, what was live when it was issued.
-        uses: of the blocks that can be found.
-        looked: sequences with blocks that may get names, and the first of them.
-        rows: by step in flight, the tokens of each request and branch in it.
-        own: the oracle's statement of the policy; None of one that is not built in.
-    """
-
-    def __init__(self, own: Any = None) -> None:
-        """Nothing has happened."""
-        self.own = own
-        self.live: dict[Hashable, int] = {}
-        self.aborted: dict[Hashable, None] = {}
-        self.sheltered: dict[Hashable, None] = {}
-        self.void: dict[Hashable, tuple[int, int]] = {}
-        self.issued: dict[int, dict[Hashable, int]] = {}
-        self.charges = Charges()
-        self.uses = Uses()
-        self.looked: dict[Sequence, int] = {}
-        self.rows: dict[int, dict[tuple[Hashable, int], int]] = {}
-
-    def forget_shelters(self, scheduler: Scheduler) -> None:
-        """A request that no longer runs displaces anew when it enters."""
-        for name in tuple(self.sheltered):
-            entry = scheduler.entries.get(name)
-            if entry is None or entry.record.phase != Phase.RUNNING:
-                del self.sheltered[name]

@@ -52,10 +52,11 @@ def swaps(config: Config, live: OracleRequest) -> bool:
 class Preempting:
     """The part of a step that preempts.
 
-    Attributes:
+    Args:
         state: as the step changes it.
-        config: settings.
         orders: of the policy.
+
+    Attributes:
         preempted: who, and by which mode, in order.
         discarded: whose CPU copies, in order.
         void: requests whose samples in flight are worthless from now on.
@@ -63,16 +64,13 @@ class Preempting:
         alone: requests that preempted themselves although nothing else ran.
     """
 
-    state: OracleState
-    config: Config
-    orders: Orders
-    preempted: list[tuple[Hashable, str]]
-    discarded: list[Hashable]
-    void: list[Hashable]
-    lost: int
-    alone: int
-
-    # ---- preemption ----------------------------------------------------------------------------
+    def __init__(self, state: OracleState, orders: Orders) -> None:
+        """Nobody was preempted."""
+        self.state, self.config, self.orders = state, state.config, orders
+        self.preempted: list[tuple[Hashable, str]] = []
+        self.discarded: list[Hashable] = []
+        self.void: list[Hashable] = []
+        self.lost = self.alone = 0
 
     def make_room(self, works: dict[OracleRequest, list[Work]]) -> bool:
         """Each in its place takes its blocks; one that cannot preempts the first victim behind it.

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from lineclear.oracle.cache import OracleCache
 from lineclear.oracle.compare import compare, same
+from lineclear.oracle.serving import ServedRow
 from lineclear.oracle.state import observe
-from lineclear.oracle.step import Expected, ServedRow
+from lineclear.oracle.step import Expected
 from lineclear.policies.mlfq import MultiLevelFeedbackQueue
 from lineclear_spec.lifecycle import Phase
 

@@ -10,9 +10,15 @@ from typing import Any
 
 from lineclear.config import Config
 from lineclear.monitor.stall import Stall
+from lineclear.policies import Policy
+from lineclear.scheduling.counters import Counters
+from lineclear.theorems.bounds import sizes_of
+from lineclear.theorems.starvation import steps_of_the_first
+from lineclear.workload.prefixes import PromptsSeen
 from lineclear.workload.workload import Workload
+from lineclear_spec.ledger import Ledger
 
-__all__ = ["RunResult"]
+__all__ = ["RunResult", "bound_of", "found_in_the_cache", "why_stalled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +87,34 @@ class RunResult:
             "rejections": [{"request_id": name, "reason": why} for name, why in self.rejected],
             "metrics": self.metrics,
         }
+
+
+def bound_of(config: Config, workload: Workload, policy: Policy) -> int:
+    """The bound of `slowest` for this workload: that of the guarantee, which `--guarantees` prints."""
+    return steps_of_the_first(config, sizes_of(config, workload), hasattr(policy, "share"))
+
+
+def found_in_the_cache(counters: Counters, seen: PromptsSeen | None) -> dict[str, float | None]:
+    """Tokens of prompts that were found in the cache, of those that requests were admitted with.
+
+    Args:
+        counters: of the scheduler.
+        seen: the prompts that came; None if no request may find blocks.
+    """
+    asked = counters.prefix_queries if seen is not None and seen.named else 0
+    return {
+        "prefix_queried_tokens": asked,
+        "prefix_hit_tokens": counters.prefix_hits,
+        "prefix_hit_rate": counters.prefix_hits / asked if asked else None,
+        "prefix_hit_rate_unbounded": seen.found / seen.asked if asked and seen else None,
+        "prefix_evicted_blocks": counters.evicted,
+    }
+
+
+def why_stalled(ledger: Ledger, left: int) -> str:
+    """What nobody can use although so many requests are left and nothing can happen any more."""
+    return (
+        f"nothing can happen any more and {left} requests are left: "
+        f"{len(ledger.running)} running, {len(ledger.waiting)} waiting, "
+        f"{len(ledger.swapped)} swapped, {ledger.gpu.free} of {ledger.gpu.total} blocks free"
+    )

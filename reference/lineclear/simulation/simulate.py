@@ -6,11 +6,7 @@ still to be generated; the same workload, configuration and model give the same 
 
 from __future__ import annotations
 
-import heapq
-import math
-from collections import deque
 from collections.abc import Callable, Hashable
-from dataclasses import replace
 from typing import TextIO, cast
 
 from lineclear.config import Config
@@ -23,26 +19,23 @@ from lineclear.monitor.stall import Stall
 from lineclear.oracle import Oracle
 from lineclear.plan import Plan
 from lineclear.policies import Policy
-from lineclear.request import Finished, Rejected, Request
+from lineclear.request import Finished, Rejected
 from lineclear.scheduler import Scheduler
+from lineclear.simulation.accounting import GIVING_UP, Accounting
+from lineclear.simulation.arrival_queue import ArrivalQueue, request_of
 from lineclear.simulation.decodes import Decodes
 from lineclear.simulation.metrics import Collector
-from lineclear.simulation.result import RunResult
+from lineclear.simulation.result import RunResult, bound_of, found_in_the_cache, why_stalled
+from lineclear.simulation.running_operations import RunningOperations
 from lineclear.simulation.sampler import Sampler, SimulatedRequest
 from lineclear.simulation.steady_steps import SteadySteps
 from lineclear.simulation.steptime import SimulatedDevice, StepTime
-from lineclear.theorems.bounds import sizes_of
 from lineclear.theorems.service import Listener
-from lineclear.theorems.starvation import steps_of_the_first
-from lineclear.workload.prefixes import PromptsSeen, check_prefixes, prompt_names
+from lineclear.workload.prefixes import PromptsSeen, check_prefixes
 from lineclear.workload.workload import Arrival, Workload
 from lineclear_spec.records import Request as Record
 
 __all__ = ["Simulation"]
-
-#: Actions after which what was computed has to be computed again.
-GIVING_UP = frozenset({"recompute", "discard_swapped", "fail_copy"})
-STREAMS = {"forward": "compute", "copy_block": "compute", "swap_out": "out", "swap_in": "in"}
 
 
 class Simulation:
@@ -83,7 +76,6 @@ class Simulation:
         self.config = config
         self.model = model or StepTime()
         self.check_every = check_every
-        self.sampler = Sampler(acceptance, seed)
         self.now = 0.0
         self.file = None if journal is None else JournalFile(journal, config.limits())
         self.scheduler = Scheduler(config, policy, lambda: self.now, self._note)
@@ -103,6 +95,18 @@ class Simulation:
         self.collector = collector or Collector()
         self.live: dict[Hashable, SimulatedRequest] = {}
         self.decodes = Decodes(self.live, self.collector)
+        self.accounting = Accounting(
+            self.live,
+            decodes=self.decodes,
+            sampler=Sampler(acceptance, seed),
+            collector=self.collector,
+            model=self.model,
+            shares=self.shares,
+        )
+        self.arrivals = ArrivalQueue(workload)
+        self.operations = RunningOperations(
+            self.device, self.model, config.block_size, self.collector
+        )
         self.rejected: list[tuple[str, str]] = []
         self.clipped = workload.clipped
         self.finished = 0
@@ -113,9 +117,6 @@ class Simulation:
             self._steady = SteadySteps(
                 self.scheduler, self.model, self.device, self.collector, self.decodes, self.watch
             )
-        self._arrivals = deque(workload.requests)
-        self._flights: deque[tuple[Plan, float]] = deque()
-        self._copies: list[tuple[float, int]] = []  # (when it is done, number)
 
     def run(self, on_end: Callable[[], object] = lambda: None) -> RunResult:
         """Runs to the end, a violation or a stall; `on_end` is called for each request."""
@@ -129,7 +130,7 @@ class Simulation:
                     on_end()
                 ended = self.finished + len(self.rejected)
             if self.live:
-                stalled = self._why_stalled()
+                stalled = why_stalled(self.scheduler.ledger, len(self.live))
                 stall = self.scheduler.stall_report()
         except Stalled as alarm:
             stalled, stall = f"step {self.scheduler.ledger.steps}: {alarm.what}", alarm.report
@@ -139,7 +140,9 @@ class Simulation:
         if self.file is not None:
             self.file.end(self.scheduler.ledger)
         counters, collector = self.scheduler.counters, self.collector
-        size = self.config.block_size * self.model.kv_bytes
+        moved = collector.bytes_moved(self.config.block_size * self.model.kv_bytes)
+        found = found_in_the_cache(counters, self.seen if self.shares else None)
+        bounded = self.watch.bound() is not None
         return RunResult(
             workload=self.workload,
             config=self.config,
@@ -155,29 +158,10 @@ class Simulation:
             stalled=stalled,
             stall=stall,
             slowest=self.watch.slowest if self.watch.static else None,
-            bound=self._bound(),
+            bound=bound_of(self.config, self.workload, self.scheduler.policy) if bounded else None,
             failures=tuple(self.scheduler.policy_failures),
-            metrics={**collector.report(), **collector.bytes_moved(size), **self._found()},
+            metrics={**collector.report(), **moved, **found},
         )
-
-    def _bound(self) -> int | None:
-        """The bound of `slowest` for this workload: that of the guarantee, which `--guarantees` prints."""
-        if self.watch.bound() is None:
-            return None
-        shares = hasattr(self.scheduler.policy, "share")
-        return steps_of_the_first(self.config, sizes_of(self.config, self.workload), shares)
-
-    def _found(self) -> dict[str, float | None]:
-        """Tokens of prompts that were found in the cache, of those that requests were admitted with."""
-        counters, seen = self.scheduler.counters, self.seen
-        asked = counters.prefix_queries if self.shares and seen.named else 0
-        return {
-            "prefix_queried_tokens": asked,
-            "prefix_hit_tokens": counters.prefix_hits,
-            "prefix_hit_rate": counters.prefix_hits / asked if asked else None,
-            "prefix_hit_rate_unbounded": seen.found / seen.asked if asked else None,
-            "prefix_evicted_blocks": counters.evicted,
-        }
 
     def _note(self, name: str, arguments: tuple[object, ...]) -> None:
         """Receives every action: the file keeps it, and freed KV is counted."""
@@ -187,29 +171,27 @@ class Simulation:
             self.observer(name, arguments)
         if name in GIVING_UP:
             record = cast("Record", arguments[0])
-            live = self.live[self.scheduler.of[record].name]
-            self.decodes.put_back(live)
-            self.collector.recomputed_tokens += live.computed
-            live.computed = 0
+            self.accounting.give_up(self.scheduler.of[record].name)
 
     # ---- one turn of the engine ----------------------------------------------------------------
 
     def turn(self) -> bool:
         """Takes in what has happened, schedules, waits for the next event; False at the end."""
         self._take_in()
-        if self._steady is not None and not self._copies and self._went_on(self._steady):
+        operations, flights = self.operations, self.operations.flights
+        if self._steady is not None and not operations.copies and self._went_on(self._steady):
             return True
         started = False
-        if len(self._flights) < self.config.depth:
+        if len(flights) < self.config.depth:
             plan = self.called.schedule()
             self._start(plan)
             self.watch.scheduled(plan)
             started = plan.step is not None
             self._check()
-        if started and len(self._flights) < self.config.depth:
+        if started and len(flights) < self.config.depth:
             return True
-        if self._flights:
-            plan, end = self._flights.popleft()
+        if flights:
+            plan, end = flights.popleft()
             self._pass_time(end)
             self._commit(plan)
             self._check()
@@ -219,39 +201,41 @@ class Simulation:
     def _went_on(self, steady: SteadySteps) -> bool:
         """Whether there were steps in which nothing was decided; they are done now."""
         before = self.now
-        timed = (
-            self._arrivals and not self.workload.users
-        )  # who waits for an answer comes after an end
-        self.now = steady.run(before, self._arrivals[0].arrival_time if timed else math.inf)
+        self.now = steady.run(before, self.arrivals.by_the_clock())
         return self.now > before
 
     def _take_in(self) -> None:
         """Copies that are done and requests that have arrived."""
-        done: list[int] = []
-        while self._copies and self._copies[0][0] <= self.now:
-            done.append(heapq.heappop(self._copies)[1])
-        if done:
-            self.called.complete(sorted(done))
-        while self._arrivals and self._comes(self._arrivals[0]):
-            arrival = self._arrivals.popleft()
-            if self.workload.users:
-                arrival = replace(arrival, arrival_time=self.now)
+        if done := self.operations.take_done(self.now):
+            self.called.complete(done)
+        while (arrival := self.arrivals.take(len(self.live), self.now)) is not None:
             self._add(arrival)
 
-    def _comes(self, arrival: Arrival) -> bool:
-        """Whether the next request is there: by the clock, or because a user has nothing else."""
-        if self.workload.users:
-            return len(self.live) < self.workload.users
-        return arrival.arrival_time <= self.now
+    def _start(self, plan: Plan) -> None:
+        """Hands the plan's operations to the device."""
+        for request_id, mode in plan.preempted:
+            self.collector.preempt(request_id, self.now, swap=mode == "swap")
+        if self.service is not None:
+            self.service.step(plan, self.now)
+        seconds = 0.0
+        if plan.step is not None:
+            seconds = self.accounting.step(plan, self.scheduler.ledger, self.now)
+        self.operations.start(plan, seconds, self.now)
+
+    def _commit(self, plan: Plan) -> None:
+        """Samples for everybody whom the step sampled for, and lets end who has generated all."""
+        dropped = set(self.scheduler.dropped(plan))
+        sampled, stopped = self.accounting.sample(plan, dropped, self.now)
+        for finished in self.called.commit(plan, sampled, stopped):
+            self._end(finished)
+        self.watch.committed()
 
     def _wait(self) -> bool:
         """Nothing is computed: time goes on to the next arrival or the end of a copy."""
-        moments: list[float] = []
-        if self._arrivals:
-            first = self._arrivals[0]
-            moments.append(self.now if self._comes(first) else first.arrival_time)
-        if self._copies:
-            moments.append(self._copies[0][0])
+        moments = [moment for moment, _ in self.operations.copies[:1]]
+        arrival = self.arrivals.next_moment(len(self.live), self.now)
+        if arrival is not None:
+            moments.append(arrival)
         if not moments:
             return False
         self._pass_time(max(self.now, min(moments)))
@@ -282,25 +266,13 @@ class Simulation:
     # ---- requests ------------------------------------------------------------------------------
 
     def _add(self, arrival: Arrival) -> None:
-        """Submits a request: its prompt and its cap, never its output."""
-        cap = max(1, min(arrival.max_tokens, self.config.max_model_len - arrival.prompt_tokens))
-        answer = self.called.add(
-            Request(
-                request_id=arrival.request_id,
-                prompt_tokens=arrival.prompt_tokens,
-                max_tokens=cap,
-                n=arrival.parallel,
-                priority=arrival.priority,
-                arrival_time=arrival.arrival_time,
-                tenant=arrival.client or None,
-                predicted_tokens=arrival.predicted_tokens,
-                deadline=arrival.deadline,
-                prefix_names=prompt_names(arrival, self.config.block_size) if self.shares else (),
-            )
-        )
+        """Submits a request."""
+        request = request_of(arrival, self.config)
+        answer = self.called.add(request)
         if isinstance(answer, Rejected):
             self.rejected.append((arrival.request_id, answer.reason))
             return
+        cap = request.max_tokens
         self.clipped += any(length > cap for length in arrival.output_tokens)
         targets = [min(length, cap) for length in arrival.output_tokens]
         if self.shares:
@@ -324,96 +296,3 @@ class Simulation:
             raise InvariantViolation(
                 "outputs", f"request {finished.request_id} generated {outputs}, not {wanted}"
             )
-
-    def _why_stalled(self) -> str:
-        """Who is left although nothing can happen any more."""
-        ledger = self.scheduler.ledger
-        return (
-            f"nothing can happen any more and {len(self.live)} requests are left: "
-            f"{len(ledger.running)} running, {len(ledger.waiting)} waiting, "
-            f"{len(ledger.swapped)} swapped, {ledger.gpu.free} of {ledger.gpu.total} blocks free"
-        )
-
-    # ---- steps ---------------------------------------------------------------------------------
-
-    def _start(self, plan: Plan) -> None:
-        """Hands the plan's operations to the device."""
-        collector = self.collector
-        for request_id, mode in plan.preempted:
-            collector.preempt(request_id, self.now, swap=mode == "swap")
-        if self.service is not None:
-            self.service.step(plan, self.now)
-        seconds = self._account(plan) if plan.step is not None else 0.0
-        for operation in plan.operations:
-            blocks = len(operation.blocks)
-            if operation.kind == "forward":
-                took = seconds
-            elif operation.kind == "copy_block":
-                collector.copied_blocks += blocks
-                took = 2 * blocks * self.config.block_size * self.model.per_context
-            else:
-                took = self.model.copy(blocks, self.config.block_size)
-            stream = STREAMS[operation.kind]
-            end = self.device.start(operation.number, stream, took, operation.wait, self.now)
-            if stream == "compute":
-                if operation.kind == "forward":
-                    self._flights.append((plan, end))
-                continue
-            heapq.heappush(self._copies, (end, operation.number))
-            if stream == "out":
-                collector.swapped_out_blocks += blocks
-            else:
-                collector.swapped_in_blocks += blocks
-
-    def _account(self, plan: Plan) -> float:
-        """Counts what the step computes; its seconds."""
-        collector = self.collector
-        groups = plan.scheduled_seq_groups
-        pairs = 0
-        filled, others = self.decodes.schedule(groups.second)
-        for row in (*groups.first, *others):
-            live = self.live[row.request_id]
-            self.decodes.put_back(live)
-            collector.schedule(row.request_id, self.now)
-            if self.shares and row.start and not live.computed:
-                live.computed = row.start  # found in the cache, after a recompute too
-                if collector.times[row.request_id].preemptions:
-                    collector.recomputed_tokens -= row.start
-            live.computed += row.tokens
-            filled += live.computed
-            if row.prefill and row.start is not None:
-                pairs += row.tokens * row.start + row.tokens * (row.tokens + 1) // 2
-        ledger = self.scheduler.ledger
-        named = ledger.gpu.total - ledger.gpu.free - len(ledger.resting)
-        context = named * self.config.block_size
-        collector.held_slots += context
-        collector.filled_slots += min(
-            filled, context
-        )  # branches that share a block count it twice
-        collector.steps += 1
-        collector.batched_tokens += plan.num_batched_tokens
-        collector.batched_sequences += len(groups)
-        return self.model.step(plan.num_batched_tokens, len(groups), context, pairs)
-
-    def _commit(self, plan: Plan) -> None:
-        """Samples for everybody whom the step sampled for, and lets end who has generated all."""
-        sampled: list[int | list[list[int]]] = [0] * len(plan.sampling)
-        dropped = set(self.scheduler.dropped(plan))
-        stopped, others = self.decodes.sample(plan, dropped, self.now)
-        for position in others:
-            row = plan.sampling[position]
-            live = self.live.get(row.request_id)
-            if live is None:
-                continue  # it ended while the step was in flight
-            self.decodes.put_back(live)
-            if position in dropped or live.done(row.branch):
-                continue  # it lost its KV, or its branch has ended
-            lengths = self.sampler.lengths(live, row)
-            if lengths != [1]:
-                sampled[position] = [[0] * length for length in lengths]
-            self.collector.tokens(row.request_id, live.fresh, self.now)
-            if live.done(row.branch) and live.generated[row.branch] < live.cap:
-                stopped.append(position)
-        for finished in self.called.commit(plan, sampled, sorted(stopped)):
-            self._end(finished)
-        self.watch.committed()

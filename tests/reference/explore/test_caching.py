@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from cache_faults import evict_what_is_held, evict_what_is_shared
 
 from lineclear.explore.keys import world_key
 from lineclear.explore.policy_worlds import OF_POLICIES, alike
@@ -53,8 +53,7 @@ def first_violation(number: int | str) -> str:
 def test_an_eviction_of_what_is_about_to_be_shared_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    free_up = PrefixCache.free_up
-    monkeypatch.setattr(PrefixCache, "free_up", lambda self, count, _=(): free_up(self, count))
+    evict_what_is_shared(monkeypatch)
     assert "every block to share can be found" in first_violation(1)
 
 
@@ -62,16 +61,7 @@ READER = "two beginnings, and a reader"
 
 
 def test_an_eviction_of_what_a_reader_holds_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = PrefixCache._chosen  # pyright: ignore[reportPrivateUsage]
-
-    def deaf(self: PrefixCache, *arguments: Any) -> list[int]:
-        held, self.held = self.held, Counter()
-        try:
-            return list(chosen(self, *arguments))
-        finally:
-            self.held = held
-
-    monkeypatch.setattr(PrefixCache, "_chosen", deaf)
+    evict_what_is_held(monkeypatch)
     assert "no reader holds the block" in first_violation(READER)
 
 

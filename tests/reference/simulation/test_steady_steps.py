@@ -146,7 +146,7 @@ def test_who_looks_at_steps_or_copies_has_a_plan_for_each(
         few_at_a_time(count=1), AMPLE, check_every=int(looked_at == "checks"), service=listener
     )
     if looked_at == "copies":
-        simulation._copies.append((1e9, 1 << 40))  # pyright: ignore[reportPrivateUsage]
+        simulation.operations.copies.append((1e9, 1 << 40))
         for _ in range(50):
             assert simulation.turn()
         return
