@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import z3
+
 from lineclear_spec.contracts import Part
 from lineclear_spec.invariants.clause import (
     CPU,
@@ -23,8 +25,9 @@ from lineclear_spec.invariants.clause import (
     within,
 )
 from lineclear_spec.logic import any_of, both, implies, negate
+from lineclear_spec.state import Block
 
-__all__ = ["OF_DEVICE", "OF_TABLE", "WEAKER", "of_move"]
+__all__ = ["GONE", "OF_DEVICE", "OF_STEPS", "OF_TABLE", "WEAKER", "of_grant", "of_move"]
 
 
 def owned(tier: int) -> Predicate:
@@ -37,16 +40,37 @@ def owned(tier: int) -> Predicate:
     )
 
 
+def lies_there(v: Any, tier: int, p: Any) -> Any:
+    """Whether the place is that of its block: it has not leaked."""
+    b = v.owner(tier, p)
+    return both(present(v, b), v.tier(b) == tier, v.place(b) == p)
+
+
+#: Whose a place is that its block has left and that was not put back: that of a block that is not there. No plain
+#: data says whose a place is.
+GONE = z3.Const("gone", Block)
+
+
 #: Clause -> what is tried in its place if it is not proved of the broken table.
 WEAKER: dict[str, Predicate] = {
     "conservation.no_leak_gpu": owned(GPU),
     "conservation.no_leak_cpu": owned(CPU),
     # of places that have not leaked
+    "fence.held_gpu": lambda v, o, p: implies(
+        both(
+            within(0, p, v.total(GPU)),
+            negate(is_free(v, GPU, p)),
+            lies_there(v, GPU, p),
+            v.touch(GPU, o, p),
+            v.open(o),
+        ),
+        any_of(v.compute(o), o <= v.barrier),
+    ),
     "fence.held_cpu": lambda v, o, p: implies(
         both(
             within(0, p, v.total(CPU)),
             negate(is_free(v, CPU, p)),
-            present(v, v.owner(CPU, p)),
+            lies_there(v, CPU, p),
             v.touch(CPU, o, p),
             v.open(o),
         ),
@@ -62,6 +86,11 @@ WEAKER: dict[str, Predicate] = {
             v.copy(r) >= 1,
             both(v.open(v.copy(r)), negate(v.is_forward(v.copy(r))), v.request_of(v.copy(r)) == r),
         ),
+    ),
+    # more tokens than were allowed
+    "limit.known": lambda v, q: implies(
+        v.alive(q),
+        both(v.prompt(v.request(q)) >= 1, v.known(q) >= v.prompt(v.request(q))),
     ),
     # more sequences than were allowed
     "members.width": lambda v, r: both(
@@ -84,6 +113,35 @@ def of_move(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
     """
     source = CPU if tier == GPU else GPU
     return [
+        Part("taken", (), lambda: new.free(tier) == old.free(tier) - count),
+        Part(
+            "left",
+            ("place",),
+            lambda p: new.owner(source, p)
+            == old.if_else(
+                both(
+                    lies_there(old, source, p),
+                    private(old, old.owner(source, p)),
+                    old.group(old.owner(source, p)) == r,
+                ),
+                GONE,
+                old.owner(source, p),
+            ),
+        ),
+        Part(
+            "leaves",
+            ("operation", "place"),
+            lambda o, p: implies(
+                both(new.touch(source, o, p), negate(old.touch(source, o, p))),
+                both(
+                    o == old.issued,
+                    within(0, p, old.total(source)),
+                    negate(is_free(old, source, p)),
+                    lies_there(old, source, p),
+                    old.group(old.owner(source, p)) == r,
+                ),
+            ),
+        ),
         Part(
             "granted",
             ("place",),
@@ -104,6 +162,29 @@ def of_move(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
                 private(old, old.owner(source, p)),
             ),
         ),
+    ]
+
+
+def of_grant(old: Any, new: Any) -> list[Part]:
+    """What the contract of a step that makes blocks would have to say besides: none of them backed a place before.
+
+    Args:
+        old: the state before.
+        new: the state after.
+    """
+    return [
+        Part(
+            "new",
+            ("place",),
+            lambda p: implies(
+                both(
+                    within(0, p, old.total(GPU)),
+                    negate(is_free(old, GPU, p)),
+                    lies_there(new, GPU, p),
+                ),
+                both(new.owner(GPU, p) == old.owner(GPU, p), lies_there(old, GPU, p)),
+            ),
+        )
     ]
 
 
@@ -155,6 +236,8 @@ OF_TABLE = (
     ),
     clause("reach", ("sequence",), lambda v, q: implies(v.alive(q), v.reach_tokens(q) >= 0)),
 )
+#: And after every block step.
+OF_STEPS = (Clause("without", "gone", (), lambda v: negate(present(v, GONE))),)
 #: Why `swap_in` may wait for the barrier alone: the copy out has run, which its guard has seen, and with it all that
 #: the copy out waited for, which is all before it.
 OF_DEVICE = (

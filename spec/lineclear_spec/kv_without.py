@@ -31,12 +31,15 @@ from lineclear_spec.cores import core_of
 from lineclear_spec.invariants import CPU, GPU, INVARIANTS, KV
 from lineclear_spec.invariants.clause import Invariant
 from lineclear_spec.kv_walks import broken
-from lineclear_spec.kv_weaker import OF_DEVICE, OF_TABLE, WEAKER, of_move
+from lineclear_spec.kv_weaker import GONE, OF_DEVICE, OF_STEPS, OF_TABLE, WEAKER, of_grant, of_move
 from lineclear_spec.mutants import Mutant, installed
 from lineclear_spec.obligations import STEPS, Goal, Unit, build, units_of_kv
 from lineclear_spec.prove import BUDGET, ask, make_solver
+from lineclear_spec.rounding import negative_positions
+from lineclear_spec.state import BLOCK_OF
 from lineclear_spec.symbolic_blocks import Blocks
-from lineclear_spec.terms import Misuse
+from lineclear_spec.symbolic_cache import Cache
+from lineclear_spec.terms import Misuse, raw
 
 __all__ = ["Kept", "Sweep", "as_it_was", "broken_table", "cores", "premises_of", "what_holds"]
 
@@ -60,6 +63,8 @@ GHOSTS = {
 }
 #: Goals that no proof of KV rests on.
 ASIDE = frozenset({"ranking", "refusal", "refines"})
+#: Units that no other takes a fact from: operators read what the calendars list, not what the definition says.
+APART = frozenset({"calendars"})
 ROUNDS = 10
 #: Resources of a goal that may be lost; those that hold need less.
 FEWER = 1_500_000
@@ -71,7 +76,8 @@ class Kept(NamedTuple):
     Attributes:
         weaker: clauses that hold in a weaker form.
         lost: clauses that do not hold.
-        unasked: parts of contracts of block steps, `step: part`, that are promised or required no more.
+        unasked: parts of contracts of block steps that are promised, `step: part`, or required, `step needs: part`, no
+            more.
         raises: preconditions, `unit: text`, where the action ends with an error.
         candidates: whether the clauses of `OF_TABLE` and `OF_DEVICE` were among those tried.
         doubted: goals, `unit/kind/label`, that the second solver does not prove (`kv_second.py`).
@@ -111,6 +117,7 @@ class declared:
     def __enter__(self) -> None:
         self.before = [dict(table) for table in self.tables]
         if self.candidates:
+            INVARIANTS["without_places"] = Invariant("without", "", "step", OF_STEPS)
             INVARIANTS["without"] = Invariant("without", "", "boundary", OF_TABLE)
             KV["without_order"] = Invariant("without_order", "", "kv", OF_DEVICE)
             used, of = kv_obligations.USED, kv_obligations.OF
@@ -131,20 +138,28 @@ class declared:
         for name, contract in CONTRACTS.items():
             CONTRACTS[name] = replace(
                 contract,
-                promises=self.fewer(name, contract.promises),
-                requirements=self.fewer(name, contract.requirements),
+                promises=self.fewer(f"{name}: ", contract.promises),
+                requirements=self.fewer(f"{name} needs: ", contract.requirements),
                 exact=(lambda *_: {}) if f"{name}: exact" in self.unasked else contract.exact,
             )
         if self.candidates:
+            for name in ("take_blocks", "give_each_one", "replace_entry"):
+                taking = CONTRACTS[name]
+                CONTRACTS[name] = replace(
+                    taking,
+                    promises=lambda *a, taking=taking: [*taking.promises(*a), *of_grant(*a[:2])],
+                )
             moving = CONTRACTS["move_blocks"]
             CONTRACTS["move_blocks"] = replace(
-                moving, promises=lambda *a: [*moving.promises(*a), *of_move(*a)]
+                moving,
+                promises=lambda *a: [*moving.promises(*a), *of_move(*a)],
+                modifies=lambda *a: tuple({*moving.modifies(*a), "owner_gpu", "owner_cpu"}),
             )
         kv_obligations.hypotheses.cache_clear()
 
-    def fewer(self, name: str, parts: Callable[..., Any]) -> Callable[..., Any]:
+    def fewer(self, begin: str, parts: Callable[..., Any]) -> Callable[..., Any]:
         """The parts of a contract without those that are dropped."""
-        return lambda *a: [p for p in parts(*a) if f"{name}: {p.label}" not in self.unasked]
+        return lambda *a: [p for p in parts(*a) if begin + p.label not in self.unasked]
 
     def __exit__(self, *_: object) -> None:
         for table, before in zip(self.tables, self.before, strict=True):
@@ -153,11 +168,20 @@ class declared:
         kv_obligations.hypotheses.cache_clear()
 
 
-class new_objects:
-    """Within the block a new block has backed no place before."""
+class plain_data:
+    """Within the block a new block has backed no place before, and names are given of tokens that are known.
+
+    Args:
+        leaves: whether a place is not that of its block any more once the block has left it.
+    """
+
+    def __init__(self, leaves: bool) -> None:
+        self.leaves = leaves
 
     def __enter__(self) -> None:
+        self.moved = moved = Blocks.relocate
         self.whole = whole = Blocks.new_blocks
+        self.listed = listed = Cache.all_listed
 
         def made(ledger: Any, sequences: Any, places: Any) -> Any:
             old, p = ledger.state.snapshot(), z3.Int("p")
@@ -165,14 +189,38 @@ class new_objects:
             for tier in (GPU, CPU):
                 owner = old.owner(tier, p)
                 ledger.assume(z3.ForAll([p], z3.Not(blocks.has(owner)), patterns=[owner]))
+            ledger.assume(z3.Not(blocks.has(GONE)))
             known = getattr(ledger.state.fields, "known", {})
             known |= {f: len(ledger.assumptions) for f in known if f in ("tier", "place", "ref")}
             return blocks
 
+        def known(ledger: Any, sequence: Any, count: Any) -> Any:
+            found = listed(ledger, sequence, count)
+            full = BLOCK_OF(ledger.state.known(sequence.z))
+            ledger.assume(z3.Implies(raw(found), raw(count) <= full))
+            return found
+
+        def left(ledger: Any, blocks: Any, tier: int, places: Any) -> None:
+            old = ledger.state.snapshot()
+            moved(ledger, blocks, tier, places)
+            source = CPU if tier == GPU else GPU
+
+            def owner(p: Any) -> Any:
+                b = old.owner(source, p)
+                its = z3.And(blocks.has(b), old.tier(b) == source, old.place(b) == p)
+                return z3.If(its, GONE, b)
+
+            ledger.state.fields["owner_cpu" if tier == GPU else "owner_gpu"] = owner
+
         setattr(Blocks, "new_blocks", made)  # noqa: B010
+        if self.leaves:
+            setattr(Blocks, "relocate", left)  # noqa: B010
+        setattr(Cache, "all_listed", known)  # noqa: B010
 
     def __exit__(self, *_: object) -> None:
         setattr(Blocks, "new_blocks", self.whole)  # noqa: B010
+        setattr(Blocks, "relocate", self.moved)  # noqa: B010
+        setattr(Cache, "all_listed", self.listed)  # noqa: B010
 
 
 @contextmanager
@@ -188,7 +236,7 @@ def broken_table(
         unasked: parts of contracts that are dropped.
         candidates: whether the clauses of `OF_TABLE` and `OF_DEVICE` are declared too.
     """
-    with installed(mutant) as body, declared(weaker, lost, unasked, candidates), new_objects():
+    with installed(mutant) as body, declared(weaker, lost, unasked, candidates), plain_data(candidates):
         if mutant.name in GHOSTS:
             body = broken(mutant.function, *GHOSTS[mutant.name])
         yield body
@@ -244,7 +292,8 @@ class Sweep:
 
     def counts(self, unit: Unit, goal: Goal) -> bool:
         """Whether T1 and T2 rest on the goal."""
-        aside = goal.kind in ASIDE or (goal.kind == "contract" and unit.name in ACTIONS)
+        aside = goal.kind in ASIDE or unit.name in APART
+        aside = aside or (goal.kind == "contract" and unit.name in ACTIONS)
         known = goal.kind == "defined" and f"{unit.name}: {goal.label}" in self.known
         return not (
             goal.formula is None or aside or known or goal.label.startswith("what counts as")
@@ -264,7 +313,7 @@ class Sweep:
                 unit = build(name, body if name in own else None)
             except StopIteration:  # which it states of a clause
                 raise Misuse(f"{name} has lost what it is about") from None
-            yield unit
+            yield replace(unit, hypotheses=[*unit.hypotheses, negative_positions()])
 
     def run(self, body: Callable[..., Any] | None) -> None:
         """Builds each unit and proves what has to be proved again."""
@@ -296,7 +345,8 @@ class Sweep:
             self.raises.add(f"{unit.name}: {goal.label}")
         elif goal.kind == "defined" and step in CONTRACTS:
             clauses = {c.name for i in INVARIANTS.values() for c in i.clauses}
-            (self.lost if part in clauses else self.unasked).add(part if part in clauses else text)
+            needed = f"{step} needs: {part}"
+            (self.lost if part in clauses else self.unasked).add(part if part in clauses else needed)
         else:
             self.failed.append(f"{unit.name}/{goal.kind}/{goal.label}")
 

@@ -12,7 +12,7 @@ import z3
 
 from lineclear_spec.state import BLOCK_OF, BLOCK_SIZE, CAP, CONSTANTS, NEED
 
-__all__ = ["arithmetic", "background", "room_of_blocks", "room_of_one_more"]
+__all__ = ["arithmetic", "background", "negative_positions", "room_of_blocks", "room_of_one_more"]
 
 
 def background() -> list[Any]:
@@ -74,6 +74,12 @@ def room_of_one_more() -> Any:
     )
 
 
+def negative_positions() -> Any:
+    """What is not negative rounded down is not negative itself: see `arithmetic`."""
+    n = z3.Int("n")
+    return z3.ForAll([n], z3.Implies(BLOCK_OF(n) >= 0, n >= 0), patterns=[BLOCK_OF(n)])
+
+
 def arithmetic() -> tuple[list[Any], list[tuple[str, Any]]]:
     """The same facts with quotients in place of the functions, for a solver to prove: hypotheses and goals.
 
@@ -85,6 +91,7 @@ def arithmetic() -> tuple[list[Any], list[tuple[str, Any]]]:
     goals = [
         ("floor is monotone", z3.Implies(a <= b, f <= g)),
         ("floor of a non-negative number is not negative", z3.Implies(a >= 0, f >= 0)),
+        ("floor of a negative number is negative", z3.Implies(a < 0, f < 0)),
         # ceil(n / s) is floor((n + s - 1) / s): with b = a + s - 1 its quotient g is floor((a - 1) / s) + 1
         ("ceil is at least floor", z3.Implies(b == a + s - 1, f <= g)),
         ("ceil is at most floor plus one", z3.Implies(b == a + s - 1, g <= f + 1)),
