@@ -220,10 +220,9 @@ def cuts(ledger: SymbolicLedger, s: State) -> list[Goal]:
         "a block of a sequence in the step lies on the GPU",
         lambda q, k: z3.Implies(here(q, k), s.tier(s.table(q, k)) == GPU),
     )
-    show(
-        "one entry names what the step writes",
-        lambda q, k: z3.Implies(written(q, k), s.ref(s.table(q, k)) == 1),
-    )
+    use(lambda q, k: only_holder(s, q, k))
+    for label, fact in written_alone(s):
+        show(label, lambda q, k, fact=fact: z3.Implies(written(q, k), fact(q, k)))
     show(
         "the entry was sent",
         lambda q, k: z3.Implies(
@@ -231,8 +230,12 @@ def cuts(ledger: SymbolicLedger, s: State) -> list[Goal]:
             z3.And(k < s.sent_length(q), s.sent_place(q, k) == s.place(s.table(q, k))),
         ),
     )
-    use(lambda q, k: only_holder(s, q, k))
     return goals
+
+
+def written_alone(s: State) -> list[tuple[str, Callable[..., Any]]]:
+    """What holds of the entries into whose blocks a step writes: of each a label, and the fact."""
+    return [("one entry names what the step writes", lambda q, k: s.ref(s.table(q, k)) == 1)]
 
 
 def theorems(

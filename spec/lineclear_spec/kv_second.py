@@ -15,11 +15,11 @@ from typing import Any
 import z3
 
 from lineclear_spec.crosscheck import ask
+from lineclear_spec.kv_declared import broken_table
 from lineclear_spec.kv_without import (
     Kept,
     Sweep,
     as_it_was,
-    broken_table,
     cores,
     premises_of,
 )
@@ -71,7 +71,7 @@ def doubted(mutant: Mutant, row: Kept) -> list[str]:
         row: what Z3 has proved of it.
     """
     found: list[str] = []
-    kept = set(row.weaker), set(row.lost), set(row.unasked), row.candidates
+    kept = set(row.weaker), set(row.lost), set(row.unasked), row.tried
     with broken_table(mutant, *kept) as body:
         sweep = Sweep(mutant, set(row.raises))
         for unit in sweep.units(body):

@@ -117,15 +117,17 @@ def of_move(old: Any, new: Any, count: Any, r: Any, tier: int) -> list[Part]:
         Part(
             "left",
             ("place",),
-            lambda p: new.owner(source, p)
-            == old.if_else(
-                both(
-                    lies_there(old, source, p),
-                    private(old, old.owner(source, p)),
-                    old.group(old.owner(source, p)) == r,
-                ),
-                GONE,
-                old.owner(source, p),
+            lambda p: (
+                new.owner(source, p)
+                == old.if_else(
+                    both(
+                        lies_there(old, source, p),
+                        private(old, old.owner(source, p)),
+                        old.group(old.owner(source, p)) == r,
+                    ),
+                    GONE,
+                    old.owner(source, p),
+                )
             ),
         ),
         Part(

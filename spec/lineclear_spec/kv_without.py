@@ -9,39 +9,31 @@ take its place (`kv_weaker.py`).
 
 A goal is not asked again if all that its proof used is still there, which the solver says of each (`unsat_core`).
 
-Two things are taken from plain data. An operator that raises an error where its precondition is violated (`RAISES`)
-has no state after it, so what it does on formulas counts only where the precondition holds. And a new block is a new
-object: it has backed no place before, which on formulas follows from `conservation` and is assumed where places leak.
+An operator of plain data that raises an error where its precondition is violated (`RAISES`) has no state after it, so
+what it does on formulas counts only where the precondition holds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Set
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
 import z3
 
-from lineclear_spec import kv_obligations
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.contracts import CONTRACTS
 from lineclear_spec.cores import core_of
-from lineclear_spec.invariants import CPU, GPU, INVARIANTS, KV
-from lineclear_spec.invariants.clause import Invariant
-from lineclear_spec.kv_walks import broken
-from lineclear_spec.kv_weaker import GONE, OF_DEVICE, OF_STEPS, OF_TABLE, WEAKER, of_grant, of_move
-from lineclear_spec.mutants import Mutant, installed
+from lineclear_spec.invariants import INVARIANTS
+from lineclear_spec.kv_declared import Tried, broken_table, weaker_forms
+from lineclear_spec.mutants import Mutant
 from lineclear_spec.obligations import STEPS, Goal, Unit, build, units_of_kv
 from lineclear_spec.prove import BUDGET, ask, make_solver
 from lineclear_spec.rounding import negative_positions
-from lineclear_spec.state import BLOCK_OF
-from lineclear_spec.symbolic_blocks import Blocks
-from lineclear_spec.symbolic_cache import Cache
-from lineclear_spec.terms import Misuse, raw
+from lineclear_spec.terms import Misuse
 
-__all__ = ["Kept", "Sweep", "as_it_was", "broken_table", "cores", "premises_of", "what_holds"]
+__all__ = ["Kept", "Sweep", "as_it_was", "cores", "premises_of", "what_holds"]
 
 #: Preconditions that an operator of plain data checks itself: it raises an error.
 RAISES = frozenset(
@@ -52,22 +44,13 @@ RAISES = frozenset(
         "the operation is open",
     }
 )  # fmt: skip
-#: Ghost statements that go with a statement, or stay where it took them along: what stands in its place.
-GHOSTS = {
-    "settle_copy.effect.1": ("ledger.forget_copy(number)", "ledger.note_good(number)"),
-    "copy_on_write.effect.1": (
-        "ledger.replace_entry(sequence, index)\n    ledger.send_whole(sequence)\n    "
-        "ledger.note_twin(number, sequence, index)",
-        "ledger.send_whole(sequence)",
-    ),
-}
 #: Goals that no proof of KV rests on.
 ASIDE = frozenset({"ranking", "refusal", "refines"})
 #: Units that no other takes a fact from: operators read what the calendars list, not what the definition says.
 APART = frozenset({"calendars"})
 ROUNDS = 10
 #: Resources of a goal that may be lost; those that hold need less.
-FEWER = 1_500_000
+FEWER = {Tried.NOTHING: 1_500_000, Tried.CLAUSES: 1_500_000, Tried.SEALED_WRITES: 40_000_000}
 
 
 class Kept(NamedTuple):
@@ -79,7 +62,7 @@ class Kept(NamedTuple):
         unasked: parts of contracts of block steps that are promised, `step: part`, or required, `step needs: part`, no
             more.
         raises: preconditions, `unit: text`, where the action ends with an error.
-        candidates: whether the clauses of `OF_TABLE` and `OF_DEVICE` were among those tried.
+        tried: what was tried besides the clauses of the table as it is.
         doubted: goals, `unit/kind/label`, that the second solver does not prove (`kv_second.py`).
     """
 
@@ -87,159 +70,8 @@ class Kept(NamedTuple):
     lost: tuple[str, ...]
     unasked: tuple[str, ...]
     raises: tuple[str, ...]
-    candidates: bool
+    tried: Tried
     doubted: tuple[str, ...] = ()
-
-
-class declared:
-    """Within the block the declarations are those of a broken table.
-
-    Args:
-        weaker: clauses that are replaced.
-        lost: clauses that are dropped.
-        unasked: parts of contracts that are dropped.
-        candidates: whether the clauses of `OF_TABLE` and `OF_DEVICE` are declared too.
-    """
-
-    def __init__(
-        self, weaker: Set[str], lost: Set[str], unasked: Set[str], candidates: bool
-    ) -> None:
-        self.weaker, self.lost, self.unasked = weaker, lost, unasked
-        self.candidates = candidates
-        self.tables: tuple[dict[str, Any], ...] = (
-            INVARIANTS,
-            KV,
-            CONTRACTS,
-            kv_obligations.USED,
-            kv_obligations.OF,
-        )
-
-    def __enter__(self) -> None:
-        self.before = [dict(table) for table in self.tables]
-        if self.candidates:
-            INVARIANTS["without_places"] = Invariant("without", "", "step", OF_STEPS)
-            INVARIANTS["without"] = Invariant("without", "", "boundary", OF_TABLE)
-            KV["without_order"] = Invariant("without_order", "", "kv", OF_DEVICE)
-            used, of = kv_obligations.USED, kv_obligations.OF
-            used["kv"] = (*used["kv"], "without")
-            used["version"] = (
-                *used["version"], "residency", "conservation", "pending", "free_list", "group_local", "references",
-                "catalogue",
-            )  # fmt: skip
-            of["version"] |= {"without", "without_order"}
-        for table in (INVARIANTS, KV):
-            for name, invariant in table.items():
-                kept = [
-                    replace(c, predicate=WEAKER[c.name]) if c.name in self.weaker else c
-                    for c in invariant.clauses
-                    if c.name not in self.lost
-                ]
-                table[name] = replace(invariant, clauses=tuple(kept))
-        for name, contract in CONTRACTS.items():
-            CONTRACTS[name] = replace(
-                contract,
-                promises=self.fewer(f"{name}: ", contract.promises),
-                requirements=self.fewer(f"{name} needs: ", contract.requirements),
-                exact=(lambda *_: {}) if f"{name}: exact" in self.unasked else contract.exact,
-            )
-        if self.candidates:
-            for name in ("take_blocks", "give_each_one", "replace_entry"):
-                taking = CONTRACTS[name]
-                CONTRACTS[name] = replace(
-                    taking,
-                    promises=lambda *a, taking=taking: [*taking.promises(*a), *of_grant(*a[:2])],
-                )
-            moving = CONTRACTS["move_blocks"]
-            CONTRACTS["move_blocks"] = replace(
-                moving,
-                promises=lambda *a: [*moving.promises(*a), *of_move(*a)],
-                modifies=lambda *a: tuple({*moving.modifies(*a), "owner_gpu", "owner_cpu"}),
-            )
-        kv_obligations.hypotheses.cache_clear()
-
-    def fewer(self, begin: str, parts: Callable[..., Any]) -> Callable[..., Any]:
-        """The parts of a contract without those that are dropped."""
-        return lambda *a: [p for p in parts(*a) if begin + p.label not in self.unasked]
-
-    def __exit__(self, *_: object) -> None:
-        for table, before in zip(self.tables, self.before, strict=True):
-            table.clear()
-            table.update(before)
-        kv_obligations.hypotheses.cache_clear()
-
-
-class plain_data:
-    """Within the block a new block has backed no place before, and names are given of tokens that are known.
-
-    Args:
-        leaves: whether a place is not that of its block any more once the block has left it.
-    """
-
-    def __init__(self, leaves: bool) -> None:
-        self.leaves = leaves
-
-    def __enter__(self) -> None:
-        self.moved = moved = Blocks.relocate
-        self.whole = whole = Blocks.new_blocks
-        self.listed = listed = Cache.all_listed
-
-        def made(ledger: Any, sequences: Any, places: Any) -> Any:
-            old, p = ledger.state.snapshot(), z3.Int("p")
-            blocks = whole(ledger, sequences, places)
-            for tier in (GPU, CPU):
-                owner = old.owner(tier, p)
-                ledger.assume(z3.ForAll([p], z3.Not(blocks.has(owner)), patterns=[owner]))
-            ledger.assume(z3.Not(blocks.has(GONE)))
-            known = getattr(ledger.state.fields, "known", {})
-            known |= {f: len(ledger.assumptions) for f in known if f in ("tier", "place", "ref")}
-            return blocks
-
-        def known(ledger: Any, sequence: Any, count: Any) -> Any:
-            found = listed(ledger, sequence, count)
-            full = BLOCK_OF(ledger.state.known(sequence.z))
-            ledger.assume(z3.Implies(raw(found), raw(count) <= full))
-            return found
-
-        def left(ledger: Any, blocks: Any, tier: int, places: Any) -> None:
-            old = ledger.state.snapshot()
-            moved(ledger, blocks, tier, places)
-            source = CPU if tier == GPU else GPU
-
-            def owner(p: Any) -> Any:
-                b = old.owner(source, p)
-                its = z3.And(blocks.has(b), old.tier(b) == source, old.place(b) == p)
-                return z3.If(its, GONE, b)
-
-            ledger.state.fields["owner_cpu" if tier == GPU else "owner_gpu"] = owner
-
-        setattr(Blocks, "new_blocks", made)  # noqa: B010
-        if self.leaves:
-            setattr(Blocks, "relocate", left)  # noqa: B010
-        setattr(Cache, "all_listed", known)  # noqa: B010
-
-    def __exit__(self, *_: object) -> None:
-        setattr(Blocks, "new_blocks", self.whole)  # noqa: B010
-        setattr(Blocks, "relocate", self.moved)  # noqa: B010
-        setattr(Cache, "all_listed", self.listed)  # noqa: B010
-
-
-@contextmanager
-def broken_table(
-    mutant: Mutant, weaker: Set[str], lost: Set[str], unasked: Set[str], candidates: bool
-) -> Iterator[Callable[..., Any] | None]:
-    """Within the block the broken table stands in for the real one, with its declarations; the broken action.
-
-    Args:
-        mutant: the broken table.
-        weaker: clauses that are replaced.
-        lost: clauses that are dropped.
-        unasked: parts of contracts that are dropped.
-        candidates: whether the clauses of `OF_TABLE` and `OF_DEVICE` are declared too.
-    """
-    with installed(mutant) as body, declared(weaker, lost, unasked, candidates), plain_data(candidates):
-        if mutant.name in GHOSTS:
-            body = broken(mutant.function, *GHOSTS[mutant.name])
-        yield body
 
 
 def premises_of(unit: Unit, goal: Goal) -> list[Any]:
@@ -283,8 +115,8 @@ class Sweep:
         failed: goals of which nothing can be dropped.
     """
 
-    def __init__(self, mutant: Mutant, raises: set[str]) -> None:
-        self.mutant, self.known = mutant, raises
+    def __init__(self, mutant: Mutant, raises: set[str], budget: int = BUDGET) -> None:
+        self.mutant, self.known, self.budget = mutant, raises, budget
         self.lost: set[str] = set()
         self.unasked: set[str] = set()
         self.raises: set[str] = set()
@@ -319,7 +151,7 @@ class Sweep:
         """Builds each unit and proves what has to be proved again."""
         for unit in self.units(body):
             goals = [g for g in unit.goals if self.counts(unit, g) and not as_it_was(unit, g)]
-            solver, added = make_solver(0, FEWER), 0
+            solver, added = make_solver(0, self.budget), 0
             if goals:
                 solver.add(*unit.hypotheses)
             for goal in goals:
@@ -346,26 +178,29 @@ class Sweep:
         elif goal.kind == "defined" and step in CONTRACTS:
             clauses = {c.name for i in INVARIANTS.values() for c in i.clauses}
             needed = f"{step} needs: {part}"
-            (self.lost if part in clauses else self.unasked).add(part if part in clauses else needed)
+            (self.lost if part in clauses else self.unasked).add(
+                part if part in clauses else needed
+            )
         else:
             self.failed.append(f"{unit.name}/{goal.kind}/{goal.label}")
 
 
-def what_holds(mutant: Mutant, candidates: bool = False) -> Kept | list[str]:
+def what_holds(mutant: Mutant, tried: Tried = Tried.NOTHING) -> Kept | list[str]:
     """What is proved of the broken table, T1 and T2 among it; or the goals without which they are not.
 
     Args:
         mutant: the broken table.
-        candidates: whether the clauses of `OF_TABLE` and `OF_DEVICE` are tried too.
+        tried: what is tried besides the clauses of the table as it is.
     """
     cores()
+    forms = weaker_forms(tried)
     weaker: set[str] = set()
     lost: set[str] = set()
     unasked: set[str] = set()
     raises: set[str] = set()
     for _ in range(ROUNDS):
-        with broken_table(mutant, weaker, lost, unasked, candidates) as body:
-            found = Sweep(mutant, raises)
+        with broken_table(mutant, weaker, lost, unasked, tried) as body:
+            found = Sweep(mutant, raises, FEWER[tried])
             try:
                 found.run(body)
             except Misuse as misuse:
@@ -378,9 +213,9 @@ def what_holds(mutant: Mutant, candidates: bool = False) -> Kept | list[str]:
                 tuple(sorted(lost)),
                 tuple(sorted(unasked)),
                 tuple(sorted(raises)),
-                candidates,
+                tried,
             )
-        gone = {c for c in found.lost if c in weaker or c not in WEAKER}
+        gone = {c for c in found.lost if c in weaker or c not in forms}
         weaker = (weaker | found.lost) - gone
         lost |= gone
         unasked |= found.unasked

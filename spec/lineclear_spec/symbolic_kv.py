@@ -137,6 +137,20 @@ class KvGhosts:
         wrong = z3.Or(raw(rejected) >= 1, s.late_drafts(q) >= 1, computed)
         self._foresee(lambda x: z3.And(x == q, wrong), lambda _: newest)
 
+    @staticmethod
+    def _rests_on(old: State, q: Any) -> Any:
+        """The copy on which what the forward computes of a sequence rests."""
+        return old.copy(old.request(q))
+
+    def _writers(self, old: State) -> Callable[[Any], Any]:
+        """Whose positions the forward writes into a place: those of the only sequence that names its block."""
+        return lambda p: old.holder(old.owner(GPU, p), 0)
+
+    @staticmethod
+    def _names(old: State, _q: Any, b: Any) -> Any:
+        """Whether an entry of who is said to write names the block."""
+        return old.ref(b) >= 1
+
     def _write_rows(self, number: Any, old: State) -> None:
         """The forward's plan: who takes part, with which positions, in which places; and what it writes there."""
         s, o = self.state, raw(number)
@@ -158,10 +172,8 @@ class KvGhosts:
         row("row_length", old.sent_length)
         row("row_place", old.sent_place)
         row("row_kv", old.token_kv)
-        row("row_relies", lambda q: old.copy(old.request(q)))
-
-        def writer(p: Any) -> Any:
-            return old.holder(old.owner(GPU, p), 0)
+        row("row_relies", lambda q: self._rests_on(old, q))
+        writer = self._writers(old)
 
         def entry(p: Any) -> Any:
             return old.index(writer(p), old.owner(GPU, p))
@@ -169,7 +181,7 @@ class KvGhosts:
         def written(p: Any, k: Any) -> Any:
             q, i = writer(p), POSITION(entry(p), k)
             here = z3.And(within(0, p, old.total(GPU)), z3.Not(is_free(old, GPU, p)))
-            named = old.ref(old.owner(GPU, p)) >= 1
+            named = self._names(old, q, old.owner(GPU, p))
             return z3.And(
                 here,
                 named,
@@ -181,7 +193,7 @@ class KvGhosts:
         def target(p: Any) -> Any:
             q = writer(p)
             here = z3.And(within(0, p, old.total(GPU)), z3.Not(is_free(old, GPU, p)))
-            named = old.ref(old.owner(GPU, p)) >= 1
+            named = self._names(old, q, old.owner(GPU, p))
             return z3.And(here, named, being_built(old, q), BLOCK_OF(first(q)) <= entry(p))
 
         row("slot_written", written)
@@ -201,7 +213,7 @@ class KvGhosts:
             "relies_gpu",
             lambda p, k: z3.If(
                 written(p, k),
-                old.copy(old.request(writer(p))),
+                self._rests_on(old, writer(p)),
                 old.relies(GPU, old.version(GPU, p), p, k),
             ),
         )

@@ -9,6 +9,7 @@ z3 = pytest.importorskip("z3")
 pytest.importorskip("cvc5", reason="the second solver is cvc5")
 
 from lineclear_spec import kv_harmless
+from lineclear_spec.kv_declared import Tried
 from lineclear_spec.kv_harmless import BEGINNINGS, PROVED, harmless
 from lineclear_spec.kv_mutants import of_kv, read, shows, unproved
 from lineclear_spec.kv_search import searched
@@ -35,6 +36,16 @@ def test_without_a_wait_or_what_a_plan_sends_a_token_is_wrong() -> None:
     assert missing <= set(read())
 
 
+def test_of_fences_and_guards_of_publication_a_token_is_wrong_or_none_is_proved_to_be() -> None:
+    missing = {
+        name
+        for name, (_, topic) in of_kv().items()
+        if topic == "fences and barriers" or (topic == "publication" and ".guard." in name)
+    }
+    assert missing
+    assert missing <= set(read()) | set(PROVED)
+
+
 def test_a_search_finds_what_is_wrong() -> None:
     witness = read()["issue_step.effect.3"]
     begin = witness.trace.partition(", run")[0]
@@ -52,14 +63,15 @@ def test_the_second_solver_proves_what_follows_and_nothing_else() -> None:
 
 @pytest.mark.deep
 def test_the_second_solver_doubts_what_is_not_so() -> None:
-    kept = Kept((), (), (), (), candidates=False)
+    kept = Kept((), (), (), (), Tried.NOTHING)
     assert "kv_publish/preserved/cached.content" in doubted(of_kv()["publish.guard.4"][0], kept)
 
 
 @pytest.mark.deep
 def test_what_gives_wrong_tokens_is_not_proved_to_be_harmless() -> None:
     for name in ("publish.guard.4", "let_go.effect.1.no_fence", "swap_in.effect.3"):
-        assert isinstance(what_holds(of_kv()[name][0], candidates=True), list)
+        assert isinstance(what_holds(of_kv()[name][0], Tried.CLAUSES), list)
+    assert isinstance(what_holds(of_kv()["publish.guard.5"][0], Tried.SEALED_WRITES), list)
 
 
 @pytest.mark.deep
