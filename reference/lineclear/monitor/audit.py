@@ -154,10 +154,11 @@ def check_request(
             raise InvariantViolation(
                 "members", f"{sequence} of {request} is one of {sequence.request}"
             )
-        if len(set(sequence.table)) != len(sequence.table):
-            raise InvariantViolation("references", f"{sequence} names a block twice")
-        own.update([block for block in sequence.table if not block.name])
-        sealed.update([block for block in sequence.table if block.name])
+        if sequence.table:  # those that wait are many, and have none
+            if len(set(sequence.table)) != len(sequence.table):
+                raise InvariantViolation("references", f"{sequence} names a block twice")
+            own.update([block for block in sequence.table if not block.name])
+            sealed.update([block for block in sequence.table if block.name])
         check_words(ledger, sequence, size)
         check_counters(ledger, sequence, size)
     if set(own) != set(request.held):
@@ -247,14 +248,10 @@ def check_counters(ledger: Ledger, sequence: Sequence, size: int) -> None:
     if not request.prompt <= known <= request.limit:
         raise InvariantViolation("limit", f"{sequence} knows {known} tokens of {request.limit}")
     flags = (sequence.last_samples, sequence.previous_samples)
-    if ledger.owed(sequence) < 0 or any(flag not in (0, 1) for flag in flags):
+    if ledger.owed(sequence) < 0 or not {*flags} <= {0, 1}:
         raise InvariantViolation("owed", f"{sequence} is owed {ledger.owed(sequence)} samples")
     if reach > known + ledger.promised(sequence) + sequence.drafts:
         raise InvariantViolation("tokens_exist", f"{sequence} computes tokens that do not exist")
-    if ledger.owed(sequence) < 0:
-        raise InvariantViolation(
-            "owed", f"{sequence} is promised fewer samples than steps in flight bring"
-        )
     if request.phase == Phase.WAITING and (slots or sequence.steady):
         raise InvariantViolation("residency", f"{sequence} waits and has slots")
     if sequence.steady != (sequence in ledger.batch):
