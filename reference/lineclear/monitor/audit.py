@@ -131,7 +131,7 @@ def queues(ledger: Ledger) -> tuple[tuple[Phase, dict[Request, None]], ...]:
 
 def check_request(
     ledger: Ledger, request: Request, phase: Phase, sealed: Counter[Block]
-) -> Counter[Block]:
+) -> dict[Block, int]:
     """Its sequences, tables and blocks are those of a request in the phase; how often each of its
     private blocks is named.
 
@@ -148,17 +148,17 @@ def check_request(
         )
     if not 1 <= len(request.members) <= request.parallel:
         raise InvariantViolation("members", f"{request} has {len(request.members)} sequences")
-    own: Counter[Block] = Counter()
+    own: dict[Block, int] = {}
     for sequence in request.members:
         if sequence.request is not request:
             raise InvariantViolation(
                 "members", f"{sequence} of {request} is one of {sequence.request}"
             )
-        if sequence.table:  # those that wait are many, and have none
-            if len(set(sequence.table)) != len(sequence.table):
-                raise InvariantViolation("references", f"{sequence} names a block twice")
-            own.update([block for block in sequence.table if not block.name])
-            sealed.update([block for block in sequence.table if block.name])
+        if len(set(sequence.table)) != len(sequence.table):
+            raise InvariantViolation("references", f"{sequence} names a block twice")
+        for block in sequence.table:
+            named = sealed if block.name else own
+            named[block] = named.get(block, 0) + 1
         check_words(ledger, sequence, size)
         check_counters(ledger, sequence, size)
     if set(own) != set(request.held):
