@@ -32,6 +32,7 @@ __all__ = [
     "Exploration",
     "Trace",
     "apply",
+    "nearest",
     "perform",
     "prepare",
     "replay",
@@ -152,7 +153,14 @@ def replay(bounds: Bounds, trace: Sequence[Step]) -> GhostLedger:
     return ledger
 
 
-def search(bounds: Bounds, *, check: bool = True, collect: bool = False) -> Exploration:
+def nearest(bounds: Bounds) -> list[Trace]:
+    """The traces that a search finds, in its order; what leads on from the last of them is not looked at."""
+    return search(bounds, check=False, until_full=True).traces
+
+
+def search(
+    bounds: Bounds, *, check: bool = True, collect: bool = False, until_full: bool = False
+) -> Exploration:
     """Visits every state within the bounds.
 
     Args:
@@ -162,6 +170,7 @@ def search(bounds: Bounds, *, check: bool = True, collect: bool = False) -> Expl
             theorem of KV and the refinement are evaluated too.
         collect: also note where each action is enabled, and where a single guard refuses it (for
             mutants).
+        until_full: end when there is one more state than the bounds allow.
     """
     found = Exploration(bounds)
     noted = Noted(found) if collect else None
@@ -220,6 +229,8 @@ def search(bounds: Bounds, *, check: bool = True, collect: bool = False) -> Expl
                     continue
                 if found.states >= bounds.max_states:
                     found.complete = False
+                    if until_full:
+                        return found
                     continue
                 seen.add(key)
                 found.traces.append(longer)

@@ -1,16 +1,22 @@
-"""A project in which `lineclear check` has one stage, which counts its runs; a journal; a folder of modules."""
+"""A project in which `lineclear check` has one stage, which counts its runs; a journal; a saved counterexample; a
+folder of modules.
+"""
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 from conforming import journal_of
+from shared import once
 from staged import Counted, stage
 
 from lineclear.checks import registry
+from lineclear.cli import main
 
 
 @pytest.fixture
@@ -29,6 +35,20 @@ def journal(tmp_path: Path) -> str:
     path = tmp_path / "journal.jsonl"
     path.write_text("\n".join(journal_of("two_in_flight", 1, 60)) + "\n")
     return str(path)
+
+
+@pytest.fixture(scope="session")
+def counterexample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A counterexample that was saved, and what the command printed; searched for once in this run."""
+    pytest.importorskip("z3")
+
+    def search(folder: Path) -> tuple[Path, str]:
+        path, said = folder / "race.itf.json", io.StringIO()
+        with redirect_stdout(said):
+            assert main(("explain", "finish.guard.1", "--save", str(path))) == 0
+        return path, said.getvalue()
+
+    return once(tmp_path_factory, "counterexample", search)
 
 
 @pytest.fixture

@@ -158,15 +158,14 @@ def test_a_mutant_without_a_counterexample_is_inconclusive_where_one_is_to_be_sa
 
 
 def test_the_counterexample_to_a_mutant_is_kept_and_replays(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    capsys: pytest.CaptureFixture[str], counterexample: tuple[Path, str]
 ) -> None:
-    pytest.importorskip("z3")
-    path = str(tmp_path / "race.itf.json")
-    assert main(("explain", "finish.guard.1", "--save", path)) == 0
-    assert f"saved: lineclear replay {path}" in capsys.readouterr().out
-    assert main(("replay", path)) == 1
+    path, said = counterexample
+    assert f"saved: lineclear replay {path}" in said
+    assert main(("replay", str(path))) == 1
     capsys.readouterr()
-    assert f"{path} exists" in refused(capsys, "explain", "finish.guard.1", "--save", path)
+    again = refused(capsys, "explain", "finish.guard.1", "--save", str(path))
+    assert f"{path} exists" in again
 
 
 def test_settings_that_are_nested_too_deep_are_refused(
@@ -194,11 +193,9 @@ def test_rules_that_build_no_steps_are_refused(
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A counterexample that was saved."""
-    path = tmp_path_factory.mktemp("kept") / "kept.itf.json"
-    assert main(["explain", "finish.guard.1", "--save", str(path)]) == 0
-    return path.read_text(encoding="utf-8")
+def kept(counterexample: tuple[Path, str]) -> str:
+    """The text of a saved counterexample."""
+    return counterexample[0].read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

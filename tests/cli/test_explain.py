@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 
 import pytest
 
@@ -88,10 +89,23 @@ def test_a_mutant_is_searched_no_further_than_its_first_refutation(
     assert len(searched) < len(BOUNDS)
 
 
-def test_worlds_are_searched_once_each_however_often_they_are_asked() -> None:
-    from lineclear_spec.trial import Worlds
+def test_worlds_are_searched_once_each_however_often_they_are_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from lineclear_spec import trial
+    from lineclear_spec.explore import Exploration
+    from lineclear_spec.worlds import BOUNDS, Bounds
 
-    worlds = Worlds()
+    searched: list[str] = []
+
+    def counted(bounds: Bounds, **_: bool) -> Exploration:
+        searched.append(bounds.name)
+        return Exploration(bounds)
+
+    monkeypatch.setattr(trial, "search", counted)
+    worlds = trial.Worlds()
     first = next(iter(worlds))
     assert next(iter(worlds)) is first
-    assert len(worlds.searched) == 1
+    assert searched == [BOUNDS[0].name]
+    assert next(islice(worlds, 1, None)) is not first
+    assert searched == [bounds.name for bounds in BOUNDS[:2]]

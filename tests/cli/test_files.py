@@ -145,12 +145,9 @@ def test_a_line_that_python_cannot_parse_is_one_line(
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def saved(counterexample: tuple[Path, str]) -> dict[str, Any]:
     """The content of a saved counterexample."""
-    pytest.importorskip("z3")
-    path = tmp_path_factory.mktemp("saved") / "race.itf.json"
-    assert main(("explain", "finish.guard.1", "--save", str(path))) == 0
-    content: dict[str, Any] = json.loads(path.read_text())
+    content: dict[str, Any] = json.loads(counterexample[0].read_text())
     return content
 
 

@@ -27,6 +27,10 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+#: Seconds after which a command is at work, with every process that it starts.
+BEGUN = {"check": 3, "explore": 1.5, "prove": 1.5, "simulate": 1.5, "run": 3}
+
+
 def interrupted(folder: Path, *arguments: str) -> tuple[int, list[str]]:
     """The exit code and the lines on standard error of a command that is interrupted at work."""
     process = subprocess.Popen(
@@ -41,7 +45,7 @@ def interrupted(folder: Path, *arguments: str) -> tuple[int, list[str]]:
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        time.sleep(3)
+        time.sleep(BEGUN[arguments[0]])
         assert process.poll() is None
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         _, lines = process.communicate(timeout=MOST)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 pytest.importorskip("z3")
 
 from evaluated import Values
-from two_readings import NAMED_AS, SMALL, Both, compare, listed, with_names
+from two_readings import NAMED_AS, SMALL, Both, Kept, compare, listed, with_names
 
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.records import Block, Request, Sequence
@@ -56,6 +57,7 @@ def test_names() -> None:
 
 
 def test_blocks_by_name() -> None:
+    formulas = defaultdict[str, Kept](Kept)
     for state in states():
         for name in (0, 1, 4):
             for word in ("is_listed", "listing", "forget_name"):
@@ -65,6 +67,7 @@ def test_blocks_by_name() -> None:
                     both,
                     lambda v, w=word, n=name: getattr(v, w)(n),
                     lambda s, w=word, n=n: getattr(s, w)(n),
+                    kept=formulas[word],
                 )
         for k, count in ((0, 0), (0, 1), (0, 2), (2, 1)):
             for word in ("all_listed", "found"):
@@ -74,10 +77,12 @@ def test_blocks_by_name() -> None:
                     both,
                     lambda v, w=word, k=k, n=count: getattr(v, w)(v.sequences[k], n),
                     lambda s, w=word, q=q, n=n: getattr(s, w)(q, n),
+                    kept=formulas[word],
                 )
 
 
 def test_one_block() -> None:
+    formulas = defaultdict[str, Kept](Kept)
     for state in states():
         blocks = len(Values(state).blocks_seen)
         for k in range(blocks):
@@ -89,6 +94,7 @@ def test_one_block() -> None:
                     both,
                     lambda v, word=word, b=block: getattr(v, word)(b),
                     lambda s, word=word, b=b: getattr(s, word)(b),
+                    kept=formulas[word],
                 )
         for k, name in itertools.product(range(2), (0, 1, 5)):
             for index in range(len(state.sequences[k].table)):
@@ -103,6 +109,7 @@ def test_one_block() -> None:
                     both,
                     lambda v, k=k, i=index, n=name: v.seal(v.sequences[k], i, n),
                     lambda s, q=q, i=i, n=n: s.seal(q, i, n),
+                    kept=formulas["seal"],
                 )
 
 

@@ -14,7 +14,7 @@ import pytest
 from lineclear.checks.table import explored
 from lineclear_spec.actions import ACTIONS
 from lineclear_spec.concrete import breaches
-from lineclear_spec.explore import replay, search
+from lineclear_spec.explore import nearest, replay, search
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.keys import state_key
 from lineclear_spec.records import Broken, Limits, Refused
@@ -128,7 +128,7 @@ def test_each_clause_of_owed_samples_is_false_of_a_broken_state(
 def test_a_calendar_that_lists_a_steady_sequence_wrongly_is_seen(calendar: str) -> None:
     """Under another step, under two, or not at all."""
     bounds = next(b for b in BOUNDS if b.name == "steady step")
-    trace = next(t for t in search(bounds, check=False).traces if t and t[-1][0] == "join_batch")
+    trace = next(t for t in nearest(bounds) if t and t[-1][0] == "join_batch")
     rule = "steady.boundary" if calendar == "boundaries" else "steady.ending"
     for change in ("later", "twice", "gone"):
         ledger = replay(bounds, trace)

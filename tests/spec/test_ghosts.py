@@ -20,7 +20,7 @@ from lineclear_spec.actions import ACTIONS
 from lineclear_spec.actions.table import Action
 from lineclear_spec.choices import arguments_of
 from lineclear_spec.concrete import breaches
-from lineclear_spec.explore import apply, prepare, replay, search
+from lineclear_spec.explore import apply, nearest, prepare, replay, search
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.keys import state_key
 from lineclear_spec.kv_ghosts import KvRow
@@ -66,7 +66,7 @@ REJOINED: Trace = (
 @pytest.mark.parametrize("bounds", BOUNDS, ids=lambda bounds: bounds.name)
 def test_a_copy_is_equal_and_nothing_done_to_copies_reaches_the_original(bounds: Bounds) -> None:
     """The nearest 60 states of every world."""
-    for trace in search(replace(bounds, max_states=60), check=False).traces:
+    for trace in nearest(replace(bounds, max_states=60)):
         ledger = replay(bounds, trace)
         before = everything(ledger)
         copy = ledger.clone()
@@ -120,8 +120,7 @@ def test_a_copy_shares_no_record_and_no_container() -> None:
 def test_the_ghost_ledger_does_what_the_plain_one_does() -> None:
     """Every action of the longest traces, each answer and each refusal, on both at once."""
     for bounds in BOUNDS[:8]:
-        found = search(replace(bounds, max_states=250), check=False)
-        for trace in found.traces[-25:]:
+        for trace in nearest(replace(bounds, max_states=250))[-25:]:
             plain, ghost = Ledger(bounds.limits()), GhostLedger(bounds.limits())
             twins: dict[Any, Any] = {}
             for name, arguments in trace:
@@ -163,7 +162,7 @@ def test_the_calendars_say_who_is_due_and_who_ends() -> None:
     """Steady sequences, in every state of three worlds: looked up as they are counted."""
     seen = 0
     for bounds in (b for b in BOUNDS if b.name in ("steady step", "steady branches", "drafts")):
-        for trace in search(bounds, check=False).traces:
+        for trace in nearest(bounds):
             ledger = replay(bounds, trace)
             steady = list(ledger.batch)
             due = [s for s in steady if ledger.slots(s) == s.length * bounds.block_size]
@@ -197,7 +196,7 @@ def test_the_first_false_guard_is_the_one_that_refuses() -> None:
     """Every action with every argument in the nearest 150 states of a world with branches."""
     bounds = next(b for b in BOUNDS if b.name == "branches")
     refused = 0
-    for trace in search(replace(bounds, max_states=150), check=False).traces:
+    for trace in nearest(replace(bounds, max_states=150)):
         ledger = replay(bounds, trace)
         for name in ACTIONS:
             if name in ("submit", "reject"):
@@ -344,7 +343,7 @@ def test_no_guard_reads_a_ghost_field() -> None:
     """Every action with every argument in the nearest 25 states of every world."""
     asked = 0
     for bounds in BOUNDS:
-        for trace in search(replace(bounds, max_states=25), check=False).traces:
+        for trace in nearest(replace(bounds, max_states=25)):
             ledger = replay(bounds, trace)
             blind = poisoned(ledger)
             for name in ACTIONS:

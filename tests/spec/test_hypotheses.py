@@ -21,11 +21,17 @@ from evaluated import Reading, Values, reading
 
 from lineclear_spec.concrete import broken_promises
 from lineclear_spec.contracts import CONTRACTS
-from lineclear_spec.explore import apply, replay, search
+from lineclear_spec.explore import apply, nearest, replay
 from lineclear_spec.ghosts import GhostLedger
-from lineclear_spec.obligations import build, units
+from lineclear_spec.obligations import Unit, build, units
 from lineclear_spec.state import BLOCK_OF, NEED
 from lineclear_spec.worlds import BOUNDS, Bounds, Trace
+
+
+@cache
+def built(name: str) -> Unit:
+    """A unit, made once."""
+    return build(name)
 
 
 @cache
@@ -33,7 +39,7 @@ def assumed() -> list[tuple[Any, Reading]]:
     """The hypotheses of all units that speak of a ledger, each once."""
     found: dict[int, Any] = {}
     for name in units():
-        unit = build(name)
+        unit = built(name)
         if unit.before is not None or name in ("start", "calendars"):
             found |= {h.get_id(): h for h in unit.hypotheses}
     return [(h, reading(h)) for h in found.values()]
@@ -44,7 +50,7 @@ def states(most: int, few: int) -> tuple[tuple[Bounds, Trace], ...]:
     """Some traces of a short search of every world, spread over it from near to far."""
     chosen: list[tuple[Bounds, Trace]] = []
     for bounds in BOUNDS:
-        found = search(replace(bounds, max_states=most), check=False).traces
+        found = nearest(replace(bounds, max_states=most))
         chosen += [(bounds, trace) for trace in found[:: max(1, len(found) // few)]]
     return tuple(chosen)
 
@@ -85,7 +91,7 @@ def test_a_false_axiom_is_seen(name: str) -> None:
 
 def test_a_ledger_that_is_broken_makes_a_hypothesis_false() -> None:
     bounds = replace(BOUNDS[0], max_states=60)
-    trace = next(t for t in search(bounds, check=False).traces if t and t[-1][0] == "admit")
+    trace = next(t for t in nearest(bounds) if t and t[-1][0] == "admit")
     ledger = replay(bounds, trace)
     assert wrong(assumed(), ledger) == []
     ledger.gpu.free += 1
@@ -185,5 +191,5 @@ def test_a_loop_that_breaks_its_contract_is_seen(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("name", units())
 def test_every_obligation_has_a_name_of_its_own(name: str) -> None:
-    names = [(goal.kind, goal.label) for goal in build(name).goals]
+    names = [(goal.kind, goal.label) for goal in built(name).goals]
     assert len(names) == len(set(names))

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("z3")
 
 from evaluated import Values
-from two_readings import NAMED_AS, Both, compare, listed, with_names
+from two_readings import NAMED_AS, Both, Kept, compare, listed, with_names
 
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.records import Block
@@ -60,6 +60,7 @@ def kept(_: Any, after: Values) -> dict[str, Any]:
 
 def test_unnamed() -> None:
     shown = {0: 0, 1: 0, 2: 0}
+    formulas = {word: Kept() for word in ("unnamed", "drop_each", "seal_each")}
     for state in states():
         met: set[tuple[int, ...]] = set()
         for k, first, end in itertools.product(range(2), range(2), range(4)):
@@ -75,6 +76,7 @@ def test_unnamed() -> None:
                 lambda result, _: (
                     listed("unnamed", result) | {"unnamed_count": lambda: len(result)}
                 ),
+                kept=formulas["unnamed"],
             )
             given = both.ledger.unnamed(both.ledger.sequences[k], first, end)
             shown[len(given)] += 1
@@ -91,5 +93,6 @@ def test_unnamed() -> None:
                     lambda ledger, word=word, given=given: getattr(ledger, word)(given),
                     lambda s, word=word, v=v: getattr(s, word)(v),
                     made,
+                    kept=formulas[word],
                 )
     assert min(shown.values()) >= 2, shown

@@ -16,7 +16,7 @@ import z3
 
 from lineclear_spec import records as plain
 from lineclear_spec.block_view import NO_BLOCK, NO_REQUEST, NO_SEQUENCE
-from lineclear_spec.explore import replay, search
+from lineclear_spec.explore import nearest, replay
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.lifecycle import EVENTS
 from lineclear_spec.snapshot import ConcreteView
@@ -117,7 +117,7 @@ class Reading:
         return bool(answer == z3.sat)
 
     def any_differs(self, asked: list[tuple[str, Any, Any]]) -> bool:
-        """Whether any of several may; one call of the solver instead of one for each."""
+        """Whether any of several may; one call of the solver instead of one for each, if it answers."""
         apart = [
             formula != self.constant(value, formula.sort())
             for formula, value in ((raw(query), value) for _, query, value in asked)
@@ -126,7 +126,8 @@ class Reading:
         self.solver.add(*self.symbolic.assumptions, z3.Or(*apart))
         answer = self.solver.check()
         self.solver.pop()
-        assert answer != z3.unknown
+        if answer == z3.unknown:
+            return any(self.differs(query, value) for _, query, value in asked)
         return bool(answer == z3.sat)
 
 
@@ -197,7 +198,7 @@ def situation(v: GhostLedger) -> Any:
 @cache
 def searched(bounds: Bounds) -> list[Trace]:
     """The first states of a world."""
-    return search(bounds, check=False).traces
+    return nearest(bounds)
 
 
 def traces_of(bounds: Bounds, states: int) -> list[Trace]:

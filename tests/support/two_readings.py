@@ -34,6 +34,8 @@ Z3_SORTS = {
     "sequence": DOMAINS["sequence"],
     "block": DOMAINS["block"],
 }
+#: Any state at all.
+ANY = State.arbitrary()
 KINDS: dict[type, str] = {Request: "request", Sequence: "sequence", Block: "block", int: "index"}
 
 
@@ -42,7 +44,7 @@ class Both:
     """One plain state, and any state at all, with names for what an operator is given."""
 
     ledger: GhostLedger
-    symbolic: SymbolicLedger = field(default_factory=lambda: SymbolicLedger(State.arbitrary()))
+    symbolic: SymbolicLedger = field(default_factory=lambda: SymbolicLedger(ANY.snapshot()))
     given: dict[str, Callable[..., Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -79,12 +81,32 @@ def held_of(request: Request) -> list[Block]:
     return list(request.held)
 
 
+@dataclass
+class Kept:
+    """What an operator is on formulas: the same for every state in which it is given as much, so made for the
+    first one alone.
+    """
+
+    made: tuple[SymbolicLedger, dict[str, Any], Any] | None = None
+
+    def of(
+        self, symbolic: SymbolicLedger, formulas: Callable[[SymbolicLedger], Any]
+    ) -> tuple[SymbolicLedger, dict[str, Any], Any]:
+        """The ledger after it, the fields before it, and its value."""
+        if self.made is None:
+            start = dict(symbolic.state.fields)
+            with numbering():  # the same names for the same operator, so that each is read once
+                self.made = symbolic, start, formulas(symbolic)
+        return self.made
+
+
 def compare(
     both: Both,
     plain: Callable[[GhostLedger], Any],
     formulas: Callable[[SymbolicLedger], Any],
     made: Callable[[Any, Values], dict[str, Callable[..., Any]]] = lambda _result, _after: {},
     beside: frozenset[str] = GHOSTS,
+    kept: Kept | None = None,
 ) -> None:
     """The operator in both readings.
 
@@ -95,11 +117,10 @@ def compare(
         made: from the plain answer and the state after, what stands for the values that formulas
             leave open.
         beside: fields that are not compared.
+        kept: the formulas of an earlier state, if they are the same.
     """
-    before, symbolic = both.before, both.symbolic
-    start = dict(symbolic.state.fields)
-    with numbering():  # the same formulas for the same operator, so that each is read once
-        value = formulas(symbolic)
+    before = both.before
+    symbolic, start, value = (kept or Kept()).of(both.symbolic, formulas)
     owed = [reading(goal) for _, _, _, goal in symbolic.obligations]
     before.extra = both.given
     if not all(read(before, ()) for read in owed):

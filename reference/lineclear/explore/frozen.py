@@ -12,7 +12,7 @@ import io
 import pickle
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from lineclear.config import Config
 from lineclear.monitor.hazards import Issued
@@ -36,6 +36,19 @@ def shared(number: int) -> Any:
 def counter(kind: type[Counter[Any]]) -> Counter[Any]:
     """An empty counter, without a call of its own Python code."""
     return kind.__new__(kind)
+
+
+class Thawing(pickle.Unpickler):
+    """Reads a copy; a class is looked up once, not once in every copy."""
+
+    known: ClassVar[dict[tuple[str, str], Any]] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The class or function of this name."""
+        where = module, name
+        if where not in self.known:
+            self.known[where] = super().find_class(module, name)
+        return self.known[where]
 
 
 class Freezer:
@@ -63,7 +76,7 @@ class Freezer:
         """What `dumps` of this freezer was given."""
         global thawing
         thawing = self._objects
-        return pickle.loads(frozen)
+        return Thawing(io.BytesIO(frozen)).load()
 
     def _share(self, x: Any) -> tuple[Any, tuple[int]]:
         number = self._numbers.get(id(x))

@@ -131,7 +131,7 @@ def queues(ledger: Ledger) -> tuple[tuple[Phase, dict[Request, None]], ...]:
 
 def check_request(
     ledger: Ledger, request: Request, phase: Phase, sealed: Counter[Block]
-) -> Counter[Block]:
+) -> dict[Block, int]:
     """Its sequences, tables and blocks are those of a request in the phase; how often each of its
     private blocks is named.
 
@@ -148,7 +148,7 @@ def check_request(
         )
     if not 1 <= len(request.members) <= request.parallel:
         raise InvariantViolation("members", f"{request} has {len(request.members)} sequences")
-    own: Counter[Block] = Counter()
+    own: dict[Block, int] = {}
     for sequence in request.members:
         if sequence.request is not request:
             raise InvariantViolation(
@@ -156,8 +156,9 @@ def check_request(
             )
         if len(set(sequence.table)) != len(sequence.table):
             raise InvariantViolation("references", f"{sequence} names a block twice")
-        own.update([block for block in sequence.table if not block.name])
-        sealed.update([block for block in sequence.table if block.name])
+        for block in sequence.table:
+            named = sealed if block.name else own
+            named[block] = named.get(block, 0) + 1
         check_words(ledger, sequence, size)
         check_counters(ledger, sequence, size)
     if set(own) != set(request.held):
@@ -247,14 +248,10 @@ def check_counters(ledger: Ledger, sequence: Sequence, size: int) -> None:
     if not request.prompt <= known <= request.limit:
         raise InvariantViolation("limit", f"{sequence} knows {known} tokens of {request.limit}")
     flags = (sequence.last_samples, sequence.previous_samples)
-    if ledger.owed(sequence) < 0 or any(flag not in (0, 1) for flag in flags):
+    if ledger.owed(sequence) < 0 or not {*flags} <= {0, 1}:
         raise InvariantViolation("owed", f"{sequence} is owed {ledger.owed(sequence)} samples")
     if reach > known + ledger.promised(sequence) + sequence.drafts:
         raise InvariantViolation("tokens_exist", f"{sequence} computes tokens that do not exist")
-    if ledger.owed(sequence) < 0:
-        raise InvariantViolation(
-            "owed", f"{sequence} is promised fewer samples than steps in flight bring"
-        )
     if request.phase == Phase.WAITING and (slots or sequence.steady):
         raise InvariantViolation("residency", f"{sequence} waits and has slots")
     if sequence.steady != (sequence in ledger.batch):

@@ -23,7 +23,7 @@ from lineclear.explore.report import explore, markdown
 from lineclear.explore.search import search
 from lineclear.explore.small import small
 from lineclear.explore.world import World
-from lineclear.oracle import Oracle
+from lineclear.oracle.inspection import Inspection
 from lineclear.policies import BUILT_IN, load_claims
 from lineclear.policies.drr import DeficitRoundRobin
 from lineclear.policies.mlfq import MultiLevelFeedbackQueue
@@ -153,10 +153,10 @@ def without_the_oracle(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oracle of the step, which sees the wrong step itself, judges nothing: the graph is to find
     who starves by it."""
 
-    def exemption(_: Oracle) -> str:
+    def exemption(_: Inspection) -> str:
         return "the graph is to find it"
 
-    monkeypatch.setattr(Oracle, "exemption", exemption)
+    monkeypatch.setattr(Inspection, "exemption", exemption)
 
 
 def test_a_turn_that_is_lost_when_the_tenant_before_it_leaves_is_found(
