@@ -36,11 +36,6 @@ class Bulk:
     always = staticmethod(Always)
 
     @staticmethod
-    def ordered(blocks: Vector) -> Vector:
-        """The blocks, to be added to a set."""
-        return blocks
-
-    @staticmethod
     def listed(records: Any) -> Vector:
         """The records as they are now."""
         vector: Vector = records.vector()

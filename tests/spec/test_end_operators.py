@@ -35,6 +35,7 @@ def ending(first: int, second: int, shared: str, steady: tuple[int, ...]) -> Gho
     """
     ledger = GhostLedger(LIMITS)
     requests = [ledger.new_request(1, 9, n) for n in (1, 1, 2)]
+    requests[0].held_set = None  # as in a scheduler
     for request in requests:
         request.phase = Phase.RUNNING
         ledger.running[request] = None
@@ -52,7 +53,8 @@ def ending(first: int, second: int, shared: str, steady: tuple[int, ...]) -> Gho
     for request, count in zip(requests, (first, second, 1), strict=True):
         for place in ledger.gpu.take(count):
             block = Block(request, GPU, place, 1)
-            request.held[block] = None
+            if request.held_set is not None:
+                request.held_set[block] = None
             request.members[0].table.append(block)
     for k in steady:
         sequence = ledger.sequences[k]

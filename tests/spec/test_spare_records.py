@@ -19,8 +19,7 @@ from lineclear_spec import blocks
 from lineclear_spec.explore import apply
 from lineclear_spec.ghosts import GhostLedger
 from lineclear_spec.kv_harmless import PROVED
-from lineclear_spec.kv_mutants import WORLDS, of_kv
-from lineclear_spec.kv_search import broken
+from lineclear_spec.kv_mutants import WORLDS, broken, of_kv
 from lineclear_spec.kv_walks import KvWalk
 from lineclear_spec.records import Limits
 

@@ -25,7 +25,7 @@ FIELDS = {
         "previous_samples", "previous_tokens", "promised_samples", "reach_tokens", "request",
         "slot_tokens", "steady", "table",
     ),
-    "Request": ("phase", "parallel", "prompt", "limit", "held", "members"),
+    "Request": ("phase", "parallel", "prompt", "limit", "held_set", "members"),
     "Pool": ("free", "order", "total"),
     "Ledger": ("steps", "settled", "issued", "done", "carried"),
 }  # fmt: skip
@@ -93,7 +93,7 @@ def spoil(scheduler: Scheduler, draw: Callable[[st.SearchStrategy[Any]], Any]) -
     record = draw(st.sampled_from(same))
     field = draw(st.sampled_from(FIELDS[wanted]))
     value = getattr(record, field)
-    others = [getattr(other, field) for other in same]
+    others = [found for other in same if (found := getattr(other, field)) is not None]
     if isinstance(value, list):
         new = as_list(value)
         at = draw(st.integers(0, max(0, len(new) - 1)))
