@@ -91,8 +91,7 @@ class Ledger(EndedRequests):
         self.sequences_made = 0
         self.grown: list[Added] = []  # entries added since tables were sent last
         self.whole: dict[Sequence, None] = {}  # whose whole table is sent next
-        self.appended: list[Added] = []  # what the last step's plan appends
-        # and the tables that it names whole
+        self.appended: list[Added] = []  # what the last step's plan appends, and names whole
         self.named: list[tuple[Sequence, tuple[int, ...]]] = []
         self.journal: Callable[[str, tuple[object, ...]], None] | None = None
 
@@ -210,9 +209,9 @@ class Ledger(EndedRequests):
         return all(map(condition, records))
 
     @staticmethod
-    def all_from(condition: Callable[[Block], bool], table: list[Block], first: int) -> bool:
-        """Whether the condition holds of the block of every entry from the first one on."""
-        return all(map(condition, table[first:]))
+    def unshared_from(table: list[Block], first: int) -> bool:
+        """Whether one entry alone refers to the block of every entry from the first one on."""
+        return not [block for block in table[first:] if block.ref != 1]
 
     @staticmethod
     def each(records: Iterable[T], body: Callable[[T], None]) -> None:

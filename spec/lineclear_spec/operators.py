@@ -186,10 +186,10 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     Operator(
         "select and all",
-        ("ledger.select", "ledger.all_of", "ledger.all_from"),
-        "filter(condition, records), all(map(condition, records))",
-        "an enumeration of the elements of which the condition holds; the condition for every element, or "
-        "every entry from one on",
+        ("ledger.select", "ledger.all_of", "ledger.unshared_from"),
+        "filter(condition, records), all(map(condition, records)), a comprehension",
+        "an enumeration of the elements of which the condition holds; the condition for every element; that the "
+        "ref is 1 for every entry from one on",
         ("lemma_select",),
         ("tests/spec/test_view_operators.py::test_views",),
     ),

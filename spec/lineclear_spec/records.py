@@ -177,7 +177,11 @@ class Pool:
 
     def latest(self, places: Iterable[int], at_least: int) -> int:
         """The largest fence of the places; `at_least` if that is larger."""
-        return max((at_least, *map(self.until.__getitem__, places)))
+        fences = self.until
+        for place in places:
+            if fences[place] > at_least:
+                at_least = fences[place]
+        return at_least
 
     def fence(self, places: Collection[int], until: int) -> None:
         """Set the fence of places that are not free.
