@@ -46,7 +46,7 @@ class Ring:
         self.total += 1
         if arguments:
             first = arguments[0]  # no other argument of an action is a record
-            kind = type(first)
+            kind = first.__class__
             if kind is Record and name in FIRST:
                 arguments = (first.id, first.prompt, first.limit, first.parallel)
                 if first.opening:

@@ -161,13 +161,10 @@ class Step:
             self.room.due = due.count
             return jobs
         self.preempted = True
-        wants: dict[Entry, int] = {}
-        for job in jobs:
-            wants[job.entry] = wants.get(job.entry, 0) + job.blocks
         of = self.live.of
-        for sequence in due.records:
-            entry = of[sequence.request]
-            wants[entry] = wants.get(entry, 0) + 1
+        wants = Counter([of[sequence.request] for sequence in due.records])
+        for job in jobs:
+            wants[job.entry] += job.blocks
         passed = 0  # blocks of those that could grow so far
         available = self.cache.available
         for entry in sorted(wants, key=RANK):
