@@ -122,6 +122,7 @@ class GhostLedger(Ledger):
             twin.members = [sequences[s] for s in request.members]
             if request.held_set is not None:  # a test runs both ways
                 twin.held_set = {copied(b): None for b in request.held_set}
+            twin.places = None if request.places is None else [*request.places]
         new.cached = {name: copied(b) for name, b in self.cached.items()}
         new.resting.extend([copied(b) for b in self.resting])
         new.unfound = {copied(b): None for b in self.unfound}
@@ -204,7 +205,7 @@ class GhostLedger(Ledger):
         table which forgets the set is seen.
         """
         request = super().new_request(prompt, limit, parallel, opening)
-        request.held_set = {}
+        request.held_set, request.places = {}, None
         self.requests.append(request)
         return request
 

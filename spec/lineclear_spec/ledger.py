@@ -241,7 +241,9 @@ class Ledger(EndedRequests):
         for sequence, block in zip(sequences, self._records_at(places), strict=True):
             request = block.request = sequence.request
             block.ref = 1
-            if request.held_set is not None:
+            if request.places is not None:
+                request.places.append(block.place)
+            elif request.held_set is not None:
                 request.held_set[block] = None
             sequence.table.append(block)
 
@@ -259,7 +261,9 @@ class Ledger(EndedRequests):
     @staticmethod
     def hold(request: Request, blocks: list[Block]) -> None:
         """The request holds new blocks, which a table of it names next."""
-        if request.held_set is not None:
+        if request.places is not None:
+            request.places += [block.place for block in blocks]
+        elif request.held_set is not None:
             request.held_set.update(dict.fromkeys(blocks))
 
     @staticmethod
@@ -269,6 +273,8 @@ class Ledger(EndedRequests):
         """
         if request.held_set is not None:
             request.held_set.clear()
+        else:
+            request.places = []
 
     def relocate(self, blocks: Iterable[Block], tier: int, places: Iterable[int]) -> None:
         """The blocks live at these places of the tier from now on; tables stay as they are."""
@@ -277,6 +283,7 @@ class Ledger(EndedRequests):
                 self.records[block.place] = Block(NO_REQUEST, GPU, block.place)
             block.tier = tier
             block.place = place
+            block.request.places = None
 
     @staticmethod
     def count_up(sequence: Sequence, blocks: Iterable[Block]) -> None:
@@ -293,6 +300,7 @@ class Ledger(EndedRequests):
     @staticmethod
     def remove_all(request: Request, blocks: Iterable[Block]) -> None:
         """Blocks that no entry refers to any more, or that are sealed, are held by the request no more."""
+        request.places = None
         if request.held_set is not None:
             for block in blocks:
                 del request.held_set[block]

@@ -160,6 +160,7 @@ class CachedBlocks(Kernel):
     def drop_each(unnamed: dict[int, Block]) -> None:
         """Each block leaves the set that its request holds; `seal_each` gives it its name next."""
         for block in unnamed.values():
+            block.request.places = None
             if (held := block.request.held_set) is not None:
                 del held[block]
 

@@ -58,16 +58,15 @@ class EndedRequests(CachedBlocks):
         one request last one first. Nothing leads to the blocks any more once the tables are cleared, so their records
         may stand for new ones.
         """
-        put, until, sealed = self.gpu.put, self.issued, self.sealed
-        # one after another, while a request's blocks are in the processor's cache
+        put, until = self.gpu.put, self.issued
         for request in requests:
-            held = request.held_set
-            if held is not None:
-                put([block.place for block in reversed(held)], until)
-                held.clear()
-                continue
-            table = request.held if sealed else request.members[0].table
-            put([block.place for block in reversed(table)], until)
+            places = request.places
+            if places is None:
+                places = [block.place for block in request.held]
+            put(places[::-1], until)
+            places.clear()
+            if request.held_set is not None:
+                request.held_set.clear()
 
     def unlist_each(self, sequences: Iterable[Sequence]) -> None:
         """The sequences leave the batch and both calendars.

@@ -226,17 +226,9 @@ class Request:
     """
 
     __slots__ = (
-        "copy",
-        "held_set",
-        "id",
-        "limit",
-        "members",
-        "moved",
-        "opening",
-        "parallel",
-        "phase",
+        "copy", "held_set", "id", "limit", "members", "moved", "opening", "parallel", "phase", "places",
         "prompt",
-    )
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -254,6 +246,8 @@ class Request:
         self.members: list[Sequence] = []
         # what it holds, in the order it was taken; None if it has one sequence at most, whose table says the same
         self.held_set: dict[Block, None] | None = None if parallel == 1 else {}
+        # where what it holds lies, in that order; None if not kept: it has a set, was swapped or gave a block a name
+        self.places: list[int] | None = [] if parallel == 1 else None
         self.opening = opening
         self.copy = 0  # the operation number of its open swap, 0 if none is open
         self.moved = 0  # the operation number of its last swap, open or not; 0 if there was none
@@ -304,26 +298,10 @@ class Sequence:
     """
 
     __slots__ = (
-        "alive",
-        "drafts",
-        "id",
-        "known_tokens",
-        "last_samples",
-        "last_step",
-        "last_tokens",
-        "late_drafts",
-        "offset",
-        "previous_samples",
-        "previous_tokens",
-        "promised_samples",
-        "reach_tokens",
-        "request",
-        "slot_tokens",
-        "steady",
-        "table",
-        "void",
-        "words",
-    )
+        "alive", "drafts", "id", "known_tokens", "last_samples", "last_step", "last_tokens", "late_drafts",
+        "offset", "previous_samples", "previous_tokens", "promised_samples", "reach_tokens", "request",
+        "slot_tokens", "steady", "table", "void", "words",
+    )  # fmt: skip
 
     def __init__(self, sequence_id: int, request: Request) -> None:
         self.id = sequence_id

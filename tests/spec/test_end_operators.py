@@ -35,7 +35,7 @@ def ending(first: int, second: int, shared: str, steady: tuple[int, ...]) -> Gho
     """
     ledger = GhostLedger(LIMITS)
     requests = [ledger.new_request(1, 9, n) for n in (1, 1, 2)]
-    requests[0].held_set = None  # as in a scheduler
+    requests[0].held_set, requests[0].places = None, []  # as in a scheduler
     for request in requests:
         request.phase = Phase.RUNNING
         ledger.running[request] = None
@@ -53,8 +53,7 @@ def ending(first: int, second: int, shared: str, steady: tuple[int, ...]) -> Gho
     for request, count in zip(requests, (first, second, 1), strict=True):
         for place in ledger.gpu.take(count):
             block = Block(request, GPU, place, 1)
-            if request.held_set is not None:
-                request.held_set[block] = None
+            ledger.hold(request, [block])
             request.members[0].table.append(block)
     for k in steady:
         sequence = ledger.sequences[k]

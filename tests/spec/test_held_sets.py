@@ -23,7 +23,8 @@ class AsScheduled(GhostLedger):
     def new_request(self, *arguments: Any) -> Request:
         """Without a set, if the table says the same."""
         request = super().new_request(*arguments)
-        request.held_set = Ledger(self.limits).new_request(*arguments).held_set
+        real = Ledger(self.limits).new_request(*arguments)
+        request.held_set, request.places = real.held_set, real.places
         return request
 
 
@@ -31,7 +32,8 @@ def stored(ledger: GhostLedger) -> dict[str, Any]:
     """Everything, with what each request holds in place of its set."""
     found = everything(ledger)
     for k, request in enumerate(ledger.requests):
-        del found[f"r{k}"]["held_set"]
+        del found[f"r{k}"]["held_set"], found[f"r{k}"]["places"]
+        assert request.places in (None, [b.place for b in request.held])
         found[f"r{k}"]["held"] = [(b.tier, b.place) for b in request.held]
         assert request.blocks == len(request.held)
     return found

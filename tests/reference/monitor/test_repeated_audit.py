@@ -25,7 +25,7 @@ FIELDS = {
         "previous_samples", "previous_tokens", "promised_samples", "reach_tokens", "request",
         "slot_tokens", "steady", "table",
     ),
-    "Request": ("phase", "parallel", "prompt", "limit", "held_set", "members"),
+    "Request": ("phase", "parallel", "prompt", "limit", "held_set", "places", "members"),
     "Pool": ("free", "order", "total"),
     "Ledger": ("steps", "settled", "issued", "done", "carried"),
 }  # fmt: skip
