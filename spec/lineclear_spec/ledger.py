@@ -261,20 +261,21 @@ class Ledger(EndedRequests):
     @staticmethod
     def hold(request: Request, blocks: list[Block]) -> None:
         """The request holds new blocks, which a table of it names next."""
-        if request.places is not None:
-            request.places += [block.place for block in blocks]
-        elif request.held_set is not None:
+        if request.held_set is not None:
             request.held_set.update(dict.fromkeys(blocks))
+        elif request.places is not None:
+            request.places += [block.place for block in blocks]
+        elif not request.members[0].table:
+            request.places = [block.place for block in blocks]
 
     @staticmethod
     def empty(request: Request) -> None:
         """The request holds no block; those that it held are private, and its tables are cleared next, so that
         nothing leads to them any more: their records may stand for new blocks.
         """
+        request.places = None
         if request.held_set is not None:
             request.held_set.clear()
-        else:
-            request.places = []
 
     def relocate(self, blocks: Iterable[Block], tier: int, places: Iterable[int]) -> None:
         """The blocks live at these places of the tier from now on; tables stay as they are."""

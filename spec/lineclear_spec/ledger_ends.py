@@ -64,7 +64,7 @@ class EndedRequests(CachedBlocks):
             if places is None:
                 places = [block.place for block in request.held]
             put(places[::-1], until)
-            places.clear()
+            request.places = None
             if request.held_set is not None:
                 request.held_set.clear()
 

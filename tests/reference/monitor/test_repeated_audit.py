@@ -169,6 +169,16 @@ def test_a_place_deep_in_the_free_list_is_looked_at_again() -> None:
         quick.check()
 
 
+def test_places_that_are_not_those_of_the_blocks_are_seen() -> None:
+    scheduler = world(12).scheduler
+    request = next(r for r in scheduler.ledger.running if r.places and len(r.places) > 1)
+    audit(scheduler)
+    assert request.places is not None
+    request.places.reverse()
+    with pytest.raises(InvariantViolation, match="holdings"):
+        audit(scheduler)
+
+
 def test_a_run_is_followed_without_a_full_look() -> None:
     simulation = world(4)
     quick = RepeatedAudit(simulation.scheduler)
